@@ -1,0 +1,85 @@
+//! A short fingerprint by which both services know that they speak about the same order (R14).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::StockLine;
+
+/// The first 16 bytes of a SHA-256. As text: 32 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest(pub [u8; 16]);
+
+impl Digest {
+    /// Of `product_id 0x00 quantity 0x0A` per line, quantities in decimal; lines summed and sorted by product (R14).
+    pub(crate) fn of_lines(lines: &[StockLine]) -> Self {
+        let mut text = Vec::with_capacity(lines.len() * 16);
+        for line in lines {
+            text.extend_from_slice(line.product_id.as_str().as_bytes());
+            text.push(0);
+            text.extend_from_slice(line.quantity.get().to_string().as_bytes());
+            text.push(b'\n');
+        }
+        Self::of(&text)
+    }
+
+    pub fn of(bytes: &[u8]) -> Self {
+        let hash = Sha256::digest(bytes);
+        let mut first = [0; 16];
+        first.copy_from_slice(&hash[..16]);
+        Self(first)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const WRONG: &str = "a digest is 32 lower-case hexadecimal digits";
+        if text.len() != 32 || text.bytes().any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(WRONG);
+        }
+        let mut bytes = [0; 16];
+        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let digits = std::str::from_utf8(digits).map_err(|_| WRONG)?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| WRONG)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Quantity, StockLines};
+
+    /// Stored orders and reservations carry this digest for ever: it must never come out differently.
+    #[test]
+    fn the_digest_of_the_example_order_is_pinned() {
+        let line = |product: &str, units| (product.parse().expect("an id"), Quantity::new(units).expect("a quantity"));
+        let lines = StockLines::sum([line("789", 2), line("456", 1)]).expect("two lines");
+        assert_eq!(lines.digest().to_string(), PINNED);
+        assert_eq!(super::Digest::of(b"456\x001\n789\x002\n"), lines.digest());
+    }
+
+    const PINNED: &str = "6001b0afb95f13ef07ff5c6d151fa4d4";
+}

@@ -1,0 +1,137 @@
+//! Names of things. A value of these types is well-formed; whether the thing exists is another question.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The longest product or location id, in bytes (all of them ASCII).
+pub const MAX_ID_LENGTH: usize = 64;
+
+/// Why a text is no id. Never worth a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an id is 1 to 64 letters, digits, dots, underscores or hyphens, and starts with a letter or a digit")]
+pub struct BadId;
+
+/// An order's id: a UUIDv7 (RFC 9562) made by the Order Service, so ids sort by the time of acceptance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OrderId(pub Uuid);
+
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for OrderId {
+    type Err = BadId;
+
+    /// Reads the hyphenated form only: one order has one spelling.
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let id = Uuid::try_parse(text).map_err(|_| BadId)?;
+        if text.len() == 36 { Ok(Self(id)) } else { Err(BadId) }
+    }
+}
+
+/// `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`: safe in a path, in SQL, in a log line and in a subject of the broker.
+pub fn is_id(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() <= MAX_ID_LENGTH
+        && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadId;
+
+            fn from_str(text: &str) -> Result<Self, BadId> {
+                if is_id(text) { Ok(Self(text.into())) } else { Err(BadId) }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = BadId;
+
+            fn try_from(text: String) -> Result<Self, BadId> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0.as_ref().to_owned()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id! {
+    /// What is sold, as the shop names it.
+    ProductId
+}
+
+text_id! {
+    /// Where stock lies, as the shop names it.
+    LocationId
+}
+
+impl LocationId {
+    /// The location that every shop has, and that a movement means unless it names another.
+    pub fn main() -> Self {
+        Self("main".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_short_plain_and_starts_with_a_letter_or_digit() {
+        let longest = "a".repeat(64);
+        for good in ["789", "a", "Mug.blue_2-x", &longest] {
+            assert!(good.parse::<ProductId>().is_ok(), "{good}");
+        }
+        let too_long = "a".repeat(65);
+        for bad in ["", ".a", "-a", "_a", "a b", "a/b", "..", "*", ">", "a\0", "a\u{202e}", "é", "' OR 1=1", &too_long] {
+            assert_eq!(bad.parse::<ProductId>(), Err(BadId), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_order_id_has_one_spelling() {
+        let text = "01939c5e-6f70-7abc-8def-0123456789ab";
+        assert_eq!(text.parse::<OrderId>().expect("a UUID").to_string(), text);
+        for other in ["01939c5e6f707abc8def0123456789ab", "{01939c5e-6f70-7abc-8def-0123456789ab}", "", "7"] {
+            assert_eq!(other.parse::<OrderId>(), Err(BadId), "{other}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What the Inventory Service publishes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, LocationId, OrderId, ProductId, Quantity, StockLines};
+
+/// Where answers are published.
+pub const ANSWERS_CHANNEL: &str = "lastro.orders.answers";
+
+/// Units of one product that one location gives to an order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Allocation {
+    pub product_id: ProductId,
+    pub location_id: LocationId,
+    pub quantity: Quantity,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShortageReason {
+    OutOfStock,
+    UnknownProduct,
+}
+
+impl ShortageReason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfStock => "out_of_stock",
+            Self::UnknownProduct => "unknown_product",
+        }
+    }
+}
+
+/// A product of which there was not enough, over all locations, when the order was decided (INV-8).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Shortage {
+    pub product_id: ProductId,
+    pub requested: Quantity,
+    pub available: i64,
+    pub reason: ShortageReason,
+}
+
+/// What became of a command. The data rides in the variant, so an answer cannot carry the wrong one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum Outcome {
+    /// Every line is held. Sorted by (product, location); the quantities of a product add up to its line.
+    StockReserved { allocations: Vec<Allocation> },
+    /// Nothing is held. One entry per short product, sorted by product; never empty.
+    StockRejected { shortages: Vec<Shortage> },
+    /// Nothing is held any more, whatever was before.
+    StockReleased,
+    /// What was held has left the shelf.
+    StockShipped,
+}
+
+impl Outcome {
+    /// As messages, tables and metrics spell it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::StockReserved { .. } => "StockReserved",
+            Self::StockRejected { .. } => "StockRejected",
+            Self::StockReleased => "StockReleased",
+            Self::StockShipped => "StockShipped",
+        }
+    }
+}
+
+/// An answer, repeated for every repeat of its command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    pub schema: u32,
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    pub order_id: OrderId,
+    pub lines: StockLines,
+    pub digest: Digest,
+    /// The attempt that this answers. Information, never a filter (R16).
+    pub attempt: u32,
+    /// When Inventory first decided this, in microseconds since the epoch on its clock; a repeat says the same.
+    pub decided_at_micros: i64,
+    /// Microseconds since the epoch, on the sender's clock.
+    pub sent_at_micros: i64,
+    /// W3C trace context of the request that caused the command.
+    pub traceparent: Option<String>,
+}

@@ -1,0 +1,20 @@
+//! All that the two services say to each other.
+//!
+//! The Order Service sends [`orders::Command`]s, the Inventory Service answers with [`inventory::Answer`]s, both in
+//! batches through [`codec`]. Whatever leaves here is versioned, and one stored example per message and version
+//! (`examples/`) is read back for ever.
+#![forbid(unsafe_code)]
+
+pub mod codec;
+mod digest;
+mod ids;
+pub mod inventory;
+mod lines;
+pub mod orders;
+
+pub use digest::Digest;
+pub use ids::{BadId, LocationId, MAX_ID_LENGTH, OrderId, ProductId, is_id};
+pub use lines::{BadLines, BadQuantity, MAX_LINES, Quantity, StockLine, StockLines};
+
+/// The version in which this build writes messages, and the newest that it reads.
+pub const SCHEMA_VERSION: u32 = 1;

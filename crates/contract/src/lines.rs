@@ -1,0 +1,175 @@
+//! What an order asks of the stock: products and quantities, and nothing about money.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, ProductId};
+
+/// The most lines that one order may have.
+pub const MAX_LINES: usize = 100;
+
+/// Units of one product that one order asks for: 1 to 1 000 000, also after its lines are summed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct Quantity(u32);
+
+/// Why a number is no quantity. Never worth a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a quantity is a whole number from 1 to 1000000")]
+pub struct BadQuantity;
+
+impl Quantity {
+    pub const MAX: u32 = 1_000_000;
+
+    pub fn new(units: u32) -> Result<Self, BadQuantity> {
+        if (1..=Self::MAX).contains(&units) { Ok(Self(units)) } else { Err(BadQuantity) }
+    }
+
+    pub fn get(self) -> u32 {
+        self.0
+    }
+
+    /// In the width of stock counts.
+    pub fn units(self) -> i64 {
+        i64::from(self.0)
+    }
+}
+
+impl TryFrom<u32> for Quantity {
+    type Error = BadQuantity;
+
+    fn try_from(units: u32) -> Result<Self, BadQuantity> {
+        Self::new(units)
+    }
+}
+
+impl From<Quantity> for u32 {
+    fn from(quantity: Quantity) -> Self {
+        quantity.0
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StockLine {
+    pub product_id: ProductId,
+    pub quantity: Quantity,
+}
+
+/// The lines of one order as stock sees them.
+///
+/// **Shape:** 1 to 100 lines, one per product, sorted by product id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Vec<StockLine>", into = "Vec<StockLine>")]
+pub struct StockLines(Vec<StockLine>);
+
+/// Why lines cannot be an order's. Never worth a retry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadLines {
+    #[error("an order has 1 to 100 lines")]
+    Count,
+    #[error("the lines of {0} add up to more than 1000000")]
+    TooMany(ProductId),
+    #[error("lines are sorted by product id, one per product")]
+    Unsorted,
+}
+
+impl StockLines {
+    /// Sums the lines of each product. Fails with `Count` or with the first product that exceeds a [`Quantity`].
+    pub fn sum(lines: impl IntoIterator<Item = (ProductId, Quantity)>) -> Result<Self, BadLines> {
+        let mut sums = BTreeMap::<ProductId, u64>::new();
+        let mut count = 0;
+        for (product_id, quantity) in lines {
+            *sums.entry(product_id).or_default() += u64::from(quantity.get());
+            count += 1;
+        }
+        if !(1..=MAX_LINES).contains(&count) {
+            return Err(BadLines::Count);
+        }
+        let summed = sums.into_iter().map(|(product_id, units)| {
+            match u32::try_from(units).ok().and_then(|units| Quantity::new(units).ok()) {
+                Some(quantity) => Ok(StockLine { product_id, quantity }),
+                None => Err(BadLines::TooMany(product_id)),
+            }
+        });
+        summed.collect::<Result<_, _>>().map(Self)
+    }
+
+    pub fn digest(&self) -> Digest {
+        Digest::of_lines(&self.0)
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, StockLine> {
+        self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a StockLines {
+    type Item = &'a StockLine;
+    type IntoIter = std::slice::Iter<'a, StockLine>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl TryFrom<Vec<StockLine>> for StockLines {
+    type Error = BadLines;
+
+    fn try_from(lines: Vec<StockLine>) -> Result<Self, BadLines> {
+        if !(1..=MAX_LINES).contains(&lines.len()) {
+            return Err(BadLines::Count);
+        }
+        let strictly_sorted = lines.windows(2).all(|pair| pair[0].product_id < pair[1].product_id);
+        if strictly_sorted { Ok(Self(lines)) } else { Err(BadLines::Unsorted) }
+    }
+}
+
+impl From<StockLines> for Vec<StockLine> {
+    fn from(lines: StockLines) -> Self {
+        lines.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(product: &str, units: u32) -> (ProductId, Quantity) {
+        (product.parse().expect("an id"), Quantity::new(units).expect("a quantity"))
+    }
+
+    #[test]
+    fn the_same_product_on_two_lines_is_summed_before_it_is_checked() {
+        let lines = StockLines::sum([line("b", 1), line("a", 2), line("b", 3)]).expect("two products");
+        let seen: Vec<_> = lines.iter().map(|l| (l.product_id.as_str(), l.quantity.get())).collect();
+        assert_eq!(seen, [("a", 2), ("b", 4)]);
+
+        let too_many = StockLines::sum([line("a", 1_000_000), line("a", 1)]);
+        assert_eq!(too_many, Err(BadLines::TooMany("a".parse().expect("an id"))));
+    }
+
+    #[test]
+    fn an_order_has_at_least_one_and_at_most_a_hundred_lines() {
+        assert_eq!(StockLines::sum([]), Err(BadLines::Count));
+        assert!(StockLines::sum((0..100).map(|n| line(&n.to_string(), 1))).is_ok());
+        assert_eq!(StockLines::sum((0..101).map(|_| line("a", 1))), Err(BadLines::Count));
+    }
+
+    proptest! {
+        #[test]
+        fn the_digest_does_not_depend_on_how_an_order_was_written_down(
+            mut sent in prop::collection::vec(("[a-c]", 1u32..5), 1..20)
+        ) {
+            let digest = |lines: &[(String, u32)]| {
+                StockLines::sum(lines.iter().map(|(p, n)| line(p, *n))).expect("few units").digest()
+            };
+            let before = digest(&sent);
+            sent.reverse();
+            prop_assert_eq!(before, digest(&sent));
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Natural batching: whatever queued up while the last commit ran is the next batch.
+//!
+//! A request hands a command to a [`Batcher`] and waits; one [`Committer`] takes all that is queued, commits it once,
+//! and answers each (R2). The single case is a batch of one: there is no second path.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+/// The most commands in one commit.
+pub const MAX_BATCH: usize = 500;
+/// The most commands that wait for one.
+pub const MAX_QUEUE: usize = 10_000;
+/// How often a batch that the database asked to repeat is repeated before its commands are told to come back.
+const MAX_RERUNS: u32 = 20;
+const RERUN_PAUSE: Duration = Duration::from_millis(20);
+
+/// How a transaction failed.
+///
+/// **Errors:** all but `Unknown` mean that nothing was written.
+/// **Source:** R4, R11, R18.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Failure {
+    /// The database asks to run it again: deadlock, serialization, busy.
+    #[error("the database asks to run the transaction again")]
+    Busy(#[source] Cause),
+    /// The commit may or may not have happened.
+    #[error("the commit's fate is unknown")]
+    Unknown(#[source] Cause),
+    /// The database cannot be reached.
+    #[error("the database cannot be reached")]
+    Unavailable(#[source] Cause),
+    /// No room left on the disk.
+    #[error("the disk is full")]
+    Full(#[source] Cause),
+    /// Something about this very batch: a row count that was not predicted, a data error, a panic in the decider.
+    #[error("the batch does not fit the database: {0}")]
+    Suspect(String),
+    /// Storage that can no longer be trusted. The process ends (R18).
+    #[error("the storage failed")]
+    Fatal(#[source] Cause),
+}
+
+/// What an engine said, shared because a batch has many waiters.
+pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+impl Failure {
+    /// Whether the same call may be made again, at once or later, with a chance of success.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, Self::Suspect(_) | Self::Fatal(_))
+    }
+}
+
+/// Why a command got no answer. Only `OutcomeUnknown` may have been done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotDone {
+    #[error("the queue is full, or the deadline passed in it")]
+    Overloaded,
+    #[error("the storage is full")]
+    StorageFull,
+    #[error("the storage cannot be reached")]
+    Unavailable,
+    #[error("the commit's fate is unknown")]
+    OutcomeUnknown,
+    /// The command fails even alone. Never worth a retry as it is.
+    #[error("the command cannot be executed")]
+    Poisoned,
+    #[error("the service is shutting down")]
+    ShuttingDown,
+}
+
+/// Executes a batch in one transaction.
+///
+/// **Shape:** one answer per command, in order.
+#[async_trait]
+pub trait Commit<C, A>: Send + Sync {
+    async fn commit(&self, batch: Arc<[C]>) -> Result<Vec<A>, Failure>;
+}
+
+struct Item<C, A> {
+    command: C,
+    deadline: Instant,
+    reply: oneshot::Sender<Result<A, NotDone>>,
+}
+
+/// The way to a committer; cheap to clone. The committer ends when the last one is dropped and the queue is empty.
+pub struct Batcher<C, A> {
+    queue: mpsc::Sender<Item<C, A>>,
+}
+
+impl<C, A> Clone for Batcher<C, A> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone() }
+    }
+}
+
+impl<C, A> fmt::Debug for Batcher<C, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batcher").field("free", &self.queue.capacity()).finish()
+    }
+}
+
+impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
+    /// A queue of [`MAX_QUEUE`] commands and the committer at its end, which calls `observe` with each batch's size.
+    pub fn new(commit: Arc<dyn Commit<C, A>>, observe: Observe) -> (Self, Committer<C, A>) {
+        let (queue, commands) = mpsc::channel(MAX_QUEUE);
+        (Self { queue }, Committer { commands, commit, observe })
+    }
+
+    /// For requests: waits for the commit, never for room in the queue (R17).
+    ///
+    /// Dropping the call cancels the waiting only. A command still queued at `deadline` is dropped unexecuted.
+    pub async fn submit(&self, command: C, deadline: Instant) -> Result<A, NotDone> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(Item { command, deadline, reply }).map_err(|full_or_closed| match full_or_closed {
+            mpsc::error::TrySendError::Full(_) => NotDone::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => NotDone::ShuttingDown,
+        })?;
+        answer.await.unwrap_or(Err(NotDone::ShuttingDown))
+    }
+
+    /// For workers: waits for room as well. One result per command, in order.
+    pub async fn submit_all(&self, commands: Vec<C>, deadline: Instant) -> Vec<Result<A, NotDone>> {
+        let mut answers = Vec::with_capacity(commands.len());
+        for command in commands {
+            let (reply, answer) = oneshot::channel();
+            // A closed queue drops the item and with it the reply, which the wait below reads as a shutdown.
+            let _ = self.queue.send(Item { command, deadline, reply }).await;
+            answers.push(answer);
+        }
+        let mut results = Vec::with_capacity(answers.len());
+        for answer in answers {
+            results.push(answer.await.unwrap_or(Err(NotDone::ShuttingDown)));
+        }
+        results
+    }
+}
+
+/// Called with the size of every batch that is executed.
+pub type Observe = Box<dyn Fn(usize) + Send + Sync>;
+
+/// The one task that executes commands.
+pub struct Committer<C, A> {
+    commands: mpsc::Receiver<Item<C, A>>,
+    commit: Arc<dyn Commit<C, A>>,
+    observe: Observe,
+}
+
+impl<C, A> fmt::Debug for Committer<C, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Committer").field("queued", &self.commands.len()).finish()
+    }
+}
+
+impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
+    /// Executes batches until the batchers are gone, or `shutdown` says so and the queue is empty.
+    ///
+    /// **Errors:** [`Failure::Fatal`] only; the process must end.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Failure> {
+        loop {
+            let mut batch = Vec::new();
+            tokio::select! {
+                count = self.commands.recv_many(&mut batch, MAX_BATCH) => if count == 0 { return Ok(()) },
+                () = shutdown.cancelled(), if !self.commands.is_closed() => self.commands.close(),
+            }
+            self.execute(batch).await?;
+        }
+    }
+
+    /// One step: executes what is queued now and tells how many commands that were.
+    pub async fn tick(&mut self) -> Result<usize, Failure> {
+        let mut batch = Vec::new();
+        while let Ok(item) = self.commands.try_recv() {
+            batch.push(item);
+            if batch.len() == MAX_BATCH {
+                break;
+            }
+        }
+        let count = batch.len();
+        self.execute(batch).await.map(|()| count)
+    }
+
+    async fn execute(&self, queued: Vec<Item<C, A>>) -> Result<(), Failure> {
+        let now = Instant::now();
+        let (live, late): (Vec<_>, Vec<_>) = queued.into_iter().partition(|item| item.deadline > now);
+        reply_all(late, NotDone::Overloaded);
+        if live.is_empty() {
+            return Ok(());
+        }
+        (self.observe)(live.len());
+        let Err((items, failure)) = self.attempt(live).await else { return Ok(()) };
+        match failure {
+            Failure::Suspect(reason) if items.len() > 1 => {
+                warn!(batch_size = items.len(), reason, "a batch failed and is executed one by one");
+                for item in items {
+                    if let Err((alone, failure)) = self.attempt(vec![item]).await {
+                        give_up(alone, failure)?;
+                    }
+                }
+                Ok(())
+            }
+            other => give_up(items, other),
+        }
+    }
+
+    /// Commits the items and replies, or returns them with the failure that no repetition cured.
+    async fn attempt(&self, items: Vec<Item<C, A>>) -> Result<(), (Vec<Item<C, A>>, Failure)> {
+        let batch: Arc<[C]> = items.iter().map(|item| item.command.clone()).collect();
+        let last_deadline = items.iter().map(|item| item.deadline).max();
+        let mut reruns = 0;
+        loop {
+            let failure = match self.commit.commit(batch.clone()).await {
+                Ok(answers) if answers.len() == items.len() => {
+                    for (item, answer) in items.into_iter().zip(answers) {
+                        // The waiter may have hung up: its command is done all the same.
+                        let _ = item.reply.send(Ok(answer));
+                    }
+                    return Ok(());
+                }
+                Ok(answers) => Failure::Suspect(format!("{} answers for {} commands", answers.len(), items.len())),
+                Err(failure) => failure,
+            };
+            // An unknown commit is decided again from what is found, with the same ids: it cannot count twice (R4).
+            let again = match failure {
+                Failure::Busy(_) => reruns < MAX_RERUNS,
+                Failure::Unknown(_) => last_deadline.is_some_and(|deadline| Instant::now() < deadline),
+                _ => false,
+            };
+            if !again {
+                return Err((items, failure));
+            }
+            reruns += 1;
+            tokio::time::sleep(RERUN_PAUSE * reruns.min(10)).await;
+        }
+    }
+}
+
+fn give_up<C, A>(items: Vec<Item<C, A>>, failure: Failure) -> Result<(), Failure> {
+    error!(batch_size = items.len(), error = %Chain(&failure), "commands could not be executed");
+    let told = match failure {
+        Failure::Busy(_) => NotDone::Overloaded,
+        Failure::Unknown(_) => NotDone::OutcomeUnknown,
+        Failure::Unavailable(_) => NotDone::Unavailable,
+        Failure::Full(_) => NotDone::StorageFull,
+        Failure::Suspect(_) => NotDone::Poisoned,
+        // Whether it was done shows after the restart.
+        Failure::Fatal(_) => {
+            reply_all(items, NotDone::OutcomeUnknown);
+            return Err(failure);
+        }
+    };
+    reply_all(items, told);
+    Ok(())
+}
+
+fn reply_all<C, A>(items: Vec<Item<C, A>>, told: NotDone) {
+    for item in items {
+        let _ = item.reply.send(Err(told));
+    }
+}
+
+/// An error with its causes on one line, for the log.
+#[derive(Debug)]
+pub struct Chain<'a>(pub &'a dyn std::error::Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

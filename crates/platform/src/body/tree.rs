@@ -1,0 +1,274 @@
+//! Bytes to a tree: everything that makes a body malformed is found here, and the first of it is told.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Node, Object, escape};
+use crate::problem::{Code, Problem};
+
+/// How deep objects and arrays may nest, the body itself counting as one.
+pub const MAX_DEPTH: usize = 32;
+
+/// Reads one JSON object, strictly.
+///
+/// **Errors:** 400 `malformed_json`: not UTF-8, a byte order mark, broken off, anything after the object, not an
+/// object, a name twice in one object at any level, a lone surrogate in a string, nested deeper than [`MAX_DEPTH`].
+pub fn parse(bytes: &[u8]) -> Result<Object, Problem> {
+    let text = std::str::from_utf8(bytes).map_err(|e| malformed(format!("byte {} is not UTF-8", e.valid_up_to())))?;
+    if text.starts_with('\u{feff}') {
+        return Err(malformed("a byte order mark stands before the JSON text"));
+    }
+    // Before anything recursive looks at it: the tree is as deep as the text says.
+    if deeper_than(MAX_DEPTH, bytes) {
+        return Err(malformed(format!("nested deeper than {MAX_DEPTH} levels")));
+    }
+    let raw: &RawValue = serde_json::from_str(text).map_err(|e| malformed(without_type_words(&e)))?;
+    match read(raw, "")? {
+        Node::Object(object) => Ok(object),
+        other => Err(malformed(format!("the body is {}; it must be an object", other.kind()))),
+    }
+}
+
+fn malformed(detail: impl Into<String>) -> Problem {
+    Problem::new(Code::MalformedJson, detail)
+}
+
+/// Whether brackets nest deeper than `limit`. It reads strings as JSON does, so brackets in them do not count; on
+/// malformed text it may be wrong beyond the first error, where nothing else looks either.
+fn deeper_than(limit: usize, bytes: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > limit {
+            return true;
+        }
+    }
+    false
+}
+
+/// One level of the tree; serde_json has checked the grammar of all of `raw` by now, so what a value is shows in its
+/// first byte. Numbers stay text: no float ever sees them.
+fn read(raw: &RawValue, pointer: &str) -> Result<Node, Problem> {
+    let text = raw.get();
+    Ok(match text.as_bytes().first() {
+        Some(b'{') => Node::Object(read_members(text, pointer)?),
+        Some(b'[') => Node::Array(read_items(text, pointer)?),
+        Some(b'"') => Node::String(level(text, pointer)?),
+        Some(b't') => Node::Bool(true),
+        Some(b'f') => Node::Bool(false),
+        Some(b'n') => Node::Null,
+        _ => Node::Number(text.to_owned()),
+    })
+}
+
+fn read_members(text: &str, pointer: &str) -> Result<Object, Problem> {
+    let Members(members) = level(text, pointer)?;
+    let mut names = BTreeSet::new();
+    if let Some((twice, _)) = members.iter().find(|(name, _)| !names.insert(name.as_str())) {
+        return Err(malformed(format!("the member {twice:?} occurs twice in {}", place(pointer))));
+    }
+    let nodes = members.iter().map(|(name, raw)| read(raw, &format!("{pointer}/{}", escape(name))));
+    let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
+    Ok(Object(members.into_iter().map(|(name, _)| name).zip(nodes).collect()))
+}
+
+fn read_items(text: &str, pointer: &str) -> Result<Vec<Node>, Problem> {
+    let items: Vec<&RawValue> = level(text, pointer)?;
+    items.iter().enumerate().map(|(index, raw)| read(raw, &format!("{pointer}/{index}"))).collect()
+}
+
+/// Lets serde_json read what it has scanned before; only a lone surrogate is still to be found.
+fn level<'a, T: Deserialize<'a>>(text: &'a str, pointer: &str) -> Result<T, Problem> {
+    serde_json::from_str(text).map_err(|e| malformed(format!("{} in {}", without_position(&e), place(pointer))))
+}
+
+fn place(pointer: &str) -> String {
+    if pointer.is_empty() { "the body".to_owned() } else { pointer.to_owned() }
+}
+
+/// "expected value at line 1 column 1": positions are of the whole body here, and help.
+fn without_type_words(error: &serde_json::Error) -> String {
+    format!("not well-formed JSON: {error}")
+}
+
+/// A position within a part of the body would mislead; the pointer says where it is.
+fn without_position(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.clone(), |(what, _)| what.to_owned())
+}
+
+/// The members of one object, in order, repetitions included: what a map of any library hides.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            members.push((name, map.next_value::<&RawValue>().map_err(A::Error::custom)?));
+        }
+        Ok(Members(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn detail_of(body: &[u8]) -> String {
+        let problem = parse(body).expect_err("must be refused");
+        assert_eq!((problem.code, problem.faults.len()), (Code::MalformedJson, 0));
+        problem.detail
+    }
+
+    #[test]
+    fn what_is_not_one_well_formed_object_is_refused_with_the_reason() {
+        for (body, detail) in [
+            ("", "not well-formed JSON: EOF while parsing a value at line 1 column 0"),
+            ("   ", "not well-formed JSON: EOF while parsing a value at line 1 column 3"),
+            ("{", "not well-formed JSON: EOF while parsing an object at line 1 column 1"),
+            (r#"{"a":1"#, "not well-formed JSON: EOF while parsing an object at line 1 column 6"),
+            (r#"{"a":"#, "not well-formed JSON: EOF while parsing a value at line 1 column 5"),
+            (r#"{"a":1} x"#, "not well-formed JSON: trailing characters at line 1 column 9"),
+            (r#"{"a":1}{}"#, "not well-formed JSON: trailing characters at line 1 column 8"),
+            (r#"{"a":1,}"#, "not well-formed JSON: trailing comma at line 1 column 8"),
+            (r#"{"a":01}"#, "not well-formed JSON: invalid number at line 1 column 7"),
+            (r#"{"a":+1}"#, "not well-formed JSON: expected value at line 1 column 6"),
+            (r#"{"a":NaN}"#, "not well-formed JSON: expected value at line 1 column 6"),
+            (r#"{'a':1}"#, "not well-formed JSON: key must be a string at line 1 column 2"),
+            ("{\"a\":\"\t\"}", "not well-formed JSON: control character (\\u0000-\\u001F) found while parsing a string at line 1 column 7"),
+            ("[]", "the body is an array; it must be an object"),
+            ("null", "the body is null; it must be an object"),
+            ("\"{}\"", "the body is a string; it must be an object"),
+            ("19.99", "the body is a number; it must be an object"),
+            ("true", "the body is a boolean; it must be an object"),
+            ("\u{feff}{}", "a byte order mark stands before the JSON text"),
+            (r#"{"a":1,"b":2,"a":1}"#, r#"the member "a" occurs twice in the body"#),
+            (r#"{"a":1,"\u0061":1}"#, r#"the member "a" occurs twice in the body"#),
+            (r#"{"l":[{}, {"x/y":{"q":1,"q":2}}]}"#, r#"the member "q" occurs twice in /l/1/x~1y"#),
+            (r#"{"a":{"b":"\ud800"}}"#, "unexpected end of hex escape in /a/b"),
+            (r#"{"a":"\udc00"}"#, "lone leading surrogate in hex escape in /a"),
+            (r#"{"\ud800":1}"#, "unexpected end of hex escape in the body"),
+        ] {
+            assert_eq!(detail_of(body.as_bytes()), detail, "{body}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_refused_where_they_stand() {
+        assert_eq!(detail_of(b"{\"a\":\"\xff\"}"), "byte 6 is not UTF-8");
+        assert_eq!(detail_of(b"{\"a\":\"\xed\xa0\x80\"}"), "byte 6 is not UTF-8");
+    }
+
+    #[test]
+    fn nesting_is_counted_as_brackets_outside_of_strings() {
+        let nested = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+        assert!(parse(nested(MAX_DEPTH).as_bytes()).is_ok());
+        assert_eq!(detail_of(nested(MAX_DEPTH + 1).as_bytes()), "nested deeper than 32 levels");
+        let brackets_in_a_string = format!(r#"{{"a":"\"{}"}}"#, "[{".repeat(100));
+        assert!(parse(brackets_in_a_string.as_bytes()).is_ok());
+        let many_beside_each_other = format!(r#"{{"a":[{}[]]}}"#, "[],".repeat(1000));
+        assert!(parse(many_beside_each_other.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_hundred_thousand_levels_do_no_harm() {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let closed = format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
+            assert_eq!(detail_of(closed.as_bytes()), "nested deeper than 32 levels");
+            assert_eq!(detail_of(open.repeat(100_000).as_bytes()), "nested deeper than 32 levels");
+        }
+    }
+
+    #[test]
+    fn numbers_keep_their_digits_and_members_their_order() {
+        let object = parse(br#" {"z":1e400, "a":19.990,"m":[-0, 123456789012345678901234567890, null, true, "\u00e9\ud83d\ude00"]} "#).unwrap();
+        let number = |text: &str| Node::Number(text.to_owned());
+        let items = vec![
+            number("-0"),
+            number("123456789012345678901234567890"),
+            Node::Null,
+            Node::Bool(true),
+            Node::String("é😀".to_owned()),
+        ];
+        let members: Vec<_> = object.members().collect();
+        assert_eq!(members, [("z", &number("1e400")), ("a", &number("19.990")), ("m", &Node::Array(items))]);
+    }
+
+    /// What a tree says, written as JSON again.
+    fn print(node: &Node) -> String {
+        match node {
+            Node::Null => "null".to_owned(),
+            Node::Bool(value) => value.to_string(),
+            Node::Number(text) => text.clone(),
+            Node::String(text) => serde_json::to_string(text).unwrap(),
+            Node::Array(items) => format!("[{}]", items.iter().map(print).collect::<Vec<_>>().join(",")),
+            Node::Object(Object(members)) => {
+                let member = |(name, node): &(String, Node)| format!("{}:{}", serde_json::to_string(name).unwrap(), print(node));
+                format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(","))
+            }
+        }
+    }
+
+    fn any_node() -> impl Strategy<Value = Node> {
+        let leaf = prop_oneof![
+            Just(Node::Null),
+            any::<bool>().prop_map(Node::Bool),
+            "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,5})?([eE][+-]?[0-9]{1,4})?".prop_map(Node::Number),
+            any::<String>().prop_map(Node::String),
+        ];
+        leaf.prop_recursive(6, 64, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Node::Array),
+                prop::collection::btree_map(any::<String>(), inner, 0..6)
+                    .prop_map(|members| Node::Object(Object(members.into_iter().collect()))),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn no_text_of_json_pieces_makes_it_panic(pieces in prop::collection::vec(
+            prop::sample::select(vec!["{", "}", "[", "]", "\"", "\\", ":", ",", "a", "1", ".", "e", "-", "\\u", "d800", "null", " ", "\n", "é"]), 0..60,
+        )) {
+            let _ = parse(pieces.concat().as_bytes());
+        }
+
+        #[test]
+        fn what_is_printed_reads_back_the_same(node in any_node()) {
+            let body = format!("{{\"a\":{}}}", print(&node));
+            prop_assert_eq!(parse(body.as_bytes()).unwrap().get("a"), Some(&node));
+        }
+    }
+}

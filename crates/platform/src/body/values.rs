@@ -1,0 +1,176 @@
+//! Readers of single values. A service adds its own (an id, money, a quantity): any function of this shape will do.
+
+use std::ops::RangeInclusive;
+
+use super::Node;
+use crate::problem::FaultCode;
+
+/// The value, or what is wrong with it: a sentence that goes on after the member's name, "must be …".
+pub type Parsed<T> = Result<T, (FaultCode, String)>;
+
+/// A whole number in plain notation: `5` and `-0`, never `5.0`, `5e0` or `"5"`.
+pub fn integer(range: RangeInclusive<i64>) -> impl Fn(&Node) -> Parsed<i64> {
+    move |node| {
+        let Node::Number(text) = node else { return Err(wrong_type("a whole number", node)) };
+        if text.contains(['.', 'e', 'E']) {
+            let detail = "must be a whole number written without decimals or exponent";
+            return Err((FaultCode::WrongType, detail.to_owned()));
+        }
+        // What is left is -?[0-9]+ by JSON's grammar: not to fit is the only way to fail.
+        let value = text.parse().ok().filter(|value| range.contains(value));
+        value.ok_or_else(|| (FaultCode::OutOfRange, format!("must be from {} to {}", range.start(), range.end())))
+    }
+}
+
+pub fn boolean() -> impl Fn(&Node) -> Parsed<bool> {
+    |node| match node {
+        Node::Bool(value) => Ok(*value),
+        other => Err(wrong_type("a boolean", other)),
+    }
+}
+
+/// Text of at most `max` characters that a person can read on one line: no control characters, and none that turn
+/// the direction of what follows.
+///
+/// **Units:** Unicode scalar values.
+pub fn text(max: usize) -> impl Fn(&Node) -> Parsed<String> {
+    move |node| {
+        let Node::String(text) = node else { return Err(wrong_type("a string", node)) };
+        // A character has at most four bytes: what is much too long is refused without being counted.
+        if text.len() > 4 * max || text.chars().count() > max {
+            return Err((FaultCode::OutOfRange, format!("must have at most {max} characters")));
+        }
+        if text.chars().any(|c| c.is_control() || turns_direction(c)) {
+            return Err((FaultCode::BadFormat, "must not contain control characters".to_owned()));
+        }
+        Ok(text.clone())
+    }
+}
+
+/// [`text`] that says something: at least one character is not white space.
+pub fn text_not_blank(max: usize) -> impl Fn(&Node) -> Parsed<String> {
+    let text = text(max);
+    move |node| {
+        let text = text(node)?;
+        if text.trim().is_empty() {
+            return Err((FaultCode::OutOfRange, "must not be blank".to_owned()));
+        }
+        Ok(text)
+    }
+}
+
+/// One of a closed list of names.
+pub fn one_of<T: Copy>(choices: &[(&'static str, T)]) -> impl Fn(&Node) -> Parsed<T> {
+    move |node| {
+        let Node::String(text) = node else { return Err(wrong_type("a string", node)) };
+        let chosen = choices.iter().find_map(|(name, value)| (name == text).then_some(*value));
+        chosen.ok_or_else(|| {
+            let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+            (FaultCode::BadFormat, format!("must be one of {}", names.join(", ")))
+        })
+    }
+}
+
+pub(super) fn wrong_type(expected: &str, found: &Node) -> (FaultCode, String) {
+    (FaultCode::WrongType, format!("must be {expected}, not {}", found.kind()))
+}
+
+/// The Unicode controls of bidirectional text: they make a name look like another one in a log or on a page.
+fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::parse;
+
+    fn node(json: &str) -> Node {
+        parse(format!("{{\"x\":{json}}}").as_bytes()).unwrap().get("x").unwrap().clone()
+    }
+
+    fn code<T>(parsed: Parsed<T>) -> Result<T, FaultCode> {
+        parsed.map_err(|(code, _)| code)
+    }
+
+    #[test]
+    fn an_integer_is_plain_digits_within_the_range() {
+        use FaultCode::{OutOfRange, WrongType};
+        for (json, expected) in [
+            ("1", Ok(1)),
+            ("1000", Ok(1000)),
+            ("-5", Ok(-5)),
+            ("-0", Ok(0)),
+            ("0", Ok(0)),
+            ("1001", Err(OutOfRange)),
+            ("-6", Err(OutOfRange)),
+            ("9223372036854775808", Err(OutOfRange)),
+            ("-99999999999999999999999999999999", Err(OutOfRange)),
+            ("1.0", Err(WrongType)),
+            ("1e3", Err(WrongType)),
+            ("1E0", Err(WrongType)),
+            ("1e400", Err(WrongType)),
+            ("\"5\"", Err(WrongType)),
+            ("true", Err(WrongType)),
+            ("null", Err(WrongType)),
+            ("[1]", Err(WrongType)),
+            ("{}", Err(WrongType)),
+        ] {
+            assert_eq!(code(integer(-5..=1000)(&node(json))), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_whole_range_of_an_i64_can_be_asked_for() {
+        let any = integer(i64::MIN..=i64::MAX);
+        assert_eq!(any(&node("-9223372036854775808")), Ok(i64::MIN));
+        assert_eq!(any(&node("9223372036854775807")), Ok(i64::MAX));
+    }
+
+    #[test]
+    fn a_message_says_what_was_expected_and_what_was_found() {
+        assert_eq!(integer(1..=9)(&node("\"5\"")).unwrap_err().1, "must be a whole number, not a string");
+        assert_eq!(integer(1..=9)(&node("1.0")).unwrap_err().1, "must be a whole number written without decimals or exponent");
+        assert_eq!(integer(1..=9)(&node("10")).unwrap_err().1, "must be from 1 to 9");
+        assert_eq!(boolean()(&node("1")).unwrap_err().1, "must be a boolean, not a number");
+    }
+
+    #[test]
+    fn text_is_measured_in_characters_and_has_no_controls() {
+        use FaultCode::{BadFormat, OutOfRange, WrongType};
+        for (json, expected) in [
+            ("\"\"", Ok("")),
+            ("\"abcd\"", Ok("abcd")),
+            ("\"😀😀😀😀\"", Ok("😀😀😀😀")),
+            ("\"é ç\"", Ok("é ç")),
+            ("\"abcde\"", Err(OutOfRange)),
+            ("\"😀😀😀😀😀\"", Err(OutOfRange)),
+            ("\"a\\nb\"", Err(BadFormat)),
+            ("\"\\u0000\"", Err(BadFormat)),
+            ("\"\\u007f\"", Err(BadFormat)),
+            ("\"\\u0085\"", Err(BadFormat)),
+            ("\"a\\u202eb\"", Err(BadFormat)),
+            ("\"a\\u2066b\"", Err(BadFormat)),
+            ("\"a\\u200fb\"", Err(BadFormat)),
+            ("5", Err(WrongType)),
+            ("null", Err(WrongType)),
+        ] {
+            assert_eq!(code(text(4)(&node(json))), expected.map(str::to_owned), "{json}");
+        }
+    }
+
+    #[test]
+    fn text_that_must_say_something_is_not_blank() {
+        assert_eq!(code(text_not_blank(4)(&node("\" a \""))), Ok(" a ".to_owned()));
+        assert_eq!(code(text_not_blank(4)(&node("\"\""))), Err(FaultCode::OutOfRange));
+        assert_eq!(code(text_not_blank(4)(&node("\"  \""))), Err(FaultCode::OutOfRange));
+    }
+
+    #[test]
+    fn a_choice_is_one_of_the_names() {
+        let kind = one_of(&[("receive", 'r'), ("count", 'c')]);
+        assert_eq!(kind(&node("\"count\"")), Ok('c'));
+        assert_eq!(kind(&node("\"Count\"")), Err((FaultCode::BadFormat, "must be one of receive, count".to_owned())));
+        assert_eq!(code(kind(&node("1"))), Err(FaultCode::WrongType));
+    }
+}

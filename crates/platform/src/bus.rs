@@ -1,0 +1,54 @@
+//! The bus port: batches of bytes from one service to the other, over a transport that may lose, repeat and reorder.
+//!
+//! Nothing correct may rest on the bus (R6 to R8): it makes the usual case quick, and the sweeper repairs the rest.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub mod embedded;
+#[cfg(test)]
+mod laws;
+
+/// Names one received message to whoever acknowledges it. Means nothing outside the adapter that made it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Receipt(pub Arc<str>);
+
+/// One message of the broker, which carries a batch of ours.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub payload: Vec<u8>,
+    pub receipt: Receipt,
+}
+
+/// Why the bus did not do what it was asked. All of them are retryable, later; a lost publish is nobody's failure.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// The channel holds as much as it may; what was offered is dropped (R6).
+    #[error("the channel is full")]
+    Full,
+    #[error("the broker cannot be reached")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A transport of byte messages.
+///
+/// **Shape:** a channel is a queue that the replicas of one service share: each message goes to one of them, at least
+/// once unless it is lost, in no promised order. What is not acknowledged within the adapter's wait comes again.
+/// **Errors:** [`BusError`], never a panic; a failed `publish` may still have published.
+/// **Source:** R6, R9, R16, R17.
+#[async_trait]
+pub trait Bus: Send + Sync + fmt::Debug {
+    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError>;
+
+    /// Up to `max` messages, as soon as there is one; none if none came within `wait`. Dropping the call loses nothing.
+    async fn receive(&self, channel: &str, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError>;
+
+    /// These messages are done with. An unknown or repeated receipt is ignored.
+    async fn ack(&self, channel: &str, receipts: Vec<Receipt>) -> Result<(), BusError>;
+
+    /// Whether the broker can be reached, as far as is known.
+    fn is_connected(&self) -> bool;
+}

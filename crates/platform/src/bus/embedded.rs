@@ -1,0 +1,141 @@
+//! The bus inside one process: bounded queues in memory, empty after every start.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use super::{Bus, BusError, Delivery, Receipt};
+use crate::clock::{Clock, Timestamp};
+
+/// What one channel may hold, delivered but unacknowledged messages included.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Embedded {
+    clock: Arc<dyn Clock>,
+    ack_wait: Duration,
+    channels: Mutex<HashMap<String, Queue>>,
+    arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    ready: VecDeque<(u64, Vec<u8>)>,
+    /// By number: when it was delivered, and what.
+    delivered: BTreeMap<u64, (Timestamp, Vec<u8>)>,
+    bytes: usize,
+    last_number: u64,
+}
+
+impl Embedded {
+    /// A message that is not acknowledged within `ack_wait` of `clock` is delivered again.
+    pub fn new(clock: Arc<dyn Clock>, ack_wait: Duration) -> Self {
+        Self { clock, ack_wait, channels: Mutex::default(), arrived: Notify::new() }
+    }
+
+    fn with<T>(&self, channel: &str, work: impl FnOnce(&mut Queue) -> T) -> T {
+        let mut channels = self.channels.lock().expect("no call on a queue panics");
+        if !channels.contains_key(channel) {
+            channels.insert(channel.to_owned(), Queue::default());
+        }
+        work(channels.get_mut(channel).expect("just made"))
+    }
+}
+
+impl Queue {
+    fn push(&mut self, message: Vec<u8>) -> Result<(), BusError> {
+        if self.bytes + message.len() > MAX_BYTES {
+            return Err(BusError::Full);
+        }
+        self.bytes += message.len();
+        self.last_number += 1;
+        self.ready.push_back((self.last_number, message));
+        Ok(())
+    }
+
+    fn take(&mut self, max: usize, now: Timestamp, ack_wait: Duration) -> Vec<Delivery> {
+        // A clock that was set back must not keep a message for ever: one "from the future" is due as well.
+        let late = |at: Timestamp| now >= at.after(ack_wait) || now < at;
+        let overdue: Vec<u64> =
+            self.delivered.iter().filter(|(_, (at, _))| late(*at)).map(|(number, _)| *number).take(max).collect();
+        for number in overdue.into_iter().rev() {
+            if let Some((_, message)) = self.delivered.remove(&number) {
+                self.ready.push_front((number, message));
+            }
+        }
+        let count = max.min(self.ready.len());
+        let taken: Vec<_> = self.ready.drain(..count).collect();
+        self.delivered.extend(taken.iter().map(|(number, message)| (*number, (now, message.clone()))));
+        let delivery = |(number, payload): (u64, _)| Delivery { payload, receipt: Receipt(number.to_string().into()) };
+        taken.into_iter().map(delivery).collect()
+    }
+
+    fn forget(&mut self, receipt: &Receipt) {
+        let message = receipt.0.parse().ok().and_then(|number| self.delivered.remove(&number));
+        self.bytes -= message.map_or(0, |(_, message)| message.len());
+    }
+}
+
+#[async_trait]
+impl Bus for Embedded {
+    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError> {
+        let result = self.with(channel, |queue| messages.into_iter().try_for_each(|message| queue.push(message)));
+        self.arrived.notify_waiters();
+        result
+    }
+
+    async fn receive(&self, channel: &str, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError> {
+        let take = || self.with(channel, |queue| queue.take(max, self.clock.now(), self.ack_wait));
+        // Listening begins before the look, so nothing that arrives in between is slept through.
+        let arrived = self.arrived.notified();
+        tokio::pin!(arrived);
+        arrived.as_mut().enable();
+        let ready = take();
+        if !ready.is_empty() || wait.is_zero() {
+            return Ok(ready);
+        }
+        // Woken or not, the second look is the answer: it also finds what was not acknowledged in time.
+        let _ = tokio::time::timeout(wait, arrived).await;
+        Ok(take())
+    }
+
+    async fn ack(&self, channel: &str, receipts: Vec<Receipt>) -> Result<(), BusError> {
+        self.with(channel, |queue| receipts.iter().for_each(|receipt| queue.forget(receipt)));
+        Ok(())
+    }
+
+    fn is_connected(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    async fn fresh(ack_wait: Duration) -> Arc<dyn Bus> {
+        Arc::new(Embedded::new(Arc::new(SystemClock), ack_wait))
+    }
+
+    crate::bus::laws::bus_laws!(fresh);
+
+    #[tokio::test]
+    async fn a_full_channel_refuses_and_never_waits() {
+        let bus = fresh(Duration::from_secs(30)).await;
+        let mib = vec![0; 1024 * 1024];
+        for _ in 0..64 {
+            bus.publish("a", vec![mib.clone()]).await.expect("room for 64 MiB");
+        }
+        assert!(matches!(bus.publish("a", vec![mib.clone()]).await, Err(BusError::Full)));
+
+        let taken = bus.receive("a", 1, Duration::ZERO).await.expect("a message");
+        assert!(matches!(bus.publish("a", vec![mib.clone()]).await, Err(BusError::Full)), "unacknowledged counts");
+        bus.ack("a", vec![taken[0].receipt.clone()]).await.expect("acknowledged");
+        bus.publish("a", vec![mib]).await.expect("room again");
+    }
+}

@@ -1,0 +1,161 @@
+//! Where time and identity come from: the only two things that a deterministic test has to replace.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use uuid::{ContextV7, Timestamp as UuidTimestamp, Uuid};
+
+/// A point in time.
+///
+/// **Units:** microseconds since 1970-01-01T00:00:00Z, as both databases store it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// RFC 3339 in UTC with six decimals, `2026-11-23T18:30:00.000000Z`: equal width, so text sorts as time does.
+    pub fn to_rfc3339(self) -> String {
+        let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000)
+            .ok()
+            .and_then(|at| at.format(&format).ok())
+            .unwrap_or_else(|| "0000-01-01T00:00:00.000000Z".to_owned())
+    }
+
+    /// Reads any RFC 3339 time; digits below a microsecond are dropped.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        i64::try_from(at.unix_timestamp_nanos() / 1000).ok().map(Self)
+    }
+
+    /// This point moved into the future; the far end of time absorbs.
+    #[must_use]
+    pub fn after(self, delay: Duration) -> Self {
+        Self(self.0.saturating_add(micros(delay)))
+    }
+
+    /// How long ago `earlier` was; zero when the clock was set back in between.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_rfc3339())
+    }
+}
+
+fn micros(delay: Duration) -> i64 {
+    i64::try_from(delay.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Tells the time of day. It may jump in either direction: nothing but delays may depend on it.
+pub trait Clock: Send + Sync + fmt::Debug {
+    fn now(&self) -> Timestamp;
+}
+
+/// Makes what must differ: ids, and the randomness that keeps replicas out of step.
+pub trait Ids: Send + Sync + fmt::Debug {
+    /// A new UUIDv7 (RFC 9562), later ones sorting after earlier ones of the same process.
+    fn uuid(&self) -> Uuid;
+
+    /// A fraction of `u64::MAX`, evenly spread: the jitter of retries.
+    fn random(&self) -> u64;
+}
+
+/// The machine's clock.
+#[derive(Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place where the machine's clock enters")]
+    fn now(&self) -> Timestamp {
+        let since_epoch = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        Timestamp(micros(since_epoch))
+    }
+}
+
+/// UUIDv7 from a clock, with a counter that keeps ids of one millisecond in order.
+#[derive(Debug)]
+pub struct SystemIds {
+    clock: Arc<dyn Clock>,
+    context: std::sync::Mutex<ContextV7>,
+}
+
+impl SystemIds {
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, context: std::sync::Mutex::new(ContextV7::new()) }
+    }
+}
+
+impl Ids for SystemIds {
+    fn uuid(&self) -> Uuid {
+        let now = u64::try_from(self.clock.now().0).unwrap_or(0);
+        let nanos = u32::try_from(now % 1_000_000).unwrap_or(0) * 1000;
+        let context = self.context.lock().expect("nothing panics while it makes an id");
+        Uuid::new_v7(UuidTimestamp::from_unix(&*context, now / 1_000_000, nanos))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place where the machine's randomness enters")]
+    fn random(&self) -> u64 {
+        getrandom::u64().expect("the machine has randomness")
+    }
+}
+
+/// A clock that stands still until a test moves it.
+#[derive(Debug)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    pub fn at(start: Timestamp) -> Self {
+        Self(AtomicI64::new(start.0))
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(micros(by), Ordering::SeqCst);
+    }
+
+    /// Jumps to any point, also into the past.
+    pub fn set(&self, to: Timestamp) {
+        self.0.store(to.0, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_reads_back_what_it_prints() {
+        let at = Timestamp(1_795_804_200_000_001);
+        assert_eq!(at.to_rfc3339(), "2026-11-27T18:30:00.000001Z");
+        assert_eq!(Timestamp::parse_rfc3339(&at.to_rfc3339()), Some(at));
+    }
+
+    #[test]
+    fn a_clock_set_back_makes_no_negative_age() {
+        assert_eq!(Timestamp(5).since(Timestamp(9)), Duration::ZERO);
+        assert_eq!(Timestamp(9).since(Timestamp(5)), Duration::from_micros(4));
+    }
+
+    #[test]
+    fn ids_of_one_moment_sort_in_the_order_they_were_made() {
+        let ids = SystemIds::new(Arc::new(ManualClock::at(Timestamp(1_795_804_200_000_001))));
+        let made: Vec<Uuid> = (0..10_000).map(|_| ids.uuid()).collect();
+        assert!(made.is_sorted());
+        assert_eq!(made.iter().collect::<std::collections::HashSet<_>>().len(), made.len());
+    }
+}

@@ -1,0 +1,86 @@
+//! The way out: what a commit produced, on its way to the bus. It never holds a request up and may lose everything.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::batcher::Chain;
+use crate::bus::{Bus, BusError};
+
+/// Batches that wait to be published; more are dropped (R6).
+const MAX_QUEUE: usize = 4096;
+/// Batches that one call of the port carries.
+const MAX_PUBLISH: usize = 256;
+
+/// Takes encoded batches and never waits; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    queue: mpsc::Sender<Vec<u8>>,
+}
+
+impl Outbox {
+    /// Queues for publishing, or drops what finds no room: the sweeper sends it again (R6).
+    pub fn offer(&self, batches: Vec<Vec<u8>>) {
+        for batch in batches {
+            if self.queue.try_send(batch).is_err() {
+                debug!("the outbox is full or closed; a batch is dropped and will be sent again");
+                return;
+            }
+        }
+    }
+}
+
+/// Publishes what was offered, on one channel.
+#[derive(Debug)]
+pub struct Relay {
+    queue: mpsc::Receiver<Vec<u8>>,
+    bus: Arc<dyn Bus>,
+    channel: &'static str,
+    failing: bool,
+}
+
+impl Relay {
+    pub fn new(bus: Arc<dyn Bus>, channel: &'static str) -> (Outbox, Self) {
+        let (sender, queue) = mpsc::channel(MAX_QUEUE);
+        (Outbox { queue: sender }, Self { queue, bus, channel, failing: false })
+    }
+
+    /// Publishes until `shutdown`, and then what is still queued.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        loop {
+            let mut batches = Vec::new();
+            tokio::select! {
+                count = self.queue.recv_many(&mut batches, MAX_PUBLISH) => if count == 0 { return },
+                () = shutdown.cancelled(), if !self.queue.is_closed() => self.queue.close(),
+            }
+            self.publish(batches).await;
+        }
+    }
+
+    /// One step: publishes what is queued now.
+    pub async fn tick(&mut self) {
+        let mut batches = Vec::new();
+        while let Ok(batch) = self.queue.try_recv() {
+            batches.push(batch);
+        }
+        self.publish(batches).await;
+    }
+
+    async fn publish(&mut self, batches: Vec<Vec<u8>>) {
+        if batches.is_empty() {
+            return;
+        }
+        let result = self.bus.publish(self.channel, batches).await;
+        // One line when it begins and one when it is over, however long it lasts.
+        match (&result, self.failing) {
+            (Err(error @ (BusError::Full | BusError::Unavailable(_))), false) => {
+                warn!(channel = self.channel, error = %Chain(error), "publishing fails; the sweeper will send again");
+            }
+            (Ok(()), true) => warn!(channel = self.channel, "publishing works again"),
+            _ => {}
+        }
+        self.failing = result.is_err();
+    }
+}

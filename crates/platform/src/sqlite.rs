@@ -1,0 +1,118 @@
+//! What every SQLite adapter needs around its SQL: safe opening, migrations, a writer thread and a few readers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
+
+use crate::batcher::Failure;
+
+mod lock;
+mod migrate;
+mod threads;
+
+pub use lock::Lock;
+pub use migrate::Migration;
+pub use threads::{Readers, Writer};
+
+/// How long a statement waits for a lock that another process (`verify`) holds for a moment.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a database file was not opened. One line each, for the operator; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot use {}: {reason}", path.display())]
+    Unusable { path: PathBuf, reason: String },
+    #[error("{} is in use by another process; stop it first, or choose another data directory", .0.display())]
+    Locked(PathBuf),
+    #[error("{} was written by a newer version of Lastro (schema {found}, this program knows {known})", path.display())]
+    Newer { path: PathBuf, found: i64, known: i64 },
+    #[error("{}: migration {number} is not the one that was applied; the file or the program was tampered with", path.display())]
+    Changed { path: PathBuf, number: i64 },
+}
+
+impl OpenError {
+    pub(crate) fn unusable(path: &Path, reason: impl ToString) -> Self {
+        Self::Unusable { path: path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+/// Opens the one writing connection, safe to promise durability on (R1), and brings the schema up to date.
+///
+/// Frames that a crash left in the log may never have been synced: they are checkpointed before anything is read.
+pub fn open_writer(path: &Path, migrations: &[Migration]) -> Result<Connection, OpenError> {
+    let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
+    let mut connection = Connection::open(path).map_err(unusable)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(unusable)?;
+    configure_writer(&connection).map_err(unusable)?;
+    check_durable(&connection).map_err(|reason| OpenError::unusable(path, reason))?;
+    migrate::migrate(&mut connection, path, migrations)?;
+    Ok(connection)
+}
+
+fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", "on")?;
+    connection.pragma_update(None, "trusted_schema", "off")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    // The result row says whether readers were in the way; the next checkpoint then does it.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+/// R1: believe what the connection says it does, not what it was asked to do.
+fn check_durable(connection: &Connection) -> Result<(), String> {
+    let text = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, String>(0));
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let journal = text("journal_mode").map_err(|error| error.to_string())?;
+    let synchronous = number("synchronous").map_err(|error| error.to_string())?;
+    let foreign_keys = number("foreign_keys").map_err(|error| error.to_string())?;
+    if journal != "wal" || synchronous != 2 || foreign_keys != 1 {
+        return Err(format!(
+            "the file cannot be written durably (journal_mode={journal}, synchronous={synchronous}, foreign_keys={foreign_keys})"
+        ));
+    }
+    Ok(())
+}
+
+/// Opens a connection that cannot write. Several may stand beside the writer, also from other processes.
+pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(unusable)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(unusable)?;
+    connection.pragma_update(None, "query_only", "on").map_err(unusable)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// Opens a reader of a database that another program owns: it must exist, and be of a version that this one knows.
+pub fn open_existing_reader(path: &Path, migrations: &[Migration]) -> Result<Connection, OpenError> {
+    if !path.exists() {
+        return Err(OpenError::unusable(path, "there is no such file"));
+    }
+    let connection = open_reader(path)?;
+    migrate::check_version(&connection, path, migrations)?;
+    Ok(connection)
+}
+
+/// What an error of SQLite means for the transaction it happened in (R4, R18).
+pub fn failure(error: rusqlite::Error) -> Failure {
+    let Some(code) = error.sqlite_error() else {
+        // A row that does not fit its type, or a statement that does not fit the schema: about this batch.
+        return Failure::Suspect(error.to_string());
+    };
+    let extended = code.extended_code;
+    match code.code {
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Failure::Busy(Arc::new(error)),
+        ErrorCode::DiskFull => Failure::Full(Arc::new(error)),
+        // The shared-memory file could not grow: the disk is as full.
+        ErrorCode::SystemIoFailure if extended == ffi::SQLITE_IOERR_SHMSIZE => Failure::Full(Arc::new(error)),
+        ErrorCode::CannotOpen => Failure::Unavailable(Arc::new(error)),
+        ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig => {
+            Failure::Suspect(error.to_string())
+        }
+        _ => Failure::Fatal(Arc::new(error)),
+    }
+}

@@ -1,0 +1,118 @@
+//! Numbered SQL files, embedded in the program, applied once each and remembered with their checksums.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use sha2::{Digest, Sha256};
+
+use super::OpenError;
+
+/// One step of a schema. Only ever added to (expand, later contract), never edited once released.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    pub number: i64,
+    pub sql: &'static str,
+}
+
+impl Migration {
+    fn checksum(&self) -> Vec<u8> {
+        Sha256::digest(self.sql.as_bytes()).to_vec()
+    }
+}
+
+/// Applies what is missing, all of it in one transaction.
+pub(super) fn migrate(connection: &mut Connection, path: &Path, migrations: &[Migration]) -> Result<(), OpenError> {
+    let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unusable)?;
+    transaction
+        .execute_batch(
+            "CREATE TABLE IF NOT EXISTS schema_migrations (number INTEGER PRIMARY KEY, checksum BLOB NOT NULL) STRICT",
+        )
+        .map_err(unusable)?;
+    check_version(&transaction, path, migrations)?;
+    for migration in migrations {
+        match applied_checksum(&transaction, migration.number).map_err(unusable)? {
+            Some(checksum) if checksum == migration.checksum() => {}
+            Some(_) => return Err(OpenError::Changed { path: path.to_owned(), number: migration.number }),
+            None => apply(&transaction, migration).map_err(unusable)?,
+        }
+    }
+    transaction.commit().map_err(unusable)
+}
+
+fn applied_checksum(connection: &Connection, number: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection
+        .query_row("SELECT checksum FROM schema_migrations WHERE number = ?1", [number], |row| row.get(0))
+        .optional()
+}
+
+fn apply(connection: &Connection, migration: &Migration) -> rusqlite::Result<()> {
+    connection.execute_batch(migration.sql)?;
+    let row = (migration.number, migration.checksum());
+    connection.execute("INSERT INTO schema_migrations (number, checksum) VALUES (?1, ?2)", row).map(|_| ())
+}
+
+/// Refuses a database that a newer program has migrated.
+pub(super) fn check_version(
+    connection: &Connection,
+    path: &Path,
+    migrations: &[Migration],
+) -> Result<(), OpenError> {
+    let newest = connection.query_row("SELECT coalesce(max(number), 0) FROM schema_migrations", [], |row| row.get(0));
+    let found: i64 = newest.map_err(|error| OpenError::unusable(path, error))?;
+    let known = migrations.iter().map(|migration| migration.number).max().unwrap_or(0);
+    if found > known { Err(OpenError::Newer { path: path.to_owned(), found, known }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{open_existing_reader, open_writer};
+    use super::*;
+
+    const FIRST: Migration = Migration { number: 1, sql: "CREATE TABLE a (x INTEGER) STRICT" };
+    const SECOND: Migration = Migration { number: 2, sql: "ALTER TABLE a ADD COLUMN y INTEGER" };
+
+    #[test]
+    fn a_database_is_brought_up_to_date_step_by_step_and_keeps_its_rows() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let connection = open_writer(&path, &[FIRST]).expect("a new file");
+        connection.execute("INSERT INTO a (x) VALUES (7)", []).expect("a row");
+        drop(connection);
+        for _ in 0..2 {
+            let connection = open_writer(&path, &[FIRST, SECOND]).expect("migrated");
+            let row: (i64, Option<i64>) =
+                connection.query_row("SELECT x, y FROM a", [], |row| Ok((row.get(0)?, row.get(1)?))).expect("a row");
+            assert_eq!(row, (7, None));
+        }
+    }
+
+    #[test]
+    fn a_database_of_a_newer_version_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        open_writer(&path, &[FIRST, SECOND]).expect("a new file");
+        let refused = open_writer(&path, &[FIRST]).expect_err("older program");
+        assert!(matches!(refused, OpenError::Newer { found: 2, known: 1, .. }), "{refused}");
+        assert!(open_existing_reader(&path, &[FIRST]).is_err());
+        assert!(open_existing_reader(&path, &[FIRST, SECOND]).is_ok());
+    }
+
+    #[test]
+    fn a_migration_that_was_edited_after_it_was_applied_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        open_writer(&path, &[FIRST]).expect("a new file");
+        let edited = Migration { sql: "CREATE TABLE b (x INTEGER) STRICT", ..FIRST };
+        assert!(matches!(open_writer(&path, &[edited]), Err(OpenError::Changed { number: 1, .. })));
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_refused_with_one_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        std::fs::write(&path, "not a database, but long enough to look at").expect("a file");
+        let refused = open_writer(&path, &[FIRST]).expect_err("no database").to_string();
+        assert!(refused.contains("a.db") && !refused.contains('\n'), "{refused}");
+    }
+}

@@ -1,0 +1,27 @@
+//! What tests stand on: deadlines instead of sleeps.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+/// How long a test waits for what must happen.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Asks `condition` again and again until it gives a value, or panics with `what` when `deadline` has passed.
+pub async fn eventually<T, R>(deadline: Duration, what: &str, mut condition: impl FnMut() -> R) -> T
+where
+    R: Future<Output = Option<T>>,
+{
+    let asking = async {
+        loop {
+            if let Some(value) = condition().await {
+                return value;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    match tokio::time::timeout(deadline, asking).await {
+        Ok(value) => value,
+        Err(_) => panic!("not within {deadline:?}: {what}"),
+    }
+}
