@@ -121,7 +121,8 @@ mod tests {
             assert!(good.parse::<ProductId>().is_ok(), "{good}");
         }
         let too_long = "a".repeat(65);
-        for bad in ["", ".a", "-a", "_a", "a b", "a/b", "..", "*", ">", "a\0", "a\u{202e}", "é", "' OR 1=1", &too_long] {
+        for bad in ["", ".a", "-a", "_a", "a b", "a/b", "..", "*", ">", "a\0", "a\u{202e}", "é", "' OR 1=1", &too_long]
+        {
             assert_eq!(bad.parse::<ProductId>(), Err(BadId), "{bad}");
         }
     }

@@ -230,6 +230,9 @@ mod tests {
         Problem::schemas(&mut schemas);
         let mut names: Vec<_> = schemas.into_iter().map(|(name, _)| name).collect();
         names.sort();
-        assert_eq!((Problem::name().as_ref(), names), ("Problem", ["At", "Code", "Fault", "FaultCode"].map(String::from).to_vec()));
+        assert_eq!(
+            (Problem::name().as_ref(), names),
+            ("Problem", ["At", "Code", "Fault", "FaultCode"].map(String::from).to_vec())
+        );
     }
 }

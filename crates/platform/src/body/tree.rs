@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Node, Object, escape};
@@ -25,8 +25,8 @@ pub fn parse(bytes: &[u8]) -> Result<Object, Problem> {
     if deeper_than(MAX_DEPTH, bytes) {
         return Err(malformed(format!("nested deeper than {MAX_DEPTH} levels")));
     }
-    let raw: &RawValue = serde_json::from_str(text).map_err(|e| malformed(without_type_words(&e)))?;
-    match read(raw, "")? {
+    let raw: &RawValue = serde_json::from_str(text).map_err(|e| malformed(format!("not well-formed JSON: {e}")))?;
+    match read(raw)? {
         Node::Object(object) => Ok(object),
         other => Err(malformed(format!("the body is {}; it must be an object", other.kind()))),
     }
@@ -57,14 +57,37 @@ fn deeper_than(limit: usize, bytes: &[u8]) -> bool {
     false
 }
 
+/// What is malformed inside a tree whose grammar is right, and the JSON Pointer to it.
+struct Broken {
+    what: String,
+    pointer: String,
+}
+
+impl Broken {
+    fn here(what: impl Into<String>) -> Self {
+        Self { what: what.into(), pointer: String::new() }
+    }
+
+    /// Pointers grow on the way out, so that a body without a fault pays for none.
+    fn within(self, name: &str) -> Self {
+        Self { pointer: format!("/{}{}", escape(name), self.pointer), ..self }
+    }
+}
+
+impl From<Broken> for Problem {
+    fn from(Broken { what, pointer }: Broken) -> Self {
+        malformed(format!("{what} in {}", if pointer.is_empty() { "the body" } else { &pointer }))
+    }
+}
+
 /// One level of the tree; serde_json has checked the grammar of all of `raw` by now, so what a value is shows in its
 /// first byte. Numbers stay text: no float ever sees them.
-fn read(raw: &RawValue, pointer: &str) -> Result<Node, Problem> {
+fn read(raw: &RawValue) -> Result<Node, Broken> {
     let text = raw.get();
     Ok(match text.as_bytes().first() {
-        Some(b'{') => Node::Object(read_members(text, pointer)?),
-        Some(b'[') => Node::Array(read_items(text, pointer)?),
-        Some(b'"') => Node::String(level(text, pointer)?),
+        Some(b'{') => Node::Object(read_members(text)?),
+        Some(b'[') => Node::Array(read_items(text)?),
+        Some(b'"') => Node::String(level(text)?),
         Some(b't') => Node::Bool(true),
         Some(b'f') => Node::Bool(false),
         Some(b'n') => Node::Null,
@@ -72,40 +95,32 @@ fn read(raw: &RawValue, pointer: &str) -> Result<Node, Problem> {
     })
 }
 
-fn read_members(text: &str, pointer: &str) -> Result<Object, Problem> {
-    let Members(members) = level(text, pointer)?;
+fn read_members(text: &str) -> Result<Object, Broken> {
+    let Members(members) = level(text)?;
     let mut names = BTreeSet::new();
     if let Some((twice, _)) = members.iter().find(|(name, _)| !names.insert(name.as_str())) {
-        return Err(malformed(format!("the member {twice:?} occurs twice in {}", place(pointer))));
+        return Err(Broken::here(format!("the member {twice:?} occurs twice")));
     }
-    let nodes = members.iter().map(|(name, raw)| read(raw, &format!("{pointer}/{}", escape(name))));
-    let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
-    Ok(Object(members.into_iter().map(|(name, _)| name).zip(nodes).collect()))
+    let read_member = |(name, raw): (String, &RawValue)| match read(raw) {
+        Ok(node) => Ok((name, node)),
+        Err(broken) => Err(broken.within(&name)),
+    };
+    members.into_iter().map(read_member).collect::<Result<_, _>>().map(Object)
 }
 
-fn read_items(text: &str, pointer: &str) -> Result<Vec<Node>, Problem> {
-    let items: Vec<&RawValue> = level(text, pointer)?;
-    items.iter().enumerate().map(|(index, raw)| read(raw, &format!("{pointer}/{index}"))).collect()
+fn read_items(text: &str) -> Result<Vec<Node>, Broken> {
+    let items: Vec<&RawValue> = level(text)?;
+    let read_item = |(index, raw): (usize, &&RawValue)| read(raw).map_err(|broken| broken.within(&index.to_string()));
+    items.iter().enumerate().map(read_item).collect()
 }
 
-/// Lets serde_json read what it has scanned before; only a lone surrogate is still to be found.
-fn level<'a, T: Deserialize<'a>>(text: &'a str, pointer: &str) -> Result<T, Problem> {
-    serde_json::from_str(text).map_err(|e| malformed(format!("{} in {}", without_position(&e), place(pointer))))
-}
-
-fn place(pointer: &str) -> String {
-    if pointer.is_empty() { "the body".to_owned() } else { pointer.to_owned() }
-}
-
-/// "expected value at line 1 column 1": positions are of the whole body here, and help.
-fn without_type_words(error: &serde_json::Error) -> String {
-    format!("not well-formed JSON: {error}")
-}
-
-/// A position within a part of the body would mislead; the pointer says where it is.
-fn without_position(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.rsplit_once(" at line ").map_or(text.clone(), |(what, _)| what.to_owned())
+/// Lets serde_json read what it has scanned before; only a lone surrogate is still to be found. Its position within
+/// a part of the body would mislead: the pointer says where it is.
+fn level<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Broken> {
+    serde_json::from_str(text).map_err(|e| {
+        let message = e.to_string();
+        Broken::here(message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what))
+    })
 }
 
 /// The members of one object, in order, repetitions included: what a map of any library hides.
@@ -129,7 +144,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
-            members.push((name, map.next_value::<&RawValue>().map_err(A::Error::custom)?));
+            members.push((name, map.next_value()?));
         }
         Ok(Members(members))
     }
@@ -148,21 +163,31 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_well_formed_object_is_refused_with_the_reason() {
+    fn what_breaks_the_grammar_is_refused_with_its_position() {
+        for (body, column) in [
+            ("", 0),
+            ("   ", 3),
+            ("{", 1),
+            (r#"{"a":1"#, 6),
+            (r#"{"a":"#, 5),
+            (r#"{"a":1} x"#, 9),
+            (r#"{"a":1}{}"#, 8),
+            (r#"{"a":1,}"#, 8),
+            (r#"{"a":01}"#, 7),
+            (r#"{"a":+1}"#, 6),
+            (r#"{"a":NaN}"#, 6),
+            (r#"{'a':1}"#, 2),
+            ("{\"a\":\"\t\"}", 6),
+        ] {
+            let detail = detail_of(body.as_bytes());
+            assert!(detail.starts_with("not well-formed JSON: "), "{body}: {detail}");
+            assert!(detail.ends_with(&format!(" at line 1 column {column}")), "{body}: {detail}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_object_without_repetitions_is_refused_with_the_reason() {
         for (body, detail) in [
-            ("", "not well-formed JSON: EOF while parsing a value at line 1 column 0"),
-            ("   ", "not well-formed JSON: EOF while parsing a value at line 1 column 3"),
-            ("{", "not well-formed JSON: EOF while parsing an object at line 1 column 1"),
-            (r#"{"a":1"#, "not well-formed JSON: EOF while parsing an object at line 1 column 6"),
-            (r#"{"a":"#, "not well-formed JSON: EOF while parsing a value at line 1 column 5"),
-            (r#"{"a":1} x"#, "not well-formed JSON: trailing characters at line 1 column 9"),
-            (r#"{"a":1}{}"#, "not well-formed JSON: trailing characters at line 1 column 8"),
-            (r#"{"a":1,}"#, "not well-formed JSON: trailing comma at line 1 column 8"),
-            (r#"{"a":01}"#, "not well-formed JSON: invalid number at line 1 column 7"),
-            (r#"{"a":+1}"#, "not well-formed JSON: expected value at line 1 column 6"),
-            (r#"{"a":NaN}"#, "not well-formed JSON: expected value at line 1 column 6"),
-            (r#"{'a':1}"#, "not well-formed JSON: key must be a string at line 1 column 2"),
-            ("{\"a\":\"\t\"}", "not well-formed JSON: control character (\\u0000-\\u001F) found while parsing a string at line 1 column 7"),
             ("[]", "the body is an array; it must be an object"),
             ("null", "the body is null; it must be an object"),
             ("\"{}\"", "the body is a string; it must be an object"),
@@ -172,11 +197,20 @@ mod tests {
             (r#"{"a":1,"b":2,"a":1}"#, r#"the member "a" occurs twice in the body"#),
             (r#"{"a":1,"\u0061":1}"#, r#"the member "a" occurs twice in the body"#),
             (r#"{"l":[{}, {"x/y":{"q":1,"q":2}}]}"#, r#"the member "q" occurs twice in /l/1/x~1y"#),
-            (r#"{"a":{"b":"\ud800"}}"#, "unexpected end of hex escape in /a/b"),
-            (r#"{"a":"\udc00"}"#, "lone leading surrogate in hex escape in /a"),
-            (r#"{"\ud800":1}"#, "unexpected end of hex escape in the body"),
         ] {
             assert_eq!(detail_of(body.as_bytes()), detail, "{body}");
+        }
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_refused_wherever_it_stands() {
+        for (body, place) in [
+            (r#"{"a":{"b":["\ud800"]}}"#, " in /a/b/0"),
+            (r#"{"a":"\udc00"}"#, " in /a"),
+            (r#"{"a":"\ud83d\u0041"}"#, " in /a"),
+            (r#"{"\ud800":1}"#, " in the body"),
+        ] {
+            assert!(detail_of(body.as_bytes()).ends_with(place), "{body}");
         }
     }
 
@@ -208,7 +242,10 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_digits_and_members_their_order() {
-        let object = parse(br#" {"z":1e400, "a":19.990,"m":[-0, 123456789012345678901234567890, null, true, "\u00e9\ud83d\ude00"]} "#).unwrap();
+        let object = parse(
+            br#" {"z":1e400, "a":19.990,"m":[-0, 123456789012345678901234567890, null, true, "\u00e9\ud83d\ude00"]} "#,
+        )
+        .unwrap();
         let number = |text: &str| Node::Number(text.to_owned());
         let items = vec![
             number("-0"),
@@ -230,7 +267,8 @@ mod tests {
             Node::String(text) => serde_json::to_string(text).unwrap(),
             Node::Array(items) => format!("[{}]", items.iter().map(print).collect::<Vec<_>>().join(",")),
             Node::Object(Object(members)) => {
-                let member = |(name, node): &(String, Node)| format!("{}:{}", serde_json::to_string(name).unwrap(), print(node));
+                let member =
+                    |(name, node): &(String, Node)| format!("{}:{}", serde_json::to_string(name).unwrap(), print(node));
                 format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(","))
             }
         }
@@ -268,7 +306,8 @@ mod tests {
         #[test]
         fn what_is_printed_reads_back_the_same(node in any_node()) {
             let body = format!("{{\"a\":{}}}", print(&node));
-            prop_assert_eq!(parse(body.as_bytes()).unwrap().get("a"), Some(&node));
+            let object = parse(body.as_bytes()).unwrap();
+            prop_assert_eq!(object.get("a"), Some(&node));
         }
     }
 }

@@ -130,7 +130,10 @@ mod tests {
     #[test]
     fn a_message_says_what_was_expected_and_what_was_found() {
         assert_eq!(integer(1..=9)(&node("\"5\"")).unwrap_err().1, "must be a whole number, not a string");
-        assert_eq!(integer(1..=9)(&node("1.0")).unwrap_err().1, "must be a whole number written without decimals or exponent");
+        assert_eq!(
+            integer(1..=9)(&node("1.0")).unwrap_err().1,
+            "must be a whole number written without decimals or exponent"
+        );
         assert_eq!(integer(1..=9)(&node("10")).unwrap_err().1, "must be from 1 to 9");
         assert_eq!(boolean()(&node("1")).unwrap_err().1, "must be a boolean, not a number");
     }

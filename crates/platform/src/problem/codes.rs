@@ -139,10 +139,28 @@ mod tests {
     #[test]
     fn the_documented_codes_are_the_ones_sent() {
         let sent = [
-            "malformed_json", "invalid_cursor", "unauthenticated", "forbidden", "not_found", "order_not_found",
-            "product_not_found", "reservation_not_found", "method_not_allowed", "invalid_transition", "stock_changed",
-            "below_reserved", "body_too_large", "unsupported_media_type", "invalid_request", "idempotency_key_reused",
-            "rate_limited", "internal", "overloaded", "storage_full", "storage_unavailable", "outcome_unknown",
+            "malformed_json",
+            "invalid_cursor",
+            "unauthenticated",
+            "forbidden",
+            "not_found",
+            "order_not_found",
+            "product_not_found",
+            "reservation_not_found",
+            "method_not_allowed",
+            "invalid_transition",
+            "stock_changed",
+            "below_reserved",
+            "body_too_large",
+            "unsupported_media_type",
+            "invalid_request",
+            "idempotency_key_reused",
+            "rate_limited",
+            "internal",
+            "overloaded",
+            "storage_full",
+            "storage_unavailable",
+            "outcome_unknown",
             "shutting_down",
         ];
         assert_eq!(documented::<Code>(), sent);
@@ -152,8 +170,14 @@ mod tests {
     #[test]
     fn the_documented_fault_codes_are_the_ones_sent() {
         let all = [
-            FaultCode::Required, FaultCode::UnknownField, FaultCode::WrongType, FaultCode::OutOfRange,
-            FaultCode::BadFormat, FaultCode::TooManyDecimals, FaultCode::UnknownCurrency, FaultCode::UnknownLocation,
+            FaultCode::Required,
+            FaultCode::UnknownField,
+            FaultCode::WrongType,
+            FaultCode::OutOfRange,
+            FaultCode::BadFormat,
+            FaultCode::TooManyDecimals,
+            FaultCode::UnknownCurrency,
+            FaultCode::UnknownLocation,
             FaultCode::TotalTooLarge,
         ];
         assert_eq!(documented::<FaultCode>(), all.map(FaultCode::as_str));
@@ -161,7 +185,14 @@ mod tests {
 
     #[test]
     fn every_503_and_429_says_when_to_come_back_and_nothing_else_does() {
-        for code in [Code::RateLimited, Code::Overloaded, Code::StorageFull, Code::StorageUnavailable, Code::OutcomeUnknown, Code::ShuttingDown] {
+        for code in [
+            Code::RateLimited,
+            Code::Overloaded,
+            Code::StorageFull,
+            Code::StorageUnavailable,
+            Code::OutcomeUnknown,
+            Code::ShuttingDown,
+        ] {
             assert_eq!(code.retry_after_s(), Some(1), "{code:?}");
         }
         for code in [Code::MalformedJson, Code::OrderNotFound, Code::StockChanged, Code::Internal] {

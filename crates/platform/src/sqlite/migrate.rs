@@ -53,11 +53,7 @@ fn apply(connection: &Connection, migration: &Migration) -> rusqlite::Result<()>
 }
 
 /// Refuses a database that a newer program has migrated.
-pub(super) fn check_version(
-    connection: &Connection,
-    path: &Path,
-    migrations: &[Migration],
-) -> Result<(), OpenError> {
+pub(super) fn check_version(connection: &Connection, path: &Path, migrations: &[Migration]) -> Result<(), OpenError> {
     let newest = connection.query_row("SELECT coalesce(max(number), 0) FROM schema_migrations", [], |row| row.get(0));
     let found: i64 = newest.map_err(|error| OpenError::unusable(path, error))?;
     let known = migrations.iter().map(|migration| migration.number).max().unwrap_or(0);

@@ -1,0 +1,40 @@
+//! When a command without an answer is sent again: unlimited in number, limited in rate (R8).
+
+use std::time::Duration;
+
+/// The wait before the first repetition is drawn below this; every further bound is twice the one before.
+const FIRST_BOUND: Duration = Duration::from_secs(1);
+/// No wait is longer.
+pub const LONGEST: Duration = Duration::from_secs(300);
+/// The first sending gets this long before anyone repeats it: an answer usually takes milliseconds.
+pub const FIRST_ANSWER_WAIT: Duration = Duration::from_secs(1);
+
+/// Full jitter: a wait drawn evenly below a bound that doubles with each attempt, from 1 s to 5 min.
+///
+/// **Shape:** `attempt` is the one just sent, from 1; `random` is a fraction of `u64::MAX`.
+/// **Source:** R8; Brooker, "Exponential Backoff And Jitter".
+pub fn delay(attempt: u32, random: u64) -> Duration {
+    let doublings = attempt.saturating_sub(1).min(16);
+    let bound = FIRST_BOUND.saturating_mul(1 << doublings).min(LONGEST);
+    let micros = u128::from(random) * bound.as_micros() / u128::from(u64::MAX);
+    Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_doubles_from_one_second_to_five_minutes() {
+        let bounds: Vec<u64> = (1..=11).map(|attempt| delay(attempt, u64::MAX).as_secs()).collect();
+        assert_eq!(bounds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        assert_eq!(delay(u32::MAX, u64::MAX), LONGEST);
+        assert_eq!(delay(0, u64::MAX), FIRST_BOUND);
+    }
+
+    #[test]
+    fn the_wait_is_spread_evenly_below_the_bound() {
+        assert_eq!(delay(5, 0), Duration::ZERO);
+        assert_eq!(delay(5, u64::MAX / 2).as_secs(), 7);
+    }
+}

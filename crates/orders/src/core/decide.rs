@@ -1,0 +1,298 @@
+//! A batch in, decisions out. The store loads what the batch touches, this decides, the store writes it down.
+
+use std::collections::BTreeMap;
+
+use contract::inventory::{self, Outcome as StockOutcome, Shortage};
+use contract::orders::{self, CommandKind};
+use contract::{Digest, OrderId, SCHEMA_VERSION};
+
+use super::backoff::FIRST_ANSWER_WAIT;
+use super::order::{Answered, Entry, Event, Order, Status, Step, Terms, step};
+
+/// One thing that the Order Service is asked to do. A repeat of it is decided anew, and changes nothing twice.
+#[derive(Clone, Debug)]
+pub enum Command {
+    Place(Box<Placement>),
+    Cancel { order_id: OrderId, reason: Option<String>, traceparent: Option<String> },
+    Fulfill { order_id: OrderId, traceparent: Option<String> },
+    Settle(Box<inventory::Answer>),
+}
+
+/// A validated request to place an order, with the id that it gets if it is new.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    pub order_id: OrderId,
+    /// The client's `Idempotency-Key`.
+    pub key: Option<String>,
+    /// Of the validated request: what makes two requests the same.
+    pub request_digest: Digest,
+    pub terms: Terms,
+    pub traceparent: Option<String>,
+}
+
+impl Command {
+    /// The order that the command names, or would make.
+    pub fn order_id(&self) -> OrderId {
+        match self {
+            Self::Place(placement) => placement.order_id,
+            Self::Cancel { order_id, .. } | Self::Fulfill { order_id, .. } => *order_id,
+            Self::Settle(answer) => answer.order_id,
+        }
+    }
+
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Place(placement) => placement.key.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// What the store found of all that the batch names, locked until the commit.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// Idempotency keys that are taken, and by which order; each of these orders is in `orders`.
+    pub keys: BTreeMap<String, OrderId>,
+    pub orders: BTreeMap<OrderId, Order>,
+}
+
+/// What the batch comes to.
+#[derive(Clone, Debug, Default)]
+pub struct Decision {
+    /// One per command, in order.
+    pub decided: Vec<Decided>,
+    /// One per order that the batch makes or moves.
+    pub changes: Vec<Change>,
+}
+
+/// One command's answer, and what is published once it is durable (R6).
+#[derive(Clone, Debug)]
+pub struct Decided {
+    pub outcome: Outcome,
+    pub publish: Option<orders::Command>,
+}
+
+/// Where an order stands, for whoever asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub order_id: OrderId,
+    pub status: Status,
+    /// Of a rejected order; otherwise empty.
+    pub shortages: Vec<Shortage>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Placed(Receipt),
+    /// The key was used for the same order before: where that stands now.
+    Replayed(Receipt),
+    /// The key was used for another order before.
+    KeyReused,
+    /// Cancelled or fulfilled, or already on the way there.
+    Accepted(Receipt),
+    NotFound,
+    InvalidTransition(Status),
+    /// An answer moved its order.
+    Settled(Receipt),
+    /// An answer came too late to matter.
+    Stale,
+    /// An answer that no healthy history explains; it changed nothing.
+    Anomaly(&'static str),
+}
+
+/// All that a batch does to one order.
+///
+/// **Shape:** `entries` is not empty. An order that did not exist has `placed`; one that did has `from`, and its row
+/// must still be there in that status when it is written (R13).
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub order_id: OrderId,
+    pub placed: Option<Box<Placement>>,
+    pub from: Option<Status>,
+    pub to: Status,
+    pub entries: Vec<Entry>,
+    /// The command in flight after the change. One that was in flight before, of another kind, is over.
+    pub pending: Option<Pending>,
+}
+
+/// A command on its way, stored with the change that caused it: outbox and timer in one row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    pub kind: CommandKind,
+    pub since_micros: i64,
+    pub next_attempt_at_micros: i64,
+    pub traceparent: Option<String>,
+}
+
+/// How a store is told to decide; a plain function, so that it can hold no state and do no I/O.
+pub type Decide = fn(i64, &[Command], Loaded) -> Decision;
+
+/// Decides the commands in their order, each seeing the ones before.
+///
+/// **Units:** `now_micros` since the epoch. **Source:** the table of states, R13, R14, INV-4, INV-6, INV-7.
+pub fn decide(now_micros: i64, batch: &[Command], loaded: Loaded) -> Decision {
+    let mut bench = Bench { now_micros, keys: loaded.keys, orders: loaded.orders, changes: BTreeMap::new() };
+    let decided = batch.iter().map(|command| bench.decide_one(command)).collect();
+    Decision { decided, changes: bench.changes.into_values().collect() }
+}
+
+/// The orders as they are after the commands decided so far.
+struct Bench {
+    now_micros: i64,
+    keys: BTreeMap<String, OrderId>,
+    orders: BTreeMap<OrderId, Order>,
+    changes: BTreeMap<OrderId, Change>,
+}
+
+impl Bench {
+    fn decide_one(&mut self, command: &Command) -> Decided {
+        match command {
+            Command::Place(placement) => self.place(placement),
+            Command::Cancel { order_id, reason, traceparent } => {
+                self.request(*order_id, Event::Cancel, reason.clone(), traceparent.clone())
+            }
+            Command::Fulfill { order_id, traceparent } => {
+                self.request(*order_id, Event::Fulfill, None, traceparent.clone())
+            }
+            Command::Settle(answer) => self.settle(answer),
+        }
+    }
+
+    fn place(&mut self, placement: &Placement) -> Decided {
+        let taken_by = placement.key.as_ref().and_then(|key| self.keys.get(key)).copied();
+        // A retry after an unknown commit finds its own order under its id (R4).
+        if let Some(order) = self.orders.get(&taken_by.unwrap_or(placement.order_id)) {
+            let same = order.request_digest == placement.request_digest;
+            let own = order.order_id == placement.order_id;
+            return Decided::silent(match (same, own) {
+                (true, true) => Outcome::Placed(order.receipt()),
+                (true, false) => Outcome::Replayed(order.receipt()),
+                (false, _) => Outcome::KeyReused,
+            });
+        }
+        if let Some(key) = &placement.key {
+            self.keys.insert(key.clone(), placement.order_id);
+        }
+        let order = Order {
+            order_id: placement.order_id,
+            status: Status::Received,
+            request_digest: placement.request_digest,
+            terms: placement.terms.clone(),
+            last_seq: 0,
+            shortages: Vec::new(),
+        };
+        let receipt = order.receipt();
+        let publish = self.record(order, Status::Received, None, None, placement.traceparent.clone());
+        if let Some(change) = self.changes.get_mut(&placement.order_id) {
+            change.placed = Some(Box::new(placement.clone()));
+            change.from = None;
+        }
+        Decided { outcome: Outcome::Placed(receipt), publish }
+    }
+
+    fn request(
+        &mut self,
+        order_id: OrderId,
+        event: Event,
+        reason: Option<String>,
+        traceparent: Option<String>,
+    ) -> Decided {
+        let Some(order) = self.orders.get(&order_id).cloned() else { return Decided::silent(Outcome::NotFound) };
+        match step(order.status, event) {
+            Step::Move(to) => {
+                let publish = self.record(order, to, reason, None, traceparent);
+                Decided { outcome: Outcome::Accepted(self.orders[&order_id].receipt()), publish }
+            }
+            Step::Unchanged => Decided::silent(Outcome::Accepted(order.receipt())),
+            Step::Refused | Step::Stale | Step::Anomaly => Decided::silent(Outcome::InvalidTransition(order.status)),
+        }
+    }
+
+    fn settle(&mut self, answer: &inventory::Answer) -> Decided {
+        let Some(order) = self.orders.get(&answer.order_id).cloned() else {
+            return Decided::silent(Outcome::Anomaly("an answer for an order that does not exist"));
+        };
+        if answer.digest != order.terms.digest {
+            return Decided::silent(Outcome::Anomaly("an answer about other lines than the order's"));
+        }
+        let to = match step(order.status, Event::of(&answer.outcome)) {
+            Step::Move(to) => to,
+            Step::Stale => return Decided::silent(Outcome::Stale),
+            Step::Unchanged | Step::Refused | Step::Anomaly => {
+                return Decided::silent(Outcome::Anomaly("an answer that the order's state cannot have"));
+            }
+        };
+        self.record(order, to, None, Some(kept(answer)), None);
+        Decided::silent(Outcome::Settled(self.orders[&answer.order_id].receipt()))
+    }
+
+    /// Moves the order, writes its history, and returns the command to publish if the new state waits for one.
+    fn record(
+        &mut self,
+        mut order: Order,
+        to: Status,
+        reason: Option<String>,
+        answer: Option<Answered>,
+        traceparent: Option<String>,
+    ) -> Option<orders::Command> {
+        let from = order.status;
+        order.status = to;
+        order.last_seq += 1;
+        order.shortages = answer.as_ref().map(|answer| answer.shortages.clone()).unwrap_or_default();
+        let pending = to.in_flight().map(|kind| Pending {
+            kind,
+            since_micros: self.now_micros,
+            next_attempt_at_micros: self.now_micros.saturating_add(FIRST_ANSWER_WAIT_MICROS),
+            traceparent: traceparent.clone(),
+        });
+        let publish = pending.as_ref().map(|pending| first_sending(&order, pending, self.now_micros));
+        let entry = Entry { seq: order.last_seq, status: to, reason, at_micros: self.now_micros, answer };
+        let order_id = order.order_id;
+        let unchanged = || Change { order_id, placed: None, from: Some(from), to, entries: Vec::new(), pending: None };
+        let change = self.changes.entry(order_id).or_insert_with(unchanged);
+        change.to = to;
+        change.entries.push(entry);
+        change.pending = pending;
+        self.orders.insert(order_id, order);
+        publish
+    }
+}
+
+const FIRST_ANSWER_WAIT_MICROS: i64 = FIRST_ANSWER_WAIT.as_secs() as i64 * 1_000_000;
+
+fn kept(answer: &inventory::Answer) -> Answered {
+    let (allocations, shortages) = match &answer.outcome {
+        StockOutcome::StockReserved { allocations } => (allocations.clone(), Vec::new()),
+        StockOutcome::StockRejected { shortages } => (Vec::new(), shortages.clone()),
+        StockOutcome::StockReleased | StockOutcome::StockShipped => (Vec::new(), Vec::new()),
+    };
+    Answered { decided_at_micros: answer.decided_at_micros, allocations, shortages }
+}
+
+fn first_sending(order: &Order, pending: &Pending, now_micros: i64) -> orders::Command {
+    orders::Command {
+        schema: SCHEMA_VERSION,
+        kind: pending.kind,
+        order_id: order.order_id,
+        lines: order.terms.stock_lines(),
+        digest: order.terms.digest,
+        attempt: 1,
+        sent_at_micros: now_micros,
+        traceparent: pending.traceparent.clone(),
+    }
+}
+
+impl Decided {
+    fn silent(outcome: Outcome) -> Self {
+        Self { outcome, publish: None }
+    }
+}
+
+impl Order {
+    pub fn receipt(&self) -> Receipt {
+        Receipt { order_id: self.order_id, status: self.status, shortages: self.shortages.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

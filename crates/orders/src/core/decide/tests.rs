@@ -1,0 +1,317 @@
+use std::collections::BTreeMap;
+
+use contract::inventory::{Allocation, Answer, Outcome as StockOutcome, Shortage, ShortageReason};
+use contract::orders::CommandKind;
+use contract::{Digest, LocationId, OrderId, Quantity};
+use proptest::prelude::*;
+
+use super::{Command, Decision, Loaded, Outcome, Placement, decide};
+use crate::core::money::Currency;
+use crate::core::order::{Order, OrderLine, Status, Terms};
+
+/// Runs a script, one line per command, and compares each outcome with what stands behind the arrow.
+///
+/// `place A 2` orders two mugs as order A (`key=k` names a key); `cancel A`, `fulfill A`; `reserved A`, `rejected A`,
+/// `released A`, `shipped A` are Inventory's answers (`other-lines` gives them a wrong digest). Each line is a batch,
+/// and the whole script is run once more as a single batch, which must end the same.
+fn check(script: &str) {
+    let commands: Vec<(Command, &str)> = script.lines().filter_map(parse).collect();
+    let mut shop = Shop::default();
+    for (command, expected) in &commands {
+        let seen = shop.run(std::slice::from_ref(command));
+        assert_eq!(seen, [*expected], "after {command:?}");
+    }
+    let mut at_once = Shop::default();
+    let batch: Vec<_> = commands.iter().map(|(command, _)| command.clone()).collect();
+    let expected: Vec<_> = commands.iter().map(|(_, expected)| *expected).collect();
+    assert_eq!(at_once.run(&batch), expected, "as one batch");
+    assert_eq!(at_once.orders, shop.orders);
+    assert_eq!(at_once.pending, shop.pending);
+}
+
+/// A store in memory that believes nothing: it checks every prediction of the decider.
+#[derive(Default)]
+struct Shop {
+    keys: BTreeMap<String, OrderId>,
+    orders: BTreeMap<OrderId, Order>,
+    histories: BTreeMap<OrderId, Vec<(u32, Status)>>,
+    pending: BTreeMap<OrderId, CommandKind>,
+    published: Vec<(OrderId, CommandKind)>,
+}
+
+impl Shop {
+    fn run(&mut self, batch: &[Command]) -> Vec<String> {
+        let loaded = Loaded { keys: self.keys.clone(), orders: self.orders.clone() };
+        let Decision { decided, changes } = decide(7, batch, loaded);
+        assert_eq!(decided.len(), batch.len());
+        for change in changes {
+            match &change.placed {
+                Some(placement) => {
+                    assert!(!self.orders.contains_key(&change.order_id));
+                    assert!(placement.key.iter().all(|key| self.keys.insert(key.clone(), change.order_id).is_none()));
+                }
+                None => assert_eq!(Some(self.orders[&change.order_id].status), change.from, "compare-and-set"),
+            }
+            let before = change.from.and_then(Status::in_flight);
+            assert_eq!(self.pending.remove(&change.order_id), before, "INV-7");
+            if let Some(pending) = &change.pending {
+                self.pending.insert(change.order_id, pending.kind);
+            }
+            let history = self.histories.entry(change.order_id).or_default();
+            history.extend(change.entries.iter().map(|entry| (entry.seq, entry.status)));
+            let order = self.orders.get(&change.order_id).cloned();
+            let mut order = order.or_else(|| change.placed.as_deref().map(fresh)).expect("new or known");
+            for entry in &change.entries {
+                order.status = entry.status;
+                order.last_seq = entry.seq;
+                order.shortages = entry.answer.as_ref().map(|answer| answer.shortages.clone()).unwrap_or_default();
+            }
+            self.orders.insert(change.order_id, order);
+        }
+        self.published.extend(decided.iter().filter_map(|one| one.publish.as_ref()).map(|c| (c.order_id, c.kind)));
+        self.check_invariants();
+        decided.into_iter().map(|one| text_of(&one.outcome)).collect()
+    }
+
+    fn check_invariants(&self) {
+        for (order_id, order) in &self.orders {
+            let history = &self.histories[order_id];
+            let mut before = None;
+            for ((seq, status), expected) in history.iter().zip(1..) {
+                assert_eq!(*seq, expected, "INV-4: no gap");
+                assert!(status.may_follow(before), "INV-4: {before:?} → {status:?}");
+                before = Some(*status);
+            }
+            assert_eq!(before, Some(order.status), "INV-4: the history ends where the order stands");
+            assert_eq!(self.pending.get(order_id).copied(), order.status.in_flight(), "INV-7");
+            if let Some(kind) = order.status.in_flight() {
+                assert!(self.published.contains(&(*order_id, kind)));
+            }
+        }
+    }
+}
+
+fn fresh(placement: &Placement) -> Order {
+    Order {
+        order_id: placement.order_id,
+        status: Status::Received,
+        request_digest: placement.request_digest,
+        terms: placement.terms.clone(),
+        last_seq: 0,
+        shortages: Vec::new(),
+    }
+}
+
+fn text_of(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Placed(receipt) => format!("placed {}", receipt.status.as_str()),
+        Outcome::Replayed(receipt) => format!("replayed {} {}", name_of(receipt.order_id), receipt.status.as_str()),
+        Outcome::KeyReused => "key reused".to_owned(),
+        Outcome::Accepted(receipt) | Outcome::Settled(receipt) => receipt.status.as_str().to_owned(),
+        Outcome::NotFound => "not found".to_owned(),
+        Outcome::InvalidTransition(status) => format!("not while {}", status.as_str()),
+        Outcome::Stale => "stale".to_owned(),
+        Outcome::Anomaly(_) => "anomaly".to_owned(),
+    }
+}
+
+fn id_of(name: &str) -> OrderId {
+    OrderId(uuid::Uuid::from_u128(u128::from(name.as_bytes()[0])))
+}
+
+fn name_of(order_id: OrderId) -> char {
+    char::from(order_id.0.as_bytes()[15])
+}
+
+fn terms(units: u32) -> Terms {
+    let line = OrderLine {
+        product_id: "MUG".parse().expect("an id"),
+        quantity: Quantity::new(units).expect("a quantity"),
+        price_minor: 1999,
+    };
+    let mut terms = Terms {
+        customer_id: "123456".parse().expect("an id"),
+        currency: Currency::BRL,
+        total_minor: 1999 * i64::from(units),
+        lines: vec![line],
+        digest: Digest([0; 16]),
+    };
+    terms.digest = terms.stock_lines().digest();
+    terms
+}
+
+fn parse(line: &str) -> Option<(Command, &str)> {
+    let line = line.split("//").next().expect("a first part").trim();
+    let (command, expected) = line.split_once("->")?;
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let order_id = id_of(words[1]);
+    let command = match words[0] {
+        "place" => place(order_id, words[2].parse().expect("units"), words.iter().find_map(|w| w.strip_prefix("key="))),
+        "cancel" => Command::Cancel { order_id, reason: Some("changed my mind".to_owned()), traceparent: None },
+        "fulfill" => Command::Fulfill { order_id, traceparent: None },
+        answer => settle(order_id, answer, words.contains(&"other-lines")),
+    };
+    Some((command, expected.trim()))
+}
+
+fn place(order_id: OrderId, units: u32, key: Option<&str>) -> Command {
+    let key = key.map(str::to_owned);
+    let request_digest = Digest::of(&units.to_be_bytes());
+    Command::Place(Box::new(Placement { order_id, key, request_digest, terms: terms(units), traceparent: None }))
+}
+
+fn settle(order_id: OrderId, answer: &str, other_lines: bool) -> Command {
+    let quantity = Quantity::new(2).expect("a quantity");
+    let product_id: contract::ProductId = "MUG".parse().expect("an id");
+    let outcome = match answer {
+        "reserved" => StockOutcome::StockReserved {
+            allocations: vec![Allocation { product_id, location_id: LocationId::main(), quantity }],
+        },
+        "rejected" => StockOutcome::StockRejected {
+            shortages: vec![Shortage {
+                product_id,
+                requested: quantity,
+                available: 1,
+                reason: ShortageReason::OutOfStock,
+            }],
+        },
+        "released" => StockOutcome::StockReleased,
+        "shipped" => StockOutcome::StockShipped,
+        other => panic!("no such command: {other}"),
+    };
+    let lines = terms(2).stock_lines();
+    let digest = if other_lines { Digest([9; 16]) } else { lines.digest() };
+    Command::Settle(Box::new(Answer {
+        schema: 1,
+        outcome,
+        order_id,
+        lines,
+        digest,
+        attempt: 1,
+        decided_at_micros: 5,
+        sent_at_micros: 6,
+        traceparent: None,
+    }))
+}
+
+#[test]
+fn an_order_is_confirmed_fulfilled_and_then_left_alone() {
+    check(
+        "
+        place A 2      -> placed received
+        reserved A     -> confirmed
+        reserved A     -> stale              // a repeat
+        fulfill A      -> fulfilling
+        fulfill A      -> fulfilling         // a repeat
+        cancel A       -> not while fulfilling
+        shipped A      -> fulfilled
+        shipped A      -> stale
+        fulfill A      -> fulfilled
+        cancel A       -> not while fulfilled
+        ",
+    );
+}
+
+#[test]
+fn a_rejected_order_stays_rejected_and_keeps_its_shortages() {
+    check(
+        "
+        place A 2 key=k  -> placed received
+        rejected A       -> rejected
+        rejected A       -> stale
+        cancel A         -> not while rejected
+        fulfill A        -> not while rejected
+        place B 2 key=k  -> replayed A rejected
+        ",
+    );
+    let mut shop = Shop::default();
+    shop.run(&[place(id_of("A"), 2, None), settle(id_of("A"), "rejected", false)]);
+    assert_eq!(shop.orders[&id_of("A")].receipt().shortages.len(), 1);
+}
+
+#[test]
+fn a_cancellation_overtakes_the_reservation() {
+    check(
+        "
+        place A 2      -> placed received
+        cancel A       -> cancelling
+        reserved A     -> stale              // Inventory had reserved before it heard
+        cancel A       -> cancelling
+        released A     -> cancelled
+        released A     -> stale
+        rejected A     -> stale              // very late
+        cancel A       -> cancelled
+        fulfill A      -> not while cancelled
+        ",
+    );
+}
+
+#[test]
+fn what_no_healthy_history_explains_is_an_anomaly_and_changes_nothing() {
+    check(
+        "
+        reserved Z               -> anomaly  // never placed
+        place A 2                -> placed received
+        shipped A                -> anomaly
+        released A               -> anomaly
+        reserved A other-lines   -> anomaly
+        reserved A               -> confirmed
+        rejected A               -> anomaly
+        ",
+    );
+}
+
+#[test]
+fn one_key_makes_one_order() {
+    check(
+        "
+        place A 2 key=k   -> placed received
+        place B 2 key=k   -> replayed A received   // the same order again: the first answer's order
+        place C 3 key=k   -> key reused            // another order under the same key
+        place D 2         -> placed received       // no key, no memory
+        place E 2 key=l   -> placed received
+        reserved A        -> confirmed
+        place F 2 key=k   -> replayed A confirmed  // the status as it is now
+        place A 2 key=k   -> placed confirmed      // a retry after an unknown commit, under its own id
+        cancel B          -> not found             // B never came to be
+        fulfill B         -> not found
+        ",
+    );
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    let order = prop::sample::select(vec!["A", "B", "C"]);
+    let verb = prop::sample::select(vec![
+        "place", "cancel", "fulfill", "reserved", "reserved", "rejected", "released", "shipped",
+    ]);
+    let key = prop::option::of(prop::sample::select(vec!["k", "l"]));
+    (order, verb, key, 2u32..4, prop::bool::weighted(0.05)).prop_map(|(order, verb, key, units, other)| match verb {
+        "place" => place(id_of(order), units, key),
+        "cancel" => Command::Cancel { order_id: id_of(order), reason: None, traceparent: None },
+        "fulfill" => Command::Fulfill { order_id: id_of(order), traceparent: None },
+        answer => settle(id_of(order), answer, other),
+    })
+}
+
+proptest! {
+    /// INV-4 and INV-7 are checked by the shop after every batch.
+    #[test]
+    fn any_sequence_of_commands_keeps_the_invariants_however_it_is_batched(
+        commands in prop::collection::vec(any_command(), 1..60),
+        cuts in prop::collection::vec(1usize..8, 60),
+    ) {
+        let mut in_batches = Shop::default();
+        let mut outcomes = Vec::new();
+        let mut rest = commands.as_slice();
+        for cut in cuts {
+            let (batch, later) = rest.split_at(cut.min(rest.len()));
+            outcomes.extend(in_batches.run(batch));
+            rest = later;
+        }
+        let mut one_by_one = Shop::default();
+        let alone: Vec<_> =
+            commands.iter().flat_map(|command| one_by_one.run(std::slice::from_ref(command))).collect();
+        prop_assert_eq!(outcomes, alone);
+        prop_assert_eq!(in_batches.orders, one_by_one.orders);
+    }
+}

@@ -1,0 +1,201 @@
+//! Money: whole minor units of a currency, never a float.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The largest total of an order, in minor units: the largest whole number that every JSON reader keeps exact.
+pub const MAX_TOTAL_MINOR: i64 = (1 << 53) - 1;
+
+/// A currency of ISO 4217.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Currency {
+    code: &'static str,
+    decimals: u8,
+}
+
+/// Not the code of a currency in use. Never worth a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a currency code of ISO 4217, such as BRL")]
+pub struct UnknownCurrency;
+
+/// The codes in use, by the number of decimals of their minor unit.
+const CURRENCIES: [(u8, &str); 4] = [
+    (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
+    (
+        2,
+        "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW \
+         CNY COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF \
+         IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK \
+         MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP \
+         SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XCD XCG YER \
+         ZAR ZMW ZWG",
+    ),
+    (3, "BHD IQD JOD KWD LYD OMR TND"),
+    (4, "CLF UYW"),
+];
+
+impl Currency {
+    pub const BRL: Self = Self { code: "BRL", decimals: 2 };
+
+    pub fn code(self) -> &'static str {
+        self.code
+    }
+
+    /// Digits after the decimal point of an amount.
+    pub fn decimals(self) -> u8 {
+        self.decimals
+    }
+
+    /// Writes minor units in decimal notation, with exactly the currency's decimals: `6997` BRL is `69.97`.
+    pub fn format(self, amount_minor: i64) -> String {
+        let decimals = usize::from(self.decimals);
+        let sign = if amount_minor < 0 { "-" } else { "" };
+        let digits = format!("{:0>width$}", amount_minor.unsigned_abs(), width = decimals + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - decimals);
+        if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    }
+
+    /// Reads a price from the digits in which it was sent.
+    pub fn parse_price(self, text: &str) -> Result<i64, BadPrice> {
+        if text.starts_with('-') {
+            return Err(BadPrice::Range);
+        }
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) || text.ends_with('.') {
+            return Err(BadPrice::Notation);
+        }
+        let decimals = usize::from(self.decimals);
+        if fraction.len() > decimals {
+            return Err(BadPrice::TooManyDecimals(self));
+        }
+        let digits = format!("{whole}{fraction:0<decimals$}");
+        match digits.parse::<i64>() {
+            Ok(minor) if minor <= MAX_TOTAL_MINOR => Ok(minor),
+            _ => Err(BadPrice::Range),
+        }
+    }
+}
+
+impl FromStr for Currency {
+    type Err = UnknownCurrency;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCurrency> {
+        let known = CURRENCIES.iter().flat_map(|(decimals, codes)| {
+            codes.split_ascii_whitespace().map(|code| Self { code, decimals: *decimals })
+        });
+        known.into_iter().find(|currency| currency.code == text).ok_or(UnknownCurrency)
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code)
+    }
+}
+
+/// Why a number is no price. Never worth a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadPrice {
+    #[error("a price is written in plain decimal notation, without an exponent")]
+    Notation,
+    #[error("a price is from 0 to 2^53-1 minor units")]
+    Range,
+    #[error("{} has {} decimals", .0.code(), .0.decimals())]
+    TooManyDecimals(Currency),
+}
+
+/// The total would exceed [`MAX_TOTAL_MINOR`]. Never worth a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the total is more than 2^53-1 minor units")]
+pub struct TotalTooLarge;
+
+/// Σ quantity × price, in minor units, exact or refused.
+pub fn total(lines: impl IntoIterator<Item = (u32, i64)>) -> Result<i64, TotalTooLarge> {
+    let mut sum: i64 = 0;
+    for (quantity, price_minor) in lines {
+        let line = i64::from(quantity).checked_mul(price_minor).ok_or(TotalTooLarge)?;
+        sum = sum.checked_add(line).filter(|sum| *sum <= MAX_TOTAL_MINOR).ok_or(TotalTooLarge)?;
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn currency(code: &str) -> Currency {
+        code.parse().expect("a currency")
+    }
+
+    #[test]
+    fn a_price_is_read_from_its_digits() {
+        let brl = Currency::BRL;
+        let cases = [
+            ("0", Ok(0)),
+            ("19.99", Ok(1999)),
+            ("19.9", Ok(1990)),
+            ("007", Ok(700)),
+            ("90071992547409.91", Ok(MAX_TOTAL_MINOR)),
+            ("90071992547409.92", Err(BadPrice::Range)),
+            ("99999999999999999999999", Err(BadPrice::Range)),
+            ("19.999", Err(BadPrice::TooManyDecimals(brl))),
+            ("0.001", Err(BadPrice::TooManyDecimals(brl))),
+            ("-1", Err(BadPrice::Range)),
+            ("1e2", Err(BadPrice::Notation)),
+            ("1e400", Err(BadPrice::Notation)),
+            ("", Err(BadPrice::Notation)),
+            (".5", Err(BadPrice::Notation)),
+            ("5.", Err(BadPrice::Notation)),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(brl.parse_price(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_currency_has_its_own_decimals() {
+        assert_eq!(currency("JPY").parse_price("1500"), Ok(1500));
+        assert_eq!(currency("JPY").parse_price("1500.0"), Err(BadPrice::TooManyDecimals(currency("JPY"))));
+        assert_eq!(currency("KWD").parse_price("1.234"), Ok(1234));
+        assert_eq!(currency("CLF").format(12345), "1.2345");
+        assert_eq!(currency("JPY").format(1500), "1500");
+        assert_eq!("brl".parse::<Currency>(), Err(UnknownCurrency));
+        assert_eq!("BR".parse::<Currency>(), Err(UnknownCurrency));
+        assert_eq!(Currency::BRL, currency("BRL"));
+        assert_eq!(currency("EUR").to_string(), "EUR");
+    }
+
+    #[test]
+    fn an_amount_is_written_with_exactly_its_decimals() {
+        for (minor, text) in [(0, "0.00"), (5, "0.05"), (6997, "69.97"), (-5, "-0.05"), (100, "1.00")] {
+            assert_eq!(Currency::BRL.format(minor), text);
+        }
+    }
+
+    #[test]
+    fn a_total_is_exact_or_refused() {
+        assert_eq!(total([(2, 1999), (1, 2999)]), Ok(6997));
+        assert_eq!(total([(1, MAX_TOTAL_MINOR)]), Ok(MAX_TOTAL_MINOR));
+        assert_eq!(total([(1, MAX_TOTAL_MINOR), (1, 1)]), Err(TotalTooLarge));
+        assert_eq!(total([(2, MAX_TOTAL_MINOR)]), Err(TotalTooLarge));
+        assert_eq!(total([(1_000_000, i64::MAX)]), Err(TotalTooLarge));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(minor in 0..=MAX_TOTAL_MINOR, code in prop::sample::select(vec!["BRL", "JPY", "KWD", "CLF"])) {
+            let currency = currency(code);
+            prop_assert_eq!(currency.parse_price(&currency.format(minor)), Ok(minor));
+        }
+
+        #[test]
+        fn the_total_is_the_sum_of_the_lines(lines in prop::collection::vec((1u32..=1_000_000, 0i64..=100_000_000), 1..100)) {
+            let exact: i128 = lines.iter().map(|(quantity, price)| i128::from(*quantity) * i128::from(*price)).sum();
+            let expected = i64::try_from(exact).ok().filter(|sum| *sum <= MAX_TOTAL_MINOR).ok_or(TotalTooLarge);
+            prop_assert_eq!(total(lines), expected);
+        }
+    }
+}

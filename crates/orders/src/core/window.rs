@@ -1,0 +1,151 @@
+//! How much may be re-sent at once: few while nobody answers, as much as is answered otherwise (R8).
+
+use std::collections::HashMap;
+
+use contract::OrderId;
+
+/// Unanswered re-sends that are always allowed.
+const SMALLEST: usize = 64;
+/// And that are never exceeded, however quick the answers.
+const LARGEST: usize = 8192;
+const SECOND_MICROS: i64 = 1_000_000;
+/// A re-send without an answer for this long is lost; its place is free again.
+const LOST_AFTER_MICROS: i64 = 5 * SECOND_MICROS;
+/// Re-sending without any answer for this long is a silence.
+const SILENCE_MICROS: i64 = 2 * SECOND_MICROS;
+
+/// Counts re-sends and answers.
+///
+/// **Units:** all times in microseconds of one clock, which may jump: a moment that lies ahead counts as long ago.
+#[derive(Debug, Default)]
+pub struct Window {
+    unanswered: HashMap<OrderId, i64>,
+    /// Answers in the second that begins at `second_at`, and in the one before.
+    answers: (usize, usize),
+    second_at: i64,
+    last_answer_at: i64,
+    resent_since_answer: bool,
+    /// Set by the first answer after a silence: all that was sent before then is due.
+    awake_since: Option<i64>,
+}
+
+impl Window {
+    /// Inventory answered for an order. Tells whether that ended a silence.
+    pub fn answered(&mut self, order_id: OrderId, now_micros: i64) -> bool {
+        self.unanswered.remove(&order_id);
+        self.roll(now_micros);
+        self.answers.0 += 1;
+        let silent = self.resent_since_answer && elapsed(self.last_answer_at, now_micros) >= SILENCE_MICROS;
+        if silent {
+            self.awake_since = Some(now_micros);
+        }
+        self.last_answer_at = now_micros;
+        self.resent_since_answer = false;
+        silent
+    }
+
+    /// How many more may be re-sent now.
+    pub fn free(&mut self, now_micros: i64) -> usize {
+        self.roll(now_micros);
+        self.unanswered.retain(|_, sent_at| elapsed(*sent_at, now_micros) < LOST_AFTER_MICROS);
+        let size = self.answers.0.max(self.answers.1).clamp(SMALLEST, LARGEST);
+        size.saturating_sub(self.unanswered.len())
+    }
+
+    /// Since when everything is due, if a silence has just ended and not all of it has been sent again.
+    pub fn awake_since(&self) -> Option<i64> {
+        self.awake_since
+    }
+
+    /// Of `asked` places, these were used.
+    pub fn resent(&mut self, order_ids: impl IntoIterator<Item = OrderId>, asked: usize, now_micros: i64) {
+        let mut count = 0;
+        for order_id in order_ids {
+            self.unanswered.insert(order_id, now_micros);
+            count += 1;
+        }
+        self.resent_since_answer |= count > 0;
+        if count < asked {
+            self.awake_since = None;
+        }
+    }
+
+    fn roll(&mut self, now_micros: i64) {
+        match elapsed(self.second_at, now_micros) {
+            0..SECOND_MICROS => return,
+            SECOND_MICROS..2_000_000 => self.answers = (0, self.answers.0),
+            _ => self.answers = (0, 0),
+        }
+        self.second_at = now_micros;
+    }
+}
+
+fn elapsed(earlier: i64, now: i64) -> i64 {
+    if earlier > now { i64::MAX } else { now.saturating_sub(earlier) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u128) -> OrderId {
+        OrderId(uuid::Uuid::from_u128(n))
+    }
+
+    #[test]
+    fn while_nobody_answers_few_are_sent_and_lost_ones_make_room() {
+        let mut window = Window::default();
+        assert_eq!(window.free(SECOND_MICROS), SMALLEST);
+        window.resent((0..64).map(id), 64, SECOND_MICROS);
+        assert_eq!(window.free(SECOND_MICROS), 0);
+        assert_eq!(window.free(SECOND_MICROS + LOST_AFTER_MICROS), SMALLEST);
+    }
+
+    #[test]
+    fn the_window_follows_the_rate_of_answers() {
+        let mut window = Window::default();
+        let start = 100 * SECOND_MICROS;
+        (0..1000).for_each(|n| {
+            window.answered(id(n), start);
+        });
+        assert_eq!(window.free(start), 1000);
+        assert_eq!(window.free(start + SECOND_MICROS), 1000, "the second before still counts");
+        assert_eq!(window.free(start + 3 * SECOND_MICROS), SMALLEST);
+        (0..10_000).for_each(|n| {
+            window.answered(id(n), start + 4 * SECOND_MICROS);
+        });
+        assert_eq!(window.free(start + 4 * SECOND_MICROS), LARGEST);
+    }
+
+    #[test]
+    fn an_answer_frees_the_place_of_its_order() {
+        let mut window = Window::default();
+        window.resent([id(1), id(2)], 64, 7);
+        window.answered(id(1), 8);
+        window.answered(id(9), 8);
+        assert_eq!(window.free(9), SMALLEST - 1);
+    }
+
+    #[test]
+    fn the_first_answer_after_a_silence_makes_all_due_until_all_is_sent() {
+        let mut window = Window::default();
+        let start = 100 * SECOND_MICROS;
+        assert!(!window.answered(id(1), start), "nothing was re-sent: an idle shop is no silence");
+        window.resent([id(2)], 64, start + SECOND_MICROS);
+        let heard = start + 10 * SECOND_MICROS;
+        assert!(window.answered(id(2), heard));
+        assert_eq!(window.awake_since(), Some(heard));
+        window.resent((0..64).map(id), 64, heard + 1);
+        assert_eq!(window.awake_since(), Some(heard), "a full lease may have left some");
+        assert!(!window.answered(id(3), heard + 2), "answers go on");
+        window.resent((64..70).map(id), 64, heard + 3);
+        assert_eq!(window.awake_since(), None);
+    }
+
+    #[test]
+    fn a_clock_set_back_frees_the_window() {
+        let mut window = Window::default();
+        window.resent((0..64).map(id), 64, 1_000 * SECOND_MICROS);
+        assert_eq!(window.free(SECOND_MICROS), SMALLEST);
+    }
+}

@@ -1,0 +1,123 @@
+//! The Order Service between its edges: commands in, durable answers out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contract::{OrderId, codec};
+use platform::batcher::{Batcher, Commit, Failure, NotDone};
+use platform::clock::{Clock, Ids};
+use platform::relay::Outbox;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::core::decide::{Command, Outcome, Receipt, decide};
+use crate::core::money::Currency;
+use crate::core::order::Status;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::waiters::Waiters;
+
+/// How long a request may wait for its commit before it is told to come back.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
+/// How often a waiting request looks for itself, should the signal have gone to another replica.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// What the committer does with a batch: one transaction, and only then messages and wake-ups (R6).
+#[derive(Debug)]
+pub struct Commits {
+    pub store: Arc<dyn Store>,
+    pub outbox: Outbox,
+    pub waiters: Arc<Waiters>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<Metrics>,
+}
+
+#[async_trait]
+impl Commit<Command, Outcome> for Commits {
+    async fn commit(&self, batch: Arc<[Command]>) -> Result<Vec<Outcome>, Failure> {
+        let decided = self.store.run(batch, decide).await?;
+        let mut outcomes = Vec::with_capacity(decided.len());
+        let mut messages = Vec::new();
+        for one in decided {
+            messages.extend(one.publish);
+            if let Outcome::Settled(receipt) = &one.outcome {
+                self.waiters.settled(receipt);
+            }
+            self.metrics.count(&one.outcome, self.clock.now());
+            outcomes.push(one.outcome);
+        }
+        self.outbox.offer(codec::encode(&messages));
+        Ok(outcomes)
+    }
+}
+
+/// What the handlers stand on.
+#[derive(Debug)]
+pub struct Service {
+    pub store: Arc<dyn Store>,
+    pub batcher: Batcher<Command, Outcome>,
+    pub waiters: Arc<Waiters>,
+    pub ids: Arc<dyn Ids>,
+    /// Of orders that name none.
+    pub currency: Currency,
+    /// Cancelled when the service stops: whoever waits for an outcome is released at once (R19).
+    pub stopping: CancellationToken,
+}
+
+impl Service {
+    /// Executes one command, durably.
+    pub async fn execute(&self, command: Command) -> Result<Outcome, NotDone> {
+        self.batcher.submit(command, Instant::now() + COMMIT_DEADLINE).await
+    }
+
+    /// Waits until the order has left `receipt`'s state for one that waits for nothing, or the time is up.
+    ///
+    /// **Shape:** the newest receipt seen; never an error, since what was asked for is done already.
+    pub async fn wait(&self, receipt: Receipt, wait: Duration) -> Receipt {
+        if receipt.status.in_flight().is_none() {
+            return receipt;
+        }
+        let order_id = receipt.order_id;
+        let deadline = Instant::now() + wait;
+        let mut listener = self.waiters.listen(order_id);
+        let mut newest = receipt;
+        loop {
+            if let Some(found) = self.look(order_id).await {
+                newest = found;
+            }
+            if newest.status.in_flight().is_none() {
+                break;
+            }
+            tokio::select! {
+                changed = listener.changed() => if changed.is_ok()
+                    && let Some(settled) = listener.borrow_and_update().clone() { newest = settled; },
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = tokio::time::sleep_until(deadline) => break,
+                () = self.stopping.cancelled() => break,
+            }
+            if newest.status.in_flight().is_none() {
+                break;
+            }
+        }
+        self.waiters.leave(order_id, listener);
+        newest
+    }
+
+    async fn look(&self, order_id: OrderId) -> Option<Receipt> {
+        self.store.receipt(order_id).await.ok().flatten()
+    }
+}
+
+/// What an order's state is called in an answer to a person.
+pub fn message(status: Status) -> &'static str {
+    match status {
+        Status::Received => "Order successfully placed.",
+        Status::Confirmed => "Order confirmed.",
+        Status::Rejected => "Order rejected: not enough stock.",
+        Status::Cancelling => "Cancellation requested.",
+        Status::Cancelled => "Order cancelled.",
+        Status::Fulfilling => "Fulfillment requested.",
+        Status::Fulfilled => "Order fulfilled.",
+    }
+}

@@ -1,0 +1,134 @@
+//! The Order Service's port to its database.
+//!
+//! The main verb takes the batch *and* the decider: open a transaction, load under lock, decide, write, commit.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contract::orders::{Command as StockCommand, CommandKind};
+use contract::{Digest, OrderId};
+use platform::batcher::Failure;
+use platform::quarantine::Quarantined;
+
+use crate::core::decide::{Command, Decide, Decided, Receipt};
+use crate::core::order::{CustomerId, Entry, Status, Terms};
+
+#[cfg(test)]
+mod laws;
+pub mod sqlite;
+
+/// Where orders are kept.
+///
+/// **Errors:** [`Failure`] says whether anything was written and whether to try again.
+/// **Source:** R1, R4, R7, R11, R13; every engine passes the same laws.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug {
+    /// Decides and writes a batch in one transaction.
+    ///
+    /// **Shape:** one answer per command, in order. Orders change by compare-and-set on their status.
+    async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure>;
+
+    /// Takes due commands for re-sending: raises their attempt and puts off their next one, durably, first (R7).
+    async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure>;
+
+    /// Sets messages aside, in a transaction of its own (R16).
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure>;
+
+    /// One order with all that is known of it.
+    async fn order(&self, order_id: OrderId) -> Result<Option<OrderView>, Failure>;
+
+    /// Where one order stands.
+    async fn receipt(&self, order_id: OrderId) -> Result<Option<Receipt>, Failure>;
+
+    /// A page of orders, newest first.
+    async fn orders(&self, filter: Filter) -> Result<Vec<OrderSummary>, Failure>;
+
+    /// The commands in flight.
+    async fn backlog(&self) -> Result<Backlog, Failure>;
+
+    /// For the audit: orders after `after`, sorted by id.
+    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure>;
+
+    /// For the audit: those of these orders that exist, sorted by id.
+    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure>;
+}
+
+/// Which due commands to take.
+#[derive(Clone, Copy)]
+pub struct Lease {
+    /// No more than this many.
+    pub limit: u32,
+    pub pick: Pick,
+    /// How long a command then waits for its answer, given the attempt about to be made.
+    pub delay: fn(u32, u64) -> Duration,
+    /// Makes the jitter of each delay differ.
+    pub random: u64,
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("limit", &self.limit).field("pick", &self.pick).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// Due by time. What became due last goes first, and one in five is what has been due for longest (R8).
+    Due,
+    /// Whatever was last sent before this moment, due or not, oldest first: Inventory answers again (R8).
+    SentBefore { micros: i64 },
+}
+
+/// An order as it is shown.
+#[derive(Clone, Debug)]
+pub struct OrderView {
+    pub order_id: OrderId,
+    pub status: Status,
+    pub terms: Terms,
+    /// From the first entry on. Allocations and shortages are in the entries that an answer made.
+    pub history: Vec<Entry>,
+    pub created_at_micros: i64,
+    pub updated_at_micros: i64,
+}
+
+/// An order as a list shows it.
+#[derive(Clone, Debug)]
+pub struct OrderSummary {
+    pub order_id: OrderId,
+    pub status: Status,
+    pub customer_id: CustomerId,
+    pub currency: crate::core::money::Currency,
+    pub total_minor: i64,
+    pub created_at_micros: i64,
+    pub updated_at_micros: i64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub status: Option<Status>,
+    pub customer_id: Option<CustomerId>,
+    /// Only orders older than this one.
+    pub before: Option<OrderId>,
+    pub limit: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    pub commands: u64,
+    /// Age of the oldest, on the store's clock.
+    pub oldest_age: Duration,
+}
+
+/// What the invariants speak of, of one order, from one snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderAudit {
+    pub order_id: OrderId,
+    pub status: Status,
+    pub digest: Digest,
+    pub total_minor: i64,
+    pub terms: Terms,
+    pub history: Vec<(u32, Status)>,
+    pub pending: Option<CommandKind>,
+}

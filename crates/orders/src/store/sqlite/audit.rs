@@ -1,0 +1,57 @@
+//! Reads for the audit: what the invariants speak of, a page at a time, each page from one snapshot.
+
+use contract::OrderId;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::super::OrderAudit;
+use super::rows::{self, ORDER_COLUMNS, OrderRow};
+
+pub(super) fn after(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<OrderAudit>> {
+    let sql = format!("SELECT {ORDER_COLUMNS} FROM orders WHERE order_id > ?1 ORDER BY order_id LIMIT ?2");
+    let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![lowest, limit], OrderRow::read)?;
+    rows.map(|row| of_row(connection, &row?)).collect()
+}
+
+pub(super) fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Vec<OrderAudit>> {
+    let mut sorted = order_ids.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let sql = format!("SELECT {ORDER_COLUMNS} FROM orders WHERE order_id = ?1");
+    let mut found = Vec::with_capacity(sorted.len());
+    for id in sorted {
+        let row = connection.prepare_cached(&sql)?.query_row(params![id.0.as_bytes()], OrderRow::read).optional()?;
+        if let Some(row) = row {
+            found.push(of_row(connection, &row)?);
+        }
+    }
+    Ok(found)
+}
+
+fn of_row(connection: &Connection, row: &OrderRow) -> rusqlite::Result<OrderAudit> {
+    let order_id = row.order_id;
+    let key = params![order_id.0.as_bytes()];
+    let pending: Option<String> = connection
+        .prepare_cached("SELECT kind FROM pending_commands WHERE order_id = ?1")?
+        .query_row(key, |found| found.get(0))
+        .optional()?;
+    Ok(OrderAudit {
+        order_id,
+        status: row.status,
+        digest: row.digest,
+        total_minor: row.total_minor,
+        terms: row.terms(rows::lines(connection, order_id)?),
+        history: steps(connection, order_id)?,
+        pending: pending.map(|kind| rows::kind(order_id, &kind)).transpose()?,
+    })
+}
+
+fn steps(connection: &Connection, id: OrderId) -> rusqlite::Result<Vec<(u32, crate::core::order::Status)>> {
+    let mut statement =
+        connection.prepare_cached("SELECT seq, status FROM order_history WHERE order_id = ?1 ORDER BY seq")?;
+    let rows = statement.query_map(params![id.0.as_bytes()], |row| {
+        Ok((row.get(0)?, rows::status("order_history", id, &row.get::<_, String>(1)?)?))
+    })?;
+    rows.collect()
+}

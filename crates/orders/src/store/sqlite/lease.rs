@@ -1,0 +1,128 @@
+//! The sweeper's transaction: picks due commands and puts off their next attempt before anyone publishes them (R7).
+
+use std::collections::BTreeMap;
+
+use contract::orders::{Command, CommandKind};
+use contract::{OrderId, SCHEMA_VERSION};
+use platform::clock::Timestamp;
+use rusqlite::{Connection, Row, params};
+
+use super::super::{Lease, Pick};
+use super::rows;
+use crate::core::backoff;
+
+/// A due row.
+struct Due {
+    kind: CommandKind,
+    attempt: u32,
+    traceparent: Option<String>,
+}
+
+pub(super) fn lease(connection: &Connection, lease: Lease, now: Timestamp) -> rusqlite::Result<Vec<Command>> {
+    let due = match lease.pick {
+        Pick::Due => due_by_time(connection, lease.limit, now)?,
+        Pick::SentBefore { micros } => sent_before(connection, lease.limit, micros)?,
+    };
+    let mut commands = Vec::with_capacity(due.len());
+    for (salt, (order_id, due)) in (1u64..).zip(due) {
+        let attempt = due.attempt.saturating_add(1);
+        // The golden ratio spreads one random number over the rows of a lease.
+        let random = lease.random.wrapping_add(salt.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        put_off(connection, order_id, attempt, now, now.after((lease.delay)(attempt, random)))?;
+        commands.push(command(connection, order_id, due, attempt, now)?);
+    }
+    Ok(commands)
+}
+
+/// What became due last, and a fifth of what has been due for longest; so neither starves the other.
+fn due_by_time(connection: &Connection, limit: u32, now: Timestamp) -> rusqlite::Result<BTreeMap<OrderId, Due>> {
+    // A row further ahead than any wait is due: the clock was set back since it was written.
+    let latest = now.after(backoff::LONGEST).0;
+    let oldest = limit.div_ceil(5);
+    let mut due = BTreeMap::new();
+    let mut take = |sql: &str, bound: i64, limit: u32| -> rusqlite::Result<()> {
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![bound, limit], read_due)?;
+        for row in rows {
+            let (order_id, found) = row?;
+            due.insert(order_id, found);
+        }
+        Ok(())
+    };
+    take(
+        "SELECT order_id, kind, attempt, traceparent FROM pending_commands
+         WHERE next_attempt_at > ?1 ORDER BY next_attempt_at LIMIT ?2",
+        latest,
+        oldest,
+    )?;
+    take(
+        "SELECT order_id, kind, attempt, traceparent FROM pending_commands
+         WHERE next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?2",
+        now.0,
+        oldest,
+    )?;
+    take(
+        "SELECT order_id, kind, attempt, traceparent FROM pending_commands
+         WHERE next_attempt_at <= ?1 ORDER BY next_attempt_at DESC LIMIT ?2",
+        now.0,
+        limit - oldest,
+    )?;
+    while due.len() > limit as usize {
+        due.pop_last();
+    }
+    Ok(due)
+}
+
+/// Oldest first. Rows that were sent since are passed over; the window bounds their number.
+fn sent_before(connection: &Connection, limit: u32, micros: i64) -> rusqlite::Result<BTreeMap<OrderId, Due>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT order_id, kind, attempt, traceparent FROM pending_commands
+         WHERE sent_at < ?1 ORDER BY since LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![micros, limit], read_due)?;
+    rows.collect()
+}
+
+fn read_due(row: &Row<'_>) -> rusqlite::Result<(OrderId, Due)> {
+    let order_id = rows::order_id(row.get(0)?);
+    let kind = rows::kind(order_id, &row.get::<_, String>(1)?)?;
+    Ok((order_id, Due { kind, attempt: row.get(2)?, traceparent: row.get(3)? }))
+}
+
+fn put_off(
+    connection: &Connection,
+    order_id: OrderId,
+    attempt: u32,
+    now: Timestamp,
+    next: Timestamp,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE pending_commands SET attempt = ?2, sent_at = ?3, next_attempt_at = ?4 WHERE order_id = ?1",
+    )?;
+    statement.execute(params![order_id.0.as_bytes(), attempt, now.0, next.0]).map(|_| ())
+}
+
+fn command(
+    connection: &Connection,
+    order_id: OrderId,
+    due: Due,
+    attempt: u32,
+    now: Timestamp,
+) -> rusqlite::Result<Command> {
+    let lines = rows::lines(connection, order_id)?.into_iter().map(|line| (line.product_id, line.quantity));
+    let lines =
+        contract::StockLines::sum(lines).map_err(|error| rows::misfit("order_lines", order_id, "sum", error))?;
+    let digest = connection
+        .prepare_cached("SELECT digest FROM orders WHERE order_id = ?1")?
+        .query_row(params![order_id.0.as_bytes()], |row| row.get(0).map(contract::Digest))?;
+    Ok(Command {
+        schema: SCHEMA_VERSION,
+        kind: due.kind,
+        order_id,
+        lines,
+        digest,
+        attempt,
+        sent_at_micros: now.0,
+        traceparent: due.traceparent,
+    })
+}

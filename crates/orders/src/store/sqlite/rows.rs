@@ -1,0 +1,146 @@
+//! Rows of this schema as values of the domain. What does not fit names its table and row.
+
+use contract::orders::CommandKind;
+use contract::{Digest, OrderId};
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, params};
+use uuid::Uuid;
+
+use crate::core::money::Currency;
+use crate::core::order::{Answered, CustomerId, Entry, OrderLine, Status, Terms};
+
+/// A value that the schema allows and the domain does not: somebody wrote into the file, or it is damaged.
+#[derive(Debug, thiserror::Error)]
+#[error("{table} of order {order_id}: {column} is {value}")]
+struct Misfit {
+    table: &'static str,
+    order_id: OrderId,
+    column: &'static str,
+    value: String,
+}
+
+pub(super) fn misfit(
+    table: &'static str,
+    order_id: OrderId,
+    column: &'static str,
+    value: impl ToString,
+) -> rusqlite::Error {
+    let misfit = Misfit { table, order_id, column, value: value.to_string() };
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(misfit))
+}
+
+pub(super) fn order_id(bytes: [u8; 16]) -> OrderId {
+    OrderId(Uuid::from_bytes(bytes))
+}
+
+pub(super) fn status(table: &'static str, id: OrderId, text: &str) -> rusqlite::Result<Status> {
+    Status::parse(text).ok_or_else(|| misfit(table, id, "status", text))
+}
+
+pub(super) fn kind(id: OrderId, text: &str) -> rusqlite::Result<CommandKind> {
+    CommandKind::parse(text).ok_or_else(|| misfit("pending_commands", id, "kind", text))
+}
+
+/// The columns that every read of `orders` selects, in the order of [`OrderRow::read`].
+pub(super) const ORDER_COLUMNS: &str =
+    "order_id, customer_id, status, currency, total_minor, digest, request_digest, last_seq, created_at, updated_at";
+
+/// A row of `orders`.
+pub(super) struct OrderRow {
+    pub order_id: OrderId,
+    pub customer_id: CustomerId,
+    pub status: Status,
+    pub currency: Currency,
+    pub total_minor: i64,
+    pub digest: Digest,
+    pub request_digest: Digest,
+    pub last_seq: u32,
+    pub created_at_micros: i64,
+    pub updated_at_micros: i64,
+}
+
+impl OrderRow {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let id = order_id(row.get(0)?);
+        let (customer, currency): (String, String) = (row.get(1)?, row.get(3)?);
+        Ok(Self {
+            order_id: id,
+            customer_id: customer.parse().map_err(|_| misfit("orders", id, "customer_id", customer))?,
+            status: status("orders", id, &row.get::<_, String>(2)?)?,
+            currency: currency.parse().map_err(|_| misfit("orders", id, "currency", currency))?,
+            total_minor: row.get(4)?,
+            digest: Digest(row.get(5)?),
+            request_digest: Digest(row.get(6)?),
+            last_seq: row.get(7)?,
+            created_at_micros: row.get(8)?,
+            updated_at_micros: row.get(9)?,
+        })
+    }
+
+    pub(super) fn terms(&self, lines: Vec<OrderLine>) -> Terms {
+        Terms {
+            customer_id: self.customer_id.clone(),
+            currency: self.currency,
+            total_minor: self.total_minor,
+            lines,
+            digest: self.digest,
+        }
+    }
+}
+
+/// The lines of one order as they were sent.
+pub(super) fn lines(connection: &Connection, id: OrderId) -> rusqlite::Result<Vec<OrderLine>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT product_id, quantity, price_minor FROM order_lines WHERE order_id = ?1 ORDER BY line_no",
+    )?;
+    let mut rows = statement.query(params![id.0.as_bytes()])?;
+    let mut lines = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (product, quantity): (String, u32) = (row.get(0)?, row.get(1)?);
+        lines.push(OrderLine {
+            product_id: product.parse().map_err(|_| misfit("order_lines", id, "product_id", product))?,
+            quantity: quantity.try_into().map_err(|_| misfit("order_lines", id, "quantity", quantity))?,
+            price_minor: row.get(2)?,
+        });
+    }
+    Ok(lines)
+}
+
+/// The history of one order, from its first entry on.
+pub(super) fn history(connection: &Connection, id: OrderId) -> rusqlite::Result<Vec<Entry>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, status, reason, at, decided_at, allocations, shortages FROM order_history
+         WHERE order_id = ?1 ORDER BY seq",
+    )?;
+    let mut rows = statement.query(params![id.0.as_bytes()])?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        entries.push(Entry {
+            seq: row.get(0)?,
+            status: status("order_history", id, &row.get::<_, String>(1)?)?,
+            reason: row.get(2)?,
+            at_micros: row.get(3)?,
+            answer: answered(id, row)?,
+        });
+    }
+    Ok(entries)
+}
+
+fn answered(id: OrderId, row: &Row<'_>) -> rusqlite::Result<Option<Answered>> {
+    let Some(decided_at_micros) = row.get(4)? else { return Ok(None) };
+    Ok(Some(Answered {
+        decided_at_micros,
+        allocations: parts(id, "allocations", row.get(5)?)?,
+        shortages: parts(id, "shortages", row.get(6)?)?,
+    }))
+}
+
+/// The parts of an answer are stored in the form in which the contract sends them; none are stored as null.
+pub(super) fn parts<T: serde::de::DeserializeOwned>(
+    id: OrderId,
+    column: &'static str,
+    text: Option<String>,
+) -> rusqlite::Result<Vec<T>> {
+    let Some(text) = text else { return Ok(Vec::new()) };
+    serde_json::from_str(&text).map_err(|error| misfit("order_history", id, column, error))
+}

@@ -1,0 +1,47 @@
+use super::*;
+use crate::store::laws::{Fresh, START, place, store_laws};
+use platform::clock::ManualClock;
+
+async fn fresh() -> Fresh {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Arc::new(ManualClock::at(START));
+    let store = Sqlite::open(&folder.path().join("orders.db"), clock.clone()).expect("a new file");
+    Fresh { store: Arc::new(store), clock, _home: Box::new(folder) }
+}
+
+store_laws!(fresh);
+
+#[test]
+fn the_database_itself_keeps_histories_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("orders.db");
+    let mut store = SqliteStore::open(&path, Arc::new(ManualClock::at(START))).expect("a new file");
+    store.run(&[place(1)], crate::core::decide::decide).expect("an order");
+    drop(store);
+    let raw = sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
+    for forbidden in [
+        "UPDATE order_history SET status = 'fulfilled'",
+        "DELETE FROM order_history",
+        "INSERT INTO order_history (order_id, seq, status, at) SELECT order_id, 3, 'confirmed', 0 FROM orders",
+        "UPDATE orders SET status = 'lost'",
+        "UPDATE orders SET total_minor = -1",
+        "UPDATE order_lines SET quantity = 0",
+        "DELETE FROM orders",
+    ] {
+        assert!(raw.execute(forbidden, []).is_err(), "{forbidden}");
+    }
+}
+
+#[test]
+fn an_audit_opens_beside_the_service_and_cannot_write() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("orders.db");
+    let missing = Sqlite::open_for_audit(&path, Arc::new(ManualClock::at(START)));
+    assert!(matches!(missing, Err(OpenError::Unusable { .. })));
+    let clock = Arc::new(ManualClock::at(START));
+    let _service = SqliteStore::open(&path, clock.clone()).expect("a new file");
+    assert!(matches!(SqliteStore::open(&path, clock.clone()), Err(OpenError::Locked(_))), "one service at a time");
+    Sqlite::open_for_audit(&path, clock).expect("beside it");
+    let reader = sqlite::open_existing_reader(&path, MIGRATIONS).expect("a reader");
+    assert!(reader.execute("DELETE FROM quarantine", []).is_err());
+}

@@ -1,0 +1,4 @@
+//! What runs beside the requests: re-sending what was not answered, and taking the answers in.
+
+pub mod settle;
+pub mod sweep;

@@ -1,0 +1,75 @@
+//! Takes Inventory's answers in and settles the orders that they are about.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use contract::codec::{self, Undecodable};
+use contract::inventory::Answer;
+use platform::batcher::Failure;
+use platform::clock::Clock;
+use platform::consumer::{Inbox, Message};
+use platform::quarantine::Quarantined;
+
+use super::sweep::Echo;
+use crate::core::decide::{Command, Outcome};
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+/// What the Order Service knows about the answers that it consumes.
+#[derive(Debug)]
+pub struct Answers {
+    pub store: Arc<dyn Store>,
+    pub echo: Arc<Echo>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<Metrics>,
+}
+
+#[async_trait]
+impl Inbox<Command, Outcome> for Answers {
+    fn read(&self, payload: &[u8]) -> Vec<Message<Command>> {
+        let messages: Vec<_> = codec::decode::<Answer>(payload).into_iter().map(|read| self.message(read)).collect();
+        let answered = messages.iter().filter_map(|message| match message {
+            Message::Command(command) => Some(command.order_id()),
+            _ => None,
+        });
+        self.echo.answered(answered, self.clock.now().0);
+        messages
+    }
+
+    fn judge(&self, command: &Command, outcome: Option<&Outcome>) -> Option<Quarantined> {
+        let (kind, reason) = match outcome {
+            Some(Outcome::Anomaly(reason)) => ("anomaly", (*reason).to_owned()),
+            Some(_) => return None,
+            None => ("poisoned", "the answer cannot be executed even alone".to_owned()),
+        };
+        let Command::Settle(answer) = command else { return None };
+        let name = answer.outcome.name();
+        self.metrics.set_aside(kind, name);
+        Some(Quarantined {
+            subject: Some(answer.order_id.to_string()),
+            kind,
+            reason: format!("{name}: {reason}"),
+            bytes: codec::encode(std::slice::from_ref(&**answer)).concat(),
+        })
+    }
+
+    async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+        self.store.quarantine(entries).await
+    }
+}
+
+impl Answers {
+    fn message(&self, read: Result<Answer, Undecodable>) -> Message<Command> {
+        match read {
+            Ok(answer) => Message::Command(Command::Settle(Box::new(answer))),
+            Err(Undecodable::UnknownVersion(_)) => {
+                self.metrics.set_aside("unknown_version", "unknown");
+                Message::UnknownVersion
+            }
+            Err(Undecodable::Malformed { reason, bytes }) => {
+                self.metrics.set_aside("malformed", "unknown");
+                Message::Malformed(Quarantined::malformed(reason, bytes))
+            }
+        }
+    }
+}

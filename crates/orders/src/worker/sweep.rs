@@ -1,0 +1,119 @@
+//! The sweeper: sends pending commands again until they are answered (R7, R8).
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use contract::codec;
+use platform::batcher::{Chain, Failure};
+use platform::clock::{Clock, Ids};
+use platform::relay::Outbox;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::core::backoff;
+use crate::core::window::Window;
+use crate::metrics::Metrics;
+use crate::store::{Lease, Pick, Store};
+
+/// The timer for truth: due commands wait no longer than this for the sweeper.
+const PERIOD: Duration = Duration::from_millis(250);
+/// Steps between two looks at the size of the backlog.
+const STEPS_PER_LOOK: u32 = 8;
+/// Commands of one lease, so that requests get their turn at the writer.
+const MAX_LEASE: usize = 500;
+
+/// What the sweeper and the consumer of answers tell each other.
+#[derive(Debug, Default)]
+pub struct Echo {
+    window: Mutex<Window>,
+    heard: Notify,
+}
+
+impl Echo {
+    /// Answers arrived for these orders.
+    pub fn answered(&self, order_ids: impl IntoIterator<Item = contract::OrderId>, now_micros: i64) {
+        let mut window = self.window();
+        let mut ended_silence = false;
+        for order_id in order_ids {
+            ended_silence |= window.answered(order_id, now_micros);
+        }
+        if ended_silence {
+            info!("Inventory answers again; all pending commands are due");
+        }
+        if window.awake_since().is_some() {
+            self.heard.notify_one();
+        }
+    }
+
+    fn window(&self) -> std::sync::MutexGuard<'_, Window> {
+        self.window.lock().expect("nothing panics while it counts")
+    }
+}
+
+#[derive(Debug)]
+pub struct Sweeper {
+    pub store: Arc<dyn Store>,
+    pub outbox: Outbox,
+    pub echo: Arc<Echo>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn Ids>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Sweeper {
+    /// Sweeps by the timer, and at once when answers come after a silence.
+    ///
+    /// **Errors:** [`Failure::Fatal`] only; the process must end.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
+        let mut step = 0;
+        while !shutdown.is_cancelled() {
+            match self.tick().await {
+                Ok(resent) if resent > 0 => debug!(resent, "commands are sent again"),
+                Ok(_) => {}
+                Err(failure @ Failure::Fatal(_)) => return Err(failure),
+                Err(failure) => warn!(error = %Chain(&failure), "the sweeper could not sweep; it tries again"),
+            }
+            if step % STEPS_PER_LOOK == 0 {
+                self.look().await;
+            }
+            step = step.wrapping_add(1);
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = self.echo.heard.notified() => {}
+                () = tokio::time::sleep(PERIOD) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// One step: leases what is due and fits the window, then publishes it. Tells how many those were.
+    pub async fn tick(&self) -> Result<usize, Failure> {
+        let now = self.clock.now().0;
+        let (free, awake_since) = {
+            let mut window = self.echo.window();
+            (window.free(now).min(MAX_LEASE), window.awake_since())
+        };
+        if free == 0 {
+            return Ok(0);
+        }
+        let lease = Lease {
+            limit: u32::try_from(free).unwrap_or(u32::MAX),
+            pick: awake_since.map_or(Pick::Due, |micros| Pick::SentBefore { micros }),
+            delay: backoff::delay,
+            random: self.ids.random(),
+        };
+        let commands = self.store.lease(lease).await?;
+        self.echo.window().resent(commands.iter().map(|command| command.order_id), free, now);
+        self.metrics.commands_resent.inc_by(commands.len() as u64);
+        self.outbox.offer(codec::encode(&commands));
+        Ok(commands.len())
+    }
+
+    async fn look(&self) {
+        match self.store.backlog().await {
+            Ok(backlog) => self.metrics.show(backlog),
+            Err(error) => debug!(error = %Chain(&error), "the backlog cannot be read"),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The way in: messages from a channel, through the batcher, to an acknowledgement after the commit (R16).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::batcher::{Batcher, Chain, Failure, NotDone};
+use crate::bus::{Bus, BusError, Receipt};
+use crate::quarantine::Quarantined;
+
+/// Deliveries of one step; each carries a batch of messages.
+const MAX_DELIVERIES: usize = 16;
+/// How long a step waits for a first message before it looks again.
+const RECEIVE_WAIT: Duration = Duration::from_secs(1);
+/// How long a message may wait for its commit; what takes longer is left for the next delivery.
+const COMMIT_WAIT: Duration = Duration::from_secs(20);
+/// After a failure of the bus or of the quarantine.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// One element of a delivery.
+#[derive(Debug)]
+pub enum Message<C> {
+    Command(C),
+    /// From a newer program. Dropped: its sender repeats it after the upgrade.
+    UnknownVersion,
+    Malformed(Quarantined),
+}
+
+/// What a service knows about the messages that it consumes.
+#[async_trait]
+pub trait Inbox<C, A>: Send + Sync {
+    /// Reads a delivery. Never fails as a whole: what cannot be read is an element like the others.
+    fn read(&self, payload: &[u8]) -> Vec<Message<C>>;
+
+    /// What to set aside of a command that was decided (an anomaly) or that fails even alone (`None`).
+    fn judge(&self, command: &C, answer: Option<&A>) -> Option<Quarantined>;
+
+    /// Writes entries to the quarantine, in a transaction of its own.
+    async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<(), Failure>;
+}
+
+/// Consumes one channel.
+pub struct Consumer<C, A> {
+    pub bus: Arc<dyn Bus>,
+    pub channel: &'static str,
+    pub batcher: Batcher<C, A>,
+    pub inbox: Arc<dyn Inbox<C, A>>,
+}
+
+impl<C, A> fmt::Debug for Consumer<C, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> {
+    /// Consumes until `shutdown`; a step under way is finished first.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut failing = false;
+        while !shutdown.is_cancelled() {
+            let received = tokio::select! {
+                received = self.bus.receive(self.channel, MAX_DELIVERIES, RECEIVE_WAIT) => received,
+                () = shutdown.cancelled() => return,
+            };
+            match received {
+                Ok(deliveries) => {
+                    failing = false;
+                    let (payloads, receipts) = deliveries.into_iter().map(|d| (d.payload, d.receipt)).unzip();
+                    self.process(payloads, receipts).await;
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        warn!(channel = self.channel, error = %Chain(&error), "receiving fails");
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(PAUSE) => {}
+                        () = shutdown.cancelled() => return,
+                    }
+                }
+            }
+        }
+    }
+
+    /// One step: processes what is there now.
+    pub async fn tick(&self) -> Result<(), BusError> {
+        let deliveries = self.bus.receive(self.channel, MAX_DELIVERIES, Duration::ZERO).await?;
+        let (payloads, receipts) = deliveries.into_iter().map(|d| (d.payload, d.receipt)).unzip();
+        self.process(payloads, receipts).await;
+        Ok(())
+    }
+
+    async fn process(&self, payloads: Vec<Vec<u8>>, receipts: Vec<Receipt>) {
+        if payloads.is_empty() {
+            return;
+        }
+        let mut step = Step { commands: Vec::new(), owners: Vec::new(), aside: Vec::new() };
+        for (owner, payload) in payloads.iter().enumerate() {
+            step.read(owner, self.inbox.read(payload));
+        }
+        let results = self.batcher.submit_all(step.commands.clone(), Instant::now() + COMMIT_WAIT).await;
+        let mut done = vec![true; receipts.len()];
+        for ((command, owner), result) in step.commands.iter().zip(&step.owners).zip(&results) {
+            match result {
+                Ok(answer) => step.aside.extend(self.inbox.judge(command, Some(answer))),
+                Err(NotDone::Poisoned) => step.aside.extend(self.inbox.judge(command, None)),
+                // Not acknowledged: it comes again.
+                Err(_) => done[*owner] = false,
+            }
+        }
+        if !step.aside.is_empty() && self.set_aside(step.aside).await.is_err() {
+            return;
+        }
+        let acknowledged: Vec<Receipt> =
+            receipts.into_iter().zip(done).filter(|(_, done)| *done).map(|(receipt, _)| receipt).collect();
+        if let Err(error) = self.bus.ack(self.channel, acknowledged).await {
+            warn!(channel = self.channel, error = %Chain(&error), "acknowledging failed; the messages come again");
+        }
+    }
+
+    async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+        for entry in &entries {
+            warn!(
+                channel = self.channel,
+                kind = entry.kind,
+                subject = entry.subject,
+                reason = entry.reason,
+                "a message is set aside"
+            );
+        }
+        let result = self.inbox.set_aside(entries).await;
+        if let Err(error) = &result {
+            error!(channel = self.channel, error = %Chain(error), "the quarantine cannot be written; the messages come again");
+        }
+        result
+    }
+}
+
+/// What the deliveries of one step come to.
+struct Step<C> {
+    commands: Vec<C>,
+    /// Which delivery each command came in.
+    owners: Vec<usize>,
+    aside: Vec<Quarantined>,
+}
+
+impl<C> Step<C> {
+    fn read(&mut self, owner: usize, messages: Vec<Message<C>>) {
+        for message in messages {
+            match message {
+                Message::Command(command) => {
+                    self.commands.push(command);
+                    self.owners.push(owner);
+                }
+                Message::UnknownVersion => {}
+                Message::Malformed(entry) => self.aside.push(entry),
+            }
+        }
+    }
+}
