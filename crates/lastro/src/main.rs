@@ -1,2 +1,51 @@
+//! The program `lastro`: both services in one process with embedded parts, and the tools around them.
 #![forbid(unsafe_code)]
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use platform::process::run_to_exit;
+
+mod audit;
+mod demo;
+mod serve;
+mod verify;
+
+/// Orders that are never lost, stock that is never oversold.
+///
+/// Without a command: both services on 127.0.0.1:8080, with their data in ./data, until Ctrl-C.
+#[derive(Debug, Parser)]
+#[command(name = "lastro", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(flatten)]
+    serve: serve::Args,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show both services at work on a sample catalogue, in a folder of its own
+    Demo(demo::Args),
+    /// Check both databases against the invariants, also beside running services
+    Verify(audit::Args),
+    /// Run the Order Service alone
+    #[command(hide = true)]
+    OrderService(orders::Args),
+    /// Run the Inventory Service alone
+    #[command(hide = true)]
+    InventoryService(inventory::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    run_to_exit(async {
+        match cli.command {
+            None => serve::run(cli.serve).await,
+            Some(Command::Demo(args)) => demo::run(args).await,
+            Some(Command::Verify(args)) => audit::run(args).await,
+            Some(Command::OrderService(args)) => orders::run(args).await,
+            Some(Command::InventoryService(args)) => inventory::run(args).await,
+        }
+    })
+}

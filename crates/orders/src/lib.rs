@@ -1,5 +1,17 @@
 //! The Order Service: takes customers' orders, keeps them, and sees each through to its outcome.
 #![forbid(unsafe_code)]
 
+mod http;
+mod metrics;
+mod run;
+mod waiters;
+
 pub mod core;
+pub mod service;
 pub mod store;
+pub mod worker;
+
+pub use run::{Args, Parts, build, main, open_for_audit, open_store, parse_currency, run};
+
+/// The service's name in metrics and logs.
+pub const SERVICE: &str = "orders";

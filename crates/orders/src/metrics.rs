@@ -1,6 +1,8 @@
 //! What the Order Service counts. Never an order, a product or a customer as a label.
 
-use platform::clock::{Clock, Timestamp};
+use contract::OrderId;
+use platform::clock::Timestamp;
+use platform::telemetry;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -8,11 +10,93 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::core::decide::{Outcome, Receipt};
+use crate::SERVICE;
+use crate::core::decide::Outcome;
 use crate::core::order::Status;
 use crate::store::Backlog;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
     outcome: &'static str,
+}
+
+/// The service's own numbers, beside those that both services share.
+#[derive(Debug)]
+pub struct Metrics {
+    shared: telemetry::Metrics,
+    placed: Counter,
+    settled: Family<OutcomeLabel, Counter>,
+    settle_seconds: Histogram,
+    pub commands_resent: Counter,
+    commands_pending: Gauge,
+    commands_oldest_age: Gauge<f64, std::sync::atomic::AtomicU64>,
+}
+
+impl Metrics {
+    /// Registers them all. Once per registry.
+    pub fn new(registry: &mut Registry, shared: telemetry::Metrics) -> Self {
+        let metrics = Self {
+            shared,
+            placed: Counter::default(),
+            settled: Family::default(),
+            // 1 ms to 9 h: from the usual case to a long outage.
+            settle_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 26)),
+            commands_resent: Counter::default(),
+            commands_pending: Gauge::default(),
+            commands_oldest_age: Gauge::default(),
+        };
+        registry.register("orders_placed", "Orders accepted", metrics.placed.clone());
+        registry.register("orders_settled", "Orders by what became of them", metrics.settled.clone());
+        let help = "Time from accepting an order to its being confirmed or rejected";
+        registry.register_with_unit("order_settle", help, Unit::Seconds, metrics.settle_seconds.clone());
+        registry.register(
+            "commands_resent",
+            "Commands sent again for want of an answer",
+            metrics.commands_resent.clone(),
+        );
+        registry.register("commands_pending", "Commands in flight", metrics.commands_pending.clone());
+        let help = "Age of the oldest command in flight";
+        registry.register_with_unit("commands_oldest_age", help, Unit::Seconds, metrics.commands_oldest_age.clone());
+        metrics.shared.start_at_zero(SERVICE, &["malformed", "poisoned", "unknown_version"], &["answer"]);
+        metrics
+    }
+
+    pub(crate) fn count(&self, outcome: &Outcome, now: Timestamp) {
+        match outcome {
+            Outcome::Placed(_) => {
+                self.placed.inc();
+            }
+            Outcome::Settled(receipt) => {
+                self.settled.get_or_create(&OutcomeLabel { outcome: receipt.status.as_str() }).inc();
+                if matches!(receipt.status, Status::Confirmed | Status::Rejected) {
+                    self.settle_seconds.observe(now.since(accepted_at(receipt.order_id)).as_secs_f64());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn batch(&self, commands: usize) {
+        self.shared.batch(SERVICE, commands);
+    }
+
+    /// A message was set aside or dropped.
+    pub(crate) fn set_aside(&self, kind: &'static str) {
+        match kind {
+            "anomaly" => self.shared.anomaly(SERVICE, "answer"),
+            other => self.shared.quarantined(SERVICE, other),
+        }
+    }
+
+    pub(crate) fn show(&self, backlog: Backlog) {
+        self.commands_pending.set(i64::try_from(backlog.commands).unwrap_or(i64::MAX));
+        self.commands_oldest_age.set(backlog.oldest_age.as_secs_f64());
+    }
+}
+
+/// A UUIDv7 tells when it was made, to the millisecond.
+fn accepted_at(order_id: OrderId) -> Timestamp {
+    let made = order_id.0.get_timestamp().map_or((0, 0), |at| at.to_unix());
+    let micros = made.0.saturating_mul(1_000_000).saturating_add(u64::from(made.1 / 1000));
+    Timestamp(i64::try_from(micros).unwrap_or(i64::MAX))
 }

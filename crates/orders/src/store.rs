@@ -16,7 +16,7 @@ use crate::core::decide::{Command, Decide, Decided, Receipt};
 use crate::core::order::{CustomerId, Entry, Status, Terms};
 
 #[cfg(test)]
-mod laws;
+pub(crate) mod laws;
 pub mod sqlite;
 
 /// Where orders are kept.

@@ -2,3 +2,6 @@
 
 pub mod settle;
 pub mod sweep;
+
+#[cfg(test)]
+mod tests;

@@ -122,7 +122,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
             mpsc::error::TrySendError::Full(_) => NotDone::Overloaded,
             mpsc::error::TrySendError::Closed(_) => NotDone::ShuttingDown,
         })?;
-        answer.await.unwrap_or(Err(NotDone::ShuttingDown))
+        // A committer that dies does not say how far it came.
+        answer.await.unwrap_or(Err(NotDone::OutcomeUnknown))
     }
 
     /// For workers: waits for room as well. One result per command, in order.
@@ -130,13 +131,13 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
         let mut answers = Vec::with_capacity(commands.len());
         for command in commands {
             let (reply, answer) = oneshot::channel();
-            // A closed queue drops the item and with it the reply, which the wait below reads as a shutdown.
+            // A closed queue drops the item and with it the reply, which shows in the wait below.
             let _ = self.queue.send(Item { command, deadline, reply }).await;
             answers.push(answer);
         }
         let mut results = Vec::with_capacity(answers.len());
         for answer in answers {
-            results.push(answer.await.unwrap_or(Err(NotDone::ShuttingDown)));
+            results.push(answer.await.unwrap_or(Err(NotDone::OutcomeUnknown)));
         }
         results
     }
@@ -280,3 +281,6 @@ impl fmt::Display for Chain<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,3 +162,6 @@ impl<C> Step<C> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 pub use codes::{Code, FaultCode};
 
 mod codes;
+mod storage;
 
 /// The media type of a problem document.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -127,7 +128,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// What is read from the wire: all seven members, always.
+/// Why a request was not done (RFC 9457). All seven members are always there.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct Document {

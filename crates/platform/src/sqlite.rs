@@ -24,6 +24,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum OpenError {
     #[error("cannot use {}: {reason}", path.display())]
     Unusable { path: PathBuf, reason: String },
+    #[error("cannot use {}: {source}", path.display())]
+    Engine { path: PathBuf, source: rusqlite::Error },
     #[error("{} is in use by another process; stop it first, or choose another data directory", .0.display())]
     Locked(PathBuf),
     #[error("{} was written by a newer version of Lastro (schema {found}, this program knows {known})", path.display())]
@@ -33,8 +35,13 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    pub(crate) fn unusable(path: &Path, reason: impl ToString) -> Self {
+    pub(crate) fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> Self {
         Self::Unusable { path: path.to_owned(), reason: reason.to_string() }
+    }
+
+    fn engine(path: &Path) -> impl Fn(rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Engine { path: path.clone(), source }
     }
 }
 
@@ -42,11 +49,16 @@ impl OpenError {
 ///
 /// Frames that a crash left in the log may never have been synced: they are checkpointed before anything is read.
 pub fn open_writer(path: &Path, migrations: &[Migration]) -> Result<Connection, OpenError> {
-    let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
-    let mut connection = Connection::open(path).map_err(unusable)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(unusable)?;
-    configure_writer(&connection).map_err(unusable)?;
-    check_durable(&connection).map_err(|reason| OpenError::unusable(path, reason))?;
+    let engine = OpenError::engine(path);
+    let mut connection = Connection::open(path).map_err(&engine)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(&engine)?;
+    configure_writer(&connection).map_err(&engine)?;
+    let in_the_way: bool =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(&engine)?;
+    if in_the_way {
+        return Err(OpenError::unusable(path, &"another process has been reading from it all the while; try again"));
+    }
+    check_durable(&connection).map_err(|reason| OpenError::unusable(path, &reason))?;
     migrate::migrate(&mut connection, path, migrations)?;
     Ok(connection)
 }
@@ -57,8 +69,7 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", "on")?;
     connection.pragma_update(None, "trusted_schema", "off")?;
     connection.set_prepared_statement_cache_capacity(64);
-    // The result row says whether readers were in the way; the next checkpoint then does it.
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    Ok(())
 }
 
 /// R1: believe what the connection says it does, not what it was asked to do.
@@ -78,11 +89,12 @@ fn check_durable(connection: &Connection) -> Result<(), String> {
 
 /// Opens a connection that cannot write. Several may stand beside the writer, also from other processes.
 pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
-    let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
+    let engine = OpenError::engine(path);
+    // Not opened read-only: whoever reads the log beside a writer needs its shared memory, and so may have to make it.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(unusable)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(unusable)?;
-    connection.pragma_update(None, "query_only", "on").map_err(unusable)?;
+    let connection = Connection::open_with_flags(path, flags).map_err(&engine)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(&engine)?;
+    connection.pragma_update(None, "query_only", "on").map_err(&engine)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
@@ -90,11 +102,21 @@ pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
 /// Opens a reader of a database that another program owns: it must exist, and be of a version that this one knows.
 pub fn open_existing_reader(path: &Path, migrations: &[Migration]) -> Result<Connection, OpenError> {
     if !path.exists() {
-        return Err(OpenError::unusable(path, "there is no such file"));
+        return Err(OpenError::unusable(path, &"there is no such file"));
     }
     let connection = open_reader(path)?;
     migrate::check_version(&connection, path, migrations)?;
     Ok(connection)
+}
+
+/// A connection that could not be replaced: nothing was done, and perhaps nothing can be before somebody acts.
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Engine { source, .. } => failure(source),
+            other => Self::Unavailable(Arc::new(other)),
+        }
+    }
 }
 
 /// What an error of SQLite means for the transaction it happened in (R4, R18).

@@ -1,7 +1,13 @@
-//! What tests stand on: deadlines instead of sleeps.
+//! What tests and benchmarks stand on: deadlines instead of sleeps, and programs that are gone when their test is.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
+
+pub use launch::{Ended, Launch};
+pub use program::Program;
+
+mod launch;
+mod program;
 
 /// How long a test waits for what must happen.
 pub const PATIENCE: Duration = Duration::from_secs(30);

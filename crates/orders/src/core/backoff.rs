@@ -7,7 +7,7 @@ const FIRST_BOUND: Duration = Duration::from_secs(1);
 /// No wait is longer.
 pub const LONGEST: Duration = Duration::from_secs(300);
 /// The first sending gets this long before anyone repeats it: an answer usually takes milliseconds.
-pub const FIRST_ANSWER_WAIT: Duration = Duration::from_secs(1);
+pub const FIRST_ANSWER_WAIT_MICROS: i64 = 1_000_000;
 
 /// Full jitter: a wait drawn evenly below a bound that doubles with each attempt, from 1 s to 5 min.
 ///

@@ -6,7 +6,7 @@ use contract::inventory::{self, Outcome as StockOutcome, Shortage};
 use contract::orders::{self, CommandKind};
 use contract::{Digest, OrderId, SCHEMA_VERSION};
 
-use super::backoff::FIRST_ANSWER_WAIT;
+use super::backoff::FIRST_ANSWER_WAIT_MICROS;
 use super::order::{Answered, Entry, Event, Order, Status, Step, Terms, step};
 
 /// One thing that the Order Service is asked to do. A repeat of it is decided anew, and changes nothing twice.
@@ -243,7 +243,7 @@ impl Bench {
             kind,
             since_micros: self.now_micros,
             next_attempt_at_micros: self.now_micros.saturating_add(FIRST_ANSWER_WAIT_MICROS),
-            traceparent: traceparent.clone(),
+            traceparent,
         });
         let publish = pending.as_ref().map(|pending| first_sending(&order, pending, self.now_micros));
         let entry = Entry { seq: order.last_seq, status: to, reason, at_micros: self.now_micros, answer };
@@ -257,8 +257,6 @@ impl Bench {
         publish
     }
 }
-
-const FIRST_ANSWER_WAIT_MICROS: i64 = FIRST_ANSWER_WAIT.as_secs() as i64 * 1_000_000;
 
 fn kept(answer: &inventory::Answer) -> Answered {
     let (allocations, shortages) = match &answer.outcome {

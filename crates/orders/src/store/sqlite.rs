@@ -72,7 +72,7 @@ impl SqliteStore {
     ) -> Result<R, Failure> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => sqlite::open_writer(&self.path, MIGRATIONS).map_err(|e| Failure::Unavailable(Arc::new(e)))?,
+            None => sqlite::open_writer(&self.path, MIGRATIONS)?,
         };
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
         let result = work(&transaction, self.clock.now())?;

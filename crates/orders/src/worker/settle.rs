@@ -44,7 +44,7 @@ impl Inbox<Command, Outcome> for Answers {
         };
         let Command::Settle(answer) = command else { return None };
         let name = answer.outcome.name();
-        self.metrics.set_aside(kind, name);
+        self.metrics.set_aside(kind);
         Some(Quarantined {
             subject: Some(answer.order_id.to_string()),
             kind,
@@ -63,11 +63,11 @@ impl Answers {
         match read {
             Ok(answer) => Message::Command(Command::Settle(Box::new(answer))),
             Err(Undecodable::UnknownVersion(_)) => {
-                self.metrics.set_aside("unknown_version", "unknown");
+                self.metrics.set_aside("unknown_version");
                 Message::UnknownVersion
             }
             Err(Undecodable::Malformed { reason, bytes }) => {
-                self.metrics.set_aside("malformed", "unknown");
+                self.metrics.set_aside("malformed");
                 Message::Malformed(Quarantined::malformed(reason, bytes))
             }
         }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use contract::codec;
 use platform::batcher::{Chain, Failure};
+use platform::bus::Bus;
 use platform::clock::{Clock, Ids};
+use platform::http::probes::{Health, Readiness};
 use platform::relay::Outbox;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -54,11 +56,13 @@ impl Echo {
 #[derive(Debug)]
 pub struct Sweeper {
     pub store: Arc<dyn Store>,
+    pub bus: Arc<dyn Bus>,
     pub outbox: Outbox,
     pub echo: Arc<Echo>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
     pub metrics: Arc<Metrics>,
+    pub readiness: Readiness,
 }
 
 impl Sweeper {
@@ -110,10 +114,20 @@ impl Sweeper {
         Ok(commands.len())
     }
 
+    /// Looks at what the service stands on, and tells.
     async fn look(&self) {
-        match self.store.backlog().await {
-            Ok(backlog) => self.metrics.show(backlog),
-            Err(error) => debug!(error = %Chain(&error), "the backlog cannot be read"),
-        }
+        let database = match self.store.backlog().await {
+            Ok(backlog) => {
+                self.metrics.show(backlog);
+                Health::Up
+            }
+            Err(failure) => Health::Down(Chain(&failure).to_string()),
+        };
+        self.readiness.set("orders database", database);
+        let bus = match self.bus.is_connected() {
+            true => Health::Up,
+            false => Health::Degraded("the broker cannot be reached; orders are accepted and settled later".to_owned()),
+        };
+        self.readiness.set("bus", bus);
     }
 }

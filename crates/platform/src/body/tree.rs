@@ -290,6 +290,9 @@ mod tests {
         })
     }
 
+    const PIECES: &[&str] =
+        &["{", "}", "[", "]", "\"", "\\", ":", ",", "a", "1", ".", "e", "-", "\\u", "d800", "null", " ", "\n", "é"];
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
@@ -298,7 +301,7 @@ mod tests {
 
         #[test]
         fn no_text_of_json_pieces_makes_it_panic(pieces in prop::collection::vec(
-            prop::sample::select(vec!["{", "}", "[", "]", "\"", "\\", ":", ",", "a", "1", ".", "e", "-", "\\u", "d800", "null", " ", "\n", "é"]), 0..60,
+            prop::sample::select(PIECES), 0..60,
         )) {
             let _ = parse(pieces.concat().as_bytes());
         }

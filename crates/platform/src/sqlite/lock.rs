@@ -15,18 +15,18 @@ impl Lock {
     /// Locks `path` + `.lock`, making the folder and the file where they are missing.
     pub fn acquire(path: &Path) -> Result<Self, OpenError> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(|error| OpenError::unusable(folder, error))?;
+            fs::create_dir_all(folder).map_err(|error| OpenError::unusable(folder, &error))?;
             refuse_network_file_system(folder)?;
         }
         let mut name = path.as_os_str().to_owned();
         name.push(".lock");
         let lock_path = PathBuf::from(name);
         let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
-        let file = opened.map_err(|error| OpenError::unusable(&lock_path, error))?;
+        let file = opened.map_err(|error| OpenError::unusable(&lock_path, &error))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(OpenError::Locked(path.to_owned())),
-            Err(TryLockError::Error(error)) => Err(OpenError::unusable(&lock_path, error)),
+            Err(TryLockError::Error(error)) => Err(OpenError::unusable(&lock_path, &error)),
         }
     }
 }
@@ -36,7 +36,7 @@ fn refuse_network_file_system(folder: &Path) -> Result<(), OpenError> {
     let Ok(mounts) = fs::read_to_string("/proc/mounts") else { return Ok(()) };
     let Ok(folder) = folder.canonicalize() else { return Ok(()) };
     match network_file_system(&mounts, &folder) {
-        Some(kind) => Err(OpenError::unusable(&folder, format!("it lies on a network file system ({kind})"))),
+        Some(kind) => Err(OpenError::unusable(&folder, &format!("it lies on a network file system ({kind})"))),
         None => Ok(()),
     }
 }

@@ -22,22 +22,22 @@ impl Migration {
 
 /// Applies what is missing, all of it in one transaction.
 pub(super) fn migrate(connection: &mut Connection, path: &Path, migrations: &[Migration]) -> Result<(), OpenError> {
-    let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unusable)?;
+    let engine = OpenError::engine(path);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&engine)?;
     transaction
         .execute_batch(
             "CREATE TABLE IF NOT EXISTS schema_migrations (number INTEGER PRIMARY KEY, checksum BLOB NOT NULL) STRICT",
         )
-        .map_err(unusable)?;
+        .map_err(&engine)?;
     check_version(&transaction, path, migrations)?;
     for migration in migrations {
-        match applied_checksum(&transaction, migration.number).map_err(unusable)? {
+        match applied_checksum(&transaction, migration.number).map_err(&engine)? {
             Some(checksum) if checksum == migration.checksum() => {}
             Some(_) => return Err(OpenError::Changed { path: path.to_owned(), number: migration.number }),
-            None => apply(&transaction, migration).map_err(unusable)?,
+            None => apply(&transaction, migration).map_err(&engine)?,
         }
     }
-    transaction.commit().map_err(unusable)
+    transaction.commit().map_err(&engine)
 }
 
 fn applied_checksum(connection: &Connection, number: i64) -> rusqlite::Result<Option<Vec<u8>>> {
@@ -55,7 +55,7 @@ fn apply(connection: &Connection, migration: &Migration) -> rusqlite::Result<()>
 /// Refuses a database that a newer program has migrated.
 pub(super) fn check_version(connection: &Connection, path: &Path, migrations: &[Migration]) -> Result<(), OpenError> {
     let newest = connection.query_row("SELECT coalesce(max(number), 0) FROM schema_migrations", [], |row| row.get(0));
-    let found: i64 = newest.map_err(|error| OpenError::unusable(path, error))?;
+    let found: i64 = newest.map_err(OpenError::engine(path))?;
     let known = migrations.iter().map(|migration| migration.number).max().unwrap_or(0);
     if found > known { Err(OpenError::Newer { path: path.to_owned(), found, known }) } else { Ok(()) }
 }

@@ -91,7 +91,7 @@ impl Readers {
             let kept = idle.lock().expect("nothing panics under this lock").pop();
             let mut connection = match kept {
                 Some(connection) => connection,
-                None => open_reader(&path).map_err(|error| Failure::Unavailable(Arc::new(error)))?,
+                None => open_reader(&path)?,
             };
             let result = read_snapshot(&mut connection, work).map_err(failure)?;
             idle.lock().expect("nothing panics under this lock").push(connection);

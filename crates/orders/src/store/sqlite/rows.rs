@@ -23,9 +23,9 @@ pub(super) fn misfit(
     table: &'static str,
     order_id: OrderId,
     column: &'static str,
-    value: impl ToString,
+    value: impl std::fmt::Display,
 ) -> rusqlite::Error {
-    let misfit = Misfit { table, order_id, column, value: value.to_string() };
+    let misfit = Misfit { table, order_id, column, value: format!("{value}") };
     rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(misfit))
 }
 

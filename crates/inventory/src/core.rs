@@ -1,0 +1,5 @@
+//! What the Inventory Service decides, as pure functions: no I/O, no clock, no randomness.
+
+pub mod decide;
+pub mod reservation;
+pub mod stock;

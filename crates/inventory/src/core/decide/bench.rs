@@ -1,0 +1,130 @@
+//! The stock as it is after the commands decided so far, and what they have changed.
+
+use std::collections::BTreeMap;
+
+use contract::{LocationId, OrderId, ProductId};
+
+use super::{Changes, Loaded, ReservationChange, StockChange};
+use crate::core::reservation::{Reservation, StateName};
+use crate::core::stock::{
+    Cause, Deltas, Level, Levels, Location, Movement, MovementKind, OffLimits, Product, ProductStock, RequestId,
+};
+
+#[derive(Debug)]
+pub(super) struct Bench {
+    pub(super) now_micros: i64,
+    current: Loaded,
+    /// In what state the changed reservations were found; `None` where there was none.
+    states_before: BTreeMap<OrderId, Option<StateName>>,
+    levels_before: BTreeMap<(ProductId, LocationId), Level>,
+    movements: Vec<Movement>,
+    products: BTreeMap<ProductId, Product>,
+    locations: BTreeMap<LocationId, Location>,
+}
+
+impl Bench {
+    pub(super) fn new(now_micros: i64, loaded: Loaded) -> Self {
+        Self {
+            now_micros,
+            current: loaded,
+            states_before: BTreeMap::new(),
+            levels_before: BTreeMap::new(),
+            movements: Vec::new(),
+            products: BTreeMap::new(),
+            locations: BTreeMap::new(),
+        }
+    }
+
+    /// All that has to be written, once per row however often the batch touched it.
+    pub(super) fn into_changes(mut self) -> Changes {
+        let reservations = self.states_before.into_iter().map(|(order_id, from)| {
+            let to = self.current.reservations.remove(&order_id).expect("what was recorded is there");
+            ReservationChange { from, to }
+        });
+        let stock = self.levels_before.into_iter().map(|((product_id, location_id), before)| {
+            let after = self.current.levels[&product_id][&location_id];
+            StockChange { product_id, location_id, before, after }
+        });
+        Changes {
+            products: self.products.into_values().collect(),
+            locations: self.locations.into_values().collect(),
+            reservations: reservations.collect(),
+            stock: stock.collect(),
+            movements: self.movements,
+        }
+    }
+
+    pub(super) fn reservation(&self, order_id: OrderId) -> Option<&Reservation> {
+        self.current.reservations.get(&order_id)
+    }
+
+    pub(super) fn record(&mut self, reservation: Reservation) {
+        let order_id = reservation.order_id;
+        let before = self.current.reservations.insert(order_id, reservation);
+        self.states_before.entry(order_id).or_insert_with(|| before.map(|before| before.state.name()));
+    }
+
+    pub(super) fn product(&self, product_id: &ProductId) -> Option<&Product> {
+        self.current.products.get(product_id)
+    }
+
+    pub(super) fn record_product(&mut self, product: Product) {
+        self.products.insert(product.product_id.clone(), product.clone());
+        self.current.products.insert(product.product_id.clone(), product);
+    }
+
+    pub(super) fn location(&self, location_id: &LocationId) -> Option<&Location> {
+        self.current.locations.get(location_id)
+    }
+
+    pub(super) fn record_location(&mut self, location: Location) {
+        self.locations.insert(location.location_id.clone(), location.clone());
+        self.current.locations.insert(location.location_id.clone(), location);
+    }
+
+    /// In the order in which they serve.
+    pub(super) fn locations_by_priority(&self) -> Vec<&Location> {
+        let mut locations: Vec<_> = self.current.locations.values().collect();
+        locations.sort_by_key(|location| location.priority);
+        locations
+    }
+
+    pub(super) fn levels(&self, product_id: &ProductId) -> Option<&Levels> {
+        self.current.levels.get(product_id)
+    }
+
+    pub(super) fn level(&self, product_id: &ProductId, location_id: &LocationId) -> Level {
+        self.levels(product_id).and_then(|levels| levels.get(location_id)).copied().unwrap_or_default()
+    }
+
+    pub(super) fn stock_of(&self, product: Product) -> ProductStock {
+        let levels = self.levels(&product.product_id).cloned().unwrap_or_default();
+        ProductStock { product, levels }
+    }
+
+    /// The movement that a request has made, now or in an earlier batch.
+    pub(super) fn movement_of(&self, request_id: RequestId) -> Option<&Movement> {
+        self.current.movements.get(&request_id)
+    }
+
+    pub(super) fn move_stock(
+        &mut self,
+        (product_id, location_id): (&ProductId, &LocationId),
+        kind: MovementKind,
+        deltas: Deltas,
+        cause: Cause,
+    ) -> Result<Movement, OffLimits> {
+        let before = self.level(product_id, location_id);
+        let after = before.after(deltas)?;
+        let (product_id, location_id) = (product_id.clone(), location_id.clone());
+        self.levels_before.entry((product_id.clone(), location_id.clone())).or_insert(before);
+        self.current.levels.entry(product_id.clone()).or_default().insert(location_id.clone(), after);
+        let created_at_micros = self.now_micros;
+        let movement = Movement { product_id, location_id, kind, deltas, after, cause, created_at_micros };
+        if let Cause::Request(request) = &movement.cause {
+            self.current.movements.insert(request.request_id, movement.clone());
+        }
+        self.movements.push(movement.clone());
+        Ok(movement)
+    }
+}

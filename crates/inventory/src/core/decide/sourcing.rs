@@ -1,0 +1,72 @@
+//! Where the units of an order come from.
+
+use contract::inventory::{Allocation, Shortage, ShortageReason};
+use contract::{LocationId, Quantity, StockLine, StockLines};
+
+use super::bench::Bench;
+use crate::core::reservation::{Seen, Shortfall};
+
+/// All lines or none: from one location that can serve the whole order, or else line by line from several; locations
+/// by (priority, id).
+///
+/// **Shape:** allocations sorted by (product, location), as they are told to the Order Service.
+/// **Errors:** what is short, one entry per short product, sorted by product.
+pub(super) fn source(bench: &Bench, lines: &StockLines) -> Result<Vec<Allocation>, Vec<Shortfall>> {
+    let locations: Vec<_> = bench.locations_by_priority().into_iter().map(|location| &location.location_id).collect();
+    let serves_whole_order = |location: &LocationId| {
+        lines.iter().all(|line| bench.level(&line.product_id, location).available() >= line.quantity.units())
+    };
+    if let Some(location) = locations.iter().find(|location| serves_whole_order(location)) {
+        return Ok(lines.iter().map(|line| allocation(line, location, line.quantity)).collect());
+    }
+    let (mut allocations, mut shortfalls) = (Vec::new(), Vec::new());
+    for line in lines {
+        match split(bench, line, &locations) {
+            Some(parts) => allocations.extend(parts),
+            None => shortfalls.push(shortfall(bench, line)),
+        }
+    }
+    if shortfalls.is_empty() { Ok(allocations) } else { Err(shortfalls) }
+}
+
+/// Takes what each location has, in turn, until the line is served.
+fn split(bench: &Bench, line: &StockLine, locations: &[&LocationId]) -> Option<Vec<Allocation>> {
+    let mut missing = line.quantity.get();
+    let mut parts = Vec::new();
+    for location in locations {
+        let available = bench.level(&line.product_id, location).available();
+        let taken = u32::try_from(available).map_or(missing, |available| available.min(missing));
+        // Nothing there is no part.
+        if let Ok(quantity) = Quantity::new(taken) {
+            parts.push(allocation(line, location, quantity));
+            missing -= taken;
+        }
+    }
+    parts.sort_by(|a, b| a.location_id.cmp(&b.location_id));
+    (missing == 0).then_some(parts)
+}
+
+fn allocation(line: &StockLine, location_id: &LocationId, quantity: Quantity) -> Allocation {
+    Allocation { product_id: line.product_id.clone(), location_id: location_id.clone(), quantity }
+}
+
+fn shortfall(bench: &Bench, line: &StockLine) -> Shortfall {
+    let levels = bench.levels(&line.product_id);
+    let reason = match bench.product(&line.product_id) {
+        Some(_) => ShortageReason::OutOfStock,
+        None => ShortageReason::UnknownProduct,
+    };
+    Shortfall {
+        shortage: Shortage {
+            product_id: line.product_id.clone(),
+            requested: line.quantity,
+            available: levels.into_iter().flatten().map(|(_, level)| level.available()).sum(),
+            reason,
+        },
+        seen: levels
+            .into_iter()
+            .flatten()
+            .map(|(location_id, level)| Seen { location_id: location_id.clone(), seq: level.last_seq })
+            .collect(),
+    }
+}

@@ -1,0 +1,190 @@
+use contract::inventory::{Outcome as Answered, Shortage, ShortageReason};
+
+use super::*;
+use crate::core::reservation::{Seen, Shortfall};
+use crate::core::stock::Cause;
+
+/// Stock is held all-or-nothing per order, and a release gives every unit back.
+/// Replaying a message repeats its answer and changes nothing.
+#[test]
+fn an_order_reserves_every_line_or_none() {
+    check(
+        "
+        stock   MUG 2
+        stock   TEE 1
+        reserve A  MUG 1 TEE 1  -> reserved
+        reserve B  MUG 1 TEE 1  -> rejected TEE           // and B holds no MUG:
+        reserve C  MUG 1        -> reserved
+        release A               -> released
+        release A               -> released               // replay
+        reserve B               -> rejected TEE           // B was answered; the answer stands
+        reserve D  TEE 1        -> reserved
+        levels  MUG             -> main 2/1
+        levels  TEE             -> main 1/1
+    ",
+    );
+}
+
+#[test]
+fn shipping_takes_the_units_off_the_shelf_once() {
+    check(
+        "
+        stock   MUG 5
+        reserve A  MUG 2        -> reserved MUG@main(2)
+        ship    A               -> shipped
+        ship    A               -> shipped
+        reserve A               -> reserved MUG@main(2)   // its first answer
+        release A               -> anomaly
+        levels  MUG             -> main 3/0
+    ",
+    );
+}
+
+#[test]
+fn a_release_that_comes_first_leaves_a_tombstone() {
+    check(
+        "
+        stock   MUG 5
+        release A  MUG 2        -> released
+        reserve A               -> released
+        ship    A               -> anomaly
+        levels  MUG             -> main 5/0
+    ",
+    );
+}
+
+#[test]
+fn every_short_product_is_told_with_what_was_available() {
+    check(
+        "
+        stock   MUG 2
+        stock   TEE 1
+        stock   CAP 9
+        product PIN
+        reserve A  MUG 3 TEE 2 CAP 1 PIN 1  -> rejected MUG(3>2) PIN(1>0) TEE(2>1)
+        levels  CAP                         -> main 9/0
+    ",
+    );
+}
+
+#[test]
+fn the_last_units_go_to_whoever_comes_first() {
+    check(
+        "
+        stock   MUG 3
+        reserve A  MUG 2        -> reserved
+        reserve B  MUG 2        -> rejected MUG(2>1)
+        reserve C  MUG 1        -> reserved
+        release A               -> released
+        reserve D  MUG 2        -> reserved
+        levels  MUG             -> main 3/3
+    ",
+    );
+}
+
+#[test]
+fn a_command_about_other_lines_is_an_anomaly() {
+    check(
+        "
+        stock   MUG 9
+        reserve A  MUG 1        -> reserved
+        reserve A  MUG 2        -> anomaly
+        release A  MUG 2        -> anomaly
+        release A  MUG 1        -> released
+        release B  MUG 1        -> released
+        reserve B  MUG 2        -> anomaly                // a tombstone knows its lines as well
+        levels  MUG             -> main 9/0
+    ",
+    );
+}
+
+#[test]
+fn a_digest_that_is_not_that_of_the_lines_is_an_anomaly() {
+    let Command::Stock(mut command) = reserve("A", "MUG", 1) else { unreachable!() };
+    command.digest = contract::Digest::of(b"something else");
+    let mut shelf = Shelf::default();
+    let decided = shelf.run(&[Command::Stock(command)]);
+    assert!(matches!(decided[0], Decided { outcome: Outcome::Anomaly(_), publish: None }));
+    assert_eq!(shelf, Shelf::default());
+}
+
+#[test]
+fn a_rejection_keeps_its_evidence_also_after_a_release() {
+    let mut shelf = Shelf::default();
+    shelf.run(&[put_product("MUG"), put_location("SHOP", 5), receive("MUG", "main", 2), receive("MUG", "SHOP", 1)]);
+    shelf.run(&[reserve("A", "MUG", 1), reserve("B", "MUG", 4), reserve("C", "TEE", 1)]);
+    let seen = |location: &str, seq| Seen { location_id: location.parse().expect("an id"), seq };
+    let short = |product: &str, requested, available, reason, seen| Shortfall {
+        shortage: Shortage { product_id: product_id(product), requested, available, reason },
+        seen,
+    };
+    let units = |units| Quantity::new(units).expect("a quantity");
+    let evidence = vec![seen("SHOP", 1), seen("main", 2)];
+    let expected = [short("MUG", units(4), 2, ShortageReason::OutOfStock, evidence)];
+    assert_eq!(shelf.reservation("B").expect("rejected").state.shortfalls(), expected);
+    let unknown = [short("TEE", units(1), 0, ShortageReason::UnknownProduct, Vec::new())];
+    assert_eq!(shelf.reservation("C").expect("rejected").state.shortfalls(), unknown);
+
+    shelf.run(&[command(CommandKind::ReleaseStock, "B", "MUG", 4)]);
+    assert_eq!(shelf.reservation("B").expect("released").state.shortfalls(), expected);
+    shelf.audit();
+}
+
+/// Only the time of sending, the attempt and the trace are those of the repeat.
+#[test]
+fn a_repeated_answer_says_when_it_was_first_decided() {
+    let mut shelf = Shelf::default();
+    shelf.run(&[put_product("MUG"), receive("MUG", "main", 2)]);
+    let told = |shelf: &mut Shelf, now_micros: i64, kind, attempt: u32| {
+        shelf.now_micros = now_micros;
+        let Command::Stock(mut sent) = command(kind, "A", "MUG", 2) else { unreachable!() };
+        sent.attempt = attempt;
+        sent.traceparent = Some(format!("trace {attempt}"));
+        let answer = shelf.run(&[Command::Stock(sent)])[0].publish.clone().expect("an answer");
+        assert_eq!((answer.attempt, answer.traceparent), (attempt, Some(format!("trace {attempt}"))));
+        assert_eq!((answer.schema, answer.sent_at_micros), (1, now_micros));
+        (answer.outcome.name(), answer.decided_at_micros)
+    };
+    use CommandKind::{ReserveStock, ShipStock};
+    assert_eq!(told(&mut shelf, 10, ReserveStock, 1), ("StockReserved", 10));
+    assert_eq!(told(&mut shelf, 20, ReserveStock, 2), ("StockReserved", 10));
+    assert_eq!(told(&mut shelf, 30, ShipStock, 3), ("StockShipped", 30));
+    assert_eq!(told(&mut shelf, 40, ShipStock, 4), ("StockShipped", 30));
+    assert_eq!(told(&mut shelf, 50, ReserveStock, 5), ("StockReserved", 10));
+}
+
+#[test]
+fn an_answer_is_written_in_the_version_of_its_command() {
+    let Command::Stock(mut command) = reserve("A", "MUG", 1) else { unreachable!() };
+    command.schema = 0;
+    let decided = Shelf::default().run(&[Command::Stock(command)]);
+    let answer = decided[0].publish.as_ref().expect("an answer");
+    assert!(matches!(answer.outcome, Answered::StockRejected { .. }));
+    assert_eq!(answer.schema, 0);
+}
+
+#[test]
+fn the_ledger_tells_which_order_moved_what() {
+    let mut shelf = Shelf::default();
+    shelf.run(&[put_product("MUG"), receive("MUG", "main", 5), reserve("A", "MUG", 2)]);
+    shelf.run(&[command(CommandKind::ShipStock, "A", "MUG", 2)]);
+    let ledger = shelf.ledger("MUG", "main");
+    let told: Vec<_> =
+        ledger.iter().map(|entry| (entry.kind.as_str(), entry.deltas.on_hand, entry.deltas.reserved)).collect();
+    assert_eq!(told, [("receive", 5, 0), ("reserve", 0, 2), ("ship", -2, -2)]);
+    assert!(ledger[1..].iter().all(|entry| entry.cause == Cause::Order(order_id("A"))));
+}
+
+fn command(kind: CommandKind, order: &str, product: &str, units: u32) -> Command {
+    let quantity = Quantity::new(units).expect("a quantity");
+    stock_command(kind, order_id(order), StockLines::sum([(product_id(product), quantity)]).expect("one line"))
+}
+
+fn reserve(order: &str, product: &str, units: u32) -> Command {
+    command(CommandKind::ReserveStock, order, product, units)
+}
+
+fn receive(product: &str, location: &str, units: u32) -> Command {
+    let change = Change::Receive(Quantity::new(units).expect("a quantity"));
+    movement_request(product, location, change, &format!("receive {product} {location}"))
+}

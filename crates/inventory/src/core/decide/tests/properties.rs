@@ -1,0 +1,82 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// Few names, so that commands meet: duplicates, replays and contradictions are the rule.
+fn any_command() -> impl Strategy<Value = Command> {
+    let product = prop::sample::select(vec!["MUG", "TEE", "PIN"]);
+    let location = prop::sample::select(vec!["main", "SHOP", "BARN"]);
+    let kind = prop::sample::select(CommandKind::ALL.to_vec());
+    let change = prop_oneof![
+        (1u32..6).prop_map(|units| Change::Receive(Quantity::new(units).expect("a quantity"))),
+        (-3i64..3).prop_map(Change::Adjust),
+        (0i64..9, prop::option::of(0i64..9)).prop_map(|(on_hand, expected)| Change::Count { on_hand, expected }),
+    ];
+    prop_oneof![
+        8 => (kind, 0u32..6, prop::bool::weighted(0.05)).prop_map(|(kind, order, altered)| order_command(kind, order, altered)),
+        4 => (product.clone(), location.clone(), change, 0u32..40)
+            .prop_map(|(product, location, change, key)| movement_request(product, location, change, &key.to_string())),
+        1 => product.prop_map(put_product),
+        1 => (location, 0u32..3).prop_map(|(location, priority)| put_location(location, priority)),
+    ]
+}
+
+/// An order's lines follow from its number; an altered command claims others.
+fn order_command(kind: CommandKind, order: u32, altered: bool) -> Command {
+    let quantity = |units| Quantity::new(units).expect("a quantity");
+    let mut lines = vec![(product_id("MUG"), quantity(1 + order % 3 + u32::from(altered)))];
+    if order.is_multiple_of(2) {
+        lines.push((product_id("TEE"), quantity(1 + order / 2)));
+    }
+    stock_command(kind, order_id(&order.to_string()), StockLines::sum(lines).expect("few lines"))
+}
+
+/// Commands, cut into batches.
+fn any_batches() -> impl Strategy<Value = Vec<Vec<Command>>> {
+    prop::collection::vec(prop::collection::vec(any_command(), 1..12), 1..8)
+}
+
+proptest! {
+    /// INV-1, INV-2, INV-3 and INV-8 after every batch.
+    #[test]
+    fn whatever_is_asked_in_whatever_batches_the_books_are_right(batches in any_batches()) {
+        let mut shelf = Shelf::default();
+        for (batch, now_micros) in batches.iter().zip(1..) {
+            shelf.now_micros = now_micros;
+            shelf.run(batch);
+            shelf.audit();
+        }
+    }
+
+    #[test]
+    fn a_batch_decides_the_same_as_its_commands_one_by_one(batches in any_batches()) {
+        let (mut batched, mut single) = (Shelf::default(), Shelf::default());
+        for batch in batches {
+            let decided = batched.run(&batch);
+            let one_by_one: Vec<_> = batch.iter().flat_map(|command| single.run(std::slice::from_ref(command))).collect();
+            prop_assert_eq!(decided, one_by_one);
+            prop_assert_eq!(&batched, &single);
+        }
+    }
+
+    /// R12: once everything was said, saying it again in any order changes nothing that orders hold.
+    #[test]
+    fn saying_everything_a_second_time_moves_no_stock_of_a_finished_order(batches in any_batches()) {
+        let mut shelf = Shelf::default();
+        batches.iter().for_each(|batch| drop(shelf.run(batch)));
+        let finish = |shelf: &mut Shelf| {
+            for order in 0..6 {
+                shelf.run(&[order_command(CommandKind::ReleaseStock, order, false)]);
+            }
+        };
+        finish(&mut shelf);
+        let before = shelf.clone();
+        for order in 0..6 {
+            for kind in CommandKind::ALL {
+                shelf.run(&[order_command(kind, order, false)]);
+            }
+        }
+        finish(&mut shelf);
+        prop_assert_eq!(before, shelf);
+    }
+}

@@ -1,0 +1,162 @@
+use super::*;
+
+#[test]
+fn receiving_adjusting_and_counting_move_what_is_on_hand() {
+    check(
+        "
+        product MUG             -> created
+        receive MUG 5           -> moved #1 5/0
+        adjust  MUG -2          -> moved #2 3/0
+        count   MUG 7           -> moved #3 7/0
+        count   MUG 7           -> moved #4 7/0            // somebody looked, and that is worth a line
+        count   MUG 8 expect 7  -> moved #5 8/0
+        count   MUG 0           -> moved #6 0/0
+        levels  MUG             -> main 0/0
+    ",
+    );
+}
+
+#[test]
+fn a_count_that_expects_something_else_finds_the_stock_changed() {
+    check(
+        "
+        stock   MUG 5
+        count   MUG 9 expect 4  -> stock_changed
+        count   MUG 1 expect 0 @main -> stock_changed
+        levels  MUG             -> main 5/0
+    ",
+    );
+}
+
+#[test]
+fn what_is_promised_cannot_be_adjusted_or_counted_away() {
+    check(
+        "
+        stock   MUG 5
+        reserve A  MUG 3        -> reserved
+        adjust  MUG -3          -> below_reserved
+        count   MUG 2           -> below_reserved
+        adjust  MUG -2          -> moved #3 3/3
+        adjust  MUG -1          -> below_reserved
+        adjust  MUG -1 @main    -> below_reserved
+        count   MUG 3           -> moved #4 3/3
+        ship    A               -> shipped
+        adjust  MUG -1          -> below_reserved          // nor below nothing
+        levels  MUG             -> main 0/0
+    ",
+    );
+}
+
+#[test]
+fn a_request_that_comes_again_finds_its_movement_and_moves_nothing() {
+    check(
+        "
+        stock   MUG 5
+        receive MUG 2 key K     -> moved #2 7/0
+        count   MUG 9 expect 7 key C -> moved #3 9/0
+        receive MUG 2 key K     -> replayed #2 7/0
+        count   MUG 9 expect 7 key C -> replayed #3 9/0    // not stock_changed: it meets its own effect
+        receive MUG 3 key K     -> key_reused
+        levels  MUG             -> main 9/0
+    ",
+    );
+}
+
+#[test]
+fn refusals_have_a_fixed_precedence() {
+    check(
+        "
+        stock   MUG 5
+        receive MUG 1 key K     -> moved
+        receive TEE 1 @NOWHERE key K -> key_reused
+        receive TEE 1 @NOWHERE  -> product_not_found
+        count   MUG -1 expect 4 @NOWHERE -> unknown_location
+        count   MUG -1 expect 4 -> stock_changed
+        count   MUG -1          -> below_reserved
+    ",
+    );
+}
+
+/// A refused request leaves no trace: its id is free, and the next attempt is judged anew.
+#[test]
+fn a_refused_request_does_not_use_up_its_key() {
+    check(
+        "
+        product MUG
+        adjust  MUG -1 key K    -> below_reserved
+        receive MUG 5
+        adjust  MUG -1 key K    -> moved #2 4/0
+    ",
+    );
+}
+
+#[test]
+fn nothing_is_ever_more_than_a_trillion() {
+    check(
+        "
+        product MUG
+        adjust  MUG 1000000000001        -> out_of_range
+        adjust  MUG 1000000000000        -> moved #1 1000000000000/0
+        receive MUG 1                    -> out_of_range
+        adjust  MUG 9223372036854775807  -> out_of_range
+        adjust  MUG -9223372036854775808 -> below_reserved
+        count   MUG -9223372036854775808 -> below_reserved
+        levels  MUG                      -> main 1000000000000/0
+    ",
+    );
+}
+
+#[test]
+fn a_product_is_made_once_and_then_replaced() {
+    let put = |name: &str, low_stock_at| {
+        Command::PutProduct(PutProduct { product_id: product_id("MUG"), name: name.to_owned(), low_stock_at })
+    };
+    let mut shelf = Shelf::default();
+    let mut told = |now_micros: i64, command: Command| {
+        shelf.now_micros = now_micros;
+        match shelf.run(&[command]).remove(0).outcome {
+            Outcome::ProductPut { stock: ProductStock { product, .. }, created } => {
+                (created, product.low_stock_at, product.created_at_micros, product.updated_at_micros)
+            }
+            other => panic!("no product: {other:?}"),
+        }
+    };
+    assert_eq!(told(10, put("Mug", Some(3))), (true, Some(3), 10, 10));
+    assert_eq!(told(20, put("Mug", Some(3))), (false, Some(3), 10, 10), "nothing changed");
+    assert_eq!(told(30, put("Mug", None)), (false, None, 10, 30));
+    assert_eq!(told(40, put("Cup", None)), (false, None, 10, 40));
+}
+
+#[test]
+fn a_product_that_was_put_comes_with_its_stock() {
+    let mut shelf = Shelf::default();
+    let receive = movement_request("MUG", "main", Change::Receive(Quantity::new(4).expect("a quantity")), "four");
+    let decided = shelf.run(&[put_product("MUG"), receive, put_product("MUG")]);
+    let levels = |at: usize| match &decided[at].outcome {
+        Outcome::ProductPut { stock, .. } => tell_levels(&stock.levels),
+        other => panic!("no product: {other:?}"),
+    };
+    assert_eq!((levels(0).as_str(), levels(2).as_str()), ("", "main 4/0"));
+}
+
+#[test]
+fn a_location_is_made_once_and_then_replaced() {
+    check(
+        "
+        location SHOP 5         -> created
+        location SHOP 5         -> replaced
+        location SHOP 6         -> replaced
+        location main 7         -> replaced
+    ",
+    );
+}
+
+#[test]
+fn a_change_tells_its_kind() {
+    let kinds = [
+        Change::Receive(Quantity::new(1).expect("a quantity")),
+        Change::Adjust(1),
+        Change::Count { on_hand: 1, expected: None },
+    ];
+    assert_eq!(kinds.map(|change| change.kind().as_str()), ["receive", "adjust", "count"]);
+}

@@ -1,0 +1,107 @@
+//! The Inventory Service over HTTP: one file for each kind of thing.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use contract::BadId;
+use platform::body::{Node, Parsed};
+use platform::problem::{Code, Fault, FaultCode, Problem};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::core::decide::{Outcome, Refusal};
+use crate::service::Service;
+
+mod locations;
+mod movements;
+mod products;
+mod reservations;
+
+/// The longest name, reason or reference, in characters.
+const MAX_TEXT: usize = 200;
+
+/// All routes below `/api/inventory`, with their description.
+pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(products::list))
+        .routes(routes!(products::get, products::put))
+        .routes(routes!(movements::list, movements::record))
+        .routes(routes!(reservations::get))
+        .routes(routes!(locations::list))
+        .routes(routes!(locations::put))
+        .with_state(service)
+}
+
+/// What a client is told about an outcome that is not the one it asked for.
+fn problem(outcome: &Outcome) -> Problem {
+    match outcome {
+        Outcome::Refused(refusal) => refused(*refusal),
+        Outcome::Answered { .. }
+        | Outcome::Anomaly(_)
+        | Outcome::Moved { .. }
+        | Outcome::ProductPut { .. }
+        | Outcome::LocationPut { .. } => Problem::internal(),
+    }
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    match refusal {
+        Refusal::KeyReused => Problem::new(
+            Code::IdempotencyKeyReused,
+            "this Idempotency-Key was used for another movement; a new movement needs a new key",
+        ),
+        Refusal::ProductNotFound => product_not_found(),
+        Refusal::UnknownLocation => {
+            Fault::pointer("/location_id", FaultCode::UnknownLocation, "/location_id is no location that exists").into()
+        }
+        Refusal::StockChanged { on_hand } => {
+            Problem::new(Code::StockChanged, format!("there are {on_hand} on hand; look again before you count"))
+        }
+        Refusal::BelowReserved { reserved } => {
+            Problem::new(Code::BelowReserved, format!("orders were promised {reserved}; no fewer may be on hand"))
+        }
+        Refusal::OutOfRange => {
+            let detail = "/quantity would put more on hand than a location can have";
+            Fault::pointer("/quantity", FaultCode::OutOfRange, detail).into()
+        }
+    }
+}
+
+fn product_not_found() -> Problem {
+    Problem::new(Code::ProductNotFound, "no product has this id")
+}
+
+/// The name in a path under which something is to be put.
+fn named<T: FromStr<Err = BadId>>(parameter: &str, text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|error: BadId| {
+        Fault::parameter(parameter, FaultCode::BadFormat, format!("{parameter}: {error}")).into()
+    })
+}
+
+/// An id as a member of a body.
+fn id<T: FromStr<Err = BadId>>(node: &Node) -> Parsed<T> {
+    match node {
+        Node::String(text) => id_text(text),
+        other => Err((FaultCode::WrongType, format!("must be a string, not {}", other.kind()))),
+    }
+}
+
+/// An id as a parameter of a query string.
+fn id_text<T: FromStr<Err = BadId>>(text: &str) -> Parsed<T> {
+    text.parse().map_err(|error: BadId| (FaultCode::BadFormat, format!("is no id: {error}")))
+}
+
+/// A store is asked for one row more than the page has: it tells whether there is a next page.
+fn one_more(limit: usize) -> u32 {
+    u32::try_from(limit).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+/// Cuts that row off again, and tells where the next page begins.
+fn cut<T>(rows: &mut Vec<T>, limit: usize, cursor_at: impl FnOnce(&T) -> String) -> Option<String> {
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    rows.last().filter(|_| more).map(cursor_at)
+}
+
+#[cfg(test)]
+mod tests;

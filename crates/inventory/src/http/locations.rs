@@ -1,0 +1,111 @@
+//! `/api/inventory/locations`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use contract::LocationId;
+use http::StatusCode;
+use platform::body::{self, Object, Reader};
+use platform::http::{Json as Body, Query};
+use platform::problem::Problem;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::core::decide::{Command, Outcome};
+use crate::core::stock::Location;
+use crate::service::Service;
+
+const MAX_PRIORITY: i64 = 1_000_000;
+
+/// What is known about a location.
+#[derive(Debug, Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault")]
+pub(super) struct NewLocation {
+    #[schema(example = "Shop on the corner", max_length = 200)]
+    name: String,
+    /// Orders are served from low numbers first, and by id where they are equal. 0, unless given.
+    #[schema(example = 10, minimum = 0, maximum = 1_000_000)]
+    priority: Option<u32>,
+}
+
+/// A place where stock lies.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Location)]
+pub(super) struct LocationView {
+    #[schema(example = "main")]
+    location_id: String,
+    #[schema(example = "Main")]
+    name: String,
+    priority: u32,
+}
+
+/// All locations, in the order in which they serve.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LocationPage {
+    data: Vec<LocationView>,
+    /// Always null: there are few.
+    next_cursor: Option<String>,
+}
+
+impl From<Location> for LocationView {
+    fn from(location: Location) -> Self {
+        Self { location_id: location.location_id.to_string(), name: location.name, priority: location.priority }
+    }
+}
+
+/// List locations
+#[utoipa::path(
+    get, path = "/api/inventory/locations", tag = "inventory", operation_id = "listLocations",
+    responses(
+        (status = 200, body = LocationPage),
+        (status = 422, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`storage_unavailable`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> Result<Json<LocationPage>, Problem> {
+    query.finish()?;
+    let locations = service.store.locations().await?;
+    Ok(Json(LocationPage { data: locations.into_iter().map(LocationView::from).collect(), next_cursor: None }))
+}
+
+/// Make or replace a location
+#[utoipa::path(
+    put, path = "/api/inventory/locations/{location_id}", tag = "inventory", operation_id = "putLocation",
+    request_body = NewLocation,
+    params(("location_id" = String, Path, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")),
+    responses(
+        (status = 200, description = "The location was there before", body = LocationView),
+        (status = 201, description = "The location is new", body = LocationView),
+        (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_request` with every fault", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing was done, or `outcome_unknown`: may be repeated", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn put(
+    State(service): State<Arc<Service>>,
+    Path(location_id): Path<String>,
+    Body(body): Body,
+) -> Result<Response, Problem> {
+    let command = Command::PutLocation(read(super::named("location_id", &location_id)?, &body)?);
+    match service.execute(command).await? {
+        Outcome::LocationPut { location, created } => {
+            let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+            Ok((status, Json(LocationView::from(location))).into_response())
+        }
+        other => Err(super::problem(&other)),
+    }
+}
+
+fn read(location_id: LocationId, object: &Object) -> Result<Location, Problem> {
+    let mut body = Reader::new(object);
+    let name = body.required("name", body::text_not_blank(super::MAX_TEXT));
+    let priority = body.optional("priority", body::integer(0..=MAX_PRIORITY));
+    body.finish(|| {
+        let priority = u32::try_from(priority.unwrap_or(0)).expect("the range of a priority fits");
+        Some(Location { location_id, name: name?, priority })
+    })
+}

@@ -1,0 +1,192 @@
+//! `/api/inventory/products/{product_id}/movements`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use contract::{LocationId, ProductId};
+use http::{HeaderMap, HeaderName, StatusCode};
+use platform::clock::Timestamp;
+use platform::http::{Json as Body, Query, cursor, idempotency_key};
+use platform::problem::Problem;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::core::decide::{Command, Outcome};
+use crate::core::stock::{Cause, Movement};
+use crate::service::Service;
+use crate::store::{Moment, MovementFilter};
+
+mod request;
+
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// A line of a product's ledger at one location.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Movement)]
+pub(super) struct MovementView {
+    #[schema(example = "789")]
+    product_id: String,
+    #[schema(example = "main")]
+    location_id: String,
+    /// Its number in the ledger of the product at the location, from 1 without gaps.
+    seq: i64,
+    /// `receive`, `adjust`, `count`, `reserve`, `release` or `ship`.
+    #[schema(example = "receive")]
+    kind: &'static str,
+    on_hand_delta: i64,
+    reserved_delta: i64,
+    /// After the movement, as the two that follow.
+    on_hand: i64,
+    reserved: i64,
+    available: i64,
+    /// The order for which units were reserved, released or shipped.
+    #[schema(format = "uuid")]
+    order_id: Option<String>,
+    reference: Option<String>,
+    reason: Option<String>,
+    actor: Option<String>,
+    #[schema(value_type = String, format = "date-time")]
+    created_at: String,
+}
+
+/// A page of the ledger, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct MovementPage {
+    data: Vec<MovementView>,
+    /// Send it as `cursor` for the next page; null on the last one.
+    next_cursor: Option<String>,
+}
+
+impl From<Movement> for MovementView {
+    fn from(movement: Movement) -> Self {
+        let seq = movement.seq();
+        let (order_id, request) = match movement.cause {
+            Cause::Order(order_id) => (Some(order_id.to_string()), None),
+            Cause::Request(request) => (None, Some(request)),
+        };
+        let (reference, reason, actor) =
+            request.map_or((None, None, None), |request| (request.reference, request.reason, request.actor));
+        Self {
+            product_id: movement.product_id.to_string(),
+            location_id: movement.location_id.to_string(),
+            seq,
+            kind: movement.kind.as_str(),
+            on_hand_delta: movement.deltas.on_hand,
+            reserved_delta: movement.deltas.reserved,
+            on_hand: movement.after.on_hand,
+            reserved: movement.after.reserved,
+            available: movement.after.available(),
+            order_id,
+            reference,
+            reason,
+            actor,
+            created_at: Timestamp(movement.created_at_micros).to_rfc3339(),
+        }
+    }
+}
+
+/// Receive, adjust or count stock
+///
+/// `receive` adds, `adjust` adds or takes away, `count` says what is there. Repeating a request with its
+/// `Idempotency-Key` never moves stock twice: it answers with the movement that was made.
+#[utoipa::path(
+    post, path = "/api/inventory/products/{product_id}/movements", tag = "inventory", operation_id = "moveStock",
+    request_body = request::NewMovement,
+    params(
+        ("product_id" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "1–255 visible ASCII characters; lives as long as its movement"),
+    ),
+    responses(
+        (status = 201, body = MovementView, headers(
+            ("Idempotent-Replayed" = Option<String>, description = "`true` if the key was used for this movement before"),
+        )),
+        (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`product_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`stock_changed` or `below_reserved`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_request` with every fault, or `idempotency_key_reused`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`overloaded`, `storage_full`, `storage_unavailable`, `shutting_down`: nothing was done. `outcome_unknown`: retry with the same key", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn record(
+    State(service): State<Arc<Service>>,
+    Path(product_id): Path<String>,
+    headers: HeaderMap,
+    Body(body): Body,
+) -> Result<Response, Problem> {
+    let request_id = request::request_id(idempotency_key(&headers)?, &*service.ids);
+    let product_id = product_id.parse().map_err(|_| super::product_not_found())?;
+    let command = Command::Move(Box::new(request::movement(product_id, request_id, &body)?));
+    match service.execute(command).await? {
+        Outcome::Moved { movement, replayed } => {
+            let replayed = replayed.then_some([(IDEMPOTENT_REPLAYED, "true")]);
+            Ok((StatusCode::CREATED, replayed, Json(MovementView::from(movement))).into_response())
+        }
+        other => Err(super::problem(&other)),
+    }
+}
+
+/// Read a product's ledger
+///
+/// Newest first: why the stock is what it is.
+#[utoipa::path(
+    get, path = "/api/inventory/products/{product_id}/movements", tag = "inventory", operation_id = "listMovements",
+    params(
+        ("product_id" = String, Path),
+        ("location_id" = Option<String>, Query, description = "Only movements at this location"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Movements per page, 50 unless given"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses(
+        (status = 200, body = MovementPage),
+        (status = 400, description = "`invalid_cursor`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`product_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`storage_unavailable`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    Path(product_id): Path<String>,
+    mut query: Query,
+) -> Result<Json<MovementPage>, Problem> {
+    let product_id: Result<ProductId, _> = product_id.parse();
+    let location_id = query.optional("location_id", super::id_text::<LocationId>);
+    let limit = query.limit();
+    let list = list_name(product_id.as_ref().ok(), location_id.as_ref());
+    let before = query.cursor(&list);
+    query.finish()?;
+    let product_id = product_id.map_err(|_| super::product_not_found())?;
+    let before = before.map(|key| moment(&key).ok_or_else(cursor::invalid)).transpose()?;
+    let filter = MovementFilter { product_id: product_id.clone(), location_id, before, limit: super::one_more(limit) };
+    let mut movements = service.store.movements(filter).await?;
+    if movements.is_empty() {
+        // Nothing has moved, or there is nothing that could.
+        let product = service.store.product(product_id).await?;
+        product.ok_or_else(super::product_not_found)?;
+    }
+    let next_cursor = super::cut(&mut movements, limit, |last| cursor::encode(&list, &key(last)));
+    Ok(Json(MovementPage { data: movements.into_iter().map(MovementView::from).collect(), next_cursor }))
+}
+
+/// A cursor of one ledger leads nowhere in another one.
+fn list_name(product_id: Option<&ProductId>, location_id: Option<&LocationId>) -> String {
+    let (product, location) = (product_id.map_or("", ProductId::as_str), location_id.map_or("", LocationId::as_str));
+    format!("movements/{product}/{location}")
+}
+
+/// A movement's position as a cursor holds it.
+fn key(movement: &Movement) -> String {
+    format!("{}/{}/{}", movement.created_at_micros, movement.location_id, movement.seq())
+}
+
+fn moment(key: &str) -> Option<Moment> {
+    let mut parts = key.split('/');
+    let created_at_micros = parts.next()?.parse().ok()?;
+    let location_id = parts.next()?.parse().ok()?;
+    let seq = parts.next()?.parse().ok()?;
+    parts.next().is_none().then_some(Moment { created_at_micros, location_id, seq })
+}

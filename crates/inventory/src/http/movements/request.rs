@@ -1,0 +1,240 @@
+//! The body of a movement, parsed once at the edge into what the core works with.
+
+use contract::{Digest, LocationId, ProductId, Quantity};
+use platform::body::{self, Node, Object, Parsed, Reader};
+use platform::clock::Ids;
+use platform::problem::{FaultCode, Problem};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::super::MAX_TEXT;
+use crate::core::decide::{Change, MovementRequest};
+use crate::core::stock::{RequestCause, RequestId};
+
+/// The most that one adjustment adds or takes away.
+const MAX_ADJUSTMENT: i64 = 1_000_000;
+/// The most that anybody counts.
+const MAX_COUNT: i64 = 1_000_000_000;
+
+/// What happened on the shelf.
+#[derive(Debug, Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault")]
+pub(in crate::http) struct NewMovement {
+    kind: Kind,
+    /// `receive`: 1 to 1 000 000 units that came in. `adjust`: −1 000 000 to 1 000 000, but not 0. `count`: 0 to
+    /// 1 000 000 000 units that are there.
+    #[schema(example = 10, minimum = -1_000_000, maximum = 1_000_000_000)]
+    quantity: i64,
+    /// `main`, unless given.
+    #[schema(example = "main", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    location_id: Option<String>,
+    /// Why; `adjust` and `count` need it.
+    #[schema(max_length = 200)]
+    reason: Option<String>,
+    /// What it belongs to: the number of a delivery note, say.
+    #[schema(max_length = 200)]
+    reference: Option<String>,
+    /// Of a `count` only: what was on hand when the counting began. If it is not any more, nothing is done.
+    #[schema(minimum = 0, maximum = 1_000_000_000)]
+    expected_on_hand: Option<i64>,
+}
+
+/// The kinds of movement that people make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Receive,
+    Adjust,
+    Count,
+}
+
+/// Reads a movement, or tells everything that is wrong with it.
+pub(super) fn movement(
+    product_id: ProductId,
+    request_id: RequestId,
+    object: &Object,
+) -> Result<MovementRequest, Problem> {
+    let mut body = Reader::new(object);
+    let kinds = [("receive", Kind::Receive), ("adjust", Kind::Adjust), ("count", Kind::Count)];
+    let kind = body.required("kind", body::one_of(&kinds));
+    let quantity = body.required("quantity", quantity(kind));
+    let location_id = body.optional("location_id", super::super::id::<LocationId>);
+    let reason = match kind {
+        Some(Kind::Adjust | Kind::Count) => body.required("reason", body::text_not_blank(MAX_TEXT)),
+        Some(Kind::Receive) | None => body.optional("reason", body::text(MAX_TEXT)),
+    };
+    let reference = body.optional("reference", body::text(MAX_TEXT));
+    let expected = body.optional("expected_on_hand", expected_on_hand(kind));
+    body.finish(|| {
+        let change = change(kind?, quantity?, expected);
+        let location_id = location_id.unwrap_or_else(LocationId::main);
+        let digest = digest(&product_id, &location_id, change, [reason.as_deref(), reference.as_deref()]);
+        let cause = RequestCause { request_id, digest, reason, reference, actor: None };
+        Some(MovementRequest { product_id, location_id, change, cause })
+    })
+}
+
+/// The same for every repeat of a request with a key, and never the same without one (R4).
+pub(super) fn request_id(key: Option<String>, ids: &dyn Ids) -> RequestId {
+    match key {
+        // A UUIDv8 (RFC 9562) from the key's hash.
+        Some(key) => RequestId(uuid::Builder::from_custom_bytes(Digest::of(key.as_bytes()).0).into_uuid().into_bytes()),
+        None => RequestId(Uuid::into_bytes(ids.uuid())),
+    }
+}
+
+fn quantity(kind: Option<Kind>) -> impl Fn(&Node) -> Parsed<i64> {
+    move |node| {
+        let range = match kind {
+            Some(Kind::Receive) => 1..=i64::from(Quantity::MAX),
+            Some(Kind::Adjust) => -MAX_ADJUSTMENT..=MAX_ADJUSTMENT,
+            Some(Kind::Count) => 0..=MAX_COUNT,
+            // Nobody knows what it means; only a number it has to be.
+            None => i64::MIN..=i64::MAX,
+        };
+        match body::integer(range)(node)? {
+            0 if kind == Some(Kind::Adjust) => Err((FaultCode::OutOfRange, "must not be 0".to_owned())),
+            units => Ok(units),
+        }
+    }
+}
+
+fn expected_on_hand(kind: Option<Kind>) -> impl Fn(&Node) -> Parsed<i64> {
+    move |node| match kind {
+        Some(Kind::Receive | Kind::Adjust) => Err((FaultCode::UnknownField, "belongs to a count only".to_owned())),
+        Some(Kind::Count) | None => body::integer(0..=MAX_COUNT)(node),
+    }
+}
+
+fn change(kind: Kind, quantity: i64, expected: Option<i64>) -> Change {
+    match kind {
+        Kind::Receive => {
+            let units = u32::try_from(quantity).ok().and_then(|units| Quantity::new(units).ok());
+            Change::Receive(units.expect("what may be received is the range of a quantity"))
+        }
+        Kind::Adjust => Change::Adjust(quantity),
+        Kind::Count => Change::Count { on_hand: quantity, expected },
+    }
+}
+
+/// What makes two requests the same movement: every parsed member. It is stored, and so must never come out
+/// differently.
+fn digest(product_id: &ProductId, location_id: &LocationId, change: Change, texts: [Option<&str>; 2]) -> Digest {
+    let (quantity, expected) = match change {
+        Change::Receive(quantity) => (quantity.units(), None),
+        Change::Adjust(units) => (units, None),
+        Change::Count { on_hand, expected } => (on_hand, expected),
+    };
+    let mut text = format!("{product_id}\0{location_id}\0{}\0{quantity}", change.kind().as_str());
+    // No member contains a control character: an absent one is unlike every one that is there.
+    for member in [expected.map(|units| units.to_string()).as_deref(), texts[0], texts[1]] {
+        text.push('\0');
+        text.push_str(member.unwrap_or("\n"));
+    }
+    Digest::of(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use platform::clock::{ManualClock, SystemIds, Timestamp};
+
+    use super::*;
+
+    fn read(text: &str) -> Result<MovementRequest, Vec<String>> {
+        let object = body::parse(text.as_bytes()).expect("an object");
+        let product_id = "MUG".parse().expect("an id");
+        movement(product_id, RequestId([0; 16]), &object).map_err(|problem| {
+            let told = |fault: &platform::problem::Fault| format!("{:?} {}", fault.at, fault.code.as_str());
+            problem.faults.iter().map(told).collect()
+        })
+    }
+
+    fn change_of(text: &str) -> Change {
+        read(text).expect("a movement").change
+    }
+
+    fn faults(text: &str) -> Vec<String> {
+        read(text).expect_err("faults")
+    }
+
+    #[test]
+    fn each_kind_has_limits_of_its_own() {
+        assert_eq!(change_of(r#"{"kind":"receive","quantity":1000000}"#).kind().as_str(), "receive");
+        assert_eq!(change_of(r#"{"kind":"adjust","quantity":-1000000,"reason":"x"}"#), Change::Adjust(-1_000_000));
+        let count = Change::Count { on_hand: 1_000_000_000, expected: Some(0) };
+        assert_eq!(change_of(r#"{"kind":"count","quantity":1000000000,"reason":"x","expected_on_hand":0}"#), count);
+        for (kind, quantity) in [
+            ("receive", "0"),
+            ("receive", "1000001"),
+            ("adjust", "0"),
+            ("adjust", "1000001"),
+            ("adjust", "-1000001"),
+            ("count", "-1"),
+            ("count", "1000000001"),
+        ] {
+            let told = faults(&format!(r#"{{"kind":"{kind}","quantity":{quantity},"reason":"x"}}"#));
+            assert_eq!(told, [r#"Pointer("/quantity") out_of_range"#], "{kind} {quantity}");
+        }
+    }
+
+    #[test]
+    fn an_adjustment_and_a_count_need_a_reason() {
+        for kind in ["adjust", "count"] {
+            let told = faults(&format!(r#"{{"kind":"{kind}","quantity":1}}"#));
+            assert_eq!(told, [r#"Pointer("/reason") required"#]);
+        }
+        assert!(read(r#"{"kind":"receive","quantity":1,"reason":null}"#).is_ok());
+    }
+
+    #[test]
+    fn only_a_count_expects_something() {
+        let told = faults(r#"{"kind":"receive","quantity":1,"expected_on_hand":1}"#);
+        assert_eq!(told, [r#"Pointer("/expected_on_hand") unknown_field"#]);
+        assert!(read(r#"{"kind":"receive","quantity":1,"expected_on_hand":null}"#).is_ok(), "null is absent");
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        let told = faults(r#"{"kind":"steal","quantity":"1","location_id":"..","reference":7,"colour":"red"}"#);
+        let expected = [("kind", "bad_format"), ("quantity", "wrong_type"), ("location_id", "bad_format")];
+        let rest = [("reference", "wrong_type"), ("colour", "unknown_field")];
+        let expected = expected.into_iter().chain(rest).map(|(at, code)| format!("Pointer(\"/{at}\") {code}"));
+        assert_eq!(told, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_member_makes_another_request() {
+        let texts = [
+            r#"{"kind":"count","quantity":1,"reason":"x"}"#,
+            r#"{"kind":"count","quantity":2,"reason":"x"}"#,
+            r#"{"kind":"adjust","quantity":1,"reason":"x"}"#,
+            r#"{"kind":"count","quantity":1,"reason":"y"}"#,
+            r#"{"kind":"count","quantity":1,"reason":"x","reference":"x"}"#,
+            r#"{"kind":"count","quantity":1,"reason":"x","location_id":"SHOP"}"#,
+            r#"{"kind":"count","quantity":1,"reason":"x","expected_on_hand":1}"#,
+        ];
+        let digests: std::collections::BTreeSet<_> =
+            texts.iter().map(|text| read(text).expect("a movement").cause.digest).collect();
+        assert_eq!(digests.len(), texts.len());
+        let same = read(r#"{"location_id":"main","reason":"x","reference":null,"quantity":1,"kind":"count"}"#);
+        assert_eq!(same.expect("a movement").cause.digest, read(texts[0]).expect("a movement").cause.digest);
+    }
+
+    /// Movements keep it for ever, so a repeat must always come to the same.
+    #[test]
+    fn the_digest_of_a_request_is_pinned() {
+        let request = read(r#"{"kind":"receive","quantity":5,"reference":"PO-7"}"#).expect("a movement");
+        assert_eq!(request.cause.digest, Digest::of(b"MUG\0main\0receive\x005\0\n\0\n\0PO-7"));
+    }
+
+    #[test]
+    fn a_key_names_one_request_and_no_key_names_none() {
+        let ids = SystemIds::new(std::sync::Arc::new(ManualClock::at(Timestamp(1))));
+        let of = |key: Option<&str>| request_id(key.map(str::to_owned), &ids);
+        assert_eq!(of(Some("K")), of(Some("K")));
+        assert_ne!(of(Some("K")), of(Some("L")));
+        assert_ne!(of(None), of(None));
+        assert_eq!(Uuid::from_bytes(of(Some("K")).0).get_version_num(), 8);
+    }
+}

@@ -1,0 +1,225 @@
+//! `/api/inventory/products`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use contract::{LocationId, ProductId};
+use http::StatusCode;
+use platform::body::{self, Object, Parsed, Reader};
+use platform::clock::Timestamp;
+use platform::http::{Json as Body, Query, cursor};
+use platform::problem::{FaultCode, Problem};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::core::decide::{Command, Outcome, PutProduct};
+use crate::core::stock::{Level, ProductStock};
+use crate::service::Service;
+use crate::store::ProductFilter;
+
+/// The name of the list in its cursors.
+const LIST: &str = "products";
+/// The most ids that one request may ask for.
+const MAX_IDS: usize = 100;
+/// The longest text to search for, in characters.
+const MAX_SOUGHT: usize = 200;
+const MAX_LOW_STOCK_AT: i64 = 1_000_000_000;
+
+/// What is known about a product.
+#[derive(Debug, Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault")]
+pub(super) struct NewProduct {
+    #[schema(example = "Blue mug", max_length = 200)]
+    name: String,
+    /// At this many available units, or fewer, the product is low on stock. Never, if null or absent.
+    #[schema(example = 10, minimum = 0, maximum = 1_000_000_000)]
+    low_stock_at: Option<i64>,
+}
+
+/// A product and its stock.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Product)]
+pub(super) struct ProductView {
+    #[schema(example = "789")]
+    product_id: String,
+    #[schema(example = "Blue mug")]
+    name: String,
+    low_stock_at: Option<i64>,
+    /// What a count would find, over all locations.
+    on_hand: i64,
+    /// Promised to orders and not shipped yet.
+    reserved: i64,
+    /// What can still be promised: `on_hand` − `reserved`.
+    available: i64,
+    /// Where it has ever been.
+    locations: Vec<LevelView>,
+    #[schema(value_type = String, format = "date-time")]
+    created_at: String,
+    #[schema(value_type = String, format = "date-time")]
+    updated_at: String,
+}
+
+/// The stock of a product at one location.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StockLevel)]
+pub(super) struct LevelView {
+    #[schema(example = "main")]
+    location_id: String,
+    on_hand: i64,
+    reserved: i64,
+    available: i64,
+}
+
+/// A page of products, sorted by id.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ProductPage {
+    data: Vec<ProductView>,
+    /// Send it as `cursor` for the next page; null on the last one.
+    next_cursor: Option<String>,
+}
+
+impl From<ProductStock> for ProductView {
+    fn from(ProductStock { product, levels }: ProductStock) -> Self {
+        Self {
+            product_id: product.product_id.to_string(),
+            name: product.name,
+            low_stock_at: product.low_stock_at,
+            on_hand: levels.values().map(|level| level.on_hand).sum(),
+            reserved: levels.values().map(|level| level.reserved).sum(),
+            available: levels.values().map(|level| level.available()).sum(),
+            locations: levels.into_iter().map(LevelView::from).collect(),
+            created_at: Timestamp(product.created_at_micros).to_rfc3339(),
+            updated_at: Timestamp(product.updated_at_micros).to_rfc3339(),
+        }
+    }
+}
+
+impl From<(LocationId, Level)> for LevelView {
+    fn from((location_id, level): (LocationId, Level)) -> Self {
+        Self {
+            location_id: location_id.to_string(),
+            on_hand: level.on_hand,
+            reserved: level.reserved,
+            available: level.available(),
+        }
+    }
+}
+
+/// Make or replace a product
+///
+/// A full replacement: what is not sent is not kept. The stock stays as it is.
+#[utoipa::path(
+    put, path = "/api/inventory/products/{product_id}", tag = "inventory", operation_id = "putProduct",
+    request_body = NewProduct,
+    params(("product_id" = String, Path, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")),
+    responses(
+        (status = 200, description = "The product was there before", body = ProductView),
+        (status = 201, description = "The product is new", body = ProductView),
+        (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_request` with every fault", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing was done, or `outcome_unknown`: may be repeated", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn put(
+    State(service): State<Arc<Service>>,
+    Path(product_id): Path<String>,
+    Body(body): Body,
+) -> Result<Response, Problem> {
+    let command = Command::PutProduct(read(super::named("product_id", &product_id)?, &body)?);
+    match service.execute(command).await? {
+        Outcome::ProductPut { stock, created } => {
+            let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+            Ok((status, Json(ProductView::from(stock))).into_response())
+        }
+        other => Err(super::problem(&other)),
+    }
+}
+
+fn read(product_id: ProductId, object: &Object) -> Result<PutProduct, Problem> {
+    let mut body = Reader::new(object);
+    let name = body.required("name", body::text_not_blank(super::MAX_TEXT));
+    let low_stock_at = body.optional("low_stock_at", body::integer(0..=MAX_LOW_STOCK_AT));
+    body.finish(|| Some(PutProduct { product_id, name: name?, low_stock_at }))
+}
+
+/// Look a product up
+#[utoipa::path(
+    get, path = "/api/inventory/products/{product_id}", tag = "inventory", operation_id = "getProduct",
+    params(("product_id" = String, Path)),
+    responses(
+        (status = 200, body = ProductView),
+        (status = 404, description = "`product_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`storage_unavailable`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn get(
+    State(service): State<Arc<Service>>,
+    Path(product_id): Path<String>,
+    query: Query,
+) -> Result<Json<ProductView>, Problem> {
+    query.finish()?;
+    let product_id = product_id.parse().map_err(|_| super::product_not_found())?;
+    let stock = service.store.product(product_id).await?;
+    stock.map(|stock| Json(ProductView::from(stock))).ok_or_else(super::product_not_found)
+}
+
+/// List products
+///
+/// Sorted by id. Parameters narrow the list: everything that is given must hold.
+#[utoipa::path(
+    get, path = "/api/inventory/products", tag = "inventory", operation_id = "listProducts",
+    params(
+        ("q" = Option<String>, Query, description = "The beginning of the id, or a part of the name, in any case"),
+        ("ids" = Option<String>, Query, description = "Only these products: up to 100 ids, separated by commas"),
+        ("low_stock" = Option<bool>, Query, description = "`true`: only products with no more available than their `low_stock_at`"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Products per page, 50 unless given"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses(
+        (status = 200, body = ProductPage),
+        (status = 400, description = "`invalid_cursor`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`storage_unavailable`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> Result<Json<ProductPage>, Problem> {
+    let (filter, limit) = filter(query)?;
+    let mut products = service.store.products(filter).await?;
+    let next_cursor = super::cut(&mut products, limit, |stock| cursor::encode(LIST, stock.product.product_id.as_str()));
+    Ok(Json(ProductPage { data: products.into_iter().map(ProductView::from).collect(), next_cursor }))
+}
+
+fn filter(mut query: Query) -> Result<(ProductFilter, usize), Problem> {
+    let text = query.optional("q", sought);
+    let ids = query.optional("ids", ids);
+    let low_stock = query.optional("low_stock", boolean);
+    let limit = query.limit();
+    let after = query.cursor(LIST);
+    query.finish()?;
+    let after = after.map(|key| key.parse().map_err(|_| cursor::invalid())).transpose()?;
+    let low_stock = low_stock.unwrap_or(false);
+    Ok((ProductFilter { text, ids, low_stock, after, limit: super::one_more(limit) }, limit))
+}
+
+fn sought(text: &str) -> Parsed<String> {
+    if text.chars().count() > MAX_SOUGHT {
+        return Err((FaultCode::OutOfRange, format!("must have at most {MAX_SOUGHT} characters")));
+    }
+    Ok(text.to_owned())
+}
+
+fn ids(text: &str) -> Parsed<Vec<ProductId>> {
+    if text.split(',').count() > MAX_IDS {
+        return Err((FaultCode::OutOfRange, format!("must be at most {MAX_IDS} ids")));
+    }
+    text.split(',').map(super::id_text).collect()
+}
+
+fn boolean(text: &str) -> Parsed<bool> {
+    text.parse().map_err(|_| (FaultCode::BadFormat, "must be true or false".to_owned()))
+}

@@ -1,0 +1,62 @@
+//! What the Inventory Service counts. Never an order, a product or a location as a label.
+
+use contract::inventory::Outcome as StockOutcome;
+use platform::telemetry;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use crate::SERVICE;
+use crate::core::decide::{Decided, Outcome};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+/// The service's own numbers, beside those that both services share.
+#[derive(Debug)]
+pub struct Metrics {
+    shared: telemetry::Metrics,
+    reservations: Family<OutcomeLabel, Counter>,
+}
+
+impl Metrics {
+    /// Registers them all. Once per registry.
+    pub fn new(registry: &mut Registry, shared: telemetry::Metrics) -> Self {
+        let metrics = Self { shared, reservations: Family::default() };
+        let help = "Reservations by what was decided; repeated answers do not count";
+        registry.register("stock_reservations", help, metrics.reservations.clone());
+        for outcome in ["reserved", "rejected", "released", "shipped"] {
+            drop(metrics.reservations.get_or_create(&OutcomeLabel { outcome }));
+        }
+        metrics.shared.start_at_zero(SERVICE, &["malformed", "poisoned", "unknown_version"], &["command"]);
+        metrics
+    }
+
+    pub(crate) fn count(&self, decided: &Decided) {
+        let (Outcome::Answered { repeated: false }, Some(answer)) = (&decided.outcome, &decided.publish) else {
+            return;
+        };
+        let outcome = match answer.outcome {
+            StockOutcome::StockReserved { .. } => "reserved",
+            StockOutcome::StockRejected { .. } => "rejected",
+            StockOutcome::StockReleased => "released",
+            StockOutcome::StockShipped => "shipped",
+        };
+        self.reservations.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    pub(crate) fn batch(&self, commands: usize) {
+        self.shared.batch(SERVICE, commands);
+    }
+
+    /// A message was set aside or dropped.
+    pub(crate) fn set_aside(&self, kind: &'static str) {
+        match kind {
+            "anomaly" => self.shared.anomaly(SERVICE, "command"),
+            other => self.shared.quarantined(SERVICE, other),
+        }
+    }
+}

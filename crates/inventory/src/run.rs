@@ -1,0 +1,128 @@
+//! Puts the service together from its parts, and runs it as a program of its own.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use contract::inventory::ANSWERS_CHANNEL;
+use contract::orders::COMMANDS_CHANNEL;
+use platform::batcher::Batcher;
+use platform::bus::Bus;
+use platform::clock::Clock;
+use platform::config::{BusUrl, DatabaseUrl, UsageError};
+use platform::consumer::Consumer;
+use platform::lifecycle::{Stage, on_signal};
+use platform::process::{Api, CommonArgs, Process, ProgramError, run_to_exit};
+use platform::relay::Relay;
+use platform::telemetry;
+
+use crate::SERVICE;
+use crate::metrics::Metrics;
+use crate::service::{Commits, Service};
+use crate::store::Store;
+use crate::store::sqlite::Sqlite;
+use crate::worker::execute::Commands;
+use crate::worker::lookout::Lookout;
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:8082";
+
+/// What the service stands on.
+#[derive(Debug)]
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub bus: Arc<dyn Bus>,
+}
+
+/// Adds the service to a process: its workers, its numbers, its checks. Returns its routes.
+pub fn build(parts: Parts, process: &mut Process) -> Api {
+    let Parts { store, bus } = parts;
+    let metrics = Arc::new(Metrics::new(&mut process.registry, process.metrics.clone()));
+
+    let (outbox, relay) = Relay::new(bus.clone(), ANSWERS_CHANNEL);
+    let commits = Commits { store: store.clone(), outbox, metrics: metrics.clone() };
+    let counted = metrics.clone();
+    let (batcher, committer) = Batcher::new(Arc::new(commits), Box::new(move |commands| counted.batch(commands)));
+    let inbox = Commands { store: store.clone(), metrics };
+    let consumer =
+        Consumer { bus: bus.clone(), channel: COMMANDS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
+    let lookout = Lookout { store: store.clone(), bus, readiness: process.readiness.clone() };
+
+    let workers = &mut process.workers;
+    workers.spawn(Stage::Relay, "the relay of answers", |token| infallible(relay.run(token)));
+    workers.spawn(Stage::Commit, "the committer of stock", |token| committer.run(token));
+    workers.spawn(Stage::Work, "the consumer of commands", |token| infallible(consumer.run(token)));
+    workers.spawn(Stage::Work, "the lookout", |token| infallible(lookout.run(token)));
+
+    let service = Service { store, batcher, ids: process.ids.clone() };
+    process.api(SERVICE, crate::http::routes(Arc::new(service)))
+}
+
+async fn infallible(work: impl Future<Output = ()>) -> Result<(), std::convert::Infallible> {
+    work.await;
+    Ok(())
+}
+
+/// Opens the adapter that the URL's scheme names.
+pub fn open_store(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, ProgramError> {
+    match url {
+        DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open(path, clock).map_err(ProgramError::failed)?)),
+        DatabaseUrl::Postgres(_) => Err(no_postgres(url))?,
+    }
+}
+
+/// Opens a database that a service owns, beside it and for reading only.
+pub fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn Store>, ProgramError> {
+    match url {
+        DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open_for_audit(path).map_err(ProgramError::failed)?)),
+        DatabaseUrl::Postgres(_) => Err(no_postgres(url))?,
+    }
+}
+
+fn no_postgres(url: &DatabaseUrl) -> UsageError {
+    UsageError(format!("{url}: there is no adapter for PostgreSQL yet; use sqlite:"))
+}
+
+/// The Inventory Service: owns the stock, and answers the Order Service's commands over a bus.
+#[derive(Debug, Parser)]
+#[command(name = "inventory-service", version)]
+pub struct Args {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Where the stock is kept, such as sqlite:data/inventory.db
+    #[arg(long, env = "LASTRO_DATABASE_URL", value_name = "URL")]
+    database_url: Option<DatabaseUrl>,
+    /// What carries messages to the Order Service
+    #[arg(long, env = "LASTRO_BUS_URL", value_name = "URL")]
+    bus_url: Option<BusUrl>,
+}
+
+/// Runs the service as a program of its own, until a signal.
+pub async fn run(args: Args) -> Result<(), ProgramError> {
+    telemetry::init_logs();
+    let file = args.common.file()?;
+    let addresses = args.common.addresses(&file, DEFAULT_LISTEN)?;
+    let bus = open_bus(args.bus_url.or(file.bus_url))?;
+    let database_url = args.database_url.or(file.database_url);
+    let database_url = database_url.map_or_else(|| "sqlite:data/inventory.db".parse(), Ok)?;
+    let mut process = Process::begin("inventory-service", &addresses).await?;
+    let store = open_store(&database_url, process.clock.clone())?;
+    let api = build(Parts { store, bus }, &mut process);
+    process.serve(api, on_signal().map_err(ProgramError::failed)?).await
+}
+
+/// The bus that joins separate processes. Until there is an adapter for a broker, nothing does.
+fn open_bus(url: Option<BusUrl>) -> Result<Arc<dyn Bus>, UsageError> {
+    match url {
+        None | Some(BusUrl::Embedded) => Err(UsageError(
+            "the bus embedded: joins only services of one process; run `lastro`, which holds both".to_owned(),
+        )),
+        Some(url @ BusUrl::Nats(_)) => {
+            Err(UsageError(format!("{url}: there is no adapter for NATS yet; run `lastro`, which holds both services")))
+        }
+    }
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    run_to_exit(run(Args::parse()))
+}

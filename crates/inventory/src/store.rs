@@ -1,0 +1,125 @@
+//! The Inventory Service's port to its database.
+//!
+//! The main verb takes the batch *and* the decider: open a transaction, load under lock, decide, write, commit.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use contract::{LocationId, OrderId, ProductId};
+use platform::batcher::Failure;
+use platform::quarantine::Quarantined;
+
+use crate::core::decide::{Command, Decide, Decided};
+use crate::core::reservation::Reservation;
+use crate::core::stock::{Level, Location, Movement, ProductStock};
+
+#[cfg(test)]
+pub(crate) mod laws;
+pub mod sqlite;
+
+/// Where the stock is kept.
+///
+/// **Errors:** [`Failure`] says whether anything was written and whether to try again.
+/// **Source:** R1, R4, R11, R12; every engine passes the same laws.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug {
+    /// Decides and writes a batch in one transaction.
+    ///
+    /// **Shape:** one answer per command, in order. Levels change by compare-and-set on the number of their last
+    /// movement, reservations by compare-and-set on their state.
+    async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure>;
+
+    /// Sets messages aside, in a transaction of its own (R16).
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure>;
+
+    /// One product with all of its stock.
+    async fn product(&self, product_id: ProductId) -> Result<Option<ProductStock>, Failure>;
+
+    /// A page of products, sorted by id.
+    async fn products(&self, filter: ProductFilter) -> Result<Vec<ProductStock>, Failure>;
+
+    /// A page of one product's ledger, newest first.
+    async fn movements(&self, filter: MovementFilter) -> Result<Vec<Movement>, Failure>;
+
+    /// What an order was promised.
+    async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure>;
+
+    /// All of them, in the order in which they serve: by (priority, id).
+    async fn locations(&self) -> Result<Vec<Location>, Failure>;
+
+    /// For the audit: reservations after `after`, sorted by order id.
+    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure>;
+
+    /// For the audit: those of these orders' reservations that exist, sorted by order id.
+    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure>;
+
+    /// For the audit: levels after `after`, sorted by place, each with what is held there; all from one snapshot.
+    async fn audit_stock(&self, after: Option<Place>, limit: u32) -> Result<Vec<StockAudit>, Failure>;
+
+    /// For the audit: a stretch of one ledger, from its older end on.
+    async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure>;
+
+    /// For the audit: the level that each of these movements left behind, in order; nothing where there is none.
+    async fn audit_levels(&self, points: Vec<(Place, i64)>) -> Result<Vec<Option<Level>>, Failure>;
+
+    /// For the audit: since when each of these products is known, in order.
+    ///
+    /// **Units:** microseconds since the epoch.
+    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<Option<i64>>, Failure>;
+}
+
+/// Where one product lies.
+pub type Place = (ProductId, LocationId);
+
+/// Which products to list. Everything that is given must hold.
+#[derive(Clone, Debug, Default)]
+pub struct ProductFilter {
+    /// The beginning of the id, or a part of the name, in any case.
+    pub text: Option<String>,
+    pub ids: Option<Vec<ProductId>>,
+    /// Only those of which no more is available than their low-stock mark, over all locations.
+    pub low_stock: bool,
+    /// Only products that sort after this one.
+    pub after: Option<ProductId>,
+    pub limit: u32,
+}
+
+/// Which movements to list.
+#[derive(Clone, Debug)]
+pub struct MovementFilter {
+    pub product_id: ProductId,
+    pub location_id: Option<LocationId>,
+    /// Only movements older than this one.
+    pub before: Option<Moment>,
+    pub limit: u32,
+}
+
+/// A movement's position among all of its product's, over all locations. Sorts from old to new.
+///
+/// At one location it follows the ledger's own numbers, whatever the clock did.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    pub created_at_micros: i64,
+    pub location_id: LocationId,
+    pub seq: i64,
+}
+
+/// A level, and Σ of what reservations in state reserved hold there (INV-3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StockAudit {
+    pub product_id: ProductId,
+    pub location_id: LocationId,
+    pub level: Level,
+    pub held: i64,
+}
+
+/// The movements of one place with `after_seq < seq ≤ up_to_seq`, the first `limit` of them.
+#[derive(Clone, Debug)]
+pub struct Stretch {
+    pub product_id: ProductId,
+    pub location_id: LocationId,
+    pub after_seq: i64,
+    pub up_to_seq: i64,
+    pub limit: u32,
+}

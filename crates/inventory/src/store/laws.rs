@@ -1,0 +1,169 @@
+//! What every engine owes the Inventory Service: one named test per law and engine.
+
+use std::sync::Arc;
+
+use contract::inventory::{Answer, Outcome as StockOutcome};
+use contract::orders::{self, CommandKind};
+use contract::{Digest, LocationId, OrderId, ProductId, Quantity, StockLines};
+use platform::batcher::Failure;
+use platform::clock::{ManualClock, Timestamp};
+
+use super::{MovementFilter, Store};
+use crate::core::decide::{Change, Command, Decided, MovementRequest, Outcome, PutProduct, decide};
+use crate::core::stock::{Location, Movement, RequestCause, RequestId};
+
+pub(crate) mod deciding;
+pub(crate) mod reading;
+
+/// Runs every law on what `$fresh()` makes: an empty store, whatever keeps it alive, and the clock that it reads.
+macro_rules! store_laws {
+    ($fresh:path) => {
+        $crate::store::laws::store_laws!($fresh:
+            deciding::a_new_store_has_one_location_and_nothing_else
+            deciding::a_reservation_reads_back_with_its_allocations_and_its_evidence
+            deciding::every_path_of_a_reservation_reads_back_and_answers_the_same_again
+            deciding::commands_of_a_batch_are_decided_in_order
+            deciding::a_movement_reads_back_with_all_that_its_request_told
+            deciding::a_request_moves_stock_once_however_often_it_comes
+            deciding::a_batch_is_written_whole_or_not_at_all
+            deciding::a_level_moves_only_from_where_the_decision_saw_it
+            deciding::a_reservation_moves_only_from_where_the_decision_saw_it
+            deciding::a_decision_that_oversells_is_refused_by_the_database
+            deciding::a_panicking_decider_leaves_nothing_behind_and_the_store_working
+            deciding::sixteen_deciders_with_crossed_products_neither_oversell_nor_deadlock
+            reading::products_are_listed_by_id_and_complete_page_by_page
+            reading::products_are_found_by_id_or_name_in_any_case
+            reading::products_are_found_by_a_list_of_ids
+            reading::products_low_on_stock_are_found_over_all_locations
+            reading::the_ledger_is_newest_first_and_complete_page_by_page
+            reading::a_ledger_of_one_location_follows_its_numbers_whatever_the_clock_does
+            reading::locations_are_listed_in_the_order_in_which_they_serve
+            reading::the_audit_reads_every_reservation_once_in_order
+            reading::the_audit_reads_every_level_with_what_is_held_there
+            reading::the_audit_reads_a_ledger_in_stretches_and_at_points
+            reading::quarantine_counts_repeats_and_keeps_neighbours
+        );
+    };
+    ($fresh:path: $($group:ident::$law:ident)+) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $law() {
+            $crate::store::laws::$group::$law($fresh().await).await;
+        })+
+    };
+}
+pub(crate) use store_laws;
+
+/// An empty store of some engine.
+pub(crate) struct Fresh {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<ManualClock>,
+    /// Dropped last: the folder or the server that the store lives in.
+    pub(crate) _home: Box<dyn std::any::Any + Send + Sync>,
+}
+
+pub(crate) const START: Timestamp = Timestamp(1_795_804_200_000_000);
+
+/// As the committer does: what the engine asks to repeat is repeated.
+async fn run_until_done(store: &dyn Store, batch: Arc<[Command]>) -> Vec<Decided> {
+    loop {
+        match store.run(batch.clone(), decide).await {
+            Ok(decided) => return decided,
+            Err(Failure::Busy(_)) => {}
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+}
+
+impl Fresh {
+    async fn run(&self, batch: Vec<Command>) -> Vec<Decided> {
+        run_until_done(&*self.store, batch.into()).await
+    }
+
+    /// On hand and reserved of all locations, by location.
+    async fn levels(&self, name: &str) -> Vec<(String, i64, i64)> {
+        let stock = self.store.product(product(name)).await.expect("a read");
+        let levels = stock.map(|stock| stock.levels).unwrap_or_default();
+        levels.into_iter().map(|(location, level)| (location.into(), level.on_hand, level.reserved)).collect()
+    }
+
+    async fn ledger(&self, name: &str) -> Vec<Movement> {
+        let filter = MovementFilter { product_id: product(name), location_id: None, before: None, limit: 1000 };
+        self.store.movements(filter).await.expect("a read")
+    }
+}
+
+pub(crate) fn id(n: u128) -> OrderId {
+    OrderId(uuid::Uuid::from_u128(n))
+}
+
+fn product(name: &str) -> ProductId {
+    name.parse().expect("an id")
+}
+
+fn location(name: &str) -> LocationId {
+    name.parse().expect("an id")
+}
+
+fn put(name: &str) -> Command {
+    put_named(name, name, None)
+}
+
+fn put_named(id: &str, name: &str, low_stock_at: Option<i64>) -> Command {
+    Command::PutProduct(PutProduct { product_id: product(id), name: name.to_owned(), low_stock_at })
+}
+
+fn put_location(name: &str, priority: u32) -> Command {
+    Command::PutLocation(Location { location_id: location(name), name: name.to_owned(), priority })
+}
+
+fn moved(name: &str, at: &str, change: Change, key: &str) -> Command {
+    let cause = RequestCause {
+        request_id: RequestId(Digest::of(key.as_bytes()).0),
+        digest: Digest::of(format!("{name} {at} {change:?}").as_bytes()),
+        reason: Some("because".to_owned()),
+        reference: Some("PO-7".to_owned()),
+        actor: Some("ana".to_owned()),
+    };
+    Command::Move(Box::new(MovementRequest { product_id: product(name), location_id: location(at), change, cause }))
+}
+
+/// A product and its first units at `main`.
+pub(crate) fn stocked(name: &str, units: u32) -> [Command; 2] {
+    [put(name), received(name, "main", units)]
+}
+
+fn received(name: &str, at: &str, units: u32) -> Command {
+    let change = Change::Receive(Quantity::new(units).expect("a quantity"));
+    moved(name, at, change, &format!("{units} {name} at {at}"))
+}
+
+pub(crate) fn order(kind: CommandKind, n: u128, lines: &[(&str, u32)]) -> Command {
+    let line = |(name, units): &(&str, u32)| (product(name), Quantity::new(*units).expect("a quantity"));
+    let lines = StockLines::sum(lines.iter().map(line)).expect("lines of an order");
+    Command::Stock(Box::new(orders::Command {
+        schema: 1,
+        kind,
+        order_id: id(n),
+        digest: lines.digest(),
+        lines,
+        attempt: 1,
+        sent_at_micros: 0,
+        traceparent: None,
+    }))
+}
+
+pub(crate) fn reserve(n: u128, lines: &[(&str, u32)]) -> Command {
+    order(CommandKind::ReserveStock, n, lines)
+}
+
+fn answer(decided: &Decided) -> &Answer {
+    decided.publish.as_ref().expect("an answer")
+}
+
+fn is_reserved(decided: &Decided) -> bool {
+    matches!(answer(decided).outcome, StockOutcome::StockReserved { .. })
+}
+
+fn is_replay(decided: &Decided) -> bool {
+    matches!(decided.outcome, Outcome::Moved { replayed: true, .. })
+}

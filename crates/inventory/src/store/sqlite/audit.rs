@@ -1,0 +1,76 @@
+//! Reads for the audit: what the invariants speak of, a page at a time, each page from one snapshot.
+
+use contract::{OrderId, ProductId};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::super::{Place, StockAudit, Stretch};
+use super::read;
+use super::rows::{self, MOVEMENT_COLUMNS, RESERVATION_COLUMNS, ReservationRow};
+use crate::core::reservation::Reservation;
+use crate::core::stock::{Level, Movement};
+
+pub(super) fn after(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<Reservation>> {
+    let sql = format!("SELECT {RESERVATION_COLUMNS} FROM reservations WHERE order_id > ?1 ORDER BY order_id LIMIT ?2");
+    let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![lowest, limit], ReservationRow::read)?;
+    rows.map(|row| row?.complete(connection)).collect()
+}
+
+pub(super) fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Vec<Reservation>> {
+    let mut sorted = order_ids.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let found = sorted.into_iter().map(|order_id| read::reservation(connection, order_id));
+    found.filter_map(Result::transpose).collect()
+}
+
+pub(super) fn stock(connection: &Connection, after: Option<&Place>, limit: u32) -> rusqlite::Result<Vec<StockAudit>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT product_id, location_id, on_hand, reserved, last_seq,
+                (SELECT coalesce(sum(allocations.quantity), 0)
+                 FROM allocations JOIN reservations ON reservations.order_id = allocations.order_id
+                 WHERE allocations.product_id = stock.product_id AND allocations.location_id = stock.location_id
+                   AND reservations.state = 'reserved')
+         FROM stock WHERE (product_id, location_id) > (?1, ?2) ORDER BY product_id, location_id LIMIT ?3",
+    )?;
+    let (product_id, location_id) = after.map_or(("", ""), |(product, location)| (product.as_str(), location.as_str()));
+    let rows = statement.query_map(params![product_id, location_id, limit], |row| {
+        Ok(StockAudit {
+            product_id: rows::id("stock", row, 0)?,
+            location_id: rows::id("stock", row, 1)?,
+            level: rows::level(row, 2)?,
+            held: row.get(5)?,
+        })
+    })?;
+    rows.collect()
+}
+
+pub(super) fn movements(connection: &Connection, stretch: &Stretch) -> rusqlite::Result<Vec<Movement>> {
+    let sql = format!(
+        "SELECT {MOVEMENT_COLUMNS} FROM movements
+         WHERE product_id = ?1 AND location_id = ?2 AND seq > ?3 AND seq <= ?4 ORDER BY seq LIMIT ?5"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let Stretch { product_id, location_id, after_seq, up_to_seq, limit } = stretch;
+    let row = params![product_id.as_str(), location_id.as_str(), after_seq, up_to_seq, limit];
+    let rows = statement.query_map(row, rows::movement)?;
+    rows.collect()
+}
+
+pub(super) fn levels(connection: &Connection, points: &[(Place, i64)]) -> rusqlite::Result<Vec<Option<Level>>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT on_hand, reserved, seq FROM movements WHERE product_id = ?1 AND location_id = ?2 AND seq = ?3",
+    )?;
+    let mut level = |((product_id, location_id), seq): &(Place, i64)| {
+        let row = params![product_id.as_str(), location_id.as_str(), seq];
+        statement.query_row(row, |found| rows::level(found, 0)).optional()
+    };
+    points.iter().map(&mut level).collect()
+}
+
+pub(super) fn products(connection: &Connection, product_ids: &[ProductId]) -> rusqlite::Result<Vec<Option<i64>>> {
+    let mut statement = connection.prepare_cached("SELECT created_at FROM products WHERE product_id = ?1")?;
+    let mut created = |id: &ProductId| statement.query_row(params![id.as_str()], |row| row.get(0)).optional();
+    product_ids.iter().map(&mut created).collect()
+}

@@ -1,0 +1,72 @@
+//! Reads of single things, for the decider and for requests.
+
+use contract::{OrderId, ProductId};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::rows::{self, MOVEMENT_COLUMNS, PRODUCT_COLUMNS, RESERVATION_COLUMNS, ReservationRow};
+use crate::core::decide::{Command, Loaded, Touched};
+use crate::core::reservation::Reservation;
+use crate::core::stock::{Levels, Location, Movement, Product, ProductStock, RequestId};
+
+/// All that the batch touches, in the order in which an engine with row locks takes them (R11). The write lock is
+/// held already.
+pub(super) fn load(connection: &Connection, batch: &[Command]) -> rusqlite::Result<Loaded> {
+    let touched = Touched::by(batch);
+    let mut loaded = Loaded::default();
+    for order_id in touched.orders {
+        if let Some(found) = reservation(connection, order_id)? {
+            loaded.reservations.insert(order_id, found);
+        }
+    }
+    for request_id in touched.requests {
+        if let Some(found) = movement_of(connection, request_id)? {
+            loaded.movements.insert(request_id, found);
+        }
+    }
+    for product_id in touched.products {
+        if let Some(found) = product(connection, &product_id)? {
+            loaded.levels.insert(product_id.clone(), levels(connection, &product_id)?);
+            loaded.products.insert(product_id, found);
+        }
+    }
+    loaded.locations = locations(connection)?.into_iter().map(|found| (found.location_id.clone(), found)).collect();
+    Ok(loaded)
+}
+
+pub(super) fn reservation(connection: &Connection, order_id: OrderId) -> rusqlite::Result<Option<Reservation>> {
+    let sql = format!("SELECT {RESERVATION_COLUMNS} FROM reservations WHERE order_id = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let row = statement.query_row(params![order_id.0.as_bytes()], ReservationRow::read).optional()?;
+    row.map(|row| row.complete(connection)).transpose()
+}
+
+fn movement_of(connection: &Connection, request_id: RequestId) -> rusqlite::Result<Option<Movement>> {
+    let sql = format!("SELECT {MOVEMENT_COLUMNS} FROM movements WHERE request_id = ?1");
+    connection.prepare_cached(&sql)?.query_row(params![request_id.0], rows::movement).optional()
+}
+
+fn product(connection: &Connection, product_id: &ProductId) -> rusqlite::Result<Option<Product>> {
+    let sql = format!("SELECT {PRODUCT_COLUMNS} FROM products WHERE product_id = ?1");
+    connection.prepare_cached(&sql)?.query_row(params![product_id.as_str()], rows::product).optional()
+}
+
+pub(super) fn levels(connection: &Connection, product_id: &ProductId) -> rusqlite::Result<Levels> {
+    let mut statement = connection.prepare_cached(
+        "SELECT location_id, on_hand, reserved, last_seq FROM stock WHERE product_id = ?1 ORDER BY location_id",
+    )?;
+    let rows = statement
+        .query_map(params![product_id.as_str()], |row| Ok((rows::id("stock", row, 0)?, rows::level(row, 1)?)))?;
+    rows.collect()
+}
+
+pub(super) fn product_stock(connection: &Connection, id: &ProductId) -> rusqlite::Result<Option<ProductStock>> {
+    let Some(product) = product(connection, id)? else { return Ok(None) };
+    Ok(Some(ProductStock { product, levels: levels(connection, id)? }))
+}
+
+pub(super) fn locations(connection: &Connection) -> rusqlite::Result<Vec<Location>> {
+    let mut statement = connection
+        .prepare_cached("SELECT location_id, name, priority FROM locations ORDER BY priority, location_id")?;
+    let rows = statement.query_map([], rows::location)?;
+    rows.collect()
+}

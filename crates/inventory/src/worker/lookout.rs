@@ -1,0 +1,46 @@
+//! Keeps the readiness probe up to date about what the service stands on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use platform::batcher::Chain;
+use platform::bus::Bus;
+use platform::http::probes::{Health, Readiness};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::Store;
+
+const PERIOD: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub struct Lookout {
+    pub store: Arc<dyn Store>,
+    pub bus: Arc<dyn Bus>,
+    pub readiness: Readiness,
+}
+
+impl Lookout {
+    pub async fn run(self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            self.tick().await;
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(PERIOD) => {}
+            }
+        }
+    }
+
+    /// One look. The smallest read that there is stands for the database.
+    pub async fn tick(&self) {
+        let database = match self.store.locations().await {
+            Ok(_) => Health::Up,
+            Err(failure) => Health::Down(Chain(&failure).to_string()),
+        };
+        self.readiness.set("inventory database", database);
+        let bus = match self.bus.is_connected() {
+            true => Health::Up,
+            false => Health::Degraded("the broker cannot be reached; commands wait at the Order Service".to_owned()),
+        };
+        self.readiness.set("bus", bus);
+    }
+}

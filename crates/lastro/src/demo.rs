@@ -1,0 +1,187 @@
+//! `lastro demo`: both services on a sample catalogue, and a transcript of what they do with orders, over real HTTP.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use platform::config::File;
+use platform::lifecycle::on_signal;
+use platform::process::{CommonArgs, ProgramError};
+use platform::telemetry;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::serve::{self, DEFAULT_LISTEN, PlaceArgs};
+use shop::Shop;
+
+mod catalogue;
+mod shop;
+mod stream;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// End after the transcript: `demo: ok` and code 0, or code 1 if anything was not as it should be
+    #[arg(long)]
+    once: bool,
+    /// Keep the data in this new folder [default: one that is gone afterwards]
+    #[arg(long, env = "LASTRO_DATA_DIR", value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Serves, plays the transcript, and goes on with a gentle stream of orders, or ends.
+pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
+    telemetry::init_logs();
+    let temporary = tempfile::tempdir().map_err(ProgramError::failed)?;
+    let folder = args.data_dir.unwrap_or_else(|| temporary.path().to_owned());
+    if folder.join("orders.db").exists() {
+        return Err(ProgramError::failed(format!(
+            "{} has data already; the demo needs a new folder",
+            folder.display()
+        )));
+    }
+    let default_listen = if args.once { "127.0.0.1:0" } else { DEFAULT_LISTEN };
+    let addresses = args.common.addresses(&args.common.file()?, default_listen)?;
+    let places = PlaceArgs::folder(folder).resolve(&File::default());
+    let (process, api) = serve::prepare(&addresses, &places, None).await?;
+    let address = process.address()?;
+    let shutdown = on_signal().map_err(ProgramError::failed)?;
+    let playing = tokio::spawn(play(address, args.once, shutdown.clone()));
+    process.serve(api, shutdown).await?;
+    let played = playing.await.map_err(ProgramError::failed)?;
+    played.map_err(|error| ProgramError::failed(format!("the demo failed: {error:#}")))?;
+    if args.once {
+        println!("\ndemo: ok");
+    }
+    Ok(())
+}
+
+/// The demo's part as a client. Whatever becomes of it, a demo that is played once is over then.
+async fn play(address: SocketAddr, once: bool, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let played = tokio::select! {
+        played = transcript(address) => played,
+        () = shutdown.cancelled() => Err(anyhow::anyhow!("it was interrupted")),
+    };
+    if once || played.is_err() {
+        shutdown.cancel();
+        return played;
+    }
+    println!("\nThe shop is open: http://{address}/docs shows the API. Orders keep coming; Ctrl-C ends the demo.");
+    stream::order(&Shop::at(address)?, shutdown).await
+}
+
+/// How long the demo waits for anything.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Plays the transcript against the services at `address`.
+///
+/// **Errors:** the first thing that is not as it should be.
+async fn transcript(address: SocketAddr) -> anyhow::Result<()> {
+    let shop = Shop::at(address)?;
+    catalogue::stock(&shop).await.context("stocking the shop")?;
+    place_the_example(&shop).await.context("the example order")?;
+    place_too_much(&shop).await.context("the order that must be rejected")?;
+    cancel_one(&shop).await.context("the order that is cancelled")
+}
+
+async fn place_the_example(shop: &Shop) -> anyhow::Result<()> {
+    println!("\n── An order is placed, and confirmed once its stock is reserved ──\n");
+    let before = (shop.stock("789").await?, shop.stock("456").await?);
+    println!("stock before:\n  {}\n  {}\n", before.0, before.1);
+    let order = json!({
+        "customer_id": "123456",
+        "products": [
+            {"product_id": "789", "quantity": 2, "price": 19.99},
+            {"product_id": "456", "quantity": 1, "price": 29.99},
+        ],
+    });
+    let receipt = shop.post_shown("/api/orders", &order, None).await?;
+    ensure!(receipt.as_object().is_some_and(|members| members.len() == 3), "the answer has exactly three members");
+    ensure!(receipt["status"] == "received", "the status is {}", receipt["status"]);
+    ensure!(receipt["message"] == "Order successfully placed.", "the message is {}", receipt["message"]);
+
+    let order_id = text(&receipt["order_id"])?;
+    let order = shop.order_in_state(order_id, "confirmed", PATIENCE).await?;
+    println!("GET /api/orders/{order_id}\n{}\n", shop::pretty(&order));
+    ensure!(order["total"].to_string() == "69.97", "the total is {}", order["total"]);
+
+    let after = (shop.stock("789").await?, shop.stock("456").await?);
+    println!("stock after:\n  {}\n  {}\n", after.0, after.1);
+    ensure!(after.0.available == before.0.available - 2, "two units of 789 are promised");
+    ensure!(after.1.available == before.1.available - 1, "one unit of 456 is promised");
+    show_movements(shop, "789").await
+}
+
+async fn show_movements(shop: &Shop, product: &str) -> anyhow::Result<()> {
+    println!("why is it {}? the movements of {product}, newest first:", shop.stock(product).await?.available);
+    let ledger = shop.get(&format!("/api/inventory/products/{product}/movements")).await?;
+    let movements = ledger["data"].as_array().context("a list of movements")?;
+    for movement in movements {
+        let cause = movement["order_id"].as_str().or(movement["reference"].as_str()).unwrap_or("–");
+        println!(
+            "  {:<6} #{:<2} {:<8} on hand {:>+4}, reserved {:>+4} → {:>3} on hand, {:>2} reserved, {:>3} available   {cause}",
+            text(&movement["location_id"])?,
+            movement["seq"],
+            text(&movement["kind"])?,
+            number(&movement["on_hand_delta"])?,
+            number(&movement["reserved_delta"])?,
+            movement["on_hand"],
+            movement["reserved"],
+            movement["available"],
+        );
+    }
+    ensure!(movements.iter().any(|movement| movement["kind"] == "reserve"), "a reservation is among the movements");
+    Ok(())
+}
+
+async fn place_too_much(shop: &Shop) -> anyhow::Result<()> {
+    println!("\n── An order for more than there is: rejected, with the reason, in one call ──\n");
+    let before = shop.stock("456").await?;
+    let order = json!({
+        "customer_id": "123456",
+        "products": [
+            {"product_id": "789", "quantity": 1, "price": 19.99},
+            {"product_id": "456", "quantity": 5000, "price": 29.99},
+        ],
+    });
+    let receipt = shop.post_shown("/api/orders", &order, Some(("prefer", "wait=10"))).await?;
+    ensure!(receipt["status"] == "rejected", "the status is {}", receipt["status"]);
+    let shortage = &receipt["shortages"][0];
+    ensure!(shortage["product_id"] == "456" && shortage["available"] == before.available, "the shortage is {shortage}");
+    ensure!(shop.stock("456").await? == before, "a rejected order holds nothing");
+    println!(
+        "of 456 there were {}, and {} were asked for; nothing of 789 is held either",
+        shortage["available"], shortage["requested"]
+    );
+    Ok(())
+}
+
+async fn cancel_one(shop: &Shop) -> anyhow::Result<()> {
+    println!("\n── An order is cancelled, and its stock comes back ──\n");
+    let before = shop.stock("789").await?;
+    let order = json!({"customer_id": "654321", "products": [{"product_id": "789", "quantity": 3, "price": 19.99}]});
+    let receipt = shop.post_shown("/api/orders", &order, Some(("prefer", "wait=10"))).await?;
+    ensure!(receipt["status"] == "confirmed", "the status is {}", receipt["status"]);
+    let held = shop.stock("789").await?;
+    println!("while it is confirmed:  {held}\n");
+    ensure!(held.available == before.available - 3, "three units are promised");
+
+    let path = format!("/api/orders/{}/cancel", text(&receipt["order_id"])?);
+    let reason = json!({"reason": "changed my mind"});
+    let cancelled = shop.post_shown(&path, &reason, Some(("prefer", "wait=10"))).await?;
+    ensure!(cancelled["status"] == "cancelled", "the status is {}", cancelled["status"]);
+    let after = shop.stock("789").await?;
+    println!("after the cancellation: {after}");
+    ensure!(after == before, "every unit came back");
+    Ok(())
+}
+
+fn text(value: &Value) -> anyhow::Result<&str> {
+    value.as_str().with_context(|| format!("{value} should be a string"))
+}
+
+fn number(value: &Value) -> anyhow::Result<i64> {
+    value.as_i64().with_context(|| format!("{value} should be a whole number"))
+}

@@ -1,0 +1,48 @@
+//! The sample shop: a dozen products in two places.
+
+use serde_json::json;
+
+use super::shop::Shop;
+
+/// What is sold: id, name, price, and how much lies in the warehouse and in the store.
+pub(super) const PRODUCTS: [(&str, &str, f64, i64, i64); 12] = [
+    ("789", "Coffee, ground, 500 g", 19.99, 60, 20),
+    ("456", "Moka pot, 3 cups", 29.99, 25, 5),
+    ("mug-white", "Mug, white", 14.5, 80, 20),
+    ("mug-black", "Mug, black", 14.5, 80, 10),
+    ("filter-2", "Paper filters no. 2", 6.9, 200, 40),
+    ("filter-4", "Paper filters no. 4", 7.9, 150, 40),
+    ("grinder", "Hand grinder", 89.0, 12, 3),
+    ("kettle", "Gooseneck kettle", 159.9, 8, 2),
+    ("scale", "Scale with timer", 119.0, 10, 0),
+    ("beans-1", "Beans, Mogiana, 1 kg", 64.0, 40, 12),
+    ("beans-2", "Beans, Cerrado, 1 kg", 68.0, 40, 0),
+    ("tin", "Storage tin", 24.0, 30, 6),
+];
+
+pub(super) async fn stock(shop: &Shop) -> anyhow::Result<()> {
+    shop.put("/api/inventory/locations/main", &json!({"name": "Main warehouse", "priority": 0})).await?;
+    shop.put("/api/inventory/locations/store", &json!({"name": "Corner store", "priority": 10})).await?;
+    println!("── The sample shop: {} products in two places ──\n", PRODUCTS.len());
+    for (id, name, _, in_main, in_store) in PRODUCTS {
+        shop.put(&format!("/api/inventory/products/{id}"), &json!({"name": name, "low_stock_at": 5})).await?;
+        for (location, quantity) in [("main", in_main), ("store", in_store)] {
+            if quantity > 0 {
+                receive(shop, id, location, quantity, "opening stock").await?;
+            }
+        }
+        println!("  {}", shop.stock(id).await?);
+    }
+    Ok(())
+}
+
+pub(super) async fn receive(
+    shop: &Shop,
+    id: &str,
+    location: &str,
+    quantity: i64,
+    reference: &str,
+) -> anyhow::Result<()> {
+    let movement = json!({"kind": "receive", "quantity": quantity, "location_id": location, "reference": reference});
+    shop.post(&format!("/api/inventory/products/{id}/movements"), &movement).await.map(drop)
+}

@@ -1,0 +1,124 @@
+//! A client of the two services, which shows what it sends and what it is answered.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
+use tokio::time::Instant;
+
+/// Between two looks at an order that is on its way.
+const PAUSE: Duration = Duration::from_millis(20);
+
+#[derive(Debug)]
+pub(super) struct Shop {
+    client: Client,
+    base: String,
+}
+
+/// One product's stock over all locations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stock {
+    product_id: String,
+    name: String,
+    on_hand: i64,
+    reserved: i64,
+    pub(super) available: i64,
+}
+
+impl fmt::Display for Stock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { product_id, name, on_hand, reserved, available } = self;
+        write!(f, "{product_id:<9} {name:<22} {on_hand:>4} on hand, {reserved:>3} reserved, {available:>4} available")
+    }
+}
+
+impl Shop {
+    pub(super) fn at(address: SocketAddr) -> anyhow::Result<Self> {
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(40)).build()?;
+        Ok(Self { client, base: format!("http://{address}") })
+    }
+
+    pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        answer(self.client.get(self.url(path))).await.with_context(|| format!("GET {path}"))
+    }
+
+    pub(super) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        answer(self.client.put(self.url(path)).json(body)).await.with_context(|| format!("PUT {path}"))
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        answer(self.client.post(self.url(path)).json(body)).await.with_context(|| format!("POST {path}"))
+    }
+
+    /// Posts, and prints the exchange as it went over the wire.
+    pub(super) async fn post_shown(
+        &self,
+        path: &str,
+        body: &Value,
+        header: Option<(&'static str, &'static str)>,
+    ) -> anyhow::Result<Value> {
+        println!("POST {path}");
+        let mut request = self.client.post(self.url(path)).json(body);
+        if let Some((name, value)) = header {
+            println!("{name}: {value}");
+            request = request.header(name, value);
+        }
+        println!("{}\n", pretty(body));
+        let response = request.send().await?;
+        let status = response.status();
+        println!("{status}");
+        if let Some(location) = response.headers().get("location") {
+            println!("location: {}", location.to_str()?);
+        }
+        let body: Value = response.json().await?;
+        println!("{}\n", pretty(&body));
+        ensure!(status == StatusCode::OK, "the answer was {status}");
+        Ok(body)
+    }
+
+    pub(super) async fn stock(&self, product: &str) -> anyhow::Result<Stock> {
+        let body = self.get(&format!("/api/inventory/products/{product}")).await?;
+        let number = |name: &str| body[name].as_i64().with_context(|| format!("{name} of {product}"));
+        Ok(Stock {
+            product_id: product.to_owned(),
+            name: body["name"].as_str().context("a name")?.to_owned(),
+            on_hand: number("on_hand")?,
+            reserved: number("reserved")?,
+            available: number("available")?,
+        })
+    }
+
+    /// The order once it is in this state.
+    pub(super) async fn order_in_state(&self, id: &str, state: &str, patience: Duration) -> anyhow::Result<Value> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let order = self.get(&format!("/api/orders/{id}")).await?;
+            if order["status"] == state {
+                return Ok(order);
+            }
+            if Instant::now() > deadline {
+                bail!("order {id} is still {} and not {state} after {patience:?}", order["status"]);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+}
+
+async fn answer(request: RequestBuilder) -> anyhow::Result<Value> {
+    let response: Response = request.send().await?;
+    let status = response.status();
+    let body: Value = response.json().await?;
+    ensure!(status.is_success(), "{status}: {body}");
+    Ok(body)
+}
+
+pub(super) fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).expect("a value is JSON")
+}

@@ -1,0 +1,111 @@
+//! Both services in one process, joined by an embedded bus.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use platform::bus::Bus;
+use platform::bus::embedded::Embedded;
+use platform::clock::Clock;
+use platform::config::{BusUrl, DatabaseUrl, File, UsageError, resolve};
+use platform::lifecycle::on_signal;
+use platform::process::{Addresses, Api, CommonArgs, Process, ProgramError};
+use platform::telemetry;
+
+const NAME: &str = "lastro";
+pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+const DEFAULT_DATA_DIR: &str = "data";
+/// What nobody acknowledged for so long comes again.
+const ACK_WAIT: Duration = Duration::from_secs(30);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+    #[command(flatten)]
+    pub(crate) places: PlaceArgs,
+    /// The currency of orders that name none [default: BRL]
+    #[arg(long, env = "LASTRO_CURRENCY", value_name = "ISO 4217")]
+    currency: Option<String>,
+    /// What carries messages between the services [default: embedded:]
+    #[arg(long, env = "LASTRO_BUS_URL", value_name = "URL")]
+    bus_url: Option<BusUrl>,
+}
+
+/// Where the data is.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct PlaceArgs {
+    /// The folder of orders.db and inventory.db [default: ./data]
+    #[arg(long, env = "LASTRO_DATA_DIR", value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Where orders are kept [default: sqlite:DATA_DIR/orders.db]
+    #[arg(long, env = "LASTRO_ORDERS_DATABASE_URL", value_name = "URL")]
+    orders_database_url: Option<DatabaseUrl>,
+    /// Where the stock is kept [default: sqlite:DATA_DIR/inventory.db]
+    #[arg(long, env = "LASTRO_INVENTORY_DATABASE_URL", value_name = "URL")]
+    inventory_database_url: Option<DatabaseUrl>,
+}
+
+/// The two databases.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    pub(crate) orders: DatabaseUrl,
+    pub(crate) inventory: DatabaseUrl,
+}
+
+impl PlaceArgs {
+    /// Both databases in this folder.
+    pub(crate) fn folder(data_dir: PathBuf) -> Self {
+        Self { data_dir: Some(data_dir), ..Self::default() }
+    }
+
+    pub(crate) fn resolve(self, file: &File) -> Places {
+        let folder = resolve(self.data_dir, file.data_dir.clone(), DEFAULT_DATA_DIR.into());
+        let within = |name: &str| DatabaseUrl::Sqlite(folder.join(name));
+        Places {
+            orders: resolve(self.orders_database_url, file.orders_database_url.clone(), within("orders.db")),
+            inventory: resolve(
+                self.inventory_database_url,
+                file.inventory_database_url.clone(),
+                within("inventory.db"),
+            ),
+        }
+    }
+}
+
+/// Serves until a signal.
+pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
+    telemetry::init_logs();
+    let file = args.common.file()?;
+    let addresses = args.common.addresses(&file, DEFAULT_LISTEN)?;
+    refuse_broker(args.bus_url.or_else(|| file.bus_url.clone()))?;
+    let currency = args.currency.or_else(|| file.currency.clone());
+    let (process, api) = prepare(&addresses, &args.places.resolve(&file), currency).await?;
+    process.serve(api, on_signal().map_err(ProgramError::failed)?).await
+}
+
+fn refuse_broker(url: Option<BusUrl>) -> Result<(), UsageError> {
+    match url {
+        None | Some(BusUrl::Embedded) => Ok(()),
+        Some(url @ BusUrl::Nats(_)) => {
+            Err(UsageError(format!("{url}: there is no adapter for NATS yet; use embedded:")))
+        }
+    }
+}
+
+/// Both services, ready to serve.
+pub(crate) async fn prepare(
+    addresses: &Addresses,
+    places: &Places,
+    currency: Option<String>,
+) -> Result<(Process, Api), ProgramError> {
+    let currency = orders::parse_currency(currency)?;
+    let mut process = Process::begin(NAME, addresses).await?;
+    let clock: Arc<dyn Clock> = process.clock.clone();
+    let bus: Arc<dyn Bus> = Arc::new(Embedded::new(clock.clone(), ACK_WAIT));
+    let store = orders::open_store(&places.orders, clock.clone())?;
+    let orders = orders::build(orders::Parts { store, bus: bus.clone(), currency }, &mut process);
+    let store = inventory::open_store(&places.inventory, clock)?;
+    let inventory = inventory::build(inventory::Parts { store, bus }, &mut process);
+    Ok((process, orders.merge(inventory)))
+}

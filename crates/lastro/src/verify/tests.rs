@@ -1,0 +1,195 @@
+//! The audit against real stores: a shop in which everything happened is clean, and each way of damaging it is found.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use contract::{OrderId, Quantity};
+use inventory::core::decide as stock;
+use inventory::core::stock::{RequestCause, RequestId};
+use orders::core::decide as order;
+use orders::core::money::Currency;
+use orders::core::order::{OrderLine, Terms};
+use platform::clock::{Clock, ManualClock, Timestamp};
+use rusqlite::Connection;
+
+use super::{Invariant, Report, verify};
+
+/// Both stores, joined by hand: what one publishes is given to the other.
+struct Shop {
+    orders: Arc<dyn orders::store::Store>,
+    inventory: Arc<dyn inventory::store::Store>,
+    folder: tempfile::TempDir,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp(1_795_804_200_000_000)));
+        let open = |name: &str| folder.path().join(name);
+        let orders = orders::store::sqlite::Sqlite::open(&open("orders.db"), clock.clone()).expect("a new file");
+        let inventory = inventory::store::sqlite::Sqlite::open(&open("inventory.db"), clock).expect("a new file");
+        Self { orders: Arc::new(orders), inventory: Arc::new(inventory), folder }
+    }
+
+    async fn order(&self, command: order::Command) -> Option<contract::orders::Command> {
+        let decided = self.orders.run(Arc::new([command]), order::decide).await.expect("executed");
+        decided.into_iter().next().expect("one answer").publish
+    }
+
+    async fn stock(&self, command: stock::Command) -> Option<contract::inventory::Answer> {
+        let decided = self.inventory.run(Arc::new([command]), stock::decide).await.expect("executed");
+        decided.into_iter().next().expect("one answer").publish
+    }
+
+    /// Executes a command for an order, and carries it to Inventory and back.
+    async fn complete(&self, command: order::Command) {
+        let command = self.order(command).await.expect("something to ask of the stock");
+        let answer = self.stock(stock::Command::Stock(Box::new(command))).await.expect("an answer");
+        self.order(order::Command::Settle(Box::new(answer))).await;
+    }
+
+    async fn receive(&self, request: u8, units: u32) {
+        let product_id: contract::ProductId = "mug".parse().expect("an id");
+        let put = stock::PutProduct { product_id: product_id.clone(), name: "Mug".to_owned(), low_stock_at: None };
+        self.stock(stock::Command::PutProduct(put)).await;
+        self.stock(stock::Command::Move(Box::new(stock::MovementRequest {
+            product_id,
+            location_id: contract::LocationId::main(),
+            change: stock::Change::Receive(Quantity::new(units).expect("a quantity")),
+            cause: RequestCause {
+                request_id: RequestId([request; 16]),
+                digest: contract::Digest([request; 16]),
+                reason: None,
+                reference: None,
+                actor: None,
+            },
+        })))
+        .await;
+    }
+
+    async fn report(&self) -> Report {
+        verify(&*self.orders, &*self.inventory).await.expect("both can be read")
+    }
+}
+
+/// A shop with an order in every state, rejected for each reason, and a tombstone.
+async fn busy_shop() -> Shop {
+    let shop = Shop::new();
+    shop.receive(1, 10).await;
+    shop.receive(2, 5).await;
+    for n in 1..=4 {
+        shop.complete(place(n, "mug", 2)).await;
+    }
+    shop.complete(place(5, "mug", 100)).await;
+    shop.complete(place(6, "unheard-of", 1)).await;
+    shop.complete(cancel(1)).await;
+    shop.complete(fulfill(2)).await;
+    shop.order(cancel(3)).await;
+    shop.order(place(7, "mug", 1)).await;
+    shop.order(place(8, "mug", 1)).await;
+    shop.complete(cancel(8)).await;
+    shop
+}
+
+fn id(n: u128) -> OrderId {
+    OrderId(uuid::Uuid::from_u128(n))
+}
+
+fn place(n: u128, product: &str, units: u32) -> order::Command {
+    let line = OrderLine {
+        product_id: product.parse().expect("an id"),
+        quantity: Quantity::new(units).expect("a quantity"),
+        price_minor: 100,
+    };
+    let mut terms = Terms {
+        customer_id: "1".parse().expect("an id"),
+        currency: Currency::BRL,
+        total_minor: 100 * i64::from(units),
+        lines: vec![line],
+        digest: contract::Digest([0; 16]),
+    };
+    terms.digest = terms.stock_lines().digest();
+    let request_digest = terms.digest;
+    order::Command::Place(Box::new(order::Placement {
+        order_id: id(n),
+        key: None,
+        request_digest,
+        terms,
+        traceparent: None,
+    }))
+}
+
+fn cancel(n: u128) -> order::Command {
+    order::Command::Cancel { order_id: id(n), reason: None, traceparent: None }
+}
+
+fn fulfill(n: u128) -> order::Command {
+    order::Command::Fulfill { order_id: id(n), traceparent: None }
+}
+
+#[tokio::test]
+async fn a_shop_in_which_everything_happened_is_clean() {
+    let report = busy_shop().await.report().await;
+    assert!(report.is_clean(), "{report}");
+    let checked: Vec<u64> = report.tallies.iter().map(|tally| tally.checked).collect();
+    assert_eq!(checked, [8, 1, 1, 8, 15, 8, 2], "{report}");
+    assert_eq!(report.backlog.commands, 2);
+    assert!(report.to_string().contains("pending commands: 2, oldest 0.0 s"), "{report}");
+}
+
+/// Opens a file as somebody would who means to do damage.
+fn damage(folder: &Path, file: &str, sql: &str) {
+    let connection = Connection::open(folder.join(file)).expect("the file");
+    let mut drop_triggers =
+        connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").expect("a query");
+    let triggers = drop_triggers.query_map([], |row| row.get::<_, String>(0)).expect("rows");
+    for trigger in triggers.collect::<Result<Vec<_>, _>>().expect("names") {
+        connection.execute_batch(&format!("DROP TRIGGER {trigger}")).expect("dropped");
+    }
+    connection.execute_batch("PRAGMA ignore_check_constraints = on; PRAGMA foreign_keys = off").expect("switched off");
+    connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    assert!(connection.changes() > 0, "nothing was damaged: {sql}");
+}
+
+#[tokio::test]
+async fn every_kind_of_damage_is_found_and_named() {
+    let order_1 = "order_id = x'00000000000000000000000000000001'";
+    let order_4 = "order_id = x'00000000000000000000000000000004'";
+    let order_5 = "order_id = x'00000000000000000000000000000005'";
+    let cases = [
+        ("inventory.db", "UPDATE movements SET reserved = 99 WHERE seq = 3".to_owned(), Invariant::Inv2),
+        ("inventory.db", "UPDATE movements SET reserved_delta = 99 WHERE seq = 3".to_owned(), Invariant::Inv1),
+        ("inventory.db", "DELETE FROM movements WHERE seq = 4".to_owned(), Invariant::Inv2),
+        ("inventory.db", "UPDATE stock SET on_hand = on_hand + 1".to_owned(), Invariant::Inv2),
+        ("inventory.db", format!("DELETE FROM allocations WHERE {order_4}"), Invariant::Inv3),
+        ("inventory.db", format!("UPDATE reservations SET state = 'shipped' WHERE {order_4}"), Invariant::Inv5),
+        ("inventory.db", format!("UPDATE reservations SET digest = zeroblob(16) WHERE {order_4}"), Invariant::Inv5),
+        ("inventory.db", format!("DELETE FROM reservations WHERE {order_4}"), Invariant::Inv5),
+        (
+            "inventory.db",
+            format!(
+                "UPDATE reservations SET shortages = replace(shortages, '\"available\":7', '\"available\":1') WHERE {order_5}"
+            ),
+            Invariant::Inv8,
+        ),
+        (
+            "inventory.db",
+            format!("UPDATE reservations SET shortages = replace(shortages, '100', '3') WHERE {order_5}"),
+            Invariant::Inv8,
+        ),
+        ("orders.db", format!("UPDATE orders SET status = 'rejected' WHERE {order_4}"), Invariant::Inv4),
+        ("orders.db", format!("DELETE FROM order_history WHERE {order_1} AND seq = 2"), Invariant::Inv4),
+        ("orders.db", format!("UPDATE orders SET total_minor = 1 WHERE {order_1}"), Invariant::Inv4),
+        ("orders.db", format!("UPDATE order_lines SET quantity = 3 WHERE {order_1}"), Invariant::Inv5),
+        ("orders.db", "DELETE FROM pending_commands WHERE kind = 'ReserveStock'".to_owned(), Invariant::Inv7),
+        ("orders.db", "UPDATE pending_commands SET kind = 'ShipStock'".to_owned(), Invariant::Inv7),
+        ("orders.db", format!("DELETE FROM orders WHERE {order_4}"), Invariant::Inv5),
+    ];
+    for (file, sql, invariant) in cases {
+        let shop = busy_shop().await;
+        damage(shop.folder.path(), file, &sql);
+        let report = shop.report().await;
+        assert!(report.violations(invariant) > 0, "{sql}\n{report}");
+        assert!(report.to_string().contains("VIOLATED"), "{report}");
+    }
+}

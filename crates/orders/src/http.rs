@@ -1,0 +1,49 @@
+//! The Order Service over HTTP: one file for what is asked to happen, one for what is looked up.
+
+use std::sync::Arc;
+
+use platform::problem::{Code, Problem};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::core::decide::{Outcome, Receipt};
+use crate::core::order::Status;
+use crate::service::Service;
+
+mod look;
+mod place;
+mod request;
+mod transition;
+mod view;
+
+/// All routes below `/api/orders`, with their description.
+pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(place::place, look::list))
+        .routes(routes!(look::get))
+        .routes(routes!(transition::cancel))
+        .routes(routes!(transition::fulfill))
+        .with_state(service)
+}
+
+/// What a decision means to a client: where its order stands, or why not.
+fn receipt(outcome: Outcome) -> Result<Receipt, Problem> {
+    match outcome {
+        Outcome::Placed(receipt) | Outcome::Replayed(receipt) | Outcome::Accepted(receipt) => Ok(receipt),
+        Outcome::KeyReused => Err(Problem::new(
+            Code::IdempotencyKeyReused,
+            "this Idempotency-Key was used for another order; a new order needs a new key",
+        )),
+        Outcome::NotFound => Err(order_not_found()),
+        Outcome::InvalidTransition(status) => Err(invalid_transition(status)),
+        Outcome::Settled(_) | Outcome::Stale | Outcome::Anomaly(_) => Err(Problem::internal()),
+    }
+}
+
+fn invalid_transition(status: Status) -> Problem {
+    Problem::new(Code::InvalidTransition, format!("the order is {}", status.as_str()))
+}
+
+fn order_not_found() -> Problem {
+    Problem::new(Code::OrderNotFound, "no order has this id")
+}

@@ -1,0 +1,92 @@
+//! `GET /api/orders` and `GET /api/orders/{order_id}`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use platform::http::{Query, cursor};
+use platform::problem::{FaultCode, Problem};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::view::{FullView, SummaryView};
+use crate::core::order::Status;
+use crate::service::Service;
+use crate::store::Filter;
+
+/// The name of the list in its cursors.
+const LIST: &str = "orders";
+
+/// A page of orders, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OrderPage {
+    data: Vec<SummaryView>,
+    /// Send it as `cursor` for the next page; null on the last one.
+    next_cursor: Option<String>,
+}
+
+/// Look an order up
+#[utoipa::path(
+    get, path = "/api/orders/{order_id}", tag = "orders", operation_id = "getOrder",
+    params(("order_id" = String, Path)),
+    responses(
+        (status = 200, body = FullView),
+        (status = 404, description = "`order_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`storage_unavailable`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn get(
+    State(service): State<Arc<Service>>,
+    Path(order_id): Path<String>,
+    query: Query,
+) -> Result<Json<FullView>, Problem> {
+    query.finish()?;
+    let order_id = order_id.parse().map_err(|_| super::order_not_found())?;
+    let order = service.store.order(order_id).await?;
+    order.map(|order| Json(FullView::from(order))).ok_or_else(super::order_not_found)
+}
+
+/// List orders
+///
+/// Newest first, without products, allocations, shortages and history.
+#[utoipa::path(
+    get, path = "/api/orders", tag = "orders", operation_id = "listOrders",
+    params(
+        ("status" = Option<String>, Query, description = "Only orders in this status"),
+        ("customer_id" = Option<String>, Query, description = "Only this customer's orders"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Orders per page, 50 unless given"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses(
+        (status = 200, body = OrderPage),
+        (status = 400, description = "`invalid_cursor`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`storage_unavailable`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> Result<Json<OrderPage>, Problem> {
+    let (filter, limit) = filter(query)?;
+    let mut orders = service.store.orders(filter).await?;
+    let more = orders.len() > limit;
+    orders.truncate(limit);
+    let last = orders.last().filter(|_| more);
+    let next_cursor = last.map(|order| cursor::encode(LIST, &order.order_id.to_string()));
+    Ok(Json(OrderPage { data: orders.into_iter().map(SummaryView::from).collect(), next_cursor }))
+}
+
+/// The filter asks for one order more than the page has: it tells whether there is a next page.
+fn filter(mut query: Query) -> Result<(Filter, usize), Problem> {
+    let status = query.optional("status", |text| {
+        Status::parse(text).ok_or_else(|| (FaultCode::BadFormat, "is not a status of an order".to_owned()))
+    });
+    let customer_id = query.optional("customer_id", |text| {
+        text.parse().map_err(|error: contract::BadId| (FaultCode::BadFormat, format!("is no id: {error}")))
+    });
+    let limit = query.limit();
+    let after = query.cursor(LIST);
+    query.finish()?;
+    let before = after.map(|key| key.parse().map_err(|_| cursor::invalid())).transpose()?;
+    let one_more = u32::try_from(limit).unwrap_or(u32::MAX).saturating_add(1);
+    Ok((Filter { status, customer_id, before, limit: one_more }, limit))
+}

@@ -1,0 +1,81 @@
+//! `POST /api/orders`.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use platform::http::{self as edge, Json, TraceParent, Wait};
+use platform::problem::Problem;
+
+use super::request::{self, NewOrder};
+use super::view::ReceiptView;
+use crate::core::decide::{Command, Outcome, Placement, Receipt};
+use crate::service::Service;
+
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Place an order
+///
+/// Accepts the order durably and returns a receipt. Whether there is stock is decided by the Inventory Service
+/// afterwards, under lock: the order is then `confirmed` or `rejected`. With `Prefer: wait=N` the answer waits for
+/// that outcome, up to N seconds. Repeating a request with its `Idempotency-Key` never makes a second order.
+#[utoipa::path(
+    post, path = "/api/orders", tag = "orders", operation_id = "placeOrder", request_body = NewOrder,
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1–255 visible ASCII characters; lives as long as its order"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds (at most 30) for the outcome"),
+    ),
+    responses(
+        (status = 200, body = ReceiptView, headers(
+            ("Location" = String, description = "Where the order is"),
+            ("Idempotent-Replayed" = Option<String>, description = "`true` if the key was used for this order before"),
+            ("Preference-Applied" = Option<String>, description = "The wait that was granted"),
+        )),
+        (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_request` with every fault, or `idempotency_key_reused`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`overloaded`, `storage_full`, `storage_unavailable`, `shutting_down`: nothing was done. `outcome_unknown`: retry with the same key", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn place(
+    State(service): State<Arc<Service>>,
+    Extension(trace): Extension<TraceParent>,
+    headers: HeaderMap,
+    Json(body): Json,
+) -> Result<Response, Problem> {
+    let key = edge::idempotency_key(&headers)?;
+    let terms = request::order(&body, service.currency)?;
+    let placement = Placement {
+        order_id: contract::OrderId(service.ids.uuid()),
+        key,
+        request_digest: request::request_digest(&terms),
+        terms,
+        traceparent: trace.0,
+    };
+    let outcome = service.execute(Command::Place(Box::new(placement))).await?;
+    let replayed = matches!(outcome, Outcome::Replayed(_));
+    let mut response = answer(&service, super::receipt(outcome)?, edge::preferred_wait(&headers)).await;
+    if replayed {
+        response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// The receipt as a response, after the wait that the client prefers.
+pub(super) async fn answer(service: &Service, receipt: Receipt, wait: Option<Wait>) -> Response {
+    let receipt = match wait {
+        Some(wait) => service.wait(receipt, wait.duration()).await,
+        None => receipt,
+    };
+    let location = format!("/api/orders/{}", receipt.order_id);
+    let location = HeaderValue::from_str(&location).expect("a path of plain ASCII");
+    let mut response = axum::Json(ReceiptView::from(receipt)).into_response();
+    response.headers_mut().insert(header::LOCATION, location);
+    if let Some((name, value)) = wait.map(Wait::applied) {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}

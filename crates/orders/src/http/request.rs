@@ -1,0 +1,273 @@
+//! Bodies of requests, parsed once at the edge into what the core works with.
+
+use contract::{BadLines, Digest, ProductId, Quantity, StockLines};
+use platform::body::{self, Node, Object, Parsed, Reader};
+use platform::problem::{FaultCode, Problem};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::core::money::{BadPrice, Currency, total};
+use crate::core::order::{CustomerId, OrderLine, Terms};
+
+/// The longest reason, in characters.
+const MAX_REASON: usize = 200;
+
+/// An order to place.
+#[derive(Debug, Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault")]
+pub(super) struct NewOrder {
+    #[schema(example = "123456", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    customer_id: String,
+    /// ISO 4217; the shop's own currency unless given.
+    #[schema(example = "BRL")]
+    currency: Option<String>,
+    #[schema(min_items = 1, max_items = 100)]
+    products: Vec<NewOrderLine>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the body to readers of the API")]
+pub(super) struct NewOrderLine {
+    #[schema(example = "789", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    product_id: String,
+    /// At most a million, also after the lines of a product are summed.
+    #[schema(example = 2, minimum = 1, maximum = 1_000_000)]
+    quantity: u32,
+    /// In plain decimal notation, with no more decimals than the currency has.
+    #[schema(example = 19.99, minimum = 0)]
+    price: f64,
+}
+
+/// Why an order is cancelled.
+#[derive(Debug, Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the body to readers of the API")]
+pub(super) struct Cancellation {
+    #[schema(max_length = 200)]
+    reason: Option<String>,
+}
+
+/// Reads an order to place, or tells everything that is wrong with it.
+pub(super) fn order(object: &Object, default_currency: Currency) -> Result<Terms, Problem> {
+    let mut body = Reader::new(object);
+    let customer_id = body.required("customer_id", id::<CustomerId>());
+    let named = body.optional("currency", currency);
+    // Decimals cannot be judged in a currency that nobody knows.
+    let currency = match object.get("currency") {
+        None | Some(Node::Null) => Some(default_currency),
+        Some(_) => named,
+    };
+    let lines = body.array("products", 1..=contract::MAX_LINES, |line| {
+        let product_id = line.required("product_id", id::<ProductId>());
+        let quantity = line.required("quantity", quantity);
+        let price_minor = line.required("price", price(currency.unwrap_or(default_currency), currency.is_some()));
+        Some(OrderLine { product_id: product_id?, quantity: quantity?, price_minor: price_minor? })
+    });
+    let sums = lines.as_deref().and_then(|lines| sums(&mut body, lines));
+    body.finish(|| {
+        let (total_minor, digest) = sums?;
+        Some(Terms { customer_id: customer_id?, currency: currency?, total_minor, lines: lines?, digest })
+    })
+}
+
+/// What makes two requests the same order: every parsed member.
+pub(super) fn request_digest(terms: &Terms) -> Digest {
+    let mut text = format!("{}\0{}\n", terms.customer_id.as_str(), terms.currency.code());
+    for line in &terms.lines {
+        text.push_str(&format!("{}\0{}\0{}\n", line.product_id, line.quantity.get(), line.price_minor));
+    }
+    Digest::of(text.as_bytes())
+}
+
+/// Reads the reason of a cancellation.
+pub(super) fn cancellation(object: Option<&Object>) -> Result<Option<String>, Problem> {
+    let Some(object) = object else { return Ok(None) };
+    let mut body = Reader::new(object);
+    let reason = body.optional("reason", body::text(MAX_REASON));
+    body.finish(|| Some(reason))
+}
+
+/// Reads a body that has nothing to say.
+pub(super) fn nothing(object: Option<&Object>) -> Result<(), Problem> {
+    object.map_or(Ok(()), |object| Reader::new(object).finish(|| Some(())))
+}
+
+/// Checks what only all lines together can break; the total in minor units and the digest of the lines if they do not.
+fn sums(body: &mut Reader<'_>, lines: &[OrderLine]) -> Option<(i64, Digest)> {
+    let total_minor = total(lines.iter().map(|line| (line.quantity.get(), line.price_minor)));
+    if let Err(error) = &total_minor {
+        body.refuse("/products", FaultCode::TotalTooLarge, error.to_string());
+    }
+    let stock_lines = StockLines::sum(lines.iter().map(|line| (line.product_id.clone(), line.quantity)));
+    match &stock_lines {
+        Err(BadLines::TooMany(product_id)) => {
+            let last = lines.iter().rposition(|line| line.product_id == *product_id).unwrap_or(0);
+            let detail = format!("the lines of {product_id} add up to more than {}", Quantity::MAX);
+            body.refuse(&format!("/products/{last}/quantity"), FaultCode::OutOfRange, detail);
+        }
+        // A wrong number of lines is a fault already.
+        Err(BadLines::Count | BadLines::Unsorted) | Ok(_) => {}
+    }
+    Some((total_minor.ok()?, stock_lines.ok()?.digest()))
+}
+
+fn id<T: std::str::FromStr<Err = contract::BadId>>() -> impl Fn(&Node) -> Parsed<T> {
+    |node| match node {
+        Node::String(text) => text.parse().map_err(|error: contract::BadId| (FaultCode::BadFormat, error.to_string())),
+        other => Err((FaultCode::WrongType, format!("must be a string, not {}", other.kind()))),
+    }
+}
+
+fn currency(node: &Node) -> Parsed<Currency> {
+    match node {
+        Node::String(text) => text
+            .parse()
+            .map_err(|_| (FaultCode::UnknownCurrency, "is not a currency code of ISO 4217, such as BRL".to_owned())),
+        other => Err((FaultCode::WrongType, format!("must be a string, not {}", other.kind()))),
+    }
+}
+
+fn quantity(node: &Node) -> Parsed<Quantity> {
+    let units = body::integer(1..=i64::from(Quantity::MAX))(node)?;
+    u32::try_from(units)
+        .ok()
+        .and_then(|units| Quantity::new(units).ok())
+        .ok_or_else(|| (FaultCode::OutOfRange, format!("must be from 1 to {}", Quantity::MAX)))
+}
+
+fn price(currency: Currency, judge_decimals: bool) -> impl Fn(&Node) -> Parsed<i64> {
+    move |node| {
+        let Node::Number(text) = node else {
+            return Err((FaultCode::WrongType, format!("must be a number, not {}", node.kind())));
+        };
+        match currency.parse_price(text) {
+            Err(BadPrice::TooManyDecimals(_)) if !judge_decimals => Ok(0),
+            Err(error) => Err((code(error), format!("is no price: {error}"))),
+            Ok(minor) => Ok(minor),
+        }
+    }
+}
+
+fn code(error: BadPrice) -> FaultCode {
+    match error {
+        BadPrice::Notation => FaultCode::BadFormat,
+        BadPrice::Range => FaultCode::OutOfRange,
+        BadPrice::TooManyDecimals(_) => FaultCode::TooManyDecimals,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use platform::problem::At;
+
+    use super::*;
+
+    fn read(body: &str) -> Result<Terms, Problem> {
+        order(&body::parse(body.as_bytes())?, Currency::BRL)
+    }
+
+    /// `pointer code` per fault, in the order told.
+    fn faults(body: &str) -> Vec<String> {
+        let problem = read(body).expect_err("must be refused");
+        let places = problem.faults.iter().map(|fault| match &fault.at {
+            At::Pointer(pointer) => format!("{pointer} {}", fault.code.as_str()),
+            At::Parameter(name) => format!("{name}?"),
+        });
+        places.collect()
+    }
+
+    const EXAMPLE: &str =
+        r#"{"customer_id": "123456", "products": [{"product_id": "789", "quantity": 2, "price": 19.99}]}"#;
+
+    #[test]
+    fn the_example_order_is_read_to_the_cent() {
+        let terms = read(EXAMPLE).expect("a good order");
+        assert_eq!((terms.customer_id.as_str(), terms.total_minor, terms.currency), ("123456", 3998, Currency::BRL));
+        assert_eq!(terms.lines[0].price_minor, 1999);
+        assert_eq!(terms.digest, terms.stock_lines().digest());
+    }
+
+    #[test]
+    fn every_fault_of_an_order_is_told_at_once() {
+        let cases: [(&str, &[&str]); 9] = [
+            ("{}", &["/customer_id required", "/products required"]),
+            (r#"{"customer_id": "", "products": []}"#, &["/customer_id bad_format", "/products out_of_range"]),
+            (
+                r#"{"customer_id": 7, "x": 1, "products": [{"product_id": "..", "quantity": 0, "price": -1, "y": 2}, 5]}"#,
+                &[
+                    "/customer_id wrong_type",
+                    "/x unknown_field",
+                    "/products/0/product_id bad_format",
+                    "/products/0/quantity out_of_range",
+                    "/products/0/price out_of_range",
+                    "/products/0/y unknown_field",
+                    "/products/1 wrong_type",
+                ],
+            ),
+            (
+                r#"{"customer_id": "1", "products": [{"product_id": "a", "quantity": 1.0, "price": "5"}]}"#,
+                &["/products/0/quantity wrong_type", "/products/0/price wrong_type"],
+            ),
+            (
+                r#"{"customer_id": "1", "products": [{"product_id": "a", "quantity": 2147483648, "price": 1e400}]}"#,
+                &["/products/0/quantity out_of_range", "/products/0/price bad_format"],
+            ),
+            (
+                r#"{"customer_id": "1", "products": [{"product_id": "a", "quantity": 1, "price": 19.999}]}"#,
+                &["/products/0/price too_many_decimals"],
+            ),
+            (
+                r#"{"customer_id": "1", "currency": "XXX", "products": [{"product_id": "a", "quantity": 1, "price": 0.1234}]}"#,
+                &["/currency unknown_currency"],
+            ),
+            (
+                r#"{"customer_id": "1", "products": [{"product_id": "a", "quantity": 1000000, "price": 90071992547409.91}]}"#,
+                &["/products total_too_large"],
+            ),
+            (
+                r#"{"customer_id": "1", "products": [{"product_id": "a", "quantity": 1000000, "price": 1}, {"product_id": "a", "quantity": 1, "price": 1}]}"#,
+                &["/products/1/quantity out_of_range"],
+            ),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(faults(body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn decimals_are_those_of_the_orders_own_currency() {
+        let in_currency = |code: &str, price: &str| {
+            let products = format!(r#"[{{"product_id": "a", "quantity": 1, "price": {price}}}]"#);
+            read(&format!(r#"{{"products": {products}, "currency": "{code}", "customer_id": "1"}}"#))
+        };
+        assert_eq!(in_currency("KWD", "1.234").expect("three decimals").total_minor, 1234);
+        assert!(in_currency("JPY", "1.5").is_err());
+        assert_eq!(in_currency("JPY", "1500").expect("no decimals").total_minor, 1500);
+    }
+
+    #[test]
+    fn two_requests_are_the_same_order_if_they_parse_to_the_same() {
+        let digest = |body: &str| request_digest(&read(body).expect("a good order"));
+        let spaced = EXAMPLE.replace(' ', "\n ");
+        assert_eq!(digest(EXAMPLE), digest(&spaced));
+        assert_eq!(digest(EXAMPLE), digest(&EXAMPLE.replacen('{', r#"{"currency": "BRL", "#, 1)));
+        for other in [
+            EXAMPLE.replace("123456", "123457"),
+            EXAMPLE.replace("789", "788"),
+            EXAMPLE.replace(": 2", ": 3"),
+            EXAMPLE.replace("19.99", "19.98"),
+            EXAMPLE.replacen('{', r#"{"currency": "EUR", "#, 1),
+        ] {
+            assert_ne!(digest(EXAMPLE), digest(&other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_cancellation_may_say_why_and_nothing_else() {
+        let reason = |body: &str| cancellation(Some(&body::parse(body.as_bytes()).expect("JSON")));
+        assert_eq!(cancellation(None), Ok(None));
+        assert_eq!(reason("{}"), Ok(None));
+        assert_eq!(reason(r#"{"reason": "late"}"#), Ok(Some("late".to_owned())));
+        assert!(reason(r#"{"why": "late"}"#).is_err());
+        assert!(reason(&format!(r#"{{"reason": "{}"}}"#, "x".repeat(201))).is_err());
+    }
+}

@@ -1,0 +1,91 @@
+//! `POST /api/orders/{order_id}/cancel` and `/fulfill`.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::{HeaderMap, header};
+use platform::http::{self as edge, OptionalJson, TraceParent};
+use platform::problem::Problem;
+
+use super::request::{self, Cancellation};
+use super::view::ReceiptView;
+use crate::core::decide::Command;
+use crate::service::Service;
+
+/// Cancel an order
+///
+/// Takes the order out of every further step and gives its stock back. `cancelling` turns into `cancelled` once the
+/// Inventory Service has confirmed it. Cancelling again changes nothing.
+#[utoipa::path(
+    post, path = "/api/orders/{order_id}/cancel", tag = "orders", operation_id = "cancelOrder",
+    request_body = Option<Cancellation>,
+    params(
+        ("order_id" = String, Path),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds (at most 30) for the outcome"),
+    ),
+    responses(
+        (status = 200, body = ReceiptView),
+        (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`order_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`invalid_transition`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing was done, or `outcome_unknown`: may be repeated", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn cancel(
+    State(service): State<Arc<Service>>,
+    Extension(trace): Extension<TraceParent>,
+    Path(order_id): Path<String>,
+    headers: HeaderMap,
+    OptionalJson(body): OptionalJson,
+) -> Result<Response, Problem> {
+    let reason = request::cancellation(body.as_ref())?;
+    let order_id = order_id.parse().map_err(|_| super::order_not_found())?;
+    execute(&service, Command::Cancel { order_id, reason, traceparent: trace.0 }, &headers).await
+}
+
+/// Fulfill an order
+///
+/// Ships what a confirmed order holds. `fulfilling` turns into `fulfilled` once the Inventory Service has booked it.
+/// Fulfilling again changes nothing.
+#[utoipa::path(
+    post, path = "/api/orders/{order_id}/fulfill", tag = "orders", operation_id = "fulfillOrder",
+    params(
+        ("order_id" = String, Path),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds (at most 30) for the outcome"),
+    ),
+    responses(
+        (status = 200, body = ReceiptView),
+        (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`order_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`invalid_transition`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_request`: the body, if there is one, has no members", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing was done, or `outcome_unknown`: may be repeated", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn fulfill(
+    State(service): State<Arc<Service>>,
+    Extension(trace): Extension<TraceParent>,
+    Path(order_id): Path<String>,
+    headers: HeaderMap,
+    OptionalJson(body): OptionalJson,
+) -> Result<Response, Problem> {
+    request::nothing(body.as_ref())?;
+    let order_id = order_id.parse().map_err(|_| super::order_not_found())?;
+    execute(&service, Command::Fulfill { order_id, traceparent: trace.0 }, &headers).await
+}
+
+async fn execute(service: &Service, command: Command, headers: &HeaderMap) -> Result<Response, Problem> {
+    let outcome = service.execute(command).await?;
+    let receipt = super::receipt(outcome)?;
+    let mut response = super::place::answer(service, receipt, edge::preferred_wait(headers)).await;
+    // The client knows where the order is: it has just named it.
+    response.headers_mut().remove(header::LOCATION);
+    Ok(response)
+}

@@ -1,0 +1,206 @@
+//! Orders as the API shows them. Members are only ever added; clients must accept new ones.
+
+use contract::inventory::{Allocation, Shortage};
+use platform::clock::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::core::decide::Receipt;
+use crate::core::money::Currency;
+use crate::core::order::{Entry, OrderLine};
+use crate::service::message;
+use crate::store::{OrderSummary, OrderView};
+
+/// The answer to a request that makes or moves an order.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OrderReceipt)]
+pub(super) struct ReceiptView {
+    #[schema(value_type = String, format = "uuid")]
+    order_id: String,
+    #[schema(example = "received")]
+    status: &'static str,
+    #[schema(example = "Order successfully placed.")]
+    message: &'static str,
+    /// Present on a rejected order only: what there was not enough of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shortages: Option<Vec<ShortageView>>,
+}
+
+impl From<Receipt> for ReceiptView {
+    fn from(receipt: Receipt) -> Self {
+        Self {
+            order_id: receipt.order_id.to_string(),
+            status: receipt.status.as_str(),
+            message: message(receipt.status),
+            shortages: (!receipt.shortages.is_empty()).then(|| views(&receipt.shortages)),
+        }
+    }
+}
+
+/// A product of which there was not enough over all locations, at the moment of the decision.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Shortage)]
+pub(super) struct ShortageView {
+    product_id: String,
+    requested: u32,
+    available: i64,
+    #[schema(example = "out_of_stock")]
+    reason: &'static str,
+}
+
+impl From<&Shortage> for ShortageView {
+    fn from(shortage: &Shortage) -> Self {
+        Self {
+            product_id: shortage.product_id.to_string(),
+            requested: shortage.requested.get(),
+            available: shortage.available,
+            reason: shortage.reason.as_str(),
+        }
+    }
+}
+
+/// Units of one product that one location holds for the order.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OrderAllocation)]
+pub(super) struct AllocationView {
+    product_id: String,
+    location_id: String,
+    quantity: u32,
+}
+
+impl From<&Allocation> for AllocationView {
+    fn from(allocation: &Allocation) -> Self {
+        Self {
+            product_id: allocation.product_id.to_string(),
+            location_id: allocation.location_id.to_string(),
+            quantity: allocation.quantity.get(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OrderLine)]
+pub(super) struct LineView {
+    product_id: String,
+    quantity: u32,
+    /// In the order's currency, with exactly its decimals.
+    #[schema(value_type = f64, example = 19.99)]
+    price: Box<RawValue>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HistoryEntry)]
+pub(super) struct EntryView {
+    seq: u32,
+    status: &'static str,
+    reason: Option<String>,
+    #[schema(value_type = String, format = "date-time")]
+    at: String,
+}
+
+impl From<&Entry> for EntryView {
+    fn from(entry: &Entry) -> Self {
+        let at = Timestamp(entry.at_micros).to_rfc3339();
+        Self { seq: entry.seq, status: entry.status.as_str(), reason: entry.reason.clone(), at }
+    }
+}
+
+/// An order with all that is known of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Order)]
+pub(super) struct FullView {
+    #[schema(value_type = String, format = "uuid")]
+    order_id: String,
+    customer_id: String,
+    #[schema(example = "confirmed")]
+    status: &'static str,
+    #[schema(example = "BRL")]
+    currency: &'static str,
+    /// Σ quantity × price, with exactly the currency's decimals.
+    #[schema(value_type = f64, example = 69.97)]
+    total: Box<RawValue>,
+    /// As they were sent.
+    products: Vec<LineView>,
+    /// Empty until the order is confirmed; kept afterwards.
+    allocations: Vec<AllocationView>,
+    /// Of a rejected order.
+    shortages: Vec<ShortageView>,
+    history: Vec<EntryView>,
+    #[schema(value_type = String, format = "date-time")]
+    created_at: String,
+    #[schema(value_type = String, format = "date-time")]
+    updated_at: String,
+}
+
+/// An order as a list shows it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OrderSummary)]
+pub(super) struct SummaryView {
+    #[schema(value_type = String, format = "uuid")]
+    order_id: String,
+    customer_id: String,
+    #[schema(example = "confirmed")]
+    status: &'static str,
+    #[schema(example = "BRL")]
+    currency: &'static str,
+    /// Σ quantity × price, with exactly the currency's decimals.
+    #[schema(value_type = f64, example = 69.97)]
+    total: Box<RawValue>,
+    #[schema(value_type = String, format = "date-time")]
+    created_at: String,
+    #[schema(value_type = String, format = "date-time")]
+    updated_at: String,
+}
+
+impl From<OrderSummary> for SummaryView {
+    fn from(order: OrderSummary) -> Self {
+        Self {
+            order_id: order.order_id.to_string(),
+            customer_id: order.customer_id.as_str().to_owned(),
+            status: order.status.as_str(),
+            currency: order.currency.code(),
+            total: number(order.currency, order.total_minor),
+            created_at: Timestamp(order.created_at_micros).to_rfc3339(),
+            updated_at: Timestamp(order.updated_at_micros).to_rfc3339(),
+        }
+    }
+}
+
+impl From<OrderView> for FullView {
+    fn from(order: OrderView) -> Self {
+        let terms = order.terms;
+        let currency = terms.currency;
+        let answers = || order.history.iter().filter_map(|entry| entry.answer.as_ref());
+        Self {
+            order_id: order.order_id.to_string(),
+            customer_id: terms.customer_id.as_str().to_owned(),
+            status: order.status.as_str(),
+            currency: currency.code(),
+            total: number(currency, terms.total_minor),
+            products: terms.lines.iter().map(|line| line_view(currency, line)).collect(),
+            allocations: answers().flat_map(|answer| views(&answer.allocations)).collect(),
+            shortages: answers().flat_map(|answer| views(&answer.shortages)).collect(),
+            history: views(&order.history),
+            created_at: Timestamp(order.created_at_micros).to_rfc3339(),
+            updated_at: Timestamp(order.updated_at_micros).to_rfc3339(),
+        }
+    }
+}
+
+fn line_view(currency: Currency, line: &OrderLine) -> LineView {
+    LineView {
+        product_id: line.product_id.to_string(),
+        quantity: line.quantity.get(),
+        price: number(currency, line.price_minor),
+    }
+}
+
+fn views<'a, T, V: From<&'a T>>(items: &'a [T]) -> Vec<V> {
+    items.iter().map(V::from).collect()
+}
+
+/// Money as a JSON number, digit by digit: 69.90 stays 69.90.
+fn number(currency: Currency, minor: i64) -> Box<RawValue> {
+    RawValue::from_string(currency.format(minor)).expect("an amount in decimal notation is a JSON number")
+}

@@ -1,0 +1,152 @@
+//! Puts the service together from its parts, and runs it as a program of its own.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use contract::inventory::ANSWERS_CHANNEL;
+use contract::orders::COMMANDS_CHANNEL;
+use platform::batcher::Batcher;
+use platform::bus::Bus;
+use platform::clock::Clock;
+use platform::config::{BusUrl, DatabaseUrl, UsageError};
+use platform::consumer::Consumer;
+use platform::lifecycle::{Stage, on_signal};
+use platform::process::{Api, CommonArgs, Process, ProgramError, run_to_exit};
+use platform::relay::Relay;
+use platform::telemetry;
+
+use crate::SERVICE;
+use crate::core::money::Currency;
+use crate::metrics::Metrics;
+use crate::service::{Commits, Service};
+use crate::store::Store;
+use crate::store::sqlite::Sqlite;
+use crate::waiters::Waiters;
+use crate::worker::settle::Answers;
+use crate::worker::sweep::{Echo, Sweeper};
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:8081";
+
+/// What the service stands on.
+#[derive(Debug)]
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub bus: Arc<dyn Bus>,
+    /// Of orders that name none.
+    pub currency: Currency,
+}
+
+/// Adds the service to a process: its workers, its numbers, its checks. Returns its routes.
+pub fn build(parts: Parts, process: &mut Process) -> Api {
+    let Parts { store, bus, currency } = parts;
+    let (clock, ids) = (process.clock.clone(), process.ids.clone());
+    let metrics = Arc::new(Metrics::new(&mut process.registry, process.metrics.clone()));
+    let waiters = Arc::new(Waiters::default());
+    let echo = Arc::new(Echo::default());
+
+    let (outbox, relay) = Relay::new(bus.clone(), COMMANDS_CHANNEL);
+    let commits = Commits {
+        store: store.clone(),
+        outbox: outbox.clone(),
+        waiters: waiters.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+    };
+    let counted = metrics.clone();
+    let (batcher, committer) = Batcher::new(Arc::new(commits), Box::new(move |commands| counted.batch(commands)));
+    let inbox = Answers { store: store.clone(), echo: echo.clone(), clock: clock.clone(), metrics: metrics.clone() };
+    let consumer =
+        Consumer { bus: bus.clone(), channel: ANSWERS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
+    let readiness = process.readiness.clone();
+    let sweeper = Sweeper { store: store.clone(), bus, outbox, echo, clock, ids: ids.clone(), metrics, readiness };
+
+    let workers = &mut process.workers;
+    workers.spawn(Stage::Relay, "the relay of commands", |token| infallible(relay.run(token)));
+    workers.spawn(Stage::Commit, "the committer of orders", |token| committer.run(token));
+    workers.spawn(Stage::Work, "the consumer of answers", |token| infallible(consumer.run(token)));
+    workers.spawn(Stage::Work, "the sweeper", |token| sweeper.run(token));
+
+    let service = Service { store, batcher, waiters, ids, currency, stopping: process.stopping.clone() };
+    process.api(SERVICE, crate::http::routes(Arc::new(service)))
+}
+
+async fn infallible(work: impl Future<Output = ()>) -> Result<(), std::convert::Infallible> {
+    work.await;
+    Ok(())
+}
+
+/// Opens the adapter that the URL's scheme names.
+pub fn open_store(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, ProgramError> {
+    match url {
+        DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open(path, clock).map_err(ProgramError::failed)?)),
+        DatabaseUrl::Postgres(_) => Err(no_postgres(url))?,
+    }
+}
+
+/// Opens a database that a service owns, beside it and for reading only.
+pub fn open_for_audit(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, ProgramError> {
+    match url {
+        DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open_for_audit(path, clock).map_err(ProgramError::failed)?)),
+        DatabaseUrl::Postgres(_) => Err(no_postgres(url))?,
+    }
+}
+
+fn no_postgres(url: &DatabaseUrl) -> UsageError {
+    UsageError(format!("{url}: there is no adapter for PostgreSQL yet; use sqlite:"))
+}
+
+/// The Order Service: takes customers' orders over HTTP and settles them with the Inventory Service over a bus.
+#[derive(Debug, Parser)]
+#[command(name = "order-service", version)]
+pub struct Args {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Where orders are kept, such as sqlite:data/orders.db
+    #[arg(long, env = "LASTRO_DATABASE_URL", value_name = "URL")]
+    database_url: Option<DatabaseUrl>,
+    /// What carries messages to the Inventory Service
+    #[arg(long, env = "LASTRO_BUS_URL", value_name = "URL")]
+    bus_url: Option<BusUrl>,
+    /// The currency of orders that name none [default: BRL]
+    #[arg(long, env = "LASTRO_CURRENCY", value_name = "ISO 4217")]
+    currency: Option<String>,
+}
+
+/// Runs the service as a program of its own, until a signal.
+pub async fn run(args: Args) -> Result<(), ProgramError> {
+    telemetry::init_logs();
+    let file = args.common.file()?;
+    let addresses = args.common.addresses(&file, DEFAULT_LISTEN)?;
+    let bus = open_bus(args.bus_url.or(file.bus_url))?;
+    let database_url = args.database_url.or(file.database_url);
+    let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
+    let currency = parse_currency(args.currency.or(file.currency))?;
+    let mut process = Process::begin("order-service", &addresses).await?;
+    let store = open_store(&database_url, process.clock.clone())?;
+    let api = build(Parts { store, bus, currency }, &mut process);
+    process.serve(api, on_signal().map_err(ProgramError::failed)?).await
+}
+
+/// The bus that joins separate processes. Until there is an adapter for a broker, nothing does.
+fn open_bus(url: Option<BusUrl>) -> Result<Arc<dyn Bus>, UsageError> {
+    match url {
+        None | Some(BusUrl::Embedded) => Err(UsageError(
+            "the bus embedded: joins only services of one process; run `lastro`, which holds both".to_owned(),
+        )),
+        Some(url @ BusUrl::Nats(_)) => {
+            Err(UsageError(format!("{url}: there is no adapter for NATS yet; run `lastro`, which holds both services")))
+        }
+    }
+}
+
+/// The shop's currency; BRL unless configured.
+pub fn parse_currency(code: Option<String>) -> Result<Currency, UsageError> {
+    let Some(code) = code else { return Ok(Currency::BRL) };
+    code.parse().map_err(|error| UsageError(format!("the currency {code:?} is {error}")))
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    run_to_exit(run(Args::parse()))
+}

@@ -1,0 +1,181 @@
+//! The workers against a real store and a real bus, step by step, on a clock that the tests move.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use contract::inventory::{ANSWERS_CHANNEL, Answer, Outcome as StockOutcome};
+use contract::orders::{COMMANDS_CHANNEL, Command as StockCommand};
+use contract::{OrderId, codec};
+use platform::batcher::{Batcher, Committer};
+use platform::bus::Bus;
+use platform::bus::embedded::Embedded;
+use platform::clock::{Clock, ManualClock, SystemIds};
+use platform::consumer::Consumer;
+use platform::http::probes::Readiness;
+use platform::relay::Relay;
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+
+use super::settle::Answers;
+use super::sweep::{Echo, Sweeper};
+use crate::core::decide::{Command, Outcome};
+use crate::core::order::Status;
+use crate::metrics::Metrics;
+use crate::service::Commits;
+use crate::store::Store;
+use crate::store::laws::{START, id, place, placement};
+use crate::store::sqlite::Sqlite;
+use crate::waiters::Waiters;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+struct World {
+    clock: Arc<ManualClock>,
+    bus: Arc<dyn Bus>,
+    store: Arc<dyn Store>,
+    batcher: Batcher<Command, Outcome>,
+    consumer: Consumer<Command, Outcome>,
+    sweeper: Sweeper,
+    relay: Relay,
+    _folder: tempfile::TempDir,
+}
+
+fn world() -> World {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Arc::new(ManualClock::at(START));
+    let shared_clock: Arc<dyn Clock> = clock.clone();
+    let bus: Arc<dyn Bus> = Arc::new(Embedded::new(shared_clock.clone(), DAY));
+    let path = folder.path().join("orders.db");
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&path, shared_clock.clone()).expect("a new file"));
+    let mut registry = Registry::default();
+    let shared = platform::telemetry::Metrics::new(&mut registry, "0");
+    let metrics = Arc::new(Metrics::new(&mut registry, shared));
+    let echo = Arc::new(Echo::default());
+    let (outbox, relay) = Relay::new(bus.clone(), COMMANDS_CHANNEL);
+    let commits = Commits {
+        store: store.clone(),
+        outbox: outbox.clone(),
+        waiters: Arc::new(Waiters::default()),
+        clock: shared_clock.clone(),
+        metrics: metrics.clone(),
+    };
+    let (batcher, committer): (_, Committer<Command, Outcome>) = Batcher::new(Arc::new(commits), Box::new(|_| {}));
+    tokio::spawn(committer.run(CancellationToken::new()));
+    let inbox =
+        Answers { store: store.clone(), echo: echo.clone(), clock: shared_clock.clone(), metrics: metrics.clone() };
+    let consumer =
+        Consumer { bus: bus.clone(), channel: ANSWERS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
+    let ids = Arc::new(SystemIds::new(shared_clock.clone()));
+    let readiness = Readiness::default();
+    let sweeper =
+        Sweeper { store: store.clone(), bus: bus.clone(), outbox, echo, clock: shared_clock, ids, metrics, readiness };
+    World { clock, bus, store, batcher, consumer, sweeper, relay, _folder: folder }
+}
+
+impl World {
+    async fn run(&self, commands: Vec<Command>) {
+        let deadline = tokio::time::Instant::now() + testbed::PATIENCE;
+        for result in self.batcher.submit_all(commands, deadline).await {
+            result.expect("executed");
+        }
+    }
+
+    /// What was published since the last look; the bus forgets it, as a wiped broker would.
+    async fn published(&mut self) -> Vec<StockCommand> {
+        self.relay.tick().await;
+        let deliveries = self.bus.receive(COMMANDS_CHANNEL, 1000, Duration::ZERO).await.expect("a bus that works");
+        let receipts = deliveries.iter().map(|delivery| delivery.receipt.clone()).collect();
+        self.bus.ack(COMMANDS_CHANNEL, receipts).await.expect("a bus that works");
+        deliveries
+            .iter()
+            .flat_map(|delivery| codec::decode(&delivery.payload))
+            .map(|read| read.expect("ours"))
+            .collect()
+    }
+
+    async fn answer(&self, payload: Vec<u8>) {
+        self.bus.publish(ANSWERS_CHANNEL, vec![payload]).await.expect("room");
+        self.consumer.tick().await.expect("a bus that works");
+    }
+
+    async fn status(&self, order: u128) -> Option<Status> {
+        self.store.receipt(id(order)).await.expect("a read").map(|receipt| receipt.status)
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self._folder.path().join("orders.db")
+    }
+
+    fn quarantined(&self) -> Vec<(String, i64)> {
+        let reader = platform::sqlite::open_reader(&self.path()).expect("a reader");
+        platform::quarantine::count_sqlite(&reader).expect("a count")
+    }
+}
+
+fn rejected(order_id: OrderId) -> Answer {
+    let terms = placement(1, None).terms;
+    Answer {
+        schema: 1,
+        outcome: StockOutcome::StockRejected { shortages: Vec::new() },
+        order_id,
+        lines: terms.stock_lines(),
+        digest: terms.digest,
+        attempt: 1,
+        decided_at_micros: 5,
+        sent_at_micros: 6,
+        traceparent: None,
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_was_lost_is_sent_again_and_again_until_it_is_answered() {
+    let mut world = world();
+    world.run(vec![place(1)]).await;
+    assert_eq!(world.published().await[0].attempt, 1, "published right after the commit, and lost");
+    for attempt in 2..6 {
+        world.clock.advance(DAY);
+        world.sweeper.tick().await.expect("a sweep");
+        assert_eq!(world.published().await[0].attempt, attempt);
+    }
+    world.answer(codec::encode(&[rejected(id(1))]).concat()).await;
+    assert_eq!(world.status(1).await, Some(Status::Rejected));
+    world.clock.advance(DAY);
+    assert_eq!(world.sweeper.tick().await.expect("a sweep"), 0);
+}
+
+#[tokio::test]
+async fn a_silent_inventory_is_asked_little_and_the_first_answer_makes_all_due() {
+    let mut world = world();
+    world.run((1..=300).map(place).collect()).await;
+    world.published().await;
+    world.clock.advance(Duration::from_secs(2));
+    assert_eq!(world.sweeper.tick().await.expect("a sweep"), 64);
+    assert_eq!(world.sweeper.tick().await.expect("a sweep"), 0, "the window is full");
+    let mut resent = world.published().await;
+    world.clock.advance(Duration::from_secs(3));
+    world.answer(codec::encode(&[rejected(resent[0].order_id)]).concat()).await;
+    let mut heard = std::collections::BTreeSet::from([resent[0].order_id]);
+    while !resent.is_empty() {
+        let answers: Vec<_> = resent.iter().map(|command| rejected(command.order_id)).collect();
+        world.answer(codec::encode(&answers).concat()).await;
+        heard.extend(answers.iter().map(|answer| answer.order_id));
+        world.sweeper.tick().await.expect("a sweep");
+        resent = world.published().await;
+    }
+    assert_eq!(heard.len(), 300, "all were sent again although no time had passed");
+    assert_eq!(world.store.backlog().await.expect("a read").commands, 0);
+}
+
+#[tokio::test]
+async fn poison_is_set_aside_and_the_answers_beside_it_settle_their_orders() {
+    let world = world();
+    world.run(vec![place(1)]).await;
+    let good = serde_json::to_string(&rejected(id(1))).expect("JSON");
+    let stranger = serde_json::to_string(&rejected(id(99))).expect("JSON");
+    let newer = good.replace("\"schema\":1", "\"schema\":7");
+    world.answer(format!("[{{}},{stranger},{newer},{good}]").into_bytes()).await;
+    world.answer(b"garbage".to_vec()).await;
+    world.answer(b"garbage".to_vec()).await;
+    assert_eq!(world.status(1).await, Some(Status::Rejected));
+    assert_eq!(world.quarantined(), [("anomaly".to_owned(), 1), ("malformed".to_owned(), 3)]);
+}

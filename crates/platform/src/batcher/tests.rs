@@ -1,0 +1,203 @@
+use std::sync::Mutex;
+
+use super::*;
+
+/// A database in memory: remembers every batch, and fails as the script says before it works.
+#[derive(Default)]
+struct Ledger {
+    batches: Mutex<Vec<Vec<u32>>>,
+    failures: Mutex<Vec<Failure>>,
+    poison: Option<u32>,
+    gate: Option<Arc<tokio::sync::Semaphore>>,
+    begun: std::sync::atomic::AtomicUsize,
+}
+
+#[async_trait]
+impl Commit<u32, u32> for Ledger {
+    async fn commit(&self, batch: Arc<[u32]>) -> Result<Vec<u32>, Failure> {
+        self.begun.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        if let Some(gate) = &self.gate {
+            gate.acquire().await.expect("an open gate").forget();
+        }
+        if let Some(failure) = self.failures.lock().expect("the script").pop() {
+            return Err(failure);
+        }
+        if self.poison.is_some_and(|poison| batch.contains(&poison)) {
+            return Err(Failure::Suspect("a poisoned command".to_owned()));
+        }
+        self.batches.lock().expect("the batches").push(batch.to_vec());
+        Ok(batch.iter().map(|command| command * 10).collect())
+    }
+}
+
+fn cause() -> Cause {
+    Arc::new(std::io::Error::other("the test wants it"))
+}
+
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+fn batcher(ledger: Ledger) -> (Batcher<u32, u32>, Committer<u32, u32>, Arc<Ledger>) {
+    let ledger = Arc::new(ledger);
+    let (batcher, committer) = Batcher::new(ledger.clone(), Box::new(|_| {}));
+    (batcher, committer, ledger)
+}
+
+/// Queues commands without waiting for their answers.
+fn queue(batcher: &Batcher<u32, u32>, command: u32) -> tokio::task::JoinHandle<Result<u32, NotDone>> {
+    let batcher = batcher.clone();
+    tokio::spawn(async move { batcher.submit(command, later()).await })
+}
+
+#[tokio::test]
+async fn what_is_queued_is_one_batch_and_each_gets_its_own_answer() {
+    let (batcher, mut committer, ledger) = batcher(Ledger::default());
+    let asked: Vec<_> = (1..=5).map(|command| queue(&batcher, command)).collect();
+    testbed::eventually(testbed::PATIENCE, "all are queued", || async {
+        (committer.commands.len() == 5).then_some(())
+    })
+    .await;
+    assert_eq!(committer.tick().await.expect("no fatal failure"), 5);
+    for (command, asked) in (1..=5).zip(asked) {
+        assert_eq!(asked.await.expect("no panic"), Ok(command * 10));
+    }
+    assert_eq!(*ledger.batches.lock().expect("the batches"), [[1, 2, 3, 4, 5]]);
+}
+
+#[tokio::test]
+async fn commands_that_arrive_during_a_commit_are_the_next_batch() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (batcher, committer, ledger) = batcher(Ledger { gate: Some(gate.clone()), ..Ledger::default() });
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(committer.run(stop.clone()));
+    let first = queue(&batcher, 1);
+    testbed::eventually(testbed::PATIENCE, "the first is being committed", || async {
+        (ledger.begun.load(std::sync::atomic::Ordering::SeqCst) == 1).then_some(())
+    })
+    .await;
+    let rest = tokio::spawn({
+        let batcher = batcher.clone();
+        async move { batcher.submit_all(vec![2, 3, 4], later()).await }
+    });
+    testbed::eventually(testbed::PATIENCE, "the others are queued", || async {
+        (batcher.queue.capacity() == MAX_QUEUE - 3).then_some(())
+    })
+    .await;
+    gate.add_permits(2);
+    assert_eq!(first.await.expect("no panic"), Ok(10));
+    assert_eq!(rest.await.expect("no panic"), [Ok(20), Ok(30), Ok(40)]);
+    assert_eq!(*ledger.batches.lock().expect("the batches"), [vec![1], vec![2, 3, 4]]);
+    stop.cancel();
+    running.await.expect("no panic").expect("a clean end");
+    assert_eq!(batcher.submit(5, later()).await, Err(NotDone::ShuttingDown));
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once() {
+    let (batcher, committer, _) = batcher(Ledger::default());
+    let asked: Vec<_> = (0..10_000).map(|command| queue(&batcher, command)).collect();
+    testbed::eventually(testbed::PATIENCE, "the queue is full", || async {
+        (batcher.queue.capacity() == 0).then_some(())
+    })
+    .await;
+    assert_eq!(batcher.submit(1, later()).await, Err(NotDone::Overloaded));
+    drop(committer);
+    for asked in asked {
+        assert_eq!(asked.await.expect("no panic"), Err(NotDone::OutcomeUnknown));
+    }
+}
+
+#[tokio::test]
+async fn one_that_waited_too_long_in_the_queue_is_never_begun() {
+    let (batcher, mut committer, ledger) = batcher(Ledger::default());
+    let late = tokio::spawn({
+        let batcher = batcher.clone();
+        async move { batcher.submit(1, Instant::now()).await }
+    });
+    let live = queue(&batcher, 2);
+    testbed::eventually(testbed::PATIENCE, "both are queued", || async {
+        (committer.commands.len() == 2).then_some(())
+    })
+    .await;
+    committer.tick().await.expect("no fatal failure");
+    assert_eq!(late.await.expect("no panic"), Err(NotDone::Overloaded));
+    assert_eq!(live.await.expect("no panic"), Ok(20));
+    assert_eq!(*ledger.batches.lock().expect("the batches"), [[2]]);
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_cancels_the_waiting_and_not_the_command() {
+    let (batcher, mut committer, ledger) = batcher(Ledger::default());
+    let asked = queue(&batcher, 1);
+    testbed::eventually(testbed::PATIENCE, "it is queued", || async { (committer.commands.len() == 1).then_some(()) })
+        .await;
+    asked.abort();
+    let _ = asked.await;
+    committer.tick().await.expect("no fatal failure");
+    assert_eq!(*ledger.batches.lock().expect("the batches"), [[1]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn busy_and_unknown_commits_are_decided_again() {
+    let failures = Mutex::new(vec![Failure::Unknown(cause()), Failure::Busy(cause())]);
+    let (batcher, committer, ledger) = batcher(Ledger { failures, ..Ledger::default() });
+    tokio::spawn(committer.run(CancellationToken::new()));
+    assert_eq!(batcher.submit(1, later()).await, Ok(10));
+    assert_eq!(*ledger.batches.lock().expect("the batches"), [[1]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_stays_unknown_is_called_unknown_at_the_deadline() {
+    let failures = Mutex::new(vec![Failure::Unknown(cause()); 100_000]);
+    let (batcher, committer, _) = batcher(Ledger { failures, ..Ledger::default() });
+    tokio::spawn(committer.run(CancellationToken::new()));
+    let told = batcher.submit(1, Instant::now() + Duration::from_secs(5)).await;
+    assert_eq!(told, Err(NotDone::OutcomeUnknown));
+}
+
+#[tokio::test]
+async fn one_bad_command_is_refused_and_its_neighbours_go_through() {
+    let (batcher, committer, ledger) = batcher(Ledger { poison: Some(2), ..Ledger::default() });
+    tokio::spawn(committer.run(CancellationToken::new()));
+    let told = batcher.submit_all(vec![1, 2, 3], later()).await;
+    assert_eq!(told, [Ok(10), Err(NotDone::Poisoned), Ok(30)]);
+    assert!(ledger.batches.lock().expect("the batches").iter().flatten().eq([1, 3].iter()));
+}
+
+#[tokio::test]
+async fn what_an_engine_refuses_is_told_by_its_kind_and_the_next_batch_works() {
+    let cases = [(Failure::Full(cause()), NotDone::StorageFull), (Failure::Unavailable(cause()), NotDone::Unavailable)];
+    for (failure, expected) in cases {
+        let (batcher, committer, _) = batcher(Ledger { failures: Mutex::new(vec![failure]), ..Ledger::default() });
+        tokio::spawn(committer.run(CancellationToken::new()));
+        assert_eq!(batcher.submit(1, later()).await, Err(expected));
+        assert_eq!(batcher.submit(1, later()).await, Ok(10));
+    }
+}
+
+#[tokio::test]
+async fn storage_that_cannot_be_trusted_ends_the_committer_and_leaves_nobody_hanging() {
+    let failures = Mutex::new(vec![Failure::Fatal(cause())]);
+    let (batcher, committer, _) = batcher(Ledger { failures, ..Ledger::default() });
+    let running = tokio::spawn(committer.run(CancellationToken::new()));
+    assert_eq!(batcher.submit(1, later()).await, Err(NotDone::OutcomeUnknown));
+    assert!(matches!(running.await.expect("no panic"), Err(Failure::Fatal(_))));
+    assert_eq!(batcher.submit(1, later()).await, Err(NotDone::ShuttingDown));
+}
+
+#[tokio::test]
+async fn a_shutdown_executes_what_is_queued() {
+    let (batcher, committer, _) = batcher(Ledger::default());
+    let asked: Vec<_> = (0..50).map(|command| queue(&batcher, command)).collect();
+    testbed::eventually(testbed::PATIENCE, "all are queued", || async {
+        (committer.commands.len() == 50).then_some(())
+    })
+    .await;
+    let stop = CancellationToken::new();
+    stop.cancel();
+    committer.run(stop).await.expect("a clean end");
+    for (command, asked) in (0..50).zip(asked) {
+        assert_eq!(asked.await.expect("no panic"), Ok(command * 10));
+    }
+}

@@ -1,0 +1,124 @@
+//! Addresses to listen on, and which of them are open to others.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use super::UsageError;
+
+/// `host:port`, the host a name or an address (an IPv6 one in brackets); port 0 lets the system choose.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ListenAddr(String);
+
+impl ListenAddr {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether only this machine can reach it. Any name but `localhost` may resolve to anything: it counts as open.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.0.rsplit_once(':').map_or(self.0.as_str(), |(host, _)| host);
+        match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            Ok(address) => address.to_canonical().is_loopback(),
+            Err(_) => host.eq_ignore_ascii_case("localhost"),
+        }
+    }
+}
+
+/// Without keys, everybody who reaches the address may do everything: only this machine may, unless somebody said
+/// that he wants that.
+pub fn refuse_open_address(address: &ListenAddr, no_auth: bool) -> Result<(), UsageError> {
+    if no_auth || address.is_loopback() {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "{address} can be reached from other machines, and nobody would be asked for a key; \
+         listen on 127.0.0.1, or set LASTRO_NO_AUTH=true if something in front asks"
+    )))
+}
+
+impl FromStr for ListenAddr {
+    type Err = UsageError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || UsageError(format!("{text:?} is not host:port, such as 127.0.0.1:8080"));
+        let (host, port) = text.rsplit_once(':').ok_or_else(error)?;
+        let digits_only = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        let host_fits = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(inner) => matches!(inner.parse(), Ok(IpAddr::V6(_))),
+            None => !host.is_empty() && !host.contains([':', '/', '[', ']', ' ']),
+        };
+        if host_fits && digits_only && port.parse::<u16>().is_ok() { Ok(Self(text.to_owned())) } else { Err(error()) }
+    }
+}
+
+impl TryFrom<String> for ListenAddr {
+    type Error = UsageError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        for text in ["127.0.0.1:8080", "localhost:0", "[::1]:80", "0.0.0.0:65535", "orders.internal:8081"] {
+            assert_eq!(text.parse::<ListenAddr>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "8080",
+            ":8080",
+            "localhost",
+            "localhost:",
+            "h:65536",
+            "h:+1",
+            "::1:80",
+            "[h]:80",
+            "http://h:80",
+            "[::1:80",
+        ] {
+            assert!(text.parse::<ListenAddr>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_others_reach_needs_somebody_to_say_so() {
+        for (text, loopback) in [
+            ("127.0.0.1:8080", true),
+            ("127.8.9.1:8080", true),
+            ("[::1]:8080", true),
+            ("[::ffff:127.0.0.1]:8080", true),
+            ("LocalHost:8080", true),
+            ("0.0.0.0:8080", false),
+            ("[::]:8080", false),
+            ("192.168.1.5:8080", false),
+            ("localhost.example.com:8080", false),
+            ("orders:8080", false),
+        ] {
+            let address: ListenAddr = text.parse().unwrap();
+            assert_eq!(refuse_open_address(&address, false).is_ok(), loopback, "{text}");
+            assert_eq!(refuse_open_address(&address, true), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_refusal_says_what_to_do() {
+        let UsageError(line) = refuse_open_address(&"0.0.0.0:80".parse().unwrap(), false).unwrap_err();
+        assert!(line.starts_with("0.0.0.0:80 can be reached") && line.contains("LASTRO_NO_AUTH=true"), "{line}");
+        assert!(!line.contains('\n'), "{line}");
+    }
+}

@@ -1,0 +1,222 @@
+//! Request bodies: one strict JSON object, or none where none is needed.
+
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use crate::body::{self, Object};
+use crate::problem::{Code, Problem};
+
+/// The most that a request body may have.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The request's body as an argument of a handler.
+#[derive(Debug)]
+pub struct Json(pub Object);
+
+/// The same where a body may be absent.
+#[derive(Debug)]
+pub struct OptionalJson(pub Option<Object>);
+
+impl<S: Send + Sync> FromRequest<S> for Json {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        read_json(&parts.headers, body).await.map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for OptionalJson {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        read_optional_json(&parts.headers, body).await.map(Self)
+    }
+}
+
+/// Reads a body that must be there.
+///
+/// **Errors:** 415 for anything but `application/json` in UTF-8 without an encoding, before the body is looked at;
+/// 413 beyond [`MAX_BODY_BYTES`], at once if the headers say so; 400 as [`body::parse`] says, and for a body that
+/// breaks off or takes too long.
+pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Object, Problem> {
+    check_media_type(headers)?;
+    body::parse(&read_bytes(body).await?)
+}
+
+/// Reads a body that may be absent; without one, the headers do not matter.
+///
+/// **Errors:** as [`read_json`], for a body that has at least one byte.
+pub async fn read_optional_json(headers: &HeaderMap, body: Body) -> Result<Option<Object>, Problem> {
+    let bytes = read_bytes(body).await?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    check_media_type(headers)?;
+    body::parse(&bytes).map(Some)
+}
+
+async fn read_bytes(body: Body) -> Result<Bytes, Problem> {
+    let too_large = || Problem::new(Code::BodyTooLarge, format!("a body may have at most {MAX_BODY_BYTES} bytes"));
+    let malformed = |detail: &str| Problem::new(Code::MalformedJson, detail);
+    // Content-Length, where there is one. A body that is not read to its end makes hyper close the connection.
+    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(malformed("the body broke off")),
+        Err(_) => Err(malformed("the body did not arrive in time")),
+    }
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let refuse = |detail: &str| Err(Problem::new(Code::UnsupportedMediaType, detail));
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let only = types.next().filter(|_| types.next().is_none()).and_then(|value| value.to_str().ok());
+    if !only.is_some_and(is_json_in_utf8) {
+        return refuse("send Content-Type: application/json, in UTF-8");
+    }
+    let is_identity = |value: &str| value.split(',').all(|coding| coding.trim().eq_ignore_ascii_case("identity"));
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if !encodings.all(|value| value.to_str().is_ok_and(is_identity)) {
+        return refuse("send the body without a Content-Encoding");
+    }
+    Ok(())
+}
+
+fn is_json_in_utf8(media_type: &str) -> bool {
+    let mut parts = media_type.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    is_json
+        && parts.all(|parameter| match parameter.split_once('=') {
+            Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+                value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            }
+            _ => true,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use http::{HeaderName, HeaderValue};
+    use hyper::body::Frame;
+
+    use super::*;
+
+    fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(name.clone(), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn json() -> HeaderMap {
+        headers(&[(header::CONTENT_TYPE, "application/json")])
+    }
+
+    fn code<T>(result: Result<T, Problem>) -> Option<Code> {
+        result.err().map(|problem| problem.code)
+    }
+
+    #[test]
+    fn a_media_type_is_json_in_utf8_or_refused() {
+        for (media_type, expected) in [
+            ("application/json", true),
+            ("Application/JSON", true),
+            ("application/json; charset=utf-8", true),
+            ("application/json;charset=\"UTF-8\"", true),
+            ("application/json; profile=x", true),
+            ("application/json;", true),
+            ("application/json; charset=iso-8859-1", false),
+            ("application/json; charset=utf-16", false),
+            ("application/jsonp", false),
+            ("application/merge-patch+json", false),
+            ("text/json", false),
+            ("application/x-www-form-urlencoded", false),
+            ("", false),
+        ] {
+            assert_eq!(is_json_in_utf8(media_type), expected, "{media_type}");
+        }
+    }
+
+    #[test]
+    fn the_headers_of_a_body_are_checked() {
+        let json = (header::CONTENT_TYPE, "application/json");
+        for (given, refused) in [
+            (headers(std::slice::from_ref(&json)), false),
+            (headers(&[json.clone(), (header::CONTENT_ENCODING, "identity")]), false),
+            (headers(&[json.clone(), (header::CONTENT_ENCODING, "gzip")]), true),
+            (headers(&[json.clone(), (header::CONTENT_ENCODING, "identity, gzip")]), true),
+            (headers(&[json.clone(), json]), true),
+            (headers(&[]), true),
+        ] {
+            let expected = refused.then_some(Code::UnsupportedMediaType);
+            assert_eq!(code(check_media_type(&given)), expected, "{given:?}");
+        }
+    }
+
+    /// A body of unknown length: so many kilobytes of white space, and then its end, or nothing at all.
+    struct Streamed {
+        kilobytes: usize,
+        ends: bool,
+    }
+
+    impl HttpBody for Streamed {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+            match self.kilobytes.checked_sub(1) {
+                Some(left) => {
+                    self.kilobytes = left;
+                    Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b' '; 1024])))))
+                }
+                None if self.ends => Poll::Ready(None),
+                None => Poll::Pending,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_limit() {
+        let padded = |length: usize| format!("{{}}{}", " ".repeat(length - 2));
+        assert!(read_json(&json(), padded(MAX_BODY_BYTES).into()).await.is_ok());
+        let refused = read_json(&json(), padded(MAX_BODY_BYTES + 1).into()).await;
+        assert_eq!(code(refused), Some(Code::BodyTooLarge));
+        let refused =
+            read_json(&json(), Body::new(Streamed { kilobytes: MAX_BODY_BYTES / 1024 + 1, ends: true })).await;
+        assert_eq!(code(refused), Some(Code::BodyTooLarge));
+    }
+
+    #[tokio::test]
+    async fn a_body_may_be_absent_only_where_it_is_optional() {
+        assert!(read_optional_json(&HeaderMap::new(), Body::empty()).await.unwrap().is_none());
+        assert!(read_optional_json(&json(), Body::empty()).await.unwrap().is_none());
+        assert!(read_optional_json(&json(), "{}".into()).await.unwrap().is_some());
+        let refused = read_optional_json(&HeaderMap::new(), "{}".into()).await;
+        assert_eq!(code(refused), Some(Code::UnsupportedMediaType));
+        assert_eq!(code(read_json(&json(), Body::empty()).await), Some(Code::MalformedJson));
+    }
+
+    /// Time is paused: it jumps to the next timer when there is nothing else to do.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_is_not_waited_for() {
+        let refused = read_json(&json(), Body::new(Streamed { kilobytes: 3, ends: false })).await.unwrap_err();
+        assert_eq!((refused.code, refused.detail.as_str()), (Code::MalformedJson, "the body did not arrive in time"));
+    }
+}
