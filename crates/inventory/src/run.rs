@@ -9,10 +9,10 @@ use contract::orders::COMMANDS_CHANNEL;
 use platform::batcher::Batcher;
 use platform::bus::Bus;
 use platform::clock::Clock;
-use platform::config::{BusUrl, DatabaseUrl, UsageError};
+use platform::config::{BusUrl, DatabaseUrl};
 use platform::consumer::Consumer;
 use platform::lifecycle::{Stage, on_signal};
-use platform::process::{Api, CommonArgs, Process, ProgramError, run_to_exit};
+use platform::process::{Api, CommonArgs, Process, ProgramError, bus_between_processes, run_to_exit};
 use platform::relay::Relay;
 use platform::telemetry;
 
@@ -48,25 +48,20 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
     let lookout = Lookout { store: store.clone(), bus, readiness: process.readiness.clone() };
 
     let workers = &mut process.workers;
-    workers.spawn(Stage::Relay, "the relay of answers", |token| infallible(relay.run(token)));
+    workers.spawn(Stage::Relay, "the relay of answers", |token| relay.run(token));
     workers.spawn(Stage::Commit, "the committer of stock", |token| committer.run(token));
-    workers.spawn(Stage::Work, "the consumer of commands", |token| infallible(consumer.run(token)));
-    workers.spawn(Stage::Work, "the lookout", |token| infallible(lookout.run(token)));
+    workers.spawn(Stage::Work, "the consumer of commands", |token| consumer.run(token));
+    workers.spawn(Stage::Work, "the lookout", |token| lookout.run(token));
 
     let service = Service { store, batcher, ids: process.ids.clone() };
     process.api(SERVICE, crate::http::routes(Arc::new(service)))
-}
-
-async fn infallible(work: impl Future<Output = ()>) -> Result<(), std::convert::Infallible> {
-    work.await;
-    Ok(())
 }
 
 /// Opens the adapter that the URL's scheme names.
 pub fn open_store(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open(path, clock).map_err(ProgramError::failed)?)),
-        DatabaseUrl::Postgres(_) => Err(no_postgres(url))?,
+        DatabaseUrl::Postgres(_) => Err(url.without_adapter())?,
     }
 }
 
@@ -74,12 +69,8 @@ pub fn open_store(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn St
 pub fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn Store>, ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open_for_audit(path).map_err(ProgramError::failed)?)),
-        DatabaseUrl::Postgres(_) => Err(no_postgres(url))?,
+        DatabaseUrl::Postgres(_) => Err(url.without_adapter())?,
     }
-}
-
-fn no_postgres(url: &DatabaseUrl) -> UsageError {
-    UsageError(format!("{url}: there is no adapter for PostgreSQL yet; use sqlite:"))
 }
 
 /// The Inventory Service: owns the stock, and answers the Order Service's commands over a bus.
@@ -101,25 +92,13 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
     telemetry::init_logs();
     let file = args.common.file()?;
     let addresses = args.common.addresses(&file, DEFAULT_LISTEN)?;
-    let bus = open_bus(args.bus_url.or(file.bus_url))?;
+    let bus = bus_between_processes(args.bus_url.or(file.bus_url))?;
     let database_url = args.database_url.or(file.database_url);
     let database_url = database_url.map_or_else(|| "sqlite:data/inventory.db".parse(), Ok)?;
     let mut process = Process::begin("inventory-service", &addresses).await?;
     let store = open_store(&database_url, process.clock.clone())?;
     let api = build(Parts { store, bus }, &mut process);
     process.serve(api, on_signal().map_err(ProgramError::failed)?).await
-}
-
-/// The bus that joins separate processes. Until there is an adapter for a broker, nothing does.
-fn open_bus(url: Option<BusUrl>) -> Result<Arc<dyn Bus>, UsageError> {
-    match url {
-        None | Some(BusUrl::Embedded) => Err(UsageError(
-            "the bus embedded: joins only services of one process; run `lastro`, which holds both".to_owned(),
-        )),
-        Some(url @ BusUrl::Nats(_)) => {
-            Err(UsageError(format!("{url}: there is no adapter for NATS yet; run `lastro`, which holds both services")))
-        }
-    }
 }
 
 /// The program.

@@ -1,21 +1,16 @@
 //! The Inventory Service between its edges: commands in, durable answers out.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::codec;
-use platform::batcher::{Batcher, Commit, Failure, NotDone};
+use platform::batcher::{Batcher, Commit, Failure};
 use platform::clock::Ids;
 use platform::relay::Outbox;
-use tokio::time::Instant;
 
 use crate::core::decide::{Command, Outcome, decide};
 use crate::metrics::Metrics;
 use crate::store::Store;
-
-/// How long a request may wait for its commit before it is told to come back.
-const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What the committer does with a batch: one transaction, and only then the answers (R6).
 #[derive(Debug)]
@@ -47,11 +42,4 @@ pub struct Service {
     pub store: Arc<dyn Store>,
     pub batcher: Batcher<Command, Outcome>,
     pub ids: Arc<dyn Ids>,
-}
-
-impl Service {
-    /// Executes one command, durably.
-    pub async fn execute(&self, command: Command) -> Result<Outcome, NotDone> {
-        self.batcher.submit(command, Instant::now() + COMMIT_DEADLINE).await
-    }
 }

@@ -87,9 +87,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
 fn refuse_broker(url: Option<BusUrl>) -> Result<(), UsageError> {
     match url {
         None | Some(BusUrl::Embedded) => Ok(()),
-        Some(url @ BusUrl::Nats(_)) => {
-            Err(UsageError(format!("{url}: there is no adapter for NATS yet; use embedded:")))
-        }
+        Some(url @ BusUrl::Nats(_)) => Err(url.without_adapter()),
     }
 }
 

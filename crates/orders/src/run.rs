@@ -12,7 +12,7 @@ use platform::clock::Clock;
 use platform::config::{BusUrl, DatabaseUrl, UsageError};
 use platform::consumer::Consumer;
 use platform::lifecycle::{Stage, on_signal};
-use platform::process::{Api, CommonArgs, Process, ProgramError, run_to_exit};
+use platform::process::{Api, CommonArgs, Process, ProgramError, bus_between_processes, run_to_exit};
 use platform::relay::Relay;
 use platform::telemetry;
 
@@ -62,25 +62,20 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
     let sweeper = Sweeper { store: store.clone(), bus, outbox, echo, clock, ids: ids.clone(), metrics, readiness };
 
     let workers = &mut process.workers;
-    workers.spawn(Stage::Relay, "the relay of commands", |token| infallible(relay.run(token)));
+    workers.spawn(Stage::Relay, "the relay of commands", |token| relay.run(token));
     workers.spawn(Stage::Commit, "the committer of orders", |token| committer.run(token));
-    workers.spawn(Stage::Work, "the consumer of answers", |token| infallible(consumer.run(token)));
+    workers.spawn(Stage::Work, "the consumer of answers", |token| consumer.run(token));
     workers.spawn(Stage::Work, "the sweeper", |token| sweeper.run(token));
 
     let service = Service { store, batcher, waiters, ids, currency, stopping: process.stopping.clone() };
     process.api(SERVICE, crate::http::routes(Arc::new(service)))
 }
 
-async fn infallible(work: impl Future<Output = ()>) -> Result<(), std::convert::Infallible> {
-    work.await;
-    Ok(())
-}
-
 /// Opens the adapter that the URL's scheme names.
 pub fn open_store(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open(path, clock).map_err(ProgramError::failed)?)),
-        DatabaseUrl::Postgres(_) => Err(no_postgres(url))?,
+        DatabaseUrl::Postgres(_) => Err(url.without_adapter())?,
     }
 }
 
@@ -88,12 +83,8 @@ pub fn open_store(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn St
 pub fn open_for_audit(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open_for_audit(path, clock).map_err(ProgramError::failed)?)),
-        DatabaseUrl::Postgres(_) => Err(no_postgres(url))?,
+        DatabaseUrl::Postgres(_) => Err(url.without_adapter())?,
     }
-}
-
-fn no_postgres(url: &DatabaseUrl) -> UsageError {
-    UsageError(format!("{url}: there is no adapter for PostgreSQL yet; use sqlite:"))
 }
 
 /// The Order Service: takes customers' orders over HTTP and settles them with the Inventory Service over a bus.
@@ -118,7 +109,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
     telemetry::init_logs();
     let file = args.common.file()?;
     let addresses = args.common.addresses(&file, DEFAULT_LISTEN)?;
-    let bus = open_bus(args.bus_url.or(file.bus_url))?;
+    let bus = bus_between_processes(args.bus_url.or(file.bus_url))?;
     let database_url = args.database_url.or(file.database_url);
     let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
     let currency = parse_currency(args.currency.or(file.currency))?;
@@ -126,18 +117,6 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
     let store = open_store(&database_url, process.clock.clone())?;
     let api = build(Parts { store, bus, currency }, &mut process);
     process.serve(api, on_signal().map_err(ProgramError::failed)?).await
-}
-
-/// The bus that joins separate processes. Until there is an adapter for a broker, nothing does.
-fn open_bus(url: Option<BusUrl>) -> Result<Arc<dyn Bus>, UsageError> {
-    match url {
-        None | Some(BusUrl::Embedded) => Err(UsageError(
-            "the bus embedded: joins only services of one process; run `lastro`, which holds both".to_owned(),
-        )),
-        Some(url @ BusUrl::Nats(_)) => {
-            Err(UsageError(format!("{url}: there is no adapter for NATS yet; run `lastro`, which holds both services")))
-        }
-    }
 }
 
 /// The shop's currency; BRL unless configured.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::{OrderId, codec};
-use platform::batcher::{Batcher, Commit, Failure, NotDone};
+use platform::batcher::{Batcher, Commit, Failure};
 use platform::clock::{Clock, Ids};
 use platform::relay::Outbox;
 use tokio::time::Instant;
@@ -18,8 +18,6 @@ use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::waiters::Waiters;
 
-/// How long a request may wait for its commit before it is told to come back.
-const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
 /// How often a waiting request looks for itself, should the signal have gone to another replica.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -66,11 +64,6 @@ pub struct Service {
 }
 
 impl Service {
-    /// Executes one command, durably.
-    pub async fn execute(&self, command: Command) -> Result<Outcome, NotDone> {
-        self.batcher.submit(command, Instant::now() + COMMIT_DEADLINE).await
-    }
-
     /// Waits until the order has left `receipt`'s state for one that waits for nothing, or the time is up.
     ///
     /// **Shape:** the newest receipt seen; never an error, since what was asked for is done already.

@@ -17,6 +17,8 @@ use tracing::{error, warn};
 pub const MAX_BATCH: usize = 500;
 /// The most commands that wait for one.
 pub const MAX_QUEUE: usize = 10_000;
+/// How long a request may wait for its commit before it is told to come back.
+const REQUEST_WAIT: Duration = Duration::from_secs(10);
 /// How often a batch that the database asked to repeat is repeated before its commands are told to come back.
 const MAX_RERUNS: u32 = 20;
 const RERUN_PAUSE: Duration = Duration::from_millis(20);
@@ -115,8 +117,13 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
 
     /// For requests: waits for the commit, never for room in the queue (R17).
     ///
-    /// Dropping the call cancels the waiting only. A command still queued at `deadline` is dropped unexecuted.
-    pub async fn submit(&self, command: C, deadline: Instant) -> Result<A, NotDone> {
+    /// Dropping the call cancels the waiting only (R2).
+    pub async fn submit(&self, command: C) -> Result<A, NotDone> {
+        self.submit_by(command, Instant::now() + REQUEST_WAIT).await
+    }
+
+    /// A command still queued at `deadline` is dropped unexecuted.
+    async fn submit_by(&self, command: C, deadline: Instant) -> Result<A, NotDone> {
         let (reply, answer) = oneshot::channel();
         self.queue.try_send(Item { command, deadline, reply }).map_err(|full_or_closed| match full_or_closed {
             mpsc::error::TrySendError::Full(_) => NotDone::Overloaded,

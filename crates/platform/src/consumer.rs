@@ -1,5 +1,6 @@
 //! The way in: messages from a channel, through the batcher, to an acknowledgement after the commit (R16).
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,12 +61,12 @@ impl<C, A> fmt::Debug for Consumer<C, A> {
 
 impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> {
     /// Consumes until `shutdown`; a step under way is finished first.
-    pub async fn run(self, shutdown: CancellationToken) {
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
         let mut failing = false;
         while !shutdown.is_cancelled() {
             let received = tokio::select! {
                 received = self.bus.receive(self.channel, MAX_DELIVERIES, RECEIVE_WAIT) => received,
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => break,
             };
             match received {
                 Ok(deliveries) => {
@@ -79,11 +80,12 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
                     }
                     tokio::select! {
                         () = tokio::time::sleep(PAUSE) => {}
-                        () = shutdown.cancelled() => return,
+                        () = shutdown.cancelled() => break,
                     }
                 }
             }
         }
+        Ok(())
     }
 
     /// One step: processes what is there now.

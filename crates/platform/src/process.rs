@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use utoipa::openapi::OpenApi;
 
+use crate::bus::Bus;
 use crate::clock::{Clock, Ids, SystemClock, SystemIds};
-use crate::config::{File, ListenAddr, UsageError, refuse_open_address};
+use crate::config::{BusUrl, File, ListenAddr, UsageError, refuse_open_address};
 use crate::http::docs;
 use crate::http::edge::Edge;
 use crate::http::probes::{self, Probes, Readiness};
@@ -72,6 +73,18 @@ pub struct CommonArgs {
     /// The configuration file [default: ./lastro.toml, if it is there]
     #[arg(long, env = "LASTRO_CONFIG", value_name = "FILE")]
     pub config: Option<std::path::PathBuf>,
+}
+
+/// The bus that joins a service to the one in another process.
+///
+/// **Errors:** until there is an adapter for a broker, nothing joins processes.
+pub fn bus_between_processes(url: Option<BusUrl>) -> Result<Arc<dyn Bus>, UsageError> {
+    match url {
+        None | Some(BusUrl::Embedded) => Err(UsageError(
+            "the bus embedded: joins only services of one process; run `lastro`, which holds both".to_owned(),
+        )),
+        Some(url @ BusUrl::Nats(_)) => Err(url.without_adapter()),
+    }
 }
 
 /// Where a program listens.

@@ -1,5 +1,6 @@
 //! The way out: what a commit produced, on its way to the bus. It never holds a request up and may lose everything.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -48,11 +49,11 @@ impl Relay {
     }
 
     /// Publishes until `shutdown`, and then what is still queued.
-    pub async fn run(mut self, shutdown: CancellationToken) {
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Infallible> {
         loop {
             let mut batches = Vec::new();
             tokio::select! {
-                count = self.queue.recv_many(&mut batches, MAX_PUBLISH) => if count == 0 { return },
+                count = self.queue.recv_many(&mut batches, MAX_PUBLISH) => if count == 0 { return Ok(()) },
                 () = shutdown.cancelled(), if !self.queue.is_closed() => self.queue.close(),
             }
             self.publish(batches).await;

@@ -10,11 +10,13 @@ use crate::batcher::Failure;
 
 mod lock;
 mod migrate;
+mod session;
 mod threads;
 
-pub use lock::Lock;
+use lock::Lock;
 pub use migrate::Migration;
-pub use threads::{Readers, Writer};
+pub use session::Session;
+pub use threads::Database;
 
 /// How long a statement waits for a lock that another process (`verify`) holds for a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -91,7 +91,7 @@ pub(super) async fn put(
     Body(body): Body,
 ) -> Result<Response, Problem> {
     let command = Command::PutLocation(read(super::named("location_id", &location_id)?, &body)?);
-    match service.execute(command).await? {
+    match service.batcher.submit(command).await? {
         Outcome::LocationPut { location, created } => {
             let status = if created { StatusCode::CREATED } else { StatusCode::OK };
             Ok((status, Json(LocationView::from(location))).into_response())

@@ -120,7 +120,7 @@ pub(super) async fn record(
     let request_id = request::request_id(idempotency_key(&headers)?, &*service.ids);
     let product_id = product_id.parse().map_err(|_| super::product_not_found())?;
     let command = Command::Move(Box::new(request::movement(product_id, request_id, &body)?));
-    match service.execute(command).await? {
+    match service.batcher.submit(command).await? {
         Outcome::Moved { movement, replayed } => {
             let replayed = replayed.then_some([(IDEMPOTENT_REPLAYED, "true")]);
             Ok((StatusCode::CREATED, replayed, Json(MovementView::from(movement))).into_response())

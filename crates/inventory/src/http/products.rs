@@ -130,7 +130,7 @@ pub(super) async fn put(
     Body(body): Body,
 ) -> Result<Response, Problem> {
     let command = Command::PutProduct(read(super::named("product_id", &product_id)?, &body)?);
-    match service.execute(command).await? {
+    match service.batcher.submit(command).await? {
         Outcome::ProductPut { stock, created } => {
             let status = if created { StatusCode::CREATED } else { StatusCode::OK };
             Ok((status, Json(ProductView::from(stock))).into_response())

@@ -121,7 +121,7 @@ async fn a_product_is_made_replaced_and_read_back() {
     assert_eq!((replaced.status, &replaced.body["low_stock_at"]), (StatusCode::OK, &Value::Null));
 
     api.receive("789", 5).await;
-    api.service.execute(reserve(1, &[("789", 2)])).await.expect("a reservation");
+    api.service.batcher.submit(reserve(1, &[("789", 2)])).await.expect("a reservation");
     let read = api.get("/products/789").await;
     let level = json!([{"location_id": "main", "on_hand": 5, "reserved": 2, "available": 3}]);
     assert_eq!((read.status, &read.body["available"], &read.body["locations"]), (StatusCode::OK, &json!(3), &level));
@@ -170,21 +170,24 @@ async fn a_key_moves_stock_once_and_belongs_to_one_request() {
 async fn every_refusal_has_its_problem() {
     let api = Api::new().await;
     api.receive("789", 5).await;
-    api.service.execute(reserve(1, &[("789", 4)])).await.expect("a reservation");
-    let count = |quantity, expected: Value| json!({"kind": "count", "quantity": quantity, "reason": "x", "expected_on_hand": expected});
+    api.service.batcher.submit(reserve(1, &[("789", 4)])).await.expect("a reservation");
     let elsewhere = json!({"kind": "receive", "quantity": 1, "location_id": "NOWHERE"});
     let unknown = vec!["/location_id unknown_location".to_owned()];
     for (path, body, expected) in [
         ("/products/790/movements", json!({"kind": "receive", "quantity": 1}), (404, "product_not_found", vec![])),
         ("/products/../movements", json!({"kind": "receive", "quantity": 1}), (404, "product_not_found", vec![])),
         ("/products/789/movements", elsewhere, (422, "invalid_request", unknown)),
-        ("/products/789/movements", count(9, json!(4)), (409, "stock_changed", vec![])),
-        ("/products/789/movements", count(3, Value::Null), (409, "below_reserved", vec![])),
+        ("/products/789/movements", count(9, Some(4)), (409, "stock_changed", vec![])),
+        ("/products/789/movements", count(3, None), (409, "below_reserved", vec![])),
     ] {
         assert_eq!(api.post(path, None, body).await.problem(), expected, "{path}");
     }
     let out_of_range = refused(Refusal::OutOfRange);
     assert_eq!(out_of_range.faults[0].code, FaultCode::OutOfRange);
+}
+
+fn count(quantity: i64, expected: Option<i64>) -> Value {
+    json!({"kind": "count", "quantity": quantity, "reason": "x", "expected_on_hand": expected})
 }
 
 #[tokio::test]
@@ -277,7 +280,7 @@ async fn a_reservation_tells_what_is_held_or_what_was_short() {
         reserve(2, &[("789", 4), ("790", 1)]),
         order(CommandKind::ReleaseStock, 3, &[("789", 1)]),
     ] {
-        api.service.execute(command).await.expect("a decision");
+        api.service.batcher.submit(command).await.expect("a decision");
     }
     let reservation = |n: u32| format!("/reservations/00000000-0000-0000-0000-00000000000{n}");
     let held = api.get(&reservation(1)).await.body;

@@ -1,16 +1,15 @@
 //! Stock in a SQLite file: one writer, which is a synchronous struct, and a few readers beside it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
 use platform::batcher::Failure;
-use platform::clock::{Clock, Timestamp};
+use platform::clock::Clock;
 use platform::quarantine::{self, Quarantined};
-use platform::sqlite::{self, Lock, Migration, OpenError, Readers, Writer, failure};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use platform::sqlite::{Database, Migration, OpenError, Session, failure};
 
 use super::{MovementFilter, Place, ProductFilter, StockAudit, Store, Stretch};
 use crate::core::decide::{Command, Decide, Decided};
@@ -29,25 +28,17 @@ pub const MIGRATIONS: &[Migration] =
 
 /// The writer. Holds the file's lock as long as it lives.
 #[derive(Debug)]
-pub struct SqliteStore {
-    path: PathBuf,
-    clock: Arc<dyn Clock>,
-    /// None after an error: the next call opens a new one (R3).
-    connection: Option<Connection>,
-    _lock: Lock,
-}
+pub struct SqliteStore(Session);
 
 impl SqliteStore {
     /// Opens or makes the file, and brings its schema up to date.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let lock = Lock::acquire(path)?;
-        let connection = sqlite::open_writer(path, MIGRATIONS)?;
-        Ok(Self { path: path.to_owned(), clock, connection: Some(connection), _lock: lock })
+        Session::open(path, MIGRATIONS, clock).map(Self)
     }
 
     /// See [`Store::run`].
     pub fn run(&mut self, batch: &[Command], decide: Decide) -> Result<Vec<Decided>, Failure> {
-        self.transact(|transaction, now| {
+        self.0.transact(|transaction, now| {
             let loaded = read::load(transaction, batch).map_err(failure)?;
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, batch, loaded)))
                 .map_err(|_| Failure::Suspect("the decider panicked".to_owned()))?;
@@ -58,111 +49,78 @@ impl SqliteStore {
 
     /// See [`Store::quarantine`].
     pub fn quarantine(&mut self, entries: &[Quarantined]) -> Result<(), Failure> {
-        self.transact(|transaction, now| quarantine::insert_sqlite(transaction, entries, now).map_err(failure))
-    }
-
-    /// One transaction that holds the write lock from its first statement. A connection that saw an error is closed.
-    fn transact<R>(
-        &mut self,
-        work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<R, Failure>,
-    ) -> Result<R, Failure> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => sqlite::open_writer(&self.path, MIGRATIONS)?,
-        };
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
-        let result = work(&transaction, self.clock.now())?;
-        transaction.commit().map_err(failure)?;
-        self.connection = Some(connection);
-        Ok(result)
+        self.0.transact(|transaction, now| quarantine::insert_sqlite(transaction, entries, now).map_err(failure))
     }
 }
 
 /// [`SqliteStore`] on a thread of its own, and readers: the port that the service stands on.
 #[derive(Debug)]
-pub struct Sqlite {
-    writer: Option<Writer<SqliteStore>>,
-    readers: Readers,
-}
+pub struct Sqlite(Database<SqliteStore>);
 
 impl Sqlite {
     /// Opens the file for one service; see [`SqliteStore::open`].
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let store = SqliteStore::open(path, clock)?;
-        let writer = Writer::spawn("inventory-writer", store)
-            .map_err(|error| OpenError::Unusable { path: path.to_owned(), reason: error.to_string() })?;
-        Ok(Self { writer: Some(writer), readers: Readers::new(path.to_owned()) })
+        Database::new(path, SqliteStore::open(path, clock)?).map(Self)
     }
 
     /// Opens an existing file beside the service that owns it, for reading only.
     pub fn open_for_audit(path: &Path) -> Result<Self, OpenError> {
-        sqlite::open_existing_reader(path, MIGRATIONS)?;
-        Ok(Self { writer: None, readers: Readers::new(path.to_owned()) })
-    }
-
-    async fn write<R: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut SqliteStore) -> Result<R, Failure> + Send + 'static,
-    ) -> Result<R, Failure> {
-        match &self.writer {
-            Some(writer) => writer.call(work).await,
-            None => Err(Failure::Suspect("the store was opened for an audit".to_owned())),
-        }
+        Database::for_audit(path, MIGRATIONS).map(Self)
     }
 }
 
 #[async_trait]
 impl Store for Sqlite {
     async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
-        self.write(move |store| store.run(&batch, decide)).await
+        self.0.write(move |store| store.run(&batch, decide)).await
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
-        self.write(move |store| store.quarantine(&entries)).await
+        self.0.write(move |store| store.quarantine(&entries)).await
     }
 
     async fn product(&self, product_id: ProductId) -> Result<Option<ProductStock>, Failure> {
-        self.readers.read(move |connection| read::product_stock(connection, &product_id)).await
+        self.0.read(move |connection| read::product_stock(connection, &product_id)).await
     }
 
     async fn products(&self, filter: ProductFilter) -> Result<Vec<ProductStock>, Failure> {
-        self.readers.read(move |connection| list::products(connection, &filter)).await
+        self.0.read(move |connection| list::products(connection, &filter)).await
     }
 
     async fn movements(&self, filter: MovementFilter) -> Result<Vec<Movement>, Failure> {
-        self.readers.read(move |connection| list::movements(connection, &filter)).await
+        self.0.read(move |connection| list::movements(connection, &filter)).await
     }
 
     async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure> {
-        self.readers.read(move |connection| read::reservation(connection, order_id)).await
+        self.0.read(move |connection| read::reservation(connection, order_id)).await
     }
 
     async fn locations(&self) -> Result<Vec<Location>, Failure> {
-        self.readers.read(read::locations).await
+        self.0.read(read::locations).await
     }
 
     async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
-        self.readers.read(move |connection| audit::after(connection, after, limit)).await
+        self.0.read(move |connection| audit::after(connection, after, limit)).await
     }
 
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
-        self.readers.read(move |connection| audit::of(connection, &order_ids)).await
+        self.0.read(move |connection| audit::of(connection, &order_ids)).await
     }
 
     async fn audit_stock(&self, after: Option<Place>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
-        self.readers.read(move |connection| audit::stock(connection, after.as_ref(), limit)).await
+        self.0.read(move |connection| audit::stock(connection, after.as_ref(), limit)).await
     }
 
     async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {
-        self.readers.read(move |connection| audit::movements(connection, &stretch)).await
+        self.0.read(move |connection| audit::movements(connection, &stretch)).await
     }
 
     async fn audit_levels(&self, points: Vec<(Place, i64)>) -> Result<Vec<Option<Level>>, Failure> {
-        self.readers.read(move |connection| audit::levels(connection, &points)).await
+        self.0.read(move |connection| audit::levels(connection, &points)).await
     }
 
     async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<Option<i64>>, Failure> {
-        self.readers.read(move |connection| audit::products(connection, &product_ids)).await
+        self.0.read(move |connection| audit::products(connection, &product_ids)).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! Keeps the readiness probe up to date about what the service stands on.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ pub struct Lookout {
 }
 
 impl Lookout {
-    pub async fn run(self, shutdown: CancellationToken) {
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
         while !shutdown.is_cancelled() {
             self.tick().await;
             tokio::select! {
@@ -28,6 +29,7 @@ impl Lookout {
                 () = tokio::time::sleep(PERIOD) => {}
             }
         }
+        Ok(())
     }
 
     /// One look. The smallest read that there is stands for the database.

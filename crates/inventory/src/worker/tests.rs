@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use contract::codec;
 use contract::inventory::{ANSWERS_CHANNEL, Answer};
 use contract::orders::{COMMANDS_CHANNEL, CommandKind};
-use platform::batcher::{Batcher, Committer};
+use platform::batcher::{Batcher, Commit, Committer};
 use platform::bus::{Bus, embedded::Embedded};
 use platform::clock::{ManualClock, SystemClock};
 use platform::consumer::Consumer;
@@ -21,9 +22,8 @@ use crate::core::decide::{Command, Outcome};
 use crate::metrics::Metrics;
 use crate::service::Commits;
 use crate::store::Store;
-use crate::store::laws::{START, order, reserve, stocked};
+use crate::store::laws::{START, id, order, reserve, stocked};
 use crate::store::sqlite::Sqlite;
-use contract::codec;
 
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -35,7 +35,7 @@ struct World {
     batcher: Batcher<Command, Outcome>,
     relay: Relay,
     registry: Registry,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl World {
@@ -53,7 +53,7 @@ impl World {
         tokio::spawn(committer.run(CancellationToken::new()));
         let inbox = Arc::new(Commands { store: store.clone(), metrics });
         let consumer = Consumer { bus: bus.clone(), channel: COMMANDS_CHANNEL, batcher: batcher.clone(), inbox };
-        let world = Self { store, bus, consumer, batcher, relay, registry, _folder: folder };
+        let world = Self { store, bus, consumer, batcher, relay, registry, folder };
         let deadline = tokio::time::Instant::now() + NEVER;
         let stocked = world.batcher.submit_all(stocked("MUG", 5).to_vec(), deadline).await;
         assert!(stocked.iter().all(Result::is_ok));
@@ -139,4 +139,20 @@ async fn the_lookout_tells_what_the_service_stands_on() {
     assert_eq!(report["status"], "ready");
     let checks = report["checks"].as_array().expect("a list").iter().map(|check| &check["name"]);
     assert_eq!(checks.collect::<Vec<_>>(), ["inventory database", "bus"]);
+}
+
+#[tokio::test]
+async fn nothing_is_published_of_a_batch_that_was_not_committed() {
+    let world = World::new().await;
+    let read_only = Sqlite::open_for_audit(&world.folder.path().join("inventory.db")).expect("beside the service");
+    let (outbox, mut relay) = Relay::new(world.bus.clone(), ANSWERS_CHANNEL);
+    let mut registry = Registry::default();
+    let shared = telemetry::Metrics::new(&mut registry, "test");
+    let metrics = Arc::new(Metrics::new(&mut registry, shared));
+    let commits = Commits { store: Arc::new(read_only), outbox, metrics };
+    commits.commit(Arc::new([reserve(1, &[("MUG", 1)])])).await.expect_err("nothing can be written here");
+    relay.tick().await;
+    let published = world.bus.receive(ANSWERS_CHANNEL, 1, Duration::ZERO).await.expect("no failure");
+    assert!(published.is_empty());
+    assert!(world.store.reservation(id(1)).await.expect("a read").is_none());
 }

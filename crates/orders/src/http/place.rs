@@ -55,7 +55,7 @@ pub(super) async fn place(
         terms,
         traceparent: trace.0,
     };
-    let outcome = service.execute(Command::Place(Box::new(placement))).await?;
+    let outcome = service.batcher.submit(Command::Place(Box::new(placement))).await?;
     let replayed = matches!(outcome, Outcome::Replayed(_));
     let mut response = answer(&service, super::receipt(outcome)?, edge::preferred_wait(&headers)).await;
     if replayed {

@@ -82,7 +82,7 @@ pub(super) async fn fulfill(
 }
 
 async fn execute(service: &Service, command: Command, headers: &HeaderMap) -> Result<Response, Problem> {
-    let outcome = service.execute(command).await?;
+    let outcome = service.batcher.submit(command).await?;
     let receipt = super::receipt(outcome)?;
     let mut response = super::place::answer(service, receipt, edge::preferred_wait(headers)).await;
     // The client knows where the order is: it has just named it.

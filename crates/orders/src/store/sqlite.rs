@@ -1,17 +1,16 @@
 //! Orders in a SQLite file: one writer, which is a synchronous struct, and a few readers beside it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::OrderId;
 use contract::orders::Command as StockCommand;
 use platform::batcher::Failure;
-use platform::clock::{Clock, Timestamp};
+use platform::clock::Clock;
 use platform::quarantine::{self, Quarantined};
-use platform::sqlite::{self, Lock, Migration, OpenError, Readers, Writer, failure};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use platform::sqlite::{Database, Migration, OpenError, Session, failure};
 
 use super::{Backlog, Filter, Lease, OrderAudit, OrderSummary, OrderView, Store};
 use crate::core::decide::{Command, Decide, Decided, Receipt};
@@ -28,25 +27,17 @@ pub const MIGRATIONS: &[Migration] =
 
 /// The writer. Holds the file's lock as long as it lives.
 #[derive(Debug)]
-pub struct SqliteStore {
-    path: PathBuf,
-    clock: Arc<dyn Clock>,
-    /// None after an error: the next call opens a new one (R3).
-    connection: Option<Connection>,
-    _lock: Lock,
-}
+pub struct SqliteStore(Session);
 
 impl SqliteStore {
     /// Opens or makes the file, and brings its schema up to date.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let lock = Lock::acquire(path)?;
-        let connection = sqlite::open_writer(path, MIGRATIONS)?;
-        Ok(Self { path: path.to_owned(), clock, connection: Some(connection), _lock: lock })
+        Session::open(path, MIGRATIONS, clock).map(Self)
     }
 
     /// See [`Store::run`].
     pub fn run(&mut self, batch: &[Command], decide: Decide) -> Result<Vec<Decided>, Failure> {
-        self.transact(|transaction, now| {
+        self.0.transact(|transaction, now| {
             let loaded = read::load(transaction, batch).map_err(failure)?;
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, batch, loaded)))
                 .map_err(|_| Failure::Suspect("the decider panicked".to_owned()))?;
@@ -57,36 +48,19 @@ impl SqliteStore {
 
     /// See [`Store::lease`].
     pub fn lease(&mut self, lease: Lease) -> Result<Vec<StockCommand>, Failure> {
-        self.transact(|transaction, now| lease::lease(transaction, lease, now).map_err(failure))
+        self.0.transact(|transaction, now| lease::lease(transaction, lease, now).map_err(failure))
     }
 
     /// See [`Store::quarantine`].
     pub fn quarantine(&mut self, entries: &[Quarantined]) -> Result<(), Failure> {
-        self.transact(|transaction, now| quarantine::insert_sqlite(transaction, entries, now).map_err(failure))
-    }
-
-    /// One transaction that holds the write lock from its first statement. A connection that saw an error is closed.
-    fn transact<R>(
-        &mut self,
-        work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<R, Failure>,
-    ) -> Result<R, Failure> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => sqlite::open_writer(&self.path, MIGRATIONS)?,
-        };
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
-        let result = work(&transaction, self.clock.now())?;
-        transaction.commit().map_err(failure)?;
-        self.connection = Some(connection);
-        Ok(result)
+        self.0.transact(|transaction, now| quarantine::insert_sqlite(transaction, entries, now).map_err(failure))
     }
 }
 
 /// [`SqliteStore`] on a thread of its own, and readers: the port that the service stands on.
 #[derive(Debug)]
 pub struct Sqlite {
-    writer: Option<Writer<SqliteStore>>,
-    readers: Readers,
+    database: Database<SqliteStore>,
     clock: Arc<dyn Clock>,
 }
 
@@ -94,65 +68,52 @@ impl Sqlite {
     /// Opens the file for one service; see [`SqliteStore::open`].
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let store = SqliteStore::open(path, clock.clone())?;
-        let writer = Writer::spawn("orders-writer", store)
-            .map_err(|error| OpenError::Unusable { path: path.to_owned(), reason: error.to_string() })?;
-        Ok(Self { writer: Some(writer), readers: Readers::new(path.to_owned()), clock })
+        Ok(Self { database: Database::new(path, store)?, clock })
     }
 
     /// Opens an existing file beside the service that owns it, for reading only.
     pub fn open_for_audit(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        sqlite::open_existing_reader(path, MIGRATIONS)?;
-        Ok(Self { writer: None, readers: Readers::new(path.to_owned()), clock })
-    }
-
-    async fn write<R: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut SqliteStore) -> Result<R, Failure> + Send + 'static,
-    ) -> Result<R, Failure> {
-        match &self.writer {
-            Some(writer) => writer.call(work).await,
-            None => Err(Failure::Suspect("the store was opened for an audit".to_owned())),
-        }
+        Ok(Self { database: Database::for_audit(path, MIGRATIONS)?, clock })
     }
 }
 
 #[async_trait]
 impl Store for Sqlite {
     async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
-        self.write(move |store| store.run(&batch, decide)).await
+        self.database.write(move |store| store.run(&batch, decide)).await
     }
 
     async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure> {
-        self.write(move |store| store.lease(lease)).await
+        self.database.write(move |store| store.lease(lease)).await
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
-        self.write(move |store| store.quarantine(&entries)).await
+        self.database.write(move |store| store.quarantine(&entries)).await
     }
 
     async fn order(&self, order_id: OrderId) -> Result<Option<OrderView>, Failure> {
-        self.readers.read(move |connection| read::order(connection, order_id)).await
+        self.database.read(move |connection| read::order(connection, order_id)).await
     }
 
     async fn receipt(&self, order_id: OrderId) -> Result<Option<Receipt>, Failure> {
-        self.readers.read(move |connection| read::receipt(connection, order_id)).await
+        self.database.read(move |connection| read::receipt(connection, order_id)).await
     }
 
     async fn orders(&self, filter: Filter) -> Result<Vec<OrderSummary>, Failure> {
-        self.readers.read(move |connection| read::orders(connection, &filter)).await
+        self.database.read(move |connection| read::orders(connection, &filter)).await
     }
 
     async fn backlog(&self) -> Result<Backlog, Failure> {
         let now = self.clock.now();
-        self.readers.read(move |connection| read::backlog(connection, now)).await
+        self.database.read(move |connection| read::backlog(connection, now)).await
     }
 
     async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
-        self.readers.read(move |connection| audit::after(connection, after, limit)).await
+        self.database.read(move |connection| audit::after(connection, after, limit)).await
     }
 
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
-        self.readers.read(move |connection| audit::of(connection, &order_ids)).await
+        self.database.read(move |connection| audit::of(connection, &order_ids)).await
     }
 }
 

@@ -47,7 +47,7 @@ fn batcher(ledger: Ledger) -> (Batcher<u32, u32>, Committer<u32, u32>, Arc<Ledge
 /// Queues commands without waiting for their answers.
 fn queue(batcher: &Batcher<u32, u32>, command: u32) -> tokio::task::JoinHandle<Result<u32, NotDone>> {
     let batcher = batcher.clone();
-    tokio::spawn(async move { batcher.submit(command, later()).await })
+    tokio::spawn(async move { batcher.submit(command).await })
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn commands_that_arrive_during_a_commit_are_the_next_batch() {
     assert_eq!(*ledger.batches.lock().expect("the batches"), [vec![1], vec![2, 3, 4]]);
     stop.cancel();
     running.await.expect("no panic").expect("a clean end");
-    assert_eq!(batcher.submit(5, later()).await, Err(NotDone::ShuttingDown));
+    assert_eq!(batcher.submit(5).await, Err(NotDone::ShuttingDown));
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn a_full_queue_refuses_at_once() {
         (batcher.queue.capacity() == 0).then_some(())
     })
     .await;
-    assert_eq!(batcher.submit(1, later()).await, Err(NotDone::Overloaded));
+    assert_eq!(batcher.submit(1).await, Err(NotDone::Overloaded));
     drop(committer);
     for asked in asked {
         assert_eq!(asked.await.expect("no panic"), Err(NotDone::OutcomeUnknown));
@@ -113,7 +113,7 @@ async fn one_that_waited_too_long_in_the_queue_is_never_begun() {
     let (batcher, mut committer, ledger) = batcher(Ledger::default());
     let late = tokio::spawn({
         let batcher = batcher.clone();
-        async move { batcher.submit(1, Instant::now()).await }
+        async move { batcher.submit_by(1, Instant::now()).await }
     });
     let live = queue(&batcher, 2);
     testbed::eventually(testbed::PATIENCE, "both are queued", || async {
@@ -143,7 +143,7 @@ async fn busy_and_unknown_commits_are_decided_again() {
     let failures = Mutex::new(vec![Failure::Unknown(cause()), Failure::Busy(cause())]);
     let (batcher, committer, ledger) = batcher(Ledger { failures, ..Ledger::default() });
     tokio::spawn(committer.run(CancellationToken::new()));
-    assert_eq!(batcher.submit(1, later()).await, Ok(10));
+    assert_eq!(batcher.submit(1).await, Ok(10));
     assert_eq!(*ledger.batches.lock().expect("the batches"), [[1]]);
 }
 
@@ -152,7 +152,7 @@ async fn an_outcome_that_stays_unknown_is_called_unknown_at_the_deadline() {
     let failures = Mutex::new(vec![Failure::Unknown(cause()); 100_000]);
     let (batcher, committer, _) = batcher(Ledger { failures, ..Ledger::default() });
     tokio::spawn(committer.run(CancellationToken::new()));
-    let told = batcher.submit(1, Instant::now() + Duration::from_secs(5)).await;
+    let told = batcher.submit_by(1, Instant::now() + Duration::from_secs(5)).await;
     assert_eq!(told, Err(NotDone::OutcomeUnknown));
 }
 
@@ -171,8 +171,8 @@ async fn what_an_engine_refuses_is_told_by_its_kind_and_the_next_batch_works() {
     for (failure, expected) in cases {
         let (batcher, committer, _) = batcher(Ledger { failures: Mutex::new(vec![failure]), ..Ledger::default() });
         tokio::spawn(committer.run(CancellationToken::new()));
-        assert_eq!(batcher.submit(1, later()).await, Err(expected));
-        assert_eq!(batcher.submit(1, later()).await, Ok(10));
+        assert_eq!(batcher.submit(1).await, Err(expected));
+        assert_eq!(batcher.submit(1).await, Ok(10));
     }
 }
 
@@ -181,9 +181,9 @@ async fn storage_that_cannot_be_trusted_ends_the_committer_and_leaves_nobody_han
     let failures = Mutex::new(vec![Failure::Fatal(cause())]);
     let (batcher, committer, _) = batcher(Ledger { failures, ..Ledger::default() });
     let running = tokio::spawn(committer.run(CancellationToken::new()));
-    assert_eq!(batcher.submit(1, later()).await, Err(NotDone::OutcomeUnknown));
+    assert_eq!(batcher.submit(1).await, Err(NotDone::OutcomeUnknown));
     assert!(matches!(running.await.expect("no panic"), Err(Failure::Fatal(_))));
-    assert_eq!(batcher.submit(1, later()).await, Err(NotDone::ShuttingDown));
+    assert_eq!(batcher.submit(1).await, Err(NotDone::ShuttingDown));
 }
 
 #[tokio::test]

@@ -151,5 +151,5 @@ async fn a_running_consumer_takes_what_arrives_and_stops_when_told() {
     })
     .await;
     stop.cancel();
-    running.await.expect("no panic");
+    running.await.expect("no panic").expect("a clean end");
 }

@@ -7,13 +7,13 @@ use super::OpenError;
 
 /// Held as long as the value lives; the operating system lets go of it when the process dies.
 #[derive(Debug)]
-pub struct Lock {
+pub(super) struct Lock {
     _file: File,
 }
 
 impl Lock {
     /// Locks `path` + `.lock`, making the folder and the file where they are missing.
-    pub fn acquire(path: &Path) -> Result<Self, OpenError> {
+    pub(super) fn acquire(path: &Path) -> Result<Self, OpenError> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(|error| OpenError::unusable(folder, &error))?;
             refuse_network_file_system(folder)?;

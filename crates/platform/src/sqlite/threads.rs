@@ -1,13 +1,13 @@
 //! SQLite calls block: the writer lives on a thread of its own, reads borrow one of a few connections.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{failure, open_reader};
+use super::{Migration, OpenError, failure, open_existing_reader, open_reader};
 use crate::batcher::{Cause, Failure};
 
 /// Reads that run at the same time.
@@ -15,10 +15,54 @@ const MAX_READERS: usize = 4;
 /// Calls that wait for the writer; a committer makes one at a time, a sweeper another.
 const MAX_CALLS: usize = 16;
 
+/// A file for a service's port: the writer `T` on a thread of its own, and readers beside it.
+#[derive(Debug)]
+pub struct Database<T> {
+    /// None for an audit, which never writes.
+    writer: Option<Writer<T>>,
+    readers: Readers,
+}
+
+impl<T: Send + 'static> Database<T> {
+    /// Gives `store`, which has opened the file at `path`, its thread.
+    pub fn new(path: &Path, store: T) -> Result<Self, OpenError> {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let writer = Writer::spawn(&name, store).map_err(|error| OpenError::unusable(path, &error))?;
+        Ok(Self { writer: Some(writer), readers: Readers::new(path.to_owned()) })
+    }
+
+    /// Opens an existing file beside the service that owns it, for reading only.
+    pub fn for_audit(path: &Path, migrations: &[Migration]) -> Result<Self, OpenError> {
+        open_existing_reader(path, migrations)?;
+        Ok(Self { writer: None, readers: Readers::new(path.to_owned()) })
+    }
+
+    /// Runs `work` on the writer's thread. Dropping the call abandons the answer, never the work (R2).
+    ///
+    /// **Errors:** those of `work`; `Fatal` if the thread is gone, which only a panic in `work` can do (R18).
+    pub async fn write<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut T) -> Result<R, Failure> + Send + 'static,
+    ) -> Result<R, Failure> {
+        match &self.writer {
+            Some(writer) => writer.call(work).await,
+            None => Err(Failure::Suspect("the database was opened for an audit".to_owned())),
+        }
+    }
+
+    /// Runs `work` in one read transaction, that is, on one snapshot of the last commit.
+    pub async fn read<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, Failure> {
+        self.readers.read(work).await
+    }
+}
+
 type Call<T> = Box<dyn FnOnce(&mut T) + Send>;
 
 /// Owns a synchronous store on a thread of its own and takes calls one after the other.
-pub struct Writer<T> {
+struct Writer<T> {
     calls: mpsc::Sender<Call<T>>,
 }
 
@@ -30,7 +74,7 @@ impl<T> fmt::Debug for Writer<T> {
 
 impl<T: Send + 'static> Writer<T> {
     /// The thread ends, and `store` is dropped, when the writer is.
-    pub fn spawn(name: &str, mut store: T) -> std::io::Result<Self> {
+    fn spawn(name: &str, mut store: T) -> std::io::Result<Self> {
         let (calls, mut queue) = mpsc::channel::<Call<T>>(MAX_CALLS);
         std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             while let Some(call) = queue.blocking_recv() {
@@ -40,10 +84,7 @@ impl<T: Send + 'static> Writer<T> {
         Ok(Self { calls })
     }
 
-    /// Runs `work` on the thread. Dropping the call abandons the answer, never the work (R2).
-    ///
-    /// **Errors:** those of `work`; `Fatal` if the thread is gone, which only a panic in `work` can do (R18).
-    pub async fn call<R, W>(&self, work: W) -> Result<R, Failure>
+    async fn call<R, W>(&self, work: W) -> Result<R, Failure>
     where
         R: Send + 'static,
         W: FnOnce(&mut T) -> Result<R, Failure> + Send + 'static,
@@ -67,19 +108,18 @@ fn gone() -> Failure {
 
 /// A few read-only connections, opened on demand and given back after a read that worked (R3).
 #[derive(Debug)]
-pub struct Readers {
+struct Readers {
     path: PathBuf,
     idle: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
 }
 
 impl Readers {
-    pub fn new(path: PathBuf) -> Self {
+    fn new(path: PathBuf) -> Self {
         Self { path, idle: Arc::default(), permits: Arc::new(Semaphore::new(MAX_READERS)) }
     }
 
-    /// Runs `work` in one read transaction, that is, on one snapshot of the last commit.
-    pub async fn read<R, W>(&self, work: W) -> Result<R, Failure>
+    async fn read<R, W>(&self, work: W) -> Result<R, Failure>
     where
         R: Send + 'static,
         W: FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,

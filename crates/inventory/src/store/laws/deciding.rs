@@ -145,16 +145,22 @@ pub(crate) async fn a_level_moves_only_from_where_the_decision_saw_it(fresh: Fre
         loaded.levels.values_mut().flat_map(|levels| levels.values_mut()).for_each(|level| level.last_seq += 1);
         decide(now, batch, loaded)
     }
+    /// Decides on levels of one movement ago.
+    fn behind(now: i64, batch: &[Command], mut loaded: Loaded) -> Decision {
+        loaded.levels.values_mut().flat_map(|levels| levels.values_mut()).for_each(|level| level.last_seq -= 1);
+        decide(now, batch, loaded)
+    }
     /// Decides as if nothing had ever moved.
     fn blank(now: i64, batch: &[Command], mut loaded: Loaded) -> Decision {
         loaded.levels.clear();
         decide(now, batch, loaded)
     }
     fresh.run(stocked("MUG", 5).to_vec()).await;
-    for decider in [ahead, blank] {
+    fresh.run(vec![received("MUG", "main", 2)]).await;
+    for decider in [ahead, behind, blank] {
         let refused = fresh.store.run(Arc::new([received("MUG", "main", 1)]), decider).await;
         assert!(matches!(refused, Err(Failure::Suspect(_))), "{refused:?}");
-        assert_eq!(fresh.levels("MUG").await, [("main".to_owned(), 5, 0)]);
+        assert_eq!(fresh.levels("MUG").await, [("main".to_owned(), 7, 0)]);
     }
 }
 

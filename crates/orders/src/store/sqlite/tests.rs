@@ -18,7 +18,7 @@ fn the_database_itself_keeps_histories_whole() {
     let mut store = SqliteStore::open(&path, Arc::new(ManualClock::at(START))).expect("a new file");
     store.run(&[place(1)], crate::core::decide::decide).expect("an order");
     drop(store);
-    let raw = sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
+    let raw = platform::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
     for forbidden in [
         "UPDATE order_history SET status = 'fulfilled'",
         "DELETE FROM order_history",
@@ -42,6 +42,6 @@ fn an_audit_opens_beside_the_service_and_cannot_write() {
     let _service = SqliteStore::open(&path, clock.clone()).expect("a new file");
     assert!(matches!(SqliteStore::open(&path, clock.clone()), Err(OpenError::Locked(_))), "one service at a time");
     Sqlite::open_for_audit(&path, clock).expect("beside it");
-    let reader = sqlite::open_existing_reader(&path, MIGRATIONS).expect("a reader");
+    let reader = platform::sqlite::open_existing_reader(&path, MIGRATIONS).expect("a reader");
     assert!(reader.execute("DELETE FROM quarantine", []).is_err());
 }

@@ -12,10 +12,11 @@ fn any_command() -> impl Strategy<Value = Command> {
         (-3i64..3).prop_map(Change::Adjust),
         (0i64..9, prop::option::of(0i64..9)).prop_map(|(on_hand, expected)| Change::Count { on_hand, expected }),
     ];
+    let order = (kind, 0u32..6, prop::bool::weighted(0.05));
+    let request = (product.clone(), location.clone(), change, 0u32..40);
     prop_oneof![
-        8 => (kind, 0u32..6, prop::bool::weighted(0.05)).prop_map(|(kind, order, altered)| order_command(kind, order, altered)),
-        4 => (product.clone(), location.clone(), change, 0u32..40)
-            .prop_map(|(product, location, change, key)| movement_request(product, location, change, &key.to_string())),
+        8 => order.prop_map(|(kind, order, altered)| order_command(kind, order, altered)),
+        4 => request.prop_map(|(product, at, change, key)| movement_request(product, at, change, &key.to_string())),
         1 => product.prop_map(put_product),
         1 => (location, 0u32..3).prop_map(|(location, priority)| put_location(location, priority)),
     ]
@@ -53,7 +54,8 @@ proptest! {
         let (mut batched, mut single) = (Shelf::default(), Shelf::default());
         for batch in batches {
             let decided = batched.run(&batch);
-            let one_by_one: Vec<_> = batch.iter().flat_map(|command| single.run(std::slice::from_ref(command))).collect();
+            let alone = |command| single.run(std::slice::from_ref(command));
+            let one_by_one: Vec<_> = batch.iter().flat_map(alone).collect();
             prop_assert_eq!(decided, one_by_one);
             prop_assert_eq!(&batched, &single);
         }

@@ -1,0 +1,48 @@
+//! The one writing connection of a service, and what happens to it when something goes wrong.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::{Lock, Migration, OpenError, failure, open_writer};
+use crate::batcher::Failure;
+use crate::clock::{Clock, Timestamp};
+
+/// Writes to one file, which it has locked. Synchronous: whoever wants to wait for it elsewhere wraps it.
+#[derive(Debug)]
+pub struct Session {
+    path: PathBuf,
+    migrations: &'static [Migration],
+    clock: Arc<dyn Clock>,
+    /// None after an error: the next transaction opens a new one (R3).
+    connection: Option<Connection>,
+    _lock: Lock,
+}
+
+impl Session {
+    /// Locks the file, opens or makes it, and brings its schema up to date.
+    pub fn open(path: &Path, migrations: &'static [Migration], clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let lock = Lock::acquire(path)?;
+        let connection = open_writer(path, migrations)?;
+        Ok(Self { path: path.to_owned(), migrations, clock, connection: Some(connection), _lock: lock })
+    }
+
+    /// One transaction that holds the write lock from its first statement, and the time at which it began.
+    ///
+    /// **Errors:** those of `work`, after a rollback, and those of the engine. A connection that saw either is closed.
+    pub fn transact<R>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => open_writer(&self.path, self.migrations)?,
+        };
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
+        let result = work(&transaction, self.clock.now())?;
+        transaction.commit().map_err(failure)?;
+        self.connection = Some(connection);
+        Ok(result)
+    }
+}
