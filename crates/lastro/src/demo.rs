@@ -105,7 +105,7 @@ async fn place_the_example(shop: &Shop) -> anyhow::Result<()> {
     let order_id = text(&receipt["order_id"])?;
     let order = shop.order_in_state(order_id, "confirmed", PATIENCE).await?;
     println!("GET /api/orders/{order_id}\n{}\n", shop::pretty(&order));
-    ensure!(order["total"].to_string() == "69.97", "the total is {}", order["total"]);
+    ensure!(order["total"] == json!(69.97), "the total is {}", order["total"]);
 
     let after = (shop.stock("789").await?, shop.stock("456").await?);
     println!("stock after:\n  {}\n  {}\n", after.0, after.1);

@@ -19,7 +19,7 @@ use crate::store::Store;
 use crate::waiters::Waiters;
 
 /// How often a waiting request looks for itself, should the signal have gone to another replica.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// What the committer does with a batch: one transaction, and only then messages and wake-ups (R6).
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //! of bodies, query strings and headers, and the paths that every service has ([`probes`], [`docs`]).
 
 pub use edge::{Edge, RequestId, TraceParent};
-pub use headers::{Wait, idempotency_key, preferred_wait};
+pub use headers::{IDEMPOTENT_REPLAYED, Wait, idempotency_key, preferred_wait};
 pub use json::{Json, MAX_BODY_BYTES, OptionalJson, read_json, read_optional_json};
 pub use query::Query;
 pub use server::{CannotListen, bind, serve};

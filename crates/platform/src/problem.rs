@@ -7,8 +7,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use codes::{Code, FaultCode};
+pub use responses::{BodyProblems, ReadProblems, WriteProblems};
 
 mod codes;
+mod responses;
 mod storage;
 
 /// The media type of a problem document.

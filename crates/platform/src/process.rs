@@ -61,7 +61,8 @@ fn report(error: &ProgramError) -> ExitCode {
 /// The options that every serving program has. Flag > environment > file > default.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CommonArgs {
-    /// Where to listen for HTTP, as host:port (port 0: any free one)
+    /// Where to listen for HTTP, port 0 meaning any free one [default: 127.0.0.1:8080 for lastro, :8081 for
+    /// order-service, :8082 for inventory-service]
     #[arg(long, env = "LASTRO_LISTEN", value_name = "HOST:PORT")]
     pub listen: Option<ListenAddr>,
     /// An address of its own for /metrics, /livez and /readyz [default: beside the API]
@@ -195,8 +196,7 @@ impl Process {
             readiness: readiness.clone(),
             registry: Arc::new(registry),
         };
-        let docs = docs::router(describe(name, api.description)?);
-        let mut own = docs;
+        let mut own = docs::router(describe(name, api.description)?);
         match metrics_listener {
             Some(listener) => {
                 let router = edge.clone().wrap(probes::router(probes));
@@ -207,31 +207,19 @@ impl Process {
         let router = edge.wrap(own).merge(api.router);
         workers.spawn(Stage::Serve, "server", |token| serve(listener, router, token));
         info!(%address, "{name} is ready");
-        let drain = async {
-            shutdown.cancelled().await;
+        let told = shutdown.clone();
+        tokio::spawn(async move {
+            told.cancelled().await;
             readiness.drain();
             stopping.cancel();
-        };
-        let ((), ended) = tokio::join!(drain_or_end(drain, &stopping), async {
-            let ended = workers.run(shutdown.clone()).await;
-            stopping.cancel();
-            ended
         });
-        ended.map_err(ProgramError::failed)?;
+        workers.run(shutdown).await.map_err(ProgramError::failed)?;
         info!("{name} has stopped");
         Ok(())
     }
 
     fn edge(&self, service: &'static str) -> Edge {
         Edge::new(service, self.metrics.clone(), self.ids.clone())
-    }
-}
-
-/// Waits for the shutdown to begin, or for everything to have ended without one.
-async fn drain_or_end(drain: impl Future<Output = ()>, stopping: &CancellationToken) {
-    tokio::select! {
-        () = drain => {}
-        () = stopping.cancelled() => {}
     }
 }
 

@@ -9,7 +9,7 @@ use contract::LocationId;
 use http::StatusCode;
 use platform::body::{self, Object, Reader};
 use platform::http::{Json as Body, Query};
-use platform::problem::Problem;
+use platform::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -60,8 +60,7 @@ impl From<Location> for LocationView {
     get, path = "/api/inventory/locations", tag = "inventory", operation_id = "listLocations",
     responses(
         (status = 200, body = LocationPage),
-        (status = 422, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`storage_unavailable`", body = Problem, content_type = "application/problem+json"),
+        ReadProblems,
     ),
 )]
 pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> Result<Json<LocationPage>, Problem> {
@@ -78,11 +77,8 @@ pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> R
     responses(
         (status = 200, description = "The location was there before", body = LocationView),
         (status = 201, description = "The location is new", body = LocationView),
-        (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid_request` with every fault", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing was done, or `outcome_unknown`: may be repeated", body = Problem, content_type = "application/problem+json"),
+        BodyProblems,
+        WriteProblems,
     ),
 )]
 pub(super) async fn put(

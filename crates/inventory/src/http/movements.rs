@@ -6,10 +6,10 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use contract::{LocationId, ProductId};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
 use platform::clock::Timestamp;
-use platform::http::{Json as Body, Query, cursor, idempotency_key};
-use platform::problem::Problem;
+use platform::http::{IDEMPOTENT_REPLAYED, Json as Body, Query, cursor, idempotency_key};
+use platform::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -19,8 +19,6 @@ use crate::service::Service;
 use crate::store::{Moment, MovementFilter};
 
 mod request;
-
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// A line of a product's ledger at one location.
 #[derive(Debug, Serialize, ToSchema)]
@@ -102,13 +100,11 @@ impl From<Movement> for MovementView {
         (status = 201, body = MovementView, headers(
             ("Idempotent-Replayed" = Option<String>, description = "`true` if the key was used for this movement before"),
         )),
-        (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`product_not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`stock_changed` or `below_reserved`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
+        BodyProblems,
+        WriteProblems,
         (status = 422, description = "`invalid_request` with every fault, or `idempotency_key_reused`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`overloaded`, `storage_full`, `storage_unavailable`, `shutting_down`: nothing was done. `outcome_unknown`: retry with the same key", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn record(
@@ -144,8 +140,7 @@ pub(super) async fn record(
         (status = 200, body = MovementPage),
         (status = 400, description = "`invalid_cursor`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`product_not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`storage_unavailable`", body = Problem, content_type = "application/problem+json"),
+        ReadProblems,
     ),
 )]
 pub(super) async fn list(

@@ -10,7 +10,7 @@ use http::StatusCode;
 use platform::body::{self, Object, Parsed, Reader};
 use platform::clock::Timestamp;
 use platform::http::{Json as Body, Query, cursor};
-use platform::problem::{FaultCode, Problem};
+use platform::problem::{BodyProblems, FaultCode, Problem, ReadProblems, WriteProblems};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -117,11 +117,8 @@ impl From<(LocationId, Level)> for LevelView {
     responses(
         (status = 200, description = "The product was there before", body = ProductView),
         (status = 201, description = "The product is new", body = ProductView),
-        (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid_request` with every fault", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing was done, or `outcome_unknown`: may be repeated", body = Problem, content_type = "application/problem+json"),
+        BodyProblems,
+        WriteProblems,
     ),
 )]
 pub(super) async fn put(
@@ -153,8 +150,7 @@ fn read(product_id: ProductId, object: &Object) -> Result<PutProduct, Problem> {
     responses(
         (status = 200, body = ProductView),
         (status = 404, description = "`product_not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`storage_unavailable`", body = Problem, content_type = "application/problem+json"),
+        ReadProblems,
     ),
 )]
 pub(super) async fn get(
@@ -183,8 +179,7 @@ pub(super) async fn get(
     responses(
         (status = 200, body = ProductPage),
         (status = 400, description = "`invalid_cursor`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`storage_unavailable`", body = Problem, content_type = "application/problem+json"),
+        ReadProblems,
     ),
 )]
 pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> Result<Json<ProductPage>, Problem> {

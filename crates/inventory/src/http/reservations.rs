@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use contract::inventory::{Allocation, Shortage};
 use platform::clock::Timestamp;
 use platform::http::Query;
-use platform::problem::{Code, Problem};
+use platform::problem::{Code, Problem, ReadProblems};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -95,8 +95,7 @@ impl From<Reservation> for ReservationView {
     responses(
         (status = 200, body = ReservationView),
         (status = 404, description = "`reservation_not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`storage_unavailable`", body = Problem, content_type = "application/problem+json"),
+        ReadProblems,
     ),
 )]
 pub(super) async fn get(

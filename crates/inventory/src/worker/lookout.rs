@@ -39,10 +39,6 @@ impl Lookout {
             Err(failure) => Health::Down(Chain(&failure).to_string()),
         };
         self.readiness.set("inventory database", database);
-        let bus = match self.bus.is_connected() {
-            true => Health::Up,
-            false => Health::Degraded("the broker cannot be reached; commands wait at the Order Service".to_owned()),
-        };
-        self.readiness.set("bus", bus);
+        self.readiness.set("bus", Health::of_bus(&*self.bus));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use platform::http::{Query, cursor};
-use platform::problem::{FaultCode, Problem};
+use platform::problem::{FaultCode, Problem, ReadProblems};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -32,8 +32,7 @@ pub(super) struct OrderPage {
     responses(
         (status = 200, body = FullView),
         (status = 404, description = "`order_not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`storage_unavailable`", body = Problem, content_type = "application/problem+json"),
+        ReadProblems,
     ),
 )]
 pub(super) async fn get(
@@ -61,8 +60,7 @@ pub(super) async fn get(
     responses(
         (status = 200, body = OrderPage),
         (status = 400, description = "`invalid_cursor`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`storage_unavailable`", body = Problem, content_type = "application/problem+json"),
+        ReadProblems,
     ),
 )]
 pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> Result<Json<OrderPage>, Problem> {

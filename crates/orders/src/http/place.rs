@@ -5,16 +5,14 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use platform::http::{self as edge, Json, TraceParent, Wait};
-use platform::problem::Problem;
+use http::{HeaderMap, HeaderValue, header};
+use platform::http::{self as edge, IDEMPOTENT_REPLAYED, Json, TraceParent, Wait};
+use platform::problem::{BodyProblems, Problem, WriteProblems};
 
 use super::request::{self, NewOrder};
 use super::view::ReceiptView;
 use crate::core::decide::{Command, Outcome, Placement, Receipt};
 use crate::service::Service;
-
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Place an order
 ///
@@ -33,11 +31,9 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
             ("Idempotent-Replayed" = Option<String>, description = "`true` if the key was used for this order before"),
             ("Preference-Applied" = Option<String>, description = "The wait that was granted"),
         )),
-        (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
+        BodyProblems,
+        WriteProblems,
         (status = 422, description = "`invalid_request` with every fault, or `idempotency_key_reused`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`overloaded`, `storage_full`, `storage_unavailable`, `shutting_down`: nothing was done. `outcome_unknown`: retry with the same key", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn place(

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, header};
 use platform::http::{self as edge, OptionalJson, TraceParent};
-use platform::problem::Problem;
+use platform::problem::{BodyProblems, Problem, WriteProblems};
 
 use super::request::{self, Cancellation};
 use super::view::ReceiptView;
@@ -27,13 +27,10 @@ use crate::service::Service;
     ),
     responses(
         (status = 200, body = ReceiptView),
-        (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`order_not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`invalid_transition`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing was done, or `outcome_unknown`: may be repeated", body = Problem, content_type = "application/problem+json"),
+        BodyProblems,
+        WriteProblems,
     ),
 )]
 pub(super) async fn cancel(
@@ -60,13 +57,10 @@ pub(super) async fn cancel(
     ),
     responses(
         (status = 200, body = ReceiptView),
-        (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`order_not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`invalid_transition`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid_request`: the body, if there is one, has no members", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing was done, or `outcome_unknown`: may be repeated", body = Problem, content_type = "application/problem+json"),
+        BodyProblems,
+        WriteProblems,
     ),
 )]
 pub(super) async fn fulfill(

@@ -124,10 +124,6 @@ impl Sweeper {
             Err(failure) => Health::Down(Chain(&failure).to_string()),
         };
         self.readiness.set("orders database", database);
-        let bus = match self.bus.is_connected() {
-            true => Health::Up,
-            false => Health::Degraded("the broker cannot be reached; orders are accepted and settled later".to_owned()),
-        };
-        self.readiness.set("bus", bus);
+        self.readiness.set("bus", Health::of_bus(&*self.bus));
     }
 }

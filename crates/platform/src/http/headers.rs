@@ -7,6 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::problem::{Fault, FaultCode, Problem};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
+/// Says, with the value `true`, that the answer is that of an earlier request with the same `Idempotency-Key`.
+pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_KEY_LENGTH: usize = 255;
 /// Who asks for longer waits this long.

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::Serialize;
 
+use crate::bus::Bus;
 use crate::problem::{Code, Problem};
 
 /// How one thing that the service stands on is.
@@ -14,6 +15,17 @@ pub enum Health {
     Degraded(String),
     /// No request can be accepted: the database is away.
     Down(String),
+}
+
+impl Health {
+    /// A broker that is away makes things late; it loses none and refuses none.
+    pub fn of_bus(bus: &dyn Bus) -> Self {
+        if bus.is_connected() {
+            Self::Up
+        } else {
+            Self::Degraded("the broker cannot be reached; orders are accepted and settled later".to_owned())
+        }
+    }
 }
 
 /// The state of all checks.
