@@ -228,6 +228,8 @@ pub fn describe(name: &str, mut description: OpenApi) -> Result<String, ProgramE
     description.info.title = name.to_owned();
     description.info.version = env!("CARGO_PKG_VERSION").to_owned();
     description.info.description = Some("Orders that are never lost, stock that is never oversold.".to_owned());
+    // The generator fills these in with its own author.
+    description.info.contact = None;
     description.info.license = None;
     description.to_pretty_json().map_err(ProgramError::failed)
 }
