@@ -50,12 +50,13 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
         store: store.clone(),
         outbox: outbox.clone(),
         waiters: waiters.clone(),
+        echo: echo.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
     };
     let counted = metrics.clone();
     let (batcher, committer) = Batcher::new(Arc::new(commits), Box::new(move |commands| counted.batch(commands)));
-    let inbox = Answers { store: store.clone(), echo: echo.clone(), clock: clock.clone(), metrics: metrics.clone() };
+    let inbox = Answers { store: store.clone(), metrics: metrics.clone() };
     let consumer =
         Consumer { bus: bus.clone(), channel: ANSWERS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
     let readiness = process.readiness.clone();

@@ -17,6 +17,7 @@ use crate::core::order::Status;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::waiters::Waiters;
+use crate::worker::sweep::Echo;
 
 /// How often a waiting request looks for itself, should the signal have gone to another replica.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -27,6 +28,7 @@ pub struct Commits {
     pub store: Arc<dyn Store>,
     pub outbox: Outbox,
     pub waiters: Arc<Waiters>,
+    pub echo: Arc<Echo>,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
 }
@@ -34,7 +36,10 @@ pub struct Commits {
 #[async_trait]
 impl Commit<Command, Outcome> for Commits {
     async fn commit(&self, batch: Arc<[Command]>) -> Result<Vec<Outcome>, Failure> {
-        let decided = self.store.run(batch, decide).await?;
+        let decided = self.store.run(batch.clone(), decide).await?;
+        let now = self.clock.now();
+        let answered = batch.iter().filter(|command| matches!(command, Command::Settle(_)));
+        self.echo.answered(answered.map(Command::order_id), now.0);
         let mut outcomes = Vec::with_capacity(decided.len());
         let mut messages = Vec::new();
         for one in decided {
@@ -42,7 +47,7 @@ impl Commit<Command, Outcome> for Commits {
             if let Outcome::Settled(receipt) = &one.outcome {
                 self.waiters.settled(receipt);
             }
-            self.metrics.count(&one.outcome, self.clock.now());
+            self.metrics.count(&one.outcome, now);
             outcomes.push(one.outcome);
         }
         self.outbox.offer(codec::encode(&messages));

@@ -57,15 +57,22 @@ impl Window {
         self.awake_since
     }
 
-    /// Of `asked` places, these were used.
-    pub fn resent(&mut self, order_ids: impl IntoIterator<Item = OrderId>, asked: usize, now_micros: i64) {
+    /// Of `asked` places, these were used. A lease that was made because of `awake_since` and found less than it could
+    /// take has taken the last.
+    pub fn resent(
+        &mut self,
+        order_ids: impl IntoIterator<Item = OrderId>,
+        asked: usize,
+        awake_since: Option<i64>,
+        now_micros: i64,
+    ) {
         let mut count = 0;
         for order_id in order_ids {
             self.unanswered.insert(order_id, now_micros);
             count += 1;
         }
         self.resent_since_answer |= count > 0;
-        if count < asked {
+        if count < asked && self.awake_since == awake_since {
             self.awake_since = None;
         }
     }
@@ -96,7 +103,7 @@ mod tests {
     fn while_nobody_answers_few_are_sent_and_lost_ones_make_room() {
         let mut window = Window::default();
         assert_eq!(window.free(SECOND_MICROS), SMALLEST);
-        window.resent((0..64).map(id), 64, SECOND_MICROS);
+        window.resent((0..64).map(id), 64, None, SECOND_MICROS);
         assert_eq!(window.free(SECOND_MICROS), 0);
         assert_eq!(window.free(SECOND_MICROS + LOST_AFTER_MICROS), SMALLEST);
     }
@@ -120,7 +127,7 @@ mod tests {
     #[test]
     fn an_answer_frees_the_place_of_its_order() {
         let mut window = Window::default();
-        window.resent([id(1), id(2)], 64, 7);
+        window.resent([id(1), id(2)], 64, None, 7);
         window.answered(id(1), 8);
         window.answered(id(9), 8);
         assert_eq!(window.free(9), SMALLEST - 1);
@@ -131,21 +138,23 @@ mod tests {
         let mut window = Window::default();
         let start = 100 * SECOND_MICROS;
         assert!(!window.answered(id(1), start), "nothing was re-sent: an idle shop is no silence");
-        window.resent([id(2)], 64, start + SECOND_MICROS);
+        window.resent([id(2)], 64, None, start + SECOND_MICROS);
         let heard = start + 10 * SECOND_MICROS;
         assert!(window.answered(id(2), heard));
         assert_eq!(window.awake_since(), Some(heard));
-        window.resent((0..64).map(id), 64, heard + 1);
+        window.resent([id(3)], 64, None, heard + 1);
+        assert_eq!(window.awake_since(), Some(heard), "a lease that was begun before it could not know");
+        window.resent((0..64).map(id), 64, Some(heard), heard + 1);
         assert_eq!(window.awake_since(), Some(heard), "a full lease may have left some");
         assert!(!window.answered(id(3), heard + 2), "answers go on");
-        window.resent((64..70).map(id), 64, heard + 3);
+        window.resent((64..70).map(id), 64, Some(heard), heard + 3);
         assert_eq!(window.awake_since(), None);
     }
 
     #[test]
     fn a_clock_set_back_frees_the_window() {
         let mut window = Window::default();
-        window.resent((0..64).map(id), 64, 1_000 * SECOND_MICROS);
+        window.resent((0..64).map(id), 64, None, 1_000 * SECOND_MICROS);
         assert_eq!(window.free(SECOND_MICROS), SMALLEST);
     }
 }

@@ -6,11 +6,9 @@ use async_trait::async_trait;
 use contract::codec::{self, Undecodable};
 use contract::inventory::Answer;
 use platform::batcher::Failure;
-use platform::clock::Clock;
 use platform::consumer::{Inbox, Message};
 use platform::quarantine::Quarantined;
 
-use super::sweep::Echo;
 use crate::core::decide::{Command, Outcome};
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -19,21 +17,13 @@ use crate::store::Store;
 #[derive(Debug)]
 pub struct Answers {
     pub store: Arc<dyn Store>,
-    pub echo: Arc<Echo>,
-    pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
 }
 
 #[async_trait]
 impl Inbox<Command, Outcome> for Answers {
     fn read(&self, payload: &[u8]) -> Vec<Message<Command>> {
-        let messages: Vec<_> = codec::decode::<Answer>(payload).into_iter().map(|read| self.message(read)).collect();
-        let answered = messages.iter().filter_map(|message| match message {
-            Message::Command(command) => Some(command.order_id()),
-            _ => None,
-        });
-        self.echo.answered(answered, self.clock.now().0);
-        messages
+        codec::decode::<Answer>(payload).into_iter().map(|read| self.message(read)).collect()
     }
 
     fn judge(&self, command: &Command, outcome: Option<&Outcome>) -> Option<Quarantined> {

@@ -25,7 +25,7 @@ const STEPS_PER_LOOK: u32 = 8;
 /// Commands of one lease, so that requests get their turn at the writer.
 const MAX_LEASE: usize = 500;
 
-/// What the sweeper and the consumer of answers tell each other.
+/// What the committer, which sees the answers, tells the sweeper.
 #[derive(Debug, Default)]
 pub struct Echo {
     window: Mutex<Window>,
@@ -33,7 +33,7 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// Answers arrived for these orders.
+    /// These orders' answers have been taken in.
     pub fn answered(&self, order_ids: impl IntoIterator<Item = contract::OrderId>, now_micros: i64) {
         let mut window = self.window();
         let mut ended_silence = false;
@@ -108,7 +108,7 @@ impl Sweeper {
             random: self.ids.random(),
         };
         let commands = self.store.lease(lease).await?;
-        self.echo.window().resent(commands.iter().map(|command| command.order_id), free, now);
+        self.echo.window().resent(commands.iter().map(|command| command.order_id), free, awake_since, now);
         self.metrics.commands_resent.inc_by(commands.len() as u64);
         self.outbox.offer(codec::encode(&commands));
         Ok(commands.len())

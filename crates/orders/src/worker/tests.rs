@@ -56,13 +56,13 @@ fn world() -> World {
         store: store.clone(),
         outbox: outbox.clone(),
         waiters: Arc::new(Waiters::default()),
+        echo: echo.clone(),
         clock: shared_clock.clone(),
         metrics: metrics.clone(),
     };
     let (batcher, committer): (_, Committer<Command, Outcome>) = Batcher::new(Arc::new(commits), Box::new(|_| {}));
     tokio::spawn(committer.run(CancellationToken::new()));
-    let inbox =
-        Answers { store: store.clone(), echo: echo.clone(), clock: shared_clock.clone(), metrics: metrics.clone() };
+    let inbox = Answers { store: store.clone(), metrics: metrics.clone() };
     let consumer =
         Consumer { bus: bus.clone(), channel: ANSWERS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
     let ids = Arc::new(SystemIds::new(shared_clock.clone()));
