@@ -165,7 +165,8 @@ mod tests {
         assert_eq!("brl".parse::<Currency>(), Err(UnknownCurrency));
         assert_eq!("BR".parse::<Currency>(), Err(UnknownCurrency));
         assert_eq!(Currency::BRL, currency("BRL"));
-        assert_eq!(currency("EUR").to_string(), "EUR");
+        assert_eq!((currency("EUR").to_string().as_str(), currency("EUR").code()), ("EUR", "EUR"));
+        assert_eq!(["JPY", "EUR", "KWD", "UYW"].map(|code| currency(code).decimals()), [0, 2, 3, 4]);
     }
 
     #[test]

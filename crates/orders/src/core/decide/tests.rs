@@ -279,6 +279,21 @@ fn one_key_makes_one_order() {
     );
 }
 
+#[test]
+fn a_command_names_its_order_and_only_a_placement_has_a_key() {
+    let a = id_of("A");
+    let commands = [
+        (place(a, 2, Some("k")), Some("k")),
+        (place(a, 2, None), None),
+        (Command::Cancel { order_id: a, reason: None, traceparent: None }, None),
+        (Command::Fulfill { order_id: a, traceparent: None }, None),
+        (settle(a, "released", false), None),
+    ];
+    for (command, key) in commands {
+        assert_eq!((command.order_id(), command.key()), (a, key), "{command:?}");
+    }
+}
+
 fn any_command() -> impl Strategy<Value = Command> {
     let order = prop::sample::select(vec!["A", "B", "C"]);
     let verb = prop::sample::select(vec![
