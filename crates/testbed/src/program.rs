@@ -88,18 +88,22 @@ impl Program {
         self.child.try_wait().expect("a child can be asked").is_none()
     }
 
-    /// SIGKILL, and waits until it is gone: what a crash, an operator and the kernel do.
-    pub async fn kill(&mut self) {
-        self.child.kill().await.expect("a child can be killed");
+    /// SIGKILL: what a crash, an operator and the kernel do.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
     }
 
     /// SIGTERM: asks it to end.
     pub fn terminate(&self) {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).expect("the id of a process");
-        kill_process(pid, Signal::TERM).expect("a child can be signalled");
+        self.signal(Signal::TERM);
     }
 
-    /// Its exit code, once it has ended by itself; None if a signal ended it.
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).expect("the id of a process");
+        kill_process(pid, signal).expect("a child that was not waited for can be signalled");
+    }
+
+    /// Its exit code, once it has ended; None if a signal ended it.
     pub async fn ended(&mut self, deadline: Duration) -> Option<i32> {
         let ended = tokio::time::timeout(deadline, self.child.wait()).await;
         let status = ended.unwrap_or_else(|_| panic!("it still runs after {deadline:?}; it said\n{}", self.log.text()));

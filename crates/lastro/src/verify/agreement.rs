@@ -96,8 +96,7 @@ fn is_legal(order: &OrderAudit) -> bool {
 fn check_pair(before: &OrderAudit, now: &OrderAudit, reservation: Option<&Reservation>, report: &mut Report) {
     report.checked(Invariant::Inv5, 1);
     let state = reservation.map(|reservation| reservation.state.name());
-    let passed_through = now.history.iter().skip(before.history.len().saturating_sub(1)).map(|(_, status)| *status);
-    report.demand(Invariant::Inv5, passed_through.into_iter().any(|status| agrees(status, state)), || {
+    report.demand(Invariant::Inv5, passed_through(before, now).into_iter().any(|status| agrees(status, state)), || {
         let state = state.map_or("absent", StateName::as_str);
         format!("order {} is {}, its reservation {state}", now.order_id, now.status.as_str())
     });
@@ -110,6 +109,13 @@ fn check_pair(before: &OrderAudit, now: &OrderAudit, reservation: Option<&Reserv
     report.demand(Invariant::Inv5, allocates_all_or_nothing(before, reservation), || {
         format!("order {}: its allocations do not add up to its lines", now.order_id)
     });
+}
+
+/// Where the order stood between the two reads: where it stands, unless it moved.
+fn passed_through(before: &OrderAudit, now: &OrderAudit) -> Vec<Status> {
+    let moved = now.history.len() > before.history.len();
+    let last_seen = before.history.len().saturating_sub(1);
+    if moved { now.history[last_seen..].iter().map(|(_, status)| *status).collect() } else { vec![now.status] }
 }
 
 /// The table of INV-5.

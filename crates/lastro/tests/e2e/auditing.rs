@@ -1,0 +1,233 @@
+//! `lastro verify`: it finds nothing in an honest shop, and whatever is wrong in one that was tampered with.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use crate::shop::{Shop, data_in, order, verify};
+
+/// A closed shop with something of everything, and the orders in it.
+struct Books {
+    folder: TempDir,
+    confirmed: String,
+    rejected: String,
+    cancelled: String,
+    /// Accepted, and not answered yet.
+    received: String,
+}
+
+impl Books {
+    async fn write() -> Self {
+        let mut shop = Shop::open().await;
+        shop.stock("MUG", 10).await;
+        shop.stock("TEE", 3).await;
+        let confirmed = shop.confirmed(&[("MUG", 2), ("TEE", 1)]).await;
+        let (rejected, _) = shop.settle(&[("TEE", 5)]).await;
+        let cancelled = shop.confirmed(&[("MUG", 1)]).await;
+        shop.ask(&cancelled, "cancel").await.ok();
+        let fulfilled = shop.confirmed(&[("MUG", 1)]).await;
+        shop.ask(&fulfilled, "fulfill").await.ok();
+        let held = shop.hold_inventory();
+        let received = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
+        // It dies before anybody answers.
+        shop.program.kill();
+        shop.program.ended(testbed::PATIENCE).await;
+        drop(held);
+        Self { folder: shop.into_folder(), confirmed, rejected, cancelled, received }
+    }
+
+    /// SQL with the names of orders replaced by their ids, as the files hold them.
+    fn sql(&self, sql: &str) -> String {
+        let names = [("confirmed", &self.confirmed), ("rejected", &self.rejected), ("received", &self.received)];
+        names.into_iter().fold(sql.to_owned(), |sql, (name, id)| {
+            sql.replace(&format!("{{{name}}}"), &format!("x'{}'", id.replace('-', "")))
+        })
+    }
+
+    /// What is named as the offender: an order by its name, a product by its id.
+    fn offender<'a>(&'a self, name: &'a str) -> &'a str {
+        match name {
+            "confirmed" => &self.confirmed,
+            "rejected" => &self.rejected,
+            "cancelled" => &self.cancelled,
+            "received" => &self.received,
+            product => product,
+        }
+    }
+
+    /// A copy of all files, in a folder of its own.
+    fn copy(&self) -> TempDir {
+        let copy = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(data_in(copy.path())).expect("a folder");
+        for file in std::fs::read_dir(data_in(self.folder.path())).expect("the files") {
+            let file = file.expect("a file");
+            std::fs::copy(file.path(), data_in(copy.path()).join(file.file_name())).expect("a copy");
+        }
+        copy
+    }
+}
+
+/// Writes into a file past everything that protects it.
+fn tamper(folder: &Path, database: &str, sql: &str) {
+    let connection = Connection::open(data_in(folder).join(database)).expect("the database");
+    let guards = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema WHERE type = 'trigger'";
+    let drop_guards: String = connection.query_row(guards, [], |row| row.get(0)).expect("triggers");
+    connection
+        .execute_batch("PRAGMA ignore_check_constraints = on; PRAGMA foreign_keys = off")
+        .expect("no constraints");
+    connection.execute_batch(&drop_guards).expect("no triggers");
+    connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    assert!(connection.total_changes() > 0, "{sql} changes nothing");
+}
+
+/// What is done to which database, which invariants it breaks, and who is named for it.
+const TAMPERINGS: [(&str, &str, &[&str], &str); 17] = [
+    ("inventory.db", "UPDATE stock SET on_hand = on_hand + 1 WHERE product_id = 'MUG'", &["INV-2"], "MUG"),
+    ("inventory.db", "UPDATE stock SET reserved = reserved - 1 WHERE product_id = 'TEE'", &["INV-2", "INV-3"], "TEE"),
+    ("inventory.db", "UPDATE stock SET last_seq = last_seq + 1 WHERE product_id = 'TEE'", &["INV-2"], "TEE"),
+    ("inventory.db", "DELETE FROM movements WHERE product_id = 'MUG' AND seq = 2", &["INV-2"], "MUG"),
+    ("inventory.db", "UPDATE movements SET on_hand_delta = 11 WHERE product_id = 'MUG' AND seq = 1", &["INV-2"], "MUG"),
+    (
+        "inventory.db",
+        "UPDATE movements SET reserved_delta = 4, reserved = 4 WHERE product_id = 'TEE' AND seq = 2;
+         UPDATE stock SET reserved = 4 WHERE product_id = 'TEE';
+         UPDATE allocations SET quantity = 4 WHERE product_id = 'TEE'",
+        &["INV-1", "INV-5", "INV-8"],
+        "TEE",
+    ),
+    ("inventory.db", "DELETE FROM allocations WHERE order_id = {confirmed}", &["INV-3", "INV-5"], "confirmed"),
+    (
+        "inventory.db",
+        "DELETE FROM allocations WHERE order_id = {confirmed} AND product_id = 'TEE'",
+        &["INV-3", "INV-5"],
+        "confirmed",
+    ),
+    (
+        "inventory.db",
+        "UPDATE reservations SET digest = zeroblob(16) WHERE order_id = {confirmed}",
+        &["INV-5"],
+        "confirmed",
+    ),
+    (
+        "inventory.db",
+        "DELETE FROM allocations WHERE order_id = {confirmed}; DELETE FROM reservations WHERE order_id = {confirmed}",
+        &["INV-3", "INV-5"],
+        "confirmed",
+    ),
+    (
+        "inventory.db",
+        "UPDATE reservations SET shortages = replace(shortages, '\"available\":2', '\"available\":1') WHERE order_id = {rejected}",
+        &["INV-8"],
+        "rejected",
+    ),
+    (
+        "inventory.db",
+        "UPDATE reservations SET shortages = replace(shortages, '\"requested\":5', '\"requested\":2') WHERE order_id = {rejected}",
+        &["INV-8"],
+        "rejected",
+    ),
+    (
+        "orders.db",
+        "UPDATE orders SET status = 'confirmed' WHERE order_id = {rejected}",
+        &["INV-4", "INV-5"],
+        "rejected",
+    ),
+    ("orders.db", "DELETE FROM order_history WHERE order_id = {confirmed} AND seq = 1", &["INV-4"], "confirmed"),
+    (
+        "orders.db",
+        "UPDATE orders SET total_minor = total_minor + 1 WHERE order_id = {rejected}",
+        &["INV-4"],
+        "rejected",
+    ),
+    ("orders.db", "DELETE FROM pending_commands", &["INV-7"], "received"),
+    (
+        "orders.db",
+        "DELETE FROM order_history WHERE order_id = {confirmed}; DELETE FROM order_lines WHERE order_id = {confirmed};
+         DELETE FROM orders WHERE order_id = {confirmed}",
+        &["INV-5"],
+        "confirmed",
+    ),
+];
+
+#[tokio::test]
+async fn whatever_was_tampered_with_is_named() {
+    let books = Books::write().await;
+    for (database, sql, broken, offender) in TAMPERINGS {
+        let copy = books.copy();
+        tamper(copy.path(), database, &books.sql(sql));
+        let ended = verify(copy.path(), &[]).await;
+        assert_eq!(ended.code, Some(1), "{sql}\n{}", ended.stdout);
+        assert_eq!(ended.stderr, "error: an invariant does not hold\n", "{sql}");
+        let violated = ended.stdout.lines().filter(|line| line.contains("VIOLATED"));
+        let violated: Vec<_> = violated.filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!(violated, broken, "{sql}\n{}", ended.stdout);
+        let named = ended.stdout.lines().any(|line| line.starts_with(' ') && line.contains(books.offender(offender)));
+        assert!(named, "{offender} is not named after {sql}\n{}", ended.stdout);
+    }
+}
+
+#[tokio::test]
+async fn an_honest_shop_passes_with_a_line_for_each_invariant() {
+    let books = Books::write().await;
+    let ended = verify(books.folder.path(), &[]).await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let (lines, last) = ended.stdout.trim_end().rsplit_once('\n').expect("several lines");
+    let names: Vec<_> = lines.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["INV-1", "INV-2", "INV-3", "INV-4", "INV-5", "INV-7", "INV-8"]);
+    for (name, counted) in
+        [("INV-1", "(8 movements)"), ("INV-2", "(2 stock rows)"), ("INV-4", "(5 orders)"), ("INV-8", "(1 rejections)")]
+    {
+        let line = lines.lines().find(|line| line.starts_with(name)).expect("a line");
+        assert!(line.contains(" ok ") && line.ends_with(counted), "{line}");
+    }
+    assert!(last.starts_with("pending commands: 1, oldest "), "{last}");
+}
+
+#[tokio::test]
+async fn commands_in_flight_are_no_violation_but_not_settled_either() {
+    let shop = Shop::open().await;
+    shop.stock("MUG", 1).await;
+    let settled = || async { verify(shop.folder(), &["--settled"]).await };
+    assert_eq!(settled().await.code, Some(0));
+    let held = shop.hold_inventory();
+    let id = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
+    shop.must_verify().await;
+    let ended = settled().await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), "error: commands are still in flight\n"));
+    drop(held);
+    shop.order_once(&id, "confirmed").await;
+    assert_eq!(settled().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn the_audit_needs_databases_and_changes_nothing_without() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ended = verify(folder.path(), &[]).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let line = ended.stderr.strip_suffix('\n').expect("a line");
+    assert!(!line.contains('\n') && line.contains("there is no such file"), "{line}");
+    assert!(!data_in(folder.path()).exists(), "it makes no folder");
+}
+
+#[tokio::test]
+async fn the_database_itself_refuses_an_oversell_in_raw_sql() {
+    let shop = Shop::open().await;
+    shop.stock("MUG", 3).await;
+    shop.confirmed(&[("MUG", 3)]).await;
+    let folder = shop.close().await;
+    let connection = Connection::open(data_in(folder.path()).join("inventory.db")).expect("the database");
+    for sql in [
+        "UPDATE stock SET reserved = reserved + 1",
+        "UPDATE stock SET on_hand = on_hand - 1",
+        "UPDATE stock SET reserved = -1",
+        "UPDATE movements SET on_hand = 100",
+        "DELETE FROM movements",
+        "INSERT INTO movements SELECT product_id, location_id, 9, kind, 0, 0, 3, 3, order_id, NULL, NULL, NULL, NULL, NULL, 0
+         FROM movements WHERE kind = 'reserve'",
+    ] {
+        let refused = connection.execute(sql, []).expect_err(sql).to_string();
+        let refusals = ["CHECK constraint failed", "a ledger is append-only", "a ledger has no gap"];
+        assert!(refusals.iter().any(|refusal| refused.contains(refusal)), "{sql}: {refused}");
+    }
+}

@@ -1,0 +1,151 @@
+//! The process dies, or is told to end, while orders come in: whatever was accepted is there afterwards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use testbed::{PATIENCE, eventually};
+use tokio::task::JoinSet;
+
+use crate::random::Random;
+use crate::shop::{Shop, WAIT, launch, order, verify};
+use load::{Load, PRODUCTS, Told};
+
+mod load;
+
+const ROUNDS: u32 = 20;
+/// How long a program may take to end when it is told to.
+const SHUTDOWN: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn no_accepted_order_is_lost_when_the_process_is_killed_again_and_again() {
+    let mut random = Random::seeded("kills");
+    let mut shop = Arc::new(Shop::open().await);
+    let mut everything = Told::default();
+    for product in PRODUCTS {
+        shop.stock(product, 1).await;
+    }
+    for round in 1..=ROUNDS {
+        for product in PRODUCTS {
+            shop.receive(product, "main", 300).await;
+        }
+        let load = Load::on(&shop, &mut random);
+        load.has_accepted(1 + random.below(600)).await;
+        // The moment is what is tried out here: somewhere within a commit, and not at its end.
+        tokio::time::sleep(Duration::from_micros(random.below(10_000))).await;
+        shop.program.kill();
+        let mut told = load.end().await;
+        reopen(&mut shop).await;
+        let verified = shop.verify().await;
+        told.ask_again(&shop).await;
+        let (settled, lost) = (settle(&shop, &told).await, lost(&shop, &told).await);
+        let verdict = if verified.code == Some(0) { "ok" } else { verified.stdout.as_str() };
+        println!(
+            "round {round} accepted={} settled={settled} lost={} verify={verdict}",
+            told.accepted.len(),
+            lost.len()
+        );
+        assert_eq!((lost, verdict), (Vec::new(), "ok"));
+        assert_eq!(settled, told.accepted.len());
+        everything.accepted.append(&mut told.accepted);
+    }
+    assert_eq!(lost(&shop, &everything).await, [""; 0], "not even in a later round");
+    let settled = verify(shop.folder(), &["--settled"]).await;
+    assert_eq!(settled.code, Some(0), "{}{}", settled.stdout, settled.stderr);
+}
+
+/// Starts the shop again on the same data, once it is gone.
+async fn reopen(shop: &mut Arc<Shop>) {
+    let shop = Arc::get_mut(shop).expect("no client is left");
+    shop.program.ended(PATIENCE).await;
+    shop.reopen().await;
+}
+
+/// How many of the accepted orders reach an outcome; those that were cancelled must be.
+async fn settle(shop: &Arc<Shop>, told: &Told) -> usize {
+    let check = |id: String, cancelled: bool| {
+        let shop = shop.clone();
+        async move {
+            eventually(PATIENCE, &format!("order {id} has its outcome"), || async {
+                let status = shop.order(&id).await["status"].as_str().expect("a status").to_owned();
+                let outcomes = if cancelled { &["cancelled"][..] } else { &["confirmed", "rejected", "cancelled"] };
+                outcomes.contains(&status.as_str()).then_some(())
+            })
+            .await;
+        }
+    };
+    let mut checks = JoinSet::new();
+    for id in told.accepted.keys() {
+        checks.spawn(check(id.clone(), told.cancelled.contains(id)));
+    }
+    checks.join_all().await.len()
+}
+
+/// The accepted orders that are not there as they were sent.
+async fn lost(shop: &Arc<Shop>, told: &Told) -> Vec<String> {
+    let mut checks = JoinSet::new();
+    for (id, content) in &told.accepted {
+        let (shop, id, content) = (shop.clone(), id.clone(), content.clone());
+        checks.spawn(async move {
+            let page = shop.get(&format!("/api/orders/{id}")).await;
+            (!content.is_on(&page)).then(|| format!("{id}: {content:?} {page:?}"))
+        });
+    }
+    checks.join_all().await.into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn a_shop_that_is_told_to_close_under_load_keeps_every_accepted_order() {
+    let mut random = Random::seeded("closing");
+    let mut shop = Arc::new(Shop::open().await);
+    for product in PRODUCTS {
+        shop.stock(product, 200).await;
+    }
+    let load = Load::on(&shop, &mut random);
+    load.has_accepted(300).await;
+    shop.program.terminate();
+    let mut told = load.end().await;
+    let owned = Arc::get_mut(&mut shop).expect("no client is left");
+    assert_eq!(owned.program.ended(SHUTDOWN).await, Some(0), "{}", owned.program.log());
+    owned.reopen().await;
+    told.ask_again(&shop).await;
+    assert_eq!(settle(&shop, &told).await, told.accepted.len());
+    assert_eq!(lost(&shop, &told).await, [""; 0]);
+    shop.must_verify().await;
+}
+
+#[tokio::test]
+async fn whoever_waits_for_an_outcome_is_released_when_the_shop_closes() {
+    let mut shop = Arc::new(Shop::open().await);
+    shop.stock("MUG", 1).await;
+    let held = shop.hold_inventory();
+    let waiting = tokio::spawn({
+        let shop = shop.clone();
+        async move { shop.post_with("/api/orders", &[WAIT], &order(&[("MUG", 1)])).await }
+    });
+    eventually(PATIENCE, "the order is accepted", || async {
+        (!shop.column("/api/orders", "order_id").await.is_empty()).then_some(())
+    })
+    .await;
+    shop.program.terminate();
+    let answer = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("at once").expect("an answer");
+    assert_eq!((answer.status, answer.text_at("/status").as_str()), (200, "received"));
+    drop(held);
+    let owned = Arc::get_mut(&mut shop).expect("no client is left");
+    assert_eq!(owned.program.ended(SHUTDOWN).await, Some(0), "{}", owned.program.log());
+    owned.reopen().await;
+    shop.order_once(&answer.text_at("/order_id"), "confirmed").await;
+}
+
+#[tokio::test]
+async fn a_second_process_on_the_same_data_is_refused() {
+    let shop = Shop::open().await;
+    let second = launch(shop.folder()).to_end().await;
+    assert_eq!((second.code, second.stdout.as_str()), (Some(1), ""));
+    let line = second.stderr.strip_suffix('\n').expect("a line");
+    assert!(
+        !line.contains('\n') && line.starts_with("error: ") && line.contains("in use by another process"),
+        "{line}"
+    );
+    shop.stock("MUG", 1).await;
+    shop.confirmed(&[("MUG", 1)]).await;
+}

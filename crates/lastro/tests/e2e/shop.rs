@@ -1,0 +1,262 @@
+//! The shop under test: a `lastro` of its own in a folder of its own, and what a client can ask of it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{Body, Client, Method};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testbed::{Ended, Launch, PATIENCE, Program, eventually};
+
+use crate::answer::Answer;
+
+/// Headers of a request.
+pub(crate) type Headers<'a> = &'a [(&'a str, &'a str)];
+
+#[derive(Debug)]
+pub(crate) struct Shop {
+    pub(crate) program: Program,
+    folder: TempDir,
+    client: Client,
+}
+
+impl Shop {
+    /// A new and empty one.
+    pub(crate) async fn open() -> Self {
+        Self::open_with(|launch| launch).await
+    }
+
+    /// One that is started in its own way.
+    pub(crate) async fn open_with(how: impl FnOnce(Launch) -> Launch) -> Self {
+        Self::open_in(tempfile::tempdir().expect("a folder"), how).await
+    }
+
+    pub(crate) async fn open_in(folder: TempDir, how: impl FnOnce(Launch) -> Launch) -> Self {
+        let program = how(launch(folder.path())).serving().await;
+        Self { program, folder, client: client() }
+    }
+
+    /// Starts it again on the same data, after it was killed or has ended.
+    pub(crate) async fn reopen(&mut self) {
+        self.program = launch(self.folder.path()).serving().await;
+        self.client = client();
+    }
+
+    /// Ends it in an orderly way; its files can be read then.
+    pub(crate) async fn close(mut self) -> TempDir {
+        self.program.terminate();
+        assert_eq!(self.program.ended(PATIENCE).await, Some(0), "{}", self.program.log());
+        self.folder
+    }
+
+    /// What is left of it, as it is.
+    pub(crate) fn into_folder(self) -> TempDir {
+        self.folder
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `lastro verify` beside it.
+    pub(crate) async fn verify(&self) -> Ended {
+        verify(self.folder.path(), &[]).await
+    }
+
+    /// The audit must find nothing.
+    pub(crate) async fn must_verify(&self) {
+        let ended = self.verify().await;
+        assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    }
+
+    /// Keeps the Inventory Service from answering as long as the result lives: somebody else locks its database.
+    pub(crate) fn hold_inventory(&self) -> Connection {
+        let connection = Connection::open(data_in(self.folder.path()).join("inventory.db")).expect("the database");
+        connection.busy_timeout(PATIENCE).expect("a timeout");
+        connection.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+        connection
+    }
+}
+
+/// How `lastro` is started in `folder`.
+pub(crate) fn launch(folder: &Path) -> Launch {
+    lastro(folder).args(["--listen", "127.0.0.1:0", "--data-dir", "data"])
+}
+
+/// `lastro` without arguments.
+pub(crate) fn lastro(folder: &Path) -> Launch {
+    Launch::of(env!("CARGO_BIN_EXE_lastro"), folder)
+}
+
+pub(crate) fn data_in(folder: &Path) -> PathBuf {
+    folder.join("data")
+}
+
+/// `lastro verify` on the data of a shop, running or not.
+pub(crate) async fn verify(folder: &Path, arguments: &[&str]) -> Ended {
+    lastro(folder).args(["verify", "--data-dir", "data"]).args(arguments.iter().copied()).to_end().await
+}
+
+fn client() -> Client {
+    Client::builder().no_proxy().redirect(Policy::none()).timeout(Duration::from_secs(60)).build().expect("a client")
+}
+
+/// Requests.
+impl Shop {
+    /// Sends anything.
+    ///
+    /// **Errors:** no answer came.
+    pub(crate) async fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: Headers<'_>,
+        body: impl Into<Body>,
+    ) -> reqwest::Result<Answer> {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = self.client.request(method, format!("http://{}{path}", self.program.address()));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::of(request.body(body).send().await?).await
+    }
+
+    /// Sends anything, and must get an answer.
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: Headers<'_>, body: impl Into<Body>) -> Answer {
+        let answer = self.try_send(method, path, headers, body).await;
+        answer.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"))
+    }
+
+    /// Sends anything on a connection of its own. A body that is refused unread can cut the connection before the
+    /// answer has arrived: then it is sent again.
+    pub(crate) async fn send_anew(&self, method: &str, path: &str, headers: Headers<'_>, body: &str) -> Answer {
+        let headers: Vec<_> = headers.iter().copied().chain([("connection", "close")]).collect();
+        eventually(PATIENCE, &format!("an answer to {method} {path}"), || async {
+            self.try_send(method, path, &headers, body.to_owned()).await.ok()
+        })
+        .await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], "").await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send("PUT", path, &[JSON], body.to_string()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_with(path, &[], body).await
+    }
+
+    pub(crate) async fn post_with(&self, path: &str, headers: Headers<'_>, body: &Value) -> Answer {
+        let headers: Vec<_> = [JSON].iter().chain(headers).copied().collect();
+        self.send("POST", path, &headers, body.to_string()).await
+    }
+}
+
+pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
+/// Longer than any outcome takes, and than what the API grants.
+pub(crate) const WAIT: (&str, &str) = ("prefer", "wait=30");
+
+/// Orders.
+impl Shop {
+    pub(crate) async fn place(&self, order: &Value) -> Answer {
+        self.post("/api/orders", order).await
+    }
+
+    /// Places an order of these products and waits for its outcome. Its id and its status.
+    pub(crate) async fn settle(&self, products: &[(&str, u32)]) -> (String, String) {
+        let answer = self.post_with("/api/orders", &[WAIT], &order(products)).await;
+        (answer.text_at("/order_id"), answer.text_at("/status"))
+    }
+
+    /// The id of an order that is confirmed by now.
+    pub(crate) async fn confirmed(&self, products: &[(&str, u32)]) -> String {
+        let (id, status) = self.settle(products).await;
+        assert_eq!(status, "confirmed");
+        id
+    }
+
+    pub(crate) async fn order(&self, id: &str) -> Value {
+        self.get(&format!("/api/orders/{id}")).await.ok()
+    }
+
+    /// The order, once it is in this status.
+    pub(crate) async fn order_once(&self, id: &str, status: &str) -> Value {
+        eventually(PATIENCE, &format!("order {id} is {status}"), || async {
+            Some(self.order(id).await).filter(|order| order["status"] == status)
+        })
+        .await
+    }
+
+    /// Asks to `cancel` or `fulfill`, and waits for the outcome.
+    pub(crate) async fn ask(&self, id: &str, action: &str) -> Answer {
+        self.send("POST", &format!("/api/orders/{id}/{action}"), &[WAIT], "").await
+    }
+}
+
+/// An order of these products, each at a price of 10.00.
+pub(crate) fn order(products: &[(&str, u32)]) -> Value {
+    let line =
+        |(product_id, quantity): &(&str, u32)| json!({"product_id": product_id, "quantity": quantity, "price": 10});
+    json!({"customer_id": "C1", "products": products.iter().map(line).collect::<Vec<_>>()})
+}
+
+/// Stock.
+impl Shop {
+    /// Makes a product and, unless it is 0, puts so many units of it into the location `main`.
+    pub(crate) async fn stock(&self, product_id: &str, units: u32) {
+        self.put(&format!("/api/inventory/products/{product_id}"), &json!({"name": product_id})).await.ok();
+        if units > 0 {
+            self.receive(product_id, "main", units).await;
+        }
+    }
+
+    pub(crate) async fn receive(&self, product_id: &str, location_id: &str, units: u32) {
+        let movement = json!({"kind": "receive", "quantity": units, "location_id": location_id});
+        self.move_stock(product_id, &movement).await.ok();
+    }
+
+    pub(crate) async fn move_stock(&self, product_id: &str, movement: &Value) -> Answer {
+        self.post(&format!("/api/inventory/products/{product_id}/movements"), movement).await
+    }
+
+    /// On hand, reserved and available, over all locations.
+    pub(crate) async fn levels(&self, product_id: &str) -> [i64; 3] {
+        let product = self.get(&format!("/api/inventory/products/{product_id}")).await.ok();
+        ["on_hand", "reserved", "available"].map(|name| product[name].as_i64().expect("a number of units"))
+    }
+
+    pub(crate) async fn available(&self, product_id: &str) -> i64 {
+        self.levels(product_id).await[2]
+    }
+}
+
+/// Lists.
+impl Shop {
+    /// Everything in a list, page by page, and the sizes of the pages.
+    pub(crate) async fn pages(&self, path: &str) -> (Vec<Value>, Vec<usize>) {
+        let (mut rows, mut sizes, mut cursor) = (Vec::new(), Vec::new(), None::<String>);
+        loop {
+            let joint = if path.contains('?') { '&' } else { '?' };
+            let from = cursor.map(|cursor| format!("{joint}cursor={cursor}")).unwrap_or_default();
+            let page = self.get(&format!("{path}{from}")).await.ok();
+            let data = page["data"].as_array().expect("a list");
+            sizes.push(data.len());
+            rows.extend(data.iter().cloned());
+            cursor = page["next_cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() {
+                return (rows, sizes);
+            }
+        }
+    }
+
+    /// One member of everything in a list.
+    pub(crate) async fn column(&self, path: &str, name: &str) -> Vec<String> {
+        let (rows, _) = self.pages(path).await;
+        rows.iter().map(|row| row[name].as_str().expect("a text").to_owned()).collect()
+    }
+}
