@@ -193,7 +193,7 @@ async fn the_table_and_the_description_of_the_api_agree() {
             let name = format!("{method} {pattern}");
             match described.get(&name) {
                 Some(operation) => {
-                    assert!(!operation["responses"][status].is_null(), "{name}: {status} is not described")
+                    assert!(!operation["responses"][status].is_null(), "{name}: {status} is not described");
                 }
                 None => assert_eq!(status, "405", "{name} is not described"),
             }

@@ -97,7 +97,10 @@ impl Load {
         for _ in 0..CLIENTS {
             let (shop, shared, mut random) = (shop.clone(), shared.clone(), random.fork());
             clients.spawn(async move {
-                while !shared.stopping.load(Ordering::Relaxed) && order_once(&shop, &mut random, &shared).await {}
+                let mut answered = true;
+                while answered && !shared.stopping.load(Ordering::Relaxed) {
+                    answered = order_once(&shop, &mut random, &shared).await;
+                }
             });
         }
         Self { clients, shared }
