@@ -14,6 +14,8 @@ use rusqlite::Connection;
 
 use super::{Invariant, Report, verify};
 
+mod chaos;
+
 /// Both stores, joined by hand: what one publishes is given to the other.
 struct Shop {
     orders: Arc<dyn orders::store::Store>,

@@ -1,0 +1,144 @@
+//! Any order of events, over a network that loses, repeats, delays and reorders: after each of them the invariants hold.
+
+use orders::core::backoff;
+use orders::store::{Lease, Pick};
+use proptest::prelude::*;
+
+use super::*;
+
+/// Something that happens. Messages are named by their place in the network, whatever is there by then.
+#[derive(Clone, Debug)]
+enum Event {
+    Place {
+        order: u128,
+        units: u32,
+    },
+    Cancel {
+        order: u128,
+    },
+    Fulfill {
+        order: u128,
+    },
+    Receive {
+        units: u32,
+    },
+    /// The sweeper sends everything again that has no answer.
+    Resend,
+    /// A message arrives, and perhaps stays in the network to arrive again.
+    Deliver {
+        message: prop::sample::Index,
+        again: bool,
+    },
+    Lose {
+        message: prop::sample::Index,
+    },
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let order = 1..=5u128;
+    let message = any::<prop::sample::Index>();
+    prop_oneof![
+        3 => (order.clone(), 1..=4u32).prop_map(|(order, units)| Event::Place { order, units }),
+        2 => order.clone().prop_map(|order| Event::Cancel { order }),
+        2 => order.prop_map(|order| Event::Fulfill { order }),
+        1 => (1..=5u32).prop_map(|units| Event::Receive { units }),
+        1 => Just(Event::Resend),
+        12 => (message.clone(), any::<bool>()).prop_map(|(message, again)| Event::Deliver { message, again }),
+        1 => message.prop_map(|message| Event::Lose { message }),
+    ]
+}
+
+/// What travels between the services.
+#[derive(Clone, Debug)]
+enum Message {
+    Command(Box<contract::orders::Command>),
+    Answer(Box<contract::inventory::Answer>),
+}
+
+struct World {
+    shop: Shop,
+    network: Vec<Message>,
+    movements: u8,
+}
+
+impl World {
+    async fn happen(&mut self, event: Event) {
+        match event {
+            Event::Place { order, units } => {
+                let command = place(order, "mug", units);
+                self.ask(command).await;
+            }
+            Event::Cancel { order } => self.ask(cancel(order)).await,
+            Event::Fulfill { order } => self.ask(fulfill(order)).await,
+            Event::Receive { units } => {
+                self.movements += 1;
+                self.shop.receive(self.movements, units).await;
+            }
+            Event::Resend => self.resend().await,
+            Event::Deliver { message, again } if !self.network.is_empty() => {
+                let at = message.index(self.network.len());
+                let message = if again { self.network[at].clone() } else { self.network.swap_remove(at) };
+                self.deliver(message).await;
+            }
+            Event::Lose { message } if !self.network.is_empty() => {
+                self.network.swap_remove(message.index(self.network.len()));
+            }
+            Event::Deliver { .. } | Event::Lose { .. } => {}
+        }
+    }
+
+    async fn ask(&mut self, command: order::Command) {
+        let sent = self.shop.order(command).await;
+        self.network.extend(sent.map(|command| Message::Command(Box::new(command))));
+    }
+
+    async fn resend(&mut self) {
+        let pick = Pick::SentBefore { micros: i64::MAX };
+        let lease = Lease { limit: 100, pick, delay: backoff::delay, random: 0 };
+        let commands = self.shop.orders.lease(lease).await.expect("leased");
+        self.network.extend(commands.into_iter().map(|command| Message::Command(Box::new(command))));
+    }
+
+    async fn deliver(&mut self, message: Message) {
+        match message {
+            Message::Command(command) => {
+                let answer = self.shop.stock(stock::Command::Stock(command)).await;
+                self.network.extend(answer.map(|answer| Message::Answer(Box::new(answer))));
+            }
+            Message::Answer(answer) => {
+                self.shop.order(order::Command::Settle(answer)).await;
+            }
+        }
+    }
+
+    /// Once faults stop, every command in flight is answered (INV-7).
+    async fn settle(&mut self) {
+        self.resend().await;
+        while let Some(message) = self.network.pop() {
+            self.deliver(message).await;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_in_whatever_order_both_services_agree(events in prop::collection::vec(any_event(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut world = World { shop: Shop::new(), network: Vec::new(), movements: 0 };
+            world.shop.receive(0, 6).await;
+            for event in events {
+                let told = format!("{event:?}");
+                world.happen(event).await;
+                let report = world.shop.report().await;
+                assert!(report.is_clean(), "after {told}\n{report}");
+            }
+            world.settle().await;
+            let report = world.shop.report().await;
+            assert!(report.is_clean(), "in the end\n{report}");
+            assert_eq!(report.backlog.commands, 0, "everything was answered");
+        });
+    }
+}
