@@ -1,0 +1,282 @@
+//! The architecture, checked: who may know whom, and what every file must be like. A boundary that nothing checks is
+//! no boundary.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Which crates of this workspace each of them may stand on, and which its tests may use as well.
+const MAY_KNOW: [(&str, &[&str], &[&str]); 6] = [
+    ("contract", &[], &[]),
+    ("platform", &[], &["testbed"]),
+    ("orders", &["contract", "platform"], &["testbed"]),
+    ("inventory", &["contract", "platform"], &["testbed"]),
+    ("lastro", &["contract", "platform", "orders", "inventory"], &["testbed"]),
+    ("testbed", &[], &[]),
+];
+/// The cores are pure: of other crates they may see only these.
+const CORE_MAY_SEE: [&str; 2] = ["contract", "thiserror"];
+/// Names of adapters and of what they are made from.
+const ADAPTERS: [&str; 3] = ["sqlite", "embedded", "rusqlite"];
+/// Where adapters are at home, and where services are put together from them.
+const MAY_NAME_ADAPTERS: [&str; 6] = [
+    "/store/sqlite",
+    "platform/src/sqlite",
+    "platform/src/bus/embedded",
+    // One table that both services have, written by each in its own transaction.
+    "platform/src/quarantine.rs",
+    "/src/run.rs",
+    "lastro/src/serve.rs",
+];
+/// Files have a seam long before.
+const MAX_LINES: usize = 500;
+
+#[test]
+fn crates_stand_on_each_other_as_the_architecture_says() {
+    assert_eq!(crates_that_know_too_much(&metadata()), [""; 0]);
+}
+
+#[test]
+fn every_file_keeps_the_rules() {
+    let dependencies = dependencies(&metadata());
+    let files = sources();
+    assert!(files.len() > 50, "the sources are found");
+    let broken: Vec<_> = files.iter().flat_map(|(path, text)| broken_rules(path, text, &dependencies)).collect();
+    assert_eq!(broken, [""; 0]);
+}
+
+/// Who depends on whom, as cargo sees it.
+fn metadata() -> Value {
+    let cargo = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
+    serde_json::from_slice(&cargo.stdout).expect("cargo writes JSON")
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Every Rust file of every crate, by its path from `crates/` on.
+fn sources() -> BTreeMap<String, String> {
+    let (mut found, mut folders) = (BTreeMap::new(), vec![root().join("crates")]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root().join("crates")).expect("below crates/").display().to_string();
+                found.insert(name, std::fs::read_to_string(&path).expect("text"));
+            }
+        }
+    }
+    found
+}
+
+fn crates_that_know_too_much(metadata: &Value) -> Vec<String> {
+    let packages = metadata["packages"].as_array().expect("packages");
+    let name = |value: &Value| value["name"].as_str().expect("a name").to_owned();
+    let ours: BTreeSet<_> = packages.iter().map(name).collect();
+    let mut told = Vec::new();
+    for package in packages {
+        let package_name = name(package);
+        let Some((_, always, in_tests)) = MAY_KNOW.iter().find(|(its, ..)| *its == package_name) else {
+            told.push(format!("nobody has said what {package_name} may know"));
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            let known = name(dependency);
+            let for_tests = dependency["kind"] == "dev" && in_tests.contains(&known.as_str());
+            if ours.contains(&known) && !for_tests && !always.contains(&known.as_str()) {
+                told.push(format!("{package_name} must not know {known}"));
+            }
+        }
+    }
+    told
+}
+
+/// What each crate depends on, in the spelling of the code.
+fn dependencies(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let name = |value: &Value| value["name"].as_str().expect("a name").replace('-', "_");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let of = |package: &Value| package["dependencies"].as_array().expect("dependencies").iter().map(name).collect();
+    packages.iter().map(|package| (name(package), of(package))).collect()
+}
+
+/// The rules that a file breaks. `path` begins with the name of its crate.
+fn broken_rules(path: &str, text: &str, dependencies: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    let code = code(text);
+    let mut told = Vec::new();
+    if text.lines().count() > MAX_LINES {
+        told.push(format!("{path} has more than {MAX_LINES} lines"));
+    }
+    if is_root_of_a_crate(path) && !text.contains("\n#![forbid(unsafe_code)]\n") {
+        told.push(format!("{path} must say #![forbid(unsafe_code)]"));
+    }
+    let debris = ["todo", "unimplemented", "dbg"].into_iter().filter(|name| code.contains(&format!("{name}!(")));
+    told.extend(debris.map(|name| format!("{path} has a {name}! left in it")));
+    if is_test(path) {
+        return told;
+    }
+    if !MAY_NAME_ADAPTERS.iter().any(|home| path.contains(home)) {
+        let named = ADAPTERS.into_iter().filter(|adapter| paths(&code).any(|path| path.contains(adapter)));
+        told.extend(named.map(|adapter| format!("{path} names the adapter {adapter}")));
+    }
+    let package = path.split('/').next().unwrap_or_default();
+    if path.contains("/src/core")
+        && let Some(dependencies) = dependencies.get(package)
+    {
+        told.extend(seen_by_core(&code, dependencies).map(|seen| format!("{path} is pure and must not see {seen}")));
+    }
+    told
+}
+
+fn is_root_of_a_crate(path: &str) -> bool {
+    ["/src/lib.rs", "/src/main.rs", "/tests/e2e/main.rs", "/tests/tidy.rs"].iter().any(|root| path.ends_with(root))
+}
+
+/// Tests, and what only tests are made of.
+fn is_test(path: &str) -> bool {
+    let parts: Vec<_> = path.split('/').collect();
+    parts.iter().any(|part| ["tests", "tests.rs", "laws", "laws.rs"].contains(part))
+        || path.ends_with("core/decide/bench.rs")
+}
+
+/// What a pure file sees beyond what it may.
+fn seen_by_core<'a>(code: &'a str, dependencies: &'a BTreeSet<String>) -> impl Iterator<Item = String> + 'a {
+    paths(code).filter_map(move |path| {
+        let foreign = dependencies.contains(path[0]) && !CORE_MAY_SEE.contains(&path[0]);
+        let outside = path[0] == "crate" && path.get(1).is_some_and(|module| *module != "core");
+        (foreign || outside).then(|| path.join("::"))
+    })
+}
+
+/// Every path in the code, such as `crate::store::Store`, in its parts; a name alone is none.
+fn paths(code: &str) -> impl Iterator<Item = Vec<&str>> {
+    let words = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
+    words.filter_map(|word| {
+        let parts: Vec<_> = word.split("::").filter(|part| !part.is_empty()).collect();
+        (word.contains("::") && !parts.is_empty()).then_some(parts)
+    })
+}
+
+/// The text without comments, without what stands in string literals, and without the tests at its end.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let (mut code, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(['/', '"', '\'']) {
+        code.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let skipped = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("'\"'") {
+            3
+        } else if code.ends_with("r#") && rest.starts_with('"') {
+            rest.find("\"#").map_or(rest.len(), |end| end + 2)
+        } else if rest.starts_with('"') {
+            length_of_string(rest)
+        } else {
+            code.push_str(&rest[..1]);
+            1
+        };
+        rest = &rest[skipped..];
+    }
+    code + rest
+}
+
+/// How long the string literal is that `text` begins with, its quotes included.
+fn length_of_string(text: &str) -> usize {
+    let mut escaped = false;
+    let end = text.char_indices().skip(1).find(|(_, c)| {
+        let ends = *c == '"' && !escaped;
+        escaped = *c == '\\' && !escaped;
+        ends
+    });
+    end.map_or(text.len(), |(at, _)| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn broken(path: &str, text: &str) -> Vec<String> {
+        let names = ["contract", "platform", "rusqlite", "thiserror", "tokio"].map(str::to_owned);
+        broken_rules(path, text, &BTreeMap::from([("orders".to_owned(), BTreeSet::from(names))]))
+    }
+
+    #[test]
+    fn a_crate_that_knows_too_much_is_told() {
+        let package = |name: &str, dependencies: Value| json!({"name": name, "dependencies": dependencies});
+        let metadata = json!({"packages": [
+            package("platform", json!([{"name": "contract", "kind": null}, {"name": "testbed", "kind": "dev"}])),
+            package("orders", json!([{"name": "inventory", "kind": "dev"}, {"name": "testbed", "kind": null}])),
+            package("contract", json!([{"name": "serde", "kind": null}])),
+            package("inventory", json!([{"name": "contract", "kind": null}])),
+            package("common", json!([])),
+            package("testbed", json!([])),
+        ]});
+        let expected = [
+            "platform must not know contract",
+            "orders must not know inventory",
+            "orders must not know testbed",
+            "nobody has said what common may know",
+        ];
+        assert_eq!(crates_that_know_too_much(&metadata), expected);
+    }
+
+    #[test]
+    fn a_core_that_is_not_pure_is_told() {
+        let path = "orders/src/core/decide.rs";
+        for (code, seen) in [
+            ("use platform::clock::Clock;", "platform::clock::Clock"),
+            ("use {std::fmt, tokio::time::Instant};", "tokio::time::Instant"),
+            ("fn f() { tokio::spawn(g()); }", "tokio::spawn"),
+            ("use crate::store::Store;", "crate::store::Store"),
+            ("pub(in crate::http) fn f() {}", "crate::http"),
+        ] {
+            assert_eq!(broken(path, code), [format!("{path} is pure and must not see {seen}")]);
+            assert_eq!(broken("orders/src/worker/sweep.rs", code), [""; 0]);
+            assert_eq!(broken("orders/src/core/decide/tests.rs", code), [""; 0]);
+        }
+        let pure =
+            "use contract::OrderId;\nuse crate::core::order::Order;\n#[derive(thiserror::Error)]\nuse super::x;\n";
+        let spoken =
+            "// platform::clock\nconst S: &str = \"tokio::spawn\";\n#[cfg(test)]\nmod tests {\n    use platform::x;";
+        assert_eq!(broken(path, &format!("{pure}{spoken}")), [""; 0]);
+    }
+
+    #[test]
+    fn a_service_that_names_an_adapter_is_told() {
+        for code in ["use crate::store::sqlite::Sqlite;", "fn f() { platform::bus::embedded::Embedded::new(); }"] {
+            assert_eq!(broken("orders/src/service.rs", code).len(), 1, "{code}");
+            assert_eq!(broken("orders/src/run.rs", code), [""; 0]);
+            assert_eq!(broken("orders/src/store/sqlite/read.rs", code), [""; 0]);
+            assert_eq!(broken("orders/src/worker/tests.rs", code), [""; 0]);
+        }
+        assert_eq!(broken("orders/src/service.rs", "use rusqlite::Connection;").len(), 1);
+        assert_eq!(broken("orders/src/service.rs", "mod sqlite;\nlet url = \"sqlite::memory:\";"), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_unsafe_or_unfinished_is_told() {
+        assert_eq!(broken("orders/src/a.rs", &"\n".repeat(501)), ["orders/src/a.rs has more than 500 lines"]);
+        assert_eq!(broken("orders/src/lib.rs", "pub mod a;\n"), ["orders/src/lib.rs must say #![forbid(unsafe_code)]"]);
+        assert_eq!(broken("orders/src/lib.rs", "//! It.\n#![forbid(unsafe_code)]\n"), [""; 0]);
+        assert_eq!(broken("orders/src/a.rs", "fn f() { todo!() }"), ["orders/src/a.rs has a todo! left in it"]);
+    }
+
+    #[test]
+    fn literals_and_comments_are_no_code() {
+        let text = "a('\"'); b(\"\\\"x::y\"); c(r#\"\"z::\"#); 'x' / d // e::f\ng";
+        assert_eq!(code(text), "a(); b(); c(r#); 'x' / d \ng");
+    }
+}
