@@ -235,9 +235,10 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
                 Err(failure) => failure,
             };
             // An unknown commit is decided again from what is found, with the same ids: it cannot count twice (R4).
+            let in_time = last_deadline.is_some_and(|deadline| Instant::now() < deadline);
             let again = match failure {
-                Failure::Busy(_) => reruns < MAX_RERUNS,
-                Failure::Unknown(_) => last_deadline.is_some_and(|deadline| Instant::now() < deadline),
+                Failure::Busy(_) => in_time && reruns < MAX_RERUNS,
+                Failure::Unknown(_) => in_time,
                 _ => false,
             };
             if !again {

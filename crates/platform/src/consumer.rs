@@ -1,6 +1,5 @@
 //! The way in: messages from a channel, through the batcher, to an acknowledgement after the commit (R16).
 
-use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::batcher::{Batcher, Chain, Failure, NotDone};
-use crate::bus::{Bus, BusError, Receipt};
+use crate::bus::{Bus, Receipt};
 use crate::quarantine::Quarantined;
 
 /// Deliveries of one step; each carries a batch of messages.
@@ -61,7 +60,9 @@ impl<C, A> fmt::Debug for Consumer<C, A> {
 
 impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> {
     /// Consumes until `shutdown`; a step under way is finished first.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
+    ///
+    /// **Errors:** [`Failure::Fatal`] only; the process must end.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
         let mut failing = false;
         while !shutdown.is_cancelled() {
             let received = tokio::select! {
@@ -72,7 +73,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
                 Ok(deliveries) => {
                     failing = false;
                     let (payloads, receipts) = deliveries.into_iter().map(|d| (d.payload, d.receipt)).unzip();
-                    self.process(payloads, receipts).await;
+                    self.process(payloads, receipts).await?;
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
@@ -89,16 +90,19 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
     }
 
     /// One step: processes what is there now.
-    pub async fn tick(&self) -> Result<(), BusError> {
-        let deliveries = self.bus.receive(self.channel, MAX_DELIVERIES, Duration::ZERO).await?;
+    ///
+    /// **Errors:** as [`Self::run`]. A bus that does not answer has nothing to process.
+    pub async fn tick(&self) -> Result<(), Failure> {
+        let Ok(deliveries) = self.bus.receive(self.channel, MAX_DELIVERIES, Duration::ZERO).await else {
+            return Ok(());
+        };
         let (payloads, receipts) = deliveries.into_iter().map(|d| (d.payload, d.receipt)).unzip();
-        self.process(payloads, receipts).await;
-        Ok(())
+        self.process(payloads, receipts).await
     }
 
-    async fn process(&self, payloads: Vec<Vec<u8>>, receipts: Vec<Receipt>) {
+    async fn process(&self, payloads: Vec<Vec<u8>>, receipts: Vec<Receipt>) -> Result<(), Failure> {
         if payloads.is_empty() {
-            return;
+            return Ok(());
         }
         let mut step = Step { commands: Vec::new(), owners: Vec::new(), aside: Vec::new() };
         for (owner, payload) in payloads.iter().enumerate() {
@@ -114,14 +118,20 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
                 Err(_) => done[*owner] = false,
             }
         }
-        if !step.aside.is_empty() && self.set_aside(step.aside).await.is_err() {
-            return;
+        if !step.aside.is_empty() {
+            match self.set_aside(step.aside).await {
+                Ok(()) => {}
+                Err(failure @ Failure::Fatal(_)) => return Err(failure),
+                // Nothing is acknowledged: all of it comes again.
+                Err(_) => return Ok(()),
+            }
         }
         let acknowledged: Vec<Receipt> =
             receipts.into_iter().zip(done).filter(|(_, done)| *done).map(|(receipt, _)| receipt).collect();
         if let Err(error) = self.bus.ack(self.channel, acknowledged).await {
             warn!(channel = self.channel, error = %Chain(&error), "acknowledging failed; the messages come again");
         }
+        Ok(())
     }
 
     async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -21,6 +21,8 @@ pub struct Database<T> {
     /// None for an audit, which never writes.
     writer: Option<Writer<T>>,
     readers: Readers,
+    /// What a read found out about the file; the next write reports it, and so ends the process (R18).
+    broken: OnceLock<Failure>,
 }
 
 impl<T: Send + 'static> Database<T> {
@@ -28,22 +30,26 @@ impl<T: Send + 'static> Database<T> {
     pub fn new(path: &Path, store: T) -> Result<Self, OpenError> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let writer = Writer::spawn(&name, store).map_err(|error| OpenError::unusable(path, &error))?;
-        Ok(Self { writer: Some(writer), readers: Readers::new(path.to_owned()) })
+        Ok(Self { writer: Some(writer), readers: Readers::new(path.to_owned()), broken: OnceLock::new() })
     }
 
     /// Opens an existing file beside the service that owns it, for reading only.
     pub fn for_audit(path: &Path, migrations: &[Migration]) -> Result<Self, OpenError> {
         open_existing_reader(path, migrations)?;
-        Ok(Self { writer: None, readers: Readers::new(path.to_owned()) })
+        Ok(Self { writer: None, readers: Readers::new(path.to_owned()), broken: OnceLock::new() })
     }
 
     /// Runs `work` on the writer's thread. Dropping the call abandons the answer, never the work (R2).
     ///
-    /// **Errors:** those of `work`; `Fatal` if the thread is gone, which only a panic in `work` can do (R18).
+    /// **Errors:** those of `work`; `Fatal` if the thread is gone, which only a panic in `work` can do, or if a read has
+    /// found the file damaged (R18).
     pub async fn write<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut T) -> Result<R, Failure> + Send + 'static,
     ) -> Result<R, Failure> {
+        if let Some(broken) = self.broken.get() {
+            return Err(broken.clone());
+        }
         match &self.writer {
             Some(writer) => writer.call(work).await,
             None => Err(Failure::Suspect("the database was opened for an audit".to_owned())),
@@ -55,7 +61,11 @@ impl<T: Send + 'static> Database<T> {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, Failure> {
-        self.readers.read(work).await
+        let result = self.readers.read(work).await;
+        if let Err(failure @ Failure::Fatal(_)) = &result {
+            self.broken.get_or_init(|| failure.clone());
+        }
+        result
     }
 }
 
@@ -149,4 +159,42 @@ fn read_snapshot<R>(
     let result = work(&transaction)?;
     transaction.commit()?;
     Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::open_writer;
+
+    const TABLE: &[Migration] = &[Migration { number: 1, sql: "CREATE TABLE a (x INTEGER) STRICT" }];
+
+    #[tokio::test]
+    async fn a_damaged_file_that_a_read_finds_ends_all_writing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let connection = open_writer(&path, TABLE).expect("a new file");
+        let rows = connection.execute("INSERT INTO a SELECT value FROM json_each('[1,2,3]')", []).expect("rows");
+        assert_eq!(rows, 3);
+        drop(connection);
+        // The page of the table: the second and last ones are tables of the schema, so all but the first are damaged.
+        let mut bytes = std::fs::read(&path).expect("the file");
+        bytes[4096..].fill(0xff);
+        std::fs::write(&path, bytes).expect("damaged");
+
+        let database = Database::new(&path, ()).expect("a thread");
+        let sum =
+            database.read(|reader| reader.query_row("SELECT sum(x) FROM a", [], |row| row.get::<_, i64>(0))).await;
+        assert!(matches!(sum, Err(Failure::Fatal(_))), "{sum:?}");
+        let written = database.write(|()| Ok(())).await;
+        assert!(matches!(written, Err(Failure::Fatal(_))), "{written:?}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_on_the_writers_thread_is_fatal_and_leaves_nobody_waiting() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Database::new(&folder.path().join("a.db"), ()).expect("a thread");
+        let panicked = database.write(|()| -> Result<(), Failure> { panic!("this test wants it") }).await;
+        assert!(matches!(panicked, Err(Failure::Fatal(_))), "{panicked:?}");
+        assert!(matches!(database.write(|()| Ok(())).await, Err(Failure::Fatal(_))));
+    }
 }
