@@ -57,6 +57,9 @@ impl Metrics {
         registry.register("commands_pending", "Commands in flight", metrics.commands_pending.clone());
         let help = "Age of the oldest command in flight";
         registry.register_with_unit("commands_oldest_age", help, Unit::Seconds, metrics.commands_oldest_age.clone());
+        for status in [Status::Confirmed, Status::Rejected, Status::Cancelled, Status::Fulfilled] {
+            drop(metrics.settled.get_or_create(&OutcomeLabel { outcome: status.as_str() }));
+        }
         metrics.shared.start_at_zero(SERVICE, &["malformed", "poisoned", "unknown_version"], &["answer"]);
         metrics
     }
