@@ -145,7 +145,7 @@ async fn ask(shop: &Shop, method: &str, row: &Row, names: &BTreeMap<&str, String
     if !body.is_empty() && !headers.iter().any(|(name, _)| *name == "Content-Type") {
         headers.push(JSON);
     }
-    told(&shop.send_anew(method, &path, &headers, body).await, method)
+    told(&shop.send(method, &path, &headers, body.to_owned()).await, method)
 }
 
 /// An answer in one line: the status, the code of a problem with its faults, and the headers that tell something.

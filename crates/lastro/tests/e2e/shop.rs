@@ -129,16 +129,6 @@ impl Shop {
         answer.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"))
     }
 
-    /// Sends anything on a connection of its own. A body that is refused unread can cut the connection before the
-    /// answer has arrived: then it is sent again.
-    pub(crate) async fn send_anew(&self, method: &str, path: &str, headers: Headers<'_>, body: &str) -> Answer {
-        let headers: Vec<_> = headers.iter().copied().chain([("connection", "close")]).collect();
-        eventually(PATIENCE, &format!("an answer to {method} {path}"), || async {
-            self.try_send(method, path, &headers, body.to_owned()).await.ok()
-        })
-        .await
-    }
-
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], "").await
     }

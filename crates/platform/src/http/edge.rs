@@ -64,6 +64,10 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     let problem = problem_in(&mut response);
     if let Some(problem) = &problem {
         response = problem.render(request_id.as_str(), response);
+        if problem.code == Code::BodyTooLarge {
+            // Whatever is still on its way would be taken for the next request.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
     }
     finish_headers(response.headers_mut(), &request_id);
     edge.tell(asked, &request_id, response.status().as_u16(), problem.map(|problem| problem.code), started.elapsed());

@@ -15,6 +15,9 @@ use crate::problem::{Code, Problem};
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of a body that is refused, so much is read all the same, and for so long.
+const MAX_DISCARDED_BYTES: usize = 32 * 1024 * 1024;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The request's body as an argument of a handler.
 #[derive(Debug)]
@@ -48,7 +51,10 @@ impl<S: Send + Sync> FromRequest<S> for OptionalJson {
 /// 413 beyond [`MAX_BODY_BYTES`], at once if the headers say so; 400 as [`body::parse`] says, and for a body that
 /// breaks off or takes too long.
 pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Object, Problem> {
-    check_media_type(headers)?;
+    if let Err(problem) = check_media_type(headers) {
+        discard(body).await;
+        return Err(problem);
+    }
     body::parse(&read_bytes(body).await?)
 }
 
@@ -64,19 +70,40 @@ pub async fn read_optional_json(headers: &HeaderMap, body: Body) -> Result<Optio
     body::parse(&bytes).map(Some)
 }
 
-async fn read_bytes(body: Body) -> Result<Bytes, Problem> {
+async fn read_bytes(mut body: Body) -> Result<Bytes, Problem> {
     let too_large = || Problem::new(Code::BodyTooLarge, format!("a body may have at most {MAX_BODY_BYTES} bytes"));
     let malformed = |detail: &str| Problem::new(Code::MalformedJson, detail);
-    // Content-Length, where there is one. A body that is not read to its end makes hyper close the connection.
-    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+    // Content-Length, where there is one.
+    let promised = body.size_hint().lower();
+    if promised > MAX_BODY_BYTES as u64 {
+        discard(body).await;
         return Err(too_large());
     }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(&mut body, MAX_BODY_BYTES).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            discard(body).await;
+            Err(too_large())
+        }
         Ok(Err(_)) => Err(malformed("the body broke off")),
         Err(_) => Err(malformed("the body did not arrive in time")),
     }
+}
+
+/// Reads on for a while, into nothing: a connection that is closed on a client that still sends takes the answer with
+/// it. Whoever sends more than this does not want to know.
+async fn discard(mut body: Body) {
+    let reading = async {
+        let mut left = MAX_DISCARDED_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                Some(less) => left = less,
+                None => return,
+            }
+        }
+    };
+    // Late or not, the answer is the same.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
@@ -211,6 +238,13 @@ mod tests {
         let refused = read_optional_json(&HeaderMap::new(), "{}".into()).await;
         assert_eq!(code(refused), Some(Code::UnsupportedMediaType));
         assert_eq!(code(read_json(&json(), Body::empty()).await), Some(Code::MalformedJson));
+    }
+
+    #[tokio::test]
+    async fn a_refused_body_is_read_on_only_so_far() {
+        discard(Body::new(Streamed { kilobytes: usize::MAX, ends: true })).await;
+        let refused = read_json(&json(), Body::new(Streamed { kilobytes: usize::MAX, ends: true })).await;
+        assert_eq!(code(refused), Some(Code::BodyTooLarge));
     }
 
     /// Time is paused: it jumps to the next timer when there is nothing else to do.
