@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{Lock, Migration, OpenError, failure, open_writer};
+use super::{Lock, Migration, OpenError, connect_writer, failure, open_writer};
 use crate::batcher::Failure;
 use crate::clock::{Clock, Timestamp};
 
@@ -13,7 +13,6 @@ use crate::clock::{Clock, Timestamp};
 #[derive(Debug)]
 pub struct Session {
     path: PathBuf,
-    migrations: &'static [Migration],
     clock: Arc<dyn Clock>,
     /// None after an error: the next transaction opens a new one (R3).
     connection: Option<Connection>,
@@ -22,10 +21,10 @@ pub struct Session {
 
 impl Session {
     /// Locks the file, opens or makes it, and brings its schema up to date.
-    pub fn open(path: &Path, migrations: &'static [Migration], clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, migrations: &[Migration], clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let lock = Lock::acquire(path)?;
         let connection = open_writer(path, migrations)?;
-        Ok(Self { path: path.to_owned(), migrations, clock, connection: Some(connection), _lock: lock })
+        Ok(Self { path: path.to_owned(), clock, connection: Some(connection), _lock: lock })
     }
 
     /// One transaction that holds the write lock from its first statement, and the time at which it began.
@@ -37,7 +36,7 @@ impl Session {
     ) -> Result<R, Failure> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => open_writer(&self.path, self.migrations)?,
+            None => connect_writer(&self.path)?,
         };
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
         let result = work(&transaction, self.clock.now())?;
