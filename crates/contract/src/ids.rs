@@ -29,10 +29,10 @@ impl fmt::Display for OrderId {
 impl FromStr for OrderId {
     type Err = BadId;
 
-    /// Reads the hyphenated form only: one order has one spelling.
+    /// Reads the hyphenated form in lower case only: one order has one spelling.
     fn from_str(text: &str) -> Result<Self, BadId> {
         let id = Uuid::try_parse(text).map_err(|_| BadId)?;
-        if text.len() == 36 { Ok(Self(id)) } else { Err(BadId) }
+        if id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text { Ok(Self(id)) } else { Err(BadId) }
     }
 }
 
@@ -131,7 +131,13 @@ mod tests {
     fn an_order_id_has_one_spelling() {
         let text = "01939c5e-6f70-7abc-8def-0123456789ab";
         assert_eq!(text.parse::<OrderId>().expect("a UUID").to_string(), text);
-        for other in ["01939c5e6f707abc8def0123456789ab", "{01939c5e-6f70-7abc-8def-0123456789ab}", "", "7"] {
+        for other in [
+            "01939C5E-6F70-7ABC-8DEF-0123456789AB",
+            "01939c5e6f707abc8def0123456789ab",
+            "{01939c5e-6f70-7abc-8def-0123456789ab}",
+            "",
+            "7",
+        ] {
             assert_eq!(other.parse::<OrderId>(), Err(BadId), "{other}");
         }
     }

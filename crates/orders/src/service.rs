@@ -88,8 +88,7 @@ impl Service {
                 break;
             }
             tokio::select! {
-                changed = listener.changed() => if changed.is_ok()
-                    && let Some(settled) = listener.borrow_and_update().clone() { newest = settled; },
+                settled = listener.settled() => newest = settled.unwrap_or(newest),
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
                 () = tokio::time::sleep_until(deadline) => break,
                 () = self.stopping.cancelled() => break,
@@ -98,7 +97,6 @@ impl Service {
                 break;
             }
         }
-        self.waiters.leave(order_id, listener);
         newest
     }
 

@@ -9,17 +9,27 @@ use tokio::sync::watch;
 use crate::core::decide::Receipt;
 
 /// Who waits for which order. A signal for speed only: waiting requests also look for themselves, by a timer.
+///
+/// **Shape:** an order is listed exactly while somebody listens.
 #[derive(Debug, Default)]
 pub struct Waiters {
     waiting: Mutex<HashMap<OrderId, watch::Sender<Option<Receipt>>>>,
 }
 
+/// One that listens. Dropping it, as a client that hangs up does, ends the waiting.
+#[derive(Debug)]
+pub struct Listener<'a> {
+    waiters: &'a Waiters,
+    order_id: OrderId,
+    receiver: watch::Receiver<Option<Receipt>>,
+}
+
 impl Waiters {
     /// Listens for settlements of one order from now on.
-    pub fn listen(&self, order_id: OrderId) -> watch::Receiver<Option<Receipt>> {
+    pub fn listen(&self, order_id: OrderId) -> Listener<'_> {
         let mut waiting = self.lock();
         let sender = waiting.entry(order_id).or_insert_with(|| watch::channel(None).0);
-        sender.subscribe()
+        Listener { waiters: self, order_id, receiver: sender.subscribe() }
     }
 
     /// An order was settled: wakes whoever waits for it.
@@ -29,16 +39,57 @@ impl Waiters {
         }
     }
 
-    /// Forgets an order for which nobody listens any more.
-    pub fn leave(&self, order_id: OrderId, listener: watch::Receiver<Option<Receipt>>) {
-        let mut waiting = self.lock();
-        drop(listener);
-        if waiting.get(&order_id).is_some_and(|sender| sender.receiver_count() == 0) {
-            waiting.remove(&order_id);
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<OrderId, watch::Sender<Option<Receipt>>>> {
+        self.waiting.lock().expect("nothing panics under this lock")
+    }
+}
+
+impl Listener<'_> {
+    /// The next settlement.
+    pub async fn settled(&mut self) -> Option<Receipt> {
+        // The sender is there as long as somebody listens.
+        let _ = self.receiver.changed().await;
+        self.receiver.borrow_and_update().clone()
+    }
+}
+
+impl Drop for Listener<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.waiters.lock();
+        // This one still counts.
+        if waiting.get(&self.order_id).is_some_and(|sender| sender.receiver_count() <= 1) {
+            waiting.remove(&self.order_id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::order::Status;
+
+    fn receipt() -> Receipt {
+        Receipt { order_id: OrderId(uuid::Uuid::from_u128(1)), status: Status::Confirmed, shortages: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn everybody_who_listens_hears_of_the_settlement() {
+        let waiters = Waiters::default();
+        let mut listeners = [waiters.listen(receipt().order_id), waiters.listen(receipt().order_id)];
+        waiters.settled(&receipt());
+        for listener in &mut listeners {
+            assert_eq!(listener.settled().await, Some(receipt()));
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<OrderId, watch::Sender<Option<Receipt>>>> {
-        self.waiting.lock().expect("nothing panics under this lock")
+    #[tokio::test]
+    async fn whoever_hangs_up_is_forgotten_and_the_others_go_on_listening() {
+        let waiters = Waiters::default();
+        let mut patient = waiters.listen(receipt().order_id);
+        drop(waiters.listen(receipt().order_id));
+        waiters.settled(&receipt());
+        assert_eq!(patient.settled().await, Some(receipt()));
+        drop(patient);
+        assert!(waiters.lock().is_empty());
     }
 }

@@ -71,7 +71,8 @@ impl Window {
             self.unanswered.insert(order_id, now_micros);
             count += 1;
         }
-        self.resent_since_answer |= count > 0;
+        // A wake-up is no reason for another one: what it re-sends may be stuck for good.
+        self.resent_since_answer |= count > 0 && awake_since.is_none();
         if count < asked && self.awake_since == awake_since {
             self.awake_since = None;
         }
@@ -149,6 +150,22 @@ mod tests {
         assert!(!window.answered(id(3), heard + 2), "answers go on");
         window.resent((64..70).map(id), 64, Some(heard), heard + 3);
         assert_eq!(window.awake_since(), None);
+    }
+
+    #[test]
+    fn a_stuck_command_does_not_make_every_answer_the_end_of_a_silence() {
+        let mut window = Window::default();
+        let mut now = 100 * SECOND_MICROS;
+        window.resent([id(1)], 64, None, now);
+        let mut ends = 0;
+        for order in 2..20 {
+            now += 5 * SECOND_MICROS / 2;
+            ends += usize::from(window.answered(id(order), now));
+            if window.awake_since().is_some() {
+                window.resent([id(1)], 64, window.awake_since(), now);
+            }
+        }
+        assert_eq!(ends, 1, "what a wake-up sends again in vain is no new silence");
     }
 
     #[test]

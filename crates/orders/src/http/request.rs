@@ -62,7 +62,8 @@ pub(super) fn order(object: &Object, default_currency: Currency) -> Result<Terms
         let price_minor = line.required("price", price(currency.unwrap_or(default_currency), currency.is_some()));
         Some(OrderLine { product_id: product_id?, quantity: quantity?, price_minor: price_minor? })
     });
-    let sums = lines.as_deref().and_then(|lines| sums(&mut body, lines));
+    // Nor can a total.
+    let sums = lines.as_deref().filter(|_| currency.is_some()).and_then(|lines| sums(&mut body, lines));
     body.finish(|| {
         let (total_minor, digest) = sums?;
         Some(Terms { customer_id: customer_id?, currency: currency?, total_minor, lines: lines?, digest })

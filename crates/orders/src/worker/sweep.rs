@@ -70,16 +70,24 @@ impl Sweeper {
     ///
     /// **Errors:** [`Failure::Fatal`] only; the process must end.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
-        let mut step = 0;
+        let (mut step, mut failing) = (0_u32, false);
         while !shutdown.is_cancelled() {
-            match self.tick().await {
-                Ok(resent) if resent > 0 => debug!(resent, "commands are sent again"),
-                Ok(_) => {}
-                Err(failure @ Failure::Fatal(_)) => return Err(failure),
-                Err(failure) => warn!(error = %Chain(&failure), "the sweeper could not sweep; it tries again"),
+            match (self.tick().await, failing) {
+                (Err(failure @ Failure::Fatal(_)), _) => return Err(failure),
+                // One line when it begins and one when it is over, however long it lasts.
+                (Err(failure), false) => {
+                    failing = true;
+                    warn!(error = %Chain(&failure), "the sweeper cannot sweep; it goes on trying");
+                }
+                (Ok(_), true) => {
+                    failing = false;
+                    warn!("the sweeper sweeps again");
+                }
+                (Ok(0), false) | (Err(_), true) => {}
+                (Ok(resent), false) => debug!(resent, "commands are sent again"),
             }
             if step % STEPS_PER_LOOK == 0 {
-                self.look().await;
+                self.look().await?;
             }
             step = step.wrapping_add(1);
             tokio::select! {
@@ -115,15 +123,17 @@ impl Sweeper {
     }
 
     /// Looks at what the service stands on, and tells.
-    async fn look(&self) {
+    async fn look(&self) -> Result<(), Failure> {
         let database = match self.store.backlog().await {
             Ok(backlog) => {
                 self.metrics.show(backlog);
                 Health::Up
             }
+            Err(failure @ Failure::Fatal(_)) => return Err(failure),
             Err(failure) => Health::Down(Chain(&failure).to_string()),
         };
         self.readiness.set("orders database", database);
         self.readiness.set("bus", Health::of_bus(&*self.bus));
+        Ok(())
     }
 }

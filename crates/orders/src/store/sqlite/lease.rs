@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use contract::orders::{Command, CommandKind};
 use contract::{OrderId, SCHEMA_VERSION};
 use platform::clock::Timestamp;
+use platform::quarantine::{self, Quarantined};
 use rusqlite::{Connection, Row, params};
 
 use super::super::{Lease, Pick};
@@ -23,14 +24,25 @@ pub(super) fn lease(connection: &Connection, lease: Lease, now: Timestamp) -> ru
         Pick::Due => due_by_time(connection, lease.limit, now)?,
         Pick::SentBefore { micros } => sent_before(connection, lease.limit, micros)?,
     };
-    let mut commands = Vec::with_capacity(due.len());
+    let (mut commands, mut unreadable) = (Vec::with_capacity(due.len()), Vec::new());
     for (salt, (order_id, due)) in (1u64..).zip(due) {
         let attempt = due.attempt.saturating_add(1);
         // The golden ratio spreads one random number over the rows of a lease.
         let random = lease.random.wrapping_add(salt.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         put_off(connection, order_id, attempt, now, now.after((lease.delay)(attempt, random)))?;
-        commands.push(command(connection, order_id, due, attempt, now)?);
+        match command(connection, order_id, &due, attempt, now) {
+            Ok(command) => commands.push(command),
+            // Its row makes no sense, its neighbours' rows do (R16). It stays pending, and shows.
+            Err(error) if error.sqlite_error().is_none() => unreadable.push(Quarantined {
+                subject: Some(order_id.to_string()),
+                kind: "poisoned",
+                reason: format!("{}: {error}", due.kind.as_str()),
+                bytes: Vec::new(),
+            }),
+            Err(error) => return Err(error),
+        }
     }
+    quarantine::insert_sqlite(connection, &unreadable, now)?;
     Ok(commands)
 }
 
@@ -38,42 +50,27 @@ pub(super) fn lease(connection: &Connection, lease: Lease, now: Timestamp) -> ru
 fn due_by_time(connection: &Connection, limit: u32, now: Timestamp) -> rusqlite::Result<BTreeMap<OrderId, Due>> {
     // A row further ahead than any wait is due: the clock was set back since it was written.
     let latest = now.after(backoff::LONGEST).0;
-    let oldest = limit.div_ceil(5);
     let mut due = BTreeMap::new();
-    let mut take = |sql: &str, bound: i64, limit: u32| -> rusqlite::Result<()> {
-        let mut statement = connection.prepare_cached(sql)?;
+    let mut take = |condition: &str, bound: i64, limit: u32| -> rusqlite::Result<u32> {
+        let sql =
+            format!("SELECT order_id, kind, attempt, traceparent FROM pending_commands WHERE {condition} LIMIT ?2");
+        let mut statement = connection.prepare_cached(&sql)?;
         let rows = statement.query_map(params![bound, limit], read_due)?;
         for row in rows {
             let (order_id, found) = row?;
             due.insert(order_id, found);
         }
-        Ok(())
+        Ok(u32::try_from(due.len()).unwrap_or(u32::MAX))
     };
-    take(
-        "SELECT order_id, kind, attempt, traceparent FROM pending_commands
-         WHERE next_attempt_at > ?1 ORDER BY next_attempt_at LIMIT ?2",
-        latest,
-        oldest,
-    )?;
-    take(
-        "SELECT order_id, kind, attempt, traceparent FROM pending_commands
-         WHERE next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?2",
-        now.0,
-        oldest,
-    )?;
-    take(
-        "SELECT order_id, kind, attempt, traceparent FROM pending_commands
-         WHERE next_attempt_at <= ?1 ORDER BY next_attempt_at DESC LIMIT ?2",
-        now.0,
-        limit - oldest,
-    )?;
-    while due.len() > limit as usize {
-        due.pop_last();
-    }
+    let taken = take("next_attempt_at > ?1 ORDER BY next_attempt_at", latest, limit)?;
+    let rest = limit.saturating_sub(taken);
+    let oldest = rest.div_ceil(5);
+    let taken = take("next_attempt_at <= ?1 ORDER BY next_attempt_at", now.0, oldest)?;
+    take("next_attempt_at <= ?1 ORDER BY next_attempt_at DESC", now.0, limit.saturating_sub(taken))?;
     Ok(due)
 }
 
-/// Oldest first. Rows that were sent since are passed over; the window bounds their number.
+/// Oldest first. Rows that were sent since are passed over.
 fn sent_before(connection: &Connection, limit: u32, micros: i64) -> rusqlite::Result<BTreeMap<OrderId, Due>> {
     let mut statement = connection.prepare_cached(
         "SELECT order_id, kind, attempt, traceparent FROM pending_commands
@@ -105,7 +102,7 @@ fn put_off(
 fn command(
     connection: &Connection,
     order_id: OrderId,
-    due: Due,
+    due: &Due,
     attempt: u32,
     now: Timestamp,
 ) -> rusqlite::Result<Command> {
@@ -123,6 +120,6 @@ fn command(
         digest,
         attempt,
         sent_at_micros: now.0,
-        traceparent: due.traceparent,
+        traceparent: due.traceparent.clone(),
     })
 }

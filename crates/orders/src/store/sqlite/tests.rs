@@ -45,3 +45,26 @@ fn an_audit_opens_beside_the_service_and_cannot_write() {
     let reader = platform::sqlite::open_existing_reader(&path, MIGRATIONS).expect("a reader");
     assert!(reader.execute("DELETE FROM quarantine", []).is_err());
 }
+
+#[test]
+fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("orders.db");
+    let clock = Arc::new(ManualClock::at(START));
+    let mut store = SqliteStore::open(&path, clock.clone()).expect("a new file");
+    store.run(&[place(1), place(2)], crate::core::decide::decide).expect("two orders");
+    drop(store);
+    let raw = platform::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
+    let damage = "UPDATE order_lines SET product_id = 'no id' WHERE order_id = x'00000000000000000000000000000001'";
+    assert!(raw.execute(damage, []).expect("damaged") > 0);
+    drop(raw);
+
+    let mut store = SqliteStore::open(&path, clock.clone()).expect("the file");
+    clock.advance(std::time::Duration::from_secs(2));
+    let lease =
+        Lease { limit: 10, pick: crate::store::Pick::Due, delay: crate::core::backoff::delay, random: u64::MAX / 2 };
+    let sent: Vec<_> = store.lease(lease).expect("a lease").iter().map(|command| command.order_id).collect();
+    assert_eq!(sent, [crate::store::laws::id(2)]);
+    let reader = platform::sqlite::open_reader(&path).expect("a reader");
+    assert_eq!(quarantine::count_sqlite(&reader).expect("a count"), [("poisoned".to_owned(), 1)]);
+}
