@@ -97,7 +97,7 @@ pub struct MovementFilter {
 
 /// A movement's position among all of its product's, over all locations. Sorts from old to new.
 ///
-/// At one location it follows the ledger's own numbers, whatever the clock did.
+/// By time first: where the clock was set back, an older number may stand before a newer one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
     pub created_at_micros: i64,
@@ -112,6 +112,8 @@ pub struct StockAudit {
     pub location_id: LocationId,
     pub level: Level,
     pub held: i64,
+    /// The number of the newest movement of its ledger (INV-2).
+    pub newest_seq: i64,
 }
 
 /// The movements of one place with `after_seq < seq ≤ up_to_seq`, the first `limit` of them.

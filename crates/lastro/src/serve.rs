@@ -60,13 +60,16 @@ impl PlaceArgs {
     }
 
     pub(crate) fn resolve(self, file: &File) -> Places {
+        // A folder that was named now is not mixed with databases that a file names.
+        let named = self.data_dir.is_some();
+        let of_file = |url: &Option<DatabaseUrl>| url.clone().filter(|_| !named);
         let folder = resolve(self.data_dir, file.data_dir.clone(), DEFAULT_DATA_DIR.into());
         let within = |name: &str| DatabaseUrl::Sqlite(folder.join(name));
         Places {
-            orders: resolve(self.orders_database_url, file.orders_database_url.clone(), within("orders.db")),
+            orders: resolve(self.orders_database_url, of_file(&file.orders_database_url), within("orders.db")),
             inventory: resolve(
                 self.inventory_database_url,
-                file.inventory_database_url.clone(),
+                of_file(&file.inventory_database_url),
                 within("inventory.db"),
             ),
         }

@@ -1,10 +1,9 @@
 //! Keeps the readiness probe up to date about what the service stands on.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use platform::batcher::Chain;
+use platform::batcher::{Chain, Failure};
 use platform::bus::Bus;
 use platform::http::probes::{Health, Readiness};
 use tokio_util::sync::CancellationToken;
@@ -21,9 +20,9 @@ pub struct Lookout {
 }
 
 impl Lookout {
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
         while !shutdown.is_cancelled() {
-            self.tick().await;
+            self.tick().await?;
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = tokio::time::sleep(PERIOD) => {}
@@ -33,12 +32,16 @@ impl Lookout {
     }
 
     /// One look. The smallest read that there is stands for the database.
-    pub async fn tick(&self) {
+    ///
+    /// **Errors:** [`Failure::Fatal`] only; the process must end (R18).
+    pub async fn tick(&self) -> Result<(), Failure> {
         let database = match self.store.locations().await {
             Ok(_) => Health::Up,
+            Err(failure @ Failure::Fatal(_)) => return Err(failure),
             Err(failure) => Health::Down(Chain(&failure).to_string()),
         };
         self.readiness.set("inventory database", database);
         self.readiness.set("bus", Health::of_bus(&*self.bus));
+        Ok(())
     }
 }

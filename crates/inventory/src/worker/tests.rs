@@ -134,7 +134,7 @@ async fn the_lookout_tells_what_the_service_stands_on() {
     let world = World::new().await;
     let readiness = Readiness::default();
     let lookout = Lookout { store: world.store.clone(), bus: world.bus.clone(), readiness: readiness.clone() };
-    lookout.tick().await;
+    lookout.tick().await.expect("a look");
     let report = serde_json::to_value(readiness.report().expect("ready")).expect("JSON");
     assert_eq!(report["status"], "ready");
     let checks = report["checks"].as_array().expect("a list").iter().map(|check| &check["name"]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use contract::{OrderId, ProductId};
-use inventory::core::reservation::{Reservation, StateName};
+use inventory::core::reservation::{Before, Reservation, State, StateName};
 use inventory::store::Store as InventoryStore;
 use orders::core::money;
 use orders::core::order::Status;
@@ -139,5 +139,8 @@ fn allocates_all_or_nothing(order: &OrderAudit, reservation: &Reservation) -> bo
     }
     let lines = order.terms.stock_lines();
     let wanted: BTreeMap<_, _> = lines.iter().map(|line| (&line.product_id, line.quantity.units())).collect();
-    allocated == wanted || (allocated.is_empty() && reservation.state.name() != StateName::Reserved)
+    match &reservation.state {
+        State::Reserved(_) | State::Shipped(_) | State::Released(Before::Reserved(_)) => allocated == wanted,
+        State::Rejected(_) | State::Released(Before::Absent | Before::Rejected(_)) => allocated.is_empty(),
+    }
 }

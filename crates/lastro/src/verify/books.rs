@@ -54,6 +54,12 @@ async fn check_ledger(inventory: &dyn Store, row: &StockAudit, report: &mut Repo
         }
     }
     report.checked(Invariant::Inv2, 1);
+    report.demand(Invariant::Inv2, row.level.last_seq == row.newest_seq, || {
+        format!(
+            "{} at {}: the row knows of {} movements, its ledger of {}",
+            row.product_id, row.location_id, row.level.last_seq, row.newest_seq
+        )
+    });
     report.demand(Invariant::Inv2, level == row.level, || {
         format!("{} at {}: the row says {:?}, its movements {level:?}", row.product_id, row.location_id, row.level)
     });

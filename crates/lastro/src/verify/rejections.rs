@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::ProductId;
 use contract::inventory::ShortageReason;
-use inventory::core::reservation::{Reservation, Shortfall};
+use inventory::core::reservation::{Before, Reservation, Shortfall, State};
 use inventory::core::stock::Level;
 use inventory::store::{Place, Store, Stretch};
 use platform::batcher::Failure;
@@ -16,10 +16,12 @@ pub(super) async fn check(
     reservations: &[Reservation],
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let rejected: Vec<_> =
-        reservations.iter().filter(|reservation| !reservation.state.shortfalls().is_empty()).collect();
+    let rejected: Vec<_> = reservations.iter().filter(|reservation| was_rejected(&reservation.state)).collect();
     if rejected.is_empty() {
         return Ok(());
+    }
+    for reservation in rejected.iter().filter(|reservation| reservation.state.shortfalls().is_empty()) {
+        report.violated(Invariant::Inv8, format!("order {}: rejected without a shortage", reservation.order_id));
     }
     let evidence = Evidence::gather(inventory, &rejected).await?;
     report.checked(Invariant::Inv8, rejected.len());
@@ -32,6 +34,10 @@ pub(super) async fn check(
         }
     }
     Ok(())
+}
+
+fn was_rejected(state: &State) -> bool {
+    matches!(state, State::Rejected(_) | State::Released(Before::Rejected(_)))
 }
 
 /// All that the rejections of one page rest on.

@@ -156,6 +156,7 @@ fn damage(folder: &Path, file: &str, sql: &str) {
 #[tokio::test]
 async fn every_kind_of_damage_is_found_and_named() {
     let order_1 = "order_id = x'00000000000000000000000000000001'";
+    let order_2 = "order_id = x'00000000000000000000000000000002'";
     let order_4 = "order_id = x'00000000000000000000000000000004'";
     let order_5 = "order_id = x'00000000000000000000000000000005'";
     let cases = [
@@ -163,6 +164,9 @@ async fn every_kind_of_damage_is_found_and_named() {
         ("inventory.db", "UPDATE movements SET reserved_delta = 99 WHERE seq = 3".to_owned(), Invariant::Inv1),
         ("inventory.db", "DELETE FROM movements WHERE seq = 4".to_owned(), Invariant::Inv2),
         ("inventory.db", "UPDATE stock SET on_hand = on_hand + 1".to_owned(), Invariant::Inv2),
+        ("inventory.db", "UPDATE stock SET last_seq = last_seq - 1".to_owned(), Invariant::Inv2),
+        ("inventory.db", format!("DELETE FROM allocations WHERE {order_2}"), Invariant::Inv5),
+        ("inventory.db", format!("UPDATE reservations SET shortages = '[]' WHERE {order_5}"), Invariant::Inv8),
         ("inventory.db", format!("DELETE FROM allocations WHERE {order_4}"), Invariant::Inv3),
         ("inventory.db", format!("UPDATE reservations SET state = 'shipped' WHERE {order_4}"), Invariant::Inv5),
         ("inventory.db", format!("UPDATE reservations SET digest = zeroblob(16) WHERE {order_4}"), Invariant::Inv5),

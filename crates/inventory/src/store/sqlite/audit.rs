@@ -31,7 +31,9 @@ pub(super) fn stock(connection: &Connection, after: Option<&Place>, limit: u32) 
                 (SELECT coalesce(sum(allocations.quantity), 0)
                  FROM allocations JOIN reservations ON reservations.order_id = allocations.order_id
                  WHERE allocations.product_id = stock.product_id AND allocations.location_id = stock.location_id
-                   AND reservations.state = 'reserved')
+                   AND reservations.state = 'reserved'),
+                (SELECT coalesce(max(seq), 0) FROM movements
+                 WHERE movements.product_id = stock.product_id AND movements.location_id = stock.location_id)
          FROM stock WHERE (product_id, location_id) > (?1, ?2) ORDER BY product_id, location_id LIMIT ?3",
     )?;
     let (product_id, location_id) = after.map_or(("", ""), |(product, location)| (product.as_str(), location.as_str()));
@@ -41,6 +43,7 @@ pub(super) fn stock(connection: &Connection, after: Option<&Place>, limit: u32) 
             location_id: rows::id("stock", row, 1)?,
             level: rows::level(row, 2)?,
             held: row.get(5)?,
+            newest_seq: row.get(6)?,
         })
     })?;
     rows.collect()

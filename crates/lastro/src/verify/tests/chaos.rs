@@ -125,7 +125,7 @@ proptest! {
 
     #[test]
     fn whatever_happens_in_whatever_order_both_services_agree(events in prop::collection::vec(any_event(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         runtime.block_on(async {
             let mut world = World { shop: Shop::new(), network: Vec::new(), movements: 0 };
             world.shop.receive(0, 6).await;
