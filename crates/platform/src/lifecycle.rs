@@ -1,12 +1,13 @@
 //! The life of a process: workers that must not die, and a shutdown in stages (R18, R19).
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+
+use crate::batcher::Chain;
 
 /// How long a shutdown may take as a whole (R19: within 30 s, with some to spare).
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(25);
@@ -22,6 +23,8 @@ pub enum Stage {
     Commit,
     /// Relays: publish what is queued.
     Relay,
+    /// The server of the probes, if it has an address of its own: it tells until the end that nothing is accepted.
+    Probe,
 }
 
 /// A worker that ended although nobody had told it to, or a shutdown that took too long. The process must end.
@@ -51,12 +54,12 @@ impl Workers {
     where
         W: FnOnce(CancellationToken) -> R,
         R: Future<Output = Result<(), E>> + Send + 'static,
-        E: fmt::Display + Send + 'static,
+        E: std::error::Error + Send + 'static,
     {
         let empty = || Group { token: CancellationToken::new(), tasks: JoinSet::new() };
         let group = self.stages.entry(stage).or_insert_with(empty);
         let work = worker(group.token.clone());
-        group.tasks.spawn(async move { (name, work.await.map_err(|error| error.to_string())) });
+        group.tasks.spawn(async move { (name, work.await.map_err(|error| Chain(&error).to_string())) });
     }
 
     /// Runs until `shutdown`, then stops stage by stage.
@@ -141,7 +144,7 @@ mod tests {
             workers.spawn(stage, name, |token| async move {
                 token.cancelled().await;
                 seen.lock().expect("the list").push(name);
-                Ok::<_, String>(())
+                Ok::<_, Died>(())
             });
         }
         let shutdown = CancellationToken::new();
@@ -155,9 +158,9 @@ mod tests {
         let mut workers = Workers::new();
         workers.spawn(Stage::Serve, "patient", |token| async move {
             token.cancelled().await;
-            Ok::<_, String>(())
+            Ok::<_, Died>(())
         });
-        workers.spawn(Stage::Commit, "committer", |_| async { Err("a corrupt page") });
+        workers.spawn(Stage::Commit, "committer", |_| async { Err(Died("a corrupt page".to_owned())) });
         let died = workers.run(CancellationToken::new()).await.expect_err("a death");
         assert_eq!(died.to_string(), "committer died: a corrupt page");
     }
@@ -169,7 +172,7 @@ mod tests {
             if !token.is_cancelled() {
                 panic!("boom");
             }
-            Ok::<_, String>(())
+            Ok::<_, Died>(())
         });
         let died = workers.run(CancellationToken::new()).await.expect_err("a death");
         assert!(died.to_string().contains("panicked"), "{died}");

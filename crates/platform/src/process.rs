@@ -71,6 +71,9 @@ pub struct CommonArgs {
     /// Serve without API keys on an address that other machines can reach
     #[arg(long, env = "LASTRO_NO_AUTH", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub no_auth: Option<bool>,
+    /// A file of API keys; there are none yet, so that one is refused rather than ignored
+    #[arg(long, env = "LASTRO_API_KEYS_FILE", value_name = "FILE", hide = true)]
+    pub api_keys_file: Option<std::path::PathBuf>,
     /// The configuration file [default: ./lastro.toml, if it is there]
     #[arg(long, env = "LASTRO_CONFIG", value_name = "FILE")]
     pub config: Option<std::path::PathBuf>,
@@ -103,6 +106,10 @@ impl CommonArgs {
 
     /// **Errors:** an address that others can reach, without anybody having said that this is wanted.
     pub fn addresses(&self, file: &File, default: &str) -> Result<Addresses, UsageError> {
+        if self.api_keys_file.is_some() {
+            let reason = "LASTRO_API_KEYS_FILE: there are no API keys yet; let something in front ask for them";
+            return Err(UsageError(reason.to_owned()));
+        }
         let listen = self.listen.clone().or_else(|| file.listen.clone());
         let listen = listen.map_or_else(|| default.parse(), Ok)?;
         let metrics_listen = self.metrics_listen.clone().or_else(|| file.metrics_listen.clone());
@@ -196,11 +203,11 @@ impl Process {
             readiness: readiness.clone(),
             registry: Arc::new(registry),
         };
-        let mut own = docs::router(describe(name, api.description)?);
+        let mut own = docs::router(describe(name, api.description)?).merge(probes::version(&probes));
         match metrics_listener {
             Some(listener) => {
                 let router = edge.clone().wrap(probes::router(probes));
-                workers.spawn(Stage::Serve, "metrics server", |token| serve(listener, router, token));
+                workers.spawn(Stage::Probe, "metrics server", |token| serve(listener, router, token));
             }
             None => own = own.merge(probes::router(probes)),
         }

@@ -56,20 +56,21 @@ impl OpenError {
 ///
 /// Frames that a crash left in the log may never have been synced: they are checkpointed before anything is read (R1).
 pub fn open_writer(path: &Path, migrations: &[Migration]) -> Result<Connection, OpenError> {
-    let mut connection = connect_writer(path)?;
+    let mut connection = connect_writer(path, OpenFlags::SQLITE_OPEN_CREATE)?;
     let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
     let in_the_way: bool = checkpoint.map_err(OpenError::engine(path))?;
     if in_the_way {
-        return Err(OpenError::unusable(path, &"another process has been reading from it all the while; try again"));
+        return Err(OpenError::unusable(path, &"another process has kept it busy all the while; try again"));
     }
     migrate::migrate(&mut connection, path, migrations)?;
     Ok(connection)
 }
 
 /// A writing connection that is safe to promise durability on (R1). What this process has left in the log was synced.
-fn connect_writer(path: &Path) -> Result<Connection, OpenError> {
+fn connect_writer(path: &Path, create: OpenFlags) -> Result<Connection, OpenError> {
     let engine = OpenError::engine(path);
-    let connection = Connection::open(path).map_err(&engine)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
+    let connection = Connection::open_with_flags(path, flags).map_err(&engine)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(&engine)?;
     configure_writer(&connection).map_err(&engine)?;
     check_durable(&connection).map_err(|reason| OpenError::unusable(path, &reason))?;

@@ -80,7 +80,7 @@ async fn answer(request: Request, next: Next) -> Response {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => {
             error!(panic = message_of(&*panic), "a request's handler panicked");
-            Problem::new(Code::Internal, "this is our fault; please report it with its request_id").into_response()
+            Problem::internal().into_response()
         }
         Err(_) => {
             error!(timeout_s = BACKSTOP.as_secs(), "a request's handler gave no answer");

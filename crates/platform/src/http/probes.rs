@@ -30,19 +30,24 @@ struct Version {
     version: &'static str,
 }
 
-/// The four paths, to be merged with the API or served at an address of their own.
+/// The three paths, to be merged with the API or served at an address of their own.
 ///
 /// **Shape:** `/livez` answers 200 as long as anything answers. `/readyz` answers 200 with every check while requests
 /// are accepted, degraded or not, else 503: `shutting_down` or `storage_unavailable`.
 pub fn router(probes: Probes) -> Router {
-    let Probes { name, version, readiness, registry } = probes;
+    let Probes { readiness, registry, .. } = probes;
     let readyz = move || async move { readiness.report().map(Json) };
     let metrics = move || async move { openmetrics(&registry) };
     Router::new()
         .route("/livez", get(|| async { Json(serde_json::json!({"status": "alive"})) }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/version", get(move || async move { Json(Version { name, version }) }))
+}
+
+/// `/version`, which stays beside the API.
+pub fn version(probes: &Probes) -> Router {
+    let version = Version { name: probes.name, version: probes.version };
+    Router::new().route("/version", get(move || async move { Json(version) }))
 }
 
 fn openmetrics(registry: &Registry) -> Response {
@@ -64,7 +69,8 @@ mod tests {
         let mut registry = Registry::default();
         telemetry::Metrics::new(&mut registry, "1.2.3");
         let registry = Arc::new(registry);
-        router(Probes { name: "lastro", version: "1.2.3", readiness: readiness.clone(), registry })
+        let probes = Probes { name: "lastro", version: "1.2.3", readiness: readiness.clone(), registry };
+        version(&probes).merge(router(probes))
     }
 
     async fn ask(readiness: &Readiness, path: &str) -> Response {

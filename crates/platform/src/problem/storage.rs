@@ -1,7 +1,9 @@
 //! What a client is told when the storage did not do what it was asked.
 
+use tracing::error;
+
 use super::{Code, Problem};
-use crate::batcher::{Failure, NotDone};
+use crate::batcher::{Chain, Failure, NotDone};
 
 impl Problem {
     /// A bug of ours, of which the client need know nothing but how to report it.
@@ -29,6 +31,7 @@ impl From<NotDone> for Problem {
 /// A read that failed.
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
+        error!(error = %Chain(&failure), "a read failed");
         match failure {
             Failure::Suspect(_) | Failure::Fatal(_) => Self::internal(),
             Failure::Busy(_) | Failure::Unknown(_) | Failure::Unavailable(_) | Failure::Full(_) => {

@@ -14,10 +14,9 @@ pub(super) struct Lock {
 impl Lock {
     /// Locks `path` + `.lock`, making the folder and the file where they are missing.
     pub(super) fn acquire(path: &Path) -> Result<Self, OpenError> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(|error| OpenError::unusable(folder, &error))?;
-            refuse_network_file_system(folder)?;
-        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).map_err(|error| OpenError::unusable(folder, &error))?;
+        refuse_network_file_system(folder)?;
         let mut name = path.as_os_str().to_owned();
         name.push(".lock");
         let lock_path = PathBuf::from(name);

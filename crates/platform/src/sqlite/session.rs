@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::{Lock, Migration, OpenError, connect_writer, failure, open_writer};
 use crate::batcher::Failure;
@@ -36,7 +36,8 @@ impl Session {
     ) -> Result<R, Failure> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => connect_writer(&self.path)?,
+            // A file that is gone is not made anew: its orders would be lost without a word.
+            None => connect_writer(&self.path, OpenFlags::empty())?,
         };
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
         let result = work(&transaction, self.clock.now())?;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -12,6 +13,8 @@ use crate::batcher::{Cause, Failure};
 
 /// Reads that run at the same time.
 const MAX_READERS: usize = 4;
+/// How long a read waits for its turn (R17).
+const MAX_WAIT: Duration = Duration::from_secs(5);
 /// Calls that wait for the writer; a committer makes one at a time, a sweeper another.
 const MAX_CALLS: usize = 16;
 
@@ -134,7 +137,9 @@ impl Readers {
         R: Send + 'static,
         W: FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
     {
-        let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let waiting = tokio::time::timeout(MAX_WAIT, self.permits.clone().acquire_owned()).await;
+        let permit = waiting.map_err(|elapsed| Failure::Unavailable(Arc::new(elapsed)))?;
+        let permit = permit.expect("the semaphore is never closed");
         let (path, idle) = (self.path.clone(), self.idle.clone());
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
