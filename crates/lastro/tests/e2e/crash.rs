@@ -30,8 +30,10 @@ async fn no_accepted_order_is_lost_when_the_process_is_killed_again_and_again() 
         }
         let load = Load::on(&shop, &mut random);
         load.has_accepted(1 + random.below(600)).await;
-        // The moment is what is tried out here: somewhere within a commit, and not at its end.
-        tokio::time::sleep(Duration::from_micros(random.below(10_000))).await;
+        // Not only at the end of a commit, but somewhere in the next: so many turns of the clients later.
+        for _ in 0..random.below(500) {
+            tokio::task::yield_now().await;
+        }
         shop.program.kill();
         let mut told = load.end().await;
         reopen(&mut shop).await;
