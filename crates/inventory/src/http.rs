@@ -91,17 +91,5 @@ fn id_text<T: FromStr<Err = BadId>>(text: &str) -> Parsed<T> {
     text.parse().map_err(|error: BadId| (FaultCode::BadFormat, format!("is no id: {error}")))
 }
 
-/// A store is asked for one row more than the page has: it tells whether there is a next page.
-fn one_more(limit: usize) -> u32 {
-    u32::try_from(limit).unwrap_or(u32::MAX).saturating_add(1)
-}
-
-/// Cuts that row off again, and tells where the next page begins.
-fn cut<T>(rows: &mut Vec<T>, limit: usize, cursor_at: impl FnOnce(&T) -> String) -> Option<String> {
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    rows.last().filter(|_| more).map(cursor_at)
-}
-
 #[cfg(test)]
 mod tests;

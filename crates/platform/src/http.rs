@@ -10,6 +10,7 @@ pub use server::{CannotListen, bind, serve};
 pub mod cursor;
 pub mod docs;
 pub mod edge;
+pub mod page;
 pub mod probes;
 
 mod headers;

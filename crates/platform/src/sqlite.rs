@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, ffi};
 
 use crate::batcher::Failure;
 
@@ -123,6 +123,14 @@ pub fn open_existing_reader(path: &Path, migrations: &[Migration]) -> Result<Con
     let connection = open_reader(path)?;
     migrate::check_version(&connection, path, migrations)?;
     Ok(connection)
+}
+
+/// Executes a statement that must change exactly one row, as was predicted (R11).
+///
+/// **Errors:** `Suspect` if it changed none or several; the caller's transaction must not be committed.
+pub fn exactly_one(connection: &Connection, sql: &str, row: &[&dyn ToSql]) -> Result<(), Failure> {
+    let count = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(row)).map_err(failure)?;
+    if count == 1 { Ok(()) } else { Err(Failure::Suspect(format!("{count} rows instead of one: {sql}"))) }
 }
 
 /// A connection that could not be replaced: nothing was done, and perhaps nothing can be before somebody acts.

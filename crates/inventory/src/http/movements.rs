@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use contract::{LocationId, ProductId};
 use http::{HeaderMap, StatusCode};
 use platform::clock::Timestamp;
-use platform::http::{IDEMPOTENT_REPLAYED, Json as Body, Query, cursor, idempotency_key};
+use platform::http::{IDEMPOTENT_REPLAYED, Json as Body, Query, cursor, idempotency_key, page};
 use platform::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -156,14 +156,14 @@ pub(super) async fn list(
     query.finish()?;
     let product_id = product_id.map_err(|_| super::product_not_found())?;
     let before = before.map(|key| moment(&key).ok_or_else(cursor::invalid)).transpose()?;
-    let filter = MovementFilter { product_id: product_id.clone(), location_id, before, limit: super::one_more(limit) };
+    let filter = MovementFilter { product_id: product_id.clone(), location_id, before, limit: page::one_more(limit) };
     let mut movements = service.store.movements(filter).await?;
     if movements.is_empty() {
         // Nothing has moved, or there is nothing that could.
         let product = service.store.product(product_id).await?;
         product.ok_or_else(super::product_not_found)?;
     }
-    let next_cursor = super::cut(&mut movements, limit, |last| cursor::encode(&list, &key(last)));
+    let next_cursor = page::cut(&mut movements, limit, |last| cursor::encode(&list, &key(last)));
     Ok(Json(MovementPage { data: movements.into_iter().map(MovementView::from).collect(), next_cursor }))
 }
 

@@ -9,7 +9,7 @@ use contract::{LocationId, ProductId};
 use http::StatusCode;
 use platform::body::{self, Object, Parsed, Reader};
 use platform::clock::Timestamp;
-use platform::http::{Json as Body, Query, cursor};
+use platform::http::{Json as Body, Query, cursor, page};
 use platform::problem::{BodyProblems, FaultCode, Problem, ReadProblems, WriteProblems};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -185,7 +185,7 @@ pub(super) async fn get(
 pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> Result<Json<ProductPage>, Problem> {
     let (filter, limit) = filter(query)?;
     let mut products = service.store.products(filter).await?;
-    let next_cursor = super::cut(&mut products, limit, |stock| cursor::encode(LIST, stock.product.product_id.as_str()));
+    let next_cursor = page::cut(&mut products, limit, |stock| cursor::encode(LIST, stock.product.product_id.as_str()));
     Ok(Json(ProductPage { data: products.into_iter().map(ProductView::from).collect(), next_cursor }))
 }
 
@@ -198,7 +198,7 @@ fn filter(mut query: Query) -> Result<(ProductFilter, usize), Problem> {
     query.finish()?;
     let after = after.map(|key| key.parse().map_err(|_| cursor::invalid())).transpose()?;
     let low_stock = low_stock.unwrap_or(false);
-    Ok((ProductFilter { text, ids, low_stock, after, limit: super::one_more(limit) }, limit))
+    Ok((ProductFilter { text, ids, low_stock, after, limit: page::one_more(limit) }, limit))
 }
 
 fn sought(text: &str) -> Parsed<String> {

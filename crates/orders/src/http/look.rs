@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use platform::http::{Query, cursor};
+use platform::http::{Query, cursor, page};
 use platform::problem::{FaultCode, Problem, ReadProblems};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -66,14 +66,11 @@ pub(super) async fn get(
 pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> Result<Json<OrderPage>, Problem> {
     let (filter, limit) = filter(query)?;
     let mut orders = service.store.orders(filter).await?;
-    let more = orders.len() > limit;
-    orders.truncate(limit);
-    let last = orders.last().filter(|_| more);
-    let next_cursor = last.map(|order| cursor::encode(LIST, &order.order_id.to_string()));
+    let next_cursor = page::cut(&mut orders, limit, |order| cursor::encode(LIST, &order.order_id.to_string()));
     Ok(Json(OrderPage { data: orders.into_iter().map(SummaryView::from).collect(), next_cursor }))
 }
 
-/// The filter asks for one order more than the page has: it tells whether there is a next page.
+/// What to ask the store for, and how many orders the page has.
 fn filter(mut query: Query) -> Result<(Filter, usize), Problem> {
     let status = query.optional("status", |text| {
         Status::parse(text).ok_or_else(|| (FaultCode::BadFormat, "is not a status of an order".to_owned()))
@@ -85,6 +82,5 @@ fn filter(mut query: Query) -> Result<(Filter, usize), Problem> {
     let after = query.cursor(LIST);
     query.finish()?;
     let before = after.map(|key| key.parse().map_err(|_| cursor::invalid())).transpose()?;
-    let one_more = u32::try_from(limit).unwrap_or(u32::MAX).saturating_add(1);
-    Ok((Filter { status, customer_id, before, limit: one_more }, limit))
+    Ok((Filter { status, customer_id, before, limit: page::one_more(limit) }, limit))
 }

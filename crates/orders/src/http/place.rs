@@ -53,7 +53,11 @@ pub(super) async fn place(
     };
     let outcome = service.batcher.submit(Command::Place(Box::new(placement))).await?;
     let replayed = matches!(outcome, Outcome::Replayed(_));
-    let mut response = answer(&service, super::receipt(outcome)?, edge::preferred_wait(&headers)).await;
+    let receipt = super::receipt(outcome)?;
+    let location = format!("/api/orders/{}", receipt.order_id);
+    let location = HeaderValue::from_str(&location).expect("a path of plain ASCII");
+    let mut response = answer(&service, receipt, edge::preferred_wait(&headers)).await;
+    response.headers_mut().insert(header::LOCATION, location);
     if replayed {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
@@ -66,10 +70,7 @@ pub(super) async fn answer(service: &Service, receipt: Receipt, wait: Option<Wai
         Some(wait) => service.wait(receipt, wait.duration()).await,
         None => receipt,
     };
-    let location = format!("/api/orders/{}", receipt.order_id);
-    let location = HeaderValue::from_str(&location).expect("a path of plain ASCII");
     let mut response = axum::Json(ReceiptView::from(receipt)).into_response();
-    response.headers_mut().insert(header::LOCATION, location);
     if let Some((name, value)) = wait.map(Wait::applied) {
         response.headers_mut().insert(name, value);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use platform::http::{self as edge, OptionalJson, TraceParent};
 use platform::problem::{BodyProblems, Problem, WriteProblems};
 
@@ -78,8 +78,5 @@ pub(super) async fn fulfill(
 async fn execute(service: &Service, command: Command, headers: &HeaderMap) -> Result<Response, Problem> {
     let outcome = service.batcher.submit(command).await?;
     let receipt = super::receipt(outcome)?;
-    let mut response = super::place::answer(service, receipt, edge::preferred_wait(headers)).await;
-    // The client knows where the order is: it has just named it.
-    response.headers_mut().remove(header::LOCATION);
-    Ok(response)
+    Ok(super::place::answer(service, receipt, edge::preferred_wait(headers)).await)
 }

@@ -1,8 +1,8 @@
 //! Writes a decision down, and compares every row count with what was predicted (R11).
 
 use platform::batcher::Failure;
-use platform::sqlite::failure;
-use rusqlite::{Connection, ToSql, params};
+use platform::sqlite::exactly_one;
+use rusqlite::{Connection, params};
 
 use super::rows;
 use crate::core::decide::{Changes, ReservationChange, StockChange};
@@ -15,11 +15,6 @@ pub(super) fn apply(connection: &Connection, changes: &Changes) -> Result<(), Fa
     changes.stock.iter().try_for_each(|change| move_level(connection, change))?;
     changes.reservations.iter().try_for_each(|change| record(connection, change))?;
     changes.movements.iter().try_for_each(|movement| append(connection, movement))
-}
-
-fn exactly_one(connection: &Connection, sql: &str, row: &[&dyn ToSql]) -> Result<(), Failure> {
-    let count = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(row)).map_err(failure)?;
-    if count == 1 { Ok(()) } else { Err(Failure::Suspect(format!("{count} rows instead of one: {sql}"))) }
 }
 
 fn put_product(connection: &Connection, product: &Product) -> Result<(), Failure> {

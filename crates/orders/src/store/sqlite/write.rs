@@ -2,8 +2,8 @@
 
 use contract::OrderId;
 use platform::batcher::Failure;
-use platform::sqlite::failure;
-use rusqlite::{Connection, ToSql, params};
+use platform::sqlite::exactly_one;
+use rusqlite::{Connection, params};
 
 use crate::core::decide::{Change, Pending, Placement};
 use crate::core::order::Entry;
@@ -29,11 +29,6 @@ pub(super) fn apply(connection: &Connection, changes: &[Change]) -> Result<(), F
         }
     }
     Ok(())
-}
-
-fn exactly_one(connection: &Connection, sql: &str, row: &[&dyn ToSql]) -> Result<(), Failure> {
-    let count = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(row)).map_err(failure)?;
-    if count == 1 { Ok(()) } else { Err(Failure::Suspect(format!("{count} rows instead of one: {sql}"))) }
 }
 
 fn last_entry(change: &Change) -> Result<&Entry, Failure> {
