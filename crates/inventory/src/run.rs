@@ -24,6 +24,8 @@ use crate::store::sqlite::Sqlite;
 use crate::worker::execute::Commands;
 use crate::worker::lookout::Lookout;
 
+/// The program, and the name of its consumer at the broker.
+pub const PROGRAM: &str = "inventory-service";
 const DEFAULT_LISTEN: &str = "127.0.0.1:8082";
 
 /// What the service stands on.
@@ -82,7 +84,7 @@ pub struct Args {
     /// Where the stock is kept, such as sqlite:data/inventory.db
     #[arg(long, env = "LASTRO_DATABASE_URL", value_name = "URL")]
     database_url: Option<DatabaseUrl>,
-    /// What carries messages to the Order Service
+    /// What carries messages to the Order Service [default: nats://127.0.0.1:4222]
     #[arg(long, env = "LASTRO_BUS_URL", value_name = "URL")]
     bus_url: Option<BusUrl>,
 }
@@ -92,10 +94,13 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
     telemetry::init_logs();
     let file = args.common.file()?;
     let addresses = args.common.addresses(&file, DEFAULT_LISTEN)?;
-    let bus = bus_between_processes(args.bus_url.or(file.bus_url))?;
+    if args.common.health_check {
+        return addresses.check_health().await;
+    }
+    let bus = bus_between_processes(args.bus_url.or(file.bus_url), PROGRAM).await?;
     let database_url = args.database_url.or(file.database_url);
     let database_url = database_url.map_or_else(|| "sqlite:data/inventory.db".parse(), Ok)?;
-    let mut process = Process::begin("inventory-service", &addresses).await?;
+    let mut process = Process::begin(PROGRAM, &addresses).await?;
     let store = open_store(&database_url, process.clock.clone())?;
     let api = build(Parts { store, bus }, &mut process);
     process.serve(api, on_signal().map_err(ProgramError::failed)?).await

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use platform::config::File;
+use platform::config::{BusUrl, File};
 use platform::lifecycle::on_signal;
 use platform::process::{CommonArgs, ProgramError};
 use platform::telemetry;
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     let default_listen = if args.once { "127.0.0.1:0" } else { DEFAULT_LISTEN };
     let addresses = args.common.addresses(&args.common.file()?, default_listen)?;
     let places = PlaceArgs::folder(folder).resolve(&File::default());
-    let (process, api) = serve::prepare(&addresses, &places, None).await?;
+    let (process, api) = serve::prepare(&addresses, &places, BusUrl::Embedded, None).await?;
     let address = process.address()?;
     let shutdown = on_signal().map_err(ProgramError::failed)?;
     let playing = tokio::spawn(play(address, args.once, shutdown.clone()));

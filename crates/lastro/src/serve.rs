@@ -1,22 +1,19 @@
-//! Both services in one process, joined by an embedded bus.
+//! Both services in one process, joined by an embedded bus or, if so configured, by a broker.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use platform::bus::Bus;
 use platform::bus::embedded::Embedded;
+use platform::bus::{ACK_WAIT, Bus};
 use platform::clock::Clock;
-use platform::config::{BusUrl, DatabaseUrl, File, UsageError, resolve};
+use platform::config::{BusUrl, DatabaseUrl, File, resolve};
 use platform::lifecycle::on_signal;
-use platform::process::{Addresses, Api, CommonArgs, Process, ProgramError};
+use platform::process::{Addresses, Api, CommonArgs, Process, ProgramError, bus_between_processes};
 use platform::telemetry;
 
 const NAME: &str = "lastro";
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_DATA_DIR: &str = "data";
-/// What nobody acknowledged for so long comes again.
-const ACK_WAIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -81,32 +78,40 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     telemetry::init_logs();
     let file = args.common.file()?;
     let addresses = args.common.addresses(&file, DEFAULT_LISTEN)?;
-    refuse_broker(args.bus_url.or_else(|| file.bus_url.clone()))?;
-    let currency = args.currency.or_else(|| file.currency.clone());
-    let (process, api) = prepare(&addresses, &args.places.resolve(&file), currency).await?;
-    process.serve(api, on_signal().map_err(ProgramError::failed)?).await
-}
-
-fn refuse_broker(url: Option<BusUrl>) -> Result<(), UsageError> {
-    match url {
-        None | Some(BusUrl::Embedded) => Ok(()),
-        Some(url @ BusUrl::Nats(_)) => Err(url.without_adapter()),
+    if args.common.health_check {
+        return addresses.check_health().await;
     }
+    let bus_url = resolve(args.bus_url, file.bus_url.clone(), BusUrl::Embedded);
+    let currency = args.currency.or_else(|| file.currency.clone());
+    let (process, api) = prepare(&addresses, &args.places.resolve(&file), bus_url, currency).await?;
+    process.serve(api, on_signal().map_err(ProgramError::failed)?).await
 }
 
 /// Both services, ready to serve.
 pub(crate) async fn prepare(
     addresses: &Addresses,
     places: &Places,
+    bus_url: BusUrl,
     currency: Option<String>,
 ) -> Result<(Process, Api), ProgramError> {
     let currency = orders::parse_currency(currency)?;
     let mut process = Process::begin(NAME, addresses).await?;
     let clock: Arc<dyn Clock> = process.clock.clone();
-    let bus: Arc<dyn Bus> = Arc::new(Embedded::new(clock.clone(), ACK_WAIT));
+    let [of_orders, of_inventory] = buses(bus_url, clock.clone()).await?;
     let store = orders::open_store(&places.orders, clock.clone())?;
-    let orders = orders::build(orders::Parts { store, bus: bus.clone(), currency }, &mut process);
+    let orders = orders::build(orders::Parts { store, bus: of_orders, currency }, &mut process);
     let store = inventory::open_store(&places.inventory, clock)?;
-    let inventory = inventory::build(inventory::Parts { store, bus }, &mut process);
+    let inventory = inventory::build(inventory::Parts { store, bus: of_inventory }, &mut process);
     Ok((process, orders.merge(inventory)))
+}
+
+/// The bus, as each of the two services uses it: one queue in memory, or two connections to a broker, where they look
+/// like the two programs that could run in their place.
+async fn buses(url: BusUrl, clock: Arc<dyn Clock>) -> Result<[Arc<dyn Bus>; 2], ProgramError> {
+    if url == BusUrl::Embedded {
+        let bus: Arc<dyn Bus> = Arc::new(Embedded::new(clock, ACK_WAIT));
+        return Ok([bus.clone(), bus]);
+    }
+    let of_orders = bus_between_processes(Some(url.clone()), orders::PROGRAM).await?;
+    Ok([of_orders, bus_between_processes(Some(url), inventory::PROGRAM).await?])
 }

@@ -26,6 +26,8 @@ use crate::waiters::Waiters;
 use crate::worker::settle::Answers;
 use crate::worker::sweep::{Echo, Sweeper};
 
+/// The program, and the name of its consumer at the broker.
+pub const PROGRAM: &str = "order-service";
 const DEFAULT_LISTEN: &str = "127.0.0.1:8081";
 
 /// What the service stands on.
@@ -97,7 +99,7 @@ pub struct Args {
     /// Where orders are kept, such as sqlite:data/orders.db
     #[arg(long, env = "LASTRO_DATABASE_URL", value_name = "URL")]
     database_url: Option<DatabaseUrl>,
-    /// What carries messages to the Inventory Service
+    /// What carries messages to the Inventory Service [default: nats://127.0.0.1:4222]
     #[arg(long, env = "LASTRO_BUS_URL", value_name = "URL")]
     bus_url: Option<BusUrl>,
     /// The currency of orders that name none [default: BRL]
@@ -110,11 +112,14 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
     telemetry::init_logs();
     let file = args.common.file()?;
     let addresses = args.common.addresses(&file, DEFAULT_LISTEN)?;
-    let bus = bus_between_processes(args.bus_url.or(file.bus_url))?;
+    if args.common.health_check {
+        return addresses.check_health().await;
+    }
+    let bus = bus_between_processes(args.bus_url.or(file.bus_url), PROGRAM).await?;
     let database_url = args.database_url.or(file.database_url);
     let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
     let currency = parse_currency(args.currency.or(file.currency))?;
-    let mut process = Process::begin("order-service", &addresses).await?;
+    let mut process = Process::begin(PROGRAM, &addresses).await?;
     let store = open_store(&database_url, process.clock.clone())?;
     let api = build(Parts { store, bus, currency }, &mut process);
     process.serve(api, on_signal().map_err(ProgramError::failed)?).await

@@ -11,6 +11,12 @@ use async_trait::async_trait;
 pub mod embedded;
 #[cfg(test)]
 mod laws;
+pub mod nats;
+
+/// What nobody acknowledged or extended for so long comes again.
+pub const ACK_WAIT: Duration = Duration::from_secs(30);
+/// What a channel may hold, in bytes; more is refused (R17).
+pub const MAX_CHANNEL_BYTES: usize = 64 * 1024 * 1024;
 
 /// Names one received message to whoever acknowledges it. Means nothing outside the adapter that made it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,14 +35,15 @@ pub enum BusError {
     /// The channel holds as much as it may; what was offered is dropped (R6).
     #[error("the channel is full")]
     Full,
-    #[error("the broker cannot be reached")]
+    #[error("the broker cannot be used")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// A transport of byte messages.
 ///
 /// **Shape:** a channel is a queue that the replicas of one service share: each message goes to one of them, at least
-/// once unless it is lost, in no promised order. What is not acknowledged within the adapter's wait comes again.
+/// once unless it is lost, in no promised order. What is neither acknowledged nor extended within the adapter's wait
+/// comes again.
 /// **Errors:** [`BusError`], never a panic; a failed `publish` may still have published.
 /// **Source:** R6, R9, R16, R17.
 #[async_trait]
@@ -46,9 +53,12 @@ pub trait Bus: Send + Sync + fmt::Debug {
     /// Up to `max` messages, as soon as there is one; none if none came within `wait`. Dropping the call loses nothing.
     async fn receive(&self, channel: &str, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError>;
 
+    /// These messages are still worked on: their wait begins anew. An unknown receipt is ignored.
+    async fn extend(&self, channel: &str, receipts: &[Receipt]) -> Result<(), BusError>;
+
     /// These messages are done with. An unknown or repeated receipt is ignored.
     async fn ack(&self, channel: &str, receipts: Vec<Receipt>) -> Result<(), BusError>;
 
-    /// Whether the broker can be reached, as far as is known.
-    fn is_connected(&self) -> bool;
+    /// What is wrong with the bus, as far as is known, in words for an operator.
+    fn trouble(&self) -> Option<String>;
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::batcher::{Batcher, Chain, Failure, NotDone};
-use crate::bus::{Bus, Receipt};
+use crate::bus::{ACK_WAIT, Bus, Receipt};
 use crate::quarantine::Quarantined;
 
 /// Deliveries of one step; each carries a batch of messages.
@@ -19,6 +19,8 @@ const MAX_DELIVERIES: usize = 16;
 const RECEIVE_WAIT: Duration = Duration::from_secs(1);
 /// How long a message may wait for its commit; what takes longer is left for the next delivery.
 const COMMIT_WAIT: Duration = Duration::from_secs(20);
+/// How often the bus hears of messages that are still worked on.
+const EXTEND_PERIOD: Duration = Duration::from_secs(ACK_WAIT.as_secs() / 3);
 /// After a failure of the bus or of the quarantine.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -108,7 +110,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         for (owner, payload) in payloads.iter().enumerate() {
             step.read(owner, self.inbox.read(payload));
         }
-        let results = self.batcher.submit_all(step.commands.clone(), Instant::now() + COMMIT_WAIT).await;
+        let committing = self.batcher.submit_all(step.commands.clone(), Instant::now() + COMMIT_WAIT);
+        let results = self.extending(&receipts, committing).await;
         let mut done = vec![true; receipts.len()];
         for ((command, owner), result) in step.commands.iter().zip(&step.owners).zip(&results) {
             match result {
@@ -132,6 +135,18 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
             warn!(channel = self.channel, error = %Chain(&error), "acknowledging failed; the messages come again");
         }
         Ok(())
+    }
+
+    /// Waits for `work`, however long a commit takes, and keeps its messages from coming again meanwhile.
+    async fn extending<T>(&self, receipts: &[Receipt], work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                // If it fails they come again, and are repeats.
+                () = tokio::time::sleep(EXTEND_PERIOD) => drop(self.bus.extend(self.channel, receipts).await),
+            }
+        }
     }
 
     async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {

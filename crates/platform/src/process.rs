@@ -12,6 +12,7 @@ use tracing::info;
 use utoipa::openapi::OpenApi;
 
 use crate::bus::Bus;
+use crate::bus::nats::Nats;
 use crate::clock::{Clock, Ids, SystemClock, SystemIds};
 use crate::config::{BusUrl, File, ListenAddr, UsageError, refuse_open_address};
 use crate::http::docs;
@@ -20,6 +21,11 @@ use crate::http::probes::{self, Probes, Readiness};
 use crate::http::{bind, serve};
 use crate::lifecycle::{Stage, Workers};
 use crate::telemetry::Metrics;
+
+mod health_check;
+
+/// Where a service looks for the other one, unless it is told.
+const DEFAULT_BROKER: &str = "nats://127.0.0.1:4222";
 
 /// How a program failed, in one line. The two kinds have the exit codes that shells expect.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +77,9 @@ pub struct CommonArgs {
     /// Serve without API keys on an address that other machines can reach
     #[arg(long, env = "LASTRO_NO_AUTH", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub no_auth: Option<bool>,
+    /// Ask the program that runs at the configured address whether it is ready: code 0 if so, else 1
+    #[arg(long)]
+    pub health_check: bool,
     /// A file of API keys; there are none yet, so that one is refused rather than ignored
     #[arg(long, env = "LASTRO_API_KEYS_FILE", value_name = "FILE", hide = true)]
     pub api_keys_file: Option<std::path::PathBuf>,
@@ -79,15 +88,15 @@ pub struct CommonArgs {
     pub config: Option<std::path::PathBuf>,
 }
 
-/// The bus that joins a service to the one in another process.
+/// The bus that joins a service to the one in another process, `service` being the name that all its replicas share.
 ///
-/// **Errors:** until there is an adapter for a broker, nothing joins processes.
-pub fn bus_between_processes(url: Option<BusUrl>) -> Result<Arc<dyn Bus>, UsageError> {
-    match url {
-        None | Some(BusUrl::Embedded) => Err(UsageError(
+/// **Errors:** an embedded bus joins no processes. A broker that is away is no error: it may come.
+pub async fn bus_between_processes(url: Option<BusUrl>, service: &str) -> Result<Arc<dyn Bus>, UsageError> {
+    match url.unwrap_or_else(|| BusUrl::Nats(DEFAULT_BROKER.to_owned())) {
+        BusUrl::Nats(servers) => Ok(Arc::new(Nats::connect(&servers, service).await?)),
+        BusUrl::Embedded => Err(UsageError(
             "the bus embedded: joins only services of one process; run `lastro`, which holds both".to_owned(),
         )),
-        Some(url @ BusUrl::Nats(_)) => Err(url.without_adapter()),
     }
 }
 

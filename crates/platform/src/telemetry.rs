@@ -15,10 +15,15 @@ use tracing_subscriber::filter::LevelFilter;
 /// The media type of [`render`]'s text.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The broker's client tells of every attempt to connect; the adapter tells when that changes something.
+const DEFAULT_LOG: &str = "info,async_nats=error";
+
 /// Starts logging, once per process: `info` and above, or what `RUST_LOG` says. Lines for people on a terminal
 /// (colours unless `NO_COLOR` is set), JSON for machines elsewhere.
 pub fn init_logs() {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|directives| !directives.is_empty());
+    let directives = asked.as_deref().unwrap_or(DEFAULT_LOG);
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse_lossy(directives);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second call, as tests make them, changes nothing.
     let _ = if std::io::stderr().is_terminal() {

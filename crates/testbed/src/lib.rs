@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 pub use launch::{Ended, Launch};
+pub use nats::{Nats, nats_url};
 pub use program::Program;
 
 mod launch;
+mod nats;
 mod program;
 
 /// How long a test waits for what must happen.

@@ -7,11 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use super::{Bus, BusError, Delivery, Receipt};
+use super::{Bus, BusError, Delivery, MAX_CHANNEL_BYTES, Receipt};
 use crate::clock::{Clock, Timestamp};
-
-/// What one channel may hold, delivered but unacknowledged messages included.
-const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// See the module.
 #[derive(Debug)]
@@ -48,7 +45,7 @@ impl Embedded {
 
 impl Queue {
     fn push(&mut self, message: Vec<u8>) -> Result<(), BusError> {
-        if self.bytes + message.len() > MAX_BYTES {
+        if self.bytes + message.len() > MAX_CHANNEL_BYTES {
             return Err(BusError::Full);
         }
         self.bytes += message.len();
@@ -72,6 +69,11 @@ impl Queue {
         self.delivered.extend(taken.iter().map(|(number, message)| (*number, (now, message.clone()))));
         let delivery = |(number, payload): (u64, _)| Delivery { payload, receipt: Receipt(number.to_string().into()) };
         taken.into_iter().map(delivery).collect()
+    }
+
+    fn extend(&mut self, receipt: &Receipt, now: Timestamp) {
+        let message = receipt.0.parse().ok().and_then(|number: u64| self.delivered.get_mut(&number));
+        message.into_iter().for_each(|(at, _)| *at = now);
     }
 
     fn forget(&mut self, receipt: &Receipt) {
@@ -103,13 +105,19 @@ impl Bus for Embedded {
         Ok(take())
     }
 
+    async fn extend(&self, channel: &str, receipts: &[Receipt]) -> Result<(), BusError> {
+        let now = self.clock.now();
+        self.with(channel, |queue| receipts.iter().for_each(|receipt| queue.extend(receipt, now)));
+        Ok(())
+    }
+
     async fn ack(&self, channel: &str, receipts: Vec<Receipt>) -> Result<(), BusError> {
         self.with(channel, |queue| receipts.iter().for_each(|receipt| queue.forget(receipt)));
         Ok(())
     }
 
-    fn is_connected(&self) -> bool {
-        true
+    fn trouble(&self) -> Option<String> {
+        None
     }
 }
 

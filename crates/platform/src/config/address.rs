@@ -18,6 +18,16 @@ impl ListenAddr {
         &self.0
     }
 
+    /// The same port on this machine, where whoever listens on all addresses is reached as well.
+    #[must_use]
+    pub fn from_this_machine(&self) -> Self {
+        match self.0.rsplit_once(':') {
+            Some(("0.0.0.0", port)) => Self(format!("127.0.0.1:{port}")),
+            Some(("[::]", port)) => Self(format!("[::1]:{port}")),
+            _ => self.clone(),
+        }
+    }
+
     /// Whether only this machine can reach it. Any name but `localhost` may resolve to anything: it counts as open.
     pub fn is_loopback(&self) -> bool {
         let host = self.0.rsplit_once(':').map_or(self.0.as_str(), |(host, _)| host);
@@ -92,6 +102,18 @@ mod tests {
             "[::1:80",
         ] {
             assert!(text.parse::<ListenAddr>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_for_all_is_reached_from_this_machine() {
+        for (text, reached) in [
+            ("0.0.0.0:8081", "127.0.0.1:8081"),
+            ("[::]:8081", "[::1]:8081"),
+            ("127.0.0.1:8081", "127.0.0.1:8081"),
+            ("orders:8081", "orders:8081"),
+        ] {
+            assert_eq!(text.parse::<ListenAddr>().unwrap().from_this_machine().as_str(), reached);
         }
     }
 

@@ -101,13 +101,6 @@ impl DatabaseUrl {
     }
 }
 
-impl BusUrl {
-    /// What to say of a URL that is understood but cannot be served yet.
-    pub fn without_adapter(&self) -> UsageError {
-        UsageError(format!("{self}: there is no adapter for this broker yet; run `lastro`, whose bus is embedded:"))
-    }
-}
-
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -20,11 +20,8 @@ pub enum Health {
 impl Health {
     /// A broker that is away makes things late; it loses none and refuses none.
     pub fn of_bus(bus: &dyn Bus) -> Self {
-        if bus.is_connected() {
-            Self::Up
-        } else {
-            Self::Degraded("the broker cannot be reached; orders are accepted and settled later".to_owned())
-        }
+        let late = |trouble| Self::Degraded(format!("{trouble}; orders are accepted and settled later"));
+        bus.trouble().map_or(Self::Up, late)
     }
 }
 

@@ -1,0 +1,296 @@
+//! The bus between processes: NATS JetStream. A channel is a work-queue stream and one durable pull consumer.
+//!
+//! Messages carry no id for the broker to deduplicate by: it would swallow the repeat that is needed (R9). What the
+//! broker forgets is made again on the way: streams by whoever publishes or receives, consumers by whoever receives.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::consumer::pull::Batch;
+use async_nats::jetstream::context::{ContextBuilder, PublishError, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::{AckKind, Context};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::{ACK_WAIT, Bus, BusError, Delivery, Receipt};
+use crate::config::UsageError;
+use watchdog::Watch;
+
+mod declare;
+#[cfg(test)]
+mod tests;
+mod watchdog;
+
+/// How long the broker may take to answer; a call that waits for messages has its own wait on top.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
+/// A connection that answers no ping for twice as long is cut and made anew.
+const PING_PERIOD: Duration = Duration::from_secs(5);
+/// Between two attempts to reach the broker, which never end.
+const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_secs(2);
+/// A channel that delivered nothing for so long is looked at by the watchdog (R10).
+const WATCH_PERIOD: Duration = Duration::from_secs(10);
+
+/// See the module.
+pub struct Nats {
+    client: Client,
+    context: Context,
+    consumer_name: String,
+    ack_wait: Duration,
+    watch_period: Duration,
+    channels: AsyncMutex<HashMap<String, Channel>>,
+    /// Why the broker cannot be used although it can be reached.
+    trouble: Mutex<Option<String>>,
+}
+
+/// What is known to be there.
+#[derive(Default)]
+struct Channel {
+    has_stream: bool,
+    consumer: Option<PullConsumer>,
+    watch: Watch,
+}
+
+impl Nats {
+    /// A connection of its own for `service`, after which its consumer is named: its replicas share one.
+    ///
+    /// **Shape:** returns before the broker was reached, and goes on trying for as long as it lives.
+    /// **Errors:** `servers` is no list of addresses, separated by commas.
+    pub async fn connect(servers: &str, service: &str) -> Result<Self, UsageError> {
+        Self::with_waits(servers, service, ACK_WAIT, WATCH_PERIOD).await
+    }
+
+    async fn with_waits(
+        servers: &str,
+        service: &str,
+        ack_wait: Duration,
+        watch_period: Duration,
+    ) -> Result<Self, UsageError> {
+        let wrong = |error: &dyn fmt::Display| UsageError(format!("the bus cannot be at such an address: {error}"));
+        let addresses = servers.split(',').map(str::parse).collect::<Result<Vec<ServerAddr>, _>>();
+        let addresses = addresses.map_err(|error| wrong(&error))?;
+        let options = ConnectOptions::new()
+            .name(service)
+            .retry_on_initial_connect()
+            .max_reconnects(None)
+            .reconnect_delay_callback(pause)
+            .ping_interval(PING_PERIOD)
+            .event_callback(async |event| tell(&event));
+        let client = options.connect(addresses).await.map_err(|error| wrong(&error))?;
+        Ok(Self {
+            context: ContextBuilder::new().timeout(ANSWER_WAIT).build(client.clone()),
+            client,
+            consumer_name: service.to_owned(),
+            ack_wait,
+            watch_period,
+            channels: AsyncMutex::default(),
+            trouble: Mutex::default(),
+        })
+    }
+
+    /// **Errors:** there is no connection now. Whatever would be queued for a later one is better sent again (R7).
+    fn reachable(&self) -> Result<(), BusError> {
+        match self.client.connection_state() {
+            State::Connected => Ok(()),
+            State::Pending | State::Disconnected => Err(unavailable("there is no connection")),
+        }
+    }
+
+    /// Makes sure that the channel's stream is there, as far as is known.
+    async fn need_stream(&self, channel: &str) -> Result<(), BusError> {
+        let mut channels = self.channels.lock().await;
+        let known = channels.entry(channel.to_owned()).or_default();
+        if !known.has_stream {
+            self.note(declare::stream(&self.context, channel).await)?;
+            known.has_stream = true;
+        }
+        Ok(())
+    }
+
+    /// The channel's consumer, made if it is not known to be there.
+    async fn need_consumer(&self, channel: &str) -> Result<PullConsumer, BusError> {
+        let mut channels = self.channels.lock().await;
+        let known = channels.entry(channel.to_owned()).or_default();
+        if let Some(consumer) = &known.consumer {
+            return Ok(consumer.clone());
+        }
+        self.note(declare::stream(&self.context, channel).await)?;
+        let made = declare::consumer(&self.context, channel, &self.consumer_name, self.ack_wait).await;
+        let consumer = self.note(made)?;
+        known.has_stream = true;
+        Ok(known.consumer.insert(consumer).clone())
+    }
+
+    /// Nothing is known to be there any more.
+    async fn forget(&self, channel: &str) {
+        if let Some(known) = self.channels.lock().await.get_mut(channel) {
+            known.has_stream = false;
+            known.consumer = None;
+        }
+    }
+
+    /// Keeps what an operator should know.
+    fn note<T>(&self, result: Result<T, declare::Misfit>) -> Result<T, BusError> {
+        let trouble = result.as_ref().err().map(ToString::to_string);
+        *self.trouble.lock().expect("nothing panics under this lock") = trouble;
+        result.map_err(unavailable)
+    }
+
+    /// Publishes, and waits until the stream has stored all of it.
+    async fn send(&self, channel: &str, messages: &[Bytes]) -> Result<(), PublishError> {
+        let mut stored = Vec::with_capacity(messages.len());
+        for message in messages {
+            let message = PublishMessage::build().payload(message.clone());
+            stored.push(self.context.send_publish(channel.to_owned(), message).await?);
+        }
+        for one in stored {
+            one.await?;
+        }
+        Ok(())
+    }
+
+    /// What is there now; else the first message that comes within `wait`.
+    async fn fetch(&self, consumer: &PullConsumer, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError> {
+        let now = consumer.fetch().max_messages(max).messages().await.map_err(unavailable)?;
+        let ready = collect(now, ANSWER_WAIT).await?;
+        if !ready.is_empty() || wait.is_zero() {
+            return Ok(ready);
+        }
+        // One at most: a request that is given up while the broker answers it makes a single message late.
+        let next = consumer.batch().max_messages(1).expires(wait).messages().await.map_err(unavailable)?;
+        collect(next, wait + ANSWER_WAIT).await
+    }
+
+    /// Lets the watchdog look, if the channel has been quiet for long (R10).
+    async fn watch(&self, channel: &str, consumer: &PullConsumer, delivered: usize) {
+        let due = {
+            let mut channels = self.channels.lock().await;
+            let known = channels.entry(channel.to_owned()).or_default();
+            known.watch.is_due(delivered, self.watch_period).then(|| known.watch.clone())
+        };
+        let Some(mut watch) = due else { return };
+        if watch.look(&self.context, channel, consumer).await {
+            self.forget(channel).await;
+        }
+        self.channels.lock().await.entry(channel.to_owned()).or_default().watch = watch;
+    }
+
+    /// Answers about messages, without waiting for the broker's word: one that is lost lets its message come again.
+    async fn tell_of(&self, receipts: impl Iterator<Item = &Receipt>, kind: AckKind) -> Result<(), BusError> {
+        self.reachable()?;
+        let telling = async {
+            for receipt in receipts {
+                self.client.publish(receipt.0.to_string(), kind.into()).await.map_err(unavailable)?;
+            }
+            Ok(())
+        };
+        timeout(ANSWER_WAIT, telling).await.map_err(unavailable)?
+    }
+}
+
+#[async_trait]
+impl Bus for Nats {
+    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError> {
+        self.reachable()?;
+        let messages: Vec<Bytes> = messages.into_iter().map(Bytes::from).collect();
+        let publishing = async {
+            self.need_stream(channel).await?;
+            match self.send(channel, &messages).await {
+                Err(error) if error.kind() == PublishErrorKind::StreamNotFound => {
+                    warn!(channel, "the stream is gone; it is made anew");
+                    self.forget(channel).await;
+                    self.need_stream(channel).await?;
+                    self.send(channel, &messages).await
+                }
+                sent => sent,
+            }
+            .map_err(|error| if is_full(&error) { BusError::Full } else { unavailable(error) })
+        };
+        timeout(ANSWER_WAIT, publishing).await.map_err(unavailable)?
+    }
+
+    async fn receive(&self, channel: &str, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError> {
+        self.reachable()?;
+        let consumer = self.need_consumer(channel).await?;
+        let received = self.fetch(&consumer, max, wait).await;
+        match &received {
+            Ok(deliveries) => self.watch(channel, &consumer, deliveries.len()).await,
+            // Whatever it is, looking what is there and making what is not is the way out.
+            Err(_) => self.forget(channel).await,
+        }
+        received
+    }
+
+    async fn extend(&self, _channel: &str, receipts: &[Receipt]) -> Result<(), BusError> {
+        self.tell_of(receipts.iter(), AckKind::Progress).await
+    }
+
+    async fn ack(&self, _channel: &str, receipts: Vec<Receipt>) -> Result<(), BusError> {
+        self.tell_of(receipts.iter(), AckKind::Ack).await
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let told = || self.trouble.lock().expect("nothing panics under this lock").clone();
+        match self.reachable() {
+            Ok(()) => told(),
+            Err(_) => Some("the broker cannot be reached".to_owned()),
+        }
+    }
+}
+
+impl fmt::Debug for Nats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nats").field("consumer_name", &self.consumer_name).finish_non_exhaustive()
+    }
+}
+
+fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> BusError {
+    BusError::Unavailable(error.into())
+}
+
+/// All that a request brings until it ends. What came before an error counts.
+async fn collect(mut batch: Batch, wait: Duration) -> Result<Vec<Delivery>, BusError> {
+    let mut deliveries = Vec::new();
+    loop {
+        match timeout(wait, batch.next()).await {
+            Ok(Some(Ok(message))) => {
+                let Some(reply) = &message.reply else { continue };
+                let receipt = Receipt(reply.as_str().into());
+                deliveries.push(Delivery { payload: message.payload.to_vec(), receipt });
+            }
+            Ok(None) => return Ok(deliveries),
+            Ok(Some(Err(_))) | Err(_) if !deliveries.is_empty() => return Ok(deliveries),
+            Ok(Some(Err(error))) => return Err(unavailable(error)),
+            Err(late) => return Err(unavailable(late)),
+        }
+    }
+}
+
+/// Whether the stream holds as much as it may.
+fn is_full(error: &PublishError) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.to_string().contains("maximum"))
+}
+
+fn pause(attempts: usize) -> Duration {
+    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(10);
+    (Duration::from_millis(10) * 2_u32.pow(doublings)).min(LONGEST_RECONNECT_PAUSE)
+}
+
+fn tell(event: &Event) {
+    match event {
+        Event::Connected => info!("the broker is connected"),
+        Event::Disconnected => warn!("the broker is lost; connecting again"),
+        Event::ServerError(_) | Event::LameDuckMode | Event::SlowConsumer(_) => warn!("the broker says: {event}"),
+        // Each failed attempt to connect is one of these.
+        _ => tracing::debug!("the broker's client says: {event}"),
+    }
+}

@@ -1,0 +1,147 @@
+//! What a channel is at the broker: made if it is missing, compared with what was asked, mended where that can be.
+//!
+//! An older broker ignores what it does not know without a word; hence the comparison.
+
+use std::error::Error;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, PullConsumer};
+use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::stream::{ConsumerErrorKind, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::{Context, ErrorCode, stream};
+
+use super::super::MAX_CHANNEL_BYTES;
+
+/// Delivered and unacknowledged messages of a consumer, over all replicas.
+const MAX_ACK_PENDING: i64 = 1024;
+
+/// The broker has not what is needed, and will not.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Misfit {
+    #[error("{what} of {name} is {found} and must be {asked}; delete it, and it is made anew")]
+    Differs { name: String, what: &'static str, found: String, asked: String },
+    #[error("{name} cannot be made: {error}")]
+    Refused { name: String, error: Box<dyn Error + Send + Sync> },
+}
+
+fn refused(name: &str, error: impl Into<Box<dyn Error + Send + Sync>>) -> Misfit {
+    Misfit::Refused { name: name.to_owned(), error: error.into() }
+}
+
+/// The stream of a channel. Its name cannot have dots.
+pub(super) fn stream_name(channel: &str) -> String {
+    channel.replace('.', "-")
+}
+
+/// The stream, there and as it must be.
+pub(super) async fn stream(context: &Context, channel: &str) -> Result<(), Misfit> {
+    let asked = asked_stream(channel);
+    let name = asked.name.clone();
+    let found = match context.get_stream(&name).await {
+        Ok(stream) => stream.cached_info().config.clone(),
+        Err(error) if is_missing(&error.kind()) => {
+            let made = context.create_stream(asked.clone()).await.map_err(|error| refused(&name, error))?;
+            made.cached_info().config.clone()
+        }
+        Err(error) => return Err(refused(&name, error)),
+    };
+    if stream_differs(&asked, &found).is_none() {
+        return Ok(());
+    }
+    // Replicas, placement and the like are the operator's; they stay.
+    let mended = stream::Config {
+        subjects: asked.subjects.clone(),
+        discard: asked.discard,
+        max_bytes: asked.max_bytes,
+        max_message_size: asked.max_message_size,
+        ..found.clone()
+    };
+    let found = context.update_stream(mended).await.map_or(found, |info| info.config);
+    stream_differs(&asked, &found).map_or(Ok(()), Err)
+}
+
+fn is_missing(kind: &GetStreamErrorKind) -> bool {
+    matches!(kind, GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+/// **Shape:** acknowledged messages leave it; what finds no room is refused, and the oldest stays.
+fn asked_stream(channel: &str) -> stream::Config {
+    stream::Config {
+        name: stream_name(channel),
+        subjects: vec![channel.to_owned()],
+        retention: RetentionPolicy::WorkQueue,
+        discard: DiscardPolicy::New,
+        storage: StorageType::File,
+        max_bytes: i64::try_from(MAX_CHANNEL_BYTES).expect("a number of MiB"),
+        // As large as the broker takes them.
+        max_message_size: -1,
+        ..stream::Config::default()
+    }
+}
+
+fn stream_differs(asked: &stream::Config, found: &stream::Config) -> Option<Misfit> {
+    let name = &asked.name;
+    differs(name, "the list of subjects", &asked.subjects, &found.subjects)
+        .or_else(|| differs(name, "the retention", &asked.retention, &found.retention))
+        .or_else(|| differs(name, "what is discarded", &asked.discard, &found.discard))
+        .or_else(|| differs(name, "the storage", &asked.storage, &found.storage))
+        .or_else(|| differs(name, "the limit of bytes", &asked.max_bytes, &found.max_bytes))
+        .or_else(|| differs(name, "the limit of a message", &asked.max_message_size, &found.max_message_size))
+}
+
+/// The consumer that a service's replicas share, there and as it must be. Deleting one loses nothing: what was not
+/// acknowledged is still in the stream.
+pub(super) async fn consumer(
+    context: &Context,
+    channel: &str,
+    name: &str,
+    ack_wait: Duration,
+) -> Result<PullConsumer, Misfit> {
+    let (stream, asked) = (stream_name(channel), asked_consumer(name, ack_wait));
+    // Makes it, or changes what can be changed.
+    let made = context.create_consumer_on_stream(asked.clone(), &stream).await;
+    let wrong = match made {
+        Ok(consumer) => match consumer_differs(name, &asked, &consumer.cached_info().config) {
+            None => return Ok(consumer),
+            Some(misfit) => misfit,
+        },
+        Err(error) if matches!(error.kind(), ConsumerErrorKind::JetStream(_)) => refused(name, error),
+        Err(error) => return Err(refused(name, error)),
+    };
+    tracing::warn!(channel, "{wrong}; the consumer is made anew");
+    // Whether it was there shows in what follows.
+    let _ = context.delete_consumer_from_stream(name, &stream).await;
+    let made = context.create_consumer_on_stream(asked.clone(), &stream).await.map_err(|error| refused(name, error))?;
+    consumer_differs(name, &asked, &made.cached_info().config).map_or(Ok(made), Err)
+}
+
+fn asked_consumer(name: &str, ack_wait: Duration) -> consumer::pull::Config {
+    consumer::pull::Config {
+        durable_name: Some(name.to_owned()),
+        deliver_policy: DeliverPolicy::All,
+        ack_policy: AckPolicy::Explicit,
+        ack_wait,
+        // For ever: what cannot be processed is set aside by whoever receives it, and acknowledged (R16).
+        max_deliver: -1,
+        max_ack_pending: MAX_ACK_PENDING,
+        ..consumer::pull::Config::default()
+    }
+}
+
+fn consumer_differs(name: &str, asked: &consumer::pull::Config, found: &consumer::Config) -> Option<Misfit> {
+    differs(name, "what is delivered", &asked.deliver_policy, &found.deliver_policy)
+        .or_else(|| differs(name, "the way of acknowledging", &asked.ack_policy, &found.ack_policy))
+        .or_else(|| differs(name, "the wait for an acknowledgement", &asked.ack_wait, &found.ack_wait))
+        .or_else(|| differs(name, "the number of deliveries", &asked.max_deliver, &found.max_deliver))
+        .or_else(|| differs(name, "the number of open messages", &asked.max_ack_pending, &found.max_ack_pending))
+        .or_else(|| differs(name, "the filter", &asked.filter_subject, &found.filter_subject))
+}
+
+fn differs<T: PartialEq + std::fmt::Debug>(name: &str, what: &'static str, asked: &T, found: &T) -> Option<Misfit> {
+    (asked != found).then(|| Misfit::Differs {
+        name: name.to_owned(),
+        what,
+        found: format!("{found:?}"),
+        asked: format!("{asked:?}"),
+    })
+}

@@ -1,0 +1,176 @@
+//! The laws of the bus on a real server, and what only a server that is lost, wiped or changed shows.
+
+use std::sync::Arc;
+
+use testbed::{Nats as Server, PATIENCE, eventually, nats_url};
+
+use super::*;
+
+const QUIET: Duration = Duration::from_millis(50);
+const CHANNEL: &str = "test.channel";
+
+async fn fresh(ack_wait: Duration) -> Arc<dyn Bus> {
+    connected(&nats_url(), ack_wait).await
+}
+
+crate::bus::laws::bus_laws!(fresh);
+
+async fn connected(url: &str, ack_wait: Duration) -> Arc<Nats> {
+    let bus = Arc::new(Nats::with_waits(url, "tester", ack_wait, QUIET).await.expect("an address"));
+    eventually(PATIENCE, "the bus is connected", async || bus.trouble().is_none().then_some(())).await;
+    bus
+}
+
+/// Publishes until it is stored.
+async fn publish(bus: &Nats, text: &str) {
+    eventually(PATIENCE, "something is published", async || {
+        bus.publish(CHANNEL, vec![text.as_bytes().to_vec()]).await.ok()
+    })
+    .await;
+}
+
+/// Receives and acknowledges until this came.
+async fn receive(bus: &Nats, text: &str) {
+    eventually(PATIENCE, &format!("{text} is received"), async || {
+        let deliveries = bus.receive(CHANNEL, 10, QUIET).await.unwrap_or_default();
+        let found = deliveries.iter().any(|delivery| delivery.payload == text.as_bytes());
+        let receipts = deliveries.into_iter().map(|delivery| delivery.receipt).collect();
+        let _ = bus.ack(CHANNEL, receipts).await;
+        found.then_some(())
+    })
+    .await;
+}
+
+/// The broker's own view, by a connection of its own.
+async fn operator(server: &Server) -> Context {
+    async_nats::jetstream::new(async_nats::connect(server.url()).await.expect("a connection"))
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_at_the_start_is_told_at_once_and_found_when_it_comes() {
+    let mut server = Server::start().await;
+    server.kill().await;
+    let bus = Nats::with_waits(&server.url(), "tester", ACK_WAIT, QUIET).await.expect("an address");
+    assert_eq!(bus.trouble().as_deref(), Some("the broker cannot be reached"));
+    assert!(matches!(bus.publish(CHANNEL, vec![vec![1]]).await, Err(BusError::Unavailable(_))));
+    assert!(matches!(bus.receive(CHANNEL, 1, QUIET).await, Err(BusError::Unavailable(_))));
+    server.restart().await;
+    publish(&bus, "hello").await;
+    receive(&bus, "hello").await;
+    assert_eq!(bus.trouble(), None);
+}
+
+#[tokio::test]
+async fn a_broker_that_comes_back_has_what_was_not_acknowledged() {
+    let mut server = Server::start().await;
+    let bus = connected(&server.url(), ACK_WAIT).await;
+    publish(&bus, "kept").await;
+    server.restart().await;
+    receive(&bus, "kept").await;
+}
+
+#[tokio::test]
+async fn a_wiped_broker_is_furnished_anew() {
+    let mut server = Server::start().await;
+    let bus = connected(&server.url(), ACK_WAIT).await;
+    for round in ["first", "second", "third"] {
+        publish(&bus, round).await;
+        receive(&bus, round).await;
+        server.wipe().await;
+    }
+    publish(&bus, "last").await;
+    receive(&bus, "last").await;
+}
+
+#[tokio::test]
+async fn a_stream_or_consumer_deleted_while_running_is_made_anew() {
+    let server = Server::start().await;
+    let (bus, operator) = (connected(&server.url(), ACK_WAIT).await, operator(&server).await);
+    let stream = declare::stream_name(CHANNEL);
+    publish(&bus, "one").await;
+    receive(&bus, "one").await;
+    operator.delete_consumer_from_stream("tester", &stream).await.expect("deleted");
+    publish(&bus, "two").await;
+    receive(&bus, "two").await;
+    operator.delete_stream(&stream).await.expect("deleted");
+    publish(&bus, "three").await;
+    receive(&bus, "three").await;
+}
+
+/// The stream is lost and begins anew at 1 while its consumer, kept elsewhere, stands at 5.
+#[tokio::test]
+async fn a_consumer_that_stands_ahead_of_its_stream_is_made_anew() {
+    let mut server = Server::start().await;
+    let bus = connected(&server.url(), ACK_WAIT).await;
+    for number in 1..=5 {
+        publish(&bus, &number.to_string()).await;
+        receive(&bus, &number.to_string()).await;
+    }
+    server.lose_messages_of(&declare::stream_name(CHANNEL)).await;
+    publish(&bus, "after").await;
+    receive(&bus, "after").await;
+}
+
+#[tokio::test]
+async fn a_stream_of_another_kind_is_told_and_not_used() {
+    let server = Server::start().await;
+    let operator = operator(&server).await;
+    let config = async_nats::jetstream::stream::Config {
+        name: declare::stream_name(CHANNEL),
+        subjects: vec![CHANNEL.to_owned()],
+        ..Default::default()
+    };
+    operator.create_stream(config).await.expect("made");
+    let bus = connected(&server.url(), ACK_WAIT).await;
+    assert!(bus.publish(CHANNEL, vec![vec![1]]).await.is_err());
+    let told = bus.trouble().expect("trouble");
+    assert!(told.contains("the retention of test-channel is Limits and must be WorkQueue"), "{told}");
+    operator.delete_stream(declare::stream_name(CHANNEL)).await.expect("deleted");
+    publish(&bus, "hello").await;
+    assert_eq!(bus.trouble(), None);
+}
+
+#[tokio::test]
+async fn what_an_operator_may_change_is_changed_back_or_left() {
+    let server = Server::start().await;
+    let (bus, operator) = (connected(&server.url(), ACK_WAIT).await, operator(&server).await);
+    publish(&bus, "hello").await;
+    let stream = declare::stream_name(CHANNEL);
+    let found = operator.get_stream(&stream).await.expect("a stream").cached_info().config.clone();
+    let changed = async_nats::jetstream::stream::Config {
+        max_bytes: 1_000_000,
+        max_age: Duration::from_secs(3600),
+        ..found.clone()
+    };
+    operator.update_stream(changed).await.expect("changed");
+    let consumer = bus.need_consumer(CHANNEL).await.expect("a consumer");
+    assert_eq!(consumer.cached_info().config.max_deliver, -1);
+    let now = operator.get_stream(&stream).await.expect("a stream").cached_info().config.clone();
+    assert_eq!((now.max_bytes, now.max_age), (found.max_bytes, Duration::from_secs(3600)));
+}
+
+#[tokio::test]
+async fn a_full_stream_refuses_and_keeps_what_it_has() {
+    let server = Server::start().await;
+    let bus = connected(&server.url(), ACK_WAIT).await;
+    publish(&bus, "oldest").await;
+    let half_mib = vec![0; 512 * 1024];
+    let full = eventually(PATIENCE, "the stream is full", async || {
+        bus.publish(CHANNEL, vec![half_mib.clone(); 8]).await.err()
+    });
+    assert!(matches!(full.await, BusError::Full));
+    receive(&bus, "oldest").await;
+}
+
+#[tokio::test]
+async fn a_broker_that_stands_still_holds_nobody_up_for_long() {
+    let server = Server::start().await;
+    let bus = connected(&server.url(), ACK_WAIT).await;
+    publish(&bus, "before").await;
+    server.pause();
+    let publishing = timeout(2 * ANSWER_WAIT, bus.publish(CHANNEL, vec![b"during".to_vec()])).await;
+    assert!(matches!(publishing, Ok(Err(BusError::Unavailable(_)))), "{publishing:?}");
+    server.resume();
+    publish(&bus, "after").await;
+    receive(&bus, "after").await;
+}

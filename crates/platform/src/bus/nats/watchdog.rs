@@ -1,0 +1,129 @@
+//! The watchdog: finds a consumer that delivers nothing although its stream holds something, and deletes it (R10).
+//!
+//! Such a consumer survives when a stream is lost and made anew, or restored: it stands at a number that the stream
+//! will reach in a year. Deleting it loses nothing, and the next `receive` makes it anew.
+
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::consumer::PullConsumer;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use super::declare::stream_name;
+
+/// What was seen of one channel when it was last looked at.
+#[derive(Clone, Default)]
+pub(super) struct Watch {
+    quiet_since: Option<Instant>,
+    seen: Option<Seen>,
+}
+
+/// What a stream and its consumer tell of themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    /// Messages in the stream: all that are not acknowledged.
+    messages: u64,
+    last_sequence: u64,
+    /// The newest message that the consumer has delivered, by the stream's number; and how many deliveries it made.
+    delivered_sequence: u64,
+    deliveries: u64,
+    /// Messages that the consumer has still to deliver, and those that it has delivered without an acknowledgement.
+    undelivered: u64,
+    unacknowledged: u64,
+}
+
+impl Watch {
+    /// Counts what a `receive` brought. True, once per period, if that was nothing for a whole period.
+    pub(super) fn is_due(&mut self, delivered: usize, period: Duration) -> bool {
+        let now = Instant::now();
+        if delivered > 0 {
+            *self = Self::default();
+        }
+        let due = now >= *self.quiet_since.get_or_insert(now) + period;
+        if due {
+            self.quiet_since = Some(now);
+        }
+        due
+    }
+
+    /// Looks at the broker. True: something was wrong, and what is known of the channel is to be forgotten.
+    pub(super) async fn look(&mut self, context: &Context, channel: &str, consumer: &PullConsumer) -> bool {
+        let stream = stream_name(channel);
+        // The consumer first: read the other way round, one that has just delivered would seem to be ahead.
+        let told = async {
+            let consumer = consumer.get_info().await.map_err(|error| error.to_string())?;
+            let stream = context.get_stream(&stream).await.map_err(|error| error.to_string())?;
+            let state = &stream.cached_info().state;
+            Ok::<_, String>(Seen {
+                messages: state.messages,
+                last_sequence: state.last_sequence,
+                delivered_sequence: consumer.delivered.stream_sequence,
+                deliveries: consumer.delivered.consumer_sequence,
+                undelivered: consumer.num_pending,
+                unacknowledged: consumer.num_ack_pending as u64,
+            })
+        };
+        let now = match told.await {
+            Ok(now) => now,
+            Err(error) => {
+                debug!(channel, error, "the watchdog cannot see the stream or its consumer");
+                return true;
+            }
+        };
+        let Some(fault) = judge(self.seen.replace(now), now) else { return false };
+        warn!(channel, ?now, "the consumer {fault}; it is made anew");
+        let name = &consumer.cached_info().name;
+        if let Err(error) = context.delete_consumer_from_stream(name, &stream).await {
+            debug!(channel, %error, "the consumer cannot be deleted");
+        }
+        true
+    }
+}
+
+/// What is wrong, if anything, with a consumer from which nothing came between the two looks.
+fn judge(before: Option<Seen>, now: Seen) -> Option<&'static str> {
+    if now.delivered_sequence > now.last_sequence {
+        return Some("stands ahead of its stream");
+    }
+    let stood_still = before.is_some_and(|before| before.deliveries == now.deliveries && before.messages > 0);
+    // In a work queue each message is either still to be delivered or unacknowledged.
+    let overlooks = now.messages > now.undelivered + now.unacknowledged;
+    let holds_back = now.undelivered > 0 && now.unacknowledged == 0;
+    (stood_still && (overlooks || holds_back)).then_some("delivers nothing of what its stream holds")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: Seen = Seen {
+        messages: 0,
+        last_sequence: 90,
+        delivered_sequence: 90,
+        deliveries: 95,
+        undelivered: 0,
+        unacknowledged: 0,
+    };
+
+    #[test]
+    fn a_consumer_is_judged_by_what_its_stream_holds() {
+        let full = Seen { messages: 3, last_sequence: 93, ..EMPTY };
+        let in_work = Seen { delivered_sequence: 93, deliveries: 98, unacknowledged: 3, ..full };
+        let held_back = Seen { undelivered: 3, ..full };
+        let wiped = Seen { messages: 3, last_sequence: 3, undelivered: 0, ..EMPTY };
+        let stuck = Some("delivers nothing of what its stream holds");
+        for (name, before, now, fault) in [
+            ("an idle channel", Some(EMPTY), EMPTY, None),
+            ("messages that are worked on for long", Some(in_work), in_work, None),
+            ("messages that nobody counts, seen once", None, full, None),
+            ("messages that nobody counts, seen twice", Some(full), full, stuck),
+            ("messages that are not delivered, seen once", Some(EMPTY), held_back, None),
+            ("messages that are not delivered, seen twice", Some(held_back), held_back, stuck),
+            ("a delivery in between", Some(Seen { deliveries: 94, ..held_back }), held_back, None),
+            ("a stream that begins anew", None, wiped, Some("stands ahead of its stream")),
+        ] {
+            assert_eq!(judge(before, now), fault, "{name}");
+        }
+    }
+}

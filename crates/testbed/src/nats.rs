@@ -1,0 +1,138 @@
+//! A throwaway NATS server with JetStream, which a test may stop, starve and wipe.
+
+use std::hash::{BuildHasher, RandomState};
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::{PATIENCE, eventually};
+
+/// Below the ports that outgoing connections use, so that a restart finds its own free.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+const MAX_ATTEMPTS: u32 = 50;
+
+/// The address of the server that `scripts/with-servers` runs, for tests that leave it running.
+///
+/// **Errors:** panics, with what to do, if there is none.
+pub fn nats_url() -> String {
+    std::env::var("LASTRO_TEST_NATS_URL").expect("a NATS server; run it as: scripts/with-servers cargo test …")
+}
+
+/// A server on a port and in a folder of its own; both stay the same when it is started again.
+///
+/// **Shape:** dropping it kills it.
+#[derive(Debug)]
+pub struct Nats {
+    /// None while it is stopped.
+    server: Option<Child>,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Nats {
+    /// Starts one and waits until it serves.
+    pub async fn start() -> Self {
+        let mut folder = tempfile::tempdir().expect("a folder");
+        for _ in 0..MAX_ATTEMPTS {
+            let width = u64::from(PORTS.end - PORTS.start);
+            let offset = u16::try_from(RandomState::new().hash_one(0) % width).expect("less than the width");
+            let port = PORTS.start + offset;
+            // Somebody else's server would answer in its place.
+            if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+                continue;
+            }
+            let mut nats = Self { server: None, port, folder };
+            if nats.try_start().await {
+                return nats;
+            }
+            folder = nats.folder;
+        }
+        panic!("nats-server found no free port");
+    }
+
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// SIGKILL. What it stored stays.
+    pub async fn kill(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.kill().await.expect("a child can be killed");
+        }
+    }
+
+    /// Starts it again, with what it stored.
+    pub async fn restart(&mut self) {
+        self.kill().await;
+        assert!(self.try_start().await, "nats-server does not start again");
+    }
+
+    /// Starts it again with nothing stored: streams, consumers and messages are gone.
+    pub async fn wipe(&mut self) {
+        self.kill().await;
+        std::fs::remove_dir_all(self.folder.path().join("store")).expect("its store");
+        assert!(self.try_start().await, "nats-server does not start again");
+    }
+
+    /// Starts it again without the messages of a stream, whose consumers stay as they were.
+    pub async fn lose_messages_of(&mut self, stream: &str) {
+        // Only in an orderly end does it write down where its consumers stand.
+        self.signal(Signal::TERM);
+        let mut server = self.server.take().expect("it runs");
+        server.wait().await.expect("a child can be waited for");
+        let messages = format!("store/jetstream/$G/streams/{stream}/msgs");
+        std::fs::remove_dir_all(self.folder.path().join(messages)).expect("its messages");
+        assert!(self.try_start().await, "nats-server does not start again");
+    }
+
+    /// SIGSTOP: it holds its connections and answers nothing.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT: goes on after a pause.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.server.as_ref().and_then(Child::id).and_then(|pid| i32::try_from(pid).ok());
+        let pid = pid.and_then(Pid::from_raw).expect("it runs");
+        kill_process(pid, signal).expect("a child that was not waited for can be signalled");
+    }
+
+    /// False: it ended at once, for example because somebody took the port.
+    async fn try_start(&mut self) -> bool {
+        let store = self.folder.path().join("store");
+        let mut command = Command::new("nats-server");
+        // Debian keeps it where only root looks.
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{path}:/usr/sbin")).stdin(Stdio::null()).kill_on_drop(true);
+        command.args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"]).arg(store);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut server = command.spawn().expect("nats-server; run it as: scripts/with-servers cargo test …");
+        let port = self.port;
+        let serving = eventually(PATIENCE, "nats-server serves", || {
+            let has_ended = server.try_wait().expect("a child can be asked").is_some();
+            async move { if has_ended { Some(false) } else { greets(port).await.then_some(true) } }
+        })
+        .await;
+        self.server = serving.then_some(server);
+        serving
+    }
+}
+
+/// Whether a server with JetStream says hello.
+async fn greets(port: u16) -> bool {
+    let Ok(stream) = TcpStream::connect(("127.0.0.1", port)).await else { return false };
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).await.is_ok() && line.contains("\"jetstream\":true")
+}
