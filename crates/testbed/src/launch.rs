@@ -21,6 +21,7 @@ pub struct Launch {
     environment: Vec<(OsString, OsString)>,
     folder: PathBuf,
     surroundings: Vec<OsString>,
+    has_disk: bool,
 }
 
 /// What a program left behind.
@@ -41,6 +42,7 @@ impl Launch {
             environment: Vec::new(),
             folder: folder.into(),
             surroundings: Vec::new(),
+            has_disk: false,
         }
     }
 
@@ -66,7 +68,12 @@ impl Launch {
             around.extend(["--user".into(), "--map-root-user".into()]);
         }
         around.extend(["sh".into(), "-c".into(), mount.into(), mount_point.into()]);
-        self.within(around)
+        Self { has_disk: true, ..self.within(around) }
+    }
+
+    /// Whether it gets a disk of its own.
+    pub fn has_disk(&self) -> bool {
+        self.has_disk
     }
 
     /// Sees the disks that the running `program` sees.

@@ -164,7 +164,7 @@ fn told(answer: &Answer, method: &str) -> String {
 #[tokio::test]
 async fn the_table_has_every_path_with_every_method() {
     let shop = Shop::open().await;
-    let api = shop.get("/openapi.json").await.ok();
+    let api = shop.description().await;
     let paths =
         api["paths"].as_object().expect("paths").keys().map(String::as_str).chain(OWN_PATHS).collect::<Vec<_>>();
     let in_table: BTreeSet<_> = rows(TABLE)
@@ -179,7 +179,7 @@ async fn the_table_has_every_path_with_every_method() {
 #[tokio::test]
 async fn the_table_and_the_description_of_the_api_agree() {
     let shop = Shop::open().await;
-    let api = shop.get("/openapi.json").await.ok();
+    let api = shop.description().await;
     let paths: Vec<_> = api["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
     let described: BTreeMap<_, _> = operations(&api).into_iter().collect();
     let mut succeeded = BTreeSet::new();
@@ -207,7 +207,7 @@ async fn the_table_and_the_description_of_the_api_agree() {
 #[tokio::test]
 async fn the_table_has_every_code_that_a_request_can_bring_about() {
     let shop = Shop::open().await;
-    let api = shop.get("/openapi.json").await.ok();
+    let api = shop.description().await;
     let schemas = &api["components"]["schemas"];
     let names = |schema: &str| -> BTreeSet<String> {
         let names = schemas[schema]["enum"].as_array().unwrap_or_else(|| panic!("{schema} is not described"));

@@ -31,8 +31,8 @@ impl Books {
         let held = shop.hold_inventory();
         let received = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
         // It dies before anybody answers.
-        shop.program.kill();
-        shop.program.ended(testbed::PATIENCE).await;
+        shop.programs.kill();
+        shop.programs.ended(testbed::PATIENCE).await;
         drop(held);
         Self { folder: shop.into_folder(), confirmed, rejected, cancelled, received }
     }

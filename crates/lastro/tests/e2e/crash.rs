@@ -34,7 +34,7 @@ async fn no_accepted_order_is_lost_when_the_process_is_killed_again_and_again() 
         for _ in 0..random.below(500) {
             tokio::task::yield_now().await;
         }
-        shop.program.kill();
+        shop.programs.kill();
         let mut told = load.end().await;
         reopen(&mut shop).await;
         let verified = shop.verify().await;
@@ -58,7 +58,7 @@ async fn no_accepted_order_is_lost_when_the_process_is_killed_again_and_again() 
 /// Starts the shop again on the same data, once it is gone.
 async fn reopen(shop: &mut Arc<Shop>) {
     let shop = Arc::get_mut(shop).expect("no client is left");
-    shop.program.ended(PATIENCE).await;
+    shop.programs.ended(PATIENCE).await;
     shop.reopen().await;
 }
 
@@ -104,10 +104,10 @@ async fn a_shop_that_is_told_to_close_under_load_keeps_every_accepted_order() {
     }
     let load = Load::on(&shop, &mut random);
     load.has_accepted(300).await;
-    shop.program.terminate();
+    shop.programs.terminate();
     let mut told = load.end().await;
     let owned = Arc::get_mut(&mut shop).expect("no client is left");
-    assert_eq!(owned.program.ended(SHUTDOWN).await, Some(0), "{}", owned.program.log());
+    assert_eq!(owned.programs.ended(SHUTDOWN).await, Some(0), "{}", owned.programs.log());
     owned.reopen().await;
     told.ask_again(&shop).await;
     assert_eq!(settle(&shop, &told).await, told.accepted.len());
@@ -128,12 +128,12 @@ async fn whoever_waits_for_an_outcome_is_released_when_the_shop_closes() {
         (!shop.column("/api/orders", "order_id").await.is_empty()).then_some(())
     })
     .await;
-    shop.program.terminate();
+    shop.programs.terminate();
     let answer = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("at once").expect("an answer");
     assert_eq!((answer.status, answer.text_at("/status").as_str()), (200, "received"));
     drop(held);
     let owned = Arc::get_mut(&mut shop).expect("no client is left");
-    assert_eq!(owned.program.ended(SHUTDOWN).await, Some(0), "{}", owned.program.log());
+    assert_eq!(owned.programs.ended(SHUTDOWN).await, Some(0), "{}", owned.programs.log());
     owned.reopen().await;
     shop.order_once(&answer.text_at("/order_id"), "confirmed").await;
 }

@@ -3,21 +3,28 @@
 use serde_json::{Value, json};
 use testbed::{PATIENCE, eventually};
 
+use crate::form::Form;
 use crate::golden;
 use crate::shop::Shop;
 
 #[tokio::test]
 async fn the_committed_description_of_the_api_is_the_one_that_is_served() {
     let shop = Shop::open().await;
-    let served = shop.get("/openapi.json").await;
-    assert_eq!(served.header("content-type"), Some("application/json"));
-    golden::check("openapi.json", &format!("{}\n", served.text.trim_end()));
+    let served = shop.get_each("/openapi.json").await;
+    assert!(served.iter().all(|answer| answer.header("content-type") == Some("application/json")));
+    if let [whole] = &served[..] {
+        golden::check("openapi.json", &format!("{}\n", whole.text.trim_end()));
+    }
+    let (committed, told): (Value, _) = (golden::read("openapi.json").parse().expect("JSON"), shop.description().await);
+    for part in ["paths", "components"] {
+        assert_eq!(told[part], committed[part], "{part}");
+    }
 }
 
 #[tokio::test]
 async fn the_description_is_openapi_3_1_and_complete_in_itself() {
     let shop = Shop::open().await;
-    let api = shop.get("/openapi.json").await.ok();
+    let api = shop.description().await;
     assert!(api["openapi"].as_str().is_some_and(|version| version.starts_with("3.1.")), "{}", api["openapi"]);
     assert_eq!(api["info"]["version"], env!("CARGO_PKG_VERSION"));
     let mut references = Vec::new();
@@ -74,14 +81,26 @@ async fn the_page_of_the_api_needs_nothing_from_elsewhere() {
 #[tokio::test]
 async fn the_probes_answer() {
     let shop = Shop::open().await;
-    assert_eq!(shop.get("/livez").await.ok(), json!({"status": "alive"}));
-    assert_eq!(shop.get("/version").await.ok(), json!({"name": "lastro", "version": env!("CARGO_PKG_VERSION")}));
-    let ready = eventually(PATIENCE, "everything is up", || async {
-        Some(shop.get("/readyz").await.ok())
-            .filter(|ready| ready["checks"].as_array().is_some_and(|checks| checks.len() == 3))
+    for alive in shop.get_each("/livez").await {
+        assert_eq!(alive.ok(), json!({"status": "alive"}));
+    }
+    let (names, checks) = match Form::under_test() {
+        Form::Embedded | Form::Broker => (&["lastro"][..], &["bus", "inventory database", "orders database"][..]),
+        Form::Processes => {
+            (&["order-service", "inventory-service"][..], &["bus", "bus", "inventory database", "orders database"][..])
+        }
+    };
+    for (name, version) in names.iter().zip(shop.get_each("/version").await) {
+        assert_eq!(version.ok(), json!({"name": name, "version": env!("CARGO_PKG_VERSION")}));
+    }
+    eventually(PATIENCE, "everything is up", || async {
+        let ready: Vec<_> = shop.get_each("/readyz").await.into_iter().map(|answer| answer.ok()).collect();
+        let told = ready.iter().flat_map(|ready| ready["checks"].as_array().expect("checks"));
+        let mut told: Vec<_> = told.map(|check| check["name"].as_str().expect("a name")).collect();
+        told.sort_unstable();
+        (told == checks && ready.iter().all(|ready| ready["status"] == "ready")).then_some(())
     })
     .await;
-    assert_eq!(ready["status"], "ready", "{ready}");
 }
 
 #[tokio::test]
@@ -90,9 +109,9 @@ async fn the_numbers_follow_what_happens() {
     shop.stock("MUG", 1).await;
     shop.settle(&[("MUG", 1)]).await;
     shop.settle(&[("MUG", 1)]).await;
-    let metrics = shop.get("/metrics").await;
-    assert!(metrics.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")));
-    assert!(metrics.text.ends_with("# EOF\n"));
+    let answer = shop.get("/metrics").await;
+    assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")));
+    assert!(answer.text.ends_with("# EOF\n"));
     for told in [
         "orders_placed_total 2",
         r#"orders_settled_total{outcome="confirmed"} 1"#,
@@ -103,13 +122,12 @@ async fn the_numbers_follow_what_happens() {
         r#"http_server_request_duration_seconds_count{service="orders",method="POST",route="/api/orders",status="200"} 2"#,
         &format!(r#"build_info{{version="{}"}} 1"#, env!("CARGO_PKG_VERSION")),
     ] {
-        eventually(PATIENCE, told, || async {
-            shop.get("/metrics").await.text.lines().any(|line| line == told).then_some(())
-        })
-        .await;
+        eventually(PATIENCE, told, || async { shop.metrics().await.lines().any(|line| line == told).then_some(()) })
+            .await;
     }
+    let metrics = shop.metrics().await;
     for name in ["commands_pending", "commands_oldest_age_seconds", "batch_size_bucket", "anomalies_total"] {
-        assert!(metrics.text.lines().any(|line| line.starts_with(name)), "{name} is not in\n{}", metrics.text);
+        assert!(metrics.lines().any(|line| line.starts_with(name)), "{name} is not in\n{metrics}");
     }
 }
 

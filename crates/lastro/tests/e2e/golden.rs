@@ -18,6 +18,11 @@ pub(crate) fn check(path: &str, actual: &str) {
     );
 }
 
+/// The file at `path`, which is relative to the root of the repository.
+pub(crate) fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }

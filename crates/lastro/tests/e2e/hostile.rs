@@ -29,7 +29,7 @@ impl Wary {
     async fn open() -> Self {
         let shop = Shop::open().await;
         shop.stock("MUG", 5).await;
-        let memory = shop.program.resident_bytes();
+        let memory = shop.programs.resident_bytes();
         Self { shop, memory }
     }
 
@@ -39,8 +39,8 @@ impl Wary {
 
     /// Nothing of all that was stored, and it cost nothing.
     async fn must_be_untouched(mut self) {
-        assert!(self.shop.program.is_alive());
-        let grown = self.shop.program.resident_bytes().saturating_sub(self.memory);
+        assert!(self.shop.programs.are_alive());
+        let grown = self.shop.programs.resident_bytes().saturating_sub(self.memory);
         assert!(grown < MAX_GROWTH_BYTES, "memory has grown by {grown} bytes");
         assert_eq!(self.shop.column("/api/orders", "order_id").await, [""; 0]);
         assert_eq!(self.shop.column("/api/inventory/products", "product_id").await, ["MUG"]);

@@ -10,6 +10,7 @@ mod auditing;
 mod contention;
 mod crash;
 mod docs;
+mod form;
 mod golden;
 mod hostile;
 mod inventory;

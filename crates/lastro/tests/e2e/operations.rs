@@ -28,7 +28,7 @@ fn folder() -> tempfile::TempDir {
 #[tokio::test]
 async fn a_busy_port_is_told_in_one_line_and_nothing_is_made() {
     let (shop, folder) = (Shop::open().await, folder());
-    let address = shop.program.address().to_string();
+    let address = shop.programs.orders.address().to_string();
     let ended = lastro(folder.path()).args(["--data-dir", "data", "--listen", &address]).to_end().await;
     check_refused(&ended, 1, &[&address, "address already in use", "--listen"]);
     assert!(!data_in(folder.path()).exists());

@@ -1,4 +1,4 @@
-//! The shop under test: a `lastro` of its own in a folder of its own, and what a client can ask of it.
+//! The shop under test: programs of its own in a folder of its own, and what a client can ask of them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,16 +8,20 @@ use reqwest::{Body, Client, Method};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testbed::{Ended, Launch, PATIENCE, Program, eventually};
+use testbed::{Ended, Launch, Nats, PATIENCE, eventually};
 
 use crate::answer::Answer;
+use crate::form::{Form, Programs};
 
 /// Headers of a request.
 pub(crate) type Headers<'a> = &'a [(&'a str, &'a str)];
 
 #[derive(Debug)]
 pub(crate) struct Shop {
-    pub(crate) program: Program,
+    pub(crate) programs: Programs,
+    /// What joins the services, unless it is in their process.
+    pub(crate) broker: Option<Nats>,
+    form: Form,
     folder: TempDir,
     client: Client,
 }
@@ -34,20 +38,27 @@ impl Shop {
     }
 
     pub(crate) async fn open_in(folder: TempDir, how: impl FnOnce(Launch) -> Launch) -> Self {
-        let program = how(launch(folder.path())).serving().await;
-        Self { program, folder, client: client() }
+        let form = Form::under_test();
+        let broker = form.broker().await;
+        let programs = Programs::start(form, folder.path(), broker.as_ref(), how).await;
+        Self { programs, broker, form, folder, client: client() }
     }
 
     /// Starts it again on the same data, after it was killed or has ended.
     pub(crate) async fn reopen(&mut self) {
-        self.program = launch(self.folder.path()).serving().await;
+        self.reopen_with(|launch| launch).await;
+    }
+
+    /// The same, in a way of its own.
+    pub(crate) async fn reopen_with(&mut self, how: impl FnOnce(Launch) -> Launch) {
+        self.programs = Programs::start(self.form, self.folder.path(), self.broker.as_ref(), how).await;
         self.client = client();
     }
 
     /// Ends it in an orderly way; its files can be read then.
     pub(crate) async fn close(mut self) -> TempDir {
-        self.program.terminate();
-        assert_eq!(self.program.ended(PATIENCE).await, Some(0), "{}", self.program.log());
+        self.programs.terminate();
+        assert_eq!(self.programs.ended(PATIENCE).await, Some(0), "{}", self.programs.log());
         self.folder
     }
 
@@ -116,7 +127,7 @@ impl Shop {
         body: impl Into<Body>,
     ) -> reqwest::Result<Answer> {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        let mut request = self.client.request(method, format!("http://{}{path}", self.program.address()));
+        let mut request = self.client.request(method, format!("http://{}{path}", self.programs.address_of(path)));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -133,6 +144,27 @@ impl Shop {
         self.send("GET", path, &[], "").await
     }
 
+    /// What each of the programs answers on this path of its own.
+    pub(crate) async fn get_each(&self, path: &str) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        for address in self.programs.addresses() {
+            let answer = self.client.get(format!("http://{address}{path}")).send().await.expect("an answer");
+            answers.push(Answer::of(answer).await.expect("a whole answer"));
+        }
+        answers
+    }
+
+    /// The numbers of all programs.
+    pub(crate) async fn metrics(&self) -> String {
+        self.get_each("/metrics").await.into_iter().map(|answer| answer.text).collect()
+    }
+
+    /// The description of the whole API, which each program tells its part of.
+    pub(crate) async fn description(&self) -> Value {
+        let parts = self.get_each("/openapi.json").await.into_iter().map(|answer| answer.ok());
+        parts.reduce(merge).expect("a program")
+    }
+
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
         self.send("PUT", path, &[JSON], body.to_string()).await
     }
@@ -144,6 +176,23 @@ impl Shop {
     pub(crate) async fn post_with(&self, path: &str, headers: Headers<'_>, body: &Value) -> Answer {
         let headers: Vec<_> = [JSON].iter().chain(headers).copied().collect();
         self.send("POST", path, &headers, body.to_string()).await
+    }
+}
+
+/// Objects member by member; whatever else, the first.
+fn merge(one: Value, other: Value) -> Value {
+    match (one, other) {
+        (Value::Object(mut one), Value::Object(other)) => {
+            for (name, value) in other {
+                let merged = match one.remove(&name) {
+                    Some(known) => merge(known, value),
+                    None => value,
+                };
+                one.insert(name, merged);
+            }
+            Value::Object(one)
+        }
+        (one, _) => one,
     }
 }
 
