@@ -52,6 +52,10 @@ impl Metrics {
         self.shared.batch(SERVICE, commands);
     }
 
+    pub(crate) fn published(&self, batches: usize, got_through: bool) {
+        self.shared.published(SERVICE, batches, got_through);
+    }
+
     /// A message was set aside or dropped.
     pub(crate) fn set_aside(&self, kind: &'static str) {
         match kind {

@@ -11,6 +11,7 @@ use platform::bus::Bus;
 use platform::clock::Clock;
 use platform::config::{BusUrl, DatabaseUrl};
 use platform::consumer::Consumer;
+use platform::fault_point;
 use platform::lifecycle::{Stage, on_signal};
 use platform::process::{Api, CommonArgs, Process, ProgramError, bus_between_processes, run_to_exit};
 use platform::relay::Relay;
@@ -40,7 +41,12 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
     let Parts { store, bus } = parts;
     let metrics = Arc::new(Metrics::new(&mut process.registry, process.metrics.clone()));
 
-    let (outbox, relay) = Relay::new(bus.clone(), ANSWERS_CHANNEL);
+    let counted = metrics.clone();
+    let told = move |batches, got_through| {
+        counted.published(batches, got_through);
+        fault_point!("inventory.published");
+    };
+    let (outbox, relay) = Relay::new(bus.clone(), ANSWERS_CHANNEL, Box::new(told));
     let commits = Commits { store: store.clone(), outbox, metrics: metrics.clone() };
     let counted = metrics.clone();
     let (batcher, committer) = Batcher::new(Arc::new(commits), Box::new(move |commands| counted.batch(commands)));

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use contract::codec;
 use platform::batcher::{Batcher, Commit, Failure};
 use platform::clock::Ids;
+use platform::fault_point;
 use platform::relay::Outbox;
 
 use crate::core::decide::{Command, Outcome, decide};
@@ -24,6 +25,7 @@ pub struct Commits {
 impl Commit<Command, Outcome> for Commits {
     async fn commit(&self, batch: Arc<[Command]>) -> Result<Vec<Outcome>, Failure> {
         let decided = self.store.run(batch, decide).await?;
+        fault_point!("inventory.committed", when decided.iter().any(|one| one.publish.is_some()));
         let mut outcomes = Vec::with_capacity(decided.len());
         let mut messages = Vec::new();
         for one in decided {

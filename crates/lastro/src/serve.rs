@@ -7,6 +7,7 @@ use platform::bus::embedded::Embedded;
 use platform::bus::{ACK_WAIT, Bus};
 use platform::clock::Clock;
 use platform::config::{BusUrl, DatabaseUrl, File, resolve};
+use platform::fault;
 use platform::lifecycle::on_signal;
 use platform::process::{Addresses, Api, CommonArgs, Process, ProgramError, bus_between_processes};
 use platform::telemetry;
@@ -109,7 +110,7 @@ pub(crate) async fn prepare(
 /// like the two programs that could run in their place.
 async fn buses(url: BusUrl, clock: Arc<dyn Clock>) -> Result<[Arc<dyn Bus>; 2], ProgramError> {
     if url == BusUrl::Embedded {
-        let bus: Arc<dyn Bus> = Arc::new(Embedded::new(clock, ACK_WAIT));
+        let bus = fault::around(Arc::new(Embedded::new(clock, ACK_WAIT)));
         return Ok([bus.clone(), bus]);
     }
     let of_orders = bus_between_processes(Some(url.clone()), orders::PROGRAM).await?;

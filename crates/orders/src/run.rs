@@ -11,6 +11,7 @@ use platform::bus::Bus;
 use platform::clock::Clock;
 use platform::config::{BusUrl, DatabaseUrl, UsageError};
 use platform::consumer::Consumer;
+use platform::fault_point;
 use platform::lifecycle::{Stage, on_signal};
 use platform::process::{Api, CommonArgs, Process, ProgramError, bus_between_processes, run_to_exit};
 use platform::relay::Relay;
@@ -47,7 +48,12 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
     let waiters = Arc::new(Waiters::default());
     let echo = Arc::new(Echo::default());
 
-    let (outbox, relay) = Relay::new(bus.clone(), COMMANDS_CHANNEL);
+    let counted = metrics.clone();
+    let told = move |batches, got_through| {
+        counted.published(batches, got_through);
+        fault_point!("orders.published");
+    };
+    let (outbox, relay) = Relay::new(bus.clone(), COMMANDS_CHANNEL, Box::new(told));
     let commits = Commits {
         store: store.clone(),
         outbox: outbox.clone(),

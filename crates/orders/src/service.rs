@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use contract::{OrderId, codec};
 use platform::batcher::{Batcher, Commit, Failure};
 use platform::clock::{Clock, Ids};
+use platform::fault_point;
 use platform::relay::Outbox;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -36,9 +37,12 @@ pub struct Commits {
 #[async_trait]
 impl Commit<Command, Outcome> for Commits {
     async fn commit(&self, batch: Arc<[Command]>) -> Result<Vec<Outcome>, Failure> {
+        fault_point!("orders.before_begin", when batch.iter().any(Command::is_request));
         let decided = self.store.run(batch.clone(), decide).await?;
+        fault_point!("orders.committed", when batch.iter().any(Command::is_request));
+        fault_point!("settle.committed", when !batch.iter().all(Command::is_request));
         let now = self.clock.now();
-        let answered = batch.iter().filter(|command| matches!(command, Command::Settle(_)));
+        let answered = batch.iter().filter(|command| !command.is_request());
         self.echo.answered(answered.map(Command::order_id), now.0);
         let mut outcomes = Vec::with_capacity(decided.len());
         let mut messages = Vec::new();

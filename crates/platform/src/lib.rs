@@ -7,6 +7,7 @@ pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod consumer;
+pub mod fault;
 pub mod http;
 pub mod lifecycle;
 pub mod problem;

@@ -15,6 +15,7 @@ use crate::bus::Bus;
 use crate::bus::nats::Nats;
 use crate::clock::{Clock, Ids, SystemClock, SystemIds};
 use crate::config::{BusUrl, File, ListenAddr, UsageError, refuse_open_address};
+use crate::fault;
 use crate::http::docs;
 use crate::http::edge::Edge;
 use crate::http::probes::{self, Probes, Readiness};
@@ -93,7 +94,7 @@ pub struct CommonArgs {
 /// **Errors:** an embedded bus joins no processes. A broker that is away is no error: it may come.
 pub async fn bus_between_processes(url: Option<BusUrl>, service: &str) -> Result<Arc<dyn Bus>, UsageError> {
     match url.unwrap_or_else(|| BusUrl::Nats(DEFAULT_BROKER.to_owned())) {
-        BusUrl::Nats(servers) => Ok(Arc::new(Nats::connect(&servers, service).await?)),
+        BusUrl::Nats(servers) => Ok(fault::around(Arc::new(Nats::connect(&servers, service).await?))),
         BusUrl::Embedded => Err(UsageError(
             "the bus embedded: joins only services of one process; run `lastro`, which holds both".to_owned(),
         )),

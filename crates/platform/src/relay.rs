@@ -1,6 +1,7 @@
 //! The way out: what a commit produced, on its way to the bus. It never holds a request up and may lose everything.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -33,19 +34,28 @@ impl Outbox {
     }
 }
 
+/// Called after each attempt to publish, with the number of batches and whether they got through.
+pub type Told = Box<dyn Fn(usize, bool) + Send + Sync>;
+
 /// Publishes what was offered, on one channel.
-#[derive(Debug)]
 pub struct Relay {
     queue: mpsc::Receiver<Vec<u8>>,
     bus: Arc<dyn Bus>,
     channel: &'static str,
+    told: Told,
     failing: bool,
 }
 
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
 impl Relay {
-    pub fn new(bus: Arc<dyn Bus>, channel: &'static str) -> (Outbox, Self) {
+    pub fn new(bus: Arc<dyn Bus>, channel: &'static str, told: Told) -> (Outbox, Self) {
         let (sender, queue) = mpsc::channel(MAX_QUEUE);
-        (Outbox { queue: sender }, Self { queue, bus, channel, failing: false })
+        (Outbox { queue: sender }, Self { queue, bus, channel, told, failing: false })
     }
 
     /// Publishes until `shutdown`, and then what is still queued.
@@ -73,7 +83,9 @@ impl Relay {
         if batches.is_empty() {
             return;
         }
+        let count = batches.len();
         let result = self.bus.publish(self.channel, batches).await;
+        (self.told)(count, result.is_ok());
         // One line when it begins and one when it is over, however long it lasts.
         match (&result, self.failing) {
             (Err(error @ (BusError::Full | BusError::Unavailable(_))), false) => {

@@ -49,6 +49,7 @@ pub struct Metrics {
     quarantined: Family<KindLabels, Counter>,
     anomalies: Family<KindLabels, Counter>,
     shed: Family<ServiceLabel, Counter>,
+    published: Family<PublishedLabels, Counter>,
 }
 
 /// What is told about a request, once it is answered.
@@ -72,6 +73,12 @@ struct KindLabels {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PublishedLabels {
+    service: &'static str,
+    result: &'static str,
+}
+
 impl Metrics {
     /// Registers them all. Once per registry.
     pub fn new(registry: &mut Registry, version: &'static str) -> Self {
@@ -84,6 +91,7 @@ impl Metrics {
             quarantined: Family::default(),
             anomalies: Family::default(),
             shed: Family::default(),
+            published: Family::default(),
         };
         let help = "Time from a request's headers to its answer's";
         registry.register_with_unit("http_server_request_duration", help, Unit::Seconds, metrics.requests.clone());
@@ -93,6 +101,8 @@ impl Metrics {
         let help = "Messages that cannot occur in a healthy system: zero, or somebody must look";
         registry.register("anomalies", help, metrics.anomalies.clone());
         registry.register("requests_shed", "Requests refused because of too much load", metrics.shed.clone());
+        let help = "Batches of messages offered to the bus; what failed is sent again";
+        registry.register("bus_published", help, metrics.published.clone());
         registry.register("build", "The program that runs", Info::new([("version", version)]));
         metrics
     }
@@ -106,6 +116,9 @@ impl Metrics {
         anomaly_kinds: &[&'static str],
     ) {
         drop(self.shed.get_or_create(&ServiceLabel { service }));
+        for result in ["ok", "failed"] {
+            drop(self.published.get_or_create(&PublishedLabels { service, result }));
+        }
         for kind in quarantine_kinds {
             drop(self.quarantined.get_or_create(&KindLabels { service, kind }));
         }
@@ -129,6 +142,12 @@ impl Metrics {
 
     pub fn anomaly(&self, service: &'static str, kind: &'static str) {
         self.anomalies.get_or_create(&KindLabels { service, kind }).inc();
+    }
+
+    /// So many batches were offered to the bus.
+    pub fn published(&self, service: &'static str, batches: usize, got_through: bool) {
+        let result = if got_through { "ok" } else { "failed" };
+        self.published.get_or_create(&PublishedLabels { service, result }).inc_by(batches as u64);
     }
 
     /// The edge calls it for every answer `overloaded`.
@@ -160,6 +179,7 @@ mod tests {
         metrics.quarantined("orders", "malformed");
         metrics.anomaly("inventory", "anomaly");
         metrics.shed("orders");
+        metrics.published("orders", 2, true);
         let text = render(&registry);
         for line in [
             r#"http_server_request_duration_seconds_count{service="orders",method="GET",route="/x/{id}",status="200"} 1"#,
@@ -167,6 +187,7 @@ mod tests {
             r#"quarantine_messages_total{service="orders",kind="malformed"} 1"#,
             r#"anomalies_total{service="inventory",kind="anomaly"} 1"#,
             r#"requests_shed_total{service="orders"} 1"#,
+            r#"bus_published_total{service="orders",result="ok"} 2"#,
             r#"build_info{version="1.2.3"} 1"#,
         ] {
             assert!(text.lines().any(|its| its == line), "{line} is not in\n{text}");

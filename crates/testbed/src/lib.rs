@@ -6,10 +6,12 @@ use std::time::Duration;
 pub use launch::{Ended, Launch};
 pub use nats::{Nats, nats_url};
 pub use program::Program;
+pub use proxy::Proxy;
 
 mod launch;
 mod nats;
 mod program;
+mod proxy;
 
 /// How long a test waits for what must happen.
 pub const PATIENCE: Duration = Duration::from_secs(30);

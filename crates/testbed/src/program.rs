@@ -83,6 +83,13 @@ impl Program {
         1024 * kibibytes.expect("a number of kB")
     }
 
+    /// Whether it has not ended, seen from outside: it may be asked while others use the program.
+    pub fn is_running(&self) -> bool {
+        // The name, which may be anything, stands in brackets before the state; a zombie has ended.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    }
+
     /// Whether it has not ended by itself.
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().expect("a child can be asked").is_none()

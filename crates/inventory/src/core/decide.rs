@@ -28,6 +28,13 @@ pub enum Command {
     PutLocation(Location),
 }
 
+impl Command {
+    /// Whether it comes from the Order Service.
+    pub fn is_of_order(&self) -> bool {
+        matches!(self, Self::Stock(_))
+    }
+}
+
 /// Somebody tells what happened on the shelf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MovementRequest {

@@ -45,7 +45,7 @@ impl Api {
         let shared = telemetry::Metrics::new(&mut registry, "test");
         let metrics = Arc::new(Metrics::new(&mut registry, shared.clone()));
         let bus = Arc::new(Embedded::new(Arc::new(SystemClock), std::time::Duration::from_secs(30)));
-        let (outbox, _) = Relay::new(bus, contract::inventory::ANSWERS_CHANNEL);
+        let (outbox, _) = Relay::new(bus, contract::inventory::ANSWERS_CHANNEL, Box::new(|_, _| {}));
         let commits = Arc::new(Commits { store: store.clone(), outbox, metrics });
         let (batcher, committer) = Batcher::new(commits, Box::new(|_| {}));
         tokio::spawn(committer.run(CancellationToken::new()));

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use contract::{OrderId, ProductId};
 use platform::batcher::Failure;
 use platform::clock::Clock;
+use platform::fault_point;
 use platform::quarantine::{self, Quarantined};
 use platform::sqlite::{Database, Migration, OpenError, Session, failure};
 
@@ -40,9 +41,12 @@ impl SqliteStore {
     pub fn run(&mut self, batch: &[Command], decide: Decide) -> Result<Vec<Decided>, Failure> {
         self.0.transact(|transaction, now| {
             let loaded = read::load(transaction, batch).map_err(failure)?;
+            fault_point!("inventory.locked", when batch.iter().any(Command::is_of_order));
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, batch, loaded)))
                 .map_err(|_| Failure::Suspect("the decider panicked".to_owned()))?;
             write::apply(transaction, &decision.changes)?;
+            fault_point!("inventory.before_commit", when batch.iter().any(Command::is_of_order));
+            fault_point!(during "inventory.commit_sent", when batch.iter().any(Command::is_of_order));
             Ok(decision.decided)
         })
     }

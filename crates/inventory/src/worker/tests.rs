@@ -47,7 +47,7 @@ impl World {
         let mut registry = Registry::default();
         let shared = telemetry::Metrics::new(&mut registry, "test");
         let metrics = Arc::new(Metrics::new(&mut registry, shared));
-        let (outbox, relay) = Relay::new(bus.clone(), ANSWERS_CHANNEL);
+        let (outbox, relay) = Relay::new(bus.clone(), ANSWERS_CHANNEL, Box::new(|_, _| {}));
         let commits = Arc::new(Commits { store: store.clone(), outbox, metrics: metrics.clone() });
         let (batcher, committer): (_, Committer<_, _>) = Batcher::new(commits, Box::new(|_| {}));
         tokio::spawn(committer.run(CancellationToken::new()));
@@ -145,7 +145,7 @@ async fn the_lookout_tells_what_the_service_stands_on() {
 async fn nothing_is_published_of_a_batch_that_was_not_committed() {
     let world = World::new().await;
     let read_only = Sqlite::open_for_audit(&world.folder.path().join("inventory.db")).expect("beside the service");
-    let (outbox, mut relay) = Relay::new(world.bus.clone(), ANSWERS_CHANNEL);
+    let (outbox, mut relay) = Relay::new(world.bus.clone(), ANSWERS_CHANNEL, Box::new(|_, _| {}));
     let mut registry = Registry::default();
     let shared = telemetry::Metrics::new(&mut registry, "test");
     let metrics = Arc::new(Metrics::new(&mut registry, shared));

@@ -4,13 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use testbed::{PATIENCE, eventually};
-use tokio::task::JoinSet;
 
+use crate::load::{Load, PRODUCTS, Told};
 use crate::random::Random;
 use crate::shop::{Shop, WAIT, launch, order, verify};
-use load::{Load, PRODUCTS, Told};
-
-mod load;
 
 const ROUNDS: u32 = 20;
 /// How long a program may take to end when it is told to.
@@ -39,7 +36,7 @@ async fn no_accepted_order_is_lost_when_the_process_is_killed_again_and_again() 
         reopen(&mut shop).await;
         let verified = shop.verify().await;
         told.ask_again(&shop).await;
-        let (settled, lost) = (settle(&shop, &told).await, lost(&shop, &told).await);
+        let (settled, lost) = (told.settle(&shop).await, told.lost(&shop).await);
         let verdict = if verified.code == Some(0) { "ok" } else { verified.stdout.as_str() };
         println!(
             "round {round} accepted={} settled={settled} lost={} verify={verdict}",
@@ -50,49 +47,14 @@ async fn no_accepted_order_is_lost_when_the_process_is_killed_again_and_again() 
         assert_eq!(settled, told.accepted.len());
         everything.accepted.append(&mut told.accepted);
     }
-    assert_eq!(lost(&shop, &everything).await, [""; 0], "not even in a later round");
+    assert_eq!(everything.lost(&shop).await, [""; 0], "not even in a later round");
     let settled = verify(shop.folder(), &["--settled"]).await;
     assert_eq!(settled.code, Some(0), "{}{}", settled.stdout, settled.stderr);
 }
 
-/// Starts the shop again on the same data, once it is gone.
+/// Starts the shop again on the same data.
 async fn reopen(shop: &mut Arc<Shop>) {
-    let shop = Arc::get_mut(shop).expect("no client is left");
-    shop.programs.ended(PATIENCE).await;
-    shop.reopen().await;
-}
-
-/// How many of the accepted orders reach an outcome; those that were cancelled must be.
-async fn settle(shop: &Arc<Shop>, told: &Told) -> usize {
-    let check = |id: String, cancelled: bool| {
-        let shop = shop.clone();
-        async move {
-            eventually(PATIENCE, &format!("order {id} has its outcome"), || async {
-                let status = shop.order(&id).await["status"].as_str().expect("a status").to_owned();
-                let outcomes = if cancelled { &["cancelled"][..] } else { &["confirmed", "rejected", "cancelled"] };
-                outcomes.contains(&status.as_str()).then_some(())
-            })
-            .await;
-        }
-    };
-    let mut checks = JoinSet::new();
-    for id in told.accepted.keys() {
-        checks.spawn(check(id.clone(), told.cancelled.contains(id)));
-    }
-    checks.join_all().await.len()
-}
-
-/// The accepted orders that are not there as they were sent.
-async fn lost(shop: &Arc<Shop>, told: &Told) -> Vec<String> {
-    let mut checks = JoinSet::new();
-    for (id, content) in &told.accepted {
-        let (shop, id, content) = (shop.clone(), id.clone(), content.clone());
-        checks.spawn(async move {
-            let page = shop.get(&format!("/api/orders/{id}")).await;
-            (!content.is_on(&page)).then(|| format!("{id}: {content:?} {page:?}"))
-        });
-    }
-    checks.join_all().await.into_iter().flatten().collect()
+    Arc::get_mut(shop).expect("no client is left").reopen().await;
 }
 
 #[tokio::test]
@@ -110,8 +72,8 @@ async fn a_shop_that_is_told_to_close_under_load_keeps_every_accepted_order() {
     assert_eq!(owned.programs.ended(SHUTDOWN).await, Some(0), "{}", owned.programs.log());
     owned.reopen().await;
     told.ask_again(&shop).await;
-    assert_eq!(settle(&shop, &told).await, told.accepted.len());
-    assert_eq!(lost(&shop, &told).await, [""; 0]);
+    assert_eq!(told.settle(&shop).await, told.accepted.len());
+    assert_eq!(told.lost(&shop).await, [""; 0]);
     shop.must_verify().await;
 }
 

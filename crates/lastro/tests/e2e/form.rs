@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use testbed::{Launch, Nats, Program};
+use testbed::{Launch, Nats, PATIENCE, Program, Proxy};
 
 use crate::shop::{data_in, lastro};
 
@@ -29,10 +29,19 @@ impl Form {
         }
     }
 
-    /// A broker of the shop's own, if the form has one.
-    pub(crate) async fn broker(self) -> Option<Nats> {
-        if self == Self::Embedded { None } else { Some(Nats::start().await) }
+    pub(crate) fn has_broker(self) -> bool {
+        self != Self::Embedded
     }
+}
+
+/// What the programs of a shop are started with.
+#[derive(Debug, Default)]
+pub(crate) struct Setting {
+    pub(crate) broker: Option<Nats>,
+    /// What lies between the Inventory Service and the broker, in a form that has both.
+    pub(crate) link: Option<Proxy>,
+    /// What the programs are told to suffer; see `platform::fault`.
+    pub(crate) fault: Option<String>,
 }
 
 /// The programs of one shop, all of them serving.
@@ -49,22 +58,31 @@ impl Programs {
     pub(crate) async fn start(
         form: Form,
         folder: &Path,
-        broker: Option<&Nats>,
+        setting: &Setting,
         how: impl FnOnce(Launch) -> Launch,
     ) -> Self {
-        let url = broker.map(Nats::url);
         if form != Form::Processes {
-            let bus = url.map(|url| ["--bus-url".to_owned(), url]).into_iter().flatten();
-            let orders = how(crate::shop::launch(folder).args(bus)).serving().await;
+            let orders = how(setting.whole(folder)).serving().await;
             return Self { orders, inventory: None };
         }
-        let url = url.expect("services apart have a broker");
-        let orders = how(service("order-service", "orders.db", folder, &url));
+        let orders = how(setting.orders(folder));
         let shares_disk = orders.has_disk();
         let orders = orders.serving().await;
-        let inventory = service("inventory-service", "inventory.db", folder, &url);
+        let inventory = setting.inventory(folder);
         let inventory = if shares_disk { inventory.beside(&orders) } else { inventory };
         Self { orders, inventory: Some(inventory.serving().await) }
+    }
+
+    /// Starts again what has ended.
+    pub(crate) async fn restart_ended(&mut self, form: Form, folder: &Path, setting: &Setting) {
+        if !self.orders.is_running() {
+            let whole = form != Form::Processes;
+            let orders = if whole { setting.whole(folder) } else { setting.orders(folder) };
+            self.orders = orders.serving().await;
+        }
+        if self.inventory.as_ref().is_some_and(|inventory| !inventory.is_running()) {
+            self.inventory = Some(setting.inventory(folder).serving().await);
+        }
     }
 
     fn all(&self) -> impl Iterator<Item = &Program> {
@@ -88,7 +106,7 @@ impl Programs {
 
     /// SIGKILL to all, at the same instant.
     pub(crate) fn kill(&self) {
-        self.all().for_each(Program::kill);
+        self.all().filter(|program| program.is_running()).for_each(Program::kill);
     }
 
     /// SIGTERM to all.
@@ -105,6 +123,20 @@ impl Programs {
         worst
     }
 
+    /// Whether one of them has ended, by whatever.
+    pub(crate) fn one_has_ended(&self) -> bool {
+        self.all().any(|program| !program.is_running())
+    }
+
+    /// The exit codes of those that have ended; None if a signal did it.
+    pub(crate) async fn exit_codes_of_ended(&mut self) -> Vec<Option<i32>> {
+        let mut codes = Vec::new();
+        for program in self.all_mut().filter(|program| !program.is_running()) {
+            codes.push(program.ended(PATIENCE).await);
+        }
+        codes
+    }
+
     pub(crate) fn are_alive(&mut self) -> bool {
         self.all_mut().all(Program::is_alive)
     }
@@ -119,8 +151,34 @@ impl Programs {
     }
 }
 
+impl Setting {
+    /// Both services in one program.
+    fn whole(&self, folder: &Path) -> Launch {
+        let url = self.broker.as_ref().map(|broker| ["--bus-url".to_owned(), broker.url()]);
+        self.apply(crate::shop::launch(folder).args(url.into_iter().flatten()))
+    }
+
+    fn orders(&self, folder: &Path) -> Launch {
+        self.apply(service("order-service", "orders.db", folder, &self.broker_url()))
+    }
+
+    fn inventory(&self, folder: &Path) -> Launch {
+        let link = self.link.as_ref().map(|link| format!("nats://127.0.0.1:{}", link.port()));
+        let url = link.unwrap_or_else(|| self.broker_url());
+        self.apply(service("inventory-service", "inventory.db", folder, &url))
+    }
+
+    fn broker_url(&self) -> String {
+        self.broker.as_ref().expect("services apart have a broker").url()
+    }
+
+    fn apply(&self, launch: Launch) -> Launch {
+        self.fault.iter().fold(launch, |launch, fault| launch.env("LASTRO_FAULT", fault))
+    }
+}
+
 /// How one service alone is started.
-pub(crate) fn service(name: &str, database: &str, folder: &Path, broker_url: &str) -> Launch {
+fn service(name: &str, database: &str, folder: &Path, broker_url: &str) -> Launch {
     // Absolute: a working directory is not carried over to the disk of another program.
     let database = format!("sqlite:{}", data_in(folder).join(database).display());
     let launch = lastro(folder).args([name, "--listen", "127.0.0.1:0"]);

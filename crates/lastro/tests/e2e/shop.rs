@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use testbed::{Ended, Launch, Nats, PATIENCE, eventually};
 
 use crate::answer::Answer;
-use crate::form::{Form, Programs};
+use crate::form::{Form, Programs, Setting};
 
 /// Headers of a request.
 pub(crate) type Headers<'a> = &'a [(&'a str, &'a str)];
@@ -19,9 +19,8 @@ pub(crate) type Headers<'a> = &'a [(&'a str, &'a str)];
 #[derive(Debug)]
 pub(crate) struct Shop {
     pub(crate) programs: Programs,
-    /// What joins the services, unless it is in their process.
-    pub(crate) broker: Option<Nats>,
-    form: Form,
+    pub(crate) setting: Setting,
+    pub(crate) form: Form,
     folder: TempDir,
     client: Client,
 }
@@ -39,19 +38,33 @@ impl Shop {
 
     pub(crate) async fn open_in(folder: TempDir, how: impl FnOnce(Launch) -> Launch) -> Self {
         let form = Form::under_test();
-        let broker = form.broker().await;
-        let programs = Programs::start(form, folder.path(), broker.as_ref(), how).await;
-        Self { programs, broker, form, folder, client: client() }
+        let broker = if form.has_broker() { Some(Nats::start().await) } else { None };
+        let setting = Setting { broker, ..Setting::default() };
+        let programs = Programs::start(form, folder.path(), &setting, how).await;
+        Self { programs, setting, form, folder, client: client() }
+    }
+
+    /// One that suffers; see `platform::fault`.
+    pub(crate) async fn open_to(fault: &str) -> Self {
+        let mut shop = Self::open().await;
+        shop.setting.fault = Some(fault.to_owned());
+        shop.programs.kill();
+        shop.reopen().await;
+        shop
     }
 
     /// Starts it again on the same data, after it was killed or has ended.
     pub(crate) async fn reopen(&mut self) {
-        self.reopen_with(|launch| launch).await;
+        // Whatever still runs holds the files.
+        self.programs.kill();
+        self.programs.ended(PATIENCE).await;
+        self.programs = Programs::start(self.form, self.folder.path(), &self.setting, |launch| launch).await;
+        self.client = client();
     }
 
-    /// The same, in a way of its own.
-    pub(crate) async fn reopen_with(&mut self, how: impl FnOnce(Launch) -> Launch) {
-        self.programs = Programs::start(self.form, self.folder.path(), self.broker.as_ref(), how).await;
+    /// Starts again only what has ended.
+    pub(crate) async fn restart_ended(&mut self) {
+        self.programs.restart_ended(self.form, self.folder.path(), &self.setting).await;
         self.client = client();
     }
 

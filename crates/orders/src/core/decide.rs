@@ -40,6 +40,11 @@ impl Command {
         }
     }
 
+    /// Whether somebody asks for it, and it is not Inventory that answers.
+    pub fn is_request(&self) -> bool {
+        !matches!(self, Self::Settle(_))
+    }
+
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::Place(placement) => placement.key.as_deref(),

@@ -6,6 +6,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
+use platform::fault_point;
 use platform::http::{self as edge, IDEMPOTENT_REPLAYED, Json, TraceParent, Wait};
 use platform::problem::{BodyProblems, Problem, WriteProblems};
 
@@ -42,6 +43,7 @@ pub(super) async fn place(
     headers: HeaderMap,
     Json(body): Json,
 ) -> Result<Response, Problem> {
+    fault_point!("orders.handling");
     let key = edge::idempotency_key(&headers)?;
     let terms = request::order(&body, service.currency)?;
     let placement = Placement {

@@ -9,6 +9,7 @@ use contract::OrderId;
 use contract::orders::Command as StockCommand;
 use platform::batcher::Failure;
 use platform::clock::Clock;
+use platform::fault_point;
 use platform::quarantine::{self, Quarantined};
 use platform::sqlite::{Database, Migration, OpenError, Session, failure};
 
@@ -42,6 +43,9 @@ impl SqliteStore {
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, batch, loaded)))
                 .map_err(|_| Failure::Suspect("the decider panicked".to_owned()))?;
             write::apply(transaction, &decision.changes)?;
+            fault_point!("orders.before_commit", when batch.iter().any(Command::is_request));
+            fault_point!(during "orders.commit_sent", when batch.iter().any(Command::is_request));
+            fault_point!(during "settle.commit_sent", when !batch.iter().all(Command::is_request));
             Ok(decision.decided)
         })
     }

@@ -7,6 +7,7 @@ use contract::codec;
 use platform::batcher::{Chain, Failure};
 use platform::bus::Bus;
 use platform::clock::{Clock, Ids};
+use platform::fault_point;
 use platform::http::probes::{Health, Readiness};
 use platform::relay::Outbox;
 use tokio::sync::Notify;
@@ -116,6 +117,7 @@ impl Sweeper {
             random: self.ids.random(),
         };
         let commands = self.store.lease(lease).await?;
+        fault_point!("sweep.leased", when !commands.is_empty());
         self.echo.window().resent(commands.iter().map(|command| command.order_id), free, awake_since, now);
         self.metrics.commands_resent.inc_by(commands.len() as u64);
         self.outbox.offer(codec::encode(&commands));

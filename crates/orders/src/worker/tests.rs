@@ -51,7 +51,7 @@ fn world() -> World {
     let shared = platform::telemetry::Metrics::new(&mut registry, "0");
     let metrics = Arc::new(Metrics::new(&mut registry, shared));
     let echo = Arc::new(Echo::default());
-    let (outbox, relay) = Relay::new(bus.clone(), COMMANDS_CHANNEL);
+    let (outbox, relay) = Relay::new(bus.clone(), COMMANDS_CHANNEL, Box::new(|_, _| {}));
     let commits = Commits {
         store: store.clone(),
         outbox: outbox.clone(),

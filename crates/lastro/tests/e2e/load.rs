@@ -1,27 +1,31 @@
 //! Clients that order without a pause, and remember what they were told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::json;
 use testbed::{PATIENCE, eventually};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::answer::Answer;
 use crate::random::Random;
-use crate::shop::{JSON, Shop};
+use crate::shop::{JSON, Shop, verify};
 
 /// What is ordered; stocked before.
-pub(super) const PRODUCTS: [&str; 3] = ["MUG", "TEE", "CUP"];
+pub(crate) const PRODUCTS: [&str; 3] = ["MUG", "TEE", "CUP"];
 /// Clients that order one after the other.
-const CLIENTS: u64 = 16;
+const CLIENTS: usize = 16;
+/// How long after a fault everything may take to settle: the longest pause between two attempts, and some.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
 /// A request without an answer is given up after this.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// An order as it is sent, and as its page must show it for ever.
 #[derive(Clone, Debug)]
-pub(super) struct Content {
+pub(crate) struct Content {
     customer_id: String,
     /// As JSON, in the spelling of the API.
     products: String,
@@ -44,7 +48,7 @@ impl Content {
     }
 
     /// Whether the page of an order shows this one.
-    pub(super) fn is_on(&self, page: &Answer) -> bool {
+    pub(crate) fn is_on(&self, page: &Answer) -> bool {
         let members = [format!(r#""customer_id":"{}""#, self.customer_id), format!(r#""products":{}"#, self.products)];
         page.status == 200 && members.iter().all(|member| page.text.contains(member))
     }
@@ -52,18 +56,18 @@ impl Content {
 
 /// What clients were told, and what they still wonder.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(crate) struct Told {
     /// By id: what got its 200.
-    pub(super) accepted: BTreeMap<String, Content>,
+    pub(crate) accepted: BTreeMap<String, Content>,
     /// Orders whose cancellation got its 200.
-    pub(super) cancelled: Vec<String>,
+    pub(crate) cancelled: BTreeSet<String>,
     /// By key: what got no answer.
-    pub(super) unanswered: BTreeMap<String, Content>,
+    pub(crate) unanswered: BTreeMap<String, Content>,
 }
 
 impl Told {
     /// Repeats every order that got no answer, with its key. All must be accepted now.
-    pub(super) async fn ask_again(&mut self, shop: &Shop) {
+    pub(crate) async fn ask_again(&mut self, shop: &Shop) {
         for (key, content) in std::mem::take(&mut self.unanswered) {
             let id = place(shop, &key, &content).await.expect("a shop that runs answers");
             self.accepted.insert(id, content);
@@ -71,9 +75,60 @@ impl Told {
     }
 }
 
+impl Told {
+    /// Waits until nothing is in flight. How many of the accepted orders have the outcome that they may have.
+    pub(crate) async fn settle(&self, shop: &Arc<Shop>) -> usize {
+        eventually(SETTLE_PATIENCE, "nothing is in flight", || async {
+            for status in ["received", "cancelling", "fulfilling"] {
+                let page = shop.get(&format!("/api/orders?limit=1&status={status}")).await.ok();
+                if page["data"] != json!([]) {
+                    return None;
+                }
+            }
+            Some(())
+        })
+        .await;
+        let settled = self.pages(shop).await.into_iter().filter(|(id, page)| {
+            let outcomes =
+                if self.cancelled.contains(id) { &["cancelled"][..] } else { &["confirmed", "rejected", "cancelled"] };
+            outcomes.contains(&page.text_at("/status").as_str())
+        });
+        settled.count()
+    }
+
+    /// The accepted orders that are not there as they were sent.
+    pub(crate) async fn lost(&self, shop: &Arc<Shop>) -> Vec<String> {
+        let wrong =
+            |(id, page): (String, Answer)| (!self.accepted[&id].is_on(&page)).then(|| format!("{id}: {page:?}"));
+        self.pages(shop).await.into_iter().filter_map(wrong).collect()
+    }
+
+    /// The page of every accepted order, a few at a time.
+    async fn pages(&self, shop: &Arc<Shop>) -> Vec<(String, Answer)> {
+        let (places, mut pages) = (Arc::new(Semaphore::new(2 * CLIENTS)), JoinSet::new());
+        for id in self.accepted.keys().cloned() {
+            let (shop, places) = (shop.clone(), places.clone());
+            pages.spawn(async move {
+                let _place = places.acquire().await.expect("it is never closed");
+                let page = shop.get(&format!("/api/orders/{id}")).await;
+                (id, page)
+            });
+        }
+        pages.join_all().await
+    }
+
+    /// All that must hold once a fault is over: what was accepted is there and settles, and the audit finds nothing.
+    pub(crate) async fn check(&mut self, shop: &Arc<Shop>) {
+        self.ask_again(shop).await;
+        assert_eq!((self.settle(shop).await, self.lost(shop).await), (self.accepted.len(), Vec::new()));
+        let ended = verify(shop.folder(), &["--settled"]).await;
+        assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    }
+}
+
 /// Orders that keep coming.
 #[derive(Debug)]
-pub(super) struct Load {
+pub(crate) struct Load {
     clients: JoinSet<()>,
     shared: Arc<Shared>,
 }
@@ -92,7 +147,7 @@ impl Shared {
 }
 
 impl Load {
-    pub(super) fn on(shop: &Arc<Shop>, random: &mut Random) -> Self {
+    pub(crate) fn on(shop: &Arc<Shop>, random: &mut Random) -> Self {
         let (mut clients, shared) = (JoinSet::new(), Arc::<Shared>::default());
         for _ in 0..CLIENTS {
             let (shop, shared, mut random) = (shop.clone(), shared.clone(), random.fork());
@@ -107,15 +162,20 @@ impl Load {
     }
 
     /// Waits until so many orders are accepted.
-    pub(super) async fn has_accepted(&self, orders: u64) {
+    pub(crate) async fn has_accepted(&self, orders: u64) {
         eventually(PATIENCE, &format!("{orders} orders are accepted"), || async {
-            (self.shared.accepted.load(Ordering::Relaxed) >= orders).then_some(())
+            (self.accepted() >= orders).then_some(())
         })
         .await;
     }
 
+    /// How many orders have been accepted so far.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.shared.accepted.load(Ordering::Relaxed)
+    }
+
     /// What all clients were told, once they have stopped: because they are told to, or because nobody answers.
-    pub(super) async fn end(mut self) -> Told {
+    pub(crate) async fn end(mut self) -> Told {
         self.shared.stopping.store(true, Ordering::Relaxed);
         while let Some(ended) = self.clients.join_next().await {
             ended.expect("a client does not panic");
@@ -151,7 +211,9 @@ async fn cancel(shop: &Shop, id: &str, shared: &Shared) -> bool {
     let path = format!("/api/orders/{id}/cancel");
     let Some(answer) = patiently(shop.try_send("POST", &path, &[], "")).await else { return false };
     match answer.verdict().as_str() {
-        "200" => shared.note(|told| told.cancelled.push(id.to_owned())),
+        "200" => shared.note(|told| {
+            told.cancelled.insert(id.to_owned());
+        }),
         // It has been rejected meanwhile.
         "409 invalid_transition" => {}
         "503 shutting_down" | "503 outcome_unknown" => return false,

@@ -1,0 +1,41 @@
+//! Bugs of our own: a panic costs one request, or the process, and never an order.
+
+use std::sync::Arc;
+
+use testbed::PATIENCE;
+
+use crate::load::{Load, PRODUCTS};
+use crate::random::Random;
+use crate::shop::{Shop, order};
+
+#[tokio::test]
+async fn a_panic_in_a_handler_costs_its_request_and_nothing_else() {
+    let shop = Shop::open_to("panic orders.handling 2").await;
+    shop.stock("MUG", 5).await;
+    shop.confirmed(&[("MUG", 1)]).await;
+    assert_eq!(shop.place(&order(&[("MUG", 1)])).await.verdict(), "500 internal");
+    shop.confirmed(&[("MUG", 1)]).await;
+    assert_eq!(shop.levels("MUG").await, [5, 2, 3]);
+    shop.must_verify().await;
+}
+
+#[tokio::test]
+async fn a_panic_in_a_committer_ends_the_process_and_loses_nothing() {
+    for point in ["orders.committed", "inventory.committed"] {
+        let mut random = Random::seeded(point);
+        let mut shop = Shop::open_to(&format!("panic {point} {}", 1 + random.below(20))).await;
+        for product in PRODUCTS {
+            shop.stock(product, 500).await;
+        }
+        let shared = Arc::new(shop);
+        let load = Load::on(&shared, &mut random);
+        testbed::eventually(PATIENCE, "a process ends", || async { shared.programs.one_has_ended().then_some(()) })
+            .await;
+        let mut told = load.end().await;
+        shop = Arc::into_inner(shared).expect("no client is left");
+        assert_eq!(shop.programs.exit_codes_of_ended().await, [Some(1)], "{}", shop.programs.log());
+        shop.setting.fault = None;
+        shop.restart_ended().await;
+        told.check(&Arc::new(shop)).await;
+    }
+}

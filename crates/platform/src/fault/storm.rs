@@ -1,0 +1,96 @@
+//! A bus on which every message arrives five times, in any order, with old ones in between.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::armed::VARIABLE;
+use crate::bus::{Bus, BusError, Delivery, Receipt};
+
+/// Of the variable that says what happens.
+pub(super) const VALUE: &str = "storm";
+const COPIES: usize = 5;
+/// Old messages that are kept, to come again.
+const MAX_OLD: usize = 1_000;
+
+/// The bus in a storm, if one was asked for.
+pub fn around(bus: Arc<dyn Bus>) -> Arc<dyn Bus> {
+    if std::env::var(VARIABLE).is_ok_and(|value| value == VALUE) {
+        return Arc::new(Storm { bus, channels: Mutex::default() });
+    }
+    bus
+}
+
+#[derive(Debug)]
+struct Storm {
+    bus: Arc<dyn Bus>,
+    channels: Mutex<HashMap<String, Air>>,
+}
+
+/// What is in the air on one channel.
+#[derive(Debug, Default)]
+struct Air {
+    /// Copies that go out with a later publish, or are lost if there is none.
+    waiting: Vec<Vec<u8>>,
+    old: Vec<Vec<u8>>,
+}
+
+impl Air {
+    /// What goes out instead of `messages`.
+    fn stir(&mut self, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let Self { waiting, old } = self;
+        for message in messages {
+            waiting.extend(std::iter::repeat_n(message.clone(), COPIES));
+            if let Some(again) = old.get(random(old.len())) {
+                waiting.push(again.clone());
+            }
+            if old.len() == MAX_OLD {
+                old.swap_remove(random(MAX_OLD));
+            }
+            old.push(message.clone());
+        }
+        let count = waiting.len().div_ceil(2).max(messages.len());
+        (0..count)
+            .map(|_| {
+                let at = random(waiting.len());
+                waiting.swap_remove(at)
+            })
+            .collect()
+    }
+}
+
+/// Any number below `bound`, or 0.
+fn random(bound: usize) -> usize {
+    let hash = RandomState::new().hash_one(bound);
+    usize::try_from(hash % u64::try_from(bound.max(1)).unwrap_or(1)).unwrap_or(0)
+}
+
+#[async_trait]
+impl Bus for Storm {
+    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError> {
+        let stirred = {
+            let mut channels = self.channels.lock().expect("nothing panics under this lock");
+            channels.entry(channel.to_owned()).or_default().stir(&messages)
+        };
+        self.bus.publish(channel, stirred).await
+    }
+
+    async fn receive(&self, channel: &str, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError> {
+        self.bus.receive(channel, max, wait).await
+    }
+
+    async fn extend(&self, channel: &str, receipts: &[Receipt]) -> Result<(), BusError> {
+        self.bus.extend(channel, receipts).await
+    }
+
+    async fn ack(&self, channel: &str, receipts: Vec<Receipt>) -> Result<(), BusError> {
+        self.bus.ack(channel, receipts).await
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.bus.trouble()
+    }
+}

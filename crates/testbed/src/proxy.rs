@@ -1,0 +1,101 @@
+//! A stretch of network between a program and its server, which a test may cut or hold up.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// What happens to what is sent through it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weather {
+    /// It goes through.
+    Fair,
+    /// Connections stay open and nothing goes through: a cable was pulled, and nobody has noticed.
+    HeldUp,
+    /// Connections are closed, and new ones too.
+    Cut,
+}
+
+/// Forwards TCP connections to one server.
+///
+/// **Shape:** dropping it closes them all.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    weather: Arc<watch::Sender<Weather>>,
+    _accepting: JoinSet<()>,
+}
+
+impl Proxy {
+    /// To a server on a port of this machine.
+    pub async fn to(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let weather = Arc::new(watch::Sender::new(Weather::Fair));
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(listener, port, weather.clone()));
+        Self { address, weather, _accepting: accepting }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Closes every connection, and each new one at once.
+    pub fn cut(&self) {
+        self.weather.send_replace(Weather::Cut);
+    }
+
+    /// Holds everything up, in both directions. What was sent meanwhile arrives when it is mended.
+    pub fn hold_up(&self) {
+        self.weather.send_replace(Weather::HeldUp);
+    }
+
+    /// Everything goes through again.
+    pub fn mend(&self) {
+        self.weather.send_replace(Weather::Fair);
+    }
+}
+
+async fn accept(listener: TcpListener, port: u16, weather: Arc<watch::Sender<Weather>>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((client, _)) = listener.accept().await else { continue };
+        let weather = weather.subscribe();
+        if *weather.borrow() == Weather::Cut {
+            continue;
+        }
+        connections.spawn(async move {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+            let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+            // Whichever ends first closes both.
+            tokio::select! {
+                () = forward(from_client, to_server, weather.clone()) => {}
+                () = forward(from_server, to_client, weather.clone()) => {}
+                () = cut(weather) => {}
+            }
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn cut(mut weather: watch::Receiver<Weather>) {
+    // The sender lives as long as the proxy; without it, there is nothing to forward for.
+    let _ = weather.wait_for(|now| *now == Weather::Cut).await;
+}
+
+async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watch::Receiver<Weather>) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        if weather.wait_for(|now| *now == Weather::Fair).await.is_err() {
+            return;
+        }
+        if to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}
