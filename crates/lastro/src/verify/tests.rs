@@ -15,6 +15,7 @@ use rusqlite::Connection;
 use super::{Invariant, Report, verify};
 
 mod chaos;
+mod permutations;
 
 /// Both stores, joined by hand: what one publishes is given to the other.
 struct Shop {

@@ -5,4 +5,5 @@
 mod broker;
 mod crash_points;
 mod messages;
+mod operator;
 mod panics;

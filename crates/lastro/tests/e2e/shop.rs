@@ -8,7 +8,7 @@ use reqwest::{Body, Client, Method};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testbed::{Ended, Launch, Nats, PATIENCE, eventually};
+use testbed::{Ended, Launch, Nats, PATIENCE, Proxy, eventually};
 
 use crate::answer::Answer;
 use crate::form::{Form, Programs, Setting};
@@ -36,8 +36,27 @@ impl Shop {
         Self::open_in(tempfile::tempdir().expect("a folder"), how).await
     }
 
-    pub(crate) async fn open_in(folder: TempDir, how: impl FnOnce(Launch) -> Launch) -> Self {
+    /// One whose services a broker joins: in the form under test if it has one, else as two processes.
+    pub(crate) async fn open_with_broker() -> Self {
         let form = Form::under_test();
+        let form = if form.has_broker() { form } else { Form::Processes };
+        Self::open_as(form, tempfile::tempdir().expect("a folder"), |launch| launch).await
+    }
+
+    /// Two processes, with a stretch of network between the Inventory Service and the broker.
+    pub(crate) async fn open_apart() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut shop = Self::open_as(Form::Processes, folder, |launch| launch).await;
+        shop.setting.link = Some(Proxy::to(shop.broker().port()).await);
+        shop.reopen().await;
+        shop
+    }
+
+    pub(crate) async fn open_in(folder: TempDir, how: impl FnOnce(Launch) -> Launch) -> Self {
+        Self::open_as(Form::under_test(), folder, how).await
+    }
+
+    async fn open_as(form: Form, folder: TempDir, how: impl FnOnce(Launch) -> Launch) -> Self {
         let broker = if form.has_broker() { Some(Nats::start().await) } else { None };
         let setting = Setting { broker, ..Setting::default() };
         let programs = Programs::start(form, folder.path(), &setting, how).await;
@@ -51,6 +70,10 @@ impl Shop {
         shop.programs.kill();
         shop.reopen().await;
         shop
+    }
+
+    pub(crate) fn broker(&self) -> &Nats {
+        self.setting.broker.as_ref().expect("the form has a broker")
     }
 
     /// Starts it again on the same data, after it was killed or has ended.

@@ -1,1 +1,151 @@
+//! The broker is away, wiped, paused or cut off, and orders go on being accepted: every single one.
 
+use std::sync::Arc;
+
+use testbed::{Nats, PATIENCE, eventually};
+
+use super::operator::Operator;
+use crate::load::{Load, PRODUCTS, Told};
+use crate::random::Random;
+use crate::shop::{Shop, order};
+
+/// Orders that are accepted before, during and after each fault.
+const ORDERS: u64 = 150;
+/// What a process may grow by while nobody takes its messages.
+const MAX_GROWTH_BYTES: u64 = 64 << 20;
+
+/// A shop under load, and the broker that it has meanwhile lost to the test.
+struct Busy {
+    shop: Arc<Shop>,
+    broker: Nats,
+    load: Load,
+}
+
+impl Busy {
+    async fn at(mut shop: Shop, test: &str) -> Self {
+        for product in PRODUCTS {
+            shop.stock(product, 100_000).await;
+        }
+        let broker = shop.setting.broker.take().expect("the form has a broker");
+        let shop = Arc::new(shop);
+        let load = Load::on(&shop, &mut Random::seeded(test));
+        let busy = Self { shop, broker, load };
+        busy.accepts_more().await;
+        busy
+    }
+
+    /// Orders go on being accepted.
+    async fn accepts_more(&self) {
+        self.load.has_accepted(self.load.accepted() + ORDERS).await;
+    }
+
+    /// The fault is over: nothing was refused, nothing is lost, and everything settles.
+    async fn check(self) {
+        self.accepts_more().await;
+        let mut told: Told = self.load.end().await;
+        assert!(told.unanswered.is_empty(), "not accepted: {:?}", told.unanswered);
+        told.check(&self.shop).await;
+        let anomalies = self.shop.metrics().await;
+        let mut anomalies = anomalies.lines().filter(|line| line.starts_with("anomalies_total{"));
+        assert!(anomalies.all(|line| line.ends_with(" 0")), "an anomaly");
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_at_the_start_keeps_nobody_from_ordering() {
+    let mut shop = Shop::open_with_broker().await;
+    shop.stock("MUG", 1000).await;
+    shop.setting.broker.as_mut().expect("a broker").kill().await;
+    shop.reopen().await;
+    let mut ids = Vec::new();
+    for _ in 0..ORDERS {
+        ids.push(shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id"));
+    }
+    let ready = eventually(PATIENCE, "it tells that it is degraded", || async {
+        Some(shop.get("/readyz").await.ok()).filter(|ready| ready["status"] == "degraded")
+    });
+    let told = ready.await["checks"].to_string();
+    assert!(told.contains("the broker cannot be reached; orders are accepted and settled later"), "{told}");
+    shop.setting.broker.as_mut().expect("a broker").restart().await;
+    for id in ids {
+        shop.order_once(&id, "confirmed").await;
+    }
+    shop.must_verify().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_dies_under_load_costs_no_order() {
+    let mut busy = Busy::at(Shop::open_with_broker().await, "broker dies").await;
+    for _ in 0..2 {
+        busy.broker.kill().await;
+        busy.accepts_more().await;
+        busy.broker.restart().await;
+        busy.accepts_more().await;
+    }
+    busy.check().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_is_wiped_under_load_costs_no_order() {
+    let mut busy = Busy::at(Shop::open_with_broker().await, "broker wiped").await;
+    for _ in 0..2 {
+        busy.broker.wipe().await;
+        busy.accepts_more().await;
+    }
+    busy.check().await;
+}
+
+#[tokio::test]
+async fn streams_and_consumers_deleted_under_load_cost_no_order() {
+    let busy = Busy::at(Shop::open_with_broker().await, "deleted").await;
+    let operator = Operator::of(&busy.broker).await;
+    operator.delete_consumers().await;
+    busy.accepts_more().await;
+    operator.delete_streams().await;
+    busy.accepts_more().await;
+    operator.delete_consumers().await;
+    busy.check().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_stands_still_under_load_costs_no_order_and_no_memory() {
+    let busy = Busy::at(Shop::open_with_broker().await, "broker paused").await;
+    let memory = busy.shop.programs.resident_bytes();
+    busy.broker.pause();
+    for _ in 0..3 {
+        busy.accepts_more().await;
+    }
+    let grown = busy.shop.programs.resident_bytes().saturating_sub(memory);
+    busy.broker.resume();
+    assert!(grown < MAX_GROWTH_BYTES, "memory has grown by {grown} bytes");
+    busy.check().await;
+}
+
+#[tokio::test]
+async fn an_inventory_that_is_cut_off_from_the_broker_costs_no_order() {
+    let busy = Busy::at(Shop::open_apart().await, "cut off").await;
+    let link = busy.shop.setting.link.as_ref().expect("a link");
+    link.cut();
+    busy.accepts_more().await;
+    link.mend();
+    busy.accepts_more().await;
+    link.hold_up();
+    busy.accepts_more().await;
+    link.mend();
+    busy.check().await;
+}
+
+#[tokio::test]
+async fn an_inventory_that_is_away_costs_no_order() {
+    let busy = Busy::at(Shop::open_apart().await, "inventory away").await;
+    busy.shop.programs.inventory.as_ref().expect("a process of its own").kill();
+    busy.accepts_more().await;
+    let Busy { shop, broker, load } = busy;
+    // Its clients have to let go of the shop before its programs can be changed.
+    let mut told = load.end().await;
+    assert!(told.unanswered.is_empty(), "not accepted: {:?}", told.unanswered);
+    let mut shop = Arc::into_inner(shop).expect("no client is left");
+    shop.setting.broker = Some(broker);
+    shop.restart_ended().await;
+    told.check(&Arc::new(shop)).await;
+}

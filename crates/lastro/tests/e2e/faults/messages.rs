@@ -1,1 +1,161 @@
+//! Messages that come five times, shuffled, from yesterday, or as garbage: nothing changes twice, and the good ones
+//! go through.
 
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use testbed::{PATIENCE, eventually};
+
+use super::operator::{ANSWERS, COMMANDS, Operator};
+use crate::load::{Load, PRODUCTS};
+use crate::random::Random;
+use crate::shop::{Shop, data_in, order};
+
+#[tokio::test]
+async fn messages_that_come_five_times_in_any_order_change_nothing_twice() {
+    let shop = Arc::new(Shop::open_to("storm").await);
+    for product in PRODUCTS {
+        shop.stock(product, 300).await;
+    }
+    let load = Load::on(&shop, &mut Random::seeded("storm"));
+    load.has_accepted(400).await;
+    let mut told = load.end().await;
+    told.check(&shop).await;
+    assert_eq!([quarantined(&shop, "orders.db"), quarantined(&shop, "inventory.db")].concat(), [""; 0]);
+}
+
+#[tokio::test]
+async fn yesterdays_messages_change_nothing() {
+    let shop = Shop::open_with_broker().await;
+    let operator = Operator::of(shop.broker()).await;
+    let recording = operator.listen().await;
+    shop.stock("MUG", 25).await;
+    let mut ids = Vec::new();
+    for n in 0..30 {
+        let (id, status) = shop.settle(&[("MUG", if n % 5 == 4 { 50 } else { 1 })]).await;
+        match n % 3 {
+            1 if status == "confirmed" => drop(shop.ask(&id, "cancel").await.ok()),
+            2 if status == "confirmed" => drop(shop.ask(&id, "fulfill").await.ok()),
+            _ => {}
+        }
+        ids.push(id);
+    }
+    let before = books(&shop, &ids).await;
+    let mut messages = recording.so_far();
+    assert!(messages.len() >= 60, "{} messages were heard", messages.len());
+    let mut random = Random::seeded("yesterday");
+    for _ in 0..3 {
+        for last in (1..messages.len()).rev() {
+            messages.swap(last, usize::try_from(random.below(last as u64 + 1)).expect("an index"));
+        }
+        for (channel, payload) in messages.clone() {
+            operator.publish(channel, payload).await;
+        }
+    }
+    // Whatever was published before this order has been consumed when it settles.
+    let last = shop.confirmed(&[("MUG", 1)]).await;
+    eventually(PATIENCE, "everything is consumed", async || (operator.open_messages().await == 0).then_some(())).await;
+    assert_eq!(books(&shop, &ids).await, before);
+    assert_eq!(shop.order(&last).await["status"], "confirmed");
+    assert_eq!([quarantined(&shop, "orders.db"), quarantined(&shop, "inventory.db")].concat(), [""; 0]);
+    shop.must_verify().await;
+}
+
+/// All that clients and auditors can see of these orders.
+async fn books(shop: &Shop, ids: &[String]) -> Vec<Value> {
+    let mut books = Vec::new();
+    for id in ids {
+        books.push(shop.order(id).await);
+        books.push(shop.get(&format!("/api/inventory/reservations/{id}")).await.ok());
+    }
+    books
+}
+
+#[tokio::test]
+async fn poison_is_set_aside_and_good_messages_beside_it_go_through() {
+    let shop = Shop::open_with_broker().await;
+    let operator = Operator::of(shop.broker()).await;
+    shop.stock("MUG", 100).await;
+    let recording = operator.listen().await;
+    let first = shop.confirmed(&[("MUG", 1)]).await;
+    let good = eventually(PATIENCE, "a command is heard", async || {
+        recording.so_far().into_iter().find(|(channel, _)| *channel == COMMANDS).map(|(_, payload)| payload)
+    })
+    .await;
+    let batch: Value = serde_json::from_slice(&good).expect("JSON");
+    let altered = |change: fn(&mut Value)| {
+        let mut message = batch[0].clone();
+        change(&mut message);
+        message
+    };
+    let wrong_digest = altered(|message| message["digest"] = json!("0".repeat(32)));
+    let newer = altered(|message| message["schema"] = json!(99));
+    let unreadable = altered(|message| message["lines"] = json!("three mugs"));
+    for (channel, kind) in [(COMMANDS, "command"), (ANSWERS, "answer")] {
+        println!("poison beside every {kind}");
+        operator.publish(channel, &b"garbage"[..]).await;
+        operator.publish(channel, &good[..good.len() / 2]).await;
+        operator.publish(channel, vec![0xff; 1_000_000]).await;
+        operator.publish(channel, Vec::new()).await;
+        operator.publish(channel, json!([unreadable, 7, null]).to_string()).await;
+        operator.publish(channel, json!([newer]).to_string()).await;
+    }
+    operator.publish(COMMANDS, json!([wrong_digest, batch[0], unreadable]).to_string()).await;
+    for _ in 0..20 {
+        shop.confirmed(&[("MUG", 1)]).await;
+    }
+    eventually(PATIENCE, "everything is consumed", async || (operator.open_messages().await == 0).then_some(())).await;
+    for database in ["orders.db", "inventory.db"] {
+        let mut kinds = quarantined(&shop, database);
+        kinds.sort();
+        // Garbage, half a message, a megabyte, nothing at all, three strange elements; and what each alone can be.
+        let expected = if database == "orders.db" {
+            ["malformed"; 7].to_vec()
+        } else {
+            [&["anomaly"][..], &["malformed"; 7]].concat()
+        };
+        assert_eq!(kinds, expected, "{database}");
+    }
+    let metrics = shop.metrics().await;
+    for told in [
+        r#"quarantine_messages_total{service="orders",kind="unknown_version"} 1"#,
+        r#"quarantine_messages_total{service="inventory",kind="unknown_version"} 1"#,
+        r#"anomalies_total{service="inventory",kind="command"} 1"#,
+        r#"anomalies_total{service="orders",kind="answer"} 0"#,
+    ] {
+        assert!(metrics.lines().any(|line| line == told), "{told} is not in\n{metrics}");
+    }
+    assert_eq!(shop.order(&first).await["status"], "confirmed");
+    assert_eq!(shop.levels("MUG").await, [100, 21, 79]);
+    shop.must_verify().await;
+}
+
+/// An order whose command only a newer Inventory could read waits, and goes through once it is sent in the old version:
+/// that is what an upgrade looks like from the other side.
+#[tokio::test]
+async fn a_command_of_an_unknown_version_is_waited_for() {
+    let shop = Shop::open_with_broker().await;
+    let operator = Operator::of(shop.broker()).await;
+    let recording = operator.listen().await;
+    shop.stock("MUG", 5).await;
+    let held = shop.hold_inventory();
+    let id = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
+    let (_, payload) =
+        eventually(PATIENCE, "the command is heard", async || recording.so_far().into_iter().next()).await;
+    operator.purge().await;
+    let mut newer: Value = serde_json::from_slice(&payload).expect("JSON");
+    newer[0]["schema"] = json!(99);
+    operator.publish(COMMANDS, newer.to_string()).await;
+    drop(held);
+    shop.order_once(&id, "confirmed").await;
+    shop.must_verify().await;
+}
+
+/// The kinds of what a service has set aside.
+fn quarantined(shop: &Shop, database: &str) -> Vec<String> {
+    let connection = Connection::open(data_in(shop.folder()).join(database)).expect("the database");
+    let mut statement = connection.prepare("SELECT kind FROM quarantine").expect("a table");
+    let kinds = statement.query_map([], |row| row.get(0)).expect("rows");
+    kinds.collect::<Result<_, _>>().expect("texts")
+}
