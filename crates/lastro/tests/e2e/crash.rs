@@ -45,7 +45,7 @@ async fn no_accepted_order_is_lost_when_the_process_is_killed_again_and_again() 
         );
         assert_eq!((lost, verdict), (Vec::new(), "ok"));
         assert_eq!(settled, told.accepted.len());
-        everything.accepted.append(&mut told.accepted);
+        everything.append(told);
     }
     assert_eq!(everything.lost(&shop).await, [""; 0], "not even in a later round");
     let settled = verify(shop.folder(), &["--settled"]).await;

@@ -78,7 +78,12 @@ impl Told {
 impl Told {
     /// Waits until nothing is in flight. How many of the accepted orders have the outcome that they may have.
     pub(crate) async fn settle(&self, shop: &Arc<Shop>) -> usize {
-        eventually(SETTLE_PATIENCE, "nothing is in flight", || async {
+        self.settle_within(SETTLE_PATIENCE, shop).await
+    }
+
+    /// The same, with a deadline of its own.
+    pub(crate) async fn settle_within(&self, deadline: Duration, shop: &Arc<Shop>) -> usize {
+        eventually(deadline, "nothing is in flight", || async {
             for status in ["received", "cancelling", "fulfilling"] {
                 let page = shop.get(&format!("/api/orders?limit=1&status={status}")).await.ok();
                 if page["data"] != json!([]) {
@@ -115,6 +120,13 @@ impl Told {
             });
         }
         pages.join_all().await
+    }
+
+    /// What others were told as well.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.accepted.append(&mut other.accepted);
+        self.cancelled.append(&mut other.cancelled);
+        self.unanswered.append(&mut other.unanswered);
     }
 
     /// All that must hold once a fault is over: what was accepted is there and settles, and the audit finds nothing.

@@ -143,7 +143,13 @@ pub(crate) fn data_in(folder: &Path) -> PathBuf {
 
 /// `lastro verify` on the data of a shop, running or not.
 pub(crate) async fn verify(folder: &Path, arguments: &[&str]) -> Ended {
-    lastro(folder).args(["verify", "--data-dir", "data"]).args(arguments.iter().copied()).to_end().await
+    verify_within(PATIENCE, folder, arguments).await
+}
+
+/// The same on much data, which takes its time.
+pub(crate) async fn verify_within(deadline: Duration, folder: &Path, arguments: &[&str]) -> Ended {
+    let verify = lastro(folder).args(["verify", "--data-dir", "data"]).args(arguments.iter().copied());
+    verify.to_end_within(deadline).await
 }
 
 fn client() -> Client {

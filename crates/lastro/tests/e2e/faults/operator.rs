@@ -8,17 +8,17 @@ use futures_util::{StreamExt, TryStreamExt};
 use testbed::Nats;
 use tokio::task::JoinSet;
 
-pub(super) const COMMANDS: &str = contract::orders::COMMANDS_CHANNEL;
-pub(super) const ANSWERS: &str = contract::inventory::ANSWERS_CHANNEL;
+pub(crate) const COMMANDS: &str = contract::orders::COMMANDS_CHANNEL;
+pub(crate) const ANSWERS: &str = contract::inventory::ANSWERS_CHANNEL;
 
 /// A connection of the test's own.
-pub(super) struct Operator {
+pub(crate) struct Operator {
     client: Client,
     jetstream: Context,
 }
 
 impl Operator {
-    pub(super) async fn of(broker: &Nats) -> Self {
+    pub(crate) async fn of(broker: &Nats) -> Self {
         let client = async_nats::connect(broker.url()).await.expect("a connection");
         Self { jetstream: async_nats::jetstream::new(client.clone()), client }
     }
@@ -27,13 +27,13 @@ impl Operator {
         self.jetstream.stream_names().try_collect().await.expect("a list of streams")
     }
 
-    pub(super) async fn delete_streams(&self) {
+    pub(crate) async fn delete_streams(&self) {
         for name in self.streams().await {
             self.jetstream.delete_stream(&name).await.expect("deleted");
         }
     }
 
-    pub(super) async fn delete_consumers(&self) {
+    pub(crate) async fn delete_consumers(&self) {
         for stream in self.streams().await {
             let stream = self.jetstream.get_stream(&stream).await.expect("a stream");
             let names: Vec<String> = stream.consumer_names().try_collect().await.expect("a list of consumers");
@@ -44,14 +44,14 @@ impl Operator {
     }
 
     /// Every message in the streams is gone; their consumers stay.
-    pub(super) async fn purge(&self) {
+    pub(crate) async fn purge(&self) {
         for name in self.streams().await {
             self.jetstream.get_stream(&name).await.expect("a stream").purge().await.expect("purged");
         }
     }
 
     /// Messages that nobody has acknowledged yet.
-    pub(super) async fn open_messages(&self) -> u64 {
+    pub(crate) async fn open_messages(&self) -> u64 {
         let mut open = 0;
         for name in self.streams().await {
             open += self.jetstream.get_stream(&name).await.expect("a stream").cached_info().state.messages;
@@ -60,13 +60,13 @@ impl Operator {
     }
 
     /// Publishes anything, once it is stored.
-    pub(super) async fn publish(&self, channel: &'static str, payload: impl Into<Vec<u8>>) {
+    pub(crate) async fn publish(&self, channel: &'static str, payload: impl Into<Vec<u8>>) {
         let payload: Vec<u8> = payload.into();
         self.jetstream.publish(channel, payload.into()).await.expect("sent").await.expect("stored");
     }
 
     /// Writes down every message from now on.
-    pub(super) async fn listen(&self) -> Recording {
+    pub(crate) async fn listen(&self) -> Recording {
         let heard = Arc::<Mutex<Vec<Heard>>>::default();
         let mut listening = JoinSet::new();
         for channel in [COMMANDS, ANSWERS] {
@@ -85,15 +85,15 @@ impl Operator {
 }
 
 /// A channel, and the bytes of a message on it.
-pub(super) type Heard = (&'static str, Vec<u8>);
+pub(crate) type Heard = (&'static str, Vec<u8>);
 
-pub(super) struct Recording {
+pub(crate) struct Recording {
     heard: Arc<Mutex<Vec<Heard>>>,
     _listening: JoinSet<()>,
 }
 
 impl Recording {
-    pub(super) fn so_far(&self) -> Vec<Heard> {
+    pub(crate) fn so_far(&self) -> Vec<Heard> {
         self.heard.lock().expect("nothing panics under this lock").clone()
     }
 }

@@ -1,0 +1,274 @@
+//! The faults of the end-to-end suite for as long as they last in life: `scripts/test-long` runs them, over every form,
+//! and prints a line of figures for each.
+#![forbid(unsafe_code)]
+#![allow(dead_code, reason = "the client of the end-to-end suite can do more than is wanted here")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use testbed::PATIENCE;
+use tokio::time::{Instant, sleep};
+
+use load::{Load, PRODUCTS, Told};
+use operator::Operator;
+use random::Random;
+use shop::Shop;
+
+#[path = "../e2e/answer.rs"]
+mod answer;
+#[path = "../e2e/form.rs"]
+mod form;
+#[path = "../e2e/load.rs"]
+mod load;
+#[path = "../e2e/faults/operator.rs"]
+mod operator;
+#[path = "../e2e/random.rs"]
+mod random;
+#[path = "../e2e/shop.rs"]
+mod shop;
+
+/// How long each fault lasts.
+const MINUTE: Duration = Duration::from_secs(60);
+/// How long what a fault has left behind may take to settle.
+const AFTERMATH: Duration = Duration::from_secs(300);
+/// How long a program may take to end when it is told to.
+const SHUTDOWN: Duration = Duration::from_secs(30);
+
+async fn stocked(shop: Shop) -> Shop {
+    for product in PRODUCTS {
+        shop.stock(product, 1_000_000).await;
+    }
+    shop
+}
+
+/// All that must hold in the end, and how long it took to get there.
+async fn settled(told: &mut Told, shop: &Arc<Shop>) -> String {
+    told.ask_again(shop).await;
+    let begun = Instant::now();
+    let settled = told.settle_within(AFTERMATH, shop).await;
+    let took = begun.elapsed();
+    let lost = told.lost(shop).await;
+    let verified = shop::verify_within(AFTERMATH, shop.folder(), &["--settled"]).await;
+    assert_eq!((settled, lost.len()), (told.accepted.len(), 0), "{lost:?}");
+    assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
+    format!("accepted={} settled={settled} within={:.1}s lost=0 verify=ok", told.accepted.len(), took.as_secs_f32())
+}
+
+fn tell(row: &str, shop: &Shop, line: &str) {
+    println!("{row:<32} {:<10} {line}", format!("{:?}", shop.form).to_lowercase());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_01_to_13_a_sigkill_at_every_crash_point() {
+    let points = [
+        "orders.before_begin",
+        "orders.before_commit",
+        "orders.commit_sent",
+        "orders.committed",
+        "orders.published",
+        "sweep.leased",
+        "inventory.locked",
+        "inventory.before_commit",
+        "inventory.commit_sent",
+        "inventory.committed",
+        "inventory.published",
+        "settle.commit_sent",
+        "settle.committed",
+    ];
+    for point in points {
+        let mut random = Random::seeded(point);
+        let mut shop = stocked(Shop::open().await).await;
+        let (mut everything, mut kills) = (Told::default(), 0);
+        for _ in 0..5 {
+            let is_swept = point == "sweep.leased";
+            let pass = if is_swept { 1 } else { 1 + random.below(300) };
+            shop.setting.fault = Some(format!("kill {point} {pass}"));
+            shop.reopen().await;
+            let shared = Arc::new(shop);
+            let held = is_swept.then(|| shared.hold_inventory());
+            let load = Load::on(&shared, &mut random);
+            testbed::eventually(PATIENCE, &format!("it dies at {point}, pass {pass}"), || async {
+                shared.programs.one_has_ended().then_some(())
+            })
+            .await;
+            drop(held);
+            kills += 1;
+            let mut told = load.end().await;
+            shop = Arc::into_inner(shared).expect("no client is left");
+            shop.setting.fault = None;
+            shop.restart_ended().await;
+            told.ask_again(&shop).await;
+            everything.append(told);
+        }
+        let shop = Arc::new(shop);
+        let line = settled(&mut everything, &shop).await;
+        tell(point, &shop, &format!("kills={kills} {line}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_14_and_15_a_crash_loop() {
+    let mut random = Random::seeded("crash loop");
+    let mut shop = stocked(Shop::open().await).await;
+    let (mut everything, mut kills, begun) = (Told::default(), 0, Instant::now());
+    while begun.elapsed() < MINUTE {
+        let shared = Arc::new(shop);
+        let load = Load::on(&shared, &mut random);
+        sleep(Duration::from_millis(200 + random.below(1800))).await;
+        // All at the same instant, or one of them.
+        match (random.below(3), &shared.programs.inventory) {
+            (1, Some(inventory)) => inventory.kill(),
+            (2, _) => shared.programs.orders.kill(),
+            _ => shared.programs.kill(),
+        }
+        kills += 1;
+        let mut told = load.end().await;
+        shop = Arc::into_inner(shared).expect("no client is left");
+        testbed::eventually(PATIENCE, "it is gone", || async { shop.programs.one_has_ended().then_some(()) }).await;
+        shop.restart_ended().await;
+        told.ask_again(&shop).await;
+        everything.append(told);
+    }
+    let shop = Arc::new(shop);
+    let line = settled(&mut everything, &shop).await;
+    tell("14-15 crash loop", &shop, &format!("kills={kills} {line}"));
+}
+
+/// A minute in which something is wrong with the broker, under load; nothing is refused.
+async fn minute_of(row: &str, mut shop: Shop, fault: impl AsyncFnOnce(&mut testbed::Nats, &Shop)) {
+    let mut broker = shop.setting.broker.take().expect("a broker");
+    let shop = Arc::new(stocked(shop).await);
+    let load = Load::on(&shop, &mut Random::seeded(row));
+    load.has_accepted(500).await;
+    let before = load.accepted();
+    fault(&mut broker, &shop).await;
+    let meanwhile = load.accepted() - before;
+    let mut told = load.end().await;
+    assert!(told.unanswered.is_empty(), "not accepted: {:?}", told.unanswered.len());
+    let resending = tokio::spawn(resends_each_second(shop.clone()));
+    let line = settled(&mut told, &shop).await;
+    let resends = resending.await.expect("no panic");
+    let memory = shop.programs.resident_bytes() >> 20;
+    tell(
+        row,
+        &shop,
+        &format!("accepted_meanwhile={meanwhile} refused=0 {line} memory={memory}MiB resends/s={resends:?}"),
+    );
+}
+
+/// Commands sent again in each second until none is in flight, as the service counts them.
+async fn resends_each_second(shop: Arc<Shop>) -> Vec<u64> {
+    let (mut counts, mut last) = (Vec::new(), number(&shop, "commands_resent_total").await);
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        let now = number(&shop, "commands_resent_total").await;
+        counts.push(now - last);
+        last = now;
+        let page = shop.get("/api/orders?limit=1&status=received").await.ok();
+        if page["data"].as_array().is_none_or(Vec::is_empty) {
+            return counts;
+        }
+    }
+}
+
+async fn number(shop: &Shop, name: &str) -> u64 {
+    let metrics = shop.metrics().await;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)).expect("a number");
+    line.trim().parse().expect("a whole number")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_27_a_broker_that_is_away_for_a_minute() {
+    minute_of("27 broker stopped", Shop::open_with_broker().await, async |broker, _| {
+        broker.kill().await;
+        sleep(MINUTE).await;
+        broker.restart().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_28_a_broker_that_is_wiped_again_and_again() {
+    minute_of("28 broker wiped", Shop::open_with_broker().await, async |broker, _| {
+        for _ in 0..12 {
+            sleep(MINUTE / 12).await;
+            broker.wipe().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_28_streams_and_consumers_deleted_again_and_again() {
+    minute_of("28 streams, consumers deleted", Shop::open_with_broker().await, async |broker, _| {
+        let operator = Operator::of(broker).await;
+        for round in 0..30 {
+            sleep(MINUTE / 30).await;
+            if round % 2 == 0 { operator.delete_consumers().await } else { operator.delete_streams().await }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_29_a_broker_that_stands_still() {
+    minute_of("29 broker paused", Shop::open_with_broker().await, async |broker, _| {
+        for _ in 0..2 {
+            broker.pause();
+            sleep(MINUTE / 2).await;
+            broker.resume();
+            sleep(Duration::from_secs(1)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_29_an_inventory_that_is_cut_off() {
+    minute_of("29 inventory cut off", Shop::open_apart().await, async |_, shop| {
+        let link = shop.setting.link.as_ref().expect("a link");
+        link.cut();
+        sleep(MINUTE / 2).await;
+        link.mend();
+        sleep(Duration::from_secs(1)).await;
+        link.hold_up();
+        sleep(MINUTE / 2).await;
+        link.mend();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_30_a_minute_of_messages_that_come_five_times() {
+    let shop = Arc::new(stocked(Shop::open_to("storm").await).await);
+    let load = Load::on(&shop, &mut Random::seeded("storm"));
+    sleep(MINUTE).await;
+    let mut told = load.end().await;
+    assert!(told.unanswered.is_empty(), "not accepted: {:?}", told.unanswered.len());
+    let line = settled(&mut told, &shop).await;
+    tell("30 messages five times, shuffled", &shop, &line);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_34_told_to_close_under_load() {
+    let mut random = Random::seeded("closing");
+    let mut shop = stocked(Shop::open().await).await;
+    let (mut everything, mut slowest) = (Told::default(), Duration::ZERO);
+    for _ in 0..10 {
+        let shared = Arc::new(shop);
+        let load = Load::on(&shared, &mut random);
+        load.has_accepted(500 + random.below(1000)).await;
+        shared.programs.terminate();
+        let begun = Instant::now();
+        let mut told = load.end().await;
+        shop = Arc::into_inner(shared).expect("no client is left");
+        assert_eq!(shop.programs.ended(SHUTDOWN).await, Some(0), "{}", shop.programs.log());
+        slowest = slowest.max(begun.elapsed());
+        shop.reopen().await;
+        told.ask_again(&shop).await;
+        everything.append(told);
+    }
+    let shop = Arc::new(shop);
+    let line = settled(&mut everything, &shop).await;
+    tell("34 SIGTERM under load", &shop, &format!("closings=10 slowest={:.1}s {line}", slowest.as_secs_f32()));
+}
