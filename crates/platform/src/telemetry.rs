@@ -12,6 +12,8 @@ use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+pub mod process;
+
 /// The media type of [`render`]'s text.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -89,6 +91,7 @@ impl Metrics {
         registry.register("anomalies", help, metrics.anomalies.clone());
         registry.register("requests_shed", "Requests refused because of too much load", metrics.shed.clone());
         registry.register("build", "The program that runs", Info::new([("version", version)]));
+        registry.register_collector(Box::new(process::ProcessNumbers));
         metrics
     }
 
