@@ -61,7 +61,12 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
             Some(shop) => shop.close().await,
             None => Ok(()),
         };
-        let report = measured?;
+        let report = match (measured, &closed) {
+            (Ok(report), _) => report,
+            // A shop that died is the cause, and what could not be measured then is only the consequence.
+            (Err(error), Err(died)) => return Err(ProgramError::failed(format!("{died}; {error}"))),
+            (Err(error), Ok(())) => return Err(error),
+        };
         // A closed pipe is the reader's choice; the exit code tells all the same.
         let mut out = std::io::stdout();
         let _ = if args.json { writeln!(out, "{:#}", report.json()) } else { write!(out, "{report}") };

@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +29,8 @@ pub(super) enum Loop {
 
 /// The service gives up on an order after 10 s in its queue.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Orders that are watched at the same time; beyond it, whoever would watch another one waits.
+const MAX_WATCHED: u32 = 2048;
 /// What a watching client asks for, the most that the API grants, and how long it then waits at most.
 const WAIT: HeaderValue = HeaderValue::from_static("wait=30");
 const WATCHING_PATIENCE: Duration = Duration::from_secs(50);
@@ -41,6 +45,9 @@ pub(super) struct Load {
     tally: Mutex<Tally>,
     times: Stages,
     stop: CancellationToken,
+    /// Orders that are watched have connections of their own: their waiting must not hold the others up.
+    watchers: Mutex<Vec<Line>>,
+    may_watch: Arc<Semaphore>,
 }
 
 /// From the start on, it is warm-up; from `measured` on, it counts; from `end` on, nothing is sent any more.
@@ -66,8 +73,9 @@ impl Stages {
 impl Load {
     /// **Shape:** `stop` ends it before its time.
     pub(super) fn new(endpoint: Endpoint, workload: Workload, times: Stages, stop: CancellationToken) -> Arc<Self> {
-        let (workload, tally) = (Mutex::new(workload), Mutex::new(Tally::new()));
-        Arc::new(Self { endpoint, workload, tally, times, stop })
+        let (workload, tally, watchers) = (Mutex::new(workload), Mutex::new(Tally::new()), Mutex::default());
+        let may_watch = Arc::new(Semaphore::new(MAX_WATCHED as usize));
+        Arc::new(Self { endpoint, workload, tally, times, stop, watchers, may_watch })
     }
 
     /// Sends, and comes back when every request is answered or given up.
@@ -81,8 +89,12 @@ impl Load {
                     ended.expect("a client does not panic");
                 }
             }
-            Loop::Open { rate, connections } => open::run(self, Arrivals::new(rate, seed), connections).await,
+            Loop::Open { rate, connections } => {
+                open::run(self.clone(), Arrivals::new(rate, seed), connections).await;
+            }
         }
+        let all_back = self.may_watch.acquire_many(MAX_WATCHED).await;
+        drop(all_back.expect("the semaphore is never closed"));
     }
 
     /// What has been seen until now.
@@ -94,8 +106,7 @@ impl Load {
     async fn client(self: Arc<Self>) {
         let mut line = Line::to(&self.endpoint);
         while !self.is_over() {
-            let told = self.place(&mut line, Instant::now()).await;
-            if !matches!(told, Told::Accepted { .. }) {
+            if let Some(Told::Shed | Told::Failed { .. }) = self.place(&mut line, Instant::now()).await {
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE_AFTER_REFUSAL) => {}
                     () = self.stop.cancelled() => {}
@@ -108,17 +119,36 @@ impl Load {
         self.stop.is_cancelled() || Instant::now() >= self.times.end
     }
 
-    /// Places the next order, which was to be sent at `intended`, and counts what came of it.
-    async fn place(&self, line: &mut Line, intended: Instant) -> Told {
+    /// Places the next order, which was to be sent at `intended`. What came of it, unless it is watched by somebody else.
+    async fn place(self: &Arc<Self>, line: &mut Line, intended: Instant) -> Option<Told> {
         let Order { body, watched } = self.workload.lock().expect("nothing panics while it makes an order").next();
+        if watched {
+            let place = self.may_watch.clone().acquire_owned().await.expect("the semaphore is never closed");
+            tokio::spawn(self.clone().watch(body, intended, place));
+            return None;
+        }
         let held = intended.elapsed();
-        let (prefer, patience) = if watched { (Some(WAIT), WATCHING_PATIENCE) } else { (None, PATIENCE) };
-        let told = told(line.place(body, prefer, patience).await, watched);
+        let told = told(line.place(body, None, PATIENCE).await, false);
+        self.count(told.clone(), false, intended, held);
+        Some(told)
+    }
+
+    /// Places an order and waits for its outcome.
+    async fn watch(self: Arc<Self>, body: Bytes, intended: Instant, _place: OwnedSemaphorePermit) {
+        let free = || self.watchers.lock().expect("nothing panics while it holds the watchers");
+        let idle = free().pop();
+        let mut line = idle.unwrap_or_else(|| Line::to(&self.endpoint));
+        let held = intended.elapsed();
+        let told = told(line.place(body, Some(WAIT), WATCHING_PATIENCE).await, true);
+        self.count(told, true, intended, held);
+        free().push(line);
+    }
+
+    fn count(&self, told: Told, watched: bool, intended: Instant, held: Duration) {
         let now = Instant::now();
         let (timed, done) = (self.times.is_measured(intended), self.times.is_measured(now));
         let took = now.duration_since(intended);
-        self.tally().count(&Exchange { told: told.clone(), watched, timed, done, held, took });
-        told
+        self.tally().count(&Exchange { told, watched, timed, done, held, took });
     }
 }
 

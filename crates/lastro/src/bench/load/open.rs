@@ -14,6 +14,8 @@ use crate::bench::wire::Line;
 
 /// How long the pacer sleeps at most before it looks whether it is to stop.
 const LONGEST_NAP: Duration = Duration::from_millis(50);
+/// After the end: for what came just before it.
+const GRACE: Duration = Duration::from_millis(500);
 /// Arrivals that may wait for a connection. Whoever comes then is turned away: the rate is far beyond the service.
 const MAX_DUE: usize = 1_000_000;
 
@@ -105,10 +107,10 @@ impl Desk {
         }
     }
 
-    /// The next arrival that is due, for this connection; if there is none, the connection rests. After the end, what
-    /// is due stays: sending it would only prolong the load.
+    /// The next arrival that is due, for this connection; if there is none, the connection rests. What is still due some
+    /// time after the end stays: sending it would only prolong the load.
     fn next(&self, line: Line) -> Option<(Instant, Line)> {
-        let over = self.load.is_over();
+        let over = self.load.stop.is_cancelled() || Instant::now() > self.load.times.end + GRACE;
         let (next, busy) = self.locked(|state| {
             if let Some(intended) = state.due.pop_front_if(|_| !over) {
                 return (Some((intended, line)), state.busy);

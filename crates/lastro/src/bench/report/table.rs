@@ -68,7 +68,7 @@ impl Report {
             writeln!(f, "    {kind:<20}{measured:>12}{:>24}", count)?;
         }
         if self.tally.unsent > 0 {
-            writeln!(f, "  {} orders were due and never sent: the rate was too high", self.tally.unsent)?;
+            writeln!(f, "  {} orders were due and never sent", self.tally.unsent)?;
         }
         writeln!(f)
     }
