@@ -128,7 +128,7 @@ async fn measure(
     progress::end();
 
     progress::say("waiting until everything is settled");
-    let (after, settled_after) = settle(&mut scraper, &before).await?;
+    let (after, settled_after) = settle(&mut scraper, &before, end.at).await?;
     let audit = match &market.places {
         Some(places) => {
             progress::say("checking the books");
@@ -176,11 +176,10 @@ impl Moment {
     }
 }
 
-/// Waits until nothing is in flight, or nothing moves any more. How it stands then, and how long it took until the last
-/// order was settled; the services tell of commands in flight a little later.
-async fn settle(scraper: &mut Scraper, before: &Numbers) -> Result<(Numbers, Duration), ProgramError> {
-    let start = Instant::now();
-    let (mut settled, mut moved) = (0, start);
+/// Waits until nothing is in flight, or nothing moves any more. How it stands then, and how long after the end of the
+/// load the last order was settled; the services tell of commands in flight a little later.
+async fn settle(scraper: &mut Scraper, before: &Numbers, end: Instant) -> Result<(Numbers, Duration), ProgramError> {
+    let (mut settled, mut moved) = (0, Instant::now());
     loop {
         let now = scraper.scrape().await?;
         let whole = now.since(before);
@@ -189,7 +188,7 @@ async fn settle(scraper: &mut Scraper, before: &Numbers) -> Result<(Numbers, Dur
         }
         let done = whole.pending == 0 && whole.settled() >= whole.placed;
         if done || moved.elapsed() > SETTLE_PATIENCE {
-            return Ok((now, moved.duration_since(start)));
+            return Ok((now, moved.saturating_duration_since(end)));
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -45,7 +45,7 @@ pub(super) struct Report {
     pub(super) interrupted: bool,
     /// What the bench itself cost in the measured time.
     pub(super) own: Cost,
-    /// From the last answer until nothing was in flight any more.
+    /// From the end of the load until the last order was settled, as far as anybody looked.
     pub(super) settled_after: Duration,
     /// None: nobody said where the databases are.
     pub(super) audit: Option<verify::Report>,

@@ -139,7 +139,7 @@ impl Report {
         let after = self.settled_after.as_secs_f64();
         writeln!(
             f,
-            "{} accepted = {} confirmed + {} rejected + {} without an outcome, {after:.1} s after the last answer",
+            "{} accepted = {} confirmed + {} rejected + {} without an outcome, {after:.1} s after the load",
             whole.placed,
             whole.confirmed,
             whole.rejected,

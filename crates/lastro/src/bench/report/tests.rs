@@ -139,7 +139,7 @@ processes                    CPU s     cores  µs per order  memory MiB
   lastro                      0.50      0.25         50000        20.0
   bench                       0.10      0.05         10000           -
 
-10 accepted = 7 confirmed + 3 rejected + 0 without an outcome, 0.2 s after the last answer
+10 accepted = 7 confirmed + 3 rejected + 0 without an outcome, 0.2 s after the load
 ";
     let (mine, audit) = table.split_at(table.find("INV-1").expect("the audit"));
     assert_eq!(mine, expected);
