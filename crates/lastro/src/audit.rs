@@ -9,8 +9,8 @@ use platform::clock::{Clock, SystemClock};
 use platform::config::File;
 use platform::process::ProgramError;
 
-use crate::serve::PlaceArgs;
-use crate::verify::verify;
+use crate::serve::{PlaceArgs, Places};
+use crate::verify::{Report, verify};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -26,11 +26,7 @@ pub(crate) struct Args {
 
 /// **Errors:** a database that cannot be read, or an invariant that does not hold.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
-    let places = args.places.resolve(&File::load(args.config)?);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let orders = orders::open_for_audit(&places.orders, clock)?;
-    let inventory = inventory::open_for_audit(&places.inventory)?;
-    let report = verify(&*orders, &*inventory).await.map_err(|failure| ProgramError::failed(Chain(&failure)))?;
+    let report = audit(&args.places.resolve(&File::load(args.config)?)).await?;
     // A closed pipe is the reader's choice; the exit code tells all the same.
     let _ = write!(std::io::stdout(), "{report}");
     if !report.is_clean() {
@@ -40,4 +36,14 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
         return Err(ProgramError::failed("commands are still in flight"));
     }
     Ok(())
+}
+
+/// Reads both databases, beside their services if need be.
+///
+/// **Errors:** a database that cannot be read.
+pub(crate) async fn audit(places: &Places) -> Result<Report, ProgramError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let orders = orders::open_for_audit(&places.orders, clock)?;
+    let inventory = inventory::open_for_audit(&places.inventory)?;
+    verify(&*orders, &*inventory).await.map_err(|failure| ProgramError::failed(Chain(&failure)))
 }

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use platform::process::run_to_exit;
 
 mod audit;
+mod bench;
 mod demo;
 mod serve;
 mod verify;
@@ -29,6 +30,7 @@ enum Command {
     Demo(demo::Args),
     /// Check both databases against the invariants, also beside running services
     Verify(audit::Args),
+    Bench(Box<bench::Args>),
     /// Run the Order Service alone
     #[command(hide = true)]
     OrderService(orders::Args),
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
             None => serve::run(cli.serve).await,
             Some(Command::Demo(args)) => demo::run(args).await,
             Some(Command::Verify(args)) => audit::run(args).await,
+            Some(Command::Bench(args)) => bench::run(*args).await,
             Some(Command::OrderService(args)) => orders::run(args).await,
             Some(Command::InventoryService(args)) => inventory::run(args).await,
         }

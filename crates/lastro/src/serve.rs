@@ -35,13 +35,13 @@ pub(crate) struct Args {
 pub(crate) struct PlaceArgs {
     /// The folder of orders.db and inventory.db [default: ./data]
     #[arg(long, env = "LASTRO_DATA_DIR", value_name = "FOLDER")]
-    data_dir: Option<PathBuf>,
+    pub(crate) data_dir: Option<PathBuf>,
     /// Where orders are kept [default: sqlite:DATA_DIR/orders.db]
     #[arg(long, env = "LASTRO_ORDERS_DATABASE_URL", value_name = "URL")]
-    orders_database_url: Option<DatabaseUrl>,
+    pub(crate) orders_database_url: Option<DatabaseUrl>,
     /// Where the stock is kept [default: sqlite:DATA_DIR/inventory.db]
     #[arg(long, env = "LASTRO_INVENTORY_DATABASE_URL", value_name = "URL")]
-    inventory_database_url: Option<DatabaseUrl>,
+    pub(crate) inventory_database_url: Option<DatabaseUrl>,
 }
 
 /// The two databases.

@@ -89,6 +89,12 @@ impl Report {
         self.tallies.iter().all(|tally| tally.violations == 0)
     }
 
+    /// Each invariant: its name, what was checked for it, and how often it was violated.
+    pub(crate) fn findings(&self) -> impl Iterator<Item = (&'static str, u64, u64)> {
+        let named = Invariant::ALL.into_iter().map(|invariant| invariant.text().0);
+        named.zip(&self.tallies).map(|(name, tally)| (name, tally.checked, tally.violations))
+    }
+
     /// How often an invariant was found violated.
     #[cfg(test)]
     pub(crate) fn violations(&self, invariant: Invariant) -> u64 {

@@ -12,6 +12,8 @@ use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+pub mod process;
+
 /// The media type of [`render`]'s text.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -104,6 +106,7 @@ impl Metrics {
         let help = "Batches of messages offered to the bus; what failed is sent again";
         registry.register("bus_published", help, metrics.published.clone());
         registry.register("build", "The program that runs", Info::new([("version", version)]));
+        registry.register_collector(Box::new(process::ProcessNumbers));
         metrics
     }
 

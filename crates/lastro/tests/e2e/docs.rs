@@ -126,7 +126,14 @@ async fn the_numbers_follow_what_happens() {
             .await;
     }
     let metrics = shop.metrics().await;
-    for name in ["commands_pending", "commands_oldest_age_seconds", "batch_size_bucket", "anomalies_total"] {
+    for name in [
+        "commands_pending",
+        "commands_oldest_age_seconds",
+        "batch_size_bucket",
+        "anomalies_total",
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+    ] {
         assert!(metrics.lines().any(|line| line.starts_with(name)), "{name} is not in\n{metrics}");
     }
 }

@@ -7,6 +7,7 @@
 mod answer;
 mod api_table;
 mod auditing;
+mod bench;
 mod contention;
 mod crash;
 mod docs;

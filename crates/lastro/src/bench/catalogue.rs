@@ -1,0 +1,68 @@
+//! The products that are ordered, made and stocked through the public API.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use http::{Method, Uri};
+use platform::process::ProgramError;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::wire::{Answer, Broken, Endpoint, Line};
+use super::workload::product_id;
+
+/// Products that are made at the same time: they share commits.
+const AT_ONCE: usize = 64;
+/// The most that one delivery may bring.
+const MAX_DELIVERY: u64 = 1_000_000;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Makes the products, and receives so many units of each. Those of an earlier run are kept, and their stock grows.
+///
+/// **Errors:** the first request that the service did not take.
+pub(super) async fn stock(inventory: &Endpoint, products: u32, units: u64) -> Result<(), ProgramError> {
+    let next = Arc::new(AtomicU32::new(0));
+    let mut making: JoinSet<Result<(), ProgramError>> = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let (next, mut line) = (next.clone(), Line::to(inventory));
+        making.spawn(async move {
+            loop {
+                let product = next.fetch_add(1, Ordering::Relaxed);
+                if product >= products {
+                    return Ok(());
+                }
+                make(&mut line, &product_id(product), units).await?;
+            }
+        });
+    }
+    while let Some(made) = making.join_next().await {
+        made.map_err(ProgramError::failed)??;
+    }
+    Ok(())
+}
+
+async fn make(line: &mut Line, id: &str, units: u64) -> Result<(), ProgramError> {
+    let path = format!("/api/inventory/products/{id}");
+    send(line, Method::PUT, &path, &json!({"name": format!("Product {id}")})).await?;
+    let mut left = units;
+    while left > 0 {
+        let quantity = left.min(MAX_DELIVERY);
+        let delivery = json!({"kind": "receive", "quantity": quantity, "reference": "lastro bench"});
+        send(line, Method::POST, &format!("{path}/movements"), &delivery).await?;
+        left -= quantity;
+    }
+    Ok(())
+}
+
+async fn send(line: &mut Line, method: Method, path: &str, body: &Value) -> Result<(), ProgramError> {
+    let uri = Uri::try_from(path).expect("ids of products are plain ASCII");
+    let answer = line.json(method, uri, body.to_string().into(), PATIENCE).await;
+    let told = match answer {
+        Ok(Answer { status, .. }) if status.is_success() => return Ok(()),
+        Ok(Answer { status, body }) => format!("{status} {}", String::from_utf8_lossy(&body)),
+        Err(Broken::Timeout) => format!("no answer within {PATIENCE:?}"),
+        Err(broken) => broken.to_string(),
+    };
+    Err(ProgramError::failed(format!("cannot stock the shop: {path}: {told}")))
+}

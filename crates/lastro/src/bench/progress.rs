@@ -1,0 +1,68 @@
+//! One line a second while it runs, on standard error: data goes to standard output, talk does not.
+#![expect(clippy::float_arithmetic, reason = "a rate is a fraction")]
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::load::{Load, Stages};
+use super::metrics::{Numbers, Scraper};
+
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Says what is being done, in a line of its own.
+pub(super) fn say(what: &str) {
+    write_line(what, false);
+}
+
+/// Tells how it goes, until it is dropped; it never ends by itself.
+pub(super) async fn tell(load: Arc<Load>, stages: Stages, mut scraper: Scraper, before: Numbers) {
+    let in_place = std::io::stderr().is_terminal();
+    let mut ticks = tokio::time::interval_at(stages.start + PERIOD, PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let (mut sent_before, mut told_at) = (0, stages.start);
+    loop {
+        ticks.tick().await;
+        let confirmed = match scraper.scrape().await {
+            Ok(numbers) => numbers.since(&before).confirmed.to_string(),
+            Err(_) => "?".to_owned(),
+        };
+        let now = Instant::now();
+        let line = {
+            let tally = load.tally();
+            let (whole, receipts) = (&tally.whole, &tally.receipts);
+            let rate = (whole.sent - sent_before) as f64 / now.duration_since(told_at).as_secs_f64();
+            sent_before = whole.sent;
+            let p99 = if receipts.is_empty() { "warming up".to_owned() } else { p99(receipts.value_at_quantile(0.99)) };
+            format!(
+                "{:>4.0} s  {rate:>7.0}/s  accepted {}  confirmed {confirmed}  shed {}  errors {}  {p99}",
+                now.duration_since(stages.start).as_secs_f64(),
+                whole.accepted,
+                whole.shed,
+                whole.failed(),
+            )
+        };
+        told_at = now;
+        write_line(&line, in_place);
+    }
+}
+
+fn p99(us: u64) -> String {
+    format!("p99 {:.1} ms", us as f64 / 1000.0)
+}
+
+/// In place of the line before, if `in_place`.
+fn write_line(line: &str, in_place: bool) {
+    let mut out = std::io::stderr();
+    // Nobody looks: that is his choice.
+    let _ = if in_place { write!(out, "\r\x1b[K{line}").and_then(|()| out.flush()) } else { writeln!(out, "{line}") };
+}
+
+/// Ends the line that was written in place.
+pub(super) fn end() {
+    if std::io::stderr().is_terminal() {
+        let _ = writeln!(std::io::stderr());
+    }
+}

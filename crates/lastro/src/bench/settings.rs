@@ -1,0 +1,217 @@
+//! What is asked for on the command line, and what it means.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use platform::config::{BusUrl, DatabaseUrl, UsageError};
+
+use super::load::Loop;
+use super::wire::Endpoint;
+use super::workload::{Popularity, Taste};
+use crate::serve::{PlaceArgs, Places};
+
+const DEFAULT_CLIENTS: usize = 64;
+const DEFAULT_CONNECTIONS: usize = 256;
+const MAX_LINES: u32 = 100;
+const PER_CENT: f64 = 100.0;
+
+/// Put a load on a shop, and measure what becomes of it.
+///
+/// Without --url it starts a shop of its own on empty databases, in another process, and ends it afterwards. Without
+/// --rate the loop is closed: so many clients, each of which orders again once it was answered. That finds how much
+/// the shop can take. With --rate it is open: orders come at random at this rate, whether the shop keeps up or not.
+/// That finds how long they take at that rate.
+///
+/// Ends with code 1 if an accepted order has no outcome, if `verify` finds anything, or if there were errors. Orders
+/// that were refused because there was too much to do (503 overloaded) are no errors.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Orders a second, in an open loop
+    #[arg(long, value_name = "N", conflicts_with = "clients", value_parser = positive)]
+    rate: Option<f64>,
+    /// Connections of the open loop; an order that finds none free waits, and its waiting counts [default: 256]
+    #[arg(long, value_name = "N", requires = "rate", value_parser = clap::value_parser!(u16).range(1..))]
+    connections: Option<u16>,
+    /// Clients of the closed loop [default: 64]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    clients: Option<u16>,
+    /// How long to order before anything is measured
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
+    pub(super) warm_up: Duration,
+    /// How long to measure
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = some_time)]
+    pub(super) duration: Duration,
+    /// Products to make and to order, bench-0001 and so on
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) products: u32,
+    /// Which products are ordered how often
+    #[arg(long, value_enum, default_value = "uniform")]
+    pub(super) popularity: Popularity,
+    /// How steep --popularity zipf is
+    #[arg(long, value_name = "S", default_value = "1.0", value_parser = positive)]
+    pub(super) zipf_exponent: f64,
+    /// Lines of an order, each of one unit of another product: a number, or a range
+    #[arg(long, value_name = "N|A-B", default_value = "1-5")]
+    pub(super) lines: Lines,
+    /// Units of each product that are received beforehand; few of them sell out, and orders are rejected then
+    #[arg(long, value_name = "UNITS", default_value = "1000000", value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
+    pub(super) stock: u64,
+    /// The same seed makes the same orders
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(super) seed: u64,
+    /// How many orders of a hundred are watched until their outcome (Prefer: wait=30)
+    #[arg(long, value_name = "PERCENT", default_value = "5", value_parser = per_cent)]
+    pub(super) settle_sample: f64,
+    /// Print one JSON document instead of the table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+// No doc comment, which clap would take for the command's own.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "The shop")]
+struct TargetArgs {
+    /// Where both services are, such as http://127.0.0.1:8080
+    #[arg(long, value_name = "URL")]
+    url: Option<Endpoint>,
+    /// Where the Order Service is [default: --url]
+    #[arg(long, value_name = "URL")]
+    orders_url: Option<Endpoint>,
+    /// Where the Inventory Service is [default: --url]
+    #[arg(long, value_name = "URL")]
+    inventory_url: Option<Endpoint>,
+    /// Where /metrics of a process is; once for each process, replicas included [default: where the services are]
+    #[arg(long, value_name = "URL")]
+    metrics_url: Vec<Endpoint>,
+    /// For a shop of its own: keep the data in this new folder [default: one that is gone afterwards]. With --url: the
+    /// folder of the databases to audit
+    #[arg(long, env = "LASTRO_DATA_DIR", value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// With --url: the database of orders to audit
+    #[arg(long, env = "LASTRO_ORDERS_DATABASE_URL", value_name = "URL")]
+    orders_database_url: Option<DatabaseUrl>,
+    /// With --url: the database of stock to audit
+    #[arg(long, env = "LASTRO_INVENTORY_DATABASE_URL", value_name = "URL")]
+    inventory_database_url: Option<DatabaseUrl>,
+    /// For a shop of its own: embedded: for one process, or nats://host:port for two. A broker must be empty, and serve
+    /// nobody else [default: embedded:]
+    #[arg(long, env = "LASTRO_BUS_URL", value_name = "URL")]
+    bus_url: Option<BusUrl>,
+}
+
+/// How many lines an order has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lines(pub(super) RangeInclusive<u32>);
+
+impl FromStr for Lines {
+    type Err = UsageError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (least, most) = text.split_once('-').unwrap_or((text, text));
+        match (least.parse::<u32>(), most.parse::<u32>()) {
+            (Ok(least), Ok(most)) if 1 <= least && least <= most && most <= MAX_LINES => Ok(Self(least..=most)),
+            _ => Err(UsageError(format!("{text:?} is no number of lines from 1 to {MAX_LINES}, such as 3 or 1-5"))),
+        }
+    }
+}
+
+/// A whole number with a unit: `500ms`, `30s`, `2m`.
+fn time(text: &str) -> Result<Duration, UsageError> {
+    let error = || UsageError(format!("{text:?} is no time, such as 500ms, 30s or 2m"));
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?;
+    let (number, unit) = text.split_at(digits);
+    let unit_ms: u64 = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        _ => return Err(error()),
+    };
+    // A day is enough for everybody, and no deadline overflows.
+    let ms = number.parse().ok().and_then(|number: u64| number.checked_mul(unit_ms)).filter(|ms| *ms <= 86_400_000);
+    ms.map(Duration::from_millis).ok_or_else(error)
+}
+
+fn some_time(text: &str) -> Result<Duration, UsageError> {
+    time(text).and_then(|time| if time.is_zero() { Err(UsageError("it must take some time".into())) } else { Ok(time) })
+}
+
+fn positive(text: &str) -> Result<f64, UsageError> {
+    let number = text.parse().ok().filter(|number| (0.001..=1_000_000.0).contains(number));
+    number.ok_or_else(|| UsageError(format!("{text:?} is no number from 0.001 to 1000000")))
+}
+
+fn per_cent(text: &str) -> Result<f64, UsageError> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
+    let number = number.filter(|number| (0.0..=PER_CENT).contains(number));
+    number.ok_or_else(|| UsageError(format!("{text:?} is no percentage from 0 to 100")))
+}
+
+/// The shop that is put under load.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// Started by the bench.
+    Own { folder: Option<PathBuf>, bus: Option<BusUrl> },
+    /// Running already. **Shape:** `processes` by name; `places` are none if nobody said where the databases are.
+    Given { orders: Endpoint, inventory: Endpoint, processes: Vec<(String, Endpoint)>, places: Option<Places> },
+}
+
+impl Args {
+    /// How orders come.
+    pub(super) fn kind(&self) -> Loop {
+        match self.rate {
+            Some(rate) => Loop::Open { rate, connections: self.connections.map_or(DEFAULT_CONNECTIONS, usize::from) },
+            None => Loop::Closed { clients: self.clients.map_or(DEFAULT_CLIENTS, usize::from) },
+        }
+    }
+
+    /// What orders are like.
+    #[expect(clippy::float_arithmetic, reason = "a percentage becomes a fraction")]
+    pub(super) fn taste(&self) -> Result<Taste, UsageError> {
+        let Lines(lines) = self.lines.clone();
+        if *lines.end() > self.products {
+            let (lines, products) = (lines.end(), self.products);
+            return Err(UsageError(format!("{lines} lines need as many products, and there are {products}")));
+        }
+        Ok(Taste {
+            seed: self.seed,
+            products: self.products,
+            popularity: self.popularity,
+            zipf_exponent: self.zipf_exponent,
+            lines,
+            watched: self.settle_sample / PER_CENT,
+        })
+    }
+
+    /// **Errors:** only one of the services was named.
+    pub(super) fn target(&self) -> Result<Target, UsageError> {
+        let TargetArgs { url, orders_url, inventory_url, metrics_url, data_dir, bus_url, .. } = self.target.clone();
+        match (orders_url.or(url.clone()), inventory_url.or(url)) {
+            (None, None) if metrics_url.is_empty() => Ok(Target::Own { folder: data_dir, bus: bus_url }),
+            (Some(orders), Some(inventory)) => {
+                let mut told =
+                    if metrics_url.is_empty() { vec![orders.clone(), inventory.clone()] } else { metrics_url };
+                told.dedup();
+                let processes = told.into_iter().map(|endpoint| (endpoint.to_string(), endpoint)).collect();
+                Ok(Target::Given { orders, inventory, processes, places: self.target.places() })
+            }
+            _ => Err(UsageError("name both services: --url, or --orders-url and --inventory-url".to_owned())),
+        }
+    }
+}
+
+impl TargetArgs {
+    /// The databases behind a shop that is running already, if anybody named them.
+    fn places(&self) -> Option<Places> {
+        let Self { data_dir, orders_database_url, inventory_database_url, .. } = self.clone();
+        let named = data_dir.is_some() || (orders_database_url.is_some() && inventory_database_url.is_some());
+        let args = PlaceArgs { data_dir, orders_database_url, inventory_database_url };
+        named.then(|| args.resolve(&platform::config::File::default()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! A shop of its own: this very program as other processes, so that what the load costs and what the shop costs are
+//! told apart.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use platform::config::{BusUrl, File};
+use platform::process::ProgramError;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+use super::wire::Endpoint;
+use crate::serve::{PlaceArgs, Places};
+
+/// How long a program may take to get ready, and to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// **Shape:** dropping it kills its programs.
+#[derive(Debug)]
+pub(super) struct Shop {
+    /// Both services in one, or the Order Service and the Inventory Service.
+    programs: Vec<Program>,
+    places: Places,
+    /// Gone when the shop is, unless the data is to be kept.
+    _folder: Option<TempDir>,
+}
+
+#[derive(Debug)]
+struct Program {
+    name: &'static str,
+    address: SocketAddr,
+    child: Child,
+}
+
+impl Shop {
+    /// Opens an empty shop: one process with an embedded bus, or two that a broker joins.
+    ///
+    /// **Shape:** the data is in `folder`, which must be new, or in one that is gone afterwards.
+    /// **Errors:** there is data already, or a program does not get ready.
+    pub(super) async fn open(folder: Option<PathBuf>, bus: Option<BusUrl>) -> Result<Self, ProgramError> {
+        let temporary = match folder {
+            Some(_) => None,
+            None => Some(tempfile::tempdir().map_err(ProgramError::failed)?),
+        };
+        let named = folder.as_deref().or(temporary.as_ref().map(TempDir::path)).expect("one of the two is there");
+        let folder = std::path::absolute(named).map_err(ProgramError::failed)?;
+        if folder.join("orders.db").exists() {
+            let folder = folder.display();
+            return Err(ProgramError::failed(format!("{folder} has data already; the bench needs a new folder")));
+        }
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| ProgramError::failed(format!("cannot use {}: {error}", folder.display())))?;
+        let programs = match bus {
+            None | Some(BusUrl::Embedded) => vec![Program::start("lastro", &[], &folder, None).await?],
+            Some(BusUrl::Nats(broker)) => vec![
+                Program::start("order-service", &["order-service"], &folder, Some(("orders.db", &broker))).await?,
+                Program::start("inventory-service", &["inventory-service"], &folder, Some(("inventory.db", &broker)))
+                    .await?,
+            ],
+        };
+        let places = PlaceArgs::folder(folder).resolve(&File::default());
+        Ok(Self { programs, places, _folder: temporary })
+    }
+
+    /// In one line.
+    pub(super) fn describe(&self) -> String {
+        match self.programs.as_slice() {
+            [_] => "a lastro of its own, on an embedded bus".to_owned(),
+            _ => "an order-service and an inventory-service of its own, joined by NATS".to_owned(),
+        }
+    }
+
+    pub(super) fn orders(&self) -> Endpoint {
+        Endpoint::at(self.programs.first().expect("a program").address)
+    }
+
+    pub(super) fn inventory(&self) -> Endpoint {
+        Endpoint::at(self.programs.last().expect("a program").address)
+    }
+
+    /// Its processes, and where each tells its numbers.
+    pub(super) fn processes(&self) -> Vec<(String, Endpoint)> {
+        self.programs.iter().map(|program| (program.name.to_owned(), Endpoint::at(program.address))).collect()
+    }
+
+    pub(super) fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Ends all programs in an orderly way.
+    ///
+    /// **Errors:** one of them had died, or did not stop as it should.
+    pub(super) async fn close(mut self) -> Result<(), ProgramError> {
+        for program in &self.programs {
+            program.terminate();
+        }
+        for program in &mut self.programs {
+            program.ended().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Program {
+    /// Starts this program with these words, on any free port, and waits until it serves. A service alone has a file
+    /// for its data and a broker.
+    async fn start(
+        name: &'static str,
+        words: &[&str],
+        folder: &Path,
+        alone: Option<(&str, &str)>,
+    ) -> Result<Self, ProgramError> {
+        let mut command = Command::new(std::env::current_exe().map_err(ProgramError::failed)?);
+        command.args(words).args(["--listen", "127.0.0.1:0"]).current_dir(folder);
+        // Nothing of what configures this process is meant for that one.
+        let own = std::env::vars_os().map(|(name, _)| name);
+        for name in own.filter(|name| name == "RUST_LOG" || name.as_encoded_bytes().starts_with(b"LASTRO_")) {
+            command.env_remove(name);
+        }
+        match alone {
+            None => command.arg("--data-dir").arg(folder),
+            // The broker's URL may hold a password, and everybody sees the arguments of a process.
+            Some((file, broker)) => {
+                let url = format!("sqlite:{}", folder.join(file).display());
+                command.args(["--database-url", &url]).env("LASTRO_BUS_URL", broker)
+            }
+        };
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        // Ctrl-C on a terminal is for the bench alone, which still needs the shop then.
+        command.process_group(0);
+        let mut child =
+            command.spawn().map_err(|error| ProgramError::failed(format!("cannot start {name}: {error}")))?;
+        let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        match tokio::time::timeout(PATIENCE, address(&mut lines)).await {
+            Ok(Ok(address)) => {
+                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                Ok(Self { name, address, child })
+            }
+            Ok(Err(last)) => Err(ProgramError::failed(format!("{name} did not get ready; it said: {last}"))),
+            Err(_) => Err(ProgramError::failed(format!("{name} did not get ready within {PATIENCE:?}"))),
+        }
+    }
+
+    /// SIGTERM.
+    fn terminate(&self) {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        // One that has ended by itself shows when it is waited for.
+        let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
+    }
+
+    async fn ended(&mut self) -> Result<(), ProgramError> {
+        let Self { name, child, .. } = self;
+        match tokio::time::timeout(PATIENCE, child.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(ProgramError::failed(format!("{name} ended with {status}"))),
+            Ok(Err(error)) => Err(ProgramError::failed(format!("{name} cannot be waited for: {error}"))),
+            Err(_) => Err(ProgramError::failed(format!("{name} did not stop within {PATIENCE:?}"))),
+        }
+    }
+}
+
+/// Reads up to the line that says "… is ready", as JSON with a member `address`; else the last line that was said.
+async fn address(lines: &mut Lines<BufReader<ChildStderr>>) -> Result<SocketAddr, String> {
+    let mut last = String::new();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let told: Value = serde_json::from_str(&line).unwrap_or_default();
+        if told["message"].as_str().is_some_and(|message| message.ends_with(" is ready")) {
+            let address = told["address"].as_str().and_then(|address| address.parse().ok());
+            return address.ok_or(line);
+        }
+        last = line;
+    }
+    Err(last)
+}

@@ -1,0 +1,194 @@
+//! What clients saw: counts, and times in histograms.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+/// The longest time that is told apart from longer ones.
+const LONGEST_US: u64 = 600_000_000;
+const SIGNIFICANT_DIGITS: u8 = 3;
+
+/// Times of requests. **Units:** microseconds, to three digits.
+pub(super) type Times = Histogram<u64>;
+
+pub(super) fn times() -> Times {
+    Times::new_with_bounds(1, LONGEST_US, SIGNIFICANT_DIGITS).expect("the bounds are those of a histogram")
+}
+
+/// What became of one order, as its client was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// `settled`: the answer told the outcome.
+    Accepted { settled: bool },
+    /// 503 `overloaded`: refused because there was too much to do, which is as it should be.
+    Shed,
+    /// `unknown`: it may have been accepted all the same, for all the client knows.
+    Failed { kind: String, unknown: bool },
+}
+
+/// **Shape:** `errors` by kind, such as `timeout` and `503 storage_full`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) sent: u64,
+    pub(super) accepted: u64,
+    pub(super) shed: u64,
+    /// Failed without an answer that says that nothing was done.
+    pub(super) unknown: u64,
+    /// Watched, and without an outcome in the time that the API grants.
+    pub(super) unsettled: u64,
+    pub(super) errors: BTreeMap<String, u64>,
+}
+
+impl Counts {
+    pub(super) fn failed(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
+    fn count(&mut self, told: &Told, watched: bool) {
+        self.sent += 1;
+        match told {
+            Told::Accepted { settled } => {
+                self.accepted += 1;
+                self.unsettled += u64::from(watched && !settled);
+            }
+            Told::Shed => self.shed += 1,
+            Told::Failed { kind, unknown } => {
+                self.unknown += u64::from(*unknown);
+                *self.errors.entry(kind.clone()).or_default() += 1;
+            }
+        }
+    }
+}
+
+/// One order that was sent and came to an end.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange {
+    pub(super) told: Told,
+    /// Whether its client waited for the outcome.
+    pub(super) watched: bool,
+    /// Whether it was to be sent in the measured time, so that its time counts.
+    pub(super) timed: bool,
+    /// Whether it was answered in the measured time, so that it counts as work that was done then.
+    pub(super) done: bool,
+    /// From when it was to be sent until it was.
+    pub(super) held: Duration,
+    /// From when it was to be sent until the answer was there.
+    pub(super) took: Duration,
+}
+
+/// Everything that clients saw.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    pub(super) whole: Counts,
+    pub(super) measured: Counts,
+    /// Of accepted orders: until the receipt.
+    pub(super) receipts: Times,
+    /// Of watched orders: until the outcome.
+    pub(super) outcomes: Times,
+    /// Of all: how late they were sent.
+    pub(super) held: Times,
+    /// Orders whose time had come and which nobody sent any more.
+    pub(super) unsent: u64,
+}
+
+impl Tally {
+    pub(super) fn new() -> Self {
+        let (whole, measured) = (Counts::default(), Counts::default());
+        Self { whole, measured, receipts: times(), outcomes: times(), held: times(), unsent: 0 }
+    }
+
+    pub(super) fn count(&mut self, exchange: &Exchange) {
+        let Exchange { told, watched, timed, done, held, took } = exchange;
+        self.whole.count(told, *watched);
+        if *done {
+            self.measured.count(told, *watched);
+        }
+        if !timed {
+            return;
+        }
+        record(&mut self.held, *held);
+        match told {
+            Told::Accepted { .. } if !watched => record(&mut self.receipts, *took),
+            Told::Accepted { settled: true } => record(&mut self.outcomes, *took),
+            _ => {}
+        }
+    }
+
+    /// An order that has waited for a connection until the end, and in vain. Leaving it out would make an overloaded
+    /// service look fast, so it counts with the time that it has waited at least.
+    pub(super) fn never_sent(&mut self, timed: bool, waited: Duration) {
+        self.unsent += 1;
+        if timed {
+            record(&mut self.held, waited);
+            record(&mut self.receipts, waited);
+        }
+    }
+}
+
+fn record(times: &mut Times, time: Duration) {
+    times.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(told: Told, watched: bool, measured: bool, took_ms: u64) -> Exchange {
+        let (timed, done, took) = (measured, measured, Duration::from_millis(took_ms));
+        Exchange { told, watched, timed, done, held: Duration::ZERO, took }
+    }
+
+    #[test]
+    fn receipts_and_outcomes_are_timed_apart_and_the_warm_up_is_not() {
+        let mut tally = Tally::new();
+        let accepted = |settled| Told::Accepted { settled };
+        tally.count(&exchange(accepted(false), false, false, 900));
+        tally.count(&exchange(accepted(false), false, true, 5));
+        tally.count(&exchange(accepted(true), true, true, 20));
+        tally.count(&exchange(accepted(false), true, true, 30_000));
+        tally.count(&exchange(Told::Shed, false, true, 1));
+        assert_eq!((tally.whole.sent, tally.whole.accepted, tally.measured.accepted), (5, 4, 3));
+        assert_eq!((tally.measured.shed, tally.measured.unsettled), (1, 1));
+        assert_eq!((tally.receipts.len(), tally.outcomes.len(), tally.held.len()), (1, 1, 4));
+        assert!((5_000..5_010).contains(&tally.receipts.max()) && (20_000..20_020).contains(&tally.outcomes.max()));
+    }
+
+    #[test]
+    fn an_order_of_the_warm_up_that_is_answered_later_is_work_of_the_measured_time() {
+        let mut tally = Tally::new();
+        let late = exchange(Told::Accepted { settled: false }, false, true, 5);
+        tally.count(&Exchange { timed: false, ..late.clone() });
+        assert_eq!((tally.measured.accepted, tally.receipts.len()), (1, 0));
+        tally.count(&Exchange { done: false, ..late });
+        assert_eq!((tally.measured.accepted, tally.receipts.len(), tally.whole.accepted), (1, 1, 2));
+    }
+
+    #[test]
+    fn errors_are_counted_by_kind() {
+        let mut tally = Tally::new();
+        for (kind, unknown) in [("timeout", true), ("503 storage_full", false), ("timeout", true)] {
+            let told = Told::Failed { kind: kind.to_owned(), unknown };
+            tally.count(&exchange(told, false, true, 1));
+        }
+        let expected = BTreeMap::from([("503 storage_full".to_owned(), 1), ("timeout".to_owned(), 2)]);
+        assert_eq!((tally.whole.failed(), tally.whole.unknown), (3, 2));
+        assert_eq!(tally.measured.errors, expected);
+        assert!(tally.receipts.is_empty());
+    }
+
+    #[test]
+    fn what_was_never_sent_is_not_left_out_of_the_times() {
+        let mut tally = Tally::new();
+        tally.never_sent(true, Duration::from_secs(2));
+        tally.never_sent(false, Duration::from_secs(9));
+        assert_eq!((tally.unsent, tally.receipts.len(), tally.whole.sent), (2, 1, 0));
+    }
+
+    #[test]
+    fn a_time_beyond_all_bounds_counts_as_the_longest() {
+        let mut tally = Tally::new();
+        tally.never_sent(true, Duration::MAX);
+        assert!(tally.receipts.max() >= LONGEST_US);
+    }
+}

@@ -1,0 +1,202 @@
+//! What is ordered: the same orders in the same sequence for the same seed, whoever sends them.
+#![expect(clippy::float_arithmetic, reason = "popularity is a matter of probabilities, and no money is involved")]
+
+use std::fmt::Write;
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+use fastrand::Rng;
+
+/// How evenly customers choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Popularity {
+    /// Every product as often as any other
+    Uniform,
+    /// The n-th product in proportion to 1/n^s, s being --zipf-exponent
+    Zipf,
+    /// The first product is in 95 of 100 orders; whatever else they hold is chosen evenly
+    Hot,
+}
+
+/// Of a hundred orders of a hot product, those that hold it.
+const HOT_ORDERS: f64 = 0.95;
+/// Customers take turns.
+const CUSTOMERS: u64 = 10_000;
+
+/// What makes an order.
+#[derive(Clone, Debug)]
+pub(super) struct Taste {
+    pub(super) seed: u64,
+    pub(super) products: u32,
+    pub(super) popularity: Popularity,
+    pub(super) zipf_exponent: f64,
+    /// No more than there are products.
+    pub(super) lines: RangeInclusive<u32>,
+    /// The fraction of orders that are watched until their outcome.
+    pub(super) watched: f64,
+}
+
+/// One order, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Order {
+    pub(super) body: Bytes,
+    /// Whether its client waits for the outcome.
+    pub(super) watched: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Workload {
+    rng: Rng,
+    taste: Taste,
+    /// Of a Zipf distribution: how likely it is to choose a product up to each of them.
+    up_to: Vec<f64>,
+    chosen: Vec<u32>,
+}
+
+impl Workload {
+    pub(super) fn new(taste: Taste) -> Self {
+        let up_to = match taste.popularity {
+            Popularity::Zipf => cumulative(taste.products, taste.zipf_exponent),
+            Popularity::Uniform | Popularity::Hot => Vec::new(),
+        };
+        Self { rng: Rng::with_seed(taste.seed), taste, up_to, chosen: Vec::new() }
+    }
+
+    /// The next order. Its products differ from each other.
+    pub(super) fn next(&mut self) -> Order {
+        self.chosen.clear();
+        let lines = self.rng.u32(self.taste.lines.clone());
+        for line in 0..lines {
+            let mut product = self.choose(line);
+            while self.chosen.contains(&product) {
+                product = (product + 1) % self.taste.products;
+            }
+            self.chosen.push(product);
+        }
+        let customer = self.rng.u64(..CUSTOMERS);
+        let watched = self.rng.f64() < self.taste.watched;
+        Order { body: body(customer, &self.chosen), watched }
+    }
+
+    fn choose(&mut self, line: u32) -> u32 {
+        match self.taste.popularity {
+            Popularity::Uniform => self.rng.u32(..self.taste.products),
+            Popularity::Hot if line == 0 && self.rng.f64() < HOT_ORDERS => 0,
+            Popularity::Hot => self.rng.u32(..self.taste.products),
+            Popularity::Zipf => {
+                let at = self.rng.f64();
+                let product = self.up_to.partition_point(|up_to| *up_to <= at);
+                u32::try_from(product).unwrap_or(u32::MAX).min(self.taste.products - 1)
+            }
+        }
+    }
+}
+
+/// The distribution function of Zipf's law over this many products.
+fn cumulative(products: u32, exponent: f64) -> Vec<f64> {
+    let weights = (1..=products).map(|rank| f64::from(rank).powf(-exponent));
+    let sums: Vec<f64> = weights
+        .scan(0.0, |sum, weight| {
+            Some({
+                *sum += weight;
+                *sum
+            })
+        })
+        .collect();
+    let total = sums.last().copied().unwrap_or(1.0);
+    sums.into_iter().map(|sum| sum / total).collect()
+}
+
+/// The id of a product, counted from 0.
+pub(super) fn product_id(product: u32) -> String {
+    format!("bench-{:04}", product + 1)
+}
+
+/// Prices are whole numbers, which are prices in every currency.
+fn body(customer: u64, products: &[u32]) -> Bytes {
+    let mut text = format!(r#"{{"customer_id":"bench-{customer}","products":["#);
+    for (at, product) in products.iter().enumerate() {
+        let (comma, price) = (if at == 0 { "" } else { "," }, 5 + product % 95);
+        let written =
+            write!(text, r#"{comma}{{"product_id":"bench-{:04}","quantity":1,"price":{price}}}"#, product + 1);
+        written.expect("a string takes everything");
+    }
+    text.push_str("]}");
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn taste(popularity: Popularity) -> Taste {
+        Taste { seed: 7, products: 100, popularity, zipf_exponent: 1.0, lines: 1..=5, watched: 0.05 }
+    }
+
+    /// So many orders, each as the products on its lines.
+    fn orders(taste: Taste, count: usize) -> Vec<Vec<String>> {
+        let mut workload = Workload::new(taste);
+        let order = |_| {
+            let body: Value = serde_json::from_slice(&workload.next().body).expect("JSON");
+            let lines = body["products"].as_array().expect("lines");
+            lines.iter().map(|line| line["product_id"].as_str().expect("an id").to_owned()).collect()
+        };
+        (0..count).map(order).collect()
+    }
+
+    fn share(orders: &[Vec<String>], product: u32) -> f64 {
+        let with = orders.iter().filter(|lines| lines.contains(&product_id(product))).count();
+        with as f64 / orders.len() as f64
+    }
+
+    #[test]
+    fn a_seed_makes_the_same_orders_again_and_another_one_makes_others() {
+        for popularity in [Popularity::Uniform, Popularity::Zipf, Popularity::Hot] {
+            let other = Taste { seed: 8, ..taste(popularity) };
+            assert_eq!(orders(taste(popularity), 50), orders(taste(popularity), 50));
+            assert_ne!(orders(taste(popularity), 50), orders(other, 50));
+        }
+    }
+
+    #[test]
+    fn an_order_has_as_many_lines_as_asked_for_and_no_product_twice() {
+        for popularity in [Popularity::Uniform, Popularity::Zipf, Popularity::Hot] {
+            let few = Taste { products: 5, lines: 2..=5, zipf_exponent: 3.0, ..taste(popularity) };
+            let mut lengths: Vec<usize> = Vec::new();
+            for mut lines in orders(few, 500) {
+                lengths.push(lines.len());
+                lines.sort_unstable();
+                assert!(lines.is_sorted_by(|one, next| one < next), "{lines:?}");
+            }
+            assert_eq!((lengths.iter().min(), lengths.iter().max()), (Some(&2), Some(&5)));
+        }
+    }
+
+    #[test]
+    fn products_are_as_popular_as_the_distribution_says() {
+        let one_line = |popularity| Taste { lines: 1..=1, ..taste(popularity) };
+        let close = |share: f64, expected: f64| assert!((share - expected).abs() < 0.02, "{share} for {expected}");
+        let uniform = orders(one_line(Popularity::Uniform), 10_000);
+        close(share(&uniform, 0), 0.01);
+        close(share(&uniform, 99), 0.01);
+        // The sum of 1/n up to 100 is 5.187.
+        let zipf = orders(one_line(Popularity::Zipf), 10_000);
+        close(share(&zipf, 0), 1.0 / 5.187);
+        close(share(&zipf, 1), 0.5 / 5.187);
+        close(share(&zipf, 99), 0.01 / 5.187);
+        let hot = orders(taste(Popularity::Hot), 10_000);
+        close(share(&hot, 0), 0.95);
+        close(share(&hot, 50), 0.02);
+    }
+
+    #[test]
+    fn the_watched_are_as_many_as_asked_for() {
+        for (watched, expected) in [(0.0, 0..=0), (0.05, 400..=600), (1.0, 10_000..=10_000)] {
+            let mut workload = Workload::new(Taste { watched, ..taste(Popularity::Uniform) });
+            let seen = (0..10_000).filter(|_| workload.next().watched).count();
+            assert!(expected.contains(&seen), "{seen} for {watched}");
+        }
+    }
+}
