@@ -71,8 +71,8 @@ impl Metrics {
             }
             Outcome::Settled(receipt) => {
                 self.settled.get_or_create(&OutcomeLabel { outcome: receipt.status.as_str() }).inc();
-                if matches!(receipt.status, Status::Confirmed | Status::Rejected) {
-                    self.settle_seconds.observe(now.since(accepted_at(receipt.order_id)).as_secs_f64());
+                if let Some(order_id) = outcome.settled_from_received() {
+                    self.settle_seconds.observe(now.since(accepted_at(order_id)).as_secs_f64());
                 }
             }
             _ => {}
@@ -102,7 +102,7 @@ impl Metrics {
 }
 
 /// A UUIDv7 tells when it was made, to the millisecond.
-fn accepted_at(order_id: OrderId) -> Timestamp {
+pub(crate) fn accepted_at(order_id: OrderId) -> Timestamp {
     let made = order_id.0.get_timestamp().map_or((0, 0), |at| at.to_unix());
     let micros = made.0.saturating_mul(1_000_000).saturating_add(u64::from(made.1 / 1000));
     Timestamp(i64::try_from(micros).unwrap_or(i64::MAX))

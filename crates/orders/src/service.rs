@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::core::decide::{Command, Outcome, Receipt, decide};
 use crate::core::money::Currency;
 use crate::core::order::Status;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, accepted_at};
 use crate::store::Store;
 use crate::waiters::Waiters;
 use crate::worker::sweep::Echo;
@@ -43,7 +43,9 @@ impl Commit<Command, Outcome> for Commits {
         fault_point!("settle.committed", when !batch.iter().all(Command::is_request));
         let now = self.clock.now();
         let answered = batch.iter().filter(|command| !command.is_request());
-        self.echo.answered(answered.map(Command::order_id), now.0);
+        let took = decided.iter().filter_map(|one| one.outcome.settled_from_received());
+        let quickest = took.map(|order_id| now.since(accepted_at(order_id))).min();
+        self.echo.answered(answered.map(Command::order_id), quickest, now.0);
         let mut outcomes = Vec::with_capacity(decided.len());
         let mut messages = Vec::new();
         for one in decided {

@@ -75,8 +75,9 @@ impl fmt::Debug for Lease {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pick {
-    /// Due by time. What became due last goes first, and one in five is what has been due for longest (R8).
-    Due,
+    /// Due by time, for at least `patience`. What became due last goes first, and one in five is what has been due for
+    /// longest (R8).
+    Due { patience: Duration },
     /// Whatever was last sent before this moment, due or not, oldest first: Inventory answers again (R8).
     SentBefore { micros: i64 },
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 /// The most commands in one commit.
-pub const MAX_BATCH: usize = 500;
+pub const MAX_BATCH: usize = 2000;
 /// The most commands that wait for one.
 pub const MAX_QUEUE: usize = 10_000;
 /// How long a request may wait for its commit before it is told to come back.
@@ -135,13 +135,21 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
 
     /// For workers: waits for room as well. One result per command, in order.
     pub async fn submit_all(&self, commands: Vec<C>, deadline: Instant) -> Vec<Result<A, NotDone>> {
-        let mut answers = Vec::with_capacity(commands.len());
-        for command in commands {
-            let (reply, answer) = oneshot::channel();
-            // A closed queue drops the item and with it the reply, which shows in the wait below.
-            let _ = self.queue.send(Item { command, deadline, reply }).await;
-            answers.push(answer);
+        let (items, answers): (Vec<_>, Vec<_>) = commands
+            .into_iter()
+            .map(|command| {
+                let (reply, answer) = oneshot::channel();
+                (Item { command, deadline, reply }, answer)
+            })
+            .unzip();
+        let mut items = items.into_iter().peekable();
+        while items.peek().is_some() {
+            // Room for many at once, so that they come in one go and are not torn into two batches.
+            let Ok(places) = self.queue.reserve_many(items.len().min(MAX_BATCH)).await else { break };
+            places.zip(&mut items).for_each(|(place, item)| place.send(item));
         }
+        // A closed queue drops the items and with them their replies, which shows in the wait.
+        drop(items);
         let mut results = Vec::with_capacity(answers.len());
         for answer in answers {
             results.push(answer.await.unwrap_or(Err(NotDone::OutcomeUnknown)));

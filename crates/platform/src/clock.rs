@@ -38,6 +38,11 @@ impl Timestamp {
         Self(self.0.saturating_add(micros(delay)))
     }
 
+    #[must_use]
+    pub fn before(self, delay: Duration) -> Self {
+        Self(self.0.saturating_sub(micros(delay)))
+    }
+
     /// How long ago `earlier` was; zero when the clock was set back in between.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -14,7 +14,7 @@ use crate::bus::{ACK_WAIT, Bus, Receipt};
 use crate::quarantine::Quarantined;
 
 /// Deliveries of one step; each carries a batch of messages.
-const MAX_DELIVERIES: usize = 16;
+const MAX_DELIVERIES: usize = 64;
 /// How long a step waits for a first message before it looks again.
 const RECEIVE_WAIT: Duration = Duration::from_secs(1);
 /// How long a message may wait for its commit; what takes longer is left for the next delivery.

@@ -84,9 +84,9 @@ struct PublishedLabels {
 impl Metrics {
     /// Registers them all. Once per registry.
     pub fn new(registry: &mut Registry, version: &'static str) -> Self {
-        // 0.5 ms to 16 s, and 1 to 512: what a request and a batch can be.
+        // 0.5 ms to 16 s, and 1 to 2048: what a request and a batch can be.
         let seconds: fn() -> Histogram = || Histogram::new(exponential_buckets(0.0005, 2.0, 16));
-        let sizes: fn() -> Histogram = || Histogram::new(exponential_buckets(1.0, 2.0, 10));
+        let sizes: fn() -> Histogram = || Histogram::new(exponential_buckets(1.0, 2.0, 12));
         let metrics = Self {
             requests: Family::new_with_constructor(seconds),
             batches: Family::new_with_constructor(sizes),

@@ -105,6 +105,18 @@ pub enum Outcome {
     Anomaly(&'static str),
 }
 
+impl Outcome {
+    /// The order that Inventory's first word on it has moved.
+    pub fn settled_from_received(&self) -> Option<OrderId> {
+        match self {
+            Self::Settled(receipt) if matches!(receipt.status, Status::Confirmed | Status::Rejected) => {
+                Some(receipt.order_id)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// All that a batch does to one order.
 ///
 /// **Shape:** `entries` is not empty. An order that did not exist has `placed`; one that did has `from`, and its row

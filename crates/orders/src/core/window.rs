@@ -1,6 +1,7 @@
 //! How much may be re-sent at once: few while nobody answers, as much as is answered otherwise (R8).
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use contract::OrderId;
 
@@ -14,6 +15,9 @@ const LOST_AFTER_MICROS: i64 = 5 * SECOND_MICROS;
 /// Re-sending without any answer for this long is a silence.
 const SILENCE_MICROS: i64 = 2 * SECOND_MICROS;
 
+/// However slow the answers, what got none for so long is sent again.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Counts re-sends and answers.
 ///
 /// **Units:** all times in microseconds of one clock, which may jump: a moment that lies ahead counts as long ago.
@@ -23,6 +27,8 @@ pub struct Window {
     /// Answers in the second that begins at `second_at`, and in the one before.
     answers: (usize, usize),
     second_at: i64,
+    /// The quickest answer in each of those two seconds, from its order's acceptance.
+    quickest: (Option<Duration>, Option<Duration>),
     last_answer_at: i64,
     resent_since_answer: bool,
     /// Set by the first answer after a silence: all that was sent before then is due.
@@ -42,6 +48,21 @@ impl Window {
         self.last_answer_at = now_micros;
         self.resent_since_answer = false;
         silent
+    }
+
+    /// The quickest of some answers took so long from its order's acceptance.
+    pub fn took(&mut self, quickest: Option<Duration>, now_micros: i64) {
+        self.roll(now_micros);
+        self.quickest.0 = [self.quickest.0, quickest].into_iter().flatten().min();
+    }
+
+    /// How long an answer takes at the least these days: what is not answered for longer may be lost, and what is
+    /// younger is on its way. Without this, whatever queues up in front of Inventory would be sent again, and queue up
+    /// behind itself.
+    pub fn patience(&mut self, now_micros: i64) -> Duration {
+        self.roll(now_micros);
+        let (this_second, the_last) = self.quickest;
+        this_second.into_iter().chain(the_last).min().unwrap_or_default().min(LONGEST_PATIENCE)
     }
 
     /// How many more may be re-sent now.
@@ -81,8 +102,14 @@ impl Window {
     fn roll(&mut self, now_micros: i64) {
         match elapsed(self.second_at, now_micros) {
             0..SECOND_MICROS => return,
-            SECOND_MICROS..2_000_000 => self.answers = (0, self.answers.0),
-            _ => self.answers = (0, 0),
+            SECOND_MICROS..2_000_000 => {
+                self.answers = (0, self.answers.0);
+                self.quickest = (None, self.quickest.0);
+            }
+            _ => {
+                self.answers = (0, 0);
+                self.quickest = (None, None);
+            }
         }
         self.second_at = now_micros;
     }
@@ -166,6 +193,23 @@ mod tests {
             }
         }
         assert_eq!(ends, 1, "what a wake-up sends again in vain is no new silence");
+    }
+
+    #[test]
+    fn patience_follows_the_quickest_answer_and_ends_with_the_answers() {
+        let (mut window, start) = (Window::default(), 100 * SECOND_MICROS);
+        let seconds = |n| Duration::from_secs(n);
+        assert_eq!(window.patience(start), seconds(0));
+        window.took(Some(seconds(9)), start);
+        window.took(Some(seconds(4)), start);
+        window.took(None, start);
+        assert_eq!(window.patience(start), seconds(4));
+        window.took(Some(seconds(6)), start + SECOND_MICROS);
+        assert_eq!(window.patience(start + SECOND_MICROS), seconds(4), "the second before still counts");
+        assert_eq!(window.patience(start + 2 * SECOND_MICROS), seconds(6));
+        assert_eq!(window.patience(start + 4 * SECOND_MICROS), seconds(0), "a silence is waited for no longer");
+        window.took(Some(seconds(3600)), start + 5 * SECOND_MICROS);
+        assert_eq!(window.patience(start + 5 * SECOND_MICROS), LONGEST_PATIENCE);
     }
 
     #[test]

@@ -29,6 +29,7 @@ macro_rules! store_laws {
             a_panicking_decider_leaves_nothing_behind_and_the_store_working
             a_command_is_pending_exactly_while_it_is_in_flight
             a_lease_is_taken_once_until_it_is_due_again
+            a_patient_lease_leaves_what_became_due_lately
             a_lease_raises_the_attempt_and_keeps_the_digest
             a_lease_gives_a_fifth_to_the_oldest_and_the_rest_to_the_freshest
             after_a_silence_what_was_sent_before_is_due_oldest_first
@@ -167,22 +168,32 @@ pub(crate) async fn a_command_is_pending_exactly_while_it_is_in_flight(fresh: Fr
 
 pub(crate) async fn a_lease_is_taken_once_until_it_is_due_again(fresh: Fresh) {
     fresh.run(vec![place(1)]).await;
-    assert!(fresh.lease(10, Pick::Due).await.is_empty(), "the first sending is given time for its answer");
+    assert!(fresh.lease(10, DUE).await.is_empty(), "the first sending is given time for its answer");
     fresh.clock.advance(Duration::from_secs(2));
-    assert_eq!(fresh.lease(10, Pick::Due).await, [1]);
-    assert!(fresh.lease(10, Pick::Due).await.is_empty());
+    assert_eq!(fresh.lease(10, DUE).await, [1]);
+    assert!(fresh.lease(10, DUE).await.is_empty());
     fresh.clock.advance(DELAY);
-    assert_eq!(fresh.lease(10, Pick::Due).await, [1]);
+    assert_eq!(fresh.lease(10, DUE).await, [1]);
     fresh.run(vec![reserved(1)]).await;
     fresh.clock.advance(DELAY);
-    assert!(fresh.lease(10, Pick::Due).await.is_empty(), "answered");
+    assert!(fresh.lease(10, DUE).await.is_empty(), "answered");
+}
+
+pub(crate) async fn a_patient_lease_leaves_what_became_due_lately(fresh: Fresh) {
+    fresh.run(vec![place(1)]).await;
+    fresh.clock.advance(Duration::from_secs(3));
+    fresh.run(vec![place(2)]).await;
+    fresh.clock.advance(Duration::from_secs(2));
+    let patient = Pick::Due { patience: Duration::from_secs(2) };
+    assert_eq!(fresh.lease(10, patient).await, [1], "due for four seconds and for one");
+    assert_eq!(fresh.lease(10, DUE).await, [2]);
 }
 
 pub(crate) async fn a_lease_raises_the_attempt_and_keeps_the_digest(fresh: Fresh) {
     fresh.run(vec![place(1)]).await;
     for attempt in 2..5 {
         fresh.clock.advance(DELAY);
-        let leased = fresh.store.lease(lease(10, Pick::Due)).await.expect("a lease");
+        let leased = fresh.store.lease(lease(10, DUE)).await.expect("a lease");
         let terms = placement(1, None).terms;
         assert_eq!((leased[0].attempt, leased[0].kind), (attempt, CommandKind::ReserveStock));
         assert_eq!((leased[0].digest, &leased[0].lines), (terms.digest, &terms.stock_lines()));
@@ -194,10 +205,10 @@ pub(crate) async fn a_lease_gives_a_fifth_to_the_oldest_and_the_rest_to_the_fres
         fresh.run(vec![place(n)]).await;
         fresh.clock.advance(Duration::from_secs(2));
     }
-    let mut first = fresh.lease(10, Pick::Due).await;
+    let mut first = fresh.lease(10, DUE).await;
     first.sort_unstable();
     assert_eq!(first, [1, 2, 13, 14, 15, 16, 17, 18, 19, 20]);
-    let mut second = fresh.lease(100, Pick::Due).await;
+    let mut second = fresh.lease(100, DUE).await;
     second.sort_unstable();
     assert_eq!(second, (3..=12).collect::<Vec<_>>());
 }
@@ -220,10 +231,10 @@ pub(crate) async fn after_a_silence_what_was_sent_before_is_due_oldest_first(fre
 pub(crate) async fn a_clock_set_back_makes_pending_commands_due_not_lost(fresh: Fresh) {
     fresh.run(vec![place(1)]).await;
     fresh.clock.set(Timestamp(START.0 - 365 * 24 * 3_600_000_000));
-    assert_eq!(fresh.lease(10, Pick::Due).await, [1]);
-    assert!(fresh.lease(10, Pick::Due).await.is_empty());
+    assert_eq!(fresh.lease(10, DUE).await, [1]);
+    assert!(fresh.lease(10, DUE).await.is_empty());
     fresh.clock.advance(DELAY);
-    assert_eq!(fresh.lease(10, Pick::Due).await, [1]);
+    assert_eq!(fresh.lease(10, DUE).await, [1]);
 }
 
 pub(crate) async fn lists_are_newest_first_filtered_and_complete_page_by_page(fresh: Fresh) {
@@ -306,6 +317,8 @@ pub(crate) async fn concurrent_batches_lose_nothing(fresh: Fresh) {
 
 /// The wait that every lease of these laws gives.
 const DELAY: Duration = Duration::from_secs(60);
+/// Whatever is due, without patience.
+const DUE: Pick = Pick::Due { patience: Duration::ZERO };
 
 fn lease(limit: u32, pick: Pick) -> Lease {
     Lease { limit, pick, delay: |_, _| DELAY, random: 0 }

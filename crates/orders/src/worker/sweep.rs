@@ -34,9 +34,15 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// These orders' answers have been taken in.
-    pub fn answered(&self, order_ids: impl IntoIterator<Item = contract::OrderId>, now_micros: i64) {
+    /// These orders' answers have been taken in, the quickest of them so long after its order was accepted.
+    pub fn answered(
+        &self,
+        order_ids: impl IntoIterator<Item = contract::OrderId>,
+        quickest: Option<Duration>,
+        now_micros: i64,
+    ) {
         let mut window = self.window();
+        window.took(quickest, now_micros);
         let mut ended_silence = false;
         for order_id in order_ids {
             ended_silence |= window.answered(order_id, now_micros);
@@ -103,16 +109,16 @@ impl Sweeper {
     /// One step: leases what is due and fits the window, then publishes it. Tells how many those were.
     pub async fn tick(&self) -> Result<usize, Failure> {
         let now = self.clock.now().0;
-        let (free, awake_since) = {
+        let (free, awake_since, patience) = {
             let mut window = self.echo.window();
-            (window.free(now).min(MAX_LEASE), window.awake_since())
+            (window.free(now).min(MAX_LEASE), window.awake_since(), window.patience(now))
         };
         if free == 0 {
             return Ok(0);
         }
         let lease = Lease {
             limit: u32::try_from(free).unwrap_or(u32::MAX),
-            pick: awake_since.map_or(Pick::Due, |micros| Pick::SentBefore { micros }),
+            pick: awake_since.map_or(Pick::Due { patience }, |micros| Pick::SentBefore { micros }),
             delay: backoff::delay,
             random: self.ids.random(),
         };

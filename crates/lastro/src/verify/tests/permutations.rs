@@ -10,7 +10,7 @@ use super::*;
 
 /// Six messages have so many orders in which they can arrive.
 const PERMUTATIONS: u128 = 720;
-/// Commands of one transaction, as in production.
+/// Commands of one transaction.
 const BATCH: usize = 500;
 
 /// One of the two orders of a permutation.

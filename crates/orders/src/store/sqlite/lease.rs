@@ -1,6 +1,7 @@
 //! The sweeper's transaction: picks due commands and puts off their next attempt before anyone publishes them (R7).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use contract::orders::{Command, CommandKind};
 use contract::{OrderId, SCHEMA_VERSION};
@@ -21,7 +22,7 @@ struct Due {
 
 pub(super) fn lease(connection: &Connection, lease: Lease, now: Timestamp) -> rusqlite::Result<Vec<Command>> {
     let due = match lease.pick {
-        Pick::Due => due_by_time(connection, lease.limit, now)?,
+        Pick::Due { patience } => due_by_time(connection, lease.limit, now, patience)?,
         Pick::SentBefore { micros } => sent_before(connection, lease.limit, micros)?,
     };
     let (mut commands, mut unreadable) = (Vec::with_capacity(due.len()), Vec::new());
@@ -47,7 +48,13 @@ pub(super) fn lease(connection: &Connection, lease: Lease, now: Timestamp) -> ru
 }
 
 /// What became due last, and a fifth of what has been due for longest; so neither starves the other.
-fn due_by_time(connection: &Connection, limit: u32, now: Timestamp) -> rusqlite::Result<BTreeMap<OrderId, Due>> {
+fn due_by_time(
+    connection: &Connection,
+    limit: u32,
+    now: Timestamp,
+    patience: Duration,
+) -> rusqlite::Result<BTreeMap<OrderId, Due>> {
+    let due_since = now.before(patience).0;
     // A row further ahead than any wait is due: the clock was set back since it was written.
     let latest = now.after(backoff::LONGEST).0;
     let mut due = BTreeMap::new();
@@ -65,8 +72,8 @@ fn due_by_time(connection: &Connection, limit: u32, now: Timestamp) -> rusqlite:
     let taken = take("next_attempt_at > ?1 ORDER BY next_attempt_at", latest, limit)?;
     let rest = limit.saturating_sub(taken);
     let oldest = rest.div_ceil(5);
-    let taken = take("next_attempt_at <= ?1 ORDER BY next_attempt_at", now.0, oldest)?;
-    take("next_attempt_at <= ?1 ORDER BY next_attempt_at DESC", now.0, limit.saturating_sub(taken))?;
+    let taken = take("next_attempt_at <= ?1 ORDER BY next_attempt_at", due_since, oldest)?;
+    take("next_attempt_at <= ?1 ORDER BY next_attempt_at DESC", due_since, limit.saturating_sub(taken))?;
     Ok(due)
 }
 

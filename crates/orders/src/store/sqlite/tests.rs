@@ -61,8 +61,12 @@ fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_again(
 
     let mut store = SqliteStore::open(&path, clock.clone()).expect("the file");
     clock.advance(std::time::Duration::from_secs(2));
-    let lease =
-        Lease { limit: 10, pick: crate::store::Pick::Due, delay: crate::core::backoff::delay, random: u64::MAX / 2 };
+    let lease = Lease {
+        limit: 10,
+        pick: crate::store::Pick::Due { patience: std::time::Duration::ZERO },
+        delay: crate::core::backoff::delay,
+        random: u64::MAX / 2,
+    };
     let sent: Vec<_> = store.lease(lease).expect("a lease").iter().map(|command| command.order_id).collect();
     assert_eq!(sent, [crate::store::laws::id(2)]);
     let reader = platform::sqlite::open_reader(&path).expect("a reader");
