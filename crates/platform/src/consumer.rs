@@ -122,7 +122,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
             }
         }
         if !step.aside.is_empty() {
-            match self.set_aside(step.aside).await {
+            match self.extending(&receipts, self.set_aside(step.aside)).await {
                 Ok(()) => {}
                 Err(failure @ Failure::Fatal(_)) => return Err(failure),
                 // Nothing is acknowledged: all of it comes again.
@@ -139,13 +139,16 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
 
     /// Waits for `work`, however long a commit takes, and keeps its messages from coming again meanwhile.
     async fn extending<T>(&self, receipts: &[Receipt], work: impl Future<Output = T>) -> T {
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => return done,
+        let extending = async {
+            loop {
+                tokio::time::sleep(EXTEND_PERIOD).await;
                 // If it fails they come again, and are repeats.
-                () = tokio::time::sleep(EXTEND_PERIOD) => drop(self.bus.extend(self.channel, receipts).await),
+                let _ = self.bus.extend(self.channel, receipts).await;
             }
+        };
+        tokio::select! {
+            done = work => done,
+            never = extending => never,
         }
     }
 

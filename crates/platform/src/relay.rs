@@ -67,6 +67,10 @@ impl Relay {
                 () = shutdown.cancelled(), if !self.queue.is_closed() => self.queue.close(),
             }
             self.publish(batches).await;
+            // A broker that is away does not hold the end of the process up: what is left is sent again.
+            if self.failing && self.queue.is_closed() {
+                return Ok(());
+            }
         }
     }
 

@@ -98,8 +98,8 @@ struct TargetArgs {
     #[arg(long, env = "LASTRO_INVENTORY_DATABASE_URL", value_name = "URL")]
     inventory_database_url: Option<DatabaseUrl>,
     /// For a shop of its own: embedded: for one process, or nats://host:port for two. A broker must be empty, and serve
-    /// nobody else [default: embedded:]
-    #[arg(long, env = "LASTRO_BUS_URL", value_name = "URL")]
+    /// nobody else; so it is taken from no variable [default: embedded:]
+    #[arg(long, value_name = "URL")]
     bus_url: Option<BusUrl>,
 }
 

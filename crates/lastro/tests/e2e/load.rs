@@ -21,7 +21,7 @@ const CLIENTS: usize = 16;
 /// How long after a fault everything may take to settle: the longest pause between two attempts, and some.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
 /// A request without an answer is given up after this.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
+const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// An order as it is sent, and as its page must show it for ever.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 //! Messages carry no id for the broker to deduplicate by: it would swallow the repeat that is needed (R9). What the
 //! broker forgets is made again on the way: streams by whoever publishes or receives, consumers by whoever receives.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::consumer::pull::Batch;
 use async_nats::jetstream::context::{ContextBuilder, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::{AckKind, Context};
+use async_nats::jetstream::{self, AckKind, Context, ErrorCode};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -48,8 +48,8 @@ pub struct Nats {
     ack_wait: Duration,
     watch_period: Duration,
     channels: AsyncMutex<HashMap<String, Channel>>,
-    /// Why the broker cannot be used although it can be reached.
-    trouble: Mutex<Option<String>>,
+    /// By channel: why it cannot be used although the broker can be reached.
+    trouble: Mutex<BTreeMap<String, String>>,
 }
 
 /// What is known to be there.
@@ -110,7 +110,7 @@ impl Nats {
         let mut channels = self.channels.lock().await;
         let known = channels.entry(channel.to_owned()).or_default();
         if !known.has_stream {
-            self.note(declare::stream(&self.context, channel).await)?;
+            self.note(channel, declare::stream(&self.context, channel).await)?;
             known.has_stream = true;
         }
         Ok(())
@@ -123,9 +123,9 @@ impl Nats {
         if let Some(consumer) = &known.consumer {
             return Ok(consumer.clone());
         }
-        self.note(declare::stream(&self.context, channel).await)?;
+        self.note(channel, declare::stream(&self.context, channel).await)?;
         let made = declare::consumer(&self.context, channel, &self.consumer_name, self.ack_wait).await;
-        let consumer = self.note(made)?;
+        let consumer = self.note(channel, made)?;
         known.has_stream = true;
         Ok(known.consumer.insert(consumer).clone())
     }
@@ -139,9 +139,12 @@ impl Nats {
     }
 
     /// Keeps what an operator should know.
-    fn note<T>(&self, result: Result<T, declare::Misfit>) -> Result<T, BusError> {
-        let trouble = result.as_ref().err().map(ToString::to_string);
-        *self.trouble.lock().expect("nothing panics under this lock") = trouble;
+    fn note<T>(&self, channel: &str, result: Result<T, declare::Misfit>) -> Result<T, BusError> {
+        let mut trouble = self.trouble.lock().expect("nothing panics under this lock");
+        match &result {
+            Ok(_) => trouble.remove(channel),
+            Err(misfit) => trouble.insert(channel.to_owned(), misfit.to_string()),
+        };
         result.map_err(unavailable)
     }
 
@@ -191,7 +194,8 @@ impl Nats {
             for receipt in receipts {
                 self.client.publish(receipt.0.to_string(), kind.into()).await.map_err(unavailable)?;
             }
-            Ok(())
+            // Out of the process, so that its end does not take them along.
+            self.client.flush().await.map_err(unavailable)
         };
         timeout(ANSWER_WAIT, telling).await.map_err(unavailable)?
     }
@@ -239,9 +243,9 @@ impl Bus for Nats {
     }
 
     fn trouble(&self) -> Option<String> {
-        let told = || self.trouble.lock().expect("nothing panics under this lock").clone();
+        let trouble = self.trouble.lock().expect("nothing panics under this lock");
         match self.reachable() {
-            Ok(()) => told(),
+            Ok(()) => trouble.values().next().cloned(),
             Err(_) => Some("the broker cannot be reached".to_owned()),
         }
     }
@@ -277,7 +281,10 @@ async fn collect(mut batch: Batch, wait: Duration) -> Result<Vec<Delivery>, BusE
 
 /// Whether the stream holds as much as it may.
 fn is_full(error: &PublishError) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.to_string().contains("maximum"))
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<jetstream::Error>());
+    source.is_some_and(|error| {
+        error.error_code() == ErrorCode::STREAM_STORE_FAILED && error.to_string().contains("maximum bytes")
+    })
 }
 
 fn pause(attempts: usize) -> Duration {

@@ -131,15 +131,15 @@ async fn poison_is_set_aside_and_good_messages_beside_it_go_through() {
     shop.must_verify().await;
 }
 
-/// An order whose command only a newer Inventory could read waits, and goes through once it is sent in the old version:
-/// that is what an upgrade looks like from the other side.
+/// An order whose command only a newer Inventory could read waits, and goes through once it is sent in a version that the
+/// Inventory knows: that is what an upgrade looks like from the other side.
 #[tokio::test]
 async fn a_command_of_an_unknown_version_is_waited_for() {
-    let shop = Shop::open_with_broker().await;
+    let mut shop = Shop::open_apart().await;
     let operator = Operator::of(shop.broker()).await;
     let recording = operator.listen().await;
     shop.stock("MUG", 5).await;
-    let held = shop.hold_inventory();
+    shop.programs.inventory.as_ref().expect("a process of its own").kill();
     let id = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
     let (_, payload) =
         eventually(PATIENCE, "the command is heard", async || recording.so_far().into_iter().next()).await;
@@ -147,8 +147,17 @@ async fn a_command_of_an_unknown_version_is_waited_for() {
     let mut newer: Value = serde_json::from_slice(&payload).expect("JSON");
     newer[0]["schema"] = json!(99);
     operator.publish(COMMANDS, newer.to_string()).await;
-    drop(held);
+    shop.restart_ended().await;
+    eventually(PATIENCE, "the Inventory Service has met it", async || {
+        let line = r#"quarantine_messages_total{service="inventory",kind="unknown_version"} 1"#;
+        shop.metrics().await.lines().any(|told| told == line).then_some(())
+    })
+    .await;
     shop.order_once(&id, "confirmed").await;
+    let last = recording.so_far().into_iter().rfind(|(channel, _)| *channel == COMMANDS).expect("a command");
+    let repeated: Value = serde_json::from_slice(&last.1).expect("JSON");
+    assert!(repeated[0]["attempt"].as_u64() > newer[0]["attempt"].as_u64(), "{repeated} came after {newer}");
+    assert_eq!([quarantined(&shop, "orders.db"), quarantined(&shop, "inventory.db")].concat(), [""; 0]);
     shop.must_verify().await;
 }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, PullConsumer};
 use async_nats::jetstream::context::GetStreamErrorKind;
-use async_nats::jetstream::stream::{ConsumerErrorKind, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{Context, ErrorCode, stream};
 
 use super::super::MAX_CHANNEL_BYTES;
 
 /// Delivered and unacknowledged messages of a consumer, over all replicas.
-const MAX_ACK_PENDING: i64 = 1024;
+pub(super) const MAX_ACK_PENDING: i64 = 1024;
 
 /// The broker has not what is needed, and will not.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,10 @@ pub(super) async fn stream(context: &Context, channel: &str) -> Result<(), Misfi
         }
         Err(error) => return Err(refused(&name, error)),
     };
+    // What cannot be changed makes it somebody else's stream, which is left alone.
+    if let Some(misfit) = stream_is_foreign(&asked, &found) {
+        return Err(misfit);
+    }
     if stream_differs(&asked, &found).is_none() {
         return Ok(());
     }
@@ -79,12 +83,15 @@ fn asked_stream(channel: &str) -> stream::Config {
     }
 }
 
+fn stream_is_foreign(asked: &stream::Config, found: &stream::Config) -> Option<Misfit> {
+    differs(&asked.name, "the retention", &asked.retention, &found.retention)
+        .or_else(|| differs(&asked.name, "the storage", &asked.storage, &found.storage))
+}
+
 fn stream_differs(asked: &stream::Config, found: &stream::Config) -> Option<Misfit> {
     let name = &asked.name;
     differs(name, "the list of subjects", &asked.subjects, &found.subjects)
-        .or_else(|| differs(name, "the retention", &asked.retention, &found.retention))
         .or_else(|| differs(name, "what is discarded", &asked.discard, &found.discard))
-        .or_else(|| differs(name, "the storage", &asked.storage, &found.storage))
         .or_else(|| differs(name, "the limit of bytes", &asked.max_bytes, &found.max_bytes))
         .or_else(|| differs(name, "the limit of a message", &asked.max_message_size, &found.max_message_size))
 }
@@ -99,14 +106,16 @@ pub(super) async fn consumer(
 ) -> Result<PullConsumer, Misfit> {
     let (stream, asked) = (stream_name(channel), asked_consumer(name, ack_wait));
     // Makes it, or changes what can be changed.
-    let made = context.create_consumer_on_stream(asked.clone(), &stream).await;
-    let wrong = match made {
+    let wrong = match context.create_consumer_on_stream(asked.clone(), &stream).await {
         Ok(consumer) => match consumer_differs(name, &asked, &consumer.cached_info().config) {
             None => return Ok(consumer),
             Some(misfit) => misfit,
         },
-        Err(error) if matches!(error.kind(), ConsumerErrorKind::JetStream(_)) => refused(name, error),
-        Err(error) => return Err(refused(name, error)),
+        // Unless one is in the way that cannot be changed, it is something that may pass: nothing is deleted for it.
+        Err(error) => match context.get_consumer_from_stream::<consumer::pull::Config, _, _>(name, &stream).await {
+            Ok(found) => consumer_differs(name, &asked, &found.cached_info().config).ok_or(refused(name, error))?,
+            Err(_) => return Err(refused(name, error)),
+        },
     };
     tracing::warn!(channel, "{wrong}; the consumer is made anew");
     // Whether it was there shows in what follows.

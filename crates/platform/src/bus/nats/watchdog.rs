@@ -10,7 +10,7 @@ use async_nats::jetstream::consumer::PullConsumer;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::declare::stream_name;
+use super::declare::{MAX_ACK_PENDING, stream_name};
 
 /// What was seen of one channel when it was last looked at.
 #[derive(Clone, Default)]
@@ -86,11 +86,22 @@ fn judge(before: Option<Seen>, now: Seen) -> Option<&'static str> {
     if now.delivered_sequence > now.last_sequence {
         return Some("stands ahead of its stream");
     }
-    let stood_still = before.is_some_and(|before| before.deliveries == now.deliveries && before.messages > 0);
-    // In a work queue each message is either still to be delivered or unacknowledged.
-    let overlooks = now.messages > now.undelivered + now.unacknowledged;
-    let holds_back = now.undelivered > 0 && now.unacknowledged == 0;
-    (stood_still && (overlooks || holds_back)).then_some("delivers nothing of what its stream holds")
+    let stood_still = before.is_some_and(|before| {
+        before.deliveries == now.deliveries
+            && (before.overlooks() && now.overlooks() || before.holds_back() && now.holds_back())
+    });
+    stood_still.then_some("delivers nothing of what its stream holds")
+}
+
+impl Seen {
+    /// In a work queue each message is either still to be delivered or unacknowledged.
+    fn overlooks(self) -> bool {
+        self.messages > self.undelivered + self.unacknowledged
+    }
+
+    fn holds_back(self) -> bool {
+        self.undelivered > 0 && self.unacknowledged < MAX_ACK_PENDING.unsigned_abs()
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +123,8 @@ mod tests {
         let in_work = Seen { delivered_sequence: 93, deliveries: 98, unacknowledged: 3, ..full };
         let held_back = Seen { undelivered: 3, ..full };
         let wiped = Seen { messages: 3, last_sequence: 3, undelivered: 0, ..EMPTY };
+        let beside = Seen { messages: 5, undelivered: 2, ..in_work };
+        let saturated = Seen { messages: 2000, undelivered: 976, unacknowledged: 1024, ..in_work };
         let stuck = Some("delivers nothing of what its stream holds");
         for (name, before, now, fault) in [
             ("an idle channel", Some(EMPTY), EMPTY, None),
@@ -120,6 +133,9 @@ mod tests {
             ("messages that nobody counts, seen twice", Some(full), full, stuck),
             ("messages that are not delivered, seen once", Some(EMPTY), held_back, None),
             ("messages that are not delivered, seen twice", Some(held_back), held_back, stuck),
+            ("a message that came between the two readings", Some(in_work), Seen { messages: 4, ..in_work }, None),
+            ("messages held back beside some that are worked on", Some(beside), beside, stuck),
+            ("as many unacknowledged as there may be", Some(saturated), saturated, None),
             ("a delivery in between", Some(Seen { deliveries: 94, ..held_back }), held_back, None),
             ("a stream that begins anew", None, wiped, Some("stands ahead of its stream")),
         ] {
