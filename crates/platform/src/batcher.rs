@@ -134,22 +134,29 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
     }
 
     /// For workers: waits for room as well. One result per command, in order.
+    ///
+    /// **Shape:** however many there are, one batch of them at most is in the queue: requests find room beside it.
     pub async fn submit_all(&self, commands: Vec<C>, deadline: Instant) -> Vec<Result<A, NotDone>> {
-        let (items, answers): (Vec<_>, Vec<_>) = commands
-            .into_iter()
-            .map(|command| {
-                let (reply, answer) = oneshot::channel();
-                (Item { command, deadline, reply }, answer)
-            })
-            .unzip();
-        let mut items = items.into_iter().peekable();
-        while items.peek().is_some() {
-            // Room for many at once, so that they come in one go and are not torn into two batches.
-            let Ok(places) = self.queue.reserve_many(items.len().min(MAX_BATCH)).await else { break };
-            places.zip(&mut items).for_each(|(place, item)| place.send(item));
+        let mut results = Vec::with_capacity(commands.len());
+        let mut commands = commands.into_iter();
+        while commands.len() > 0 {
+            let step: Vec<_> = commands.by_ref().take(MAX_BATCH).collect();
+            results.extend(self.submit_step(step, deadline).await);
         }
-        // A closed queue drops the items and with them their replies, which shows in the wait.
-        drop(items);
+        results
+    }
+
+    /// In one go, so that they are not torn into two batches.
+    async fn submit_step(&self, commands: Vec<C>, deadline: Instant) -> Vec<Result<A, NotDone>> {
+        let item = |command| {
+            let (reply, answer) = oneshot::channel();
+            (Item { command, deadline, reply }, answer)
+        };
+        let (items, answers): (Vec<_>, Vec<_>) = commands.into_iter().map(item).unzip();
+        // A closed queue drops the items and with them their replies, which shows in the wait below.
+        if let Ok(places) = self.queue.reserve_many(items.len()).await {
+            places.zip(items).for_each(|(place, item)| place.send(item));
+        }
         let mut results = Vec::with_capacity(answers.len());
         for answer in answers {
             results.push(answer.await.unwrap_or(Err(NotDone::OutcomeUnknown)));

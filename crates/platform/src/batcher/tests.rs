@@ -109,6 +109,28 @@ async fn a_full_queue_refuses_at_once() {
 }
 
 #[tokio::test]
+async fn however_much_a_worker_brings_requests_find_room_beside_it() {
+    let (batcher, committer, ledger) = batcher(Ledger::default());
+    let worker = tokio::spawn({
+        let batcher = batcher.clone();
+        async move { batcher.submit_all((0..12_000).collect(), later()).await }
+    });
+    testbed::eventually(testbed::PATIENCE, "as much as a worker may queue is queued", || async {
+        (committer.commands.len() == MAX_BATCH).then_some(())
+    })
+    .await;
+    let request = queue(&batcher, 7);
+    let running = tokio::spawn(committer.run(CancellationToken::new()));
+    assert_eq!(request.await.expect("no panic"), Ok(70));
+    let answers = worker.await.expect("no panic");
+    assert_eq!(answers, (0..12_000).map(|command| Ok(command * 10)).collect::<Vec<_>>());
+    drop(batcher);
+    running.await.expect("no panic").expect("no failure");
+    let batches: Vec<_> = ledger.batches.lock().expect("the batches").iter().map(Vec::len).collect();
+    assert!(batches.len() <= 7, "a worker's batches are not torn: {batches:?}");
+}
+
+#[tokio::test]
 async fn one_that_waited_too_long_in_the_queue_is_never_begun() {
     let (batcher, mut committer, ledger) = batcher(Ledger::default());
     let late = tokio::spawn({
