@@ -93,6 +93,12 @@ impl Nats {
         assert!(self.try_start().await, "nats-server does not start again");
     }
 
+    /// Takes a stream's files away while it runs.
+    pub fn remove_files_of(&self, stream: &str) {
+        let files = format!("store/jetstream/$G/streams/{stream}/msgs");
+        std::fs::remove_dir_all(self.folder.path().join(files)).expect("its files");
+    }
+
     /// SIGSTOP: it holds its connections and answers nothing.
     pub fn pause(&self) {
         self.signal(Signal::STOP);

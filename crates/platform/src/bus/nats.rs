@@ -209,8 +209,12 @@ impl Bus for Nats {
         let publishing = async {
             self.need_stream(channel).await?;
             match self.send(channel, &messages).await {
-                Err(error) if error.kind() == PublishErrorKind::StreamNotFound => {
-                    warn!(channel, "the stream is gone; it is made anew");
+                Err(error) if error.kind() == PublishErrorKind::StreamNotFound || has_lost_its_files(&error) => {
+                    warn!(channel, %error, "the stream is gone; it is made anew");
+                    if has_lost_its_files(&error) {
+                        // Whether it went shows in what follows. It holds nothing that can be read any more.
+                        let _ = self.context.delete_stream(declare::stream_name(channel)).await;
+                    }
                     self.forget(channel).await;
                     self.need_stream(channel).await?;
                     self.send(channel, &messages).await
@@ -281,10 +285,18 @@ async fn collect(mut batch: Batch, wait: Duration) -> Result<Vec<Delivery>, BusE
 
 /// Whether the stream holds as much as it may.
 fn is_full(error: &PublishError) -> bool {
+    cannot_store(error, "maximum bytes")
+}
+
+/// Whether the stream is still named by the broker, and its files are not there: deleted while it was made (2.9 does
+/// that to one that is made anew at once), or by somebody. It would stay so for ever.
+fn has_lost_its_files(error: &PublishError) -> bool {
+    cannot_store(error, "no such file or directory")
+}
+
+fn cannot_store(error: &PublishError, why: &str) -> bool {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<jetstream::Error>());
-    source.is_some_and(|error| {
-        error.error_code() == ErrorCode::STREAM_STORE_FAILED && error.to_string().contains("maximum bytes")
-    })
+    source.is_some_and(|error| error.error_code() == ErrorCode::STREAM_STORE_FAILED && error.to_string().contains(why))
 }
 
 fn pause(attempts: usize) -> Duration {

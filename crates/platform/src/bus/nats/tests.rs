@@ -112,6 +112,20 @@ async fn a_consumer_that_stands_ahead_of_its_stream_is_made_anew() {
 }
 
 #[tokio::test]
+async fn a_stream_that_has_lost_its_files_is_made_anew() {
+    let server = Server::start().await;
+    let bus = connected(&server.url(), ACK_WAIT).await;
+    publish(&bus, "before").await;
+    receive(&bus, "before").await;
+    server.remove_files_of(&declare::stream_name(CHANNEL));
+    // It may go on in the file that it has open; a large message makes it want another.
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < PATIENCE && bus.publish(CHANNEL, vec![vec![0; 900_000]; 8]).await.is_err() {}
+    publish(&bus, "after").await;
+    receive(&bus, "after").await;
+}
+
+#[tokio::test]
 async fn a_stream_of_another_kind_is_told_and_not_used() {
     let server = Server::start().await;
     let operator = operator(&server).await;
