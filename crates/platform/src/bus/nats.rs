@@ -230,10 +230,10 @@ impl Bus for Nats {
         self.reachable()?;
         let consumer = self.need_consumer(channel).await?;
         let received = self.fetch(&consumer, max, wait).await;
-        match &received {
-            Ok(deliveries) => self.watch(channel, &consumer, deliveries.len()).await,
+        self.watch(channel, &consumer, received.as_ref().map_or(0, Vec::len)).await;
+        if received.is_err() {
             // Whatever it is, looking what is there and making what is not is the way out.
-            Err(_) => self.forget(channel).await,
+            self.forget(channel).await;
         }
         received
     }
@@ -289,7 +289,8 @@ fn is_full(error: &PublishError) -> bool {
 }
 
 /// Whether the stream is still named by the broker, and its files are not there: deleted while it was made (2.9 does
-/// that to one that is made anew at once), or by somebody. It would stay so for ever.
+/// that to one that is made anew at once), or by somebody. It would stay so for ever. One that still finds a file to
+/// write to is found by the watchdog.
 fn has_lost_its_files(error: &PublishError) -> bool {
     cannot_store(error, "no such file or directory")
 }

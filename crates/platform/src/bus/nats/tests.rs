@@ -125,6 +125,27 @@ async fn a_stream_that_has_lost_its_files_is_made_anew() {
     receive(&bus, "after").await;
 }
 
+/// Nothing is published meanwhile: whoever receives has to find it out.
+#[tokio::test]
+async fn a_stream_that_counts_what_it_cannot_give_is_made_anew() {
+    let server = Server::start().await;
+    let (bus, operator) = (connected(&server.url(), ACK_WAIT).await, operator(&server).await);
+    // More than the broker keeps in memory.
+    for _ in 0..5 {
+        bus.publish(CHANNEL, vec![vec![0; 900_000]; 8]).await.expect("stored");
+    }
+    let stream = declare::stream_name(CHANNEL);
+    server.remove_files_of(&stream);
+    eventually(PATIENCE, "the stream counts nothing", async || {
+        let _ = bus.receive(CHANNEL, 10, QUIET).await;
+        let stream = operator.get_stream(&stream).await.ok()?;
+        (stream.cached_info().state.messages == 0).then_some(())
+    })
+    .await;
+    publish(&bus, "after").await;
+    receive(&bus, "after").await;
+}
+
 #[tokio::test]
 async fn a_stream_of_another_kind_is_told_and_not_used() {
     let server = Server::start().await;

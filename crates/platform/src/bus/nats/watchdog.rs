@@ -2,11 +2,15 @@
 //!
 //! Such a consumer survives when a stream is lost and made anew, or restored: it stands at a number that the stream
 //! will reach in a year. Deleting it loses nothing, and the next `receive` makes it anew.
+//!
+//! A stream whose files are gone counts messages that it can give to nobody, and goes on so for ever. It is deleted
+//! whole: whatever it held is sent again (R7).
 
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -24,6 +28,7 @@ pub(super) struct Watch {
 struct Seen {
     /// Messages in the stream: all that are not acknowledged.
     messages: u64,
+    first_sequence: u64,
     last_sequence: u64,
     /// The newest message that the consumer has delivered, by the stream's number; and how many deliveries it made.
     delivered_sequence: u64,
@@ -49,35 +54,55 @@ impl Watch {
 
     /// Looks at the broker. True: something was wrong, and what is known of the channel is to be forgotten.
     pub(super) async fn look(&mut self, context: &Context, channel: &str, consumer: &PullConsumer) -> bool {
-        let stream = stream_name(channel);
+        let name = stream_name(channel);
         // The consumer first: read the other way round, one that has just delivered would seem to be ahead.
         let told = async {
             let consumer = consumer.get_info().await.map_err(|error| error.to_string())?;
-            let stream = context.get_stream(&stream).await.map_err(|error| error.to_string())?;
-            let state = &stream.cached_info().state;
-            Ok::<_, String>(Seen {
+            let stream = context.get_stream(&name).await.map_err(|error| error.to_string())?;
+            let state = stream.cached_info().state.clone();
+            let now = Seen {
                 messages: state.messages,
+                first_sequence: state.first_sequence,
                 last_sequence: state.last_sequence,
                 delivered_sequence: consumer.delivered.stream_sequence,
                 deliveries: consumer.delivered.consumer_sequence,
                 undelivered: consumer.num_pending,
                 unacknowledged: consumer.num_ack_pending as u64,
-            })
+            };
+            Ok::<_, String>((stream, now))
         };
-        let now = match told.await {
-            Ok(now) => now,
+        let (stream, now) = match told.await {
+            Ok(told) => told,
             Err(error) => {
                 debug!(channel, error, "the watchdog cannot see the stream or its consumer");
                 return true;
             }
         };
+        if now.messages > 0 && has_lost(&stream, now.first_sequence).await {
+            warn!(channel, ?now, "the stream has lost its files; it is made anew");
+            if let Err(error) = context.delete_stream(&name).await {
+                debug!(channel, %error, "the stream cannot be deleted");
+            }
+            return true;
+        }
         let Some(fault) = judge(self.seen.replace(now), now) else { return false };
         warn!(channel, ?now, "the consumer {fault}; it is made anew");
-        let name = &consumer.cached_info().name;
-        if let Err(error) = context.delete_consumer_from_stream(name, &stream).await {
+        if let Err(error) = context.delete_consumer_from_stream(&consumer.cached_info().name, &name).await {
             debug!(channel, %error, "the consumer cannot be deleted");
         }
         true
+    }
+}
+
+/// Whether a stream counts a message as its first and cannot give it.
+async fn has_lost(stream: &Stream, first_sequence: u64) -> bool {
+    match stream.get_raw_message(first_sequence).await {
+        // Unless it was acknowledged in between.
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {
+            let now = stream.get_info().await.map(|info| info.state);
+            now.is_ok_and(|now| now.messages > 0 && now.first_sequence == first_sequence)
+        }
+        _ => false,
     }
 }
 
@@ -110,6 +135,7 @@ mod tests {
 
     const EMPTY: Seen = Seen {
         messages: 0,
+        first_sequence: 91,
         last_sequence: 90,
         delivered_sequence: 90,
         deliveries: 95,
