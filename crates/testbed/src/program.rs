@@ -90,11 +90,6 @@ impl Program {
         stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
     }
 
-    /// Whether it has not ended by itself.
-    pub fn is_alive(&mut self) -> bool {
-        self.child.try_wait().expect("a child can be asked").is_none()
-    }
-
     /// SIGKILL: what a crash, an operator and the kernel do.
     pub fn kill(&self) {
         self.signal(Signal::KILL);

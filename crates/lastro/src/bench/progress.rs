@@ -9,6 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::load::{Load, Stages};
 use super::metrics::{Numbers, Scraper};
+use super::report::milliseconds;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -35,7 +36,10 @@ pub(super) async fn tell(load: Arc<Load>, stages: Stages, mut scraper: Scraper, 
             let (whole, receipts) = (&tally.whole, &tally.receipts);
             let rate = (whole.sent - sent_before) as f64 / now.duration_since(told_at).as_secs_f64();
             sent_before = whole.sent;
-            let p99 = if receipts.is_empty() { "warming up".to_owned() } else { p99(receipts.value_at_quantile(0.99)) };
+            let p99 = match receipts.is_empty() {
+                true => "warming up".to_owned(),
+                false => format!("p99 {:.1} ms", milliseconds(receipts.value_at_quantile(0.99))),
+            };
             format!(
                 "{:>4.0} s  {rate:>7.0}/s  accepted {}  confirmed {confirmed}  shed {}  errors {}  {p99}",
                 now.duration_since(stages.start).as_secs_f64(),
@@ -47,10 +51,6 @@ pub(super) async fn tell(load: Arc<Load>, stages: Stages, mut scraper: Scraper, 
         told_at = now;
         write_line(&line, in_place);
     }
-}
-
-fn p99(us: u64) -> String {
-    format!("p99 {:.1} ms", us as f64 / 1000.0)
 }
 
 /// In place of the line before, if `in_place`.

@@ -133,7 +133,7 @@ fn per(count: f64, seconds: f64) -> f64 {
     if seconds > 0.0 { count / seconds } else { 0.0 }
 }
 
-fn milliseconds(us: u64) -> f64 {
+pub(super) fn milliseconds(us: u64) -> f64 {
     us as f64 / 1000.0
 }
 

@@ -116,9 +116,8 @@ pub(super) fn product_id(product: u32) -> String {
 fn body(customer: u64, products: &[u32]) -> Bytes {
     let mut text = format!(r#"{{"customer_id":"bench-{customer}","products":["#);
     for (at, product) in products.iter().enumerate() {
-        let (comma, price) = (if at == 0 { "" } else { "," }, 5 + product % 95);
-        let written =
-            write!(text, r#"{comma}{{"product_id":"bench-{:04}","quantity":1,"price":{price}}}"#, product + 1);
+        let (comma, id, price) = (if at == 0 { "" } else { "," }, product_id(*product), 5 + product % 95);
+        let written = write!(text, r#"{comma}{{"product_id":"{id}","quantity":1,"price":{price}}}"#);
         written.expect("a string takes everything");
     }
     text.push_str("]}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use testbed::{PATIENCE, eventually};
 
-use crate::load::{Load, PRODUCTS, Told};
+use crate::load::{Load, PRODUCTS, Told, stocked};
 use crate::random::Random;
 use crate::shop::{Shop, WAIT, launch, order, verify};
 
@@ -16,11 +16,8 @@ const SHUTDOWN: Duration = Duration::from_secs(30);
 #[tokio::test]
 async fn no_accepted_order_is_lost_when_the_process_is_killed_again_and_again() {
     let mut random = Random::seeded("kills");
-    let mut shop = Arc::new(Shop::open().await);
+    let mut shop = Arc::new(stocked(Shop::open().await, 1).await);
     let mut everything = Told::default();
-    for product in PRODUCTS {
-        shop.stock(product, 1).await;
-    }
     for round in 1..=ROUNDS {
         for product in PRODUCTS {
             shop.receive(product, "main", 300).await;
@@ -60,10 +57,7 @@ async fn reopen(shop: &mut Arc<Shop>) {
 #[tokio::test]
 async fn a_shop_that_is_told_to_close_under_load_keeps_every_accepted_order() {
     let mut random = Random::seeded("closing");
-    let mut shop = Arc::new(Shop::open().await);
-    for product in PRODUCTS {
-        shop.stock(product, 200).await;
-    }
+    let mut shop = Arc::new(stocked(Shop::open().await, 200).await);
     let load = Load::on(&shop, &mut random);
     load.has_accepted(300).await;
     shop.programs.terminate();

@@ -137,10 +137,6 @@ impl Programs {
         codes
     }
 
-    pub(crate) fn are_alive(&mut self) -> bool {
-        self.all_mut().all(Program::is_alive)
-    }
-
     pub(crate) fn log(&self) -> String {
         self.all().map(Program::log).collect()
     }
@@ -152,6 +148,16 @@ impl Programs {
 }
 
 impl Setting {
+    /// What a form needs, and nothing wrong with it.
+    pub(crate) async fn of(form: Form) -> Self {
+        let broker = if form.has_broker() { Some(Nats::start().await) } else { None };
+        Self { broker, ..Self::default() }
+    }
+
+    pub(crate) fn broker(&self) -> &Nats {
+        self.broker.as_ref().expect("the form has a broker")
+    }
+
     /// Both services in one program.
     fn whole(&self, folder: &Path) -> Launch {
         let url = self.broker.as_ref().map(|broker| ["--bus-url".to_owned(), broker.url()]);
@@ -159,17 +165,13 @@ impl Setting {
     }
 
     fn orders(&self, folder: &Path) -> Launch {
-        self.apply(service("order-service", "orders.db", folder, &self.broker_url()))
+        self.apply(service("order-service", "orders.db", folder, &self.broker().url()))
     }
 
     fn inventory(&self, folder: &Path) -> Launch {
         let link = self.link.as_ref().map(|link| format!("nats://127.0.0.1:{}", link.port()));
-        let url = link.unwrap_or_else(|| self.broker_url());
+        let url = link.unwrap_or_else(|| self.broker().url());
         self.apply(service("inventory-service", "inventory.db", folder, &url))
-    }
-
-    fn broker_url(&self) -> String {
-        self.broker.as_ref().expect("services apart have a broker").url()
     }
 
     fn apply(&self, launch: Launch) -> Launch {

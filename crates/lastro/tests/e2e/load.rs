@@ -23,6 +23,14 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
 /// A request without an answer is given up after this.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
 
+/// The same shop with so many units of each product.
+pub(crate) async fn stocked(shop: Shop, units: u32) -> Shop {
+    for product in PRODUCTS {
+        shop.stock(product, units).await;
+    }
+    shop
+}
+
 /// An order as it is sent, and as its page must show it for ever.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
@@ -193,6 +201,13 @@ impl Load {
             ended.expect("a client does not panic");
         }
         std::mem::take(&mut self.shared.told.lock().expect("nothing panics under this lock"))
+    }
+
+    /// The same, where nothing may be refused or left without an answer.
+    pub(crate) async fn end_with_nothing_refused(self) -> Told {
+        let told = self.end().await;
+        assert!(told.unanswered.is_empty(), "not accepted: {:?}", told.unanswered);
+        told
     }
 }
 

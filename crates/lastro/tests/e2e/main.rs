@@ -10,6 +10,7 @@ mod auditing;
 mod bench;
 mod contention;
 mod crash;
+mod crashing;
 mod docs;
 mod faults;
 mod form;

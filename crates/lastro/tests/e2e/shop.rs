@@ -8,7 +8,7 @@ use reqwest::{Body, Client, Method};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testbed::{Ended, Launch, Nats, PATIENCE, Proxy, eventually};
+use testbed::{Ended, Launch, PATIENCE, Proxy, eventually};
 
 use crate::answer::Answer;
 use crate::form::{Form, Programs, Setting};
@@ -40,40 +40,35 @@ impl Shop {
     pub(crate) async fn open_with_broker() -> Self {
         let form = Form::under_test();
         let form = if form.has_broker() { form } else { Form::Processes };
-        Self::open_as(form, tempfile::tempdir().expect("a folder"), |launch| launch).await
+        Self::open_as(form, Setting::of(form).await).await
     }
 
     /// Two processes, with a stretch of network between the Inventory Service and the broker.
     pub(crate) async fn open_apart() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut shop = Self::open_as(Form::Processes, folder, |launch| launch).await;
-        shop.setting.link = Some(Proxy::to(shop.broker().port()).await);
-        shop.reopen().await;
-        shop
-    }
-
-    pub(crate) async fn open_in(folder: TempDir, how: impl FnOnce(Launch) -> Launch) -> Self {
-        Self::open_as(Form::under_test(), folder, how).await
-    }
-
-    async fn open_as(form: Form, folder: TempDir, how: impl FnOnce(Launch) -> Launch) -> Self {
-        let broker = if form.has_broker() { Some(Nats::start().await) } else { None };
-        let setting = Setting { broker, ..Setting::default() };
-        let programs = Programs::start(form, folder.path(), &setting, how).await;
-        Self { programs, setting, form, folder, client: client() }
+        let mut setting = Setting::of(Form::Processes).await;
+        setting.link = Some(Proxy::to(setting.broker().port()).await);
+        Self::open_as(Form::Processes, setting).await
     }
 
     /// One that suffers; see `platform::fault`.
     pub(crate) async fn open_to(fault: &str) -> Self {
-        let mut shop = Self::open().await;
-        shop.setting.fault = Some(fault.to_owned());
-        shop.programs.kill();
-        shop.reopen().await;
-        shop
+        let form = Form::under_test();
+        let setting = Setting { fault: Some(fault.to_owned()), ..Setting::of(form).await };
+        Self::open_as(form, setting).await
     }
 
-    pub(crate) fn broker(&self) -> &Nats {
-        self.setting.broker.as_ref().expect("the form has a broker")
+    pub(crate) async fn open_in(folder: TempDir, how: impl FnOnce(Launch) -> Launch) -> Self {
+        let form = Form::under_test();
+        Self::start(form, Setting::of(form).await, folder, how).await
+    }
+
+    async fn open_as(form: Form, setting: Setting) -> Self {
+        Self::start(form, setting, tempfile::tempdir().expect("a folder"), |launch| launch).await
+    }
+
+    async fn start(form: Form, setting: Setting, folder: TempDir, how: impl FnOnce(Launch) -> Launch) -> Self {
+        let programs = Programs::start(form, folder.path(), &setting, how).await;
+        Self { programs, setting, form, folder, client: client() }
     }
 
     /// Starts it again on the same data, after it was killed or has ended.

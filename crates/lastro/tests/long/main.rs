@@ -9,13 +9,16 @@ use std::time::Duration;
 use testbed::PATIENCE;
 use tokio::time::{Instant, sleep};
 
-use load::{Load, PRODUCTS, Told};
+use crashing::{killed_at, with_crash_points};
+use load::{Load, Told, stocked};
 use operator::Operator;
 use random::Random;
 use shop::Shop;
 
 #[path = "../e2e/answer.rs"]
 mod answer;
+#[path = "../e2e/crashing.rs"]
+mod crashing;
 #[path = "../e2e/form.rs"]
 mod form;
 #[path = "../e2e/load.rs"]
@@ -33,13 +36,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 const AFTERMATH: Duration = Duration::from_secs(300);
 /// How long a program may take to end when it is told to.
 const SHUTDOWN: Duration = Duration::from_secs(30);
-
-async fn stocked(shop: Shop) -> Shop {
-    for product in PRODUCTS {
-        shop.stock(product, 1_000_000).await;
-    }
-    shop
-}
+/// Units of each product: more than is ever ordered.
+const STOCK: u32 = 1_000_000;
+/// At each crash point.
+const KILLS: u32 = 5;
 
 /// All that must hold in the end, and how long it took to get there.
 async fn settled(told: &mut Told, shop: &Arc<Shop>) -> String {
@@ -60,56 +60,29 @@ fn tell(row: &str, shop: &Shop, line: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_01_to_13_a_sigkill_at_every_crash_point() {
-    let points = [
-        "orders.before_begin",
-        "orders.before_commit",
-        "orders.commit_sent",
-        "orders.committed",
-        "orders.published",
-        "sweep.leased",
-        "inventory.locked",
-        "inventory.before_commit",
-        "inventory.commit_sent",
-        "inventory.committed",
-        "inventory.published",
-        "settle.commit_sent",
-        "settle.committed",
-    ];
-    for point in points {
+    macro_rules! points {
+        ($($name:ident: $point:literal,)+) => { [$($point),+] };
+    }
+    for point in with_crash_points!(points) {
         let mut random = Random::seeded(point);
-        let mut shop = stocked(Shop::open().await).await;
-        let (mut everything, mut kills) = (Told::default(), 0);
-        for _ in 0..5 {
-            let is_swept = point == "sweep.leased";
-            let pass = if is_swept { 1 } else { 1 + random.below(300) };
-            shop.setting.fault = Some(format!("kill {point} {pass}"));
-            shop.reopen().await;
-            let shared = Arc::new(shop);
-            let held = is_swept.then(|| shared.hold_inventory());
-            let load = Load::on(&shared, &mut random);
-            testbed::eventually(PATIENCE, &format!("it dies at {point}, pass {pass}"), || async {
-                shared.programs.one_has_ended().then_some(())
-            })
-            .await;
-            drop(held);
-            kills += 1;
-            let mut told = load.end().await;
-            shop = Arc::into_inner(shared).expect("no client is left");
-            shop.setting.fault = None;
-            shop.restart_ended().await;
+        let mut shop = stocked(Shop::open().await, STOCK).await;
+        let mut everything = Told::default();
+        for _ in 0..KILLS {
+            let mut told;
+            (shop, told) = killed_at(point, 300, shop, &mut random).await;
             told.ask_again(&shop).await;
             everything.append(told);
         }
         let shop = Arc::new(shop);
         let line = settled(&mut everything, &shop).await;
-        tell(point, &shop, &format!("kills={kills} {line}"));
+        tell(point, &shop, &format!("kills={KILLS} {line}"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_14_and_15_a_crash_loop() {
     let mut random = Random::seeded("crash loop");
-    let mut shop = stocked(Shop::open().await).await;
+    let mut shop = stocked(Shop::open().await, STOCK).await;
     let (mut everything, mut kills, begun) = (Told::default(), 0, Instant::now());
     while begun.elapsed() < MINUTE {
         let shared = Arc::new(shop);
@@ -137,15 +110,14 @@ async fn row_14_and_15_a_crash_loop() {
 /// A minute in which something is wrong with the broker, under load; nothing is refused.
 async fn minute_of(row: &str, mut shop: Shop, fault: impl AsyncFnOnce(&mut testbed::Nats, &Shop)) {
     let mut broker = shop.setting.broker.take().expect("a broker");
-    let shop = Arc::new(stocked(shop).await);
+    let shop = Arc::new(stocked(shop, STOCK).await);
     let load = Load::on(&shop, &mut Random::seeded(row));
     load.has_accepted(500).await;
     let before = load.accepted();
     let resending = tokio::spawn(resends_each_second(shop.clone()));
     fault(&mut broker, &shop).await;
     let meanwhile = load.accepted() - before;
-    let mut told = load.end().await;
-    assert!(told.unanswered.is_empty(), "not accepted: {:?}", told.unanswered.len());
+    let mut told = load.end_with_nothing_refused().await;
     let line = settled(&mut told, &shop).await;
     resending.abort();
     let _ = resending.await;
@@ -241,11 +213,10 @@ async fn row_29_an_inventory_that_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_30_a_minute_of_messages_that_come_five_times() {
-    let shop = Arc::new(stocked(Shop::open_to("storm").await).await);
+    let shop = Arc::new(stocked(Shop::open_to("storm").await, STOCK).await);
     let load = Load::on(&shop, &mut Random::seeded("storm"));
     sleep(MINUTE).await;
-    let mut told = load.end().await;
-    assert!(told.unanswered.is_empty(), "not accepted: {:?}", told.unanswered.len());
+    let mut told = load.end_with_nothing_refused().await;
     let line = settled(&mut told, &shop).await;
     tell("30 messages five times, shuffled", &shop, &line);
 }
@@ -253,7 +224,7 @@ async fn row_30_a_minute_of_messages_that_come_five_times() {
 #[tokio::test(flavor = "multi_thread")]
 async fn row_34_told_to_close_under_load() {
     let mut random = Random::seeded("closing");
-    let mut shop = stocked(Shop::open().await).await;
+    let mut shop = stocked(Shop::open().await, STOCK).await;
     let (mut everything, mut slowest) = (Told::default(), Duration::ZERO);
     for _ in 0..10 {
         let shared = Arc::new(shop);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use testbed::{Nats, PATIENCE, eventually};
 
 use super::operator::Operator;
-use crate::load::{Load, PRODUCTS, Told};
+use crate::load::{Load, stocked};
 use crate::random::Random;
 use crate::shop::{Shop, order};
 
@@ -22,10 +22,8 @@ struct Busy {
 }
 
 impl Busy {
-    async fn at(mut shop: Shop, test: &str) -> Self {
-        for product in PRODUCTS {
-            shop.stock(product, 100_000).await;
-        }
+    async fn at(shop: Shop, test: &str) -> Self {
+        let mut shop = stocked(shop, 100_000).await;
         let broker = shop.setting.broker.take().expect("the form has a broker");
         let shop = Arc::new(shop);
         let load = Load::on(&shop, &mut Random::seeded(test));
@@ -42,8 +40,7 @@ impl Busy {
     /// The fault is over: nothing was refused, nothing is lost, and everything settles.
     async fn check(self) {
         self.accepts_more().await;
-        let mut told: Told = self.load.end().await;
-        assert!(told.unanswered.is_empty(), "not accepted: {:?}", told.unanswered);
+        let mut told = self.load.end_with_nothing_refused().await;
         told.check(&self.shop).await;
         let anomalies = self.shop.metrics().await;
         let mut anomalies = anomalies.lines().filter(|line| line.starts_with("anomalies_total{"));
@@ -142,8 +139,7 @@ async fn an_inventory_that_is_away_costs_no_order() {
     busy.accepts_more().await;
     let Busy { shop, broker, load } = busy;
     // Its clients have to let go of the shop before its programs can be changed.
-    let mut told = load.end().await;
-    assert!(told.unanswered.is_empty(), "not accepted: {:?}", told.unanswered);
+    let mut told = load.end_with_nothing_refused().await;
     let mut shop = Arc::into_inner(shop).expect("no client is left");
     shop.setting.broker = Some(broker);
     shop.restart_ended().await;

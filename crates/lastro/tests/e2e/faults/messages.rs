@@ -8,16 +8,13 @@ use serde_json::{Value, json};
 use testbed::{PATIENCE, eventually};
 
 use super::operator::{ANSWERS, COMMANDS, Operator};
-use crate::load::{Load, PRODUCTS};
+use crate::load::{Load, stocked};
 use crate::random::Random;
 use crate::shop::{Shop, data_in, order};
 
 #[tokio::test]
 async fn messages_that_come_five_times_in_any_order_change_nothing_twice() {
-    let shop = Arc::new(Shop::open_to("storm").await);
-    for product in PRODUCTS {
-        shop.stock(product, 300).await;
-    }
+    let shop = Arc::new(stocked(Shop::open_to("storm").await, 300).await);
     let load = Load::on(&shop, &mut Random::seeded("storm"));
     load.has_accepted(400).await;
     let mut told = load.end().await;
@@ -28,7 +25,7 @@ async fn messages_that_come_five_times_in_any_order_change_nothing_twice() {
 #[tokio::test]
 async fn yesterdays_messages_change_nothing() {
     let shop = Shop::open_with_broker().await;
-    let operator = Operator::of(shop.broker()).await;
+    let operator = Operator::of(shop.setting.broker()).await;
     let recording = operator.listen().await;
     shop.stock("MUG", 25).await;
     let mut ids = Vec::new();
@@ -75,7 +72,7 @@ async fn books(shop: &Shop, ids: &[String]) -> Vec<Value> {
 #[tokio::test]
 async fn poison_is_set_aside_and_good_messages_beside_it_go_through() {
     let shop = Shop::open_with_broker().await;
-    let operator = Operator::of(shop.broker()).await;
+    let operator = Operator::of(shop.setting.broker()).await;
     shop.stock("MUG", 100).await;
     let recording = operator.listen().await;
     let first = shop.confirmed(&[("MUG", 1)]).await;
@@ -136,7 +133,7 @@ async fn poison_is_set_aside_and_good_messages_beside_it_go_through() {
 #[tokio::test]
 async fn a_command_of_an_unknown_version_is_waited_for() {
     let mut shop = Shop::open_apart().await;
-    let operator = Operator::of(shop.broker()).await;
+    let operator = Operator::of(shop.setting.broker()).await;
     let recording = operator.listen().await;
     shop.stock("MUG", 5).await;
     shop.programs.inventory.as_ref().expect("a process of its own").kill();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use testbed::PATIENCE;
 
-use crate::load::{Load, PRODUCTS};
+use crate::load::{Load, stocked};
 use crate::random::Random;
 use crate::shop::{Shop, order};
 
@@ -23,16 +23,13 @@ async fn a_panic_in_a_handler_costs_its_request_and_nothing_else() {
 async fn a_panic_in_a_committer_ends_the_process_and_loses_nothing() {
     for point in ["orders.committed", "inventory.committed"] {
         let mut random = Random::seeded(point);
-        let mut shop = Shop::open_to(&format!("panic {point} {}", 1 + random.below(20))).await;
-        for product in PRODUCTS {
-            shop.stock(product, 500).await;
-        }
-        let shared = Arc::new(shop);
+        let shop = Shop::open_to(&format!("panic {point} {}", 1 + random.below(20))).await;
+        let shared = Arc::new(stocked(shop, 500).await);
         let load = Load::on(&shared, &mut random);
         testbed::eventually(PATIENCE, "a process ends", || async { shared.programs.one_has_ended().then_some(()) })
             .await;
         let mut told = load.end().await;
-        shop = Arc::into_inner(shared).expect("no client is left");
+        let mut shop = Arc::into_inner(shared).expect("no client is left");
         assert_eq!(shop.programs.exit_codes_of_ended().await, [Some(1)], "{}", shop.programs.log());
         shop.setting.fault = None;
         shop.restart_ended().await;
