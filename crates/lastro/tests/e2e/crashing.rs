@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use testbed::{PATIENCE, eventually};
 
-use crate::load::{Load, Told};
+use crate::load::{Load, Told, nothing_in_flight};
 use crate::random::Random;
 use crate::shop::Shop;
 
@@ -36,6 +36,10 @@ pub(crate) async fn killed_at(point: &str, max_passes: u64, mut shop: Shop, rand
     // Only what nobody answers is ever swept: its first pass is rare enough.
     let is_swept = point == "sweep.leased";
     let pass = if is_swept { 1 } else { 1 + random.below(max_passes) };
+    if is_swept {
+        // What an earlier crash left behind would be swept before the program has said that it is ready.
+        nothing_in_flight(PATIENCE, &shop).await;
+    }
     shop.setting.fault = Some(format!("kill {point} {pass}"));
     shop.reopen().await;
     let shop = Arc::new(shop);

@@ -31,6 +31,20 @@ pub(crate) async fn stocked(shop: Shop, units: u32) -> Shop {
     shop
 }
 
+/// Waits until every order that the shop knows has reached its outcome.
+pub(crate) async fn nothing_in_flight(deadline: Duration, shop: &Shop) {
+    eventually(deadline, "nothing is in flight", || async {
+        for status in ["received", "cancelling", "fulfilling"] {
+            let page = shop.get(&format!("/api/orders?limit=1&status={status}")).await.ok();
+            if page["data"] != json!([]) {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+}
+
 /// An order as it is sent, and as its page must show it for ever.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
@@ -91,16 +105,7 @@ impl Told {
 
     /// The same, with a deadline of its own.
     pub(crate) async fn settle_within(&self, deadline: Duration, shop: &Arc<Shop>) -> usize {
-        eventually(deadline, "nothing is in flight", || async {
-            for status in ["received", "cancelling", "fulfilling"] {
-                let page = shop.get(&format!("/api/orders?limit=1&status={status}")).await.ok();
-                if page["data"] != json!([]) {
-                    return None;
-                }
-            }
-            Some(())
-        })
-        .await;
+        nothing_in_flight(deadline, shop).await;
         let settled = self.pages(shop).await.into_iter().filter(|(id, page)| {
             let outcomes =
                 if self.cancelled.contains(id) { &["cancelled"][..] } else { &["confirmed", "rejected", "cancelled"] };
