@@ -16,7 +16,9 @@ use crate::core::stock::{Level, Location, Movement, ProductStock};
 
 #[cfg(test)]
 pub(crate) mod laws;
+pub mod postgres;
 pub mod sqlite;
+mod text;
 
 /// Where the stock is kept.
 ///

@@ -17,6 +17,7 @@ use crate::core::order::{CustomerId, Entry, Status, Terms};
 
 #[cfg(test)]
 pub(crate) mod laws;
+pub mod postgres;
 pub mod sqlite;
 
 /// Where orders are kept.
@@ -78,8 +79,9 @@ pub enum Pick {
     /// Due by time, for at least `patience`. What became due last goes first, and one in five is what has been due for
     /// longest (R8).
     Due { patience: Duration },
-    /// Whatever was last sent before this moment, due or not, oldest first: Inventory answers again (R8).
-    SentBefore { micros: i64 },
+    /// Whatever was last sent longer ago than this, due or not, oldest first: Inventory answers again (R8). An age, since
+    /// the store's clock is not that of whoever asks.
+    SentBefore { ago: Duration },
 }
 
 /// An order as it is shown.

@@ -10,6 +10,8 @@ pub mod consumer;
 pub mod fault;
 pub mod http;
 pub mod lifecycle;
+pub mod migration;
+pub mod postgres;
 pub mod problem;
 pub mod process;
 pub mod quarantine;

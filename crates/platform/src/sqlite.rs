@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, ffi};
 
 use crate::batcher::Failure;
+use crate::migration::Migration;
 
 mod lock;
 mod migrate;
@@ -14,7 +15,6 @@ mod session;
 mod threads;
 
 use lock::Lock;
-pub use migrate::Migration;
 pub use session::Session;
 pub use threads::Database;
 
@@ -121,7 +121,7 @@ pub fn open_existing_reader(path: &Path, migrations: &[Migration]) -> Result<Con
         return Err(OpenError::unusable(path, &"there is no such file"));
     }
     let connection = open_reader(path)?;
-    migrate::check_version(&connection, path, migrations)?;
+    migrate::still_missing(&connection, path, migrations)?;
     Ok(connection)
 }
 

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 pub use launch::{Ended, Launch};
 pub use nats::{Nats, nats_url};
+pub use postgres::{database_on, fresh_database, postgres, postgres_url};
 pub use program::Program;
 pub use proxy::Proxy;
 
 mod launch;
 mod nats;
+mod postgres;
 mod program;
 mod proxy;
 

@@ -9,8 +9,9 @@ use contract::{OrderId, ProductId};
 use platform::batcher::Failure;
 use platform::clock::Clock;
 use platform::fault_point;
+use platform::migration::Migration;
 use platform::quarantine::{self, Quarantined};
-use platform::sqlite::{Database, Migration, OpenError, Session, failure};
+use platform::sqlite::{Database, OpenError, Session, failure};
 
 use super::{MovementFilter, Place, ProductFilter, StockAudit, Store, Stretch};
 use crate::core::decide::{Command, Decide, Decided};

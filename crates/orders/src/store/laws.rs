@@ -218,7 +218,7 @@ pub(crate) async fn after_a_silence_what_was_sent_before_is_due_oldest_first(fre
         fresh.run(vec![place(n)]).await;
         fresh.clock.advance(Duration::from_millis(10));
     }
-    let pick = Pick::SentBefore { micros: START.0 + 55_000 };
+    let pick = Pick::SentBefore { ago: Duration::from_millis(5) };
     let mut first = fresh.lease(4, pick).await;
     first.sort_unstable();
     assert_eq!(first, [3, 4, 5, 6], "6 is the oldest here");

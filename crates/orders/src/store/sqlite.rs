@@ -10,8 +10,9 @@ use contract::orders::Command as StockCommand;
 use platform::batcher::Failure;
 use platform::clock::Clock;
 use platform::fault_point;
+use platform::migration::Migration;
 use platform::quarantine::{self, Quarantined};
-use platform::sqlite::{Database, Migration, OpenError, Session, failure};
+use platform::sqlite::{Database, OpenError, Session, failure};
 
 use super::{Backlog, Filter, Lease, OrderAudit, OrderSummary, OrderView, Store};
 use crate::core::decide::{Command, Decide, Decided, Receipt};

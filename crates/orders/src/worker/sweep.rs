@@ -6,7 +6,7 @@ use std::time::Duration;
 use contract::codec;
 use platform::batcher::{Chain, Failure};
 use platform::bus::Bus;
-use platform::clock::{Clock, Ids};
+use platform::clock::{Clock, Ids, Timestamp};
 use platform::fault_point;
 use platform::http::probes::{Health, Readiness};
 use platform::relay::Outbox;
@@ -108,7 +108,8 @@ impl Sweeper {
 
     /// One step: leases what is due and fits the window, then publishes it. Tells how many those were.
     pub async fn tick(&self) -> Result<usize, Failure> {
-        let now = self.clock.now().0;
+        let at = self.clock.now();
+        let now = at.0;
         let (free, awake_since, patience) = {
             let mut window = self.echo.window();
             (window.free(now).min(MAX_LEASE), window.awake_since(), window.patience(now))
@@ -118,7 +119,7 @@ impl Sweeper {
         }
         let lease = Lease {
             limit: u32::try_from(free).unwrap_or(u32::MAX),
-            pick: awake_since.map_or(Pick::Due { patience }, |micros| Pick::SentBefore { micros }),
+            pick: awake_since.map_or(Pick::Due { patience }, |since| Pick::SentBefore { ago: at.since(Timestamp(since)) }),
             delay: backoff::delay,
             random: self.ids.random(),
         };

@@ -1,24 +1,11 @@
-//! Numbered SQL files, embedded in the program, applied once each and remembered with their checksums.
+//! Brings a file's schema up to date.
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
-use sha2::{Digest, Sha256};
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::OpenError;
-
-/// One step of a schema. Only ever added to (expand, later contract), never edited once released.
-#[derive(Clone, Copy, Debug)]
-pub struct Migration {
-    pub number: i64,
-    pub sql: &'static str,
-}
-
-impl Migration {
-    fn checksum(&self) -> Vec<u8> {
-        Sha256::digest(self.sql.as_bytes()).to_vec()
-    }
-}
+use crate::migration::{Applied, Migration, Misfit, missing};
 
 /// Applies what is missing, all of it in one transaction.
 pub(super) fn migrate(connection: &mut Connection, path: &Path, migrations: &[Migration]) -> Result<(), OpenError> {
@@ -29,35 +16,34 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path, migrations: &[Mi
             "CREATE TABLE IF NOT EXISTS schema_migrations (number INTEGER PRIMARY KEY, checksum BLOB NOT NULL) STRICT",
         )
         .map_err(&engine)?;
-    check_version(&transaction, path, migrations)?;
-    for migration in migrations {
-        match applied_checksum(&transaction, migration.number).map_err(&engine)? {
-            Some(checksum) if checksum == migration.checksum() => {}
-            Some(_) => return Err(OpenError::Changed { path: path.to_owned(), number: migration.number }),
-            None => apply(&transaction, migration).map_err(&engine)?,
-        }
+    for migration in still_missing(&transaction, path, migrations)? {
+        transaction.execute_batch(migration.sql).map_err(&engine)?;
+        let row = (migration.number, migration.checksum());
+        let remembered = "INSERT INTO schema_migrations (number, checksum) VALUES (?1, ?2)";
+        transaction.execute(remembered, row).map_err(&engine)?;
     }
     transaction.commit().map_err(&engine)
 }
 
-fn applied_checksum(connection: &Connection, number: i64) -> rusqlite::Result<Option<Vec<u8>>> {
-    connection
-        .query_row("SELECT checksum FROM schema_migrations WHERE number = ?1", [number], |row| row.get(0))
-        .optional()
+/// The steps that the file has still to take.
+///
+/// **Errors:** it is of a newer program, or of another.
+pub(super) fn still_missing<'a>(
+    connection: &Connection,
+    path: &Path,
+    migrations: &'a [Migration],
+) -> Result<Vec<&'a Migration>, OpenError> {
+    let applied = applied(connection).map_err(OpenError::engine(path))?;
+    missing(migrations, &applied, 0).map_err(|misfit| match misfit {
+        Misfit::Newer { found, known } => OpenError::Newer { path: path.to_owned(), found, known },
+        Misfit::Changed { number } => OpenError::Changed { path: path.to_owned(), number },
+    })
 }
 
-fn apply(connection: &Connection, migration: &Migration) -> rusqlite::Result<()> {
-    connection.execute_batch(migration.sql)?;
-    let row = (migration.number, migration.checksum());
-    connection.execute("INSERT INTO schema_migrations (number, checksum) VALUES (?1, ?2)", row).map(|_| ())
-}
-
-/// Refuses a database that a newer program has migrated.
-pub(super) fn check_version(connection: &Connection, path: &Path, migrations: &[Migration]) -> Result<(), OpenError> {
-    let newest = connection.query_row("SELECT coalesce(max(number), 0) FROM schema_migrations", [], |row| row.get(0));
-    let found: i64 = newest.map_err(OpenError::engine(path))?;
-    let known = migrations.iter().map(|migration| migration.number).max().unwrap_or(0);
-    if found > known { Err(OpenError::Newer { path: path.to_owned(), found, known }) } else { Ok(()) }
+fn applied(connection: &Connection) -> rusqlite::Result<Applied> {
+    let mut statement = connection.prepare("SELECT number, checksum FROM schema_migrations")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
 }
 
 #[cfg(test)]

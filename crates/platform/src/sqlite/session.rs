@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::{Lock, Migration, OpenError, connect_writer, failure, open_writer};
+use super::{Lock, OpenError, connect_writer, failure, open_writer};
 use crate::batcher::Failure;
 use crate::clock::{Clock, Timestamp};
+use crate::migration::Migration;
 
 /// Writes to one file, which it has locked. Synchronous: whoever wants to wait for it elsewhere wraps it.
 #[derive(Debug)]

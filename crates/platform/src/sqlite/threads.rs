@@ -8,8 +8,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{Migration, OpenError, failure, open_existing_reader, open_reader};
+use super::{OpenError, failure, open_existing_reader, open_reader};
 use crate::batcher::{Cause, Failure};
+use crate::migration::Migration;
 
 /// Reads that run at the same time.
 const MAX_READERS: usize = 4;

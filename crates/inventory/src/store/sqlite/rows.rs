@@ -2,14 +2,14 @@
 
 use std::fmt::Display;
 
-use contract::inventory::{Allocation, Shortage};
+use contract::inventory::Allocation;
 use contract::{BadId, Digest, LocationId, OrderId, ProductId, Quantity};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::core::reservation::{Before, Reservation, Seen, Shortfall, State, StateName};
+use super::super::text;
+use crate::core::reservation::{Reservation, Shortfall, StateName};
 use crate::core::stock::{Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId};
 
 /// A value that the schema allows and the domain does not: somebody wrote into the file, or it is damaged.
@@ -120,7 +120,8 @@ impl ReservationRow {
             order_id,
             state: StateName::parse(&state).ok_or_else(|| misfit("reservations", order_id, "state", state))?,
             digest: Digest(row.get(2)?),
-            shortfalls: shortfalls(order_id, row.get(3)?)?,
+            shortfalls: text::shortfalls(row.get::<_, Option<String>>(3)?.as_deref())
+                .map_err(|error| misfit("reservations", order_id, "shortages", error))?,
             created_at_micros: row.get(4)?,
             updated_at_micros: row.get(5)?,
         })
@@ -129,14 +130,7 @@ impl ReservationRow {
     /// With its allocations. Which of them and of the shortages there are says what a released one was before.
     pub(super) fn complete(self, connection: &Connection) -> rusqlite::Result<Reservation> {
         let allocations = allocations(connection, self.order_id)?;
-        let state = match (self.state, self.shortfalls) {
-            (StateName::Reserved, _) => State::Reserved(allocations),
-            (StateName::Shipped, _) => State::Shipped(allocations),
-            (StateName::Rejected, shortfalls) => State::Rejected(shortfalls.unwrap_or_default()),
-            (StateName::Released, Some(shortfalls)) => State::Released(Before::Rejected(shortfalls)),
-            (StateName::Released, None) if allocations.is_empty() => State::Released(Before::Absent),
-            (StateName::Released, None) => State::Released(Before::Reserved(allocations)),
-        };
+        let state = text::state(self.state, allocations, self.shortfalls);
         Ok(Reservation {
             order_id: self.order_id,
             digest: self.digest,
@@ -161,40 +155,4 @@ fn allocations(connection: &Connection, order_id: OrderId) -> rusqlite::Result<V
         })
     })?;
     rows.collect()
-}
-
-/// An element of `reservations.shortages`: the shortage as the contract sends it, and its evidence.
-#[derive(Serialize, Deserialize)]
-struct ShortfallText {
-    #[serde(flatten)]
-    shortage: Shortage,
-    seen: Vec<SeenText>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct SeenText {
-    location_id: LocationId,
-    seq: i64,
-}
-
-fn shortfalls(order_id: OrderId, text: Option<String>) -> rusqlite::Result<Option<Vec<Shortfall>>> {
-    let Some(text) = text else { return Ok(None) };
-    let parsed: Vec<ShortfallText> =
-        serde_json::from_str(&text).map_err(|error| misfit("reservations", order_id, "shortages", error))?;
-    let seen = |seen: SeenText| Seen { location_id: seen.location_id, seq: seen.seq };
-    let shortfall =
-        |short: ShortfallText| Shortfall { shortage: short.shortage, seen: short.seen.into_iter().map(seen).collect() };
-    Ok(Some(parsed.into_iter().map(shortfall).collect()))
-}
-
-/// The other way round. A reservation that was never short has no text.
-pub(super) fn shortages_text(shortfalls: &[Shortfall]) -> Option<String> {
-    let seen = |seen: &Seen| SeenText { location_id: seen.location_id.clone(), seq: seen.seq };
-    let text = |short: &Shortfall| ShortfallText {
-        shortage: short.shortage.clone(),
-        seen: short.seen.iter().map(seen).collect(),
-    };
-    let texts: Vec<_> = shortfalls.iter().map(text).collect();
-    let json = || serde_json::to_string(&texts).expect("shortages have string keys");
-    (!texts.is_empty()).then(json)
 }

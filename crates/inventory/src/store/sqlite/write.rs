@@ -4,7 +4,7 @@ use platform::batcher::Failure;
 use platform::sqlite::exactly_one;
 use rusqlite::{Connection, params};
 
-use super::rows;
+use super::super::text::shortages_text;
 use crate::core::decide::{Changes, ReservationChange, StockChange};
 use crate::core::reservation::Reservation;
 use crate::core::stock::{Cause, Location, Movement, Product};
@@ -84,7 +84,7 @@ fn insert(connection: &Connection, reservation: &Reservation) -> Result<(), Fail
             reservation.order_id.0.as_bytes(),
             reservation.state.name().as_str(),
             reservation.digest.0,
-            rows::shortages_text(reservation.state.shortfalls()),
+            shortages_text(reservation.state.shortfalls()),
             reservation.created_at_micros,
             reservation.updated_at_micros,
         ],

@@ -93,7 +93,7 @@ impl World {
     }
 
     async fn resend(&mut self) {
-        let pick = Pick::SentBefore { micros: i64::MAX };
+        let pick = Pick::SentBefore { ago: std::time::Duration::ZERO };
         let lease = Lease { limit: 100, pick, delay: backoff::delay, random: 0 };
         let commands = self.shop.orders.lease(lease).await.expect("leased");
         self.network.extend(commands.into_iter().map(|command| Message::Command(Box::new(command))));

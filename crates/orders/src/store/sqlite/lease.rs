@@ -23,7 +23,7 @@ struct Due {
 pub(super) fn lease(connection: &Connection, lease: Lease, now: Timestamp) -> rusqlite::Result<Vec<Command>> {
     let due = match lease.pick {
         Pick::Due { patience } => due_by_time(connection, lease.limit, now, patience)?,
-        Pick::SentBefore { micros } => sent_before(connection, lease.limit, micros)?,
+        Pick::SentBefore { ago } => sent_before(connection, lease.limit, now.before(ago))?,
     };
     let (mut commands, mut unreadable) = (Vec::with_capacity(due.len()), Vec::new());
     for (salt, (order_id, due)) in (1u64..).zip(due) {
@@ -78,12 +78,12 @@ fn due_by_time(
 }
 
 /// Oldest first. Rows that were sent since are passed over.
-fn sent_before(connection: &Connection, limit: u32, micros: i64) -> rusqlite::Result<BTreeMap<OrderId, Due>> {
+fn sent_before(connection: &Connection, limit: u32, moment: Timestamp) -> rusqlite::Result<BTreeMap<OrderId, Due>> {
     let mut statement = connection.prepare_cached(
         "SELECT order_id, kind, attempt, traceparent FROM pending_commands
          WHERE sent_at < ?1 ORDER BY since LIMIT ?2",
     )?;
-    let rows = statement.query_map(params![micros, limit], read_due)?;
+    let rows = statement.query_map(params![moment.0, limit], read_due)?;
     rows.collect()
 }
 

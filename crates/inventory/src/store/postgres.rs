@@ -1,0 +1,140 @@
+//! Stock in PostgreSQL: any number of replicas on one database.
+//!
+//! A batch is one transaction and a statement per table: reservations are claimed, then products locked, all of them by
+//! their ids in one order everywhere (R11), then decided, then written.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use contract::{OrderId, ProductId};
+use platform::batcher::Failure;
+use platform::fault_point;
+use platform::migration::Migration;
+use platform::postgres::{Database, Grants, OpenError, Schema, Server, Time, Transaction};
+use platform::quarantine::{self, Quarantined};
+
+use super::{MovementFilter, Place, ProductFilter, StockAudit, Store, Stretch};
+use crate::core::decide::{Command, Decide, Decided};
+use crate::core::reservation::Reservation;
+use crate::core::stock::{Level, Location, Movement, ProductStock};
+
+mod audit;
+mod list;
+mod load;
+mod rows;
+mod write;
+
+/// Of the newest program.
+pub const SCHEMA: Schema = Schema {
+    migrations: &[Migration { number: 1, sql: include_str!("../../migrations/postgres/0001_stock.sql") }],
+    grants: Grants {
+        append: &["movements", "allocations"],
+        change: &["products", "locations", "stock", "quarantine"],
+        // Claims that come to nothing are removed; its trigger keeps the rest.
+        remove: &["reservations"],
+    },
+    statements: &[
+        load::CLAIM,
+        load::LOCK_RESERVATIONS,
+        load::ALLOCATIONS,
+        load::LOCK_PRODUCTS,
+        load::LEVELS,
+        load::REQUESTS,
+        load::LOCATIONS,
+        write::PUT_PRODUCTS,
+        write::PUT_LOCATIONS,
+        write::INSERT_LEVELS,
+        write::MOVE_LEVELS,
+        write::MOVE_RESERVATIONS,
+        write::INSERT_ALLOCATIONS,
+        write::INSERT_MOVEMENTS,
+        write::DROP_CLAIMS,
+        quarantine::INSERT_POSTGRES,
+    ],
+};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Postgres(Database);
+
+impl Postgres {
+    /// Waits for the database and brings its schema up to date.
+    pub async fn open(server: Server, time: Time) -> Result<Self, OpenError> {
+        Database::open(server, &SCHEMA, time).await.map(Self)
+    }
+
+    /// Opens a database beside the service that owns it, for reading only.
+    pub async fn open_for_audit(server: Server) -> Result<Self, OpenError> {
+        Database::for_audit(server, &SCHEMA).await.map(Self)
+    }
+}
+
+#[async_trait]
+impl Store for Postgres {
+    async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+        let deciding = async |transaction: &Transaction<'_>| {
+            let (loaded, claimed, now) = load::load(transaction, &batch).await?;
+            fault_point!("inventory.locked", when batch.iter().any(Command::is_of_order));
+            let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, &batch, loaded)))
+                .map_err(|_| Failure::Suspect("the decider panicked".to_owned()))?;
+            write::apply(transaction, &decision.changes, &claimed).await?;
+            fault_point!("inventory.before_commit", when batch.iter().any(Command::is_of_order));
+            fault_point!(during "inventory.commit_sent", when batch.iter().any(Command::is_of_order));
+            Ok(decision.decided)
+        };
+        self.0.write(deciding).await
+    }
+
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+        self.0.write(async |transaction| quarantine::insert_postgres(transaction, &entries).await).await
+    }
+
+    async fn product(&self, product_id: ProductId) -> Result<Option<ProductStock>, Failure> {
+        self.0.read(async |snapshot| list::product(snapshot, &product_id).await).await
+    }
+
+    async fn products(&self, filter: ProductFilter) -> Result<Vec<ProductStock>, Failure> {
+        self.0.read(async |snapshot| list::products(snapshot, &filter).await).await
+    }
+
+    async fn movements(&self, filter: MovementFilter) -> Result<Vec<Movement>, Failure> {
+        self.0.read(async |snapshot| list::movements(snapshot, &filter).await).await
+    }
+
+    async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure> {
+        let mut found = self.audit_of(vec![order_id]).await?;
+        Ok(found.pop())
+    }
+
+    async fn locations(&self) -> Result<Vec<Location>, Failure> {
+        self.0.read(async |snapshot| list::locations(snapshot).await).await
+    }
+
+    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
+        self.0.read(async |snapshot| audit::after(snapshot, after, limit).await).await
+    }
+
+    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
+        self.0.read(async |snapshot| audit::of(snapshot, &order_ids).await).await
+    }
+
+    async fn audit_stock(&self, after: Option<Place>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
+        self.0.read(async |snapshot| audit::stock(snapshot, after.as_ref(), limit).await).await
+    }
+
+    async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {
+        self.0.read(async |snapshot| audit::movements(snapshot, &stretch).await).await
+    }
+
+    async fn audit_levels(&self, points: Vec<(Place, i64)>) -> Result<Vec<Option<Level>>, Failure> {
+        self.0.read(async |snapshot| audit::levels(snapshot, &points).await).await
+    }
+
+    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<Option<i64>>, Failure> {
+        self.0.read(async |snapshot| audit::products(snapshot, &product_ids).await).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

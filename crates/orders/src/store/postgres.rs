@@ -1,0 +1,124 @@
+//! Orders in PostgreSQL: any number of replicas on one database.
+//!
+//! A batch is one transaction and a statement per table: keys are claimed, orders locked, all of them by their ids in
+//! one order everywhere (R11), then decided, then written.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use contract::OrderId;
+use contract::orders::Command as StockCommand;
+use platform::batcher::Failure;
+use platform::fault_point;
+use platform::migration::Migration;
+use platform::postgres::{Database, Grants, OpenError, Schema, Server, Time, Transaction};
+use platform::quarantine::{self, Quarantined};
+
+use super::{Backlog, Filter, Lease, OrderAudit, OrderSummary, OrderView, Store};
+use crate::core::decide::{Command, Decide, Decided, Receipt};
+
+mod audit;
+mod lease;
+mod load;
+mod read;
+mod rows;
+mod write;
+
+/// Of the newest program.
+pub const SCHEMA: Schema = Schema {
+    migrations: &[Migration { number: 1, sql: include_str!("../../migrations/postgres/0001_orders.sql") }],
+    grants: Grants {
+        append: &["idempotency_keys", "order_lines", "order_history"],
+        change: &["orders", "quarantine"],
+        remove: &["pending_commands"],
+    },
+    statements: &[
+        load::CLAIM_KEYS,
+        load::KEYS,
+        load::LOCK_ORDERS,
+        load::LINES,
+        load::SHORTAGES,
+        write::INSERT_ORDERS,
+        write::INSERT_LINES,
+        write::MOVE_ORDERS,
+        write::INSERT_HISTORY,
+        write::DELETE_PENDING,
+        write::INSERT_PENDING,
+        lease::AHEAD,
+        lease::OLDEST,
+        lease::FRESHEST,
+        lease::SENT_BEFORE,
+        lease::DIGESTS,
+        lease::PUT_OFF,
+        quarantine::INSERT_POSTGRES,
+    ],
+};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Postgres(Database);
+
+impl Postgres {
+    /// Waits for the database and brings its schema up to date.
+    pub async fn open(server: Server, time: Time) -> Result<Self, OpenError> {
+        Database::open(server, &SCHEMA, time).await.map(Self)
+    }
+
+    /// Opens a database beside the service that owns it, for reading only.
+    pub async fn open_for_audit(server: Server) -> Result<Self, OpenError> {
+        Database::for_audit(server, &SCHEMA).await.map(Self)
+    }
+}
+
+#[async_trait]
+impl Store for Postgres {
+    async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+        let deciding = async |transaction: &Transaction<'_>| {
+            let (loaded, claimed, now) = load::load(transaction, &batch).await?;
+            let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, &batch, loaded)))
+                .map_err(|_| Failure::Suspect("the decider panicked".to_owned()))?;
+            write::apply(transaction, &decision.changes, &claimed).await?;
+            fault_point!("orders.before_commit", when batch.iter().any(Command::is_request));
+            fault_point!(during "orders.commit_sent", when batch.iter().any(Command::is_request));
+            fault_point!(during "settle.commit_sent", when !batch.iter().all(Command::is_request));
+            Ok(decision.decided)
+        };
+        self.0.write(deciding).await
+    }
+
+    async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure> {
+        self.0.write(async |transaction| lease::lease(transaction, lease).await).await
+    }
+
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+        self.0.write(async |transaction| quarantine::insert_postgres(transaction, &entries).await).await
+    }
+
+    async fn order(&self, order_id: OrderId) -> Result<Option<OrderView>, Failure> {
+        self.0.read(async |snapshot| read::order(snapshot, order_id).await).await
+    }
+
+    async fn receipt(&self, order_id: OrderId) -> Result<Option<Receipt>, Failure> {
+        self.0.read(async |snapshot| read::receipt(snapshot, order_id).await).await
+    }
+
+    async fn orders(&self, filter: Filter) -> Result<Vec<OrderSummary>, Failure> {
+        self.0.read(async |snapshot| read::orders(snapshot, &filter).await).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, Failure> {
+        self.0.read(async |snapshot| read::backlog(snapshot).await).await
+    }
+
+    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
+        self.0.read(async |snapshot| audit::after(snapshot, after, limit).await).await
+    }
+
+    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
+        self.0.read(async |snapshot| audit::of(snapshot, &order_ids).await).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! Reads for the audit: what the invariants speak of, a page at a time, each page from one snapshot.
+
+use std::collections::BTreeMap;
+
+use contract::OrderId;
+use platform::batcher::Failure;
+use platform::postgres::Transaction;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::super::OrderAudit;
+use super::load::LINES;
+use super::rows::{self, OrderRow, order_columns};
+use crate::core::order::Status;
+
+const AFTER: &str = concat!(
+    "SELECT ",
+    order_columns!(),
+    " FROM orders WHERE $1::uuid IS NULL OR order_id > $1 ORDER BY order_id LIMIT $2"
+);
+const OF: &str = concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");
+const STEPS: &str = "SELECT order_id, seq, status FROM order_history WHERE order_id = ANY($1::uuid[])
+     ORDER BY order_id, seq";
+const PENDING: &str = "SELECT order_id, kind FROM pending_commands WHERE order_id = ANY($1::uuid[])";
+
+#[cfg(test)]
+pub(super) const STATEMENTS: [&str; 4] = [AFTER, OF, STEPS, PENDING];
+
+pub(super) async fn after(
+    snapshot: &Transaction<'_>,
+    after: Option<OrderId>,
+    limit: u32,
+) -> Result<Vec<OrderAudit>, Failure> {
+    let rows = snapshot.query(AFTER, [&after.map(|id| id.0), &i64::from(limit)]).await?;
+    complete(snapshot, &rows).await
+}
+
+pub(super) async fn of(snapshot: &Transaction<'_>, order_ids: &[OrderId]) -> Result<Vec<OrderAudit>, Failure> {
+    let ids: Vec<Uuid> = order_ids.iter().map(|id| id.0).collect();
+    let rows = snapshot.query(OF, [&ids]).await?;
+    complete(snapshot, &rows).await
+}
+
+/// These orders with all that belongs to them.
+async fn complete(snapshot: &Transaction<'_>, rows: &[Row]) -> Result<Vec<OrderAudit>, Failure> {
+    let rows: Vec<OrderRow> = rows.iter().map(OrderRow::read).collect::<Result<_, _>>()?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.order_id.0).collect();
+    let (lines, steps, pending) = tokio::try_join!(
+        snapshot.query(LINES, [&ids]),
+        snapshot.query(STEPS, [&ids]),
+        snapshot.query(PENDING, [&ids]),
+    )?;
+    let lines = rows::by_order(&lines)?;
+    let mut histories = BTreeMap::<_, Vec<(u32, Status)>>::new();
+    for step in &steps {
+        let (id, step) = rows::step(step)?;
+        histories.entry(id).or_default().push(step);
+    }
+    let kind = |row: &Row| {
+        let id = rows::order_id(row, 0)?;
+        Ok::<_, Failure>((id, rows::kind(id, rows::column(row, 1)?)?))
+    };
+    let pending: BTreeMap<_, _> = pending.iter().map(kind).collect::<Result<_, _>>()?;
+    let audit = |row: OrderRow| {
+        Ok(OrderAudit {
+            order_id: row.order_id,
+            status: row.status,
+            digest: row.digest,
+            total_minor: row.total_minor,
+            terms: row.terms(rows::lines(&lines, row.order_id)?),
+            history: histories.remove(&row.order_id).unwrap_or_default(),
+            pending: pending.get(&row.order_id).copied(),
+        })
+    };
+    rows.into_iter().map(audit).collect()
+}

@@ -1,0 +1,159 @@
+//! Rows of this schema as values of the domain. What does not fit names its table and row.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use contract::orders::CommandKind;
+use contract::{Digest, OrderId};
+use platform::batcher::Failure;
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+use uuid::Uuid;
+
+use crate::core::money::Currency;
+use crate::core::order::{Answered, CustomerId, Entry, OrderLine, Status, Terms};
+
+/// A value that the schema allows and the domain does not: somebody wrote into the table, or it is damaged.
+pub(super) fn misfit(table: &str, order_id: OrderId, column: &str, value: impl Display) -> Failure {
+    Failure::Suspect(format!("{table} of order {order_id}: {column} is {value}"))
+}
+
+/// A column by its number.
+pub(super) fn column<'row, T: FromSql<'row>>(row: &'row Row, at: usize) -> Result<T, Failure> {
+    row.try_get(at).map_err(platform::postgres::failure)
+}
+
+pub(super) fn order_id(row: &Row, at: usize) -> Result<OrderId, Failure> {
+    column::<Uuid>(row, at).map(OrderId)
+}
+
+pub(super) fn digest(row: &Row, at: usize, table: &str, id: OrderId, name: &str) -> Result<Digest, Failure> {
+    let bytes: &[u8] = column(row, at)?;
+    bytes.try_into().map(Digest).map_err(|_| misfit(table, id, name, format!("{} bytes long", bytes.len())))
+}
+
+/// A number that fits the domain's type.
+fn number<T: TryFrom<i64>>(row: &Row, at: usize, table: &str, id: OrderId, name: &str) -> Result<T, Failure> {
+    let wide: i64 = column(row, at)?;
+    wide.try_into().map_err(|_| misfit(table, id, name, wide))
+}
+
+pub(super) fn status(table: &str, id: OrderId, text: &str) -> Result<Status, Failure> {
+    Status::parse(text).ok_or_else(|| misfit(table, id, "status", text))
+}
+
+pub(super) fn kind(id: OrderId, text: &str) -> Result<CommandKind, Failure> {
+    CommandKind::parse(text).ok_or_else(|| misfit("pending_commands", id, "kind", text))
+}
+
+/// The columns that every read of `orders` selects, in the order of [`OrderRow::read`].
+macro_rules! order_columns {
+    () => {
+        "order_id, customer_id, status, currency, total_minor, digest, request_digest, last_seq, created_at, updated_at"
+    };
+}
+pub(super) use order_columns;
+
+/// A row of `orders`.
+pub(super) struct OrderRow {
+    pub order_id: OrderId,
+    pub customer_id: CustomerId,
+    pub status: Status,
+    pub currency: Currency,
+    pub total_minor: i64,
+    pub digest: Digest,
+    pub request_digest: Digest,
+    pub last_seq: u32,
+    pub created_at_micros: i64,
+    pub updated_at_micros: i64,
+}
+
+impl OrderRow {
+    pub(super) fn read(row: &Row) -> Result<Self, Failure> {
+        let id = order_id(row, 0)?;
+        let (customer, currency): (&str, &str) = (column(row, 1)?, column(row, 3)?);
+        Ok(Self {
+            order_id: id,
+            customer_id: customer.parse().map_err(|_| misfit("orders", id, "customer_id", customer))?,
+            status: status("orders", id, column(row, 2)?)?,
+            currency: currency.parse().map_err(|_| misfit("orders", id, "currency", currency))?,
+            total_minor: column(row, 4)?,
+            digest: digest(row, 5, "orders", id, "digest")?,
+            request_digest: digest(row, 6, "orders", id, "request_digest")?,
+            last_seq: number(row, 7, "orders", id, "last_seq")?,
+            created_at_micros: column(row, 8)?,
+            updated_at_micros: column(row, 9)?,
+        })
+    }
+
+    pub(super) fn terms(&self, lines: Vec<OrderLine>) -> Terms {
+        Terms {
+            customer_id: self.customer_id.clone(),
+            currency: self.currency,
+            total_minor: self.total_minor,
+            lines,
+            digest: self.digest,
+        }
+    }
+}
+
+/// The rows of each order, whose id is their first column.
+pub(super) fn by_order(rows: &[Row]) -> Result<BTreeMap<OrderId, Vec<&Row>>, Failure> {
+    let mut orders = BTreeMap::<_, Vec<_>>::new();
+    for row in rows {
+        orders.entry(order_id(row, 0)?).or_default().push(row);
+    }
+    Ok(orders)
+}
+
+/// The lines of one of them, as they were sent. Rows of `order_id, product_id, quantity, price_minor`, by line number.
+pub(super) fn lines(orders: &BTreeMap<OrderId, Vec<&Row>>, id: OrderId) -> Result<Vec<OrderLine>, Failure> {
+    orders.get(&id).into_iter().flatten().map(|row| line(id, row)).collect()
+}
+
+fn line(id: OrderId, row: &Row) -> Result<OrderLine, Failure> {
+    let product: &str = column(row, 1)?;
+    let quantity: u32 = number(row, 2, "order_lines", id, "quantity")?;
+    Ok(OrderLine {
+        product_id: product.parse().map_err(|_| misfit("order_lines", id, "product_id", product))?,
+        quantity: quantity.try_into().map_err(|_| misfit("order_lines", id, "quantity", quantity))?,
+        price_minor: column(row, 3)?,
+    })
+}
+
+/// An entry of a history. A row of `order_id, seq, status, reason, at, decided_at, allocations, shortages`.
+pub(super) fn entry(row: &Row) -> Result<Entry, Failure> {
+    let id = order_id(row, 0)?;
+    Ok(Entry {
+        seq: number(row, 1, "order_history", id, "seq")?,
+        status: status("order_history", id, column(row, 2)?)?,
+        reason: column(row, 3)?,
+        at_micros: column(row, 4)?,
+        answer: answered(id, row)?,
+    })
+}
+
+fn answered(id: OrderId, row: &Row) -> Result<Option<Answered>, Failure> {
+    let Some(decided_at_micros) = column(row, 5)? else { return Ok(None) };
+    Ok(Some(Answered {
+        decided_at_micros,
+        allocations: parts(id, "allocations", column(row, 6)?)?,
+        shortages: parts(id, "shortages", column(row, 7)?)?,
+    }))
+}
+
+/// A step of a history. A row of `order_id, seq, status`.
+pub(super) fn step(row: &Row) -> Result<(OrderId, (u32, Status)), Failure> {
+    let id = order_id(row, 0)?;
+    Ok((id, (number(row, 1, "order_history", id, "seq")?, status("order_history", id, column(row, 2)?)?)))
+}
+
+/// The parts of an answer are stored in the form in which the contract sends them; none are stored as null.
+pub(super) fn parts<T: serde::de::DeserializeOwned>(
+    id: OrderId,
+    column: &str,
+    text: Option<&str>,
+) -> Result<Vec<T>, Failure> {
+    let Some(text) = text else { return Ok(Vec::new()) };
+    serde_json::from_str(text).map_err(|error| misfit("order_history", id, column, error))
+}

@@ -1,0 +1,116 @@
+//! Brings a database's schema up to date, and tells a role what it may do there.
+
+use tokio_postgres::types::ToSql;
+
+use super::connection::Connection;
+use super::pool::connect_patiently;
+use super::{Access, OpenError, Server};
+use crate::migration::{Applied, Migration, Misfit, missing};
+
+/// Steps that a database may be ahead: while replicas are replaced one by one, the older ones run on.
+const AHEAD: i64 = 1;
+/// Replicas that start together take turns. Any number will do, as long as it stays the same.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7810212347)";
+const CREATE: &str =
+    "CREATE TABLE IF NOT EXISTS schema_migrations (number bigint PRIMARY KEY, checksum bytea NOT NULL)";
+
+/// What a service needs its database to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Schema {
+    /// Its steps, oldest first.
+    pub migrations: &'static [Migration],
+    pub grants: Grants,
+    /// What writing connections execute. It is prepared on each of them.
+    pub statements: &'static [&'static str],
+}
+
+/// What a role that may not change the schema is allowed to do with the tables of a service.
+#[derive(Clone, Copy, Debug)]
+pub struct Grants {
+    /// Read, and only ever added to.
+    pub append: &'static [&'static str],
+    /// Read, added to and changed.
+    pub change: &'static [&'static str],
+    /// All that, and removed from.
+    pub remove: &'static [&'static str],
+}
+
+/// Applies what is missing, all of it in one transaction; `role`, if there is one, may then work with the tables.
+///
+/// **Shape:** a database that is up to date is only read.
+/// **Errors:** nothing was changed.
+pub async fn migrate(server: &Server, schema: &Schema, role: Option<&str>) -> Result<(), OpenError> {
+    let connection = connect_patiently(server, Access::Write, &[]).await?;
+    let migrations = schema.migrations;
+    if still_missing(server, &connection, migrations).await?.is_empty() && role.is_none() {
+        return Ok(());
+    }
+    let step = async |sql: &str| connection.batch(sql).await.map_err(|error| server.unusable(&error));
+    step("BEGIN").await?;
+    step("SET LOCAL lock_timeout = 0").await?;
+    connection.query(LOCK, &[]).await.map_err(|error| server.unusable(&error))?;
+    step(CREATE).await?;
+    for migration in still_missing(server, &connection, migrations).await? {
+        step(migration.sql).await?;
+        let row: [&(dyn ToSql + Sync); 2] = [&migration.number, &migration.checksum()];
+        let remembered = "INSERT INTO schema_migrations (number, checksum) VALUES ($1, $2)";
+        connection.execute(remembered, &row).await.map_err(|error| server.unusable(&error))?;
+    }
+    if let Some(role) = role {
+        step(&schema.grants.to(role)).await?;
+    }
+    step("COMMIT").await
+}
+
+/// The steps that the database has still to take.
+///
+/// **Errors:** it is of a newer program, or of another.
+async fn still_missing<'a>(
+    server: &Server,
+    connection: &Connection,
+    migrations: &'a [Migration],
+) -> Result<Vec<&'a Migration>, OpenError> {
+    let applied = applied(connection).await.map_err(|error| server.unusable(&error))?;
+    missing(migrations, &applied, AHEAD).map_err(|misfit| match misfit {
+        Misfit::Newer { found, known } => OpenError::Newer { server: server.name().to_owned(), found, known },
+        Misfit::Changed { number } => OpenError::Changed { server: server.name().to_owned(), number },
+    })
+}
+
+async fn applied(connection: &Connection) -> Result<Applied, tokio_postgres::Error> {
+    let exists = connection.query("SELECT to_regclass('schema_migrations') IS NOT NULL", &[]).await?;
+    if !exists.first().is_some_and(|row| row.get(0)) {
+        return Ok(Applied::new());
+    }
+    let rows = connection.query("SELECT number, checksum FROM schema_migrations", &[]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// For an audit: the schema must be there, and of a version that the program knows.
+pub(super) async fn check(server: &Server, schema: &Schema) -> Result<(), OpenError> {
+    let connection = server.connect(Access::Audit, &[]).await?;
+    match still_missing(server, &connection, schema.migrations).await?.first() {
+        None => Ok(()),
+        Some(step) => {
+            let reason = format!("migration {} has not been applied", step.number);
+            Err(OpenError::NotMigrated { server: server.name().to_owned(), reason })
+        }
+    }
+}
+
+impl Grants {
+    /// The ledgers are append-only by privilege.
+    fn to(&self, role: &str) -> String {
+        let role = format!("\"{}\"", role.replace('"', "\"\""));
+        let tables = |tables: &[&str]| tables.join(", ");
+        format!(
+            "GRANT SELECT ON schema_migrations TO {role};
+             GRANT SELECT, INSERT ON {} TO {role};
+             GRANT SELECT, INSERT, UPDATE ON {} TO {role};
+             GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {role}",
+            tables(self.append),
+            tables(self.change),
+            tables(self.remove),
+        )
+    }
+}

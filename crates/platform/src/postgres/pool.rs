@@ -1,0 +1,117 @@
+//! The connections of one service to its database, and the transactions on them.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::warn;
+
+use super::connection::Connection;
+use super::server::{Access, Server};
+use super::transaction::Transaction;
+use super::{OpenError, failure};
+use crate::batcher::Failure;
+use crate::clock::Clock;
+
+/// How long a transaction waits for a connection (R17).
+const MAX_WAIT: Duration = Duration::from_secs(5);
+/// How long a program that starts waits for its database to be there.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+const START_PAUSE: Duration = Duration::from_millis(200);
+
+/// Whose clock says when a transaction took place.
+#[derive(Clone, Debug)]
+pub enum Time {
+    /// The server's: one clock for all replicas (R7).
+    Server,
+    /// One that a test moves.
+    Given(Arc<dyn Clock>),
+}
+
+/// **Shape:** a connection comes back to the pool after a commit, and after nothing else (R3): whoever is dropped in
+/// the middle of a transaction takes its connection along.
+pub(super) struct Pool {
+    server: Server,
+    access: Access,
+    /// Prepared on every connection.
+    statements: &'static [&'static str],
+    pub(super) time: Time,
+    idle: Mutex<Vec<Connection>>,
+    permits: Semaphore,
+}
+
+impl Pool {
+    /// At most `size` connections, made when they are needed.
+    pub(super) fn new(server: Server, access: Access, statements: &'static [&'static str], time: Time, size: usize) -> Self {
+        Self { server, access, statements, time, idle: Mutex::default(), permits: Semaphore::new(size) }
+    }
+
+    /// Makes a first connection, waiting for the database to be there.
+    ///
+    /// **Errors:** it did not come, or it is not what a service can stand on.
+    pub(super) async fn open(&self) -> Result<(), OpenError> {
+        let connection = connect_patiently(&self.server, self.access, self.statements).await?;
+        self.keep(connection);
+        Ok(())
+    }
+
+    /// Begins a transaction: READ COMMITTED to write, one snapshot to read.
+    ///
+    /// **Errors:** nothing was done.
+    pub(super) async fn begin(&self) -> Result<Transaction<'_>, Failure> {
+        let permit = timeout(MAX_WAIT, self.permits.acquire()).await;
+        let permit = permit.map_err(|elapsed| Failure::Unavailable(Arc::new(elapsed)))?;
+        let permit = permit.expect("the semaphore is never closed");
+        let begin = match self.access {
+            Access::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+            Access::Read | Access::Audit => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        while let Some(connection) = self.take() {
+            // One that the server has closed meanwhile has done nothing: the next one may.
+            if let Ok(Ok(())) = timeout(MAX_WAIT, connection.batch(begin)).await {
+                return Ok(Transaction::new(self, connection, permit));
+            }
+        }
+        let connection = self.server.connect(self.access, self.statements).await?;
+        connection.batch(begin).await.map_err(failure)?;
+        Ok(Transaction::new(self, connection, permit))
+    }
+
+    fn take(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock().expect("nothing panics under this lock");
+        idle.retain(|connection| !connection.is_closed());
+        idle.pop()
+    }
+
+    pub(super) fn keep(&self, connection: Connection) {
+        self.idle.lock().expect("nothing panics under this lock").push(connection);
+    }
+}
+
+/// A connection, once there is a database to connect to.
+pub(super) async fn connect_patiently(
+    server: &Server,
+    access: Access,
+    statements: &[&'static str],
+) -> Result<Connection, OpenError> {
+    let (deadline, mut told) = (Instant::now() + START_PATIENCE, false);
+    loop {
+        match server.connect(access, statements).await {
+            Err(error) if error.may_pass() && Instant::now() < deadline => {
+                if !std::mem::replace(&mut told, true) {
+                    warn!("{error}; waiting for it");
+                }
+                sleep(START_PAUSE).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("server", &self.server).field("access", &self.access).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! A transaction, which ends with its commit or takes its connection along.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::SemaphorePermit;
+use tokio::time::timeout;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::connection::Connection;
+use super::pool::{Pool, Time};
+use super::{failure, fate};
+use crate::batcher::Failure;
+use crate::clock::Timestamp;
+
+/// How long a statement may take, the waits for its locks included.
+const STATEMENT_WAIT: Duration = Duration::from_secs(5);
+/// How long a commit may take, the wait for a standby included. Whether it happened is unknown from then on.
+const COMMIT_WAIT: Duration = Duration::from_secs(5);
+
+/// The server's time, of this very moment.
+pub(super) const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+
+/// **Shape:** its calls may be made side by side; the server executes them in the order in which they are first
+/// polled, each seeing what its predecessors waited for.
+#[derive(Debug)]
+pub struct Transaction<'pool> {
+    pool: &'pool Pool,
+    connection: Connection,
+    _permit: SemaphorePermit<'pool>,
+}
+
+/// A parameter of a statement.
+pub type Parameter<'a> = &'a (dyn ToSql + Sync);
+
+impl<'pool> Transaction<'pool> {
+    pub(super) fn new(pool: &'pool Pool, connection: Connection, permit: SemaphorePermit<'pool>) -> Self {
+        Self { pool, connection, _permit: permit }
+    }
+
+    /// **Errors:** nothing of the transaction was done, and nothing will be.
+    pub async fn query<const N: usize>(&self, sql: &str, parameters: [Parameter<'_>; N]) -> Result<Vec<Row>, Failure> {
+        self.query_with(sql, &parameters).await
+    }
+
+    /// The same, with as many parameters as there happen to be.
+    pub async fn query_with(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
+        let rows = timeout(STATEMENT_WAIT, self.connection.query(sql, parameters)).await;
+        rows.map_err(late)?.map_err(failure)
+    }
+
+    /// Executes a statement that must write exactly so many rows, as was predicted (R11).
+    ///
+    /// **Errors:** `Suspect` if it wrote others; the transaction must not be committed.
+    pub async fn write<const N: usize>(
+        &self,
+        rows: usize,
+        sql: &str,
+        parameters: [Parameter<'_>; N],
+    ) -> Result<(), Failure> {
+        if rows == 0 {
+            return Ok(());
+        }
+        let written = timeout(STATEMENT_WAIT, self.connection.execute(sql, &parameters)).await;
+        let written = written.map_err(late)?.map_err(failure)?;
+        if written == rows as u64 {
+            Ok(())
+        } else {
+            Err(Failure::Suspect(format!("{written} rows instead of {rows}: {sql}")))
+        }
+    }
+
+    /// When this call is executed. What is asked for behind locks is later than all that they waited for.
+    pub async fn now(&self) -> Result<Timestamp, Failure> {
+        match &self.pool.time {
+            Time::Given(clock) => Ok(clock.now()),
+            Time::Server => {
+                let rows = self.query(NOW, []).await?;
+                let micros = rows.first().and_then(|row| row.try_get(0).ok());
+                micros.map(Timestamp).ok_or_else(|| Failure::Suspect("the server tells no time".to_owned()))
+            }
+        }
+    }
+
+    /// Makes it durable.
+    ///
+    /// **Errors:** `Unknown` wherever the server did not say, or said it with a warning: a wait for the standby that
+    /// somebody cut off counts as a commit to the server, and to nobody else (R1, R4).
+    pub async fn commit(self) -> Result<(), Failure> {
+        self.connection.take_warning();
+        match timeout(COMMIT_WAIT, self.connection.batch("COMMIT")).await {
+            Err(elapsed) => Err(Failure::Unknown(Arc::new(elapsed))),
+            Ok(Err(error)) => Err(fate(error)),
+            Ok(Ok(())) if self.connection.take_warning() => Err(Failure::Unknown(Arc::new(Warned))),
+            Ok(Ok(())) => {
+                self.pool.keep(self.connection);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the server warned while it committed")]
+struct Warned;
+
+fn late(elapsed: tokio::time::error::Elapsed) -> Failure {
+    Failure::Unavailable(Arc::new(elapsed))
+}
