@@ -9,10 +9,11 @@ use contract::orders::COMMANDS_CHANNEL;
 use platform::batcher::Batcher;
 use platform::bus::Bus;
 use platform::clock::Clock;
-use platform::config::{BusUrl, DatabaseUrl};
+use platform::config::{BusUrl, DatabaseUrl, UsageError};
 use platform::consumer::Consumer;
 use platform::fault_point;
 use platform::lifecycle::{Stage, on_signal};
+use platform::postgres::{Server, Time};
 use platform::process::{Api, CommonArgs, Process, ProgramError, bus_between_processes, run_to_exit};
 use platform::relay::Relay;
 use platform::telemetry;
@@ -21,6 +22,7 @@ use crate::SERVICE;
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::Store;
+use crate::store::postgres::{Postgres, SCHEMA};
 use crate::store::sqlite::Sqlite;
 use crate::worker::execute::Commands;
 use crate::worker::lookout::Lookout;
@@ -49,7 +51,7 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
     let (outbox, relay) = Relay::new(bus.clone(), ANSWERS_CHANNEL, Box::new(told));
     let commits = Commits { store: store.clone(), outbox, metrics: metrics.clone() };
     let counted = metrics.clone();
-    let (batcher, committer) = Batcher::new(Arc::new(commits), Box::new(move |commands| counted.batch(commands)));
+    let (batcher, committer) = Batcher::new(Arc::new(commits), Arc::new(move |commands| counted.batch(commands)));
     let inbox = Commands { store: store.clone(), metrics };
     let consumer =
         Consumer { bus: bus.clone(), channel: COMMANDS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
@@ -66,19 +68,34 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
 }
 
 /// Opens the adapter that the URL's scheme names.
-pub fn open_store(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, ProgramError> {
+pub async fn open_store(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open(path, clock).map_err(ProgramError::failed)?)),
-        DatabaseUrl::Postgres(_) => Err(url.without_adapter())?,
+        DatabaseUrl::Postgres(text) => {
+            let server = Server::at(text, &url.to_string(), PROGRAM)?;
+            Ok(Arc::new(Postgres::open(server, Time::Server).await.map_err(ProgramError::failed)?))
+        }
     }
 }
 
 /// Opens a database that a service owns, beside it and for reading only.
-pub fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn Store>, ProgramError> {
+pub async fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn Store>, ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open_for_audit(path).map_err(ProgramError::failed)?)),
-        DatabaseUrl::Postgres(_) => Err(url.without_adapter())?,
+        DatabaseUrl::Postgres(text) => {
+            let server = Server::at(text, &url.to_string(), "lastro audit")?;
+            Ok(Arc::new(Postgres::open_for_audit(server).await.map_err(ProgramError::failed)?))
+        }
     }
+}
+
+/// Brings a PostgreSQL schema up to date, as its owner. `role`, if there is one, may then run the service on it.
+pub async fn migrate(url: &DatabaseUrl, role: Option<&str>) -> Result<(), ProgramError> {
+    let DatabaseUrl::Postgres(text) = url else {
+        return Err(UsageError(format!("{url}: the service itself keeps a file up to date")).into());
+    };
+    let server = Server::at(text, &url.to_string(), "lastro migrate")?;
+    platform::postgres::migrate(&server, &SCHEMA, role).await.map_err(ProgramError::failed)
 }
 
 /// The Inventory Service: owns the stock, and answers the Order Service's commands over a bus.
@@ -107,7 +124,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
     let database_url = args.database_url.or(file.database_url);
     let database_url = database_url.map_or_else(|| "sqlite:data/inventory.db".parse(), Ok)?;
     let mut process = Process::begin(PROGRAM, &addresses).await?;
-    let store = open_store(&database_url, process.clock.clone())?;
+    let store = open_store(&database_url, process.clock.clone()).await?;
     let api = build(Parts { store, bus }, &mut process);
     process.serve(api, on_signal().map_err(ProgramError::failed)?).await
 }

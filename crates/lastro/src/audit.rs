@@ -43,7 +43,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
 /// **Errors:** a database that cannot be read.
 pub(crate) async fn audit(places: &Places) -> Result<Report, ProgramError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let orders = orders::open_for_audit(&places.orders, clock)?;
-    let inventory = inventory::open_for_audit(&places.inventory)?;
+    let orders = orders::open_for_audit(&places.orders, clock).await?;
+    let inventory = inventory::open_for_audit(&places.inventory).await?;
     verify(&*orders, &*inventory).await.map_err(|failure| ProgramError::failed(Chain(&failure)))
 }

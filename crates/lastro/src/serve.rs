@@ -99,9 +99,9 @@ pub(crate) async fn prepare(
     let mut process = Process::begin(NAME, addresses).await?;
     let clock: Arc<dyn Clock> = process.clock.clone();
     let [of_orders, of_inventory] = buses(bus_url, clock.clone()).await?;
-    let store = orders::open_store(&places.orders, clock.clone())?;
+    let store = orders::open_store(&places.orders, clock.clone()).await?;
     let orders = orders::build(orders::Parts { store, bus: of_orders, currency }, &mut process);
-    let store = inventory::open_store(&places.inventory, clock)?;
+    let store = inventory::open_store(&places.inventory, clock).await?;
     let inventory = inventory::build(inventory::Parts { store, bus: of_inventory }, &mut process);
     Ok((process, orders.merge(inventory)))
 }

@@ -13,6 +13,7 @@ use platform::config::{BusUrl, DatabaseUrl, UsageError};
 use platform::consumer::Consumer;
 use platform::fault_point;
 use platform::lifecycle::{Stage, on_signal};
+use platform::postgres::{Server, Time};
 use platform::process::{Api, CommonArgs, Process, ProgramError, bus_between_processes, run_to_exit};
 use platform::relay::Relay;
 use platform::telemetry;
@@ -22,8 +23,10 @@ use crate::core::money::Currency;
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::Store;
+use crate::store::postgres::{Postgres, SCHEMA};
 use crate::store::sqlite::Sqlite;
 use crate::waiters::Waiters;
+use crate::worker::listen::Ear;
 use crate::worker::settle::Answers;
 use crate::worker::sweep::{Echo, Sweeper};
 
@@ -56,6 +59,7 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
     let (outbox, relay) = Relay::new(bus.clone(), COMMANDS_CHANNEL, Box::new(told));
     let commits = Commits {
         store: store.clone(),
+        bus: bus.clone(),
         outbox: outbox.clone(),
         waiters: waiters.clone(),
         echo: echo.clone(),
@@ -63,17 +67,22 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
         metrics: metrics.clone(),
     };
     let counted = metrics.clone();
-    let (batcher, committer) = Batcher::new(Arc::new(commits), Box::new(move |commands| counted.batch(commands)));
+    let (batcher, committer) = Batcher::new(Arc::new(commits), Arc::new(move |commands| counted.batch(commands)));
     let inbox = Answers { store: store.clone(), metrics: metrics.clone() };
     let consumer =
         Consumer { bus: bus.clone(), channel: ANSWERS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
     let readiness = process.readiness.clone();
+    let ear = Ear { bus: bus.clone(), waiters: waiters.clone() };
     let sweeper = Sweeper { store: store.clone(), bus, outbox, echo, clock, ids: ids.clone(), metrics, readiness };
 
     let workers = &mut process.workers;
     workers.spawn(Stage::Relay, "the relay of commands", |token| relay.run(token));
-    workers.spawn(Stage::Commit, "the committer of orders", |token| committer.run(token));
+    for _ in 0..store.parallel_batches() {
+        let committer = committer.clone();
+        workers.spawn(Stage::Commit, "the committer of orders", |token| committer.run(token));
+    }
     workers.spawn(Stage::Work, "the consumer of answers", |token| consumer.run(token));
+    workers.spawn(Stage::Work, "the ear for other replicas", |token| ear.run(token));
     workers.spawn(Stage::Work, "the sweeper", |token| sweeper.run(token));
 
     let service = Service { store, batcher, waiters, ids, currency, stopping: process.stopping.clone() };
@@ -81,19 +90,34 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
 }
 
 /// Opens the adapter that the URL's scheme names.
-pub fn open_store(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, ProgramError> {
+pub async fn open_store(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open(path, clock).map_err(ProgramError::failed)?)),
-        DatabaseUrl::Postgres(_) => Err(url.without_adapter())?,
+        DatabaseUrl::Postgres(text) => {
+            let server = Server::at(text, &url.to_string(), PROGRAM)?;
+            Ok(Arc::new(Postgres::open(server, Time::Server).await.map_err(ProgramError::failed)?))
+        }
     }
 }
 
 /// Opens a database that a service owns, beside it and for reading only.
-pub fn open_for_audit(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, ProgramError> {
+pub async fn open_for_audit(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open_for_audit(path, clock).map_err(ProgramError::failed)?)),
-        DatabaseUrl::Postgres(_) => Err(url.without_adapter())?,
+        DatabaseUrl::Postgres(text) => {
+            let server = Server::at(text, &url.to_string(), "lastro audit")?;
+            Ok(Arc::new(Postgres::open_for_audit(server).await.map_err(ProgramError::failed)?))
+        }
     }
+}
+
+/// Brings a PostgreSQL schema up to date, as its owner. `role`, if there is one, may then run the service on it.
+pub async fn migrate(url: &DatabaseUrl, role: Option<&str>) -> Result<(), ProgramError> {
+    let DatabaseUrl::Postgres(text) = url else {
+        return Err(UsageError(format!("{url}: the service itself keeps a file up to date")).into());
+    };
+    let server = Server::at(text, &url.to_string(), "lastro migrate")?;
+    platform::postgres::migrate(&server, &SCHEMA, role).await.map_err(ProgramError::failed)
 }
 
 /// The Order Service: takes customers' orders over HTTP and settles them with the Inventory Service over a bus.
@@ -126,7 +150,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
     let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
     let currency = parse_currency(args.currency.or(file.currency))?;
     let mut process = Process::begin(PROGRAM, &addresses).await?;
-    let store = open_store(&database_url, process.clock.clone())?;
+    let store = open_store(&database_url, process.clock.clone()).await?;
     let api = build(Parts { store, bus, currency }, &mut process);
     process.serve(api, on_signal().map_err(ProgramError::failed)?).await
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contract::{OrderId, codec};
 use platform::batcher::{Batcher, Commit, Failure};
+use platform::bus::Bus;
 use platform::clock::{Clock, Ids};
 use platform::fault_point;
 use platform::relay::Outbox;
@@ -20,13 +21,16 @@ use crate::store::Store;
 use crate::waiters::Waiters;
 use crate::worker::sweep::Echo;
 
-/// How often a waiting request looks for itself, should the signal have gone to another replica.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How often a waiting request looks for itself, should no word of another replica have come.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Where replicas tell each other which orders they have settled: 16 bytes for each.
+pub const SETTLED_SUBJECT: &str = "lastro.orders.settled";
 
 /// What the committer does with a batch: one transaction, and only then messages and wake-ups (R6).
 #[derive(Debug)]
 pub struct Commits {
     pub store: Arc<dyn Store>,
+    pub bus: Arc<dyn Bus>,
     pub outbox: Outbox,
     pub waiters: Arc<Waiters>,
     pub echo: Arc<Echo>,
@@ -47,16 +51,20 @@ impl Commit<Command, Outcome> for Commits {
         let quickest = took.map(|order_id| now.since(accepted_at(order_id))).min();
         self.echo.answered(answered.map(Command::order_id), quickest, now.0);
         let mut outcomes = Vec::with_capacity(decided.len());
-        let mut messages = Vec::new();
+        let (mut messages, mut settled) = (Vec::new(), Vec::new());
         for one in decided {
             messages.extend(one.publish);
             if let Outcome::Settled(receipt) = &one.outcome {
                 self.waiters.settled(receipt);
+                settled.extend_from_slice(receipt.order_id.0.as_bytes());
             }
             self.metrics.count(&one.outcome, now);
             outcomes.push(one.outcome);
         }
         self.outbox.offer(codec::encode(&messages));
+        if !settled.is_empty() {
+            self.bus.hint(SETTLED_SUBJECT, settled);
+        }
         Ok(outcomes)
     }
 }
@@ -96,7 +104,10 @@ impl Service {
             tokio::select! {
                 settled = listener.settled() => newest = settled.unwrap_or(newest),
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
-                () = tokio::time::sleep_until(deadline) => break,
+                () = tokio::time::sleep_until(deadline) => {
+                    newest = self.look(order_id).await.unwrap_or(newest);
+                    break;
+                }
                 () = self.stopping.cancelled() => break,
             }
             if newest.status.in_flight().is_none() {

@@ -26,6 +26,9 @@ pub mod sqlite;
 /// **Source:** R1, R4, R7, R11, R13; every engine passes the same laws.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
+    /// How many batches it executes side by side.
+    fn parallel_batches(&self) -> usize;
+
     /// Decides and writes a batch in one transaction.
     ///
     /// **Shape:** one answer per command, in order. Orders change by compare-and-set on their status.

@@ -39,13 +39,19 @@ impl Waiters {
         }
     }
 
+    /// Somewhere these orders were settled: wakes whoever waits for one of them, to look for itself.
+    pub fn hinted(&self, order_ids: impl Iterator<Item = OrderId>) {
+        let waiting = self.lock();
+        order_ids.filter_map(|order_id| waiting.get(&order_id)).for_each(|sender| drop(sender.send_replace(None)));
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<OrderId, watch::Sender<Option<Receipt>>>> {
         self.waiting.lock().expect("nothing panics under this lock")
     }
 }
 
 impl Listener<'_> {
-    /// The next settlement.
+    /// The next settlement; nothing, if there is only word of one.
     pub async fn settled(&mut self) -> Option<Receipt> {
         // The sender is there as long as somebody listens.
         let _ = self.receiver.changed().await;
@@ -80,6 +86,18 @@ mod tests {
         for listener in &mut listeners {
             assert_eq!(listener.settled().await, Some(receipt()));
         }
+    }
+
+    #[tokio::test]
+    async fn a_hint_wakes_those_whom_it_concerns() {
+        let waiters = Waiters::default();
+        let mut listener = waiters.listen(receipt().order_id);
+        let mut other = waiters.listen(OrderId(uuid::Uuid::from_u128(2)));
+        waiters.hinted([OrderId(uuid::Uuid::from_u128(3)), receipt().order_id].into_iter());
+        assert_eq!(listener.settled().await, None);
+        assert!(!other.receiver.has_changed().expect("it listens"));
+        waiters.settled(&Receipt { order_id: other.order_id, ..receipt() });
+        assert!(other.settled().await.is_some());
     }
 
     #[tokio::test]

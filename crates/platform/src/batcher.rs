@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -19,6 +19,8 @@ pub const MAX_BATCH: usize = 2000;
 pub const MAX_QUEUE: usize = 10_000;
 /// How long a request may wait for its commit before it is told to come back.
 const REQUEST_WAIT: Duration = Duration::from_secs(10);
+/// How long after that a committer may still say what became of it.
+const GRACE: Duration = Duration::from_secs(1);
 /// How often a batch that the database asked to repeat is repeated before its commands are told to come back.
 const MAX_RERUNS: u32 = 20;
 const RERUN_PAUSE: Duration = Duration::from_millis(20);
@@ -112,7 +114,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
     /// A queue of [`MAX_QUEUE`] commands and the committer at its end, which calls `observe` with each batch's size.
     pub fn new(commit: Arc<dyn Commit<C, A>>, observe: Observe) -> (Self, Committer<C, A>) {
         let (queue, commands) = mpsc::channel(MAX_QUEUE);
-        (Self { queue }, Committer { commands, commit, observe })
+        (Self { queue }, Committer { commands: Arc::new(Mutex::new(commands)), commit, observe })
     }
 
     /// For requests: waits for the commit, never for room in the queue (R17).
@@ -129,8 +131,9 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
             mpsc::error::TrySendError::Full(_) => NotDone::Overloaded,
             mpsc::error::TrySendError::Closed(_) => NotDone::ShuttingDown,
         })?;
-        // A committer that dies does not say how far it came.
-        answer.await.unwrap_or(Err(NotDone::OutcomeUnknown))
+        // A committer that dies, or whose database does not answer, does not say how far it came.
+        let answer = tokio::time::timeout_at(deadline + GRACE, answer).await;
+        answer.ok().and_then(Result::ok).unwrap_or(Err(NotDone::OutcomeUnknown))
     }
 
     /// For workers: waits for room as well. One result per command, in order.
@@ -166,18 +169,24 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
 }
 
 /// Called with the size of every batch that is executed.
-pub type Observe = Box<dyn Fn(usize) + Send + Sync>;
+pub type Observe = Arc<dyn Fn(usize) + Send + Sync>;
 
-/// The one task that executes commands.
+/// A task that executes commands. Its clones share its queue: each takes whatever is there when it is free.
 pub struct Committer<C, A> {
-    commands: mpsc::Receiver<Item<C, A>>,
+    commands: Arc<Mutex<mpsc::Receiver<Item<C, A>>>>,
     commit: Arc<dyn Commit<C, A>>,
     observe: Observe,
 }
 
+impl<C, A> Clone for Committer<C, A> {
+    fn clone(&self) -> Self {
+        Self { commands: self.commands.clone(), commit: self.commit.clone(), observe: self.observe.clone() }
+    }
+}
+
 impl<C, A> fmt::Debug for Committer<C, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Committer").field("queued", &self.commands.len()).finish()
+        f.write_str("Committer")
     }
 }
 
@@ -185,28 +194,39 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
     /// Executes batches until the batchers are gone, or `shutdown` says so and the queue is empty.
     ///
     /// **Errors:** [`Failure::Fatal`] only; the process must end.
-    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Failure> {
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
         loop {
             let mut batch = Vec::new();
-            tokio::select! {
-                count = self.commands.recv_many(&mut batch, MAX_BATCH) => if count == 0 { return Ok(()) },
-                () = shutdown.cancelled(), if !self.commands.is_closed() => self.commands.close(),
+            {
+                let mut commands = self.commands.lock().await;
+                let is_closed = commands.is_closed();
+                tokio::select! {
+                    count = commands.recv_many(&mut batch, MAX_BATCH) => if count == 0 { return Ok(()) },
+                    () = shutdown.cancelled(), if !is_closed => commands.close(),
+                }
             }
             self.execute(batch).await?;
         }
     }
 
     /// One step: executes what is queued now and tells how many commands that were.
-    pub async fn tick(&mut self) -> Result<usize, Failure> {
+    pub async fn tick(&self) -> Result<usize, Failure> {
         let mut batch = Vec::new();
-        while let Ok(item) = self.commands.try_recv() {
-            batch.push(item);
-            if batch.len() == MAX_BATCH {
-                break;
+        {
+            let mut commands = self.commands.lock().await;
+            while batch.len() < MAX_BATCH
+                && let Ok(item) = commands.try_recv()
+            {
+                batch.push(item);
             }
         }
         let count = batch.len();
         self.execute(batch).await.map(|()| count)
+    }
+
+    #[cfg(test)]
+    async fn queued(&self) -> usize {
+        self.commands.lock().await.len()
     }
 
     async fn execute(&self, queued: Vec<Item<C, A>>) -> Result<(), Failure> {
@@ -252,7 +272,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
             // An unknown commit is decided again from what is found, with the same ids: it cannot count twice (R4).
             let in_time = last_deadline.is_some_and(|deadline| Instant::now() < deadline);
             let again = match failure {
-                Failure::Busy(_) => in_time && reruns < MAX_RERUNS,
+                // A database that restarts, or hands over to its standby, is often back before anybody has noticed.
+                Failure::Busy(_) | Failure::Unavailable(_) => in_time && reruns < MAX_RERUNS,
                 Failure::Unknown(_) => in_time,
                 _ => false,
             };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 
 pub mod embedded;
 #[cfg(test)]
@@ -39,6 +40,9 @@ pub enum BusError {
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// Words on one subject, one's own among them.
+pub type Hints = BoxStream<'static, Vec<u8>>;
+
 /// A transport of byte messages.
 ///
 /// **Shape:** a channel is a queue that the replicas of one service share: each message goes to one of them, at least
@@ -58,6 +62,13 @@ pub trait Bus: Send + Sync + fmt::Debug {
 
     /// These messages are done with. An unknown or repeated receipt is ignored.
     async fn ack(&self, channel: &str, receipts: Vec<Receipt>) -> Result<(), BusError>;
+
+    /// A word to whoever listens at this moment, in every process. Never waits, and may be lost: a hint makes the usual
+    /// case quick, and a timer the rest.
+    fn hint(&self, subject: &str, word: Vec<u8>);
+
+    /// Listens from now on. What comes faster than it is taken may be lost.
+    async fn hints(&self, subject: &str) -> Result<Hints, BusError>;
 
     /// What is wrong with the bus, as far as is known, in words for an operator.
     fn trouble(&self) -> Option<String>;

@@ -37,7 +37,9 @@ pub enum OpenError {
     NotMigrated { server: String, reason: String },
     #[error("{server} was written by a newer version of Lastro (schema {found}, this program knows {known})")]
     Newer { server: String, found: i64, known: i64 },
-    #[error("{server}: migration {number} is not the one that was applied; the schema or the program was tampered with")]
+    #[error(
+        "{server}: migration {number} is not the one that was applied; the schema or the program was tampered with"
+    )]
     Changed { server: String, number: i64 },
     #[error(transparent)]
     Usage(#[from] UsageError),

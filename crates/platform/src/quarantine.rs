@@ -66,7 +66,8 @@ pub fn count_sqlite(connection: &Connection) -> rusqlite::Result<Vec<(String, i6
 }
 
 /// Repeats within one call have been counted before.
-pub const INSERT_POSTGRES: &str = "INSERT INTO quarantine (key, subject, kind, reason, bytes, length, count, first_at, last_at)
+pub const INSERT_POSTGRES: &str =
+    "INSERT INTO quarantine (key, subject, kind, reason, bytes, length, count, first_at, last_at)
      SELECT key, subject, kind, reason, bytes, length, count, $8, $8
      FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::bigint[])
           AS entry (key, subject, kind, reason, bytes, length, count) ORDER BY key

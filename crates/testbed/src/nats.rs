@@ -100,8 +100,11 @@ impl Nats {
     }
 
     /// SIGSTOP: it holds its connections and answers nothing.
-    pub fn pause(&self) {
+    pub async fn pause(&self) {
         self.signal(Signal::STOP);
+        // Its threads stop one after the other, and until then answer.
+        let pid = self.server.as_ref().and_then(Child::id).expect("it runs");
+        eventually(PATIENCE, "nats-server stands still", || async { stands_still(pid).then_some(()) }).await;
     }
 
     /// SIGCONT: goes on after a pause.
@@ -134,6 +137,15 @@ impl Nats {
         self.server = serving.then_some(server);
         serving
     }
+}
+
+/// Whether every thread of a process is stopped.
+fn stands_still(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
+    threads.filter_map(Result::ok).all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    })
 }
 
 /// Whether a server with JetStream says hello.

@@ -47,7 +47,7 @@ impl Api {
         let bus = Arc::new(Embedded::new(Arc::new(SystemClock), std::time::Duration::from_secs(30)));
         let (outbox, _) = Relay::new(bus, contract::inventory::ANSWERS_CHANNEL, Box::new(|_, _| {}));
         let commits = Arc::new(Commits { store: store.clone(), outbox, metrics });
-        let (batcher, committer) = Batcher::new(commits, Box::new(|_| {}));
+        let (batcher, committer) = Batcher::new(commits, Arc::new(|_| {}));
         tokio::spawn(committer.run(CancellationToken::new()));
         let service = Arc::new(Service { store, batcher, ids: ids.clone() });
         let router = Edge::new("inventory", shared, ids).wrap(routes(service.clone()).into());

@@ -49,7 +49,7 @@ impl World {
         let metrics = Arc::new(Metrics::new(&mut registry, shared));
         let (outbox, relay) = Relay::new(bus.clone(), ANSWERS_CHANNEL, Box::new(|_, _| {}));
         let commits = Arc::new(Commits { store: store.clone(), outbox, metrics: metrics.clone() });
-        let (batcher, committer): (_, Committer<_, _>) = Batcher::new(commits, Box::new(|_| {}));
+        let (batcher, committer): (_, Committer<_, _>) = Batcher::new(commits, Arc::new(|_| {}));
         tokio::spawn(committer.run(CancellationToken::new()));
         let inbox = Arc::new(Commands { store: store.clone(), metrics });
         let consumer = Consumer { bus: bus.clone(), channel: COMMANDS_CHANNEL, batcher: batcher.clone(), inbox };

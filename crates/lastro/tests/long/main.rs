@@ -187,7 +187,7 @@ async fn row_28_streams_and_consumers_deleted_again_and_again() {
 async fn row_29_a_broker_that_stands_still() {
     minute_of("29 broker paused", Shop::open_with_broker().await, async |broker, _| {
         for _ in 0..2 {
-            broker.pause();
+            broker.pause().await;
             sleep(MINUTE / 2).await;
             broker.resume();
             sleep(Duration::from_secs(1)).await;

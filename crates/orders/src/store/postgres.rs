@@ -73,6 +73,11 @@ impl Postgres {
 
 #[async_trait]
 impl Store for Postgres {
+    /// While one waits for the disk and the standby, the next is on its way.
+    fn parallel_batches(&self) -> usize {
+        4
+    }
+
     async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
         let deciding = async |transaction: &Transaction<'_>| {
             let (loaded, claimed, now) = load::load(transaction, &batch).await?;

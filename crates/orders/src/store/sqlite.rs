@@ -84,6 +84,10 @@ impl Sqlite {
 
 #[async_trait]
 impl Store for Sqlite {
+    fn parallel_batches(&self) -> usize {
+        1
+    }
+
     async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
         self.database.write(move |store| store.run(&batch, decide)).await
     }

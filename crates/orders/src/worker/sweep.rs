@@ -119,7 +119,8 @@ impl Sweeper {
         }
         let lease = Lease {
             limit: u32::try_from(free).unwrap_or(u32::MAX),
-            pick: awake_since.map_or(Pick::Due { patience }, |since| Pick::SentBefore { ago: at.since(Timestamp(since)) }),
+            pick: awake_since
+                .map_or(Pick::Due { patience }, |since| Pick::SentBefore { ago: at.since(Timestamp(since)) }),
             delay: backoff::delay,
             random: self.ids.random(),
         };

@@ -54,13 +54,14 @@ fn world() -> World {
     let (outbox, relay) = Relay::new(bus.clone(), COMMANDS_CHANNEL, Box::new(|_, _| {}));
     let commits = Commits {
         store: store.clone(),
+        bus: bus.clone(),
         outbox: outbox.clone(),
         waiters: Arc::new(Waiters::default()),
         echo: echo.clone(),
         clock: shared_clock.clone(),
         metrics: metrics.clone(),
     };
-    let (batcher, committer): (_, Committer<Command, Outcome>) = Batcher::new(Arc::new(commits), Box::new(|_| {}));
+    let (batcher, committer): (_, Committer<Command, Outcome>) = Batcher::new(Arc::new(commits), Arc::new(|_| {}));
     tokio::spawn(committer.run(CancellationToken::new()));
     let inbox = Answers { store: store.clone(), metrics: metrics.clone() };
     let consumer =

@@ -40,7 +40,7 @@ fn later() -> Instant {
 
 fn batcher(ledger: Ledger) -> (Batcher<u32, u32>, Committer<u32, u32>, Arc<Ledger>) {
     let ledger = Arc::new(ledger);
-    let (batcher, committer) = Batcher::new(ledger.clone(), Box::new(|_| {}));
+    let (batcher, committer) = Batcher::new(ledger.clone(), Arc::new(|_| {}));
     (batcher, committer, ledger)
 }
 
@@ -52,10 +52,10 @@ fn queue(batcher: &Batcher<u32, u32>, command: u32) -> tokio::task::JoinHandle<R
 
 #[tokio::test]
 async fn what_is_queued_is_one_batch_and_each_gets_its_own_answer() {
-    let (batcher, mut committer, ledger) = batcher(Ledger::default());
+    let (batcher, committer, ledger) = batcher(Ledger::default());
     let asked: Vec<_> = (1..=5).map(|command| queue(&batcher, command)).collect();
     testbed::eventually(testbed::PATIENCE, "all are queued", || async {
-        (committer.commands.len() == 5).then_some(())
+        (committer.queued().await == 5).then_some(())
     })
     .await;
     assert_eq!(committer.tick().await.expect("no fatal failure"), 5);
@@ -116,7 +116,7 @@ async fn however_much_a_worker_brings_requests_find_room_beside_it() {
         async move { batcher.submit_all((0..12_000).collect(), later()).await }
     });
     testbed::eventually(testbed::PATIENCE, "as much as a worker may queue is queued", || async {
-        (committer.commands.len() == MAX_BATCH).then_some(())
+        (committer.queued().await == MAX_BATCH).then_some(())
     })
     .await;
     let request = queue(&batcher, 7);
@@ -132,14 +132,14 @@ async fn however_much_a_worker_brings_requests_find_room_beside_it() {
 
 #[tokio::test]
 async fn one_that_waited_too_long_in_the_queue_is_never_begun() {
-    let (batcher, mut committer, ledger) = batcher(Ledger::default());
+    let (batcher, committer, ledger) = batcher(Ledger::default());
     let late = tokio::spawn({
         let batcher = batcher.clone();
         async move { batcher.submit_by(1, Instant::now()).await }
     });
     let live = queue(&batcher, 2);
     testbed::eventually(testbed::PATIENCE, "both are queued", || async {
-        (committer.commands.len() == 2).then_some(())
+        (committer.queued().await == 2).then_some(())
     })
     .await;
     committer.tick().await.expect("no fatal failure");
@@ -150,9 +150,9 @@ async fn one_that_waited_too_long_in_the_queue_is_never_begun() {
 
 #[tokio::test]
 async fn a_client_that_hangs_up_cancels_the_waiting_and_not_the_command() {
-    let (batcher, mut committer, ledger) = batcher(Ledger::default());
+    let (batcher, committer, ledger) = batcher(Ledger::default());
     let asked = queue(&batcher, 1);
-    testbed::eventually(testbed::PATIENCE, "it is queued", || async { (committer.commands.len() == 1).then_some(()) })
+    testbed::eventually(testbed::PATIENCE, "it is queued", || async { (committer.queued().await == 1).then_some(()) })
         .await;
     asked.abort();
     let _ = asked.await;
@@ -167,6 +167,48 @@ async fn busy_and_unknown_commits_are_decided_again() {
     tokio::spawn(committer.run(CancellationToken::new()));
     assert_eq!(batcher.submit(1).await, Ok(10));
     assert_eq!(*ledger.batches.lock().expect("the batches"), [[1]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_is_away_for_a_moment_costs_nobody_anything() {
+    let failures = Mutex::new(vec![Failure::Unavailable(cause()); 10]);
+    let (batcher, committer, _) = batcher(Ledger { failures, ..Ledger::default() });
+    tokio::spawn(committer.run(CancellationToken::new()));
+    assert_eq!(batcher.submit(1).await, Ok(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_for_a_stuck_commit_no_longer_than_its_deadline() {
+    let gate = Some(Arc::new(tokio::sync::Semaphore::new(0)));
+    let (batcher, committer, _) = batcher(Ledger { gate, ..Ledger::default() });
+    tokio::spawn(committer.run(CancellationToken::new()));
+    let begun = Instant::now();
+    assert_eq!(batcher.submit(1).await, Err(NotDone::OutcomeUnknown));
+    assert_eq!(begun.elapsed().as_secs(), (REQUEST_WAIT + GRACE).as_secs());
+}
+
+#[tokio::test]
+async fn committers_of_one_queue_work_side_by_side() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (batcher, committer, ledger) = batcher(Ledger { gate: Some(gate.clone()), ..Ledger::default() });
+    let stop = CancellationToken::new();
+    let running = [committer.clone(), committer].map(|committer| tokio::spawn(committer.run(stop.clone())));
+    let mut asked = Vec::new();
+    for command in [1, 2] {
+        asked.push(queue(&batcher, command));
+        testbed::eventually(testbed::PATIENCE, "it is begun", || async {
+            (ledger.begun.load(std::sync::atomic::Ordering::SeqCst) == asked.len()).then_some(())
+        })
+        .await;
+    }
+    stop.cancel();
+    gate.add_permits(2);
+    for (asked, answer) in asked.into_iter().zip([10, 20]) {
+        assert_eq!(asked.await.expect("no panic"), Ok(answer));
+    }
+    for running in running {
+        running.await.expect("no panic").expect("a clean end");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,11 +229,15 @@ async fn one_bad_command_is_refused_and_its_neighbours_go_through() {
     assert!(ledger.batches.lock().expect("the batches").iter().flatten().eq([1, 3].iter()));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_an_engine_refuses_is_told_by_its_kind_and_the_next_batch_works() {
-    let cases = [(Failure::Full(cause()), NotDone::StorageFull), (Failure::Unavailable(cause()), NotDone::Unavailable)];
-    for (failure, expected) in cases {
-        let (batcher, committer, _) = batcher(Ledger { failures: Mutex::new(vec![failure]), ..Ledger::default() });
+    let whatever_is_tried = 1 + usize::try_from(MAX_RERUNS).expect("a few");
+    for (failures, expected) in [
+        (vec![Failure::Full(cause())], NotDone::StorageFull),
+        (vec![Failure::Unavailable(cause()); whatever_is_tried], NotDone::Unavailable),
+        (vec![Failure::Busy(cause()); whatever_is_tried], NotDone::Overloaded),
+    ] {
+        let (batcher, committer, _) = batcher(Ledger { failures: Mutex::new(failures), ..Ledger::default() });
         tokio::spawn(committer.run(CancellationToken::new()));
         assert_eq!(batcher.submit(1).await, Err(expected));
         assert_eq!(batcher.submit(1).await, Ok(10));
@@ -213,7 +259,7 @@ async fn a_shutdown_executes_what_is_queued() {
     let (batcher, committer, _) = batcher(Ledger::default());
     let asked: Vec<_> = (0..50).map(|command| queue(&batcher, command)).collect();
     testbed::eventually(testbed::PATIENCE, "all are queued", || async {
-        (committer.commands.len() == 50).then_some(())
+        (committer.queued().await == 50).then_some(())
     })
     .await;
     let stop = CancellationToken::new();

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use futures_util::{StreamExt, stream};
+use tokio::sync::{Notify, broadcast};
 
-use super::{Bus, BusError, Delivery, MAX_CHANNEL_BYTES, Receipt};
+use super::{Bus, BusError, Delivery, Hints, MAX_CHANNEL_BYTES, Receipt};
 use crate::clock::{Clock, Timestamp};
 
 /// See the module.
@@ -17,7 +18,11 @@ pub struct Embedded {
     ack_wait: Duration,
     channels: Mutex<HashMap<String, Queue>>,
     arrived: Notify,
+    listeners: Mutex<HashMap<String, broadcast::Sender<Vec<u8>>>>,
 }
+
+/// Hints that a listener may be behind.
+const MAX_HINTS: usize = 64;
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -31,7 +36,7 @@ struct Queue {
 impl Embedded {
     /// A message that is not acknowledged within `ack_wait` of `clock` is delivered again.
     pub fn new(clock: Arc<dyn Clock>, ack_wait: Duration) -> Self {
-        Self { clock, ack_wait, channels: Mutex::default(), arrived: Notify::new() }
+        Self { clock, ack_wait, channels: Mutex::default(), arrived: Notify::new(), listeners: Mutex::default() }
     }
 
     fn with<T>(&self, channel: &str, work: impl FnOnce(&mut Queue) -> T) -> T {
@@ -114,6 +119,28 @@ impl Bus for Embedded {
     async fn ack(&self, channel: &str, receipts: Vec<Receipt>) -> Result<(), BusError> {
         self.with(channel, |queue| receipts.iter().for_each(|receipt| queue.forget(receipt)));
         Ok(())
+    }
+
+    fn hint(&self, subject: &str, word: Vec<u8>) {
+        if let Some(listeners) = self.listeners.lock().expect("no call panics under this lock").get(subject) {
+            // Nobody listens: nobody hears.
+            let _ = listeners.send(word);
+        }
+    }
+
+    async fn hints(&self, subject: &str) -> Result<Hints, BusError> {
+        let mut listeners = self.listeners.lock().expect("no call panics under this lock");
+        let sender = listeners.entry(subject.to_owned()).or_insert_with(|| broadcast::channel(MAX_HINTS).0);
+        let words = stream::unfold(sender.subscribe(), async |mut receiver| {
+            loop {
+                match receiver.recv().await {
+                    Ok(word) => return Some((word, receiver)),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        });
+        Ok(words.boxed())
     }
 
     fn trouble(&self) -> Option<String> {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+
 use super::{Bus, Delivery};
 
 /// Runs every law on what `$fresh(ack_wait)` makes.
@@ -22,6 +24,7 @@ macro_rules! bus_laws {
             channels_do_not_mix
             consumers_share_a_channel
             dropping_a_receive_loses_nothing
+            a_hint_reaches_all_who_listen
         );
     };
     ($fresh:path: $($law:ident)+) => {
@@ -48,6 +51,22 @@ pub(crate) async fn what_is_published_is_received_once_and_whole<F: Fresh>(fresh
     let payloads = |list: &[Vec<u8>]| list.iter().cloned().collect::<BTreeSet<_>>();
     assert_eq!(payloads(&got.iter().map(|d| d.payload.clone()).collect::<Vec<_>>()), payloads(&sent));
     assert!(bus.receive(&a, 10, SOON).await.expect("no failure").is_empty());
+}
+
+pub(crate) async fn a_hint_reaches_all_who_listen<F: Fresh>(fresh: F) {
+    let [a, b] = channels();
+    let bus = fresh.bus(NEVER).await;
+    bus.hint(&a, b"to nobody".to_vec());
+    let mut listeners = [bus.hints(&a).await.expect("a subject"), bus.hints(&a).await.expect("a subject")];
+    bus.hint(&b, b"about something else".to_vec());
+    bus.hint(&a, b"one".to_vec());
+    bus.hint(&a, vec![]);
+    for listener in &mut listeners {
+        for expected in [b"one".to_vec(), vec![]] {
+            let heard = tokio::time::timeout(PATIENCE, listener.next()).await.expect("a hint in time");
+            assert_eq!(heard, Some(expected));
+        }
+    }
 }
 
 pub(crate) async fn receive_returns_nothing_when_nothing_came<F: Fresh>(fresh: F) {

@@ -17,12 +17,12 @@ use async_nats::jetstream::{self, AckKind, Context, ErrorCode};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::{ACK_WAIT, Bus, BusError, Delivery, Receipt};
+use super::{ACK_WAIT, Bus, BusError, Delivery, Hints, Receipt};
 use crate::config::UsageError;
 use watchdog::Watch;
 
@@ -244,6 +244,20 @@ impl Bus for Nats {
 
     async fn ack(&self, _channel: &str, receipts: Vec<Receipt>) -> Result<(), BusError> {
         self.tell_of(receipts.iter(), AckKind::Ack).await
+    }
+
+    fn hint(&self, subject: &str, word: Vec<u8>) {
+        if self.reachable().is_ok() {
+            // Where the client has no room for it now, it is lost.
+            let _ = self.client.publish(subject.to_owned(), word.into()).now_or_never();
+        }
+    }
+
+    async fn hints(&self, subject: &str) -> Result<Hints, BusError> {
+        let words = self.client.subscribe(subject.to_owned()).await.map_err(unavailable)?;
+        // The server knows of it when this returns; a later connection tells it again.
+        timeout(ANSWER_WAIT, self.client.flush()).await.map_err(unavailable)?.map_err(unavailable)?;
+        Ok(words.map(|message| message.payload.to_vec()).boxed())
     }
 
     fn trouble(&self) -> Option<String> {

@@ -94,13 +94,6 @@ impl TryFrom<String> for BusUrl {
     }
 }
 
-impl DatabaseUrl {
-    /// What to say of a URL that is understood but cannot be served yet.
-    pub fn without_adapter(&self) -> UsageError {
-        UsageError(format!("{self}: there is no adapter for this database yet; use sqlite:"))
-    }
-}
-
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -73,7 +73,7 @@ fn world() -> World {
     let clock = Arc::new(ManualClock::at(Timestamp(0)));
     let bus: Arc<dyn Bus> = Arc::new(Embedded::new(clock.clone(), ACK_WAIT));
     let service = Arc::new(Doubler::default());
-    let (batcher, committer) = Batcher::new(service.clone(), Box::new(|_| {}));
+    let (batcher, committer) = Batcher::new(service.clone(), Arc::new(|_| {}));
     tokio::spawn(committer.run(CancellationToken::new()));
     let consumer = Consumer { bus: bus.clone(), channel: "numbers", batcher, inbox: service.clone() };
     World { bus, clock, service, consumer }

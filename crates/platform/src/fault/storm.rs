@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::armed::VARIABLE;
-use crate::bus::{Bus, BusError, Delivery, Receipt};
+use crate::bus::{Bus, BusError, Delivery, Hints, Receipt};
 
 /// Of the variable that says what happens.
 pub(super) const VALUE: &str = "storm";
@@ -88,6 +88,14 @@ impl Bus for Storm {
 
     async fn ack(&self, channel: &str, receipts: Vec<Receipt>) -> Result<(), BusError> {
         self.bus.ack(channel, receipts).await
+    }
+
+    fn hint(&self, subject: &str, word: Vec<u8>) {
+        self.bus.hint(subject, word);
+    }
+
+    async fn hints(&self, subject: &str) -> Result<Hints, BusError> {
+        self.bus.hints(subject).await
     }
 
     fn trouble(&self) -> Option<String> {

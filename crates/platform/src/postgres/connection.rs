@@ -1,8 +1,8 @@
 //! One connection: its statements, and the task that drives it.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::{poll_fn, try_join_all};

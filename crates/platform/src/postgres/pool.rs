@@ -44,7 +44,13 @@ pub(super) struct Pool {
 
 impl Pool {
     /// At most `size` connections, made when they are needed.
-    pub(super) fn new(server: Server, access: Access, statements: &'static [&'static str], time: Time, size: usize) -> Self {
+    pub(super) fn new(
+        server: Server,
+        access: Access,
+        statements: &'static [&'static str],
+        time: Time,
+        size: usize,
+    ) -> Self {
         Self { server, access, statements, time, idle: Mutex::default(), permits: Semaphore::new(size) }
     }
 

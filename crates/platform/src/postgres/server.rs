@@ -115,7 +115,8 @@ impl Server {
                           current_setting('synchronous_commit'), current_setting('transaction_read_only'),
                           pg_is_in_recovery()::text";
         let rows = connection.query(sql, &[]).await.map_err(|error| self.unusable(&error))?;
-        let text = |column: usize| rows.first().and_then(|row| row.try_get::<_, String>(column).ok()).unwrap_or_default();
+        let text =
+            |column: usize| rows.first().and_then(|row| row.try_get::<_, String>(column).ok()).unwrap_or_default();
         let [fsync, full_pages, commit, read_only, recovering] = [0, 1, 2, 3, 4].map(text);
         let server = self.name.clone();
         if read_only != "off" || recovering != "false" {

@@ -88,10 +88,7 @@ pub(super) async fn movements(snapshot: &Transaction<'_>, stretch: &Stretch) -> 
     rows.iter().map(rows::movement).collect()
 }
 
-pub(super) async fn levels(
-    snapshot: &Transaction<'_>,
-    points: &[(Place, i64)],
-) -> Result<Vec<Option<Level>>, Failure> {
+pub(super) async fn levels(snapshot: &Transaction<'_>, points: &[(Place, i64)]) -> Result<Vec<Option<Level>>, Failure> {
     let products: Vec<&str> = points.iter().map(|((product, _), _)| product.as_str()).collect();
     let locations: Vec<&str> = points.iter().map(|((_, location), _)| location.as_str()).collect();
     let numbers: Vec<i64> = points.iter().map(|(_, seq)| *seq).collect();

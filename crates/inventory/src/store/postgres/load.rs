@@ -69,10 +69,8 @@ pub(super) async fn load(
         transaction.query(LOCATIONS, []),
         transaction.now(),
     )?;
-    let mut loaded = Loaded {
-        reservations: by_order(rows::reservations(&reservations, &allocations)?),
-        ..Loaded::default()
-    };
+    let mut loaded =
+        Loaded { reservations: by_order(rows::reservations(&reservations, &allocations)?), ..Loaded::default() };
     for row in &requests {
         let movement = rows::movement(row)?;
         if let Cause::Request(cause) = &movement.cause {
@@ -95,10 +93,7 @@ pub(super) async fn load(
 }
 
 /// Nothing, if there is nothing to ask for.
-async fn unless(
-    nothing: bool,
-    asking: impl Future<Output = Result<Vec<Row>, Failure>>,
-) -> Result<Vec<Row>, Failure> {
+async fn unless(nothing: bool, asking: impl Future<Output = Result<Vec<Row>, Failure>>) -> Result<Vec<Row>, Failure> {
     if nothing { Ok(Vec::new()) } else { asking.await }
 }
 

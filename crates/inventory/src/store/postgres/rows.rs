@@ -65,11 +65,7 @@ pub(super) fn location(row: &Row) -> Result<Location, Failure> {
 
 /// Of `on_hand, reserved, last_seq`, which begin at column `first`.
 pub(super) fn level(row: &Row, first: usize) -> Result<Level, Failure> {
-    Ok(Level {
-        on_hand: column(row, first)?,
-        reserved: column(row, first + 1)?,
-        last_seq: column(row, first + 2)?,
-    })
+    Ok(Level { on_hand: column(row, first)?, reserved: column(row, first + 1)?, last_seq: column(row, first + 2)? })
 }
 
 macro_rules! movement_columns {

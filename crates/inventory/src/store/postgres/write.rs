@@ -47,8 +47,7 @@ pub(super) const INSERT_MOVEMENTS: &str = "INSERT INTO movements (product_id, lo
      SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
          $8::bigint[], $9::uuid[], $10::bytea[], $11::bytea[], $12::text[], $13::text[], $14::text[], $15::bigint[])";
 
-pub(super) const DROP_CLAIMS: &str =
-    "DELETE FROM reservations WHERE order_id = ANY($1::uuid[]) AND state = 'claimed'";
+pub(super) const DROP_CLAIMS: &str = "DELETE FROM reservations WHERE order_id = ANY($1::uuid[]) AND state = 'claimed'";
 
 /// `claimed` are the orders whose reservations may be made; what the decision makes nothing of is let go again.
 pub(super) async fn apply(

@@ -108,7 +108,7 @@ async fn streams_and_consumers_deleted_under_load_cost_no_order() {
 async fn a_broker_that_stands_still_under_load_costs_no_order_and_no_memory() {
     let busy = Busy::at(Shop::open_with_broker().await, "broker paused").await;
     let memory = busy.shop.programs.resident_bytes();
-    busy.broker.pause();
+    busy.broker.pause().await;
     for _ in 0..3 {
         busy.accepts_more().await;
     }

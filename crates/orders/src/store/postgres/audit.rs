@@ -18,7 +18,8 @@ const AFTER: &str = concat!(
     order_columns!(),
     " FROM orders WHERE $1::uuid IS NULL OR order_id > $1 ORDER BY order_id LIMIT $2"
 );
-const OF: &str = concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");
+const OF: &str =
+    concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");
 const STEPS: &str = "SELECT order_id, seq, status FROM order_history WHERE order_id = ANY($1::uuid[])
      ORDER BY order_id, seq";
 const PENDING: &str = "SELECT order_id, kind FROM pending_commands WHERE order_id = ANY($1::uuid[])";

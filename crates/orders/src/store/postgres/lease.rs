@@ -33,7 +33,8 @@ pub(super) const FRESHEST: &str = due!("next_attempt_at <= $1 ORDER BY next_atte
 pub(super) const SENT_BEFORE: &str = due!("sent_at < $1 ORDER BY since");
 pub(super) const DIGESTS: &str = "SELECT order_id, digest FROM orders WHERE order_id = ANY($1::uuid[])";
 
-pub(super) const PUT_OFF: &str = "UPDATE pending_commands SET attempt = next.attempt, sent_at = $4, next_attempt_at = next.at
+pub(super) const PUT_OFF: &str =
+    "UPDATE pending_commands SET attempt = next.attempt, sent_at = $4, next_attempt_at = next.at
      FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS next (id, attempt, at) WHERE order_id = next.id";
 
 /// A due row that is sent once more.

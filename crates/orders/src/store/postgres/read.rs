@@ -13,7 +13,8 @@ use super::rows::{self, OrderRow, order_columns};
 use crate::core::decide::Receipt;
 use crate::core::order::Status;
 
-const ORDERS: &str = concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");
+const ORDERS: &str =
+    concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");
 const HISTORY: &str = "SELECT order_id, seq, status, reason, at, decided_at, allocations, shortages FROM order_history
      WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, seq";
 const BACKLOG: &str = "SELECT count(*), min(since) FROM pending_commands";
@@ -39,11 +40,8 @@ pub(super) async fn receipt(snapshot: &Transaction<'_>, id: OrderId) -> Result<O
 
 pub(super) async fn order(snapshot: &Transaction<'_>, id: OrderId) -> Result<Option<OrderView>, Failure> {
     let ids: &[Uuid] = &[id.0];
-    let (row, lines, history) = tokio::try_join!(
-        row(snapshot, id),
-        snapshot.query(LINES, [&ids]),
-        snapshot.query(HISTORY, [&ids]),
-    )?;
+    let (row, lines, history) =
+        tokio::try_join!(row(snapshot, id), snapshot.query(LINES, [&ids]), snapshot.query(HISTORY, [&ids]),)?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(OrderView {
         order_id: id,

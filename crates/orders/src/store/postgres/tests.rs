@@ -29,7 +29,8 @@ async fn every_statement_can_be_prepared() {
     let (_store, _, url) = opened().await;
     let operator = postgres(&url).await;
     let switch = [false, true];
-    let pages = switch.into_iter().flat_map(|a| switch.into_iter().flat_map(move |b| switch.map(|c| read::page(a, b, c))));
+    let pages =
+        switch.into_iter().flat_map(|a| switch.into_iter().flat_map(move |b| switch.map(|c| read::page(a, b, c))));
     let fixed = SCHEMA.statements.iter().chain(&read::STATEMENTS).chain(&audit::STATEMENTS);
     for sql in fixed.map(|sql| (*sql).to_owned()).chain(pages) {
         operator.prepare(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
@@ -54,7 +55,8 @@ async fn the_database_itself_keeps_histories_whole() {
     ] {
         assert!(operator.execute(forbidden, &[]).await.is_err(), "{forbidden}");
     }
-    let allowed = "INSERT INTO order_history (order_id, seq, status, at) SELECT order_id, 2, 'confirmed', 0 FROM orders";
+    let allowed =
+        "INSERT INTO order_history (order_id, seq, status, at) SELECT order_id, 2, 'confirmed', 0 FROM orders";
     assert_eq!(operator.execute(allowed, &[]).await.expect("nothing wrong with it"), 1);
 }
 

@@ -10,7 +10,8 @@ use platform::postgres::{Parameter, Transaction};
 use crate::core::decide::{Change, Pending, Placement};
 use crate::core::order::{Entry, OrderLine, Status};
 
-pub(super) const INSERT_ORDERS: &str = "INSERT INTO orders (order_id, customer_id, status, currency, total_minor, digest,
+pub(super) const INSERT_ORDERS: &str =
+    "INSERT INTO orders (order_id, customer_id, status, currency, total_minor, digest,
          request_digest, last_seq, created_at, updated_at)
      SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bytea[], $7::bytea[],
                           $8::bigint[], $9::bigint[], $10::bigint[]) ON CONFLICT (order_id) DO NOTHING";
@@ -28,7 +29,8 @@ pub(super) const INSERT_HISTORY: &str = "INSERT INTO order_history (order_id, se
      SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],
                           $8::text[])";
 
-pub(super) const DELETE_PENDING: &str = "DELETE FROM pending_commands USING unnest($1::uuid[], $2::text[]) AS done (id, what)
+pub(super) const DELETE_PENDING: &str =
+    "DELETE FROM pending_commands USING unnest($1::uuid[], $2::text[]) AS done (id, what)
      WHERE order_id = done.id AND kind = done.what";
 
 pub(super) const INSERT_PENDING: &str = "INSERT INTO pending_commands (order_id, kind, attempt, since, sent_at,
