@@ -19,7 +19,7 @@ struct Books {
 
 impl Books {
     async fn write() -> Self {
-        let mut shop = Shop::open().await;
+        let mut shop = Shop::open_on_files().await;
         shop.stock("MUG", 10).await;
         shop.stock("TEE", 3).await;
         let confirmed = shop.confirmed(&[("MUG", 2), ("TEE", 1)]).await;
@@ -28,7 +28,7 @@ impl Books {
         shop.ask(&cancelled, "cancel").await.ok();
         let fulfilled = shop.confirmed(&[("MUG", 1)]).await;
         shop.ask(&fulfilled, "fulfill").await.ok();
-        let held = shop.hold_inventory();
+        let held = shop.hold_inventory().await;
         let received = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
         // It dies before anybody answers.
         shop.programs.kill();
@@ -188,9 +188,9 @@ async fn an_honest_shop_passes_with_a_line_for_each_invariant() {
 async fn commands_in_flight_are_no_violation_but_not_settled_either() {
     let shop = Shop::open().await;
     shop.stock("MUG", 1).await;
-    let settled = || async { verify(shop.folder(), &["--settled"]).await };
+    let settled = || shop.verify_with(testbed::PATIENCE, &["--settled"]);
     assert_eq!(settled().await.code, Some(0));
-    let held = shop.hold_inventory();
+    let held = shop.hold_inventory().await;
     let id = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
     shop.must_verify().await;
     let ended = settled().await;
@@ -212,7 +212,7 @@ async fn the_audit_needs_databases_and_changes_nothing_without() {
 
 #[tokio::test]
 async fn the_database_itself_refuses_an_oversell_in_raw_sql() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_on_files().await;
     shop.stock("MUG", 3).await;
     shop.confirmed(&[("MUG", 3)]).await;
     let folder = shop.close().await;

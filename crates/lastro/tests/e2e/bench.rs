@@ -1,5 +1,6 @@
 //! `lastro bench`: what it says must add up. How fast it was is no business of a test.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -73,27 +74,30 @@ async fn a_shop_of_its_own_is_put_under_load_and_audited() {
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "nothing is left behind");
 }
 
-/// Where the programs of a shop are.
-fn urls(shop: &Shop) -> Vec<String> {
-    shop.programs.addresses().iter().map(|address| format!("http://{address}")).collect()
-}
-
-/// The options that name a shop that runs as one program, or as two.
-fn addressed(urls: &[String]) -> Vec<&str> {
-    match urls {
-        [whole] => vec!["--url", whole],
-        [orders, inventory] => vec!["--orders-url", orders, "--inventory-url", inventory],
-        _ => panic!("{urls:?}"),
-    }
+/// Where the programs of a shop are, and the options that say so.
+fn addressed(shop: &Shop) -> (Vec<String>, Vec<String>) {
+    let (orders, inventory) = shop.programs.addresses();
+    let url = |address: &SocketAddr| format!("http://{address}");
+    let all: Vec<String> = orders.iter().chain(&inventory).map(url).collect();
+    let options = match (&orders[..], &inventory[..]) {
+        ([whole], []) => vec!["--url".to_owned(), url(whole)],
+        ([orders, ..], [inventory, ..]) => {
+            let each = all.iter().flat_map(|url| ["--metrics-url".to_owned(), url.clone()]);
+            let first = ["--orders-url".to_owned(), url(orders), "--inventory-url".to_owned(), url(inventory)];
+            first.into_iter().chain(each).collect()
+        }
+        _ => panic!("{all:?}"),
+    };
+    (all, options)
 }
 
 #[tokio::test]
 async fn a_shop_that_runs_already_is_put_under_load_where_it_is() {
     let shop = Shop::open().await;
-    let urls = urls(&shop);
-    let to = addressed(&urls);
+    let (urls, to) = addressed(&shop);
+    let to: Vec<_> = to.iter().map(String::as_str).collect();
     let open = [&to[..], &["--rate", "100", "--popularity", "zipf", "--lines", "2", "--json"]].concat();
-    let audited = [&open[..], &["--data-dir", "data"]].concat();
+    let audited = [open.clone(), shop.setting.places()].concat();
     let first = document(&bench(shop.folder(), &audited).to_end_within(PATIENCE).await);
     check_sums(&first);
     assert_eq!((&first["setting"]["loop"]["kind"], &first["audit"]["clean"]), (&"open".into(), &true.into()));
@@ -149,9 +153,8 @@ async fn an_interrupted_run_prints_what_it_has_and_leaves_nothing_behind() {
 #[tokio::test]
 async fn the_table_says_that_nothing_was_audited() {
     let shop = Shop::open().await;
-    let urls = urls(&shop);
-    let ended =
-        bench(shop.folder(), &[&addressed(&urls)[..], &["--clients", "2"]].concat()).to_end_within(PATIENCE).await;
+    let (_, to) = addressed(&shop);
+    let ended = bench(shop.folder(), &["--clients", "2"]).args(to).to_end_within(PATIENCE).await;
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stdout.contains("\nThe books were NOT audited"), "{}", ended.stdout);
     assert!(!ended.stdout.contains("INV-1"), "{}", ended.stdout);
@@ -159,7 +162,7 @@ async fn the_table_says_that_nothing_was_audited() {
 
 #[tokio::test]
 async fn data_that_is_there_already_is_not_put_under_load() {
-    let folder = Shop::open().await.close().await;
+    let folder = Shop::open_on_files().await.close().await;
     let ended = bench(folder.path(), &["--data-dir", "data"]).to_end().await;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     assert!(ended.stderr.contains("has data already"), "{}", ended.stderr);

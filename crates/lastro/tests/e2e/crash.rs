@@ -7,7 +7,7 @@ use testbed::{PATIENCE, eventually};
 
 use crate::load::{Load, PRODUCTS, Told, stocked};
 use crate::random::Random;
-use crate::shop::{Shop, WAIT, launch, order, verify};
+use crate::shop::{Shop, WAIT, launch, order};
 
 const ROUNDS: u32 = 20;
 /// How long a program may take to end when it is told to.
@@ -45,7 +45,7 @@ async fn no_accepted_order_is_lost_when_the_process_is_killed_again_and_again() 
         everything.append(told);
     }
     assert_eq!(everything.lost(&shop).await, [""; 0], "not even in a later round");
-    let settled = verify(shop.folder(), &["--settled"]).await;
+    let settled = shop.verify_with(PATIENCE, &["--settled"]).await;
     assert_eq!(settled.code, Some(0), "{}{}", settled.stdout, settled.stderr);
 }
 
@@ -75,7 +75,7 @@ async fn a_shop_that_is_told_to_close_under_load_keeps_every_accepted_order() {
 async fn whoever_waits_for_an_outcome_is_released_when_the_shop_closes() {
     let mut shop = Arc::new(Shop::open().await);
     shop.stock("MUG", 1).await;
-    let held = shop.hold_inventory();
+    let held = shop.hold_inventory().await;
     let waiting = tokio::spawn({
         let shop = shop.clone();
         async move { shop.post_with("/api/orders", &[WAIT], &order(&[("MUG", 1)])).await }
@@ -96,7 +96,7 @@ async fn whoever_waits_for_an_outcome_is_released_when_the_shop_closes() {
 
 #[tokio::test]
 async fn a_second_process_on_the_same_data_is_refused() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_on_files().await;
     let second = launch(shop.folder()).to_end().await;
     assert_eq!((second.code, second.stdout.as_str()), (Some(1), ""));
     let line = second.stderr.strip_suffix('\n').expect("a line");

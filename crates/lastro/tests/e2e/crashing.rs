@@ -43,7 +43,7 @@ pub(crate) async fn killed_at(point: &str, max_passes: u64, mut shop: Shop, rand
     shop.setting.fault = Some(format!("kill {point} {pass}"));
     shop.reopen().await;
     let shop = Arc::new(shop);
-    let held = is_swept.then(|| shop.hold_inventory());
+    let held = if is_swept { Some(shop.hold_inventory().await) } else { None };
     let load = Load::on(&shop, random);
     eventually(PATIENCE, &format!("it dies at {point}, pass {pass}"), || async {
         shop.programs.one_has_ended().then_some(())

@@ -84,12 +84,14 @@ async fn the_probes_answer() {
     for alive in shop.get_each("/livez").await {
         assert_eq!(alive.ok(), json!({"status": "alive"}));
     }
-    let (names, checks) = match Form::under_test() {
-        Form::Embedded | Form::Broker => (&["lastro"][..], &["bus", "inventory database", "orders database"][..]),
-        Form::Processes => {
-            (&["order-service", "inventory-service"][..], &["bus", "bus", "inventory database", "orders database"][..])
-        }
+    let (orders, inventory) = shop.programs.addresses();
+    let (names, mut checks) = if Form::under_test().is_apart() {
+        let names = [vec!["order-service"; orders.len()], vec!["inventory-service"; inventory.len()]].concat();
+        (names, [["bus", "bus", "inventory database", "orders database"].repeat(orders.len())].concat())
+    } else {
+        (vec!["lastro"], vec!["bus", "inventory database", "orders database"])
     };
+    checks.sort_unstable();
     for (name, version) in names.iter().zip(shop.get_each("/version").await) {
         assert_eq!(version.ok(), json!({"name": name, "version": env!("CARGO_PKG_VERSION")}));
     }
@@ -112,6 +114,8 @@ async fn the_numbers_follow_what_happens() {
     let answer = shop.get("/metrics").await;
     assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")));
     assert!(answer.text.ends_with("# EOF\n"));
+    let version = format!(r#"build_info{{version="{}"}} 1"#, env!("CARGO_PKG_VERSION"));
+    assert!(answer.text.lines().any(|line| line == version), "{version} is not in\n{}", answer.text);
     for told in [
         "orders_placed_total 2",
         r#"orders_settled_total{outcome="confirmed"} 1"#,
@@ -120,7 +124,6 @@ async fn the_numbers_follow_what_happens() {
         r#"stock_reservations_total{outcome="reserved"} 1"#,
         r#"stock_reservations_total{outcome="rejected"} 1"#,
         r#"http_server_request_duration_seconds_count{service="orders",method="POST",route="/api/orders",status="200"} 2"#,
-        &format!(r#"build_info{{version="{}"}} 1"#, env!("CARGO_PKG_VERSION")),
     ] {
         eventually(PATIENCE, told, || async { shop.metrics().await.lines().any(|line| line == told).then_some(()) })
             .await;

@@ -2,10 +2,12 @@
 //!
 //! `LASTRO_TEST_FORM` names the one under test; `scripts/test` runs the suite over each.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use testbed::{Launch, Nats, PATIENCE, Program, Proxy};
+use testbed::{Launch, Nats, PATIENCE, Program, Proxy, fresh_database};
 
 use crate::shop::{data_in, lastro};
 
@@ -17,6 +19,10 @@ pub(crate) enum Form {
     Broker,
     /// `order-service` and `inventory-service` with a broker between them.
     Processes,
+    /// The same on PostgreSQL.
+    Postgres,
+    /// Two of each, on PostgreSQL.
+    Replicas,
 }
 
 impl Form {
@@ -25,19 +31,50 @@ impl Form {
             Err(_) | Ok("" | "embedded") => Self::Embedded,
             Ok("broker") => Self::Broker,
             Ok("processes") => Self::Processes,
-            Ok(other) => panic!("LASTRO_TEST_FORM={other} is none of embedded, broker, processes"),
+            Ok("postgres") => Self::Postgres,
+            Ok("replicas") => Self::Replicas,
+            Ok(other) => panic!("LASTRO_TEST_FORM={other} is none of embedded, broker, processes, postgres, replicas"),
         }
+    }
+
+    /// The form under test if it is `as_wanted`, else two processes that keep their data in files.
+    pub(crate) fn that(as_wanted: impl FnOnce(Self) -> bool) -> Self {
+        let form = Self::under_test();
+        if as_wanted(form) { form } else { Self::Processes }
     }
 
     pub(crate) fn has_broker(self) -> bool {
         self != Self::Embedded
     }
+
+    /// Whether the data lies in files.
+    pub(crate) fn has_files(self) -> bool {
+        !matches!(self, Self::Postgres | Self::Replicas)
+    }
+
+    /// Whether the services are processes of their own.
+    pub(crate) fn is_apart(self) -> bool {
+        !matches!(self, Self::Embedded | Self::Broker)
+    }
+
+    fn replicas(self) -> usize {
+        if self == Self::Replicas { 2 } else { 1 }
+    }
+}
+
+/// The URLs of two PostgreSQL databases.
+#[derive(Clone, Debug)]
+pub(crate) struct Databases {
+    pub(crate) orders: String,
+    pub(crate) inventory: String,
 }
 
 /// What the programs of a shop are started with.
 #[derive(Debug, Default)]
 pub(crate) struct Setting {
     pub(crate) broker: Option<Nats>,
+    /// None where the data lies in files.
+    pub(crate) databases: Option<Databases>,
     /// What lies between the Inventory Service and the broker, in a form that has both.
     pub(crate) link: Option<Proxy>,
     /// What the programs are told to suffer; see `platform::fault`.
@@ -47,66 +84,79 @@ pub(crate) struct Setting {
 /// The programs of one shop, all of them serving.
 #[derive(Debug)]
 pub(crate) struct Programs {
-    /// Where orders are placed; in most forms, everything.
-    pub(crate) orders: Program,
+    /// Where orders are placed; in a form of one process, everything.
+    pub(crate) orders: Vec<Program>,
     /// The Inventory Service, if it is a process of its own.
-    pub(crate) inventory: Option<Program>,
+    inventory: Vec<Program>,
+    /// Requests so far, which go to the replicas in turn.
+    turn: AtomicUsize,
 }
 
 impl Programs {
-    /// Starts them in `folder`. What `how` changes concerns the program that takes orders.
-    pub(crate) async fn start(
-        form: Form,
-        folder: &Path,
-        setting: &Setting,
-        how: impl FnOnce(Launch) -> Launch,
-    ) -> Self {
-        if form != Form::Processes {
-            let orders = how(setting.whole(folder)).serving().await;
-            return Self { orders, inventory: None };
+    /// Starts them in `folder`. What `how` changes concerns the programs that take orders.
+    pub(crate) async fn start(form: Form, folder: &Path, setting: &Setting, how: impl Fn(Launch) -> Launch) -> Self {
+        let (mut orders, mut inventory) = (Vec::new(), Vec::new());
+        if !form.is_apart() {
+            orders.push(how(setting.whole(folder)).serving().await);
+            return Self { orders, inventory, turn: AtomicUsize::new(0) };
         }
-        let orders = how(setting.orders(folder));
-        let shares_disk = orders.has_disk();
-        let orders = orders.serving().await;
-        let inventory = setting.inventory(folder);
-        let inventory = if shares_disk { inventory.beside(&orders) } else { inventory };
-        Self { orders, inventory: Some(inventory.serving().await) }
+        for _ in 0..form.replicas() {
+            let launch = how(setting.orders(folder));
+            let shares_disk = launch.has_disk();
+            let program = launch.serving().await;
+            let launch = setting.inventory(folder);
+            let launch = if shares_disk { launch.beside(&program) } else { launch };
+            orders.push(program);
+            inventory.push(launch.serving().await);
+        }
+        Self { orders, inventory, turn: AtomicUsize::new(0) }
     }
 
     /// Starts again what has ended.
     pub(crate) async fn restart_ended(&mut self, form: Form, folder: &Path, setting: &Setting) {
-        if !self.orders.is_running() {
-            let whole = form != Form::Processes;
-            let orders = if whole { setting.whole(folder) } else { setting.orders(folder) };
-            self.orders = orders.serving().await;
+        for program in self.orders.iter_mut().filter(|program| !program.is_running()) {
+            let launch = if form.is_apart() { setting.orders(folder) } else { setting.whole(folder) };
+            *program = launch.serving().await;
         }
-        if self.inventory.as_ref().is_some_and(|inventory| !inventory.is_running()) {
-            self.inventory = Some(setting.inventory(folder).serving().await);
+        for program in self.inventory.iter_mut().filter(|program| !program.is_running()) {
+            *program = setting.inventory(folder).serving().await;
         }
     }
 
     fn all(&self) -> impl Iterator<Item = &Program> {
-        [&self.orders].into_iter().chain(&self.inventory)
+        self.orders.iter().chain(&self.inventory)
     }
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut Program> {
-        [&mut self.orders].into_iter().chain(&mut self.inventory)
+        self.orders.iter_mut().chain(&mut self.inventory)
     }
 
-    /// Where a path is answered, as a gateway would know.
-    pub(crate) fn address_of(&self, path: &str) -> std::net::SocketAddr {
-        let inventory = self.inventory.as_ref().filter(|_| path.starts_with("/api/inventory"));
-        inventory.unwrap_or(&self.orders).address()
+    /// Where a path is answered, as a gateway would know: by a replica that runs, each in its turn.
+    pub(crate) fn address_of(&self, path: &str) -> SocketAddr {
+        let apart = path.starts_with("/api/inventory") && !self.inventory.is_empty();
+        let replicas = if apart { &self.inventory } else { &self.orders };
+        let mut running: Vec<_> = replicas.iter().filter(|program| program.is_running()).collect();
+        if running.is_empty() {
+            running = replicas.iter().collect();
+        }
+        running[self.turn.fetch_add(1, Ordering::Relaxed) % running.len()].address()
     }
 
-    /// Every address, that of the orders first.
-    pub(crate) fn addresses(&self) -> Vec<std::net::SocketAddr> {
-        self.all().map(Program::address).collect()
+    /// Of the Order Service and of the Inventory Service, which may be one program.
+    pub(crate) fn addresses(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+        let of = |programs: &[Program]| programs.iter().map(Program::address).collect();
+        (of(&self.orders), of(&self.inventory))
     }
 
     /// SIGKILL to all, at the same instant.
     pub(crate) fn kill(&self) {
         self.all().filter(|program| program.is_running()).for_each(Program::kill);
+    }
+
+    /// SIGKILL to every Inventory Service. False: it is no process of its own.
+    pub(crate) fn kill_inventory(&self) -> bool {
+        self.inventory.iter().filter(|program| program.is_running()).for_each(Program::kill);
+        !self.inventory.is_empty()
     }
 
     /// SIGTERM to all.
@@ -151,11 +201,26 @@ impl Setting {
     /// What a form needs, and nothing wrong with it.
     pub(crate) async fn of(form: Form) -> Self {
         let broker = if form.has_broker() { Some(Nats::start().await) } else { None };
-        Self { broker, ..Self::default() }
+        let databases = if form.has_files() {
+            None
+        } else {
+            Some(Databases { orders: fresh_database().await, inventory: fresh_database().await })
+        };
+        Self { broker, databases, ..Self::default() }
     }
 
     pub(crate) fn broker(&self) -> &Nats {
         self.broker.as_ref().expect("the form has a broker")
+    }
+
+    /// How a tool is told where the data is.
+    pub(crate) fn places(&self) -> Vec<&str> {
+        match &self.databases {
+            None => vec!["--data-dir", "data"],
+            Some(Databases { orders, inventory }) => {
+                vec!["--orders-database-url", orders, "--inventory-database-url", inventory]
+            }
+        }
     }
 
     /// Both services in one program.
@@ -165,13 +230,17 @@ impl Setting {
     }
 
     fn orders(&self, folder: &Path) -> Launch {
-        self.apply(service("order-service", "orders.db", folder, &self.broker().url()))
+        let database = self.databases.as_ref().map(|databases| databases.orders.clone());
+        let database = database.unwrap_or_else(|| file(folder, "orders.db"));
+        self.apply(service("order-service", &database, folder, &self.broker().url()))
     }
 
     fn inventory(&self, folder: &Path) -> Launch {
         let link = self.link.as_ref().map(|link| format!("nats://127.0.0.1:{}", link.port()));
         let url = link.unwrap_or_else(|| self.broker().url());
-        self.apply(service("inventory-service", "inventory.db", folder, &url))
+        let database = self.databases.as_ref().map(|databases| databases.inventory.clone());
+        let database = database.unwrap_or_else(|| file(folder, "inventory.db"));
+        self.apply(service("inventory-service", &database, folder, &url))
     }
 
     fn apply(&self, launch: Launch) -> Launch {
@@ -179,10 +248,13 @@ impl Setting {
     }
 }
 
+/// The URL of a file. Absolute: a working directory is not carried over to the disk of another program.
+fn file(folder: &Path, name: &str) -> String {
+    format!("sqlite:{}", data_in(folder).join(name).display())
+}
+
 /// How one service alone is started.
-fn service(name: &str, database: &str, folder: &Path, broker_url: &str) -> Launch {
-    // Absolute: a working directory is not carried over to the disk of another program.
-    let database = format!("sqlite:{}", data_in(folder).join(database).display());
+fn service(name: &str, database_url: &str, folder: &Path, broker_url: &str) -> Launch {
     let launch = lastro(folder).args([name, "--listen", "127.0.0.1:0"]);
-    launch.args(["--database-url", &database, "--bus-url", broker_url])
+    launch.args(["--database-url", database_url, "--bus-url", broker_url])
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::answer::Answer;
 use crate::random::Random;
-use crate::shop::{JSON, Shop, verify};
+use crate::shop::{JSON, Shop};
 
 /// What is ordered; stocked before.
 pub(crate) const PRODUCTS: [&str; 3] = ["MUG", "TEE", "CUP"];
@@ -146,7 +146,7 @@ impl Told {
     pub(crate) async fn check(&mut self, shop: &Arc<Shop>) {
         self.ask_again(shop).await;
         assert_eq!((self.settle(shop).await, self.lost(shop).await), (self.accepted.len(), Vec::new()));
-        let ended = verify(shop.folder(), &["--settled"]).await;
+        let ended = shop.verify_with(SETTLE_PATIENCE, &["--settled"]).await;
         assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     }
 }

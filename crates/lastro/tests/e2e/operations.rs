@@ -28,7 +28,7 @@ fn folder() -> tempfile::TempDir {
 #[tokio::test]
 async fn a_busy_port_is_told_in_one_line_and_nothing_is_made() {
     let (shop, folder) = (Shop::open().await, folder());
-    let address = shop.programs.orders.address().to_string();
+    let address = shop.programs.orders[0].address().to_string();
     let ended = lastro(folder.path()).args(["--data-dir", "data", "--listen", &address]).to_end().await;
     check_refused(&ended, 1, &[&address, "address already in use", "--listen"]);
     assert!(!data_in(folder.path()).exists());
@@ -72,7 +72,7 @@ async fn a_file_that_is_no_database_is_told_in_one_line_and_left_alone() {
 #[tokio::test]
 async fn data_of_a_newer_version_is_refused() {
     for database in ["orders.db", "inventory.db"] {
-        let folder = Shop::open().await.close().await;
+        let folder = Shop::open_on_files().await.close().await;
         let connection = Connection::open(data_in(folder.path()).join(database)).expect("the database");
         connection.execute("INSERT INTO schema_migrations VALUES (99, x'00')", []).expect("a migration of tomorrow");
         drop(connection);
@@ -116,7 +116,8 @@ async fn what_cannot_be_understood_is_a_mistake_of_usage() {
         &["--currency", "BRR"],
         &["--bus-url", "nats://localhost:port"],
         &["--bus-url", "carrier-pigeon:"],
-        &["--orders-database-url", "postgres://localhost/orders"],
+        &["--orders-database-url", "postgres://localhost/orders?sslmode=prefer"],
+        &["--orders-database-url", "postgres://localhost:port/orders"],
         &["--orders-database-url", "orders.db"],
         &["--config", "absent.toml"],
         &["--nonsense"],

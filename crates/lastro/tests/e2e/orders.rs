@@ -95,7 +95,7 @@ async fn a_client_that_waits_gets_the_outcome_in_the_same_call() {
 async fn a_client_that_waits_in_vain_gets_the_receipt() {
     let shop = Shop::open().await;
     shop.stock("MUG", 1).await;
-    let held = shop.hold_inventory();
+    let held = shop.hold_inventory().await;
     let started = Instant::now();
     let answer = shop.post_with("/api/orders", &[("prefer", "wait=1")], &order(&[("MUG", 1)])).await;
     assert!(started.elapsed().as_millis() >= 990, "it waited for {:?}", started.elapsed());
@@ -157,7 +157,7 @@ async fn a_request_moves_an_order_as_its_status_allows() {
             asked.push((settled_before(&shop, status).await, status, action, expected));
         }
     }
-    let held = shop.hold_inventory();
+    let held = shop.hold_inventory().await;
     for (id, status, action, expected) in &mut asked {
         *id = bring_to(&shop, id, status).await;
         assert_eq!(shop.order(id).await["status"], *status);

@@ -1,5 +1,6 @@
 //! The shop under test: programs of its own in a folder of its own, and what a client can ask of them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use reqwest::{Body, Client, Method};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testbed::{Ended, Launch, PATIENCE, Proxy, eventually};
+use testbed::{Ended, Launch, PATIENCE, Proxy, eventually, postgres};
 
 use crate::answer::Answer;
 use crate::form::{Form, Programs, Setting};
@@ -32,22 +33,29 @@ impl Shop {
     }
 
     /// One that is started in its own way.
-    pub(crate) async fn open_with(how: impl FnOnce(Launch) -> Launch) -> Self {
-        Self::open_in(tempfile::tempdir().expect("a folder"), how).await
+    pub(crate) async fn open_with(how: impl Fn(Launch) -> Launch) -> Self {
+        let form = Form::under_test();
+        Self::start(form, Setting::of(form).await, tempfile::tempdir().expect("a folder"), how).await
     }
 
     /// One whose services a broker joins: in the form under test if it has one, else as two processes.
     pub(crate) async fn open_with_broker() -> Self {
-        let form = Form::under_test();
-        let form = if form.has_broker() { form } else { Form::Processes };
+        let form = Form::that(Form::has_broker);
         Self::open_as(form, Setting::of(form).await).await
     }
 
-    /// Two processes, with a stretch of network between the Inventory Service and the broker.
+    /// One whose services are processes of their own, with a stretch of network between Inventory and the broker.
     pub(crate) async fn open_apart() -> Self {
-        let mut setting = Setting::of(Form::Processes).await;
+        let form = Form::that(Form::is_apart);
+        let mut setting = Setting::of(form).await;
         setting.link = Some(Proxy::to(setting.broker().port()).await);
-        Self::open_as(Form::Processes, setting).await
+        Self::open_as(form, setting).await
+    }
+
+    /// One that keeps its data in files.
+    pub(crate) async fn open_on_files() -> Self {
+        let form = Form::that(Form::has_files);
+        Self::open_as(form, Setting::of(form).await).await
     }
 
     /// One that suffers; see `platform::fault`.
@@ -57,8 +65,9 @@ impl Shop {
         Self::open_as(form, setting).await
     }
 
-    pub(crate) async fn open_in(folder: TempDir, how: impl FnOnce(Launch) -> Launch) -> Self {
-        let form = Form::under_test();
+    /// One that keeps its data in files in a folder that is there already.
+    pub(crate) async fn open_in(folder: TempDir, how: impl Fn(Launch) -> Launch) -> Self {
+        let form = Form::that(Form::has_files);
         Self::start(form, Setting::of(form).await, folder, how).await
     }
 
@@ -66,7 +75,7 @@ impl Shop {
         Self::start(form, setting, tempfile::tempdir().expect("a folder"), |launch| launch).await
     }
 
-    async fn start(form: Form, setting: Setting, folder: TempDir, how: impl FnOnce(Launch) -> Launch) -> Self {
+    async fn start(form: Form, setting: Setting, folder: TempDir, how: impl Fn(Launch) -> Launch) -> Self {
         let programs = Programs::start(form, folder.path(), &setting, how).await;
         Self { programs, setting, form, folder, client: client() }
     }
@@ -104,7 +113,13 @@ impl Shop {
 
     /// `lastro verify` beside it.
     pub(crate) async fn verify(&self) -> Ended {
-        verify(self.folder.path(), &[]).await
+        self.verify_with(PATIENCE, &[]).await
+    }
+
+    /// The same with more to check, on data that may be much.
+    pub(crate) async fn verify_with(&self, deadline: Duration, arguments: &[&str]) -> Ended {
+        let verify = lastro(self.folder.path()).args(["verify"]).args(self.setting.places());
+        verify.args(arguments.iter().copied()).to_end_within(deadline).await
     }
 
     /// The audit must find nothing.
@@ -114,12 +129,41 @@ impl Shop {
     }
 
     /// Keeps the Inventory Service from answering as long as the result lives: somebody else locks its database.
-    pub(crate) fn hold_inventory(&self) -> Connection {
+    pub(crate) async fn hold_inventory(&self) -> Held {
+        if let Some(databases) = &self.setting.databases {
+            let client = postgres(&databases.inventory).await;
+            client.batch_execute("BEGIN; LOCK TABLE products IN EXCLUSIVE MODE").await.expect("the lock");
+            return Held::Server { _client: client };
+        }
         let connection = Connection::open(data_in(self.folder.path()).join("inventory.db")).expect("the database");
         connection.busy_timeout(PATIENCE).expect("a timeout");
         connection.execute_batch("BEGIN IMMEDIATE").expect("the lock");
-        connection
+        Held::File { _connection: connection }
     }
+
+    /// The kinds of what both services have set aside: that of orders first.
+    pub(crate) async fn quarantined(&self) -> [Vec<String>; 2] {
+        const KINDS: &str = "SELECT kind FROM quarantine ORDER BY kind";
+        if let Some(databases) = &self.setting.databases {
+            let kinds = async |url: &str| {
+                let rows = postgres(url).await.query(KINDS, &[]).await.expect("rows");
+                rows.iter().map(|row| row.get(0)).collect()
+            };
+            return [kinds(&databases.orders).await, kinds(&databases.inventory).await];
+        }
+        ["orders.db", "inventory.db"].map(|file| {
+            let connection = Connection::open(data_in(self.folder.path()).join(file)).expect("the database");
+            let mut statement = connection.prepare(KINDS).expect("a table");
+            let kinds = statement.query_map([], |row| row.get(0)).expect("rows");
+            kinds.collect::<Result<_, _>>().expect("texts")
+        })
+    }
+}
+
+/// What keeps a database locked.
+pub(crate) enum Held {
+    File { _connection: Connection },
+    Server { _client: tokio_postgres::Client },
 }
 
 /// How `lastro` is started in `folder`.
@@ -136,15 +180,9 @@ pub(crate) fn data_in(folder: &Path) -> PathBuf {
     folder.join("data")
 }
 
-/// `lastro verify` on the data of a shop, running or not.
+/// `lastro verify` on files in a folder.
 pub(crate) async fn verify(folder: &Path, arguments: &[&str]) -> Ended {
-    verify_within(PATIENCE, folder, arguments).await
-}
-
-/// The same on much data, which takes its time.
-pub(crate) async fn verify_within(deadline: Duration, folder: &Path, arguments: &[&str]) -> Ended {
-    let verify = lastro(folder).args(["verify", "--data-dir", "data"]).args(arguments.iter().copied());
-    verify.to_end_within(deadline).await
+    lastro(folder).args(["verify", "--data-dir", "data"]).args(arguments.iter().copied()).to_end().await
 }
 
 fn client() -> Client {
@@ -184,16 +222,27 @@ impl Shop {
     /// What each of the programs answers on this path of its own.
     pub(crate) async fn get_each(&self, path: &str) -> Vec<Answer> {
         let mut answers = Vec::new();
-        for address in self.programs.addresses() {
+        let (orders, inventory) = self.programs.addresses();
+        for address in orders.into_iter().chain(inventory) {
             let answer = self.client.get(format!("http://{address}{path}")).send().await.expect("an answer");
             answers.push(Answer::of(answer).await.expect("a whole answer"));
         }
         answers
     }
 
-    /// The numbers of all programs.
+    /// The numbers of all programs. Whole ones of one name are added up.
     pub(crate) async fn metrics(&self) -> String {
-        self.get_each("/metrics").await.into_iter().map(|answer| answer.text).collect()
+        let texts: String = self.get_each("/metrics").await.into_iter().map(|answer| answer.text).collect();
+        let (mut lines, mut sums) = (Vec::new(), BTreeMap::<_, u64>::new());
+        for line in texts.lines().filter(|line| !line.starts_with('#')) {
+            let (name, value) = line.rsplit_once(' ').expect("a name and a value");
+            match value.parse::<u64>() {
+                Ok(value) => *sums.entry(name).or_default() += value,
+                Err(_) => lines.push(line.to_owned()),
+            }
+        }
+        lines.extend(sums.into_iter().map(|(name, sum)| format!("{name} {sum}")));
+        lines.join("\n")
     }
 
     /// The description of the whole API, which each program tells its part of.

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use testbed::PATIENCE;
+use testbed::{PATIENCE, Program};
 use tokio::time::{Instant, sleep};
 
 use crashing::{killed_at, with_crash_points};
@@ -48,7 +48,7 @@ async fn settled(told: &mut Told, shop: &Arc<Shop>) -> String {
     let settled = told.settle_within(AFTERMATH, shop).await;
     let took = begun.elapsed();
     let lost = told.lost(shop).await;
-    let verified = shop::verify_within(AFTERMATH, shop.folder(), &["--settled"]).await;
+    let verified = shop.verify_with(AFTERMATH, &["--settled"]).await;
     assert_eq!((settled, lost.len()), (told.accepted.len(), 0), "{lost:?}");
     assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
     format!("accepted={} settled={settled} within={:.1}s lost=0 verify=ok", told.accepted.len(), took.as_secs_f32())
@@ -89,9 +89,9 @@ async fn row_14_and_15_a_crash_loop() {
         let load = Load::on(&shared, &mut random);
         sleep(Duration::from_millis(200 + random.below(1800))).await;
         // All at the same instant, or one of them.
-        match (random.below(3), &shared.programs.inventory) {
-            (1, Some(inventory)) => inventory.kill(),
-            (2, _) => shared.programs.orders.kill(),
+        match random.below(3) {
+            1 if shared.programs.kill_inventory() => {}
+            2 => shared.programs.orders.iter().for_each(Program::kill),
             _ => shared.programs.kill(),
         }
         kills += 1;

@@ -135,7 +135,7 @@ async fn an_inventory_that_is_cut_off_from_the_broker_costs_no_order() {
 #[tokio::test]
 async fn an_inventory_that_is_away_costs_no_order() {
     let busy = Busy::at(Shop::open_apart().await, "inventory away").await;
-    busy.shop.programs.inventory.as_ref().expect("a process of its own").kill();
+    assert!(busy.shop.programs.kill_inventory());
     busy.accepts_more().await;
     let Busy { shop, broker, load } = busy;
     // Its clients have to let go of the shop before its programs can be changed.

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
 use serde_json::{Value, json};
 use testbed::{PATIENCE, eventually};
 
 use super::operator::{ANSWERS, COMMANDS, Operator};
 use crate::load::{Load, stocked};
 use crate::random::Random;
-use crate::shop::{Shop, data_in, order};
+use crate::shop::{Shop, order};
 
 #[tokio::test]
 async fn messages_that_come_five_times_in_any_order_change_nothing_twice() {
@@ -19,7 +18,7 @@ async fn messages_that_come_five_times_in_any_order_change_nothing_twice() {
     load.has_accepted(400).await;
     let mut told = load.end().await;
     told.check(&shop).await;
-    assert_eq!([quarantined(&shop, "orders.db"), quarantined(&shop, "inventory.db")].concat(), [""; 0]);
+    assert_eq!(shop.quarantined().await.concat(), [""; 0]);
 }
 
 #[tokio::test]
@@ -55,7 +54,7 @@ async fn yesterdays_messages_change_nothing() {
     eventually(PATIENCE, "everything is consumed", async || (operator.open_messages().await == 0).then_some(())).await;
     assert_eq!(books(&shop, &ids).await, before);
     assert_eq!(shop.order(&last).await["status"], "confirmed");
-    assert_eq!([quarantined(&shop, "orders.db"), quarantined(&shop, "inventory.db")].concat(), [""; 0]);
+    assert_eq!(shop.quarantined().await.concat(), [""; 0]);
     shop.must_verify().await;
 }
 
@@ -103,17 +102,10 @@ async fn poison_is_set_aside_and_good_messages_beside_it_go_through() {
         shop.confirmed(&[("MUG", 1)]).await;
     }
     eventually(PATIENCE, "everything is consumed", async || (operator.open_messages().await == 0).then_some(())).await;
-    for database in ["orders.db", "inventory.db"] {
-        let mut kinds = quarantined(&shop, database);
-        kinds.sort();
-        // Garbage, half a message, a megabyte, nothing at all, three strange elements; and what each alone can be.
-        let expected = if database == "orders.db" {
-            ["malformed"; 7].to_vec()
-        } else {
-            [&["anomaly"][..], &["malformed"; 7]].concat()
-        };
-        assert_eq!(kinds, expected, "{database}");
-    }
+    let [orders, inventory] = shop.quarantined().await;
+    // Garbage, half a message, a megabyte, nothing at all, three strange elements; and what each alone can be.
+    assert_eq!(orders, ["malformed"; 7]);
+    assert_eq!(inventory, [&["anomaly"][..], &["malformed"; 7]].concat());
     let metrics = shop.metrics().await;
     for told in [
         r#"quarantine_messages_total{service="orders",kind="unknown_version"} 1"#,
@@ -136,7 +128,7 @@ async fn a_command_of_an_unknown_version_is_waited_for() {
     let operator = Operator::of(shop.setting.broker()).await;
     let recording = operator.listen().await;
     shop.stock("MUG", 5).await;
-    shop.programs.inventory.as_ref().expect("a process of its own").kill();
+    assert!(shop.programs.kill_inventory());
     let id = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
     let (_, payload) =
         eventually(PATIENCE, "the command is heard", async || recording.so_far().into_iter().next()).await;
@@ -154,14 +146,6 @@ async fn a_command_of_an_unknown_version_is_waited_for() {
     let last = recording.so_far().into_iter().rfind(|(channel, _)| *channel == COMMANDS).expect("a command");
     let repeated: Value = serde_json::from_slice(&last.1).expect("JSON");
     assert!(repeated[0]["attempt"].as_u64() > newer[0]["attempt"].as_u64(), "{repeated} came after {newer}");
-    assert_eq!([quarantined(&shop, "orders.db"), quarantined(&shop, "inventory.db")].concat(), [""; 0]);
+    assert_eq!(shop.quarantined().await.concat(), [""; 0]);
     shop.must_verify().await;
-}
-
-/// The kinds of what a service has set aside.
-fn quarantined(shop: &Shop, database: &str) -> Vec<String> {
-    let connection = Connection::open(data_in(shop.folder()).join(database)).expect("the database");
-    let mut statement = connection.prepare("SELECT kind FROM quarantine").expect("a table");
-    let kinds = statement.query_map([], |row| row.get(0)).expect("rows");
-    kinds.collect::<Result<_, _>>().expect("texts")
 }

@@ -29,7 +29,7 @@ impl Cramped {
     /// What fills the disk up, as seen from outside.
     fn ballast(&self) -> PathBuf {
         let within = data_in(self.shop.folder()).join("ballast");
-        PathBuf::from(format!("/proc/{}/root{}", self.shop.programs.orders.pid(), within.display()))
+        PathBuf::from(format!("/proc/{}/root{}", self.shop.programs.orders[0].pid(), within.display()))
     }
 
     /// Writes until there is no room for a single byte more.
@@ -64,7 +64,7 @@ impl Cramped {
     }
 
     async fn check_audit(&self) {
-        let audit = lastro(self.shop.folder()).beside(&self.shop.programs.orders).args(["verify", "--data-dir"]);
+        let audit = lastro(self.shop.folder()).beside(&self.shop.programs.orders[0]).args(["verify", "--data-dir"]);
         let ended = audit.args([data_in(self.shop.folder())]).to_end().await;
         assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     }

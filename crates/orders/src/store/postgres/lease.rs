@@ -126,13 +126,11 @@ async fn due_by_time(
 ) -> Result<BTreeMap<OrderId, Due>, Failure> {
     // A row further ahead than any wait is due: the clock was set back since it was written.
     let latest = now.after(backoff::LONGEST).0;
-    let limit = i64::from(limit);
-    let mut due = pick(transaction, AHEAD, [latest, limit]).await?;
-    let rest = limit - due.len() as i64;
-    let oldest = (rest + 4) / 5;
-    due.extend(pick(transaction, OLDEST, [due_since.0, oldest]).await?);
-    let rest = limit - due.len() as i64;
-    due.extend(pick(transaction, FRESHEST, [due_since.0, rest]).await?);
+    let left = |due: &BTreeMap<OrderId, Due>| limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
+    let mut due = pick(transaction, AHEAD, [latest, i64::from(limit)]).await?;
+    let oldest = left(&due).div_ceil(5);
+    due.extend(pick(transaction, OLDEST, [due_since.0, i64::from(oldest)]).await?);
+    due.extend(pick(transaction, FRESHEST, [due_since.0, i64::from(left(&due))]).await?);
     Ok(due)
 }
 
