@@ -9,6 +9,7 @@ use platform::process::run_to_exit;
 mod audit;
 mod bench;
 mod demo;
+mod migrate;
 mod serve;
 mod verify;
 
@@ -31,6 +32,8 @@ enum Command {
     /// Check both databases against the invariants, also beside running services
     Verify(audit::Args),
     Bench(Box<bench::Args>),
+    /// Bring PostgreSQL schemas up to date as their owner, for services that may not
+    Migrate(migrate::Args),
     /// Run the Order Service alone
     #[command(hide = true)]
     OrderService(orders::Args),
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
             Some(Command::Demo(args)) => demo::run(args).await,
             Some(Command::Verify(args)) => audit::run(args).await,
             Some(Command::Bench(args)) => bench::run(*args).await,
+            Some(Command::Migrate(args)) => migrate::run(args).await,
             Some(Command::OrderService(args)) => orders::run(args).await,
             Some(Command::InventoryService(args)) => inventory::run(args).await,
         }

@@ -3,14 +3,17 @@
 
 use std::time::Duration;
 
+pub use commits::{Commits, Cut};
 pub use launch::{Ended, Launch};
 pub use nats::{Nats, nats_url};
-pub use postgres::{database_on, fresh_database, postgres, postgres_url};
+pub use postgres::{Postgres, fresh_database, postgres, postgres_url};
 pub use program::Program;
 pub use proxy::Proxy;
 
+mod commits;
 mod launch;
 mod nats;
+mod ports;
 mod postgres;
 mod program;
 mod proxy;

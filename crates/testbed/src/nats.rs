@@ -1,6 +1,5 @@
 //! A throwaway NATS server with JetStream, which a test may stop, starve and wipe.
 
-use std::hash::{BuildHasher, RandomState};
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -9,10 +8,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use crate::ports::free_port;
 use crate::{PATIENCE, eventually};
 
-/// Below the ports that outgoing connections use, so that a restart finds its own free.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
 const MAX_ATTEMPTS: u32 = 50;
 
 /// The address of the server that `scripts/with-servers` runs, for tests that leave it running.
@@ -30,6 +28,8 @@ pub struct Nats {
     /// None while it is stopped.
     server: Option<Child>,
     port: u16,
+    /// Beside its port and its folder.
+    arguments: Vec<String>,
     folder: TempDir,
 }
 
@@ -38,20 +38,31 @@ impl Nats {
     pub async fn start() -> Self {
         let mut folder = tempfile::tempdir().expect("a folder");
         for _ in 0..MAX_ATTEMPTS {
-            let width = u64::from(PORTS.end - PORTS.start);
-            let offset = u16::try_from(RandomState::new().hash_one(0) % width).expect("less than the width");
-            let port = PORTS.start + offset;
-            // Somebody else's server would answer in its place.
-            if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-                continue;
-            }
-            let mut nats = Self { server: None, port, folder };
+            let mut nats = Self { server: None, port: free_port().await, arguments: Vec::new(), folder };
             if nats.try_start().await {
                 return nats;
             }
             folder = nats.folder;
         }
         panic!("nats-server found no free port");
+    }
+
+    /// Three that keep one another's streams.
+    pub async fn cluster() -> [Self; 3] {
+        let routes = [free_port().await, free_port().await, free_port().await];
+        let all = routes.map(|port| format!("nats://127.0.0.1:{port}")).join(",");
+        let mut servers = Vec::new();
+        for (number, route) in (1..).zip(routes) {
+            let own = format!("nats://127.0.0.1:{route}");
+            let name = format!("n{number}");
+            let arguments = ["--server_name", &name, "--cluster_name", "test", "--cluster", &own, "--routes", &all];
+            let arguments = arguments.map(str::to_owned).to_vec();
+            let folder = tempfile::tempdir().expect("a folder");
+            let mut server = Self { server: None, port: free_port().await, arguments, folder };
+            assert!(server.try_start().await, "nats-server does not start");
+            servers.push(server);
+        }
+        servers.try_into().expect("three")
     }
 
     pub fn url(&self) -> String {
@@ -125,7 +136,7 @@ impl Nats {
         // Debian keeps it where only root looks.
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{path}:/usr/sbin")).stdin(Stdio::null()).kill_on_drop(true);
-        command.args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"]).arg(store);
+        command.args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"]).arg(store).args(&self.arguments);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut server = command.spawn().expect("nats-server; run it as: scripts/with-servers cargo test …");
         let port = self.port;

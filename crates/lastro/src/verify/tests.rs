@@ -21,17 +21,19 @@ mod permutations;
 struct Shop {
     orders: Arc<dyn orders::store::Store>,
     inventory: Arc<dyn inventory::store::Store>,
+    clock: Arc<ManualClock>,
     folder: tempfile::TempDir,
 }
 
 impl Shop {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp(1_795_804_200_000_000)));
+        let clock = Arc::new(ManualClock::at(Timestamp(1_795_804_200_000_000)));
+        let shared: Arc<dyn Clock> = clock.clone();
         let open = |name: &str| folder.path().join(name);
-        let orders = orders::store::sqlite::Sqlite::open(&open("orders.db"), clock.clone()).expect("a new file");
-        let inventory = inventory::store::sqlite::Sqlite::open(&open("inventory.db"), clock).expect("a new file");
-        Self { orders: Arc::new(orders), inventory: Arc::new(inventory), folder }
+        let orders = orders::store::sqlite::Sqlite::open(&open("orders.db"), shared.clone()).expect("a new file");
+        let inventory = inventory::store::sqlite::Sqlite::open(&open("inventory.db"), shared).expect("a new file");
+        Self { orders: Arc::new(orders), inventory: Arc::new(inventory), clock, folder }
     }
 
     async fn order(&self, command: order::Command) -> Option<contract::orders::Command> {

@@ -73,6 +73,8 @@ pub(crate) struct Databases {
 #[derive(Debug, Default)]
 pub(crate) struct Setting {
     pub(crate) broker: Option<Nats>,
+    /// Where the bus is, if it is no single broker.
+    pub(crate) bus_url: Option<String>,
     /// None where the data lies in files.
     pub(crate) databases: Option<Databases>,
     /// What lies between the Inventory Service and the broker, in a form that has both.
@@ -142,9 +144,10 @@ impl Programs {
         running[self.turn.fetch_add(1, Ordering::Relaxed) % running.len()].address()
     }
 
-    /// Of the Order Service and of the Inventory Service, which may be one program.
+    /// Of those that run, the Order Service and the Inventory Service, which may be one program.
     pub(crate) fn addresses(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
-        let of = |programs: &[Program]| programs.iter().map(Program::address).collect();
+        let running = |program: &&Program| program.is_running();
+        let of = |programs: &[Program]| programs.iter().filter(running).map(Program::address).collect();
         (of(&self.orders), of(&self.inventory))
     }
 
@@ -213,6 +216,10 @@ impl Setting {
         self.broker.as_ref().expect("the form has a broker")
     }
 
+    fn bus_url(&self) -> String {
+        self.bus_url.clone().unwrap_or_else(|| self.broker().url())
+    }
+
     /// How a tool is told where the data is.
     pub(crate) fn places(&self) -> Vec<&str> {
         match &self.databases {
@@ -232,12 +239,12 @@ impl Setting {
     fn orders(&self, folder: &Path) -> Launch {
         let database = self.databases.as_ref().map(|databases| databases.orders.clone());
         let database = database.unwrap_or_else(|| file(folder, "orders.db"));
-        self.apply(service("order-service", &database, folder, &self.broker().url()))
+        self.apply(service("order-service", &database, folder, &self.bus_url()))
     }
 
     fn inventory(&self, folder: &Path) -> Launch {
         let link = self.link.as_ref().map(|link| format!("nats://127.0.0.1:{}", link.port()));
-        let url = link.unwrap_or_else(|| self.broker().url());
+        let url = link.unwrap_or_else(|| self.bus_url());
         let database = self.databases.as_ref().map(|databases| databases.inventory.clone());
         let database = database.unwrap_or_else(|| file(folder, "inventory.db"));
         self.apply(service("inventory-service", &database, folder, &url))

@@ -20,6 +20,8 @@ pub(crate) const PRODUCTS: [&str; 3] = ["MUG", "TEE", "CUP"];
 const CLIENTS: usize = 16;
 /// How long after a fault everything may take to settle: the longest pause between two attempts, and some.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
+/// Before a request is repeated.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// A request without an answer is given up after this.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -91,7 +93,7 @@ impl Told {
     /// Repeats every order that got no answer, with its key. All must be accepted now.
     pub(crate) async fn ask_again(&mut self, shop: &Shop) {
         for (key, content) in std::mem::take(&mut self.unanswered) {
-            let id = place(shop, &key, &content).await.expect("a shop that runs answers");
+            let id = place(shop, &key, &content, false).await.expect("a shop that runs answers");
             self.accepted.insert(id, content);
         }
     }
@@ -163,6 +165,8 @@ struct Shared {
     told: Mutex<Told>,
     accepted: AtomicU64,
     stopping: AtomicBool,
+    /// Whether a request that got no answer, or a 503, is repeated until it is told otherwise.
+    stubborn: bool,
 }
 
 impl Shared {
@@ -172,8 +176,14 @@ impl Shared {
 }
 
 impl Load {
+    /// Clients whom a shop without an answer puts off.
     pub(crate) fn on(shop: &Arc<Shop>, random: &mut Random) -> Self {
-        let (mut clients, shared) = (JoinSet::new(), Arc::<Shared>::default());
+        Self::of_clients(false, shop, random)
+    }
+
+    /// If `stubborn`, clients who repeat, with the same key, what was not answered or answered with 503.
+    pub(crate) fn of_clients(stubborn: bool, shop: &Arc<Shop>, random: &mut Random) -> Self {
+        let (mut clients, shared) = (JoinSet::new(), Arc::new(Shared { stubborn, ..Shared::default() }));
         for _ in 0..CLIENTS {
             let (shop, shared, mut random) = (shop.clone(), shared.clone(), random.fork());
             clients.spawn(async move {
@@ -219,22 +229,29 @@ impl Load {
 /// Places one order with a key of its own, and cancels every eighth. False: nobody answers any more.
 async fn order_once(shop: &Shop, random: &mut Random, shared: &Shared) -> bool {
     let (content, key) = (Content::random(random), format!("K{:016x}", random.below(u64::MAX)));
-    let Some(id) = place(shop, &key, &content).await else {
+    let mut placed = place(shop, &key, &content, shared.stubborn).await;
+    while placed.is_none() && shared.stubborn && !shared.stopping.load(Ordering::Relaxed) {
+        tokio::time::sleep(RETRY_PAUSE).await;
+        placed = place(shop, &key, &content, true).await;
+    }
+    let Some(id) = placed else {
         shared.note(|told| drop(told.unanswered.insert(key, content)));
         return false;
     };
     shared.note(|told| drop(told.accepted.insert(id.clone(), content)));
     shared.accepted.fetch_add(1, Ordering::Relaxed);
-    random.below(8) != 0 || cancel(shop, &id, shared).await
+    random.below(8) != 0 || cancel(shop, &id, shared).await || shared.stubborn
 }
 
-/// The id of the order, once it is accepted. None: no answer, or only that the shop is closing.
-async fn place(shop: &Shop, key: &str, content: &Content) -> Option<String> {
+/// The id of the order, once it is accepted. None: no answer, or only that the shop is closing; with `any_503`, also that
+/// it cannot now.
+async fn place(shop: &Shop, key: &str, content: &Content, any_503: bool) -> Option<String> {
     let headers = [JSON, ("idempotency-key", key)];
     let answer = patiently(shop.try_send("POST", "/api/orders", &headers, content.body())).await?;
     match answer.verdict().as_str() {
         "200" => Some(answer.text_at("/order_id")),
         "503 shutting_down" | "503 outcome_unknown" => None,
+        _ if any_503 && answer.status == 503 => None,
         _ => panic!("{answer:?}"),
     }
 }
@@ -249,6 +266,7 @@ async fn cancel(shop: &Shop, id: &str, shared: &Shared) -> bool {
         // It has been rejected meanwhile.
         "409 invalid_transition" => {}
         "503 shutting_down" | "503 outcome_unknown" => return false,
+        _ if shared.stubborn && answer.status == 503 => return false,
         _ => panic!("{answer:?}"),
     }
     true

@@ -71,7 +71,8 @@ impl Shop {
         Self::start(form, Setting::of(form).await, folder, how).await
     }
 
-    async fn open_as(form: Form, setting: Setting) -> Self {
+    /// In a form and a setting of the test's own.
+    pub(crate) async fn open_as(form: Form, setting: Setting) -> Self {
         Self::start(form, setting, tempfile::tempdir().expect("a folder"), |launch| launch).await
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::num::NonZeroU8;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(5);
 const PING_PERIOD: Duration = Duration::from_secs(5);
 /// Between two attempts to reach the broker, which never end.
 const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_secs(2);
+/// Of a stream; the broker keeps no more.
+const MAX_REPLICAS: u8 = 5;
 /// A channel that delivered nothing for so long is looked at by the watchdog (R10).
 const WATCH_PERIOD: Duration = Duration::from_secs(10);
 
@@ -45,6 +48,8 @@ pub struct Nats {
     client: Client,
     context: Context,
     consumer_name: String,
+    /// Servers of the cluster that keep each stream, if that was said.
+    replicas: Option<NonZeroU8>,
     ack_wait: Duration,
     watch_period: Duration,
     channels: AsyncMutex<HashMap<String, Channel>>,
@@ -64,18 +69,22 @@ impl Nats {
     /// A connection of its own for `service`, after which its consumer is named: its replicas share one.
     ///
     /// **Shape:** returns before the broker was reached, and goes on trying for as long as it lives.
-    /// **Errors:** `servers` is no list of addresses, separated by commas.
+    /// `servers` are addresses, separated by commas; `?replicas=3` behind them lets so many servers of a cluster keep
+    /// each stream.
+    ///
+    /// **Errors:** `servers` is nothing of the kind.
     pub async fn connect(servers: &str, service: &str) -> Result<Self, UsageError> {
         Self::with_waits(servers, service, ACK_WAIT, WATCH_PERIOD).await
     }
 
     async fn with_waits(
-        servers: &str,
+        url: &str,
         service: &str,
         ack_wait: Duration,
         watch_period: Duration,
     ) -> Result<Self, UsageError> {
         let wrong = |error: &dyn fmt::Display| UsageError(format!("the bus cannot be at such an address: {error}"));
+        let (servers, replicas) = replicas_of(url)?;
         let addresses = servers.split(',').map(str::parse).collect::<Result<Vec<ServerAddr>, _>>();
         let addresses = addresses.map_err(|error| wrong(&error))?;
         let options = ConnectOptions::new()
@@ -90,6 +99,7 @@ impl Nats {
             context: ContextBuilder::new().timeout(ANSWER_WAIT).build(client.clone()),
             client,
             consumer_name: service.to_owned(),
+            replicas,
             ack_wait,
             watch_period,
             channels: AsyncMutex::default(),
@@ -110,7 +120,7 @@ impl Nats {
         let mut channels = self.channels.lock().await;
         let known = channels.entry(channel.to_owned()).or_default();
         if !known.has_stream {
-            self.note(channel, declare::stream(&self.context, channel).await)?;
+            self.note(channel, declare::stream(&self.context, channel, self.replicas).await)?;
             known.has_stream = true;
         }
         Ok(())
@@ -123,7 +133,7 @@ impl Nats {
         if let Some(consumer) = &known.consumer {
             return Ok(consumer.clone());
         }
-        self.note(channel, declare::stream(&self.context, channel).await)?;
+        self.note(channel, declare::stream(&self.context, channel, self.replicas).await)?;
         let made = declare::consumer(&self.context, channel, &self.consumer_name, self.ack_wait).await;
         let consumer = self.note(channel, made)?;
         known.has_stream = true;
@@ -272,6 +282,18 @@ impl Bus for Nats {
 impl fmt::Debug for Nats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Nats").field("consumer_name", &self.consumer_name).finish_non_exhaustive()
+    }
+}
+
+/// The addresses, and in how many servers each stream is wanted.
+fn replicas_of(url: &str) -> Result<(&str, Option<NonZeroU8>), UsageError> {
+    let Some((servers, parameters)) = url.split_once('?') else { return Ok((url, None)) };
+    let replicas = parameters.strip_prefix("replicas=").and_then(|number| number.parse().ok());
+    match replicas.filter(|replicas: &NonZeroU8| replicas.get() <= MAX_REPLICAS) {
+        Some(replicas) => Ok((servers, Some(replicas))),
+        None => {
+            Err(UsageError(format!("a bus's address may end in ?replicas=1 to {MAX_REPLICAS}, and in nothing else")))
+        }
     }
 }
 

@@ -71,7 +71,8 @@ impl Pool {
         let permit = permit.map_err(|elapsed| Failure::Unavailable(Arc::new(elapsed)))?;
         let permit = permit.expect("the semaphore is never closed");
         let begin = match self.access {
-            Access::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+            // Read-only, on a primary that was demoted: then it fails, and its connection goes.
+            Access::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
             Access::Read | Access::Audit => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
         while let Some(connection) = self.take() {

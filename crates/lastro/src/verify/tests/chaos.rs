@@ -93,6 +93,8 @@ impl World {
     }
 
     async fn resend(&mut self) {
+        // Everything was sent before this.
+        self.shop.clock.advance(std::time::Duration::from_micros(1));
         let pick = Pick::SentBefore { ago: std::time::Duration::ZERO };
         let lease = Lease { limit: 100, pick, delay: backoff::delay, random: 0 };
         let commands = self.shop.orders.lease(lease).await.expect("leased");

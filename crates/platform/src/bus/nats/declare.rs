@@ -3,6 +3,7 @@
 //! An older broker ignores what it does not know without a word; hence the comparison.
 
 use std::error::Error;
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, PullConsumer};
@@ -33,9 +34,10 @@ pub(super) fn stream_name(channel: &str) -> String {
     channel.replace('.', "-")
 }
 
-/// The stream, there and as it must be.
-pub(super) async fn stream(context: &Context, channel: &str) -> Result<(), Misfit> {
-    let asked = asked_stream(channel);
+/// The stream, there and as it must be. With `replicas`, so many servers of a cluster keep it; without, as many as its
+/// operator has chosen, which is one for a stream that is made.
+pub(super) async fn stream(context: &Context, channel: &str, replicas: Option<NonZeroU8>) -> Result<(), Misfit> {
+    let asked = asked_stream(channel, replicas);
     let name = asked.name.clone();
     let found = match context.get_stream(&name).await {
         Ok(stream) => stream.cached_info().config.clone(),
@@ -49,19 +51,25 @@ pub(super) async fn stream(context: &Context, channel: &str) -> Result<(), Misfi
     if let Some(misfit) = stream_is_foreign(&asked, &found) {
         return Err(misfit);
     }
-    if stream_differs(&asked, &found).is_none() {
+    let misfit = |found: &stream::Config| {
+        let replicas =
+            replicas.and_then(|_| differs(&name, "the number of replicas", &asked.num_replicas, &found.num_replicas));
+        replicas.or_else(|| stream_differs(&asked, found))
+    };
+    if misfit(&found).is_none() {
         return Ok(());
     }
-    // Replicas, placement and the like are the operator's; they stay.
+    // Placement and the like are the operator's; they stay.
     let mended = stream::Config {
         subjects: asked.subjects.clone(),
         discard: asked.discard,
         max_bytes: asked.max_bytes,
         max_message_size: asked.max_message_size,
+        num_replicas: if replicas.is_some() { asked.num_replicas } else { found.num_replicas },
         ..found.clone()
     };
     let found = context.update_stream(mended).await.map_or(found, |info| info.config);
-    stream_differs(&asked, &found).map_or(Ok(()), Err)
+    misfit(&found).map_or(Ok(()), Err)
 }
 
 fn is_missing(kind: &GetStreamErrorKind) -> bool {
@@ -69,7 +77,7 @@ fn is_missing(kind: &GetStreamErrorKind) -> bool {
 }
 
 /// **Shape:** acknowledged messages leave it; what finds no room is refused, and the oldest stays.
-fn asked_stream(channel: &str) -> stream::Config {
+fn asked_stream(channel: &str, replicas: Option<NonZeroU8>) -> stream::Config {
     stream::Config {
         name: stream_name(channel),
         subjects: vec![channel.to_owned()],
@@ -77,6 +85,7 @@ fn asked_stream(channel: &str) -> stream::Config {
         discard: DiscardPolicy::New,
         storage: StorageType::File,
         max_bytes: i64::try_from(MAX_CHANNEL_BYTES).expect("a number of MiB"),
+        num_replicas: replicas.map_or(1, |replicas| usize::from(replicas.get())),
         // As large as the broker takes them.
         max_message_size: -1,
         ..stream::Config::default()

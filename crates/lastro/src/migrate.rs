@@ -1,0 +1,36 @@
+//! `lastro migrate`: brings PostgreSQL schemas up to date as their owner, for services whose role may not.
+
+use platform::config::{DatabaseUrl, UsageError};
+use platform::process::ProgramError;
+use platform::telemetry;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where orders are kept, with the name and the password of the schema's owner
+    #[arg(long, env = "LASTRO_ORDERS_DATABASE_URL", value_name = "URL")]
+    orders_database_url: Option<DatabaseUrl>,
+    /// Where the stock is kept, with the name and the password of the schema's owner
+    #[arg(long, env = "LASTRO_INVENTORY_DATABASE_URL", value_name = "URL")]
+    inventory_database_url: Option<DatabaseUrl>,
+    /// The role that the services will log in as: it may add to the ledgers, and neither change nor remove what is there
+    #[arg(long, value_name = "NAME")]
+    role: Option<String>,
+}
+
+/// **Errors:** a database that is no PostgreSQL, is out of reach, or was migrated by another program. It is unchanged.
+pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
+    telemetry::init_logs();
+    let Args { orders_database_url, inventory_database_url, role } = args;
+    if orders_database_url.is_none() && inventory_database_url.is_none() {
+        return Err(UsageError("name a database: --orders-database-url, --inventory-database-url".to_owned()).into());
+    }
+    if let Some(url) = orders_database_url {
+        orders::migrate(&url, role.as_deref()).await?;
+        println!("{url} is up to date");
+    }
+    if let Some(url) = inventory_database_url {
+        inventory::migrate(&url, role.as_deref()).await?;
+        println!("{url} is up to date");
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! The schema's owner migrates, the service runs as a role that may only add to the ledgers, and versions that differ
+//! by one run side by side.
+
+use testbed::{Postgres, postgres};
+use tokio_postgres::error::SqlState;
+
+use crate::form::{Databases, Form, Setting};
+use crate::setting_on;
+use crate::shop::{Shop, lastro};
+
+#[tokio::test]
+async fn a_role_that_may_not_change_the_schema_runs_the_service_and_keeps_its_hands_off_the_ledgers() {
+    let server = Postgres::start(&[]).await;
+    let setting = setting_on(&server).await;
+    let owner = setting.databases.clone().expect("databases");
+    let operator = postgres(&server.url("postgres")).await;
+    operator.batch_execute("CREATE ROLE app LOGIN").await.expect("a role");
+    let as_app = |url: &str| url.replace("//postgres@", "//app@");
+    let databases = Databases { orders: as_app(&owner.orders), inventory: as_app(&owner.inventory) };
+    let folder = tempfile::tempdir().expect("a folder");
+
+    let early = lastro(folder.path()).args(["order-service", "--listen", "127.0.0.1:0"]);
+    let early = early.args(["--database-url", &databases.orders, "--bus-url", &setting.broker().url()]).to_end().await;
+    assert_eq!(early.code, Some(1), "{}", early.stderr);
+    assert!(early.stderr.contains("run `migrate` as its owner"), "{}", early.stderr);
+
+    for _ in 0..2 {
+        let migrate = lastro(folder.path()).args(["migrate", "--orders-database-url", &owner.orders]);
+        let migrated = migrate.args(["--inventory-database-url", &owner.inventory, "--role", "app"]).to_end().await;
+        assert_eq!((migrated.code, migrated.stdout.lines().count()), (Some(0), 2), "{}", migrated.stderr);
+    }
+    let shop = Shop::open_as(Form::Postgres, Setting { databases: Some(databases.clone()), ..setting }).await;
+    shop.stock("MUG", 10).await;
+    let cancelled = shop.confirmed(&[("MUG", 1)]).await;
+    shop.ask(&cancelled, "cancel").await.ok();
+    shop.settle(&[("MUG", 100)]).await;
+    shop.must_verify().await;
+
+    let (orders, inventory) = (postgres(&databases.orders).await, postgres(&databases.inventory).await);
+    for (client, forbidden) in [
+        (&orders, "UPDATE order_history SET status = 'fulfilled'"),
+        (&orders, "DELETE FROM order_lines"),
+        (&orders, "DELETE FROM orders"),
+        (&orders, "DROP TABLE orders"),
+        (&orders, "UPDATE schema_migrations SET number = 2"),
+        (&inventory, "UPDATE movements SET on_hand = 100"),
+        (&inventory, "DELETE FROM movements"),
+        (&inventory, "TRUNCATE movements"),
+        (&inventory, "UPDATE allocations SET quantity = 5"),
+        (&inventory, "DELETE FROM stock"),
+    ] {
+        let refused = client.batch_execute(forbidden).await.expect_err(forbidden);
+        assert_eq!(refused.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{forbidden}");
+    }
+}
+
+/// A rolling upgrade: the schema is one step ahead, and programs of the version before run on and start anew.
+#[tokio::test]
+async fn a_program_runs_on_a_schema_that_is_one_step_ahead_and_on_none_that_is_further() {
+    let server = Postgres::start(&[]).await;
+    let setting = setting_on(&server).await;
+    let databases = setting.databases.clone().expect("databases");
+    let mut shop = Shop::open_as(Form::Replicas, setting).await;
+    shop.stock("MUG", 10).await;
+    let orders = postgres(&databases.orders).await;
+    let step = "ALTER TABLE orders ADD COLUMN note text; INSERT INTO schema_migrations VALUES (2, '\\x00')";
+    orders.batch_execute(step).await.expect("a later version's step");
+    shop.confirmed(&[("MUG", 1)]).await;
+    shop.reopen().await;
+    shop.confirmed(&[("MUG", 1)]).await;
+    shop.must_verify().await;
+
+    orders.batch_execute("INSERT INTO schema_migrations VALUES (3, '\\x00')").await.expect("one more");
+    let folder = tempfile::tempdir().expect("a folder");
+    let late = lastro(folder.path()).args(["order-service", "--listen", "127.0.0.1:0"]);
+    let late = late.args(["--database-url", &databases.orders, "--bus-url", &shop.setting.broker().url()]);
+    let late = late.to_end().await;
+    assert_eq!(late.code, Some(1), "{}", late.stderr);
+    assert!(late.stderr.contains("newer version of Lastro (schema 3, this program knows 1)"), "{}", late.stderr);
+}

@@ -1,0 +1,192 @@
+//! Faults of PostgreSQL, under load. Nothing that was accepted is lost, and nothing is done twice.
+
+use std::time::Duration;
+
+use serde_json::json;
+use testbed::{Commits, Cut, PATIENCE, Postgres, eventually, postgres};
+
+use crate::form::Form;
+use crate::shop::{JSON, Shop, WAIT, order};
+use crate::{Busy, proxy_to, setting_on, through};
+
+/// What a request may take: its deadline, and a moment to say so.
+const DEADLINE: Duration = Duration::from_secs(13);
+
+#[tokio::test]
+async fn a_postgres_that_is_restarted_under_load_costs_no_order() {
+    let mut server = Postgres::start(&[]).await;
+    let busy = Busy::at(setting_on(&server).await, "postgres restarted").await;
+    server.restart_fast().await;
+    busy.accepts_more().await;
+    server.restart_immediate().await;
+    busy.accepts_more().await;
+    busy.check().await;
+}
+
+#[tokio::test]
+async fn backends_that_are_terminated_again_and_again_cost_no_order() {
+    let server = Postgres::start(&[]).await;
+    let busy = Busy::at(setting_on(&server).await, "backends terminated").await;
+    let operator = postgres(&server.url("postgres")).await;
+    for _ in 0..20 {
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        operator.execute(others, &[]).await.expect("terminated");
+        busy.load.has_accepted(busy.load.accepted() + 20).await;
+    }
+    busy.check().await;
+}
+
+#[tokio::test]
+async fn connections_cut_around_their_commits_do_nothing_twice() {
+    let server = Postgres::start(&[]).await;
+    let (commits, mut setting) = (Commits::to(server.port()).await, setting_on(&server).await);
+    let databases = setting.databases.as_mut().expect("databases");
+    for url in [&mut databases.orders, &mut databases.inventory] {
+        *url = through(url, &server, commits.port());
+    }
+    let busy = Busy::at(setting, "commits cut").await;
+    commits.cut(5);
+    eventually(PATIENCE, "many commits are cut", async || (commits.cuts() >= 60).then_some(())).await;
+    commits.cut(0);
+    busy.check().await;
+}
+
+/// Each way once, with nothing else going on: what the client asked for is done once, and it is told so.
+#[tokio::test]
+async fn a_commit_of_unknown_fate_is_found_out() {
+    let server = Postgres::start(&[]).await;
+    let (commits, mut setting) = (Commits::to(server.port()).await, setting_on(&server).await);
+    let databases = setting.databases.as_mut().expect("databases");
+    let raw = databases.clone();
+    for url in [&mut databases.orders, &mut databases.inventory] {
+        *url = through(url, &server, commits.port());
+    }
+    let shop = Shop::open_as(Form::Postgres, setting).await;
+    shop.stock("MUG", 0).await;
+    let (orders, inventory) = (postgres(&raw.orders).await, postgres(&raw.inventory).await);
+    let count = async |client: &tokio_postgres::Client, table: &str| {
+        let row = client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.expect("a count");
+        row.get::<_, i64>(0)
+    };
+    for (round, cut) in (1..).zip([Cut::After, Cut::Before, Cut::After, Cut::Before]) {
+        let body = order(&[("MUG", 1)]).to_string();
+        let headers = [JSON, ("idempotency-key", &*format!("round-{round}")), WAIT];
+        commits.cut_next(cut);
+        let answer = shop.send("POST", "/api/orders", &headers, body.clone()).await;
+        assert_eq!(answer.verdict(), "200", "{cut:?}");
+        let again = shop.send("POST", "/api/orders", &headers, body).await;
+        assert_eq!(again.text_at("/order_id"), answer.text_at("/order_id"));
+        assert_eq!(count(&orders, "orders").await, round);
+
+        commits.cut_next(cut);
+        let movement = json!({"kind": "receive", "quantity": 7, "location_id": "main"});
+        shop.move_stock("MUG", &movement).await.ok();
+        assert_eq!(count(&inventory, "movements WHERE kind = 'receive'").await, round, "{cut:?}");
+        assert_eq!(shop.levels("MUG").await[0], 7 * round);
+        assert_eq!(commits.cuts(), u32::try_from(2 * round).expect("a few"));
+    }
+    shop.must_verify().await;
+}
+
+#[tokio::test]
+async fn a_demoted_primary_is_left_within_a_second() {
+    let server = Postgres::start(&[]).await;
+    let busy = Busy::at(setting_on(&server).await, "demoted").await;
+    let operator = postgres(&server.url("postgres")).await;
+    let set = async |value: &str| {
+        let sql = format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
+        operator.batch_execute(&sql).await.expect("set");
+        operator.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
+    };
+    set("on").await;
+    let refused = eventually(PATIENCE, "orders are refused", async || {
+        Some(busy.shop.place(&order(&[("MUG", 1)])).await).filter(|answer| answer.status != 200)
+    });
+    assert_eq!(refused.await.verdict(), "503 storage_unavailable");
+    operator.batch_execute("SET default_transaction_read_only = off").await.expect("for itself");
+    set("off").await;
+    busy.check().await;
+}
+
+#[tokio::test]
+async fn a_postgres_that_does_not_answer_is_told_at_the_deadline() {
+    let server = Postgres::start(&[]).await;
+    let (link, mut setting) = (proxy_to(&server).await, setting_on(&server).await);
+    let databases = setting.databases.as_mut().expect("databases");
+    databases.orders = through(&databases.orders, &server, link.port());
+    let busy = Busy::at(setting, "postgres held up").await;
+    link.hold_up();
+    let begun = tokio::time::Instant::now();
+    let refused = busy.shop.place(&order(&[("MUG", 1)])).await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+    link.mend();
+    busy.check().await;
+}
+
+#[tokio::test]
+async fn a_table_that_somebody_locks_is_told_at_the_deadline() {
+    let server = Postgres::start(&[]).await;
+    let setting = setting_on(&server).await;
+    let operator = postgres(&setting.databases.as_ref().expect("databases").orders).await;
+    let busy = Busy::at(setting, "table locked").await;
+    operator.batch_execute("BEGIN; LOCK TABLE orders IN EXCLUSIVE MODE").await.expect("the lock");
+    let begun = tokio::time::Instant::now();
+    let refused = busy.shop.place(&order(&[("MUG", 1)])).await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+    operator.batch_execute("ROLLBACK").await.expect("the lock is let go");
+    busy.check().await;
+}
+
+/// Many orders of the same products in many orders, by two replicas of each service.
+#[tokio::test]
+async fn nobody_ever_deadlocks() {
+    let server = Postgres::start(&["log_lock_waits=on"]).await;
+    let busy = Busy::at(setting_on(&server).await, "deadlocks").await;
+    for _ in 0..5 {
+        busy.accepts_more().await;
+    }
+    busy.check().await;
+    assert!(!server.log().contains("deadlock detected"), "{}", server.log());
+}
+
+/// A client that hangs up at any moment leaves no transaction open, and takes no order with it.
+#[tokio::test]
+async fn clients_that_hang_up_leave_nothing_open() {
+    let server = Postgres::start(&[]).await;
+    let setting = setting_on(&server).await;
+    let shop = Shop::open_as(Form::Postgres, setting).await;
+    shop.stock("MUG", 1_000).await;
+    let paths = ["/api/orders", "/api/orders?limit=5", "/api/inventory/products", "/api/inventory/products/MUG"];
+    for turns in 0..60 {
+        let placing = shop.try_send("POST", "/api/orders", &[JSON], order(&[("MUG", 1)]).to_string());
+        drop_after(turns, placing).await;
+        for path in paths {
+            drop_after(turns, shop.try_send("GET", path, &[], "")).await;
+        }
+    }
+    let operator = postgres(&server.url("postgres")).await;
+    eventually(PATIENCE, "no transaction is open", async || {
+        let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
+        (operator.query_one(open, &[]).await.expect("a count").get::<_, i64>(0) == 0).then_some(())
+    })
+    .await;
+    shop.confirmed(&[("MUG", 1)]).await;
+    shop.must_verify().await;
+}
+
+/// Lets a request run for so many turns of the runtime, and then drops it.
+async fn drop_after<T>(turns: u32, request: impl Future<Output = T>) {
+    let waiting = async {
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = request => {}
+        () = waiting => {}
+    }
+}

@@ -1,0 +1,34 @@
+//! A PostgreSQL with a synchronous standby: the primary dies, the standby takes over, and nothing that was answered with
+//! 2xx is missing.
+
+use testbed::{PATIENCE, Postgres, eventually, postgres};
+
+use crate::form::{Databases, Setting};
+use crate::{Busy, setting_on};
+
+#[tokio::test]
+async fn a_standby_that_takes_over_has_everything_that_was_confirmed() {
+    let mut primary = Postgres::start(&[]).await;
+    let setting = setting_on(&primary).await;
+    let standby = primary.standby(&["synchronous_standby_names="]).await;
+    let operator = postgres(&primary.url("postgres")).await;
+    operator.batch_execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await.expect("set");
+    operator.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
+    eventually(PATIENCE, "the standby is synchronous", async || {
+        let rows = operator.query("SELECT FROM pg_stat_replication WHERE sync_state = 'sync'", &[]).await.ok()?;
+        (!rows.is_empty()).then_some(())
+    })
+    .await;
+    // Both servers; whoever connects takes the one that can be written to.
+    let both = |url: &str| {
+        let one = format!("127.0.0.1:{}", primary.port());
+        url.replace(&one, &format!("{one},127.0.0.1:{}", standby.port()))
+    };
+    let databases = setting.databases.as_ref().expect("databases");
+    let databases = Databases { orders: both(&databases.orders), inventory: both(&databases.inventory) };
+    let busy = Busy::at(Setting { databases: Some(databases), ..setting }, "failover").await;
+    primary.kill().await;
+    postgres(&standby.url("postgres")).await.execute("SELECT pg_promote()", &[]).await.expect("promoted");
+    busy.accepts_more().await;
+    busy.check().await;
+}

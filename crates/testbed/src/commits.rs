@@ -1,0 +1,205 @@
+//! A stretch of network before PostgreSQL that understands enough of its protocol to cut a connection around a COMMIT,
+//! and to let statements through one by one.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Where the connection is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The server never sees the COMMIT: nothing is done.
+    Before,
+    /// The server commits, and nobody hears of it.
+    After,
+}
+
+/// Forwards connections to one PostgreSQL.
+///
+/// **Shape:** dropping it closes them all.
+#[derive(Debug)]
+pub struct Commits {
+    address: SocketAddr,
+    plan: Arc<Plan>,
+    _accepting: JoinSet<()>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    next: Mutex<Option<Cut>>,
+    /// Every so many writing transactions are cut; 0 is none.
+    every: AtomicU32,
+    passed: AtomicU32,
+    cuts: AtomicU32,
+    /// If there is one, each statement needs a permit.
+    gate: Option<Semaphore>,
+}
+
+impl Plan {
+    /// What becomes of one more writing transaction. The two ways take turns.
+    fn next(&self) -> Option<Cut> {
+        if let Some(cut) = self.next.lock().expect("nothing panics under this lock").take() {
+            self.cuts.fetch_add(1, Ordering::SeqCst);
+            return Some(cut);
+        }
+        let every = self.every.load(Ordering::SeqCst);
+        if every == 0 || self.passed.fetch_add(1, Ordering::SeqCst) % every != every - 1 {
+            return None;
+        }
+        let is_even = self.cuts.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
+        Some(if is_even { Cut::After } else { Cut::Before })
+    }
+}
+
+impl Commits {
+    /// Before a server on a port of this machine.
+    pub async fn to(port: u16) -> Self {
+        Self::with(port, Plan::default()).await
+    }
+
+    /// The same, where each statement waits to be let through by [`Self::step`].
+    pub async fn gated(port: u16) -> Self {
+        Self::with(port, Plan { gate: Some(Semaphore::new(0)), ..Plan::default() }).await
+    }
+
+    async fn with(port: u16, plan: Plan) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let plan = Arc::new(plan);
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(listener, port, plan.clone()));
+        Self { address, plan, _accepting: accepting }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Cuts the connection around the next COMMIT of a transaction that has written something.
+    pub fn cut_next(&self, cut: Cut) {
+        *self.plan.next.lock().expect("nothing panics under this lock") = Some(cut);
+    }
+
+    /// Cuts the connection around every `every`th such COMMIT: after and before it, in turn.
+    /// With 0, none from now on.
+    pub fn cut(&self, every: u32) {
+        self.plan.every.store(every, Ordering::SeqCst);
+    }
+
+    /// How many connections were cut.
+    pub fn cuts(&self) -> u32 {
+        self.plan.cuts.load(Ordering::SeqCst)
+    }
+
+    /// Lets so many statements through.
+    pub fn step(&self, statements: usize) {
+        self.plan.gate.as_ref().expect("a gate").add_permits(statements);
+    }
+}
+
+async fn accept(listener: TcpListener, port: u16, plan: Arc<Plan>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((client, _)) = listener.accept().await else { continue };
+        let plan = plan.clone();
+        connections.spawn(async move {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+            // Small messages, answered one by one.
+            let _ = (client.set_nodelay(true), server.set_nodelay(true));
+            let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+            let replies = Arc::new(Replies::default());
+            // Whichever ends first closes both.
+            tokio::select! {
+                () = forward_requests(from_client, to_server, &plan, &replies) => {}
+                () = forward_replies(from_server, to_client, &replies) => {}
+            }
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// What passes between the two directions of one connection.
+#[derive(Debug, Default)]
+struct Replies {
+    /// From now on nothing reaches the client; the next sign that the server is ready ends the connection.
+    muted: std::sync::atomic::AtomicBool,
+}
+
+/// A message of the protocol: its type, and itself as a whole. The first one of a connection has no type.
+async fn message(from: &mut OwnedReadHalf, typed: bool) -> Option<(u8, Vec<u8>)> {
+    let kind = if typed { from.read_u8().await.ok()? } else { 0 };
+    let length = from.read_u32().await.ok()?;
+    let mut whole = Vec::new();
+    if typed {
+        whole.push(kind);
+    }
+    whole.extend(length.to_be_bytes());
+    let head = whole.len();
+    whole.resize(head + usize::try_from(length).ok()?.checked_sub(4)?, 0);
+    from.read_exact(&mut whole[head..]).await.ok()?;
+    Some((kind, whole))
+}
+
+async fn forward_requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan: &Plan, replies: &Replies) {
+    let Some((_, start)) = message(&mut from, false).await else { return };
+    if to.write_all(&start).await.is_err() {
+        return;
+    }
+    let (mut held, mut statements) = (Vec::new(), HashMap::new());
+    // Whether a transaction is open that may write, and whether it has.
+    let (mut may_write, mut wrote) = (false, false);
+    while let Some((kind, whole)) = message(&mut from, true).await {
+        // After the type and the length; texts end with a zero.
+        let mut texts = whole[5..].split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        let (first, second) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
+        let simple = kind == b'Q';
+        match kind {
+            b'Q' if first.contains("BEGIN") => (may_write, wrote) = (!first.contains("READ ONLY"), false),
+            // A statement gets a name; and one is used, by its name.
+            b'P' => drop(statements.insert(first.into_owned(), second.starts_with(['I', 'U', 'D']))),
+            b'B' => wrote |= may_write && statements.get(&*second).copied().unwrap_or(false),
+            _ => {}
+        }
+        let ends = simple && whole[5..].starts_with(b"COMMIT");
+        held.extend(whole);
+        // A query, or the end of an extended one.
+        if !simple && kind != b'S' {
+            continue;
+        }
+        if may_write && let Some(gate) = &plan.gate {
+            let Ok(permit) = gate.acquire().await else { return };
+            permit.forget();
+        }
+        match if ends && wrote { plan.next() } else { None } {
+            Some(Cut::Before) => return,
+            Some(Cut::After) => replies.muted.store(true, Ordering::SeqCst),
+            None => {}
+        }
+        if to.write_all(&held).await.is_err() {
+            return;
+        }
+        held.clear();
+        may_write &= !ends;
+    }
+}
+
+async fn forward_replies(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, replies: &Replies) {
+    while let Some((kind, whole)) = message(&mut from, true).await {
+        if replies.muted.load(Ordering::SeqCst) {
+            if kind == b'Z' {
+                return;
+            }
+            continue;
+        }
+        if to.write_all(&whole).await.is_err() {
+            return;
+        }
+    }
+}
