@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,8 +38,12 @@ struct Plan {
     every: AtomicU32,
     passed: AtomicU32,
     cuts: AtomicU32,
-    /// If there is one, each statement needs a permit.
+    /// If there is one, each statement of a transaction that may write needs a permit.
     gate: Option<Semaphore>,
+    /// Those that wait for their permit.
+    held: AtomicI64,
+    /// What the server was sent and has not answered yet.
+    outstanding: AtomicI64,
 }
 
 impl Plan {
@@ -102,6 +106,18 @@ impl Commits {
     pub fn step(&self, statements: usize) {
         self.plan.gate.as_ref().expect("a gate").add_permits(statements);
     }
+
+    /// Whether a statement waits to be let through, and no permit is left for it.
+    pub fn is_held(&self) -> bool {
+        let free = self.plan.gate.as_ref().map_or(0, Semaphore::available_permits);
+        free == 0 && self.plan.held.load(Ordering::SeqCst) > 0 && self.plan.outstanding.load(Ordering::SeqCst) == 0
+    }
+
+    /// Takes back what was not used of the permits.
+    pub fn stop(&self) {
+        let gate = self.plan.gate.as_ref().expect("a gate");
+        gate.forget_permits(gate.available_permits());
+    }
 }
 
 async fn accept(listener: TcpListener, port: u16, plan: Arc<Plan>) {
@@ -118,8 +134,10 @@ async fn accept(listener: TcpListener, port: u16, plan: Arc<Plan>) {
             // Whichever ends first closes both.
             tokio::select! {
                 () = forward_requests(from_client, to_server, &plan, &replies) => {}
-                () = forward_replies(from_server, to_client, &replies) => {}
+                () = forward_replies(from_server, to_client, &plan, &replies) => {}
             }
+            // Nobody waits for it any more.
+            plan.outstanding.fetch_sub(replies.outstanding.load(Ordering::SeqCst), Ordering::SeqCst);
         });
         while connections.try_join_next().is_some() {}
     }
@@ -129,7 +147,14 @@ async fn accept(listener: TcpListener, port: u16, plan: Arc<Plan>) {
 #[derive(Debug, Default)]
 struct Replies {
     /// From now on nothing reaches the client; the next sign that the server is ready ends the connection.
-    muted: std::sync::atomic::AtomicBool,
+    muted: AtomicBool,
+    /// This connection's part of what is not answered yet.
+    outstanding: AtomicI64,
+}
+
+fn sent(plan: &Plan, replies: &Replies) {
+    plan.outstanding.fetch_add(1, Ordering::SeqCst);
+    replies.outstanding.fetch_add(1, Ordering::SeqCst);
 }
 
 /// A message of the protocol: its type, and itself as a whole. The first one of a connection has no type.
@@ -149,6 +174,7 @@ async fn message(from: &mut OwnedReadHalf, typed: bool) -> Option<(u8, Vec<u8>)>
 
 async fn forward_requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan: &Plan, replies: &Replies) {
     let Some((_, start)) = message(&mut from, false).await else { return };
+    sent(plan, replies);
     if to.write_all(&start).await.is_err() {
         return;
     }
@@ -174,8 +200,14 @@ async fn forward_requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan:
             continue;
         }
         if may_write && let Some(gate) = &plan.gate {
+            plan.held.fetch_add(1, Ordering::SeqCst);
             let Ok(permit) = gate.acquire().await else { return };
             permit.forget();
+            // Before it is let go: whoever looks sees it at the gate, on its way, or answered.
+            sent(plan, replies);
+            plan.held.fetch_sub(1, Ordering::SeqCst);
+        } else {
+            sent(plan, replies);
         }
         match if ends && wrote { plan.next() } else { None } {
             Some(Cut::Before) => return,
@@ -190,7 +222,7 @@ async fn forward_requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan:
     }
 }
 
-async fn forward_replies(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, replies: &Replies) {
+async fn forward_replies(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan: &Plan, replies: &Replies) {
     while let Some((kind, whole)) = message(&mut from, true).await {
         if replies.muted.load(Ordering::SeqCst) {
             if kind == b'Z' {
@@ -200,6 +232,10 @@ async fn forward_replies(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, replie
         }
         if to.write_all(&whole).await.is_err() {
             return;
+        }
+        if kind == b'Z' {
+            plan.outstanding.fetch_sub(1, Ordering::SeqCst);
+            replies.outstanding.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }

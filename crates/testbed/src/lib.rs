@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 pub use commits::{Commits, Cut};
+pub use interleavings::{Side, every_order};
 pub use launch::{Ended, Launch};
 pub use nats::{Nats, nats_url};
 pub use postgres::{Postgres, fresh_database, postgres, postgres_url};
@@ -11,6 +12,7 @@ pub use program::Program;
 pub use proxy::Proxy;
 
 mod commits;
+mod interleavings;
 mod launch;
 mod nats;
 mod ports;

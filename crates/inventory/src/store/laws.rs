@@ -64,7 +64,7 @@ pub(crate) struct Fresh {
 pub(crate) const START: Timestamp = Timestamp(1_795_804_200_000_000);
 
 /// As the committer does: what the engine asks to repeat is repeated.
-async fn run_until_done(store: &dyn Store, batch: Arc<[Command]>) -> Vec<Decided> {
+pub(crate) async fn run_until_done(store: &dyn Store, batch: Arc<[Command]>) -> Vec<Decided> {
     loop {
         match store.run(batch.clone(), decide).await {
             Ok(decided) => return decided,

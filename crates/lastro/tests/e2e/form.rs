@@ -99,14 +99,14 @@ impl Programs {
     pub(crate) async fn start(form: Form, folder: &Path, setting: &Setting, how: impl Fn(Launch) -> Launch) -> Self {
         let (mut orders, mut inventory) = (Vec::new(), Vec::new());
         if !form.is_apart() {
-            orders.push(how(setting.whole(folder)).serving().await);
+            orders.push(setting.apply(0, how(setting.whole(folder))).serving().await);
             return Self { orders, inventory, turn: AtomicUsize::new(0) };
         }
-        for _ in 0..form.replicas() {
-            let launch = how(setting.orders(folder));
+        for number in 0..form.replicas() {
+            let launch = setting.apply(number, how(setting.orders(folder)));
             let shares_disk = launch.has_disk();
             let program = launch.serving().await;
-            let launch = setting.inventory(folder);
+            let launch = setting.apply(number, setting.inventory(folder));
             let launch = if shares_disk { launch.beside(&program) } else { launch };
             orders.push(program);
             inventory.push(launch.serving().await);
@@ -118,10 +118,10 @@ impl Programs {
     pub(crate) async fn restart_ended(&mut self, form: Form, folder: &Path, setting: &Setting) {
         for program in self.orders.iter_mut().filter(|program| !program.is_running()) {
             let launch = if form.is_apart() { setting.orders(folder) } else { setting.whole(folder) };
-            *program = launch.serving().await;
+            *program = setting.apply(0, launch).serving().await;
         }
         for program in self.inventory.iter_mut().filter(|program| !program.is_running()) {
-            *program = setting.inventory(folder).serving().await;
+            *program = setting.apply(0, setting.inventory(folder)).serving().await;
         }
     }
 
@@ -233,13 +233,13 @@ impl Setting {
     /// Both services in one program.
     fn whole(&self, folder: &Path) -> Launch {
         let url = self.broker.as_ref().map(|broker| ["--bus-url".to_owned(), broker.url()]);
-        self.apply(crate::shop::launch(folder).args(url.into_iter().flatten()))
+        crate::shop::launch(folder).args(url.into_iter().flatten())
     }
 
     fn orders(&self, folder: &Path) -> Launch {
         let database = self.databases.as_ref().map(|databases| databases.orders.clone());
         let database = database.unwrap_or_else(|| file(folder, "orders.db"));
-        self.apply(service("order-service", &database, folder, &self.bus_url()))
+        service("order-service", &database, folder, &self.bus_url())
     }
 
     fn inventory(&self, folder: &Path) -> Launch {
@@ -247,11 +247,13 @@ impl Setting {
         let url = link.unwrap_or_else(|| self.bus_url());
         let database = self.databases.as_ref().map(|databases| databases.inventory.clone());
         let database = database.unwrap_or_else(|| file(folder, "inventory.db"));
-        self.apply(service("inventory-service", &database, folder, &url))
+        service("inventory-service", &database, folder, &url)
     }
 
-    fn apply(&self, launch: Launch) -> Launch {
-        self.fault.iter().fold(launch, |launch, fault| launch.env("LASTRO_FAULT", fault))
+    /// What the first replica of a service dies of, the others live through. A storm is for all.
+    fn apply(&self, number: usize, launch: Launch) -> Launch {
+        let fault = self.fault.iter().filter(|fault| number == 0 || *fault == "storm");
+        fault.fold(launch, |launch, fault| launch.env("LASTRO_FAULT", fault))
     }
 }
 

@@ -325,7 +325,7 @@ fn lease(limit: u32, pick: Pick) -> Lease {
 }
 
 /// As the committer does: what the engine asks to repeat is repeated.
-async fn run_until_done(store: &dyn Store, batch: Arc<[Command]>) -> Vec<Outcome> {
+pub(crate) async fn run_until_done(store: &dyn Store, batch: Arc<[Command]>) -> Vec<Outcome> {
     loop {
         match store.run(batch.clone(), decide).await {
             Ok(decided) => return decided.into_iter().map(|one| one.outcome).collect(),
@@ -380,15 +380,15 @@ pub(crate) fn place(n: u128) -> Command {
     Command::Place(Box::new(placement(n, None)))
 }
 
-fn cancel(n: u128) -> Command {
+pub(crate) fn cancel(n: u128) -> Command {
     Command::Cancel { order_id: id(n), reason: None, traceparent: None }
 }
 
-fn fulfill(n: u128) -> Command {
+pub(crate) fn fulfill(n: u128) -> Command {
     Command::Fulfill { order_id: id(n), traceparent: None }
 }
 
-fn reserved(n: u128) -> Command {
+pub(crate) fn reserved(n: u128) -> Command {
     let allocation = Allocation {
         product_id: "789".parse().expect("an id"),
         location_id: LocationId::main(),

@@ -5,6 +5,8 @@ use super::*;
 use crate::core::decide::decide;
 use crate::store::laws::{Fresh, START, reserve, stocked, store_laws};
 
+mod interleavings;
+
 async fn fresh() -> Fresh {
     let (store, clock, _) = opened().await;
     Fresh { store: Arc::new(store), clock, _home: Box::new(()) }

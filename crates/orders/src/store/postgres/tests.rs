@@ -6,6 +6,8 @@ use crate::core::decide::decide;
 use crate::store::Pick;
 use crate::store::laws::{Fresh, START, id, place, store_laws};
 
+mod interleavings;
+
 async fn fresh() -> Fresh {
     let (store, clock, _) = opened().await;
     Fresh { store: Arc::new(store), clock, _home: Box::new(()) }

@@ -1,0 +1,165 @@
+//! Two batches of two replicas, statement by statement, in every order: what READ COMMITTED lets one see of the other
+//! never makes them oversell, disagree or wait for each other.
+
+use contract::inventory::Outcome as StockOutcome;
+use contract::orders::CommandKind;
+use contract::{Digest, Quantity};
+use testbed::{Side, every_order};
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::core::decide::{Change, MovementRequest, Outcome};
+use crate::core::stock::{RequestCause, RequestId};
+use crate::store::laws::{id, order, run_until_done};
+
+/// Where two orders meet at nothing but a product, they go side by side for long: `BEGIN` and the claim; the locks of
+/// reservations and products; what is read under them; the writes, which are all to locked rows or of one's own.
+const OF_TWO_ORDERS: [usize; 5] = [2, 3, 1, 3, 3];
+/// Statement by statement.
+const ONE_BY_ONE: [usize; 0] = [];
+
+/// Two replicas, each behind a gate, on one database; and an eye on it.
+struct Race {
+    replicas: [Arc<Postgres>; 2],
+    sides: [Side; 2],
+    witness: Postgres,
+    operator: tokio_postgres::Client,
+}
+
+impl Race {
+    async fn with(groups: &[usize]) -> Self {
+        let url = fresh_database().await;
+        let witness = Postgres::open(server(&url), time()).await.expect("a new database");
+        let (mut replicas, mut sides) = (Vec::new(), Vec::new());
+        for (side, behind) in Side::pair(&url, groups).await {
+            // The schema is there already: nothing is held but the batches.
+            let server = Server::at(&behind, "the database", side.name).expect("a URL");
+            replicas.push(Arc::new(Postgres::open(server, time()).await.expect("the same database")));
+            sides.push(side);
+        }
+        let operator = postgres(&url).await;
+        Self { replicas: replicas.try_into().expect("two"), sides: sides.try_into().expect("two"), witness, operator }
+    }
+
+    /// In every order. `batches` makes both sides' from the number of the run, `check` looks at what came of it.
+    async fn run(
+        &self,
+        prepare: impl AsyncFn(u32),
+        batches: impl Fn(u32) -> [Vec<Command>; 2],
+        check: impl AsyncFn(u32, [Vec<Decided>; 2]),
+    ) {
+        let begin = async |run| {
+            prepare(run).await;
+            let [first, second] = batches(run);
+            [spawn(&self.replicas[0], first), spawn(&self.replicas[1], second)]
+        };
+        let orders = every_order(&self.operator, &self.sides, begin, check).await;
+        println!("{orders} orders of statements");
+        assert!(orders >= 30, "only {orders}");
+    }
+}
+
+fn time() -> Time {
+    Time::Given(Arc::new(ManualClock::at(START)))
+}
+
+fn spawn(replica: &Arc<Postgres>, batch: Vec<Command>) -> JoinHandle<Vec<Decided>> {
+    let replica = replica.clone();
+    tokio::spawn(async move { run_until_done(&*replica, batch.into()).await })
+}
+
+fn product(run: u32) -> String {
+    format!("P{run}")
+}
+
+fn outcome(decided: &[Decided]) -> &StockOutcome {
+    &decided[0].publish.as_ref().expect("an answer").outcome
+}
+
+fn is_reserved(decided: &[Decided]) -> bool {
+    matches!(outcome(decided), StockOutcome::StockReserved { .. })
+}
+
+/// Every run has a product of its own, with one unit of it.
+async fn one_unit(race: &Race, run: u32) {
+    run_until_done(&race.witness, stocked(&product(run), 1).to_vec().into()).await;
+}
+
+async fn level(race: &Race, run: u32) -> (i64, i64, i64) {
+    let stock = race.witness.product(product(run).parse().expect("an id")).await.expect("a read").expect("a product");
+    let level = stock.levels.values().next().copied().unwrap_or_default();
+    (level.on_hand, level.reserved, level.last_seq)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_orders_of_the_last_unit_are_one_confirmed_and_one_rejected() {
+    let race = Race::with(&OF_TWO_ORDERS).await;
+    let batches = |run: u32| [1, 2].map(|n| vec![reserve(u128::from(run) * 10 + n, &[(&product(run), 1)])]);
+    let check = async |run, decided: [Vec<Decided>; 2]| {
+        assert_eq!(decided.iter().filter(|one| is_reserved(one)).count(), 1, "{decided:?}");
+        assert_eq!(level(&race, run).await, (1, 1, 2));
+    };
+    race.run(async |run| one_unit(&race, run).await, batches, check).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_command_that_two_replicas_got_is_decided_once() {
+    let race = Race::with(&ONE_BY_ONE).await;
+    let batches = |run: u32| [1, 1].map(|n| vec![reserve(u128::from(run) * 10 + n, &[(&product(run), 1)])]);
+    let check = async |run, decided: [Vec<Decided>; 2]| {
+        assert!(decided.iter().all(|one| is_reserved(one)), "{decided:?}");
+        assert_eq!(level(&race, run).await, (1, 1, 2));
+    };
+    race.run(async |run| one_unit(&race, run).await, batches, check).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_beside_its_reserve_leaves_nothing_held() {
+    let race = Race::with(&ONE_BY_ONE).await;
+    let batches = |run: u32| {
+        let number = u128::from(run) * 10;
+        [CommandKind::ReserveStock, CommandKind::ReleaseStock]
+            .map(|kind| vec![order(kind, number, &[(&product(run), 1)])])
+    };
+    let check = async |run: u32, decided: [Vec<Decided>; 2]| {
+        assert_eq!(outcome(&decided[1]), &StockOutcome::StockReleased);
+        let (on_hand, reserved, last_seq) = level(&race, run).await;
+        let expected = if is_reserved(&decided[0]) { 3 } else { 1 };
+        assert_eq!((on_hand, reserved, last_seq), (1, 0, expected), "{decided:?}");
+        let found = race.witness.reservation(id(u128::from(run) * 10)).await.expect("a read").expect("a reservation");
+        assert_eq!(found.state.name(), crate::core::reservation::StateName::Released);
+    };
+    race.run(async |run| one_unit(&race, run).await, batches, check).await;
+}
+
+/// A client's retry through another replica, at the very place where nothing has moved before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_request_that_two_replicas_got_moves_stock_once() {
+    let race = Race::with(&ONE_BY_ONE).await;
+    let batches = |run: u32| {
+        [(); 2].map(|()| {
+            vec![Command::Move(Box::new(MovementRequest {
+                product_id: product(run).parse().expect("an id"),
+                location_id: contract::LocationId::main(),
+                change: Change::Receive(Quantity::new(5).expect("a quantity")),
+                cause: RequestCause {
+                    request_id: RequestId(Digest::of(product(run).as_bytes()).0),
+                    digest: Digest([1; 16]),
+                    reason: None,
+                    reference: None,
+                    actor: None,
+                },
+            }))]
+        })
+    };
+    let prepare = async |run| {
+        let [put, _] = stocked(&product(run), 1);
+        run_until_done(&race.witness, Arc::new([put])).await;
+    };
+    let check = async |run, decided: [Vec<Decided>; 2]| {
+        let replays = decided.iter().filter(|one| matches!(one[0].outcome, Outcome::Moved { replayed: true, .. }));
+        assert_eq!(replays.count(), 1, "{decided:?}");
+        assert_eq!(level(&race, run).await, (5, 0, 1));
+    };
+    race.run(prepare, batches, check).await;
+}
