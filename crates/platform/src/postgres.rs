@@ -12,6 +12,8 @@ mod database;
 mod migrate;
 mod pool;
 mod server;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 pub use database::Database;

@@ -28,6 +28,7 @@ mod migrations;
 mod postgres;
 mod replicas;
 mod standby;
+mod tls;
 
 /// Units of each product: more than is ever ordered.
 const STOCK: u32 = 1_000_000;

@@ -1,5 +1,6 @@
 //! Where a database is, and connections to it that are safe to promise durability on (R1).
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,11 +136,13 @@ impl Server {
         match error.code().map(|state| state.code().get(..2)) {
             // Who we are and which database we want (28, 3D): that is how somebody has configured it.
             Some(Some("28" | "3D")) => self.unusable(error),
+            // So is whom we trust.
+            None if is_about_trust(error) => self.unusable(error),
             _ => self.unreachable(error),
         }
     }
 
-    fn unreachable(&self, error: &dyn std::error::Error) -> OpenError {
+    fn unreachable(&self, error: &dyn Error) -> OpenError {
         OpenError::Unreachable { server: self.name.clone(), reason: super::chain(error) }
     }
 
@@ -154,6 +157,19 @@ impl Server {
             _ => OpenError::Unusable { server, reason: super::chain(error) },
         }
     }
+}
+
+/// Whether the server is not who it should be, or speaks no TLS.
+fn is_about_trust(error: &tokio_postgres::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let within = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if within.is_some_and(|error| error.is::<rustls::Error>()) || error.to_string().contains("support TLS") {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The way to encrypted connections. Nothing is read from the disk unless they are wanted.

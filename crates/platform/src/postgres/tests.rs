@@ -1,0 +1,172 @@
+use std::pin::pin;
+
+use testbed::{PATIENCE, eventually, fresh_database, postgres};
+
+use super::*;
+use crate::migration::Migration;
+
+const SCHEMA: Schema = Schema {
+    migrations: &[Migration { number: 1, sql: "CREATE TABLE a (x bigint PRIMARY KEY)" }],
+    grants: Grants { append: &[], change: &["a"], remove: &[] },
+    statements: &[INSERT],
+};
+const INSERT: &str = "INSERT INTO a VALUES ($1)";
+
+fn server(url: &str) -> Server {
+    Server::at(url, "the database", "test").expect("a URL")
+}
+
+async fn database() -> (Database, String) {
+    let url = fresh_database().await;
+    (Database::open(server(&url), &SCHEMA, Time::Server).await.expect("a new database"), url)
+}
+
+async fn insert(database: &Database, x: i64) -> Result<(), Failure> {
+    database.write(async |transaction| transaction.write(1, INSERT, [&x]).await).await
+}
+
+async fn count(database: &Database) -> Result<i64, Failure> {
+    database.read(async |snapshot| Ok(snapshot.query("SELECT count(*) FROM a", []).await?[0].get(0))).await
+}
+
+/// Polls a call so often, and then drops it. Whether it was done by then.
+async fn drop_after<T>(polls: u32, call: impl Future<Output = T>) -> bool {
+    let (mut call, mut left) = (pin!(call), polls);
+    std::future::poll_fn(|context| {
+        if left == 0 {
+            return std::task::Poll::Ready(false);
+        }
+        left -= 1;
+        call.as_mut().poll(context).map(|_| true)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_at_any_await_leaves_no_transaction_open() {
+    let (database, url) = database().await;
+    let operator = postgres(&url).await;
+    let (mut polls, mut x, mut both_done) = (0, 0, false);
+    while !both_done {
+        x += 1;
+        let written = drop_after(polls, insert(&database, x)).await;
+        let read = drop_after(polls, count(&database)).await;
+        both_done = written && read;
+        polls += 1;
+    }
+    assert!(polls > 5, "{polls}");
+    eventually(PATIENCE, "no transaction is open", async || {
+        let open = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+             AND state NOT IN ('idle', 'disabled')";
+        operator.query(open, &[]).await.expect("rows").is_empty().then_some(())
+    })
+    .await;
+    insert(&database, -1).await.expect("a row");
+    assert!(count(&database).await.expect("a count") >= 2);
+}
+
+#[tokio::test]
+async fn what_a_server_says_decides_whether_it_is_asked_again() {
+    let (database, _) = database().await;
+    insert(&database, 1).await.expect("a row");
+    let asked = async |sql: &'static str| {
+        let result = database.write(async |transaction| transaction.query(sql, []).await.map(drop)).await;
+        result.expect_err(sql)
+    };
+    assert!(matches!(asked("INSERT INTO a VALUES (1)").await, Failure::Suspect(_)));
+    assert!(matches!(asked("SELECT 1 / 0").await, Failure::Suspect(_)));
+    assert!(matches!(asked("SELECT nothing").await, Failure::Suspect(_)));
+    assert!(matches!(asked("SELECT pg_terminate_backend(pg_backend_pid())").await, Failure::Unavailable(_)));
+    assert!(matches!(asked("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(9)").await, Failure::Unavailable(_)));
+    let raise = "DO $$ BEGIN RAISE EXCEPTION 'again' USING ERRCODE = 'deadlock_detected'; END $$";
+    assert!(matches!(asked(raise).await, Failure::Busy(_)));
+    let raise = "DO $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$";
+    assert!(matches!(asked(raise).await, Failure::Full(_)));
+    let raise = "DO $$ BEGIN RAISE EXCEPTION 'damaged' USING ERRCODE = 'data_corrupted'; END $$";
+    assert!(matches!(asked(raise).await, Failure::Fatal(_)));
+    let raise = "DO $$ BEGIN RAISE EXCEPTION 'standby' USING ERRCODE = 'read_only_sql_transaction'; END $$";
+    assert!(matches!(asked(raise).await, Failure::Unavailable(_)));
+    insert(&database, 2).await.expect("it goes on");
+}
+
+/// A constraint that is checked by the COMMIT itself says that nothing was done; a warning says that nobody knows.
+#[tokio::test]
+async fn what_a_commit_says_decides_whether_it_was_done() {
+    let (database, url) = database().await;
+    let operator = postgres(&url).await;
+    operator
+        .batch_execute(
+            "CREATE FUNCTION complain() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 IF NEW.x = 1 THEN RAISE EXCEPTION 'no' USING ERRCODE = 'check_violation'; END IF;
+                 IF NEW.x = 2 THEN RAISE WARNING 'hm'; END IF;
+                 RETURN NULL; END $$;
+             CREATE CONSTRAINT TRIGGER late AFTER INSERT ON a DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION complain()",
+        )
+        .await
+        .expect("a trigger");
+    assert!(matches!(insert(&database, 1).await, Err(Failure::Suspect(_))));
+    assert!(matches!(insert(&database, 2).await, Err(Failure::Unknown(_))));
+    insert(&database, 3).await.expect("a row");
+}
+
+#[tokio::test]
+async fn a_server_that_would_not_keep_what_it_confirms_is_refused() {
+    let url = fresh_database().await;
+    let (_, name) = url.rsplit_once('/').expect("a database");
+    let operator = postgres(&url).await;
+    for (setting, value) in
+        [("synchronous_commit", "off"), ("synchronous_commit", "local"), ("default_transaction_read_only", "on")]
+    {
+        operator.batch_execute(&format!("ALTER DATABASE {name} SET {setting} = {value}")).await.expect("set");
+        let refused = server(&url).connect(Access::Write, &[]).await;
+        match refused {
+            Err(OpenError::Unsafe { reason, .. }) => {
+                assert!(reason.contains(&format!("{setting}={value}")), "{reason}")
+            }
+            Err(error) => assert!(setting == "default_transaction_read_only" && error.may_pass(), "{error}"),
+            Ok(_) => panic!("{setting}={value} is accepted"),
+        }
+        operator.batch_execute(&format!("ALTER DATABASE {name} RESET {setting}")).await.expect("reset");
+    }
+    server(&url).connect(Access::Write, &[]).await.expect("a connection");
+}
+
+#[tokio::test]
+async fn programs_that_start_together_migrate_once() {
+    let url = fresh_database().await;
+    let starting: Vec<_> = (0..8)
+        .map(|_| {
+            let server = server(&url);
+            tokio::spawn(async move { Database::open(server, &SCHEMA, Time::Server).await.map(drop) })
+        })
+        .collect();
+    for one in starting {
+        one.await.expect("no panic").expect("an open database");
+    }
+    let applied = postgres(&url).await.query("SELECT number FROM schema_migrations", &[]).await.expect("rows");
+    assert_eq!(applied.len(), 1);
+}
+
+#[test]
+fn a_url_says_how_its_server_is_trusted() {
+    let parsed = |url: &str| Server::at(url, "it", "test").map(|_| ()).map_err(|error| error.0);
+    for url in [
+        "postgres://u:p@h/d",
+        "postgresql://u@h:1,i:2/d?target_session_attrs=any",
+        "postgres://h/d?sslmode=disable&connect_timeout=3",
+        "postgres://h/d?sslmode=verify-full",
+        "postgres://h/d?sslmode=require",
+    ] {
+        assert_eq!(parsed(url), Ok(()), "{url}");
+    }
+    for (url, told) in [
+        ("postgres://h/d?sslmode=prefer", "may send in the clear"),
+        ("postgres://h/d?sslmode=verify-full&sslrootcert=/nowhere.pem", "sslrootcert=/nowhere.pem"),
+        ("postgres://h:port/d", "it cannot be used"),
+        ("postgres://h/d?nonsense=1", "nonsense"),
+    ] {
+        let error = parsed(url).expect_err(url);
+        assert!(error.contains(told), "{url}: {error}");
+    }
+}
