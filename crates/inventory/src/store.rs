@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::{LocationId, OrderId, ProductId};
@@ -26,6 +27,9 @@ mod text;
 /// **Source:** R1, R4, R11, R12; every engine passes the same laws.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
+    /// How long two transactions may run side by side, so that their times do not say which of them saw the other.
+    fn longest_overlap(&self) -> Duration;
+
     /// Decides and writes a batch in one transaction.
     ///
     /// **Shape:** one answer per command, in order. Levels change by compare-and-set on the number of their last

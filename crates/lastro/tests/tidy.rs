@@ -20,11 +20,13 @@ const MAY_KNOW: [(&str, &[&str], &[&str]); 6] = [
 /// The cores are pure: of other crates they may see only these.
 const CORE_MAY_SEE: [&str; 2] = ["contract", "thiserror"];
 /// Names of adapters and of what they are made from.
-const ADAPTERS: [&str; 5] = ["sqlite", "embedded", "nats", "rusqlite", "async_nats"];
+const ADAPTERS: [&str; 7] = ["sqlite", "postgres", "embedded", "nats", "rusqlite", "tokio_postgres", "async_nats"];
 /// Where adapters are at home, and where services are put together from them.
-const MAY_NAME_ADAPTERS: [&str; 9] = [
+const MAY_NAME_ADAPTERS: [&str; 11] = [
     "/store/sqlite",
+    "/store/postgres",
     "platform/src/sqlite",
+    "platform/src/postgres",
     "platform/src/bus/embedded",
     "platform/src/bus/nats",
     "platform/src/process.rs",

@@ -50,6 +50,7 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
     let metrics = Arc::new(Metrics::new(&mut process.registry, process.metrics.clone()));
     let waiters = Arc::new(Waiters::default());
     let echo = Arc::new(Echo::default());
+    let replica = ids.uuid();
 
     let counted = metrics.clone();
     let told = move |batches, got_through| {
@@ -60,6 +61,7 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
     let commits = Commits {
         store: store.clone(),
         bus: bus.clone(),
+        replica,
         outbox: outbox.clone(),
         waiters: waiters.clone(),
         echo: echo.clone(),
@@ -72,7 +74,7 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
     let consumer =
         Consumer { bus: bus.clone(), channel: ANSWERS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
     let readiness = process.readiness.clone();
-    let ear = Ear { bus: bus.clone(), waiters: waiters.clone() };
+    let ear = Ear { bus: bus.clone(), replica, waiters: waiters.clone(), echo: echo.clone(), clock: clock.clone() };
     let sweeper = Sweeper { store: store.clone(), bus, outbox, echo, clock, ids: ids.clone(), metrics, readiness };
 
     let workers = &mut process.workers;

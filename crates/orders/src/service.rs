@@ -12,6 +12,7 @@ use platform::fault_point;
 use platform::relay::Outbox;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::core::decide::{Command, Outcome, Receipt, decide};
 use crate::core::money::Currency;
@@ -23,14 +24,18 @@ use crate::worker::sweep::Echo;
 
 /// How often a waiting request looks for itself, should no word of another replica have come.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Where replicas tell each other which orders they have settled: 16 bytes for each.
-pub const SETTLED_SUBJECT: &str = "lastro.orders.settled";
+/// How long the last look may take, beyond what the client has granted.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+/// Where replicas tell each other which orders were answered: 16 bytes for who says so, and 16 for each order.
+pub const ANSWERED_SUBJECT: &str = "lastro.orders.answered";
 
 /// What the committer does with a batch: one transaction, and only then messages and wake-ups (R6).
 #[derive(Debug)]
 pub struct Commits {
     pub store: Arc<dyn Store>,
     pub bus: Arc<dyn Bus>,
+    /// Names this replica to the others.
+    pub replica: Uuid,
     pub outbox: Outbox,
     pub waiters: Arc<Waiters>,
     pub echo: Arc<Echo>,
@@ -46,24 +51,25 @@ impl Commit<Command, Outcome> for Commits {
         fault_point!("orders.committed", when batch.iter().any(Command::is_request));
         fault_point!("settle.committed", when !batch.iter().all(Command::is_request));
         let now = self.clock.now();
-        let answered = batch.iter().filter(|command| !command.is_request());
+        let answered = batch.iter().filter(|command| !command.is_request()).map(Command::order_id);
+        let answered: Vec<OrderId> = answered.collect();
         let took = decided.iter().filter_map(|one| one.outcome.settled_from_received());
         let quickest = took.map(|order_id| now.since(accepted_at(order_id))).min();
-        self.echo.answered(answered.map(Command::order_id), quickest, now.0);
+        self.echo.answered(answered.iter().copied(), quickest, now.0);
         let mut outcomes = Vec::with_capacity(decided.len());
-        let (mut messages, mut settled) = (Vec::new(), Vec::new());
+        let mut messages = Vec::new();
         for one in decided {
             messages.extend(one.publish);
             if let Outcome::Settled(receipt) = &one.outcome {
                 self.waiters.settled(receipt);
-                settled.extend_from_slice(receipt.order_id.0.as_bytes());
             }
             self.metrics.count(&one.outcome, now);
             outcomes.push(one.outcome);
         }
         self.outbox.offer(codec::encode(&messages));
-        if !settled.is_empty() {
-            self.bus.hint(SETTLED_SUBJECT, settled);
+        if !answered.is_empty() {
+            let ids = [self.replica].into_iter().chain(answered.into_iter().map(|id| id.0));
+            self.bus.hint(ANSWERED_SUBJECT, ids.flat_map(Uuid::into_bytes).collect());
         }
         Ok(outcomes)
     }
@@ -95,7 +101,7 @@ impl Service {
         let mut listener = self.waiters.listen(order_id);
         let mut newest = receipt;
         loop {
-            if let Some(found) = self.look(order_id).await {
+            if let Some(found) = self.look(order_id, deadline).await {
                 newest = found;
             }
             if newest.status.in_flight().is_none() {
@@ -105,7 +111,7 @@ impl Service {
                 settled = listener.settled() => newest = settled.unwrap_or(newest),
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
                 () = tokio::time::sleep_until(deadline) => {
-                    newest = self.look(order_id).await.unwrap_or(newest);
+                    newest = self.look(order_id, deadline).await.unwrap_or(newest);
                     break;
                 }
                 () = self.stopping.cancelled() => break,
@@ -117,8 +123,13 @@ impl Service {
         newest
     }
 
-    async fn look(&self, order_id: OrderId) -> Option<Receipt> {
-        self.store.receipt(order_id).await.ok().flatten()
+    /// Nothing, too, if the database takes its time.
+    async fn look(&self, order_id: OrderId, deadline: Instant) -> Option<Receipt> {
+        tokio::select! {
+            found = self.store.receipt(order_id) => found.ok().flatten(),
+            () = tokio::time::sleep_until(deadline + LAST_LOOK) => None,
+            () = self.stopping.cancelled() => None,
+        }
     }
 }
 

@@ -237,26 +237,27 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
             return Ok(());
         }
         (self.observe)(live.len());
-        let Err((items, failure)) = self.attempt(live).await else { return Ok(()) };
-        match failure {
-            Failure::Suspect(reason) if items.len() > 1 => {
-                warn!(batch_size = items.len(), reason, "a batch failed and is executed one by one");
-                for item in items {
-                    if let Err((alone, failure)) = self.attempt(vec![item]).await {
-                        give_up(alone, failure)?;
+        let Err(batch) = self.attempt(live, false).await else { return Ok(()) };
+        match &batch.failure {
+            Failure::Suspect(reason) if batch.items.len() > 1 => {
+                warn!(batch_size = batch.items.len(), reason, "a batch failed and is executed one by one");
+                for item in batch.items {
+                    if let Err(alone) = self.attempt(vec![item], batch.may_be_done).await {
+                        alone.give_up()?;
                     }
                 }
                 Ok(())
             }
-            other => give_up(items, other),
+            _ => batch.give_up(),
         }
     }
 
-    /// Commits the items and replies, or returns them with the failure that no repetition cured.
-    async fn attempt(&self, items: Vec<Item<C, A>>) -> Result<(), (Vec<Item<C, A>>, Failure)> {
+    /// Commits the items and replies, or returns them with the failure that no repetition cured. `may_be_done` says that
+    /// an earlier attempt may have come through.
+    async fn attempt(&self, items: Vec<Item<C, A>>, mut may_be_done: bool) -> Result<(), Failed<C, A>> {
         let batch: Arc<[C]> = items.iter().map(|item| item.command.clone()).collect();
         let last_deadline = items.iter().map(|item| item.deadline).max();
-        let mut reruns = 0;
+        let (mut reruns, mut pauses) = (0, 0);
         loop {
             let failure = match self.commit.commit(batch.clone()).await {
                 Ok(answers) if answers.len() == items.len() => {
@@ -271,37 +272,54 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
             };
             // An unknown commit is decided again from what is found, with the same ids: it cannot count twice (R4).
             let in_time = last_deadline.is_some_and(|deadline| Instant::now() < deadline);
-            let again = match failure {
-                // A database that restarts, or hands over to its standby, is often back before anybody has noticed.
-                Failure::Busy(_) | Failure::Unavailable(_) => in_time && reruns < MAX_RERUNS,
-                Failure::Unknown(_) => in_time,
-                _ => false,
-            };
+            may_be_done |= matches!(failure, Failure::Unknown(_));
+            let again = in_time
+                && match failure {
+                    Failure::Unknown(_) => true,
+                    // A database that restarts, or hands over to its standby, is often back before anybody has noticed.
+                    Failure::Busy(_) | Failure::Unavailable(_) => reruns < MAX_RERUNS,
+                    // Somebody else may have made what it stumbled over: whoever looks again finds it.
+                    Failure::Suspect(_) => items.len() == 1 && reruns == 0,
+                    Failure::Full(_) | Failure::Fatal(_) => false,
+                };
             if !again {
-                return Err((items, failure));
+                return Err(Failed { items, failure, may_be_done });
             }
-            reruns += 1;
-            tokio::time::sleep(RERUN_PAUSE * reruns.min(10)).await;
+            reruns += u32::from(!matches!(failure, Failure::Unknown(_)));
+            pauses += 1;
+            tokio::time::sleep(RERUN_PAUSE * pauses.min(10)).await;
         }
     }
 }
 
-fn give_up<C, A>(items: Vec<Item<C, A>>, failure: Failure) -> Result<(), Failure> {
-    error!(batch_size = items.len(), error = %Chain(&failure), "commands could not be executed");
-    let told = match failure {
-        Failure::Busy(_) => NotDone::Overloaded,
-        Failure::Unknown(_) => NotDone::OutcomeUnknown,
-        Failure::Unavailable(_) => NotDone::Unavailable,
-        Failure::Full(_) => NotDone::StorageFull,
-        Failure::Suspect(_) => NotDone::Poisoned,
-        // Whether it was done shows after the restart.
-        Failure::Fatal(_) => {
-            reply_all(items, NotDone::OutcomeUnknown);
-            return Err(failure);
-        }
-    };
-    reply_all(items, told);
-    Ok(())
+/// Commands that were given up, and why.
+struct Failed<C, A> {
+    items: Vec<Item<C, A>>,
+    failure: Failure,
+    /// Whatever was said last: one of the attempts may have come through (R4).
+    may_be_done: bool,
+}
+
+impl<C, A> Failed<C, A> {
+    fn give_up(self) -> Result<(), Failure> {
+        let Self { items, failure, may_be_done } = self;
+        error!(batch_size = items.len(), error = %Chain(&failure), "commands could not be executed");
+        let told = match failure {
+            // Whether it was done shows after the restart.
+            Failure::Fatal(_) => {
+                reply_all(items, NotDone::OutcomeUnknown);
+                return Err(failure);
+            }
+            _ if may_be_done => NotDone::OutcomeUnknown,
+            Failure::Busy(_) => NotDone::Overloaded,
+            Failure::Unknown(_) => NotDone::OutcomeUnknown,
+            Failure::Unavailable(_) => NotDone::Unavailable,
+            Failure::Full(_) => NotDone::StorageFull,
+            Failure::Suspect(_) => NotDone::Poisoned,
+        };
+        reply_all(items, told);
+        Ok(())
+    }
 }
 
 fn reply_all<C, A>(items: Vec<Item<C, A>>, told: NotDone) {

@@ -40,7 +40,7 @@ pub enum OpenError {
     #[error("{server} was written by a newer version of Lastro (schema {found}, this program knows {known})")]
     Newer { server: String, found: i64, known: i64 },
     #[error(
-        "{server}: migration {number} is not the one that was applied; the schema or the program was tampered with"
+        "{server}: migration {number} is not the one that was applied; the database is another service's, or was tampered with"
     )]
     Changed { server: String, number: i64 },
     #[error(transparent)]
@@ -74,15 +74,19 @@ pub fn failure(error: tokio_postgres::Error) -> Failure {
     };
     let cause = Arc::new(error);
     match state {
-        SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED | SqlState::LOCK_NOT_AVAILABLE => {
-            Failure::Busy(cause)
-        }
+        SqlState::T_R_SERIALIZATION_FAILURE
+        | SqlState::T_R_DEADLOCK_DETECTED
+        | SqlState::LOCK_NOT_AVAILABLE
+        // Another statement of the transaction has failed, and told why.
+        | SqlState::IN_FAILED_SQL_TRANSACTION => Failure::Busy(cause),
         SqlState::DISK_FULL => Failure::Full(cause),
         SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => Failure::Fatal(cause),
         // A primary that was demoted: a new connection finds the other one.
         SqlState::READ_ONLY_SQL_TRANSACTION => Failure::Unavailable(cause),
-        // It went away (08), has no room for us (53), was told to stop (57), failed itself (58).
-        state if matches!(state.code().get(..2), Some("08" | "53" | "57" | "58")) => Failure::Unavailable(cause),
+        // It went away (08), ended an idle transaction (25P03), does not let us or is not what we know (42), has no room for
+        // us (53), was told to stop (57), failed itself (58): nothing about this batch.
+        state if state.code() == "25P03" => Failure::Unavailable(cause),
+        state if matches!(state.code().get(..2), Some("08" | "42" | "53" | "57" | "58")) => Failure::Unavailable(cause),
         _ => Failure::Suspect(chain(&*cause)),
     }
 }

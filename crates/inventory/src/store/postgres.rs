@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
@@ -72,6 +73,11 @@ impl Postgres {
 
 #[async_trait]
 impl Store for Postgres {
+    /// Four steps of at most 5 s each.
+    fn longest_overlap(&self) -> Duration {
+        Duration::from_secs(20)
+    }
+
     async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
         let deciding = async |transaction: &Transaction<'_>| {
             let (loaded, claimed, now) = load::load(transaction, &batch).await?;

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
@@ -76,6 +77,10 @@ impl Sqlite {
 
 #[async_trait]
 impl Store for Sqlite {
+    fn longest_overlap(&self) -> Duration {
+        Duration::ZERO
+    }
+
     async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
         self.0.write(move |store| store.run(&batch, decide)).await
     }

@@ -1,6 +1,7 @@
 //! INV-8: a rejection names the point of every ledger that it saw; there, the product must have been short.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use contract::ProductId;
 use contract::inventory::ShortageReason;
@@ -8,12 +9,9 @@ use inventory::core::reservation::{Before, Reservation, Shortfall, State};
 use inventory::core::stock::Level;
 use inventory::store::{Place, Store, Stretch};
 use platform::batcher::Failure;
+use platform::clock::Timestamp;
 
 use super::{Invariant, Report};
-
-/// Longer than two transactions may run side by side: one that makes a product, and one that has not seen it yet. Only
-/// what is known is locked, so that their times say nothing about which of them was first.
-const OVERLAP_MICROS: i64 = 30_000_000;
 
 pub(super) async fn check(
     inventory: &dyn Store,
@@ -47,6 +45,9 @@ fn was_rejected(state: &State) -> bool {
 /// All that the rejections of one page rest on.
 struct Evidence {
     levels: BTreeMap<(Place, i64), Level>,
+    /// Two transactions that close together may not have seen each other. Only what is known is locked: a product that is
+    /// being made is not.
+    overlap: Duration,
     /// Since when each product is known.
     known_since: BTreeMap<ProductId, i64>,
     /// When stock first moved at each place of a product.
@@ -67,6 +68,7 @@ impl Evidence {
             first_moved.insert(product_id.clone(), first_movements(inventory, product_id).await?);
         }
         Ok(Self {
+            overlap: inventory.longest_overlap(),
             levels: points.into_iter().zip(levels).filter_map(|(point, level)| Some((point, level?))).collect(),
             known_since: products.into_iter().zip(known).filter_map(|(id, since)| Some((id, since?))).collect(),
             first_moved,
@@ -89,7 +91,7 @@ impl Evidence {
             return Err(format!("had {available} available where it says {}", shortage.available));
         }
         let known = self.known_since.get(&shortage.product_id);
-        let known = known.is_some_and(|since| since.saturating_add(OVERLAP_MICROS) < decided_at_micros);
+        let known = known.is_some_and(|since| Timestamp(*since).after(self.overlap) < Timestamp(decided_at_micros));
         if shortage.reason == ShortageReason::UnknownProduct && known {
             return Err("was called unknown and was known before".to_owned());
         }

@@ -116,12 +116,12 @@ impl Programs {
 
     /// Starts again what has ended.
     pub(crate) async fn restart_ended(&mut self, form: Form, folder: &Path, setting: &Setting) {
-        for program in self.orders.iter_mut().filter(|program| !program.is_running()) {
+        for (number, program) in self.orders.iter_mut().enumerate().filter(|(_, program)| !program.is_running()) {
             let launch = if form.is_apart() { setting.orders(folder) } else { setting.whole(folder) };
-            *program = setting.apply(0, launch).serving().await;
+            *program = setting.apply(number, launch).serving().await;
         }
-        for program in self.inventory.iter_mut().filter(|program| !program.is_running()) {
-            *program = setting.apply(0, setting.inventory(folder)).serving().await;
+        for (number, program) in self.inventory.iter_mut().enumerate().filter(|(_, program)| !program.is_running()) {
+            *program = setting.apply(number, setting.inventory(folder)).serving().await;
         }
     }
 

@@ -15,6 +15,11 @@ async fn a_role_that_may_not_change_the_schema_runs_the_service_and_keeps_its_ha
     let owner = setting.databases.clone().expect("databases");
     let operator = postgres(&server.url("postgres")).await;
     operator.batch_execute("CREATE ROLE app LOGIN").await.expect("a role");
+    // As some do; it must not last.
+    let generous = "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO app";
+    for url in [&owner.orders, &owner.inventory] {
+        postgres(url).await.batch_execute(generous).await.expect("granted");
+    }
     let as_app = |url: &str| url.replace("//postgres@", "//app@");
     let databases = Databases { orders: as_app(&owner.orders), inventory: as_app(&owner.inventory) };
     let folder = tempfile::tempdir().expect("a folder");

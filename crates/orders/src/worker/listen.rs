@@ -1,4 +1,5 @@
-//! The ear for other replicas: hears which orders they have settled, and wakes whoever waits for one of them here.
+//! The ear for other replicas: hears which orders were answered there, wakes whoever waits for one of them here, and lets
+//! the sweeper know.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +8,12 @@ use contract::OrderId;
 use futures_util::StreamExt;
 use platform::batcher::Failure;
 use platform::bus::Bus;
+use platform::clock::Clock;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::service::SETTLED_SUBJECT;
+use super::sweep::Echo;
+use crate::service::ANSWERED_SUBJECT;
 use crate::waiters::Waiters;
 
 /// After a bus that could not be listened to; nobody waits longer for it, since all look for themselves.
@@ -19,7 +22,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Ear {
     pub bus: Arc<dyn Bus>,
+    /// Names this replica, whose own words are no news.
+    pub replica: Uuid,
     pub waiters: Arc<Waiters>,
+    pub echo: Arc<Echo>,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Ear {
@@ -34,17 +41,64 @@ impl Ear {
 
     async fn listen(&self) {
         loop {
-            if let Ok(mut hints) = self.bus.hints(SETTLED_SUBJECT).await {
+            if let Ok(mut hints) = self.bus.hints(ANSWERED_SUBJECT).await {
                 while let Some(word) = hints.next().await {
-                    self.waiters.hinted(order_ids(&word));
+                    self.hear(&word);
                 }
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
+
+    fn hear(&self, word: &[u8]) {
+        // Whole ids only: whoever sent something else has said nothing.
+        let Some((sender, orders)) = word.as_chunks::<16>().0.split_first() else { return };
+        if *sender == self.replica.into_bytes() {
+            return;
+        }
+        let orders = orders.iter().map(|bytes| OrderId(Uuid::from_bytes(*bytes)));
+        self.waiters.hinted(orders.clone());
+        self.echo.answered(orders, None, self.clock.now().0);
+    }
 }
 
-/// Whole ids only: whoever sent something else has said nothing.
-fn order_ids(word: &[u8]) -> impl Iterator<Item = OrderId> {
-    word.as_chunks().0.iter().map(|bytes| OrderId(Uuid::from_bytes(*bytes)))
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use platform::bus::embedded::Embedded;
+    use platform::clock::{ManualClock, Timestamp};
+    use testbed::PATIENCE;
+
+    use super::*;
+
+    fn word(ids: [u128; 2]) -> Vec<u8> {
+        ids.into_iter().flat_map(|id| Uuid::from_u128(id).into_bytes()).collect()
+    }
+
+    #[tokio::test]
+    async fn word_of_another_replica_wakes_whoever_waits_and_ones_own_is_no_news() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp(0)));
+        let bus: Arc<dyn Bus> = Arc::new(Embedded::new(clock.clone(), Duration::from_secs(1)));
+        let waiters = Arc::new(Waiters::default());
+        let replica = Uuid::from_u128(1);
+        let ear = Ear { bus: bus.clone(), replica, waiters: waiters.clone(), echo: Arc::default(), clock };
+        tokio::spawn(ear.run(CancellationToken::new()));
+        let [mut here, mut there] = [5, 6].map(|id| waiters.listen(OrderId(Uuid::from_u128(id))));
+        let telling = async {
+            loop {
+                bus.hint(ANSWERED_SUBJECT, b"half an id".to_vec());
+                bus.hint(ANSWERED_SUBJECT, word([1, 5]));
+                bus.hint(ANSWERED_SUBJECT, word([2, 6]));
+                tokio::task::yield_now().await;
+            }
+        };
+        let heard = async {
+            tokio::select! {
+                settled = there.settled() => settled,
+                () = telling => None,
+            }
+        };
+        assert_eq!(tokio::time::timeout(PATIENCE, heard).await, Ok(None), "word of it, without the receipt");
+        assert!(here.settled().now_or_never().is_none(), "its own words come back to it");
+    }
 }

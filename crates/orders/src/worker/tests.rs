@@ -55,6 +55,7 @@ fn world() -> World {
     let commits = Commits {
         store: store.clone(),
         bus: bus.clone(),
+        replica: uuid::Uuid::nil(),
         outbox: outbox.clone(),
         waiters: Arc::new(Waiters::default()),
         echo: echo.clone(),

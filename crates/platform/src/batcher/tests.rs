@@ -169,6 +169,27 @@ async fn busy_and_unknown_commits_are_decided_again() {
     assert_eq!(*ledger.batches.lock().expect("the batches"), [[1]]);
 }
 
+/// The commit was sent, and the database died: whether it was done is unknown, however clearly it is away afterwards.
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_done_is_never_called_undone() {
+    for then in
+        [Failure::Unavailable(cause()), Failure::Busy(cause()), Failure::Full(cause()), Failure::Suspect("".into())]
+    {
+        let failures = Mutex::new([vec![then; 30], vec![Failure::Unknown(cause())]].concat());
+        let (batcher, committer, _) = batcher(Ledger { failures, ..Ledger::default() });
+        tokio::spawn(committer.run(CancellationToken::new()));
+        assert_eq!(batcher.submit(1).await, Err(NotDone::OutcomeUnknown));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_stumbles_over_what_somebody_else_has_made_looks_again() {
+    let failures = Mutex::new(vec![Failure::Suspect("made meanwhile".to_owned())]);
+    let (batcher, committer, _) = batcher(Ledger { failures, ..Ledger::default() });
+    tokio::spawn(committer.run(CancellationToken::new()));
+    assert_eq!(batcher.submit(1).await, Ok(10));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_database_that_is_away_for_a_moment_costs_nobody_anything() {
     let failures = Mutex::new(vec![Failure::Unavailable(cause()); 10]);

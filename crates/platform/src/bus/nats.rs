@@ -264,6 +264,7 @@ impl Bus for Nats {
     }
 
     async fn hints(&self, subject: &str) -> Result<Hints, BusError> {
+        self.reachable()?;
         let words = self.client.subscribe(subject.to_owned()).await.map_err(unavailable)?;
         // The server knows of it when this returns; a later connection tells it again.
         timeout(ANSWER_WAIT, self.client.flush()).await.map_err(unavailable)?.map_err(unavailable)?;

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::future::{poll_fn, try_join_all};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use tokio_postgres::error::Severity;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Config, Error, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -18,6 +21,7 @@ pub(super) struct Connection {
     statements: Mutex<HashMap<String, Statement>>,
     /// The server has warned since this was last taken.
     warned: Arc<AtomicBool>,
+    made_at: Instant,
     driver: AbortHandle,
 }
 
@@ -29,18 +33,29 @@ impl Connection {
         let driver = tokio::spawn(async move {
             while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
                 if let AsyncMessage::Notice(notice) = message
-                    && notice.severity() == "WARNING"
+                    // Not its text, which is in the language of the server.
+                    && notice.parsed_severity() == Some(Severity::Warning)
                 {
                     notes.store(true, Ordering::SeqCst);
                     warn!(code = notice.code().code(), "the database warns: {}", notice.message());
                 }
             }
         });
-        Ok(Self { client, statements: Mutex::default(), warned, driver: driver.abort_handle() })
+        Ok(Self {
+            client,
+            statements: Mutex::default(),
+            warned,
+            made_at: Instant::now(),
+            driver: driver.abort_handle(),
+        })
     }
 
     pub(super) fn is_closed(&self) -> bool {
         self.client.is_closed()
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.made_at.elapsed()
     }
 
     /// Whether the server has warned since this was last asked.

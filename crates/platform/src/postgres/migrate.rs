@@ -49,6 +49,8 @@ pub async fn migrate(server: &Server, schema: &Schema, role: Option<&str>) -> Re
     step("BEGIN").await?;
     step("SET LOCAL lock_timeout = 0").await?;
     connection.query(LOCK, &[]).await.map_err(|error| server.unusable(&error))?;
+    // Whoever waits for a table here would hold up all who come after: better to fail, and be started again.
+    step("SET LOCAL lock_timeout = '5s'").await?;
     step(CREATE).await?;
     for migration in still_missing(server, &connection, migrations).await? {
         step(migration.sql).await?;
@@ -99,15 +101,18 @@ pub(super) async fn check(server: &Server, schema: &Schema) -> Result<(), OpenEr
 }
 
 impl Grants {
-    /// The ledgers are append-only by privilege.
+    /// The ledgers are append-only by privilege, whatever the role was given before.
     fn to(&self, role: &str) -> String {
         let role = format!("\"{}\"", role.replace('"', "\"\""));
         let tables = |tables: &[&str]| tables.join(", ");
+        let all = [&["schema_migrations"], self.append, self.change, self.remove].concat();
         format!(
-            "GRANT SELECT ON schema_migrations TO {role};
+            "REVOKE ALL ON {} FROM {role};
+             GRANT SELECT ON schema_migrations TO {role};
              GRANT SELECT, INSERT ON {} TO {role};
              GRANT SELECT, INSERT, UPDATE ON {} TO {role};
              GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {role}",
+            tables(&all),
             tables(self.append),
             tables(self.change),
             tables(self.remove),

@@ -15,8 +15,12 @@ use super::{OpenError, failure};
 use crate::batcher::Failure;
 use crate::clock::Clock;
 
-/// How long a transaction waits for a connection (R17).
-const MAX_WAIT: Duration = Duration::from_secs(5);
+/// How long a transaction waits for its connection and its beginning (R17).
+const MAX_WAIT: Duration = Duration::from_secs(8);
+/// How long a connection that was made before may take to begin.
+const IDLE_WAIT: Duration = Duration::from_secs(1);
+/// Then it is made anew: whoever reads would else stay for ever on a primary that is none any more.
+const MAX_AGE: Duration = Duration::from_secs(60);
 /// How long a program that starts waits for its database to be there.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 const START_PAUSE: Duration = Duration::from_millis(200);
@@ -67,18 +71,24 @@ impl Pool {
     ///
     /// **Errors:** nothing was done.
     pub(super) async fn begin(&self) -> Result<Transaction<'_>, Failure> {
-        let permit = timeout(MAX_WAIT, self.permits.acquire()).await;
-        let permit = permit.map_err(|elapsed| Failure::Unavailable(Arc::new(elapsed)))?;
-        let permit = permit.expect("the semaphore is never closed");
+        let begun = timeout(MAX_WAIT, self.begin_on_any()).await;
+        begun.map_err(|elapsed| Failure::Unavailable(Arc::new(elapsed)))?
+    }
+
+    async fn begin_on_any(&self) -> Result<Transaction<'_>, Failure> {
+        let permit = self.permits.acquire().await.expect("the semaphore is never closed");
         let begin = match self.access {
             // Read-only, on a primary that was demoted: then it fails, and its connection goes.
             Access::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
             Access::Read | Access::Audit => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
         while let Some(connection) = self.take() {
-            // One that the server has closed meanwhile has done nothing: the next one may.
-            if let Ok(Ok(())) = timeout(MAX_WAIT, connection.batch(begin)).await {
-                return Ok(Transaction::new(self, connection, permit));
+            match timeout(IDLE_WAIT, connection.batch(begin)).await {
+                Ok(Ok(())) => return Ok(Transaction::new(self, connection, permit)),
+                // One that the server has closed meanwhile has done nothing: the next one may.
+                Ok(Err(_)) => {}
+                // Where nobody answers, nobody will answer its neighbours.
+                Err(_) => self.idle.lock().expect("nothing panics under this lock").clear(),
             }
         }
         let connection = self.server.connect(self.access, self.statements).await?;
@@ -88,7 +98,7 @@ impl Pool {
 
     fn take(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().expect("nothing panics under this lock");
-        idle.retain(|connection| !connection.is_closed());
+        idle.retain(|connection| !connection.is_closed() && connection.age() < MAX_AGE);
         idle.pop()
     }
 

@@ -16,6 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::OpenError;
 use super::connection::Connection;
+use super::transaction::NOW;
 use crate::config::UsageError;
 
 /// How long a connection may take to be made.
@@ -42,7 +43,8 @@ pub(super) enum Access {
 /// A database on a server; where several hosts are named, on whichever of them is the primary.
 #[derive(Clone)]
 pub struct Server {
-    config: Config,
+    /// The same database on each of the hosts, in the order in which they are named.
+    hosts: Vec<Config>,
     tls: MakeRustlsConnect,
     /// For people: without its secrets.
     name: String,
@@ -72,16 +74,21 @@ impl Server {
             }
         }
         let plain = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
-        let mut config: Config = plain.parse().map_err(|error: tokio_postgres::Error| wrong(&super::chain(&error)))?;
-        config.ssl_mode(match mode.as_str() {
+        let ssl_mode = match mode.as_str() {
             "disable" => SslMode::Disable,
             "require" | "verify-ca" | "verify-full" => SslMode::Require,
             other => return Err(wrong(&format!("sslmode={other} may send in the clear; use verify-full or disable"))),
-        });
-        config.application_name(program).connect_timeout(CONNECT_WAIT);
-        config.keepalives_idle(SILENCE).keepalives_interval(Duration::from_secs(2)).tcp_user_timeout(SILENCE);
-        let encrypts = config.get_ssl_mode() != SslMode::Disable;
-        Ok(Self { config, tls: tls(encrypts, root).map_err(|error| wrong(&error))?, name: name.to_owned() })
+        };
+        let mut hosts = Vec::new();
+        for url in one_by_one(&plain) {
+            let mut config: Config =
+                url.parse().map_err(|error: tokio_postgres::Error| wrong(&super::chain(&error)))?;
+            config.ssl_mode(ssl_mode).application_name(program).connect_timeout(CONNECT_WAIT);
+            config.keepalives_idle(SILENCE).keepalives_interval(Duration::from_secs(2)).tcp_user_timeout(SILENCE);
+            hosts.push(config);
+        }
+        let tls = tls(ssl_mode != SslMode::Disable, root).map_err(|error| wrong(&error))?;
+        Ok(Self { hosts, tls, name: name.to_owned() })
     }
 
     pub fn name(&self) -> &str {
@@ -92,7 +99,26 @@ impl Server {
     ///
     /// **Errors:** nothing was done. For [`Access::Write`] also that the server would not keep what it confirms.
     pub(super) async fn connect(&self, access: Access, statements: &[&'static str]) -> Result<Connection, OpenError> {
-        let mut config = self.config.clone();
+        let mut refused = Vec::new();
+        // One after the other, each with its time: one that accepts and does not answer keeps nobody from the next.
+        for host in &self.hosts {
+            match self.connect_to(host, access, statements).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => refused.push(error),
+            }
+        }
+        // What can pass is worth waiting for, whatever the others say.
+        let best = refused.iter().position(OpenError::may_pass).unwrap_or(0);
+        Err(refused.swap_remove(best))
+    }
+
+    async fn connect_to(
+        &self,
+        host: &Config,
+        access: Access,
+        statements: &[&'static str],
+    ) -> Result<Connection, OpenError> {
+        let mut config = host.clone();
         if access != Access::Audit {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
@@ -102,18 +128,19 @@ impl Server {
             if access == Access::Write {
                 self.check_durable(&connection).await?;
             }
+            connection.prepare(&[NOW]).await.map_err(|error| self.unusable(&error))?;
             connection.prepare(statements).await.map_err(|error| self.unusable(&error))?;
             Ok(connection)
         };
-        // The hosts one after the other, and what is asked of the one that answers.
-        let wait = CONNECT_WAIT * u32::try_from(config.get_hosts().len().max(1)).unwrap_or(1) + CONNECT_WAIT;
-        timeout(wait, connecting).await.map_err(|elapsed| self.unreachable(&elapsed))?
+        timeout(CONNECT_WAIT, connecting).await.map_err(|elapsed| self.unreachable(&elapsed))?
     }
 
     /// R1: believe what the server says it does.
     async fn check_durable(&self, connection: &Connection) -> Result<(), OpenError> {
         let sql = "SELECT current_setting('fsync'), current_setting('full_page_writes'),
-                          current_setting('synchronous_commit'), current_setting('transaction_read_only'),
+                          -- Pinned: what is found now is what this connection will do.
+                          set_config('synchronous_commit', current_setting('synchronous_commit'), false),
+                          current_setting('transaction_read_only'),
                           pg_is_in_recovery()::text";
         let rows = connection.query(sql, &[]).await.map_err(|error| self.unusable(&error))?;
         let text =
@@ -157,6 +184,15 @@ impl Server {
             _ => OpenError::Unusable { server, reason: super::chain(error) },
         }
     }
+}
+
+/// A URL of several hosts as one of each: `scheme://user@a:1,b:2/database`.
+fn one_by_one(url: &str) -> Vec<String> {
+    let whole = || vec![url.to_owned()];
+    let Some((scheme, rest)) = url.split_once("://") else { return whole() };
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    hosts.split(',').map(|host| format!("{scheme}://{user}{host}{path}")).collect()
 }
 
 /// Whether the server is not who it should be, or speaks no TLS.

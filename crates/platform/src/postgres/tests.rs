@@ -1,6 +1,7 @@
 use std::pin::pin;
+use std::time::Duration;
 
-use testbed::{PATIENCE, eventually, fresh_database, postgres};
+use testbed::{eventually, fresh_database, postgres};
 
 use super::*;
 use crate::migration::Migration;
@@ -55,7 +56,8 @@ async fn a_call_that_is_dropped_at_any_await_leaves_no_transaction_open() {
         polls += 1;
     }
     assert!(polls > 5, "{polls}");
-    eventually(PATIENCE, "no transaction is open", async || {
+    // Long before the server itself would end it.
+    eventually(Duration::from_secs(5), "no transaction is open", async || {
         let open = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
              AND state NOT IN ('idle', 'disabled')";
         operator.query(open, &[]).await.expect("rows").is_empty().then_some(())
@@ -75,7 +77,7 @@ async fn what_a_server_says_decides_whether_it_is_asked_again() {
     };
     assert!(matches!(asked("INSERT INTO a VALUES (1)").await, Failure::Suspect(_)));
     assert!(matches!(asked("SELECT 1 / 0").await, Failure::Suspect(_)));
-    assert!(matches!(asked("SELECT nothing").await, Failure::Suspect(_)));
+    assert!(matches!(asked("SELECT nothing").await, Failure::Unavailable(_)));
     assert!(matches!(asked("SELECT pg_terminate_backend(pg_backend_pid())").await, Failure::Unavailable(_)));
     assert!(matches!(asked("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(9)").await, Failure::Unavailable(_)));
     let raise = "DO $$ BEGIN RAISE EXCEPTION 'again' USING ERRCODE = 'deadlock_detected'; END $$";
@@ -122,7 +124,7 @@ async fn a_server_that_would_not_keep_what_it_confirms_is_refused() {
         let refused = server(&url).connect(Access::Write, &[]).await;
         match refused {
             Err(OpenError::Unsafe { reason, .. }) => {
-                assert!(reason.contains(&format!("{setting}={value}")), "{reason}")
+                assert!(reason.contains(&format!("{setting}={value}")), "{reason}");
             }
             Err(error) => assert!(setting == "default_transaction_read_only" && error.may_pass(), "{error}"),
             Ok(_) => panic!("{setting}={value} is accepted"),

@@ -22,8 +22,9 @@ const COMMIT_WAIT: Duration = Duration::from_secs(5);
 /// The server's time, of this very moment.
 pub(super) const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
-/// **Shape:** its calls may be made side by side; the server executes them in the order in which they are first
-/// polled, each seeing what its predecessors waited for.
+/// **Shape:** calls whose statements are prepared may be made side by side, by `join!`: the server executes them in the
+/// order in which they are first polled, each seeing what its predecessors waited for. Of several errors, the first is
+/// the cause.
 #[derive(Debug)]
 pub struct Transaction<'pool> {
     pool: &'pool Pool,
@@ -62,13 +63,18 @@ impl<'pool> Transaction<'pool> {
         if rows == 0 {
             return Ok(());
         }
-        let written = timeout(STATEMENT_WAIT, self.connection.execute(sql, &parameters)).await;
-        let written = written.map_err(late)?.map_err(failure)?;
+        let written = self.execute(sql, parameters).await?;
         if written == rows as u64 {
             Ok(())
         } else {
             Err(Failure::Suspect(format!("{written} rows instead of {rows}: {sql}")))
         }
+    }
+
+    /// Executes a statement. How many rows it wrote.
+    pub async fn execute<const N: usize>(&self, sql: &str, parameters: [Parameter<'_>; N]) -> Result<u64, Failure> {
+        let written = timeout(STATEMENT_WAIT, self.connection.execute(sql, &parameters)).await;
+        written.map_err(late)?.map_err(failure)
     }
 
     /// When this call is executed. What is asked for behind locks is later than all that they waited for.

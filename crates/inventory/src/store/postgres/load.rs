@@ -58,7 +58,7 @@ pub(super) async fn load(
     let claims = claims(batch);
     let claimed: Vec<Uuid> = claims.keys().map(|id| id.0).collect();
     let digests: Vec<&[u8]> = claims.values().map(|digest| digest.0.as_slice()).collect();
-    let (claimed, reservations, allocations, products, levels, requests, locations, now) = tokio::try_join!(
+    let (claimed, reservations, allocations, products, levels, requests, locations, now) = tokio::join!(
         biased;
         unless(claims.is_empty(), transaction.query(CLAIM, [&claimed, &digests])),
         unless(orders.is_empty(), transaction.query(LOCK_RESERVATIONS, [&orders])),
@@ -68,7 +68,9 @@ pub(super) async fn load(
         unless(requests.is_empty(), transaction.query(REQUESTS, [&requests])),
         transaction.query(LOCATIONS, []),
         transaction.now(),
-    )?;
+    );
+    let (claimed, reservations, allocations) = (claimed?, reservations?, allocations?);
+    let (products, levels, requests, locations, now) = (products?, levels?, requests?, locations?, now?);
     let mut loaded =
         Loaded { reservations: by_order(rows::reservations(&reservations, &allocations)?), ..Loaded::default() };
     for row in &requests {

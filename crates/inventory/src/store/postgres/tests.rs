@@ -104,3 +104,18 @@ async fn a_claim_that_comes_to_nothing_leaves_nothing() {
     let row = postgres(&url).await.query_one("SELECT count(*) FROM reservations", &[]).await.expect("a count");
     assert_eq!(row.get::<_, i64>(0), 0);
 }
+
+/// Deciders that the database asks to run again would get through all the same: it counts whether it ever had to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixteen_deciders_never_deadlock() {
+    let (store, clock, url) = opened().await;
+    let fresh = Fresh { store: Arc::new(store), clock, _home: Box::new(()) };
+    crate::store::laws::deciding::sixteen_deciders_with_crossed_products_neither_oversell_nor_deadlock(fresh).await;
+    let counted = "SELECT deadlocks, xact_commit FROM pg_stat_database WHERE datname = current_database()";
+    let operator = postgres(&url).await;
+    let deadlocks = testbed::eventually(testbed::PATIENCE, "the transactions are counted", async || {
+        let row = operator.query_one(counted, &[]).await.expect("a row");
+        (row.get::<_, i64>("xact_commit") > 192).then(|| row.get::<_, i64>("deadlocks"))
+    });
+    assert_eq!(deadlocks.await, 0);
+}

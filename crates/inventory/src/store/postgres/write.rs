@@ -59,7 +59,7 @@ pub(super) async fn apply(
     let made: BTreeSet<OrderId> =
         changes.reservations.iter().filter(|change| change.from.is_none()).map(|change| change.to.order_id).collect();
     let unused: Vec<Uuid> = claimed.difference(&made).map(|id| id.0).collect();
-    tokio::try_join!(
+    let written = tokio::join!(
         biased;
         put_products(transaction, &changes.products),
         put_locations(transaction, &changes.locations),
@@ -69,8 +69,9 @@ pub(super) async fn apply(
         insert_allocations(transaction, &changes.reservations),
         insert_movements(transaction, &changes.movements),
         transaction.write(unused.len(), DROP_CLAIMS, [&unused]),
-    )?;
-    Ok(())
+    );
+    let locked = written.0.and(written.1).and(written.2).and(written.3);
+    locked.and(written.4).and(written.5).and(written.6).and(written.7)
 }
 
 /// One array of a statement's parameters.

@@ -91,12 +91,14 @@ pub(super) async fn lease(transaction: &Transaction<'_>, lease: Lease) -> Result
     let next: Vec<i64> =
         attempts.iter().zip(random).map(|(attempt, random)| now.after((lease.delay)(*attempt, random)).0).collect();
     let raised: Vec<i64> = attempts.iter().copied().map(i64::from).collect();
-    let ((), lines, digests) = tokio::try_join!(
+    let (put_off, lines, digests) = tokio::join!(
         biased;
         transaction.write(ids.len(), PUT_OFF, [&ids, &raised, &next, &now.0]),
         transaction.query(load::LINES, [&ids]),
         transaction.query(DIGESTS, [&ids]),
-    )?;
+    );
+    put_off?;
+    let (lines, digests) = (lines?, digests?);
     let (lines, digests) = (rows::by_order(&lines)?, rows::by_order(&digests)?);
     let (mut commands, mut unreadable) = (Vec::with_capacity(due.len()), Vec::new());
     for ((order_id, due), attempt) in due.into_iter().zip(attempts) {

@@ -41,14 +41,14 @@ pub(super) async fn load(
     let (claimed, keys) = claim(transaction, batch).await?;
     let ids: BTreeSet<OrderId> = batch.iter().map(Command::order_id).chain(keys.values().copied()).collect();
     let ids: Vec<Uuid> = ids.into_iter().map(|id| id.0).collect();
-    let (orders, lines, shortages, now) = tokio::try_join!(
+    let (orders, lines, shortages, now) = tokio::join!(
         biased;
         transaction.query(LOCK_ORDERS, [&ids]),
         transaction.query(LINES, [&ids]),
         transaction.query(SHORTAGES, [&ids]),
         transaction.now(),
-    )?;
-    Ok((Loaded { keys, orders: decidable(&orders, &lines, &shortages)? }, claimed, now))
+    );
+    Ok((Loaded { keys, orders: decidable(&orders?, &lines?, &shortages?)? }, claimed, now?))
 }
 
 /// The keys that are the batch's from now on, and those that were taken before.
@@ -69,7 +69,8 @@ async fn claim(
     let keys: Vec<&str> = wanted.keys().map(String::as_str).collect();
     let ids: Vec<Uuid> = wanted.values().map(|id| id.0).collect();
     let (claimed, all) =
-        tokio::try_join!(biased; transaction.query(CLAIM_KEYS, [&keys, &ids]), transaction.query(KEYS, [&keys]))?;
+        tokio::join!(biased; transaction.query(CLAIM_KEYS, [&keys, &ids]), transaction.query(KEYS, [&keys]));
+    let (claimed, all) = (claimed?, all?);
     let claimed: BTreeSet<String> = claimed.iter().map(|row| rows::column(row, 0)).collect::<Result<_, _>>()?;
     let taken = |row: &Row| Ok::<_, Failure>((rows::column(row, 0)?, rows::order_id(row, 1)?));
     let mut taken: BTreeMap<String, OrderId> = all.iter().map(taken).collect::<Result<_, _>>()?;
