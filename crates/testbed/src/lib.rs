@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+pub use clock::Clock;
 pub use commits::{Commits, Cut};
 pub use interleavings::{Side, every_order};
 pub use launch::{Ended, Launch};
@@ -11,6 +12,7 @@ pub use postgres::{Postgres, fresh_database, postgres, postgres_url};
 pub use program::Program;
 pub use proxy::Proxy;
 
+mod clock;
 mod commits;
 mod interleavings;
 mod launch;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use testbed::{Launch, Nats, PATIENCE, Program, Proxy, fresh_database};
+use testbed::{Clock, Launch, Nats, PATIENCE, Program, Proxy, fresh_database};
 
 use crate::shop::{data_in, lastro};
 
@@ -81,6 +81,8 @@ pub(crate) struct Setting {
     pub(crate) link: Option<Proxy>,
     /// What the programs are told to suffer; see `platform::fault`.
     pub(crate) fault: Option<String>,
+    /// Clocks that the replicas of both services see, by their number.
+    pub(crate) clocks: Vec<Clock>,
 }
 
 /// The programs of one shop, all of them serving.
@@ -253,7 +255,8 @@ impl Setting {
     /// What the first replica of a service dies of, the others live through. A storm is for all.
     fn apply(&self, number: usize, launch: Launch) -> Launch {
         let fault = self.fault.iter().filter(|fault| number == 0 || *fault == "storm");
-        fault.fold(launch, |launch, fault| launch.env("LASTRO_FAULT", fault))
+        let launch = fault.fold(launch, |launch, fault| launch.env("LASTRO_FAULT", fault));
+        self.clocks.get(number).into_iter().fold(launch, |launch, clock| clock.seen_by(launch))
     }
 }
 

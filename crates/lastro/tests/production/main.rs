@@ -23,6 +23,7 @@ mod random;
 #[path = "../e2e/shop.rs"]
 mod shop;
 
+mod clocks;
 mod cluster;
 mod migrations;
 mod postgres;

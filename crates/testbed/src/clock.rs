@@ -1,0 +1,46 @@
+//! A time of day of a program's own, which a test may move while the program runs. Timers go on as they are.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::Launch;
+
+/// **Source:** libfaketime, which reads the file for every look at the clock.
+#[derive(Debug)]
+pub struct Clock {
+    folder: TempDir,
+}
+
+impl Clock {
+    /// One that is right.
+    pub fn right() -> Self {
+        let clock = Self { folder: tempfile::tempdir().expect("a folder") };
+        clock.set("+0");
+        clock
+    }
+
+    /// `+3600` and `-1y` are differences, `@2020-01-01 00:00:00` goes on from there, and a time without `@` stands still.
+    pub fn set(&self, time: &str) {
+        // As a whole: nobody reads half of it.
+        let new = self.folder.path().join("new");
+        std::fs::write(&new, format!("{time}\n")).expect("a file");
+        std::fs::rename(new, self.file()).expect("a file");
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("time")
+    }
+
+    /// The program will see this clock.
+    pub fn seen_by(&self, launch: Launch) -> Launch {
+        let launch = launch.env("LD_PRELOAD", library()).env("FAKETIME_TIMESTAMP_FILE", self.file());
+        launch.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1")
+    }
+}
+
+fn library() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().filter_map(Result::ok);
+    let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    libraries.find(|library| library.exists()).expect("libfaketime; run it as: scripts/with-servers cargo test …")
+}
