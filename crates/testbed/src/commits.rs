@@ -42,6 +42,8 @@ struct Plan {
     gate: Option<Semaphore>,
     /// Those that wait for their permit.
     held: AtomicI64,
+    /// Permits that were given and not used yet.
+    stepped: AtomicI64,
     /// What the server was sent and has not answered yet.
     outstanding: AtomicI64,
 }
@@ -104,19 +106,22 @@ impl Commits {
 
     /// Lets so many statements through.
     pub fn step(&self, statements: usize) {
+        self.plan.stepped.fetch_add(i64::try_from(statements).expect("a few"), Ordering::SeqCst);
         self.plan.gate.as_ref().expect("a gate").add_permits(statements);
     }
 
     /// Whether a statement waits to be let through, and no permit is left for it.
     pub fn is_held(&self) -> bool {
-        let free = self.plan.gate.as_ref().map_or(0, Semaphore::available_permits);
-        free == 0 && self.plan.held.load(Ordering::SeqCst) > 0 && self.plan.outstanding.load(Ordering::SeqCst) == 0
+        let [held, stepped, outstanding] =
+            [&self.plan.held, &self.plan.stepped, &self.plan.outstanding].map(|count| count.load(Ordering::SeqCst));
+        held > 0 && stepped == 0 && outstanding == 0
     }
 
     /// Takes back what was not used of the permits.
     pub fn stop(&self) {
         let gate = self.plan.gate.as_ref().expect("a gate");
         gate.forget_permits(gate.available_permits());
+        self.plan.stepped.store(0, Ordering::SeqCst);
     }
 }
 
@@ -205,6 +210,7 @@ async fn forward_requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan:
             permit.forget();
             // Before it is let go: whoever looks sees it at the gate, on its way, or answered.
             sent(plan, replies);
+            plan.stepped.fetch_sub(1, Ordering::SeqCst);
             plan.held.fetch_sub(1, Ordering::SeqCst);
         } else {
             sent(plan, replies);

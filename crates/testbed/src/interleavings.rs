@@ -1,32 +1,75 @@
 //! Two transactions, statement by statement, in every order that the database allows.
 
+use std::sync::Arc;
+
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
-use crate::{Commits, PATIENCE, eventually};
+use crate::{Commits, PATIENCE, eventually, fresh_database, postgres};
+
+/// Two replicas `R` of a service on one database, each behind a gate, and an eye on it.
+#[derive(Debug)]
+pub struct Race<R> {
+    pub witness: R,
+    replicas: [Arc<R>; 2],
+    sides: [Side; 2],
+    operator: Client,
+}
 
 /// One of two transactions that run against each other.
 #[derive(Debug)]
-pub struct Side {
+struct Side {
     /// Before the database, and before this side's connection alone.
-    pub gate: Commits,
+    gate: Commits,
     /// What its connections are called at the server.
-    pub name: &'static str,
-    /// How many statements go at once: of each group, only the last one may wait for the other side, or see of it.
-    /// What comes after the last group goes one by one.
-    pub groups: Vec<usize>,
+    name: &'static str,
+    groups: Vec<usize>,
 }
 
-impl Side {
-    /// Two of them before one database, each with the URL that leads through its gate.
-    pub async fn pair(url: &str, groups: &[usize]) -> [(Self, String); 2] {
+impl<R> Race<R> {
+    /// On a new database. `open` gets a URL and the name that the replica has to bear at the server.
+    ///
+    /// `groups` says how many statements go at once: of each group, only the last one may wait for the other side, or see
+    /// of it. What comes after the last group goes one by one.
+    pub async fn open(groups: &[usize], open: impl AsyncFn(String, &'static str) -> R) -> Self {
+        let url = fresh_database().await;
+        // It makes the schema: nothing is held later but what races.
+        let witness = open(url.clone(), "witness").await;
         let port = url.rsplit_once(':').and_then(|(_, rest)| rest.split_once('/')?.0.parse().ok()).expect("a port");
-        let side = async |name| {
+        let replica = async |name| {
             let gate = Commits::gated(port).await;
             let behind = url.replace(&format!(":{port}/"), &format!(":{}/", gate.port()));
-            (Self { gate, name, groups: groups.to_vec() }, behind)
+            (Arc::new(open(behind, name).await), Side { gate, name, groups: groups.to_vec() })
         };
-        [side("first").await, side("second").await]
+        let ((first, one), (second, other)) = (replica("first").await, replica("second").await);
+        Self { witness, replicas: [first, second], sides: [one, other], operator: postgres(&url).await }
+    }
+
+    /// Lets `begin` start something on each of the two replicas, once for each order of their statements, and `check`
+    /// judge what came of it. Returns how many orders there were.
+    ///
+    /// **Shape:** both get the number of the run. Every run begins at the same state of whatever it touches.
+    pub async fn every_order<T>(
+        &self,
+        begin: impl AsyncFn(u32, [Arc<R>; 2]) -> [JoinHandle<T>; 2],
+        check: impl AsyncFn(u32, [T; 2]),
+    ) -> u32 {
+        // Which side went at each point where both could: the tree of choices is walked in depth.
+        let (mut choices, mut run) = (Vec::<bool>::new(), 0);
+        loop {
+            run += 1;
+            let tasks = begin(run, self.replicas.clone()).await;
+            let taken = play(&self.operator, &self.sides, &tasks, &choices).await;
+            let [first, second] = tasks;
+            self.sides.iter().for_each(|side| side.gate.stop());
+            check(run, [first.await.expect("no panic"), second.await.expect("no panic")]).await;
+            choices = taken;
+            while choices.pop_if(|second| *second).is_some() {}
+            match choices.last_mut() {
+                Some(last) => *last = true,
+                None => return run,
+            }
+        }
     }
 }
 
@@ -52,34 +95,6 @@ impl Side {
         }
         let waiting = operator.query(WAITS, &[&self.name]).await.expect("an answer");
         (!waiting.is_empty()).then_some(Standing::Blocked)
-    }
-}
-
-/// Runs what `begin` starts, once for each order of the two sides' statements, and lets `check` judge the results.
-/// Returns how many orders there were.
-///
-/// **Shape:** `begin` gets the number of the run, and both sides begin at the same state of whatever they touch.
-pub async fn every_order<T>(
-    operator: &Client,
-    sides: &[Side; 2],
-    begin: impl AsyncFn(u32) -> [JoinHandle<T>; 2],
-    check: impl AsyncFn(u32, [T; 2]),
-) -> u32 {
-    // Which side went at each point where both could: the tree of choices is walked in depth.
-    let (mut choices, mut run) = (Vec::<bool>::new(), 0);
-    loop {
-        run += 1;
-        let tasks = begin(run).await;
-        let taken = play(operator, sides, &tasks, &choices).await;
-        let [first, second] = tasks;
-        sides.iter().for_each(|side| side.gate.stop());
-        check(run, [first.await.expect("no panic"), second.await.expect("no panic")]).await;
-        choices = taken;
-        while choices.pop_if(|second| *second).is_some() {}
-        match choices.last_mut() {
-            Some(last) => *last = true,
-            None => return run,
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 pub use clock::Clock;
 pub use commits::{Commits, Cut};
-pub use interleavings::{Side, every_order};
+pub use interleavings::Race;
 pub use launch::{Ended, Launch};
 pub use nats::{Nats, nats_url};
 pub use postgres::{Postgres, fresh_database, postgres, postgres_url};

@@ -4,7 +4,7 @@
 use contract::inventory::Outcome as StockOutcome;
 use contract::orders::CommandKind;
 use contract::{Digest, Quantity};
-use testbed::{Side, every_order};
+use testbed::Race;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -18,53 +18,32 @@ const OF_TWO_ORDERS: [usize; 5] = [2, 3, 1, 3, 3];
 /// Statement by statement.
 const ONE_BY_ONE: [usize; 0] = [];
 
-/// Two replicas, each behind a gate, on one database; and an eye on it.
-struct Race {
-    replicas: [Arc<Postgres>; 2],
-    sides: [Side; 2],
-    witness: Postgres,
-    operator: tokio_postgres::Client,
+async fn race(groups: &[usize]) -> Race<Postgres> {
+    let open = async |url: String, name| {
+        let server = Server::at(&url, "the database", name).expect("a URL");
+        Postgres::open(server, Time::Given(Arc::new(ManualClock::at(START)))).await.expect("a database")
+    };
+    Race::open(groups, open).await
 }
 
-impl Race {
-    async fn with(groups: &[usize]) -> Self {
-        let url = fresh_database().await;
-        let witness = Postgres::open(server(&url), time()).await.expect("a new database");
-        let (mut replicas, mut sides) = (Vec::new(), Vec::new());
-        for (side, behind) in Side::pair(&url, groups).await {
-            // The schema is there already: nothing is held but the batches.
-            let server = Server::at(&behind, "the database", side.name).expect("a URL");
-            replicas.push(Arc::new(Postgres::open(server, time()).await.expect("the same database")));
-            sides.push(side);
-        }
-        let operator = postgres(&url).await;
-        Self { replicas: replicas.try_into().expect("two"), sides: sides.try_into().expect("two"), witness, operator }
-    }
-
-    /// In every order. `batches` makes both sides' from the number of the run, `check` looks at what came of it.
-    async fn run(
-        &self,
-        prepare: impl AsyncFn(u32),
-        batches: impl Fn(u32) -> [Vec<Command>; 2],
-        check: impl AsyncFn(u32, [Vec<Decided>; 2]),
-    ) {
-        let begin = async |run| {
-            prepare(run).await;
-            let [first, second] = batches(run);
-            [spawn(&self.replicas[0], first), spawn(&self.replicas[1], second)]
-        };
-        let orders = every_order(&self.operator, &self.sides, begin, check).await;
-        println!("{orders} orders of statements");
-        assert!(orders >= 30, "only {orders}");
-    }
+/// In every order. `batches` makes both sides' from the number of the run, `check` looks at what came of it.
+async fn run(
+    race: &Race<Postgres>,
+    prepare: impl AsyncFn(u32),
+    batches: impl Fn(u32) -> [Vec<Command>; 2],
+    check: impl AsyncFn(u32, [Vec<Decided>; 2]),
+) {
+    let begin = async |run, [first, second]: [Arc<Postgres>; 2]| {
+        prepare(run).await;
+        let [one, other] = batches(run);
+        [spawn(first, one), spawn(second, other)]
+    };
+    let orders = race.every_order(begin, check).await;
+    println!("{orders} orders of statements");
+    assert!(orders >= 20, "only {orders}");
 }
 
-fn time() -> Time {
-    Time::Given(Arc::new(ManualClock::at(START)))
-}
-
-fn spawn(replica: &Arc<Postgres>, batch: Vec<Command>) -> JoinHandle<Vec<Decided>> {
-    let replica = replica.clone();
+fn spawn(replica: Arc<Postgres>, batch: Vec<Command>) -> JoinHandle<Vec<Decided>> {
     tokio::spawn(async move { run_until_done(&*replica, batch.into()).await })
 }
 
@@ -81,11 +60,11 @@ fn is_reserved(decided: &[Decided]) -> bool {
 }
 
 /// Every run has a product of its own, with one unit of it.
-async fn one_unit(race: &Race, run: u32) {
+async fn one_unit(race: &Race<Postgres>, run: u32) {
     run_until_done(&race.witness, stocked(&product(run), 1).to_vec().into()).await;
 }
 
-async fn level(race: &Race, run: u32) -> (i64, i64, i64) {
+async fn level(race: &Race<Postgres>, run: u32) -> (i64, i64, i64) {
     let stock = race.witness.product(product(run).parse().expect("an id")).await.expect("a read").expect("a product");
     let level = stock.levels.values().next().copied().unwrap_or_default();
     (level.on_hand, level.reserved, level.last_seq)
@@ -93,29 +72,29 @@ async fn level(race: &Race, run: u32) -> (i64, i64, i64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_orders_of_the_last_unit_are_one_confirmed_and_one_rejected() {
-    let race = Race::with(&OF_TWO_ORDERS).await;
+    let race = race(&OF_TWO_ORDERS).await;
     let batches = |run: u32| [1, 2].map(|n| vec![reserve(u128::from(run) * 10 + n, &[(&product(run), 1)])]);
     let check = async |run, decided: [Vec<Decided>; 2]| {
         assert_eq!(decided.iter().filter(|one| is_reserved(one)).count(), 1, "{decided:?}");
         assert_eq!(level(&race, run).await, (1, 1, 2));
     };
-    race.run(async |run| one_unit(&race, run).await, batches, check).await;
+    run(&race, async |run| one_unit(&race, run).await, batches, check).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_command_that_two_replicas_got_is_decided_once() {
-    let race = Race::with(&ONE_BY_ONE).await;
+    let race = race(&ONE_BY_ONE).await;
     let batches = |run: u32| [1, 1].map(|n| vec![reserve(u128::from(run) * 10 + n, &[(&product(run), 1)])]);
     let check = async |run, decided: [Vec<Decided>; 2]| {
         assert!(decided.iter().all(|one| is_reserved(one)), "{decided:?}");
         assert_eq!(level(&race, run).await, (1, 1, 2));
     };
-    race.run(async |run| one_unit(&race, run).await, batches, check).await;
+    run(&race, async |run| one_unit(&race, run).await, batches, check).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_beside_its_reserve_leaves_nothing_held() {
-    let race = Race::with(&ONE_BY_ONE).await;
+    let race = race(&ONE_BY_ONE).await;
     let batches = |run: u32| {
         let number = u128::from(run) * 10;
         [CommandKind::ReserveStock, CommandKind::ReleaseStock]
@@ -129,13 +108,13 @@ async fn a_release_beside_its_reserve_leaves_nothing_held() {
         let found = race.witness.reservation(id(u128::from(run) * 10)).await.expect("a read").expect("a reservation");
         assert_eq!(found.state.name(), crate::core::reservation::StateName::Released);
     };
-    race.run(async |run| one_unit(&race, run).await, batches, check).await;
+    run(&race, async |run| one_unit(&race, run).await, batches, check).await;
 }
 
 /// A client's retry through another replica, at the very place where nothing has moved before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_request_that_two_replicas_got_moves_stock_once() {
-    let race = Race::with(&ONE_BY_ONE).await;
+    let race = race(&ONE_BY_ONE).await;
     let batches = |run: u32| {
         [(); 2].map(|()| {
             vec![Command::Move(Box::new(MovementRequest {
@@ -161,5 +140,5 @@ async fn one_request_that_two_replicas_got_moves_stock_once() {
         assert_eq!(replays.count(), 1, "{decided:?}");
         assert_eq!(level(&race, run).await, (5, 0, 1));
     };
-    race.run(prepare, batches, check).await;
+    run(&race, prepare, batches, check).await;
 }

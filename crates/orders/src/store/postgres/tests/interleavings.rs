@@ -1,7 +1,7 @@
 //! Two batches of two replicas, statement by statement, in every order: what READ COMMITTED lets one see of the other
 //! never makes two orders of one key, or moves an order twice.
 
-use testbed::{Side, every_order};
+use testbed::Race;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -14,58 +14,37 @@ const ONE_BY_ONE: [usize; 0] = [];
 /// What reads nothing that is there goes side by side for long: `BEGIN` and the reads; the order; what belongs to it.
 const OF_A_NEW_ORDER: [usize; 3] = [4, 1, 3];
 
-/// Two replicas, each behind a gate, on one database; and an eye on it.
-struct Race {
-    replicas: [Arc<Postgres>; 2],
-    sides: [Side; 2],
-    witness: Postgres,
-    operator: tokio_postgres::Client,
+async fn race(groups: &[usize]) -> Race<Postgres> {
+    let open = async |url: String, name| {
+        let server = Server::at(&url, "the database", name).expect("a URL");
+        Postgres::open(server, Time::Given(Arc::new(ManualClock::at(START)))).await.expect("a database")
+    };
+    Race::open(groups, open).await
 }
 
-impl Race {
-    async fn open(groups: &[usize]) -> Self {
-        let url = fresh_database().await;
-        let witness = Postgres::open(server(&url), time()).await.expect("a new database");
-        let (mut replicas, mut sides) = (Vec::new(), Vec::new());
-        for (side, behind) in Side::pair(&url, groups).await {
-            // The schema is there already: nothing is held but the batches.
-            let server = Server::at(&behind, "the database", side.name).expect("a URL");
-            replicas.push(Arc::new(Postgres::open(server, time()).await.expect("the same database")));
-            sides.push(side);
-        }
-        let operator = postgres(&url).await;
-        Self { replicas: replicas.try_into().expect("two"), sides: sides.try_into().expect("two"), witness, operator }
-    }
-
-    /// In every order. `batches` makes both sides' from the number of the run, `check` looks at what came of it.
-    async fn run(
-        &self,
-        prepare: impl AsyncFn(u32),
-        batches: impl Fn(u32) -> [Vec<Command>; 2],
-        check: impl AsyncFn(u32, [Vec<Outcome>; 2]),
-    ) {
-        let begin = async |run| {
-            prepare(run).await;
-            let [first, second] = batches(run);
-            [spawn(&self.replicas[0], first), spawn(&self.replicas[1], second)]
-        };
-        let orders = every_order(&self.operator, &self.sides, begin, check).await;
-        println!("{orders} orders of statements");
-        assert!(orders >= 30, "only {orders}");
-    }
-
-    async fn status(&self, n: u128) -> Option<Status> {
-        self.witness.receipt(id(n)).await.expect("a read").map(|receipt| receipt.status)
-    }
+/// In every order. `batches` makes both sides' from the number of the run, `check` looks at what came of it.
+async fn run(
+    race: &Race<Postgres>,
+    prepare: impl AsyncFn(u32),
+    batches: impl Fn(u32) -> [Vec<Command>; 2],
+    check: impl AsyncFn(u32, [Vec<Outcome>; 2]),
+) {
+    let begin = async |run, [first, second]: [Arc<Postgres>; 2]| {
+        prepare(run).await;
+        let [one, other] = batches(run);
+        [spawn(first, one), spawn(second, other)]
+    };
+    let orders = race.every_order(begin, check).await;
+    println!("{orders} orders of statements");
+    assert!(orders >= 20, "only {orders}");
 }
 
-fn time() -> Time {
-    Time::Given(Arc::new(ManualClock::at(START)))
-}
-
-fn spawn(replica: &Arc<Postgres>, batch: Vec<Command>) -> JoinHandle<Vec<Outcome>> {
-    let replica = replica.clone();
+fn spawn(replica: Arc<Postgres>, batch: Vec<Command>) -> JoinHandle<Vec<Outcome>> {
     tokio::spawn(async move { run_until_done(&*replica, batch.into()).await })
+}
+
+async fn status(race: &Race<Postgres>, n: u128) -> Option<Status> {
+    race.witness.receipt(id(n)).await.expect("a read").map(|receipt| receipt.status)
 }
 
 /// An order of this run.
@@ -75,7 +54,7 @@ fn number(run: u32, n: u128) -> u128 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twins_with_one_key_make_one_order() {
-    let race = Race::open(&ONE_BY_ONE).await;
+    let race = race(&ONE_BY_ONE).await;
     let batches =
         |run| [1, 2].map(|n| vec![Command::Place(Box::new(placement(number(run, n), Some(&format!("key {run}")))))]);
     let check = async |run, outcomes: [Vec<Outcome>; 2]| {
@@ -87,28 +66,28 @@ async fn twins_with_one_key_make_one_order() {
             })
             .collect();
         assert_eq!(made[0], made[1]);
-        let there = [race.status(number(run, 1)).await, race.status(number(run, 2)).await];
+        let there = [status(&race, number(run, 1)).await, status(&race, number(run, 2)).await];
         assert_eq!(there.iter().flatten().count(), 1, "{there:?}");
     };
-    race.run(async |_| {}, batches, check).await;
+    run(&race, async |_| {}, batches, check).await;
 }
 
 /// A commit of unknown fate is repeated, through another connection, while the first one may still be under way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_order_that_is_placed_twice_at_once_is_one_order() {
-    let race = Race::open(&OF_A_NEW_ORDER).await;
+    let race = race(&OF_A_NEW_ORDER).await;
     let batches = |run| [(); 2].map(|()| vec![place(number(run, 1))]);
     let check = async |run, outcomes: [Vec<Outcome>; 2]| {
         assert!(outcomes.iter().all(|one| matches!(one[0], Outcome::Placed(_))), "{outcomes:?}");
         let audit = race.witness.audit_of(vec![id(number(run, 1))]).await.expect("a read");
         assert_eq!(audit[0].history, [(1, Status::Received)]);
     };
-    race.run(async |_| {}, batches, check).await;
+    run(&race, async |_| {}, batches, check).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancellation_beside_a_fulfillment_is_one_of_them() {
-    let race = Race::open(&ONE_BY_ONE).await;
+    let race = race(&ONE_BY_ONE).await;
     let prepare = async |run| {
         run_until_done(&race.witness, Arc::new([place(number(run, 1)), reserved(number(run, 1))])).await;
     };
@@ -120,22 +99,22 @@ async fn a_cancellation_beside_a_fulfillment_is_one_of_them() {
         assert_eq!(audit.history.len(), 3);
         assert_eq!(audit.pending, audit.status.in_flight());
     };
-    race.run(prepare, batches, check).await;
+    run(&race, prepare, batches, check).await;
 }
 
 /// The answer of Inventory, twice, beside a client who cancels.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_beside_a_cancellation_moves_the_order_once() {
-    let race = Race::open(&ONE_BY_ONE).await;
+    let race = race(&ONE_BY_ONE).await;
     let prepare = async |run| {
         run_until_done(&race.witness, Arc::new([place(number(run, 1))])).await;
     };
     let batches = |run| [vec![reserved(number(run, 1)), reserved(number(run, 1))], vec![cancel(number(run, 1))]];
     let check = async |run, outcomes: [Vec<Outcome>; 2]| {
         assert!(matches!(outcomes[1][0], Outcome::Accepted(_)), "{outcomes:?}");
-        assert_eq!(race.status(number(run, 1)).await, Some(Status::Cancelling));
+        assert_eq!(status(&race, number(run, 1)).await, Some(Status::Cancelling));
         let audit = race.witness.audit_of(vec![id(number(run, 1))]).await.expect("a read").remove(0);
         assert_eq!(audit.pending, Some(contract::orders::CommandKind::ReleaseStock));
     };
-    race.run(prepare, batches, check).await;
+    run(&race, prepare, batches, check).await;
 }
