@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Parser;
 use contract::inventory::ANSWERS_CHANNEL;
 use contract::orders::COMMANDS_CHANNEL;
-use platform::batcher::Batcher;
+use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::clock::Clock;
 use platform::config::{BusUrl, DatabaseUrl, UsageError};
@@ -14,11 +14,12 @@ use platform::consumer::Consumer;
 use platform::fault_point;
 use platform::lifecycle::{Stage, on_signal};
 use platform::postgres::{Server, Time};
-use platform::process::{Api, CommonArgs, Process, ProgramError, bus_between_processes, run_to_exit};
+use platform::process::{Api, CommonArgs, Commons, Process, ProgramError, bus_between_processes, run_to_exit};
 use platform::relay::Relay;
 use platform::telemetry;
 
 use crate::SERVICE;
+use crate::core::decide::{Command, Outcome};
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::Store;
@@ -38,10 +39,20 @@ pub struct Parts {
     pub bus: Arc<dyn Bus>,
 }
 
-/// Adds the service to a process: its workers, its numbers, its checks. Returns its routes.
-pub fn build(parts: Parts, process: &mut Process) -> Api {
+/// The service put together, and not running yet: a process gives each worker a task of its own.
+#[derive(Debug)]
+pub struct Crew {
+    pub relay: Relay,
+    pub committer: Committer<Command, Outcome>,
+    pub consumer: Consumer<Command, Outcome>,
+    pub lookout: Lookout,
+    pub api: Api,
+}
+
+/// Puts the service together from its parts, on what the process has in common.
+pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
     let Parts { store, bus } = parts;
-    let metrics = Arc::new(Metrics::new(&mut process.registry, process.metrics.clone()));
+    let metrics = Arc::new(Metrics::new(&mut commons.registry, commons.metrics.clone()));
 
     let counted = metrics.clone();
     let told = move |batches, got_through| {
@@ -55,16 +66,22 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
     let inbox = Commands { store: store.clone(), metrics };
     let consumer =
         Consumer { bus: bus.clone(), channel: COMMANDS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
-    let lookout = Lookout { store: store.clone(), bus, readiness: process.readiness.clone() };
+    let lookout = Lookout { store: store.clone(), bus, readiness: commons.readiness.clone() };
 
+    let service = Service { store, batcher, ids: commons.ids.clone() };
+    let api = commons.api(SERVICE, crate::http::routes(Arc::new(service)));
+    Crew { relay, committer, consumer, lookout, api }
+}
+
+/// Adds the service to a process: its workers, its numbers, its checks. Returns its routes.
+pub fn build(parts: Parts, process: &mut Process) -> Api {
+    let Crew { relay, committer, consumer, lookout, api } = assemble(parts, &mut process.commons);
     let workers = &mut process.workers;
     workers.spawn(Stage::Relay, "the relay of answers", |token| relay.run(token));
     workers.spawn(Stage::Commit, "the committer of stock", |token| committer.run(token));
     workers.spawn(Stage::Work, "the consumer of commands", |token| consumer.run(token));
     workers.spawn(Stage::Work, "the lookout", |token| lookout.run(token));
-
-    let service = Service { store, batcher, ids: process.ids.clone() };
-    process.api(SERVICE, crate::http::routes(Arc::new(service)))
+    api
 }
 
 /// Opens the adapter that the URL's scheme names.
@@ -124,7 +141,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
     let database_url = args.database_url.or(file.database_url);
     let database_url = database_url.map_or_else(|| "sqlite:data/inventory.db".parse(), Ok)?;
     let mut process = Process::begin(PROGRAM, &addresses).await?;
-    let store = open_store(&database_url, process.clock.clone()).await?;
+    let store = open_store(&database_url, process.commons.clock.clone()).await?;
     let api = build(Parts { store, bus }, &mut process);
     process.serve(api, on_signal().map_err(ProgramError::failed)?).await
 }

@@ -97,7 +97,7 @@ pub(crate) async fn prepare(
 ) -> Result<(Process, Api), ProgramError> {
     let currency = orders::parse_currency(currency)?;
     let mut process = Process::begin(NAME, addresses).await?;
-    let clock: Arc<dyn Clock> = process.clock.clone();
+    let clock: Arc<dyn Clock> = process.commons.clock.clone();
     let [of_orders, of_inventory] = buses(bus_url, clock.clone()).await?;
     let store = orders::open_store(&places.orders, clock.clone()).await?;
     let orders = orders::build(orders::Parts { store, bus: of_orders, currency }, &mut process);

@@ -11,7 +11,9 @@ pub mod service;
 pub mod store;
 pub mod worker;
 
-pub use run::{Args, PROGRAM, Parts, build, main, migrate, open_for_audit, open_store, parse_currency, run};
+pub use run::{
+    Args, Crew, PROGRAM, Parts, assemble, build, main, migrate, open_for_audit, open_store, parse_currency, run,
+};
 
 /// The service's name in metrics and logs.
 pub const SERVICE: &str = "orders";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Parser;
 use contract::inventory::ANSWERS_CHANNEL;
 use contract::orders::COMMANDS_CHANNEL;
-use platform::batcher::Batcher;
+use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::clock::Clock;
 use platform::config::{BusUrl, DatabaseUrl, UsageError};
@@ -14,11 +14,12 @@ use platform::consumer::Consumer;
 use platform::fault_point;
 use platform::lifecycle::{Stage, on_signal};
 use platform::postgres::{Server, Time};
-use platform::process::{Api, CommonArgs, Process, ProgramError, bus_between_processes, run_to_exit};
+use platform::process::{Api, CommonArgs, Commons, Process, ProgramError, bus_between_processes, run_to_exit};
 use platform::relay::Relay;
 use platform::telemetry;
 
 use crate::SERVICE;
+use crate::core::decide::{Command, Outcome};
 use crate::core::money::Currency;
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
@@ -43,11 +44,23 @@ pub struct Parts {
     pub currency: Currency,
 }
 
-/// Adds the service to a process: its workers, its numbers, its checks. Returns its routes.
-pub fn build(parts: Parts, process: &mut Process) -> Api {
+/// The service put together, and not running yet: a process gives each worker a task of its own.
+#[derive(Debug)]
+pub struct Crew {
+    pub relay: Relay,
+    /// Its clones share one queue.
+    pub committer: Committer<Command, Outcome>,
+    pub consumer: Consumer<Command, Outcome>,
+    pub ear: Ear,
+    pub sweeper: Sweeper,
+    pub api: Api,
+}
+
+/// Puts the service together from its parts, on what the process has in common.
+pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
     let Parts { store, bus, currency } = parts;
-    let (clock, ids) = (process.clock.clone(), process.ids.clone());
-    let metrics = Arc::new(Metrics::new(&mut process.registry, process.metrics.clone()));
+    let (clock, ids) = (commons.clock.clone(), commons.ids.clone());
+    let metrics = Arc::new(Metrics::new(&mut commons.registry, commons.metrics.clone()));
     let waiters = Arc::new(Waiters::default());
     let echo = Arc::new(Echo::default());
     let replica = ids.uuid();
@@ -73,22 +86,29 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
     let inbox = Answers { store: store.clone(), metrics: metrics.clone() };
     let consumer =
         Consumer { bus: bus.clone(), channel: ANSWERS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
-    let readiness = process.readiness.clone();
+    let readiness = commons.readiness.clone();
     let ear = Ear { bus: bus.clone(), replica, waiters: waiters.clone(), echo: echo.clone(), clock: clock.clone() };
     let sweeper = Sweeper { store: store.clone(), bus, outbox, echo, clock, ids: ids.clone(), metrics, readiness };
 
+    let service = Service { store, batcher, waiters, ids, currency, stopping: commons.stopping.clone() };
+    let api = commons.api(SERVICE, crate::http::routes(Arc::new(service)));
+    Crew { relay, committer, consumer, ear, sweeper, api }
+}
+
+/// Adds the service to a process: its workers, its numbers, its checks. Returns its routes.
+pub fn build(parts: Parts, process: &mut Process) -> Api {
+    let parallel_batches = parts.store.parallel_batches();
+    let Crew { relay, committer, consumer, ear, sweeper, api } = assemble(parts, &mut process.commons);
     let workers = &mut process.workers;
     workers.spawn(Stage::Relay, "the relay of commands", |token| relay.run(token));
-    for _ in 0..store.parallel_batches() {
+    for _ in 0..parallel_batches {
         let committer = committer.clone();
         workers.spawn(Stage::Commit, "the committer of orders", |token| committer.run(token));
     }
     workers.spawn(Stage::Work, "the consumer of answers", |token| consumer.run(token));
     workers.spawn(Stage::Work, "the ear for other replicas", |token| ear.run(token));
     workers.spawn(Stage::Work, "the sweeper", |token| sweeper.run(token));
-
-    let service = Service { store, batcher, waiters, ids, currency, stopping: process.stopping.clone() };
-    process.api(SERVICE, crate::http::routes(Arc::new(service)))
+    api
 }
 
 /// Opens the adapter that the URL's scheme names.
@@ -152,7 +172,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
     let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
     let currency = parse_currency(args.currency.or(file.currency))?;
     let mut process = Process::begin(PROGRAM, &addresses).await?;
-    let store = open_store(&database_url, process.clock.clone()).await?;
+    let store = open_store(&database_url, process.commons.clock.clone()).await?;
     let api = build(Parts { store, bus, currency }, &mut process);
     process.serve(api, on_signal().map_err(ProgramError::failed)?).await
 }

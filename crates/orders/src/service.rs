@@ -8,8 +8,8 @@ use contract::{OrderId, codec};
 use platform::batcher::{Batcher, Commit, Failure};
 use platform::bus::Bus;
 use platform::clock::{Clock, Ids};
-use platform::fault_point;
 use platform::relay::Outbox;
+use platform::{fault_point, planted};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -47,6 +47,11 @@ pub struct Commits {
 impl Commit<Command, Outcome> for Commits {
     async fn commit(&self, batch: Arc<[Command]>) -> Result<Vec<Outcome>, Failure> {
         fault_point!("orders.before_begin", when batch.iter().any(Command::is_request));
+        planted!("publish_before_commit" => {
+            let early = decide(self.clock.now().0, &batch, crate::core::decide::Loaded::default());
+            let early: Vec<_> = early.decided.into_iter().filter_map(|one| one.publish).collect();
+            self.outbox.offer(codec::encode(&early));
+        });
         let decided = self.store.run(batch.clone(), decide).await?;
         fault_point!("orders.committed", when batch.iter().any(Command::is_request));
         fault_point!("settle.committed", when !batch.iter().all(Command::is_request));
@@ -108,13 +113,14 @@ impl Service {
                 break;
             }
             tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => break,
                 settled = listener.settled() => newest = settled.unwrap_or(newest),
-                () = tokio::time::sleep(LOOK_AGAIN) => {}
                 () = tokio::time::sleep_until(deadline) => {
                     newest = self.look(order_id, deadline).await.unwrap_or(newest);
                     break;
                 }
-                () = self.stopping.cancelled() => break,
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
             if newest.status.in_flight().is_none() {
                 break;
@@ -126,9 +132,10 @@ impl Service {
     /// Nothing, too, if the database takes its time.
     async fn look(&self, order_id: OrderId, deadline: Instant) -> Option<Receipt> {
         tokio::select! {
+            biased;
             found = self.store.receipt(order_id) => found.ok().flatten(),
-            () = tokio::time::sleep_until(deadline + LAST_LOOK) => None,
             () = self.stopping.cancelled() => None,
+            () = tokio::time::sleep_until(deadline + LAST_LOOK) => None,
         }
     }
 }

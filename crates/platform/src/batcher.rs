@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use crate::planted;
+
 /// The most commands in one commit.
 pub const MAX_BATCH: usize = 2000;
 /// The most commands that wait for one.
@@ -201,8 +203,9 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
                 let mut commands = self.commands.lock().await;
                 let is_closed = commands.is_closed();
                 tokio::select! {
-                    count = commands.recv_many(&mut batch, MAX_BATCH) => if count == 0 { return Ok(()) },
+                    biased;
                     () = shutdown.cancelled(), if !is_closed => commands.close(),
+                    count = commands.recv_many(&mut batch, MAX_BATCH) => if count == 0 { return Ok(()) },
                 }
             }
             self.execute(batch).await?;
@@ -273,6 +276,9 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
             // An unknown commit is decided again from what is found, with the same ids: it cannot count twice (R4).
             let in_time = last_deadline.is_some_and(|deadline| Instant::now() < deadline);
             may_be_done |= matches!(failure, Failure::Unknown(_));
+            planted!("unknown_is_failed" => if let Failure::Unknown(cause) = failure {
+                return Err(Failed { items, failure: Failure::Unavailable(cause), may_be_done: false });
+            });
             let again = in_time
                 && match failure {
                     Failure::Unknown(_) => true,

@@ -13,6 +13,7 @@ pub mod embedded;
 #[cfg(test)]
 mod laws;
 pub mod nats;
+pub mod watchdog;
 
 /// What nobody acknowledged or extended for so long comes again.
 pub const ACK_WAIT: Duration = Duration::from_secs(30);

@@ -11,6 +11,7 @@ use tracing::{error, warn};
 
 use crate::batcher::{Batcher, Chain, Failure, NotDone};
 use crate::bus::{ACK_WAIT, Bus, Receipt};
+use crate::planted;
 use crate::quarantine::Quarantined;
 
 /// Deliveries of one step; each carries a batch of messages.
@@ -68,8 +69,9 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         let mut failing = false;
         while !shutdown.is_cancelled() {
             let received = tokio::select! {
-                received = self.bus.receive(self.channel, MAX_DELIVERIES, RECEIVE_WAIT) => received,
+                biased;
                 () = shutdown.cancelled() => break,
+                received = self.bus.receive(self.channel, MAX_DELIVERIES, RECEIVE_WAIT) => received,
             };
             match received {
                 Ok(deliveries) => {
@@ -82,8 +84,9 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
                         warn!(channel = self.channel, error = %Chain(&error), "receiving fails");
                     }
                     tokio::select! {
-                        () = tokio::time::sleep(PAUSE) => {}
+                        biased;
                         () = shutdown.cancelled() => break,
+                        () = tokio::time::sleep(PAUSE) => {}
                     }
                 }
             }
@@ -110,6 +113,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         for (owner, payload) in payloads.iter().enumerate() {
             step.read(owner, self.inbox.read(payload));
         }
+        planted!("bad_message_aborts_batch" => if !step.aside.is_empty() { return Ok(()) });
         let committing = self.batcher.submit_all(step.commands.clone(), Instant::now() + COMMIT_WAIT);
         let results = self.extending(&receipts, committing).await;
         let mut done = vec![true; receipts.len()];
@@ -147,6 +151,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
             }
         };
         tokio::select! {
+            biased;
             done = work => done,
             never = extending => never,
         }

@@ -128,18 +128,43 @@ impl CommonArgs {
     }
 }
 
-/// A program on its way up: services add their workers, numbers and checks, then it serves.
+/// What all services of one process have in common.
 #[derive(Debug)]
-pub struct Process {
-    pub name: &'static str,
+pub struct Commons {
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
     pub registry: Registry,
     pub metrics: Metrics,
     pub readiness: Readiness,
-    pub workers: Workers,
     /// Cancelled when the shutdown begins: whoever waits for something lets go (R19).
     pub stopping: CancellationToken,
+}
+
+impl Commons {
+    pub fn new(clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry, env!("CARGO_PKG_VERSION"));
+        let (readiness, stopping) = (Readiness::default(), CancellationToken::new());
+        Self { clock, ids, registry, metrics, readiness, stopping }
+    }
+
+    /// A service's routes behind the edge, its requests counted as its own.
+    pub fn api(&self, service: &'static str, router: utoipa_axum::router::OpenApiRouter) -> Api {
+        let (router, description) = router.split_for_parts();
+        Api { router: self.edge(service).wrap(router), description }
+    }
+
+    fn edge(&self, service: &'static str) -> Edge {
+        Edge::new(service, self.metrics.clone(), self.ids.clone())
+    }
+}
+
+/// A program on its way up: services add their workers, numbers and checks, then it serves.
+#[derive(Debug)]
+pub struct Process {
+    pub name: &'static str,
+    pub commons: Commons,
+    pub workers: Workers,
     listener: TcpListener,
     metrics_listener: Option<TcpListener>,
 }
@@ -172,21 +197,9 @@ impl Process {
             Some(address) => Some(bind(address).await.map_err(ProgramError::failed)?),
             None => None,
         };
-        let mut registry = Registry::default();
-        let metrics = Metrics::new(&mut registry, env!("CARGO_PKG_VERSION"));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        Ok(Self {
-            name,
-            ids: Arc::new(SystemIds::new(clock.clone())),
-            clock,
-            registry,
-            metrics,
-            readiness: Readiness::default(),
-            workers: Workers::new(),
-            stopping: CancellationToken::new(),
-            listener,
-            metrics_listener,
-        })
+        let commons = Commons::new(clock.clone(), Arc::new(SystemIds::new(clock)));
+        Ok(Self { name, commons, workers: Workers::new(), listener, metrics_listener })
     }
 
     /// The address that requests reach it at.
@@ -194,19 +207,14 @@ impl Process {
         self.listener.local_addr().map_err(ProgramError::failed)
     }
 
-    /// A service's routes behind the edge, its requests counted as its own.
-    pub fn api(&self, service: &'static str, router: utoipa_axum::router::OpenApiRouter) -> Api {
-        let (router, description) = router.split_for_parts();
-        Api { router: self.edge(service).wrap(router), description }
-    }
-
     /// Serves until `shutdown`, then stops stage by stage (R19).
     ///
     /// **Errors:** a worker died, or did not stop in time (R18).
     pub async fn serve(self, api: Api, shutdown: CancellationToken) -> Result<(), ProgramError> {
         let address = self.address()?;
-        let edge = self.edge(self.name);
-        let Self { name, registry, readiness, mut workers, stopping, listener, metrics_listener, .. } = self;
+        let edge = self.commons.edge(self.name);
+        let Self { name, commons, mut workers, listener, metrics_listener } = self;
+        let Commons { registry, readiness, stopping, .. } = commons;
         let probes = Probes {
             name,
             version: env!("CARGO_PKG_VERSION"),
@@ -233,10 +241,6 @@ impl Process {
         workers.run(shutdown).await.map_err(ProgramError::failed)?;
         info!("{name} has stopped");
         Ok(())
-    }
-
-    fn edge(&self, service: &'static str) -> Edge {
-        Edge::new(service, self.metrics.clone(), self.ids.clone())
     }
 }
 

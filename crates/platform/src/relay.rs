@@ -63,8 +63,9 @@ impl Relay {
         loop {
             let mut batches = Vec::new();
             tokio::select! {
-                count = self.queue.recv_many(&mut batches, MAX_PUBLISH) => if count == 0 { return Ok(()) },
+                biased;
                 () = shutdown.cancelled(), if !self.queue.is_closed() => self.queue.close(),
+                count = self.queue.recv_many(&mut batches, MAX_PUBLISH) => if count == 0 { return Ok(()) },
             }
             self.publish(batches).await;
             // A broker that is away does not hold the end of the process up: what is left is sent again.

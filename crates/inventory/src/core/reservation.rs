@@ -111,6 +111,12 @@ pub(super) fn judge(command: &Command, found: Option<Reservation>) -> Result<Ste
     if reservation.digest != command.digest {
         return Err("a command about other lines than the reservation's");
     }
+    platform::planted!("release_twice" => if let (State::Released(Before::Reserved(allocations)), ReleaseStock) =
+        (&reservation.state, command.kind)
+    {
+        let state = State::Reserved(allocations.clone());
+        return Ok(Step::Release(Reservation { state, ..reservation }));
+    });
     match (&reservation.state, command.kind) {
         (State::Reserved(_) | State::Rejected(_), ReserveStock) => Ok(Step::Repeat(reservation)),
         (State::Reserved(_) | State::Rejected(_), ReleaseStock) => Ok(Step::Release(reservation)),

@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use contract::{OrderId, ProductId};
 use platform::batcher::Failure;
 use platform::clock::Clock;
-use platform::fault_point;
 use platform::migration::Migration;
 use platform::quarantine::{self, Quarantined};
 use platform::sqlite::{Database, OpenError, Session, failure};
+use platform::{fault_point, planted};
 
 use super::{MovementFilter, Place, ProductFilter, StockAudit, Store, Stretch};
 use crate::core::decide::{Command, Decide, Decided};
@@ -43,6 +43,17 @@ impl SqliteStore {
     pub fn run(&mut self, batch: &[Command], decide: Decide) -> Result<Vec<Decided>, Failure> {
         self.0.transact(|transaction, now| {
             let loaded = read::load(transaction, batch).map_err(failure)?;
+            planted!("stock_read_before_lock" => let loaded = {
+                let mut loaded = loaded;
+                for (product_id, levels) in &mut loaded.levels {
+                    for (location_id, level) in levels {
+                        let place = format!("{}@{}", product_id.as_str(), location_id.as_str());
+                        (level.on_hand, level.reserved) =
+                            platform::fault::told_before(place, (level.on_hand, level.reserved));
+                    }
+                }
+                loaded
+            });
             fault_point!("inventory.locked", when batch.iter().any(Command::is_of_order));
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, batch, loaded)))
                 .map_err(|_| Failure::Suspect("the decider panicked".to_owned()))?;
@@ -67,6 +78,11 @@ impl Sqlite {
     /// Opens the file for one service; see [`SqliteStore::open`].
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         Database::new(path, SqliteStore::open(path, clock)?).map(Self)
+    }
+
+    /// Opens the file without any thread, for the simulator: every call is done where it is made.
+    pub fn open_inline(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        Ok(Self(Database::inline(path, SqliteStore::open(path, clock)?)))
     }
 
     /// Opens an existing file beside the service that owns it, for reading only.

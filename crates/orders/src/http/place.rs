@@ -6,9 +6,9 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
-use platform::fault_point;
 use platform::http::{self as edge, IDEMPOTENT_REPLAYED, Json, TraceParent, Wait};
 use platform::problem::{BodyProblems, Problem, WriteProblems};
+use platform::{fault_point, planted};
 
 use super::request::{self, NewOrder};
 use super::view::ReceiptView;
@@ -53,6 +53,12 @@ pub(super) async fn place(
         terms,
         traceparent: trace.0,
     };
+    planted!("answer_before_commit" => {
+        let receipt = Receipt { order_id: placement.order_id, status: crate::core::order::Status::Received, shortages: Vec::new() };
+        // The first poll queues it.
+        let _ = futures_util::FutureExt::now_or_never(service.batcher.submit(Command::Place(Box::new(placement))));
+        return Ok(answer(&service, receipt, None).await);
+    });
     let outcome = service.batcher.submit(Command::Place(Box::new(placement))).await?;
     let replayed = matches!(outcome, Outcome::Replayed(_));
     let receipt = super::receipt(outcome)?;

@@ -76,6 +76,12 @@ impl Sqlite {
         Ok(Self { database: Database::new(path, store)?, clock })
     }
 
+    /// Opens the file without any thread, for the simulator: every call is done where it is made.
+    pub fn open_inline(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let store = SqliteStore::open(path, clock.clone())?;
+        Ok(Self { database: Database::inline(path, store), clock })
+    }
+
     /// Opens an existing file beside the service that owns it, for reading only.
     pub fn open_for_audit(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         Ok(Self { database: Database::for_audit(path, MIGRATIONS)?, clock })

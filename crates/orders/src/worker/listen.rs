@@ -33,8 +33,9 @@ impl Ear {
     /// Listens until `shutdown`, however often the bus goes away.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
         tokio::select! {
-            () = self.listen() => {}
+            biased;
             () = shutdown.cancelled() => {}
+            () = self.listen() => {}
         }
         Ok(())
     }

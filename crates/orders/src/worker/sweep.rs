@@ -7,9 +7,9 @@ use contract::codec;
 use platform::batcher::{Chain, Failure};
 use platform::bus::Bus;
 use platform::clock::{Clock, Ids, Timestamp};
-use platform::fault_point;
 use platform::http::probes::{Health, Readiness};
 use platform::relay::Outbox;
+use platform::{fault_point, planted};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -128,6 +128,7 @@ impl Sweeper {
         fault_point!("sweep.leased", when !commands.is_empty());
         self.echo.window().resent(commands.iter().map(|command| command.order_id), free, awake_since, now);
         self.metrics.commands_resent.inc_by(commands.len() as u64);
+        planted!("sweeper_stops" => return Ok(commands.len()));
         self.outbox.offer(codec::encode(&commands));
         Ok(commands.len())
     }

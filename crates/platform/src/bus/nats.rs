@@ -23,9 +23,9 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::watchdog::Watch;
 use super::{ACK_WAIT, Bus, BusError, Delivery, Hints, Receipt};
 use crate::config::UsageError;
-use watchdog::Watch;
 
 mod declare;
 #[cfg(test)]
@@ -191,7 +191,7 @@ impl Nats {
             known.watch.is_due(delivered, self.watch_period).then(|| known.watch.clone())
         };
         let Some(mut watch) = due else { return };
-        if watch.look(&self.context, channel, consumer).await {
+        if watchdog::look(&mut watch, &self.context, channel, consumer).await {
             self.forget(channel).await;
         }
         self.channels.lock().await.entry(channel.to_owned()).or_default().watch = watch;

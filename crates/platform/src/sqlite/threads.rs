@@ -1,4 +1,5 @@
-//! SQLite calls block: the writer lives on a thread of its own, reads borrow one of a few connections.
+//! SQLite calls block: the writer lives on a thread of its own, reads borrow one of a few connections. The simulator,
+//! which has one thread, leaves all of that out.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,8 +23,7 @@ const MAX_CALLS: usize = 16;
 /// A file for a service's port: the writer `T` on a thread of its own, and readers beside it.
 #[derive(Debug)]
 pub struct Database<T> {
-    /// None for an audit, which never writes.
-    writer: Option<Writer<T>>,
+    writer: Writer<T>,
     readers: Readers,
     /// What a read found out about the file; the next write reports it, and so ends the process (R18).
     broken: OnceLock<Failure>,
@@ -33,14 +33,23 @@ impl<T: Send + 'static> Database<T> {
     /// Gives `store`, which has opened the file at `path`, its thread.
     pub fn new(path: &Path, store: T) -> Result<Self, OpenError> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let writer = Writer::spawn(&name, store).map_err(|error| OpenError::unusable(path, &error))?;
-        Ok(Self { writer: Some(writer), readers: Readers::new(path.to_owned()), broken: OnceLock::new() })
+        let writer = Thread::spawn(&name, store).map_err(|error| OpenError::unusable(path, &error))?;
+        Ok(Self::of(Writer::Thread(writer), Readers::new(path.to_owned(), Where::Threads)))
+    }
+
+    /// Without any thread: every call is done where it is made, before it returns.
+    pub fn inline(path: &Path, store: T) -> Self {
+        Self::of(Writer::Inline(Mutex::new(store)), Readers::new(path.to_owned(), Where::Inline))
     }
 
     /// Opens an existing file beside the service that owns it, for reading only.
     pub fn for_audit(path: &Path, migrations: &[Migration]) -> Result<Self, OpenError> {
         open_existing_reader(path, migrations)?;
-        Ok(Self { writer: None, readers: Readers::new(path.to_owned()), broken: OnceLock::new() })
+        Ok(Self::of(Writer::None, Readers::new(path.to_owned(), Where::Threads)))
+    }
+
+    fn of(writer: Writer<T>, readers: Readers) -> Self {
+        Self { writer, readers, broken: OnceLock::new() }
     }
 
     /// Runs `work` on the writer's thread. Dropping the call abandons the answer, never the work (R2).
@@ -55,8 +64,9 @@ impl<T: Send + 'static> Database<T> {
             return Err(broken.clone());
         }
         match &self.writer {
-            Some(writer) => writer.call(work).await,
-            None => Err(Failure::Suspect("the database was opened for an audit".to_owned())),
+            Writer::Thread(thread) => thread.call(work).await,
+            Writer::Inline(store) => work(&mut *store.lock().map_err(|_| gone())?),
+            Writer::None => Err(Failure::Suspect("the database was opened for an audit".to_owned())),
         }
     }
 
@@ -75,9 +85,11 @@ impl<T: Send + 'static> Database<T> {
 
 type Call<T> = Box<dyn FnOnce(&mut T) + Send>;
 
-/// Owns a synchronous store on a thread of its own and takes calls one after the other.
-struct Writer<T> {
-    calls: mpsc::Sender<Call<T>>,
+enum Writer<T> {
+    Thread(Thread<T>),
+    Inline(Mutex<T>),
+    /// Of an audit, which never writes.
+    None,
 }
 
 impl<T> fmt::Debug for Writer<T> {
@@ -86,8 +98,13 @@ impl<T> fmt::Debug for Writer<T> {
     }
 }
 
-impl<T: Send + 'static> Writer<T> {
-    /// The thread ends, and `store` is dropped, when the writer is.
+/// Owns a synchronous store on a thread of its own and takes calls one after the other.
+struct Thread<T> {
+    calls: mpsc::Sender<Call<T>>,
+}
+
+impl<T: Send + 'static> Thread<T> {
+    /// The thread ends, and `store` is dropped, when this is.
     fn spawn(name: &str, mut store: T) -> std::io::Result<Self> {
         let (calls, mut queue) = mpsc::channel::<Call<T>>(MAX_CALLS);
         std::thread::Builder::new().name(name.to_owned()).spawn(move || {
@@ -126,11 +143,19 @@ struct Readers {
     path: PathBuf,
     idle: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
+    place: Where,
+}
+
+/// Where reads are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Where {
+    Threads,
+    Inline,
 }
 
 impl Readers {
-    fn new(path: PathBuf) -> Self {
-        Self { path, idle: Arc::default(), permits: Arc::new(Semaphore::new(MAX_READERS)) }
+    fn new(path: PathBuf, place: Where) -> Self {
+        Self { path, idle: Arc::default(), permits: Arc::new(Semaphore::new(MAX_READERS)), place }
     }
 
     async fn read<R, W>(&self, work: W) -> Result<R, Failure>
@@ -142,7 +167,7 @@ impl Readers {
         let permit = waiting.map_err(|elapsed| Failure::Unavailable(Arc::new(elapsed)))?;
         let permit = permit.expect("the semaphore is never closed");
         let (path, idle) = (self.path.clone(), self.idle.clone());
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = move || {
             let _permit = permit;
             let kept = idle.lock().expect("nothing panics under this lock").pop();
             let mut connection = match kept {
@@ -152,8 +177,13 @@ impl Readers {
             let result = read_snapshot(&mut connection, work).map_err(failure)?;
             idle.lock().expect("nothing panics under this lock").push(connection);
             Ok(result)
-        });
-        reading.await.unwrap_or_else(|panic| Err(Failure::Suspect(format!("a read panicked: {panic}"))))
+        };
+        if self.place == Where::Inline {
+            return reading();
+        }
+        tokio::task::spawn_blocking(reading)
+            .await
+            .unwrap_or_else(|panic| Err(Failure::Suspect(format!("a read panicked: {panic}"))))
     }
 }
 

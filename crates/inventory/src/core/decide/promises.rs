@@ -11,14 +11,22 @@ use crate::core::stock::{Cause, Deltas, MovementKind};
 
 impl Bench {
     pub(super) fn execute(&mut self, command: &Command) -> Decided {
-        let step = match judge(command, self.reservation(command.order_id).cloned()) {
+        let found = self.reservation(command.order_id).cloned();
+        platform::planted!("forgets_answers" => let found = found.filter(|found| {
+            self.now_micros.saturating_sub(found.updated_at_micros) < 5_000_000
+        }));
+        let step = match judge(command, found) {
             Ok(step) => step,
             Err(why) => return Decided::silent(Outcome::Anomaly(why)),
         };
         let reservation = match step {
             Step::Repeat(reservation) => return self.answered(command, &reservation, true),
             Step::Source => self.reserve(command),
-            Step::Bury => Reservation::first(command, State::Released(Before::Absent), self.now_micros),
+            Step::Bury => {
+                let tombstone = Reservation::first(command, State::Released(Before::Absent), self.now_micros);
+                platform::planted!("no_tombstone" => return self.answered(command, &tombstone, false));
+                tombstone
+            }
             Step::Release(reservation) => self.release(reservation),
             Step::Ship(reservation) => self.ship(reservation),
         };

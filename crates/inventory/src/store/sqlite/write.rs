@@ -1,6 +1,7 @@
 //! Writes a decision down, and compares every row count with what was predicted (R11).
 
 use platform::batcher::Failure;
+use platform::planted;
 use platform::sqlite::exactly_one;
 use rusqlite::{Connection, params};
 
@@ -54,6 +55,11 @@ fn move_level(connection: &Connection, change: &StockChange) -> Result<(), Failu
             params![product_id, location_id, after.on_hand, after.reserved, after.last_seq],
         );
     }
+    planted!("stock_read_before_lock" => return exactly_one(
+        connection,
+        "UPDATE stock SET on_hand = ?3, reserved = ?4, last_seq = ?5 WHERE product_id = ?1 AND location_id = ?2",
+        params![product_id, location_id, after.on_hand, after.reserved, after.last_seq],
+    ));
     let deltas = change.deltas();
     exactly_one(
         connection,

@@ -12,9 +12,7 @@ use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy, StorageType}
 use async_nats::jetstream::{Context, ErrorCode, stream};
 
 use super::super::MAX_CHANNEL_BYTES;
-
-/// Delivered and unacknowledged messages of a consumer, over all replicas.
-pub(super) const MAX_ACK_PENDING: i64 = 1024;
+use super::super::watchdog::MAX_UNACKNOWLEDGED;
 
 /// The broker has not what is needed, and will not.
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +139,7 @@ fn asked_consumer(name: &str, ack_wait: Duration) -> consumer::pull::Config {
         ack_wait,
         // For ever: what cannot be processed is set aside by whoever receives it, and acknowledged (R16).
         max_deliver: -1,
-        max_ack_pending: MAX_ACK_PENDING,
+        max_ack_pending: MAX_UNACKNOWLEDGED.cast_signed(),
         ..consumer::pull::Config::default()
     }
 }
