@@ -37,7 +37,9 @@ impl fmt::Display for Stock {
 
 impl Shop {
     pub(super) fn at(address: SocketAddr) -> anyhow::Result<Self> {
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(40)).build()?;
+        // The services close a connection that idles for 10 s, perhaps just as a request is on its way.
+        let builder = Client::builder().no_proxy().timeout(Duration::from_secs(40));
+        let client = builder.pool_idle_timeout(Duration::from_secs(5)).build()?;
         Ok(Self { client, base: format!("http://{address}") })
     }
 

@@ -186,8 +186,11 @@ pub(crate) async fn verify(folder: &Path, arguments: &[&str]) -> Ended {
     lastro(folder).args(["verify", "--data-dir", "data"]).args(arguments.iter().copied()).to_end().await
 }
 
+/// A service closes a connection that idles for 10 s, perhaps just as a request is on its way: nothing is sent on one
+/// that has idled for long.
 fn client() -> Client {
-    Client::builder().no_proxy().redirect(Policy::none()).timeout(Duration::from_secs(60)).build().expect("a client")
+    let builder = Client::builder().no_proxy().redirect(Policy::none()).timeout(Duration::from_secs(60));
+    builder.pool_idle_timeout(Duration::from_secs(5)).build().expect("a client")
 }
 
 /// Requests.
