@@ -25,7 +25,7 @@ const PLANTED: [&str; 2] = ["platform", "planted"];
 /// Names of adapters and of what they are made from.
 const ADAPTERS: [&str; 7] = ["sqlite", "postgres", "embedded", "nats", "rusqlite", "tokio_postgres", "async_nats"];
 /// Where adapters are at home, and where services are put together from them.
-const MAY_NAME_ADAPTERS: [&str; 11] = [
+const MAY_NAME_ADAPTERS: [&str; 12] = [
     "/store/sqlite",
     "/store/postgres",
     "platform/src/sqlite",
@@ -39,6 +39,8 @@ const MAY_NAME_ADAPTERS: [&str; 11] = [
     "testbed/src",
     "/src/run.rs",
     "lastro/src/serve.rs",
+    // The databases of its worlds, and an independent look into them.
+    "sim/src",
 ];
 /// Files have a seam long before.
 const MAX_LINES: usize = 500;

@@ -1,3 +1,105 @@
-//! x
+//! The simulator: the real code of both services, their databases, a broker and their clients, on one thread and out of
+//! one seed; and what it says about millions of bad days.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod books;
+mod boot;
+mod broker;
+mod cells;
+mod client;
+mod config;
+mod corpus;
+mod errands;
+mod executor;
+mod fleet;
+mod history;
+mod invariants;
+mod life;
+mod mistakes;
+mod node;
+mod port;
+mod random;
+mod run;
+mod shrink;
+mod spoil;
+mod storage;
+mod table;
+mod trace;
+mod verdict;
+mod wire;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use config::Config;
+use run::Outcome;
+
+/// Runs both services, their databases, a broker and their clients through bad days, each decided by a seed.
+///
+/// Ends with 1 if a promise was broken.
+#[derive(Debug, Parser)]
+#[command(name = "sim", version)]
+struct Cli {
+    /// How many seeds to run
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    seeds: u64,
+    /// The first of them
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    from: u64,
+    /// Run one world and tell its story: a seed, or a whole configuration as the simulator prints it
+    #[arg(long, value_name = "SEED", value_parser = config)]
+    seed: Option<Config>,
+    /// Plant a mistake in the services and look for it: its name, or `all`
+    #[arg(long, value_name = "NAME")]
+    planted: Option<String>,
+    /// Worlds that run side by side
+    #[arg(long, default_value_t = cores(), value_name = "N")]
+    jobs: usize,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let planted = match cli.planted.as_deref().map(mistakes::find) {
+        Some(None) => {
+            eprintln!("sim: there is no such mistake; those there are: all, {}", mistakes::names().join(", "));
+            return ExitCode::from(2);
+        }
+        Some(Some(mistakes)) => mistakes,
+        None => &[],
+    };
+    let is_well = match (&cli.seed, planted) {
+        (Some(config), [mistake]) => tell(config, Some(mistake.name)),
+        (Some(config), _) => tell(config, None),
+        (None, []) => fleet::run(cli.from, cli.seeds, cli.jobs),
+        (None, mistakes) => mistakes::hunt(mistakes, cli.from, cli.seeds, cli.jobs),
+    };
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One world, from its beginning to its end.
+fn tell(config: &Config, planted: Option<&'static str>) -> bool {
+    let outcome = run::run(config, planted, true);
+    tell_of(&outcome);
+    outcome.violation.is_none()
+}
+
+fn tell_of(outcome: &Outcome) {
+    outcome.story.iter().for_each(|line| println!("{line}"));
+    println!("configuration: {}", outcome.config);
+    let trace::Fingerprint { hash, events } = outcome.fingerprint;
+    println!("{events} events, fingerprint {hash:016x}; {:?}", outcome.repairs);
+    match &outcome.violation {
+        Some(violation) => println!("{} is violated: {}", violation.promise, violation.what),
+        None => println!("no violation"),
+    }
+}
+
+fn config(text: &str) -> Result<Config, String> {
+    Config::parse(text).ok_or_else(|| "neither a seed nor a configuration".to_owned())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}

@@ -1,0 +1,215 @@
+//! Reads both databases past all of the services' code, at one moment: nothing else runs meanwhile.
+
+use contract::OrderId;
+use contract::orders::CommandKind;
+use inventory::core::reservation::StateName;
+use orders::core::order::Status;
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use uuid::Uuid;
+
+#[derive(Debug)]
+pub(crate) struct Books {
+    orders: Connection,
+    inventory: Connection,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct OrderRow {
+    pub(crate) order_id: OrderId,
+    pub(crate) status: Status,
+    pub(crate) customer_id: String,
+    pub(crate) total_minor: i64,
+    pub(crate) key: Option<String>,
+    pub(crate) digest: Vec<u8>,
+    pub(crate) last_seq: u32,
+    pub(crate) history: Vec<(u32, Status)>,
+    pub(crate) pending: Option<CommandKind>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ReservationRow {
+    pub(crate) order_id: OrderId,
+    pub(crate) state: StateName,
+    pub(crate) digest: Vec<u8>,
+}
+
+/// A level, and what its ledger and the reservations say about it.
+#[derive(Clone, Debug)]
+pub(crate) struct StockRow {
+    pub(crate) place: (String, String),
+    pub(crate) level: Level,
+    pub(crate) ledger: Level,
+    pub(crate) movements: i64,
+    pub(crate) held: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Level {
+    pub(crate) on_hand: i64,
+    pub(crate) reserved: i64,
+    pub(crate) last_seq: i64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct MovementRow {
+    pub(crate) place: (String, String),
+    pub(crate) on_hand_delta: i64,
+    pub(crate) reserved_delta: i64,
+    pub(crate) after: Level,
+    pub(crate) reference: Option<String>,
+}
+
+const ORDER: &str = "SELECT order_id, status, customer_id, total_minor, idempotency_key, digest, last_seq,
+        (SELECT kind FROM pending_commands AS pending WHERE pending.order_id = orders.order_id),
+        (SELECT group_concat(seq || ' ' || status, ',') FROM (SELECT seq, status FROM order_history AS history
+            WHERE history.order_id = orders.order_id ORDER BY seq))
+    FROM orders";
+const RESERVATION: &str = "SELECT order_id, state, digest FROM reservations";
+
+impl Books {
+    pub(crate) fn open(folder: &std::path::Path) -> rusqlite::Result<Self> {
+        let open = |name: &str| {
+            let connection = Connection::open_with_flags(folder.join(name), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            connection.pragma_update(None, "query_only", "on")?;
+            Ok::<_, rusqlite::Error>(connection)
+        };
+        Ok(Self { orders: open("orders.db")?, inventory: open("inventory.db")? })
+    }
+
+    pub(crate) fn order(&self, order_id: OrderId) -> Option<OrderRow> {
+        one(&self.orders, &format!("{ORDER} WHERE order_id = ?1"), order_id, order_row)
+    }
+
+    pub(crate) fn orders(&self) -> Vec<OrderRow> {
+        all(&self.orders, &format!("{ORDER} ORDER BY order_id"), order_row)
+    }
+
+    pub(crate) fn reservation(&self, order_id: OrderId) -> Option<ReservationRow> {
+        one(&self.inventory, &format!("{RESERVATION} WHERE order_id = ?1"), order_id, reservation_row)
+    }
+
+    pub(crate) fn reservations(&self) -> Vec<ReservationRow> {
+        all(&self.inventory, &format!("{RESERVATION} ORDER BY order_id"), reservation_row)
+    }
+
+    /// (product, units), summed and sorted.
+    pub(crate) fn lines(&self, order_id: OrderId) -> Vec<(String, i64)> {
+        let sql =
+            "SELECT product_id, sum(quantity) FROM order_lines WHERE order_id = ?1 GROUP BY product_id ORDER BY 1";
+        let mut statement = self.orders.prepare_cached(sql).expect("the schema is known");
+        let rows = statement.query_map(params![order_id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.and_then(Iterator::collect).expect("rows of the schema")
+    }
+
+    /// (product, units) that were allocated, summed and sorted.
+    pub(crate) fn allocated(&self, order_id: OrderId) -> Vec<(String, i64)> {
+        let sql =
+            "SELECT product_id, sum(quantity) FROM allocations WHERE order_id = ?1 GROUP BY product_id ORDER BY 1";
+        let mut statement = self.inventory.prepare_cached(sql).expect("the schema is known");
+        let rows = statement.query_map(params![order_id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.and_then(Iterator::collect).expect("rows of the schema")
+    }
+
+    pub(crate) fn stock(&self) -> Vec<StockRow> {
+        let sql = "SELECT s.product_id, s.location_id, s.on_hand, s.reserved, s.last_seq,
+                (SELECT coalesce(sum(a.quantity), 0) FROM allocations AS a JOIN reservations AS r USING (order_id)
+                 WHERE r.state = 'reserved' AND a.product_id = s.product_id AND a.location_id = s.location_id),
+                sums.on_hand, sums.reserved, sums.newest, sums.movements
+            FROM stock AS s LEFT JOIN (SELECT product_id, location_id, sum(on_hand_delta) AS on_hand,
+                sum(reserved_delta) AS reserved, max(seq) AS newest, count(*) AS movements
+                FROM movements GROUP BY product_id, location_id) AS sums USING (product_id, location_id)";
+        all(&self.inventory, sql, |row| {
+            let level = |at: usize| {
+                Ok::<_, rusqlite::Error>(Level {
+                    on_hand: or_zero(row, at)?,
+                    reserved: or_zero(row, at + 1)?,
+                    last_seq: or_zero(row, at + 2)?,
+                })
+            };
+            Ok(StockRow {
+                place: (row.get(0)?, row.get(1)?),
+                level: level(2)?,
+                held: row.get(5)?,
+                ledger: level(6)?,
+                movements: or_zero(row, 9)?,
+            })
+        })
+    }
+
+    /// Every ledger from its beginning, place by place.
+    pub(crate) fn movements(&self) -> Vec<MovementRow> {
+        let sql = "SELECT product_id, location_id, on_hand_delta, reserved_delta, on_hand, reserved, seq, reference
+            FROM movements ORDER BY product_id, location_id, seq";
+        all(&self.inventory, sql, |row| {
+            Ok(MovementRow {
+                place: (row.get(0)?, row.get(1)?),
+                on_hand_delta: row.get(2)?,
+                reserved_delta: row.get(3)?,
+                after: Level { on_hand: row.get(4)?, reserved: row.get(5)?, last_seq: row.get(6)? },
+                reference: row.get(7)?,
+            })
+        })
+    }
+
+    pub(crate) fn pending(&self) -> i64 {
+        let count = self.orders.query_row("SELECT count(*) FROM pending_commands", [], |row| row.get(0));
+        count.expect("the schema is known")
+    }
+}
+
+fn or_zero(row: &Row<'_>, at: usize) -> rusqlite::Result<i64> {
+    row.get::<_, Option<i64>>(at).map(Option::unwrap_or_default)
+}
+
+fn one<T>(
+    connection: &Connection,
+    sql: &str,
+    order_id: OrderId,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Option<T> {
+    let mut statement = connection.prepare_cached(sql).expect("the schema is known");
+    statement.query_row(params![order_id.0.as_bytes()], read).optional().expect("a row of the schema")
+}
+
+fn all<T>(connection: &Connection, sql: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
+    let mut statement = connection.prepare_cached(sql).expect("the schema is known");
+    let rows = statement.query_map([], read).and_then(Iterator::collect);
+    rows.expect("rows of the schema")
+}
+
+fn order_row(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
+    let history: Option<String> = row.get(8)?;
+    let entry = |text: &str| {
+        let (seq, status) = text.split_once(' ').expect("a number and a name");
+        (seq.parse().expect("a number"), status_named(status))
+    };
+    Ok(OrderRow {
+        order_id: OrderId(Uuid::from_bytes(row.get(0)?)),
+        status: status_named(&row.get::<_, String>(1)?),
+        customer_id: row.get(2)?,
+        total_minor: row.get(3)?,
+        key: row.get(4)?,
+        digest: row.get(5)?,
+        last_seq: row.get(6)?,
+        history: history.iter().flat_map(|text| text.split(',')).map(entry).collect(),
+        pending: row.get::<_, Option<String>>(7)?.map(|kind| CommandKind::parse(&kind).expect("a kind of the schema")),
+    })
+}
+
+fn reservation_row(row: &Row<'_>) -> rusqlite::Result<ReservationRow> {
+    let state: String = row.get(1)?;
+    Ok(ReservationRow {
+        order_id: OrderId(Uuid::from_bytes(read(row, 0)?)),
+        state: StateName::parse(&state).expect("a state of the schema"),
+        digest: row.get(2)?,
+    })
+}
+
+fn read<T: FromSql>(row: &Row<'_>, at: usize) -> rusqlite::Result<T> {
+    row.get(at)
+}
+
+fn status_named(text: &str) -> Status {
+    Status::parse(text).expect("a status of the schema")
+}

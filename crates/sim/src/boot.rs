@@ -1,0 +1,80 @@
+//! A replica starts: the service is put together by its own code, on the ports of this world.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orders::core::money::Currency;
+use orders::worker::sweep::Sweeper;
+use platform::batcher::Failure;
+use platform::process::Commons;
+use tokio_util::sync::CancellationToken;
+
+use crate::node::{Node, NodeIds, Service};
+use crate::port::Port;
+use crate::random::Random;
+use crate::storage::{OrdersPort, StockPort};
+use crate::wire::Wire;
+use crate::world::World;
+
+pub(crate) fn boot(world: &Arc<World>, node: Node) {
+    let life = world.next_life(node);
+    world.trace(|| format!("{node} starts, for the {life}. time"));
+    let clock = world.clock_of(node);
+    let random = Random::of(world.config.seed, &format!("{node}, life {life}"));
+    let ids = Arc::new(NodeIds { clock: clock.clone(), random });
+    let mut commons = Commons::new(clock, ids);
+    let port = Port { world: world.clone(), node };
+    let router = match node.service {
+        Service::Orders => start_orders(&port, &mut commons),
+        Service::Inventory => start_inventory(&port, &mut commons),
+    };
+    world.serves(node, router);
+}
+
+fn start_orders(port: &Port, commons: &mut Commons) -> axum::Router {
+    let (store, bus) = (Arc::new(OrdersPort(port.clone())), Wire::of(port.clone()));
+    let crew = orders::assemble(orders::Parts { store, bus, currency: Currency::BRL }, commons);
+    let forever = CancellationToken::new;
+    for _ in 0..port.world.config.committers {
+        work(port, "the committer", crew.committer.clone().run(forever()));
+    }
+    work(port, "the consumer", crew.consumer.run(forever()));
+    work(port, "the ear", crew.ear.run(forever()));
+    work(port, "the sweeper", sweep(port.clone(), crew.sweeper));
+    let relay = crew.relay.run(forever());
+    work(port, "the relay", async { relay.await.map_err(|never| match never {}) });
+    crew.api.router
+}
+
+fn start_inventory(port: &Port, commons: &mut Commons) -> axum::Router {
+    let (store, bus) = (Arc::new(StockPort(port.clone())), Wire::of(port.clone()));
+    let crew = inventory::assemble(inventory::Parts { store, bus }, commons);
+    let forever = CancellationToken::new;
+    work(port, "the committer", crew.committer.run(forever()));
+    work(port, "the consumer", crew.consumer.run(forever()));
+    let relay = crew.relay.run(forever());
+    work(port, "the relay", async { relay.await.map_err(|never| match never {}) });
+    crew.api.router
+}
+
+/// A worker. As in a real process, its death is that of the process (R18).
+fn work(port: &Port, name: &'static str, worker: impl Future<Output = Result<(), Failure>> + Send + 'static) {
+    let (world, node) = (port.world.clone(), port.node);
+    port.world.executor.spawn(Some(node), async move {
+        if worker.await.is_err() {
+            world.reached("a process that ends because its storage failed");
+            world.crash(node, name);
+        }
+    });
+}
+
+/// The sweeper's own loop waits for a timer and for answers; here only its steps are its own.
+async fn sweep(port: Port, sweeper: Sweeper) -> Result<(), Failure> {
+    let pause = Duration::from_millis(port.world.config.sweep_pause_ms);
+    loop {
+        tokio::time::sleep(port.world.stretch(pause)).await;
+        if let Err(failure @ Failure::Fatal(_)) = sweeper.tick().await {
+            return Err(failure);
+        }
+    }
+}

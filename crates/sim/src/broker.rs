@@ -1,0 +1,208 @@
+//! The broker, as far as it matters: a work-queue stream and one durable consumer per channel, after JetStream, and the
+//! air before them, in which messages are late.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use platform::bus::watchdog::{MAX_UNACKNOWLEDGED, Seen};
+use platform::bus::{ACK_WAIT, Delivery, Receipt};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::random::Random;
+
+type Payload = Arc<[u8]>;
+
+/// What of a channel is lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wipe {
+    /// The stream and its consumer.
+    Everything,
+    /// The stream. Its consumer stays, and stands at a number that the stream has no more.
+    Stream,
+    /// The consumer.
+    Consumer,
+}
+
+/// All channels; what is shared by whoever is connected.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    channels: Mutex<HashMap<&'static str, Channel>>,
+    random: Random,
+    /// Something came, or became possible.
+    pub(crate) stirred: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Channel {
+    /// By the moment at which it arrives, and a number.
+    air: BTreeMap<(Instant, u64), Payload>,
+    stream: Stream,
+    consumer: Option<Consumer>,
+    /// All that was ever published.
+    log: Vec<Payload>,
+    last_number: u64,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    messages: BTreeMap<u64, Payload>,
+    last_sequence: u64,
+}
+
+#[derive(Debug, Default)]
+struct Consumer {
+    delivered_sequence: u64,
+    deliveries: u64,
+    /// By number in the stream: when it is delivered again.
+    unacknowledged: BTreeMap<u64, Instant>,
+}
+
+impl Broker {
+    pub(crate) fn new(random: Random) -> Self {
+        Self { channels: Mutex::default(), random, stirred: Notify::new() }
+    }
+
+    /// What was published is remembered, whatever becomes of it.
+    pub(crate) fn remember(&self, channel: &str, payload: &[u8]) {
+        self.with(channel, |channel| channel.log.push(payload.into()));
+    }
+
+    /// A message that arrives after a while.
+    pub(crate) fn send(&self, channel: &str, payload: &[u8], after: Duration) {
+        self.with(channel, |channel| {
+            channel.last_number += 1;
+            channel.air.insert((Instant::now() + after, channel.last_number), payload.into());
+        });
+        self.stirred.notify_waiters();
+    }
+
+    /// Some of what was ever published is published again.
+    pub(crate) fn replay(&self, channel: &str, count: usize) -> usize {
+        let old: Vec<Payload> = self.with(channel, |channel| {
+            let any = |_| (!channel.log.is_empty()).then(|| self.random.pick(&channel.log).clone());
+            (0..count).filter_map(any).collect()
+        });
+        old.iter().for_each(|payload| self.send(channel, payload, self.random.millis(0..=200)));
+        old.len()
+    }
+
+    pub(crate) fn log(&self, channel: &str) -> Vec<Payload> {
+        self.with(channel, |channel| channel.log.clone())
+    }
+
+    /// What may be delivered now, up to `max`, and when that may be more.
+    pub(crate) fn take(&self, channel: &str, max: usize) -> (Vec<Delivery>, Option<Instant>) {
+        let now = Instant::now();
+        self.with(channel, |channel| {
+            channel.land(now);
+            (channel.deliver(max, now), channel.next_event())
+        })
+    }
+
+    pub(crate) fn extend(&self, channel: &str, receipts: &[Receipt]) {
+        let until = Instant::now() + ACK_WAIT;
+        self.with(channel, |channel| {
+            for number in receipts.iter().filter_map(number) {
+                let waiting = channel.consumer.as_mut().and_then(|consumer| consumer.unacknowledged.get_mut(&number));
+                waiting.into_iter().for_each(|at| *at = until);
+            }
+        });
+    }
+
+    pub(crate) fn ack(&self, channel: &str, receipts: &[Receipt]) {
+        self.with(channel, |channel| {
+            for number in receipts.iter().filter_map(number) {
+                let Some(consumer) = &mut channel.consumer else { continue };
+                if consumer.unacknowledged.remove(&number).is_some() {
+                    channel.stream.messages.remove(&number);
+                }
+            }
+        });
+    }
+
+    pub(crate) fn wipe(&self, channel: &str, what: Wipe) {
+        self.with(channel, |channel| {
+            if matches!(what, Wipe::Everything | Wipe::Stream) {
+                channel.stream = Stream::default();
+            }
+            match what {
+                Wipe::Everything | Wipe::Consumer => channel.consumer = None,
+                // Whatever it had delivered, it cannot deliver again.
+                Wipe::Stream => channel.consumer.iter_mut().for_each(|consumer| consumer.unacknowledged.clear()),
+            }
+        });
+        self.stirred.notify_waiters();
+    }
+
+    /// What the watchdog sees.
+    pub(crate) fn seen(&self, channel: &str) -> Seen {
+        self.with(channel, |channel| {
+            let Stream { messages, last_sequence } = &channel.stream;
+            let consumer = channel.consumer.as_ref();
+            let delivered_sequence = consumer.map_or(0, |consumer| consumer.delivered_sequence);
+            Seen {
+                messages: messages.len() as u64,
+                first_sequence: messages.first_key_value().map_or(last_sequence + 1, |(first, _)| *first),
+                last_sequence: *last_sequence,
+                delivered_sequence,
+                deliveries: consumer.map_or(0, |consumer| consumer.deliveries),
+                undelivered: messages.range(delivered_sequence + 1..).count() as u64,
+                unacknowledged: consumer.map_or(0, |consumer| consumer.unacknowledged.len()) as u64,
+            }
+        })
+    }
+
+    /// Messages that nobody has acknowledged, or that have not arrived.
+    pub(crate) fn held(&self, channel: &str) -> usize {
+        self.with(channel, |channel| channel.stream.messages.len() + channel.air.len())
+    }
+
+    fn with<T>(&self, channel: &str, work: impl FnOnce(&mut Channel) -> T) -> T {
+        let name = match channel {
+            contract::orders::COMMANDS_CHANNEL => contract::orders::COMMANDS_CHANNEL,
+            _ => contract::inventory::ANSWERS_CHANNEL,
+        };
+        work(self.channels.lock().expect("nothing panics under this lock").entry(name).or_default())
+    }
+}
+
+impl Channel {
+    /// What has been on its way for long enough is in the stream.
+    fn land(&mut self, now: Instant) {
+        while let Some(first) = self.air.first_entry()
+            && first.key().0 <= now
+        {
+            self.stream.last_sequence += 1;
+            self.stream.messages.insert(self.stream.last_sequence, first.remove());
+        }
+    }
+
+    fn deliver(&mut self, max: usize, now: Instant) -> Vec<Delivery> {
+        let consumer = self.consumer.get_or_insert_default();
+        consumer.unacknowledged.retain(|number, _| self.stream.messages.contains_key(number));
+        let again = consumer.unacknowledged.iter().filter(|(_, at)| **at <= now).map(|(number, _)| *number);
+        let first = self.stream.messages.range(consumer.delivered_sequence + 1..).map(|(number, _)| *number);
+        let room = usize::try_from(MAX_UNACKNOWLEDGED).unwrap_or(usize::MAX) - consumer.unacknowledged.len();
+        let numbers: Vec<u64> = again.chain(first.take(room)).take(max).collect();
+        let delivery = |number: u64| {
+            consumer.deliveries += 1;
+            consumer.delivered_sequence = consumer.delivered_sequence.max(number);
+            consumer.unacknowledged.insert(number, now + ACK_WAIT);
+            let payload = self.stream.messages[&number].to_vec();
+            Delivery { payload, receipt: Receipt(number.to_string().into()) }
+        };
+        numbers.into_iter().map(delivery).collect()
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        let landing = self.air.first_key_value().map(|((at, _), _)| *at);
+        let again = self.consumer.iter().flat_map(|consumer| consumer.unacknowledged.values().copied());
+        again.chain(landing).min()
+    }
+}
+
+fn number(receipt: &Receipt) -> Option<u64> {
+    receipt.0.parse().ok()
+}

@@ -1,0 +1,147 @@
+//! Which cells of the two tables of states were reached: counted at the deciders, which are the real ones.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use contract::inventory::Outcome as StockOutcome;
+use contract::orders::CommandKind;
+use inventory::core::decide as stock;
+use inventory::core::reservation::StateName;
+use orders::core::decide as order;
+use orders::core::order::Status;
+
+use crate::storage::receipt;
+
+/// What an order in a state is confronted with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Event {
+    Cancel,
+    Fulfill,
+    StockReserved,
+    StockRejected,
+    StockReleased,
+    StockShipped,
+}
+
+impl Event {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Cancel,
+        Self::Fulfill,
+        Self::StockReserved,
+        Self::StockRejected,
+        Self::StockReleased,
+        Self::StockShipped,
+    ];
+}
+
+/// How often each thing happened.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cells {
+    pub(crate) orders: BTreeMap<(Status, Event), u64>,
+    pub(crate) stock: BTreeMap<(Option<StateName>, CommandKind), u64>,
+    pub(crate) marks: BTreeMap<&'static str, u64>,
+}
+
+thread_local! {
+    static CELLS: RefCell<Cells> = RefCell::default();
+}
+
+/// What was reached since this was called the last time, on this thread.
+pub(crate) fn take() -> Cells {
+    CELLS.take()
+}
+
+/// A look at what was reached since.
+pub(crate) fn with<T>(look: impl FnOnce(&Cells) -> T) -> T {
+    CELLS.with_borrow(look)
+}
+
+pub(crate) fn mark(name: &'static str) {
+    CELLS.with_borrow_mut(|cells| *cells.marks.entry(name).or_default() += 1);
+}
+
+impl Cells {
+    pub(crate) fn add(&mut self, other: Self) {
+        other.orders.into_iter().for_each(|(cell, count)| *self.orders.entry(cell).or_default() += count);
+        other.stock.into_iter().for_each(|(cell, count)| *self.stock.entry(cell).or_default() += count);
+        other.marks.into_iter().for_each(|(mark, count)| *self.marks.entry(mark).or_default() += count);
+    }
+}
+
+/// The Order Service's decider, with an eye on what it is asked.
+pub(crate) fn decide_orders(now_micros: i64, batch: &[order::Command], loaded: order::Loaded) -> order::Decision {
+    let mut status: BTreeMap<_, _> = loaded.orders.iter().map(|(id, order)| (*id, order.status)).collect();
+    let found_itself = batch
+        .iter()
+        .any(|command| matches!(command, order::Command::Place(placement) if status.contains_key(&placement.order_id)));
+    let decision = order::decide(now_micros, batch, loaded);
+    if found_itself {
+        mark("a placement that finds itself after an unknown commit");
+    }
+    CELLS.with_borrow_mut(|cells| {
+        for (command, decided) in batch.iter().zip(&decision.decided) {
+            let digest_is_wrong =
+                matches!(decided.outcome, order::Outcome::Anomaly(why) if why.contains("other lines"));
+            if let (Some(event), Some(before), false) =
+                (event(command), status.get(&command.order_id()), digest_is_wrong)
+            {
+                *cells.orders.entry((*before, event)).or_default() += 1;
+            }
+            status.extend(receipt(&decided.outcome).map(|receipt| (receipt.order_id, receipt.status)));
+        }
+    });
+    decision
+}
+
+fn event(command: &order::Command) -> Option<Event> {
+    match command {
+        order::Command::Place(_) => None,
+        order::Command::Cancel { .. } => Some(Event::Cancel),
+        order::Command::Fulfill { .. } => Some(Event::Fulfill),
+        order::Command::Settle(answer) => Some(match answer.outcome {
+            StockOutcome::StockReserved { .. } => Event::StockReserved,
+            StockOutcome::StockRejected { .. } => Event::StockRejected,
+            StockOutcome::StockReleased => Event::StockReleased,
+            StockOutcome::StockShipped => Event::StockShipped,
+        }),
+    }
+}
+
+/// The Inventory Service's decider, with an eye on what it is asked.
+pub(crate) fn decide_stock(now_micros: i64, batch: &[stock::Command], loaded: stock::Loaded) -> stock::Decision {
+    let mut states: BTreeMap<_, _> =
+        loaded.reservations.iter().map(|(id, reservation)| (*id, reservation.state.name())).collect();
+    let decision = stock::decide(now_micros, batch, loaded);
+    for (command, decided) in batch.iter().zip(&decision.decided) {
+        let command = match command {
+            stock::Command::Stock(command) => command,
+            stock::Command::Move(_) if matches!(decided.outcome, stock::Outcome::Moved { replayed: true, .. }) => {
+                mark("a movement that was made before");
+                continue;
+            }
+            _ => continue,
+        };
+        let digest_is_wrong = matches!(decided.outcome, stock::Outcome::Anomaly(why) if !why.contains("ShipStock") && !why.contains("ReleaseStock"));
+        if digest_is_wrong {
+            continue;
+        }
+        let before = states.get(&command.order_id).copied();
+        CELLS.with_borrow_mut(|cells| *cells.stock.entry((before, command.kind)).or_default() += 1);
+        if let Some(after) = after(before, decided) {
+            states.insert(command.order_id, after);
+        }
+    }
+    decision
+}
+
+fn after(before: Option<StateName>, decided: &stock::Decided) -> Option<StateName> {
+    let answer = decided.publish.as_ref()?;
+    Some(match (&answer.outcome, before) {
+        (StockOutcome::StockShipped, _) | (StockOutcome::StockReserved { .. }, Some(StateName::Shipped)) => {
+            StateName::Shipped
+        }
+        (StockOutcome::StockReserved { .. }, _) => StateName::Reserved,
+        (StockOutcome::StockRejected { .. }, _) => StateName::Rejected,
+        (StockOutcome::StockReleased, _) => StateName::Released,
+    })
+}

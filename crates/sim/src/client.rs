@@ -1,0 +1,135 @@
+//! Clients: they speak HTTP to one replica or another, hang up, ask again, and remember what they were told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use contract::OrderId;
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use orders::core::order::Status;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tower::ServiceExt;
+
+use crate::config::Fault;
+use crate::history::Heard;
+use crate::invariants::broken;
+use crate::node::{Node, Service};
+use crate::port::Port;
+use crate::world::World;
+
+/// Nobody waits longer for an answer.
+const PATIENCE: Duration = Duration::from_secs(70);
+
+/// One call, and what came of it.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) heard: Heard,
+    /// 0 if nothing came.
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+}
+
+impl Reply {
+    fn nothing(heard: Heard) -> Self {
+        Self { heard, status: 0, body: Value::Null }
+    }
+
+    pub(crate) fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+
+    /// The order that the answer is about, and where it stands.
+    pub(crate) fn order(&self) -> Option<(OrderId, Status)> {
+        let order_id = self.body["order_id"].as_str()?.parse().ok()?;
+        Some((order_id, Status::parse(self.body["status"].as_str()?)?))
+    }
+}
+
+/// What is sent.
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Call {
+    pub(crate) fn new(method: Method, path: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
+        Self { method, path: path.into(), headers: Vec::new(), body: body.into() }
+    }
+
+    pub(crate) fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((header, value.into()));
+        self
+    }
+
+    fn request(self) -> Request<Body> {
+        let mut request = Request::builder().method(self.method).uri(self.path);
+        request = request.header("content-type", "application/json");
+        for (name, value) in self.headers {
+            request = request.header(name, value);
+        }
+        request.body(Body::from(self.body)).expect("a well-formed request")
+    }
+}
+
+/// Sends it to any replica of the service.
+pub(crate) async fn ask(world: &Arc<World>, service: Service, call: Call) -> Reply {
+    let nodes: Vec<Node> = world.nodes().into_iter().filter(|node| node.service == service).collect();
+    let node = *world.random.pick(&nodes);
+    let what = format!("{} {}", call.method, call.path);
+    let reply = send(world, node, call.request()).await;
+    world.trace(|| {
+        format!("a client hears of {node}, {what}: {:?} {} {}", reply.heard, reply.status, short(&reply.body))
+    });
+    if reply.status == 500 {
+        world.demand(broken::<()>("HTTP", format!("{what} was answered {}", reply.body)));
+    }
+    reply
+}
+
+async fn send(world: &Arc<World>, node: Node, request: Request<Body>) -> Reply {
+    let Some(router) = world.router(node) else {
+        tokio::time::sleep(world.random.millis(1..=20)).await;
+        return Reply::nothing(Heard::NotDone);
+    };
+    let (sender, answer) = oneshot::channel();
+    let port = Port { world: world.clone(), node };
+    let handling = async move {
+        port.pass("before a request is handled").await;
+        let response = router.oneshot(request).await.expect("a router always answers");
+        let (status, body) = (response.status(), response.into_body().collect().await);
+        port.pass("before a request is answered").await;
+        // Nobody may be there any more to hear it.
+        let _ = sender.send((status, body.map(|body| body.to_bytes()).unwrap_or_default()));
+    };
+    let task = world.executor.spawn(Some(node), handling);
+    let patience = if world.chance(Fault::HangUps) { world.random.millis(0..=300) } else { PATIENCE };
+    match tokio::time::timeout(patience, answer).await {
+        Ok(Ok((status, body))) => judge(status, &body),
+        // The process died with the request, or the client hangs up: its handler is dropped where it stands.
+        Ok(Err(_)) => Reply::nothing(Heard::Unknown),
+        Err(_) => {
+            world.executor.cancel(task);
+            Reply::nothing(Heard::Unknown)
+        }
+    }
+}
+
+fn judge(status: StatusCode, body: &[u8]) -> Reply {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let heard = match (status.as_u16(), body["code"].as_str()) {
+        (200..300, _) => Heard::Done,
+        (400..500, _) => Heard::Refused,
+        (503, Some("overloaded" | "storage_full" | "storage_unavailable" | "shutting_down")) => Heard::NotDone,
+        _ => Heard::Unknown,
+    };
+    Reply { heard, status: status.as_u16(), body }
+}
+
+fn short(body: &Value) -> String {
+    let name = |member: &str| body[member].as_str().unwrap_or_default().to_owned();
+    [name("order_id"), name("status"), name("code")].join(" ").trim().to_owned()
+}

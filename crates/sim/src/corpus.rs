@@ -1,0 +1,25 @@
+//! Worlds that broke a promise once, each by a mistake that is mended: they run before any other.
+
+use crate::config::Config;
+
+/// One configuration in a line, after a line that says what it showed.
+const TEXT: &str = include_str!("../corpus.txt");
+
+pub(crate) fn worlds() -> Vec<Config> {
+    let lines = TEXT.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    lines.map(|line| Config::parse(line).unwrap_or_else(|| panic!("corpus.txt has no such world: {line}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run;
+
+    #[test]
+    fn worlds_that_failed_once_fail_no_more() {
+        for config in worlds() {
+            let outcome = run::run(&config, None, false);
+            assert_eq!(outcome.violation, None, "{config}");
+        }
+    }
+}

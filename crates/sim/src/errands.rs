@@ -1,0 +1,285 @@
+//! What clients do: buy, think better of it, look, and send rubbish; and what the shop's own people do with the stock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use contract::OrderId;
+use http::Method;
+use orders::core::order::Status;
+use serde_json::{Value, json};
+
+use crate::client::{Call, Reply, ask};
+use crate::config::Fault;
+use crate::history::{Heard, Purchase, Stocking};
+use crate::invariants::broken;
+use crate::node::Service;
+use crate::world::World;
+
+/// How often a client asks again by itself.
+const MAX_ATTEMPTS: usize = 4;
+
+/// One thing that a customer does.
+pub(crate) async fn errand(world: &Arc<World>) {
+    if world.chance(Fault::Rubbish) {
+        rubbish(world).await;
+    }
+    match world.random.below(12) {
+        0..=4 => buy(world, None).await,
+        5 => buy_twice_at_once(world).await,
+        6 => reuse_a_key(world).await,
+        7 => buy_and_cancel(world).await,
+        8 => transition(world, "cancel", None).await,
+        9 | 10 => transition(world, "fulfill", None).await,
+        _ => look(world).await,
+    }
+}
+
+async fn buy(world: &Arc<World>, key: Option<String>) {
+    let purchase = wanted(world, key);
+    settle_purchase(world, purchase, MAX_ATTEMPTS).await;
+}
+
+/// Asks until it is known what became of it, or so often. Without a key, once: another one would be another order.
+pub(crate) async fn settle_purchase(world: &Arc<World>, purchase: usize, attempts: usize) {
+    for _ in 0..attempts {
+        let (heard, has_key) = (place(world, purchase).await.heard, world.history().purchases[purchase].key.is_some());
+        if matches!(heard, Heard::Done | Heard::Refused) || !has_key {
+            return;
+        }
+        tokio::time::sleep(world.random.millis(1..=2_000)).await;
+    }
+}
+
+/// A purchase that nobody has made yet.
+fn wanted(world: &Arc<World>, key: Option<String>) -> usize {
+    let random = &world.random;
+    let mut sums: BTreeMap<String, i64> = BTreeMap::new();
+    let (mut products, mut total_minor) = (Vec::new(), 0);
+    for _ in 0..random.within(1..=world.config.lines) {
+        let (product, quantity, price) =
+            (format!("p{}", random.below(world.config.products)), random.within(1..=4), random.within(0..=9_999));
+        let [quantity_units, price_minor] = [quantity, price].map(|n| i64::try_from(n).expect("a small number"));
+        *sums.entry(product.clone()).or_default() += quantity_units;
+        total_minor += quantity_units * price_minor;
+        products.push(format!(
+            r#"{{"product_id":"{product}","quantity":{quantity},"price":{}.{:02}}}"#,
+            price / 100,
+            price % 100
+        ));
+    }
+    let mut history = world.history();
+    let number = history.purchases.len();
+    let customer_id = format!("customer-{number}");
+    let key = key.or_else(|| random.chance(800).then(|| format!("key-{number}")));
+    let body = format!(r#"{{"customer_id":"{customer_id}","products":[{}]}}"#, products.join(","));
+    let lines = sums.into_iter().collect();
+    let (heard, order_ids) = (Vec::new(), std::collections::BTreeSet::new());
+    history.begin_purchase(Purchase { customer_id, key, lines, total_minor, body, heard, order_ids })
+}
+
+async fn place(world: &Arc<World>, purchase: usize) -> Reply {
+    let wanted = world.history().purchases[purchase].clone();
+    let mut call = Call::new(Method::POST, "/api/orders", wanted.body);
+    if let Some(key) = &wanted.key {
+        call = call.with("idempotency-key", key);
+    }
+    if world.random.chance(300) {
+        call = call.with("prefer", format!("wait={}", world.random.below(12)));
+    }
+    let reply = ask(world, Service::Orders, call).await;
+    world.history().purchases[purchase].heard.push(reply.heard);
+    match (reply.heard, reply.order()) {
+        (Heard::Done, Some((order_id, status))) => {
+            world.history().purchases[purchase].order_ids.insert(order_id);
+            told(world, order_id, status);
+        }
+        (Heard::Refused, _) if reply.code() == "idempotency_key_reused" && is_shared(world, wanted.key.as_deref()) => {}
+        (Heard::Done | Heard::Refused, _) => {
+            world.demand(broken::<()>("HTTP", format!("a good order was answered {reply:?}")));
+        }
+        (Heard::NotDone | Heard::Unknown, _) => {}
+    }
+    reply
+}
+
+fn is_shared(world: &World, key: Option<&str>) -> bool {
+    world.history().purchases.iter().filter(|purchase| purchase.key.as_deref() == key).count() > 1
+}
+
+/// A client knows from now on where an order stands: it must have been there.
+fn told(world: &World, order_id: OrderId, status: Status) {
+    world.history().told(order_id, status);
+    let row = world.books().order(order_id);
+    if !row.as_ref().is_some_and(|row| row.history.iter().any(|(_, its)| *its == status)) {
+        world.demand(broken::<()>("INV-6", format!("a client is told that {order_id} is {status:?}: {row:?}")));
+    }
+}
+
+async fn buy_twice_at_once(world: &Arc<World>) {
+    let number = world.history().purchases.len();
+    let purchase = wanted(world, Some(format!("twin-{number}")));
+    let once = || settle_purchase(world, purchase, MAX_ATTEMPTS);
+    tokio::join!(biased; once(), once());
+}
+
+async fn reuse_a_key(world: &Arc<World>) {
+    let keys: Vec<String> = world.history().purchases.iter().filter_map(|purchase| purchase.key.clone()).collect();
+    let key = (!keys.is_empty()).then(|| world.random.pick(&keys).clone());
+    buy(world, key).await;
+}
+
+/// The release is on the heels of the reservation, or overtakes it.
+async fn buy_and_cancel(world: &Arc<World>) {
+    let purchase = wanted(world, None);
+    settle_purchase(world, purchase, MAX_ATTEMPTS).await;
+    let order_id = world.history().purchases[purchase].order_ids.first().copied();
+    if order_id.is_some() {
+        transition(world, "cancel", order_id).await;
+    }
+}
+
+async fn transition(world: &Arc<World>, verb: &str, order_id: Option<OrderId>) {
+    let known = world.history().known_orders();
+    if known.is_empty() {
+        return;
+    }
+    let order_id = order_id.unwrap_or_else(|| *world.random.pick(&known));
+    let times = world.random.within(1..=2);
+    for _ in 0..times {
+        let mut call = Call::new(Method::POST, format!("/api/orders/{order_id}/{verb}"), Vec::new());
+        if world.random.chance(200) {
+            call = call.with("prefer", "wait=5");
+        }
+        let reply = ask(world, Service::Orders, call).await;
+        match (reply.heard, reply.order()) {
+            (Heard::Done, Some((order_id, status))) => told(world, order_id, status),
+            (Heard::Refused, _) if reply.code() == "invalid_transition" => return,
+            (Heard::Done | Heard::Refused, _) => {
+                world.demand(broken::<()>("HTTP", format!("{verb} of {order_id} was answered {reply:?}")));
+            }
+            (Heard::NotDone | Heard::Unknown, _) => {}
+        }
+    }
+}
+
+async fn look(world: &Arc<World>) {
+    let known = world.history().known_orders();
+    let list = known.is_empty() || world.random.chance(300);
+    let path = if list {
+        format!("/api/orders?limit={}", world.random.within(1..=5))
+    } else {
+        format!("/api/orders/{}", world.random.pick(&known))
+    };
+    let reply = ask(world, Service::Orders, Call::new(Method::GET, path, Vec::new())).await;
+    match (reply.heard, reply.order()) {
+        (Heard::Refused, _) => {
+            world.demand(broken::<()>("INV-6", format!("an order that was confirmed is answered {reply:?}")));
+        }
+        (Heard::Done, Some((order_id, status))) => told(world, order_id, status),
+        _ => {}
+    }
+}
+
+async fn rubbish(world: &Arc<World>) {
+    let bodies = [
+        "",
+        "{",
+        "[]",
+        "null",
+        r#"{"customer_id":1}"#,
+        r#"{"customer_id":"c","products":[]}"#,
+        "\u{feff}{}",
+        r#"{"customer_id":"c","products":[{"product_id":"p0","quantity":0,"price":1}]}"#,
+        r#"{"customer_id":"c","products":[{"product_id":"p0","quantity":1,"price":0.001}]}"#,
+        r#"{"customer_id":"c","customer_id":"d","products":[{"product_id":"p0","quantity":1,"price":1}]}"#,
+        r#"{"customer_id":"c","products":[{"product_id":"p0","quantity":99999999999999999999,"price":1e400}]}"#,
+    ];
+    let (service, path) = match world.random.below(3) {
+        0 => (Service::Inventory, "/api/inventory/products/p0/movements"),
+        1 => (Service::Orders, "/api/orders/not-an-order/cancel"),
+        _ => (Service::Orders, "/api/orders"),
+    };
+    let reply = ask(world, service, Call::new(Method::POST, path, *world.random.pick(&bodies))).await;
+    if reply.heard == Heard::Done {
+        world.demand(broken::<()>("HTTP", format!("rubbish was answered {reply:?}")));
+    }
+}
+
+/// Locations, products, and the first units of each: asked for until they are there.
+pub(crate) async fn furnish(world: &Arc<World>) {
+    for location in 1..world.config.locations {
+        let body = json!({"name": format!("Location {location}"), "priority": location});
+        insist(world, format!("/api/inventory/locations/l{location}"), &body).await;
+    }
+    // One product that is sold is not known yet.
+    for product in 0..world.config.products.max(2) - 1 {
+        insist(world, format!("/api/inventory/products/p{product}"), &json!({"name": format!("Product {product}")}))
+            .await;
+        let units = world.random.within(1..=world.config.units);
+        let stocking = movement(world, product, &json!({"kind": "receive", "quantity": units}));
+        settle_stocking(world, stocking, MAX_ATTEMPTS).await;
+    }
+}
+
+async fn insist(world: &Arc<World>, path: String, body: &Value) {
+    while world.violation().is_none() {
+        let call = Call::new(Method::PUT, path.clone(), body.to_string());
+        if ask(world, Service::Inventory, call).await.heard == Heard::Done {
+            return;
+        }
+        tokio::time::sleep(world.random.millis(10..=1_000)).await;
+    }
+}
+
+/// One thing that the shop's people do.
+pub(crate) async fn stock_errand(world: &Arc<World>) {
+    let random = &world.random;
+    let product = random.below(world.config.products.max(2) - 1);
+    let change = match random.below(6) {
+        0..=2 => json!({"kind": "receive", "quantity": random.within(1..=8)}),
+        3 => json!({"kind": "adjust", "quantity": -1, "reason": "broken"}),
+        4 => json!({"kind": "adjust", "quantity": 2, "reason": "found"}),
+        _ => {
+            let mut count = json!({"kind": "count", "quantity": random.within(0..=20), "reason": "counted"});
+            if random.chance(500) {
+                count["expected_on_hand"] = random.within(0..=20).into();
+            }
+            count
+        }
+    };
+    let stocking = movement(world, product, &change);
+    settle_stocking(world, stocking, MAX_ATTEMPTS).await;
+}
+
+/// A movement that nobody has asked for yet.
+fn movement(world: &World, product: u64, change: &Value) -> usize {
+    let location = world.random.below(world.config.locations);
+    let mut history = world.history();
+    let number = history.stockings.len();
+    let (mut body, reference) = (change.clone(), format!("movement-{number}"));
+    body["reference"] = reference.clone().into();
+    body["location_id"] = if location == 0 { "main".into() } else { format!("l{location}").into() };
+    let key = world.random.chance(800).then(|| format!("stock-{number}"));
+    let (product_id, body, heard) = (format!("p{product}"), body.to_string(), Vec::new());
+    history.begin_stocking(Stocking { reference, product_id, key, body, heard })
+}
+
+pub(crate) async fn settle_stocking(world: &Arc<World>, stocking: usize, attempts: usize) {
+    for _ in 0..attempts {
+        let wanted = world.history().stockings[stocking].clone();
+        let path = format!("/api/inventory/products/{}/movements", wanted.product_id);
+        let mut call = Call::new(Method::POST, path, wanted.body);
+        if let Some(key) = &wanted.key {
+            call = call.with("idempotency-key", key);
+        }
+        let reply = ask(world, Service::Inventory, call).await;
+        world.history().stockings[stocking].heard.push(reply.heard);
+        if reply.heard == Heard::Refused && !["stock_changed", "below_reserved"].contains(&reply.code()) {
+            world.demand(broken::<()>("HTTP", format!("a good movement was answered {reply:?}")));
+        }
+        if matches!(reply.heard, Heard::Done | Heard::Refused) || wanted.key.is_none() {
+            return;
+        }
+        tokio::time::sleep(world.random.millis(1..=2_000)).await;
+    }
+}

@@ -1,0 +1,149 @@
+//! Runs all tasks of a world on one thread, in an order that the seed decides. Time is tokio's, and stands still while
+//! anything can run: then it jumps to the next timer.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use crate::node::Node;
+use crate::random::Random;
+
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type TaskId = u64;
+
+/// Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Executor(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    orders: Mutex<Orders>,
+    ready: Arc<Ready>,
+}
+
+/// What is to be done before the next step.
+#[derive(Default)]
+struct Orders {
+    last_id: TaskId,
+    spawned: Vec<(TaskId, Slot)>,
+    killed: Vec<Node>,
+    cancelled: Vec<TaskId>,
+}
+
+/// A task, and on which node it runs: it dies with that.
+struct Slot {
+    node: Option<Node>,
+    task: Task,
+}
+
+#[derive(Default)]
+struct Ready(Mutex<(Vec<TaskId>, Option<Waker>)>);
+
+impl Ready {
+    fn push(&self, id: TaskId) {
+        let mut ready = self.0.lock().expect("nothing panics under this lock");
+        if !ready.0.contains(&id) {
+            ready.0.push(id);
+        }
+        if let Some(waker) = ready.1.take() {
+            waker.wake();
+        }
+    }
+
+    /// Any of those that can run; if none can, whoever `context` belongs to is woken when one can.
+    fn pop(&self, random: &Random, context: &Context<'_>) -> Option<TaskId> {
+        let mut ready = self.0.lock().expect("nothing panics under this lock");
+        if ready.0.is_empty() {
+            ready.1 = Some(context.waker().clone());
+            return None;
+        }
+        let at = random.index(ready.0.len());
+        Some(ready.0.swap_remove(at))
+    }
+}
+
+struct Bell {
+    id: TaskId,
+    ready: Arc<Ready>,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.ready.push(self.id);
+    }
+}
+
+impl Executor {
+    /// Runs a task on a node, or, without one, for as long as the world lasts.
+    pub(crate) fn spawn(&self, node: Option<Node>, task: impl Future<Output = ()> + Send + 'static) -> TaskId {
+        let mut orders = self.orders();
+        orders.last_id += 1;
+        let id = orders.last_id;
+        orders.spawned.push((id, Slot { node, task: Box::pin(task) }));
+        drop(orders);
+        self.0.ready.push(id);
+        id
+    }
+
+    /// All tasks of a node end where they stand, before the next step.
+    pub(crate) fn kill(&self, node: Node) {
+        let mut orders = self.orders();
+        orders.spawned.retain(|(_, slot)| slot.node != Some(node));
+        orders.killed.push(node);
+    }
+
+    /// One task ends where it stands.
+    pub(crate) fn cancel(&self, id: TaskId) {
+        self.orders().cancelled.push(id);
+    }
+
+    /// Runs until `over` says so, which is asked before every step.
+    pub(crate) async fn run(&self, random: &Random, over: impl Fn() -> bool) {
+        let mut slots = BTreeMap::new();
+        let running = std::future::poll_fn(|context| {
+            loop {
+                self.obey(&mut slots);
+                if over() {
+                    return Poll::Ready(());
+                }
+                let Some(id) = self.0.ready.pop(random, context) else { return Poll::Pending };
+                self.step(id, &mut slots);
+            }
+        });
+        // A step of the world is not one of tokio's tasks, which are made to yield now and then.
+        tokio::task::unconstrained(running).await;
+    }
+
+    /// Drops what was never begun.
+    pub(crate) fn clear(&self) {
+        let spawned = mem::take(&mut self.orders().spawned);
+        drop(spawned);
+    }
+
+    fn step(&self, id: TaskId, slots: &mut BTreeMap<TaskId, Slot>) {
+        let Some(slot) = slots.get_mut(&id) else { return };
+        let waker = Waker::from(Arc::new(Bell { id, ready: self.0.ready.clone() }));
+        if slot.task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            slots.remove(&id);
+        }
+    }
+
+    fn obey(&self, slots: &mut BTreeMap<TaskId, Slot>) {
+        let (spawned, killed, cancelled) = {
+            let mut orders = self.orders();
+            (mem::take(&mut orders.spawned), mem::take(&mut orders.killed), mem::take(&mut orders.cancelled))
+        };
+        if !killed.is_empty() {
+            // Whatever a node was given after it was killed belongs to its next life.
+            slots.retain(|_, slot| slot.node.is_none_or(|node| !killed.contains(&node)));
+        }
+        slots.extend(spawned);
+        cancelled.iter().for_each(|id| drop(slots.remove(id)));
+    }
+
+    fn orders(&self) -> std::sync::MutexGuard<'_, Orders> {
+        self.0.orders.lock().expect("nothing panics under this lock")
+    }
+}

@@ -1,0 +1,165 @@
+//! Many seeds, on as many threads as the machine has cores: how it goes, what was reached, what was broken.
+
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+
+use platform::clock::{Clock, SystemClock};
+
+use crate::cells::Cells;
+use crate::config::Config;
+use crate::corpus;
+use crate::run::{self, Outcome};
+use crate::shrink;
+use crate::table;
+
+/// After so many broken worlds the rest is not worth the time.
+const MAX_BROKEN: usize = 10;
+/// From so many seeds on, everything that can be reached must have been.
+const SEEDS_THAT_REACH_ALL: u64 = 1000;
+const PROGRESS_PERIOD_MS: i64 = 1000;
+
+/// What all worlds together came to.
+#[derive(Debug, Default)]
+struct Tally {
+    seeds: u64,
+    /// Orders, and how many of them were confirmed and rejected at some time.
+    orders: [u64; 3],
+    cells: Cells,
+    broken: Vec<Outcome>,
+}
+
+/// Runs the worlds that failed once, and then `count` seeds. False if a promise was broken, or too little was reached.
+pub(crate) fn run(from: u64, count: u64, jobs: usize) -> bool {
+    let watch = Stopwatch::start();
+    let known = corpus::worlds();
+    println!("{} worlds that failed once, then {count} seeds from {from} on, {jobs} at a time", known.len());
+    let worlds = known.into_iter().chain((from..from.saturating_add(count)).map(Config::of));
+    let mut progress = Progress { watch, count, told_at_ms: 0 };
+    let tally = side_by_side(worlds, jobs, |tally| progress.tell(tally));
+    progress.end();
+    for outcome in &tally.broken {
+        let violation = outcome.violation.as_ref().expect("it is broken");
+        println!("seed {}: {} is violated: {}", outcome.config.seed, violation.promise, violation.what);
+    }
+    if let Some(first) = tally.broken.first() {
+        shrink::tell(first, None);
+    }
+    let missing = sum_up(&tally);
+    let complains = count >= SEEDS_THAT_REACH_ALL && !missing.is_empty();
+    missing.iter().for_each(|what| println!("not reached: {what}"));
+    let (reached, all) = table::reached(&tally.cells);
+    let (seeds, broken, seconds) = (tally.seeds, tally.broken.len(), progress.watch.seconds());
+    println!("{seeds} seeds, {broken} violations, {reached}/{all} cells, {seconds} s");
+    tally.broken.is_empty() && !complains
+}
+
+/// Prints what was reached, and returns what was not.
+fn sum_up(tally: &Tally) -> Vec<String> {
+    table::print(&tally.cells);
+    let [orders, confirmed, rejected] = tally.orders;
+    let percent = |part: u64| part * 100 / orders.max(1);
+    println!("{orders} orders, {} % confirmed, {} % rejected", percent(confirmed), percent(rejected));
+    let mut missing = table::missing(&tally.cells);
+    if percent(confirmed) < 20 || percent(rejected) < 5 {
+        missing.push("at least 20 % confirmed and 5 % rejected orders".to_owned());
+    }
+    missing
+}
+
+/// Takes worlds from the front, one for each thread, until there are none or too many were broken.
+fn side_by_side(worlds: impl Iterator<Item = Config> + Send, jobs: usize, mut tell: impl FnMut(&Tally)) -> Tally {
+    let worlds = std::sync::Mutex::new(worlds);
+    let enough = AtomicBool::new(false);
+    let (sender, outcomes) = mpsc::channel();
+    let mut tally = Tally::default();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            let (sender, worlds, enough) = (sender.clone(), &worlds, &enough);
+            scope.spawn(move || {
+                let next = || worlds.lock().expect("taking the next one does not panic").next();
+                while let Some(config) = next().filter(|_| !enough.load(Ordering::Relaxed)) {
+                    sender.send(run::run(&config, None, false)).expect("somebody counts");
+                }
+            });
+        }
+        drop(sender);
+        for outcome in outcomes {
+            tally.count(outcome);
+            enough.store(tally.broken.len() >= MAX_BROKEN, Ordering::Relaxed);
+            tell(&tally);
+        }
+    });
+    tally
+}
+
+impl Tally {
+    fn count(&mut self, outcome: Outcome) {
+        self.seeds += 1;
+        self.orders.iter_mut().zip(outcome.orders).for_each(|(sum, one)| *sum += one);
+        self.cells.add(outcome.cells.clone());
+        if outcome.violation.is_some() {
+            self.broken.push(outcome);
+        }
+    }
+}
+
+/// Says how far it is, on standard error: in place on a terminal, seldom elsewhere.
+struct Progress {
+    watch: Stopwatch,
+    count: u64,
+    told_at_ms: i64,
+}
+
+impl Progress {
+    fn tell(&mut self, tally: &Tally) {
+        let is_terminal = std::io::stderr().is_terminal();
+        let period_ms = if is_terminal { PROGRESS_PERIOD_MS } else { 15 * PROGRESS_PERIOD_MS };
+        let now_ms = self.watch.millis();
+        if now_ms < self.told_at_ms + period_ms {
+            return;
+        }
+        self.told_at_ms = now_ms;
+        let (seeds, broken) = (tally.seeds, tally.broken.len());
+        let rate = i64::try_from(seeds * 1000).unwrap_or(i64::MAX) / now_ms.max(1);
+        let filled = usize::try_from(seeds * 30 / self.count.max(1)).unwrap_or(30).min(30);
+        let bar = format!("[{:<30}]", "=".repeat(filled));
+        let line = format!("{bar} {seeds} of {} seeds, {rate} a second, {broken} violations", self.count);
+        let mut out = std::io::stderr();
+        // Nobody looks: that is his choice.
+        let _ = if is_terminal { write!(out, "\r\x1b[K{line}") } else { writeln!(out, "{line}") };
+    }
+
+    fn end(&self) {
+        if std::io::stderr().is_terminal() {
+            let _ = writeln!(std::io::stderr());
+        }
+    }
+}
+
+/// Real time, which only those want to know who wait for it.
+pub(crate) struct Stopwatch(i64);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self(SystemClock.now().0)
+    }
+
+    pub(crate) fn millis(&self) -> i64 {
+        (SystemClock.now().0 - self.0) / 1000
+    }
+
+    pub(crate) fn seconds(&self) -> i64 {
+        self.millis() / 1000
+    }
+}
+
+/// Hands numbers out, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Turnstile(AtomicU64);
+
+impl Turnstile {
+    pub(crate) fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,167 @@
+//! What clients asked for and what they were told: the truth that both databases must bear out (INV-6).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::OrderId;
+use orders::core::order::Status;
+
+use crate::books::{Books, MovementRow, OrderRow};
+use crate::invariants::{Violation, broken};
+
+/// What a client knows after a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Heard {
+    /// A 2xx: it is done, for ever.
+    Done,
+    /// A 4xx: it is not done, and will not be.
+    Refused,
+    /// It is not done; asked again, it may be.
+    NotDone,
+    /// It may or may not be done.
+    Unknown,
+}
+
+/// An order that a client wants. Its customer names nobody else.
+#[derive(Clone, Debug)]
+pub(crate) struct Purchase {
+    pub(crate) customer_id: String,
+    pub(crate) key: Option<String>,
+    /// Summed and sorted.
+    pub(crate) lines: Vec<(String, i64)>,
+    pub(crate) total_minor: i64,
+    pub(crate) body: String,
+    pub(crate) heard: Vec<Heard>,
+    pub(crate) order_ids: BTreeSet<OrderId>,
+}
+
+/// A movement of stock that somebody wants. Its reference names no other.
+#[derive(Clone, Debug)]
+pub(crate) struct Stocking {
+    pub(crate) reference: String,
+    pub(crate) product_id: String,
+    pub(crate) key: Option<String>,
+    pub(crate) body: String,
+    pub(crate) heard: Vec<Heard>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    pub(crate) purchases: Vec<Purchase>,
+    pub(crate) stockings: Vec<Stocking>,
+    /// Where orders were said to stand.
+    told: BTreeMap<OrderId, BTreeSet<Status>>,
+}
+
+impl History {
+    pub(crate) fn begin_purchase(&mut self, purchase: Purchase) -> usize {
+        self.purchases.push(purchase);
+        self.purchases.len() - 1
+    }
+
+    pub(crate) fn begin_stocking(&mut self, stocking: Stocking) -> usize {
+        self.stockings.push(stocking);
+        self.stockings.len() - 1
+    }
+
+    pub(crate) fn told(&mut self, order_id: OrderId, status: Status) {
+        self.told.entry(order_id).or_default().insert(status);
+    }
+
+    pub(crate) fn known_orders(&self) -> Vec<OrderId> {
+        self.told.keys().copied().collect()
+    }
+
+    /// Purchases with a key whose fate their clients do not know: they ask until they do.
+    pub(crate) fn open_purchases(&self) -> Vec<usize> {
+        let is_open = |purchase: &Purchase| purchase.key.is_some() && is_open(&purchase.heard);
+        (0..self.purchases.len()).filter(|at| is_open(&self.purchases[*at])).collect()
+    }
+
+    pub(crate) fn open_stockings(&self) -> Vec<usize> {
+        let is_open = |stocking: &Stocking| stocking.key.is_some() && is_open(&stocking.heard);
+        (0..self.stockings.len()).filter(|at| is_open(&self.stockings[*at])).collect()
+    }
+
+    /// INV-6, against all that is in the books.
+    pub(crate) fn check(&self, books: &Books) -> Result<(), Violation> {
+        let rows = books.orders();
+        for (order_id, statuses) in &self.told {
+            let row = rows.iter().find(|row| row.order_id == *order_id);
+            let went_through =
+                |status: &Status| row.is_some_and(|row| row.history.iter().any(|(_, its)| its == status));
+            if let Some(status) = statuses.iter().find(|status| !went_through(status)) {
+                return broken("INV-6", format!("order {order_id} was said to be {status:?}, and is {row:?}"));
+            }
+        }
+        for row in &rows {
+            self.check_content(books, row)?;
+        }
+        let mut by_key: BTreeMap<&str, Vec<&Purchase>> = BTreeMap::new();
+        for purchase in &self.purchases {
+            match &purchase.key {
+                Some(key) => by_key.entry(key).or_default().push(purchase),
+                None => check_without_key(purchase, &rows)?,
+            }
+        }
+        for (key, purchases) in by_key {
+            check_key(key, &purchases, &rows)?;
+        }
+        let movements = books.movements();
+        self.stockings.iter().try_for_each(|stocking| check_stocking(stocking, &movements))
+    }
+
+    fn check_content(&self, books: &Books, row: &OrderRow) -> Result<(), Violation> {
+        let wanted = self.purchases.iter().find(|purchase| purchase.customer_id == row.customer_id);
+        let lines = books.lines(row.order_id);
+        match wanted {
+            Some(wanted) if wanted.lines == lines && wanted.total_minor == row.total_minor => Ok(()),
+            _ => broken("INV-6", format!("{row:?} with {lines:?} is not what was asked for: {wanted:?}")),
+        }
+    }
+}
+
+fn is_open(heard: &[Heard]) -> bool {
+    !heard.iter().any(|heard| matches!(heard, Heard::Done | Heard::Refused))
+}
+
+fn count(heard: &[Heard], what: Heard) -> usize {
+    heard.iter().filter(|heard| **heard == what).count()
+}
+
+fn check_key(key: &str, purchases: &[&Purchase], rows: &[OrderRow]) -> Result<(), Violation> {
+    let rows: Vec<_> = rows.iter().filter(|row| row.key.as_deref() == Some(key)).collect();
+    if rows.len() > 1 {
+        return broken("INV-6", format!("the key {key} has {} orders", rows.len()));
+    }
+    for purchase in purchases {
+        let its = rows.first().filter(|row| row.customer_id == purchase.customer_id);
+        if count(&purchase.heard, Heard::Done) > 0 {
+            let right = its.is_some_and(|row| purchase.order_ids.iter().eq([&row.order_id]));
+            if !right {
+                return broken("INV-6", format!("{purchase:?} was confirmed, and there is {rows:?}"));
+            }
+        } else if let Some(row) = its
+            && count(&purchase.heard, Heard::Unknown) == 0
+        {
+            return broken("INV-6", format!("{purchase:?} was never done, and there is {row:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn check_without_key(purchase: &Purchase, rows: &[OrderRow]) -> Result<(), Violation> {
+    let ids: BTreeSet<_> =
+        rows.iter().filter(|row| row.customer_id == purchase.customer_id).map(|row| row.order_id).collect();
+    let (done, unknown) = (count(&purchase.heard, Heard::Done), count(&purchase.heard, Heard::Unknown));
+    let right = (done..=done + unknown).contains(&ids.len()) && purchase.order_ids.is_subset(&ids);
+    if right { Ok(()) } else { broken("INV-6", format!("{purchase:?} has the orders {ids:?}")) }
+}
+
+fn check_stocking(stocking: &Stocking, movements: &[MovementRow]) -> Result<(), Violation> {
+    let made = movements.iter().filter(|movement| movement.reference.as_ref() == Some(&stocking.reference)).count();
+    let (done, unknown) = (count(&stocking.heard, Heard::Done), count(&stocking.heard, Heard::Unknown));
+    let most = if stocking.key.is_some() { (done + unknown).min(1) } else { done + unknown };
+    let least = if stocking.key.is_some() { done.min(1) } else { done };
+    let right = (least..=most).contains(&made);
+    if right { Ok(()) } else { broken("INV-6", format!("{stocking:?} made {made} movements")) }
+}

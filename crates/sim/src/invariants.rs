@@ -1,0 +1,176 @@
+//! The invariants, judged from the rows themselves. A second opinion: nothing here is the audit's.
+
+use std::collections::BTreeMap;
+
+use contract::OrderId;
+use contract::orders::CommandKind;
+use inventory::core::reservation::{Reservation, StateName};
+use orders::core::order::Status;
+
+use crate::books::{Books, Level, OrderRow, ReservationRow, StockRow};
+
+/// What does not hold, and of what that is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    /// `INV-1` to `INV-8`, or what else was promised.
+    pub(crate) promise: &'static str,
+    pub(crate) what: String,
+}
+
+pub(crate) fn broken<T>(promise: &'static str, what: impl Into<String>) -> Result<T, Violation> {
+    Err(Violation { promise, what: what.into() })
+}
+
+/// INV-4, INV-5 and INV-7 of one order, at one moment of both databases.
+pub(crate) fn check_order(books: &Books, order_id: OrderId) -> Result<(), Violation> {
+    let (order, reservation) = (books.order(order_id), books.reservation(order_id));
+    match (&order, &reservation) {
+        (None, None) => Ok(()),
+        (None, Some(reservation)) => {
+            broken("INV-5", format!("order {order_id} does not exist, its reservation is {:?}", reservation.state))
+        }
+        (Some(order), reservation) => {
+            check_history(order)?;
+            check_pair(order, reservation.as_ref())?;
+            check_allocations(books, order_id, reservation.as_ref())
+        }
+    }
+}
+
+fn check_history(order: &OrderRow) -> Result<(), Violation> {
+    let OrderRow { order_id, status, history, pending, last_seq, .. } = order;
+    let mut before = None;
+    for ((seq, status), expected) in history.iter().zip(1..) {
+        if *seq != expected || !may_follow(before, *status) {
+            return broken("INV-4", format!("order {order_id} has the history {history:?}"));
+        }
+        before = Some(*status);
+    }
+    if before != Some(*status) || history.last().map(|(seq, _)| *seq) != Some(*last_seq) {
+        return broken("INV-4", format!("order {order_id} is {status:?} with the history {history:?}"));
+    }
+    if *pending != in_flight(*status) {
+        return broken("INV-7", format!("order {order_id} is {status:?} and waits for {pending:?}"));
+    }
+    Ok(())
+}
+
+fn may_follow(before: Option<Status>, status: Status) -> bool {
+    use Status::{Cancelled, Cancelling, Confirmed, Fulfilled, Fulfilling, Received, Rejected};
+    match before {
+        None => status == Received,
+        Some(Received) => matches!(status, Confirmed | Rejected | Cancelling),
+        Some(Confirmed) => matches!(status, Cancelling | Fulfilling),
+        Some(Cancelling) => status == Cancelled,
+        Some(Fulfilling) => status == Fulfilled,
+        Some(Rejected | Cancelled | Fulfilled) => false,
+    }
+}
+
+fn in_flight(status: Status) -> Option<CommandKind> {
+    match status {
+        Status::Received => Some(CommandKind::ReserveStock),
+        Status::Cancelling => Some(CommandKind::ReleaseStock),
+        Status::Fulfilling => Some(CommandKind::ShipStock),
+        Status::Confirmed | Status::Rejected | Status::Cancelled | Status::Fulfilled => None,
+    }
+}
+
+fn check_pair(order: &OrderRow, reservation: Option<&ReservationRow>) -> Result<(), Violation> {
+    use StateName::{Rejected, Released, Reserved, Shipped};
+    let state = reservation.map(|reservation| reservation.state);
+    let agree = match order.status {
+        Status::Received => matches!(state, None | Some(Reserved | Rejected)),
+        Status::Confirmed => state == Some(Reserved),
+        Status::Rejected => state == Some(Rejected),
+        Status::Cancelling => matches!(state, None | Some(Reserved | Rejected | Released)),
+        Status::Cancelled => state == Some(Released),
+        Status::Fulfilling => matches!(state, Some(Reserved | Shipped)),
+        Status::Fulfilled => state == Some(Shipped),
+    };
+    if !agree {
+        return broken("INV-5", format!("order {} is {:?}, its reservation {state:?}", order.order_id, order.status));
+    }
+    if reservation.is_some_and(|reservation| reservation.digest != order.digest) {
+        return broken("INV-5", format!("order {} and its reservation are about different lines", order.order_id));
+    }
+    Ok(())
+}
+
+fn check_allocations(books: &Books, id: OrderId, reservation: Option<&ReservationRow>) -> Result<(), Violation> {
+    let state = reservation.map(|reservation| reservation.state);
+    let (lines, allocated) = (books.lines(id), books.allocated(id));
+    let right = match state {
+        Some(StateName::Reserved | StateName::Shipped) => allocated == lines,
+        Some(StateName::Released) => allocated.is_empty() || allocated == lines,
+        Some(StateName::Rejected) | None => allocated.is_empty(),
+    };
+    if right { Ok(()) } else { broken("INV-5", format!("order {id} wants {lines:?} and was allocated {allocated:?}")) }
+}
+
+/// INV-1, INV-2 and INV-3 of every level.
+pub(crate) fn check_stock(books: &Books) -> Result<(), Violation> {
+    for StockRow { place, level, ledger, movements, held } in books.stock() {
+        if level.reserved < 0 || level.on_hand < level.reserved {
+            return broken("INV-1", format!("{place:?} has {level:?}"));
+        }
+        if level != ledger || movements != level.last_seq {
+            return broken("INV-2", format!("{place:?} has {level:?}, its {movements} movements come to {ledger:?}"));
+        }
+        if held != level.reserved {
+            return broken("INV-3", format!("{place:?} has {level:?}, and orders hold {held}"));
+        }
+    }
+    Ok(())
+}
+
+/// INV-1 and INV-2 at every prefix of every ledger. Returns what each movement left behind.
+pub(crate) fn check_ledgers(books: &Books) -> Result<BTreeMap<(String, String), Vec<Level>>, Violation> {
+    let mut ledgers: BTreeMap<(String, String), Vec<Level>> = BTreeMap::new();
+    for movement in books.movements() {
+        let ledger = ledgers.entry(movement.place.clone()).or_default();
+        let before = ledger.last().copied().unwrap_or(Level { on_hand: 0, reserved: 0, last_seq: 0 });
+        let expected = Level {
+            on_hand: before.on_hand + movement.on_hand_delta,
+            reserved: before.reserved + movement.reserved_delta,
+            last_seq: before.last_seq + 1,
+        };
+        if movement.after != expected {
+            return broken("INV-2", format!("{movement:?} follows {before:?}"));
+        }
+        if expected.reserved < 0 || expected.on_hand < expected.reserved {
+            return broken("INV-1", format!("{movement:?}"));
+        }
+        ledger.push(expected);
+    }
+    Ok(ledgers)
+}
+
+/// INV-8: where a rejection looked, its product was short.
+pub(crate) fn check_rejection(
+    reservation: &Reservation,
+    ledgers: &BTreeMap<(String, String), Vec<Level>>,
+) -> Result<(), Violation> {
+    let state = reservation.state.name();
+    let shortfalls = reservation.state.shortfalls();
+    if state == StateName::Rejected && shortfalls.is_empty() {
+        return broken("INV-8", format!("order {} is rejected and nothing was short", reservation.order_id));
+    }
+    for shortfall in shortfalls {
+        let product_id = shortfall.shortage.product_id.to_string();
+        let at = |seen: &inventory::core::reservation::Seen| {
+            let ledger = ledgers.get(&(product_id.clone(), seen.location_id.to_string()));
+            let seq = usize::try_from(seen.seq).ok().and_then(|seq| seq.checked_sub(1));
+            ledger.zip(seq).and_then(|(ledger, seq)| ledger.get(seq)).map(|level| level.on_hand - level.reserved)
+        };
+        let available: Option<i64> = shortfall.seen.iter().map(at).sum();
+        let told = &shortfall.shortage;
+        if available != Some(told.available) || told.available >= told.requested.units() {
+            return broken(
+                "INV-8",
+                format!("order {} was rejected for {told:?}, and there were {available:?}", reservation.order_id),
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! The life of a world: people come, faults happen, faults stop; then everything must settle, and stay as it is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use contract::inventory::ANSWERS_CHANNEL;
+use contract::orders::COMMANDS_CHANNEL;
+
+use crate::boot::boot;
+use crate::broker::Wipe;
+use crate::config::Fault;
+use crate::errands::{errand, furnish, settle_purchase, settle_stocking, stock_errand};
+use crate::invariants::broken;
+use crate::random::Random;
+use crate::verdict;
+use crate::world::World;
+
+/// Virtual time within which everything is settled once faults have stopped.
+const SETTLING: Duration = Duration::from_secs(2 * 3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Once everything has arrived, what is not acknowledged comes again until it is.
+const DRAINING: Duration = Duration::from_secs(1800);
+const CHANNELS: [&str; 2] = [COMMANDS_CHANNEL, ANSWERS_CHANNEL];
+
+/// Lives to the end, or to the first violation.
+pub(crate) async fn live(world: Arc<World>) {
+    world.nodes().into_iter().for_each(|node| boot(&world, node));
+    let mischief = world.clone();
+    world.executor.spawn(None, async move { mischief_until_calm(&mischief).await });
+    furnish(&world).await;
+    people(&world).await;
+    world.calm_down();
+    settle(&world).await;
+    if world.violation().is_some() {
+        return;
+    }
+    replay_yesterday(&world).await;
+    drain(&world).await;
+    world.demand(verdict::on(&world).await);
+}
+
+/// Customers and the shop's people, each with their errands, side by side; ends when all are done.
+async fn people(world: &Arc<World>) {
+    let busy = Arc::new(AtomicU64::new(0));
+    let begin = |at_stock: bool| {
+        busy.fetch_add(1, Ordering::Relaxed);
+        let (world, busy) = (world.clone(), busy.clone());
+        world.clone().executor.spawn(None, async move {
+            for _ in 0..world.config.errands {
+                let longest = *world.random.pick(&[5, 100, 3_000]);
+                tokio::time::sleep(world.random.millis(0..=longest)).await;
+                if at_stock { stock_errand(&world).await } else { errand(&world).await }
+            }
+            busy.fetch_sub(1, Ordering::Relaxed);
+        });
+    };
+    (0..world.config.customers).for_each(|_| begin(false));
+    begin(true);
+    while busy.load(Ordering::Relaxed) > 0 && world.violation().is_none() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn mischief_until_calm(world: &Arc<World>) {
+    let random = Random::of(world.config.seed, "mischief");
+    while !world.is_calm() {
+        tokio::time::sleep(random.millis(50..=4_000)).await;
+        for fault in [Fault::Wipes, Fault::Outages, Fault::Replays, Fault::Clocks] {
+            // A look every two seconds: more often than at every message.
+            if !world.is_calm() && world.config.has(fault) && random.below(600) < 100 + world.config.per_mille(fault) {
+                mischief(world, fault, &random);
+            }
+        }
+    }
+}
+
+fn mischief(world: &Arc<World>, fault: Fault, random: &Random) {
+    let channel = *random.pick(&CHANNELS);
+    match fault {
+        Fault::Wipes => {
+            let what = *random.pick(&[Wipe::Everything, Wipe::Stream, Wipe::Consumer]);
+            world.trace(|| format!("{what:?} of {channel} is gone"));
+            world.broker.wipe(channel, what);
+        }
+        Fault::Outages => {
+            let from = random.chance(500).then(|| *random.pick(&world.nodes()));
+            let lasts = random.millis(100..=30_000);
+            let who = from.map_or("everybody".to_owned(), |node| node.to_string());
+            world.trace(|| format!("the broker is away for {who} for {lasts:?}"));
+            world.cut(from);
+            let mending = world.clone();
+            world.executor.spawn(None, async move {
+                tokio::time::sleep(lasts).await;
+                mending.mend(from);
+            });
+        }
+        Fault::Replays => {
+            let count = world.broker.replay(channel, random.index(8) + 1);
+            world.trace(|| format!("{count} old messages come again on {channel}"));
+        }
+        _ => world.disturb_a_clock(),
+    }
+}
+
+/// Clients ask until they know; then no command may be in flight (INV-7).
+async fn settle(world: &Arc<World>) {
+    let began = world.age();
+    loop {
+        let purchases = world.history().open_purchases();
+        let stockings = world.history().open_stockings();
+        for purchase in &purchases {
+            settle_purchase(world, *purchase, 1).await;
+        }
+        for stocking in &stockings {
+            settle_stocking(world, *stocking, 1).await;
+        }
+        let pending = world.books().pending();
+        if world.violation().is_some() || pending == 0 && purchases.is_empty() && stockings.is_empty() {
+            return;
+        }
+        if world.age() > began + SETTLING {
+            let open = purchases.len() + stockings.len();
+            world.demand(broken::<()>("INV-7", format!("{pending} commands and {open} requests never settle")));
+            return;
+        }
+        tokio::time::sleep(world.stretch(Duration::from_millis(500))).await;
+    }
+}
+
+/// A day later all that is late has come, and any message of any time comes once more: nothing may change.
+async fn replay_yesterday(world: &Arc<World>) {
+    world.trace(|| "a day passes".to_owned());
+    tokio::time::sleep(DAY).await;
+    let before = verdict::snapshot(world);
+    for channel in CHANNELS {
+        let count = world.broker.log(channel).len().min(60);
+        world.broker.replay(channel, count);
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let after = verdict::snapshot(world);
+    if before != after {
+        world.demand(broken::<()>("INV-5", "yesterday's messages changed something"));
+    }
+}
+
+/// R16: whatever a message was, it is acknowledged in the end.
+async fn drain(world: &Arc<World>) {
+    let began = world.age();
+    while CHANNELS.iter().any(|channel| world.broker.held(channel) > 0) {
+        if world.age() > began + DRAINING {
+            let held = CHANNELS.map(|channel| world.broker.held(channel));
+            world.demand(broken::<()>("R16", format!("{held:?} messages are never acknowledged")));
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+}

@@ -1,0 +1,122 @@
+//! Where a replica meets the world: every call of a port passes here, before and after, and may not come back.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use platform::batcher::{Cause, Failure};
+
+use crate::config::Fault;
+use crate::node::Node;
+use crate::world::World;
+
+/// A replica's end of its ports.
+#[derive(Clone)]
+pub(crate) struct Port {
+    pub(crate) world: Arc<World>,
+    pub(crate) node: Node,
+}
+
+impl std::fmt::Debug for Port {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Port of {}", self.node)
+    }
+}
+
+/// What becomes of a transaction.
+enum Fate {
+    Done,
+    NotDone(Failure),
+    UnknownDone,
+    UnknownNotDone,
+    UnknownLate,
+}
+
+impl Port {
+    /// Takes its time. A replica that dies here stays here.
+    pub(crate) async fn pass(&self, place: &'static str) {
+        let world = &self.world;
+        if world.chance(Fault::Crashes) {
+            world.crash(self.node, place);
+            std::future::pending::<()>().await;
+        }
+        if world.chance(Fault::Slowness) {
+            tokio::time::sleep(world.random.millis(100..=4000)).await;
+        } else if world.random.chance(400) {
+            tokio::time::sleep(world.random.millis(0..=3)).await;
+        }
+    }
+
+    /// Executes `work`, one transaction of the database, and tells what the replica hears of it.
+    pub(crate) async fn transact<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: BoxFuture<'static, Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        self.pass("before its transaction begins").await;
+        let (world, node) = (&self.world, self.node);
+        let heard = match self.fate() {
+            Fate::Done => work.await,
+            Fate::NotDone(failure) => {
+                world.trace(|| format!("{what} of {node} is not done: {failure}"));
+                Err(failure)
+            }
+            Fate::UnknownDone => {
+                world.reached("a commit of unknown fate that was done");
+                world.trace(|| format!("{what} of {node} is done, and nobody hears of it"));
+                work.await.and(Err(unknown()))
+            }
+            Fate::UnknownNotDone => {
+                world.reached("a commit of unknown fate that was not done");
+                world.trace(|| format!("{what} of {node} is not done, and nobody hears of it"));
+                Err(unknown())
+            }
+            Fate::UnknownLate => {
+                world.trace(|| format!("{what} of {node} will land later"));
+                self.land_later(work);
+                Err(unknown())
+            }
+        };
+        self.pass("after its transaction").await;
+        heard
+    }
+
+    /// It is the database's by now, and lives on without the replica.
+    fn land_later<T: Send + 'static>(&self, work: BoxFuture<'static, Result<T, Failure>>) {
+        let (world, node) = (self.world.clone(), self.node);
+        let delay = world.random.millis(1..=*world.random.pick(&[50, 1000, 20_000]));
+        self.world.executor.spawn(None, async move {
+            tokio::time::sleep(delay).await;
+            let landed = work.await;
+            world.reached("a commit of unknown fate that landed later");
+            world.trace(|| format!("a commit of {node} has landed: {}", if landed.is_ok() { "done" } else { "void" }));
+        });
+    }
+
+    fn fate(&self) -> Fate {
+        let world = &self.world;
+        if world.chance(Fault::DiskErrors) {
+            return Fate::NotDone(Failure::Fatal(cause("a disk error")));
+        }
+        if world.chance(Fault::Aborts) {
+            let failures: [fn(Cause) -> Failure; 3] = [Failure::Busy, Failure::Unavailable, Failure::Full];
+            return Fate::NotDone(world.random.pick(&failures)(cause("the database said so")));
+        }
+        let fates = [
+            (Fault::UnknownDone, Fate::UnknownDone),
+            (Fault::UnknownNotDone, Fate::UnknownNotDone),
+            (Fault::LateCommits, Fate::UnknownLate),
+        ];
+        fates.into_iter().find(|(fault, _)| world.chance(*fault)).map_or(Fate::Done, |(_, fate)| fate)
+    }
+}
+
+fn unknown() -> Failure {
+    Failure::Unknown(cause("the connection was lost"))
+}
+
+fn cause(why: &'static str) -> Cause {
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Made(&'static str);
+    Arc::new(Made(why))
+}

@@ -1,0 +1,121 @@
+//! One seed: a world in a folder of its own, run to its end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use orders::core::order::Status;
+use platform::fault;
+
+use crate::cells::{self, Cells};
+use crate::config::Config;
+use crate::invariants::Violation;
+use crate::life::live;
+use crate::random::Random;
+use crate::trace::Fingerprint;
+use crate::world::{Repairs, World};
+
+/// What became of a world.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) config: Config,
+    pub(crate) violation: Option<Violation>,
+    pub(crate) fingerprint: Fingerprint,
+    /// The last lines of its story, or all of them.
+    pub(crate) story: Vec<String>,
+    pub(crate) cells: Cells,
+    pub(crate) repairs: Repairs,
+    /// How many orders there were, and how many were confirmed and rejected at some time.
+    pub(crate) orders: [u64; 3],
+}
+
+/// Runs a world. `planted` is the mistake that its services make, if any.
+pub(crate) fn run(config: &Config, planted: Option<&'static str>, keeps_story: bool) -> Outcome {
+    fault::plant(planted);
+    cells::take();
+    let told = Arc::new(std::sync::Mutex::new(None));
+    let kept = told.clone();
+    let ended = catch_unwind(AssertUnwindSafe(|| run_in_folder(config, keeps_story, &kept)));
+    fault::plant(None);
+    let world = told.lock().expect("whoever panics does not hold it").take();
+    ended.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let violation = Violation { promise: "panic", what: text.unwrap_or_default() };
+        let world: Option<Arc<World>> = world;
+        outcome(config, world.as_deref(), Some(violation))
+    })
+}
+
+fn run_in_folder(config: &Config, keeps_story: bool, told: &std::sync::Mutex<Option<Arc<World>>>) -> Outcome {
+    let folder = folder();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime without threads");
+    let outcome = runtime.block_on(async {
+        let world = World::new(config.clone(), folder.path(), keeps_story);
+        *told.lock().expect("nothing panics under this lock") = Some(world.clone());
+        let over = Arc::new(AtomicBool::new(false));
+        let (living, ends) = (world.clone(), over.clone());
+        world.executor.spawn(None, async move {
+            live(living).await;
+            ends.store(true, Ordering::Relaxed);
+        });
+        let random = Random::of(config.seed, "order of steps");
+        let ended = || over.load(Ordering::Relaxed) || world.has_failed();
+        world.executor.run(&random, ended).await;
+        let outcome = outcome(config, Some(&world), world.violation());
+        world.dismantle();
+        outcome
+    });
+    told.lock().expect("nothing panics under this lock").take();
+    outcome
+}
+
+fn outcome(config: &Config, world: Option<&World>, violation: Option<Violation>) -> Outcome {
+    let mut orders = [0; 3];
+    if let (Some(world), None) = (world, &violation) {
+        for row in world.books().orders() {
+            let was = |status| u64::from(row.history.iter().any(|(_, its)| *its == status));
+            orders = [orders[0] + 1, orders[1] + was(Status::Confirmed), orders[2] + was(Status::Rejected)];
+        }
+    }
+    Outcome {
+        config: config.clone(),
+        violation,
+        fingerprint: world.map_or(Fingerprint { hash: 0, events: 0 }, |world| world.story().fingerprint()),
+        story: world.map(|world| world.story().lines()).unwrap_or_default(),
+        cells: cells::take(),
+        repairs: world.map(World::repairs).unwrap_or_default(),
+        orders,
+    }
+}
+
+/// In memory if the machine has such a place: no world survives its run, so none needs a disk.
+fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a folder")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing but the seed decides what happens: not the machine's clock, its threads or its memory.
+    #[test]
+    fn a_seed_run_twice_gives_the_same_story() {
+        for seed in 0..12 {
+            let [once, twice] = [(); 2].map(|()| run(&Config::of(seed), None, true));
+            assert_eq!(once.story, twice.story, "seed {seed}");
+            assert_eq!(once.fingerprint, twice.fingerprint, "seed {seed}");
+            assert!(once.fingerprint.events > 20, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn seeds_differ() {
+        let [one, another] = [1, 2].map(|seed| run(&Config::of(seed), None, false).fingerprint);
+        assert_ne!(one, another);
+    }
+}

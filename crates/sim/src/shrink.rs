@@ -1,0 +1,57 @@
+//! Makes a world that breaks a promise smaller, as long as it breaks the same one, until its story is short.
+
+use crate::config::Config;
+use crate::run::{self, Outcome};
+
+/// Worlds that are tried before it is good enough.
+const MAX_TRIES: usize = 400;
+
+/// The smallest one that was found, with its whole story.
+fn shrink(broken: &Outcome, planted: Option<&'static str>) -> Outcome {
+    let promise = broken.violation.as_ref().map(|violation| violation.promise);
+    let breaks_it = |config: &Config| {
+        let outcome = run::run(config, planted, false);
+        outcome.violation.as_ref().map(|violation| violation.promise) == promise
+    };
+    let (mut smallest, mut tries) = (broken.config.clone(), 0);
+    'smaller: loop {
+        for config in smallest.smaller() {
+            if tries == MAX_TRIES {
+                break 'smaller;
+            }
+            tries += 1;
+            if breaks_it(&config) {
+                smallest = config;
+                continue 'smaller;
+            }
+        }
+        break;
+    }
+    run::run(&smallest, planted, true)
+}
+
+/// Tells the story of the smallest world that breaks the same promise, and how to have it again.
+pub(crate) fn tell(broken: &Outcome, planted: Option<&'static str>) {
+    let smallest = shrink(broken, planted);
+    println!();
+    println!("the shortest story that was found of what seed {} shows:", broken.config.seed);
+    crate::tell_of(&smallest);
+    println!("again: cargo run --release -p sim -- --seed '{}'", smallest.config);
+    println!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_world_shrinks_to_a_smaller_one_that_breaks_the_same_promise() {
+        let planted = Some("no_tombstone");
+        let broken = (0..500).map(|seed| run::run(&Config::of(seed), planted, false));
+        let broken = broken.into_iter().find(|outcome| outcome.violation.is_some()).expect("it is found");
+        let smallest = shrink(&broken, planted);
+        let promise = |outcome: &Outcome| outcome.violation.as_ref().map(|violation| violation.promise);
+        assert_eq!(promise(&smallest), promise(&broken));
+        assert!(smallest.config.smaller().len() < broken.config.smaller().len(), "{}", smallest.config);
+    }
+}

@@ -1,0 +1,241 @@
+//! The two databases as replicas reach them: the real stores, behind what may go wrong on the way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contract::orders::Command as StockCommand;
+use contract::{OrderId, ProductId};
+use inventory::core::{decide as stock, reservation::Reservation, stock as shelf};
+use inventory::store as of_stock;
+use orders::core::decide as order;
+use orders::store as of_orders;
+use platform::batcher::Failure;
+use platform::quarantine::Quarantined;
+
+use crate::cells;
+use crate::port::Port;
+
+#[derive(Debug)]
+pub(crate) struct OrdersPort(pub(crate) Port);
+
+#[derive(Debug)]
+pub(crate) struct StockPort(pub(crate) Port);
+
+#[async_trait]
+impl of_orders::Store for OrdersPort {
+    fn parallel_batches(&self) -> usize {
+        self.0.world.config.committers
+    }
+
+    async fn run(&self, batch: Arc<[order::Command]>, _: order::Decide) -> Result<Vec<order::Decided>, Failure> {
+        let (world, node) = (self.0.world.clone(), self.0.node);
+        let work = async move {
+            let decided = world.stores.orders.run(batch.clone(), cells::decide_orders).await?;
+            world.trace(|| format!("{node} commits {}", told(&batch, &decided)));
+            let ids = decided.iter().filter_map(|one| receipt(&one.outcome)).map(|receipt| receipt.order_id);
+            world.check_orders(ids.chain(batch.iter().map(order::Command::order_id)));
+            Ok(decided)
+        };
+        self.0.transact("a batch", Box::pin(work)).await
+    }
+
+    async fn lease(&self, lease: of_orders::Lease) -> Result<Vec<StockCommand>, Failure> {
+        let (world, node) = (self.0.world.clone(), self.0.node);
+        let work = async move {
+            let commands = world.stores.orders.lease(lease).await?;
+            if let Some(first) = commands.first() {
+                world.trace(|| {
+                    format!("{node} leases {} commands, {:?} for {}", commands.len(), first.kind, first.order_id)
+                });
+            }
+            world.repaired(|repairs| repairs.resent += commands.len());
+            Ok(commands)
+        };
+        self.0.transact("a lease", Box::pin(work)).await
+    }
+
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+        let world = self.0.world.clone();
+        let work = async move {
+            world.set_aside(&entries);
+            world.stores.orders.quarantine(entries).await
+        };
+        self.0.transact("setting aside", Box::pin(work)).await
+    }
+
+    async fn order(&self, order_id: OrderId) -> Result<Option<of_orders::OrderView>, Failure> {
+        self.0.pass("looking an order up").await;
+        self.0.world.stores.orders.order(order_id).await
+    }
+
+    async fn receipt(&self, order_id: OrderId) -> Result<Option<order::Receipt>, Failure> {
+        self.0.pass("looking a receipt up").await;
+        self.0.world.stores.orders.receipt(order_id).await
+    }
+
+    async fn orders(&self, filter: of_orders::Filter) -> Result<Vec<of_orders::OrderSummary>, Failure> {
+        self.0.pass("listing orders").await;
+        self.0.world.stores.orders.orders(filter).await
+    }
+
+    async fn backlog(&self) -> Result<of_orders::Backlog, Failure> {
+        self.0.world.stores.orders.backlog().await
+    }
+
+    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<of_orders::OrderAudit>, Failure> {
+        self.0.world.stores.orders.audit_after(after, limit).await
+    }
+
+    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<of_orders::OrderAudit>, Failure> {
+        self.0.world.stores.orders.audit_of(order_ids).await
+    }
+}
+
+#[async_trait]
+impl of_stock::Store for StockPort {
+    fn longest_overlap(&self) -> Duration {
+        self.0.world.stores.inventory.longest_overlap()
+    }
+
+    async fn run(&self, batch: Arc<[stock::Command]>, _: stock::Decide) -> Result<Vec<stock::Decided>, Failure> {
+        let (world, node) = (self.0.world.clone(), self.0.node);
+        let work = async move {
+            let decided = world.stores.inventory.run(batch.clone(), cells::decide_stock).await?;
+            let outcomes = batch.iter().zip(&decided);
+            world.trace(|| {
+                format!(
+                    "{node} commits {}",
+                    outcomes.map(|(of, one)| told_of_stock(of, one)).collect::<Vec<_>>().join(", ")
+                )
+            });
+            let ids = batch.iter().filter_map(|command| match command {
+                stock::Command::Stock(command) => Some(command.order_id),
+                _ => None,
+            });
+            world.check_orders(ids);
+            world.check_stock();
+            Ok(decided)
+        };
+        self.0.transact("a batch", Box::pin(work)).await
+    }
+
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+        let world = self.0.world.clone();
+        let work = async move {
+            world.set_aside(&entries);
+            world.stores.inventory.quarantine(entries).await
+        };
+        self.0.transact("setting aside", Box::pin(work)).await
+    }
+
+    async fn product(&self, product_id: ProductId) -> Result<Option<shelf::ProductStock>, Failure> {
+        self.0.pass("looking a product up").await;
+        self.0.world.stores.inventory.product(product_id).await
+    }
+
+    async fn products(&self, filter: of_stock::ProductFilter) -> Result<Vec<shelf::ProductStock>, Failure> {
+        self.0.pass("listing products").await;
+        self.0.world.stores.inventory.products(filter).await
+    }
+
+    async fn movements(&self, filter: of_stock::MovementFilter) -> Result<Vec<shelf::Movement>, Failure> {
+        self.0.pass("listing movements").await;
+        self.0.world.stores.inventory.movements(filter).await
+    }
+
+    async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure> {
+        self.0.pass("looking a reservation up").await;
+        self.0.world.stores.inventory.reservation(order_id).await
+    }
+
+    async fn locations(&self) -> Result<Vec<shelf::Location>, Failure> {
+        self.0.world.stores.inventory.locations().await
+    }
+
+    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
+        self.0.world.stores.inventory.audit_after(after, limit).await
+    }
+
+    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
+        self.0.world.stores.inventory.audit_of(order_ids).await
+    }
+
+    async fn audit_stock(
+        &self,
+        after: Option<of_stock::Place>,
+        limit: u32,
+    ) -> Result<Vec<of_stock::StockAudit>, Failure> {
+        self.0.world.stores.inventory.audit_stock(after, limit).await
+    }
+
+    async fn audit_movements(&self, stretch: of_stock::Stretch) -> Result<Vec<shelf::Movement>, Failure> {
+        self.0.world.stores.inventory.audit_movements(stretch).await
+    }
+
+    async fn audit_levels(&self, points: Vec<(of_stock::Place, i64)>) -> Result<Vec<Option<shelf::Level>>, Failure> {
+        self.0.world.stores.inventory.audit_levels(points).await
+    }
+
+    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<Option<i64>>, Failure> {
+        self.0.world.stores.inventory.audit_products(product_ids).await
+    }
+}
+
+/// Where the order stands that an outcome speaks of.
+pub(crate) fn receipt(outcome: &order::Outcome) -> Option<&order::Receipt> {
+    use order::Outcome::{Accepted, Anomaly, InvalidTransition, KeyReused, NotFound, Placed, Replayed, Settled, Stale};
+    match outcome {
+        Placed(receipt) | Replayed(receipt) | Accepted(receipt) | Settled(receipt) => Some(receipt),
+        KeyReused | NotFound | InvalidTransition(_) | Stale | Anomaly(_) => None,
+    }
+}
+
+fn told(batch: &[order::Command], decided: &[order::Decided]) -> String {
+    let one = |(command, decided): (&order::Command, &order::Decided)| {
+        let asked = match command {
+            order::Command::Place(_) => "place".to_owned(),
+            order::Command::Cancel { .. } => "cancel".to_owned(),
+            order::Command::Fulfill { .. } => "fulfill".to_owned(),
+            order::Command::Settle(answer) => answer.outcome.name().to_owned(),
+        };
+        let came_of_it = match (&decided.outcome, receipt(&decided.outcome)) {
+            (outcome, Some(receipt)) if receipt.order_id != command.order_id() => {
+                format!("a replay of {} ({})", receipt.order_id, name(outcome))
+            }
+            (_, Some(receipt)) => receipt.status.as_str().to_owned(),
+            (outcome, None) => name(outcome),
+        };
+        format!("{asked} {} → {came_of_it}", command.order_id())
+    };
+    batch.iter().zip(decided).map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn name(outcome: &order::Outcome) -> String {
+    let text = format!("{outcome:?}");
+    text.split(['(', ' ']).next().unwrap_or_default().to_owned()
+}
+
+fn told_of_stock(command: &stock::Command, decided: &stock::Decided) -> String {
+    match (command, &decided.outcome) {
+        (stock::Command::Stock(command), outcome) => {
+            let answer = decided.publish.as_ref().map_or("no answer", |answer| answer.outcome.name());
+            let how = match outcome {
+                stock::Outcome::Answered { repeated: true } => " again",
+                stock::Outcome::Anomaly(_) => " (an anomaly)",
+                _ => "",
+            };
+            format!("{:?} {} → {answer}{how}", command.kind, command.order_id)
+        }
+        (stock::Command::Move(request), outcome) => {
+            let how = match outcome {
+                stock::Outcome::Moved { replayed: false, .. } => "moved",
+                stock::Outcome::Moved { replayed: true, .. } => "moved before",
+                _ => "refused",
+            };
+            format!("{:?} of {} at {} → {how}", request.change, request.product_id, request.location_id)
+        }
+        (stock::Command::PutProduct(put), _) => format!("product {}", put.product_id),
+        (stock::Command::PutLocation(location), _) => format!("location {}", location.location_id),
+    }
+}

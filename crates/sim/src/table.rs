@@ -1,0 +1,120 @@
+//! The two tables of states, which cells of them can be reached, and which were.
+
+use contract::orders::CommandKind;
+use inventory::core::reservation::StateName;
+use orders::core::order::Status;
+
+use crate::cells::{Cells, Event};
+
+/// What must happen in some world, beside the cells: each branch of an unknown commit, and what comes after it.
+pub(crate) const MARKS: [&str; 6] = [
+    "a commit of unknown fate that was done",
+    "a commit of unknown fate that was not done",
+    "a commit of unknown fate that landed later",
+    "a placement that finds itself after an unknown commit",
+    "a movement that was made before",
+    "a process that ends because its storage failed",
+];
+
+/// Why an order in this state is never confronted with this; nothing if it may be.
+pub(crate) fn impossible_for_order(status: Status, event: Event) -> Option<&'static str> {
+    use Event::{StockRejected, StockReleased, StockReserved, StockShipped};
+    use Status::{Cancelled, Cancelling, Confirmed, Fulfilled, Fulfilling, Received, Rejected};
+    match (status, event) {
+        (Received | Confirmed | Rejected, StockReleased) => Some("only a cancelled order's stock is released"),
+        (Fulfilling | Fulfilled, StockReleased) => Some("an order that is fulfilled was never cancelled"),
+        (Received | Confirmed | Rejected, StockShipped) => Some("only a fulfilled order's stock is shipped"),
+        (Cancelling | Cancelled, StockShipped) => Some("a cancelled order was never fulfilled"),
+        (Confirmed | Fulfilling | Fulfilled, StockRejected) => Some("stock that was reserved is never rejected"),
+        (Rejected, StockReserved) => Some("stock that was rejected is never reserved"),
+        _ => None,
+    }
+}
+
+/// Why a reservation in this state, or none, is never confronted with this command; nothing if it may be.
+pub(crate) fn impossible_for_stock(state: Option<StateName>, kind: CommandKind) -> Option<&'static str> {
+    use CommandKind::{ReleaseStock, ShipStock};
+    use StateName::{Rejected, Released, Shipped};
+    match (state, kind) {
+        (None | Some(Rejected), ShipStock) => Some("only an order that was told of its reservation is fulfilled"),
+        (Some(Released), ShipStock) => Some("a cancelled order is never fulfilled"),
+        (Some(Shipped), ReleaseStock) => Some("an order that is fulfilled is never cancelled"),
+        _ => None,
+    }
+}
+
+/// The cell that was reached although it cannot be.
+pub(crate) fn broken(cells: &Cells) -> Option<String> {
+    let order = cells.orders.keys().find_map(|(status, event)| {
+        impossible_for_order(*status, *event).map(|why| format!("an order that is {status:?} met {event:?}: {why}"))
+    });
+    order.or_else(|| {
+        cells.stock.keys().find_map(|(state, kind)| {
+            let why = impossible_for_stock(*state, *kind)?;
+            Some(format!("a reservation that is {state:?} met {kind:?}: {why}"))
+        })
+    })
+}
+
+/// Cells and marks that can be reached and were not.
+pub(crate) fn missing(cells: &Cells) -> Vec<String> {
+    let order = order_cells().filter(|cell| !cells.orders.contains_key(cell));
+    let stock = stock_cells().filter(|cell| !cells.stock.contains_key(cell));
+    let marks = MARKS.iter().filter(|mark| !cells.marks.contains_key(**mark));
+    let order = order.map(|(status, event)| format!("an order that is {status:?} and {event:?}"));
+    let stock = stock.map(|(state, kind)| format!("a reservation that is {state:?} and {kind:?}"));
+    order.chain(stock).chain(marks.map(|mark| (*mark).to_owned())).collect()
+}
+
+/// How many were reached of how many.
+pub(crate) fn reached(cells: &Cells) -> (usize, usize) {
+    let all = order_cells().count() + stock_cells().count() + MARKS.len();
+    (all - missing(cells).len(), all)
+}
+
+pub(crate) fn print(cells: &Cells) {
+    header("order", Event::ALL.map(|event| format!("{event:?}")).as_slice());
+    for status in Status::ALL {
+        let cell = |event: Event| match impossible_for_order(status, event) {
+            Some(_) => "-".to_owned(),
+            None => cells.orders.get(&(status, event)).copied().unwrap_or(0).to_string(),
+        };
+        row(status.as_str(), &Event::ALL.map(cell));
+    }
+    header("reservation", CommandKind::ALL.map(|kind| kind.as_str().to_owned()).as_slice());
+    for state in states() {
+        let cell = |kind: CommandKind| match impossible_for_stock(state, kind) {
+            Some(_) => "-".to_owned(),
+            None => cells.stock.get(&(state, kind)).copied().unwrap_or(0).to_string(),
+        };
+        row(state.map_or("none", StateName::as_str), &CommandKind::ALL.map(cell));
+    }
+    println!();
+    for mark in MARKS {
+        println!("{:>10}  {mark}", cells.marks.get(mark).copied().unwrap_or(0));
+    }
+}
+
+fn header(what: &str, columns: &[String]) {
+    println!();
+    row(what, columns);
+}
+
+fn row(name: &str, columns: &[String]) {
+    let columns: String = columns.iter().map(|column| format!("{column:>15}")).collect();
+    println!("{name:<12}{columns}");
+}
+
+fn order_cells() -> impl Iterator<Item = (Status, Event)> {
+    let all = Status::ALL.into_iter().flat_map(|status| Event::ALL.map(|event| (status, event)));
+    all.filter(|(status, event)| impossible_for_order(*status, *event).is_none())
+}
+
+fn stock_cells() -> impl Iterator<Item = (Option<StateName>, CommandKind)> {
+    let all = states().flat_map(|state| CommandKind::ALL.map(|kind| (state, kind)));
+    all.filter(|(state, kind)| impossible_for_stock(*state, *kind).is_none())
+}
+
+fn states() -> impl Iterator<Item = Option<StateName>> {
+    std::iter::once(None).chain(StateName::ALL.map(Some))
+}

@@ -1,0 +1,168 @@
+//! A replica's connection to the broker, and what may go wrong on it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use platform::bus::watchdog::Watch;
+use platform::bus::{Bus, BusError, Delivery, Hints, Receipt};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::broker::Wipe;
+use crate::config::Fault;
+use crate::port::Port;
+use crate::spoil;
+
+/// A channel that delivered nothing for so long is looked at by the watchdog (R10).
+const WATCH_PERIOD: Duration = Duration::from_secs(10);
+/// Receiving waits for so long although it is asked to come back sooner: nothing else would happen in an idle world.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+pub(crate) struct Wire {
+    port: Port,
+    watches: Mutex<BTreeMap<String, Watch>>,
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Wire of {}", self.port.node)
+    }
+}
+
+impl Wire {
+    pub(crate) fn of(port: Port) -> Arc<Self> {
+        Arc::new(Self { port, watches: Mutex::default() })
+    }
+
+    async fn reach(&self) -> Result<(), BusError> {
+        if self.port.world.can_reach_broker(self.port.node) {
+            return Ok(());
+        }
+        Err(BusError::Unavailable("there is no connection".into()))
+    }
+
+    /// One message, and whatever the air makes of it.
+    fn transmit(&self, channel: &str, payload: &[u8]) {
+        let world = &self.port.world;
+        let short = |fault| world.chance(fault);
+        world.broker.remember(channel, payload);
+        if short(Fault::Garbage) {
+            let (spoilt, is_whole) = spoil::garbage(payload, &world.random);
+            world.trace(|| format!("garbage joins what {} sends", self.port.node));
+            world.count_garbage(spoilt.clone());
+            world.broker.send(channel, &spoilt, world.transit());
+            if !is_whole {
+                return;
+            }
+        }
+        if short(Fault::Forgeries)
+            && let Some(forged) = spoil::forgery(payload, &world.random)
+        {
+            world.trace(|| format!("a forgery of what {} sends", self.port.node));
+            world.broker.send(channel, &forged, world.transit());
+        }
+        if short(Fault::Versions)
+            && let Some(newer) = spoil::newer_version(payload)
+        {
+            world.trace(|| format!("what {} sends is of a newer version", self.port.node));
+            world.broker.send(channel, &newer, world.transit());
+            return;
+        }
+        if short(Fault::Loss) {
+            world.trace(|| format!("what {} sends is lost", self.port.node));
+            return;
+        }
+        let copies = if short(Fault::Duplicates) { world.random.within(2..=5) } else { 1 };
+        (0..copies).for_each(|_| world.broker.send(channel, payload, world.transit()));
+    }
+
+    /// The watchdog's period is over: it looks, with the same eyes as at a real broker.
+    fn watch(&self, channel: &str, delivered: usize) {
+        let mut watches = self.watches.lock().expect("nothing panics under this lock");
+        let watch = watches.entry(channel.to_owned()).or_default();
+        if !watch.is_due(delivered, WATCH_PERIOD) {
+            return;
+        }
+        let world = &self.port.world;
+        if let Some(fault) = watch.judge(world.broker.seen(channel)) {
+            world.trace(|| format!("the watchdog of {}: the consumer {fault}", self.port.node));
+            world.repaired(|repairs| repairs.watchdog += 1);
+            world.broker.wipe(channel, Wipe::Consumer);
+        }
+    }
+}
+
+#[async_trait]
+impl Bus for Wire {
+    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError> {
+        self.port.pass("publishing").await;
+        self.reach().await?;
+        messages.iter().for_each(|payload| self.transmit(channel, payload));
+        self.port.pass("having published").await;
+        if self.port.world.chance(Fault::Outages) {
+            return Err(BusError::Unavailable("the broker's word was lost".into()));
+        }
+        Ok(())
+    }
+
+    async fn receive(&self, channel: &str, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError> {
+        self.port.pass("receiving").await;
+        let (world, began) = (&self.port.world, Instant::now());
+        let patience = if wait.is_zero() { wait } else { world.stretch(wait).min(LONGEST_WAIT) };
+        loop {
+            self.reach().await?;
+            let stirred = world.broker.stirred.notified();
+            let few = world.random.index(max) + 1;
+            let (deliveries, next_event) = world.broker.take(channel, few);
+            let until = began + patience;
+            if !deliveries.is_empty() || Instant::now() >= until {
+                self.watch(channel, deliveries.len());
+                return Ok(deliveries);
+            }
+            let wake = next_event.map_or(until, |at| at.min(until));
+            tokio::select! {
+                biased;
+                () = stirred => {}
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    async fn extend(&self, channel: &str, receipts: &[Receipt]) -> Result<(), BusError> {
+        self.reach().await?;
+        self.port.world.broker.extend(channel, receipts);
+        Ok(())
+    }
+
+    async fn ack(&self, channel: &str, receipts: Vec<Receipt>) -> Result<(), BusError> {
+        self.port.pass("acknowledging").await;
+        self.reach().await?;
+        if self.port.world.chance(Fault::LostAcks) {
+            self.port.world.trace(|| format!("an acknowledgement of {} is lost", self.port.node));
+            return Ok(());
+        }
+        self.port.world.broker.ack(channel, &receipts);
+        Ok(())
+    }
+
+    fn hint(&self, subject: &str, word: Vec<u8>) {
+        let world = &self.port.world;
+        if world.can_reach_broker(self.port.node) && !world.chance(Fault::Loss) {
+            world.whisper(subject, &word);
+        }
+    }
+
+    async fn hints(&self, subject: &str) -> Result<Hints, BusError> {
+        self.reach().await?;
+        let (sender, receiver) = mpsc::channel(64);
+        self.port.world.listen(subject, sender);
+        Ok(stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver))).boxed())
+    }
+
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+}
