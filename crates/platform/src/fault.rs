@@ -1,7 +1,8 @@
 //! Named places where a test lets the process die or panic, to show that nothing is lost wherever it happens.
 //!
-//! They exist only with the feature `fault-points`, which nothing but the development dependencies of `lastro` switch
-//! on: a program that is built to be used has no trace of them.
+//! They exist only with the feature `fault-points`, which nothing but the simulator and the development dependencies of
+//! `lastro` switch on: a program that is built to be used has no trace of them. It must not be built together with the
+//! simulator (`--workspace`), which would switch it on for all.
 
 /// A place where the process may be made to fail.
 ///

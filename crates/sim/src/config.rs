@@ -95,6 +95,8 @@ pub(crate) struct Config {
     /// Units of each product that come in at the beginning, at the most.
     pub(crate) units: u64,
     pub(crate) lines: u64,
+    /// How long a customer rests between two errands, at the most.
+    pub(crate) rest_ms: u64,
     /// How long a sweeper rests between two steps, at the most.
     pub(crate) sweep_pause_ms: u64,
     /// In how many of a thousand cases each fault happens; none that never does.
@@ -108,6 +110,7 @@ impl Config {
         let share = *random.pick(&[0, 100, 250, 500, 500, 700]);
         let faults = Fault::ALL.into_iter().filter(|_| random.chance(share));
         let faults = faults.map(|fault| (fault, *random.pick(&[5, 20, 60, 150]))).collect();
+        let rest_ms = *random.pick(&[500, 3_000, 3_000, 600_000]);
         Self {
             seed,
             order_services: random.within(1..=3),
@@ -119,7 +122,9 @@ impl Config {
             locations: random.within(1..=3),
             units: random.within(2..=40),
             lines: random.within(1..=3),
-            sweep_pause_ms: *random.pick(&[50, 250, 1000, 5000]),
+            rest_ms,
+            // Leisurely worlds last for hours, which nobody wants to spend looking for what is due.
+            sweep_pause_ms: (rest_ms / 100).max(*random.pick(&[50, 250, 1000, 5000])),
             faults,
         }
     }
@@ -181,6 +186,7 @@ impl Config {
                 "locations" => config.locations = value.parse().ok()?,
                 "units" => config.units = value.parse().ok()?,
                 "lines" => config.lines = value.parse().ok()?,
+                "rest" => config.rest_ms = value.parse().ok()?,
                 "sweep" => config.sweep_pause_ms = value.parse().ok()?,
                 "faults" => {
                     config.faults = value.split(',').filter(|one| !one.is_empty()).map(fault).collect::<Option<_>>()?;
@@ -202,9 +208,9 @@ impl fmt::Display for Config {
         let Self { seed, order_services, inventory_services, committers, customers, errands, .. } = self;
         write!(f, "{seed} orders={order_services} inventory={inventory_services} committers={committers} ")?;
         write!(f, "customers={customers} errands={errands} products={} locations={} ", self.products, self.locations)?;
-        write!(f, "units={} lines={} sweep={} faults=", self.units, self.lines, self.sweep_pause_ms)?;
+        write!(f, "units={} lines={} rest={} sweep={} ", self.units, self.lines, self.rest_ms, self.sweep_pause_ms)?;
         let faults: Vec<_> = self.faults.iter().map(|(fault, rate)| format!("{}:{rate}", fault.name())).collect();
-        f.write_str(&faults.join(","))
+        write!(f, "faults={}", faults.join(","))
     }
 }
 

@@ -152,14 +152,34 @@ async fn transition(world: &Arc<World>, verb: &str, order_id: Option<OrderId>) {
         }
         let reply = ask(world, Service::Orders, call).await;
         match (reply.heard, reply.order()) {
-            (Heard::Done, Some((order_id, status))) => told(world, order_id, status),
-            (Heard::Refused, _) if reply.code() == "invalid_transition" => return,
+            (Heard::Done, Some((order_id, status))) if leads_to(verb).contains(&status) => {
+                told(world, order_id, status)
+            }
+            (Heard::Refused, _) if reply.code() == "invalid_transition" && may_be_refused(world, verb, order_id) => {
+                return;
+            }
             (Heard::Done | Heard::Refused, _) => {
                 world.demand(broken::<()>("HTTP", format!("{verb} of {order_id} was answered {reply:?}")));
             }
             (Heard::NotDone | Heard::Unknown, _) => {}
         }
     }
+}
+
+/// Where an order stands once it was asked for this.
+fn leads_to(verb: &str) -> [Status; 2] {
+    match verb {
+        "cancel" => [Status::Cancelling, Status::Cancelled],
+        _ => [Status::Fulfilling, Status::Fulfilled],
+    }
+}
+
+/// Only an order that had no stock, or whose stock is on its way out, cannot be cancelled. One that is to be fulfilled
+/// must be confirmed, and each has been something else.
+fn may_be_refused(world: &World, verb: &str, order_id: OrderId) -> bool {
+    let row = world.books().order(order_id);
+    let was = |status| row.as_ref().is_some_and(|row| row.history.iter().any(|(_, its)| *its == status));
+    verb != "cancel" || was(Status::Rejected) || was(Status::Fulfilling)
 }
 
 async fn look(world: &Arc<World>) {
@@ -177,6 +197,30 @@ async fn look(world: &Arc<World>) {
         }
         (Heard::Done, Some((order_id, status))) => told(world, order_id, status),
         _ => {}
+    }
+}
+
+/// Nobody buys any more: all orders are listed, page by page, each once.
+pub(crate) async fn browse(world: &Arc<World>) {
+    let (mut listed, mut cursor) = (Vec::new(), String::new());
+    while world.violation().is_none() {
+        let path = format!("/api/orders?limit={}{cursor}", world.random.within(1..=5));
+        let reply = ask(world, Service::Orders, Call::new(Method::GET, path, Vec::new())).await;
+        if reply.heard != Heard::Done {
+            tokio::time::sleep(world.random.millis(10..=1_000)).await;
+            continue;
+        }
+        let rows = reply.body["data"].as_array().into_iter().flatten();
+        listed.extend(rows.filter_map(|row| row["order_id"].as_str()?.parse::<OrderId>().ok()));
+        match reply.body["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    listed.sort();
+    let booked: Vec<_> = world.books().orders().into_iter().map(|row| row.order_id).collect();
+    if listed != booked {
+        world.demand(broken::<()>("HTTP", format!("the pages list {listed:?}, and there are {booked:?}")));
     }
 }
 

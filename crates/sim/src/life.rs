@@ -10,7 +10,7 @@ use contract::orders::COMMANDS_CHANNEL;
 use crate::boot::boot;
 use crate::broker::Wipe;
 use crate::config::Fault;
-use crate::errands::{errand, furnish, settle_purchase, settle_stocking, stock_errand};
+use crate::errands::{browse, errand, furnish, settle_purchase, settle_stocking, stock_errand};
 use crate::invariants::broken;
 use crate::random::Random;
 use crate::verdict;
@@ -35,6 +35,7 @@ pub(crate) async fn live(world: Arc<World>) {
     if world.violation().is_some() {
         return;
     }
+    browse(&world).await;
     replay_yesterday(&world).await;
     drain(&world).await;
     world.demand(verdict::on(&world).await);
@@ -48,7 +49,7 @@ async fn people(world: &Arc<World>) {
         let (world, busy) = (world.clone(), busy.clone());
         world.clone().executor.spawn(None, async move {
             for _ in 0..world.config.errands {
-                let longest = *world.random.pick(&[5, 100, 3_000]);
+                let longest = *world.random.pick(&[5, 100, world.config.rest_ms]);
                 tokio::time::sleep(world.random.millis(0..=longest)).await;
                 if at_stock { stock_errand(&world).await } else { errand(&world).await }
             }
@@ -58,14 +59,15 @@ async fn people(world: &Arc<World>) {
     (0..world.config.customers).for_each(|_| begin(false));
     begin(true);
     while busy.load(Ordering::Relaxed) > 0 && world.violation().is_none() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(world.stretch(Duration::from_millis(100))).await;
     }
 }
 
 async fn mischief_until_calm(world: &Arc<World>) {
     let random = Random::of(world.config.seed, "mischief");
+    let longest = (world.config.rest_ms / 20).max(4_000);
     while !world.is_calm() {
-        tokio::time::sleep(random.millis(50..=4_000)).await;
+        tokio::time::sleep(world.stretch(random.millis(50..=longest))).await;
         for fault in [Fault::Wipes, Fault::Outages, Fault::Replays, Fault::Clocks] {
             // A look every two seconds: more often than at every message.
             if !world.is_calm() && world.config.has(fault) && random.below(600) < 100 + world.config.per_mille(fault) {
@@ -80,14 +82,14 @@ fn mischief(world: &Arc<World>, fault: Fault, random: &Random) {
     match fault {
         Fault::Wipes => {
             let what = *random.pick(&[Wipe::Everything, Wipe::Stream, Wipe::Consumer]);
-            world.trace(|| format!("{what:?} of {channel} is gone"));
+            world.note(|| format!("{what:?} of {channel} is gone"));
             world.broker.wipe(channel, what);
         }
         Fault::Outages => {
             let from = random.chance(500).then(|| *random.pick(&world.nodes()));
-            let lasts = random.millis(100..=30_000);
+            let lasts = random.millis(100..=*random.pick(&[2_000, 30_000, 1_200_000]));
             let who = from.map_or("everybody".to_owned(), |node| node.to_string());
-            world.trace(|| format!("the broker is away for {who} for {lasts:?}"));
+            world.note(|| format!("the broker is away for {who} for {lasts:?}"));
             world.cut(from);
             let mending = world.clone();
             world.executor.spawn(None, async move {
@@ -97,7 +99,7 @@ fn mischief(world: &Arc<World>, fault: Fault, random: &Random) {
         }
         Fault::Replays => {
             let count = world.broker.replay(channel, random.index(8) + 1);
-            world.trace(|| format!("{count} old messages come again on {channel}"));
+            world.note(|| format!("{count} old messages come again on {channel}"));
         }
         _ => world.disturb_a_clock(),
     }

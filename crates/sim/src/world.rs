@@ -160,6 +160,11 @@ impl World {
         self.trace.write(&event());
     }
 
+    /// Of something that does not keep the world awake.
+    pub(crate) fn note(&self, event: impl FnOnce() -> String) {
+        self.trace.write(&event());
+    }
+
     pub(crate) fn story(&self) -> &Trace {
         &self.trace
     }
@@ -223,7 +228,7 @@ impl World {
             self.known().clocks.iter().map(|(node, clock)| (node.to_string(), clock.clone())).collect();
         let database = ("the databases".to_owned(), self.database_clock.clone());
         let (whose, clock) = if random.chance(300) { &database } else { random.pick(&clocks) };
-        self.trace(|| format!("the clock of {whose}: {error:?}"));
+        self.note(|| format!("the clock of {whose}: {error:?}"));
         clock.set(error);
     }
 
