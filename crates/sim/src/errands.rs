@@ -153,7 +153,7 @@ async fn transition(world: &Arc<World>, verb: &str, order_id: Option<OrderId>) {
         let reply = ask(world, Service::Orders, call).await;
         match (reply.heard, reply.order()) {
             (Heard::Done, Some((order_id, status))) if leads_to(verb).contains(&status) => {
-                told(world, order_id, status)
+                told(world, order_id, status);
             }
             (Heard::Refused, _) if reply.code() == "invalid_transition" && may_be_refused(world, verb, order_id) => {
                 return;
