@@ -115,7 +115,11 @@ impl Service {
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => break,
-                settled = listener.settled() => newest = settled.unwrap_or(newest),
+                // Word of an earlier settlement may come late: what does not follow is looked up.
+                settled = listener.settled() => {
+                    let settled = settled.filter(|its| its.status.may_follow(Some(newest.status)));
+                    newest = settled.unwrap_or(newest);
+                }
                 () = tokio::time::sleep_until(deadline) => {
                     newest = self.look(order_id, deadline).await.unwrap_or(newest);
                     break;

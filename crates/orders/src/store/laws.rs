@@ -397,6 +397,10 @@ pub(crate) fn reserved(n: u128) -> Command {
     settle(n, StockOutcome::StockReserved { allocations: vec![allocation] })
 }
 
+pub(crate) fn released(n: u128) -> Command {
+    settle(n, StockOutcome::StockReleased)
+}
+
 fn settle(n: u128, outcome: StockOutcome) -> Command {
     let terms = placement(n, None).terms;
     Command::Settle(Box::new(Answer {

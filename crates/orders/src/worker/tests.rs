@@ -18,12 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::settle::Answers;
 use super::sweep::{Echo, Sweeper};
-use crate::core::decide::{Command, Outcome};
+use crate::core::decide::{Command, Outcome, Receipt};
+use crate::core::money::Currency;
 use crate::core::order::Status;
 use crate::metrics::Metrics;
-use crate::service::Commits;
+use crate::service::{Commits, Service};
 use crate::store::Store;
-use crate::store::laws::{START, id, place, placement};
+use crate::store::laws::{START, cancel, id, place, placement, released, reserved};
 use crate::store::sqlite::Sqlite;
 use crate::waiters::Waiters;
 
@@ -37,6 +38,7 @@ struct World {
     consumer: Consumer<Command, Outcome>,
     sweeper: Sweeper,
     relay: Relay,
+    waiters: Arc<Waiters>,
     _folder: tempfile::TempDir,
 }
 
@@ -51,13 +53,14 @@ fn world() -> World {
     let shared = platform::telemetry::Metrics::new(&mut registry, "0");
     let metrics = Arc::new(Metrics::new(&mut registry, shared));
     let echo = Arc::new(Echo::default());
+    let waiters = Arc::new(Waiters::default());
     let (outbox, relay) = Relay::new(bus.clone(), COMMANDS_CHANNEL, Box::new(|_, _| {}));
     let commits = Commits {
         store: store.clone(),
         bus: bus.clone(),
         replica: uuid::Uuid::nil(),
         outbox: outbox.clone(),
-        waiters: Arc::new(Waiters::default()),
+        waiters: waiters.clone(),
         echo: echo.clone(),
         clock: shared_clock.clone(),
         metrics: metrics.clone(),
@@ -71,7 +74,7 @@ fn world() -> World {
     let readiness = Readiness::default();
     let sweeper =
         Sweeper { store: store.clone(), bus: bus.clone(), outbox, echo, clock: shared_clock, ids, metrics, readiness };
-    World { clock, bus, store, batcher, consumer, sweeper, relay, _folder: folder }
+    World { clock, bus, store, batcher, consumer, sweeper, relay, waiters, _folder: folder }
 }
 
 impl World {
@@ -112,6 +115,29 @@ impl World {
         let reader = platform::sqlite::open_reader(&self.path()).expect("a reader");
         platform::quarantine::count_sqlite(&reader).expect("a count")
     }
+}
+
+/// Word of an earlier settlement may come when somebody waits for a later one already.
+#[tokio::test]
+async fn who_waits_for_a_cancellation_is_not_told_of_the_confirmation_before_it() {
+    let world = world();
+    world.run(vec![place(1), reserved(1), cancel(1)]).await;
+    assert_eq!(world.status(1).await, Some(Status::Cancelling));
+    let service = Service {
+        store: world.store.clone(),
+        batcher: world.batcher.clone(),
+        waiters: world.waiters.clone(),
+        ids: Arc::new(SystemIds::new(world.clock.clone())),
+        currency: Currency::BRL,
+        stopping: CancellationToken::new(),
+    };
+    let at = |status| Receipt { order_id: id(1), status, shortages: Vec::new() };
+    let waiting = service.wait(at(Status::Cancelling), testbed::PATIENCE);
+    let (told, ()) = tokio::join!(biased; waiting, async {
+        world.waiters.settled(&at(Status::Confirmed));
+        world.run(vec![released(1)]).await;
+    });
+    assert_eq!(told.status, Status::Cancelled);
 }
 
 fn rejected(order_id: OrderId) -> Answer {
