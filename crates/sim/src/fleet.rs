@@ -38,10 +38,6 @@ pub(crate) fn run(from: u64, count: u64, jobs: usize) -> bool {
     let mut progress = Progress { watch, count, told_at_ms: 0 };
     let tally = side_by_side(worlds, jobs, |tally| progress.tell(tally));
     progress.end();
-    for outcome in &tally.broken {
-        let violation = outcome.violation.as_ref().expect("it is broken");
-        println!("seed {}: {} is violated: {}", outcome.config.seed, violation.promise, violation.what);
-    }
     if let Some(first) = tally.broken.first() {
         shrink::tell(first, None);
     }
@@ -98,7 +94,8 @@ impl Tally {
         self.seeds += 1;
         self.orders.iter_mut().zip(outcome.orders).for_each(|(sum, one)| *sum += one);
         self.cells.add(outcome.cells.clone());
-        if outcome.violation.is_some() {
+        if let Some(violation) = &outcome.violation {
+            println!("seed {}: {} is violated: {}", outcome.config.seed, violation.promise, violation.what);
             self.broken.push(outcome);
         }
     }

@@ -1,6 +1,7 @@
 //! Where a replica meets the world: every call of a port passes here, before and after, and may not come back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use platform::batcher::{Cause, Failure};
@@ -8,6 +9,9 @@ use platform::batcher::{Cause, Failure};
 use crate::config::Fault;
 use crate::node::Node;
 use crate::world::World;
+
+/// Nobody waits longer for a row that another transaction has.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A replica's end of its ports.
 #[derive(Clone)]
@@ -47,13 +51,20 @@ impl Port {
     }
 
     /// Executes `work`, one transaction of the database, and tells what the replica hears of it.
+    ///
+    /// **Shape:** `rows` are those that it locks before it decides; it waits for whoever has one of them.
     pub(crate) async fn transact<T: Send + 'static>(
         &self,
         what: &'static str,
+        rows: Vec<String>,
         work: BoxFuture<'static, Result<T, Failure>>,
     ) -> Result<T, Failure> {
         self.pass("before its transaction begins").await;
         let (world, node) = (&self.world, self.node);
+        if tokio::time::timeout(LOCK_TIMEOUT, world.until_unlocked(node.service, &rows)).await.is_err() {
+            world.trace(|| format!("{what} of {node} is not done: its rows are locked"));
+            return Err(Failure::Unavailable(cause("its rows are locked")));
+        }
         let heard = match self.fate() {
             Fate::Done => work.await,
             Fate::NotDone(failure) => {
@@ -72,7 +83,7 @@ impl Port {
             }
             Fate::UnknownLate => {
                 world.trace(|| format!("{what} of {node} will land later"));
-                self.land_later(work);
+                self.land_later(rows, work);
                 Err(unknown())
             }
         };
@@ -80,13 +91,16 @@ impl Port {
         heard
     }
 
-    /// It is the database's by now, and lives on without the replica.
-    fn land_later<T: Send + 'static>(&self, work: BoxFuture<'static, Result<T, Failure>>) {
+    /// It is the database's by now, and lives on without the replica. It has decided: so its rows stay locked, as they
+    /// do until a COMMIT arrives that is late.
+    fn land_later<T: Send + 'static>(&self, rows: Vec<String>, work: BoxFuture<'static, Result<T, Failure>>) {
         let (world, node) = (self.world.clone(), self.node);
+        world.lock(node.service, &rows);
         let delay = world.random.millis(1..=*world.random.pick(&[50, 1000, 20_000]));
         self.world.executor.spawn(None, async move {
             tokio::time::sleep(delay).await;
             let landed = work.await;
+            world.unlock(node.service, &rows);
             world.reached("a commit of unknown fate that landed later");
             world.trace(|| format!("a commit of {node} has landed: {}", if landed.is_ok() { "done" } else { "void" }));
         });

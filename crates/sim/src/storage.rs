@@ -29,7 +29,7 @@ impl of_orders::Store for OrdersPort {
     }
 
     async fn run(&self, batch: Arc<[order::Command]>, _: order::Decide) -> Result<Vec<order::Decided>, Failure> {
-        let (world, node) = (self.0.world.clone(), self.0.node);
+        let (world, node, rows) = (self.0.world.clone(), self.0.node, order_rows(&batch));
         let work = async move {
             let decided = world.stores.orders.run(batch.clone(), cells::decide_orders).await?;
             world.trace(|| format!("{node} commits {}", told(&batch, &decided)));
@@ -37,7 +37,7 @@ impl of_orders::Store for OrdersPort {
             world.check_orders(ids.chain(batch.iter().map(order::Command::order_id)));
             Ok(decided)
         };
-        self.0.transact("a batch", Box::pin(work)).await
+        self.0.transact("a batch", rows, Box::pin(work)).await
     }
 
     async fn lease(&self, lease: of_orders::Lease) -> Result<Vec<StockCommand>, Failure> {
@@ -52,7 +52,7 @@ impl of_orders::Store for OrdersPort {
             world.repaired(|repairs| repairs.resent += commands.len());
             Ok(commands)
         };
-        self.0.transact("a lease", Box::pin(work)).await
+        self.0.transact("a lease", Vec::new(), Box::pin(work)).await
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
@@ -61,7 +61,7 @@ impl of_orders::Store for OrdersPort {
             world.set_aside(&entries);
             world.stores.orders.quarantine(entries).await
         };
-        self.0.transact("setting aside", Box::pin(work)).await
+        self.0.transact("setting aside", Vec::new(), Box::pin(work)).await
     }
 
     async fn order(&self, order_id: OrderId) -> Result<Option<of_orders::OrderView>, Failure> {
@@ -99,7 +99,7 @@ impl of_stock::Store for StockPort {
     }
 
     async fn run(&self, batch: Arc<[stock::Command]>, _: stock::Decide) -> Result<Vec<stock::Decided>, Failure> {
-        let (world, node) = (self.0.world.clone(), self.0.node);
+        let (world, node, rows) = (self.0.world.clone(), self.0.node, stock_rows(&batch));
         let work = async move {
             let decided = world.stores.inventory.run(batch.clone(), cells::decide_stock).await?;
             let outcomes = batch.iter().zip(&decided);
@@ -117,7 +117,7 @@ impl of_stock::Store for StockPort {
             world.check_stock();
             Ok(decided)
         };
-        self.0.transact("a batch", Box::pin(work)).await
+        self.0.transact("a batch", rows, Box::pin(work)).await
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
@@ -126,7 +126,7 @@ impl of_stock::Store for StockPort {
             world.set_aside(&entries);
             world.stores.inventory.quarantine(entries).await
         };
-        self.0.transact("setting aside", Box::pin(work)).await
+        self.0.transact("setting aside", Vec::new(), Box::pin(work)).await
     }
 
     async fn product(&self, product_id: ProductId) -> Result<Option<shelf::ProductStock>, Failure> {
@@ -180,6 +180,24 @@ impl of_stock::Store for StockPort {
     async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<Option<i64>>, Failure> {
         self.0.world.stores.inventory.audit_products(product_ids).await
     }
+}
+
+/// What a batch of orders locks before it decides.
+fn order_rows(batch: &[order::Command]) -> Vec<String> {
+    let key = |command: &order::Command| match command {
+        order::Command::Place(placement) => placement.key.clone(),
+        _ => None,
+    };
+    let keys = batch.iter().filter_map(key);
+    keys.chain(batch.iter().map(|command| command.order_id().to_string())).collect()
+}
+
+/// What a batch of stock locks before it decides.
+fn stock_rows(batch: &[stock::Command]) -> Vec<String> {
+    let stock::Touched { orders, requests, products } = stock::Touched::by(batch);
+    let orders = orders.iter().map(ToString::to_string);
+    let products = products.iter().map(ToString::to_string);
+    orders.chain(products).chain(requests.iter().map(|request| format!("{request:?}"))).collect()
 }
 
 /// Where the order stands that an outcome speaks of.

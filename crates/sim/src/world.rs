@@ -10,7 +10,7 @@ use axum::Router;
 use contract::OrderId;
 use platform::clock::{Clock, Timestamp};
 use platform::quarantine::Quarantined;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::books::Books;
@@ -50,6 +50,7 @@ pub(crate) struct World {
     database_clock: Arc<NodeClock>,
     known: Mutex<Known>,
     history: Mutex<History>,
+    unlocked: Notify,
 }
 
 impl std::fmt::Debug for World {
@@ -68,6 +69,8 @@ struct Known {
     clocks: BTreeMap<Node, Arc<NodeClock>>,
     listeners: Vec<(String, mpsc::Sender<Vec<u8>>)>,
     repairs: Repairs,
+    /// Rows of a service's database that a transaction has which is not over.
+    locked: BTreeSet<(Service, String)>,
     garbage: BTreeSet<Vec<u8>>,
     set_aside: BTreeSet<Vec<u8>>,
     violation: Option<Violation>,
@@ -113,6 +116,7 @@ impl World {
             database_clock: clock,
             known: Mutex::default(),
             history: Mutex::default(),
+            unlocked: Notify::new(),
             config,
         })
     }
@@ -304,6 +308,26 @@ impl World {
                 "anomaly" => known.repairs.anomalies += 1,
                 _ => known.repairs.poisoned += 1,
             }
+        }
+    }
+
+    pub(crate) fn lock(&self, service: Service, rows: &[String]) {
+        self.known().locked.extend(rows.iter().map(|row| (service, row.clone())));
+    }
+
+    pub(crate) fn unlock(&self, service: Service, rows: &[String]) {
+        self.known().locked.retain(|(its, row)| *its != service || !rows.contains(row));
+        self.unlocked.notify_waiters();
+    }
+
+    pub(crate) async fn until_unlocked(&self, service: Service, rows: &[String]) {
+        loop {
+            let unlocked = self.unlocked.notified();
+            let is_locked = rows.iter().any(|row| self.known().locked.contains(&(service, row.clone())));
+            if !is_locked {
+                return;
+            }
+            unlocked.await;
         }
     }
 
