@@ -1,3 +1,10 @@
-//! x
+//! The simulator.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod exhaustive;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    exhaustive::run()
+}
