@@ -1,5 +1,6 @@
 //! Every interleaving, within small bounds: the real cores, in every order in which things can happen to them.
 
+mod batches;
 mod bounds;
 mod calm;
 mod cast;

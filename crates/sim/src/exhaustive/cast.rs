@@ -22,7 +22,7 @@ pub(super) const MAX_RECEIVES: u8 = 2;
 const PRICE_MINOR: i64 = 1990;
 
 /// What a person asks for, by the number of the order or of the delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Request {
     Place(u8),
     Cancel(u8),
@@ -31,7 +31,7 @@ pub(super) enum Request {
 }
 
 /// The 2xx that a person gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Told {
     /// The order with this id is yours.
     Placed(u8),
@@ -50,14 +50,35 @@ pub(super) enum Item {
 /// **Shape:** one or two; the first is there.
 pub(super) type Batch = [Option<Item>; 2];
 
+impl Request {
+    /// A number of its own that is not 0.
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Place(order) => 1 + order,
+            Self::Cancel(order) => 5 + order,
+            Self::Fulfill(order) => 9 + order,
+            Self::Receive(delivery) => 13 + delivery,
+        }
+    }
+}
+
+impl Told {
+    /// A number of its own that is not 0.
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Placed(order) => 1 + order,
+            Self::Cancelled(order) => 5 + order,
+            Self::Fulfilled(order) => 9 + order,
+            Self::Received(delivery) => 13 + delivery,
+        }
+    }
+}
+
 impl Item {
     /// A number of its own that is not 0.
     pub(super) fn code(self) -> u8 {
         match self {
-            Self::Request(Request::Place(order)) => 1 + order,
-            Self::Request(Request::Cancel(order)) => 5 + order,
-            Self::Request(Request::Fulfill(order)) => 9 + order,
-            Self::Request(Request::Receive(delivery)) => 13 + delivery,
+            Self::Request(request) => request.code(),
             Self::Message(message) => 32 + message,
         }
     }

@@ -2,17 +2,16 @@
 
 use platform::fault;
 
-use super::cast::{self, Batch, FIRST, Item, OTHER, Request, TWIN};
+use super::cast::{self, FIRST, OTHER, Request, TWIN};
 use super::hand::Hand;
-use super::model::{Model, batch_of};
+use super::model::Model;
 use super::order_book::OrderRow;
 use super::state::{IDS, NOTHING, REPLICAS, State};
 use super::step::{Deed, Step};
-use super::wire;
 
 impl Model {
     /// Appends the steps, in a fixed order.
-    pub(super) fn steps(&self, state: &State, steps: &mut Vec<Step>) {
+    pub(super) fn steps(&mut self, state: &State, steps: &mut Vec<Step>) {
         let may_begin = state.busy() < self.bounds.busy;
         for (replica, place) in (0..).zip(0..REPLICAS) {
             // What one replica of a service can do, its equal can do as well.
@@ -35,7 +34,7 @@ impl Model {
         }
     }
 
-    fn begin(&self, state: &State, replica: u8, hand: &Hand, add: &mut impl FnMut(Deed)) {
+    fn begin(&mut self, state: &State, replica: u8, hand: &Hand, add: &mut impl FnMut(Deed)) {
         let is_of_orders = replica < 2;
         if hand.holds() < self.bounds.batch && !hand.in_doubt {
             if is_of_orders {
@@ -44,12 +43,17 @@ impl Model {
                 self.deliveries(state, add);
             }
         }
-        let messages = if is_of_orders { self.wire.answers(state.sent) } else { self.wire.commands(state.sent) };
+        let batches = self.batches(state, replica, hand);
+        batches.iter().for_each(|batch| add(Deed::Commit(*batch)));
         if hand.holds() > 0 {
-            self.commits_of_requests(hand, messages, add);
+            // Of messages alone, such a commit is like one whose answers are lost: the network may bring them again.
+            batches.iter().for_each(|batch| add(Deed::CommitUnknown(*batch)));
+            if !hand.in_doubt {
+                add(Deed::NothingUnknown);
+                add(Deed::Abort);
+            }
             return;
         }
-        self.commits_of_messages(messages, add);
         if is_of_orders {
             let pending = |place: usize| self.orders.row(state.orders[place]).is_some_and(|row| row.pending.is_some());
             cast::orders().filter(|(_, place)| pending(*place)).for_each(|(order, _)| add(Deed::Lease(order)));
@@ -97,37 +101,6 @@ impl Model {
         }
     }
 
-    /// What waits here, alone or with a message before or behind it.
-    fn commits_of_requests(&self, hand: &Hand, messages: u32, add: &mut impl FnMut(Deed)) {
-        let alone = batch_of(hand);
-        let mut commit = |batch: Batch| {
-            add(Deed::Commit(batch));
-            add(Deed::CommitUnknown(batch));
-        };
-        commit(alone);
-        if self.bounds.batch > 1 && hand.holds() == 1 {
-            for message in wire::numbers(messages).map(Item::Message).map(Some) {
-                commit([alone[0], message]);
-                commit([message, alone[0]]);
-            }
-        }
-        if !hand.in_doubt {
-            add(Deed::NothingUnknown);
-            add(Deed::Abort);
-        }
-    }
-
-    /// A commit of messages alone that is of unknown fate, or not done, is like one whose answers are lost, or like
-    /// none: the network may bring the messages again.
-    fn commits_of_messages(&self, messages: u32, add: &mut impl FnMut(Deed)) {
-        for first in wire::numbers(messages).map(Item::Message).map(Some) {
-            add(Deed::Commit([first, None]));
-            if self.bounds.batch > 1 {
-                let second = wire::numbers(messages).map(Item::Message).map(Some);
-                second.for_each(|second| add(Deed::Commit([first, second])));
-            }
-        }
-    }
 }
 
 /// What is committed is published and told, in either order; or lost with the replica.

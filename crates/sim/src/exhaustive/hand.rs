@@ -1,10 +1,12 @@
 //! What a replica is in the middle of. A crash takes all of it.
 
+use std::hash::{Hash, Hasher};
+
 use super::cast::{Request, Told};
 use super::hash::QuickMap;
 use super::state::Level;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hand {
     /// Requests that wait for the commit of their batch, in their order.
     pub(super) held: [Option<Request>; 2],
@@ -40,6 +42,17 @@ impl Hand {
         let free = self.held.iter_mut().find(|held| held.is_none()).expect("a batch has room for two");
         *free = Some(request);
         self
+    }
+}
+
+impl Hash for Hand {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let held = self.held.map(|request| request.map_or(0, Request::code));
+        let untold = self.untold.map(|told| told.map_or(0, Told::code));
+        let looked = self.looked.map_or(0, |level| level.on_hand * 16 + level.reserved + 1);
+        let small = [held[0], held[1], untold[0], untold[1], self.in_doubt.into(), looked, 0, 0];
+        hasher.write_u64(u64::from_le_bytes(small));
+        hasher.write_u32(self.outbox);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use platform::fault;
 
+use super::batches;
 use super::bounds::Bounds;
 use super::cast::{self, Batch, Item, Request, Told};
 use super::hand::{Hand, Hands};
@@ -9,7 +10,7 @@ use super::order_book::OrderBook;
 use super::state::{IDLE, IDS, Level, NOTHING, REPLICAS, State};
 use super::step::{Deed, Step};
 use super::stock_book::{Stock, StockBook};
-use super::truth;
+use super::truth::Truth;
 use super::violation::{Violation, broken};
 use super::wire::Wire;
 
@@ -21,6 +22,8 @@ pub(super) struct Model {
     pub(super) stock: StockBook,
     pub(super) wire: Wire,
     pub(super) hands: Hands,
+    pub(super) batches: batches::Known,
+    truth: Truth,
 }
 
 impl Model {
@@ -31,6 +34,8 @@ impl Model {
             stock: StockBook::default(),
             wire: Wire::default(),
             hands: Hands::default(),
+            batches: batches::Known::default(),
+            truth: Truth::new(bounds),
         }
     }
 
@@ -49,8 +54,8 @@ impl Model {
         }
     }
 
-    pub(super) fn check(&self, state: &State) -> Result<(), Violation> {
-        truth::check(state, &self.bounds, &self.orders, &self.stock)
+    pub(super) fn check(&mut self, state: &State) -> Result<(), Violation> {
+        self.truth.check(state, &self.orders, &self.stock)
     }
 
     pub(super) fn hand(&self, state: &State, replica: u8) -> Hand {
@@ -101,7 +106,7 @@ impl Model {
     }
 
     /// One transaction, done. Returns what the replica has in hand if it knows that it is.
-    fn commit(&mut self, next: &mut State, step: Step, hand: Hand, batch: Batch) -> Result<Hand, Violation> {
+    pub(super) fn commit(&mut self, next: &mut State, step: Step, hand: Hand, batch: Batch) -> Result<Hand, Violation> {
         let (publish, told) = if step.is_of_orders() {
             let turn = self.orders.run(batch, next.orders, &mut self.wire).as_ref().map_err(Clone::clone)?;
             next.orders = turn.rows;

@@ -169,7 +169,7 @@ impl Known {
 }
 
 fn place(state: &State, mask: usize) -> usize {
-    usize::try_from(state.hash()).expect("addresses have 64 bits") & mask
+    usize::try_from(state.digest()).expect("addresses have 64 bits") & mask
 }
 
 fn index(number: u32) -> usize {

@@ -9,23 +9,44 @@ use orders::core::order::Status;
 use super::bounds::Bounds;
 use super::cast::{self, FIRST, TWIN};
 use super::order_book::{OrderBook, OrderRow};
-use super::state::{NOTHING, State};
+use super::state::{IDS, NOTHING, State};
 use super::stock_book::StockBook;
 use super::violation::{Violation, broken};
 
-/// INV-1 to INV-7 of a state. INV-8, and INV-1 and INV-2 of each movement, are judged where the ledger grows.
-pub(super) fn check(state: &State, bounds: &Bounds, orders: &OrderBook, stock: &StockBook) -> Result<(), Violation> {
-    for (order, place) in cast::orders() {
-        let row = orders.row(state.orders[place]);
-        let reservation = stock.reservation(state.reservations[place]);
-        if let Some(row) = row {
-            check_history(order, row)?;
-            check_content(order, row)?;
-        }
-        check_pair(order, row, reservation)?;
+/// The judge.
+#[derive(Debug)]
+pub(super) struct Truth {
+    bounds: Bounds,
+    /// Which orders, with these numbers of row and reservation, were found to be in order.
+    in_order: Vec<bool>,
+}
+
+impl Truth {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { bounds, in_order: vec![false; IDS << 16] }
     }
-    check_stock(state, bounds, stock)?;
-    check_told(state)
+
+    /// INV-1 to INV-7 of a state. INV-8, and INV-1 and INV-2 of each movement, are judged where the ledger grows.
+    pub(super) fn check(&mut self, state: &State, orders: &OrderBook, stock: &StockBook) -> Result<(), Violation> {
+        for (order, place) in cast::orders() {
+            let (row, reservation) = (state.orders[place], state.reservations[place]);
+            let known = place << 16 | usize::from(row) << 8 | usize::from(reservation);
+            if !self.in_order[known] {
+                check_order(order, orders.row(row), stock.reservation(reservation))?;
+                self.in_order[known] = true;
+            }
+        }
+        check_stock(state, &self.bounds, stock)?;
+        check_told(state)
+    }
+}
+
+fn check_order(order: u8, row: Option<&OrderRow>, reservation: Option<&Reservation>) -> Result<(), Violation> {
+    if let Some(row) = row {
+        check_history(order, row)?;
+        check_content(order, row)?;
+    }
+    check_pair(order, row, reservation)
 }
 
 fn check_history(order: u8, row: &OrderRow) -> Result<(), Violation> {
