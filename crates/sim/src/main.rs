@@ -5,6 +5,15 @@ mod exhaustive;
 
 use std::process::ExitCode;
 
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+#[command(name = "sim", version)]
+struct Cli {
+    #[command(flatten)]
+    exhaustive: exhaustive::Args,
+}
+
 fn main() -> ExitCode {
-    exhaustive::run()
+    exhaustive::run(&Cli::parse().exhaustive)
 }

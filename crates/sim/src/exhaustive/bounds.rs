@@ -22,11 +22,18 @@ pub(super) struct Bounds {
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { orders, twins, units, receives, batch, busy } = self;
-        let counted = |count: u8, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-        let (orders, units) = (counted(*orders, "order"), counted(*units, "unit"));
-        let twins = if *twins { ", sent twice" } else { "" };
-        let receives = if *receives == 0 { String::new() } else { format!(" and {}", counted(*receives, "delivery")) };
-        let receives = receives.replace("deliverys", "deliveries");
-        write!(f, "{orders}{twins}; {units}{receives}; batches of {batch}; {busy} of 4 replicas busy")
+        let twins = if *twins { " (one of them sent twice)" } else { "" };
+        write!(f, "orders {orders}{twins}, units {units} + {receives}, batches of {batch}, {busy} of 4 replicas busy")
     }
 }
+
+pub(super) const fn of(orders: u8, twins: bool, units: u8, receives: u8, batch: usize, busy: usize) -> Bounds {
+    Bounds { orders, twins, units, receives, batch, busy }
+}
+
+/// A few seconds; each of them to the end. The narrower ones first: what shows in them has a short story.
+pub(super) const USUAL: [Bounds; 4] =
+    [of(1, true, 1, 0, 2, 4), of(2, true, 1, 1, 2, 1), of(2, false, 1, 0, 1, 2), of(2, false, 2, 0, 2, 1)];
+
+/// Some minutes.
+pub(super) const WIDE: [Bounds; 1] = [of(2, false, 1, 0, 2, 2)];

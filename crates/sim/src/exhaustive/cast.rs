@@ -10,6 +10,7 @@ use orders::core::order::{OrderLine, Terms};
 use uuid::Uuid;
 
 use super::state::IDS;
+use super::wire::Wire;
 
 /// The order of customer A: two requests with one key, of which each brings an id; one of them may win.
 pub(super) const FIRST: u8 = 0;
@@ -60,6 +61,15 @@ impl Request {
             Self::Receive(delivery) => 13 + delivery,
         }
     }
+
+    pub(super) fn shown(self) -> String {
+        match self {
+            Self::Place(order) => format!("place {}", name(order)),
+            Self::Cancel(order) => format!("cancel {}", name(order)),
+            Self::Fulfill(order) => format!("fulfill {}", name(order)),
+            Self::Receive(delivery) => format!("receive delivery {}", delivery + 1),
+        }
+    }
 }
 
 impl Told {
@@ -82,6 +92,16 @@ impl Item {
             Self::Message(message) => 32 + message,
         }
     }
+}
+
+/// A batch as a story tells it.
+pub(super) fn shown(batch: Batch, wire: &Wire) -> String {
+    let shown = |item| match item {
+        Item::Request(request) => request.shown(),
+        Item::Message(number) => wire.name(number),
+    };
+    let items: Vec<_> = batch.into_iter().flatten().map(shown).collect();
+    format!("[{}]", items.join(", "))
 }
 
 pub(super) fn name(order: u8) -> &'static str {
@@ -141,9 +161,7 @@ pub(super) fn order_command(request: Request) -> order::Command {
             terms: terms(),
             traceparent: None,
         })),
-        Request::Cancel(order) => {
-            order::Command::Cancel { order_id: order_id(order), reason: None, traceparent: None }
-        }
+        Request::Cancel(order) => order::Command::Cancel { order_id: order_id(order), reason: None, traceparent: None },
         Request::Fulfill(order) => order::Command::Fulfill { order_id: order_id(order), traceparent: None },
         Request::Receive(_) => unreachable!("nobody tells the Order Service what came in"),
     }

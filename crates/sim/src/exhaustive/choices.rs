@@ -100,7 +100,6 @@ impl Model {
             }
         }
     }
-
 }
 
 /// What is committed is published and told, in either order; or lost with the replica.

@@ -1,7 +1,5 @@
 //! The Order Service's database, and its real decider on it: load, decide, write, as one transaction.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use contract::orders::{Command as StockCommand, CommandKind};
 use contract::{OrderId, SCHEMA_VERSION};
 use orders::core::decide::{self as order, Change, Command, Loaded, Outcome};
@@ -9,6 +7,7 @@ use orders::core::order::{Order, Status};
 
 use super::cast::{self, Batch, Item, Request, Told};
 use super::hash::QuickMap;
+use super::panics::caught;
 use super::state::{IDS, NOTHING};
 use super::violation::{Violation, broken};
 use super::wire::{Message, Wire};
@@ -73,9 +72,8 @@ impl OrderBook {
         let items: Vec<Item> = batch.into_iter().flatten().collect();
         let commands: Vec<Command> = items.iter().map(|item| command(*item, wire)).collect();
         let loaded = self.load(&commands, rows);
-        let decide = || order::decide(LATER_MICROS, &commands, loaded);
-        let Ok(decision) = catch_unwind(AssertUnwindSafe(decide)) else {
-            return broken("R11", format!("the Order Service's decider panics on {commands:?}"));
+        let Some(decision) = caught(|| order::decide(LATER_MICROS, &commands, loaded)) else {
+            return broken("R11", format!("the Order Service's decider panics on {}", cast::shown(batch, wire)));
         };
         let mut turn = OrderTurn { rows, publish: 0, told: [None; 2] };
         for change in &decision.changes {

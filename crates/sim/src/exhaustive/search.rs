@@ -175,3 +175,12 @@ fn place(state: &State, mask: usize) -> usize {
 fn index(number: u32) -> usize {
     usize::try_from(number).expect("addresses have 64 bits")
 }
+
+impl Found {
+    pub(super) fn print(&self) {
+        for (number, line) in (1..).zip(&self.story) {
+            println!("{number:>4}. {line}");
+        }
+        println!("      {} is violated: {}", self.violation.promise, self.violation.what);
+    }
+}

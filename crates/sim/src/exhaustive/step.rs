@@ -1,6 +1,6 @@
 //! What can happen next. One step is one thing that one replica does, or that is done to it.
 
-use super::cast::{Batch, Item, Request, name};
+use super::cast::{Batch, Request, name, shown};
 use super::wire::Wire;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +41,11 @@ impl Step {
     /// One line of a story. `replica` is what the replica has been called from the start.
     pub(super) fn told(self, replica: &str, wire: &Wire) -> String {
         let what = match self.deed {
-            Deed::Take(request) => format!("gets {}", shown(request)),
+            Deed::Take(request) => format!("gets {}", request.shown()),
             Deed::Look => "reads the stock, and has not locked it yet".to_owned(),
-            Deed::Commit(batch) => format!("commits {}", items(batch, wire)),
+            Deed::Commit(batch) => format!("commits {}", shown(batch, wire)),
             Deed::CommitUnknown(batch) => {
-                format!("commits {}; the connection breaks, and it cannot know", items(batch, wire))
+                format!("commits {}; the connection breaks, and it cannot know", shown(batch, wire))
             }
             Deed::NothingUnknown => "cannot commit; the connection breaks, and it cannot know".to_owned(),
             Deed::Abort => "cannot commit, and tells its clients that nothing is done".to_owned(),
@@ -55,23 +55,5 @@ impl Step {
             Deed::Crash => "crashes".to_owned(),
         };
         format!("{replica} {what}")
-    }
-}
-
-fn items(batch: Batch, wire: &Wire) -> String {
-    let shown = |item| match item {
-        Item::Request(request) => shown(request),
-        Item::Message(number) => wire.name(number),
-    };
-    let items: Vec<_> = batch.into_iter().flatten().map(shown).collect();
-    format!("[{}]", items.join(", "))
-}
-
-fn shown(request: Request) -> String {
-    match request {
-        Request::Place(order) => format!("place {}", name(order)),
-        Request::Cancel(order) => format!("cancel {}", name(order)),
-        Request::Fulfill(order) => format!("fulfill {}", name(order)),
-        Request::Receive(delivery) => format!("receive delivery {}", delivery + 1),
     }
 }

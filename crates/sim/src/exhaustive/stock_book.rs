@@ -1,7 +1,6 @@
 //! The Inventory Service's database, and its real decider on it: load, decide, write, as one transaction.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use inventory::core::decide::{self as stock, Command, Loaded, Outcome, ReservationChange, StockChange};
 use inventory::core::reservation::{Before, Reservation, State as Stand};
@@ -11,6 +10,7 @@ use platform::planted;
 use super::cast::{self, Batch, Item, Request, Told};
 use super::hash::QuickMap;
 use super::order_book::LATER_MICROS;
+use super::panics::caught;
 use super::state::{IDS, Level};
 use super::truth;
 use super::violation::{Violation, broken};
@@ -88,9 +88,8 @@ impl StockBook {
         let items: Vec<Item> = batch.into_iter().flatten().collect();
         let commands: Vec<Command> = items.iter().map(|item| command(*item, wire)).collect();
         let loaded = self.load(&commands, stock, looked);
-        let decide = || stock::decide(LATER_MICROS, &commands, loaded);
-        let Ok(decision) = catch_unwind(AssertUnwindSafe(decide)) else {
-            return broken("R11", format!("the Inventory Service's decider panics on {commands:?}"));
+        let Some(decision) = caught(|| stock::decide(LATER_MICROS, &commands, loaded)) else {
+            return broken("R11", format!("the Inventory Service's decider panics on {}", cast::shown(batch, wire)));
         };
         let mut turn = StockTurn { stock, publish: 0, told: [None; 2] };
         for change in &decision.changes.stock {

@@ -208,7 +208,8 @@ pub(super) fn check_rejection(change: &ReservationChange, points: &[Stored]) -> 
             seen.map(|seen| seen.into_iter().map(|point| point.on_hand - point.reserved).sum());
         let told = &shortfall.shortage;
         if available != Some(told.available) || told.available >= told.requested.units() {
-            let (requested, there) = (told.requested.get(), available.map_or("?".to_owned(), |units| units.to_string()));
+            let (requested, there) =
+                (told.requested.get(), available.map_or("?".to_owned(), |units| units.to_string()));
             return broken("INV-8", format!("order {name} is rejected: it wanted {requested}, and {there} were there"));
         }
     }
