@@ -42,6 +42,11 @@ pub(super) struct OrderBook {
 }
 
 impl OrderBook {
+    #[cfg(test)]
+    pub(super) fn rows(&self) -> &[OrderRow] {
+        &self.rows
+    }
+
     pub(super) fn row(&self, number: u8) -> Option<&OrderRow> {
         number.checked_sub(1).map(|number| &self.rows[usize::from(number)])
     }

@@ -9,9 +9,14 @@ use super::step::Step;
 use super::story;
 use super::violation::Violation;
 
+/// So often it is told how far a long search has come.
+const STATES_PER_WORD: u32 = 10_000_000;
+
 /// What was explored, and what was found.
 #[derive(Debug)]
 pub(super) struct Explored {
+    /// All rows and messages that were met.
+    pub(super) model: Model,
     pub(super) states: u32,
     /// Steps that led anywhere, to a new state or to a known one.
     pub(super) steps: u64,
@@ -36,7 +41,7 @@ pub(super) fn explore(bounds: Bounds, limit: u32) -> Explored {
     let found = found.map(|(violation, path)| Found { violation, story: story::tell(&mut search.model, &path) });
     let states = search.known.len();
     let left_over = if found.is_some() { 0 } else { states - search.looked_at };
-    Explored { states, steps: search.steps, depth: search.depth, left_over, found }
+    Explored { model: search.model, states, steps: search.steps, depth: search.depth, left_over, found }
 }
 
 #[derive(Debug)]
@@ -81,6 +86,14 @@ impl Search {
                 self.take(&state, *step)?;
             }
             self.looked_at += 1;
+            if self.looked_at.is_multiple_of(STATES_PER_WORD) {
+                eprintln!(
+                    "  {} of {} known states looked at, {} steps away",
+                    self.looked_at,
+                    self.known.len(),
+                    self.depth
+                );
+            }
         }
         Ok(())
     }

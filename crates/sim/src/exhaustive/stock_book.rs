@@ -42,6 +42,11 @@ pub(super) struct StockBook {
 }
 
 impl StockBook {
+    #[cfg(test)]
+    pub(super) fn reservations(&self) -> &[Reservation] {
+        &self.reservations
+    }
+
     pub(super) fn reservation(&self, number: u8) -> Option<&Reservation> {
         number.checked_sub(1).map(|number| &self.reservations[usize::from(number)])
     }

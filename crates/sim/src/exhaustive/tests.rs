@@ -1,3 +1,7 @@
+use std::collections::BTreeSet;
+
+use inventory::core::reservation::{Before, State as Stand, StateName};
+use orders::core::order::Status;
 use platform::fault;
 
 use super::bounds::{Bounds, USUAL, of};
@@ -10,6 +14,22 @@ use super::violation::Violation;
 const NO_LIMIT: u32 = u32::MAX - 1;
 const ONE_ORDER: Bounds = of(1, true, 1, 0, 2, 2);
 const TWO_ORDERS: Bounds = of(2, false, 1, 0, 1, 1);
+
+/// Rows are written down when they are met, so what was not reached is not there.
+#[test]
+fn every_state_of_both_tables_is_reached() {
+    let model = whole(TWO_ORDERS).model;
+    let statuses: BTreeSet<_> = model.orders.rows().iter().map(|row| row.order.status).collect();
+    assert!(statuses.into_iter().eq(Status::ALL));
+    let stands: BTreeSet<_> = model.stock.reservations().iter().map(|found| found.state.name()).collect();
+    assert!(stands.into_iter().eq(StateName::ALL));
+    let was_released_from = |before: fn(&Before) -> bool| {
+        model.stock.reservations().iter().any(|found| matches!(&found.state, Stand::Released(from) if before(from)))
+    };
+    assert!(was_released_from(|before| matches!(before, Before::Absent)));
+    assert!(was_released_from(|before| matches!(before, Before::Reserved(_))));
+    assert!(was_released_from(|before| matches!(before, Before::Rejected(_))));
+}
 
 fn whole(bounds: Bounds) -> Explored {
     let explored = explore(bounds, NO_LIMIT);
