@@ -11,6 +11,7 @@ mod config;
 mod corpus;
 mod errands;
 mod executor;
+mod exhaustive;
 mod fleet;
 mod history;
 mod invariants;
@@ -57,10 +58,15 @@ struct Cli {
     /// Worlds that run side by side
     #[arg(long, default_value_t = cores(), value_name = "N")]
     jobs: usize,
+    #[command(flatten)]
+    exhaustive: exhaustive::Args,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cli.exhaustive.exhaustive {
+        return exhaustive::run(&cli.exhaustive, cli.planted.as_deref());
+    }
     let planted = match cli.planted.as_deref().map(mistakes::find) {
         Some(None) => {
             eprintln!("sim: there is no such mistake; those there are: all, {}", mistakes::names().join(", "));

@@ -1,0 +1,175 @@
+//! The shell around the two cores, one step at a time: what replicas do between a request or a message and its end.
+
+use platform::fault;
+
+use super::batches;
+use super::bounds::Bounds;
+use super::cast::{self, Batch, Item, Request, Told};
+use super::hand::{Hand, Hands};
+use super::order_book::OrderBook;
+use super::state::{IDLE, IDS, Level, NOTHING, REPLICAS, State};
+use super::step::{Deed, Step};
+use super::stock_book::{Stock, StockBook};
+use super::truth::Truth;
+use super::violation::{Violation, broken};
+use super::wire::Wire;
+
+/// The bounds, and all that was met within them so far.
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) bounds: Bounds,
+    pub(super) orders: OrderBook,
+    pub(super) stock: StockBook,
+    pub(super) wire: Wire,
+    pub(super) hands: Hands,
+    pub(super) batches: batches::Known,
+    truth: Truth,
+}
+
+impl Model {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            orders: OrderBook::default(),
+            stock: StockBook::default(),
+            wire: Wire::default(),
+            hands: Hands::default(),
+            batches: batches::Known::default(),
+            truth: Truth::new(bounds),
+        }
+    }
+
+    /// Nothing has happened but that the shelf was filled, by one movement.
+    pub(super) fn start(&self) -> State {
+        let level = Level { on_hand: self.bounds.units, reserved: 0, moves: self.bounds.units.min(1) };
+        State {
+            orders: [NOTHING; IDS],
+            reservations: [NOTHING; IDS],
+            level,
+            ledger: level,
+            received: 0,
+            told: 0,
+            sent: 0,
+            hands: [IDLE; REPLICAS],
+        }
+    }
+
+    pub(super) fn check(&mut self, state: &State) -> Result<(), Violation> {
+        self.truth.check(state, &self.orders, &self.stock)
+    }
+
+    pub(super) fn hand(&self, state: &State, replica: u8) -> Hand {
+        self.hands.get(state.hands[usize::from(replica)])
+    }
+
+    /// The state after a step that is possible in this one; the replicas keep their places.
+    ///
+    /// **Errors:** the step itself breaks a promise.
+    pub(super) fn after(&mut self, state: &State, step: Step) -> Result<State, Violation> {
+        let mut next = *state;
+        let hand = self.hand(state, step.replica);
+        let hand = match step.deed {
+            Deed::Take(request) => self.take(&mut next, hand, request),
+            Deed::Look => Hand { looked: Some(state.level), ..hand },
+            Deed::Commit(batch) => self.commit(&mut next, step, hand, batch)?,
+            Deed::CommitUnknown(batch) => {
+                self.commit(&mut next, step, hand, batch)?;
+                in_doubt(&next, hand)?
+            }
+            Deed::NothingUnknown => in_doubt(&next, hand)?,
+            Deed::Abort => tell_that_nothing_is_done(&next, hand)?,
+            Deed::Lease(order) => self.lease(&next, order),
+            Deed::Publish => {
+                next.sent |= hand.outbox;
+                Hand { outbox: 0, ..hand }
+            }
+            Deed::Tell => {
+                hand.untold().try_for_each(|told| self.tell(&mut next, told))?;
+                Hand { untold: [None; 2], ..hand }
+            }
+            Deed::Crash => Hand::default(),
+        };
+        next.hands[usize::from(step.replica)] = self.hands.number(hand);
+        Ok(next)
+    }
+
+    fn take(&mut self, next: &mut State, hand: Hand, request: Request) -> Hand {
+        if let Request::Place(order) = request {
+            if fault::is_planted("answer_before_commit") {
+                next.told |= 1 << order;
+            }
+            if fault::is_planted("publish_before_commit") {
+                next.sent |= OrderBook::too_early(request, &mut self.wire);
+            }
+        }
+        hand.with(request)
+    }
+
+    /// One transaction, done. Returns what the replica has in hand if it knows that it is.
+    pub(super) fn commit(&mut self, next: &mut State, step: Step, hand: Hand, batch: Batch) -> Result<Hand, Violation> {
+        let (publish, told) = if step.is_of_orders() {
+            let turn = self.orders.run(batch, next.orders, &mut self.wire).as_ref().map_err(Clone::clone)?;
+            next.orders = turn.rows;
+            (turn.publish, turn.told)
+        } else {
+            let State { reservations, level, ledger, received, .. } = *next;
+            let stock = Stock { reservations, level, ledger, received };
+            let turn = self.stock.run(batch, stock, hand.looked, &mut self.wire).as_ref().map_err(Clone::clone)?;
+            let Stock { reservations, level, ledger, received } = turn.stock;
+            (next.reservations, next.level, next.ledger, next.received) = (reservations, level, ledger, received);
+            (turn.publish, turn.told)
+        };
+        let mut told = told.into_iter().flatten();
+        Ok(Hand { outbox: publish & !next.sent, untold: [told.next(), told.next()], ..Hand::default() })
+    }
+
+    fn lease(&mut self, state: &State, order: u8) -> Hand {
+        let command = self.orders.resend(state.orders[usize::from(order)], &mut self.wire);
+        let outbox = if fault::is_planted("sweeper_stops") { 0 } else { command.unwrap_or(0) };
+        Hand { outbox: outbox & !state.sent, ..Hand::default() }
+    }
+
+    /// INV-6: it is so when it is told. That it stays so is for the states to come.
+    fn tell(&self, next: &mut State, told: Told) -> Result<(), Violation> {
+        use orders::core::order::Status::{Cancelled, Cancelling, Fulfilled, Fulfilling};
+        let status = |order: u8| self.orders.row(next.orders[usize::from(order)]).map(|row| row.order.status);
+        match told {
+            Told::Placed(order) => next.told |= 1 << order,
+            Told::Received(delivery) => next.told |= 1 << (usize::from(delivery) + IDS),
+            Told::Cancelled(order) if !matches!(status(order), Some(Cancelling | Cancelled)) => {
+                return broken("INV-6", format!("{} was said to be cancelled", cast::name(order)));
+            }
+            Told::Fulfilled(order) if !matches!(status(order), Some(Fulfilling | Fulfilled)) => {
+                return broken("INV-6", format!("{} was said to be fulfilled", cast::name(order)));
+            }
+            Told::Cancelled(_) | Told::Fulfilled(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// A commit of unknown fate: the requests stay, and will be decided again (R4).
+fn in_doubt(next: &State, hand: Hand) -> Result<Hand, Violation> {
+    if fault::is_planted("unknown_is_failed") {
+        return tell_that_nothing_is_done(next, hand);
+    }
+    Ok(Hand { in_doubt: true, looked: None, ..hand })
+}
+
+/// INV-6, from its other side: what is said not to be done is not.
+fn tell_that_nothing_is_done(next: &State, hand: Hand) -> Result<Hand, Violation> {
+    for request in hand.held() {
+        if let Request::Place(order) = request
+            && next.orders[usize::from(order)] != NOTHING
+        {
+            let name = cast::name(order);
+            return broken("INV-6", format!("a client was told that nothing was done, and order {name} exists"));
+        }
+    }
+    Ok(Hand::default())
+}
+
+/// The requests of a hand as a batch of their own.
+pub(super) fn batch_of(hand: &Hand) -> Batch {
+    hand.held.map(|request| request.map(Item::Request))
+}

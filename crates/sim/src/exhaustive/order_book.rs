@@ -1,0 +1,206 @@
+//! The Order Service's database, and its real decider on it: load, decide, write, as one transaction.
+
+use contract::orders::{Command as StockCommand, CommandKind};
+use contract::{OrderId, SCHEMA_VERSION};
+use orders::core::decide::{self as order, Change, Command, Loaded, Outcome};
+use orders::core::order::{Order, Status};
+
+use super::cast::{self, Batch, Item, Request, Told};
+use super::hash::QuickMap;
+use super::panics::caught;
+use super::state::{IDS, NOTHING};
+use super::violation::{Violation, broken};
+use super::wire::{Message, Wire};
+
+/// Any two steps may lie this far apart: whatever is stored is as old when it is looked at.
+pub(super) const LATER_MICROS: i64 = 3_600_000_000;
+
+/// What the tables say about one order. Times are left out: everything is old.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OrderRow {
+    pub(super) order: Order,
+    pub(super) history: Vec<(u32, Status)>,
+    pub(super) pending: Option<CommandKind>,
+}
+
+/// What a transaction has come to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OrderTurn {
+    pub(super) rows: [u8; IDS],
+    /// Messages to publish.
+    pub(super) publish: u32,
+    /// Who is to be told what; nothing for those that get no 2xx.
+    pub(super) told: [Option<Told>; 2],
+}
+
+/// Every row that ever occurred, by number, and every transaction that was ever run.
+#[derive(Debug, Default)]
+pub(super) struct OrderBook {
+    rows: Vec<OrderRow>,
+    turns: Vec<Result<OrderTurn, Violation>>,
+    known: QuickMap<u64, usize>,
+}
+
+impl OrderBook {
+    #[cfg(test)]
+    pub(super) fn rows(&self) -> &[OrderRow] {
+        &self.rows
+    }
+
+    pub(super) fn row(&self, number: u8) -> Option<&OrderRow> {
+        number.checked_sub(1).map(|number| &self.rows[usize::from(number)])
+    }
+
+    fn number(&mut self, row: OrderRow) -> u8 {
+        let place = self.rows.iter().position(|known| *known == row).unwrap_or_else(|| {
+            self.rows.push(row);
+            self.rows.len() - 1
+        });
+        u8::try_from(place + 1).expect("the bounds are so narrow that few different rows occur")
+    }
+
+    /// Runs the batch on these rows. Equal input gives equal output, so that nothing is decided twice.
+    pub(super) fn run(&mut self, batch: Batch, rows: [u8; IDS], wire: &mut Wire) -> &Result<OrderTurn, Violation> {
+        let codes = batch.map(|item| item.map_or(0, Item::code));
+        let [a, b, c] = rows;
+        let key = u64::from_le_bytes([codes[0], codes[1], a, b, c, 0, 0, 0]);
+        let place = self.known.get(&key).copied().unwrap_or_else(|| {
+            let turn = self.transact(batch, rows, wire);
+            self.turns.push(turn);
+            self.known.insert(key, self.turns.len() - 1);
+            self.turns.len() - 1
+        });
+        &self.turns[place]
+    }
+
+    fn transact(&mut self, batch: Batch, rows: [u8; IDS], wire: &mut Wire) -> Result<OrderTurn, Violation> {
+        let items: Vec<Item> = batch.into_iter().flatten().collect();
+        let commands: Vec<Command> = items.iter().map(|item| command(*item, wire)).collect();
+        let loaded = self.load(&commands, rows);
+        let Some(decision) = caught(|| order::decide(LATER_MICROS, &commands, loaded)) else {
+            return broken("R11", format!("the Order Service's decider panics on {}", cast::shown(batch, wire)));
+        };
+        let mut turn = OrderTurn { rows, publish: 0, told: [None; 2] };
+        for change in &decision.changes {
+            let place = usize::from(cast::order_of(change.order_id));
+            let row = write(self.row(turn.rows[place]).cloned(), change)?;
+            turn.rows[place] = self.number(row);
+        }
+        for ((item, decided), told) in items.iter().zip(decision.decided).zip(&mut turn.told) {
+            turn.publish |= decided.publish.map_or(0, |command| wire.command(command));
+            *told = answer(*item, &decided.outcome)?;
+        }
+        Ok(turn)
+    }
+
+    /// Only what the batch names, as a store would.
+    fn load(&self, batch: &[Command], rows: [u8; IDS]) -> Loaded {
+        let mut loaded = Loaded::default();
+        for (order, place) in cast::orders() {
+            let Some(row) = self.row(rows[place]) else { continue };
+            let key = cast::key(order).filter(|key| batch.iter().any(|command| command.key() == Some(key)));
+            let named = batch.iter().any(|command| command.order_id() == row.order.order_id);
+            if named || key.is_some() {
+                loaded.orders.insert(row.order.order_id, row.order.clone());
+            }
+            loaded.keys.extend(key.map(|key| (key, row.order.order_id)));
+        }
+        loaded
+    }
+
+    /// The message that a sweeper makes of a pending row.
+    pub(super) fn resend(&self, row: u8, wire: &mut Wire) -> Option<u32> {
+        let OrderRow { order, pending, .. } = self.row(row)?;
+        let command = StockCommand {
+            schema: SCHEMA_VERSION,
+            kind: (*pending)?,
+            order_id: order.order_id,
+            lines: order.terms.stock_lines(),
+            digest: order.terms.digest,
+            attempt: 1,
+            sent_at_micros: 0,
+            traceparent: None,
+        };
+        Some(wire.command(command))
+    }
+
+    /// What a service that does not wait for its commit would publish of a request.
+    pub(super) fn too_early(request: Request, wire: &mut Wire) -> u32 {
+        let decision = order::decide(LATER_MICROS, &[cast::order_command(request)], Loaded::default());
+        decision.decided.into_iter().filter_map(|decided| decided.publish).map(|command| wire.command(command)).sum()
+    }
+}
+
+fn command(item: Item, wire: &Wire) -> Command {
+    match item {
+        Item::Request(request) => cast::order_command(request),
+        Item::Message(number) => match wire.get(number) {
+            Message::Answer(answer) => Command::Settle(Box::new(answer.clone())),
+            Message::Command(command) => unreachable!("{command:?} does not go to the Order Service"),
+        },
+    }
+}
+
+/// Writes a change as the stores do: compares before it sets, and touches no pending row but the one it means (R13).
+fn write(found: Option<OrderRow>, change: &Change) -> Result<OrderRow, Violation> {
+    let suspect = |why: &str| broken("R11", format!("{}: {why}: {change:?}", shown(change.order_id)));
+    let mut row = match (found, &change.placed, change.from) {
+        (None, Some(placed), _) => OrderRow {
+            order: Order {
+                order_id: placed.order_id,
+                status: change.to,
+                request_digest: placed.request_digest,
+                terms: placed.terms.clone(),
+                last_seq: 0,
+                shortages: Vec::new(),
+            },
+            history: Vec::new(),
+            pending: None,
+        },
+        (Some(row), None, Some(from)) if row.order.status == from => row,
+        _ => return suspect("the row is not as the decision was told"),
+    };
+    if let Some(kind) = change.from.and_then(Status::in_flight) {
+        if row.pending != Some(kind) {
+            return suspect("the command in flight is not there");
+        }
+        row.pending = None;
+    }
+    if let Some(pending) = &change.pending
+        && row.pending.replace(pending.kind).is_some()
+    {
+        return suspect("another command is in flight");
+    }
+    row.history.extend(change.entries.iter().map(|entry| (entry.seq, entry.status)));
+    let Some(last) = change.entries.last() else { return suspect("it has no entry") };
+    row.order.status = change.to;
+    row.order.last_seq = last.seq;
+    row.order.shortages = last.answer.as_ref().map(|answer| answer.shortages.clone()).unwrap_or_default();
+    Ok(row)
+}
+
+fn shown(order_id: OrderId) -> &'static str {
+    cast::name(cast::order_of(order_id))
+}
+
+/// What the person behind the item is told.
+fn answer(item: Item, outcome: &Outcome) -> Result<Option<Told>, Violation> {
+    let told = match (item, outcome) {
+        (Item::Request(Request::Place(_)), Outcome::Placed(receipt) | Outcome::Replayed(receipt)) => {
+            Some(Told::Placed(cast::order_of(receipt.order_id)))
+        }
+        (Item::Request(Request::Cancel(order)), Outcome::Accepted(_)) => Some(Told::Cancelled(order)),
+        (Item::Request(Request::Fulfill(order)), Outcome::Accepted(_)) => Some(Told::Fulfilled(order)),
+        (Item::Request(Request::Cancel(_) | Request::Fulfill(_)), Outcome::InvalidTransition(_))
+        | (Item::Message(_), Outcome::Settled(_) | Outcome::Stale) => None,
+        (Item::Message(_), Outcome::Anomaly(why)) => return broken("R12", format!("an anomaly: {why}")),
+        _ => return broken("INV-6", format!("{item:?} is answered {outcome:?}")),
+    };
+    Ok(told)
+}
+
+impl OrderRow {
+    pub(super) fn exists(number: u8) -> bool {
+        number != NOTHING
+    }
+}

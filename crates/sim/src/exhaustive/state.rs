@@ -1,0 +1,89 @@
+//! One moment of everything: both databases, the network, what clients were told, and what each replica is in the
+//! middle of. A few bytes; whatever is larger is written down once and named by its number.
+
+use std::hash::{Hash, Hasher};
+
+use super::hash;
+
+/// Order ids that may come to exist: two that the requests with the one key bring along, and one of a request without.
+pub(super) const IDS: usize = 3;
+/// Two of each service; those of the Order Service come first.
+pub(super) const REPLICAS: usize = 4;
+/// The number of a row that does not exist, and of a replica that is in the middle of nothing.
+pub(super) const NOTHING: u8 = 0;
+pub(super) const IDLE: u16 = 0;
+
+/// A level of the stock, or what its ledger comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Level {
+    pub(super) on_hand: u8,
+    pub(super) reserved: u8,
+    /// How many movements there were.
+    pub(super) moves: u8,
+}
+
+/// **Shape:** no two values of one moment: the replicas of a service are sorted, since they differ in nothing but
+/// what they are in the middle of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    /// Numbers of rows of the Order Service, by order.
+    pub(super) orders: [u8; IDS],
+    /// Numbers of reservations, by order.
+    pub(super) reservations: [u8; IDS],
+    pub(super) level: Level,
+    pub(super) ledger: Level,
+    /// Which deliveries stand in the ledger, a bit each.
+    pub(super) received: u8,
+    /// What clients were told with a 2xx: a bit for each order, then one for each delivery.
+    pub(super) told: u8,
+    /// Every message that was ever sent, a bit each: the network may bring any of them at any time, again and again.
+    pub(super) sent: u32,
+    /// Numbers of what the replicas are in the middle of.
+    pub(super) hands: [u16; REPLICAS],
+}
+
+impl State {
+    pub(super) fn digest(&self) -> u64 {
+        let [a, b, c] = self.orders;
+        let [d, e, f] = self.reservations;
+        let hands = self.hands.map(u16::to_le_bytes);
+        let hands = u64::from_le_bytes([
+            hands[0][0],
+            hands[0][1],
+            hands[1][0],
+            hands[1][1],
+            hands[2][0],
+            hands[2][1],
+            hands[3][0],
+            hands[3][1],
+        ]);
+        let Level { on_hand, reserved, moves } = self.level;
+        let rows = u64::from_le_bytes([a, b, c, d, e, f, self.received, self.told]);
+        let ledger = [self.ledger.on_hand, self.ledger.reserved, self.ledger.moves];
+        let levels = u64::from_le_bytes([on_hand, reserved, moves, ledger[0], ledger[1], ledger[2], 0, 0]);
+        hash::of_words(&[rows, levels ^ u64::from(self.sent) << 32, u64::from(self.sent), hands])
+    }
+
+    /// The same moment with the replicas of each service sorted, and whether those of a service have changed places.
+    pub(super) fn sorted(mut self) -> (Self, [bool; 2]) {
+        let swapped = [self.hands[0] > self.hands[1], self.hands[2] > self.hands[3]];
+        if swapped[0] {
+            self.hands.swap(0, 1);
+        }
+        if swapped[1] {
+            self.hands.swap(2, 3);
+        }
+        (self, swapped)
+    }
+
+    /// How many replicas are in the middle of something.
+    pub(super) fn busy(&self) -> usize {
+        self.hands.iter().filter(|hand| **hand != IDLE).count()
+    }
+}
+
+impl Hash for State {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(self.digest());
+    }
+}

@@ -1,0 +1,258 @@
+//! The Inventory Service's database, and its real decider on it: load, decide, write, as one transaction.
+
+use std::collections::BTreeMap;
+
+use inventory::core::decide::{self as stock, Command, Loaded, Outcome, ReservationChange, StockChange};
+use inventory::core::reservation::{Before, Reservation, State as Stand};
+use inventory::core::stock::{Cause, Deltas, Level as Stored, Location, Movement, MovementKind, Product};
+use platform::planted;
+
+use super::cast::{self, Batch, Item, Request, Told};
+use super::hash::QuickMap;
+use super::order_book::LATER_MICROS;
+use super::panics::caught;
+use super::state::{IDS, Level};
+use super::truth;
+use super::violation::{Violation, broken};
+use super::wire::{Message, Wire};
+
+/// The part of a state that a transaction of the Inventory Service sees and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stock {
+    pub(super) reservations: [u8; IDS],
+    pub(super) level: Level,
+    pub(super) ledger: Level,
+    pub(super) received: u8,
+}
+
+/// What a transaction has come to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StockTurn {
+    pub(super) stock: Stock,
+    pub(super) publish: u32,
+    pub(super) told: [Option<Told>; 2],
+}
+
+/// Every reservation that ever occurred, by number, and every transaction that was ever run.
+#[derive(Debug, Default)]
+pub(super) struct StockBook {
+    reservations: Vec<Reservation>,
+    turns: Vec<Result<StockTurn, Violation>>,
+    known: QuickMap<(u64, u64), usize>,
+}
+
+impl StockBook {
+    #[cfg(test)]
+    pub(super) fn reservations(&self) -> &[Reservation] {
+        &self.reservations
+    }
+
+    pub(super) fn reservation(&self, number: u8) -> Option<&Reservation> {
+        number.checked_sub(1).map(|number| &self.reservations[usize::from(number)])
+    }
+
+    /// Times are left out, since everything is old; so are the points of the ledger that a rejection saw: they are
+    /// judged when it is made, and nobody reads them afterwards.
+    fn number(&mut self, mut reservation: Reservation) -> u8 {
+        (reservation.created_at_micros, reservation.updated_at_micros) = (0, 0);
+        if let Stand::Rejected(shortfalls) | Stand::Released(Before::Rejected(shortfalls)) = &mut reservation.state {
+            shortfalls.iter_mut().for_each(|shortfall| shortfall.seen.clear());
+        }
+        let place = self.reservations.iter().position(|known| *known == reservation).unwrap_or_else(|| {
+            self.reservations.push(reservation);
+            self.reservations.len() - 1
+        });
+        u8::try_from(place + 1).expect("the bounds are so narrow that few different reservations occur")
+    }
+
+    /// Runs the batch. `looked` is the level as it was before the lock, where that mistake is planted.
+    pub(super) fn run(
+        &mut self,
+        batch: Batch,
+        stock: Stock,
+        looked: Option<Level>,
+        wire: &mut Wire,
+    ) -> &Result<StockTurn, Violation> {
+        let key = key(batch, stock, looked);
+        let place = self.known.get(&key).copied().unwrap_or_else(|| {
+            let turn = self.transact(batch, stock, looked, wire);
+            self.turns.push(turn);
+            self.known.insert(key, self.turns.len() - 1);
+            self.turns.len() - 1
+        });
+        &self.turns[place]
+    }
+
+    fn transact(
+        &mut self,
+        batch: Batch,
+        stock: Stock,
+        looked: Option<Level>,
+        wire: &mut Wire,
+    ) -> Result<StockTurn, Violation> {
+        let items: Vec<Item> = batch.into_iter().flatten().collect();
+        let commands: Vec<Command> = items.iter().map(|item| command(*item, wire)).collect();
+        let loaded = self.load(&commands, stock, looked);
+        let Some(decision) = caught(|| stock::decide(LATER_MICROS, &commands, loaded)) else {
+            return broken("R11", format!("the Inventory Service's decider panics on {}", cast::shown(batch, wire)));
+        };
+        let mut turn = StockTurn { stock, publish: 0, told: [None; 2] };
+        for change in &decision.changes.stock {
+            turn.stock.level = write_level(turn.stock.level, change)?;
+        }
+        let points = append(&mut turn.stock, &decision.changes.movements)?;
+        for change in decision.changes.reservations {
+            truth::check_rejection(&change, &points)?;
+            self.write_reservation(&mut turn.stock, change)?;
+        }
+        for ((item, decided), told) in items.iter().zip(decision.decided).zip(&mut turn.told) {
+            turn.publish |= decided.publish.map_or(0, |answer| wire.answer(answer));
+            *told = answer(*item, &decided.outcome)?;
+        }
+        Ok(turn)
+    }
+
+    /// Only what the batch names, as a store would.
+    fn load(&self, batch: &[Command], stock: Stock, looked: Option<Level>) -> Loaded {
+        let touched = stock::Touched::by(batch);
+        let found = stock.reservations.into_iter().filter_map(|number| self.reservation(number));
+        let found = found.filter(|found| touched.orders.contains(&found.order_id));
+        let deliveries = (0..cast::MAX_RECEIVES).filter(|delivery| stock.received & (1 << delivery) != 0);
+        let movements = deliveries.map(movement).filter(|(id, _)| touched.requests.contains(id));
+        let mut level = stored(stock.level);
+        if let Some(looked) = looked {
+            (level.on_hand, level.reserved) = (looked.on_hand.into(), looked.reserved.into());
+        }
+        // A place where nothing ever moved has no row.
+        let moved = stock.level.moves > 0;
+        let levels: BTreeMap<_, _> = moved.then(|| (cast::location_id(), level)).into_iter().collect();
+        let location = Location { location_id: cast::location_id(), name: "Main".to_owned(), priority: 0 };
+        Loaded {
+            reservations: found.map(|found| (found.order_id, found.clone())).collect(),
+            movements: movements.collect(),
+            products: touched.products.iter().map(|id| (id.clone(), product())).collect(),
+            levels: touched.products.iter().map(|id| (id.clone(), levels.clone())).collect(),
+            locations: [(cast::location_id(), location)].into(),
+        }
+    }
+
+    fn write_reservation(&mut self, stock: &mut Stock, change: ReservationChange) -> Result<(), Violation> {
+        let place = usize::from(cast::order_of(change.to.order_id));
+        let found = self.reservation(stock.reservations[place]).map(|found| found.state.name());
+        if found != change.from {
+            return broken("R11", format!("the reservation is {found:?}, and the decision was: {change:?}"));
+        }
+        stock.reservations[place] = self.number(change.to);
+        Ok(())
+    }
+}
+
+fn key(batch: Batch, stock: Stock, looked: Option<Level>) -> (u64, u64) {
+    let codes = batch.map(|item| item.map_or(0, Item::code));
+    let [a, b, c] = stock.reservations;
+    let seen = looked.unwrap_or(Level { on_hand: u8::MAX, reserved: u8::MAX, moves: 0 });
+    (
+        u64::from_le_bytes([codes[0], codes[1], a, b, c, stock.received, seen.on_hand, seen.reserved]),
+        u64::from_le_bytes([
+            stock.level.on_hand,
+            stock.level.reserved,
+            stock.level.moves,
+            stock.ledger.on_hand,
+            stock.ledger.reserved,
+            stock.ledger.moves,
+            0,
+            0,
+        ]),
+    )
+}
+
+fn command(item: Item, wire: &Wire) -> Command {
+    match item {
+        Item::Request(Request::Receive(delivery)) => Command::Move(Box::new(cast::delivery(delivery))),
+        Item::Request(request) => unreachable!("{request:?} is no request to the Inventory Service"),
+        Item::Message(number) => match wire.get(number) {
+            Message::Command(command) => cast::stock_command(command.clone()),
+            Message::Answer(answer) => unreachable!("{answer:?} does not go to the Inventory Service"),
+        },
+    }
+}
+
+fn product() -> Product {
+    Product {
+        product_id: cast::product_id(),
+        name: "Mug".to_owned(),
+        low_stock_at: None,
+        created_at_micros: 0,
+        updated_at_micros: 0,
+    }
+}
+
+/// The movement that a delivery has made. The level that it left behind is told to whoever asks again, and decides
+/// nothing: it is left out.
+fn movement(delivery: u8) -> (inventory::core::stock::RequestId, Movement) {
+    let request = cast::delivery(delivery);
+    let movement = Movement {
+        product_id: request.product_id,
+        location_id: request.location_id,
+        kind: MovementKind::Receive,
+        deltas: Deltas { on_hand: 1, reserved: 0 },
+        after: Stored::default(),
+        cause: Cause::Request(request.cause.clone()),
+        created_at_micros: 0,
+    };
+    (request.cause.request_id, movement)
+}
+
+fn stored(level: Level) -> Stored {
+    Stored { on_hand: level.on_hand.into(), reserved: level.reserved.into(), last_seq: level.moves.into() }
+}
+
+fn level(stored: Stored) -> Result<Level, Violation> {
+    let small = |number: i64| u8::try_from(number);
+    match (small(stored.on_hand), small(stored.reserved), small(stored.last_seq)) {
+        (Ok(on_hand), Ok(reserved), Ok(moves)) => Ok(Level { on_hand, reserved, moves }),
+        _ => broken("INV-1", format!("a level of {stored:?}")),
+    }
+}
+
+/// Writes a level as the stores do: adds the deltas, if nobody else has moved it since (R11).
+fn write_level(found: Level, change: &StockChange) -> Result<Level, Violation> {
+    if i64::from(found.moves) != change.before.last_seq {
+        return broken("R11", format!("the level is {found:?}, and the decision was: {change:?}"));
+    }
+    planted!("stock_read_before_lock" => return level(change.after));
+    let deltas = change.deltas();
+    level(Stored {
+        on_hand: i64::from(found.on_hand) + deltas.on_hand,
+        reserved: i64::from(found.reserved) + deltas.reserved,
+        last_seq: change.after.last_seq,
+    })
+}
+
+/// Appends to the ledger, and returns what stands at each of its points from before the batch on.
+fn append(stock: &mut Stock, movements: &[Movement]) -> Result<Vec<Stored>, Violation> {
+    let mut points = vec![stored(stock.ledger)];
+    for movement in movements {
+        let after = truth::check_movement(stored(stock.ledger), movement)?;
+        stock.ledger = level(after)?;
+        points.push(after);
+        if let Cause::Request(cause) = &movement.cause {
+            let bit = 1 << cause.request_id.0[0];
+            if stock.received & bit != 0 {
+                return broken("R4", "a delivery counts twice");
+            }
+            stock.received |= bit;
+        }
+    }
+    Ok(points)
+}
+
+/// What the person behind the item is told.
+fn answer(item: Item, outcome: &Outcome) -> Result<Option<Told>, Violation> {
+    match (item, outcome) {
+        (Item::Request(Request::Receive(delivery)), Outcome::Moved { .. }) => Ok(Some(Told::Received(delivery))),
+        (Item::Message(_), Outcome::Answered { .. }) => Ok(None),
+        (Item::Message(_), Outcome::Anomaly(why)) => broken("R12", format!("an anomaly: {why}")),
+        _ => broken("INV-6", format!("{item:?} is answered {outcome:?}")),
+    }
+}

@@ -1,0 +1,80 @@
+//! Messages, each known by a number. What differs only in times and in the count of attempts is one message: neither
+//! service judges by them (R16).
+
+use contract::inventory::Answer;
+use contract::orders::Command;
+
+use super::cast;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    Command(Command),
+    Answer(Answer),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    messages: Vec<Message>,
+    /// Which of them go to the Inventory Service, a bit each.
+    commands: u32,
+}
+
+impl Wire {
+    pub(super) fn command(&mut self, command: Command) -> u32 {
+        let bit = self.bit(Message::Command(Command { attempt: 1, sent_at_micros: 0, ..command }));
+        self.commands |= bit;
+        bit
+    }
+
+    pub(super) fn answer(&mut self, answer: Answer) -> u32 {
+        self.bit(Message::Answer(Answer { attempt: 1, decided_at_micros: 0, sent_at_micros: 0, ..answer }))
+    }
+
+    fn bit(&mut self, message: Message) -> u32 {
+        let number = self.messages.iter().position(|known| *known == message).unwrap_or_else(|| {
+            self.messages.push(message);
+            self.messages.len() - 1
+        });
+        assert!(number < 32, "the bounds are so narrow that few different messages are ever sent");
+        1 << number
+    }
+
+    pub(super) fn get(&self, number: u8) -> &Message {
+        &self.messages[usize::from(number)]
+    }
+
+    /// Those of `sent` that go to the Inventory Service.
+    pub(super) fn commands(&self, sent: u32) -> u32 {
+        sent & self.commands
+    }
+
+    /// Those of `sent` that go to the Order Service.
+    pub(super) fn answers(&self, sent: u32) -> u32 {
+        sent & !self.commands
+    }
+
+    pub(super) fn name(&self, number: u8) -> String {
+        match self.get(number) {
+            Message::Command(command) => {
+                format!("{} {}", command.kind.as_str(), cast::name(cast::order_of(command.order_id)))
+            }
+            Message::Answer(answer) => {
+                format!("{} {}", answer.outcome.name(), cast::name(cast::order_of(answer.order_id)))
+            }
+        }
+    }
+
+    pub(super) fn names(&self, sent: u32) -> String {
+        let names: Vec<_> = numbers(sent).map(|number| self.name(number)).collect();
+        names.join(", ")
+    }
+}
+
+/// The numbers of the messages in a set.
+pub(super) fn numbers(mut sent: u32) -> impl Iterator<Item = u8> {
+    std::iter::from_fn(move || {
+        let number = u8::try_from(sent.trailing_zeros()).ok().filter(|number| *number < 32)?;
+        sent &= sent - 1;
+        Some(number)
+    })
+}
