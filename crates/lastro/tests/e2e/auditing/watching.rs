@@ -1,0 +1,194 @@
+//! The auditors inside the services and `lastro verify --watch`: silent while a shop is honest, however busy it is, and
+//! loud when somebody writes into its databases.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+use testbed::{PATIENCE, eventually, postgres};
+
+use super::tamper;
+use crate::random::Random;
+use crate::shop::{Shop, order};
+
+impl Shop {
+    /// A whole number that the programs tell, added up.
+    async fn counted(&self, name: &str) -> u64 {
+        let metrics = self.metrics().await;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name} is no number in\n{metrics}"))
+    }
+
+    /// Waits until every auditor has been through a whole round that began after this.
+    async fn audited(&self) {
+        for service in self.auditors() {
+            let name = format!(r#"audit_rounds_total{{service="{service}"}}"#);
+            // One is under way, and each replica has an auditor of its own.
+            let expected = self.counted(&name).await + 2 * self.programs.addresses().0.len() as u64;
+            eventually(2 * PATIENCE, &name, || async { (self.counted(&name).await >= expected).then_some(()) }).await;
+        }
+    }
+
+    /// Whose auditors tell their numbers.
+    fn auditors(&self) -> &'static [&'static str] {
+        if self.form.is_apart() { &["orders", "inventory"] } else { &["orders", "inventory", "lastro"] }
+    }
+
+    /// Which auditor looks after each invariant.
+    fn audited_invariants(&self) -> Vec<(&'static str, &'static str)> {
+        let all = [
+            ("inventory", "INV-1"),
+            ("inventory", "INV-2"),
+            ("inventory", "INV-3"),
+            ("orders", "INV-4"),
+            ("lastro", "INV-5"),
+            ("orders", "INV-7"),
+            ("inventory", "INV-8"),
+        ];
+        all.into_iter().filter(|(service, _)| self.auditors().contains(service)).collect()
+    }
+
+    /// Writes into a database past everything that protects it, while its service runs. `{name}` is the id of an order.
+    async fn write_past(&self, database: &str, sql: &str, names: &[(&str, &str)]) {
+        let id = |id: &str| match self.setting.databases {
+            Some(_) => format!("'{id}'"),
+            None => format!("x'{}'", id.replace('-', "")),
+        };
+        let sql = names.iter().fold(sql.to_owned(), |sql, (name, its)| sql.replace(&format!("{{{name}}}"), &id(its)));
+        match &self.setting.databases {
+            None => tamper(self.folder(), &format!("{database}.db"), &sql),
+            Some(databases) => {
+                let url = if database == "orders" { &databases.orders } else { &databases.inventory };
+                let client = postgres(url).await;
+                client.batch_execute("SET session_replication_role = replica").await.expect("no triggers");
+                let changed = client.execute(&sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+                assert!(changed > 0, "{sql} changes nothing");
+            }
+        }
+    }
+}
+
+fn violations(service: &str, invariant: &str) -> String {
+    format!(r#"audit_violations_total{{service="{service}",invariant="{invariant}"}}"#)
+}
+
+/// Something for every invariant. What is a breach of one may well be a breach of others.
+const BREACHES: [(&str, &str); 6] = [
+    ("inventory", "UPDATE movements SET reserved_delta = 99 WHERE product_id = 'MUG' AND seq = 2"),
+    ("inventory", "UPDATE stock SET on_hand = on_hand + 1 WHERE product_id = 'TEE'"),
+    ("inventory", "UPDATE allocations SET quantity = 3 WHERE order_id = {held}"),
+    (
+        "inventory",
+        "UPDATE reservations SET shortages = replace(shortages, '\"available\":2', '\"available\":1')
+         WHERE order_id = {rejected}",
+    ),
+    ("orders", "UPDATE orders SET status = 'received' WHERE order_id = {confirmed}"),
+    ("orders", "DELETE FROM order_history WHERE order_id = {held} AND seq = 1"),
+];
+
+#[tokio::test]
+async fn what_is_written_past_the_services_is_told_by_them_and_by_whoever_watches() {
+    let shop = Shop::open().await;
+    shop.stock("MUG", 10).await;
+    shop.stock("TEE", 3).await;
+    let confirmed = shop.confirmed(&[("MUG", 2), ("TEE", 1)]).await;
+    let held = shop.confirmed(&[("MUG", 1)]).await;
+    let (rejected, status) = shop.settle(&[("TEE", 5)]).await;
+    assert_eq!(status, "rejected");
+    let names = [("confirmed", confirmed.as_str()), ("held", &held), ("rejected", &rejected)];
+
+    let mut watch = shop.watch();
+    let said = watch.says_until("round 1: ").await;
+    assert!(said.len() == 1 && said[0].contains(" rows, 0 violations, "), "{said:#?}");
+    shop.audited().await;
+    for (service, invariant) in shop.audited_invariants() {
+        assert_eq!(shop.counted(&violations(service, invariant)).await, 0, "{invariant}");
+    }
+
+    // It was all read before, and is read again.
+    for (database, sql) in BREACHES {
+        shop.write_past(database, sql, &names).await;
+    }
+    for (service, invariant) in shop.audited_invariants() {
+        let name = violations(service, invariant);
+        eventually(PATIENCE, &name, || async { (shop.counted(&name).await > 0).then_some(()) }).await;
+        let told =
+            shop.programs.log().lines().any(|line| {
+                line.contains(r#""level":"ERROR""#) && line.contains(&format!(r#""invariant":"{invariant}""#))
+            });
+        assert!(told, "{invariant} is not in\n{}", shop.programs.log());
+    }
+    // The watch goes through stock first: what it has not told by the end of a round, it tells in the next.
+    let mut said = watch.says_until("round 2: ").await;
+    said.extend(watch.says_until("round 3: ").await);
+    for invariant in ["INV-1", "INV-2", "INV-3", "INV-4", "INV-5", "INV-7", "INV-8"] {
+        assert!(said.iter().any(|line| line.starts_with(invariant)), "{invariant} is not in {said:#?}");
+    }
+    for order in [&confirmed, &held, &rejected] {
+        assert!(said.iter().any(|line| line.contains(order.as_str())), "{order} is not in {said:#?}");
+    }
+    let ended = watch.terminated().await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), "error: an invariant does not hold\n"));
+}
+
+/// What clients do at random: order, cancel, fulfill, and put into stock.
+async fn keep_busy(shop: &Shop, mut random: Random, orders: &Mutex<Vec<String>>, over: &AtomicBool) {
+    const PRODUCTS: [&str; 3] = ["MUG", "TEE", "CAP"];
+    while !over.load(Ordering::Relaxed) {
+        let product = PRODUCTS[usize::try_from(random.below(3)).expect("small")];
+        let units = u32::try_from(1 + random.below(4)).expect("small");
+        let known = orders.lock().expect("nothing panics under this lock").clone();
+        let one = usize::try_from(random.below(known.len().max(1) as u64)).expect("small");
+        match random.below(8) {
+            0 => {
+                let movement = json!({"kind": "receive", "quantity": units});
+                shop.move_stock(product, &movement).await.ok();
+            }
+            action @ 1..=3 if !known.is_empty() => {
+                let action = if action == 1 { "fulfill" } else { "cancel" };
+                // It may be too late for it.
+                shop.post(&format!("/api/orders/{}/{action}", known[one]), &json!({})).await;
+            }
+            _ => {
+                let placed = shop.place(&order(&[(product, units), ("ODD", 1)][..1 + usize::from(units == 4)])).await;
+                let id = placed.text_at("/order_id");
+                orders.lock().expect("nothing panics under this lock").push(id);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_busy_shop_raises_no_alarm() {
+    let mut random = Random::seeded("a_busy_shop_raises_no_alarm");
+    let shop = Arc::new(Shop::open().await);
+    for product in ["MUG", "TEE", "CAP"] {
+        shop.stock(product, 50).await;
+    }
+    let (orders, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+    let clients = (0..8).map(|_| {
+        let (shop, random, orders, over) = (shop.clone(), random.fork(), orders.clone(), over.clone());
+        tokio::spawn(async move { keep_busy(&shop, random, &orders, &over).await })
+    });
+    let clients: Vec<_> = clients.collect();
+    let mut watch = shop.watch();
+    let mut said = watch.says_until("round 2: ").await;
+    shop.audited().await;
+    over.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.await.expect("no client fails");
+    }
+    said.extend(watch.says_until("round 4: ").await);
+    let placed = orders.lock().expect("nothing panics under this lock").len();
+    println!("{placed} orders; {said:#?}");
+    assert!(said.iter().all(|line| line.starts_with("round ") && line.contains(" 0 violations, ")), "{said:#?}");
+    for (service, invariant) in shop.audited_invariants() {
+        assert_eq!(shop.counted(&violations(service, invariant)).await, 0, "{invariant}");
+    }
+    for service in shop.auditors() {
+        assert_eq!(shop.counted(&format!(r#"audit_failures_total{{service="{service}"}}"#)).await, 0);
+        let at = format!(r#"audit_last_round_timestamp_seconds{{service="{service}"}} 1"#);
+        assert!(shop.metrics().await.contains(&at), "a time of this century");
+    }
+    assert_eq!(watch.terminated().await.code, Some(0));
+}
