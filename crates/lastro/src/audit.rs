@@ -60,7 +60,7 @@ fn violated() -> ProgramError {
 /// **Errors:** a database that cannot be read.
 pub(crate) async fn audit(places: &Places) -> Result<Report, ProgramError> {
     let (orders, inventory) = open(places).await?;
-    verify(orders, inventory).await.map_err(unreadable)
+    verify(orders, inventory).await.map_err(|failure| unreadable(&failure))
 }
 
 async fn open(places: &Places) -> Result<(Arc<dyn OrdersStore>, Arc<dyn InventoryStore>), ProgramError> {
@@ -69,8 +69,8 @@ async fn open(places: &Places) -> Result<(Arc<dyn OrdersStore>, Arc<dyn Inventor
     Ok((orders, inventory::open_for_audit(&places.inventory).await?))
 }
 
-fn unreadable(failure: Failure) -> ProgramError {
-    ProgramError::failed(Chain(&failure))
+fn unreadable(failure: &Failure) -> ProgramError {
+    ProgramError::failed(Chain(failure))
 }
 
 /// Walks both databases round after round until `shutdown`, at the pace of the auditors inside the services. What breaks
@@ -94,7 +94,7 @@ async fn watch(places: &Places, shutdown: CancellationToken) -> Result<(), Progr
         let mut lines: Vec<_> = named.collect();
         clean &= round.is_clean();
         match &progress {
-            Err(failure @ Failure::Fatal(_)) => return Err(unreadable(failure.clone())),
+            Err(failure @ Failure::Fatal(_)) => return Err(unreadable(failure)),
             Err(failure) if !failing => eprintln!("cannot read, and goes on trying: {}", Chain(failure)),
             _ => {}
         }

@@ -205,19 +205,9 @@ impl Auditor {
         let mut findings = Findings::default();
         let progress = self.books.step(&mut findings).await;
         self.tell(findings);
+        // One line when it begins and one when it is over, however long it lasts.
         match (&progress, self.failing) {
-            // One line when it begins and one when it is over, however long it lasts.
-            (Err(failure), false) => {
-                let service = self.service;
-                let what = Chain(failure);
-                match failure {
-                    // A row that makes no sense; nobody but an operator will change that.
-                    Failure::Suspect(_) => {
-                        error!(service, error = %what, "the audit cannot read on; it goes on trying")
-                    }
-                    _ => warn!(service, error = %what, "the audit cannot read; it goes on trying"),
-                }
-            }
+            (Err(failure), false) => self.complain(failure),
             (Ok(_), true) => warn!(service = self.service, "the audit reads again"),
             _ => {}
         }
@@ -232,6 +222,16 @@ impl Auditor {
             Err(_) => self.metrics.audit.failed(self.service),
         }
         progress
+    }
+
+    fn complain(&self, failure: &Failure) {
+        let (service, error) = (self.service, Chain(failure));
+        if let Failure::Suspect(_) = failure {
+            // A row that makes no sense; nobody but an operator will change that.
+            error!(service, %error, "the audit cannot read on; it goes on trying");
+        } else {
+            warn!(service, %error, "the audit cannot read; it goes on trying");
+        }
     }
 
     fn tell(&mut self, findings: Findings) {

@@ -20,21 +20,20 @@ impl Tool {
         Self { child, lines }
     }
 
-    /// The lines that it says up to and with the first one that begins like this.
-    pub async fn says_until(&mut self, beginning: &str) -> Vec<String> {
+    /// The lines that it says until they are enough.
+    pub async fn says_until(&mut self, what: &str, enough: impl Fn(&[String]) -> bool) -> Vec<String> {
         let mut said = Vec::new();
         let listening = async {
             while let Some(line) = self.lines.next_line().await.expect("UTF-8") {
-                let found = line.starts_with(beginning);
                 said.push(line);
-                if found {
+                if enough(&said) {
                     return true;
                 }
             }
             false
         };
-        let found = tokio::time::timeout(PATIENCE, listening).await;
-        assert!(found == Ok(true), "it never said {beginning}, but {said:#?}");
+        let found = tokio::time::timeout(4 * PATIENCE, listening).await;
+        assert!(found == Ok(true), "it never said {what}, but {said:#?}");
         said
     }
 

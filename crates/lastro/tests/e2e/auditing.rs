@@ -174,7 +174,7 @@ async fn whatever_was_tampered_with_is_named() {
 /// What goes on watching finds the same in its first round.
 async fn check_watch(folder: &Path, broken: &[&str], offender: &str) {
     let mut watch = lastro(folder).args(["verify", "--watch", "--data-dir", "data"]).talking();
-    let said = watch.says_until("round 1: ").await;
+    let said = watching::hear_round(&mut watch, 1).await;
     let (summary, offenders) = said.split_last().expect("a line");
     let named: BTreeSet<_> = offenders.iter().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(named.into_iter().collect::<Vec<_>>(), broken, "{said:#?}");
