@@ -5,6 +5,7 @@ mod http;
 mod metrics;
 mod run;
 
+pub mod audit;
 pub mod core;
 pub mod service;
 pub mod store;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Parser;
 use contract::inventory::ANSWERS_CHANNEL;
 use contract::orders::COMMANDS_CHANNEL;
+use platform::audit::{Auditor, Reach};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::clock::Clock;
@@ -19,6 +20,7 @@ use platform::relay::Relay;
 use platform::telemetry;
 
 use crate::SERVICE;
+use crate::audit::StockBooks;
 use crate::core::decide::{Command, Outcome};
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
@@ -46,6 +48,7 @@ pub struct Crew {
     pub committer: Committer<Command, Outcome>,
     pub consumer: Consumer<Command, Outcome>,
     pub lookout: Lookout,
+    pub auditor: Auditor,
     pub api: Api,
 }
 
@@ -68,19 +71,23 @@ pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
         Consumer { bus: bus.clone(), channel: COMMANDS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
     let lookout = Lookout { store: store.clone(), bus, readiness: commons.readiness.clone() };
 
+    let books = StockBooks::new(store.clone(), Reach::SHORT);
+    let auditor = Auditor::new(SERVICE, Box::new(books), commons.metrics.clone(), commons.clock.clone());
+
     let service = Service { store, batcher, ids: commons.ids.clone() };
     let api = commons.api(SERVICE, crate::http::routes(Arc::new(service)));
-    Crew { relay, committer, consumer, lookout, api }
+    Crew { relay, committer, consumer, lookout, auditor, api }
 }
 
 /// Adds the service to a process: its workers, its numbers, its checks. Returns its routes.
 pub fn build(parts: Parts, process: &mut Process) -> Api {
-    let Crew { relay, committer, consumer, lookout, api } = assemble(parts, &mut process.commons);
+    let Crew { relay, committer, consumer, lookout, auditor, api } = assemble(parts, &mut process.commons);
     let workers = &mut process.workers;
     workers.spawn(Stage::Relay, "the relay of answers", |token| relay.run(token));
     workers.spawn(Stage::Commit, "the committer of stock", |token| committer.run(token));
     workers.spawn(Stage::Work, "the consumer of commands", |token| consumer.run(token));
     workers.spawn(Stage::Work, "the lookout", |token| lookout.run(token));
+    workers.spawn(Stage::Work, "the auditor of stock", |token| auditor.run(token));
     api
 }
 

@@ -63,6 +63,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// For the audit: levels after `after`, sorted by place, each with what is held there; all from one snapshot.
     async fn audit_stock(&self, after: Option<Place>, limit: u32) -> Result<Vec<StockAudit>, Failure>;
 
+    /// For the audit: what orders after `after` hold at one place, the first `limit` that were ever promised anything
+    /// there, and the place's level; all from one snapshot.
+    async fn audit_held(&self, place: Place, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure>;
+
     /// For the audit: a stretch of one ledger, from its older end on.
     async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure>;
 
@@ -117,9 +121,35 @@ pub struct StockAudit {
     pub product_id: ProductId,
     pub location_id: LocationId,
     pub level: Level,
-    pub held: i64,
+    /// Nothing where more than [`HELD_AT_ONCE`] orders were ever promised something.
+    pub held: Option<i64>,
     /// The number of the newest movement of its ledger (INV-2).
     pub newest_seq: i64,
+}
+
+/// Of so many orders, and no more, it is said together with a stock row what they hold there.
+pub const HELD_AT_ONCE: u32 = 100;
+
+/// What some orders hold at one place, and its level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldAudit {
+    pub level: Level,
+    /// Σ over those whose reservation is in state reserved.
+    pub units: i64,
+    /// How many orders these are, whatever became of them.
+    pub allocations: usize,
+    /// The last of these orders, if others may come after it.
+    pub more_after: Option<OrderId>,
+}
+
+impl HeldAudit {
+    /// A page of at most `limit` orders and what each of them holds.
+    fn of(level: Level, page: &[(OrderId, i64)], limit: u32) -> Self {
+        let more = page.len() >= limit as usize;
+        let last = page.last().map(|(order_id, _)| *order_id);
+        let units = page.iter().map(|(_, units)| units).sum();
+        Self { level, units, allocations: page.len(), more_after: last.filter(|_| more) }
+    }
 }
 
 /// The movements of one place with `after_seq < seq ≤ up_to_seq`, the first `limit` of them.

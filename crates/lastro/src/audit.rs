@@ -4,13 +4,19 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use platform::batcher::Chain;
+use inventory::store::Store as InventoryStore;
+use orders::store::Store as OrdersStore;
+use platform::audit::{Books, Findings, Progress, Reach, pause};
+use platform::batcher::{Chain, Failure};
 use platform::clock::{Clock, SystemClock};
 use platform::config::File;
+use platform::lifecycle::on_signal;
 use platform::process::ProgramError;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::serve::{PlaceArgs, Places};
-use crate::verify::{Report, verify};
+use crate::verify::{Report, books, verify};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -19,6 +25,9 @@ pub(crate) struct Args {
     /// Also demand that no command is in flight
     #[arg(long)]
     settled: bool,
+    /// Go on until a signal, a few rows at a time, with a line for every round
+    #[arg(long, conflicts_with = "settled")]
+    watch: bool,
     /// The configuration file [default: ./lastro.toml, if it is there]
     #[arg(long, env = "LASTRO_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -26,11 +35,15 @@ pub(crate) struct Args {
 
 /// **Errors:** a database that cannot be read, or an invariant that does not hold.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
-    let report = audit(&args.places.resolve(&File::load(args.config)?)).await?;
+    let places = args.places.resolve(&File::load(args.config)?);
+    if args.watch {
+        return watch(&places, on_signal().map_err(ProgramError::failed)?).await;
+    }
+    let report = audit(&places).await?;
     // A closed pipe is the reader's choice; the exit code tells all the same.
     let _ = write!(std::io::stdout(), "{report}");
     if !report.is_clean() {
-        return Err(ProgramError::failed("an invariant does not hold"));
+        return Err(violated());
     }
     if args.settled && report.backlog.commands > 0 {
         return Err(ProgramError::failed("commands are still in flight"));
@@ -38,12 +51,77 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     Ok(())
 }
 
+fn violated() -> ProgramError {
+    ProgramError::failed("an invariant does not hold")
+}
+
 /// Reads both databases, beside their services if need be.
 ///
 /// **Errors:** a database that cannot be read.
 pub(crate) async fn audit(places: &Places) -> Result<Report, ProgramError> {
+    let (orders, inventory) = open(places).await?;
+    verify(orders, inventory).await.map_err(|failure| unreadable(&failure))
+}
+
+async fn open(places: &Places) -> Result<(Arc<dyn OrdersStore>, Arc<dyn InventoryStore>), ProgramError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let orders = orders::open_for_audit(&places.orders, clock).await?;
-    let inventory = inventory::open_for_audit(&places.inventory).await?;
-    verify(&*orders, &*inventory).await.map_err(|failure| ProgramError::failed(Chain(&failure)))
+    Ok((orders, inventory::open_for_audit(&places.inventory).await?))
+}
+
+fn unreadable(failure: &Failure) -> ProgramError {
+    ProgramError::failed(Chain(failure))
+}
+
+/// Walks both databases round after round until `shutdown`, at the pace of the auditors inside the services. What breaks
+/// an invariant is named as soon as it is found.
+///
+/// **Errors:** a database that cannot be trusted any more; in the end, an invariant that did not hold in any round. A
+/// database that is away may come back.
+async fn watch(places: &Places, shutdown: CancellationToken) -> Result<(), ProgramError> {
+    let (orders, inventory) = open(places).await?;
+    let mut books = books(orders, inventory, Reach::SHORT);
+    let (mut number, mut round, mut began) = (1_u64, Report::default(), Instant::now());
+    let (mut clean, mut failing) = (true, false);
+    loop {
+        let (step_began, mut findings) = (Instant::now(), Findings::default());
+        let progress = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            progress = books.step(&mut findings) => progress,
+        };
+        let named = round.absorb(findings).into_iter().map(|(invariant, offender)| format!("{invariant}  {offender}"));
+        let mut lines: Vec<_> = named.collect();
+        clean &= round.is_clean();
+        match &progress {
+            Err(failure @ Failure::Fatal(_)) => return Err(unreadable(failure)),
+            Err(failure) if !failing => eprintln!("cannot read, and goes on trying: {}", Chain(failure)),
+            _ => {}
+        }
+        failing = progress.is_err();
+        if let Ok(Progress::RoundOver) = progress {
+            lines.push(summary(number, &round, began));
+            (number, round, began) = (number + 1, Report::default(), Instant::now());
+        }
+        let said: std::io::Result<()> = lines.iter().try_for_each(|line| writeln!(std::io::stdout(), "{line}"));
+        // Nobody listens any more.
+        if said.is_err() {
+            break;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = tokio::time::sleep(pause(&progress, step_began.elapsed())) => {}
+        }
+    }
+    if clean { Ok(()) } else { Err(violated()) }
+}
+
+/// `round 3: 1204 rows, 0 violations, 0.8 s`
+fn summary(number: u64, round: &Report, began: Instant) -> String {
+    let broken = round.findings().filter(|(_, _, violations)| *violations > 0);
+    let broken: Vec<_> = broken.map(|(name, _, violations)| format!("{name}: {violations}")).collect();
+    let which = if broken.is_empty() { String::new() } else { format!(" ({})", broken.join(", ")) };
+    let violations: u64 = round.findings().map(|(_, _, violations)| violations).sum();
+    let (rows, seconds) = (round.rows, began.elapsed().as_secs_f64());
+    format!("round {number}: {rows} rows, {violations} violations{which}, {seconds:.1} s")
 }

@@ -3,14 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use platform::audit::{Auditor, Reach};
 use platform::bus::embedded::Embedded;
 use platform::bus::{ACK_WAIT, Bus};
 use platform::clock::Clock;
 use platform::config::{BusUrl, DatabaseUrl, File, resolve};
 use platform::fault;
-use platform::lifecycle::on_signal;
+use platform::lifecycle::{Stage, on_signal};
 use platform::process::{Addresses, Api, CommonArgs, Process, ProgramError, bus_between_processes};
 use platform::telemetry;
+
+use crate::verify::Agreement;
 
 const NAME: &str = "lastro";
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -99,10 +102,16 @@ pub(crate) async fn prepare(
     let mut process = Process::begin(NAME, addresses).await?;
     let clock: Arc<dyn Clock> = process.commons.clock.clone();
     let [of_orders, of_inventory] = buses(bus_url, clock.clone()).await?;
-    let store = orders::open_store(&places.orders, clock.clone()).await?;
-    let orders = orders::build(orders::Parts { store, bus: of_orders, currency }, &mut process);
-    let store = inventory::open_store(&places.inventory, clock).await?;
-    let inventory = inventory::build(inventory::Parts { store, bus: of_inventory }, &mut process);
+    let order_store = orders::open_store(&places.orders, clock.clone()).await?;
+    let parts = orders::Parts { store: order_store.clone(), bus: of_orders, currency };
+    let orders = orders::build(parts, &mut process);
+    let stock_store = inventory::open_store(&places.inventory, clock.clone()).await?;
+    let parts = inventory::Parts { store: stock_store.clone(), bus: of_inventory };
+    let inventory = inventory::build(parts, &mut process);
+    // Each service audits its own books; here are both, to be held against each other.
+    let books = Agreement::new(order_store, stock_store, Reach::SHORT);
+    let auditor = Auditor::new(NAME, Box::new(books), process.commons.metrics.clone(), clock);
+    process.workers.spawn(Stage::Work, "the auditor of both services", |token| auditor.run(token));
     Ok((process, orders.merge(inventory)))
 }
 

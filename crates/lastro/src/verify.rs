@@ -1,60 +1,44 @@
-//! The audit: reads both databases page by page, beside live services, and holds them against the invariants.
+//! The audit of both databases: what each service's own books show, and what only both together do.
 //!
 //! There is no common snapshot of two databases. Each page is a short transaction, and what moves between two reads is
 //! judged by the history that it then has: only what no interleaving explains is a violation.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
+use inventory::audit::{INV_1, INV_2, INV_3, INV_8, StockBooks};
 use inventory::store::Store as InventoryStore;
+use orders::audit::{INV_4, INV_7, OrderBooks};
 use orders::store::{Backlog, Store as OrdersStore};
+use platform::audit::{Books, Findings, Invariant, MAX_NAMED, Progress, Reach, Shelf};
 use platform::batcher::Failure;
 
 mod agreement;
-mod books;
-mod rejections;
 
-/// Rows of one page. Memory does not grow with the databases.
-const PAGE: u32 = 500;
-/// Offenders that are named per invariant; the rest is counted.
-const MAX_NAMED: usize = 10;
+pub(crate) use agreement::{Agreement, INV_5};
 
 /// The invariants that the databases themselves can show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Invariant {
-    Inv1,
-    Inv2,
-    Inv3,
-    Inv4,
-    Inv5,
-    Inv7,
-    Inv8,
+const ALL: [Invariant; 7] = [INV_1, INV_2, INV_3, INV_4, INV_5, INV_7, INV_8];
+
+/// All books, one after the other.
+pub(crate) fn books(orders: Arc<dyn OrdersStore>, inventory: Arc<dyn InventoryStore>, reach: Reach) -> Shelf {
+    Shelf::new(vec![
+        Box::new(StockBooks::new(inventory.clone(), reach)),
+        Box::new(OrderBooks::new(orders.clone(), reach)),
+        Box::new(Agreement::new(orders, inventory, reach)),
+    ])
 }
 
-impl Invariant {
-    const ALL: [Self; 7] = [Self::Inv1, Self::Inv2, Self::Inv3, Self::Inv4, Self::Inv5, Self::Inv7, Self::Inv8];
-
-    /// Its number, what it says, and what is counted for it.
-    fn text(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::Inv1 => ("INV-1", "0 ≤ reserved ≤ on_hand after every movement", "movements"),
-            Self::Inv2 => ("INV-2", "stock is the sum of its movements, without gaps", "stock rows"),
-            Self::Inv3 => ("INV-3", "what is reserved is held by reservations", "stock rows"),
-            Self::Inv4 => ("INV-4", "every order's history is a legal path", "orders"),
-            Self::Inv5 => ("INV-5", "both services agree about every order", "orders and reservations"),
-            Self::Inv7 => ("INV-7", "a command is pending exactly while one is in flight", "orders"),
-            Self::Inv8 => ("INV-8", "every rejection was true", "rejections"),
-        }
-    }
-}
-
-/// What the audit found.
+/// What one round of the audit found.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    tallies: [Tally; 7],
+    pub(crate) rows: u64,
+    tallies: BTreeMap<&'static str, Tally>,
     pub(crate) backlog: Backlog,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Tally {
     checked: u64,
     violations: u64,
@@ -62,52 +46,47 @@ struct Tally {
 }
 
 impl Report {
-    fn tally(&mut self, invariant: Invariant) -> &mut Tally {
-        &mut self.tallies[invariant as usize]
-    }
-
-    fn checked(&mut self, invariant: Invariant, count: usize) {
-        self.tally(invariant).checked += count as u64;
-    }
-
-    fn violated(&mut self, invariant: Invariant, offender: impl fmt::Display) {
-        let tally = self.tally(invariant);
-        tally.violations += 1;
-        if tally.named.len() < MAX_NAMED {
-            tally.named.push(offender.to_string());
+    /// Adds what a step found. The offenders that are named are returned as well.
+    pub(crate) fn absorb(&mut self, findings: Findings) -> Vec<(&'static str, String)> {
+        self.rows += findings.rows;
+        for (name, count) in findings.checked {
+            self.tallies.entry(name).or_default().checked += count;
         }
-    }
-
-    /// Notes an offender unless `holds`.
-    fn demand(&mut self, invariant: Invariant, holds: bool, offender: impl FnOnce() -> String) {
-        if !holds {
-            self.violated(invariant, offender());
+        let mut named = Vec::new();
+        for violation in findings.violations {
+            let tally = self.tallies.entry(violation.invariant.name).or_default();
+            tally.violations += 1;
+            if tally.named.len() < MAX_NAMED {
+                tally.named.push(violation.offender.clone());
+                named.push((violation.invariant.name, violation.offender));
+            }
         }
+        named
     }
 
     pub(crate) fn is_clean(&self) -> bool {
-        self.tallies.iter().all(|tally| tally.violations == 0)
+        self.findings().all(|(_, _, violations)| violations == 0)
     }
 
     /// Each invariant: its name, what was checked for it, and how often it was violated.
     pub(crate) fn findings(&self) -> impl Iterator<Item = (&'static str, u64, u64)> {
-        let named = Invariant::ALL.into_iter().map(|invariant| invariant.text().0);
-        named.zip(&self.tallies).map(|(name, tally)| (name, tally.checked, tally.violations))
+        ALL.into_iter().map(|invariant| {
+            let tally = self.tally(invariant);
+            (invariant.name, tally.checked, tally.violations)
+        })
     }
 
-    /// How often an invariant was found violated.
-    #[cfg(test)]
-    pub(crate) fn violations(&self, invariant: Invariant) -> u64 {
-        self.tallies[invariant as usize].violations
+    fn tally(&self, invariant: Invariant) -> Tally {
+        self.tallies.get(invariant.name).cloned().unwrap_or_default()
     }
 }
 
 impl fmt::Display for Report {
     /// One line per invariant with what was counted, the first offenders below it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for invariant in Invariant::ALL {
-            let (name, says, counted) = invariant.text();
-            let tally = &self.tallies[invariant as usize];
+        for invariant in ALL {
+            let Invariant { name, says, counted } = invariant;
+            let tally = self.tally(invariant);
             let verdict = if tally.violations == 0 { "ok" } else { "VIOLATED" };
             write!(f, "{name}  {verdict:<8}  {says} ({} {counted}", tally.checked)?;
             match tally.violations {
@@ -123,16 +102,30 @@ impl fmt::Display for Report {
     }
 }
 
-/// Audits both databases.
+/// Audits both databases, once and without pauses.
 ///
 /// **Errors:** a database could not be read; whatever was found until then is dropped. May be repeated.
-pub(crate) async fn verify(orders: &dyn OrdersStore, inventory: &dyn InventoryStore) -> Result<Report, Failure> {
-    let mut report = Report::default();
-    books::check(inventory, &mut report).await?;
-    agreement::check_orders(orders, inventory, &mut report).await?;
-    agreement::check_reservations(orders, inventory, &mut report).await?;
+pub(crate) async fn verify(
+    orders: Arc<dyn OrdersStore>,
+    inventory: Arc<dyn InventoryStore>,
+) -> Result<Report, Failure> {
+    let mut books = books(orders.clone(), inventory, Reach::LONG);
+    let mut report = round(&mut books).await?;
     report.backlog = orders.backlog().await?;
     Ok(report)
+}
+
+/// One round through all of these.
+async fn round(books: &mut dyn Books) -> Result<Report, Failure> {
+    let mut report = Report::default();
+    loop {
+        let mut findings = Findings::default();
+        let progress = books.step(&mut findings).await?;
+        report.absorb(findings);
+        if progress == Progress::RoundOver {
+            return Ok(report);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod metrics;
 mod run;
 mod waiters;
 
+pub mod audit;
 pub mod core;
 pub mod service;
 pub mod store;

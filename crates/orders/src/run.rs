@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Parser;
 use contract::inventory::ANSWERS_CHANNEL;
 use contract::orders::COMMANDS_CHANNEL;
+use platform::audit::{Auditor, Reach};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::clock::Clock;
@@ -19,6 +20,7 @@ use platform::relay::Relay;
 use platform::telemetry;
 
 use crate::SERVICE;
+use crate::audit::OrderBooks;
 use crate::core::decide::{Command, Outcome};
 use crate::core::money::Currency;
 use crate::metrics::Metrics;
@@ -53,6 +55,7 @@ pub struct Crew {
     pub consumer: Consumer<Command, Outcome>,
     pub ear: Ear,
     pub sweeper: Sweeper,
+    pub auditor: Auditor,
     pub api: Api,
 }
 
@@ -90,15 +93,18 @@ pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
     let ear = Ear { bus: bus.clone(), replica, waiters: waiters.clone(), echo: echo.clone(), clock: clock.clone() };
     let sweeper = Sweeper { store: store.clone(), bus, outbox, echo, clock, ids: ids.clone(), metrics, readiness };
 
+    let books = OrderBooks::new(store.clone(), Reach::SHORT);
+    let auditor = Auditor::new(SERVICE, Box::new(books), commons.metrics.clone(), commons.clock.clone());
+
     let service = Service { store, batcher, waiters, ids, currency, stopping: commons.stopping.clone() };
     let api = commons.api(SERVICE, crate::http::routes(Arc::new(service)));
-    Crew { relay, committer, consumer, ear, sweeper, api }
+    Crew { relay, committer, consumer, ear, sweeper, auditor, api }
 }
 
 /// Adds the service to a process: its workers, its numbers, its checks. Returns its routes.
 pub fn build(parts: Parts, process: &mut Process) -> Api {
     let parallel_batches = parts.store.parallel_batches();
-    let Crew { relay, committer, consumer, ear, sweeper, api } = assemble(parts, &mut process.commons);
+    let Crew { relay, committer, consumer, ear, sweeper, auditor, api } = assemble(parts, &mut process.commons);
     let workers = &mut process.workers;
     workers.spawn(Stage::Relay, "the relay of commands", |token| relay.run(token));
     for _ in 0..parallel_batches {
@@ -108,6 +114,7 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
     workers.spawn(Stage::Work, "the consumer of answers", |token| consumer.run(token));
     workers.spawn(Stage::Work, "the ear for other replicas", |token| ear.run(token));
     workers.spawn(Stage::Work, "the sweeper", |token| sweeper.run(token));
+    workers.spawn(Stage::Work, "the auditor of orders", |token| auditor.run(token));
     api
 }
 

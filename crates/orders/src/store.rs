@@ -57,6 +57,9 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// For the audit: those of these orders that exist, sorted by id.
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure>;
+
+    /// For the audit: the commands in flight after `after`, sorted by order id, also those whose order is missing.
+    async fn audit_pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure>;
 }
 
 /// Which due commands to take.
@@ -137,4 +140,16 @@ pub struct OrderAudit {
     pub terms: Terms,
     pub history: Vec<(u32, Status)>,
     pub pending: Option<CommandKind>,
+}
+
+/// A command in flight and the order that it belongs to, from one snapshot.
+///
+/// **Units:** microseconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingAudit {
+    pub order_id: OrderId,
+    pub kind: CommandKind,
+    pub since_micros: i64,
+    /// When the order took its last step; nothing if there is no such order.
+    pub moved_at_micros: Option<i64>,
 }

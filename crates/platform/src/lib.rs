@@ -1,6 +1,7 @@
 //! Plumbing that both services stand on. It knows no order, no stock and no message: bytes go over the bus.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod batcher;
 pub mod body;
 pub mod bus;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio_postgres::error::SqlState;
+use uuid::Uuid;
 
 use crate::batcher::Failure;
 use crate::config::UsageError;
@@ -23,6 +24,14 @@ pub use server::Server;
 pub use transaction::{Parameter, Transaction};
 
 use server::Access;
+
+/// Where a page of rows sorted by id begins that is to follow `after`. Nothing follows the last of all ids.
+///
+/// A page is asked for by one condition (`id >= $1`), which an index answers whatever the planner knows.
+pub fn page_from(after: Option<Uuid>) -> Option<Uuid> {
+    let Some(after) = after else { return Some(Uuid::nil()) };
+    after.as_u128().checked_add(1).map(Uuid::from_u128)
+}
 
 /// Why a database was not opened. One line each, for the operator; nothing was changed.
 #[derive(Debug, thiserror::Error)]

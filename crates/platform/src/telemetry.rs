@@ -12,7 +12,10 @@ use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+mod audit;
 pub mod process;
+
+pub use audit::AuditNumbers;
 
 /// The media type of [`render`]'s text.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -52,6 +55,7 @@ pub struct Metrics {
     anomalies: Family<KindLabels, Counter>,
     shed: Family<ServiceLabel, Counter>,
     published: Family<PublishedLabels, Counter>,
+    pub audit: AuditNumbers,
 }
 
 /// What is told about a request, once it is answered.
@@ -94,6 +98,7 @@ impl Metrics {
             anomalies: Family::default(),
             shed: Family::default(),
             published: Family::default(),
+            audit: AuditNumbers::new(registry),
         };
         let help = "Time from a request's headers to its answer's";
         registry.register_with_unit("http_server_request_duration", help, Unit::Seconds, metrics.requests.clone());

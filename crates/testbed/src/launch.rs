@@ -9,6 +9,7 @@ use tokio::process::Command;
 
 use crate::PATIENCE;
 use crate::program::Program;
+use crate::tool::Tool;
 
 /// A program that is about to start.
 ///
@@ -104,6 +105,11 @@ impl Launch {
         let mut command = self.command();
         command.stdout(Stdio::null());
         Program::serving(command).await
+    }
+
+    /// Starts it and listens to what it says.
+    pub fn talking(self) -> Tool {
+        Tool::start(self.command())
     }
 
     /// Starts it and waits until it has ended.

@@ -11,6 +11,7 @@ pub use nats::{Nats, nats_url};
 pub use postgres::{Postgres, fresh_database, postgres, postgres_url};
 pub use program::Program;
 pub use proxy::Proxy;
+pub use tool::Tool;
 
 mod clock;
 mod commits;
@@ -21,6 +22,7 @@ mod ports;
 mod postgres;
 mod program;
 mod proxy;
+mod tool;
 
 /// How long a test waits for what must happen.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -12,6 +12,7 @@ use super::{MovementFilter, Store};
 use crate::core::decide::{Change, Command, Decided, MovementRequest, Outcome, PutProduct, decide};
 use crate::core::stock::{Location, Movement, RequestCause, RequestId};
 
+pub(crate) mod auditing;
 pub(crate) mod deciding;
 pub(crate) mod reading;
 
@@ -41,6 +42,10 @@ macro_rules! store_laws {
             reading::the_audit_reads_every_reservation_once_in_order
             reading::the_audit_reads_every_level_with_what_is_held_there
             reading::the_audit_reads_a_ledger_in_stretches_and_at_points
+            auditing::what_is_held_at_a_place_is_read_page_by_page_beside_its_level
+            auditing::a_place_where_many_were_promised_something_is_not_counted_at_once
+            auditing::books_that_are_written_while_they_are_read_are_in_order
+            auditing::a_step_of_the_audit_reads_no_more_than_it_may
             reading::quarantine_counts_repeats_and_keeps_neighbours
         );
     };

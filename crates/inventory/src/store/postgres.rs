@@ -15,7 +15,7 @@ use platform::migration::Migration;
 use platform::postgres::{Database, Grants, OpenError, Schema, Server, Time, Transaction};
 use platform::quarantine::{self, Quarantined};
 
-use super::{MovementFilter, Place, ProductFilter, StockAudit, Store, Stretch};
+use super::{HeldAudit, MovementFilter, Place, ProductFilter, StockAudit, Store, Stretch};
 use crate::core::decide::{Command, Decide, Decided};
 use crate::core::reservation::Reservation;
 use crate::core::stock::{Level, Location, Movement, ProductStock};
@@ -28,7 +28,10 @@ mod write;
 
 /// Of the newest program.
 pub const SCHEMA: Schema = Schema {
-    migrations: &[Migration { number: 1, sql: include_str!("../../migrations/postgres/0001_stock.sql") }],
+    migrations: &[
+        Migration { number: 1, sql: include_str!("../../migrations/postgres/0001_stock.sql") },
+        Migration { number: 2, sql: include_str!("../../migrations/postgres/0002_held_at_a_place.sql") },
+    ],
     grants: Grants {
         append: &["movements", "allocations"],
         change: &["products", "locations", "stock", "quarantine"],
@@ -127,6 +130,10 @@ impl Store for Postgres {
 
     async fn audit_stock(&self, after: Option<Place>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
         self.0.read(async |snapshot| audit::stock(snapshot, after.as_ref(), limit).await).await
+    }
+
+    async fn audit_held(&self, place: Place, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
+        self.0.read(async |snapshot| audit::held(snapshot, &place, after, limit).await).await
     }
 
     async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {

@@ -14,7 +14,7 @@ use platform::quarantine::{self, Quarantined};
 use platform::sqlite::{Database, OpenError, Session, failure};
 use platform::{fault_point, planted};
 
-use super::{MovementFilter, Place, ProductFilter, StockAudit, Store, Stretch};
+use super::{HeldAudit, MovementFilter, Place, ProductFilter, StockAudit, Store, Stretch};
 use crate::core::decide::{Command, Decide, Decided};
 use crate::core::reservation::Reservation;
 use crate::core::stock::{Level, Location, Movement, ProductStock};
@@ -135,6 +135,10 @@ impl Store for Sqlite {
 
     async fn audit_stock(&self, after: Option<Place>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
         self.0.read(move |connection| audit::stock(connection, after.as_ref(), limit)).await
+    }
+
+    async fn audit_held(&self, place: Place, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
+        self.0.read(move |connection| audit::held(connection, &place, after, limit)).await
     }
 
     async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {

@@ -1,61 +1,99 @@
-//! INV-4, INV-5 and INV-7: every order by itself, and against its reservation.
+//! INV-5: every order against its reservation.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use contract::{OrderId, ProductId};
 use inventory::core::reservation::{Before, Reservation, State, StateName};
 use inventory::store::Store as InventoryStore;
-use orders::core::money;
 use orders::core::order::Status;
 use orders::store::{OrderAudit, Store as OrdersStore};
+use platform::audit::{Books, Findings, Invariant, Progress, Reach};
 use platform::batcher::Failure;
 
-use super::{Invariant, PAGE, Report, rejections};
+pub(crate) const INV_5: Invariant =
+    Invariant { name: "INV-5", says: "both services agree about every order", counted: "orders and reservations" };
 
-/// Walks the orders; each page is read, then its reservations, then the same orders again.
-pub(super) async fn check_orders(
-    orders: &dyn OrdersStore,
-    inventory: &dyn InventoryStore,
-    report: &mut Report,
-) -> Result<(), Failure> {
-    let mut after = None;
-    loop {
-        let before = orders.audit_after(after, PAGE).await?;
-        let Some(last) = before.last() else { return Ok(()) };
-        after = Some(last.order_id);
-        let ids: Vec<OrderId> = before.iter().map(|order| order.order_id).collect();
-        let reservations = by_id(inventory.audit_of(ids.clone()).await?, |reservation| reservation.order_id);
-        let again = by_id(orders.audit_of(ids).await?, |order| order.order_id);
-        for order in &before {
-            check_order(order, report);
-            match again.get(&order.order_id) {
-                Some(now) => check_pair(order, now, reservations.get(&order.order_id), report),
-                None => report.violated(Invariant::Inv4, format!("order {} disappeared", order.order_id)),
-            }
-        }
-    }
+/// The books of both services, held against each other page by page: orders first, then reservations without one.
+#[derive(Debug)]
+pub(crate) struct Agreement {
+    orders: Arc<dyn OrdersStore>,
+    inventory: Arc<dyn InventoryStore>,
+    reach: Reach,
+    /// Where the next page begins.
+    next: Page,
 }
 
-/// Walks the reservations: read first, so the order of each must be there when it is looked up.
-pub(super) async fn check_reservations(
-    orders: &dyn OrdersStore,
-    inventory: &dyn InventoryStore,
-    report: &mut Report,
-) -> Result<(), Failure> {
-    let mut after = None;
-    loop {
-        let reservations = inventory.audit_after(after, PAGE).await?;
-        let Some(last) = reservations.last() else { return Ok(()) };
-        after = Some(last.order_id);
+#[derive(Clone, Copy, Debug)]
+enum Page {
+    Orders { after: Option<OrderId> },
+    Reservations { after: Option<OrderId> },
+}
+
+impl Agreement {
+    pub(crate) fn new(orders: Arc<dyn OrdersStore>, inventory: Arc<dyn InventoryStore>, reach: Reach) -> Self {
+        Self { orders, inventory, reach, next: Page::Orders { after: None } }
+    }
+
+    /// A page of orders is read, then their reservations, and then once more the orders that do not fit theirs: they
+    /// may have moved in between.
+    async fn step_through_orders(&mut self, after: Option<OrderId>, findings: &mut Findings) -> Result<(), Failure> {
+        let before = self.orders.audit_after(after, self.reach.page).await?;
+        let ids = before.iter().map(|order| order.order_id).collect();
+        let reservations = by_id(self.inventory.audit_of(ids).await?, |reservation| reservation.order_id);
+        let state = |order: &OrderAudit| reservations.get(&order.order_id).map(|reservation| reservation.state.name());
+        let doubtful = before.iter().filter(|order| !agrees(order.status, state(order)));
+        let doubtful: Vec<_> = doubtful.map(|order| order.order_id).collect();
+        let again = if doubtful.is_empty() { Vec::new() } else { self.orders.audit_of(doubtful.clone()).await? };
+        let again = by_id(again, |order| order.order_id);
+        findings.read(before.len() + reservations.len() + again.len());
+        findings.checked(INV_5, before.len());
+        for order in &before {
+            let now = if doubtful.contains(&order.order_id) { again.get(&order.order_id) } else { Some(order) };
+            match now {
+                Some(now) => check_pair(order, now, reservations.get(&order.order_id), findings),
+                None => findings.violated(INV_5, format!("order {} disappeared", order.order_id)),
+            }
+        }
+        let last = before.last().map(|order| order.order_id);
+        self.next = last.map_or(Page::Reservations { after: None }, |id| Page::Orders { after: Some(id) });
+        Ok(())
+    }
+
+    /// Reservations are read first, so the order of each must be there when it is looked up.
+    async fn step_through_reservations(
+        &mut self,
+        after: Option<OrderId>,
+        findings: &mut Findings,
+    ) -> Result<Progress, Failure> {
+        let reservations = self.inventory.audit_after(after, self.reach.page).await?;
         let ids = reservations.iter().map(|reservation| reservation.order_id).collect();
-        let found = by_id(orders.audit_of(ids).await?, |order| order.order_id);
-        report.checked(Invariant::Inv5, reservations.len());
+        let found = by_id(self.orders.audit_of(ids).await?, |order| order.order_id);
+        findings.read(reservations.len() + found.len());
+        findings.checked(INV_5, reservations.len());
         for reservation in &reservations {
-            report.demand(Invariant::Inv5, found.contains_key(&reservation.order_id), || {
+            findings.demand(INV_5, found.contains_key(&reservation.order_id), || {
                 format!("reservation {} has no order", reservation.order_id)
             });
         }
-        rejections::check(inventory, &reservations, report).await?;
+        let last = reservations.last().map(|reservation| reservation.order_id);
+        self.next = last.map_or(Page::Orders { after: None }, |id| Page::Reservations { after: Some(id) });
+        Ok(if last.is_some() { Progress::UnderWay } else { Progress::RoundOver })
+    }
+}
+
+#[async_trait]
+impl Books for Agreement {
+    fn invariants(&self) -> Vec<Invariant> {
+        vec![INV_5]
+    }
+
+    async fn step(&mut self, findings: &mut Findings) -> Result<Progress, Failure> {
+        match self.next {
+            Page::Orders { after } => self.step_through_orders(after, findings).await.map(|()| Progress::UnderWay),
+            Page::Reservations { after } => self.step_through_reservations(after, findings).await,
+        }
     }
 }
 
@@ -63,50 +101,18 @@ fn by_id<T>(items: Vec<T>, id: impl Fn(&T) -> OrderId) -> BTreeMap<OrderId, T> {
     items.into_iter().map(|item| (id(&item), item)).collect()
 }
 
-/// What one snapshot of one order must satisfy by itself.
-fn check_order(order: &OrderAudit, report: &mut Report) {
-    let id = order.order_id;
-    report.checked(Invariant::Inv4, 1);
-    let path = order.history.iter().map(|(_, status)| status.as_str()).collect::<Vec<_>>().join(" → ");
-    report.demand(Invariant::Inv4, is_legal(order), || {
-        format!("order {id} is {} with the history {path}", order.status.as_str())
-    });
-    let lines = || order.terms.lines.iter();
-    let total = money::total(lines().map(|line| (line.quantity.get(), line.price_minor)));
-    report.demand(Invariant::Inv4, total == Ok(order.total_minor), || {
-        format!("order {id}: its total is {} minor units, its lines come to {total:?}", order.total_minor)
-    });
-    report.checked(Invariant::Inv7, 1);
-    report.demand(Invariant::Inv7, order.pending == order.status.in_flight(), || {
-        format!("order {id} is {}, its pending command {:?}", order.status.as_str(), order.pending)
-    });
-}
-
-fn is_legal(order: &OrderAudit) -> bool {
-    let mut before = None;
-    let numbered = order.history.iter().zip(1..).all(|((seq, status), expected)| {
-        let legal = *seq == expected && status.may_follow(before);
-        before = Some(*status);
-        legal
-    });
-    numbered && before == Some(order.status)
-}
-
 /// `now` was read after the reservation, `before` earlier: the reservation belongs to some moment in between.
-fn check_pair(before: &OrderAudit, now: &OrderAudit, reservation: Option<&Reservation>, report: &mut Report) {
-    report.checked(Invariant::Inv5, 1);
+fn check_pair(before: &OrderAudit, now: &OrderAudit, reservation: Option<&Reservation>, findings: &mut Findings) {
     let state = reservation.map(|reservation| reservation.state.name());
-    report.demand(Invariant::Inv5, passed_through(before, now).into_iter().any(|status| agrees(status, state)), || {
+    findings.demand(INV_5, passed_through(before, now).into_iter().any(|status| agrees(status, state)), || {
         let state = state.map_or("absent", StateName::as_str);
         format!("order {} is {}, its reservation {state}", now.order_id, now.status.as_str())
     });
     let Some(reservation) = reservation else { return };
     let stock_digest = before.terms.stock_lines().digest();
     let same_lines = reservation.digest == before.digest && stock_digest == before.digest;
-    report.demand(Invariant::Inv5, same_lines, || {
-        format!("order {} and its reservation differ in their lines", now.order_id)
-    });
-    report.demand(Invariant::Inv5, allocates_all_or_nothing(before, reservation), || {
+    findings.demand(INV_5, same_lines, || format!("order {} and its reservation differ in their lines", now.order_id));
+    findings.demand(INV_5, allocates_all_or_nothing(before, reservation), || {
         format!("order {}: its allocations do not add up to its lines", now.order_id)
     });
 }

@@ -1,11 +1,14 @@
 //! `lastro verify`: it finds nothing in an honest shop, and whatever is wrong in one that was tampered with.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::shop::{Shop, data_in, order, verify};
+use crate::shop::{Shop, data_in, lastro, order, verify};
+
+mod watching;
 
 /// A closed shop with something of everything, and the orders in it.
 struct Books {
@@ -72,11 +75,11 @@ impl Books {
 fn tamper(folder: &Path, database: &str, sql: &str) {
     let connection = Connection::open(data_in(folder).join(database)).expect("the database");
     let guards = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema WHERE type = 'trigger'";
-    let drop_guards: String = connection.query_row(guards, [], |row| row.get(0)).expect("triggers");
+    let drop_guards: Option<String> = connection.query_row(guards, [], |row| row.get(0)).expect("triggers");
     connection
         .execute_batch("PRAGMA ignore_check_constraints = on; PRAGMA foreign_keys = off")
         .expect("no constraints");
-    connection.execute_batch(&drop_guards).expect("no triggers");
+    connection.execute_batch(&drop_guards.unwrap_or_default()).expect("no triggers");
     connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     assert!(connection.total_changes() > 0, "{sql} changes nothing");
 }
@@ -164,7 +167,21 @@ async fn whatever_was_tampered_with_is_named() {
         assert_eq!(violated, broken, "{sql}\n{}", ended.stdout);
         let named = ended.stdout.lines().any(|line| line.starts_with(' ') && line.contains(books.offender(offender)));
         assert!(named, "{offender} is not named after {sql}\n{}", ended.stdout);
+        check_watch(copy.path(), broken, books.offender(offender)).await;
     }
+}
+
+/// What goes on watching finds the same in its first round.
+async fn check_watch(folder: &Path, broken: &[&str], offender: &str) {
+    let mut watch = lastro(folder).args(["verify", "--watch", "--data-dir", "data"]).talking();
+    let said = watching::hear_round(&mut watch, 1).await;
+    let (summary, offenders) = said.split_last().expect("a line");
+    let named: BTreeSet<_> = offenders.iter().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(named.into_iter().collect::<Vec<_>>(), broken, "{said:#?}");
+    assert!(offenders.iter().any(|line| line.contains(offender)), "{said:#?}");
+    assert!(broken.iter().all(|name| summary.contains(name)), "{said:#?}");
+    let ended = watch.terminated().await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), "error: an invariant does not hold\n"));
 }
 
 #[tokio::test]

@@ -134,6 +134,11 @@ async fn the_numbers_follow_what_happens() {
         "commands_oldest_age_seconds",
         "batch_size_bucket",
         "anomalies_total",
+        "audit_violations_total",
+        "audit_rows_total",
+        "audit_rounds_total",
+        "audit_failures_total",
+        "audit_last_round_timestamp_seconds",
         "process_cpu_seconds_total",
         "process_resident_memory_bytes",
     ] {

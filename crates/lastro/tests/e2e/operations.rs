@@ -123,6 +123,7 @@ async fn what_cannot_be_understood_is_a_mistake_of_usage() {
         &["--nonsense"],
         &["sell"],
         &["verify", "--listen", "127.0.0.1:0"],
+        &["verify", "--watch", "--settled"],
     ] {
         let ended = lastro(folder.path()).args(arguments.iter().copied()).to_end().await;
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{arguments:?}: {}", ended.stderr);
@@ -199,7 +200,7 @@ async fn the_help_names_every_option_with_its_variable() {
     let folder = folder();
     for (arguments, words) in [
         (&["--help"][..], &["--listen", "LASTRO_LISTEN", "LASTRO_DATA_DIR", "LASTRO_CONFIG", "demo", "verify"][..]),
-        (&["verify", "--help"], &["--settled", "LASTRO_DATA_DIR"]),
+        (&["verify", "--help"], &["--settled", "--watch", "LASTRO_DATA_DIR"]),
         (&["demo", "--help"], &["--once"]),
         (&["order-service", "--help"], &["LASTRO_DATABASE_URL", "LASTRO_BUS_URL", "127.0.0.1"]),
         (&["inventory-service", "--help"], &["LASTRO_DATABASE_URL", "LASTRO_BUS_URL"]),

@@ -9,7 +9,7 @@ use reqwest::{Body, Client, Method};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testbed::{Ended, Launch, PATIENCE, Proxy, eventually, postgres};
+use testbed::{Ended, Launch, PATIENCE, Proxy, Tool, eventually, postgres};
 
 use crate::answer::Answer;
 use crate::form::{Form, Programs, Setting};
@@ -121,6 +121,11 @@ impl Shop {
     pub(crate) async fn verify_with(&self, deadline: Duration, arguments: &[&str]) -> Ended {
         let verify = lastro(self.folder.path()).args(["verify"]).args(self.setting.places());
         verify.args(arguments.iter().copied()).to_end_within(deadline).await
+    }
+
+    /// `lastro verify --watch` beside it.
+    pub(crate) fn watch(&self) -> Tool {
+        lastro(self.folder.path()).args(["verify", "--watch"]).args(self.setting.places()).talking()
     }
 
     /// The audit must find nothing.

@@ -11,7 +11,7 @@ use platform::batcher::Failure;
 use platform::clock::{ManualClock, Timestamp};
 use platform::quarantine::Quarantined;
 
-use super::{Filter, Lease, Pick, Store};
+use super::{Filter, Lease, PendingAudit, Pick, Store};
 use crate::core::decide::{Command, Decision, Loaded, Outcome, Placement, decide};
 use crate::core::money::Currency;
 use crate::core::order::{OrderLine, Status, Terms};
@@ -37,6 +37,7 @@ macro_rules! store_laws {
             lists_are_newest_first_filtered_and_complete_page_by_page
             the_backlog_is_counted_with_its_oldest_age
             the_audit_reads_every_order_once_in_order
+            the_audit_reads_every_pending_command_with_the_step_that_it_belongs_to
             quarantine_counts_repeats_and_keeps_neighbours
             concurrent_batches_lose_nothing
         );
@@ -286,6 +287,29 @@ pub(crate) async fn the_audit_reads_every_order_once_in_order(fresh: Fresh) {
     assert_eq!(some.iter().map(|audit| audit.order_id).collect::<Vec<_>>(), [id(1), id(9)]);
     assert_eq!(some[0].terms, placement(1, None).terms);
     assert_eq!(some[0].history, [(1, Status::Received)]);
+}
+
+pub(crate) async fn the_audit_reads_every_pending_command_with_the_step_that_it_belongs_to(fresh: Fresh) {
+    fresh.run([5, 3, 9, 1].into_iter().map(place).collect()).await;
+    fresh.run(vec![reserved(3), reserved(5)]).await;
+    fresh.clock.advance(Duration::from_secs(1));
+    fresh.run(vec![cancel(5), cancel(9)]).await;
+    fresh.clock.advance(DELAY);
+    fresh.lease(10, DUE).await;
+    let mut seen: Vec<PendingAudit> = Vec::new();
+    loop {
+        let page = fresh.store.audit_pending(seen.last().map(|last| last.order_id), 2).await.expect("a page");
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(page);
+    }
+    let command = |n, kind, seconds: i64| {
+        let at = START.0 + seconds * 1_000_000;
+        PendingAudit { order_id: id(n), kind, since_micros: at, moved_at_micros: Some(at) }
+    };
+    use CommandKind::{ReleaseStock, ReserveStock};
+    assert_eq!(seen, [command(1, ReserveStock, 0), command(5, ReleaseStock, 1), command(9, ReleaseStock, 1)]);
 }
 
 pub(crate) async fn quarantine_counts_repeats_and_keeps_neighbours(fresh: Fresh) {

@@ -15,7 +15,7 @@ use platform::migration::Migration;
 use platform::postgres::{Database, Grants, OpenError, Schema, Server, Time, Transaction};
 use platform::quarantine::{self, Quarantined};
 
-use super::{Backlog, Filter, Lease, OrderAudit, OrderSummary, OrderView, Store};
+use super::{Backlog, Filter, Lease, OrderAudit, OrderSummary, OrderView, PendingAudit, Store};
 use crate::core::decide::{Command, Decide, Decided, Receipt};
 
 mod audit;
@@ -122,6 +122,10 @@ impl Store for Postgres {
 
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
         self.0.read(async |snapshot| audit::of(snapshot, &order_ids).await).await
+    }
+
+    async fn audit_pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
+        self.0.read(async |snapshot| audit::pending(snapshot, after, limit).await).await
     }
 }
 

@@ -14,7 +14,7 @@ use platform::migration::Migration;
 use platform::quarantine::{self, Quarantined};
 use platform::sqlite::{Database, OpenError, Session, failure};
 
-use super::{Backlog, Filter, Lease, OrderAudit, OrderSummary, OrderView, Store};
+use super::{Backlog, Filter, Lease, OrderAudit, OrderSummary, OrderView, PendingAudit, Store};
 use crate::core::decide::{Command, Decide, Decided, Receipt};
 
 mod audit;
@@ -129,6 +129,10 @@ impl Store for Sqlite {
 
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
         self.database.read(move |connection| audit::of(connection, &order_ids)).await
+    }
+
+    async fn audit_pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
+        self.database.read(move |connection| audit::pending(connection, after, limit)).await
     }
 }
 

@@ -172,3 +172,10 @@ fn a_url_says_how_its_server_is_trusted() {
         assert!(error.contains(told), "{url}: {error}");
     }
 }
+
+#[test]
+fn pages_begin_with_the_first_of_all_ids_and_end_with_the_last() {
+    assert_eq!(page_from(None), Some(Uuid::nil()));
+    assert_eq!(page_from(Some(Uuid::from_u128(0xff))), Some(Uuid::from_u128(0x100)));
+    assert_eq!(page_from(Some(Uuid::max())), None);
+}

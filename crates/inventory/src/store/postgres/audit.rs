@@ -4,31 +4,37 @@ use std::collections::BTreeMap;
 
 use contract::{OrderId, ProductId};
 use platform::batcher::Failure;
-use platform::postgres::Transaction;
+use platform::postgres::{Parameter, Transaction, page_from};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::super::{Place, StockAudit, Stretch};
+use super::super::{HELD_AT_ONCE, HeldAudit, Place, StockAudit, Stretch};
 use super::load::ALLOCATIONS;
 use super::rows::{self, movement_columns, reservation_columns};
 use crate::core::reservation::Reservation;
 use crate::core::stock::{Level, Movement};
 
-const AFTER: &str = concat!(
-    "SELECT ",
-    reservation_columns!(),
-    " FROM reservations WHERE $1::uuid IS NULL OR order_id > $1 ORDER BY order_id LIMIT $2"
-);
+const AFTER: &str =
+    concat!("SELECT ", reservation_columns!(), " FROM reservations WHERE order_id >= $1 ORDER BY order_id LIMIT $2");
 const OF: &str =
     concat!("SELECT ", reservation_columns!(), " FROM reservations WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");
 const STOCK: &str = "SELECT product_id, location_id, on_hand, reserved, last_seq,
-            (SELECT coalesce(sum(allocations.quantity), 0)::bigint
-             FROM allocations JOIN reservations ON reservations.order_id = allocations.order_id
-             WHERE allocations.product_id = stock.product_id AND allocations.location_id = stock.location_id
-               AND reservations.state = 'reserved'),
+            (SELECT CASE WHEN count(*) <= $4::bigint
+                         THEN coalesce(sum(quantity) FILTER (WHERE state = 'reserved'), 0)::bigint END
+             FROM (SELECT quantity, state
+                   FROM allocations LEFT JOIN reservations ON reservations.order_id = allocations.order_id
+                   WHERE allocations.product_id = stock.product_id AND allocations.location_id = stock.location_id
+                   LIMIT $4::bigint + 1) AS promised),
             (SELECT coalesce(max(seq), 0) FROM movements
              WHERE movements.product_id = stock.product_id AND movements.location_id = stock.location_id)
      FROM stock WHERE (product_id, location_id) > ($1::text, $2::text) ORDER BY product_id, location_id LIMIT $3";
+const LEVEL: &str = "SELECT on_hand, reserved, last_seq FROM stock WHERE product_id = $1 AND location_id = $2";
+const HELD: &str = "SELECT promised.order_id,
+            (SELECT promised.quantity FROM reservations
+             WHERE reservations.order_id = promised.order_id AND state = 'reserved')
+     FROM (SELECT order_id, quantity FROM allocations
+           WHERE product_id = $1 AND location_id = $2 AND order_id >= $3 ORDER BY order_id LIMIT $4) AS promised
+     ORDER BY promised.order_id";
 const STRETCH: &str = concat!(
     "SELECT ",
     movement_columns!(),
@@ -40,14 +46,15 @@ const LEVELS_AT: &str = "SELECT number, on_hand, reserved, seq
 const KNOWN_SINCE: &str = "SELECT product_id, created_at FROM products WHERE product_id = ANY($1::text[])";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 6] = [AFTER, OF, STOCK, STRETCH, LEVELS_AT, KNOWN_SINCE];
+pub(super) const STATEMENTS: [&str; 8] = [AFTER, OF, STOCK, LEVEL, HELD, STRETCH, LEVELS_AT, KNOWN_SINCE];
 
 pub(super) async fn after(
     snapshot: &Transaction<'_>,
     after: Option<OrderId>,
     limit: u32,
 ) -> Result<Vec<Reservation>, Failure> {
-    let rows = snapshot.query(AFTER, [&after.map(|id| id.0), &i64::from(limit)]).await?;
+    let Some(from) = page_from(after.map(|id| id.0)) else { return Ok(Vec::new()) };
+    let rows = snapshot.query(AFTER, [&from, &i64::from(limit)]).await?;
     complete(snapshot, &rows).await
 }
 
@@ -78,7 +85,26 @@ pub(super) async fn stock(
             newest_seq: rows::column(row, 6)?,
         })
     };
-    snapshot.query(STOCK, [&product_id, &location_id, &i64::from(limit)]).await?.iter().map(level).collect()
+    let parameters: [Parameter<'_>; 4] = [&product_id, &location_id, &i64::from(limit), &i64::from(HELD_AT_ONCE)];
+    snapshot.query(STOCK, parameters).await?.iter().map(level).collect()
+}
+
+pub(super) async fn held(
+    snapshot: &Transaction<'_>,
+    (product_id, location_id): &Place,
+    after: Option<OrderId>,
+    limit: u32,
+) -> Result<HeldAudit, Failure> {
+    let (product, location) = (product_id.as_str(), location_id.as_str());
+    let level = snapshot.query(LEVEL, [&product, &location]).await?;
+    let page = match page_from(after.map(|id| id.0)) {
+        Some(from) => snapshot.query(HELD, [&product, &location, &from, &i64::from(limit)]).await?,
+        None => Vec::new(),
+    };
+    let level = level.first().map(|row| rows::level(row, 0)).transpose()?.unwrap_or_default();
+    let held = |row: &Row| Ok((OrderId(rows::column(row, 0)?), rows::column::<Option<i64>>(row, 1)?.unwrap_or(0)));
+    let page: Vec<_> = page.iter().map(held).collect::<Result<_, Failure>>()?;
+    Ok(HeldAudit::of(level, &page, limit))
 }
 
 pub(super) async fn movements(snapshot: &Transaction<'_>, stretch: &Stretch) -> Result<Vec<Movement>, Failure> {

@@ -3,7 +3,7 @@
 use contract::{OrderId, ProductId};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::super::{Place, StockAudit, Stretch};
+use super::super::{HELD_AT_ONCE, HeldAudit, Place, StockAudit, Stretch};
 use super::read;
 use super::rows::{self, MOVEMENT_COLUMNS, RESERVATION_COLUMNS, ReservationRow};
 use crate::core::reservation::Reservation;
@@ -28,16 +28,17 @@ pub(super) fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Re
 pub(super) fn stock(connection: &Connection, after: Option<&Place>, limit: u32) -> rusqlite::Result<Vec<StockAudit>> {
     let mut statement = connection.prepare_cached(
         "SELECT product_id, location_id, on_hand, reserved, last_seq,
-                (SELECT coalesce(sum(allocations.quantity), 0)
-                 FROM allocations JOIN reservations ON reservations.order_id = allocations.order_id
-                 WHERE allocations.product_id = stock.product_id AND allocations.location_id = stock.location_id
-                   AND reservations.state = 'reserved'),
+                (SELECT CASE WHEN count(*) <= ?4 THEN coalesce(sum(quantity) FILTER (WHERE state = 'reserved'), 0) END
+                 FROM (SELECT quantity, state
+                       FROM allocations LEFT JOIN reservations ON reservations.order_id = allocations.order_id
+                       WHERE allocations.product_id = stock.product_id AND allocations.location_id = stock.location_id
+                       LIMIT ?4 + 1)),
                 (SELECT coalesce(max(seq), 0) FROM movements
                  WHERE movements.product_id = stock.product_id AND movements.location_id = stock.location_id)
          FROM stock WHERE (product_id, location_id) > (?1, ?2) ORDER BY product_id, location_id LIMIT ?3",
     )?;
     let (product_id, location_id) = after.map_or(("", ""), |(product, location)| (product.as_str(), location.as_str()));
-    let rows = statement.query_map(params![product_id, location_id, limit], |row| {
+    let rows = statement.query_map(params![product_id, location_id, limit, HELD_AT_ONCE], |row| {
         Ok(StockAudit {
             product_id: rows::id("stock", row, 0)?,
             location_id: rows::id("stock", row, 1)?,
@@ -47,6 +48,31 @@ pub(super) fn stock(connection: &Connection, after: Option<&Place>, limit: u32) 
         })
     })?;
     rows.collect()
+}
+
+pub(super) fn held(
+    connection: &Connection,
+    (product_id, location_id): &Place,
+    after: Option<OrderId>,
+    limit: u32,
+) -> rusqlite::Result<HeldAudit> {
+    let place = params![product_id.as_str(), location_id.as_str()];
+    let level = connection
+        .prepare_cached("SELECT on_hand, reserved, last_seq FROM stock WHERE product_id = ?1 AND location_id = ?2")?
+        .query_row(place, |row| rows::level(row, 0))
+        .optional()?;
+    let mut statement = connection.prepare_cached(
+        "SELECT allocations.order_id, CASE WHEN state = 'reserved' THEN quantity ELSE 0 END
+         FROM allocations LEFT JOIN reservations ON reservations.order_id = allocations.order_id
+         WHERE product_id = ?1 AND location_id = ?2 AND allocations.order_id > ?3
+         ORDER BY allocations.order_id LIMIT ?4",
+    )?;
+    let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
+    let found = statement.query_map(params![product_id.as_str(), location_id.as_str(), lowest, limit], |row| {
+        Ok((rows::order_id(row.get(0)?), row.get::<_, i64>(1)?))
+    })?;
+    let found: Vec<_> = found.collect::<Result<_, _>>()?;
+    Ok(HeldAudit::of(level.unwrap_or_default(), &found, limit))
 }
 
 pub(super) fn movements(connection: &Connection, stretch: &Stretch) -> rusqlite::Result<Vec<Movement>> {

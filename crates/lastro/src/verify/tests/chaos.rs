@@ -130,17 +130,27 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         runtime.block_on(async {
             let mut world = World { shop: Shop::new(), network: Vec::new(), movements: 0 };
+            let (orders, inventory) = (world.shop.orders.clone(), world.shop.inventory.clone());
+            // What it has read stays read, and it sees each of its few rows at another moment.
+            let mut watching = books(orders, inventory, Reach { page: 2, below: 3 });
             world.shop.receive(0, 6).await;
             for event in events {
                 let told = format!("{event:?}");
                 world.happen(event).await;
                 let report = world.shop.report().await;
                 assert!(report.is_clean(), "after {told}\n{report}");
+                let mut findings = Findings::default();
+                watching.step(&mut findings).await.expect("both can be read");
+                assert_eq!(findings.violations, [], "beside {told}");
             }
             world.settle().await;
             let report = world.shop.report().await;
             assert!(report.is_clean(), "in the end\n{report}");
             assert_eq!(report.backlog.commands, 0, "everything was answered");
+            for _ in 0..2 {
+                let report = round(&mut watching).await.expect("both can be read");
+                assert!(report.is_clean(), "watched to the end\n{report}");
+            }
         });
     }
 }

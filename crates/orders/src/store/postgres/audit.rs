@@ -4,36 +4,55 @@ use std::collections::BTreeMap;
 
 use contract::OrderId;
 use platform::batcher::Failure;
-use platform::postgres::Transaction;
+use platform::postgres::{Transaction, page_from};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::super::OrderAudit;
+use super::super::{OrderAudit, PendingAudit};
 use super::load::LINES;
 use super::rows::{self, OrderRow, order_columns};
 use crate::core::order::Status;
 
-const AFTER: &str = concat!(
-    "SELECT ",
-    order_columns!(),
-    " FROM orders WHERE $1::uuid IS NULL OR order_id > $1 ORDER BY order_id LIMIT $2"
-);
+const AFTER: &str =
+    concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id >= $1 ORDER BY order_id LIMIT $2");
 const OF: &str =
     concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");
 const STEPS: &str = "SELECT order_id, seq, status FROM order_history WHERE order_id = ANY($1::uuid[])
      ORDER BY order_id, seq";
 const PENDING: &str = "SELECT order_id, kind FROM pending_commands WHERE order_id = ANY($1::uuid[])";
+const ALL_PENDING: &str = "SELECT pending_commands.order_id, kind, since, updated_at
+     FROM pending_commands LEFT JOIN orders ON orders.order_id = pending_commands.order_id
+     WHERE pending_commands.order_id >= $1 ORDER BY pending_commands.order_id LIMIT $2";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 4] = [AFTER, OF, STEPS, PENDING];
+pub(super) const STATEMENTS: [&str; 5] = [AFTER, OF, STEPS, PENDING, ALL_PENDING];
 
 pub(super) async fn after(
     snapshot: &Transaction<'_>,
     after: Option<OrderId>,
     limit: u32,
 ) -> Result<Vec<OrderAudit>, Failure> {
-    let rows = snapshot.query(AFTER, [&after.map(|id| id.0), &i64::from(limit)]).await?;
+    let Some(from) = page_from(after.map(|id| id.0)) else { return Ok(Vec::new()) };
+    let rows = snapshot.query(AFTER, [&from, &i64::from(limit)]).await?;
     complete(snapshot, &rows).await
+}
+
+pub(super) async fn pending(
+    snapshot: &Transaction<'_>,
+    after: Option<OrderId>,
+    limit: u32,
+) -> Result<Vec<PendingAudit>, Failure> {
+    let Some(from) = page_from(after.map(|id| id.0)) else { return Ok(Vec::new()) };
+    let command = |row: &Row| {
+        let order_id = rows::order_id(row, 0)?;
+        Ok(PendingAudit {
+            order_id,
+            kind: rows::kind(order_id, rows::column(row, 1)?)?,
+            since_micros: rows::column(row, 2)?,
+            moved_at_micros: rows::column(row, 3)?,
+        })
+    };
+    snapshot.query(ALL_PENDING, [&from, &i64::from(limit)]).await?.iter().map(command).collect()
 }
 
 pub(super) async fn of(snapshot: &Transaction<'_>, order_ids: &[OrderId]) -> Result<Vec<OrderAudit>, Failure> {

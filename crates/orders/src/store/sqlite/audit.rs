@@ -3,7 +3,7 @@
 use contract::OrderId;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::super::OrderAudit;
+use super::super::{OrderAudit, PendingAudit};
 use super::rows::{self, ORDER_COLUMNS, OrderRow};
 
 pub(super) fn after(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<OrderAudit>> {
@@ -27,6 +27,29 @@ pub(super) fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Re
         }
     }
     Ok(found)
+}
+
+pub(super) fn pending(
+    connection: &Connection,
+    after: Option<OrderId>,
+    limit: u32,
+) -> rusqlite::Result<Vec<PendingAudit>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT pending_commands.order_id, kind, since, updated_at
+         FROM pending_commands LEFT JOIN orders ON orders.order_id = pending_commands.order_id
+         WHERE pending_commands.order_id > ?1 ORDER BY pending_commands.order_id LIMIT ?2",
+    )?;
+    let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
+    let rows = statement.query_map(params![lowest, limit], |row| {
+        let order_id = rows::order_id(row.get(0)?);
+        Ok(PendingAudit {
+            order_id,
+            kind: rows::kind(order_id, &row.get::<_, String>(1)?)?,
+            since_micros: row.get(2)?,
+            moved_at_micros: row.get(3)?,
+        })
+    })?;
+    rows.collect()
 }
 
 fn of_row(connection: &Connection, row: &OrderRow) -> rusqlite::Result<OrderAudit> {

@@ -5,33 +5,35 @@ use std::time::Duration;
 
 use contract::ProductId;
 use contract::inventory::ShortageReason;
-use inventory::core::reservation::{Before, Reservation, Shortfall, State};
-use inventory::core::stock::Level;
-use inventory::store::{Place, Store, Stretch};
+use platform::audit::Findings;
 use platform::batcher::Failure;
 use platform::clock::Timestamp;
 
-use super::{Invariant, Report};
+use super::INV_8;
+use crate::core::reservation::{Before, Reservation, Shortfall, State};
+use crate::core::stock::Level;
+use crate::store::{Place, Store, Stretch};
 
 pub(super) async fn check(
     inventory: &dyn Store,
     reservations: &[Reservation],
-    report: &mut Report,
+    findings: &mut Findings,
 ) -> Result<(), Failure> {
     let rejected: Vec<_> = reservations.iter().filter(|reservation| was_rejected(&reservation.state)).collect();
     if rejected.is_empty() {
         return Ok(());
     }
-    for reservation in rejected.iter().filter(|reservation| reservation.state.shortfalls().is_empty()) {
-        report.violated(Invariant::Inv8, format!("order {}: rejected without a shortage", reservation.order_id));
-    }
     let evidence = Evidence::gather(inventory, &rejected).await?;
-    report.checked(Invariant::Inv8, rejected.len());
+    findings.read(evidence.rows());
+    findings.checked(INV_8, rejected.len());
     for reservation in rejected {
+        if reservation.state.shortfalls().is_empty() {
+            findings.violated(INV_8, format!("order {}: rejected without a shortage", reservation.order_id));
+        }
         for shortfall in reservation.state.shortfalls() {
             if let Err(why) = evidence.supports(shortfall, reservation.created_at_micros) {
                 let product_id = &shortfall.shortage.product_id;
-                report.violated(Invariant::Inv8, format!("order {}: {product_id} {why}", reservation.order_id));
+                findings.violated(INV_8, format!("order {}: {product_id} {why}", reservation.order_id));
             }
         }
     }
@@ -73,6 +75,10 @@ impl Evidence {
             known_since: products.into_iter().zip(known).filter_map(|(id, since)| Some((id, since?))).collect(),
             first_moved,
         })
+    }
+
+    fn rows(&self) -> usize {
+        self.levels.len() + self.known_since.len() + self.first_moved.values().map(Vec::len).sum::<usize>()
     }
 
     /// Whether the product was short at the point that the rejection saw, and that point was the whole of the stock.

@@ -1,0 +1,146 @@
+//! The audit of stock: INV-1 to INV-3 and INV-8, which this service's own database shows.
+//!
+//! Whoever judges a ledger or a reservation judges it here: the worker beside the requests, and `lastro verify`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use contract::OrderId;
+use platform::audit::{Books, Findings, Invariant, Progress, Reach};
+use platform::batcher::Failure;
+
+use crate::core::reservation::Reservation;
+use crate::store::{Place, StockAudit, Store};
+
+mod held;
+mod place;
+mod rejections;
+
+use place::{PlaceAudit, Remembered};
+
+pub const INV_1: Invariant =
+    Invariant { name: "INV-1", says: "0 ≤ reserved ≤ on_hand after every movement", counted: "movements" };
+pub const INV_2: Invariant =
+    Invariant { name: "INV-2", says: "stock is the sum of its movements, without gaps", counted: "stock rows" };
+pub const INV_3: Invariant =
+    Invariant { name: "INV-3", says: "what is reserved is held by reservations", counted: "stock rows" };
+pub const INV_8: Invariant = Invariant { name: "INV-8", says: "every rejection was true", counted: "rejections" };
+
+/// Places of which it is remembered how far their ledgers were read. Beyond, each is read from its beginning every time.
+const MAX_REMEMBERED: usize = 100_000;
+
+/// Every place with its ledger and what is held there, and then every rejection.
+///
+/// **Shape:** a round reads of each ledger what is new since the last one, and a stretch of what is older, so that all of
+/// it is read again in time.
+#[derive(Debug)]
+pub struct StockBooks {
+    store: Arc<dyn Store>,
+    reach: Reach,
+    next: Next,
+    remembered: BTreeMap<Place, Remembered>,
+}
+
+/// What the next step begins with.
+#[derive(Debug)]
+enum Next {
+    Stock {
+        after: Option<Place>,
+        /// Rows of a page that are still to be judged, the first of them perhaps begun.
+        rows: VecDeque<StockAudit>,
+        begun: Option<Box<PlaceAudit>>,
+    },
+    Reservations {
+        after: Option<OrderId>,
+    },
+}
+
+impl Next {
+    fn beginning() -> Self {
+        Self::Stock { after: None, rows: VecDeque::new(), begun: None }
+    }
+}
+
+impl StockBooks {
+    pub fn new(store: Arc<dyn Store>, reach: Reach) -> Self {
+        Self { store, reach, next: Next::beginning(), remembered: BTreeMap::new() }
+    }
+
+    /// Judges as many places as may be read at once.
+    async fn step_through_stock(&mut self, findings: &mut Findings) -> Result<(), Failure> {
+        let Next::Stock { after, rows, begun } = &mut self.next else { return Ok(()) };
+        if rows.is_empty() && begun.is_none() {
+            let page = self.store.audit_stock(after.clone(), self.reach.page).await?;
+            findings.read(page.len());
+            let Some(last) = page.last() else {
+                self.next = Next::Reservations { after: None };
+                return Ok(());
+            };
+            *after = Some((last.product_id.clone(), last.location_id.clone()));
+            *rows = page.into();
+        }
+        let mut left = self.reach.below;
+        loop {
+            if begun.is_none() {
+                let Some(row) = rows.pop_front() else { return Ok(()) };
+                let place = (row.product_id.clone(), row.location_id.clone());
+                *begun = Some(Box::new(PlaceAudit::begin(row, self.remembered.remove(&place), self.reach, findings)));
+            }
+            let Some(audit) = begun else { return Ok(()) };
+            if !audit.go_on(&*self.store, &mut left, findings).await? {
+                return Ok(());
+            }
+            if let Some((place, remembered)) = begun.take().and_then(|audit| audit.remembered())
+                && self.remembered.len() < MAX_REMEMBERED
+            {
+                self.remembered.insert(place, remembered);
+            }
+        }
+    }
+
+    /// Judges the rejections of one page, or as many as may be read at once.
+    async fn step_through_reservations(
+        &mut self,
+        after: Option<OrderId>,
+        findings: &mut Findings,
+    ) -> Result<Progress, Failure> {
+        let mut page = self.store.audit_after(after, self.reach.page).await?;
+        page.truncate(within(&page, self.reach.below));
+        let Some(last) = page.last() else {
+            self.next = Next::beginning();
+            return Ok(Progress::RoundOver);
+        };
+        rejections::check(&*self.store, &page, findings).await?;
+        findings.read(page.len());
+        self.next = Next::Reservations { after: Some(last.order_id) };
+        Ok(Progress::UnderWay)
+    }
+}
+
+/// How many of these, and one at least, cite no more than `limit` points of ledgers.
+fn within(reservations: &[Reservation], limit: u32) -> usize {
+    let mut points = 0;
+    let fit = reservations.iter().take_while(|reservation| {
+        points += reservation.state.shortfalls().iter().map(|shortfall| shortfall.seen.len() + 1).sum::<usize>();
+        points <= limit as usize
+    });
+    fit.count().max(1)
+}
+
+#[async_trait]
+impl Books for StockBooks {
+    fn invariants(&self) -> Vec<Invariant> {
+        vec![INV_1, INV_2, INV_3, INV_8]
+    }
+
+    async fn step(&mut self, findings: &mut Findings) -> Result<Progress, Failure> {
+        match self.next {
+            Next::Stock { .. } => self.step_through_stock(findings).await.map(|()| Progress::UnderWay),
+            Next::Reservations { after } => self.step_through_reservations(after, findings).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! INV-3 at a place where so much was ever promised that no snapshot should have to count it all.
+
+use contract::OrderId;
+use platform::audit::Findings;
+use platform::batcher::Failure;
+
+use super::place::{read, take};
+use crate::core::stock::{Cause, Movement};
+use crate::store::{HeldAudit, Place, Store};
+
+/// Adds up what is held at one place, order by order, while the place goes on moving.
+///
+/// Each page is from a snapshot of its own. What the orders of earlier pages have done since is in the ledger, which the
+/// same transactions wrote; so it is added from there, and in the end all pages speak of the moment of the last.
+#[derive(Debug)]
+pub(super) struct Held {
+    place: Place,
+    /// By orders up to `up_to`, as of the movement `as_of`.
+    units: i64,
+    up_to: Option<OrderId>,
+    as_of: i64,
+    /// The next page, until the sum speaks of its moment.
+    page: Option<HeldAudit>,
+}
+
+impl Held {
+    pub(super) fn at(place: Place) -> Self {
+        Self { place, units: 0, up_to: None, as_of: 0, page: None }
+    }
+
+    /// Reads no more than `left` rows. In the end: what the level says is reserved, and what reservations hold.
+    pub(super) async fn read(
+        &mut self,
+        store: &dyn Store,
+        left: &mut u32,
+        findings: &mut Findings,
+    ) -> Result<Option<(i64, i64)>, Failure> {
+        loop {
+            if self.page.is_none() {
+                if *left == 0 {
+                    return Ok(None);
+                }
+                let page = store.audit_held(self.place.clone(), self.up_to, *left).await?;
+                take(left, findings, page.allocations);
+                if self.up_to.is_none() {
+                    self.as_of = page.level.last_seq;
+                }
+                self.page = Some(page);
+            }
+            let Some(page) = self.page else { return Ok(None) };
+            while self.as_of < page.level.last_seq {
+                if *left == 0 {
+                    return Ok(None);
+                }
+                let movements = read(store, &self.place, self.as_of, page.level.last_seq, *left).await?;
+                take(left, findings, movements.len());
+                // A ledger that is not whole is told of as such.
+                let Some(last) = movements.last() else { break };
+                self.units += movements.iter().map(|movement| self.since_it_was_counted(movement)).sum::<i64>();
+                self.as_of = last.seq();
+            }
+            self.page = None;
+            self.units += page.units;
+            self.as_of = page.level.last_seq;
+            match page.more_after {
+                None => return Ok(Some((page.level.reserved, self.units))),
+                more => self.up_to = more,
+            }
+        }
+    }
+
+    fn since_it_was_counted(&self, movement: &Movement) -> i64 {
+        match movement.cause {
+            Cause::Order(order_id) if Some(order_id) <= self.up_to => movement.deltas.reserved,
+            Cause::Order(_) | Cause::Request(_) => 0,
+        }
+    }
+}

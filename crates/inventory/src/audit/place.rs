@@ -1,0 +1,218 @@
+//! INV-1 to INV-3: one stock row against its ledger and against the reservations.
+
+use platform::audit::{Findings, Reach};
+use platform::batcher::Failure;
+
+use super::held::Held;
+use super::{INV_1, INV_2, INV_3};
+use crate::core::stock::{Level, Movement};
+use crate::store::{Place, StockAudit, Store, Stretch};
+
+/// Of what a step may read, the part that one place's older movements get in one round.
+const SHARE_OF_OLDER: u32 = 5;
+
+/// How far a ledger was found to be in order.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Remembered {
+    /// What its movements come to, up to the newest that was read.
+    newest: Level,
+    /// The same, up to where reading them again has come.
+    again: Level,
+}
+
+/// The audit of one place, which may take several steps. What moves meanwhile is the next round's business.
+#[derive(Debug)]
+pub(super) struct PlaceAudit {
+    row: StockAudit,
+    /// What was read before this round; it is read again, stretch by stretch.
+    older: Level,
+    ledger: Remembered,
+    /// Movements that are read again in this round.
+    stretch: u32,
+    stage: Stage,
+    sound: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Newer,
+    Older,
+    Held(Held),
+    Over,
+}
+
+impl PlaceAudit {
+    /// What the row shows by itself: it comes from one snapshot with what is held there and the end of its ledger.
+    pub(super) fn begin(
+        row: StockAudit,
+        remembered: Option<Remembered>,
+        reach: Reach,
+        findings: &mut Findings,
+    ) -> Self {
+        findings.checked(INV_2, 1);
+        findings.checked(INV_3, 1);
+        let before = findings.violations.len();
+        findings.demand(INV_2, row.level.last_seq == row.newest_seq, || {
+            let (known, written) = (row.level.last_seq, row.newest_seq);
+            format!("{}: the row knows of {known} movements, its ledger of {written}", at(&row))
+        });
+        if let Some(held) = row.held {
+            judge_held(&row, row.level.reserved, held, findings);
+        }
+        let sound = findings.violations.len() == before;
+        // A row that went back: whatever was read does not count.
+        let ledger = remembered.filter(|known| known.newest.last_seq <= row.level.last_seq).unwrap_or_default();
+        let stretch = (reach.below / SHARE_OF_OLDER).max(1);
+        Self { row, older: ledger.newest, ledger, stretch, stage: Stage::Newer, sound }
+    }
+
+    /// Reads no more than `left` rows, and takes what it has read from it. Whether the place is done with.
+    pub(super) async fn go_on(
+        &mut self,
+        store: &dyn Store,
+        left: &mut u32,
+        findings: &mut Findings,
+    ) -> Result<bool, Failure> {
+        let before = findings.violations.len();
+        let result = self.read_on(store, left, findings).await;
+        self.sound &= findings.violations.len() == before;
+        result
+    }
+
+    async fn read_on(&mut self, store: &dyn Store, left: &mut u32, findings: &mut Findings) -> Result<bool, Failure> {
+        loop {
+            let done = match &mut self.stage {
+                Stage::Over => return Ok(true),
+                Stage::Newer => self.read_newer(store, left, findings).await?,
+                Stage::Older => self.read_older(store, left, findings).await?,
+                Stage::Held(held) => match held.read(store, left, findings).await? {
+                    None => false,
+                    Some((reserved, held)) => {
+                        judge_held(&self.row, reserved, held, findings);
+                        true
+                    }
+                },
+            };
+            if !done {
+                return Ok(false);
+            }
+            self.stage = match &self.stage {
+                Stage::Newer => Stage::Older,
+                Stage::Older if self.row.held.is_none() => Stage::Held(Held::at(place(&self.row))),
+                Stage::Older | Stage::Held(_) | Stage::Over => Stage::Over,
+            };
+        }
+    }
+
+    /// Replays what was added to the ledger, up to the movement that the row says was its last.
+    async fn read_newer(
+        &mut self,
+        store: &dyn Store,
+        left: &mut u32,
+        findings: &mut Findings,
+    ) -> Result<bool, Failure> {
+        let last = self.row.level.last_seq;
+        while self.ledger.newest.last_seq < last {
+            if *left == 0 {
+                return Ok(false);
+            }
+            let movements = read(store, &place(&self.row), self.ledger.newest.last_seq, last, *left).await?;
+            take(left, findings, movements.len());
+            if movements.is_empty() {
+                break;
+            }
+            for movement in &movements {
+                self.ledger.newest = replay(self.ledger.newest, movement, findings);
+            }
+        }
+        let found = self.ledger.newest;
+        findings.demand(INV_2, found == self.row.level, || {
+            format!("{}: the row says {:?}, its movements {found:?}", at(&self.row), self.row.level)
+        });
+        Ok(true)
+    }
+
+    /// Replays a stretch of what was replayed before: a ledger does not change, and this is how it is known.
+    async fn read_older(
+        &mut self,
+        store: &dyn Store,
+        left: &mut u32,
+        findings: &mut Findings,
+    ) -> Result<bool, Failure> {
+        let missing = self.older.last_seq - self.ledger.again.last_seq;
+        let stretch = u32::try_from(missing).unwrap_or(u32::MAX).min(self.stretch);
+        if *left < stretch {
+            return Ok(false);
+        }
+        let mut broken_off = false;
+        if stretch > 0 {
+            let (from, to) = (self.ledger.again.last_seq, self.older.last_seq);
+            let movements = read(store, &place(&self.row), from, to, stretch).await?;
+            take(left, findings, movements.len());
+            broken_off = movements.len() < stretch as usize;
+            for movement in &movements {
+                self.ledger.again = replay(self.ledger.again, movement, findings);
+            }
+        }
+        if broken_off || self.ledger.again.last_seq >= self.older.last_seq {
+            let found = std::mem::take(&mut self.ledger.again);
+            findings.demand(INV_2, found == self.older, || {
+                format!("{}: its movements came to {:?} before, and now to {found:?}", at(&self.row), self.older)
+            });
+        }
+        Ok(true)
+    }
+
+    /// What the next round need not read; nothing if there was something wrong, so that all of it is read again.
+    pub(super) fn remembered(self) -> Option<(Place, Remembered)> {
+        self.sound.then(|| (place(&self.row), self.ledger))
+    }
+}
+
+fn place(row: &StockAudit) -> Place {
+    (row.product_id.clone(), row.location_id.clone())
+}
+
+fn at(row: &StockAudit) -> String {
+    format!("{} at {}", row.product_id, row.location_id)
+}
+
+fn judge_held(row: &StockAudit, reserved: i64, held: i64, findings: &mut Findings) {
+    findings
+        .demand(INV_3, reserved == held, || format!("{}: {reserved} reserved, but reservations hold {held}", at(row)));
+}
+
+/// What was read counts, and is no longer left.
+pub(super) fn take(left: &mut u32, findings: &mut Findings, rows: usize) {
+    findings.read(rows);
+    *left = left.saturating_sub(u32::try_from(rows).unwrap_or(u32::MAX));
+}
+
+pub(super) async fn read(
+    store: &dyn Store,
+    (product_id, location_id): &Place,
+    after_seq: i64,
+    up_to_seq: i64,
+    limit: u32,
+) -> Result<Vec<Movement>, Failure> {
+    let (product_id, location_id) = (product_id.clone(), location_id.clone());
+    store.audit_movements(Stretch { product_id, location_id, after_seq, up_to_seq, limit }).await
+}
+
+fn replay(before: Level, movement: &Movement, findings: &mut Findings) -> Level {
+    let after = Level {
+        on_hand: before.on_hand + movement.deltas.on_hand,
+        reserved: before.reserved + movement.deltas.reserved,
+        last_seq: before.last_seq + 1,
+    };
+    let place = || format!("{} at {}, movement {}", movement.product_id, movement.location_id, movement.seq());
+    findings.checked(INV_1, 1);
+    findings.demand(INV_1, 0 <= after.reserved && after.reserved <= after.on_hand, || {
+        format!("{}: {} reserved of {} on hand", place(), after.reserved, after.on_hand)
+    });
+    findings.demand(INV_2, after == movement.after, || {
+        format!("{}: it says {:?}, the ones before add up to {after:?}", place(), movement.after)
+    });
+    // A gap is told once; the rest of the ledger is judged from where it goes on.
+    movement.after
+}

@@ -1,0 +1,168 @@
+use std::path::{Path, PathBuf};
+
+use contract::orders::CommandKind;
+use platform::clock::ManualClock;
+
+use super::*;
+use crate::core::decide::{Command, decide};
+use crate::store::laws::{START, order, reserve, stocked};
+use crate::store::sqlite::Sqlite;
+
+/// A store in a file of its own, and books of it that may have been read before.
+struct Shop {
+    store: Arc<dyn Store>,
+    books: StockBooks,
+    folder: tempfile::TempDir,
+}
+
+impl Shop {
+    /// Sixty movements of mugs, some of tees; orders that hold, were released, were shipped and were rejected.
+    async fn open(reach: Reach) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Sqlite::open(&folder.path().join("inventory.db"), Arc::new(ManualClock::at(START)));
+        let store: Arc<dyn Store> = Arc::new(store.expect("a new file"));
+        let shop = Self { books: StockBooks::new(store.clone(), reach), store, folder };
+        shop.run([stocked("MUG", 100), stocked("TEE", 3)].concat()).await;
+        shop.run((1..=57).map(|n| reserve(n, &[("MUG", 1)])).collect()).await;
+        let gone = |kind, n| order(kind, n, &[("MUG", 1)]);
+        shop.run(vec![gone(CommandKind::ReleaseStock, 1), gone(CommandKind::ShipStock, 2)]).await;
+        shop.run(vec![
+            reserve(100, &[("TEE", 2), ("MUG", 1)]),
+            reserve(101, &[("TEE", 2)]),
+            reserve(102, &[("CAP", 1)]),
+        ])
+        .await;
+        shop
+    }
+
+    async fn run(&self, commands: Vec<Command>) {
+        self.store.run(commands.into(), decide).await.expect("executed");
+    }
+
+    async fn round(&mut self) -> Findings {
+        let mut findings = Findings::default();
+        while self.books.step(&mut findings).await.expect("a step") == Progress::UnderWay {}
+        findings
+    }
+
+    /// The invariants that a round finds violated, and whether it names this.
+    async fn violated(&mut self, offender: &str) -> (Vec<&'static str>, bool) {
+        let violations = self.round().await.violations;
+        let mut names: Vec<_> = violations.iter().map(|violation| violation.invariant.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        (names, violations.iter().any(|violation| violation.offender.contains(offender)))
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("inventory.db")
+    }
+}
+
+/// Writes into the file past everything that protects it.
+fn damage(file: &Path, sql: &str) {
+    let connection = rusqlite::Connection::open(file).expect("the file");
+    let guards = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema WHERE type = 'trigger'";
+    let drop_guards: Option<String> = connection.query_row(guards, [], |row| row.get(0)).expect("triggers");
+    connection
+        .execute_batch("PRAGMA ignore_check_constraints = on; PRAGMA foreign_keys = off")
+        .expect("no constraints");
+    connection.execute_batch(&drop_guards.unwrap_or_default()).expect("no triggers");
+    connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    assert!(connection.total_changes() > 0, "{sql} changes nothing");
+}
+
+/// What is done, which invariants it breaks, and who is named for it.
+const DAMAGES: [(&str, &[&str], &str); 13] = [
+    (
+        "UPDATE movements SET reserved_delta = 200 WHERE product_id = 'MUG' AND seq = 20",
+        &["INV-1", "INV-2"],
+        "MUG at main",
+    ),
+    ("UPDATE movements SET on_hand_delta = 99 WHERE product_id = 'MUG' AND seq = 1", &["INV-2"], "movement 1"),
+    ("UPDATE movements SET on_hand = 101 WHERE product_id = 'MUG' AND seq = 30", &["INV-2"], "movement 30"),
+    ("DELETE FROM movements WHERE product_id = 'MUG' AND seq = 20", &["INV-2"], "movement 21"),
+    ("DELETE FROM movements WHERE product_id = 'MUG' AND seq > 58", &["INV-2"], "MUG at main"),
+    ("UPDATE stock SET on_hand = on_hand + 1 WHERE product_id = 'TEE'", &["INV-2"], "TEE at main"),
+    ("UPDATE stock SET last_seq = last_seq - 1 WHERE product_id = 'TEE'", &["INV-2"], "TEE at main"),
+    ("UPDATE stock SET reserved = reserved - 1 WHERE product_id = 'TEE'", &["INV-2", "INV-3"], "TEE at main"),
+    (
+        "UPDATE reservations SET state = 'released' WHERE order_id = x'00000000000000000000000000000007'",
+        &["INV-3"],
+        "MUG",
+    ),
+    ("UPDATE allocations SET quantity = 9 WHERE order_id = x'00000000000000000000000000000007'", &["INV-3"], "MUG"),
+    (
+        "UPDATE reservations SET shortages = replace(shortages, '\"available\":1', '\"available\":0')
+         WHERE order_id = x'00000000000000000000000000000065'",
+        &["INV-8"],
+        "order 00000000-0000-0000-0000-000000000065",
+    ),
+    (
+        "UPDATE reservations SET shortages = '[]' WHERE order_id = x'00000000000000000000000000000065'",
+        &["INV-8"],
+        "rejected without a shortage",
+    ),
+    (
+        "INSERT INTO products VALUES ('CAP', 'Cap', 'cap', NULL, 0, 0)",
+        &["INV-8"],
+        "was called unknown and was known before",
+    ),
+];
+
+#[tokio::test]
+async fn whatever_is_wrong_with_the_stock_is_found_and_named() {
+    for (sql, broken, offender) in DAMAGES {
+        let mut shop = Shop::open(Reach::SHORT).await;
+        damage(&shop.file(), sql);
+        assert_eq!(shop.violated(offender).await, (broken.to_vec(), true), "{sql}");
+    }
+}
+
+/// What was read once is read again: round by round a stretch of it, so that any damage is found in the end.
+#[tokio::test]
+async fn what_was_in_order_and_is_damaged_later_is_found_in_time() {
+    for (sql, _, offender) in DAMAGES {
+        let mut shop = Shop::open(Reach { page: 2, below: 60 }).await;
+        assert_eq!(shop.round().await.violations, []);
+        assert_eq!(shop.round().await.violations, [], "also of what is read again");
+        damage(&shop.file(), sql);
+        // A ledger of sixty movements in stretches of twelve.
+        let mut named = false;
+        for _ in 0..6 {
+            let (broken, its) = shop.violated(offender).await;
+            named |= its && !broken.is_empty();
+        }
+        assert!(named, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn what_stays_broken_is_told_in_every_round() {
+    let mut shop = Shop::open(Reach { page: 2, below: 60 }).await;
+    shop.round().await;
+    damage(&shop.file(), "UPDATE movements SET on_hand = 101 WHERE product_id = 'MUG' AND seq = 3");
+    while shop.round().await.violations.is_empty() {}
+    for _ in 0..3 {
+        assert_eq!(shop.violated("movement 3").await, (vec!["INV-2"], true), "it is read from the beginning now");
+    }
+    damage(&shop.file(), "UPDATE movements SET on_hand = 100 WHERE product_id = 'MUG' AND seq = 3");
+    for _ in 0..7 {
+        assert_eq!(shop.round().await.violations, [], "mended");
+    }
+}
+
+/// A file that was put back to what it was an hour ago is read as what it is.
+#[tokio::test]
+async fn a_ledger_that_is_shorter_than_it_was_is_read_from_its_beginning() {
+    let mut shop = Shop::open(Reach::SHORT).await;
+    assert_eq!(shop.round().await.violations, []);
+    damage(
+        &shop.file(),
+        "DELETE FROM movements WHERE product_id = 'MUG' AND seq > 1; DELETE FROM allocations WHERE product_id = 'MUG';
+         UPDATE stock SET on_hand = 100, reserved = 0, last_seq = 1 WHERE product_id = 'MUG'",
+    );
+    let findings = shop.round().await;
+    assert_eq!(findings.violations, []);
+    assert_eq!(findings.checked["INV-1"], 1 + 2, "one of mugs, and those of tees again");
+}

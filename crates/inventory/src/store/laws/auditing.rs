@@ -1,0 +1,125 @@
+//! Laws of the audit: it reads a bounded number of rows at a time, and what moves meanwhile is in order all the same.
+
+use platform::audit::{Books, Findings, Progress, Reach};
+
+use super::*;
+use crate::audit::StockBooks;
+use crate::core::stock::Level;
+use crate::store::{HELD_AT_ONCE, HeldAudit, Place};
+use CommandKind::{ReleaseStock, ReserveStock, ShipStock};
+
+fn mugs(kind: CommandKind, n: u128) -> Command {
+    order(kind, n, &[("MUG", 2)])
+}
+
+fn at_main() -> Place {
+    (product("MUG"), LocationId::main())
+}
+
+impl Fresh {
+    async fn held(&self, after: Option<OrderId>, limit: u32) -> HeldAudit {
+        self.store.audit_held(at_main(), after, limit).await.expect("a page")
+    }
+
+    /// Reserves for all of these, whose ids are in no order.
+    async fn promise(&self, orders: u128) {
+        self.run(stocked("MUG", 1_000_000).to_vec()).await;
+        self.run((1..=orders).map(|n| mugs(ReserveStock, shuffled(n))).collect()).await;
+    }
+}
+
+/// Ids below 1000 that follow each other in no order.
+fn shuffled(n: u128) -> u128 {
+    n * 379 % 1009
+}
+
+pub(crate) async fn what_is_held_at_a_place_is_read_page_by_page_beside_its_level(fresh: Fresh) {
+    fresh.run([stocked("MUG", 9), stocked("TEE", 4)].concat()).await;
+    fresh.run([3, 1, 4, 2].map(|n| mugs(ReserveStock, n)).to_vec()).await;
+    fresh.run(vec![mugs(ShipStock, 1), mugs(ReleaseStock, 2), reserve(7, &[("TEE", 1)]), mugs(ReserveStock, 8)]).await;
+    let level = Level { on_hand: 7, reserved: 6, last_seq: 8 };
+    let page = |units, allocations, more| HeldAudit { level, units, allocations, more_after: more };
+    assert_eq!(fresh.held(None, 3).await, page(2, 3, Some(id(3))), "one was shipped, one released, one holds");
+    assert_eq!(fresh.held(Some(id(3)), 3).await, page(4, 2, None));
+    assert_eq!(fresh.held(None, 4).await, page(4, 4, Some(id(4))));
+    assert_eq!(fresh.held(Some(id(8)), 4).await, page(0, 0, None));
+    let nowhere = fresh.store.audit_held((product("CAP"), LocationId::main()), None, 9).await.expect("a read");
+    assert_eq!(nowhere, HeldAudit { level: Level::default(), units: 0, allocations: 0, more_after: None });
+}
+
+pub(crate) async fn a_place_where_many_were_promised_something_is_not_counted_at_once(fresh: Fresh) {
+    let few = u128::from(HELD_AT_ONCE);
+    fresh.promise(few).await;
+    let units = 2 * i64::from(HELD_AT_ONCE);
+    let held = async || fresh.store.audit_stock(None, 10).await.expect("a page")[0].held;
+    assert_eq!(held().await, Some(units));
+    fresh.run(vec![mugs(ReleaseStock, shuffled(1))]).await;
+    assert_eq!(held().await, Some(units - 2));
+    fresh.run(vec![mugs(ReserveStock, 2000)]).await;
+    assert_eq!(held().await, None, "whatever became of them");
+    assert_eq!(fresh.round(&mut fresh.books(Reach::SHORT)).await.0.violations, []);
+}
+
+impl Fresh {
+    fn books(&self, reach: Reach) -> StockBooks {
+        StockBooks::new(self.store.clone(), reach)
+    }
+
+    /// A whole round, and how much each of its steps read.
+    async fn round(&self, books: &mut StockBooks) -> (Findings, Vec<u64>) {
+        let (mut findings, mut steps) = (Findings::default(), Vec::new());
+        loop {
+            let before = findings.rows;
+            let progress = books.step(&mut findings).await.expect("a step");
+            steps.push(findings.rows - before);
+            if progress == Progress::RoundOver {
+                return (findings, steps);
+            }
+        }
+    }
+}
+
+/// Ledgers grow, and orders of all ages come and go at one place, while it is read a few rows at a time.
+pub(crate) async fn books_that_are_written_while_they_are_read_are_in_order(fresh: Fresh) {
+    fresh.promise(150).await;
+    let store = fresh.store.clone();
+    let writer = tokio::spawn(async move {
+        for n in 151..=400 {
+            let gone = if n % 2 == 0 { ReleaseStock } else { ShipStock };
+            let rejected = reserve(5000 + n, &[("MUG", 1_000_000)]);
+            let batch = [mugs(ReserveStock, shuffled(n)), mugs(gone, shuffled(n - 150)), rejected];
+            run_until_done(&*store, Arc::new(batch)).await;
+        }
+    });
+    let (mut watching, mut rounds) = (fresh.books(Reach { page: 3, below: 20 }), 0);
+    while !writer.is_finished() {
+        let (findings, _) = fresh.round(&mut watching).await;
+        assert_eq!(findings.violations, []);
+        rounds += 1;
+    }
+    writer.await.expect("no panic");
+    assert!(rounds > 1, "it was read while it was written");
+    for books in [&mut watching, &mut fresh.books(Reach::LONG)] {
+        let (findings, _) = fresh.round(books).await;
+        assert_eq!((findings.violations, findings.checked["INV-8"]), (Vec::new(), 250));
+    }
+    assert_eq!(fresh.levels("MUG").await, [("main".to_owned(), 1_000_000 - 250, 300)]);
+}
+
+pub(crate) async fn a_step_of_the_audit_reads_no_more_than_it_may(fresh: Fresh) {
+    let reach = Reach { page: 10, below: 50 };
+    fresh.promise(120).await;
+    fresh.run((10..35).map(|n| put(&format!("P{n}"))).collect()).await;
+    fresh.run((10..35).map(|n| received(&format!("P{n}"), "main", 7)).collect()).await;
+    let mut books = fresh.books(reach);
+    let (first, steps) = fresh.round(&mut books).await;
+    assert!(steps.iter().all(|rows| *rows <= 60), "{steps:?}");
+    assert_eq!(first.checked["INV-1"], 121 + 25, "every movement");
+    let (second, steps) = fresh.round(&mut books).await;
+    assert!(steps.iter().all(|rows| *rows <= 60), "{steps:?}");
+    assert_eq!(second.checked["INV-1"], 10 + 25, "nothing is new: a fifth of what may be read, of what is older");
+    fresh.run(vec![received("MUG", "main", 5)]).await;
+    let (third, _) = fresh.round(&mut books).await;
+    assert_eq!(third.checked["INV-1"], 11 + 25, "what is new as well");
+    assert_eq!([first, second, third].map(|round| (round.violations.len(), round.checked["INV-2"])), [(0, 26); 3]);
+}

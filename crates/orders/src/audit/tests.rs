@@ -1,0 +1,117 @@
+use std::path::Path;
+
+use platform::clock::ManualClock;
+
+use super::*;
+use crate::core::decide::{Command, decide};
+use crate::store::laws::{START, cancel, place, reserved};
+use crate::store::sqlite::Sqlite;
+
+/// A store in a file of its own, after these commands.
+async fn books(commands: Vec<Command>) -> (tempfile::TempDir, Arc<dyn Store>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Arc::new(ManualClock::at(START));
+    let store = Sqlite::open(&folder.path().join("orders.db"), clock).expect("a new file");
+    store.run(commands.into(), decide).await.expect("executed");
+    (folder, Arc::new(store))
+}
+
+/// A whole round, and how much each of its steps read.
+async fn round(store: Arc<dyn Store>, reach: Reach) -> (Findings, Vec<u64>) {
+    let (mut books, mut findings, mut steps) = (OrderBooks::new(store, reach), Findings::default(), Vec::new());
+    loop {
+        let before = findings.rows;
+        let progress = books.step(&mut findings).await.expect("a step");
+        steps.push(findings.rows - before);
+        if progress == Progress::RoundOver {
+            return (findings, steps);
+        }
+    }
+}
+
+/// Writes into the file past everything that protects it.
+fn damage(folder: &Path, sql: &str) {
+    let connection = rusqlite::Connection::open(folder.join("orders.db")).expect("the file");
+    let guards = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema WHERE type = 'trigger'";
+    let drop_guards: String = connection.query_row(guards, [], |row| row.get(0)).expect("triggers");
+    connection
+        .execute_batch("PRAGMA ignore_check_constraints = on; PRAGMA foreign_keys = off")
+        .expect("no constraints");
+    connection.execute_batch(&drop_guards).expect("no triggers");
+    connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    assert!(connection.total_changes() > 0, "{sql} changes nothing");
+}
+
+#[tokio::test]
+async fn a_step_reads_no_more_than_a_page_and_a_round_reads_everything_once() {
+    let (_folder, store) = books((1..=250).map(place).chain((1..=30).map(reserved)).collect()).await;
+    let (findings, steps) = round(store, Reach::SHORT).await;
+    assert_eq!(steps, [100, 100, 50, 0, 100, 100, 20, 0], "orders, and then commands");
+    assert_eq!(findings.checked, [("INV-4", 250), ("INV-7", 250)].into());
+    assert_eq!(findings.violations, []);
+}
+
+#[tokio::test]
+async fn a_round_is_followed_by_another() {
+    let (_folder, store) = books(vec![place(1)]).await;
+    let mut books = OrderBooks::new(store, Reach::SHORT);
+    let mut findings = Findings::default();
+    let mut ends = Vec::new();
+    for _ in 0..8 {
+        ends.push(books.step(&mut findings).await.expect("a step") == Progress::RoundOver);
+    }
+    assert_eq!(ends, [[false, false, false, true], [false, false, false, true]].concat());
+    assert_eq!(findings.checked["INV-4"], 2);
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_with_an_order_or_its_command_is_named_once() {
+    let order_1 = "order_id = x'00000000000000000000000000000001'";
+    let order_2 = "order_id = x'00000000000000000000000000000002'";
+    for (sql, invariant, told) in [
+        (format!("UPDATE orders SET status = 'fulfilled' WHERE {order_1}"), INV_4, "is fulfilled with the history"),
+        (format!("DELETE FROM order_history WHERE {order_1} AND seq = 1"), INV_4, "with the history confirmed"),
+        (format!("UPDATE order_history SET seq = 3 WHERE {order_1} AND seq = 2"), INV_4, "received → confirmed"),
+        (format!("UPDATE order_lines SET price_minor = 1 WHERE {order_1}"), INV_4, "its total is 6997 minor units"),
+        (format!("DELETE FROM pending_commands WHERE {order_2}"), INV_7, "its pending command None"),
+        (format!("UPDATE pending_commands SET kind = 'ShipStock' WHERE {order_2}"), INV_7, "Some(ShipStock)"),
+        (format!("UPDATE pending_commands SET since = 0 WHERE {order_2}"), INV_7, "pending since 1970"),
+        (
+            format!("DELETE FROM order_history WHERE {order_2}; DELETE FROM orders WHERE {order_2}"),
+            INV_7,
+            "which is not there",
+        ),
+    ] {
+        let (folder, store) = books(vec![place(1), place(2), place(3), reserved(1), reserved(3), cancel(3)]).await;
+        damage(folder.path(), &sql);
+        let (findings, _) = round(store, Reach::SHORT).await;
+        let [found] = &findings.violations[..] else { panic!("{sql}: {:?}", findings.violations) };
+        assert_eq!(found.invariant, invariant, "{sql}: {found:?}");
+        let number = if sql.contains(order_1) { 1 } else { 2 };
+        let id = format!("00000000-0000-0000-0000-00000000000{number}");
+        assert!(found.offender.contains(&id) && found.offender.contains(told), "{sql}: {found:?}");
+    }
+}
+
+/// The history of one is judged by one snapshot: whatever is written between two pages, none is taken for broken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_that_move_while_they_are_read_are_no_violation() {
+    let (_folder, store) = books(Vec::new()).await;
+    let writer = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for n in 1..=200 {
+                for step in [place(n), reserved(n), cancel(n)] {
+                    store.run(Arc::new([step]), decide).await.expect("executed");
+                }
+            }
+        }
+    });
+    while !writer.is_finished() {
+        let (findings, _) = round(store.clone(), Reach { page: 7, below: 7 }).await;
+        assert_eq!(findings.violations, []);
+    }
+    writer.await.expect("no panic");
+    let (findings, _) = round(store, Reach::SHORT).await;
+    assert_eq!((findings.checked["INV-4"], findings.violations), (200, Vec::new()));
+}

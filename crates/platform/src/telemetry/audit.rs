@@ -1,0 +1,72 @@
+//! What the auditors count.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::ServiceLabel;
+use crate::audit::Invariant;
+use crate::clock::Timestamp;
+
+/// **Shape:** clones share their numbers.
+#[derive(Clone, Debug, Default)]
+pub struct AuditNumbers {
+    violations: Family<InvariantLabels, Counter>,
+    rows: Family<ServiceLabel, Counter>,
+    rounds: Family<ServiceLabel, Counter>,
+    failures: Family<ServiceLabel, Counter>,
+    last_round: Family<ServiceLabel, Gauge<f64, AtomicU64>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InvariantLabels {
+    service: &'static str,
+    invariant: &'static str,
+}
+
+impl AuditNumbers {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let numbers = Self::default();
+        let help = "Violations of invariants found in the books, in every round anew: zero, or somebody must look";
+        registry.register("audit_violations", help, numbers.violations.clone());
+        registry.register("audit_rows", "Rows that the audit has read", numbers.rows.clone());
+        registry.register("audit_rounds", "Times that the audit has been through all books", numbers.rounds.clone());
+        registry.register("audit_failures", "Steps of the audit that could not read", numbers.failures.clone());
+        let help = "When the audit was last through all books, since the epoch; zero until then";
+        registry.register_with_unit("audit_last_round_timestamp", help, Unit::Seconds, numbers.last_round.clone());
+        numbers
+    }
+
+    pub(crate) fn start_at_zero(&self, service: &'static str, invariants: &[Invariant]) {
+        let label = ServiceLabel { service };
+        drop(self.rows.get_or_create(&label));
+        drop(self.rounds.get_or_create(&label));
+        drop(self.failures.get_or_create(&label));
+        drop(self.last_round.get_or_create(&label));
+        for invariant in invariants {
+            drop(self.violations.get_or_create(&InvariantLabels { service, invariant: invariant.name }));
+        }
+    }
+
+    pub(crate) fn read(&self, service: &'static str, rows: u64) {
+        self.rows.get_or_create(&ServiceLabel { service }).inc_by(rows);
+    }
+
+    pub(crate) fn violated(&self, service: &'static str, invariant: Invariant) {
+        self.violations.get_or_create(&InvariantLabels { service, invariant: invariant.name }).inc();
+    }
+
+    pub(crate) fn failed(&self, service: &'static str) {
+        self.failures.get_or_create(&ServiceLabel { service }).inc();
+    }
+
+    pub(crate) fn round_over(&self, service: &'static str, now: Timestamp) {
+        let label = ServiceLabel { service };
+        self.rounds.get_or_create(&label).inc();
+        self.last_round.get_or_create(&label).set(now.since(Timestamp(0)).as_secs_f64());
+    }
+}

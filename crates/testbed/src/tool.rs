@@ -1,0 +1,56 @@
+//! A tool that goes on until it is told to end, and says line by line what it finds.
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::{Ended, PATIENCE};
+
+/// **Shape:** dropping it kills it.
+#[derive(Debug)]
+pub struct Tool {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Tool {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} did not start: {error}"));
+        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        Self { child, lines }
+    }
+
+    /// The lines that it says until they are enough.
+    pub async fn says_until(&mut self, what: &str, enough: impl Fn(&[String]) -> bool) -> Vec<String> {
+        let mut said = Vec::new();
+        let listening = async {
+            while let Some(line) = self.lines.next_line().await.expect("UTF-8") {
+                said.push(line);
+                if enough(&said) {
+                    return true;
+                }
+            }
+            false
+        };
+        let found = tokio::time::timeout(4 * PATIENCE, listening).await;
+        assert!(found == Ok(true), "it never said {what}, but {said:#?}");
+        said
+    }
+
+    /// SIGTERM: asks it to end, and tells how it did and what it still said.
+    pub async fn terminated(mut self) -> Ended {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        kill_process(id.expect("it was not waited for yet"), Signal::TERM).expect("a child can be signalled");
+        let ending = async {
+            let (mut stdout, mut stderr) = (String::new(), String::new());
+            while let Some(line) = self.lines.next_line().await.expect("UTF-8") {
+                stdout.extend([line.as_str(), "\n"]);
+            }
+            let mut errors = self.child.stderr.take().expect("it is piped");
+            errors.read_to_string(&mut stderr).await.expect("UTF-8");
+            let code = self.child.wait().await.expect("a child can be waited for").code();
+            Ended { code, stdout, stderr }
+        };
+        tokio::time::timeout(PATIENCE, ending).await.expect("it ends soon after it was told to")
+    }
+}
