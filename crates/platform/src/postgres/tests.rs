@@ -86,9 +86,65 @@ async fn what_a_server_says_decides_whether_it_is_asked_again() {
     assert!(matches!(asked(raise).await, Failure::Full(_)));
     let raise = "DO $$ BEGIN RAISE EXCEPTION 'damaged' USING ERRCODE = 'data_corrupted'; END $$";
     assert!(matches!(asked(raise).await, Failure::Fatal(_)));
-    let raise = "DO $$ BEGIN RAISE EXCEPTION 'standby' USING ERRCODE = 'read_only_sql_transaction'; END $$";
-    assert!(matches!(asked(raise).await, Failure::Unavailable(_)));
     insert(&database, 2).await.expect("it goes on");
+}
+
+/// What the server says about itself and its sessions is no verdict on a batch: nobody's command is set aside for it.
+#[tokio::test]
+async fn what_says_nothing_about_the_batch_is_asked_again() {
+    let (database, _) = database().await;
+    for (state, about_the_server) in [
+        ("08006", true),
+        ("0A000", true),
+        ("25006", true),
+        ("25P03", true),
+        ("25P04", true),
+        ("26000", true),
+        ("34000", true),
+        ("42501", true),
+        ("53300", true),
+        ("55000", true),
+        ("57P01", true),
+        ("58000", true),
+        ("72000", true),
+        ("F0000", true),
+        ("XX000", true),
+        ("22003", false),
+        ("23505", false),
+        ("54000", false),
+        ("P0001", false),
+    ] {
+        let raise = format!("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $$");
+        let failed = database.write(async |transaction| transaction.query(&raise, []).await.map(drop)).await;
+        match failed.expect_err(state) {
+            Failure::Unavailable(_) => assert!(about_the_server, "{state}"),
+            Failure::Suspect(_) => assert!(!about_the_server, "{state}"),
+            other => panic!("{state}: {other:?}"),
+        }
+    }
+}
+
+/// A session that forgot its statements, and a plan that no longer fits its table: the next connection is as good as new.
+#[tokio::test]
+async fn a_session_that_no_longer_knows_its_statements_costs_no_batch() {
+    let (database, url) = database().await;
+    insert(&database, 1).await.expect("a row");
+    database
+        .write(async |transaction| transaction.query("DEALLOCATE ALL", []).await.map(drop))
+        .await
+        .expect("forgotten");
+    assert!(matches!(insert(&database, 2).await, Err(Failure::Unavailable(_))));
+    insert(&database, 2).await.expect("on a new connection");
+
+    let rows = async || {
+        let read =
+            async |transaction: &Transaction<'_>| transaction.query("SELECT x FROM a", []).await.map(|rows| rows.len());
+        database.write(read).await
+    };
+    assert!(matches!(rows().await, Ok(2)));
+    postgres(&url).await.batch_execute("ALTER TABLE a ALTER x TYPE numeric").await.expect("another type");
+    assert!(matches!(rows().await, Err(Failure::Unavailable(_))), "cached plan must not change result type");
+    assert!(matches!(rows().await, Ok(2)));
 }
 
 /// A constraint that is checked by the COMMIT itself says that nothing was done; a warning says that nobody knows.
