@@ -63,6 +63,10 @@ struct Envelope {
 }
 
 fn decode_one<M: DeserializeOwned>(text: &str) -> Result<M, Undecodable> {
+    // serde would take an array for an object, member by member.
+    if !text.starts_with('{') {
+        return Err(Undecodable::Malformed { reason: "it is no object".to_owned(), bytes: text.as_bytes().to_vec() });
+    }
     let envelope: Envelope = serde_json::from_str(text).map_err(|error| malformed(&error, text.as_bytes()))?;
     if envelope.schema > u64::from(SCHEMA_VERSION) {
         return Err(Undecodable::UnknownVersion(envelope.schema));
@@ -117,6 +121,17 @@ mod tests {
         assert!(matches!(read[1], Err(Undecodable::Malformed { .. })));
         assert_eq!(read[2], Err(Undecodable::UnknownVersion(2)));
         assert!(matches!(&read[3], Err(Undecodable::Malformed { bytes, .. }) if bytes == b"7"));
+    }
+
+    /// Their places would be taken for names: `[2]` for the version of a newer program, which nobody has written.
+    #[test]
+    fn an_array_is_no_message() {
+        let good = command("a");
+        let values = serde_json::to_value((1, good.kind, good.order_id, &good.lines, good.digest, 1, 2, ())).expect("JSON");
+        for element in ["[2]", "[1]", "[]", &values.to_string()] {
+            let read = decode::<Command>(format!("[{element}]").as_bytes());
+            assert!(matches!(&read[..], [Err(Undecodable::Malformed { bytes, .. })] if bytes == element.as_bytes()), "{read:?}");
+        }
     }
 
     #[test]
