@@ -120,7 +120,8 @@ impl Postgres {
 
     async fn stop(&mut self, signal: Signal) {
         let mut server = self.server.take().expect("it runs");
-        kill_process(pid_of(&server), signal).expect("a child that was not waited for can be signalled");
+        let pid = pid_of(&server).expect("it runs");
+        kill_process(pid, signal).expect("a child that was not waited for can be signalled");
         server.wait().await.expect("a child can be waited for");
     }
 
@@ -135,9 +136,8 @@ impl Postgres {
     }
 
     fn signal_all(&self, signal: Signal) {
-        let Some(server) = &self.server else { return };
+        let Some(postmaster) = self.server.as_ref().and_then(pid_of) else { return };
         // First the one that could start others.
-        let postmaster = pid_of(server);
         for pid in [postmaster].into_iter().chain(children_of(postmaster)) {
             // A process may have ended meanwhile.
             let _ = kill_process(pid, signal);
@@ -203,8 +203,8 @@ impl Drop for Postgres {
     }
 }
 
-fn pid_of(server: &Child) -> Pid {
-    server.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw).expect("it runs")
+fn pid_of(server: &Child) -> Option<Pid> {
+    server.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)
 }
 
 fn children_of(parent: Pid) -> impl Iterator<Item = Pid> {
