@@ -112,6 +112,33 @@ mod tests {
         assert!(encode::<Command>(&[]).is_empty());
     }
 
+    /// A command whose message has so many bytes.
+    fn command_of(bytes: usize) -> Command {
+        let mut command = Command { traceparent: Some(String::new()), ..command("a") };
+        let rest = serde_json::to_vec(&command).expect("JSON").len();
+        command.traceparent = Some("t".repeat(bytes - rest));
+        command
+    }
+
+    #[test]
+    fn a_batch_is_filled_to_its_last_byte_and_what_is_larger_travels_alone() {
+        // Two messages with a comma between them and brackets around them.
+        let half = (MAX_BATCH_BYTES - 3) / 2;
+        let rest = MAX_BATCH_BYTES - 3 - half;
+        for (sizes, batches) in [
+            (&[half, rest][..], &[MAX_BATCH_BYTES][..]),
+            (&[half, rest + 1], &[half + 2, rest + 3]),
+            (&[MAX_BATCH_BYTES], &[MAX_BATCH_BYTES + 2]),
+            (&[1000, MAX_BATCH_BYTES, 1000], &[1002, MAX_BATCH_BYTES + 2, 1002]),
+        ] {
+            let sent: Vec<_> = sizes.iter().map(|bytes| command_of(*bytes)).collect();
+            let written = encode(&sent);
+            assert_eq!(written.iter().map(Vec::len).collect::<Vec<_>>(), batches);
+            let read: Result<Vec<Command>, _> = written.iter().flat_map(|batch| decode(batch)).collect();
+            assert_eq!(read, Ok(sent));
+        }
+    }
+
     #[test]
     fn a_bad_element_does_not_take_its_neighbours_down() {
         let good = serde_json::to_string(&command("a")).expect("JSON");
@@ -127,10 +154,14 @@ mod tests {
     #[test]
     fn an_array_is_no_message() {
         let good = command("a");
-        let values = serde_json::to_value((1, good.kind, good.order_id, &good.lines, good.digest, 1, 2, ())).expect("JSON");
+        let values =
+            serde_json::to_value((1, good.kind, good.order_id, &good.lines, good.digest, 1, 2, ())).expect("JSON");
         for element in ["[2]", "[1]", "[]", &values.to_string()] {
             let read = decode::<Command>(format!("[{element}]").as_bytes());
-            assert!(matches!(&read[..], [Err(Undecodable::Malformed { bytes, .. })] if bytes == element.as_bytes()), "{read:?}");
+            assert!(
+                matches!(&read[..], [Err(Undecodable::Malformed { bytes, .. })] if bytes == element.as_bytes()),
+                "{read:?}"
+            );
         }
     }
 
