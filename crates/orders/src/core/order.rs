@@ -265,6 +265,13 @@ mod tests {
     }
 
     #[test]
+    fn a_state_waits_for_the_answer_to_its_command() {
+        use CommandKind::{ReleaseStock, ReserveStock, ShipStock};
+        let waiting = Status::ALL.map(Status::in_flight);
+        assert_eq!(waiting, [Some(ReserveStock), None, None, Some(ReleaseStock), None, Some(ShipStock), None]);
+    }
+
+    #[test]
     fn a_history_is_a_path_through_the_table() {
         assert!(Status::Received.may_follow(None));
         assert!(!Status::Confirmed.may_follow(None));
