@@ -63,6 +63,10 @@ struct Envelope {
 }
 
 fn decode_one<M: DeserializeOwned>(text: &str) -> Result<M, Undecodable> {
+    // serde would take an array for an object, member by member.
+    if !text.starts_with('{') {
+        return Err(Undecodable::Malformed { reason: "it is no object".to_owned(), bytes: text.as_bytes().to_vec() });
+    }
     let envelope: Envelope = serde_json::from_str(text).map_err(|error| malformed(&error, text.as_bytes()))?;
     if envelope.schema > u64::from(SCHEMA_VERSION) {
         return Err(Undecodable::UnknownVersion(envelope.schema));
@@ -108,6 +112,33 @@ mod tests {
         assert!(encode::<Command>(&[]).is_empty());
     }
 
+    /// A command whose message has so many bytes.
+    fn command_of(bytes: usize) -> Command {
+        let mut command = Command { traceparent: Some(String::new()), ..command("a") };
+        let rest = serde_json::to_vec(&command).expect("JSON").len();
+        command.traceparent = Some("t".repeat(bytes - rest));
+        command
+    }
+
+    #[test]
+    fn a_batch_is_filled_to_its_last_byte_and_what_is_larger_travels_alone() {
+        // Two messages with a comma between them and brackets around them.
+        let half = (MAX_BATCH_BYTES - 3) / 2;
+        let rest = MAX_BATCH_BYTES - 3 - half;
+        for (sizes, batches) in [
+            (&[half, rest][..], &[MAX_BATCH_BYTES][..]),
+            (&[half, rest + 1], &[half + 2, rest + 3]),
+            (&[MAX_BATCH_BYTES], &[MAX_BATCH_BYTES + 2]),
+            (&[1000, MAX_BATCH_BYTES, 1000], &[1002, MAX_BATCH_BYTES + 2, 1002]),
+        ] {
+            let sent: Vec<_> = sizes.iter().map(|bytes| command_of(*bytes)).collect();
+            let written = encode(&sent);
+            assert_eq!(written.iter().map(Vec::len).collect::<Vec<_>>(), batches);
+            let read: Result<Vec<Command>, _> = written.iter().flat_map(|batch| decode(batch)).collect();
+            assert_eq!(read, Ok(sent));
+        }
+    }
+
     #[test]
     fn a_bad_element_does_not_take_its_neighbours_down() {
         let good = serde_json::to_string(&command("a")).expect("JSON");
@@ -117,6 +148,21 @@ mod tests {
         assert!(matches!(read[1], Err(Undecodable::Malformed { .. })));
         assert_eq!(read[2], Err(Undecodable::UnknownVersion(2)));
         assert!(matches!(&read[3], Err(Undecodable::Malformed { bytes, .. }) if bytes == b"7"));
+    }
+
+    /// Their places would be taken for names: `[2]` for the version of a newer program, which nobody has written.
+    #[test]
+    fn an_array_is_no_message() {
+        let good = command("a");
+        let values =
+            serde_json::to_value((1, good.kind, good.order_id, &good.lines, good.digest, 1, 2, ())).expect("JSON");
+        for element in ["[2]", "[1]", "[]", &values.to_string()] {
+            let read = decode::<Command>(format!("[{element}]").as_bytes());
+            assert!(
+                matches!(&read[..], [Err(Undecodable::Malformed { bytes, .. })] if bytes == element.as_bytes()),
+                "{read:?}"
+            );
+        }
     }
 
     #[test]

@@ -81,5 +81,21 @@ mod tests {
         assert_eq!(super::Digest::of(b"456\x001\n789\x002\n"), lines.digest());
     }
 
+    #[test]
+    fn a_digest_has_one_spelling() {
+        let pinned = super::Digest::try_from(PINNED.to_owned()).expect("a digest");
+        assert_eq!((pinned.to_string().as_str(), format!("{pinned:?}").as_str()), (PINNED, PINNED));
+        for bad in [
+            "",
+            &PINNED[1..],
+            &format!("{PINNED}0"),
+            &PINNED.to_uppercase(),
+            &PINNED.replace('6', "g"),
+            &"é".repeat(16),
+        ] {
+            assert!(super::Digest::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
     const PINNED: &str = "6001b0afb95f13ef07ff5c6d151fa4d4";
 }

@@ -128,6 +128,14 @@ mod tests {
     }
 
     #[test]
+    fn an_id_is_written_as_it_was_read() {
+        let id: ProductId = "Mug.blue_2-x".parse().expect("an id");
+        assert_eq!([id.to_string(), format!("{id:?}"), id.as_str().to_owned(), String::from(id)], ["Mug.blue_2-x"; 4]);
+        assert_eq!(LocationId::main().as_str(), "main");
+        assert_eq!(ProductId::try_from("a b".to_owned()), Err(BadId));
+    }
+
+    #[test]
     fn an_order_id_has_one_spelling() {
         let text = "01939c5e-6f70-7abc-8def-0123456789ab";
         assert_eq!(text.parse::<OrderId>().expect("a UUID").to_string(), text);

@@ -84,3 +84,24 @@ pub struct Answer {
     /// W3C trace context of the request that caused the command.
     pub traceparent: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_messages_have() {
+        for reason in [ShortageReason::OutOfStock, ShortageReason::UnknownProduct] {
+            assert_eq!(serde_json::to_value(reason).expect("JSON"), reason.as_str());
+        }
+        let (allocations, shortages) = (Vec::new(), Vec::new());
+        for outcome in [
+            Outcome::StockReserved { allocations },
+            Outcome::StockRejected { shortages },
+            Outcome::StockReleased,
+            Outcome::StockShipped,
+        ] {
+            assert_eq!(serde_json::to_value(&outcome).expect("JSON")["type"], outcome.name());
+        }
+    }
+}

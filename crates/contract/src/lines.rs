@@ -159,6 +159,33 @@ mod tests {
         assert_eq!(StockLines::sum((0..101).map(|_| line("a", 1))), Err(BadLines::Count));
     }
 
+    #[test]
+    fn a_quantity_is_from_one_to_a_million() {
+        for (units, good) in [(0, false), (1, true), (1_000_000, true), (1_000_001, false)] {
+            assert_eq!(Quantity::new(units).is_ok(), good, "{units}");
+            assert_eq!(Quantity::try_from(units).map(u32::from).ok(), good.then_some(units));
+        }
+        let quantity = Quantity::new(7).expect("a quantity");
+        assert_eq!((quantity.get(), quantity.units()), (7, 7));
+    }
+
+    #[test]
+    fn lines_that_were_sent_are_sorted_and_few() {
+        let read = |products: &[String]| {
+            let line =
+                |product: &String| StockLine { product_id: product.parse().expect("an id"), quantity: Quantity(1) };
+            StockLines::try_from(products.iter().map(line).collect::<Vec<_>>())
+        };
+        let numbered = |count: usize| (100..100 + count).map(|n| n.to_string()).collect::<Vec<_>>();
+        assert_eq!(read(&[]), Err(BadLines::Count));
+        assert_eq!(read(&numbered(101)), Err(BadLines::Count));
+        for unsorted in [["b", "a"], ["a", "a"]] {
+            assert_eq!(read(&unsorted.map(str::to_owned)), Err(BadLines::Unsorted));
+        }
+        let lines = read(&numbered(100)).expect("a hundred lines");
+        assert_eq!((lines.iter().count(), (&lines).into_iter().count(), Vec::from(lines).len()), (100, 100, 100));
+    }
+
     proptest! {
         #[test]
         fn the_digest_does_not_depend_on_how_an_order_was_written_down(

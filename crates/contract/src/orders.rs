@@ -50,3 +50,17 @@ pub struct Command {
     /// W3C trace context of the request that caused the command.
     pub traceparent: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_messages_have_and_read_back() {
+        for kind in CommandKind::ALL {
+            assert_eq!(serde_json::to_value(kind).expect("JSON"), kind.as_str());
+            assert_eq!(CommandKind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(CommandKind::parse("StealStock"), None);
+    }
+}

@@ -10,6 +10,8 @@ use crate::core::decide::{Outcome, Receipt};
 use crate::core::order::Status;
 use crate::service::Service;
 
+pub use request::read_order;
+
 mod look;
 mod place;
 mod request;

@@ -12,6 +12,7 @@ pub mod service;
 pub mod store;
 pub mod worker;
 
+pub use http::read_order;
 pub use run::{
     Args, Crew, PROGRAM, Parts, assemble, build, main, migrate, open_for_audit, open_store, parse_currency, run,
 };

@@ -20,6 +20,41 @@ struct OutcomeLabel {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WakerLabel {
+    by: &'static str,
+}
+
+/// What ended a wait for an outcome (`Prefer: wait`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waker {
+    /// The outcome was there already.
+    Nobody,
+    /// The commit that brought it, in this replica.
+    Commit,
+    /// Word of another replica.
+    Hint,
+    /// A look now and then.
+    Timer,
+    /// The time that the client has granted is up, or the service stops.
+    Deadline,
+}
+
+impl Waker {
+    const ALL: [Self; 5] = [Self::Nobody, Self::Commit, Self::Hint, Self::Timer, Self::Deadline];
+
+    fn label(self) -> WakerLabel {
+        let by = match self {
+            Self::Nobody => "nobody",
+            Self::Commit => "commit",
+            Self::Hint => "hint",
+            Self::Timer => "timer",
+            Self::Deadline => "deadline",
+        };
+        WakerLabel { by }
+    }
+}
+
 /// The service's own numbers, beside those that both services share.
 #[derive(Debug)]
 pub struct Metrics {
@@ -27,6 +62,7 @@ pub struct Metrics {
     placed: Counter,
     settled: Family<OutcomeLabel, Counter>,
     settle_seconds: Histogram,
+    waits_ended: Family<WakerLabel, Counter>,
     pub commands_resent: Counter,
     commands_pending: Gauge,
     commands_oldest_age: Gauge<f64, std::sync::atomic::AtomicU64>,
@@ -41,6 +77,7 @@ impl Metrics {
             settled: Family::default(),
             // 1 ms to 9 h: from the usual case to a long outage.
             settle_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 26)),
+            waits_ended: Family::default(),
             commands_resent: Counter::default(),
             commands_pending: Gauge::default(),
             commands_oldest_age: Gauge::default(),
@@ -49,6 +86,8 @@ impl Metrics {
         registry.register("orders_settled", "Orders by what became of them", metrics.settled.clone());
         let help = "Time from accepting an order to its being confirmed or rejected";
         registry.register_with_unit("order_settle", help, Unit::Seconds, metrics.settle_seconds.clone());
+        let help = "Waits for an outcome, by what ended them";
+        registry.register("order_waits_ended", help, metrics.waits_ended.clone());
         registry.register(
             "commands_resent",
             "Commands sent again for want of an answer",
@@ -59,6 +98,9 @@ impl Metrics {
         registry.register_with_unit("commands_oldest_age", help, Unit::Seconds, metrics.commands_oldest_age.clone());
         for status in [Status::Confirmed, Status::Rejected, Status::Cancelled, Status::Fulfilled] {
             drop(metrics.settled.get_or_create(&OutcomeLabel { outcome: status.as_str() }));
+        }
+        for by in Waker::ALL {
+            drop(metrics.waits_ended.get_or_create(&by.label()));
         }
         metrics.shared.start_at_zero(SERVICE, &["malformed", "poisoned", "unknown_version"], &["answer"]);
         metrics
@@ -77,6 +119,10 @@ impl Metrics {
             }
             _ => {}
         }
+    }
+
+    pub(crate) fn wait_ended(&self, by: Waker) {
+        self.waits_ended.get_or_create(&by.label()).inc();
     }
 
     pub(crate) fn batch(&self, commands: usize) {

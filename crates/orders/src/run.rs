@@ -91,12 +91,13 @@ pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
         Consumer { bus: bus.clone(), channel: ANSWERS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
     let readiness = commons.readiness.clone();
     let ear = Ear { bus: bus.clone(), replica, waiters: waiters.clone(), echo: echo.clone(), clock: clock.clone() };
+    let (counted, stopping) = (metrics.clone(), commons.stopping.clone());
     let sweeper = Sweeper { store: store.clone(), bus, outbox, echo, clock, ids: ids.clone(), metrics, readiness };
 
     let books = OrderBooks::new(store.clone(), Reach::SHORT);
     let auditor = Auditor::new(SERVICE, Box::new(books), commons.metrics.clone(), commons.clock.clone());
 
-    let service = Service { store, batcher, waiters, ids, currency, stopping: commons.stopping.clone() };
+    let service = Service { store, batcher, waiters, ids, currency, metrics: counted, stopping };
     let api = commons.api(SERVICE, crate::http::routes(Arc::new(service)));
     Crew { relay, committer, consumer, ear, sweeper, auditor, api }
 }

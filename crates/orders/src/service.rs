@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::core::decide::{Command, Outcome, Receipt, decide};
 use crate::core::money::Currency;
 use crate::core::order::Status;
-use crate::metrics::{Metrics, accepted_at};
+use crate::metrics::{Metrics, Waker, accepted_at};
 use crate::store::Store;
 use crate::waiters::Waiters;
 use crate::worker::sweep::Echo;
@@ -89,6 +89,7 @@ pub struct Service {
     pub ids: Arc<dyn Ids>,
     /// Of orders that name none.
     pub currency: Currency,
+    pub metrics: Arc<Metrics>,
     /// Cancelled when the service stops: whoever waits for an outcome is released at once (R19).
     pub stopping: CancellationToken,
 }
@@ -101,35 +102,35 @@ impl Service {
         if receipt.status.in_flight().is_none() {
             return receipt;
         }
-        let order_id = receipt.order_id;
-        let deadline = Instant::now() + wait;
+        let (order_id, deadline) = (receipt.order_id, Instant::now() + wait);
         let mut listener = self.waiters.listen(order_id);
-        let mut newest = receipt;
+        let (mut newest, mut woken_by) = (receipt, Waker::Nobody);
         loop {
-            if let Some(found) = self.look(order_id, deadline).await {
+            // A commit brings the receipt along; whoever else woke us did not.
+            if woken_by != Waker::Commit
+                && let Some(found) = self.look(order_id, deadline).await
+            {
                 newest = found;
             }
-            if newest.status.in_flight().is_none() {
+            if newest.status.in_flight().is_none() || woken_by == Waker::Deadline {
                 break;
             }
-            tokio::select! {
+            woken_by = tokio::select! {
                 biased;
-                () = self.stopping.cancelled() => break,
-                // Word of an earlier settlement may come late: what does not follow is looked up.
-                settled = listener.settled() => {
-                    let settled = settled.filter(|its| its.status.may_follow(Some(newest.status)));
-                    newest = settled.unwrap_or(newest);
-                }
-                () = tokio::time::sleep_until(deadline) => {
-                    newest = self.look(order_id, deadline).await.unwrap_or(newest);
-                    break;
-                }
-                () = tokio::time::sleep(LOOK_AGAIN) => {}
-            }
-            if newest.status.in_flight().is_none() {
-                break;
-            }
+                () = self.stopping.cancelled() => Waker::Deadline,
+                settled = listener.settled() => match settled {
+                    // Word of an earlier settlement may come late: what does not follow is looked up.
+                    Some(settled) if settled.status.may_follow(Some(newest.status)) => {
+                        newest = settled;
+                        Waker::Commit
+                    }
+                    _ => Waker::Hint,
+                },
+                () = tokio::time::sleep_until(deadline) => Waker::Deadline,
+                () = tokio::time::sleep(LOOK_AGAIN) => Waker::Timer,
+            };
         }
+        self.metrics.wait_ended(woken_by);
         newest
     }
 

@@ -193,6 +193,7 @@ impl Auditor {
                 return Err(failure);
             }
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => {}
                 () = tokio::time::sleep(pause(&progress, begun.elapsed())) => {}
             }

@@ -90,14 +90,25 @@ pub fn failure(error: tokio_postgres::Error) -> Failure {
         | SqlState::IN_FAILED_SQL_TRANSACTION => Failure::Busy(cause),
         SqlState::DISK_FULL => Failure::Full(cause),
         SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => Failure::Fatal(cause),
-        // A primary that was demoted: a new connection finds the other one.
-        SqlState::READ_ONLY_SQL_TRANSACTION => Failure::Unavailable(cause),
-        // It went away (08), ended an idle transaction (25P03), does not let us or is not what we know (42), has no room for
-        // us (53), was told to stop (57), failed itself (58): nothing about this batch.
-        state if state.code() == "25P03" => Failure::Unavailable(cause),
-        state if matches!(state.code().get(..2), Some("08" | "42" | "53" | "57" | "58")) => Failure::Unavailable(cause),
+        state if is_about_the_server(&state) => Failure::Unavailable(cause),
         _ => Failure::Suspect(chain(&*cause)),
     }
+}
+
+/// Whether an error says nothing about the batch, so that a new connection, or a later moment, may do as well as ever.
+fn is_about_the_server(state: &SqlState) -> bool {
+    let class = state.code().get(..2).unwrap_or_default();
+    // It went away.
+    matches!(class, "08")
+        // Statements and cursors of the session are gone, or their plans no longer fit the tables: somebody reset it or
+        // changed the schema, or a pooler in between has mixed sessions up.
+        || matches!(class, "0A" | "26" | "34")
+        // It ended a transaction that was idle or took too long, or was demoted: a new connection finds the other primary.
+        || matches!(class, "25")
+        // It does not let us, is not what we know, or is in no state for it.
+        || matches!(class, "42" | "55" | "72")
+        // It has no room for us, was told to stop, failed itself, is not set up right.
+        || matches!(class, "53" | "57" | "58" | "F0" | "XX")
 }
 
 /// What an error of COMMIT itself means (R4).

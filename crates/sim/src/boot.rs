@@ -3,18 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use inventory::audit::StockBooks;
+use orders::audit::OrderBooks;
 use orders::core::money::Currency;
 use orders::worker::sweep::Sweeper;
+use platform::audit::{Books, Findings, Reach, Violation};
 use platform::batcher::Failure;
 use platform::process::Commons;
 use tokio_util::sync::CancellationToken;
 
+use crate::invariants::broken;
 use crate::node::{Node, NodeIds, Service};
 use crate::port::Port;
 use crate::random::Random;
 use crate::storage::{OrdersPort, StockPort};
 use crate::wire::Wire;
 use crate::world::World;
+
+/// Between two steps of an audit.
+const AUDIT_PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) fn boot(world: &Arc<World>, node: Node) {
     let life = world.next_life(node);
@@ -41,6 +48,8 @@ fn start_orders(port: &Port, commons: &mut Commons) -> axum::Router {
     work(port, "the consumer", crew.consumer.run(forever()));
     work(port, "the ear", crew.ear.run(forever()));
     work(port, "the sweeper", sweep(port.clone(), crew.sweeper));
+    let books = OrderBooks::new(Arc::new(OrdersPort(port.clone())), Reach::SHORT);
+    work(port, "the auditor", audit(port.clone(), Box::new(books)));
     let relay = crew.relay.run(forever());
     work(port, "the relay", async { relay.await.map_err(|never| match never {}) });
     crew.api.router
@@ -52,6 +61,8 @@ fn start_inventory(port: &Port, commons: &mut Commons) -> axum::Router {
     let forever = CancellationToken::new;
     work(port, "the committer", crew.committer.run(forever()));
     work(port, "the consumer", crew.consumer.run(forever()));
+    let books = StockBooks::new(Arc::new(StockPort(port.clone())), Reach::SHORT);
+    work(port, "the auditor", audit(port.clone(), Box::new(books)));
     let relay = crew.relay.run(forever());
     work(port, "the relay", async { relay.await.map_err(|never| match never {}) });
     crew.api.router
@@ -75,6 +86,20 @@ async fn sweep(port: Port, sweeper: Sweeper) -> Result<(), Failure> {
         tokio::time::sleep(port.world.stretch(pause)).await;
         if let Err(failure @ Failure::Fatal(_)) = sweeper.tick().await {
             return Err(failure);
+        }
+    }
+}
+
+/// The services' own audit, step by step: what it finds is a violation, or a false alarm, which is as bad.
+async fn audit(port: Port, mut books: Box<dyn Books>) -> Result<(), Failure> {
+    loop {
+        tokio::time::sleep(port.world.stretch(AUDIT_PAUSE)).await;
+        let mut findings = Findings::default();
+        if let Err(failure @ Failure::Fatal(_)) = books.step(&mut findings).await {
+            return Err(failure);
+        }
+        for Violation { invariant, offender } in findings.violations {
+            port.world.demand(broken::<()>(invariant.name, format!("the audit of {}: {offender}", port.node)));
         }
     }
 }

@@ -90,6 +90,10 @@ impl of_orders::Store for OrdersPort {
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<of_orders::OrderAudit>, Failure> {
         self.0.world.stores.orders.audit_of(order_ids).await
     }
+
+    async fn audit_pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<of_orders::PendingAudit>, Failure> {
+        self.0.world.stores.orders.audit_pending(after, limit).await
+    }
 }
 
 #[async_trait]
@@ -179,6 +183,15 @@ impl of_stock::Store for StockPort {
 
     async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<Option<i64>>, Failure> {
         self.0.world.stores.inventory.audit_products(product_ids).await
+    }
+
+    async fn audit_held(
+        &self,
+        place: of_stock::Place,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<of_stock::HeldAudit, Failure> {
+        self.0.world.stores.inventory.audit_held(place, after, limit).await
     }
 }
 

@@ -36,9 +36,25 @@ pub struct Nats {
 impl Nats {
     /// Starts one and waits until it serves.
     pub async fn start() -> Self {
-        let mut folder = tempfile::tempdir().expect("a folder");
+        Self::start_with(tempfile::tempdir().expect("a folder"), Vec::new()).await
+    }
+
+    /// Starts one on which nobody may publish on a subject.
+    pub async fn start_without(subject: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("nats.conf");
+        let text = format!(
+            "no_auth_user: all\nauthorization: {{ users: [
+                 {{ user: all, password: all, permissions: {{ publish: {{ deny: [\"{subject}\"] }} }} }}
+             ] }}\n"
+        );
+        std::fs::write(&config, text).expect("a file");
+        Self::start_with(folder, vec!["-c".to_owned(), config.display().to_string()]).await
+    }
+
+    async fn start_with(mut folder: TempDir, arguments: Vec<String>) -> Self {
         for _ in 0..MAX_ATTEMPTS {
-            let mut nats = Self { server: None, port: free_port().await, arguments: Vec::new(), folder };
+            let mut nats = Self { server: None, port: free_port().await, arguments: arguments.clone(), folder };
             if nats.try_start().await {
                 return nats;
             }

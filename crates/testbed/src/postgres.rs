@@ -120,9 +120,28 @@ impl Postgres {
 
     async fn stop(&mut self, signal: Signal) {
         let mut server = self.server.take().expect("it runs");
-        let pid = server.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw).expect("it runs");
+        let pid = pid_of(&server).expect("it runs");
         kill_process(pid, signal).expect("a child that was not waited for can be signalled");
         server.wait().await.expect("a child can be waited for");
+    }
+
+    /// SIGSTOP to all of its processes: they hold their connections and answer nothing.
+    pub fn pause(&self) {
+        self.signal_all(Signal::STOP);
+    }
+
+    /// SIGCONT: goes on after a pause.
+    pub fn go_on(&self) {
+        self.signal_all(Signal::CONT);
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        let Some(postmaster) = self.server.as_ref().and_then(pid_of) else { return };
+        // First the one that could start others.
+        for pid in [postmaster].into_iter().chain(children_of(postmaster)) {
+            // A process may have ended meanwhile.
+            let _ = kill_process(pid, signal);
+        }
     }
 
     /// Starts it again with what it stored, and waits until it serves.
@@ -175,6 +194,28 @@ impl Postgres {
         run_plain("chmod", &["600", &path.display().to_string()]).await;
         path.display().to_string()
     }
+}
+
+/// Processes that stand still would not notice that their server was killed.
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.go_on();
+    }
+}
+
+fn pid_of(server: &Child) -> Option<Pid> {
+    server.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)
+}
+
+fn children_of(parent: Pid) -> impl Iterator<Item = Pid> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+    let pids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok().and_then(Pid::from_raw));
+    pids.filter(move |pid| {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+        // Behind the name: the state, and then the parent.
+        let told = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+        told.and_then(Pid::from_raw) == Some(parent)
+    })
 }
 
 /// A folder in which the server's user may work.

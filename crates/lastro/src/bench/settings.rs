@@ -186,10 +186,15 @@ impl Args {
         })
     }
 
-    /// **Errors:** only one of the services was named.
+    /// **Errors:** only one of the services was named, or databases without the services that use them.
     pub(super) fn target(&self) -> Result<Target, UsageError> {
         let TargetArgs { url, orders_url, inventory_url, metrics_url, data_dir, bus_url, .. } = self.target.clone();
         match (orders_url.or(url.clone()), inventory_url.or(url)) {
+            (None, None) if self.target.names_a_database() => Err(UsageError(
+                "--orders-database-url and --inventory-database-url (or their variables) are of a shop that runs already: \
+                 name it, by --url; a shop of its own is on SQLite"
+                    .to_owned(),
+            )),
             (None, None) if metrics_url.is_empty() => Ok(Target::Own { folder: data_dir, bus: bus_url }),
             (Some(orders), Some(inventory)) => {
                 let mut told =
@@ -204,6 +209,10 @@ impl Args {
 }
 
 impl TargetArgs {
+    fn names_a_database(&self) -> bool {
+        self.orders_database_url.is_some() || self.inventory_database_url.is_some()
+    }
+
     /// The databases behind a shop that is running already, if anybody named them.
     fn places(&self) -> Option<Places> {
         let Self { data_dir, orders_database_url, inventory_database_url, .. } = self.clone();

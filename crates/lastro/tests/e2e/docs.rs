@@ -133,6 +133,7 @@ async fn the_numbers_follow_what_happens() {
         "commands_pending",
         "commands_oldest_age_seconds",
         "batch_size_bucket",
+        "order_waits_ended_total",
         "anomalies_total",
         "audit_violations_total",
         "audit_rows_total",

@@ -41,6 +41,13 @@ async fn a_role_that_may_not_change_the_schema_runs_the_service_and_keeps_its_ha
     shop.settle(&[("MUG", 100)]).await;
     shop.must_verify().await;
 
+    // As the README has it for whoever only audits.
+    operator.batch_execute("CREATE ROLE reader LOGIN; GRANT pg_read_all_data TO reader").await.expect("a role");
+    let as_reader = |url: &str| url.replace("//postgres@", "//reader@");
+    let verify = lastro(folder.path()).args(["verify", "--orders-database-url", &as_reader(&owner.orders)]);
+    let verified = verify.args(["--inventory-database-url", &as_reader(&owner.inventory)]).to_end().await;
+    assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
+
     let (orders, inventory) = (postgres(&databases.orders).await, postgres(&databases.inventory).await);
     for (client, forbidden) in [
         (&orders, "UPDATE order_history SET status = 'fulfilled'"),

@@ -1,11 +1,8 @@
 //! Replicas share the work, and one that is gone is not missed.
 
-use std::time::Duration;
+use testbed::{Nats, PATIENCE, Postgres, eventually};
 
-use testbed::{PATIENCE, Postgres, eventually};
-use tokio::time::Instant;
-
-use crate::form::Form;
+use crate::form::{Form, Setting};
 use crate::shop::{Shop, WAIT, order};
 use crate::{Busy, setting_on};
 
@@ -18,33 +15,50 @@ async fn a_replica_that_is_killed_costs_no_order() {
     busy.check().await;
 }
 
-/// Whichever replica takes an order, and whichever records its outcome: the client hears of it.
+/// Orders that are placed in turn at both replicas, each with a wait for its outcome.
+async fn place_and_wait(shop: &Shop) {
+    let answer = shop.post_with("/api/orders", &[WAIT], &order(&[("MUG", 1)])).await;
+    assert_eq!(answer.text_at("/status"), "confirmed");
+}
+
+/// The numbers of each replica of the Order Service under a name.
+async fn of_each(shop: &Shop, name: &str) -> Vec<u64> {
+    let answers = shop.get_each("/metrics").await;
+    let lines = answers.iter().filter_map(|answer| answer.text.lines().find(|line| line.starts_with(name)));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect()
+}
+
+/// Whichever replica takes an order, and whichever records its outcome: the client hears of it, by word from the one to the
+/// other and not because somebody looks now and then.
 #[tokio::test]
 async fn whoever_waits_hears_of_what_another_replica_has_settled() {
     let server = Postgres::start(&[]).await;
     let shop = Shop::open_as(Form::Replicas, setting_on(&server).await).await;
-    shop.stock("MUG", 1_000).await;
-    let mut slowest = Duration::ZERO;
-    for _ in 0..20 {
-        let begun = Instant::now();
-        let answer = shop.post_with("/api/orders", &[WAIT], &order(&[("MUG", 1)])).await;
-        assert_eq!(answer.text_at("/status"), "confirmed");
-        slowest = slowest.max(begun.elapsed());
-    }
-    println!("the slowest of 20 took {slowest:?}");
-    let settled = async || {
-        let mut of_each = Vec::new();
-        for answer in shop.get_each("/metrics").await {
-            let line =
-                answer.text.lines().find(|line| line.starts_with(r#"orders_settled_total{outcome="confirmed"}"#));
-            of_each.extend(line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()));
-        }
-        of_each
-    };
-    let of_each = eventually(PATIENCE, "all are counted", async || {
-        Some(settled().await).filter(|of_each| of_each.iter().sum::<u64>() == 20)
-    });
-    let of_each = of_each.await;
-    println!("orders settled by each replica: {of_each:?}");
-    assert!(of_each.iter().all(|settled| *settled > 0), "one of them did nothing: {of_each:?}");
+    shop.stock("MUG", 10_000).await;
+    eventually(PATIENCE, "word of the other has ended a wait at each", async || {
+        place_and_wait(&shop).await;
+        let by_hint = of_each(&shop, r#"order_waits_ended_total{by="hint"}"#).await;
+        assert_eq!(by_hint.len(), 2);
+        by_hint.iter().all(|waits| *waits > 0).then_some(())
+    })
+    .await;
+    let settled = of_each(&shop, r#"orders_settled_total{outcome="confirmed"}"#).await;
+    assert!(settled.iter().all(|settled| *settled > 0), "one of them did nothing: {settled:?}");
+}
+
+/// Words may be lost, all of them: then whoever waits looks for itself.
+#[tokio::test]
+async fn whoever_waits_gets_its_outcome_without_any_word() {
+    let server = Postgres::start(&[]).await;
+    let mute = Nats::start_without("lastro.orders.answered").await;
+    let shop = Shop::open_as(Form::Replicas, Setting { broker: Some(mute), ..setting_on(&server).await }).await;
+    shop.stock("MUG", 10_000).await;
+    eventually(PATIENCE, "a wait has ended by a look", async || {
+        place_and_wait(&shop).await;
+        let by_timer = of_each(&shop, r#"order_waits_ended_total{by="timer"}"#).await;
+        by_timer.iter().any(|waits| *waits > 0).then_some(())
+    })
+    .await;
+    assert_eq!(of_each(&shop, r#"order_waits_ended_total{by="hint"}"#).await, [0, 0]);
+    shop.must_verify().await;
 }

@@ -256,10 +256,19 @@ mod tests {
 
     #[test]
     fn final_states_are_left_by_nothing_and_wait_for_nothing() {
-        for status in Status::ALL.into_iter().filter(|status| status.is_final()) {
+        let finals = [Status::Rejected, Status::Cancelled, Status::Fulfilled];
+        assert_eq!(Status::ALL.into_iter().filter(|status| status.is_final()).collect::<Vec<_>>(), finals);
+        for status in finals {
             assert_eq!(status.in_flight(), None);
             assert!(Event::ALL.into_iter().all(|event| !matches!(step(status, event), Step::Move(_))), "{status:?}");
         }
+    }
+
+    #[test]
+    fn a_state_waits_for_the_answer_to_its_command() {
+        use CommandKind::{ReleaseStock, ReserveStock, ShipStock};
+        let waiting = Status::ALL.map(Status::in_flight);
+        assert_eq!(waiting, [Some(ReserveStock), None, None, Some(ReleaseStock), None, Some(ShipStock), None]);
     }
 
     #[test]

@@ -179,6 +179,28 @@ mod tests {
         assert_eq!(window.awake_since(), None);
     }
 
+    /// In seconds that are written out, and not taken from what is under test.
+    #[test]
+    fn a_place_is_free_after_five_seconds_and_a_silence_begins_after_two() {
+        let (mut window, start) = (Window::default(), 100_000_000);
+        window.resent([id(1)], 64, None, start);
+        assert_eq!(window.free(start + 4_999_999), SMALLEST - 1);
+        assert_eq!(window.free(start + 5_000_000), SMALLEST);
+        window.answered(id(1), start + 6_000_000);
+        window.resent([id(2)], 64, None, start + 6_000_000);
+        assert!(!window.answered(id(2), start + 7_999_999));
+        window.resent([id(3)], 64, None, start + 8_000_000);
+        assert!(window.answered(id(3), start + 9_999_999));
+    }
+
+    #[test]
+    fn a_sweep_that_found_nothing_to_send_does_not_wait_for_an_answer() {
+        let (mut window, start) = (Window::default(), 100 * SECOND_MICROS);
+        window.answered(id(1), start);
+        window.resent([], 64, None, start + SECOND_MICROS);
+        assert!(!window.answered(id(2), start + 10 * SECOND_MICROS));
+    }
+
     #[test]
     fn a_stuck_command_does_not_make_every_answer_the_end_of_a_silence() {
         let mut window = Window::default();

@@ -46,6 +46,15 @@ pub(super) struct Cancellation {
     reason: Option<String>,
 }
 
+/// Reads a body of `POST /api/orders`: the order, and the digest by which a repeat of it is known.
+///
+/// **Errors:** 400 for what is no JSON object, 422 with everything that is wrong with it.
+pub fn read_order(body: &[u8], default_currency: Currency) -> Result<(Terms, Digest), Problem> {
+    let terms = order(&body::parse(body)?, default_currency)?;
+    let digest = request_digest(&terms);
+    Ok((terms, digest))
+}
+
 /// Reads an order to place, or tells everything that is wrong with it.
 pub(super) fn order(object: &Object, default_currency: Currency) -> Result<Terms, Problem> {
     let mut body = Reader::new(object);
@@ -163,7 +172,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<Terms, Problem> {
-        order(&body::parse(body.as_bytes())?, Currency::BRL)
+        read_order(body.as_bytes(), Currency::BRL).map(|(terms, _)| terms)
     }
 
     /// `pointer code` per fault, in the order told.

@@ -129,6 +129,7 @@ async fn who_waits_for_a_cancellation_is_not_told_of_the_confirmation_before_it(
         waiters: world.waiters.clone(),
         ids: Arc::new(SystemIds::new(world.clock.clone())),
         currency: Currency::BRL,
+        metrics: world.sweeper.metrics.clone(),
         stopping: CancellationToken::new(),
     };
     let at = |status| Receipt { order_id: id(1), status, shortages: Vec::new() };

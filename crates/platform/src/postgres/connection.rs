@@ -21,12 +21,14 @@ pub(super) struct Connection {
     statements: Mutex<HashMap<String, Statement>>,
     /// The server has warned since this was last taken.
     warned: Arc<AtomicBool>,
+    /// When its making began.
     made_at: Instant,
     driver: AbortHandle,
 }
 
 impl Connection {
     pub(super) async fn open(config: &Config, tls: MakeRustlsConnect) -> Result<Self, Error> {
+        let made_at = Instant::now();
         let (client, mut connection) = config.connect(tls).await?;
         let warned = Arc::new(AtomicBool::new(false));
         let notes = warned.clone();
@@ -41,17 +43,15 @@ impl Connection {
                 }
             }
         });
-        Ok(Self {
-            client,
-            statements: Mutex::default(),
-            warned,
-            made_at: Instant::now(),
-            driver: driver.abort_handle(),
-        })
+        Ok(Self { client, statements: Mutex::default(), warned, made_at, driver: driver.abort_handle() })
     }
 
     pub(super) fn is_closed(&self) -> bool {
         self.client.is_closed()
+    }
+
+    pub(super) fn made_at(&self) -> Instant {
+        self.made_at
     }
 
     pub(super) fn age(&self) -> Duration {

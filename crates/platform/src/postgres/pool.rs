@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::error::SqlState;
 use tracing::warn;
 
 use super::connection::Connection;
@@ -19,7 +20,7 @@ use crate::clock::Clock;
 const MAX_WAIT: Duration = Duration::from_secs(8);
 /// How long a connection that was made before may take to begin.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
-/// Then it is made anew: whoever reads would else stay for ever on a primary that is none any more.
+/// Then it is made anew: where nobody writes, nobody notices a primary that is none any more.
 const MAX_AGE: Duration = Duration::from_secs(60);
 /// How long a program that starts waits for its database to be there.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -37,13 +38,13 @@ pub enum Time {
 /// **Shape:** a connection comes back to the pool after a commit, and after nothing else (R3): whoever is dropped in
 /// the middle of a transaction takes its connection along.
 pub(super) struct Pool {
-    server: Server,
+    pub(super) server: Server,
     access: Access,
     /// Prepared on every connection.
     statements: &'static [&'static str],
     pub(super) time: Time,
     idle: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl Pool {
@@ -55,7 +56,7 @@ impl Pool {
         time: Time,
         size: usize,
     ) -> Self {
-        Self { server, access, statements, time, idle: Mutex::default(), permits: Semaphore::new(size) }
+        Self { server, access, statements, time, idle: Mutex::default(), permits: Arc::new(Semaphore::new(size)) }
     }
 
     /// Makes a first connection, waiting for the database to be there.
@@ -76,7 +77,7 @@ impl Pool {
     }
 
     async fn begin_on_any(&self) -> Result<Transaction<'_>, Failure> {
-        let permit = self.permits.acquire().await.expect("the semaphore is never closed");
+        let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
         let begin = match self.access {
             // Read-only, on a primary that was demoted: then it fails, and its connection goes.
             Access::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
@@ -92,14 +93,24 @@ impl Pool {
             }
         }
         let connection = self.server.connect(self.access, self.statements).await?;
-        connection.batch(begin).await.map_err(failure)?;
+        connection.batch(begin).await.map_err(|error| self.failed(error))?;
         Ok(Transaction::new(self, connection, permit))
     }
 
     fn take(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().expect("nothing panics under this lock");
-        idle.retain(|connection| !connection.is_closed() && connection.age() < MAX_AGE);
+        idle.retain(|connection| {
+            !connection.is_closed() && connection.age() < MAX_AGE && self.server.leads_to_primary(connection.made_at())
+        });
         idle.pop()
+    }
+
+    /// What an error means for a transaction on one of the connections.
+    pub(super) fn failed(&self, error: tokio_postgres::Error) -> Failure {
+        if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
+            self.server.was_demoted();
+        }
+        failure(error)
     }
 
     pub(super) fn keep(&self, connection: Connection) {

@@ -2,14 +2,14 @@
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Config;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -23,6 +23,8 @@ use crate::config::UsageError;
 const CONNECT_WAIT: Duration = Duration::from_secs(3);
 /// A peer that answers nothing for so long is taken for gone.
 const SILENCE: Duration = Duration::from_secs(10);
+/// How often somebody looks whether another host has become the primary, while a commit does not end.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// What every session asks of the server: waits end, and a client that is gone is noticed while they last.
 ///
 /// No `statement_timeout`: it would cut a COMMIT off from its standby, and report success.
@@ -52,6 +54,16 @@ pub struct Server {
     tls: MakeRustlsConnect,
     /// For people: without its secrets.
     name: String,
+    primary: Arc<Mutex<Primary>>,
+}
+
+/// What all connections have found out about where the primary is.
+#[derive(Debug, Default)]
+struct Primary {
+    /// Which of the hosts was it last.
+    host: Option<usize>,
+    /// Connections from before then may lead to one that is none any more.
+    since: Option<Instant>,
 }
 
 impl std::fmt::Debug for Server {
@@ -92,7 +104,7 @@ impl Server {
             hosts.push(config);
         }
         let tls = tls(ssl_mode != SslMode::Disable, root).map_err(|error| wrong(&error))?;
-        Ok(Self { hosts, tls, name: name.to_owned() })
+        Ok(Self { hosts, tls, name: name.to_owned(), primary: Arc::default() })
     }
 
     pub fn name(&self) -> &str {
@@ -105,9 +117,14 @@ impl Server {
     pub(super) async fn connect(&self, access: Access, statements: &[&'static str]) -> Result<Connection, OpenError> {
         let mut refused = Vec::new();
         // One after the other, each with its time: one that accepts and does not answer keeps nobody from the next.
-        for host in &self.hosts {
+        for (number, host) in self.hosts.iter().enumerate() {
             match self.connect_to(host, access, statements).await {
-                Ok(connection) => return Ok(connection),
+                Ok(connection) => {
+                    if access != Access::Audit {
+                        self.found_primary(number, connection.made_at());
+                    }
+                    return Ok(connection);
+                }
                 Err(error) => refused.push(error),
             }
         }
@@ -138,6 +155,38 @@ impl Server {
             Ok(connection)
         };
         timeout(CONNECT_WAIT, connecting).await.map_err(|elapsed| self.unreachable(&elapsed))?
+    }
+
+    /// The primary is none any more: connections that were made before, to write or to read, lead nowhere.
+    pub(super) fn was_demoted(&self) {
+        self.primary().since = Some(Instant::now());
+    }
+
+    /// Whether a connection that was made then leads to the primary, as far as is known.
+    pub(super) fn leads_to_primary(&self, made_at: Instant) -> bool {
+        self.primary().since.is_none_or(|since| made_at >= since)
+    }
+
+    /// Ends when the primary is another than it was when a connection was made.
+    pub(super) async fn has_moved_since(&self, made_at: Instant) {
+        while self.leads_to_primary(made_at) {
+            sleep(LOOK_AGAIN).await;
+            if self.hosts.len() > 1 {
+                // Whoever connects finds out.
+                let _ = self.connect(Access::Write, &[]).await;
+            }
+        }
+    }
+
+    fn found_primary(&self, host: usize, made_at: Instant) {
+        let mut primary = self.primary();
+        if primary.host.replace(host).is_some_and(|before| before != host) {
+            primary.since = primary.since.max(Some(made_at));
+        }
+    }
+
+    fn primary(&self) -> std::sync::MutexGuard<'_, Primary> {
+        self.primary.lock().expect("nothing panics under this lock")
     }
 
     /// R1: believe what the server says it does.

@@ -1,7 +1,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use testbed::{eventually, fresh_database, postgres};
+use testbed::{PATIENCE, Postgres, eventually, fresh_database, postgres};
 
 use super::*;
 use crate::migration::Migration;
@@ -86,9 +86,65 @@ async fn what_a_server_says_decides_whether_it_is_asked_again() {
     assert!(matches!(asked(raise).await, Failure::Full(_)));
     let raise = "DO $$ BEGIN RAISE EXCEPTION 'damaged' USING ERRCODE = 'data_corrupted'; END $$";
     assert!(matches!(asked(raise).await, Failure::Fatal(_)));
-    let raise = "DO $$ BEGIN RAISE EXCEPTION 'standby' USING ERRCODE = 'read_only_sql_transaction'; END $$";
-    assert!(matches!(asked(raise).await, Failure::Unavailable(_)));
     insert(&database, 2).await.expect("it goes on");
+}
+
+/// What the server says about itself and its sessions is no verdict on a batch: nobody's command is set aside for it.
+#[tokio::test]
+async fn what_says_nothing_about_the_batch_is_asked_again() {
+    let (database, _) = database().await;
+    for (state, about_the_server) in [
+        ("08006", true),
+        ("0A000", true),
+        ("25006", true),
+        ("25P03", true),
+        ("25P04", true),
+        ("26000", true),
+        ("34000", true),
+        ("42501", true),
+        ("53300", true),
+        ("55000", true),
+        ("57P01", true),
+        ("58000", true),
+        ("72000", true),
+        ("F0000", true),
+        ("XX000", true),
+        ("22003", false),
+        ("23505", false),
+        ("54000", false),
+        ("P0001", false),
+    ] {
+        let raise = format!("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $$");
+        let failed = database.write(async |transaction| transaction.query(&raise, []).await.map(drop)).await;
+        match failed.expect_err(state) {
+            Failure::Unavailable(_) => assert!(about_the_server, "{state}"),
+            Failure::Suspect(_) => assert!(!about_the_server, "{state}"),
+            other => panic!("{state}: {other:?}"),
+        }
+    }
+}
+
+/// A session that forgot its statements, and a plan that no longer fits its table: the next connection is as good as new.
+#[tokio::test]
+async fn a_session_that_no_longer_knows_its_statements_costs_no_batch() {
+    let (database, url) = database().await;
+    insert(&database, 1).await.expect("a row");
+    database
+        .write(async |transaction| transaction.query("DEALLOCATE ALL", []).await.map(drop))
+        .await
+        .expect("forgotten");
+    assert!(matches!(insert(&database, 2).await, Err(Failure::Unavailable(_))));
+    insert(&database, 2).await.expect("on a new connection");
+
+    let rows = async || {
+        let read =
+            async |transaction: &Transaction<'_>| transaction.query("SELECT x FROM a", []).await.map(|rows| rows.len());
+        database.write(read).await
+    };
+    assert!(matches!(rows().await, Ok(2)));
+    postgres(&url).await.batch_execute("ALTER TABLE a ALTER x TYPE numeric").await.expect("another type");
+    assert!(matches!(rows().await, Err(Failure::Unavailable(_))), "cached plan must not change result type");
+    assert!(matches!(rows().await, Ok(2)));
 }
 
 /// A constraint that is checked by the COMMIT itself says that nothing was done; a warning says that nobody knows.
@@ -110,6 +166,90 @@ async fn what_a_commit_says_decides_whether_it_was_done() {
     assert!(matches!(insert(&database, 1).await, Err(Failure::Suspect(_))));
     assert!(matches!(insert(&database, 2).await, Err(Failure::Unknown(_))));
     insert(&database, 3).await.expect("a row");
+}
+
+async fn reader(database: &Database) -> i32 {
+    let pid = async |snapshot: &Transaction<'_>| Ok(snapshot.query("SELECT pg_backend_pid()", []).await?[0].get(0));
+    database.read(pid).await.expect("a snapshot")
+}
+
+/// Whoever writes notices that the primary is none any more. Whoever reads goes along, and so does who was reading then.
+#[tokio::test]
+async fn readers_leave_a_primary_that_was_demoted() {
+    let (database, _) = database().await;
+    let before = reader(&database).await;
+    assert_eq!(reader(&database).await, before, "the connection is kept");
+    let demoted = "DO $$ BEGIN RAISE EXCEPTION 'standby' USING ERRCODE = 'read_only_sql_transaction'; END $$";
+    let write = async || database.write(async |transaction| transaction.query(demoted, []).await.map(drop)).await;
+    assert!(matches!(write().await, Err(Failure::Unavailable(_))));
+    let after = reader(&database).await;
+    assert_ne!(after, before);
+    let meanwhile = database.read(async |snapshot| {
+        assert!(write().await.is_err());
+        Ok(snapshot.query("SELECT pg_backend_pid()", []).await?[0].get::<_, i32>(0))
+    });
+    assert_eq!(meanwhile.await.expect("what was begun is ended"), after);
+    assert_ne!(reader(&database).await, after);
+}
+
+/// A primary whose synchronous standby can be stopped, with a database that waits for it.
+async fn pair() -> (Postgres, Postgres, String) {
+    let primary = Postgres::start(&[]).await;
+    let url = primary.fresh_database().await;
+    let standby = primary.standby(&["synchronous_standby_names="]).await;
+    let operator = postgres(&primary.url("postgres")).await;
+    operator.batch_execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await.expect("set");
+    operator.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
+    eventually(PATIENCE, "the standby is synchronous", async || {
+        let rows = operator.query("SELECT FROM pg_stat_replication WHERE sync_state = 'sync'", &[]).await.ok()?;
+        (!rows.is_empty()).then_some(())
+    })
+    .await;
+    (primary, standby, url)
+}
+
+/// So many writes at the same time, each from one number on. What became of them.
+async fn insert_together(database: &Database, from: i64, count: i64) -> Vec<Result<(), Failure>> {
+    futures_util::future::join_all((from..from + count).map(|x| insert(database, x))).await
+}
+
+/// A server that waits for its standby does not notice that a client has left: each commit that is given up must keep
+/// its place, or they pile up there until nobody gets in any more.
+#[tokio::test]
+async fn commits_that_wait_for_a_standby_do_not_pile_up() {
+    let (primary, standby, url) = pair().await;
+    let database = Database::open(server(&url), &SCHEMA, Time::Server).await.expect("a new database");
+    let operator = postgres(&primary.url("postgres")).await;
+    standby.pause();
+    let told = insert_together(&database, 1, 20).await;
+    let unknown = told.iter().filter(|one| matches!(one, Err(Failure::Unknown(_)))).count();
+    let untried = told.iter().filter(|one| matches!(one, Err(Failure::Unavailable(_)))).count();
+    assert_eq!((unknown, untried), (8, 12), "{told:?}");
+    let waiting = "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    assert_eq!(operator.query(waiting, &[]).await.expect("rows").len(), 8);
+    standby.go_on();
+    eventually(PATIENCE, "writing goes on", async || insert(&database, 99).await.ok()).await;
+    eventually(PATIENCE, "all have ended", async || {
+        operator.query(waiting, &[]).await.expect("rows").is_empty().then_some(())
+    })
+    .await;
+    assert!(matches!(count(&database).await, Ok(9)), "what was unknown has been done");
+}
+
+/// Commits that will never end keep nobody from the standby that has taken over.
+#[tokio::test]
+async fn commits_that_were_left_behind_with_a_primary_give_their_places_back() {
+    let (primary, standby, url) = pair().await;
+    let both =
+        url.replace(&format!(":{}/", primary.port()), &format!(":{},127.0.0.1:{}/", primary.port(), standby.port()));
+    let database = Database::open(server(&both), &SCHEMA, Time::Server).await.expect("a new database");
+    standby.pause();
+    let told = insert_together(&database, 1, 8).await;
+    assert!(told.iter().all(|one| matches!(one, Err(Failure::Unknown(_)))), "{told:?}");
+    primary.pause();
+    standby.go_on();
+    postgres(&standby.url("postgres")).await.execute("SELECT pg_promote()", &[]).await.expect("promoted");
+    eventually(PATIENCE, "writing goes on elsewhere", async || insert(&database, 99).await.ok()).await;
 }
 
 #[tokio::test]

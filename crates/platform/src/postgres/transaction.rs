@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::SemaphorePermit;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::connection::Connection;
+use super::fate;
 use super::pool::{Pool, Time};
-use super::{failure, fate};
 use crate::batcher::Failure;
 use crate::clock::Timestamp;
 
@@ -29,15 +29,15 @@ pub(super) const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 10
 pub struct Transaction<'pool> {
     pool: &'pool Pool,
     connection: Connection,
-    _permit: SemaphorePermit<'pool>,
+    permit: OwnedSemaphorePermit,
 }
 
 /// A parameter of a statement.
 pub type Parameter<'a> = &'a (dyn ToSql + Sync);
 
 impl<'pool> Transaction<'pool> {
-    pub(super) fn new(pool: &'pool Pool, connection: Connection, permit: SemaphorePermit<'pool>) -> Self {
-        Self { pool, connection, _permit: permit }
+    pub(super) fn new(pool: &'pool Pool, connection: Connection, permit: OwnedSemaphorePermit) -> Self {
+        Self { pool, connection, permit }
     }
 
     /// **Errors:** nothing of the transaction was done, and nothing will be.
@@ -48,7 +48,7 @@ impl<'pool> Transaction<'pool> {
     /// The same, with as many parameters as there happen to be.
     pub async fn query_with(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
         let rows = timeout(STATEMENT_WAIT, self.connection.query(sql, parameters)).await;
-        rows.map_err(late)?.map_err(failure)
+        rows.map_err(late)?.map_err(|error| self.pool.failed(error))
     }
 
     /// Executes a statement that must write exactly so many rows, as was predicted (R11).
@@ -74,7 +74,7 @@ impl<'pool> Transaction<'pool> {
     /// Executes a statement. How many rows it wrote.
     pub async fn execute<const N: usize>(&self, sql: &str, parameters: [Parameter<'_>; N]) -> Result<u64, Failure> {
         let written = timeout(STATEMENT_WAIT, self.connection.execute(sql, &parameters)).await;
-        written.map_err(late)?.map_err(failure)
+        written.map_err(late)?.map_err(|error| self.pool.failed(error))
     }
 
     /// When this call is executed. What is asked for behind locks is later than all that they waited for.
@@ -93,14 +93,33 @@ impl<'pool> Transaction<'pool> {
     ///
     /// **Errors:** `Unknown` wherever the server did not say, or said it with a warning: a wait for the standby that
     /// somebody cut off counts as a commit to the server, and to nobody else (R1, R4).
+    ///
+    /// **Shape:** one that nobody waits for any more keeps its connection and its place in the pool until it ends, or
+    /// another host is the primary. A server that waits for its standby does not notice that a client has left:
+    /// connections that were made in its place would pile up there.
     pub async fn commit(self) -> Result<(), Failure> {
-        self.connection.take_warning();
-        match timeout(COMMIT_WAIT, self.connection.batch("COMMIT")).await {
-            Err(elapsed) => Err(Failure::Unknown(Arc::new(elapsed))),
-            Ok(Err(error)) => Err(fate(error)),
-            Ok(Ok(())) if self.connection.take_warning() => Err(Failure::Unknown(Arc::new(Warned))),
-            Ok(Ok(())) => {
-                self.pool.keep(self.connection);
+        let Self { pool, connection, permit } = self;
+        connection.take_warning();
+        let made_at = connection.made_at();
+        let mut commit = Box::pin(async move {
+            let said = connection.batch("COMMIT").await;
+            (said, connection, permit)
+        });
+        match timeout(COMMIT_WAIT, &mut commit).await {
+            Err(elapsed) => {
+                let server = pool.server.clone();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = commit => {}
+                        () = server.has_moved_since(made_at) => {}
+                    }
+                });
+                Err(Failure::Unknown(Arc::new(elapsed)))
+            }
+            Ok((Err(error), ..)) => Err(fate(error)),
+            Ok((Ok(()), connection, _)) if connection.take_warning() => Err(Failure::Unknown(Arc::new(Warned))),
+            Ok((Ok(()), connection, _permit)) => {
+                pool.keep(connection);
                 Ok(())
             }
         }

@@ -36,4 +36,4 @@ pub(super) const USUAL: [Bounds; 4] =
     [of(1, true, 1, 0, 2, 4), of(2, true, 1, 1, 2, 1), of(2, false, 1, 0, 1, 2), of(2, false, 2, 0, 2, 1)];
 
 /// Some minutes.
-pub(super) const WIDE: [Bounds; 1] = [of(2, false, 1, 0, 2, 2)];
+pub(super) const WIDE: [Bounds; 2] = [of(1, true, 1, 1, 2, 4), of(2, false, 1, 0, 2, 2)];

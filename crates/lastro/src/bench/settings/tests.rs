@@ -82,6 +82,19 @@ fn a_shop_of_its_own_is_started_unless_both_services_are_named() {
     }
 }
 
+/// A shop of its own would be another one than the databases that were named, and its figures would be taken for theirs.
+#[test]
+fn databases_without_the_shop_that_uses_them_are_refused() {
+    for words in [
+        "--orders-database-url sqlite:o",
+        "--inventory-database-url postgres://h/i",
+        "--data-dir d --orders-database-url sqlite:o --inventory-database-url sqlite:i",
+    ] {
+        let UsageError(line) = args(words).target().expect_err(words);
+        assert!(line.contains("--url"), "{line}");
+    }
+}
+
 #[test]
 fn each_process_is_asked_for_its_numbers_once() {
     for (words, asked) in [

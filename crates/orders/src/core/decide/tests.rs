@@ -291,6 +291,39 @@ fn a_command_names_its_order_and_only_a_placement_has_a_key() {
     ];
     for (command, key) in commands {
         assert_eq!((command.order_id(), command.key()), (a, key), "{command:?}");
+        assert_eq!(command.is_request(), !matches!(command, Command::Settle(_)), "{command:?}");
+    }
+}
+
+#[test]
+fn the_first_word_of_inventory_settles_an_order_that_was_received() {
+    let mut orders = BTreeMap::new();
+    let mut settled = |command: Command| {
+        let loaded = Loaded { keys: BTreeMap::new(), orders: orders.clone() };
+        let Decision { decided, changes } = decide(7, std::slice::from_ref(&command), loaded);
+        for change in changes {
+            let order = change.placed.as_deref().map(fresh).or_else(|| orders.get(&change.order_id).cloned());
+            orders.insert(change.order_id, Order { status: change.to, ..order.expect("an order") });
+        }
+        decided[0].outcome.settled_from_received()
+    };
+    for (name, answer) in [("A", "reserved"), ("B", "rejected")] {
+        assert_eq!(settled(place(id_of(name), 2, None)), None);
+        assert_eq!(settled(settle(id_of(name), answer, false)), Some(id_of(name)));
+        assert_eq!(settled(settle(id_of(name), answer, false)), None, "once");
+    }
+    assert_eq!(settled(Command::Fulfill { order_id: id_of("A"), traceparent: None }), None);
+    assert_eq!(settled(settle(id_of("A"), "shipped", false)), None);
+}
+
+/// What Inventory's answer brought is in the entry that it made.
+#[test]
+fn an_entry_keeps_what_its_answer_brought() {
+    for (answer, kept) in [("reserved", (1, 0)), ("rejected", (0, 1))] {
+        let placed = decide(7, &[place(id_of("A"), 2, None), settle(id_of("A"), answer, false)], Loaded::default());
+        let answers: Vec<_> = placed.changes[0].entries.iter().map(|entry| entry.answer.as_ref()).collect();
+        let [None, Some(answer)] = answers[..] else { panic!("{answers:?}") };
+        assert_eq!((answer.allocations.len(), answer.shortages.len(), answer.decided_at_micros), (kept.0, kept.1, 5));
     }
 }
 

@@ -145,12 +145,17 @@ fn a_repeated_answer_says_when_it_was_first_decided() {
         assert_eq!((answer.schema, answer.sent_at_micros), (1, now_micros));
         (answer.outcome.name(), answer.decided_at_micros)
     };
-    use CommandKind::{ReserveStock, ShipStock};
+    use CommandKind::{ReleaseStock, ReserveStock, ShipStock};
+    let mut released = shelf.clone();
     assert_eq!(told(&mut shelf, 10, ReserveStock, 1), ("StockReserved", 10));
     assert_eq!(told(&mut shelf, 20, ReserveStock, 2), ("StockReserved", 10));
     assert_eq!(told(&mut shelf, 30, ShipStock, 3), ("StockShipped", 30));
     assert_eq!(told(&mut shelf, 40, ShipStock, 4), ("StockShipped", 30));
     assert_eq!(told(&mut shelf, 50, ReserveStock, 5), ("StockReserved", 10));
+
+    assert_eq!(told(&mut released, 10, ReserveStock, 1), ("StockReserved", 10));
+    assert_eq!(told(&mut released, 20, ReleaseStock, 2), ("StockReleased", 20));
+    assert_eq!(told(&mut released, 30, ReserveStock, 3), ("StockReleased", 20));
 }
 
 #[test]

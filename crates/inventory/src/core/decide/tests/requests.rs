@@ -160,3 +160,27 @@ fn a_change_tells_its_kind() {
     ];
     assert_eq!(kinds.map(|change| change.kind().as_str()), ["receive", "adjust", "count"]);
 }
+
+#[test]
+fn only_a_command_of_the_order_service_is_of_an_order() {
+    let quantity = Quantity::new(1).expect("a quantity");
+    let lines = StockLines::sum([(product_id("MUG"), quantity)]).expect("one line");
+    assert!(stock_command(CommandKind::ReserveStock, order_id("A"), lines).is_of_order());
+    let others = [
+        put_product("MUG"),
+        put_location("SHOP", 1),
+        movement_request("MUG", "main", Change::Receive(quantity), "one"),
+    ];
+    assert!(others.iter().all(|command| !command.is_of_order()));
+}
+
+/// What is the same is not written once more, and what differs is.
+#[test]
+fn a_location_is_written_only_if_it_changes() {
+    let location = |priority| Location { location_id: LocationId::main(), name: "Main".to_owned(), priority };
+    let loaded = Loaded { locations: BTreeMap::from([(LocationId::main(), location(0))]), ..Loaded::default() };
+    for priority in [0, 1] {
+        let Decision { changes, .. } = decide(7, &[Command::PutLocation(location(priority))], loaded.clone());
+        assert_eq!(changes.locations, [location(1)].into_iter().filter(|_| priority == 1).collect::<Vec<_>>());
+    }
+}

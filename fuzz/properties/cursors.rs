@@ -1,0 +1,26 @@
+//! A cursor is what its list gave out, in its one spelling, or it is refused.
+
+use platform::http::cursor::{decode, encode};
+use platform::problem::Code;
+
+const LISTS: [&str; 3] = ["orders", "products", "movements of 789"];
+
+/// **Shape:** the first byte picks the list, the others are a cursor, and also a key.
+pub(crate) fn check(bytes: &[u8]) {
+    let Some((first, text)) = bytes.split_first() else { return };
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    let list = LISTS[usize::from(*first) % LISTS.len()];
+    let other = LISTS[(usize::from(*first) + 1) % LISTS.len()];
+
+    let cursor = encode(list, text);
+    assert!(cursor.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{cursor}");
+    assert_eq!(decode(list, &cursor).as_deref(), Ok(text));
+
+    match decode(list, text) {
+        Ok(key) => {
+            assert_eq!(encode(list, &key), text, "one cursor has one spelling");
+            assert!(decode(other, text).is_err(), "{text} is a cursor of two lists");
+        }
+        Err(problem) => assert_eq!(problem.code, Code::InvalidCursor),
+    }
+}

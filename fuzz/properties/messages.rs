@@ -1,0 +1,53 @@
+//! Whatever comes over the bus is read element by element, and what was read is written and read back the same.
+
+use std::fmt::Debug;
+
+use contract::SCHEMA_VERSION;
+use contract::codec::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, Undecodable, decode, encode};
+use contract::inventory::Answer;
+use contract::orders::Command;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub(crate) fn check(bytes: &[u8]) {
+    check_as::<Command>(bytes);
+    check_as::<Answer>(bytes);
+}
+
+fn check_as<M: Serialize + DeserializeOwned + Clone + PartialEq + Debug>(bytes: &[u8]) {
+    let read = decode::<M>(bytes);
+    check_elements(bytes, &read);
+    let messages: Vec<M> = read.into_iter().filter_map(Result::ok).collect();
+    let batches = encode(&messages);
+    let mut again = Vec::new();
+    for batch in &batches {
+        let part = decode::<M>(batch);
+        assert!(part.len() <= MAX_BATCH_MESSAGES);
+        assert!(part.len() == 1 || batch.len() <= MAX_BATCH_BYTES);
+        again.extend(part.into_iter().map(|message| message.expect("what was written is read")));
+    }
+    assert_eq!(again, messages);
+    assert_eq!(encode(&again), batches);
+}
+
+/// Another reader of JSON sees the same elements. It has no word on numbers beyond its floats.
+fn check_elements<M: Debug>(bytes: &[u8], read: &[Result<M, Undecodable>]) {
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Array(elements)) => {
+            assert_eq!(read.len(), elements.len());
+            for (one, element) in read.iter().zip(&elements) {
+                let newer = element["schema"].as_u64().is_some_and(|schema| schema > u64::from(SCHEMA_VERSION));
+                match one {
+                    Ok(_) => assert!(!newer, "{element}"),
+                    Err(Undecodable::UnknownVersion(_)) => assert!(newer, "{element}"),
+                    Err(Undecodable::Malformed { bytes: kept, .. }) => {
+                        assert!(bytes.windows(kept.len().max(1)).any(|part| part == kept), "{element}");
+                    }
+                }
+            }
+        }
+        Ok(_) => assert!(matches!(read, [Err(Undecodable::Malformed { .. })]), "{read:?}"),
+        Err(_) => {}
+    }
+}
