@@ -4,6 +4,7 @@
 pub use edge::{Edge, RequestId, TraceParent};
 pub use headers::{IDEMPOTENT_REPLAYED, Wait, idempotency_key, preferred_wait};
 pub use json::{Json, MAX_BODY_BYTES, OptionalJson, read_json, read_optional_json};
+pub use places::raise_open_files;
 pub use query::Query;
 pub use server::{CannotListen, bind, serve};
 
@@ -15,5 +16,6 @@ pub mod probes;
 
 mod headers;
 mod json;
+mod places;
 mod query;
 mod server;

@@ -19,7 +19,7 @@ use crate::fault;
 use crate::http::docs;
 use crate::http::edge::Edge;
 use crate::http::probes::{self, Probes, Readiness};
-use crate::http::{bind, serve};
+use crate::http::{bind, raise_open_files, serve};
 use crate::lifecycle::{Stage, Workers};
 use crate::telemetry::Metrics;
 
@@ -47,6 +47,7 @@ impl ProgramError {
 
 /// Runs a program on a runtime of its own and turns its end into an exit code; an error is one line on standard error.
 pub fn run_to_exit(program: impl Future<Output = Result<(), ProgramError>>) -> ExitCode {
+    raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&ProgramError::failed(error)),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, ffi};
 
 use crate::batcher::Failure;
@@ -115,12 +116,24 @@ pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
+/// Opens a reader for an audit, which leaves the files as they are: the last connection to be closed would otherwise
+/// take over into the file what a service that died has left in its log.
+fn open_auditor(path: &Path) -> Result<Connection, OpenError> {
+    let connection = open_reader(path)?;
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(OpenError::engine(path))?;
+    }
+    Ok(connection)
+}
+
 /// Opens a reader of a database that another program owns: it must exist, and be of a version that this one knows.
 pub fn open_existing_reader(path: &Path, migrations: &[Migration]) -> Result<Connection, OpenError> {
     if !path.exists() {
         return Err(OpenError::unusable(path, &"there is no such file"));
     }
-    let connection = open_reader(path)?;
+    let connection = open_auditor(path)?;
     migrate::still_missing(&connection, path, migrations)?;
     Ok(connection)
 }

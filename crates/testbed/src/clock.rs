@@ -1,5 +1,6 @@
 //! A time of day of a program's own, which a test may move while the program runs. Timers go on as they are.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
@@ -16,6 +17,9 @@ impl Clock {
     /// One that is right.
     pub fn right() -> Self {
         let clock = Self { folder: tempfile::tempdir().expect("a folder") };
+        // For programs of another user too.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(clock.folder.path(), open).expect("permissions");
         clock.set("+0");
         clock
     }
@@ -34,8 +38,19 @@ impl Clock {
 
     /// The program will see this clock.
     pub fn seen_by(&self, launch: Launch) -> Launch {
-        let launch = launch.env("LD_PRELOAD", library()).env("FAKETIME_TIMESTAMP_FILE", self.file());
-        launch.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1")
+        self.environment().into_iter().fold(launch, |launch, (name, value)| launch.env(name, value))
+    }
+
+    /// What lets a program see it. A time that stands still is one of UTC.
+    pub(crate) fn environment(&self) -> [(&'static str, OsString); 6] {
+        [
+            ("LD_PRELOAD", library().into()),
+            ("FAKETIME_TIMESTAMP_FILE", self.file().into()),
+            ("FAKETIME_NO_CACHE", "1".into()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+            ("DONT_FAKE_MONOTONIC", "1".into()),
+            ("TZ", "UTC".into()),
+        ]
     }
 }
 

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::PATIENCE;
+use crate::disk::Disk;
 use crate::program::Program;
 use crate::tool::Tool;
 
@@ -22,7 +23,6 @@ pub struct Launch {
     environment: Vec<(OsString, OsString)>,
     folder: PathBuf,
     surroundings: Vec<OsString>,
-    has_disk: bool,
 }
 
 /// What a program left behind.
@@ -43,7 +43,6 @@ impl Launch {
             environment: Vec::new(),
             folder: folder.into(),
             surroundings: Vec::new(),
-            has_disk: false,
         }
     }
 
@@ -59,33 +58,33 @@ impl Launch {
         self
     }
 
-    /// With a disk of its own mounted at `mount_point`, which only the program sees: `options` are those of a tmpfs,
-    /// such as `size=8m`. It is gone when the program is. Needs root, or user namespaces.
+    /// Sees this disk.
     #[must_use]
-    pub fn with_disk(self, mount_point: &Path, options: &str) -> Self {
-        let mount = format!("mount -t tmpfs -o {options} lastro-test \"$0\" && exec \"$@\"");
+    pub fn on(self, disk: &Disk) -> Self {
+        let folder = self.folder.clone();
+        let mut around = disk.entrance();
+        // A working directory is not carried over.
+        around.extend(["sh".into(), "-c".into(), "cd \"$0\" && exec \"$@\"".into(), folder.into()]);
+        self.within(around)
+    }
+
+    /// Sees this file as the kernel's table of mounts.
+    #[must_use]
+    pub fn with_mounts(self, table: &Path) -> Self {
         let mut around: Vec<OsString> = vec!["unshare".into(), "--mount".into()];
         if !is_root() {
             around.extend(["--user".into(), "--map-root-user".into()]);
         }
-        around.extend(["sh".into(), "-c".into(), mount.into(), mount_point.into()]);
-        Self { has_disk: true, ..self.within(around) }
-    }
-
-    /// Whether it gets a disk of its own.
-    pub fn has_disk(&self) -> bool {
-        self.has_disk
-    }
-
-    /// Sees the disks that the running `program` sees.
-    #[must_use]
-    pub fn beside(self, program: &Program) -> Self {
-        let mut around: Vec<OsString> = vec!["nsenter".into(), "--mount".into()];
-        if !is_root() {
-            around.extend(["--user".into(), "--preserve-credentials".into()]);
-        }
-        around.extend([format!("--target={}", program.pid()).into()]);
+        // The shell becomes the program, which so finds it under its own number.
+        let mount = "mount --bind \"$0\" /proc/$$/mounts && exec \"$@\"";
+        around.extend(["sh".into(), "-c".into(), mount.into(), table.into()]);
         self.within(around)
+    }
+
+    /// With a limit on the files and connections that it may have open.
+    #[must_use]
+    pub fn with_open_files(self, soft: u64, hard: u64) -> Self {
+        self.within(vec!["prlimit".into(), format!("--nofile={soft}:{hard}").into()])
     }
 
     /// As a user to whom permissions apply, which they do not to root.
@@ -94,7 +93,9 @@ impl Launch {
         if is_root() { self.within(vec!["setpriv".into(), "--bounding-set=-all".into()]) } else { self }
     }
 
-    fn within(self, surroundings: Vec<OsString>) -> Self {
+    /// Around what is around it already.
+    fn within(mut self, mut surroundings: Vec<OsString>) -> Self {
+        surroundings.append(&mut self.surroundings);
         Self { surroundings, ..self }
     }
 
@@ -110,6 +111,13 @@ impl Launch {
     /// Starts it and listens to what it says.
     pub fn talking(self) -> Tool {
         Tool::start(self.command())
+    }
+
+    /// Starts it and waits for nothing. It says nothing either, and is killed when the result is dropped.
+    pub fn begun(self) -> Child {
+        let mut command = self.command();
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap_or_else(|error| panic!("{self:?} did not start: {error}"))
     }
 
     /// Starts it and waits until it has ended.
@@ -142,6 +150,6 @@ impl Launch {
 }
 
 /// Whether permissions apply to this process, and mounting is allowed.
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 pub use clock::Clock;
 pub use commits::{Commits, Cut};
+pub use disk::Disk;
 pub use interleavings::Race;
 pub use launch::{Ended, Launch};
 pub use nats::{Nats, nats_url};
@@ -15,6 +16,7 @@ pub use tool::Tool;
 
 mod clock;
 mod commits;
+mod disk;
 mod interleavings;
 mod launch;
 mod nats;

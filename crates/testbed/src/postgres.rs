@@ -1,5 +1,6 @@
 //! Throwaway PostgreSQL databases and servers.
 
+use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -9,8 +10,9 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio_postgres::{Client, NoTls};
 
+use crate::launch::is_root;
 use crate::ports::free_port;
-use crate::{PATIENCE, eventually};
+use crate::{Clock, Disk, PATIENCE, eventually};
 
 /// The address of the server that `scripts/with-servers` runs, as its superuser.
 ///
@@ -21,13 +23,14 @@ pub fn postgres_url() -> String {
 
 /// A new and empty database on that server. It goes when the server goes.
 pub async fn fresh_database() -> String {
-    fresh_database_on(&postgres_url()).await
+    fresh_database_on(&postgres_url(), "").await
 }
 
-async fn fresh_database_on(url: &str) -> String {
+/// **Shape:** `place` is nothing, or the clause that says where.
+async fn fresh_database_on(url: &str, place: &str) -> String {
     let name = format!("test_{:016x}", RandomState::new().hash_one(0));
     let operator = postgres(url).await;
-    operator.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0")).await.expect("a new database");
+    operator.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0{place}")).await.expect("a new database");
     let (server, _) = url.rsplit_once('/').expect("a URL with a database");
     format!("{server}/{name}")
 }
@@ -44,6 +47,9 @@ async fn try_postgres(url: &str) -> Result<Client, tokio_postgres::Error> {
     Ok(client)
 }
 
+/// What is put around a server: words before its own, and its environment.
+type Surroundings = (Vec<OsString>, Vec<(&'static str, OsString)>);
+
 /// A server on a port and in a folder of its own, which a test may stop, kill and replace by its standby.
 ///
 /// **Shape:** dropping it kills it.
@@ -53,19 +59,39 @@ pub struct Postgres {
     server: Option<Child>,
     port: u16,
     settings: Vec<String>,
+    surroundings: Surroundings,
     folder: TempDir,
 }
 
 impl Postgres {
     /// Starts one with these settings (`name=value`), and waits until it serves.
     pub async fn start(settings: &[&str]) -> Self {
-        let folder = home();
-        run(
-            &["initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "-D"],
-            &data(&folder),
-        )
-        .await;
-        Self::serving(folder, settings).await
+        Self::serving(cluster().await, settings, Default::default()).await
+    }
+
+    /// Starts one that sees a clock of the test's own.
+    pub async fn start_by(clock: &Clock) -> Self {
+        Self::serving(cluster().await, &[], (Vec::new(), clock.environment().into())).await
+    }
+
+    /// Starts one that sees this disk, and has a tablespace `small` there.
+    ///
+    /// **Errors:** panics without root: who mounts a disk without it looks like root, as whom PostgreSQL refuses to run.
+    pub async fn start_with_small_disk(disk: &Disk) -> Self {
+        assert!(is_root(), "a PostgreSQL on a disk of its own takes root");
+        let server = Self::serving(cluster().await, &[], (disk.entrance(), Vec::new())).await;
+        let folder = disk.seen_from_outside("tablespace");
+        std::fs::create_dir(&folder).expect("a folder on the disk");
+        run_plain("chown", &["postgres:", &folder.display().to_string()]).await;
+        let location = disk.mount_point().join("tablespace");
+        let create = format!("CREATE TABLESPACE small LOCATION '{}'", location.display());
+        postgres(&server.url("postgres")).await.batch_execute(&create).await.expect("a tablespace");
+        server
+    }
+
+    /// A new and empty database in its tablespace `small`.
+    pub async fn fresh_database_on_small_disk(&self) -> String {
+        fresh_database_on(&self.url("postgres"), " TABLESPACE small").await
     }
 
     /// A standby that follows it from now on, with settings of its own.
@@ -77,12 +103,12 @@ impl Postgres {
             &data(&folder),
         )
         .await;
-        Self::serving(folder, settings).await
+        Self::serving(folder, settings, Default::default()).await
     }
 
-    async fn serving(folder: TempDir, settings: &[&str]) -> Self {
+    async fn serving(folder: TempDir, settings: &[&str], surroundings: Surroundings) -> Self {
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let mut server = Self { server: None, port: free_port().await, settings, folder };
+        let mut server = Self { server: None, port: free_port().await, settings, surroundings, folder };
         server.resume().await;
         server
     }
@@ -98,7 +124,7 @@ impl Postgres {
 
     /// A new and empty database on it.
     pub async fn fresh_database(&self) -> String {
-        fresh_database_on(&self.url("postgres")).await
+        fresh_database_on(&self.url("postgres"), "").await
     }
 
     /// Stops it in an orderly way, cutting everybody off, and starts it again.
@@ -160,7 +186,7 @@ impl Postgres {
 
     fn spawn(&self) -> Child {
         let log = std::fs::File::options().append(true).create(true).open(self.log_path()).expect("a log");
-        let mut command = as_postgres("postgres");
+        let mut command = as_postgres_within(&self.surroundings, "postgres");
         command.arg("-D").arg(data(&self.folder)).args(["-p", &self.port.to_string()]);
         command.args([
             "-c",
@@ -218,6 +244,14 @@ fn children_of(parent: Pid) -> impl Iterator<Item = Pid> {
     })
 }
 
+/// A new and empty one that no server runs on yet.
+async fn cluster() -> TempDir {
+    let folder = home();
+    let initdb = ["initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "-D"];
+    run(&initdb, &data(&folder)).await;
+    folder
+}
+
 /// A folder in which the server's user may work.
 fn home() -> TempDir {
     use std::os::unix::fs::PermissionsExt;
@@ -239,17 +273,24 @@ fn data(folder: &TempDir) -> PathBuf {
     folder.path().join("data")
 }
 
-/// PostgreSQL refuses to run as root.
 fn as_postgres(program: &str) -> Command {
-    let program = programs().join(program);
-    let mut command = if is_root() {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
-        command
-    } else {
-        Command::new(program)
-    };
-    command.stdin(Stdio::null()).current_dir("/").kill_on_drop(true);
+    as_postgres_within(&Surroundings::default(), program)
+}
+
+/// PostgreSQL refuses to run as root.
+fn as_postgres_within((around, environment): &Surroundings, program: &str) -> Command {
+    let mut words = around.clone();
+    if is_root() {
+        words.extend(["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"].map(OsString::from));
+    }
+    // Not earlier: what sees another clock keeps it in memory that belongs to its user.
+    words.push("env".into());
+    for (name, value) in environment {
+        words.push([OsStr::new(name), OsStr::new("="), value].into_iter().collect());
+    }
+    words.push(programs().join(program).into());
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).stdin(Stdio::null()).current_dir("/").kill_on_drop(true);
     command
 }
 
@@ -270,8 +311,4 @@ async fn run(words: &[&str], folder: &Path) {
 async fn run_plain(program: &str, arguments: &[&str]) {
     let status = Command::new(program).args(arguments).status().await;
     assert!(status.is_ok_and(|status| status.success()), "{program} {arguments:?}");
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }

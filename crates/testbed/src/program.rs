@@ -115,6 +115,10 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
+        // Left behind by a program that saw another clock and was killed.
+        for name in ["faketime_shm", "sem.faketime_sem"] {
+            let _ = std::fs::remove_file(format!("/dev/shm/{name}_{}", self.pid));
+        }
         // The child itself is killed by its own drop.
         if std::thread::panicking() {
             eprintln!("the log of process {} ends with\n{}", self.pid, self.log.text());

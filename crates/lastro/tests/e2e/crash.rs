@@ -7,7 +7,7 @@ use testbed::{PATIENCE, eventually};
 
 use crate::load::{Load, PRODUCTS, Told, stocked};
 use crate::random::Random;
-use crate::shop::{Shop, WAIT, launch, order};
+use crate::shop::{Shop, WAIT, order};
 
 const ROUNDS: u32 = 20;
 /// How long a program may take to end when it is told to.
@@ -92,18 +92,4 @@ async fn whoever_waits_for_an_outcome_is_released_when_the_shop_closes() {
     assert_eq!(owned.programs.ended(SHUTDOWN).await, Some(0), "{}", owned.programs.log());
     owned.reopen().await;
     shop.order_once(&answer.text_at("/order_id"), "confirmed").await;
-}
-
-#[tokio::test]
-async fn a_second_process_on_the_same_data_is_refused() {
-    let shop = Shop::open_on_files().await;
-    let second = launch(shop.folder()).to_end().await;
-    assert_eq!((second.code, second.stdout.as_str()), (Some(1), ""));
-    let line = second.stderr.strip_suffix('\n').expect("a line");
-    assert!(
-        !line.contains('\n') && line.starts_with("error: ") && line.contains("in use by another process"),
-        "{line}"
-    );
-    shop.stock("MUG", 1).await;
-    shop.confirmed(&[("MUG", 1)]).await;
 }

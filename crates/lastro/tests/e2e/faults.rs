@@ -3,7 +3,10 @@
 //! The programs under test are built with `fault-points`, which tells them where to die; see `platform::fault`.
 
 mod broker;
+mod checkpoints;
+mod clocks;
 mod crash_points;
 mod messages;
 mod operator;
 mod panics;
+mod slow_clients;

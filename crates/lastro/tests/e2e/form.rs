@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use testbed::{Clock, Launch, Nats, PATIENCE, Program, Proxy, fresh_database};
+use platform::clock::Timestamp;
+use serde_json::Value;
+use testbed::{Clock, Disk, Launch, Nats, PATIENCE, Program, Proxy, fresh_database};
 
 use crate::shop::{data_in, lastro};
 
@@ -52,12 +54,18 @@ impl Form {
         !matches!(self, Self::Postgres | Self::Replicas)
     }
 
+    /// How many programs a shop consists of.
+    pub(crate) fn programs(self) -> usize {
+        if self.is_apart() { 2 * self.replicas() } else { 1 }
+    }
+
     /// Whether the services are processes of their own.
     pub(crate) fn is_apart(self) -> bool {
         !matches!(self, Self::Embedded | Self::Broker)
     }
 
-    fn replicas(self) -> usize {
+    /// How many programs there are of each kind.
+    pub(crate) fn replicas(self) -> usize {
         if self == Self::Replicas { 2 } else { 1 }
     }
 }
@@ -81,8 +89,10 @@ pub(crate) struct Setting {
     pub(crate) link: Option<Proxy>,
     /// What the programs are told to suffer; see `platform::fault`.
     pub(crate) fault: Option<String>,
-    /// Clocks that the replicas of both services see, by their number.
+    /// Clocks that the programs see: those that take orders first, then those of the Inventory Service.
     pub(crate) clocks: Vec<Clock>,
+    /// A disk that they see, if the test has one.
+    pub(crate) disk: Option<Disk>,
 }
 
 /// The programs of one shop, all of them serving.
@@ -100,31 +110,41 @@ impl Programs {
     /// Starts them in `folder`. What `how` changes concerns the programs that take orders.
     pub(crate) async fn start(form: Form, folder: &Path, setting: &Setting, how: impl Fn(Launch) -> Launch) -> Self {
         let (mut orders, mut inventory) = (Vec::new(), Vec::new());
-        if !form.is_apart() {
-            orders.push(setting.apply(0, how(setting.whole(folder))).serving().await);
-            return Self { orders, inventory, turn: AtomicUsize::new(0) };
-        }
         for number in 0..form.replicas() {
-            let launch = setting.apply(number, how(setting.orders(folder)));
-            let shares_disk = launch.has_disk();
-            let program = launch.serving().await;
-            let launch = setting.apply(number, setting.inventory(folder));
-            let launch = if shares_disk { launch.beside(&program) } else { launch };
-            orders.push(program);
-            inventory.push(launch.serving().await);
+            orders.push(how(setting.taking_orders(form, folder, number)).serving().await);
+            if form.is_apart() {
+                inventory.push(setting.keeping_stock(form, folder, number).serving().await);
+            }
         }
         Self { orders, inventory, turn: AtomicUsize::new(0) }
+    }
+
+    /// How they are started.
+    pub(crate) fn launches(form: Form, folder: &Path, setting: &Setting) -> Vec<Launch> {
+        let orders = (0..form.replicas()).map(|number| setting.taking_orders(form, folder, number));
+        let apart = if form.is_apart() { form.replicas() } else { 0 };
+        let inventory = (0..apart).map(|number| setting.keeping_stock(form, folder, number));
+        orders.chain(inventory).collect()
     }
 
     /// Starts again what has ended.
     pub(crate) async fn restart_ended(&mut self, form: Form, folder: &Path, setting: &Setting) {
         for (number, program) in self.orders.iter_mut().enumerate().filter(|(_, program)| !program.is_running()) {
-            let launch = if form.is_apart() { setting.orders(folder) } else { setting.whole(folder) };
-            *program = setting.apply(number, launch).serving().await;
+            *program = setting.taking_orders(form, folder, number).serving().await;
         }
         for (number, program) in self.inventory.iter_mut().enumerate().filter(|(_, program)| !program.is_running()) {
-            *program = setting.apply(number, setting.inventory(folder)).serving().await;
+            *program = setting.keeping_stock(form, folder, number).serving().await;
         }
+    }
+
+    /// The time at which each has logged its last line, on the clock that it sees.
+    pub(crate) fn last_told(&self) -> Vec<Timestamp> {
+        let told = |program: &Program| {
+            let log = program.log();
+            let line: Value = serde_json::from_str(log.lines().last()?).ok()?;
+            Timestamp::parse_rfc3339(line["timestamp"].as_str()?)
+        };
+        self.all().map(|program| told(program).expect("a line with a time")).collect()
     }
 
     fn all(&self) -> impl Iterator<Item = &Program> {
@@ -232,6 +252,17 @@ impl Setting {
         }
     }
 
+    /// A program that takes orders, by its number.
+    fn taking_orders(&self, form: Form, folder: &Path, number: usize) -> Launch {
+        let launch = if form.is_apart() { self.orders(folder) } else { self.whole(folder) };
+        self.apply(number, number, launch)
+    }
+
+    /// An Inventory Service that is a process of its own.
+    fn keeping_stock(&self, form: Form, folder: &Path, number: usize) -> Launch {
+        self.apply(number, form.replicas() + number, self.inventory(folder))
+    }
+
     /// Both services in one program.
     fn whole(&self, folder: &Path) -> Launch {
         let url = self.broker.as_ref().map(|broker| ["--bus-url".to_owned(), broker.url()]);
@@ -253,14 +284,23 @@ impl Setting {
     }
 
     /// What the first replica of a service dies of, the others live through. A storm is for all.
-    fn apply(&self, number: usize, launch: Launch) -> Launch {
+    fn apply(&self, number: usize, clock: usize, launch: Launch) -> Launch {
         let fault = self.fault.iter().filter(|fault| number == 0 || *fault == "storm");
         let launch = fault.fold(launch, |launch, fault| launch.env("LASTRO_FAULT", fault));
-        self.clocks.get(number).into_iter().fold(launch, |launch, clock| clock.seen_by(launch))
+        let launch = self.clocks.get(clock).into_iter().fold(launch, |launch, clock| {
+            // Each request is a line, whose time tells what clock the program sees.
+            clock.seen_by(launch).env("RUST_LOG", "info,async_nats=error,platform::http::edge=debug")
+        });
+        self.sees_disk(launch)
+    }
+
+    /// A program, on the disk if there is one.
+    pub(crate) fn sees_disk(&self, launch: Launch) -> Launch {
+        self.disk.iter().fold(launch, Launch::on)
     }
 }
 
-/// The URL of a file. Absolute: a working directory is not carried over to the disk of another program.
+/// The URL of a file.
 fn file(folder: &Path, name: &str) -> String {
     format!("sqlite:{}", data_in(folder).join(name).display())
 }

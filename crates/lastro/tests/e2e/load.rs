@@ -56,7 +56,7 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    fn random(random: &mut Random) -> Self {
+    pub(crate) fn random(random: &mut Random) -> Self {
         let line = |random: &mut Random| {
             let product = PRODUCTS[usize::try_from(random.below(3)).expect("an index")];
             let (quantity, cents) = (1 + random.below(3), random.below(100_000));
@@ -67,7 +67,7 @@ impl Content {
         Self { customer_id: format!("C{}", random.below(1_000)), products: format!("[{}]", lines.join(",")) }
     }
 
-    fn body(&self) -> String {
+    pub(crate) fn body(&self) -> String {
         format!(r#"{{"customer_id":"{}","products":{}}}"#, self.customer_id, self.products)
     }
 

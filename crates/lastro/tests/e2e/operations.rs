@@ -4,11 +4,12 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use serde_json::Value;
-use testbed::{Ended, Launch};
+use testbed::{Disk, Ended, Launch};
 
 use crate::shop::{Shop, data_in, lastro, launch, order};
 
 mod full_disk;
+mod one_writer;
 
 /// It must have refused to start, with this code and one line on standard error, in which all of these words occur.
 #[track_caller]
@@ -55,8 +56,12 @@ async fn a_data_folder_that_cannot_be_read_is_told_in_one_line() {
 async fn a_disk_that_cannot_be_written_is_told_in_one_line() {
     let folder = folder();
     std::fs::create_dir(data_in(folder.path())).expect("a folder");
-    let read_only = launch(folder.path()).with_disk(&data_in(folder.path()), "ro");
-    check_refused(&read_only.to_end().await, 1, &["cannot use data", "ead-only file system"]);
+    let read_only = Disk::at(&data_in(folder.path()), "ro").await;
+    check_refused(
+        &launch(folder.path()).on(&read_only).to_end().await,
+        1,
+        &["cannot use data", "ead-only file system"],
+    );
 }
 
 #[tokio::test]

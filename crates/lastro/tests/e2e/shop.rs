@@ -65,15 +65,14 @@ impl Shop {
         Self::open_as(form, setting).await
     }
 
-    /// One that keeps its data in files in a folder that is there already.
-    pub(crate) async fn open_in(folder: TempDir, how: impl Fn(Launch) -> Launch) -> Self {
-        let form = Form::that(Form::has_files);
-        Self::start(form, Setting::of(form).await, folder, how).await
-    }
-
     /// In a form and a setting of the test's own.
     pub(crate) async fn open_as(form: Form, setting: Setting) -> Self {
         Self::start(form, setting, tempfile::tempdir().expect("a folder"), |launch| launch).await
+    }
+
+    /// The same in a folder that is there already.
+    pub(crate) async fn open_in(folder: TempDir, form: Form, setting: Setting) -> Self {
+        Self::start(form, setting, folder, |launch| launch).await
     }
 
     async fn start(form: Form, setting: Setting, folder: TempDir, how: impl Fn(Launch) -> Launch) -> Self {
@@ -88,6 +87,11 @@ impl Shop {
         self.programs.ended(PATIENCE).await;
         self.programs = Programs::start(self.form, self.folder.path(), &self.setting, |launch| launch).await;
         self.client = client();
+    }
+
+    /// How its programs are started again, after they were killed: those that take orders first.
+    pub(crate) fn launches(&self) -> Vec<Launch> {
+        Programs::launches(self.form, self.folder.path(), &self.setting)
     }
 
     /// Starts again only what has ended.
@@ -119,7 +123,7 @@ impl Shop {
 
     /// The same with more to check, on data that may be much.
     pub(crate) async fn verify_with(&self, deadline: Duration, arguments: &[&str]) -> Ended {
-        let verify = lastro(self.folder.path()).args(["verify"]).args(self.setting.places());
+        let verify = self.setting.sees_disk(lastro(self.folder.path()).args(["verify"]).args(self.setting.places()));
         verify.args(arguments.iter().copied()).to_end_within(deadline).await
     }
 

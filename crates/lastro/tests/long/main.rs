@@ -25,10 +25,13 @@ mod form;
 mod load;
 #[path = "../e2e/faults/operator.rs"]
 mod operator;
+mod overload;
 #[path = "../e2e/random.rs"]
 mod random;
 #[path = "../e2e/shop.rs"]
 mod shop;
+#[path = "../e2e/wire.rs"]
+mod wire;
 
 /// How long each fault lasts.
 const MINUTE: Duration = Duration::from_secs(60);

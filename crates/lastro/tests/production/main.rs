@@ -14,6 +14,8 @@ use shop::Shop;
 
 #[path = "../e2e/answer.rs"]
 mod answer;
+#[path = "../e2e/clocks.rs"]
+mod clocks;
 #[path = "../e2e/form.rs"]
 mod form;
 #[path = "../e2e/load.rs"]
@@ -23,7 +25,7 @@ mod random;
 #[path = "../e2e/shop.rs"]
 mod shop;
 
-mod clocks;
+mod clock_jumps;
 mod cluster;
 mod migrations;
 mod postgres;

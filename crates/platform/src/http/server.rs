@@ -6,18 +6,17 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::places::{Place, Places};
 use crate::config::ListenAddr;
 
-/// More connections wait in the kernel's queue until one of these ends (R17).
-const MAX_CONNECTIONS: usize = 10_000;
 /// How long a connection may be silent before a request's headers are complete, the first one's and every other's.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests in flight may take to finish once the server is told to stop (R19).
@@ -47,11 +46,12 @@ pub async fn bind(address: &ListenAddr) -> Result<TcpListener, CannotListen> {
 
 /// Serves HTTP/1.1 until `shutdown`; then takes no more connections, lets requests in flight finish, and returns.
 ///
-/// **Shape:** connections still open after 20 s, or when the future is dropped, are cut.
+/// **Shape:** connections still open after 20 s, or when the future is dropped, are cut. When there are as many as
+/// there may be, the one that has been silent for longest is cut for each new one.
 ///
 /// **Errors:** none today; a listener that fails is tried again.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Places::new();
     let connections = GracefulShutdown::new();
     let cut = CancellationToken::new();
     let _cut_when_done = cut.clone().drop_guard();
@@ -61,17 +61,28 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             () = shutdown.cancelled() => break,
             accepted = accept(&listener, &places) => accepted,
         };
+        let (place, service) = (Arc::new(place), TowerToHyperService::new(router.clone()));
+        let told_to_go = place.told_to_go();
+        let service = service_fn(move |request| {
+            place.is_heard();
+            let (place, answer) = (place.clone(), service.call(request));
+            async move {
+                let answer = answer.await;
+                place.falls_silent();
+                answer
+            }
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+            .serve_connection(TokioIo::new(stream), service);
         let (connection, cut) = (connections.watch(connection), cut.clone());
         tokio::spawn(async move {
             tokio::select! {
                 ended = connection => if let Err(error) = ended { debug!(%error, "a connection broke") },
+                () = told_to_go.cancelled() => debug!("a silent connection gives way"),
                 () = cut.cancelled() => {}
             }
-            drop(place);
         });
     }
     drop(listener);
@@ -81,15 +92,14 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
+async fn accept(listener: &TcpListener, places: &Arc<Places>) -> (TcpStream, Place) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%error, "answers on this connection may be delayed");
                 }
-                return (stream, place);
+                return (stream, places.take().await);
             }
             Err(error) if is_of_one_connection(&error) => debug!(%error, "a client hung up before it was accepted"),
             Err(error) => {

@@ -12,12 +12,14 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Locks `path` + `.lock`, making the folder and the file where they are missing.
+    /// Locks `path` + `.lock`, making the folder and the file where they are missing. A file has one lock, whatever
+    /// links lead to it.
     pub(super) fn acquire(path: &Path) -> Result<Self, OpenError> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(|error| OpenError::unusable(folder, &error))?;
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let folder = real.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         refuse_network_file_system(folder)?;
-        let mut name = path.as_os_str().to_owned();
+        fs::create_dir_all(folder).map_err(|error| OpenError::unusable(folder, &error))?;
+        let mut name = real.as_os_str().to_owned();
         name.push(".lock");
         let lock_path = PathBuf::from(name);
         let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
@@ -33,7 +35,9 @@ impl Lock {
 /// SQLite's log needs shared memory and locks that hold, which a network file system does not give.
 fn refuse_network_file_system(folder: &Path) -> Result<(), OpenError> {
     let Ok(mounts) = fs::read_to_string("/proc/mounts") else { return Ok(()) };
-    let Ok(folder) = folder.canonicalize() else { return Ok(()) };
+    // It may have to be made: then it will lie where the nearest one does that is there.
+    let Ok(folder) = std::path::absolute(folder) else { return Ok(()) };
+    let Some(folder) = folder.ancestors().find_map(|folder| folder.canonicalize().ok()) else { return Ok(()) };
     match network_file_system(&mounts, &folder) {
         Some(kind) => Err(OpenError::unusable(&folder, &format!("it lies on a network file system ({kind})"))),
         None => Ok(()),
@@ -42,7 +46,21 @@ fn refuse_network_file_system(folder: &Path) -> Result<(), OpenError> {
 
 /// The kind of the network file system that `folder` lies on, from lines of `device mount-point kind …`.
 fn network_file_system(mounts: &str, folder: &Path) -> Option<String> {
-    const NETWORK: [&str; 9] = ["nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs"];
+    const NETWORK: [&str; 13] = [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "9p",
+        "ceph",
+        "fuse.ceph",
+        "glusterfs",
+        "fuse.glusterfs",
+        "lustre",
+        "fuse.sshfs",
+        "fuse.rclone",
+    ];
     let fields = mounts.lines().filter_map(|line| {
         let mut fields = line.split(' ').skip(1);
         Some((fields.next()?.replace("\\040", " "), fields.next()?))
@@ -64,6 +82,16 @@ mod tests {
         assert!(matches!(Lock::acquire(&path), Err(OpenError::Locked(_))));
         drop(first);
         Lock::acquire(&path).expect("free again");
+    }
+
+    #[test]
+    fn a_file_has_one_lock_whatever_links_lead_to_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, link) = (folder.path().join("orders.db"), folder.path().join("link.db"));
+        fs::write(&path, "").expect("a file");
+        std::os::unix::fs::symlink(&path, &link).expect("a link");
+        let _first = Lock::acquire(&path).expect("the first one");
+        assert!(matches!(Lock::acquire(&link), Err(OpenError::Locked(_))));
     }
 
     #[test]

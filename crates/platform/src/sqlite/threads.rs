@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{OpenError, failure, open_existing_reader, open_reader};
+use super::{OpenError, failure, open_auditor, open_existing_reader, open_reader};
 use crate::batcher::{Cause, Failure};
 use crate::migration::Migration;
 
@@ -34,18 +34,18 @@ impl<T: Send + 'static> Database<T> {
     pub fn new(path: &Path, store: T) -> Result<Self, OpenError> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let writer = Thread::spawn(&name, store).map_err(|error| OpenError::unusable(path, &error))?;
-        Ok(Self::of(Writer::Thread(writer), Readers::new(path.to_owned(), Where::Threads)))
+        Ok(Self::of(Writer::Thread(writer), Readers::new(path.to_owned(), open_reader, Where::Threads)))
     }
 
     /// Without any thread: every call is done where it is made, before it returns.
     pub fn inline(path: &Path, store: T) -> Self {
-        Self::of(Writer::Inline(Mutex::new(store)), Readers::new(path.to_owned(), Where::Inline))
+        Self::of(Writer::Inline(Mutex::new(store)), Readers::new(path.to_owned(), open_reader, Where::Inline))
     }
 
     /// Opens an existing file beside the service that owns it, for reading only.
     pub fn for_audit(path: &Path, migrations: &[Migration]) -> Result<Self, OpenError> {
         open_existing_reader(path, migrations)?;
-        Ok(Self::of(Writer::None, Readers::new(path.to_owned(), Where::Threads)))
+        Ok(Self::of(Writer::None, Readers::new(path.to_owned(), open_auditor, Where::Threads)))
     }
 
     fn of(writer: Writer<T>, readers: Readers) -> Self {
@@ -141,6 +141,7 @@ fn gone() -> Failure {
 #[derive(Debug)]
 struct Readers {
     path: PathBuf,
+    open: fn(&Path) -> Result<Connection, OpenError>,
     idle: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
     place: Where,
@@ -154,8 +155,8 @@ enum Where {
 }
 
 impl Readers {
-    fn new(path: PathBuf, place: Where) -> Self {
-        Self { path, idle: Arc::default(), permits: Arc::new(Semaphore::new(MAX_READERS)), place }
+    fn new(path: PathBuf, open: fn(&Path) -> Result<Connection, OpenError>, place: Where) -> Self {
+        Self { path, open, idle: Arc::default(), permits: Arc::new(Semaphore::new(MAX_READERS)), place }
     }
 
     async fn read<R, W>(&self, work: W) -> Result<R, Failure>
@@ -166,13 +167,13 @@ impl Readers {
         let waiting = tokio::time::timeout(MAX_WAIT, self.permits.clone().acquire_owned()).await;
         let permit = waiting.map_err(|elapsed| Failure::Unavailable(Arc::new(elapsed)))?;
         let permit = permit.expect("the semaphore is never closed");
-        let (path, idle) = (self.path.clone(), self.idle.clone());
+        let (path, open, idle) = (self.path.clone(), self.open, self.idle.clone());
         let reading = move || {
             let _permit = permit;
             let kept = idle.lock().expect("nothing panics under this lock").pop();
             let mut connection = match kept {
                 Some(connection) => connection,
-                None => open_reader(&path)?,
+                None => open(&path)?,
             };
             let result = read_snapshot(&mut connection, work).map_err(failure)?;
             idle.lock().expect("nothing panics under this lock").push(connection);

@@ -1,53 +1,63 @@
 //! A disk that fills up: orders are refused as long as it is full, and nothing that was accepted is lost.
+//!
+//! The databases lie on a small disk: files as they are, PostgreSQL's in a tablespace.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::PathBuf;
+use std::sync::Arc;
 
-use tempfile::TempDir;
-use testbed::{PATIENCE, eventually};
+use serde_json::json;
+use testbed::{Disk, PATIENCE, Postgres, eventually};
 
+use super::folder;
 use crate::answer::Answer;
-use crate::shop::{Shop, data_in, lastro, order};
+use crate::form::{Databases, Form, Setting};
+use crate::load::{Content, Load, Told, nothing_in_flight, stocked};
+use crate::log::Log;
+use crate::random::Random;
+use crate::shop::{JSON, Shop, data_in};
 
-/// A shop whose data lies on a small disk of its own.
+const STOCK: u32 = 1_000_000;
+/// Requests that are refused one after the other, each time.
+const REFUSALS: u32 = 20;
+
+/// A shop whose data lies on a small disk.
 struct Cramped {
-    shop: Shop,
-    /// Orders that got their 200.
-    accepted: Vec<String>,
+    shop: Arc<Shop>,
+    random: Random,
+    told: Told,
+    _server: Option<Postgres>,
 }
 
 impl Cramped {
-    async fn open() -> Self {
-        let folder: TempDir = tempfile::tempdir().expect("a folder");
+    /// **Shape:** `size` as mount(8) says it.
+    async fn open(form: Form, size: &str) -> Self {
+        let folder = folder();
         std::fs::create_dir(data_in(folder.path())).expect("a folder");
-        let disk = data_in(folder.path());
-        let shop = Shop::open_in(folder, |launch| launch.with_disk(&disk, "size=8m")).await;
-        Self { shop, accepted: Vec::new() }
-    }
-
-    /// What fills the disk up, as seen from outside.
-    fn ballast(&self) -> PathBuf {
-        let within = data_in(self.shop.folder()).join("ballast");
-        PathBuf::from(format!("/proc/{}/root{}", self.shop.programs.orders[0].pid(), within.display()))
-    }
-
-    /// Writes until there is no room for a single byte more.
-    fn fill(&self) {
-        let mut ballast = File::create(self.ballast()).expect("a file on the disk");
-        for size in [64 << 10, 4 << 10, 1] {
-            while ballast.write_all(&vec![b'x'; size]).is_ok() {}
+        let disk = Disk::at(&data_in(folder.path()), &format!("size={size}")).await;
+        let (mut setting, mut server) = (Setting::default(), None);
+        if form.has_files() {
+            setting = Setting::of(form).await;
+        } else {
+            let its = Postgres::start_with_small_disk(&disk).await;
+            let (orders, inventory) =
+                (its.fresh_database_on_small_disk().await, its.fresh_database_on_small_disk().await);
+            setting.databases = Some(Databases { orders, inventory });
+            setting.broker = Some(testbed::Nats::start().await);
+            server = Some(its);
         }
+        setting.disk = Some(disk);
+        let shop = Arc::new(stocked(Shop::open_in(folder, form, setting).await, STOCK).await);
+        Self { shop, random: Random::seeded("a full disk"), told: Told::default(), _server: server }
     }
 
-    fn free(&self) {
-        std::fs::remove_file(self.ballast()).expect("the ballast");
+    fn disk(&self) -> &Disk {
+        self.shop.setting.disk.as_ref().expect("it has one")
     }
 
     async fn place(&mut self) -> Answer {
-        let answer = self.shop.place(&order(&[("MUG", 1)])).await;
+        let content = Content::random(&mut self.random);
+        let answer = self.shop.send("POST", "/api/orders", &[JSON], content.body()).await;
         if answer.status == 200 {
-            self.accepted.push(answer.text_at("/order_id"));
+            self.told.accepted.insert(answer.text_at("/order_id"), content);
         }
         answer
     }
@@ -63,36 +73,91 @@ impl Cramped {
         panic!("a full disk takes orders without end");
     }
 
-    async fn check_audit(&self) {
-        let audit = lastro(self.shop.folder()).beside(&self.shop.programs.orders[0]).args(["verify", "--data-dir"]);
-        let ended = audit.args([data_in(self.shop.folder())]).to_end().await;
-        assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    /// Receives units, one by one, until one is refused. How many were taken.
+    async fn receive_until_refused(&self) -> (i64, Answer) {
+        for taken in 0..10_000 {
+            let answer = self.shop.move_stock("MUG", &json!({"kind": "receive", "quantity": 1})).await;
+            if answer.status != 201 {
+                return (taken, answer);
+            }
+        }
+        panic!("a full disk takes deliveries without end");
+    }
+
+    /// The ids of all orders that there are, which must be those that were accepted.
+    async fn check_listed(&self) {
+        let mut listed = self.shop.column("/api/orders?limit=200", "order_id").await;
+        listed.sort_unstable();
+        let accepted: Vec<_> = self.told.accepted.keys().cloned().collect();
+        assert_eq!(listed, accepted, "what was refused is not there, and what was accepted is");
+    }
+
+    async fn accepts_again(&mut self) {
+        let (content, shop) = (Content::random(&mut self.random), self.shop.clone());
+        let id = eventually(PATIENCE, "orders are accepted again", || async {
+            let answer = shop.send("POST", "/api/orders", &[JSON], content.body()).await;
+            (answer.status == 200).then(|| answer.text_at("/order_id"))
+        })
+        .await;
+        self.told.accepted.insert(id, content);
     }
 }
 
 #[tokio::test]
 async fn a_full_disk_refuses_orders_and_takes_them_again_when_there_is_room() {
-    let mut cramped = Cramped::open().await;
-    cramped.shop.stock("MUG", 1_000_000).await;
-    for round in 1..=3 {
-        cramped.fill();
-        for _ in 0..20 {
+    let form = Form::under_test();
+    let mut cramped = Cramped::open(form, if form.has_files() { "8m" } else { "40m" }).await;
+    let mut received = i64::from(STOCK);
+    for round in 1..=2 {
+        cramped.disk().fill();
+        for _ in 0..REFUSALS {
             let refused = cramped.place_until_refused().await;
             assert_eq!(refused.verdict(), "503 storage_full", "round {round}");
+            let (taken, refused) = cramped.receive_until_refused().await;
+            assert_eq!(refused.verdict(), "503 storage_full", "round {round}");
+            received += taken;
         }
-        let listed = cramped.shop.pages("/api/orders?limit=200").await.0.len();
-        assert_eq!(listed, cramped.accepted.len(), "what was refused is not there, and what was accepted is");
-        cramped.free();
-        eventually(PATIENCE, "orders are accepted again", || async {
-            (cramped.shop.place(&order(&[("MUG", 1)])).await.status == 200).then_some(())
-        })
-        .await;
-        cramped.accepted = cramped.shop.column("/api/orders?limit=200", "order_id").await;
-        for id in &cramped.accepted {
-            cramped.shop.order_once(id, "confirmed").await;
-        }
-        cramped.check_audit().await;
+        cramped.check_listed().await;
+        assert_eq!(cramped.shop.levels("MUG").await[0], received, "what was refused did not arrive");
+        assert!(!cramped.shop.programs.one_has_ended());
+        cramped.disk().free();
+        cramped.accepts_again().await;
+        cramped.told.check(&cramped.shop).await;
+        cramped.check_listed().await;
     }
-    let sold = i64::try_from(cramped.accepted.len()).expect("a number of orders");
-    assert_eq!(cramped.shop.levels("MUG").await, [1_000_000, sold, 1_000_000 - sold]);
+}
+
+/// The file has a disk of its own, and its log has another: as long as only the file cannot grow, orders are accepted into
+/// the log. A program that starts takes the log over before it serves anybody (R1), and says why it cannot.
+/// PostgreSQL's log is its own business, so its forms are tried as two processes with files.
+#[tokio::test]
+async fn a_file_that_cannot_grow_leaves_its_orders_in_the_log() {
+    for file in ["orders.db", "inventory.db"] {
+        let folder = folder();
+        std::fs::create_dir(data_in(folder.path())).expect("a folder");
+        let (form, disk) = (Form::that(Form::has_files), Disk::at(&data_in(folder.path()), "size=64m").await);
+        let of_file = disk.for_file(file, "size=4m").await;
+        let log = Log::of(disk.seen_from_outside(file));
+        let setting = Setting { disk: Some(disk), ..Setting::of(form).await };
+        let mut shop = Arc::new(stocked(Shop::open_in(folder, form, setting).await, STOCK).await);
+        of_file.fill();
+        let length = log.file_length();
+        let load = Load::on(&shop, &mut Random::seeded(file));
+        load.has_accepted(500).await;
+        let mut told = load.end_with_nothing_refused().await;
+        nothing_in_flight(PATIENCE, &shop).await;
+        shop.programs.kill();
+        Arc::get_mut(&mut shop).expect("no client is left").programs.ended(PATIENCE).await;
+        assert!(log.file_length() == length && log.length() > 0, "everything is in the log");
+        // The one that keeps the orders is the first, and the one that keeps the stock is the last.
+        let again = shop.launches().swap_remove(if file == "orders.db" { 0 } else { form.programs() - 1 });
+        let refused = again.to_end().await;
+        // A broker is there, and what is logged of it comes first.
+        let line = refused.stderr.lines().last().unwrap_or_default();
+        assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+        assert!(line.starts_with("error: cannot use ") && line.contains(file) && line.contains("full"), "{line}");
+        of_file.free();
+        Arc::get_mut(&mut shop).expect("no client is left").reopen().await;
+        told.check(&shop).await;
+    }
 }
