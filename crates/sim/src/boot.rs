@@ -13,10 +13,10 @@ use platform::process::Commons;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Fault;
-use crate::invariants::broken;
 use crate::node::{Node, NodeIds, Service};
 use crate::port::Port;
 use crate::random::Random;
+use crate::states::broken;
 use crate::storage::{OrdersPort, StockPort};
 use crate::wire::Wire;
 use crate::world::World;

@@ -14,9 +14,9 @@ use tower::ServiceExt;
 
 use crate::config::Fault;
 use crate::history::Heard;
-use crate::invariants::broken;
 use crate::node::{Node, Service};
 use crate::port::Port;
+use crate::states::broken;
 use crate::world::World;
 
 /// Nobody waits longer for an answer.

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::client::{Call, Reply, ask};
 use crate::config::Fault;
 use crate::history::{Heard, Purchase, Stocking};
-use crate::invariants::broken;
 use crate::node::Service;
+use crate::states::broken;
 use crate::world::World;
 
 /// How often a client asks again by itself.

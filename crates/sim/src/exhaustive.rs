@@ -25,7 +25,6 @@ mod story;
 #[cfg(test)]
 mod tests;
 mod truth;
-mod violation;
 mod wire;
 
 use std::process::ExitCode;

@@ -6,7 +6,7 @@ use contract::OrderId;
 use orders::core::order::Status;
 
 use crate::books::{Books, MovementRow, OrderRow};
-use crate::invariants::{Violation, broken};
+use crate::states::{Violation, broken};
 
 /// What a client knows after a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

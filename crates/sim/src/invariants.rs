@@ -3,23 +3,10 @@
 use std::collections::BTreeMap;
 
 use contract::OrderId;
-use contract::orders::CommandKind;
 use inventory::core::reservation::{Reservation, StateName};
-use orders::core::order::Status;
 
 use crate::books::{Books, Level, OrderRow, ReservationRow, StockRow};
-
-/// What does not hold, and of what that is said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Violation {
-    /// `INV-1` to `INV-8`, or what else was promised.
-    pub(crate) promise: &'static str,
-    pub(crate) what: String,
-}
-
-pub(crate) fn broken<T>(promise: &'static str, what: impl Into<String>) -> Result<T, Violation> {
-    Err(Violation { promise, what: what.into() })
-}
+use crate::states::{Violation, agree, broken, may_follow, waits_for};
 
 /// INV-4, INV-5 and INV-7 of one order, at one moment of both databases.
 pub(crate) fn check_order(books: &Books, order_id: OrderId) -> Result<(), Violation> {
@@ -49,46 +36,15 @@ fn check_history(order: &OrderRow) -> Result<(), Violation> {
     if before != Some(*status) || history.last().map(|(seq, _)| *seq) != Some(*last_seq) {
         return broken("INV-4", format!("order {order_id} is {status:?} with the history {history:?}"));
     }
-    if *pending != in_flight(*status) {
+    if *pending != waits_for(*status) {
         return broken("INV-7", format!("order {order_id} is {status:?} and waits for {pending:?}"));
     }
     Ok(())
 }
 
-fn may_follow(before: Option<Status>, status: Status) -> bool {
-    use Status::{Cancelled, Cancelling, Confirmed, Fulfilled, Fulfilling, Received, Rejected};
-    match before {
-        None => status == Received,
-        Some(Received) => matches!(status, Confirmed | Rejected | Cancelling),
-        Some(Confirmed) => matches!(status, Cancelling | Fulfilling),
-        Some(Cancelling) => status == Cancelled,
-        Some(Fulfilling) => status == Fulfilled,
-        Some(Rejected | Cancelled | Fulfilled) => false,
-    }
-}
-
-fn in_flight(status: Status) -> Option<CommandKind> {
-    match status {
-        Status::Received => Some(CommandKind::ReserveStock),
-        Status::Cancelling => Some(CommandKind::ReleaseStock),
-        Status::Fulfilling => Some(CommandKind::ShipStock),
-        Status::Confirmed | Status::Rejected | Status::Cancelled | Status::Fulfilled => None,
-    }
-}
-
 fn check_pair(order: &OrderRow, reservation: Option<&ReservationRow>) -> Result<(), Violation> {
-    use StateName::{Rejected, Released, Reserved, Shipped};
     let state = reservation.map(|reservation| reservation.state);
-    let agree = match order.status {
-        Status::Received => matches!(state, None | Some(Reserved | Rejected)),
-        Status::Confirmed => state == Some(Reserved),
-        Status::Rejected => state == Some(Rejected),
-        Status::Cancelling => matches!(state, None | Some(Reserved | Rejected | Released)),
-        Status::Cancelled => state == Some(Released),
-        Status::Fulfilling => matches!(state, Some(Reserved | Shipped)),
-        Status::Fulfilled => state == Some(Shipped),
-    };
-    if !agree {
+    if !agree(Some(order.status), state) {
         return broken("INV-5", format!("order {} is {:?}, its reservation {state:?}", order.order_id, order.status));
     }
     if reservation.is_some_and(|reservation| reservation.digest != order.digest) {

@@ -11,8 +11,8 @@ use crate::boot::boot;
 use crate::broker::Wipe;
 use crate::config::Fault;
 use crate::errands::{browse, errand, furnish, settle_purchase, settle_stocking, stock_errand};
-use crate::invariants::broken;
 use crate::random::Random;
+use crate::states::broken;
 use crate::verdict;
 use crate::world::World;
 

@@ -23,6 +23,7 @@ mod random;
 mod run;
 mod shrink;
 mod spoil;
+mod states;
 mod storage;
 mod table;
 mod trace;

@@ -10,9 +10,9 @@ use platform::fault;
 
 use crate::cells::{self, Cells};
 use crate::config::Config;
-use crate::invariants::Violation;
 use crate::life::live;
 use crate::random::Random;
+use crate::states::Violation;
 use crate::trace::Fingerprint;
 use crate::world::{Repairs, World};
 

@@ -9,7 +9,8 @@ use contract::{OrderId, codec};
 use crate::books::{Level, ReservationRow};
 use crate::cells;
 use crate::config::Fault;
-use crate::invariants::{self, Violation, broken};
+use crate::invariants;
+use crate::states::{Violation, broken};
 use crate::table;
 use crate::world::World;
 

@@ -19,9 +19,10 @@ use crate::cells;
 use crate::config::{Config, Fault};
 use crate::executor::Executor;
 use crate::history::History;
-use crate::invariants::{self, Violation};
+use crate::invariants;
 use crate::node::{Error, Node, NodeClock, Service, any_error};
 use crate::random::Random;
+use crate::states::Violation;
 use crate::trace::Trace;
 
 /// The databases, which are nodes of their own: all replicas of a service share one.

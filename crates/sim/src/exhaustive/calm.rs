@@ -10,8 +10,8 @@ use super::hash::Quick;
 use super::model::{Model, batch_of};
 use super::state::{IDLE, REPLICAS, State};
 use super::step::{Deed, Step};
-use super::violation::{Violation, broken};
 use super::wire;
+use crate::states::{Violation, broken};
 
 /// More rounds than any order needs: its command is sent again, carried out, answered, and the answer taken in.
 const ROUNDS: usize = 8;

@@ -11,8 +11,8 @@ use super::state::{IDLE, IDS, Level, NOTHING, REPLICAS, State};
 use super::step::{Deed, Step};
 use super::stock_book::{Stock, StockBook};
 use super::truth::Truth;
-use super::violation::{Violation, broken};
 use super::wire::Wire;
+use crate::states::{Violation, broken};
 
 /// The bounds, and all that was met within them so far.
 #[derive(Debug)]

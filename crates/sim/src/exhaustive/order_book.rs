@@ -9,8 +9,8 @@ use super::cast::{self, Batch, Item, Request, Told};
 use super::hash::QuickMap;
 use super::panics::caught;
 use super::state::{IDS, NOTHING};
-use super::violation::{Violation, broken};
 use super::wire::{Message, Wire};
+use crate::states::{Violation, broken};
 
 /// Any two steps may lie this far apart: whatever is stored is as old when it is looked at.
 pub(super) const LATER_MICROS: i64 = 3_600_000_000;

@@ -7,7 +7,7 @@ use super::model::Model;
 use super::state::State;
 use super::step::Step;
 use super::story;
-use super::violation::Violation;
+use crate::states::Violation;
 
 /// So often it is told how far a long search has come.
 const STATES_PER_WORD: u32 = 10_000_000;

@@ -13,8 +13,8 @@ use super::order_book::LATER_MICROS;
 use super::panics::caught;
 use super::state::{IDS, Level};
 use super::truth;
-use super::violation::{Violation, broken};
 use super::wire::{Message, Wire};
+use crate::states::{Violation, broken};
 
 /// The part of a state that a transaction of the Inventory Service sees and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

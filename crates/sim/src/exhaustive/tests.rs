@@ -9,7 +9,7 @@ use super::mistakes::{self, Place};
 use super::model::Model;
 use super::search::{Explored, explore};
 use super::state::State;
-use super::violation::Violation;
+use crate::states::Violation;
 
 const NO_LIMIT: u32 = u32::MAX - 1;
 const ONE_ORDER: Bounds = of(1, true, 1, 0, 2, 2);

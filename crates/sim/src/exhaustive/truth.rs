@@ -1,17 +1,15 @@
 //! The invariants, judged in every state. Nothing here asks the code under test what is right.
 
-use contract::orders::CommandKind;
 use inventory::core::decide::ReservationChange;
 use inventory::core::reservation::{Reservation, State as Stand, StateName};
 use inventory::core::stock::{Level as Stored, Movement};
-use orders::core::order::Status;
 
 use super::bounds::Bounds;
 use super::cast::{self, FIRST, TWIN};
 use super::order_book::{OrderBook, OrderRow};
 use super::state::{IDS, NOTHING, State};
 use super::stock_book::StockBook;
-use super::violation::{Violation, broken};
+use crate::states::{Violation, agree, broken, may_follow, waits_for};
 
 /// The judge.
 #[derive(Debug)]
@@ -67,27 +65,6 @@ fn check_history(order: u8, row: &OrderRow) -> Result<(), Violation> {
     Ok(())
 }
 
-fn may_follow(before: Option<Status>, status: Status) -> bool {
-    use Status::{Cancelled, Cancelling, Confirmed, Fulfilled, Fulfilling, Received, Rejected};
-    match before {
-        None => status == Received,
-        Some(Received) => matches!(status, Confirmed | Rejected | Cancelling),
-        Some(Confirmed) => matches!(status, Cancelling | Fulfilling),
-        Some(Cancelling) => status == Cancelled,
-        Some(Fulfilling) => status == Fulfilled,
-        Some(Rejected | Cancelled | Fulfilled) => false,
-    }
-}
-
-fn waits_for(status: Status) -> Option<CommandKind> {
-    match status {
-        Status::Received => Some(CommandKind::ReserveStock),
-        Status::Cancelling => Some(CommandKind::ReleaseStock),
-        Status::Fulfilling => Some(CommandKind::ShipStock),
-        Status::Confirmed | Status::Rejected | Status::Cancelled | Status::Fulfilled => None,
-    }
-}
-
 fn check_content(order: u8, row: &OrderRow) -> Result<(), Violation> {
     let same = row.order.order_id == cast::order_id(order)
         && row.order.request_digest == cast::request_digest(order)
@@ -99,18 +76,8 @@ fn check_pair(order: u8, row: Option<&OrderRow>, reservation: Option<&Reservatio
     use StateName::{Rejected, Released, Reserved, Shipped};
     let state = reservation.map(|reservation| reservation.state.name());
     let status = row.map(|row| row.order.status);
-    let agree = match status {
-        None => state.is_none(),
-        Some(Status::Received) => matches!(state, None | Some(Reserved | Rejected)),
-        Some(Status::Confirmed) => state == Some(Reserved),
-        Some(Status::Rejected) => state == Some(Rejected),
-        Some(Status::Cancelling) => matches!(state, None | Some(Reserved | Rejected | Released)),
-        Some(Status::Cancelled) => state == Some(Released),
-        Some(Status::Fulfilling) => matches!(state, Some(Reserved | Shipped)),
-        Some(Status::Fulfilled) => state == Some(Shipped),
-    };
     let name = cast::name(order);
-    if !agree {
+    if !agree(status, state) {
         return broken("INV-5", format!("order {name} is {}, its reservation {}", shown(status), shown(state)));
     }
     if let (Some(row), Some(reservation)) = (row, reservation) {

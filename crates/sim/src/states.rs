@@ -1,0 +1,55 @@
+//! What must hold between states, as the simulator understands it: a second opinion, in which nothing is the services'.
+
+use contract::orders::CommandKind;
+use inventory::core::reservation::StateName;
+use orders::core::order::Status;
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    /// `INV-1` to `INV-8`, or the rule that the invariants rest on, or what else was promised.
+    pub(crate) promise: &'static str,
+    pub(crate) what: String,
+}
+
+pub(crate) fn broken<T>(promise: &'static str, what: impl Into<String>) -> Result<T, Violation> {
+    Err(Violation { promise, what: what.into() })
+}
+
+/// INV-4: whether this may come next in the history of an order.
+pub(crate) fn may_follow(before: Option<Status>, status: Status) -> bool {
+    use Status::{Cancelled, Cancelling, Confirmed, Fulfilled, Fulfilling, Received, Rejected};
+    match before {
+        None => status == Received,
+        Some(Received) => matches!(status, Confirmed | Rejected | Cancelling),
+        Some(Confirmed) => matches!(status, Cancelling | Fulfilling),
+        Some(Cancelling) => status == Cancelled,
+        Some(Fulfilling) => status == Fulfilled,
+        Some(Rejected | Cancelled | Fulfilled) => false,
+    }
+}
+
+/// INV-7: what an order in this state waits for.
+pub(crate) fn waits_for(status: Status) -> Option<CommandKind> {
+    match status {
+        Status::Received => Some(CommandKind::ReserveStock),
+        Status::Cancelling => Some(CommandKind::ReleaseStock),
+        Status::Fulfilling => Some(CommandKind::ShipStock),
+        Status::Confirmed | Status::Rejected | Status::Cancelled | Status::Fulfilled => None,
+    }
+}
+
+/// INV-5: whether an order, if there is one, and its reservation, if there is one, may stand like this at one moment.
+pub(crate) fn agree(status: Option<Status>, state: Option<StateName>) -> bool {
+    use StateName::{Rejected, Released, Reserved, Shipped};
+    match status {
+        None => state.is_none(),
+        Some(Status::Received) => matches!(state, None | Some(Reserved | Rejected)),
+        Some(Status::Confirmed) => state == Some(Reserved),
+        Some(Status::Rejected) => state == Some(Rejected),
+        Some(Status::Cancelling) => matches!(state, None | Some(Reserved | Rejected | Released)),
+        Some(Status::Cancelled) => state == Some(Released),
+        Some(Status::Fulfilling) => matches!(state, Some(Reserved | Shipped)),
+        Some(Status::Fulfilled) => state == Some(Shipped),
+    }
+}
