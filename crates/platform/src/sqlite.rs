@@ -85,6 +85,13 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "trusted_schema", "off")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    keep_statements(connection)
+}
+
+/// Statements are prepared once. Otherwise SQLite plans one with `LIMIT ?` anew whenever it is taken out of the cache:
+/// its plan might depend on what is bound.
+fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
@@ -112,7 +119,7 @@ pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     let connection = Connection::open_with_flags(path, flags).map_err(&engine)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(&engine)?;
     connection.pragma_update(None, "query_only", "on").map_err(&engine)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    keep_statements(&connection).map_err(&engine)?;
     Ok(connection)
 }
 
@@ -173,5 +180,29 @@ pub fn failure(error: rusqlite::Error) -> Failure {
             Failure::Suspect(error.to_string())
         }
         _ => Failure::Fatal(Arc::new(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_in_the_cache_is_not_prepared_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let migrations = [Migration { number: 1, sql: "CREATE TABLE a (x INTEGER PRIMARY KEY) STRICT" }];
+        let writer = open_writer(&path, &migrations).expect("a new file");
+        let reader = open_reader(&path).expect("the file");
+        for connection in [writer, reader] {
+            for limit in [10, 1, 20] {
+                let sql = "SELECT x FROM a WHERE x > ?1 ORDER BY x LIMIT ?2";
+                let mut statement = connection.prepare_cached(sql).expect("a statement");
+                assert!(!statement.exists([7, limit]).expect("a read"));
+                assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "with the limit {limit}");
+            }
+        }
     }
 }
