@@ -1,11 +1,14 @@
 //! Reads both databases past all of the services' code, at one moment: nothing else runs meanwhile.
 
+use std::collections::BTreeMap;
+
 use contract::OrderId;
 use contract::orders::CommandKind;
 use inventory::core::reservation::StateName;
+use inventory::core::stock::RequestId;
 use orders::core::order::Status;
-use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use serde::Deserialize;
 use uuid::Uuid;
 
 #[derive(Debug)]
@@ -32,6 +35,22 @@ pub(crate) struct ReservationRow {
     pub(crate) order_id: OrderId,
     pub(crate) state: StateName,
     pub(crate) digest: Vec<u8>,
+}
+
+/// Why nothing was reserved of a product (INV-8).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct ShortageRow {
+    pub(crate) product_id: String,
+    pub(crate) requested: i64,
+    pub(crate) available: i64,
+    /// The points of the ledgers that were looked at.
+    pub(crate) seen: Vec<SeenRow>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct SeenRow {
+    pub(crate) location_id: String,
+    pub(crate) seq: i64,
 }
 
 /// A level, and what its ledger and the reservations say about it.
@@ -93,22 +112,46 @@ impl Books {
         all(&self.inventory, &format!("{RESERVATION} ORDER BY order_id"), reservation_row)
     }
 
-    /// (product, units), summed and sorted.
+    /// (product, units) that were ordered, summed and sorted.
     pub(crate) fn lines(&self, order_id: OrderId) -> Vec<(String, i64)> {
-        let sql =
-            "SELECT product_id, sum(quantity) FROM order_lines WHERE order_id = ?1 GROUP BY product_id ORDER BY 1";
-        let mut statement = self.orders.prepare_cached(sql).expect("the schema is known");
-        let rows = statement.query_map(params![order_id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)));
-        rows.and_then(Iterator::collect).expect("rows of the schema")
+        units_of(&self.orders, "order_lines", order_id)
     }
 
     /// (product, units) that were allocated, summed and sorted.
     pub(crate) fn allocated(&self, order_id: OrderId) -> Vec<(String, i64)> {
-        let sql =
-            "SELECT product_id, sum(quantity) FROM allocations WHERE order_id = ?1 GROUP BY product_id ORDER BY 1";
+        units_of(&self.inventory, "allocations", order_id)
+    }
+
+    /// (product, location, units) that were allocated, sorted.
+    pub(crate) fn allocations(&self, order_id: OrderId) -> Vec<(String, String, i64)> {
+        let sql = "SELECT product_id, location_id, quantity FROM allocations WHERE order_id = ?1 ORDER BY 1, 2";
         let mut statement = self.inventory.prepare_cached(sql).expect("the schema is known");
-        let rows = statement.query_map(params![order_id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)));
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let rows = statement.query_map(params![order_id.0.as_bytes()], row);
         rows.and_then(Iterator::collect).expect("rows of the schema")
+    }
+
+    /// What an order was rejected for, also if it was released since.
+    pub(crate) fn shortages(&self, order_id: OrderId) -> Vec<ShortageRow> {
+        let sql = "SELECT shortages FROM reservations WHERE order_id = ?1";
+        let text: Option<Option<String>> = one(&self.inventory, sql, order_id, |row| row.get(0));
+        let parse = |text: String| serde_json::from_str(&text).expect("the text of shortages");
+        text.flatten().map(parse).unwrap_or_default()
+    }
+
+    /// Where the ledgers of a product stand, by location.
+    pub(crate) fn ledger_ends(&self, product_id: &str) -> BTreeMap<String, i64> {
+        let sql = "SELECT location_id, max(seq) FROM movements WHERE product_id = ?1 GROUP BY location_id";
+        let mut statement = self.inventory.prepare_cached(sql).expect("the schema is known");
+        let rows = statement.query_map([product_id], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.and_then(Iterator::collect).expect("rows of the schema")
+    }
+
+    /// Whether a request has moved stock.
+    pub(crate) fn has_moved(&self, request: RequestId) -> bool {
+        let sql = "SELECT count(*) FROM movements WHERE request_id = ?1";
+        let count = self.inventory.query_row(sql, [request.0], |row| row.get::<_, i64>(0));
+        count.expect("the schema is known") > 0
     }
 
     pub(crate) fn stock(&self) -> Vec<StockRow> {
@@ -162,6 +205,14 @@ fn or_zero(row: &Row<'_>, at: usize) -> rusqlite::Result<i64> {
     row.get::<_, Option<i64>>(at).map(Option::unwrap_or_default)
 }
 
+fn units_of(connection: &Connection, table: &str, order_id: OrderId) -> Vec<(String, i64)> {
+    let sql =
+        format!("SELECT product_id, sum(quantity) FROM {table} WHERE order_id = ?1 GROUP BY product_id ORDER BY 1");
+    let mut statement = connection.prepare_cached(&sql).expect("the schema is known");
+    let rows = statement.query_map(params![order_id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)));
+    rows.and_then(Iterator::collect).expect("rows of the schema")
+}
+
 fn one<T>(
     connection: &Connection,
     sql: &str,
@@ -200,14 +251,10 @@ fn order_row(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
 fn reservation_row(row: &Row<'_>) -> rusqlite::Result<ReservationRow> {
     let state: String = row.get(1)?;
     Ok(ReservationRow {
-        order_id: OrderId(Uuid::from_bytes(read(row, 0)?)),
+        order_id: OrderId(Uuid::from_bytes(row.get(0)?)),
         state: StateName::parse(&state).expect("a state of the schema"),
         digest: row.get(2)?,
     })
-}
-
-fn read<T: FromSql>(row: &Row<'_>, at: usize) -> rusqlite::Result<T> {
-    row.get(at)
 }
 
 fn status_named(text: &str) -> Status {

@@ -31,7 +31,7 @@ pub(crate) fn boot(world: &Arc<World>, node: Node) {
     let random = Random::of(world.config.seed, &format!("{node}, life {life}"));
     let ids = Arc::new(NodeIds { clock: clock.clone(), random });
     let mut commons = Commons::new(clock, ids);
-    let port = Port { world: world.clone(), node };
+    let port = Port::of(world.clone(), node);
     let router = match node.service {
         Service::Orders => start_orders(&port, &mut commons),
         Service::Inventory => start_inventory(&port, &mut commons),

@@ -84,7 +84,8 @@ pub(crate) async fn ask(world: &Arc<World>, service: Service, call: Call) -> Rep
     world.trace(|| {
         format!("a client hears of {node}, {what}: {:?} {} {}", reply.heard, reply.status, short(&reply.body))
     });
-    if reply.status == 500 {
+    // Whose disk cannot be trusted any more says so once, and ends.
+    if reply.status == 500 && !world.config.has(Fault::DiskErrors) {
         world.demand(broken::<()>("HTTP", format!("{what} was answered {}", reply.body)));
     }
     reply
@@ -96,7 +97,7 @@ async fn send(world: &Arc<World>, node: Node, request: Request<Body>) -> Reply {
         return Reply::nothing(Heard::NotDone);
     };
     let (sender, answer) = oneshot::channel();
-    let port = Port { world: world.clone(), node };
+    let port = Port::of(world.clone(), node);
     let handling = async move {
         port.pass("before a request is handled").await;
         let response = router.oneshot(request).await.expect("a router always answers");

@@ -27,10 +27,9 @@ mod tests;
 mod truth;
 mod wire;
 
-use std::process::ExitCode;
-
 use platform::clock::{Clock, SystemClock, Timestamp};
 
+use crate::mistakes::Mistake;
 use bounds::Bounds;
 
 /// How much is explored.
@@ -47,19 +46,12 @@ pub(crate) struct Args {
     pub(crate) states: Option<u32>,
 }
 
-/// Explores, and prints what was found. Ends with 1 if a promise was broken, or a planted mistake survived.
-pub(crate) fn run(args: &Args, planted: Option<&str>) -> ExitCode {
+/// Explores, or looks for planted mistakes, and prints what was found. False if a promise was broken, or one of the
+/// mistakes survived.
+pub(crate) fn run(args: &Args, planted: &[Mistake]) -> bool {
     let limit = args.states.unwrap_or(u32::MAX - 1);
-    let is_well = match planted.map(mistakes::find) {
-        Some(None) => {
-            eprintln!("sim: there is no such mistake; those there are: all, {}", mistakes::names().join(", "));
-            return ExitCode::from(2);
-        }
-        Some(Some(mistakes)) => mistakes::hunt(mistakes, limit),
-        None if args.large => explore_all(&bounds::WIDE, limit),
-        None => explore_all(&bounds::USUAL, limit),
-    };
-    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let bounds: &[Bounds] = if args.large { &bounds::WIDE } else { &bounds::USUAL };
+    if planted.is_empty() { explore_all(bounds, limit) } else { mistakes::hunt(planted, bounds, limit) }
 }
 
 /// One after the other, until one of them shows a violation.

@@ -1,7 +1,7 @@
 //! Many seeds, on as many threads as the machine has cores: how it goes, what was reached, what was broken.
 
 use std::io::{IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use platform::clock::{Clock, SystemClock};
@@ -22,7 +22,7 @@ const PROGRESS_PERIOD_MS: i64 = 1000;
 /// What all worlds together came to.
 #[derive(Debug, Default)]
 struct Tally {
-    seeds: u64,
+    worlds: u64,
     /// Orders, and how many of them were confirmed and rejected at some time.
     orders: [u64; 3],
     cells: Cells,
@@ -31,11 +31,11 @@ struct Tally {
 
 /// Runs the worlds that failed once, and then `count` seeds. False if a promise was broken, or too little was reached.
 pub(crate) fn run(from: u64, count: u64, jobs: usize) -> bool {
-    let watch = Stopwatch::start();
     let known = corpus::worlds();
-    println!("{} worlds that failed once, then {count} seeds from {from} on, {jobs} at a time", known.len());
+    let known_count = known.len() as u64;
+    println!("{known_count} worlds that failed once, then {count} seeds from {from} on, {jobs} at a time");
     let worlds = known.into_iter().chain((from..from.saturating_add(count)).map(Config::of));
-    let mut progress = Progress { watch, count, told_at_ms: 0 };
+    let mut progress = Progress { watch: Stopwatch::start(), count, known: known_count, told_at_ms: 0 };
     let tally = side_by_side(worlds, jobs, |tally| progress.tell(tally));
     progress.end();
     if let Some(first) = tally.broken.first() {
@@ -45,7 +45,8 @@ pub(crate) fn run(from: u64, count: u64, jobs: usize) -> bool {
     let complains = count >= SEEDS_THAT_REACH_ALL && !missing.is_empty();
     missing.iter().for_each(|what| println!("not reached: {what}"));
     let (reached, all) = table::reached(&tally.cells);
-    let (seeds, broken, seconds) = (tally.seeds, tally.broken.len(), progress.watch.seconds());
+    let (seeds, broken) = (tally.worlds.saturating_sub(known_count), tally.broken.len());
+    let seconds = progress.watch.seconds();
     println!("{seeds} seeds, {broken} violations, {reached}/{all} cells, {seconds} s");
     tally.broken.is_empty() && !complains
 }
@@ -91,7 +92,7 @@ fn side_by_side(worlds: impl Iterator<Item = Config> + Send, jobs: usize, mut te
 
 impl Tally {
     fn count(&mut self, outcome: Outcome) {
-        self.seeds += 1;
+        self.worlds += 1;
         self.orders.iter_mut().zip(outcome.orders).for_each(|(sum, one)| *sum += one);
         self.cells.add(outcome.cells.clone());
         if let Some(violation) = &outcome.violation {
@@ -105,6 +106,8 @@ impl Tally {
 struct Progress {
     watch: Stopwatch,
     count: u64,
+    /// Worlds that failed once come before the seeds.
+    known: u64,
     told_at_ms: i64,
 }
 
@@ -117,7 +120,7 @@ impl Progress {
             return;
         }
         self.told_at_ms = now_ms;
-        let (seeds, broken) = (tally.seeds, tally.broken.len());
+        let (seeds, broken) = (tally.worlds.saturating_sub(self.known), tally.broken.len());
         let rate = i64::try_from(seeds * 1000).unwrap_or(i64::MAX) / now_ms.max(1);
         let filled = usize::try_from(seeds * 30 / self.count.max(1)).unwrap_or(30).min(30);
         let bar = format!("[{:<30}]", "=".repeat(filled));
@@ -148,15 +151,5 @@ impl Stopwatch {
 
     pub(crate) fn seconds(&self) -> i64 {
         self.millis() / 1000
-    }
-}
-
-/// Hands numbers out, each once.
-#[derive(Debug, Default)]
-pub(crate) struct Turnstile(AtomicU64);
-
-impl Turnstile {
-    pub(crate) fn next(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed)
     }
 }

@@ -141,7 +141,7 @@ fn check_key(key: &str, purchases: &[&Purchase], rows: &[OrderRow]) -> Result<()
                 return broken("INV-6", format!("{purchase:?} was confirmed, and there is {rows:?}"));
             }
         } else if let Some(row) = its
-            && count(&purchase.heard, Heard::Unknown) == 0
+            && (count(&purchase.heard, Heard::Refused) > 0 || count(&purchase.heard, Heard::Unknown) == 0)
         {
             return broken("INV-6", format!("{purchase:?} was never done, and there is {row:?}"));
         }

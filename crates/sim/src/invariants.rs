@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use contract::OrderId;
-use inventory::core::reservation::{Reservation, StateName};
+use inventory::core::reservation::StateName;
 
-use crate::books::{Books, Level, OrderRow, ReservationRow, StockRow};
+use crate::books::{Books, Level, OrderRow, ReservationRow, SeenRow, ShortageRow, StockRow};
 use crate::states::{Violation, agree, broken, may_follow, waits_for};
 
 /// INV-4, INV-5 and INV-7 of one order, at one moment of both databases.
@@ -102,30 +102,26 @@ pub(crate) fn check_ledgers(books: &Books) -> Result<BTreeMap<(String, String), 
     Ok(ledgers)
 }
 
-/// INV-8: where a rejection looked, its product was short.
+/// INV-8: where a rejection looked, its product was short. That it overlooked nothing is judged when it is decided.
 pub(crate) fn check_rejection(
-    reservation: &Reservation,
+    books: &Books,
+    reservation: &ReservationRow,
     ledgers: &BTreeMap<(String, String), Vec<Level>>,
 ) -> Result<(), Violation> {
-    let state = reservation.state.name();
-    let shortfalls = reservation.state.shortfalls();
-    if state == StateName::Rejected && shortfalls.is_empty() {
-        return broken("INV-8", format!("order {} is rejected and nothing was short", reservation.order_id));
+    let (order_id, shortages) = (reservation.order_id, books.shortages(reservation.order_id));
+    if reservation.state == StateName::Rejected && shortages.is_empty() {
+        return broken("INV-8", format!("order {order_id} is rejected and nothing was short"));
     }
-    for shortfall in shortfalls {
-        let product_id = shortfall.shortage.product_id.to_string();
-        let at = |seen: &inventory::core::reservation::Seen| {
-            let ledger = ledgers.get(&(product_id.clone(), seen.location_id.to_string()));
-            let seq = usize::try_from(seen.seq).ok().and_then(|seq| seq.checked_sub(1));
-            ledger.zip(seq).and_then(|(ledger, seq)| ledger.get(seq)).map(|level| level.on_hand - level.reserved)
+    for ShortageRow { product_id, requested, available: told, seen } in shortages {
+        let at = |seen: &SeenRow| {
+            let ledger = ledgers.get(&(product_id.clone(), seen.location_id.clone()))?;
+            let level = ledger.get(usize::try_from(seen.seq).ok()?.checked_sub(1)?)?;
+            Some(level.on_hand - level.reserved)
         };
-        let available: Option<i64> = shortfall.seen.iter().map(at).sum();
-        let told = &shortfall.shortage;
-        if available != Some(told.available) || told.available >= told.requested.units() {
-            return broken(
-                "INV-8",
-                format!("order {} was rejected for {told:?}, and there were {available:?}", reservation.order_id),
-            );
+        let available: Option<i64> = seen.iter().map(at).sum();
+        if available != Some(told) || told >= requested {
+            let what = format!("order {order_id} wanted {requested} of {product_id}, was told of {told}");
+            return broken("INV-8", format!("{what}, and there were {available:?}"));
         }
     }
     Ok(())

@@ -38,7 +38,7 @@ pub(crate) async fn live(world: Arc<World>) {
     browse(&world).await;
     replay_yesterday(&world).await;
     drain(&world).await;
-    world.demand(verdict::on(&world).await);
+    world.demand(verdict::on(&world));
 }
 
 /// Customers and the shop's people, each with their errands, side by side; ends when all are done.

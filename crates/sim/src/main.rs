@@ -16,6 +16,7 @@ mod fleet;
 mod history;
 mod invariants;
 mod life;
+mod log;
 mod mistakes;
 mod node;
 mod port;
@@ -29,6 +30,7 @@ mod table;
 mod trace;
 mod verdict;
 mod wire;
+mod witness;
 mod world;
 
 use std::process::ExitCode;
@@ -65,24 +67,24 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if cli.exhaustive.exhaustive {
-        return exhaustive::run(&cli.exhaustive, cli.planted.as_deref());
-    }
-    let planted = match cli.planted.as_deref().map(mistakes::find) {
-        Some(None) => {
-            eprintln!("sim: there is no such mistake; those there are: all, {}", mistakes::names().join(", "));
-            return ExitCode::from(2);
-        }
-        Some(Some(mistakes)) => mistakes,
-        None => &[],
+    let planted = match cli.planted.as_deref().map(mistakes::find).transpose() {
+        Ok(planted) => planted.unwrap_or_default(),
+        Err(why) => return refuse(&why),
     };
     let is_well = match (&cli.seed, planted) {
+        _ if cli.exhaustive.exhaustive => exhaustive::run(&cli.exhaustive, planted),
+        (Some(config), []) => tell(config, None),
         (Some(config), [mistake]) => tell(config, Some(mistake.name)),
-        (Some(config), _) => tell(config, None),
+        (Some(_), _) => return refuse("one world makes one mistake: --planted with its name"),
         (None, []) => fleet::run(cli.from, cli.seeds, cli.jobs),
         (None, mistakes) => mistakes::hunt(mistakes, cli.from, cli.seeds, cli.jobs),
     };
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn refuse(why: &str) -> ExitCode {
+    eprintln!("sim: {why}");
+    ExitCode::from(2)
 }
 
 /// One world, from its beginning to its end.

@@ -1,6 +1,7 @@
 //! Where a replica meets the world: every call of a port passes here, before and after, and may not come back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -18,6 +19,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) struct Port {
     pub(crate) world: Arc<World>,
     pub(crate) node: Node,
+    /// A read has found the disk broken: nothing is written any more (R18).
+    is_broken: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Port {
@@ -36,6 +39,10 @@ enum Fate {
 }
 
 impl Port {
+    pub(crate) fn of(world: Arc<World>, node: Node) -> Self {
+        Self { world, node, is_broken: Arc::default() }
+    }
+
     /// Takes its time. A replica that dies here stays here.
     pub(crate) async fn pass(&self, place: &'static str) {
         let world = &self.world;
@@ -72,9 +79,10 @@ impl Port {
                 Err(failure)
             }
             Fate::UnknownDone => {
+                work.await?;
                 world.reached("a commit of unknown fate that was done");
                 world.trace(|| format!("{what} of {node} is done, and nobody hears of it"));
-                work.await.and(Err(unknown()))
+                Err(unknown())
             }
             Fate::UnknownNotDone => {
                 world.reached("a commit of unknown fate that was not done");
@@ -91,6 +99,25 @@ impl Port {
         heard
     }
 
+    /// Reads, which changes nothing, and may fail as well.
+    pub(crate) async fn read<T>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        self.pass(what).await;
+        let found = match self.failure() {
+            Some(failure) => {
+                self.world.trace(|| format!("{what} fails for {}: {failure}", self.node));
+                self.is_broken.fetch_or(matches!(failure, Failure::Fatal(_)), Ordering::Relaxed);
+                Err(failure)
+            }
+            None => work.await,
+        };
+        self.pass("after a read").await;
+        found
+    }
+
     /// It is the database's by now, and lives on without the replica. It has decided: so its rows stay locked, as they
     /// do until a COMMIT arrives that is late.
     fn land_later<T: Send + 'static>(&self, rows: Vec<String>, work: BoxFuture<'static, Result<T, Failure>>) {
@@ -101,19 +128,27 @@ impl Port {
             tokio::time::sleep(delay).await;
             let landed = work.await;
             world.unlock(node.service, &rows);
-            world.reached("a commit of unknown fate that landed later");
+            if landed.is_ok() {
+                world.reached("a commit of unknown fate that landed later");
+            }
             world.trace(|| format!("a commit of {node} has landed: {}", if landed.is_ok() { "done" } else { "void" }));
         });
     }
 
+    /// Why nothing can be done here and now.
+    fn failure(&self) -> Option<Failure> {
+        let world = &self.world;
+        if self.is_broken.load(Ordering::Relaxed) || world.chance(Fault::DiskErrors) {
+            return Some(Failure::Fatal(cause("a disk error")));
+        }
+        let failures: [fn(Cause) -> Failure; 3] = [Failure::Busy, Failure::Unavailable, Failure::Full];
+        world.chance(Fault::Aborts).then(|| world.random.pick(&failures)(cause("the database said so")))
+    }
+
     fn fate(&self) -> Fate {
         let world = &self.world;
-        if world.chance(Fault::DiskErrors) {
-            return Fate::NotDone(Failure::Fatal(cause("a disk error")));
-        }
-        if world.chance(Fault::Aborts) {
-            let failures: [fn(Cause) -> Failure; 3] = [Failure::Busy, Failure::Unavailable, Failure::Full];
-            return Fate::NotDone(world.random.pick(&failures)(cause("the database said so")));
+        if let Some(failure) = self.failure() {
+            return Fate::NotDone(failure);
         }
         let fates = [
             (Fault::UnknownDone, Fate::UnknownDone),

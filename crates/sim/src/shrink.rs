@@ -42,7 +42,8 @@ pub(crate) fn tell(broken: &Outcome, planted: Option<&'static str>) {
     println!();
     println!("the shortest story that was found of what seed {} shows:", broken.config.seed);
     crate::tell_of(&smallest);
-    println!("again: cargo run --release -p sim -- --seed '{}'", smallest.config);
+    let planted = planted.map(|name| format!(" --planted {name}")).unwrap_or_default();
+    println!("again: cargo run --release -p sim -- --seed '{}'{planted}", smallest.config);
     println!();
 }
 

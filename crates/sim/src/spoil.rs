@@ -4,26 +4,34 @@ use serde_json::Value;
 
 use crate::random::Random;
 
-/// Bytes that are no batch of messages, or a batch of which one element is no message. True: the good ones are in a
-/// message of their own all the same.
-pub(crate) fn garbage(payload: &[u8], random: &Random) -> (Vec<u8>, bool) {
+/// Bytes that are no batch of messages, or a batch of which one element is no message.
+pub(crate) struct Garbage {
+    pub(crate) payload: Vec<u8>,
+    /// What of it must be set aside.
+    pub(crate) bad: Vec<u8>,
+    /// The good ones are in the payload, too, and must go through; else they are in a message of their own.
+    pub(crate) is_mixed: bool,
+}
+
+pub(crate) fn garbage(good: &[u8], random: &Random) -> Garbage {
+    let alone = |payload: Vec<u8>| Garbage { bad: payload.clone(), payload, is_mixed: false };
+    let element = |bad: String| {
+        let payload = format!("[{bad}]").into_bytes();
+        Garbage { payload, bad: bad.into_bytes(), is_mixed: false }
+    };
     match random.below(4) {
         // Cut off.
-        0 => (payload[..random.index(payload.len())].to_vec(), true),
+        0 => alone(good[..random.index(good.len())].to_vec()),
         // No text at all.
-        1 => (random.bytes::<24>().to_vec(), true),
-        // One element among good ones: those must go through.
+        1 => alone(random.bytes::<24>().to_vec()),
         2 => {
-            let mut mixed = payload.to_vec();
-            let end = mixed.pop().expect("a batch ends with a bracket");
-            mixed.extend_from_slice(br#",{"schema":1,"type":"ReserveStock","order_id":"#);
-            mixed.extend_from_slice(format!("{}", random.u64()).as_bytes());
-            mixed.push(b'}');
-            mixed.push(end);
-            (mixed, false)
+            let bad = format!(r#"{{"schema":1,"type":"ReserveStock","order_id":{}}}"#, random.u64()).into_bytes();
+            let (bracket, messages) = good.split_last().expect("a batch ends with a bracket");
+            let payload = [messages, b",", &bad, &[*bracket]].concat();
+            Garbage { payload, bad, is_mixed: true }
         }
         // A message without its lines.
-        _ => (br#"[{"schema":1,"type":"StockReleased","lines":[]}]"#.to_vec(), true),
+        _ => element(r#"{"schema":1,"type":"StockReleased","lines":[]}"#.to_owned()),
     }
 }
 

@@ -15,6 +15,7 @@ use platform::quarantine::Quarantined;
 
 use crate::cells;
 use crate::port::Port;
+use crate::witness::Witness;
 
 #[derive(Debug)]
 pub(crate) struct OrdersPort(pub(crate) Port);
@@ -65,34 +66,38 @@ impl of_orders::Store for OrdersPort {
     }
 
     async fn order(&self, order_id: OrderId) -> Result<Option<of_orders::OrderView>, Failure> {
-        self.0.pass("looking an order up").await;
-        self.0.world.stores.orders.order(order_id).await
+        let found = self.0.world.stores.orders.order(order_id);
+        self.0.read("looking an order up", found).await
     }
 
     async fn receipt(&self, order_id: OrderId) -> Result<Option<order::Receipt>, Failure> {
-        self.0.pass("looking a receipt up").await;
-        self.0.world.stores.orders.receipt(order_id).await
+        let found = self.0.world.stores.orders.receipt(order_id);
+        self.0.read("looking a receipt up", found).await
     }
 
     async fn orders(&self, filter: of_orders::Filter) -> Result<Vec<of_orders::OrderSummary>, Failure> {
-        self.0.pass("listing orders").await;
-        self.0.world.stores.orders.orders(filter).await
+        let found = self.0.world.stores.orders.orders(filter);
+        self.0.read("listing orders", found).await
     }
 
     async fn backlog(&self) -> Result<of_orders::Backlog, Failure> {
-        self.0.world.stores.orders.backlog().await
+        let found = self.0.world.stores.orders.backlog();
+        self.0.read("counting the backlog", found).await
     }
 
     async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<of_orders::OrderAudit>, Failure> {
-        self.0.world.stores.orders.audit_after(after, limit).await
+        let found = self.0.world.stores.orders.audit_after(after, limit);
+        self.0.read("auditing", found).await
     }
 
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<of_orders::OrderAudit>, Failure> {
-        self.0.world.stores.orders.audit_of(order_ids).await
+        let found = self.0.world.stores.orders.audit_of(order_ids);
+        self.0.read("auditing", found).await
     }
 
     async fn audit_pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<of_orders::PendingAudit>, Failure> {
-        self.0.world.stores.orders.audit_pending(after, limit).await
+        let found = self.0.world.stores.orders.audit_pending(after, limit);
+        self.0.read("auditing", found).await
     }
 }
 
@@ -105,7 +110,9 @@ impl of_stock::Store for StockPort {
     async fn run(&self, batch: Arc<[stock::Command]>, _: stock::Decide) -> Result<Vec<stock::Decided>, Failure> {
         let (world, node, rows) = (self.0.world.clone(), self.0.node, stock_rows(&batch));
         let work = async move {
+            let witness = Witness::before(&world.books(), &batch);
             let decided = world.stores.inventory.run(batch.clone(), cells::decide_stock).await?;
+            world.demand(witness.check(&world.books(), &batch, &decided));
             let outcomes = batch.iter().zip(&decided);
             world.trace(|| {
                 format!(
@@ -134,35 +141,38 @@ impl of_stock::Store for StockPort {
     }
 
     async fn product(&self, product_id: ProductId) -> Result<Option<shelf::ProductStock>, Failure> {
-        self.0.pass("looking a product up").await;
-        self.0.world.stores.inventory.product(product_id).await
+        let found = self.0.world.stores.inventory.product(product_id);
+        self.0.read("looking a product up", found).await
     }
 
     async fn products(&self, filter: of_stock::ProductFilter) -> Result<Vec<shelf::ProductStock>, Failure> {
-        self.0.pass("listing products").await;
-        self.0.world.stores.inventory.products(filter).await
+        let found = self.0.world.stores.inventory.products(filter);
+        self.0.read("listing products", found).await
     }
 
     async fn movements(&self, filter: of_stock::MovementFilter) -> Result<Vec<shelf::Movement>, Failure> {
-        self.0.pass("listing movements").await;
-        self.0.world.stores.inventory.movements(filter).await
+        let found = self.0.world.stores.inventory.movements(filter);
+        self.0.read("listing movements", found).await
     }
 
     async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure> {
-        self.0.pass("looking a reservation up").await;
-        self.0.world.stores.inventory.reservation(order_id).await
+        let found = self.0.world.stores.inventory.reservation(order_id);
+        self.0.read("looking a reservation up", found).await
     }
 
     async fn locations(&self) -> Result<Vec<shelf::Location>, Failure> {
-        self.0.world.stores.inventory.locations().await
+        let found = self.0.world.stores.inventory.locations();
+        self.0.read("listing locations", found).await
     }
 
     async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
-        self.0.world.stores.inventory.audit_after(after, limit).await
+        let found = self.0.world.stores.inventory.audit_after(after, limit);
+        self.0.read("auditing", found).await
     }
 
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
-        self.0.world.stores.inventory.audit_of(order_ids).await
+        let found = self.0.world.stores.inventory.audit_of(order_ids);
+        self.0.read("auditing", found).await
     }
 
     async fn audit_stock(
@@ -170,19 +180,23 @@ impl of_stock::Store for StockPort {
         after: Option<of_stock::Place>,
         limit: u32,
     ) -> Result<Vec<of_stock::StockAudit>, Failure> {
-        self.0.world.stores.inventory.audit_stock(after, limit).await
+        let found = self.0.world.stores.inventory.audit_stock(after, limit);
+        self.0.read("auditing", found).await
     }
 
     async fn audit_movements(&self, stretch: of_stock::Stretch) -> Result<Vec<shelf::Movement>, Failure> {
-        self.0.world.stores.inventory.audit_movements(stretch).await
+        let found = self.0.world.stores.inventory.audit_movements(stretch);
+        self.0.read("auditing", found).await
     }
 
     async fn audit_levels(&self, points: Vec<(of_stock::Place, i64)>) -> Result<Vec<Option<shelf::Level>>, Failure> {
-        self.0.world.stores.inventory.audit_levels(points).await
+        let found = self.0.world.stores.inventory.audit_levels(points);
+        self.0.read("auditing", found).await
     }
 
     async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<Option<i64>>, Failure> {
-        self.0.world.stores.inventory.audit_products(product_ids).await
+        let found = self.0.world.stores.inventory.audit_products(product_ids);
+        self.0.read("auditing", found).await
     }
 
     async fn audit_held(
@@ -191,7 +205,8 @@ impl of_stock::Store for StockPort {
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<of_stock::HeldAudit, Failure> {
-        self.0.world.stores.inventory.audit_held(place, after, limit).await
+        let found = self.0.world.stores.inventory.audit_held(place, after, limit);
+        self.0.read("auditing", found).await
     }
 }
 

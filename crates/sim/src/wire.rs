@@ -50,11 +50,11 @@ impl Wire {
         let short = |fault| world.chance(fault);
         world.broker.remember(channel, payload);
         if short(Fault::Garbage) {
-            let (spoilt, is_whole) = spoil::garbage(payload, &world.random);
+            let garbage = spoil::garbage(payload, &world.random);
             world.trace(|| format!("garbage joins what {} sends", self.port.node));
-            world.count_garbage(spoilt.clone());
-            world.broker.send(channel, &spoilt, world.transit());
-            if !is_whole {
+            world.broker.send(channel, &garbage.payload, world.transit());
+            world.expect_aside(garbage.bad);
+            if garbage.is_mixed {
                 return;
             }
         }

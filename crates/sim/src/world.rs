@@ -72,8 +72,8 @@ struct Known {
     repairs: Repairs,
     /// Rows of a service's database that a transaction has which is not over.
     locked: BTreeSet<(Service, String)>,
+    /// Bytes of garbage that nobody has set aside yet.
     garbage: BTreeSet<Vec<u8>>,
-    set_aside: BTreeSet<Vec<u8>>,
     violation: Option<Violation>,
 }
 
@@ -287,14 +287,13 @@ impl World {
         self.known().repairs
     }
 
-    pub(crate) fn count_garbage(&self, bytes: Vec<u8>) {
-        self.known().garbage.insert(bytes);
+    pub(crate) fn expect_aside(&self, garbage: Vec<u8>) {
+        self.known().garbage.insert(garbage);
     }
 
-    /// How many kinds of garbage were sent, and how many were set aside.
-    pub(crate) fn garbage(&self) -> (usize, usize) {
-        let known = self.known();
-        (known.garbage.len(), known.set_aside.len())
+    /// How much garbage was sent that nobody has set aside since.
+    pub(crate) fn garbage_left(&self) -> usize {
+        self.known().garbage.len()
     }
 
     pub(crate) fn set_aside(&self, entries: &[Quarantined]) {
@@ -304,7 +303,7 @@ impl World {
             match entry.kind {
                 "malformed" => {
                     known.repairs.malformed += 1;
-                    known.set_aside.insert(entry.bytes.clone());
+                    known.garbage.remove(&entry.bytes);
                 }
                 "anomaly" => known.repairs.anomalies += 1,
                 _ => known.repairs.poisoned += 1,

@@ -31,9 +31,10 @@ pub(super) const fn of(orders: u8, twins: bool, units: u8, receives: u8, batch: 
     Bounds { orders, twins, units, receives, batch, busy }
 }
 
-/// A few seconds; each of them to the end. The narrower ones first: what shows in them has a short story.
+/// Under a minute; each of them to the end. The narrower ones first: what shows in them has a short story.
 pub(super) const USUAL: [Bounds; 4] =
     [of(1, true, 1, 0, 2, 4), of(2, true, 1, 1, 2, 1), of(2, false, 1, 0, 1, 2), of(2, false, 2, 0, 2, 1)];
 
-/// Some minutes.
-pub(super) const WIDE: [Bounds; 2] = [of(1, true, 1, 1, 2, 4), of(2, false, 1, 0, 2, 2)];
+/// Wider in one thing or another: many minutes.
+pub(super) const WIDE: [Bounds; 4] =
+    [of(1, true, 1, 1, 2, 4), of(2, false, 2, 0, 1, 2), of(2, true, 1, 0, 1, 2), of(2, false, 1, 0, 2, 2)];

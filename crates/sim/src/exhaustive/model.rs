@@ -4,7 +4,7 @@ use platform::fault;
 
 use super::batches;
 use super::bounds::Bounds;
-use super::cast::{self, Batch, Item, Request, Told};
+use super::cast::{Batch, Item, Request, Told};
 use super::hand::{Hand, Hands};
 use super::order_book::OrderBook;
 use super::state::{IDLE, IDS, Level, NOTHING, REPLICAS, State};
@@ -74,10 +74,10 @@ impl Model {
             Deed::Commit(batch) => self.commit(&mut next, step, hand, batch)?,
             Deed::CommitUnknown(batch) => {
                 self.commit(&mut next, step, hand, batch)?;
-                in_doubt(&next, hand)?
+                self.in_doubt(state, &next, hand)?
             }
-            Deed::NothingUnknown => in_doubt(&next, hand)?,
-            Deed::Abort => tell_that_nothing_is_done(&next, hand)?,
+            Deed::NothingUnknown => self.in_doubt(state, &next, hand)?,
+            Deed::Abort => self.tell_that_nothing_is_done(state, &next, hand)?,
             Deed::Lease(order) => self.lease(&next, order),
             Deed::Publish => {
                 next.sent |= hand.outbox;
@@ -131,42 +131,55 @@ impl Model {
 
     /// INV-6: it is so when it is told. That it stays so is for the states to come.
     fn tell(&self, next: &mut State, told: Told) -> Result<(), Violation> {
+        let request = match told {
+            Told::Placed(order) => {
+                next.told |= 1 << order;
+                return Ok(());
+            }
+            Told::Received(delivery) => {
+                next.told |= 1 << (usize::from(delivery) + IDS);
+                return Ok(());
+            }
+            Told::Cancelled(order) => Request::Cancel(order),
+            Told::Fulfilled(order) => Request::Fulfill(order),
+        };
+        if self.is_done(next, request) {
+            return Ok(());
+        }
+        broken("INV-6", format!("a client was told that it was done, and it was not: {}", request.shown()))
+    }
+
+    fn is_done(&self, state: &State, request: Request) -> bool {
         use orders::core::order::Status::{Cancelled, Cancelling, Fulfilled, Fulfilling};
-        let status = |order: u8| self.orders.row(next.orders[usize::from(order)]).map(|row| row.order.status);
-        match told {
-            Told::Placed(order) => next.told |= 1 << order,
-            Told::Received(delivery) => next.told |= 1 << (usize::from(delivery) + IDS),
-            Told::Cancelled(order) if !matches!(status(order), Some(Cancelling | Cancelled)) => {
-                return broken("INV-6", format!("{} was said to be cancelled", cast::name(order)));
-            }
-            Told::Fulfilled(order) if !matches!(status(order), Some(Fulfilling | Fulfilled)) => {
-                return broken("INV-6", format!("{} was said to be fulfilled", cast::name(order)));
-            }
-            Told::Cancelled(_) | Told::Fulfilled(_) => {}
-        }
-        Ok(())
-    }
-}
-
-/// A commit of unknown fate: the requests stay, and will be decided again (R4).
-fn in_doubt(next: &State, hand: Hand) -> Result<Hand, Violation> {
-    if fault::is_planted("unknown_is_failed") {
-        return tell_that_nothing_is_done(next, hand);
-    }
-    Ok(Hand { in_doubt: true, looked: None, ..hand })
-}
-
-/// INV-6, from its other side: what is said not to be done is not.
-fn tell_that_nothing_is_done(next: &State, hand: Hand) -> Result<Hand, Violation> {
-    for request in hand.held() {
-        if let Request::Place(order) = request
-            && next.orders[usize::from(order)] != NOTHING
-        {
-            let name = cast::name(order);
-            return broken("INV-6", format!("a client was told that nothing was done, and order {name} exists"));
+        let status = |order: u8| self.orders.row(state.orders[usize::from(order)]).map(|row| row.order.status);
+        match request {
+            Request::Place(order) => state.orders[usize::from(order)] != NOTHING,
+            Request::Cancel(order) => matches!(status(order), Some(Cancelling | Cancelled)),
+            Request::Fulfill(order) => matches!(status(order), Some(Fulfilling | Fulfilled)),
+            Request::Receive(delivery) => state.received & (1 << delivery) != 0,
         }
     }
-    Ok(Hand::default())
+
+    /// A commit of unknown fate: the requests stay, and will be decided again (R4).
+    fn in_doubt(&self, before: &State, next: &State, hand: Hand) -> Result<Hand, Violation> {
+        if fault::is_planted("unknown_is_failed") {
+            return self.tell_that_nothing_is_done(before, next, hand);
+        }
+        Ok(Hand { in_doubt: true, looked: None, ..hand })
+    }
+
+    /// INV-6, from its other side: what is said not to be done was not done just now. Whether somebody else has done
+    /// the same before is another matter, but for an order: it has the request's own id.
+    fn tell_that_nothing_is_done(&self, before: &State, next: &State, hand: Hand) -> Result<Hand, Violation> {
+        for request in hand.held() {
+            let was_done = self.is_done(before, request) && !matches!(request, Request::Place(_));
+            if self.is_done(next, request) && !was_done {
+                let what = request.shown();
+                return broken("INV-6", format!("a client was told that nothing was done, and it was: {what}"));
+            }
+        }
+        Ok(Hand::default())
+    }
 }
 
 /// The requests of a hand as a batch of their own.

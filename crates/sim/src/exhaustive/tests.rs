@@ -5,10 +5,11 @@ use orders::core::order::Status;
 use platform::fault;
 
 use super::bounds::{Bounds, USUAL, of};
-use super::mistakes::{self, Place};
+use super::mistakes::first_found;
 use super::model::Model;
 use super::search::{Explored, explore};
 use super::state::State;
+use crate::mistakes::{ALL, Place};
 use crate::states::Violation;
 
 const NO_LIMIT: u32 = u32::MAX - 1;
@@ -74,10 +75,10 @@ fn every_planted_mistake_within_reach_is_found_by_its_shortest_story() {
         ("no_compare_and_set", "INV-4", 7),
         ("everything_rejected", "INV-8", 4),
     ];
-    let within_reach = mistakes::ALL.iter().filter(|mistake| !matches!(mistake.place, Place::Beyond(_)));
+    let within_reach = ALL.iter().filter(|mistake| !matches!(mistake.place, Place::Beyond(_)));
     assert!(within_reach.map(|mistake| mistake.name).eq(expected.map(|(name, ..)| name)));
     for (name, promise, steps) in expected {
-        let (_, found) = mistakes::first_found(name, NO_LIMIT).expect(name);
+        let (_, found) = first_found(name, &USUAL, NO_LIMIT).expect(name);
         assert_eq!((found.violation.promise, found.story.len()), (promise, steps), "{name}: {found:#?}");
     }
 }
@@ -86,7 +87,7 @@ fn every_planted_mistake_within_reach_is_found_by_its_shortest_story() {
 #[test]
 fn no_story_is_longer_than_it_has_to_be() {
     for name in ["unknown_is_failed", "publish_before_commit", "everything_rejected"] {
-        let (_, found) = mistakes::first_found(name, NO_LIMIT).expect(name);
+        let (_, found) = first_found(name, &USUAL, NO_LIMIT).expect(name);
         fault::plant(Some(name));
         let mut model = Model::new(USUAL[0]);
         let start = model.start();
@@ -107,7 +108,7 @@ fn is_broken_within(model: &mut Model, state: &State, steps: usize) -> bool {
 
 #[test]
 fn a_story_tells_who_did_what_and_what_came_of_it() {
-    let (_, found) = mistakes::first_found("everything_rejected", NO_LIMIT).expect("it is found");
+    let (_, found) = first_found("everything_rejected", &USUAL, NO_LIMIT).expect("it is found");
     let told = [
         "orders-1 gets place A",
         "orders-1 commits [place A] → order A is received",

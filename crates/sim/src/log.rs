@@ -1,0 +1,90 @@
+//! All that both services ever said to each other, against what both databases say in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::inventory::{ANSWERS_CHANNEL, Answer, Outcome};
+use contract::orders::{COMMANDS_CHANNEL, Command, CommandKind};
+use contract::{OrderId, codec};
+use inventory::core::reservation::StateName;
+use orders::core::order::Status;
+use serde::de::DeserializeOwned;
+
+use crate::books::{Books, OrderRow, ReservationRow};
+use crate::broker::Broker;
+use crate::states::{Violation, broken};
+
+pub(crate) fn check(broker: &Broker, books: &Books) -> Result<(), Violation> {
+    let orders: BTreeMap<_, _> = books.orders().into_iter().map(|row| (row.order_id, row)).collect();
+    let reservations: BTreeMap<_, _> = books.reservations().into_iter().map(|row| (row.order_id, row)).collect();
+    let commands = said::<Command>(broker, COMMANDS_CHANNEL);
+    commands.iter().try_for_each(|command| check_command(command, orders.get(&command.order_id)))?;
+    let answers = said::<Answer>(broker, ANSWERS_CHANNEL);
+    answers.iter().try_for_each(|answer| check_answer(books, answer, reservations.get(&answer.order_id)))?;
+    let words: BTreeSet<_> = answers.iter().map(|answer| (answer.order_id, answer.outcome.name())).collect();
+    orders.values().try_for_each(|order| check_outcome(order, &words))
+}
+
+fn said<M: DeserializeOwned>(broker: &Broker, channel: &str) -> Vec<M> {
+    broker.log(channel).iter().flat_map(|payload| codec::decode(payload)).flatten().collect()
+}
+
+/// No command without an order that is, or was, where it is asked for (R6).
+fn check_command(command: &Command, order: Option<&OrderRow>) -> Result<(), Violation> {
+    let status = match command.kind {
+        CommandKind::ReserveStock => Status::Received,
+        CommandKind::ReleaseStock => Status::Cancelling,
+        CommandKind::ShipStock => Status::Fulfilling,
+    };
+    let is_its = |order: &OrderRow| {
+        command.digest.0.as_slice() == order.digest && order.history.iter().any(|(_, its)| *its == status)
+    };
+    if order.is_some_and(is_its) {
+        return Ok(());
+    }
+    broken("R6", format!("{:?} was sent for {}, which is {order:?}", command.kind, command.order_id))
+}
+
+/// No answer without the reservation that it speaks of (R12).
+fn check_answer(books: &Books, answer: &Answer, reservation: Option<&ReservationRow>) -> Result<(), Violation> {
+    use StateName::{Rejected, Released, Reserved, Shipped};
+    let order_id = answer.order_id;
+    let state = reservation.map(|row| row.state);
+    let is_borne_out = match &answer.outcome {
+        Outcome::StockReserved { allocations } => {
+            let told = allocations
+                .iter()
+                .map(|part| (part.product_id.to_string(), part.location_id.to_string(), part.quantity.units()));
+            matches!(state, Some(Reserved | Released | Shipped)) && told.eq(books.allocations(order_id))
+        }
+        Outcome::StockRejected { shortages } => {
+            let told =
+                shortages.iter().map(|short| (short.product_id.to_string(), short.requested.units(), short.available));
+            let kept = books.shortages(order_id).into_iter().map(|row| (row.product_id, row.requested, row.available));
+            matches!(state, Some(Rejected | Released)) && told.eq(kept)
+        }
+        Outcome::StockReleased => state == Some(Released),
+        Outcome::StockShipped => state == Some(Shipped),
+    };
+    let is_its = reservation.is_some_and(|row| row.digest == answer.digest.0.as_slice());
+    if is_borne_out && is_its {
+        return Ok(());
+    }
+    broken("INV-5", format!("{order_id} was answered {:?}, its reservation is {reservation:?}", answer.outcome))
+}
+
+/// No outcome without Inventory's word for it (INV-4).
+fn check_outcome(order: &OrderRow, words: &BTreeSet<(OrderId, &'static str)>) -> Result<(), Violation> {
+    for (_, status) in &order.history {
+        let word = match status {
+            Status::Confirmed => "StockReserved",
+            Status::Rejected => "StockRejected",
+            Status::Cancelled => "StockReleased",
+            Status::Fulfilled => "StockShipped",
+            Status::Received | Status::Cancelling | Status::Fulfilling => continue,
+        };
+        if !words.contains(&(order.order_id, word)) {
+            return broken("INV-4", format!("order {} became {status:?} without a word of Inventory", order.order_id));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! What stood in Inventory's books just before a transaction: what it decides must follow from that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::inventory::Outcome as Answered;
+use inventory::core::decide::{Command, Decided, Outcome, Touched};
+use inventory::core::stock::RequestId;
+
+use crate::books::{Books, ShortageRow};
+use crate::states::{Violation, broken};
+
+#[derive(Debug)]
+pub(crate) struct Witness {
+    /// By product and location: where the ledgers stood.
+    ledger_ends: BTreeMap<String, BTreeMap<String, i64>>,
+    /// Requests that had moved stock already.
+    moved: BTreeSet<RequestId>,
+}
+
+impl Witness {
+    /// Looks at whatever the batch is about.
+    pub(crate) fn before(books: &Books, batch: &[Command]) -> Self {
+        let touched = Touched::by(batch);
+        let products = touched.products.iter().map(ToString::to_string);
+        let requests = touched.requests.into_iter();
+        Self {
+            ledger_ends: products.map(|product| (product.clone(), books.ledger_ends(&product))).collect(),
+            moved: requests.filter(|request| books.has_moved(*request)).collect(),
+        }
+    }
+
+    /// R4 of each movement and INV-8 of each rejection, right after the commit.
+    pub(crate) fn check(&self, books: &Books, batch: &[Command], decided: &[Decided]) -> Result<(), Violation> {
+        batch.iter().zip(decided).try_for_each(|(command, Decided { outcome, publish })| match (command, outcome) {
+            (Command::Move(request), _) => self.check_movement(request.cause.request_id, outcome),
+            (Command::Stock(command), Outcome::Answered { repeated: false }) => {
+                let is_rejected = |answer: &_| matches!(answer, Answered::StockRejected { .. });
+                if !publish.as_ref().is_some_and(|answer| is_rejected(&answer.outcome)) {
+                    return Ok(());
+                }
+                let (lines, shortages) = (books.lines(command.order_id), books.shortages(command.order_id));
+                if shortages.is_empty() {
+                    return broken("INV-8", format!("order {} is rejected and nothing was short", command.order_id));
+                }
+                shortages.iter().try_for_each(|shortage| self.check_shortage(shortage, &lines))
+            }
+            _ => Ok(()),
+        })
+    }
+
+    /// Whoever asks again is told what he did, and not that it cannot be done: it is done.
+    fn check_movement(&self, request: RequestId, outcome: &Outcome) -> Result<(), Violation> {
+        let is_replay = matches!(outcome, Outcome::Moved { replayed: true, .. });
+        if self.moved.contains(&request) && !is_replay {
+            return broken("R4", format!("{request:?} has moved stock before, and is answered {outcome:?}"));
+        }
+        Ok(())
+    }
+
+    /// It looked at every location, at no older point than the last before it, and for what was ordered.
+    fn check_shortage(&self, shortage: &ShortageRow, lines: &[(String, i64)]) -> Result<(), Violation> {
+        let ShortageRow { product_id, requested, seen, .. } = shortage;
+        let looked_at = |(location, end): (&String, &i64)| {
+            seen.iter().any(|seen| seen.location_id == *location && seen.seq >= *end)
+        };
+        let ends = &self.ledger_ends[product_id];
+        if !ends.iter().all(looked_at) {
+            return broken("INV-8", format!("{shortage:?} overlooks some of {ends:?}"));
+        }
+        if !lines.contains(&(product_id.clone(), *requested)) {
+            return broken("INV-8", format!("{shortage:?} is not what was ordered: {lines:?}"));
+        }
+        Ok(())
+    }
+}
