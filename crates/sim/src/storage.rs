@@ -112,7 +112,6 @@ impl of_stock::Store for StockPort {
         let work = async move {
             let witness = Witness::before(&world.books(), &batch);
             let decided = world.stores.inventory.run(batch.clone(), cells::decide_stock).await?;
-            world.demand(witness.check(&world.books(), &batch, &decided));
             let outcomes = batch.iter().zip(&decided);
             world.trace(|| {
                 format!(
@@ -126,6 +125,7 @@ impl of_stock::Store for StockPort {
             });
             world.check_orders(ids);
             world.check_stock();
+            world.demand(witness.check(&world.books(), &batch, &decided));
             Ok(decided)
         };
         self.0.transact("a batch", rows, Box::pin(work)).await
