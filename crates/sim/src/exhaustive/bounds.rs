@@ -32,9 +32,14 @@ pub(super) const fn of(orders: u8, twins: bool, units: u8, receives: u8, batch: 
 }
 
 /// Under a minute; each of them to the end. The narrower ones first: what shows in them has a short story.
-pub(super) const USUAL: [Bounds; 4] =
-    [of(1, true, 1, 0, 2, 4), of(2, true, 1, 1, 2, 1), of(2, false, 1, 0, 1, 2), of(2, false, 2, 0, 2, 1)];
+pub(super) const USUAL: [Bounds; 6] = [
+    of(1, true, 1, 0, 2, 4),
+    of(2, true, 1, 1, 2, 1),
+    of(2, false, 1, 0, 1, 2),
+    of(2, false, 2, 0, 2, 1),
+    of(2, false, 2, 0, 1, 2),
+    of(2, true, 1, 0, 1, 2),
+];
 
-/// Wider in one thing or another: many minutes.
-pub(super) const WIDE: [Bounds; 4] =
-    [of(1, true, 1, 1, 2, 4), of(2, false, 2, 0, 1, 2), of(2, true, 1, 0, 1, 2), of(2, false, 1, 0, 2, 2)];
+/// Many minutes.
+pub(super) const WIDE: [Bounds; 2] = [of(1, true, 1, 1, 2, 4), of(2, false, 1, 0, 2, 2)];
