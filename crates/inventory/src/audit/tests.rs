@@ -1,7 +1,8 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use contract::orders::CommandKind;
 use platform::clock::ManualClock;
+use testbed::write_past;
 
 use super::*;
 use crate::core::decide::{Command, decide};
@@ -59,19 +60,6 @@ impl Shop {
     }
 }
 
-/// Writes into the file past everything that protects it.
-fn damage(file: &Path, sql: &str) {
-    let connection = rusqlite::Connection::open(file).expect("the file");
-    let guards = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema WHERE type = 'trigger'";
-    let drop_guards: Option<String> = connection.query_row(guards, [], |row| row.get(0)).expect("triggers");
-    connection
-        .execute_batch("PRAGMA ignore_check_constraints = on; PRAGMA foreign_keys = off")
-        .expect("no constraints");
-    connection.execute_batch(&drop_guards.unwrap_or_default()).expect("no triggers");
-    connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-    assert!(connection.total_changes() > 0, "{sql} changes nothing");
-}
-
 /// What is done, which invariants it breaks, and who is named for it.
 const DAMAGES: [(&str, &[&str], &str); 13] = [
     (
@@ -114,7 +102,7 @@ const DAMAGES: [(&str, &[&str], &str); 13] = [
 async fn whatever_is_wrong_with_the_stock_is_found_and_named() {
     for (sql, broken, offender) in DAMAGES {
         let mut shop = Shop::open(Reach::SHORT).await;
-        damage(&shop.file(), sql);
+        write_past(&shop.file(), sql);
         assert_eq!(shop.violated(offender).await, (broken.to_vec(), true), "{sql}");
     }
 }
@@ -126,7 +114,7 @@ async fn what_was_in_order_and_is_damaged_later_is_found_in_time() {
         let mut shop = Shop::open(Reach { page: 2, below: 60 }).await;
         assert_eq!(shop.round().await.violations, []);
         assert_eq!(shop.round().await.violations, [], "also of what is read again");
-        damage(&shop.file(), sql);
+        write_past(&shop.file(), sql);
         // A ledger of sixty movements in stretches of twelve.
         let mut named = false;
         for _ in 0..6 {
@@ -141,12 +129,12 @@ async fn what_was_in_order_and_is_damaged_later_is_found_in_time() {
 async fn what_stays_broken_is_told_in_every_round() {
     let mut shop = Shop::open(Reach { page: 2, below: 60 }).await;
     shop.round().await;
-    damage(&shop.file(), "UPDATE movements SET on_hand = 101 WHERE product_id = 'MUG' AND seq = 3");
+    write_past(&shop.file(), "UPDATE movements SET on_hand = 101 WHERE product_id = 'MUG' AND seq = 3");
     while shop.round().await.violations.is_empty() {}
     for _ in 0..3 {
         assert_eq!(shop.violated("movement 3").await, (vec!["INV-2"], true), "it is read from the beginning now");
     }
-    damage(&shop.file(), "UPDATE movements SET on_hand = 100 WHERE product_id = 'MUG' AND seq = 3");
+    write_past(&shop.file(), "UPDATE movements SET on_hand = 100 WHERE product_id = 'MUG' AND seq = 3");
     for _ in 0..7 {
         assert_eq!(shop.round().await.violations, [], "mended");
     }
@@ -157,7 +145,7 @@ async fn what_stays_broken_is_told_in_every_round() {
 async fn a_ledger_that_is_shorter_than_it_was_is_read_from_its_beginning() {
     let mut shop = Shop::open(Reach::SHORT).await;
     assert_eq!(shop.round().await.violations, []);
-    damage(
+    write_past(
         &shop.file(),
         "DELETE FROM movements WHERE product_id = 'MUG' AND seq > 1; DELETE FROM allocations WHERE product_id = 'MUG';
          UPDATE stock SET on_hand = 100, reserved = 0, last_seq = 1 WHERE product_id = 'MUG'",

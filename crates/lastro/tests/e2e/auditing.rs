@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use testbed::write_past;
 
 use crate::shop::{Shop, data_in, lastro, order, verify};
 
@@ -69,19 +70,6 @@ impl Books {
         }
         copy
     }
-}
-
-/// Writes into a file past everything that protects it.
-fn tamper(folder: &Path, database: &str, sql: &str) {
-    let connection = Connection::open(data_in(folder).join(database)).expect("the database");
-    let guards = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema WHERE type = 'trigger'";
-    let drop_guards: Option<String> = connection.query_row(guards, [], |row| row.get(0)).expect("triggers");
-    connection
-        .execute_batch("PRAGMA ignore_check_constraints = on; PRAGMA foreign_keys = off")
-        .expect("no constraints");
-    connection.execute_batch(&drop_guards.unwrap_or_default()).expect("no triggers");
-    connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-    assert!(connection.total_changes() > 0, "{sql} changes nothing");
 }
 
 /// What is done to which database, which invariants it breaks, and who is named for it.
@@ -158,7 +146,7 @@ async fn whatever_was_tampered_with_is_named() {
     let books = Books::write().await;
     for (database, sql, broken, offender) in TAMPERINGS {
         let copy = books.copy();
-        tamper(copy.path(), database, &books.sql(sql));
+        write_past(&data_in(copy.path()).join(database), &books.sql(sql));
         let ended = verify(copy.path(), &[]).await;
         assert_eq!(ended.code, Some(1), "{sql}\n{}", ended.stdout);
         assert_eq!(ended.stderr, "error: an invariant does not hold\n", "{sql}");

@@ -1,6 +1,7 @@
-use std::path::Path;
+use std::path::PathBuf;
 
 use platform::clock::ManualClock;
+use testbed::write_past;
 
 use super::*;
 use crate::core::decide::{Command, decide};
@@ -11,9 +12,13 @@ use crate::store::sqlite::Sqlite;
 async fn books(commands: Vec<Command>) -> (tempfile::TempDir, Arc<dyn Store>) {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Arc::new(ManualClock::at(START));
-    let store = Sqlite::open(&folder.path().join("orders.db"), clock).expect("a new file");
+    let store = Sqlite::open(&file_in(&folder), clock).expect("a new file");
     store.run(commands.into(), decide).await.expect("executed");
     (folder, Arc::new(store))
+}
+
+fn file_in(folder: &tempfile::TempDir) -> PathBuf {
+    folder.path().join("orders.db")
 }
 
 /// A whole round, and how much each of its steps read.
@@ -27,19 +32,6 @@ async fn round(store: Arc<dyn Store>, reach: Reach) -> (Findings, Vec<u64>) {
             return (findings, steps);
         }
     }
-}
-
-/// Writes into the file past everything that protects it.
-fn damage(folder: &Path, sql: &str) {
-    let connection = rusqlite::Connection::open(folder.join("orders.db")).expect("the file");
-    let guards = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema WHERE type = 'trigger'";
-    let drop_guards: String = connection.query_row(guards, [], |row| row.get(0)).expect("triggers");
-    connection
-        .execute_batch("PRAGMA ignore_check_constraints = on; PRAGMA foreign_keys = off")
-        .expect("no constraints");
-    connection.execute_batch(&drop_guards).expect("no triggers");
-    connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-    assert!(connection.total_changes() > 0, "{sql} changes nothing");
 }
 
 #[tokio::test]
@@ -83,7 +75,7 @@ async fn whatever_is_wrong_with_an_order_or_its_command_is_named_once() {
         ),
     ] {
         let (folder, store) = books(vec![place(1), place(2), place(3), reserved(1), reserved(3), cancel(3)]).await;
-        damage(folder.path(), &sql);
+        write_past(&file_in(&folder), &sql);
         let (findings, _) = round(store, Reach::SHORT).await;
         let [found] = &findings.violations[..] else { panic!("{sql}: {:?}", findings.violations) };
         assert_eq!(found.invariant, invariant, "{sql}: {found:?}");

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
 use serde_json::json;
-use testbed::{PATIENCE, Tool, eventually, postgres};
+use testbed::{PATIENCE, Tool, eventually, postgres, write_past};
 
-use super::tamper;
 use crate::random::Random;
-use crate::shop::{Shop, order};
+use crate::shop::{Shop, data_in, order};
 
 impl Shop {
     /// A whole number that the programs tell, added up.
@@ -61,7 +60,7 @@ impl Shop {
         };
         let sql = names.iter().fold(sql.to_owned(), |sql, (name, its)| sql.replace(&format!("{{{name}}}"), &id(its)));
         match &self.setting.databases {
-            None => tamper(self.folder(), &format!("{database}.db"), &sql),
+            None => write_past(&data_in(self.folder()).join(format!("{database}.db")), &sql),
             Some(databases) => {
                 let url = if database == "orders" { &databases.orders } else { &databases.inventory };
                 let client = postgres(url).await;
