@@ -1,7 +1,6 @@
 //! The two databases as replicas reach them: the real stores, behind what may go wrong on the way.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::orders::Command as StockCommand;
@@ -98,10 +97,6 @@ impl of_orders::Store for OrdersPort {
 
 #[async_trait]
 impl of_stock::Store for StockPort {
-    fn longest_overlap(&self) -> Duration {
-        self.0.world.stores.inventory.longest_overlap()
-    }
-
     async fn run(&self, batch: Arc<[stock::Command]>, _: stock::Decide) -> Result<Vec<stock::Decided>, Failure> {
         let (world, node, rows) = (self.0.world.clone(), self.0.node, stock_rows(&batch));
         let work = async move {
@@ -181,7 +176,7 @@ impl of_stock::Store for StockPort {
         self.0.world.stores.inventory.audit_levels(points).await
     }
 
-    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<Option<i64>>, Failure> {
+    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
         self.0.world.stores.inventory.audit_products(product_ids).await
     }
 

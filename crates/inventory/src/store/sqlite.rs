@@ -3,7 +3,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
@@ -93,10 +92,6 @@ impl Sqlite {
 
 #[async_trait]
 impl Store for Sqlite {
-    fn longest_overlap(&self) -> Duration {
-        Duration::ZERO
-    }
-
     async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
         self.0.write(move |store| store.run(&batch, decide)).await
     }
@@ -149,7 +144,7 @@ impl Store for Sqlite {
         self.0.read(move |connection| audit::levels(connection, &points)).await
     }
 
-    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<Option<i64>>, Failure> {
+    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
         self.0.read(move |connection| audit::products(connection, &product_ids)).await
     }
 }

@@ -1,6 +1,6 @@
 //! Reads for the audit: what the invariants speak of, a page at a time, each page from one snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contract::{OrderId, ProductId};
 use platform::batcher::Failure;
@@ -43,10 +43,10 @@ const STRETCH: &str = concat!(
 const LEVELS_AT: &str = "SELECT number, on_hand, reserved, seq
      FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS point (product, location, at, number)
           JOIN movements ON product_id = product AND location_id = location AND seq = at";
-const KNOWN_SINCE: &str = "SELECT product_id, created_at FROM products WHERE product_id = ANY($1::text[])";
+const KNOWN: &str = "SELECT product_id FROM products WHERE product_id = ANY($1::text[])";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 8] = [AFTER, OF, STOCK, LEVEL, HELD, STRETCH, LEVELS_AT, KNOWN_SINCE];
+pub(super) const STATEMENTS: [&str; 8] = [AFTER, OF, STOCK, LEVEL, HELD, STRETCH, LEVELS_AT, KNOWN];
 
 pub(super) async fn after(
     snapshot: &Transaction<'_>,
@@ -124,13 +124,9 @@ pub(super) async fn levels(snapshot: &Transaction<'_>, points: &[(Place, i64)]) 
     Ok((1..).zip(points).map(|(number, _)| found.get(&number).copied()).collect())
 }
 
-pub(super) async fn products(
-    snapshot: &Transaction<'_>,
-    product_ids: &[ProductId],
-) -> Result<Vec<Option<i64>>, Failure> {
+pub(super) async fn products(snapshot: &Transaction<'_>, product_ids: &[ProductId]) -> Result<Vec<bool>, Failure> {
     let ids: Vec<&str> = product_ids.iter().map(|id| id.as_str()).collect();
-    let rows = snapshot.query(KNOWN_SINCE, [&ids]).await?;
-    let known = rows.iter().map(|row| Ok((rows::column(row, 0)?, rows::column(row, 1)?)));
-    let known: BTreeMap<&str, i64> = known.collect::<Result<_, Failure>>()?;
-    Ok(ids.iter().map(|id| known.get(id).copied()).collect())
+    let rows = snapshot.query(KNOWN, [&ids]).await?;
+    let known: BTreeSet<&str> = rows.iter().map(|row| rows::column(row, 0)).collect::<Result<_, Failure>>()?;
+    Ok(ids.iter().map(|id| known.contains(id)).collect())
 }

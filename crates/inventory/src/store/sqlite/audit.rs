@@ -98,8 +98,7 @@ pub(super) fn levels(connection: &Connection, points: &[(Place, i64)]) -> rusqli
     points.iter().map(&mut level).collect()
 }
 
-pub(super) fn products(connection: &Connection, product_ids: &[ProductId]) -> rusqlite::Result<Vec<Option<i64>>> {
-    let mut statement = connection.prepare_cached("SELECT created_at FROM products WHERE product_id = ?1")?;
-    let mut created = |id: &ProductId| statement.query_row(params![id.as_str()], |row| row.get(0)).optional();
-    product_ids.iter().map(&mut created).collect()
+pub(super) fn products(connection: &Connection, product_ids: &[ProductId]) -> rusqlite::Result<Vec<bool>> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM products WHERE product_id = ?1")?;
+    product_ids.iter().map(|id| statement.exists(params![id.as_str()])).collect()
 }
