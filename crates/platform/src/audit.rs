@@ -15,6 +15,7 @@ use tracing::{debug, error, warn};
 
 use crate::batcher::{Chain, Failure};
 use crate::clock::Clock;
+use crate::fault;
 use crate::telemetry::Metrics;
 
 /// Of the time, one part in so many is spent on steps.
@@ -149,7 +150,7 @@ impl Books for Shelf {
 
 /// How long to leave the database alone after a step that took so long.
 pub fn pause(progress: &Result<Progress, Failure>, took: Duration) -> Duration {
-    let fair = (took * (SHARE - 1)).clamp(MIN_PAUSE, MAX_PAUSE);
+    let fair = (took * (fault::audit_share(SHARE) - 1)).clamp(MIN_PAUSE, MAX_PAUSE);
     match progress {
         Ok(Progress::UnderWay) => fair,
         Ok(Progress::RoundOver) => fair.max(BETWEEN_ROUNDS),

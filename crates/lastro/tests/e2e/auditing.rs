@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use testbed::write_past;
 
-use crate::shop::{Shop, data_in, lastro, order, verify};
+use crate::shop::{Shop, awaited, data_in, lastro, order, verify};
 
 mod watching;
 
@@ -161,7 +161,7 @@ async fn whatever_was_tampered_with_is_named() {
 
 /// What goes on watching finds the same in its first round.
 async fn check_watch(folder: &Path, broken: &[&str], offender: &str) {
-    let mut watch = lastro(folder).args(["verify", "--watch", "--data-dir", "data"]).talking();
+    let mut watch = awaited(lastro(folder).args(["verify", "--watch", "--data-dir", "data"])).talking();
     let said = watching::hear_round(&mut watch, 1).await;
     let (summary, offenders) = said.split_last().expect("a line");
     let named: BTreeSet<_> = offenders.iter().filter_map(|line| line.split_whitespace().next()).collect();

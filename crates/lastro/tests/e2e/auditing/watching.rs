@@ -92,7 +92,7 @@ const BREACHES: [(&str, &str); 6] = [
 
 #[tokio::test]
 async fn what_is_written_past_the_services_is_told_by_them_and_by_whoever_watches() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_to_auditors().await;
     shop.stock("MUG", 10).await;
     shop.stock("TEE", 3).await;
     let confirmed = shop.confirmed(&[("MUG", 2), ("TEE", 1)]).await;
@@ -181,7 +181,7 @@ async fn keep_busy(shop: &Shop, random: &mut Random, orders: &Mutex<Vec<String>>
 #[tokio::test]
 async fn a_busy_shop_raises_no_alarm() {
     let mut random = Random::seeded("a_busy_shop_raises_no_alarm");
-    let shop = Arc::new(Shop::open().await);
+    let shop = Arc::new(Shop::open_to_auditors().await);
     for product in ["MUG", "TEE", "CAP"] {
         shop.stock(product, 50).await;
     }
