@@ -53,6 +53,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// For the audit: reservations after `after`, sorted by order id.
     async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure>;
 
+    /// For the audit: the order ids of the same reservations, whatever else their rows say.
+    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure>;
+
+    /// For the audit: the highest order id that a reservation has.
+    async fn audit_last(&self) -> Result<Option<OrderId>, Failure>;
+
     /// For the audit: those of these orders' reservations that exist, sorted by order id.
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure>;
 

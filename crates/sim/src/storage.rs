@@ -86,6 +86,14 @@ impl of_orders::Store for OrdersPort {
         self.0.world.stores.orders.audit_after(after, limit).await
     }
 
+    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+        self.0.world.stores.orders.audit_ids(after, limit).await
+    }
+
+    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+        self.0.world.stores.orders.audit_last().await
+    }
+
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<of_orders::OrderAudit>, Failure> {
         self.0.world.stores.orders.audit_of(order_ids).await
     }
@@ -154,6 +162,14 @@ impl of_stock::Store for StockPort {
 
     async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
         self.0.world.stores.inventory.audit_after(after, limit).await
+    }
+
+    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+        self.0.world.stores.inventory.audit_ids(after, limit).await
+    }
+
+    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+        self.0.world.stores.inventory.audit_last().await
     }
 
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {

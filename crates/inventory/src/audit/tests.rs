@@ -120,7 +120,7 @@ async fn whatever_is_wrong_with_the_stock_is_found_and_named() {
 #[tokio::test]
 async fn what_was_in_order_and_is_damaged_later_is_found_in_time() {
     for (sql, _, offender) in DAMAGES {
-        let mut shop = Shop::open(Reach { page: 2, below: 60 }).await;
+        let mut shop = Shop::open(Reach { page: 2, below: 60, round: 1_000 }).await;
         assert_eq!(shop.round().await.violations, []);
         assert_eq!(shop.round().await.violations, [], "also of what is read again");
         write_past(&shop.file(), sql);
@@ -136,7 +136,7 @@ async fn what_was_in_order_and_is_damaged_later_is_found_in_time() {
 
 #[tokio::test]
 async fn what_stays_broken_is_told_in_every_round() {
-    let mut shop = Shop::open(Reach { page: 2, below: 60 }).await;
+    let mut shop = Shop::open(Reach { page: 2, below: 60, round: 1_000 }).await;
     shop.round().await;
     write_past(&shop.file(), "UPDATE movements SET on_hand = 101 WHERE product_id = 'MUG' AND seq = 3");
     while shop.round().await.violations.is_empty() {}
@@ -175,4 +175,98 @@ async fn a_clock_that_was_set_back_raises_no_alarm() {
         let findings = shop.round().await;
         assert_eq!((findings.violations, findings.checked["INV-8"]), (Vec::new(), 2));
     }
+}
+
+/// Movements come faster than old ones are read again. What was skipped when it was new, and what was read long ago, is
+/// found.
+#[tokio::test]
+async fn a_ledger_that_grows_faster_than_it_is_read_is_read_all_the_same() {
+    for (damaged, rounds_before) in [(3, 4), (30, 0), (120, 2)] {
+        let mut shop = Shop::open(Reach { page: 2, below: 25, round: 8 }).await;
+        let (mut rounds, mut named) = (0, false);
+        while !named {
+            if rounds == rounds_before {
+                let sql = format!("UPDATE movements SET on_hand = 1000 WHERE product_id = 'MUG' AND seq = {damaged}");
+                write_past(&shop.file(), &sql);
+            }
+            let ids = 1000 + 20 * rounds..1020 + 20 * rounds;
+            shop.run(ids.clone().map(|n| reserve(n, &[("MUG", 1)])).collect()).await;
+            shop.run(ids.map(|n| order(CommandKind::ReleaseStock, n, &[("MUG", 1)])).collect()).await;
+            let findings = shop.round().await;
+            let offender = format!("MUG at main, movement {damaged}:");
+            named = findings.violations.iter().any(|violation| violation.offender.starts_with(&offender));
+            assert!(named || findings.violations.is_empty(), "{:?}", findings.violations);
+            assert!(findings.checked["INV-1"] <= 2 * (8 + 5), "of two ledgers: what is new, and what is older");
+            rounds += 1;
+            assert!(rounds < 100, "movement {damaged}");
+        }
+    }
+}
+
+/// What is held where very many were promised something cannot be added up while more moves there than is counted.
+#[tokio::test]
+async fn a_place_that_moves_faster_than_it_is_counted_is_left_until_it_is_quieter() {
+    let mut shop = Shop::open(Reach { page: 100, below: 20, round: 50 }).await;
+    shop.run(vec![received("MUG", "main", 1_000)]).await;
+    shop.run((200..300).map(|n| reserve(n, &[("MUG", 1)])).collect()).await;
+    let (mut findings, mut n) = (Findings::default(), 1_000);
+    while shop.books.step(&mut findings).await.expect("a step") == Progress::UnderWay {
+        for kind in [CommandKind::ReserveStock, CommandKind::ReleaseStock] {
+            shop.run((n..n + 40).map(|n| order(kind, n, &[("MUG", 1)])).collect()).await;
+        }
+        n += 40;
+        assert!(n < 10_000, "the round ends");
+    }
+    assert_eq!((findings.violations, findings.checked["INV-3"]), (Vec::new(), 1), "only that of tees");
+    let findings = shop.round().await;
+    assert_eq!((findings.violations, findings.checked["INV-3"]), (Vec::new(), 2));
+}
+
+/// What cannot be read is named, and hides nothing that lies behind it.
+#[tokio::test]
+async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
+    let behind = "UPDATE stock SET on_hand = on_hand + 1 WHERE product_id = 'TEE';
+        UPDATE reservations SET shortages = '[]' WHERE order_id = x'00000000000000000000000000000066'";
+    for (sql, told) in [
+        ("UPDATE movements SET kind = 'lost' WHERE product_id = 'MUG' AND seq = 20", "MUG at main cannot be read: "),
+        (
+            "UPDATE reservations SET shortages = 'none' WHERE order_id = x'00000000000000000000000000000065'",
+            "the reservation of order 00000000-0000-0000-0000-000000000065 cannot be read: ",
+        ),
+        (
+            "UPDATE reservations SET state = 'lost' WHERE order_id = x'00000000000000000000000000000064'",
+            "the reservation of order 00000000-0000-0000-0000-000000000064 cannot be read: ",
+        ),
+    ] {
+        let mut shop = Shop::open(Reach::SHORT).await;
+        write_past(&shop.file(), &format!("{sql}; {behind}"));
+        let findings = shop.round().await;
+        let named = |told: &str| findings.violations.iter().any(|violation| violation.offender.starts_with(told));
+        assert!(named(told), "{sql}: {:#?}", findings.violations);
+        assert!(named("TEE at main: the row says"), "{sql}: {:#?}", findings.violations);
+        assert!(named("order 00000000-0000-0000-0000-000000000066: rejected without"), "{:#?}", findings.violations);
+    }
+}
+
+#[tokio::test]
+async fn a_place_without_a_name_ends_the_walk_through_places_and_no_other() {
+    let mut shop = Shop::open(Reach::SHORT).await;
+    write_past(
+        &shop.file(),
+        "UPDATE stock SET product_id = '?' WHERE product_id = 'TEE';
+         UPDATE reservations SET shortages = '[]' WHERE order_id = x'00000000000000000000000000000066'",
+    );
+    let mut findings = Findings::default();
+    let mut failures = 0;
+    loop {
+        match shop.books.step(&mut findings).await {
+            Ok(Progress::UnderWay) => {}
+            Ok(Progress::RoundOver) => break,
+            Err(failure) => {
+                assert!(matches!(failure, Failure::Suspect(_)), "{failure}");
+                failures += 1;
+            }
+        }
+    }
+    assert_eq!((failures, findings.violations.len()), (1, 1));
 }

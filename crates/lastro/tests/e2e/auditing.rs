@@ -73,7 +73,7 @@ impl Books {
 }
 
 /// What is done to which database, which invariants it breaks, and who is named for it.
-const TAMPERINGS: [(&str, &str, &[&str], &str); 17] = [
+const TAMPERINGS: [(&str, &str, &[&str], &str); 18] = [
     ("inventory.db", "UPDATE stock SET on_hand = on_hand + 1 WHERE product_id = 'MUG'", &["INV-2"], "MUG"),
     ("inventory.db", "UPDATE stock SET reserved = reserved - 1 WHERE product_id = 'TEE'", &["INV-2", "INV-3"], "TEE"),
     ("inventory.db", "UPDATE stock SET last_seq = last_seq + 1 WHERE product_id = 'TEE'", &["INV-2"], "TEE"),
@@ -131,6 +131,7 @@ const TAMPERINGS: [(&str, &str, &[&str], &str); 17] = [
         &["INV-4"],
         "rejected",
     ),
+    ("orders.db", "UPDATE orders SET status = 'lost' WHERE order_id = {rejected}", &["INV-4", "INV-5"], "rejected"),
     ("orders.db", "DELETE FROM pending_commands", &["INV-7"], "received"),
     (
         "orders.db",

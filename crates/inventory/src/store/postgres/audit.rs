@@ -16,6 +16,8 @@ use crate::core::stock::{Level, Movement};
 
 const AFTER: &str =
     concat!("SELECT ", reservation_columns!(), " FROM reservations WHERE order_id >= $1 ORDER BY order_id LIMIT $2");
+const IDS: &str = "SELECT order_id FROM reservations WHERE order_id >= $1 ORDER BY order_id LIMIT $2";
+const LAST: &str = "SELECT order_id FROM reservations ORDER BY order_id DESC LIMIT 1";
 const OF: &str =
     concat!("SELECT ", reservation_columns!(), " FROM reservations WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");
 const STOCK: &str = "SELECT product_id, location_id, on_hand, reserved, last_seq,
@@ -46,7 +48,7 @@ const LEVELS_AT: &str = "SELECT number, on_hand, reserved, seq
 const KNOWN: &str = "SELECT product_id FROM products WHERE product_id = ANY($1::text[])";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 8] = [AFTER, OF, STOCK, LEVEL, HELD, STRETCH, LEVELS_AT, KNOWN];
+pub(super) const STATEMENTS: [&str; 10] = [AFTER, IDS, LAST, OF, STOCK, LEVEL, HELD, STRETCH, LEVELS_AT, KNOWN];
 
 pub(super) async fn after(
     snapshot: &Transaction<'_>,
@@ -56,6 +58,21 @@ pub(super) async fn after(
     let Some(from) = page_from(after.map(|id| id.0)) else { return Ok(Vec::new()) };
     let rows = snapshot.query(AFTER, [&from, &i64::from(limit)]).await?;
     complete(snapshot, &rows).await
+}
+
+pub(super) async fn ids(
+    snapshot: &Transaction<'_>,
+    after: Option<OrderId>,
+    limit: u32,
+) -> Result<Vec<OrderId>, Failure> {
+    let Some(from) = page_from(after.map(|id| id.0)) else { return Ok(Vec::new()) };
+    let rows = snapshot.query(IDS, [&from, &i64::from(limit)]).await?;
+    rows.iter().map(|row| Ok(OrderId(rows::column(row, 0)?))).collect()
+}
+
+pub(super) async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
+    let rows = snapshot.query(LAST, []).await?;
+    rows.first().map(|row| Ok(OrderId(rows::column(row, 0)?))).transpose()
 }
 
 pub(super) async fn of(snapshot: &Transaction<'_>, order_ids: &[OrderId]) -> Result<Vec<Reservation>, Failure> {

@@ -137,9 +137,6 @@ pub(super) async fn hear_round(watch: &mut Tool, number: u32) -> Vec<String> {
     watch.says_until(&end, |said| said.last().is_some_and(|line| line.starts_with(&end))).await
 }
 
-/// Enough for several pages; then the books do not outgrow the auditors.
-const MAX_ORDERS: usize = 250;
-
 /// What a client does at random: order, cancel, fulfill, or put into stock.
 async fn act(shop: &Shop, mut random: Random, orders: &Mutex<Vec<String>>) {
     const PRODUCTS: [&str; 3] = ["MUG", "TEE", "CAP"];
@@ -152,7 +149,7 @@ async fn act(shop: &Shop, mut random: Random, orders: &Mutex<Vec<String>>) {
             // It may be too late for it.
             shop.post(&format!("/api/orders/{}/{action}", known[pick(known.len())]), &json!({})).await;
         }
-        4..=7 if known.len() < MAX_ORDERS => {
+        4..=7 => {
             let lines = [(product, units), ("ODD", 1)];
             let placed = shop.place(&order(&lines[..1 + usize::from(units == 4)])).await;
             let id = placed.text_at("/order_id");
