@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::OrderId;
-use platform::audit::{Books, Findings, Invariant, Progress, Reach};
+use platform::audit::{Books, Findings, Invariant, Page, Progress, Reach, Walk};
 use platform::batcher::Failure;
 
 use crate::core::reservation::Reservation;
@@ -27,19 +27,20 @@ pub const INV_3: Invariant =
     Invariant { name: "INV-3", says: "what is reserved is held by reservations", counted: "stock rows" };
 pub const INV_8: Invariant = Invariant { name: "INV-8", says: "every rejection was true", counted: "rejections" };
 
-/// Places of which it is remembered how far their ledgers were read. Beyond, each is read from its beginning every time.
+/// Places of which it is remembered how far their ledgers were read. Of others, all is new in every round.
 const MAX_REMEMBERED: usize = 100_000;
 
-/// Every place with its ledger and what is held there, and then every rejection.
+/// Every place with its ledger and what is held there, and then the rejections.
 ///
-/// **Shape:** a round reads of each ledger what is new since the last one, and a stretch of what is older, so that all of
-/// it is read again in time.
+/// **Shape:** a round reads of each ledger, and of the reservations, what is new since the last one, and a stretch of what is
+/// older, so that all of it is read again in time.
 #[derive(Debug)]
 pub struct StockBooks {
     store: Arc<dyn Store>,
     reach: Reach,
     next: Next,
     remembered: BTreeMap<Place, Remembered>,
+    reservations: Walk<OrderId>,
 }
 
 /// What the next step begins with.
@@ -51,9 +52,7 @@ enum Next {
         rows: VecDeque<StockAudit>,
         begun: Option<Box<PlaceAudit>>,
     },
-    Reservations {
-        after: Option<OrderId>,
-    },
+    Reservations,
 }
 
 impl Next {
@@ -64,19 +63,24 @@ impl Next {
 
 impl StockBooks {
     pub fn new(store: Arc<dyn Store>, reach: Reach) -> Self {
-        Self { store, reach, next: Next::beginning(), remembered: BTreeMap::new() }
+        let reservations = Walk::new(reach.round);
+        Self { store, reach, next: Next::beginning(), remembered: BTreeMap::new(), reservations }
     }
 
     /// Judges as many places as may be read at once.
     async fn step_through_stock(&mut self, findings: &mut Findings) -> Result<(), Failure> {
         let Next::Stock { after, rows, begun } = &mut self.next else { return Ok(()) };
         if rows.is_empty() && begun.is_none() {
-            let page = self.store.audit_stock(after.clone(), self.reach.page).await?;
-            findings.read(page.len());
-            let Some(last) = page.last() else {
-                self.next = Next::Reservations { after: None };
-                return Ok(());
+            let page = match self.store.audit_stock(after.clone(), self.reach.page).await {
+                // There is no way past a place whose very ids make no sense; the reservations are read all the same.
+                Err(failure @ Failure::Suspect(_)) => {
+                    self.turn_to_reservations().await?;
+                    return Err(failure);
+                }
+                page => page?,
             };
+            findings.read(page.len());
+            let Some(last) = page.last() else { return self.turn_to_reservations().await };
             *after = Some((last.product_id.clone(), last.location_id.clone()));
             *rows = page.into();
         }
@@ -88,34 +92,98 @@ impl StockBooks {
                 *begun = Some(Box::new(PlaceAudit::begin(row, self.remembered.remove(&place), self.reach, findings)));
             }
             let Some(audit) = begun else { return Ok(()) };
-            if !audit.go_on(&*self.store, &mut left, findings).await? {
-                return Ok(());
-            }
-            if let Some((place, remembered)) = begun.take().and_then(|audit| audit.remembered())
-                && self.remembered.len() < MAX_REMEMBERED
-            {
-                self.remembered.insert(place, remembered);
+            let gone_on = audit.go_on(&*self.store, &mut left, findings).await;
+            match findings.readable(INV_2, audit.name(), gone_on)? {
+                Some(false) => return Ok(()),
+                // It is not remembered, and what lies behind it is the next place.
+                None => *begun = None,
+                Some(true) => {
+                    if let Some((place, remembered)) = begun.take().and_then(|audit| audit.remembered())
+                        && self.remembered.len() < MAX_REMEMBERED
+                    {
+                        self.remembered.insert(place, remembered);
+                    }
+                }
             }
         }
     }
 
+    async fn turn_to_reservations(&mut self) -> Result<(), Failure> {
+        self.reservations.begin(self.store.audit_last().await?);
+        self.next = Next::Reservations;
+        Ok(())
+    }
+
     /// Judges the rejections of one page, or as many as may be read at once.
-    async fn step_through_reservations(
-        &mut self,
-        after: Option<OrderId>,
-        findings: &mut Findings,
-    ) -> Result<Progress, Failure> {
-        let mut page = self.store.audit_after(after, self.reach.page).await?;
-        page.truncate(within(&page, self.reach.below));
-        let Some(last) = page.last() else {
+    async fn step_through_reservations(&mut self, findings: &mut Findings) -> Result<Progress, Failure> {
+        let Some(page) = self.reservations.page(self.reach.page) else {
             self.next = Next::beginning();
             return Ok(Progress::RoundOver);
         };
-        rejections::check(&*self.store, &page, findings).await?;
-        findings.read(page.len());
-        self.next = Next::Reservations { after: Some(last.order_id) };
+        let (mut found, mut to) = read(&*self.store, page, INV_8, findings).await?;
+        let fit = within(&found, self.reach.below);
+        if fit < found.len() {
+            found.truncate(fit);
+            to = found.last().map(|reservation| reservation.order_id);
+        }
+        rejections::check(&*self.store, &found, findings).await?;
+        findings.read(found.len());
+        self.reservations.went(to, found.len());
         Ok(Progress::UnderWay)
     }
+}
+
+/// The reservations of a page, and the order id of its last. One that cannot be read is an offender, and those behind it are
+/// read all the same.
+pub async fn read(
+    store: &dyn Store,
+    page: Page<OrderId>,
+    judged: Invariant,
+    findings: &mut Findings,
+) -> Result<(Vec<Reservation>, Option<OrderId>), Failure> {
+    match store.audit_after(page.after, page.limit).await {
+        Err(Failure::Suspect(_)) => {
+            let ids = page.of(store.audit_ids(page.after, page.limit).await?, |order_id| *order_id);
+            let last = ids.last().copied();
+            Ok((one_by_one(store, ids, judged, findings).await?, last))
+        }
+        reservations => {
+            let reservations = page.of(reservations?, |reservation| reservation.order_id);
+            let last = reservations.last().map(|reservation| reservation.order_id);
+            Ok((reservations, last))
+        }
+    }
+}
+
+/// Those of these orders' reservations that are there and can be read.
+pub async fn look_up(
+    store: &dyn Store,
+    order_ids: Vec<OrderId>,
+    judged: Invariant,
+    findings: &mut Findings,
+) -> Result<Vec<Reservation>, Failure> {
+    if order_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    match store.audit_of(order_ids.clone()).await {
+        Err(Failure::Suspect(_)) => one_by_one(store, order_ids, judged, findings).await,
+        reservations => reservations,
+    }
+}
+
+async fn one_by_one(
+    store: &dyn Store,
+    order_ids: Vec<OrderId>,
+    judged: Invariant,
+    findings: &mut Findings,
+) -> Result<Vec<Reservation>, Failure> {
+    let mut reservations = Vec::new();
+    for order_id in order_ids {
+        let found = store.audit_of(vec![order_id]).await;
+        let found = findings.readable(judged, format_args!("the reservation of order {order_id}"), found)?;
+        reservations.extend(found.into_iter().flatten());
+    }
+    Ok(reservations)
 }
 
 /// How many of these, and one at least, cite no more than `limit` points of ledgers.
@@ -137,7 +205,7 @@ impl Books for StockBooks {
     async fn step(&mut self, findings: &mut Findings) -> Result<Progress, Failure> {
         match self.next {
             Next::Stock { .. } => self.step_through_stock(findings).await.map(|()| Progress::UnderWay),
-            Next::Reservations { after } => self.step_through_reservations(after, findings).await,
+            Next::Reservations => self.step_through_reservations(findings).await,
         }
     }
 }

@@ -4,7 +4,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::{LocationId, OrderId, ProductId};
@@ -27,9 +26,6 @@ mod text;
 /// **Source:** R1, R4, R11, R12; every engine passes the same laws.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
-    /// How long two transactions may run side by side, so that their times do not say which of them saw the other.
-    fn longest_overlap(&self) -> Duration;
-
     /// Decides and writes a batch in one transaction.
     ///
     /// **Shape:** one answer per command, in order. Levels change by compare-and-set on the number of their last
@@ -57,6 +53,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// For the audit: reservations after `after`, sorted by order id.
     async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure>;
 
+    /// For the audit: the order ids of the same reservations, whatever else their rows say.
+    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure>;
+
+    /// For the audit: the highest order id that a reservation has.
+    async fn audit_last(&self) -> Result<Option<OrderId>, Failure>;
+
     /// For the audit: those of these orders' reservations that exist, sorted by order id.
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure>;
 
@@ -73,10 +75,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// For the audit: the level that each of these movements left behind, in order; nothing where there is none.
     async fn audit_levels(&self, points: Vec<(Place, i64)>) -> Result<Vec<Option<Level>>, Failure>;
 
-    /// For the audit: since when each of these products is known, in order.
-    ///
-    /// **Units:** microseconds since the epoch.
-    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<Option<i64>>, Failure>;
+    /// For the audit: whether each of these products is known, in order.
+    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure>;
 }
 
 /// Where one product lies.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::OrderId;
-use platform::audit::{Books, Findings, Invariant, Progress, Reach};
+use platform::audit::{Books, Findings, Invariant, Page, Progress, Reach, Walk};
 use platform::batcher::Failure;
 use platform::clock::Timestamp;
 
@@ -19,23 +19,21 @@ pub const INV_7: Invariant =
     Invariant { name: "INV-7", says: "a command is pending exactly while one is in flight", counted: "orders" };
 
 /// The orders, and then the commands in flight, page by page.
+///
+/// **Shape:** a round reads of each what is new since the last one, and a stretch of what is older.
 #[derive(Debug)]
 pub struct OrderBooks {
     store: Arc<dyn Store>,
     reach: Reach,
-    /// Where the next page begins.
-    next: Page,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Page {
-    Orders { after: Option<OrderId> },
-    Pending { after: Option<OrderId> },
+    under_way: bool,
+    orders: Walk<OrderId>,
+    pending: Walk<OrderId>,
 }
 
 impl OrderBooks {
     pub fn new(store: Arc<dyn Store>, reach: Reach) -> Self {
-        Self { store, reach, next: Page::Orders { after: None } }
+        let walk = Walk::new(reach.round);
+        Self { store, reach, under_way: false, orders: walk, pending: walk }
     }
 }
 
@@ -46,25 +44,81 @@ impl Books for OrderBooks {
     }
 
     async fn step(&mut self, findings: &mut Findings) -> Result<Progress, Failure> {
-        match self.next {
-            Page::Orders { after } => {
-                let orders = self.store.audit_after(after, self.reach.page).await?;
-                findings.read(orders.len());
-                orders.iter().for_each(|order| judge(order, findings));
-                let last = orders.last().map(|order| order.order_id);
-                self.next = last.map_or(Page::Pending { after: None }, |id| Page::Orders { after: Some(id) });
-                Ok(Progress::UnderWay)
-            }
-            Page::Pending { after } => {
-                let pending = self.store.audit_pending(after, self.reach.page).await?;
-                findings.read(pending.len());
-                pending.iter().for_each(|command| judge_pending(command, findings));
-                let last = pending.last().map(|command| command.order_id);
-                self.next = last.map_or(Page::Orders { after: None }, |id| Page::Pending { after: Some(id) });
-                Ok(if last.is_some() { Progress::UnderWay } else { Progress::RoundOver })
-            }
+        if !self.under_way {
+            let last = self.store.audit_last().await?;
+            self.orders.begin(last);
+            self.pending.begin(last);
+            self.under_way = true;
+        }
+        if let Some(page) = self.orders.page(self.reach.page) {
+            let (orders, to) = read(&*self.store, page, INV_4, findings).await?;
+            findings.read(orders.len());
+            orders.iter().for_each(|order| judge(order, findings));
+            self.orders.went(to, orders.len());
+        } else if let Some(page) = self.pending.page(self.reach.page) {
+            let pending = self.store.audit_pending(page.after, page.limit).await?;
+            let pending = page.of(pending, |command| command.order_id);
+            findings.read(pending.len());
+            pending.iter().for_each(|command| judge_pending(command, findings));
+            self.pending.went(pending.last().map(|command| command.order_id), pending.len());
+        } else {
+            self.under_way = false;
+            return Ok(Progress::RoundOver);
+        }
+        Ok(Progress::UnderWay)
+    }
+}
+
+/// The orders of a page, and the id of its last. One that cannot be read is an offender, and those behind it are read all
+/// the same.
+pub async fn read(
+    store: &dyn Store,
+    page: Page<OrderId>,
+    judged: Invariant,
+    findings: &mut Findings,
+) -> Result<(Vec<OrderAudit>, Option<OrderId>), Failure> {
+    match store.audit_after(page.after, page.limit).await {
+        Err(Failure::Suspect(_)) => {
+            let ids = page.of(store.audit_ids(page.after, page.limit).await?, |order_id| *order_id);
+            let last = ids.last().copied();
+            Ok((one_by_one(store, ids, judged, findings).await?, last))
+        }
+        orders => {
+            let orders = page.of(orders?, |order| order.order_id);
+            let last = orders.last().map(|order| order.order_id);
+            Ok((orders, last))
         }
     }
+}
+
+/// Those of these orders that are there and can be read.
+pub async fn look_up(
+    store: &dyn Store,
+    order_ids: Vec<OrderId>,
+    judged: Invariant,
+    findings: &mut Findings,
+) -> Result<Vec<OrderAudit>, Failure> {
+    if order_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    match store.audit_of(order_ids.clone()).await {
+        Err(Failure::Suspect(_)) => one_by_one(store, order_ids, judged, findings).await,
+        orders => orders,
+    }
+}
+
+async fn one_by_one(
+    store: &dyn Store,
+    order_ids: Vec<OrderId>,
+    judged: Invariant,
+    findings: &mut Findings,
+) -> Result<Vec<OrderAudit>, Failure> {
+    let mut orders = Vec::new();
+    for order_id in order_ids {
+        let order = store.audit_of(vec![order_id]).await;
+        orders.extend(findings.readable(judged, format_args!("order {order_id}"), order)?.into_iter().flatten());
+    }
+    Ok(orders)
 }
 
 /// What one snapshot of one order must satisfy by itself.
@@ -101,11 +155,11 @@ fn is_legal(order: &OrderAudit) -> bool {
 fn judge_pending(command: &PendingAudit, findings: &mut Findings) {
     let PendingAudit { order_id, kind, since_micros, moved_at_micros } = command;
     let Some(moved) = moved_at_micros else {
-        return findings.violated(INV_7, format!("a {kind:?} is pending for order {order_id}, which is not there"));
+        return findings.violated(INV_7, format!("a {kind} is pending for order {order_id}, which is not there"));
     };
     findings.demand(INV_7, since_micros == moved, || {
         let (since, moved) = (Timestamp(*since_micros), Timestamp(*moved));
-        format!("order {order_id}: its {kind:?} is pending since {since}, its last step was at {moved}")
+        format!("order {order_id}: its {kind} is pending since {since}, its last step was at {moved}")
     });
 }
 

@@ -55,6 +55,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// For the audit: orders after `after`, sorted by id.
     async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure>;
 
+    /// For the audit: the ids of the same orders, whatever else their rows say.
+    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure>;
+
+    /// For the audit: the highest id that an order or a command in flight has.
+    async fn audit_last(&self) -> Result<Option<OrderId>, Failure>;
+
     /// For the audit: those of these orders that exist, sorted by id.
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure>;
 
@@ -145,10 +151,11 @@ pub struct OrderAudit {
 /// A command in flight and the order that it belongs to, from one snapshot.
 ///
 /// **Units:** microseconds since the epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingAudit {
     pub order_id: OrderId,
-    pub kind: CommandKind,
+    /// As it is written there.
+    pub kind: String,
     pub since_micros: i64,
     /// When the order took its last step; nothing if there is no such order.
     pub moved_at_micros: Option<i64>,

@@ -15,7 +15,12 @@ use tracing::{debug, error, warn};
 
 use crate::batcher::{Chain, Failure};
 use crate::clock::Clock;
+use crate::fault;
 use crate::telemetry::Metrics;
+
+mod walk;
+
+pub use walk::{Page, Walk};
 
 /// Of the time, one part in so many is spent on steps.
 const SHARE: u32 = 50;
@@ -40,20 +45,22 @@ pub struct Invariant {
     pub counted: &'static str,
 }
 
-/// How much one step may read.
+/// How much may be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reach {
-    /// Rows of one page.
+    /// In one step: rows of one page.
     pub page: u32,
-    /// Rows of what lies below them: of ledgers, of what is held.
+    /// In one step: rows of what lies below them, of ledgers and of what is held.
     pub below: u32,
+    /// In one round, of a table or a ledger: rows that are new, and as many that are older.
+    pub round: u32,
 }
 
 impl Reach {
     /// Beside requests.
-    pub const SHORT: Self = Self { page: 100, below: 1_000 };
-    /// For somebody who waits for the result.
-    pub const LONG: Self = Self { page: 500, below: 5_000 };
+    pub const SHORT: Self = Self { page: 100, below: 1_000, round: 5_000 };
+    /// For somebody who waits for the result, and wants all of it.
+    pub const LONG: Self = Self { page: 500, below: 5_000, round: u32::MAX };
 }
 
 /// What a step found.
@@ -91,21 +98,39 @@ impl Findings {
             self.violated(invariant, offender());
         }
     }
+
+    /// What was read, if it can be: a row that makes no sense is an offender, and no reason to stop in front of it.
+    ///
+    /// **Errors:** anything but [`Failure::Suspect`].
+    pub fn readable<T>(
+        &mut self,
+        invariant: Invariant,
+        name: impl fmt::Display,
+        read: Result<T, Failure>,
+    ) -> Result<Option<T>, Failure> {
+        match read {
+            Err(Failure::Suspect(why)) => {
+                self.violated(invariant, format!("{name} cannot be read: {why}"));
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
+    }
 }
 
 /// Where a walk stands after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     UnderWay,
-    /// All there was has been judged; the next step begins anew.
+    /// What a round reads has been judged; the next step begins anew.
     RoundOver,
 }
 
 /// Books that can be walked.
 ///
 /// **Shape:** a step reads a bounded number of rows and judges only what it read from one snapshot, or what never changes;
-/// so nothing that is in flux is ever called a violation. What it found counts, also if it then failed: the next step
-/// goes on from where it came to.
+/// so nothing that is in flux is ever called a violation. A round ends, however fast the books grow. What a step found
+/// counts, also if it then failed: the next step goes on from where it came to.
 #[async_trait]
 pub trait Books: Send + fmt::Debug {
     /// What is judged here.
@@ -149,7 +174,7 @@ impl Books for Shelf {
 
 /// How long to leave the database alone after a step that took so long.
 pub fn pause(progress: &Result<Progress, Failure>, took: Duration) -> Duration {
-    let fair = (took * (SHARE - 1)).clamp(MIN_PAUSE, MAX_PAUSE);
+    let fair = (took * (fault::audit_share(SHARE) - 1)).clamp(MIN_PAUSE, MAX_PAUSE);
     match progress {
         Ok(Progress::UnderWay) => fair,
         Ok(Progress::RoundOver) => fair.max(BETWEEN_ROUNDS),
@@ -216,7 +241,7 @@ impl Auditor {
         match &progress {
             Ok(Progress::UnderWay) => {}
             Ok(Progress::RoundOver) => {
-                debug!(service = self.service, "the audit has been through all");
+                debug!(service = self.service, "a round of the audit is over");
                 self.named.clear();
                 self.metrics.audit.round_over(self.service, self.clock.now());
             }
@@ -229,7 +254,7 @@ impl Auditor {
         let (service, error) = (self.service, Chain(failure));
         if let Failure::Suspect(_) = failure {
             // A row that makes no sense; nobody but an operator will change that.
-            error!(service, %error, "the audit cannot read on; it goes on trying");
+            error!(service, %error, "the audit cannot read this; it goes on trying");
         } else {
             warn!(service, %error, "the audit cannot read; it goes on trying");
         }

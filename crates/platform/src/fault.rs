@@ -66,6 +66,21 @@ pub fn around(bus: std::sync::Arc<dyn crate::bus::Bus>) -> std::sync::Arc<dyn cr
 #[cfg(feature = "fault-points")]
 mod storm;
 
+/// Of the time, auditors take one part in so many: a test that waits for them asks for a larger one, and waits
+/// on a slow machine only as much longer as the machine is slower.
+#[cfg(feature = "fault-points")]
+pub fn audit_share(usual: u32) -> u32 {
+    static SHARE: std::sync::OnceLock<Option<u32>> = std::sync::OnceLock::new();
+    let told = || std::env::var("LASTRO_AUDIT_SHARE").ok().map(|text| text.parse().expect("a number"));
+    SHARE.get_or_init(told).unwrap_or(usual)
+}
+
+/// As it is.
+#[cfg(not(feature = "fault-points"))]
+pub fn audit_share(usual: u32) -> u32 {
+    usual
+}
+
 /// Which mistake is made. Each thread has its own: whoever plants one runs both services on its thread.
 #[cfg(feature = "fault-points")]
 mod mistake {

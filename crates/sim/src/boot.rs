@@ -12,7 +12,6 @@ use platform::batcher::Failure;
 use platform::process::Commons;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Fault;
 use crate::node::{Node, NodeIds, Service};
 use crate::port::Port;
 use crate::random::Random;
@@ -99,9 +98,6 @@ async fn audit(port: Port, mut books: Box<dyn Books>) -> Result<(), Failure> {
         if let Err(failure @ Failure::Fatal(_)) = books.step(&mut findings).await {
             return Err(failure);
         }
-        // Whether a location was overlooked is judged by the database's clock, which may have been set back since.
-        let judged_by_clock = |its: &Violation| its.invariant.name == "INV-8" && port.world.config.has(Fault::Clocks);
-        findings.violations.retain(|violation| !judged_by_clock(violation));
         for Violation { invariant, offender } in findings.violations {
             port.world.demand(broken::<()>(invariant.name, format!("the audit of {}: {offender}", port.node)));
         }

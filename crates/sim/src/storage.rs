@@ -1,7 +1,6 @@
 //! The two databases as replicas reach them: the real stores, behind what may go wrong on the way.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::orders::Command as StockCommand;
@@ -90,6 +89,16 @@ impl of_orders::Store for OrdersPort {
         self.0.read("auditing", found).await
     }
 
+    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+        let found = self.0.world.stores.orders.audit_ids(after, limit);
+        self.0.read("auditing", found).await
+    }
+
+    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+        let found = self.0.world.stores.orders.audit_last();
+        self.0.read("auditing", found).await
+    }
+
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<of_orders::OrderAudit>, Failure> {
         let found = self.0.world.stores.orders.audit_of(order_ids);
         self.0.read("auditing", found).await
@@ -103,10 +112,6 @@ impl of_orders::Store for OrdersPort {
 
 #[async_trait]
 impl of_stock::Store for StockPort {
-    fn longest_overlap(&self) -> Duration {
-        self.0.world.stores.inventory.longest_overlap()
-    }
-
     async fn run(&self, batch: Arc<[stock::Command]>, _: stock::Decide) -> Result<Vec<stock::Decided>, Failure> {
         let (world, node, rows) = (self.0.world.clone(), self.0.node, stock_rows(&batch));
         let work = async move {
@@ -170,6 +175,16 @@ impl of_stock::Store for StockPort {
         self.0.read("auditing", found).await
     }
 
+    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+        let found = self.0.world.stores.inventory.audit_ids(after, limit);
+        self.0.read("auditing", found).await
+    }
+
+    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+        let found = self.0.world.stores.inventory.audit_last();
+        self.0.read("auditing", found).await
+    }
+
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
         let found = self.0.world.stores.inventory.audit_of(order_ids);
         self.0.read("auditing", found).await
@@ -194,7 +209,7 @@ impl of_stock::Store for StockPort {
         self.0.read("auditing", found).await
     }
 
-    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<Option<i64>>, Failure> {
+    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
         let found = self.0.world.stores.inventory.audit_products(product_ids);
         self.0.read("auditing", found).await
     }

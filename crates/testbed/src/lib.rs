@@ -12,6 +12,7 @@ pub use nats::{Nats, nats_url};
 pub use postgres::{Postgres, fresh_database, postgres, postgres_url};
 pub use program::Program;
 pub use proxy::Proxy;
+pub use tampering::write_past;
 pub use tool::Tool;
 
 mod clock;
@@ -24,6 +25,7 @@ mod ports;
 mod postgres;
 mod program;
 mod proxy;
+mod tampering;
 mod tool;
 
 /// How long a test waits for what must happen.

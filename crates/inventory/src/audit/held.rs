@@ -11,7 +11,8 @@ use crate::store::{HeldAudit, Place, Store};
 /// Adds up what is held at one place, order by order, while the place goes on moving.
 ///
 /// Each page is from a snapshot of its own. What the orders of earlier pages have done since is in the ledger, which the
-/// same transactions wrote; so it is added from there, and in the end all pages speak of the moment of the last.
+/// same transactions wrote; so it is added from there, and in the end all pages speak of the moment of the last. A place
+/// that moves faster than that can be followed is left alone until the next round.
 #[derive(Debug)]
 pub(super) struct Held {
     place: Place,
@@ -21,39 +22,59 @@ pub(super) struct Held {
     as_of: i64,
     /// The next page, until the sum speaks of its moment.
     page: Option<HeldAudit>,
+    /// How many more movements may be followed. Each order that is counted earns another one.
+    patience: u32,
+}
+
+/// What has come of it.
+#[derive(Debug)]
+pub(super) enum Counted {
+    NotYet,
+    /// What the level says is reserved, and what reservations hold.
+    All {
+        reserved: i64,
+        held: i64,
+    },
+    /// More has moved meanwhile than was counted.
+    InVain,
 }
 
 impl Held {
-    pub(super) fn at(place: Place) -> Self {
-        Self { place, units: 0, up_to: None, as_of: 0, page: None }
+    pub(super) fn at(place: Place, patience: u32) -> Self {
+        Self { place, units: 0, up_to: None, as_of: 0, page: None, patience }
     }
 
-    /// Reads no more than `left` rows. In the end: what the level says is reserved, and what reservations hold.
+    /// Reads no more than `left` rows.
     pub(super) async fn read(
         &mut self,
         store: &dyn Store,
         left: &mut u32,
         findings: &mut Findings,
-    ) -> Result<Option<(i64, i64)>, Failure> {
+    ) -> Result<Counted, Failure> {
         loop {
             if self.page.is_none() {
                 if *left == 0 {
-                    return Ok(None);
+                    return Ok(Counted::NotYet);
                 }
                 let page = store.audit_held(self.place.clone(), self.up_to, *left).await?;
                 take(left, findings, page.allocations);
+                self.patience = self.patience.saturating_add(u32::try_from(page.allocations).unwrap_or(u32::MAX));
                 if self.up_to.is_none() {
                     self.as_of = page.level.last_seq;
                 }
                 self.page = Some(page);
             }
-            let Some(page) = self.page else { return Ok(None) };
+            let Some(page) = self.page else { return Ok(Counted::NotYet) };
             while self.as_of < page.level.last_seq {
+                if i64::from(self.patience) < page.level.last_seq - self.as_of {
+                    return Ok(Counted::InVain);
+                }
                 if *left == 0 {
-                    return Ok(None);
+                    return Ok(Counted::NotYet);
                 }
                 let movements = read(store, &self.place, self.as_of, page.level.last_seq, *left).await?;
                 take(left, findings, movements.len());
+                self.patience = self.patience.saturating_sub(u32::try_from(movements.len()).unwrap_or(u32::MAX));
                 // A ledger that is not whole is told of as such.
                 let Some(last) = movements.last() else { break };
                 self.units += movements.iter().map(|movement| self.since_it_was_counted(movement)).sum::<i64>();
@@ -63,7 +84,7 @@ impl Held {
             self.units += page.units;
             self.as_of = page.level.last_seq;
             match page.more_after {
-                None => return Ok(Some((page.level.reserved, self.units))),
+                None => return Ok(Counted::All { reserved: page.level.reserved, held: self.units }),
                 more => self.up_to = more,
             }
         }

@@ -3,7 +3,7 @@
 use platform::audit::{Findings, Reach};
 use platform::batcher::Failure;
 
-use super::held::Held;
+use super::held::{Counted, Held};
 use super::{INV_1, INV_2, INV_3};
 use crate::core::stock::{Level, Movement};
 use crate::store::{Place, StockAudit, Store, Stretch};
@@ -18,15 +18,17 @@ pub(super) struct Remembered {
     newest: Level,
     /// The same, up to where reading them again has come.
     again: Level,
+    /// What they must come to when that is through: what `newest` was when it began, however much has moved since.
+    again_to: Level,
 }
 
 /// The audit of one place, which may take several steps. What moves meanwhile is the next round's business.
 #[derive(Debug)]
 pub(super) struct PlaceAudit {
     row: StockAudit,
-    /// What was read before this round; it is read again, stretch by stretch.
-    older: Level,
     ledger: Remembered,
+    /// Movements of this round that are new. If there are more, the others are read when older ones are.
+    newer: u32,
     /// Movements that are read again in this round.
     stretch: u32,
     stage: Stage,
@@ -50,7 +52,6 @@ impl PlaceAudit {
         findings: &mut Findings,
     ) -> Self {
         findings.checked(INV_2, 1);
-        findings.checked(INV_3, 1);
         let before = findings.violations.len();
         findings.demand(INV_2, row.level.last_seq == row.newest_seq, || {
             let (known, written) = (row.level.last_seq, row.newest_seq);
@@ -61,9 +62,13 @@ impl PlaceAudit {
         }
         let sound = findings.violations.len() == before;
         // A row that went back: whatever was read does not count.
-        let ledger = remembered.filter(|known| known.newest.last_seq <= row.level.last_seq).unwrap_or_default();
+        let known = remembered.filter(|known| known.newest.last_seq <= row.level.last_seq);
+        let mut ledger = known.unwrap_or_default();
+        if ledger.again_to == Level::default() {
+            ledger.again_to = ledger.newest;
+        }
         let stretch = (reach.below / SHARE_OF_OLDER).max(1);
-        Self { row, older: ledger.newest, ledger, stretch, stage: Stage::Newer, sound }
+        Self { row, ledger, newer: reach.round, stretch, stage: Stage::Newer, sound }
     }
 
     /// Reads no more than `left` rows, and takes what it has read from it. Whether the place is done with.
@@ -86,8 +91,9 @@ impl PlaceAudit {
                 Stage::Newer => self.read_newer(store, left, findings).await?,
                 Stage::Older => self.read_older(store, left, findings).await?,
                 Stage::Held(held) => match held.read(store, left, findings).await? {
-                    None => false,
-                    Some((reserved, held)) => {
+                    Counted::NotYet => false,
+                    Counted::InVain => true,
+                    Counted::All { reserved, held } => {
                         judge_held(&self.row, reserved, held, findings);
                         true
                     }
@@ -98,7 +104,7 @@ impl PlaceAudit {
             }
             self.stage = match &self.stage {
                 Stage::Newer => Stage::Older,
-                Stage::Older if self.row.held.is_none() => Stage::Held(Held::at(place(&self.row))),
+                Stage::Older if self.row.held.is_none() => Stage::Held(Held::at(place(&self.row), self.newer)),
                 Stage::Older | Stage::Held(_) | Stage::Over => Stage::Over,
             };
         }
@@ -112,6 +118,16 @@ impl PlaceAudit {
         findings: &mut Findings,
     ) -> Result<bool, Failure> {
         let last = self.row.level.last_seq;
+        let begin = last - i64::from(self.newer);
+        if self.ledger.newest.last_seq < begin {
+            if *left == 0 {
+                return Ok(false);
+            }
+            let movements = read(store, &place(&self.row), begin - 1, begin, 1).await?;
+            take(left, findings, movements.len());
+            // One that is missing is found where the ledger goes on.
+            self.ledger.newest = movements.first().map_or(Level { last_seq: begin, ..Level::default() }, |at| at.after);
+        }
         while self.ledger.newest.last_seq < last {
             if *left == 0 {
                 return Ok(false);
@@ -139,31 +155,36 @@ impl PlaceAudit {
         left: &mut u32,
         findings: &mut Findings,
     ) -> Result<bool, Failure> {
-        let missing = self.older.last_seq - self.ledger.again.last_seq;
+        let Remembered { again, again_to, .. } = self.ledger;
+        let missing = again_to.last_seq - again.last_seq;
         let stretch = u32::try_from(missing).unwrap_or(u32::MAX).min(self.stretch);
         if *left < stretch {
             return Ok(false);
         }
         let mut broken_off = false;
         if stretch > 0 {
-            let (from, to) = (self.ledger.again.last_seq, self.older.last_seq);
-            let movements = read(store, &place(&self.row), from, to, stretch).await?;
+            let movements = read(store, &place(&self.row), again.last_seq, again_to.last_seq, stretch).await?;
             take(left, findings, movements.len());
             broken_off = movements.len() < stretch as usize;
             for movement in &movements {
                 self.ledger.again = replay(self.ledger.again, movement, findings);
             }
         }
-        if broken_off || self.ledger.again.last_seq >= self.older.last_seq {
+        if broken_off || self.ledger.again.last_seq >= again_to.last_seq {
             let found = std::mem::take(&mut self.ledger.again);
-            findings.demand(INV_2, found == self.older, || {
-                format!("{}: its movements came to {:?} before, and now to {found:?}", at(&self.row), self.older)
+            self.ledger.again_to = Level::default();
+            findings.demand(INV_2, found == again_to, || {
+                format!("{}: its movements came to {again_to:?} before, and now to {found:?}", at(&self.row))
             });
         }
         Ok(true)
     }
 
-    /// What the next round need not read; nothing if there was something wrong, so that all of it is read again.
+    pub(super) fn name(&self) -> String {
+        at(&self.row)
+    }
+
+    /// What the next round need not read; nothing if there was something wrong, so that it is read as if for the first time.
     pub(super) fn remembered(self) -> Option<(Place, Remembered)> {
         self.sound.then(|| (place(&self.row), self.ledger))
     }
@@ -178,6 +199,7 @@ fn at(row: &StockAudit) -> String {
 }
 
 fn judge_held(row: &StockAudit, reserved: i64, held: i64, findings: &mut Findings) {
+    findings.checked(INV_3, 1);
     findings
         .demand(INV_3, reserved == held, || format!("{}: {reserved} reserved, but reservations hold {held}", at(row)));
 }

@@ -22,6 +22,7 @@ macro_rules! store_laws {
         $crate::store::laws::store_laws!($fresh:
             deciding::a_new_store_has_one_location_and_nothing_else
             deciding::a_reservation_reads_back_with_its_allocations_and_its_evidence
+            deciding::a_rejection_cites_every_location_of_its_product
             deciding::every_path_of_a_reservation_reads_back_and_answers_the_same_again
             deciding::commands_of_a_batch_are_decided_in_order
             deciding::a_movement_reads_back_with_all_that_its_request_told
@@ -117,7 +118,7 @@ fn put_named(id: &str, name: &str, low_stock_at: Option<i64>) -> Command {
     Command::PutProduct(PutProduct { product_id: product(id), name: name.to_owned(), low_stock_at })
 }
 
-fn put_location(name: &str, priority: u32) -> Command {
+pub(crate) fn put_location(name: &str, priority: u32) -> Command {
     Command::PutLocation(Location { location_id: location(name), name: name.to_owned(), priority })
 }
 
@@ -137,7 +138,7 @@ pub(crate) fn stocked(name: &str, units: u32) -> [Command; 2] {
     [put(name), received(name, "main", units)]
 }
 
-fn received(name: &str, at: &str, units: u32) -> Command {
+pub(crate) fn received(name: &str, at: &str, units: u32) -> Command {
     let change = Change::Receive(Quantity::new(units).expect("a quantity"));
     moved(name, at, change, &format!("{units} {name} at {at}"))
 }

@@ -5,7 +5,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
@@ -76,11 +75,6 @@ impl Postgres {
 
 #[async_trait]
 impl Store for Postgres {
-    /// Four steps of at most 5 s each.
-    fn longest_overlap(&self) -> Duration {
-        Duration::from_secs(20)
-    }
-
     async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
         let deciding = async |transaction: &Transaction<'_>| {
             let (loaded, claimed, now) = load::load(transaction, &batch).await?;
@@ -124,6 +118,14 @@ impl Store for Postgres {
         self.0.read(async |snapshot| audit::after(snapshot, after, limit).await).await
     }
 
+    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+        self.0.read(async |snapshot| audit::ids(snapshot, after, limit).await).await
+    }
+
+    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+        self.0.read(async |snapshot| audit::last(snapshot).await).await
+    }
+
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
         self.0.read(async |snapshot| audit::of(snapshot, &order_ids).await).await
     }
@@ -144,7 +146,7 @@ impl Store for Postgres {
         self.0.read(async |snapshot| audit::levels(snapshot, &points).await).await
     }
 
-    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<Option<i64>>, Failure> {
+    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
         self.0.read(async |snapshot| audit::products(snapshot, &product_ids).await).await
     }
 }

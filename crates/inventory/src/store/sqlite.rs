@@ -3,7 +3,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
@@ -93,10 +92,6 @@ impl Sqlite {
 
 #[async_trait]
 impl Store for Sqlite {
-    fn longest_overlap(&self) -> Duration {
-        Duration::ZERO
-    }
-
     async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
         self.0.write(move |store| store.run(&batch, decide)).await
     }
@@ -129,6 +124,14 @@ impl Store for Sqlite {
         self.0.read(move |connection| audit::after(connection, after, limit)).await
     }
 
+    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+        self.0.read(move |connection| audit::ids(connection, after, limit)).await
+    }
+
+    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+        self.0.read(audit::last).await
+    }
+
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
         self.0.read(move |connection| audit::of(connection, &order_ids)).await
     }
@@ -149,7 +152,7 @@ impl Store for Sqlite {
         self.0.read(move |connection| audit::levels(connection, &points)).await
     }
 
-    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<Option<i64>>, Failure> {
+    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
         self.0.read(move |connection| audit::products(connection, &product_ids)).await
     }
 }

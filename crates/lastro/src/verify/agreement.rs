@@ -9,43 +9,43 @@ use inventory::core::reservation::{Before, Reservation, State, StateName};
 use inventory::store::Store as InventoryStore;
 use orders::core::order::Status;
 use orders::store::{OrderAudit, Store as OrdersStore};
-use platform::audit::{Books, Findings, Invariant, Progress, Reach};
+use platform::audit::{Books, Findings, Invariant, Page, Progress, Reach, Walk};
 use platform::batcher::Failure;
 
 pub(crate) const INV_5: Invariant =
     Invariant { name: "INV-5", says: "both services agree about every order", counted: "orders and reservations" };
 
 /// The books of both services, held against each other page by page: orders first, then reservations without one.
+///
+/// **Shape:** a round reads of each what is new since the last one, and a stretch of what is older.
 #[derive(Debug)]
 pub(crate) struct Agreement {
     orders: Arc<dyn OrdersStore>,
     inventory: Arc<dyn InventoryStore>,
     reach: Reach,
-    /// Where the next page begins.
-    next: Page,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Page {
-    Orders { after: Option<OrderId> },
-    Reservations { after: Option<OrderId> },
+    under_way: bool,
+    /// Where the next pages begin.
+    through_orders: Walk<OrderId>,
+    through_reservations: Walk<OrderId>,
 }
 
 impl Agreement {
     pub(crate) fn new(orders: Arc<dyn OrdersStore>, inventory: Arc<dyn InventoryStore>, reach: Reach) -> Self {
-        Self { orders, inventory, reach, next: Page::Orders { after: None } }
+        let walk = Walk::new(reach.round);
+        Self { orders, inventory, reach, under_way: false, through_orders: walk, through_reservations: walk }
     }
 
     /// A page of orders is read, then their reservations, and then once more the orders that do not fit theirs: they
     /// may have moved in between.
-    async fn step_through_orders(&mut self, after: Option<OrderId>, findings: &mut Findings) -> Result<(), Failure> {
-        let before = self.orders.audit_after(after, self.reach.page).await?;
+    async fn step_through_orders(&mut self, page: Page<OrderId>, findings: &mut Findings) -> Result<(), Failure> {
+        let (before, to) = orders::audit::read(&*self.orders, page, INV_5, findings).await?;
         let ids = before.iter().map(|order| order.order_id).collect();
-        let reservations = by_id(self.inventory.audit_of(ids).await?, |reservation| reservation.order_id);
+        let reservations = inventory::audit::look_up(&*self.inventory, ids, INV_5, findings).await?;
+        let reservations = by_id(reservations, |reservation| reservation.order_id);
         let state = |order: &OrderAudit| reservations.get(&order.order_id).map(|reservation| reservation.state.name());
         let doubtful = before.iter().filter(|order| !agrees(order.status, state(order)));
         let doubtful: Vec<_> = doubtful.map(|order| order.order_id).collect();
-        let again = if doubtful.is_empty() { Vec::new() } else { self.orders.audit_of(doubtful.clone()).await? };
+        let again = orders::audit::look_up(&*self.orders, doubtful.clone(), INV_5, findings).await?;
         let again = by_id(again, |order| order.order_id);
         findings.read(before.len() + reservations.len() + again.len());
         findings.checked(INV_5, before.len());
@@ -56,30 +56,25 @@ impl Agreement {
                 None => findings.violated(INV_5, format!("order {} disappeared", order.order_id)),
             }
         }
-        let last = before.last().map(|order| order.order_id);
-        self.next = last.map_or(Page::Reservations { after: None }, |id| Page::Orders { after: Some(id) });
+        self.through_orders.went(to, before.len());
         Ok(())
     }
 
     /// Reservations are read first, so the order of each must be there when it is looked up.
-    async fn step_through_reservations(
-        &mut self,
-        after: Option<OrderId>,
-        findings: &mut Findings,
-    ) -> Result<Progress, Failure> {
-        let reservations = self.inventory.audit_after(after, self.reach.page).await?;
+    async fn step_through_reservations(&mut self, page: Page<OrderId>, findings: &mut Findings) -> Result<(), Failure> {
+        let (reservations, to) = inventory::audit::read(&*self.inventory, page, INV_5, findings).await?;
         let ids = reservations.iter().map(|reservation| reservation.order_id).collect();
-        let found = by_id(self.orders.audit_of(ids).await?, |order| order.order_id);
+        let found = orders::audit::look_up(&*self.orders, ids, INV_5, findings).await?;
+        let found = by_id(found, |order| order.order_id);
         findings.read(reservations.len() + found.len());
         findings.checked(INV_5, reservations.len());
         for reservation in &reservations {
             findings.demand(INV_5, found.contains_key(&reservation.order_id), || {
-                format!("reservation {} has no order", reservation.order_id)
+                format!("reservation {} has no order that can be read", reservation.order_id)
             });
         }
-        let last = reservations.last().map(|reservation| reservation.order_id);
-        self.next = last.map_or(Page::Orders { after: None }, |id| Page::Reservations { after: Some(id) });
-        Ok(if last.is_some() { Progress::UnderWay } else { Progress::RoundOver })
+        self.through_reservations.went(to, reservations.len());
+        Ok(())
     }
 }
 
@@ -90,10 +85,20 @@ impl Books for Agreement {
     }
 
     async fn step(&mut self, findings: &mut Findings) -> Result<Progress, Failure> {
-        match self.next {
-            Page::Orders { after } => self.step_through_orders(after, findings).await.map(|()| Progress::UnderWay),
-            Page::Reservations { after } => self.step_through_reservations(after, findings).await,
+        if !self.under_way {
+            self.through_orders.begin(self.orders.audit_last().await?);
+            self.through_reservations.begin(self.inventory.audit_last().await?);
+            self.under_way = true;
         }
+        if let Some(page) = self.through_orders.page(self.reach.page) {
+            self.step_through_orders(page, findings).await?;
+        } else if let Some(page) = self.through_reservations.page(self.reach.page) {
+            self.step_through_reservations(page, findings).await?;
+        } else {
+            self.under_way = false;
+            return Ok(Progress::RoundOver);
+        }
+        Ok(Progress::UnderWay)
     }
 }
 

@@ -1,7 +1,5 @@
 //! The audit against real stores: a shop in which everything happened is clean, and each way of damaging it is found.
 
-use std::path::Path;
-
 use contract::{OrderId, Quantity};
 use inventory::core::decide as stock;
 use inventory::core::stock::{RequestCause, RequestId};
@@ -9,7 +7,7 @@ use orders::core::decide as order;
 use orders::core::money::Currency;
 use orders::core::order::{OrderLine, Terms};
 use platform::clock::{Clock, ManualClock, Timestamp};
-use rusqlite::Connection;
+use testbed::write_past;
 
 use super::*;
 
@@ -141,20 +139,6 @@ async fn a_shop_in_which_everything_happened_is_clean() {
     assert!(report.to_string().contains("pending commands: 2, oldest 0.0 s"), "{report}");
 }
 
-/// Opens a file as somebody would who means to do damage.
-fn damage(folder: &Path, file: &str, sql: &str) {
-    let connection = Connection::open(folder.join(file)).expect("the file");
-    let mut drop_triggers =
-        connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").expect("a query");
-    let triggers = drop_triggers.query_map([], |row| row.get::<_, String>(0)).expect("rows");
-    for trigger in triggers.collect::<Result<Vec<_>, _>>().expect("names") {
-        connection.execute_batch(&format!("DROP TRIGGER {trigger}")).expect("dropped");
-    }
-    connection.execute_batch("PRAGMA ignore_check_constraints = on; PRAGMA foreign_keys = off").expect("switched off");
-    connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-    assert!(connection.changes() > 0, "nothing was damaged: {sql}");
-}
-
 #[tokio::test]
 async fn every_kind_of_damage_is_found_and_named() {
     let order_1 = "order_id = x'00000000000000000000000000000001'";
@@ -195,7 +179,7 @@ async fn every_kind_of_damage_is_found_and_named() {
     ];
     for (file, sql, invariant) in cases {
         let shop = busy_shop().await;
-        damage(shop.folder.path(), file, &sql);
+        write_past(&shop.folder.path().join(file), &sql);
         let report = shop.report().await;
         assert!(report.tally(invariant).violations > 0, "{sql}\n{report}");
         assert!(report.to_string().contains("VIOLATED"), "{report}");

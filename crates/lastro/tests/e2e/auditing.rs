@@ -5,8 +5,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use testbed::write_past;
 
-use crate::shop::{Shop, data_in, lastro, order, verify};
+use crate::shop::{Shop, awaited, data_in, lastro, order, verify};
 
 mod watching;
 
@@ -71,21 +72,8 @@ impl Books {
     }
 }
 
-/// Writes into a file past everything that protects it.
-fn tamper(folder: &Path, database: &str, sql: &str) {
-    let connection = Connection::open(data_in(folder).join(database)).expect("the database");
-    let guards = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema WHERE type = 'trigger'";
-    let drop_guards: Option<String> = connection.query_row(guards, [], |row| row.get(0)).expect("triggers");
-    connection
-        .execute_batch("PRAGMA ignore_check_constraints = on; PRAGMA foreign_keys = off")
-        .expect("no constraints");
-    connection.execute_batch(&drop_guards.unwrap_or_default()).expect("no triggers");
-    connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-    assert!(connection.total_changes() > 0, "{sql} changes nothing");
-}
-
 /// What is done to which database, which invariants it breaks, and who is named for it.
-const TAMPERINGS: [(&str, &str, &[&str], &str); 17] = [
+const TAMPERINGS: [(&str, &str, &[&str], &str); 18] = [
     ("inventory.db", "UPDATE stock SET on_hand = on_hand + 1 WHERE product_id = 'MUG'", &["INV-2"], "MUG"),
     ("inventory.db", "UPDATE stock SET reserved = reserved - 1 WHERE product_id = 'TEE'", &["INV-2", "INV-3"], "TEE"),
     ("inventory.db", "UPDATE stock SET last_seq = last_seq + 1 WHERE product_id = 'TEE'", &["INV-2"], "TEE"),
@@ -143,6 +131,7 @@ const TAMPERINGS: [(&str, &str, &[&str], &str); 17] = [
         &["INV-4"],
         "rejected",
     ),
+    ("orders.db", "UPDATE orders SET status = 'lost' WHERE order_id = {rejected}", &["INV-4", "INV-5"], "rejected"),
     ("orders.db", "DELETE FROM pending_commands", &["INV-7"], "received"),
     (
         "orders.db",
@@ -158,7 +147,7 @@ async fn whatever_was_tampered_with_is_named() {
     let books = Books::write().await;
     for (database, sql, broken, offender) in TAMPERINGS {
         let copy = books.copy();
-        tamper(copy.path(), database, &books.sql(sql));
+        write_past(&data_in(copy.path()).join(database), &books.sql(sql));
         let ended = verify(copy.path(), &[]).await;
         assert_eq!(ended.code, Some(1), "{sql}\n{}", ended.stdout);
         assert_eq!(ended.stderr, "error: an invariant does not hold\n", "{sql}");
@@ -173,7 +162,7 @@ async fn whatever_was_tampered_with_is_named() {
 
 /// What goes on watching finds the same in its first round.
 async fn check_watch(folder: &Path, broken: &[&str], offender: &str) {
-    let mut watch = lastro(folder).args(["verify", "--watch", "--data-dir", "data"]).talking();
+    let mut watch = awaited(lastro(folder).args(["verify", "--watch", "--data-dir", "data"])).talking();
     let said = watching::hear_round(&mut watch, 1).await;
     let (summary, offenders) = said.split_last().expect("a line");
     let named: BTreeSet<_> = offenders.iter().filter_map(|line| line.split_whitespace().next()).collect();

@@ -65,6 +65,13 @@ impl Shop {
         Self::open_as(form, setting).await
     }
 
+    /// One that is waited for until its auditors have come round.
+    pub(crate) async fn open_to_auditors() -> Self {
+        let form = Form::under_test();
+        let folder = tempfile::tempdir().expect("a folder");
+        Self::start(form, Setting::of(form).await, folder, awaited).await
+    }
+
     /// In a form and a setting of the test's own.
     pub(crate) async fn open_as(form: Form, setting: Setting) -> Self {
         Self::start(form, setting, tempfile::tempdir().expect("a folder"), |launch| launch).await
@@ -129,7 +136,7 @@ impl Shop {
 
     /// `lastro verify --watch` beside it.
     pub(crate) fn watch(&self) -> Tool {
-        lastro(self.folder.path()).args(["verify", "--watch"]).args(self.setting.places()).talking()
+        awaited(lastro(self.folder.path()).args(["verify", "--watch"]).args(self.setting.places())).talking()
     }
 
     /// The audit must find nothing.
@@ -182,6 +189,11 @@ pub(crate) fn launch(folder: &Path) -> Launch {
 }
 
 /// `lastro` without arguments.
+/// A test waits for its audit: it takes half of the time, and not a fiftieth.
+pub(crate) fn awaited(launch: Launch) -> Launch {
+    launch.env("LASTRO_AUDIT_SHARE", "2")
+}
+
 pub(crate) fn lastro(folder: &Path) -> Launch {
     Launch::of(env!("CARGO_BIN_EXE_lastro"), folder)
 }

@@ -273,6 +273,7 @@ pub(crate) async fn the_backlog_is_counted_with_its_oldest_age(fresh: Fresh) {
 }
 
 pub(crate) async fn the_audit_reads_every_order_once_in_order(fresh: Fresh) {
+    assert_eq!(fresh.store.audit_last().await.expect("a read"), None);
     fresh.run([5, 3, 9, 1, 7].into_iter().map(place).collect()).await;
     let mut seen = Vec::new();
     loop {
@@ -283,10 +284,14 @@ pub(crate) async fn the_audit_reads_every_order_once_in_order(fresh: Fresh) {
         seen.extend(page.iter().map(|audit| audit.order_id));
     }
     assert_eq!(seen, [1, 3, 5, 7, 9].map(id));
+    assert_eq!(fresh.store.audit_ids(None, 2).await.expect("ids"), [1, 3].map(id));
+    assert_eq!(fresh.store.audit_ids(Some(id(3)), 9).await.expect("ids"), [5, 7, 9].map(id));
     let some = fresh.store.audit_of(vec![id(9), id(4), id(1), id(9)]).await.expect("a read");
     assert_eq!(some.iter().map(|audit| audit.order_id).collect::<Vec<_>>(), [id(1), id(9)]);
     assert_eq!(some[0].terms, placement(1, None).terms);
     assert_eq!(some[0].history, [(1, Status::Received)]);
+    fresh.run(vec![reserved(9)]).await;
+    assert_eq!(fresh.store.audit_last().await.expect("a read"), Some(id(9)), "in flight or not");
 }
 
 pub(crate) async fn the_audit_reads_every_pending_command_with_the_step_that_it_belongs_to(fresh: Fresh) {
@@ -304,9 +309,9 @@ pub(crate) async fn the_audit_reads_every_pending_command_with_the_step_that_it_
         }
         seen.extend(page);
     }
-    let command = |n, kind, seconds: i64| {
+    let command = |n, kind: CommandKind, seconds: i64| {
         let at = START.0 + seconds * 1_000_000;
-        PendingAudit { order_id: id(n), kind, since_micros: at, moved_at_micros: Some(at) }
+        PendingAudit { order_id: id(n), kind: format!("{kind:?}"), since_micros: at, moved_at_micros: Some(at) }
     };
     use CommandKind::{ReleaseStock, ReserveStock};
     assert_eq!(seen, [command(1, ReserveStock, 0), command(5, ReleaseStock, 1), command(9, ReleaseStock, 1)]);

@@ -120,6 +120,14 @@ impl Store for Postgres {
         self.0.read(async |snapshot| audit::after(snapshot, after, limit).await).await
     }
 
+    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+        self.0.read(async |snapshot| audit::ids(snapshot, after, limit).await).await
+    }
+
+    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+        self.0.read(async |snapshot| audit::last(snapshot).await).await
+    }
+
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
         self.0.read(async |snapshot| audit::of(snapshot, &order_ids).await).await
     }

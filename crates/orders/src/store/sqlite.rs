@@ -127,6 +127,14 @@ impl Store for Sqlite {
         self.database.read(move |connection| audit::after(connection, after, limit)).await
     }
 
+    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+        self.database.read(move |connection| audit::ids(connection, after, limit)).await
+    }
+
+    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+        self.database.read(audit::last).await
+    }
+
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
         self.database.read(move |connection| audit::of(connection, &order_ids)).await
     }

@@ -110,7 +110,7 @@ fn the_audit_takes_a_fiftieth_of_the_time_at_most() {
     assert_eq!(pause(&Ok(Progress::RoundOver), Duration::ZERO), BETWEEN_ROUNDS);
     let away = Err(Failure::Unavailable(Arc::new(std::io::Error::other("away"))));
     assert_eq!(pause(&away, Duration::ZERO), AFTER_FAILURE);
-    assert_eq!(Reach::SHORT, Reach { page: 100, below: 1_000 }, "of what a step reads");
+    assert_eq!(Reach::SHORT, Reach { page: 100, below: 1_000, round: 5_000 }, "of what is read");
 }
 
 #[tokio::test]

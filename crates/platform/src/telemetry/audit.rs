@@ -31,12 +31,17 @@ struct InvariantLabels {
 impl AuditNumbers {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let numbers = Self::default();
-        let help = "Violations of invariants found in the books, in every round anew: zero, or somebody must look";
+        let help =
+            "Violations of invariants found in the books, anew whenever they are come by: zero, or somebody must look";
         registry.register("audit_violations", help, numbers.violations.clone());
         registry.register("audit_rows", "Rows that the audit has read", numbers.rows.clone());
-        registry.register("audit_rounds", "Times that the audit has been through all books", numbers.rounds.clone());
+        registry.register(
+            "audit_rounds",
+            "Rounds of the audit: what is new, and some of what is older",
+            numbers.rounds.clone(),
+        );
         registry.register("audit_failures", "Steps of the audit that could not read", numbers.failures.clone());
-        let help = "When the audit was last through all books, since the epoch; zero until then";
+        let help = "When the audit last ended a round, since the epoch; zero until then";
         registry.register_with_unit("audit_last_round_timestamp", help, Unit::Seconds, numbers.last_round.clone());
         numbers
     }

@@ -95,7 +95,7 @@ pub(crate) async fn books_that_are_written_while_they_are_read_are_in_order(fres
             run_until_done(&*store, Arc::new(batch)).await;
         }
     });
-    let (mut watching, mut rounds) = (fresh.books(Reach { page: 3, below: 20 }), 0);
+    let (mut watching, mut rounds) = (fresh.books(Reach { page: 3, below: 20, round: 1_000 }), 0);
     while !writer.is_finished() {
         may_write.add_permits(50);
         let (findings, _) = fresh.round(&mut watching).await;
@@ -112,7 +112,7 @@ pub(crate) async fn books_that_are_written_while_they_are_read_are_in_order(fres
 }
 
 pub(crate) async fn a_step_of_the_audit_reads_no_more_than_it_may(fresh: Fresh) {
-    let reach = Reach { page: 10, below: 50 };
+    let reach = Reach { page: 10, below: 50, round: 1_000 };
     fresh.promise(120).await;
     fresh.run((10..35).map(|n| put(&format!("P{n}"))).collect()).await;
     fresh.run((10..35).map(|n| received(&format!("P{n}"), "main", 7)).collect()).await;

@@ -37,6 +37,17 @@ pub(crate) async fn a_reservation_reads_back_with_its_allocations_and_its_eviden
     assert_eq!(seen, [main(2), main(2)], "one unit left of three, none of one");
 }
 
+pub(crate) async fn a_rejection_cites_every_location_of_its_product(fresh: Fresh) {
+    fresh.run(stocked("MUG", 3).to_vec()).await;
+    fresh.run([put_location("SHOP", 1), put_location("ATTIC", 2)].to_vec()).await;
+    fresh.run(vec![received("MUG", "SHOP", 2), received("MUG", "SHOP", 4), received("MUG", "ATTIC", 1)]).await;
+    fresh.run(vec![reserve(1, &[("MUG", 20)])]).await;
+    let short = fresh.store.reservation(id(1)).await.expect("a read").expect("a reservation");
+    let [short] = short.state.shortfalls() else { panic!("{short:?}") };
+    let seen: Vec<_> = short.seen.iter().map(|seen| (seen.location_id.as_str(), seen.seq)).collect();
+    assert_eq!((seen, short.shortage.available), (vec![("ATTIC", 1), ("SHOP", 2), ("main", 1)], 10));
+}
+
 pub(crate) async fn every_path_of_a_reservation_reads_back_and_answers_the_same_again(fresh: Fresh) {
     use CommandKind::{ReleaseStock, ReserveStock, ShipStock};
     fresh.run(stocked("MUG", 5).to_vec()).await;

@@ -1,6 +1,6 @@
 //! Reads for the audit: what the invariants speak of, a page at a time, each page from one snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contract::{OrderId, ProductId};
 use platform::batcher::Failure;
@@ -16,6 +16,8 @@ use crate::core::stock::{Level, Movement};
 
 const AFTER: &str =
     concat!("SELECT ", reservation_columns!(), " FROM reservations WHERE order_id >= $1 ORDER BY order_id LIMIT $2");
+const IDS: &str = "SELECT order_id FROM reservations WHERE order_id >= $1 ORDER BY order_id LIMIT $2";
+const LAST: &str = "SELECT order_id FROM reservations ORDER BY order_id DESC LIMIT 1";
 const OF: &str =
     concat!("SELECT ", reservation_columns!(), " FROM reservations WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");
 const STOCK: &str = "SELECT product_id, location_id, on_hand, reserved, last_seq,
@@ -43,10 +45,10 @@ const STRETCH: &str = concat!(
 const LEVELS_AT: &str = "SELECT number, on_hand, reserved, seq
      FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS point (product, location, at, number)
           JOIN movements ON product_id = product AND location_id = location AND seq = at";
-const KNOWN_SINCE: &str = "SELECT product_id, created_at FROM products WHERE product_id = ANY($1::text[])";
+const KNOWN: &str = "SELECT product_id FROM products WHERE product_id = ANY($1::text[])";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 8] = [AFTER, OF, STOCK, LEVEL, HELD, STRETCH, LEVELS_AT, KNOWN_SINCE];
+pub(super) const STATEMENTS: [&str; 10] = [AFTER, IDS, LAST, OF, STOCK, LEVEL, HELD, STRETCH, LEVELS_AT, KNOWN];
 
 pub(super) async fn after(
     snapshot: &Transaction<'_>,
@@ -56,6 +58,21 @@ pub(super) async fn after(
     let Some(from) = page_from(after.map(|id| id.0)) else { return Ok(Vec::new()) };
     let rows = snapshot.query(AFTER, [&from, &i64::from(limit)]).await?;
     complete(snapshot, &rows).await
+}
+
+pub(super) async fn ids(
+    snapshot: &Transaction<'_>,
+    after: Option<OrderId>,
+    limit: u32,
+) -> Result<Vec<OrderId>, Failure> {
+    let Some(from) = page_from(after.map(|id| id.0)) else { return Ok(Vec::new()) };
+    let rows = snapshot.query(IDS, [&from, &i64::from(limit)]).await?;
+    rows.iter().map(|row| Ok(OrderId(rows::column(row, 0)?))).collect()
+}
+
+pub(super) async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
+    let rows = snapshot.query(LAST, []).await?;
+    rows.first().map(|row| Ok(OrderId(rows::column(row, 0)?))).transpose()
 }
 
 pub(super) async fn of(snapshot: &Transaction<'_>, order_ids: &[OrderId]) -> Result<Vec<Reservation>, Failure> {
@@ -124,13 +141,9 @@ pub(super) async fn levels(snapshot: &Transaction<'_>, points: &[(Place, i64)]) 
     Ok((1..).zip(points).map(|(number, _)| found.get(&number).copied()).collect())
 }
 
-pub(super) async fn products(
-    snapshot: &Transaction<'_>,
-    product_ids: &[ProductId],
-) -> Result<Vec<Option<i64>>, Failure> {
+pub(super) async fn products(snapshot: &Transaction<'_>, product_ids: &[ProductId]) -> Result<Vec<bool>, Failure> {
     let ids: Vec<&str> = product_ids.iter().map(|id| id.as_str()).collect();
-    let rows = snapshot.query(KNOWN_SINCE, [&ids]).await?;
-    let known = rows.iter().map(|row| Ok((rows::column(row, 0)?, rows::column(row, 1)?)));
-    let known: BTreeMap<&str, i64> = known.collect::<Result<_, Failure>>()?;
-    Ok(ids.iter().map(|id| known.get(id).copied()).collect())
+    let rows = snapshot.query(KNOWN, [&ids]).await?;
+    let known: BTreeSet<&str> = rows.iter().map(|row| rows::column(row, 0)).collect::<Result<_, Failure>>()?;
+    Ok(ids.iter().map(|id| known.contains(id)).collect())
 }

@@ -17,6 +17,19 @@ pub(super) fn after(connection: &Connection, after: Option<OrderId>, limit: u32)
     rows.map(|row| row?.complete(connection)).collect()
 }
 
+pub(super) fn ids(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<OrderId>> {
+    let mut statement = connection
+        .prepare_cached("SELECT order_id FROM reservations WHERE order_id > ?1 ORDER BY order_id LIMIT ?2")?;
+    let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
+    let ids = statement.query_map(params![lowest, limit], |row| Ok(rows::order_id(row.get(0)?)))?;
+    ids.collect()
+}
+
+pub(super) fn last(connection: &Connection) -> rusqlite::Result<Option<OrderId>> {
+    let mut statement = connection.prepare_cached("SELECT max(order_id) FROM reservations")?;
+    Ok(statement.query_row([], |row| row.get::<_, Option<[u8; 16]>>(0))?.map(rows::order_id))
+}
+
 pub(super) fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Vec<Reservation>> {
     let mut sorted = order_ids.to_vec();
     sorted.sort_unstable();
@@ -98,8 +111,7 @@ pub(super) fn levels(connection: &Connection, points: &[(Place, i64)]) -> rusqli
     points.iter().map(&mut level).collect()
 }
 
-pub(super) fn products(connection: &Connection, product_ids: &[ProductId]) -> rusqlite::Result<Vec<Option<i64>>> {
-    let mut statement = connection.prepare_cached("SELECT created_at FROM products WHERE product_id = ?1")?;
-    let mut created = |id: &ProductId| statement.query_row(params![id.as_str()], |row| row.get(0)).optional();
-    product_ids.iter().map(&mut created).collect()
+pub(super) fn products(connection: &Connection, product_ids: &[ProductId]) -> rusqlite::Result<Vec<bool>> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM products WHERE product_id = ?1")?;
+    product_ids.iter().map(|id| statement.exists(params![id.as_str()])).collect()
 }

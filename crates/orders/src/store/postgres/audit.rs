@@ -15,6 +15,11 @@ use crate::core::order::Status;
 
 const AFTER: &str =
     concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id >= $1 ORDER BY order_id LIMIT $2");
+const IDS: &str = "SELECT order_id FROM orders WHERE order_id >= $1 ORDER BY order_id LIMIT $2";
+const LAST: &str = "SELECT order_id
+     FROM ((SELECT order_id FROM orders ORDER BY order_id DESC LIMIT 1)
+           UNION ALL (SELECT order_id FROM pending_commands ORDER BY order_id DESC LIMIT 1)) AS highest
+     ORDER BY order_id DESC LIMIT 1";
 const OF: &str =
     concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");
 const STEPS: &str = "SELECT order_id, seq, status FROM order_history WHERE order_id = ANY($1::uuid[])
@@ -25,7 +30,7 @@ const ALL_PENDING: &str = "SELECT pending_commands.order_id, kind, since, update
      WHERE pending_commands.order_id >= $1 ORDER BY pending_commands.order_id LIMIT $2";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 5] = [AFTER, OF, STEPS, PENDING, ALL_PENDING];
+pub(super) const STATEMENTS: [&str; 7] = [AFTER, IDS, LAST, OF, STEPS, PENDING, ALL_PENDING];
 
 pub(super) async fn after(
     snapshot: &Transaction<'_>,
@@ -37,6 +42,19 @@ pub(super) async fn after(
     complete(snapshot, &rows).await
 }
 
+pub(super) async fn ids(
+    snapshot: &Transaction<'_>,
+    after: Option<OrderId>,
+    limit: u32,
+) -> Result<Vec<OrderId>, Failure> {
+    let Some(from) = page_from(after.map(|id| id.0)) else { return Ok(Vec::new()) };
+    snapshot.query(IDS, [&from, &i64::from(limit)]).await?.iter().map(|row| rows::order_id(row, 0)).collect()
+}
+
+pub(super) async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
+    snapshot.query(LAST, []).await?.first().map(|row| rows::order_id(row, 0)).transpose()
+}
+
 pub(super) async fn pending(
     snapshot: &Transaction<'_>,
     after: Option<OrderId>,
@@ -44,10 +62,9 @@ pub(super) async fn pending(
 ) -> Result<Vec<PendingAudit>, Failure> {
     let Some(from) = page_from(after.map(|id| id.0)) else { return Ok(Vec::new()) };
     let command = |row: &Row| {
-        let order_id = rows::order_id(row, 0)?;
         Ok(PendingAudit {
-            order_id,
-            kind: rows::kind(order_id, rows::column(row, 1)?)?,
+            order_id: rows::order_id(row, 0)?,
+            kind: rows::column(row, 1)?,
             since_micros: rows::column(row, 2)?,
             moved_at_micros: rows::column(row, 3)?,
         })

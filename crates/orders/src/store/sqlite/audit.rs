@@ -14,6 +14,22 @@ pub(super) fn after(connection: &Connection, after: Option<OrderId>, limit: u32)
     rows.map(|row| of_row(connection, &row?)).collect()
 }
 
+pub(super) fn ids(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<OrderId>> {
+    let mut statement =
+        connection.prepare_cached("SELECT order_id FROM orders WHERE order_id > ?1 ORDER BY order_id LIMIT ?2")?;
+    let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
+    let ids = statement.query_map(params![lowest, limit], |row| Ok(rows::order_id(row.get(0)?)))?;
+    ids.collect()
+}
+
+pub(super) fn last(connection: &Connection) -> rusqlite::Result<Option<OrderId>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT max(order_id) FROM (SELECT max(order_id) AS order_id FROM orders
+                                    UNION ALL SELECT max(order_id) FROM pending_commands)",
+    )?;
+    Ok(statement.query_row([], |row| row.get::<_, Option<[u8; 16]>>(0))?.map(rows::order_id))
+}
+
 pub(super) fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Vec<OrderAudit>> {
     let mut sorted = order_ids.to_vec();
     sorted.sort_unstable();
@@ -41,10 +57,9 @@ pub(super) fn pending(
     )?;
     let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
     let rows = statement.query_map(params![lowest, limit], |row| {
-        let order_id = rows::order_id(row.get(0)?);
         Ok(PendingAudit {
-            order_id,
-            kind: rows::kind(order_id, &row.get::<_, String>(1)?)?,
+            order_id: rows::order_id(row.get(0)?),
+            kind: row.get(1)?,
             since_micros: row.get(2)?,
             moved_at_micros: row.get(3)?,
         })

@@ -32,6 +32,11 @@ impl Shelf {
     pub(super) fn run(&mut self, batch: &[Command]) -> Vec<Decided> {
         let Decision { decided, changes } = decide(self.now_micros, batch, self.load(&Touched::by(batch)));
         assert_eq!(decided.len(), batch.len());
+        changes
+            .reservations
+            .iter()
+            .filter(|change| change.from.is_none())
+            .for_each(|change| self.overlooks_none(&change.to));
         self.write(changes);
         decided
     }
@@ -113,6 +118,17 @@ impl Shelf {
         let rows: usize = self.all.levels.values().map(BTreeMap::len).sum();
         assert_eq!(rows, self.ledger.len(), "INV-2: a level without movements does not exist");
         self.all.reservations.values().for_each(|reservation| self.audit_rejection(reservation));
+    }
+
+    /// INV-8: what was there before the batch was seen by whatever was rejected in it.
+    fn overlooks_none(&self, reservation: &Reservation) {
+        for shortfall in reservation.state.shortfalls() {
+            let product = &shortfall.shortage.product_id;
+            let seen = |location: &LocationId| shortfall.seen.iter().any(|seen| seen.location_id == *location);
+            assert!(self.levels(product).keys().all(seen), "INV-8: every location was looked at");
+            let known = self.all.products.contains_key(product);
+            assert!(shortfall.shortage.reason == ShortageReason::OutOfStock || !known, "INV-8: it was unknown");
+        }
     }
 
     fn held(&self, product: &ProductId, location: &LocationId) -> i64 {

@@ -1,0 +1,21 @@
+//! Damage to a database, done as somebody would who gets past everything that protects it.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+/// Writes into a SQLite file past its triggers, its checks and its foreign keys.
+///
+/// **Errors:** panics if nothing was changed by it.
+#[track_caller]
+pub fn write_past(file: &Path, sql: &str) {
+    let connection = Connection::open(file).expect("the file");
+    let guards = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema WHERE type = 'trigger'";
+    let drop_guards: Option<String> = connection.query_row(guards, [], |row| row.get(0)).expect("triggers");
+    connection
+        .execute_batch("PRAGMA ignore_check_constraints = on; PRAGMA foreign_keys = off")
+        .expect("no constraints");
+    connection.execute_batch(&drop_guards.unwrap_or_default()).expect("no triggers");
+    connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    assert!(connection.total_changes() > 0, "{sql} changes nothing");
+}
