@@ -1,7 +1,7 @@
 //! Runs all tasks of a world on one thread, in an order that the seed decides. Time is tokio's, and stands still while
 //! anything can run: then it jumps to the next timer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -38,15 +38,14 @@ struct Slot {
     task: Task,
 }
 
+/// **Shape:** sorted. In which order one step has woken several others may be tokio's luck, and must decide nothing.
 #[derive(Default)]
-struct Ready(Mutex<(Vec<TaskId>, Option<Waker>)>);
+struct Ready(Mutex<(BTreeSet<TaskId>, Option<Waker>)>);
 
 impl Ready {
     fn push(&self, id: TaskId) {
         let mut ready = self.0.lock().expect("nothing panics under this lock");
-        if !ready.0.contains(&id) {
-            ready.0.push(id);
-        }
+        ready.0.insert(id);
         if let Some(waker) = ready.1.take() {
             waker.wake();
         }
@@ -60,7 +59,9 @@ impl Ready {
             return None;
         }
         let at = random.index(ready.0.len());
-        Some(ready.0.swap_remove(at))
+        let id = *ready.0.iter().nth(at)?;
+        ready.0.remove(&id);
+        Some(id)
     }
 }
 
@@ -145,5 +146,23 @@ impl Executor {
 
     fn orders(&self) -> std::sync::MutexGuard<'_, Orders> {
         self.0.orders.lock().expect("nothing panics under this lock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_in_which_tasks_are_woken_decides_nothing() {
+        let popped = |ids: [TaskId; 4]| {
+            let (ready, random) = (Ready::default(), Random::of(7, "order of steps"));
+            ids.iter().for_each(|id| ready.push(*id));
+            [(); 5].map(|()| ready.pop(&random, &Context::from_waker(Waker::noop())))
+        };
+        let sorted = popped([1, 2, 3, 4]);
+        assert!(sorted[..4].iter().all(Option::is_some) && sorted[4].is_none(), "{sorted:?}");
+        assert_eq!(popped([4, 2, 1, 3]), sorted);
+        assert_eq!(popped([3, 4, 2, 1]), sorted);
     }
 }
