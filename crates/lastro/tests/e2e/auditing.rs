@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::shop::{Shop, data_in, lastro, order, verify};
 
+mod restored;
 mod watching;
 
 /// A closed shop with something of everything, and the orders in it.
@@ -59,16 +60,20 @@ impl Books {
         }
     }
 
-    /// A copy of all files, in a folder of its own.
     fn copy(&self) -> TempDir {
-        let copy = tempfile::tempdir().expect("a folder");
-        std::fs::create_dir(data_in(copy.path())).expect("a folder");
-        for file in std::fs::read_dir(data_in(self.folder.path())).expect("the files") {
-            let file = file.expect("a file");
-            std::fs::copy(file.path(), data_in(copy.path()).join(file.file_name())).expect("a copy");
-        }
-        copy
+        copy_of(self.folder.path())
     }
+}
+
+/// A copy of all files of a shop that is closed, in a folder of its own.
+fn copy_of(folder: &Path) -> TempDir {
+    let copy = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(data_in(copy.path())).expect("a folder");
+    for file in std::fs::read_dir(data_in(folder)).expect("the files") {
+        let file = file.expect("a file");
+        std::fs::copy(file.path(), data_in(copy.path()).join(file.file_name())).expect("a copy");
+    }
+    copy
 }
 
 /// Writes into a file past everything that protects it.
