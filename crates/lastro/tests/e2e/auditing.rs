@@ -9,6 +9,7 @@ use testbed::write_past;
 
 use crate::shop::{Shop, awaited, data_in, lastro, order, verify};
 
+mod restored;
 mod watching;
 
 /// A closed shop with something of everything, and the orders in it.
@@ -60,16 +61,20 @@ impl Books {
         }
     }
 
-    /// A copy of all files, in a folder of its own.
     fn copy(&self) -> TempDir {
-        let copy = tempfile::tempdir().expect("a folder");
-        std::fs::create_dir(data_in(copy.path())).expect("a folder");
-        for file in std::fs::read_dir(data_in(self.folder.path())).expect("the files") {
-            let file = file.expect("a file");
-            std::fs::copy(file.path(), data_in(copy.path()).join(file.file_name())).expect("a copy");
-        }
-        copy
+        copy_of(self.folder.path())
     }
+}
+
+/// A copy of all files of a shop that is closed, in a folder of its own.
+fn copy_of(folder: &Path) -> TempDir {
+    let copy = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(data_in(copy.path())).expect("a folder");
+    for file in std::fs::read_dir(data_in(folder)).expect("the files") {
+        let file = file.expect("a file");
+        std::fs::copy(file.path(), data_in(copy.path()).join(file.file_name())).expect("a copy");
+    }
+    copy
 }
 
 /// What is done to which database, which invariants it breaks, and who is named for it.

@@ -61,9 +61,8 @@ impl Log {
         length(&self.file)
     }
 
-    /// Makes the log longer by some 7500 pages, which nobody need wait for orders to do: at 8000 it is taken over into the
-    /// file.
-    pub(crate) fn grow(&self) {
+    /// Makes the log longer by so many pages: at 8000 it is taken over into the file.
+    pub(crate) fn grow(&self, pages: u32) {
         let connection = Connection::open(&self.file).expect("the file");
         connection.busy_timeout(testbed::PATIENCE).expect("a timeout");
         // It is the program that is to take it over.
@@ -71,9 +70,10 @@ impl Log {
         connection.pragma_update(None, "synchronous", "off").expect("set");
         connection.execute_batch("CREATE TABLE IF NOT EXISTS ballast (bytes BLOB)").expect("a table");
         connection.execute("DELETE FROM ballast", []).expect("rows");
-        let rows = (0..500).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
-        let rows = format!("INSERT INTO ballast SELECT randomblob(60000) FROM json_each('[{rows}]')");
-        assert_eq!(connection.execute(&rows, []).expect("rows"), 500);
+        // A row fills 15 pages of 4 KiB.
+        let rows = "WITH RECURSIVE row (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM row WHERE number < ?1)
+                    INSERT INTO ballast SELECT randomblob(60000) FROM row";
+        connection.execute(rows, [pages / 15]).expect("rows");
     }
 
     /// When the file itself was last written, which only a checkpoint does.

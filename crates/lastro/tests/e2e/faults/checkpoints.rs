@@ -2,6 +2,7 @@
 //!
 //! PostgreSQL's own checkpoints are its own business, so its forms are tried as two processes with files.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,12 @@ use crate::log::{Log, TakenOver};
 use crate::random::Random;
 use crate::shop::{Shop, data_in};
 
-/// Kills may come too late: so often it is tried again.
-const MAX_ROUNDS: u32 = 6;
+/// Kills may come too late on a busy machine: so long it is tried again, from longer and longer logs.
+const TRIED: Duration = Duration::from_secs(300);
+/// By how much the first log is made longer, so that orders need not do it, and the longest.
+const PAGES: RangeInclusive<u32> = 7_500..=60_000;
 /// How long it may take until a log is taken over.
-const GROWTH: Duration = Duration::from_secs(30);
+const GROWTH: Duration = Duration::from_secs(120);
 const STOCK: u32 = 1_000_000;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,9 +38,11 @@ async fn check(file: &str) {
     let log = Log::of(data_in(shop.folder()).join(file));
     let mut told = Told::default();
     let (mut under_load, mut at_the_start) = (None, None);
-    for round in 1..=MAX_ROUNDS {
+    let (first, mut round, mut pages) = (Instant::now(), 1, *PAGES.start());
+    while under_load.is_none() || at_the_start.is_none() {
         let begun = Instant::now();
-        let (clients, killed) = killed_under_load(&mut shop, &log, &mut random).await;
+        assert!(begun - first < TRIED, "no kill fell into a checkpoint within {TRIED:?}");
+        let (clients, killed) = killed_under_load(&mut shop, &log, pages, &mut random).await;
         told.append(clients);
         println!("{file}, round {round}: killed under load at {killed:?}, log of {} bytes", log.length());
         under_load = under_load.or(killed);
@@ -48,11 +53,9 @@ async fn check(file: &str) {
         must_be_sound(&log);
         Arc::get_mut(&mut shop).expect("no client is left").reopen().await;
         println!("  the round took {:?}", begun.elapsed());
-        if under_load.is_some() && at_the_start.is_some() {
-            break;
-        }
+        // The more there is to take over, the longer it takes, and the less the killer must hurry.
+        (round, pages) = (round + 1, (2 * pages).min(*PAGES.end()));
     }
-    assert!(under_load.is_some() && at_the_start.is_some(), "no kill fell into a checkpoint");
     told.check(&shop).await;
     shop.programs.kill();
     Arc::get_mut(&mut shop).expect("no client is left").programs.ended(PATIENCE).await;
@@ -69,9 +72,15 @@ fn must_be_sound(log: &Log) {
 
 /// Kills the shop under load when the next checkpoint has begun to write. What clients were told; and how far the checkpoint was,
 /// unless the kill came too late.
-async fn killed_under_load(shop: &mut Arc<Shop>, log: &Log, random: &mut Random) -> (Told, Option<TakenOver>) {
-    log.grow();
+async fn killed_under_load(
+    shop: &mut Arc<Shop>,
+    log: &Log,
+    pages: u32,
+    random: &mut Random,
+) -> (Told, Option<TakenOver>) {
+    // A long log may be taken over with whatever is committed next, before anybody has ordered.
     let before = log.file_written();
+    log.grow(pages);
     let load = Load::on(shop, random);
     let (watched, killing) = (log.clone(), shop.clone());
     let watching = tokio::task::spawn_blocking(move || {
