@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +22,9 @@ pub const MAX_BATCH: usize = 2000;
 pub const MAX_QUEUE: usize = 10_000;
 /// How long a request may wait for its commit before it is told to come back.
 const REQUEST_WAIT: Duration = Duration::from_secs(10);
+/// How much of that it may spend in the queue. What is begun later is done when nobody waits for it any more: under a load
+/// that stays too high, that would soon be everything.
+const QUEUE_WAIT: Duration = Duration::from_secs(8);
 /// How long after that a committer may still say what became of it.
 const GRACE: Duration = Duration::from_secs(1);
 /// How often a batch that the database asked to repeat is repeated before its commands are told to come back.
@@ -91,8 +95,21 @@ pub trait Commit<C, A>: Send + Sync {
 
 struct Item<C, A> {
     command: C,
+    /// Later than this it is not begun (R2).
+    begin_by: Instant,
     deadline: Instant,
+    claim: Claim,
     reply: oneshot::Sender<Result<A, NotDone>>,
+}
+
+/// The right to begin a command, or to give it up: who takes it first has it.
+#[derive(Clone, Default)]
+struct Claim(Arc<AtomicBool>);
+
+impl Claim {
+    fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::Relaxed)
+    }
 }
 
 /// The way to a committer; cheap to clone. The committer ends when the last one is dropped and the queue is empty.
@@ -123,19 +140,27 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
     ///
     /// Dropping the call cancels the waiting only (R2).
     pub async fn submit(&self, command: C) -> Result<A, NotDone> {
-        self.submit_by(command, Instant::now() + REQUEST_WAIT).await
+        let now = Instant::now();
+        self.submit_by(command, now + QUEUE_WAIT, now + REQUEST_WAIT).await
     }
 
-    /// A command still queued at `deadline` is dropped unexecuted.
-    async fn submit_by(&self, command: C, deadline: Instant) -> Result<A, NotDone> {
-        let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Item { command, deadline, reply }).map_err(|full_or_closed| match full_or_closed {
+    /// A command still queued at `begin_by` is never executed.
+    async fn submit_by(&self, command: C, begin_by: Instant, deadline: Instant) -> Result<A, NotDone> {
+        let ((reply, mut answer), claim) = (oneshot::channel(), Claim::default());
+        let item = Item { command, begin_by, deadline, claim: claim.clone(), reply };
+        self.queue.try_send(item).map_err(|full_or_closed| match full_or_closed {
             mpsc::error::TrySendError::Full(_) => NotDone::Overloaded,
             mpsc::error::TrySendError::Closed(_) => NotDone::ShuttingDown,
         })?;
         // A committer that dies, or whose database does not answer, does not say how far it came.
-        let answer = tokio::time::timeout_at(deadline + GRACE, answer).await;
-        answer.ok().and_then(Result::ok).unwrap_or(Err(NotDone::OutcomeUnknown))
+        let told = |answer: Result<_, _>| answer.unwrap_or(Err(NotDone::OutcomeUnknown));
+        if let Ok(answer) = tokio::time::timeout_at(begin_by, &mut answer).await {
+            return told(answer);
+        }
+        if claim.take() {
+            return Err(NotDone::Overloaded);
+        }
+        tokio::time::timeout_at(deadline + GRACE, answer).await.map_or(Err(NotDone::OutcomeUnknown), told)
     }
 
     /// For workers: waits for room as well. One result per command, in order.
@@ -155,7 +180,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
     async fn submit_step(&self, commands: Vec<C>, deadline: Instant) -> Vec<Result<A, NotDone>> {
         let item = |command| {
             let (reply, answer) = oneshot::channel();
-            (Item { command, deadline, reply }, answer)
+            (Item { command, begin_by: deadline, deadline, claim: Claim::default(), reply }, answer)
         };
         let (items, answers): (Vec<_>, Vec<_>) = commands.into_iter().map(item).unzip();
         // A closed queue drops the items and with them their replies, which shows in the wait below.
@@ -234,7 +259,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
 
     async fn execute(&self, queued: Vec<Item<C, A>>) -> Result<(), Failure> {
         let now = Instant::now();
-        let (live, late): (Vec<_>, Vec<_>) = queued.into_iter().partition(|item| item.deadline > now);
+        let (live, late): (Vec<_>, Vec<_>) =
+            queued.into_iter().partition(|item| item.begin_by > now && item.claim.take());
         reply_all(late, NotDone::Overloaded);
         if live.is_empty() {
             return Ok(());

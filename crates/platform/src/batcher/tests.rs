@@ -135,7 +135,7 @@ async fn one_that_waited_too_long_in_the_queue_is_never_begun() {
     let (batcher, committer, ledger) = batcher(Ledger::default());
     let late = tokio::spawn({
         let batcher = batcher.clone();
-        async move { batcher.submit_by(1, Instant::now()).await }
+        async move { batcher.submit_by(1, Instant::now(), later()).await }
     });
     let live = queue(&batcher, 2);
     testbed::eventually(testbed::PATIENCE, "both are queued", || async {
@@ -208,6 +208,27 @@ async fn a_request_waits_for_a_stuck_commit_no_longer_than_its_deadline() {
     assert_eq!(begun.elapsed().as_secs(), (REQUEST_WAIT + GRACE).as_secs());
 }
 
+/// Behind a commit that is stuck: nothing was done, and nothing will be, so nothing else is said.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_never_begun_is_told_so_before_its_deadline() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (batcher, committer, ledger) = batcher(Ledger { gate: Some(gate.clone()), ..Ledger::default() });
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(committer.run(stop.clone()));
+    let first = queue(&batcher, 1);
+    while ledger.begun.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let begun = Instant::now();
+    assert_eq!(batcher.submit(2).await, Err(NotDone::Overloaded));
+    assert_eq!(begun.elapsed().as_secs(), QUEUE_WAIT.as_secs());
+    gate.add_permits(2);
+    assert_eq!(first.await.expect("no panic"), Ok(10));
+    stop.cancel();
+    running.await.expect("no panic").expect("a clean end");
+    assert_eq!(*ledger.batches.lock().expect("the batches"), [[1]], "what was given up is not executed");
+}
+
 #[tokio::test]
 async fn committers_of_one_queue_work_side_by_side() {
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
@@ -237,7 +258,8 @@ async fn an_outcome_that_stays_unknown_is_called_unknown_at_the_deadline() {
     let failures = Mutex::new(vec![Failure::Unknown(cause()); 100_000]);
     let (batcher, committer, _) = batcher(Ledger { failures, ..Ledger::default() });
     tokio::spawn(committer.run(CancellationToken::new()));
-    let told = batcher.submit_by(1, Instant::now() + Duration::from_secs(5)).await;
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let told = batcher.submit_by(1, deadline, deadline).await;
     assert_eq!(told, Err(NotDone::OutcomeUnknown));
 }
 
