@@ -166,7 +166,7 @@ impl History {
 /// What the audit says about an order that stands here, and its reservation there.
 fn line(id: &str, (order, reservation): (&str, &str)) -> String {
     match order {
-        "none" => format!("reservation {id} has no order"),
+        "none" => format!("reservation {id} has no order that can be read"),
         status => format!("order {id} is {status}, its reservation {reservation}"),
     }
 }
