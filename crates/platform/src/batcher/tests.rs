@@ -15,7 +15,7 @@ struct Ledger {
 #[async_trait]
 impl Commit<u32, u32> for Ledger {
     async fn commit(&self, batch: Arc<[u32]>) -> Result<Vec<u32>, Failure> {
-        self.begun.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        self.begun.fetch_add(1, Ordering::SeqCst);
         if let Some(gate) = &self.gate {
             gate.acquire().await.expect("an open gate").forget();
         }
@@ -73,7 +73,7 @@ async fn commands_that_arrive_during_a_commit_are_the_next_batch() {
     let running = tokio::spawn(committer.run(stop.clone()));
     let first = queue(&batcher, 1);
     testbed::eventually(testbed::PATIENCE, "the first is being committed", || async {
-        (ledger.begun.load(std::sync::atomic::Ordering::SeqCst) == 1).then_some(())
+        (ledger.begun.load(Ordering::SeqCst) == 1).then_some(())
     })
     .await;
     let rest = tokio::spawn({
@@ -216,7 +216,7 @@ async fn one_that_is_never_begun_is_told_so_before_its_deadline() {
     let stop = CancellationToken::new();
     let running = tokio::spawn(committer.run(stop.clone()));
     let first = queue(&batcher, 1);
-    while ledger.begun.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+    while ledger.begun.load(Ordering::SeqCst) == 0 {
         tokio::task::yield_now().await;
     }
     let begun = Instant::now();
@@ -239,7 +239,7 @@ async fn committers_of_one_queue_work_side_by_side() {
     for command in [1, 2] {
         asked.push(queue(&batcher, command));
         testbed::eventually(testbed::PATIENCE, "it is begun", || async {
-            (ledger.begun.load(std::sync::atomic::Ordering::SeqCst) == asked.len()).then_some(())
+            (ledger.begun.load(Ordering::SeqCst) == asked.len()).then_some(())
         })
         .await;
     }
