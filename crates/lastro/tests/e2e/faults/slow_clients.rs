@@ -207,7 +207,7 @@ async fn ten_thousand_slow_clients_are_cut_off_and_nobody_else_notices() {
         println!("cut off: {}", check_lives(slow, lives));
     }
     assert!(most_at_once >= in_time, "they are held as long as there is room");
-    assert!(in_time as u64 >= silent / 10, "it was no crowd");
+    assert!(in_time as u64 >= silent / 50, "it was no crowd");
     assert!(slowest < UNAFFECTED);
     shop.must_verify().await;
 }
