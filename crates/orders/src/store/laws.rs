@@ -353,12 +353,12 @@ fn lease(limit: u32, pick: Pick) -> Lease {
     Lease { limit, pick, delay: |_, _| DELAY, random: 0 }
 }
 
-/// As the committer does: what the engine asks to repeat is repeated.
+/// As the committer does: what is not done, and may be later, is repeated.
 pub(crate) async fn run_until_done(store: &dyn Store, batch: Arc<[Command]>) -> Vec<Outcome> {
     loop {
         match store.run(batch.clone(), decide).await {
             Ok(decided) => return decided.into_iter().map(|one| one.outcome).collect(),
-            Err(Failure::Busy(_)) => {}
+            Err(Failure::Busy(_) | Failure::Unavailable(_)) => {}
             Err(failure) => panic!("{failure}"),
         }
     }

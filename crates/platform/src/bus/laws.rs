@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use testbed::PATIENCE;
 
 use super::{Bus, Delivery};
 
@@ -40,7 +41,6 @@ pub(crate) use bus_laws;
 const ACK_WAIT: Duration = Duration::from_millis(100);
 const NEVER: Duration = Duration::from_secs(3600);
 const SOON: Duration = Duration::from_millis(20);
-const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn what_is_published_is_received_once_and_whole<F: Fresh>(fresh: F) {
     let [a, _] = channels();

@@ -57,7 +57,7 @@ async fn a_call_that_is_dropped_at_any_await_leaves_no_transaction_open() {
     }
     assert!(polls > 5, "{polls}");
     // Long before the server itself would end it.
-    eventually(Duration::from_secs(5), "no transaction is open", async || {
+    eventually(Duration::from_secs(15), "no transaction is open", async || {
         let open = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
              AND state NOT IN ('idle', 'disabled')";
         operator.query(open, &[]).await.expect("rows").is_empty().then_some(())

@@ -15,7 +15,7 @@ use crate::random::Random;
 use crate::shop::{Shop, data_in};
 
 /// Kills may come too late on a busy machine: so long it is tried again, from longer and longer logs.
-const TRIED: Duration = Duration::from_secs(300);
+const TRIED: Duration = Duration::from_secs(1200);
 /// By how much the first log is made longer, so that orders need not do it, and the longest.
 const PAGES: RangeInclusive<u32> = 7_500..=60_000;
 /// How long it may take until a log is taken over.

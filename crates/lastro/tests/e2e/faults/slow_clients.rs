@@ -27,7 +27,7 @@ const SLOW: usize = 20;
 /// What a service grants: where nobody has to give way, nobody is cut off earlier.
 const GRANTED: Duration = Duration::from_secs(10);
 /// And a while for a busy machine to notice that it is over.
-const CUT_OFF: Duration = GRANTED.saturating_add(Duration::from_secs(20));
+const CUT_OFF: Duration = GRANTED.saturating_add(Duration::from_secs(120));
 /// No honest client waits so long, not even for a connection. Whoever had to wait until a silent one is cut off would.
 const UNAFFECTED: Duration = Duration::from_secs(8);
 /// Between two bytes of a slow client.
