@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::OrderId;
-use platform::audit::{Books, Findings, Invariant, Page, Progress, Reach, Walk};
+use platform::audit::{Books, Findings, Invariant, Progress, Reach, Table, Walk, read_page};
 use platform::batcher::Failure;
 
 use crate::core::reservation::Reservation;
@@ -120,7 +120,7 @@ impl StockBooks {
             self.next = Next::beginning();
             return Ok(Progress::RoundOver);
         };
-        let (mut found, mut to) = read(&*self.store, page, INV_8, findings).await?;
+        let (mut found, mut to) = read_page(&*self.store, page, INV_8, findings).await?;
         let fit = within(&found, self.reach.below);
         if fit < found.len() {
             found.truncate(fit);
@@ -133,57 +133,30 @@ impl StockBooks {
     }
 }
 
-/// The reservations of a page, and the order id of its last. One that cannot be read is an offender, and those behind it are
-/// read all the same.
-pub async fn read(
-    store: &dyn Store,
-    page: Page<OrderId>,
-    judged: Invariant,
-    findings: &mut Findings,
-) -> Result<(Vec<Reservation>, Option<OrderId>), Failure> {
-    match store.audit_after(page.after, page.limit).await {
-        Err(Failure::Suspect(_)) => {
-            let ids = page.of(store.audit_ids(page.after, page.limit).await?, |order_id| *order_id);
-            let last = ids.last().copied();
-            Ok((one_by_one(store, ids, judged, findings).await?, last))
-        }
-        reservations => {
-            let reservations = page.of(reservations?, |reservation| reservation.order_id);
-            let last = reservations.last().map(|reservation| reservation.order_id);
-            Ok((reservations, last))
-        }
-    }
-}
+#[async_trait]
+impl Table for dyn Store + '_ {
+    type Key = OrderId;
+    type Row = Reservation;
 
-/// Those of these orders' reservations that are there and can be read.
-pub async fn look_up(
-    store: &dyn Store,
-    order_ids: Vec<OrderId>,
-    judged: Invariant,
-    findings: &mut Findings,
-) -> Result<Vec<Reservation>, Failure> {
-    if order_ids.is_empty() {
-        return Ok(Vec::new());
+    fn key(reservation: &Reservation) -> OrderId {
+        reservation.order_id
     }
-    match store.audit_of(order_ids.clone()).await {
-        Err(Failure::Suspect(_)) => one_by_one(store, order_ids, judged, findings).await,
-        reservations => reservations,
-    }
-}
 
-async fn one_by_one(
-    store: &dyn Store,
-    order_ids: Vec<OrderId>,
-    judged: Invariant,
-    findings: &mut Findings,
-) -> Result<Vec<Reservation>, Failure> {
-    let mut reservations = Vec::new();
-    for order_id in order_ids {
-        let found = store.audit_of(vec![order_id]).await;
-        let found = findings.readable(judged, format_args!("the reservation of order {order_id}"), found)?;
-        reservations.extend(found.into_iter().flatten());
+    fn name(order_id: OrderId) -> String {
+        format!("the reservation of order {order_id}")
     }
-    Ok(reservations)
+
+    async fn after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
+        self.audit_after(after, limit).await
+    }
+
+    async fn keys_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+        self.audit_ids(after, limit).await
+    }
+
+    async fn of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
+        self.audit_of(order_ids).await
+    }
 }
 
 /// How many of these, and one at least, cite no more than `limit` points of ledgers.

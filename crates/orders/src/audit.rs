@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::OrderId;
-use platform::audit::{Books, Findings, Invariant, Page, Progress, Reach, Walk};
+use platform::audit::{Books, Findings, Invariant, Progress, Reach, Table, Walk, read_page};
 use platform::batcher::Failure;
 use platform::clock::Timestamp;
 
@@ -51,7 +51,7 @@ impl Books for OrderBooks {
             self.under_way = true;
         }
         if let Some(page) = self.orders.page(self.reach.page) {
-            let (orders, to) = read(&*self.store, page, INV_4, findings).await?;
+            let (orders, to) = read_page(&*self.store, page, INV_4, findings).await?;
             findings.read(orders.len());
             orders.iter().for_each(|order| judge(order, findings));
             self.orders.went(to, orders.len());
@@ -69,56 +69,30 @@ impl Books for OrderBooks {
     }
 }
 
-/// The orders of a page, and the id of its last. One that cannot be read is an offender, and those behind it are read all
-/// the same.
-pub async fn read(
-    store: &dyn Store,
-    page: Page<OrderId>,
-    judged: Invariant,
-    findings: &mut Findings,
-) -> Result<(Vec<OrderAudit>, Option<OrderId>), Failure> {
-    match store.audit_after(page.after, page.limit).await {
-        Err(Failure::Suspect(_)) => {
-            let ids = page.of(store.audit_ids(page.after, page.limit).await?, |order_id| *order_id);
-            let last = ids.last().copied();
-            Ok((one_by_one(store, ids, judged, findings).await?, last))
-        }
-        orders => {
-            let orders = page.of(orders?, |order| order.order_id);
-            let last = orders.last().map(|order| order.order_id);
-            Ok((orders, last))
-        }
-    }
-}
+#[async_trait]
+impl Table for dyn Store + '_ {
+    type Key = OrderId;
+    type Row = OrderAudit;
 
-/// Those of these orders that are there and can be read.
-pub async fn look_up(
-    store: &dyn Store,
-    order_ids: Vec<OrderId>,
-    judged: Invariant,
-    findings: &mut Findings,
-) -> Result<Vec<OrderAudit>, Failure> {
-    if order_ids.is_empty() {
-        return Ok(Vec::new());
+    fn key(order: &OrderAudit) -> OrderId {
+        order.order_id
     }
-    match store.audit_of(order_ids.clone()).await {
-        Err(Failure::Suspect(_)) => one_by_one(store, order_ids, judged, findings).await,
-        orders => orders,
-    }
-}
 
-async fn one_by_one(
-    store: &dyn Store,
-    order_ids: Vec<OrderId>,
-    judged: Invariant,
-    findings: &mut Findings,
-) -> Result<Vec<OrderAudit>, Failure> {
-    let mut orders = Vec::new();
-    for order_id in order_ids {
-        let order = store.audit_of(vec![order_id]).await;
-        orders.extend(findings.readable(judged, format_args!("order {order_id}"), order)?.into_iter().flatten());
+    fn name(order_id: OrderId) -> String {
+        format!("order {order_id}")
     }
-    Ok(orders)
+
+    async fn after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
+        self.audit_after(after, limit).await
+    }
+
+    async fn keys_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+        self.audit_ids(after, limit).await
+    }
+
+    async fn of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
+        self.audit_of(order_ids).await
+    }
 }
 
 /// What one snapshot of one order must satisfy by itself.

@@ -18,8 +18,10 @@ use crate::clock::Clock;
 use crate::fault;
 use crate::telemetry::Metrics;
 
+mod table;
 mod walk;
 
+pub use table::{Table, look_up, read_page};
 pub use walk::{Page, Walk};
 
 /// Of the time, one part in so many is spent on steps.

@@ -9,7 +9,7 @@ use inventory::core::reservation::{Before, Reservation, State, StateName};
 use inventory::store::Store as InventoryStore;
 use orders::core::order::Status;
 use orders::store::{OrderAudit, Store as OrdersStore};
-use platform::audit::{Books, Findings, Invariant, Page, Progress, Reach, Walk};
+use platform::audit::{Books, Findings, Invariant, Page, Progress, Reach, Walk, look_up, read_page};
 use platform::batcher::Failure;
 
 pub(crate) const INV_5: Invariant =
@@ -38,14 +38,14 @@ impl Agreement {
     /// A page of orders is read, then their reservations, and then once more the orders that do not fit theirs: they
     /// may have moved in between.
     async fn step_through_orders(&mut self, page: Page<OrderId>, findings: &mut Findings) -> Result<(), Failure> {
-        let (before, to) = orders::audit::read(&*self.orders, page, INV_5, findings).await?;
+        let (before, to) = read_page(&*self.orders, page, INV_5, findings).await?;
         let ids = before.iter().map(|order| order.order_id).collect();
-        let reservations = inventory::audit::look_up(&*self.inventory, ids, INV_5, findings).await?;
+        let reservations = look_up(&*self.inventory, ids, INV_5, findings).await?;
         let reservations = by_id(reservations, |reservation| reservation.order_id);
         let state = |order: &OrderAudit| reservations.get(&order.order_id).map(|reservation| reservation.state.name());
         let doubtful = before.iter().filter(|order| !agrees(order.status, state(order)));
         let doubtful: Vec<_> = doubtful.map(|order| order.order_id).collect();
-        let again = orders::audit::look_up(&*self.orders, doubtful.clone(), INV_5, findings).await?;
+        let again = look_up(&*self.orders, doubtful.clone(), INV_5, findings).await?;
         let again = by_id(again, |order| order.order_id);
         findings.read(before.len() + reservations.len() + again.len());
         findings.checked(INV_5, before.len());
@@ -62,9 +62,9 @@ impl Agreement {
 
     /// Reservations are read first, so the order of each must be there when it is looked up.
     async fn step_through_reservations(&mut self, page: Page<OrderId>, findings: &mut Findings) -> Result<(), Failure> {
-        let (reservations, to) = inventory::audit::read(&*self.inventory, page, INV_5, findings).await?;
+        let (reservations, to) = read_page(&*self.inventory, page, INV_5, findings).await?;
         let ids = reservations.iter().map(|reservation| reservation.order_id).collect();
-        let found = orders::audit::look_up(&*self.orders, ids, INV_5, findings).await?;
+        let found = look_up(&*self.orders, ids, INV_5, findings).await?;
         let found = by_id(found, |order| order.order_id);
         findings.read(reservations.len() + found.len());
         findings.checked(INV_5, reservations.len());
