@@ -7,9 +7,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use super::connection::Connection;
 use super::fate;
+use super::page_from;
 use super::pool::{Pool, Time};
 use crate::batcher::Failure;
 use crate::clock::Timestamp;
@@ -45,7 +47,15 @@ impl<'pool> Transaction<'pool> {
         self.query_with(sql, &parameters).await
     }
 
-    /// The same, with as many parameters as there happen to be.
+    /// A page of rows sorted by id: `sql` has `id >= $1` and `LIMIT $2`.
+    pub async fn page(&self, sql: &str, after: Option<Uuid>, limit: u32) -> Result<Vec<Row>, Failure> {
+        match page_from(after) {
+            Some(from) => self.query(sql, [&from, &i64::from(limit)]).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The same as [`query`](Self::query), with as many parameters as there happen to be.
     pub async fn query_with(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
         let rows = timeout(STATEMENT_WAIT, self.connection.query(sql, parameters)).await;
         rows.map_err(late)?.map_err(|error| self.pool.failed(error))

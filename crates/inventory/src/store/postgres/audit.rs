@@ -55,9 +55,7 @@ pub(super) async fn after(
     after: Option<OrderId>,
     limit: u32,
 ) -> Result<Vec<Reservation>, Failure> {
-    let Some(from) = page_from(after.map(|id| id.0)) else { return Ok(Vec::new()) };
-    let rows = snapshot.query(AFTER, [&from, &i64::from(limit)]).await?;
-    complete(snapshot, &rows).await
+    complete(snapshot, &snapshot.page(AFTER, after.map(|id| id.0), limit).await?).await
 }
 
 pub(super) async fn ids(
@@ -65,14 +63,11 @@ pub(super) async fn ids(
     after: Option<OrderId>,
     limit: u32,
 ) -> Result<Vec<OrderId>, Failure> {
-    let Some(from) = page_from(after.map(|id| id.0)) else { return Ok(Vec::new()) };
-    let rows = snapshot.query(IDS, [&from, &i64::from(limit)]).await?;
-    rows.iter().map(|row| Ok(OrderId(rows::column(row, 0)?))).collect()
+    snapshot.page(IDS, after.map(|id| id.0), limit).await?.iter().map(|row| rows::order_id(row, 0)).collect()
 }
 
 pub(super) async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
-    let rows = snapshot.query(LAST, []).await?;
-    rows.first().map(|row| Ok(OrderId(rows::column(row, 0)?))).transpose()
+    snapshot.query(LAST, []).await?.first().map(|row| rows::order_id(row, 0)).transpose()
 }
 
 pub(super) async fn of(snapshot: &Transaction<'_>, order_ids: &[OrderId]) -> Result<Vec<Reservation>, Failure> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use contract::OrderId;
 use platform::batcher::Failure;
-use platform::postgres::{Transaction, page_from};
+use platform::postgres::Transaction;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -37,9 +37,7 @@ pub(super) async fn after(
     after: Option<OrderId>,
     limit: u32,
 ) -> Result<Vec<OrderAudit>, Failure> {
-    let Some(from) = page_from(after.map(|id| id.0)) else { return Ok(Vec::new()) };
-    let rows = snapshot.query(AFTER, [&from, &i64::from(limit)]).await?;
-    complete(snapshot, &rows).await
+    complete(snapshot, &snapshot.page(AFTER, after.map(|id| id.0), limit).await?).await
 }
 
 pub(super) async fn ids(
@@ -47,8 +45,7 @@ pub(super) async fn ids(
     after: Option<OrderId>,
     limit: u32,
 ) -> Result<Vec<OrderId>, Failure> {
-    let Some(from) = page_from(after.map(|id| id.0)) else { return Ok(Vec::new()) };
-    snapshot.query(IDS, [&from, &i64::from(limit)]).await?.iter().map(|row| rows::order_id(row, 0)).collect()
+    snapshot.page(IDS, after.map(|id| id.0), limit).await?.iter().map(|row| rows::order_id(row, 0)).collect()
 }
 
 pub(super) async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
@@ -60,7 +57,6 @@ pub(super) async fn pending(
     after: Option<OrderId>,
     limit: u32,
 ) -> Result<Vec<PendingAudit>, Failure> {
-    let Some(from) = page_from(after.map(|id| id.0)) else { return Ok(Vec::new()) };
     let command = |row: &Row| {
         Ok(PendingAudit {
             order_id: rows::order_id(row, 0)?,
@@ -69,7 +65,7 @@ pub(super) async fn pending(
             moved_at_micros: rows::column(row, 3)?,
         })
     };
-    snapshot.query(ALL_PENDING, [&from, &i64::from(limit)]).await?.iter().map(command).collect()
+    snapshot.page(ALL_PENDING, after.map(|id| id.0), limit).await?.iter().map(command).collect()
 }
 
 pub(super) async fn of(snapshot: &Transaction<'_>, order_ids: &[OrderId]) -> Result<Vec<OrderAudit>, Failure> {
