@@ -7,7 +7,7 @@ use contract::orders::CommandKind;
 use inventory::core::reservation::StateName;
 use inventory::core::stock::RequestId;
 use orders::core::order::Status;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -101,7 +101,7 @@ impl Books {
     }
 
     pub(crate) fn orders(&self) -> Vec<OrderRow> {
-        all(&self.orders, &format!("{ORDER} ORDER BY order_id"), order_row)
+        all(&self.orders, &format!("{ORDER} ORDER BY order_id"), [], order_row)
     }
 
     pub(crate) fn reservation(&self, order_id: OrderId) -> Option<ReservationRow> {
@@ -109,7 +109,7 @@ impl Books {
     }
 
     pub(crate) fn reservations(&self) -> Vec<ReservationRow> {
-        all(&self.inventory, &format!("{RESERVATION} ORDER BY order_id"), reservation_row)
+        all(&self.inventory, &format!("{RESERVATION} ORDER BY order_id"), [], reservation_row)
     }
 
     /// (product, units) that were ordered, summed and sorted.
@@ -125,10 +125,7 @@ impl Books {
     /// (product, location, units) that were allocated, sorted.
     pub(crate) fn allocations(&self, order_id: OrderId) -> Vec<(String, String, i64)> {
         let sql = "SELECT product_id, location_id, quantity FROM allocations WHERE order_id = ?1 ORDER BY 1, 2";
-        let mut statement = self.inventory.prepare_cached(sql).expect("the schema is known");
-        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-        let rows = statement.query_map(params![order_id.0.as_bytes()], row);
-        rows.and_then(Iterator::collect).expect("rows of the schema")
+        all(&self.inventory, sql, [order_id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
     }
 
     /// What an order was rejected for, also if it was released since.
@@ -142,9 +139,7 @@ impl Books {
     /// Where the ledgers of a product stand, by location.
     pub(crate) fn ledger_ends(&self, product_id: &str) -> BTreeMap<String, i64> {
         let sql = "SELECT location_id, max(seq) FROM movements WHERE product_id = ?1 GROUP BY location_id";
-        let mut statement = self.inventory.prepare_cached(sql).expect("the schema is known");
-        let rows = statement.query_map([product_id], |row| Ok((row.get(0)?, row.get(1)?)));
-        rows.and_then(Iterator::collect).expect("rows of the schema")
+        all(&self.inventory, sql, [product_id], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     /// Whether a request has moved stock.
@@ -162,7 +157,7 @@ impl Books {
             FROM stock AS s LEFT JOIN (SELECT product_id, location_id, sum(on_hand_delta) AS on_hand,
                 sum(reserved_delta) AS reserved, max(seq) AS newest, count(*) AS movements
                 FROM movements GROUP BY product_id, location_id) AS sums USING (product_id, location_id)";
-        all(&self.inventory, sql, |row| {
+        all(&self.inventory, sql, [], |row| {
             let level = |at: usize| {
                 Ok::<_, rusqlite::Error>(Level {
                     on_hand: or_zero(row, at)?,
@@ -184,7 +179,7 @@ impl Books {
     pub(crate) fn movements(&self) -> Vec<MovementRow> {
         let sql = "SELECT product_id, location_id, on_hand_delta, reserved_delta, on_hand, reserved, seq, reference
             FROM movements ORDER BY product_id, location_id, seq";
-        all(&self.inventory, sql, |row| {
+        all(&self.inventory, sql, [], |row| {
             Ok(MovementRow {
                 place: (row.get(0)?, row.get(1)?),
                 on_hand_delta: row.get(2)?,
@@ -208,9 +203,7 @@ fn or_zero(row: &Row<'_>, at: usize) -> rusqlite::Result<i64> {
 fn units_of(connection: &Connection, table: &str, order_id: OrderId) -> Vec<(String, i64)> {
     let sql =
         format!("SELECT product_id, sum(quantity) FROM {table} WHERE order_id = ?1 GROUP BY product_id ORDER BY 1");
-    let mut statement = connection.prepare_cached(&sql).expect("the schema is known");
-    let rows = statement.query_map(params![order_id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)));
-    rows.and_then(Iterator::collect).expect("rows of the schema")
+    all(connection, &sql, [order_id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 fn one<T>(
@@ -223,9 +216,14 @@ fn one<T>(
     statement.query_row(params![order_id.0.as_bytes()], read).optional().expect("a row of the schema")
 }
 
-fn all<T>(connection: &Connection, sql: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
+fn all<T, C: FromIterator<T>>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> C {
     let mut statement = connection.prepare_cached(sql).expect("the schema is known");
-    let rows = statement.query_map([], read).and_then(Iterator::collect);
+    let rows = statement.query_map(parameters, read).and_then(Iterator::collect);
     rows.expect("rows of the schema")
 }
 
