@@ -188,12 +188,12 @@ pub(crate) fn launch(folder: &Path) -> Launch {
     lastro(folder).args(["--listen", "127.0.0.1:0", "--data-dir", "data"])
 }
 
-/// `lastro` without arguments.
 /// A test waits for its audit: it takes half of the time, and not a fiftieth.
 pub(crate) fn awaited(launch: Launch) -> Launch {
     launch.env("LASTRO_AUDIT_SHARE", "2")
 }
 
+/// `lastro` without arguments.
 pub(crate) fn lastro(folder: &Path) -> Launch {
     Launch::of(env!("CARGO_BIN_EXE_lastro"), folder)
 }

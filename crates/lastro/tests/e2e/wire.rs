@@ -3,9 +3,21 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+/// What this process has open beside its connections.
+const RESERVE: u64 = 1_000;
+
+/// How many connections this process may open: as many as it is allowed to, whatever limit it started with.
+pub(crate) fn room() -> u64 {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let may_open = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    may_open.saturating_sub(RESERVE)
+}
 
 /// A connection, on which one request follows the other.
 #[derive(Debug)]

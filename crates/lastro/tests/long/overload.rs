@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::load::{nothing_in_flight, stocked};
 use crate::shop::{Shop, WAIT, order};
-use crate::wire::Wire;
+use crate::wire::{Wire, room};
 use crate::{AFTERMATH, STOCK, tell};
 
 /// Clients that order without a pause: as many as it takes to find out what the shop can take.
@@ -22,8 +21,6 @@ const OVERLOAD: u64 = 20;
 /// Clients of the overload, at most: each has a connection of its own, and a service has room for 10 000. Each orders again
 /// a moment after it was answered, so that together they would order so much if they were all answered at once.
 const MAX_CROWD: u64 = 9_000;
-/// What else this process has open.
-const RESERVE: u64 = 1_000;
 /// Before anything is counted: longer than an order may wait.
 const WARM_UP: Duration = Duration::from_secs(15);
 /// How long is counted.
@@ -77,14 +74,6 @@ impl Counts {
     fn now(&self) -> [u64; 3] {
         [&self.accepted, &self.refused, &self.unknown].map(|count| count.load(Ordering::Relaxed))
     }
-}
-
-/// How many clients this process can be at the same time.
-fn most_clients() -> u64 {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    let may_open = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    MAX_CROWD.min(may_open.saturating_sub(RESERVE))
 }
 
 /// So many clients that order again `pause` after each answer, until they are told to stop.
@@ -213,7 +202,7 @@ async fn row_40_twenty_times_the_load_and_then_none() {
     let peak = before.accepted;
     // As many a second as all of them would order that need no time for an answer.
     let per_second = (OVERLOAD * peak / COUNTED.as_secs()).max(1);
-    let clients = per_second.min(most_clients());
+    let clients = per_second.min(MAX_CROWD).min(room());
     let crowd = Crowd::of(clients, Duration::from_micros(clients * 1_000_000 / per_second), &addresses);
     let seen = crowd.counted().await;
     let answered = tokio::spawn(crowd.end());

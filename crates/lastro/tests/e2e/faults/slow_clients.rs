@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, getrlimit};
 use testbed::PATIENCE;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
@@ -14,14 +14,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::shop::{Shop, order};
-use crate::wire::{Wire, request};
+use crate::wire::{Wire, request, room};
 
 /// Connections that say nothing at all, if there is room for so many: nearly as many as a service takes.
 const SILENT: u64 = 10_000 - SPARE;
 /// Room that is left for everybody else, so that nobody has to give way.
 const SPARE: u64 = 100;
-/// What else this process has open.
-const RESERVE: u64 = 1_000;
 /// Of those that say something, to each program.
 const SLOW: usize = 20;
 /// What a service grants: where nobody has to give way, nobody is cut off earlier.
@@ -36,10 +34,7 @@ const DRIP: Duration = Duration::from_millis(100);
 /// How many silent connections this process may open to a program that may open `most` files: half of them are for
 /// connections.
 fn silent(most: u64) -> u64 {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    let may_open = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    SILENT.min(may_open.saturating_sub(RESERVE)).min((most / 2).saturating_sub(SPARE))
+    SILENT.min(room()).min((most / 2).saturating_sub(SPARE))
 }
 
 /// What a slow client does until it is cut off.
