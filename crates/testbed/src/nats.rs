@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::ports::free_port;
+use crate::ports::Port;
 use crate::{PATIENCE, eventually};
 
 const MAX_ATTEMPTS: u32 = 50;
@@ -27,7 +27,9 @@ pub fn nats_url() -> String {
 pub struct Nats {
     /// None while it is stopped.
     server: Option<Child>,
-    port: u16,
+    port: Port,
+    /// To the others of its cluster.
+    _route: Option<Port>,
     /// Beside its port and its folder.
     arguments: Vec<String>,
     folder: TempDir,
@@ -54,7 +56,8 @@ impl Nats {
 
     async fn start_with(mut folder: TempDir, arguments: Vec<String>) -> Self {
         for _ in 0..MAX_ATTEMPTS {
-            let mut nats = Self { server: None, port: free_port().await, arguments: arguments.clone(), folder };
+            let port = Port::free();
+            let mut nats = Self { server: None, port, _route: None, arguments: arguments.clone(), folder };
             if nats.try_start().await {
                 return nats;
             }
@@ -65,16 +68,16 @@ impl Nats {
 
     /// Three that keep one another's streams.
     pub async fn cluster() -> [Self; 3] {
-        let routes = [free_port().await, free_port().await, free_port().await];
-        let all = routes.map(|port| format!("nats://127.0.0.1:{port}")).join(",");
+        let routes = [Port::free(), Port::free(), Port::free()];
+        let all = routes.each_ref().map(|route| format!("nats://127.0.0.1:{}", route.number)).join(",");
         let mut servers = Vec::new();
         for (number, route) in (1..).zip(routes) {
-            let own = format!("nats://127.0.0.1:{route}");
+            let own = format!("nats://127.0.0.1:{}", route.number);
             let name = format!("n{number}");
             let arguments = ["--server_name", &name, "--cluster_name", "test", "--cluster", &own, "--routes", &all];
             let arguments = arguments.map(str::to_owned).to_vec();
             let folder = tempfile::tempdir().expect("a folder");
-            let mut server = Self { server: None, port: free_port().await, arguments, folder };
+            let mut server = Self { server: None, port: Port::free(), _route: Some(route), arguments, folder };
             assert!(server.try_start().await, "nats-server does not start");
             servers.push(server);
         }
@@ -82,11 +85,11 @@ impl Nats {
     }
 
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://127.0.0.1:{}", self.port())
     }
 
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number
     }
 
     /// SIGKILL. What it stored stays.
@@ -152,10 +155,13 @@ impl Nats {
         // Debian keeps it where only root looks.
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{path}:/usr/sbin")).stdin(Stdio::null()).kill_on_drop(true);
-        command.args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"]).arg(store).args(&self.arguments);
+        command
+            .args(["-a", "127.0.0.1", "-p", &self.port().to_string(), "-js", "-sd"])
+            .arg(store)
+            .args(&self.arguments);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut server = command.spawn().expect("nats-server; run it as: scripts/with-servers cargo test …");
-        let port = self.port;
+        let port = self.port();
         let serving = eventually(PATIENCE, "nats-server serves", || {
             let has_ended = server.try_wait().expect("a child can be asked").is_some();
             async move { if has_ended { Some(false) } else { greets(port).await.then_some(true) } }

@@ -1,23 +1,49 @@
-//! Ports that are free now.
+//! Ports that are free, and stay so.
 
 use std::hash::{BuildHasher, RandomState};
-
-use tokio::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 
 /// Below the ports that outgoing connections use, so that a restart finds its own free.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 const MAX_ATTEMPTS: u32 = 50;
 
-/// A port on which nobody listens. Somebody else may take it all the same: whoever loses it tries another.
-pub(crate) async fn free_port() -> u16 {
-    for _ in 0..MAX_ATTEMPTS {
-        let width = u64::from(PORTS.end - PORTS.start);
-        let offset = u16::try_from(RandomState::new().hash_one(0) % width).expect("less than the width");
-        let port = PORTS.start + offset;
-        // Somebody else's server would answer in its place.
-        if TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            return port;
+/// A TCP port for one server of one test, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) number: u16,
+    /// No server of ours speaks UDP: who holds the UDP port has the TCP port of the same number, whether or not its server
+    /// runs now. That keeps tests from one another's ports, in other processes too.
+    _held: UdpSocket,
+}
+
+impl Port {
+    /// One on which nobody listens. Who knows nothing of our tests may take it all the same: a server that loses it tries
+    /// another.
+    pub(crate) fn free() -> Self {
+        for _ in 0..MAX_ATTEMPTS {
+            let width = u64::from(PORTS.end - PORTS.start);
+            let offset = u16::try_from(RandomState::new().hash_one(0) % width).expect("less than the width");
+            let number = PORTS.start + offset;
+            let Ok(held) = UdpSocket::bind(("127.0.0.1", number)) else { continue };
+            // Somebody else's server would answer in its place.
+            if TcpStream::connect(("127.0.0.1", number)).is_err() {
+                return Self { number, _held: held };
+            }
         }
+        panic!("no port is free");
     }
-    panic!("no port is free");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn nobody_is_given_a_port_that_another_has() {
+        let all: Vec<_> = (0..200).map(|_| Port::free()).collect();
+        let distinct: BTreeSet<_> = all.iter().map(|port| port.number).collect();
+        assert_eq!(distinct.len(), all.len());
+    }
 }

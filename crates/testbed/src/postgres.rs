@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio_postgres::{Client, NoTls};
 
 use crate::launch::is_root;
-use crate::ports::free_port;
+use crate::ports::Port;
 use crate::{Clock, Disk, PATIENCE, eventually};
 
 /// The address of the server that `scripts/with-servers` runs, as its superuser.
@@ -57,7 +57,7 @@ type Surroundings = (Vec<OsString>, Vec<(&'static str, OsString)>);
 pub struct Postgres {
     /// None while it is stopped.
     server: Option<Child>,
-    port: u16,
+    port: Port,
     settings: Vec<String>,
     surroundings: Surroundings,
     folder: TempDir,
@@ -108,18 +108,18 @@ impl Postgres {
 
     async fn serving(folder: TempDir, settings: &[&str], surroundings: Surroundings) -> Self {
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let mut server = Self { server: None, port: free_port().await, settings, surroundings, folder };
+        let mut server = Self { server: None, port: Port::free(), settings, surroundings, folder };
         server.resume().await;
         server
     }
 
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number
     }
 
     /// One of its databases, as its superuser.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port())
     }
 
     /// A new and empty database on it.
@@ -187,7 +187,7 @@ impl Postgres {
     fn spawn(&self) -> Child {
         let log = std::fs::File::options().append(true).create(true).open(self.log_path()).expect("a log");
         let mut command = as_postgres_within(&self.surroundings, "postgres");
-        command.arg("-D").arg(data(&self.folder)).args(["-p", &self.port.to_string()]);
+        command.arg("-D").arg(data(&self.folder)).args(["-p", &self.port().to_string()]);
         command.args([
             "-c",
             "listen_addresses=127.0.0.1",
