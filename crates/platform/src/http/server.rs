@@ -191,7 +191,7 @@ mod tests {
         assert!(started.elapsed() < 4 * HEADER_TIMEOUT);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_request_that_never_ends_is_cut_when_the_drain_is_over() {
         let entered = Arc::new(Notify::new());
         let enter = entered.clone();
@@ -202,6 +202,7 @@ mod tests {
         let server = running(Router::new().route("/", get(stuck))).await;
         let stream = sent(server.address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
         entered.notified().await;
+        tokio::time::pause();
         server.shutdown.cancel();
         server.server.await.unwrap().unwrap();
         assert_eq!(rest(stream).await, "");

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use async_nats::Client;
 use async_nats::jetstream::Context;
+use async_nats::jetstream::context::ContextBuilder;
 use futures_util::{StreamExt, TryStreamExt};
-use testbed::Nats;
+use testbed::{Nats, PATIENCE};
 use tokio::task::JoinSet;
 
 pub(crate) const COMMANDS: &str = contract::orders::COMMANDS_CHANNEL;
@@ -20,7 +21,7 @@ pub(crate) struct Operator {
 impl Operator {
     pub(crate) async fn of(broker: &Nats) -> Self {
         let client = async_nats::connect(broker.url()).await.expect("a connection");
-        Self { jetstream: async_nats::jetstream::new(client.clone()), client }
+        Self { jetstream: ContextBuilder::new().timeout(PATIENCE).build(client.clone()), client }
     }
 
     async fn streams(&self) -> Vec<String> {
