@@ -7,9 +7,12 @@ use contract::orders::CommandKind;
 use inventory::core::reservation::StateName;
 use inventory::core::stock::RequestId;
 use orders::core::order::Status;
+use platform::quarantine::Quarantined;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
 use serde::Deserialize;
 use uuid::Uuid;
+
+use crate::node::Service;
 
 #[derive(Debug)]
 pub(crate) struct Books {
@@ -140,6 +143,18 @@ impl Books {
     pub(crate) fn ledger_ends(&self, product_id: &str) -> BTreeMap<String, i64> {
         let sql = "SELECT location_id, max(seq) FROM movements WHERE product_id = ?1 GROUP BY location_id";
         all(&self.inventory, sql, [product_id], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// Whether a service keeps this, or its like, among what it has set aside.
+    pub(crate) fn has_set_aside(&self, service: Service, entry: &Quarantined) -> bool {
+        let connection = match service {
+            Service::Orders => &self.orders,
+            Service::Inventory => &self.inventory,
+        };
+        let sql = "SELECT EXISTS (SELECT 1 FROM quarantine WHERE kind = ?1 AND reason = ?2 AND subject IS ?3
+            AND (subject IS NOT NULL OR bytes = ?4))";
+        let key = params![entry.kind, entry.reason, entry.subject, entry.bytes];
+        connection.query_row(sql, key, |row| row.get(0)).expect("a row of the schema")
     }
 
     /// Whether a request has moved stock.

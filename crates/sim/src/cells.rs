@@ -1,7 +1,8 @@
-//! Which cells of the two tables of states were reached: counted at the deciders, which are the real ones.
+//! Which cells of the tables were reached: of states, counted at the deciders, which are the real ones, and of commits of
+//! unknown fate.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contract::inventory::Outcome as StockOutcome;
 use contract::orders::CommandKind;
@@ -34,11 +35,57 @@ impl Event {
     ];
 }
 
+/// What a transaction does for somebody who waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Work {
+    Placement,
+    /// A cancellation or a fulfillment.
+    Change,
+    Settlement,
+    StockCommand,
+    Movement,
+}
+
+impl Work {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Placement, Self::Change, Self::Settlement, Self::StockCommand, Self::Movement];
+
+    pub(crate) fn of_order(command: &order::Command) -> Self {
+        match command {
+            order::Command::Place(_) => Self::Placement,
+            order::Command::Cancel { .. } | order::Command::Fulfill { .. } => Self::Change,
+            order::Command::Settle(_) => Self::Settlement,
+        }
+    }
+
+    /// None: what the shop is furnished with before anything happens in it.
+    pub(crate) fn of_stock(command: &stock::Command) -> Option<Self> {
+        match command {
+            stock::Command::Stock(_) => Some(Self::StockCommand),
+            stock::Command::Move(_) => Some(Self::Movement),
+            stock::Command::PutProduct(_) | stock::Command::PutLocation(_) => None,
+        }
+    }
+}
+
+/// What has become of a transaction of which nobody was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Untold {
+    Done,
+    NotDone,
+    DoneLater,
+}
+
+impl Untold {
+    pub(crate) const ALL: [Self; 3] = [Self::Done, Self::NotDone, Self::DoneLater];
+}
+
 /// How often each thing happened.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cells {
     pub(crate) orders: BTreeMap<(Status, Event), u64>,
     pub(crate) stock: BTreeMap<(Option<StateName>, CommandKind), u64>,
+    pub(crate) commits: BTreeMap<(Work, Untold), u64>,
     pub(crate) marks: BTreeMap<&'static str, u64>,
 }
 
@@ -60,10 +107,16 @@ pub(crate) fn mark(name: &'static str) {
     CELLS.with_borrow_mut(|cells| *cells.marks.entry(name).or_default() += 1);
 }
 
+/// A transaction that does this is over, and nobody was told.
+pub(crate) fn untold(works: &BTreeSet<Work>, fate: Untold) {
+    CELLS.with_borrow_mut(|cells| works.iter().for_each(|work| *cells.commits.entry((*work, fate)).or_default() += 1));
+}
+
 impl Cells {
     pub(crate) fn add(&mut self, other: Self) {
         other.orders.into_iter().for_each(|(cell, count)| *self.orders.entry(cell).or_default() += count);
         other.stock.into_iter().for_each(|(cell, count)| *self.stock.entry(cell).or_default() += count);
+        other.commits.into_iter().for_each(|(cell, count)| *self.commits.entry(cell).or_default() += count);
         other.marks.into_iter().for_each(|(mark, count)| *self.marks.entry(mark).or_default() += count);
     }
 }

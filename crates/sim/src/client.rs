@@ -84,6 +84,9 @@ pub(crate) async fn ask(world: &Arc<World>, service: Service, call: Call) -> Rep
     world.trace(|| {
         format!("a client hears of {node}, {what}: {:?} {} {}", reply.heard, reply.status, short(&reply.body))
     });
+    if reply.code() == "outcome_unknown" {
+        world.reached("a client who is told that the outcome is unknown");
+    }
     // Whose disk cannot be trusted any more says so once, and ends.
     if reply.status == 500 && !world.config.has(Fault::DiskErrors) {
         world.demand(broken::<()>("HTTP", format!("{what} was answered {}", reply.body)));

@@ -1,5 +1,6 @@
 //! Where a replica meets the world: every call of a port passes here, before and after, and may not come back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use platform::batcher::{Cause, Failure};
 
+use crate::cells::{self, Untold, Work};
 use crate::config::Fault;
 use crate::node::Node;
 use crate::world::World;
@@ -26,6 +28,21 @@ pub(crate) struct Port {
 impl std::fmt::Debug for Port {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Port of {}", self.node)
+    }
+}
+
+/// A transaction, to those who look at it from outside.
+pub(crate) struct About {
+    pub(crate) what: &'static str,
+    /// What it locks before it decides: it waits for whoever has one of these.
+    pub(crate) rows: Vec<String>,
+    pub(crate) works: BTreeSet<Work>,
+}
+
+impl About {
+    /// One of the service's own, for nobody in particular.
+    pub(crate) fn errand(what: &'static str) -> Self {
+        Self { what, rows: Vec::new(), works: BTreeSet::new() }
     }
 }
 
@@ -58,16 +75,13 @@ impl Port {
     }
 
     /// Executes `work`, one transaction of the database, and tells what the replica hears of it.
-    ///
-    /// **Shape:** `rows` are those that it locks before it decides; it waits for whoever has one of them.
     pub(crate) async fn transact<T: Send + 'static>(
         &self,
-        what: &'static str,
-        rows: Vec<String>,
+        about: About,
         work: BoxFuture<'static, Result<T, Failure>>,
     ) -> Result<T, Failure> {
         self.pass("before its transaction begins").await;
-        let (world, node) = (&self.world, self.node);
+        let (world, node, About { what, rows, works }) = (&self.world, self.node, about);
         if tokio::time::timeout(LOCK_TIMEOUT, world.until_unlocked(node.service, &rows)).await.is_err() {
             world.trace(|| format!("{what} of {node} is not done: its rows are locked"));
             return Err(Failure::Unavailable(cause("its rows are locked")));
@@ -80,18 +94,18 @@ impl Port {
             }
             Fate::UnknownDone => {
                 work.await?;
-                world.reached("a commit of unknown fate that was done");
+                cells::untold(&works, Untold::Done);
                 world.trace(|| format!("{what} of {node} is done, and nobody hears of it"));
                 Err(unknown())
             }
             Fate::UnknownNotDone => {
-                world.reached("a commit of unknown fate that was not done");
+                cells::untold(&works, Untold::NotDone);
                 world.trace(|| format!("{what} of {node} is not done, and nobody hears of it"));
                 Err(unknown())
             }
             Fate::UnknownLate => {
                 world.trace(|| format!("{what} of {node} will land later"));
-                self.land_later(rows, work);
+                self.land_later(rows, works, work);
                 Err(unknown())
             }
         };
@@ -120,7 +134,12 @@ impl Port {
 
     /// It is the database's by now, and lives on without the replica. It has decided: so its rows stay locked, as they
     /// do until a COMMIT arrives that is late.
-    fn land_later<T: Send + 'static>(&self, rows: Vec<String>, work: BoxFuture<'static, Result<T, Failure>>) {
+    fn land_later<T: Send + 'static>(
+        &self,
+        rows: Vec<String>,
+        works: BTreeSet<Work>,
+        work: BoxFuture<'static, Result<T, Failure>>,
+    ) {
         let (world, node) = (self.world.clone(), self.node);
         world.lock(node.service, &rows);
         let delay = world.random.millis(1..=*world.random.pick(&[50, 1000, 20_000]));
@@ -129,7 +148,7 @@ impl Port {
             let landed = work.await;
             world.unlock(node.service, &rows);
             if landed.is_ok() {
-                world.reached("a commit of unknown fate that landed later");
+                cells::untold(&works, Untold::DoneLater);
             }
             world.trace(|| format!("a commit of {node} has landed: {}", if landed.is_ok() { "done" } else { "void" }));
         });

@@ -12,8 +12,9 @@ use orders::store as of_orders;
 use platform::batcher::Failure;
 use platform::quarantine::Quarantined;
 
-use crate::cells;
-use crate::port::Port;
+use crate::cells::{self, Work};
+use crate::node::Service;
+use crate::port::{About, Port};
 use crate::witness::Witness;
 
 #[derive(Debug)]
@@ -29,7 +30,9 @@ impl of_orders::Store for OrdersPort {
     }
 
     async fn run(&self, batch: Arc<[order::Command]>, _: order::Decide) -> Result<Vec<order::Decided>, Failure> {
-        let (world, node, rows) = (self.0.world.clone(), self.0.node, order_rows(&batch));
+        let (world, node) = (self.0.world.clone(), self.0.node);
+        let works = batch.iter().map(Work::of_order).collect();
+        let about = About { what: "a batch", rows: order_rows(&batch), works };
         let work = async move {
             let decided = world.stores.orders.run(batch.clone(), cells::decide_orders).await?;
             world.trace(|| format!("{node} commits {}", told(&batch, &decided)));
@@ -37,7 +40,7 @@ impl of_orders::Store for OrdersPort {
             world.check_orders(ids.chain(batch.iter().map(order::Command::order_id)));
             Ok(decided)
         };
-        self.0.transact("a batch", rows, Box::pin(work)).await
+        self.0.transact(about, Box::pin(work)).await
     }
 
     async fn lease(&self, lease: of_orders::Lease) -> Result<Vec<StockCommand>, Failure> {
@@ -49,19 +52,21 @@ impl of_orders::Store for OrdersPort {
                     format!("{node} leases {} commands, {:?} for {}", commands.len(), first.kind, first.order_id)
                 });
             }
+            world.check_orders(commands.iter().map(|command| command.order_id));
             world.repaired(|repairs| repairs.resent += commands.len());
             Ok(commands)
         };
-        self.0.transact("a lease", Vec::new(), Box::pin(work)).await
+        self.0.transact(About::errand("a lease"), Box::pin(work)).await
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
         let world = self.0.world.clone();
         let work = async move {
-            world.set_aside(&entries);
-            world.stores.orders.quarantine(entries).await
+            world.stores.orders.quarantine(entries.clone()).await?;
+            world.set_aside(Service::Orders, &entries);
+            Ok(())
         };
-        self.0.transact("setting aside", Vec::new(), Box::pin(work)).await
+        self.0.transact(About::errand("setting aside"), Box::pin(work)).await
     }
 
     async fn order(&self, order_id: OrderId) -> Result<Option<of_orders::OrderView>, Failure> {
@@ -113,7 +118,9 @@ impl of_orders::Store for OrdersPort {
 #[async_trait]
 impl of_stock::Store for StockPort {
     async fn run(&self, batch: Arc<[stock::Command]>, _: stock::Decide) -> Result<Vec<stock::Decided>, Failure> {
-        let (world, node, rows) = (self.0.world.clone(), self.0.node, stock_rows(&batch));
+        let (world, node) = (self.0.world.clone(), self.0.node);
+        let works = batch.iter().filter_map(Work::of_stock).collect();
+        let about = About { what: "a batch", rows: stock_rows(&batch), works };
         let work = async move {
             let witness = Witness::before(&world.books(), &batch);
             let decided = world.stores.inventory.run(batch.clone(), cells::decide_stock).await?;
@@ -133,16 +140,17 @@ impl of_stock::Store for StockPort {
             world.demand(witness.check(&world.books(), &batch, &decided));
             Ok(decided)
         };
-        self.0.transact("a batch", rows, Box::pin(work)).await
+        self.0.transact(about, Box::pin(work)).await
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
         let world = self.0.world.clone();
         let work = async move {
-            world.set_aside(&entries);
-            world.stores.inventory.quarantine(entries).await
+            world.stores.inventory.quarantine(entries.clone()).await?;
+            world.set_aside(Service::Inventory, &entries);
+            Ok(())
         };
-        self.0.transact("setting aside", Vec::new(), Box::pin(work)).await
+        self.0.transact(About::errand("setting aside"), Box::pin(work)).await
     }
 
     async fn product(&self, product_id: ProductId) -> Result<Option<shelf::ProductStock>, Failure> {

@@ -1,16 +1,14 @@
-//! The two tables of states, which cells of them can be reached, and which were.
+//! The tables of states and of commits, which cells of them can be reached, and which were.
 
 use contract::orders::CommandKind;
 use inventory::core::reservation::StateName;
 use orders::core::order::Status;
 
-use crate::cells::{Cells, Event};
+use crate::cells::{Cells, Event, Untold, Work};
 
-/// What must happen in some world, beside the cells: each branch of an unknown commit, and what comes after it.
-pub(crate) const MARKS: [&str; 6] = [
-    "a commit of unknown fate that was done",
-    "a commit of unknown fate that was not done",
-    "a commit of unknown fate that landed later",
+/// What must happen in some world, beside the cells.
+pub(crate) const MARKS: [&str; 4] = [
+    "a client who is told that the outcome is unknown",
     "a placement that finds itself after an unknown commit",
     "a movement that was made before",
     "a process that ends because its storage failed",
@@ -60,15 +58,17 @@ pub(crate) fn broken(cells: &Cells) -> Option<String> {
 pub(crate) fn missing(cells: &Cells) -> Vec<String> {
     let order = order_cells().filter(|cell| !cells.orders.contains_key(cell));
     let stock = stock_cells().filter(|cell| !cells.stock.contains_key(cell));
+    let commits = commit_cells().filter(|cell| !cells.commits.contains_key(cell));
     let marks = MARKS.iter().filter(|mark| !cells.marks.contains_key(**mark));
     let order = order.map(|(status, event)| format!("an order that is {status:?} and {event:?}"));
     let stock = stock.map(|(state, kind)| format!("a reservation that is {state:?} and {kind:?}"));
-    order.chain(stock).chain(marks.map(|mark| (*mark).to_owned())).collect()
+    let commits = commits.map(|(work, fate)| format!("a commit of unknown fate of a {work:?}: {fate:?}"));
+    order.chain(stock).chain(commits).chain(marks.map(|mark| (*mark).to_owned())).collect()
 }
 
 /// How many were reached of how many.
 pub(crate) fn reached(cells: &Cells) -> (usize, usize) {
-    let all = order_cells().count() + stock_cells().count() + MARKS.len();
+    let all = order_cells().count() + stock_cells().count() + commit_cells().count() + MARKS.len();
     (all - missing(cells).len(), all)
 }
 
@@ -89,6 +89,11 @@ pub(crate) fn print(cells: &Cells) {
         };
         row(state.map_or("none", StateName::as_str), &CommandKind::ALL.map(cell));
     }
+    header("unknown fate", Untold::ALL.map(|fate| format!("{fate:?}")).as_slice());
+    for work in Work::ALL {
+        let cell = |fate: Untold| cells.commits.get(&(work, fate)).copied().unwrap_or(0).to_string();
+        row(&format!("{work:?}"), &Untold::ALL.map(cell));
+    }
     println!();
     for mark in MARKS {
         println!("{:>10}  {mark}", cells.marks.get(mark).copied().unwrap_or(0));
@@ -102,7 +107,7 @@ fn header(what: &str, columns: &[String]) {
 
 fn row(name: &str, columns: &[String]) {
     let columns: String = columns.iter().map(|column| format!("{column:>15}")).collect();
-    println!("{name:<12}{columns}");
+    println!("{name:<14}{columns}");
 }
 
 fn order_cells() -> impl Iterator<Item = (Status, Event)> {
@@ -113,6 +118,10 @@ fn order_cells() -> impl Iterator<Item = (Status, Event)> {
 fn stock_cells() -> impl Iterator<Item = (Option<StateName>, CommandKind)> {
     let all = states().flat_map(|state| CommandKind::ALL.map(|kind| (state, kind)));
     all.filter(|(state, kind)| impossible_for_stock(*state, *kind).is_none())
+}
+
+fn commit_cells() -> impl Iterator<Item = (Work, Untold)> {
+    Work::ALL.into_iter().flat_map(|work| Untold::ALL.map(|fate| (work, fate)))
 }
 
 fn states() -> impl Iterator<Item = Option<StateName>> {

@@ -22,7 +22,7 @@ use crate::history::History;
 use crate::invariants;
 use crate::node::{Error, Node, NodeClock, Service, any_error};
 use crate::random::Random;
-use crate::states::Violation;
+use crate::states::{Violation, broken};
 use crate::trace::Trace;
 
 /// The databases, which are nodes of their own: all replicas of a service share one.
@@ -296,8 +296,12 @@ impl World {
         self.known().garbage.len()
     }
 
-    pub(crate) fn set_aside(&self, entries: &[Quarantined]) {
+    /// These are committed to what a service has set aside.
+    pub(crate) fn set_aside(&self, service: Service, entries: &[Quarantined]) {
         for entry in entries {
+            if !self.books().has_set_aside(service, entry) {
+                self.demand(broken::<()>("R16", format!("{entry:?} was set aside and is not there")));
+            }
             self.trace(|| format!("set aside: {} {:?}, {}", entry.kind, entry.subject, entry.reason));
             let mut known = self.known();
             match entry.kind {

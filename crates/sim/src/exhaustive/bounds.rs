@@ -42,4 +42,4 @@ pub(super) const USUAL: [Bounds; 6] = [
 ];
 
 /// Many minutes.
-pub(super) const WIDE: [Bounds; 2] = [of(1, true, 1, 1, 2, 4), of(2, false, 1, 0, 2, 2)];
+pub(super) const WIDE: [Bounds; 3] = [of(1, true, 1, 1, 2, 4), of(2, false, 1, 0, 2, 2), of(2, false, 1, 0, 1, 3)];
