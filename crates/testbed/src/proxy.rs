@@ -2,18 +2,22 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// What happens to what is sent through it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Weather {
     /// It goes through.
     Fair,
+    /// Every piece of it is so much later than the one before.
+    Slow(Duration),
     /// Connections stay open and nothing goes through: a cable was pulled, and nobody has noticed.
     HeldUp,
     /// Connections are closed, and new ones too.
@@ -55,6 +59,11 @@ impl Proxy {
         self.weather.send_replace(Weather::HeldUp);
     }
 
+    /// Each piece waits so long before it goes on, in both directions.
+    pub fn slow_down(&self, delay: Duration) {
+        self.weather.send_replace(Weather::Slow(delay));
+    }
+
     /// Everything goes through again.
     pub fn mend(&self) {
         self.weather.send_replace(Weather::Fair);
@@ -91,7 +100,12 @@ async fn cut(mut weather: watch::Receiver<Weather>) {
 async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watch::Receiver<Weather>) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        if weather.wait_for(|now| *now == Weather::Fair).await.is_err() {
+        let now = *weather.borrow();
+        if let Weather::Slow(delay) = now {
+            // Better weather ends the wait as well.
+            let _ = timeout(delay, weather.wait_for(|now| !matches!(now, Weather::Slow(_)))).await;
+        }
+        if weather.wait_for(|now| matches!(now, Weather::Fair | Weather::Slow(_))).await.is_err() {
             return;
         }
         if to.write_all(&buffer[..length]).await.is_err() {

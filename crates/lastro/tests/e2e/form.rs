@@ -216,6 +216,13 @@ impl Programs {
         self.all().map(Program::log).collect()
     }
 
+    /// Messages must have come again and again, in both directions.
+    pub(crate) fn must_have_been_in_a_storm(&self) {
+        for programs in [&self.orders, &self.inventory].into_iter().filter(|programs| !programs.is_empty()) {
+            assert!(programs.iter().any(|program| program.log().contains("a storm: ")), "{}", self.log());
+        }
+    }
+
     /// **Units:** bytes, over all of them.
     pub(crate) fn resident_bytes(&self) -> u64 {
         self.all().map(Program::resident_bytes).sum()

@@ -205,7 +205,7 @@ async fn the_help_names_every_option_with_its_variable() {
     let folder = folder();
     for (arguments, words) in [
         (&["--help"][..], &["--listen", "LASTRO_LISTEN", "LASTRO_DATA_DIR", "LASTRO_CONFIG", "demo", "verify"][..]),
-        (&["verify", "--help"], &["--settled", "--watch", "LASTRO_DATA_DIR"]),
+        (&["verify", "--help"], &["--settled", "--watch", "--metrics-listen", "LASTRO_DATA_DIR"]),
         (&["demo", "--help"], &["--once"]),
         (&["order-service", "--help"], &["LASTRO_DATABASE_URL", "LASTRO_BUS_URL", "127.0.0.1"]),
         (&["inventory-service", "--help"], &["LASTRO_DATABASE_URL", "LASTRO_BUS_URL"]),

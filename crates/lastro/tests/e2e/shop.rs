@@ -135,8 +135,9 @@ impl Shop {
     }
 
     /// `lastro verify --watch` beside it.
-    pub(crate) fn watch(&self) -> Tool {
-        awaited(lastro(self.folder.path()).args(["verify", "--watch"]).args(self.setting.places())).talking()
+    pub(crate) fn watch(&self, arguments: &[&str]) -> Tool {
+        let watch = lastro(self.folder.path()).args(["verify", "--watch"]).args(self.setting.places());
+        awaited(watch.args(arguments.iter().copied())).talking()
     }
 
     /// The audit must find nothing.

@@ -1,7 +1,7 @@
 //! The faults of the end-to-end suite for as long as they last in life: `scripts/test-long` runs them, over every form,
 //! and prints a line of figures for each.
 #![forbid(unsafe_code)]
-#![allow(dead_code, reason = "the client of the end-to-end suite can do more than is wanted here")]
+#![expect(dead_code, reason = "the client of the end-to-end suite can do more than is wanted here")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -221,6 +221,7 @@ async fn row_30_a_minute_of_messages_that_come_five_times() {
     sleep(MINUTE).await;
     let mut told = load.end_with_nothing_refused().await;
     let line = settled(&mut told, &shop).await;
+    shop.programs.must_have_been_in_a_storm();
     tell("30 messages five times, shuffled", &shop, &line);
 }
 

@@ -1,7 +1,7 @@
 //! The production form and what can happen to its servers: PostgreSQL restarted, replaced, slow, cut off around a
 //! COMMIT; a cluster of NATS that loses its leader. Two replicas of each service, on servers of the test's own.
 #![forbid(unsafe_code)]
-#![allow(dead_code, reason = "the client of the end-to-end suite can do more than is wanted here")]
+#![expect(dead_code, reason = "the client of the end-to-end suite can do more than is wanted here")]
 
 use std::sync::Arc;
 

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tracing::warn;
 
 use super::armed::VARIABLE;
 use crate::bus::{Bus, BusError, Delivery, Hints, Receipt};
@@ -13,13 +15,15 @@ use crate::bus::{Bus, BusError, Delivery, Hints, Receipt};
 /// Of the variable that says what happens.
 pub(super) const VALUE: &str = "storm";
 const COPIES: usize = 5;
+/// A line of the log says that there is a storm, once so many more messages have gone out than were published.
+const TOLD_AT: usize = 50;
 /// Old messages that are kept, to come again.
 const MAX_OLD: usize = 1_000;
 
 /// The bus in a storm, if one was asked for.
 pub fn around(bus: Arc<dyn Bus>) -> Arc<dyn Bus> {
     if std::env::var(VARIABLE).is_ok_and(|value| value == VALUE) {
-        return Arc::new(Storm { bus, channels: Mutex::default() });
+        return Arc::new(Storm { bus, channels: Mutex::default(), more: AtomicUsize::new(0) });
     }
     bus
 }
@@ -28,6 +32,17 @@ pub fn around(bus: Arc<dyn Bus>) -> Arc<dyn Bus> {
 struct Storm {
     bus: Arc<dyn Bus>,
     channels: Mutex<HashMap<String, Air>>,
+    /// How many more messages have gone out than were published.
+    more: AtomicUsize,
+}
+
+impl Storm {
+    fn blows(&self, more: usize) {
+        let before = self.more.fetch_add(more, Ordering::Relaxed);
+        if before < TOLD_AT && before + more >= TOLD_AT {
+            warn!("a storm: {TOLD_AT} messages more have gone out than were published");
+        }
+    }
 }
 
 /// What is in the air on one channel.
@@ -75,6 +90,7 @@ impl Bus for Storm {
             let mut channels = self.channels.lock().expect("nothing panics under this lock");
             channels.entry(channel.to_owned()).or_default().stir(&messages)
         };
+        self.blows(stirred.len() - messages.len());
         self.bus.publish(channel, stirred).await
     }
 

@@ -101,7 +101,9 @@ async fn what_is_written_past_the_services_is_told_by_them_and_by_whoever_watche
     assert_eq!(status, "rejected");
     let names = [("confirmed", confirmed.as_str()), ("held", &held), ("rejected", &rejected)];
 
-    let mut watch = shop.watch();
+    let mut watch = shop.watch(&["--metrics-listen", "127.0.0.1:0"]);
+    let said = watch.says_until("where its numbers are", |said| !said.is_empty()).await;
+    let url = said[0].strip_prefix("metrics at ").expect("a URL");
     let said = hear_round(&mut watch, 1).await;
     assert!(said.len() == 1 && said[0].contains(" rows, 0 violations, "), "{said:#?}");
     shop.audited().await;
@@ -128,6 +130,12 @@ async fn what_is_written_past_the_services_is_told_by_them_and_by_whoever_watche
     let all = invariants.iter().chain(&orders);
     let told = |said: &[String]| all.clone().all(|word| said.iter().any(|line| line.contains(word)));
     watch.says_until("everything", told).await;
+    let numbers = reqwest::get(url).await.expect("an answer").text().await.expect("a text");
+    for name in invariants {
+        let start = format!("{} ", violations("verify", name.trim_end()));
+        let count = numbers.lines().find_map(|line| line.strip_prefix(&start)).expect("a number for each invariant");
+        assert_ne!(count, "0", "{name}");
+    }
     let ended = watch.terminated().await;
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), "error: an invariant does not hold\n"));
 }
@@ -188,7 +196,7 @@ async fn a_busy_shop_raises_no_alarm() {
         let (shop, orders, over) = (shop.clone(), orders.clone(), over.clone());
         async move { keep_busy(&shop, &mut random, &orders, &over).await }
     });
-    let mut watch = shop.watch();
+    let mut watch = shop.watch(&[]);
     let mut said = hear_round(&mut watch, 2).await;
     shop.audited().await;
     let placed = || orders.lock().expect("nothing panics under this lock").len();

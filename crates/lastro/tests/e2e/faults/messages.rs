@@ -19,6 +19,7 @@ async fn messages_that_come_five_times_in_any_order_change_nothing_twice() {
     let mut told = load.end().await;
     told.check(&shop).await;
     assert_eq!(shop.quarantined().await.concat(), [""; 0]);
+    shop.programs.must_have_been_in_a_storm();
 }
 
 #[tokio::test]

@@ -20,11 +20,15 @@ use crate::wire::{Wire, request, room};
 const SILENT: u64 = 10_000 - SPARE;
 /// Room that is left for everybody else, so that nobody has to give way.
 const SPARE: u64 = 100;
+/// To open as many of them as it takes to be a crowd.
+const MAX_TRIES: u32 = 5;
 /// Of those that say something, to each program.
 const SLOW: usize = 20;
 /// What a service grants: where nobody has to give way, nobody is cut off earlier.
 const GRANTED: Duration = Duration::from_secs(10);
-/// And a while for a busy machine to notice that it is over.
+/// Most are cut off not long after.
+const MOST_CUT_OFF: Duration = Duration::from_secs(25);
+/// And all, on a busy machine too.
 const CUT_OFF: Duration = GRANTED.saturating_add(Duration::from_secs(120));
 /// No honest client waits so long, not even for a connection. Whoever had to wait until a silent one is cut off would.
 const UNAFFECTED: Duration = Duration::from_secs(8);
@@ -113,6 +117,21 @@ async fn cut_off(wire: Wire, slow: Slow) {
     }
 }
 
+/// A crowd of silent connections: at least half of them are open before the first may be cut off. Where this machine is
+/// too busy for that, all begins anew.
+async fn crowd(count: u64, address: SocketAddr) -> Vec<Life> {
+    for _ in 0..MAX_TRIES {
+        let lives = hold_silent(count, address).await;
+        let (in_time, at_once) = (opened_in_time(&lives), at_once(&lives));
+        println!("of {count} silent connections, {in_time} were opened in time, and {at_once} held at once");
+        assert!(at_once >= in_time, "they are held as long as there is room");
+        if in_time as u64 >= count / 2 {
+            return lives;
+        }
+    }
+    panic!("on this machine there is never a crowd");
+}
+
 /// Opens so many connections, on which nothing is said, and waits until all are closed.
 async fn hold_silent(count: u64, address: SocketAddr) -> Vec<Life> {
     let (mut clients, openers) = (JoinSet::new(), Arc::new(Semaphore::new(16)));
@@ -145,7 +164,10 @@ fn opened_in_time(lives: &[Life]) -> usize {
 /// soon after that.
 fn check_lives(what: Slow, lives: &[Life]) -> String {
     let shortest = lives.iter().map(Life::granted).min().unwrap_or(GRANTED);
-    let longest = lives.iter().map(Life::waited).max().unwrap_or(GRANTED);
+    let mut waited: Vec<_> = lives.iter().map(Life::waited).collect();
+    waited.sort_unstable();
+    let (median, longest) = (waited[waited.len() / 2], waited[waited.len() - 1]);
+    assert!(median < MOST_CUT_OFF, "{what:?}: half of {} were not cut off for {median:?}", lives.len());
     assert!(shortest >= GRANTED, "{what:?}: one of {} was cut off after {shortest:?}", lives.len());
     assert!(longest < CUT_OFF, "{what:?}: one of {} was not cut off for {longest:?}", lives.len());
     format!("{what:?}: {} within {shortest:.1?} to {longest:.1?}", lives.len())
@@ -187,22 +209,19 @@ async fn ten_thousand_slow_clients_are_cut_off_and_nobody_else_notices() {
             }
         }
     }
-    let nothing = hold_silent(silent, orders[0]).await;
+    let mut nothing = crowd(silent, orders[0]).await;
+    if let Some(apart) = inventory.iter().find(|address| !orders.contains(address)) {
+        nothing.append(&mut crowd(silent, *apart).await);
+    }
     let ended = clients.join_all().await;
     stop.cancel();
     let (count, slowest) = others.await.expect("honest clients are served");
     let (headers, bodies): (Vec<_>, Vec<_>) = ended.into_iter().partition(|(slow, _)| matches!(slow, Slow::Headers));
     let [headers, bodies] = [headers, bodies].map(|ended| ended.into_iter().map(|(_, life)| life).collect::<Vec<_>>());
-    let (most_at_once, in_time) = (at_once(&nothing), opened_in_time(&nothing));
-    println!(
-        "{silent} silent connections (this process may open {most} files), {in_time} of them opened in time, \
-         {most_at_once} held at once; beside them {count} orders, the slowest within {slowest:.2?}"
-    );
+    println!("beside them {count} orders, the slowest within {slowest:.2?}; this process may open {most} files");
     for (slow, lives) in [(Slow::Silent, &nothing), (Slow::Headers, &headers), (Slow::Body, &bodies)] {
         println!("cut off: {}", check_lives(slow, lives));
     }
-    assert!(most_at_once >= in_time, "they are held as long as there is room");
-    assert!(in_time as u64 >= silent / 50, "it was no crowd");
     assert!(slowest < UNAFFECTED);
     shop.must_verify().await;
 }
