@@ -6,17 +6,22 @@ use std::sync::Arc;
 
 use inventory::store::Store as InventoryStore;
 use orders::store::Store as OrdersStore;
-use platform::audit::{Books, Findings, Progress, Reach, pause};
+use platform::audit::{Books, Findings, Invariant, Progress, Reach, pause};
 use platform::batcher::{Chain, Failure};
-use platform::clock::{Clock, SystemClock};
-use platform::config::File;
+use platform::clock::{Clock, SystemClock, SystemIds};
+use platform::config::{File, ListenAddr};
+use platform::http::{bind, serve};
 use platform::lifecycle::on_signal;
-use platform::process::ProgramError;
+use platform::process::{Commons, ProgramError};
+use platform::telemetry::AuditNumbers;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::serve::{PlaceArgs, Places};
 use crate::verify::{Report, books, verify};
+
+/// What the numbers of `--watch` are labelled with.
+const WATCH: &str = "verify";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -28,6 +33,9 @@ pub(crate) struct Args {
     /// Go on until a signal, a few rows at a time, with a line for every round
     #[arg(long, conflicts_with = "settled")]
     watch: bool,
+    /// With --watch: an address for /metrics, /livez and /readyz
+    #[arg(long, requires = "watch", value_name = "HOST:PORT")]
+    metrics_listen: Option<ListenAddr>,
     /// The configuration file [default: ./lastro.toml, if it is there]
     #[arg(long, env = "LASTRO_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -37,7 +45,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     let places = args.places.resolve(&File::load(args.config)?);
     if args.watch {
-        return watch(&places, on_signal().map_err(ProgramError::failed)?).await;
+        return watch(&places, args.metrics_listen, on_signal().map_err(ProgramError::failed)?).await;
     }
     let report = audit(&places).await?;
     // A closed pipe is the reader's choice; the exit code tells all the same.
@@ -74,13 +82,18 @@ fn unreadable(failure: &Failure) -> ProgramError {
 }
 
 /// Walks both databases round after round until `shutdown`, at the pace of the auditors inside the services. What breaks
-/// an invariant is named as soon as it is found.
+/// an invariant is named as soon as it is found, and counted like theirs.
 ///
-/// **Errors:** a database that cannot be trusted any more; in the end, an invariant that did not hold in any round. A
+/// **Errors:** an address that is taken; a database that cannot be trusted any more; in the end, an invariant that did not hold in any round. A
 /// database that is away may come back.
-async fn watch(places: &Places, shutdown: CancellationToken) -> Result<(), ProgramError> {
+async fn watch(
+    places: &Places,
+    metrics_listen: Option<ListenAddr>,
+    shutdown: CancellationToken,
+) -> Result<(), ProgramError> {
     let (orders, inventory) = open(places).await?;
     let mut books = books(orders, inventory, Reach::SHORT);
+    let numbers = numbers(metrics_listen, &books.invariants(), shutdown.clone()).await?;
     let (mut number, mut round, mut began) = (1_u64, Report::default(), Instant::now());
     let (mut clean, mut failing) = (true, false);
     loop {
@@ -90,6 +103,7 @@ async fn watch(places: &Places, shutdown: CancellationToken) -> Result<(), Progr
             () = shutdown.cancelled() => break,
             progress = books.step(&mut findings) => progress,
         };
+        numbers.count(WATCH, &findings, &progress, SystemClock.now());
         let named = round.absorb(findings).into_iter().map(|(invariant, offender)| format!("{invariant}  {offender}"));
         let mut lines: Vec<_> = named.collect();
         clean &= round.is_clean();
@@ -114,6 +128,26 @@ async fn watch(places: &Places, shutdown: CancellationToken) -> Result<(), Progr
         }
     }
     if clean { Ok(()) } else { Err(violated()) }
+}
+
+/// What is counted from now on, and served if there is an address for it.
+async fn numbers(
+    listen: Option<ListenAddr>,
+    invariants: &[Invariant],
+    shutdown: CancellationToken,
+) -> Result<AuditNumbers, ProgramError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let commons = Commons::new(clock.clone(), Arc::new(SystemIds::new(clock)));
+    let numbers = commons.metrics.audit.clone();
+    numbers.start_at_zero(WATCH, invariants);
+    if let Some(address) = listen {
+        let listener = bind(&address).await.map_err(ProgramError::failed)?;
+        let address = listener.local_addr().map_err(ProgramError::failed)?;
+        // Nobody may listen to what is said, and come for the numbers alone.
+        let _ = writeln!(std::io::stdout(), "metrics at http://{address}/metrics");
+        tokio::spawn(serve(listener, commons.probes_alone(WATCH), shutdown));
+    }
+    Ok(numbers)
 }
 
 /// `round 3: 1204 rows, 0 violations, 0.8 s`

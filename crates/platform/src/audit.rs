@@ -232,7 +232,8 @@ impl Auditor {
     pub async fn tick(&mut self) -> Result<Progress, Failure> {
         let mut findings = Findings::default();
         let progress = self.books.step(&mut findings).await;
-        self.tell(findings);
+        self.metrics.audit.count(self.service, &findings, &progress, self.clock.now());
+        self.tell(findings.violations);
         // One line when it begins and one when it is over, however long it lasts.
         match (&progress, self.failing) {
             (Err(failure), false) => self.complain(failure),
@@ -240,14 +241,9 @@ impl Auditor {
             _ => {}
         }
         self.failing = progress.is_err();
-        match &progress {
-            Ok(Progress::UnderWay) => {}
-            Ok(Progress::RoundOver) => {
-                debug!(service = self.service, "a round of the audit is over");
-                self.named.clear();
-                self.metrics.audit.round_over(self.service, self.clock.now());
-            }
-            Err(_) => self.metrics.audit.failed(self.service),
+        if let Ok(Progress::RoundOver) = progress {
+            debug!(service = self.service, "a round of the audit is over");
+            self.named.clear();
         }
         progress
     }
@@ -262,10 +258,8 @@ impl Auditor {
         }
     }
 
-    fn tell(&mut self, findings: Findings) {
-        self.metrics.audit.read(self.service, findings.rows);
-        for Violation { invariant, offender } in findings.violations {
-            self.metrics.audit.violated(self.service, invariant);
+    fn tell(&mut self, violations: Vec<Violation>) {
+        for Violation { invariant, offender } in violations {
             let named = self.named.entry(invariant.name).or_default();
             *named += 1;
             if *named <= MAX_NAMED {

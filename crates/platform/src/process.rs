@@ -155,6 +155,18 @@ impl Commons {
         Api { router: self.edge(service).wrap(router), description }
     }
 
+    /// The probes of a program that answers nothing else.
+    pub fn probes_alone(self, name: &'static str) -> Router {
+        let edge = self.edge(name);
+        let Self { registry, readiness, .. } = self;
+        edge.wrap(probes::router(Probes {
+            name,
+            version: env!("CARGO_PKG_VERSION"),
+            readiness,
+            registry: Arc::new(registry),
+        }))
+    }
+
     fn edge(&self, service: &'static str) -> Edge {
         Edge::new(service, self.metrics.clone(), self.ids.clone())
     }

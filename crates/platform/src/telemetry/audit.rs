@@ -9,7 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::ServiceLabel;
-use crate::audit::Invariant;
+use crate::audit::{Findings, Invariant, Progress};
+use crate::batcher::Failure;
 use crate::clock::Timestamp;
 
 /// **Shape:** clones share their numbers.
@@ -46,7 +47,8 @@ impl AuditNumbers {
         numbers
     }
 
-    pub(crate) fn start_at_zero(&self, service: &'static str, invariants: &[Invariant]) {
+    /// From now on a series for each invariant is there.
+    pub fn start_at_zero(&self, service: &'static str, invariants: &[Invariant]) {
         let label = ServiceLabel { service };
         drop(self.rows.get_or_create(&label));
         drop(self.rounds.get_or_create(&label));
@@ -57,21 +59,29 @@ impl AuditNumbers {
         }
     }
 
-    pub(crate) fn read(&self, service: &'static str, rows: u64) {
-        self.rows.get_or_create(&ServiceLabel { service }).inc_by(rows);
-    }
-
-    pub(crate) fn violated(&self, service: &'static str, invariant: Invariant) {
-        self.violations.get_or_create(&InvariantLabels { service, invariant: invariant.name }).inc();
-    }
-
-    pub(crate) fn failed(&self, service: &'static str) {
-        self.failures.get_or_create(&ServiceLabel { service }).inc();
-    }
-
-    pub(crate) fn round_over(&self, service: &'static str, now: Timestamp) {
+    /// Counts a step of the audit: what it found, and where the walk then stood.
+    pub fn count(
+        &self,
+        service: &'static str,
+        findings: &Findings,
+        progress: &Result<Progress, Failure>,
+        now: Timestamp,
+    ) {
         let label = ServiceLabel { service };
-        self.rounds.get_or_create(&label).inc();
-        self.last_round.get_or_create(&label).set(now.since(Timestamp(0)).as_secs_f64());
+        self.rows.get_or_create(&label).inc_by(findings.rows);
+        for violation in &findings.violations {
+            let invariant = violation.invariant.name;
+            self.violations.get_or_create(&InvariantLabels { service, invariant }).inc();
+        }
+        match progress {
+            Ok(Progress::UnderWay) => {}
+            Ok(Progress::RoundOver) => {
+                self.rounds.get_or_create(&label).inc();
+                self.last_round.get_or_create(&label).set(now.since(Timestamp(0)).as_secs_f64());
+            }
+            Err(_) => {
+                self.failures.get_or_create(&label).inc();
+            }
+        }
     }
 }
