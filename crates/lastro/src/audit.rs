@@ -81,8 +81,8 @@ fn unreadable(failure: &Failure) -> ProgramError {
     ProgramError::failed(Chain(failure))
 }
 
-/// Walks both databases round after round until `shutdown`, at the pace of the auditors inside the services. What breaks
-/// an invariant is named as soon as it is found, and counted like theirs.
+/// Walks both databases round after round until `shutdown`, or until nobody listens any more, at the pace of the auditors
+/// inside the services. What breaks an invariant is named as soon as it is found, and counted like theirs.
 ///
 /// **Errors:** an address that is taken; a database that cannot be trusted any more; in the end, an invariant that did not hold in any round. A
 /// database that is away may come back.
@@ -93,6 +93,7 @@ async fn watch(
 ) -> Result<(), ProgramError> {
     let (orders, inventory) = open(places).await?;
     let mut books = books(orders, inventory, Reach::SHORT);
+    let serves_numbers = metrics_listen.is_some();
     let numbers = numbers(metrics_listen, &books.invariants(), shutdown.clone()).await?;
     let (mut number, mut round, mut began) = (1_u64, Report::default(), Instant::now());
     let (mut clean, mut failing) = (true, false);
@@ -118,8 +119,7 @@ async fn watch(
             (number, round, began) = (number + 1, Report::default(), Instant::now());
         }
         let said: std::io::Result<()> = lines.iter().try_for_each(|line| writeln!(std::io::stdout(), "{line}"));
-        // Nobody listens any more.
-        if said.is_err() {
+        if said.is_err() && !serves_numbers {
             break;
         }
         tokio::select! {

@@ -17,8 +17,7 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// One on which nobody listens. Who knows nothing of our tests may take it all the same: a server that loses it tries
-    /// another.
+    /// One on which nobody listens, and that no other test has. Who knows nothing of our tests may take it all the same.
     pub(crate) fn free() -> Self {
         for _ in 0..MAX_ATTEMPTS {
             let width = u64::from(PORTS.end - PORTS.start);

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use testbed::{Nats, Postgres, Proxy};
+use testbed::{Nats, Postgres};
 
 use form::{Databases, Form, Setting};
 use load::{Load, stocked};
@@ -90,9 +90,4 @@ impl Busy {
         let mut anomalies = metrics.lines().filter(|line| line.starts_with("anomalies_total{"));
         assert!(anomalies.all(|line| line.ends_with(" 0")), "an anomaly");
     }
-}
-
-/// A stretch of network before a PostgreSQL.
-async fn proxy_to(server: &Postgres) -> Proxy {
-    Proxy::to(server.port()).await
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::bus::{Bus, BusError, Delivery, Hints, Receipt};
 /// Of the variable that says what happens.
 pub(super) const VALUE: &str = "storm";
 const COPIES: usize = 5;
-/// A line of the log says that there is a storm, once so many more messages have gone out than were published.
+/// A line of the log says that there is a storm, once so many more messages have gone out on a channel than were published.
 const TOLD_AT: usize = 50;
 /// Old messages that are kept, to come again.
 const MAX_OLD: usize = 1_000;
@@ -23,7 +22,7 @@ const MAX_OLD: usize = 1_000;
 /// The bus in a storm, if one was asked for.
 pub fn around(bus: Arc<dyn Bus>) -> Arc<dyn Bus> {
     if std::env::var(VARIABLE).is_ok_and(|value| value == VALUE) {
-        return Arc::new(Storm { bus, channels: Mutex::default(), more: AtomicUsize::new(0) });
+        return Arc::new(Storm { bus, channels: Mutex::default() });
     }
     bus
 }
@@ -32,16 +31,11 @@ pub fn around(bus: Arc<dyn Bus>) -> Arc<dyn Bus> {
 struct Storm {
     bus: Arc<dyn Bus>,
     channels: Mutex<HashMap<String, Air>>,
-    /// How many more messages have gone out than were published.
-    more: AtomicUsize,
 }
 
 impl Storm {
-    fn blows(&self, more: usize) {
-        let before = self.more.fetch_add(more, Ordering::Relaxed);
-        if before < TOLD_AT && before + more >= TOLD_AT {
-            warn!("a storm: {TOLD_AT} messages more have gone out than were published");
-        }
+    fn on<T>(&self, channel: &str, change: impl FnOnce(&mut Air) -> T) -> T {
+        change(self.channels.lock().expect("nothing panics under this lock").entry(channel.to_owned()).or_default())
     }
 }
 
@@ -51,12 +45,14 @@ struct Air {
     /// Copies that go out with a later publish, or are lost if there is none.
     waiting: Vec<Vec<u8>>,
     old: Vec<Vec<u8>>,
+    /// How many more have gone out than were published.
+    more: usize,
 }
 
 impl Air {
     /// What goes out instead of `messages`.
     fn stir(&mut self, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let Self { waiting, old } = self;
+        let Self { waiting, old, .. } = self;
         for message in messages {
             waiting.extend(std::iter::repeat_n(message.clone(), COPIES));
             if let Some(again) = old.get(random(old.len())) {
@@ -75,6 +71,14 @@ impl Air {
             })
             .collect()
     }
+
+    fn went_out(&mut self, channel: &str, more: usize) {
+        let before = self.more;
+        self.more += more;
+        if before < TOLD_AT && self.more >= TOLD_AT {
+            warn!("a storm on {channel}: {TOLD_AT} messages more have gone out than were published");
+        }
+    }
 }
 
 /// Any number below `bound`, or 0.
@@ -86,12 +90,11 @@ fn random(bound: usize) -> usize {
 #[async_trait]
 impl Bus for Storm {
     async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError> {
-        let stirred = {
-            let mut channels = self.channels.lock().expect("nothing panics under this lock");
-            channels.entry(channel.to_owned()).or_default().stir(&messages)
-        };
-        self.blows(stirred.len() - messages.len());
-        self.bus.publish(channel, stirred).await
+        let stirred = self.on(channel, |air| air.stir(&messages));
+        let more = stirred.len() - messages.len();
+        self.bus.publish(channel, stirred).await?;
+        self.on(channel, |air| air.went_out(channel, more));
+        Ok(())
     }
 
     async fn receive(&self, channel: &str, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError> {

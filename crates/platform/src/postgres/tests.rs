@@ -216,7 +216,10 @@ const PLACES: usize = 8;
 async fn fill_the_places(database: &Database) -> usize {
     let (mut waiting, mut numbers) = (0, 1..);
     // Where this machine is too slow to connect in time, not all of them get there at once.
-    while waiting < PLACES {
+    for _ in 0..5 {
+        if waiting >= PLACES {
+            break;
+        }
         let writes: Vec<_> = numbers.by_ref().take(20).map(|x| insert(database, x)).collect();
         for told in futures_util::future::join_all(writes).await {
             match told {

@@ -35,11 +35,11 @@ pub(super) const fn of(orders: u8, twins: bool, units: u8, receives: u8, batch: 
 pub(super) const USUAL: [Bounds; 6] = [
     of(1, true, 1, 0, 2, 4),
     of(2, true, 1, 1, 2, 1),
-    of(2, false, 1, 0, 1, 2),
     of(2, false, 2, 0, 2, 1),
     of(2, false, 2, 0, 1, 2),
     of(2, true, 1, 0, 1, 2),
+    of(2, false, 1, 0, 1, 4),
 ];
 
 /// Many minutes.
-pub(super) const WIDE: [Bounds; 3] = [of(1, true, 1, 1, 2, 4), of(2, false, 1, 0, 2, 2), of(2, false, 1, 0, 1, 3)];
+pub(super) const WIDE: [Bounds; 3] = [of(1, true, 1, 1, 2, 4), of(2, false, 1, 0, 2, 2), of(2, true, 1, 0, 1, 4)];
