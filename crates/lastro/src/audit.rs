@@ -84,8 +84,8 @@ fn unreadable(failure: &Failure) -> ProgramError {
 /// Walks both databases round after round until `shutdown`, or until nobody listens any more, at the pace of the auditors
 /// inside the services. What breaks an invariant is named as soon as it is found, and counted like theirs.
 ///
-/// **Errors:** an address that is taken; a database that cannot be trusted any more; in the end, an invariant that did not hold in any round. A
-/// database that is away may come back.
+/// **Errors:** an address that is taken; a database that cannot be trusted any more; in the end, an invariant that did not
+/// hold in any round. A database that is away may come back.
 async fn watch(
     places: &Places,
     metrics_listen: Option<ListenAddr>,
@@ -130,23 +130,22 @@ async fn watch(
     if clean { Ok(()) } else { Err(violated()) }
 }
 
-/// What is counted from now on, and served if there is an address for it.
+/// What is counted from now on: to be served, if there is an address for it, and else for nobody.
 async fn numbers(
     listen: Option<ListenAddr>,
     invariants: &[Invariant],
     shutdown: CancellationToken,
 ) -> Result<AuditNumbers, ProgramError> {
+    let Some(address) = listen else { return Ok(AuditNumbers::default()) };
+    let listener = bind(&address).await.map_err(ProgramError::failed)?;
+    let address = listener.local_addr().map_err(ProgramError::failed)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let commons = Commons::new(clock.clone(), Arc::new(SystemIds::new(clock)));
     let numbers = commons.metrics.audit.clone();
     numbers.start_at_zero(WATCH, invariants);
-    if let Some(address) = listen {
-        let listener = bind(&address).await.map_err(ProgramError::failed)?;
-        let address = listener.local_addr().map_err(ProgramError::failed)?;
-        // Nobody may listen to what is said, and come for the numbers alone.
-        let _ = writeln!(std::io::stdout(), "metrics at http://{address}/metrics");
-        tokio::spawn(serve(listener, commons.probes_alone(WATCH), shutdown));
-    }
+    // Nobody may listen to what is said, and come for the numbers alone.
+    let _ = writeln!(std::io::stdout(), "metrics at http://{address}/metrics");
+    tokio::spawn(serve(listener, commons.probes_alone(WATCH), shutdown));
     Ok(numbers)
 }
 
