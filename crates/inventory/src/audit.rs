@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::OrderId;
 use platform::audit::{Books, Findings, Invariant, Progress, Reach, Table, Walk, read_page};
-use platform::batcher::Failure;
+use platform::failure::Failure;
 
 use crate::core::reservation::Reservation;
 use crate::store::{Place, StockAudit, Store};

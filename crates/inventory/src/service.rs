@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::codec;
-use platform::batcher::{Batcher, Commit, Failure};
+use platform::batcher::{Batcher, Commit};
 use platform::clock::Ids;
+use platform::failure::Failure;
 use platform::fault_point;
 use platform::relay::Outbox;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{LocationId, OrderId, ProductId};
-use platform::batcher::Failure;
+use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
 use crate::core::decide::{Command, Decide, Decided};

@@ -12,7 +12,7 @@ use inventory::store::Store as InventoryStore;
 use orders::audit::{INV_4, INV_7, OrderBooks};
 use orders::store::{Backlog, Store as OrdersStore};
 use platform::audit::{Books, Findings, Invariant, MAX_NAMED, Progress, Reach, Shelf};
-use platform::batcher::Failure;
+use platform::failure::Failure;
 
 mod agreement;
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::OrderId;
 use platform::audit::{Books, Findings, Invariant, Progress, Reach, Table, Walk, read_page};
-use platform::batcher::Failure;
 use platform::clock::Timestamp;
+use platform::failure::Failure;
 
 use crate::core::money;
 use crate::store::{OrderAudit, PendingAudit, Store};

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::{OrderId, codec};
-use platform::batcher::{Batcher, Commit, Failure};
+use platform::batcher::{Batcher, Commit};
 use platform::bus::Bus;
 use platform::clock::{Clock, Ids};
+use platform::failure::Failure;
 use platform::relay::Outbox;
 use platform::{fault_point, planted};
 use tokio::time::Instant;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contract::orders::{Command as StockCommand, CommandKind};
 use contract::{Digest, OrderId};
-use platform::batcher::Failure;
+use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
 use crate::core::decide::{Command, Decide, Decided, Receipt};

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use crate::batcher::{Chain, Failure};
 use crate::clock::Clock;
+use crate::failure::{Chain, Failure};
 use crate::fault;
 use crate::telemetry::Metrics;
 

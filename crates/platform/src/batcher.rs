@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use crate::failure::{Chain, Failure, NotDone};
 use crate::planted;
 
 /// The most commands in one commit.
@@ -30,60 +31,6 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How often a batch that the database asked to repeat is repeated before its commands are told to come back.
 const MAX_RERUNS: u32 = 20;
 const RERUN_PAUSE: Duration = Duration::from_millis(20);
-
-/// How a transaction failed.
-///
-/// **Errors:** all but `Unknown` mean that nothing was written.
-/// **Source:** R4, R11, R18.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Failure {
-    /// The database asks to run it again: deadlock, serialization, busy.
-    #[error("the database asks to run the transaction again")]
-    Busy(#[source] Cause),
-    /// The commit may or may not have happened.
-    #[error("the commit's fate is unknown")]
-    Unknown(#[source] Cause),
-    /// The database cannot be reached.
-    #[error("the database cannot be reached")]
-    Unavailable(#[source] Cause),
-    /// No room left on the disk.
-    #[error("the disk is full")]
-    Full(#[source] Cause),
-    /// Something about this very batch: a row count that was not predicted, a data error, a panic in the decider.
-    #[error("the batch does not fit the database: {0}")]
-    Suspect(String),
-    /// Storage that can no longer be trusted. The process ends (R18).
-    #[error("the storage failed")]
-    Fatal(#[source] Cause),
-}
-
-/// What an engine said, shared because a batch has many waiters.
-pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
-
-impl Failure {
-    /// Whether the same call may be made again, at once or later, with a chance of success.
-    pub fn is_retryable(&self) -> bool {
-        !matches!(self, Self::Suspect(_) | Self::Fatal(_))
-    }
-}
-
-/// Why a command got no answer. Only `OutcomeUnknown` may have been done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotDone {
-    #[error("the queue is full, or the deadline passed in it")]
-    Overloaded,
-    #[error("the storage is full")]
-    StorageFull,
-    #[error("the storage cannot be reached")]
-    Unavailable,
-    #[error("the commit's fate is unknown")]
-    OutcomeUnknown,
-    /// The command fails even alone. Never worth a retry as it is.
-    #[error("the command cannot be executed")]
-    Poisoned,
-    #[error("the service is shutting down")]
-    ShuttingDown,
-}
 
 /// Executes a batch in one transaction.
 ///
@@ -357,22 +304,6 @@ impl<C, A> Failed<C, A> {
 fn reply_all<C, A>(items: Vec<Item<C, A>>, told: NotDone) {
     for item in items {
         let _ = item.reply.send(Err(told));
-    }
-}
-
-/// An error with its causes on one line, for the log.
-#[derive(Debug)]
-pub struct Chain<'a>(pub &'a dyn std::error::Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }
 

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use crate::batcher::{Batcher, Chain, Failure, NotDone};
+use crate::batcher::Batcher;
 use crate::bus::{ACK_WAIT, Bus, Receipt};
+use crate::failure::{Chain, Failure, NotDone};
 use crate::planted;
 use crate::quarantine::Quarantined;
 

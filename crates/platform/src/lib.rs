@@ -8,6 +8,7 @@ pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod consumer;
+pub mod failure;
 pub mod fault;
 pub mod http;
 pub mod lifecycle;

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::batcher::Chain;
+use crate::failure::Chain;
 
 /// How long a shutdown may take as a whole (R19: within 30 s, with some to spare).
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(25);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use crate::batcher::Failure;
 use crate::config::UsageError;
+use crate::failure::Failure;
 
 mod connection;
 mod database;
@@ -122,5 +122,5 @@ fn fate(error: tokio_postgres::Error) -> Failure {
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
-    crate::batcher::Chain(error).to_string()
+    crate::failure::Chain(error).to_string()
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
-use crate::batcher::Failure;
 use crate::clock::Timestamp;
+use crate::failure::Failure;
 use crate::postgres::{Parameter, Transaction};
 
 /// What of a message's bytes is kept.

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::batcher::Chain;
 use crate::bus::{Bus, BusError};
+use crate::failure::Chain;
 
 /// Batches that wait to be published; more are dropped (R6).
 const MAX_QUEUE: usize = 4096;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, ffi};
 
-use crate::batcher::Failure;
+use crate::failure::Failure;
 use crate::migration::Migration;
 
 mod lock;

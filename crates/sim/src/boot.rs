@@ -8,7 +8,7 @@ use orders::audit::OrderBooks;
 use orders::core::money::Currency;
 use orders::worker::sweep::Sweeper;
 use platform::audit::{Books, Findings, Reach, Violation};
-use platform::batcher::Failure;
+use platform::failure::Failure;
 use platform::process::Commons;
 use tokio_util::sync::CancellationToken;
 

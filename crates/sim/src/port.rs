@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use platform::batcher::{Cause, Failure};
+use platform::failure::{Cause, Failure};
 
 use crate::cells::{self, Untold, Work};
 use crate::config::Fault;

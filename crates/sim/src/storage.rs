@@ -9,7 +9,7 @@ use inventory::core::{decide as stock, reservation::Reservation, stock as shelf}
 use inventory::store as of_stock;
 use orders::core::decide as order;
 use orders::store as of_orders;
-use platform::batcher::Failure;
+use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
 use crate::cells::{self, Work};

@@ -2,7 +2,7 @@
 
 use contract::OrderId;
 use platform::audit::Findings;
-use platform::batcher::Failure;
+use platform::failure::Failure;
 
 use super::place::{read, take};
 use crate::core::stock::{Cause, Movement};

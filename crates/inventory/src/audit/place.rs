@@ -1,7 +1,7 @@
 //! INV-1 to INV-3: one stock row against its ledger and against the reservations.
 
 use platform::audit::{Findings, Reach};
-use platform::batcher::Failure;
+use platform::failure::Failure;
 
 use super::held::{Counted, Held};
 use super::{INV_1, INV_2, INV_3};

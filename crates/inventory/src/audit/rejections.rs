@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::ProductId;
 use contract::inventory::ShortageReason;
 use platform::audit::Findings;
-use platform::batcher::Failure;
+use platform::failure::Failure;
 
 use super::INV_8;
 use crate::core::reservation::{Before, Reservation, Shortfall, State};

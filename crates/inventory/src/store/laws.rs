@@ -5,8 +5,8 @@ use std::sync::Arc;
 use contract::inventory::{Answer, Outcome as StockOutcome};
 use contract::orders::{self, CommandKind};
 use contract::{Digest, LocationId, OrderId, ProductId, Quantity, StockLines};
-use platform::batcher::Failure;
 use platform::clock::{ManualClock, Timestamp};
+use platform::failure::Failure;
 
 use super::{MovementFilter, Store};
 use crate::core::decide::{Change, Command, Decided, MovementRequest, Outcome, PutProduct, decide};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
-use platform::batcher::Failure;
+use platform::failure::Failure;
 use platform::fault_point;
 use platform::migration::Migration;
 use platform::postgres::{Database, Grants, OpenError, Schema, Server, Time, Transaction};

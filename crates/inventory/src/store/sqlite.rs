@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
-use platform::batcher::Failure;
 use platform::clock::Clock;
+use platform::failure::Failure;
 use platform::migration::Migration;
 use platform::quarantine::{self, Quarantined};
 use platform::sqlite::{Database, OpenError, Session, failure};

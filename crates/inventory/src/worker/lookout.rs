@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use platform::batcher::{Chain, Failure};
 use platform::bus::Bus;
+use platform::failure::{Chain, Failure};
 use platform::http::probes::{Health, Readiness};
 use tokio_util::sync::CancellationToken;
 

@@ -10,7 +10,7 @@ use inventory::store::Store as InventoryStore;
 use orders::core::order::Status;
 use orders::store::{OrderAudit, Store as OrdersStore};
 use platform::audit::{Books, Findings, Invariant, Page, Progress, Reach, Walk, look_up, read_page};
-use platform::batcher::Failure;
+use platform::failure::Failure;
 
 pub(crate) const INV_5: Invariant =
     Invariant { name: "INV-5", says: "both services agree about every order", counted: "orders and reservations" };

@@ -7,8 +7,8 @@ use std::time::Duration;
 use contract::inventory::{Allocation, Answer, Outcome as StockOutcome};
 use contract::orders::CommandKind;
 use contract::{LocationId, OrderId, Quantity};
-use platform::batcher::Failure;
 use platform::clock::{ManualClock, Timestamp};
+use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
 use super::{Filter, Lease, PendingAudit, Pick, Store};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::OrderId;
 use contract::orders::Command as StockCommand;
-use platform::batcher::Failure;
+use platform::failure::Failure;
 use platform::fault_point;
 use platform::migration::Migration;
 use platform::postgres::{Database, Grants, OpenError, Schema, Server, Time, Transaction};

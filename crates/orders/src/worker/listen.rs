@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use contract::OrderId;
 use futures_util::StreamExt;
-use platform::batcher::Failure;
 use platform::bus::Bus;
 use platform::clock::Clock;
+use platform::failure::Failure;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

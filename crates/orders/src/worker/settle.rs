@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::codec::{self, Undecodable};
 use contract::inventory::Answer;
-use platform::batcher::Failure;
 use platform::consumer::{Inbox, Message};
+use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
 use crate::core::decide::{Command, Outcome};

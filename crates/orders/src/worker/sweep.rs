@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use contract::codec;
-use platform::batcher::{Chain, Failure};
 use platform::bus::Bus;
 use platform::clock::{Clock, Ids, Timestamp};
+use platform::failure::{Chain, Failure};
 use platform::http::probes::{Health, Readiness};
 use platform::relay::Outbox;
 use platform::{fault_point, planted};

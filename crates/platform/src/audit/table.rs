@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{Findings, Invariant, Page};
-use crate::batcher::Failure;
+use crate::failure::Failure;
 
 /// Rows that are sorted by a key.
 #[async_trait]

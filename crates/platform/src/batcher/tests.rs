@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 
 use super::*;
+use crate::failure::Cause;
 
 /// A database in memory: remembers every batch, and fails as the script says before it works.
 #[derive(Default)]

@@ -4,7 +4,7 @@ use super::migrate::{check, migrate};
 use super::pool::{Pool, Time};
 use super::transaction::Transaction;
 use super::{Access, OpenError, Schema, Server};
-use crate::batcher::Failure;
+use crate::failure::Failure;
 
 /// Committers, a sweeper, a quarantine.
 const MAX_WRITERS: usize = 8;

@@ -13,8 +13,8 @@ use super::connection::Connection;
 use super::server::{Access, Server};
 use super::transaction::Transaction;
 use super::{OpenError, failure};
-use crate::batcher::Failure;
 use crate::clock::Clock;
+use crate::failure::Failure;
 
 /// How long a transaction waits for its connection and its beginning (R17).
 const MAX_WAIT: Duration = Duration::from_secs(8);

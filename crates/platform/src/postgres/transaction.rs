@@ -13,8 +13,8 @@ use super::connection::Connection;
 use super::fate;
 use super::page_from;
 use super::pool::{Pool, Time};
-use crate::batcher::Failure;
 use crate::clock::Timestamp;
+use crate::failure::Failure;
 
 /// How long a statement may take, the waits for its locks included.
 const STATEMENT_WAIT: Duration = Duration::from_secs(5);

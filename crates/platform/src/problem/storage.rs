@@ -3,7 +3,7 @@
 use tracing::error;
 
 use super::{Code, Problem};
-use crate::batcher::{Chain, Failure, NotDone};
+use crate::failure::{Chain, Failure, NotDone};
 
 impl Problem {
     /// A bug of ours, of which the client need know nothing but how to report it.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::{Lock, OpenError, connect_writer, failure, open_writer};
-use crate::batcher::Failure;
 use crate::clock::{Clock, Timestamp};
+use crate::failure::Failure;
 use crate::migration::Migration;
 
 /// Writes to one file, which it has locked. Synchronous: whoever wants to wait for it elsewhere wraps it.

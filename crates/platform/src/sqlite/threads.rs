@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{OpenError, failure, open_auditor, open_existing_reader, open_reader};
-use crate::batcher::{Cause, Failure};
+use crate::failure::{Cause, Failure};
 use crate::migration::Migration;
 
 /// Reads that run at the same time.

@@ -10,8 +10,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::ServiceLabel;
 use crate::audit::{Findings, Invariant, Progress};
-use crate::batcher::Failure;
 use crate::clock::Timestamp;
+use crate::failure::Failure;
 
 /// **Shape:** clones share their numbers.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::{OrderId, ProductId};
-use platform::batcher::Failure;
+use platform::failure::Failure;
 use platform::postgres::{Parameter, Transaction, page_from};
 use tokio_postgres::Row;
 use uuid::Uuid;

@@ -1,7 +1,7 @@
 //! Single things and pages, each of them from one snapshot.
 
 use contract::ProductId;
-use platform::batcher::Failure;
+use platform::failure::Failure;
 use platform::postgres::{Parameter, Transaction};
 use tokio_postgres::Row;
 

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::orders::CommandKind;
 use contract::{Digest, OrderId};
-use platform::batcher::Failure;
 use platform::clock::Timestamp;
+use platform::failure::Failure;
 use platform::postgres::Transaction;
 use tokio_postgres::Row;
 use uuid::Uuid;

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use contract::inventory::Allocation;
 use contract::{BadId, Digest, LocationId, OrderId, ProductId, Quantity};
-use platform::batcher::Failure;
+use platform::failure::Failure;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;

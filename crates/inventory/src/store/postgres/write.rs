@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use contract::OrderId;
 use contract::inventory::Allocation;
-use platform::batcher::Failure;
+use platform::failure::Failure;
 use platform::postgres::{Parameter, Transaction};
 use uuid::Uuid;
 

@@ -1,6 +1,6 @@
 //! Writes a decision down, and compares every row count with what was predicted (R11).
 
-use platform::batcher::Failure;
+use platform::failure::Failure;
 use platform::planted;
 use platform::sqlite::exactly_one;
 use rusqlite::{Connection, params};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use contract::OrderId;
-use platform::batcher::Failure;
+use platform::failure::Failure;
 use platform::postgres::Transaction;
 use tokio_postgres::Row;
 use uuid::Uuid;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use contract::orders::{Command, CommandKind};
 use contract::{OrderId, SCHEMA_VERSION, StockLines};
-use platform::batcher::Failure;
 use platform::clock::Timestamp;
+use platform::failure::Failure;
 use platform::postgres::Transaction;
 use platform::quarantine::{self, Quarantined};
 use tokio_postgres::Row;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::OrderId;
-use platform::batcher::Failure;
 use platform::clock::Timestamp;
+use platform::failure::Failure;
 use platform::postgres::Transaction;
 use tokio_postgres::Row;
 use uuid::Uuid;

@@ -1,8 +1,8 @@
 //! Reads, each of them on one snapshot.
 
 use contract::OrderId;
-use platform::batcher::Failure;
 use platform::clock::Timestamp;
+use platform::failure::Failure;
 use platform::postgres::Transaction;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;

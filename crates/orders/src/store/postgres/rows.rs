@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use contract::orders::CommandKind;
 use contract::{Digest, OrderId};
-use platform::batcher::Failure;
+use platform::failure::Failure;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;

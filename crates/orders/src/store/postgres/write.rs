@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use contract::OrderId;
 use contract::orders::CommandKind;
-use platform::batcher::Failure;
+use platform::failure::Failure;
 use platform::postgres::{Parameter, Transaction};
 
 use crate::core::decide::{Change, Pending, Placement};

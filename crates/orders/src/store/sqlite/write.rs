@@ -1,7 +1,7 @@
 //! Writes a decision down, and compares every row count with what was predicted (R11).
 
 use contract::OrderId;
-use platform::batcher::Failure;
+use platform::failure::Failure;
 use platform::sqlite::exactly_one;
 use rusqlite::{Connection, params};
 
