@@ -1,6 +1,6 @@
 //! A price is what its digits say, in every currency, or it is refused; and amounts are written so that they read back.
 
-use orders::core::money::{BadPrice, Currency, MAX_TOTAL_MINOR};
+use orders_core::money::{BadPrice, Currency, MAX_TOTAL_MINOR};
 
 const CURRENCIES: [&str; 4] = ["JPY", "BRL", "KWD", "CLF"];
 

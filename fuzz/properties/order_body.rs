@@ -1,7 +1,7 @@
 //! A body of `POST /api/orders` is read to the cent, or refused with faults that stand where they are said to stand.
 
-use orders::core::money::{Currency, MAX_TOTAL_MINOR};
-use orders::core::order::Terms;
+use orders_core::money::{Currency, MAX_TOTAL_MINOR};
+use orders_core::order::Terms;
 use platform::problem::{At, Code, FaultCode, MAX_FAULTS, Problem};
 use serde_json::{Value, json};
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::OrderId;
+use inventory_core::reservation::Reservation;
 use platform::audit::{Books, Findings, Invariant, Progress, Reach, Table, Walk, read_page};
 use platform::failure::Failure;
 
-use crate::core::reservation::Reservation;
 use crate::store::{Place, StockAudit, Store};
 
 mod held;

@@ -4,12 +4,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use contract::BadId;
+use inventory_core::decide::{Outcome, Refusal};
 use platform::body::{Node, Parsed};
 use platform::problem::{Code, Fault, FaultCode, Problem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::core::decide::{Outcome, Refusal};
 use crate::service::Service;
 
 mod locations;

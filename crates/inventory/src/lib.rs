@@ -6,7 +6,6 @@ mod metrics;
 mod run;
 
 pub mod audit;
-pub mod core;
 pub mod service;
 pub mod store;
 pub mod worker;

@@ -1,6 +1,7 @@
 //! What the Inventory Service counts. Never an order, a product or a location as a label.
 
 use contract::inventory::Outcome as StockOutcome;
+use inventory_core::decide::{Decided, Outcome};
 use platform::telemetry;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -8,7 +9,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use crate::SERVICE;
-use crate::core::decide::{Decided, Outcome};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {

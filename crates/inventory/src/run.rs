@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Parser;
 use contract::inventory::ANSWERS_CHANNEL;
 use contract::orders::COMMANDS_CHANNEL;
+use inventory_core::decide::{Command, Outcome};
 use platform::audit::{Auditor, Reach};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
@@ -21,7 +22,6 @@ use platform::telemetry;
 
 use crate::SERVICE;
 use crate::audit::StockBooks;
-use crate::core::decide::{Command, Outcome};
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::Store;

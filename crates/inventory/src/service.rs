@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::codec;
+use inventory_core::decide::{Command, Outcome, decide};
 use platform::batcher::{Batcher, Commit};
 use platform::clock::Ids;
 use platform::failure::Failure;
 use platform::fault_point;
 use platform::relay::Outbox;
 
-use crate::core::decide::{Command, Outcome, decide};
 use crate::metrics::Metrics;
 use crate::store::Store;
 

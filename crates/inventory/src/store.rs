@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{LocationId, OrderId, ProductId};
+use inventory_core::decide::{Command, Decide, Decided};
+use inventory_core::reservation::Reservation;
+use inventory_core::stock::{Level, Location, Movement, ProductStock};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
-
-use crate::core::decide::{Command, Decide, Decided};
-use crate::core::reservation::Reservation;
-use crate::core::stock::{Level, Location, Movement, ProductStock};
 
 #[cfg(test)]
 pub(crate) mod laws;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::OrderId;
+use orders_core::money;
 use platform::audit::{Books, Findings, Invariant, Progress, Reach, Table, Walk, read_page};
 use platform::clock::Timestamp;
 use platform::failure::Failure;
 
-use crate::core::money;
 use crate::store::{OrderAudit, PendingAudit, Store};
 
 pub const INV_4: Invariant =

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use orders_core::decide::{Outcome, Receipt};
+use orders_core::order::Status;
 use platform::problem::{Code, Problem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::core::decide::{Outcome, Receipt};
-use crate::core::order::Status;
 use crate::service::Service;
 
 pub use request::read_order;

@@ -7,7 +7,6 @@ mod run;
 mod waiters;
 
 pub mod audit;
-pub mod core;
 pub mod service;
 pub mod store;
 pub mod worker;

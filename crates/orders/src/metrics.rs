@@ -1,6 +1,8 @@
 //! What the Order Service counts. Never an order, a product or a customer as a label.
 
 use contract::OrderId;
+use orders_core::decide::Outcome;
+use orders_core::order::Status;
 use platform::clock::Timestamp;
 use platform::telemetry;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -11,8 +13,6 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::SERVICE;
-use crate::core::decide::Outcome;
-use crate::core::order::Status;
 use crate::store::Backlog;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

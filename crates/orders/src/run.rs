@@ -6,6 +6,8 @@ use std::sync::Arc;
 use clap::Parser;
 use contract::inventory::ANSWERS_CHANNEL;
 use contract::orders::COMMANDS_CHANNEL;
+use orders_core::decide::{Command, Outcome};
+use orders_core::money::Currency;
 use platform::audit::{Auditor, Reach};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
@@ -21,8 +23,6 @@ use platform::telemetry;
 
 use crate::SERVICE;
 use crate::audit::OrderBooks;
-use crate::core::decide::{Command, Outcome};
-use crate::core::money::Currency;
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::Store;

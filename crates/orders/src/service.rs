@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::{OrderId, codec};
+use orders_core::decide::{Command, Outcome, Receipt, decide};
+use orders_core::money::Currency;
+use orders_core::order::Status;
 use platform::batcher::{Batcher, Commit};
 use platform::bus::Bus;
 use platform::clock::{Clock, Ids};
@@ -15,9 +18,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::core::decide::{Command, Outcome, Receipt, decide};
-use crate::core::money::Currency;
-use crate::core::order::Status;
 use crate::metrics::{Metrics, Waker, accepted_at};
 use crate::store::Store;
 use crate::waiters::Waiters;
@@ -49,7 +49,7 @@ impl Commit<Command, Outcome> for Commits {
     async fn commit(&self, batch: Arc<[Command]>) -> Result<Vec<Outcome>, Failure> {
         fault_point!("orders.before_begin", when batch.iter().any(Command::is_request));
         planted!("publish_before_commit" => {
-            let early = decide(self.clock.now().0, &batch, crate::core::decide::Loaded::default());
+            let early = decide(self.clock.now().0, &batch, orders_core::decide::Loaded::default());
             let early: Vec<_> = early.decided.into_iter().filter_map(|one| one.publish).collect();
             self.outbox.offer(codec::encode(&early));
         });

@@ -9,11 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contract::orders::{Command as StockCommand, CommandKind};
 use contract::{Digest, OrderId};
+use orders_core::decide::{Command, Decide, Decided, Receipt};
+use orders_core::order::{CustomerId, Entry, Status, Terms};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
-
-use crate::core::decide::{Command, Decide, Decided, Receipt};
-use crate::core::order::{CustomerId, Entry, Status, Terms};
 
 #[cfg(test)]
 pub(crate) mod laws;
@@ -114,7 +113,7 @@ pub struct OrderSummary {
     pub order_id: OrderId,
     pub status: Status,
     pub customer_id: CustomerId,
-    pub currency: crate::core::money::Currency,
+    pub currency: orders_core::money::Currency,
     pub total_minor: i64,
     pub created_at_micros: i64,
     pub updated_at_micros: i64,

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use contract::OrderId;
+use orders_core::decide::Receipt;
 use tokio::sync::watch;
-
-use crate::core::decide::Receipt;
 
 /// Who waits for which order. A signal for speed only: waiting requests also look for themselves, by a timer.
 ///
@@ -71,8 +70,9 @@ impl Drop for Listener<'_> {
 
 #[cfg(test)]
 mod tests {
+    use orders_core::order::Status;
+
     use super::*;
-    use crate::core::order::Status;
 
     fn receipt() -> Receipt {
         Receipt { order_id: OrderId(uuid::Uuid::from_u128(1)), status: Status::Confirmed, shortages: Vec::new() }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use contract::OrderId;
 use contract::orders::CommandKind;
-use inventory::core::reservation::StateName;
-use inventory::core::stock::RequestId;
-use orders::core::order::Status;
+use inventory_core::reservation::StateName;
+use inventory_core::stock::RequestId;
+use orders_core::order::Status;
 use platform::quarantine::Quarantined;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
 use serde::Deserialize;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use inventory::audit::StockBooks;
 use orders::audit::OrderBooks;
-use orders::core::money::Currency;
 use orders::worker::sweep::Sweeper;
+use orders_core::money::Currency;
 use platform::audit::{Books, Findings, Reach, Violation};
 use platform::failure::Failure;
 use platform::process::Commons;

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::inventory::Outcome as StockOutcome;
 use contract::orders::CommandKind;
-use inventory::core::decide as stock;
-use inventory::core::reservation::StateName;
-use orders::core::decide as order;
-use orders::core::order::Status;
+use inventory_core::decide as stock;
+use inventory_core::reservation::StateName;
+use orders_core::decide as order;
+use orders_core::order::Status;
 
 use crate::storage::receipt;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use contract::OrderId;
 use http::Method;
-use orders::core::order::Status;
+use orders_core::order::Status;
 use serde_json::{Value, json};
 
 use crate::client::{Call, Reply, ask};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::OrderId;
-use orders::core::order::Status;
+use orders_core::order::Status;
 
 use crate::books::{Books, MovementRow, OrderRow};
 use crate::states::{Violation, broken};

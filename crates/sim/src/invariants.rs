@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use contract::OrderId;
-use inventory::core::reservation::StateName;
+use inventory_core::reservation::StateName;
 
 use crate::books::{Books, Level, OrderRow, ReservationRow, SeenRow, ShortageRow, StockRow};
 use crate::states::{Violation, agree, broken, may_follow, waits_for};

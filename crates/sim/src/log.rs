@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::inventory::{ANSWERS_CHANNEL, Answer, Outcome};
 use contract::orders::{COMMANDS_CHANNEL, Command, CommandKind};
 use contract::{OrderId, codec};
-use inventory::core::reservation::StateName;
-use orders::core::order::Status;
+use inventory_core::reservation::StateName;
+use orders_core::order::Status;
 use serde::de::DeserializeOwned;
 
 use crate::books::{Books, OrderRow, ReservationRow};

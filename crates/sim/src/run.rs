@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use orders::core::order::Status;
+use orders_core::order::Status;
 use platform::fault;
 
 use crate::cells::{self, Cells};

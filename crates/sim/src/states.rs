@@ -1,8 +1,8 @@
 //! What must hold between states, as the simulator understands it: a second opinion, in which nothing is the services'.
 
 use contract::orders::CommandKind;
-use inventory::core::reservation::StateName;
-use orders::core::order::Status;
+use inventory_core::reservation::StateName;
+use orders_core::order::Status;
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]

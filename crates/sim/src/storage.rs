@@ -5,10 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::orders::Command as StockCommand;
 use contract::{OrderId, ProductId};
-use inventory::core::{decide as stock, reservation::Reservation, stock as shelf};
 use inventory::store as of_stock;
-use orders::core::decide as order;
+use inventory_core::reservation::Reservation;
+use inventory_core::{decide as stock, stock as shelf};
 use orders::store as of_orders;
+use orders_core::decide as order;
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 

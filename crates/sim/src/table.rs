@@ -1,8 +1,8 @@
 //! The tables of states and of commits, which cells of them can be reached, and which were.
 
 use contract::orders::CommandKind;
-use inventory::core::reservation::StateName;
-use orders::core::order::Status;
+use inventory_core::reservation::StateName;
+use orders_core::order::Status;
 
 use crate::cells::{Cells, Event, Untold, Work};
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::inventory::Outcome as Answered;
-use inventory::core::decide::{Command, Decided, Outcome, Touched};
-use inventory::core::stock::RequestId;
+use inventory_core::decide::{Command, Decided, Outcome, Touched};
+use inventory_core::stock::RequestId;
 
 use crate::books::{Books, ShortageRow};
 use crate::states::{Violation, broken};

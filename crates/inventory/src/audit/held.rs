@@ -1,11 +1,11 @@
 //! INV-3 at a place where so much was ever promised that no snapshot should have to count it all.
 
 use contract::OrderId;
+use inventory_core::stock::{Cause, Movement};
 use platform::audit::Findings;
 use platform::failure::Failure;
 
 use super::place::{read, take};
-use crate::core::stock::{Cause, Movement};
 use crate::store::{HeldAudit, Place, Store};
 
 /// Adds up what is held at one place, order by order, while the place goes on moving.

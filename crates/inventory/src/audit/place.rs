@@ -1,11 +1,11 @@
 //! INV-1 to INV-3: one stock row against its ledger and against the reservations.
 
+use inventory_core::stock::{Level, Movement};
 use platform::audit::{Findings, Reach};
 use platform::failure::Failure;
 
 use super::held::{Counted, Held};
 use super::{INV_1, INV_2, INV_3};
-use crate::core::stock::{Level, Movement};
 use crate::store::{Place, StockAudit, Store, Stretch};
 
 /// Of what a step may read, the part that one place's older movements get in one round.

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::ProductId;
 use contract::inventory::ShortageReason;
+use inventory_core::reservation::{Before, Reservation, Shortfall, State};
+use inventory_core::stock::Level;
 use platform::audit::Findings;
 use platform::failure::Failure;
 
 use super::INV_8;
-use crate::core::reservation::{Before, Reservation, Shortfall, State};
-use crate::core::stock::Level;
 use crate::store::{Place, Store};
 
 pub(super) async fn check(

@@ -1,11 +1,11 @@
 use std::path::PathBuf;
 
 use contract::orders::CommandKind;
+use inventory_core::decide::{Command, decide};
 use platform::clock::{ManualClock, Timestamp};
 use testbed::write_past;
 
 use super::*;
-use crate::core::decide::{Command, decide};
 use crate::store::laws::{START, order, put_location, received, reserve, stocked};
 use crate::store::sqlite::Sqlite;
 

@@ -7,14 +7,14 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use contract::LocationId;
 use http::StatusCode;
+use inventory_core::decide::{Command, Outcome};
+use inventory_core::stock::Location;
 use platform::body::{self, Object, Reader};
 use platform::http::{Json as Body, Query};
 use platform::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::core::decide::{Command, Outcome};
-use crate::core::stock::Location;
 use crate::service::Service;
 
 const MAX_PRIORITY: i64 = 1_000_000;

@@ -7,14 +7,14 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use contract::{LocationId, ProductId};
 use http::{HeaderMap, StatusCode};
+use inventory_core::decide::{Command, Outcome};
+use inventory_core::stock::{Cause, Movement};
 use platform::clock::Timestamp;
 use platform::http::{IDEMPOTENT_REPLAYED, Json as Body, Query, cursor, idempotency_key, page};
 use platform::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::core::decide::{Command, Outcome};
-use crate::core::stock::{Cause, Movement};
 use crate::service::Service;
 use crate::store::{Moment, MovementFilter};
 

@@ -7,6 +7,8 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use contract::{LocationId, ProductId};
 use http::StatusCode;
+use inventory_core::decide::{Command, Outcome, PutProduct};
+use inventory_core::stock::{Level, ProductStock};
 use platform::body::{self, Object, Parsed, Reader};
 use platform::clock::Timestamp;
 use platform::http::{Json as Body, Query, cursor, page};
@@ -14,8 +16,6 @@ use platform::problem::{BodyProblems, FaultCode, Problem, ReadProblems, WritePro
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::core::decide::{Command, Outcome, PutProduct};
-use crate::core::stock::{Level, ProductStock};
 use crate::service::Service;
 use crate::store::ProductFilter;
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use contract::inventory::{Allocation, Shortage};
+use inventory_core::reservation::Reservation;
 use platform::clock::Timestamp;
 use platform::http::Query;
 use platform::problem::{Code, Problem, ReadProblems};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::core::reservation::Reservation;
 use crate::service::Service;
 
 /// What the stock has promised to an order.

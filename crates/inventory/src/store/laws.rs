@@ -5,12 +5,12 @@ use std::sync::Arc;
 use contract::inventory::{Answer, Outcome as StockOutcome};
 use contract::orders::{self, CommandKind};
 use contract::{Digest, LocationId, OrderId, ProductId, Quantity, StockLines};
+use inventory_core::decide::{Change, Command, Decided, MovementRequest, Outcome, PutProduct, decide};
+use inventory_core::stock::{Location, Movement, RequestCause, RequestId};
 use platform::clock::{ManualClock, Timestamp};
 use platform::failure::Failure;
 
 use super::{MovementFilter, Store};
-use crate::core::decide::{Change, Command, Decided, MovementRequest, Outcome, PutProduct, decide};
-use crate::core::stock::{Location, Movement, RequestCause, RequestId};
 
 pub(crate) mod auditing;
 pub(crate) mod deciding;

@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
+use inventory_core::decide::{Command, Decide, Decided};
+use inventory_core::reservation::Reservation;
+use inventory_core::stock::{Level, Location, Movement, ProductStock};
 use platform::failure::Failure;
 use platform::fault_point;
 use platform::migration::Migration;
@@ -15,9 +18,6 @@ use platform::postgres::{Database, Grants, OpenError, Schema, Server, Time, Tran
 use platform::quarantine::{self, Quarantined};
 
 use super::{HeldAudit, MovementFilter, Place, ProductFilter, StockAudit, Store, Stretch};
-use crate::core::decide::{Command, Decide, Decided};
-use crate::core::reservation::Reservation;
-use crate::core::stock::{Level, Location, Movement, ProductStock};
 
 mod audit;
 mod list;

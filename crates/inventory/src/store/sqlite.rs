@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
+use inventory_core::decide::{Command, Decide, Decided};
+use inventory_core::reservation::Reservation;
+use inventory_core::stock::{Level, Location, Movement, ProductStock};
 use platform::clock::Clock;
 use platform::failure::Failure;
 use platform::migration::Migration;
@@ -14,9 +17,6 @@ use platform::sqlite::{Database, OpenError, Session, failure};
 use platform::{fault_point, planted};
 
 use super::{HeldAudit, MovementFilter, Place, ProductFilter, StockAudit, Store, Stretch};
-use crate::core::decide::{Command, Decide, Decided};
-use crate::core::reservation::Reservation;
-use crate::core::stock::{Level, Location, Movement, ProductStock};
 
 mod audit;
 mod list;

@@ -2,9 +2,8 @@
 
 use contract::LocationId;
 use contract::inventory::{Allocation, Shortage};
+use inventory_core::reservation::{Before, Seen, Shortfall, State, StateName};
 use serde::{Deserialize, Serialize};
-
-use crate::core::reservation::{Before, Seen, Shortfall, State, StateName};
 
 /// An element of `reservations.shortages`: the shortage as the contract sends it, and its evidence.
 #[derive(Serialize, Deserialize)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use contract::codec;
 use contract::inventory::{ANSWERS_CHANNEL, Answer};
 use contract::orders::{COMMANDS_CHANNEL, CommandKind};
+use inventory_core::decide::{Command, Outcome};
 use platform::batcher::{Batcher, Commit, Committer};
 use platform::bus::{Bus, embedded::Embedded};
 use platform::clock::{ManualClock, SystemClock};
@@ -18,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::execute::Commands;
 use super::lookout::Lookout;
-use crate::core::decide::{Command, Outcome};
 use crate::metrics::Metrics;
 use crate::service::Commits;
 use crate::store::Store;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
-use inventory::core::reservation::{Before, Reservation, State, StateName};
 use inventory::store::Store as InventoryStore;
-use orders::core::order::Status;
+use inventory_core::reservation::{Before, Reservation, State, StateName};
 use orders::store::{OrderAudit, Store as OrdersStore};
+use orders_core::order::Status;
 use platform::audit::{Books, Findings, Invariant, Page, Progress, Reach, Walk, look_up, read_page};
 use platform::failure::Failure;
 

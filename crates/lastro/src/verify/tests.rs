@@ -1,11 +1,11 @@
 //! The audit against real stores: a shop in which everything happened is clean, and each way of damaging it is found.
 
 use contract::{OrderId, Quantity};
-use inventory::core::decide as stock;
-use inventory::core::stock::{RequestCause, RequestId};
-use orders::core::decide as order;
-use orders::core::money::Currency;
-use orders::core::order::{OrderLine, Terms};
+use inventory_core::decide as stock;
+use inventory_core::stock::{RequestCause, RequestId};
+use orders_core::decide as order;
+use orders_core::money::Currency;
+use orders_core::order::{OrderLine, Terms};
 use platform::clock::{Clock, ManualClock, Timestamp};
 use testbed::write_past;
 

@@ -1,10 +1,10 @@
 use std::path::PathBuf;
 
+use orders_core::decide::{Command, decide};
 use platform::clock::ManualClock;
 use testbed::write_past;
 
 use super::*;
-use crate::core::decide::{Command, decide};
 use crate::store::laws::{START, cancel, place, reserved};
 use crate::store::sqlite::Sqlite;
 

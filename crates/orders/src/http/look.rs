@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use orders_core::order::Status;
 use platform::http::{Query, cursor, page};
 use platform::problem::{FaultCode, Problem, ReadProblems};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::view::{FullView, SummaryView};
-use crate::core::order::Status;
 use crate::service::Service;
 use crate::store::Filter;
 

@@ -6,13 +6,13 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
+use orders_core::decide::{Command, Outcome, Placement, Receipt};
 use platform::http::{self as edge, IDEMPOTENT_REPLAYED, Json, TraceParent, Wait};
 use platform::problem::{BodyProblems, Problem, WriteProblems};
 use platform::{fault_point, planted};
 
 use super::request::{self, NewOrder};
 use super::view::ReceiptView;
-use crate::core::decide::{Command, Outcome, Placement, Receipt};
 use crate::service::Service;
 
 /// Place an order
@@ -54,7 +54,7 @@ pub(super) async fn place(
         traceparent: trace.0,
     };
     planted!("answer_before_commit" => {
-        let receipt = Receipt { order_id: placement.order_id, status: crate::core::order::Status::Received, shortages: Vec::new() };
+        let receipt = Receipt { order_id: placement.order_id, status: orders_core::order::Status::Received, shortages: Vec::new() };
         // The first poll queues it.
         let _ = futures_util::FutureExt::now_or_never(service.batcher.submit(Command::Place(Box::new(placement))));
         return Ok(answer(&service, receipt, None).await);

@@ -1,13 +1,12 @@
 //! Bodies of requests, parsed once at the edge into what the core works with.
 
 use contract::{BadLines, Digest, ProductId, Quantity, StockLines};
+use orders_core::money::{BadPrice, Currency, total};
+use orders_core::order::{CustomerId, OrderLine, Terms};
 use platform::body::{self, Node, Object, Parsed, Reader};
 use platform::problem::{FaultCode, Problem};
 use serde::Deserialize;
 use utoipa::ToSchema;
-
-use crate::core::money::{BadPrice, Currency, total};
-use crate::core::order::{CustomerId, OrderLine, Terms};
 
 /// The longest reason, in characters.
 const MAX_REASON: usize = 200;

@@ -6,12 +6,12 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::HeaderMap;
+use orders_core::decide::Command;
 use platform::http::{self as edge, OptionalJson, TraceParent};
 use platform::problem::{BodyProblems, Problem, WriteProblems};
 
 use super::request::{self, Cancellation};
 use super::view::ReceiptView;
-use crate::core::decide::Command;
 use crate::service::Service;
 
 /// Cancel an order

@@ -1,14 +1,14 @@
 //! Orders as the API shows them. Members are only ever added; clients must accept new ones.
 
 use contract::inventory::{Allocation, Shortage};
+use orders_core::decide::Receipt;
+use orders_core::money::Currency;
+use orders_core::order::{Entry, OrderLine};
 use platform::clock::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::core::decide::Receipt;
-use crate::core::money::Currency;
-use crate::core::order::{Entry, OrderLine};
 use crate::service::message;
 use crate::store::{OrderSummary, OrderView};
 

@@ -7,14 +7,14 @@ use std::time::Duration;
 use contract::inventory::{Allocation, Answer, Outcome as StockOutcome};
 use contract::orders::CommandKind;
 use contract::{LocationId, OrderId, Quantity};
+use orders_core::decide::{Command, Decision, Loaded, Outcome, Placement, decide};
+use orders_core::money::Currency;
+use orders_core::order::{OrderLine, Status, Terms};
 use platform::clock::{ManualClock, Timestamp};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
 use super::{Filter, Lease, PendingAudit, Pick, Store};
-use crate::core::decide::{Command, Decision, Loaded, Outcome, Placement, decide};
-use crate::core::money::Currency;
-use crate::core::order::{OrderLine, Status, Terms};
 
 /// Runs every law on what `$fresh()` makes: an empty store, whatever keeps it alive, and the clock that it reads.
 macro_rules! store_laws {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::OrderId;
 use contract::orders::Command as StockCommand;
+use orders_core::decide::{Command, Decide, Decided, Receipt};
 use platform::failure::Failure;
 use platform::fault_point;
 use platform::migration::Migration;
@@ -16,7 +17,6 @@ use platform::postgres::{Database, Grants, OpenError, Schema, Server, Time, Tran
 use platform::quarantine::{self, Quarantined};
 
 use super::{Backlog, Filter, Lease, OrderAudit, OrderSummary, OrderView, PendingAudit, Store};
-use crate::core::decide::{Command, Decide, Decided, Receipt};
 
 mod audit;
 mod lease;

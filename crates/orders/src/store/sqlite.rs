@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::OrderId;
 use contract::orders::Command as StockCommand;
+use orders_core::decide::{Command, Decide, Decided, Receipt};
 use platform::clock::Clock;
 use platform::failure::Failure;
 use platform::fault_point;
@@ -15,7 +16,6 @@ use platform::quarantine::{self, Quarantined};
 use platform::sqlite::{Database, OpenError, Session, failure};
 
 use super::{Backlog, Filter, Lease, OrderAudit, OrderSummary, OrderView, PendingAudit, Store};
-use crate::core::decide::{Command, Decide, Decided, Receipt};
 
 mod audit;
 mod lease;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::codec::{self, Undecodable};
 use contract::inventory::Answer;
+use orders_core::decide::{Command, Outcome};
 use platform::consumer::{Inbox, Message};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
-use crate::core::decide::{Command, Outcome};
 use crate::metrics::Metrics;
 use crate::store::Store;
 

@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use contract::codec;
+use orders_core::backoff;
+use orders_core::window::Window;
 use platform::bus::Bus;
 use platform::clock::{Clock, Ids, Timestamp};
 use platform::failure::{Chain, Failure};
@@ -14,8 +16,6 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::core::backoff;
-use crate::core::window::Window;
 use crate::metrics::Metrics;
 use crate::store::{Lease, Pick, Store};
 

@@ -2,11 +2,11 @@
 
 use contract::orders::Command as StockCommand;
 use contract::{Digest, LocationId, OrderId, ProductId, Quantity};
-use inventory::core::decide as stock;
-use inventory::core::stock::{RequestCause, RequestId};
-use orders::core::decide as order;
-use orders::core::money::Currency;
-use orders::core::order::{OrderLine, Terms};
+use inventory_core::decide as stock;
+use inventory_core::stock::{RequestCause, RequestId};
+use orders_core::decide as order;
+use orders_core::money::Currency;
+use orders_core::order::{OrderLine, Terms};
 use uuid::Uuid;
 
 use super::state::IDS;

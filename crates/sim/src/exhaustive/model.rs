@@ -150,7 +150,7 @@ impl Model {
     }
 
     fn is_done(&self, state: &State, request: Request) -> bool {
-        use orders::core::order::Status::{Cancelled, Cancelling, Fulfilled, Fulfilling};
+        use orders_core::order::Status::{Cancelled, Cancelling, Fulfilled, Fulfilling};
         let status = |order: u8| self.orders.row(state.orders[usize::from(order)]).map(|row| row.order.status);
         match request {
             Request::Place(order) => state.orders[usize::from(order)] != NOTHING,

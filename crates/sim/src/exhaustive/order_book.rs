@@ -2,8 +2,8 @@
 
 use contract::orders::{Command as StockCommand, CommandKind};
 use contract::{OrderId, SCHEMA_VERSION};
-use orders::core::decide::{self as order, Change, Command, Loaded, Outcome};
-use orders::core::order::{Order, Status};
+use orders_core::decide::{self as order, Change, Command, Loaded, Outcome};
+use orders_core::order::{Order, Status};
 
 use super::cast::{self, Batch, Item, Request, Told};
 use super::hash::QuickMap;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use inventory::core::decide::{self as stock, Command, Loaded, Outcome, ReservationChange, StockChange};
-use inventory::core::reservation::{Before, Reservation, State as Stand};
-use inventory::core::stock::{Cause, Deltas, Level as Stored, Location, Movement, MovementKind, Product};
+use inventory_core::decide::{self as stock, Command, Loaded, Outcome, ReservationChange, StockChange};
+use inventory_core::reservation::{Before, Reservation, State as Stand};
+use inventory_core::stock::{Cause, Deltas, Level as Stored, Location, Movement, MovementKind, Product};
 use platform::planted;
 
 use super::cast::{self, Batch, Item, Request, Told};
@@ -189,7 +189,7 @@ fn product() -> Product {
 
 /// The movement that a delivery has made. The level that it left behind is told to whoever asks again, and decides
 /// nothing: it is left out.
-fn movement(delivery: u8) -> (inventory::core::stock::RequestId, Movement) {
+fn movement(delivery: u8) -> (inventory_core::stock::RequestId, Movement) {
     let request = cast::delivery(delivery);
     let movement = Movement {
         product_id: request.product_id,

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
-use inventory::core::reservation::{Before, State as Stand, StateName};
-use orders::core::order::Status;
+use inventory_core::reservation::{Before, State as Stand, StateName};
+use orders_core::order::Status;
 use platform::fault;
 
 use super::bounds::{Bounds, USUAL, of};

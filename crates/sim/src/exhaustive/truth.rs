@@ -1,8 +1,8 @@
 //! The invariants, judged in every state. Nothing here asks the code under test what is right.
 
-use inventory::core::decide::ReservationChange;
-use inventory::core::reservation::{Reservation, State as Stand, StateName};
-use inventory::core::stock::{Level as Stored, Movement};
+use inventory_core::decide::ReservationChange;
+use inventory_core::reservation::{Reservation, State as Stand, StateName};
+use inventory_core::stock::{Level as Stored, Movement};
 
 use super::bounds::Bounds;
 use super::cast::{self, FIRST, TWIN};

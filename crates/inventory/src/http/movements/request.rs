@@ -1,6 +1,8 @@
 //! The body of a movement, parsed once at the edge into what the core works with.
 
 use contract::{Digest, LocationId, ProductId, Quantity};
+use inventory_core::decide::{Change, MovementRequest};
+use inventory_core::stock::{RequestCause, RequestId};
 use platform::body::{self, Node, Object, Parsed, Reader};
 use platform::clock::Ids;
 use platform::problem::{FaultCode, Problem};
@@ -9,8 +11,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::super::MAX_TEXT;
-use crate::core::decide::{Change, MovementRequest};
-use crate::core::stock::{RequestCause, RequestId};
 
 /// The most that one adjustment adds or takes away.
 const MAX_ADJUSTMENT: i64 = 1_000_000;

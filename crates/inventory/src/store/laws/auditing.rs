@@ -1,13 +1,13 @@
 //! Laws of the audit: it reads a bounded number of rows at a time, and what moves meanwhile is in order all the same.
 
+use CommandKind::{ReleaseStock, ReserveStock, ShipStock};
+use inventory_core::stock::Level;
 use platform::audit::{Books, Findings, Progress, Reach};
 use tokio::sync::Semaphore;
 
 use super::*;
 use crate::audit::StockBooks;
-use crate::core::stock::Level;
 use crate::store::{HELD_AT_ONCE, HeldAudit, Place};
-use CommandKind::{ReleaseStock, ReserveStock, ShipStock};
 
 fn mugs(kind: CommandKind, n: u128) -> Command {
     order(kind, n, &[("MUG", 2)])

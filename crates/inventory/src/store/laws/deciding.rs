@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use inventory_core::decide::{Decision, Loaded};
+use inventory_core::reservation::{Before, Seen, State, StateName};
+use inventory_core::stock::{Cause, MovementKind};
+
 use super::*;
-use crate::core::decide::{Decision, Loaded};
-use crate::core::reservation::{Before, Seen, State, StateName};
-use crate::core::stock::{Cause, MovementKind};
 
 pub(crate) async fn a_new_store_has_one_location_and_nothing_else(fresh: Fresh) {
     let main = Location { location_id: LocationId::main(), name: "Main".to_owned(), priority: 0 };
@@ -127,7 +128,7 @@ pub(crate) async fn a_request_moves_stock_once_however_often_it_comes(fresh: Fre
     };
     assert_eq!(movement(&later[0]), movement(&first[0]));
     let reused = fresh.run(vec![moved("MUG", "main", Change::Adjust(1), "count")]).await;
-    assert!(matches!(reused[0].outcome, Outcome::Refused(crate::core::decide::Refusal::KeyReused)));
+    assert!(matches!(reused[0].outcome, Outcome::Refused(inventory_core::decide::Refusal::KeyReused)));
     assert_eq!(fresh.ledger("MUG").await.len(), 2);
 }
 
@@ -188,7 +189,7 @@ pub(crate) async fn a_reservation_moves_only_from_where_the_decision_saw_it(fres
     }
     fresh.run(vec![reserve(1, &[("MUG", 1)])]).await;
     let ship = order(CommandKind::ShipStock, 1, &[("MUG", 1)]);
-    let deciders: [(crate::core::decide::Decide, Command); 2] =
+    let deciders: [(inventory_core::decide::Decide, Command); 2] =
         [(generous, ship), (forgetful, reserve(1, &[("MUG", 1)]))];
     for (decider, command) in deciders {
         let refused = fresh.store.run(Arc::new([command]), decider).await;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use inventory_core::stock::Level;
 use platform::quarantine::Quarantined;
 
 use super::*;
-use crate::core::stock::Level;
 use crate::store::{Moment, ProductFilter, StockAudit, Stretch};
 
 impl Fresh {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::{OrderId, ProductId};
+use inventory_core::reservation::Reservation;
+use inventory_core::stock::{Level, Movement};
 use platform::failure::Failure;
 use platform::postgres::{Parameter, Transaction, page_from};
 use tokio_postgres::Row;
@@ -11,8 +13,6 @@ use uuid::Uuid;
 use super::super::{HELD_AT_ONCE, HeldAudit, Place, StockAudit, Stretch};
 use super::load::ALLOCATIONS;
 use super::rows::{self, movement_columns, reservation_columns};
-use crate::core::reservation::Reservation;
-use crate::core::stock::{Level, Movement};
 
 const AFTER: &str =
     concat!("SELECT ", reservation_columns!(), " FROM reservations WHERE order_id >= $1 ORDER BY order_id LIMIT $2");

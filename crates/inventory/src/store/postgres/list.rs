@@ -1,6 +1,7 @@
 //! Single things and pages, each of them from one snapshot.
 
 use contract::ProductId;
+use inventory_core::stock::{Location, Movement, Product, ProductStock};
 use platform::failure::Failure;
 use platform::postgres::{Parameter, Transaction};
 use tokio_postgres::Row;
@@ -8,7 +9,6 @@ use tokio_postgres::Row;
 use super::super::{MovementFilter, ProductFilter};
 use super::load::{LEVELS, LOCATIONS, levels_of};
 use super::rows::{self, movement_columns, product_columns};
-use crate::core::stock::{Location, Movement, Product, ProductStock};
 
 pub(super) async fn product(snapshot: &Transaction<'_>, id: &ProductId) -> Result<Option<ProductStock>, Failure> {
     let filter = ProductFilter { ids: Some(vec![id.clone()]), limit: 1, ..ProductFilter::default() };

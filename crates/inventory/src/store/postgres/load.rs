@@ -6,6 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::orders::CommandKind;
 use contract::{Digest, OrderId};
+use inventory_core::decide::{Command, Loaded, Touched};
+use inventory_core::reservation::Reservation;
+use inventory_core::stock::{Cause, Levels};
 use platform::clock::Timestamp;
 use platform::failure::Failure;
 use platform::postgres::Transaction;
@@ -13,9 +16,6 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::rows::{self, movement_columns, product_columns, reservation_columns};
-use crate::core::decide::{Command, Loaded, Touched};
-use crate::core::reservation::Reservation;
-use crate::core::stock::{Cause, Levels};
 
 /// Whoever comes second waits here until the first one is through; then it finds what was decided.
 pub(super) const CLAIM: &str = "INSERT INTO reservations (order_id, state, digest, created_at, updated_at)

@@ -5,14 +5,14 @@ use std::fmt::Display;
 
 use contract::inventory::Allocation;
 use contract::{BadId, Digest, LocationId, OrderId, ProductId, Quantity};
+use inventory_core::reservation::{Reservation, StateName};
+use inventory_core::stock::{Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId};
 use platform::failure::Failure;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
 use super::super::text;
-use crate::core::reservation::{Reservation, StateName};
-use crate::core::stock::{Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId};
 
 /// A value that the schema allows and the domain does not: somebody wrote into the table, or it is damaged.
 fn misfit(table: &str, row: impl Display, column: &str, value: impl Display) -> Failure {

@@ -1,8 +1,8 @@
+use inventory_core::decide::decide;
 use platform::clock::ManualClock;
 use testbed::{fresh_database, postgres};
 
 use super::*;
-use crate::core::decide::decide;
 use crate::store::laws::{Fresh, START, reserve, stocked, store_laws};
 
 mod interleavings;
@@ -100,7 +100,7 @@ async fn a_claim_that_comes_to_nothing_leaves_nothing() {
     let Command::Stock(mut command) = reserve(1, &[("MUG", 1)]) else { panic!("a command") };
     command.digest = contract::Digest([7; 16]);
     let decided = store.run(Arc::new([Command::Stock(command)]), decide).await.expect("an anomaly");
-    assert!(matches!(decided[0].outcome, crate::core::decide::Outcome::Anomaly(_)), "{decided:?}");
+    assert!(matches!(decided[0].outcome, inventory_core::decide::Outcome::Anomaly(_)), "{decided:?}");
     let row = postgres(&url).await.query_one("SELECT count(*) FROM reservations", &[]).await.expect("a count");
     assert_eq!(row.get::<_, i64>(0), 0);
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use contract::OrderId;
 use contract::inventory::Allocation;
+use inventory_core::decide::{Changes, ReservationChange, StockChange};
+use inventory_core::stock::{Cause, Location, Movement, Product, RequestCause};
 use platform::failure::Failure;
 use platform::postgres::{Parameter, Transaction};
 use uuid::Uuid;
 
 use super::super::text::shortages_text;
-use crate::core::decide::{Changes, ReservationChange, StockChange};
-use crate::core::stock::{Cause, Location, Movement, Product, RequestCause};
 
 pub(super) const PUT_PRODUCTS: &str = "INSERT INTO products (product_id, name, search_name, low_stock_at, created_at,
          updated_at)

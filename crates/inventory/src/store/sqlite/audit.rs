@@ -1,13 +1,13 @@
 //! Reads for the audit: what the invariants speak of, a page at a time, each page from one snapshot.
 
 use contract::{OrderId, ProductId};
+use inventory_core::reservation::Reservation;
+use inventory_core::stock::{Level, Movement};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::{HELD_AT_ONCE, HeldAudit, Place, StockAudit, Stretch};
 use super::read;
 use super::rows::{self, MOVEMENT_COLUMNS, RESERVATION_COLUMNS, ReservationRow};
-use crate::core::reservation::Reservation;
-use crate::core::stock::{Level, Movement};
 
 pub(super) fn after(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<Reservation>> {
     let sql = format!("SELECT {RESERVATION_COLUMNS} FROM reservations WHERE order_id > ?1 ORDER BY order_id LIMIT ?2");

@@ -1,12 +1,12 @@
 //! Pages of products and movements.
 
+use inventory_core::stock::{Movement, Product, ProductStock};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use super::super::{MovementFilter, ProductFilter};
 use super::read;
 use super::rows::{self, MOVEMENT_COLUMNS, PRODUCT_COLUMNS};
-use crate::core::stock::{Movement, Product, ProductStock};
 
 /// Conditions that are joined by AND, each with the values that it speaks of.
 #[derive(Default)]

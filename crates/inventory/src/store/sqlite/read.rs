@@ -1,12 +1,12 @@
 //! Reads of single things, for the decider and for requests.
 
 use contract::{OrderId, ProductId};
+use inventory_core::decide::{Command, Loaded, Touched};
+use inventory_core::reservation::Reservation;
+use inventory_core::stock::{Levels, Location, Movement, Product, ProductStock, RequestId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{self, MOVEMENT_COLUMNS, PRODUCT_COLUMNS, RESERVATION_COLUMNS, ReservationRow};
-use crate::core::decide::{Command, Loaded, Touched};
-use crate::core::reservation::Reservation;
-use crate::core::stock::{Levels, Location, Movement, Product, ProductStock, RequestId};
 
 /// All that the batch touches, in the order in which an engine with row locks takes them (R11). The write lock is
 /// held already.

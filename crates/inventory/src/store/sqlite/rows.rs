@@ -4,13 +4,13 @@ use std::fmt::Display;
 
 use contract::inventory::Allocation;
 use contract::{BadId, Digest, LocationId, OrderId, ProductId, Quantity};
+use inventory_core::reservation::{Reservation, Shortfall, StateName};
+use inventory_core::stock::{Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
 use super::super::text;
-use crate::core::reservation::{Reservation, Shortfall, StateName};
-use crate::core::stock::{Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId};
 
 /// A value that the schema allows and the domain does not: somebody wrote into the file, or it is damaged.
 #[derive(Debug, thiserror::Error)]

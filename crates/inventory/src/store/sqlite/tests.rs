@@ -1,7 +1,8 @@
-use super::*;
-use crate::core::decide::decide;
-use crate::store::laws::{Fresh, START, reserve, stocked, store_laws};
+use inventory_core::decide::decide;
 use platform::clock::ManualClock;
+
+use super::*;
+use crate::store::laws::{Fresh, START, reserve, stocked, store_laws};
 
 async fn fresh() -> Fresh {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,14 +1,14 @@
 //! Writes a decision down, and compares every row count with what was predicted (R11).
 
+use inventory_core::decide::{Changes, ReservationChange, StockChange};
+use inventory_core::reservation::Reservation;
+use inventory_core::stock::{Cause, Location, Movement, Product};
 use platform::failure::Failure;
 use platform::planted;
 use platform::sqlite::exactly_one;
 use rusqlite::{Connection, params};
 
 use super::super::text::shortages_text;
-use crate::core::decide::{Changes, ReservationChange, StockChange};
-use crate::core::reservation::Reservation;
-use crate::core::stock::{Cause, Location, Movement, Product};
 
 pub(super) fn apply(connection: &Connection, changes: &Changes) -> Result<(), Failure> {
     changes.products.iter().try_for_each(|product| put_product(connection, product))?;

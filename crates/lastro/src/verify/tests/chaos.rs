@@ -1,7 +1,7 @@
 //! Any order of events, over a network that loses, repeats, delays and reorders: after each of them the invariants hold.
 
-use orders::core::backoff;
 use orders::store::{Lease, Pick};
+use orders_core::backoff;
 use proptest::prelude::*;
 
 use super::*;

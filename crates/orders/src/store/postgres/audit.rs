@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use contract::OrderId;
+use orders_core::order::Status;
 use platform::failure::Failure;
 use platform::postgres::Transaction;
 use tokio_postgres::Row;
@@ -11,7 +12,6 @@ use uuid::Uuid;
 use super::super::{OrderAudit, PendingAudit};
 use super::load::LINES;
 use super::rows::{self, OrderRow, order_columns};
-use crate::core::order::Status;
 
 const AFTER: &str =
     concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id >= $1 ORDER BY order_id LIMIT $2");

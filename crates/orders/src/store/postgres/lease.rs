@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use contract::orders::{Command, CommandKind};
 use contract::{OrderId, SCHEMA_VERSION, StockLines};
+use orders_core::backoff;
 use platform::clock::Timestamp;
 use platform::failure::Failure;
 use platform::postgres::Transaction;
@@ -15,7 +16,6 @@ use uuid::Uuid;
 
 use super::super::{Lease, Pick};
 use super::{load, rows};
-use crate::core::backoff;
 
 macro_rules! due {
     ($condition:literal) => {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::OrderId;
+use orders_core::decide::{Command, Loaded};
+use orders_core::order::{Order, Status};
 use platform::clock::Timestamp;
 use platform::failure::Failure;
 use platform::postgres::Transaction;
@@ -10,8 +12,6 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::rows::{self, OrderRow, order_columns};
-use crate::core::decide::{Command, Loaded};
-use crate::core::order::{Order, Status};
 
 /// Whoever comes second waits here until the first one is through; then it finds the key taken.
 pub(super) const CLAIM_KEYS: &str = "INSERT INTO idempotency_keys (key, order_id)

@@ -1,6 +1,8 @@
 //! Reads, each of them on one snapshot.
 
 use contract::OrderId;
+use orders_core::decide::Receipt;
+use orders_core::order::Status;
 use platform::clock::Timestamp;
 use platform::failure::Failure;
 use platform::postgres::Transaction;
@@ -10,8 +12,6 @@ use uuid::Uuid;
 use super::super::{Backlog, Filter, OrderSummary, OrderView};
 use super::load::{LINES, SHORTAGES};
 use super::rows::{self, OrderRow, order_columns};
-use crate::core::decide::Receipt;
-use crate::core::order::Status;
 
 const ORDERS: &str =
     concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");

@@ -5,13 +5,12 @@ use std::fmt::Display;
 
 use contract::orders::CommandKind;
 use contract::{Digest, OrderId};
+use orders_core::money::Currency;
+use orders_core::order::{Answered, CustomerId, Entry, OrderLine, Status, Terms};
 use platform::failure::Failure;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
-
-use crate::core::money::Currency;
-use crate::core::order::{Answered, CustomerId, Entry, OrderLine, Status, Terms};
 
 /// A value that the schema allows and the domain does not: somebody wrote into the table, or it is damaged.
 pub(super) fn misfit(table: &str, order_id: OrderId, column: &str, value: impl Display) -> Failure {

@@ -1,8 +1,8 @@
+use orders_core::decide::decide;
 use platform::clock::ManualClock;
 use testbed::{fresh_database, postgres};
 
 use super::*;
-use crate::core::decide::decide;
 use crate::store::Pick;
 use crate::store::laws::{Fresh, START, id, place, store_laws};
 
@@ -72,7 +72,7 @@ async fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_
     operator.batch_execute(damage).await.expect("damaged");
     clock.advance(std::time::Duration::from_secs(2));
     let pick = Pick::Due { patience: std::time::Duration::ZERO };
-    let lease = Lease { limit: 10, pick, delay: crate::core::backoff::delay, random: u64::MAX / 2 };
+    let lease = Lease { limit: 10, pick, delay: orders_core::backoff::delay, random: u64::MAX / 2 };
     let sent: Vec<_> = store.lease(lease).await.expect("a lease").iter().map(|command| command.order_id).collect();
     assert_eq!(sent, [id(2)]);
     let row = operator.query_one("SELECT kind, count FROM quarantine", &[]).await.expect("one entry");

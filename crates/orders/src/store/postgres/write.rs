@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use contract::OrderId;
 use contract::orders::CommandKind;
+use orders_core::decide::{Change, Pending, Placement};
+use orders_core::order::{Entry, OrderLine, Status};
 use platform::failure::Failure;
 use platform::postgres::{Parameter, Transaction};
-
-use crate::core::decide::{Change, Pending, Placement};
-use crate::core::order::{Entry, OrderLine, Status};
 
 pub(super) const INSERT_ORDERS: &str =
     "INSERT INTO orders (order_id, customer_id, status, currency, total_minor, digest,

@@ -85,7 +85,7 @@ fn of_row(connection: &Connection, row: &OrderRow) -> rusqlite::Result<OrderAudi
     })
 }
 
-fn steps(connection: &Connection, id: OrderId) -> rusqlite::Result<Vec<(u32, crate::core::order::Status)>> {
+fn steps(connection: &Connection, id: OrderId) -> rusqlite::Result<Vec<(u32, orders_core::order::Status)>> {
     let mut statement =
         connection.prepare_cached("SELECT seq, status FROM order_history WHERE order_id = ?1 ORDER BY seq")?;
     let rows = statement.query_map(params![id.0.as_bytes()], |row| {

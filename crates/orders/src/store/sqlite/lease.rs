@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use contract::orders::{Command, CommandKind};
 use contract::{OrderId, SCHEMA_VERSION};
+use orders_core::backoff;
 use platform::clock::Timestamp;
 use platform::quarantine::{self, Quarantined};
 use rusqlite::{Connection, Row, params};
 
 use super::super::{Lease, Pick};
 use super::rows;
-use crate::core::backoff;
 
 /// A due row.
 struct Due {

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use contract::OrderId;
 use contract::inventory::Shortage;
+use orders_core::decide::{Command, Loaded, Receipt};
+use orders_core::order::{Order, Status};
 use platform::clock::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::super::{Backlog, Filter, OrderSummary, OrderView};
 use super::rows::{self, ORDER_COLUMNS, OrderRow};
-use crate::core::decide::{Command, Loaded, Receipt};
-use crate::core::order::{Order, Status};
 
 /// All that the batch names: keys first, then orders by id (R11). The write lock is held already.
 pub(super) fn load(connection: &Connection, batch: &[Command]) -> rusqlite::Result<Loaded> {

@@ -2,12 +2,11 @@
 
 use contract::orders::CommandKind;
 use contract::{Digest, OrderId};
+use orders_core::money::Currency;
+use orders_core::order::{Answered, CustomerId, Entry, OrderLine, Status, Terms};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
-
-use crate::core::money::Currency;
-use crate::core::order::{Answered, CustomerId, Entry, OrderLine, Status, Terms};
 
 /// A value that the schema allows and the domain does not: somebody wrote into the file, or it is damaged.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ fn the_database_itself_keeps_histories_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("orders.db");
     let mut store = SqliteStore::open(&path, Arc::new(ManualClock::at(START))).expect("a new file");
-    store.run(&[place(1)], crate::core::decide::decide).expect("an order");
+    store.run(&[place(1)], orders_core::decide::decide).expect("an order");
     drop(store);
     let raw = platform::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
     for forbidden in [
@@ -52,7 +52,7 @@ fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_again(
     let path = folder.path().join("orders.db");
     let clock = Arc::new(ManualClock::at(START));
     let mut store = SqliteStore::open(&path, clock.clone()).expect("a new file");
-    store.run(&[place(1), place(2)], crate::core::decide::decide).expect("two orders");
+    store.run(&[place(1), place(2)], orders_core::decide::decide).expect("two orders");
     drop(store);
     let raw = platform::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
     let damage = "UPDATE order_lines SET product_id = 'no id' WHERE order_id = x'00000000000000000000000000000001'";
@@ -64,7 +64,7 @@ fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_again(
     let lease = Lease {
         limit: 10,
         pick: crate::store::Pick::Due { patience: std::time::Duration::ZERO },
-        delay: crate::core::backoff::delay,
+        delay: orders_core::backoff::delay,
         random: u64::MAX / 2,
     };
     let sent: Vec<_> = store.lease(lease).expect("a lease").iter().map(|command| command.order_id).collect();

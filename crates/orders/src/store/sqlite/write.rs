@@ -1,12 +1,11 @@
 //! Writes a decision down, and compares every row count with what was predicted (R11).
 
 use contract::OrderId;
+use orders_core::decide::{Change, Pending, Placement};
+use orders_core::order::Entry;
 use platform::failure::Failure;
 use platform::sqlite::exactly_one;
 use rusqlite::{Connection, params};
-
-use crate::core::decide::{Change, Pending, Placement};
-use crate::core::order::Entry;
 
 pub(super) fn apply(connection: &Connection, changes: &[Change]) -> Result<(), Failure> {
     for change in changes {

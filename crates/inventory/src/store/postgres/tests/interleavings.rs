@@ -4,12 +4,12 @@
 use contract::inventory::Outcome as StockOutcome;
 use contract::orders::CommandKind;
 use contract::{Digest, Quantity};
+use inventory_core::decide::{Change, MovementRequest, Outcome};
+use inventory_core::stock::{RequestCause, RequestId};
 use testbed::Race;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::core::decide::{Change, MovementRequest, Outcome};
-use crate::core::stock::{RequestCause, RequestId};
 use crate::store::laws::{id, order, run_until_done};
 
 /// Where two orders meet at nothing but a product, they go side by side for long: `BEGIN` and the claim; the locks of
@@ -106,7 +106,7 @@ async fn a_release_beside_its_reserve_leaves_nothing_held() {
         let expected = if is_reserved(&decided[0]) { 3 } else { 1 };
         assert_eq!((on_hand, reserved, last_seq), (1, 0, expected), "{decided:?}");
         let found = race.witness.reservation(id(u128::from(run) * 10)).await.expect("a read").expect("a reservation");
-        assert_eq!(found.state.name(), crate::core::reservation::StateName::Released);
+        assert_eq!(found.state.name(), inventory_core::reservation::StateName::Released);
     };
     run(&race, async |run| one_unit(&race, run).await, batches, check).await;
 }

@@ -1,12 +1,12 @@
 //! Two batches of two replicas, statement by statement, in every order: what READ COMMITTED lets one see of the other
 //! never makes two orders of one key, or moves an order twice.
 
+use orders_core::decide::{Outcome, Receipt};
+use orders_core::order::Status;
 use testbed::Race;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::core::decide::{Outcome, Receipt};
-use crate::core::order::Status;
 use crate::store::laws::{cancel, fulfill, placement, reserved, run_until_done};
 
 /// Statement by statement.

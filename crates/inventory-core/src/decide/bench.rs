@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use contract::{LocationId, OrderId, ProductId};
 
 use super::{Changes, Loaded, ReservationChange, StockChange};
-use crate::core::reservation::{Reservation, StateName};
-use crate::core::stock::{
+use crate::reservation::{Reservation, StateName};
+use crate::stock::{
     Cause, Deltas, Level, Levels, Location, Movement, MovementKind, OffLimits, Product, ProductStock, RequestId,
 };
 

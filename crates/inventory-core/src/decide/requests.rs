@@ -2,7 +2,7 @@
 
 use super::bench::Bench;
 use super::{Change, MovementRequest, Outcome, PutProduct, Refusal};
-use crate::core::stock::{Cause, Deltas, Level, Location, OffLimits, Product};
+use crate::stock::{Cause, Deltas, Level, Location, OffLimits, Product};
 
 impl Bench {
     /// The checks stand in the order in which [`Refusal`] lists them.

@@ -6,8 +6,8 @@ use contract::{Digest, LocationId, OrderId, Quantity};
 use proptest::prelude::*;
 
 use super::{Command, Decision, Loaded, Outcome, Placement, decide};
-use crate::core::money::Currency;
-use crate::core::order::{Order, OrderLine, Status, Terms};
+use crate::money::Currency;
+use crate::order::{Order, OrderLine, Status, Terms};
 
 /// Runs a script, one line per command, and compares each outcome with what stands behind the arrow.
 ///

@@ -1,5 +1,5 @@
 use super::*;
-use crate::core::reservation::{State, StateName};
+use crate::reservation::{State, StateName};
 
 /// Every cell of the table of reservations, a row per state: ReserveStock, ReleaseStock, ShipStock. A cell says whether
 /// the answer is new or the same again, and what is then on hand and reserved of five mugs, of which the order asks for

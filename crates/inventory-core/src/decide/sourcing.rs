@@ -4,7 +4,7 @@ use contract::inventory::{Allocation, Shortage, ShortageReason};
 use contract::{LocationId, Quantity, StockLine, StockLines};
 
 use super::bench::Bench;
-use crate::core::reservation::{Seen, Shortfall};
+use crate::reservation::{Seen, Shortfall};
 
 /// All lines or none: from one location that can serve the whole order, or else line by line from several; locations
 /// by (priority, id).

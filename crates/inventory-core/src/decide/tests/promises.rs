@@ -1,8 +1,8 @@
 use contract::inventory::{Outcome as Answered, Shortage, ShortageReason};
 
 use super::*;
-use crate::core::reservation::{Seen, Shortfall};
-use crate::core::stock::Cause;
+use crate::reservation::{Seen, Shortfall};
+use crate::stock::Cause;
 
 /// Stock is held all-or-nothing per order, and a release gives every unit back.
 /// Replaying a message repeats its answer and changes nothing.

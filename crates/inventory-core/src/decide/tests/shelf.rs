@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use contract::inventory::ShortageReason;
 use contract::{LocationId, ProductId};
 
-use crate::core::decide::{
-    Changes, Command, Decided, Decision, Loaded, ReservationChange, StockChange, Touched, decide,
-};
-use crate::core::reservation::{Reservation, State};
-use crate::core::stock::{Level, Levels, Location, Movement};
+use crate::decide::{Changes, Command, Decided, Decision, Loaded, ReservationChange, StockChange, Touched, decide};
+use crate::reservation::{Reservation, State};
+use crate::stock::{Level, Levels, Location, Movement};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shelf {
@@ -85,7 +83,7 @@ impl Shelf {
             assert_eq!(found.map(|found| found.state.name()), from);
         }
         for movement in changes.movements {
-            if let crate::core::stock::Cause::Request(cause) = &movement.cause {
+            if let crate::stock::Cause::Request(cause) = &movement.cause {
                 let found = self.all.movements.insert(cause.request_id, movement.clone());
                 assert_eq!(found, None, "one movement per request");
             }
@@ -141,7 +139,7 @@ impl Shelf {
     fn audit_rejection(&self, reservation: &Reservation) {
         for shortfall in reservation.state.shortfalls() {
             let shortage = &shortfall.shortage;
-            let available_at = |seen: &crate::core::reservation::Seen| {
+            let available_at = |seen: &crate::reservation::Seen| {
                 let movements = &self.ledger[&(shortage.product_id.clone(), seen.location_id.clone())];
                 movements.iter().find(|movement| movement.seq() == seen.seq).expect("it is there").after.available()
             };

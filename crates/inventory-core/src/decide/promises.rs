@@ -6,8 +6,8 @@ use contract::orders::Command;
 use super::bench::Bench;
 use super::sourcing::source;
 use super::{Decided, Outcome};
-use crate::core::reservation::{Before, Reservation, State, Step, judge};
-use crate::core::stock::{Cause, Deltas, MovementKind};
+use crate::reservation::{Before, Reservation, State, Step, judge};
+use crate::stock::{Cause, Deltas, MovementKind};
 
 impl Bench {
     pub(super) fn execute(&mut self, command: &Command) -> Decided {
