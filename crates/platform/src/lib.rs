@@ -17,6 +17,7 @@ pub mod postgres;
 pub mod problem;
 pub mod process;
 pub mod quarantine;
+pub mod readiness;
 pub mod relay;
 pub mod sqlite;
 pub mod telemetry;

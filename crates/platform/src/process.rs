@@ -18,9 +18,10 @@ use crate::config::{BusUrl, File, ListenAddr, UsageError, refuse_open_address};
 use crate::fault;
 use crate::http::docs;
 use crate::http::edge::Edge;
-use crate::http::probes::{self, Probes, Readiness};
+use crate::http::probes::{self, Probes};
 use crate::http::{bind, raise_open_files, serve};
 use crate::lifecycle::{Stage, Workers};
+use crate::readiness::Readiness;
 use crate::telemetry::Metrics;
 
 mod health_check;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use platform::bus::Bus;
 use platform::failure::{Chain, Failure};
-use platform::http::probes::{Health, Readiness};
+use platform::readiness::{Health, Readiness};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::Store;

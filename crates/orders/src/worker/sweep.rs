@@ -9,7 +9,7 @@ use orders_core::window::Window;
 use platform::bus::Bus;
 use platform::clock::{Clock, Ids, Timestamp};
 use platform::failure::{Chain, Failure};
-use platform::http::probes::{Health, Readiness};
+use platform::readiness::{Health, Readiness};
 use platform::relay::Outbox;
 use platform::{fault_point, planted};
 use tokio::sync::Notify;

@@ -14,7 +14,7 @@ use platform::bus::Bus;
 use platform::bus::embedded::Embedded;
 use platform::clock::{Clock, ManualClock, SystemIds};
 use platform::consumer::Consumer;
-use platform::http::probes::Readiness;
+use platform::readiness::Readiness;
 use platform::relay::Relay;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;

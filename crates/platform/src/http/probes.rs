@@ -9,11 +9,9 @@ use http::header;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
-pub use readiness::{Health, Readiness};
-
+use crate::problem::{Code, Problem};
+use crate::readiness::{Health, Readiness, Snapshot};
 use crate::telemetry;
-
-mod readiness;
 
 /// What the probes tell about.
 #[derive(Clone, Debug)]
@@ -36,7 +34,7 @@ struct Version {
 /// are accepted, degraded or not, else 503: `shutting_down` or `storage_unavailable`.
 pub fn router(probes: Probes) -> Router {
     let Probes { readiness, registry, .. } = probes;
-    let readyz = move || async move { readiness.report().map(Json) };
+    let readyz = move || async move { report(readiness.snapshot()).map(Json) };
     let metrics = move || async move { openmetrics(&registry) };
     Router::new()
         .route("/livez", get(|| async { Json(serde_json::json!({"status": "alive"})) }))
@@ -48,6 +46,51 @@ pub fn router(probes: Probes) -> Router {
 pub fn version(probes: &Probes) -> Router {
     let version = Version { name: probes.name, version: probes.version };
     Router::new().route("/version", get(move || async move { Json(version) }))
+}
+
+/// What `/readyz` answers while requests are accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Report {
+    /// `ready` or `degraded`.
+    status: &'static str,
+    checks: Vec<Check>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Check {
+    name: &'static str,
+    /// `up` or `degraded`.
+    status: &'static str,
+    detail: Option<String>,
+}
+
+/// The body of `/readyz`.
+///
+/// # Errors
+///
+/// `shutting_down` while draining; else `storage_unavailable`, naming every check that is down.
+fn report(snapshot: Snapshot) -> Result<Report, Problem> {
+    if snapshot.draining {
+        return Err(Problem::new(Code::ShuttingDown, "finishing what was accepted"));
+    }
+    let mut down = Vec::new();
+    let mut checks = Vec::new();
+    for (name, health) in snapshot.checks {
+        let (status, detail) = match health {
+            Health::Up => ("up", None),
+            Health::Degraded(detail) => ("degraded", Some(detail)),
+            Health::Down(detail) => {
+                down.push(format!("{name}: {detail}"));
+                continue;
+            }
+        };
+        checks.push(Check { name, status, detail });
+    }
+    if !down.is_empty() {
+        return Err(Problem::new(Code::StorageUnavailable, down.join("; ")));
+    }
+    let all_up = checks.iter().all(|check| check.status == "up");
+    Ok(Report { status: if all_up { "ready" } else { "degraded" }, checks })
 }
 
 fn openmetrics(registry: &Registry) -> Response {
@@ -63,7 +106,6 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::problem::{Code, Problem};
 
     fn probes(readiness: &Readiness) -> Router {
         let mut registry = Registry::default();
@@ -83,6 +125,22 @@ mod tests {
 
     async fn json_of(response: Response) -> Value {
         serde_json::from_str(&text(response).await).unwrap()
+    }
+
+    fn status(checks: &[(&'static str, Health)]) -> Result<&'static str, (Code, String)> {
+        let snapshot = Snapshot { draining: false, checks: checks.to_vec() };
+        report(snapshot).map(|report| report.status).map_err(|problem| (problem.code, problem.detail))
+    }
+
+    #[test]
+    fn the_worst_check_decides() {
+        let late = Health::Degraded("late".into());
+        let away = Health::Down("away".into());
+        assert_eq!(status(&[]), Ok("ready"));
+        assert_eq!(status(&[("a", Health::Up), ("b", Health::Up)]), Ok("ready"));
+        assert_eq!(status(&[("a", Health::Up), ("b", late.clone())]), Ok("degraded"));
+        let down = Err((Code::StorageUnavailable, "a: away; c: away".to_owned()));
+        assert_eq!(status(&[("a", away.clone()), ("b", late), ("c", away)]), down);
     }
 
     #[tokio::test]

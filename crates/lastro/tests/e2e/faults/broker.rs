@@ -62,7 +62,7 @@ async fn a_broker_that_is_away_at_the_start_keeps_nobody_from_ordering() {
         Some(shop.get("/readyz").await.ok()).filter(|ready| ready["status"] == "degraded")
     });
     let told = ready.await["checks"].to_string();
-    assert!(told.contains("the broker cannot be reached; orders are accepted and settled later"), "{told}");
+    assert!(told.contains("the broker cannot be reached; messages wait and are sent later"), "{told}");
     shop.setting.broker.as_mut().expect("a broker").restart().await;
     for id in ids {
         shop.order_once(&id, "confirmed").await;
