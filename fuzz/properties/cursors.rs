@@ -1,7 +1,7 @@
 //! A cursor is what its list gave out, in its one spelling, or it is refused.
 
-use platform::http::cursor::{decode, encode};
-use platform::problem::Code;
+use web::cursor::{decode, encode};
+use web::problem::Code;
 
 const LISTS: [&str; 3] = ["orders", "products", "movements of 789"];
 

@@ -2,8 +2,8 @@
 //! makes no sense is no wait.
 
 use http::{HeaderMap, HeaderValue};
-use platform::http::{idempotency_key, preferred_wait};
-use platform::problem::{At, Code};
+use web::problem::{At, Code};
+use web::{idempotency_key, preferred_wait};
 
 /// **Shape:** a line is a value of the header.
 pub(crate) fn check(bytes: &[u8]) {

@@ -2,8 +2,8 @@
 
 use orders_core::money::{Currency, MAX_TOTAL_MINOR};
 use orders_core::order::Terms;
-use platform::problem::{At, Code, FaultCode, MAX_FAULTS, Problem};
 use serde_json::{Value, json};
+use web::problem::{At, Code, FaultCode, MAX_FAULTS, Problem};
 
 pub(crate) fn check(bytes: &[u8]) {
     // Another reader of JSON. It has no word on numbers beyond its floats.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use contract::BadId;
 use inventory_core::decide::{Outcome, Refusal};
-use platform::body::{Node, Parsed};
-use platform::problem::{Code, Fault, FaultCode, Problem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use web::body::{Node, Parsed};
+use web::problem::{Code, Fault, FaultCode, Problem};
 
 use crate::service::Service;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Parser;
 use contract::inventory::ANSWERS_CHANNEL;
 use contract::orders::COMMANDS_CHANNEL;
+use faults::fault_point;
 use inventory_core::decide::{Command, Outcome};
 use platform::audit::{Auditor, Reach};
 use platform::batcher::{Batcher, Committer};
@@ -13,12 +14,12 @@ use platform::bus::Bus;
 use platform::clock::Clock;
 use platform::config::{BusUrl, DatabaseUrl, UsageError};
 use platform::consumer::Consumer;
-use platform::fault_point;
 use platform::lifecycle::{Stage, on_signal};
-use platform::postgres::{Server, Time};
-use platform::process::{Api, CommonArgs, Commons, Process, ProgramError, bus_between_processes, run_to_exit};
+use platform::process::{CommonArgs, ProgramError, bus_between_processes, run_to_exit};
 use platform::relay::Relay;
 use platform::telemetry;
+use storage::postgres::{Server, Time};
+use web::program::{Api, Commons, Process, check_health};
 
 use crate::SERVICE;
 use crate::audit::StockBooks;
@@ -119,7 +120,7 @@ pub async fn migrate(url: &DatabaseUrl, role: Option<&str>) -> Result<(), Progra
         return Err(UsageError(format!("{url}: the service itself keeps a file up to date")).into());
     };
     let server = Server::at(text, &url.to_string(), "lastro migrate")?;
-    platform::postgres::migrate(&server, &SCHEMA, role).await.map_err(ProgramError::failed)
+    storage::postgres::migrate(&server, &SCHEMA, role).await.map_err(ProgramError::failed)
 }
 
 /// The Inventory Service: owns the stock, and answers the Order Service's commands over a bus.
@@ -142,7 +143,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
     let file = args.common.file()?;
     let addresses = args.common.addresses(&file, DEFAULT_LISTEN)?;
     if args.common.health_check {
-        return addresses.check_health().await;
+        return check_health(&addresses).await;
     }
     let bus = bus_between_processes(args.bus_url.or(file.bus_url), PROGRAM).await?;
     let database_url = args.database_url.or(file.database_url);

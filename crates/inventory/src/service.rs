@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::codec;
+use faults::fault_point;
 use inventory_core::decide::{Command, Outcome, decide};
 use platform::batcher::{Batcher, Commit};
 use platform::clock::Ids;
 use platform::failure::Failure;
-use platform::fault_point;
 use platform::relay::Outbox;
 
 use crate::metrics::Metrics;

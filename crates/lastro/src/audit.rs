@@ -10,12 +10,13 @@ use platform::audit::{Books, Findings, Invariant, Progress, Reach, pause};
 use platform::clock::{Clock, SystemClock, SystemIds};
 use platform::config::{File, ListenAddr};
 use platform::failure::{Chain, Failure};
-use platform::http::{bind, serve};
 use platform::lifecycle::on_signal;
-use platform::process::{Commons, ProgramError};
+use platform::process::ProgramError;
 use platform::telemetry::AuditNumbers;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use web::program::Commons;
+use web::{bind, serve};
 
 use crate::serve::{PlaceArgs, Places};
 use crate::verify::{Report, books, verify};

@@ -10,8 +10,9 @@ use platform::clock::Clock;
 use platform::config::{BusUrl, DatabaseUrl, File, resolve};
 use platform::fault;
 use platform::lifecycle::{Stage, on_signal};
-use platform::process::{Addresses, Api, CommonArgs, Process, ProgramError, bus_between_processes};
+use platform::process::{Addresses, CommonArgs, ProgramError, bus_between_processes};
 use platform::telemetry;
+use web::program::{Api, Process, check_health};
 
 use crate::verify::Agreement;
 
@@ -83,7 +84,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     let file = args.common.file()?;
     let addresses = args.common.addresses(&file, DEFAULT_LISTEN)?;
     if args.common.health_check {
-        return addresses.check_health().await;
+        return check_health(&addresses).await;
     }
     let bus_url = resolve(args.bus_url, file.bus_url.clone(), BusUrl::Embedded);
     let currency = args.currency.or_else(|| file.currency.clone());

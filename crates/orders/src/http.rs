@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use orders_core::decide::{Outcome, Receipt};
 use orders_core::order::Status;
-use platform::problem::{Code, Problem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use web::problem::{Code, Problem};
 
 use crate::service::Service;
 

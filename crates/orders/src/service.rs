@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::{OrderId, codec};
+use faults::fault_point;
 use orders_core::decide::{Command, Outcome, Receipt, decide};
 use orders_core::money::Currency;
 use orders_core::order::Status;
@@ -12,8 +13,8 @@ use platform::batcher::{Batcher, Commit};
 use platform::bus::Bus;
 use platform::clock::{Clock, Ids};
 use platform::failure::Failure;
+use platform::planted;
 use platform::relay::Outbox;
-use platform::{fault_point, planted};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

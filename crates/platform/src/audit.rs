@@ -15,7 +15,6 @@ use tracing::{debug, error, warn};
 
 use crate::clock::Clock;
 use crate::failure::{Chain, Failure};
-use crate::fault;
 use crate::telemetry::Metrics;
 
 mod table;
@@ -176,7 +175,7 @@ impl Books for Shelf {
 
 /// How long to leave the database alone after a step that took so long.
 pub fn pause(progress: &Result<Progress, Failure>, took: Duration) -> Duration {
-    let fair = (took * (fault::audit_share(SHARE) - 1)).clamp(MIN_PAUSE, MAX_PAUSE);
+    let fair = (took * (faults::audit_share(SHARE) - 1)).clamp(MIN_PAUSE, MAX_PAUSE);
     match progress {
         Ok(Progress::UnderWay) => fair,
         Ok(Progress::RoundOver) => fair.max(BETWEEN_ROUNDS),

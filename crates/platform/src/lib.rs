@@ -1,23 +1,18 @@
-//! Plumbing that both services stand on. It knows no order, no stock and no message: bytes go over the bus.
+//! Messaging and process plumbing that both services stand on. It knows no order, no stock and no message: bytes go over
+//! the bus.
 #![forbid(unsafe_code)]
 
 pub mod audit;
 pub mod batcher;
-pub mod body;
 pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod consumer;
 pub mod failure;
 pub mod fault;
-pub mod http;
 pub mod lifecycle;
-pub mod migration;
-pub mod postgres;
-pub mod problem;
 pub mod process;
 pub mod quarantine;
 pub mod readiness;
 pub mod relay;
-pub mod sqlite;
 pub mod telemetry;

@@ -1,30 +1,15 @@
-//! The frame of every program: what it is told at the start, what runs in it, and how it ends.
+//! How a program starts and ends: its common options, its runtime and its exit code.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use axum::Router;
 use clap::Args;
-use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tracing::info;
-use utoipa::openapi::OpenApi;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::bus::Bus;
 use crate::bus::nats::Nats;
-use crate::clock::{Clock, Ids, SystemClock, SystemIds};
 use crate::config::{BusUrl, File, ListenAddr, UsageError, refuse_open_address};
 use crate::fault;
-use crate::http::docs;
-use crate::http::edge::Edge;
-use crate::http::probes::{self, Probes};
-use crate::http::{bind, raise_open_files, serve};
-use crate::lifecycle::{Stage, Workers};
-use crate::readiness::Readiness;
-use crate::telemetry::Metrics;
-
-mod health_check;
 
 /// Where a service looks for the other one, unless it is told.
 const DEFAULT_BROKER: &str = "nats://127.0.0.1:4222";
@@ -57,6 +42,14 @@ pub fn run_to_exit(program: impl Future<Output = Result<(), ProgramError>>) -> E
     // Whatever still blocks (a read of a large page, say) is not worth waiting for.
     runtime.shutdown_background();
     ended.map_or_else(|error| report(&error), |()| ExitCode::SUCCESS)
+}
+
+/// Lets this process open as many files and connections as it is allowed to: by custom, the limit that it starts with
+/// is lower than the one that is meant.
+fn raise_open_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // What is refused stays as it is, and is reckoned with.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 fn report(error: &ProgramError) -> ExitCode {
@@ -128,143 +121,4 @@ impl CommonArgs {
         refuse_open_address(&listen, self.no_auth.or(file.no_auth).unwrap_or(false))?;
         Ok(Addresses { listen, metrics_listen })
     }
-}
-
-/// What all services of one process have in common.
-#[derive(Debug)]
-pub struct Commons {
-    pub clock: Arc<dyn Clock>,
-    pub ids: Arc<dyn Ids>,
-    pub registry: Registry,
-    pub metrics: Metrics,
-    pub readiness: Readiness,
-    /// Cancelled when the shutdown begins: whoever waits for something lets go (R19).
-    pub stopping: CancellationToken,
-}
-
-impl Commons {
-    pub fn new(clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
-        let mut registry = Registry::default();
-        let metrics = Metrics::new(&mut registry, env!("CARGO_PKG_VERSION"));
-        let (readiness, stopping) = (Readiness::default(), CancellationToken::new());
-        Self { clock, ids, registry, metrics, readiness, stopping }
-    }
-
-    /// A service's routes behind the edge, its requests counted as its own.
-    pub fn api(&self, service: &'static str, router: utoipa_axum::router::OpenApiRouter) -> Api {
-        let (router, description) = router.split_for_parts();
-        Api { router: self.edge(service).wrap(router), description }
-    }
-
-    /// The probes of a program that answers nothing else.
-    pub fn probes_alone(self, name: &'static str) -> Router {
-        let edge = self.edge(name);
-        let Self { registry, readiness, .. } = self;
-        edge.wrap(probes::router(Probes {
-            name,
-            version: env!("CARGO_PKG_VERSION"),
-            readiness,
-            registry: Arc::new(registry),
-        }))
-    }
-
-    fn edge(&self, service: &'static str) -> Edge {
-        Edge::new(service, self.metrics.clone(), self.ids.clone())
-    }
-}
-
-/// A program on its way up: services add their workers, numbers and checks, then it serves.
-#[derive(Debug)]
-pub struct Process {
-    pub name: &'static str,
-    pub commons: Commons,
-    pub workers: Workers,
-    listener: TcpListener,
-    metrics_listener: Option<TcpListener>,
-}
-
-/// What a service answers: its routes, wrapped in their edge, and their description.
-pub struct Api {
-    pub router: Router,
-    pub description: OpenApi,
-}
-
-impl std::fmt::Debug for Api {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Api").field("paths", &self.description.paths.paths.len()).finish_non_exhaustive()
-    }
-}
-
-impl Api {
-    /// Both services' routes in one program, and one description of them.
-    #[must_use]
-    pub fn merge(self, other: Self) -> Self {
-        Self { router: self.router.merge(other.router), description: self.description.merge_from(other.description) }
-    }
-}
-
-impl Process {
-    /// Claims the addresses first, so that a busy port changes nothing.
-    pub async fn begin(name: &'static str, addresses: &Addresses) -> Result<Self, ProgramError> {
-        let listener = bind(&addresses.listen).await.map_err(ProgramError::failed)?;
-        let metrics_listener = match &addresses.metrics_listen {
-            Some(address) => Some(bind(address).await.map_err(ProgramError::failed)?),
-            None => None,
-        };
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let commons = Commons::new(clock.clone(), Arc::new(SystemIds::new(clock)));
-        Ok(Self { name, commons, workers: Workers::new(), listener, metrics_listener })
-    }
-
-    /// The address that requests reach it at.
-    pub fn address(&self) -> Result<std::net::SocketAddr, ProgramError> {
-        self.listener.local_addr().map_err(ProgramError::failed)
-    }
-
-    /// Serves until `shutdown`, then stops stage by stage (R19).
-    ///
-    /// **Errors:** a worker died, or did not stop in time (R18).
-    pub async fn serve(self, api: Api, shutdown: CancellationToken) -> Result<(), ProgramError> {
-        let address = self.address()?;
-        let edge = self.commons.edge(self.name);
-        let Self { name, commons, mut workers, listener, metrics_listener } = self;
-        let Commons { registry, readiness, stopping, .. } = commons;
-        let probes = Probes {
-            name,
-            version: env!("CARGO_PKG_VERSION"),
-            readiness: readiness.clone(),
-            registry: Arc::new(registry),
-        };
-        let mut own = docs::router(describe(name, api.description)?).merge(probes::version(&probes));
-        match metrics_listener {
-            Some(listener) => {
-                let router = edge.clone().wrap(probes::router(probes));
-                workers.spawn(Stage::Probe, "metrics server", |token| serve(listener, router, token));
-            }
-            None => own = own.merge(probes::router(probes)),
-        }
-        let router = edge.wrap(own).merge(api.router);
-        workers.spawn(Stage::Serve, "server", |token| serve(listener, router, token));
-        info!(%address, "{name} is ready");
-        let told = shutdown.clone();
-        tokio::spawn(async move {
-            told.cancelled().await;
-            readiness.drain();
-            stopping.cancel();
-        });
-        workers.run(shutdown).await.map_err(ProgramError::failed)?;
-        info!("{name} has stopped");
-        Ok(())
-    }
-}
-
-/// The API's description as the document that is served.
-pub fn describe(name: &str, mut description: OpenApi) -> Result<String, ProgramError> {
-    description.info.title = name.to_owned();
-    description.info.version = env!("CARGO_PKG_VERSION").to_owned();
-    description.info.description = Some("Orders that are never lost, stock that is never oversold.".to_owned());
-    // The generator fills these in with its own author.
-    description.info.contact = None;
-    description.info.license = None;
-    description.to_pretty_json().map_err(ProgramError::failed)
 }

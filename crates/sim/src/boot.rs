@@ -9,8 +9,8 @@ use orders::worker::sweep::Sweeper;
 use orders_core::money::Currency;
 use platform::audit::{Books, Findings, Reach, Violation};
 use platform::failure::Failure;
-use platform::process::Commons;
 use tokio_util::sync::CancellationToken;
+use web::program::Commons;
 
 use crate::node::{Node, NodeIds, Service};
 use crate::port::Port;

@@ -9,11 +9,11 @@ use contract::LocationId;
 use http::StatusCode;
 use inventory_core::decide::{Command, Outcome};
 use inventory_core::stock::Location;
-use platform::body::{self, Object, Reader};
-use platform::http::{Json as Body, Query};
-use platform::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use web::body::{self, Object, Reader};
+use web::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
+use web::{Json as Body, Query};
 
 use crate::service::Service;
 

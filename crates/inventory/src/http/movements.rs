@@ -10,10 +10,10 @@ use http::{HeaderMap, StatusCode};
 use inventory_core::decide::{Command, Outcome};
 use inventory_core::stock::{Cause, Movement};
 use platform::clock::Timestamp;
-use platform::http::{IDEMPOTENT_REPLAYED, Json as Body, Query, cursor, idempotency_key, page};
-use platform::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
 use serde::Serialize;
 use utoipa::ToSchema;
+use web::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
+use web::{IDEMPOTENT_REPLAYED, Json as Body, Query, cursor, idempotency_key, page};
 
 use crate::service::Service;
 use crate::store::{Moment, MovementFilter};

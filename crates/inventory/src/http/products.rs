@@ -9,12 +9,12 @@ use contract::{LocationId, ProductId};
 use http::StatusCode;
 use inventory_core::decide::{Command, Outcome, PutProduct};
 use inventory_core::stock::{Level, ProductStock};
-use platform::body::{self, Object, Parsed, Reader};
 use platform::clock::Timestamp;
-use platform::http::{Json as Body, Query, cursor, page};
-use platform::problem::{BodyProblems, FaultCode, Problem, ReadProblems, WriteProblems};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use web::body::{self, Object, Parsed, Reader};
+use web::problem::{BodyProblems, FaultCode, Problem, ReadProblems, WriteProblems};
+use web::{Json as Body, Query, cursor, page};
 
 use crate::service::Service;
 use crate::store::ProductFilter;

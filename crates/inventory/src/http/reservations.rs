@@ -7,10 +7,10 @@ use axum::extract::{Path, State};
 use contract::inventory::{Allocation, Shortage};
 use inventory_core::reservation::Reservation;
 use platform::clock::Timestamp;
-use platform::http::Query;
-use platform::problem::{Code, Problem, ReadProblems};
 use serde::Serialize;
 use utoipa::ToSchema;
+use web::Query;
+use web::problem::{Code, Problem, ReadProblems};
 
 use crate::service::Service;
 

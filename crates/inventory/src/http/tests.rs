@@ -6,13 +6,13 @@ use http_body_util::BodyExt;
 use platform::batcher::Batcher;
 use platform::bus::embedded::Embedded;
 use platform::clock::{ManualClock, SystemClock, SystemIds};
-use platform::http::Edge;
 use platform::relay::Relay;
 use platform::telemetry;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+use web::Edge;
 
 use super::*;
 use crate::metrics::Metrics;

@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
+use faults::fault_point;
 use inventory_core::decide::{Command, Decide, Decided};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Level, Location, Movement, ProductStock};
 use platform::failure::Failure;
-use platform::fault_point;
-use platform::migration::Migration;
-use platform::postgres::{Database, Grants, OpenError, Schema, Server, Time, Transaction};
-use platform::quarantine::{self, Quarantined};
+use platform::quarantine::Quarantined;
+use storage::migration::Migration;
+use storage::postgres::{Database, Grants, OpenError, Schema, Server, Time, Transaction};
+use storage::quarantine;
 
 use super::{HeldAudit, MovementFilter, Place, ProductFilter, StockAudit, Store, Stretch};
 

@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
+use faults::fault_point;
 use inventory_core::decide::{Command, Decide, Decided};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Level, Location, Movement, ProductStock};
 use platform::clock::Clock;
 use platform::failure::Failure;
-use platform::migration::Migration;
-use platform::quarantine::{self, Quarantined};
-use platform::sqlite::{Database, OpenError, Session, failure};
-use platform::{fault_point, planted};
+use platform::planted;
+use platform::quarantine::Quarantined;
+use storage::migration::Migration;
+use storage::quarantine;
+use storage::sqlite::{Database, OpenError, Session, failure};
 
 use super::{HeldAudit, MovementFilter, Place, ProductFilter, StockAudit, Store, Stretch};
 

@@ -297,7 +297,7 @@ impl Setting {
         let launch = fault.fold(launch, |launch, fault| launch.env("LASTRO_FAULT", fault));
         let launch = self.clocks.get(clock).into_iter().fold(launch, |launch, clock| {
             // Each request is a line, whose time tells what clock the program sees.
-            clock.seen_by(launch).env("RUST_LOG", "info,async_nats=error,platform::http::edge=debug")
+            clock.seen_by(launch).env("RUST_LOG", "info,async_nats=error,web::edge=debug")
         });
         self.sees_disk(launch)
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use orders_core::order::Status;
-use platform::http::{Query, cursor, page};
-use platform::problem::{FaultCode, Problem, ReadProblems};
 use serde::Serialize;
 use utoipa::ToSchema;
+use web::problem::{FaultCode, Problem, ReadProblems};
+use web::{Query, cursor, page};
 
 use super::view::{FullView, SummaryView};
 use crate::service::Service;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use faults::fault_point;
 use http::{HeaderMap, HeaderValue, header};
 use orders_core::decide::{Command, Outcome, Placement, Receipt};
-use platform::http::{self as edge, IDEMPOTENT_REPLAYED, Json, TraceParent, Wait};
-use platform::problem::{BodyProblems, Problem, WriteProblems};
-use platform::{fault_point, planted};
+use platform::planted;
+use web::problem::{BodyProblems, Problem, WriteProblems};
+use web::{self as edge, IDEMPOTENT_REPLAYED, Json, TraceParent, Wait};
 
 use super::request::{self, NewOrder};
 use super::view::ReceiptView;

@@ -3,10 +3,10 @@
 use contract::{BadLines, Digest, ProductId, Quantity, StockLines};
 use orders_core::money::{BadPrice, Currency, total};
 use orders_core::order::{CustomerId, OrderLine, Terms};
-use platform::body::{self, Node, Object, Parsed, Reader};
-use platform::problem::{FaultCode, Problem};
 use serde::Deserialize;
 use utoipa::ToSchema;
+use web::body::{self, Node, Object, Parsed, Reader};
+use web::problem::{FaultCode, Problem};
 
 /// The longest reason, in characters.
 const MAX_REASON: usize = 200;
@@ -166,7 +166,7 @@ fn code(error: BadPrice) -> FaultCode {
 
 #[cfg(test)]
 mod tests {
-    use platform::problem::At;
+    use web::problem::At;
 
     use super::*;
 

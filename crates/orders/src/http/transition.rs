@@ -7,8 +7,8 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::HeaderMap;
 use orders_core::decide::Command;
-use platform::http::{self as edge, OptionalJson, TraceParent};
-use platform::problem::{BodyProblems, Problem, WriteProblems};
+use web::problem::{BodyProblems, Problem, WriteProblems};
+use web::{self as edge, OptionalJson, TraceParent};
 
 use super::request::{self, Cancellation};
 use super::view::ReceiptView;

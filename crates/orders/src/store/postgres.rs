@@ -9,12 +9,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::OrderId;
 use contract::orders::Command as StockCommand;
+use faults::fault_point;
 use orders_core::decide::{Command, Decide, Decided, Receipt};
 use platform::failure::Failure;
-use platform::fault_point;
-use platform::migration::Migration;
-use platform::postgres::{Database, Grants, OpenError, Schema, Server, Time, Transaction};
-use platform::quarantine::{self, Quarantined};
+use platform::quarantine::Quarantined;
+use storage::migration::Migration;
+use storage::postgres::{Database, Grants, OpenError, Schema, Server, Time, Transaction};
+use storage::quarantine;
 
 use super::{Backlog, Filter, Lease, OrderAudit, OrderSummary, OrderView, PendingAudit, Store};
 

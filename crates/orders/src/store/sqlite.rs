@@ -7,13 +7,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::OrderId;
 use contract::orders::Command as StockCommand;
+use faults::fault_point;
 use orders_core::decide::{Command, Decide, Decided, Receipt};
 use platform::clock::Clock;
 use platform::failure::Failure;
-use platform::fault_point;
-use platform::migration::Migration;
-use platform::quarantine::{self, Quarantined};
-use platform::sqlite::{Database, OpenError, Session, failure};
+use platform::quarantine::Quarantined;
+use storage::migration::Migration;
+use storage::quarantine;
+use storage::sqlite::{Database, OpenError, Session, failure};
 
 use super::{Backlog, Filter, Lease, OrderAudit, OrderSummary, OrderView, PendingAudit, Store};
 

@@ -4,14 +4,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use contract::codec;
+use faults::fault_point;
 use orders_core::backoff;
 use orders_core::window::Window;
 use platform::bus::Bus;
 use platform::clock::{Clock, Ids, Timestamp};
 use platform::failure::{Chain, Failure};
+use platform::planted;
 use platform::readiness::{Health, Readiness};
 use platform::relay::Outbox;
-use platform::{fault_point, planted};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};

@@ -112,8 +112,8 @@ impl World {
     }
 
     fn quarantined(&self) -> Vec<(String, i64)> {
-        let reader = platform::sqlite::open_reader(&self.path()).expect("a reader");
-        platform::quarantine::count_sqlite(&reader).expect("a count")
+        let reader = storage::sqlite::open_reader(&self.path()).expect("a reader");
+        storage::quarantine::count_sqlite(&reader).expect("a count")
     }
 }
 

@@ -8,11 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tracing::warn;
 
-use super::armed::VARIABLE;
+use faults::{STORM, VARIABLE};
+
 use crate::bus::{Bus, BusError, Delivery, Hints, Receipt};
 
-/// Of the variable that says what happens.
-pub(super) const VALUE: &str = "storm";
 const COPIES: usize = 5;
 /// A line of the log says that there is a storm, once so many more messages have gone out on a channel than were published.
 const TOLD_AT: usize = 50;
@@ -21,7 +20,7 @@ const MAX_OLD: usize = 1_000;
 
 /// The bus in a storm, if one was asked for.
 pub fn around(bus: Arc<dyn Bus>) -> Arc<dyn Bus> {
-    if std::env::var(VARIABLE).is_ok_and(|value| value == VALUE) {
+    if std::env::var(VARIABLE).is_ok_and(|value| value == STORM) {
         return Arc::new(Storm { bus, channels: Mutex::default() });
     }
     bus

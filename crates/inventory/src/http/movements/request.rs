@@ -3,12 +3,12 @@
 use contract::{Digest, LocationId, ProductId, Quantity};
 use inventory_core::decide::{Change, MovementRequest};
 use inventory_core::stock::{RequestCause, RequestId};
-use platform::body::{self, Node, Object, Parsed, Reader};
 use platform::clock::Ids;
-use platform::problem::{FaultCode, Problem};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use web::body::{self, Node, Object, Parsed, Reader};
+use web::problem::{FaultCode, Problem};
 
 use super::super::MAX_TEXT;
 
@@ -145,7 +145,7 @@ mod tests {
         let object = body::parse(text.as_bytes()).expect("an object");
         let product_id = "MUG".parse().expect("an id");
         movement(product_id, RequestId([0; 16]), &object).map_err(|problem| {
-            let told = |fault: &platform::problem::Fault| format!("{:?} {}", fault.at, fault.code.as_str());
+            let told = |fault: &web::problem::Fault| format!("{:?} {}", fault.at, fault.code.as_str());
             problem.faults.iter().map(told).collect()
         })
     }

@@ -6,7 +6,7 @@ use contract::{OrderId, ProductId};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Level, Movement};
 use platform::failure::Failure;
-use platform::postgres::{Parameter, Transaction, page_from};
+use storage::postgres::{Parameter, Transaction, page_from};
 use tokio_postgres::Row;
 use uuid::Uuid;
 

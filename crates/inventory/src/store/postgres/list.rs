@@ -3,7 +3,7 @@
 use contract::ProductId;
 use inventory_core::stock::{Location, Movement, Product, ProductStock};
 use platform::failure::Failure;
-use platform::postgres::{Parameter, Transaction};
+use storage::postgres::{Parameter, Transaction};
 use tokio_postgres::Row;
 
 use super::super::{MovementFilter, ProductFilter};

@@ -11,7 +11,7 @@ use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Cause, Levels};
 use platform::clock::Timestamp;
 use platform::failure::Failure;
-use platform::postgres::Transaction;
+use storage::postgres::Transaction;
 use tokio_postgres::Row;
 use uuid::Uuid;
 

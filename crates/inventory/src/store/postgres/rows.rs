@@ -21,7 +21,7 @@ fn misfit(table: &str, row: impl Display, column: &str, value: impl Display) -> 
 
 /// A column by its number.
 pub(super) fn column<'row, T: FromSql<'row>>(row: &'row Row, at: usize) -> Result<T, Failure> {
-    row.try_get(at).map_err(platform::postgres::failure)
+    row.try_get(at).map_err(storage::postgres::failure)
 }
 
 /// Reads a column that holds the id of a product or a location, which is the row's name as well.

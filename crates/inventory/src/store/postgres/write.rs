@@ -7,7 +7,7 @@ use contract::inventory::Allocation;
 use inventory_core::decide::{Changes, ReservationChange, StockChange};
 use inventory_core::stock::{Cause, Location, Movement, Product, RequestCause};
 use platform::failure::Failure;
-use platform::postgres::{Parameter, Transaction};
+use storage::postgres::{Parameter, Transaction};
 use uuid::Uuid;
 
 use super::super::text::shortages_text;

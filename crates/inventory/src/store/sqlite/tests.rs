@@ -25,7 +25,7 @@ fn the_database_itself_refuses_to_oversell_and_keeps_ledgers_whole() {
     let batch = [stocked("MUG", 5).to_vec(), vec![reserve(1, &[("MUG", 2)]), reserve(2, &[("MUG", 9)])]].concat();
     store.run(&batch, decide).expect("a reservation");
     drop(store);
-    let raw = platform::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
+    let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
     let copy = |columns: &str| {
         format!(
         "INSERT INTO movements (product_id, location_id, seq, kind, on_hand_delta, reserved_delta, on_hand, reserved,
@@ -67,7 +67,7 @@ fn a_row_that_does_not_fit_is_named() {
     let mut store = open(&path).expect("a new file");
     store.run(&[reserve(1, &[("MUG", 9)])], decide).expect("a rejection");
     drop(store);
-    let raw = platform::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
+    let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
     raw.execute("UPDATE reservations SET shortages = '[7]'", []).expect("damage");
     drop(raw);
     let failure = open(&path).expect("the same file").run(&[reserve(1, &[("MUG", 9)])], decide).expect_err("damaged");
@@ -80,7 +80,7 @@ fn a_file_of_a_newer_version_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("inventory.db");
     drop(open(&path).expect("a new file"));
-    let raw = platform::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
+    let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
     raw.execute("INSERT INTO schema_migrations (number, checksum) VALUES (99, x'00')", []).expect("an upgrade");
     drop(raw);
     assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, .. })));
@@ -95,6 +95,6 @@ fn an_audit_opens_beside_the_service_and_cannot_write() {
     let _service = open(&path).expect("a new file");
     assert!(matches!(open(&path), Err(OpenError::Locked(_))), "one service at a time");
     Sqlite::open_for_audit(&path).expect("beside it");
-    let reader = platform::sqlite::open_existing_reader(&path, MIGRATIONS).expect("a reader");
+    let reader = storage::sqlite::open_existing_reader(&path, MIGRATIONS).expect("a reader");
     assert!(reader.execute("DELETE FROM quarantine", []).is_err());
 }

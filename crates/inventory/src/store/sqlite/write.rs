@@ -5,8 +5,8 @@ use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Cause, Location, Movement, Product};
 use platform::failure::Failure;
 use platform::planted;
-use platform::sqlite::exactly_one;
 use rusqlite::{Connection, params};
+use storage::sqlite::exactly_one;
 
 use super::super::text::shortages_text;
 

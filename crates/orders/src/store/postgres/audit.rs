@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contract::OrderId;
 use orders_core::order::Status;
 use platform::failure::Failure;
-use platform::postgres::Transaction;
+use storage::postgres::Transaction;
 use tokio_postgres::Row;
 use uuid::Uuid;
 

@@ -9,8 +9,9 @@ use contract::{OrderId, SCHEMA_VERSION, StockLines};
 use orders_core::backoff;
 use platform::clock::Timestamp;
 use platform::failure::Failure;
-use platform::postgres::Transaction;
-use platform::quarantine::{self, Quarantined};
+use platform::quarantine::Quarantined;
+use storage::postgres::Transaction;
+use storage::quarantine;
 use tokio_postgres::Row;
 use uuid::Uuid;
 

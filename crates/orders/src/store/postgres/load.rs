@@ -7,7 +7,7 @@ use orders_core::decide::{Command, Loaded};
 use orders_core::order::{Order, Status};
 use platform::clock::Timestamp;
 use platform::failure::Failure;
-use platform::postgres::Transaction;
+use storage::postgres::Transaction;
 use tokio_postgres::Row;
 use uuid::Uuid;
 

@@ -5,7 +5,7 @@ use orders_core::decide::Receipt;
 use orders_core::order::Status;
 use platform::clock::Timestamp;
 use platform::failure::Failure;
-use platform::postgres::Transaction;
+use storage::postgres::Transaction;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 

@@ -19,7 +19,7 @@ pub(super) fn misfit(table: &str, order_id: OrderId, column: &str, value: impl D
 
 /// A column by its number.
 pub(super) fn column<'row, T: FromSql<'row>>(row: &'row Row, at: usize) -> Result<T, Failure> {
-    row.try_get(at).map_err(platform::postgres::failure)
+    row.try_get(at).map_err(storage::postgres::failure)
 }
 
 pub(super) fn order_id(row: &Row, at: usize) -> Result<OrderId, Failure> {

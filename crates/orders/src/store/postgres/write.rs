@@ -8,7 +8,7 @@ use contract::orders::CommandKind;
 use orders_core::decide::{Change, Pending, Placement};
 use orders_core::order::{Entry, OrderLine, Status};
 use platform::failure::Failure;
-use platform::postgres::{Parameter, Transaction};
+use storage::postgres::{Parameter, Transaction};
 
 pub(super) const INSERT_ORDERS: &str =
     "INSERT INTO orders (order_id, customer_id, status, currency, total_minor, digest,

@@ -7,8 +7,9 @@ use contract::orders::{Command, CommandKind};
 use contract::{OrderId, SCHEMA_VERSION};
 use orders_core::backoff;
 use platform::clock::Timestamp;
-use platform::quarantine::{self, Quarantined};
+use platform::quarantine::Quarantined;
 use rusqlite::{Connection, Row, params};
+use storage::quarantine;
 
 use super::super::{Lease, Pick};
 use super::rows;

@@ -18,7 +18,7 @@ fn the_database_itself_keeps_histories_whole() {
     let mut store = SqliteStore::open(&path, Arc::new(ManualClock::at(START))).expect("a new file");
     store.run(&[place(1)], orders_core::decide::decide).expect("an order");
     drop(store);
-    let raw = platform::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
+    let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
     for forbidden in [
         "UPDATE order_history SET status = 'fulfilled'",
         "DELETE FROM order_history",
@@ -42,7 +42,7 @@ fn an_audit_opens_beside_the_service_and_cannot_write() {
     let _service = SqliteStore::open(&path, clock.clone()).expect("a new file");
     assert!(matches!(SqliteStore::open(&path, clock.clone()), Err(OpenError::Locked(_))), "one service at a time");
     Sqlite::open_for_audit(&path, clock).expect("beside it");
-    let reader = platform::sqlite::open_existing_reader(&path, MIGRATIONS).expect("a reader");
+    let reader = storage::sqlite::open_existing_reader(&path, MIGRATIONS).expect("a reader");
     assert!(reader.execute("DELETE FROM quarantine", []).is_err());
 }
 
@@ -54,7 +54,7 @@ fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_again(
     let mut store = SqliteStore::open(&path, clock.clone()).expect("a new file");
     store.run(&[place(1), place(2)], orders_core::decide::decide).expect("two orders");
     drop(store);
-    let raw = platform::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
+    let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
     let damage = "UPDATE order_lines SET product_id = 'no id' WHERE order_id = x'00000000000000000000000000000001'";
     assert!(raw.execute(damage, []).expect("damaged") > 0);
     drop(raw);
@@ -69,6 +69,6 @@ fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_again(
     };
     let sent: Vec<_> = store.lease(lease).expect("a lease").iter().map(|command| command.order_id).collect();
     assert_eq!(sent, [crate::store::laws::id(2)]);
-    let reader = platform::sqlite::open_reader(&path).expect("a reader");
+    let reader = storage::sqlite::open_reader(&path).expect("a reader");
     assert_eq!(quarantine::count_sqlite(&reader).expect("a count"), [("poisoned".to_owned(), 1)]);
 }

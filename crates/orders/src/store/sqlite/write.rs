@@ -4,8 +4,8 @@ use contract::OrderId;
 use orders_core::decide::{Change, Pending, Placement};
 use orders_core::order::Entry;
 use platform::failure::Failure;
-use platform::sqlite::exactly_one;
 use rusqlite::{Connection, params};
+use storage::sqlite::exactly_one;
 
 pub(super) fn apply(connection: &Connection, changes: &[Change]) -> Result<(), Failure> {
     for change in changes {

@@ -1,0 +1,288 @@
+//! Where a database is, and connections to it that are safe to promise durability on (R1).
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use platform::config::UsageError;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::Config;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::OpenError;
+use super::connection::Connection;
+use super::transaction::NOW;
+
+/// How long a connection may take to be made.
+const CONNECT_WAIT: Duration = Duration::from_secs(3);
+/// A peer that answers nothing for so long is taken for gone.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How often somebody looks whether another host has become the primary, while a commit does not end.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// What every session asks of the server: waits end, and a client that is gone is noticed while they last.
+///
+/// No `statement_timeout`: it would cut a COMMIT off from its standby, and report success.
+const SETTINGS: &str = "SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '20s';
+     SET client_connection_check_interval = '1s'; SET timezone = 'UTC'";
+
+/// What a batch touches is found by its keys, one after the other. A planner that has not seen the tables grow yet, as in a
+/// new shop, would rather read them whole, and keep to that plan.
+const BY_KEYS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Of the primary alone, and only if a commit there is durable.
+    Write,
+    /// Of snapshots. Also of the primary, so that a client reads what it was told.
+    Read,
+    /// Of snapshots, wherever they are.
+    Audit,
+}
+
+/// A database on a server; where several hosts are named, on whichever of them is the primary.
+#[derive(Clone)]
+pub struct Server {
+    /// The same database on each of the hosts, in the order in which they are named.
+    hosts: Vec<Config>,
+    tls: MakeRustlsConnect,
+    /// For people: without its secrets.
+    name: String,
+    primary: Arc<Mutex<Primary>>,
+}
+
+/// What all connections have found out about where the primary is.
+#[derive(Debug, Default)]
+struct Primary {
+    /// Which of the hosts was it last.
+    host: Option<usize>,
+    /// Connections from before then may lead to one that is none any more.
+    since: Option<Instant>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Reads a URL as libpq writes them. `name` is what people see of it, `program` what the server's operators see.
+    ///
+    /// **Shape:** of `sslmode` there are two: `disable`, which is the default, and `verify-full`, which the weaker ones
+    /// that encrypt (`require`, `verify-ca`) are taken for. The roots are those of the system, or of `sslrootcert`.
+    pub fn at(url: &str, name: &str, program: &str) -> Result<Self, UsageError> {
+        let wrong = |error: &dyn std::fmt::Display| UsageError(format!("{name} cannot be used: {error}"));
+        let (base, parameters) = url.split_once('?').unwrap_or((url, ""));
+        let (mut rest, mut mode, mut root) = (Vec::new(), "disable".to_owned(), None);
+        for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+            let value = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+            match parameter.split_once('=') {
+                Some(("sslmode", text)) => mode = value(text),
+                Some(("sslrootcert", text)) => root = Some(PathBuf::from(value(text))),
+                _ => rest.push(parameter),
+            }
+        }
+        let plain = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+        let ssl_mode = match mode.as_str() {
+            "disable" => SslMode::Disable,
+            "require" | "verify-ca" | "verify-full" => SslMode::Require,
+            other => return Err(wrong(&format!("sslmode={other} may send in the clear; use verify-full or disable"))),
+        };
+        let mut hosts = Vec::new();
+        for url in one_by_one(&plain) {
+            let mut config: Config =
+                url.parse().map_err(|error: tokio_postgres::Error| wrong(&super::chain(&error)))?;
+            config.ssl_mode(ssl_mode).application_name(program).connect_timeout(CONNECT_WAIT);
+            config.keepalives_idle(SILENCE).keepalives_interval(Duration::from_secs(2)).tcp_user_timeout(SILENCE);
+            hosts.push(config);
+        }
+        let tls = tls(ssl_mode != SslMode::Disable, root).map_err(|error| wrong(&error))?;
+        Ok(Self { hosts, tls, name: name.to_owned(), primary: Arc::default() })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A new connection with the `statements` prepared.
+    ///
+    /// **Errors:** nothing was done. For [`Access::Write`] also that the server would not keep what it confirms.
+    pub(super) async fn connect(&self, access: Access, statements: &[&'static str]) -> Result<Connection, OpenError> {
+        let mut refused = Vec::new();
+        // One after the other, each with its time: one that accepts and does not answer keeps nobody from the next.
+        for (number, host) in self.hosts.iter().enumerate() {
+            match self.connect_to(host, access, statements).await {
+                Ok(connection) => {
+                    if access != Access::Audit {
+                        self.found_primary(number, connection.made_at());
+                    }
+                    return Ok(connection);
+                }
+                Err(error) => refused.push(error),
+            }
+        }
+        // What can pass is worth waiting for, whatever the others say.
+        let best = refused.iter().position(OpenError::may_pass).unwrap_or(0);
+        Err(refused.swap_remove(best))
+    }
+
+    async fn connect_to(
+        &self,
+        host: &Config,
+        access: Access,
+        statements: &[&'static str],
+    ) -> Result<Connection, OpenError> {
+        let mut config = host.clone();
+        if access != Access::Audit {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        let connecting = async {
+            let connection = Connection::open(&config, self.tls.clone()).await.map_err(|error| self.refused(&error))?;
+            connection.batch(SETTINGS).await.map_err(|error| self.unusable(&error))?;
+            if access == Access::Write {
+                connection.batch(BY_KEYS).await.map_err(|error| self.unusable(&error))?;
+                self.check_durable(&connection).await?;
+            }
+            connection.prepare(&[NOW]).await.map_err(|error| self.unusable(&error))?;
+            connection.prepare(statements).await.map_err(|error| self.unusable(&error))?;
+            Ok(connection)
+        };
+        timeout(CONNECT_WAIT, connecting).await.map_err(|elapsed| self.unreachable(&elapsed))?
+    }
+
+    /// The primary is none any more: connections that were made before, to write or to read, lead nowhere.
+    pub(super) fn was_demoted(&self) {
+        self.primary().since = Some(Instant::now());
+    }
+
+    /// Whether a connection that was made then leads to the primary, as far as is known.
+    pub(super) fn leads_to_primary(&self, made_at: Instant) -> bool {
+        self.primary().since.is_none_or(|since| made_at >= since)
+    }
+
+    /// Ends when the primary is another than it was when a connection was made.
+    pub(super) async fn has_moved_since(&self, made_at: Instant) {
+        while self.leads_to_primary(made_at) {
+            sleep(LOOK_AGAIN).await;
+            if self.hosts.len() > 1 {
+                // Whoever connects finds out.
+                let _ = self.connect(Access::Write, &[]).await;
+            }
+        }
+    }
+
+    fn found_primary(&self, host: usize, made_at: Instant) {
+        let mut primary = self.primary();
+        if primary.host.replace(host).is_some_and(|before| before != host) {
+            primary.since = primary.since.max(Some(made_at));
+        }
+    }
+
+    fn primary(&self) -> std::sync::MutexGuard<'_, Primary> {
+        self.primary.lock().expect("nothing panics under this lock")
+    }
+
+    /// R1: believe what the server says it does.
+    async fn check_durable(&self, connection: &Connection) -> Result<(), OpenError> {
+        let sql = "SELECT current_setting('fsync'), current_setting('full_page_writes'),
+                          -- Pinned: what is found now is what this connection will do.
+                          set_config('synchronous_commit', current_setting('synchronous_commit'), false),
+                          current_setting('transaction_read_only'),
+                          pg_is_in_recovery()::text";
+        let rows = connection.query(sql, &[]).await.map_err(|error| self.unusable(&error))?;
+        let text =
+            |column: usize| rows.first().and_then(|row| row.try_get::<_, String>(column).ok()).unwrap_or_default();
+        let [fsync, full_pages, commit, read_only, recovering] = [0, 1, 2, 3, 4].map(text);
+        let server = self.name.clone();
+        if read_only != "off" || recovering != "false" {
+            let reason = format!("transaction_read_only={read_only}, in recovery: {recovering}");
+            return Err(OpenError::ReadOnly { server, reason });
+        }
+        if fsync == "on" && full_pages == "on" && !matches!(commit.as_str(), "off" | "local") {
+            return Ok(());
+        }
+        let reason = format!("fsync={fsync}, full_page_writes={full_pages}, synchronous_commit={commit}");
+        Err(OpenError::Unsafe { server, reason })
+    }
+
+    /// A connection that was not made.
+    fn refused(&self, error: &tokio_postgres::Error) -> OpenError {
+        match error.code().map(|state| state.code().get(..2)) {
+            // Who we are and which database we want (28, 3D): that is how somebody has configured it.
+            Some(Some("28" | "3D")) => self.unusable(error),
+            // So is whom we trust.
+            None if is_about_trust(error) => self.unusable(error),
+            _ => self.unreachable(error),
+        }
+    }
+
+    fn unreachable(&self, error: &dyn Error) -> OpenError {
+        OpenError::Unreachable { server: self.name.clone(), reason: super::chain(error) }
+    }
+
+    /// Of a connection that was made; one that was lost again could not be reached.
+    pub(super) fn unusable(&self, error: &tokio_postgres::Error) -> OpenError {
+        let server = self.name.clone();
+        let state = error.code().map_or("", |state| state.code());
+        match state.get(..2) {
+            _ if error.is_closed() => self.unreachable(error),
+            Some("08" | "57") => self.unreachable(error),
+            _ if state == "42501" => OpenError::NotMigrated { server, reason: super::chain(error) },
+            _ => OpenError::Unusable { server, reason: super::chain(error) },
+        }
+    }
+}
+
+/// A URL of several hosts as one of each: `scheme://user@a:1,b:2/database`.
+fn one_by_one(url: &str) -> Vec<String> {
+    let whole = || vec![url.to_owned()];
+    let Some((scheme, rest)) = url.split_once("://") else { return whole() };
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    hosts.split(',').map(|host| format!("{scheme}://{user}{host}{path}")).collect()
+}
+
+/// Whether the server is not who it should be, or speaks no TLS.
+fn is_about_trust(error: &tokio_postgres::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let within = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if within.is_some_and(|error| error.is::<rustls::Error>()) || error.to_string().contains("support TLS") {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// The way to encrypted connections. Nothing is read from the disk unless they are wanted.
+fn tls(encrypts: bool, root: Option<PathBuf>) -> Result<MakeRustlsConnect, String> {
+    let mut roots = RootCertStore::empty();
+    match root {
+        _ if !encrypts => {}
+        Some(path) => {
+            let told = |error: &dyn std::fmt::Display| format!("sslrootcert={}: {error}", path.display());
+            for certificate in CertificateDer::pem_file_iter(&path).map_err(|error| told(&error))? {
+                let certificate = certificate.map_err(|error| told(&error))?;
+                roots.add(certificate).map_err(|error| told(&error))?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}

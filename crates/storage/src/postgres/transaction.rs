@@ -1,0 +1,145 @@
+//! A transaction, which ends with its commit or takes its connection along.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use platform::clock::Timestamp;
+use platform::failure::Failure;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::connection::Connection;
+use super::fate;
+use super::page_from;
+use super::pool::{Pool, Time};
+
+/// How long a statement may take, the waits for its locks included.
+const STATEMENT_WAIT: Duration = Duration::from_secs(5);
+/// How long a commit may take, the wait for a standby included. Whether it happened is unknown from then on.
+const COMMIT_WAIT: Duration = Duration::from_secs(5);
+
+/// The server's time, of this very moment.
+pub(super) const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+
+/// **Shape:** calls whose statements are prepared may be made side by side, by `join!`: the server executes them in the
+/// order in which they are first polled, each seeing what its predecessors waited for. Of several errors, the first is
+/// the cause.
+#[derive(Debug)]
+pub struct Transaction<'pool> {
+    pool: &'pool Pool,
+    connection: Connection,
+    permit: OwnedSemaphorePermit,
+}
+
+/// A parameter of a statement.
+pub type Parameter<'a> = &'a (dyn ToSql + Sync);
+
+impl<'pool> Transaction<'pool> {
+    pub(super) fn new(pool: &'pool Pool, connection: Connection, permit: OwnedSemaphorePermit) -> Self {
+        Self { pool, connection, permit }
+    }
+
+    /// **Errors:** nothing of the transaction was done, and nothing will be.
+    pub async fn query<const N: usize>(&self, sql: &str, parameters: [Parameter<'_>; N]) -> Result<Vec<Row>, Failure> {
+        self.query_with(sql, &parameters).await
+    }
+
+    /// A page of rows sorted by id: `sql` has `id >= $1` and `LIMIT $2`.
+    pub async fn page(&self, sql: &str, after: Option<Uuid>, limit: u32) -> Result<Vec<Row>, Failure> {
+        match page_from(after) {
+            Some(from) => self.query(sql, [&from, &i64::from(limit)]).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The same as [`query`](Self::query), with as many parameters as there happen to be.
+    pub async fn query_with(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
+        let rows = timeout(STATEMENT_WAIT, self.connection.query(sql, parameters)).await;
+        rows.map_err(late)?.map_err(|error| self.pool.failed(error))
+    }
+
+    /// Executes a statement that must write exactly so many rows, as was predicted (R11).
+    ///
+    /// **Errors:** `Suspect` if it wrote others; the transaction must not be committed.
+    pub async fn write<const N: usize>(
+        &self,
+        rows: usize,
+        sql: &str,
+        parameters: [Parameter<'_>; N],
+    ) -> Result<(), Failure> {
+        if rows == 0 {
+            return Ok(());
+        }
+        let written = self.execute(sql, parameters).await?;
+        if written == rows as u64 {
+            Ok(())
+        } else {
+            Err(Failure::Suspect(format!("{written} rows instead of {rows}: {sql}")))
+        }
+    }
+
+    /// Executes a statement. How many rows it wrote.
+    pub async fn execute<const N: usize>(&self, sql: &str, parameters: [Parameter<'_>; N]) -> Result<u64, Failure> {
+        let written = timeout(STATEMENT_WAIT, self.connection.execute(sql, &parameters)).await;
+        written.map_err(late)?.map_err(|error| self.pool.failed(error))
+    }
+
+    /// When this call is executed. What is asked for behind locks is later than all that they waited for.
+    pub async fn now(&self) -> Result<Timestamp, Failure> {
+        match &self.pool.time {
+            Time::Given(clock) => Ok(clock.now()),
+            Time::Server => {
+                let rows = self.query(NOW, []).await?;
+                let micros = rows.first().and_then(|row| row.try_get(0).ok());
+                micros.map(Timestamp).ok_or_else(|| Failure::Suspect("the server tells no time".to_owned()))
+            }
+        }
+    }
+
+    /// Makes it durable.
+    ///
+    /// **Errors:** `Unknown` wherever the server did not say, or said it with a warning: a wait for the standby that
+    /// somebody cut off counts as a commit to the server, and to nobody else (R1, R4).
+    ///
+    /// **Shape:** one that nobody waits for any more keeps its connection and its place in the pool until it ends, or
+    /// another host is the primary. A server that waits for its standby does not notice that a client has left:
+    /// connections that were made in its place would pile up there.
+    pub async fn commit(self) -> Result<(), Failure> {
+        let Self { pool, connection, permit } = self;
+        connection.take_warning();
+        let made_at = connection.made_at();
+        let mut commit = Box::pin(async move {
+            let said = connection.batch("COMMIT").await;
+            (said, connection, permit)
+        });
+        match timeout(COMMIT_WAIT, &mut commit).await {
+            Err(elapsed) => {
+                let server = pool.server.clone();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = commit => {}
+                        () = server.has_moved_since(made_at) => {}
+                    }
+                });
+                Err(Failure::Unknown(Arc::new(elapsed)))
+            }
+            Ok((Err(error), ..)) => Err(fate(error)),
+            Ok((Ok(()), connection, _)) if connection.take_warning() => Err(Failure::Unknown(Arc::new(Warned))),
+            Ok((Ok(()), connection, _permit)) => {
+                pool.keep(connection);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the server warned while it committed")]
+struct Warned;
+
+fn late(elapsed: tokio::time::error::Elapsed) -> Failure {
+    Failure::Unavailable(Arc::new(elapsed))
+}

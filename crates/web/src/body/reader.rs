@@ -1,0 +1,326 @@
+//! A tree to what a handler needs, with every fault on the way.
+
+use std::ops::RangeInclusive;
+
+use super::values::{Parsed, wrong_type};
+use super::{Node, Object, escape};
+use crate::problem::{Fault, FaultCode, MAX_FAULTS, Problem};
+
+/// Reads the members of an object one by one, and collects what is wrong instead of stopping at it:
+///
+/// ```
+/// use web::body::{self, Reader};
+///
+/// struct NewProduct { name: String, low_stock_at: Option<i64> }
+///
+/// fn read(bytes: &[u8]) -> Result<NewProduct, web::problem::Problem> {
+///     let object = body::parse(bytes)?;
+///     let mut body = Reader::new(&object);
+///     let name = body.required("name", body::text(200));
+///     let low_stock_at = body.optional("low_stock_at", body::integer(0..=1_000_000_000));
+///     body.finish(|| Some(NewProduct { name: name?, low_stock_at }))
+/// }
+///
+/// assert!(read(br#"{"name": "Mug", "low_stock_at": 5}"#).is_ok());
+/// assert_eq!(read(br#"{"nane": "Mug", "low_stock_at": "5"}"#).err().unwrap().faults.len(), 3);
+/// ```
+///
+/// **Shape:** a member that nobody asked for is a fault; so every member is asked for, whatever another one says.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    object: &'a Object,
+    place: Place,
+    asked: Vec<&'static str>,
+    faults: Vec<(Order, Fault)>,
+}
+
+/// Where something stands in the document: the indices of members and items on the way to it. Their lexicographic
+/// order is the document's, a container before what it contains.
+type Order = Vec<usize>;
+
+/// What is missing comes after all members that are there.
+const MISSING: usize = usize::MAX;
+
+#[derive(Clone, Debug, Default)]
+struct Place {
+    pointer: String,
+    order: Order,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(object: &'a Object) -> Self {
+        Self::at(object, Place::default())
+    }
+
+    fn at(object: &'a Object, place: Place) -> Self {
+        Self { object, place, asked: Vec::new(), faults: Vec::new() }
+    }
+
+    /// A member that must be there. None if it is not, or is wrong; either has left a fault.
+    pub fn required<T>(&mut self, name: &'static str, parse: impl Fn(&Node) -> Parsed<T>) -> Option<T> {
+        let (place, node) = self.require(name)?;
+        self.parse(place, node, parse)
+    }
+
+    /// A member that may be absent or, which means the same, null. None is also what a wrong one yields, with a fault.
+    pub fn optional<T>(&mut self, name: &'static str, parse: impl Fn(&Node) -> Parsed<T>) -> Option<T> {
+        match self.ask(name)? {
+            (_, Node::Null) => None,
+            (place, node) => self.parse(place, node, parse),
+        }
+    }
+
+    /// A member that must be there and be an array of objects, each read by `read`, which yields None for a fault.
+    ///
+    /// **Shape:** a wrong number of items is a fault of the array; of too many, those beyond the range are not read.
+    pub fn array<T>(
+        &mut self,
+        name: &'static str,
+        count: RangeInclusive<usize>,
+        mut read: impl FnMut(&mut Reader<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let (place, node) = self.require(name)?;
+        let Node::Array(items) = node else {
+            return self.fault(place, wrong_type("an array", node));
+        };
+        if !count.contains(&items.len()) {
+            let detail = format!("must have from {} to {} items, not {}", count.start(), count.end(), items.len());
+            self.fault::<()>(place.clone(), (FaultCode::OutOfRange, detail));
+        }
+        let read_items: Vec<_> = (items.iter().take(*count.end()).enumerate())
+            .map(|(index, item)| self.item(place.child(index, &index.to_string()), item, &mut read))
+            .collect();
+        read_items.into_iter().collect()
+    }
+
+    /// A rule that ties members together, broken.
+    ///
+    /// **Shape:** `pointer` is relative to this object, `/products/3/quantity`; what it names need not exist.
+    pub fn refuse(&mut self, pointer: &str, code: FaultCode, detail: impl Into<String>) {
+        let order = self.place.order.iter().copied().chain(order_of(self.object, pointer)).collect();
+        let place = Place { pointer: format!("{}{pointer}", self.place.pointer), order };
+        self.fault::<()>(place, (code, detail.into()));
+    }
+
+    /// What `build` makes of the members, or everything that was wrong with them.
+    ///
+    /// **Shape:** `build` is called when there is no fault, and so may unwrap required members with `?`.
+    ///
+    /// **Errors:** 422 `invalid_request`; faults in document order, what is missing after what is there.
+    pub fn finish<T>(mut self, build: impl FnOnce() -> Option<T>) -> Result<T, Problem> {
+        self.refuse_unknown();
+        if self.faults.is_empty() {
+            return Ok(build().expect("a required member that could not be read has left a fault"));
+        }
+        self.faults.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Err(Problem::invalid(self.faults.into_iter().map(|(_, fault)| fault).collect()))
+    }
+
+    fn item<T>(&mut self, place: Place, item: &Node, read: impl FnOnce(&mut Reader<'_>) -> Option<T>) -> Option<T> {
+        let Node::Object(object) = item else {
+            return self.fault(place, wrong_type("an object", item));
+        };
+        let mut reader = Reader::at(object, place);
+        let value = read(&mut reader);
+        reader.refuse_unknown();
+        self.faults.append(&mut reader.faults);
+        value
+    }
+
+    fn require(&mut self, name: &'static str) -> Option<(Place, &'a Node)> {
+        let found = self.ask(name);
+        if found.is_none() {
+            self.fault::<()>(self.place.child(MISSING, name), (FaultCode::Required, "is required".to_owned()));
+        }
+        found
+    }
+
+    fn ask(&mut self, name: &'static str) -> Option<(Place, &'a Node)> {
+        self.asked.push(name);
+        let object = self.object;
+        let (index, (_, node)) = object.members().enumerate().find(|(_, (its, _))| *its == name)?;
+        Some((self.place.child(index, name), node))
+    }
+
+    fn parse<T>(&mut self, place: Place, node: &Node, parse: impl Fn(&Node) -> Parsed<T>) -> Option<T> {
+        match parse(node) {
+            Ok(value) => Some(value),
+            Err(wrong) => self.fault(place, wrong),
+        }
+    }
+
+    /// Members that nobody asked for; the first hundred of one object, since no more are ever told.
+    fn refuse_unknown(&mut self) {
+        let object = self.object;
+        let asked = std::mem::take(&mut self.asked);
+        let unknown = object.members().enumerate().filter(|(_, (name, _))| !asked.contains(name));
+        for (index, (name, _)) in unknown.take(MAX_FAULTS) {
+            self.fault::<()>(self.place.child(index, name), (FaultCode::UnknownField, "is not known here".to_owned()));
+        }
+    }
+
+    fn fault<T>(&mut self, place: Place, (code, detail): (FaultCode, String)) -> Option<T> {
+        let detail = format!("{} {detail}", place.pointer);
+        self.faults.push((place.order, Fault::pointer(place.pointer, code, detail)));
+        None
+    }
+}
+
+impl Place {
+    fn child(&self, index: usize, name: &str) -> Self {
+        let order = self.order.iter().copied().chain([index]).collect();
+        Self { pointer: format!("{}/{}", self.pointer, escape(name)), order }
+    }
+}
+
+/// Where a relative pointer leads within the document; what is not there counts as missing.
+fn order_of(object: &Object, pointer: &str) -> Order {
+    let mut order = Order::new();
+    let mut within = Some(Within::Object(object));
+    for name in pointer.split('/').skip(1) {
+        let found = match within {
+            Some(Within::Object(object)) => object.members().position(|(its, _)| escape(its) == name),
+            Some(Within::Items(items)) => name.parse().ok().filter(|index| *index < items.len()),
+            None => None,
+        };
+        order.push(found.unwrap_or(MISSING));
+        within = found.and_then(|index| within.and_then(|within| within.child(index)));
+    }
+    order
+}
+
+#[derive(Clone, Copy)]
+enum Within<'a> {
+    Object(&'a Object),
+    Items(&'a [Node]),
+}
+
+impl<'a> Within<'a> {
+    fn child(self, index: usize) -> Option<Self> {
+        let node = match self {
+            Self::Object(object) => object.members().nth(index).map(|(_, node)| node),
+            Self::Items(items) => items.get(index),
+        };
+        match node? {
+            Node::Object(object) => Some(Self::Object(object)),
+            Node::Array(items) => Some(Self::Items(items)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::{boolean, integer, parse, text};
+    use crate::problem::At;
+
+    #[derive(Debug, PartialEq)]
+    struct Order {
+        customer: String,
+        urgent: Option<bool>,
+        lines: Vec<(String, i64)>,
+    }
+
+    fn read(body: &str) -> Result<Order, Problem> {
+        let object = parse(body.as_bytes())?;
+        let mut body = Reader::new(&object);
+        let urgent = body.optional("urgent", boolean());
+        let lines = body.array("lines", 1..=3, |line| {
+            let id = line.required("id", text(5));
+            let quantity = line.required("n", integer(1..=10));
+            Some((id?, quantity?))
+        });
+        let customer = body.required("customer", text(5));
+        if lines.as_ref().is_some_and(|lines| lines.iter().map(|(_, n)| n).sum::<i64>() > 15) {
+            body.refuse("/lines", FaultCode::TotalTooLarge, "hold more than 15 in all");
+        }
+        body.finish(|| Some(Order { customer: customer?, urgent, lines: lines? }))
+    }
+
+    /// `pointer code` per fault, in the order told.
+    fn faults(body: &str) -> Vec<String> {
+        let problem = read(body).expect_err("must be refused");
+        let show = |fault: &Fault| match &fault.at {
+            At::Pointer(pointer) => format!("{pointer} {}", fault.code.as_str()),
+            At::Parameter(name) => panic!("a body has no parameter {name}"),
+        };
+        problem.faults.iter().map(show).collect()
+    }
+
+    #[test]
+    fn a_right_body_is_built_whatever_the_order_of_its_members() {
+        let order = Order { customer: "c".into(), urgent: Some(true), lines: vec![("a".into(), 1), ("b".into(), 2)] };
+        assert_eq!(read(r#"{"customer":"c","urgent":true,"lines":[{"id":"a","n":1},{"n":2,"id":"b"}]}"#), Ok(order));
+    }
+
+    #[test]
+    fn null_is_absent_for_an_optional_member_and_wrong_for_a_required_one() {
+        assert_eq!(read(r#"{"customer":"c","urgent":null,"lines":[{"id":"a","n":1}]}"#).unwrap().urgent, None);
+        assert_eq!(faults(r#"{"customer":null,"lines":[{"id":"a","n":1}]}"#), ["/customer wrong_type"]);
+    }
+
+    #[test]
+    fn every_fault_is_told_in_document_order() {
+        for (body, expected) in [
+            ("{}", &["/lines required", "/customer required"][..]),
+            (r#"{"x":1}"#, &["/x unknown_field", "/lines required", "/customer required"]),
+            (r#"{"lines":{},"urgent":"yes"}"#, &["/lines wrong_type", "/urgent wrong_type", "/customer required"]),
+            (r#"{"lines":[],"customer":"c"}"#, &["/lines out_of_range"]),
+            (r#"{"lines":null,"customer":"c"}"#, &["/lines wrong_type"]),
+            (
+                r#"{"customer":"toolong","lines":[{"n":0,"id":"a"},7,{"why":1,"id":5,"a/b~c":2}],"urgent":1}"#,
+                &[
+                    "/customer out_of_range",
+                    "/lines/0/n out_of_range",
+                    "/lines/1 wrong_type",
+                    "/lines/2/why unknown_field",
+                    "/lines/2/id wrong_type",
+                    "/lines/2/a~1b~0c unknown_field",
+                    "/lines/2/n required",
+                    "/urgent wrong_type",
+                ],
+            ),
+            (
+                r#"{"lines":[{"id":"a","n":1},{"id":"a","n":1},{"id":"a","n":"1"},{"id":"not read"}],"customer":"c"}"#,
+                &["/lines out_of_range", "/lines/2/n wrong_type"],
+            ),
+        ] {
+            assert_eq!(faults(body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_rule_between_members_is_told_where_it_points() {
+        let body = r#"{"x":1,"lines":[{"id":"a","n":8},{"id":"b","n":8}],"y":1,"customer":"c"}"#;
+        assert_eq!(faults(body), ["/x unknown_field", "/lines total_too_large", "/y unknown_field"]);
+    }
+
+    #[test]
+    fn a_relative_pointer_finds_its_place_and_what_is_not_there_comes_last() {
+        let object = parse(br#"{"a":1,"b":[{"c":1},{"c/d":{"e":2}}]}"#).unwrap();
+        for (pointer, order) in [
+            ("", vec![]),
+            ("/b", vec![1]),
+            ("/b/1/c~1d/e", vec![1, 1, 0, 0]),
+            ("/b/2", vec![1, MISSING]),
+            ("/z", vec![MISSING]),
+            ("/a/b", vec![0, MISSING]),
+        ] {
+            assert_eq!(order_of(&object, pointer), order, "{pointer}");
+        }
+    }
+
+    #[test]
+    fn a_detail_says_where_and_what() {
+        let problem = read(r#"{"customer":"c","lines":[{"id":"a","n":11}]}"#).unwrap_err();
+        assert_eq!(problem.detail, "/lines/0/n must be from 1 to 10");
+    }
+
+    #[test]
+    fn of_thousands_of_faults_the_first_hundred_are_told() {
+        let unknown: Vec<_> = (0..20_000).map(|n| format!("\"m{n}\":0")).collect();
+        let told = faults(&format!("{{{}}}", unknown.join(",")));
+        assert_eq!((told.len(), told[0].as_str(), told[99].as_str()), (100, "/m0 unknown_field", "/m99 unknown_field"));
+    }
+}

@@ -1,0 +1,25 @@
+//! The HTTP edge that both services stand on: a server with limits, one middleware around everything ([`edge`]), strict
+//! readers of bodies, query strings and headers, problem documents, the paths that every service has ([`probes`],
+//! [`docs`]), and the frame of a serving program ([`program`]).
+#![forbid(unsafe_code)]
+
+pub use edge::{Edge, RequestId, TraceParent};
+pub use headers::{IDEMPOTENT_REPLAYED, Wait, idempotency_key, preferred_wait};
+pub use json::{Json, MAX_BODY_BYTES, OptionalJson, read_json, read_optional_json};
+pub use query::Query;
+pub use server::{CannotListen, bind, serve};
+
+pub mod body;
+pub mod cursor;
+pub mod docs;
+pub mod edge;
+pub mod page;
+pub mod probes;
+pub mod problem;
+pub mod program;
+
+mod headers;
+mod json;
+mod query;
+mod server;
+mod slots;

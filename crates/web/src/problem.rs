@@ -1,0 +1,241 @@
+//! The one shape of every refusal over HTTP: a problem document (RFC 9457) with a code from a closed list.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub use codes::{Code, FaultCode};
+pub use responses::{BodyProblems, ReadProblems, WriteProblems};
+
+mod codes;
+mod responses;
+mod storage;
+
+/// The media type of a problem document.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// At most this many faults are told at once; whoever has more mends these first.
+pub const MAX_FAULTS: usize = 100;
+
+/// Why a request was not done.
+///
+/// **Shape:** as a response it carries its status, `Retry-After` and, in the extensions, itself. The body is written by
+/// the edge ([`crate::edge`]), which alone knows the request's id: so the body, the header and the log agree.
+///
+/// **Source:** RFC 9457.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub code: Code,
+    /// One sentence for the developer at the other end: what is wrong with this request and, if it helps, what to do.
+    pub detail: String,
+    /// In document order, at most [`MAX_FAULTS`].
+    pub faults: Vec<Fault>,
+    /// **Units:** seconds. Present exactly where the code asks to come back.
+    pub retry_after_s: Option<u32>,
+}
+
+/// One thing that is wrong with a request, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Fault {
+    #[serde(flatten)]
+    pub at: At,
+    pub code: FaultCode,
+    /// One sentence for a person.
+    pub detail: String,
+}
+
+/// The place of a fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum At {
+    /// A member of the body, as a JSON Pointer (RFC 6901).
+    Pointer(String),
+    /// A parameter of the query string or a header, by name.
+    Parameter(String),
+}
+
+impl Problem {
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), faults: Vec::new(), retry_after_s: code.retry_after_s() }
+    }
+
+    /// A well-formed request that breaks rules: 422 with everything that is wrong.
+    ///
+    /// **Shape:** `faults` in document order; those beyond [`MAX_FAULTS`] are dropped.
+    pub fn invalid(mut faults: Vec<Fault>) -> Self {
+        faults.truncate(MAX_FAULTS);
+        let detail = match faults.as_slice() {
+            [only] => only.detail.clone(),
+            many => format!("the request has {} faults; see errors", many.len()),
+        };
+        Self { faults, ..Self::new(Code::InvalidRequest, detail) }
+    }
+
+    /// Asks to come back later than the code does by itself.
+    #[must_use]
+    pub fn retry_after(self, seconds: u32) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
+    }
+
+    /// The problem as it stands on the wire.
+    pub fn document(&self, request_id: &str) -> Document {
+        Document {
+            r#type: format!("urn:lastro:problem:{}", self.code.as_str()),
+            title: self.code.title().to_owned(),
+            status: self.code.status().as_u16(),
+            detail: self.detail.clone(),
+            code: self.code,
+            request_id: request_id.to_owned(),
+            errors: self.faults.clone(),
+        }
+    }
+
+    /// Writes the body into a response that carries this problem; its other headers stay.
+    pub(crate) fn render(&self, request_id: &str, response: Response) -> Response {
+        let (mut parts, _) = response.into_parts();
+        let body = serde_json::to_vec(&self.document(request_id)).expect("strings and numbers always serialize");
+        parts.status = self.code.status();
+        parts.headers.remove(header::CONTENT_LENGTH);
+        parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        Response::from_parts(parts, Body::from(body))
+    }
+}
+
+impl Fault {
+    pub fn parameter(name: impl Into<String>, code: FaultCode, detail: impl Into<String>) -> Self {
+        Self { at: At::Parameter(name.into()), code, detail: detail.into() }
+    }
+
+    pub fn pointer(pointer: impl Into<String>, code: FaultCode, detail: impl Into<String>) -> Self {
+        Self { at: At::Pointer(pointer.into()), code, detail: detail.into() }
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        Self::invalid(vec![fault])
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Why a request was not done (RFC 9457). All seven members are always there.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct Document {
+    /// A stable name of the kind of problem.
+    #[schema(example = "urn:lastro:problem:invalid_request")]
+    pub r#type: String,
+    /// The same for every problem of this kind.
+    pub title: String,
+    #[schema(example = 422)]
+    pub status: u16,
+    /// What is wrong with this request.
+    pub detail: String,
+    pub code: Code,
+    /// Equal to the header `X-Request-Id`.
+    pub request_id: String,
+    /// Each thing that is wrong, where there is more to say than `detail` does.
+    pub errors: Vec<Fault>,
+}
+
+impl utoipa::PartialSchema for Problem {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        Document::schema()
+    }
+}
+
+impl ToSchema for Problem {
+    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
+        Document::schemas(schemas);
+    }
+}
+
+impl Code {
+    /// The problem that a bare status of the router or of a library stands for.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::BodyTooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
+            // A path that cannot be read (bad percent-encoding) is a path at which nothing is.
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Self::NotFound,
+            other if other.is_client_error() => Self::InvalidRequest,
+            _ => Self::Internal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_problem_on_the_wire_has_all_seven_members() {
+        let problem = Problem::from(Fault::pointer("/a~1b", FaultCode::Required, "the member \"a/b\" is missing"));
+        assert_eq!(
+            serde_json::to_value(problem.document("r-1")).unwrap(),
+            json!({
+                "type": "urn:lastro:problem:invalid_request", "title": "The request breaks a rule", "status": 422,
+                "detail": "the member \"a/b\" is missing", "code": "invalid_request", "request_id": "r-1",
+                "errors": [{"pointer": "/a~1b", "code": "required", "detail": "the member \"a/b\" is missing"}],
+            })
+        );
+    }
+
+    #[test]
+    fn a_problem_without_faults_still_lists_none() {
+        let document = Problem::new(Code::Overloaded, "too busy").document("r-1");
+        assert_eq!(serde_json::to_value(document).unwrap()["errors"], json!([]));
+    }
+
+    #[test]
+    fn a_fault_names_a_parameter_or_a_pointer_and_never_both() {
+        let fault = Fault::parameter("limit", FaultCode::OutOfRange, "1 to 200");
+        assert_eq!(
+            serde_json::to_value(fault).unwrap(),
+            json!({"parameter": "limit", "code": "out_of_range", "detail": "1 to 200"})
+        );
+    }
+
+    #[test]
+    fn a_problem_tells_at_most_a_hundred_faults() {
+        let faults = (0..250).map(|n| Fault::pointer(format!("/{n}"), FaultCode::UnknownField, "unknown")).collect();
+        let problem = Problem::invalid(faults);
+        assert_eq!(problem.faults.len(), MAX_FAULTS);
+        assert_eq!(problem.detail, "the request has 100 faults; see errors");
+    }
+
+    #[test]
+    fn a_problem_that_asks_to_come_back_says_when() {
+        let response = Problem::new(Code::Overloaded, "too busy").into_response();
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        let response = Problem::new(Code::StorageFull, "no room").retry_after(30).into_response();
+        assert_eq!(response.headers()[header::RETRY_AFTER], "30");
+    }
+
+    #[test]
+    fn the_schema_is_named_after_the_problem_and_brings_its_parts() {
+        let mut schemas = Vec::new();
+        Problem::schemas(&mut schemas);
+        let mut names: Vec<_> = schemas.into_iter().map(|(name, _)| name).collect();
+        names.sort();
+        assert_eq!(
+            (Problem::name().as_ref(), names),
+            ("Problem", ["At", "Code", "Fault", "FaultCode"].map(String::from).to_vec())
+        );
+    }
+}

@@ -1,0 +1,41 @@
+//! A running program, asked by another one of its own kind: what a container's health check needs, without a shell.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use platform::process::{Addresses, ProgramError};
+
+/// How long the program may take to say that it is ready.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks the program that listens at these addresses whether it is ready. Degraded is ready.
+///
+/// # Errors
+///
+/// The program is not ready, or nothing answers.
+pub async fn check_health(addresses: &Addresses) -> Result<(), ProgramError> {
+    let address = addresses.metrics_listen.as_ref().unwrap_or(&addresses.listen).from_this_machine();
+    let failed = |reason: String| ProgramError::Failed(format!("{address} is not ready: {reason}"));
+    let asked = tokio::time::timeout(PATIENCE, readiness(address.as_str())).await;
+    match asked.map_err(|_| failed(format!("no answer within {PATIENCE:?}")))? {
+        Ok(StatusCode::OK) => Ok(()),
+        Ok(status) => Err(failed(status.to_string())),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+async fn readiness(address: &str) -> Result<StatusCode, Box<dyn std::error::Error + Send + Sync>> {
+    let stream = TokioIo::new(TcpStream::connect(address).await?);
+    let (mut requests, connection) = http1::handshake(stream).await?;
+    let connection = tokio::spawn(connection);
+    let request = Request::get("/readyz").header("host", address).body(Empty::<Bytes>::new())?;
+    let status = requests.send_request(request).await?.status();
+    connection.abort();
+    Ok(status)
+}

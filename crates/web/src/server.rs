@@ -1,0 +1,219 @@
+//! The accept loop. `axum::serve` would do, but it lets a client take for ever to send its headers.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use platform::config::ListenAddr;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::slots::{Place, Places};
+
+/// How long a connection may be silent before a request's headers are complete, the first one's and every other's.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long requests in flight may take to finish once the server is told to stop (R19).
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// After an error of the listener itself (no more file descriptors, say): trying again at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The address cannot be listened on, in one line that says why.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {reason}; choose another with --listen")]
+pub struct CannotListen {
+    address: ListenAddr,
+    reason: String,
+}
+
+pub async fn bind(address: &ListenAddr) -> Result<TcpListener, CannotListen> {
+    TcpListener::bind(address.as_str()).await.map_err(|error| {
+        let reason = match error.kind() {
+            ErrorKind::AddrInUse => "address already in use".to_owned(),
+            ErrorKind::AddrNotAvailable => "not an address of this machine".to_owned(),
+            ErrorKind::PermissionDenied => "permission denied".to_owned(),
+            _ => error.to_string(),
+        };
+        CannotListen { address: address.clone(), reason }
+    })
+}
+
+/// Serves HTTP/1.1 until `shutdown`; then takes no more connections, lets requests in flight finish, and returns.
+///
+/// **Shape:** connections still open after 20 s, or when the future is dropped, are cut. When there are as many as
+/// there may be, the one that has been silent for longest is cut for each new one.
+///
+/// **Errors:** none today; a listener that fails is tried again.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
+    let places = Places::new();
+    let connections = GracefulShutdown::new();
+    let cut = CancellationToken::new();
+    let _cut_when_done = cut.clone().drop_guard();
+    loop {
+        let (stream, place) = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let (place, service) = (Arc::new(place), TowerToHyperService::new(router.clone()));
+        let told_to_go = place.told_to_go();
+        let service = service_fn(move |request| {
+            place.is_heard();
+            let (place, answer) = (place.clone(), service.call(request));
+            async move {
+                let answer = answer.await;
+                place.falls_silent();
+                answer
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
+        let (connection, cut) = (connections.watch(connection), cut.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                ended = connection => if let Err(error) = ended { debug!(%error, "a connection broke") },
+                () = told_to_go.cancelled() => debug!("a silent connection gives way"),
+                () = cut.cancelled() => {}
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN_TIMEOUT, connections.shutdown()).await.is_err() {
+        warn!(timeout_s = DRAIN_TIMEOUT.as_secs(), "requests in flight did not finish; their connections are cut");
+    }
+    Ok(())
+}
+
+async fn accept(listener: &TcpListener, places: &Arc<Places>) -> (TcpStream, Place) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    debug!(%error, "answers on this connection may be delayed");
+                }
+                return (stream, places.take().await);
+            }
+            Err(error) if is_of_one_connection(&error) => debug!(%error, "a client hung up before it was accepted"),
+            Err(error) => {
+                warn!(%error, "cannot accept connections; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    struct Running {
+        address: std::net::SocketAddr,
+        shutdown: CancellationToken,
+        server: JoinHandle<io::Result<()>>,
+    }
+
+    async fn running(router: Router) -> Running {
+        let listener = bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let server = tokio::spawn(serve(listener, router, shutdown.clone()));
+        Running { address, shutdown, server }
+    }
+
+    async fn sent(address: std::net::SocketAddr, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
+    async fn rest(mut stream: TcpStream) -> String {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn a_request_in_flight_is_finished_after_the_shutdown_begins() {
+        let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (enter, wait) = (entered.clone(), go_on.clone());
+        let slow = move || async move {
+            enter.notify_one();
+            wait.notified().await;
+            "done"
+        };
+        let server = running(Router::new().route("/", get(slow))).await;
+        let stream = sent(server.address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        entered.notified().await;
+        server.shutdown.cancel();
+        go_on.notify_one();
+        let answer = rest(stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("done"), "{answer}");
+        server.server.await.unwrap().unwrap();
+        assert!(TcpStream::connect(server.address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_does_not_hold_up_the_shutdown() {
+        let server = running(Router::new().route("/", get(|| async { "hello" }))).await;
+        let mut stream = sent(server.address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let mut first = [0; 15];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200 OK");
+        server.shutdown.cancel();
+        server.server.await.unwrap().unwrap();
+        assert!(rest(stream).await.ends_with("hello"));
+    }
+
+    /// Time is paused: it jumps to the next timer when there is nothing else to do.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_finishes_its_headers_is_cut() {
+        let server = running(Router::new()).await;
+        let started = tokio::time::Instant::now();
+        for beginning in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: h\r\n"] {
+            assert!(!rest(sent(server.address, beginning).await).await.contains("200 OK"));
+        }
+        assert!(started.elapsed() < 4 * HEADER_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_never_ends_is_cut_when_the_drain_is_over() {
+        let entered = Arc::new(Notify::new());
+        let enter = entered.clone();
+        let stuck = move || async move {
+            enter.notify_one();
+            std::future::pending::<()>().await;
+        };
+        let server = running(Router::new().route("/", get(stuck))).await;
+        let stream = sent(server.address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        entered.notified().await;
+        tokio::time::pause();
+        server.shutdown.cancel();
+        server.server.await.unwrap().unwrap();
+        assert_eq!(rest(stream).await, "");
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_told_in_one_line() {
+        let taken = bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = bind(&address.to_string().parse().unwrap()).await.unwrap_err();
+        let line = format!("cannot listen on {address}: address already in use; choose another with --listen");
+        assert_eq!(error.to_string(), line);
+    }
+}
