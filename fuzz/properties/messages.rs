@@ -5,13 +5,13 @@ use std::fmt::Debug;
 use contract::SCHEMA_VERSION;
 use contract::codec::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, Undecodable, decode, encode};
 use contract::inventory::Answer;
-use contract::orders::Command;
+use contract::orders::StockCommand;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) fn check(bytes: &[u8]) {
-    check_as::<Command>(bytes);
+    check_as::<StockCommand>(bytes);
     check_as::<Answer>(bytes);
 }
 

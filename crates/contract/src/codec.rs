@@ -82,15 +82,15 @@ fn malformed(error: &serde_json::Error, bytes: &[u8]) -> Undecodable {
 mod tests {
     use super::*;
     use crate::inventory::{Answer, Outcome};
-    use crate::orders::{Command, CommandKind};
+    use crate::orders::{StockCommand, StockCommandKind};
     use crate::{OrderId, Quantity, StockLines};
 
-    fn command(product: &str) -> Command {
+    fn command(product: &str) -> StockCommand {
         let line = (product.parse().expect("an id"), Quantity::new(2).expect("a quantity"));
         let lines = StockLines::sum([line]).expect("one line");
-        Command {
+        StockCommand {
             schema: 1,
-            kind: CommandKind::ReserveStock,
+            kind: StockCommandKind::ReserveStock,
             order_id: OrderId(uuid::Uuid::from_u128(7)),
             digest: lines.digest(),
             lines,
@@ -107,14 +107,14 @@ mod tests {
         let batches = encode(&sent);
         assert_eq!(batches.len(), 3);
         assert!(batches.iter().all(|batch| batch.len() <= MAX_BATCH_BYTES));
-        let read: Result<Vec<Command>, _> = batches.iter().flat_map(|batch| decode(batch)).collect();
+        let read: Result<Vec<StockCommand>, _> = batches.iter().flat_map(|batch| decode(batch)).collect();
         assert_eq!(read.as_deref(), Ok(&sent[..]));
-        assert!(encode::<Command>(&[]).is_empty());
+        assert!(encode::<StockCommand>(&[]).is_empty());
     }
 
     /// A command whose message has so many bytes.
-    fn command_of(bytes: usize) -> Command {
-        let mut command = Command { traceparent: Some(String::new()), ..command("a") };
+    fn command_of(bytes: usize) -> StockCommand {
+        let mut command = StockCommand { traceparent: Some(String::new()), ..command("a") };
         let rest = serde_json::to_vec(&command).expect("JSON").len();
         command.traceparent = Some("t".repeat(bytes - rest));
         command
@@ -134,7 +134,7 @@ mod tests {
             let sent: Vec<_> = sizes.iter().map(|bytes| command_of(*bytes)).collect();
             let written = encode(&sent);
             assert_eq!(written.iter().map(Vec::len).collect::<Vec<_>>(), batches);
-            let read: Result<Vec<Command>, _> = written.iter().flat_map(|batch| decode(batch)).collect();
+            let read: Result<Vec<StockCommand>, _> = written.iter().flat_map(|batch| decode(batch)).collect();
             assert_eq!(read, Ok(sent));
         }
     }
@@ -143,7 +143,7 @@ mod tests {
     fn a_bad_element_does_not_take_its_neighbours_down() {
         let good = serde_json::to_string(&command("a")).expect("JSON");
         let newer = good.replace("\"schema\":1", "\"schema\":2");
-        let read = decode::<Command>(format!("[{good},{{}},{newer},7,{good}]").as_bytes());
+        let read = decode::<StockCommand>(format!("[{good},{{}},{newer},7,{good}]").as_bytes());
         assert!(read[0].is_ok() && read[4].is_ok());
         assert!(matches!(read[1], Err(Undecodable::Malformed { .. })));
         assert_eq!(read[2], Err(Undecodable::UnknownVersion(2)));
@@ -157,7 +157,7 @@ mod tests {
         let values =
             serde_json::to_value((1, good.kind, good.order_id, &good.lines, good.digest, 1, 2, ())).expect("JSON");
         for element in ["[2]", "[1]", "[]", &values.to_string()] {
-            let read = decode::<Command>(format!("[{element}]").as_bytes());
+            let read = decode::<StockCommand>(format!("[{element}]").as_bytes());
             assert!(
                 matches!(&read[..], [Err(Undecodable::Malformed { bytes, .. })] if bytes == element.as_bytes()),
                 "{read:?}"
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn garbage_is_one_malformed_element() {
         for garbage in [&b""[..], b"[", b"garbage", b"\xff\xfe", b"{}", b"[1,", &vec![b'['; 100_000]] {
-            let read = decode::<Command>(garbage);
+            let read = decode::<StockCommand>(garbage);
             assert!(matches!(&read[..], [Err(Undecodable::Malformed { .. })]), "{read:?}");
         }
     }
@@ -178,9 +178,9 @@ mod tests {
     fn every_stored_example_is_still_read() {
         let commands = include_str!("../examples/commands_v1.json");
         let answers = include_str!("../examples/answers_v1.json");
-        let commands: Result<Vec<Command>, _> = decode(commands.as_bytes()).into_iter().collect();
+        let commands: Result<Vec<StockCommand>, _> = decode(commands.as_bytes()).into_iter().collect();
         let kinds: Vec<_> = commands.expect("three commands").iter().map(|command| command.kind).collect();
-        assert_eq!(kinds, CommandKind::ALL);
+        assert_eq!(kinds, StockCommandKind::ALL);
         let answers: Result<Vec<Answer>, _> = decode(answers.as_bytes()).into_iter().collect();
         let names: Vec<_> = answers.expect("four answers").iter().map(|answer| answer.outcome.name()).collect();
         assert_eq!(names, ["StockReserved", "StockRejected", "StockReleased", "StockShipped"]);
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn an_outcome_rides_flat_in_its_answer() {
-        let Command { order_id, lines, digest, .. } = command("a");
+        let StockCommand { order_id, lines, digest, .. } = command("a");
         let outcome = Outcome::StockReleased;
         let answer = Answer {
             schema: 1,

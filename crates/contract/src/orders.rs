@@ -9,13 +9,13 @@ pub const COMMANDS_CHANNEL: &str = "lastro.inventory.commands";
 
 /// What the Order Service can ask of the stock of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum CommandKind {
+pub enum StockCommandKind {
     ReserveStock,
     ReleaseStock,
     ShipStock,
 }
 
-impl CommandKind {
+impl StockCommandKind {
     pub const ALL: [Self; 3] = [Self::ReserveStock, Self::ReleaseStock, Self::ShipStock];
 
     /// As messages and tables spell it.
@@ -36,10 +36,10 @@ impl CommandKind {
 ///
 /// **Errors:** a digest that is not that of the lines, or not that of the reservation, is an anomaly (R14).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Command {
+pub struct StockCommand {
     pub schema: u32,
     #[serde(rename = "type")]
-    pub kind: CommandKind,
+    pub kind: StockCommandKind,
     pub order_id: OrderId,
     pub lines: StockLines,
     pub digest: Digest,
@@ -57,10 +57,10 @@ mod tests {
 
     #[test]
     fn names_are_those_that_messages_have_and_read_back() {
-        for kind in CommandKind::ALL {
+        for kind in StockCommandKind::ALL {
             assert_eq!(serde_json::to_value(kind).expect("JSON"), kind.as_str());
-            assert_eq!(CommandKind::parse(kind.as_str()), Some(kind));
+            assert_eq!(StockCommandKind::parse(kind.as_str()), Some(kind));
         }
-        assert_eq!(CommandKind::parse("StealStock"), None);
+        assert_eq!(StockCommandKind::parse("StealStock"), None);
     }
 }

@@ -22,7 +22,7 @@ mod tests;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// From the Order Service.
-    Stock(Box<orders::Command>),
+    Stock(Box<orders::StockCommand>),
     Move(Box<MovementRequest>),
     PutProduct(PutProduct),
     PutLocation(Location),

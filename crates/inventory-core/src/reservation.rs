@@ -1,7 +1,7 @@
 //! What the stock has promised to an order, which is also the memory of what was answered (R12).
 
 use contract::inventory::{Allocation, Outcome, Shortage};
-use contract::orders::{Command, CommandKind};
+use contract::orders::{StockCommand, StockCommandKind};
 use contract::{Digest, LocationId, OrderId};
 
 /// All that is known about one order. It is kept for ever, so a repeated command gets its first answer again.
@@ -96,8 +96,8 @@ pub(super) enum Step {
 /// The table of states and commands (R12), behind the check of the digests (R14).
 ///
 /// **Errors:** why the command is an anomaly: no healthy Order Service sends it.
-pub(super) fn judge(command: &Command, found: Option<Reservation>) -> Result<Step, &'static str> {
-    use CommandKind::{ReleaseStock, ReserveStock, ShipStock};
+pub(super) fn judge(command: &StockCommand, found: Option<Reservation>) -> Result<Step, &'static str> {
+    use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
     if command.lines.digest() != command.digest {
         return Err("a command whose digest is not that of its lines");
     }
@@ -130,7 +130,7 @@ pub(super) fn judge(command: &Command, found: Option<Reservation>) -> Result<Ste
 }
 
 impl Reservation {
-    pub(super) fn first(command: &Command, state: State, now_micros: i64) -> Self {
+    pub(super) fn first(command: &StockCommand, state: State, now_micros: i64) -> Self {
         Self {
             order_id: command.order_id,
             digest: command.digest,
@@ -158,9 +158,9 @@ impl Reservation {
     }
 
     /// What a command that was carried out, now or long ago, is told: the outcome, and when it was decided.
-    pub(super) fn answer_to(&self, kind: CommandKind) -> (Outcome, i64) {
+    pub(super) fn answer_to(&self, kind: StockCommandKind) -> (Outcome, i64) {
         match &self.state {
-            State::Shipped(_) if kind == CommandKind::ShipStock => (Outcome::StockShipped, self.updated_at_micros),
+            State::Shipped(_) if kind == StockCommandKind::ShipStock => (Outcome::StockShipped, self.updated_at_micros),
             State::Reserved(allocations) | State::Shipped(allocations) => {
                 (Outcome::StockReserved { allocations: allocations.clone() }, self.created_at_micros)
             }

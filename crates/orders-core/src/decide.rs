@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use contract::inventory::{self, Outcome as StockOutcome, Shortage};
-use contract::orders::{self, CommandKind};
+use contract::orders::{self, StockCommandKind};
 use contract::{Digest, OrderId, SCHEMA_VERSION};
 
 use super::backoff::FIRST_ANSWER_WAIT_MICROS;
@@ -74,7 +74,7 @@ pub struct Decision {
 #[derive(Clone, Debug)]
 pub struct Decided {
     pub outcome: Outcome,
-    pub publish: Option<orders::Command>,
+    pub publish: Option<orders::StockCommand>,
 }
 
 /// Where an order stands, for whoever asked.
@@ -135,7 +135,7 @@ pub struct Change {
 /// A command on its way, stored with the change that caused it: outbox and timer in one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    pub kind: CommandKind,
+    pub kind: StockCommandKind,
     pub since_micros: i64,
     pub next_attempt_at_micros: i64,
     pub traceparent: Option<String>,
@@ -263,7 +263,7 @@ impl Bench {
         reason: Option<String>,
         answer: Option<Answered>,
         traceparent: Option<String>,
-    ) -> Option<orders::Command> {
+    ) -> Option<orders::StockCommand> {
         let from = order.status;
         order.status = to;
         order.last_seq += 1;
@@ -296,8 +296,8 @@ fn kept(answer: &inventory::Answer) -> Answered {
     Answered { decided_at_micros: answer.decided_at_micros, allocations, shortages }
 }
 
-fn first_sending(order: &Order, pending: &Pending, now_micros: i64) -> orders::Command {
-    orders::Command {
+fn first_sending(order: &Order, pending: &Pending, now_micros: i64) -> orders::StockCommand {
+    orders::StockCommand {
         schema: SCHEMA_VERSION,
         kind: pending.kind,
         order_id: order.order_id,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use contract::inventory::{Allocation, Outcome, Shortage};
-use contract::orders::CommandKind;
+use contract::orders::StockCommandKind;
 use contract::{BadId, Digest, OrderId, ProductId, Quantity, StockLines};
 
 use super::money::Currency;
@@ -104,11 +104,11 @@ impl Status {
     }
 
     /// The command whose answer an order in this state waits for: it has a pending one exactly then (INV-7).
-    pub fn in_flight(self) -> Option<CommandKind> {
+    pub fn in_flight(self) -> Option<StockCommandKind> {
         match self {
-            Self::Received => Some(CommandKind::ReserveStock),
-            Self::Cancelling => Some(CommandKind::ReleaseStock),
-            Self::Fulfilling => Some(CommandKind::ShipStock),
+            Self::Received => Some(StockCommandKind::ReserveStock),
+            Self::Cancelling => Some(StockCommandKind::ReleaseStock),
+            Self::Fulfilling => Some(StockCommandKind::ShipStock),
             Self::Confirmed | Self::Rejected | Self::Cancelled | Self::Fulfilled => None,
         }
     }
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_state_waits_for_the_answer_to_its_command() {
-        use CommandKind::{ReleaseStock, ReserveStock, ShipStock};
+        use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
         let waiting = Status::ALL.map(Status::in_flight);
         assert_eq!(waiting, [Some(ReserveStock), None, None, Some(ReleaseStock), None, Some(ShipStock), None]);
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use contract::orders::{Command as StockCommand, CommandKind};
+use contract::orders::{StockCommand, StockCommandKind};
 use contract::{Digest, OrderId};
 use orders_core::decide::{Command, Decide, Decided, Receipt};
 use orders_core::order::{CustomerId, Entry, Status, Terms};
@@ -144,7 +144,7 @@ pub struct OrderAudit {
     pub total_minor: i64,
     pub terms: Terms,
     pub history: Vec<(u32, Status)>,
-    pub pending: Option<CommandKind>,
+    pub pending: Option<StockCommandKind>,
 }
 
 /// A command in flight and the order that it belongs to, from one snapshot.

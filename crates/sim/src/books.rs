@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use contract::OrderId;
-use contract::orders::CommandKind;
+use contract::orders::StockCommandKind;
 use inventory_core::reservation::StateName;
 use inventory_core::stock::RequestId;
 use orders_core::order::Status;
@@ -30,7 +30,7 @@ pub(crate) struct OrderRow {
     pub(crate) digest: Vec<u8>,
     pub(crate) last_seq: u32,
     pub(crate) history: Vec<(u32, Status)>,
-    pub(crate) pending: Option<CommandKind>,
+    pub(crate) pending: Option<StockCommandKind>,
 }
 
 #[derive(Clone, Debug)]
@@ -257,7 +257,9 @@ fn order_row(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
         digest: row.get(5)?,
         last_seq: row.get(6)?,
         history: history.iter().flat_map(|text| text.split(',')).map(entry).collect(),
-        pending: row.get::<_, Option<String>>(7)?.map(|kind| CommandKind::parse(&kind).expect("a kind of the schema")),
+        pending: row
+            .get::<_, Option<String>>(7)?
+            .map(|kind| StockCommandKind::parse(&kind).expect("a kind of the schema")),
     })
 }
 

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::inventory::Outcome as StockOutcome;
-use contract::orders::CommandKind;
+use contract::orders::StockCommandKind;
 use inventory_core::decide as stock;
 use inventory_core::reservation::StateName;
 use orders_core::decide as order;
@@ -84,7 +84,7 @@ impl Untold {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cells {
     pub(crate) orders: BTreeMap<(Status, Event), u64>,
-    pub(crate) stock: BTreeMap<(Option<StateName>, CommandKind), u64>,
+    pub(crate) stock: BTreeMap<(Option<StateName>, StockCommandKind), u64>,
     pub(crate) commits: BTreeMap<(Work, Untold), u64>,
     pub(crate) marks: BTreeMap<&'static str, u64>,
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::inventory::{ANSWERS_CHANNEL, Answer, Outcome};
-use contract::orders::{COMMANDS_CHANNEL, Command, CommandKind};
+use contract::orders::{COMMANDS_CHANNEL, StockCommand, StockCommandKind};
 use contract::{OrderId, codec};
 use inventory_core::reservation::StateName;
 use orders_core::order::Status;
@@ -16,7 +16,7 @@ use crate::states::{Violation, broken};
 pub(crate) fn check(broker: &Broker, books: &Books) -> Result<(), Violation> {
     let orders: BTreeMap<_, _> = books.orders().into_iter().map(|row| (row.order_id, row)).collect();
     let reservations: BTreeMap<_, _> = books.reservations().into_iter().map(|row| (row.order_id, row)).collect();
-    let commands = said::<Command>(broker, COMMANDS_CHANNEL);
+    let commands = said::<StockCommand>(broker, COMMANDS_CHANNEL);
     commands.iter().try_for_each(|command| check_command(command, orders.get(&command.order_id)))?;
     let answers = said::<Answer>(broker, ANSWERS_CHANNEL);
     answers.iter().try_for_each(|answer| check_answer(books, answer, reservations.get(&answer.order_id)))?;
@@ -29,11 +29,11 @@ fn said<M: DeserializeOwned>(broker: &Broker, channel: &str) -> Vec<M> {
 }
 
 /// No command without an order that is, or was, where it is asked for (R6).
-fn check_command(command: &Command, order: Option<&OrderRow>) -> Result<(), Violation> {
+fn check_command(command: &StockCommand, order: Option<&OrderRow>) -> Result<(), Violation> {
     let status = match command.kind {
-        CommandKind::ReserveStock => Status::Received,
-        CommandKind::ReleaseStock => Status::Cancelling,
-        CommandKind::ShipStock => Status::Fulfilling,
+        StockCommandKind::ReserveStock => Status::Received,
+        StockCommandKind::ReleaseStock => Status::Cancelling,
+        StockCommandKind::ShipStock => Status::Fulfilling,
     };
     let is_its = |order: &OrderRow| {
         command.digest.0.as_slice() == order.digest && order.history.iter().any(|(_, its)| *its == status)

@@ -1,6 +1,6 @@
 //! What must hold between states, as the simulator understands it: a second opinion, in which nothing is the services'.
 
-use contract::orders::CommandKind;
+use contract::orders::StockCommandKind;
 use inventory_core::reservation::StateName;
 use orders_core::order::Status;
 
@@ -30,11 +30,11 @@ pub(crate) fn may_follow(before: Option<Status>, status: Status) -> bool {
 }
 
 /// INV-7: what an order in this state waits for.
-pub(crate) fn waits_for(status: Status) -> Option<CommandKind> {
+pub(crate) fn waits_for(status: Status) -> Option<StockCommandKind> {
     match status {
-        Status::Received => Some(CommandKind::ReserveStock),
-        Status::Cancelling => Some(CommandKind::ReleaseStock),
-        Status::Fulfilling => Some(CommandKind::ShipStock),
+        Status::Received => Some(StockCommandKind::ReserveStock),
+        Status::Cancelling => Some(StockCommandKind::ReleaseStock),
+        Status::Fulfilling => Some(StockCommandKind::ShipStock),
         Status::Confirmed | Status::Rejected | Status::Cancelled | Status::Fulfilled => None,
     }
 }

@@ -1,6 +1,6 @@
 //! The tables of states and of commits, which cells of them can be reached, and which were.
 
-use contract::orders::CommandKind;
+use contract::orders::StockCommandKind;
 use inventory_core::reservation::StateName;
 use orders_core::order::Status;
 
@@ -30,9 +30,9 @@ pub(crate) fn impossible_for_order(status: Status, event: Event) -> Option<&'sta
 }
 
 /// Why a reservation in this state, or none, is never confronted with this command; nothing if it may be.
-pub(crate) fn impossible_for_stock(state: Option<StateName>, kind: CommandKind) -> Option<&'static str> {
-    use CommandKind::{ReleaseStock, ShipStock};
+pub(crate) fn impossible_for_stock(state: Option<StateName>, kind: StockCommandKind) -> Option<&'static str> {
     use StateName::{Rejected, Released, Shipped};
+    use StockCommandKind::{ReleaseStock, ShipStock};
     match (state, kind) {
         (None | Some(Rejected), ShipStock) => Some("only an order that was told of its reservation is fulfilled"),
         (Some(Released), ShipStock) => Some("a cancelled order is never fulfilled"),
@@ -81,13 +81,13 @@ pub(crate) fn print(cells: &Cells) {
         };
         row(status.as_str(), &Event::ALL.map(cell));
     }
-    header("reservation", CommandKind::ALL.map(|kind| kind.as_str().to_owned()).as_slice());
+    header("reservation", StockCommandKind::ALL.map(|kind| kind.as_str().to_owned()).as_slice());
     for state in states() {
-        let cell = |kind: CommandKind| match impossible_for_stock(state, kind) {
+        let cell = |kind: StockCommandKind| match impossible_for_stock(state, kind) {
             Some(_) => "-".to_owned(),
             None => cells.stock.get(&(state, kind)).copied().unwrap_or(0).to_string(),
         };
-        row(state.map_or("none", StateName::as_str), &CommandKind::ALL.map(cell));
+        row(state.map_or("none", StateName::as_str), &StockCommandKind::ALL.map(cell));
     }
     header("unknown fate", Untold::ALL.map(|fate| format!("{fate:?}")).as_slice());
     for work in Work::ALL {
@@ -115,8 +115,8 @@ fn order_cells() -> impl Iterator<Item = (Status, Event)> {
     all.filter(|(status, event)| impossible_for_order(*status, *event).is_none())
 }
 
-fn stock_cells() -> impl Iterator<Item = (Option<StateName>, CommandKind)> {
-    let all = states().flat_map(|state| CommandKind::ALL.map(|kind| (state, kind)));
+fn stock_cells() -> impl Iterator<Item = (Option<StateName>, StockCommandKind)> {
+    let all = states().flat_map(|state| StockCommandKind::ALL.map(|kind| (state, kind)));
     all.filter(|(state, kind)| impossible_for_stock(*state, *kind).is_none())
 }
 

@@ -1,7 +1,7 @@
 //! Commands of the Order Service: units are promised to an order, given back, or shipped.
 
 use contract::inventory::Answer;
-use contract::orders::Command;
+use contract::orders::StockCommand;
 
 use super::bench::Bench;
 use super::sourcing::source;
@@ -10,7 +10,7 @@ use crate::reservation::{Before, Reservation, State, Step, judge};
 use crate::stock::{Cause, Deltas, MovementKind};
 
 impl Bench {
-    pub(super) fn execute(&mut self, command: &Command) -> Decided {
+    pub(super) fn execute(&mut self, command: &StockCommand) -> Decided {
         let found = self.reservation(command.order_id).cloned();
         platform::planted!("forgets_answers" => let found = found.filter(|found| {
             self.now_micros.saturating_sub(found.updated_at_micros) < 5_000_000
@@ -35,7 +35,7 @@ impl Bench {
         decided
     }
 
-    fn reserve(&mut self, command: &Command) -> Reservation {
+    fn reserve(&mut self, command: &StockCommand) -> Reservation {
         let state = match source(self, &command.lines) {
             Ok(allocations) => State::Reserved(allocations),
             Err(shortfalls) => State::Rejected(shortfalls),
@@ -65,7 +65,7 @@ impl Bench {
         }
     }
 
-    fn answered(&self, command: &Command, reservation: &Reservation, repeated: bool) -> Decided {
+    fn answered(&self, command: &StockCommand, reservation: &Reservation, repeated: bool) -> Decided {
         let (outcome, decided_at_micros) = reservation.answer_to(command.kind);
         let answer = Answer {
             // Whoever wrote the command reads its version; a newer one might be beyond it (R16).

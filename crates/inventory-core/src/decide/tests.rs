@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::orders::CommandKind;
+use contract::orders::StockCommandKind;
 use contract::{LocationId, OrderId, ProductId, Quantity, StockLines};
 use uuid::Uuid;
 
@@ -163,9 +163,9 @@ impl Script {
 
     fn order(&mut self, kind: &str, order: &str, lines: &[&str]) -> Command {
         let kind = match kind {
-            "reserve" => CommandKind::ReserveStock,
-            "release" => CommandKind::ReleaseStock,
-            "ship" => CommandKind::ShipStock,
+            "reserve" => StockCommandKind::ReserveStock,
+            "release" => StockCommandKind::ReleaseStock,
+            "ship" => StockCommandKind::ShipStock,
             other => panic!("no verb of a script: {other}"),
         };
         if !lines.is_empty() {
@@ -220,8 +220,8 @@ fn movement_request(product: &str, location: &str, change: Change, key: &str) ->
     Command::Move(Box::new(MovementRequest { product_id: product_id(product), location_id, change, cause }))
 }
 
-fn stock_command(kind: CommandKind, order_id: OrderId, lines: StockLines) -> Command {
-    Command::Stock(Box::new(orders::Command {
+fn stock_command(kind: StockCommandKind, order_id: OrderId, lines: StockLines) -> Command {
+    Command::Stock(Box::new(orders::StockCommand {
         schema: 1,
         kind,
         order_id,

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use contract::orders::CommandKind;
+use contract::orders::StockCommandKind;
 use inventory_core::decide::{Command, decide};
 use platform::clock::{ManualClock, Timestamp};
 use testbed::write_past;
@@ -28,7 +28,7 @@ impl Shop {
         shop.run([stocked("MUG", 100), stocked("TEE", 3)].concat()).await;
         shop.run((1..=57).map(|n| reserve(n, &[("MUG", 1)])).collect()).await;
         let gone = |kind, n| order(kind, n, &[("MUG", 1)]);
-        shop.run(vec![gone(CommandKind::ReleaseStock, 1), gone(CommandKind::ShipStock, 2)]).await;
+        shop.run(vec![gone(StockCommandKind::ReleaseStock, 1), gone(StockCommandKind::ShipStock, 2)]).await;
         shop.run(vec![
             reserve(100, &[("TEE", 2), ("MUG", 1)]),
             reserve(101, &[("TEE", 2)]),
@@ -191,7 +191,7 @@ async fn a_ledger_that_grows_faster_than_it_is_read_is_read_all_the_same() {
             }
             let ids = 1000 + 20 * rounds..1020 + 20 * rounds;
             shop.run(ids.clone().map(|n| reserve(n, &[("MUG", 1)])).collect()).await;
-            shop.run(ids.map(|n| order(CommandKind::ReleaseStock, n, &[("MUG", 1)])).collect()).await;
+            shop.run(ids.map(|n| order(StockCommandKind::ReleaseStock, n, &[("MUG", 1)])).collect()).await;
             let findings = shop.round().await;
             let offender = format!("MUG at main, movement {damaged}:");
             named = findings.violations.iter().any(|violation| violation.offender.starts_with(&offender));
@@ -211,7 +211,7 @@ async fn a_place_that_moves_faster_than_it_is_counted_is_left_until_it_is_quiete
     shop.run((200..300).map(|n| reserve(n, &[("MUG", 1)])).collect()).await;
     let (mut findings, mut n) = (Findings::default(), 1_000);
     while shop.books.step(&mut findings).await.expect("a step") == Progress::UnderWay {
-        for kind in [CommandKind::ReserveStock, CommandKind::ReleaseStock] {
+        for kind in [StockCommandKind::ReserveStock, StockCommandKind::ReleaseStock] {
             shop.run((n..n + 40).map(|n| order(kind, n, &[("MUG", 1)])).collect()).await;
         }
         n += 40;

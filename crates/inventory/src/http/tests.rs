@@ -1,6 +1,6 @@
 use axum::Router;
 use axum::body::Body;
-use contract::orders::CommandKind;
+use contract::orders::StockCommandKind;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use platform::batcher::Batcher;
@@ -278,7 +278,7 @@ async fn a_reservation_tells_what_is_held_or_what_was_short() {
     for command in [
         reserve(1, &[("789", 2)]),
         reserve(2, &[("789", 4), ("790", 1)]),
-        order(CommandKind::ReleaseStock, 3, &[("789", 1)]),
+        order(StockCommandKind::ReleaseStock, 3, &[("789", 1)]),
     ] {
         api.service.batcher.submit(command).await.expect("a decision");
     }

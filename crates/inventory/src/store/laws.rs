@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use contract::inventory::{Answer, Outcome as StockOutcome};
-use contract::orders::{self, CommandKind};
+use contract::orders::{self, StockCommandKind};
 use contract::{Digest, LocationId, OrderId, ProductId, Quantity, StockLines};
 use inventory_core::decide::{Change, Command, Decided, MovementRequest, Outcome, PutProduct, decide};
 use inventory_core::stock::{Location, Movement, RequestCause, RequestId};
@@ -143,10 +143,10 @@ pub(crate) fn received(name: &str, at: &str, units: u32) -> Command {
     moved(name, at, change, &format!("{units} {name} at {at}"))
 }
 
-pub(crate) fn order(kind: CommandKind, n: u128, lines: &[(&str, u32)]) -> Command {
+pub(crate) fn order(kind: StockCommandKind, n: u128, lines: &[(&str, u32)]) -> Command {
     let line = |(name, units): &(&str, u32)| (product(name), Quantity::new(*units).expect("a quantity"));
     let lines = StockLines::sum(lines.iter().map(line)).expect("lines of an order");
-    Command::Stock(Box::new(orders::Command {
+    Command::Stock(Box::new(orders::StockCommand {
         schema: 1,
         kind,
         order_id: id(n),
@@ -159,7 +159,7 @@ pub(crate) fn order(kind: CommandKind, n: u128, lines: &[(&str, u32)]) -> Comman
 }
 
 pub(crate) fn reserve(n: u128, lines: &[(&str, u32)]) -> Command {
-    order(CommandKind::ReserveStock, n, lines)
+    order(StockCommandKind::ReserveStock, n, lines)
 }
 
 fn answer(decided: &Decided) -> &Answer {

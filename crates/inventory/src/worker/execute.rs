@@ -23,7 +23,7 @@ pub struct Commands {
 #[async_trait]
 impl Inbox<Command, Outcome> for Commands {
     fn read(&self, payload: &[u8]) -> Vec<Message<Command>> {
-        codec::decode::<orders::Command>(payload).into_iter().map(|read| self.message(read)).collect()
+        codec::decode::<orders::StockCommand>(payload).into_iter().map(|read| self.message(read)).collect()
     }
 
     fn judge(&self, command: &Command, outcome: Option<&Outcome>) -> Option<Quarantined> {
@@ -48,7 +48,7 @@ impl Inbox<Command, Outcome> for Commands {
 }
 
 impl Commands {
-    fn message(&self, read: Result<orders::Command, Undecodable>) -> Message<Command> {
+    fn message(&self, read: Result<orders::StockCommand, Undecodable>) -> Message<Command> {
         match read {
             Ok(command) => Message::Command(Command::Stock(Box::new(command))),
             Err(Undecodable::UnknownVersion(_)) => {

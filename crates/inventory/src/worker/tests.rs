@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use contract::codec;
 use contract::inventory::{ANSWERS_CHANNEL, Answer};
-use contract::orders::{COMMANDS_CHANNEL, CommandKind};
+use contract::orders::{COMMANDS_CHANNEL, StockCommandKind};
 use inventory_core::decide::{Command, Outcome};
 use platform::batcher::{Batcher, Commit, Committer};
 use platform::bus::{Bus, embedded::Embedded};
@@ -102,7 +102,7 @@ async fn a_bad_message_is_set_aside_and_its_neighbours_go_through() {
     let mut world = World::new().await;
     let good = |n| message(reserve(n, &[("MUG", 1)]));
     let newer = good(3).replace("\"schema\":1", "\"schema\":2");
-    let anomaly = message(order(CommandKind::ShipStock, 4, &[("MUG", 1)]));
+    let anomaly = message(order(StockCommandKind::ShipStock, 4, &[("MUG", 1)]));
     let payloads = [format!("[{},{{}},{newer},{anomaly},{}]", good(1), good(2)), "garbage".to_owned()];
     let answers = world.deliver(payloads.map(String::into_bytes).to_vec()).await;
     assert_eq!(names(&answers), ["StockReserved", "StockReserved"]);
@@ -119,7 +119,7 @@ async fn a_bad_message_is_set_aside_and_its_neighbours_go_through() {
 #[tokio::test]
 async fn an_anomaly_is_recorded_with_its_order_and_the_message() {
     let world = World::new().await;
-    let command = order(CommandKind::ShipStock, 4, &[("MUG", 1)]);
+    let command = order(StockCommandKind::ShipStock, 4, &[("MUG", 1)]);
     let entry = world.consumer.inbox.judge(&command, Some(&Outcome::Anomaly("a reason"))).expect("an entry");
     assert_eq!((entry.kind, entry.reason.as_str()), ("anomaly", "ShipStock: a reason"));
     assert_eq!(entry.subject.as_deref(), Some("00000000-0000-0000-0000-000000000004"));

@@ -33,7 +33,7 @@ impl Shop {
         Self { orders: Arc::new(orders), inventory: Arc::new(inventory), clock, folder }
     }
 
-    async fn order(&self, command: order::Command) -> Option<contract::orders::Command> {
+    async fn order(&self, command: order::Command) -> Option<contract::orders::StockCommand> {
         let decided = self.orders.run(Arc::new([command]), order::decide).await.expect("executed");
         decided.into_iter().next().expect("one answer").publish
     }

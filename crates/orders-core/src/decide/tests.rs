@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use contract::inventory::{Allocation, Answer, Outcome as StockOutcome, Shortage, ShortageReason};
-use contract::orders::CommandKind;
+use contract::orders::StockCommandKind;
 use contract::{Digest, LocationId, OrderId, Quantity};
 use proptest::prelude::*;
 
@@ -35,8 +35,8 @@ struct Shop {
     keys: BTreeMap<String, OrderId>,
     orders: BTreeMap<OrderId, Order>,
     histories: BTreeMap<OrderId, Vec<(u32, Status)>>,
-    pending: BTreeMap<OrderId, CommandKind>,
-    published: Vec<(OrderId, CommandKind)>,
+    pending: BTreeMap<OrderId, StockCommandKind>,
+    published: Vec<(OrderId, StockCommandKind)>,
 }
 
 impl Shop {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::inventory::{Allocation, Answer, Outcome as StockOutcome};
-use contract::orders::CommandKind;
+use contract::orders::StockCommandKind;
 use contract::{LocationId, OrderId, Quantity};
 use orders_core::decide::{Command, Decision, Loaded, Outcome, Placement, decide};
 use orders_core::money::Currency;
@@ -151,9 +151,9 @@ pub(crate) async fn a_panicking_decider_leaves_nothing_behind_and_the_store_work
 
 pub(crate) async fn a_command_is_pending_exactly_while_it_is_in_flight(fresh: Fresh) {
     let steps = [
-        (place(1), Some(CommandKind::ReserveStock)),
+        (place(1), Some(StockCommandKind::ReserveStock)),
         (reserved(1), None),
-        (cancel(1), Some(CommandKind::ReleaseStock)),
+        (cancel(1), Some(StockCommandKind::ReleaseStock)),
         (settle(1, StockOutcome::StockReleased), None),
     ];
     for (command, expected) in steps {
@@ -196,7 +196,7 @@ pub(crate) async fn a_lease_raises_the_attempt_and_keeps_the_digest(fresh: Fresh
         fresh.clock.advance(DELAY);
         let leased = fresh.store.lease(lease(10, DUE)).await.expect("a lease");
         let terms = placement(1, None).terms;
-        assert_eq!((leased[0].attempt, leased[0].kind), (attempt, CommandKind::ReserveStock));
+        assert_eq!((leased[0].attempt, leased[0].kind), (attempt, StockCommandKind::ReserveStock));
         assert_eq!((leased[0].digest, &leased[0].lines), (terms.digest, &terms.stock_lines()));
     }
 }
@@ -309,11 +309,11 @@ pub(crate) async fn the_audit_reads_every_pending_command_with_the_step_that_it_
         }
         seen.extend(page);
     }
-    let command = |n, kind: CommandKind, seconds: i64| {
+    let command = |n, kind: StockCommandKind, seconds: i64| {
         let at = START.0 + seconds * 1_000_000;
         PendingAudit { order_id: id(n), kind: format!("{kind:?}"), since_micros: at, moved_at_micros: Some(at) }
     };
-    use CommandKind::{ReleaseStock, ReserveStock};
+    use StockCommandKind::{ReleaseStock, ReserveStock};
     assert_eq!(seen, [command(1, ReserveStock, 0), command(5, ReleaseStock, 1), command(9, ReleaseStock, 1)]);
 }
 

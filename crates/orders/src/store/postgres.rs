@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::OrderId;
-use contract::orders::Command as StockCommand;
+use contract::orders::StockCommand;
 use faults::fault_point;
 use orders_core::decide::{Command, Decide, Decided, Receipt};
 use platform::failure::Failure;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::inventory::{ANSWERS_CHANNEL, Answer, Outcome as StockOutcome};
-use contract::orders::{COMMANDS_CHANNEL, Command as StockCommand};
+use contract::orders::{COMMANDS_CHANNEL, StockCommand};
 use contract::{OrderId, codec};
 use orders_core::decide::{Command, Outcome, Receipt};
 use orders_core::money::Currency;

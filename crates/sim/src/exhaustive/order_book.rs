@@ -1,6 +1,6 @@
 //! The Order Service's database, and its real decider on it: load, decide, write, as one transaction.
 
-use contract::orders::{Command as StockCommand, CommandKind};
+use contract::orders::{StockCommand, StockCommandKind};
 use contract::{OrderId, SCHEMA_VERSION};
 use orders_core::decide::{self as order, Change, Command, Loaded, Outcome};
 use orders_core::order::{Order, Status};
@@ -20,7 +20,7 @@ pub(super) const LATER_MICROS: i64 = 3_600_000_000;
 pub(super) struct OrderRow {
     pub(super) order: Order,
     pub(super) history: Vec<(u32, Status)>,
-    pub(super) pending: Option<CommandKind>,
+    pub(super) pending: Option<StockCommandKind>,
 }
 
 /// What a transaction has come to.

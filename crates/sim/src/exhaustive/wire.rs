@@ -2,13 +2,13 @@
 //! service judges by them (R16).
 
 use contract::inventory::Answer;
-use contract::orders::Command;
+use contract::orders::StockCommand;
 
 use super::cast;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Message {
-    Command(Command),
+    Command(StockCommand),
     Answer(Answer),
 }
 
@@ -20,8 +20,8 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn command(&mut self, command: Command) -> u32 {
-        let bit = self.bit(Message::Command(Command { attempt: 1, sent_at_micros: 0, ..command }));
+    pub(super) fn command(&mut self, command: StockCommand) -> u32 {
+        let bit = self.bit(Message::Command(StockCommand { attempt: 1, sent_at_micros: 0, ..command }));
         self.commands |= bit;
         bit
     }

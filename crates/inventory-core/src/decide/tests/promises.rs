@@ -125,7 +125,7 @@ fn a_rejection_keeps_its_evidence_also_after_a_release() {
     let unknown = [short("TEE", units(1), 0, ShortageReason::UnknownProduct, Vec::new())];
     assert_eq!(shelf.reservation("C").expect("rejected").state.shortfalls(), unknown);
 
-    shelf.run(&[command(CommandKind::ReleaseStock, "B", "MUG", 4)]);
+    shelf.run(&[command(StockCommandKind::ReleaseStock, "B", "MUG", 4)]);
     assert_eq!(shelf.reservation("B").expect("released").state.shortfalls(), expected);
     shelf.audit();
 }
@@ -145,7 +145,7 @@ fn a_repeated_answer_says_when_it_was_first_decided() {
         assert_eq!((answer.schema, answer.sent_at_micros), (1, now_micros));
         (answer.outcome.name(), answer.decided_at_micros)
     };
-    use CommandKind::{ReleaseStock, ReserveStock, ShipStock};
+    use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
     let mut released = shelf.clone();
     assert_eq!(told(&mut shelf, 10, ReserveStock, 1), ("StockReserved", 10));
     assert_eq!(told(&mut shelf, 20, ReserveStock, 2), ("StockReserved", 10));
@@ -172,7 +172,7 @@ fn an_answer_is_written_in_the_version_of_its_command() {
 fn the_ledger_tells_which_order_moved_what() {
     let mut shelf = Shelf::default();
     shelf.run(&[put_product("MUG"), receive("MUG", "main", 5), reserve("A", "MUG", 2)]);
-    shelf.run(&[command(CommandKind::ShipStock, "A", "MUG", 2)]);
+    shelf.run(&[command(StockCommandKind::ShipStock, "A", "MUG", 2)]);
     let ledger = shelf.ledger("MUG", "main");
     let told: Vec<_> =
         ledger.iter().map(|entry| (entry.kind.as_str(), entry.deltas.on_hand, entry.deltas.reserved)).collect();
@@ -180,13 +180,13 @@ fn the_ledger_tells_which_order_moved_what() {
     assert!(ledger[1..].iter().all(|entry| entry.cause == Cause::Order(order_id("A"))));
 }
 
-fn command(kind: CommandKind, order: &str, product: &str, units: u32) -> Command {
+fn command(kind: StockCommandKind, order: &str, product: &str, units: u32) -> Command {
     let quantity = Quantity::new(units).expect("a quantity");
     stock_command(kind, order_id(order), StockLines::sum([(product_id(product), quantity)]).expect("one line"))
 }
 
 fn reserve(order: &str, product: &str, units: u32) -> Command {
-    command(CommandKind::ReserveStock, order, product, units)
+    command(StockCommandKind::ReserveStock, order, product, units)
 }
 
 fn receive(product: &str, location: &str, units: u32) -> Command {

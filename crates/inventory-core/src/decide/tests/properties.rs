@@ -6,7 +6,7 @@ use super::*;
 fn any_command() -> impl Strategy<Value = Command> {
     let product = prop::sample::select(vec!["MUG", "TEE", "PIN"]);
     let location = prop::sample::select(vec!["main", "SHOP", "BARN"]);
-    let kind = prop::sample::select(CommandKind::ALL.to_vec());
+    let kind = prop::sample::select(StockCommandKind::ALL.to_vec());
     let change = prop_oneof![
         (1u32..6).prop_map(|units| Change::Receive(Quantity::new(units).expect("a quantity"))),
         (-3i64..3).prop_map(Change::Adjust),
@@ -23,7 +23,7 @@ fn any_command() -> impl Strategy<Value = Command> {
 }
 
 /// An order's lines follow from its number; an altered command claims others.
-fn order_command(kind: CommandKind, order: u32, altered: bool) -> Command {
+fn order_command(kind: StockCommandKind, order: u32, altered: bool) -> Command {
     let quantity = |units| Quantity::new(units).expect("a quantity");
     let mut lines = vec![(product_id("MUG"), quantity(1 + order % 3 + u32::from(altered)))];
     if order.is_multiple_of(2) {
@@ -68,13 +68,13 @@ proptest! {
         batches.iter().for_each(|batch| drop(shelf.run(batch)));
         let finish = |shelf: &mut Shelf| {
             for order in 0..6 {
-                shelf.run(&[order_command(CommandKind::ReleaseStock, order, false)]);
+                shelf.run(&[order_command(StockCommandKind::ReleaseStock, order, false)]);
             }
         };
         finish(&mut shelf);
         let before = shelf.clone();
         for order in 0..6 {
-            for kind in CommandKind::ALL {
+            for kind in StockCommandKind::ALL {
                 shelf.run(&[order_command(kind, order, false)]);
             }
         }

@@ -165,7 +165,7 @@ fn a_change_tells_its_kind() {
 fn only_a_command_of_the_order_service_is_of_an_order() {
     let quantity = Quantity::new(1).expect("a quantity");
     let lines = StockLines::sum([(product_id("MUG"), quantity)]).expect("one line");
-    assert!(stock_command(CommandKind::ReserveStock, order_id("A"), lines).is_of_order());
+    assert!(stock_command(StockCommandKind::ReserveStock, order_id("A"), lines).is_of_order());
     let others = [
         put_product("MUG"),
         put_location("SHOP", 1),

@@ -15,13 +15,13 @@ fn every_state_answers_every_command_as_the_table_says() {
         ("shipped",  ["same reserved 3/0", "anomaly 3/0",       "same shipped 3/0"]),
     ];
     for (state, row) in table {
-        for (kind, expected) in CommandKind::ALL.into_iter().zip(row) {
+        for (kind, expected) in StockCommandKind::ALL.into_iter().zip(row) {
             assert_eq!(cell(state, kind), expected, "{state} × {kind:?}");
         }
     }
 }
 
-fn cell(state: &str, kind: CommandKind) -> String {
+fn cell(state: &str, kind: StockCommandKind) -> String {
     let (mut shelf, lines) = shelf_with(state);
     let decided = shelf.run(&[stock_command(kind, order_id("A"), lines)]).remove(0);
     shelf.audit();
@@ -43,11 +43,11 @@ fn shelf_with(state: &str) -> (Shelf, StockLines) {
     let mut shelf = Shelf::default();
     let five = Change::Receive(Quantity::new(5).expect("a quantity"));
     shelf.run(&[put_product("MUG"), movement_request("MUG", "main", five, "five")]);
-    let history: &[CommandKind] = match state {
+    let history: &[StockCommandKind] = match state {
         "absent" => &[],
-        "released" => &[CommandKind::ReserveStock, CommandKind::ReleaseStock],
-        "shipped" => &[CommandKind::ReserveStock, CommandKind::ShipStock],
-        _ => &[CommandKind::ReserveStock],
+        "released" => &[StockCommandKind::ReserveStock, StockCommandKind::ReleaseStock],
+        "shipped" => &[StockCommandKind::ReserveStock, StockCommandKind::ShipStock],
+        _ => &[StockCommandKind::ReserveStock],
     };
     for kind in history {
         shelf.run(&[stock_command(*kind, order_id("A"), lines.clone())]);
@@ -61,7 +61,7 @@ fn shelf_with(state: &str) -> (Shelf, StockLines) {
 fn a_release_of_a_rejected_order_gives_nothing_back_and_a_release_absorbs_whatever_was_before() {
     for (state, held) in [("absent", 0), ("reserved", 1), ("rejected", 0), ("released", 1)] {
         let (mut shelf, lines) = shelf_with(state);
-        shelf.run(&[stock_command(CommandKind::ReleaseStock, order_id("A"), lines)]);
+        shelf.run(&[stock_command(StockCommandKind::ReleaseStock, order_id("A"), lines)]);
         let reservation = shelf.reservation("A").expect("a reservation");
         assert!(matches!(reservation.state, State::Released(_)), "{state}");
         assert_eq!(reservation.state.allocations().len(), held, "{state}: what was held is still known");

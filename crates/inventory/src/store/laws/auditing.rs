@@ -1,6 +1,6 @@
 //! Laws of the audit: it reads a bounded number of rows at a time, and what moves meanwhile is in order all the same.
 
-use CommandKind::{ReleaseStock, ReserveStock, ShipStock};
+use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
 use inventory_core::stock::Level;
 use platform::audit::{Books, Findings, Progress, Reach};
 use tokio::sync::Semaphore;
@@ -9,7 +9,7 @@ use super::*;
 use crate::audit::StockBooks;
 use crate::store::{HELD_AT_ONCE, HeldAudit, Place};
 
-fn mugs(kind: CommandKind, n: u128) -> Command {
+fn mugs(kind: StockCommandKind, n: u128) -> Command {
     order(kind, n, &[("MUG", 2)])
 }
 

@@ -50,9 +50,9 @@ pub(crate) async fn a_rejection_cites_every_location_of_its_product(fresh: Fresh
 }
 
 pub(crate) async fn every_path_of_a_reservation_reads_back_and_answers_the_same_again(fresh: Fresh) {
-    use CommandKind::{ReleaseStock, ReserveStock, ShipStock};
+    use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
     fresh.run(stocked("MUG", 5).to_vec()).await;
-    let paths: [(u128, &[CommandKind], u32, StateName); 6] = [
+    let paths: [(u128, &[StockCommandKind], u32, StateName); 6] = [
         (1, &[ReserveStock], 1, StateName::Reserved),
         (2, &[ReserveStock, ReleaseStock], 1, StateName::Released),
         (3, &[ReserveStock, ShipStock], 1, StateName::Shipped),
@@ -88,11 +88,11 @@ pub(crate) async fn commands_of_a_batch_are_decided_in_order(fresh: Fresh) {
         received.clone(),
         made,
         received,
-        one(CommandKind::ReserveStock, 1),
-        one(CommandKind::ReserveStock, 2),
-        one(CommandKind::ReleaseStock, 1),
-        one(CommandKind::ReserveStock, 3),
-        one(CommandKind::ShipStock, 3),
+        one(StockCommandKind::ReserveStock, 1),
+        one(StockCommandKind::ReserveStock, 2),
+        one(StockCommandKind::ReleaseStock, 1),
+        one(StockCommandKind::ReserveStock, 3),
+        one(StockCommandKind::ShipStock, 3),
     ];
     let decided = fresh.run(batch).await;
     assert!(matches!(decided[0].outcome, Outcome::Refused(_)), "the product did not exist yet");
@@ -188,7 +188,7 @@ pub(crate) async fn a_reservation_moves_only_from_where_the_decision_saw_it(fres
         decide(now, batch, loaded)
     }
     fresh.run(vec![reserve(1, &[("MUG", 1)])]).await;
-    let ship = order(CommandKind::ShipStock, 1, &[("MUG", 1)]);
+    let ship = order(StockCommandKind::ShipStock, 1, &[("MUG", 1)]);
     let deciders: [(inventory_core::decide::Decide, Command); 2] =
         [(generous, ship), (forgetful, reserve(1, &[("MUG", 1)]))];
     for (decider, command) in deciders {

@@ -73,7 +73,7 @@ pub(crate) async fn products_low_on_stock_are_found_over_all_locations(fresh: Fr
         fresh.run(vec![reserve(name.len() as u128, &[(name, 1)])]).await;
     }
     fresh.run(vec![reserve(77, &[("AT", 1)]), reserve(78, &[("AT", 9)])]).await;
-    fresh.run(vec![order(CommandKind::ReleaseStock, 77, &[("AT", 1)])]).await;
+    fresh.run(vec![order(StockCommandKind::ReleaseStock, 77, &[("AT", 1)])]).await;
     let low = fresh.products(ProductFilter { low_stock: true, ..all() }).await;
     assert_eq!(low, ["AT", "BELOW", "EMPTY"]);
 }
@@ -154,7 +154,7 @@ pub(crate) async fn the_audit_reads_every_reservation_once_in_order(fresh: Fresh
 }
 
 pub(crate) async fn the_audit_reads_every_level_with_what_is_held_there(fresh: Fresh) {
-    use CommandKind::{ReleaseStock, ReserveStock, ShipStock};
+    use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
     fresh.run([stocked("MUG", 9), stocked("TEE", 4)].concat()).await;
     fresh.run(vec![put_location("SHOP", 1), received("MUG", "SHOP", 2)]).await;
     let mugs = |kind, n| order(kind, n, &[("MUG", 3)]);

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::orders::CommandKind;
+use contract::orders::StockCommandKind;
 use contract::{Digest, OrderId};
 use inventory_core::decide::{Command, Loaded, Touched};
 use inventory_core::reservation::Reservation;
@@ -104,7 +104,7 @@ fn claims(batch: &[Command]) -> BTreeMap<OrderId, Digest> {
     let mut claims = BTreeMap::new();
     for command in batch {
         if let Command::Stock(command) = command
-            && command.kind != CommandKind::ShipStock
+            && command.kind != StockCommandKind::ShipStock
         {
             claims.entry(command.order_id).or_insert(command.digest);
         }

@@ -51,7 +51,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 /// What travels between the services.
 #[derive(Clone, Debug)]
 enum Message {
-    Command(Box<contract::orders::Command>),
+    Command(Box<contract::orders::StockCommand>),
     Answer(Box<contract::inventory::Answer>),
 }
 

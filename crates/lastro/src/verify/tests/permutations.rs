@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use contract::inventory::Answer;
-use contract::orders::Command;
+use contract::orders::StockCommand;
 
 use super::*;
 
@@ -131,7 +131,7 @@ async fn stock_one_each(shop: &Shop) {
 }
 
 /// What the Order Service sends on being asked for all that.
-async fn ask(shop: &Shop, commands: Vec<order::Command>) -> BTreeMap<OrderId, Command> {
+async fn ask(shop: &Shop, commands: Vec<order::Command>) -> BTreeMap<OrderId, StockCommand> {
     let mut sent = BTreeMap::new();
     for batch in commands.chunks(BATCH) {
         let decided = shop.orders.run(batch.into(), order::decide).await.expect("executed");
@@ -141,7 +141,7 @@ async fn ask(shop: &Shop, commands: Vec<order::Command>) -> BTreeMap<OrderId, Co
     sent
 }
 
-async fn carry_out(shop: &Shop, commands: Vec<Command>) -> Vec<Answer> {
+async fn carry_out(shop: &Shop, commands: Vec<StockCommand>) -> Vec<Answer> {
     let commands: Vec<_> = commands.into_iter().map(|command| stock::Command::Stock(Box::new(command))).collect();
     let mut answers = Vec::new();
     for batch in commands.chunks(BATCH) {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::orders::{Command, CommandKind};
+use contract::orders::{StockCommand, StockCommandKind};
 use contract::{OrderId, SCHEMA_VERSION, StockLines};
 use orders_core::backoff;
 use platform::clock::Timestamp;
@@ -51,12 +51,12 @@ impl Sent {
         self,
         lines: &BTreeMap<OrderId, Vec<&Row>>,
         digests: &BTreeMap<OrderId, Vec<&Row>>,
-    ) -> Result<Command, Failure> {
+    ) -> Result<StockCommand, Failure> {
         let id = self.order_id;
         let summed = rows::lines(lines, id)?.into_iter().map(|line| (line.product_id, line.quantity));
         let digest = digests.get(&id).and_then(|rows| rows.first());
         let digest = digest.ok_or_else(|| rows::misfit("orders", id, "order_id", "missing"))?;
-        Ok(Command {
+        Ok(StockCommand {
             schema: SCHEMA_VERSION,
             kind: self.due.kind,
             order_id: id,
@@ -71,12 +71,12 @@ impl Sent {
 
 /// A due row.
 struct Due {
-    kind: CommandKind,
+    kind: StockCommandKind,
     attempt: u32,
     traceparent: Option<String>,
 }
 
-pub(super) async fn lease(transaction: &Transaction<'_>, lease: Lease) -> Result<Vec<Command>, Failure> {
+pub(super) async fn lease(transaction: &Transaction<'_>, lease: Lease) -> Result<Vec<StockCommand>, Failure> {
     let now = transaction.now().await?;
     let due = match lease.pick {
         Pick::Due { patience } => due_by_time(transaction, lease.limit, now, now.before(patience)).await?,

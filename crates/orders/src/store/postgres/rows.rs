@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use contract::orders::CommandKind;
+use contract::orders::StockCommandKind;
 use contract::{Digest, OrderId};
 use orders_core::money::Currency;
 use orders_core::order::{Answered, CustomerId, Entry, OrderLine, Status, Terms};
@@ -41,8 +41,8 @@ pub(super) fn status(table: &str, id: OrderId, text: &str) -> Result<Status, Fai
     Status::parse(text).ok_or_else(|| misfit(table, id, "status", text))
 }
 
-pub(super) fn kind(id: OrderId, text: &str) -> Result<CommandKind, Failure> {
-    CommandKind::parse(text).ok_or_else(|| misfit("pending_commands", id, "kind", text))
+pub(super) fn kind(id: OrderId, text: &str) -> Result<StockCommandKind, Failure> {
+    StockCommandKind::parse(text).ok_or_else(|| misfit("pending_commands", id, "kind", text))
 }
 
 /// The columns that every read of `orders` selects, in the order of [`OrderRow::read`].

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use contract::OrderId;
-use contract::orders::CommandKind;
+use contract::orders::StockCommandKind;
 use orders_core::decide::{Change, Pending, Placement};
 use orders_core::order::{Entry, OrderLine, Status};
 use platform::failure::Failure;
@@ -180,7 +180,7 @@ fn text_of<T: serde::Serialize>(parts: &[T]) -> Option<String> {
     (!parts.is_empty()).then(text)
 }
 
-async fn delete_pending(transaction: &Transaction<'_>, over: &[(&Change, CommandKind)]) -> Result<(), Failure> {
+async fn delete_pending(transaction: &Transaction<'_>, over: &[(&Change, StockCommandKind)]) -> Result<(), Failure> {
     let row: [Parameter<'_>; 2] =
         [&column(over, |(change, _)| change.order_id.0), &column(over, |(_, kind)| kind.as_str())];
     transaction.write(over.len(), DELETE_PENDING, row).await

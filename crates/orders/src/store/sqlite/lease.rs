@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use contract::orders::{Command, CommandKind};
+use contract::orders::{StockCommand, StockCommandKind};
 use contract::{OrderId, SCHEMA_VERSION};
 use orders_core::backoff;
 use platform::clock::Timestamp;
@@ -16,12 +16,12 @@ use super::rows;
 
 /// A due row.
 struct Due {
-    kind: CommandKind,
+    kind: StockCommandKind,
     attempt: u32,
     traceparent: Option<String>,
 }
 
-pub(super) fn lease(connection: &Connection, lease: Lease, now: Timestamp) -> rusqlite::Result<Vec<Command>> {
+pub(super) fn lease(connection: &Connection, lease: Lease, now: Timestamp) -> rusqlite::Result<Vec<StockCommand>> {
     let due = match lease.pick {
         Pick::Due { patience } => due_by_time(connection, lease.limit, now, patience)?,
         Pick::SentBefore { ago } => sent_before(connection, lease.limit, now.before(ago))?,
@@ -113,14 +113,14 @@ fn command(
     due: &Due,
     attempt: u32,
     now: Timestamp,
-) -> rusqlite::Result<Command> {
+) -> rusqlite::Result<StockCommand> {
     let lines = rows::lines(connection, order_id)?.into_iter().map(|line| (line.product_id, line.quantity));
     let lines =
         contract::StockLines::sum(lines).map_err(|error| rows::misfit("order_lines", order_id, "sum", error))?;
     let digest = connection
         .prepare_cached("SELECT digest FROM orders WHERE order_id = ?1")?
         .query_row(params![order_id.0.as_bytes()], |row| row.get(0).map(contract::Digest))?;
-    Ok(Command {
+    Ok(StockCommand {
         schema: SCHEMA_VERSION,
         kind: due.kind,
         order_id,

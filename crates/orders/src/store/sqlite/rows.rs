@@ -1,6 +1,6 @@
 //! Rows of this schema as values of the domain. What does not fit names its table and row.
 
-use contract::orders::CommandKind;
+use contract::orders::StockCommandKind;
 use contract::{Digest, OrderId};
 use orders_core::money::Currency;
 use orders_core::order::{Answered, CustomerId, Entry, OrderLine, Status, Terms};
@@ -36,8 +36,8 @@ pub(super) fn status(table: &'static str, id: OrderId, text: &str) -> rusqlite::
     Status::parse(text).ok_or_else(|| misfit(table, id, "status", text))
 }
 
-pub(super) fn kind(id: OrderId, text: &str) -> rusqlite::Result<CommandKind> {
-    CommandKind::parse(text).ok_or_else(|| misfit("pending_commands", id, "kind", text))
+pub(super) fn kind(id: OrderId, text: &str) -> rusqlite::Result<StockCommandKind> {
+    StockCommandKind::parse(text).ok_or_else(|| misfit("pending_commands", id, "kind", text))
 }
 
 /// The columns that every read of `orders` selects, in the order of [`OrderRow::read`].

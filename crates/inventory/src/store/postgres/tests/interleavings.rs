@@ -2,7 +2,7 @@
 //! never makes them oversell, disagree or wait for each other.
 
 use contract::inventory::Outcome as StockOutcome;
-use contract::orders::CommandKind;
+use contract::orders::StockCommandKind;
 use contract::{Digest, Quantity};
 use inventory_core::decide::{Change, MovementRequest, Outcome};
 use inventory_core::stock::{RequestCause, RequestId};
@@ -97,7 +97,7 @@ async fn a_release_beside_its_reserve_leaves_nothing_held() {
     let race = race(&ONE_BY_ONE).await;
     let batches = |run: u32| {
         let number = u128::from(run) * 10;
-        [CommandKind::ReserveStock, CommandKind::ReleaseStock]
+        [StockCommandKind::ReserveStock, StockCommandKind::ReleaseStock]
             .map(|kind| vec![order(kind, number, &[(&product(run), 1)])])
     };
     let check = async |run: u32, decided: [Vec<Decided>; 2]| {

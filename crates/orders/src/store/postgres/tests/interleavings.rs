@@ -114,7 +114,7 @@ async fn an_answer_beside_a_cancellation_moves_the_order_once() {
         assert!(matches!(outcomes[1][0], Outcome::Accepted(_)), "{outcomes:?}");
         assert_eq!(status(&race, number(run, 1)).await, Some(Status::Cancelling));
         let audit = race.witness.audit_of(vec![id(number(run, 1))]).await.expect("a read").remove(0);
-        assert_eq!(audit.pending, Some(contract::orders::CommandKind::ReleaseStock));
+        assert_eq!(audit.pending, Some(contract::orders::StockCommandKind::ReleaseStock));
     };
     run(&race, prepare, batches, check).await;
 }
