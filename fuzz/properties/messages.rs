@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use contract::SCHEMA_VERSION;
 use contract::codec::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, Undecodable, decode, encode};
-use contract::inventory::Answer;
+use contract::inventory::StockAnswer;
 use contract::orders::StockCommand;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 pub(crate) fn check(bytes: &[u8]) {
     check_as::<StockCommand>(bytes);
-    check_as::<Answer>(bytes);
+    check_as::<StockAnswer>(bytes);
 }
 
 fn check_as<M: Serialize + DeserializeOwned + Clone + PartialEq + Debug>(bytes: &[u8]) {

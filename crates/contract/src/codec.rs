@@ -81,7 +81,7 @@ fn malformed(error: &serde_json::Error, bytes: &[u8]) -> Undecodable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::{Answer, Outcome};
+    use crate::inventory::{StockAnswer, StockOutcome};
     use crate::orders::{StockCommand, StockCommandKind};
     use crate::{OrderId, Quantity, StockLines};
 
@@ -181,7 +181,7 @@ mod tests {
         let commands: Result<Vec<StockCommand>, _> = decode(commands.as_bytes()).into_iter().collect();
         let kinds: Vec<_> = commands.expect("three commands").iter().map(|command| command.kind).collect();
         assert_eq!(kinds, StockCommandKind::ALL);
-        let answers: Result<Vec<Answer>, _> = decode(answers.as_bytes()).into_iter().collect();
+        let answers: Result<Vec<StockAnswer>, _> = decode(answers.as_bytes()).into_iter().collect();
         let names: Vec<_> = answers.expect("four answers").iter().map(|answer| answer.outcome.name()).collect();
         assert_eq!(names, ["StockReserved", "StockRejected", "StockReleased", "StockShipped"]);
     }
@@ -189,8 +189,8 @@ mod tests {
     #[test]
     fn an_outcome_rides_flat_in_its_answer() {
         let StockCommand { order_id, lines, digest, .. } = command("a");
-        let outcome = Outcome::StockReleased;
-        let answer = Answer {
+        let outcome = StockOutcome::StockReleased;
+        let answer = StockAnswer {
             schema: 1,
             outcome,
             order_id,
@@ -203,6 +203,6 @@ mod tests {
         };
         let text = serde_json::to_value(&answer).expect("JSON");
         assert_eq!(text["type"], "StockReleased");
-        assert_eq!(decode::<Answer>(format!("[{text}]").as_bytes()), [Ok(answer)]);
+        assert_eq!(decode::<StockAnswer>(format!("[{text}]").as_bytes()), [Ok(answer)]);
     }
 }

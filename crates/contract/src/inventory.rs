@@ -43,7 +43,7 @@ pub struct Shortage {
 /// What became of a command. The data rides in the variant, so an answer cannot carry the wrong one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
-pub enum Outcome {
+pub enum StockOutcome {
     /// Every line is held. Sorted by (product, location); the quantities of a product add up to its line.
     StockReserved { allocations: Vec<Allocation> },
     /// Nothing is held. One entry per short product, sorted by product; never empty.
@@ -54,7 +54,7 @@ pub enum Outcome {
     StockShipped,
 }
 
-impl Outcome {
+impl StockOutcome {
     /// As messages, tables and metrics spell it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -68,10 +68,10 @@ impl Outcome {
 
 /// An answer, repeated for every repeat of its command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct StockAnswer {
     pub schema: u32,
     #[serde(flatten)]
-    pub outcome: Outcome,
+    pub outcome: StockOutcome,
     pub order_id: OrderId,
     pub lines: StockLines,
     pub digest: Digest,
@@ -96,10 +96,10 @@ mod tests {
         }
         let (allocations, shortages) = (Vec::new(), Vec::new());
         for outcome in [
-            Outcome::StockReserved { allocations },
-            Outcome::StockRejected { shortages },
-            Outcome::StockReleased,
-            Outcome::StockShipped,
+            StockOutcome::StockReserved { allocations },
+            StockOutcome::StockRejected { shortages },
+            StockOutcome::StockReleased,
+            StockOutcome::StockShipped,
         ] {
             assert_eq!(serde_json::to_value(&outcome).expect("JSON")["type"], outcome.name());
         }

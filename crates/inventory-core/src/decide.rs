@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::inventory::Answer;
+use contract::inventory::StockAnswer;
 use contract::{LocationId, OrderId, ProductId, Quantity, orders};
 
 use super::reservation::{Reservation, StateName};
@@ -131,7 +131,7 @@ pub struct Decision {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decided {
     pub outcome: Outcome,
-    pub publish: Option<Answer>,
+    pub publish: Option<StockAnswer>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What the stock has promised to an order, which is also the memory of what was answered (R12).
 
-use contract::inventory::{Allocation, Outcome, Shortage};
+use contract::inventory::{Allocation, Shortage, StockOutcome};
 use contract::orders::{StockCommand, StockCommandKind};
 use contract::{Digest, LocationId, OrderId};
 
@@ -158,17 +158,19 @@ impl Reservation {
     }
 
     /// What a command that was carried out, now or long ago, is told: the outcome, and when it was decided.
-    pub(super) fn answer_to(&self, kind: StockCommandKind) -> (Outcome, i64) {
+    pub(super) fn answer_to(&self, kind: StockCommandKind) -> (StockOutcome, i64) {
         match &self.state {
-            State::Shipped(_) if kind == StockCommandKind::ShipStock => (Outcome::StockShipped, self.updated_at_micros),
+            State::Shipped(_) if kind == StockCommandKind::ShipStock => {
+                (StockOutcome::StockShipped, self.updated_at_micros)
+            }
             State::Reserved(allocations) | State::Shipped(allocations) => {
-                (Outcome::StockReserved { allocations: allocations.clone() }, self.created_at_micros)
+                (StockOutcome::StockReserved { allocations: allocations.clone() }, self.created_at_micros)
             }
             State::Rejected(shortfalls) => {
                 let shortages = shortfalls.iter().map(|shortfall| shortfall.shortage.clone()).collect();
-                (Outcome::StockRejected { shortages }, self.created_at_micros)
+                (StockOutcome::StockRejected { shortages }, self.created_at_micros)
             }
-            State::Released(_) => (Outcome::StockReleased, self.updated_at_micros),
+            State::Released(_) => (StockOutcome::StockReleased, self.updated_at_micros),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the Inventory Service counts. Never an order, a product or a location as a label.
 
-use contract::inventory::Outcome as StockOutcome;
+use contract::inventory::StockOutcome;
 use inventory_core::decide::{Decided, Outcome};
 use platform::telemetry;
 use prometheus_client::encoding::EncodeLabelSet;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::inventory::{self, Outcome as StockOutcome, Shortage};
+use contract::inventory::{self, Shortage, StockOutcome};
 use contract::orders::{self, StockCommandKind};
 use contract::{Digest, OrderId, SCHEMA_VERSION};
 
@@ -15,7 +15,7 @@ pub enum Command {
     Place(Box<Placement>),
     Cancel { order_id: OrderId, reason: Option<String>, traceparent: Option<String> },
     Fulfill { order_id: OrderId, traceparent: Option<String> },
-    Settle(Box<inventory::Answer>),
+    Settle(Box<inventory::StockAnswer>),
 }
 
 /// A validated request to place an order, with the id that it gets if it is new.
@@ -225,7 +225,7 @@ impl Bench {
         }
     }
 
-    fn settle(&mut self, answer: &inventory::Answer) -> Decided {
+    fn settle(&mut self, answer: &inventory::StockAnswer) -> Decided {
         let Some(order) = self.orders.get(&answer.order_id).cloned() else {
             return Decided::silent(Outcome::Anomaly("an answer for an order that does not exist"));
         };
@@ -287,7 +287,7 @@ impl Bench {
     }
 }
 
-fn kept(answer: &inventory::Answer) -> Answered {
+fn kept(answer: &inventory::StockAnswer) -> Answered {
     let (allocations, shortages) = match &answer.outcome {
         StockOutcome::StockReserved { allocations } => (allocations.clone(), Vec::new()),
         StockOutcome::StockRejected { shortages } => (Vec::new(), shortages.clone()),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use contract::inventory::{Allocation, Outcome, Shortage};
+use contract::inventory::{Allocation, Shortage, StockOutcome};
 use contract::orders::StockCommandKind;
 use contract::{BadId, Digest, OrderId, ProductId, Quantity, StockLines};
 
@@ -141,12 +141,12 @@ impl Event {
     pub const ALL: [Self; 6] =
         [Self::Cancel, Self::Fulfill, Self::Reserved, Self::Rejected, Self::Released, Self::Shipped];
 
-    pub fn of(outcome: &Outcome) -> Self {
+    pub fn of(outcome: &StockOutcome) -> Self {
         match outcome {
-            Outcome::StockReserved { .. } => Self::Reserved,
-            Outcome::StockRejected { .. } => Self::Rejected,
-            Outcome::StockReleased => Self::Released,
-            Outcome::StockShipped => Self::Shipped,
+            StockOutcome::StockReserved { .. } => Self::Reserved,
+            StockOutcome::StockRejected { .. } => Self::Rejected,
+            StockOutcome::StockReleased => Self::Released,
+            StockOutcome::StockShipped => Self::Shipped,
         }
     }
 }

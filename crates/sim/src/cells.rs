@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::inventory::Outcome as StockOutcome;
+use contract::inventory::StockOutcome;
 use contract::orders::StockCommandKind;
 use inventory_core::decide as stock;
 use inventory_core::reservation::StateName;

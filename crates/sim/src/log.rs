@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::inventory::{ANSWERS_CHANNEL, Answer, Outcome};
+use contract::inventory::{ANSWERS_CHANNEL, StockAnswer, StockOutcome};
 use contract::orders::{COMMANDS_CHANNEL, StockCommand, StockCommandKind};
 use contract::{OrderId, codec};
 use inventory_core::reservation::StateName;
@@ -18,7 +18,7 @@ pub(crate) fn check(broker: &Broker, books: &Books) -> Result<(), Violation> {
     let reservations: BTreeMap<_, _> = books.reservations().into_iter().map(|row| (row.order_id, row)).collect();
     let commands = said::<StockCommand>(broker, COMMANDS_CHANNEL);
     commands.iter().try_for_each(|command| check_command(command, orders.get(&command.order_id)))?;
-    let answers = said::<Answer>(broker, ANSWERS_CHANNEL);
+    let answers = said::<StockAnswer>(broker, ANSWERS_CHANNEL);
     answers.iter().try_for_each(|answer| check_answer(books, answer, reservations.get(&answer.order_id)))?;
     let words: BTreeSet<_> = answers.iter().map(|answer| (answer.order_id, answer.outcome.name())).collect();
     orders.values().try_for_each(|order| check_outcome(order, &words))
@@ -45,25 +45,25 @@ fn check_command(command: &StockCommand, order: Option<&OrderRow>) -> Result<(),
 }
 
 /// No answer without the reservation that it speaks of (R12).
-fn check_answer(books: &Books, answer: &Answer, reservation: Option<&ReservationRow>) -> Result<(), Violation> {
+fn check_answer(books: &Books, answer: &StockAnswer, reservation: Option<&ReservationRow>) -> Result<(), Violation> {
     use StateName::{Rejected, Released, Reserved, Shipped};
     let order_id = answer.order_id;
     let state = reservation.map(|row| row.state);
     let is_borne_out = match &answer.outcome {
-        Outcome::StockReserved { allocations } => {
+        StockOutcome::StockReserved { allocations } => {
             let told = allocations
                 .iter()
                 .map(|part| (part.product_id.to_string(), part.location_id.to_string(), part.quantity.units()));
             matches!(state, Some(Reserved | Released | Shipped)) && told.eq(books.allocations(order_id))
         }
-        Outcome::StockRejected { shortages } => {
+        StockOutcome::StockRejected { shortages } => {
             let told =
                 shortages.iter().map(|short| (short.product_id.to_string(), short.requested.units(), short.available));
             let kept = books.shortages(order_id).into_iter().map(|row| (row.product_id, row.requested, row.available));
             matches!(state, Some(Rejected | Released)) && told.eq(kept)
         }
-        Outcome::StockReleased => state == Some(Released),
-        Outcome::StockShipped => state == Some(Shipped),
+        StockOutcome::StockReleased => state == Some(Released),
+        StockOutcome::StockShipped => state == Some(Shipped),
     };
     let is_its = reservation.is_some_and(|row| row.digest == answer.digest.0.as_slice());
     if is_borne_out && is_its {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::inventory::Outcome as Answered;
+use contract::inventory::StockOutcome;
 use inventory_core::decide::{Command, Decided, Outcome, Touched};
 use inventory_core::stock::RequestId;
 
@@ -34,7 +34,7 @@ impl Witness {
         batch.iter().zip(decided).try_for_each(|(command, Decided { outcome, publish })| match (command, outcome) {
             (Command::Move(request), _) => self.check_movement(request.cause.request_id, outcome),
             (Command::Stock(command), Outcome::Answered { repeated: false }) => {
-                let is_rejected = |answer: &_| matches!(answer, Answered::StockRejected { .. });
+                let is_rejected = |answer: &_| matches!(answer, StockOutcome::StockRejected { .. });
                 if !publish.as_ref().is_some_and(|answer| is_rejected(&answer.outcome)) {
                     return Ok(());
                 }

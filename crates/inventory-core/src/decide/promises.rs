@@ -1,6 +1,6 @@
 //! Commands of the Order Service: units are promised to an order, given back, or shipped.
 
-use contract::inventory::Answer;
+use contract::inventory::StockAnswer;
 use contract::orders::StockCommand;
 
 use super::bench::Bench;
@@ -67,7 +67,7 @@ impl Bench {
 
     fn answered(&self, command: &StockCommand, reservation: &Reservation, repeated: bool) -> Decided {
         let (outcome, decided_at_micros) = reservation.answer_to(command.kind);
-        let answer = Answer {
+        let answer = StockAnswer {
             // Whoever wrote the command reads its version; a newer one might be beyond it (R16).
             schema: command.schema,
             outcome,

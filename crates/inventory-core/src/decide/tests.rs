@@ -87,17 +87,17 @@ fn words(text: &str) -> Vec<&str> {
 
 /// `reserved MUG@main(2)`, `rejected TEE(1>0)`, `moved #3 5/2`, or the name of a refusal.
 fn tell(decided: &Decided) -> String {
-    use contract::inventory::Outcome as Answered;
+    use contract::inventory::StockOutcome;
     let Some(answer) = &decided.publish else { return tell_request(&decided.outcome) };
     match &answer.outcome {
-        Answered::StockReserved { allocations } => allocations.iter().fold("reserved".to_owned(), |text, part| {
+        StockOutcome::StockReserved { allocations } => allocations.iter().fold("reserved".to_owned(), |text, part| {
             format!("{text} {}@{}({})", part.product_id, part.location_id, part.quantity.get())
         }),
-        Answered::StockRejected { shortages } => shortages.iter().fold("rejected".to_owned(), |text, short| {
+        StockOutcome::StockRejected { shortages } => shortages.iter().fold("rejected".to_owned(), |text, short| {
             format!("{text} {}({}>{})", short.product_id, short.requested.get(), short.available)
         }),
-        Answered::StockReleased => "released".to_owned(),
-        Answered::StockShipped => "shipped".to_owned(),
+        StockOutcome::StockReleased => "released".to_owned(),
+        StockOutcome::StockShipped => "shipped".to_owned(),
     }
 }
 

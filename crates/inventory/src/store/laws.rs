@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use contract::inventory::{Answer, Outcome as StockOutcome};
+use contract::inventory::{StockAnswer, StockOutcome};
 use contract::orders::{self, StockCommandKind};
 use contract::{Digest, LocationId, OrderId, ProductId, Quantity, StockLines};
 use inventory_core::decide::{Change, Command, Decided, MovementRequest, Outcome, PutProduct, decide};
@@ -162,7 +162,7 @@ pub(crate) fn reserve(n: u128, lines: &[(&str, u32)]) -> Command {
     order(StockCommandKind::ReserveStock, n, lines)
 }
 
-fn answer(decided: &Decided) -> &Answer {
+fn answer(decided: &Decided) -> &StockAnswer {
     decided.publish.as_ref().expect("an answer")
 }
 

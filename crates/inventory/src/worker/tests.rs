@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::codec;
-use contract::inventory::{ANSWERS_CHANNEL, Answer};
+use contract::inventory::{ANSWERS_CHANNEL, StockAnswer};
 use contract::orders::{COMMANDS_CHANNEL, StockCommandKind};
 use inventory_core::decide::{Command, Outcome};
 use platform::batcher::{Batcher, Commit, Committer};
@@ -61,12 +61,12 @@ impl World {
     }
 
     /// Delivers the payloads, and returns the answers that they lead to.
-    async fn deliver(&mut self, payloads: Vec<Vec<u8>>) -> Vec<Answer> {
+    async fn deliver(&mut self, payloads: Vec<Vec<u8>>) -> Vec<StockAnswer> {
         self.bus.publish(COMMANDS_CHANNEL, payloads).await.expect("published");
         self.consumer.tick().await.expect("a step");
         self.relay.tick().await;
         let answers = self.bus.receive(ANSWERS_CHANNEL, 100, Duration::ZERO).await.expect("no failure");
-        let answers = answers.into_iter().flat_map(|delivery| codec::decode::<Answer>(&delivery.payload));
+        let answers = answers.into_iter().flat_map(|delivery| codec::decode::<StockAnswer>(&delivery.payload));
         answers.map(|answer| answer.expect("an answer")).collect()
     }
 
@@ -80,7 +80,7 @@ fn message(command: Command) -> String {
     String::from_utf8(codec::encode(&[*command]).remove(0)).expect("JSON").trim_matches(['[', ']']).to_owned()
 }
 
-fn names(answers: &[Answer]) -> Vec<&'static str> {
+fn names(answers: &[StockAnswer]) -> Vec<&'static str> {
     answers.iter().map(|answer| answer.outcome.name()).collect()
 }
 

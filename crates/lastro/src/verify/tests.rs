@@ -38,7 +38,7 @@ impl Shop {
         decided.into_iter().next().expect("one answer").publish
     }
 
-    async fn stock(&self, command: stock::Command) -> Option<contract::inventory::Answer> {
+    async fn stock(&self, command: stock::Command) -> Option<contract::inventory::StockAnswer> {
         let decided = self.inventory.run(Arc::new([command]), stock::decide).await.expect("executed");
         decided.into_iter().next().expect("one answer").publish
     }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use contract::inventory::{Allocation, Answer, Outcome as StockOutcome, Shortage, ShortageReason};
+use contract::inventory::{Allocation, Shortage, ShortageReason, StockAnswer, StockOutcome};
 use contract::orders::StockCommandKind;
 use contract::{Digest, LocationId, OrderId, Quantity};
 use proptest::prelude::*;
@@ -181,7 +181,7 @@ fn settle(order_id: OrderId, answer: &str, other_lines: bool) -> Command {
     };
     let lines = terms(2).stock_lines();
     let digest = if other_lines { Digest([9; 16]) } else { lines.digest() };
-    Command::Settle(Box::new(Answer {
+    Command::Settle(Box::new(StockAnswer {
         schema: 1,
         outcome,
         order_id,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::inventory::{Allocation, Answer, Outcome as StockOutcome};
+use contract::inventory::{Allocation, StockAnswer, StockOutcome};
 use contract::orders::StockCommandKind;
 use contract::{LocationId, OrderId, Quantity};
 use orders_core::decide::{Command, Decision, Loaded, Outcome, Placement, decide};
@@ -432,7 +432,7 @@ pub(crate) fn released(n: u128) -> Command {
 
 fn settle(n: u128, outcome: StockOutcome) -> Command {
     let terms = placement(n, None).terms;
-    Command::Settle(Box::new(Answer {
+    Command::Settle(Box::new(StockAnswer {
         schema: 1,
         outcome,
         order_id: id(n),

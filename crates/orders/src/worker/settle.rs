@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::codec::{self, Undecodable};
-use contract::inventory::Answer;
+use contract::inventory::StockAnswer;
 use orders_core::decide::{Command, Outcome};
 use platform::consumer::{Inbox, Message};
 use platform::failure::Failure;
@@ -23,7 +23,7 @@ pub struct Answers {
 #[async_trait]
 impl Inbox<Command, Outcome> for Answers {
     fn read(&self, payload: &[u8]) -> Vec<Message<Command>> {
-        codec::decode::<Answer>(payload).into_iter().map(|read| self.message(read)).collect()
+        codec::decode::<StockAnswer>(payload).into_iter().map(|read| self.message(read)).collect()
     }
 
     fn judge(&self, command: &Command, outcome: Option<&Outcome>) -> Option<Quarantined> {
@@ -49,7 +49,7 @@ impl Inbox<Command, Outcome> for Answers {
 }
 
 impl Answers {
-    fn message(&self, read: Result<Answer, Undecodable>) -> Message<Command> {
+    fn message(&self, read: Result<StockAnswer, Undecodable>) -> Message<Command> {
         match read {
             Ok(answer) => Message::Command(Command::Settle(Box::new(answer))),
             Err(Undecodable::UnknownVersion(_)) => {

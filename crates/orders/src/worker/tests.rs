@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::inventory::{ANSWERS_CHANNEL, Answer, Outcome as StockOutcome};
+use contract::inventory::{ANSWERS_CHANNEL, StockAnswer, StockOutcome};
 use contract::orders::{COMMANDS_CHANNEL, StockCommand};
 use contract::{OrderId, codec};
 use orders_core::decide::{Command, Outcome, Receipt};
@@ -141,9 +141,9 @@ async fn who_waits_for_a_cancellation_is_not_told_of_the_confirmation_before_it(
     assert_eq!(told.status, Status::Cancelled);
 }
 
-fn rejected(order_id: OrderId) -> Answer {
+fn rejected(order_id: OrderId) -> StockAnswer {
     let terms = placement(1, None).terms;
-    Answer {
+    StockAnswer {
         schema: 1,
         outcome: StockOutcome::StockRejected { shortages: Vec::new() },
         order_id,

@@ -1,7 +1,7 @@
 //! Messages, each known by a number. What differs only in times and in the count of attempts is one message: neither
 //! service judges by them (R16).
 
-use contract::inventory::Answer;
+use contract::inventory::StockAnswer;
 use contract::orders::StockCommand;
 
 use super::cast;
@@ -9,7 +9,7 @@ use super::cast;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Message {
     Command(StockCommand),
-    Answer(Answer),
+    Answer(StockAnswer),
 }
 
 #[derive(Debug, Default)]
@@ -26,8 +26,8 @@ impl Wire {
         bit
     }
 
-    pub(super) fn answer(&mut self, answer: Answer) -> u32 {
-        self.bit(Message::Answer(Answer { attempt: 1, decided_at_micros: 0, sent_at_micros: 0, ..answer }))
+    pub(super) fn answer(&mut self, answer: StockAnswer) -> u32 {
+        self.bit(Message::Answer(StockAnswer { attempt: 1, decided_at_micros: 0, sent_at_micros: 0, ..answer }))
     }
 
     fn bit(&mut self, message: Message) -> u32 {

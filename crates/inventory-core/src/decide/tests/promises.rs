@@ -1,4 +1,4 @@
-use contract::inventory::{Outcome as Answered, Shortage, ShortageReason};
+use contract::inventory::{Shortage, ShortageReason, StockOutcome};
 
 use super::*;
 use crate::reservation::{Seen, Shortfall};
@@ -164,7 +164,7 @@ fn an_answer_is_written_in_the_version_of_its_command() {
     command.schema = 0;
     let decided = Shelf::default().run(&[Command::Stock(command)]);
     let answer = decided[0].publish.as_ref().expect("an answer");
-    assert!(matches!(answer.outcome, Answered::StockRejected { .. }));
+    assert!(matches!(answer.outcome, StockOutcome::StockRejected { .. }));
     assert_eq!(answer.schema, 0);
 }
 

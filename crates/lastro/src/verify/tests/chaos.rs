@@ -52,7 +52,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 #[derive(Clone, Debug)]
 enum Message {
     Command(Box<contract::orders::StockCommand>),
-    Answer(Box<contract::inventory::Answer>),
+    Answer(Box<contract::inventory::StockAnswer>),
 }
 
 struct World {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::inventory::Answer;
+use contract::inventory::StockAnswer;
 use contract::orders::StockCommand;
 
 use super::*;
@@ -141,7 +141,7 @@ async fn ask(shop: &Shop, commands: Vec<order::Command>) -> BTreeMap<OrderId, St
     sent
 }
 
-async fn carry_out(shop: &Shop, commands: Vec<StockCommand>) -> Vec<Answer> {
+async fn carry_out(shop: &Shop, commands: Vec<StockCommand>) -> Vec<StockAnswer> {
     let commands: Vec<_> = commands.into_iter().map(|command| stock::Command::Stock(Box::new(command))).collect();
     let mut answers = Vec::new();
     for batch in commands.chunks(BATCH) {
@@ -151,7 +151,7 @@ async fn carry_out(shop: &Shop, commands: Vec<StockCommand>) -> Vec<Answer> {
     answers
 }
 
-async fn settle(shop: &Shop, answers: Vec<Answer>) {
+async fn settle(shop: &Shop, answers: Vec<StockAnswer>) {
     let commands: Vec<_> = answers.into_iter().map(|answer| order::Command::Settle(Box::new(answer))).collect();
     for batch in commands.chunks(BATCH) {
         let decided = shop.orders.run(batch.into(), order::decide).await.expect("executed");

@@ -1,7 +1,7 @@
 //! Two batches of two replicas, statement by statement, in every order: what READ COMMITTED lets one see of the other
 //! never makes them oversell, disagree or wait for each other.
 
-use contract::inventory::Outcome as StockOutcome;
+use contract::inventory::StockOutcome;
 use contract::orders::StockCommandKind;
 use contract::{Digest, Quantity};
 use inventory_core::decide::{Change, MovementRequest, Outcome};
