@@ -11,7 +11,7 @@ use super::order::{Answered, Entry, Event, Order, Status, Step, Terms, step};
 
 /// One thing that the Order Service is asked to do. A repeat of it is decided anew, and changes nothing twice.
 #[derive(Clone, Debug)]
-pub enum Command {
+pub enum OrderCommand {
     Place(Box<Placement>),
     Cancel { order_id: OrderId, reason: Option<String>, traceparent: Option<String> },
     Fulfill { order_id: OrderId, traceparent: Option<String> },
@@ -30,7 +30,7 @@ pub struct Placement {
     pub traceparent: Option<String>,
 }
 
-impl Command {
+impl OrderCommand {
     /// The order that the command names, or would make.
     pub fn order_id(&self) -> OrderId {
         match self {
@@ -73,7 +73,7 @@ pub struct Decision {
 /// One command's answer, and what is published once it is durable (R6).
 #[derive(Clone, Debug)]
 pub struct Decided {
-    pub outcome: Outcome,
+    pub outcome: OrderOutcome,
     pub publish: Option<orders::StockCommand>,
 }
 
@@ -87,7 +87,7 @@ pub struct Receipt {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum OrderOutcome {
     Placed(Receipt),
     /// The key was used for the same order before: where that stands now.
     Replayed(Receipt),
@@ -105,7 +105,7 @@ pub enum Outcome {
     Anomaly(&'static str),
 }
 
-impl Outcome {
+impl OrderOutcome {
     /// The order that Inventory's first word on it has moved.
     pub fn settled_from_received(&self) -> Option<OrderId> {
         match self {
@@ -142,12 +142,12 @@ pub struct Pending {
 }
 
 /// How a store is told to decide; a plain function, so that it can hold no state and do no I/O.
-pub type Decide = fn(i64, &[Command], Loaded) -> Decision;
+pub type Decide = fn(i64, &[OrderCommand], Loaded) -> Decision;
 
 /// Decides the commands in their order, each seeing the ones before.
 ///
 /// **Units:** `now_micros` since the epoch. **Source:** the table of states, R13, R14, INV-4, INV-6, INV-7.
-pub fn decide(now_micros: i64, batch: &[Command], loaded: Loaded) -> Decision {
+pub fn decide(now_micros: i64, batch: &[OrderCommand], loaded: Loaded) -> Decision {
     let mut bench = Bench { now_micros, keys: loaded.keys, orders: loaded.orders, changes: BTreeMap::new() };
     let decided = batch.iter().map(|command| bench.decide_one(command)).collect();
     Decision { decided, changes: bench.changes.into_values().collect() }
@@ -162,16 +162,16 @@ struct Bench {
 }
 
 impl Bench {
-    fn decide_one(&mut self, command: &Command) -> Decided {
+    fn decide_one(&mut self, command: &OrderCommand) -> Decided {
         match command {
-            Command::Place(placement) => self.place(placement),
-            Command::Cancel { order_id, reason, traceparent } => {
+            OrderCommand::Place(placement) => self.place(placement),
+            OrderCommand::Cancel { order_id, reason, traceparent } => {
                 self.request(*order_id, Event::Cancel, reason.clone(), traceparent.clone())
             }
-            Command::Fulfill { order_id, traceparent } => {
+            OrderCommand::Fulfill { order_id, traceparent } => {
                 self.request(*order_id, Event::Fulfill, None, traceparent.clone())
             }
-            Command::Settle(answer) => self.settle(answer),
+            OrderCommand::Settle(answer) => self.settle(answer),
         }
     }
 
@@ -182,9 +182,9 @@ impl Bench {
             let same = order.request_digest == placement.request_digest;
             let own = order.order_id == placement.order_id;
             return Decided::silent(match (same, own) {
-                (true, true) => Outcome::Placed(order.receipt()),
-                (true, false) => Outcome::Replayed(order.receipt()),
-                (false, _) => Outcome::KeyReused,
+                (true, true) => OrderOutcome::Placed(order.receipt()),
+                (true, false) => OrderOutcome::Replayed(order.receipt()),
+                (false, _) => OrderOutcome::KeyReused,
             });
         }
         if let Some(key) = &placement.key {
@@ -204,7 +204,7 @@ impl Bench {
             change.placed = Some(Box::new(placement.clone()));
             change.from = None;
         }
-        Decided { outcome: Outcome::Placed(receipt), publish }
+        Decided { outcome: OrderOutcome::Placed(receipt), publish }
     }
 
     fn request(
@@ -214,23 +214,25 @@ impl Bench {
         reason: Option<String>,
         traceparent: Option<String>,
     ) -> Decided {
-        let Some(order) = self.orders.get(&order_id).cloned() else { return Decided::silent(Outcome::NotFound) };
+        let Some(order) = self.orders.get(&order_id).cloned() else { return Decided::silent(OrderOutcome::NotFound) };
         match step(order.status, event) {
             Step::Move(to) => {
                 let publish = self.record(order, to, reason, None, traceparent);
-                Decided { outcome: Outcome::Accepted(self.orders[&order_id].receipt()), publish }
+                Decided { outcome: OrderOutcome::Accepted(self.orders[&order_id].receipt()), publish }
             }
-            Step::Unchanged => Decided::silent(Outcome::Accepted(order.receipt())),
-            Step::Refused | Step::Stale | Step::Anomaly => Decided::silent(Outcome::InvalidTransition(order.status)),
+            Step::Unchanged => Decided::silent(OrderOutcome::Accepted(order.receipt())),
+            Step::Refused | Step::Stale | Step::Anomaly => {
+                Decided::silent(OrderOutcome::InvalidTransition(order.status))
+            }
         }
     }
 
     fn settle(&mut self, answer: &inventory::StockAnswer) -> Decided {
         let Some(order) = self.orders.get(&answer.order_id).cloned() else {
-            return Decided::silent(Outcome::Anomaly("an answer for an order that does not exist"));
+            return Decided::silent(OrderOutcome::Anomaly("an answer for an order that does not exist"));
         };
         if answer.digest != order.terms.digest {
-            return Decided::silent(Outcome::Anomaly("an answer about other lines than the order's"));
+            return Decided::silent(OrderOutcome::Anomaly("an answer about other lines than the order's"));
         }
         platform::planted!("no_compare_and_set" => {
             let to = match &answer.outcome {
@@ -241,18 +243,18 @@ impl Bench {
             };
             if to != order.status {
                 self.record(order, to, None, Some(kept(answer)), None);
-                return Decided::silent(Outcome::Settled(self.orders[&answer.order_id].receipt()));
+                return Decided::silent(OrderOutcome::Settled(self.orders[&answer.order_id].receipt()));
             }
         });
         let to = match step(order.status, Event::of(&answer.outcome)) {
             Step::Move(to) => to,
-            Step::Stale => return Decided::silent(Outcome::Stale),
+            Step::Stale => return Decided::silent(OrderOutcome::Stale),
             Step::Unchanged | Step::Refused | Step::Anomaly => {
-                return Decided::silent(Outcome::Anomaly("an answer that the order's state cannot have"));
+                return Decided::silent(OrderOutcome::Anomaly("an answer that the order's state cannot have"));
             }
         };
         self.record(order, to, None, Some(kept(answer)), None);
-        Decided::silent(Outcome::Settled(self.orders[&answer.order_id].receipt()))
+        Decided::silent(OrderOutcome::Settled(self.orders[&answer.order_id].receipt()))
     }
 
     /// Moves the order, writes its history, and returns the command to publish if the new state waits for one.
@@ -310,7 +312,7 @@ fn first_sending(order: &Order, pending: &Pending, now_micros: i64) -> orders::S
 }
 
 impl Decided {
-    fn silent(outcome: Outcome) -> Self {
+    fn silent(outcome: OrderOutcome) -> Self {
         Self { outcome, publish: None }
     }
 }

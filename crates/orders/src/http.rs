@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use orders_core::decide::{Outcome, Receipt};
+use orders_core::decide::{OrderOutcome, Receipt};
 use orders_core::order::Status;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -29,16 +29,18 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
 }
 
 /// What a decision means to a client: where its order stands, or why not.
-fn receipt(outcome: Outcome) -> Result<Receipt, Problem> {
+fn receipt(outcome: OrderOutcome) -> Result<Receipt, Problem> {
     match outcome {
-        Outcome::Placed(receipt) | Outcome::Replayed(receipt) | Outcome::Accepted(receipt) => Ok(receipt),
-        Outcome::KeyReused => Err(Problem::new(
+        OrderOutcome::Placed(receipt) | OrderOutcome::Replayed(receipt) | OrderOutcome::Accepted(receipt) => {
+            Ok(receipt)
+        }
+        OrderOutcome::KeyReused => Err(Problem::new(
             Code::IdempotencyKeyReused,
             "this Idempotency-Key was used for another order; a new order needs a new key",
         )),
-        Outcome::NotFound => Err(order_not_found()),
-        Outcome::InvalidTransition(status) => Err(invalid_transition(status)),
-        Outcome::Settled(_) | Outcome::Stale | Outcome::Anomaly(_) => Err(Problem::internal()),
+        OrderOutcome::NotFound => Err(order_not_found()),
+        OrderOutcome::InvalidTransition(status) => Err(invalid_transition(status)),
+        OrderOutcome::Settled(_) | OrderOutcome::Stale | OrderOutcome::Anomaly(_) => Err(Problem::internal()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the Order Service counts. Never an order, a product or a customer as a label.
 
 use contract::OrderId;
-use orders_core::decide::Outcome;
+use orders_core::decide::OrderOutcome;
 use orders_core::order::Status;
 use platform::clock::Timestamp;
 use platform::telemetry;
@@ -106,12 +106,12 @@ impl Metrics {
         metrics
     }
 
-    pub(crate) fn count(&self, outcome: &Outcome, now: Timestamp) {
+    pub(crate) fn count(&self, outcome: &OrderOutcome, now: Timestamp) {
         match outcome {
-            Outcome::Placed(_) => {
+            OrderOutcome::Placed(_) => {
                 self.placed.inc();
             }
-            Outcome::Settled(receipt) => {
+            OrderOutcome::Settled(receipt) => {
                 self.settled.get_or_create(&OutcomeLabel { outcome: receipt.status.as_str() }).inc();
                 if let Some(order_id) = outcome.settled_from_received() {
                     self.settle_seconds.observe(now.since(accepted_at(order_id)).as_secs_f64());

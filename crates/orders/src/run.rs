@@ -7,7 +7,7 @@ use clap::Parser;
 use contract::inventory::ANSWERS_CHANNEL;
 use contract::orders::COMMANDS_CHANNEL;
 use faults::fault_point;
-use orders_core::decide::{Command, Outcome};
+use orders_core::decide::{OrderCommand, OrderOutcome};
 use orders_core::money::Currency;
 use platform::audit::{Auditor, Reach};
 use platform::batcher::{Batcher, Committer};
@@ -52,8 +52,8 @@ pub struct Parts {
 pub struct Crew {
     pub relay: Relay,
     /// Its clones share one queue.
-    pub committer: Committer<Command, Outcome>,
-    pub consumer: Consumer<Command, Outcome>,
+    pub committer: Committer<OrderCommand, OrderOutcome>,
+    pub consumer: Consumer<OrderCommand, OrderOutcome>,
     pub ear: Ear,
     pub sweeper: Sweeper,
     pub auditor: Auditor,

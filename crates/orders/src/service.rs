@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contract::{OrderId, codec};
 use faults::fault_point;
-use orders_core::decide::{Command, Outcome, Receipt, decide};
+use orders_core::decide::{OrderCommand, OrderOutcome, Receipt, decide};
 use orders_core::money::Currency;
 use orders_core::order::Status;
 use platform::batcher::{Batcher, Commit};
@@ -46,19 +46,19 @@ pub struct Commits {
 }
 
 #[async_trait]
-impl Commit<Command, Outcome> for Commits {
-    async fn commit(&self, batch: Arc<[Command]>) -> Result<Vec<Outcome>, Failure> {
-        fault_point!("orders.before_begin", when batch.iter().any(Command::is_request));
+impl Commit<OrderCommand, OrderOutcome> for Commits {
+    async fn commit(&self, batch: Arc<[OrderCommand]>) -> Result<Vec<OrderOutcome>, Failure> {
+        fault_point!("orders.before_begin", when batch.iter().any(OrderCommand::is_request));
         planted!("publish_before_commit" => {
             let early = decide(self.clock.now().0, &batch, orders_core::decide::Loaded::default());
             let early: Vec<_> = early.decided.into_iter().filter_map(|one| one.publish).collect();
             self.outbox.offer(codec::encode(&early));
         });
         let decided = self.store.run(batch.clone(), decide).await?;
-        fault_point!("orders.committed", when batch.iter().any(Command::is_request));
-        fault_point!("settle.committed", when !batch.iter().all(Command::is_request));
+        fault_point!("orders.committed", when batch.iter().any(OrderCommand::is_request));
+        fault_point!("settle.committed", when !batch.iter().all(OrderCommand::is_request));
         let now = self.clock.now();
-        let answered = batch.iter().filter(|command| !command.is_request()).map(Command::order_id);
+        let answered = batch.iter().filter(|command| !command.is_request()).map(OrderCommand::order_id);
         let answered: Vec<OrderId> = answered.collect();
         let took = decided.iter().filter_map(|one| one.outcome.settled_from_received());
         let quickest = took.map(|order_id| now.since(accepted_at(order_id))).min();
@@ -67,7 +67,7 @@ impl Commit<Command, Outcome> for Commits {
         let mut messages = Vec::new();
         for one in decided {
             messages.extend(one.publish);
-            if let Outcome::Settled(receipt) = &one.outcome {
+            if let OrderOutcome::Settled(receipt) = &one.outcome {
                 self.waiters.settled(receipt);
             }
             self.metrics.count(&one.outcome, now);
@@ -86,7 +86,7 @@ impl Commit<Command, Outcome> for Commits {
 #[derive(Debug)]
 pub struct Service {
     pub store: Arc<dyn Store>,
-    pub batcher: Batcher<Command, Outcome>,
+    pub batcher: Batcher<OrderCommand, OrderOutcome>,
     pub waiters: Arc<Waiters>,
     pub ids: Arc<dyn Ids>,
     /// Of orders that name none.

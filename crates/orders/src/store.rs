@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contract::orders::{StockCommand, StockCommandKind};
 use contract::{Digest, OrderId};
-use orders_core::decide::{Command, Decide, Decided, Receipt};
+use orders_core::decide::{Decide, Decided, OrderCommand, Receipt};
 use orders_core::order::{CustomerId, Entry, Status, Terms};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
@@ -31,7 +31,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Decides and writes a batch in one transaction.
     ///
     /// **Shape:** one answer per command, in order. Orders change by compare-and-set on their status.
-    async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure>;
+    async fn run(&self, batch: Arc<[OrderCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure>;
 
     /// Takes due commands for re-sending: raises their attempt and puts off their next one, durably, first (R7).
     async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure>;

@@ -50,11 +50,11 @@ impl Work {
     pub(crate) const ALL: [Self; 5] =
         [Self::Placement, Self::Change, Self::Settlement, Self::StockCommand, Self::Movement];
 
-    pub(crate) fn of_order(command: &order::Command) -> Self {
+    pub(crate) fn of_order(command: &order::OrderCommand) -> Self {
         match command {
-            order::Command::Place(_) => Self::Placement,
-            order::Command::Cancel { .. } | order::Command::Fulfill { .. } => Self::Change,
-            order::Command::Settle(_) => Self::Settlement,
+            order::OrderCommand::Place(_) => Self::Placement,
+            order::OrderCommand::Cancel { .. } | order::OrderCommand::Fulfill { .. } => Self::Change,
+            order::OrderCommand::Settle(_) => Self::Settlement,
         }
     }
 
@@ -122,11 +122,11 @@ impl Cells {
 }
 
 /// The Order Service's decider, with an eye on what it is asked.
-pub(crate) fn decide_orders(now_micros: i64, batch: &[order::Command], loaded: order::Loaded) -> order::Decision {
+pub(crate) fn decide_orders(now_micros: i64, batch: &[order::OrderCommand], loaded: order::Loaded) -> order::Decision {
     let mut status: BTreeMap<_, _> = loaded.orders.iter().map(|(id, order)| (*id, order.status)).collect();
-    let found_itself = batch
-        .iter()
-        .any(|command| matches!(command, order::Command::Place(placement) if status.contains_key(&placement.order_id)));
+    let found_itself = batch.iter().any(
+        |command| matches!(command, order::OrderCommand::Place(placement) if status.contains_key(&placement.order_id)),
+    );
     let decision = order::decide(now_micros, batch, loaded);
     if found_itself {
         mark("a placement that finds itself after an unknown commit");
@@ -134,7 +134,7 @@ pub(crate) fn decide_orders(now_micros: i64, batch: &[order::Command], loaded: o
     CELLS.with_borrow_mut(|cells| {
         for (command, decided) in batch.iter().zip(&decision.decided) {
             let digest_is_wrong =
-                matches!(decided.outcome, order::Outcome::Anomaly(why) if why.contains("other lines"));
+                matches!(decided.outcome, order::OrderOutcome::Anomaly(why) if why.contains("other lines"));
             if let (Some(event), Some(before), false) =
                 (event(command), status.get(&command.order_id()), digest_is_wrong)
             {
@@ -146,12 +146,12 @@ pub(crate) fn decide_orders(now_micros: i64, batch: &[order::Command], loaded: o
     decision
 }
 
-fn event(command: &order::Command) -> Option<Event> {
+fn event(command: &order::OrderCommand) -> Option<Event> {
     match command {
-        order::Command::Place(_) => None,
-        order::Command::Cancel { .. } => Some(Event::Cancel),
-        order::Command::Fulfill { .. } => Some(Event::Fulfill),
-        order::Command::Settle(answer) => Some(match answer.outcome {
+        order::OrderCommand::Place(_) => None,
+        order::OrderCommand::Cancel { .. } => Some(Event::Cancel),
+        order::OrderCommand::Fulfill { .. } => Some(Event::Fulfill),
+        order::OrderCommand::Settle(answer) => Some(match answer.outcome {
             StockOutcome::StockReserved { .. } => Event::StockReserved,
             StockOutcome::StockRejected { .. } => Event::StockRejected,
             StockOutcome::StockReleased => Event::StockReleased,

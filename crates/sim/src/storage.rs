@@ -30,7 +30,7 @@ impl of_orders::Store for OrdersPort {
         self.0.world.config.committers
     }
 
-    async fn run(&self, batch: Arc<[order::Command]>, _: order::Decide) -> Result<Vec<order::Decided>, Failure> {
+    async fn run(&self, batch: Arc<[order::OrderCommand]>, _: order::Decide) -> Result<Vec<order::Decided>, Failure> {
         let (world, node) = (self.0.world.clone(), self.0.node);
         let works = batch.iter().map(Work::of_order).collect();
         let about = About { what: "a batch", rows: order_rows(&batch), works };
@@ -38,7 +38,7 @@ impl of_orders::Store for OrdersPort {
             let decided = world.stores.orders.run(batch.clone(), cells::decide_orders).await?;
             world.trace(|| format!("{node} commits {}", told(&batch, &decided)));
             let ids = decided.iter().filter_map(|one| receipt(&one.outcome)).map(|receipt| receipt.order_id);
-            world.check_orders(ids.chain(batch.iter().map(order::Command::order_id)));
+            world.check_orders(ids.chain(batch.iter().map(order::OrderCommand::order_id)));
             Ok(decided)
         };
         self.0.transact(about, Box::pin(work)).await
@@ -235,9 +235,9 @@ impl of_stock::Store for StockPort {
 }
 
 /// What a batch of orders locks before it decides.
-fn order_rows(batch: &[order::Command]) -> Vec<String> {
-    let key = |command: &order::Command| match command {
-        order::Command::Place(placement) => placement.key.clone(),
+fn order_rows(batch: &[order::OrderCommand]) -> Vec<String> {
+    let key = |command: &order::OrderCommand| match command {
+        order::OrderCommand::Place(placement) => placement.key.clone(),
         _ => None,
     };
     let keys = batch.iter().filter_map(key);
@@ -253,21 +253,23 @@ fn stock_rows(batch: &[stock::Command]) -> Vec<String> {
 }
 
 /// Where the order stands that an outcome speaks of.
-pub(crate) fn receipt(outcome: &order::Outcome) -> Option<&order::Receipt> {
-    use order::Outcome::{Accepted, Anomaly, InvalidTransition, KeyReused, NotFound, Placed, Replayed, Settled, Stale};
+pub(crate) fn receipt(outcome: &order::OrderOutcome) -> Option<&order::Receipt> {
+    use order::OrderOutcome::{
+        Accepted, Anomaly, InvalidTransition, KeyReused, NotFound, Placed, Replayed, Settled, Stale,
+    };
     match outcome {
         Placed(receipt) | Replayed(receipt) | Accepted(receipt) | Settled(receipt) => Some(receipt),
         KeyReused | NotFound | InvalidTransition(_) | Stale | Anomaly(_) => None,
     }
 }
 
-fn told(batch: &[order::Command], decided: &[order::Decided]) -> String {
-    let one = |(command, decided): (&order::Command, &order::Decided)| {
+fn told(batch: &[order::OrderCommand], decided: &[order::Decided]) -> String {
+    let one = |(command, decided): (&order::OrderCommand, &order::Decided)| {
         let asked = match command {
-            order::Command::Place(_) => "place".to_owned(),
-            order::Command::Cancel { .. } => "cancel".to_owned(),
-            order::Command::Fulfill { .. } => "fulfill".to_owned(),
-            order::Command::Settle(answer) => answer.outcome.name().to_owned(),
+            order::OrderCommand::Place(_) => "place".to_owned(),
+            order::OrderCommand::Cancel { .. } => "cancel".to_owned(),
+            order::OrderCommand::Fulfill { .. } => "fulfill".to_owned(),
+            order::OrderCommand::Settle(answer) => answer.outcome.name().to_owned(),
         };
         let came_of_it = match (&decided.outcome, receipt(&decided.outcome)) {
             (outcome, Some(receipt)) if receipt.order_id != command.order_id() => {
@@ -281,7 +283,7 @@ fn told(batch: &[order::Command], decided: &[order::Decided]) -> String {
     batch.iter().zip(decided).map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn name(outcome: &order::Outcome) -> String {
+fn name(outcome: &order::OrderOutcome) -> String {
     let text = format!("{outcome:?}");
     text.split(['(', ' ']).next().unwrap_or_default().to_owned()
 }

@@ -33,7 +33,7 @@ impl Shop {
         Self { orders: Arc::new(orders), inventory: Arc::new(inventory), clock, folder }
     }
 
-    async fn order(&self, command: order::Command) -> Option<contract::orders::StockCommand> {
+    async fn order(&self, command: order::OrderCommand) -> Option<contract::orders::StockCommand> {
         let decided = self.orders.run(Arc::new([command]), order::decide).await.expect("executed");
         decided.into_iter().next().expect("one answer").publish
     }
@@ -44,10 +44,10 @@ impl Shop {
     }
 
     /// Executes a command for an order, and carries it to Inventory and back.
-    async fn complete(&self, command: order::Command) {
+    async fn complete(&self, command: order::OrderCommand) {
         let command = self.order(command).await.expect("something to ask of the stock");
         let answer = self.stock(stock::Command::Stock(Box::new(command))).await.expect("an answer");
-        self.order(order::Command::Settle(Box::new(answer))).await;
+        self.order(order::OrderCommand::Settle(Box::new(answer))).await;
     }
 
     async fn receive(&self, request: u8, units: u32) {
@@ -97,7 +97,7 @@ fn id(n: u128) -> OrderId {
     OrderId(uuid::Uuid::from_u128(n))
 }
 
-fn place(n: u128, product: &str, units: u32) -> order::Command {
+fn place(n: u128, product: &str, units: u32) -> order::OrderCommand {
     let line = OrderLine {
         product_id: product.parse().expect("an id"),
         quantity: Quantity::new(units).expect("a quantity"),
@@ -112,7 +112,7 @@ fn place(n: u128, product: &str, units: u32) -> order::Command {
     };
     terms.digest = terms.stock_lines().digest();
     let request_digest = terms.digest;
-    order::Command::Place(Box::new(order::Placement {
+    order::OrderCommand::Place(Box::new(order::Placement {
         order_id: id(n),
         key: None,
         request_digest,
@@ -121,12 +121,12 @@ fn place(n: u128, product: &str, units: u32) -> order::Command {
     }))
 }
 
-fn cancel(n: u128) -> order::Command {
-    order::Command::Cancel { order_id: id(n), reason: None, traceparent: None }
+fn cancel(n: u128) -> order::OrderCommand {
+    order::OrderCommand::Cancel { order_id: id(n), reason: None, traceparent: None }
 }
 
-fn fulfill(n: u128) -> order::Command {
-    order::Command::Fulfill { order_id: id(n), traceparent: None }
+fn fulfill(n: u128) -> order::OrderCommand {
+    order::OrderCommand::Fulfill { order_id: id(n), traceparent: None }
 }
 
 #[tokio::test]

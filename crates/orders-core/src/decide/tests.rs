@@ -5,7 +5,7 @@ use contract::orders::StockCommandKind;
 use contract::{Digest, LocationId, OrderId, Quantity};
 use proptest::prelude::*;
 
-use super::{Command, Decision, Loaded, Outcome, Placement, decide};
+use super::{Decision, Loaded, OrderCommand, OrderOutcome, Placement, decide};
 use crate::money::Currency;
 use crate::order::{Order, OrderLine, Status, Terms};
 
@@ -15,7 +15,7 @@ use crate::order::{Order, OrderLine, Status, Terms};
 /// `released A`, `shipped A` are Inventory's answers (`other-lines` gives them a wrong digest). Each line is a batch,
 /// and the whole script is run once more as a single batch, which must end the same.
 fn check(script: &str) {
-    let commands: Vec<(Command, &str)> = script.lines().filter_map(parse).collect();
+    let commands: Vec<(OrderCommand, &str)> = script.lines().filter_map(parse).collect();
     let mut shop = Shop::default();
     for (command, expected) in &commands {
         let seen = shop.run(std::slice::from_ref(command));
@@ -40,7 +40,7 @@ struct Shop {
 }
 
 impl Shop {
-    fn run(&mut self, batch: &[Command]) -> Vec<String> {
+    fn run(&mut self, batch: &[OrderCommand]) -> Vec<String> {
         let loaded = Loaded { keys: self.keys.clone(), orders: self.orders.clone() };
         let Decision { decided, changes } = decide(7, batch, loaded);
         assert_eq!(decided.len(), batch.len());
@@ -102,16 +102,18 @@ fn fresh(placement: &Placement) -> Order {
     }
 }
 
-fn text_of(outcome: &Outcome) -> String {
+fn text_of(outcome: &OrderOutcome) -> String {
     match outcome {
-        Outcome::Placed(receipt) => format!("placed {}", receipt.status.as_str()),
-        Outcome::Replayed(receipt) => format!("replayed {} {}", name_of(receipt.order_id), receipt.status.as_str()),
-        Outcome::KeyReused => "key reused".to_owned(),
-        Outcome::Accepted(receipt) | Outcome::Settled(receipt) => receipt.status.as_str().to_owned(),
-        Outcome::NotFound => "not found".to_owned(),
-        Outcome::InvalidTransition(status) => format!("not while {}", status.as_str()),
-        Outcome::Stale => "stale".to_owned(),
-        Outcome::Anomaly(_) => "anomaly".to_owned(),
+        OrderOutcome::Placed(receipt) => format!("placed {}", receipt.status.as_str()),
+        OrderOutcome::Replayed(receipt) => {
+            format!("replayed {} {}", name_of(receipt.order_id), receipt.status.as_str())
+        }
+        OrderOutcome::KeyReused => "key reused".to_owned(),
+        OrderOutcome::Accepted(receipt) | OrderOutcome::Settled(receipt) => receipt.status.as_str().to_owned(),
+        OrderOutcome::NotFound => "not found".to_owned(),
+        OrderOutcome::InvalidTransition(status) => format!("not while {}", status.as_str()),
+        OrderOutcome::Stale => "stale".to_owned(),
+        OrderOutcome::Anomaly(_) => "anomaly".to_owned(),
     }
 }
 
@@ -140,27 +142,27 @@ fn terms(units: u32) -> Terms {
     terms
 }
 
-fn parse(line: &str) -> Option<(Command, &str)> {
+fn parse(line: &str) -> Option<(OrderCommand, &str)> {
     let line = line.split("//").next().expect("a first part").trim();
     let (command, expected) = line.split_once("->")?;
     let words: Vec<&str> = command.split_whitespace().collect();
     let order_id = id_of(words[1]);
     let command = match words[0] {
         "place" => place(order_id, words[2].parse().expect("units"), words.iter().find_map(|w| w.strip_prefix("key="))),
-        "cancel" => Command::Cancel { order_id, reason: Some("changed my mind".to_owned()), traceparent: None },
-        "fulfill" => Command::Fulfill { order_id, traceparent: None },
+        "cancel" => OrderCommand::Cancel { order_id, reason: Some("changed my mind".to_owned()), traceparent: None },
+        "fulfill" => OrderCommand::Fulfill { order_id, traceparent: None },
         answer => settle(order_id, answer, words.contains(&"other-lines")),
     };
     Some((command, expected.trim()))
 }
 
-fn place(order_id: OrderId, units: u32, key: Option<&str>) -> Command {
+fn place(order_id: OrderId, units: u32, key: Option<&str>) -> OrderCommand {
     let key = key.map(str::to_owned);
     let request_digest = Digest::of(&units.to_be_bytes());
-    Command::Place(Box::new(Placement { order_id, key, request_digest, terms: terms(units), traceparent: None }))
+    OrderCommand::Place(Box::new(Placement { order_id, key, request_digest, terms: terms(units), traceparent: None }))
 }
 
-fn settle(order_id: OrderId, answer: &str, other_lines: bool) -> Command {
+fn settle(order_id: OrderId, answer: &str, other_lines: bool) -> OrderCommand {
     let quantity = Quantity::new(2).expect("a quantity");
     let product_id: contract::ProductId = "MUG".parse().expect("an id");
     let outcome = match answer {
@@ -181,7 +183,7 @@ fn settle(order_id: OrderId, answer: &str, other_lines: bool) -> Command {
     };
     let lines = terms(2).stock_lines();
     let digest = if other_lines { Digest([9; 16]) } else { lines.digest() };
-    Command::Settle(Box::new(StockAnswer {
+    OrderCommand::Settle(Box::new(StockAnswer {
         schema: 1,
         outcome,
         order_id,
@@ -285,20 +287,20 @@ fn a_command_names_its_order_and_only_a_placement_has_a_key() {
     let commands = [
         (place(a, 2, Some("k")), Some("k")),
         (place(a, 2, None), None),
-        (Command::Cancel { order_id: a, reason: None, traceparent: None }, None),
-        (Command::Fulfill { order_id: a, traceparent: None }, None),
+        (OrderCommand::Cancel { order_id: a, reason: None, traceparent: None }, None),
+        (OrderCommand::Fulfill { order_id: a, traceparent: None }, None),
         (settle(a, "released", false), None),
     ];
     for (command, key) in commands {
         assert_eq!((command.order_id(), command.key()), (a, key), "{command:?}");
-        assert_eq!(command.is_request(), !matches!(command, Command::Settle(_)), "{command:?}");
+        assert_eq!(command.is_request(), !matches!(command, OrderCommand::Settle(_)), "{command:?}");
     }
 }
 
 #[test]
 fn the_first_word_of_inventory_settles_an_order_that_was_received() {
     let mut orders = BTreeMap::new();
-    let mut settled = |command: Command| {
+    let mut settled = |command: OrderCommand| {
         let loaded = Loaded { keys: BTreeMap::new(), orders: orders.clone() };
         let Decision { decided, changes } = decide(7, std::slice::from_ref(&command), loaded);
         for change in changes {
@@ -312,7 +314,7 @@ fn the_first_word_of_inventory_settles_an_order_that_was_received() {
         assert_eq!(settled(settle(id_of(name), answer, false)), Some(id_of(name)));
         assert_eq!(settled(settle(id_of(name), answer, false)), None, "once");
     }
-    assert_eq!(settled(Command::Fulfill { order_id: id_of("A"), traceparent: None }), None);
+    assert_eq!(settled(OrderCommand::Fulfill { order_id: id_of("A"), traceparent: None }), None);
     assert_eq!(settled(settle(id_of("A"), "shipped", false)), None);
 }
 
@@ -327,7 +329,7 @@ fn an_entry_keeps_what_its_answer_brought() {
     }
 }
 
-fn any_command() -> impl Strategy<Value = Command> {
+fn any_command() -> impl Strategy<Value = OrderCommand> {
     let order = prop::sample::select(vec!["A", "B", "C"]);
     let verb = prop::sample::select(vec![
         "place", "cancel", "fulfill", "reserved", "reserved", "rejected", "released", "shipped",
@@ -335,8 +337,8 @@ fn any_command() -> impl Strategy<Value = Command> {
     let key = prop::option::of(prop::sample::select(vec!["k", "l"]));
     (order, verb, key, 2u32..4, prop::bool::weighted(0.05)).prop_map(|(order, verb, key, units, other)| match verb {
         "place" => place(id_of(order), units, key),
-        "cancel" => Command::Cancel { order_id: id_of(order), reason: None, traceparent: None },
-        "fulfill" => Command::Fulfill { order_id: id_of(order), traceparent: None },
+        "cancel" => OrderCommand::Cancel { order_id: id_of(order), reason: None, traceparent: None },
+        "fulfill" => OrderCommand::Fulfill { order_id: id_of(order), traceparent: None },
         answer => settle(id_of(order), answer, other),
     })
 }

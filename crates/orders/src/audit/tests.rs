@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use orders_core::decide::{Command, decide};
+use orders_core::decide::{OrderCommand, decide};
 use platform::clock::ManualClock;
 use testbed::write_past;
 
@@ -9,7 +9,7 @@ use crate::store::laws::{START, cancel, place, reserved};
 use crate::store::sqlite::Sqlite;
 
 /// A store in a file of its own, after these commands.
-async fn books(commands: Vec<Command>) -> (tempfile::TempDir, Arc<dyn Store>) {
+async fn books(commands: Vec<OrderCommand>) -> (tempfile::TempDir, Arc<dyn Store>) {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Arc::new(ManualClock::at(START));
     let store = Sqlite::open(&file_in(&folder), clock).expect("a new file");

@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::HeaderMap;
-use orders_core::decide::Command;
+use orders_core::decide::OrderCommand;
 use web::problem::{BodyProblems, Problem, WriteProblems};
 use web::{self as edge, OptionalJson, TraceParent};
 
@@ -42,7 +42,7 @@ pub(super) async fn cancel(
 ) -> Result<Response, Problem> {
     let reason = request::cancellation(body.as_ref())?;
     let order_id = order_id.parse().map_err(|_| super::order_not_found())?;
-    execute(&service, Command::Cancel { order_id, reason, traceparent: trace.0 }, &headers).await
+    execute(&service, OrderCommand::Cancel { order_id, reason, traceparent: trace.0 }, &headers).await
 }
 
 /// Fulfill an order
@@ -72,10 +72,10 @@ pub(super) async fn fulfill(
 ) -> Result<Response, Problem> {
     request::nothing(body.as_ref())?;
     let order_id = order_id.parse().map_err(|_| super::order_not_found())?;
-    execute(&service, Command::Fulfill { order_id, traceparent: trace.0 }, &headers).await
+    execute(&service, OrderCommand::Fulfill { order_id, traceparent: trace.0 }, &headers).await
 }
 
-async fn execute(service: &Service, command: Command, headers: &HeaderMap) -> Result<Response, Problem> {
+async fn execute(service: &Service, command: OrderCommand, headers: &HeaderMap) -> Result<Response, Problem> {
     let outcome = service.batcher.submit(command).await?;
     let receipt = super::receipt(outcome)?;
     Ok(super::place::answer(service, receipt, edge::preferred_wait(headers)).await)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use contract::inventory::{Allocation, StockAnswer, StockOutcome};
 use contract::orders::StockCommandKind;
 use contract::{LocationId, OrderId, Quantity};
-use orders_core::decide::{Command, Decision, Loaded, Outcome, Placement, decide};
+use orders_core::decide::{Decision, Loaded, OrderCommand, OrderOutcome, Placement, decide};
 use orders_core::money::Currency;
 use orders_core::order::{OrderLine, Status, Terms};
 use platform::clock::{ManualClock, Timestamp};
@@ -63,7 +63,7 @@ pub(crate) const START: Timestamp = Timestamp(1_795_804_200_000_000);
 
 pub(crate) async fn an_order_reads_back_as_it_was_placed(fresh: Fresh) {
     let placement = placement(1, Some("key"));
-    fresh.run(vec![Command::Place(Box::new(placement.clone()))]).await;
+    fresh.run(vec![OrderCommand::Place(Box::new(placement.clone()))]).await;
     let order = fresh.store.order(id(1)).await.expect("a read").expect("the order");
     assert_eq!(order.terms, placement.terms);
     assert_eq!((order.status, order.created_at_micros), (Status::Received, START.0));
@@ -76,7 +76,7 @@ pub(crate) async fn the_story_of_an_order_is_kept_with_what_inventory_said(fresh
     fresh.run(vec![reserved(1)]).await;
     fresh.clock.advance(Duration::from_secs(1));
     let reason = Some("changed my mind".to_owned());
-    fresh.run(vec![Command::Cancel { order_id: id(1), reason: reason.clone(), traceparent: None }]).await;
+    fresh.run(vec![OrderCommand::Cancel { order_id: id(1), reason: reason.clone(), traceparent: None }]).await;
     let order = fresh.store.order(id(1)).await.expect("a read").expect("the order");
     let story: Vec<_> = order.history.iter().map(|entry| (entry.seq, entry.status, entry.at_micros)).collect();
     let at = |seconds: i64| START.0 + seconds * 1_000_000;
@@ -88,24 +88,24 @@ pub(crate) async fn the_story_of_an_order_is_kept_with_what_inventory_said(fresh
 }
 
 pub(crate) async fn a_replay_finds_the_order_that_its_key_made(fresh: Fresh) {
-    let with_key = |n| Command::Place(Box::new(placement(n, Some("key"))));
+    let with_key = |n| OrderCommand::Place(Box::new(placement(n, Some("key"))));
     let outcomes = fresh.run(vec![with_key(1), with_key(2)]).await;
-    assert!(matches!(&outcomes[1], Outcome::Replayed(receipt) if receipt.order_id == id(1)), "within a batch");
+    assert!(matches!(&outcomes[1], OrderOutcome::Replayed(receipt) if receipt.order_id == id(1)), "within a batch");
     let outcomes = fresh.run(vec![with_key(3)]).await;
-    assert!(matches!(&outcomes[0], Outcome::Replayed(receipt) if receipt.order_id == id(1)), "and later");
+    assert!(matches!(&outcomes[0], OrderOutcome::Replayed(receipt) if receipt.order_id == id(1)), "and later");
     assert!(fresh.store.order(id(3)).await.expect("a read").is_none());
 }
 
 pub(crate) async fn concurrent_twins_with_one_key_make_one_order(fresh: Fresh) {
     let twins = (1..=20).map(|n| {
         let store = fresh.store.clone();
-        let twin: Arc<[Command]> = Arc::new([Command::Place(Box::new(placement(n, Some("key"))))]);
+        let twin: Arc<[OrderCommand]> = Arc::new([OrderCommand::Place(Box::new(placement(n, Some("key"))))]);
         tokio::spawn(async move { run_until_done(&*store, twin).await })
     });
     let mut made = BTreeSet::new();
     for twin in twins.collect::<Vec<_>>() {
         match twin.await.expect("no panic").remove(0) {
-            Outcome::Placed(receipt) | Outcome::Replayed(receipt) => made.insert(receipt.order_id),
+            OrderOutcome::Placed(receipt) | OrderOutcome::Replayed(receipt) => made.insert(receipt.order_id),
             other => panic!("{other:?}"),
         };
     }
@@ -115,7 +115,7 @@ pub(crate) async fn concurrent_twins_with_one_key_make_one_order(fresh: Fresh) {
 
 pub(crate) async fn an_order_moves_only_from_where_the_decision_saw_it(fresh: Fresh) {
     /// Decides on an order that it takes to be confirmed, whatever was loaded.
-    fn stubborn(now: i64, batch: &[Command], mut loaded: Loaded) -> Decision {
+    fn stubborn(now: i64, batch: &[OrderCommand], mut loaded: Loaded) -> Decision {
         loaded.orders.values_mut().for_each(|order| order.status = Status::Confirmed);
         decide(now, batch, loaded)
     }
@@ -127,7 +127,7 @@ pub(crate) async fn an_order_moves_only_from_where_the_decision_saw_it(fresh: Fr
 
 pub(crate) async fn a_batch_is_written_whole_or_not_at_all(fresh: Fresh) {
     /// Decides well, but twice makes the first order.
-    fn twice(now: i64, batch: &[Command], loaded: Loaded) -> Decision {
+    fn twice(now: i64, batch: &[OrderCommand], loaded: Loaded) -> Decision {
         let mut decision = decide(now, batch, loaded);
         decision.changes.push(decision.changes[0].clone());
         decision
@@ -140,7 +140,7 @@ pub(crate) async fn a_batch_is_written_whole_or_not_at_all(fresh: Fresh) {
 }
 
 pub(crate) async fn a_panicking_decider_leaves_nothing_behind_and_the_store_working(fresh: Fresh) {
-    fn broken(_: i64, _: &[Command], _: Loaded) -> Decision {
+    fn broken(_: i64, _: &[OrderCommand], _: Loaded) -> Decision {
         panic!("a bug in the decider (this test wants it)")
     }
     let refused = fresh.store.run(Arc::new([place(1)]), broken).await;
@@ -331,7 +331,7 @@ pub(crate) async fn concurrent_batches_lose_nothing(fresh: Fresh) {
         tokio::spawn(async move {
             for n in 0..10 {
                 let order = writer * 100 + n;
-                let own: Arc<[Command]> = Arc::new([place(order), reserved(order)]);
+                let own: Arc<[OrderCommand]> = Arc::new([place(order), reserved(order)]);
                 run_until_done(&*store, own).await;
             }
         })
@@ -354,7 +354,7 @@ fn lease(limit: u32, pick: Pick) -> Lease {
 }
 
 /// As the committer does: what is not done, and may be later, is repeated.
-pub(crate) async fn run_until_done(store: &dyn Store, batch: Arc<[Command]>) -> Vec<Outcome> {
+pub(crate) async fn run_until_done(store: &dyn Store, batch: Arc<[OrderCommand]>) -> Vec<OrderOutcome> {
     loop {
         match store.run(batch.clone(), decide).await {
             Ok(decided) => return decided.into_iter().map(|one| one.outcome).collect(),
@@ -365,7 +365,7 @@ pub(crate) async fn run_until_done(store: &dyn Store, batch: Arc<[Command]>) -> 
 }
 
 impl Fresh {
-    async fn run(&self, batch: Vec<Command>) -> Vec<Outcome> {
+    async fn run(&self, batch: Vec<OrderCommand>) -> Vec<OrderOutcome> {
         run_until_done(&*self.store, batch.into()).await
     }
 
@@ -405,19 +405,19 @@ pub(crate) fn placement(n: u128, key: Option<&str>) -> Placement {
     Placement { order_id: id(n), key: key.map(str::to_owned), request_digest, terms, traceparent: None }
 }
 
-pub(crate) fn place(n: u128) -> Command {
-    Command::Place(Box::new(placement(n, None)))
+pub(crate) fn place(n: u128) -> OrderCommand {
+    OrderCommand::Place(Box::new(placement(n, None)))
 }
 
-pub(crate) fn cancel(n: u128) -> Command {
-    Command::Cancel { order_id: id(n), reason: None, traceparent: None }
+pub(crate) fn cancel(n: u128) -> OrderCommand {
+    OrderCommand::Cancel { order_id: id(n), reason: None, traceparent: None }
 }
 
-pub(crate) fn fulfill(n: u128) -> Command {
-    Command::Fulfill { order_id: id(n), traceparent: None }
+pub(crate) fn fulfill(n: u128) -> OrderCommand {
+    OrderCommand::Fulfill { order_id: id(n), traceparent: None }
 }
 
-pub(crate) fn reserved(n: u128) -> Command {
+pub(crate) fn reserved(n: u128) -> OrderCommand {
     let allocation = Allocation {
         product_id: "789".parse().expect("an id"),
         location_id: LocationId::main(),
@@ -426,13 +426,13 @@ pub(crate) fn reserved(n: u128) -> Command {
     settle(n, StockOutcome::StockReserved { allocations: vec![allocation] })
 }
 
-pub(crate) fn released(n: u128) -> Command {
+pub(crate) fn released(n: u128) -> OrderCommand {
     settle(n, StockOutcome::StockReleased)
 }
 
-fn settle(n: u128, outcome: StockOutcome) -> Command {
+fn settle(n: u128, outcome: StockOutcome) -> OrderCommand {
     let terms = placement(n, None).terms;
-    Command::Settle(Box::new(StockAnswer {
+    OrderCommand::Settle(Box::new(StockAnswer {
         schema: 1,
         outcome,
         order_id: id(n),

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use contract::OrderId;
 use contract::orders::StockCommand;
 use faults::fault_point;
-use orders_core::decide::{Command, Decide, Decided, Receipt};
+use orders_core::decide::{Decide, Decided, OrderCommand, Receipt};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
@@ -79,15 +79,15 @@ impl Store for Postgres {
         4
     }
 
-    async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+    async fn run(&self, batch: Arc<[OrderCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
         let deciding = async |transaction: &Transaction<'_>| {
             let (loaded, claimed, now) = load::load(transaction, &batch).await?;
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, &batch, loaded)))
                 .map_err(|_| Failure::Suspect("the decider panicked".to_owned()))?;
             write::apply(transaction, &decision.changes, &claimed).await?;
-            fault_point!("orders.before_commit", when batch.iter().any(Command::is_request));
-            fault_point!(during "orders.commit_sent", when batch.iter().any(Command::is_request));
-            fault_point!(during "settle.commit_sent", when !batch.iter().all(Command::is_request));
+            fault_point!("orders.before_commit", when batch.iter().any(OrderCommand::is_request));
+            fault_point!(during "orders.commit_sent", when batch.iter().any(OrderCommand::is_request));
+            fault_point!(during "settle.commit_sent", when !batch.iter().all(OrderCommand::is_request));
             Ok(decision.decided)
         };
         self.0.write(deciding).await

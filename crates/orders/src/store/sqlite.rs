@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use contract::OrderId;
 use contract::orders::StockCommand;
 use faults::fault_point;
-use orders_core::decide::{Command, Decide, Decided, Receipt};
+use orders_core::decide::{Decide, Decided, OrderCommand, Receipt};
 use platform::clock::Clock;
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
@@ -39,15 +39,15 @@ impl SqliteStore {
     }
 
     /// See [`Store::run`].
-    pub fn run(&mut self, batch: &[Command], decide: Decide) -> Result<Vec<Decided>, Failure> {
+    pub fn run(&mut self, batch: &[OrderCommand], decide: Decide) -> Result<Vec<Decided>, Failure> {
         self.0.transact(|transaction, now| {
             let loaded = read::load(transaction, batch).map_err(failure)?;
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, batch, loaded)))
                 .map_err(|_| Failure::Suspect("the decider panicked".to_owned()))?;
             write::apply(transaction, &decision.changes)?;
-            fault_point!("orders.before_commit", when batch.iter().any(Command::is_request));
-            fault_point!(during "orders.commit_sent", when batch.iter().any(Command::is_request));
-            fault_point!(during "settle.commit_sent", when !batch.iter().all(Command::is_request));
+            fault_point!("orders.before_commit", when batch.iter().any(OrderCommand::is_request));
+            fault_point!(during "orders.commit_sent", when batch.iter().any(OrderCommand::is_request));
+            fault_point!(during "settle.commit_sent", when !batch.iter().all(OrderCommand::is_request));
             Ok(decision.decided)
         })
     }
@@ -95,7 +95,7 @@ impl Store for Sqlite {
         1
     }
 
-    async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+    async fn run(&self, batch: Arc<[OrderCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
         self.database.write(move |store| store.run(&batch, decide)).await
     }
 

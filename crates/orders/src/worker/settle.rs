@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::codec::{self, Undecodable};
 use contract::inventory::StockAnswer;
-use orders_core::decide::{Command, Outcome};
+use orders_core::decide::{OrderCommand, OrderOutcome};
 use platform::consumer::{Inbox, Message};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
@@ -21,18 +21,18 @@ pub struct Answers {
 }
 
 #[async_trait]
-impl Inbox<Command, Outcome> for Answers {
-    fn read(&self, payload: &[u8]) -> Vec<Message<Command>> {
+impl Inbox<OrderCommand, OrderOutcome> for Answers {
+    fn read(&self, payload: &[u8]) -> Vec<Message<OrderCommand>> {
         codec::decode::<StockAnswer>(payload).into_iter().map(|read| self.message(read)).collect()
     }
 
-    fn judge(&self, command: &Command, outcome: Option<&Outcome>) -> Option<Quarantined> {
+    fn judge(&self, command: &OrderCommand, outcome: Option<&OrderOutcome>) -> Option<Quarantined> {
         let (kind, reason) = match outcome {
-            Some(Outcome::Anomaly(reason)) => ("anomaly", (*reason).to_owned()),
+            Some(OrderOutcome::Anomaly(reason)) => ("anomaly", (*reason).to_owned()),
             Some(_) => return None,
             None => ("poisoned", "the answer cannot be executed even alone".to_owned()),
         };
-        let Command::Settle(answer) = command else { return None };
+        let OrderCommand::Settle(answer) = command else { return None };
         let name = answer.outcome.name();
         self.metrics.set_aside(kind);
         Some(Quarantined {
@@ -49,9 +49,9 @@ impl Inbox<Command, Outcome> for Answers {
 }
 
 impl Answers {
-    fn message(&self, read: Result<StockAnswer, Undecodable>) -> Message<Command> {
+    fn message(&self, read: Result<StockAnswer, Undecodable>) -> Message<OrderCommand> {
         match read {
-            Ok(answer) => Message::Command(Command::Settle(Box::new(answer))),
+            Ok(answer) => Message::Command(OrderCommand::Settle(Box::new(answer))),
             Err(Undecodable::UnknownVersion(_)) => {
                 self.metrics.set_aside("unknown_version");
                 Message::UnknownVersion

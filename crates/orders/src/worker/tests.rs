@@ -6,7 +6,7 @@ use std::time::Duration;
 use contract::inventory::{ANSWERS_CHANNEL, StockAnswer, StockOutcome};
 use contract::orders::{COMMANDS_CHANNEL, StockCommand};
 use contract::{OrderId, codec};
-use orders_core::decide::{Command, Outcome, Receipt};
+use orders_core::decide::{OrderCommand, OrderOutcome, Receipt};
 use orders_core::money::Currency;
 use orders_core::order::Status;
 use platform::batcher::{Batcher, Committer};
@@ -34,8 +34,8 @@ struct World {
     clock: Arc<ManualClock>,
     bus: Arc<dyn Bus>,
     store: Arc<dyn Store>,
-    batcher: Batcher<Command, Outcome>,
-    consumer: Consumer<Command, Outcome>,
+    batcher: Batcher<OrderCommand, OrderOutcome>,
+    consumer: Consumer<OrderCommand, OrderOutcome>,
     sweeper: Sweeper,
     relay: Relay,
     waiters: Arc<Waiters>,
@@ -65,7 +65,8 @@ fn world() -> World {
         clock: shared_clock.clone(),
         metrics: metrics.clone(),
     };
-    let (batcher, committer): (_, Committer<Command, Outcome>) = Batcher::new(Arc::new(commits), Arc::new(|_| {}));
+    let (batcher, committer): (_, Committer<OrderCommand, OrderOutcome>) =
+        Batcher::new(Arc::new(commits), Arc::new(|_| {}));
     tokio::spawn(committer.run(CancellationToken::new()));
     let inbox = Answers { store: store.clone(), metrics: metrics.clone() };
     let consumer =
@@ -78,7 +79,7 @@ fn world() -> World {
 }
 
 impl World {
-    async fn run(&self, commands: Vec<Command>) {
+    async fn run(&self, commands: Vec<OrderCommand>) {
         let deadline = tokio::time::Instant::now() + testbed::PATIENCE;
         for result in self.batcher.submit_all(commands, deadline).await {
             result.expect("executed");

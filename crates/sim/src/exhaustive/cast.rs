@@ -152,17 +152,19 @@ pub(super) fn terms() -> Terms {
 }
 
 /// What the Order Service is asked.
-pub(super) fn order_command(request: Request) -> order::Command {
+pub(super) fn order_command(request: Request) -> order::OrderCommand {
     match request {
-        Request::Place(order) => order::Command::Place(Box::new(order::Placement {
+        Request::Place(order) => order::OrderCommand::Place(Box::new(order::Placement {
             order_id: order_id(order),
             key: key(order),
             request_digest: request_digest(order),
             terms: terms(),
             traceparent: None,
         })),
-        Request::Cancel(order) => order::Command::Cancel { order_id: order_id(order), reason: None, traceparent: None },
-        Request::Fulfill(order) => order::Command::Fulfill { order_id: order_id(order), traceparent: None },
+        Request::Cancel(order) => {
+            order::OrderCommand::Cancel { order_id: order_id(order), reason: None, traceparent: None }
+        }
+        Request::Fulfill(order) => order::OrderCommand::Fulfill { order_id: order_id(order), traceparent: None },
         Request::Receive(_) => unreachable!("nobody tells the Order Service what came in"),
     }
 }

@@ -2,7 +2,7 @@
 
 use contract::orders::{StockCommand, StockCommandKind};
 use contract::{OrderId, SCHEMA_VERSION};
-use orders_core::decide::{self as order, Change, Command, Loaded, Outcome};
+use orders_core::decide::{self as order, Change, Loaded, OrderCommand, OrderOutcome};
 use orders_core::order::{Order, Status};
 
 use super::cast::{self, Batch, Item, Request, Told};
@@ -75,7 +75,7 @@ impl OrderBook {
 
     fn transact(&mut self, batch: Batch, rows: [u8; IDS], wire: &mut Wire) -> Result<OrderTurn, Violation> {
         let items: Vec<Item> = batch.into_iter().flatten().collect();
-        let commands: Vec<Command> = items.iter().map(|item| command(*item, wire)).collect();
+        let commands: Vec<OrderCommand> = items.iter().map(|item| command(*item, wire)).collect();
         let loaded = self.load(&commands, rows);
         let Some(decision) = caught(|| order::decide(LATER_MICROS, &commands, loaded)) else {
             return broken("R11", format!("the Order Service's decider panics on {}", cast::shown(batch, wire)));
@@ -94,7 +94,7 @@ impl OrderBook {
     }
 
     /// Only what the batch names, as a store would.
-    fn load(&self, batch: &[Command], rows: [u8; IDS]) -> Loaded {
+    fn load(&self, batch: &[OrderCommand], rows: [u8; IDS]) -> Loaded {
         let mut loaded = Loaded::default();
         for (order, place) in cast::orders() {
             let Some(row) = self.row(rows[place]) else { continue };
@@ -131,11 +131,11 @@ impl OrderBook {
     }
 }
 
-fn command(item: Item, wire: &Wire) -> Command {
+fn command(item: Item, wire: &Wire) -> OrderCommand {
     match item {
         Item::Request(request) => cast::order_command(request),
         Item::Message(number) => match wire.get(number) {
-            Message::Answer(answer) => Command::Settle(Box::new(answer.clone())),
+            Message::Answer(answer) => OrderCommand::Settle(Box::new(answer.clone())),
             Message::Command(command) => unreachable!("{command:?} does not go to the Order Service"),
         },
     }
@@ -184,16 +184,16 @@ fn shown(order_id: OrderId) -> &'static str {
 }
 
 /// What the person behind the item is told.
-fn answer(item: Item, outcome: &Outcome) -> Result<Option<Told>, Violation> {
+fn answer(item: Item, outcome: &OrderOutcome) -> Result<Option<Told>, Violation> {
     let told = match (item, outcome) {
-        (Item::Request(Request::Place(_)), Outcome::Placed(receipt) | Outcome::Replayed(receipt)) => {
+        (Item::Request(Request::Place(_)), OrderOutcome::Placed(receipt) | OrderOutcome::Replayed(receipt)) => {
             Some(Told::Placed(cast::order_of(receipt.order_id)))
         }
-        (Item::Request(Request::Cancel(order)), Outcome::Accepted(_)) => Some(Told::Cancelled(order)),
-        (Item::Request(Request::Fulfill(order)), Outcome::Accepted(_)) => Some(Told::Fulfilled(order)),
-        (Item::Request(Request::Cancel(_) | Request::Fulfill(_)), Outcome::InvalidTransition(_))
-        | (Item::Message(_), Outcome::Settled(_) | Outcome::Stale) => None,
-        (Item::Message(_), Outcome::Anomaly(why)) => return broken("R12", format!("an anomaly: {why}")),
+        (Item::Request(Request::Cancel(order)), OrderOutcome::Accepted(_)) => Some(Told::Cancelled(order)),
+        (Item::Request(Request::Fulfill(order)), OrderOutcome::Accepted(_)) => Some(Told::Fulfilled(order)),
+        (Item::Request(Request::Cancel(_) | Request::Fulfill(_)), OrderOutcome::InvalidTransition(_))
+        | (Item::Message(_), OrderOutcome::Settled(_) | OrderOutcome::Stale) => None,
+        (Item::Message(_), OrderOutcome::Anomaly(why)) => return broken("R12", format!("an anomaly: {why}")),
         _ => return broken("INV-6", format!("{item:?} is answered {outcome:?}")),
     };
     Ok(told)

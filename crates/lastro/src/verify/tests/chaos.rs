@@ -87,7 +87,7 @@ impl World {
         }
     }
 
-    async fn ask(&mut self, command: order::Command) {
+    async fn ask(&mut self, command: order::OrderCommand) {
         let sent = self.shop.order(command).await;
         self.network.extend(sent.map(|command| Message::Command(Box::new(command))));
     }
@@ -108,7 +108,7 @@ impl World {
                 self.network.extend(answer.map(|answer| Message::Answer(Box::new(answer))));
             }
             Message::Answer(answer) => {
-                self.shop.order(order::Command::Settle(answer)).await;
+                self.shop.order(order::OrderCommand::Settle(answer)).await;
             }
         }
     }

@@ -131,7 +131,7 @@ async fn stock_one_each(shop: &Shop) {
 }
 
 /// What the Order Service sends on being asked for all that.
-async fn ask(shop: &Shop, commands: Vec<order::Command>) -> BTreeMap<OrderId, StockCommand> {
+async fn ask(shop: &Shop, commands: Vec<order::OrderCommand>) -> BTreeMap<OrderId, StockCommand> {
     let mut sent = BTreeMap::new();
     for batch in commands.chunks(BATCH) {
         let decided = shop.orders.run(batch.into(), order::decide).await.expect("executed");
@@ -152,10 +152,10 @@ async fn carry_out(shop: &Shop, commands: Vec<StockCommand>) -> Vec<StockAnswer>
 }
 
 async fn settle(shop: &Shop, answers: Vec<StockAnswer>) {
-    let commands: Vec<_> = answers.into_iter().map(|answer| order::Command::Settle(Box::new(answer))).collect();
+    let commands: Vec<_> = answers.into_iter().map(|answer| order::OrderCommand::Settle(Box::new(answer))).collect();
     for batch in commands.chunks(BATCH) {
         let decided = shop.orders.run(batch.into(), order::decide).await.expect("executed");
-        let anomalies = decided.iter().filter(|one| matches!(one.outcome, order::Outcome::Anomaly(_)));
+        let anomalies = decided.iter().filter(|one| matches!(one.outcome, order::OrderOutcome::Anomaly(_)));
         assert_eq!(anomalies.count(), 0, "an anomaly");
     }
 }

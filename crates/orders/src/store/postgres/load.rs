@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::OrderId;
-use orders_core::decide::{Command, Loaded};
+use orders_core::decide::{Loaded, OrderCommand};
 use orders_core::order::{Order, Status};
 use platform::clock::Timestamp;
 use platform::failure::Failure;
@@ -36,10 +36,10 @@ pub(super) const SHORTAGES: &str = "SELECT orders.order_id, shortages
 /// All that the batch names, the keys that it has claimed, and the time under the locks.
 pub(super) async fn load(
     transaction: &Transaction<'_>,
-    batch: &[Command],
+    batch: &[OrderCommand],
 ) -> Result<(Loaded, BTreeMap<String, OrderId>, Timestamp), Failure> {
     let (claimed, keys) = claim(transaction, batch).await?;
-    let ids: BTreeSet<OrderId> = batch.iter().map(Command::order_id).chain(keys.values().copied()).collect();
+    let ids: BTreeSet<OrderId> = batch.iter().map(OrderCommand::order_id).chain(keys.values().copied()).collect();
     let ids: Vec<Uuid> = ids.into_iter().map(|id| id.0).collect();
     let (orders, lines, shortages, now) = tokio::join!(
         biased;
@@ -54,7 +54,7 @@ pub(super) async fn load(
 /// The keys that are the batch's from now on, and those that were taken before.
 async fn claim(
     transaction: &Transaction<'_>,
-    batch: &[Command],
+    batch: &[OrderCommand],
 ) -> Result<(BTreeMap<String, OrderId>, BTreeMap<String, OrderId>), Failure> {
     let mut wanted = BTreeMap::new();
     for command in batch {

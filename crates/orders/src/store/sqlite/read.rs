@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use contract::OrderId;
 use contract::inventory::Shortage;
-use orders_core::decide::{Command, Loaded, Receipt};
+use orders_core::decide::{Loaded, OrderCommand, Receipt};
 use orders_core::order::{Order, Status};
 use platform::clock::Timestamp;
 use rusqlite::types::Value;
@@ -14,16 +14,17 @@ use super::super::{Backlog, Filter, OrderSummary, OrderView};
 use super::rows::{self, ORDER_COLUMNS, OrderRow};
 
 /// All that the batch names: keys first, then orders by id (R11). The write lock is held already.
-pub(super) fn load(connection: &Connection, batch: &[Command]) -> rusqlite::Result<Loaded> {
+pub(super) fn load(connection: &Connection, batch: &[OrderCommand]) -> rusqlite::Result<Loaded> {
     let mut loaded = Loaded::default();
-    let keys: BTreeSet<&str> = batch.iter().filter_map(Command::key).collect();
+    let keys: BTreeSet<&str> = batch.iter().filter_map(OrderCommand::key).collect();
     let mut by_key = connection.prepare_cached("SELECT order_id FROM orders WHERE idempotency_key = ?1")?;
     for key in keys {
         if let Some(id) = by_key.query_row([key], |row| row.get(0)).optional()? {
             loaded.keys.insert(key.to_owned(), rows::order_id(id));
         }
     }
-    let ids: BTreeSet<OrderId> = batch.iter().map(Command::order_id).chain(loaded.keys.values().copied()).collect();
+    let ids: BTreeSet<OrderId> =
+        batch.iter().map(OrderCommand::order_id).chain(loaded.keys.values().copied()).collect();
     for id in ids {
         if let Some(order) = order_to_decide(connection, id)? {
             loaded.orders.insert(id, order);

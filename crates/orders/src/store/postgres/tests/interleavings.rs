@@ -1,7 +1,7 @@
 //! Two batches of two replicas, statement by statement, in every order: what READ COMMITTED lets one see of the other
 //! never makes two orders of one key, or moves an order twice.
 
-use orders_core::decide::{Outcome, Receipt};
+use orders_core::decide::{OrderOutcome, Receipt};
 use orders_core::order::Status;
 use testbed::Race;
 use tokio::task::JoinHandle;
@@ -26,8 +26,8 @@ async fn race(groups: &[usize]) -> Race<Postgres> {
 async fn run(
     race: &Race<Postgres>,
     prepare: impl AsyncFn(u32),
-    batches: impl Fn(u32) -> [Vec<Command>; 2],
-    check: impl AsyncFn(u32, [Vec<Outcome>; 2]),
+    batches: impl Fn(u32) -> [Vec<OrderCommand>; 2],
+    check: impl AsyncFn(u32, [Vec<OrderOutcome>; 2]),
 ) {
     let begin = async |run, [first, second]: [Arc<Postgres>; 2]| {
         prepare(run).await;
@@ -39,7 +39,7 @@ async fn run(
     assert!(orders >= 20, "only {orders}");
 }
 
-fn spawn(replica: Arc<Postgres>, batch: Vec<Command>) -> JoinHandle<Vec<Outcome>> {
+fn spawn(replica: Arc<Postgres>, batch: Vec<OrderCommand>) -> JoinHandle<Vec<OrderOutcome>> {
     tokio::spawn(async move { run_until_done(&*replica, batch.into()).await })
 }
 
@@ -55,13 +55,14 @@ fn number(run: u32, n: u128) -> u128 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twins_with_one_key_make_one_order() {
     let race = race(&ONE_BY_ONE).await;
-    let batches =
-        |run| [1, 2].map(|n| vec![Command::Place(Box::new(placement(number(run, n), Some(&format!("key {run}")))))]);
-    let check = async |run, outcomes: [Vec<Outcome>; 2]| {
+    let batches = |run| {
+        [1, 2].map(|n| vec![OrderCommand::Place(Box::new(placement(number(run, n), Some(&format!("key {run}")))))])
+    };
+    let check = async |run, outcomes: [Vec<OrderOutcome>; 2]| {
         let made: Vec<Receipt> = outcomes
             .iter()
             .map(|one| match &one[0] {
-                Outcome::Placed(receipt) | Outcome::Replayed(receipt) => receipt.clone(),
+                OrderOutcome::Placed(receipt) | OrderOutcome::Replayed(receipt) => receipt.clone(),
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -77,8 +78,8 @@ async fn twins_with_one_key_make_one_order() {
 async fn one_order_that_is_placed_twice_at_once_is_one_order() {
     let race = race(&OF_A_NEW_ORDER).await;
     let batches = |run| [(); 2].map(|()| vec![place(number(run, 1))]);
-    let check = async |run, outcomes: [Vec<Outcome>; 2]| {
-        assert!(outcomes.iter().all(|one| matches!(one[0], Outcome::Placed(_))), "{outcomes:?}");
+    let check = async |run, outcomes: [Vec<OrderOutcome>; 2]| {
+        assert!(outcomes.iter().all(|one| matches!(one[0], OrderOutcome::Placed(_))), "{outcomes:?}");
         let audit = race.witness.audit_of(vec![id(number(run, 1))]).await.expect("a read");
         assert_eq!(audit[0].history, [(1, Status::Received)]);
     };
@@ -92,8 +93,8 @@ async fn a_cancellation_beside_a_fulfillment_is_one_of_them() {
         run_until_done(&race.witness, Arc::new([place(number(run, 1)), reserved(number(run, 1))])).await;
     };
     let batches = |run| [vec![cancel(number(run, 1))], vec![fulfill(number(run, 1))]];
-    let check = async |run, outcomes: [Vec<Outcome>; 2]| {
-        let refused = outcomes.iter().filter(|one| matches!(one[0], Outcome::InvalidTransition(_))).count();
+    let check = async |run, outcomes: [Vec<OrderOutcome>; 2]| {
+        let refused = outcomes.iter().filter(|one| matches!(one[0], OrderOutcome::InvalidTransition(_))).count();
         assert_eq!(refused, 1, "{outcomes:?}");
         let audit = race.witness.audit_of(vec![id(number(run, 1))]).await.expect("a read").remove(0);
         assert_eq!(audit.history.len(), 3);
@@ -110,8 +111,8 @@ async fn an_answer_beside_a_cancellation_moves_the_order_once() {
         run_until_done(&race.witness, Arc::new([place(number(run, 1))])).await;
     };
     let batches = |run| [vec![reserved(number(run, 1)), reserved(number(run, 1))], vec![cancel(number(run, 1))]];
-    let check = async |run, outcomes: [Vec<Outcome>; 2]| {
-        assert!(matches!(outcomes[1][0], Outcome::Accepted(_)), "{outcomes:?}");
+    let check = async |run, outcomes: [Vec<OrderOutcome>; 2]| {
+        assert!(matches!(outcomes[1][0], OrderOutcome::Accepted(_)), "{outcomes:?}");
         assert_eq!(status(&race, number(run, 1)).await, Some(Status::Cancelling));
         let audit = race.witness.audit_of(vec![id(number(run, 1))]).await.expect("a read").remove(0);
         assert_eq!(audit.pending, Some(contract::orders::StockCommandKind::ReleaseStock));
