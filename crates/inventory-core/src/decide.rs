@@ -20,7 +20,7 @@ mod tests;
 
 /// One thing that the Inventory Service is asked to do. A repeat of it is decided anew, and changes nothing twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum InventoryCommand {
     /// From the Order Service.
     Stock(Box<orders::StockCommand>),
     Move(Box<MovementRequest>),
@@ -28,7 +28,7 @@ pub enum Command {
     PutLocation(Location),
 }
 
-impl Command {
+impl InventoryCommand {
     /// Whether it comes from the Order Service.
     pub fn is_of_order(&self) -> bool {
         matches!(self, Self::Stock(_))
@@ -84,22 +84,22 @@ pub struct Touched {
 }
 
 impl Touched {
-    pub fn by(batch: &[Command]) -> Self {
+    pub fn by(batch: &[InventoryCommand]) -> Self {
         let mut touched = Self::default();
         for command in batch {
             match command {
-                Command::Stock(command) => {
+                InventoryCommand::Stock(command) => {
                     touched.orders.insert(command.order_id);
                     touched.products.extend(command.lines.iter().map(|line| line.product_id.clone()));
                 }
-                Command::Move(request) => {
+                InventoryCommand::Move(request) => {
                     touched.requests.insert(request.cause.request_id);
                     touched.products.insert(request.product_id.clone());
                 }
-                Command::PutProduct(put) => {
+                InventoryCommand::PutProduct(put) => {
                     touched.products.insert(put.product_id.clone());
                 }
-                Command::PutLocation(_) => {}
+                InventoryCommand::PutLocation(_) => {}
             }
         }
         touched
@@ -130,12 +130,12 @@ pub struct Decision {
 /// One command's outcome, and what is published once it is durable (R6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decided {
-    pub outcome: Outcome,
+    pub outcome: InventoryOutcome,
     pub publish: Option<StockAnswer>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum InventoryOutcome {
     /// A command of the Order Service was carried out, now or, if `repeated`, before.
     Answered {
         repeated: bool,
@@ -225,30 +225,32 @@ pub struct ReservationChange {
 }
 
 /// How a store is told to decide; a plain function, so that it can hold no state and do no I/O.
-pub type Decide = fn(i64, &[Command], Loaded) -> Decision;
+pub type Decide = fn(i64, &[InventoryCommand], Loaded) -> Decision;
 
 /// Decides the commands in their order, each seeing the ones before.
 ///
 /// **Units:** `now_micros` since the epoch. **Source:** the table of reservations, R12, R14, INV-1 to INV-3, INV-8.
-pub fn decide(now_micros: i64, batch: &[Command], loaded: Loaded) -> Decision {
+pub fn decide(now_micros: i64, batch: &[InventoryCommand], loaded: Loaded) -> Decision {
     let mut bench = Bench::new(now_micros, loaded);
     let decided = batch.iter().map(|command| bench.decide_one(command)).collect();
     Decision { decided, changes: bench.into_changes() }
 }
 
 impl Bench {
-    fn decide_one(&mut self, command: &Command) -> Decided {
+    fn decide_one(&mut self, command: &InventoryCommand) -> Decided {
         match command {
-            Command::Stock(command) => self.execute(command),
-            Command::Move(request) => Decided::silent(self.request(request).unwrap_or_else(Outcome::Refused)),
-            Command::PutProduct(put) => Decided::silent(self.put_product(put)),
-            Command::PutLocation(location) => Decided::silent(self.put_location(location)),
+            InventoryCommand::Stock(command) => self.execute(command),
+            InventoryCommand::Move(request) => {
+                Decided::silent(self.request(request).unwrap_or_else(InventoryOutcome::Refused))
+            }
+            InventoryCommand::PutProduct(put) => Decided::silent(self.put_product(put)),
+            InventoryCommand::PutLocation(location) => Decided::silent(self.put_location(location)),
         }
     }
 }
 
 impl Decided {
-    fn silent(outcome: Outcome) -> Self {
+    fn silent(outcome: InventoryOutcome) -> Self {
         Self { outcome, publish: None }
     }
 }

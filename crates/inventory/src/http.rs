@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use contract::BadId;
-use inventory_core::decide::{Outcome, Refusal};
+use inventory_core::decide::{InventoryOutcome, Refusal};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use web::body::{Node, Parsed};
@@ -33,14 +33,14 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
 }
 
 /// What a client is told about an outcome that is not the one it asked for.
-fn problem(outcome: &Outcome) -> Problem {
+fn problem(outcome: &InventoryOutcome) -> Problem {
     match outcome {
-        Outcome::Refused(refusal) => refused(*refusal),
-        Outcome::Answered { .. }
-        | Outcome::Anomaly(_)
-        | Outcome::Moved { .. }
-        | Outcome::ProductPut { .. }
-        | Outcome::LocationPut { .. } => Problem::internal(),
+        InventoryOutcome::Refused(refusal) => refused(*refusal),
+        InventoryOutcome::Answered { .. }
+        | InventoryOutcome::Anomaly(_)
+        | InventoryOutcome::Moved { .. }
+        | InventoryOutcome::ProductPut { .. }
+        | InventoryOutcome::LocationPut { .. } => Problem::internal(),
     }
 }
 

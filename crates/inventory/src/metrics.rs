@@ -1,7 +1,7 @@
 //! What the Inventory Service counts. Never an order, a product or a location as a label.
 
 use contract::inventory::StockOutcome;
-use inventory_core::decide::{Decided, Outcome};
+use inventory_core::decide::{Decided, InventoryOutcome};
 use platform::telemetry;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -36,7 +36,8 @@ impl Metrics {
     }
 
     pub(crate) fn count(&self, decided: &Decided) {
-        let (Outcome::Answered { repeated: false }, Some(answer)) = (&decided.outcome, &decided.publish) else {
+        let (InventoryOutcome::Answered { repeated: false }, Some(answer)) = (&decided.outcome, &decided.publish)
+        else {
             return;
         };
         let outcome = match answer.outcome {

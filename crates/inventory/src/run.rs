@@ -7,7 +7,7 @@ use clap::Parser;
 use contract::inventory::ANSWERS_CHANNEL;
 use contract::orders::COMMANDS_CHANNEL;
 use faults::fault_point;
-use inventory_core::decide::{Command, Outcome};
+use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use platform::audit::{Auditor, Reach};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
@@ -46,8 +46,8 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Crew {
     pub relay: Relay,
-    pub committer: Committer<Command, Outcome>,
-    pub consumer: Consumer<Command, Outcome>,
+    pub committer: Committer<InventoryCommand, InventoryOutcome>,
+    pub consumer: Consumer<InventoryCommand, InventoryOutcome>,
     pub lookout: Lookout,
     pub auditor: Auditor,
     pub api: Api,

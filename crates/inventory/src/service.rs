@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::codec;
 use faults::fault_point;
-use inventory_core::decide::{Command, Outcome, decide};
+use inventory_core::decide::{InventoryCommand, InventoryOutcome, decide};
 use platform::batcher::{Batcher, Commit};
 use platform::clock::Ids;
 use platform::failure::Failure;
@@ -23,8 +23,8 @@ pub struct Commits {
 }
 
 #[async_trait]
-impl Commit<Command, Outcome> for Commits {
-    async fn commit(&self, batch: Arc<[Command]>) -> Result<Vec<Outcome>, Failure> {
+impl Commit<InventoryCommand, InventoryOutcome> for Commits {
+    async fn commit(&self, batch: Arc<[InventoryCommand]>) -> Result<Vec<InventoryOutcome>, Failure> {
         let decided = self.store.run(batch, decide).await?;
         fault_point!("inventory.committed", when decided.iter().any(|one| one.publish.is_some()));
         let mut outcomes = Vec::with_capacity(decided.len());
@@ -43,6 +43,6 @@ impl Commit<Command, Outcome> for Commits {
 #[derive(Debug)]
 pub struct Service {
     pub store: Arc<dyn Store>,
-    pub batcher: Batcher<Command, Outcome>,
+    pub batcher: Batcher<InventoryCommand, InventoryOutcome>,
     pub ids: Arc<dyn Ids>,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{LocationId, OrderId, ProductId};
-use inventory_core::decide::{Command, Decide, Decided};
+use inventory_core::decide::{Decide, Decided, InventoryCommand};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Level, Location, Movement, ProductStock};
 use platform::failure::Failure;
@@ -29,7 +29,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     ///
     /// **Shape:** one answer per command, in order. Levels change by compare-and-set on the number of their last
     /// movement, reservations by compare-and-set on their state.
-    async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure>;
+    async fn run(&self, batch: Arc<[InventoryCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure>;
 
     /// Sets messages aside, in a transaction of its own (R16).
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure>;

@@ -59,11 +59,11 @@ impl Work {
     }
 
     /// None: what the shop is furnished with before anything happens in it.
-    pub(crate) fn of_stock(command: &stock::Command) -> Option<Self> {
+    pub(crate) fn of_stock(command: &stock::InventoryCommand) -> Option<Self> {
         match command {
-            stock::Command::Stock(_) => Some(Self::StockCommand),
-            stock::Command::Move(_) => Some(Self::Movement),
-            stock::Command::PutProduct(_) | stock::Command::PutLocation(_) => None,
+            stock::InventoryCommand::Stock(_) => Some(Self::StockCommand),
+            stock::InventoryCommand::Move(_) => Some(Self::Movement),
+            stock::InventoryCommand::PutProduct(_) | stock::InventoryCommand::PutLocation(_) => None,
         }
     }
 }
@@ -161,20 +161,26 @@ fn event(command: &order::OrderCommand) -> Option<Event> {
 }
 
 /// The Inventory Service's decider, with an eye on what it is asked.
-pub(crate) fn decide_stock(now_micros: i64, batch: &[stock::Command], loaded: stock::Loaded) -> stock::Decision {
+pub(crate) fn decide_stock(
+    now_micros: i64,
+    batch: &[stock::InventoryCommand],
+    loaded: stock::Loaded,
+) -> stock::Decision {
     let mut states: BTreeMap<_, _> =
         loaded.reservations.iter().map(|(id, reservation)| (*id, reservation.state.name())).collect();
     let decision = stock::decide(now_micros, batch, loaded);
     for (command, decided) in batch.iter().zip(&decision.decided) {
         let command = match command {
-            stock::Command::Stock(command) => command,
-            stock::Command::Move(_) if matches!(decided.outcome, stock::Outcome::Moved { replayed: true, .. }) => {
+            stock::InventoryCommand::Stock(command) => command,
+            stock::InventoryCommand::Move(_)
+                if matches!(decided.outcome, stock::InventoryOutcome::Moved { replayed: true, .. }) =>
+            {
                 mark("a movement that was made before");
                 continue;
             }
             _ => continue,
         };
-        let digest_is_wrong = matches!(decided.outcome, stock::Outcome::Anomaly(why) if !why.contains("ShipStock") && !why.contains("ReleaseStock"));
+        let digest_is_wrong = matches!(decided.outcome, stock::InventoryOutcome::Anomaly(why) if !why.contains("ShipStock") && !why.contains("ReleaseStock"));
         if digest_is_wrong {
             continue;
         }

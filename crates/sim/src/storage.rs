@@ -118,7 +118,11 @@ impl of_orders::Store for OrdersPort {
 
 #[async_trait]
 impl of_stock::Store for StockPort {
-    async fn run(&self, batch: Arc<[stock::Command]>, _: stock::Decide) -> Result<Vec<stock::Decided>, Failure> {
+    async fn run(
+        &self,
+        batch: Arc<[stock::InventoryCommand]>,
+        _: stock::Decide,
+    ) -> Result<Vec<stock::Decided>, Failure> {
         let (world, node) = (self.0.world.clone(), self.0.node);
         let works = batch.iter().filter_map(Work::of_stock).collect();
         let about = About { what: "a batch", rows: stock_rows(&batch), works };
@@ -133,7 +137,7 @@ impl of_stock::Store for StockPort {
                 )
             });
             let ids = batch.iter().filter_map(|command| match command {
-                stock::Command::Stock(command) => Some(command.order_id),
+                stock::InventoryCommand::Stock(command) => Some(command.order_id),
                 _ => None,
             });
             world.check_orders(ids);
@@ -245,7 +249,7 @@ fn order_rows(batch: &[order::OrderCommand]) -> Vec<String> {
 }
 
 /// What a batch of stock locks before it decides.
-fn stock_rows(batch: &[stock::Command]) -> Vec<String> {
+fn stock_rows(batch: &[stock::InventoryCommand]) -> Vec<String> {
     let stock::Touched { orders, requests, products } = stock::Touched::by(batch);
     let orders = orders.iter().map(ToString::to_string);
     let products = products.iter().map(ToString::to_string);
@@ -288,26 +292,26 @@ fn name(outcome: &order::OrderOutcome) -> String {
     text.split(['(', ' ']).next().unwrap_or_default().to_owned()
 }
 
-fn told_of_stock(command: &stock::Command, decided: &stock::Decided) -> String {
+fn told_of_stock(command: &stock::InventoryCommand, decided: &stock::Decided) -> String {
     match (command, &decided.outcome) {
-        (stock::Command::Stock(command), outcome) => {
+        (stock::InventoryCommand::Stock(command), outcome) => {
             let answer = decided.publish.as_ref().map_or("no answer", |answer| answer.outcome.name());
             let how = match outcome {
-                stock::Outcome::Answered { repeated: true } => " again",
-                stock::Outcome::Anomaly(_) => " (an anomaly)",
+                stock::InventoryOutcome::Answered { repeated: true } => " again",
+                stock::InventoryOutcome::Anomaly(_) => " (an anomaly)",
                 _ => "",
             };
             format!("{:?} {} → {answer}{how}", command.kind, command.order_id)
         }
-        (stock::Command::Move(request), outcome) => {
+        (stock::InventoryCommand::Move(request), outcome) => {
             let how = match outcome {
-                stock::Outcome::Moved { replayed: false, .. } => "moved",
-                stock::Outcome::Moved { replayed: true, .. } => "moved before",
+                stock::InventoryOutcome::Moved { replayed: false, .. } => "moved",
+                stock::InventoryOutcome::Moved { replayed: true, .. } => "moved before",
                 _ => "refused",
             };
             format!("{:?} of {} at {} → {how}", request.change, request.product_id, request.location_id)
         }
-        (stock::Command::PutProduct(put), _) => format!("product {}", put.product_id),
-        (stock::Command::PutLocation(location), _) => format!("location {}", location.location_id),
+        (stock::InventoryCommand::PutProduct(put), _) => format!("product {}", put.product_id),
+        (stock::InventoryCommand::PutLocation(location), _) => format!("location {}", location.location_id),
     }
 }

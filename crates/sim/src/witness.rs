@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::inventory::StockOutcome;
-use inventory_core::decide::{Command, Decided, Outcome, Touched};
+use inventory_core::decide::{Decided, InventoryCommand, InventoryOutcome, Touched};
 use inventory_core::stock::RequestId;
 
 use crate::books::{Books, ShortageRow};
@@ -19,7 +19,7 @@ pub(crate) struct Witness {
 
 impl Witness {
     /// Looks at whatever the batch is about.
-    pub(crate) fn before(books: &Books, batch: &[Command]) -> Self {
+    pub(crate) fn before(books: &Books, batch: &[InventoryCommand]) -> Self {
         let touched = Touched::by(batch);
         let products = touched.products.iter().map(ToString::to_string);
         let requests = touched.requests.into_iter();
@@ -30,10 +30,15 @@ impl Witness {
     }
 
     /// R4 of each movement and INV-8 of each rejection, right after the commit.
-    pub(crate) fn check(&self, books: &Books, batch: &[Command], decided: &[Decided]) -> Result<(), Violation> {
+    pub(crate) fn check(
+        &self,
+        books: &Books,
+        batch: &[InventoryCommand],
+        decided: &[Decided],
+    ) -> Result<(), Violation> {
         batch.iter().zip(decided).try_for_each(|(command, Decided { outcome, publish })| match (command, outcome) {
-            (Command::Move(request), _) => self.check_movement(request.cause.request_id, outcome),
-            (Command::Stock(command), Outcome::Answered { repeated: false }) => {
+            (InventoryCommand::Move(request), _) => self.check_movement(request.cause.request_id, outcome),
+            (InventoryCommand::Stock(command), InventoryOutcome::Answered { repeated: false }) => {
                 let is_rejected = |answer: &_| matches!(answer, StockOutcome::StockRejected { .. });
                 if !publish.as_ref().is_some_and(|answer| is_rejected(&answer.outcome)) {
                     return Ok(());
@@ -49,8 +54,8 @@ impl Witness {
     }
 
     /// Whoever asks again is told what he did, and not that it cannot be done: it is done.
-    fn check_movement(&self, request: RequestId, outcome: &Outcome) -> Result<(), Violation> {
-        let is_replay = matches!(outcome, Outcome::Moved { replayed: true, .. });
+    fn check_movement(&self, request: RequestId, outcome: &InventoryOutcome) -> Result<(), Violation> {
+        let is_replay = matches!(outcome, InventoryOutcome::Moved { replayed: true, .. });
         if self.moved.contains(&request) && !is_replay {
             return broken("R4", format!("{request:?} has moved stock before, and is answered {outcome:?}"));
         }

@@ -5,7 +5,7 @@ use contract::orders::StockCommand;
 
 use super::bench::Bench;
 use super::sourcing::source;
-use super::{Decided, Outcome};
+use super::{Decided, InventoryOutcome};
 use crate::reservation::{Before, Reservation, State, Step, judge};
 use crate::stock::{Cause, Deltas, MovementKind};
 
@@ -17,7 +17,7 @@ impl Bench {
         }));
         let step = match judge(command, found) {
             Ok(step) => step,
-            Err(why) => return Decided::silent(Outcome::Anomaly(why)),
+            Err(why) => return Decided::silent(InventoryOutcome::Anomaly(why)),
         };
         let reservation = match step {
             Step::Repeat(reservation) => return self.answered(command, &reservation, true),
@@ -79,6 +79,6 @@ impl Bench {
             sent_at_micros: self.now_micros,
             traceparent: command.traceparent.clone(),
         };
-        Decided { outcome: Outcome::Answered { repeated }, publish: Some(answer) }
+        Decided { outcome: InventoryOutcome::Answered { repeated }, publish: Some(answer) }
     }
 }

@@ -1,15 +1,19 @@
 //! What people ask for: to receive, adjust and count stock, and to keep the lists of products and locations.
 
 use super::bench::Bench;
-use super::{Change, MovementRequest, Outcome, PutProduct, Refusal};
+use super::{Change, InventoryOutcome, MovementRequest, PutProduct, Refusal};
 use crate::stock::{Cause, Deltas, Level, Location, OffLimits, Product};
 
 impl Bench {
     /// The checks stand in the order in which [`Refusal`] lists them.
-    pub(super) fn request(&mut self, request: &MovementRequest) -> Result<Outcome, Refusal> {
+    pub(super) fn request(&mut self, request: &MovementRequest) -> Result<InventoryOutcome, Refusal> {
         if let Some(movement) = self.movement_of(request.cause.request_id).cloned() {
             let same = matches!(&movement.cause, Cause::Request(cause) if cause.digest == request.cause.digest);
-            return if same { Ok(Outcome::Moved { movement, replayed: true }) } else { Err(Refusal::KeyReused) };
+            return if same {
+                Ok(InventoryOutcome::Moved { movement, replayed: true })
+            } else {
+                Err(Refusal::KeyReused)
+            };
         }
         if self.product(&request.product_id).is_none() {
             return Err(Refusal::ProductNotFound);
@@ -21,14 +25,14 @@ impl Bench {
         let level = self.level(row.0, row.1);
         let deltas = Deltas { on_hand: difference(request.change, level)?, reserved: 0 };
         match self.move_stock(row, request.change.kind(), deltas, Cause::Request(request.cause.clone())) {
-            Ok(movement) => Ok(Outcome::Moved { movement, replayed: false }),
+            Ok(movement) => Ok(InventoryOutcome::Moved { movement, replayed: false }),
             Err(OffLimits::BelowReserved) => Err(Refusal::BelowReserved { reserved: level.reserved }),
             Err(OffLimits::AboveMaximum) => Err(Refusal::OutOfRange),
         }
     }
 
     /// A replacement that changes nothing leaves the time of the last change alone.
-    pub(super) fn put_product(&mut self, put: &PutProduct) -> Outcome {
+    pub(super) fn put_product(&mut self, put: &PutProduct) -> InventoryOutcome {
         let found = self.product(&put.product_id).cloned();
         let created = found.is_none();
         let product = match found {
@@ -45,16 +49,16 @@ impl Bench {
                 product
             }
         };
-        Outcome::ProductPut { stock: self.stock_of(product), created }
+        InventoryOutcome::ProductPut { stock: self.stock_of(product), created }
     }
 
-    pub(super) fn put_location(&mut self, location: &Location) -> Outcome {
+    pub(super) fn put_location(&mut self, location: &Location) -> InventoryOutcome {
         let found = self.location(&location.location_id);
         let created = found.is_none();
         if found != Some(location) {
             self.record_location(location.clone());
         }
-        Outcome::LocationPut { location: location.clone(), created }
+        InventoryOutcome::LocationPut { location: location.clone(), created }
     }
 }
 

@@ -42,7 +42,7 @@ struct Step {
 }
 
 enum Act {
-    Run(Vec<Command>),
+    Run(Vec<InventoryCommand>),
     Look(ProductId),
 }
 
@@ -101,18 +101,18 @@ fn tell(decided: &Decided) -> String {
     }
 }
 
-fn tell_request(outcome: &Outcome) -> String {
+fn tell_request(outcome: &InventoryOutcome) -> String {
     match outcome {
-        Outcome::Answered { .. } => "an answer that is not published".to_owned(),
-        Outcome::Anomaly(_) => "anomaly".to_owned(),
-        Outcome::Moved { movement, replayed } => {
+        InventoryOutcome::Answered { .. } => "an answer that is not published".to_owned(),
+        InventoryOutcome::Anomaly(_) => "anomaly".to_owned(),
+        InventoryOutcome::Moved { movement, replayed } => {
             let verb = if *replayed { "replayed" } else { "moved" };
             format!("{verb} #{} {}/{}", movement.seq(), movement.after.on_hand, movement.after.reserved)
         }
-        Outcome::ProductPut { created, .. } | Outcome::LocationPut { created, .. } => {
+        InventoryOutcome::ProductPut { created, .. } | InventoryOutcome::LocationPut { created, .. } => {
             if *created { "created" } else { "replaced" }.to_owned()
         }
-        Outcome::Refused(refusal) => match refusal {
+        InventoryOutcome::Refused(refusal) => match refusal {
             Refusal::KeyReused => "key_reused",
             Refusal::ProductNotFound => "product_not_found",
             Refusal::UnknownLocation => "unknown_location",
@@ -161,7 +161,7 @@ impl Script {
         })
     }
 
-    fn order(&mut self, kind: &str, order: &str, lines: &[&str]) -> Command {
+    fn order(&mut self, kind: &str, order: &str, lines: &[&str]) -> InventoryCommand {
         let kind = match kind {
             "reserve" => StockCommandKind::ReserveStock,
             "release" => StockCommandKind::ReleaseStock,
@@ -177,7 +177,7 @@ impl Script {
         stock_command(kind, order_id(order), self.orders[order].clone())
     }
 
-    fn request(&mut self, kind: &str, product: &str, rest: &[&str]) -> Command {
+    fn request(&mut self, kind: &str, product: &str, rest: &[&str]) -> InventoryCommand {
         self.requests += 1;
         let named = |name: &str| rest.windows(2).find(|pair| pair[0] == name).map(|pair| pair[1]);
         let units: i64 = rest[0].parse().expect("units");
@@ -200,15 +200,19 @@ fn order_id(name: &str) -> OrderId {
     OrderId(Uuid::from_bytes(contract::Digest::of(name.as_bytes()).0))
 }
 
-fn put_product(name: &str) -> Command {
-    Command::PutProduct(PutProduct { product_id: product_id(name), name: name.to_owned(), low_stock_at: None })
+fn put_product(name: &str) -> InventoryCommand {
+    InventoryCommand::PutProduct(PutProduct { product_id: product_id(name), name: name.to_owned(), low_stock_at: None })
 }
 
-fn put_location(name: &str, priority: u32) -> Command {
-    Command::PutLocation(Location { location_id: name.parse().expect("an id"), name: name.to_owned(), priority })
+fn put_location(name: &str, priority: u32) -> InventoryCommand {
+    InventoryCommand::PutLocation(Location {
+        location_id: name.parse().expect("an id"),
+        name: name.to_owned(),
+        priority,
+    })
 }
 
-fn movement_request(product: &str, location: &str, change: Change, key: &str) -> Command {
+fn movement_request(product: &str, location: &str, change: Change, key: &str) -> InventoryCommand {
     let cause = RequestCause {
         request_id: RequestId(contract::Digest::of(key.as_bytes()).0),
         digest: contract::Digest::of(format!("{product} {location} {change:?}").as_bytes()),
@@ -217,11 +221,11 @@ fn movement_request(product: &str, location: &str, change: Change, key: &str) ->
         actor: None,
     };
     let location_id = location.parse().expect("an id");
-    Command::Move(Box::new(MovementRequest { product_id: product_id(product), location_id, change, cause }))
+    InventoryCommand::Move(Box::new(MovementRequest { product_id: product_id(product), location_id, change, cause }))
 }
 
-fn stock_command(kind: StockCommandKind, order_id: OrderId, lines: StockLines) -> Command {
-    Command::Stock(Box::new(orders::StockCommand {
+fn stock_command(kind: StockCommandKind, order_id: OrderId, lines: StockLines) -> InventoryCommand {
+    InventoryCommand::Stock(Box::new(orders::StockCommand {
         schema: 1,
         kind,
         order_id,

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use contract::orders::StockCommandKind;
-use inventory_core::decide::{Command, decide};
+use inventory_core::decide::{InventoryCommand, decide};
 use platform::clock::{ManualClock, Timestamp};
 use testbed::write_past;
 
@@ -38,7 +38,7 @@ impl Shop {
         shop
     }
 
-    async fn run(&self, commands: Vec<Command>) {
+    async fn run(&self, commands: Vec<InventoryCommand>) {
         self.store.run(commands.into(), decide).await.expect("executed");
     }
 

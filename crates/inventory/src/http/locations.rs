@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use contract::LocationId;
 use http::StatusCode;
-use inventory_core::decide::{Command, Outcome};
+use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use inventory_core::stock::Location;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -86,9 +86,9 @@ pub(super) async fn put(
     Path(location_id): Path<String>,
     Body(body): Body,
 ) -> Result<Response, Problem> {
-    let command = Command::PutLocation(read(super::named("location_id", &location_id)?, &body)?);
+    let command = InventoryCommand::PutLocation(read(super::named("location_id", &location_id)?, &body)?);
     match service.batcher.submit(command).await? {
-        Outcome::LocationPut { location, created } => {
+        InventoryOutcome::LocationPut { location, created } => {
             let status = if created { StatusCode::CREATED } else { StatusCode::OK };
             Ok((status, Json(LocationView::from(location))).into_response())
         }

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use contract::{LocationId, ProductId};
 use http::{HeaderMap, StatusCode};
-use inventory_core::decide::{Command, Outcome};
+use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use inventory_core::stock::{Cause, Movement};
 use platform::clock::Timestamp;
 use serde::Serialize;
@@ -115,9 +115,9 @@ pub(super) async fn record(
 ) -> Result<Response, Problem> {
     let request_id = request::request_id(idempotency_key(&headers)?, &*service.ids);
     let product_id = product_id.parse().map_err(|_| super::product_not_found())?;
-    let command = Command::Move(Box::new(request::movement(product_id, request_id, &body)?));
+    let command = InventoryCommand::Move(Box::new(request::movement(product_id, request_id, &body)?));
     match service.batcher.submit(command).await? {
-        Outcome::Moved { movement, replayed } => {
+        InventoryOutcome::Moved { movement, replayed } => {
             let replayed = replayed.then_some([(IDEMPOTENT_REPLAYED, "true")]);
             Ok((StatusCode::CREATED, replayed, Json(MovementView::from(movement))).into_response())
         }

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use contract::{LocationId, ProductId};
 use http::StatusCode;
-use inventory_core::decide::{Command, Outcome, PutProduct};
+use inventory_core::decide::{InventoryCommand, InventoryOutcome, PutProduct};
 use inventory_core::stock::{Level, ProductStock};
 use platform::clock::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -126,9 +126,9 @@ pub(super) async fn put(
     Path(product_id): Path<String>,
     Body(body): Body,
 ) -> Result<Response, Problem> {
-    let command = Command::PutProduct(read(super::named("product_id", &product_id)?, &body)?);
+    let command = InventoryCommand::PutProduct(read(super::named("product_id", &product_id)?, &body)?);
     match service.batcher.submit(command).await? {
-        Outcome::ProductPut { stock, created } => {
+        InventoryOutcome::ProductPut { stock, created } => {
             let status = if created { StatusCode::CREATED } else { StatusCode::OK };
             Ok((status, Json(ProductView::from(stock))).into_response())
         }

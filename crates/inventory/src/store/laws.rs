@@ -5,7 +5,9 @@ use std::sync::Arc;
 use contract::inventory::{StockAnswer, StockOutcome};
 use contract::orders::{self, StockCommandKind};
 use contract::{Digest, LocationId, OrderId, ProductId, Quantity, StockLines};
-use inventory_core::decide::{Change, Command, Decided, MovementRequest, Outcome, PutProduct, decide};
+use inventory_core::decide::{
+    Change, Decided, InventoryCommand, InventoryOutcome, MovementRequest, PutProduct, decide,
+};
 use inventory_core::stock::{Location, Movement, RequestCause, RequestId};
 use platform::clock::{ManualClock, Timestamp};
 use platform::failure::Failure;
@@ -70,7 +72,7 @@ pub(crate) struct Fresh {
 pub(crate) const START: Timestamp = Timestamp(1_795_804_200_000_000);
 
 /// As the committer does: what is not done, and may be later, is repeated.
-pub(crate) async fn run_until_done(store: &dyn Store, batch: Arc<[Command]>) -> Vec<Decided> {
+pub(crate) async fn run_until_done(store: &dyn Store, batch: Arc<[InventoryCommand]>) -> Vec<Decided> {
     loop {
         match store.run(batch.clone(), decide).await {
             Ok(decided) => return decided,
@@ -81,7 +83,7 @@ pub(crate) async fn run_until_done(store: &dyn Store, batch: Arc<[Command]>) -> 
 }
 
 impl Fresh {
-    async fn run(&self, batch: Vec<Command>) -> Vec<Decided> {
+    async fn run(&self, batch: Vec<InventoryCommand>) -> Vec<Decided> {
         run_until_done(&*self.store, batch.into()).await
     }
 
@@ -110,19 +112,19 @@ fn location(name: &str) -> LocationId {
     name.parse().expect("an id")
 }
 
-fn put(name: &str) -> Command {
+fn put(name: &str) -> InventoryCommand {
     put_named(name, name, None)
 }
 
-fn put_named(id: &str, name: &str, low_stock_at: Option<i64>) -> Command {
-    Command::PutProduct(PutProduct { product_id: product(id), name: name.to_owned(), low_stock_at })
+fn put_named(id: &str, name: &str, low_stock_at: Option<i64>) -> InventoryCommand {
+    InventoryCommand::PutProduct(PutProduct { product_id: product(id), name: name.to_owned(), low_stock_at })
 }
 
-pub(crate) fn put_location(name: &str, priority: u32) -> Command {
-    Command::PutLocation(Location { location_id: location(name), name: name.to_owned(), priority })
+pub(crate) fn put_location(name: &str, priority: u32) -> InventoryCommand {
+    InventoryCommand::PutLocation(Location { location_id: location(name), name: name.to_owned(), priority })
 }
 
-fn moved(name: &str, at: &str, change: Change, key: &str) -> Command {
+fn moved(name: &str, at: &str, change: Change, key: &str) -> InventoryCommand {
     let cause = RequestCause {
         request_id: RequestId(Digest::of(key.as_bytes()).0),
         digest: Digest::of(format!("{name} {at} {change:?}").as_bytes()),
@@ -130,23 +132,28 @@ fn moved(name: &str, at: &str, change: Change, key: &str) -> Command {
         reference: Some("PO-7".to_owned()),
         actor: Some("ana".to_owned()),
     };
-    Command::Move(Box::new(MovementRequest { product_id: product(name), location_id: location(at), change, cause }))
+    InventoryCommand::Move(Box::new(MovementRequest {
+        product_id: product(name),
+        location_id: location(at),
+        change,
+        cause,
+    }))
 }
 
 /// A product and its first units at `main`.
-pub(crate) fn stocked(name: &str, units: u32) -> [Command; 2] {
+pub(crate) fn stocked(name: &str, units: u32) -> [InventoryCommand; 2] {
     [put(name), received(name, "main", units)]
 }
 
-pub(crate) fn received(name: &str, at: &str, units: u32) -> Command {
+pub(crate) fn received(name: &str, at: &str, units: u32) -> InventoryCommand {
     let change = Change::Receive(Quantity::new(units).expect("a quantity"));
     moved(name, at, change, &format!("{units} {name} at {at}"))
 }
 
-pub(crate) fn order(kind: StockCommandKind, n: u128, lines: &[(&str, u32)]) -> Command {
+pub(crate) fn order(kind: StockCommandKind, n: u128, lines: &[(&str, u32)]) -> InventoryCommand {
     let line = |(name, units): &(&str, u32)| (product(name), Quantity::new(*units).expect("a quantity"));
     let lines = StockLines::sum(lines.iter().map(line)).expect("lines of an order");
-    Command::Stock(Box::new(orders::StockCommand {
+    InventoryCommand::Stock(Box::new(orders::StockCommand {
         schema: 1,
         kind,
         order_id: id(n),
@@ -158,7 +165,7 @@ pub(crate) fn order(kind: StockCommandKind, n: u128, lines: &[(&str, u32)]) -> C
     }))
 }
 
-pub(crate) fn reserve(n: u128, lines: &[(&str, u32)]) -> Command {
+pub(crate) fn reserve(n: u128, lines: &[(&str, u32)]) -> InventoryCommand {
     order(StockCommandKind::ReserveStock, n, lines)
 }
 
@@ -171,5 +178,5 @@ fn is_reserved(decided: &Decided) -> bool {
 }
 
 fn is_replay(decided: &Decided) -> bool {
-    matches!(decided.outcome, Outcome::Moved { replayed: true, .. })
+    matches!(decided.outcome, InventoryOutcome::Moved { replayed: true, .. })
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
 use faults::fault_point;
-use inventory_core::decide::{Command, Decide, Decided};
+use inventory_core::decide::{Decide, Decided, InventoryCommand};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Level, Location, Movement, ProductStock};
 use platform::failure::Failure;
@@ -76,15 +76,15 @@ impl Postgres {
 
 #[async_trait]
 impl Store for Postgres {
-    async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+    async fn run(&self, batch: Arc<[InventoryCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
         let deciding = async |transaction: &Transaction<'_>| {
             let (loaded, claimed, now) = load::load(transaction, &batch).await?;
-            fault_point!("inventory.locked", when batch.iter().any(Command::is_of_order));
+            fault_point!("inventory.locked", when batch.iter().any(InventoryCommand::is_of_order));
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, &batch, loaded)))
                 .map_err(|_| Failure::Suspect("the decider panicked".to_owned()))?;
             write::apply(transaction, &decision.changes, &claimed).await?;
-            fault_point!("inventory.before_commit", when batch.iter().any(Command::is_of_order));
-            fault_point!(during "inventory.commit_sent", when batch.iter().any(Command::is_of_order));
+            fault_point!("inventory.before_commit", when batch.iter().any(InventoryCommand::is_of_order));
+            fault_point!(during "inventory.commit_sent", when batch.iter().any(InventoryCommand::is_of_order));
             Ok(decision.decided)
         };
         self.0.write(deciding).await

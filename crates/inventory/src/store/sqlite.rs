@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
 use faults::fault_point;
-use inventory_core::decide::{Command, Decide, Decided};
+use inventory_core::decide::{Decide, Decided, InventoryCommand};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Level, Location, Movement, ProductStock};
 use platform::clock::Clock;
@@ -41,7 +41,7 @@ impl SqliteStore {
     }
 
     /// See [`Store::run`].
-    pub fn run(&mut self, batch: &[Command], decide: Decide) -> Result<Vec<Decided>, Failure> {
+    pub fn run(&mut self, batch: &[InventoryCommand], decide: Decide) -> Result<Vec<Decided>, Failure> {
         self.0.transact(|transaction, now| {
             let loaded = read::load(transaction, batch).map_err(failure)?;
             planted!("stock_read_before_lock" => let loaded = {
@@ -55,12 +55,12 @@ impl SqliteStore {
                 }
                 loaded
             });
-            fault_point!("inventory.locked", when batch.iter().any(Command::is_of_order));
+            fault_point!("inventory.locked", when batch.iter().any(InventoryCommand::is_of_order));
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, batch, loaded)))
                 .map_err(|_| Failure::Suspect("the decider panicked".to_owned()))?;
             write::apply(transaction, &decision.changes)?;
-            fault_point!("inventory.before_commit", when batch.iter().any(Command::is_of_order));
-            fault_point!(during "inventory.commit_sent", when batch.iter().any(Command::is_of_order));
+            fault_point!("inventory.before_commit", when batch.iter().any(InventoryCommand::is_of_order));
+            fault_point!(during "inventory.commit_sent", when batch.iter().any(InventoryCommand::is_of_order));
             Ok(decision.decided)
         })
     }
@@ -94,7 +94,7 @@ impl Sqlite {
 
 #[async_trait]
 impl Store for Sqlite {
-    async fn run(&self, batch: Arc<[Command]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+    async fn run(&self, batch: Arc<[InventoryCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
         self.0.write(move |store| store.run(&batch, decide)).await
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::codec::{self, Undecodable};
 use contract::orders;
-use inventory_core::decide::{Command, Outcome};
+use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use platform::consumer::{Inbox, Message};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
@@ -21,18 +21,18 @@ pub struct Commands {
 }
 
 #[async_trait]
-impl Inbox<Command, Outcome> for Commands {
-    fn read(&self, payload: &[u8]) -> Vec<Message<Command>> {
+impl Inbox<InventoryCommand, InventoryOutcome> for Commands {
+    fn read(&self, payload: &[u8]) -> Vec<Message<InventoryCommand>> {
         codec::decode::<orders::StockCommand>(payload).into_iter().map(|read| self.message(read)).collect()
     }
 
-    fn judge(&self, command: &Command, outcome: Option<&Outcome>) -> Option<Quarantined> {
+    fn judge(&self, command: &InventoryCommand, outcome: Option<&InventoryOutcome>) -> Option<Quarantined> {
         let (kind, reason) = match outcome {
-            Some(Outcome::Anomaly(reason)) => ("anomaly", *reason),
+            Some(InventoryOutcome::Anomaly(reason)) => ("anomaly", *reason),
             Some(_) => return None,
             None => ("poisoned", "the command cannot be executed even alone"),
         };
-        let Command::Stock(command) = command else { return None };
+        let InventoryCommand::Stock(command) = command else { return None };
         self.metrics.set_aside(kind);
         Some(Quarantined {
             subject: Some(command.order_id.to_string()),
@@ -48,9 +48,9 @@ impl Inbox<Command, Outcome> for Commands {
 }
 
 impl Commands {
-    fn message(&self, read: Result<orders::StockCommand, Undecodable>) -> Message<Command> {
+    fn message(&self, read: Result<orders::StockCommand, Undecodable>) -> Message<InventoryCommand> {
         match read {
-            Ok(command) => Message::Command(Command::Stock(Box::new(command))),
+            Ok(command) => Message::Command(InventoryCommand::Stock(Box::new(command))),
             Err(Undecodable::UnknownVersion(_)) => {
                 self.metrics.set_aside("unknown_version");
                 Message::UnknownVersion

@@ -6,7 +6,7 @@ use std::time::Duration;
 use contract::codec;
 use contract::inventory::{ANSWERS_CHANNEL, StockAnswer};
 use contract::orders::{COMMANDS_CHANNEL, StockCommandKind};
-use inventory_core::decide::{Command, Outcome};
+use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use platform::batcher::{Batcher, Commit, Committer};
 use platform::bus::{Bus, embedded::Embedded};
 use platform::clock::{ManualClock, SystemClock};
@@ -31,8 +31,8 @@ const NEVER: Duration = Duration::from_secs(3600);
 struct World {
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
-    consumer: Consumer<Command, Outcome>,
-    batcher: Batcher<Command, Outcome>,
+    consumer: Consumer<InventoryCommand, InventoryOutcome>,
+    batcher: Batcher<InventoryCommand, InventoryOutcome>,
     relay: Relay,
     registry: Registry,
     folder: tempfile::TempDir,
@@ -75,8 +75,8 @@ impl World {
     }
 }
 
-fn message(command: Command) -> String {
-    let Command::Stock(command) = command else { panic!("no message: {command:?}") };
+fn message(command: InventoryCommand) -> String {
+    let InventoryCommand::Stock(command) = command else { panic!("no message: {command:?}") };
     String::from_utf8(codec::encode(&[*command]).remove(0)).expect("JSON").trim_matches(['[', ']']).to_owned()
 }
 
@@ -120,13 +120,13 @@ async fn a_bad_message_is_set_aside_and_its_neighbours_go_through() {
 async fn an_anomaly_is_recorded_with_its_order_and_the_message() {
     let world = World::new().await;
     let command = order(StockCommandKind::ShipStock, 4, &[("MUG", 1)]);
-    let entry = world.consumer.inbox.judge(&command, Some(&Outcome::Anomaly("a reason"))).expect("an entry");
+    let entry = world.consumer.inbox.judge(&command, Some(&InventoryOutcome::Anomaly("a reason"))).expect("an entry");
     assert_eq!((entry.kind, entry.reason.as_str()), ("anomaly", "ShipStock: a reason"));
     assert_eq!(entry.subject.as_deref(), Some("00000000-0000-0000-0000-000000000004"));
     assert_eq!(entry.bytes, format!("[{}]", message(command.clone())).into_bytes());
     let entry = world.consumer.inbox.judge(&command, None).expect("an entry");
     assert_eq!(entry.kind, "poisoned");
-    assert!(world.consumer.inbox.judge(&command, Some(&Outcome::Answered { repeated: true })).is_none());
+    assert!(world.consumer.inbox.judge(&command, Some(&InventoryOutcome::Answered { repeated: true })).is_none());
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ impl Shop {
         decided.into_iter().next().expect("one answer").publish
     }
 
-    async fn stock(&self, command: stock::Command) -> Option<contract::inventory::StockAnswer> {
+    async fn stock(&self, command: stock::InventoryCommand) -> Option<contract::inventory::StockAnswer> {
         let decided = self.inventory.run(Arc::new([command]), stock::decide).await.expect("executed");
         decided.into_iter().next().expect("one answer").publish
     }
@@ -46,15 +46,15 @@ impl Shop {
     /// Executes a command for an order, and carries it to Inventory and back.
     async fn complete(&self, command: order::OrderCommand) {
         let command = self.order(command).await.expect("something to ask of the stock");
-        let answer = self.stock(stock::Command::Stock(Box::new(command))).await.expect("an answer");
+        let answer = self.stock(stock::InventoryCommand::Stock(Box::new(command))).await.expect("an answer");
         self.order(order::OrderCommand::Settle(Box::new(answer))).await;
     }
 
     async fn receive(&self, request: u8, units: u32) {
         let product_id: contract::ProductId = "mug".parse().expect("an id");
         let put = stock::PutProduct { product_id: product_id.clone(), name: "Mug".to_owned(), low_stock_at: None };
-        self.stock(stock::Command::PutProduct(put)).await;
-        self.stock(stock::Command::Move(Box::new(stock::MovementRequest {
+        self.stock(stock::InventoryCommand::PutProduct(put)).await;
+        self.stock(stock::InventoryCommand::Move(Box::new(stock::MovementRequest {
             product_id,
             location_id: contract::LocationId::main(),
             change: stock::Change::Receive(Quantity::new(units).expect("a quantity")),

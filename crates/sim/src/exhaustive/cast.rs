@@ -191,6 +191,6 @@ pub(super) fn delivery(number: u8) -> stock::MovementRequest {
     }
 }
 
-pub(super) fn stock_command(command: StockCommand) -> stock::Command {
-    stock::Command::Stock(Box::new(command))
+pub(super) fn stock_command(command: StockCommand) -> stock::InventoryCommand {
+    stock::InventoryCommand::Stock(Box::new(command))
 }

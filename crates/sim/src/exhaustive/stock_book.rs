@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use inventory_core::decide::{self as stock, Command, Loaded, Outcome, ReservationChange, StockChange};
+use inventory_core::decide::{
+    self as stock, InventoryCommand, InventoryOutcome, Loaded, ReservationChange, StockChange,
+};
 use inventory_core::reservation::{Before, Reservation, State as Stand};
 use inventory_core::stock::{Cause, Deltas, Level as Stored, Location, Movement, MovementKind, Product};
 use platform::planted;
@@ -91,7 +93,7 @@ impl StockBook {
         wire: &mut Wire,
     ) -> Result<StockTurn, Violation> {
         let items: Vec<Item> = batch.into_iter().flatten().collect();
-        let commands: Vec<Command> = items.iter().map(|item| command(*item, wire)).collect();
+        let commands: Vec<InventoryCommand> = items.iter().map(|item| command(*item, wire)).collect();
         let loaded = self.load(&commands, stock, looked);
         let Some(decision) = caught(|| stock::decide(LATER_MICROS, &commands, loaded)) else {
             return broken("R11", format!("the Inventory Service's decider panics on {}", cast::shown(batch, wire)));
@@ -113,7 +115,7 @@ impl StockBook {
     }
 
     /// Only what the batch names, as a store would.
-    fn load(&self, batch: &[Command], stock: Stock, looked: Option<Level>) -> Loaded {
+    fn load(&self, batch: &[InventoryCommand], stock: Stock, looked: Option<Level>) -> Loaded {
         let touched = stock::Touched::by(batch);
         let found = stock.reservations.into_iter().filter_map(|number| self.reservation(number));
         let found = found.filter(|found| touched.orders.contains(&found.order_id));
@@ -166,9 +168,9 @@ fn key(batch: Batch, stock: Stock, looked: Option<Level>) -> (u64, u64) {
     )
 }
 
-fn command(item: Item, wire: &Wire) -> Command {
+fn command(item: Item, wire: &Wire) -> InventoryCommand {
     match item {
-        Item::Request(Request::Receive(delivery)) => Command::Move(Box::new(cast::delivery(delivery))),
+        Item::Request(Request::Receive(delivery)) => InventoryCommand::Move(Box::new(cast::delivery(delivery))),
         Item::Request(request) => unreachable!("{request:?} is no request to the Inventory Service"),
         Item::Message(number) => match wire.get(number) {
             Message::Command(command) => cast::stock_command(command.clone()),
@@ -248,11 +250,13 @@ fn append(stock: &mut Stock, movements: &[Movement]) -> Result<Vec<Stored>, Viol
 }
 
 /// What the person behind the item is told.
-fn answer(item: Item, outcome: &Outcome) -> Result<Option<Told>, Violation> {
+fn answer(item: Item, outcome: &InventoryOutcome) -> Result<Option<Told>, Violation> {
     match (item, outcome) {
-        (Item::Request(Request::Receive(delivery)), Outcome::Moved { .. }) => Ok(Some(Told::Received(delivery))),
-        (Item::Message(_), Outcome::Answered { .. }) => Ok(None),
-        (Item::Message(_), Outcome::Anomaly(why)) => broken("R12", format!("an anomaly: {why}")),
+        (Item::Request(Request::Receive(delivery)), InventoryOutcome::Moved { .. }) => {
+            Ok(Some(Told::Received(delivery)))
+        }
+        (Item::Message(_), InventoryOutcome::Answered { .. }) => Ok(None),
+        (Item::Message(_), InventoryOutcome::Anomaly(why)) => broken("R12", format!("an anomaly: {why}")),
         _ => broken("INV-6", format!("{item:?} is answered {outcome:?}")),
     }
 }

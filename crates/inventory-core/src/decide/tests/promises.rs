@@ -100,11 +100,11 @@ fn a_command_about_other_lines_is_an_anomaly() {
 
 #[test]
 fn a_digest_that_is_not_that_of_the_lines_is_an_anomaly() {
-    let Command::Stock(mut command) = reserve("A", "MUG", 1) else { unreachable!() };
+    let InventoryCommand::Stock(mut command) = reserve("A", "MUG", 1) else { unreachable!() };
     command.digest = contract::Digest::of(b"something else");
     let mut shelf = Shelf::default();
-    let decided = shelf.run(&[Command::Stock(command)]);
-    assert!(matches!(decided[0], Decided { outcome: Outcome::Anomaly(_), publish: None }));
+    let decided = shelf.run(&[InventoryCommand::Stock(command)]);
+    assert!(matches!(decided[0], Decided { outcome: InventoryOutcome::Anomaly(_), publish: None }));
     assert_eq!(shelf, Shelf::default());
 }
 
@@ -137,10 +137,10 @@ fn a_repeated_answer_says_when_it_was_first_decided() {
     shelf.run(&[put_product("MUG"), receive("MUG", "main", 2)]);
     let told = |shelf: &mut Shelf, now_micros: i64, kind, attempt: u32| {
         shelf.now_micros = now_micros;
-        let Command::Stock(mut sent) = command(kind, "A", "MUG", 2) else { unreachable!() };
+        let InventoryCommand::Stock(mut sent) = command(kind, "A", "MUG", 2) else { unreachable!() };
         sent.attempt = attempt;
         sent.traceparent = Some(format!("trace {attempt}"));
-        let answer = shelf.run(&[Command::Stock(sent)])[0].publish.clone().expect("an answer");
+        let answer = shelf.run(&[InventoryCommand::Stock(sent)])[0].publish.clone().expect("an answer");
         assert_eq!((answer.attempt, answer.traceparent), (attempt, Some(format!("trace {attempt}"))));
         assert_eq!((answer.schema, answer.sent_at_micros), (1, now_micros));
         (answer.outcome.name(), answer.decided_at_micros)
@@ -160,9 +160,9 @@ fn a_repeated_answer_says_when_it_was_first_decided() {
 
 #[test]
 fn an_answer_is_written_in_the_version_of_its_command() {
-    let Command::Stock(mut command) = reserve("A", "MUG", 1) else { unreachable!() };
+    let InventoryCommand::Stock(mut command) = reserve("A", "MUG", 1) else { unreachable!() };
     command.schema = 0;
-    let decided = Shelf::default().run(&[Command::Stock(command)]);
+    let decided = Shelf::default().run(&[InventoryCommand::Stock(command)]);
     let answer = decided[0].publish.as_ref().expect("an answer");
     assert!(matches!(answer.outcome, StockOutcome::StockRejected { .. }));
     assert_eq!(answer.schema, 0);
@@ -180,16 +180,16 @@ fn the_ledger_tells_which_order_moved_what() {
     assert!(ledger[1..].iter().all(|entry| entry.cause == Cause::Order(order_id("A"))));
 }
 
-fn command(kind: StockCommandKind, order: &str, product: &str, units: u32) -> Command {
+fn command(kind: StockCommandKind, order: &str, product: &str, units: u32) -> InventoryCommand {
     let quantity = Quantity::new(units).expect("a quantity");
     stock_command(kind, order_id(order), StockLines::sum([(product_id(product), quantity)]).expect("one line"))
 }
 
-fn reserve(order: &str, product: &str, units: u32) -> Command {
+fn reserve(order: &str, product: &str, units: u32) -> InventoryCommand {
     command(StockCommandKind::ReserveStock, order, product, units)
 }
 
-fn receive(product: &str, location: &str, units: u32) -> Command {
+fn receive(product: &str, location: &str, units: u32) -> InventoryCommand {
     let change = Change::Receive(Quantity::new(units).expect("a quantity"));
     movement_request(product, location, change, &format!("receive {product} {location}"))
 }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// Few names, so that commands meet: duplicates, replays and contradictions are the rule.
-fn any_command() -> impl Strategy<Value = Command> {
+fn any_command() -> impl Strategy<Value = InventoryCommand> {
     let product = prop::sample::select(vec!["MUG", "TEE", "PIN"]);
     let location = prop::sample::select(vec!["main", "SHOP", "BARN"]);
     let kind = prop::sample::select(StockCommandKind::ALL.to_vec());
@@ -23,7 +23,7 @@ fn any_command() -> impl Strategy<Value = Command> {
 }
 
 /// An order's lines follow from its number; an altered command claims others.
-fn order_command(kind: StockCommandKind, order: u32, altered: bool) -> Command {
+fn order_command(kind: StockCommandKind, order: u32, altered: bool) -> InventoryCommand {
     let quantity = |units| Quantity::new(units).expect("a quantity");
     let mut lines = vec![(product_id("MUG"), quantity(1 + order % 3 + u32::from(altered)))];
     if order.is_multiple_of(2) {
@@ -33,7 +33,7 @@ fn order_command(kind: StockCommandKind, order: u32, altered: bool) -> Command {
 }
 
 /// Commands, cut into batches.
-fn any_batches() -> impl Strategy<Value = Vec<Vec<Command>>> {
+fn any_batches() -> impl Strategy<Value = Vec<Vec<InventoryCommand>>> {
     prop::collection::vec(prop::collection::vec(any_command(), 1..12), 1..8)
 }
 

@@ -109,13 +109,13 @@ fn nothing_is_ever_more_than_a_trillion() {
 #[test]
 fn a_product_is_made_once_and_then_replaced() {
     let put = |name: &str, low_stock_at| {
-        Command::PutProduct(PutProduct { product_id: product_id("MUG"), name: name.to_owned(), low_stock_at })
+        InventoryCommand::PutProduct(PutProduct { product_id: product_id("MUG"), name: name.to_owned(), low_stock_at })
     };
     let mut shelf = Shelf::default();
-    let mut told = |now_micros: i64, command: Command| {
+    let mut told = |now_micros: i64, command: InventoryCommand| {
         shelf.now_micros = now_micros;
         match shelf.run(&[command]).remove(0).outcome {
-            Outcome::ProductPut { stock: ProductStock { product, .. }, created } => {
+            InventoryOutcome::ProductPut { stock: ProductStock { product, .. }, created } => {
                 (created, product.low_stock_at, product.created_at_micros, product.updated_at_micros)
             }
             other => panic!("no product: {other:?}"),
@@ -133,7 +133,7 @@ fn a_product_that_was_put_comes_with_its_stock() {
     let receive = movement_request("MUG", "main", Change::Receive(Quantity::new(4).expect("a quantity")), "four");
     let decided = shelf.run(&[put_product("MUG"), receive, put_product("MUG")]);
     let levels = |at: usize| match &decided[at].outcome {
-        Outcome::ProductPut { stock, .. } => tell_levels(&stock.levels),
+        InventoryOutcome::ProductPut { stock, .. } => tell_levels(&stock.levels),
         other => panic!("no product: {other:?}"),
     };
     assert_eq!((levels(0).as_str(), levels(2).as_str()), ("", "main 4/0"));
@@ -180,7 +180,7 @@ fn a_location_is_written_only_if_it_changes() {
     let location = |priority| Location { location_id: LocationId::main(), name: "Main".to_owned(), priority };
     let loaded = Loaded { locations: BTreeMap::from([(LocationId::main(), location(0))]), ..Loaded::default() };
     for priority in [0, 1] {
-        let Decision { changes, .. } = decide(7, &[Command::PutLocation(location(priority))], loaded.clone());
+        let Decision { changes, .. } = decide(7, &[InventoryCommand::PutLocation(location(priority))], loaded.clone());
         assert_eq!(changes.locations, [location(1)].into_iter().filter(|_| priority == 1).collect::<Vec<_>>());
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use contract::inventory::ShortageReason;
 use contract::{LocationId, ProductId};
 
-use crate::decide::{Changes, Command, Decided, Decision, Loaded, ReservationChange, StockChange, Touched, decide};
+use crate::decide::{
+    Changes, Decided, Decision, InventoryCommand, Loaded, ReservationChange, StockChange, Touched, decide,
+};
 use crate::reservation::{Reservation, State};
 use crate::stock::{Level, Levels, Location, Movement};
 
@@ -27,7 +29,7 @@ impl Default for Shelf {
 }
 
 impl Shelf {
-    pub(super) fn run(&mut self, batch: &[Command]) -> Vec<Decided> {
+    pub(super) fn run(&mut self, batch: &[InventoryCommand]) -> Vec<Decided> {
         let Decision { decided, changes } = decide(self.now_micros, batch, self.load(&Touched::by(batch)));
         assert_eq!(decided.len(), batch.len());
         changes

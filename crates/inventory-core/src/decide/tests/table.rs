@@ -30,8 +30,8 @@ fn cell(state: &str, kind: StockCommandKind) -> String {
     let level = shelf.levels(&product_id("MUG"))[&LocationId::main()];
     let level = format!("{}/{}", level.on_hand, level.reserved);
     match decided.outcome {
-        Outcome::Answered { repeated: true } => format!("same {answer} {level}"),
-        Outcome::Answered { repeated: false } => format!("new {answer} {level}"),
+        InventoryOutcome::Answered { repeated: true } => format!("same {answer} {level}"),
+        InventoryOutcome::Answered { repeated: false } => format!("new {answer} {level}"),
         _ => format!("{answer} {level}"),
     }
 }

@@ -9,7 +9,7 @@ use super::*;
 use crate::audit::StockBooks;
 use crate::store::{HELD_AT_ONCE, HeldAudit, Place};
 
-fn mugs(kind: StockCommandKind, n: u128) -> Command {
+fn mugs(kind: StockCommandKind, n: u128) -> InventoryCommand {
     order(kind, n, &[("MUG", 2)])
 }
 

@@ -72,7 +72,7 @@ pub(crate) async fn every_path_of_a_reservation_reads_back_and_answers_the_same_
         fresh.clock.advance(Duration::from_secs(1));
         let kind = path[path.len() - 1];
         let again = fresh.run(vec![order(kind, n, &[("MUG", units)])]).await;
-        assert_eq!(again[0].outcome, Outcome::Answered { repeated: true }, "order {n}");
+        assert_eq!(again[0].outcome, InventoryOutcome::Answered { repeated: true }, "order {n}");
         let again = answer(&again[0]);
         assert_eq!((&again.outcome, again.decided_at_micros), (&first.outcome, first.decided_at_micros), "order {n}");
     }
@@ -95,7 +95,7 @@ pub(crate) async fn commands_of_a_batch_are_decided_in_order(fresh: Fresh) {
         one(StockCommandKind::ShipStock, 3),
     ];
     let decided = fresh.run(batch).await;
-    assert!(matches!(decided[0].outcome, Outcome::Refused(_)), "the product did not exist yet");
+    assert!(matches!(decided[0].outcome, InventoryOutcome::Refused(_)), "the product did not exist yet");
     assert_eq!([3, 4, 6].map(|at: usize| is_reserved(&decided[at])), [true, false, true]);
     assert_eq!(fresh.levels("MUG").await, [("main".to_owned(), 0, 0)]);
     let kinds: Vec<_> = fresh.ledger("MUG").await.iter().rev().map(|entry| entry.kind).collect();
@@ -105,7 +105,7 @@ pub(crate) async fn commands_of_a_batch_are_decided_in_order(fresh: Fresh) {
 
 pub(crate) async fn a_movement_reads_back_with_all_that_its_request_told(fresh: Fresh) {
     let decided = fresh.run(stocked("MUG", 5).to_vec()).await;
-    let Outcome::Moved { movement, replayed: false } = &decided[1].outcome else { panic!("{decided:?}") };
+    let InventoryOutcome::Moved { movement, replayed: false } = &decided[1].outcome else { panic!("{decided:?}") };
     assert_eq!(fresh.ledger("MUG").await, std::slice::from_ref(movement));
     let Cause::Request(cause) = &movement.cause else { panic!("{movement:?}") };
     let told = [&cause.reason, &cause.reference, &cause.actor].map(|text| text.as_deref().expect("a text"));
@@ -123,18 +123,18 @@ pub(crate) async fn a_request_moves_stock_once_however_often_it_comes(fresh: Fre
     let later = fresh.run(vec![count]).await;
     assert!(is_replay(&later[0]), "and later");
     let movement = |decided: &Decided| match &decided.outcome {
-        Outcome::Moved { movement, .. } => movement.clone(),
+        InventoryOutcome::Moved { movement, .. } => movement.clone(),
         other => panic!("{other:?}"),
     };
     assert_eq!(movement(&later[0]), movement(&first[0]));
     let reused = fresh.run(vec![moved("MUG", "main", Change::Adjust(1), "count")]).await;
-    assert!(matches!(reused[0].outcome, Outcome::Refused(inventory_core::decide::Refusal::KeyReused)));
+    assert!(matches!(reused[0].outcome, InventoryOutcome::Refused(inventory_core::decide::Refusal::KeyReused)));
     assert_eq!(fresh.ledger("MUG").await.len(), 2);
 }
 
 pub(crate) async fn a_batch_is_written_whole_or_not_at_all(fresh: Fresh) {
     /// Decides well, but moves the last movement twice.
-    fn twice(now: i64, batch: &[Command], loaded: Loaded) -> Decision {
+    fn twice(now: i64, batch: &[InventoryCommand], loaded: Loaded) -> Decision {
         let mut decision = decide(now, batch, loaded);
         let last = decision.changes.movements.last().expect("a movement").clone();
         decision.changes.movements.push(last);
@@ -153,17 +153,17 @@ pub(crate) async fn a_batch_is_written_whole_or_not_at_all(fresh: Fresh) {
 
 pub(crate) async fn a_level_moves_only_from_where_the_decision_saw_it(fresh: Fresh) {
     /// Decides on levels that stand one movement further on than they do.
-    fn ahead(now: i64, batch: &[Command], mut loaded: Loaded) -> Decision {
+    fn ahead(now: i64, batch: &[InventoryCommand], mut loaded: Loaded) -> Decision {
         loaded.levels.values_mut().flat_map(|levels| levels.values_mut()).for_each(|level| level.last_seq += 1);
         decide(now, batch, loaded)
     }
     /// Decides on levels of one movement ago.
-    fn behind(now: i64, batch: &[Command], mut loaded: Loaded) -> Decision {
+    fn behind(now: i64, batch: &[InventoryCommand], mut loaded: Loaded) -> Decision {
         loaded.levels.values_mut().flat_map(|levels| levels.values_mut()).for_each(|level| level.last_seq -= 1);
         decide(now, batch, loaded)
     }
     /// Decides as if nothing had ever moved.
-    fn blank(now: i64, batch: &[Command], mut loaded: Loaded) -> Decision {
+    fn blank(now: i64, batch: &[InventoryCommand], mut loaded: Loaded) -> Decision {
         loaded.levels.clear();
         decide(now, batch, loaded)
     }
@@ -178,18 +178,18 @@ pub(crate) async fn a_level_moves_only_from_where_the_decision_saw_it(fresh: Fre
 
 pub(crate) async fn a_reservation_moves_only_from_where_the_decision_saw_it(fresh: Fresh) {
     /// Decides as if every rejected order held its units.
-    fn generous(now: i64, batch: &[Command], mut loaded: Loaded) -> Decision {
+    fn generous(now: i64, batch: &[InventoryCommand], mut loaded: Loaded) -> Decision {
         loaded.reservations.values_mut().for_each(|found| found.state = State::Reserved(Vec::new()));
         decide(now, batch, loaded)
     }
     /// Decides as if it had never heard of any order.
-    fn forgetful(now: i64, batch: &[Command], mut loaded: Loaded) -> Decision {
+    fn forgetful(now: i64, batch: &[InventoryCommand], mut loaded: Loaded) -> Decision {
         loaded.reservations.clear();
         decide(now, batch, loaded)
     }
     fresh.run(vec![reserve(1, &[("MUG", 1)])]).await;
     let ship = order(StockCommandKind::ShipStock, 1, &[("MUG", 1)]);
-    let deciders: [(inventory_core::decide::Decide, Command); 2] =
+    let deciders: [(inventory_core::decide::Decide, InventoryCommand); 2] =
         [(generous, ship), (forgetful, reserve(1, &[("MUG", 1)]))];
     for (decider, command) in deciders {
         let refused = fresh.store.run(Arc::new([command]), decider).await;
@@ -201,7 +201,7 @@ pub(crate) async fn a_reservation_moves_only_from_where_the_decision_saw_it(fres
 
 pub(crate) async fn a_decision_that_oversells_is_refused_by_the_database(fresh: Fresh) {
     /// Decides as if there were ten more of everything, and writes it as differences.
-    fn optimistic(now: i64, batch: &[Command], mut loaded: Loaded) -> Decision {
+    fn optimistic(now: i64, batch: &[InventoryCommand], mut loaded: Loaded) -> Decision {
         loaded.levels.values_mut().flat_map(|levels| levels.values_mut()).for_each(|level| level.on_hand += 10);
         decide(now, batch, loaded)
     }
@@ -212,7 +212,7 @@ pub(crate) async fn a_decision_that_oversells_is_refused_by_the_database(fresh: 
 }
 
 pub(crate) async fn a_panicking_decider_leaves_nothing_behind_and_the_store_working(fresh: Fresh) {
-    fn broken(_: i64, _: &[Command], _: Loaded) -> Decision {
+    fn broken(_: i64, _: &[InventoryCommand], _: Loaded) -> Decision {
         panic!("a bug in the decider (this test wants it)")
     }
     let refused = fresh.store.run(stocked("MUG", 5).into(), broken).await;

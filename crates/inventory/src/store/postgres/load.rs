@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::orders::StockCommandKind;
 use contract::{Digest, OrderId};
-use inventory_core::decide::{Command, Loaded, Touched};
+use inventory_core::decide::{InventoryCommand, Loaded, Touched};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Cause, Levels};
 use platform::clock::Timestamp;
@@ -49,7 +49,7 @@ pub(super) const LOCATIONS: &str = "SELECT location_id, name, priority FROM loca
 /// What the batch touches, the orders that it has claimed, and the time under the locks.
 pub(super) async fn load(
     transaction: &Transaction<'_>,
-    batch: &[Command],
+    batch: &[InventoryCommand],
 ) -> Result<(Loaded, BTreeSet<OrderId>, Timestamp), Failure> {
     let touched = Touched::by(batch);
     let orders: Vec<Uuid> = touched.orders.iter().map(|id| id.0).collect();
@@ -100,10 +100,10 @@ async fn unless(nothing: bool, asking: impl Future<Output = Result<Vec<Row>, Fai
 }
 
 /// The orders whose first word this may be. A ShipStock never is.
-fn claims(batch: &[Command]) -> BTreeMap<OrderId, Digest> {
+fn claims(batch: &[InventoryCommand]) -> BTreeMap<OrderId, Digest> {
     let mut claims = BTreeMap::new();
     for command in batch {
-        if let Command::Stock(command) = command
+        if let InventoryCommand::Stock(command) = command
             && command.kind != StockCommandKind::ShipStock
         {
             claims.entry(command.order_id).or_insert(command.digest);

@@ -97,10 +97,10 @@ async fn a_row_that_does_not_fit_is_named() {
 #[tokio::test]
 async fn a_claim_that_comes_to_nothing_leaves_nothing() {
     let (store, _, url) = opened().await;
-    let Command::Stock(mut command) = reserve(1, &[("MUG", 1)]) else { panic!("a command") };
+    let InventoryCommand::Stock(mut command) = reserve(1, &[("MUG", 1)]) else { panic!("a command") };
     command.digest = contract::Digest([7; 16]);
-    let decided = store.run(Arc::new([Command::Stock(command)]), decide).await.expect("an anomaly");
-    assert!(matches!(decided[0].outcome, inventory_core::decide::Outcome::Anomaly(_)), "{decided:?}");
+    let decided = store.run(Arc::new([InventoryCommand::Stock(command)]), decide).await.expect("an anomaly");
+    assert!(matches!(decided[0].outcome, inventory_core::decide::InventoryOutcome::Anomaly(_)), "{decided:?}");
     let row = postgres(&url).await.query_one("SELECT count(*) FROM reservations", &[]).await.expect("a count");
     assert_eq!(row.get::<_, i64>(0), 0);
 }

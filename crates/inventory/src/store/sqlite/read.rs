@@ -1,7 +1,7 @@
 //! Reads of single things, for the decider and for requests.
 
 use contract::{OrderId, ProductId};
-use inventory_core::decide::{Command, Loaded, Touched};
+use inventory_core::decide::{InventoryCommand, Loaded, Touched};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Levels, Location, Movement, Product, ProductStock, RequestId};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -10,7 +10,7 @@ use super::rows::{self, MOVEMENT_COLUMNS, PRODUCT_COLUMNS, RESERVATION_COLUMNS, 
 
 /// All that the batch touches, in the order in which an engine with row locks takes them (R11). The write lock is
 /// held already.
-pub(super) fn load(connection: &Connection, batch: &[Command]) -> rusqlite::Result<Loaded> {
+pub(super) fn load(connection: &Connection, batch: &[InventoryCommand]) -> rusqlite::Result<Loaded> {
     let touched = Touched::by(batch);
     let mut loaded = Loaded::default();
     for order_id in touched.orders {

@@ -104,7 +104,7 @@ impl World {
     async fn deliver(&mut self, message: Message) {
         match message {
             Message::Command(command) => {
-                let answer = self.shop.stock(stock::Command::Stock(command)).await;
+                let answer = self.shop.stock(stock::InventoryCommand::Stock(command)).await;
                 self.network.extend(answer.map(|answer| Message::Answer(Box::new(answer))));
             }
             Message::Answer(answer) => {

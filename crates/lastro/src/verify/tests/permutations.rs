@@ -110,7 +110,7 @@ async fn stock_one_each(shop: &Shop) {
         (0..PERMUTATIONS).map(|n| format!("P{n}").parse().expect("an id")).collect();
     let puts = products.iter().map(|product_id| {
         let (product_id, name) = (product_id.clone(), "one of its kind".to_owned());
-        stock::Command::PutProduct(stock::PutProduct { product_id, name, low_stock_at: None })
+        stock::InventoryCommand::PutProduct(stock::PutProduct { product_id, name, low_stock_at: None })
     });
     let receipts = products.iter().zip(1_u128..).map(|(product_id, n)| {
         let cause = RequestCause {
@@ -122,7 +122,7 @@ async fn stock_one_each(shop: &Shop) {
         };
         let (product_id, location_id) = (product_id.clone(), contract::LocationId::main());
         let change = stock::Change::Receive(Quantity::new(1).expect("a quantity"));
-        stock::Command::Move(Box::new(stock::MovementRequest { product_id, location_id, change, cause }))
+        stock::InventoryCommand::Move(Box::new(stock::MovementRequest { product_id, location_id, change, cause }))
     });
     let commands: Vec<_> = puts.chain(receipts).collect();
     for batch in commands.chunks(BATCH) {
@@ -142,7 +142,8 @@ async fn ask(shop: &Shop, commands: Vec<order::OrderCommand>) -> BTreeMap<OrderI
 }
 
 async fn carry_out(shop: &Shop, commands: Vec<StockCommand>) -> Vec<StockAnswer> {
-    let commands: Vec<_> = commands.into_iter().map(|command| stock::Command::Stock(Box::new(command))).collect();
+    let commands: Vec<_> =
+        commands.into_iter().map(|command| stock::InventoryCommand::Stock(Box::new(command))).collect();
     let mut answers = Vec::new();
     for batch in commands.chunks(BATCH) {
         let decided = shop.inventory.run(batch.into(), stock::decide).await.expect("executed");

@@ -4,7 +4,7 @@
 use contract::inventory::StockOutcome;
 use contract::orders::StockCommandKind;
 use contract::{Digest, Quantity};
-use inventory_core::decide::{Change, MovementRequest, Outcome};
+use inventory_core::decide::{Change, InventoryOutcome, MovementRequest};
 use inventory_core::stock::{RequestCause, RequestId};
 use testbed::Race;
 use tokio::task::JoinHandle;
@@ -30,7 +30,7 @@ async fn race(groups: &[usize]) -> Race<Postgres> {
 async fn run(
     race: &Race<Postgres>,
     prepare: impl AsyncFn(u32),
-    batches: impl Fn(u32) -> [Vec<Command>; 2],
+    batches: impl Fn(u32) -> [Vec<InventoryCommand>; 2],
     check: impl AsyncFn(u32, [Vec<Decided>; 2]),
 ) {
     let begin = async |run, [first, second]: [Arc<Postgres>; 2]| {
@@ -43,7 +43,7 @@ async fn run(
     assert!(orders >= 20, "only {orders}");
 }
 
-fn spawn(replica: Arc<Postgres>, batch: Vec<Command>) -> JoinHandle<Vec<Decided>> {
+fn spawn(replica: Arc<Postgres>, batch: Vec<InventoryCommand>) -> JoinHandle<Vec<Decided>> {
     tokio::spawn(async move { run_until_done(&*replica, batch.into()).await })
 }
 
@@ -117,7 +117,7 @@ async fn one_request_that_two_replicas_got_moves_stock_once() {
     let race = race(&ONE_BY_ONE).await;
     let batches = |run: u32| {
         [(); 2].map(|()| {
-            vec![Command::Move(Box::new(MovementRequest {
+            vec![InventoryCommand::Move(Box::new(MovementRequest {
                 product_id: product(run).parse().expect("an id"),
                 location_id: contract::LocationId::main(),
                 change: Change::Receive(Quantity::new(5).expect("a quantity")),
@@ -136,7 +136,8 @@ async fn one_request_that_two_replicas_got_moves_stock_once() {
         run_until_done(&race.witness, Arc::new([put])).await;
     };
     let check = async |run, decided: [Vec<Decided>; 2]| {
-        let replays = decided.iter().filter(|one| matches!(one[0].outcome, Outcome::Moved { replayed: true, .. }));
+        let replays =
+            decided.iter().filter(|one| matches!(one[0].outcome, InventoryOutcome::Moved { replayed: true, .. }));
         assert_eq!(replays.count(), 1, "{decided:?}");
         assert_eq!(level(&race, run).await, (5, 0, 1));
     };
