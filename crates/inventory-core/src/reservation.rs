@@ -82,7 +82,7 @@ impl StateName {
 
 /// What a command asks for, given what is known about its order.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum Action {
     /// Nothing changes: the answer was given before.
     Repeat(Reservation),
     /// Find the units.
@@ -96,15 +96,15 @@ pub(super) enum Step {
 /// The table of states and commands (R12), behind the check of the digests (R14).
 ///
 /// **Errors:** why the command is an anomaly: no healthy Order Service sends it.
-pub(super) fn judge(command: &StockCommand, found: Option<Reservation>) -> Result<Step, &'static str> {
+pub(super) fn judge(command: &StockCommand, found: Option<Reservation>) -> Result<Action, &'static str> {
     use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
     if command.lines.digest() != command.digest {
         return Err("a command whose digest is not that of its lines");
     }
     let Some(reservation) = found else {
         return match command.kind {
-            ReserveStock => Ok(Step::Source),
-            ReleaseStock => Ok(Step::Bury),
+            ReserveStock => Ok(Action::Source),
+            ReleaseStock => Ok(Action::Bury),
             ShipStock => Err("a ShipStock for an order that nothing was reserved for"),
         };
     };
@@ -115,16 +115,16 @@ pub(super) fn judge(command: &StockCommand, found: Option<Reservation>) -> Resul
         (&reservation.state, command.kind)
     {
         let state = State::Reserved(allocations.clone());
-        return Ok(Step::Release(Reservation { state, ..reservation }));
+        return Ok(Action::Release(Reservation { state, ..reservation }));
     });
     match (&reservation.state, command.kind) {
-        (State::Reserved(_) | State::Rejected(_), ReserveStock) => Ok(Step::Repeat(reservation)),
-        (State::Reserved(_) | State::Rejected(_), ReleaseStock) => Ok(Step::Release(reservation)),
-        (State::Reserved(_), ShipStock) => Ok(Step::Ship(reservation)),
+        (State::Reserved(_) | State::Rejected(_), ReserveStock) => Ok(Action::Repeat(reservation)),
+        (State::Reserved(_) | State::Rejected(_), ReleaseStock) => Ok(Action::Release(reservation)),
+        (State::Reserved(_), ShipStock) => Ok(Action::Ship(reservation)),
         (State::Rejected(_), ShipStock) => Err("a ShipStock for an order that was rejected"),
-        (State::Released(_), ReserveStock | ReleaseStock) => Ok(Step::Repeat(reservation)),
+        (State::Released(_), ReserveStock | ReleaseStock) => Ok(Action::Repeat(reservation)),
         (State::Released(_), ShipStock) => Err("a ShipStock for an order that was released"),
-        (State::Shipped(_), ReserveStock | ShipStock) => Ok(Step::Repeat(reservation)),
+        (State::Shipped(_), ReserveStock | ShipStock) => Ok(Action::Repeat(reservation)),
         (State::Shipped(_), ReleaseStock) => Err("a ReleaseStock for an order that was shipped"),
     }
 }

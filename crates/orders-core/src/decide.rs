@@ -7,7 +7,7 @@ use contract::orders::{self, StockCommandKind};
 use contract::{Digest, OrderId, SCHEMA_VERSION};
 
 use super::backoff::FIRST_ANSWER_WAIT_MICROS;
-use super::order::{Answered, Entry, Event, Order, Status, Step, Terms, step};
+use super::order::{Answered, Entry, Event, Order, Status, Terms, Transition, step};
 
 /// One thing that the Order Service is asked to do. A repeat of it is decided anew, and changes nothing twice.
 #[derive(Clone, Debug)]
@@ -216,12 +216,12 @@ impl Bench {
     ) -> Decided {
         let Some(order) = self.orders.get(&order_id).cloned() else { return Decided::silent(OrderOutcome::NotFound) };
         match step(order.status, event) {
-            Step::Move(to) => {
+            Transition::Move(to) => {
                 let publish = self.record(order, to, reason, None, traceparent);
                 Decided { outcome: OrderOutcome::Accepted(self.orders[&order_id].receipt()), publish }
             }
-            Step::Unchanged => Decided::silent(OrderOutcome::Accepted(order.receipt())),
-            Step::Refused | Step::Stale | Step::Anomaly => {
+            Transition::Unchanged => Decided::silent(OrderOutcome::Accepted(order.receipt())),
+            Transition::Refused | Transition::Stale | Transition::Anomaly => {
                 Decided::silent(OrderOutcome::InvalidTransition(order.status))
             }
         }
@@ -247,9 +247,9 @@ impl Bench {
             }
         });
         let to = match step(order.status, Event::of(&answer.outcome)) {
-            Step::Move(to) => to,
-            Step::Stale => return Decided::silent(OrderOutcome::Stale),
-            Step::Unchanged | Step::Refused | Step::Anomaly => {
+            Transition::Move(to) => to,
+            Transition::Stale => return Decided::silent(OrderOutcome::Stale),
+            Transition::Unchanged | Transition::Refused | Transition::Anomaly => {
                 return Decided::silent(OrderOutcome::Anomaly("an answer that the order's state cannot have"));
             }
         };

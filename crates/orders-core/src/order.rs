@@ -121,7 +121,7 @@ impl Status {
     pub fn may_follow(self, before: Option<Self>) -> bool {
         match before {
             None => self == Self::Received,
-            Some(before) => Event::ALL.into_iter().any(|event| step(before, event) == Step::Move(self)),
+            Some(before) => Event::ALL.into_iter().any(|event| step(before, event) == Transition::Move(self)),
         }
     }
 }
@@ -153,7 +153,7 @@ impl Event {
 
 /// What an event does to an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Transition {
     Move(Status),
     /// A repeated request that already has what it asks for.
     Unchanged,
@@ -166,19 +166,19 @@ pub enum Step {
 }
 
 /// The state machine. It is a table: every state × event pair has exactly one step.
-pub fn step(status: Status, event: Event) -> Step {
+pub fn step(status: Status, event: Event) -> Transition {
     use Event::{Cancel, Fulfill, Rejected, Released, Reserved, Shipped};
     match (status, event) {
-        (Status::Received, Reserved) => Step::Move(Status::Confirmed),
-        (Status::Received, Rejected) => Step::Move(Status::Rejected),
-        (Status::Received | Status::Confirmed, Cancel) => Step::Move(Status::Cancelling),
-        (Status::Cancelling, Released) => Step::Move(Status::Cancelled),
-        (Status::Confirmed, Fulfill) => Step::Move(Status::Fulfilling),
-        (Status::Fulfilling, Shipped) => Step::Move(Status::Fulfilled),
+        (Status::Received, Reserved) => Transition::Move(Status::Confirmed),
+        (Status::Received, Rejected) => Transition::Move(Status::Rejected),
+        (Status::Received | Status::Confirmed, Cancel) => Transition::Move(Status::Cancelling),
+        (Status::Cancelling, Released) => Transition::Move(Status::Cancelled),
+        (Status::Confirmed, Fulfill) => Transition::Move(Status::Fulfilling),
+        (Status::Fulfilling, Shipped) => Transition::Move(Status::Fulfilled),
 
-        (Status::Cancelling | Status::Cancelled, Cancel) => Step::Unchanged,
-        (Status::Fulfilling | Status::Fulfilled, Fulfill) => Step::Unchanged,
-        (_, Cancel | Fulfill) => Step::Refused,
+        (Status::Cancelling | Status::Cancelled, Cancel) => Transition::Unchanged,
+        (Status::Fulfilling | Status::Fulfilled, Fulfill) => Transition::Unchanged,
+        (_, Cancel | Fulfill) => Transition::Refused,
 
         (
             Status::Confirmed | Status::Cancelling | Status::Cancelled | Status::Fulfilling | Status::Fulfilled,
@@ -186,8 +186,8 @@ pub fn step(status: Status, event: Event) -> Step {
         )
         | (Status::Rejected | Status::Cancelling | Status::Cancelled, Rejected)
         | (Status::Cancelled, Released)
-        | (Status::Fulfilled, Shipped) => Step::Stale,
-        (_, Reserved | Rejected | Released | Shipped) => Step::Anomaly,
+        | (Status::Fulfilled, Shipped) => Transition::Stale,
+        (_, Reserved | Rejected | Released | Shipped) => Transition::Anomaly,
     }
 }
 
@@ -228,14 +228,14 @@ pub struct Order {
 
 #[cfg(test)]
 mod tests {
-    use super::Step::{Anomaly, Refused, Stale, Unchanged};
+    use super::Transition::{Anomaly, Refused, Stale, Unchanged};
     use super::*;
 
     /// Every cell of the table of states, a row per state: cancel, fulfill, reserved, rejected, released, shipped.
     #[test]
     fn every_state_answers_every_event_as_the_table_says() {
         use Status::{Cancelled, Cancelling, Confirmed, Fulfilled, Fulfilling, Received, Rejected};
-        let to = Step::Move;
+        let to = Transition::Move;
         #[rustfmt::skip]
         let table = [
             (Received,   [to(Cancelling), Refused,        to(Confirmed), to(Rejected), Anomaly,       Anomaly]),
@@ -260,7 +260,10 @@ mod tests {
         assert_eq!(Status::ALL.into_iter().filter(|status| status.is_final()).collect::<Vec<_>>(), finals);
         for status in finals {
             assert_eq!(status.in_flight(), None);
-            assert!(Event::ALL.into_iter().all(|event| !matches!(step(status, event), Step::Move(_))), "{status:?}");
+            assert!(
+                Event::ALL.into_iter().all(|event| !matches!(step(status, event), Transition::Move(_))),
+                "{status:?}"
+            );
         }
     }
 

@@ -6,7 +6,7 @@ use contract::orders::StockCommand;
 use super::bench::Bench;
 use super::sourcing::source;
 use super::{Decided, InventoryOutcome};
-use crate::reservation::{Before, Reservation, State, Step, judge};
+use crate::reservation::{Action, Before, Reservation, State, judge};
 use crate::stock::{Cause, Deltas, MovementKind};
 
 impl Bench {
@@ -20,15 +20,15 @@ impl Bench {
             Err(why) => return Decided::silent(InventoryOutcome::Anomaly(why)),
         };
         let reservation = match step {
-            Step::Repeat(reservation) => return self.answered(command, &reservation, true),
-            Step::Source => self.reserve(command),
-            Step::Bury => {
+            Action::Repeat(reservation) => return self.answered(command, &reservation, true),
+            Action::Source => self.reserve(command),
+            Action::Bury => {
                 let tombstone = Reservation::first(command, State::Released(Before::Absent), self.now_micros);
                 platform::planted!("no_tombstone" => return self.answered(command, &tombstone, false));
                 tombstone
             }
-            Step::Release(reservation) => self.release(reservation),
-            Step::Ship(reservation) => self.ship(reservation),
+            Action::Release(reservation) => self.release(reservation),
+            Action::Ship(reservation) => self.ship(reservation),
         };
         let decided = self.answered(command, &reservation, false);
         self.record(reservation);
