@@ -3,9 +3,9 @@
 use std::fmt::Debug;
 
 use contract::SCHEMA_VERSION;
+use contract::answers::StockAnswer;
 use contract::codec::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, Undecodable, decode, encode};
-use contract::inventory::StockAnswer;
-use contract::orders::StockCommand;
+use contract::commands::StockCommand;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

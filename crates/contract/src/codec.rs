@@ -81,8 +81,8 @@ fn malformed(error: &serde_json::Error, bytes: &[u8]) -> Undecodable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::{StockAnswer, StockOutcome};
-    use crate::orders::{StockCommand, StockCommandKind};
+    use crate::answers::{StockAnswer, StockOutcome};
+    use crate::commands::{StockCommand, StockCommandKind};
     use crate::{OrderId, Quantity, StockLines};
 
     fn command(product: &str) -> StockCommand {

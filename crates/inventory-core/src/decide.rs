@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::inventory::StockAnswer;
-use contract::{LocationId, OrderId, ProductId, Quantity, orders};
+use contract::answers::StockAnswer;
+use contract::{LocationId, OrderId, ProductId, Quantity, commands};
 
 use super::reservation::{Reservation, StateName};
 use super::stock::{
@@ -22,7 +22,7 @@ mod tests;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InventoryCommand {
     /// From the Order Service.
-    Stock(Box<orders::StockCommand>),
+    Stock(Box<commands::StockCommand>),
     Move(Box<MovementRequest>),
     PutProduct(PutProduct),
     PutLocation(Location),

@@ -1,7 +1,7 @@
 //! What the stock has promised to an order, which is also the memory of what was answered (R12).
 
-use contract::inventory::{Allocation, Shortage, StockOutcome};
-use contract::orders::{StockCommand, StockCommandKind};
+use contract::answers::{Allocation, Shortage, StockOutcome};
+use contract::commands::{StockCommand, StockCommandKind};
 use contract::{Digest, LocationId, OrderId};
 
 /// All that is known about one order. It is kept for ever, so a repeated command gets its first answer again.

@@ -1,6 +1,6 @@
 //! What the Inventory Service counts. Never an order, a product or a location as a label.
 
-use contract::inventory::StockOutcome;
+use contract::answers::StockOutcome;
 use inventory_core::decide::{Decided, InventoryOutcome};
 use platform::telemetry;
 use prometheus_client::encoding::EncodeLabelSet;

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use contract::inventory::ANSWERS_CHANNEL;
-use contract::orders::COMMANDS_CHANNEL;
+use contract::answers::ANSWERS_CHANNEL;
+use contract::commands::COMMANDS_CHANNEL;
 use faults::fault_point;
 use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use platform::audit::{Auditor, Reach};

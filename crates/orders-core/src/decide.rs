@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use contract::inventory::{self, Shortage, StockOutcome};
-use contract::orders::{self, StockCommandKind};
+use contract::answers::{self, Shortage, StockOutcome};
+use contract::commands::{self, StockCommandKind};
 use contract::{Digest, OrderId, SCHEMA_VERSION};
 
 use super::backoff::FIRST_ANSWER_WAIT_MICROS;
@@ -15,7 +15,7 @@ pub enum OrderCommand {
     Place(Box<Placement>),
     Cancel { order_id: OrderId, reason: Option<String>, traceparent: Option<String> },
     Fulfill { order_id: OrderId, traceparent: Option<String> },
-    Settle(Box<inventory::StockAnswer>),
+    Settle(Box<answers::StockAnswer>),
 }
 
 /// A validated request to place an order, with the id that it gets if it is new.
@@ -74,7 +74,7 @@ pub struct Decision {
 #[derive(Clone, Debug)]
 pub struct Decided {
     pub outcome: OrderOutcome,
-    pub publish: Option<orders::StockCommand>,
+    pub publish: Option<commands::StockCommand>,
 }
 
 /// Where an order stands, for whoever asked.
@@ -227,7 +227,7 @@ impl Bench {
         }
     }
 
-    fn settle(&mut self, answer: &inventory::StockAnswer) -> Decided {
+    fn settle(&mut self, answer: &answers::StockAnswer) -> Decided {
         let Some(order) = self.orders.get(&answer.order_id).cloned() else {
             return Decided::silent(OrderOutcome::Anomaly("an answer for an order that does not exist"));
         };
@@ -265,7 +265,7 @@ impl Bench {
         reason: Option<String>,
         answer: Option<Answered>,
         traceparent: Option<String>,
-    ) -> Option<orders::StockCommand> {
+    ) -> Option<commands::StockCommand> {
         let from = order.status;
         order.status = to;
         order.last_seq += 1;
@@ -289,7 +289,7 @@ impl Bench {
     }
 }
 
-fn kept(answer: &inventory::StockAnswer) -> Answered {
+fn kept(answer: &answers::StockAnswer) -> Answered {
     let (allocations, shortages) = match &answer.outcome {
         StockOutcome::StockReserved { allocations } => (allocations.clone(), Vec::new()),
         StockOutcome::StockRejected { shortages } => (Vec::new(), shortages.clone()),
@@ -298,8 +298,8 @@ fn kept(answer: &inventory::StockAnswer) -> Answered {
     Answered { decided_at_micros: answer.decided_at_micros, allocations, shortages }
 }
 
-fn first_sending(order: &Order, pending: &Pending, now_micros: i64) -> orders::StockCommand {
-    orders::StockCommand {
+fn first_sending(order: &Order, pending: &Pending, now_micros: i64) -> commands::StockCommand {
+    commands::StockCommand {
         schema: SCHEMA_VERSION,
         kind: pending.kind,
         order_id: order.order_id,

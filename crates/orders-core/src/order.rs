@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use contract::inventory::{Allocation, Shortage, StockOutcome};
-use contract::orders::StockCommandKind;
+use contract::answers::{Allocation, Shortage, StockOutcome};
+use contract::commands::StockCommandKind;
 use contract::{BadId, Digest, OrderId, ProductId, Quantity, StockLines};
 
 use super::money::Currency;

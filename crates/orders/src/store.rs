@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use contract::orders::{StockCommand, StockCommandKind};
+use contract::commands::{StockCommand, StockCommandKind};
 use contract::{Digest, OrderId};
 use orders_core::decide::{Decide, Decided, OrderCommand, Receipt};
 use orders_core::order::{CustomerId, Entry, Status, Terms};

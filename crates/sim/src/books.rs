@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use contract::OrderId;
-use contract::orders::StockCommandKind;
+use contract::commands::StockCommandKind;
 use inventory_core::reservation::StateName;
 use inventory_core::stock::RequestId;
 use orders_core::order::Status;

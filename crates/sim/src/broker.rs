@@ -161,8 +161,8 @@ impl Broker {
 
     fn with<T>(&self, channel: &str, work: impl FnOnce(&mut Channel) -> T) -> T {
         let name = match channel {
-            contract::orders::COMMANDS_CHANNEL => contract::orders::COMMANDS_CHANNEL,
-            _ => contract::inventory::ANSWERS_CHANNEL,
+            contract::commands::COMMANDS_CHANNEL => contract::commands::COMMANDS_CHANNEL,
+            _ => contract::answers::ANSWERS_CHANNEL,
         };
         work(self.channels.lock().expect("nothing panics under this lock").entry(name).or_default())
     }

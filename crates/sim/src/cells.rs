@@ -4,8 +4,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::inventory::StockOutcome;
-use contract::orders::StockCommandKind;
+use contract::answers::StockOutcome;
+use contract::commands::StockCommandKind;
 use inventory_core::decide as stock;
 use inventory_core::reservation::StateName;
 use orders_core::decide as order;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use contract::inventory::ANSWERS_CHANNEL;
-use contract::orders::COMMANDS_CHANNEL;
+use contract::answers::ANSWERS_CHANNEL;
+use contract::commands::COMMANDS_CHANNEL;
 
 use crate::boot::boot;
 use crate::broker::Wipe;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::inventory::{ANSWERS_CHANNEL, StockAnswer, StockOutcome};
-use contract::orders::{COMMANDS_CHANNEL, StockCommand, StockCommandKind};
+use contract::answers::{ANSWERS_CHANNEL, StockAnswer, StockOutcome};
+use contract::commands::{COMMANDS_CHANNEL, StockCommand, StockCommandKind};
 use contract::{OrderId, codec};
 use inventory_core::reservation::StateName;
 use orders_core::order::Status;

@@ -1,6 +1,6 @@
 //! What must hold between states, as the simulator understands it: a second opinion, in which nothing is the services'.
 
-use contract::orders::StockCommandKind;
+use contract::commands::StockCommandKind;
 use inventory_core::reservation::StateName;
 use orders_core::order::Status;
 

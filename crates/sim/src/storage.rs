@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contract::orders::StockCommand;
+use contract::commands::StockCommand;
 use contract::{OrderId, ProductId};
 use inventory::store as of_stock;
 use inventory_core::reservation::Reservation;

@@ -1,6 +1,6 @@
 //! The tables of states and of commits, which cells of them can be reached, and which were.
 
-use contract::orders::StockCommandKind;
+use contract::commands::StockCommandKind;
 use inventory_core::reservation::StateName;
 use orders_core::order::Status;
 

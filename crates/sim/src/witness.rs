@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::inventory::StockOutcome;
+use contract::answers::StockOutcome;
 use inventory_core::decide::{Decided, InventoryCommand, InventoryOutcome, Touched};
 use inventory_core::stock::RequestId;
 

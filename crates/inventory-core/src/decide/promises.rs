@@ -1,7 +1,7 @@
 //! Commands of the Order Service: units are promised to an order, given back, or shipped.
 
-use contract::inventory::StockAnswer;
-use contract::orders::StockCommand;
+use contract::answers::StockAnswer;
+use contract::commands::StockCommand;
 
 use super::bench::Bench;
 use super::sourcing::source;

@@ -1,6 +1,6 @@
 //! Where the units of an order come from.
 
-use contract::inventory::{Allocation, Shortage, ShortageReason};
+use contract::answers::{Allocation, Shortage, ShortageReason};
 use contract::{LocationId, Quantity, StockLine, StockLines};
 
 use super::bench::Bench;

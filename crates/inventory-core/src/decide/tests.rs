@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::orders::StockCommandKind;
+use contract::commands::StockCommandKind;
 use contract::{LocationId, OrderId, ProductId, Quantity, StockLines};
 use uuid::Uuid;
 
@@ -87,7 +87,7 @@ fn words(text: &str) -> Vec<&str> {
 
 /// `reserved MUG@main(2)`, `rejected TEE(1>0)`, `moved #3 5/2`, or the name of a refusal.
 fn tell(decided: &Decided) -> String {
-    use contract::inventory::StockOutcome;
+    use contract::answers::StockOutcome;
     let Some(answer) = &decided.publish else { return tell_request(&decided.outcome) };
     match &answer.outcome {
         StockOutcome::StockReserved { allocations } => allocations.iter().fold("reserved".to_owned(), |text, part| {
@@ -225,7 +225,7 @@ fn movement_request(product: &str, location: &str, change: Change, key: &str) ->
 }
 
 fn stock_command(kind: StockCommandKind, order_id: OrderId, lines: StockLines) -> InventoryCommand {
-    InventoryCommand::Stock(Box::new(orders::StockCommand {
+    InventoryCommand::Stock(Box::new(commands::StockCommand {
         schema: 1,
         kind,
         order_id,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::ProductId;
-use contract::inventory::ShortageReason;
+use contract::answers::ShortageReason;
 use inventory_core::reservation::{Before, Reservation, Shortfall, State};
 use inventory_core::stock::Level;
 use platform::audit::Findings;

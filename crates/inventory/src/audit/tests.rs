@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use contract::orders::StockCommandKind;
+use contract::commands::StockCommandKind;
 use inventory_core::decide::{InventoryCommand, decide};
 use platform::clock::{ManualClock, Timestamp};
 use testbed::write_past;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use contract::inventory::{Allocation, Shortage};
+use contract::answers::{Allocation, Shortage};
 use inventory_core::reservation::Reservation;
 use platform::clock::Timestamp;
 use serde::Serialize;

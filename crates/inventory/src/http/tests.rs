@@ -1,6 +1,6 @@
 use axum::Router;
 use axum::body::Body;
-use contract::orders::StockCommandKind;
+use contract::commands::StockCommandKind;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use platform::batcher::Batcher;
@@ -45,7 +45,7 @@ impl Api {
         let shared = telemetry::Metrics::new(&mut registry, "test");
         let metrics = Arc::new(Metrics::new(&mut registry, shared.clone()));
         let bus = Arc::new(Embedded::new(Arc::new(SystemClock), std::time::Duration::from_secs(30)));
-        let (outbox, _) = Relay::new(bus, contract::inventory::ANSWERS_CHANNEL, Box::new(|_, _| {}));
+        let (outbox, _) = Relay::new(bus, contract::answers::ANSWERS_CHANNEL, Box::new(|_, _| {}));
         let commits = Arc::new(Commits { store: store.clone(), outbox, metrics });
         let (batcher, committer) = Batcher::new(commits, Arc::new(|_| {}));
         tokio::spawn(committer.run(CancellationToken::new()));

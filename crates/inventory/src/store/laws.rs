@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use contract::inventory::{StockAnswer, StockOutcome};
-use contract::orders::{self, StockCommandKind};
+use contract::answers::{StockAnswer, StockOutcome};
+use contract::commands::{self, StockCommandKind};
 use contract::{Digest, LocationId, OrderId, ProductId, Quantity, StockLines};
 use inventory_core::decide::{
     Change, Decided, InventoryCommand, InventoryOutcome, MovementRequest, PutProduct, decide,
@@ -153,7 +153,7 @@ pub(crate) fn received(name: &str, at: &str, units: u32) -> InventoryCommand {
 pub(crate) fn order(kind: StockCommandKind, n: u128, lines: &[(&str, u32)]) -> InventoryCommand {
     let line = |(name, units): &(&str, u32)| (product(name), Quantity::new(*units).expect("a quantity"));
     let lines = StockLines::sum(lines.iter().map(line)).expect("lines of an order");
-    InventoryCommand::Stock(Box::new(orders::StockCommand {
+    InventoryCommand::Stock(Box::new(commands::StockCommand {
         schema: 1,
         kind,
         order_id: id(n),

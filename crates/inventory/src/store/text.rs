@@ -1,7 +1,7 @@
 //! What both engines keep in the same form: a rejection's shortages as JSON, and a state that its rows tell together.
 
 use contract::LocationId;
-use contract::inventory::{Allocation, Shortage};
+use contract::answers::{Allocation, Shortage};
 use inventory_core::reservation::{Before, Seen, Shortfall, State, StateName};
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::codec::{self, Undecodable};
-use contract::orders;
+use contract::commands;
 use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use platform::consumer::{Inbox, Message};
 use platform::failure::Failure;
@@ -23,7 +23,7 @@ pub struct Commands {
 #[async_trait]
 impl Inbox<InventoryCommand, InventoryOutcome> for Commands {
     fn read(&self, payload: &[u8]) -> Vec<Message<InventoryCommand>> {
-        codec::decode::<orders::StockCommand>(payload).into_iter().map(|read| self.message(read)).collect()
+        codec::decode::<commands::StockCommand>(payload).into_iter().map(|read| self.message(read)).collect()
     }
 
     fn judge(&self, command: &InventoryCommand, outcome: Option<&InventoryOutcome>) -> Option<Quarantined> {
@@ -48,7 +48,7 @@ impl Inbox<InventoryCommand, InventoryOutcome> for Commands {
 }
 
 impl Commands {
-    fn message(&self, read: Result<orders::StockCommand, Undecodable>) -> Message<InventoryCommand> {
+    fn message(&self, read: Result<commands::StockCommand, Undecodable>) -> Message<InventoryCommand> {
         match read {
             Ok(command) => Message::Command(InventoryCommand::Stock(Box::new(command))),
             Err(Undecodable::UnknownVersion(_)) => {

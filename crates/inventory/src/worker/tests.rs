@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use contract::answers::{ANSWERS_CHANNEL, StockAnswer};
 use contract::codec;
-use contract::inventory::{ANSWERS_CHANNEL, StockAnswer};
-use contract::orders::{COMMANDS_CHANNEL, StockCommandKind};
+use contract::commands::{COMMANDS_CHANNEL, StockCommandKind};
 use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use platform::batcher::{Batcher, Commit, Committer};
 use platform::bus::{Bus, embedded::Embedded};

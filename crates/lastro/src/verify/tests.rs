@@ -33,12 +33,12 @@ impl Shop {
         Self { orders: Arc::new(orders), inventory: Arc::new(inventory), clock, folder }
     }
 
-    async fn order(&self, command: order::OrderCommand) -> Option<contract::orders::StockCommand> {
+    async fn order(&self, command: order::OrderCommand) -> Option<contract::commands::StockCommand> {
         let decided = self.orders.run(Arc::new([command]), order::decide).await.expect("executed");
         decided.into_iter().next().expect("one answer").publish
     }
 
-    async fn stock(&self, command: stock::InventoryCommand) -> Option<contract::inventory::StockAnswer> {
+    async fn stock(&self, command: stock::InventoryCommand) -> Option<contract::answers::StockAnswer> {
         let decided = self.inventory.run(Arc::new([command]), stock::decide).await.expect("executed");
         decided.into_iter().next().expect("one answer").publish
     }

@@ -219,7 +219,7 @@ impl Programs {
     /// Messages must have come again and again, in both directions.
     pub(crate) fn must_have_been_in_a_storm(&self) {
         let log = self.log();
-        for channel in [contract::orders::COMMANDS_CHANNEL, contract::inventory::ANSWERS_CHANNEL] {
+        for channel in [contract::commands::COMMANDS_CHANNEL, contract::answers::ANSWERS_CHANNEL] {
             assert!(log.contains(&format!("a storm on {channel}: ")), "{log}");
         }
     }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use contract::inventory::{Allocation, Shortage, ShortageReason, StockAnswer, StockOutcome};
-use contract::orders::StockCommandKind;
+use contract::answers::{Allocation, Shortage, ShortageReason, StockAnswer, StockOutcome};
+use contract::commands::StockCommandKind;
 use contract::{Digest, LocationId, OrderId, Quantity};
 use proptest::prelude::*;
 

@@ -1,6 +1,6 @@
 //! Orders as the API shows them. Members are only ever added; clients must accept new ones.
 
-use contract::inventory::{Allocation, Shortage};
+use contract::answers::{Allocation, Shortage};
 use orders_core::decide::Receipt;
 use orders_core::money::Currency;
 use orders_core::order::{Entry, OrderLine};

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::inventory::{Allocation, StockAnswer, StockOutcome};
-use contract::orders::StockCommandKind;
+use contract::answers::{Allocation, StockAnswer, StockOutcome};
+use contract::commands::StockCommandKind;
 use contract::{LocationId, OrderId, Quantity};
 use orders_core::decide::{Decision, Loaded, OrderCommand, OrderOutcome, Placement, decide};
 use orders_core::money::Currency;

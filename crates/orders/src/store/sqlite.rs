@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::OrderId;
-use contract::orders::StockCommand;
+use contract::commands::StockCommand;
 use faults::fault_point;
 use orders_core::decide::{Decide, Decided, OrderCommand, Receipt};
 use platform::clock::Clock;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use contract::answers::StockAnswer;
 use contract::codec::{self, Undecodable};
-use contract::inventory::StockAnswer;
 use orders_core::decide::{OrderCommand, OrderOutcome};
 use platform::consumer::{Inbox, Message};
 use platform::failure::Failure;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::inventory::{ANSWERS_CHANNEL, StockAnswer, StockOutcome};
-use contract::orders::{COMMANDS_CHANNEL, StockCommand};
+use contract::answers::{ANSWERS_CHANNEL, StockAnswer, StockOutcome};
+use contract::commands::{COMMANDS_CHANNEL, StockCommand};
 use contract::{OrderId, codec};
 use orders_core::decide::{OrderCommand, OrderOutcome, Receipt};
 use orders_core::money::Currency;

@@ -1,6 +1,6 @@
 //! The few things that the bounds allow to exist, and what may be asked about them.
 
-use contract::orders::StockCommand;
+use contract::commands::StockCommand;
 use contract::{Digest, LocationId, OrderId, ProductId, Quantity};
 use inventory_core::decide as stock;
 use inventory_core::stock::{RequestCause, RequestId};

@@ -1,6 +1,6 @@
 //! The Order Service's database, and its real decider on it: load, decide, write, as one transaction.
 
-use contract::orders::{StockCommand, StockCommandKind};
+use contract::commands::{StockCommand, StockCommandKind};
 use contract::{OrderId, SCHEMA_VERSION};
 use orders_core::decide::{self as order, Change, Loaded, OrderCommand, OrderOutcome};
 use orders_core::order::{Order, Status};

@@ -1,8 +1,8 @@
 //! Messages, each known by a number. What differs only in times and in the count of attempts is one message: neither
 //! service judges by them (R16).
 
-use contract::inventory::StockAnswer;
-use contract::orders::StockCommand;
+use contract::answers::StockAnswer;
+use contract::commands::StockCommand;
 
 use super::cast;
 

@@ -1,4 +1,4 @@
-use contract::inventory::{Shortage, ShortageReason, StockOutcome};
+use contract::answers::{Shortage, ShortageReason, StockOutcome};
 
 use super::*;
 use crate::reservation::{Seen, Shortfall};

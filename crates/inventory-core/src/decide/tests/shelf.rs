@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::inventory::ShortageReason;
+use contract::answers::ShortageReason;
 use contract::{LocationId, ProductId};
 
 use crate::decide::{

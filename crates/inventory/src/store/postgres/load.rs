@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::orders::StockCommandKind;
+use contract::commands::StockCommandKind;
 use contract::{Digest, OrderId};
 use inventory_core::decide::{InventoryCommand, Loaded, Touched};
 use inventory_core::reservation::Reservation;

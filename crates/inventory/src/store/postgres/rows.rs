@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use contract::inventory::Allocation;
+use contract::answers::Allocation;
 use contract::{BadId, Digest, LocationId, OrderId, ProductId, Quantity};
 use inventory_core::reservation::{Reservation, StateName};
 use inventory_core::stock::{Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use contract::OrderId;
-use contract::inventory::Allocation;
+use contract::answers::Allocation;
 use inventory_core::decide::{Changes, ReservationChange, StockChange};
 use inventory_core::stock::{Cause, Location, Movement, Product, RequestCause};
 use platform::failure::Failure;

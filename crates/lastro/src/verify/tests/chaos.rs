@@ -51,8 +51,8 @@ fn any_event() -> impl Strategy<Value = Event> {
 /// What travels between the services.
 #[derive(Clone, Debug)]
 enum Message {
-    Command(Box<contract::orders::StockCommand>),
-    Answer(Box<contract::inventory::StockAnswer>),
+    Command(Box<contract::commands::StockCommand>),
+    Answer(Box<contract::answers::StockAnswer>),
 }
 
 struct World {

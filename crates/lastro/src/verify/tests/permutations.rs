@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use contract::inventory::StockAnswer;
-use contract::orders::StockCommand;
+use contract::answers::StockAnswer;
+use contract::commands::StockCommand;
 
 use super::*;
 

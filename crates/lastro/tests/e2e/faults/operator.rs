@@ -9,8 +9,8 @@ use futures_util::{StreamExt, TryStreamExt};
 use testbed::{Nats, PATIENCE};
 use tokio::task::JoinSet;
 
-pub(crate) const COMMANDS: &str = contract::orders::COMMANDS_CHANNEL;
-pub(crate) const ANSWERS: &str = contract::inventory::ANSWERS_CHANNEL;
+pub(crate) const COMMANDS: &str = contract::commands::COMMANDS_CHANNEL;
+pub(crate) const ANSWERS: &str = contract::answers::ANSWERS_CHANNEL;
 
 /// A connection of the test's own.
 pub(crate) struct Operator {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::orders::{StockCommand, StockCommandKind};
+use contract::commands::{StockCommand, StockCommandKind};
 use contract::{OrderId, SCHEMA_VERSION, StockLines};
 use orders_core::backoff;
 use platform::clock::Timestamp;

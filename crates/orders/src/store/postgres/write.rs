@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use contract::OrderId;
-use contract::orders::StockCommandKind;
+use contract::commands::StockCommandKind;
 use orders_core::decide::{Change, Pending, Placement};
 use orders_core::order::{Entry, OrderLine, Status};
 use platform::failure::Failure;

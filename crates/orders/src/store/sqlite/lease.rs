@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use contract::orders::{StockCommand, StockCommandKind};
+use contract::commands::{StockCommand, StockCommandKind};
 use contract::{OrderId, SCHEMA_VERSION};
 use orders_core::backoff;
 use platform::clock::Timestamp;

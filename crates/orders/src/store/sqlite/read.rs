@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use contract::OrderId;
-use contract::inventory::Shortage;
+use contract::answers::Shortage;
 use orders_core::decide::{Loaded, OrderCommand, Receipt};
 use orders_core::order::{Order, Status};
 use platform::clock::Timestamp;

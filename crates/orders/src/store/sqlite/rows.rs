@@ -1,6 +1,6 @@
 //! Rows of this schema as values of the domain. What does not fit names its table and row.
 
-use contract::orders::StockCommandKind;
+use contract::commands::StockCommandKind;
 use contract::{Digest, OrderId};
 use orders_core::money::Currency;
 use orders_core::order::{Answered, CustomerId, Entry, OrderLine, Status, Terms};

@@ -1,8 +1,8 @@
 //! Two batches of two replicas, statement by statement, in every order: what READ COMMITTED lets one see of the other
 //! never makes them oversell, disagree or wait for each other.
 
-use contract::inventory::StockOutcome;
-use contract::orders::StockCommandKind;
+use contract::answers::StockOutcome;
+use contract::commands::StockCommandKind;
 use contract::{Digest, Quantity};
 use inventory_core::decide::{Change, InventoryOutcome, MovementRequest};
 use inventory_core::stock::{RequestCause, RequestId};

@@ -115,7 +115,7 @@ async fn an_answer_beside_a_cancellation_moves_the_order_once() {
         assert!(matches!(outcomes[1][0], OrderOutcome::Accepted(_)), "{outcomes:?}");
         assert_eq!(status(&race, number(run, 1)).await, Some(Status::Cancelling));
         let audit = race.witness.audit_of(vec![id(number(run, 1))]).await.expect("a read").remove(0);
-        assert_eq!(audit.pending, Some(contract::orders::StockCommandKind::ReleaseStock));
+        assert_eq!(audit.pending, Some(contract::commands::StockCommandKind::ReleaseStock));
     };
     run(&race, prepare, batches, check).await;
 }
