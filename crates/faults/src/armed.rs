@@ -34,8 +34,8 @@ pub fn begun(name: &'static str) {
 /// The fault, if this is its place and its pass.
 fn due(name: &str) -> Option<&'static Fault> {
     static FAULT: OnceLock<Option<Fault>> = OnceLock::new();
-    let told = || std::env::var(VARIABLE).ok().filter(|text| text != super::STORM);
-    let fault = FAULT.get_or_init(|| told().map(|text| parse(&text))).as_ref()?;
+    let asked = || std::env::var(VARIABLE).ok().filter(|text| text != super::STORM);
+    let fault = FAULT.get_or_init(|| asked().map(|text| parse(&text))).as_ref()?;
     (fault.name == name && fault.passes_left.fetch_sub(1, Ordering::Relaxed) == 1).then_some(fault)
 }
 

@@ -59,11 +59,11 @@ pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
     let metrics = Arc::new(Metrics::new(&mut commons.registry, commons.metrics.clone()));
 
     let counted = metrics.clone();
-    let told = move |batches, got_through| {
+    let report = move |batches, got_through| {
         counted.published(batches, got_through);
         fault_point!("inventory.published");
     };
-    let (outbox, relay) = Relay::new(bus.clone(), ANSWERS_CHANNEL, Box::new(told));
+    let (outbox, relay) = Relay::new(bus.clone(), ANSWERS_CHANNEL, Box::new(report));
     let commits = Commits { store: store.clone(), outbox, metrics: metrics.clone() };
     let counted = metrics.clone();
     let (batcher, committer) = Batcher::new(Arc::new(commits), Arc::new(move |commands| counted.batch(commands)));

@@ -95,44 +95,44 @@ fn crates_that_know_too_much(metadata: &Value) -> Vec<String> {
     let packages = metadata["packages"].as_array().expect("packages");
     let name = |value: &Value| value["name"].as_str().expect("a name").to_owned();
     let ours: BTreeSet<_> = packages.iter().map(name).collect();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for package in packages {
         let package_name = name(package);
         let Some((_, always, in_tests)) = MAY_KNOW.iter().find(|(its, ..)| *its == package_name) else {
-            told.push(format!("nobody has said what {package_name} may know"));
+            reported.push(format!("nobody has said what {package_name} may know"));
             continue;
         };
         for dependency in package["dependencies"].as_array().expect("dependencies") {
             let known = name(dependency);
             let for_tests = dependency["kind"] == "dev" && in_tests.contains(&known.as_str());
             if ours.contains(&known) && !for_tests && !always.contains(&known.as_str()) {
-                told.push(format!("{package_name} must not know {known}"));
+                reported.push(format!("{package_name} must not know {known}"));
             }
         }
     }
-    told
+    reported
 }
 
 /// The rules that a file breaks. `path` begins with the name of its crate.
 fn broken_rules(path: &str, text: &str) -> Vec<String> {
     let code = code(text);
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     if text.lines().count() > MAX_LINES {
-        told.push(format!("{path} has more than {MAX_LINES} lines"));
+        reported.push(format!("{path} has more than {MAX_LINES} lines"));
     }
     if is_root_of_a_crate(path) && !text.contains("\n#![forbid(unsafe_code)]\n") {
-        told.push(format!("{path} must say #![forbid(unsafe_code)]"));
+        reported.push(format!("{path} must say #![forbid(unsafe_code)]"));
     }
     let debris = ["todo", "unimplemented", "dbg"].into_iter().filter(|name| code.contains(&format!("{name}!(")));
-    told.extend(debris.map(|name| format!("{path} has a {name}! left in it")));
+    reported.extend(debris.map(|name| format!("{path} has a {name}! left in it")));
     if is_test(path) {
-        return told;
+        return reported;
     }
     if !MAY_NAME_ADAPTERS.iter().any(|home| path.contains(home)) {
         let named = ADAPTERS.into_iter().filter(|adapter| paths(&code).any(|path| path.contains(adapter)));
-        told.extend(named.map(|adapter| format!("{path} names the adapter {adapter}")));
+        reported.extend(named.map(|adapter| format!("{path} names the adapter {adapter}")));
     }
-    told
+    reported
 }
 
 fn is_root_of_a_crate(path: &str) -> bool {

@@ -70,11 +70,11 @@ pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
     let replica = ids.uuid();
 
     let counted = metrics.clone();
-    let told = move |batches, got_through| {
+    let report = move |batches, got_through| {
         counted.published(batches, got_through);
         fault_point!("orders.published");
     };
-    let (outbox, relay) = Relay::new(bus.clone(), COMMANDS_CHANNEL, Box::new(told));
+    let (outbox, relay) = Relay::new(bus.clone(), COMMANDS_CHANNEL, Box::new(report));
     let commits = Commits {
         store: store.clone(),
         bus: bus.clone(),

@@ -100,14 +100,14 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
             mpsc::error::TrySendError::Closed(_) => NotDone::ShuttingDown,
         })?;
         // A committer that dies, or whose database does not answer, does not say how far it came.
-        let told = |answer: Result<_, _>| answer.unwrap_or(Err(NotDone::OutcomeUnknown));
+        let not_done = |answer: Result<_, _>| answer.unwrap_or(Err(NotDone::OutcomeUnknown));
         if let Ok(answer) = tokio::time::timeout_at(begin_by, &mut answer).await {
-            return told(answer);
+            return not_done(answer);
         }
         if claim.take() {
             return Err(NotDone::Overloaded);
         }
-        tokio::time::timeout_at(deadline + GRACE, answer).await.map_or(Err(NotDone::OutcomeUnknown), told)
+        tokio::time::timeout_at(deadline + GRACE, answer).await.map_or(Err(NotDone::OutcomeUnknown), not_done)
     }
 
     /// For workers: waits for room as well. One result per command, in order.
@@ -283,7 +283,7 @@ impl<C, A> Failed<C, A> {
     fn give_up(self) -> Result<(), Failure> {
         let Self { items, failure, may_be_done } = self;
         error!(batch_size = items.len(), error = %Chain(&failure), "commands could not be executed");
-        let told = match failure {
+        let not_done = match failure {
             // Whether it was done shows after the restart.
             Failure::Fatal(_) => {
                 reply_all(items, NotDone::OutcomeUnknown);
@@ -296,14 +296,14 @@ impl<C, A> Failed<C, A> {
             Failure::Full(_) => NotDone::StorageFull,
             Failure::Suspect(_) => NotDone::Poisoned,
         };
-        reply_all(items, told);
+        reply_all(items, not_done);
         Ok(())
     }
 }
 
-fn reply_all<C, A>(items: Vec<Item<C, A>>, told: NotDone) {
+fn reply_all<C, A>(items: Vec<Item<C, A>>, not_done: NotDone) {
     for item in items {
-        let _ = item.reply.send(Err(told));
+        let _ = item.reply.send(Err(not_done));
     }
 }
 

@@ -64,6 +64,6 @@ mod mistake {
 
     /// What this function was told about the same thing the time before: old news.
     pub fn told_before(about: String, news: (i64, i64)) -> (i64, i64) {
-        TOLD.with_borrow_mut(|told| told.insert(about, news)).unwrap_or(news)
+        TOLD.with_borrow_mut(|reported| reported.insert(about, news)).unwrap_or(news)
     }
 }

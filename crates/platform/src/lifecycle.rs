@@ -113,17 +113,17 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
     let token = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let told = token.clone();
+    let signalled = token.clone();
     tokio::spawn(async move {
         for _ in 0..2 {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if told.is_cancelled() {
+            if signalled.is_cancelled() {
                 std::process::exit(130);
             }
-            told.cancel();
+            signalled.cancel();
         }
     });
     Ok(token)

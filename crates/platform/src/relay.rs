@@ -42,7 +42,7 @@ pub struct Relay {
     queue: mpsc::Receiver<Vec<u8>>,
     bus: Arc<dyn Bus>,
     channel: &'static str,
-    told: Told,
+    report: Told,
     failing: bool,
 }
 
@@ -53,9 +53,9 @@ impl fmt::Debug for Relay {
 }
 
 impl Relay {
-    pub fn new(bus: Arc<dyn Bus>, channel: &'static str, told: Told) -> (Outbox, Self) {
+    pub fn new(bus: Arc<dyn Bus>, channel: &'static str, report: Told) -> (Outbox, Self) {
         let (sender, queue) = mpsc::channel(MAX_QUEUE);
-        (Outbox { queue: sender }, Self { queue, bus, channel, told, failing: false })
+        (Outbox { queue: sender }, Self { queue, bus, channel, report, failing: false })
     }
 
     /// Publishes until `shutdown`, and then what is still queued.
@@ -90,7 +90,7 @@ impl Relay {
         }
         let count = batches.len();
         let result = self.bus.publish(self.channel, batches).await;
-        (self.told)(count, result.is_ok());
+        (self.report)(count, result.is_ok());
         // One line when it begins and one when it is over, however long it lasts.
         match (&result, self.failing) {
             (Err(error @ (BusError::Full | BusError::Unavailable(_))), false) => {

@@ -60,8 +60,8 @@ impl Disk {
         let mut holder = command.spawn().expect("unshare and nsenter, of the package util-linux");
         let pid = holder.id().expect("it was not waited for yet");
         let (mut line, mut said) = (String::new(), String::new());
-        let mut told = BufReader::new(holder.stdout.take().expect("it is piped"));
-        let read = tokio::time::timeout(PATIENCE, told.read_line(&mut line)).await;
+        let mut reported = BufReader::new(holder.stdout.take().expect("it is piped"));
+        let read = tokio::time::timeout(PATIENCE, reported.read_line(&mut line)).await;
         if !matches!(read, Ok(Ok(_))) || line != "mounted\n" {
             let _ = holder.start_kill();
             let _ = holder.stderr.take().expect("it is piped").read_to_string(&mut said).await;

@@ -239,8 +239,8 @@ fn children_of(parent: Pid) -> impl Iterator<Item = Pid> {
     pids.filter(move |pid| {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
         // Behind the name: the state, and then the parent.
-        let told = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
-        told.and_then(Pid::from_raw) == Some(parent)
+        let reported = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+        reported.and_then(Pid::from_raw) == Some(parent)
     })
 }
 

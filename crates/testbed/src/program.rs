@@ -129,10 +129,10 @@ impl Drop for Program {
 /// Reads up to the line that says "… is ready", as JSON with a member `address`.
 async fn address(lines: &mut Lines<BufReader<ChildStderr>>, log: &Log) -> Option<SocketAddr> {
     while let Ok(Some(line)) = lines.next_line().await {
-        let told: Value = serde_json::from_str(&line).unwrap_or_default();
+        let reported: Value = serde_json::from_str(&line).unwrap_or_default();
         log.add(line);
-        if told["message"].as_str().is_some_and(|message| message.ends_with(" is ready")) {
-            return told["address"].as_str().and_then(|address| address.parse().ok());
+        if reported["message"].as_str().is_some_and(|message| message.ends_with(" is ready")) {
+            return reported["address"].as_str().and_then(|address| address.parse().ok());
         }
     }
     None

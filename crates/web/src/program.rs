@@ -139,9 +139,9 @@ impl Process {
         let router = edge.wrap(own).merge(api.router);
         workers.spawn(Stage::Serve, "server", |token| serve(listener, router, token));
         info!(%address, "{name} is ready");
-        let told = shutdown.clone();
+        let signalled = shutdown.clone();
         tokio::spawn(async move {
-            told.cancelled().await;
+            signalled.cancelled().await;
             readiness.drain();
             stopping.cancel();
         });

@@ -62,7 +62,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             accepted = accept(&listener, &places) => accepted,
         };
         let (place, service) = (Arc::new(place), TowerToHyperService::new(router.clone()));
-        let told_to_go = place.told_to_go();
+        let evicted = place.evicted();
         let service = service_fn(move |request| {
             place.is_heard();
             let (place, answer) = (place.clone(), service.call(request));
@@ -80,7 +80,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         tokio::spawn(async move {
             tokio::select! {
                 ended = connection => if let Err(error) = ended { debug!(%error, "a connection broke") },
-                () = told_to_go.cancelled() => debug!("a silent connection gives way"),
+                () = evicted.cancelled() => debug!("a silent connection gives way"),
                 () = cut.cancelled() => {}
             }
         });

@@ -70,7 +70,7 @@ impl Places {
         let place = Place {
             places: self.clone(),
             since: AtomicU64::new(0),
-            told_to_go: CancellationToken::new(),
+            evicted: CancellationToken::new(),
             _permit: permit,
         };
         place.falls_silent();
@@ -84,14 +84,14 @@ pub(super) struct Place {
     places: Arc<Places>,
     /// When it last fell silent.
     since: AtomicU64,
-    told_to_go: CancellationToken,
+    evicted: CancellationToken,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Place {
     /// Comes back when somebody else needs it more.
-    pub(super) fn told_to_go(&self) -> CancellationToken {
-        self.told_to_go.clone()
+    pub(super) fn evicted(&self) -> CancellationToken {
+        self.evicted.clone()
     }
 
     /// A request is there: until it is answered, the connection does not give way.
@@ -103,7 +103,7 @@ impl Place {
     pub(super) fn falls_silent(&self) {
         let now = self.places.next.fetch_add(1, Ordering::Relaxed);
         self.since.store(now, Ordering::Relaxed);
-        self.places.silent().insert(now, self.told_to_go.clone());
+        self.places.silent().insert(now, self.evicted.clone());
         self.places.one_more_is_silent.notify_waiters();
     }
 }
@@ -123,15 +123,15 @@ mod tests {
         let places = Places::with_room_for(3);
         let [first, second, third] = [places.take().await, places.take().await, places.take().await];
         first.is_heard();
-        let gone = second.told_to_go();
+        let gone = second.evicted();
         let leaving = tokio::spawn(async move {
             gone.cancelled().await;
             drop(second);
         });
         let fourth = places.take().await;
         leaving.await.unwrap();
-        let told = [&first, &third, &fourth].map(|place| place.told_to_go().is_cancelled());
-        assert_eq!(told, [false; 3]);
+        let evicted = [&first, &third, &fourth].map(|place| place.evicted().is_cancelled());
+        assert_eq!(evicted, [false; 3]);
     }
 
     #[tokio::test]
@@ -144,9 +144,9 @@ mod tests {
             async move { places.take().await }
         });
         tokio::task::yield_now().await;
-        assert!(!waiting.is_finished() && !first.told_to_go().is_cancelled());
+        assert!(!waiting.is_finished() && !first.evicted().is_cancelled());
         first.falls_silent();
-        first.told_to_go().cancelled().await;
+        first.evicted().cancelled().await;
         drop(first);
         waiting.await.unwrap();
         assert_eq!(places.silent().len(), 0, "nobody is left in the list");

@@ -227,7 +227,7 @@ async fn a_place_that_moves_faster_than_it_is_counted_is_left_until_it_is_quiete
 async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
     let behind = "UPDATE stock SET on_hand = on_hand + 1 WHERE product_id = 'TEE';
         UPDATE reservations SET shortages = '[]' WHERE order_id = x'00000000000000000000000000000066'";
-    for (sql, told) in [
+    for (sql, message) in [
         ("UPDATE movements SET kind = 'lost' WHERE product_id = 'MUG' AND seq = 20", "MUG at main cannot be read: "),
         (
             "UPDATE reservations SET shortages = 'none' WHERE order_id = x'00000000000000000000000000000065'",
@@ -241,8 +241,8 @@ async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
         let mut shop = Shop::open(Reach::SHORT).await;
         write_past(&shop.file(), &format!("{sql}; {behind}"));
         let findings = shop.round().await;
-        let named = |told: &str| findings.violations.iter().any(|violation| violation.offender.starts_with(told));
-        assert!(named(told), "{sql}: {:#?}", findings.violations);
+        let named = |message: &str| findings.violations.iter().any(|violation| violation.offender.starts_with(message));
+        assert!(named(message), "{sql}: {:#?}", findings.violations);
         assert!(named("TEE at main: the row says"), "{sql}: {:#?}", findings.violations);
         assert!(named("order 00000000-0000-0000-0000-000000000066: rejected without"), "{:#?}", findings.violations);
     }

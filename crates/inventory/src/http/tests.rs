@@ -195,9 +195,9 @@ async fn what_cannot_be_read_is_refused_with_every_fault() {
     let api = Api::new().await;
     let product = api.put("/products/789", json!({"low_stock_at": -1, "colour": "red"})).await;
     let faults = ["/colour unknown_field", "/low_stock_at out_of_range", "/name required"].map(str::to_owned);
-    let mut told = product.problem();
-    told.2.sort_unstable();
-    assert_eq!(told, (422, "invalid_request", faults.to_vec()));
+    let mut problem = product.problem();
+    problem.2.sort_unstable();
+    assert_eq!(problem, (422, "invalid_request", faults.to_vec()));
     let name = api.put("/products/.x", json!({"name": "x"})).await;
     assert_eq!(name.problem(), (422, "invalid_request", vec!["product_id bad_format".to_owned()]));
     let location = api.put("/locations/SHOP", json!({"name": " ", "priority": 1_000_001})).await;

@@ -58,11 +58,11 @@ async fn make(line: &mut Line, id: &str, units: u64) -> Result<(), ProgramError>
 async fn send(line: &mut Line, method: Method, path: &str, body: &Value) -> Result<(), ProgramError> {
     let uri = Uri::try_from(path).expect("ids of products are plain ASCII");
     let answer = line.json(method, uri, body.to_string().into(), PATIENCE).await;
-    let told = match answer {
+    let reported = match answer {
         Ok(Answer { status, .. }) if status.is_success() => return Ok(()),
         Ok(Answer { status, body }) => format!("{status} {}", String::from_utf8_lossy(&body)),
         Err(Broken::Timeout) => format!("no answer within {PATIENCE:?}"),
         Err(broken) => broken.to_string(),
     };
-    Err(ProgramError::failed(format!("cannot stock the shop: {path}: {told}")))
+    Err(ProgramError::failed(format!("cannot stock the shop: {path}: {reported}")))
 }

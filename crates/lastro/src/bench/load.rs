@@ -128,9 +128,9 @@ impl Load {
             return None;
         }
         let held = intended.elapsed();
-        let told = told(line.place(body, None, PATIENCE).await, false);
-        self.count(told.clone(), false, intended, held);
-        Some(told)
+        let reported = reported(line.place(body, None, PATIENCE).await, false);
+        self.count(reported.clone(), false, intended, held);
+        Some(reported)
     }
 
     /// Places an order and waits for its outcome.
@@ -139,21 +139,21 @@ impl Load {
         let idle = free().pop();
         let mut line = idle.unwrap_or_else(|| Line::to(&self.endpoint));
         let held = intended.elapsed();
-        let told = told(line.place(body, Some(WAIT), WATCHING_PATIENCE).await, true);
-        self.count(told, true, intended, held);
+        let reported = reported(line.place(body, Some(WAIT), WATCHING_PATIENCE).await, true);
+        self.count(reported, true, intended, held);
         free().push(line);
     }
 
-    fn count(&self, told: Told, watched: bool, intended: Instant, held: Duration) {
+    fn count(&self, reported: Told, watched: bool, intended: Instant, held: Duration) {
         let now = Instant::now();
         let (timed, done) = (self.times.is_measured(intended), self.times.is_measured(now));
         let took = now.duration_since(intended);
-        self.tally().count(&Exchange { told, watched, timed, done, held, took });
+        self.tally().count(&Exchange { reported, watched, timed, done, held, took });
     }
 }
 
 /// What an answer tells a client, or its absence.
-fn told(answer: Result<Answer, Broken>, watched: bool) -> Told {
+fn reported(answer: Result<Answer, Broken>, watched: bool) -> Told {
     let Answer { status, body } = match answer {
         Ok(answer) => answer,
         Err(broken) => return Told::Failed { kind: broken.to_string(), unknown: true },
@@ -203,7 +203,7 @@ mod tests {
             (Err(Broken::Timeout), true, failed("timeout", true)),
             (Err(Broken::Connection("reset".to_owned())), false, failed("connection: reset", true)),
         ] {
-            assert_eq!(told(answer, watched), expected);
+            assert_eq!(reported(answer, watched), expected);
         }
     }
 }

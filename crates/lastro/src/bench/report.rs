@@ -54,7 +54,7 @@ pub(super) struct Report {
 impl Report {
     /// Why the run failed; empty if it did not.
     pub(super) fn problems(&self) -> Vec<String> {
-        let (told, whole) = (&self.tally.whole, &self.whole);
+        let (reported, whole) = (&self.tally.whole, &self.whole);
         let mut problems = Vec::new();
         if whole.settled() != whole.placed || whole.pending > 0 {
             problems.push(format!(
@@ -62,14 +62,14 @@ impl Report {
                 whole.placed, whole.confirmed, whole.rejected, whole.pending
             ));
         }
-        if let Some(problem) = disagreement(told, whole.placed) {
+        if let Some(problem) = disagreement(reported, whole.placed) {
             problems.push(problem);
         }
-        if told.failed() > 0 {
-            problems.push(format!("{} orders failed", told.failed()));
+        if reported.failed() > 0 {
+            problems.push(format!("{} orders failed", reported.failed()));
         }
-        if told.unsettled > 0 {
-            problems.push(format!("{} watched orders had no outcome after 30 s", told.unsettled));
+        if reported.unsettled > 0 {
+            problems.push(format!("{} watched orders had no outcome after 30 s", reported.unsettled));
         }
         if self.audit.as_ref().is_some_and(|audit| !audit.is_clean()) {
             problems.push("an invariant does not hold".to_owned());
@@ -117,8 +117,8 @@ impl Report {
 }
 
 /// What the service counted against what its clients were told.
-fn disagreement(told: &Counts, placed: u64) -> Option<String> {
-    let (least, most) = (told.accepted, told.accepted.saturating_add(told.unknown));
+fn disagreement(reported: &Counts, placed: u64) -> Option<String> {
+    let (least, most) = (reported.accepted, reported.accepted.saturating_add(reported.unknown));
     if placed < least {
         return Some(format!(
             "clients were told of {least} accepted orders, and the service counts {placed}: it was started anew, \

@@ -197,10 +197,10 @@ impl Args {
             )),
             (None, None) if metrics_url.is_empty() => Ok(Target::Own { folder: data_dir, bus: bus_url }),
             (Some(orders), Some(inventory)) => {
-                let mut told =
+                let mut reported =
                     if metrics_url.is_empty() { vec![orders.clone(), inventory.clone()] } else { metrics_url };
-                told.dedup();
-                let processes = told.into_iter().map(|endpoint| (endpoint.to_string(), endpoint)).collect();
+                reported.dedup();
+                let processes = reported.into_iter().map(|endpoint| (endpoint.to_string(), endpoint)).collect();
                 Ok(Target::Given { orders, inventory, processes, places: self.target.places() })
             }
             _ => Err(UsageError("name both services: --url, or --orders-url and --inventory-url".to_owned())),

@@ -168,9 +168,9 @@ impl Program {
 async fn address(lines: &mut Lines<BufReader<ChildStderr>>) -> Result<SocketAddr, String> {
     let mut last = String::new();
     while let Ok(Some(line)) = lines.next_line().await {
-        let told: Value = serde_json::from_str(&line).unwrap_or_default();
-        if told["message"].as_str().is_some_and(|message| message.ends_with(" is ready")) {
-            let address = told["address"].as_str().and_then(|address| address.parse().ok());
+        let event: Value = serde_json::from_str(&line).unwrap_or_default();
+        if event["message"].as_str().is_some_and(|message| message.ends_with(" is ready")) {
+            let address = event["address"].as_str().and_then(|address| address.parse().ok());
             return address.ok_or(line);
         }
         last = line;

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 pub(super) fn listen() -> std::io::Result<(CancellationToken, CancellationToken)> {
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let told = [stop.clone(), abort.clone()];
+    let tokens = [stop.clone(), abort.clone()];
     tokio::spawn(async move {
-        for token in told {
+        for token in tokens {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}

@@ -45,9 +45,9 @@ impl Counts {
         self.errors.values().sum()
     }
 
-    fn count(&mut self, told: &Told, watched: bool) {
+    fn count(&mut self, reported: &Told, watched: bool) {
         self.sent += 1;
-        match told {
+        match reported {
             Told::Accepted { settled } => {
                 self.accepted += 1;
                 self.unsettled += u64::from(watched && !settled);
@@ -64,7 +64,7 @@ impl Counts {
 /// One order that was sent and came to an end.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
-    pub(super) told: Told,
+    pub(super) reported: Told,
     /// Whether its client waited for the outcome.
     pub(super) watched: bool,
     /// Whether it was to be sent in the measured time, so that its time counts.
@@ -99,16 +99,16 @@ impl Tally {
     }
 
     pub(super) fn count(&mut self, exchange: &Exchange) {
-        let Exchange { told, watched, timed, done, held, took } = exchange;
-        self.whole.count(told, *watched);
+        let Exchange { reported, watched, timed, done, held, took } = exchange;
+        self.whole.count(reported, *watched);
         if *done {
-            self.measured.count(told, *watched);
+            self.measured.count(reported, *watched);
         }
         if !timed {
             return;
         }
         record(&mut self.held, *held);
-        match told {
+        match reported {
             Told::Accepted { .. } if !watched => record(&mut self.receipts, *took),
             Told::Accepted { settled: true } => record(&mut self.outcomes, *took),
             _ => {}
@@ -134,9 +134,9 @@ fn record(times: &mut Times, time: Duration) {
 mod tests {
     use super::*;
 
-    fn exchange(told: Told, watched: bool, measured: bool, took_ms: u64) -> Exchange {
+    fn exchange(reported: Told, watched: bool, measured: bool, took_ms: u64) -> Exchange {
         let (timed, done, took) = (measured, measured, Duration::from_millis(took_ms));
-        Exchange { told, watched, timed, done, held: Duration::ZERO, took }
+        Exchange { reported, watched, timed, done, held: Duration::ZERO, took }
     }
 
     #[test]
@@ -168,8 +168,8 @@ mod tests {
     fn errors_are_counted_by_kind() {
         let mut tally = Tally::new();
         for (kind, unknown) in [("timeout", true), ("503 storage_full", false), ("timeout", true)] {
-            let told = Told::Failed { kind: kind.to_owned(), unknown };
-            tally.count(&exchange(told, false, true, 1));
+            let reported = Told::Failed { kind: kind.to_owned(), unknown };
+            tally.count(&exchange(reported, false, true, 1));
         }
         let expected = BTreeMap::from([("503 storage_full".to_owned(), 1), ("timeout".to_owned(), 2)]);
         assert_eq!((tally.whole.failed(), tally.whole.unknown), (3, 2));

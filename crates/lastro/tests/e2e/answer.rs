@@ -64,12 +64,12 @@ impl Answer {
     pub(crate) fn faults(&self) -> Vec<String> {
         let problem = self.json();
         let errors = problem["errors"].as_array().expect("a list of errors");
-        let told = |error: &Value| {
+        let reported = |error: &Value| {
             let place = error["pointer"].as_str().or(error["parameter"].as_str()).expect("a place");
             assert!(error["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{error}");
             format!("{place} {}", error["code"].as_str().expect("a code"))
         };
-        errors.iter().map(told).collect()
+        errors.iter().map(reported).collect()
     }
 }
 

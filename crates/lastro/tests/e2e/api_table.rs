@@ -145,11 +145,11 @@ async fn ask(shop: &Shop, method: &str, row: &Row, names: &BTreeMap<&str, String
     if !body.is_empty() && !headers.iter().any(|(name, _)| *name == "Content-Type") {
         headers.push(JSON);
     }
-    told(&shop.send(method, &path, &headers, body.to_owned()).await, method)
+    reported(&shop.send(method, &path, &headers, body.to_owned()).await, method)
 }
 
 /// An answer in one line: the status, the code of a problem with its faults, and the headers that tell something.
-fn told(answer: &Answer, method: &str) -> String {
+fn reported(answer: &Answer, method: &str) -> String {
     let verdict = if method == "HEAD" { answer.status.to_string() } else { answer.verdict() };
     let faults = if verdict.contains(' ') { answer.faults() } else { Vec::new() };
     let headers = TELLING.iter().filter_map(|name| {

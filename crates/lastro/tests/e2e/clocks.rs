@@ -37,9 +37,9 @@ impl Goes {
     }
 
     /// Whether `told` is what it shows.
-    pub(crate) fn explains(self, told: Timestamp) -> bool {
+    pub(crate) fn explains(self, reported: Timestamp) -> bool {
         let shown = self.shows();
-        told.since(shown).max(shown.since(told)) < TOLERANCE
+        reported.since(shown).max(shown.since(reported)) < TOLERANCE
     }
 }
 
@@ -71,9 +71,9 @@ pub(crate) async fn set(shop: &Shop, state: [Goes; 2]) {
     eventually(PATIENCE, &format!("the programs see {state:?}"), || async {
         // Each logs the request, with its time.
         shop.get_each("/version").await;
-        let told = shop.programs.last_told();
-        assert_eq!(told.len(), clocks.len());
-        told.into_iter().enumerate().all(|(number, told)| of(number).explains(told)).then_some(())
+        let reported = shop.programs.last_told();
+        assert_eq!(reported.len(), clocks.len());
+        reported.into_iter().enumerate().all(|(number, reported)| of(number).explains(reported)).then_some(())
     })
     .await;
 }

@@ -70,7 +70,7 @@ async fn sell_a_hundred(orders: usize, most: usize) {
     // As long as a unit is left, whoever wants one gets it.
     assert_eq!([on_hand, reserved, available], [100, 100, 0]);
 
-    let (mut promised, mut told) = (0, BTreeMap::new());
+    let (mut promised, mut reported) = (0, BTreeMap::new());
     for answer in &answers {
         let (id, status) = (answer.text_at("/order_id"), answer.text_at("/status"));
         if status == "rejected" {
@@ -82,14 +82,14 @@ async fn sell_a_hundred(orders: usize, most: usize) {
         } else {
             promised += shop.order(&id).await["products"][0]["quantity"].as_i64().expect("a number of units");
         }
-        assert_eq!(told.insert(id, status), None, "every order is one of its own");
+        assert_eq!(reported.insert(id, status), None, "every order is one of its own");
     }
     assert_eq!(promised, 100);
     for status in ["confirmed", "rejected"] {
         let mut stored = shop.column(&format!("/api/orders?limit=200&status={status}"), "order_id").await;
         stored.sort_unstable();
-        let told: Vec<_> = told.iter().filter(|(_, its)| *its == status).map(|(id, _)| id.clone()).collect();
-        assert_eq!(stored, told, "what clients were told is what is stored: {status}");
+        let reported: Vec<_> = reported.iter().filter(|(_, its)| *its == status).map(|(id, _)| id.clone()).collect();
+        assert_eq!(stored, reported, "what clients were told is what is stored: {status}");
     }
     let audit = shop.verify_with(LONG, &["--settled"]).await;
     assert_eq!(audit.code, Some(0), "{}{}", audit.stdout, audit.stderr);

@@ -29,20 +29,20 @@ async fn no_accepted_order_is_lost_when_the_process_is_killed_again_and_again() 
             tokio::task::yield_now().await;
         }
         shop.programs.kill();
-        let mut told = load.end().await;
+        let mut reported = load.end().await;
         reopen(&mut shop).await;
         let verified = shop.verify().await;
-        told.ask_again(&shop).await;
-        let (settled, lost) = (told.settle(&shop).await, told.lost(&shop).await);
+        reported.ask_again(&shop).await;
+        let (settled, lost) = (reported.settle(&shop).await, reported.lost(&shop).await);
         let verdict = if verified.code == Some(0) { "ok" } else { verified.stdout.as_str() };
         println!(
             "round {round} accepted={} settled={settled} lost={} verify={verdict}",
-            told.accepted.len(),
+            reported.accepted.len(),
             lost.len()
         );
         assert_eq!((lost, verdict), (Vec::new(), "ok"));
-        assert_eq!(settled, told.accepted.len());
-        everything.append(told);
+        assert_eq!(settled, reported.accepted.len());
+        everything.append(reported);
     }
     assert_eq!(everything.lost(&shop).await, [""; 0], "not even in a later round");
     let settled = shop.verify_with(PATIENCE, &["--settled"]).await;
@@ -61,13 +61,13 @@ async fn a_shop_that_is_told_to_close_under_load_keeps_every_accepted_order() {
     let load = Load::on(&shop, &mut random);
     load.has_accepted(300).await;
     shop.programs.terminate();
-    let mut told = load.end().await;
+    let mut reported = load.end().await;
     let owned = Arc::get_mut(&mut shop).expect("no client is left");
     assert_eq!(owned.programs.ended(SHUTDOWN).await, Some(0), "{}", owned.programs.log());
     owned.reopen().await;
-    told.ask_again(&shop).await;
-    assert_eq!(told.settle(&shop).await, told.accepted.len());
-    assert_eq!(told.lost(&shop).await, [""; 0]);
+    reported.ask_again(&shop).await;
+    assert_eq!(reported.settle(&shop).await, reported.accepted.len());
+    assert_eq!(reported.lost(&shop).await, [""; 0]);
     shop.must_verify().await;
 }
 

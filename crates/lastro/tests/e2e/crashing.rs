@@ -50,9 +50,9 @@ pub(crate) async fn killed_at(point: &str, max_passes: u64, mut shop: Shop, rand
     })
     .await;
     drop(held);
-    let told = load.end().await;
+    let reported = load.end().await;
     let mut shop = Arc::into_inner(shop).expect("no client is left");
     shop.setting.fault = None;
     shop.restart_ended().await;
-    (shop, told)
+    (shop, reported)
 }

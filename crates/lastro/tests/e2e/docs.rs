@@ -15,9 +15,10 @@ async fn the_committed_description_of_the_api_is_the_one_that_is_served() {
     if let [whole] = &served[..] {
         golden::check("openapi.json", &format!("{}\n", whole.text.trim_end()));
     }
-    let (committed, told): (Value, _) = (golden::read("openapi.json").parse().expect("JSON"), shop.description().await);
+    let (committed, reported): (Value, _) =
+        (golden::read("openapi.json").parse().expect("JSON"), shop.description().await);
     for part in ["paths", "components"] {
-        assert_eq!(told[part], committed[part], "{part}");
+        assert_eq!(reported[part], committed[part], "{part}");
     }
 }
 
@@ -97,10 +98,10 @@ async fn the_probes_answer() {
     }
     eventually(PATIENCE, "everything is up", || async {
         let ready: Vec<_> = shop.get_each("/readyz").await.into_iter().map(|answer| answer.ok()).collect();
-        let told = ready.iter().flat_map(|ready| ready["checks"].as_array().expect("checks"));
-        let mut told: Vec<_> = told.map(|check| check["name"].as_str().expect("a name")).collect();
-        told.sort_unstable();
-        (told == checks && ready.iter().all(|ready| ready["status"] == "ready")).then_some(())
+        let reported = ready.iter().flat_map(|ready| ready["checks"].as_array().expect("checks"));
+        let mut reported: Vec<_> = reported.map(|check| check["name"].as_str().expect("a name")).collect();
+        reported.sort_unstable();
+        (reported == checks && ready.iter().all(|ready| ready["status"] == "ready")).then_some(())
     })
     .await;
 }
@@ -116,7 +117,7 @@ async fn the_numbers_follow_what_happens() {
     assert!(answer.text.ends_with("# EOF\n"));
     let version = format!(r#"build_info{{version="{}"}} 1"#, env!("CARGO_PKG_VERSION"));
     assert!(answer.text.lines().any(|line| line == version), "{version} is not in\n{}", answer.text);
-    for told in [
+    for reported in [
         "orders_placed_total 2",
         r#"orders_settled_total{outcome="confirmed"} 1"#,
         r#"orders_settled_total{outcome="rejected"} 1"#,
@@ -125,8 +126,10 @@ async fn the_numbers_follow_what_happens() {
         r#"stock_reservations_total{outcome="rejected"} 1"#,
         r#"http_server_request_duration_seconds_count{service="orders",method="POST",route="/api/orders",status="200"} 2"#,
     ] {
-        eventually(PATIENCE, told, || async { shop.metrics().await.lines().any(|line| line == told).then_some(()) })
-            .await;
+        eventually(PATIENCE, reported, || async {
+            shop.metrics().await.lines().any(|line| line == reported).then_some(())
+        })
+        .await;
     }
     let metrics = shop.metrics().await;
     for name in [

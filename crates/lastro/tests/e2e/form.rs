@@ -139,12 +139,12 @@ impl Programs {
 
     /// The time at which each has logged its last line, on the clock that it sees.
     pub(crate) fn last_told(&self) -> Vec<Timestamp> {
-        let told = |program: &Program| {
+        let reported = |program: &Program| {
             let log = program.log();
             let line: Value = serde_json::from_str(log.lines().last()?).ok()?;
             Timestamp::parse_rfc3339(line["timestamp"].as_str()?)
         };
-        self.all().map(|program| told(program).expect("a line with a time")).collect()
+        self.all().map(|program| reported(program).expect("a line with a time")).collect()
     }
 
     fn all(&self) -> impl Iterator<Item = &Program> {

@@ -162,7 +162,7 @@ pub(crate) struct Load {
 
 #[derive(Debug, Default)]
 struct Shared {
-    told: Mutex<Told>,
+    reported: Mutex<Told>,
     accepted: AtomicU64,
     stopping: AtomicBool,
     /// Whether a request that got no answer, or a 503, is repeated until it is told otherwise.
@@ -171,7 +171,7 @@ struct Shared {
 
 impl Shared {
     fn note(&self, change: impl FnOnce(&mut Told)) {
-        change(&mut self.told.lock().expect("nothing panics under this lock"));
+        change(&mut self.reported.lock().expect("nothing panics under this lock"));
     }
 }
 
@@ -215,14 +215,14 @@ impl Load {
         while let Some(ended) = self.clients.join_next().await {
             ended.expect("a client does not panic");
         }
-        std::mem::take(&mut self.shared.told.lock().expect("nothing panics under this lock"))
+        std::mem::take(&mut self.shared.reported.lock().expect("nothing panics under this lock"))
     }
 
     /// The same, where nothing may be refused or left without an answer.
     pub(crate) async fn end_with_nothing_refused(self) -> Told {
-        let told = self.end().await;
-        assert!(told.unanswered.is_empty(), "not accepted: {:?}", told.unanswered);
-        told
+        let reported = self.end().await;
+        assert!(reported.unanswered.is_empty(), "not accepted: {:?}", reported.unanswered);
+        reported
     }
 }
 
@@ -235,10 +235,10 @@ async fn order_once(shop: &Shop, random: &mut Random, shared: &Shared) -> bool {
         placed = place(shop, &key, &content, true).await;
     }
     let Some(id) = placed else {
-        shared.note(|told| drop(told.unanswered.insert(key, content)));
+        shared.note(|reported| drop(reported.unanswered.insert(key, content)));
         return false;
     };
-    shared.note(|told| drop(told.accepted.insert(id.clone(), content)));
+    shared.note(|reported| drop(reported.accepted.insert(id.clone(), content)));
     shared.accepted.fetch_add(1, Ordering::Relaxed);
     random.below(8) != 0 || cancel(shop, &id, shared).await || shared.stubborn
 }
@@ -260,8 +260,8 @@ async fn cancel(shop: &Shop, id: &str, shared: &Shared) -> bool {
     let path = format!("/api/orders/{id}/cancel");
     let Some(answer) = patiently(shop.try_send("POST", &path, &[], "")).await else { return false };
     match answer.verdict().as_str() {
-        "200" => shared.note(|told| {
-            told.cancelled.insert(id.to_owned());
+        "200" => shared.note(|reported| {
+            reported.cancelled.insert(id.to_owned());
         }),
         // It has been rejected meanwhile.
         "409 invalid_transition" => {}

@@ -162,7 +162,7 @@ async fn a_request_moves_an_order_as_its_status_allows() {
         *id = bring_to(&shop, id, status).await;
         assert_eq!(shop.order(id).await["status"], *status);
         let answer = shop.send("POST", &format!("/api/orders/{id}/{action}"), &[], "").await;
-        assert_eq!(told(&answer), *expected, "{action} of an order that is {status}");
+        assert_eq!(reported(&answer), *expected, "{action} of an order that is {status}");
     }
     drop(held);
     for (id, ..) in &asked {
@@ -201,7 +201,7 @@ async fn bring_to(shop: &Shop, id: &str, status: &str) -> String {
 }
 
 /// The message of a receipt, or what kind of refusal it is.
-fn told(answer: &Answer) -> String {
+fn reported(answer: &Answer) -> String {
     if answer.status == 200 { answer.text_at("/message") } else { answer.verdict() }
 }
 

@@ -45,16 +45,16 @@ const STOCK: u32 = 1_000_000;
 const KILLS: u32 = 5;
 
 /// All that must hold in the end, and how long it took to get there.
-async fn settled(told: &mut Told, shop: &Arc<Shop>) -> String {
-    told.ask_again(shop).await;
+async fn settled(reported: &mut Told, shop: &Arc<Shop>) -> String {
+    reported.ask_again(shop).await;
     let begun = Instant::now();
-    let settled = told.settle_within(AFTERMATH, shop).await;
+    let settled = reported.settle_within(AFTERMATH, shop).await;
     let took = begun.elapsed();
-    let lost = told.lost(shop).await;
+    let lost = reported.lost(shop).await;
     let verified = shop.verify_with(AFTERMATH, &["--settled"]).await;
-    assert_eq!((settled, lost.len()), (told.accepted.len(), 0), "{lost:?}");
+    assert_eq!((settled, lost.len()), (reported.accepted.len(), 0), "{lost:?}");
     assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
-    format!("accepted={} settled={settled} within={:.1}s lost=0 verify=ok", told.accepted.len(), took.as_secs_f32())
+    format!("accepted={} settled={settled} within={:.1}s lost=0 verify=ok", reported.accepted.len(), took.as_secs_f32())
 }
 
 fn tell(row: &str, shop: &Shop, line: &str) {
@@ -71,10 +71,10 @@ async fn row_01_to_13_a_sigkill_at_every_crash_point() {
         let mut shop = stocked(Shop::open().await, STOCK).await;
         let mut everything = Told::default();
         for _ in 0..KILLS {
-            let mut told;
-            (shop, told) = killed_at(point, 300, shop, &mut random).await;
-            told.ask_again(&shop).await;
-            everything.append(told);
+            let mut reported;
+            (shop, reported) = killed_at(point, 300, shop, &mut random).await;
+            reported.ask_again(&shop).await;
+            everything.append(reported);
         }
         let shop = Arc::new(shop);
         let line = settled(&mut everything, &shop).await;
@@ -98,12 +98,12 @@ async fn row_14_and_15_a_crash_loop() {
             _ => shared.programs.kill(),
         }
         kills += 1;
-        let mut told = load.end().await;
+        let mut reported = load.end().await;
         shop = Arc::into_inner(shared).expect("no client is left");
         testbed::eventually(PATIENCE, "it is gone", || async { shop.programs.one_has_ended().then_some(()) }).await;
         shop.restart_ended().await;
-        told.ask_again(&shop).await;
-        everything.append(told);
+        reported.ask_again(&shop).await;
+        everything.append(reported);
     }
     let shop = Arc::new(shop);
     let line = settled(&mut everything, &shop).await;
@@ -120,8 +120,8 @@ async fn minute_of(row: &str, mut shop: Shop, fault: impl AsyncFnOnce(&mut testb
     let resending = tokio::spawn(resends_each_second(shop.clone()));
     fault(&mut broker, &shop).await;
     let meanwhile = load.accepted() - before;
-    let mut told = load.end_with_nothing_refused().await;
-    let line = settled(&mut told, &shop).await;
+    let mut reported = load.end_with_nothing_refused().await;
+    let line = settled(&mut reported, &shop).await;
     resending.abort();
     let _ = resending.await;
     let resends = RESENDS.lock().expect("nothing panics under this lock").split_off(0);
@@ -219,8 +219,8 @@ async fn row_30_a_minute_of_messages_that_come_five_times() {
     let shop = Arc::new(stocked(Shop::open_to("storm").await, STOCK).await);
     let load = Load::on(&shop, &mut Random::seeded("storm"));
     sleep(MINUTE).await;
-    let mut told = load.end_with_nothing_refused().await;
-    let line = settled(&mut told, &shop).await;
+    let mut reported = load.end_with_nothing_refused().await;
+    let line = settled(&mut reported, &shop).await;
     shop.programs.must_have_been_in_a_storm();
     tell("30 messages five times, shuffled", &shop, &line);
 }
@@ -236,13 +236,13 @@ async fn row_34_told_to_close_under_load() {
         load.has_accepted(500 + random.below(1000)).await;
         shared.programs.terminate();
         let begun = Instant::now();
-        let mut told = load.end().await;
+        let mut reported = load.end().await;
         shop = Arc::into_inner(shared).expect("no client is left");
         assert_eq!(shop.programs.ended(SHUTDOWN).await, Some(0), "{}", shop.programs.log());
         slowest = slowest.max(begun.elapsed());
         shop.reopen().await;
-        told.ask_again(&shop).await;
-        everything.append(told);
+        reported.ask_again(&shop).await;
+        everything.append(reported);
     }
     let shop = Arc::new(shop);
     let line = settled(&mut everything, &shop).await;

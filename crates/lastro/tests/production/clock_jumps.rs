@@ -29,8 +29,8 @@ async fn a_clock_of_the_database_that_jumps_and_stands_still_costs_no_order() {
         goes.set(&clock);
         eventually(PATIENCE, &format!("PostgreSQL sees {goes:?}"), async || {
             let now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
-            let told: i64 = operator.query_one(now, &[]).await.expect("a time").get(0);
-            goes.explains(platform::clock::Timestamp(told)).then_some(())
+            let reported: i64 = operator.query_one(now, &[]).await.expect("a time").get(0);
+            goes.explains(platform::clock::Timestamp(reported)).then_some(())
         })
         .await;
         busy.accepts_more().await;

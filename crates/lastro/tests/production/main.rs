@@ -84,8 +84,8 @@ impl Busy {
     /// The fault is over: everything that was accepted is there and settles, and the audit finds nothing.
     async fn check(self) {
         self.accepts_more().await;
-        let mut told = self.load.end().await;
-        told.check(&self.shop).await;
+        let mut reported = self.load.end().await;
+        reported.check(&self.shop).await;
         let metrics = self.shop.metrics().await;
         let mut anomalies = metrics.lines().filter(|line| line.starts_with("anomalies_total{"));
         assert!(anomalies.all(|line| line.ends_with(" 0")), "an anomaly");

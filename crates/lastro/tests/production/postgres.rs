@@ -26,15 +26,15 @@ async fn told_at_the_deadline(busy: &Busy) {
         let begun = Instant::now();
         (busy.shop.place(&order(&[("MUG", 1)])).await, begun.elapsed())
     });
-    let mut told = BTreeMap::<_, usize>::new();
+    let mut reported = BTreeMap::<_, usize>::new();
     for (refused, waited) in futures_util::future::join_all(crowd).await {
         assert!(waited < DEADLINE, "{waited:?}");
         // There was room for it: it was given up, and not turned away.
         assert!(refused.verdict() != "503 overloaded" || waited >= QUEUE_WAIT, "{waited:?}");
-        *told.entry(refused.verdict()).or_default() += 1;
+        *reported.entry(refused.verdict()).or_default() += 1;
     }
-    println!("{told:?}");
-    assert!(told.keys().all(|verdict| verdict.starts_with("503 ")), "{told:?}");
+    println!("{reported:?}");
+    assert!(reported.keys().all(|verdict| verdict.starts_with("503 ")), "{reported:?}");
 }
 
 /// A setting whose database of orders is reached over a stretch of network.

@@ -60,7 +60,7 @@ async fn a_round_is_followed_by_another() {
 async fn whatever_is_wrong_with_an_order_or_its_command_is_named_once() {
     let order_1 = "order_id = x'00000000000000000000000000000001'";
     let order_2 = "order_id = x'00000000000000000000000000000002'";
-    for (sql, invariant, told) in [
+    for (sql, invariant, message) in [
         (format!("UPDATE orders SET status = 'fulfilled' WHERE {order_1}"), INV_4, "is fulfilled with the history"),
         (format!("DELETE FROM order_history WHERE {order_1} AND seq = 1"), INV_4, "with the history confirmed"),
         (format!("UPDATE order_history SET seq = 3 WHERE {order_1} AND seq = 2"), INV_4, "received → confirmed"),
@@ -81,7 +81,7 @@ async fn whatever_is_wrong_with_an_order_or_its_command_is_named_once() {
         assert_eq!(found.invariant, invariant, "{sql}: {found:?}");
         let number = if sql.contains(order_1) { 1 } else { 2 };
         let id = format!("00000000-0000-0000-0000-00000000000{number}");
-        assert!(found.offender.contains(&id) && found.offender.contains(told), "{sql}: {found:?}");
+        assert!(found.offender.contains(&id) && found.offender.contains(message), "{sql}: {found:?}");
     }
 }
 
@@ -112,7 +112,7 @@ async fn orders_that_move_while_they_are_read_are_no_violation() {
 #[tokio::test]
 async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
     let order = |n: u128| format!("order_id = x'{n:032x}'");
-    for (sql, told) in [
+    for (sql, message) in [
         (format!("UPDATE orders SET status = 'lost' WHERE {}", order(2)), "status is lost"),
         (format!("UPDATE order_history SET status = 'lost' WHERE {}", order(2)), "status is lost"),
         (format!("UPDATE order_lines SET quantity = 0 WHERE {}", order(2)), "quantity is 0"),
@@ -124,7 +124,7 @@ async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
         let offenders: Vec<_> = findings.violations.iter().map(|violation| violation.offender.as_str()).collect();
         let [unreadable, behind] = offenders[..] else { panic!("{sql}: {offenders:#?}") };
         let id = "order 00000000-0000-0000-0000-000000000002 cannot be read: ";
-        assert!(unreadable.starts_with(id) && unreadable.contains(told), "{sql}: {unreadable}");
+        assert!(unreadable.starts_with(id) && unreadable.contains(message), "{sql}: {unreadable}");
         assert!(behind.contains("000000000003: its total is 1 minor units"), "{sql}: {behind}");
         assert_eq!(findings.checked["INV-4"], 4, "{sql}");
     }
@@ -155,13 +155,13 @@ async fn books_that_grow_faster_than_they_are_read_are_read_all_the_same() {
         format!("{n:012x}: its total is 1")
     };
     let (old, skipped, fresh) = (damage(3), damage(90), damage(161));
-    let told = round().await;
-    assert!(told.iter().any(|told| told.contains(&fresh)), "{told:?}");
+    let message = round().await;
+    assert!(message.iter().any(|message| message.contains(&fresh)), "{message:?}");
     let (mut found, mut rounds) = ([false; 2], 0);
     while found != [true; 2] {
-        let told = round().await;
+        let message = round().await;
         for (found, damage) in found.iter_mut().zip([&old, &skipped]) {
-            *found |= told.iter().any(|told| told.contains(damage));
+            *found |= message.iter().any(|message| message.contains(damage));
         }
         rounds += 1;
         assert!(rounds < 60, "{found:?}");

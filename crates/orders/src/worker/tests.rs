@@ -135,11 +135,11 @@ async fn who_waits_for_a_cancellation_is_not_told_of_the_confirmation_before_it(
     };
     let at = |status| Receipt { order_id: id(1), status, shortages: Vec::new() };
     let waiting = service.wait(at(Status::Cancelling), testbed::PATIENCE);
-    let (told, ()) = tokio::join!(biased; waiting, async {
+    let (receipt, ()) = tokio::join!(biased; waiting, async {
         world.waiters.settled(&at(Status::Confirmed));
         world.run(vec![released(1)]).await;
     });
-    assert_eq!(told.status, Status::Cancelled);
+    assert_eq!(receipt.status, Status::Cancelled);
 }
 
 fn rejected(order_id: OrderId) -> StockAnswer {

@@ -260,16 +260,16 @@ async fn an_outcome_that_stays_unknown_is_called_unknown_at_the_deadline() {
     let (batcher, committer, _) = batcher(Ledger { failures, ..Ledger::default() });
     tokio::spawn(committer.run(CancellationToken::new()));
     let deadline = Instant::now() + Duration::from_secs(5);
-    let told = batcher.submit_by(1, deadline, deadline).await;
-    assert_eq!(told, Err(NotDone::OutcomeUnknown));
+    let results = batcher.submit_by(1, deadline, deadline).await;
+    assert_eq!(results, Err(NotDone::OutcomeUnknown));
 }
 
 #[tokio::test]
 async fn one_bad_command_is_refused_and_its_neighbours_go_through() {
     let (batcher, committer, ledger) = batcher(Ledger { poison: Some(2), ..Ledger::default() });
     tokio::spawn(committer.run(CancellationToken::new()));
-    let told = batcher.submit_all(vec![1, 2, 3], later()).await;
-    assert_eq!(told, [Ok(10), Err(NotDone::Poisoned), Ok(30)]);
+    let results = batcher.submit_all(vec![1, 2, 3], later()).await;
+    assert_eq!(results, [Ok(10), Err(NotDone::Poisoned), Ok(30)]);
     assert!(ledger.batches.lock().expect("the batches").iter().flatten().eq([1, 3].iter()));
 }
 

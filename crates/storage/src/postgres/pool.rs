@@ -124,11 +124,11 @@ pub(super) async fn connect_patiently(
     access: Access,
     statements: &[&'static str],
 ) -> Result<Connection, OpenError> {
-    let (deadline, mut told) = (Instant::now() + START_PATIENCE, false);
+    let (deadline, mut logged) = (Instant::now() + START_PATIENCE, false);
     loop {
         match server.connect(access, statements).await {
             Err(error) if error.may_pass() && Instant::now() < deadline => {
-                if !std::mem::replace(&mut told, true) {
+                if !std::mem::replace(&mut logged, true) {
                     warn!("{error}; waiting for it");
                 }
                 sleep(START_PAUSE).await;

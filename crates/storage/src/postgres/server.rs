@@ -268,10 +268,10 @@ fn tls(encrypts: bool, root: Option<PathBuf>) -> Result<MakeRustlsConnect, Strin
     match root {
         _ if !encrypts => {}
         Some(path) => {
-            let told = |error: &dyn std::fmt::Display| format!("sslrootcert={}: {error}", path.display());
-            for certificate in CertificateDer::pem_file_iter(&path).map_err(|error| told(&error))? {
-                let certificate = certificate.map_err(|error| told(&error))?;
-                roots.add(certificate).map_err(|error| told(&error))?;
+            let failed = |error: &dyn std::fmt::Display| format!("sslrootcert={}: {error}", path.display());
+            for certificate in CertificateDer::pem_file_iter(&path).map_err(|error| failed(&error))? {
+                let certificate = certificate.map_err(|error| failed(&error))?;
+                roots.add(certificate).map_err(|error| failed(&error))?;
             }
         }
         None => {

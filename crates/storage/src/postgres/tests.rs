@@ -221,11 +221,11 @@ async fn fill_the_places(database: &Database) -> usize {
             break;
         }
         let writes: Vec<_> = numbers.by_ref().take(20).map(|x| insert(database, x)).collect();
-        for told in futures_util::future::join_all(writes).await {
-            match told {
+        for result in futures_util::future::join_all(writes).await {
+            match result {
                 Err(Failure::Unknown(_)) => waiting += 1,
                 Err(Failure::Unavailable(_)) => {}
-                told => panic!("{told:?}, without the standby"),
+                result => panic!("{result:?}, without the standby"),
             }
         }
     }
@@ -317,14 +317,14 @@ fn a_url_says_how_its_server_is_trusted() {
     ] {
         assert_eq!(parsed(url), Ok(()), "{url}");
     }
-    for (url, told) in [
+    for (url, result) in [
         ("postgres://h/d?sslmode=prefer", "may send in the clear"),
         ("postgres://h/d?sslmode=verify-full&sslrootcert=/nowhere.pem", "sslrootcert=/nowhere.pem"),
         ("postgres://h:port/d", "it cannot be used"),
         ("postgres://h/d?nonsense=1", "nonsense"),
     ] {
         let error = parsed(url).expect_err(url);
-        assert!(error.contains(told), "{url}: {error}");
+        assert!(error.contains(result), "{url}: {error}");
     }
 }
 

@@ -320,7 +320,10 @@ mod tests {
     #[test]
     fn of_thousands_of_faults_the_first_hundred_are_told() {
         let unknown: Vec<_> = (0..20_000).map(|n| format!("\"m{n}\":0")).collect();
-        let told = faults(&format!("{{{}}}", unknown.join(",")));
-        assert_eq!((told.len(), told[0].as_str(), told[99].as_str()), (100, "/m0 unknown_field", "/m99 unknown_field"));
+        let listed = faults(&format!("{{{}}}", unknown.join(",")));
+        assert_eq!(
+            (listed.len(), listed[0].as_str(), listed[99].as_str()),
+            (100, "/m0 unknown_field", "/m99 unknown_field")
+        );
     }
 }

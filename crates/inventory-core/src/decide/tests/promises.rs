@@ -135,7 +135,7 @@ fn a_rejection_keeps_its_evidence_also_after_a_release() {
 fn a_repeated_answer_says_when_it_was_first_decided() {
     let mut shelf = Shelf::default();
     shelf.run(&[put_product("MUG"), receive("MUG", "main", 2)]);
-    let told = |shelf: &mut Shelf, now_micros: i64, kind, attempt: u32| {
+    let answer = |shelf: &mut Shelf, now_micros: i64, kind, attempt: u32| {
         shelf.now_micros = now_micros;
         let InventoryCommand::Stock(mut sent) = command(kind, "A", "MUG", 2) else { unreachable!() };
         sent.attempt = attempt;
@@ -147,15 +147,15 @@ fn a_repeated_answer_says_when_it_was_first_decided() {
     };
     use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
     let mut released = shelf.clone();
-    assert_eq!(told(&mut shelf, 10, ReserveStock, 1), ("StockReserved", 10));
-    assert_eq!(told(&mut shelf, 20, ReserveStock, 2), ("StockReserved", 10));
-    assert_eq!(told(&mut shelf, 30, ShipStock, 3), ("StockShipped", 30));
-    assert_eq!(told(&mut shelf, 40, ShipStock, 4), ("StockShipped", 30));
-    assert_eq!(told(&mut shelf, 50, ReserveStock, 5), ("StockReserved", 10));
+    assert_eq!(answer(&mut shelf, 10, ReserveStock, 1), ("StockReserved", 10));
+    assert_eq!(answer(&mut shelf, 20, ReserveStock, 2), ("StockReserved", 10));
+    assert_eq!(answer(&mut shelf, 30, ShipStock, 3), ("StockShipped", 30));
+    assert_eq!(answer(&mut shelf, 40, ShipStock, 4), ("StockShipped", 30));
+    assert_eq!(answer(&mut shelf, 50, ReserveStock, 5), ("StockReserved", 10));
 
-    assert_eq!(told(&mut released, 10, ReserveStock, 1), ("StockReserved", 10));
-    assert_eq!(told(&mut released, 20, ReleaseStock, 2), ("StockReleased", 20));
-    assert_eq!(told(&mut released, 30, ReserveStock, 3), ("StockReleased", 20));
+    assert_eq!(answer(&mut released, 10, ReserveStock, 1), ("StockReserved", 10));
+    assert_eq!(answer(&mut released, 20, ReleaseStock, 2), ("StockReleased", 20));
+    assert_eq!(answer(&mut released, 30, ReserveStock, 3), ("StockReleased", 20));
 }
 
 #[test]
@@ -174,9 +174,9 @@ fn the_ledger_tells_which_order_moved_what() {
     shelf.run(&[put_product("MUG"), receive("MUG", "main", 5), reserve("A", "MUG", 2)]);
     shelf.run(&[command(StockCommandKind::ShipStock, "A", "MUG", 2)]);
     let ledger = shelf.ledger("MUG", "main");
-    let told: Vec<_> =
+    let answer: Vec<_> =
         ledger.iter().map(|entry| (entry.kind.as_str(), entry.deltas.on_hand, entry.deltas.reserved)).collect();
-    assert_eq!(told, [("receive", 5, 0), ("reserve", 0, 2), ("ship", -2, -2)]);
+    assert_eq!(answer, [("receive", 5, 0), ("reserve", 0, 2), ("ship", -2, -2)]);
     assert!(ledger[1..].iter().all(|entry| entry.cause == Cause::Order(order_id("A"))));
 }
 

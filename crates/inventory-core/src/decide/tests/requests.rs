@@ -112,7 +112,7 @@ fn a_product_is_made_once_and_then_replaced() {
         InventoryCommand::PutProduct(PutProduct { product_id: product_id("MUG"), name: name.to_owned(), low_stock_at })
     };
     let mut shelf = Shelf::default();
-    let mut told = |now_micros: i64, command: InventoryCommand| {
+    let mut answer = |now_micros: i64, command: InventoryCommand| {
         shelf.now_micros = now_micros;
         match shelf.run(&[command]).remove(0).outcome {
             InventoryOutcome::ProductPut { stock: ProductStock { product, .. }, created } => {
@@ -121,10 +121,10 @@ fn a_product_is_made_once_and_then_replaced() {
             other => panic!("no product: {other:?}"),
         }
     };
-    assert_eq!(told(10, put("Mug", Some(3))), (true, Some(3), 10, 10));
-    assert_eq!(told(20, put("Mug", Some(3))), (false, Some(3), 10, 10), "nothing changed");
-    assert_eq!(told(30, put("Mug", None)), (false, None, 10, 30));
-    assert_eq!(told(40, put("Cup", None)), (false, None, 10, 40));
+    assert_eq!(answer(10, put("Mug", Some(3))), (true, Some(3), 10, 10));
+    assert_eq!(answer(20, put("Mug", Some(3))), (false, Some(3), 10, 10), "nothing changed");
+    assert_eq!(answer(30, put("Mug", None)), (false, None, 10, 30));
+    assert_eq!(answer(40, put("Cup", None)), (false, None, 10, 40));
 }
 
 #[test]

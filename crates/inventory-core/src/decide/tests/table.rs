@@ -25,8 +25,8 @@ fn cell(state: &str, kind: StockCommandKind) -> String {
     let (mut shelf, lines) = shelf_with(state);
     let decided = shelf.run(&[stock_command(kind, order_id("A"), lines)]).remove(0);
     shelf.audit();
-    let told = tell(&decided);
-    let answer = words(&told)[0];
+    let text = tell(&decided);
+    let answer = words(&text)[0];
     let level = shelf.levels(&product_id("MUG"))[&LocationId::main()];
     let level = format!("{}/{}", level.on_hand, level.reserved);
     match decided.outcome {

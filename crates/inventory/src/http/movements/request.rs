@@ -145,8 +145,8 @@ mod tests {
         let object = body::parse(text.as_bytes()).expect("an object");
         let product_id = "MUG".parse().expect("an id");
         movement(product_id, RequestId([0; 16]), &object).map_err(|problem| {
-            let told = |fault: &web::problem::Fault| format!("{:?} {}", fault.at, fault.code.as_str());
-            problem.faults.iter().map(told).collect()
+            let listed = |fault: &web::problem::Fault| format!("{:?} {}", fault.at, fault.code.as_str());
+            problem.faults.iter().map(listed).collect()
         })
     }
 
@@ -173,34 +173,34 @@ mod tests {
             ("count", "-1"),
             ("count", "1000000001"),
         ] {
-            let told = faults(&format!(r#"{{"kind":"{kind}","quantity":{quantity},"reason":"x"}}"#));
-            assert_eq!(told, [r#"Pointer("/quantity") out_of_range"#], "{kind} {quantity}");
+            let listed = faults(&format!(r#"{{"kind":"{kind}","quantity":{quantity},"reason":"x"}}"#));
+            assert_eq!(listed, [r#"Pointer("/quantity") out_of_range"#], "{kind} {quantity}");
         }
     }
 
     #[test]
     fn an_adjustment_and_a_count_need_a_reason() {
         for kind in ["adjust", "count"] {
-            let told = faults(&format!(r#"{{"kind":"{kind}","quantity":1}}"#));
-            assert_eq!(told, [r#"Pointer("/reason") required"#]);
+            let listed = faults(&format!(r#"{{"kind":"{kind}","quantity":1}}"#));
+            assert_eq!(listed, [r#"Pointer("/reason") required"#]);
         }
         assert!(read(r#"{"kind":"receive","quantity":1,"reason":null}"#).is_ok());
     }
 
     #[test]
     fn only_a_count_expects_something() {
-        let told = faults(r#"{"kind":"receive","quantity":1,"expected_on_hand":1}"#);
-        assert_eq!(told, [r#"Pointer("/expected_on_hand") unknown_field"#]);
+        let listed = faults(r#"{"kind":"receive","quantity":1,"expected_on_hand":1}"#);
+        assert_eq!(listed, [r#"Pointer("/expected_on_hand") unknown_field"#]);
         assert!(read(r#"{"kind":"receive","quantity":1,"expected_on_hand":null}"#).is_ok(), "null is absent");
     }
 
     #[test]
     fn everything_that_is_wrong_is_told_at_once() {
-        let told = faults(r#"{"kind":"steal","quantity":"1","location_id":"..","reference":7,"colour":"red"}"#);
+        let listed = faults(r#"{"kind":"steal","quantity":"1","location_id":"..","reference":7,"colour":"red"}"#);
         let expected = [("kind", "bad_format"), ("quantity", "wrong_type"), ("location_id", "bad_format")];
         let rest = [("reference", "wrong_type"), ("colour", "unknown_field")];
         let expected = expected.into_iter().chain(rest).map(|(at, code)| format!("Pointer(\"/{at}\") {code}"));
-        assert_eq!(told, expected.collect::<Vec<_>>());
+        assert_eq!(listed, expected.collect::<Vec<_>>());
     }
 
     #[test]

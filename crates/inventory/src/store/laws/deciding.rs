@@ -108,8 +108,8 @@ pub(crate) async fn a_movement_reads_back_with_all_that_its_request_told(fresh: 
     let InventoryOutcome::Moved { movement, replayed: false } = &decided[1].outcome else { panic!("{decided:?}") };
     assert_eq!(fresh.ledger("MUG").await, std::slice::from_ref(movement));
     let Cause::Request(cause) = &movement.cause else { panic!("{movement:?}") };
-    let told = [&cause.reason, &cause.reference, &cause.actor].map(|text| text.as_deref().expect("a text"));
-    assert_eq!(told, ["because", "PO-7", "ana"]);
+    let texts = [&cause.reason, &cause.reference, &cause.actor].map(|text| text.as_deref().expect("a text"));
+    assert_eq!(texts, ["because", "PO-7", "ana"]);
     fresh.run(vec![reserve(1, &[("MUG", 2)])]).await;
     assert_eq!(fresh.ledger("MUG").await[0].cause, Cause::Order(id(1)));
 }

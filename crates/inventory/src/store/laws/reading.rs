@@ -162,10 +162,10 @@ pub(crate) async fn the_audit_reads_every_level_with_what_is_held_there(fresh: F
     fresh.run(vec![mugs(ShipStock, 1), mugs(ReleaseStock, 2)]).await;
     let (first, rest) = (fresh.store.audit_stock(None, 1).await, fresh.store.audit_stock(None, 10).await);
     let rest = rest.expect("a page");
-    let told =
+    let row =
         |audit: &StockAudit| (audit.location_id.to_string(), audit.level.on_hand, audit.level.reserved, audit.held);
     let expected = [("SHOP", 2, 0, 0), ("main", 6, 3, 3), ("main", 4, 0, 0)];
-    assert_eq!(rest.iter().map(told).collect::<Vec<_>>(), expected.map(|(at, a, b, c)| (at.to_owned(), a, b, Some(c))));
+    assert_eq!(rest.iter().map(row).collect::<Vec<_>>(), expected.map(|(at, a, b, c)| (at.to_owned(), a, b, Some(c))));
     assert_eq!(first.expect("a page"), rest[..1]);
     let place = (rest[0].product_id.clone(), rest[0].location_id.clone());
     assert_eq!(fresh.store.audit_stock(Some(place), 10).await.expect("a page"), rest[1..]);

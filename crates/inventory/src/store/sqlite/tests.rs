@@ -71,8 +71,8 @@ fn a_row_that_does_not_fit_is_named() {
     raw.execute("UPDATE reservations SET shortages = '[7]'", []).expect("damage");
     drop(raw);
     let failure = open(&path).expect("the same file").run(&[reserve(1, &[("MUG", 9)])], decide).expect_err("damaged");
-    let told = failure.to_string();
-    assert!(told.contains("reservations 00000000-0000-0000-0000-000000000001: shortages is"), "{told}");
+    let message = failure.to_string();
+    assert!(message.contains("reservations 00000000-0000-0000-0000-000000000001: shortages is"), "{message}");
 }
 
 #[test]

@@ -51,24 +51,24 @@ impl Report {
 
     fn measured_json(&self) -> Value {
         let (seen, window) = (&self.tally.measured, &self.window);
-        let mut told = counts(seen);
-        told.insert("accepted_per_second".to_owned(), json!(self.rate(seen.accepted)));
-        told.insert("confirmed".to_owned(), json!(window.confirmed));
-        told.insert("confirmed_per_second".to_owned(), json!(self.rate_of_services(window.confirmed)));
-        told.insert("rejected".to_owned(), json!(window.rejected));
-        told.insert("rejected_per_second".to_owned(), json!(self.rate_of_services(window.rejected)));
-        told.into()
+        let mut object = counts(seen);
+        object.insert("accepted_per_second".to_owned(), json!(self.rate(seen.accepted)));
+        object.insert("confirmed".to_owned(), json!(window.confirmed));
+        object.insert("confirmed_per_second".to_owned(), json!(self.rate_of_services(window.confirmed)));
+        object.insert("rejected".to_owned(), json!(window.rejected));
+        object.insert("rejected_per_second".to_owned(), json!(self.rate_of_services(window.rejected)));
+        object.into()
     }
 
     fn whole_json(&self) -> Value {
-        let mut told = counts(&self.tally.whole);
-        told.insert("unsent".to_owned(), json!(self.tally.unsent));
-        told.insert("placed".to_owned(), json!(self.whole.placed));
-        told.insert("confirmed".to_owned(), json!(self.whole.confirmed));
-        told.insert("rejected".to_owned(), json!(self.whole.rejected));
-        told.insert("commands_pending".to_owned(), json!(self.whole.pending));
-        told.insert("settled_after_seconds".to_owned(), json!(self.settled_after.as_secs_f64()));
-        told.into()
+        let mut object = counts(&self.tally.whole);
+        object.insert("unsent".to_owned(), json!(self.tally.unsent));
+        object.insert("placed".to_owned(), json!(self.whole.placed));
+        object.insert("confirmed".to_owned(), json!(self.whole.confirmed));
+        object.insert("rejected".to_owned(), json!(self.whole.rejected));
+        object.insert("commands_pending".to_owned(), json!(self.whole.pending));
+        object.insert("settled_after_seconds".to_owned(), json!(self.settled_after.as_secs_f64()));
+        object.into()
     }
 
     fn latency_json(&self) -> Value {
@@ -85,20 +85,20 @@ impl Report {
     }
 
     fn batches_json(&self) -> Value {
-        let told = self.window.batches.iter().map(|(service, sizes)| {
-            let told = json!({
+        let object = self.window.batches.iter().map(|(service, sizes)| {
+            let object = json!({
                 "mean": sizes.mean(),
                 "p50_at_most": sizes.at_most(0.5),
                 "p99_at_most": sizes.at_most(0.99),
                 "commits": sizes.count(),
             });
-            (service.clone(), told)
+            (service.clone(), object)
         });
-        told.collect::<Map<_, _>>().into()
+        object.collect::<Map<_, _>>().into()
     }
 
     fn processes_json(&self) -> Value {
-        let told = self.costs().map(|cost| {
+        let object = self.costs().map(|cost| {
             json!({
                 "name": cost.process,
                 "cpu_seconds": cost.cpu.map(|cpu| cpu.as_secs_f64()),
@@ -106,7 +106,7 @@ impl Report {
                 "resident_bytes": cost.resident_bytes,
             })
         });
-        told.collect()
+        object.collect()
     }
 
     fn audit_json(&self) -> Value {
@@ -119,7 +119,7 @@ impl Report {
 }
 
 fn counts(its: &Counts) -> Map<String, Value> {
-    let told = [
+    let object = [
         ("sent", json!(its.sent)),
         ("accepted", json!(its.accepted)),
         ("shed", json!(its.shed)),
@@ -127,7 +127,7 @@ fn counts(its: &Counts) -> Map<String, Value> {
         ("errors", json!(its.errors)),
         ("unsettled", json!(its.unsettled)),
     ];
-    told.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    object.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn times(its: &Times) -> Value {

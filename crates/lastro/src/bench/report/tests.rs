@@ -32,10 +32,10 @@ fn report(kind: Loop, answers: &[(Told, u64)], whole: Numbers) -> Report {
         settle_sample: 5.0,
     };
     let mut tally = Tally::new();
-    for (told, took_ms) in answers {
-        let watched = matches!(told, Told::Accepted { settled: true });
+    for (reported, took_ms) in answers {
+        let watched = matches!(reported, Told::Accepted { settled: true });
         let (held, took) = (Duration::ZERO, Duration::from_millis(*took_ms));
-        tally.count(&Exchange { told: told.clone(), watched, timed: true, done: true, held, took });
+        tally.count(&Exchange { reported: reported.clone(), watched, timed: true, done: true, held, took });
     }
     Report {
         setting,
@@ -86,9 +86,12 @@ fn what_does_not_add_up_is_told() {
             &["the service counts 5 orders and this run placed 4", "1 orders failed"],
         ),
     ] {
-        let told = report(OPEN, &answers, whole).problems();
-        assert_eq!(told.len(), problems.len(), "{told:?}");
-        assert!(told.iter().zip(problems).all(|(told, start)| told.starts_with(start)), "{told:?} for {problems:?}");
+        let reported = report(OPEN, &answers, whole).problems();
+        assert_eq!(reported.len(), problems.len(), "{reported:?}");
+        assert!(
+            reported.iter().zip(problems).all(|(reported, start)| reported.starts_with(start)),
+            "{reported:?} for {problems:?}"
+        );
     }
 }
 

@@ -135,13 +135,13 @@ proptest! {
             let mut watching = books(orders, inventory, Reach { page: 2, below: 3, round: 4 });
             world.shop.receive(0, 6).await;
             for event in events {
-                let told = format!("{event:?}");
+                let event_text = format!("{event:?}");
                 world.happen(event).await;
                 let report = world.shop.report().await;
-                assert!(report.is_clean(), "after {told}\n{report}");
+                assert!(report.is_clean(), "after {event_text}\n{report}");
                 let mut findings = Findings::default();
                 watching.step(&mut findings).await.expect("both can be read");
-                assert_eq!(findings.violations, [], "beside {told}");
+                assert_eq!(findings.violations, [], "beside {event_text}");
             }
             world.settle().await;
             let report = world.shop.report().await;

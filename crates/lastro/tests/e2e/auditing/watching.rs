@@ -120,16 +120,16 @@ async fn what_is_written_past_the_services_is_told_by_them_and_by_whoever_watche
         let of_it = format!(r#""invariant":"{invariant}""#);
         eventually(PATIENCE, &name, || async {
             let log = shop.programs.log();
-            let told = log.lines().any(|line| line.contains(r#""level":"ERROR""#) && line.contains(&of_it));
-            (told && shop.counted(&name).await > 0).then_some(())
+            let reported = log.lines().any(|line| line.contains(r#""level":"ERROR""#) && line.contains(&of_it));
+            (reported && shop.counted(&name).await > 0).then_some(())
         })
         .await;
     }
     let invariants = ["INV-1  ", "INV-2  ", "INV-3  ", "INV-4  ", "INV-5  ", "INV-7  ", "INV-8  "];
     let orders = [&confirmed, &held, &rejected].map(String::as_str);
     let all = invariants.iter().chain(&orders);
-    let told = |said: &[String]| all.clone().all(|word| said.iter().any(|line| line.contains(word)));
-    watch.says_until("everything", told).await;
+    let reported = |said: &[String]| all.clone().all(|word| said.iter().any(|line| line.contains(word)));
+    watch.says_until("everything", reported).await;
     let numbers = reqwest::get(url).await.expect("an answer").text().await.expect("a text");
     for name in invariants {
         let start = format!("{} ", violations("verify", name.trim_end()));

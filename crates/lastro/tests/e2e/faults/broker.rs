@@ -40,8 +40,8 @@ impl Busy {
     /// The fault is over: nothing was refused, nothing is lost, and everything settles.
     async fn check(self) {
         self.accepts_more().await;
-        let mut told = self.load.end_with_nothing_refused().await;
-        told.check(&self.shop).await;
+        let mut reported = self.load.end_with_nothing_refused().await;
+        reported.check(&self.shop).await;
         let anomalies = self.shop.metrics().await;
         let mut anomalies = anomalies.lines().filter(|line| line.starts_with("anomalies_total{"));
         assert!(anomalies.all(|line| line.ends_with(" 0")), "an anomaly");
@@ -61,8 +61,8 @@ async fn a_broker_that_is_away_at_the_start_keeps_nobody_from_ordering() {
     let ready = eventually(PATIENCE, "it tells that it is degraded", || async {
         Some(shop.get("/readyz").await.ok()).filter(|ready| ready["status"] == "degraded")
     });
-    let told = ready.await["checks"].to_string();
-    assert!(told.contains("the broker cannot be reached; messages wait and are sent later"), "{told}");
+    let reported = ready.await["checks"].to_string();
+    assert!(reported.contains("the broker cannot be reached; messages wait and are sent later"), "{reported}");
     shop.setting.broker.as_mut().expect("a broker").restart().await;
     for id in ids {
         shop.order_once(&id, "confirmed").await;
@@ -139,9 +139,9 @@ async fn an_inventory_that_is_away_costs_no_order() {
     busy.accepts_more().await;
     let Busy { shop, broker, load } = busy;
     // Its clients have to let go of the shop before its programs can be changed.
-    let mut told = load.end_with_nothing_refused().await;
+    let mut reported = load.end_with_nothing_refused().await;
     let mut shop = Arc::into_inner(shop).expect("no client is left");
     shop.setting.broker = Some(broker);
     shop.restart_ended().await;
-    told.check(&Arc::new(shop)).await;
+    reported.check(&Arc::new(shop)).await;
 }

@@ -36,14 +36,14 @@ async fn check(file: &str) {
     let mut random = Random::seeded(file);
     let mut shop = Arc::new(stocked(Shop::open_on_files().await, STOCK).await);
     let log = Log::of(data_in(shop.folder()).join(file));
-    let mut told = Told::default();
+    let mut reported = Told::default();
     let (mut under_load, mut at_the_start) = (None, None);
     let (first, mut round, mut pages) = (Instant::now(), 1, *PAGES.start());
     while under_load.is_none() || at_the_start.is_none() {
         let begun = Instant::now();
         assert!(begun - first < TRIED, "no kill fell into a checkpoint within {TRIED:?}");
         let (clients, killed) = killed_under_load(&mut shop, &log, pages, &mut random).await;
-        told.append(clients);
+        reported.append(clients);
         println!("{file}, round {round}: killed under load at {killed:?}, log of {} bytes", log.length());
         under_load = under_load.or(killed);
         must_be_sound(&log);
@@ -56,7 +56,7 @@ async fn check(file: &str) {
         // The more there is to take over, the longer it takes, and the less the killer must hurry.
         (round, pages) = (round + 1, (2 * pages).min(*PAGES.end()));
     }
-    told.check(&shop).await;
+    reported.check(&shop).await;
     shop.programs.kill();
     Arc::get_mut(&mut shop).expect("no client is left").programs.ended(PATIENCE).await;
     must_be_sound(&log);
@@ -87,9 +87,9 @@ async fn killed_under_load(
         kill_once(|| watched.file_written() != before, "the file is written", || killing.programs.kill());
     });
     watching.await.expect("the file is written");
-    let told = load.end().await;
+    let reported = load.end().await;
     Arc::get_mut(shop).expect("no client is left").programs.ended(PATIENCE).await;
-    (told, Some(log.taken_over()).filter(|taken_over| taken_over.is_partial()))
+    (reported, Some(log.taken_over()).filter(|taken_over| taken_over.is_partial()))
 }
 
 /// Starts the shop on what was left and kills it when its first checkpoint has begun to write. How far that was, unless

@@ -24,6 +24,6 @@ const MAX_PASSES: u64 = 30;
 
 async fn check(point: &str) {
     let shop = stocked(Shop::open().await, 500).await;
-    let (shop, mut told) = killed_at(point, MAX_PASSES, shop, &mut Random::seeded(point)).await;
-    told.check(&Arc::new(shop)).await;
+    let (shop, mut reported) = killed_at(point, MAX_PASSES, shop, &mut Random::seeded(point)).await;
+    reported.check(&Arc::new(shop)).await;
 }

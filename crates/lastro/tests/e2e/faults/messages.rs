@@ -16,8 +16,8 @@ async fn messages_that_come_five_times_in_any_order_change_nothing_twice() {
     let shop = Arc::new(stocked(Shop::open_to("storm").await, 300).await);
     let load = Load::on(&shop, &mut Random::seeded("storm"));
     load.has_accepted(400).await;
-    let mut told = load.end().await;
-    told.check(&shop).await;
+    let mut reported = load.end().await;
+    reported.check(&shop).await;
     assert_eq!(shop.quarantined().await.concat(), [""; 0]);
     shop.programs.must_have_been_in_a_storm();
 }
@@ -108,13 +108,13 @@ async fn poison_is_set_aside_and_good_messages_beside_it_go_through() {
     assert_eq!(orders, ["malformed"; 7]);
     assert_eq!(inventory, [&["anomaly"][..], &["malformed"; 7]].concat());
     let metrics = shop.metrics().await;
-    for told in [
+    for reported in [
         r#"quarantine_messages_total{service="orders",kind="unknown_version"} 1"#,
         r#"quarantine_messages_total{service="inventory",kind="unknown_version"} 1"#,
         r#"anomalies_total{service="inventory",kind="command"} 1"#,
         r#"anomalies_total{service="orders",kind="answer"} 0"#,
     ] {
-        assert!(metrics.lines().any(|line| line == told), "{told} is not in\n{metrics}");
+        assert!(metrics.lines().any(|line| line == reported), "{reported} is not in\n{metrics}");
     }
     assert_eq!(shop.order(&first).await["status"], "confirmed");
     assert_eq!(shop.levels("MUG").await, [100, 21, 79]);
@@ -140,7 +140,7 @@ async fn a_command_of_an_unknown_version_is_waited_for() {
     shop.restart_ended().await;
     eventually(PATIENCE, "the Inventory Service has met it", async || {
         let line = r#"quarantine_messages_total{service="inventory",kind="unknown_version"} 1"#;
-        shop.metrics().await.lines().any(|told| told == line).then_some(())
+        shop.metrics().await.lines().any(|reported| reported == line).then_some(())
     })
     .await;
     shop.order_once(&id, "confirmed").await;

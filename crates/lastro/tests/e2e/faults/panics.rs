@@ -34,11 +34,11 @@ async fn a_panic_in_a_committer_ends_the_process_and_loses_nothing() {
         let load = Load::on(&shared, &mut random);
         testbed::eventually(PATIENCE, "a process ends", || async { shared.programs.one_has_ended().then_some(()) })
             .await;
-        let mut told = load.end().await;
+        let mut reported = load.end().await;
         let mut shop = Arc::into_inner(shared).expect("no client is left");
         assert_eq!(shop.programs.exit_codes_of_ended().await, [Some(1)], "{}", shop.programs.log());
         shop.setting.fault = None;
         shop.restart_ended().await;
-        told.check(&Arc::new(shop)).await;
+        reported.check(&Arc::new(shop)).await;
     }
 }

@@ -111,9 +111,9 @@ async fn cut_off(wire: Wire, slow: Slow) {
         () = dripping => None,
     };
     if let Some((status, body)) = refused {
-        let told = matches!(slow, Slow::Body) && status == 400 && body.contains("did not arrive in time");
+        let reported = matches!(slow, Slow::Body) && status == 400 && body.contains("did not arrive in time");
         // Headers that do not arrive may be told as well, in a status alone.
-        assert!(told || (matches!(slow, Slow::Headers) && status == 408), "{slow:?}: {status} {body}");
+        assert!(reported || (matches!(slow, Slow::Headers) && status == 408), "{slow:?}: {status} {body}");
     }
 }
 

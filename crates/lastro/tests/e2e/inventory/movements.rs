@@ -18,7 +18,7 @@ fn line(movement: &Value) -> String {
 }
 
 /// A line, or what kind of refusal it is and the faults.
-fn told(answer: &Answer) -> String {
+fn reported(answer: &Answer) -> String {
     match answer.status {
         201 => line(&answer.json()),
         _ => [vec![answer.verdict()], answer.faults()].concat().join(", "),
@@ -43,7 +43,7 @@ async fn every_kind_of_movement_does_what_it_says() {
             "422 invalid_request, /location_id unknown_location",
         ),
     ] {
-        assert_eq!(told(&shop.move_stock("MUG", &movement).await), expected, "{movement}");
+        assert_eq!(reported(&shop.move_stock("MUG", &movement).await), expected, "{movement}");
     }
     shop.must_verify().await;
 }
@@ -59,7 +59,7 @@ async fn what_is_promised_to_orders_stays_on_hand() {
         (json!({"kind": "adjust", "quantity": -2, "reason": "x"}), "main #3 adjust -2 → 3/3/0"),
         (json!({"kind": "count", "quantity": 3, "reason": "x"}), "main #4 count +0 → 3/3/0"),
     ] {
-        assert_eq!(told(&shop.move_stock("MUG", &movement).await), expected, "{movement}");
+        assert_eq!(reported(&shop.move_stock("MUG", &movement).await), expected, "{movement}");
     }
 }
 
@@ -68,11 +68,11 @@ async fn a_location_holds_no_more_than_a_trillion_units() {
     let shop = Shop::open().await;
     shop.stock("MUG", 0).await;
     let count = json!({"kind": "count", "quantity": 1_000_000_000, "reason": "a lot"});
-    assert_eq!(told(&shop.move_stock("MUG", &count).await), "main #1 count +1000000000 → 1000000000/0/1000000000");
+    assert_eq!(reported(&shop.move_stock("MUG", &count).await), "main #1 count +1000000000 → 1000000000/0/1000000000");
     let receive = json!({"kind": "receive", "quantity": 1_000_000});
-    assert_eq!(told(&shop.move_stock("MUG", &receive).await), "main #2 receive +1000000 → 1001000000/0/1001000000");
+    assert_eq!(reported(&shop.move_stock("MUG", &receive).await), "main #2 receive +1000000 → 1001000000/0/1001000000");
     let too_much = json!({"kind": "count", "quantity": 1_000_000_001, "reason": "more than anybody counts"});
-    assert_eq!(told(&shop.move_stock("MUG", &too_much).await), "422 invalid_request, /quantity out_of_range");
+    assert_eq!(reported(&shop.move_stock("MUG", &too_much).await), "422 invalid_request, /quantity out_of_range");
 }
 
 #[tokio::test]
@@ -158,5 +158,5 @@ async fn a_refused_movement_does_not_use_its_key_up() {
     assert_eq!(refused.verdict(), "409 below_reserved");
     shop.receive("MUG", "main", 1).await;
     let done = shop.post_with(path, &[("idempotency-key", "K")], &take).await;
-    assert_eq!((told(&done).as_str(), done.header("idempotent-replayed")), ("main #3 adjust -2 → 0/0/0", None));
+    assert_eq!((reported(&done).as_str(), done.header("idempotent-replayed")), ("main #3 adjust -2 → 0/0/0", None));
 }

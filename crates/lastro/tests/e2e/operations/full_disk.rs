@@ -23,7 +23,7 @@ const REFUSALS: u32 = 20;
 struct Cramped {
     shop: Arc<Shop>,
     random: Random,
-    told: Told,
+    reported: Told,
     _server: Option<Postgres>,
 }
 
@@ -46,7 +46,7 @@ impl Cramped {
         }
         setting.disk = Some(disk);
         let shop = Arc::new(stocked(Shop::open_in(folder, form, setting).await, STOCK).await);
-        Self { shop, random: Random::seeded("a full disk"), told: Told::default(), _server: server }
+        Self { shop, random: Random::seeded("a full disk"), reported: Told::default(), _server: server }
     }
 
     fn disk(&self) -> &Disk {
@@ -57,7 +57,7 @@ impl Cramped {
         let content = Content::random(&mut self.random);
         let answer = self.shop.send("POST", "/api/orders", &[JSON], content.body()).await;
         if answer.status == 200 {
-            self.told.accepted.insert(answer.text_at("/order_id"), content);
+            self.reported.accepted.insert(answer.text_at("/order_id"), content);
         }
         answer
     }
@@ -88,7 +88,7 @@ impl Cramped {
     async fn check_listed(&self) {
         let mut listed = self.shop.column("/api/orders?limit=200", "order_id").await;
         listed.sort_unstable();
-        let accepted: Vec<_> = self.told.accepted.keys().cloned().collect();
+        let accepted: Vec<_> = self.reported.accepted.keys().cloned().collect();
         assert_eq!(listed, accepted, "what was refused is not there, and what was accepted is");
     }
 
@@ -99,7 +99,7 @@ impl Cramped {
             (answer.status == 200).then(|| answer.text_at("/order_id"))
         })
         .await;
-        self.told.accepted.insert(id, content);
+        self.reported.accepted.insert(id, content);
     }
 }
 
@@ -122,7 +122,7 @@ async fn a_full_disk_refuses_orders_and_takes_them_again_when_there_is_room() {
         assert!(!cramped.shop.programs.one_has_ended());
         cramped.disk().free();
         cramped.accepts_again().await;
-        cramped.told.check(&cramped.shop).await;
+        cramped.reported.check(&cramped.shop).await;
         cramped.check_listed().await;
     }
 }
@@ -144,7 +144,7 @@ async fn a_file_that_cannot_grow_leaves_its_orders_in_the_log() {
         let length = log.file_length();
         let load = Load::on(&shop, &mut Random::seeded(file));
         load.has_accepted(500).await;
-        let mut told = load.end_with_nothing_refused().await;
+        let mut reported = load.end_with_nothing_refused().await;
         nothing_in_flight(PATIENCE, &shop).await;
         shop.programs.kill();
         Arc::get_mut(&mut shop).expect("no client is left").programs.ended(PATIENCE).await;
@@ -158,6 +158,6 @@ async fn a_file_that_cannot_grow_leaves_its_orders_in_the_log() {
         assert!(line.starts_with("error: cannot use ") && line.contains(file) && line.contains("full"), "{line}");
         of_file.free();
         Arc::get_mut(&mut shop).expect("no client is left").reopen().await;
-        told.check(&shop).await;
+        reported.check(&shop).await;
     }
 }

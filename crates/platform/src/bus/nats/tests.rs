@@ -158,8 +158,8 @@ async fn a_stream_of_another_kind_is_told_and_not_used() {
     operator.create_stream(config).await.expect("made");
     let bus = connected(&server.url(), ACK_WAIT).await;
     assert!(bus.publish(CHANNEL, vec![vec![1]]).await.is_err());
-    let told = bus.trouble().expect("trouble");
-    assert!(told.contains("the retention of test-channel is Limits and must be WorkQueue"), "{told}");
+    let trouble_text = bus.trouble().expect("trouble");
+    assert!(trouble_text.contains("the retention of test-channel is Limits and must be WorkQueue"), "{trouble_text}");
     let mut left = operator.get_stream(declare::stream_name(CHANNEL)).await.expect("a stream");
     assert_eq!(left.info().await.expect("its state").config.max_bytes, -1, "it is somebody else's");
     operator.delete_stream(declare::stream_name(CHANNEL)).await.expect("deleted");

@@ -15,7 +15,7 @@ use super::declare::stream_name;
 pub(super) async fn look(watch: &mut Watch, context: &Context, channel: &str, consumer: &PullConsumer) -> bool {
     let name = stream_name(channel);
     // The consumer first: read the other way round, one that has just delivered would seem to be ahead.
-    let told = async {
+    let state = async {
         let consumer = consumer.get_info().await.map_err(|error| error.to_string())?;
         let stream = context.get_stream(&name).await.map_err(|error| error.to_string())?;
         let state = stream.cached_info().state.clone();
@@ -30,8 +30,8 @@ pub(super) async fn look(watch: &mut Watch, context: &Context, channel: &str, co
         };
         Ok::<_, String>((stream, now))
     };
-    let (stream, now) = match told.await {
-        Ok(told) => told,
+    let (stream, now) = match state.await {
+        Ok(state) => state,
         Err(error) => {
             debug!(channel, error, "the watchdog cannot see the stream or its consumer");
             return true;
