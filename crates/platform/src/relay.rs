@@ -35,14 +35,14 @@ impl Outbox {
 }
 
 /// Called after each attempt to publish, with the number of batches and whether they got through.
-pub type Told = Box<dyn Fn(usize, bool) + Send + Sync>;
+pub type OnPublished = Box<dyn Fn(usize, bool) + Send + Sync>;
 
 /// Publishes what was offered, on one channel.
 pub struct Relay {
     queue: mpsc::Receiver<Vec<u8>>,
     bus: Arc<dyn Bus>,
     channel: &'static str,
-    report: Told,
+    report: OnPublished,
     failing: bool,
 }
 
@@ -53,7 +53,7 @@ impl fmt::Debug for Relay {
 }
 
 impl Relay {
-    pub fn new(bus: Arc<dyn Bus>, channel: &'static str, report: Told) -> (Outbox, Self) {
+    pub fn new(bus: Arc<dyn Bus>, channel: &'static str, report: OnPublished) -> (Outbox, Self) {
         let (sender, queue) = mpsc::channel(MAX_QUEUE);
         (Outbox { queue: sender }, Self { queue, bus, channel, report, failing: false })
     }

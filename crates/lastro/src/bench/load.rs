@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::schedule::Arrivals;
-use super::tally::{Exchange, Tally, Told};
+use super::tally::{Exchange, Response, Tally};
 use super::wire::{Answer, Broken, Endpoint, Line};
 use super::workload::{Order, Workload};
 
@@ -106,7 +106,7 @@ impl Load {
     async fn client(self: Arc<Self>) {
         let mut line = Line::to(&self.endpoint);
         while !self.is_over() {
-            if let Some(Told::Shed | Told::Failed { .. }) = self.place(&mut line, Instant::now()).await {
+            if let Some(Response::Shed | Response::Failed { .. }) = self.place(&mut line, Instant::now()).await {
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE_AFTER_REFUSAL) => {}
                     () = self.stop.cancelled() => {}
@@ -120,7 +120,7 @@ impl Load {
     }
 
     /// Places the next order, which was to be sent at `intended`. What came of it, unless it is watched by somebody else.
-    async fn place(self: &Arc<Self>, line: &mut Line, intended: Instant) -> Option<Told> {
+    async fn place(self: &Arc<Self>, line: &mut Line, intended: Instant) -> Option<Response> {
         let Order { body, watched } = self.workload.lock().expect("nothing panics while it makes an order").next();
         if watched {
             let place = self.may_watch.clone().acquire_owned().await.expect("the semaphore is never closed");
@@ -144,7 +144,7 @@ impl Load {
         free().push(line);
     }
 
-    fn count(&self, reported: Told, watched: bool, intended: Instant, held: Duration) {
+    fn count(&self, reported: Response, watched: bool, intended: Instant, held: Duration) {
         let now = Instant::now();
         let (timed, done) = (self.times.is_measured(intended), self.times.is_measured(now));
         let took = now.duration_since(intended);
@@ -153,21 +153,21 @@ impl Load {
 }
 
 /// What an answer tells a client, or its absence.
-fn reported(answer: Result<Answer, Broken>, watched: bool) -> Told {
+fn reported(answer: Result<Answer, Broken>, watched: bool) -> Response {
     let Answer { status, body } = match answer {
         Ok(answer) => answer,
-        Err(broken) => return Told::Failed { kind: broken.to_string(), unknown: true },
+        Err(broken) => return Response::Failed { kind: broken.to_string(), unknown: true },
     };
     if status.is_success() {
-        return Told::Accepted { settled: watched && is_outcome(&body) };
+        return Response::Accepted { settled: watched && is_outcome(&body) };
     }
     let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
     let code = problem["code"].as_str().unwrap_or("without a code");
     if status == StatusCode::SERVICE_UNAVAILABLE && code == "overloaded" {
-        return Told::Shed;
+        return Response::Shed;
     }
     let nothing_done = status.is_client_error() || NOTHING_DONE.contains(&code);
-    Told::Failed { kind: format!("{} {code}", status.as_u16()), unknown: !nothing_done }
+    Response::Failed { kind: format!("{} {code}", status.as_u16()), unknown: !nothing_done }
 }
 
 /// Codes of answers that are no fault of the client, and say that nothing was done.
@@ -188,14 +188,14 @@ mod tests {
 
     #[test]
     fn an_answer_is_what_its_status_and_its_code_say() {
-        let accepted = |settled| Told::Accepted { settled };
-        let failed = |kind: &str, unknown| Told::Failed { kind: kind.to_owned(), unknown };
+        let accepted = |settled| Response::Accepted { settled };
+        let failed = |kind: &str, unknown| Response::Failed { kind: kind.to_owned(), unknown };
         for (answer, watched, expected) in [
             (answer(200, r#"{"status":"received"}"#), false, accepted(false)),
             (answer(200, r#"{"status":"received"}"#), true, accepted(false)),
             (answer(200, r#"{"status":"confirmed"}"#), true, accepted(true)),
             (answer(200, r#"{"status":"rejected"}"#), true, accepted(true)),
-            (answer(503, r#"{"status":503,"code":"overloaded"}"#), false, Told::Shed),
+            (answer(503, r#"{"status":503,"code":"overloaded"}"#), false, Response::Shed),
             (answer(503, r#"{"status":503,"code":"storage_full"}"#), false, failed("503 storage_full", false)),
             (answer(503, r#"{"status":503,"code":"outcome_unknown"}"#), false, failed("503 outcome_unknown", true)),
             (answer(422, r#"{"status":422,"code":"invalid_request"}"#), false, failed("422 invalid_request", false)),

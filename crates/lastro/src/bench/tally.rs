@@ -18,7 +18,7 @@ pub(super) fn times() -> Times {
 
 /// What became of one order, as its client was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Response {
     /// `settled`: the answer told the outcome.
     Accepted { settled: bool },
     /// 503 `overloaded`: refused because there was too much to do, which is as it should be.
@@ -45,15 +45,15 @@ impl Counts {
         self.errors.values().sum()
     }
 
-    fn count(&mut self, reported: &Told, watched: bool) {
+    fn count(&mut self, reported: &Response, watched: bool) {
         self.sent += 1;
         match reported {
-            Told::Accepted { settled } => {
+            Response::Accepted { settled } => {
                 self.accepted += 1;
                 self.unsettled += u64::from(watched && !settled);
             }
-            Told::Shed => self.shed += 1,
-            Told::Failed { kind, unknown } => {
+            Response::Shed => self.shed += 1,
+            Response::Failed { kind, unknown } => {
                 self.unknown += u64::from(*unknown);
                 *self.errors.entry(kind.clone()).or_default() += 1;
             }
@@ -64,7 +64,7 @@ impl Counts {
 /// One order that was sent and came to an end.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
-    pub(super) reported: Told,
+    pub(super) reported: Response,
     /// Whether its client waited for the outcome.
     pub(super) watched: bool,
     /// Whether it was to be sent in the measured time, so that its time counts.
@@ -109,8 +109,8 @@ impl Tally {
         }
         record(&mut self.held, *held);
         match reported {
-            Told::Accepted { .. } if !watched => record(&mut self.receipts, *took),
-            Told::Accepted { settled: true } => record(&mut self.outcomes, *took),
+            Response::Accepted { .. } if !watched => record(&mut self.receipts, *took),
+            Response::Accepted { settled: true } => record(&mut self.outcomes, *took),
             _ => {}
         }
     }
@@ -134,7 +134,7 @@ fn record(times: &mut Times, time: Duration) {
 mod tests {
     use super::*;
 
-    fn exchange(reported: Told, watched: bool, measured: bool, took_ms: u64) -> Exchange {
+    fn exchange(reported: Response, watched: bool, measured: bool, took_ms: u64) -> Exchange {
         let (timed, done, took) = (measured, measured, Duration::from_millis(took_ms));
         Exchange { reported, watched, timed, done, held: Duration::ZERO, took }
     }
@@ -142,12 +142,12 @@ mod tests {
     #[test]
     fn receipts_and_outcomes_are_timed_apart_and_the_warm_up_is_not() {
         let mut tally = Tally::new();
-        let accepted = |settled| Told::Accepted { settled };
+        let accepted = |settled| Response::Accepted { settled };
         tally.count(&exchange(accepted(false), false, false, 900));
         tally.count(&exchange(accepted(false), false, true, 5));
         tally.count(&exchange(accepted(true), true, true, 20));
         tally.count(&exchange(accepted(false), true, true, 30_000));
-        tally.count(&exchange(Told::Shed, false, true, 1));
+        tally.count(&exchange(Response::Shed, false, true, 1));
         assert_eq!((tally.whole.sent, tally.whole.accepted, tally.measured.accepted), (5, 4, 3));
         assert_eq!((tally.measured.shed, tally.measured.unsettled), (1, 1));
         assert_eq!((tally.receipts.len(), tally.outcomes.len(), tally.held.len()), (1, 1, 4));
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn an_order_of_the_warm_up_that_is_answered_later_is_work_of_the_measured_time() {
         let mut tally = Tally::new();
-        let late = exchange(Told::Accepted { settled: false }, false, true, 5);
+        let late = exchange(Response::Accepted { settled: false }, false, true, 5);
         tally.count(&Exchange { timed: false, ..late.clone() });
         assert_eq!((tally.measured.accepted, tally.receipts.len()), (1, 0));
         tally.count(&Exchange { done: false, ..late });
@@ -168,7 +168,7 @@ mod tests {
     fn errors_are_counted_by_kind() {
         let mut tally = Tally::new();
         for (kind, unknown) in [("timeout", true), ("503 storage_full", false), ("timeout", true)] {
-            let reported = Told::Failed { kind: kind.to_owned(), unknown };
+            let reported = Response::Failed { kind: kind.to_owned(), unknown };
             tally.count(&exchange(reported, false, true, 1));
         }
         let expected = BTreeMap::from([("503 storage_full".to_owned(), 1), ("timeout".to_owned(), 2)]);

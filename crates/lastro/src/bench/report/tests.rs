@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::*;
-use crate::bench::tally::{Exchange, Told};
+use crate::bench::tally::{Exchange, Response};
 
 const OPEN: Loop = Loop::Open { rate: 100.0, connections: 9 };
 const CLOSED: Loop = Loop::Closed { clients: 1 };
@@ -18,7 +18,7 @@ fn numbers(placed: u64, confirmed: u64, rejected: u64) -> Numbers {
 }
 
 /// A run of these answers, measured for two seconds; each took so many milliseconds.
-fn report(kind: Loop, answers: &[(Told, u64)], whole: Numbers) -> Report {
+fn report(kind: Loop, answers: &[(Response, u64)], whole: Numbers) -> Report {
     let setting = Setting {
         shop: "a shop".to_owned(),
         kind,
@@ -33,7 +33,7 @@ fn report(kind: Loop, answers: &[(Told, u64)], whole: Numbers) -> Report {
     };
     let mut tally = Tally::new();
     for (reported, took_ms) in answers {
-        let watched = matches!(reported, Told::Accepted { settled: true });
+        let watched = matches!(reported, Response::Accepted { settled: true });
         let (held, took) = (Duration::ZERO, Duration::from_millis(*took_ms));
         tally.count(&Exchange { reported: reported.clone(), watched, timed: true, done: true, held, took });
     }
@@ -51,17 +51,17 @@ fn report(kind: Loop, answers: &[(Told, u64)], whole: Numbers) -> Report {
     }
 }
 
-fn accepted(count: usize) -> Vec<(Told, u64)> {
-    vec![(Told::Accepted { settled: false }, 10); count]
+fn accepted(count: usize) -> Vec<(Response, u64)> {
+    vec![(Response::Accepted { settled: false }, 10); count]
 }
 
-fn failed(kind: &str, unknown: bool) -> (Told, u64) {
-    (Told::Failed { kind: kind.to_owned(), unknown }, 1)
+fn failed(kind: &str, unknown: bool) -> (Response, u64) {
+    (Response::Failed { kind: kind.to_owned(), unknown }, 1)
 }
 
 #[test]
 fn a_run_in_which_everything_adds_up_has_no_problems() {
-    let answers = [accepted(4), vec![(Told::Accepted { settled: true }, 40), (Told::Shed, 1)]].concat();
+    let answers = [accepted(4), vec![(Response::Accepted { settled: true }, 40), (Response::Shed, 1)]].concat();
     let report = report(OPEN, &answers, numbers(5, 3, 2));
     assert_eq!(report.problems(), [""; 0]);
     assert_eq!(report.json()["ok"], true);
@@ -98,7 +98,7 @@ fn what_does_not_add_up_is_told() {
 #[test]
 fn a_closed_loop_puts_back_what_it_did_not_see() {
     // One client: nine quick answers, and then one for which 900 ms went by, in which it would have asked 90 times.
-    let answers = [accepted(9), vec![(Told::Accepted { settled: false }, 900)]].concat();
+    let answers = [accepted(9), vec![(Response::Accepted { settled: false }, 900)]].concat();
     let closed = report(CLOSED, &answers, numbers(10, 10, 0));
     let (receipts, usual) = closed.receipts();
     assert!((9_990..10_010).contains(&usual.expect("an interval")), "{usual:?}");
@@ -114,7 +114,8 @@ fn a_closed_loop_puts_back_what_it_did_not_see() {
 #[test]
 fn the_table_says_it_all() {
     let answers =
-        [accepted(9), vec![(Told::Accepted { settled: true }, 40), (Told::Shed, 1), failed("timeout", true)]].concat();
+        [accepted(9), vec![(Response::Accepted { settled: true }, 40), (Response::Shed, 1), failed("timeout", true)]]
+            .concat();
     let table = report(OPEN, &answers, numbers(10, 7, 3)).to_string();
     let expected = "\
 a shop
