@@ -22,13 +22,13 @@ pub const MAX_CHANNEL_BYTES: usize = 64 * 1024 * 1024;
 
 /// Names one received message to whoever acknowledges it. Means nothing outside the adapter that made it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Receipt(pub Arc<str>);
+pub struct DeliveryTag(pub Arc<str>);
 
 /// One message of the broker, which carries a batch of ours.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     pub payload: Vec<u8>,
-    pub receipt: Receipt,
+    pub tag: DeliveryTag,
 }
 
 /// Why the bus did not do what it was asked. All of them are retryable, later; a lost publish is nobody's failure.
@@ -58,11 +58,11 @@ pub trait Bus: Send + Sync + fmt::Debug {
     /// Up to `max` messages, as soon as there is one; none if none came within `wait`. Dropping the call loses nothing.
     async fn receive(&self, channel: &str, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError>;
 
-    /// These messages are still worked on: their wait begins anew. An unknown receipt is ignored.
-    async fn extend(&self, channel: &str, receipts: &[Receipt]) -> Result<(), BusError>;
+    /// These messages are still worked on: their wait begins anew. An unknown tag is ignored.
+    async fn extend(&self, channel: &str, tags: &[DeliveryTag]) -> Result<(), BusError>;
 
-    /// These messages are done with. An unknown or repeated receipt is ignored.
-    async fn ack(&self, channel: &str, receipts: Vec<Receipt>) -> Result<(), BusError>;
+    /// These messages are done with. An unknown or repeated tag is ignored.
+    async fn ack(&self, channel: &str, tags: Vec<DeliveryTag>) -> Result<(), BusError>;
 
     /// A word to whoever listens at this moment, in every process. Never waits, and may be lost: a hint makes the usual
     /// case quick, and a timer the rest.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::batcher::Batcher;
-use crate::bus::{ACK_WAIT, Bus, Receipt};
+use crate::bus::{ACK_WAIT, Bus, DeliveryTag};
 use crate::failure::{Chain, Failure, NotDone};
 use crate::planted;
 use crate::quarantine::Quarantined;
@@ -77,8 +77,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
             match received {
                 Ok(deliveries) => {
                     failing = false;
-                    let (payloads, receipts) = deliveries.into_iter().map(|d| (d.payload, d.receipt)).unzip();
-                    self.process(payloads, receipts).await?;
+                    let (payloads, tags) = deliveries.into_iter().map(|d| (d.payload, d.tag)).unzip();
+                    self.process(payloads, tags).await?;
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
@@ -102,11 +102,11 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         let Ok(deliveries) = self.bus.receive(self.channel, MAX_DELIVERIES, Duration::ZERO).await else {
             return Ok(());
         };
-        let (payloads, receipts) = deliveries.into_iter().map(|d| (d.payload, d.receipt)).unzip();
-        self.process(payloads, receipts).await
+        let (payloads, tags) = deliveries.into_iter().map(|d| (d.payload, d.tag)).unzip();
+        self.process(payloads, tags).await
     }
 
-    async fn process(&self, payloads: Vec<Vec<u8>>, receipts: Vec<Receipt>) -> Result<(), Failure> {
+    async fn process(&self, payloads: Vec<Vec<u8>>, tags: Vec<DeliveryTag>) -> Result<(), Failure> {
         if payloads.is_empty() {
             return Ok(());
         }
@@ -116,8 +116,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         }
         planted!("bad_message_aborts_batch" => if !step.aside.is_empty() { return Ok(()) });
         let committing = self.batcher.submit_all(step.commands.clone(), Instant::now() + COMMIT_WAIT);
-        let results = self.extending(&receipts, committing).await;
-        let mut done = vec![true; receipts.len()];
+        let results = self.extending(&tags, committing).await;
+        let mut done = vec![true; tags.len()];
         for ((command, owner), result) in step.commands.iter().zip(&step.owners).zip(&results) {
             match result {
                 Ok(answer) => step.aside.extend(self.inbox.judge(command, Some(answer))),
@@ -127,15 +127,15 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
             }
         }
         if !step.aside.is_empty() {
-            match self.extending(&receipts, self.set_aside(step.aside)).await {
+            match self.extending(&tags, self.set_aside(step.aside)).await {
                 Ok(()) => {}
                 Err(failure @ Failure::Fatal(_)) => return Err(failure),
                 // Nothing is acknowledged: all of it comes again.
                 Err(_) => return Ok(()),
             }
         }
-        let acknowledged: Vec<Receipt> =
-            receipts.into_iter().zip(done).filter(|(_, done)| *done).map(|(receipt, _)| receipt).collect();
+        let acknowledged: Vec<DeliveryTag> =
+            tags.into_iter().zip(done).filter(|(_, done)| *done).map(|(tag, _)| tag).collect();
         if let Err(error) = self.bus.ack(self.channel, acknowledged).await {
             warn!(channel = self.channel, error = %Chain(&error), "acknowledging failed; the messages come again");
         }
@@ -143,12 +143,12 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
     }
 
     /// Waits for `work`, however long a commit takes, and keeps its messages from coming again meanwhile.
-    async fn extending<T>(&self, receipts: &[Receipt], work: impl Future<Output = T>) -> T {
+    async fn extending<T>(&self, tags: &[DeliveryTag], work: impl Future<Output = T>) -> T {
         let extending = async {
             loop {
                 tokio::time::sleep(EXTEND_PERIOD).await;
                 // If it fails they come again, and are repeats.
-                let _ = self.bus.extend(self.channel, receipts).await;
+                let _ = self.bus.extend(self.channel, tags).await;
             }
         };
         tokio::select! {

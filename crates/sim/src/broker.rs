@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use platform::bus::watchdog::{MAX_UNACKNOWLEDGED, Seen};
-use platform::bus::{ACK_WAIT, Delivery, Receipt};
+use platform::bus::{ACK_WAIT, Delivery, DeliveryTag};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -101,19 +101,19 @@ impl Broker {
         })
     }
 
-    pub(crate) fn extend(&self, channel: &str, receipts: &[Receipt]) {
+    pub(crate) fn extend(&self, channel: &str, tags: &[DeliveryTag]) {
         let until = Instant::now() + ACK_WAIT;
         self.with(channel, |channel| {
-            for number in receipts.iter().filter_map(number) {
+            for number in tags.iter().filter_map(number) {
                 let waiting = channel.consumer.as_mut().and_then(|consumer| consumer.unacknowledged.get_mut(&number));
                 waiting.into_iter().for_each(|at| *at = until);
             }
         });
     }
 
-    pub(crate) fn ack(&self, channel: &str, receipts: &[Receipt]) {
+    pub(crate) fn ack(&self, channel: &str, tags: &[DeliveryTag]) {
         self.with(channel, |channel| {
-            for number in receipts.iter().filter_map(number) {
+            for number in tags.iter().filter_map(number) {
                 let Some(consumer) = &mut channel.consumer else { continue };
                 if consumer.unacknowledged.remove(&number).is_some() {
                     channel.stream.messages.remove(&number);
@@ -191,7 +191,7 @@ impl Channel {
             consumer.delivered_sequence = consumer.delivered_sequence.max(number);
             consumer.unacknowledged.insert(number, now + ACK_WAIT);
             let payload = self.stream.messages[&number].to_vec();
-            Delivery { payload, receipt: Receipt(number.to_string().into()) }
+            Delivery { payload, tag: DeliveryTag(number.to_string().into()) }
         };
         numbers.into_iter().map(delivery).collect()
     }
@@ -203,6 +203,6 @@ impl Channel {
     }
 }
 
-fn number(receipt: &Receipt) -> Option<u64> {
-    receipt.0.parse().ok()
+fn number(tag: &DeliveryTag) -> Option<u64> {
+    tag.0.parse().ok()
 }

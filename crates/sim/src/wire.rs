@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use platform::bus::watchdog::Watch;
-use platform::bus::{Bus, BusError, Delivery, Hints, Receipt};
+use platform::bus::{Bus, BusError, Delivery, DeliveryTag, Hints};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -131,20 +131,20 @@ impl Bus for Wire {
         }
     }
 
-    async fn extend(&self, channel: &str, receipts: &[Receipt]) -> Result<(), BusError> {
+    async fn extend(&self, channel: &str, tags: &[DeliveryTag]) -> Result<(), BusError> {
         self.reach().await?;
-        self.port.world.broker.extend(channel, receipts);
+        self.port.world.broker.extend(channel, tags);
         Ok(())
     }
 
-    async fn ack(&self, channel: &str, receipts: Vec<Receipt>) -> Result<(), BusError> {
+    async fn ack(&self, channel: &str, tags: Vec<DeliveryTag>) -> Result<(), BusError> {
         self.port.pass("acknowledging").await;
         self.reach().await?;
         if self.port.world.chance(Fault::LostAcks) {
             self.port.world.trace(|| format!("an acknowledgement of {} is lost", self.port.node));
             return Ok(());
         }
-        self.port.world.broker.ack(channel, &receipts);
+        self.port.world.broker.ack(channel, &tags);
         Ok(())
     }
 

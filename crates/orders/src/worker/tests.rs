@@ -90,7 +90,7 @@ impl World {
     async fn published(&mut self) -> Vec<StockCommand> {
         self.relay.tick().await;
         let deliveries = self.bus.receive(COMMANDS_CHANNEL, 1000, Duration::ZERO).await.expect("a bus that works");
-        let receipts = deliveries.iter().map(|delivery| delivery.receipt.clone()).collect();
+        let receipts = deliveries.iter().map(|delivery| delivery.tag.clone()).collect();
         self.bus.ack(COMMANDS_CHANNEL, receipts).await.expect("a bus that works");
         deliveries
             .iter()

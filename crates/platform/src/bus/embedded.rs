@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use tokio::sync::{Notify, broadcast};
 
-use super::{Bus, BusError, Delivery, Hints, MAX_CHANNEL_BYTES, Receipt};
+use super::{Bus, BusError, Delivery, DeliveryTag, Hints, MAX_CHANNEL_BYTES};
 use crate::clock::{Clock, Timestamp};
 
 /// See the module.
@@ -72,17 +72,17 @@ impl Queue {
         let count = max.min(self.ready.len());
         let taken: Vec<_> = self.ready.drain(..count).collect();
         self.delivered.extend(taken.iter().map(|(number, message)| (*number, (now, message.clone()))));
-        let delivery = |(number, payload): (u64, _)| Delivery { payload, receipt: Receipt(number.to_string().into()) };
+        let delivery = |(number, payload): (u64, _)| Delivery { payload, tag: DeliveryTag(number.to_string().into()) };
         taken.into_iter().map(delivery).collect()
     }
 
-    fn extend(&mut self, receipt: &Receipt, now: Timestamp) {
-        let message = receipt.0.parse().ok().and_then(|number: u64| self.delivered.get_mut(&number));
+    fn extend(&mut self, tag: &DeliveryTag, now: Timestamp) {
+        let message = tag.0.parse().ok().and_then(|number: u64| self.delivered.get_mut(&number));
         message.into_iter().for_each(|(at, _)| *at = now);
     }
 
-    fn forget(&mut self, receipt: &Receipt) {
-        let message = receipt.0.parse().ok().and_then(|number| self.delivered.remove(&number));
+    fn forget(&mut self, tag: &DeliveryTag) {
+        let message = tag.0.parse().ok().and_then(|number| self.delivered.remove(&number));
         self.bytes -= message.map_or(0, |(_, message)| message.len());
     }
 }
@@ -110,14 +110,14 @@ impl Bus for Embedded {
         Ok(take())
     }
 
-    async fn extend(&self, channel: &str, receipts: &[Receipt]) -> Result<(), BusError> {
+    async fn extend(&self, channel: &str, tags: &[DeliveryTag]) -> Result<(), BusError> {
         let now = self.clock.now();
-        self.with(channel, |queue| receipts.iter().for_each(|receipt| queue.extend(receipt, now)));
+        self.with(channel, |queue| tags.iter().for_each(|tag| queue.extend(tag, now)));
         Ok(())
     }
 
-    async fn ack(&self, channel: &str, receipts: Vec<Receipt>) -> Result<(), BusError> {
-        self.with(channel, |queue| receipts.iter().for_each(|receipt| queue.forget(receipt)));
+    async fn ack(&self, channel: &str, tags: Vec<DeliveryTag>) -> Result<(), BusError> {
+        self.with(channel, |queue| tags.iter().for_each(|tag| queue.forget(tag)));
         Ok(())
     }
 
@@ -170,7 +170,7 @@ mod tests {
 
         let taken = bus.receive("a", 1, Duration::ZERO).await.expect("a message");
         assert!(matches!(bus.publish("a", vec![mib.clone()]).await, Err(BusError::Full)), "unacknowledged counts");
-        bus.ack("a", vec![taken[0].receipt.clone()]).await.expect("acknowledged");
+        bus.ack("a", vec![taken[0].tag.clone()]).await.expect("acknowledged");
         bus.publish("a", vec![mib]).await.expect("room again");
     }
 }

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use testbed::PATIENCE;
 use tokio::time::Instant;
 
-use super::{Bus, Delivery, Receipt};
+use super::{Bus, Delivery, DeliveryTag};
 
 /// Runs every law on what `$fresh(ack_wait)` makes.
 macro_rules! bus_laws {
@@ -115,15 +115,15 @@ pub(crate) async fn what_is_extended_does_not_come_again_until_it_is_left_alone<
     bus.publish(&a, vec![b"long".to_vec()]).await.expect("published");
     let mut begun = Instant::now();
     let mut extended = begun;
-    let mut receipts = receipts_of(receive_all(&*bus, &a, 1).await);
+    let mut tags = receipts_of(receive_all(&*bus, &a, 1).await);
     while begun.elapsed() < ack_wait * 3 / 2 {
         let extending = Instant::now();
-        bus.extend(&a, &receipts).await.expect("extended");
+        bus.extend(&a, &tags).await.expect("extended");
         let again = bus.receive(&a, 1, SOON).await.expect("no failure");
         if !again.is_empty() {
             // Where the machine itself stood still for so long, it all begins anew.
             assert!(extended.elapsed() >= ack_wait, "it came again {:?} after it was extended", extended.elapsed());
-            (receipts, begun) = (receipts_of(again), extending);
+            (tags, begun) = (receipts_of(again), extending);
         }
         extended = extending;
     }
@@ -136,7 +136,7 @@ pub(crate) async fn what_is_acknowledged_never_comes_again<F: Fresh>(fresh: F) {
     bus.publish(&a, vec![b"done".to_vec(), b"open".to_vec()]).await.expect("published");
     for delivery in receive_all(&*bus, &a, 2).await {
         if delivery.payload == b"done" {
-            bus.ack(&a, vec![delivery.receipt]).await.expect("acknowledged");
+            bus.ack(&a, vec![delivery.tag]).await.expect("acknowledged");
         }
     }
     // A repeat may be under way already when the acknowledgement arrives; afterwards there is none.
@@ -154,9 +154,9 @@ pub(crate) async fn an_unknown_or_repeated_receipt_is_ignored<F: Fresh>(fresh: F
     let [a, _] = channels();
     let bus = fresh.bus(NEVER).await;
     bus.publish(&a, vec![b"x".to_vec()]).await.expect("published");
-    let receipt = receive_all(&*bus, &a, 1).await.remove(0).receipt;
+    let tag = receive_all(&*bus, &a, 1).await.remove(0).tag;
     for _ in 0..2 {
-        bus.ack(&a, vec![receipt.clone()]).await.expect("acknowledged");
+        bus.ack(&a, vec![tag.clone()]).await.expect("acknowledged");
     }
     bus.publish(&a, vec![b"y".to_vec()]).await.expect("published");
     assert_eq!(receive_all(&*bus, &a, 1).await[0].payload, b"y");
@@ -200,7 +200,7 @@ pub(crate) async fn dropping_a_receive_loses_nothing<F: Fresh>(fresh: F) {
             // One before it comes again if its acknowledgement took too long.
             assert!(got.payload[0] <= n, "{:?}", got.payload);
             has_come = got.payload == [n];
-            bus.ack(&a, vec![got.receipt]).await.expect("acknowledged");
+            bus.ack(&a, vec![got.tag]).await.expect("acknowledged");
         }
     }
 }
@@ -212,8 +212,8 @@ fn channels() -> [String; 2] {
     ["a", "b"].map(|name| format!("laws.{}.{law}.{name}", std::process::id()))
 }
 
-fn receipts_of(deliveries: Vec<Delivery>) -> Vec<Receipt> {
-    deliveries.into_iter().map(|delivery| delivery.receipt).collect()
+fn receipts_of(deliveries: Vec<Delivery>) -> Vec<DeliveryTag> {
+    deliveries.into_iter().map(|delivery| delivery.tag).collect()
 }
 
 /// Receives exactly `count` messages, or fails at the deadline.

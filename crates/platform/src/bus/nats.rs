@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::watchdog::Watch;
-use super::{ACK_WAIT, Bus, BusError, Delivery, Hints, Receipt};
+use super::{ACK_WAIT, Bus, BusError, Delivery, DeliveryTag, Hints};
 use crate::config::UsageError;
 
 mod declare;
@@ -198,11 +198,11 @@ impl Nats {
     }
 
     /// Answers about messages, without waiting for the broker's word: one that is lost lets its message come again.
-    async fn tell_of(&self, receipts: impl Iterator<Item = &Receipt>, kind: AckKind) -> Result<(), BusError> {
+    async fn tell_of(&self, tags: impl Iterator<Item = &DeliveryTag>, kind: AckKind) -> Result<(), BusError> {
         self.reachable()?;
         let telling = async {
-            for receipt in receipts {
-                self.client.publish(receipt.0.to_string(), kind.into()).await.map_err(unavailable)?;
+            for tag in tags {
+                self.client.publish(tag.0.to_string(), kind.into()).await.map_err(unavailable)?;
             }
             // Out of the process, so that its end does not take them along.
             self.client.flush().await.map_err(unavailable)
@@ -248,12 +248,12 @@ impl Bus for Nats {
         received
     }
 
-    async fn extend(&self, _channel: &str, receipts: &[Receipt]) -> Result<(), BusError> {
-        self.tell_of(receipts.iter(), AckKind::Progress).await
+    async fn extend(&self, _channel: &str, tags: &[DeliveryTag]) -> Result<(), BusError> {
+        self.tell_of(tags.iter(), AckKind::Progress).await
     }
 
-    async fn ack(&self, _channel: &str, receipts: Vec<Receipt>) -> Result<(), BusError> {
-        self.tell_of(receipts.iter(), AckKind::Ack).await
+    async fn ack(&self, _channel: &str, tags: Vec<DeliveryTag>) -> Result<(), BusError> {
+        self.tell_of(tags.iter(), AckKind::Ack).await
     }
 
     fn hint(&self, subject: &str, word: Vec<u8>) {
@@ -309,8 +309,8 @@ async fn collect(mut batch: Batch, wait: Duration) -> Result<Vec<Delivery>, BusE
         match timeout(wait, batch.next()).await {
             Ok(Some(Ok(message))) => {
                 let Some(reply) = &message.reply else { continue };
-                let receipt = Receipt(reply.as_str().into());
-                deliveries.push(Delivery { payload: message.payload.to_vec(), receipt });
+                let tag = DeliveryTag(reply.as_str().into());
+                deliveries.push(Delivery { payload: message.payload.to_vec(), tag });
             }
             Ok(None) => return Ok(deliveries),
             Ok(Some(Err(_))) | Err(_) if !deliveries.is_empty() => return Ok(deliveries),

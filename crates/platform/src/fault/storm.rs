@@ -10,7 +10,7 @@ use tracing::warn;
 
 use faults::{STORM, VARIABLE};
 
-use crate::bus::{Bus, BusError, Delivery, Hints, Receipt};
+use crate::bus::{Bus, BusError, Delivery, DeliveryTag, Hints};
 
 const COPIES: usize = 5;
 /// A line of the log says that there is a storm, once so many more messages have gone out on a channel than were published.
@@ -100,12 +100,12 @@ impl Bus for Storm {
         self.bus.receive(channel, max, wait).await
     }
 
-    async fn extend(&self, channel: &str, receipts: &[Receipt]) -> Result<(), BusError> {
-        self.bus.extend(channel, receipts).await
+    async fn extend(&self, channel: &str, tags: &[DeliveryTag]) -> Result<(), BusError> {
+        self.bus.extend(channel, tags).await
     }
 
-    async fn ack(&self, channel: &str, receipts: Vec<Receipt>) -> Result<(), BusError> {
-        self.bus.ack(channel, receipts).await
+    async fn ack(&self, channel: &str, tags: Vec<DeliveryTag>) -> Result<(), BusError> {
+        self.bus.ack(channel, tags).await
     }
 
     fn hint(&self, subject: &str, word: Vec<u8>) {

@@ -34,8 +34,8 @@ async fn receive(bus: &Nats, text: &str) {
     eventually(PATIENCE, &format!("{text} is received"), async || {
         let deliveries = bus.receive(CHANNEL, 10, QUIET).await.unwrap_or_default();
         let found = deliveries.iter().any(|delivery| delivery.payload == text.as_bytes());
-        let receipts = deliveries.into_iter().map(|delivery| delivery.receipt).collect();
-        let _ = bus.ack(CHANNEL, receipts).await;
+        let tags = deliveries.into_iter().map(|delivery| delivery.tag).collect();
+        let _ = bus.ack(CHANNEL, tags).await;
         found.then_some(())
     })
     .await;
