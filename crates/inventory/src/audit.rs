@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::OrderId;
 use inventory_core::reservation::Reservation;
-use platform::audit::{Books, Findings, Invariant, Progress, Reach, Table, Walk, read_page};
+use platform::audit::{Audit, Findings, Invariant, Progress, ReadBudget, Table, Walk, read_page};
 use platform::failure::Failure;
 
 use crate::store::{Place, StockAudit, Store};
@@ -35,9 +35,9 @@ const MAX_REMEMBERED: usize = 100_000;
 /// **Shape:** a round reads of each ledger, and of the reservations, what is new since the last one, and a stretch of what is
 /// older, so that all of it is read again in time.
 #[derive(Debug)]
-pub struct StockBooks {
+pub struct InventoryAudit {
     store: Arc<dyn Store>,
-    reach: Reach,
+    reach: ReadBudget,
     next: Next,
     remembered: BTreeMap<Place, Remembered>,
     reservations: Walk<OrderId>,
@@ -61,8 +61,8 @@ impl Next {
     }
 }
 
-impl StockBooks {
-    pub fn new(store: Arc<dyn Store>, reach: Reach) -> Self {
+impl InventoryAudit {
+    pub fn new(store: Arc<dyn Store>, reach: ReadBudget) -> Self {
         let reservations = Walk::new(reach.round);
         Self { store, reach, next: Next::beginning(), remembered: BTreeMap::new(), reservations }
     }
@@ -170,7 +170,7 @@ fn within(reservations: &[Reservation], limit: u32) -> usize {
 }
 
 #[async_trait]
-impl Books for StockBooks {
+impl Audit for InventoryAudit {
     fn invariants(&self) -> Vec<Invariant> {
         vec![INV_1, INV_2, INV_3, INV_8]
     }

@@ -8,7 +8,7 @@ use contract::answers::ANSWERS_CHANNEL;
 use contract::commands::COMMANDS_CHANNEL;
 use faults::fault_point;
 use inventory_core::decide::{InventoryCommand, InventoryOutcome};
-use platform::audit::{Auditor, Reach};
+use platform::audit::{Auditor, ReadBudget};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::clock::Clock;
@@ -22,7 +22,7 @@ use storage::postgres::{Server, Time};
 use web::program::{Api, Commons, Process, check_health};
 
 use crate::SERVICE;
-use crate::audit::StockBooks;
+use crate::audit::InventoryAudit;
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::Store;
@@ -72,7 +72,7 @@ pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
         Consumer { bus: bus.clone(), channel: COMMANDS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
     let lookout = Lookout { store: store.clone(), bus, readiness: commons.readiness.clone() };
 
-    let books = StockBooks::new(store.clone(), Reach::SHORT);
+    let books = InventoryAudit::new(store.clone(), ReadBudget::SHORT);
     let auditor = Auditor::new(SERVICE, Box::new(books), commons.metrics.clone(), commons.clock.clone());
 
     let service = Service { store, batcher, ids: commons.ids.clone() };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use inventory::store::Store as InventoryStore;
 use orders::store::Store as OrdersStore;
-use platform::audit::{Books, Findings, Invariant, Progress, Reach, pause};
+use platform::audit::{Audit, Findings, Invariant, Progress, ReadBudget, pause};
 use platform::clock::{Clock, SystemClock, SystemIds};
 use platform::config::{File, ListenAddr};
 use platform::failure::{Chain, Failure};
@@ -93,7 +93,7 @@ async fn watch(
     shutdown: CancellationToken,
 ) -> Result<(), ProgramError> {
     let (orders, inventory) = open(places).await?;
-    let mut books = books(orders, inventory, Reach::SHORT);
+    let mut books = books(orders, inventory, ReadBudget::SHORT);
     let serves_numbers = metrics_listen.is_some();
     let numbers = numbers(metrics_listen, &books.invariants(), shutdown.clone()).await?;
     let (mut number, mut round, mut began) = (1_u64, Report::default(), Instant::now());

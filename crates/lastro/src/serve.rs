@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use platform::audit::{Auditor, Reach};
+use platform::audit::{Auditor, ReadBudget};
 use platform::bus::embedded::Embedded;
 use platform::bus::{ACK_WAIT, Bus};
 use platform::clock::Clock;
@@ -110,7 +110,7 @@ pub(crate) async fn prepare(
     let parts = inventory::Parts { store: stock_store.clone(), bus: of_inventory };
     let inventory = inventory::build(parts, &mut process);
     // Each service audits its own books; here are both, to be held against each other.
-    let books = Agreement::new(order_store, stock_store, Reach::SHORT);
+    let books = Agreement::new(order_store, stock_store, ReadBudget::SHORT);
     let auditor = Auditor::new(NAME, Box::new(books), process.commons.metrics.clone(), clock);
     process.workers.spawn(Stage::Work, "the auditor of both services", |token| auditor.run(token));
     Ok((process, orders.merge(inventory)))

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use inventory::audit::{INV_1, INV_2, INV_3, INV_8, StockBooks};
+use inventory::audit::{INV_1, INV_2, INV_3, INV_8, InventoryAudit};
 use inventory::store::Store as InventoryStore;
-use orders::audit::{INV_4, INV_7, OrderBooks};
+use orders::audit::{INV_4, INV_7, OrdersAudit};
 use orders::store::{Backlog, Store as OrdersStore};
-use platform::audit::{Books, Findings, Invariant, MAX_NAMED, Progress, Reach, Shelf};
+use platform::audit::{Audit, AuditSequence, Findings, Invariant, MAX_NAMED, Progress, ReadBudget};
 use platform::failure::Failure;
 
 mod agreement;
@@ -22,10 +22,14 @@ pub(crate) use agreement::{Agreement, INV_5};
 const ALL: [Invariant; 7] = [INV_1, INV_2, INV_3, INV_4, INV_5, INV_7, INV_8];
 
 /// All books, one after the other.
-pub(crate) fn books(orders: Arc<dyn OrdersStore>, inventory: Arc<dyn InventoryStore>, reach: Reach) -> Shelf {
-    Shelf::new(vec![
-        Box::new(StockBooks::new(inventory.clone(), reach)),
-        Box::new(OrderBooks::new(orders.clone(), reach)),
+pub(crate) fn books(
+    orders: Arc<dyn OrdersStore>,
+    inventory: Arc<dyn InventoryStore>,
+    reach: ReadBudget,
+) -> AuditSequence {
+    AuditSequence::new(vec![
+        Box::new(InventoryAudit::new(inventory.clone(), reach)),
+        Box::new(OrdersAudit::new(orders.clone(), reach)),
         Box::new(Agreement::new(orders, inventory, reach)),
     ])
 }
@@ -109,14 +113,14 @@ pub(crate) async fn verify(
     orders: Arc<dyn OrdersStore>,
     inventory: Arc<dyn InventoryStore>,
 ) -> Result<Report, Failure> {
-    let mut books = books(orders.clone(), inventory, Reach::LONG);
+    let mut books = books(orders.clone(), inventory, ReadBudget::LONG);
     let mut report = round(&mut books).await?;
     report.backlog = orders.backlog().await?;
     Ok(report)
 }
 
 /// One round through all of these.
-async fn round(books: &mut dyn Books) -> Result<Report, Failure> {
+async fn round(books: &mut dyn Audit) -> Result<Report, Failure> {
     let mut report = Report::default();
     loop {
         let mut findings = Findings::default();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::OrderId;
 use orders_core::money;
-use platform::audit::{Books, Findings, Invariant, Progress, Reach, Table, Walk, read_page};
+use platform::audit::{Audit, Findings, Invariant, Progress, ReadBudget, Table, Walk, read_page};
 use platform::clock::Timestamp;
 use platform::failure::Failure;
 
@@ -22,23 +22,23 @@ pub const INV_7: Invariant =
 ///
 /// **Shape:** a round reads of each what is new since the last one, and a stretch of what is older.
 #[derive(Debug)]
-pub struct OrderBooks {
+pub struct OrdersAudit {
     store: Arc<dyn Store>,
-    reach: Reach,
+    reach: ReadBudget,
     under_way: bool,
     orders: Walk<OrderId>,
     pending: Walk<OrderId>,
 }
 
-impl OrderBooks {
-    pub fn new(store: Arc<dyn Store>, reach: Reach) -> Self {
+impl OrdersAudit {
+    pub fn new(store: Arc<dyn Store>, reach: ReadBudget) -> Self {
         let walk = Walk::new(reach.round);
         Self { store, reach, under_way: false, orders: walk, pending: walk }
     }
 }
 
 #[async_trait]
-impl Books for OrderBooks {
+impl Audit for OrdersAudit {
     fn invariants(&self) -> Vec<Invariant> {
         vec![INV_4, INV_7]
     }

@@ -9,7 +9,7 @@ use contract::commands::COMMANDS_CHANNEL;
 use faults::fault_point;
 use orders_core::decide::{OrderCommand, OrderOutcome};
 use orders_core::money::Currency;
-use platform::audit::{Auditor, Reach};
+use platform::audit::{Auditor, ReadBudget};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::clock::Clock;
@@ -23,7 +23,7 @@ use storage::postgres::{Server, Time};
 use web::program::{Api, Commons, Process, check_health};
 
 use crate::SERVICE;
-use crate::audit::OrderBooks;
+use crate::audit::OrdersAudit;
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::Store;
@@ -95,7 +95,7 @@ pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
     let (counted, stopping) = (metrics.clone(), commons.stopping.clone());
     let sweeper = Sweeper { store: store.clone(), bus, outbox, echo, clock, ids: ids.clone(), metrics, readiness };
 
-    let books = OrderBooks::new(store.clone(), Reach::SHORT);
+    let books = OrdersAudit::new(store.clone(), ReadBudget::SHORT);
     let auditor = Auditor::new(SERVICE, Box::new(books), commons.metrics.clone(), commons.clock.clone());
 
     let service = Service { store, batcher, waiters, ids, currency, metrics: counted, stopping };

@@ -1,6 +1,6 @@
 //! The audit of a service's books while it runs: a few rows per step, round after round, for as long as the process lives.
 //!
-//! What must hold is known by whoever owns the books ([`Books`]). How much is read at once and how long the pauses are is
+//! What must hold is known by whoever owns the books ([`Audit`]). How much is read at once and how long the pauses are is
 //! known here, and is the same wherever books are walked beside a running service.
 
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ pub struct Invariant {
 
 /// How much may be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reach {
+pub struct ReadBudget {
     /// In one step: rows of one page.
     pub page: u32,
     /// In one step: rows of what lies below them, of ledgers and of what is held.
@@ -57,7 +57,7 @@ pub struct Reach {
     pub round: u32,
 }
 
-impl Reach {
+impl ReadBudget {
     /// Beside requests.
     pub const SHORT: Self = Self { page: 100, below: 1_000, round: 5_000 };
     /// For somebody who waits for the result, and wants all of it.
@@ -127,13 +127,13 @@ pub enum Progress {
     RoundOver,
 }
 
-/// Books that can be walked.
+/// Audit that can be walked.
 ///
 /// **Shape:** a step reads a bounded number of rows and judges only what it read from one snapshot, or what never changes;
 /// so nothing that is in flux is ever called a violation. A round ends, however fast the books grow. What a step found
 /// counts, also if it then failed: the next step goes on from where it came to.
 #[async_trait]
-pub trait Books: Send + fmt::Debug {
+pub trait Audit: Send + fmt::Debug {
     /// What is judged here.
     fn invariants(&self) -> Vec<Invariant>;
 
@@ -145,19 +145,19 @@ pub trait Books: Send + fmt::Debug {
 
 /// One after the other.
 #[derive(Debug)]
-pub struct Shelf {
-    books: Vec<Box<dyn Books>>,
+pub struct AuditSequence {
+    books: Vec<Box<dyn Audit>>,
     open: usize,
 }
 
-impl Shelf {
-    pub fn new(books: Vec<Box<dyn Books>>) -> Self {
+impl AuditSequence {
+    pub fn new(books: Vec<Box<dyn Audit>>) -> Self {
         Self { books, open: 0 }
     }
 }
 
 #[async_trait]
-impl Books for Shelf {
+impl Audit for AuditSequence {
     fn invariants(&self) -> Vec<Invariant> {
         self.books.iter().flat_map(|books| books.invariants()).collect()
     }
@@ -188,7 +188,7 @@ pub fn pause(progress: &Result<Progress, Failure>, took: Duration) -> Duration {
 pub struct Auditor {
     /// Whose books they are.
     service: &'static str,
-    books: Box<dyn Books>,
+    books: Box<dyn Audit>,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
     /// How many offenders were named in this round.
@@ -198,7 +198,7 @@ pub struct Auditor {
 
 impl Auditor {
     /// The numbers stand at zero from now on.
-    pub fn new(service: &'static str, books: Box<dyn Books>, metrics: Metrics, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(service: &'static str, books: Box<dyn Audit>, metrics: Metrics, clock: Arc<dyn Clock>) -> Self {
         metrics.audit.start_at_zero(service, &books.invariants());
         Self { service, books, metrics, clock, named: BTreeMap::new(), failing: false }
     }

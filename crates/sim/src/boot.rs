@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use inventory::audit::StockBooks;
-use orders::audit::OrderBooks;
+use inventory::audit::InventoryAudit;
+use orders::audit::OrdersAudit;
 use orders::worker::sweep::Sweeper;
 use orders_core::money::Currency;
-use platform::audit::{Books, Findings, Reach, Violation};
+use platform::audit::{Audit, Findings, ReadBudget, Violation};
 use platform::failure::Failure;
 use tokio_util::sync::CancellationToken;
 use web::program::Commons;
@@ -48,7 +48,7 @@ fn start_orders(port: &Port, commons: &mut Commons) -> axum::Router {
     work(port, "the consumer", crew.consumer.run(forever()));
     work(port, "the ear", crew.ear.run(forever()));
     work(port, "the sweeper", sweep(port.clone(), crew.sweeper));
-    let books = OrderBooks::new(Arc::new(OrdersPort(port.clone())), Reach::SHORT);
+    let books = OrdersAudit::new(Arc::new(OrdersPort(port.clone())), ReadBudget::SHORT);
     work(port, "the auditor", audit(port.clone(), Box::new(books)));
     let relay = crew.relay.run(forever());
     work(port, "the relay", async { relay.await.map_err(|never| match never {}) });
@@ -61,7 +61,7 @@ fn start_inventory(port: &Port, commons: &mut Commons) -> axum::Router {
     let forever = CancellationToken::new;
     work(port, "the committer", crew.committer.run(forever()));
     work(port, "the consumer", crew.consumer.run(forever()));
-    let books = StockBooks::new(Arc::new(StockPort(port.clone())), Reach::SHORT);
+    let books = InventoryAudit::new(Arc::new(StockPort(port.clone())), ReadBudget::SHORT);
     work(port, "the auditor", audit(port.clone(), Box::new(books)));
     let relay = crew.relay.run(forever());
     work(port, "the relay", async { relay.await.map_err(|never| match never {}) });
@@ -91,7 +91,7 @@ async fn sweep(port: Port, sweeper: Sweeper) -> Result<(), Failure> {
 }
 
 /// The services' own audit, step by step: what it finds is a violation, or a false alarm, which is as bad.
-async fn audit(port: Port, mut books: Box<dyn Books>) -> Result<(), Failure> {
+async fn audit(port: Port, mut books: Box<dyn Audit>) -> Result<(), Failure> {
     loop {
         tokio::time::sleep(port.world.stretch(AUDIT_PAUSE)).await;
         let mut findings = Findings::default();

@@ -1,7 +1,7 @@
 //! INV-1 to INV-3: one stock row against its ledger and against the reservations.
 
 use inventory_core::stock::{Level, Movement};
-use platform::audit::{Findings, Reach};
+use platform::audit::{Findings, ReadBudget};
 use platform::failure::Failure;
 
 use super::held::{Counted, Held};
@@ -48,7 +48,7 @@ impl PlaceAudit {
     pub(super) fn begin(
         row: StockAudit,
         remembered: Option<Remembered>,
-        reach: Reach,
+        reach: ReadBudget,
         findings: &mut Findings,
     ) -> Self {
         findings.checked(INV_2, 1);

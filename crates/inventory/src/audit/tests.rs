@@ -12,19 +12,19 @@ use crate::store::sqlite::Sqlite;
 /// A store in a file of its own, and books of it that may have been read before.
 struct Shop {
     store: Arc<dyn Store>,
-    books: StockBooks,
+    books: InventoryAudit,
     clock: Arc<ManualClock>,
     folder: tempfile::TempDir,
 }
 
 impl Shop {
     /// Sixty movements of mugs, some of tees; orders that hold, were released, were shipped and were rejected.
-    async fn open(reach: Reach) -> Self {
+    async fn open(reach: ReadBudget) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Arc::new(ManualClock::at(START));
         let store = Sqlite::open(&folder.path().join("inventory.db"), clock.clone());
         let store: Arc<dyn Store> = Arc::new(store.expect("a new file"));
-        let shop = Self { books: StockBooks::new(store.clone(), reach), store, clock, folder };
+        let shop = Self { books: InventoryAudit::new(store.clone(), reach), store, clock, folder };
         shop.run([stocked("MUG", 100), stocked("TEE", 3)].concat()).await;
         shop.run((1..=57).map(|n| reserve(n, &[("MUG", 1)])).collect()).await;
         let gone = |kind, n| order(kind, n, &[("MUG", 1)]);
@@ -110,7 +110,7 @@ const DAMAGES: [(&str, &[&str], &str); 14] = [
 #[tokio::test]
 async fn whatever_is_wrong_with_the_stock_is_found_and_named() {
     for (sql, broken, offender) in DAMAGES {
-        let mut shop = Shop::open(Reach::SHORT).await;
+        let mut shop = Shop::open(ReadBudget::SHORT).await;
         write_past(&shop.file(), sql);
         assert_eq!(shop.violated(offender).await, (broken.to_vec(), true), "{sql}");
     }
@@ -120,7 +120,7 @@ async fn whatever_is_wrong_with_the_stock_is_found_and_named() {
 #[tokio::test]
 async fn what_was_in_order_and_is_damaged_later_is_found_in_time() {
     for (sql, _, offender) in DAMAGES {
-        let mut shop = Shop::open(Reach { page: 2, below: 60, round: 1_000 }).await;
+        let mut shop = Shop::open(ReadBudget { page: 2, below: 60, round: 1_000 }).await;
         assert_eq!(shop.round().await.violations, []);
         assert_eq!(shop.round().await.violations, [], "also of what is read again");
         write_past(&shop.file(), sql);
@@ -136,7 +136,7 @@ async fn what_was_in_order_and_is_damaged_later_is_found_in_time() {
 
 #[tokio::test]
 async fn what_stays_broken_is_told_in_every_round() {
-    let mut shop = Shop::open(Reach { page: 2, below: 60, round: 1_000 }).await;
+    let mut shop = Shop::open(ReadBudget { page: 2, below: 60, round: 1_000 }).await;
     shop.round().await;
     write_past(&shop.file(), "UPDATE movements SET on_hand = 101 WHERE product_id = 'MUG' AND seq = 3");
     while shop.round().await.violations.is_empty() {}
@@ -152,7 +152,7 @@ async fn what_stays_broken_is_told_in_every_round() {
 /// A file that was put back to what it was an hour ago is read as what it is.
 #[tokio::test]
 async fn a_ledger_that_is_shorter_than_it_was_is_read_from_its_beginning() {
-    let mut shop = Shop::open(Reach::SHORT).await;
+    let mut shop = Shop::open(ReadBudget::SHORT).await;
     assert_eq!(shop.round().await.violations, []);
     write_past(
         &shop.file(),
@@ -167,7 +167,7 @@ async fn a_ledger_that_is_shorter_than_it_was_is_read_from_its_beginning() {
 /// Which came first, the rejection or the stock, is not told by a clock that may be set back.
 #[tokio::test]
 async fn a_clock_that_was_set_back_raises_no_alarm() {
-    let mut shop = Shop::open(Reach::SHORT).await;
+    let mut shop = Shop::open(ReadBudget::SHORT).await;
     shop.clock.set(Timestamp(START.0 - 3_600_000_000));
     shop.run(vec![put_location("SHOP", 1), received("TEE", "SHOP", 50)]).await;
     shop.run(stocked("CAP", 50).to_vec()).await;
@@ -182,7 +182,7 @@ async fn a_clock_that_was_set_back_raises_no_alarm() {
 #[tokio::test]
 async fn a_ledger_that_grows_faster_than_it_is_read_is_read_all_the_same() {
     for (damaged, rounds_before) in [(3, 4), (30, 0), (120, 2)] {
-        let mut shop = Shop::open(Reach { page: 2, below: 25, round: 8 }).await;
+        let mut shop = Shop::open(ReadBudget { page: 2, below: 25, round: 8 }).await;
         let (mut rounds, mut named) = (0, false);
         while !named {
             if rounds == rounds_before {
@@ -206,7 +206,7 @@ async fn a_ledger_that_grows_faster_than_it_is_read_is_read_all_the_same() {
 /// What is held where very many were promised something cannot be added up while more moves there than is counted.
 #[tokio::test]
 async fn a_place_that_moves_faster_than_it_is_counted_is_left_until_it_is_quieter() {
-    let mut shop = Shop::open(Reach { page: 100, below: 20, round: 50 }).await;
+    let mut shop = Shop::open(ReadBudget { page: 100, below: 20, round: 50 }).await;
     shop.run(vec![received("MUG", "main", 1_000)]).await;
     shop.run((200..300).map(|n| reserve(n, &[("MUG", 1)])).collect()).await;
     let (mut findings, mut n) = (Findings::default(), 1_000);
@@ -238,7 +238,7 @@ async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
             "the reservation of order 00000000-0000-0000-0000-000000000064 cannot be read: ",
         ),
     ] {
-        let mut shop = Shop::open(Reach::SHORT).await;
+        let mut shop = Shop::open(ReadBudget::SHORT).await;
         write_past(&shop.file(), &format!("{sql}; {behind}"));
         let findings = shop.round().await;
         let named = |message: &str| findings.violations.iter().any(|violation| violation.offender.starts_with(message));
@@ -250,7 +250,7 @@ async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
 
 #[tokio::test]
 async fn a_place_without_a_name_ends_the_walk_through_places_and_no_other() {
-    let mut shop = Shop::open(Reach::SHORT).await;
+    let mut shop = Shop::open(ReadBudget::SHORT).await;
     write_past(
         &shop.file(),
         "UPDATE stock SET product_id = '?' WHERE product_id = 'TEE';

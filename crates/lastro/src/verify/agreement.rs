@@ -9,7 +9,7 @@ use inventory::store::Store as InventoryStore;
 use inventory_core::reservation::{Before, Reservation, State, StateName};
 use orders::store::{OrderAudit, Store as OrdersStore};
 use orders_core::order::Status;
-use platform::audit::{Books, Findings, Invariant, Page, Progress, Reach, Walk, look_up, read_page};
+use platform::audit::{Audit, Findings, Invariant, Page, Progress, ReadBudget, Walk, look_up, read_page};
 use platform::failure::Failure;
 
 pub(crate) const INV_5: Invariant =
@@ -22,7 +22,7 @@ pub(crate) const INV_5: Invariant =
 pub(crate) struct Agreement {
     orders: Arc<dyn OrdersStore>,
     inventory: Arc<dyn InventoryStore>,
-    reach: Reach,
+    reach: ReadBudget,
     under_way: bool,
     /// Where the next pages begin.
     through_orders: Walk<OrderId>,
@@ -30,7 +30,7 @@ pub(crate) struct Agreement {
 }
 
 impl Agreement {
-    pub(crate) fn new(orders: Arc<dyn OrdersStore>, inventory: Arc<dyn InventoryStore>, reach: Reach) -> Self {
+    pub(crate) fn new(orders: Arc<dyn OrdersStore>, inventory: Arc<dyn InventoryStore>, reach: ReadBudget) -> Self {
         let walk = Walk::new(reach.round);
         Self { orders, inventory, reach, under_way: false, through_orders: walk, through_reservations: walk }
     }
@@ -79,7 +79,7 @@ impl Agreement {
 }
 
 #[async_trait]
-impl Books for Agreement {
+impl Audit for Agreement {
     fn invariants(&self) -> Vec<Invariant> {
         vec![INV_5]
     }

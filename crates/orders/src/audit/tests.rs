@@ -22,8 +22,8 @@ fn file_in(folder: &tempfile::TempDir) -> PathBuf {
 }
 
 /// A whole round, and how much each of its steps read.
-async fn round(store: Arc<dyn Store>, reach: Reach) -> (Findings, Vec<u64>) {
-    let (mut books, mut findings, mut steps) = (OrderBooks::new(store, reach), Findings::default(), Vec::new());
+async fn round(store: Arc<dyn Store>, reach: ReadBudget) -> (Findings, Vec<u64>) {
+    let (mut books, mut findings, mut steps) = (OrdersAudit::new(store, reach), Findings::default(), Vec::new());
     loop {
         let before = findings.rows;
         let progress = books.step(&mut findings).await.expect("a step");
@@ -37,7 +37,7 @@ async fn round(store: Arc<dyn Store>, reach: Reach) -> (Findings, Vec<u64>) {
 #[tokio::test]
 async fn a_step_reads_no_more_than_a_page_and_a_round_reads_everything_once() {
     let (_folder, store) = books((1..=250).map(place).chain((1..=30).map(reserved)).collect()).await;
-    let (findings, steps) = round(store, Reach::SHORT).await;
+    let (findings, steps) = round(store, ReadBudget::SHORT).await;
     assert_eq!(steps, [100, 100, 50, 100, 100, 20, 0], "orders, and then commands");
     assert_eq!(findings.checked, [("INV-4", 250), ("INV-7", 250)].into());
     assert_eq!(findings.violations, []);
@@ -46,7 +46,7 @@ async fn a_step_reads_no_more_than_a_page_and_a_round_reads_everything_once() {
 #[tokio::test]
 async fn a_round_is_followed_by_another() {
     let (_folder, store) = books(vec![place(1)]).await;
-    let mut books = OrderBooks::new(store, Reach::SHORT);
+    let mut books = OrdersAudit::new(store, ReadBudget::SHORT);
     let mut findings = Findings::default();
     let mut ends = Vec::new();
     for _ in 0..6 {
@@ -76,7 +76,7 @@ async fn whatever_is_wrong_with_an_order_or_its_command_is_named_once() {
     ] {
         let (folder, store) = books(vec![place(1), place(2), place(3), reserved(1), reserved(3), cancel(3)]).await;
         write_past(&file_in(&folder), &sql);
-        let (findings, _) = round(store, Reach::SHORT).await;
+        let (findings, _) = round(store, ReadBudget::SHORT).await;
         let [found] = &findings.violations[..] else { panic!("{sql}: {:?}", findings.violations) };
         assert_eq!(found.invariant, invariant, "{sql}: {found:?}");
         let number = if sql.contains(order_1) { 1 } else { 2 };
@@ -100,11 +100,11 @@ async fn orders_that_move_while_they_are_read_are_no_violation() {
         }
     });
     while !writer.is_finished() {
-        let (findings, _) = round(store.clone(), Reach { page: 7, below: 7, round: 1_000 }).await;
+        let (findings, _) = round(store.clone(), ReadBudget { page: 7, below: 7, round: 1_000 }).await;
         assert_eq!(findings.violations, []);
     }
     writer.await.expect("no panic");
-    let (findings, _) = round(store, Reach::SHORT).await;
+    let (findings, _) = round(store, ReadBudget::SHORT).await;
     assert_eq!((findings.checked["INV-4"], findings.violations), (200, Vec::new()));
 }
 
@@ -120,7 +120,7 @@ async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
     ] {
         let (folder, store) = books((1..=5).map(place).collect()).await;
         write_past(&file_in(&folder), &format!("{sql}; UPDATE orders SET total_minor = 1 WHERE {}", order(3)));
-        let (findings, _) = round(store, Reach { page: 4, below: 4, round: 1_000 }).await;
+        let (findings, _) = round(store, ReadBudget { page: 4, below: 4, round: 1_000 }).await;
         let offenders: Vec<_> = findings.violations.iter().map(|violation| violation.offender.as_str()).collect();
         let [unreadable, behind] = offenders[..] else { panic!("{sql}: {offenders:#?}") };
         let id = "order 00000000-0000-0000-0000-000000000002 cannot be read: ";
@@ -134,7 +134,7 @@ async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
 #[tokio::test]
 async fn books_that_grow_faster_than_they_are_read_are_read_all_the_same() {
     let (folder, store) = books((1..=40).map(place).collect()).await;
-    let mut books = OrderBooks::new(store.clone(), Reach { page: 4, below: 4, round: 12 });
+    let mut books = OrdersAudit::new(store.clone(), ReadBudget { page: 4, below: 4, round: 12 });
     let mut last = 40;
     let mut round = async || {
         let mut findings = Findings::default();

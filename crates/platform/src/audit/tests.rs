@@ -9,14 +9,14 @@ use crate::telemetry::render;
 const ODD: Invariant = Invariant { name: "INV-O", says: "every number is odd", counted: "numbers" };
 const SMALL: Invariant = Invariant { name: "INV-S", says: "every number is small", counted: "numbers" };
 
-/// Books whose steps are known: numbers to judge, or a failure.
+/// Audit whose steps are known: numbers to judge, or a failure.
 #[derive(Debug)]
 struct Script {
     steps: VecDeque<Result<(Vec<u32>, Progress), Failure>>,
 }
 
 #[async_trait]
-impl Books for Script {
+impl Audit for Script {
     fn invariants(&self) -> Vec<Invariant> {
         vec![ODD, SMALL]
     }
@@ -110,17 +110,17 @@ fn the_audit_takes_a_fiftieth_of_the_time_at_most() {
     assert_eq!(pause(&Ok(Progress::RoundOver), Duration::ZERO), BETWEEN_ROUNDS);
     let away = Err(Failure::Unavailable(Arc::new(std::io::Error::other("away"))));
     assert_eq!(pause(&away, Duration::ZERO), AFTER_FAILURE);
-    assert_eq!(Reach::SHORT, Reach { page: 100, below: 1_000, round: 5_000 }, "of what is read");
+    assert_eq!(ReadBudget::SHORT, ReadBudget { page: 100, below: 1_000, round: 5_000 }, "of what is read");
 }
 
 #[tokio::test]
 async fn a_shelf_is_read_book_by_book_and_its_round_is_over_with_the_last() {
-    let book = |numbers: &[u32]| -> Box<dyn Books> {
+    let book = |numbers: &[u32]| -> Box<dyn Audit> {
         let mut steps: VecDeque<_> = numbers.iter().map(|n| Ok((vec![*n], Progress::UnderWay))).collect();
         steps.push_back(Ok((Vec::new(), Progress::RoundOver)));
         Box::new(Script { steps })
     };
-    let mut shelf = Shelf::new(vec![book(&[1, 3]), book(&[]), book(&[2])]);
+    let mut shelf = AuditSequence::new(vec![book(&[1, 3]), book(&[]), book(&[2])]);
     let mut findings = Findings::default();
     let mut steps = 1;
     while shelf.step(&mut findings).await.expect("a step") == Progress::UnderWay {

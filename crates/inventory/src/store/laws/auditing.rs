@@ -2,11 +2,11 @@
 
 use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
 use inventory_core::stock::Level;
-use platform::audit::{Books, Findings, Progress, Reach};
+use platform::audit::{Audit, Findings, Progress, ReadBudget};
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::audit::StockBooks;
+use crate::audit::InventoryAudit;
 use crate::store::{HELD_AT_ONCE, HeldAudit, Place};
 
 fn mugs(kind: StockCommandKind, n: u128) -> InventoryCommand {
@@ -58,16 +58,16 @@ pub(crate) async fn a_place_where_many_were_promised_something_is_not_counted_at
     assert_eq!(held().await, Some(units - 2));
     fresh.run(vec![mugs(ReserveStock, 2000)]).await;
     assert_eq!(held().await, None, "whatever became of them");
-    assert_eq!(fresh.round(&mut fresh.books(Reach::SHORT)).await.0.violations, []);
+    assert_eq!(fresh.round(&mut fresh.books(ReadBudget::SHORT)).await.0.violations, []);
 }
 
 impl Fresh {
-    fn books(&self, reach: Reach) -> StockBooks {
-        StockBooks::new(self.store.clone(), reach)
+    fn books(&self, reach: ReadBudget) -> InventoryAudit {
+        InventoryAudit::new(self.store.clone(), reach)
     }
 
     /// A whole round, and how much each of its steps read.
-    async fn round(&self, books: &mut StockBooks) -> (Findings, Vec<u64>) {
+    async fn round(&self, books: &mut InventoryAudit) -> (Findings, Vec<u64>) {
         let (mut findings, mut steps) = (Findings::default(), Vec::new());
         loop {
             let before = findings.rows;
@@ -95,7 +95,7 @@ pub(crate) async fn books_that_are_written_while_they_are_read_are_in_order(fres
             run_until_done(&*store, Arc::new(batch)).await;
         }
     });
-    let (mut watching, mut rounds) = (fresh.books(Reach { page: 3, below: 20, round: 1_000 }), 0);
+    let (mut watching, mut rounds) = (fresh.books(ReadBudget { page: 3, below: 20, round: 1_000 }), 0);
     while !writer.is_finished() {
         may_write.add_permits(50);
         let (findings, _) = fresh.round(&mut watching).await;
@@ -104,7 +104,7 @@ pub(crate) async fn books_that_are_written_while_they_are_read_are_in_order(fres
     }
     writer.await.expect("no panic");
     assert!(rounds >= 5, "it was read while it was written: {rounds} rounds");
-    for books in [&mut watching, &mut fresh.books(Reach::LONG)] {
+    for books in [&mut watching, &mut fresh.books(ReadBudget::LONG)] {
         let (findings, _) = fresh.round(books).await;
         assert_eq!((findings.violations, findings.checked["INV-8"]), (Vec::new(), 250));
     }
@@ -112,7 +112,7 @@ pub(crate) async fn books_that_are_written_while_they_are_read_are_in_order(fres
 }
 
 pub(crate) async fn a_step_of_the_audit_reads_no_more_than_it_may(fresh: Fresh) {
-    let reach = Reach { page: 10, below: 50, round: 1_000 };
+    let reach = ReadBudget { page: 10, below: 50, round: 1_000 };
     fresh.promise(120).await;
     fresh.run((10..35).map(|n| put(&format!("P{n}"))).collect()).await;
     fresh.run((10..35).map(|n| received(&format!("P{n}"), "main", 7)).collect()).await;

@@ -132,7 +132,7 @@ proptest! {
             let mut world = World { shop: Shop::new(), network: Vec::new(), movements: 0 };
             let (orders, inventory) = (world.shop.orders.clone(), world.shop.inventory.clone());
             // What it has read stays read, and it sees each of its few rows at another moment.
-            let mut watching = books(orders, inventory, Reach { page: 2, below: 3, round: 4 });
+            let mut watching = books(orders, inventory, ReadBudget { page: 2, below: 3, round: 4 });
             world.shop.receive(0, 6).await;
             for event in events {
                 let event_text = format!("{event:?}");
