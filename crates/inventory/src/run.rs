@@ -29,7 +29,7 @@ use crate::store::Store;
 use crate::store::postgres::{Postgres, SCHEMA};
 use crate::store::sqlite::Sqlite;
 use crate::worker::execute::Commands;
-use crate::worker::lookout::Lookout;
+use crate::worker::health_check::HealthCheck;
 
 /// The program, and the name of its consumer at the broker.
 pub const PROGRAM: &str = "inventory-service";
@@ -48,7 +48,7 @@ pub struct Crew {
     pub relay: Relay,
     pub committer: Committer<InventoryCommand, InventoryOutcome>,
     pub consumer: Consumer<InventoryCommand, InventoryOutcome>,
-    pub lookout: Lookout,
+    pub health_check: HealthCheck,
     pub auditor: Auditor,
     pub api: Api,
 }
@@ -70,24 +70,24 @@ pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
     let inbox = Commands { store: store.clone(), metrics };
     let consumer =
         Consumer { bus: bus.clone(), channel: COMMANDS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
-    let lookout = Lookout { store: store.clone(), bus, readiness: commons.readiness.clone() };
+    let health_check = HealthCheck { store: store.clone(), bus, readiness: commons.readiness.clone() };
 
     let books = InventoryAudit::new(store.clone(), ReadBudget::SHORT);
     let auditor = Auditor::new(SERVICE, Box::new(books), commons.metrics.clone(), commons.clock.clone());
 
     let service = Service { store, batcher, ids: commons.ids.clone() };
     let api = commons.api(SERVICE, crate::http::routes(Arc::new(service)));
-    Crew { relay, committer, consumer, lookout, auditor, api }
+    Crew { relay, committer, consumer, health_check, auditor, api }
 }
 
 /// Adds the service to a process: its workers, its numbers, its checks. Returns its routes.
 pub fn build(parts: Parts, process: &mut Process) -> Api {
-    let Crew { relay, committer, consumer, lookout, auditor, api } = assemble(parts, &mut process.commons);
+    let Crew { relay, committer, consumer, health_check, auditor, api } = assemble(parts, &mut process.commons);
     let workers = &mut process.workers;
     workers.spawn(Stage::Relay, "the relay of answers", |token| relay.run(token));
     workers.spawn(Stage::Commit, "the committer of stock", |token| committer.run(token));
     workers.spawn(Stage::Work, "the consumer of commands", |token| consumer.run(token));
-    workers.spawn(Stage::Work, "the lookout", |token| lookout.run(token));
+    workers.spawn(Stage::Work, "the health check", |token| health_check.run(token));
     workers.spawn(Stage::Work, "the auditor of stock", |token| auditor.run(token));
     api
 }

@@ -30,9 +30,9 @@ use crate::store::Store;
 use crate::store::postgres::{Postgres, SCHEMA};
 use crate::store::sqlite::Sqlite;
 use crate::waiters::Waiters;
-use crate::worker::listen::Ear;
+use crate::worker::listen::AnswerListener;
 use crate::worker::settle::Answers;
-use crate::worker::sweep::{Echo, Sweeper};
+use crate::worker::sweep::{AnswerFeed, Sweeper};
 
 /// The program, and the name of its consumer at the broker.
 pub const PROGRAM: &str = "order-service";
@@ -54,7 +54,7 @@ pub struct Crew {
     /// Its clones share one queue.
     pub committer: Committer<OrderCommand, OrderOutcome>,
     pub consumer: Consumer<OrderCommand, OrderOutcome>,
-    pub ear: Ear,
+    pub listener: AnswerListener,
     pub sweeper: Sweeper,
     pub auditor: Auditor,
     pub api: Api,
@@ -66,7 +66,7 @@ pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
     let (clock, ids) = (commons.clock.clone(), commons.ids.clone());
     let metrics = Arc::new(Metrics::new(&mut commons.registry, commons.metrics.clone()));
     let waiters = Arc::new(Waiters::default());
-    let echo = Arc::new(Echo::default());
+    let answer_feed = Arc::new(AnswerFeed::default());
     let replica = ids.uuid();
 
     let counted = metrics.clone();
@@ -81,7 +81,7 @@ pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
         replica,
         outbox: outbox.clone(),
         waiters: waiters.clone(),
-        echo: echo.clone(),
+        answer_feed: answer_feed.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
     };
@@ -91,22 +91,29 @@ pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
     let consumer =
         Consumer { bus: bus.clone(), channel: ANSWERS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
     let readiness = commons.readiness.clone();
-    let ear = Ear { bus: bus.clone(), replica, waiters: waiters.clone(), echo: echo.clone(), clock: clock.clone() };
+    let listener = AnswerListener {
+        bus: bus.clone(),
+        replica,
+        waiters: waiters.clone(),
+        answer_feed: answer_feed.clone(),
+        clock: clock.clone(),
+    };
     let (counted, stopping) = (metrics.clone(), commons.stopping.clone());
-    let sweeper = Sweeper { store: store.clone(), bus, outbox, echo, clock, ids: ids.clone(), metrics, readiness };
+    let sweeper =
+        Sweeper { store: store.clone(), bus, outbox, answer_feed, clock, ids: ids.clone(), metrics, readiness };
 
     let books = OrdersAudit::new(store.clone(), ReadBudget::SHORT);
     let auditor = Auditor::new(SERVICE, Box::new(books), commons.metrics.clone(), commons.clock.clone());
 
     let service = Service { store, batcher, waiters, ids, currency, metrics: counted, stopping };
     let api = commons.api(SERVICE, crate::http::routes(Arc::new(service)));
-    Crew { relay, committer, consumer, ear, sweeper, auditor, api }
+    Crew { relay, committer, consumer, listener, sweeper, auditor, api }
 }
 
 /// Adds the service to a process: its workers, its numbers, its checks. Returns its routes.
 pub fn build(parts: Parts, process: &mut Process) -> Api {
     let parallel_batches = parts.store.parallel_batches();
-    let Crew { relay, committer, consumer, ear, sweeper, auditor, api } = assemble(parts, &mut process.commons);
+    let Crew { relay, committer, consumer, listener, sweeper, auditor, api } = assemble(parts, &mut process.commons);
     let workers = &mut process.workers;
     workers.spawn(Stage::Relay, "the relay of commands", |token| relay.run(token));
     for _ in 0..parallel_batches {
@@ -114,7 +121,7 @@ pub fn build(parts: Parts, process: &mut Process) -> Api {
         workers.spawn(Stage::Commit, "the committer of orders", |token| committer.run(token));
     }
     workers.spawn(Stage::Work, "the consumer of answers", |token| consumer.run(token));
-    workers.spawn(Stage::Work, "the ear for other replicas", |token| ear.run(token));
+    workers.spawn(Stage::Work, "the listener for other replicas", |token| listener.run(token));
     workers.spawn(Stage::Work, "the sweeper", |token| sweeper.run(token));
     workers.spawn(Stage::Work, "the auditor of orders", |token| auditor.run(token));
     api

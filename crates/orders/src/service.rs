@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::metrics::{Metrics, Waker, accepted_at};
 use crate::store::Store;
 use crate::waiters::Waiters;
-use crate::worker::sweep::Echo;
+use crate::worker::sweep::AnswerFeed;
 
 /// How often a waiting request looks for itself, should no word of another replica have come.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub struct Commits {
     pub replica: Uuid,
     pub outbox: Outbox,
     pub waiters: Arc<Waiters>,
-    pub echo: Arc<Echo>,
+    pub answer_feed: Arc<AnswerFeed>,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
 }
@@ -62,7 +62,7 @@ impl Commit<OrderCommand, OrderOutcome> for Commits {
         let answered: Vec<OrderId> = answered.collect();
         let took = decided.iter().filter_map(|one| one.outcome.settled_from_received());
         let quickest = took.map(|order_id| now.since(accepted_at(order_id))).min();
-        self.echo.answered(answered.iter().copied(), quickest, now.0);
+        self.answer_feed.answered(answered.iter().copied(), quickest, now.0);
         let mut outcomes = Vec::with_capacity(decided.len());
         let mut messages = Vec::new();
         for one in decided {

@@ -46,7 +46,7 @@ fn start_orders(port: &Port, commons: &mut Commons) -> axum::Router {
         work(port, "the committer", crew.committer.clone().run(forever()));
     }
     work(port, "the consumer", crew.consumer.run(forever()));
-    work(port, "the ear", crew.ear.run(forever()));
+    work(port, "the listener", crew.listener.run(forever()));
     work(port, "the sweeper", sweep(port.clone(), crew.sweeper));
     let books = OrdersAudit::new(Arc::new(OrdersPort(port.clone())), ReadBudget::SHORT);
     work(port, "the auditor", audit(port.clone(), Box::new(books)));

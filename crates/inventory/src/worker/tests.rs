@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
 use super::execute::Commands;
-use super::lookout::Lookout;
+use super::health_check::HealthCheck;
 use crate::metrics::Metrics;
 use crate::service::Commits;
 use crate::store::Store;
@@ -130,11 +130,11 @@ async fn an_anomaly_is_recorded_with_its_order_and_the_message() {
 }
 
 #[tokio::test]
-async fn the_lookout_tells_what_the_service_stands_on() {
+async fn the_health_check_reports_what_the_service_stands_on() {
     let world = World::new().await;
     let readiness = Readiness::default();
-    let lookout = Lookout { store: world.store.clone(), bus: world.bus.clone(), readiness: readiness.clone() };
-    lookout.tick().await.expect("a look");
+    let health_check = HealthCheck { store: world.store.clone(), bus: world.bus.clone(), readiness: readiness.clone() };
+    health_check.tick().await.expect("a look");
     assert_eq!(readiness.snapshot().checks, [("inventory database", Health::Up), ("bus", Health::Up)]);
 }
 

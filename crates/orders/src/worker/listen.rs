@@ -1,4 +1,4 @@
-//! The ear for other replicas: hears which orders were answered there, wakes whoever waits for one of them here, and lets
+//! The listener for other replicas: hears which orders were answered there, wakes whoever waits for one of them here, and lets
 //! the sweeper know.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use platform::failure::Failure;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::sweep::Echo;
+use super::sweep::AnswerFeed;
 use crate::service::ANSWERED_SUBJECT;
 use crate::waiters::Waiters;
 
@@ -20,16 +20,16 @@ use crate::waiters::Waiters;
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub struct Ear {
+pub struct AnswerListener {
     pub bus: Arc<dyn Bus>,
     /// Names this replica, whose own words are no news.
     pub replica: Uuid,
     pub waiters: Arc<Waiters>,
-    pub echo: Arc<Echo>,
+    pub answer_feed: Arc<AnswerFeed>,
     pub clock: Arc<dyn Clock>,
 }
 
-impl Ear {
+impl AnswerListener {
     /// Listens until `shutdown`, however often the bus goes away.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
         tokio::select! {
@@ -59,7 +59,7 @@ impl Ear {
         }
         let orders = orders.iter().map(|bytes| OrderId(Uuid::from_bytes(*bytes)));
         self.waiters.hinted(orders.clone());
-        self.echo.answered(orders, None, self.clock.now().0);
+        self.answer_feed.answered(orders, None, self.clock.now().0);
     }
 }
 
@@ -82,8 +82,9 @@ mod tests {
         let bus: Arc<dyn Bus> = Arc::new(Embedded::new(clock.clone(), Duration::from_secs(1)));
         let waiters = Arc::new(Waiters::default());
         let replica = Uuid::from_u128(1);
-        let ear = Ear { bus: bus.clone(), replica, waiters: waiters.clone(), echo: Arc::default(), clock };
-        tokio::spawn(ear.run(CancellationToken::new()));
+        let listener =
+            AnswerListener { bus: bus.clone(), replica, waiters: waiters.clone(), answer_feed: Arc::default(), clock };
+        tokio::spawn(listener.run(CancellationToken::new()));
         let [mut here, mut there] = [5, 6].map(|id| waiters.listen(OrderId(Uuid::from_u128(id))));
         let telling = async {
             loop {

@@ -29,12 +29,12 @@ const MAX_LEASE: usize = 500;
 
 /// What the committer, which sees the answers, tells the sweeper.
 #[derive(Debug, Default)]
-pub struct Echo {
+pub struct AnswerFeed {
     window: Mutex<Window>,
     heard: Notify,
 }
 
-impl Echo {
+impl AnswerFeed {
     /// These orders' answers have been taken in, the quickest of them so long after its order was accepted.
     pub fn answered(
         &self,
@@ -66,7 +66,7 @@ pub struct Sweeper {
     pub store: Arc<dyn Store>,
     pub bus: Arc<dyn Bus>,
     pub outbox: Outbox,
-    pub echo: Arc<Echo>,
+    pub answer_feed: Arc<AnswerFeed>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
     pub metrics: Arc<Metrics>,
@@ -100,7 +100,7 @@ impl Sweeper {
             step = step.wrapping_add(1);
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = self.echo.heard.notified() => {}
+                () = self.answer_feed.heard.notified() => {}
                 () = tokio::time::sleep(PERIOD) => {}
             }
         }
@@ -112,7 +112,7 @@ impl Sweeper {
         let at = self.clock.now();
         let now = at.0;
         let (free, awake_since, patience) = {
-            let mut window = self.echo.window();
+            let mut window = self.answer_feed.window();
             (window.free(now).min(MAX_LEASE), window.awake_since(), window.patience(now))
         };
         if free == 0 {
@@ -127,7 +127,7 @@ impl Sweeper {
         };
         let commands = self.store.lease(lease).await?;
         fault_point!("sweep.leased", when !commands.is_empty());
-        self.echo.window().resent(commands.iter().map(|command| command.order_id), free, awake_since, now);
+        self.answer_feed.window().resent(commands.iter().map(|command| command.order_id), free, awake_since, now);
         self.metrics.commands_resent.inc_by(commands.len() as u64);
         planted!("sweeper_stops" => return Ok(commands.len()));
         self.outbox.offer(codec::encode(&commands));

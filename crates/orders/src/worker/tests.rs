@@ -20,7 +20,7 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
 use super::settle::Answers;
-use super::sweep::{Echo, Sweeper};
+use super::sweep::{AnswerFeed, Sweeper};
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::Store;
@@ -52,7 +52,7 @@ fn world() -> World {
     let mut registry = Registry::default();
     let shared = platform::telemetry::Metrics::new(&mut registry, "0");
     let metrics = Arc::new(Metrics::new(&mut registry, shared));
-    let echo = Arc::new(Echo::default());
+    let answer_feed = Arc::new(AnswerFeed::default());
     let waiters = Arc::new(Waiters::default());
     let (outbox, relay) = Relay::new(bus.clone(), COMMANDS_CHANNEL, Box::new(|_, _| {}));
     let commits = Commits {
@@ -61,7 +61,7 @@ fn world() -> World {
         replica: uuid::Uuid::nil(),
         outbox: outbox.clone(),
         waiters: waiters.clone(),
-        echo: echo.clone(),
+        answer_feed: answer_feed.clone(),
         clock: shared_clock.clone(),
         metrics: metrics.clone(),
     };
@@ -73,8 +73,16 @@ fn world() -> World {
         Consumer { bus: bus.clone(), channel: ANSWERS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
     let ids = Arc::new(SystemIds::new(shared_clock.clone()));
     let readiness = Readiness::default();
-    let sweeper =
-        Sweeper { store: store.clone(), bus: bus.clone(), outbox, echo, clock: shared_clock, ids, metrics, readiness };
+    let sweeper = Sweeper {
+        store: store.clone(),
+        bus: bus.clone(),
+        outbox,
+        answer_feed,
+        clock: shared_clock,
+        ids,
+        metrics,
+        readiness,
+    };
     World { clock, bus, store, batcher, consumer, sweeper, relay, waiters, _folder: folder }
 }
 

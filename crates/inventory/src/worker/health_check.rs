@@ -13,13 +13,13 @@ use crate::store::Store;
 const PERIOD: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
-pub struct Lookout {
+pub struct HealthCheck {
     pub store: Arc<dyn Store>,
     pub bus: Arc<dyn Bus>,
     pub readiness: Readiness,
 }
 
-impl Lookout {
+impl HealthCheck {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
         while !shutdown.is_cancelled() {
             self.tick().await?;
