@@ -19,7 +19,7 @@ use platform::process::{CommonArgs, ProgramError, bus_between_processes, run_to_
 use platform::relay::Relay;
 use platform::telemetry;
 use storage::postgres::{Server, Time};
-use web::program::{Api, Commons, Process, check_health};
+use web::program::{Api, Context, Process, check_health};
 
 use crate::SERVICE;
 use crate::audit::InventoryAudit;
@@ -37,14 +37,14 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:8082";
 
 /// What the service stands on.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Dependencies {
     pub store: Arc<dyn Store>,
     pub bus: Arc<dyn Bus>,
 }
 
 /// The service put together, and not running yet: a process gives each worker a task of its own.
 #[derive(Debug)]
-pub struct Crew {
+pub struct Parts {
     pub relay: Relay,
     pub committer: Committer<InventoryCommand, InventoryOutcome>,
     pub consumer: Consumer<InventoryCommand, InventoryOutcome>,
@@ -54,9 +54,9 @@ pub struct Crew {
 }
 
 /// Puts the service together from its parts, on what the process has in common.
-pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
-    let Parts { store, bus } = parts;
-    let metrics = Arc::new(Metrics::new(&mut commons.registry, commons.metrics.clone()));
+pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
+    let Dependencies { store, bus } = parts;
+    let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
 
     let counted = metrics.clone();
     let report = move |batches, got_through| {
@@ -70,19 +70,19 @@ pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
     let inbox = Commands { store: store.clone(), metrics };
     let consumer =
         Consumer { bus: bus.clone(), channel: COMMANDS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
-    let health_check = HealthCheck { store: store.clone(), bus, readiness: commons.readiness.clone() };
+    let health_check = HealthCheck { store: store.clone(), bus, readiness: context.readiness.clone() };
 
     let books = InventoryAudit::new(store.clone(), ReadBudget::SHORT);
-    let auditor = Auditor::new(SERVICE, Box::new(books), commons.metrics.clone(), commons.clock.clone());
+    let auditor = Auditor::new(SERVICE, Box::new(books), context.metrics.clone(), context.clock.clone());
 
-    let service = Service { store, batcher, ids: commons.ids.clone() };
-    let api = commons.api(SERVICE, crate::http::routes(Arc::new(service)));
-    Crew { relay, committer, consumer, health_check, auditor, api }
+    let service = Service { store, batcher, ids: context.ids.clone() };
+    let api = context.api(SERVICE, crate::http::routes(Arc::new(service)));
+    Parts { relay, committer, consumer, health_check, auditor, api }
 }
 
 /// Adds the service to a process: its workers, its numbers, its checks. Returns its routes.
-pub fn build(parts: Parts, process: &mut Process) -> Api {
-    let Crew { relay, committer, consumer, health_check, auditor, api } = assemble(parts, &mut process.commons);
+pub fn build(parts: Dependencies, process: &mut Process) -> Api {
+    let Parts { relay, committer, consumer, health_check, auditor, api } = assemble(parts, &mut process.context);
     let workers = &mut process.workers;
     workers.spawn(Stage::Relay, "the relay of answers", |token| relay.run(token));
     workers.spawn(Stage::Commit, "the committer of stock", |token| committer.run(token));
@@ -149,8 +149,8 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
     let database_url = args.database_url.or(file.database_url);
     let database_url = database_url.map_or_else(|| "sqlite:data/inventory.db".parse(), Ok)?;
     let mut process = Process::begin(PROGRAM, &addresses).await?;
-    let store = open_store(&database_url, process.commons.clock.clone()).await?;
-    let api = build(Parts { store, bus }, &mut process);
+    let store = open_store(&database_url, process.context.clock.clone()).await?;
+    let api = build(Dependencies { store, bus }, &mut process);
     process.serve(api, on_signal().map_err(ProgramError::failed)?).await
 }
 

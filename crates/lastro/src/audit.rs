@@ -15,7 +15,7 @@ use platform::process::ProgramError;
 use platform::telemetry::AuditNumbers;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use web::program::Commons;
+use web::program::Context;
 use web::{bind, serve};
 
 use crate::serve::{PlaceArgs, Places};
@@ -141,12 +141,12 @@ async fn numbers(
     let listener = bind(&address).await.map_err(ProgramError::failed)?;
     let address = listener.local_addr().map_err(ProgramError::failed)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let commons = Commons::new(clock.clone(), Arc::new(SystemIds::new(clock)));
-    let numbers = commons.metrics.audit.clone();
+    let context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
+    let numbers = context.metrics.audit.clone();
     numbers.start_at_zero(WATCH, invariants);
     // Nobody may listen to what is said, and come for the numbers alone.
     let _ = writeln!(std::io::stdout(), "metrics at http://{address}/metrics");
-    tokio::spawn(serve(listener, commons.probes_alone(WATCH), shutdown));
+    tokio::spawn(serve(listener, context.probes_alone(WATCH), shutdown));
     Ok(numbers)
 }
 

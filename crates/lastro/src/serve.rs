@@ -101,17 +101,17 @@ pub(crate) async fn prepare(
 ) -> Result<(Process, Api), ProgramError> {
     let currency = orders::parse_currency(currency)?;
     let mut process = Process::begin(NAME, addresses).await?;
-    let clock: Arc<dyn Clock> = process.commons.clock.clone();
+    let clock: Arc<dyn Clock> = process.context.clock.clone();
     let [of_orders, of_inventory] = buses(bus_url, clock.clone()).await?;
     let order_store = orders::open_store(&places.orders, clock.clone()).await?;
-    let parts = orders::Parts { store: order_store.clone(), bus: of_orders, currency };
+    let parts = orders::Dependencies { store: order_store.clone(), bus: of_orders, currency };
     let orders = orders::build(parts, &mut process);
     let stock_store = inventory::open_store(&places.inventory, clock.clone()).await?;
-    let parts = inventory::Parts { store: stock_store.clone(), bus: of_inventory };
+    let parts = inventory::Dependencies { store: stock_store.clone(), bus: of_inventory };
     let inventory = inventory::build(parts, &mut process);
     // Each service audits its own books; here are both, to be held against each other.
     let books = Agreement::new(order_store, stock_store, ReadBudget::SHORT);
-    let auditor = Auditor::new(NAME, Box::new(books), process.commons.metrics.clone(), clock);
+    let auditor = Auditor::new(NAME, Box::new(books), process.context.metrics.clone(), clock);
     process.workers.spawn(Stage::Work, "the auditor of both services", |token| auditor.run(token));
     Ok((process, orders.merge(inventory)))
 }

@@ -20,7 +20,7 @@ use platform::process::{CommonArgs, ProgramError, bus_between_processes, run_to_
 use platform::relay::Relay;
 use platform::telemetry;
 use storage::postgres::{Server, Time};
-use web::program::{Api, Commons, Process, check_health};
+use web::program::{Api, Context, Process, check_health};
 
 use crate::SERVICE;
 use crate::audit::OrdersAudit;
@@ -40,7 +40,7 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:8081";
 
 /// What the service stands on.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Dependencies {
     pub store: Arc<dyn Store>,
     pub bus: Arc<dyn Bus>,
     /// Of orders that name none.
@@ -49,7 +49,7 @@ pub struct Parts {
 
 /// The service put together, and not running yet: a process gives each worker a task of its own.
 #[derive(Debug)]
-pub struct Crew {
+pub struct Parts {
     pub relay: Relay,
     /// Its clones share one queue.
     pub committer: Committer<OrderCommand, OrderOutcome>,
@@ -61,10 +61,10 @@ pub struct Crew {
 }
 
 /// Puts the service together from its parts, on what the process has in common.
-pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
-    let Parts { store, bus, currency } = parts;
-    let (clock, ids) = (commons.clock.clone(), commons.ids.clone());
-    let metrics = Arc::new(Metrics::new(&mut commons.registry, commons.metrics.clone()));
+pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
+    let Dependencies { store, bus, currency } = parts;
+    let (clock, ids) = (context.clock.clone(), context.ids.clone());
+    let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
     let waiters = Arc::new(Waiters::default());
     let answer_feed = Arc::new(AnswerFeed::default());
     let replica = ids.uuid();
@@ -90,7 +90,7 @@ pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
     let inbox = Answers { store: store.clone(), metrics: metrics.clone() };
     let consumer =
         Consumer { bus: bus.clone(), channel: ANSWERS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
-    let readiness = commons.readiness.clone();
+    let readiness = context.readiness.clone();
     let listener = AnswerListener {
         bus: bus.clone(),
         replica,
@@ -98,22 +98,22 @@ pub fn assemble(parts: Parts, commons: &mut Commons) -> Crew {
         answer_feed: answer_feed.clone(),
         clock: clock.clone(),
     };
-    let (counted, stopping) = (metrics.clone(), commons.stopping.clone());
+    let (counted, stopping) = (metrics.clone(), context.stopping.clone());
     let sweeper =
         Sweeper { store: store.clone(), bus, outbox, answer_feed, clock, ids: ids.clone(), metrics, readiness };
 
     let books = OrdersAudit::new(store.clone(), ReadBudget::SHORT);
-    let auditor = Auditor::new(SERVICE, Box::new(books), commons.metrics.clone(), commons.clock.clone());
+    let auditor = Auditor::new(SERVICE, Box::new(books), context.metrics.clone(), context.clock.clone());
 
     let service = Service { store, batcher, waiters, ids, currency, metrics: counted, stopping };
-    let api = commons.api(SERVICE, crate::http::routes(Arc::new(service)));
-    Crew { relay, committer, consumer, listener, sweeper, auditor, api }
+    let api = context.api(SERVICE, crate::http::routes(Arc::new(service)));
+    Parts { relay, committer, consumer, listener, sweeper, auditor, api }
 }
 
 /// Adds the service to a process: its workers, its numbers, its checks. Returns its routes.
-pub fn build(parts: Parts, process: &mut Process) -> Api {
+pub fn build(parts: Dependencies, process: &mut Process) -> Api {
     let parallel_batches = parts.store.parallel_batches();
-    let Crew { relay, committer, consumer, listener, sweeper, auditor, api } = assemble(parts, &mut process.commons);
+    let Parts { relay, committer, consumer, listener, sweeper, auditor, api } = assemble(parts, &mut process.context);
     let workers = &mut process.workers;
     workers.spawn(Stage::Relay, "the relay of commands", |token| relay.run(token));
     for _ in 0..parallel_batches {
@@ -188,8 +188,8 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
     let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
     let currency = parse_currency(args.currency.or(file.currency))?;
     let mut process = Process::begin(PROGRAM, &addresses).await?;
-    let store = open_store(&database_url, process.commons.clock.clone()).await?;
-    let api = build(Parts { store, bus, currency }, &mut process);
+    let store = open_store(&database_url, process.context.clock.clone()).await?;
+    let api = build(Dependencies { store, bus, currency }, &mut process);
     process.serve(api, on_signal().map_err(ProgramError::failed)?).await
 }
 

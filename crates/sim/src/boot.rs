@@ -10,7 +10,7 @@ use orders_core::money::Currency;
 use platform::audit::{Audit, Findings, ReadBudget, Violation};
 use platform::failure::Failure;
 use tokio_util::sync::CancellationToken;
-use web::program::Commons;
+use web::program::Context;
 
 use crate::node::{Node, NodeIds, Service};
 use crate::port::Port;
@@ -29,18 +29,18 @@ pub(crate) fn boot(world: &Arc<World>, node: Node) {
     let clock = world.clock_of(node);
     let random = Random::of(world.config.seed, &format!("{node}, life {life}"));
     let ids = Arc::new(NodeIds { clock: clock.clone(), random });
-    let mut commons = Commons::new(clock, ids);
+    let mut context = Context::new(clock, ids);
     let port = Port::of(world.clone(), node);
     let router = match node.service {
-        Service::Orders => start_orders(&port, &mut commons),
-        Service::Inventory => start_inventory(&port, &mut commons),
+        Service::Orders => start_orders(&port, &mut context),
+        Service::Inventory => start_inventory(&port, &mut context),
     };
     world.serves(node, router);
 }
 
-fn start_orders(port: &Port, commons: &mut Commons) -> axum::Router {
+fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
     let (store, bus) = (Arc::new(OrdersPort(port.clone())), Wire::of(port.clone()));
-    let crew = orders::assemble(orders::Parts { store, bus, currency: Currency::BRL }, commons);
+    let crew = orders::assemble(orders::Dependencies { store, bus, currency: Currency::BRL }, context);
     let forever = CancellationToken::new;
     for _ in 0..port.world.config.committers {
         work(port, "the committer", crew.committer.clone().run(forever()));
@@ -55,9 +55,9 @@ fn start_orders(port: &Port, commons: &mut Commons) -> axum::Router {
     crew.api.router
 }
 
-fn start_inventory(port: &Port, commons: &mut Commons) -> axum::Router {
+fn start_inventory(port: &Port, context: &mut Context) -> axum::Router {
     let (store, bus) = (Arc::new(StockPort(port.clone())), Wire::of(port.clone()));
-    let crew = inventory::assemble(inventory::Parts { store, bus }, commons);
+    let crew = inventory::assemble(inventory::Dependencies { store, bus }, context);
     let forever = CancellationToken::new;
     work(port, "the committer", crew.committer.run(forever()));
     work(port, "the consumer", crew.consumer.run(forever()));

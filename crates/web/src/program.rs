@@ -25,7 +25,7 @@ mod health_check;
 
 /// What all services of one process have in common.
 #[derive(Debug)]
-pub struct Commons {
+pub struct Context {
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
     pub registry: Registry,
@@ -35,7 +35,7 @@ pub struct Commons {
     pub stopping: CancellationToken,
 }
 
-impl Commons {
+impl Context {
     pub fn new(clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry, env!("CARGO_PKG_VERSION"));
@@ -70,7 +70,7 @@ impl Commons {
 #[derive(Debug)]
 pub struct Process {
     pub name: &'static str,
-    pub commons: Commons,
+    pub context: Context,
     pub workers: Workers,
     listener: TcpListener,
     metrics_listener: Option<TcpListener>,
@@ -105,8 +105,8 @@ impl Process {
             None => None,
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let commons = Commons::new(clock.clone(), Arc::new(SystemIds::new(clock)));
-        Ok(Self { name, commons, workers: Workers::new(), listener, metrics_listener })
+        let context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
+        Ok(Self { name, context, workers: Workers::new(), listener, metrics_listener })
     }
 
     /// The address that requests reach it at.
@@ -119,9 +119,9 @@ impl Process {
     /// **Errors:** a worker died, or did not stop in time (R18).
     pub async fn serve(self, api: Api, shutdown: CancellationToken) -> Result<(), ProgramError> {
         let address = self.address()?;
-        let edge = self.commons.edge(self.name);
-        let Self { name, commons, mut workers, listener, metrics_listener } = self;
-        let Commons { registry, readiness, stopping, .. } = commons;
+        let edge = self.context.edge(self.name);
+        let Self { name, context, mut workers, listener, metrics_listener } = self;
+        let Context { registry, readiness, stopping, .. } = context;
         let probes = Probes {
             name,
             version: env!("CARGO_PKG_VERSION"),
