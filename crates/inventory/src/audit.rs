@@ -11,13 +11,13 @@ use inventory_core::reservation::Reservation;
 use platform::audit::{Audit, Findings, Invariant, Progress, ReadBudget, Table, Walk, read_page};
 use platform::failure::Failure;
 
-use crate::store::{Place, StockAudit, Store};
+use crate::store::{StockAudit, StockKey, Store};
 
 mod held;
-mod place;
 mod rejections;
+mod stock_key;
 
-use place::{PlaceAudit, Remembered};
+use stock_key::{Remembered, StockKeyAudit};
 
 pub const INV_1: Invariant =
     Invariant { name: "INV-1", says: "0 ≤ reserved ≤ on_hand after every movement", counted: "movements" };
@@ -30,7 +30,7 @@ pub const INV_8: Invariant = Invariant { name: "INV-8", says: "every rejection w
 /// Places of which it is remembered how far their ledgers were read. Of others, all is new in every round.
 const MAX_REMEMBERED: usize = 100_000;
 
-/// Every place with its ledger and what is held there, and then the rejections.
+/// Every stock_key with its ledger and what is held there, and then the rejections.
 ///
 /// **Shape:** a round reads of each ledger, and of the reservations, what is new since the last one, and a stretch of what is
 /// older, so that all of it is read again in time.
@@ -39,7 +39,7 @@ pub struct InventoryAudit {
     store: Arc<dyn Store>,
     reach: ReadBudget,
     next: Next,
-    remembered: BTreeMap<Place, Remembered>,
+    remembered: BTreeMap<StockKey, Remembered>,
     reservations: Walk<OrderId>,
 }
 
@@ -47,10 +47,10 @@ pub struct InventoryAudit {
 #[derive(Debug)]
 enum Next {
     Stock {
-        after: Option<Place>,
+        after: Option<StockKey>,
         /// Rows of a page that are still to be judged, the first of them perhaps begun.
         rows: VecDeque<StockAudit>,
-        begun: Option<Box<PlaceAudit>>,
+        begun: Option<Box<StockKeyAudit>>,
     },
     Reservations,
 }
@@ -72,7 +72,7 @@ impl InventoryAudit {
         let Next::Stock { after, rows, begun } = &mut self.next else { return Ok(()) };
         if rows.is_empty() && begun.is_none() {
             let page = match self.store.audit_stock(after.clone(), self.reach.page).await {
-                // There is no way past a place whose very ids make no sense; the reservations are read all the same.
+                // There is no way past a stock_key whose very ids make no sense; the reservations are read all the same.
                 Err(failure @ Failure::Suspect(_)) => {
                     self.turn_to_reservations().await?;
                     return Err(failure);
@@ -88,20 +88,21 @@ impl InventoryAudit {
         loop {
             if begun.is_none() {
                 let Some(row) = rows.pop_front() else { return Ok(()) };
-                let place = (row.product_id.clone(), row.location_id.clone());
-                *begun = Some(Box::new(PlaceAudit::begin(row, self.remembered.remove(&place), self.reach, findings)));
+                let stock_key = (row.product_id.clone(), row.location_id.clone());
+                *begun =
+                    Some(Box::new(StockKeyAudit::begin(row, self.remembered.remove(&stock_key), self.reach, findings)));
             }
             let Some(audit) = begun else { return Ok(()) };
             let gone_on = audit.go_on(&*self.store, &mut left, findings).await;
             match findings.readable(INV_2, audit.name(), gone_on)? {
                 Some(false) => return Ok(()),
-                // It is not remembered, and what lies behind it is the next place.
+                // It is not remembered, and what lies behind it is the next stock_key.
                 None => *begun = None,
                 Some(true) => {
-                    if let Some((place, remembered)) = begun.take().and_then(|audit| audit.remembered())
+                    if let Some((stock_key, remembered)) = begun.take().and_then(|audit| audit.remembered())
                         && self.remembered.len() < MAX_REMEMBERED
                     {
-                        self.remembered.insert(place, remembered);
+                        self.remembered.insert(stock_key, remembered);
                     }
                 }
             }

@@ -62,24 +62,24 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure>;
 
     /// For the audit: levels after `after`, sorted by place, each with what is held there; all from one snapshot.
-    async fn audit_stock(&self, after: Option<Place>, limit: u32) -> Result<Vec<StockAudit>, Failure>;
+    async fn audit_stock(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure>;
 
     /// For the audit: what orders after `after` hold at one place, the first `limit` that were ever promised anything
     /// there, and the place's level; all from one snapshot.
-    async fn audit_held(&self, place: Place, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure>;
+    async fn audit_held(&self, place: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure>;
 
     /// For the audit: a stretch of one ledger, from its older end on.
     async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure>;
 
     /// For the audit: the level that each of these movements left behind, in order; nothing where there is none.
-    async fn audit_levels(&self, points: Vec<(Place, i64)>) -> Result<Vec<Option<Level>>, Failure>;
+    async fn audit_levels(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure>;
 
     /// For the audit: whether each of these products is known, in order.
     async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure>;
 }
 
 /// Where one product lies.
-pub type Place = (ProductId, LocationId);
+pub type StockKey = (ProductId, LocationId);
 
 /// Which products to list. Everything that is given must hold.
 #[derive(Clone, Debug, Default)]

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use web::program::Context;
 use web::{bind, serve};
 
-use crate::serve::{PlaceArgs, Places};
+use crate::serve::{DatabaseArgs, Databases};
 use crate::verify::{Report, books, verify};
 
 /// What the numbers of `--watch` are labelled with.
@@ -27,7 +27,7 @@ const WATCH: &str = "verify";
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    places: PlaceArgs,
+    databases: DatabaseArgs,
     /// Also demand that no command is in flight
     #[arg(long)]
     settled: bool,
@@ -44,11 +44,11 @@ pub(crate) struct Args {
 
 /// **Errors:** a database that cannot be read, or an invariant that does not hold.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
-    let places = args.places.resolve(&File::load(args.config)?);
+    let databases = args.databases.resolve(&File::load(args.config)?);
     if args.watch {
-        return watch(&places, args.metrics_listen, on_signal().map_err(ProgramError::failed)?).await;
+        return watch(&databases, args.metrics_listen, on_signal().map_err(ProgramError::failed)?).await;
     }
-    let report = audit(&places).await?;
+    let report = audit(&databases).await?;
     // A closed pipe is the reader's choice; the exit code tells all the same.
     let _ = write!(std::io::stdout(), "{report}");
     if !report.is_clean() {
@@ -67,15 +67,15 @@ fn violated() -> ProgramError {
 /// Reads both databases, beside their services if need be.
 ///
 /// **Errors:** a database that cannot be read.
-pub(crate) async fn audit(places: &Places) -> Result<Report, ProgramError> {
-    let (orders, inventory) = open(places).await?;
+pub(crate) async fn audit(databases: &Databases) -> Result<Report, ProgramError> {
+    let (orders, inventory) = open(databases).await?;
     verify(orders, inventory).await.map_err(|failure| unreadable(&failure))
 }
 
-async fn open(places: &Places) -> Result<(Arc<dyn OrdersStore>, Arc<dyn InventoryStore>), ProgramError> {
+async fn open(databases: &Databases) -> Result<(Arc<dyn OrdersStore>, Arc<dyn InventoryStore>), ProgramError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let orders = orders::open_for_audit(&places.orders, clock).await?;
-    Ok((orders, inventory::open_for_audit(&places.inventory).await?))
+    let orders = orders::open_for_audit(&databases.orders, clock).await?;
+    Ok((orders, inventory::open_for_audit(&databases.inventory).await?))
 }
 
 fn unreadable(failure: &Failure) -> ProgramError {
@@ -88,11 +88,11 @@ fn unreadable(failure: &Failure) -> ProgramError {
 /// **Errors:** an address that is taken; a database that cannot be trusted any more; in the end, an invariant that did not
 /// hold in any round. A database that is away may come back.
 async fn watch(
-    places: &Places,
+    databases: &Databases,
     metrics_listen: Option<ListenAddr>,
     shutdown: CancellationToken,
 ) -> Result<(), ProgramError> {
-    let (orders, inventory) = open(places).await?;
+    let (orders, inventory) = open(databases).await?;
     let mut books = books(orders, inventory, ReadBudget::SHORT);
     let serves_numbers = metrics_listen.is_some();
     let numbers = numbers(metrics_listen, &books.invariants(), shutdown.clone()).await?;

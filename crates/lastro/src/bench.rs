@@ -9,7 +9,7 @@ use platform::telemetry::process::{cpu_time, resident_bytes};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::serve::Places;
+use crate::serve::Databases;
 use load::{Load, Stages};
 use metrics::{Cost, Numbers, Scraper};
 use report::{Report, Setting};
@@ -45,7 +45,7 @@ struct Market {
     inventory: Endpoint,
     processes: Vec<(String, Endpoint)>,
     /// None: nobody said where the databases are.
-    places: Option<Places>,
+    databases: Option<Databases>,
 }
 
 /// **Errors:** the shop could not be put under load, or the run was not as it should be; what was measured is printed
@@ -86,9 +86,9 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
 /// The shop, and what must be closed afterwards if it is one of our own.
 async fn open(target: Target) -> Result<(Market, Option<Shop>), ProgramError> {
     match target {
-        Target::Given { orders, inventory, processes, places } => {
+        Target::Given { orders, inventory, processes, databases } => {
             let name = if orders == inventory { orders.to_string() } else { format!("{orders} and {inventory}") };
-            Ok((Market { name, orders, inventory, processes, places }, None))
+            Ok((Market { name, orders, inventory, processes, databases }, None))
         }
         Target::Own { folder, bus } => {
             let shop = Shop::open(folder, bus).await?;
@@ -97,7 +97,7 @@ async fn open(target: Target) -> Result<(Market, Option<Shop>), ProgramError> {
                 orders: shop.orders(),
                 inventory: shop.inventory(),
                 processes: shop.processes(),
-                places: Some(shop.places().clone()),
+                databases: Some(shop.databases().clone()),
             };
             Ok((market, Some(shop)))
         }
@@ -129,10 +129,10 @@ async fn measure(
 
     progress::say("waiting until everything is settled");
     let (after, settled_after) = settle(&mut scraper, &before, end.at).await?;
-    let audit = match &market.places {
-        Some(places) => {
+    let audit = match &market.databases {
+        Some(databases) => {
             progress::say("checking the books");
-            Some(crate::audit::audit(places).await?)
+            Some(crate::audit::audit(databases).await?)
         }
         None => None,
     };

@@ -12,7 +12,7 @@ use platform::telemetry;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::serve::{self, DEFAULT_LISTEN, PlaceArgs};
+use crate::serve::{self, DEFAULT_LISTEN, DatabaseArgs};
 use shop::Shop;
 
 mod catalogue;
@@ -44,8 +44,8 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     }
     let default_listen = if args.once { "127.0.0.1:0" } else { DEFAULT_LISTEN };
     let addresses = args.common.addresses(&args.common.file()?, default_listen)?;
-    let places = PlaceArgs::folder(folder).resolve(&File::default());
-    let (process, api) = serve::prepare(&addresses, &places, BusUrl::Embedded, None).await?;
+    let databases = DatabaseArgs::folder(folder).resolve(&File::default());
+    let (process, api) = serve::prepare(&addresses, &databases, BusUrl::Embedded, None).await?;
     let address = process.address()?;
     let shutdown = on_signal().map_err(ProgramError::failed)?;
     let playing = tokio::spawn(play(address, args.once, shutdown.clone()));

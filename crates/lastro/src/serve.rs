@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) common: CommonArgs,
     #[command(flatten)]
-    pub(crate) places: PlaceArgs,
+    pub(crate) databases: DatabaseArgs,
     /// The currency of orders that name none [default: BRL]
     #[arg(long, env = "LASTRO_CURRENCY", value_name = "ISO 4217")]
     currency: Option<String>,
@@ -36,7 +36,7 @@ pub(crate) struct Args {
 
 /// Where the data is.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub(crate) struct PlaceArgs {
+pub(crate) struct DatabaseArgs {
     /// The folder of orders.db and inventory.db [default: ./data]
     #[arg(long, env = "LASTRO_DATA_DIR", value_name = "FOLDER")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -50,24 +50,24 @@ pub(crate) struct PlaceArgs {
 
 /// The two databases.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct Databases {
     pub(crate) orders: DatabaseUrl,
     pub(crate) inventory: DatabaseUrl,
 }
 
-impl PlaceArgs {
+impl DatabaseArgs {
     /// Both databases in this folder.
     pub(crate) fn folder(data_dir: PathBuf) -> Self {
         Self { data_dir: Some(data_dir), ..Self::default() }
     }
 
-    pub(crate) fn resolve(self, file: &File) -> Places {
+    pub(crate) fn resolve(self, file: &File) -> Databases {
         // A folder that was named now is not mixed with databases that a file names.
         let named = self.data_dir.is_some();
         let of_file = |url: &Option<DatabaseUrl>| url.clone().filter(|_| !named);
         let folder = resolve(self.data_dir, file.data_dir.clone(), DEFAULT_DATA_DIR.into());
         let within = |name: &str| DatabaseUrl::Sqlite(folder.join(name));
-        Places {
+        Databases {
             orders: resolve(self.orders_database_url, of_file(&file.orders_database_url), within("orders.db")),
             inventory: resolve(
                 self.inventory_database_url,
@@ -88,14 +88,14 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     }
     let bus_url = resolve(args.bus_url, file.bus_url.clone(), BusUrl::Embedded);
     let currency = args.currency.or_else(|| file.currency.clone());
-    let (process, api) = prepare(&addresses, &args.places.resolve(&file), bus_url, currency).await?;
+    let (process, api) = prepare(&addresses, &args.databases.resolve(&file), bus_url, currency).await?;
     process.serve(api, on_signal().map_err(ProgramError::failed)?).await
 }
 
 /// Both services, ready to serve.
 pub(crate) async fn prepare(
     addresses: &Addresses,
-    places: &Places,
+    databases: &Databases,
     bus_url: BusUrl,
     currency: Option<String>,
 ) -> Result<(Process, Api), ProgramError> {
@@ -103,10 +103,10 @@ pub(crate) async fn prepare(
     let mut process = Process::begin(NAME, addresses).await?;
     let clock: Arc<dyn Clock> = process.context.clock.clone();
     let [of_orders, of_inventory] = buses(bus_url, clock.clone()).await?;
-    let order_store = orders::open_store(&places.orders, clock.clone()).await?;
+    let order_store = orders::open_store(&databases.orders, clock.clone()).await?;
     let parts = orders::Dependencies { store: order_store.clone(), bus: of_orders, currency };
     let orders = orders::build(parts, &mut process);
-    let stock_store = inventory::open_store(&places.inventory, clock.clone()).await?;
+    let stock_store = inventory::open_store(&databases.inventory, clock.clone()).await?;
     let parts = inventory::Dependencies { store: stock_store.clone(), bus: of_inventory };
     let inventory = inventory::build(parts, &mut process);
     // Each service audits its own books; here are both, to be held against each other.

@@ -205,7 +205,7 @@ impl of_stock::Store for StockPort {
 
     async fn audit_stock(
         &self,
-        after: Option<of_stock::Place>,
+        after: Option<of_stock::StockKey>,
         limit: u32,
     ) -> Result<Vec<of_stock::StockAudit>, Failure> {
         let found = self.0.world.stores.inventory.audit_stock(after, limit);
@@ -217,7 +217,7 @@ impl of_stock::Store for StockPort {
         self.0.read("auditing", found).await
     }
 
-    async fn audit_levels(&self, points: Vec<(of_stock::Place, i64)>) -> Result<Vec<Option<shelf::Level>>, Failure> {
+    async fn audit_levels(&self, points: Vec<(of_stock::StockKey, i64)>) -> Result<Vec<Option<shelf::Level>>, Failure> {
         let found = self.0.world.stores.inventory.audit_levels(points);
         self.0.read("auditing", found).await
     }
@@ -229,7 +229,7 @@ impl of_stock::Store for StockPort {
 
     async fn audit_held(
         &self,
-        place: of_stock::Place,
+        place: of_stock::StockKey,
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<of_stock::HeldAudit, Failure> {

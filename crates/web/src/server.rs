@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::slots::{Place, Places};
+use super::slots::{Slot, Slots};
 
 /// How long a connection may be silent before a request's headers are complete, the first one's and every other's.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,24 +51,24 @@ pub async fn bind(address: &ListenAddr) -> Result<TcpListener, CannotListen> {
 ///
 /// **Errors:** none today; a listener that fails is tried again.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
-    let places = Places::new();
+    let slots = Slots::new();
     let connections = GracefulShutdown::new();
     let cut = CancellationToken::new();
     let _cut_when_done = cut.clone().drop_guard();
     loop {
-        let (stream, place) = tokio::select! {
+        let (stream, slot) = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &slots) => accepted,
         };
-        let (place, service) = (Arc::new(place), TowerToHyperService::new(router.clone()));
-        let evicted = place.evicted();
+        let (slot, service) = (Arc::new(slot), TowerToHyperService::new(router.clone()));
+        let evicted = slot.evicted();
         let service = service_fn(move |request| {
-            place.is_heard();
-            let (place, answer) = (place.clone(), service.call(request));
+            slot.is_heard();
+            let (slot, answer) = (slot.clone(), service.call(request));
             async move {
                 let answer = answer.await;
-                place.falls_silent();
+                slot.falls_silent();
                 answer
             }
         });
@@ -92,14 +92,14 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Places>) -> (TcpStream, Place) {
+async fn accept(listener: &TcpListener, slots: &Arc<Slots>) -> (TcpStream, Slot) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%error, "answers on this connection may be delayed");
                 }
-                return (stream, places.take().await);
+                return (stream, slots.take().await);
             }
             Err(error) if is_of_one_connection(&error) => debug!(%error, "a client hung up before it was accepted"),
             Err(error) => {

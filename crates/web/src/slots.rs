@@ -18,9 +18,9 @@ fn room() -> usize {
     usize::try_from(MAX_CONNECTIONS.min(open_files / 2)).unwrap_or(usize::MAX)
 }
 
-/// The places of one listener.
+/// The slots of one listener.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct Slots {
     free: Arc<Semaphore>,
     /// Connections that wait for their client's next request, by when they began to.
     silent: Mutex<BTreeMap<u64, CancellationToken>>,
@@ -28,7 +28,7 @@ pub(super) struct Places {
     one_more_is_silent: Notify,
 }
 
-impl Places {
+impl Slots {
     pub(super) fn new() -> Arc<Self> {
         Self::with_room_for(room())
     }
@@ -38,21 +38,21 @@ impl Places {
         Arc::new(Self { free, silent: Mutex::default(), next: AtomicU64::new(0), one_more_is_silent: Notify::new() })
     }
 
-    /// A place, as soon as there is one.
-    pub(super) async fn take(self: &Arc<Self>) -> Place {
+    /// A slot, as soon as there is one.
+    pub(super) async fn take(self: &Arc<Self>) -> Slot {
         loop {
             let mut more = pin!(self.one_more_is_silent.notified());
             more.as_mut().enable();
             let free = self.free.clone();
             if let Ok(permit) = free.clone().try_acquire_owned() {
-                return self.place(permit);
+                return self.slot(permit);
             }
             let gives_way = self.longest_silent().is_some_and(|longest| {
                 longest.cancel();
                 true
             });
             tokio::select! {
-                permit = free.acquire_owned() => return self.place(permit.expect("the semaphore is never closed")),
+                permit = free.acquire_owned() => return self.slot(permit.expect("the semaphore is never closed")),
                 () = more, if !gives_way => {}
             }
         }
@@ -66,29 +66,25 @@ impl Places {
         self.silent.lock().expect("nothing panics under this lock")
     }
 
-    fn place(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
-        let place = Place {
-            places: self.clone(),
-            since: AtomicU64::new(0),
-            evicted: CancellationToken::new(),
-            _permit: permit,
-        };
-        place.falls_silent();
-        place
+    fn slot(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Slot {
+        let slot =
+            Slot { slots: self.clone(), since: AtomicU64::new(0), evicted: CancellationToken::new(), _permit: permit };
+        slot.falls_silent();
+        slot
     }
 }
 
-/// The place of one connection, which is silent at first. It is free again when this is dropped.
+/// The slot of one connection, which is silent at first. It is free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct Slot {
+    slots: Arc<Slots>,
     /// When it last fell silent.
     since: AtomicU64,
     evicted: CancellationToken,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Place {
+impl Slot {
     /// Comes back when somebody else needs it more.
     pub(super) fn evicted(&self) -> CancellationToken {
         self.evicted.clone()
@@ -96,19 +92,19 @@ impl Place {
 
     /// A request is there: until it is answered, the connection does not give way.
     pub(super) fn is_heard(&self) {
-        self.places.silent().remove(&self.since.load(Ordering::Relaxed));
+        self.slots.silent().remove(&self.since.load(Ordering::Relaxed));
     }
 
     /// Its request is answered.
     pub(super) fn falls_silent(&self) {
-        let now = self.places.next.fetch_add(1, Ordering::Relaxed);
+        let now = self.slots.next.fetch_add(1, Ordering::Relaxed);
         self.since.store(now, Ordering::Relaxed);
-        self.places.silent().insert(now, self.evicted.clone());
-        self.places.one_more_is_silent.notify_waiters();
+        self.slots.silent().insert(now, self.evicted.clone());
+        self.slots.one_more_is_silent.notify_waiters();
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.is_heard();
     }
@@ -120,28 +116,28 @@ mod tests {
 
     #[tokio::test]
     async fn the_longest_silent_gives_way_and_a_busy_one_does_not() {
-        let places = Places::with_room_for(3);
-        let [first, second, third] = [places.take().await, places.take().await, places.take().await];
+        let slots = Slots::with_room_for(3);
+        let [first, second, third] = [slots.take().await, slots.take().await, slots.take().await];
         first.is_heard();
         let gone = second.evicted();
         let leaving = tokio::spawn(async move {
             gone.cancelled().await;
             drop(second);
         });
-        let fourth = places.take().await;
+        let fourth = slots.take().await;
         leaving.await.unwrap();
-        let evicted = [&first, &third, &fourth].map(|place| place.evicted().is_cancelled());
+        let evicted = [&first, &third, &fourth].map(|slot| slot.evicted().is_cancelled());
         assert_eq!(evicted, [false; 3]);
     }
 
     #[tokio::test]
     async fn whoever_needs_a_place_waits_until_a_busy_one_falls_silent() {
-        let places = Places::with_room_for(1);
-        let first = places.take().await;
+        let slots = Slots::with_room_for(1);
+        let first = slots.take().await;
         first.is_heard();
         let waiting = tokio::spawn({
-            let places = places.clone();
-            async move { places.take().await }
+            let slots = slots.clone();
+            async move { slots.take().await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished() && !first.evicted().is_cancelled());
@@ -149,6 +145,6 @@ mod tests {
         first.evicted().cancelled().await;
         drop(first);
         waiting.await.unwrap();
-        assert_eq!(places.silent().len(), 0, "nobody is left in the list");
+        assert_eq!(slots.silent().len(), 0, "nobody is left in the list");
     }
 }

@@ -117,11 +117,11 @@ impl Bench {
         let before = self.level(product_id, location_id);
         let after = before.after(deltas)?;
         let (product_id, location_id) = (product_id.clone(), location_id.clone());
-        let place = (product_id.clone(), location_id.clone());
-        platform::planted!("deltas_not_summed" => if let Some(first) = self.levels_before.get_mut(&place) {
+        let stock_key = (product_id.clone(), location_id.clone());
+        platform::planted!("deltas_not_summed" => if let Some(first) = self.levels_before.get_mut(&stock_key) {
             *first = Level { last_seq: first.last_seq, ..before };
         });
-        self.levels_before.entry(place).or_insert(before);
+        self.levels_before.entry(stock_key).or_insert(before);
         self.current.levels.entry(product_id.clone()).or_default().insert(location_id.clone(), after);
         let created_at_micros = self.now_micros;
         let movement = Movement { product_id, location_id, kind, deltas, after, cause, created_at_micros };

@@ -1,21 +1,21 @@
-//! INV-3 at a place where so much was ever promised that no snapshot should have to count it all.
+//! INV-3 at a stock_key where so much was ever promised that no snapshot should have to count it all.
 
 use contract::OrderId;
 use inventory_core::stock::{Cause, Movement};
 use platform::audit::Findings;
 use platform::failure::Failure;
 
-use super::place::{read, take};
-use crate::store::{HeldAudit, Place, Store};
+use super::stock_key::{read, take};
+use crate::store::{HeldAudit, StockKey, Store};
 
-/// Adds up what is held at one place, order by order, while the place goes on moving.
+/// Adds up what is held at one stock_key, order by order, while the stock_key goes on moving.
 ///
 /// Each page is from a snapshot of its own. What the orders of earlier pages have done since is in the ledger, which the
-/// same transactions wrote; so it is added from there, and in the end all pages speak of the moment of the last. A place
+/// same transactions wrote; so it is added from there, and in the end all pages speak of the moment of the last. A stock_key
 /// that moves faster than that can be followed is left alone until the next round.
 #[derive(Debug)]
 pub(super) struct Held {
-    place: Place,
+    stock_key: StockKey,
     /// By orders up to `up_to`, as of the movement `as_of`.
     units: i64,
     up_to: Option<OrderId>,
@@ -40,8 +40,8 @@ pub(super) enum Counted {
 }
 
 impl Held {
-    pub(super) fn at(place: Place, patience: u32) -> Self {
-        Self { place, units: 0, up_to: None, as_of: 0, page: None, patience }
+    pub(super) fn at(stock_key: StockKey, patience: u32) -> Self {
+        Self { stock_key, units: 0, up_to: None, as_of: 0, page: None, patience }
     }
 
     /// Reads no more than `left` rows.
@@ -56,7 +56,7 @@ impl Held {
                 if *left == 0 {
                     return Ok(Counted::NotYet);
                 }
-                let page = store.audit_held(self.place.clone(), self.up_to, *left).await?;
+                let page = store.audit_held(self.stock_key.clone(), self.up_to, *left).await?;
                 take(left, findings, page.allocations);
                 self.patience = self.patience.saturating_add(u32::try_from(page.allocations).unwrap_or(u32::MAX));
                 if self.up_to.is_none() {
@@ -72,7 +72,7 @@ impl Held {
                 if *left == 0 {
                     return Ok(Counted::NotYet);
                 }
-                let movements = read(store, &self.place, self.as_of, page.level.last_seq, *left).await?;
+                let movements = read(store, &self.stock_key, self.as_of, page.level.last_seq, *left).await?;
                 take(left, findings, movements.len());
                 self.patience = self.patience.saturating_sub(u32::try_from(movements.len()).unwrap_or(u32::MAX));
                 // A ledger that is not whole is told of as such.

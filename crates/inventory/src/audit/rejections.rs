@@ -13,7 +13,7 @@ use platform::audit::Findings;
 use platform::failure::Failure;
 
 use super::INV_8;
-use crate::store::{Place, Store};
+use crate::store::{StockKey, Store};
 
 pub(super) async fn check(
     inventory: &dyn Store,
@@ -47,14 +47,14 @@ fn was_rejected(state: &State) -> bool {
 
 /// All that the rejections of one page rest on.
 struct Evidence {
-    levels: BTreeMap<(Place, i64), Level>,
+    levels: BTreeMap<(StockKey, i64), Level>,
     known: BTreeSet<ProductId>,
 }
 
 impl Evidence {
     async fn gather(inventory: &dyn Store, rejected: &[&Reservation]) -> Result<Self, Failure> {
         let shortfalls = || rejected.iter().flat_map(|reservation| reservation.state.shortfalls());
-        let points: BTreeSet<(Place, i64)> = shortfalls().flat_map(points).collect();
+        let points: BTreeSet<(StockKey, i64)> = shortfalls().flat_map(points).collect();
         let points: Vec<_> = points.into_iter().collect();
         let levels = inventory.audit_levels(points.clone()).await?;
         let products: BTreeSet<_> = shortfalls().map(|shortfall| shortfall.shortage.product_id.clone()).collect();
@@ -98,8 +98,8 @@ impl Evidence {
     }
 }
 
-/// The movements that a rejection cites. A place where nothing had moved yet has none.
-fn points(shortfall: &Shortfall) -> impl Iterator<Item = (Place, i64)> + '_ {
+/// The movements that a rejection cites. A stock_key where nothing had moved yet has none.
+fn points(shortfall: &Shortfall) -> impl Iterator<Item = (StockKey, i64)> + '_ {
     let product_id = &shortfall.shortage.product_id;
     let moved = shortfall.seen.iter().filter(|seen| seen.seq > 0);
     moved.map(move |seen| ((product_id.clone(), seen.location_id.clone()), seen.seq))

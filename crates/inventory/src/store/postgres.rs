@@ -18,7 +18,7 @@ use storage::migration::Migration;
 use storage::postgres::{Database, Grants, OpenError, Schema, Server, Time, Transaction};
 use storage::quarantine;
 
-use super::{HeldAudit, MovementFilter, Place, ProductFilter, StockAudit, Store, Stretch};
+use super::{HeldAudit, MovementFilter, ProductFilter, StockAudit, StockKey, Store, Stretch};
 
 mod audit;
 mod list;
@@ -131,19 +131,19 @@ impl Store for Postgres {
         self.0.read(async |snapshot| audit::of(snapshot, &order_ids).await).await
     }
 
-    async fn audit_stock(&self, after: Option<Place>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
+    async fn audit_stock(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
         self.0.read(async |snapshot| audit::stock(snapshot, after.as_ref(), limit).await).await
     }
 
-    async fn audit_held(&self, place: Place, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
-        self.0.read(async |snapshot| audit::held(snapshot, &place, after, limit).await).await
+    async fn audit_held(&self, stock_key: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
+        self.0.read(async |snapshot| audit::held(snapshot, &stock_key, after, limit).await).await
     }
 
     async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {
         self.0.read(async |snapshot| audit::movements(snapshot, &stretch).await).await
     }
 
-    async fn audit_levels(&self, points: Vec<(Place, i64)>) -> Result<Vec<Option<Level>>, Failure> {
+    async fn audit_levels(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure> {
         self.0.read(async |snapshot| audit::levels(snapshot, &points).await).await
     }
 

@@ -18,7 +18,7 @@ use storage::migration::Migration;
 use storage::quarantine;
 use storage::sqlite::{Database, OpenError, Session, failure};
 
-use super::{HeldAudit, MovementFilter, Place, ProductFilter, StockAudit, Store, Stretch};
+use super::{HeldAudit, MovementFilter, ProductFilter, StockAudit, StockKey, Store, Stretch};
 
 mod audit;
 mod list;
@@ -48,9 +48,9 @@ impl SqliteStore {
                 let mut loaded = loaded;
                 for (product_id, levels) in &mut loaded.levels {
                     for (location_id, level) in levels {
-                        let place = format!("{}@{}", product_id.as_str(), location_id.as_str());
+                        let stock_key = format!("{}@{}", product_id.as_str(), location_id.as_str());
                         (level.on_hand, level.reserved) =
-                            platform::fault::told_before(place, (level.on_hand, level.reserved));
+                            platform::fault::told_before(stock_key, (level.on_hand, level.reserved));
                     }
                 }
                 loaded
@@ -138,19 +138,19 @@ impl Store for Sqlite {
         self.0.read(move |connection| audit::of(connection, &order_ids)).await
     }
 
-    async fn audit_stock(&self, after: Option<Place>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
+    async fn audit_stock(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
         self.0.read(move |connection| audit::stock(connection, after.as_ref(), limit)).await
     }
 
-    async fn audit_held(&self, place: Place, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
-        self.0.read(move |connection| audit::held(connection, &place, after, limit)).await
+    async fn audit_held(&self, stock_key: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
+        self.0.read(move |connection| audit::held(connection, &stock_key, after, limit)).await
     }
 
     async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {
         self.0.read(move |connection| audit::movements(connection, &stretch)).await
     }
 
-    async fn audit_levels(&self, points: Vec<(Place, i64)>) -> Result<Vec<Option<Level>>, Failure> {
+    async fn audit_levels(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure> {
         self.0.read(move |connection| audit::levels(connection, &points)).await
     }
 

@@ -119,7 +119,7 @@ impl Load {
         self.stop.is_cancelled() || Instant::now() >= self.times.end
     }
 
-    /// Places the next order, which was to be sent at `intended`. What came of it, unless it is watched by somebody else.
+    /// Databases the next order, which was to be sent at `intended`. What came of it, unless it is watched by somebody else.
     async fn place(self: &Arc<Self>, line: &mut Line, intended: Instant) -> Option<Response> {
         let Order { body, watched } = self.workload.lock().expect("nothing panics while it makes an order").next();
         if watched {
@@ -133,7 +133,7 @@ impl Load {
         Some(reported)
     }
 
-    /// Places an order and waits for its outcome.
+    /// Databases an order and waits for its outcome.
     async fn watch(self: Arc<Self>, body: Bytes, intended: Instant, _place: OwnedSemaphorePermit) {
         let free = || self.watchers.lock().expect("nothing panics while it holds the watchers");
         let idle = free().pop();

@@ -10,7 +10,7 @@ use platform::config::{BusUrl, DatabaseUrl, UsageError};
 use super::load::Loop;
 use super::wire::Endpoint;
 use super::workload::{Popularity, Taste};
-use crate::serve::{PlaceArgs, Places};
+use crate::serve::{DatabaseArgs, Databases};
 
 const DEFAULT_CLIENTS: usize = 64;
 const DEFAULT_CONNECTIONS: usize = 256;
@@ -155,8 +155,8 @@ fn per_cent(text: &str) -> Result<f64, UsageError> {
 pub(super) enum Target {
     /// Started by the bench.
     Own { folder: Option<PathBuf>, bus: Option<BusUrl> },
-    /// Running already. **Shape:** `processes` by name; `places` are none if nobody said where the databases are.
-    Given { orders: Endpoint, inventory: Endpoint, processes: Vec<(String, Endpoint)>, places: Option<Places> },
+    /// Running already. **Shape:** `processes` by name; `databases` are none if nobody said where the databases are.
+    Given { orders: Endpoint, inventory: Endpoint, processes: Vec<(String, Endpoint)>, databases: Option<Databases> },
 }
 
 impl Args {
@@ -201,7 +201,7 @@ impl Args {
                     if metrics_url.is_empty() { vec![orders.clone(), inventory.clone()] } else { metrics_url };
                 reported.dedup();
                 let processes = reported.into_iter().map(|endpoint| (endpoint.to_string(), endpoint)).collect();
-                Ok(Target::Given { orders, inventory, processes, places: self.target.places() })
+                Ok(Target::Given { orders, inventory, processes, databases: self.target.databases() })
             }
             _ => Err(UsageError("name both services: --url, or --orders-url and --inventory-url".to_owned())),
         }
@@ -214,10 +214,10 @@ impl TargetArgs {
     }
 
     /// The databases behind a shop that is running already, if anybody named them.
-    fn places(&self) -> Option<Places> {
+    fn databases(&self) -> Option<Databases> {
         let Self { data_dir, orders_database_url, inventory_database_url, .. } = self.clone();
         let named = data_dir.is_some() || (orders_database_url.is_some() && inventory_database_url.is_some());
-        let args = PlaceArgs { data_dir, orders_database_url, inventory_database_url };
+        let args = DatabaseArgs { data_dir, orders_database_url, inventory_database_url };
         named.then(|| args.resolve(&platform::config::File::default()))
     }
 }

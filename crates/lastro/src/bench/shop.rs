@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
 use super::wire::Endpoint;
-use crate::serve::{PlaceArgs, Places};
+use crate::serve::{DatabaseArgs, Databases};
 
 /// How long a program may take to get ready, and to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Shop {
     /// Both services in one, or the Order Service and the Inventory Service.
     programs: Vec<Program>,
-    places: Places,
+    databases: Databases,
     /// Gone when the shop is, unless the data is to be kept.
     _folder: Option<TempDir>,
 }
@@ -63,8 +63,8 @@ impl Shop {
                     .await?,
             ],
         };
-        let places = PlaceArgs::folder(folder).resolve(&File::default());
-        Ok(Self { programs, places, _folder: temporary })
+        let databases = DatabaseArgs::folder(folder).resolve(&File::default());
+        Ok(Self { programs, databases, _folder: temporary })
     }
 
     /// In one line.
@@ -88,8 +88,8 @@ impl Shop {
         self.programs.iter().map(|program| (program.name.to_owned(), Endpoint::at(program.address))).collect()
     }
 
-    pub(super) fn places(&self) -> &Places {
-        &self.places
+    pub(super) fn databases(&self) -> &Databases {
+        &self.databases
     }
 
     /// Ends all programs in an orderly way.

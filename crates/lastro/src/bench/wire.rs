@@ -118,7 +118,7 @@ impl Line {
         self.send(request, patience).await
     }
 
-    /// Places an order, and waits for its outcome if somebody `prefer`s that.
+    /// Databases an order, and waits for its outcome if somebody `prefer`s that.
     pub(super) async fn place(
         &mut self,
         body: Bytes,

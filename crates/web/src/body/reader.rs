@@ -29,7 +29,7 @@ use crate::problem::{Fault, FaultCode, MAX_FAULTS, Problem};
 #[derive(Debug)]
 pub struct Reader<'a> {
     object: &'a Object,
-    place: Place,
+    position: Position,
     asked: Vec<&'static str>,
     faults: Vec<(Order, Fault)>,
 }
@@ -42,31 +42,31 @@ type Order = Vec<usize>;
 const MISSING: usize = usize::MAX;
 
 #[derive(Clone, Debug, Default)]
-struct Place {
+struct Position {
     pointer: String,
     order: Order,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(object: &'a Object) -> Self {
-        Self::at(object, Place::default())
+        Self::at(object, Position::default())
     }
 
-    fn at(object: &'a Object, place: Place) -> Self {
-        Self { object, place, asked: Vec::new(), faults: Vec::new() }
+    fn at(object: &'a Object, position: Position) -> Self {
+        Self { object, position, asked: Vec::new(), faults: Vec::new() }
     }
 
     /// A member that must be there. None if it is not, or is wrong; either has left a fault.
     pub fn required<T>(&mut self, name: &'static str, parse: impl Fn(&Node) -> Parsed<T>) -> Option<T> {
-        let (place, node) = self.require(name)?;
-        self.parse(place, node, parse)
+        let (position, node) = self.require(name)?;
+        self.parse(position, node, parse)
     }
 
     /// A member that may be absent or, which means the same, null. None is also what a wrong one yields, with a fault.
     pub fn optional<T>(&mut self, name: &'static str, parse: impl Fn(&Node) -> Parsed<T>) -> Option<T> {
         match self.ask(name)? {
             (_, Node::Null) => None,
-            (place, node) => self.parse(place, node, parse),
+            (position, node) => self.parse(position, node, parse),
         }
     }
 
@@ -79,16 +79,16 @@ impl<'a> Reader<'a> {
         count: RangeInclusive<usize>,
         mut read: impl FnMut(&mut Reader<'_>) -> Option<T>,
     ) -> Option<Vec<T>> {
-        let (place, node) = self.require(name)?;
+        let (position, node) = self.require(name)?;
         let Node::Array(items) = node else {
-            return self.fault(place, wrong_type("an array", node));
+            return self.fault(position, wrong_type("an array", node));
         };
         if !count.contains(&items.len()) {
             let detail = format!("must have from {} to {} items, not {}", count.start(), count.end(), items.len());
-            self.fault::<()>(place.clone(), (FaultCode::OutOfRange, detail));
+            self.fault::<()>(position.clone(), (FaultCode::OutOfRange, detail));
         }
         let read_items: Vec<_> = (items.iter().take(*count.end()).enumerate())
-            .map(|(index, item)| self.item(place.child(index, &index.to_string()), item, &mut read))
+            .map(|(index, item)| self.item(position.child(index, &index.to_string()), item, &mut read))
             .collect();
         read_items.into_iter().collect()
     }
@@ -97,9 +97,9 @@ impl<'a> Reader<'a> {
     ///
     /// **Shape:** `pointer` is relative to this object, `/products/3/quantity`; what it names need not exist.
     pub fn refuse(&mut self, pointer: &str, code: FaultCode, detail: impl Into<String>) {
-        let order = self.place.order.iter().copied().chain(order_of(self.object, pointer)).collect();
-        let place = Place { pointer: format!("{}{pointer}", self.place.pointer), order };
-        self.fault::<()>(place, (code, detail.into()));
+        let order = self.position.order.iter().copied().chain(order_of(self.object, pointer)).collect();
+        let position = Position { pointer: format!("{}{pointer}", self.position.pointer), order };
+        self.fault::<()>(position, (code, detail.into()));
     }
 
     /// What `build` makes of the members, or everything that was wrong with them.
@@ -116,36 +116,41 @@ impl<'a> Reader<'a> {
         Err(Problem::invalid(self.faults.into_iter().map(|(_, fault)| fault).collect()))
     }
 
-    fn item<T>(&mut self, place: Place, item: &Node, read: impl FnOnce(&mut Reader<'_>) -> Option<T>) -> Option<T> {
+    fn item<T>(
+        &mut self,
+        position: Position,
+        item: &Node,
+        read: impl FnOnce(&mut Reader<'_>) -> Option<T>,
+    ) -> Option<T> {
         let Node::Object(object) = item else {
-            return self.fault(place, wrong_type("an object", item));
+            return self.fault(position, wrong_type("an object", item));
         };
-        let mut reader = Reader::at(object, place);
+        let mut reader = Reader::at(object, position);
         let value = read(&mut reader);
         reader.refuse_unknown();
         self.faults.append(&mut reader.faults);
         value
     }
 
-    fn require(&mut self, name: &'static str) -> Option<(Place, &'a Node)> {
+    fn require(&mut self, name: &'static str) -> Option<(Position, &'a Node)> {
         let found = self.ask(name);
         if found.is_none() {
-            self.fault::<()>(self.place.child(MISSING, name), (FaultCode::Required, "is required".to_owned()));
+            self.fault::<()>(self.position.child(MISSING, name), (FaultCode::Required, "is required".to_owned()));
         }
         found
     }
 
-    fn ask(&mut self, name: &'static str) -> Option<(Place, &'a Node)> {
+    fn ask(&mut self, name: &'static str) -> Option<(Position, &'a Node)> {
         self.asked.push(name);
         let object = self.object;
         let (index, (_, node)) = object.members().enumerate().find(|(_, (its, _))| *its == name)?;
-        Some((self.place.child(index, name), node))
+        Some((self.position.child(index, name), node))
     }
 
-    fn parse<T>(&mut self, place: Place, node: &Node, parse: impl Fn(&Node) -> Parsed<T>) -> Option<T> {
+    fn parse<T>(&mut self, position: Position, node: &Node, parse: impl Fn(&Node) -> Parsed<T>) -> Option<T> {
         match parse(node) {
             Ok(value) => Some(value),
-            Err(wrong) => self.fault(place, wrong),
+            Err(wrong) => self.fault(position, wrong),
         }
     }
 
@@ -155,18 +160,21 @@ impl<'a> Reader<'a> {
         let asked = std::mem::take(&mut self.asked);
         let unknown = object.members().enumerate().filter(|(_, (name, _))| !asked.contains(name));
         for (index, (name, _)) in unknown.take(MAX_FAULTS) {
-            self.fault::<()>(self.place.child(index, name), (FaultCode::UnknownField, "is not known here".to_owned()));
+            self.fault::<()>(
+                self.position.child(index, name),
+                (FaultCode::UnknownField, "is not known here".to_owned()),
+            );
         }
     }
 
-    fn fault<T>(&mut self, place: Place, (code, detail): (FaultCode, String)) -> Option<T> {
-        let detail = format!("{} {detail}", place.pointer);
-        self.faults.push((place.order, Fault::pointer(place.pointer, code, detail)));
+    fn fault<T>(&mut self, position: Position, (code, detail): (FaultCode, String)) -> Option<T> {
+        let detail = format!("{} {detail}", position.pointer);
+        self.faults.push((position.order, Fault::pointer(position.pointer, code, detail)));
         None
     }
 }
 
-impl Place {
+impl Position {
     fn child(&self, index: usize, name: &str) -> Self {
         let order = self.order.iter().copied().chain([index]).collect();
         Self { pointer: format!("{}/{}", self.pointer, escape(name)), order }

@@ -204,13 +204,13 @@ mod tests {
 
     #[test]
     fn half_a_surrogate_pair_is_refused_wherever_it_stands() {
-        for (body, place) in [
+        for (body, position) in [
             (r#"{"a":{"b":["\ud800"]}}"#, " in /a/b/0"),
             (r#"{"a":"\udc00"}"#, " in /a"),
             (r#"{"a":"\ud83d\u0041"}"#, " in /a"),
             (r#"{"\ud800":1}"#, " in the body"),
         ] {
-            assert!(detail_of(body.as_bytes()).ends_with(place), "{body}");
+            assert!(detail_of(body.as_bytes()).ends_with(position), "{body}");
         }
     }
 

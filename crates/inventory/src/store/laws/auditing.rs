@@ -7,13 +7,13 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::audit::InventoryAudit;
-use crate::store::{HELD_AT_ONCE, HeldAudit, Place};
+use crate::store::{HELD_AT_ONCE, HeldAudit, StockKey};
 
 fn mugs(kind: StockCommandKind, n: u128) -> InventoryCommand {
     order(kind, n, &[("MUG", 2)])
 }
 
-fn at_main() -> Place {
+fn at_main() -> StockKey {
     (product("MUG"), LocationId::main())
 }
 

@@ -10,7 +10,7 @@ use storage::postgres::{Parameter, Transaction, page_from};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::super::{HELD_AT_ONCE, HeldAudit, Place, StockAudit, Stretch};
+use super::super::{HELD_AT_ONCE, HeldAudit, StockAudit, StockKey, Stretch};
 use super::load::ALLOCATIONS;
 use super::rows::{self, movement_columns, reservation_columns};
 
@@ -84,7 +84,7 @@ async fn complete(snapshot: &Transaction<'_>, rows: &[Row]) -> Result<Vec<Reserv
 
 pub(super) async fn stock(
     snapshot: &Transaction<'_>,
-    after: Option<&Place>,
+    after: Option<&StockKey>,
     limit: u32,
 ) -> Result<Vec<StockAudit>, Failure> {
     let (product_id, location_id) = after.map_or(("", ""), |(product, location)| (product.as_str(), location.as_str()));
@@ -103,7 +103,7 @@ pub(super) async fn stock(
 
 pub(super) async fn held(
     snapshot: &Transaction<'_>,
-    (product_id, location_id): &Place,
+    (product_id, location_id): &StockKey,
     after: Option<OrderId>,
     limit: u32,
 ) -> Result<HeldAudit, Failure> {
@@ -126,7 +126,10 @@ pub(super) async fn movements(snapshot: &Transaction<'_>, stretch: &Stretch) -> 
     rows.iter().map(rows::movement).collect()
 }
 
-pub(super) async fn levels(snapshot: &Transaction<'_>, points: &[(Place, i64)]) -> Result<Vec<Option<Level>>, Failure> {
+pub(super) async fn levels(
+    snapshot: &Transaction<'_>,
+    points: &[(StockKey, i64)],
+) -> Result<Vec<Option<Level>>, Failure> {
     let products: Vec<&str> = points.iter().map(|((product, _), _)| product.as_str()).collect();
     let locations: Vec<&str> = points.iter().map(|((_, location), _)| location.as_str()).collect();
     let numbers: Vec<i64> = points.iter().map(|(_, seq)| *seq).collect();

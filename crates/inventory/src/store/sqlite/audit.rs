@@ -5,7 +5,7 @@ use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Level, Movement};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::super::{HELD_AT_ONCE, HeldAudit, Place, StockAudit, Stretch};
+use super::super::{HELD_AT_ONCE, HeldAudit, StockAudit, StockKey, Stretch};
 use super::read;
 use super::rows::{self, MOVEMENT_COLUMNS, RESERVATION_COLUMNS, ReservationRow};
 
@@ -38,7 +38,11 @@ pub(super) fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Re
     found.filter_map(Result::transpose).collect()
 }
 
-pub(super) fn stock(connection: &Connection, after: Option<&Place>, limit: u32) -> rusqlite::Result<Vec<StockAudit>> {
+pub(super) fn stock(
+    connection: &Connection,
+    after: Option<&StockKey>,
+    limit: u32,
+) -> rusqlite::Result<Vec<StockAudit>> {
     let mut statement = connection.prepare_cached(
         "SELECT product_id, location_id, on_hand, reserved, last_seq,
                 (SELECT CASE WHEN count(*) <= ?4 THEN coalesce(sum(quantity) FILTER (WHERE state = 'reserved'), 0) END
@@ -65,14 +69,14 @@ pub(super) fn stock(connection: &Connection, after: Option<&Place>, limit: u32) 
 
 pub(super) fn held(
     connection: &Connection,
-    (product_id, location_id): &Place,
+    (product_id, location_id): &StockKey,
     after: Option<OrderId>,
     limit: u32,
 ) -> rusqlite::Result<HeldAudit> {
-    let place = params![product_id.as_str(), location_id.as_str()];
+    let stock_key = params![product_id.as_str(), location_id.as_str()];
     let level = connection
         .prepare_cached("SELECT on_hand, reserved, last_seq FROM stock WHERE product_id = ?1 AND location_id = ?2")?
-        .query_row(place, |row| rows::level(row, 0))
+        .query_row(stock_key, |row| rows::level(row, 0))
         .optional()?;
     let mut statement = connection.prepare_cached(
         "SELECT allocations.order_id, CASE WHEN state = 'reserved' THEN quantity ELSE 0 END
@@ -100,11 +104,11 @@ pub(super) fn movements(connection: &Connection, stretch: &Stretch) -> rusqlite:
     rows.collect()
 }
 
-pub(super) fn levels(connection: &Connection, points: &[(Place, i64)]) -> rusqlite::Result<Vec<Option<Level>>> {
+pub(super) fn levels(connection: &Connection, points: &[(StockKey, i64)]) -> rusqlite::Result<Vec<Option<Level>>> {
     let mut statement = connection.prepare_cached(
         "SELECT on_hand, reserved, seq FROM movements WHERE product_id = ?1 AND location_id = ?2 AND seq = ?3",
     )?;
-    let mut level = |((product_id, location_id), seq): &(Place, i64)| {
+    let mut level = |((product_id, location_id), seq): &(StockKey, i64)| {
         let row = params![product_id.as_str(), location_id.as_str(), seq];
         statement.query_row(row, |found| rows::level(found, 0)).optional()
     };

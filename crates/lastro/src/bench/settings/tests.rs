@@ -115,7 +115,7 @@ fn the_databases_of_a_given_shop_are_audited_if_they_are_named() {
         ("--orders-database-url sqlite:o", false),
         ("--orders-database-url sqlite:o --inventory-database-url sqlite:i", true),
     ] {
-        let Ok(Target::Given { places, .. }) = args(&format!("--url http://a {words}")).target() else { panic!() };
-        assert_eq!(places.is_some(), named, "{words}");
+        let Ok(Target::Given { databases, .. }) = args(&format!("--url http://a {words}")).target() else { panic!() };
+        assert_eq!(databases.is_some(), named, "{words}");
     }
 }

@@ -6,9 +6,9 @@ use platform::failure::Failure;
 
 use super::held::{Counted, Held};
 use super::{INV_1, INV_2, INV_3};
-use crate::store::{Place, StockAudit, Store, Stretch};
+use crate::store::{StockAudit, StockKey, Store, Stretch};
 
-/// Of what a step may read, the part that one place's older movements get in one round.
+/// Of what a step may read, the part that one stock_key's older movements get in one round.
 const SHARE_OF_OLDER: u32 = 5;
 
 /// How far a ledger was found to be in order.
@@ -22,9 +22,9 @@ pub(super) struct Remembered {
     again_to: Level,
 }
 
-/// The audit of one place, which may take several steps. What moves meanwhile is the next round's business.
+/// The audit of one stock_key, which may take several steps. What moves meanwhile is the next round's business.
 #[derive(Debug)]
-pub(super) struct PlaceAudit {
+pub(super) struct StockKeyAudit {
     row: StockAudit,
     ledger: Remembered,
     /// Movements of this round that are new. If there are more, the others are read when older ones are.
@@ -43,7 +43,7 @@ enum Stage {
     Over,
 }
 
-impl PlaceAudit {
+impl StockKeyAudit {
     /// What the row shows by itself: it comes from one snapshot with what is held there and the end of its ledger.
     pub(super) fn begin(
         row: StockAudit,
@@ -71,7 +71,7 @@ impl PlaceAudit {
         Self { row, ledger, newer: reach.round, stretch, stage: Stage::Newer, sound }
     }
 
-    /// Reads no more than `left` rows, and takes what it has read from it. Whether the place is done with.
+    /// Reads no more than `left` rows, and takes what it has read from it. Whether the stock_key is done with.
     pub(super) async fn go_on(
         &mut self,
         store: &dyn Store,
@@ -104,7 +104,7 @@ impl PlaceAudit {
             }
             self.stage = match &self.stage {
                 Stage::Newer => Stage::Older,
-                Stage::Older if self.row.held.is_none() => Stage::Held(Held::at(place(&self.row), self.newer)),
+                Stage::Older if self.row.held.is_none() => Stage::Held(Held::at(stock_key(&self.row), self.newer)),
                 Stage::Older | Stage::Held(_) | Stage::Over => Stage::Over,
             };
         }
@@ -123,7 +123,7 @@ impl PlaceAudit {
             if *left == 0 {
                 return Ok(false);
             }
-            let movements = read(store, &place(&self.row), begin - 1, begin, 1).await?;
+            let movements = read(store, &stock_key(&self.row), begin - 1, begin, 1).await?;
             take(left, findings, movements.len());
             // One that is missing is found where the ledger goes on.
             self.ledger.newest = movements.first().map_or(Level { last_seq: begin, ..Level::default() }, |at| at.after);
@@ -132,7 +132,7 @@ impl PlaceAudit {
             if *left == 0 {
                 return Ok(false);
             }
-            let movements = read(store, &place(&self.row), self.ledger.newest.last_seq, last, *left).await?;
+            let movements = read(store, &stock_key(&self.row), self.ledger.newest.last_seq, last, *left).await?;
             take(left, findings, movements.len());
             if movements.is_empty() {
                 break;
@@ -163,7 +163,7 @@ impl PlaceAudit {
         }
         let mut broken_off = false;
         if stretch > 0 {
-            let movements = read(store, &place(&self.row), again.last_seq, again_to.last_seq, stretch).await?;
+            let movements = read(store, &stock_key(&self.row), again.last_seq, again_to.last_seq, stretch).await?;
             take(left, findings, movements.len());
             broken_off = movements.len() < stretch as usize;
             for movement in &movements {
@@ -185,12 +185,12 @@ impl PlaceAudit {
     }
 
     /// What the next round need not read; nothing if there was something wrong, so that it is read as if for the first time.
-    pub(super) fn remembered(self) -> Option<(Place, Remembered)> {
-        self.sound.then(|| (place(&self.row), self.ledger))
+    pub(super) fn remembered(self) -> Option<(StockKey, Remembered)> {
+        self.sound.then(|| (stock_key(&self.row), self.ledger))
     }
 }
 
-fn place(row: &StockAudit) -> Place {
+fn stock_key(row: &StockAudit) -> StockKey {
     (row.product_id.clone(), row.location_id.clone())
 }
 
@@ -212,7 +212,7 @@ pub(super) fn take(left: &mut u32, findings: &mut Findings, rows: usize) {
 
 pub(super) async fn read(
     store: &dyn Store,
-    (product_id, location_id): &Place,
+    (product_id, location_id): &StockKey,
     after_seq: i64,
     up_to_seq: i64,
     limit: u32,
@@ -227,13 +227,13 @@ fn replay(before: Level, movement: &Movement, findings: &mut Findings) -> Level 
         reserved: before.reserved + movement.deltas.reserved,
         last_seq: before.last_seq + 1,
     };
-    let place = || format!("{} at {}, movement {}", movement.product_id, movement.location_id, movement.seq());
+    let stock_key = || format!("{} at {}, movement {}", movement.product_id, movement.location_id, movement.seq());
     findings.checked(INV_1, 1);
     findings.demand(INV_1, 0 <= after.reserved && after.reserved <= after.on_hand, || {
-        format!("{}: {} reserved of {} on hand", place(), after.reserved, after.on_hand)
+        format!("{}: {} reserved of {} on hand", stock_key(), after.reserved, after.on_hand)
     });
     findings.demand(INV_2, after == movement.after, || {
-        format!("{}: it says {:?}, the ones before add up to {after:?}", place(), movement.after)
+        format!("{}: it says {:?}, the ones before add up to {after:?}", stock_key(), movement.after)
     });
     // A gap is told once; the rest of the ledger is judged from where it goes on.
     movement.after
