@@ -9,12 +9,12 @@ use super::reservation::{Reservation, StateName};
 use super::stock::{
     Deltas, Level, Levels, Location, Movement, MovementKind, Product, ProductStock, RequestCause, RequestId,
 };
-use bench::Bench;
+use batch_state::BatchState;
 
-mod bench;
-mod promises;
-mod requests;
+mod batch_state;
+mod movement_requests;
 mod sourcing;
+mod stock_commands;
 #[cfg(test)]
 mod tests;
 
@@ -231,12 +231,12 @@ pub type Decide = fn(i64, &[InventoryCommand], Loaded) -> Decision;
 ///
 /// **Units:** `now_micros` since the epoch. **Source:** the table of reservations, R12, R14, INV-1 to INV-3, INV-8.
 pub fn decide(now_micros: i64, batch: &[InventoryCommand], loaded: Loaded) -> Decision {
-    let mut bench = Bench::new(now_micros, loaded);
-    let decided = batch.iter().map(|command| bench.decide_one(command)).collect();
-    Decision { decided, changes: bench.into_changes() }
+    let mut state = BatchState::new(now_micros, loaded);
+    let decided = batch.iter().map(|command| state.decide_one(command)).collect();
+    Decision { decided, changes: state.into_changes() }
 }
 
-impl Bench {
+impl BatchState {
     fn decide_one(&mut self, command: &InventoryCommand) -> Decided {
         match command {
             InventoryCommand::Stock(command) => self.execute(command),

@@ -3,7 +3,7 @@
 use contract::answers::{Allocation, Shortage, ShortageReason};
 use contract::{LocationId, Quantity, StockLine, StockLines};
 
-use super::bench::Bench;
+use super::batch_state::BatchState;
 use crate::reservation::{Seen, Shortfall};
 
 /// All lines or none: from one location that can serve the whole order, or else line by line from several; locations
@@ -11,31 +11,31 @@ use crate::reservation::{Seen, Shortfall};
 ///
 /// **Shape:** allocations sorted by (product, location), as they are told to the Order Service.
 /// **Errors:** what is short, one entry per short product, sorted by product.
-pub(super) fn source(bench: &Bench, lines: &StockLines) -> Result<Vec<Allocation>, Vec<Shortfall>> {
-    platform::planted!("everything_rejected" => return Err(lines.iter().map(|line| shortfall(bench, line)).collect()));
-    let locations: Vec<_> = bench.locations_by_priority().into_iter().map(|location| &location.location_id).collect();
+pub(super) fn source(state: &BatchState, lines: &StockLines) -> Result<Vec<Allocation>, Vec<Shortfall>> {
+    platform::planted!("everything_rejected" => return Err(lines.iter().map(|line| shortfall(state, line)).collect()));
+    let locations: Vec<_> = state.locations_by_priority().into_iter().map(|location| &location.location_id).collect();
     let serves_whole_order = |location: &LocationId| {
-        lines.iter().all(|line| bench.level(&line.product_id, location).available() >= line.quantity.units())
+        lines.iter().all(|line| state.level(&line.product_id, location).available() >= line.quantity.units())
     };
     if let Some(location) = locations.iter().find(|location| serves_whole_order(location)) {
         return Ok(lines.iter().map(|line| allocation(line, location, line.quantity)).collect());
     }
     let (mut allocations, mut shortfalls) = (Vec::new(), Vec::new());
     for line in lines {
-        match split(bench, line, &locations) {
+        match split(state, line, &locations) {
             Some(parts) => allocations.extend(parts),
-            None => shortfalls.push(shortfall(bench, line)),
+            None => shortfalls.push(shortfall(state, line)),
         }
     }
     if shortfalls.is_empty() { Ok(allocations) } else { Err(shortfalls) }
 }
 
 /// Takes what each location has, in turn, until the line is served.
-fn split(bench: &Bench, line: &StockLine, locations: &[&LocationId]) -> Option<Vec<Allocation>> {
+fn split(state: &BatchState, line: &StockLine, locations: &[&LocationId]) -> Option<Vec<Allocation>> {
     let mut missing = line.quantity.get();
     let mut parts = Vec::new();
     for location in locations {
-        let available = bench.level(&line.product_id, location).available();
+        let available = state.level(&line.product_id, location).available();
         let taken = u32::try_from(available).map_or(missing, |available| available.min(missing));
         // Nothing there is no part.
         if let Ok(quantity) = Quantity::new(taken) {
@@ -51,9 +51,9 @@ fn allocation(line: &StockLine, location_id: &LocationId, quantity: Quantity) ->
     Allocation { product_id: line.product_id.clone(), location_id: location_id.clone(), quantity }
 }
 
-fn shortfall(bench: &Bench, line: &StockLine) -> Shortfall {
-    let levels = bench.levels(&line.product_id);
-    let reason = match bench.product(&line.product_id) {
+fn shortfall(state: &BatchState, line: &StockLine) -> Shortfall {
+    let levels = state.levels(&line.product_id);
+    let reason = match state.product(&line.product_id) {
         Some(_) => ShortageReason::OutOfStock,
         None => ShortageReason::UnknownProduct,
     };

@@ -7,13 +7,13 @@ use contract::{LocationId, OrderId, ProductId, Quantity, StockLines};
 use uuid::Uuid;
 
 use super::*;
-use shelf::Shelf;
+use stock::Stock;
 
-mod promises;
+mod movement_requests;
 mod properties;
-mod requests;
-mod shelf;
 mod sourcing;
+mod stock;
+mod stock_commands;
 mod table;
 
 /// Plays a script twice: every command in a batch of its own, and all commands between two looks at the stock in one.
@@ -47,25 +47,25 @@ enum Act {
 }
 
 fn play(steps: &[Step], batch: usize) {
-    let mut shelf = Shelf::default();
+    let mut stock = Stock::default();
     for section in steps.chunk_by(|a, b| matches!((&a.act, &b.act), (Act::Run(_), Act::Run(_)))) {
         for steps in section.chunks(batch.min(section.len())) {
-            play_batch(&mut shelf, steps);
+            play_batch(&mut stock, steps);
         }
     }
-    shelf.audit();
+    stock.audit();
 }
 
-fn play_batch(shelf: &mut Shelf, steps: &[Step]) {
+fn play_batch(stock: &mut Stock, steps: &[Step]) {
     let commands = |step: &Step| match &step.act {
         Act::Run(commands) => commands.clone(),
         Act::Look(_) => Vec::new(),
     };
-    let decided = shelf.run(&steps.iter().flat_map(commands).collect::<Vec<_>>());
+    let decided = stock.run(&steps.iter().flat_map(commands).collect::<Vec<_>>());
     let mut outcomes = decided.iter();
     for step in steps {
         let actual = match &step.act {
-            Act::Look(product) => tell_levels(shelf.levels(product)),
+            Act::Look(product) => tell_levels(stock.levels(product)),
             Act::Run(commands) => outcomes.by_ref().take(commands.len()).last().map(tell).unwrap_or_default(),
         };
         if let Some(expected) = &step.expected {

@@ -41,17 +41,17 @@ proptest! {
     /// INV-1, INV-2, INV-3 and INV-8 after every batch.
     #[test]
     fn whatever_is_asked_in_whatever_batches_the_books_are_right(batches in any_batches()) {
-        let mut shelf = Shelf::default();
+        let mut stock = Stock::default();
         for (batch, now_micros) in batches.iter().zip(1..) {
-            shelf.now_micros = now_micros;
-            shelf.run(batch);
-            shelf.audit();
+            stock.now_micros = now_micros;
+            stock.run(batch);
+            stock.audit();
         }
     }
 
     #[test]
     fn a_batch_decides_the_same_as_its_commands_one_by_one(batches in any_batches()) {
-        let (mut batched, mut single) = (Shelf::default(), Shelf::default());
+        let (mut batched, mut single) = (Stock::default(), Stock::default());
         for batch in batches {
             let decided = batched.run(&batch);
             let alone = |command| single.run(std::slice::from_ref(command));
@@ -64,21 +64,21 @@ proptest! {
     /// R12: once everything was said, saying it again in any order changes nothing that orders hold.
     #[test]
     fn saying_everything_a_second_time_moves_no_stock_of_a_finished_order(batches in any_batches()) {
-        let mut shelf = Shelf::default();
-        batches.iter().for_each(|batch| drop(shelf.run(batch)));
-        let finish = |shelf: &mut Shelf| {
+        let mut stock = Stock::default();
+        batches.iter().for_each(|batch| drop(stock.run(batch)));
+        let finish = |stock: &mut Stock| {
             for order in 0..6 {
-                shelf.run(&[order_command(StockCommandKind::ReleaseStock, order, false)]);
+                stock.run(&[order_command(StockCommandKind::ReleaseStock, order, false)]);
             }
         };
-        finish(&mut shelf);
-        let before = shelf.clone();
+        finish(&mut stock);
+        let before = stock.clone();
         for order in 0..6 {
             for kind in StockCommandKind::ALL {
-                shelf.run(&[order_command(kind, order, false)]);
+                stock.run(&[order_command(kind, order, false)]);
             }
         }
-        finish(&mut shelf);
-        prop_assert_eq!(before, shelf);
+        finish(&mut stock);
+        prop_assert_eq!(before, stock);
     }
 }

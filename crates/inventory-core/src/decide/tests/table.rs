@@ -22,12 +22,12 @@ fn every_state_answers_every_command_as_the_table_says() {
 }
 
 fn cell(state: &str, kind: StockCommandKind) -> String {
-    let (mut shelf, lines) = shelf_with(state);
-    let decided = shelf.run(&[stock_command(kind, order_id("A"), lines)]).remove(0);
-    shelf.audit();
+    let (mut stock, lines) = shelf_with(state);
+    let decided = stock.run(&[stock_command(kind, order_id("A"), lines)]).remove(0);
+    stock.audit();
     let text = tell(&decided);
     let answer = words(&text)[0];
-    let level = shelf.levels(&product_id("MUG"))[&LocationId::main()];
+    let level = stock.levels(&product_id("MUG"))[&LocationId::main()];
     let level = format!("{}/{}", level.on_hand, level.reserved);
     match decided.outcome {
         InventoryOutcome::Answered { repeated: true } => format!("same {answer} {level}"),
@@ -37,12 +37,12 @@ fn cell(state: &str, kind: StockCommandKind) -> String {
 }
 
 /// Five mugs, and the order A in the state.
-fn shelf_with(state: &str) -> (Shelf, StockLines) {
+fn shelf_with(state: &str) -> (Stock, StockLines) {
     let units = if state == "rejected" { 6 } else { 2 };
     let lines = StockLines::sum([(product_id("MUG"), Quantity::new(units).expect("a quantity"))]).expect("one line");
-    let mut shelf = Shelf::default();
+    let mut stock = Stock::default();
     let five = Change::Receive(Quantity::new(5).expect("a quantity"));
-    shelf.run(&[put_product("MUG"), movement_request("MUG", "main", five, "five")]);
+    stock.run(&[put_product("MUG"), movement_request("MUG", "main", five, "five")]);
     let history: &[StockCommandKind] = match state {
         "absent" => &[],
         "released" => &[StockCommandKind::ReserveStock, StockCommandKind::ReleaseStock],
@@ -50,22 +50,22 @@ fn shelf_with(state: &str) -> (Shelf, StockLines) {
         _ => &[StockCommandKind::ReserveStock],
     };
     for kind in history {
-        shelf.run(&[stock_command(*kind, order_id("A"), lines.clone())]);
+        stock.run(&[stock_command(*kind, order_id("A"), lines.clone())]);
     }
-    let stored = shelf.reservation("A").map_or("absent", |found| found.state.name().as_str());
+    let stored = stock.reservation("A").map_or("absent", |found| found.state.name().as_str());
     assert_eq!(stored, state);
-    (shelf, lines)
+    (stock, lines)
 }
 
 #[test]
 fn a_release_of_a_rejected_order_gives_nothing_back_and_a_release_absorbs_whatever_was_before() {
     for (state, held) in [("absent", 0), ("reserved", 1), ("rejected", 0), ("released", 1)] {
-        let (mut shelf, lines) = shelf_with(state);
-        shelf.run(&[stock_command(StockCommandKind::ReleaseStock, order_id("A"), lines)]);
-        let reservation = shelf.reservation("A").expect("a reservation");
+        let (mut stock, lines) = shelf_with(state);
+        stock.run(&[stock_command(StockCommandKind::ReleaseStock, order_id("A"), lines)]);
+        let reservation = stock.reservation("A").expect("a reservation");
         assert!(matches!(reservation.state, State::Released(_)), "{state}");
         assert_eq!(reservation.state.allocations().len(), held, "{state}: what was held is still known");
-        assert_eq!(tell_levels(shelf.levels(&product_id("MUG"))), "main 5/0", "{state}");
+        assert_eq!(tell_levels(stock.levels(&product_id("MUG"))), "main 5/0", "{state}");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::stock::{
 };
 
 #[derive(Debug)]
-pub(super) struct Bench {
+pub(super) struct BatchState {
     pub(super) now_micros: i64,
     current: Loaded,
     /// In what state the changed reservations were found; `None` where there was none.
@@ -22,7 +22,7 @@ pub(super) struct Bench {
     locations: BTreeMap<LocationId, Location>,
 }
 
-impl Bench {
+impl BatchState {
     pub(super) fn new(now_micros: i64, loaded: Loaded) -> Self {
         Self {
             now_micros,

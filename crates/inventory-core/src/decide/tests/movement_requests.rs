@@ -111,10 +111,10 @@ fn a_product_is_made_once_and_then_replaced() {
     let put = |name: &str, low_stock_at| {
         InventoryCommand::PutProduct(PutProduct { product_id: product_id("MUG"), name: name.to_owned(), low_stock_at })
     };
-    let mut shelf = Shelf::default();
+    let mut stock = Stock::default();
     let mut answer = |now_micros: i64, command: InventoryCommand| {
-        shelf.now_micros = now_micros;
-        match shelf.run(&[command]).remove(0).outcome {
+        stock.now_micros = now_micros;
+        match stock.run(&[command]).remove(0).outcome {
             InventoryOutcome::ProductPut { stock: ProductStock { product, .. }, created } => {
                 (created, product.low_stock_at, product.created_at_micros, product.updated_at_micros)
             }
@@ -129,9 +129,9 @@ fn a_product_is_made_once_and_then_replaced() {
 
 #[test]
 fn a_product_that_was_put_comes_with_its_stock() {
-    let mut shelf = Shelf::default();
+    let mut stock = Stock::default();
     let receive = movement_request("MUG", "main", Change::Receive(Quantity::new(4).expect("a quantity")), "four");
-    let decided = shelf.run(&[put_product("MUG"), receive, put_product("MUG")]);
+    let decided = stock.run(&[put_product("MUG"), receive, put_product("MUG")]);
     let levels = |at: usize| match &decided[at].outcome {
         InventoryOutcome::ProductPut { stock, .. } => tell_levels(&stock.levels),
         other => panic!("no product: {other:?}"),

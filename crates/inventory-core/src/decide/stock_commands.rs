@@ -3,13 +3,13 @@
 use contract::answers::StockAnswer;
 use contract::commands::StockCommand;
 
-use super::bench::Bench;
+use super::batch_state::BatchState;
 use super::sourcing::source;
 use super::{Decided, InventoryOutcome};
 use crate::reservation::{Action, Before, Reservation, State, judge};
 use crate::stock::{Cause, Deltas, MovementKind};
 
-impl Bench {
+impl BatchState {
     pub(super) fn execute(&mut self, command: &StockCommand) -> Decided {
         let found = self.reservation(command.order_id).cloned();
         platform::planted!("forgets_answers" => let found = found.filter(|found| {

@@ -1,10 +1,10 @@
 //! What people ask for: to receive, adjust and count stock, and to keep the lists of products and locations.
 
-use super::bench::Bench;
+use super::batch_state::BatchState;
 use super::{Change, InventoryOutcome, MovementRequest, PutProduct, Refusal};
 use crate::stock::{Cause, Deltas, Level, Location, OffLimits, Product};
 
-impl Bench {
+impl BatchState {
     /// The checks stand in the order in which [`Refusal`] lists them.
     pub(super) fn request(&mut self, request: &MovementRequest) -> Result<InventoryOutcome, Refusal> {
         if let Some(movement) = self.movement_of(request.cause.request_id).cloned() {

@@ -12,14 +12,14 @@ use crate::reservation::{Reservation, State};
 use crate::stock::{Level, Levels, Location, Movement};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shelf {
+pub(super) struct Stock {
     pub(super) now_micros: i64,
     all: Loaded,
     /// By (product, location), in the order of `seq`.
     ledger: BTreeMap<(ProductId, LocationId), Vec<Movement>>,
 }
 
-impl Default for Shelf {
+impl Default for Stock {
     /// As the first migration leaves it: one location, nothing else.
     fn default() -> Self {
         let main = Location { location_id: LocationId::main(), name: "Main".to_owned(), priority: 0 };
@@ -28,7 +28,7 @@ impl Default for Shelf {
     }
 }
 
-impl Shelf {
+impl Stock {
     pub(super) fn run(&mut self, batch: &[InventoryCommand]) -> Vec<Decided> {
         let Decision { decided, changes } = decide(self.now_micros, batch, self.load(&Touched::by(batch)));
         assert_eq!(decided.len(), batch.len());

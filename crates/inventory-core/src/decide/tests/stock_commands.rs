@@ -102,17 +102,17 @@ fn a_command_about_other_lines_is_an_anomaly() {
 fn a_digest_that_is_not_that_of_the_lines_is_an_anomaly() {
     let InventoryCommand::Stock(mut command) = reserve("A", "MUG", 1) else { unreachable!() };
     command.digest = contract::Digest::of(b"something else");
-    let mut shelf = Shelf::default();
-    let decided = shelf.run(&[InventoryCommand::Stock(command)]);
+    let mut stock = Stock::default();
+    let decided = stock.run(&[InventoryCommand::Stock(command)]);
     assert!(matches!(decided[0], Decided { outcome: InventoryOutcome::Anomaly(_), publish: None }));
-    assert_eq!(shelf, Shelf::default());
+    assert_eq!(stock, Stock::default());
 }
 
 #[test]
 fn a_rejection_keeps_its_evidence_also_after_a_release() {
-    let mut shelf = Shelf::default();
-    shelf.run(&[put_product("MUG"), put_location("SHOP", 5), receive("MUG", "main", 2), receive("MUG", "SHOP", 1)]);
-    shelf.run(&[reserve("A", "MUG", 1), reserve("B", "MUG", 4), reserve("C", "TEE", 1)]);
+    let mut stock = Stock::default();
+    stock.run(&[put_product("MUG"), put_location("SHOP", 5), receive("MUG", "main", 2), receive("MUG", "SHOP", 1)]);
+    stock.run(&[reserve("A", "MUG", 1), reserve("B", "MUG", 4), reserve("C", "TEE", 1)]);
     let seen = |location: &str, seq| Seen { location_id: location.parse().expect("an id"), seq };
     let short = |product: &str, requested, available, reason, seen| Shortfall {
         shortage: Shortage { product_id: product_id(product), requested, available, reason },
@@ -121,37 +121,37 @@ fn a_rejection_keeps_its_evidence_also_after_a_release() {
     let units = |units| Quantity::new(units).expect("a quantity");
     let evidence = vec![seen("SHOP", 1), seen("main", 2)];
     let expected = [short("MUG", units(4), 2, ShortageReason::OutOfStock, evidence)];
-    assert_eq!(shelf.reservation("B").expect("rejected").state.shortfalls(), expected);
+    assert_eq!(stock.reservation("B").expect("rejected").state.shortfalls(), expected);
     let unknown = [short("TEE", units(1), 0, ShortageReason::UnknownProduct, Vec::new())];
-    assert_eq!(shelf.reservation("C").expect("rejected").state.shortfalls(), unknown);
+    assert_eq!(stock.reservation("C").expect("rejected").state.shortfalls(), unknown);
 
-    shelf.run(&[command(StockCommandKind::ReleaseStock, "B", "MUG", 4)]);
-    assert_eq!(shelf.reservation("B").expect("released").state.shortfalls(), expected);
-    shelf.audit();
+    stock.run(&[command(StockCommandKind::ReleaseStock, "B", "MUG", 4)]);
+    assert_eq!(stock.reservation("B").expect("released").state.shortfalls(), expected);
+    stock.audit();
 }
 
 /// Only the time of sending, the attempt and the trace are those of the repeat.
 #[test]
 fn a_repeated_answer_says_when_it_was_first_decided() {
-    let mut shelf = Shelf::default();
-    shelf.run(&[put_product("MUG"), receive("MUG", "main", 2)]);
-    let answer = |shelf: &mut Shelf, now_micros: i64, kind, attempt: u32| {
-        shelf.now_micros = now_micros;
+    let mut stock = Stock::default();
+    stock.run(&[put_product("MUG"), receive("MUG", "main", 2)]);
+    let answer = |stock: &mut Stock, now_micros: i64, kind, attempt: u32| {
+        stock.now_micros = now_micros;
         let InventoryCommand::Stock(mut sent) = command(kind, "A", "MUG", 2) else { unreachable!() };
         sent.attempt = attempt;
         sent.traceparent = Some(format!("trace {attempt}"));
-        let answer = shelf.run(&[InventoryCommand::Stock(sent)])[0].publish.clone().expect("an answer");
+        let answer = stock.run(&[InventoryCommand::Stock(sent)])[0].publish.clone().expect("an answer");
         assert_eq!((answer.attempt, answer.traceparent), (attempt, Some(format!("trace {attempt}"))));
         assert_eq!((answer.schema, answer.sent_at_micros), (1, now_micros));
         (answer.outcome.name(), answer.decided_at_micros)
     };
     use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
-    let mut released = shelf.clone();
-    assert_eq!(answer(&mut shelf, 10, ReserveStock, 1), ("StockReserved", 10));
-    assert_eq!(answer(&mut shelf, 20, ReserveStock, 2), ("StockReserved", 10));
-    assert_eq!(answer(&mut shelf, 30, ShipStock, 3), ("StockShipped", 30));
-    assert_eq!(answer(&mut shelf, 40, ShipStock, 4), ("StockShipped", 30));
-    assert_eq!(answer(&mut shelf, 50, ReserveStock, 5), ("StockReserved", 10));
+    let mut released = stock.clone();
+    assert_eq!(answer(&mut stock, 10, ReserveStock, 1), ("StockReserved", 10));
+    assert_eq!(answer(&mut stock, 20, ReserveStock, 2), ("StockReserved", 10));
+    assert_eq!(answer(&mut stock, 30, ShipStock, 3), ("StockShipped", 30));
+    assert_eq!(answer(&mut stock, 40, ShipStock, 4), ("StockShipped", 30));
+    assert_eq!(answer(&mut stock, 50, ReserveStock, 5), ("StockReserved", 10));
 
     assert_eq!(answer(&mut released, 10, ReserveStock, 1), ("StockReserved", 10));
     assert_eq!(answer(&mut released, 20, ReleaseStock, 2), ("StockReleased", 20));
@@ -162,7 +162,7 @@ fn a_repeated_answer_says_when_it_was_first_decided() {
 fn an_answer_is_written_in_the_version_of_its_command() {
     let InventoryCommand::Stock(mut command) = reserve("A", "MUG", 1) else { unreachable!() };
     command.schema = 0;
-    let decided = Shelf::default().run(&[InventoryCommand::Stock(command)]);
+    let decided = Stock::default().run(&[InventoryCommand::Stock(command)]);
     let answer = decided[0].publish.as_ref().expect("an answer");
     assert!(matches!(answer.outcome, StockOutcome::StockRejected { .. }));
     assert_eq!(answer.schema, 0);
@@ -170,10 +170,10 @@ fn an_answer_is_written_in_the_version_of_its_command() {
 
 #[test]
 fn the_ledger_tells_which_order_moved_what() {
-    let mut shelf = Shelf::default();
-    shelf.run(&[put_product("MUG"), receive("MUG", "main", 5), reserve("A", "MUG", 2)]);
-    shelf.run(&[command(StockCommandKind::ShipStock, "A", "MUG", 2)]);
-    let ledger = shelf.ledger("MUG", "main");
+    let mut stock = Stock::default();
+    stock.run(&[put_product("MUG"), receive("MUG", "main", 5), reserve("A", "MUG", 2)]);
+    stock.run(&[command(StockCommandKind::ShipStock, "A", "MUG", 2)]);
+    let ledger = stock.ledger("MUG", "main");
     let answer: Vec<_> =
         ledger.iter().map(|entry| (entry.kind.as_str(), entry.deltas.on_hand, entry.deltas.reserved)).collect();
     assert_eq!(answer, [("receive", 5, 0), ("reserve", 0, 2), ("ship", -2, -2)]);
