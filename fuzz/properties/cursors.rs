@@ -21,6 +21,6 @@ pub(crate) fn check(bytes: &[u8]) {
             assert_eq!(encode(list, &key), text, "one cursor has one spelling");
             assert!(decode(other, text).is_err(), "{text} is a cursor of two lists");
         }
-        Err(problem) => assert_eq!(problem.code, Code::InvalidCursor),
+        Err(problem) => assert_eq!(problem.code, Code::INVALID_CURSOR),
     }
 }

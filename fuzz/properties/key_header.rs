@@ -31,7 +31,7 @@ fn check_key(values: &[HeaderValue]) {
         }
         _ => {
             let problem = read.expect_err("no key");
-            assert_eq!((problem.code, problem.faults.len()), (Code::InvalidRequest, 1));
+            assert_eq!((problem.code, problem.faults.len()), (Code::INVALID_REQUEST, 1));
             assert_eq!(problem.faults[0].at, At::Parameter("Idempotency-Key".into()));
         }
     }

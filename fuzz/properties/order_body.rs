@@ -33,15 +33,15 @@ fn check_sums(terms: &Terms) {
 
 fn check_problem(problem: &Problem, other: Option<&Value>) {
     match problem.code {
-        Code::MalformedJson => assert_eq!(problem.faults.len(), 0),
-        Code::InvalidRequest => assert!((1..=MAX_FAULTS).contains(&problem.faults.len())),
+        Code::MALFORMED_JSON => assert_eq!(problem.faults.len(), 0),
+        Code::INVALID_REQUEST => assert!((1..=MAX_FAULTS).contains(&problem.faults.len())),
         code => panic!("{code:?} is no answer to a body"),
     }
     for fault in &problem.faults {
         let At::Pointer(pointer) = &fault.at else { panic!("{fault:?} is not about the body") };
         if let Some(body) = other {
             let is_there = body.pointer(pointer).is_some();
-            assert_eq!(is_there, fault.code != FaultCode::Required, "{fault:?}");
+            assert_eq!(is_there, fault.code != FaultCode::REQUIRED, "{fault:?}");
         }
     }
 }

@@ -9,9 +9,13 @@ pub const ANSWERS_CHANNEL: &str = "lastro.orders.answers";
 
 /// Units of one product that one location gives to an order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Allocation {
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub product_id: ProductId,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub location_id: LocationId,
+    #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
     pub quantity: Quantity,
 }
 
@@ -31,12 +35,16 @@ impl ShortageReason {
     }
 }
 
-/// A product of which there was not enough, over all locations, when the order was decided (INV-8).
+/// A product of which there was not enough, over all locations, when the order was decided.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Shortage {
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub product_id: ProductId,
+    #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
     pub requested: Quantity,
     pub available: i64,
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "out_of_stock"))]
     pub reason: ShortageReason,
 }
 

@@ -12,6 +12,9 @@ use web::problem::{Code, Fault, FaultCode, Problem};
 
 use crate::service::Service;
 
+pub(crate) use codes::own_codes;
+
+mod codes;
 mod locations;
 mod movements;
 mod products;
@@ -47,34 +50,34 @@ fn problem(outcome: &InventoryOutcome) -> Problem {
 fn refused(refusal: Refusal) -> Problem {
     match refusal {
         Refusal::KeyReused => Problem::new(
-            Code::IdempotencyKeyReused,
+            Code::IDEMPOTENCY_KEY_REUSED,
             "this Idempotency-Key was used for another movement; a new movement needs a new key",
         ),
         Refusal::ProductNotFound => product_not_found(),
         Refusal::UnknownLocation => {
-            Fault::pointer("/location_id", FaultCode::UnknownLocation, "/location_id is no location that exists").into()
+            Fault::pointer("/location_id", codes::UNKNOWN_LOCATION, "/location_id is no location that exists").into()
         }
         Refusal::StockChanged { on_hand } => {
-            Problem::new(Code::StockChanged, format!("there are {on_hand} on hand; look again before you count"))
+            Problem::new(codes::STOCK_CHANGED, format!("there are {on_hand} on hand; look again before you count"))
         }
         Refusal::BelowReserved { reserved } => {
-            Problem::new(Code::BelowReserved, format!("orders were promised {reserved}; no fewer may be on hand"))
+            Problem::new(codes::BELOW_RESERVED, format!("orders were promised {reserved}; no fewer may be on hand"))
         }
         Refusal::OutOfRange => {
             let detail = "/quantity would put more on hand than a location can have";
-            Fault::pointer("/quantity", FaultCode::OutOfRange, detail).into()
+            Fault::pointer("/quantity", FaultCode::OUT_OF_RANGE, detail).into()
         }
     }
 }
 
 fn product_not_found() -> Problem {
-    Problem::new(Code::ProductNotFound, "no product has this id")
+    Problem::new(codes::PRODUCT_NOT_FOUND, "no product has this id")
 }
 
 /// The name in a path under which something is to be put.
 fn named<T: FromStr<Err = BadId>>(parameter: &str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|error: BadId| {
-        Fault::parameter(parameter, FaultCode::BadFormat, format!("{parameter}: {error}")).into()
+        Fault::parameter(parameter, FaultCode::BAD_FORMAT, format!("{parameter}: {error}")).into()
     })
 }
 
@@ -82,13 +85,13 @@ fn named<T: FromStr<Err = BadId>>(parameter: &str, text: &str) -> Result<T, Prob
 fn id<T: FromStr<Err = BadId>>(node: &Node) -> Parsed<T> {
     match node {
         Node::String(text) => id_text(text),
-        other => Err((FaultCode::WrongType, format!("must be a string, not {}", other.kind()))),
+        other => Err((FaultCode::WRONG_TYPE, format!("must be a string, not {}", other.kind()))),
     }
 }
 
 /// An id as a parameter of a query string.
 fn id_text<T: FromStr<Err = BadId>>(text: &str) -> Parsed<T> {
-    text.parse().map_err(|error: BadId| (FaultCode::BadFormat, format!("is no id: {error}")))
+    text.parse().map_err(|error: BadId| (FaultCode::BAD_FORMAT, format!("is no id: {error}")))
 }
 
 #[cfg(test)]

@@ -11,14 +11,14 @@ use platform::clock::{Clock, SystemClock, SystemIds};
 use platform::config::{File, ListenAddr};
 use platform::failure::{Chain, Failure};
 use platform::lifecycle::on_signal;
-use platform::process::ProgramError;
+use platform::process::{COMMON_KEYS, ProgramError};
 use platform::telemetry::AuditNumbers;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use web::program::Context;
 use web::{bind, serve};
 
-use crate::serve::{DatabaseArgs, Databases};
+use crate::serve::{DatabaseArgs, Databases, KEYS};
 use crate::verify::{Report, books, verify};
 
 /// What the numbers of `--watch` are labelled with.
@@ -44,7 +44,7 @@ pub(crate) struct Args {
 
 /// **Errors:** a database that cannot be read, or an invariant that does not hold.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
-    let databases = args.databases.resolve(&File::load(args.config)?);
+    let databases = args.databases.resolve(&File::load(args.config, &[&COMMON_KEYS[..], &KEYS].concat())?)?;
     if args.watch {
         return watch(&databases, args.metrics_listen, on_signal().map_err(ProgramError::failed)?).await;
     }

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use platform::config::{BusUrl, File};
+use platform::config::BusUrl;
 use platform::lifecycle::on_signal;
 use platform::process::{CommonArgs, ProgramError};
 use platform::telemetry;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use web::program::{Process, load_settings};
 
-use crate::serve::{self, DEFAULT_LISTEN, DatabaseArgs};
+use crate::serve::{self, Databases};
 use shop::Shop;
 
 mod catalogue;
@@ -42,10 +43,12 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
             folder.display()
         )));
     }
-    let default_listen = if args.once { "127.0.0.1:0" } else { DEFAULT_LISTEN };
-    let addresses = args.common.addresses(&args.common.file()?, default_listen)?;
-    let databases = DatabaseArgs::folder(folder).resolve(&File::default());
-    let (process, api) = serve::prepare(&addresses, &databases, BusUrl::Embedded, None).await?;
+    let default_listen = if args.once { "127.0.0.1:0" } else { serve::PROGRAM.default_listen };
+    let settings = load_settings(&args.common, &serve::KEYS)?;
+    let addresses = args.common.addresses(&settings, default_listen)?;
+    let mut process = Process::begin(serve::PROGRAM, &addresses).await?;
+    let databases = Databases::in_folder(&folder);
+    let api = serve::build(&mut process, &databases, BusUrl::Embedded, None).await?;
     let address = process.address()?;
     let shutdown = on_signal().map_err(ProgramError::failed)?;
     let playing = tokio::spawn(play(address, args.once, shutdown.clone()));

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use platform::process::run_to_exit;
+use platform::process::{listen_help, run_to_exit};
 
 mod audit;
 mod bench;
@@ -17,7 +17,12 @@ mod verify;
 ///
 /// Without a command: both services on 127.0.0.1:8080, with their data in ./data, until Ctrl-C.
 #[derive(Debug, Parser)]
-#[command(name = "lastro", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "lastro",
+    version,
+    args_conflicts_with_subcommands = true,
+    mut_arg("listen", |arg| arg.help(listen_help(serve::PROGRAM.default_listen)))
+)]
 struct Cli {
     #[command(flatten)]
     serve: serve::Args,

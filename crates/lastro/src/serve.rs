@@ -1,23 +1,27 @@
 //! Both services in one process, joined by an embedded bus or, if so configured, by a broker.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use platform::audit::{Auditor, ReadBudget};
 use platform::bus::embedded::Embedded;
 use platform::bus::{ACK_WAIT, Bus};
 use platform::clock::Clock;
-use platform::config::{BusUrl, DatabaseUrl, File, resolve};
+use platform::config::{BusUrl, DatabaseUrl, File, UsageError};
 use platform::fault;
-use platform::lifecycle::{Stage, on_signal};
-use platform::process::{Addresses, CommonArgs, ProgramError, bus_between_processes};
-use platform::telemetry;
-use web::program::{Api, Process, check_health};
+use platform::lifecycle::Stage;
+use platform::process::{CommonArgs, ProgramError, bus_between_processes};
+use web::program::{Api, Process, Program};
 
 use crate::verify::Agreement;
 
-const NAME: &str = "lastro";
-pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+pub(crate) const PROGRAM: Program = Program {
+    name: "lastro",
+    summary: "Orders that are never lost, stock that is never oversold.",
+    default_listen: "127.0.0.1:8080",
+};
+/// The keys that its settings file may have.
+pub(crate) const KEYS: [&str; 4] = ["currency", "data_dir", "orders_database_url", "inventory_database_url"];
 const DEFAULT_DATA_DIR: &str = "data";
 
 #[derive(Debug, clap::Args)]
@@ -55,65 +59,61 @@ pub(crate) struct Databases {
     pub(crate) inventory: DatabaseUrl,
 }
 
-impl DatabaseArgs {
+impl Databases {
     /// Both databases in this folder.
-    pub(crate) fn folder(data_dir: PathBuf) -> Self {
-        Self { data_dir: Some(data_dir), ..Self::default() }
-    }
-
-    pub(crate) fn resolve(self, file: &File) -> Databases {
-        // A folder that was named now is not mixed with databases that a file names.
-        let named = self.data_dir.is_some();
-        let of_file = |url: &Option<DatabaseUrl>| url.clone().filter(|_| !named);
-        let folder = resolve(self.data_dir, file.data_dir.clone(), DEFAULT_DATA_DIR.into());
+    pub(crate) fn in_folder(folder: &Path) -> Self {
         let within = |name: &str| DatabaseUrl::Sqlite(folder.join(name));
-        Databases {
-            orders: resolve(self.orders_database_url, of_file(&file.orders_database_url), within("orders.db")),
-            inventory: resolve(
-                self.inventory_database_url,
-                of_file(&file.inventory_database_url),
-                within("inventory.db"),
-            ),
-        }
+        Self { orders: within("orders.db"), inventory: within("inventory.db") }
+    }
+}
+
+impl DatabaseArgs {
+    /// The two databases, flags and environment before the file.
+    pub(crate) fn resolve(self, file: &File) -> Result<Databases, UsageError> {
+        let Self { data_dir, orders_database_url, inventory_database_url } = self;
+        // A folder that was named now is not mixed with databases that a file names.
+        let of_file = if data_dir.is_some() { &File::default() } else { file };
+        let folder = file.or(data_dir, "data_dir")?.unwrap_or_else(|| DEFAULT_DATA_DIR.into());
+        let default = Databases::in_folder(&folder);
+        Ok(Databases {
+            orders: of_file.or(orders_database_url, "orders_database_url")?.unwrap_or(default.orders),
+            inventory: of_file.or(inventory_database_url, "inventory_database_url")?.unwrap_or(default.inventory),
+        })
     }
 }
 
 /// Serves until a signal.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
-    telemetry::init_logs();
-    let file = args.common.file()?;
-    let addresses = args.common.addresses(&file, DEFAULT_LISTEN)?;
-    if args.common.health_check {
-        return check_health(&addresses).await;
-    }
-    let bus_url = resolve(args.bus_url, file.bus_url.clone(), BusUrl::Embedded);
-    let currency = args.currency.or_else(|| file.currency.clone());
-    let (process, api) = prepare(&addresses, &args.databases.resolve(&file), bus_url, currency).await?;
-    process.serve(api, on_signal().map_err(ProgramError::failed)?).await
+    let Args { common, databases, currency, bus_url } = args;
+    web::program::run(PROGRAM, &common, &KEYS, async |process, file| {
+        let bus_url = file.or(bus_url, "bus_url")?.unwrap_or(BusUrl::Embedded);
+        let currency = file.or(currency, "currency")?;
+        build(process, &databases.resolve(file)?, bus_url, currency).await
+    })
+    .await
 }
 
-/// Both services, ready to serve.
-pub(crate) async fn prepare(
-    addresses: &Addresses,
+/// Adds both services to a process. Returns their routes.
+pub(crate) async fn build(
+    process: &mut Process,
     databases: &Databases,
     bus_url: BusUrl,
     currency: Option<String>,
-) -> Result<(Process, Api), ProgramError> {
+) -> Result<Api, ProgramError> {
     let currency = orders::parse_currency(currency)?;
-    let mut process = Process::begin(NAME, addresses).await?;
     let clock: Arc<dyn Clock> = process.context.clock.clone();
     let [of_orders, of_inventory] = buses(bus_url, clock.clone()).await?;
     let order_store = orders::open_store(&databases.orders, clock.clone()).await?;
     let parts = orders::Dependencies { store: order_store.clone(), bus: of_orders, currency };
-    let orders = orders::build(parts, &mut process);
+    let orders = orders::build(parts, process);
     let stock_store = inventory::open_store(&databases.inventory, clock.clone()).await?;
     let parts = inventory::Dependencies { store: stock_store.clone(), bus: of_inventory };
-    let inventory = inventory::build(parts, &mut process);
+    let inventory = inventory::build(parts, process);
     // Each service audits its own books; here are both, to be held against each other.
     let books = Agreement::new(order_store, stock_store, ReadBudget::SHORT);
-    let auditor = Auditor::new(NAME, Box::new(books), process.context.metrics.clone(), clock);
+    let auditor = Auditor::new(PROGRAM.name, Box::new(books), process.context.metrics.clone(), clock);
     process.workers.spawn(Stage::Work, "the auditor of both services", |token| auditor.run(token));
-    Ok((process, orders.merge(inventory)))
+    Ok(orders.merge(inventory))
 }
 
 /// The bus, as each of the two services uses it: one queue in memory, or two connections to a broker, where they look
@@ -123,6 +123,6 @@ async fn buses(url: BusUrl, clock: Arc<dyn Clock>) -> Result<[Arc<dyn Bus>; 2], 
         let bus = fault::around(Arc::new(Embedded::new(clock, ACK_WAIT)));
         return Ok([bus.clone(), bus]);
     }
-    let of_orders = bus_between_processes(Some(url.clone()), orders::PROGRAM).await?;
-    Ok([of_orders, bus_between_processes(Some(url), inventory::PROGRAM).await?])
+    let of_orders = bus_between_processes(Some(url.clone()), orders::PROGRAM.name).await?;
+    Ok([of_orders, bus_between_processes(Some(url), inventory::PROGRAM.name).await?])
 }

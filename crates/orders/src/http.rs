@@ -10,8 +10,10 @@ use web::problem::{Code, Problem};
 
 use crate::service::Service;
 
+pub(crate) use codes::own_codes;
 pub use request::read_order;
 
+mod codes;
 mod look;
 mod place;
 mod request;
@@ -35,7 +37,7 @@ fn receipt(outcome: OrderOutcome) -> Result<Receipt, Problem> {
             Ok(receipt)
         }
         OrderOutcome::KeyReused => Err(Problem::new(
-            Code::IdempotencyKeyReused,
+            Code::IDEMPOTENCY_KEY_REUSED,
             "this Idempotency-Key was used for another order; a new order needs a new key",
         )),
         OrderOutcome::NotFound => Err(order_not_found()),
@@ -45,9 +47,9 @@ fn receipt(outcome: OrderOutcome) -> Result<Receipt, Problem> {
 }
 
 fn invalid_transition(status: Status) -> Problem {
-    Problem::new(Code::InvalidTransition, format!("the order is {}", status.as_str()))
+    Problem::new(codes::INVALID_TRANSITION, format!("the order is {}", status.as_str()))
 }
 
 fn order_not_found() -> Problem {
-    Problem::new(Code::OrderNotFound, "no order has this id")
+    Problem::new(codes::ORDER_NOT_FOUND, "no order has this id")
 }

@@ -15,12 +15,11 @@ use platform::bus::Bus;
 use platform::clock::Clock;
 use platform::config::{BusUrl, DatabaseUrl, UsageError};
 use platform::consumer::Consumer;
-use platform::lifecycle::{Stage, on_signal};
-use platform::process::{CommonArgs, ProgramError, bus_between_processes, run_to_exit};
+use platform::lifecycle::Stage;
+use platform::process::{CommonArgs, ProgramError, bus_between_processes, listen_help, run_to_exit};
 use platform::relay::Relay;
-use platform::telemetry;
 use storage::postgres::{Server, Time};
-use web::program::{Api, Context, Process, check_health};
+use web::program::{Api, Context, Process, Program};
 
 use crate::SERVICE;
 use crate::audit::OrdersAudit;
@@ -34,9 +33,14 @@ use crate::worker::listen::AnswerListener;
 use crate::worker::settle::Answers;
 use crate::worker::sweep::{AnswerFeed, Sweeper};
 
-/// The program, and the name of its consumer at the broker.
-pub const PROGRAM: &str = "order-service";
-const DEFAULT_LISTEN: &str = "127.0.0.1:8081";
+/// The program; its name is also that of its consumer at the broker.
+pub const PROGRAM: Program = Program {
+    name: "order-service",
+    summary: "The Order Service of Lastro: takes customers' orders and keeps them.",
+    default_listen: "127.0.0.1:8081",
+};
+/// The keys that its settings file may have: its own, and those of the programs that may share the file.
+const KEYS: [&str; 4] = ["currency", "data_dir", "orders_database_url", "inventory_database_url"];
 
 /// What the service stands on.
 #[derive(Debug)]
@@ -106,7 +110,7 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
     let auditor = Auditor::new(SERVICE, Box::new(books), context.metrics.clone(), context.clock.clone());
 
     let service = Service { store, batcher, waiters, ids, currency, metrics: counted, stopping };
-    let api = context.api(SERVICE, crate::http::routes(Arc::new(service)));
+    let api = context.api(SERVICE, crate::http::routes(Arc::new(service)), crate::http::own_codes());
     Parts { relay, committer, consumer, listener, sweeper, auditor, api }
 }
 
@@ -132,7 +136,7 @@ pub async fn open_store(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<
     match url {
         DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open(path, clock).map_err(ProgramError::failed)?)),
         DatabaseUrl::Postgres(text) => {
-            let server = Server::at(text, &url.to_string(), PROGRAM)?;
+            let server = Server::at(text, &url.to_string(), PROGRAM.name)?;
             Ok(Arc::new(Postgres::open(server, Time::Server).await.map_err(ProgramError::failed)?))
         }
     }
@@ -160,7 +164,7 @@ pub async fn migrate(url: &DatabaseUrl, role: Option<&str>) -> Result<(), Progra
 
 /// The Order Service: takes customers' orders over HTTP and settles them with the Inventory Service over a bus.
 #[derive(Debug, Parser)]
-#[command(name = "order-service", version)]
+#[command(name = PROGRAM.name, version, mut_arg("listen", |arg| arg.help(listen_help(PROGRAM.default_listen))))]
 pub struct Args {
     #[command(flatten)]
     common: CommonArgs,
@@ -176,21 +180,22 @@ pub struct Args {
 }
 
 /// Runs the service as a program of its own, until a signal.
+///
+/// # Errors
+///
+/// As [`web::program::run`].
 pub async fn run(args: Args) -> Result<(), ProgramError> {
-    telemetry::init_logs();
-    let file = args.common.file()?;
-    let addresses = args.common.addresses(&file, DEFAULT_LISTEN)?;
-    if args.common.health_check {
-        return check_health(&addresses).await;
-    }
-    let bus = bus_between_processes(args.bus_url.or(file.bus_url), PROGRAM).await?;
-    let database_url = args.database_url.or(file.database_url);
-    let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
-    let currency = parse_currency(args.currency.or(file.currency))?;
-    let mut process = Process::begin(PROGRAM, &addresses).await?;
-    let store = open_store(&database_url, process.context.clock.clone()).await?;
-    let api = build(Dependencies { store, bus, currency }, &mut process);
-    process.serve(api, on_signal().map_err(ProgramError::failed)?).await
+    let Args { common, database_url, bus_url, currency } = args;
+    web::program::run(PROGRAM, &common, &KEYS, async |process, file| {
+        let bus_url = file.or(bus_url, "bus_url")?;
+        let database_url = file.or(database_url, "database_url")?;
+        let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
+        let currency = parse_currency(file.or(currency, "currency")?)?;
+        let bus = bus_between_processes(bus_url, PROGRAM.name).await?;
+        let store = open_store(&database_url, process.context.clock.clone()).await?;
+        Ok(build(Dependencies { store, bus, currency }, process))
+    })
+    .await
 }
 
 /// The shop's currency; BRL unless configured.

@@ -1,9 +1,11 @@
 //! Configuration in four layers: flag > environment > file > default. clap joins the first two; the file is read here.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use toml::{Spanned, Value};
 
 pub use address::{ListenAddr, refuse_open_address};
 pub use url::{BusUrl, DatabaseUrl};
@@ -19,98 +21,132 @@ const DEFAULT_FILE: &str = "lastro.toml";
 #[error("{0}")]
 pub struct UsageError(pub String);
 
-/// What `lastro.toml` may say. Every program takes from it what concerns it.
-///
-/// **Shape:** all keys are optional, unknown ones are refused. Paths are relative to the working directory.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What the settings file says: values by their keys. One file may serve several programs, and each takes from it what
+/// concerns it. Paths are relative to the working directory.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct File {
-    pub listen: Option<ListenAddr>,
-    pub metrics_listen: Option<ListenAddr>,
-    pub currency: Option<String>,
-    pub no_auth: Option<bool>,
-    pub database_url: Option<DatabaseUrl>,
-    pub bus_url: Option<BusUrl>,
-    pub data_dir: Option<PathBuf>,
-    pub orders_database_url: Option<DatabaseUrl>,
-    pub inventory_database_url: Option<DatabaseUrl>,
+    path: PathBuf,
+    values: BTreeMap<String, Setting>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Setting {
+    line: usize,
+    value: Value,
 }
 
 impl File {
-    /// The file that `--config` or `LASTRO_CONFIG` names, which must be there; else `./lastro.toml`, which may.
+    /// Reads the file that `--config` or `LASTRO_CONFIG` names, which must exist; else `./lastro.toml`, which may. `keys`
+    /// are all that the file may have.
     ///
-    /// **Errors:** it cannot be read, is not TOML, has a key that nobody knows or a value that nobody understands.
-    pub fn load(explicit: Option<PathBuf>) -> Result<Self, UsageError> {
+    /// # Errors
+    ///
+    /// The file cannot be read, is not TOML, or has another key.
+    pub fn load(explicit: Option<PathBuf>, keys: &[&str]) -> Result<Self, UsageError> {
         let must_exist = explicit.is_some();
         let path = explicit.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
         match std::fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&path, &text),
+            Ok(text) => Self::parse(&path, &text, keys),
             Err(e) if e.kind() == ErrorKind::NotFound && !must_exist => Ok(Self::default()),
             Err(e) => Err(UsageError(format!("cannot read {}: {e}", path.display()))),
         }
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, UsageError> {
-        toml::from_str(text).map_err(|e| {
-            let line = 1 + e.span().map_or(0, |span| text[..span.start].matches('\n').count());
-            let message = e.message().lines().collect::<Vec<_>>().join(" ");
-            UsageError(format!("{}, line {line}: {message}", path.display()))
-        })
+    /// The value of a key, if the file has it.
+    ///
+    /// # Errors
+    ///
+    /// The value is not what this key takes.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, UsageError> {
+        let Some(Setting { line, value }) = self.values.get(key) else { return Ok(None) };
+        let read = T::deserialize(value.clone());
+        read.map(Some).map_err(|error| mistake(&self.path, *line, error.message()))
+    }
+
+    /// The strongest layer that says anything: the flag or the environment, which clap has joined, else the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`File::get`], also where the flag is stronger.
+    pub fn or<T: DeserializeOwned>(&self, flag: Option<T>, key: &str) -> Result<Option<T>, UsageError> {
+        let in_file = self.get(key)?;
+        Ok(flag.or(in_file))
+    }
+
+    fn parse(path: &Path, text: &str, keys: &[&str]) -> Result<Self, UsageError> {
+        let line = |at: usize| 1 + text[..at].matches('\n').count();
+        let table: BTreeMap<Spanned<String>, Spanned<Value>> = toml::from_str(text)
+            .map_err(|error| mistake(path, error.span().map_or(1, |span| line(span.start)), error.message()))?;
+        let mut values = BTreeMap::new();
+        for (key, value) in table {
+            if !keys.contains(&key.as_ref().as_str()) {
+                let expected: Vec<_> = keys.iter().map(|key| format!("`{key}`")).collect();
+                let expected = expected.join(", ");
+                let message = format!("unknown field `{}`, expected one of {expected}", key.as_ref());
+                return Err(mistake(path, line(key.span().start), &message));
+            }
+            let setting = Setting { line: line(value.span().start), value: value.into_inner() };
+            values.insert(key.into_inner(), setting);
+        }
+        Ok(Self { path: path.to_owned(), values })
     }
 }
 
-/// The strongest layer that says anything.
-pub fn resolve<T>(flag_or_env: Option<T>, file: Option<T>, default: T) -> T {
-    flag_or_env.or(file).unwrap_or(default)
+fn mistake(path: &Path, line: usize, message: &str) -> UsageError {
+    let message = message.lines().collect::<Vec<_>>().join(" ");
+    UsageError(format!("{}, line {line}: {message}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const KEYS: [&str; 5] = ["listen", "no_auth", "database_url", "bus_url", "folder"];
+
     fn parse(text: &str) -> Result<File, String> {
-        File::parse(Path::new("lastro.toml"), text).map_err(|UsageError(line)| line)
+        File::parse(Path::new("lastro.toml"), text, &KEYS).map_err(|UsageError(line)| line)
+    }
+
+    fn all(text: &str) -> Result<(), String> {
+        let file = parse(text)?;
+        let mistake = |UsageError(line)| line;
+        file.get::<ListenAddr>("listen").map_err(mistake)?;
+        file.get::<bool>("no_auth").map_err(mistake)?;
+        file.get::<DatabaseUrl>("database_url").map_err(mistake)?;
+        file.get::<BusUrl>("bus_url").map_err(mistake)?;
+        Ok(())
     }
 
     #[test]
     fn the_strongest_layer_that_says_anything_wins() {
-        assert_eq!(resolve(Some("flag"), Some("file"), "default"), "flag");
-        assert_eq!(resolve(None, Some("file"), "default"), "file");
-        assert_eq!(resolve(None, None, "default"), "default");
+        let file = parse("folder = \"file\"").unwrap();
+        assert_eq!(file.or(Some("flag".to_owned()), "folder"), Ok(Some("flag".to_owned())));
+        assert_eq!(file.or(None, "folder"), Ok(Some("file".to_owned())));
+        assert_eq!(file.or::<String>(None, "listen"), Ok(None));
     }
 
     #[test]
-    fn every_key_is_read() {
+    fn every_kind_of_value_is_read() {
         let file = parse(
             r#"
             listen = "127.0.0.1:9000"
-            metrics_listen = "localhost:9001"
-            currency = "EUR"
             no_auth = true
             database_url = "sqlite:a.db"
             bus_url = "nats://h:4222"
-            data_dir = "d"
-            orders_database_url = "postgres://h/o"
-            inventory_database_url = "sqlite:///i.db"
+            folder = "d"
             "#,
-        );
-        let expected = File {
-            listen: Some("127.0.0.1:9000".parse().unwrap()),
-            metrics_listen: Some("localhost:9001".parse().unwrap()),
-            currency: Some("EUR".into()),
-            no_auth: Some(true),
-            database_url: Some(DatabaseUrl::Sqlite("a.db".into())),
-            bus_url: Some(BusUrl::Nats("nats://h:4222".into())),
-            data_dir: Some("d".into()),
-            orders_database_url: Some(DatabaseUrl::Postgres("postgres://h/o".into())),
-            inventory_database_url: Some(DatabaseUrl::Sqlite("/i.db".into())),
-        };
-        assert_eq!(parse(""), Ok(File::default()));
-        assert_eq!(file, Ok(expected));
+        )
+        .unwrap();
+        assert_eq!(file.get("listen"), Ok(Some("127.0.0.1:9000".parse::<ListenAddr>().unwrap())));
+        assert_eq!(file.get("no_auth"), Ok(Some(true)));
+        assert_eq!(file.get("database_url"), Ok(Some(DatabaseUrl::Sqlite("a.db".into()))));
+        assert_eq!(file.get("bus_url"), Ok(Some(BusUrl::Nats("nats://h:4222".into()))));
+        assert_eq!(file.get("folder"), Ok(Some(PathBuf::from("d"))));
+        assert_eq!(parse("").unwrap().get::<bool>("no_auth"), Ok(None));
     }
 
     #[test]
-    fn a_mistake_is_told_in_one_line_with_its_place() {
+    fn a_mistake_is_reported_in_one_line_with_its_position() {
         for (text, start) in [
             (
                 "# mine\nlisten = \"[::1]:1\"\nlistn = \"x\"",
@@ -122,7 +158,7 @@ mod tests {
             ("database_url = \"mysql://h\"", "lastro.toml, line 1: \"mysql:\" is no database"),
             ("listen = ", "lastro.toml, line 1: "),
         ] {
-            let line = parse(text).unwrap_err();
+            let line = all(text).unwrap_err();
             assert!(line.starts_with(start), "{line}");
             assert!(!line.contains('\n'), "{line}");
         }
@@ -131,7 +167,7 @@ mod tests {
     #[test]
     fn a_named_file_must_be_there() {
         let missing = tempfile::tempdir().unwrap().path().join("lastro.toml");
-        let UsageError(line) = File::load(Some(missing.clone())).unwrap_err();
+        let UsageError(line) = File::load(Some(missing.clone()), &KEYS).unwrap_err();
         assert!(line.starts_with(&format!("cannot read {}: ", missing.display())), "{line}");
     }
 
@@ -139,7 +175,7 @@ mod tests {
     fn a_named_file_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mine.toml");
-        std::fs::write(&path, "currency = \"JPY\"").unwrap();
-        assert_eq!(File::load(Some(path)).unwrap().currency.as_deref(), Some("JPY"));
+        std::fs::write(&path, "folder = \"x\"").unwrap();
+        assert_eq!(File::load(Some(path), &KEYS).unwrap().get("folder"), Ok(Some("x".to_owned())));
     }
 }

@@ -60,11 +60,13 @@ fn report(error: &ProgramError) -> ExitCode {
     }
 }
 
+/// The keys of the settings file that every serving program takes.
+pub const COMMON_KEYS: [&str; 5] = ["listen", "metrics_listen", "no_auth", "database_url", "bus_url"];
+
 /// The options that every serving program has. Flag > environment > file > default.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CommonArgs {
-    /// Where to listen for HTTP, port 0 meaning any free one [default: 127.0.0.1:8080 for lastro, :8081 for
-    /// order-service, :8082 for inventory-service]
+    /// Where to listen for HTTP; port 0 means any free one
     #[arg(long, env = "LASTRO_LISTEN", value_name = "HOST:PORT")]
     pub listen: Option<ListenAddr>,
     /// An address of its own for /metrics, /livez and /readyz [default: beside the API]
@@ -73,15 +75,20 @@ pub struct CommonArgs {
     /// Serve without API keys on an address that other machines can reach
     #[arg(long, env = "LASTRO_NO_AUTH", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub no_auth: Option<bool>,
-    /// Ask the program that runs at the configured address whether it is ready: code 0 if so, else 1
+    /// Ask the running program at the configured address whether it is ready: exit code 0 if so, else 1
     #[arg(long)]
     pub health_check: bool,
-    /// A file of API keys; there are none yet, so that one is refused rather than ignored
+    /// A file of API keys; the program has no API keys yet and refuses the option
     #[arg(long, env = "LASTRO_API_KEYS_FILE", value_name = "FILE", hide = true)]
     pub api_keys_file: Option<std::path::PathBuf>,
-    /// The configuration file [default: ./lastro.toml, if it is there]
+    /// The settings file [default: ./lastro.toml, if it exists]
     #[arg(long, env = "LASTRO_CONFIG", value_name = "FILE")]
     pub config: Option<std::path::PathBuf>,
+}
+
+/// The help text of `--listen` for a program with this default address.
+pub fn listen_help(default: &str) -> String {
+    format!("Where to listen for HTTP; port 0 means any free one [default: {default}]")
 }
 
 /// The bus that joins a service to the one in another process, `service` being the name that all its replicas share.
@@ -104,21 +111,21 @@ pub struct Addresses {
 }
 
 impl CommonArgs {
-    /// Reads the configuration file, if there is one.
-    pub fn file(&self) -> Result<File, UsageError> {
-        File::load(self.config.clone())
-    }
-
-    /// **Errors:** an address that others can reach, without anybody having said that this is wanted.
+    /// Where the program listens, flags and environment before the file, `default` after it.
+    ///
+    /// # Errors
+    ///
+    /// An address that other machines can reach, without `no_auth`.
     pub fn addresses(&self, file: &File, default: &str) -> Result<Addresses, UsageError> {
         if self.api_keys_file.is_some() {
             let reason = "LASTRO_API_KEYS_FILE: there are no API keys yet; let something in front ask for them";
             return Err(UsageError(reason.to_owned()));
         }
-        let listen = self.listen.clone().or_else(|| file.listen.clone());
+        let listen = file.or(self.listen.clone(), "listen")?;
         let listen = listen.map_or_else(|| default.parse(), Ok)?;
-        let metrics_listen = self.metrics_listen.clone().or_else(|| file.metrics_listen.clone());
-        refuse_open_address(&listen, self.no_auth.or(file.no_auth).unwrap_or(false))?;
+        let metrics_listen = file.or(self.metrics_listen.clone(), "metrics_listen")?;
+        let no_auth = file.or(self.no_auth, "no_auth")?;
+        refuse_open_address(&listen, no_auth.unwrap_or(false))?;
         Ok(Addresses { listen, metrics_listen })
     }
 }

@@ -29,7 +29,7 @@ pub fn decode(list: &str, cursor: &str) -> Result<String, Problem> {
 /// For a key that is not one of its list.
 pub fn invalid() -> Problem {
     Problem::new(
-        Code::InvalidCursor,
+        Code::INVALID_CURSOR,
         "send next_cursor as it came, to the list that it came from; or begin without one",
     )
 }
@@ -57,7 +57,7 @@ mod tests {
     fn a_cursor_belongs_to_its_list() {
         let cursor = encode("orders", "0197-a");
         assert_eq!(decode("orders", &cursor).unwrap(), "0197-a");
-        assert_eq!(decode("products", &cursor).unwrap_err().code, Code::InvalidCursor);
+        assert_eq!(decode("products", &cursor).unwrap_err().code, Code::INVALID_CURSOR);
     }
 
     #[test]
@@ -73,7 +73,7 @@ mod tests {
             &format!("{cursor}="),
             &"A".repeat(5000),
         ] {
-            assert_eq!(decode("orders", bad).unwrap_err().code, Code::InvalidCursor, "{bad}");
+            assert_eq!(decode("orders", bad).unwrap_err().code, Code::INVALID_CURSOR, "{bad}");
         }
     }
 

@@ -65,7 +65,7 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     let problem = problem_in(&mut response);
     if let Some(problem) = &problem {
         response = problem.render(request_id.as_str(), response);
-        if problem.code == Code::BodyTooLarge {
+        if problem.code == Code::BODY_TOO_LARGE {
             // Whatever is still on its way would be taken for the next request.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -86,7 +86,7 @@ async fn answer(request: Request, next: Next) -> Response {
         Err(_) => {
             error!(timeout_s = BACKSTOP.as_secs(), "a request's handler gave no answer");
             let detail = "no answer in time; look it up, or retry with the same Idempotency-Key";
-            Problem::new(Code::OutcomeUnknown, detail).into_response()
+            Problem::new(Code::OUTCOME_UNKNOWN, detail).into_response()
         }
     }
 }
@@ -118,8 +118,8 @@ fn problem_in(response: &mut Response) -> Option<Problem> {
     }
     let code = Code::of_status(status);
     let detail = match code {
-        Code::NotFound => "no such path; /openapi.json lists those that are",
-        Code::MethodNotAllowed => "the header Allow lists the methods of this path",
+        Code::NOT_FOUND => "no such path; /openapi.json lists those that are",
+        Code::METHOD_NOT_ALLOWED => "the header Allow lists the methods of this path",
         other => other.title(),
     };
     Some(Problem::new(code, detail))
@@ -164,7 +164,7 @@ impl Edge {
         } else {
             debug!(service = self.service, request_id, status, code, duration_us, "{method} {path}");
         }
-        if code == Some(Code::Overloaded.as_str()) {
+        if code == Some(Code::OVERLOADED.as_str()) {
             self.metrics.shed(self.service);
         }
         self.metrics.request(&RequestLabels { service: self.service, method, route, status }, took);

@@ -59,7 +59,7 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         _ => {
             let detail =
                 format!("Idempotency-Key must be given once, with 1 to {MAX_KEY_LENGTH} visible ASCII characters");
-            Err(Fault::parameter("Idempotency-Key", FaultCode::BadFormat, detail).into())
+            Err(Fault::parameter("Idempotency-Key", FaultCode::BAD_FORMAT, detail).into())
         }
     }
 }
@@ -158,7 +158,7 @@ mod tests {
         for keys in [&[&b""[..]][..], &[b"a b"], &[b"a\tb"], &[b"\xc3\xa9"], &[too_long.as_bytes()], &[b"k", b"k"]] {
             let problem = idempotency_key(&headers(&IDEMPOTENCY_KEY, keys)).unwrap_err();
             let fault = &problem.faults[0];
-            let expected = Fault::parameter("Idempotency-Key", FaultCode::BadFormat, fault.detail.clone());
+            let expected = Fault::parameter("Idempotency-Key", FaultCode::BAD_FORMAT, fault.detail.clone());
             assert_eq!((problem.faults.len(), fault), (1, &expected));
         }
     }

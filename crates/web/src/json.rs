@@ -71,8 +71,8 @@ pub async fn read_optional_json(headers: &HeaderMap, body: Body) -> Result<Optio
 }
 
 async fn read_bytes(mut body: Body) -> Result<Bytes, Problem> {
-    let too_large = || Problem::new(Code::BodyTooLarge, format!("a body may have at most {MAX_BODY_BYTES} bytes"));
-    let malformed = |detail: &str| Problem::new(Code::MalformedJson, detail);
+    let too_large = || Problem::new(Code::BODY_TOO_LARGE, format!("a body may have at most {MAX_BODY_BYTES} bytes"));
+    let malformed = |detail: &str| Problem::new(Code::MALFORMED_JSON, detail);
     // Content-Length, where there is one.
     let promised = body.size_hint().lower();
     if promised > MAX_BODY_BYTES as u64 {
@@ -107,7 +107,7 @@ async fn discard(mut body: Body) {
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let refuse = |detail: &str| Err(Problem::new(Code::UnsupportedMediaType, detail));
+    let refuse = |detail: &str| Err(Problem::new(Code::UNSUPPORTED_MEDIA_TYPE, detail));
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let only = types.next().filter(|_| types.next().is_none()).and_then(|value| value.to_str().ok());
     if !only.is_some_and(is_json_in_utf8) {
@@ -192,7 +192,7 @@ mod tests {
             (headers(&[json.clone(), json]), true),
             (headers(&[]), true),
         ] {
-            let expected = refused.then_some(Code::UnsupportedMediaType);
+            let expected = refused.then_some(Code::UNSUPPORTED_MEDIA_TYPE);
             assert_eq!(code(check_media_type(&given)), expected, "{given:?}");
         }
     }
@@ -224,10 +224,10 @@ mod tests {
         let padded = |length: usize| format!("{{}}{}", " ".repeat(length - 2));
         assert!(read_json(&json(), padded(MAX_BODY_BYTES).into()).await.is_ok());
         let refused = read_json(&json(), padded(MAX_BODY_BYTES + 1).into()).await;
-        assert_eq!(code(refused), Some(Code::BodyTooLarge));
+        assert_eq!(code(refused), Some(Code::BODY_TOO_LARGE));
         let refused =
             read_json(&json(), Body::new(Streamed { kilobytes: MAX_BODY_BYTES / 1024 + 1, ends: true })).await;
-        assert_eq!(code(refused), Some(Code::BodyTooLarge));
+        assert_eq!(code(refused), Some(Code::BODY_TOO_LARGE));
     }
 
     #[tokio::test]
@@ -236,21 +236,21 @@ mod tests {
         assert!(read_optional_json(&json(), Body::empty()).await.unwrap().is_none());
         assert!(read_optional_json(&json(), "{}".into()).await.unwrap().is_some());
         let refused = read_optional_json(&HeaderMap::new(), "{}".into()).await;
-        assert_eq!(code(refused), Some(Code::UnsupportedMediaType));
-        assert_eq!(code(read_json(&json(), Body::empty()).await), Some(Code::MalformedJson));
+        assert_eq!(code(refused), Some(Code::UNSUPPORTED_MEDIA_TYPE));
+        assert_eq!(code(read_json(&json(), Body::empty()).await), Some(Code::MALFORMED_JSON));
     }
 
     #[tokio::test]
     async fn a_refused_body_is_read_on_only_so_far() {
         discard(Body::new(Streamed { kilobytes: usize::MAX, ends: true })).await;
         let refused = read_json(&json(), Body::new(Streamed { kilobytes: usize::MAX, ends: true })).await;
-        assert_eq!(code(refused), Some(Code::BodyTooLarge));
+        assert_eq!(code(refused), Some(Code::BODY_TOO_LARGE));
     }
 
     /// Time is paused: it jumps to the next timer when there is nothing else to do.
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_arrive_is_not_waited_for() {
         let refused = read_json(&json(), Body::new(Streamed { kilobytes: 3, ends: false })).await.unwrap_err();
-        assert_eq!((refused.code, refused.detail.as_str()), (Code::MalformedJson, "the body did not arrive in time"));
+        assert_eq!((refused.code, refused.detail.as_str()), (Code::MALFORMED_JSON, "the body did not arrive in time"));
     }
 }

@@ -19,6 +19,7 @@ pub mod problem;
 pub mod program;
 
 mod headers;
+mod index;
 mod json;
 mod query;
 mod server;

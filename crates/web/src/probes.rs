@@ -71,7 +71,7 @@ struct Check {
 /// `shutting_down` while draining; else `storage_unavailable`, naming every check that is down.
 fn report(snapshot: Snapshot) -> Result<Report, Problem> {
     if snapshot.draining {
-        return Err(Problem::new(Code::ShuttingDown, "finishing what was accepted"));
+        return Err(Problem::new(Code::SHUTTING_DOWN, "finishing what was accepted"));
     }
     let mut down = Vec::new();
     let mut checks = Vec::new();
@@ -87,7 +87,7 @@ fn report(snapshot: Snapshot) -> Result<Report, Problem> {
         checks.push(Check { name, status, detail });
     }
     if !down.is_empty() {
-        return Err(Problem::new(Code::StorageUnavailable, down.join("; ")));
+        return Err(Problem::new(Code::STORAGE_UNAVAILABLE, down.join("; ")));
     }
     let all_up = checks.iter().all(|check| check.status == "up");
     Ok(Report { status: if all_up { "ready" } else { "degraded" }, checks })
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(status(&[]), Ok("ready"));
         assert_eq!(status(&[("a", Health::Up), ("b", Health::Up)]), Ok("ready"));
         assert_eq!(status(&[("a", Health::Up), ("b", late.clone())]), Ok("degraded"));
-        let down = Err((Code::StorageUnavailable, "a: away; c: away".to_owned()));
+        let down = Err((Code::STORAGE_UNAVAILABLE, "a: away; c: away".to_owned()));
         assert_eq!(status(&[("a", away.clone()), ("b", late), ("c", away)]), down);
     }
 
@@ -163,7 +163,7 @@ mod tests {
         readiness.drain();
         let response = ask(&readiness, "/readyz").await;
         let problem = response.extensions().get::<Problem>().expect("the edge renders it");
-        assert_eq!((response.status(), problem.code), (StatusCode::SERVICE_UNAVAILABLE, Code::ShuttingDown));
+        assert_eq!((response.status(), problem.code), (StatusCode::SERVICE_UNAVAILABLE, Code::SHUTTING_DOWN));
         assert_eq!(ask(&readiness, "/livez").await.status(), StatusCode::OK);
     }
 

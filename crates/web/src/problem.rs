@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use codes::{Code, FaultCode};
+pub use codes::{Code, FaultCode, OwnCodes};
 pub use responses::{BodyProblems, ReadProblems, WriteProblems};
 
 mod codes;
@@ -70,7 +70,7 @@ impl Problem {
             [only] => only.detail.clone(),
             many => format!("the request has {} faults; see errors", many.len()),
         };
-        Self { faults, ..Self::new(Code::InvalidRequest, detail) }
+        Self { faults, ..Self::new(Code::INVALID_REQUEST, detail) }
     }
 
     /// Asks to come back later than the code does by itself.
@@ -166,13 +166,13 @@ impl Code {
     /// The problem that a bare status of the router or of a library stands for.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         match status {
-            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
-            StatusCode::PAYLOAD_TOO_LARGE => Self::BodyTooLarge,
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
+            StatusCode::METHOD_NOT_ALLOWED => Self::METHOD_NOT_ALLOWED,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::BODY_TOO_LARGE,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UNSUPPORTED_MEDIA_TYPE,
             // A path that cannot be read (bad percent-encoding) is a path at which nothing is.
-            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Self::NotFound,
-            other if other.is_client_error() => Self::InvalidRequest,
-            _ => Self::Internal,
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Self::NOT_FOUND,
+            other if other.is_client_error() => Self::INVALID_REQUEST,
+            _ => Self::INTERNAL,
         }
     }
 }
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_problem_on_the_wire_has_all_seven_members() {
-        let problem = Problem::from(Fault::pointer("/a~1b", FaultCode::Required, "the member \"a/b\" is missing"));
+        let problem = Problem::from(Fault::pointer("/a~1b", FaultCode::REQUIRED, "the member \"a/b\" is missing"));
         assert_eq!(
             serde_json::to_value(problem.document("r-1")).unwrap(),
             json!({
@@ -198,13 +198,13 @@ mod tests {
 
     #[test]
     fn a_problem_without_faults_still_lists_none() {
-        let document = Problem::new(Code::Overloaded, "too busy").document("r-1");
+        let document = Problem::new(Code::OVERLOADED, "too busy").document("r-1");
         assert_eq!(serde_json::to_value(document).unwrap()["errors"], json!([]));
     }
 
     #[test]
     fn a_fault_names_a_parameter_or_a_pointer_and_never_both() {
-        let fault = Fault::parameter("limit", FaultCode::OutOfRange, "1 to 200");
+        let fault = Fault::parameter("limit", FaultCode::OUT_OF_RANGE, "1 to 200");
         assert_eq!(
             serde_json::to_value(fault).unwrap(),
             json!({"parameter": "limit", "code": "out_of_range", "detail": "1 to 200"})
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_problem_tells_at_most_a_hundred_faults() {
-        let faults = (0..250).map(|n| Fault::pointer(format!("/{n}"), FaultCode::UnknownField, "unknown")).collect();
+        let faults = (0..250).map(|n| Fault::pointer(format!("/{n}"), FaultCode::UNKNOWN_FIELD, "unknown")).collect();
         let problem = Problem::invalid(faults);
         assert_eq!(problem.faults.len(), MAX_FAULTS);
         assert_eq!(problem.detail, "the request has 100 faults; see errors");
@@ -221,9 +221,9 @@ mod tests {
 
     #[test]
     fn a_problem_that_asks_to_come_back_says_when() {
-        let response = Problem::new(Code::Overloaded, "too busy").into_response();
+        let response = Problem::new(Code::OVERLOADED, "too busy").into_response();
         assert_eq!(response.headers()[header::RETRY_AFTER], "1");
-        let response = Problem::new(Code::StorageFull, "no room").retry_after(30).into_response();
+        let response = Problem::new(Code::STORAGE_FULL, "no room").retry_after(30).into_response();
         assert_eq!(response.headers()[header::RETRY_AFTER], "30");
     }
 

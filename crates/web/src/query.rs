@@ -57,9 +57,9 @@ impl Query {
         let mut found = self.given.iter().enumerate().filter(|(_, given)| given.name == name);
         let (index, first) = found.next()?;
         let parsed = match (&first.value, found.next()) {
-            (_, Some(_)) => Err((FaultCode::BadFormat, "must be given once".to_owned())),
+            (_, Some(_)) => Err((FaultCode::BAD_FORMAT, "must be given once".to_owned())),
             (None, _) => {
-                Err((FaultCode::BadFormat, "must be percent-encoded UTF-8 without control characters".to_owned()))
+                Err((FaultCode::BAD_FORMAT, "must be percent-encoded UTF-8 without control characters".to_owned()))
             }
             (Some(value), None) => parse(value),
         };
@@ -70,10 +70,10 @@ impl Query {
     pub fn limit(&mut self) -> usize {
         let parse = |text: &str| {
             if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-                return Err((FaultCode::BadFormat, "must be a whole number".to_owned()));
+                return Err((FaultCode::BAD_FORMAT, "must be a whole number".to_owned()));
             }
             let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-            limit.ok_or_else(|| (FaultCode::OutOfRange, format!("must be from 1 to {MAX_LIMIT}")))
+            limit.ok_or_else(|| (FaultCode::OUT_OF_RANGE, format!("must be from 1 to {MAX_LIMIT}")))
         };
         self.optional("limit", parse).unwrap_or(DEFAULT_LIMIT)
     }
@@ -90,7 +90,7 @@ impl Query {
         let unknown = self.given.iter().enumerate().filter(|(_, given)| !self.asked.contains(&given.name.as_str()));
         let faults = unknown.take(MAX_FAULTS).map(|(index, given)| {
             let detail = format!("{} is not known here", given.name);
-            (index, Fault::parameter(given.name.clone(), FaultCode::UnknownField, detail))
+            (index, Fault::parameter(given.name.clone(), FaultCode::UNKNOWN_FIELD, detail))
         });
         self.faults.extend(faults);
         if self.faults.is_empty() {
@@ -155,7 +155,7 @@ mod tests {
         let mut query = Query::new(Some(text));
         let known = |text: &str| match text {
             "open" | "caf é" => Ok(text.to_owned()),
-            _ => Err((FaultCode::BadFormat, "must be open".to_owned())),
+            _ => Err((FaultCode::BAD_FORMAT, "must be open".to_owned())),
         };
         let page =
             Page { status: query.optional("status", known), limit: query.limit(), after: query.cursor("things") };
@@ -164,7 +164,7 @@ mod tests {
 
     fn faults(text: &str) -> Vec<String> {
         let problem = read(text).expect_err("must be refused");
-        assert_eq!(problem.code, Code::InvalidRequest);
+        assert_eq!(problem.code, Code::INVALID_REQUEST);
         let show = |fault: &Fault| match &fault.at {
             At::Parameter(name) => format!("{name} {}", fault.code.as_str()),
             At::Pointer(pointer) => panic!("a query has no {pointer}"),
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_cursor_of_another_list_is_a_problem_of_its_own() {
         for bad in ["nonsense".to_owned(), String::new(), cursor::encode("others", "k")] {
-            assert_eq!(read(&format!("cursor={bad}")).unwrap_err().code, Code::InvalidCursor);
+            assert_eq!(read(&format!("cursor={bad}")).unwrap_err().code, Code::INVALID_CURSOR);
         }
     }
 

@@ -203,18 +203,18 @@ fn filter(mut query: Query) -> Result<(ProductFilter, usize), Problem> {
 
 fn sought(text: &str) -> Parsed<String> {
     if text.chars().count() > MAX_SOUGHT {
-        return Err((FaultCode::OutOfRange, format!("must have at most {MAX_SOUGHT} characters")));
+        return Err((FaultCode::OUT_OF_RANGE, format!("must have at most {MAX_SOUGHT} characters")));
     }
     Ok(text.to_owned())
 }
 
 fn ids(text: &str) -> Parsed<Vec<ProductId>> {
     if text.split(',').count() > MAX_IDS {
-        return Err((FaultCode::OutOfRange, format!("must be at most {MAX_IDS} ids")));
+        return Err((FaultCode::OUT_OF_RANGE, format!("must be at most {MAX_IDS} ids")));
     }
     text.split(',').map(super::id_text).collect()
 }
 
 fn boolean(text: &str) -> Parsed<bool> {
-    text.parse().map_err(|_| (FaultCode::BadFormat, "must be true or false".to_owned()))
+    text.parse().map_err(|_| (FaultCode::BAD_FORMAT, "must be true or false".to_owned()))
 }

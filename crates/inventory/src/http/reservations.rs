@@ -10,8 +10,9 @@ use platform::clock::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 use web::Query;
-use web::problem::{Code, Problem, ReadProblems};
+use web::problem::{Problem, ReadProblems};
 
+use super::codes;
 use crate::service::Service;
 
 /// What the stock has promised to an order.
@@ -24,54 +25,13 @@ pub(super) struct ReservationView {
     #[schema(example = "reserved")]
     state: &'static str,
     /// What was promised. The units are held while the state is `reserved`.
-    allocations: Vec<AllocationView>,
+    allocations: Vec<Allocation>,
     /// What there was not enough of when the order was decided.
-    shortages: Vec<ShortageView>,
+    shortages: Vec<Shortage>,
     #[schema(value_type = String, format = "date-time")]
     created_at: String,
     #[schema(value_type = String, format = "date-time")]
     updated_at: String,
-}
-
-/// Units of one product that one location gives to the order.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Allocation)]
-pub(super) struct AllocationView {
-    product_id: String,
-    location_id: String,
-    quantity: u32,
-}
-
-impl From<&Allocation> for AllocationView {
-    fn from(allocation: &Allocation) -> Self {
-        Self {
-            product_id: allocation.product_id.to_string(),
-            location_id: allocation.location_id.to_string(),
-            quantity: allocation.quantity.get(),
-        }
-    }
-}
-
-/// A product of which there was not enough over all locations, at the moment of the decision.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Shortage)]
-pub(super) struct ShortageView {
-    product_id: String,
-    requested: u32,
-    available: i64,
-    #[schema(example = "out_of_stock")]
-    reason: &'static str,
-}
-
-impl From<&Shortage> for ShortageView {
-    fn from(shortage: &Shortage) -> Self {
-        Self {
-            product_id: shortage.product_id.to_string(),
-            requested: shortage.requested.get(),
-            available: shortage.available,
-            reason: shortage.reason.as_str(),
-        }
-    }
 }
 
 impl From<Reservation> for ReservationView {
@@ -80,8 +40,8 @@ impl From<Reservation> for ReservationView {
         Self {
             order_id: reservation.order_id.to_string(),
             state: state.name().as_str(),
-            allocations: state.allocations().iter().map(AllocationView::from).collect(),
-            shortages: state.shortfalls().iter().map(|short| ShortageView::from(&short.shortage)).collect(),
+            allocations: state.allocations().to_vec(),
+            shortages: state.shortfalls().iter().map(|short| short.shortage.clone()).collect(),
             created_at: Timestamp(reservation.created_at_micros).to_rfc3339(),
             updated_at: Timestamp(reservation.updated_at_micros).to_rfc3339(),
         }
@@ -110,5 +70,5 @@ pub(super) async fn get(
 }
 
 fn reservation_not_found() -> Problem {
-    Problem::new(Code::ReservationNotFound, "nothing was decided for an order with this id")
+    Problem::new(codes::RESERVATION_NOT_FOUND, "nothing was decided for an order with this id")
 }

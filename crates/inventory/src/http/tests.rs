@@ -183,7 +183,7 @@ async fn every_refusal_has_its_problem() {
         assert_eq!(api.post(path, None, body).await.problem(), expected, "{path}");
     }
     let out_of_range = refused(Refusal::OutOfRange);
-    assert_eq!(out_of_range.faults[0].code, FaultCode::OutOfRange);
+    assert_eq!(out_of_range.faults[0].code, FaultCode::OUT_OF_RANGE);
 }
 
 fn count(quantity: i64, expected: Option<i64>) -> Value {

@@ -201,7 +201,7 @@ impl Args {
                     if metrics_url.is_empty() { vec![orders.clone(), inventory.clone()] } else { metrics_url };
                 reported.dedup();
                 let processes = reported.into_iter().map(|endpoint| (endpoint.to_string(), endpoint)).collect();
-                Ok(Target::Given { orders, inventory, processes, databases: self.target.databases() })
+                Ok(Target::Given { orders, inventory, processes, databases: self.target.databases()? })
             }
             _ => Err(UsageError("name both services: --url, or --orders-url and --inventory-url".to_owned())),
         }
@@ -213,12 +213,12 @@ impl TargetArgs {
         self.orders_database_url.is_some() || self.inventory_database_url.is_some()
     }
 
-    /// The databases behind a shop that is running already, if anybody named them.
-    fn databases(&self) -> Option<Databases> {
+    /// The databases behind a shop that is running already, if they were named.
+    fn databases(&self) -> Result<Option<Databases>, UsageError> {
         let Self { data_dir, orders_database_url, inventory_database_url, .. } = self.clone();
         let named = data_dir.is_some() || (orders_database_url.is_some() && inventory_database_url.is_some());
         let args = DatabaseArgs { data_dir, orders_database_url, inventory_database_url };
-        named.then(|| args.resolve(&platform::config::File::default()))
+        named.then(|| args.resolve(&platform::config::File::default())).transpose()
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use platform::config::{BusUrl, File};
+use platform::config::BusUrl;
 use platform::process::ProgramError;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
 use super::wire::Endpoint;
-use crate::serve::{DatabaseArgs, Databases};
+use crate::serve::Databases;
 
 /// How long a program may take to get ready, and to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -63,7 +63,7 @@ impl Shop {
                     .await?,
             ],
         };
-        let databases = DatabaseArgs::folder(folder).resolve(&File::default());
+        let databases = Databases::in_folder(&folder);
         Ok(Self { programs, databases, _folder: temporary })
     }
 

@@ -73,10 +73,10 @@ pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> R
 /// What to ask the store for, and how many orders the page has.
 fn filter(mut query: Query) -> Result<(Filter, usize), Problem> {
     let status = query.optional("status", |text| {
-        Status::parse(text).ok_or_else(|| (FaultCode::BadFormat, "is not a status of an order".to_owned()))
+        Status::parse(text).ok_or_else(|| (FaultCode::BAD_FORMAT, "is not a status of an order".to_owned()))
     });
     let customer_id = query.optional("customer_id", |text| {
-        text.parse().map_err(|error: contract::BadId| (FaultCode::BadFormat, format!("is no id: {error}")))
+        text.parse().map_err(|error: contract::BadId| (FaultCode::BAD_FORMAT, format!("is no id: {error}")))
     });
     let limit = query.limit();
     let after = query.cursor(LIST);

@@ -8,6 +8,8 @@ use utoipa::ToSchema;
 use web::body::{self, Node, Object, Parsed, Reader};
 use web::problem::{FaultCode, Problem};
 
+use super::codes;
+
 /// The longest reason, in characters.
 const MAX_REASON: usize = 200;
 
@@ -104,14 +106,14 @@ pub(super) fn nothing(object: Option<&Object>) -> Result<(), Problem> {
 fn sums(body: &mut Reader<'_>, lines: &[OrderLine]) -> Option<(i64, Digest)> {
     let total_minor = total(lines.iter().map(|line| (line.quantity.get(), line.price_minor)));
     if let Err(error) = &total_minor {
-        body.refuse("/products", FaultCode::TotalTooLarge, error.to_string());
+        body.refuse("/products", codes::TOTAL_TOO_LARGE, error.to_string());
     }
     let stock_lines = StockLines::sum(lines.iter().map(|line| (line.product_id.clone(), line.quantity)));
     match &stock_lines {
         Err(BadLines::TooMany(product_id)) => {
             let last = lines.iter().rposition(|line| line.product_id == *product_id).unwrap_or(0);
             let detail = format!("the lines of {product_id} add up to more than {}", Quantity::MAX);
-            body.refuse(&format!("/products/{last}/quantity"), FaultCode::OutOfRange, detail);
+            body.refuse(&format!("/products/{last}/quantity"), FaultCode::OUT_OF_RANGE, detail);
         }
         // A wrong number of lines is a fault already.
         Err(BadLines::Count | BadLines::Unsorted) | Ok(_) => {}
@@ -121,8 +123,8 @@ fn sums(body: &mut Reader<'_>, lines: &[OrderLine]) -> Option<(i64, Digest)> {
 
 fn id<T: std::str::FromStr<Err = contract::BadId>>() -> impl Fn(&Node) -> Parsed<T> {
     |node| match node {
-        Node::String(text) => text.parse().map_err(|error: contract::BadId| (FaultCode::BadFormat, error.to_string())),
-        other => Err((FaultCode::WrongType, format!("must be a string, not {}", other.kind()))),
+        Node::String(text) => text.parse().map_err(|error: contract::BadId| (FaultCode::BAD_FORMAT, error.to_string())),
+        other => Err((FaultCode::WRONG_TYPE, format!("must be a string, not {}", other.kind()))),
     }
 }
 
@@ -130,8 +132,8 @@ fn currency(node: &Node) -> Parsed<Currency> {
     match node {
         Node::String(text) => text
             .parse()
-            .map_err(|_| (FaultCode::UnknownCurrency, "is not a currency code of ISO 4217, such as BRL".to_owned())),
-        other => Err((FaultCode::WrongType, format!("must be a string, not {}", other.kind()))),
+            .map_err(|_| (codes::UNKNOWN_CURRENCY, "is not a currency code of ISO 4217, such as BRL".to_owned())),
+        other => Err((FaultCode::WRONG_TYPE, format!("must be a string, not {}", other.kind()))),
     }
 }
 
@@ -140,13 +142,13 @@ fn quantity(node: &Node) -> Parsed<Quantity> {
     u32::try_from(units)
         .ok()
         .and_then(|units| Quantity::new(units).ok())
-        .ok_or_else(|| (FaultCode::OutOfRange, format!("must be from 1 to {}", Quantity::MAX)))
+        .ok_or_else(|| (FaultCode::OUT_OF_RANGE, format!("must be from 1 to {}", Quantity::MAX)))
 }
 
 fn price(currency: Currency, judge_decimals: bool) -> impl Fn(&Node) -> Parsed<i64> {
     move |node| {
         let Node::Number(text) = node else {
-            return Err((FaultCode::WrongType, format!("must be a number, not {}", node.kind())));
+            return Err((FaultCode::WRONG_TYPE, format!("must be a number, not {}", node.kind())));
         };
         match currency.parse_price(text) {
             Err(BadPrice::TooManyDecimals(_)) if !judge_decimals => Ok(0),
@@ -158,9 +160,9 @@ fn price(currency: Currency, judge_decimals: bool) -> impl Fn(&Node) -> Parsed<i
 
 fn code(error: BadPrice) -> FaultCode {
     match error {
-        BadPrice::Notation => FaultCode::BadFormat,
-        BadPrice::Range => FaultCode::OutOfRange,
-        BadPrice::TooManyDecimals(_) => FaultCode::TooManyDecimals,
+        BadPrice::Notation => FaultCode::BAD_FORMAT,
+        BadPrice::Range => FaultCode::OUT_OF_RANGE,
+        BadPrice::TooManyDecimals(_) => codes::TOO_MANY_DECIMALS,
     }
 }
 

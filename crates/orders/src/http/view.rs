@@ -24,7 +24,7 @@ pub(super) struct ReceiptView {
     message: &'static str,
     /// Present on a rejected order only: what there was not enough of.
     #[serde(skip_serializing_if = "Option::is_none")]
-    shortages: Option<Vec<ShortageView>>,
+    shortages: Option<Vec<Shortage>>,
 }
 
 impl From<Receipt> for ReceiptView {
@@ -33,48 +33,7 @@ impl From<Receipt> for ReceiptView {
             order_id: receipt.order_id.to_string(),
             status: receipt.status.as_str(),
             message: message(receipt.status),
-            shortages: (!receipt.shortages.is_empty()).then(|| views(&receipt.shortages)),
-        }
-    }
-}
-
-/// A product of which there was not enough over all locations, at the moment of the decision.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Shortage)]
-pub(super) struct ShortageView {
-    product_id: String,
-    requested: u32,
-    available: i64,
-    #[schema(example = "out_of_stock")]
-    reason: &'static str,
-}
-
-impl From<&Shortage> for ShortageView {
-    fn from(shortage: &Shortage) -> Self {
-        Self {
-            product_id: shortage.product_id.to_string(),
-            requested: shortage.requested.get(),
-            available: shortage.available,
-            reason: shortage.reason.as_str(),
-        }
-    }
-}
-
-/// Units of one product that one location holds for the order.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = OrderAllocation)]
-pub(super) struct AllocationView {
-    product_id: String,
-    location_id: String,
-    quantity: u32,
-}
-
-impl From<&Allocation> for AllocationView {
-    fn from(allocation: &Allocation) -> Self {
-        Self {
-            product_id: allocation.product_id.to_string(),
-            location_id: allocation.location_id.to_string(),
-            quantity: allocation.quantity.get(),
+            shortages: (!receipt.shortages.is_empty()).then_some(receipt.shortages),
         }
     }
 }
@@ -123,9 +82,9 @@ pub(super) struct FullView {
     /// As they were sent.
     products: Vec<LineView>,
     /// Empty until the order is confirmed; kept afterwards.
-    allocations: Vec<AllocationView>,
+    allocations: Vec<Allocation>,
     /// Of a rejected order.
-    shortages: Vec<ShortageView>,
+    shortages: Vec<Shortage>,
     history: Vec<EntryView>,
     #[schema(value_type = String, format = "date-time")]
     created_at: String,
@@ -179,9 +138,9 @@ impl From<OrderView> for FullView {
             currency: currency.code(),
             total: number(currency, terms.total_minor),
             products: terms.lines.iter().map(|line| line_view(currency, line)).collect(),
-            allocations: answers().flat_map(|answer| views(&answer.allocations)).collect(),
-            shortages: answers().flat_map(|answer| views(&answer.shortages)).collect(),
-            history: views(&order.history),
+            allocations: answers().flat_map(|answer| answer.allocations.clone()).collect(),
+            shortages: answers().flat_map(|answer| answer.shortages.clone()).collect(),
+            history: order.history.iter().map(EntryView::from).collect(),
             created_at: Timestamp(order.created_at_micros).to_rfc3339(),
             updated_at: Timestamp(order.updated_at_micros).to_rfc3339(),
         }
@@ -194,10 +153,6 @@ fn line_view(currency: Currency, line: &OrderLine) -> LineView {
         quantity: line.quantity.get(),
         price: number(currency, line.price_minor),
     }
-}
-
-fn views<'a, T, V: From<&'a T>>(items: &'a [T]) -> Vec<V> {
-    items.iter().map(V::from).collect()
 }
 
 /// Money as a JSON number, digit by digit: 69.90 stays 69.90.

@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         };
         if !count.contains(&items.len()) {
             let detail = format!("must have from {} to {} items, not {}", count.start(), count.end(), items.len());
-            self.fault::<()>(position.clone(), (FaultCode::OutOfRange, detail));
+            self.fault::<()>(position.clone(), (FaultCode::OUT_OF_RANGE, detail));
         }
         let read_items: Vec<_> = (items.iter().take(*count.end()).enumerate())
             .map(|(index, item)| self.item(position.child(index, &index.to_string()), item, &mut read))
@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
     fn require(&mut self, name: &'static str) -> Option<(Position, &'a Node)> {
         let found = self.ask(name);
         if found.is_none() {
-            self.fault::<()>(self.position.child(MISSING, name), (FaultCode::Required, "is required".to_owned()));
+            self.fault::<()>(self.position.child(MISSING, name), (FaultCode::REQUIRED, "is required".to_owned()));
         }
         found
     }
@@ -162,7 +162,7 @@ impl<'a> Reader<'a> {
         for (index, (name, _)) in unknown.take(MAX_FAULTS) {
             self.fault::<()>(
                 self.position.child(index, name),
-                (FaultCode::UnknownField, "is not known here".to_owned()),
+                (FaultCode::UNKNOWN_FIELD, "is not known here".to_owned()),
             );
         }
     }
@@ -241,7 +241,7 @@ mod tests {
         });
         let customer = body.required("customer", text(5));
         if lines.as_ref().is_some_and(|lines| lines.iter().map(|(_, n)| n).sum::<i64>() > 15) {
-            body.refuse("/lines", FaultCode::TotalTooLarge, "hold more than 15 in all");
+            body.refuse("/lines", FaultCode::OUT_OF_RANGE, "hold more than 15 in all");
         }
         body.finish(|| Some(Order { customer: customer?, urgent, lines: lines? }))
     }
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn a_rule_between_members_is_told_where_it_points() {
         let body = r#"{"x":1,"lines":[{"id":"a","n":8},{"id":"b","n":8}],"y":1,"customer":"c"}"#;
-        assert_eq!(faults(body), ["/x unknown_field", "/lines total_too_large", "/y unknown_field"]);
+        assert_eq!(faults(body), ["/x unknown_field", "/lines out_of_range", "/y unknown_field"]);
     }
 
     #[test]

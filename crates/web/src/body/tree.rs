@@ -33,7 +33,7 @@ pub fn parse(bytes: &[u8]) -> Result<Object, Problem> {
 }
 
 fn malformed(detail: impl Into<String>) -> Problem {
-    Problem::new(Code::MalformedJson, detail)
+    Problem::new(Code::MALFORMED_JSON, detail)
 }
 
 /// Whether brackets nest deeper than `limit`. It reads strings as JSON does, so brackets in them do not count; on
@@ -158,7 +158,7 @@ mod tests {
 
     fn detail_of(body: &[u8]) -> String {
         let problem = parse(body).expect_err("must be refused");
-        assert_eq!((problem.code, problem.faults.len()), (Code::MalformedJson, 0));
+        assert_eq!((problem.code, problem.faults.len()), (Code::MALFORMED_JSON, 0));
         problem.detail
     }
 

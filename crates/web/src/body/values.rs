@@ -14,11 +14,11 @@ pub fn integer(range: RangeInclusive<i64>) -> impl Fn(&Node) -> Parsed<i64> {
         let Node::Number(text) = node else { return Err(wrong_type("a whole number", node)) };
         if text.contains(['.', 'e', 'E']) {
             let detail = "must be a whole number written without decimals or exponent";
-            return Err((FaultCode::WrongType, detail.to_owned()));
+            return Err((FaultCode::WRONG_TYPE, detail.to_owned()));
         }
         // What is left is -?[0-9]+ by JSON's grammar: not to fit is the only way to fail.
         let value = text.parse().ok().filter(|value| range.contains(value));
-        value.ok_or_else(|| (FaultCode::OutOfRange, format!("must be from {} to {}", range.start(), range.end())))
+        value.ok_or_else(|| (FaultCode::OUT_OF_RANGE, format!("must be from {} to {}", range.start(), range.end())))
     }
 }
 
@@ -38,10 +38,10 @@ pub fn text(max: usize) -> impl Fn(&Node) -> Parsed<String> {
         let Node::String(text) = node else { return Err(wrong_type("a string", node)) };
         // A character has at most four bytes: what is much too long is refused without being counted.
         if text.len() > 4 * max || text.chars().count() > max {
-            return Err((FaultCode::OutOfRange, format!("must have at most {max} characters")));
+            return Err((FaultCode::OUT_OF_RANGE, format!("must have at most {max} characters")));
         }
         if text.chars().any(|c| c.is_control() || turns_direction(c)) {
-            return Err((FaultCode::BadFormat, "must not contain control characters".to_owned()));
+            return Err((FaultCode::BAD_FORMAT, "must not contain control characters".to_owned()));
         }
         Ok(text.clone())
     }
@@ -53,7 +53,7 @@ pub fn text_not_blank(max: usize) -> impl Fn(&Node) -> Parsed<String> {
     move |node| {
         let text = text(node)?;
         if text.trim().is_empty() {
-            return Err((FaultCode::OutOfRange, "must not be blank".to_owned()));
+            return Err((FaultCode::OUT_OF_RANGE, "must not be blank".to_owned()));
         }
         Ok(text)
     }
@@ -66,13 +66,13 @@ pub fn one_of<T: Copy>(choices: &[(&'static str, T)]) -> impl Fn(&Node) -> Parse
         let chosen = choices.iter().find_map(|(name, value)| (name == text).then_some(*value));
         chosen.ok_or_else(|| {
             let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-            (FaultCode::BadFormat, format!("must be one of {}", names.join(", ")))
+            (FaultCode::BAD_FORMAT, format!("must be one of {}", names.join(", ")))
         })
     }
 }
 
 pub(super) fn wrong_type(expected: &str, found: &Node) -> (FaultCode, String) {
-    (FaultCode::WrongType, format!("must be {expected}, not {}", found.kind()))
+    (FaultCode::WRONG_TYPE, format!("must be {expected}, not {}", found.kind()))
 }
 
 /// The Unicode controls of bidirectional text: they make a name look like another one in a log or on a page.
@@ -95,26 +95,25 @@ mod tests {
 
     #[test]
     fn an_integer_is_plain_digits_within_the_range() {
-        use FaultCode::{OutOfRange, WrongType};
         for (json, expected) in [
             ("1", Ok(1)),
             ("1000", Ok(1000)),
             ("-5", Ok(-5)),
             ("-0", Ok(0)),
             ("0", Ok(0)),
-            ("1001", Err(OutOfRange)),
-            ("-6", Err(OutOfRange)),
-            ("9223372036854775808", Err(OutOfRange)),
-            ("-99999999999999999999999999999999", Err(OutOfRange)),
-            ("1.0", Err(WrongType)),
-            ("1e3", Err(WrongType)),
-            ("1E0", Err(WrongType)),
-            ("1e400", Err(WrongType)),
-            ("\"5\"", Err(WrongType)),
-            ("true", Err(WrongType)),
-            ("null", Err(WrongType)),
-            ("[1]", Err(WrongType)),
-            ("{}", Err(WrongType)),
+            ("1001", Err(FaultCode::OUT_OF_RANGE)),
+            ("-6", Err(FaultCode::OUT_OF_RANGE)),
+            ("9223372036854775808", Err(FaultCode::OUT_OF_RANGE)),
+            ("-99999999999999999999999999999999", Err(FaultCode::OUT_OF_RANGE)),
+            ("1.0", Err(FaultCode::WRONG_TYPE)),
+            ("1e3", Err(FaultCode::WRONG_TYPE)),
+            ("1E0", Err(FaultCode::WRONG_TYPE)),
+            ("1e400", Err(FaultCode::WRONG_TYPE)),
+            ("\"5\"", Err(FaultCode::WRONG_TYPE)),
+            ("true", Err(FaultCode::WRONG_TYPE)),
+            ("null", Err(FaultCode::WRONG_TYPE)),
+            ("[1]", Err(FaultCode::WRONG_TYPE)),
+            ("{}", Err(FaultCode::WRONG_TYPE)),
         ] {
             assert_eq!(code(integer(-5..=1000)(&node(json))), expected, "{json}");
         }
@@ -140,23 +139,22 @@ mod tests {
 
     #[test]
     fn text_is_measured_in_characters_and_has_no_controls() {
-        use FaultCode::{BadFormat, OutOfRange, WrongType};
         for (json, expected) in [
             ("\"\"", Ok("")),
             ("\"abcd\"", Ok("abcd")),
             ("\"😀😀😀😀\"", Ok("😀😀😀😀")),
             ("\"é ç\"", Ok("é ç")),
-            ("\"abcde\"", Err(OutOfRange)),
-            ("\"😀😀😀😀😀\"", Err(OutOfRange)),
-            ("\"a\\nb\"", Err(BadFormat)),
-            ("\"\\u0000\"", Err(BadFormat)),
-            ("\"\\u007f\"", Err(BadFormat)),
-            ("\"\\u0085\"", Err(BadFormat)),
-            ("\"a\\u202eb\"", Err(BadFormat)),
-            ("\"a\\u2066b\"", Err(BadFormat)),
-            ("\"a\\u200fb\"", Err(BadFormat)),
-            ("5", Err(WrongType)),
-            ("null", Err(WrongType)),
+            ("\"abcde\"", Err(FaultCode::OUT_OF_RANGE)),
+            ("\"😀😀😀😀😀\"", Err(FaultCode::OUT_OF_RANGE)),
+            ("\"a\\nb\"", Err(FaultCode::BAD_FORMAT)),
+            ("\"\\u0000\"", Err(FaultCode::BAD_FORMAT)),
+            ("\"\\u007f\"", Err(FaultCode::BAD_FORMAT)),
+            ("\"\\u0085\"", Err(FaultCode::BAD_FORMAT)),
+            ("\"a\\u202eb\"", Err(FaultCode::BAD_FORMAT)),
+            ("\"a\\u2066b\"", Err(FaultCode::BAD_FORMAT)),
+            ("\"a\\u200fb\"", Err(FaultCode::BAD_FORMAT)),
+            ("5", Err(FaultCode::WRONG_TYPE)),
+            ("null", Err(FaultCode::WRONG_TYPE)),
         ] {
             assert_eq!(code(text(4)(&node(json))), expected.map(str::to_owned), "{json}");
         }
@@ -165,15 +163,15 @@ mod tests {
     #[test]
     fn text_that_must_say_something_is_not_blank() {
         assert_eq!(code(text_not_blank(4)(&node("\" a \""))), Ok(" a ".to_owned()));
-        assert_eq!(code(text_not_blank(4)(&node("\"\""))), Err(FaultCode::OutOfRange));
-        assert_eq!(code(text_not_blank(4)(&node("\"  \""))), Err(FaultCode::OutOfRange));
+        assert_eq!(code(text_not_blank(4)(&node("\"\""))), Err(FaultCode::OUT_OF_RANGE));
+        assert_eq!(code(text_not_blank(4)(&node("\"  \""))), Err(FaultCode::OUT_OF_RANGE));
     }
 
     #[test]
     fn a_choice_is_one_of_the_names() {
         let kind = one_of(&[("receive", 'r'), ("count", 'c')]);
         assert_eq!(kind(&node("\"count\"")), Ok('c'));
-        assert_eq!(kind(&node("\"Count\"")), Err((FaultCode::BadFormat, "must be one of receive, count".to_owned())));
-        assert_eq!(code(kind(&node("1"))), Err(FaultCode::WrongType));
+        assert_eq!(kind(&node("\"Count\"")), Err((FaultCode::BAD_FORMAT, "must be one of receive, count".to_owned())));
+        assert_eq!(code(kind(&node("1"))), Err(FaultCode::WRONG_TYPE));
     }
 }

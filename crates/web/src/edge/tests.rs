@@ -31,7 +31,7 @@ fn routes() -> Router {
         .route("/who/{name}", get(who))
         .route("/panic", get(|| async { panic!("a secret: {}", 42) as StatusCode }))
         .route("/stuck", get(std::future::pending::<StatusCode>))
-        .route("/busy", get(|| async { Problem::new(Code::Overloaded, "too busy") }))
+        .route("/busy", get(|| async { Problem::new(Code::OVERLOADED, "too busy") }))
         .route("/bare", get(|| async { (StatusCode::BAD_GATEWAY, "some text") }))
         .route("/own", get(|| async { [(header::CACHE_CONTROL, "max-age=1"), (header::CONTENT_SECURITY_POLICY, "x")] }))
         .route("/json", post(|Json(object): Json| async move { object.members().count().to_string() }))

@@ -1,202 +1,235 @@
-//! The closed lists of codes that a client may branch on. A new one is a change of the public API.
+//! The codes that a client may branch on: those of every service stand here, a service's own beside its routes. Together
+//! they are a closed list; a new one is a change of the public API.
 
 use http::StatusCode;
 use serde::{Serialize, Serializer};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::{ObjectBuilder, RefOr, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// What kind of problem it is. Each has one status and one title for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub enum Code {
-    MalformedJson,
-    InvalidCursor,
-    Unauthenticated,
-    Forbidden,
-    NotFound,
-    OrderNotFound,
-    ProductNotFound,
-    ReservationNotFound,
-    MethodNotAllowed,
-    InvalidTransition,
-    StockChanged,
-    BelowReserved,
-    BodyTooLarge,
-    UnsupportedMediaType,
-    InvalidRequest,
-    IdempotencyKeyReused,
-    RateLimited,
-    Internal,
-    Overloaded,
-    StorageFull,
-    StorageUnavailable,
-    OutcomeUnknown,
-    ShuttingDown,
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Code {
+    status: StatusCode,
+    name: &'static str,
+    title: &'static str,
 }
 
 /// What is wrong with one member or parameter of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub enum FaultCode {
-    Required,
-    UnknownField,
-    WrongType,
-    OutOfRange,
-    BadFormat,
-    TooManyDecimals,
-    UnknownCurrency,
-    UnknownLocation,
-    TotalTooLarge,
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FaultCode(&'static str);
+
+/// The codes of a service, beside those that every service has.
+#[derive(Clone, Debug, Default)]
+pub struct OwnCodes {
+    pub codes: Vec<Code>,
+    pub fault_codes: Vec<FaultCode>,
 }
 
 impl Code {
+    pub const MALFORMED_JSON: Self =
+        Self::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not one well-formed JSON object");
+    pub const INVALID_CURSOR: Self =
+        Self::new(StatusCode::BAD_REQUEST, "invalid_cursor", "The cursor is not one that this list gave out");
+    pub const UNAUTHENTICATED: Self =
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid API key is needed");
+    pub const FORBIDDEN: Self = Self::new(StatusCode::FORBIDDEN, "forbidden", "This API key may not do that");
+    pub const NOT_FOUND: Self = Self::new(StatusCode::NOT_FOUND, "not_found", "Nothing is here");
+    pub const METHOD_NOT_ALLOWED: Self =
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take that method");
+    pub const BODY_TOO_LARGE: Self =
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large");
+    pub const UNSUPPORTED_MEDIA_TYPE: Self =
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body must be application/json");
+    pub const INVALID_REQUEST: Self =
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "The request breaks a rule");
+    pub const IDEMPOTENCY_KEY_REUSED: Self = Self::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "idempotency_key_reused",
+        "The Idempotency-Key belongs to another request",
+    );
+    pub const RATE_LIMITED: Self = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests");
+    pub const INTERNAL: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here");
+    pub const OVERLOADED: Self = Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too busy; nothing was done");
+    pub const STORAGE_FULL: Self =
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_full", "The storage is full; nothing was done");
+    pub const STORAGE_UNAVAILABLE: Self = Self::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "storage_unavailable",
+        "The storage is out of reach; nothing was done",
+    );
+    pub const OUTCOME_UNKNOWN: Self =
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", "It may or may not have been done");
+    pub const SHUTTING_DOWN: Self =
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", "Shutting down; nothing was done");
+
+    /// The codes that every service has.
+    pub const COMMON: [Self; 17] = [
+        Self::MALFORMED_JSON,
+        Self::INVALID_CURSOR,
+        Self::UNAUTHENTICATED,
+        Self::FORBIDDEN,
+        Self::NOT_FOUND,
+        Self::METHOD_NOT_ALLOWED,
+        Self::BODY_TOO_LARGE,
+        Self::UNSUPPORTED_MEDIA_TYPE,
+        Self::INVALID_REQUEST,
+        Self::IDEMPOTENCY_KEY_REUSED,
+        Self::RATE_LIMITED,
+        Self::INTERNAL,
+        Self::OVERLOADED,
+        Self::STORAGE_FULL,
+        Self::STORAGE_UNAVAILABLE,
+        Self::OUTCOME_UNKNOWN,
+        Self::SHUTTING_DOWN,
+    ];
+
+    /// A code of one service.
+    pub const fn new(status: StatusCode, name: &'static str, title: &'static str) -> Self {
+        Self { status, name, title }
+    }
+
+    /// As it stands in the member `code`.
     pub fn as_str(self) -> &'static str {
-        self.facts().1
+        self.name
     }
 
+    /// The status that every problem of this kind is answered with.
     pub fn status(self) -> StatusCode {
-        self.facts().0
+        self.status
     }
 
+    /// The title that every problem of this kind has.
     pub fn title(self) -> &'static str {
-        self.facts().2
+        self.title
     }
 
-    /// **Units:** seconds. Everything that passes by itself says when to come back, and nothing else does.
+    /// When to come back, in seconds: said by everything that passes by itself, and by nothing else.
     pub fn retry_after_s(self) -> Option<u32> {
-        matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS).then_some(1)
-    }
-
-    #[rustfmt::skip]
-    fn facts(self) -> (StatusCode, &'static str, &'static str) {
-        use StatusCode as S;
-        match self {
-            Self::MalformedJson => (S::BAD_REQUEST, "malformed_json", "The body is not one well-formed JSON object"),
-            Self::InvalidCursor => (S::BAD_REQUEST, "invalid_cursor", "The cursor is not one that this list gave out"),
-            Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "A valid API key is needed"),
-            Self::Forbidden => (S::FORBIDDEN, "forbidden", "This API key may not do that"),
-            Self::NotFound => (S::NOT_FOUND, "not_found", "Nothing is here"),
-            Self::OrderNotFound => (S::NOT_FOUND, "order_not_found", "There is no such order"),
-            Self::ProductNotFound => (S::NOT_FOUND, "product_not_found", "There is no such product"),
-            Self::ReservationNotFound => (S::NOT_FOUND, "reservation_not_found", "There is no such reservation"),
-            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take that method"),
-            Self::InvalidTransition => (S::CONFLICT, "invalid_transition", "The order's status does not allow that"),
-            Self::StockChanged => (S::CONFLICT, "stock_changed", "The stock is not what was expected"),
-            Self::BelowReserved => (S::CONFLICT, "below_reserved", "Less would be on hand than is reserved"),
-            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large"),
-            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body must be application/json"),
-            Self::InvalidRequest => (S::UNPROCESSABLE_ENTITY, "invalid_request", "The request breaks a rule"),
-            Self::IdempotencyKeyReused => (S::UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The Idempotency-Key belongs to another request"),
-            Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
-            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here"),
-            Self::Overloaded => (S::SERVICE_UNAVAILABLE, "overloaded", "Too busy; nothing was done"),
-            Self::StorageFull => (S::SERVICE_UNAVAILABLE, "storage_full", "The storage is full; nothing was done"),
-            Self::StorageUnavailable => (S::SERVICE_UNAVAILABLE, "storage_unavailable", "The storage is out of reach; nothing was done"),
-            Self::OutcomeUnknown => (S::SERVICE_UNAVAILABLE, "outcome_unknown", "It may or may not have been done"),
-            Self::ShuttingDown => (S::SERVICE_UNAVAILABLE, "shutting_down", "Shutting down; nothing was done"),
-        }
+        matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS).then_some(1)
     }
 }
 
 impl FaultCode {
+    pub const REQUIRED: Self = Self("required");
+    pub const UNKNOWN_FIELD: Self = Self("unknown_field");
+    pub const WRONG_TYPE: Self = Self("wrong_type");
+    pub const OUT_OF_RANGE: Self = Self("out_of_range");
+    pub const BAD_FORMAT: Self = Self("bad_format");
+
+    /// The fault codes that every service has.
+    pub const COMMON: [Self; 5] =
+        [Self::REQUIRED, Self::UNKNOWN_FIELD, Self::WRONG_TYPE, Self::OUT_OF_RANGE, Self::BAD_FORMAT];
+
+    /// A fault code of one service.
+    pub const fn new(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// As it stands in the member `errors[].code`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Required => "required",
-            Self::UnknownField => "unknown_field",
-            Self::WrongType => "wrong_type",
-            Self::OutOfRange => "out_of_range",
-            Self::BadFormat => "bad_format",
-            Self::TooManyDecimals => "too_many_decimals",
-            Self::UnknownCurrency => "unknown_currency",
-            Self::UnknownLocation => "unknown_location",
-            Self::TotalTooLarge => "total_too_large",
-        }
+        self.0
+    }
+}
+
+impl OwnCodes {
+    /// The codes of two services, for a program that holds both.
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        self.codes.extend(other.codes);
+        self.fault_codes.extend(other.fault_codes);
+        self
+    }
+
+    /// The schema of [`Code`]: the whole closed list, by status.
+    pub fn code_schema(&self) -> RefOr<Schema> {
+        let mut all: Vec<_> = Code::COMMON.iter().chain(&self.codes).collect();
+        all.sort_by_key(|code| code.status);
+        let names = all.into_iter().map(|code| code.name);
+        listed("What kind of problem it is. Each has one status and one title for ever.", names)
+    }
+
+    /// The schema of [`FaultCode`]: the whole closed list.
+    pub fn fault_code_schema(&self) -> RefOr<Schema> {
+        let names = FaultCode::COMMON.iter().chain(&self.fault_codes).map(|code| code.0);
+        listed("What is wrong with one member or parameter of a request.", names)
+    }
+}
+
+fn listed(description: &str, names: impl Iterator<Item = &'static str>) -> RefOr<Schema> {
+    let schema = ObjectBuilder::new().schema_type(Type::String);
+    schema.description(Some(description)).enum_values(Some(names)).into()
+}
+
+impl std::fmt::Debug for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl std::fmt::Debug for FaultCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
     }
 }
 
 impl Serialize for Code {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
+        serializer.serialize_str(self.name)
     }
 }
 
 impl Serialize for FaultCode {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
+        serializer.serialize_str(self.0)
     }
 }
 
+/// The codes that every service has; the frame of a program adds those of its services.
+impl PartialSchema for Code {
+    fn schema() -> RefOr<Schema> {
+        OwnCodes::default().code_schema()
+    }
+}
+
+/// The codes that every service has; the frame of a program adds those of its services.
+impl PartialSchema for FaultCode {
+    fn schema() -> RefOr<Schema> {
+        OwnCodes::default().fault_code_schema()
+    }
+}
+
+impl ToSchema for Code {}
+impl ToSchema for FaultCode {}
+
 #[cfg(test)]
 mod tests {
-    use utoipa::PartialSchema;
-
     use super::*;
 
-    fn documented<T: PartialSchema>() -> Vec<String> {
-        let schema = serde_json::to_value(T::schema()).unwrap();
+    const SOLD_OUT: Code = Code::new(StatusCode::CONFLICT, "sold_out", "There is none left");
+
+    fn names(schema: RefOr<Schema>) -> Vec<String> {
+        let schema = serde_json::to_value(schema).unwrap();
         schema["enum"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
     }
 
     #[test]
-    fn the_documented_codes_are_the_ones_sent() {
-        let sent = [
-            "malformed_json",
-            "invalid_cursor",
-            "unauthenticated",
-            "forbidden",
-            "not_found",
-            "order_not_found",
-            "product_not_found",
-            "reservation_not_found",
-            "method_not_allowed",
-            "invalid_transition",
-            "stock_changed",
-            "below_reserved",
-            "body_too_large",
-            "unsupported_media_type",
-            "invalid_request",
-            "idempotency_key_reused",
-            "rate_limited",
-            "internal",
-            "overloaded",
-            "storage_full",
-            "storage_unavailable",
-            "outcome_unknown",
-            "shutting_down",
-        ];
-        assert_eq!(documented::<Code>(), sent);
-        assert_eq!(Code::IdempotencyKeyReused.as_str(), "idempotency_key_reused");
-    }
-
-    #[test]
-    fn the_documented_fault_codes_are_the_ones_sent() {
-        let all = [
-            FaultCode::Required,
-            FaultCode::UnknownField,
-            FaultCode::WrongType,
-            FaultCode::OutOfRange,
-            FaultCode::BadFormat,
-            FaultCode::TooManyDecimals,
-            FaultCode::UnknownCurrency,
-            FaultCode::UnknownLocation,
-            FaultCode::TotalTooLarge,
-        ];
-        assert_eq!(documented::<FaultCode>(), all.map(FaultCode::as_str));
+    fn the_documented_codes_are_those_of_every_service_and_its_own_by_status() {
+        let own = OwnCodes { codes: vec![SOLD_OUT], fault_codes: vec![FaultCode::new("no_such_size")] };
+        let codes = names(own.code_schema());
+        let at = codes.iter().position(|name| name == "sold_out").unwrap();
+        assert_eq!((codes[at - 1].as_str(), codes[at + 1].as_str()), ("method_not_allowed", "body_too_large"));
+        assert_eq!(codes.len(), Code::COMMON.len() + 1);
+        let faults = ["required", "unknown_field", "wrong_type", "out_of_range", "bad_format", "no_such_size"];
+        assert_eq!(names(own.fault_code_schema()), faults);
+        assert_eq!(names(Code::schema()).len(), Code::COMMON.len());
     }
 
     #[test]
     fn every_503_and_429_says_when_to_come_back_and_nothing_else_does() {
-        for code in [
-            Code::RateLimited,
-            Code::Overloaded,
-            Code::StorageFull,
-            Code::StorageUnavailable,
-            Code::OutcomeUnknown,
-            Code::ShuttingDown,
-        ] {
-            assert_eq!(code.retry_after_s(), Some(1), "{code:?}");
-        }
-        for code in [Code::MalformedJson, Code::OrderNotFound, Code::StockChanged, Code::Internal] {
-            assert_eq!(code.retry_after_s(), None, "{code:?}");
+        for code in Code::COMMON.into_iter().chain([SOLD_OUT]) {
+            let passes = matches!(code.status().as_u16(), 429 | 503);
+            assert_eq!(code.retry_after_s(), passes.then_some(1), "{code:?}");
         }
     }
 }

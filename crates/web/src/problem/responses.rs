@@ -22,24 +22,24 @@ pub struct WriteProblems;
 
 impl IntoResponses for BodyProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        documented(&[Code::MalformedJson, Code::BodyTooLarge, Code::UnsupportedMediaType, Code::InvalidRequest])
+        documented(&[Code::MALFORMED_JSON, Code::BODY_TOO_LARGE, Code::UNSUPPORTED_MEDIA_TYPE, Code::INVALID_REQUEST])
     }
 }
 
 impl IntoResponses for ReadProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        documented(&[Code::InvalidRequest, Code::StorageUnavailable])
+        documented(&[Code::INVALID_REQUEST, Code::STORAGE_UNAVAILABLE])
     }
 }
 
 impl IntoResponses for WriteProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         documented(&[
-            Code::Overloaded,
-            Code::StorageFull,
-            Code::StorageUnavailable,
-            Code::OutcomeUnknown,
-            Code::ShuttingDown,
+            Code::OVERLOADED,
+            Code::STORAGE_FULL,
+            Code::STORAGE_UNAVAILABLE,
+            Code::OUTCOME_UNKNOWN,
+            Code::SHUTTING_DOWN,
         ])
     }
 }

@@ -8,7 +8,7 @@ use super::{Code, Problem};
 impl Problem {
     /// A bug of ours, of which the client need know nothing but how to report it.
     pub fn internal() -> Self {
-        Self::new(Code::Internal, "this is our fault; please report it with its request_id")
+        Self::new(Code::INTERNAL, "this is our fault; please report it with its request_id")
     }
 }
 
@@ -16,13 +16,13 @@ impl Problem {
 impl From<NotDone> for Problem {
     fn from(error: NotDone) -> Self {
         match error {
-            NotDone::Overloaded => Self::new(Code::Overloaded, "nothing was done; try again later"),
-            NotDone::StorageFull => Self::new(Code::StorageFull, "nothing was done; the operator must make room"),
-            NotDone::Unavailable => Self::new(Code::StorageUnavailable, "nothing was done; try again later"),
+            NotDone::Overloaded => Self::new(Code::OVERLOADED, "nothing was done; try again later"),
+            NotDone::StorageFull => Self::new(Code::STORAGE_FULL, "nothing was done; the operator must make room"),
+            NotDone::Unavailable => Self::new(Code::STORAGE_UNAVAILABLE, "nothing was done; try again later"),
             NotDone::OutcomeUnknown => {
-                Self::new(Code::OutcomeUnknown, "it may have been done; retry with the same Idempotency-Key")
+                Self::new(Code::OUTCOME_UNKNOWN, "it may have been done; retry with the same Idempotency-Key")
             }
-            NotDone::ShuttingDown => Self::new(Code::ShuttingDown, "nothing was done; try again, elsewhere or later"),
+            NotDone::ShuttingDown => Self::new(Code::SHUTTING_DOWN, "nothing was done; try again, elsewhere or later"),
             NotDone::Poisoned => Self::internal(),
         }
     }
@@ -35,7 +35,7 @@ impl From<Failure> for Problem {
         match failure {
             Failure::Suspect(_) | Failure::Fatal(_) => Self::internal(),
             Failure::Busy(_) | Failure::Unknown(_) | Failure::Unavailable(_) | Failure::Full(_) => {
-                Self::new(Code::StorageUnavailable, "this cannot be looked up now; try again later")
+                Self::new(Code::STORAGE_UNAVAILABLE, "this cannot be looked up now; try again later")
             }
         }
     }

@@ -94,7 +94,7 @@ fn quantity(kind: Option<Kind>) -> impl Fn(&Node) -> Parsed<i64> {
             None => i64::MIN..=i64::MAX,
         };
         match body::integer(range)(node)? {
-            0 if kind == Some(Kind::Adjust) => Err((FaultCode::OutOfRange, "must not be 0".to_owned())),
+            0 if kind == Some(Kind::Adjust) => Err((FaultCode::OUT_OF_RANGE, "must not be 0".to_owned())),
             units => Ok(units),
         }
     }
@@ -102,7 +102,7 @@ fn quantity(kind: Option<Kind>) -> impl Fn(&Node) -> Parsed<i64> {
 
 fn expected_on_hand(kind: Option<Kind>) -> impl Fn(&Node) -> Parsed<i64> {
     move |node| match kind {
-        Some(Kind::Receive | Kind::Adjust) => Err((FaultCode::UnknownField, "belongs to a count only".to_owned())),
+        Some(Kind::Receive | Kind::Adjust) => Err((FaultCode::UNKNOWN_FIELD, "belongs to a count only".to_owned())),
         Some(Kind::Count) | None => body::integer(0..=MAX_COUNT)(node),
     }
 }

@@ -1,0 +1,20 @@
+//! The codes that only the Order Service answers with.
+
+use http::StatusCode;
+use web::problem::{Code, FaultCode, OwnCodes};
+
+pub(super) const ORDER_NOT_FOUND: Code = Code::new(StatusCode::NOT_FOUND, "order_not_found", "There is no such order");
+pub(super) const INVALID_TRANSITION: Code =
+    Code::new(StatusCode::CONFLICT, "invalid_transition", "The order's status does not allow that");
+
+pub(super) const TOO_MANY_DECIMALS: FaultCode = FaultCode::new("too_many_decimals");
+pub(super) const UNKNOWN_CURRENCY: FaultCode = FaultCode::new("unknown_currency");
+pub(super) const TOTAL_TOO_LARGE: FaultCode = FaultCode::new("total_too_large");
+
+/// All of them, for the description of the API.
+pub(crate) fn own_codes() -> OwnCodes {
+    OwnCodes {
+        codes: vec![ORDER_NOT_FOUND, INVALID_TRANSITION],
+        fault_codes: vec![TOO_MANY_DECIMALS, UNKNOWN_CURRENCY, TOTAL_TOO_LARGE],
+    }
+}
