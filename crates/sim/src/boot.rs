@@ -28,18 +28,20 @@ pub(crate) fn boot(world: &Arc<World>, node: Node) {
     world.trace(|| format!("{node} starts, for the {life}. time"));
     let clock = world.clock_of(node);
     let random = Random::of(world.config.seed, &format!("{node}, life {life}"));
-    let ids = Arc::new(NodeIds { clock: clock.clone(), random });
-    let mut context = Context::new(clock, ids);
+    let ids = Arc::new(NodeIds::new(clock.clone(), random));
+    let mut context = Context::new(clock, ids.clone());
     let port = Port::of(world.clone(), node);
     let router = match node.service {
         Service::Orders => start_orders(&port, &mut context),
         Service::Inventory => start_inventory(&port, &mut context),
     };
-    world.serves(node, router);
+    world.serves(node, (world.wrappers.router)(router, &ids));
 }
 
 fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
-    let (store, bus) = (Arc::new(OrdersPort(port.clone())), Wire::of(port.clone()));
+    let wrappers = &port.world.wrappers;
+    let bus = (wrappers.bus)(Wire::of(port.clone()));
+    let store = (wrappers.orders_store)(Arc::new(OrdersPort(port.clone())), &bus);
     let crew = orders::assemble(orders::Dependencies { store, bus, currency: Currency::BRL }, context);
     let forever = CancellationToken::new;
     for _ in 0..port.world.config.committers {
@@ -56,7 +58,8 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
 }
 
 fn start_inventory(port: &Port, context: &mut Context) -> axum::Router {
-    let (store, bus) = (Arc::new(StockPort(port.clone())), Wire::of(port.clone()));
+    let bus = (port.world.wrappers.bus)(Wire::of(port.clone()));
+    let store = Arc::new(StockPort(port.clone()));
     let crew = inventory::assemble(inventory::Dependencies { store, bus }, context);
     let forever = CancellationToken::new;
     work(port, "the committer", crew.committer.run(forever()));

@@ -1,7 +1,7 @@
 //! Which cells of the tables were reached: of states, counted at the deciders, which are the real ones, and of commits of
 //! unknown fate.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::answers::StockOutcome;
@@ -89,8 +89,24 @@ pub(crate) struct Cells {
     pub(crate) marks: BTreeMap<&'static str, u64>,
 }
 
+/// The deciders that a world's services decide by.
+#[derive(Clone, Copy)]
+struct Deciders {
+    orders: order::Decide,
+    stock: stock::Decide,
+}
+
 thread_local! {
     static CELLS: RefCell<Cells> = RefCell::default();
+    /// A decider is a plain function and carries nothing: those that are watched are noted here.
+    static DECIDERS: Cell<Deciders> =
+        const { Cell::new(Deciders { orders: order::decide, stock: stock::decide }) };
+}
+
+/// From now on these deciders are watched on this thread, and nothing has been reached yet.
+pub(crate) fn begin(orders: order::Decide, stock: stock::Decide) {
+    DECIDERS.set(Deciders { orders, stock });
+    take();
 }
 
 /// What was reached since this was called the last time, on this thread.
@@ -124,10 +140,10 @@ impl Cells {
 /// The Order Service's decider, with an eye on what it is asked.
 pub(crate) fn decide_orders(now_micros: i64, batch: &[order::OrderCommand], loaded: order::Loaded) -> order::Decision {
     let mut status: BTreeMap<_, _> = loaded.orders.iter().map(|(id, order)| (*id, order.status)).collect();
-    let found_itself = batch.iter().any(
-        |command| matches!(command, order::OrderCommand::Place(placement) if status.contains_key(&placement.order_id)),
-    );
-    let decision = order::decide(now_micros, batch, loaded);
+    let found_itself = batch
+        .iter()
+        .any(|command| matches!(command, order::OrderCommand::Place(placement) if status.contains_key(&placement.order_id)));
+    let decision = (DECIDERS.get().orders)(now_micros, batch, loaded);
     if found_itself {
         mark("a placement that finds itself after an unknown commit");
     }
@@ -161,20 +177,14 @@ fn event(command: &order::OrderCommand) -> Option<Event> {
 }
 
 /// The Inventory Service's decider, with an eye on what it is asked.
-pub(crate) fn decide_stock(
-    now_micros: i64,
-    batch: &[stock::InventoryCommand],
-    loaded: stock::Loaded,
-) -> stock::Decision {
+pub(crate) fn decide_stock(now_micros: i64, batch: &[stock::InventoryCommand], loaded: stock::Loaded) -> stock::Decision {
     let mut states: BTreeMap<_, _> =
         loaded.reservations.iter().map(|(id, reservation)| (*id, reservation.state.name())).collect();
-    let decision = stock::decide(now_micros, batch, loaded);
+    let decision = (DECIDERS.get().stock)(now_micros, batch, loaded);
     for (command, decided) in batch.iter().zip(&decision.decided) {
         let command = match command {
             stock::InventoryCommand::Stock(command) => command,
-            stock::InventoryCommand::Move(_)
-                if matches!(decided.outcome, stock::InventoryOutcome::Moved { replayed: true, .. }) =>
-            {
+            stock::InventoryCommand::Move(_) if matches!(decided.outcome, stock::InventoryOutcome::Moved { replayed: true, .. }) => {
                 mark("a movement that was made before");
                 continue;
             }

@@ -14,11 +14,12 @@ pub(crate) fn worlds() -> Vec<Config> {
 mod tests {
     use super::*;
     use crate::run;
+    use crate::wrappers::Wrappers;
 
     #[test]
     fn worlds_that_failed_once_fail_no_more() {
         for config in worlds() {
-            let outcome = run::run(&config, None, false);
+            let outcome = run::run(&config, Wrappers::NONE, false);
             assert_eq!(outcome.violation, None, "{config}");
         }
     }

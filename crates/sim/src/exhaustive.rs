@@ -7,30 +7,30 @@
 //! times, or never, which is loss, repetition, reordering and replay in one.
 
 mod batches;
-mod bounds;
+pub(crate) mod bounds;
 mod calm;
-mod cast;
+pub(crate) mod cast;
 mod choices;
 mod hand;
 mod hash;
-mod mistakes;
-mod model;
-mod order_book;
+pub(crate) mod model;
+pub(crate) mod order_book;
 mod panics;
-mod search;
-mod state;
-mod step;
+pub(crate) mod search;
+pub(crate) mod shell;
+pub(crate) mod state;
+pub(crate) mod step;
 mod stock_book;
 mod story;
 #[cfg(test)]
 mod tests;
 mod truth;
-mod wire;
+pub(crate) mod wire;
 
 use platform::clock::{Clock, SystemClock, Timestamp};
 
-use crate::mistakes::Mistake;
 use bounds::Bounds;
+use shell::Shell;
 
 /// How much is explored.
 #[derive(Debug, Default, clap::Args)]
@@ -46,20 +46,25 @@ pub(crate) struct Args {
     pub(crate) states: Option<u32>,
 }
 
-/// Explores, or looks for planted mistakes, and prints what was found. False if a promise was broken, or one of the
-/// mistakes survived.
-pub(crate) fn run(args: &Args, planted: &[Mistake]) -> bool {
-    let limit = args.states.unwrap_or(u32::MAX - 1);
-    let bounds: &[Bounds] = if args.large { &bounds::WIDE } else { &bounds::USUAL };
-    if planted.is_empty() { explore_all(bounds, limit) } else { mistakes::hunt(planted, bounds, limit) }
+impl Args {
+    pub(crate) fn bounds(&self) -> &'static [Bounds] {
+        if self.large { &bounds::WIDE } else { &bounds::USUAL }
+    }
+
+    /// How many states are explored at most for each of the bounds.
+    pub(crate) fn limit(&self) -> u32 {
+        self.states.unwrap_or(u32::MAX - 1)
+    }
 }
 
-/// One after the other, until one of them shows a violation.
-fn explore_all(all: &[Bounds], limit: u32) -> bool {
+/// Explores all bounds, one after the other, until one of them shows a violation, and prints what was found. False if
+/// there is a violation.
+pub(crate) fn run(args: &Args) -> bool {
+    let limit = args.limit();
     let started = SystemClock.now();
     let (mut states, mut steps, mut violations, mut left_over) = (0, 0, 0, 0);
-    for bounds in all {
-        let explored = search::explore(*bounds, limit);
+    for bounds in args.bounds() {
+        let explored = search::explore(*bounds, Shell::RIGHT, limit);
         states += u64::from(explored.states);
         steps += explored.steps;
         left_over += u64::from(explored.left_over);

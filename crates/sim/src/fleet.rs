@@ -12,6 +12,7 @@ use crate::corpus;
 use crate::run::{self, Outcome};
 use crate::shrink;
 use crate::table;
+use crate::wrappers::Wrappers;
 
 /// After so many broken worlds the rest is not worth the time.
 const MAX_BROKEN: usize = 10;
@@ -76,7 +77,7 @@ fn side_by_side(worlds: impl Iterator<Item = Config> + Send, jobs: usize, mut te
             scope.spawn(move || {
                 let next = || worlds.lock().expect("taking the next one does not panic").next();
                 while let Some(config) = next().filter(|_| !enough.load(Ordering::Relaxed)) {
-                    sender.send(run::run(&config, None, false)).expect("somebody counts");
+                    sender.send(run::run(&config, Wrappers::NONE, false)).expect("somebody counts");
                 }
             });
         }

@@ -14,6 +14,7 @@ mod executor;
 mod exhaustive;
 mod fleet;
 mod history;
+mod hunt;
 mod invariants;
 mod life;
 mod log;
@@ -32,6 +33,7 @@ mod verdict;
 mod wire;
 mod witness;
 mod world;
+mod wrappers;
 
 use std::process::ExitCode;
 
@@ -39,6 +41,7 @@ use clap::Parser;
 
 use config::Config;
 use run::Outcome;
+use wrappers::Wrappers;
 
 /// Runs both services, their databases, a broker and their clients through bad days, each decided by a seed.
 ///
@@ -72,12 +75,13 @@ fn main() -> ExitCode {
         Err(why) => return refuse(&why),
     };
     let is_well = match (&cli.seed, planted) {
-        _ if cli.exhaustive.exhaustive => exhaustive::run(&cli.exhaustive, planted),
-        (Some(config), []) => tell(config, None),
-        (Some(config), [mistake]) => tell(config, Some(mistake.name)),
+        (_, []) if cli.exhaustive.exhaustive => exhaustive::run(&cli.exhaustive),
+        (_, mistakes) if cli.exhaustive.exhaustive => hunt::exhaustive::hunt(mistakes, &cli.exhaustive),
+        (Some(config), []) => tell(config, Wrappers::NONE),
+        (Some(config), [mistake]) => tell(config, mistake.wrappers),
         (Some(_), _) => return refuse("one world makes one mistake: --planted with its name"),
         (None, []) => fleet::run(cli.from, cli.seeds, cli.jobs),
-        (None, mistakes) => mistakes::hunt(mistakes, cli.from, cli.seeds, cli.jobs),
+        (None, mistakes) => hunt::hunt(mistakes, cli.from, cli.seeds, cli.jobs),
     };
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -88,8 +92,8 @@ fn refuse(why: &str) -> ExitCode {
 }
 
 /// One world, from its beginning to its end.
-fn tell(config: &Config, planted: Option<&'static str>) -> bool {
-    let outcome = run::run(config, planted, true);
+fn tell(config: &Config, wrappers: Wrappers) -> bool {
+    let outcome = run::run(config, wrappers, true);
     tell_of(&outcome);
     outcome.violation.is_none()
 }

@@ -1,58 +1,137 @@
-//! Mistakes that a seed plants in the services: a simulator that has never found one proves nothing.
+//! Mistakes that are planted in the services: a simulator that has never found one proves nothing.
+//!
+//! Production code contains none of them. Each is a wrapper of a port or of a decider: it calls the
+//! right one, and spoils what goes in or what comes out.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod bus;
+mod edge;
+mod order_decider;
+mod orders_store;
+mod shell;
+mod stock_decider;
 
-use crate::config::Config;
-use crate::run::{self, Outcome};
-use crate::shrink;
+use inventory_core::decide as stock;
+use orders_core::decide as order;
 
-/// A mistake that is one line away in the services' code.
+use crate::exhaustive::shell::Shell;
+use crate::wrappers::Wrappers;
+
+/// One mistake, and how it is planted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mistake {
-    /// As `platform::planted!` calls it.
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
-    pub(crate) place: Place,
+    /// In the services that a seed runs.
+    pub(crate) wrappers: Wrappers,
+    /// In what is explored exhaustively.
+    pub(crate) reach: Reach,
 }
 
-/// Whose mistake it is where every interleaving is explored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// A decider's: the code under test itself makes it.
-    Core,
-    /// What stands around the deciders, which is modelled there: the model makes it at the same place.
-    Shell,
-    /// Out of reach there, and why.
+/// Whether the exhaustive search can express a mistake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reach {
+    Within(Shell),
+    /// It cannot, and why.
     Beyond(&'static str),
 }
 
 pub(crate) const ALL: [Mistake; 12] = [
-    at(Place::Shell, "answer_before_commit", "2xx is answered before the commit"),
-    at(Place::Shell, "unknown_is_failed", "a commit of unknown fate is reported as failed"),
-    at(Place::Shell, "publish_before_commit", "commands are published before the commit"),
-    at(Place::Shell, "sweeper_stops", "the sweeper stops after the first publish"),
-    at(Place::Core, "no_tombstone", "a release that came first leaves no tombstone"),
-    at(Place::Core, "release_twice", "a release gives back twice"),
-    at(Place::Shell, "stock_read_before_lock", "stock is read before the lock, written as an absolute value"),
-    at(Place::Core, "deltas_not_summed", "the deltas of one row are not summed"),
-    at(Place::Core, "forgets_answers", "Inventory forgets its answers after a while"),
-    at(Place::Core, "no_compare_and_set", "an order moves on without compare-and-set"),
-    at(
-        Place::Beyond("nothing is acknowledged here, so nothing is tried for ever: messages come alone as well"),
-        "bad_message_aborts_batch",
-        "a bad message aborts its batch, which is retried for ever",
+    in_shell(
+        "answer_before_commit",
+        "2xx is answered before the commit",
+        Wrappers { router: edge::answer_before_commit, ..Wrappers::NONE },
+        Shell { accept: shell::answer_before_commit, ..Shell::RIGHT },
     ),
-    at(Place::Core, "everything_rejected", "every order is rejected"),
+    in_shell(
+        "unknown_is_failed",
+        "a commit of unknown fate is reported as failed",
+        Wrappers { orders_store: orders_store::unknown_is_failed, ..Wrappers::NONE },
+        Shell { unknown_is_failed: true, ..Shell::RIGHT },
+    ),
+    in_shell(
+        "publish_before_commit",
+        "commands are published before the commit",
+        Wrappers { orders_store: orders_store::publish_before_commit, ..Wrappers::NONE },
+        Shell { accept: shell::publish_before_commit, ..Shell::RIGHT },
+    ),
+    in_shell(
+        "sweeper_stops",
+        "the sweeper stops after the first publish",
+        Wrappers { orders_store: orders_store::sweeper_stops, ..Wrappers::NONE },
+        Shell { resend: shell::sweeper_stops, ..Shell::RIGHT },
+    ),
+    in_stock(
+        "no_tombstone",
+        "a release that came first leaves no tombstone",
+        stock_decider::no_tombstone,
+    ),
+    in_stock("release_twice", "a release gives back twice", stock_decider::release_twice),
+    in_shell(
+        "stock_read_before_lock",
+        "stock is read before the lock, written as an absolute value",
+        Wrappers {
+            decide_stock: stock_decider::stock_read_before_lock,
+            begin: stock_decider::forget_stock,
+            ..Wrappers::NONE
+        },
+        Shell { decide_on_old_stock: Some(stock_decider::decide_on_old_stock), ..Shell::RIGHT },
+    ),
+    in_stock(
+        "deltas_not_summed",
+        "the deltas of one row are not summed",
+        stock_decider::deltas_not_summed,
+    ),
+    in_stock(
+        "forgets_answers",
+        "Inventory forgets its answers after a while",
+        stock_decider::forgets_answers,
+    ),
+    in_orders(
+        "no_compare_and_set",
+        "an order moves on without compare-and-set",
+        order_decider::no_compare_and_set,
+    ),
+    Mistake {
+        name: "bad_message_aborts_batch",
+        what: "a bad message aborts its batch, which is retried for ever",
+        wrappers: Wrappers { bus: bus::bad_message_aborts_batch, ..Wrappers::NONE },
+        reach: Reach::Beyond(
+            "nothing is acknowledged here, so nothing is tried for ever: messages come alone as \
+             well",
+        ),
+    },
+    in_stock("everything_rejected", "every order is rejected", stock_decider::everything_rejected),
 ];
 
-const fn at(place: Place, name: &'static str, what: &'static str) -> Mistake {
-    Mistake { name, what, place }
+/// A mistake of what stands around the deciders, which the search models.
+const fn in_shell(
+    name: &'static str,
+    what: &'static str,
+    wrappers: Wrappers,
+    shell: Shell,
+) -> Mistake {
+    Mistake { name, what, wrappers, reach: Reach::Within(shell) }
 }
 
-/// The one of this name, or `all`.
+/// A mistake of the Order Service's decider: the same code is wrong in both simulators.
+const fn in_orders(name: &'static str, what: &'static str, decide: order::Decide) -> Mistake {
+    let wrappers = Wrappers { decide_orders: decide, ..Wrappers::NONE };
+    let shell = Shell { decide_orders: decide, ..Shell::RIGHT };
+    in_shell(name, what, wrappers, shell)
+}
+
+/// A mistake of the Inventory Service's decider.
+const fn in_stock(name: &'static str, what: &'static str, decide: stock::Decide) -> Mistake {
+    let wrappers = Wrappers { decide_stock: decide, ..Wrappers::NONE };
+    let shell = Shell { decide_stock: decide, ..Shell::RIGHT };
+    in_shell(name, what, wrappers, shell)
+}
+
+/// The mistake of this name, or all of them for `all`.
 ///
-/// **Errors:** there is no such one; says which there are.
+/// # Errors
+///
+/// There is no such mistake; the text lists those that there are.
 pub(crate) fn find(name: &str) -> Result<&'static [Mistake], String> {
     if name == "all" {
         return Ok(&ALL);
@@ -60,51 +139,6 @@ pub(crate) fn find(name: &str) -> Result<&'static [Mistake], String> {
     let at = ALL.iter().position(|mistake| mistake.name == name);
     at.map(|at| &ALL[at..=at]).ok_or_else(|| {
         let names = ALL.map(|mistake| mistake.name);
-        format!("there is no such mistake; those there are: all, {}", names.join(", "))
+        format!("there is no such mistake; choose one of: all, {}", names.join(", "))
     })
-}
-
-/// Plants each of them, and runs seeds until one shows it. False if one survives all seeds.
-pub(crate) fn hunt(mistakes: &[Mistake], from: u64, seeds: u64, jobs: usize) -> bool {
-    let found = Mutex::new(vec![None; mistakes.len()]);
-    let taken = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, mistakes.len()) {
-            scope.spawn(|| {
-                let next = || taken.fetch_add(1, Ordering::Relaxed);
-                let nexts = std::iter::repeat_with(next).map_while(|at| Some((at, mistakes.get(at)?)));
-                for (at, mistake) in nexts {
-                    let caught = first_broken(mistake.name, from, seeds);
-                    found.lock().expect("nothing panics under this lock")[at] = caught;
-                }
-            });
-        }
-    });
-    let found = found.into_inner().expect("all threads are gone");
-    println!("{:<26} {:>14}  {:<10} what it is", "bug", "seeds to catch", "invariant");
-    for (mistake, caught) in mistakes.iter().zip(&found) {
-        let (after, promise) = match caught {
-            Some((after, outcome)) => (after.to_string(), promise(outcome)),
-            None => ("survives".to_owned(), ""),
-        };
-        println!("{:<26} {after:>14}  {promise:<10} {}", mistake.name, mistake.what);
-    }
-    if let ([mistake], [Some((_, outcome))]) = (mistakes, found.as_slice()) {
-        shrink::tell(outcome, Some(mistake.name));
-    }
-    let caught = found.iter().flatten().count();
-    println!("{caught} of {} planted bugs caught", mistakes.len());
-    caught == mistakes.len()
-}
-
-/// How many seeds it took, and what the last one showed.
-fn first_broken(planted: &'static str, from: u64, seeds: u64) -> Option<(u64, Outcome)> {
-    (from..from.saturating_add(seeds)).zip(1..).find_map(|(seed, after)| {
-        let outcome = run::run(&Config::of(seed), Some(planted), false);
-        outcome.violation.is_some().then_some((after, outcome))
-    })
-}
-
-fn promise(outcome: &Outcome) -> &'static str {
-    outcome.violation.as_ref().map_or("", |violation| violation.promise)
 }

@@ -84,14 +84,28 @@ impl Clock for NodeClock {
 /// Ids that the seed determines.
 #[derive(Debug)]
 pub(crate) struct NodeIds {
-    pub(crate) clock: Arc<NodeClock>,
-    pub(crate) random: Random,
+    clock: Arc<NodeClock>,
+    random: Random,
+    last: Mutex<Uuid>,
+}
+
+impl NodeIds {
+    pub(crate) fn new(clock: Arc<NodeClock>, random: Random) -> Self {
+        Self { clock, random, last: Mutex::default() }
+    }
+
+    /// The id that was drawn last.
+    pub(crate) fn last(&self) -> Uuid {
+        *self.last.lock().expect("nothing panics under this lock")
+    }
 }
 
 impl Ids for NodeIds {
     fn uuid(&self) -> Uuid {
         let millis = u64::try_from(self.clock.now().0 / 1000).unwrap_or(0);
-        Builder::from_unix_timestamp_millis(millis, &self.random.bytes()).into_uuid()
+        let id = Builder::from_unix_timestamp_millis(millis, &self.random.bytes()).into_uuid();
+        *self.last.lock().expect("nothing panics under this lock") = id;
+        id
     }
 
     fn random(&self) -> u64 {

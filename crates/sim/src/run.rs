@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use orders_core::order::Status;
-use platform::fault;
 
 use crate::cells::{self, Cells};
 use crate::config::Config;
@@ -15,6 +14,7 @@ use crate::random::Random;
 use crate::states::Violation;
 use crate::trace::Fingerprint;
 use crate::world::{Repairs, World};
+use crate::wrappers::Wrappers;
 
 /// What became of a world.
 #[derive(Clone, Debug)]
@@ -30,14 +30,13 @@ pub(crate) struct Outcome {
     pub(crate) orders: [u64; 3],
 }
 
-/// Runs a world. `planted` is the mistake that its services make, if any.
-pub(crate) fn run(config: &Config, planted: Option<&'static str>, keeps_story: bool) -> Outcome {
-    fault::plant(planted);
-    cells::take();
+/// Runs a world. `wrappers` plant the mistake that its services make, if any.
+pub(crate) fn run(config: &Config, wrappers: Wrappers, keeps_story: bool) -> Outcome {
+    (wrappers.begin)();
+    cells::begin(wrappers.decide_orders, wrappers.decide_stock);
     let told = Arc::new(std::sync::Mutex::new(None));
     let kept = told.clone();
-    let ended = catch_unwind(AssertUnwindSafe(|| run_in_folder(config, keeps_story, &kept)));
-    fault::plant(None);
+    let ended = catch_unwind(AssertUnwindSafe(|| run_in_folder(config, wrappers, keeps_story, &kept)));
     let world = told.lock().expect("whoever panics does not hold it").take();
     ended.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -48,12 +47,12 @@ pub(crate) fn run(config: &Config, planted: Option<&'static str>, keeps_story: b
     })
 }
 
-fn run_in_folder(config: &Config, keeps_story: bool, told: &std::sync::Mutex<Option<Arc<World>>>) -> Outcome {
+fn run_in_folder(config: &Config, wrappers: Wrappers, keeps_story: bool, told: &std::sync::Mutex<Option<Arc<World>>>) -> Outcome {
     let folder = folder();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without threads");
     let outcome = runtime.block_on(async {
-        let world = World::new(config.clone(), folder.path(), keeps_story);
+        let world = World::new(config.clone(), wrappers, folder.path(), keeps_story);
         *told.lock().expect("nothing panics under this lock") = Some(world.clone());
         let over = Arc::new(AtomicBool::new(false));
         let (living, ends) = (world.clone(), over.clone());
@@ -106,7 +105,7 @@ mod tests {
     #[test]
     fn a_seed_run_twice_gives_the_same_story() {
         for seed in 0..12 {
-            let [once, twice] = [(); 2].map(|()| run(&Config::of(seed), None, true));
+            let [once, twice] = [(); 2].map(|()| run(&Config::of(seed), Wrappers::NONE, true));
             assert_eq!(once.story, twice.story, "seed {seed}");
             assert_eq!(once.fingerprint, twice.fingerprint, "seed {seed}");
             assert!(once.fingerprint.events > 20, "seed {seed}");
@@ -115,7 +114,7 @@ mod tests {
 
     #[test]
     fn seeds_differ() {
-        let [one, another] = [1, 2].map(|seed| run(&Config::of(seed), None, false).fingerprint);
+        let [one, another] = [1, 2].map(|seed| run(&Config::of(seed), Wrappers::NONE, false).fingerprint);
         assert_ne!(one, another);
     }
 }

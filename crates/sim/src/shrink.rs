@@ -1,7 +1,9 @@
 //! Makes a world that breaks a promise smaller, as long as it breaks the same one, until its story is short.
 
 use crate::config::Config;
+use crate::mistakes::Mistake;
 use crate::run::{self, Outcome};
+use crate::wrappers::Wrappers;
 
 /// Worlds that are tried before it is good enough.
 const MAX_TRIES: usize = 400;
@@ -9,10 +11,10 @@ const MAX_TRIES: usize = 400;
 const LUCKS: u64 = 5;
 
 /// The smallest one that was found, with its whole story.
-fn shrink(broken: &Outcome, planted: Option<&'static str>) -> Outcome {
+fn shrink(broken: &Outcome, wrappers: Wrappers) -> Outcome {
     let promise = broken.violation.as_ref().map(|violation| violation.promise);
     let breaks_it = |config: &Config| {
-        let outcome = run::run(config, planted, false);
+        let outcome = run::run(config, wrappers, false);
         outcome.violation.as_ref().map(|violation| violation.promise) == promise
     };
     let (mut smallest, mut tries) = (broken.config.clone(), 0);
@@ -33,16 +35,16 @@ fn shrink(broken: &Outcome, planted: Option<&'static str>) -> Outcome {
         }
         break;
     }
-    run::run(&smallest, planted, true)
+    run::run(&smallest, wrappers, true)
 }
 
 /// Tells the story of the smallest world that breaks the same promise, and how to have it again.
-pub(crate) fn tell(broken: &Outcome, planted: Option<&'static str>) {
-    let smallest = shrink(broken, planted);
+pub(crate) fn tell(broken: &Outcome, planted: Option<&Mistake>) {
+    let smallest = shrink(broken, planted.map_or(Wrappers::NONE, |mistake| mistake.wrappers));
     println!();
     println!("the shortest story that was found of what seed {} shows:", broken.config.seed);
     crate::tell_of(&smallest);
-    let planted = planted.map(|name| format!(" --planted {name}")).unwrap_or_default();
+    let planted = planted.map(|mistake| format!(" --planted {}", mistake.name)).unwrap_or_default();
     println!("again: cargo run --release -p sim -- --seed '{}'{planted}", smallest.config);
     println!();
 }
@@ -50,13 +52,15 @@ pub(crate) fn tell(broken: &Outcome, planted: Option<&'static str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mistakes;
 
     #[test]
     fn a_broken_world_shrinks_to_a_smaller_one_that_breaks_the_same_promise() {
-        let planted = Some("no_tombstone");
-        let broken = (0..500).map(|seed| run::run(&Config::of(seed), planted, false));
+        let [mistake] = mistakes::find("no_tombstone").expect("a mistake") else { panic!("one mistake") };
+        let wrappers = mistake.wrappers;
+        let broken = (0..500).map(|seed| run::run(&Config::of(seed), wrappers, false));
         let broken = broken.into_iter().find(|outcome| outcome.violation.is_some()).expect("it is found");
-        let smallest = shrink(&broken, planted);
+        let smallest = shrink(&broken, wrappers);
         let promise = |outcome: &Outcome| outcome.violation.as_ref().map(|violation| violation.promise);
         assert_eq!(promise(&smallest), promise(&broken));
         let size =

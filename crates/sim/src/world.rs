@@ -24,6 +24,7 @@ use crate::node::{Error, Node, NodeClock, Service, any_error};
 use crate::random::Random;
 use crate::states::{Violation, broken};
 use crate::trace::Trace;
+use crate::wrappers::Wrappers;
 
 /// The databases, which are nodes of their own: all replicas of a service share one.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ pub(crate) struct Stores {
 
 pub(crate) struct World {
     pub(crate) config: Config,
+    pub(crate) wrappers: Wrappers,
     pub(crate) executor: Executor,
     pub(crate) broker: Broker,
     pub(crate) stores: Stores,
@@ -92,7 +94,7 @@ pub(crate) struct Repairs {
 
 impl World {
     /// A world without replicas yet, its databases in `folder`.
-    pub(crate) fn new(config: Config, folder: &Path, keeps_trace: bool) -> Arc<Self> {
+    pub(crate) fn new(config: Config, wrappers: Wrappers, folder: &Path, keeps_trace: bool) -> Arc<Self> {
         let began = Instant::now();
         let clock = Arc::new(NodeClock::new(began, Error::Offset(0)));
         let shared: Arc<dyn Clock> = clock.clone();
@@ -119,6 +121,7 @@ impl World {
             history: Mutex::default(),
             unlocked: Notify::new(),
             config,
+            wrappers,
         })
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// **Units:** counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     /// 1 or 2 customers, with one order each.
     pub(super) orders: u8,
     /// The first customer's request may be sent again under its key while it is still under way.
@@ -32,7 +32,7 @@ pub(super) const fn of(orders: u8, twins: bool, units: u8, receives: u8, batch: 
 }
 
 /// Under a minute; each of them to the end. The narrower ones first: what shows in them has a short story.
-pub(super) const USUAL: [Bounds; 6] = [
+pub(crate) const USUAL: [Bounds; 6] = [
     of(1, true, 1, 0, 2, 4),
     of(2, true, 1, 1, 2, 1),
     of(2, false, 2, 0, 2, 1),

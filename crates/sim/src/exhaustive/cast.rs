@@ -24,7 +24,7 @@ const PRICE_MINOR: i64 = 1990;
 
 /// What a person asks for, by the number of the order or of the delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Request {
+pub(crate) enum Request {
     Place(u8),
     Cancel(u8),
     Fulfill(u8),
@@ -152,7 +152,7 @@ pub(super) fn terms() -> Terms {
 }
 
 /// What the Order Service is asked.
-pub(super) fn order_command(request: Request) -> order::OrderCommand {
+pub(crate) fn order_command(request: Request) -> order::OrderCommand {
     match request {
         Request::Place(order) => order::OrderCommand::Place(Box::new(order::Placement {
             order_id: order_id(order),
@@ -161,9 +161,7 @@ pub(super) fn order_command(request: Request) -> order::OrderCommand {
             terms: terms(),
             traceparent: None,
         })),
-        Request::Cancel(order) => {
-            order::OrderCommand::Cancel { order_id: order_id(order), reason: None, traceparent: None }
-        }
+        Request::Cancel(order) => order::OrderCommand::Cancel { order_id: order_id(order), reason: None, traceparent: None },
         Request::Fulfill(order) => order::OrderCommand::Fulfill { order_id: order_id(order), traceparent: None },
         Request::Receive(_) => unreachable!("nobody tells the Order Service what came in"),
     }

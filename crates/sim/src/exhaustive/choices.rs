@@ -1,7 +1,5 @@
 //! Every step that is possible in a state, within the bounds.
 
-use platform::fault;
-
 use super::cast::{self, FIRST, OTHER, Request, TWIN};
 use super::hand::Hand;
 use super::model::Model;
@@ -11,7 +9,7 @@ use super::step::{Deed, Step};
 
 impl Model {
     /// Appends the steps, in a fixed order.
-    pub(super) fn steps(&mut self, state: &State, steps: &mut Vec<Step>) {
+    pub(crate) fn steps(&mut self, state: &State, steps: &mut Vec<Step>) {
         let may_begin = state.busy() < self.bounds.busy;
         for (replica, place) in (0..).zip(0..REPLICAS) {
             // What one replica of a service can do, its equal can do as well.
@@ -58,7 +56,7 @@ impl Model {
             let pending = |place: usize| self.orders.row(state.orders[place]).is_some_and(|row| row.pending.is_some());
             cast::orders().filter(|(_, place)| pending(*place)).for_each(|(order, _)| add(Deed::Lease(order)));
         }
-        if !is_of_orders && hand.looked.is_none() && fault::is_planted("stock_read_before_lock") {
+        if !is_of_orders && hand.looked.is_none() && self.shell.decide_on_old_stock.is_some() {
             add(Deed::Look);
         }
     }

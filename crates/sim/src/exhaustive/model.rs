@@ -1,12 +1,11 @@
 //! The shell around the two cores, one step at a time: what replicas do between a request or a message and its end.
 
-use platform::fault;
-
 use super::batches;
 use super::bounds::Bounds;
 use super::cast::{Batch, Item, Request, Told};
 use super::hand::{Hand, Hands};
 use super::order_book::OrderBook;
+use super::shell::Shell;
 use super::state::{IDLE, IDS, Level, NOTHING, REPLICAS, State};
 use super::step::{Deed, Step};
 use super::stock_book::{Stock, StockBook};
@@ -16,8 +15,9 @@ use crate::states::{Violation, broken};
 
 /// The bounds, and all that was met within them so far.
 #[derive(Debug)]
-pub(super) struct Model {
+pub(crate) struct Model {
     pub(super) bounds: Bounds,
+    pub(super) shell: Shell,
     pub(super) orders: OrderBook,
     pub(super) stock: StockBook,
     pub(super) wire: Wire,
@@ -27,11 +27,12 @@ pub(super) struct Model {
 }
 
 impl Model {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds, shell: Shell) -> Self {
         Self {
             bounds,
-            orders: OrderBook::default(),
-            stock: StockBook::default(),
+            shell,
+            orders: OrderBook::new(shell),
+            stock: StockBook::new(shell),
             wire: Wire::default(),
             hands: Hands::default(),
             batches: batches::Known::default(),
@@ -40,7 +41,7 @@ impl Model {
     }
 
     /// Nothing has happened but that the shelf was filled, by one movement.
-    pub(super) fn start(&self) -> State {
+    pub(crate) fn start(&self) -> State {
         let level = Level { on_hand: self.bounds.units, reserved: 0, moves: self.bounds.units.min(1) };
         State {
             orders: [NOTHING; IDS],
@@ -54,7 +55,7 @@ impl Model {
         }
     }
 
-    pub(super) fn check(&mut self, state: &State) -> Result<(), Violation> {
+    pub(crate) fn check(&mut self, state: &State) -> Result<(), Violation> {
         self.truth.check(state, &self.orders, &self.stock)
     }
 
@@ -65,7 +66,7 @@ impl Model {
     /// The state after a step that is possible in this one; the replicas keep their places.
     ///
     /// **Errors:** the step itself breaks a promise.
-    pub(super) fn after(&mut self, state: &State, step: Step) -> Result<State, Violation> {
+    pub(crate) fn after(&mut self, state: &State, step: Step) -> Result<State, Violation> {
         let mut next = *state;
         let hand = self.hand(state, step.replica);
         let hand = match step.deed {
@@ -94,14 +95,7 @@ impl Model {
     }
 
     fn take(&mut self, next: &mut State, hand: Hand, request: Request) -> Hand {
-        if let Request::Place(order) = request {
-            if fault::is_planted("answer_before_commit") {
-                next.told |= 1 << order;
-            }
-            if fault::is_planted("publish_before_commit") {
-                next.sent |= OrderBook::too_early(request, &mut self.wire);
-            }
-        }
+        (self.shell.accept)(next, request, &mut self.wire);
         hand.with(request)
     }
 
@@ -125,7 +119,7 @@ impl Model {
 
     fn lease(&mut self, state: &State, order: u8) -> Hand {
         let command = self.orders.resend(state.orders[usize::from(order)], &mut self.wire);
-        let outbox = if fault::is_planted("sweeper_stops") { 0 } else { command.unwrap_or(0) };
+        let outbox = (self.shell.resend)(command.unwrap_or(0));
         Hand { outbox: outbox & !state.sent, ..Hand::default() }
     }
 
@@ -162,7 +156,7 @@ impl Model {
 
     /// A commit of unknown fate: the requests stay, and will be decided again (R4).
     fn in_doubt(&self, before: &State, next: &State, hand: Hand) -> Result<Hand, Violation> {
-        if fault::is_planted("unknown_is_failed") {
+        if self.shell.unknown_is_failed {
             return self.tell_that_nothing_is_done(before, next, hand);
         }
         Ok(Hand { in_doubt: true, looked: None, ..hand })

@@ -2,18 +2,19 @@
 
 use contract::commands::{StockCommand, StockCommandKind};
 use contract::{OrderId, SCHEMA_VERSION};
-use orders_core::decide::{self as order, Change, Loaded, OrderCommand, OrderOutcome};
+use orders_core::decide::{Change, OrderCommand, Decide, Loaded, OrderOutcome};
 use orders_core::order::{Order, Status};
 
 use super::cast::{self, Batch, Item, Request, Told};
 use super::hash::QuickMap;
 use super::panics::caught;
+use super::shell::Shell;
 use super::state::{IDS, NOTHING};
 use super::wire::{Message, Wire};
 use crate::states::{Violation, broken};
 
 /// Any two steps may lie this far apart: whatever is stored is as old when it is looked at.
-pub(super) const LATER_MICROS: i64 = 3_600_000_000;
+pub(crate) const LATER_MICROS: i64 = 3_600_000_000;
 
 /// What the tables say about one order. Times are left out: everything is old.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,14 +35,19 @@ pub(super) struct OrderTurn {
 }
 
 /// Every row that ever occurred, by number, and every transaction that was ever run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct OrderBook {
+    decide: Decide,
     rows: Vec<OrderRow>,
     turns: Vec<Result<OrderTurn, Violation>>,
     known: QuickMap<u64, usize>,
 }
 
 impl OrderBook {
+    pub(super) fn new(shell: Shell) -> Self {
+        Self { decide: shell.decide_orders, rows: Vec::new(), turns: Vec::new(), known: QuickMap::default() }
+    }
+
     #[cfg(test)]
     pub(super) fn rows(&self) -> &[OrderRow] {
         &self.rows
@@ -77,7 +83,7 @@ impl OrderBook {
         let items: Vec<Item> = batch.into_iter().flatten().collect();
         let commands: Vec<OrderCommand> = items.iter().map(|item| command(*item, wire)).collect();
         let loaded = self.load(&commands, rows);
-        let Some(decision) = caught(|| order::decide(LATER_MICROS, &commands, loaded)) else {
+        let Some(decision) = caught(|| (self.decide)(LATER_MICROS, &commands, loaded)) else {
             return broken("R11", format!("the Order Service's decider panics on {}", cast::shown(batch, wire)));
         };
         let mut turn = OrderTurn { rows, publish: 0, told: [None; 2] };
@@ -122,12 +128,6 @@ impl OrderBook {
             traceparent: None,
         };
         Some(wire.command(command))
-    }
-
-    /// What a service that does not wait for its commit would publish of a request.
-    pub(super) fn too_early(request: Request, wire: &mut Wire) -> u32 {
-        let decision = order::decide(LATER_MICROS, &[cast::order_command(request)], Loaded::default());
-        decision.decided.into_iter().filter_map(|decided| decided.publish).map(|command| wire.command(command)).sum()
     }
 }
 

@@ -4,6 +4,7 @@
 use super::bounds::Bounds;
 use super::calm::Calm;
 use super::model::Model;
+use super::shell::Shell;
 use super::state::State;
 use super::step::Step;
 use super::story;
@@ -14,30 +15,30 @@ const STATES_PER_WORD: u32 = 10_000_000;
 
 /// What was explored, and what was found.
 #[derive(Debug)]
-pub(super) struct Explored {
+pub(crate) struct Explored {
     /// All rows and messages that were met.
     #[cfg_attr(not(test), expect(dead_code, reason = "tests ask whether every state of both tables was reached"))]
     pub(super) model: Model,
-    pub(super) states: u32,
+    pub(crate) states: u32,
     /// Steps that led anywhere, to a new state or to a known one.
     pub(super) steps: u64,
     /// How far the farthest state is from the start.
     pub(super) depth: u32,
     /// States that were judged, but whose steps were not taken any more; none if everything was explored.
     pub(super) left_over: u32,
-    pub(super) found: Option<Found>,
+    pub(crate) found: Option<Found>,
 }
 
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) violation: Violation,
+pub(crate) struct Found {
+    pub(crate) violation: Violation,
     /// The shortest way there, a line for each step.
-    pub(super) story: Vec<String>,
+    pub(crate) story: Vec<String>,
 }
 
 /// Explores until nothing is left, something is found, or more than `limit` states are known.
-pub(super) fn explore(bounds: Bounds, limit: u32) -> Explored {
-    let mut search = Search::new(bounds);
+pub(crate) fn explore(bounds: Bounds, shell: Shell, limit: u32) -> Explored {
+    let mut search = Search::new(bounds, shell);
     let found = search.run(limit).err();
     let found = found.map(|(violation, path)| Found { violation, story: story::tell(&mut search.model, &path) });
     let states = search.known.len();
@@ -65,8 +66,8 @@ pub(super) struct Path {
 }
 
 impl Search {
-    fn new(bounds: Bounds) -> Self {
-        let model = Model::new(bounds);
+    fn new(bounds: Bounds, shell: Shell) -> Self {
+        let model = Model::new(bounds, shell);
         Self { model, calm: Calm::default(), known: Known::default(), looked_at: 0, steps: 0, depth: 0 }
     }
 
@@ -191,7 +192,7 @@ fn index(number: u32) -> usize {
 }
 
 impl Found {
-    pub(super) fn print(&self) {
+    pub(crate) fn print(&self) {
         for (number, line) in (1..).zip(&self.story) {
             println!("{number:>4}. {line}");
         }

@@ -25,7 +25,7 @@ pub(super) struct Level {
 /// **Shape:** no two values of one moment: the replicas of a service are sorted, since they differ in nothing but
 /// what they are in the middle of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct State {
+pub(crate) struct State {
     /// Numbers of rows of the Order Service, by order.
     pub(super) orders: [u8; IDS],
     /// Numbers of reservations, by order.
@@ -35,9 +35,9 @@ pub(super) struct State {
     /// Which deliveries stand in the ledger, a bit each.
     pub(super) received: u8,
     /// What clients were told with a 2xx: a bit for each order, then one for each delivery.
-    pub(super) told: u8,
+    pub(crate) told: u8,
     /// Every message that was ever sent, a bit each: the network may bring any of them at any time, again and again.
-    pub(super) sent: u32,
+    pub(crate) sent: u32,
     /// Numbers of what the replicas are in the middle of.
     pub(super) hands: [u16; REPLICAS],
 }

@@ -4,7 +4,7 @@ use super::cast::{Batch, Request, name, shown};
 use super::wire::Wire;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Step {
+pub(crate) struct Step {
     /// 0 and 1 are of the Order Service, 2 and 3 of the Inventory Service.
     pub(super) replica: u8,
     pub(super) deed: Deed,

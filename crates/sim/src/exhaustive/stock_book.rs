@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use inventory_core::decide::{
-    self as stock, InventoryCommand, InventoryOutcome, Loaded, ReservationChange, StockChange,
-};
+use inventory_core::decide::{self as stock, InventoryCommand, Decision, Loaded, InventoryOutcome, ReservationChange, StockChange};
 use inventory_core::reservation::{Before, Reservation, State as Stand};
 use inventory_core::stock::{Cause, Deltas, Level as Stored, Location, Movement, MovementKind, Product};
-use platform::planted;
 
 use super::cast::{self, Batch, Item, Request, Told};
 use super::hash::QuickMap;
 use super::order_book::LATER_MICROS;
 use super::panics::caught;
+use super::shell::Shell;
 use super::state::{IDS, Level};
 use super::truth;
 use super::wire::{Message, Wire};
@@ -36,14 +34,19 @@ pub(super) struct StockTurn {
 }
 
 /// Every reservation that ever occurred, by number, and every transaction that was ever run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct StockBook {
+    shell: Shell,
     reservations: Vec<Reservation>,
     turns: Vec<Result<StockTurn, Violation>>,
     known: QuickMap<(u64, u64), usize>,
 }
 
 impl StockBook {
+    pub(super) fn new(shell: Shell) -> Self {
+        Self { shell, reservations: Vec::new(), turns: Vec::new(), known: QuickMap::default() }
+    }
+
     #[cfg(test)]
     pub(super) fn reservations(&self) -> &[Reservation] {
         &self.reservations
@@ -94,8 +97,8 @@ impl StockBook {
     ) -> Result<StockTurn, Violation> {
         let items: Vec<Item> = batch.into_iter().flatten().collect();
         let commands: Vec<InventoryCommand> = items.iter().map(|item| command(*item, wire)).collect();
-        let loaded = self.load(&commands, stock, looked);
-        let Some(decision) = caught(|| stock::decide(LATER_MICROS, &commands, loaded)) else {
+        let loaded = self.load(&commands, stock);
+        let Some(decision) = caught(|| self.decide(&commands, loaded, looked)) else {
             return broken("R11", format!("the Inventory Service's decider panics on {}", cast::shown(batch, wire)));
         };
         let mut turn = StockTurn { stock, publish: 0, told: [None; 2] };
@@ -114,20 +117,26 @@ impl StockBook {
         Ok(turn)
     }
 
+    fn decide(&self, batch: &[InventoryCommand], loaded: Loaded, looked: Option<Level>) -> Decision {
+        match (looked, self.shell.decide_on_old_stock) {
+            (Some(looked), Some(decide)) => {
+                let levels = [(cast::location_id(), stored(looked))].into();
+                decide(LATER_MICROS, batch, loaded, &[(cast::product_id(), levels)].into())
+            }
+            _ => (self.shell.decide_stock)(LATER_MICROS, batch, loaded),
+        }
+    }
+
     /// Only what the batch names, as a store would.
-    fn load(&self, batch: &[InventoryCommand], stock: Stock, looked: Option<Level>) -> Loaded {
+    fn load(&self, batch: &[InventoryCommand], stock: Stock) -> Loaded {
         let touched = stock::Touched::by(batch);
         let found = stock.reservations.into_iter().filter_map(|number| self.reservation(number));
         let found = found.filter(|found| touched.orders.contains(&found.order_id));
         let deliveries = (0..cast::MAX_RECEIVES).filter(|delivery| stock.received & (1 << delivery) != 0);
         let movements = deliveries.map(movement).filter(|(id, _)| touched.requests.contains(id));
-        let mut level = stored(stock.level);
-        if let Some(looked) = looked {
-            (level.on_hand, level.reserved) = (looked.on_hand.into(), looked.reserved.into());
-        }
         // A place where nothing ever moved has no row.
         let moved = stock.level.moves > 0;
-        let levels: BTreeMap<_, _> = moved.then(|| (cast::location_id(), level)).into_iter().collect();
+        let levels: BTreeMap<_, _> = moved.then(|| (cast::location_id(), stored(stock.level))).into_iter().collect();
         let location = Location { location_id: cast::location_id(), name: "Main".to_owned(), priority: 0 };
         Loaded {
             reservations: found.map(|found| (found.order_id, found.clone())).collect(),
@@ -222,7 +231,6 @@ fn write_level(found: Level, change: &StockChange) -> Result<Level, Violation> {
     if i64::from(found.moves) != change.before.last_seq {
         return broken("R11", format!("the level is {found:?}, and the decision was: {change:?}"));
     }
-    planted!("stock_read_before_lock" => return level(change.after));
     let deltas = change.deltas();
     level(Stored {
         on_hand: i64::from(found.on_hand) + deltas.on_hand,
@@ -252,9 +260,7 @@ fn append(stock: &mut Stock, movements: &[Movement]) -> Result<Vec<Stored>, Viol
 /// What the person behind the item is told.
 fn answer(item: Item, outcome: &InventoryOutcome) -> Result<Option<Told>, Violation> {
     match (item, outcome) {
-        (Item::Request(Request::Receive(delivery)), InventoryOutcome::Moved { .. }) => {
-            Ok(Some(Told::Received(delivery)))
-        }
+        (Item::Request(Request::Receive(delivery)), InventoryOutcome::Moved { .. }) => Ok(Some(Told::Received(delivery))),
         (Item::Message(_), InventoryOutcome::Answered { .. }) => Ok(None),
         (Item::Message(_), InventoryOutcome::Anomaly(why)) => broken("R12", format!("an anomaly: {why}")),
         _ => broken("INV-6", format!("{item:?} is answered {outcome:?}")),

@@ -2,15 +2,10 @@ use std::collections::BTreeSet;
 
 use inventory_core::reservation::{Before, State as Stand, StateName};
 use orders_core::order::Status;
-use platform::fault;
 
-use super::bounds::{Bounds, USUAL, of};
-use super::mistakes::first_found;
-use super::model::Model;
+use super::bounds::{Bounds, of};
 use super::search::{Explored, explore};
-use super::state::State;
-use crate::mistakes::{ALL, Place};
-use crate::states::Violation;
+use super::shell::Shell;
 
 const NO_LIMIT: u32 = u32::MAX - 1;
 const ONE_ORDER: Bounds = of(1, true, 1, 0, 2, 2);
@@ -33,7 +28,7 @@ fn every_state_of_both_tables_is_reached() {
 }
 
 fn whole(bounds: Bounds) -> Explored {
-    let explored = explore(bounds, NO_LIMIT);
+    let explored = explore(bounds, Shell::RIGHT, NO_LIMIT);
     assert!(explored.found.is_none(), "{:?}", explored.found);
     assert_eq!(explored.left_over, 0);
     explored
@@ -59,68 +54,8 @@ fn wider_bounds_hold_all_that_narrower_ones_do() {
     assert!(states(1, 1, 0) < states(2, 1, 0));
 }
 
-/// What each mistake breaks, and in how few steps.
-#[test]
-fn every_planted_mistake_within_reach_is_found_by_its_shortest_story() {
-    let expected = [
-        ("answer_before_commit", "INV-6", 1),
-        ("unknown_is_failed", "INV-6", 2),
-        ("publish_before_commit", "INV-5", 2),
-        ("sweeper_stops", "INV-7", 1),
-        ("no_tombstone", "INV-5", 8),
-        ("release_twice", "R11", 8),
-        ("stock_read_before_lock", "R11", 9),
-        ("deltas_not_summed", "INV-1", 7),
-        ("forgets_answers", "INV-3", 5),
-        ("no_compare_and_set", "INV-4", 7),
-        ("everything_rejected", "INV-8", 4),
-    ];
-    let within_reach = ALL.iter().filter(|mistake| !matches!(mistake.place, Place::Beyond(_)));
-    assert!(within_reach.map(|mistake| mistake.name).eq(expected.map(|(name, ..)| name)));
-    for (name, promise, steps) in expected {
-        let (_, found) = first_found(name, &USUAL, NO_LIMIT).expect(name);
-        assert_eq!((found.violation.promise, found.story.len()), (promise, steps), "{name}: {found:#?}");
-    }
-}
-
-/// Compared with a search that remembers nothing, and so can miss no way that is shorter.
-#[test]
-fn no_story_is_longer_than_it_has_to_be() {
-    for name in ["unknown_is_failed", "publish_before_commit", "everything_rejected"] {
-        let (_, found) = first_found(name, &USUAL, NO_LIMIT).expect(name);
-        fault::plant(Some(name));
-        let mut model = Model::new(USUAL[0]);
-        let start = model.start();
-        let length = (1..).find(|length| is_broken_within(&mut model, &start, *length));
-        fault::plant(None);
-        assert_eq!(length, Some(found.story.len()), "{name}");
-    }
-}
-
-fn is_broken_within(model: &mut Model, state: &State, steps: usize) -> bool {
-    let mut possible = Vec::new();
-    model.steps(state, &mut possible);
-    possible.into_iter().any(|step| match model.after(state, step) {
-        Ok(next) => model.check(&next).is_err() || steps > 1 && is_broken_within(model, &next, steps - 1),
-        Err(Violation { .. }) => true,
-    })
-}
-
-#[test]
-fn a_story_tells_who_did_what_and_what_came_of_it() {
-    let (_, found) = first_found("everything_rejected", &USUAL, NO_LIMIT).expect("it is found");
-    let told = [
-        "orders-1 gets place A",
-        "orders-1 commits [place A] → order A is received",
-        "orders-1 publishes → ReserveStock A",
-        "inventory-1 commits [ReserveStock A]",
-    ];
-    assert_eq!(found.story, told);
-    assert_eq!(found.violation.what, "order A is rejected: it wanted 1, and 1 were there");
-}
-
 #[test]
 fn a_limit_leaves_states_over_and_says_so() {
-    let explored = explore(TWO_ORDERS, 1000);
+    let explored = explore(TWO_ORDERS, Shell::RIGHT, 1000);
     assert!(explored.states >= 1000 && explored.left_over > 0 && explored.found.is_none(), "{explored:?}");
 }

@@ -13,14 +13,14 @@ pub(super) enum Message {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Wire {
+pub(crate) struct Wire {
     messages: Vec<Message>,
     /// Which of them go to the Inventory Service, a bit each.
     commands: u32,
 }
 
 impl Wire {
-    pub(super) fn command(&mut self, command: StockCommand) -> u32 {
+    pub(crate) fn command(&mut self, command: StockCommand) -> u32 {
         let bit = self.bit(Message::Command(StockCommand { attempt: 1, sent_at_micros: 0, ..command }));
         self.commands |= bit;
         bit

@@ -1,23 +1,26 @@
-//! Mistakes planted in what is explored: a check that has never found one proves nothing.
+//! Looks for planted mistakes by exploring every interleaving.
 
-use platform::fault;
-
-use super::bounds::Bounds;
-use super::search::{Explored, Found, explore};
-use crate::mistakes::{Mistake, Place};
+use crate::exhaustive::Args;
+use crate::exhaustive::bounds::Bounds;
+use crate::exhaustive::search::{Found, explore};
+use crate::exhaustive::shell::Shell;
+use crate::mistakes::{Mistake, Reach};
 
 /// Explores with each of the mistakes until one of its effects shows. False if one that is within reach survives.
-pub(super) fn hunt(mistakes: &[Mistake], within: &[Bounds], limit: u32) -> bool {
+pub(crate) fn hunt(mistakes: &[Mistake], args: &Args) -> bool {
     println!("{:<26} {:>15} {:>6}  {:<10} what it is", "bug", "states to catch", "steps", "invariant");
     let (mut caught, mut within_reach, mut beyond) = (0, 0, Vec::new());
-    for Mistake { name, what, place } in mistakes {
-        if let Place::Beyond(why) = place {
-            println!("{name:<26} {:>15} {:>6}  {:<10} {what}", "out of reach", "", "");
-            beyond.push(format!("{name} is out of reach: {why}"));
-            continue;
-        }
+    for Mistake { name, what, reach, .. } in mistakes {
+        let shell = match reach {
+            Reach::Within(shell) => *shell,
+            Reach::Beyond(why) => {
+                println!("{name:<26} {:>15} {:>6}  {:<10} {what}", "out of reach", "", "");
+                beyond.push(format!("{name} is out of reach: {why}"));
+                continue;
+            }
+        };
         within_reach += 1;
-        let Some((states, found)) = first_found(name, within, limit) else {
+        let Some((states, found)) = first_found(shell, args.bounds(), args.limit()) else {
             println!("{name:<26} {:>15} {:>6}  {:<10} {what}", "survives", "", "");
             continue;
         };
@@ -33,18 +36,14 @@ pub(super) fn hunt(mistakes: &[Mistake], within: &[Bounds], limit: u32) -> bool 
 }
 
 /// How many states it took, and what the last one showed.
-pub(super) fn first_found(name: &'static str, within: &[Bounds], limit: u32) -> Option<(u64, Found)> {
+fn first_found(shell: Shell, within: &[Bounds], limit: u32) -> Option<(u64, Found)> {
     let mut states = 0;
     within.iter().find_map(|bounds| {
-        let explored = with(name, *bounds, limit);
+        let explored = explore(*bounds, shell, limit);
         states += u64::from(explored.states);
         explored.found.map(|found| (states, found))
     })
 }
 
-fn with(name: &'static str, bounds: Bounds, limit: u32) -> Explored {
-    fault::plant(Some(name));
-    let explored = explore(bounds, limit);
-    fault::plant(None);
-    explored
-}
+#[cfg(test)]
+mod tests;

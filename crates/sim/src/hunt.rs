@@ -1,0 +1,56 @@
+//! Looks for planted mistakes, seed by seed.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::config::Config;
+use crate::mistakes::Mistake;
+use crate::run::{self, Outcome};
+use crate::shrink;
+
+pub(crate) mod exhaustive;
+
+/// Plants each of them, and runs seeds until one shows it. False if one survives all seeds.
+pub(crate) fn hunt(mistakes: &[Mistake], from: u64, seeds: u64, jobs: usize) -> bool {
+    let found = Mutex::new(vec![None; mistakes.len()]);
+    let taken = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, mistakes.len()) {
+            scope.spawn(|| {
+                let next = || taken.fetch_add(1, Ordering::Relaxed);
+                let nexts = std::iter::repeat_with(next).map_while(|at| Some((at, mistakes.get(at)?)));
+                for (at, mistake) in nexts {
+                    let caught = first_broken(mistake, from, seeds);
+                    found.lock().expect("nothing panics under this lock")[at] = caught;
+                }
+            });
+        }
+    });
+    let found = found.into_inner().expect("all threads are gone");
+    println!("{:<26} {:>14}  {:<10} what it is", "bug", "seeds to catch", "invariant");
+    for (mistake, caught) in mistakes.iter().zip(&found) {
+        let (after, promise) = match caught {
+            Some((after, outcome)) => (after.to_string(), promise(outcome)),
+            None => ("survives".to_owned(), ""),
+        };
+        println!("{:<26} {after:>14}  {promise:<10} {}", mistake.name, mistake.what);
+    }
+    if let ([mistake], [Some((_, outcome))]) = (mistakes, found.as_slice()) {
+        shrink::tell(outcome, Some(mistake));
+    }
+    let caught = found.iter().flatten().count();
+    println!("{caught} of {} planted bugs caught", mistakes.len());
+    caught == mistakes.len()
+}
+
+/// How many seeds it took, and what the last one showed.
+fn first_broken(mistake: &Mistake, from: u64, seeds: u64) -> Option<(u64, Outcome)> {
+    (from..from.saturating_add(seeds)).zip(1..).find_map(|(seed, after)| {
+        let outcome = run::run(&Config::of(seed), mistake.wrappers, false);
+        outcome.violation.is_some().then_some((after, outcome))
+    })
+}
+
+fn promise(outcome: &Outcome) -> &'static str {
+    outcome.violation.as_ref().map_or("", |violation| violation.promise)
+}

@@ -1,0 +1,80 @@
+use super::first_found;
+use crate::exhaustive::bounds::USUAL;
+use crate::exhaustive::model::Model;
+use crate::exhaustive::shell::Shell;
+use crate::exhaustive::state::State;
+use crate::mistakes::{ALL, Mistake, Reach};
+use crate::states::Violation;
+
+const NO_LIMIT: u32 = u32::MAX - 1;
+
+fn shell(mistake: &Mistake) -> Option<(&'static str, Shell)> {
+    match mistake.reach {
+        Reach::Within(shell) => Some((mistake.name, shell)),
+        Reach::Beyond(_) => None,
+    }
+}
+
+fn shell_of(name: &str) -> Shell {
+    let mut all = ALL.iter().filter_map(shell);
+    all.find(|(its, _)| *its == name).expect(name).1
+}
+
+/// What each mistake breaks, and in how few steps.
+#[test]
+fn every_planted_mistake_within_reach_is_found_by_its_shortest_story() {
+    let expected = [
+        ("answer_before_commit", "INV-6", 1),
+        ("unknown_is_failed", "INV-6", 2),
+        ("publish_before_commit", "INV-5", 2),
+        ("sweeper_stops", "INV-7", 1),
+        ("no_tombstone", "INV-5", 8),
+        ("release_twice", "R11", 8),
+        ("stock_read_before_lock", "R11", 9),
+        ("deltas_not_summed", "INV-1", 7),
+        ("forgets_answers", "INV-3", 5),
+        ("no_compare_and_set", "INV-4", 8),
+        ("everything_rejected", "INV-8", 4),
+    ];
+    let within_reach: Vec<_> = ALL.iter().filter_map(shell).collect();
+    assert!(within_reach.iter().map(|(name, _)| *name).eq(expected.map(|(name, ..)| name)));
+    for ((name, promise, steps), (_, shell)) in expected.into_iter().zip(within_reach) {
+        let (_, found) = first_found(shell, &USUAL, NO_LIMIT).expect(name);
+        assert_eq!((found.violation.promise, found.story.len()), (promise, steps), "{name}: {found:#?}");
+    }
+}
+
+/// Compared with a search that remembers nothing, and so can miss no way that is shorter.
+#[test]
+fn no_story_is_longer_than_it_has_to_be() {
+    for name in ["unknown_is_failed", "publish_before_commit", "everything_rejected"] {
+        let shell = shell_of(name);
+        let (_, found) = first_found(shell, &USUAL, NO_LIMIT).expect(name);
+        let mut model = Model::new(USUAL[0], shell);
+        let start = model.start();
+        let length = (1..).find(|length| is_broken_within(&mut model, &start, *length));
+        assert_eq!(length, Some(found.story.len()), "{name}");
+    }
+}
+
+fn is_broken_within(model: &mut Model, state: &State, steps: usize) -> bool {
+    let mut possible = Vec::new();
+    model.steps(state, &mut possible);
+    possible.into_iter().any(|step| match model.after(state, step) {
+        Ok(next) => model.check(&next).is_err() || steps > 1 && is_broken_within(model, &next, steps - 1),
+        Err(Violation { .. }) => true,
+    })
+}
+
+#[test]
+fn a_story_tells_who_did_what_and_what_came_of_it() {
+    let (_, found) = first_found(shell_of("everything_rejected"), &USUAL, NO_LIMIT).expect("it is found");
+    let told = [
+        "orders-1 gets place A",
+        "orders-1 commits [place A] → order A is received",
+        "orders-1 publishes → ReserveStock A",
+        "inventory-1 commits [ReserveStock A]",
+    ];
+    assert_eq!(found.story, told);
+    assert_eq!(found.violation.what, "order A is rejected: it wanted 1, and 1 were there");
+}

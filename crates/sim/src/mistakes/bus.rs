@@ -1,0 +1,68 @@
+//! A mistaken way in from the bus.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contract::codec::{self, Undecodable};
+use contract::answers::StockAnswer;
+use contract::commands::{COMMANDS_CHANNEL, StockCommand};
+use platform::bus::{Bus, BusError, Delivery, Hints, DeliveryTag};
+
+/// Drops all that was received together with a malformed message: it comes again, together.
+pub(super) fn bad_message_aborts_batch(right: Arc<dyn Bus>) -> Arc<dyn Bus> {
+    Arc::new(BadMessageAbortsBatch { right })
+}
+
+#[derive(Debug)]
+struct BadMessageAbortsBatch {
+    right: Arc<dyn Bus>,
+}
+
+/// Whether a part of it, or all of it, is no message of the channel.
+fn is_bad(channel: &str, payload: &[u8]) -> bool {
+    let is_malformed = |error: Undecodable| matches!(error, Undecodable::Malformed { .. });
+    if channel == COMMANDS_CHANNEL {
+        codec::decode::<StockCommand>(payload).into_iter().filter_map(Result::err).any(is_malformed)
+    } else {
+        codec::decode::<StockAnswer>(payload).into_iter().filter_map(Result::err).any(is_malformed)
+    }
+}
+
+#[async_trait]
+impl Bus for BadMessageAbortsBatch {
+    async fn receive(
+        &self,
+        channel: &str,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, BusError> {
+        let deliveries = self.right.receive(channel, max, wait).await?;
+        let is_aborted = deliveries.iter().any(|delivery| is_bad(channel, &delivery.payload));
+        Ok(if is_aborted { Vec::new() } else { deliveries })
+    }
+
+    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError> {
+        self.right.publish(channel, messages).await
+    }
+
+    async fn extend(&self, channel: &str, tags: &[DeliveryTag]) -> Result<(), BusError> {
+        self.right.extend(channel, tags).await
+    }
+
+    async fn ack(&self, channel: &str, tags: Vec<DeliveryTag>) -> Result<(), BusError> {
+        self.right.ack(channel, tags).await
+    }
+
+    fn hint(&self, subject: &str, word: Vec<u8>) {
+        self.right.hint(subject, word);
+    }
+
+    async fn hints(&self, subject: &str) -> Result<Hints, BusError> {
+        self.right.hints(subject).await
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.right.trouble()
+    }
+}

@@ -1,0 +1,174 @@
+//! Mistaken stores of the Order Service.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use contract::commands::{COMMANDS_CHANNEL, StockCommand};
+use contract::{OrderId, codec};
+use orders_core::decide::{OrderCommand, Decide, Decided, Loaded, Receipt};
+use orders::store::{
+    Backlog, Filter, Lease, OrderAudit, OrderSummary, OrderView, PendingAudit, Store,
+};
+use platform::failure::Failure;
+use platform::bus::Bus;
+use platform::quarantine::Quarantined;
+
+type Stores = Arc<dyn Store>;
+
+/// Reports a commit of unknown fate as one that failed.
+pub(super) fn unknown_is_failed(right: Stores, _: &Arc<dyn Bus>) -> Stores {
+    Arc::new(Mistaken(UnknownIsFailed { right }))
+}
+
+/// Publishes what a new order would send, and only then commits it.
+pub(super) fn publish_before_commit(right: Stores, bus: &Arc<dyn Bus>) -> Stores {
+    Arc::new(Mistaken(PublishBeforeCommit { right, bus: bus.clone() }))
+}
+
+/// Takes due commands for re-sending, and hands none of them out.
+pub(super) fn sweeper_stops(right: Stores, _: &Arc<dyn Bus>) -> Stores {
+    Arc::new(Mistaken(SweeperStops { right }))
+}
+
+/// What a mistaken store does in its own way; by default nothing.
+#[async_trait]
+trait Mistake: Send + Sync + fmt::Debug {
+    fn right(&self) -> &dyn Store;
+
+    async fn run(&self, batch: Arc<[OrderCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+        self.right().run(batch, decide).await
+    }
+
+    async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure> {
+        self.right().lease(lease).await
+    }
+}
+
+#[derive(Debug)]
+struct UnknownIsFailed {
+    right: Stores,
+}
+
+#[async_trait]
+impl Mistake for UnknownIsFailed {
+    fn right(&self) -> &dyn Store {
+        &*self.right
+    }
+
+    async fn run(&self, batch: Arc<[OrderCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+        self.right.run(batch, decide).await.map_err(|failure| match failure {
+            // The committer repeats no batch that found a full disk: the clients hear of it.
+            Failure::Unknown(cause) => Failure::Full(cause),
+            failure => failure,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct PublishBeforeCommit {
+    right: Stores,
+    bus: Arc<dyn Bus>,
+}
+
+#[async_trait]
+impl Mistake for PublishBeforeCommit {
+    fn right(&self) -> &dyn Store {
+        &*self.right
+    }
+
+    async fn run(&self, batch: Arc<[OrderCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+        let early = decide(0, &batch, Loaded::default());
+        let early: Vec<_> = early.decided.into_iter().filter_map(|one| one.publish).collect();
+        // A relay ignores it, too, if the bus cannot be reached.
+        let _ = self.bus.publish(COMMANDS_CHANNEL, codec::encode(&early)).await;
+        self.right.run(batch, decide).await
+    }
+}
+
+#[derive(Debug)]
+struct SweeperStops {
+    right: Stores,
+}
+
+#[async_trait]
+impl Mistake for SweeperStops {
+    fn right(&self) -> &dyn Store {
+        &*self.right
+    }
+
+    async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure> {
+        self.right.lease(lease).await.map(|_| Vec::new())
+    }
+}
+
+/// A store that is right in everything but its mistake.
+#[derive(Debug)]
+struct Mistaken<M>(M);
+
+#[async_trait]
+impl<M: Mistake> Store for Mistaken<M> {
+    fn parallel_batches(&self) -> usize {
+        self.0.right().parallel_batches()
+    }
+
+    async fn run(&self, batch: Arc<[OrderCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+        self.0.run(batch, decide).await
+    }
+
+    async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure> {
+        self.0.lease(lease).await
+    }
+
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+        self.0.right().quarantine(entries).await
+    }
+
+    async fn order(&self, order_id: OrderId) -> Result<Option<OrderView>, Failure> {
+        self.0.right().order(order_id).await
+    }
+
+    async fn receipt(&self, order_id: OrderId) -> Result<Option<Receipt>, Failure> {
+        self.0.right().receipt(order_id).await
+    }
+
+    async fn orders(&self, filter: Filter) -> Result<Vec<OrderSummary>, Failure> {
+        self.0.right().orders(filter).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, Failure> {
+        self.0.right().backlog().await
+    }
+
+    async fn audit_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderAudit>, Failure> {
+        self.0.right().audit_after(after, limit).await
+    }
+
+    async fn audit_ids(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderId>, Failure> {
+        self.0.right().audit_ids(after, limit).await
+    }
+
+    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+        self.0.right().audit_last().await
+    }
+
+    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
+        self.0.right().audit_of(order_ids).await
+    }
+
+    async fn audit_pending(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<PendingAudit>, Failure> {
+        self.0.right().audit_pending(after, limit).await
+    }
+}

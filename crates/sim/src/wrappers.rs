@@ -1,0 +1,38 @@
+//! The seams of a replica: what it is put together from, or what a planted mistake puts in its place.
+
+use std::sync::Arc;
+
+use axum::Router;
+use inventory_core::decide as stock;
+use orders_core::decide as order;
+use orders::store::Store as OrdersStore;
+use platform::bus::Bus;
+
+use crate::node::NodeIds;
+
+/// What stands around the parts of a replica.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wrappers {
+    pub(crate) decide_orders: order::Decide,
+    pub(crate) decide_stock: stock::Decide,
+    /// Wraps the store of an Order Service, given the bus of the same replica.
+    pub(crate) orders_store: fn(Arc<dyn OrdersStore>, &Arc<dyn Bus>) -> Arc<dyn OrdersStore>,
+    /// Wraps the bus of any replica.
+    pub(crate) bus: fn(Arc<dyn Bus>) -> Arc<dyn Bus>,
+    /// Wraps the routes of any replica, given the ids that it draws.
+    pub(crate) router: fn(Router, &Arc<NodeIds>) -> Router,
+    /// Called before a world begins: a wrapper that remembers something forgets it.
+    pub(crate) begin: fn(),
+}
+
+impl Wrappers {
+    /// The services as they are.
+    pub(crate) const NONE: Self = Self {
+        decide_orders: order::decide,
+        decide_stock: stock::decide,
+        orders_store: |store, _| store,
+        bus: |bus| bus,
+        router: |router, _| router,
+        begin: || (),
+    };
+}
