@@ -111,12 +111,6 @@ pub(super) fn judge(command: &StockCommand, found: Option<Reservation>) -> Resul
     if reservation.digest != command.digest {
         return Err("a command about other lines than the reservation's");
     }
-    platform::planted!("release_twice" => if let (State::Released(Before::Reserved(allocations)), ReleaseStock) =
-        (&reservation.state, command.kind)
-    {
-        let state = State::Reserved(allocations.clone());
-        return Ok(Action::Release(Reservation { state, ..reservation }));
-    });
     match (&reservation.state, command.kind) {
         (State::Reserved(_) | State::Rejected(_), ReserveStock) => Ok(Action::Repeat(reservation)),
         (State::Reserved(_) | State::Rejected(_), ReleaseStock) => Ok(Action::Release(reservation)),

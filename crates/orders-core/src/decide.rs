@@ -234,18 +234,6 @@ impl Bench {
         if answer.digest != order.terms.digest {
             return Decided::silent(OrderOutcome::Anomaly("an answer about other lines than the order's"));
         }
-        platform::planted!("no_compare_and_set" => {
-            let to = match &answer.outcome {
-                StockOutcome::StockReserved { .. } => Status::Confirmed,
-                StockOutcome::StockRejected { .. } => Status::Rejected,
-                StockOutcome::StockReleased => Status::Cancelled,
-                StockOutcome::StockShipped => Status::Fulfilled,
-            };
-            if to != order.status {
-                self.record(order, to, None, Some(kept(answer)), None);
-                return Decided::silent(OrderOutcome::Settled(self.orders[&answer.order_id].receipt()));
-            }
-        });
         let to = match step(order.status, Event::of(&answer.outcome)) {
             Transition::Move(to) => to,
             Transition::Stale => return Decided::silent(OrderOutcome::Stale),

@@ -13,7 +13,6 @@ use platform::batcher::{Batcher, Commit};
 use platform::bus::Bus;
 use platform::clock::{Clock, Ids};
 use platform::failure::Failure;
-use platform::planted;
 use platform::relay::Outbox;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -49,11 +48,6 @@ pub struct Commits {
 impl Commit<OrderCommand, OrderOutcome> for Commits {
     async fn commit(&self, batch: Arc<[OrderCommand]>) -> Result<Vec<OrderOutcome>, Failure> {
         fault_point!("orders.before_begin", when batch.iter().any(OrderCommand::is_request));
-        planted!("publish_before_commit" => {
-            let early = decide(self.clock.now().0, &batch, orders_core::decide::Loaded::default());
-            let early: Vec<_> = early.decided.into_iter().filter_map(|one| one.publish).collect();
-            self.outbox.offer(codec::encode(&early));
-        });
         let decided = self.store.run(batch.clone(), decide).await?;
         fault_point!("orders.committed", when batch.iter().any(OrderCommand::is_request));
         fault_point!("settle.committed", when !batch.iter().all(OrderCommand::is_request));

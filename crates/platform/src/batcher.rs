@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::failure::{Chain, Failure, NotDone};
-use crate::planted;
 
 /// The most commands in one commit.
 pub const MAX_BATCH: usize = 2000;
@@ -249,9 +248,6 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
             // An unknown commit is decided again from what is found, with the same ids: it cannot count twice (R4).
             let in_time = last_deadline.is_some_and(|deadline| Instant::now() < deadline);
             may_be_done |= matches!(failure, Failure::Unknown(_));
-            planted!("unknown_is_failed" => if let Failure::Unknown(cause) = failure {
-                return Err(Failed { items, failure: Failure::Unavailable(cause), may_be_done: false });
-            });
             let again = in_time
                 && match failure {
                     Failure::Unknown(_) => true,

@@ -12,7 +12,6 @@ use tracing::{error, warn};
 use crate::batcher::Batcher;
 use crate::bus::{ACK_WAIT, Bus, DeliveryTag};
 use crate::failure::{Chain, Failure, NotDone};
-use crate::planted;
 use crate::quarantine::Quarantined;
 
 /// Deliveries of one step; each carries a batch of messages.
@@ -114,7 +113,6 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         for (owner, payload) in payloads.iter().enumerate() {
             step.read(owner, self.inbox.read(payload));
         }
-        planted!("bad_message_aborts_batch" => if !step.aside.is_empty() { return Ok(()) });
         let committing = self.batcher.submit_all(step.commands.clone(), Instant::now() + COMMIT_WAIT);
         let results = self.extending(&tags, committing).await;
         let mut done = vec![true; tags.len()];

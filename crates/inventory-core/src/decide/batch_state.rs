@@ -118,9 +118,6 @@ impl BatchState {
         let after = before.after(deltas)?;
         let (product_id, location_id) = (product_id.clone(), location_id.clone());
         let stock_key = (product_id.clone(), location_id.clone());
-        platform::planted!("deltas_not_summed" => if let Some(first) = self.levels_before.get_mut(&stock_key) {
-            *first = Level { last_seq: first.last_seq, ..before };
-        });
         self.levels_before.entry(stock_key).or_insert(before);
         self.current.levels.entry(product_id.clone()).or_default().insert(location_id.clone(), after);
         let created_at_micros = self.now_micros;

@@ -12,7 +12,6 @@ use crate::reservation::{Seen, Shortfall};
 /// **Shape:** allocations sorted by (product, location), as they are told to the Order Service.
 /// **Errors:** what is short, one entry per short product, sorted by product.
 pub(super) fn source(state: &BatchState, lines: &StockLines) -> Result<Vec<Allocation>, Vec<Shortfall>> {
-    platform::planted!("everything_rejected" => return Err(lines.iter().map(|line| shortfall(state, line)).collect()));
     let locations: Vec<_> = state.locations_by_priority().into_iter().map(|location| &location.location_id).collect();
     let serves_whole_order = |location: &LocationId| {
         lines.iter().all(|line| state.level(&line.product_id, location).available() >= line.quantity.units())

@@ -12,9 +12,6 @@ use crate::stock::{Cause, Deltas, MovementKind};
 impl BatchState {
     pub(super) fn execute(&mut self, command: &StockCommand) -> Decided {
         let found = self.reservation(command.order_id).cloned();
-        platform::planted!("forgets_answers" => let found = found.filter(|found| {
-            self.now_micros.saturating_sub(found.updated_at_micros) < 5_000_000
-        }));
         let step = match judge(command, found) {
             Ok(step) => step,
             Err(why) => return Decided::silent(InventoryOutcome::Anomaly(why)),
@@ -22,11 +19,7 @@ impl BatchState {
         let reservation = match step {
             Action::Repeat(reservation) => return self.answered(command, &reservation, true),
             Action::Source => self.reserve(command),
-            Action::Bury => {
-                let tombstone = Reservation::first(command, State::Released(Before::Absent), self.now_micros);
-                platform::planted!("no_tombstone" => return self.answered(command, &tombstone, false));
-                tombstone
-            }
+            Action::Bury => Reservation::first(command, State::Released(Before::Absent), self.now_micros),
             Action::Release(reservation) => self.release(reservation),
             Action::Ship(reservation) => self.ship(reservation),
         };

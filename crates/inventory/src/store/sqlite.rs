@@ -12,7 +12,6 @@ use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Level, Location, Movement, ProductStock};
 use platform::clock::Clock;
 use platform::failure::Failure;
-use platform::planted;
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
 use storage::quarantine;
@@ -44,17 +43,6 @@ impl SqliteStore {
     pub fn run(&mut self, batch: &[InventoryCommand], decide: Decide) -> Result<Vec<Decided>, Failure> {
         self.0.transact(|transaction, now| {
             let loaded = read::load(transaction, batch).map_err(failure)?;
-            planted!("stock_read_before_lock" => let loaded = {
-                let mut loaded = loaded;
-                for (product_id, levels) in &mut loaded.levels {
-                    for (location_id, level) in levels {
-                        let stock_key = format!("{}@{}", product_id.as_str(), location_id.as_str());
-                        (level.on_hand, level.reserved) =
-                            platform::fault::told_before(stock_key, (level.on_hand, level.reserved));
-                    }
-                }
-                loaded
-            });
             fault_point!("inventory.locked", when batch.iter().any(InventoryCommand::is_of_order));
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, batch, loaded)))
                 .map_err(|_| Failure::Suspect("the decider panicked".to_owned()))?;

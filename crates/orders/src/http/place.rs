@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use faults::fault_point;
 use http::{HeaderMap, HeaderValue, header};
 use orders_core::decide::{OrderCommand, OrderOutcome, Placement, Receipt};
-use platform::planted;
 use web::problem::{BodyProblems, Problem, WriteProblems};
 use web::{self as edge, IDEMPOTENT_REPLAYED, Json, TraceParent, Wait};
 
@@ -54,12 +53,6 @@ pub(super) async fn place(
         terms,
         traceparent: trace.0,
     };
-    planted!("answer_before_commit" => {
-        let receipt = Receipt { order_id: placement.order_id, status: orders_core::order::Status::Received, shortages: Vec::new() };
-        // The first poll queues it.
-        let _ = futures_util::FutureExt::now_or_never(service.batcher.submit(OrderCommand::Place(Box::new(placement))));
-        return Ok(answer(&service, receipt, None).await);
-    });
     let outcome = service.batcher.submit(OrderCommand::Place(Box::new(placement))).await?;
     let replayed = matches!(outcome, OrderOutcome::Replayed(_));
     let receipt = super::receipt(outcome)?;

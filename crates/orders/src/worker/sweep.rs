@@ -10,7 +10,6 @@ use orders_core::window::Window;
 use platform::bus::Bus;
 use platform::clock::{Clock, Ids, Timestamp};
 use platform::failure::{Chain, Failure};
-use platform::planted;
 use platform::readiness::{Health, Readiness};
 use platform::relay::Outbox;
 use tokio::sync::Notify;
@@ -129,7 +128,6 @@ impl Sweeper {
         fault_point!("sweep.leased", when !commands.is_empty());
         self.answer_feed.window().resent(commands.iter().map(|command| command.order_id), free, awake_since, now);
         self.metrics.commands_resent.inc_by(commands.len() as u64);
-        planted!("sweeper_stops" => return Ok(commands.len()));
         self.outbox.offer(codec::encode(&commands));
         Ok(commands.len())
     }

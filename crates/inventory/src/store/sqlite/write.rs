@@ -4,7 +4,6 @@ use inventory_core::decide::{Changes, ReservationChange, StockChange};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Cause, Location, Movement, Product};
 use platform::failure::Failure;
-use platform::planted;
 use rusqlite::{Connection, params};
 use storage::sqlite::exactly_one;
 
@@ -55,11 +54,6 @@ fn move_level(connection: &Connection, change: &StockChange) -> Result<(), Failu
             params![product_id, location_id, after.on_hand, after.reserved, after.last_seq],
         );
     }
-    planted!("stock_read_before_lock" => return exactly_one(
-        connection,
-        "UPDATE stock SET on_hand = ?3, reserved = ?4, last_seq = ?5 WHERE product_id = ?1 AND location_id = ?2",
-        params![product_id, location_id, after.on_hand, after.reserved, after.last_seq],
-    ));
     let deltas = change.deltas();
     exactly_one(
         connection,
