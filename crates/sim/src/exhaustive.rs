@@ -1,31 +1,35 @@
-//! Every interleaving, within small bounds: the real cores, in every order in which things can happen to them.
+//! Explicit-state model checking: the real deciders in every interleaving, within small bounds.
 //!
-//! A seed picks one bad day out of endlessly many. Here nothing is picked: two orders, a unit or two, two replicas of
-//! each service, and every order of requests, messages, commits, lost connections and crashes between them, breadth
-//! first. The deciders are the services' own; [`model`] is what stands around them, in a few lines, and [`truth`] is
-//! what must hold. The network is the set of all messages ever sent: any of them may come at any time, any number of
-//! times, or never, which is loss, repetition, reordering and replay in one.
+//! A seed samples one run out of endlessly many. The search samples nothing: it takes two orders, a unit
+//! or two and two replicas of each service, and explores every order of requests, messages, commits, lost
+//! connections and crashes, breadth first. The deciders are the services' own; [`model`] is the shell
+//! around them, and [`oracle`] holds the invariants. The network is the set of all messages ever sent. Any
+//! of them may arrive at any time, any number of times, or never: that is loss, repetition, reordering and
+//! replay in one.
 
+mod actors;
+mod batch;
 mod batches;
 pub(crate) mod bounds;
-mod calm;
-pub(crate) mod cast;
-mod choices;
-mod hand;
+mod counterexample;
+mod enabled;
 mod hash;
+mod ledger;
+mod liveness;
+mod local;
+pub(crate) mod messages;
 pub(crate) mod model;
-pub(crate) mod order_book;
+mod oracle;
+pub(crate) mod orders_database;
 mod panics;
+pub(crate) mod requests;
 pub(crate) mod search;
 pub(crate) mod shell;
 pub(crate) mod state;
-pub(crate) mod step;
-mod stock_book;
-mod story;
+mod stock_database;
 #[cfg(test)]
 mod tests;
-mod truth;
-pub(crate) mod wire;
+pub(crate) mod transition;
 
 use platform::clock::{Clock, SystemClock, Timestamp};
 
@@ -57,8 +61,8 @@ impl Args {
     }
 }
 
-/// Explores all bounds, one after the other, until one of them shows a violation, and prints what was found. False if
-/// there is a violation.
+/// Explores all bounds, one after the other, until one of them shows a violation. Prints what was found,
+/// and returns false if there is a violation.
 pub(crate) fn run(args: &Args) -> bool {
     let limit = args.limit();
     let started = SystemClock.now();

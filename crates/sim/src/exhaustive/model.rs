@@ -1,29 +1,35 @@
-//! The shell around the two cores, one step at a time: what replicas do between a request or a message and its end.
+//! The shell around the two cores: what a replica does with a request or a message, one transition at
+//! a time.
 
-use super::batches;
+use std::rc::Rc;
+
+use super::batch::Batch;
 use super::bounds::Bounds;
-use super::cast::{Batch, Item, Request, Told};
-use super::hand::{Hand, Hands};
-use super::order_book::OrderBook;
+use super::hash::QuickMap;
+use super::local::{Local, Locals};
+use super::messages::Messages;
+use super::oracle::Oracle;
+use super::orders_database::OrdersDatabase;
+use super::requests::{Reply, Request};
 use super::shell::Shell;
 use super::state::{IDLE, IDS, Level, NOTHING, REPLICAS, State};
-use super::step::{Deed, Step};
-use super::stock_book::{Stock, StockBook};
-use super::truth::Truth;
-use super::wire::Wire;
+use super::stock_database::{Stock, StockDatabase};
+use super::transition::{Action, Transition};
 use crate::states::{Violation, broken};
 
-/// The bounds, and all that was met within them so far.
+/// The bounds, and all rows, messages and local states that occurred within them so far.
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(super) bounds: Bounds,
     pub(super) shell: Shell,
-    pub(super) orders: OrderBook,
-    pub(super) stock: StockBook,
-    pub(super) wire: Wire,
-    pub(super) hands: Hands,
-    pub(super) batches: batches::Known,
-    truth: Truth,
+    pub(super) orders: OrdersDatabase,
+    pub(super) stock: StockDatabase,
+    pub(super) messages: Messages,
+    pub(super) locals: Locals,
+    /// Batches by the part of a state that they depend on: the rows of one service, the local state of
+    /// one replica, and the messages for the service.
+    pub(super) batches: QuickMap<State, Rc<[Batch]>>,
+    oracle: Oracle,
 }
 
 impl Model {
@@ -31,16 +37,16 @@ impl Model {
         Self {
             bounds,
             shell,
-            orders: OrderBook::new(shell),
-            stock: StockBook::new(shell),
-            wire: Wire::default(),
-            hands: Hands::default(),
-            batches: batches::Known::default(),
-            truth: Truth::new(bounds),
+            orders: OrdersDatabase::new(shell),
+            stock: StockDatabase::new(shell),
+            messages: Messages::default(),
+            locals: Locals::default(),
+            batches: QuickMap::default(),
+            oracle: Oracle::new(bounds),
         }
     }
 
-    /// Nothing has happened but that the shelf was filled, by one movement.
+    /// The initial state: the stock has come in, by one movement.
     pub(crate) fn start(&self) -> State {
         let level = Level { on_hand: self.bounds.units, reserved: 0, moves: self.bounds.units.min(1) };
         State {
@@ -49,103 +55,116 @@ impl Model {
             level,
             ledger: level,
             received: 0,
-            told: 0,
+            acknowledged: 0,
             sent: 0,
-            hands: [IDLE; REPLICAS],
+            locals: [IDLE; REPLICAS],
         }
     }
 
     pub(crate) fn check(&mut self, state: &State) -> Result<(), Violation> {
-        self.truth.check(state, &self.orders, &self.stock)
+        self.oracle.check(state, &self.orders, &self.stock)
     }
 
-    pub(super) fn hand(&self, state: &State, replica: u8) -> Hand {
-        self.hands.get(state.hands[usize::from(replica)])
+    pub(super) fn local(&self, state: &State, replica: u8) -> Local {
+        self.locals.get(state.locals[usize::from(replica)])
     }
 
-    /// The state after a step that is possible in this one; the replicas keep their places.
+    /// The state after an enabled transition. The replicas keep their order.
     ///
-    /// **Errors:** the step itself breaks a promise.
-    pub(crate) fn after(&mut self, state: &State, step: Step) -> Result<State, Violation> {
+    /// # Errors
+    ///
+    /// The transition itself breaks an invariant.
+    pub(crate) fn after(&mut self, state: &State, transition: Transition) -> Result<State, Violation> {
         let mut next = *state;
-        let hand = self.hand(state, step.replica);
-        let hand = match step.deed {
-            Deed::Take(request) => self.take(&mut next, hand, request),
-            Deed::Look => Hand { looked: Some(state.level), ..hand },
-            Deed::Commit(batch) => self.commit(&mut next, step, hand, batch)?,
-            Deed::CommitUnknown(batch) => {
-                self.commit(&mut next, step, hand, batch)?;
-                self.in_doubt(state, &next, hand)?
+        let local = self.local(state, transition.replica);
+        let local = match transition.action {
+            Action::Accept(request) => self.accept(&mut next, local, request),
+            Action::ReadStock => Local { stock_read: Some(state.level), ..local },
+            Action::Commit(batch) => self.commit(&mut next, transition, local, batch)?,
+            Action::CommitUnknown(batch) => {
+                self.commit(&mut next, transition, local, batch)?;
+                self.in_doubt(state, &next, local)?
             }
-            Deed::NothingUnknown => self.in_doubt(state, &next, hand)?,
-            Deed::Abort => self.tell_that_nothing_is_done(state, &next, hand)?,
-            Deed::Lease(order) => self.lease(&next, order),
-            Deed::Publish => {
-                next.sent |= hand.outbox;
-                Hand { outbox: 0, ..hand }
+            Action::AbortUnknown => self.in_doubt(state, &next, local)?,
+            Action::Abort => self.report_failed(state, &next, local)?,
+            Action::Lease(order) => self.lease(&next, order),
+            Action::Publish => {
+                next.sent |= local.outbox;
+                Local { outbox: 0, ..local }
             }
-            Deed::Tell => {
-                hand.untold().try_for_each(|told| self.tell(&mut next, told))?;
-                Hand { untold: [None; 2], ..hand }
+            Action::Reply => {
+                local.replies().try_for_each(|reply| self.acknowledge(&mut next, reply))?;
+                Local { replies: [None; 2], ..local }
             }
-            Deed::Crash => Hand::default(),
+            Action::Crash => Local::default(),
         };
-        next.hands[usize::from(step.replica)] = self.hands.number(hand);
+        next.locals[usize::from(transition.replica)] = self.locals.number(local);
         Ok(next)
     }
 
-    fn take(&mut self, next: &mut State, hand: Hand, request: Request) -> Hand {
-        (self.shell.accept)(next, request, &mut self.wire);
-        hand.with(request)
+    fn accept(&mut self, next: &mut State, local: Local, request: Request) -> Local {
+        (self.shell.accept)(next, request, &mut self.messages);
+        local.with(request)
     }
 
-    /// One transaction, done. Returns what the replica has in hand if it knows that it is.
-    pub(super) fn commit(&mut self, next: &mut State, step: Step, hand: Hand, batch: Batch) -> Result<Hand, Violation> {
-        let (publish, told) = if step.is_of_orders() {
-            let turn = self.orders.run(batch, next.orders, &mut self.wire).as_ref().map_err(Clone::clone)?;
-            next.orders = turn.rows;
-            (turn.publish, turn.told)
+    /// Commits one transaction. Returns the local state of the replica if it knows of the commit.
+    pub(super) fn commit(
+        &mut self,
+        next: &mut State,
+        transition: Transition,
+        local: Local,
+        batch: Batch,
+    ) -> Result<Local, Violation> {
+        let (publish, replies) = if transition.is_of_orders() {
+            let commit = self.orders.run(batch, next.orders, &mut self.messages);
+            let commit = commit.as_ref().map_err(Clone::clone)?;
+            next.orders = commit.rows;
+            (commit.publish, commit.replies)
         } else {
             let State { reservations, level, ledger, received, .. } = *next;
             let stock = Stock { reservations, level, ledger, received };
-            let turn = self.stock.run(batch, stock, hand.looked, &mut self.wire).as_ref().map_err(Clone::clone)?;
-            let Stock { reservations, level, ledger, received } = turn.stock;
-            (next.reservations, next.level, next.ledger, next.received) = (reservations, level, ledger, received);
-            (turn.publish, turn.told)
+            let commit = self.stock.run(batch, stock, local.stock_read, &mut self.messages);
+            let commit = commit.as_ref().map_err(Clone::clone)?;
+            let Stock { reservations, level, ledger, received } = commit.stock;
+            *next = State { reservations, level, ledger, received, ..*next };
+            (commit.publish, commit.replies)
         };
-        let mut told = told.into_iter().flatten();
-        Ok(Hand { outbox: publish & !next.sent, untold: [told.next(), told.next()], ..Hand::default() })
+        let mut replies = replies.into_iter().flatten();
+        let replies = [replies.next(), replies.next()];
+        Ok(Local { outbox: publish & !next.sent, replies, ..Local::default() })
     }
 
-    fn lease(&mut self, state: &State, order: u8) -> Hand {
-        let command = self.orders.resend(state.orders[usize::from(order)], &mut self.wire);
+    fn lease(&mut self, state: &State, order: u8) -> Local {
+        let command = self.orders.resend(state.orders[usize::from(order)], &mut self.messages);
         let outbox = (self.shell.resend)(command.unwrap_or(0));
-        Hand { outbox: outbox & !state.sent, ..Hand::default() }
+        Local { outbox: outbox & !state.sent, ..Local::default() }
     }
 
-    /// INV-6: it is so when it is told. That it stays so is for the states to come.
-    fn tell(&self, next: &mut State, told: Told) -> Result<(), Violation> {
-        let request = match told {
-            Told::Placed(order) => {
-                next.told |= 1 << order;
+    /// INV-6: what a client is told is so at that moment. Whether it stays so is checked in later states.
+    fn acknowledge(&self, next: &mut State, reply: Reply) -> Result<(), Violation> {
+        let request = match reply {
+            Reply::Placed(order) => {
+                next.acknowledged |= 1 << order;
                 return Ok(());
             }
-            Told::Received(delivery) => {
-                next.told |= 1 << (usize::from(delivery) + IDS);
+            Reply::Received(delivery) => {
+                next.acknowledged |= 1 << (usize::from(delivery) + IDS);
                 return Ok(());
             }
-            Told::Cancelled(order) => Request::Cancel(order),
-            Told::Fulfilled(order) => Request::Fulfill(order),
+            Reply::Cancelled(order) => Request::Cancel(order),
+            Reply::Fulfilled(order) => Request::Fulfill(order),
         };
         if self.is_done(next, request) {
             return Ok(());
         }
-        broken("INV-6", format!("a client was told that it was done, and it was not: {}", request.shown()))
+        let what = request.describe();
+        broken("INV-6", format!("a client was told that it was done, and it was not: {what}"))
     }
 
     fn is_done(&self, state: &State, request: Request) -> bool {
         use orders_core::order::Status::{Cancelled, Cancelling, Fulfilled, Fulfilling};
-        let status = |order: u8| self.orders.row(state.orders[usize::from(order)]).map(|row| row.order.status);
+        let row = |order: u8| self.orders.row(state.orders[usize::from(order)]);
+        let status = |order: u8| row(order).map(|row| row.order.status);
         match request {
             Request::Place(order) => state.orders[usize::from(order)] != NOTHING,
             Request::Cancel(order) => matches!(status(order), Some(Cancelling | Cancelled)),
@@ -154,29 +173,25 @@ impl Model {
         }
     }
 
-    /// A commit of unknown fate: the requests stay, and will be decided again (R4).
-    fn in_doubt(&self, before: &State, next: &State, hand: Hand) -> Result<Hand, Violation> {
+    /// After a commit of unknown fate the requests stay, and are decided again (R4).
+    fn in_doubt(&self, before: &State, next: &State, local: Local) -> Result<Local, Violation> {
         if self.shell.unknown_is_failed {
-            return self.tell_that_nothing_is_done(before, next, hand);
+            return self.report_failed(before, next, local);
         }
-        Ok(Hand { in_doubt: true, looked: None, ..hand })
+        Ok(Local { in_doubt: true, stock_read: None, ..local })
     }
 
-    /// INV-6, from its other side: what is said not to be done was not done just now. Whether somebody else has done
-    /// the same before is another matter, but for an order: it has the request's own id.
-    fn tell_that_nothing_is_done(&self, before: &State, next: &State, hand: Hand) -> Result<Hand, Violation> {
-        for request in hand.held() {
+    /// INV-6, from its other side: what a client is told has failed was not done by this transition.
+    /// Another request may have done the same before, but for an order, which has its request's id.
+    fn report_failed(&self, before: &State, next: &State, local: Local) -> Result<Local, Violation> {
+        for request in local.held() {
             let was_done = self.is_done(before, request) && !matches!(request, Request::Place(_));
             if self.is_done(next, request) && !was_done {
-                let what = request.shown();
-                return broken("INV-6", format!("a client was told that nothing was done, and it was: {what}"));
+                let what = request.describe();
+                let what = format!("a client was told that nothing was done, and it was: {what}");
+                return broken("INV-6", what);
             }
         }
-        Ok(Hand::default())
+        Ok(Local::default())
     }
-}
-
-/// The requests of a hand as a batch of their own.
-pub(super) fn batch_of(hand: &Hand) -> Batch {
-    hand.held.map(|request| request.map(Item::Request))
 }

@@ -1,30 +1,30 @@
-//! Breadth first: the states that are one step away, then those that are two, and so on, each once. So the first
-//! violation that is found is one of those that need the fewest steps.
+//! Breadth first: the states that are one step away from the start, then those that are two away, and so
+//! on, each once. So no violation needs fewer steps than the first one that is found.
 
 use super::bounds::Bounds;
-use super::calm::Calm;
+use super::counterexample::{self, Path};
+use super::liveness::Liveness;
 use super::model::Model;
 use super::shell::Shell;
 use super::state::State;
-use super::step::Step;
-use super::story;
+use super::transition::Transition;
 use crate::states::Violation;
 
-/// So often it is told how far a long search has come.
-const STATES_PER_WORD: u32 = 10_000_000;
+/// How often a long search reports its progress.
+const STATES_PER_REPORT: u32 = 10_000_000;
 
 /// What was explored, and what was found.
 #[derive(Debug)]
 pub(crate) struct Explored {
-    /// All rows and messages that were met.
+    /// All rows and messages that occurred.
     #[cfg_attr(not(test), expect(dead_code, reason = "tests ask whether every state of both tables was reached"))]
     pub(super) model: Model,
     pub(crate) states: u32,
-    /// Steps that led anywhere, to a new state or to a known one.
+    /// Transitions that changed the state, to a new one or to a known one.
     pub(super) steps: u64,
-    /// How far the farthest state is from the start.
+    /// The distance of the farthest state from the start, in steps.
     pub(super) depth: u32,
-    /// States that were judged, but whose steps were not taken any more; none if everything was explored.
+    /// States that were checked but not expanded; none if everything was explored.
     pub(super) left_over: u32,
     pub(crate) found: Option<Found>,
 }
@@ -33,65 +33,60 @@ pub(crate) struct Explored {
 pub(crate) struct Found {
     pub(crate) violation: Violation,
     /// The shortest way there, a line for each step.
-    pub(crate) story: Vec<String>,
+    pub(crate) trace: Vec<String>,
 }
 
 /// Explores until nothing is left, something is found, or more than `limit` states are known.
 pub(crate) fn explore(bounds: Bounds, shell: Shell, limit: u32) -> Explored {
     let mut search = Search::new(bounds, shell);
     let found = search.run(limit).err();
-    let found = found.map(|(violation, path)| Found { violation, story: story::tell(&mut search.model, &path) });
+    let found = found.map(|(violation, path)| Found { violation, trace: counterexample::describe(&mut search.model, &path) });
     let states = search.known.len();
-    let left_over = if found.is_some() { 0 } else { states - search.looked_at };
+    let left_over = if found.is_some() { 0 } else { states - search.expanded };
     Explored { model: search.model, states, steps: search.steps, depth: search.depth, left_over, found }
 }
 
 #[derive(Debug)]
 struct Search {
     model: Model,
-    calm: Calm,
+    liveness: Liveness,
     known: Known,
-    looked_at: u32,
+    expanded: u32,
     steps: u64,
     depth: u32,
 }
 
-/// A violation, and the states on the way to it: the last one breaks a promise, or one of its steps does.
+/// A violation, and the way to it.
 type Trouble = (Violation, Path);
-
-#[derive(Debug)]
-pub(super) struct Path {
-    pub(super) states: Vec<State>,
-    pub(super) last_step: Option<Step>,
-}
 
 impl Search {
     fn new(bounds: Bounds, shell: Shell) -> Self {
         let model = Model::new(bounds, shell);
-        Self { model, calm: Calm::default(), known: Known::default(), looked_at: 0, steps: 0, depth: 0 }
+        Self { model, liveness: Liveness::default(), known: Known::default(), expanded: 0, steps: 0, depth: 0 }
     }
 
     fn run(&mut self, limit: u32) -> Result<(), Trouble> {
         let start = self.model.start();
         self.known.insert(start, 0);
-        self.judge(&start, 0)?;
-        let (mut steps, mut end_of_layer) = (Vec::new(), 1);
-        while self.looked_at < self.known.len() && self.known.len() < limit {
-            if self.looked_at == end_of_layer {
+        self.check(&start, 0)?;
+        let mut enabled = Vec::new();
+        let mut end_of_layer = 1;
+        while self.expanded < self.known.len() && self.known.len() < limit {
+            if self.expanded == end_of_layer {
                 self.depth += 1;
                 end_of_layer = self.known.len();
             }
-            let state = self.known.get(self.looked_at);
-            steps.clear();
-            self.model.steps(&state, &mut steps);
-            for step in &steps {
-                self.take(&state, *step)?;
+            let state = self.known.get(self.expanded);
+            enabled.clear();
+            self.model.enabled(&state, &mut enabled);
+            for transition in &enabled {
+                self.take(&state, *transition)?;
             }
-            self.looked_at += 1;
-            if self.looked_at.is_multiple_of(STATES_PER_WORD) {
+            self.expanded += 1;
+            if self.expanded.is_multiple_of(STATES_PER_REPORT) {
                 eprintln!(
-                    "  {} of {} known states looked at, {} steps away",
-                    self.looked_at,
+                    "  {} of {} known states expanded, {} steps away",
+                    self.expanded,
                     self.known.len(),
                     self.depth
                 );
@@ -100,43 +95,44 @@ impl Search {
         Ok(())
     }
 
-    fn take(&mut self, state: &State, step: Step) -> Result<(), Trouble> {
-        let next = match self.model.after(state, step) {
+    fn take(&mut self, state: &State, transition: Transition) -> Result<(), Trouble> {
+        let next = match self.model.after(state, transition) {
             Ok(next) => next.sorted().0,
-            Err(violation) => return Err((violation, self.path(self.looked_at, Some(step)))),
+            Err(violation) => return Err((violation, self.path(self.expanded, Some(transition)))),
         };
         if next == *state {
             return Ok(());
         }
         self.steps += 1;
-        match self.known.insert(next, self.looked_at) {
-            Some(number) => self.judge(&next, number),
+        match self.known.insert(next, self.expanded) {
+            Some(number) => self.check(&next, number),
             None => Ok(()),
         }
     }
 
-    fn judge(&mut self, state: &State, number: u32) -> Result<(), Trouble> {
-        let judged = self.model.check(state).and_then(|()| self.calm.check(&mut self.model, state));
-        judged.map_err(|violation| (violation, self.path(number, None)))
+    fn check(&mut self, state: &State, number: u32) -> Result<(), Trouble> {
+        let checked = self.model.check(state).and_then(|()| self.liveness.check(&mut self.model, state));
+        checked.map_err(|violation| (violation, self.path(number, None)))
     }
 
-    fn path(&self, mut number: u32, last_step: Option<Step>) -> Path {
+    fn path(&self, mut number: u32, last_transition: Option<Transition>) -> Path {
         let mut states = vec![self.known.get(number)];
         while number > 0 {
             number = self.known.parents[index(number)];
             states.push(self.known.get(number));
         }
         states.reverse();
-        Path { states, last_step }
+        Path { states, last_transition }
     }
 }
 
-/// Every state that was met, numbered in the order in which it was, and from which one it was met first.
+/// Every state that was reached, numbered in that order, and the state from which it was reached first.
 #[derive(Debug, Default)]
 struct Known {
     states: Vec<State>,
     parents: Vec<u32>,
-    /// Numbers of states plus one, each at the first free place behind its hash. A power of two, half empty or more.
+    /// A hash table of the states' numbers plus one, with linear probing. Its size is a power of two, and
+    /// at least half of it is empty.
     table: Vec<u32>,
 }
 
@@ -149,21 +145,21 @@ impl Known {
         self.states[index(number)]
     }
 
-    /// The number of the state if it is new.
+    /// Inserts a state. Returns its number if it is new.
     fn insert(&mut self, state: State, parent: u32) -> Option<u32> {
         if self.states.len() * 2 >= self.table.len() {
             self.grow();
         }
         let mask = self.table.len() - 1;
-        let mut place = place(&state, mask);
-        while self.table[place] != 0 {
-            if self.states[index(self.table[place] - 1)] == state {
+        let mut slot = slot(&state, mask);
+        while self.table[slot] != 0 {
+            if self.states[index(self.table[slot] - 1)] == state {
                 return None;
             }
-            place = (place + 1) & mask;
+            slot = (slot + 1) & mask;
         }
         let number = self.len();
-        self.table[place] = number.checked_add(1).expect("fewer states than numbers");
+        self.table[slot] = number.checked_add(1).expect("fewer states than numbers");
         self.states.push(state);
         self.parents.push(parent);
         Some(number)
@@ -174,16 +170,16 @@ impl Known {
         self.table.clear();
         self.table.resize(size, 0);
         for (number, state) in (1..).zip(&self.states) {
-            let mut place = place(state, size - 1);
-            while self.table[place] != 0 {
-                place = (place + 1) & (size - 1);
+            let mut slot = slot(state, size - 1);
+            while self.table[slot] != 0 {
+                slot = (slot + 1) & (size - 1);
             }
-            self.table[place] = number;
+            self.table[slot] = number;
         }
     }
 }
 
-fn place(state: &State, mask: usize) -> usize {
+fn slot(state: &State, mask: usize) -> usize {
     usize::try_from(state.digest()).expect("addresses have 64 bits") & mask
 }
 
@@ -193,7 +189,7 @@ fn index(number: u32) -> usize {
 
 impl Found {
     pub(crate) fn print(&self) {
-        for (number, line) in (1..).zip(&self.story) {
+        for (number, line) in (1..).zip(&self.trace) {
             println!("{number:>4}. {line}");
         }
         println!("      {} is violated: {}", self.violation.promise, self.violation.what);

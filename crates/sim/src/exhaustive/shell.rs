@@ -8,9 +8,10 @@ use inventory_core::decide as stock;
 use inventory_core::stock::Levels;
 use orders_core::decide as order;
 
-use super::cast::Request;
+
+use super::requests::Request;
 use super::state::State;
-use super::wire::Wire;
+use super::messages::Messages;
 
 /// Decides on stock that was read before the transaction began.
 pub(crate) type DecideOnOldStock =
@@ -22,7 +23,7 @@ pub(crate) struct Shell {
     pub(crate) decide_orders: order::Decide,
     pub(crate) decide_stock: stock::Decide,
     /// Called when a request begins to wait for its commit.
-    pub(crate) accept: fn(&mut State, Request, &mut Wire),
+    pub(crate) accept: fn(&mut State, Request, &mut Messages),
     /// Which messages a sweeper publishes, given those that it leased.
     pub(crate) resend: fn(u32) -> u32,
     /// A commit of unknown fate is reported as failed, and not decided again.

@@ -35,50 +35,50 @@ pub(crate) struct State {
     /// Which deliveries stand in the ledger, a bit each.
     pub(super) received: u8,
     /// What clients were told with a 2xx: a bit for each order, then one for each delivery.
-    pub(crate) told: u8,
+    pub(crate) acknowledged: u8,
     /// Every message that was ever sent, a bit each: the network may bring any of them at any time, again and again.
     pub(crate) sent: u32,
     /// Numbers of what the replicas are in the middle of.
-    pub(super) hands: [u16; REPLICAS],
+    pub(super) locals: [u16; REPLICAS],
 }
 
 impl State {
     pub(super) fn digest(&self) -> u64 {
         let [a, b, c] = self.orders;
         let [d, e, f] = self.reservations;
-        let hands = self.hands.map(u16::to_le_bytes);
-        let hands = u64::from_le_bytes([
-            hands[0][0],
-            hands[0][1],
-            hands[1][0],
-            hands[1][1],
-            hands[2][0],
-            hands[2][1],
-            hands[3][0],
-            hands[3][1],
+        let locals = self.locals.map(u16::to_le_bytes);
+        let locals = u64::from_le_bytes([
+            locals[0][0],
+            locals[0][1],
+            locals[1][0],
+            locals[1][1],
+            locals[2][0],
+            locals[2][1],
+            locals[3][0],
+            locals[3][1],
         ]);
         let Level { on_hand, reserved, moves } = self.level;
-        let rows = u64::from_le_bytes([a, b, c, d, e, f, self.received, self.told]);
+        let rows = u64::from_le_bytes([a, b, c, d, e, f, self.received, self.acknowledged]);
         let ledger = [self.ledger.on_hand, self.ledger.reserved, self.ledger.moves];
         let levels = u64::from_le_bytes([on_hand, reserved, moves, ledger[0], ledger[1], ledger[2], 0, 0]);
-        hash::of_words(&[rows, levels ^ u64::from(self.sent) << 32, u64::from(self.sent), hands])
+        hash::of_words(&[rows, levels ^ u64::from(self.sent) << 32, u64::from(self.sent), locals])
     }
 
     /// The same moment with the replicas of each service sorted, and whether those of a service have changed places.
     pub(super) fn sorted(mut self) -> (Self, [bool; 2]) {
-        let swapped = [self.hands[0] > self.hands[1], self.hands[2] > self.hands[3]];
+        let swapped = [self.locals[0] > self.locals[1], self.locals[2] > self.locals[3]];
         if swapped[0] {
-            self.hands.swap(0, 1);
+            self.locals.swap(0, 1);
         }
         if swapped[1] {
-            self.hands.swap(2, 3);
+            self.locals.swap(2, 3);
         }
         (self, swapped)
     }
 
     /// How many replicas are in the middle of something.
     pub(super) fn busy(&self) -> usize {
-        self.hands.iter().filter(|hand| **hand != IDLE).count()
+        self.locals.iter().filter(|local| **local != IDLE).count()
     }
 }
 

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use inventory_core::reservation::{Before, State as Stand, StateName};
+use inventory_core::reservation::{Before, State as ReservationState, StateName};
 use orders_core::order::Status;
 
 use super::bounds::{Bounds, of};
@@ -20,7 +20,7 @@ fn every_state_of_both_tables_is_reached() {
     let stands: BTreeSet<_> = model.stock.reservations().iter().map(|found| found.state.name()).collect();
     assert!(stands.into_iter().eq(StateName::ALL));
     let was_released_from = |before: fn(&Before) -> bool| {
-        model.stock.reservations().iter().any(|found| matches!(&found.state, Stand::Released(from) if before(from)))
+        model.stock.reservations().iter().any(|found| matches!(&found.state, ReservationState::Released(from) if before(from)))
     };
     assert!(was_released_from(|before| matches!(before, Before::Absent)));
     assert!(was_released_from(|before| matches!(before, Before::Reserved(_))));

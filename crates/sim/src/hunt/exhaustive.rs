@@ -25,7 +25,7 @@ pub(crate) fn hunt(mistakes: &[Mistake], args: &Args) -> bool {
             continue;
         };
         caught += 1;
-        println!("{name:<26} {states:>15} {:>6}  {:<10} {what}", found.story.len(), found.violation.promise);
+        println!("{name:<26} {states:>15} {:>6}  {:<10} {what}", found.trace.len(), found.violation.promise);
         if mistakes.len() == 1 {
             found.print();
         }

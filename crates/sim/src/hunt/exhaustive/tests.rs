@@ -40,7 +40,7 @@ fn every_planted_mistake_within_reach_is_found_by_its_shortest_story() {
     assert!(within_reach.iter().map(|(name, _)| *name).eq(expected.map(|(name, ..)| name)));
     for ((name, promise, steps), (_, shell)) in expected.into_iter().zip(within_reach) {
         let (_, found) = first_found(shell, &USUAL, NO_LIMIT).expect(name);
-        assert_eq!((found.violation.promise, found.story.len()), (promise, steps), "{name}: {found:#?}");
+        assert_eq!((found.violation.promise, found.trace.len()), (promise, steps), "{name}: {found:#?}");
     }
 }
 
@@ -53,13 +53,13 @@ fn no_story_is_longer_than_it_has_to_be() {
         let mut model = Model::new(USUAL[0], shell);
         let start = model.start();
         let length = (1..).find(|length| is_broken_within(&mut model, &start, *length));
-        assert_eq!(length, Some(found.story.len()), "{name}");
+        assert_eq!(length, Some(found.trace.len()), "{name}");
     }
 }
 
 fn is_broken_within(model: &mut Model, state: &State, steps: usize) -> bool {
     let mut possible = Vec::new();
-    model.steps(state, &mut possible);
+    model.enabled(state, &mut possible);
     possible.into_iter().any(|step| match model.after(state, step) {
         Ok(next) => model.check(&next).is_err() || steps > 1 && is_broken_within(model, &next, steps - 1),
         Err(Violation { .. }) => true,
@@ -75,6 +75,6 @@ fn a_story_tells_who_did_what_and_what_came_of_it() {
         "orders-1 publishes → ReserveStock A",
         "inventory-1 commits [ReserveStock A]",
     ];
-    assert_eq!(found.story, told);
+    assert_eq!(found.trace, told);
     assert_eq!(found.violation.what, "order A is rejected: it wanted 1, and 1 were there");
 }

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 
 use inventory_core::decide::{self as stock, InventoryCommand, Decision, Loaded, InventoryOutcome, ReservationChange, StockChange};
-use inventory_core::reservation::{Before, Reservation, State as Stand};
+use inventory_core::reservation::{Before, Reservation, State as ReservationState};
 use inventory_core::stock::{Cause, Deltas, Level as Stored, Location, Movement, MovementKind, Product};
 
-use super::cast::{self, Batch, Item, Request, Told};
+use super::actors;
+use super::batch::{self, Batch, Item};
 use super::hash::QuickMap;
-use super::order_book::LATER_MICROS;
+use super::orders_database::LATER_MICROS;
 use super::panics::caught;
+use super::requests::{Reply, Request};
 use super::shell::Shell;
 use super::state::{IDS, Level};
-use super::truth;
-use super::wire::{Message, Wire};
+use super::ledger;
+use super::messages::{Message, Messages};
 use crate::states::{Violation, broken};
 
 /// The part of a state that a transaction of the Inventory Service sees and writes.
@@ -27,24 +29,24 @@ pub(super) struct Stock {
 
 /// What a transaction has come to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct StockTurn {
+pub(super) struct StockCommit {
     pub(super) stock: Stock,
     pub(super) publish: u32,
-    pub(super) told: [Option<Told>; 2],
+    pub(super) replies: [Option<Reply>; 2],
 }
 
 /// Every reservation that ever occurred, by number, and every transaction that was ever run.
 #[derive(Debug)]
-pub(super) struct StockBook {
+pub(super) struct StockDatabase {
     shell: Shell,
     reservations: Vec<Reservation>,
-    turns: Vec<Result<StockTurn, Violation>>,
+    commits: Vec<Result<StockCommit, Violation>>,
     known: QuickMap<(u64, u64), usize>,
 }
 
-impl StockBook {
+impl StockDatabase {
     pub(super) fn new(shell: Shell) -> Self {
-        Self { shell, reservations: Vec::new(), turns: Vec::new(), known: QuickMap::default() }
+        Self { shell, reservations: Vec::new(), commits: Vec::new(), known: QuickMap::default() }
     }
 
     #[cfg(test)]
@@ -60,68 +62,68 @@ impl StockBook {
     /// judged when it is made, and nobody reads them afterwards.
     fn number(&mut self, mut reservation: Reservation) -> u8 {
         (reservation.created_at_micros, reservation.updated_at_micros) = (0, 0);
-        if let Stand::Rejected(shortfalls) | Stand::Released(Before::Rejected(shortfalls)) = &mut reservation.state {
+        if let ReservationState::Rejected(shortfalls) | ReservationState::Released(Before::Rejected(shortfalls)) = &mut reservation.state {
             shortfalls.iter_mut().for_each(|shortfall| shortfall.seen.clear());
         }
-        let place = self.reservations.iter().position(|known| *known == reservation).unwrap_or_else(|| {
+        let index = self.reservations.iter().position(|known| *known == reservation).unwrap_or_else(|| {
             self.reservations.push(reservation);
             self.reservations.len() - 1
         });
-        u8::try_from(place + 1).expect("the bounds are so narrow that few different reservations occur")
+        u8::try_from(index + 1).expect("the bounds are so narrow that few different reservations occur")
     }
 
-    /// Runs the batch. `looked` is the level as it was before the lock, where that mistake is planted.
+    /// Runs the batch. `stock_read` is the level as it was before the lock, where that mistake is planted.
     pub(super) fn run(
         &mut self,
         batch: Batch,
         stock: Stock,
-        looked: Option<Level>,
-        wire: &mut Wire,
-    ) -> &Result<StockTurn, Violation> {
-        let key = key(batch, stock, looked);
-        let place = self.known.get(&key).copied().unwrap_or_else(|| {
-            let turn = self.transact(batch, stock, looked, wire);
-            self.turns.push(turn);
-            self.known.insert(key, self.turns.len() - 1);
-            self.turns.len() - 1
+        stock_read: Option<Level>,
+        messages: &mut Messages,
+    ) -> &Result<StockCommit, Violation> {
+        let key = key(batch, stock, stock_read);
+        let index = self.known.get(&key).copied().unwrap_or_else(|| {
+            let commit = self.transact(batch, stock, stock_read, messages);
+            self.commits.push(commit);
+            self.known.insert(key, self.commits.len() - 1);
+            self.commits.len() - 1
         });
-        &self.turns[place]
+        &self.commits[index]
     }
 
     fn transact(
         &mut self,
         batch: Batch,
         stock: Stock,
-        looked: Option<Level>,
-        wire: &mut Wire,
-    ) -> Result<StockTurn, Violation> {
+        stock_read: Option<Level>,
+        messages: &mut Messages,
+    ) -> Result<StockCommit, Violation> {
         let items: Vec<Item> = batch.into_iter().flatten().collect();
-        let commands: Vec<InventoryCommand> = items.iter().map(|item| command(*item, wire)).collect();
+        let commands: Vec<InventoryCommand> = items.iter().map(|item| command(*item, messages)).collect();
         let loaded = self.load(&commands, stock);
-        let Some(decision) = caught(|| self.decide(&commands, loaded, looked)) else {
-            return broken("R11", format!("the Inventory Service's decider panics on {}", cast::shown(batch, wire)));
+        let Some(decision) = caught(|| self.decide(&commands, loaded, stock_read)) else {
+            return broken("R11", format!("the Inventory Service's decider panics on {}", batch::describe(batch, messages)));
         };
-        let mut turn = StockTurn { stock, publish: 0, told: [None; 2] };
+        let mut commit = StockCommit { stock, publish: 0, replies: [None; 2] };
         for change in &decision.changes.stock {
-            turn.stock.level = write_level(turn.stock.level, change)?;
+            commit.stock.level = write_level(commit.stock.level, change)?;
         }
-        let points = append(&mut turn.stock, &decision.changes.movements)?;
+        let points = append(&mut commit.stock, &decision.changes.movements)?;
         for change in decision.changes.reservations {
-            truth::check_rejection(&change, &points)?;
-            self.write_reservation(&mut turn.stock, change)?;
+            ledger::check_rejection(&change, &points)?;
+            self.write_reservation(&mut commit.stock, change)?;
         }
-        for ((item, decided), told) in items.iter().zip(decision.decided).zip(&mut turn.told) {
-            turn.publish |= decided.publish.map_or(0, |answer| wire.answer(answer));
-            *told = answer(*item, &decided.outcome)?;
+        for ((item, decided), reply) in items.iter().zip(decision.decided).zip(&mut commit.replies) {
+            commit.publish |= decided.publish.map_or(0, |answer| messages.answer(answer));
+            *reply = answer(*item, &decided.outcome)?;
         }
-        Ok(turn)
+        Ok(commit)
     }
 
-    fn decide(&self, batch: &[InventoryCommand], loaded: Loaded, looked: Option<Level>) -> Decision {
-        match (looked, self.shell.decide_on_old_stock) {
-            (Some(looked), Some(decide)) => {
-                let levels = [(cast::location_id(), stored(looked))].into();
-                decide(LATER_MICROS, batch, loaded, &[(cast::product_id(), levels)].into())
+    fn decide(&self, batch: &[InventoryCommand], loaded: Loaded, stock_read: Option<Level>) -> Decision {
+        match (stock_read, self.shell.decide_on_old_stock) {
+            (Some(stock_read), Some(decide)) => {
+                let levels = [(actors::location_id(), stored(stock_read))].into();
+                decide(LATER_MICROS, batch, loaded, &[(actors::product_id(), levels)].into())
             }
             _ => (self.shell.decide_stock)(LATER_MICROS, batch, loaded),
         }
@@ -132,36 +134,36 @@ impl StockBook {
         let touched = stock::Touched::by(batch);
         let found = stock.reservations.into_iter().filter_map(|number| self.reservation(number));
         let found = found.filter(|found| touched.orders.contains(&found.order_id));
-        let deliveries = (0..cast::MAX_RECEIVES).filter(|delivery| stock.received & (1 << delivery) != 0);
+        let deliveries = (0..actors::MAX_RECEIVES).filter(|delivery| stock.received & (1 << delivery) != 0);
         let movements = deliveries.map(movement).filter(|(id, _)| touched.requests.contains(id));
         // A place where nothing ever moved has no row.
         let moved = stock.level.moves > 0;
-        let levels: BTreeMap<_, _> = moved.then(|| (cast::location_id(), stored(stock.level))).into_iter().collect();
-        let location = Location { location_id: cast::location_id(), name: "Main".to_owned(), priority: 0 };
+        let levels: BTreeMap<_, _> = moved.then(|| (actors::location_id(), stored(stock.level))).into_iter().collect();
+        let location = Location { location_id: actors::location_id(), name: "Main".to_owned(), priority: 0 };
         Loaded {
             reservations: found.map(|found| (found.order_id, found.clone())).collect(),
             movements: movements.collect(),
             products: touched.products.iter().map(|id| (id.clone(), product())).collect(),
             levels: touched.products.iter().map(|id| (id.clone(), levels.clone())).collect(),
-            locations: [(cast::location_id(), location)].into(),
+            locations: [(actors::location_id(), location)].into(),
         }
     }
 
     fn write_reservation(&mut self, stock: &mut Stock, change: ReservationChange) -> Result<(), Violation> {
-        let place = usize::from(cast::order_of(change.to.order_id));
-        let found = self.reservation(stock.reservations[place]).map(|found| found.state.name());
+        let index = usize::from(actors::order_of(change.to.order_id));
+        let found = self.reservation(stock.reservations[index]).map(|found| found.state.name());
         if found != change.from {
             return broken("R11", format!("the reservation is {found:?}, and the decision was: {change:?}"));
         }
-        stock.reservations[place] = self.number(change.to);
+        stock.reservations[index] = self.number(change.to);
         Ok(())
     }
 }
 
-fn key(batch: Batch, stock: Stock, looked: Option<Level>) -> (u64, u64) {
+fn key(batch: Batch, stock: Stock, stock_read: Option<Level>) -> (u64, u64) {
     let codes = batch.map(|item| item.map_or(0, Item::code));
     let [a, b, c] = stock.reservations;
-    let seen = looked.unwrap_or(Level { on_hand: u8::MAX, reserved: u8::MAX, moves: 0 });
+    let seen = stock_read.unwrap_or(Level { on_hand: u8::MAX, reserved: u8::MAX, moves: 0 });
     (
         u64::from_le_bytes([codes[0], codes[1], a, b, c, stock.received, seen.on_hand, seen.reserved]),
         u64::from_le_bytes([
@@ -177,12 +179,12 @@ fn key(batch: Batch, stock: Stock, looked: Option<Level>) -> (u64, u64) {
     )
 }
 
-fn command(item: Item, wire: &Wire) -> InventoryCommand {
+fn command(item: Item, messages: &Messages) -> InventoryCommand {
     match item {
-        Item::Request(Request::Receive(delivery)) => InventoryCommand::Move(Box::new(cast::delivery(delivery))),
+        Item::Request(Request::Receive(delivery)) => InventoryCommand::Move(Box::new(actors::delivery(delivery))),
         Item::Request(request) => unreachable!("{request:?} is no request to the Inventory Service"),
-        Item::Message(number) => match wire.get(number) {
-            Message::Command(command) => cast::stock_command(command.clone()),
+        Item::Message(number) => match messages.get(number) {
+            Message::Command(command) => actors::stock_command(command.clone()),
             Message::Answer(answer) => unreachable!("{answer:?} does not go to the Inventory Service"),
         },
     }
@@ -190,7 +192,7 @@ fn command(item: Item, wire: &Wire) -> InventoryCommand {
 
 fn product() -> Product {
     Product {
-        product_id: cast::product_id(),
+        product_id: actors::product_id(),
         name: "Mug".to_owned(),
         low_stock_at: None,
         created_at_micros: 0,
@@ -201,7 +203,7 @@ fn product() -> Product {
 /// The movement that a delivery has made. The level that it left behind is told to whoever asks again, and decides
 /// nothing: it is left out.
 fn movement(delivery: u8) -> (inventory_core::stock::RequestId, Movement) {
-    let request = cast::delivery(delivery);
+    let request = actors::delivery(delivery);
     let movement = Movement {
         product_id: request.product_id,
         location_id: request.location_id,
@@ -243,7 +245,7 @@ fn write_level(found: Level, change: &StockChange) -> Result<Level, Violation> {
 fn append(stock: &mut Stock, movements: &[Movement]) -> Result<Vec<Stored>, Violation> {
     let mut points = vec![stored(stock.ledger)];
     for movement in movements {
-        let after = truth::check_movement(stored(stock.ledger), movement)?;
+        let after = ledger::check_movement(stored(stock.ledger), movement)?;
         stock.ledger = level(after)?;
         points.push(after);
         if let Cause::Request(cause) = &movement.cause {
@@ -258,9 +260,9 @@ fn append(stock: &mut Stock, movements: &[Movement]) -> Result<Vec<Stored>, Viol
 }
 
 /// What the person behind the item is told.
-fn answer(item: Item, outcome: &InventoryOutcome) -> Result<Option<Told>, Violation> {
+fn answer(item: Item, outcome: &InventoryOutcome) -> Result<Option<Reply>, Violation> {
     match (item, outcome) {
-        (Item::Request(Request::Receive(delivery)), InventoryOutcome::Moved { .. }) => Ok(Some(Told::Received(delivery))),
+        (Item::Request(Request::Receive(delivery)), InventoryOutcome::Moved { .. }) => Ok(Some(Reply::Received(delivery))),
         (Item::Message(_), InventoryOutcome::Answered { .. }) => Ok(None),
         (Item::Message(_), InventoryOutcome::Anomaly(why)) => broken("R12", format!("an anomaly: {why}")),
         _ => broken("INV-6", format!("{item:?} is answered {outcome:?}")),

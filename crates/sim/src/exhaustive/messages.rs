@@ -1,10 +1,10 @@
-//! Messages, each known by a number. What differs only in times and in the count of attempts is one message: neither
-//! service judges by them (R16).
+//! Messages, each known by a number. Two that differ only in times and attempts have one number, since
+//! neither service decides by them (R16).
 
 use contract::answers::StockAnswer;
 use contract::commands::StockCommand;
 
-use super::cast;
+use super::actors;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Message {
@@ -13,13 +13,13 @@ pub(super) enum Message {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Wire {
+pub(crate) struct Messages {
     messages: Vec<Message>,
-    /// Which of them go to the Inventory Service, a bit each.
+    /// The messages that go to the Inventory Service, a bit each.
     commands: u32,
 }
 
-impl Wire {
+impl Messages {
     pub(crate) fn command(&mut self, command: StockCommand) -> u32 {
         let bit = self.bit(Message::Command(StockCommand { attempt: 1, sent_at_micros: 0, ..command }));
         self.commands |= bit;
@@ -43,12 +43,12 @@ impl Wire {
         &self.messages[usize::from(number)]
     }
 
-    /// Those of `sent` that go to the Inventory Service.
+    /// The messages of `sent` that go to the Inventory Service.
     pub(super) fn commands(&self, sent: u32) -> u32 {
         sent & self.commands
     }
 
-    /// Those of `sent` that go to the Order Service.
+    /// The messages of `sent` that go to the Order Service.
     pub(super) fn answers(&self, sent: u32) -> u32 {
         sent & !self.commands
     }
@@ -56,10 +56,10 @@ impl Wire {
     pub(super) fn name(&self, number: u8) -> String {
         match self.get(number) {
             Message::Command(command) => {
-                format!("{} {}", command.kind.as_str(), cast::name(cast::order_of(command.order_id)))
+                format!("{} {}", command.kind.as_str(), actors::name(actors::order_of(command.order_id)))
             }
             Message::Answer(answer) => {
-                format!("{} {}", answer.outcome.name(), cast::name(cast::order_of(answer.order_id)))
+                format!("{} {}", answer.outcome.name(), actors::name(actors::order_of(answer.order_id)))
             }
         }
     }

@@ -5,15 +5,17 @@ use contract::{OrderId, SCHEMA_VERSION};
 use orders_core::decide::{Change, OrderCommand, Decide, Loaded, OrderOutcome};
 use orders_core::order::{Order, Status};
 
-use super::cast::{self, Batch, Item, Request, Told};
+use super::actors;
+use super::batch::{self, Batch, Item};
 use super::hash::QuickMap;
 use super::panics::caught;
+use super::requests::{self, Reply, Request};
 use super::shell::Shell;
 use super::state::{IDS, NOTHING};
-use super::wire::{Message, Wire};
+use super::messages::{Message, Messages};
 use crate::states::{Violation, broken};
 
-/// Any two steps may lie this far apart: whatever is stored is as old when it is looked at.
+/// Any two steps may lie this far apart: whatever is stored is as old when it is stock_read at.
 pub(crate) const LATER_MICROS: i64 = 3_600_000_000;
 
 /// What the tables say about one order. Times are left out: everything is old.
@@ -26,26 +28,26 @@ pub(super) struct OrderRow {
 
 /// What a transaction has come to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OrderTurn {
+pub(super) struct OrdersCommit {
     pub(super) rows: [u8; IDS],
     /// Messages to publish.
     pub(super) publish: u32,
     /// Who is to be told what; nothing for those that get no 2xx.
-    pub(super) told: [Option<Told>; 2],
+    pub(super) replies: [Option<Reply>; 2],
 }
 
 /// Every row that ever occurred, by number, and every transaction that was ever run.
 #[derive(Debug)]
-pub(super) struct OrderBook {
+pub(super) struct OrdersDatabase {
     decide: Decide,
     rows: Vec<OrderRow>,
-    turns: Vec<Result<OrderTurn, Violation>>,
+    commits: Vec<Result<OrdersCommit, Violation>>,
     known: QuickMap<u64, usize>,
 }
 
-impl OrderBook {
+impl OrdersDatabase {
     pub(super) fn new(shell: Shell) -> Self {
-        Self { decide: shell.decide_orders, rows: Vec::new(), turns: Vec::new(), known: QuickMap::default() }
+        Self { decide: shell.decide_orders, rows: Vec::new(), commits: Vec::new(), known: QuickMap::default() }
     }
 
     #[cfg(test)]
@@ -58,53 +60,53 @@ impl OrderBook {
     }
 
     fn number(&mut self, row: OrderRow) -> u8 {
-        let place = self.rows.iter().position(|known| *known == row).unwrap_or_else(|| {
+        let index = self.rows.iter().position(|known| *known == row).unwrap_or_else(|| {
             self.rows.push(row);
             self.rows.len() - 1
         });
-        u8::try_from(place + 1).expect("the bounds are so narrow that few different rows occur")
+        u8::try_from(index + 1).expect("the bounds are so narrow that few different rows occur")
     }
 
     /// Runs the batch on these rows. Equal input gives equal output, so that nothing is decided twice.
-    pub(super) fn run(&mut self, batch: Batch, rows: [u8; IDS], wire: &mut Wire) -> &Result<OrderTurn, Violation> {
+    pub(super) fn run(&mut self, batch: Batch, rows: [u8; IDS], messages: &mut Messages) -> &Result<OrdersCommit, Violation> {
         let codes = batch.map(|item| item.map_or(0, Item::code));
         let [a, b, c] = rows;
         let key = u64::from_le_bytes([codes[0], codes[1], a, b, c, 0, 0, 0]);
-        let place = self.known.get(&key).copied().unwrap_or_else(|| {
-            let turn = self.transact(batch, rows, wire);
-            self.turns.push(turn);
-            self.known.insert(key, self.turns.len() - 1);
-            self.turns.len() - 1
+        let index = self.known.get(&key).copied().unwrap_or_else(|| {
+            let commit = self.transact(batch, rows, messages);
+            self.commits.push(commit);
+            self.known.insert(key, self.commits.len() - 1);
+            self.commits.len() - 1
         });
-        &self.turns[place]
+        &self.commits[index]
     }
 
-    fn transact(&mut self, batch: Batch, rows: [u8; IDS], wire: &mut Wire) -> Result<OrderTurn, Violation> {
+    fn transact(&mut self, batch: Batch, rows: [u8; IDS], messages: &mut Messages) -> Result<OrdersCommit, Violation> {
         let items: Vec<Item> = batch.into_iter().flatten().collect();
-        let commands: Vec<OrderCommand> = items.iter().map(|item| command(*item, wire)).collect();
+        let commands: Vec<OrderCommand> = items.iter().map(|item| command(*item, messages)).collect();
         let loaded = self.load(&commands, rows);
         let Some(decision) = caught(|| (self.decide)(LATER_MICROS, &commands, loaded)) else {
-            return broken("R11", format!("the Order Service's decider panics on {}", cast::shown(batch, wire)));
+            return broken("R11", format!("the Order Service's decider panics on {}", batch::describe(batch, messages)));
         };
-        let mut turn = OrderTurn { rows, publish: 0, told: [None; 2] };
+        let mut commit = OrdersCommit { rows, publish: 0, replies: [None; 2] };
         for change in &decision.changes {
-            let place = usize::from(cast::order_of(change.order_id));
-            let row = write(self.row(turn.rows[place]).cloned(), change)?;
-            turn.rows[place] = self.number(row);
+            let index = usize::from(actors::order_of(change.order_id));
+            let row = write(self.row(commit.rows[index]).cloned(), change)?;
+            commit.rows[index] = self.number(row);
         }
-        for ((item, decided), told) in items.iter().zip(decision.decided).zip(&mut turn.told) {
-            turn.publish |= decided.publish.map_or(0, |command| wire.command(command));
-            *told = answer(*item, &decided.outcome)?;
+        for ((item, decided), reply) in items.iter().zip(decision.decided).zip(&mut commit.replies) {
+            commit.publish |= decided.publish.map_or(0, |command| messages.command(command));
+            *reply = answer(*item, &decided.outcome)?;
         }
-        Ok(turn)
+        Ok(commit)
     }
 
     /// Only what the batch names, as a store would.
     fn load(&self, batch: &[OrderCommand], rows: [u8; IDS]) -> Loaded {
         let mut loaded = Loaded::default();
-        for (order, place) in cast::orders() {
-            let Some(row) = self.row(rows[place]) else { continue };
-            let key = cast::key(order).filter(|key| batch.iter().any(|command| command.key() == Some(key)));
+        for (order, index) in actors::orders() {
+            let Some(row) = self.row(rows[index]) else { continue };
+            let key = actors::key(order).filter(|key| batch.iter().any(|command| command.key() == Some(key)));
             let named = batch.iter().any(|command| command.order_id() == row.order.order_id);
             if named || key.is_some() {
                 loaded.orders.insert(row.order.order_id, row.order.clone());
@@ -115,7 +117,7 @@ impl OrderBook {
     }
 
     /// The message that a sweeper makes of a pending row.
-    pub(super) fn resend(&self, row: u8, wire: &mut Wire) -> Option<u32> {
+    pub(super) fn resend(&self, row: u8, messages: &mut Messages) -> Option<u32> {
         let OrderRow { order, pending, .. } = self.row(row)?;
         let command = StockCommand {
             schema: SCHEMA_VERSION,
@@ -127,14 +129,14 @@ impl OrderBook {
             sent_at_micros: 0,
             traceparent: None,
         };
-        Some(wire.command(command))
+        Some(messages.command(command))
     }
 }
 
-fn command(item: Item, wire: &Wire) -> OrderCommand {
+fn command(item: Item, messages: &Messages) -> OrderCommand {
     match item {
-        Item::Request(request) => cast::order_command(request),
-        Item::Message(number) => match wire.get(number) {
+        Item::Request(request) => requests::order_command(request),
+        Item::Message(number) => match messages.get(number) {
             Message::Answer(answer) => OrderCommand::Settle(Box::new(answer.clone())),
             Message::Command(command) => unreachable!("{command:?} does not go to the Order Service"),
         },
@@ -143,7 +145,7 @@ fn command(item: Item, wire: &Wire) -> OrderCommand {
 
 /// Writes a change as the stores do: compares before it sets, and touches no pending row but the one it means (R13).
 fn write(found: Option<OrderRow>, change: &Change) -> Result<OrderRow, Violation> {
-    let suspect = |why: &str| broken("R11", format!("{}: {why}: {change:?}", shown(change.order_id)));
+    let suspect = |why: &str| broken("R11", format!("{}: {why}: {change:?}", describe(change.order_id)));
     let mut row = match (found, &change.placed, change.from) {
         (None, Some(placed), _) => OrderRow {
             order: Order {
@@ -179,24 +181,24 @@ fn write(found: Option<OrderRow>, change: &Change) -> Result<OrderRow, Violation
     Ok(row)
 }
 
-fn shown(order_id: OrderId) -> &'static str {
-    cast::name(cast::order_of(order_id))
+fn describe(order_id: OrderId) -> &'static str {
+    actors::name(actors::order_of(order_id))
 }
 
 /// What the person behind the item is told.
-fn answer(item: Item, outcome: &OrderOutcome) -> Result<Option<Told>, Violation> {
-    let told = match (item, outcome) {
+fn answer(item: Item, outcome: &OrderOutcome) -> Result<Option<Reply>, Violation> {
+    let reply = match (item, outcome) {
         (Item::Request(Request::Place(_)), OrderOutcome::Placed(receipt) | OrderOutcome::Replayed(receipt)) => {
-            Some(Told::Placed(cast::order_of(receipt.order_id)))
+            Some(Reply::Placed(actors::order_of(receipt.order_id)))
         }
-        (Item::Request(Request::Cancel(order)), OrderOutcome::Accepted(_)) => Some(Told::Cancelled(order)),
-        (Item::Request(Request::Fulfill(order)), OrderOutcome::Accepted(_)) => Some(Told::Fulfilled(order)),
+        (Item::Request(Request::Cancel(order)), OrderOutcome::Accepted(_)) => Some(Reply::Cancelled(order)),
+        (Item::Request(Request::Fulfill(order)), OrderOutcome::Accepted(_)) => Some(Reply::Fulfilled(order)),
         (Item::Request(Request::Cancel(_) | Request::Fulfill(_)), OrderOutcome::InvalidTransition(_))
         | (Item::Message(_), OrderOutcome::Settled(_) | OrderOutcome::Stale) => None,
         (Item::Message(_), OrderOutcome::Anomaly(why)) => return broken("R12", format!("an anomaly: {why}")),
         _ => return broken("INV-6", format!("{item:?} is answered {outcome:?}")),
     };
-    Ok(told)
+    Ok(reply)
 }
 
 impl OrderRow {

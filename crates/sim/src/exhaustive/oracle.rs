@@ -1,41 +1,39 @@
 //! The invariants, judged in every state. Nothing here asks the code under test what is right.
 
-use inventory_core::decide::ReservationChange;
-use inventory_core::reservation::{Reservation, State as Stand, StateName};
-use inventory_core::stock::{Level as Stored, Movement};
+use inventory_core::reservation::{Reservation, State as ReservationState, StateName};
 
 use super::bounds::Bounds;
-use super::cast::{self, FIRST, TWIN};
-use super::order_book::{OrderBook, OrderRow};
+use super::actors::{self, FIRST, TWIN};
+use super::orders_database::{OrdersDatabase, OrderRow};
 use super::state::{IDS, NOTHING, State};
-use super::stock_book::StockBook;
+use super::stock_database::StockDatabase;
 use crate::states::{Violation, agree, broken, may_follow, waits_for};
 
 /// The judge.
 #[derive(Debug)]
-pub(super) struct Truth {
+pub(super) struct Oracle {
     bounds: Bounds,
     /// Which orders, with these numbers of row and reservation, were found to be in order.
     in_order: Vec<bool>,
 }
 
-impl Truth {
+impl Oracle {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self { bounds, in_order: vec![false; IDS << 16] }
     }
 
     /// INV-1 to INV-7 of a state. INV-8, and INV-1 and INV-2 of each movement, are judged where the ledger grows.
-    pub(super) fn check(&mut self, state: &State, orders: &OrderBook, stock: &StockBook) -> Result<(), Violation> {
-        for (order, place) in cast::orders() {
-            let (row, reservation) = (state.orders[place], state.reservations[place]);
-            let known = place << 16 | usize::from(row) << 8 | usize::from(reservation);
+    pub(super) fn check(&mut self, state: &State, orders: &OrdersDatabase, stock: &StockDatabase) -> Result<(), Violation> {
+        for (order, index) in actors::orders() {
+            let (row, reservation) = (state.orders[index], state.reservations[index]);
+            let known = index << 16 | usize::from(row) << 8 | usize::from(reservation);
             if !self.in_order[known] {
                 check_order(order, orders.row(row), stock.reservation(reservation))?;
                 self.in_order[known] = true;
             }
         }
         check_stock(state, &self.bounds, stock)?;
-        check_told(state)
+        check_acknowledged(state)
     }
 }
 
@@ -48,7 +46,7 @@ fn check_order(order: u8, row: Option<&OrderRow>, reservation: Option<&Reservati
 }
 
 fn check_history(order: u8, row: &OrderRow) -> Result<(), Violation> {
-    let (name, OrderRow { order, history, pending }) = (cast::name(order), row);
+    let (name, OrderRow { order, history, pending }) = (actors::name(order), row);
     let mut before = None;
     for ((seq, status), expected) in history.iter().zip(1..) {
         if *seq != expected || !may_follow(before, *status) {
@@ -66,19 +64,19 @@ fn check_history(order: u8, row: &OrderRow) -> Result<(), Violation> {
 }
 
 fn check_content(order: u8, row: &OrderRow) -> Result<(), Violation> {
-    let same = row.order.order_id == cast::order_id(order)
-        && row.order.request_digest == cast::request_digest(order)
-        && row.order.terms == cast::terms();
-    if same { Ok(()) } else { broken("INV-6", format!("order {} is not what was ordered", cast::name(order))) }
+    let same = row.order.order_id == actors::order_id(order)
+        && row.order.request_digest == actors::request_digest(order)
+        && row.order.terms == actors::terms();
+    if same { Ok(()) } else { broken("INV-6", format!("order {} is not what was ordered", actors::name(order))) }
 }
 
 fn check_pair(order: u8, row: Option<&OrderRow>, reservation: Option<&Reservation>) -> Result<(), Violation> {
     use StateName::{Rejected, Released, Reserved, Shipped};
     let state = reservation.map(|reservation| reservation.state.name());
     let status = row.map(|row| row.order.status);
-    let name = cast::name(order);
+    let name = actors::name(order);
     if !agree(status, state) {
-        return broken("INV-5", format!("order {name} is {}, its reservation {}", shown(status), shown(state)));
+        return broken("INV-5", format!("order {name} is {}, its reservation {}", describe(status), describe(state)));
     }
     if let (Some(row), Some(reservation)) = (row, reservation) {
         let units: i64 = reservation.state.allocations().iter().map(|part| part.quantity.units()).sum();
@@ -94,11 +92,11 @@ fn check_pair(order: u8, row: Option<&OrderRow>, reservation: Option<&Reservatio
     Ok(())
 }
 
-fn shown<T: std::fmt::Debug>(state: Option<T>) -> String {
+fn describe<T: std::fmt::Debug>(state: Option<T>) -> String {
     state.map_or("absent".to_owned(), |state| format!("{state:?}").to_lowercase())
 }
 
-fn check_stock(state: &State, bounds: &Bounds, stock: &StockBook) -> Result<(), Violation> {
+fn check_stock(state: &State, bounds: &Bounds, stock: &StockDatabase) -> Result<(), Violation> {
     let State { level, ledger, .. } = state;
     if level.on_hand < level.reserved {
         return broken("INV-1", format!("{level:?}"));
@@ -110,9 +108,9 @@ fn check_stock(state: &State, bounds: &Bounds, stock: &StockBook) -> Result<(), 
     for reservation in state.reservations.into_iter().filter_map(|number| stock.reservation(number)) {
         let units: i64 = reservation.state.allocations().iter().map(|part| part.quantity.units()).sum();
         match reservation.state {
-            Stand::Reserved(_) => held += units,
-            Stand::Shipped(_) => shipped += units,
-            Stand::Rejected(_) | Stand::Released(_) => {}
+            ReservationState::Reserved(_) => held += units,
+            ReservationState::Shipped(_) => shipped += units,
+            ReservationState::Rejected(_) | ReservationState::Released(_) => {}
         }
     }
     if i64::from(level.reserved) != held {
@@ -126,59 +124,19 @@ fn check_stock(state: &State, bounds: &Bounds, stock: &StockBook) -> Result<(), 
 }
 
 /// INV-6: what a client was told is there, and a key has one order.
-fn check_told(state: &State) -> Result<(), Violation> {
-    for (order, place) in cast::orders() {
-        if state.told & (1 << order) != 0 && state.orders[place] == NOTHING {
-            return broken("INV-6", format!("a client was told of order {}, which does not exist", cast::name(order)));
+fn check_acknowledged(state: &State) -> Result<(), Violation> {
+    for (order, index) in actors::orders() {
+        if state.acknowledged & (1 << order) != 0 && state.orders[index] == NOTHING {
+            return broken("INV-6", format!("a client was told of order {}, which does not exist", actors::name(order)));
         }
     }
     let of_one_key = [FIRST, TWIN].map(|order| state.orders[usize::from(order)]);
     if !of_one_key.contains(&NOTHING) {
         return broken("INV-6", "one key has two orders");
     }
-    let told_received = state.told >> cast::orders().count();
-    if told_received & !state.received != 0 {
+    let acknowledged_receives = state.acknowledged >> actors::orders().count();
+    if acknowledged_receives & !state.received != 0 {
         return broken("INV-6", "a client was told of a delivery that is not in the ledger");
-    }
-    Ok(())
-}
-
-/// INV-1 and INV-2 of one movement: it explains how one level became the next. Returns that.
-pub(super) fn check_movement(before: Stored, movement: &Movement) -> Result<Stored, Violation> {
-    let after = Stored {
-        on_hand: before.on_hand + movement.deltas.on_hand,
-        reserved: before.reserved + movement.deltas.reserved,
-        last_seq: before.last_seq + 1,
-    };
-    if movement.after != after {
-        return broken("INV-2", format!("after {before:?}, {:?} leaves {:?}", movement.kind, movement.after));
-    }
-    if after.reserved < 0 || after.on_hand < after.reserved {
-        return broken("INV-1", format!("{:?} leaves {after:?}", movement.kind));
-    }
-    Ok(after)
-}
-
-/// INV-8: where a rejection looked, there was too little. `points` are the ledger's, from before the batch on.
-pub(super) fn check_rejection(change: &ReservationChange, points: &[Stored]) -> Result<(), Violation> {
-    let name = cast::name(cast::order_of(change.to.order_id));
-    if change.to.state.name() == StateName::Rejected && change.to.state.shortfalls().is_empty() {
-        return broken("INV-8", format!("order {name} is rejected, and nothing was short"));
-    }
-    if change.from.is_some() {
-        return Ok(());
-    }
-    for shortfall in change.to.state.shortfalls() {
-        let at = |seq: i64| points.iter().find(|point| point.last_seq == seq);
-        let seen: Option<Vec<_>> = shortfall.seen.iter().map(|seen| at(seen.seq)).collect();
-        let available: Option<i64> =
-            seen.map(|seen| seen.into_iter().map(|point| point.on_hand - point.reserved).sum());
-        let told = &shortfall.shortage;
-        if available != Some(told.available) || told.available >= told.requested.units() {
-            let (requested, there) =
-                (told.requested.get(), available.map_or("?".to_owned(), |units| units.to_string()));
-            return broken("INV-8", format!("order {name} is rejected: it wanted {requested}, and {there} were there"));
-        }
     }
     Ok(())
 }

@@ -1,0 +1,34 @@
+//! The commands that one transaction decides.
+
+use super::messages::Messages;
+use super::requests::Request;
+
+/// One command of a batch: a request that waits at the replica, or a message from the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    Request(Request),
+    Message(u8),
+}
+
+/// One command or two; the first is always there.
+pub(super) type Batch = [Option<Item>; 2];
+
+impl Item {
+    /// A unique number that is not 0.
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Request(request) => request.code(),
+            Self::Message(message) => 32 + message,
+        }
+    }
+}
+
+/// A batch as a counterexample shows it.
+pub(super) fn describe(batch: Batch, messages: &Messages) -> String {
+    let describe = |item| match item {
+        Item::Request(request) => request.describe(),
+        Item::Message(number) => messages.name(number),
+    };
+    let items: Vec<_> = batch.into_iter().flatten().map(describe).collect();
+    format!("[{}]", items.join(", "))
+}

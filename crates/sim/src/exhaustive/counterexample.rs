@@ -1,0 +1,74 @@
+//! The shortest way to a violation, written so that it can be followed.
+
+use super::actors;
+use super::model::Model;
+use super::state::{Level, State};
+use super::transition::Transition;
+
+const NAMES: [&str; 4] = ["orders-1", "orders-2", "inventory-1", "inventory-2"];
+
+/// The states on the way to a violation. The last state breaks an invariant, or the last transition
+/// does.
+#[derive(Debug)]
+pub(super) struct Path {
+    pub(super) states: Vec<State>,
+    pub(super) last_transition: Option<Transition>,
+}
+
+/// Describes the path, a line for each transition: which replica did what, and what that changed.
+pub(super) fn describe(model: &mut Model, path: &Path) -> Vec<String> {
+    let mut names = NAMES;
+    let mut lines = Vec::new();
+    for pair in path.states.windows(2) {
+        let [before, after] = pair else { unreachable!("a window has two states") };
+        let (transition, raw) = transition_between(model, before, after);
+        let done = transition.describe(names[usize::from(transition.replica)], &model.messages);
+        lines.push(format!("{done}{}", changes(model, before, &raw)));
+        // A state sorts its replicas by their local state; their names go with them.
+        let (_, swapped) = raw.sorted();
+        for (service, _) in swapped.into_iter().enumerate().filter(|(_, swapped)| *swapped) {
+            names.swap(service * 2, service * 2 + 1);
+        }
+    }
+    lines.extend(path.last_transition.map(|transition| {
+        transition.describe(names[usize::from(transition.replica)], &model.messages)
+    }));
+    lines
+}
+
+/// The transition that was taken, found again among all that were enabled.
+fn transition_between(model: &mut Model, before: &State, after: &State) -> (Transition, State) {
+    let mut enabled = Vec::new();
+    model.enabled(before, &mut enabled);
+    let mut reached = enabled.into_iter().filter_map(|transition| {
+        let raw = model.after(before, transition).ok()?;
+        (raw.sorted().0 == *after).then_some((transition, raw))
+    });
+    reached.next().expect("the search has taken one of them")
+}
+
+/// What the transition changed in the databases and the network.
+fn changes(model: &Model, before: &State, after: &State) -> String {
+    let mut changes = Vec::new();
+    for (order, index) in actors::orders() {
+        let name = actors::name(order);
+        if before.orders[index] != after.orders[index] {
+            let row = model.orders.row(after.orders[index]);
+            let status = row.map_or("gone", |row| row.order.status.as_str());
+            changes.push(format!("order {name} is {status}"));
+        }
+        if before.reservations[index] != after.reservations[index] {
+            let reservation = model.stock.reservation(after.reservations[index]);
+            let state = reservation.map_or("gone", |found| found.state.name().as_str());
+            changes.push(format!("reservation {name} is {state}"));
+        }
+    }
+    if before.level != after.level {
+        let Level { on_hand, reserved, .. } = after.level;
+        changes.push(format!("{on_hand} on hand, {reserved} reserved"));
+    }
+    if before.sent != after.sent {
+        changes.push(model.messages.names(after.sent & !before.sent));
+    }
+    if changes.is_empty() { String::new() } else { format!(" → {}", changes.join("; ")) }
+}

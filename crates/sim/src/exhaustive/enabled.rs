@@ -1,0 +1,117 @@
+//! The transitions that are enabled in a state, within the bounds.
+
+use super::actors::{self, FIRST, OTHER, TWIN};
+use super::local::Local;
+use super::model::Model;
+use super::orders_database::OrderRow;
+use super::requests::Request;
+use super::state::{IDS, NOTHING, REPLICAS, State};
+use super::transition::{Action, Transition};
+
+impl Model {
+    /// Appends the enabled transitions, in a fixed order.
+    pub(crate) fn enabled(&mut self, state: &State, enabled: &mut Vec<Transition>) {
+        let may_begin = state.busy() < self.bounds.busy;
+        for (replica, index) in (0..).zip(0..REPLICAS) {
+            // Two replicas of a service in the same local state can do the same.
+            if index % 2 == 1 && state.locals[index] == state.locals[index - 1] {
+                continue;
+            }
+            let local = self.local(state, replica);
+            let mut add = |action| enabled.push(Transition { replica, action });
+            if local.is_committed() {
+                finish(&local, &mut add);
+                continue;
+            }
+            let is_busy = local != Local::default();
+            if is_busy {
+                add(Action::Crash);
+            }
+            if is_busy || may_begin {
+                self.begin(state, replica, &local, &mut add);
+            }
+        }
+    }
+
+    fn begin(&mut self, state: &State, replica: u8, local: &Local, add: &mut impl FnMut(Action)) {
+        let is_of_orders = replica < 2;
+        if local.holds() < self.bounds.batch && !local.in_doubt {
+            if is_of_orders {
+                self.order_requests(state, add);
+            } else {
+                self.deliveries(state, add);
+            }
+        }
+        let batches = self.batches(state, replica, local);
+        batches.iter().for_each(|batch| add(Action::Commit(*batch)));
+        if local.holds() > 0 {
+            // With messages alone, it is the same as a commit whose answers are lost.
+            batches.iter().for_each(|batch| add(Action::CommitUnknown(*batch)));
+            if !local.in_doubt {
+                add(Action::AbortUnknown);
+                add(Action::Abort);
+            }
+            return;
+        }
+        if is_of_orders {
+            let row = |index: usize| self.orders.row(state.orders[index]);
+            let is_pending = |index: usize| row(index).is_some_and(|row| row.pending.is_some());
+            let pending = actors::orders().filter(|(_, index)| is_pending(*index));
+            pending.for_each(|(order, _)| add(Action::Lease(order)));
+        }
+        if !is_of_orders && local.stock_read.is_none() && self.shell.decide_on_old_stock.is_some() {
+            add(Action::ReadStock);
+        }
+    }
+
+    /// A client repeats its request until it has an answer. An order may be cancelled or fulfilled at
+    /// any time, and again.
+    fn order_requests(&self, state: &State, add: &mut impl FnMut(Action)) {
+        let is_acknowledged = |order: u8| state.acknowledged & (1 << order) != 0;
+        if !is_acknowledged(FIRST) && !is_acknowledged(TWIN) {
+            // The id of a request that failed stands for a new one as well.
+            let free = [FIRST, TWIN].into_iter().find(|order| self.is_unused(state, *order));
+            let another = free.filter(|_| self.bounds.twins || !self.is_under_way(state, FIRST));
+            if let Some(order) = another {
+                add(Action::Accept(Request::Place(order)));
+            }
+        }
+        if self.bounds.orders > 1 && self.is_unused(state, OTHER) {
+            add(Action::Accept(Request::Place(OTHER)));
+        }
+        for (order, index) in actors::orders() {
+            if OrderRow::exists(state.orders[index]) {
+                add(Action::Accept(Request::Cancel(order)));
+                add(Action::Accept(Request::Fulfill(order)));
+            }
+        }
+    }
+
+    fn is_unused(&self, state: &State, order: u8) -> bool {
+        state.orders[usize::from(order)] == NOTHING && !self.is_under_way(state, order)
+    }
+
+    fn is_under_way(&self, state: &State, order: u8) -> bool {
+        let mut held = (0..2).flat_map(|replica| self.local(state, replica).held);
+        held.any(|request| request == Some(Request::Place(order)))
+    }
+
+    fn deliveries(&self, state: &State, add: &mut impl FnMut(Action)) {
+        for delivery in 0..self.bounds.receives {
+            if state.acknowledged & (1 << (usize::from(delivery) + IDS)) == 0 {
+                add(Action::Accept(Request::Receive(delivery)));
+            }
+        }
+    }
+}
+
+/// A committed batch is published and answered, in either order, or lost with its replica.
+fn finish(local: &Local, add: &mut impl FnMut(Action)) {
+    if local.outbox != 0 {
+        add(Action::Publish);
+    }
+    if local.replies[0].is_some() {
+        add(Action::Reply);
+    }
+    add(Action::Crash);
+}

@@ -1,0 +1,95 @@
+//! The local state of a replica: what it has in memory. A crash loses all of it.
+
+use std::hash::{Hash, Hasher};
+
+use super::batch::{Batch, Item};
+use super::hash::QuickMap;
+use super::requests::{Reply, Request};
+use super::state::Level;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Local {
+    /// Requests that wait for the commit of their batch, in order.
+    pub(super) held: [Option<Request>; 2],
+    /// A commit of the held requests was of unknown fate: they may be done.
+    pub(super) in_doubt: bool,
+    /// Messages that are committed and not published yet, without those that were sent before.
+    pub(super) outbox: u32,
+    /// Answers that are committed and not given yet.
+    pub(super) replies: [Option<Reply>; 2],
+    /// The level as it was read before the lock, where that mistake is planted.
+    pub(super) stock_read: Option<Level>,
+}
+
+impl Local {
+    pub(super) fn held(&self) -> impl Iterator<Item = Request> {
+        self.held.into_iter().flatten()
+    }
+
+    pub(super) fn holds(&self) -> usize {
+        self.held().count()
+    }
+
+    /// The held requests as a batch of their own.
+    pub(super) fn batch(&self) -> Batch {
+        self.held.map(|request| request.map(Item::Request))
+    }
+
+    pub(super) fn replies(&self) -> impl Iterator<Item = Reply> {
+        self.replies.into_iter().flatten()
+    }
+
+    /// The batch is committed, and messages or answers are still to be sent.
+    pub(super) fn is_committed(&self) -> bool {
+        self.outbox != 0 || self.replies[0].is_some()
+    }
+
+    pub(super) fn with(mut self, request: Request) -> Self {
+        let free = self.held.iter_mut().find(|held| held.is_none());
+        *free.expect("a batch has room for two") = Some(request);
+        self
+    }
+}
+
+impl Hash for Local {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let held = self.held.map(|request| request.map_or(0, Request::code));
+        let replies = self.replies.map(|reply| reply.map_or(0, Reply::code));
+        let stock_read = self.stock_read.map_or(0, |level| level.on_hand * 16 + level.reserved + 1);
+        let in_doubt = self.in_doubt.into();
+        let small = [held[0], held[1], replies[0], replies[1], in_doubt, stock_read, 0, 0];
+        hasher.write_u64(u64::from_le_bytes(small));
+        hasher.write_u32(self.outbox);
+    }
+}
+
+/// Every local state that ever occurred, by number.
+#[derive(Debug)]
+pub(super) struct Locals {
+    all: Vec<Local>,
+    numbers: QuickMap<Local, u16>,
+}
+
+impl Default for Locals {
+    /// An idle replica has the number 0.
+    fn default() -> Self {
+        let idle = Local::default();
+        Self { all: vec![idle], numbers: [(idle, 0)].into_iter().collect() }
+    }
+}
+
+impl Locals {
+    pub(super) fn get(&self, number: u16) -> Local {
+        self.all[usize::from(number)]
+    }
+
+    pub(super) fn number(&mut self, local: Local) -> u16 {
+        if let Some(number) = self.numbers.get(&local) {
+            return *number;
+        }
+        let number = u16::try_from(self.all.len()).expect("narrow bounds have few local states");
+        self.all.push(local);
+        self.numbers.insert(local, number);
+        number
+    }
+}
