@@ -12,6 +12,7 @@ use platform::failure::Failure;
 use tokio_util::sync::CancellationToken;
 use web::program::Context;
 
+use crate::cells;
 use crate::node::{Node, NodeIds, Service};
 use crate::port::Port;
 use crate::random::Random;
@@ -24,9 +25,9 @@ use crate::world::World;
 const AUDIT_PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) fn boot(world: &Arc<World>, node: Node) {
-    let life = world.next_life(node);
-    world.trace(|| format!("{node} starts, for the {life}. time"));
-    let clock = world.clock_of(node);
+    let life = world.replicas.count_start(node);
+    world.trace.event(|| format!("{node} starts, for the {life}. time"));
+    let clock = world.clocks.of(node);
     let random = Random::of(world.config.seed, &format!("{node}, life {life}"));
     let ids = Arc::new(NodeIds::new(clock.clone(), random));
     let mut context = Context::new(clock, ids.clone());
@@ -35,7 +36,7 @@ pub(crate) fn boot(world: &Arc<World>, node: Node) {
         Service::Orders => start_orders(&port, &mut context),
         Service::Inventory => start_inventory(&port, &mut context),
     };
-    world.serves(node, (world.wrappers.router)(router, &ids));
+    world.replicas.serve(node, (world.wrappers.router)(router, &ids));
 }
 
 fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
@@ -76,7 +77,7 @@ fn work(port: &Port, name: &'static str, worker: impl Future<Output = Result<(),
     let (world, node) = (port.world.clone(), port.node);
     port.world.executor.spawn(Some(node), async move {
         if worker.await.is_err() {
-            world.reached("a process that ends because its storage failed");
+            cells::mark("a process that ends because its storage failed");
             world.crash(node, name);
         }
     });
@@ -86,7 +87,7 @@ fn work(port: &Port, name: &'static str, worker: impl Future<Output = Result<(),
 async fn sweep(port: Port, sweeper: Sweeper) -> Result<(), Failure> {
     let pause = Duration::from_millis(port.world.config.sweep_pause_ms);
     loop {
-        tokio::time::sleep(port.world.stretch(pause)).await;
+        tokio::time::sleep(port.world.trace.stretch(pause)).await;
         if let Err(failure @ Failure::Fatal(_)) = sweeper.tick().await {
             return Err(failure);
         }
@@ -96,13 +97,13 @@ async fn sweep(port: Port, sweeper: Sweeper) -> Result<(), Failure> {
 /// The services' own audit, step by step: what it finds is a violation, or a false alarm, which is as bad.
 async fn audit(port: Port, mut books: Box<dyn Audit>) -> Result<(), Failure> {
     loop {
-        tokio::time::sleep(port.world.stretch(AUDIT_PAUSE)).await;
+        tokio::time::sleep(port.world.trace.stretch(AUDIT_PAUSE)).await;
         let mut findings = Findings::default();
         if let Err(failure @ Failure::Fatal(_)) = books.step(&mut findings).await {
             return Err(failure);
         }
         for Violation { invariant, offender } in findings.violations {
-            port.world.demand(broken::<()>(invariant.name, format!("the audit of {}: {offender}", port.node)));
+            port.world.monitor.require(broken(invariant.name, format!("the audit of {}: {offender}", port.node)));
         }
     }
 }

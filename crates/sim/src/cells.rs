@@ -11,7 +11,7 @@ use inventory_core::reservation::StateName;
 use orders_core::decide as order;
 use orders_core::order::Status;
 
-use crate::storage::receipt;
+use crate::describe::receipt;
 
 /// What an order in a state is confronted with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

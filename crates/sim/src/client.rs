@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tower::ServiceExt;
 
+use crate::cells;
 use crate::config::Fault;
 use crate::history::Heard;
 use crate::node::{Node, Service};
@@ -81,21 +82,21 @@ pub(crate) async fn ask(world: &Arc<World>, service: Service, call: Call) -> Rep
     let node = *world.random.pick(&nodes);
     let what = format!("{} {}", call.method, call.path);
     let reply = send(world, node, call.request()).await;
-    world.trace(|| {
+    world.trace.event(|| {
         format!("a client hears of {node}, {what}: {:?} {} {}", reply.heard, reply.status, short(&reply.body))
     });
     if reply.code() == "outcome_unknown" {
-        world.reached("a client who is told that the outcome is unknown");
+        cells::mark("a client who is told that the outcome is unknown");
     }
     // Whose disk cannot be trusted any more says so once, and ends.
     if reply.status == 500 && !world.config.has(Fault::DiskErrors) {
-        world.demand(broken::<()>("HTTP", format!("{what} was answered {}", reply.body)));
+        world.monitor.require(broken("HTTP", format!("{what} was answered {}", reply.body)));
     }
     reply
 }
 
 async fn send(world: &Arc<World>, node: Node, request: Request<Body>) -> Reply {
-    let Some(router) = world.router(node) else {
+    let Some(router) = world.replicas.router(node) else {
         tokio::time::sleep(world.random.millis(1..=20)).await;
         return Reply::nothing(Heard::NotDone);
     };
@@ -110,7 +111,7 @@ async fn send(world: &Arc<World>, node: Node, request: Request<Body>) -> Reply {
         let _ = sender.send((status, body.map(|body| body.to_bytes()).unwrap_or_default()));
     };
     let task = world.executor.spawn(Some(node), handling);
-    let patience = if world.chance(Fault::HangUps) { world.random.millis(0..=300) } else { PATIENCE };
+    let patience = if world.faults.happens(Fault::HangUps) { world.random.millis(0..=300) } else { PATIENCE };
     match tokio::time::timeout(patience, answer).await {
         Ok(Ok((status, body))) => judge(status, &body),
         // The process died with the request, or the client hangs up: its handler is dropped where it stands.

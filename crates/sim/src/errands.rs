@@ -20,7 +20,7 @@ const MAX_ATTEMPTS: usize = 4;
 
 /// One thing that a customer does.
 pub(crate) async fn errand(world: &Arc<World>) {
-    if world.chance(Fault::Rubbish) {
+    if world.faults.happens(Fault::Rubbish) {
         rubbish(world).await;
     }
     match world.random.below(12) {
@@ -95,7 +95,7 @@ async fn place(world: &Arc<World>, purchase: usize) -> Reply {
         }
         (Heard::Refused, _) if reply.code() == "idempotency_key_reused" && is_shared(world, wanted.key.as_deref()) => {}
         (Heard::Done | Heard::Refused, _) => {
-            world.demand(broken::<()>("HTTP", format!("a good order was answered {reply:?}")));
+            world.monitor.require(broken("HTTP", format!("a good order was answered {reply:?}")));
         }
         (Heard::NotDone | Heard::Unknown, _) => {}
     }
@@ -109,9 +109,9 @@ fn is_shared(world: &World, key: Option<&str>) -> bool {
 /// A client knows from now on where an order stands: it must have been there.
 fn told(world: &World, order_id: OrderId, status: Status) {
     world.history().told(order_id, status);
-    let row = world.books().order(order_id);
+    let row = world.monitor.books().order(order_id);
     if !row.as_ref().is_some_and(|row| row.history.iter().any(|(_, its)| *its == status)) {
-        world.demand(broken::<()>("INV-6", format!("a client is told that {order_id} is {status:?}: {row:?}")));
+        world.monitor.require(broken("INV-6", format!("a client is told that {order_id} is {status:?}: {row:?}")));
     }
 }
 
@@ -159,7 +159,7 @@ async fn transition(world: &Arc<World>, verb: &str, order_id: Option<OrderId>) {
                 return;
             }
             (Heard::Done | Heard::Refused, _) => {
-                world.demand(broken::<()>("HTTP", format!("{verb} of {order_id} was answered {reply:?}")));
+                world.monitor.require(broken("HTTP", format!("{verb} of {order_id} was answered {reply:?}")));
             }
             (Heard::NotDone | Heard::Unknown, _) => {}
         }
@@ -177,7 +177,7 @@ fn leads_to(verb: &str) -> [Status; 2] {
 /// Only an order that had no stock, or whose stock is on its way out, cannot be cancelled. One that is to be fulfilled
 /// must be confirmed, and each has been something else.
 fn may_be_refused(world: &World, verb: &str, order_id: OrderId) -> bool {
-    let row = world.books().order(order_id);
+    let row = world.monitor.books().order(order_id);
     let was = |status| row.as_ref().is_some_and(|row| row.history.iter().any(|(_, its)| *its == status));
     verb != "cancel" || was(Status::Rejected) || was(Status::Fulfilling)
 }
@@ -193,7 +193,7 @@ async fn look(world: &Arc<World>) {
     let reply = ask(world, Service::Orders, Call::new(Method::GET, path, Vec::new())).await;
     match (reply.heard, reply.order()) {
         (Heard::Refused, _) => {
-            world.demand(broken::<()>("INV-6", format!("an order that was confirmed is answered {reply:?}")));
+            world.monitor.require(broken("INV-6", format!("an order that was confirmed is answered {reply:?}")));
         }
         (Heard::Done, Some((order_id, status))) => told(world, order_id, status),
         _ => {}
@@ -203,7 +203,7 @@ async fn look(world: &Arc<World>) {
 /// Nobody buys any more: all orders are listed, page by page, each once.
 pub(crate) async fn browse(world: &Arc<World>) {
     let (mut listed, mut cursor) = (Vec::new(), String::new());
-    while world.violation().is_none() {
+    while world.monitor.violation().is_none() {
         let path = format!("/api/orders?limit={}{cursor}", world.random.within(1..=5));
         let reply = ask(world, Service::Orders, Call::new(Method::GET, path, Vec::new())).await;
         if reply.heard != Heard::Done {
@@ -218,9 +218,9 @@ pub(crate) async fn browse(world: &Arc<World>) {
         }
     }
     listed.sort();
-    let booked: Vec<_> = world.books().orders().into_iter().map(|row| row.order_id).collect();
+    let booked: Vec<_> = world.monitor.books().orders().into_iter().map(|row| row.order_id).collect();
     if listed != booked {
-        world.demand(broken::<()>("HTTP", format!("the pages list {listed:?}, and there are {booked:?}")));
+        world.monitor.require(broken("HTTP", format!("the pages list {listed:?}, and there are {booked:?}")));
     }
 }
 
@@ -245,7 +245,7 @@ async fn rubbish(world: &Arc<World>) {
     };
     let reply = ask(world, service, Call::new(Method::POST, path, *world.random.pick(&bodies))).await;
     if reply.heard == Heard::Done {
-        world.demand(broken::<()>("HTTP", format!("rubbish was answered {reply:?}")));
+        world.monitor.require(broken("HTTP", format!("rubbish was answered {reply:?}")));
     }
 }
 
@@ -266,7 +266,7 @@ pub(crate) async fn furnish(world: &Arc<World>) {
 }
 
 async fn insist(world: &Arc<World>, path: String, body: &Value) {
-    while world.violation().is_none() {
+    while world.monitor.violation().is_none() {
         let call = Call::new(Method::PUT, path.clone(), body.to_string());
         if ask(world, Service::Inventory, call).await.heard == Heard::Done {
             return;
@@ -319,7 +319,7 @@ pub(crate) async fn settle_stocking(world: &Arc<World>, stocking: usize, attempt
         let reply = ask(world, Service::Inventory, call).await;
         world.history().stockings[stocking].heard.push(reply.heard);
         if reply.heard == Heard::Refused && !["stock_changed", "below_reserved"].contains(&reply.code()) {
-            world.demand(broken::<()>("HTTP", format!("a good movement was answered {reply:?}")));
+            world.monitor.require(broken("HTTP", format!("a good movement was answered {reply:?}")));
         }
         if matches!(reply.heard, Heard::Done | Heard::Refused) || wanted.key.is_none() {
             return;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use contract::answers::ANSWERS_CHANNEL;
 use contract::commands::COMMANDS_CHANNEL;
 
-use crate::boot::boot;
 use crate::broker::Wipe;
 use crate::config::Fault;
 use crate::errands::{browse, errand, furnish, settle_purchase, settle_stocking, stock_errand};
@@ -25,20 +24,20 @@ const CHANNELS: [&str; 2] = [COMMANDS_CHANNEL, ANSWERS_CHANNEL];
 
 /// Lives to the end, or to the first violation.
 pub(crate) async fn live(world: Arc<World>) {
-    world.nodes().into_iter().for_each(|node| boot(&world, node));
+    world.nodes().into_iter().for_each(|node| world.boot(node));
     let mischief = world.clone();
     world.executor.spawn(None, async move { mischief_until_calm(&mischief).await });
     furnish(&world).await;
     people(&world).await;
-    world.calm_down();
+    world.stop_faults();
     settle(&world).await;
-    if world.violation().is_some() {
+    if world.monitor.violation().is_some() {
         return;
     }
     browse(&world).await;
     replay_yesterday(&world).await;
     drain(&world).await;
-    world.demand(verdict::on(&world));
+    world.monitor.require(verdict::on(&world));
 }
 
 /// Customers and the shop's people, each with their errands, side by side; ends when all are done.
@@ -58,19 +57,19 @@ async fn people(world: &Arc<World>) {
     };
     (0..world.config.customers).for_each(|_| begin(false));
     begin(true);
-    while busy.load(Ordering::Relaxed) > 0 && world.violation().is_none() {
-        tokio::time::sleep(world.stretch(Duration::from_millis(100))).await;
+    while busy.load(Ordering::Relaxed) > 0 && world.monitor.violation().is_none() {
+        tokio::time::sleep(world.trace.stretch(Duration::from_millis(100))).await;
     }
 }
 
 async fn mischief_until_calm(world: &Arc<World>) {
     let random = Random::of(world.config.seed, "mischief");
     let longest = (world.config.rest_ms / 20).max(4_000);
-    while !world.is_calm() {
-        tokio::time::sleep(world.stretch(random.millis(50..=longest))).await;
+    while !world.faults.have_stopped() {
+        tokio::time::sleep(world.trace.stretch(random.millis(50..=longest))).await;
         for fault in [Fault::Wipes, Fault::Outages, Fault::Replays, Fault::Clocks] {
             // A look every two seconds: more often than at every message.
-            if !world.is_calm() && world.config.has(fault) && random.below(600) < 100 + world.config.per_mille(fault) {
+            if !world.faults.have_stopped() && world.config.has(fault) && random.below(600) < 100 + world.config.per_mille(fault) {
                 mischief(world, fault, &random);
             }
         }
@@ -82,32 +81,36 @@ fn mischief(world: &Arc<World>, fault: Fault, random: &Random) {
     match fault {
         Fault::Wipes => {
             let what = *random.pick(&[Wipe::Everything, Wipe::Stream, Wipe::Consumer]);
-            world.note(|| format!("{what:?} of {channel} is gone"));
+            world.trace.note(|| format!("{what:?} of {channel} is gone"));
             world.broker.wipe(channel, what);
         }
         Fault::Outages => {
             let from = random.chance(500).then(|| *random.pick(&world.nodes()));
             let lasts = random.millis(100..=*random.pick(&[2_000, 30_000, 1_200_000]));
             let who = from.map_or("everybody".to_owned(), |node| node.to_string());
-            world.note(|| format!("the broker is away for {who} for {lasts:?}"));
-            world.cut(from);
+            world.trace.note(|| format!("the broker is away for {who} for {lasts:?}"));
+            world.network.cut(from);
+            world.broker.stirred.notify_waiters();
             let mending = world.clone();
             world.executor.spawn(None, async move {
                 tokio::time::sleep(lasts).await;
-                mending.mend(from);
+                mending.network.mend(from);
             });
         }
         Fault::Replays => {
             let count = world.broker.replay(channel, random.index(8) + 1);
-            world.note(|| format!("{count} old messages come again on {channel}"));
+            world.trace.note(|| format!("{count} old messages come again on {channel}"));
         }
-        _ => world.disturb_a_clock(),
+        _ => {
+            let (whose, error) = world.clocks.disturb();
+            world.trace.note(|| format!("the clock of {whose}: {error:?}"));
+        }
     }
 }
 
 /// Clients ask until they know; then no command may be in flight (INV-7).
 async fn settle(world: &Arc<World>) {
-    let began = world.age();
+    let began = world.trace.age();
     loop {
         let purchases = world.history().open_purchases();
         let stockings = world.history().open_stockings();
@@ -117,22 +120,22 @@ async fn settle(world: &Arc<World>) {
         for stocking in &stockings {
             settle_stocking(world, *stocking, 1).await;
         }
-        let pending = world.books().pending();
-        if world.violation().is_some() || pending == 0 && purchases.is_empty() && stockings.is_empty() {
+        let pending = world.monitor.books().pending();
+        if world.monitor.violation().is_some() || pending == 0 && purchases.is_empty() && stockings.is_empty() {
             return;
         }
-        if world.age() > began + SETTLING {
+        if world.trace.age() > began + SETTLING {
             let open = purchases.len() + stockings.len();
-            world.demand(broken::<()>("INV-7", format!("{pending} commands and {open} requests never settle")));
+            world.monitor.require(broken("INV-7", format!("{pending} commands and {open} requests never settle")));
             return;
         }
-        tokio::time::sleep(world.stretch(Duration::from_millis(500))).await;
+        tokio::time::sleep(world.trace.stretch(Duration::from_millis(500))).await;
     }
 }
 
 /// A day later all that is late has come, and any message of any time comes once more: nothing may change.
 async fn replay_yesterday(world: &Arc<World>) {
-    world.trace(|| "a day passes".to_owned());
+    world.trace.event(|| "a day passes".to_owned());
     tokio::time::sleep(DAY).await;
     let before = verdict::snapshot(world);
     for channel in CHANNELS {
@@ -142,17 +145,17 @@ async fn replay_yesterday(world: &Arc<World>) {
     tokio::time::sleep(Duration::from_secs(60)).await;
     let after = verdict::snapshot(world);
     if before != after {
-        world.demand(broken::<()>("INV-5", "yesterday's messages changed something"));
+        world.monitor.require(broken("INV-5", "yesterday's messages changed something"));
     }
 }
 
 /// R16: whatever a message was, it is acknowledged in the end.
 async fn drain(world: &Arc<World>) {
-    let began = world.age();
+    let began = world.trace.age();
     while CHANNELS.iter().any(|channel| world.broker.held(channel) > 0) {
-        if world.age() > began + DRAINING {
+        if world.trace.age() > began + DRAINING {
             let held = CHANNELS.map(|channel| world.broker.held(channel));
-            world.demand(broken::<()>("R16", format!("{held:?} messages are never acknowledged")));
+            world.monitor.require(broken("R16", format!("{held:?} messages are never acknowledged")));
             return;
         }
         tokio::time::sleep(Duration::from_secs(10)).await;

@@ -7,21 +7,29 @@ mod boot;
 mod broker;
 mod cells;
 mod client;
+mod clocks;
 mod config;
 mod corpus;
+mod describe;
 mod errands;
 mod executor;
 mod exhaustive;
+mod faults;
 mod fleet;
 mod history;
 mod hunt;
 mod invariants;
 mod life;
+mod locks;
 mod log;
 mod mistakes;
+mod monitor;
+mod network;
 mod node;
 mod port;
 mod random;
+mod repairs;
+mod replicas;
 mod run;
 mod shrink;
 mod spoil;
@@ -40,7 +48,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use config::Config;
-use run::Outcome;
 use wrappers::Wrappers;
 
 /// Runs both services, their databases, a broker and their clients through bad days, each decided by a seed.
@@ -94,19 +101,8 @@ fn refuse(why: &str) -> ExitCode {
 /// One world, from its beginning to its end.
 fn tell(config: &Config, wrappers: Wrappers) -> bool {
     let outcome = run::run(config, wrappers, true);
-    tell_of(&outcome);
+    outcome.print();
     outcome.violation.is_none()
-}
-
-fn tell_of(outcome: &Outcome) {
-    outcome.story.iter().for_each(|line| println!("{line}"));
-    println!("configuration: {}", outcome.config);
-    let trace::Fingerprint { hash, events } = outcome.fingerprint;
-    println!("{events} events, fingerprint {hash:016x}; {:?}", outcome.repairs);
-    match &outcome.violation {
-        Some(violation) => println!("{} is violated: {}", violation.promise, violation.what),
-        None => println!("no violation"),
-    }
 }
 
 fn config(text: &str) -> Result<Config, String> {

@@ -63,11 +63,11 @@ impl Port {
     /// Takes its time. A replica that dies here stays here.
     pub(crate) async fn pass(&self, place: &'static str) {
         let world = &self.world;
-        if world.chance(Fault::Crashes) {
+        if world.faults.happens(Fault::Crashes) {
             world.crash(self.node, place);
             std::future::pending::<()>().await;
         }
-        if world.chance(Fault::Slowness) {
+        if world.faults.happens(Fault::Slowness) {
             tokio::time::sleep(world.random.millis(100..=4000)).await;
         } else if world.random.chance(400) {
             tokio::time::sleep(world.random.millis(0..=3)).await;
@@ -82,29 +82,29 @@ impl Port {
     ) -> Result<T, Failure> {
         self.pass("before its transaction begins").await;
         let (world, node, About { what, rows, works }) = (&self.world, self.node, about);
-        if tokio::time::timeout(LOCK_TIMEOUT, world.until_unlocked(node.service, &rows)).await.is_err() {
-            world.trace(|| format!("{what} of {node} is not done: its rows are locked"));
+        if tokio::time::timeout(LOCK_TIMEOUT, world.locks.until_unlocked(node.service, &rows)).await.is_err() {
+            world.trace.event(|| format!("{what} of {node} is not done: its rows are locked"));
             return Err(Failure::Unavailable(cause("its rows are locked")));
         }
         let heard = match self.fate() {
             Fate::Done => work.await,
             Fate::NotDone(failure) => {
-                world.trace(|| format!("{what} of {node} is not done: {failure}"));
+                world.trace.event(|| format!("{what} of {node} is not done: {failure}"));
                 Err(failure)
             }
             Fate::UnknownDone => {
                 work.await?;
                 cells::untold(&works, Untold::Done);
-                world.trace(|| format!("{what} of {node} is done, and nobody hears of it"));
+                world.trace.event(|| format!("{what} of {node} is done, and nobody hears of it"));
                 Err(unknown())
             }
             Fate::UnknownNotDone => {
                 cells::untold(&works, Untold::NotDone);
-                world.trace(|| format!("{what} of {node} is not done, and nobody hears of it"));
+                world.trace.event(|| format!("{what} of {node} is not done, and nobody hears of it"));
                 Err(unknown())
             }
             Fate::UnknownLate => {
-                world.trace(|| format!("{what} of {node} will land later"));
+                world.trace.event(|| format!("{what} of {node} will land later"));
                 self.land_later(rows, works, work);
                 Err(unknown())
             }
@@ -122,7 +122,7 @@ impl Port {
         self.pass(what).await;
         let found = match self.failure() {
             Some(failure) => {
-                self.world.trace(|| format!("{what} fails for {}: {failure}", self.node));
+                self.world.trace.event(|| format!("{what} fails for {}: {failure}", self.node));
                 self.is_broken.fetch_or(matches!(failure, Failure::Fatal(_)), Ordering::Relaxed);
                 Err(failure)
             }
@@ -141,27 +141,27 @@ impl Port {
         work: BoxFuture<'static, Result<T, Failure>>,
     ) {
         let (world, node) = (self.world.clone(), self.node);
-        world.lock(node.service, &rows);
+        world.locks.lock(node.service, &rows);
         let delay = world.random.millis(1..=*world.random.pick(&[50, 1000, 20_000]));
         self.world.executor.spawn(None, async move {
             tokio::time::sleep(delay).await;
             let landed = work.await;
-            world.unlock(node.service, &rows);
+            world.locks.unlock(node.service, &rows);
             if landed.is_ok() {
                 cells::untold(&works, Untold::DoneLater);
             }
-            world.trace(|| format!("a commit of {node} has landed: {}", if landed.is_ok() { "done" } else { "void" }));
+            world.trace.event(|| format!("a commit of {node} has landed: {}", if landed.is_ok() { "done" } else { "void" }));
         });
     }
 
     /// Why nothing can be done here and now.
     fn failure(&self) -> Option<Failure> {
         let world = &self.world;
-        if self.is_broken.load(Ordering::Relaxed) || world.chance(Fault::DiskErrors) {
+        if self.is_broken.load(Ordering::Relaxed) || world.faults.happens(Fault::DiskErrors) {
             return Some(Failure::Fatal(cause("a disk error")));
         }
         let failures: [fn(Cause) -> Failure; 3] = [Failure::Busy, Failure::Unavailable, Failure::Full];
-        world.chance(Fault::Aborts).then(|| world.random.pick(&failures)(cause("the database said so")))
+        world.faults.happens(Fault::Aborts).then(|| world.random.pick(&failures)(cause("the database said so")))
     }
 
     fn fate(&self) -> Fate {
@@ -174,7 +174,7 @@ impl Port {
             (Fault::UnknownNotDone, Fate::UnknownNotDone),
             (Fault::LateCommits, Fate::UnknownLate),
         ];
-        fates.into_iter().find(|(fault, _)| world.chance(*fault)).map_or(Fate::Done, |(_, fate)| fate)
+        fates.into_iter().find(|(fault, _)| world.faults.happens(*fault)).map_or(Fate::Done, |(_, fate)| fate)
     }
 }
 

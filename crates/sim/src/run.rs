@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use orders_core::order::Status;
 
+use crate::boot;
 use crate::cells::{self, Cells};
 use crate::config::Config;
 use crate::life::live;
 use crate::random::Random;
 use crate::states::Violation;
 use crate::trace::Fingerprint;
-use crate::world::{Repairs, World};
+use crate::repairs::Repairs;
+use crate::world::World;
 use crate::wrappers::Wrappers;
 
 /// What became of a world.
@@ -28,6 +30,20 @@ pub(crate) struct Outcome {
     pub(crate) repairs: Repairs,
     /// How many orders there were, and how many were confirmed and rejected at some time.
     pub(crate) orders: [u64; 3],
+}
+
+impl Outcome {
+    /// Prints the trace, and what came of it.
+    pub(crate) fn print(&self) {
+        self.story.iter().for_each(|line| println!("{line}"));
+        println!("configuration: {}", self.config);
+        let Fingerprint { hash, events } = self.fingerprint;
+        println!("{events} events, fingerprint {hash:016x}; {:?}", self.repairs);
+        match &self.violation {
+            Some(violation) => println!("{} is violated: {}", violation.promise, violation.what),
+            None => println!("no violation"),
+        }
+    }
 }
 
 /// Runs a world. `wrappers` plant the mistake that its services make, if any.
@@ -52,7 +68,7 @@ fn run_in_folder(config: &Config, wrappers: Wrappers, keeps_story: bool, told: &
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without threads");
     let outcome = runtime.block_on(async {
-        let world = World::new(config.clone(), wrappers, folder.path(), keeps_story);
+        let world = World::new(config.clone(), wrappers, boot::boot, folder.path(), keeps_story);
         *told.lock().expect("nothing panics under this lock") = Some(world.clone());
         let over = Arc::new(AtomicBool::new(false));
         let (living, ends) = (world.clone(), over.clone());
@@ -61,9 +77,9 @@ fn run_in_folder(config: &Config, wrappers: Wrappers, keeps_story: bool, told: &
             ends.store(true, Ordering::Relaxed);
         });
         let random = Random::of(config.seed, "order of steps");
-        let ended = || over.load(Ordering::Relaxed) || world.has_failed();
+        let ended = || over.load(Ordering::Relaxed) || world.monitor.has_failed();
         world.executor.run(&random, ended).await;
-        let outcome = outcome(config, Some(&world), world.violation());
+        let outcome = outcome(config, Some(&world), world.monitor.violation());
         world.dismantle();
         outcome
     });
@@ -74,7 +90,7 @@ fn run_in_folder(config: &Config, wrappers: Wrappers, keeps_story: bool, told: &
 fn outcome(config: &Config, world: Option<&World>, violation: Option<Violation>) -> Outcome {
     let mut orders = [0; 3];
     if let (Some(world), None) = (world, &violation) {
-        for row in world.books().orders() {
+        for row in world.monitor.books().orders() {
             let was = |status| u64::from(row.history.iter().any(|(_, its)| *its == status));
             orders = [orders[0] + 1, orders[1] + was(Status::Confirmed), orders[2] + was(Status::Rejected)];
         }
@@ -82,10 +98,10 @@ fn outcome(config: &Config, world: Option<&World>, violation: Option<Violation>)
     Outcome {
         config: config.clone(),
         violation,
-        fingerprint: world.map_or(Fingerprint { hash: 0, events: 0 }, |world| world.story().fingerprint()),
-        story: world.map(|world| world.story().lines()).unwrap_or_default(),
+        fingerprint: world.map_or(Fingerprint { hash: 0, events: 0 }, |world| world.trace.fingerprint()),
+        story: world.map(|world| world.trace.lines()).unwrap_or_default(),
         cells: cells::take(),
-        repairs: world.map(World::repairs).unwrap_or_default(),
+        repairs: world.map(|world| world.repairs.repairs()).unwrap_or_default(),
         orders,
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn tell(broken: &Outcome, planted: Option<&Mistake>) {
     let smallest = shrink(broken, planted.map_or(Wrappers::NONE, |mistake| mistake.wrappers));
     println!();
     println!("the shortest story that was found of what seed {} shows:", broken.config.seed);
-    crate::tell_of(&smallest);
+    smallest.print();
     let planted = planted.map(|mistake| format!(" --planted {}", mistake.name)).unwrap_or_default();
     println!("again: cargo run --release -p sim -- --seed '{}'{planted}", smallest.config);
     println!();

@@ -14,9 +14,12 @@ use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
 use crate::cells::{self, Work};
+use crate::describe;
 use crate::node::Service;
 use crate::port::{About, Port};
+use crate::states::broken;
 use crate::witness::Witness;
+use crate::world::World;
 
 #[derive(Debug)]
 pub(crate) struct OrdersPort(pub(crate) Port);
@@ -36,9 +39,9 @@ impl of_orders::Store for OrdersPort {
         let about = About { what: "a batch", rows: order_rows(&batch), works };
         let work = async move {
             let decided = world.stores.orders.run(batch.clone(), cells::decide_orders).await?;
-            world.trace(|| format!("{node} commits {}", told(&batch, &decided)));
-            let ids = decided.iter().filter_map(|one| receipt(&one.outcome)).map(|receipt| receipt.order_id);
-            world.check_orders(ids.chain(batch.iter().map(order::OrderCommand::order_id)));
+            world.trace.event(|| format!("{node} commits {}", describe::orders(&batch, &decided)));
+            let ids = decided.iter().filter_map(|one| describe::receipt(&one.outcome)).map(|receipt| receipt.order_id);
+            world.monitor.check_orders(ids.chain(batch.iter().map(order::OrderCommand::order_id)));
             Ok(decided)
         };
         self.0.transact(about, Box::pin(work)).await
@@ -49,12 +52,12 @@ impl of_orders::Store for OrdersPort {
         let work = async move {
             let commands = world.stores.orders.lease(lease).await?;
             if let Some(first) = commands.first() {
-                world.trace(|| {
+                world.trace.event(|| {
                     format!("{node} leases {} commands, {:?} for {}", commands.len(), first.kind, first.order_id)
                 });
             }
-            world.check_orders(commands.iter().map(|command| command.order_id));
-            world.repaired(|repairs| repairs.resent += commands.len());
+            world.monitor.check_orders(commands.iter().map(|command| command.order_id));
+            world.repairs.count(|repairs| repairs.resent += commands.len());
             Ok(commands)
         };
         self.0.transact(About::errand("a lease"), Box::pin(work)).await
@@ -64,7 +67,7 @@ impl of_orders::Store for OrdersPort {
         let world = self.0.world.clone();
         let work = async move {
             world.stores.orders.quarantine(entries.clone()).await?;
-            world.set_aside(Service::Orders, &entries);
+            check_quarantined(&world, Service::Orders, &entries);
             Ok(())
         };
         self.0.transact(About::errand("setting aside"), Box::pin(work)).await
@@ -127,22 +130,16 @@ impl of_stock::Store for StockPort {
         let works = batch.iter().filter_map(Work::of_stock).collect();
         let about = About { what: "a batch", rows: stock_rows(&batch), works };
         let work = async move {
-            let witness = Witness::before(&world.books(), &batch);
+            let witness = Witness::before(&world.monitor.books(), &batch);
             let decided = world.stores.inventory.run(batch.clone(), cells::decide_stock).await?;
-            let outcomes = batch.iter().zip(&decided);
-            world.trace(|| {
-                format!(
-                    "{node} commits {}",
-                    outcomes.map(|(of, one)| told_of_stock(of, one)).collect::<Vec<_>>().join(", ")
-                )
-            });
+            world.trace.event(|| format!("{node} commits {}", describe::stock(&batch, &decided)));
             let ids = batch.iter().filter_map(|command| match command {
                 stock::InventoryCommand::Stock(command) => Some(command.order_id),
                 _ => None,
             });
-            world.check_orders(ids);
-            world.check_stock();
-            world.demand(witness.check(&world.books(), &batch, &decided));
+            world.monitor.check_orders(ids);
+            world.monitor.check_stock();
+            world.monitor.require(witness.check(&world.monitor.books(), &batch, &decided));
             Ok(decided)
         };
         self.0.transact(about, Box::pin(work)).await
@@ -152,7 +149,7 @@ impl of_stock::Store for StockPort {
         let world = self.0.world.clone();
         let work = async move {
             world.stores.inventory.quarantine(entries.clone()).await?;
-            world.set_aside(Service::Inventory, &entries);
+            check_quarantined(&world, Service::Inventory, &entries);
             Ok(())
         };
         self.0.transact(About::errand("setting aside"), Box::pin(work)).await
@@ -256,62 +253,14 @@ fn stock_rows(batch: &[stock::InventoryCommand]) -> Vec<String> {
     orders.chain(products).chain(requests.iter().map(|request| format!("{request:?}"))).collect()
 }
 
-/// Where the order stands that an outcome speaks of.
-pub(crate) fn receipt(outcome: &order::OrderOutcome) -> Option<&order::Receipt> {
-    use order::OrderOutcome::{
-        Accepted, Anomaly, InvalidTransition, KeyReused, NotFound, Placed, Replayed, Settled, Stale,
-    };
-    match outcome {
-        Placed(receipt) | Replayed(receipt) | Accepted(receipt) | Settled(receipt) => Some(receipt),
-        KeyReused | NotFound | InvalidTransition(_) | Stale | Anomaly(_) => None,
-    }
-}
-
-fn told(batch: &[order::OrderCommand], decided: &[order::Decided]) -> String {
-    let one = |(command, decided): (&order::OrderCommand, &order::Decided)| {
-        let asked = match command {
-            order::OrderCommand::Place(_) => "place".to_owned(),
-            order::OrderCommand::Cancel { .. } => "cancel".to_owned(),
-            order::OrderCommand::Fulfill { .. } => "fulfill".to_owned(),
-            order::OrderCommand::Settle(answer) => answer.outcome.name().to_owned(),
-        };
-        let came_of_it = match (&decided.outcome, receipt(&decided.outcome)) {
-            (outcome, Some(receipt)) if receipt.order_id != command.order_id() => {
-                format!("a replay of {} ({})", receipt.order_id, name(outcome))
-            }
-            (_, Some(receipt)) => receipt.status.as_str().to_owned(),
-            (outcome, None) => name(outcome),
-        };
-        format!("{asked} {} → {came_of_it}", command.order_id())
-    };
-    batch.iter().zip(decided).map(one).collect::<Vec<_>>().join(", ")
-}
-
-fn name(outcome: &order::OrderOutcome) -> String {
-    let text = format!("{outcome:?}");
-    text.split(['(', ' ']).next().unwrap_or_default().to_owned()
-}
-
-fn told_of_stock(command: &stock::InventoryCommand, decided: &stock::Decided) -> String {
-    match (command, &decided.outcome) {
-        (stock::InventoryCommand::Stock(command), outcome) => {
-            let answer = decided.publish.as_ref().map_or("no answer", |answer| answer.outcome.name());
-            let how = match outcome {
-                stock::InventoryOutcome::Answered { repeated: true } => " again",
-                stock::InventoryOutcome::Anomaly(_) => " (an anomaly)",
-                _ => "",
-            };
-            format!("{:?} {} → {answer}{how}", command.kind, command.order_id)
+/// Entries of the quarantine are committed: they must be there.
+fn check_quarantined(world: &World, service: Service, entries: &[Quarantined]) {
+    for entry in entries {
+        if !world.monitor.books().has_set_aside(service, entry) {
+            world.monitor.require(broken("R16", format!("{entry:?} was set aside and is not there")));
         }
-        (stock::InventoryCommand::Move(request), outcome) => {
-            let how = match outcome {
-                stock::InventoryOutcome::Moved { replayed: false, .. } => "moved",
-                stock::InventoryOutcome::Moved { replayed: true, .. } => "moved before",
-                _ => "refused",
-            };
-            format!("{:?} of {} at {} → {how}", request.change, request.product_id, request.location_id)
-        }
-        (stock::InventoryCommand::PutProduct(put), _) => format!("product {}", put.product_id),
-        (stock::InventoryCommand::PutLocation(location), _) => format!("location {}", location.location_id),
+        let Quarantined { kind, subject, reason, .. } = entry;
+        world.trace.event(|| format!("set aside: {kind} {subject:?}, {reason}"));
+        world.repairs.quarantined(entry);
     }
 }

@@ -1,7 +1,9 @@
-//! What happens in a world, in order: a fingerprint of all of it, and the last lines for whoever wants to read.
+//! What happens in a world, in order: a fingerprint of all of it, and the last lines for a reader.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -9,11 +11,15 @@ use crate::random::fingerprint;
 
 /// Lines that are kept, unless all are wanted.
 const MAX_KEPT: usize = 400;
+/// A world in which nothing happened for so long is idle.
+const IDLE_AFTER: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct Trace {
     began: Instant,
     keeps_all: bool,
+    /// The age at the last event, in milliseconds.
+    active_at_ms: AtomicI64,
     written: Mutex<Written>,
 }
 
@@ -33,12 +39,45 @@ pub(crate) struct Fingerprint {
 
 impl Trace {
     pub(crate) fn new(began: Instant, keeps_all: bool) -> Self {
-        Self { began, keeps_all, written: Mutex::default() }
+        Self { began, keeps_all, active_at_ms: AtomicI64::new(0), written: Mutex::default() }
     }
 
-    pub(crate) fn write(&self, event: &str) {
-        let at = self.began.elapsed();
-        let mut written = self.written.lock().expect("nothing panics under this lock");
+    /// Writes down that something was committed, sent or answered.
+    pub(crate) fn event(&self, event: impl FnOnce() -> String) {
+        let age = i64::try_from(self.age().as_millis()).unwrap_or(i64::MAX);
+        self.active_at_ms.store(age, Ordering::Relaxed);
+        self.write(&event());
+    }
+
+    /// Writes down something that does not keep the world awake.
+    pub(crate) fn note(&self, event: impl FnOnce() -> String) {
+        self.write(&event());
+    }
+
+    /// How long the world has existed.
+    pub(crate) fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// A pause, longer the longer nothing has happened: idle days are to pass quickly.
+    pub(crate) fn stretch(&self, pause: Duration) -> Duration {
+        let active_at_ms = u64::try_from(self.active_at_ms.load(Ordering::Relaxed)).unwrap_or(0);
+        let idle = self.age().saturating_sub(Duration::from_millis(active_at_ms));
+        if idle < IDLE_AFTER { pause } else { pause.max(idle / 8) }
+    }
+
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        let written = self.written();
+        Fingerprint { hash: written.fingerprint, events: written.count }
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.written().lines.iter().cloned().collect()
+    }
+
+    fn write(&self, event: &str) {
+        let at = self.age();
+        let mut written = self.written();
         let moment = written.fingerprint ^ u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
         written.fingerprint = fingerprint(moment, event.as_bytes());
         written.count += 1;
@@ -48,12 +87,7 @@ impl Trace {
         written.lines.push_back(format!("{:>12.3} s  {event}", at.as_secs_f64()));
     }
 
-    pub(crate) fn fingerprint(&self) -> Fingerprint {
-        let written = self.written.lock().expect("nothing panics under this lock");
-        Fingerprint { hash: written.fingerprint, events: written.count }
-    }
-
-    pub(crate) fn lines(&self) -> Vec<String> {
-        self.written.lock().expect("nothing panics under this lock").lines.iter().cloned().collect()
+    fn written(&self) -> std::sync::MutexGuard<'_, Written> {
+        self.written.lock().expect("nothing panics under this lock")
     }
 }

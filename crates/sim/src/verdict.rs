@@ -16,7 +16,7 @@ use crate::world::World;
 
 pub(crate) fn on(world: &World) -> Result<(), Violation> {
     {
-        let books = world.books();
+        let books = world.monitor.books();
         let of_orders = books.orders().into_iter().map(|row| row.order_id);
         let reservations = books.reservations();
         let ids: BTreeSet<OrderId> = of_orders.chain(reservations.iter().map(|row| row.order_id)).collect();
@@ -39,7 +39,7 @@ fn check_repairs(world: &World) -> Result<(), Violation> {
         Aborts, Clocks, Crashes, Delays, DiskErrors, Forgeries, Garbage, LateCommits, Loss, Outages, Slowness,
         UnknownDone, UnknownNotDone, Versions, Wipes,
     };
-    let repairs = world.repairs();
+    let repairs = world.repairs.repairs();
     let config = &world.config;
     let slow = [Delays, Slowness, Clocks, Aborts, UnknownDone, UnknownNotDone, LateCommits, DiskErrors];
     let lossy = [Loss, Outages, Wipes, Versions, Crashes];
@@ -56,7 +56,7 @@ fn check_repairs(world: &World) -> Result<(), Violation> {
     if repairs.poisoned > 0 {
         return broken("repairs", format!("{repairs:?}: a genuine message could not be executed"));
     }
-    let left = world.garbage_left();
+    let left = world.repairs.garbage_left();
     if left > 0 && without(&[Wipes]) {
         return broken("R16", format!("{left} pieces of garbage were delivered and not set aside"));
     }
@@ -72,7 +72,7 @@ pub(crate) struct Snapshot {
 }
 
 pub(crate) fn snapshot(world: &World) -> Snapshot {
-    let books = world.books();
+    let books = world.monitor.books();
     let reservation = |row: ReservationRow| format!("{} {:?}", row.order_id, row.state);
     Snapshot {
         orders: books.orders().into_iter().map(|row| (row.order_id, row.last_seq)).collect(),

@@ -38,7 +38,7 @@ impl Wire {
     }
 
     async fn reach(&self) -> Result<(), BusError> {
-        if self.port.world.can_reach_broker(self.port.node) {
+        if self.port.world.network.reaches_broker(self.port.node) {
             return Ok(());
         }
         Err(BusError::Unavailable("there is no connection".into()))
@@ -47,13 +47,13 @@ impl Wire {
     /// One message, and whatever the air makes of it.
     fn transmit(&self, channel: &str, payload: &[u8]) {
         let world = &self.port.world;
-        let short = |fault| world.chance(fault);
+        let short = |fault| world.faults.happens(fault);
         world.broker.remember(channel, payload);
         if short(Fault::Garbage) {
             let garbage = spoil::garbage(payload, &world.random);
-            world.trace(|| format!("garbage joins what {} sends", self.port.node));
+            world.trace.event(|| format!("garbage joins what {} sends", self.port.node));
             world.broker.send(channel, &garbage.payload, world.transit());
-            world.expect_aside(garbage.bad);
+            world.repairs.expect_quarantined(garbage.bad);
             if garbage.is_mixed {
                 return;
             }
@@ -61,18 +61,18 @@ impl Wire {
         if short(Fault::Forgeries)
             && let Some(forged) = spoil::forgery(payload, &world.random)
         {
-            world.trace(|| format!("a forgery of what {} sends", self.port.node));
+            world.trace.event(|| format!("a forgery of what {} sends", self.port.node));
             world.broker.send(channel, &forged, world.transit());
         }
         if short(Fault::Versions)
             && let Some(newer) = spoil::newer_version(payload)
         {
-            world.trace(|| format!("what {} sends is of a newer version", self.port.node));
+            world.trace.event(|| format!("what {} sends is of a newer version", self.port.node));
             world.broker.send(channel, &newer, world.transit());
             return;
         }
         if short(Fault::Loss) {
-            world.trace(|| format!("what {} sends is lost", self.port.node));
+            world.trace.event(|| format!("what {} sends is lost", self.port.node));
             return;
         }
         let copies = if short(Fault::Duplicates) { world.random.within(2..=5) } else { 1 };
@@ -88,8 +88,8 @@ impl Wire {
         }
         let world = &self.port.world;
         if let Some(fault) = watch.judge(world.broker.seen(channel)) {
-            world.trace(|| format!("the watchdog of {}: the consumer {fault}", self.port.node));
-            world.repaired(|repairs| repairs.watchdog += 1);
+            world.trace.event(|| format!("the watchdog of {}: the consumer {fault}", self.port.node));
+            world.repairs.count(|repairs| repairs.watchdog += 1);
             world.broker.wipe(channel, Wipe::Consumer);
         }
     }
@@ -102,7 +102,7 @@ impl Bus for Wire {
         self.reach().await?;
         messages.iter().for_each(|payload| self.transmit(channel, payload));
         self.port.pass("having published").await;
-        if self.port.world.chance(Fault::Outages) {
+        if self.port.world.faults.happens(Fault::Outages) {
             return Err(BusError::Unavailable("the broker's word was lost".into()));
         }
         Ok(())
@@ -111,7 +111,7 @@ impl Bus for Wire {
     async fn receive(&self, channel: &str, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError> {
         self.port.pass("receiving").await;
         let (world, began) = (&self.port.world, Instant::now());
-        let patience = if wait.is_zero() { wait } else { world.stretch(wait).min(LONGEST_WAIT) };
+        let patience = if wait.is_zero() { wait } else { world.trace.stretch(wait).min(LONGEST_WAIT) };
         loop {
             self.reach().await?;
             let stirred = world.broker.stirred.notified();
@@ -140,8 +140,8 @@ impl Bus for Wire {
     async fn ack(&self, channel: &str, tags: Vec<DeliveryTag>) -> Result<(), BusError> {
         self.port.pass("acknowledging").await;
         self.reach().await?;
-        if self.port.world.chance(Fault::LostAcks) {
-            self.port.world.trace(|| format!("an acknowledgement of {} is lost", self.port.node));
+        if self.port.world.faults.happens(Fault::LostAcks) {
+            self.port.world.trace.event(|| format!("an acknowledgement of {} is lost", self.port.node));
             return Ok(());
         }
         self.port.world.broker.ack(channel, &tags);
@@ -150,15 +150,15 @@ impl Bus for Wire {
 
     fn hint(&self, subject: &str, word: Vec<u8>) {
         let world = &self.port.world;
-        if world.can_reach_broker(self.port.node) && !world.chance(Fault::Loss) {
-            world.whisper(subject, &word);
+        if world.network.reaches_broker(self.port.node) && !world.faults.happens(Fault::Loss) {
+            world.network.hint(subject, &word);
         }
     }
 
     async fn hints(&self, subject: &str) -> Result<Hints, BusError> {
         self.reach().await?;
         let (sender, receiver) = mpsc::channel(64);
-        self.port.world.listen(subject, sender);
+        self.port.world.network.listen(subject, sender);
         Ok(stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver))).boxed())
     }
 

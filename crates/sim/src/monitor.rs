@@ -1,0 +1,65 @@
+//! Checks the invariants as the world goes on, and keeps the first violation.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use contract::OrderId;
+
+use crate::books::Books;
+use crate::invariants;
+use crate::states::Violation;
+use crate::trace::Trace;
+
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    trace: Arc<Trace>,
+    books: Mutex<Books>,
+    violation: Mutex<Option<Violation>>,
+}
+
+impl Monitor {
+    /// Monitors the databases in `folder`, which exist already.
+    pub(crate) fn new(folder: &Path, trace: Arc<Trace>) -> Self {
+        let books = Books::open(folder).expect("the files are there");
+        Self { trace, books: Mutex::new(books), violation: Mutex::default() }
+    }
+
+    pub(crate) fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().expect("nothing panics under this lock")
+    }
+
+    /// Checks orders right after a commit, in both databases at one moment.
+    pub(crate) fn check_orders(&self, order_ids: impl Iterator<Item = OrderId>) {
+        let books = self.books();
+        for order_id in order_ids.collect::<BTreeSet<_>>() {
+            self.require(invariants::check_order(&books, order_id));
+        }
+    }
+
+    /// Checks all stock right after a commit.
+    pub(crate) fn check_stock(&self) {
+        self.require(invariants::check_stock(&self.books()));
+    }
+
+    /// Records a violation, if this is one. The world ends with the first.
+    pub(crate) fn require(&self, result: Result<(), Violation>) {
+        if let Err(violation) = result {
+            self.trace
+                .event(|| format!("{} is violated: {}", violation.promise, violation.what));
+            self.first().get_or_insert(violation);
+        }
+    }
+
+    pub(crate) fn violation(&self) -> Option<Violation> {
+        self.first().clone()
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.first().is_some()
+    }
+
+    fn first(&self) -> MutexGuard<'_, Option<Violation>> {
+        self.violation.lock().expect("nothing panics under this lock")
+    }
+}

@@ -1,0 +1,70 @@
+//! How often the system healed itself. Self-healing hides bugs: without the fault that a repair is for,
+//! there must be none.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard};
+
+use platform::quarantine::Quarantined;
+
+/// How often each repair happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Repairs {
+    /// Commands that the sweeper sent.
+    pub(crate) resent: usize,
+    /// Consumers that the watchdog made anew.
+    pub(crate) watchdog: usize,
+    /// Messages in quarantine that could not be read.
+    pub(crate) malformed: usize,
+    /// Messages in quarantine that no healthy history explains.
+    pub(crate) anomalies: usize,
+    /// Messages in quarantine that could not be executed even alone.
+    pub(crate) poisoned: usize,
+}
+
+/// Counts repairs, and garbage that is still to be quarantined.
+#[derive(Debug, Default)]
+pub(crate) struct RepairCounter {
+    counted: Mutex<Counted>,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    repairs: Repairs,
+    garbage: BTreeSet<Vec<u8>>,
+}
+
+impl RepairCounter {
+    pub(crate) fn count(&self, count: impl FnOnce(&mut Repairs)) {
+        count(&mut self.counted().repairs);
+    }
+
+    pub(crate) fn repairs(&self) -> Repairs {
+        self.counted().repairs
+    }
+
+    /// Garbage was sent: these bytes must be quarantined in the end.
+    pub(crate) fn expect_quarantined(&self, garbage: Vec<u8>) {
+        self.counted().garbage.insert(garbage);
+    }
+
+    pub(crate) fn quarantined(&self, entry: &Quarantined) {
+        let mut counted = self.counted();
+        match entry.kind {
+            "malformed" => {
+                counted.repairs.malformed += 1;
+                counted.garbage.remove(&entry.bytes);
+            }
+            "anomaly" => counted.repairs.anomalies += 1,
+            _ => counted.repairs.poisoned += 1,
+        }
+    }
+
+    /// How much garbage was sent and not quarantined since.
+    pub(crate) fn garbage_left(&self) -> usize {
+        self.counted().garbage.len()
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().expect("nothing panics under this lock")
+    }
+}
