@@ -12,13 +12,13 @@ use platform::failure::Failure;
 use tokio_util::sync::CancellationToken;
 use web::program::Context;
 
-use crate::cells;
+use crate::coverage;
 use crate::node::{Node, NodeIds, Service};
 use crate::port::Port;
 use crate::random::Random;
 use crate::states::broken;
 use crate::storage::{OrdersPort, StockPort};
-use crate::wire::Wire;
+use crate::connection::Connection;
 use crate::world::World;
 
 /// Between two steps of an audit.
@@ -41,7 +41,7 @@ pub(crate) fn boot(world: &Arc<World>, node: Node) {
 
 fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
     let wrappers = &port.world.wrappers;
-    let bus = (wrappers.bus)(Wire::of(port.clone()));
+    let bus = (wrappers.bus)(Connection::of(port.clone()));
     let store = (wrappers.orders_store)(Arc::new(OrdersPort(port.clone())), &bus);
     let crew = orders::assemble(orders::Dependencies { store, bus, currency: Currency::BRL }, context);
     let forever = CancellationToken::new;
@@ -59,7 +59,7 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
 }
 
 fn start_inventory(port: &Port, context: &mut Context) -> axum::Router {
-    let bus = (port.world.wrappers.bus)(Wire::of(port.clone()));
+    let bus = (port.world.wrappers.bus)(Connection::of(port.clone()));
     let store = Arc::new(StockPort(port.clone()));
     let crew = inventory::assemble(inventory::Dependencies { store, bus }, context);
     let forever = CancellationToken::new;
@@ -77,7 +77,7 @@ fn work(port: &Port, name: &'static str, worker: impl Future<Output = Result<(),
     let (world, node) = (port.world.clone(), port.node);
     port.world.executor.spawn(Some(node), async move {
         if worker.await.is_err() {
-            cells::mark("a process that ends because its storage failed");
+            coverage::mark("a process that ends because its storage failed");
             world.crash(node, name);
         }
     });

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tower::ServiceExt;
 
-use crate::cells;
+use crate::coverage;
 use crate::config::Fault;
 use crate::history::Heard;
 use crate::node::{Node, Service};
@@ -86,7 +86,7 @@ pub(crate) async fn ask(world: &Arc<World>, service: Service, call: Call) -> Rep
         format!("a client hears of {node}, {what}: {:?} {} {}", reply.heard, reply.status, short(&reply.body))
     });
     if reply.code() == "outcome_unknown" {
-        cells::mark("a client who is told that the outcome is unknown");
+        coverage::mark("a client who is told that the outcome is unknown");
     }
     // Whose disk cannot be trusted any more says so once, and ends.
     if reply.status == 500 && !world.config.has(Fault::DiskErrors) {

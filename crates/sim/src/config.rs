@@ -89,7 +89,7 @@ pub(crate) struct Config {
     pub(crate) committers: usize,
     pub(crate) customers: u64,
     /// What each customer does.
-    pub(crate) errands: u64,
+    pub(crate) requests: u64,
     pub(crate) products: u64,
     pub(crate) locations: u64,
     /// Units of each product that come in at the beginning, at the most.
@@ -119,7 +119,7 @@ impl Config {
             inventory_services: replicas(),
             committers: random.index(3) + 1,
             customers: random.within(1..=6),
-            errands: random.within(2..=10),
+            requests: random.within(2..=10),
             products: random.within(1..=4),
             locations: random.within(1..=3),
             units: random.within(2..=40),
@@ -153,7 +153,7 @@ impl Config {
         }
         let sizes: [fn(&mut Self) -> &mut u64; 7] = [
             |config| &mut config.customers,
-            |config| &mut config.errands,
+            |config| &mut config.requests,
             |config| &mut config.order_services,
             |config| &mut config.inventory_services,
             |config| &mut config.products,
@@ -183,7 +183,7 @@ impl Config {
                 "inventory" => config.inventory_services = value.parse().ok()?,
                 "committers" => config.committers = value.parse().ok()?,
                 "customers" => config.customers = value.parse().ok()?,
-                "errands" => config.errands = value.parse().ok()?,
+                "requests" => config.requests = value.parse().ok()?,
                 "products" => config.products = value.parse().ok()?,
                 "locations" => config.locations = value.parse().ok()?,
                 "units" => config.units = value.parse().ok()?,
@@ -207,9 +207,9 @@ fn fault(text: &str) -> Option<(Fault, u64)> {
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, order_services, inventory_services, committers, customers, errands, .. } = self;
+        let Self { seed, order_services, inventory_services, committers, customers, requests, .. } = self;
         write!(f, "{seed} orders={order_services} inventory={inventory_services} committers={committers} ")?;
-        write!(f, "customers={customers} errands={errands} products={} locations={} ", self.products, self.locations)?;
+        write!(f, "customers={customers} requests={requests} products={} locations={} ", self.products, self.locations)?;
         write!(f, "units={} lines={} rest={} sweep={} ", self.units, self.lines, self.rest_ms, self.sweep_pause_ms)?;
         let faults: Vec<_> = self.faults.iter().map(|(fault, rate)| format!("{}:{rate}", fault.name())).collect();
         write!(f, "faults={}", faults.join(","))

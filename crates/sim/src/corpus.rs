@@ -19,8 +19,8 @@ mod tests {
     #[test]
     fn worlds_that_failed_once_fail_no_more() {
         for config in worlds() {
-            let outcome = run::run(&config, Wrappers::NONE, false);
-            assert_eq!(outcome.violation, None, "{config}");
+            let report = run::run(&config, Wrappers::NONE, false);
+            assert_eq!(report.violation, None, "{config}");
         }
     }
 }

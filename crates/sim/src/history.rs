@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::OrderId;
 use orders_core::order::Status;
 
-use crate::books::{Books, MovementRow, OrderRow};
+use crate::databases::{Databases, MovementRow, OrderRow};
 use crate::states::{Violation, broken};
 
 /// What a client knows after a call.
@@ -49,7 +49,7 @@ pub(crate) struct History {
     pub(crate) purchases: Vec<Purchase>,
     pub(crate) stockings: Vec<Stocking>,
     /// Where orders were said to stand.
-    told: BTreeMap<OrderId, BTreeSet<Status>>,
+    acknowledged: BTreeMap<OrderId, BTreeSet<Status>>,
 }
 
 impl History {
@@ -63,12 +63,12 @@ impl History {
         self.stockings.len() - 1
     }
 
-    pub(crate) fn told(&mut self, order_id: OrderId, status: Status) {
-        self.told.entry(order_id).or_default().insert(status);
+    pub(crate) fn acknowledge(&mut self, order_id: OrderId, status: Status) {
+        self.acknowledged.entry(order_id).or_default().insert(status);
     }
 
     pub(crate) fn known_orders(&self) -> Vec<OrderId> {
-        self.told.keys().copied().collect()
+        self.acknowledged.keys().copied().collect()
     }
 
     /// Purchases with a key whose fate their clients do not know: they ask until they do.
@@ -83,9 +83,9 @@ impl History {
     }
 
     /// INV-6, against all that is in the books.
-    pub(crate) fn check(&self, books: &Books) -> Result<(), Violation> {
-        let rows = books.orders();
-        for (order_id, statuses) in &self.told {
+    pub(crate) fn check(&self, databases: &Databases) -> Result<(), Violation> {
+        let rows = databases.orders();
+        for (order_id, statuses) in &self.acknowledged {
             let row = rows.iter().find(|row| row.order_id == *order_id);
             let went_through =
                 |status: &Status| row.is_some_and(|row| row.history.iter().any(|(_, its)| its == status));
@@ -94,7 +94,7 @@ impl History {
             }
         }
         for row in &rows {
-            self.check_content(books, row)?;
+            self.check_content(databases, row)?;
         }
         let mut by_key: BTreeMap<&str, Vec<&Purchase>> = BTreeMap::new();
         for purchase in &self.purchases {
@@ -106,13 +106,13 @@ impl History {
         for (key, purchases) in by_key {
             check_key(key, &purchases, &rows)?;
         }
-        let movements = books.movements();
+        let movements = databases.movements();
         self.stockings.iter().try_for_each(|stocking| check_stocking(stocking, &movements))
     }
 
-    fn check_content(&self, books: &Books, row: &OrderRow) -> Result<(), Violation> {
+    fn check_content(&self, databases: &Databases, row: &OrderRow) -> Result<(), Violation> {
         let wanted = self.purchases.iter().find(|purchase| purchase.customer_id == row.customer_id);
-        let lines = books.lines(row.order_id);
+        let lines = databases.lines(row.order_id);
         match wanted {
             Some(wanted) if wanted.lines == lines && wanted.total_minor == row.total_minor => Ok(()),
             _ => broken("INV-6", format!("{row:?} with {lines:?} is not what was asked for: {wanted:?}")),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::config::Config;
 use crate::mistakes::Mistake;
-use crate::run::{self, Outcome};
+use crate::run::{self, Report};
 use crate::shrink;
 
 pub(crate) mod exhaustive;
@@ -30,13 +30,13 @@ pub(crate) fn hunt(mistakes: &[Mistake], from: u64, seeds: u64, jobs: usize) -> 
     println!("{:<26} {:>14}  {:<10} what it is", "bug", "seeds to catch", "invariant");
     for (mistake, caught) in mistakes.iter().zip(&found) {
         let (after, promise) = match caught {
-            Some((after, outcome)) => (after.to_string(), promise(outcome)),
+            Some((after, report)) => (after.to_string(), promise(report)),
             None => ("survives".to_owned(), ""),
         };
         println!("{:<26} {after:>14}  {promise:<10} {}", mistake.name, mistake.what);
     }
-    if let ([mistake], [Some((_, outcome))]) = (mistakes, found.as_slice()) {
-        shrink::tell(outcome, Some(mistake));
+    if let ([mistake], [Some((_, report))]) = (mistakes, found.as_slice()) {
+        shrink::print(report, Some(mistake));
     }
     let caught = found.iter().flatten().count();
     println!("{caught} of {} planted bugs caught", mistakes.len());
@@ -44,13 +44,13 @@ pub(crate) fn hunt(mistakes: &[Mistake], from: u64, seeds: u64, jobs: usize) -> 
 }
 
 /// How many seeds it took, and what the last one showed.
-fn first_broken(mistake: &Mistake, from: u64, seeds: u64) -> Option<(u64, Outcome)> {
+fn first_broken(mistake: &Mistake, from: u64, seeds: u64) -> Option<(u64, Report)> {
     (from..from.saturating_add(seeds)).zip(1..).find_map(|(seed, after)| {
-        let outcome = run::run(&Config::of(seed), mistake.wrappers, false);
-        outcome.violation.is_some().then_some((after, outcome))
+        let report = run::run(&Config::of(seed), mistake.wrappers, false);
+        report.violation.is_some().then_some((after, report))
     })
 }
 
-fn promise(outcome: &Outcome) -> &'static str {
-    outcome.violation.as_ref().map_or("", |violation| violation.promise)
+fn promise(report: &Report) -> &'static str {
+    report.violation.as_ref().map_or("", |violation| violation.promise)
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use contract::OrderId;
 use inventory_core::reservation::StateName;
 
-use crate::books::{Books, Level, OrderRow, ReservationRow, SeenRow, ShortageRow, StockRow};
+use crate::databases::{Databases, Level, OrderRow, ReservationRow, SeenRow, ShortageRow, StockRow};
 use crate::states::{Violation, agree, broken, may_follow, waits_for};
 
 /// INV-4, INV-5 and INV-7 of one order, at one moment of both databases.
-pub(crate) fn check_order(books: &Books, order_id: OrderId) -> Result<(), Violation> {
-    let (order, reservation) = (books.order(order_id), books.reservation(order_id));
+pub(crate) fn check_order(databases: &Databases, order_id: OrderId) -> Result<(), Violation> {
+    let (order, reservation) = (databases.order(order_id), databases.reservation(order_id));
     match (&order, &reservation) {
         (None, None) => Ok(()),
         (None, Some(reservation)) => {
@@ -19,7 +19,7 @@ pub(crate) fn check_order(books: &Books, order_id: OrderId) -> Result<(), Violat
         (Some(order), reservation) => {
             check_history(order)?;
             check_pair(order, reservation.as_ref())?;
-            check_allocations(books, order_id, reservation.as_ref())
+            check_allocations(databases, order_id, reservation.as_ref())
         }
     }
 }
@@ -53,9 +53,9 @@ fn check_pair(order: &OrderRow, reservation: Option<&ReservationRow>) -> Result<
     Ok(())
 }
 
-fn check_allocations(books: &Books, id: OrderId, reservation: Option<&ReservationRow>) -> Result<(), Violation> {
+fn check_allocations(databases: &Databases, id: OrderId, reservation: Option<&ReservationRow>) -> Result<(), Violation> {
     let state = reservation.map(|reservation| reservation.state);
-    let (lines, allocated) = (books.lines(id), books.allocated(id));
+    let (lines, allocated) = (databases.lines(id), databases.allocated(id));
     let right = match state {
         Some(StateName::Reserved | StateName::Shipped) => allocated == lines,
         Some(StateName::Released) => allocated.is_empty() || allocated == lines,
@@ -65,26 +65,26 @@ fn check_allocations(books: &Books, id: OrderId, reservation: Option<&Reservatio
 }
 
 /// INV-1, INV-2 and INV-3 of every level.
-pub(crate) fn check_stock(books: &Books) -> Result<(), Violation> {
-    for StockRow { place, level, ledger, movements, held } in books.stock() {
+pub(crate) fn check_stock(databases: &Databases) -> Result<(), Violation> {
+    for StockRow { key, level, ledger, movements, held } in databases.stock() {
         if level.reserved < 0 || level.on_hand < level.reserved {
-            return broken("INV-1", format!("{place:?} has {level:?}"));
+            return broken("INV-1", format!("{key:?} has {level:?}"));
         }
         if level != ledger || movements != level.last_seq {
-            return broken("INV-2", format!("{place:?} has {level:?}, its {movements} movements come to {ledger:?}"));
+            return broken("INV-2", format!("{key:?} has {level:?}, its {movements} movements come to {ledger:?}"));
         }
         if held != level.reserved {
-            return broken("INV-3", format!("{place:?} has {level:?}, and orders hold {held}"));
+            return broken("INV-3", format!("{key:?} has {level:?}, and orders hold {held}"));
         }
     }
     Ok(())
 }
 
 /// INV-1 and INV-2 at every prefix of every ledger. Returns what each movement left behind.
-pub(crate) fn check_ledgers(books: &Books) -> Result<BTreeMap<(String, String), Vec<Level>>, Violation> {
+pub(crate) fn check_ledgers(databases: &Databases) -> Result<BTreeMap<(String, String), Vec<Level>>, Violation> {
     let mut ledgers: BTreeMap<(String, String), Vec<Level>> = BTreeMap::new();
-    for movement in books.movements() {
-        let ledger = ledgers.entry(movement.place.clone()).or_default();
+    for movement in databases.movements() {
+        let ledger = ledgers.entry(movement.key.clone()).or_default();
         let before = ledger.last().copied().unwrap_or(Level { on_hand: 0, reserved: 0, last_seq: 0 });
         let expected = Level {
             on_hand: before.on_hand + movement.on_hand_delta,
@@ -104,11 +104,11 @@ pub(crate) fn check_ledgers(books: &Books) -> Result<BTreeMap<(String, String), 
 
 /// INV-8: where a rejection looked, its product was short. That it overlooked nothing is judged when it is decided.
 pub(crate) fn check_rejection(
-    books: &Books,
+    databases: &Databases,
     reservation: &ReservationRow,
     ledgers: &BTreeMap<(String, String), Vec<Level>>,
 ) -> Result<(), Violation> {
-    let (order_id, shortages) = (reservation.order_id, books.shortages(reservation.order_id));
+    let (order_id, shortages) = (reservation.order_id, databases.shortages(reservation.order_id));
     if reservation.state == StateName::Rejected && shortages.is_empty() {
         return broken("INV-8", format!("order {order_id} is rejected and nothing was short"));
     }

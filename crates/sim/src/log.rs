@@ -9,17 +9,17 @@ use inventory_core::reservation::StateName;
 use orders_core::order::Status;
 use serde::de::DeserializeOwned;
 
-use crate::books::{Books, OrderRow, ReservationRow};
+use crate::databases::{Databases, OrderRow, ReservationRow};
 use crate::broker::Broker;
 use crate::states::{Violation, broken};
 
-pub(crate) fn check(broker: &Broker, books: &Books) -> Result<(), Violation> {
-    let orders: BTreeMap<_, _> = books.orders().into_iter().map(|row| (row.order_id, row)).collect();
-    let reservations: BTreeMap<_, _> = books.reservations().into_iter().map(|row| (row.order_id, row)).collect();
+pub(crate) fn check(broker: &Broker, databases: &Databases) -> Result<(), Violation> {
+    let orders: BTreeMap<_, _> = databases.orders().into_iter().map(|row| (row.order_id, row)).collect();
+    let reservations: BTreeMap<_, _> = databases.reservations().into_iter().map(|row| (row.order_id, row)).collect();
     let commands = said::<StockCommand>(broker, COMMANDS_CHANNEL);
     commands.iter().try_for_each(|command| check_command(command, orders.get(&command.order_id)))?;
     let answers = said::<StockAnswer>(broker, ANSWERS_CHANNEL);
-    answers.iter().try_for_each(|answer| check_answer(books, answer, reservations.get(&answer.order_id)))?;
+    answers.iter().try_for_each(|answer| check_answer(databases, answer, reservations.get(&answer.order_id)))?;
     let words: BTreeSet<_> = answers.iter().map(|answer| (answer.order_id, answer.outcome.name())).collect();
     orders.values().try_for_each(|order| check_outcome(order, &words))
 }
@@ -45,7 +45,7 @@ fn check_command(command: &StockCommand, order: Option<&OrderRow>) -> Result<(),
 }
 
 /// No answer without the reservation that it speaks of (R12).
-fn check_answer(books: &Books, answer: &StockAnswer, reservation: Option<&ReservationRow>) -> Result<(), Violation> {
+fn check_answer(databases: &Databases, answer: &StockAnswer, reservation: Option<&ReservationRow>) -> Result<(), Violation> {
     use StateName::{Rejected, Released, Reserved, Shipped};
     let order_id = answer.order_id;
     let state = reservation.map(|row| row.state);
@@ -54,12 +54,12 @@ fn check_answer(books: &Books, answer: &StockAnswer, reservation: Option<&Reserv
             let told = allocations
                 .iter()
                 .map(|part| (part.product_id.to_string(), part.location_id.to_string(), part.quantity.units()));
-            matches!(state, Some(Reserved | Released | Shipped)) && told.eq(books.allocations(order_id))
+            matches!(state, Some(Reserved | Released | Shipped)) && told.eq(databases.allocations(order_id))
         }
         StockOutcome::StockRejected { shortages } => {
             let told =
                 shortages.iter().map(|short| (short.product_id.to_string(), short.requested.units(), short.available));
-            let kept = books.shortages(order_id).into_iter().map(|row| (row.product_id, row.requested, row.available));
+            let kept = databases.shortages(order_id).into_iter().map(|row| (row.product_id, row.requested, row.available));
             matches!(state, Some(Rejected | Released)) && told.eq(kept)
         }
         StockOutcome::StockReleased => state == Some(Released),

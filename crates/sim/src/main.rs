@@ -2,24 +2,24 @@
 //! one seed; and what it says about millions of bad days.
 #![forbid(unsafe_code)]
 
-mod books;
+mod databases;
 mod boot;
 mod broker;
-mod cells;
+mod coverage;
 mod client;
 mod clocks;
 mod config;
 mod corpus;
 mod describe;
-mod errands;
+mod workload;
 mod executor;
 mod exhaustive;
 mod faults;
-mod fleet;
+mod seeds;
 mod history;
 mod hunt;
 mod invariants;
-mod life;
+mod scenario;
 mod locks;
 mod log;
 mod mistakes;
@@ -38,8 +38,8 @@ mod storage;
 mod table;
 mod trace;
 mod verdict;
-mod wire;
-mod witness;
+mod connection;
+mod pre_state;
 mod world;
 mod wrappers;
 
@@ -62,7 +62,7 @@ struct Cli {
     /// The first of them
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     from: u64,
-    /// Run one world and tell its story: a seed, or a whole configuration as the simulator prints it
+    /// Run one world and tell its trace: a seed, or a whole configuration as the simulator prints it
     #[arg(long, value_name = "SEED", value_parser = config)]
     seed: Option<Config>,
     /// Plant a mistake in the services and look for it: its name, or `all`
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
         (Some(config), []) => tell(config, Wrappers::NONE),
         (Some(config), [mistake]) => tell(config, mistake.wrappers),
         (Some(_), _) => return refuse("one world makes one mistake: --planted with its name"),
-        (None, []) => fleet::run(cli.from, cli.seeds, cli.jobs),
+        (None, []) => seeds::run(cli.from, cli.seeds, cli.jobs),
         (None, mistakes) => hunt::hunt(mistakes, cli.from, cli.seeds, cli.jobs),
     };
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -100,9 +100,9 @@ fn refuse(why: &str) -> ExitCode {
 
 /// One world, from its beginning to its end.
 fn tell(config: &Config, wrappers: Wrappers) -> bool {
-    let outcome = run::run(config, wrappers, true);
-    outcome.print();
-    outcome.violation.is_none()
+    let report = run::run(config, wrappers, true);
+    report.print();
+    report.violation.is_none()
 }
 
 fn config(text: &str) -> Result<Config, String> {

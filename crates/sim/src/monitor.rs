@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use contract::OrderId;
 
-use crate::books::Books;
+use crate::databases::Databases;
 use crate::invariants;
 use crate::states::Violation;
 use crate::trace::Trace;
@@ -14,32 +14,32 @@ use crate::trace::Trace;
 #[derive(Debug)]
 pub(crate) struct Monitor {
     trace: Arc<Trace>,
-    books: Mutex<Books>,
+    databases: Mutex<Databases>,
     violation: Mutex<Option<Violation>>,
 }
 
 impl Monitor {
     /// Monitors the databases in `folder`, which exist already.
     pub(crate) fn new(folder: &Path, trace: Arc<Trace>) -> Self {
-        let books = Books::open(folder).expect("the files are there");
-        Self { trace, books: Mutex::new(books), violation: Mutex::default() }
+        let databases = Databases::open(folder).expect("the files are there");
+        Self { trace, databases: Mutex::new(databases), violation: Mutex::default() }
     }
 
-    pub(crate) fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().expect("nothing panics under this lock")
+    pub(crate) fn databases(&self) -> MutexGuard<'_, Databases> {
+        self.databases.lock().expect("nothing panics under this lock")
     }
 
     /// Checks orders right after a commit, in both databases at one moment.
     pub(crate) fn check_orders(&self, order_ids: impl Iterator<Item = OrderId>) {
-        let books = self.books();
+        let databases = self.databases();
         for order_id in order_ids.collect::<BTreeSet<_>>() {
-            self.require(invariants::check_order(&books, order_id));
+            self.require(invariants::check_order(&databases, order_id));
         }
     }
 
     /// Checks all stock right after a commit.
     pub(crate) fn check_stock(&self) {
-        self.require(invariants::check_stock(&self.books()));
+        self.require(invariants::check_stock(&self.databases()));
     }
 
     /// Records a violation, if this is one. The world ends with the first.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use platform::failure::{Cause, Failure};
 
-use crate::cells::{self, Untold, Work};
+use crate::coverage::{self, UnknownCommit, Work};
 use crate::config::Fault;
 use crate::node::Node;
 use crate::world::World;
@@ -41,7 +41,7 @@ pub(crate) struct About {
 
 impl About {
     /// One of the service's own, for nobody in particular.
-    pub(crate) fn errand(what: &'static str) -> Self {
+    pub(crate) fn own(what: &'static str) -> Self {
         Self { what, rows: Vec::new(), works: BTreeSet::new() }
     }
 }
@@ -61,10 +61,10 @@ impl Port {
     }
 
     /// Takes its time. A replica that dies here stays here.
-    pub(crate) async fn pass(&self, place: &'static str) {
+    pub(crate) async fn pass(&self, point: &'static str) {
         let world = &self.world;
         if world.faults.happens(Fault::Crashes) {
-            world.crash(self.node, place);
+            world.crash(self.node, point);
             std::future::pending::<()>().await;
         }
         if world.faults.happens(Fault::Slowness) {
@@ -94,12 +94,12 @@ impl Port {
             }
             Fate::UnknownDone => {
                 work.await?;
-                cells::untold(&works, Untold::Done);
+                coverage::count_unknown(&works, UnknownCommit::Done);
                 world.trace.event(|| format!("{what} of {node} is done, and nobody hears of it"));
                 Err(unknown())
             }
             Fate::UnknownNotDone => {
-                cells::untold(&works, Untold::NotDone);
+                coverage::count_unknown(&works, UnknownCommit::NotDone);
                 world.trace.event(|| format!("{what} of {node} is not done, and nobody hears of it"));
                 Err(unknown())
             }
@@ -148,7 +148,7 @@ impl Port {
             let landed = work.await;
             world.locks.unlock(node.service, &rows);
             if landed.is_ok() {
-                cells::untold(&works, Untold::DoneLater);
+                coverage::count_unknown(&works, UnknownCommit::DoneLater);
             }
             world.trace.event(|| format!("a commit of {node} has landed: {}", if landed.is_ok() { "done" } else { "void" }));
         });

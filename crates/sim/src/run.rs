@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use orders_core::order::Status;
 
 use crate::boot;
-use crate::cells::{self, Cells};
+use crate::coverage::{self, Coverage};
 use crate::config::Config;
-use crate::life::live;
+use crate::scenario;
 use crate::random::Random;
 use crate::states::Violation;
 use crate::trace::Fingerprint;
@@ -20,22 +20,22 @@ use crate::wrappers::Wrappers;
 
 /// What became of a world.
 #[derive(Clone, Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct Report {
     pub(crate) config: Config,
     pub(crate) violation: Option<Violation>,
     pub(crate) fingerprint: Fingerprint,
-    /// The last lines of its story, or all of them.
-    pub(crate) story: Vec<String>,
-    pub(crate) cells: Cells,
+    /// The last lines of its trace, or all of them.
+    pub(crate) trace: Vec<String>,
+    pub(crate) coverage: Coverage,
     pub(crate) repairs: Repairs,
     /// How many orders there were, and how many were confirmed and rejected at some time.
     pub(crate) orders: [u64; 3],
 }
 
-impl Outcome {
+impl Report {
     /// Prints the trace, and what came of it.
     pub(crate) fn print(&self) {
-        self.story.iter().for_each(|line| println!("{line}"));
+        self.trace.iter().for_each(|line| println!("{line}"));
         println!("configuration: {}", self.config);
         let Fingerprint { hash, events } = self.fingerprint;
         println!("{events} events, fingerprint {hash:016x}; {:?}", self.repairs);
@@ -47,60 +47,60 @@ impl Outcome {
 }
 
 /// Runs a world. `wrappers` plant the mistake that its services make, if any.
-pub(crate) fn run(config: &Config, wrappers: Wrappers, keeps_story: bool) -> Outcome {
+pub(crate) fn run(config: &Config, wrappers: Wrappers, keeps_trace: bool) -> Report {
     (wrappers.begin)();
-    cells::begin(wrappers.decide_orders, wrappers.decide_stock);
+    coverage::begin(wrappers.decide_orders, wrappers.decide_stock);
     let told = Arc::new(std::sync::Mutex::new(None));
     let kept = told.clone();
-    let ended = catch_unwind(AssertUnwindSafe(|| run_in_folder(config, wrappers, keeps_story, &kept)));
+    let ended = catch_unwind(AssertUnwindSafe(|| run_in_folder(config, wrappers, keeps_trace, &kept)));
     let world = told.lock().expect("whoever panics does not hold it").take();
     ended.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         let violation = Violation { promise: "panic", what: text.unwrap_or_default() };
         let world: Option<Arc<World>> = world;
-        outcome(config, world.as_deref(), Some(violation))
+        report(config, world.as_deref(), Some(violation))
     })
 }
 
-fn run_in_folder(config: &Config, wrappers: Wrappers, keeps_story: bool, told: &std::sync::Mutex<Option<Arc<World>>>) -> Outcome {
+fn run_in_folder(config: &Config, wrappers: Wrappers, keeps_trace: bool, told: &std::sync::Mutex<Option<Arc<World>>>) -> Report {
     let folder = folder();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without threads");
-    let outcome = runtime.block_on(async {
-        let world = World::new(config.clone(), wrappers, boot::boot, folder.path(), keeps_story);
+    let report = runtime.block_on(async {
+        let world = World::new(config.clone(), wrappers, boot::boot, folder.path(), keeps_trace);
         *told.lock().expect("nothing panics under this lock") = Some(world.clone());
         let over = Arc::new(AtomicBool::new(false));
         let (living, ends) = (world.clone(), over.clone());
         world.executor.spawn(None, async move {
-            live(living).await;
+            scenario::play(living).await;
             ends.store(true, Ordering::Relaxed);
         });
         let random = Random::of(config.seed, "order of steps");
         let ended = || over.load(Ordering::Relaxed) || world.monitor.has_failed();
         world.executor.run(&random, ended).await;
-        let outcome = outcome(config, Some(&world), world.monitor.violation());
+        let report = report(config, Some(&world), world.monitor.violation());
         world.dismantle();
-        outcome
+        report
     });
     told.lock().expect("nothing panics under this lock").take();
-    outcome
+    report
 }
 
-fn outcome(config: &Config, world: Option<&World>, violation: Option<Violation>) -> Outcome {
+fn report(config: &Config, world: Option<&World>, violation: Option<Violation>) -> Report {
     let mut orders = [0; 3];
     if let (Some(world), None) = (world, &violation) {
-        for row in world.monitor.books().orders() {
+        for row in world.monitor.databases().orders() {
             let was = |status| u64::from(row.history.iter().any(|(_, its)| *its == status));
             orders = [orders[0] + 1, orders[1] + was(Status::Confirmed), orders[2] + was(Status::Rejected)];
         }
     }
-    Outcome {
+    Report {
         config: config.clone(),
         violation,
         fingerprint: world.map_or(Fingerprint { hash: 0, events: 0 }, |world| world.trace.fingerprint()),
-        story: world.map(|world| world.trace.lines()).unwrap_or_default(),
-        cells: cells::take(),
+        trace: world.map(|world| world.trace.lines()).unwrap_or_default(),
+        coverage: coverage::take(),
         repairs: world.map(|world| world.repairs.repairs()).unwrap_or_default(),
         orders,
     }
@@ -122,7 +122,7 @@ mod tests {
     fn a_seed_run_twice_gives_the_same_story() {
         for seed in 0..12 {
             let [once, twice] = [(); 2].map(|()| run(&Config::of(seed), Wrappers::NONE, true));
-            assert_eq!(once.story, twice.story, "seed {seed}");
+            assert_eq!(once.trace, twice.trace, "seed {seed}");
             assert_eq!(once.fingerprint, twice.fingerprint, "seed {seed}");
             assert!(once.fingerprint.events > 20, "seed {seed}");
         }

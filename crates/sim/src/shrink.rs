@@ -1,8 +1,8 @@
-//! Makes a world that breaks a promise smaller, as long as it breaks the same one, until its story is short.
+//! Makes a world that breaks a promise smaller, as long as it breaks the same one, until its trace is short.
 
 use crate::config::Config;
 use crate::mistakes::Mistake;
-use crate::run::{self, Outcome};
+use crate::run::{self, Report};
 use crate::wrappers::Wrappers;
 
 /// Worlds that are tried before it is good enough.
@@ -10,12 +10,12 @@ const MAX_TRIES: usize = 400;
 /// Seeds that each of them is tried with.
 const LUCKS: u64 = 5;
 
-/// The smallest one that was found, with its whole story.
-fn shrink(broken: &Outcome, wrappers: Wrappers) -> Outcome {
+/// The smallest one that was found, with its whole trace.
+fn shrink(broken: &Report, wrappers: Wrappers) -> Report {
     let promise = broken.violation.as_ref().map(|violation| violation.promise);
     let breaks_it = |config: &Config| {
-        let outcome = run::run(config, wrappers, false);
-        outcome.violation.as_ref().map(|violation| violation.promise) == promise
+        let report = run::run(config, wrappers, false);
+        report.violation.as_ref().map(|violation| violation.promise) == promise
     };
     let (mut smallest, mut tries) = (broken.config.clone(), 0);
     'smaller: loop {
@@ -38,11 +38,11 @@ fn shrink(broken: &Outcome, wrappers: Wrappers) -> Outcome {
     run::run(&smallest, wrappers, true)
 }
 
-/// Tells the story of the smallest world that breaks the same promise, and how to have it again.
-pub(crate) fn tell(broken: &Outcome, planted: Option<&Mistake>) {
+/// Tells the trace of the smallest world that breaks the same promise, and how to have it again.
+pub(crate) fn tell(broken: &Report, planted: Option<&Mistake>) {
     let smallest = shrink(broken, planted.map_or(Wrappers::NONE, |mistake| mistake.wrappers));
     println!();
-    println!("the shortest story that was found of what seed {} shows:", broken.config.seed);
+    println!("the shortest trace that was found of what seed {} shows:", broken.config.seed);
     smallest.print();
     let planted = planted.map(|mistake| format!(" --planted {}", mistake.name)).unwrap_or_default();
     println!("again: cargo run --release -p sim -- --seed '{}'{planted}", smallest.config);
@@ -59,12 +59,12 @@ mod tests {
         let [mistake] = mistakes::find("no_tombstone").expect("a mistake") else { panic!("one mistake") };
         let wrappers = mistake.wrappers;
         let broken = (0..500).map(|seed| run::run(&Config::of(seed), wrappers, false));
-        let broken = broken.into_iter().find(|outcome| outcome.violation.is_some()).expect("it is found");
+        let broken = broken.into_iter().find(|report| report.violation.is_some()).expect("it is found");
         let smallest = shrink(&broken, wrappers);
-        let promise = |outcome: &Outcome| outcome.violation.as_ref().map(|violation| violation.promise);
+        let promise = |report: &Report| report.violation.as_ref().map(|violation| violation.promise);
         assert_eq!(promise(&smallest), promise(&broken));
         let size =
-            |config: &Config| config.customers + config.errands + config.order_services + config.inventory_services;
+            |config: &Config| config.customers + config.requests + config.order_services + config.inventory_services;
         assert!(size(&smallest.config) < size(&broken.config), "{}", smallest.config);
     }
 }

@@ -13,12 +13,12 @@ use orders_core::decide as order;
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
-use crate::cells::{self, Work};
+use crate::coverage::{self, Work};
 use crate::describe;
 use crate::node::Service;
 use crate::port::{About, Port};
 use crate::states::broken;
-use crate::witness::Witness;
+use crate::pre_state::PreState;
 use crate::world::World;
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl of_orders::Store for OrdersPort {
         let works = batch.iter().map(Work::of_order).collect();
         let about = About { what: "a batch", rows: order_rows(&batch), works };
         let work = async move {
-            let decided = world.stores.orders.run(batch.clone(), cells::decide_orders).await?;
+            let decided = world.stores.orders.run(batch.clone(), coverage::decide_orders).await?;
             world.trace.event(|| format!("{node} commits {}", describe::orders(&batch, &decided)));
             let ids = decided.iter().filter_map(|one| describe::receipt(&one.outcome)).map(|receipt| receipt.order_id);
             world.monitor.check_orders(ids.chain(batch.iter().map(order::OrderCommand::order_id)));
@@ -60,7 +60,7 @@ impl of_orders::Store for OrdersPort {
             world.repairs.count(|repairs| repairs.resent += commands.len());
             Ok(commands)
         };
-        self.0.transact(About::errand("a lease"), Box::pin(work)).await
+        self.0.transact(About::own("a lease"), Box::pin(work)).await
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
@@ -70,7 +70,7 @@ impl of_orders::Store for OrdersPort {
             check_quarantined(&world, Service::Orders, &entries);
             Ok(())
         };
-        self.0.transact(About::errand("setting aside"), Box::pin(work)).await
+        self.0.transact(About::own("setting aside"), Box::pin(work)).await
     }
 
     async fn order(&self, order_id: OrderId) -> Result<Option<of_orders::OrderView>, Failure> {
@@ -130,8 +130,8 @@ impl of_stock::Store for StockPort {
         let works = batch.iter().filter_map(Work::of_stock).collect();
         let about = About { what: "a batch", rows: stock_rows(&batch), works };
         let work = async move {
-            let witness = Witness::before(&world.monitor.books(), &batch);
-            let decided = world.stores.inventory.run(batch.clone(), cells::decide_stock).await?;
+            let pre_state = PreState::before(&world.monitor.databases(), &batch);
+            let decided = world.stores.inventory.run(batch.clone(), coverage::decide_stock).await?;
             world.trace.event(|| format!("{node} commits {}", describe::stock(&batch, &decided)));
             let ids = batch.iter().filter_map(|command| match command {
                 stock::InventoryCommand::Stock(command) => Some(command.order_id),
@@ -139,7 +139,7 @@ impl of_stock::Store for StockPort {
             });
             world.monitor.check_orders(ids);
             world.monitor.check_stock();
-            world.monitor.require(witness.check(&world.monitor.books(), &batch, &decided));
+            world.monitor.require(pre_state.check(&world.monitor.databases(), &batch, &decided));
             Ok(decided)
         };
         self.0.transact(about, Box::pin(work)).await
@@ -152,7 +152,7 @@ impl of_stock::Store for StockPort {
             check_quarantined(&world, Service::Inventory, &entries);
             Ok(())
         };
-        self.0.transact(About::errand("setting aside"), Box::pin(work)).await
+        self.0.transact(About::own("setting aside"), Box::pin(work)).await
     }
 
     async fn product(&self, product_id: ProductId) -> Result<Option<shelf::ProductStock>, Failure> {
@@ -256,7 +256,7 @@ fn stock_rows(batch: &[stock::InventoryCommand]) -> Vec<String> {
 /// Entries of the quarantine are committed: they must be there.
 fn check_quarantined(world: &World, service: Service, entries: &[Quarantined]) {
     for entry in entries {
-        if !world.monitor.books().has_set_aside(service, entry) {
+        if !world.monitor.databases().has_quarantined(service, entry) {
             world.monitor.require(broken("R16", format!("{entry:?} was set aside and is not there")));
         }
         let Quarantined { kind, subject, reason, .. } = entry;

@@ -1,10 +1,10 @@
-//! The tables of states and of commits, which cells of them can be reached, and which were.
+//! The tables of states and of commits, which coverage of them can be reached, and which were.
 
 use contract::commands::StockCommandKind;
 use inventory_core::reservation::StateName;
 use orders_core::order::Status;
 
-use crate::cells::{Cells, Event, Untold, Work};
+use crate::coverage::{Coverage, Event, UnknownCommit, Work};
 
 /// What must happen in some world, beside the cells.
 pub(crate) const MARKS: [&str; 4] = [
@@ -42,24 +42,24 @@ pub(crate) fn impossible_for_stock(state: Option<StateName>, kind: StockCommandK
 }
 
 /// The cell that was reached although it cannot be.
-pub(crate) fn broken(cells: &Cells) -> Option<String> {
-    let order = cells.orders.keys().find_map(|(status, event)| {
+pub(crate) fn broken(coverage: &Coverage) -> Option<String> {
+    let order = coverage.orders.keys().find_map(|(status, event)| {
         impossible_for_order(*status, *event).map(|why| format!("an order that is {status:?} met {event:?}: {why}"))
     });
     order.or_else(|| {
-        cells.stock.keys().find_map(|(state, kind)| {
+        coverage.stock.keys().find_map(|(state, kind)| {
             let why = impossible_for_stock(*state, *kind)?;
             Some(format!("a reservation that is {state:?} met {kind:?}: {why}"))
         })
     })
 }
 
-/// Cells and marks that can be reached and were not.
-pub(crate) fn missing(cells: &Cells) -> Vec<String> {
-    let order = order_cells().filter(|cell| !cells.orders.contains_key(cell));
-    let stock = stock_cells().filter(|cell| !cells.stock.contains_key(cell));
-    let commits = commit_cells().filter(|cell| !cells.commits.contains_key(cell));
-    let marks = MARKS.iter().filter(|mark| !cells.marks.contains_key(**mark));
+/// Coverage and marks that can be reached and were not.
+pub(crate) fn missing(coverage: &Coverage) -> Vec<String> {
+    let order = order_cells().filter(|cell| !coverage.orders.contains_key(cell));
+    let stock = stock_cells().filter(|cell| !coverage.stock.contains_key(cell));
+    let commits = commit_cells().filter(|cell| !coverage.commits.contains_key(cell));
+    let marks = MARKS.iter().filter(|mark| !coverage.marks.contains_key(**mark));
     let order = order.map(|(status, event)| format!("an order that is {status:?} and {event:?}"));
     let stock = stock.map(|(state, kind)| format!("a reservation that is {state:?} and {kind:?}"));
     let commits = commits.map(|(work, fate)| format!("a commit of unknown fate of a {work:?}: {fate:?}"));
@@ -67,17 +67,17 @@ pub(crate) fn missing(cells: &Cells) -> Vec<String> {
 }
 
 /// How many were reached of how many.
-pub(crate) fn reached(cells: &Cells) -> (usize, usize) {
+pub(crate) fn reached(coverage: &Coverage) -> (usize, usize) {
     let all = order_cells().count() + stock_cells().count() + commit_cells().count() + MARKS.len();
-    (all - missing(cells).len(), all)
+    (all - missing(coverage).len(), all)
 }
 
-pub(crate) fn print(cells: &Cells) {
+pub(crate) fn print(coverage: &Coverage) {
     header("order", Event::ALL.map(|event| format!("{event:?}")).as_slice());
     for status in Status::ALL {
         let cell = |event: Event| match impossible_for_order(status, event) {
             Some(_) => "-".to_owned(),
-            None => cells.orders.get(&(status, event)).copied().unwrap_or(0).to_string(),
+            None => coverage.orders.get(&(status, event)).copied().unwrap_or(0).to_string(),
         };
         row(status.as_str(), &Event::ALL.map(cell));
     }
@@ -85,18 +85,18 @@ pub(crate) fn print(cells: &Cells) {
     for state in states() {
         let cell = |kind: StockCommandKind| match impossible_for_stock(state, kind) {
             Some(_) => "-".to_owned(),
-            None => cells.stock.get(&(state, kind)).copied().unwrap_or(0).to_string(),
+            None => coverage.stock.get(&(state, kind)).copied().unwrap_or(0).to_string(),
         };
         row(state.map_or("none", StateName::as_str), &StockCommandKind::ALL.map(cell));
     }
-    header("unknown fate", Untold::ALL.map(|fate| format!("{fate:?}")).as_slice());
+    header("unknown fate", UnknownCommit::ALL.map(|fate| format!("{fate:?}")).as_slice());
     for work in Work::ALL {
-        let cell = |fate: Untold| cells.commits.get(&(work, fate)).copied().unwrap_or(0).to_string();
-        row(&format!("{work:?}"), &Untold::ALL.map(cell));
+        let cell = |fate: UnknownCommit| coverage.commits.get(&(work, fate)).copied().unwrap_or(0).to_string();
+        row(&format!("{work:?}"), &UnknownCommit::ALL.map(cell));
     }
     println!();
     for mark in MARKS {
-        println!("{:>10}  {mark}", cells.marks.get(mark).copied().unwrap_or(0));
+        println!("{:>10}  {mark}", coverage.marks.get(mark).copied().unwrap_or(0));
     }
 }
 
@@ -120,8 +120,8 @@ fn stock_cells() -> impl Iterator<Item = (Option<StateName>, StockCommandKind)> 
     all.filter(|(state, kind)| impossible_for_stock(*state, *kind).is_none())
 }
 
-fn commit_cells() -> impl Iterator<Item = (Work, Untold)> {
-    Work::ALL.into_iter().flat_map(|work| Untold::ALL.map(|fate| (work, fate)))
+fn commit_cells() -> impl Iterator<Item = (Work, UnknownCommit)> {
+    Work::ALL.into_iter().flat_map(|work| UnknownCommit::ALL.map(|fate| (work, fate)))
 }
 
 fn states() -> impl Iterator<Item = Option<StateName>> {

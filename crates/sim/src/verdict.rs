@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use contract::OrderId;
 
-use crate::books::{Level, ReservationRow};
-use crate::cells;
+use crate::databases::{Level, ReservationRow};
+use crate::coverage;
 use crate::config::Fault;
 use crate::invariants;
 use crate::log;
@@ -16,18 +16,18 @@ use crate::world::World;
 
 pub(crate) fn on(world: &World) -> Result<(), Violation> {
     {
-        let books = world.monitor.books();
-        let of_orders = books.orders().into_iter().map(|row| row.order_id);
-        let reservations = books.reservations();
+        let databases = world.monitor.databases();
+        let of_orders = databases.orders().into_iter().map(|row| row.order_id);
+        let reservations = databases.reservations();
         let ids: BTreeSet<OrderId> = of_orders.chain(reservations.iter().map(|row| row.order_id)).collect();
-        ids.into_iter().try_for_each(|order_id| invariants::check_order(&books, order_id))?;
-        invariants::check_stock(&books)?;
-        world.history().check(&books)?;
-        let ledgers = invariants::check_ledgers(&books)?;
-        reservations.iter().try_for_each(|row| invariants::check_rejection(&books, row, &ledgers))?;
-        log::check(&world.broker, &books)?;
+        ids.into_iter().try_for_each(|order_id| invariants::check_order(&databases, order_id))?;
+        invariants::check_stock(&databases)?;
+        world.history().check(&databases)?;
+        let ledgers = invariants::check_ledgers(&databases)?;
+        reservations.iter().try_for_each(|row| invariants::check_rejection(&databases, row, &ledgers))?;
+        log::check(&world.broker, &databases)?;
     }
-    if let Some(cell) = cells::with(table::broken) {
+    if let Some(cell) = coverage::with(table::broken) {
         return broken("INV-5", cell);
     }
     check_repairs(world)
@@ -72,11 +72,11 @@ pub(crate) struct Snapshot {
 }
 
 pub(crate) fn snapshot(world: &World) -> Snapshot {
-    let books = world.monitor.books();
+    let databases = world.monitor.databases();
     let reservation = |row: ReservationRow| format!("{} {:?}", row.order_id, row.state);
     Snapshot {
-        orders: books.orders().into_iter().map(|row| (row.order_id, row.last_seq)).collect(),
-        reservations: books.reservations().into_iter().map(reservation).collect(),
-        stock: books.stock().into_iter().map(|row| (row.place, row.level)).collect(),
+        orders: databases.orders().into_iter().map(|row| (row.order_id, row.last_seq)).collect(),
+        reservations: databases.reservations().into_iter().map(reservation).collect(),
+        stock: databases.stock().into_iter().map(|row| (row.key, row.level)).collect(),
     }
 }

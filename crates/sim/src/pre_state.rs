@@ -1,4 +1,4 @@
-//! What stood in Inventory's books just before a transaction: what it decides must follow from that.
+//! What stood in Inventory's databases just before a transaction: what it decides must follow from that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,33 +6,33 @@ use contract::answers::StockOutcome;
 use inventory_core::decide::{Decided, InventoryCommand, InventoryOutcome, Touched};
 use inventory_core::stock::RequestId;
 
-use crate::books::{Books, ShortageRow};
+use crate::databases::{Databases, ShortageRow};
 use crate::states::{Violation, broken};
 
 #[derive(Debug)]
-pub(crate) struct Witness {
+pub(crate) struct PreState {
     /// By product and location: where the ledgers stood.
     ledger_ends: BTreeMap<String, BTreeMap<String, i64>>,
     /// Requests that had moved stock already.
     moved: BTreeSet<RequestId>,
 }
 
-impl Witness {
+impl PreState {
     /// Looks at whatever the batch is about.
-    pub(crate) fn before(books: &Books, batch: &[InventoryCommand]) -> Self {
+    pub(crate) fn before(databases: &Databases, batch: &[InventoryCommand]) -> Self {
         let touched = Touched::by(batch);
         let products = touched.products.iter().map(ToString::to_string);
         let requests = touched.requests.into_iter();
         Self {
-            ledger_ends: products.map(|product| (product.clone(), books.ledger_ends(&product))).collect(),
-            moved: requests.filter(|request| books.has_moved(*request)).collect(),
+            ledger_ends: products.map(|product| (product.clone(), databases.ledger_ends(&product))).collect(),
+            moved: requests.filter(|request| databases.has_moved(*request)).collect(),
         }
     }
 
     /// R4 of each movement and INV-8 of each rejection, right after the commit.
     pub(crate) fn check(
         &self,
-        books: &Books,
+        databases: &Databases,
         batch: &[InventoryCommand],
         decided: &[Decided],
     ) -> Result<(), Violation> {
@@ -43,7 +43,7 @@ impl Witness {
                 if !publish.as_ref().is_some_and(|answer| is_rejected(&answer.outcome)) {
                     return Ok(());
                 }
-                let (lines, shortages) = (books.lines(command.order_id), books.shortages(command.order_id));
+                let (lines, shortages) = (databases.lines(command.order_id), databases.shortages(command.order_id));
                 if shortages.is_empty() {
                     return broken("INV-8", format!("order {} is rejected and nothing was short", command.order_id));
                 }

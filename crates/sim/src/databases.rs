@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::node::Service;
 
 #[derive(Debug)]
-pub(crate) struct Books {
+pub(crate) struct Databases {
     orders: Connection,
     inventory: Connection,
 }
@@ -59,7 +59,7 @@ pub(crate) struct SeenRow {
 /// A level, and what its ledger and the reservations say about it.
 #[derive(Clone, Debug)]
 pub(crate) struct StockRow {
-    pub(crate) place: (String, String),
+    pub(crate) key: (String, String),
     pub(crate) level: Level,
     pub(crate) ledger: Level,
     pub(crate) movements: i64,
@@ -75,7 +75,7 @@ pub(crate) struct Level {
 
 #[derive(Clone, Debug)]
 pub(crate) struct MovementRow {
-    pub(crate) place: (String, String),
+    pub(crate) key: (String, String),
     pub(crate) on_hand_delta: i64,
     pub(crate) reserved_delta: i64,
     pub(crate) after: Level,
@@ -89,7 +89,7 @@ const ORDER: &str = "SELECT order_id, status, customer_id, total_minor, idempote
     FROM orders";
 const RESERVATION: &str = "SELECT order_id, state, digest FROM reservations";
 
-impl Books {
+impl Databases {
     pub(crate) fn open(folder: &std::path::Path) -> rusqlite::Result<Self> {
         let open = |name: &str| {
             let connection = Connection::open_with_flags(folder.join(name), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -146,7 +146,7 @@ impl Books {
     }
 
     /// Whether a service keeps this, or its like, among what it has set aside.
-    pub(crate) fn has_set_aside(&self, service: Service, entry: &Quarantined) -> bool {
+    pub(crate) fn has_quarantined(&self, service: Service, entry: &Quarantined) -> bool {
         let connection = match service {
             Service::Orders => &self.orders,
             Service::Inventory => &self.inventory,
@@ -181,7 +181,7 @@ impl Books {
                 })
             };
             Ok(StockRow {
-                place: (row.get(0)?, row.get(1)?),
+                key: (row.get(0)?, row.get(1)?),
                 level: level(2)?,
                 held: row.get(5)?,
                 ledger: level(6)?,
@@ -190,13 +190,13 @@ impl Books {
         })
     }
 
-    /// Every ledger from its beginning, place by place.
+    /// Every ledger from its beginning, key by key.
     pub(crate) fn movements(&self) -> Vec<MovementRow> {
         let sql = "SELECT product_id, location_id, on_hand_delta, reserved_delta, on_hand, reserved, seq, reference
             FROM movements ORDER BY product_id, location_id, seq";
         all(&self.inventory, sql, [], |row| {
             Ok(MovementRow {
-                place: (row.get(0)?, row.get(1)?),
+                key: (row.get(0)?, row.get(1)?),
                 on_hand_delta: row.get(2)?,
                 reserved_delta: row.get(3)?,
                 after: Level { on_hand: row.get(4)?, reserved: row.get(5)?, last_seq: row.get(6)? },

@@ -1,25 +1,22 @@
-//! What clients do: buy, think better of it, look, and send rubbish; and what the shop's own people do with the stock.
+//! What customers do: order, change their mind, look, and send malformed requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use contract::OrderId;
 use http::Method;
 use orders_core::order::Status;
-use serde_json::{Value, json};
 
+use super::MAX_ATTEMPTS;
 use crate::client::{Call, Reply, ask};
 use crate::config::Fault;
-use crate::history::{Heard, Purchase, Stocking};
+use crate::history::{Heard, Purchase};
 use crate::node::Service;
 use crate::states::broken;
 use crate::world::World;
 
-/// How often a client asks again by itself.
-const MAX_ATTEMPTS: usize = 4;
-
 /// One thing that a customer does.
-pub(crate) async fn errand(world: &Arc<World>) {
+pub(crate) async fn request(world: &Arc<World>) {
     if world.faults.happens(Fault::Rubbish) {
         rubbish(world).await;
     }
@@ -36,11 +33,11 @@ pub(crate) async fn errand(world: &Arc<World>) {
 
 async fn buy(world: &Arc<World>, key: Option<String>) {
     let purchase = wanted(world, key);
-    settle_purchase(world, purchase, MAX_ATTEMPTS).await;
+    settle(world, purchase, MAX_ATTEMPTS).await;
 }
 
 /// Asks until it is known what became of it, or so often. Without a key, once: another one would be another order.
-pub(crate) async fn settle_purchase(world: &Arc<World>, purchase: usize, attempts: usize) {
+pub(crate) async fn settle(world: &Arc<World>, purchase: usize, attempts: usize) {
     for _ in 0..attempts {
         let (heard, has_key) = (place(world, purchase).await.heard, world.history().purchases[purchase].key.is_some());
         if matches!(heard, Heard::Done | Heard::Refused) || !has_key {
@@ -73,7 +70,7 @@ fn wanted(world: &Arc<World>, key: Option<String>) -> usize {
     let key = key.or_else(|| random.chance(800).then(|| format!("key-{number}")));
     let body = format!(r#"{{"customer_id":"{customer_id}","products":[{}]}}"#, products.join(","));
     let lines = sums.into_iter().collect();
-    let (heard, order_ids) = (Vec::new(), std::collections::BTreeSet::new());
+    let (heard, order_ids) = (Vec::new(), BTreeSet::new());
     history.begin_purchase(Purchase { customer_id, key, lines, total_minor, body, heard, order_ids })
 }
 
@@ -91,7 +88,7 @@ async fn place(world: &Arc<World>, purchase: usize) -> Reply {
     match (reply.heard, reply.order()) {
         (Heard::Done, Some((order_id, status))) => {
             world.history().purchases[purchase].order_ids.insert(order_id);
-            told(world, order_id, status);
+            acknowledge(world, order_id, status);
         }
         (Heard::Refused, _) if reply.code() == "idempotency_key_reused" && is_shared(world, wanted.key.as_deref()) => {}
         (Heard::Done | Heard::Refused, _) => {
@@ -107,9 +104,9 @@ fn is_shared(world: &World, key: Option<&str>) -> bool {
 }
 
 /// A client knows from now on where an order stands: it must have been there.
-fn told(world: &World, order_id: OrderId, status: Status) {
-    world.history().told(order_id, status);
-    let row = world.monitor.books().order(order_id);
+fn acknowledge(world: &World, order_id: OrderId, status: Status) {
+    world.history().acknowledge(order_id, status);
+    let row = world.monitor.databases().order(order_id);
     if !row.as_ref().is_some_and(|row| row.history.iter().any(|(_, its)| *its == status)) {
         world.monitor.require(broken("INV-6", format!("a client is told that {order_id} is {status:?}: {row:?}")));
     }
@@ -118,7 +115,7 @@ fn told(world: &World, order_id: OrderId, status: Status) {
 async fn buy_twice_at_once(world: &Arc<World>) {
     let number = world.history().purchases.len();
     let purchase = wanted(world, Some(format!("twin-{number}")));
-    let once = || settle_purchase(world, purchase, MAX_ATTEMPTS);
+    let once = || settle(world, purchase, MAX_ATTEMPTS);
     tokio::join!(biased; once(), once());
 }
 
@@ -131,7 +128,7 @@ async fn reuse_a_key(world: &Arc<World>) {
 /// The release is on the heels of the reservation, or overtakes it.
 async fn buy_and_cancel(world: &Arc<World>) {
     let purchase = wanted(world, None);
-    settle_purchase(world, purchase, MAX_ATTEMPTS).await;
+    settle(world, purchase, MAX_ATTEMPTS).await;
     let order_id = world.history().purchases[purchase].order_ids.first().copied();
     if order_id.is_some() {
         transition(world, "cancel", order_id).await;
@@ -153,7 +150,7 @@ async fn transition(world: &Arc<World>, verb: &str, order_id: Option<OrderId>) {
         let reply = ask(world, Service::Orders, call).await;
         match (reply.heard, reply.order()) {
             (Heard::Done, Some((order_id, status))) if leads_to(verb).contains(&status) => {
-                told(world, order_id, status);
+                acknowledge(world, order_id, status);
             }
             (Heard::Refused, _) if reply.code() == "invalid_transition" && may_be_refused(world, verb, order_id) => {
                 return;
@@ -177,7 +174,7 @@ fn leads_to(verb: &str) -> [Status; 2] {
 /// Only an order that had no stock, or whose stock is on its way out, cannot be cancelled. One that is to be fulfilled
 /// must be confirmed, and each has been something else.
 fn may_be_refused(world: &World, verb: &str, order_id: OrderId) -> bool {
-    let row = world.monitor.books().order(order_id);
+    let row = world.monitor.databases().order(order_id);
     let was = |status| row.as_ref().is_some_and(|row| row.history.iter().any(|(_, its)| *its == status));
     verb != "cancel" || was(Status::Rejected) || was(Status::Fulfilling)
 }
@@ -195,7 +192,7 @@ async fn look(world: &Arc<World>) {
         (Heard::Refused, _) => {
             world.monitor.require(broken("INV-6", format!("an order that was confirmed is answered {reply:?}")));
         }
-        (Heard::Done, Some((order_id, status))) => told(world, order_id, status),
+        (Heard::Done, Some((order_id, status))) => acknowledge(world, order_id, status),
         _ => {}
     }
 }
@@ -218,7 +215,7 @@ pub(crate) async fn browse(world: &Arc<World>) {
         }
     }
     listed.sort();
-    let booked: Vec<_> = world.monitor.books().orders().into_iter().map(|row| row.order_id).collect();
+    let booked: Vec<_> = world.monitor.databases().orders().into_iter().map(|row| row.order_id).collect();
     if listed != booked {
         world.monitor.require(broken("HTTP", format!("the pages list {listed:?}, and there are {booked:?}")));
     }
@@ -246,84 +243,5 @@ async fn rubbish(world: &Arc<World>) {
     let reply = ask(world, service, Call::new(Method::POST, path, *world.random.pick(&bodies))).await;
     if reply.heard == Heard::Done {
         world.monitor.require(broken("HTTP", format!("rubbish was answered {reply:?}")));
-    }
-}
-
-/// Locations, products, and the first units of each: asked for until they are there.
-pub(crate) async fn furnish(world: &Arc<World>) {
-    for location in 1..world.config.locations {
-        let body = json!({"name": format!("Location {location}"), "priority": location});
-        insist(world, format!("/api/inventory/locations/l{location}"), &body).await;
-    }
-    // One product that is sold is not known yet.
-    for product in 0..world.config.products.max(2) - 1 {
-        insist(world, format!("/api/inventory/products/p{product}"), &json!({"name": format!("Product {product}")}))
-            .await;
-        let units = world.random.within(1..=world.config.units);
-        let stocking = movement(world, product, &json!({"kind": "receive", "quantity": units}));
-        settle_stocking(world, stocking, MAX_ATTEMPTS).await;
-    }
-}
-
-async fn insist(world: &Arc<World>, path: String, body: &Value) {
-    while world.monitor.violation().is_none() {
-        let call = Call::new(Method::PUT, path.clone(), body.to_string());
-        if ask(world, Service::Inventory, call).await.heard == Heard::Done {
-            return;
-        }
-        tokio::time::sleep(world.random.millis(10..=1_000)).await;
-    }
-}
-
-/// One thing that the shop's people do.
-pub(crate) async fn stock_errand(world: &Arc<World>) {
-    let random = &world.random;
-    let product = random.below(world.config.products.max(2) - 1);
-    let change = match random.below(6) {
-        0..=2 => json!({"kind": "receive", "quantity": random.within(1..=8)}),
-        3 => json!({"kind": "adjust", "quantity": -1, "reason": "broken"}),
-        4 => json!({"kind": "adjust", "quantity": 2, "reason": "found"}),
-        _ => {
-            let mut count = json!({"kind": "count", "quantity": random.within(0..=20), "reason": "counted"});
-            if random.chance(500) {
-                count["expected_on_hand"] = random.within(0..=20).into();
-            }
-            count
-        }
-    };
-    let stocking = movement(world, product, &change);
-    settle_stocking(world, stocking, MAX_ATTEMPTS).await;
-}
-
-/// A movement that nobody has asked for yet.
-fn movement(world: &World, product: u64, change: &Value) -> usize {
-    let location = world.random.below(world.config.locations);
-    let mut history = world.history();
-    let number = history.stockings.len();
-    let (mut body, reference) = (change.clone(), format!("movement-{number}"));
-    body["reference"] = reference.clone().into();
-    body["location_id"] = if location == 0 { "main".into() } else { format!("l{location}").into() };
-    let key = world.random.chance(800).then(|| format!("stock-{number}"));
-    let (product_id, body, heard) = (format!("p{product}"), body.to_string(), Vec::new());
-    history.begin_stocking(Stocking { reference, product_id, key, body, heard })
-}
-
-pub(crate) async fn settle_stocking(world: &Arc<World>, stocking: usize, attempts: usize) {
-    for _ in 0..attempts {
-        let wanted = world.history().stockings[stocking].clone();
-        let path = format!("/api/inventory/products/{}/movements", wanted.product_id);
-        let mut call = Call::new(Method::POST, path, wanted.body);
-        if let Some(key) = &wanted.key {
-            call = call.with("idempotency-key", key);
-        }
-        let reply = ask(world, Service::Inventory, call).await;
-        world.history().stockings[stocking].heard.push(reply.heard);
-        if reply.heard == Heard::Refused && !["stock_changed", "below_reserved"].contains(&reply.code()) {
-            world.monitor.require(broken("HTTP", format!("a good movement was answered {reply:?}")));
-        }
-        if matches!(reply.heard, Heard::Done | Heard::Refused) || wanted.key.is_none() {
-            return;
-        }
-        tokio::time::sleep(world.random.millis(1..=2_000)).await;
     }
 }

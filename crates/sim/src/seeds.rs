@@ -6,10 +6,10 @@ use std::sync::mpsc;
 
 use platform::clock::{Clock, SystemClock};
 
-use crate::cells::Cells;
+use crate::coverage::Coverage;
 use crate::config::Config;
 use crate::corpus;
-use crate::run::{self, Outcome};
+use crate::run::{self, Report};
 use crate::shrink;
 use crate::table;
 use crate::wrappers::Wrappers;
@@ -26,8 +26,8 @@ struct Tally {
     worlds: u64,
     /// Orders, and how many of them were confirmed and rejected at some time.
     orders: [u64; 3],
-    cells: Cells,
-    broken: Vec<Outcome>,
+    coverage: Coverage,
+    broken: Vec<Report>,
 }
 
 /// Runs the worlds that failed once, and then `count` seeds. False if a promise was broken, or too little was reached.
@@ -40,12 +40,12 @@ pub(crate) fn run(from: u64, count: u64, jobs: usize) -> bool {
     let tally = side_by_side(worlds, jobs, |tally| progress.tell(tally));
     progress.end();
     if let Some(first) = tally.broken.first() {
-        shrink::tell(first, None);
+        shrink::print(first, None);
     }
     let missing = sum_up(&tally);
     let complains = count >= SEEDS_THAT_REACH_ALL && !missing.is_empty();
     missing.iter().for_each(|what| println!("not reached: {what}"));
-    let (reached, all) = table::reached(&tally.cells);
+    let (reached, all) = table::reached(&tally.coverage);
     let (seeds, broken) = (tally.worlds.saturating_sub(known_count), tally.broken.len());
     let seconds = progress.watch.seconds();
     println!("{seeds} seeds, {broken} violations, {reached}/{all} cells, {seconds} s");
@@ -54,11 +54,11 @@ pub(crate) fn run(from: u64, count: u64, jobs: usize) -> bool {
 
 /// Prints what was reached, and returns what was not.
 fn sum_up(tally: &Tally) -> Vec<String> {
-    table::print(&tally.cells);
+    table::print(&tally.coverage);
     let [orders, confirmed, rejected] = tally.orders;
     let percent = |part: u64| part * 100 / orders.max(1);
     println!("{orders} orders, {} % confirmed, {} % rejected", percent(confirmed), percent(rejected));
-    let mut missing = table::missing(&tally.cells);
+    let mut missing = table::missing(&tally.coverage);
     if percent(confirmed) < 20 || percent(rejected) < 5 {
         missing.push("at least 20 % confirmed and 5 % rejected orders".to_owned());
     }
@@ -69,7 +69,7 @@ fn sum_up(tally: &Tally) -> Vec<String> {
 fn side_by_side(worlds: impl Iterator<Item = Config> + Send, jobs: usize, mut tell: impl FnMut(&Tally)) -> Tally {
     let worlds = std::sync::Mutex::new(worlds);
     let enough = AtomicBool::new(false);
-    let (sender, outcomes) = mpsc::channel();
+    let (sender, reports) = mpsc::channel();
     let mut tally = Tally::default();
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
@@ -82,8 +82,8 @@ fn side_by_side(worlds: impl Iterator<Item = Config> + Send, jobs: usize, mut te
             });
         }
         drop(sender);
-        for outcome in outcomes {
-            tally.count(outcome);
+        for report in reports {
+            tally.count(report);
             enough.store(tally.broken.len() >= MAX_BROKEN, Ordering::Relaxed);
             tell(&tally);
         }
@@ -92,13 +92,13 @@ fn side_by_side(worlds: impl Iterator<Item = Config> + Send, jobs: usize, mut te
 }
 
 impl Tally {
-    fn count(&mut self, outcome: Outcome) {
+    fn count(&mut self, report: Report) {
         self.worlds += 1;
-        self.orders.iter_mut().zip(outcome.orders).for_each(|(sum, one)| *sum += one);
-        self.cells.add(outcome.cells.clone());
-        if let Some(violation) = &outcome.violation {
-            println!("seed {}: {} is violated: {}", outcome.config.seed, violation.promise, violation.what);
-            self.broken.push(outcome);
+        self.orders.iter_mut().zip(report.orders).for_each(|(sum, one)| *sum += one);
+        self.coverage.add(report.coverage.clone());
+        if let Some(violation) = &report.violation {
+            println!("seed {}: {} is violated: {}", report.config.seed, violation.promise, violation.what);
+            self.broken.push(report);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which cells of the tables were reached: of states, counted at the deciders, which are the real ones, and of commits of
+//! Which coverage of the tables were reached: of states, counted at the deciders, which are the real ones, and of commits of
 //! unknown fate.
 
 use std::cell::{Cell, RefCell};
@@ -70,22 +70,22 @@ impl Work {
 
 /// What has become of a transaction of which nobody was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Untold {
+pub(crate) enum UnknownCommit {
     Done,
     NotDone,
     DoneLater,
 }
 
-impl Untold {
+impl UnknownCommit {
     pub(crate) const ALL: [Self; 3] = [Self::Done, Self::NotDone, Self::DoneLater];
 }
 
 /// How often each thing happened.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Cells {
+pub(crate) struct Coverage {
     pub(crate) orders: BTreeMap<(Status, Event), u64>,
     pub(crate) stock: BTreeMap<(Option<StateName>, StockCommandKind), u64>,
-    pub(crate) commits: BTreeMap<(Work, Untold), u64>,
+    pub(crate) commits: BTreeMap<(Work, UnknownCommit), u64>,
     pub(crate) marks: BTreeMap<&'static str, u64>,
 }
 
@@ -97,7 +97,7 @@ struct Deciders {
 }
 
 thread_local! {
-    static CELLS: RefCell<Cells> = RefCell::default();
+    static COVERAGE: RefCell<Coverage> = RefCell::default();
     /// A decider is a plain function and carries nothing: those that are watched are noted here.
     static DECIDERS: Cell<Deciders> =
         const { Cell::new(Deciders { orders: order::decide, stock: stock::decide }) };
@@ -110,25 +110,25 @@ pub(crate) fn begin(orders: order::Decide, stock: stock::Decide) {
 }
 
 /// What was reached since this was called the last time, on this thread.
-pub(crate) fn take() -> Cells {
-    CELLS.take()
+pub(crate) fn take() -> Coverage {
+    COVERAGE.take()
 }
 
 /// A look at what was reached since.
-pub(crate) fn with<T>(look: impl FnOnce(&Cells) -> T) -> T {
-    CELLS.with_borrow(look)
+pub(crate) fn with<T>(look: impl FnOnce(&Coverage) -> T) -> T {
+    COVERAGE.with_borrow(look)
 }
 
 pub(crate) fn mark(name: &'static str) {
-    CELLS.with_borrow_mut(|cells| *cells.marks.entry(name).or_default() += 1);
+    COVERAGE.with_borrow_mut(|coverage| *coverage.marks.entry(name).or_default() += 1);
 }
 
 /// A transaction that does this is over, and nobody was told.
-pub(crate) fn untold(works: &BTreeSet<Work>, fate: Untold) {
-    CELLS.with_borrow_mut(|cells| works.iter().for_each(|work| *cells.commits.entry((*work, fate)).or_default() += 1));
+pub(crate) fn count_unknown(works: &BTreeSet<Work>, fate: UnknownCommit) {
+    COVERAGE.with_borrow_mut(|coverage| works.iter().for_each(|work| *coverage.commits.entry((*work, fate)).or_default() += 1));
 }
 
-impl Cells {
+impl Coverage {
     pub(crate) fn add(&mut self, other: Self) {
         other.orders.into_iter().for_each(|(cell, count)| *self.orders.entry(cell).or_default() += count);
         other.stock.into_iter().for_each(|(cell, count)| *self.stock.entry(cell).or_default() += count);
@@ -147,14 +147,14 @@ pub(crate) fn decide_orders(now_micros: i64, batch: &[order::OrderCommand], load
     if found_itself {
         mark("a placement that finds itself after an unknown commit");
     }
-    CELLS.with_borrow_mut(|cells| {
+    COVERAGE.with_borrow_mut(|coverage| {
         for (command, decided) in batch.iter().zip(&decision.decided) {
             let digest_is_wrong =
                 matches!(decided.outcome, order::OrderOutcome::Anomaly(why) if why.contains("other lines"));
             if let (Some(event), Some(before), false) =
                 (event(command), status.get(&command.order_id()), digest_is_wrong)
             {
-                *cells.orders.entry((*before, event)).or_default() += 1;
+                *coverage.orders.entry((*before, event)).or_default() += 1;
             }
             status.extend(receipt(&decided.outcome).map(|receipt| (receipt.order_id, receipt.status)));
         }
@@ -195,7 +195,7 @@ pub(crate) fn decide_stock(now_micros: i64, batch: &[stock::InventoryCommand], l
             continue;
         }
         let before = states.get(&command.order_id).copied();
-        CELLS.with_borrow_mut(|cells| *cells.stock.entry((before, command.kind)).or_default() += 1);
+        COVERAGE.with_borrow_mut(|coverage| *coverage.stock.entry((before, command.kind)).or_default() += 1);
         if let Some(after) = after(before, decided) {
             states.insert(command.order_id, after);
         }

@@ -9,7 +9,7 @@ use contract::commands::COMMANDS_CHANNEL;
 
 use crate::broker::Wipe;
 use crate::config::Fault;
-use crate::errands::{browse, errand, furnish, settle_purchase, settle_stocking, stock_errand};
+use crate::workload::{orders, stock};
 use crate::random::Random;
 use crate::states::broken;
 use crate::verdict;
@@ -23,18 +23,18 @@ const DRAINING: Duration = Duration::from_secs(1800);
 const CHANNELS: [&str; 2] = [COMMANDS_CHANNEL, ANSWERS_CHANNEL];
 
 /// Lives to the end, or to the first violation.
-pub(crate) async fn live(world: Arc<World>) {
+pub(crate) async fn play(world: Arc<World>) {
     world.nodes().into_iter().for_each(|node| world.boot(node));
-    let mischief = world.clone();
-    world.executor.spawn(None, async move { mischief_until_calm(&mischief).await });
-    furnish(&world).await;
+    let injected = world.clone();
+    world.executor.spawn(None, async move { inject_until_stopped(&injected).await });
+    stock::set_up(&world).await;
     people(&world).await;
     world.stop_faults();
     settle(&world).await;
     if world.monitor.violation().is_some() {
         return;
     }
-    browse(&world).await;
+    orders::browse(&world).await;
     replay_yesterday(&world).await;
     drain(&world).await;
     world.monitor.require(verdict::on(&world));
@@ -47,10 +47,10 @@ async fn people(world: &Arc<World>) {
         busy.fetch_add(1, Ordering::Relaxed);
         let (world, busy) = (world.clone(), busy.clone());
         world.clone().executor.spawn(None, async move {
-            for _ in 0..world.config.errands {
+            for _ in 0..world.config.requests {
                 let longest = *world.random.pick(&[5, 100, world.config.rest_ms]);
                 tokio::time::sleep(world.random.millis(0..=longest)).await;
-                if at_stock { stock_errand(&world).await } else { errand(&world).await }
+                if at_stock { stock::request(&world).await } else { orders::request(&world).await }
             }
             busy.fetch_sub(1, Ordering::Relaxed);
         });
@@ -62,7 +62,7 @@ async fn people(world: &Arc<World>) {
     }
 }
 
-async fn mischief_until_calm(world: &Arc<World>) {
+async fn inject_until_stopped(world: &Arc<World>) {
     let random = Random::of(world.config.seed, "mischief");
     let longest = (world.config.rest_ms / 20).max(4_000);
     while !world.faults.have_stopped() {
@@ -70,13 +70,13 @@ async fn mischief_until_calm(world: &Arc<World>) {
         for fault in [Fault::Wipes, Fault::Outages, Fault::Replays, Fault::Clocks] {
             // A look every two seconds: more often than at every message.
             if !world.faults.have_stopped() && world.config.has(fault) && random.below(600) < 100 + world.config.per_mille(fault) {
-                mischief(world, fault, &random);
+                inject(world, fault, &random);
             }
         }
     }
 }
 
-fn mischief(world: &Arc<World>, fault: Fault, random: &Random) {
+fn inject(world: &Arc<World>, fault: Fault, random: &Random) {
     let channel = *random.pick(&CHANNELS);
     match fault {
         Fault::Wipes => {
@@ -115,12 +115,12 @@ async fn settle(world: &Arc<World>) {
         let purchases = world.history().open_purchases();
         let stockings = world.history().open_stockings();
         for purchase in &purchases {
-            settle_purchase(world, *purchase, 1).await;
+            orders::settle(world, *purchase, 1).await;
         }
         for stocking in &stockings {
-            settle_stocking(world, *stocking, 1).await;
+            stock::settle(world, *stocking, 1).await;
         }
-        let pending = world.monitor.books().pending();
+        let pending = world.monitor.databases().pending();
         if world.monitor.violation().is_some() || pending == 0 && purchases.is_empty() && stockings.is_empty() {
             return;
         }

@@ -21,18 +21,18 @@ const WATCH_PERIOD: Duration = Duration::from_secs(10);
 /// Receiving waits for so long although it is asked to come back sooner: nothing else would happen in an idle world.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
-pub(crate) struct Wire {
+pub(crate) struct Connection {
     port: Port,
     watches: Mutex<BTreeMap<String, Watch>>,
 }
 
-impl std::fmt::Debug for Wire {
+impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Wire of {}", self.port.node)
+        write!(f, "Connection of {}", self.port.node)
     }
 }
 
-impl Wire {
+impl Connection {
     pub(crate) fn of(port: Port) -> Arc<Self> {
         Arc::new(Self { port, watches: Mutex::default() })
     }
@@ -96,7 +96,7 @@ impl Wire {
 }
 
 #[async_trait]
-impl Bus for Wire {
+impl Bus for Connection {
     async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError> {
         self.port.pass("publishing").await;
         self.reach().await?;
