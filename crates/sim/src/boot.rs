@@ -1,4 +1,4 @@
-//! A replica starts: the service is put together by its own code, on the ports of this world.
+//! Starts a replica: the service's own code assembles it, on the ports of this world.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::storage::{OrdersPort, StockPort};
 use crate::connection::Connection;
 use crate::world::World;
 
-/// Between two steps of an audit.
+/// The pause between two steps of an audit.
 const AUDIT_PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) fn boot(world: &Arc<World>, node: Node) {
@@ -72,7 +72,7 @@ fn start_inventory(port: &Port, context: &mut Context) -> axum::Router {
     crew.api.router
 }
 
-/// A worker. As in a real process, its death is that of the process (R18).
+/// Runs a worker. As in a real process, a worker that fails ends the process (R18).
 fn work(port: &Port, name: &'static str, worker: impl Future<Output = Result<(), Failure>> + Send + 'static) {
     let (world, node) = (port.world.clone(), port.node);
     port.world.executor.spawn(Some(node), async move {
@@ -83,7 +83,7 @@ fn work(port: &Port, name: &'static str, worker: impl Future<Output = Result<(),
     });
 }
 
-/// The sweeper's own loop waits for a timer and for answers; here only its steps are its own.
+/// Runs the sweeper's ticks by a timer alone. Its own loop waits for answers as well.
 async fn sweep(port: Port, sweeper: Sweeper) -> Result<(), Failure> {
     let pause = Duration::from_millis(port.world.config.sweep_pause_ms);
     loop {
@@ -94,7 +94,8 @@ async fn sweep(port: Port, sweeper: Sweeper) -> Result<(), Failure> {
     }
 }
 
-/// The services' own audit, step by step: what it finds is a violation, or a false alarm, which is as bad.
+/// Runs the service's own audit, step by step. Whatever it finds is a violation or a false alarm, which is
+/// as bad.
 async fn audit(port: Port, mut books: Box<dyn Audit>) -> Result<(), Failure> {
     loop {
         tokio::time::sleep(port.world.trace.stretch(AUDIT_PAUSE)).await;

@@ -1,5 +1,5 @@
-//! The broker, as far as it matters: a work-queue stream and one durable consumer per channel, after JetStream, and the
-//! air before them, in which messages are late.
+//! The broker: a work-queue stream and one durable consumer per channel, after JetStream, and the transit
+//! before them, in which messages are delayed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -14,30 +14,30 @@ use crate::random::Random;
 
 type Payload = Arc<[u8]>;
 
-/// What of a channel is lost.
+/// Which part of a channel is lost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wipe {
     /// The stream and its consumer.
     Everything,
-    /// The stream. Its consumer stays, and stands at a number that the stream has no more.
+    /// The stream. Its consumer stays, at a sequence that the stream no longer has.
     Stream,
     /// The consumer.
     Consumer,
 }
 
-/// All channels; what is shared by whoever is connected.
+/// All channels.
 #[derive(Debug)]
 pub(crate) struct Broker {
     channels: Mutex<HashMap<&'static str, Channel>>,
     random: Random,
-    /// Something came, or became possible.
+    /// Notified when a message was sent, or when a delivery became possible.
     pub(crate) stirred: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Channel {
-    /// By the moment at which it arrives, and a number.
-    air: BTreeMap<(Instant, u64), Payload>,
+    /// Messages in transit, by their arrival and a number.
+    transit: BTreeMap<(Instant, u64), Payload>,
     stream: Stream,
     consumer: Option<Consumer>,
     /// All that was ever published.
@@ -55,7 +55,7 @@ struct Stream {
 struct Consumer {
     delivered_sequence: u64,
     deliveries: u64,
-    /// By number in the stream: when it is delivered again.
+    /// When each delivered message is delivered again, by its sequence.
     unacknowledged: BTreeMap<u64, Instant>,
 }
 
@@ -64,21 +64,21 @@ impl Broker {
         Self { channels: Mutex::default(), random, stirred: Notify::new() }
     }
 
-    /// What was published is remembered, whatever becomes of it.
+    /// Logs a published message, whether or not it will arrive.
     pub(crate) fn remember(&self, channel: &str, payload: &[u8]) {
         self.with(channel, |channel| channel.log.push(payload.into()));
     }
 
-    /// A message that arrives after a while.
+    /// Sends a message that arrives after a delay.
     pub(crate) fn send(&self, channel: &str, payload: &[u8], after: Duration) {
         self.with(channel, |channel| {
             channel.last_number += 1;
-            channel.air.insert((Instant::now() + after, channel.last_number), payload.into());
+            channel.transit.insert((Instant::now() + after, channel.last_number), payload.into());
         });
         self.stirred.notify_waiters();
     }
 
-    /// Some of what was ever published is published again.
+    /// Publishes some of the logged messages again. Returns how many.
     pub(crate) fn replay(&self, channel: &str, count: usize) -> usize {
         let old: Vec<Payload> = self.with(channel, |channel| {
             let any = |_| (!channel.log.is_empty()).then(|| self.random.pick(&channel.log).clone());
@@ -92,7 +92,7 @@ impl Broker {
         self.with(channel, |channel| channel.log.clone())
     }
 
-    /// What may be delivered now, up to `max`, and when that may be more.
+    /// Delivers up to `max` messages. Returns them, and when the next delivery may be possible.
     pub(crate) fn take(&self, channel: &str, max: usize) -> (Vec<Delivery>, Option<Instant>) {
         let now = Instant::now();
         self.with(channel, |channel| {
@@ -129,14 +129,14 @@ impl Broker {
             }
             match what {
                 Wipe::Everything | Wipe::Consumer => channel.consumer = None,
-                // Whatever it had delivered, it cannot deliver again.
+                // It cannot deliver again what the stream has lost.
                 Wipe::Stream => channel.consumer.iter_mut().for_each(|consumer| consumer.unacknowledged.clear()),
             }
         });
         self.stirred.notify_waiters();
     }
 
-    /// What the watchdog sees.
+    /// The numbers that the watchdog compares.
     pub(crate) fn seen(&self, channel: &str) -> Seen {
         self.with(channel, |channel| {
             let Stream { messages, last_sequence } = &channel.stream;
@@ -154,9 +154,9 @@ impl Broker {
         })
     }
 
-    /// Messages that nobody has acknowledged, or that have not arrived.
+    /// The number of messages that are in transit or not acknowledged.
     pub(crate) fn held(&self, channel: &str) -> usize {
-        self.with(channel, |channel| channel.stream.messages.len() + channel.air.len())
+        self.with(channel, |channel| channel.stream.messages.len() + channel.transit.len())
     }
 
     fn with<T>(&self, channel: &str, work: impl FnOnce(&mut Channel) -> T) -> T {
@@ -169,9 +169,9 @@ impl Broker {
 }
 
 impl Channel {
-    /// What has been on its way for long enough is in the stream.
+    /// Moves messages that have arrived into the stream.
     fn land(&mut self, now: Instant) {
-        while let Some(first) = self.air.first_entry()
+        while let Some(first) = self.transit.first_entry()
             && first.key().0 <= now
         {
             self.stream.last_sequence += 1;
@@ -197,7 +197,7 @@ impl Channel {
     }
 
     fn next_event(&self) -> Option<Instant> {
-        let landing = self.air.first_key_value().map(|((at, _), _)| *at);
+        let landing = self.transit.first_key_value().map(|((at, _), _)| *at);
         let again = self.consumer.iter().flat_map(|consumer| consumer.unacknowledged.values().copied());
         again.chain(landing).min()
     }

@@ -1,4 +1,4 @@
-//! Clients: they speak HTTP to one replica or another, hang up, ask again, and remember what they were told.
+//! HTTP clients: they ask any replica, may hang up, and classify the response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +20,14 @@ use crate::port::Port;
 use crate::states::broken;
 use crate::world::World;
 
-/// Nobody waits longer for an answer.
+/// How long a client waits for a response.
 const PATIENCE: Duration = Duration::from_secs(70);
 
-/// One call, and what came of it.
+/// What came of one call.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) heard: Heard,
-    /// 0 if nothing came.
+    /// 0 without a response.
     pub(crate) status: u16,
     pub(crate) body: Value,
 }
@@ -41,14 +41,14 @@ impl Reply {
         self.body["code"].as_str().unwrap_or_default()
     }
 
-    /// The order that the answer is about, and where it stands.
+    /// The order that the response is about, and its status.
     pub(crate) fn order(&self) -> Option<(OrderId, Status)> {
         let order_id = self.body["order_id"].as_str()?.parse().ok()?;
         Some((order_id, Status::parse(self.body["status"].as_str()?)?))
     }
 }
 
-/// What is sent.
+/// An HTTP request.
 pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) path: String,
@@ -76,7 +76,7 @@ impl Call {
     }
 }
 
-/// Sends it to any replica of the service.
+/// Sends the call to any replica of the service.
 pub(crate) async fn ask(world: &Arc<World>, service: Service, call: Call) -> Reply {
     let nodes: Vec<Node> = world.nodes().into_iter().filter(|node| node.service == service).collect();
     let node = *world.random.pick(&nodes);
@@ -88,7 +88,7 @@ pub(crate) async fn ask(world: &Arc<World>, service: Service, call: Call) -> Rep
     if reply.code() == "outcome_unknown" {
         coverage::mark("a client who is told that the outcome is unknown");
     }
-    // Whose disk cannot be trusted any more says so once, and ends.
+    // A process whose storage failed may answer 500 once, and ends.
     if reply.status == 500 && !world.config.has(Fault::DiskErrors) {
         world.monitor.require(broken("HTTP", format!("{what} was answered {}", reply.body)));
     }
@@ -107,14 +107,14 @@ async fn send(world: &Arc<World>, node: Node, request: Request<Body>) -> Reply {
         let response = router.oneshot(request).await.expect("a router always answers");
         let (status, body) = (response.status(), response.into_body().collect().await);
         port.pass("before a request is answered").await;
-        // Nobody may be there any more to hear it.
+        // The client may have hung up.
         let _ = sender.send((status, body.map(|body| body.to_bytes()).unwrap_or_default()));
     };
     let task = world.executor.spawn(Some(node), handling);
     let patience = if world.faults.happens(Fault::HangUps) { world.random.millis(0..=300) } else { PATIENCE };
     match tokio::time::timeout(patience, answer).await {
         Ok(Ok((status, body))) => judge(status, &body),
-        // The process died with the request, or the client hangs up: its handler is dropped where it stands.
+        // The process died with the request.
         Ok(Err(_)) => Reply::nothing(Heard::Unknown),
         Err(_) => {
             world.executor.cancel(task);

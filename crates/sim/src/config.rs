@@ -1,51 +1,51 @@
-//! What a seed decides before a world begins: how large it is, and which faults it has, how often.
+//! What a seed decides before a world begins: its size, and how often which faults happen.
 
 use std::fmt;
 
 use crate::random::Random;
 
-/// A class of faults. A world has some of them; one without a class has nothing of it.
+/// A class of faults. Each world has some of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
     /// Messages are lost.
     Loss,
-    /// Messages come several times.
+    /// Messages are duplicated.
     Duplicates,
     /// Messages take seconds, or a day, and overtake each other.
     Delays,
     /// Acknowledgements are lost.
     LostAcks,
-    /// The broker is away, or cut off from some.
+    /// The broker is away, or cannot be reached by one replica.
     Outages,
-    /// Streams, consumers, or what they hold, are gone.
+    /// The broker loses streams, consumers or messages.
     Wipes,
     /// Old messages come again.
     Replays,
-    /// Bytes that are no message, alone or beside good ones.
+    /// Malformed messages, alone or beside good ones.
     Garbage,
     /// Messages about other lines than their order's.
     Forgeries,
-    /// Messages of a version that nobody knows yet.
+    /// Messages of a version that is not known yet.
     Versions,
-    /// A transaction is not done, and that is known.
+    /// A transaction fails, and the replica knows.
     Aborts,
-    /// A commit is done, and nobody hears of it.
+    /// A commit is done, and the replica does not know.
     UnknownDone,
-    /// A commit is not done, and nobody hears of it.
+    /// A commit is not done, and the replica does not know.
     UnknownNotDone,
-    /// A commit of which nobody hears lands later.
+    /// A commit is done only later, and the replica does not know.
     LateCommits,
-    /// A disk fails: the process ends.
+    /// A disk fails, and the process ends.
     DiskErrors,
-    /// Processes die between any two calls of their ports, and start again.
+    /// Processes crash at calls of their ports, and start again.
     Crashes,
-    /// Whatever a process waits for takes seconds.
+    /// Calls of ports take seconds.
     Slowness,
-    /// Clocks are wrong, jump and stand still.
+    /// Clocks are wrong, jump or stand still.
     Clocks,
     /// Clients hang up.
     HangUps,
-    /// Clients send what is no request.
+    /// Clients send malformed requests.
     Rubbish,
 }
 
@@ -88,18 +88,18 @@ pub(crate) struct Config {
     /// Batches of orders that one replica executes side by side.
     pub(crate) committers: usize,
     pub(crate) customers: u64,
-    /// What each customer does.
+    /// How many things each customer does.
     pub(crate) requests: u64,
     pub(crate) products: u64,
     pub(crate) locations: u64,
-    /// Units of each product that come in at the beginning, at the most.
+    /// The most units of each product that come in at the beginning.
     pub(crate) units: u64,
     pub(crate) lines: u64,
-    /// How long a customer rests between two errands, at the most.
+    /// How long a customer rests between two requests, at the most.
     pub(crate) rest_ms: u64,
     /// How long a sweeper rests between two steps, at the most.
     pub(crate) sweep_pause_ms: u64,
-    /// In how many of a thousand cases each fault happens; none that never does.
+    /// In how many of a thousand cases each fault happens. Those that never happen are left out.
     pub(crate) faults: Vec<(Fault, u64)>,
 }
 
@@ -111,7 +111,7 @@ impl Config {
         let faults = Fault::ALL.into_iter().filter(|_| random.chance(share));
         let faults = faults.map(|fault| (fault, *random.pick(&[5, 20, 60, 150]))).collect();
         let rest_ms = *random.pick(&[500, 3_000, 3_000, 600_000]);
-        // One alone has faults of its own: nobody does its work while it is dead.
+        // A single replica matters: while it is down, its work waits.
         let replicas = || *random.pick(&[1, 2, 2, 2, 3, 3]);
         Self {
             seed,
@@ -125,7 +125,7 @@ impl Config {
             units: random.within(2..=40),
             lines: random.within(1..=3),
             rest_ms,
-            // Leisurely worlds last for hours, which nobody wants to spend looking for what is due.
+            // Slow worlds last for hours: sweeping often would take most of the computing time.
             sweep_pause_ms: (rest_ms / 100).max(*random.pick(&[50, 250, 1000, 5000])),
             faults,
         }
@@ -143,7 +143,7 @@ impl Config {
         faults.iter().any(|fault| self.has(*fault))
     }
 
-    /// Smaller worlds that may fail in the same way: each has one thing less.
+    /// Smaller worlds that may fail in the same way. Each lacks one thing.
     pub(crate) fn smaller(&self) -> Vec<Self> {
         let mut smaller: Vec<Self> = Vec::new();
         for at in 0..self.faults.len() {

@@ -16,9 +16,9 @@ use crate::config::Fault;
 use crate::port::Port;
 use crate::spoil;
 
-/// A channel that delivered nothing for so long is looked at by the watchdog (R10).
+/// The watchdog checks a channel that has delivered nothing for so long (R10).
 const WATCH_PERIOD: Duration = Duration::from_secs(10);
-/// Receiving waits for so long although it is asked to come back sooner: nothing else would happen in an idle world.
+/// In an idle world, receiving waits up to this long although it is asked to return sooner.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 pub(crate) struct Connection {
@@ -44,12 +44,12 @@ impl Connection {
         Err(BusError::Unavailable("there is no connection".into()))
     }
 
-    /// One message, and whatever the air makes of it.
+    /// Sends one message, with the faults that happen to it.
     fn transmit(&self, channel: &str, payload: &[u8]) {
         let world = &self.port.world;
-        let short = |fault| world.faults.happens(fault);
+        let happens = |fault| world.faults.happens(fault);
         world.broker.remember(channel, payload);
-        if short(Fault::Garbage) {
+        if happens(Fault::Garbage) {
             let garbage = spoil::garbage(payload, &world.random);
             world.trace.event(|| format!("garbage joins what {} sends", self.port.node));
             world.broker.send(channel, &garbage.payload, world.transit());
@@ -58,28 +58,28 @@ impl Connection {
                 return;
             }
         }
-        if short(Fault::Forgeries)
+        if happens(Fault::Forgeries)
             && let Some(forged) = spoil::forgery(payload, &world.random)
         {
             world.trace.event(|| format!("a forgery of what {} sends", self.port.node));
             world.broker.send(channel, &forged, world.transit());
         }
-        if short(Fault::Versions)
+        if happens(Fault::Versions)
             && let Some(newer) = spoil::newer_version(payload)
         {
             world.trace.event(|| format!("what {} sends is of a newer version", self.port.node));
             world.broker.send(channel, &newer, world.transit());
             return;
         }
-        if short(Fault::Loss) {
+        if happens(Fault::Loss) {
             world.trace.event(|| format!("what {} sends is lost", self.port.node));
             return;
         }
-        let copies = if short(Fault::Duplicates) { world.random.within(2..=5) } else { 1 };
+        let copies = if happens(Fault::Duplicates) { world.random.within(2..=5) } else { 1 };
         (0..copies).for_each(|_| world.broker.send(channel, payload, world.transit()));
     }
 
-    /// The watchdog's period is over: it looks, with the same eyes as at a real broker.
+    /// Runs the watchdog when its period is over, by the same rules as with a real broker.
     fn watch(&self, channel: &str, delivered: usize) {
         let mut watches = self.watches.lock().expect("nothing panics under this lock");
         let watch = watches.entry(channel.to_owned()).or_default();

@@ -1,8 +1,8 @@
-//! Worlds that broke a promise once, each by a mistake that is mended: they run before any other.
+//! Worlds that once showed a bug that is fixed since. They run before all others.
 
 use crate::config::Config;
 
-/// One configuration in a line, after a line that says what it showed.
+/// A configuration per line, each after a line that says what it showed.
 const TEXT: &str = include_str!("../corpus.txt");
 
 pub(crate) fn worlds() -> Vec<Config> {

@@ -1,5 +1,4 @@
-//! Which coverage of the tables were reached: of states, counted at the deciders, which are the real ones, and of commits of
-//! unknown fate.
+//! Coverage of the tables: of states and events, counted at the deciders, and of commits of unknown fate.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +12,7 @@ use orders_core::order::Status;
 
 use crate::describe::receipt;
 
-/// What an order in a state is confronted with.
+/// What may happen to an order in a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Event {
     Cancel,
@@ -35,7 +34,7 @@ impl Event {
     ];
 }
 
-/// What a transaction does for somebody who waits for it.
+/// What a transaction does for a client or for the other service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Work {
     Placement,
@@ -58,7 +57,7 @@ impl Work {
         }
     }
 
-    /// None: what the shop is furnished with before anything happens in it.
+    /// Nothing for products and locations, which are set up before anything happens.
     pub(crate) fn of_stock(command: &stock::InventoryCommand) -> Option<Self> {
         match command {
             stock::InventoryCommand::Stock(_) => Some(Self::StockCommand),
@@ -68,7 +67,7 @@ impl Work {
     }
 }
 
-/// What has become of a transaction of which nobody was told.
+/// What became of a commit of unknown fate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum UnknownCommit {
     Done,
@@ -80,7 +79,7 @@ impl UnknownCommit {
     pub(crate) const ALL: [Self; 3] = [Self::Done, Self::NotDone, Self::DoneLater];
 }
 
-/// How often each thing happened.
+/// How often each cell of the tables and each mark was reached.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Coverage {
     pub(crate) orders: BTreeMap<(Status, Event), u64>,
@@ -89,7 +88,7 @@ pub(crate) struct Coverage {
     pub(crate) marks: BTreeMap<&'static str, u64>,
 }
 
-/// The deciders that a world's services decide by.
+/// The deciders of a world's services.
 #[derive(Clone, Copy)]
 struct Deciders {
     orders: order::Decide,
@@ -98,23 +97,23 @@ struct Deciders {
 
 thread_local! {
     static COVERAGE: RefCell<Coverage> = RefCell::default();
-    /// A decider is a plain function and carries nothing: those that are watched are noted here.
+    /// A decider is a plain function without state: the observed ones are kept here.
     static DECIDERS: Cell<Deciders> =
         const { Cell::new(Deciders { orders: order::decide, stock: stock::decide }) };
 }
 
-/// From now on these deciders are watched on this thread, and nothing has been reached yet.
+/// Begins to observe these deciders on this thread, with an empty coverage.
 pub(crate) fn begin(orders: order::Decide, stock: stock::Decide) {
     DECIDERS.set(Deciders { orders, stock });
     take();
 }
 
-/// What was reached since this was called the last time, on this thread.
+/// Takes the coverage of this thread, and leaves an empty one.
 pub(crate) fn take() -> Coverage {
     COVERAGE.take()
 }
 
-/// A look at what was reached since.
+/// Reads the coverage of this thread.
 pub(crate) fn with<T>(look: impl FnOnce(&Coverage) -> T) -> T {
     COVERAGE.with_borrow(look)
 }
@@ -123,7 +122,7 @@ pub(crate) fn mark(name: &'static str) {
     COVERAGE.with_borrow_mut(|coverage| *coverage.marks.entry(name).or_default() += 1);
 }
 
-/// A transaction that does this is over, and nobody was told.
+/// Counts a commit of unknown fate, for each kind of its commands.
 pub(crate) fn count_unknown(works: &BTreeSet<Work>, fate: UnknownCommit) {
     COVERAGE.with_borrow_mut(|coverage| works.iter().for_each(|work| *coverage.commits.entry((*work, fate)).or_default() += 1));
 }
@@ -137,7 +136,7 @@ impl Coverage {
     }
 }
 
-/// The Order Service's decider, with an eye on what it is asked.
+/// The Order Service's decider, observed.
 pub(crate) fn decide_orders(now_micros: i64, batch: &[order::OrderCommand], loaded: order::Loaded) -> order::Decision {
     let mut status: BTreeMap<_, _> = loaded.orders.iter().map(|(id, order)| (*id, order.status)).collect();
     let found_itself = batch
@@ -176,7 +175,7 @@ fn event(command: &order::OrderCommand) -> Option<Event> {
     }
 }
 
-/// The Inventory Service's decider, with an eye on what it is asked.
+/// The Inventory Service's decider, observed.
 pub(crate) fn decide_stock(now_micros: i64, batch: &[stock::InventoryCommand], loaded: stock::Loaded) -> stock::Decision {
     let mut states: BTreeMap<_, _> =
         loaded.reservations.iter().map(|(id, reservation)| (*id, reservation.state.name())).collect();

@@ -1,4 +1,4 @@
-//! Reads both databases past all of the services' code, at one moment: nothing else runs meanwhile.
+//! Reads both databases without the services' code, at one moment: nothing else runs meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -40,13 +40,13 @@ pub(crate) struct ReservationRow {
     pub(crate) digest: Vec<u8>,
 }
 
-/// Why nothing was reserved of a product (INV-8).
+/// A product that was short when an order was rejected (INV-8).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct ShortageRow {
     pub(crate) product_id: String,
     pub(crate) requested: i64,
     pub(crate) available: i64,
-    /// The points of the ledgers that were looked at.
+    /// The points of the ledgers that the rejection is based on.
     pub(crate) seen: Vec<SeenRow>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct SeenRow {
     pub(crate) seq: i64,
 }
 
-/// A level, and what its ledger and the reservations say about it.
+/// A level, the sum of its ledger, and the sum of its reservations.
 #[derive(Clone, Debug)]
 pub(crate) struct StockRow {
     pub(crate) key: (String, String),
@@ -131,7 +131,7 @@ impl Databases {
         all(&self.inventory, sql, [order_id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
     }
 
-    /// What an order was rejected for, also if it was released since.
+    /// Why an order was rejected, also if it was released since.
     pub(crate) fn shortages(&self, order_id: OrderId) -> Vec<ShortageRow> {
         let sql = "SELECT shortages FROM reservations WHERE order_id = ?1";
         let text: Option<Option<String>> = one(&self.inventory, sql, order_id, |row| row.get(0));
@@ -139,13 +139,13 @@ impl Databases {
         text.flatten().map(parse).unwrap_or_default()
     }
 
-    /// Where the ledgers of a product stand, by location.
+    /// The last movement of a product's ledgers, by location.
     pub(crate) fn ledger_ends(&self, product_id: &str) -> BTreeMap<String, i64> {
         let sql = "SELECT location_id, max(seq) FROM movements WHERE product_id = ?1 GROUP BY location_id";
         all(&self.inventory, sql, [product_id], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
-    /// Whether a service keeps this, or its like, among what it has set aside.
+    /// Whether the service's quarantine has this entry, or an equal one.
     pub(crate) fn has_quarantined(&self, service: Service, entry: &Quarantined) -> bool {
         let connection = match service {
             Service::Orders => &self.orders,
@@ -157,7 +157,7 @@ impl Databases {
         connection.query_row(sql, key, |row| row.get(0)).expect("a row of the schema")
     }
 
-    /// Whether a request has moved stock.
+    /// Whether a request has moved stock already.
     pub(crate) fn has_moved(&self, request: RequestId) -> bool {
         let sql = "SELECT count(*) FROM movements WHERE request_id = ?1";
         let count = self.inventory.query_row(sql, [request.0], |row| row.get::<_, i64>(0));
@@ -190,7 +190,7 @@ impl Databases {
         })
     }
 
-    /// Every ledger from its beginning, key by key.
+    /// All ledgers, one after the other, each from its beginning.
     pub(crate) fn movements(&self) -> Vec<MovementRow> {
         let sql = "SELECT product_id, location_id, on_hand_delta, reserved_delta, on_hand, reserved, seq, reference
             FROM movements ORDER BY product_id, location_id, seq";

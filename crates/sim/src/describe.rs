@@ -3,7 +3,7 @@
 use inventory_core::decide as stock;
 use orders_core::decide as order;
 
-/// Where the order stands that an outcome speaks of.
+/// The receipt in an outcome, if it has one.
 pub(crate) fn receipt(outcome: &order::OrderOutcome) -> Option<&order::Receipt> {
     use order::OrderOutcome::{
         Accepted, Anomaly, InvalidTransition, KeyReused, NotFound, Placed, Replayed, Settled, Stale,

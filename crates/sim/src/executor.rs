@@ -1,5 +1,5 @@
-//! Runs all tasks of a world on one thread, in an order that the seed decides. Time is tokio's, and stands still while
-//! anything can run: then it jumps to the next timer.
+//! The scheduler: runs all tasks of a world on one thread, in an order that the seed decides. Time is
+//! tokio's. It stands still while a task can run, and then jumps to the next timer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -23,7 +23,7 @@ struct Shared {
     ready: Arc<Ready>,
 }
 
-/// What is to be done before the next step.
+/// What to do before the next step.
 #[derive(Default)]
 struct Orders {
     last_id: TaskId,
@@ -32,13 +32,13 @@ struct Orders {
     cancelled: Vec<TaskId>,
 }
 
-/// A task, and on which node it runs: it dies with that.
+/// A task, and the node that it dies with.
 struct Slot {
     node: Option<Node>,
     task: Task,
 }
 
-/// **Shape:** sorted. In which order one step has woken several others may be tokio's luck, and must decide nothing.
+/// Tasks that can run, sorted: the order in which tokio wakes several tasks must decide nothing.
 #[derive(Default)]
 struct Ready(Mutex<(BTreeSet<TaskId>, Option<Waker>)>);
 
@@ -51,7 +51,7 @@ impl Ready {
         }
     }
 
-    /// Any of those that can run; if none can, whoever `context` belongs to is woken when one can.
+    /// Any task that can run. If there is none, the task of `context` is woken when there is one.
     fn pop(&self, random: &Random, context: &Context<'_>) -> Option<TaskId> {
         let mut ready = self.0.lock().expect("nothing panics under this lock");
         if ready.0.is_empty() {
@@ -100,7 +100,7 @@ impl Executor {
         self.orders().cancelled.push(id);
     }
 
-    /// Runs until `over` says so, which is asked before every step.
+    /// Runs until `over`, which is called before every step.
     pub(crate) async fn run(&self, random: &Random, over: impl Fn() -> bool) {
         let mut slots = BTreeMap::new();
         let running = std::future::poll_fn(|context| {
@@ -113,11 +113,11 @@ impl Executor {
                 self.step(id, &mut slots);
             }
         });
-        // A step of the world is not one of tokio's tasks, which are made to yield now and then.
+        // Tokio makes its own tasks yield now and then; the steps of a world must not.
         tokio::task::unconstrained(running).await;
     }
 
-    /// Drops what was never begun.
+    /// Drops tasks that never ran.
     pub(crate) fn clear(&self) {
         let spawned = mem::take(&mut self.orders().spawned);
         drop(spawned);
@@ -137,7 +137,7 @@ impl Executor {
             (mem::take(&mut orders.spawned), mem::take(&mut orders.killed), mem::take(&mut orders.cancelled))
         };
         if !killed.is_empty() {
-            // Whatever a node was given after it was killed belongs to its next life.
+            // Tasks that a node got after it was killed belong to its next start.
             slots.retain(|_, slot| slot.node.is_none_or(|node| !killed.contains(&node)));
         }
         slots.extend(spawned);

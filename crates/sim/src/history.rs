@@ -1,4 +1,4 @@
-//! What clients asked for and what they were told: the truth that both databases must bear out (INV-6).
+//! What clients asked for and what they were told. Both databases must agree with it (INV-6).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub(crate) enum Heard {
     Unknown,
 }
 
-/// An order that a client wants. Its customer names nobody else.
+/// An order that a client wants. Its customer id is unique.
 #[derive(Clone, Debug)]
 pub(crate) struct Purchase {
     pub(crate) customer_id: String,
@@ -34,7 +34,7 @@ pub(crate) struct Purchase {
     pub(crate) order_ids: BTreeSet<OrderId>,
 }
 
-/// A movement of stock that somebody wants. Its reference names no other.
+/// A movement of stock that the warehouse wants. Its reference is unique.
 #[derive(Clone, Debug)]
 pub(crate) struct Stocking {
     pub(crate) reference: String,
@@ -48,7 +48,7 @@ pub(crate) struct Stocking {
 pub(crate) struct History {
     pub(crate) purchases: Vec<Purchase>,
     pub(crate) stockings: Vec<Stocking>,
-    /// Where orders were said to stand.
+    /// Every status that clients were told, by order.
     acknowledged: BTreeMap<OrderId, BTreeSet<Status>>,
 }
 
@@ -71,7 +71,7 @@ impl History {
         self.acknowledged.keys().copied().collect()
     }
 
-    /// Purchases with a key whose fate their clients do not know: they ask until they do.
+    /// Purchases with a key whose outcome their clients do not know yet.
     pub(crate) fn open_purchases(&self) -> Vec<usize> {
         let is_open = |purchase: &Purchase| purchase.key.is_some() && is_open(&purchase.heard);
         (0..self.purchases.len()).filter(|at| is_open(&self.purchases[*at])).collect()
@@ -82,7 +82,7 @@ impl History {
         (0..self.stockings.len()).filter(|at| is_open(&self.stockings[*at])).collect()
     }
 
-    /// INV-6, against all that is in the books.
+    /// INV-6, for all orders and movements in the databases.
     pub(crate) fn check(&self, databases: &Databases) -> Result<(), Violation> {
         let rows = databases.orders();
         for (order_id, statuses) in &self.acknowledged {

@@ -1,4 +1,4 @@
-//! The invariants, judged from the rows themselves. A second opinion: nothing here is the audit's.
+//! The invariants, checked on the rows themselves. It is a second opinion: it shares no code with the audit.
 
 use std::collections::BTreeMap;
 
@@ -102,7 +102,8 @@ pub(crate) fn check_ledgers(databases: &Databases) -> Result<BTreeMap<(String, S
     Ok(ledgers)
 }
 
-/// INV-8: where a rejection looked, its product was short. That it overlooked nothing is judged when it is decided.
+/// INV-8: at the points that a rejection is based on, its product was short. That it overlooked no location is
+/// checked when it is decided.
 pub(crate) fn check_rejection(
     databases: &Databases,
     reservation: &ReservationRow,

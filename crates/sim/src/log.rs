@@ -1,4 +1,4 @@
-//! All that both services ever said to each other, against what both databases say in the end.
+//! Checks all messages that were ever published against both databases at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ fn said<M: DeserializeOwned>(broker: &Broker, channel: &str) -> Vec<M> {
     broker.log(channel).iter().flat_map(|payload| codec::decode(payload)).flatten().collect()
 }
 
-/// No command without an order that is, or was, where it is asked for (R6).
+/// No command without an order that is, or was, in the status that asks for it (R6).
 fn check_command(command: &StockCommand, order: Option<&OrderRow>) -> Result<(), Violation> {
     let status = match command.kind {
         StockCommandKind::ReserveStock => Status::Received,
@@ -44,7 +44,7 @@ fn check_command(command: &StockCommand, order: Option<&OrderRow>) -> Result<(),
     broken("R6", format!("{:?} was sent for {}, which is {order:?}", command.kind, command.order_id))
 }
 
-/// No answer without the reservation that it speaks of (R12).
+/// No answer without the reservation that it is about (R12).
 fn check_answer(databases: &Databases, answer: &StockAnswer, reservation: Option<&ReservationRow>) -> Result<(), Violation> {
     use StateName::{Rejected, Released, Reserved, Shipped};
     let order_id = answer.order_id;
@@ -72,7 +72,7 @@ fn check_answer(databases: &Databases, answer: &StockAnswer, reservation: Option
     broken("INV-5", format!("{order_id} was answered {:?}, its reservation is {reservation:?}", answer.outcome))
 }
 
-/// No outcome without Inventory's word for it (INV-4).
+/// No outcome without an answer of Inventory that says so (INV-4).
 fn check_outcome(order: &OrderRow, words: &BTreeSet<(OrderId, &'static str)>) -> Result<(), Violation> {
     for (_, status) in &order.history {
         let word = match status {

@@ -1,5 +1,5 @@
-//! The simulator: the real code of both services, their databases, a broker and their clients, on one thread and out of
-//! one seed; and what it says about millions of bad days.
+//! The simulator: the real code of both services, their databases, a broker and clients, on one thread,
+//! driven by one seed.
 #![forbid(unsafe_code)]
 
 mod databases;
@@ -50,19 +50,19 @@ use clap::Parser;
 use config::Config;
 use wrappers::Wrappers;
 
-/// Runs both services, their databases, a broker and their clients through bad days, each decided by a seed.
+/// Simulates both services, their databases, a broker and clients under faults that a seed decides.
 ///
-/// Ends with 1 if a promise was broken.
+/// Exits with 1 if an invariant was violated.
 #[derive(Debug, Parser)]
 #[command(name = "sim", version)]
 struct Cli {
     /// How many seeds to run
     #[arg(long, default_value_t = 1000, value_name = "N")]
     seeds: u64,
-    /// The first of them
+    /// The first seed
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     from: u64,
-    /// Run one world and tell its trace: a seed, or a whole configuration as the simulator prints it
+    /// Run one world and print its trace: a seed, or a whole configuration as the simulator prints it
     #[arg(long, value_name = "SEED", value_parser = config)]
     seed: Option<Config>,
     /// Plant a mistake in the services and look for it: its name, or `all`
@@ -84,8 +84,8 @@ fn main() -> ExitCode {
     let is_well = match (&cli.seed, planted) {
         (_, []) if cli.exhaustive.exhaustive => exhaustive::run(&cli.exhaustive),
         (_, mistakes) if cli.exhaustive.exhaustive => hunt::exhaustive::hunt(mistakes, &cli.exhaustive),
-        (Some(config), []) => tell(config, Wrappers::NONE),
-        (Some(config), [mistake]) => tell(config, mistake.wrappers),
+        (Some(config), []) => replay(config, Wrappers::NONE),
+        (Some(config), [mistake]) => replay(config, mistake.wrappers),
         (Some(_), _) => return refuse("one world makes one mistake: --planted with its name"),
         (None, []) => seeds::run(cli.from, cli.seeds, cli.jobs),
         (None, mistakes) => hunt::hunt(mistakes, cli.from, cli.seeds, cli.jobs),
@@ -98,8 +98,8 @@ fn refuse(why: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// One world, from its beginning to its end.
-fn tell(config: &Config, wrappers: Wrappers) -> bool {
+/// Runs one world and prints its trace. Returns false if there is a violation.
+fn replay(config: &Config, wrappers: Wrappers) -> bool {
     let report = run::run(config, wrappers, true);
     report.print();
     report.violation.is_none()

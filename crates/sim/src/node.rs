@@ -1,4 +1,4 @@
-//! The replicas of both services, and the clock that each of them goes by.
+//! The replicas of both services, their clocks and their ids.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use uuid::{Builder, Uuid};
 
 use crate::random::Random;
 
-/// Where every world begins.
+/// The time at which every world begins.
 pub(crate) const BEGINNING: Timestamp = Timestamp(1_795_804_200_000_000);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,7 +36,7 @@ impl fmt::Display for Node {
     }
 }
 
-/// The time of the world, as one node believes it to be.
+/// The time of the world, with the error of one node's clock.
 #[derive(Debug)]
 pub(crate) struct NodeClock {
     began: Instant,
@@ -46,7 +46,7 @@ pub(crate) struct NodeClock {
 /// How a clock is wrong.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Error {
-    /// So many microseconds ahead, or behind.
+    /// Microseconds ahead, or behind if negative.
     Offset(i64),
     StandsAt(Timestamp),
 }
@@ -60,7 +60,7 @@ impl NodeClock {
         *self.error.lock().expect("nothing panics under this lock") = error;
     }
 
-    /// If it stands still, it goes on from there.
+    /// If the clock stands still, it goes on from there.
     pub(crate) fn start(&self) {
         let mut error = self.error.lock().expect("nothing panics under this lock");
         if let Error::StandsAt(at) = *error {
@@ -113,7 +113,7 @@ impl Ids for NodeIds {
     }
 }
 
-/// Errors of clocks that a world may have.
+/// Any error that a clock may have.
 pub(crate) fn any_error(random: &Random, now: Timestamp) -> Error {
     const HOUR: u64 = 3600;
     let by = |seconds: u64| {

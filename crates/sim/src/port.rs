@@ -1,4 +1,4 @@
-//! Where a replica meets the world: every call of a port passes here, before and after, and may not come back.
+//! The faults of a replica's ports: every call passes here before and after, and may crash, wait or fail.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::config::Fault;
 use crate::node::Node;
 use crate::world::World;
 
-/// Nobody waits longer for a row that another transaction has.
+/// How long a transaction waits for a row that another one has locked.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A replica's end of its ports.
@@ -21,7 +21,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) struct Port {
     pub(crate) world: Arc<World>,
     pub(crate) node: Node,
-    /// A read has found the disk broken: nothing is written any more (R18).
+    /// A read has failed fatally: nothing is written any more (R18).
     is_broken: Arc<AtomicBool>,
 }
 
@@ -31,16 +31,16 @@ impl std::fmt::Debug for Port {
     }
 }
 
-/// A transaction, to those who look at it from outside.
+/// What is known of a transaction before it runs.
 pub(crate) struct About {
     pub(crate) what: &'static str,
-    /// What it locks before it decides: it waits for whoever has one of these.
+    /// The rows that it locks before it decides. It waits for transactions that have locked one of them.
     pub(crate) rows: Vec<String>,
     pub(crate) works: BTreeSet<Work>,
 }
 
 impl About {
-    /// One of the service's own, for nobody in particular.
+    /// A transaction of the service itself, which no client waits for.
     pub(crate) fn own(what: &'static str) -> Self {
         Self { what, rows: Vec::new(), works: BTreeSet::new() }
     }
@@ -60,7 +60,7 @@ impl Port {
         Self { world, node, is_broken: Arc::default() }
     }
 
-    /// Takes its time. A replica that dies here stays here.
+    /// Takes some time. A replica that crashes here never returns.
     pub(crate) async fn pass(&self, point: &'static str) {
         let world = &self.world;
         if world.faults.happens(Fault::Crashes) {
@@ -74,7 +74,7 @@ impl Port {
         }
     }
 
-    /// Executes `work`, one transaction of the database, and tells what the replica hears of it.
+    /// Executes `work`, one transaction of the database. Returns what the replica hears of it.
     pub(crate) async fn transact<T: Send + 'static>(
         &self,
         about: About,
@@ -113,7 +113,7 @@ impl Port {
         heard
     }
 
-    /// Reads, which changes nothing, and may fail as well.
+    /// Executes a read, which may fail.
     pub(crate) async fn read<T>(
         &self,
         what: &'static str,
@@ -132,8 +132,8 @@ impl Port {
         found
     }
 
-    /// It is the database's by now, and lives on without the replica. It has decided: so its rows stay locked, as they
-    /// do until a COMMIT arrives that is late.
+    /// Commits later, without the replica. The transaction has decided already, so its rows stay locked until the late
+    /// COMMIT arrives.
     fn land_later<T: Send + 'static>(
         &self,
         rows: Vec<String>,
@@ -154,7 +154,7 @@ impl Port {
         });
     }
 
-    /// Why nothing can be done here and now.
+    /// A failure, if one happens here and now.
     fn failure(&self) -> Option<Failure> {
         let world = &self.world;
         if self.is_broken.load(Ordering::Relaxed) || world.faults.happens(Fault::DiskErrors) {

@@ -1,4 +1,5 @@
-//! What stood in Inventory's databases just before a transaction: what it decides must follow from that.
+//! The part of Inventory's database that a batch depends on, just before its transaction. What the batch
+//! decides must follow from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +12,14 @@ use crate::states::{Violation, broken};
 
 #[derive(Debug)]
 pub(crate) struct PreState {
-    /// By product and location: where the ledgers stood.
+    /// The last movement of each ledger, by product and location.
     ledger_ends: BTreeMap<String, BTreeMap<String, i64>>,
     /// Requests that had moved stock already.
     moved: BTreeSet<RequestId>,
 }
 
 impl PreState {
-    /// Looks at whatever the batch is about.
+    /// Reads what the batch touches.
     pub(crate) fn before(databases: &Databases, batch: &[InventoryCommand]) -> Self {
         let touched = Touched::by(batch);
         let products = touched.products.iter().map(ToString::to_string);
@@ -53,7 +54,7 @@ impl PreState {
         })
     }
 
-    /// Whoever asks again is told what he did, and not that it cannot be done: it is done.
+    /// A repeated request gets its first answer, and no refusal.
     fn check_movement(&self, request: RequestId, outcome: &InventoryOutcome) -> Result<(), Violation> {
         let is_replay = matches!(outcome, InventoryOutcome::Moved { replayed: true, .. });
         if self.moved.contains(&request) && !is_replay {
@@ -62,7 +63,7 @@ impl PreState {
         Ok(())
     }
 
-    /// It looked at every location, at no older point than the last before it, and for what was ordered.
+    /// A shortage considers every location, at its last movement or a later one, and what was ordered.
     fn check_shortage(&self, shortage: &ShortageRow, lines: &[(String, i64)]) -> Result<(), Violation> {
         let ShortageRow { product_id, requested, seen, .. } = shortage;
         let looked_at = |(location, end): (&String, &i64)| {

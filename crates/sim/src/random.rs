@@ -1,4 +1,4 @@
-//! Random sequences: one for each purpose, so that what one of them draws leaves the others as they were.
+//! Random sequences, one for each purpose: drawing from one leaves the others unchanged.
 
 use std::ops::RangeInclusive;
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ impl Random {
         Self(Mutex::new(fastrand::Rng::with_seed(fingerprint(seed, purpose.as_bytes()))))
     }
 
-    /// True in so many of a thousand cases.
+    /// True in `per_mille` of a thousand cases.
     pub(crate) fn chance(&self, per_mille: u64) -> bool {
         per_mille > 0 && self.below(1000) < per_mille
     }
@@ -27,7 +27,7 @@ impl Random {
         self.with(|rng| rng.u64(range))
     }
 
-    /// An index into something that has `length` elements, at least one.
+    /// An index into something of `length` elements, which is not 0.
     pub(crate) fn index(&self, length: usize) -> usize {
         self.with(|rng| rng.usize(0..length))
     }
@@ -53,7 +53,7 @@ impl Random {
     }
 }
 
-/// **Source:** FNV-1a, 64 bits.
+/// A hash of the bytes (FNV-1a, 64 bits), which depends on `start`.
 pub(crate) fn fingerprint(start: u64, bytes: &[u8]) -> u64 {
     let mixed = start.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0xcbf2_9ce4_8422_2325;
     bytes.iter().fold(mixed, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))

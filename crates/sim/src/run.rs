@@ -1,4 +1,4 @@
-//! One seed: a world in a folder of its own, run to its end.
+//! Runs one world, in a folder of its own, to its end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::repairs::Repairs;
 use crate::world::World;
 use crate::wrappers::Wrappers;
 
-/// What became of a world.
+/// What came of a world.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     pub(crate) config: Config,
@@ -106,7 +106,7 @@ fn report(config: &Config, world: Option<&World>, violation: Option<Violation>) 
     }
 }
 
-/// In memory if the machine has such a place: no world survives its run, so none needs a disk.
+/// A folder in memory if the machine has one: a world is gone after its run, and needs no disk.
 fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
@@ -117,9 +117,9 @@ fn folder() -> tempfile::TempDir {
 mod tests {
     use super::*;
 
-    /// Nothing but the seed decides what happens: not the machine's clock, its threads or its memory.
+    /// Only the seed decides what happens: not the machine's clock, its threads or its memory.
     #[test]
-    fn a_seed_run_twice_gives_the_same_story() {
+    fn a_seed_run_twice_gives_the_same_trace() {
         for seed in 0..12 {
             let [once, twice] = [(); 2].map(|()| run(&Config::of(seed), Wrappers::NONE, true));
             assert_eq!(once.trace, twice.trace, "seed {seed}");

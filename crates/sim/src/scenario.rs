@@ -1,4 +1,5 @@
-//! The life of a world: people come, faults happen, faults stop; then everything must settle, and stay as it is.
+//! What happens in a world, from its beginning to its end: clients send requests while faults happen. Then
+//! faults stop, and everything must settle and stay as it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,14 +16,14 @@ use crate::states::broken;
 use crate::verdict;
 use crate::world::World;
 
-/// Virtual time within which everything is settled once faults have stopped.
+/// The virtual time within which everything must settle once faults have stopped.
 const SETTLING: Duration = Duration::from_secs(2 * 3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// Once everything has arrived, what is not acknowledged comes again until it is.
+/// The virtual time within which all messages must be acknowledged once all have arrived.
 const DRAINING: Duration = Duration::from_secs(1800);
 const CHANNELS: [&str; 2] = [COMMANDS_CHANNEL, ANSWERS_CHANNEL];
 
-/// Lives to the end, or to the first violation.
+/// Plays to the end, or to the first violation.
 pub(crate) async fn play(world: Arc<World>) {
     world.nodes().into_iter().for_each(|node| world.boot(node));
     let injected = world.clone();
@@ -40,7 +41,7 @@ pub(crate) async fn play(world: Arc<World>) {
     world.monitor.require(verdict::on(&world));
 }
 
-/// Customers and the shop's people, each with their errands, side by side; ends when all are done.
+/// Runs customers and the warehouse concurrently, until each has sent its requests.
 async fn people(world: &Arc<World>) {
     let busy = Arc::new(AtomicU64::new(0));
     let begin = |at_stock: bool| {
@@ -68,7 +69,7 @@ async fn inject_until_stopped(world: &Arc<World>) {
     while !world.faults.have_stopped() {
         tokio::time::sleep(world.trace.stretch(random.millis(50..=longest))).await;
         for fault in [Fault::Wipes, Fault::Outages, Fault::Replays, Fault::Clocks] {
-            // A look every two seconds: more often than at every message.
+            // Drawn every few seconds, and so more likely than at a single message.
             if !world.faults.have_stopped() && world.config.has(fault) && random.below(600) < 100 + world.config.per_mille(fault) {
                 inject(world, fault, &random);
             }
@@ -108,7 +109,7 @@ fn inject(world: &Arc<World>, fault: Fault, random: &Random) {
     }
 }
 
-/// Clients ask until they know; then no command may be in flight (INV-7).
+/// Clients repeat requests until they know the outcome. Then no command may be in flight (INV-7).
 async fn settle(world: &Arc<World>) {
     let began = world.trace.age();
     loop {
@@ -133,7 +134,7 @@ async fn settle(world: &Arc<World>) {
     }
 }
 
-/// A day later all that is late has come, and any message of any time comes once more: nothing may change.
+/// A day later all delayed messages have arrived. Then old messages come again, and nothing may change.
 async fn replay_yesterday(world: &Arc<World>) {
     world.trace.event(|| "a day passes".to_owned());
     tokio::time::sleep(DAY).await;
@@ -149,7 +150,7 @@ async fn replay_yesterday(world: &Arc<World>) {
     }
 }
 
-/// R16: whatever a message was, it is acknowledged in the end.
+/// R16: every message is acknowledged in the end, whatever it was.
 async fn drain(world: &Arc<World>) {
     let began = world.trace.age();
     while CHANNELS.iter().any(|channel| world.broker.held(channel) > 0) {

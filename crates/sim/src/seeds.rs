@@ -1,4 +1,4 @@
-//! Many seeds, on as many threads as the machine has cores: how it goes, what was reached, what was broken.
+//! Runs many seeds concurrently, and prints progress, coverage and violations.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +14,13 @@ use crate::shrink;
 use crate::table;
 use crate::wrappers::Wrappers;
 
-/// After so many broken worlds the rest is not worth the time.
+/// After so many violations no further seed is run.
 const MAX_BROKEN: usize = 10;
-/// From so many seeds on, everything that can be reached must have been.
+/// So many seeds must reach everything that can be reached.
 const SEEDS_THAT_REACH_ALL: u64 = 1000;
 const PROGRESS_PERIOD_MS: i64 = 1000;
 
-/// What all worlds together came to.
+/// The sums over all worlds.
 #[derive(Debug, Default)]
 struct Tally {
     worlds: u64,
@@ -30,14 +30,15 @@ struct Tally {
     broken: Vec<Report>,
 }
 
-/// Runs the worlds that failed once, and then `count` seeds. False if a promise was broken, or too little was reached.
+/// Runs the worlds that failed once, and then `count` seeds. Returns false if there is a violation, or if too little
+/// was reached.
 pub(crate) fn run(from: u64, count: u64, jobs: usize) -> bool {
     let known = corpus::worlds();
     let known_count = known.len() as u64;
     println!("{known_count} worlds that failed once, then {count} seeds from {from} on, {jobs} at a time");
     let worlds = known.into_iter().chain((from..from.saturating_add(count)).map(Config::of));
-    let mut progress = Progress { watch: Stopwatch::start(), count, known: known_count, told_at_ms: 0 };
-    let tally = side_by_side(worlds, jobs, |tally| progress.tell(tally));
+    let mut progress = Progress { watch: Stopwatch::start(), count, known: known_count, printed_at_ms: 0 };
+    let tally = side_by_side(worlds, jobs, |tally| progress.print(tally));
     progress.end();
     if let Some(first) = tally.broken.first() {
         shrink::print(first, None);
@@ -52,7 +53,7 @@ pub(crate) fn run(from: u64, count: u64, jobs: usize) -> bool {
     tally.broken.is_empty() && !complains
 }
 
-/// Prints what was reached, and returns what was not.
+/// Prints the coverage. Returns what was not reached.
 fn sum_up(tally: &Tally) -> Vec<String> {
     table::print(&tally.coverage);
     let [orders, confirmed, rejected] = tally.orders;
@@ -65,8 +66,8 @@ fn sum_up(tally: &Tally) -> Vec<String> {
     missing
 }
 
-/// Takes worlds from the front, one for each thread, until there are none or too many were broken.
-fn side_by_side(worlds: impl Iterator<Item = Config> + Send, jobs: usize, mut tell: impl FnMut(&Tally)) -> Tally {
+/// Runs worlds on `jobs` threads, until there are none left or too many have failed.
+fn side_by_side(worlds: impl Iterator<Item = Config> + Send, jobs: usize, mut observe: impl FnMut(&Tally)) -> Tally {
     let worlds = std::sync::Mutex::new(worlds);
     let enough = AtomicBool::new(false);
     let (sender, reports) = mpsc::channel();
@@ -85,7 +86,7 @@ fn side_by_side(worlds: impl Iterator<Item = Config> + Send, jobs: usize, mut te
         for report in reports {
             tally.count(report);
             enough.store(tally.broken.len() >= MAX_BROKEN, Ordering::Relaxed);
-            tell(&tally);
+            observe(&tally);
         }
     });
     tally
@@ -103,31 +104,31 @@ impl Tally {
     }
 }
 
-/// Says how far it is, on standard error: in place on a terminal, seldom elsewhere.
+/// Prints the progress on standard error: in place on a terminal, seldom elsewhere.
 struct Progress {
     watch: Stopwatch,
     count: u64,
     /// Worlds that failed once come before the seeds.
     known: u64,
-    told_at_ms: i64,
+    printed_at_ms: i64,
 }
 
 impl Progress {
-    fn tell(&mut self, tally: &Tally) {
+    fn print(&mut self, tally: &Tally) {
         let is_terminal = std::io::stderr().is_terminal();
         let period_ms = if is_terminal { PROGRESS_PERIOD_MS } else { 15 * PROGRESS_PERIOD_MS };
         let now_ms = self.watch.millis();
-        if now_ms < self.told_at_ms + period_ms {
+        if now_ms < self.printed_at_ms + period_ms {
             return;
         }
-        self.told_at_ms = now_ms;
+        self.printed_at_ms = now_ms;
         let (seeds, broken) = (tally.worlds.saturating_sub(self.known), tally.broken.len());
         let rate = i64::try_from(seeds * 1000).unwrap_or(i64::MAX) / now_ms.max(1);
         let filled = usize::try_from(seeds * 30 / self.count.max(1)).unwrap_or(30).min(30);
         let bar = format!("[{:<30}]", "=".repeat(filled));
         let line = format!("{bar} {seeds} of {} seeds, {rate} a second, {broken} violations", self.count);
         let mut out = std::io::stderr();
-        // Nobody looks: that is his choice.
+        // Standard error may be closed.
         let _ = if is_terminal { write!(out, "\r\x1b[K{line}") } else { writeln!(out, "{line}") };
     }
 
@@ -138,7 +139,7 @@ impl Progress {
     }
 }
 
-/// Real time, which only those want to know who wait for it.
+/// Measures real time, for the one who waits.
 pub(crate) struct Stopwatch(i64);
 
 impl Stopwatch {

@@ -1,16 +1,16 @@
-//! Makes a world that breaks a promise smaller, as long as it breaks the same one, until its trace is short.
+//! Makes a failing world smaller, as long as it violates the same invariant, until its trace is short.
 
 use crate::config::Config;
 use crate::mistakes::Mistake;
 use crate::run::{self, Report};
 use crate::wrappers::Wrappers;
 
-/// Worlds that are tried before it is good enough.
+/// The most worlds that are tried.
 const MAX_TRIES: usize = 400;
-/// Seeds that each of them is tried with.
-const LUCKS: u64 = 5;
+/// Seeds that each smaller world is tried with.
+const SEEDS: u64 = 5;
 
-/// The smallest one that was found, with its whole trace.
+/// The report of the smallest world that was found, with its whole trace.
 fn shrink(broken: &Report, wrappers: Wrappers) -> Report {
     let promise = broken.violation.as_ref().map(|violation| violation.promise);
     let breaks_it = |config: &Config| {
@@ -19,10 +19,10 @@ fn shrink(broken: &Report, wrappers: Wrappers) -> Report {
     };
     let (mut smallest, mut tries) = (broken.config.clone(), 0);
     'smaller: loop {
-        // A smaller world goes its own way: it may take other luck to get there.
+        // A smaller world takes another course: the violation may need another seed.
         let smaller = smallest.smaller();
-        let lucks = (0..LUCKS).map(|luck| broken.config.seed.wrapping_add(luck));
-        let candidates = lucks.flat_map(|seed| smaller.iter().map(move |less| Config { seed, ..less.clone() }));
+        let seeds = (0..SEEDS).map(|offset| broken.config.seed.wrapping_add(offset));
+        let candidates = seeds.flat_map(|seed| smaller.iter().map(move |less| Config { seed, ..less.clone() }));
         for config in candidates {
             if tries == MAX_TRIES {
                 break 'smaller;
@@ -38,8 +38,8 @@ fn shrink(broken: &Report, wrappers: Wrappers) -> Report {
     run::run(&smallest, wrappers, true)
 }
 
-/// Tells the trace of the smallest world that breaks the same promise, and how to have it again.
-pub(crate) fn tell(broken: &Report, planted: Option<&Mistake>) {
+/// Prints the trace of the smallest world that violates the same invariant, and how to run it again.
+pub(crate) fn print(broken: &Report, planted: Option<&Mistake>) {
     let smallest = shrink(broken, planted.map_or(Wrappers::NONE, |mistake| mistake.wrappers));
     println!();
     println!("the shortest trace that was found of what seed {} shows:", broken.config.seed);

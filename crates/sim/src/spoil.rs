@@ -1,15 +1,15 @@
-//! What may become of a message on its way, or be put beside it.
+//! Corrupted and forged messages.
 
 use serde_json::Value;
 
 use crate::random::Random;
 
-/// Bytes that are no batch of messages, or a batch of which one element is no message.
+/// A payload that is not a batch of messages, or a batch with an element that is not a message.
 pub(crate) struct Garbage {
     pub(crate) payload: Vec<u8>,
-    /// What of it must be set aside.
+    /// The part that must be quarantined.
     pub(crate) bad: Vec<u8>,
-    /// The good ones are in the payload, too, and must go through; else they are in a message of their own.
+    /// Whether the payload contains the good messages as well. They must go through.
     pub(crate) is_mixed: bool,
 }
 
@@ -20,9 +20,9 @@ pub(crate) fn garbage(good: &[u8], random: &Random) -> Garbage {
         Garbage { payload, bad: bad.into_bytes(), is_mixed: false }
     };
     match random.below(4) {
-        // Cut off.
+        // Truncated.
         0 => alone(good[..random.index(good.len())].to_vec()),
-        // No text at all.
+        // Not text.
         1 => alone(random.bytes::<24>().to_vec()),
         2 => {
             let bad = format!(r#"{{"schema":1,"type":"ReserveStock","order_id":{}}}"#, random.u64()).into_bytes();
@@ -35,13 +35,13 @@ pub(crate) fn garbage(good: &[u8], random: &Random) -> Garbage {
     }
 }
 
-/// The same messages, about other lines than their orders'.
+/// The same messages, with the digest of other lines than their orders'.
 pub(crate) fn forgery(payload: &[u8], random: &Random) -> Option<Vec<u8>> {
     let digest = random.bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     each(payload, |message| message["digest"] = Value::String(digest.clone()))
 }
 
-/// The same messages as a program writes them that is two versions ahead.
+/// The same messages, as written by a program that is two versions ahead.
 pub(crate) fn newer_version(payload: &[u8]) -> Option<Vec<u8>> {
     each(payload, |message| message["schema"] = Value::from(contract::SCHEMA_VERSION + 2))
 }

@@ -1,13 +1,14 @@
-//! What must hold between states, as the simulator understands it: a second opinion, in which nothing is the services'.
+//! Which states may follow each other and agree, as the simulator understands it. It is a second opinion: it shares no
+//! code with the services.
 
 use contract::commands::StockCommandKind;
 use inventory_core::reservation::StateName;
 use orders_core::order::Status;
 
-/// A promise that was broken.
+/// A violated invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
-    /// `INV-1` to `INV-8`, or the rule that the invariants rest on, or what else was promised.
+    /// `INV-1` to `INV-8`, a rule that the invariants rest on, or what else was promised.
     pub(crate) promise: &'static str,
     pub(crate) what: String,
 }
@@ -16,7 +17,7 @@ pub(crate) fn broken<T>(promise: &'static str, what: impl Into<String>) -> Resul
     Err(Violation { promise, what: what.into() })
 }
 
-/// INV-4: whether this may come next in the history of an order.
+/// INV-4: whether the status may come next in the history of an order.
 pub(crate) fn may_follow(before: Option<Status>, status: Status) -> bool {
     use Status::{Cancelled, Cancelling, Confirmed, Fulfilled, Fulfilling, Received, Rejected};
     match before {
@@ -39,7 +40,7 @@ pub(crate) fn waits_for(status: Status) -> Option<StockCommandKind> {
     }
 }
 
-/// INV-5: whether an order, if there is one, and its reservation, if there is one, may stand like this at one moment.
+/// INV-5: whether the status of an order and the state of its reservation may occur at one moment.
 pub(crate) fn agree(status: Option<Status>, state: Option<StateName>) -> bool {
     use StateName::{Rejected, Released, Reserved, Shipped};
     match status {

@@ -1,4 +1,4 @@
-//! The two databases as replicas reach them: the real stores, behind what may go wrong on the way.
+//! The stores of the replicas: the real ones, behind the faults of a port.
 
 use std::sync::Arc;
 
@@ -235,7 +235,7 @@ impl of_stock::Store for StockPort {
     }
 }
 
-/// What a batch of orders locks before it decides.
+/// The rows that a batch of orders locks before it decides.
 fn order_rows(batch: &[order::OrderCommand]) -> Vec<String> {
     let key = |command: &order::OrderCommand| match command {
         order::OrderCommand::Place(placement) => placement.key.clone(),
@@ -245,7 +245,7 @@ fn order_rows(batch: &[order::OrderCommand]) -> Vec<String> {
     keys.chain(batch.iter().map(|command| command.order_id().to_string())).collect()
 }
 
-/// What a batch of stock locks before it decides.
+/// The rows that a batch of stock locks before it decides.
 fn stock_rows(batch: &[stock::InventoryCommand]) -> Vec<String> {
     let stock::Touched { orders, requests, products } = stock::Touched::by(batch);
     let orders = orders.iter().map(ToString::to_string);

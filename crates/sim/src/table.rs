@@ -1,4 +1,4 @@
-//! The tables of states and of commits, which coverage of them can be reached, and which were.
+//! The tables of states and commits: which of their cells can be reached, and which were.
 
 use contract::commands::StockCommandKind;
 use inventory_core::reservation::StateName;
@@ -6,7 +6,7 @@ use orders_core::order::Status;
 
 use crate::coverage::{Coverage, Event, UnknownCommit, Work};
 
-/// What must happen in some world, beside the cells.
+/// What must happen in some world, besides the cells.
 pub(crate) const MARKS: [&str; 4] = [
     "a client who is told that the outcome is unknown",
     "a placement that finds itself after an unknown commit",
@@ -14,7 +14,7 @@ pub(crate) const MARKS: [&str; 4] = [
     "a process that ends because its storage failed",
 ];
 
-/// Why an order in this state is never confronted with this; nothing if it may be.
+/// Why the event never happens to an order in this state, unless it may.
 pub(crate) fn impossible_for_order(status: Status, event: Event) -> Option<&'static str> {
     use Event::{StockRejected, StockReleased, StockReserved, StockShipped};
     use Status::{Cancelled, Cancelling, Confirmed, Fulfilled, Fulfilling, Received, Rejected};
@@ -29,7 +29,7 @@ pub(crate) fn impossible_for_order(status: Status, event: Event) -> Option<&'sta
     }
 }
 
-/// Why a reservation in this state, or none, is never confronted with this command; nothing if it may be.
+/// Why the command never comes for a reservation in this state, or for none, unless it may.
 pub(crate) fn impossible_for_stock(state: Option<StateName>, kind: StockCommandKind) -> Option<&'static str> {
     use StateName::{Rejected, Released, Shipped};
     use StockCommandKind::{ReleaseStock, ShipStock};
@@ -41,7 +41,7 @@ pub(crate) fn impossible_for_stock(state: Option<StateName>, kind: StockCommandK
     }
 }
 
-/// The cell that was reached although it cannot be.
+/// A cell that was reached although it cannot be.
 pub(crate) fn broken(coverage: &Coverage) -> Option<String> {
     let order = coverage.orders.keys().find_map(|(status, event)| {
         impossible_for_order(*status, *event).map(|why| format!("an order that is {status:?} met {event:?}: {why}"))
@@ -54,7 +54,7 @@ pub(crate) fn broken(coverage: &Coverage) -> Option<String> {
     })
 }
 
-/// Coverage and marks that can be reached and were not.
+/// Cells and marks that can be reached and were not.
 pub(crate) fn missing(coverage: &Coverage) -> Vec<String> {
     let order = order_cells().filter(|cell| !coverage.orders.contains_key(cell));
     let stock = stock_cells().filter(|cell| !coverage.stock.contains_key(cell));
@@ -66,7 +66,7 @@ pub(crate) fn missing(coverage: &Coverage) -> Vec<String> {
     order.chain(stock).chain(commits).chain(marks.map(|mark| (*mark).to_owned())).collect()
 }
 
-/// How many were reached of how many.
+/// How many cells and marks were reached, and of how many.
 pub(crate) fn reached(coverage: &Coverage) -> (usize, usize) {
     let all = order_cells().count() + stock_cells().count() + commit_cells().count() + MARKS.len();
     (all - missing(coverage).len(), all)

@@ -1,5 +1,4 @@
-//! The end of a world: all invariants over all rows, what clients were told, what was ever sent, and how much healing
-//! was needed.
+//! The checks at the end of a world: all invariants over all rows, what clients were told, all messages, and repairs.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +32,7 @@ pub(crate) fn on(world: &World) -> Result<(), Violation> {
     check_repairs(world)
 }
 
-/// A repair without the fault that it is for hides a bug.
+/// A repair without the fault that it is for would hide a bug.
 fn check_repairs(world: &World) -> Result<(), Violation> {
     use Fault::{
         Aborts, Clocks, Crashes, Delays, DiskErrors, Forgeries, Garbage, LateCommits, Loss, Outages, Slowness,
@@ -63,7 +62,7 @@ fn check_repairs(world: &World) -> Result<(), Violation> {
     Ok(())
 }
 
-/// All that messages can change.
+/// All rows that messages can change.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     orders: Vec<(OrderId, u32)>,

@@ -1,21 +1,21 @@
-//! How much may happen at most. What the bounds allow happens in every order.
+//! How much may happen at most. Within the bounds, everything happens in every order.
 
 use std::fmt;
 
-/// **Units:** counts.
+/// The bounds of a search, as counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bounds {
     /// 1 or 2 customers, with one order each.
     pub(super) orders: u8,
-    /// The first customer's request may be sent again under its key while it is still under way.
+    /// The first customer may repeat the request, with its key, while it is still under way.
     pub(super) twins: bool,
-    /// What lies on the shelf at the start.
+    /// Units on hand at the start.
     pub(super) units: u8,
-    /// Deliveries of one more unit, at any time.
+    /// Deliveries of one unit, which may come at any time.
     pub(super) receives: u8,
     /// The most commands in one batch: 1 or 2.
     pub(super) batch: usize,
-    /// How many of the four replicas may be in the middle of something at the same time.
+    /// How many of the four replicas may be busy at the same time.
     pub(super) busy: usize,
 }
 
@@ -31,7 +31,8 @@ pub(super) const fn of(orders: u8, twins: bool, units: u8, receives: u8, batch: 
     Bounds { orders, twins, units, receives, batch, busy }
 }
 
-/// Under a minute; each of them to the end. The narrower ones first: what shows in them has a short story.
+/// Bounds that are explored completely in about a minute. The narrower ones come first: their
+/// counterexamples are shorter.
 pub(crate) const USUAL: [Bounds; 6] = [
     of(1, true, 1, 0, 2, 4),
     of(2, true, 1, 1, 2, 1),
@@ -41,5 +42,5 @@ pub(crate) const USUAL: [Bounds; 6] = [
     of(2, false, 1, 0, 1, 4),
 ];
 
-/// Many minutes.
+/// Bounds that take many minutes.
 pub(super) const WIDE: [Bounds; 3] = [of(1, true, 1, 1, 2, 4), of(2, false, 1, 0, 2, 2), of(2, true, 1, 0, 1, 4)];

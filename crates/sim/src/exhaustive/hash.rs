@@ -1,4 +1,4 @@
-//! A quick hash for small keys that nobody chooses in order to make them collide.
+//! A quick hash for small keys that no attacker chooses.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -40,14 +40,14 @@ impl Hasher for Quick {
         self.add(number);
     }
 
-    /// The last multiplication has mixed the upper bits only; tables look at the lower ones too.
+    /// Mixes the lower bits, too, which tables use: the last multiplication mixes the upper ones only.
     fn finish(&self) -> u64 {
         let mixed = (self.0 ^ (self.0 >> 32)).wrapping_mul(MIX);
         mixed ^ (mixed >> 29)
     }
 }
 
-/// Of a few words at once.
+/// The hash of a few words.
 pub(super) fn of_words(words: &[u64]) -> u64 {
     let mut quick = Quick::default();
     words.iter().for_each(|word| quick.add(*word));

@@ -8,7 +8,7 @@ use inventory_core::stock::{Level as Stored, Movement};
 use super::actors;
 use crate::states::{Violation, broken};
 
-/// INV-1 and INV-2 of one movement: it explains how one level became the next. Returns that.
+/// INV-1 and INV-2 of one movement: it explains how one level became the next. Returns the next level.
 pub(super) fn check_movement(before: Stored, movement: &Movement) -> Result<Stored, Violation> {
     let after = Stored {
         on_hand: before.on_hand + movement.deltas.on_hand,
@@ -24,7 +24,8 @@ pub(super) fn check_movement(before: Stored, movement: &Movement) -> Result<Stor
     Ok(after)
 }
 
-/// INV-8: where a rejection stock_read, there was too little. `points` are the ledger's, from before the batch on.
+/// INV-8: at the points that a rejection is based on, there was too little. `points` are the ledger's, from
+/// before the batch on.
 pub(super) fn check_rejection(change: &ReservationChange, points: &[Stored]) -> Result<(), Violation> {
     let name = actors::name(actors::order_of(change.to.order_id));
     if change.to.state.name() == StateName::Rejected && change.to.state.shortfalls().is_empty() {

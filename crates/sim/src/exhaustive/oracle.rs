@@ -1,4 +1,4 @@
-//! The invariants, judged in every state. Nothing here asks the code under test what is right.
+//! The invariants, checked in every state. The oracle asks the code under test nothing.
 
 use inventory_core::reservation::{Reservation, State as ReservationState, StateName};
 
@@ -9,27 +9,27 @@ use super::state::{IDS, NOTHING, State};
 use super::stock_database::StockDatabase;
 use crate::states::{Violation, agree, broken, may_follow, waits_for};
 
-/// The judge.
 #[derive(Debug)]
 pub(super) struct Oracle {
     bounds: Bounds,
-    /// Which orders, with these numbers of row and reservation, were found to be in order.
-    in_order: Vec<bool>,
+    /// Which orders, with these numbers of row and reservation, have passed the checks.
+    passed: Vec<bool>,
 }
 
 impl Oracle {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { bounds, in_order: vec![false; IDS << 16] }
+        Self { bounds, passed: vec![false; IDS << 16] }
     }
 
-    /// INV-1 to INV-7 of a state. INV-8, and INV-1 and INV-2 of each movement, are judged where the ledger grows.
+    /// INV-1 to INV-7 of a state. INV-8, and INV-1 and INV-2 of each movement, are checked where the ledger
+    /// grows.
     pub(super) fn check(&mut self, state: &State, orders: &OrdersDatabase, stock: &StockDatabase) -> Result<(), Violation> {
         for (order, index) in actors::orders() {
             let (row, reservation) = (state.orders[index], state.reservations[index]);
             let known = index << 16 | usize::from(row) << 8 | usize::from(reservation);
-            if !self.in_order[known] {
+            if !self.passed[known] {
                 check_order(order, orders.row(row), stock.reservation(reservation))?;
-                self.in_order[known] = true;
+                self.passed[known] = true;
             }
         }
         check_stock(state, &self.bounds, stock)?;
@@ -123,7 +123,7 @@ fn check_stock(state: &State, bounds: &Bounds, stock: &StockDatabase) -> Result<
     Ok(())
 }
 
-/// INV-6: what a client was told is there, and a key has one order.
+/// INV-6: what a client was told exists, and a key has one order.
 fn check_acknowledged(state: &State) -> Result<(), Violation> {
     for (order, index) in actors::orders() {
         if state.acknowledged & (1 << order) != 0 && state.orders[index] == NOTHING {

@@ -1,4 +1,4 @@
-//! The Order Service's database, and its real decider on it: load, decide, write, as one transaction.
+//! The Order Service's database. A transaction loads, decides with the real decider, and writes.
 
 use contract::commands::{StockCommand, StockCommandKind};
 use contract::{OrderId, SCHEMA_VERSION};
@@ -15,10 +15,10 @@ use super::state::{IDS, NOTHING};
 use super::messages::{Message, Messages};
 use crate::states::{Violation, broken};
 
-/// Any two steps may lie this far apart: whatever is stored is as old when it is stock_read at.
+/// Any two transitions may be this far apart: whatever is stored is this old when it is loaded.
 pub(crate) const LATER_MICROS: i64 = 3_600_000_000;
 
-/// What the tables say about one order. Times are left out: everything is old.
+/// The rows of one order, without times: everything is old.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OrderRow {
     pub(super) order: Order,
@@ -26,17 +26,17 @@ pub(super) struct OrderRow {
     pub(super) pending: Option<StockCommandKind>,
 }
 
-/// What a transaction has come to.
+/// The outcome of a transaction.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OrdersCommit {
     pub(super) rows: [u8; IDS],
     /// Messages to publish.
     pub(super) publish: u32,
-    /// Who is to be told what; nothing for those that get no 2xx.
+    /// The 2xx that each command of the batch gets, if any.
     pub(super) replies: [Option<Reply>; 2],
 }
 
-/// Every row that ever occurred, by number, and every transaction that was ever run.
+/// Every row that ever occurred, by number, and the outcome of every transaction.
 #[derive(Debug)]
 pub(super) struct OrdersDatabase {
     decide: Decide,
@@ -67,7 +67,7 @@ impl OrdersDatabase {
         u8::try_from(index + 1).expect("the bounds are so narrow that few different rows occur")
     }
 
-    /// Runs the batch on these rows. Equal input gives equal output, so that nothing is decided twice.
+    /// Runs the batch on these rows. The outcome is kept: equal input is decided once.
     pub(super) fn run(&mut self, batch: Batch, rows: [u8; IDS], messages: &mut Messages) -> &Result<OrdersCommit, Violation> {
         let codes = batch.map(|item| item.map_or(0, Item::code));
         let [a, b, c] = rows;
@@ -101,7 +101,7 @@ impl OrdersDatabase {
         Ok(commit)
     }
 
-    /// Only what the batch names, as a store would.
+    /// Loads what the batch names, as a store does.
     fn load(&self, batch: &[OrderCommand], rows: [u8; IDS]) -> Loaded {
         let mut loaded = Loaded::default();
         for (order, index) in actors::orders() {
@@ -116,7 +116,7 @@ impl OrdersDatabase {
         loaded
     }
 
-    /// The message that a sweeper makes of a pending row.
+    /// The message that a sweeper sends of a pending row.
     pub(super) fn resend(&self, row: u8, messages: &mut Messages) -> Option<u32> {
         let OrderRow { order, pending, .. } = self.row(row)?;
         let command = StockCommand {
@@ -143,7 +143,7 @@ fn command(item: Item, messages: &Messages) -> OrderCommand {
     }
 }
 
-/// Writes a change as the stores do: compares before it sets, and touches no pending row but the one it means (R13).
+/// Writes a change as the stores do: with compare-and-set, also on the pending row (R13).
 fn write(found: Option<OrderRow>, change: &Change) -> Result<OrderRow, Violation> {
     let suspect = |why: &str| broken("R11", format!("{}: {why}: {change:?}", describe(change.order_id)));
     let mut row = match (found, &change.placed, change.from) {
@@ -160,7 +160,7 @@ fn write(found: Option<OrderRow>, change: &Change) -> Result<OrderRow, Violation
             pending: None,
         },
         (Some(row), None, Some(from)) if row.order.status == from => row,
-        _ => return suspect("the row is not as the decision was told"),
+        _ => return suspect("the row is not what was loaded"),
     };
     if let Some(kind) = change.from.and_then(Status::in_flight) {
         if row.pending != Some(kind) {
@@ -185,7 +185,7 @@ fn describe(order_id: OrderId) -> &'static str {
     actors::name(actors::order_of(order_id))
 }
 
-/// What the person behind the item is told.
+/// The 2xx that the client behind the item gets.
 fn answer(item: Item, outcome: &OrderOutcome) -> Result<Option<Reply>, Violation> {
     let reply = match (item, outcome) {
         (Item::Request(Request::Place(_)), OrderOutcome::Placed(receipt) | OrderOutcome::Replayed(receipt)) => {

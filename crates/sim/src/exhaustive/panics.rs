@@ -1,4 +1,4 @@
-//! A decider that panics costs its transaction (R11). Here it is a finding, told with all that led to it.
+//! A decider that panics costs its transaction (R11). In the search it is a violation, with its path.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +8,7 @@ thread_local! {
     static IS_EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `decide` returns, or nothing if it panics. Nothing of that goes to the terminal.
+/// What `decide` returns, or nothing if it panics. The panic is not printed.
 pub(super) fn caught<T>(decide: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -1,4 +1,4 @@
-//! What people ask for, and the 2xx that they get.
+//! Requests of clients, and the 2xx that they get.
 
 use orders_core::decide as order;
 
@@ -16,7 +16,7 @@ pub(crate) enum Request {
 /// A 2xx, by the number of the order or delivery that it confirms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
-    /// The order with this id is yours.
+    /// The order was placed under this id.
     Placed(u8),
     Cancelled(u8),
     Fulfilled(u8),

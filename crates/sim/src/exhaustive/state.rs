@@ -1,29 +1,29 @@
-//! One moment of everything: both databases, the network, what clients were told, and what each replica is in the
-//! middle of. A few bytes; whatever is larger is written down once and named by its number.
+//! A state: both databases, the network, what clients were told, and the local state of each replica. It takes
+//! a few bytes: whatever is larger is kept once and named by its number.
 
 use std::hash::{Hash, Hasher};
 
 use super::hash;
 
-/// Order ids that may come to exist: two that the requests with the one key bring along, and one of a request without.
+/// The number of order ids: two of the requests with the one key, and one of the request without.
 pub(super) const IDS: usize = 3;
-/// Two of each service; those of the Order Service come first.
+/// Two of each service. Those of the Order Service come first.
 pub(super) const REPLICAS: usize = 4;
-/// The number of a row that does not exist, and of a replica that is in the middle of nothing.
+/// The number of a row that does not exist.
 pub(super) const NOTHING: u8 = 0;
+/// The number of the local state of an idle replica.
 pub(super) const IDLE: u16 = 0;
 
-/// A level of the stock, or what its ledger comes to.
+/// A level of the stock, or the sum of its ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Level {
     pub(super) on_hand: u8,
     pub(super) reserved: u8,
-    /// How many movements there were.
+    /// The number of movements.
     pub(super) moves: u8,
 }
 
-/// **Shape:** no two values of one moment: the replicas of a service are sorted, since they differ in nothing but
-/// what they are in the middle of.
+/// The replicas of a service are sorted by their local states: they differ in nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     /// Numbers of rows of the Order Service, by order.
@@ -34,11 +34,11 @@ pub(crate) struct State {
     pub(super) ledger: Level,
     /// Which deliveries stand in the ledger, a bit each.
     pub(super) received: u8,
-    /// What clients were told with a 2xx: a bit for each order, then one for each delivery.
+    /// What clients were answered with a 2xx: a bit for each order, then one for each delivery.
     pub(crate) acknowledged: u8,
-    /// Every message that was ever sent, a bit each: the network may bring any of them at any time, again and again.
+    /// Every message that was ever sent, a bit each. The network may bring any of them at any time, repeatedly.
     pub(crate) sent: u32,
-    /// Numbers of what the replicas are in the middle of.
+    /// Numbers of the replicas' local states.
     pub(super) locals: [u16; REPLICAS],
 }
 
@@ -64,7 +64,7 @@ impl State {
         hash::of_words(&[rows, levels ^ u64::from(self.sent) << 32, u64::from(self.sent), locals])
     }
 
-    /// The same moment with the replicas of each service sorted, and whether those of a service have changed places.
+    /// The same state with the replicas of each service sorted, and for each service whether they were swapped.
     pub(super) fn sorted(mut self) -> (Self, [bool; 2]) {
         let swapped = [self.locals[0] > self.locals[1], self.locals[2] > self.locals[3]];
         if swapped[0] {
@@ -76,7 +76,7 @@ impl State {
         (self, swapped)
     }
 
-    /// How many replicas are in the middle of something.
+    /// How many replicas are busy.
     pub(super) fn busy(&self) -> usize {
         self.locals.iter().filter(|local| **local != IDLE).count()
     }

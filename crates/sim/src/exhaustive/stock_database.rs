@@ -1,4 +1,4 @@
-//! The Inventory Service's database, and its real decider on it: load, decide, write, as one transaction.
+//! The Inventory Service's database. A transaction loads, decides with the real decider, and writes.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use super::ledger;
 use super::messages::{Message, Messages};
 use crate::states::{Violation, broken};
 
-/// The part of a state that a transaction of the Inventory Service sees and writes.
+/// The part of a state that a transaction of the Inventory Service reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stock {
     pub(super) reservations: [u8; IDS],
@@ -27,7 +27,7 @@ pub(super) struct Stock {
     pub(super) received: u8,
 }
 
-/// What a transaction has come to.
+/// The outcome of a transaction.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StockCommit {
     pub(super) stock: Stock,
@@ -35,7 +35,7 @@ pub(super) struct StockCommit {
     pub(super) replies: [Option<Reply>; 2],
 }
 
-/// Every reservation that ever occurred, by number, and every transaction that was ever run.
+/// Every reservation that ever occurred, by number, and the outcome of every transaction.
 #[derive(Debug)]
 pub(super) struct StockDatabase {
     shell: Shell,
@@ -58,8 +58,8 @@ impl StockDatabase {
         number.checked_sub(1).map(|number| &self.reservations[usize::from(number)])
     }
 
-    /// Times are left out, since everything is old; so are the points of the ledger that a rejection saw: they are
-    /// judged when it is made, and nobody reads them afterwards.
+    /// Leaves times out, since everything is old, and the points of the ledger that a rejection is based on: they
+    /// are checked when it is made, and not read afterwards.
     fn number(&mut self, mut reservation: Reservation) -> u8 {
         (reservation.created_at_micros, reservation.updated_at_micros) = (0, 0);
         if let ReservationState::Rejected(shortfalls) | ReservationState::Released(Before::Rejected(shortfalls)) = &mut reservation.state {
@@ -72,7 +72,7 @@ impl StockDatabase {
         u8::try_from(index + 1).expect("the bounds are so narrow that few different reservations occur")
     }
 
-    /// Runs the batch. `stock_read` is the level as it was before the lock, where that mistake is planted.
+    /// Runs the batch. `stock_read` is the level as it was read before the lock, where that mistake is planted.
     pub(super) fn run(
         &mut self,
         batch: Batch,
@@ -129,14 +129,14 @@ impl StockDatabase {
         }
     }
 
-    /// Only what the batch names, as a store would.
+    /// Loads what the batch names, as a store does.
     fn load(&self, batch: &[InventoryCommand], stock: Stock) -> Loaded {
         let touched = stock::Touched::by(batch);
         let found = stock.reservations.into_iter().filter_map(|number| self.reservation(number));
         let found = found.filter(|found| touched.orders.contains(&found.order_id));
         let deliveries = (0..actors::MAX_RECEIVES).filter(|delivery| stock.received & (1 << delivery) != 0);
         let movements = deliveries.map(movement).filter(|(id, _)| touched.requests.contains(id));
-        // A place where nothing ever moved has no row.
+        // Without a movement there is no row.
         let moved = stock.level.moves > 0;
         let levels: BTreeMap<_, _> = moved.then(|| (actors::location_id(), stored(stock.level))).into_iter().collect();
         let location = Location { location_id: actors::location_id(), name: "Main".to_owned(), priority: 0 };
@@ -200,8 +200,7 @@ fn product() -> Product {
     }
 }
 
-/// The movement that a delivery has made. The level that it left behind is told to whoever asks again, and decides
-/// nothing: it is left out.
+/// The movement that a delivery has made, without the level after it, which decides nothing.
 fn movement(delivery: u8) -> (inventory_core::stock::RequestId, Movement) {
     let request = actors::delivery(delivery);
     let movement = Movement {
@@ -228,7 +227,7 @@ fn level(stored: Stored) -> Result<Level, Violation> {
     }
 }
 
-/// Writes a level as the stores do: adds the deltas, if nobody else has moved it since (R11).
+/// Writes a level as the stores do: adds the deltas if there was no movement since (R11).
 fn write_level(found: Level, change: &StockChange) -> Result<Level, Violation> {
     if i64::from(found.moves) != change.before.last_seq {
         return broken("R11", format!("the level is {found:?}, and the decision was: {change:?}"));
@@ -241,7 +240,7 @@ fn write_level(found: Level, change: &StockChange) -> Result<Level, Violation> {
     })
 }
 
-/// Appends to the ledger, and returns what stands at each of its points from before the batch on.
+/// Appends to the ledger. Returns the level at each of its points, from before the batch on.
 fn append(stock: &mut Stock, movements: &[Movement]) -> Result<Vec<Stored>, Violation> {
     let mut points = vec![stored(stock.ledger)];
     for movement in movements {
@@ -259,7 +258,7 @@ fn append(stock: &mut Stock, movements: &[Movement]) -> Result<Vec<Stored>, Viol
     Ok(points)
 }
 
-/// What the person behind the item is told.
+/// The 2xx that the client behind the item gets.
 fn answer(item: Item, outcome: &InventoryOutcome) -> Result<Option<Reply>, Violation> {
     match (item, outcome) {
         (Item::Request(Request::Receive(delivery)), InventoryOutcome::Moved { .. }) => Ok(Some(Reply::Received(delivery))),

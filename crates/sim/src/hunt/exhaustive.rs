@@ -6,7 +6,8 @@ use crate::exhaustive::search::{Found, explore};
 use crate::exhaustive::shell::Shell;
 use crate::mistakes::{Mistake, Reach};
 
-/// Explores with each of the mistakes until one of its effects shows. False if one that is within reach survives.
+/// Explores with each of the mistakes until one of its effects shows. Returns false if one that is within
+/// reach survives.
 pub(crate) fn hunt(mistakes: &[Mistake], args: &Args) -> bool {
     println!("{:<26} {:>15} {:>6}  {:<10} what it is", "bug", "states to catch", "steps", "invariant");
     let (mut caught, mut within_reach, mut beyond) = (0, 0, Vec::new());

@@ -18,7 +18,7 @@ use crate::world::World;
 /// One thing that a customer does.
 pub(crate) async fn request(world: &Arc<World>) {
     if world.faults.happens(Fault::Rubbish) {
-        rubbish(world).await;
+        send_malformed(world).await;
     }
     match world.random.below(12) {
         0..=4 => buy(world, None).await,
@@ -36,7 +36,8 @@ async fn buy(world: &Arc<World>, key: Option<String>) {
     settle(world, purchase, MAX_ATTEMPTS).await;
 }
 
-/// Asks until it is known what became of it, or so often. Without a key, once: another one would be another order.
+/// Repeats the request until its outcome is known, at most `attempts` times. Without a key it is sent once: a repeat
+/// would be another order.
 pub(crate) async fn settle(world: &Arc<World>, purchase: usize, attempts: usize) {
     for _ in 0..attempts {
         let (heard, has_key) = (place(world, purchase).await.heard, world.history().purchases[purchase].key.is_some());
@@ -47,7 +48,7 @@ pub(crate) async fn settle(world: &Arc<World>, purchase: usize, attempts: usize)
     }
 }
 
-/// A purchase that nobody has made yet.
+/// A new purchase, by its number in the history.
 fn wanted(world: &Arc<World>, key: Option<String>) -> usize {
     let random = &world.random;
     let mut sums: BTreeMap<String, i64> = BTreeMap::new();
@@ -103,7 +104,7 @@ fn is_shared(world: &World, key: Option<&str>) -> bool {
     world.history().purchases.iter().filter(|purchase| purchase.key.as_deref() == key).count() > 1
 }
 
-/// A client knows from now on where an order stands: it must have been there.
+/// A client was told the status of an order: the order must have had it.
 fn acknowledge(world: &World, order_id: OrderId, status: Status) {
     world.history().acknowledge(order_id, status);
     let row = world.monitor.databases().order(order_id);
@@ -125,7 +126,7 @@ async fn reuse_a_key(world: &Arc<World>) {
     buy(world, key).await;
 }
 
-/// The release is on the heels of the reservation, or overtakes it.
+/// The release follows the reservation closely, or overtakes it.
 async fn buy_and_cancel(world: &Arc<World>) {
     let purchase = wanted(world, None);
     settle(world, purchase, MAX_ATTEMPTS).await;
@@ -163,7 +164,7 @@ async fn transition(world: &Arc<World>, verb: &str, order_id: Option<OrderId>) {
     }
 }
 
-/// Where an order stands once it was asked for this.
+/// The status of an order after the request was accepted.
 fn leads_to(verb: &str) -> [Status; 2] {
     match verb {
         "cancel" => [Status::Cancelling, Status::Cancelled],
@@ -171,8 +172,8 @@ fn leads_to(verb: &str) -> [Status; 2] {
     }
 }
 
-/// Only an order that had no stock, or whose stock is on its way out, cannot be cancelled. One that is to be fulfilled
-/// must be confirmed, and each has been something else.
+/// An order cannot be cancelled if it was rejected or is being fulfilled. It can be fulfilled only when it is confirmed,
+/// and every order has had another status.
 fn may_be_refused(world: &World, verb: &str, order_id: OrderId) -> bool {
     let row = world.monitor.databases().order(order_id);
     let was = |status| row.as_ref().is_some_and(|row| row.history.iter().any(|(_, its)| *its == status));
@@ -197,7 +198,7 @@ async fn look(world: &Arc<World>) {
     }
 }
 
-/// Nobody buys any more: all orders are listed, page by page, each once.
+/// When nobody orders any more, the pages list every order once.
 pub(crate) async fn browse(world: &Arc<World>) {
     let (mut listed, mut cursor) = (Vec::new(), String::new());
     while world.monitor.violation().is_none() {
@@ -221,7 +222,7 @@ pub(crate) async fn browse(world: &Arc<World>) {
     }
 }
 
-async fn rubbish(world: &Arc<World>) {
+async fn send_malformed(world: &Arc<World>) {
     let bodies = [
         "",
         "{",
@@ -242,6 +243,6 @@ async fn rubbish(world: &Arc<World>) {
     };
     let reply = ask(world, service, Call::new(Method::POST, path, *world.random.pick(&bodies))).await;
     if reply.heard == Heard::Done {
-        world.monitor.require(broken("HTTP", format!("rubbish was answered {reply:?}")));
+        world.monitor.require(broken("HTTP", format!("a malformed request was answered {reply:?}")));
     }
 }

@@ -12,13 +12,13 @@ use crate::node::Service;
 use crate::states::broken;
 use crate::world::World;
 
-/// Locations, products, and the first units of each: asked for until they are there.
+/// Sets up locations and products with their first units, repeating each request until it is done.
 pub(crate) async fn set_up(world: &Arc<World>) {
     for location in 1..world.config.locations {
         let body = json!({"name": format!("Location {location}"), "priority": location});
         insist(world, format!("/api/inventory/locations/l{location}"), &body).await;
     }
-    // One product that is sold is not known yet.
+    // Customers may order one more product, which is not known.
     for product in 0..world.config.products.max(2) - 1 {
         insist(world, format!("/api/inventory/products/p{product}"), &json!({"name": format!("Product {product}")}))
             .await;
@@ -58,7 +58,7 @@ pub(crate) async fn request(world: &Arc<World>) {
     settle(world, stocking, MAX_ATTEMPTS).await;
 }
 
-/// A movement that nobody has asked for yet.
+/// A new movement, by its number in the history.
 fn movement(world: &World, product: u64, change: &Value) -> usize {
     let location = world.random.below(world.config.locations);
     let mut history = world.history();
