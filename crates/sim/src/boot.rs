@@ -12,13 +12,13 @@ use platform::failure::Failure;
 use tokio_util::sync::CancellationToken;
 use web::program::Context;
 
+use crate::connection::Connection;
 use crate::coverage;
 use crate::node::{Node, NodeIds, Service};
 use crate::port::Port;
 use crate::random::Random;
 use crate::states::broken;
 use crate::storage::{OrdersPort, StockPort};
-use crate::connection::Connection;
 use crate::world::World;
 
 /// The pause between two steps of an audit.
@@ -43,7 +43,8 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
     let wrappers = &port.world.wrappers;
     let bus = (wrappers.bus)(Connection::of(port.clone()));
     let store = (wrappers.orders_store)(Arc::new(OrdersPort(port.clone())), &bus);
-    let crew = orders::assemble(orders::Dependencies { store, bus, currency: Currency::BRL }, context);
+    let crew =
+        orders::assemble(orders::Dependencies { store, bus, currency: Currency::BRL }, context);
     let forever = CancellationToken::new;
     for _ in 0..port.world.config.committers {
         work(port, "the committer", crew.committer.clone().run(forever()));
@@ -51,8 +52,8 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
     work(port, "the consumer", crew.consumer.run(forever()));
     work(port, "the listener", crew.listener.run(forever()));
     work(port, "the sweeper", sweep(port.clone(), crew.sweeper));
-    let books = OrdersAudit::new(Arc::new(OrdersPort(port.clone())), ReadBudget::SHORT);
-    work(port, "the auditor", audit(port.clone(), Box::new(books)));
+    let orders_audit = OrdersAudit::new(Arc::new(OrdersPort(port.clone())), ReadBudget::SHORT);
+    work(port, "the auditor", audit(port.clone(), Box::new(orders_audit)));
     let relay = crew.relay.run(forever());
     work(port, "the relay", async { relay.await.map_err(|never| match never {}) });
     crew.api.router
@@ -65,15 +66,19 @@ fn start_inventory(port: &Port, context: &mut Context) -> axum::Router {
     let forever = CancellationToken::new;
     work(port, "the committer", crew.committer.run(forever()));
     work(port, "the consumer", crew.consumer.run(forever()));
-    let books = InventoryAudit::new(Arc::new(StockPort(port.clone())), ReadBudget::SHORT);
-    work(port, "the auditor", audit(port.clone(), Box::new(books)));
+    let stock_audit = InventoryAudit::new(Arc::new(StockPort(port.clone())), ReadBudget::SHORT);
+    work(port, "the auditor", audit(port.clone(), Box::new(stock_audit)));
     let relay = crew.relay.run(forever());
     work(port, "the relay", async { relay.await.map_err(|never| match never {}) });
     crew.api.router
 }
 
 /// Runs a worker. As in a real process, a worker that fails ends the process (R18).
-fn work(port: &Port, name: &'static str, worker: impl Future<Output = Result<(), Failure>> + Send + 'static) {
+fn work(
+    port: &Port,
+    name: &'static str,
+    worker: impl Future<Output = Result<(), Failure>> + Send + 'static,
+) {
     let (world, node) = (port.world.clone(), port.node);
     port.world.executor.spawn(Some(node), async move {
         if worker.await.is_err() {
@@ -94,17 +99,19 @@ async fn sweep(port: Port, sweeper: Sweeper) -> Result<(), Failure> {
     }
 }
 
-/// Runs the service's own audit, step by step. Whatever it finds is a violation or a false alarm, which is
-/// as bad.
-async fn audit(port: Port, mut books: Box<dyn Audit>) -> Result<(), Failure> {
+/// Runs the service's own audit, step by step. Whatever it finds is a violation or a false alarm,
+/// which is as bad.
+async fn audit(port: Port, mut auditor: Box<dyn Audit>) -> Result<(), Failure> {
     loop {
         tokio::time::sleep(port.world.trace.stretch(AUDIT_PAUSE)).await;
         let mut findings = Findings::default();
-        if let Err(failure @ Failure::Fatal(_)) = books.step(&mut findings).await {
+        if let Err(failure @ Failure::Fatal(_)) = auditor.step(&mut findings).await {
             return Err(failure);
         }
         for Violation { invariant, offender } in findings.violations {
-            port.world.monitor.require(broken(invariant.name, format!("the audit of {}: {offender}", port.node)));
+            port.world
+                .monitor
+                .require(broken(invariant.name, format!("the audit of {}: {offender}", port.node)));
         }
     }
 }

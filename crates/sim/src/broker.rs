@@ -1,5 +1,5 @@
-//! The broker: a work-queue stream and one durable consumer per channel, after JetStream, and the transit
-//! before them, in which messages are delayed.
+//! The broker: a work-queue stream and one durable consumer per channel, after JetStream, and the
+//! transit before them, in which messages are delayed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -105,7 +105,10 @@ impl Broker {
         let until = Instant::now() + ACK_WAIT;
         self.with(channel, |channel| {
             for number in tags.iter().filter_map(number) {
-                let waiting = channel.consumer.as_mut().and_then(|consumer| consumer.unacknowledged.get_mut(&number));
+                let waiting = channel
+                    .consumer
+                    .as_mut()
+                    .and_then(|consumer| consumer.unacknowledged.get_mut(&number));
                 waiting.into_iter().for_each(|at| *at = until);
             }
         });
@@ -130,7 +133,9 @@ impl Broker {
             match what {
                 Wipe::Everything | Wipe::Consumer => channel.consumer = None,
                 // It cannot deliver again what the stream has lost.
-                Wipe::Stream => channel.consumer.iter_mut().for_each(|consumer| consumer.unacknowledged.clear()),
+                Wipe::Stream => {
+                    channel.consumer.iter_mut().for_each(|consumer| consumer.unacknowledged.clear())
+                }
             }
         });
         self.stirred.notify_waiters();
@@ -144,7 +149,9 @@ impl Broker {
             let delivered_sequence = consumer.map_or(0, |consumer| consumer.delivered_sequence);
             Seen {
                 messages: messages.len() as u64,
-                first_sequence: messages.first_key_value().map_or(last_sequence + 1, |(first, _)| *first),
+                first_sequence: messages
+                    .first_key_value()
+                    .map_or(last_sequence + 1, |(first, _)| *first),
                 last_sequence: *last_sequence,
                 delivered_sequence,
                 deliveries: consumer.map_or(0, |consumer| consumer.deliveries),
@@ -182,9 +189,15 @@ impl Channel {
     fn deliver(&mut self, max: usize, now: Instant) -> Vec<Delivery> {
         let consumer = self.consumer.get_or_insert_default();
         consumer.unacknowledged.retain(|number, _| self.stream.messages.contains_key(number));
-        let again = consumer.unacknowledged.iter().filter(|(_, at)| **at <= now).map(|(number, _)| *number);
-        let first = self.stream.messages.range(consumer.delivered_sequence + 1..).map(|(number, _)| *number);
-        let room = usize::try_from(MAX_UNACKNOWLEDGED).unwrap_or(usize::MAX) - consumer.unacknowledged.len();
+        let again =
+            consumer.unacknowledged.iter().filter(|(_, at)| **at <= now).map(|(number, _)| *number);
+        let first = self
+            .stream
+            .messages
+            .range(consumer.delivered_sequence + 1..)
+            .map(|(number, _)| *number);
+        let room = usize::try_from(MAX_UNACKNOWLEDGED).unwrap_or(usize::MAX)
+            - consumer.unacknowledged.len();
         let numbers: Vec<u64> = again.chain(first.take(room)).take(max).collect();
         let delivery = |number: u64| {
             consumer.deliveries += 1;
@@ -198,7 +211,8 @@ impl Channel {
 
     fn next_event(&self) -> Option<Instant> {
         let landing = self.transit.first_key_value().map(|((at, _), _)| *at);
-        let again = self.consumer.iter().flat_map(|consumer| consumer.unacknowledged.values().copied());
+        let again =
+            self.consumer.iter().flat_map(|consumer| consumer.unacknowledged.values().copied());
         again.chain(landing).min()
     }
 }

@@ -12,8 +12,8 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tower::ServiceExt;
 
-use crate::coverage;
 use crate::config::Fault;
+use crate::coverage;
 use crate::history::Heard;
 use crate::node::{Node, Service};
 use crate::port::Port;
@@ -78,12 +78,18 @@ impl Call {
 
 /// Sends the call to any replica of the service.
 pub(crate) async fn ask(world: &Arc<World>, service: Service, call: Call) -> Reply {
-    let nodes: Vec<Node> = world.nodes().into_iter().filter(|node| node.service == service).collect();
+    let nodes: Vec<Node> =
+        world.nodes().into_iter().filter(|node| node.service == service).collect();
     let node = *world.random.pick(&nodes);
     let what = format!("{} {}", call.method, call.path);
     let reply = send(world, node, call.request()).await;
     world.trace.event(|| {
-        format!("a client hears of {node}, {what}: {:?} {} {}", reply.heard, reply.status, short(&reply.body))
+        format!(
+            "a client hears of {node}, {what}: {:?} {} {}",
+            reply.heard,
+            reply.status,
+            short(&reply.body)
+        )
     });
     if reply.code() == "outcome_unknown" {
         coverage::mark("a client who is told that the outcome is unknown");
@@ -111,7 +117,8 @@ async fn send(world: &Arc<World>, node: Node, request: Request<Body>) -> Reply {
         let _ = sender.send((status, body.map(|body| body.to_bytes()).unwrap_or_default()));
     };
     let task = world.executor.spawn(Some(node), handling);
-    let patience = if world.faults.happens(Fault::HangUps) { world.random.millis(0..=300) } else { PATIENCE };
+    let patience =
+        if world.faults.happens(Fault::HangUps) { world.random.millis(0..=300) } else { PATIENCE };
     match tokio::time::timeout(patience, answer).await {
         Ok(Ok((status, body))) => judge(status, &body),
         // The process died with the request.
@@ -128,7 +135,9 @@ fn judge(status: StatusCode, body: &[u8]) -> Reply {
     let heard = match (status.as_u16(), body["code"].as_str()) {
         (200..300, _) => Heard::Done,
         (400..500, _) => Heard::Refused,
-        (503, Some("overloaded" | "storage_full" | "storage_unavailable" | "shutting_down")) => Heard::NotDone,
+        (503, Some("overloaded" | "storage_full" | "storage_unavailable" | "shutting_down")) => {
+            Heard::NotDone
+        }
         _ => Heard::Unknown,
     };
     Reply { heard, status: status.as_u16(), body }

@@ -37,11 +37,8 @@ impl Clocks {
 
     pub(crate) fn of(&self, node: Node) -> Arc<NodeClock> {
         let new = || {
-            let error = if self.are_wrong {
-                any_error(&self.random, BEGINNING)
-            } else {
-                Error::Offset(0)
-            };
+            let error =
+                if self.are_wrong { any_error(&self.random, BEGINNING) } else { Error::Offset(0) };
             Arc::new(NodeClock::new(self.began, error))
         };
         self.replicas().entry(node).or_insert_with(new).clone()

@@ -191,7 +191,11 @@ impl Config {
                 "rest" => config.rest_ms = value.parse().ok()?,
                 "sweep" => config.sweep_pause_ms = value.parse().ok()?,
                 "faults" => {
-                    config.faults = value.split(',').filter(|one| !one.is_empty()).map(fault).collect::<Option<_>>()?;
+                    config.faults = value
+                        .split(',')
+                        .filter(|one| !one.is_empty())
+                        .map(fault)
+                        .collect::<Option<_>>()?;
                 }
                 _ => return None,
             }
@@ -207,11 +211,25 @@ fn fault(text: &str) -> Option<(Fault, u64)> {
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, order_services, inventory_services, committers, customers, requests, .. } = self;
-        write!(f, "{seed} orders={order_services} inventory={inventory_services} committers={committers} ")?;
-        write!(f, "customers={customers} requests={requests} products={} locations={} ", self.products, self.locations)?;
-        write!(f, "units={} lines={} rest={} sweep={} ", self.units, self.lines, self.rest_ms, self.sweep_pause_ms)?;
-        let faults: Vec<_> = self.faults.iter().map(|(fault, rate)| format!("{}:{rate}", fault.name())).collect();
+        let Self {
+            seed, order_services, inventory_services, committers, customers, requests, ..
+        } = self;
+        write!(
+            f,
+            "{seed} orders={order_services} inventory={inventory_services} committers={committers} "
+        )?;
+        write!(
+            f,
+            "customers={customers} requests={requests} products={} locations={} ",
+            self.products, self.locations
+        )?;
+        write!(
+            f,
+            "units={} lines={} rest={} sweep={} ",
+            self.units, self.lines, self.rest_ms, self.sweep_pause_ms
+        )?;
+        let faults: Vec<_> =
+            self.faults.iter().map(|(fault, rate)| format!("{}:{rate}", fault.name())).collect();
         write!(f, "faults={}", faults.join(","))
     }
 }
@@ -244,6 +262,9 @@ mod tests {
     fn what_is_smaller_has_less_of_one_thing() {
         let config = Config::of(3);
         let smaller = config.smaller();
-        assert!(!smaller.is_empty() && smaller.iter().all(|less| *less != config && less.seed == config.seed));
+        assert!(
+            !smaller.is_empty()
+                && smaller.iter().all(|less| *less != config && less.seed == config.seed)
+        );
     }
 }

@@ -88,7 +88,9 @@ impl Connection {
         }
         let world = &self.port.world;
         if let Some(fault) = watch.judge(world.broker.seen(channel)) {
-            world.trace.event(|| format!("the watchdog of {}: the consumer {fault}", self.port.node));
+            world
+                .trace
+                .event(|| format!("the watchdog of {}: the consumer {fault}", self.port.node));
             world.repairs.count(|repairs| repairs.watchdog += 1);
             world.broker.wipe(channel, Wipe::Consumer);
         }
@@ -108,10 +110,16 @@ impl Bus for Connection {
         Ok(())
     }
 
-    async fn receive(&self, channel: &str, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError> {
+    async fn receive(
+        &self,
+        channel: &str,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, BusError> {
         self.port.pass("receiving").await;
         let (world, began) = (&self.port.world, Instant::now());
-        let patience = if wait.is_zero() { wait } else { world.trace.stretch(wait).min(LONGEST_WAIT) };
+        let patience =
+            if wait.is_zero() { wait } else { world.trace.stretch(wait).min(LONGEST_WAIT) };
         loop {
             self.reach().await?;
             let stirred = world.broker.stirred.notified();
@@ -141,7 +149,10 @@ impl Bus for Connection {
         self.port.pass("acknowledging").await;
         self.reach().await?;
         if self.port.world.faults.happens(Fault::LostAcks) {
-            self.port.world.trace.event(|| format!("an acknowledgement of {} is lost", self.port.node));
+            self.port
+                .world
+                .trace
+                .event(|| format!("an acknowledgement of {} is lost", self.port.node));
             return Ok(());
         }
         self.port.world.broker.ack(channel, &tags);
@@ -159,7 +170,8 @@ impl Bus for Connection {
         self.reach().await?;
         let (sender, receiver) = mpsc::channel(64);
         self.port.world.network.listen(subject, sender);
-        Ok(stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver))).boxed())
+        Ok(stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)))
+            .boxed())
     }
 
     fn trouble(&self) -> Option<String> {

@@ -7,7 +7,11 @@ const TEXT: &str = include_str!("../corpus.txt");
 
 pub(crate) fn worlds() -> Vec<Config> {
     let lines = TEXT.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-    lines.map(|line| Config::parse(line).unwrap_or_else(|| panic!("corpus.txt has no such world: {line}"))).collect()
+    lines
+        .map(|line| {
+            Config::parse(line).unwrap_or_else(|| panic!("corpus.txt has no such world: {line}"))
+        })
+        .collect()
 }
 
 #[cfg(test)]

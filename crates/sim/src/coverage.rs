@@ -1,4 +1,5 @@
-//! Coverage of the tables: of states and events, counted at the deciders, and of commits of unknown fate.
+//! Coverage of the tables: of states and events, counted at the deciders, and of commits of unknown
+//! fate.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,7 +53,9 @@ impl Work {
     pub(crate) fn of_order(command: &order::OrderCommand) -> Self {
         match command {
             order::OrderCommand::Place(_) => Self::Placement,
-            order::OrderCommand::Cancel { .. } | order::OrderCommand::Fulfill { .. } => Self::Change,
+            order::OrderCommand::Cancel { .. } | order::OrderCommand::Fulfill { .. } => {
+                Self::Change
+            }
             order::OrderCommand::Settle(_) => Self::Settlement,
         }
     }
@@ -62,7 +65,9 @@ impl Work {
         match command {
             stock::InventoryCommand::Stock(_) => Some(Self::StockCommand),
             stock::InventoryCommand::Move(_) => Some(Self::Movement),
-            stock::InventoryCommand::PutProduct(_) | stock::InventoryCommand::PutLocation(_) => None,
+            stock::InventoryCommand::PutProduct(_) | stock::InventoryCommand::PutLocation(_) => {
+                None
+            }
         }
     }
 }
@@ -124,41 +129,67 @@ pub(crate) fn mark(name: &'static str) {
 
 /// Counts a commit of unknown fate, for each kind of its commands.
 pub(crate) fn count_unknown(works: &BTreeSet<Work>, fate: UnknownCommit) {
-    COVERAGE.with_borrow_mut(|coverage| works.iter().for_each(|work| *coverage.commits.entry((*work, fate)).or_default() += 1));
+    COVERAGE.with_borrow_mut(|coverage| {
+        works.iter().for_each(|work| *coverage.commits.entry((*work, fate)).or_default() += 1)
+    });
 }
 
 impl Coverage {
     pub(crate) fn add(&mut self, other: Self) {
-        other.orders.into_iter().for_each(|(cell, count)| *self.orders.entry(cell).or_default() += count);
-        other.stock.into_iter().for_each(|(cell, count)| *self.stock.entry(cell).or_default() += count);
-        other.commits.into_iter().for_each(|(cell, count)| *self.commits.entry(cell).or_default() += count);
-        other.marks.into_iter().for_each(|(mark, count)| *self.marks.entry(mark).or_default() += count);
+        other
+            .orders
+            .into_iter()
+            .for_each(|(cell, count)| *self.orders.entry(cell).or_default() += count);
+        other
+            .stock
+            .into_iter()
+            .for_each(|(cell, count)| *self.stock.entry(cell).or_default() += count);
+        other
+            .commits
+            .into_iter()
+            .for_each(|(cell, count)| *self.commits.entry(cell).or_default() += count);
+        other
+            .marks
+            .into_iter()
+            .for_each(|(mark, count)| *self.marks.entry(mark).or_default() += count);
     }
 }
 
 /// The Order Service's decider, observed.
-pub(crate) fn decide_orders(now_micros: i64, batch: &[order::OrderCommand], loaded: order::Loaded) -> order::Decision {
-    let mut status: BTreeMap<_, _> = loaded.orders.iter().map(|(id, order)| (*id, order.status)).collect();
-    let found_itself = batch
-        .iter()
-        .any(|command| matches!(command, order::OrderCommand::Place(placement) if status.contains_key(&placement.order_id)));
+pub(crate) fn decide_orders(
+    now_micros: i64,
+    batch: &[order::OrderCommand],
+    loaded: order::Loaded,
+) -> order::Decision {
+    let mut status: BTreeMap<_, _> =
+        loaded.orders.iter().map(|(id, order)| (*id, order.status)).collect();
+    let finds_itself = |command: &order::OrderCommand| match command {
+        order::OrderCommand::Place(placement) => status.contains_key(&placement.order_id),
+        _ => false,
+    };
+    let found_itself = batch.iter().any(finds_itself);
     let decision = (DECIDERS.get().orders)(now_micros, batch, loaded);
     if found_itself {
         mark("a placement that finds itself after an unknown commit");
     }
-    COVERAGE.with_borrow_mut(|coverage| {
-        for (command, decided) in batch.iter().zip(&decision.decided) {
-            let digest_is_wrong =
-                matches!(decided.outcome, order::OrderOutcome::Anomaly(why) if why.contains("other lines"));
-            if let (Some(event), Some(before), false) =
-                (event(command), status.get(&command.order_id()), digest_is_wrong)
-            {
-                *coverage.orders.entry((*before, event)).or_default() += 1;
-            }
-            status.extend(receipt(&decided.outcome).map(|receipt| (receipt.order_id, receipt.status)));
+    for (command, decided) in batch.iter().zip(&decision.decided) {
+        if !is_about_other_lines(&decided.outcome)
+            && let Some(event) = event(command)
+            && let Some(before) = status.get(&command.order_id())
+        {
+            let cell = (*before, event);
+            COVERAGE.with_borrow_mut(|coverage| *coverage.orders.entry(cell).or_default() += 1);
         }
-    });
+        if let Some(receipt) = receipt(&decided.outcome) {
+            status.insert(receipt.order_id, receipt.status);
+        }
+    }
     decision
+}
+
+/// A forged answer says nothing of its order's state.
+fn is_about_other_lines(outcome: &order::OrderOutcome) -> bool {
+    matches!(outcome, order::OrderOutcome::Anomaly(why) if why.contains("other lines"))
 }
 
 fn event(command: &order::OrderCommand) -> Option<Event> {
@@ -176,25 +207,27 @@ fn event(command: &order::OrderCommand) -> Option<Event> {
 }
 
 /// The Inventory Service's decider, observed.
-pub(crate) fn decide_stock(now_micros: i64, batch: &[stock::InventoryCommand], loaded: stock::Loaded) -> stock::Decision {
+pub(crate) fn decide_stock(
+    now_micros: i64,
+    batch: &[stock::InventoryCommand],
+    loaded: stock::Loaded,
+) -> stock::Decision {
+    let reservations = loaded.reservations.iter();
     let mut states: BTreeMap<_, _> =
-        loaded.reservations.iter().map(|(id, reservation)| (*id, reservation.state.name())).collect();
+        reservations.map(|(id, its)| (*id, its.state.name())).collect();
     let decision = (DECIDERS.get().stock)(now_micros, batch, loaded);
     for (command, decided) in batch.iter().zip(&decision.decided) {
         let command = match command {
-            stock::InventoryCommand::Stock(command) => command,
-            stock::InventoryCommand::Move(_) if matches!(decided.outcome, stock::InventoryOutcome::Moved { replayed: true, .. }) => {
+            stock::InventoryCommand::Stock(command) if !is_forged(&decided.outcome) => command,
+            stock::InventoryCommand::Move(_) if is_replay(&decided.outcome) => {
                 mark("a movement that was made before");
                 continue;
             }
             _ => continue,
         };
-        let digest_is_wrong = matches!(decided.outcome, stock::InventoryOutcome::Anomaly(why) if !why.contains("ShipStock") && !why.contains("ReleaseStock"));
-        if digest_is_wrong {
-            continue;
-        }
         let before = states.get(&command.order_id).copied();
-        COVERAGE.with_borrow_mut(|coverage| *coverage.stock.entry((before, command.kind)).or_default() += 1);
+        let cell = (before, command.kind);
+        COVERAGE.with_borrow_mut(|coverage| *coverage.stock.entry(cell).or_default() += 1);
         if let Some(after) = after(before, decided) {
             states.insert(command.order_id, after);
         }
@@ -202,12 +235,21 @@ pub(crate) fn decide_stock(now_micros: i64, batch: &[stock::InventoryCommand], l
     decision
 }
 
+fn is_replay(outcome: &stock::InventoryOutcome) -> bool {
+    matches!(outcome, stock::InventoryOutcome::Moved { replayed: true, .. })
+}
+
+/// An anomaly whose reason is a digest, and not the state of the reservation.
+fn is_forged(outcome: &stock::InventoryOutcome) -> bool {
+    let is_about_state = |why: &str| why.contains("ShipStock") || why.contains("ReleaseStock");
+    matches!(outcome, stock::InventoryOutcome::Anomaly(why) if !is_about_state(why))
+}
+
 fn after(before: Option<StateName>, decided: &stock::Decided) -> Option<StateName> {
     let answer = decided.publish.as_ref()?;
     Some(match (&answer.outcome, before) {
-        (StockOutcome::StockShipped, _) | (StockOutcome::StockReserved { .. }, Some(StateName::Shipped)) => {
-            StateName::Shipped
-        }
+        (StockOutcome::StockShipped, _)
+        | (StockOutcome::StockReserved { .. }, Some(StateName::Shipped)) => StateName::Shipped,
         (StockOutcome::StockReserved { .. }, _) => StateName::Reserved,
         (StockOutcome::StockRejected { .. }, _) => StateName::Rejected,
         (StockOutcome::StockReleased, _) => StateName::Released,

@@ -82,9 +82,11 @@ pub(crate) struct MovementRow {
     pub(crate) reference: Option<String>,
 }
 
-const ORDER: &str = "SELECT order_id, status, customer_id, total_minor, idempotency_key, digest, last_seq,
+const ORDER: &str = "SELECT order_id, status, customer_id, total_minor, idempotency_key,
+        digest, last_seq,
         (SELECT kind FROM pending_commands AS pending WHERE pending.order_id = orders.order_id),
-        (SELECT group_concat(seq || ' ' || status, ',') FROM (SELECT seq, status FROM order_history AS history
+        (SELECT group_concat(seq || ' ' || status, ',')
+            FROM (SELECT seq, status FROM order_history AS history
             WHERE history.order_id = orders.order_id ORDER BY seq))
     FROM orders";
 const RESERVATION: &str = "SELECT order_id, state, digest FROM reservations";
@@ -92,7 +94,8 @@ const RESERVATION: &str = "SELECT order_id, state, digest FROM reservations";
 impl Databases {
     pub(crate) fn open(folder: &std::path::Path) -> rusqlite::Result<Self> {
         let open = |name: &str| {
-            let connection = Connection::open_with_flags(folder.join(name), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            let connection =
+                Connection::open_with_flags(folder.join(name), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.pragma_update(None, "query_only", "on")?;
             Ok::<_, rusqlite::Error>(connection)
         };
@@ -108,7 +111,12 @@ impl Databases {
     }
 
     pub(crate) fn reservation(&self, order_id: OrderId) -> Option<ReservationRow> {
-        one(&self.inventory, &format!("{RESERVATION} WHERE order_id = ?1"), order_id, reservation_row)
+        one(
+            &self.inventory,
+            &format!("{RESERVATION} WHERE order_id = ?1"),
+            order_id,
+            reservation_row,
+        )
     }
 
     pub(crate) fn reservations(&self) -> Vec<ReservationRow> {
@@ -127,8 +135,11 @@ impl Databases {
 
     /// (product, location, units) that were allocated, sorted.
     pub(crate) fn allocations(&self, order_id: OrderId) -> Vec<(String, String, i64)> {
-        let sql = "SELECT product_id, location_id, quantity FROM allocations WHERE order_id = ?1 ORDER BY 1, 2";
-        all(&self.inventory, sql, [order_id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        let sql = "SELECT product_id, location_id, quantity FROM allocations
+            WHERE order_id = ?1 ORDER BY 1, 2";
+        all(&self.inventory, sql, [order_id.0.as_bytes()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
     }
 
     /// Why an order was rejected, also if it was released since.
@@ -141,7 +152,8 @@ impl Databases {
 
     /// The last movement of a product's ledgers, by location.
     pub(crate) fn ledger_ends(&self, product_id: &str) -> BTreeMap<String, i64> {
-        let sql = "SELECT location_id, max(seq) FROM movements WHERE product_id = ?1 GROUP BY location_id";
+        let sql = "SELECT location_id, max(seq) FROM movements
+            WHERE product_id = ?1 GROUP BY location_id";
         all(&self.inventory, sql, [product_id], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
@@ -151,7 +163,8 @@ impl Databases {
             Service::Orders => &self.orders,
             Service::Inventory => &self.inventory,
         };
-        let sql = "SELECT EXISTS (SELECT 1 FROM quarantine WHERE kind = ?1 AND reason = ?2 AND subject IS ?3
+        let sql = "SELECT EXISTS (SELECT 1 FROM quarantine
+            WHERE kind = ?1 AND reason = ?2 AND subject IS ?3
             AND (subject IS NOT NULL OR bytes = ?4))";
         let key = params![entry.kind, entry.reason, entry.subject, entry.bytes];
         connection.query_row(sql, key, |row| row.get(0)).expect("a row of the schema")
@@ -166,12 +179,16 @@ impl Databases {
 
     pub(crate) fn stock(&self) -> Vec<StockRow> {
         let sql = "SELECT s.product_id, s.location_id, s.on_hand, s.reserved, s.last_seq,
-                (SELECT coalesce(sum(a.quantity), 0) FROM allocations AS a JOIN reservations AS r USING (order_id)
-                 WHERE r.state = 'reserved' AND a.product_id = s.product_id AND a.location_id = s.location_id),
+                (SELECT coalesce(sum(a.quantity), 0)
+                 FROM allocations AS a JOIN reservations AS r USING (order_id)
+                 WHERE r.state = 'reserved' AND a.product_id = s.product_id
+                     AND a.location_id = s.location_id),
                 sums.on_hand, sums.reserved, sums.newest, sums.movements
-            FROM stock AS s LEFT JOIN (SELECT product_id, location_id, sum(on_hand_delta) AS on_hand,
+            FROM stock AS s LEFT JOIN (
+                SELECT product_id, location_id, sum(on_hand_delta) AS on_hand,
                 sum(reserved_delta) AS reserved, max(seq) AS newest, count(*) AS movements
-                FROM movements GROUP BY product_id, location_id) AS sums USING (product_id, location_id)";
+                FROM movements GROUP BY product_id, location_id
+            ) AS sums USING (product_id, location_id)";
         all(&self.inventory, sql, [], |row| {
             let level = |at: usize| {
                 Ok::<_, rusqlite::Error>(Level {
@@ -192,7 +209,9 @@ impl Databases {
 
     /// All ledgers, one after the other, each from its beginning.
     pub(crate) fn movements(&self) -> Vec<MovementRow> {
-        let sql = "SELECT product_id, location_id, on_hand_delta, reserved_delta, on_hand, reserved, seq, reference
+        let sql =
+            "SELECT product_id, location_id, on_hand_delta, reserved_delta, on_hand, reserved,
+                seq, reference
             FROM movements ORDER BY product_id, location_id, seq";
         all(&self.inventory, sql, [], |row| {
             Ok(MovementRow {
@@ -206,7 +225,8 @@ impl Databases {
     }
 
     pub(crate) fn pending(&self) -> i64 {
-        let count = self.orders.query_row("SELECT count(*) FROM pending_commands", [], |row| row.get(0));
+        let count =
+            self.orders.query_row("SELECT count(*) FROM pending_commands", [], |row| row.get(0));
         count.expect("the schema is known")
     }
 }
@@ -216,8 +236,10 @@ fn or_zero(row: &Row<'_>, at: usize) -> rusqlite::Result<i64> {
 }
 
 fn units_of(connection: &Connection, table: &str, order_id: OrderId) -> Vec<(String, i64)> {
-    let sql =
-        format!("SELECT product_id, sum(quantity) FROM {table} WHERE order_id = ?1 GROUP BY product_id ORDER BY 1");
+    let sql = format!(
+        "SELECT product_id, sum(quantity) FROM {table}
+            WHERE order_id = ?1 GROUP BY product_id ORDER BY 1"
+    );
     all(connection, &sql, [order_id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
@@ -228,7 +250,10 @@ fn one<T>(
     read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Option<T> {
     let mut statement = connection.prepare_cached(sql).expect("the schema is known");
-    statement.query_row(params![order_id.0.as_bytes()], read).optional().expect("a row of the schema")
+    statement
+        .query_row(params![order_id.0.as_bytes()], read)
+        .optional()
+        .expect("a row of the schema")
 }
 
 fn all<T, C: FromIterator<T>>(

@@ -49,7 +49,8 @@ pub(crate) fn stock(batch: &[stock::InventoryCommand], decided: &[stock::Decided
 fn stock_command(command: &stock::InventoryCommand, decided: &stock::Decided) -> String {
     match (command, &decided.outcome) {
         (stock::InventoryCommand::Stock(command), outcome) => {
-            let answer = decided.publish.as_ref().map_or("no answer", |answer| answer.outcome.name());
+            let answer =
+                decided.publish.as_ref().map_or("no answer", |answer| answer.outcome.name());
             let how = match outcome {
                 stock::InventoryOutcome::Answered { repeated: true } => " again",
                 stock::InventoryOutcome::Anomaly(_) => " (an anomaly)",
@@ -63,9 +64,14 @@ fn stock_command(command: &stock::InventoryCommand, decided: &stock::Decided) ->
                 stock::InventoryOutcome::Moved { replayed: true, .. } => "moved before",
                 _ => "refused",
             };
-            format!("{:?} of {} at {} → {how}", request.change, request.product_id, request.location_id)
+            format!(
+                "{:?} of {} at {} → {how}",
+                request.change, request.product_id, request.location_id
+            )
         }
         (stock::InventoryCommand::PutProduct(put), _) => format!("product {}", put.product_id),
-        (stock::InventoryCommand::PutLocation(location), _) => format!("location {}", location.location_id),
+        (stock::InventoryCommand::PutLocation(location), _) => {
+            format!("location {}", location.location_id)
+        }
     }
 }

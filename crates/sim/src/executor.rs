@@ -1,5 +1,5 @@
-//! The scheduler: runs all tasks of a world on one thread, in an order that the seed decides. Time is
-//! tokio's. It stands still while a task can run, and then jumps to the next timer.
+//! The scheduler: runs all tasks of a world on one thread, in an order that the seed decides. Time
+//! is tokio's. It stands still while a task can run, and then jumps to the next timer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -78,7 +78,11 @@ impl Wake for Bell {
 
 impl Executor {
     /// Runs a task on a node, or, without one, for as long as the world lasts.
-    pub(crate) fn spawn(&self, node: Option<Node>, task: impl Future<Output = ()> + Send + 'static) -> TaskId {
+    pub(crate) fn spawn(
+        &self,
+        node: Option<Node>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> TaskId {
         let mut orders = self.orders();
         orders.last_id += 1;
         let id = orders.last_id;
@@ -134,7 +138,11 @@ impl Executor {
     fn obey(&self, slots: &mut BTreeMap<TaskId, Slot>) {
         let (spawned, killed, cancelled) = {
             let mut orders = self.orders();
-            (mem::take(&mut orders.spawned), mem::take(&mut orders.killed), mem::take(&mut orders.cancelled))
+            (
+                mem::take(&mut orders.spawned),
+                mem::take(&mut orders.killed),
+                mem::take(&mut orders.cancelled),
+            )
         };
         if !killed.is_empty() {
             // Tasks that a node got after it was killed belong to its next start.

@@ -1,11 +1,11 @@
 //! Explicit-state model checking: the real deciders in every interleaving, within small bounds.
 //!
-//! A seed samples one run out of endlessly many. The search samples nothing: it takes two orders, a unit
-//! or two and two replicas of each service, and explores every order of requests, messages, commits, lost
-//! connections and crashes, breadth first. The deciders are the services' own; [`model`] is the shell
-//! around them, and [`oracle`] holds the invariants. The network is the set of all messages ever sent. Any
-//! of them may arrive at any time, any number of times, or never: that is loss, repetition, reordering and
-//! replay in one.
+//! A seed samples one run out of endlessly many. The search samples nothing: it takes two orders, a
+//! unit or two and two replicas of each service, and explores every order of requests, messages,
+//! commits, lost connections and crashes, breadth first. The deciders are the services' own;
+//! [`model`] is the shell around them, and [`oracle`] holds the invariants. The network is the set
+//! of all messages ever sent. Any of them may arrive at any time, any number of times, or never:
+//! that is loss, repetition, reordering and replay in one.
 
 mod actors;
 mod batch;
@@ -61,8 +61,8 @@ impl Args {
     }
 }
 
-/// Explores all bounds, one after the other, until one of them shows a violation. Prints what was found,
-/// and returns false if there is a violation.
+/// Explores all bounds, one after the other, until one of them shows a violation. Prints what was
+/// found, and returns false if there is a violation.
 pub(crate) fn run(args: &Args) -> bool {
     let limit = args.limit();
     let started = SystemClock.now();
@@ -74,7 +74,10 @@ pub(crate) fn run(args: &Args) -> bool {
         left_over += u64::from(explored.left_over);
         println!("{bounds}: {} states, at most {} steps away", explored.states, explored.depth);
         if explored.left_over > 0 {
-            println!("  not all: at {limit} states it stopped, with the steps of {} not taken", explored.left_over);
+            println!(
+                "  not all: at {limit} states it stopped, with the steps of {} not taken",
+                explored.left_over
+            );
         }
         if let Some(found) = explored.found {
             violations += 1;
@@ -85,7 +88,10 @@ pub(crate) fn run(args: &Args) -> bool {
     if left_over == 0 && violations == 0 {
         println!("nothing is left: these are all states within these bounds");
     }
-    println!("{states} states, {steps} steps, {violations} violations, {} s", seconds_since(started));
+    println!(
+        "{states} states, {steps} steps, {violations} violations, {} s",
+        seconds_since(started)
+    );
     violations == 0
 }
 

@@ -28,8 +28,8 @@ impl Faults {
         if self.have_stopped() {
             return false;
         }
-        // What stops a whole process may happen at every call of a port: more seldom, or nothing else
-        // would happen.
+        // What stops a whole process may happen at every call of a port: more seldom, or nothing
+        // else would happen.
         let rarity = match fault {
             Fault::Crashes | Fault::DiskErrors => 8,
             Fault::Slowness => 3,

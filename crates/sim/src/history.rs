@@ -87,10 +87,14 @@ impl History {
         let rows = databases.orders();
         for (order_id, statuses) in &self.acknowledged {
             let row = rows.iter().find(|row| row.order_id == *order_id);
-            let went_through =
-                |status: &Status| row.is_some_and(|row| row.history.iter().any(|(_, its)| its == status));
+            let went_through = |status: &Status| {
+                row.is_some_and(|row| row.history.iter().any(|(_, its)| its == status))
+            };
             if let Some(status) = statuses.iter().find(|status| !went_through(status)) {
-                return broken("INV-6", format!("order {order_id} was said to be {status:?}, and is {row:?}"));
+                return broken(
+                    "INV-6",
+                    format!("order {order_id} was said to be {status:?}, and is {row:?}"),
+                );
             }
         }
         for row in &rows {
@@ -114,8 +118,13 @@ impl History {
         let wanted = self.purchases.iter().find(|purchase| purchase.customer_id == row.customer_id);
         let lines = databases.lines(row.order_id);
         match wanted {
-            Some(wanted) if wanted.lines == lines && wanted.total_minor == row.total_minor => Ok(()),
-            _ => broken("INV-6", format!("{row:?} with {lines:?} is not what was asked for: {wanted:?}")),
+            Some(wanted) if wanted.lines == lines && wanted.total_minor == row.total_minor => {
+                Ok(())
+            }
+            _ => broken(
+                "INV-6",
+                format!("{row:?} with {lines:?} is not what was asked for: {wanted:?}"),
+            ),
         }
     }
 }
@@ -138,10 +147,14 @@ fn check_key(key: &str, purchases: &[&Purchase], rows: &[OrderRow]) -> Result<()
         if count(&purchase.heard, Heard::Done) > 0 {
             let right = its.is_some_and(|row| purchase.order_ids.iter().eq([&row.order_id]));
             if !right {
-                return broken("INV-6", format!("{purchase:?} was confirmed, and there is {rows:?}"));
+                return broken(
+                    "INV-6",
+                    format!("{purchase:?} was confirmed, and there is {rows:?}"),
+                );
             }
         } else if let Some(row) = its
-            && (count(&purchase.heard, Heard::Refused) > 0 || count(&purchase.heard, Heard::Unknown) == 0)
+            && (count(&purchase.heard, Heard::Refused) > 0
+                || count(&purchase.heard, Heard::Unknown) == 0)
         {
             return broken("INV-6", format!("{purchase:?} was never done, and there is {row:?}"));
         }
@@ -150,16 +163,24 @@ fn check_key(key: &str, purchases: &[&Purchase], rows: &[OrderRow]) -> Result<()
 }
 
 fn check_without_key(purchase: &Purchase, rows: &[OrderRow]) -> Result<(), Violation> {
-    let ids: BTreeSet<_> =
-        rows.iter().filter(|row| row.customer_id == purchase.customer_id).map(|row| row.order_id).collect();
-    let (done, unknown) = (count(&purchase.heard, Heard::Done), count(&purchase.heard, Heard::Unknown));
+    let ids: BTreeSet<_> = rows
+        .iter()
+        .filter(|row| row.customer_id == purchase.customer_id)
+        .map(|row| row.order_id)
+        .collect();
+    let (done, unknown) =
+        (count(&purchase.heard, Heard::Done), count(&purchase.heard, Heard::Unknown));
     let right = (done..=done + unknown).contains(&ids.len()) && purchase.order_ids.is_subset(&ids);
     if right { Ok(()) } else { broken("INV-6", format!("{purchase:?} has the orders {ids:?}")) }
 }
 
 fn check_stocking(stocking: &Stocking, movements: &[MovementRow]) -> Result<(), Violation> {
-    let made = movements.iter().filter(|movement| movement.reference.as_ref() == Some(&stocking.reference)).count();
-    let (done, unknown) = (count(&stocking.heard, Heard::Done), count(&stocking.heard, Heard::Unknown));
+    let made = movements
+        .iter()
+        .filter(|movement| movement.reference.as_ref() == Some(&stocking.reference))
+        .count();
+    let (done, unknown) =
+        (count(&stocking.heard, Heard::Done), count(&stocking.heard, Heard::Unknown));
     let most = if stocking.key.is_some() { (done + unknown).min(1) } else { done + unknown };
     let least = if stocking.key.is_some() { done.min(1) } else { done };
     let right = (least..=most).contains(&made);

@@ -10,7 +10,8 @@ use crate::shrink;
 
 pub(crate) mod exhaustive;
 
-/// Plants each mistake in turn, and runs seeds until one shows it. Returns false if one survives all seeds.
+/// Plants each mistake in turn, and runs seeds until one shows it. Returns false if one survives
+/// all seeds.
 pub(crate) fn hunt(mistakes: &[Mistake], from: u64, seeds: u64, jobs: usize) -> bool {
     let found = Mutex::new(vec![None; mistakes.len()]);
     let taken = AtomicUsize::new(0);
@@ -18,7 +19,8 @@ pub(crate) fn hunt(mistakes: &[Mistake], from: u64, seeds: u64, jobs: usize) -> 
         for _ in 0..jobs.clamp(1, mistakes.len()) {
             scope.spawn(|| {
                 let next = || taken.fetch_add(1, Ordering::Relaxed);
-                let nexts = std::iter::repeat_with(next).map_while(|at| Some((at, mistakes.get(at)?)));
+                let nexts =
+                    std::iter::repeat_with(next).map_while(|at| Some((at, mistakes.get(at)?)));
                 for (at, mistake) in nexts {
                     let caught = first_broken(mistake, from, seeds);
                     found.lock().expect("nothing panics under this lock")[at] = caught;

@@ -1,11 +1,14 @@
-//! The invariants, checked on the rows themselves. It is a second opinion: it shares no code with the audit.
+//! The invariants, checked on the rows themselves. It is a second opinion: it shares no code with
+//! the audit.
 
 use std::collections::BTreeMap;
 
 use contract::OrderId;
 use inventory_core::reservation::StateName;
 
-use crate::databases::{Databases, Level, OrderRow, ReservationRow, SeenRow, ShortageRow, StockRow};
+use crate::databases::{
+    Databases, Level, OrderRow, ReservationRow, SeenRow, ShortageRow, StockRow,
+};
 use crate::states::{Violation, agree, broken, may_follow, waits_for};
 
 /// INV-4, INV-5 and INV-7 of one order, at one moment of both databases.
@@ -13,9 +16,10 @@ pub(crate) fn check_order(databases: &Databases, order_id: OrderId) -> Result<()
     let (order, reservation) = (databases.order(order_id), databases.reservation(order_id));
     match (&order, &reservation) {
         (None, None) => Ok(()),
-        (None, Some(reservation)) => {
-            broken("INV-5", format!("order {order_id} does not exist, its reservation is {:?}", reservation.state))
-        }
+        (None, Some(reservation)) => broken(
+            "INV-5",
+            format!("order {order_id} does not exist, its reservation is {:?}", reservation.state),
+        ),
         (Some(order), reservation) => {
             check_history(order)?;
             check_pair(order, reservation.as_ref())?;
@@ -34,10 +38,16 @@ fn check_history(order: &OrderRow) -> Result<(), Violation> {
         before = Some(*status);
     }
     if before != Some(*status) || history.last().map(|(seq, _)| *seq) != Some(*last_seq) {
-        return broken("INV-4", format!("order {order_id} is {status:?} with the history {history:?}"));
+        return broken(
+            "INV-4",
+            format!("order {order_id} is {status:?} with the history {history:?}"),
+        );
     }
     if *pending != waits_for(*status) {
-        return broken("INV-7", format!("order {order_id} is {status:?} and waits for {pending:?}"));
+        return broken(
+            "INV-7",
+            format!("order {order_id} is {status:?} and waits for {pending:?}"),
+        );
     }
     Ok(())
 }
@@ -45,15 +55,25 @@ fn check_history(order: &OrderRow) -> Result<(), Violation> {
 fn check_pair(order: &OrderRow, reservation: Option<&ReservationRow>) -> Result<(), Violation> {
     let state = reservation.map(|reservation| reservation.state);
     if !agree(Some(order.status), state) {
-        return broken("INV-5", format!("order {} is {:?}, its reservation {state:?}", order.order_id, order.status));
+        return broken(
+            "INV-5",
+            format!("order {} is {:?}, its reservation {state:?}", order.order_id, order.status),
+        );
     }
     if reservation.is_some_and(|reservation| reservation.digest != order.digest) {
-        return broken("INV-5", format!("order {} and its reservation are about different lines", order.order_id));
+        return broken(
+            "INV-5",
+            format!("order {} and its reservation are about different lines", order.order_id),
+        );
     }
     Ok(())
 }
 
-fn check_allocations(databases: &Databases, id: OrderId, reservation: Option<&ReservationRow>) -> Result<(), Violation> {
+fn check_allocations(
+    databases: &Databases,
+    id: OrderId,
+    reservation: Option<&ReservationRow>,
+) -> Result<(), Violation> {
     let state = reservation.map(|reservation| reservation.state);
     let (lines, allocated) = (databases.lines(id), databases.allocated(id));
     let right = match state {
@@ -61,7 +81,11 @@ fn check_allocations(databases: &Databases, id: OrderId, reservation: Option<&Re
         Some(StateName::Released) => allocated.is_empty() || allocated == lines,
         Some(StateName::Rejected) | None => allocated.is_empty(),
     };
-    if right { Ok(()) } else { broken("INV-5", format!("order {id} wants {lines:?} and was allocated {allocated:?}")) }
+    if right {
+        Ok(())
+    } else {
+        broken("INV-5", format!("order {id} wants {lines:?} and was allocated {allocated:?}"))
+    }
 }
 
 /// INV-1, INV-2 and INV-3 of every level.
@@ -71,7 +95,10 @@ pub(crate) fn check_stock(databases: &Databases) -> Result<(), Violation> {
             return broken("INV-1", format!("{key:?} has {level:?}"));
         }
         if level != ledger || movements != level.last_seq {
-            return broken("INV-2", format!("{key:?} has {level:?}, its {movements} movements come to {ledger:?}"));
+            return broken(
+                "INV-2",
+                format!("{key:?} has {level:?}, its {movements} movements come to {ledger:?}"),
+            );
         }
         if held != level.reserved {
             return broken("INV-3", format!("{key:?} has {level:?}, and orders hold {held}"));
@@ -81,11 +108,14 @@ pub(crate) fn check_stock(databases: &Databases) -> Result<(), Violation> {
 }
 
 /// INV-1 and INV-2 at every prefix of every ledger. Returns what each movement left behind.
-pub(crate) fn check_ledgers(databases: &Databases) -> Result<BTreeMap<(String, String), Vec<Level>>, Violation> {
+pub(crate) fn check_ledgers(
+    databases: &Databases,
+) -> Result<BTreeMap<(String, String), Vec<Level>>, Violation> {
     let mut ledgers: BTreeMap<(String, String), Vec<Level>> = BTreeMap::new();
     for movement in databases.movements() {
         let ledger = ledgers.entry(movement.key.clone()).or_default();
-        let before = ledger.last().copied().unwrap_or(Level { on_hand: 0, reserved: 0, last_seq: 0 });
+        let before =
+            ledger.last().copied().unwrap_or(Level { on_hand: 0, reserved: 0, last_seq: 0 });
         let expected = Level {
             on_hand: before.on_hand + movement.on_hand_delta,
             reserved: before.reserved + movement.reserved_delta,
@@ -102,8 +132,8 @@ pub(crate) fn check_ledgers(databases: &Databases) -> Result<BTreeMap<(String, S
     Ok(ledgers)
 }
 
-/// INV-8: at the points that a rejection is based on, its product was short. That it overlooked no location is
-/// checked when it is decided.
+/// INV-8: at the points that a rejection is based on, its product was short. That it overlooked no
+/// location is checked when it is decided.
 pub(crate) fn check_rejection(
     databases: &Databases,
     reservation: &ReservationRow,
@@ -121,7 +151,8 @@ pub(crate) fn check_rejection(
         };
         let available: Option<i64> = seen.iter().map(at).sum();
         if available != Some(told) || told >= requested {
-            let what = format!("order {order_id} wanted {requested} of {product_id}, was told of {told}");
+            let what =
+                format!("order {order_id} wanted {requested} of {product_id}, was told of {told}");
             return broken("INV-8", format!("{what}, and there were {available:?}"));
         }
     }

@@ -9,18 +9,25 @@ use inventory_core::reservation::StateName;
 use orders_core::order::Status;
 use serde::de::DeserializeOwned;
 
-use crate::databases::{Databases, OrderRow, ReservationRow};
 use crate::broker::Broker;
+use crate::databases::{Databases, OrderRow, ReservationRow};
 use crate::states::{Violation, broken};
 
 pub(crate) fn check(broker: &Broker, databases: &Databases) -> Result<(), Violation> {
-    let orders: BTreeMap<_, _> = databases.orders().into_iter().map(|row| (row.order_id, row)).collect();
-    let reservations: BTreeMap<_, _> = databases.reservations().into_iter().map(|row| (row.order_id, row)).collect();
+    let orders: BTreeMap<_, _> =
+        databases.orders().into_iter().map(|row| (row.order_id, row)).collect();
+    let reservations: BTreeMap<_, _> =
+        databases.reservations().into_iter().map(|row| (row.order_id, row)).collect();
     let commands = said::<StockCommand>(broker, COMMANDS_CHANNEL);
-    commands.iter().try_for_each(|command| check_command(command, orders.get(&command.order_id)))?;
+    commands
+        .iter()
+        .try_for_each(|command| check_command(command, orders.get(&command.order_id)))?;
     let answers = said::<StockAnswer>(broker, ANSWERS_CHANNEL);
-    answers.iter().try_for_each(|answer| check_answer(databases, answer, reservations.get(&answer.order_id)))?;
-    let words: BTreeSet<_> = answers.iter().map(|answer| (answer.order_id, answer.outcome.name())).collect();
+    answers.iter().try_for_each(|answer| {
+        check_answer(databases, answer, reservations.get(&answer.order_id))
+    })?;
+    let words: BTreeSet<_> =
+        answers.iter().map(|answer| (answer.order_id, answer.outcome.name())).collect();
     orders.values().try_for_each(|order| check_outcome(order, &words))
 }
 
@@ -36,30 +43,43 @@ fn check_command(command: &StockCommand, order: Option<&OrderRow>) -> Result<(),
         StockCommandKind::ShipStock => Status::Fulfilling,
     };
     let is_its = |order: &OrderRow| {
-        command.digest.0.as_slice() == order.digest && order.history.iter().any(|(_, its)| *its == status)
+        command.digest.0.as_slice() == order.digest
+            && order.history.iter().any(|(_, its)| *its == status)
     };
     if order.is_some_and(is_its) {
         return Ok(());
     }
-    broken("R6", format!("{:?} was sent for {}, which is {order:?}", command.kind, command.order_id))
+    broken(
+        "R6",
+        format!("{:?} was sent for {}, which is {order:?}", command.kind, command.order_id),
+    )
 }
 
 /// No answer without the reservation that it is about (R12).
-fn check_answer(databases: &Databases, answer: &StockAnswer, reservation: Option<&ReservationRow>) -> Result<(), Violation> {
+fn check_answer(
+    databases: &Databases,
+    answer: &StockAnswer,
+    reservation: Option<&ReservationRow>,
+) -> Result<(), Violation> {
     use StateName::{Rejected, Released, Reserved, Shipped};
     let order_id = answer.order_id;
     let state = reservation.map(|row| row.state);
     let is_borne_out = match &answer.outcome {
         StockOutcome::StockReserved { allocations } => {
-            let told = allocations
-                .iter()
-                .map(|part| (part.product_id.to_string(), part.location_id.to_string(), part.quantity.units()));
-            matches!(state, Some(Reserved | Released | Shipped)) && told.eq(databases.allocations(order_id))
+            let told = allocations.iter().map(|part| {
+                (part.product_id.to_string(), part.location_id.to_string(), part.quantity.units())
+            });
+            matches!(state, Some(Reserved | Released | Shipped))
+                && told.eq(databases.allocations(order_id))
         }
         StockOutcome::StockRejected { shortages } => {
-            let told =
-                shortages.iter().map(|short| (short.product_id.to_string(), short.requested.units(), short.available));
-            let kept = databases.shortages(order_id).into_iter().map(|row| (row.product_id, row.requested, row.available));
+            let told = shortages.iter().map(|short| {
+                (short.product_id.to_string(), short.requested.units(), short.available)
+            });
+            let kept = databases
+                .shortages(order_id)
+                .into_iter()
+                .map(|row| (row.product_id, row.requested, row.available));
             matches!(state, Some(Rejected | Released)) && told.eq(kept)
         }
         StockOutcome::StockReleased => state == Some(Released),
@@ -69,11 +89,17 @@ fn check_answer(databases: &Databases, answer: &StockAnswer, reservation: Option
     if is_borne_out && is_its {
         return Ok(());
     }
-    broken("INV-5", format!("{order_id} was answered {:?}, its reservation is {reservation:?}", answer.outcome))
+    broken(
+        "INV-5",
+        format!("{order_id} was answered {:?}, its reservation is {reservation:?}", answer.outcome),
+    )
 }
 
 /// No outcome without an answer of Inventory that says so (INV-4).
-fn check_outcome(order: &OrderRow, words: &BTreeSet<(OrderId, &'static str)>) -> Result<(), Violation> {
+fn check_outcome(
+    order: &OrderRow,
+    words: &BTreeSet<(OrderId, &'static str)>,
+) -> Result<(), Violation> {
     for (_, status) in &order.history {
         let word = match status {
             Status::Confirmed => "StockReserved",
@@ -83,7 +109,10 @@ fn check_outcome(order: &OrderRow, words: &BTreeSet<(OrderId, &'static str)>) ->
             Status::Received | Status::Cancelling | Status::Fulfilling => continue,
         };
         if !words.contains(&(order.order_id, word)) {
-            return broken("INV-4", format!("order {} became {status:?} without a word of Inventory", order.order_id));
+            return broken(
+                "INV-4",
+                format!("order {} became {status:?} without a word of Inventory", order.order_id),
+            );
         }
     }
     Ok(())

@@ -1,25 +1,23 @@
-//! The simulator: the real code of both services, their databases, a broker and clients, on one thread,
-//! driven by one seed.
+//! The simulator: the real code of both services, their databases, a broker and clients, on one
+//! thread, driven by one seed.
 #![forbid(unsafe_code)]
 
-mod databases;
 mod boot;
 mod broker;
-mod coverage;
 mod client;
 mod clocks;
 mod config;
+mod connection;
 mod corpus;
+mod coverage;
+mod databases;
 mod describe;
-mod workload;
 mod executor;
 mod exhaustive;
 mod faults;
-mod seeds;
 mod history;
 mod hunt;
 mod invariants;
-mod scenario;
 mod locks;
 mod log;
 mod mistakes;
@@ -27,10 +25,13 @@ mod monitor;
 mod network;
 mod node;
 mod port;
+mod pre_state;
 mod random;
 mod repairs;
 mod replicas;
 mod run;
+mod scenario;
+mod seeds;
 mod shrink;
 mod spoil;
 mod states;
@@ -38,8 +39,7 @@ mod storage;
 mod table;
 mod trace;
 mod verdict;
-mod connection;
-mod pre_state;
+mod workload;
 mod world;
 mod wrappers;
 
@@ -62,7 +62,8 @@ struct Cli {
     /// The first seed
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     from: u64,
-    /// Run one world and print its trace: a seed, or a whole configuration as the simulator prints it
+    /// Run one world and print its trace: a seed, or a whole configuration as the simulator prints
+    /// it
     #[arg(long, value_name = "SEED", value_parser = config)]
     seed: Option<Config>,
     /// Plant a mistake in the services and look for it: its name, or `all`
@@ -83,7 +84,9 @@ fn main() -> ExitCode {
     };
     let is_well = match (&cli.seed, planted) {
         (_, []) if cli.exhaustive.exhaustive => exhaustive::run(&cli.exhaustive),
-        (_, mistakes) if cli.exhaustive.exhaustive => hunt::exhaustive::hunt(mistakes, &cli.exhaustive),
+        (_, mistakes) if cli.exhaustive.exhaustive => {
+            hunt::exhaustive::hunt(mistakes, &cli.exhaustive)
+        }
         (Some(config), []) => replay(config, Wrappers::NONE),
         (Some(config), [mistake]) => replay(config, mistake.wrappers),
         (Some(_), _) => return refuse("one world makes one mistake: --planted with its name"),

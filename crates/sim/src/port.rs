@@ -1,4 +1,5 @@
-//! The faults of a replica's ports: every call passes here before and after, and may crash, wait or fail.
+//! The faults of a replica's ports: every call passes here before and after, and may crash, wait or
+//! fail.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use platform::failure::{Cause, Failure};
 
-use crate::coverage::{self, UnknownCommit, Work};
 use crate::config::Fault;
+use crate::coverage::{self, UnknownCommit, Work};
 use crate::node::Node;
 use crate::world::World;
 
@@ -34,7 +35,8 @@ impl std::fmt::Debug for Port {
 /// What is known of a transaction before it runs.
 pub(crate) struct About {
     pub(crate) what: &'static str,
-    /// The rows that it locks before it decides. It waits for transactions that have locked one of them.
+    /// The rows that it locks before it decides. It waits for transactions that have locked one of
+    /// them.
     pub(crate) rows: Vec<String>,
     pub(crate) works: BTreeSet<Work>,
 }
@@ -82,7 +84,10 @@ impl Port {
     ) -> Result<T, Failure> {
         self.pass("before its transaction begins").await;
         let (world, node, About { what, rows, works }) = (&self.world, self.node, about);
-        if tokio::time::timeout(LOCK_TIMEOUT, world.locks.until_unlocked(node.service, &rows)).await.is_err() {
+        if tokio::time::timeout(LOCK_TIMEOUT, world.locks.until_unlocked(node.service, &rows))
+            .await
+            .is_err()
+        {
             world.trace.event(|| format!("{what} of {node} is not done: its rows are locked"));
             return Err(Failure::Unavailable(cause("its rows are locked")));
         }
@@ -100,7 +105,9 @@ impl Port {
             }
             Fate::UnknownNotDone => {
                 coverage::count_unknown(&works, UnknownCommit::NotDone);
-                world.trace.event(|| format!("{what} of {node} is not done, and nobody hears of it"));
+                world
+                    .trace
+                    .event(|| format!("{what} of {node} is not done, and nobody hears of it"));
                 Err(unknown())
             }
             Fate::UnknownLate => {
@@ -132,8 +139,8 @@ impl Port {
         found
     }
 
-    /// Commits later, without the replica. The transaction has decided already, so its rows stay locked until the late
-    /// COMMIT arrives.
+    /// Commits later, without the replica. The transaction has decided already, so its rows stay
+    /// locked until the late COMMIT arrives.
     fn land_later<T: Send + 'static>(
         &self,
         rows: Vec<String>,
@@ -150,7 +157,12 @@ impl Port {
             if landed.is_ok() {
                 coverage::count_unknown(&works, UnknownCommit::DoneLater);
             }
-            world.trace.event(|| format!("a commit of {node} has landed: {}", if landed.is_ok() { "done" } else { "void" }));
+            world.trace.event(|| {
+                format!(
+                    "a commit of {node} has landed: {}",
+                    if landed.is_ok() { "done" } else { "void" }
+                )
+            });
         });
     }
 
@@ -160,8 +172,12 @@ impl Port {
         if self.is_broken.load(Ordering::Relaxed) || world.faults.happens(Fault::DiskErrors) {
             return Some(Failure::Fatal(cause("a disk error")));
         }
-        let failures: [fn(Cause) -> Failure; 3] = [Failure::Busy, Failure::Unavailable, Failure::Full];
-        world.faults.happens(Fault::Aborts).then(|| world.random.pick(&failures)(cause("the database said so")))
+        let failures: [fn(Cause) -> Failure; 3] =
+            [Failure::Busy, Failure::Unavailable, Failure::Full];
+        world
+            .faults
+            .happens(Fault::Aborts)
+            .then(|| world.random.pick(&failures)(cause("the database said so")))
     }
 
     fn fate(&self) -> Fate {
@@ -174,7 +190,10 @@ impl Port {
             (Fault::UnknownNotDone, Fate::UnknownNotDone),
             (Fault::LateCommits, Fate::UnknownLate),
         ];
-        fates.into_iter().find(|(fault, _)| world.faults.happens(*fault)).map_or(Fate::Done, |(_, fate)| fate)
+        fates
+            .into_iter()
+            .find(|(fault, _)| world.faults.happens(*fault))
+            .map_or(Fate::Done, |(_, fate)| fate)
     }
 }
 

@@ -1,5 +1,5 @@
-//! The part of Inventory's database that a batch depends on, just before its transaction. What the batch
-//! decides must follow from it.
+//! The part of Inventory's database that a batch depends on, just before its transaction. What the
+//! batch decides must follow from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,9 @@ impl PreState {
         let products = touched.products.iter().map(ToString::to_string);
         let requests = touched.requests.into_iter();
         Self {
-            ledger_ends: products.map(|product| (product.clone(), databases.ledger_ends(&product))).collect(),
+            ledger_ends: products
+                .map(|product| (product.clone(), databases.ledger_ends(&product)))
+                .collect(),
             moved: requests.filter(|request| databases.has_moved(*request)).collect(),
         }
     }
@@ -37,34 +39,58 @@ impl PreState {
         batch: &[InventoryCommand],
         decided: &[Decided],
     ) -> Result<(), Violation> {
-        batch.iter().zip(decided).try_for_each(|(command, Decided { outcome, publish })| match (command, outcome) {
-            (InventoryCommand::Move(request), _) => self.check_movement(request.cause.request_id, outcome),
-            (InventoryCommand::Stock(command), InventoryOutcome::Answered { repeated: false }) => {
-                let is_rejected = |answer: &_| matches!(answer, StockOutcome::StockRejected { .. });
-                if !publish.as_ref().is_some_and(|answer| is_rejected(&answer.outcome)) {
-                    return Ok(());
+        batch.iter().zip(decided).try_for_each(|(command, Decided { outcome, publish })| {
+            match (command, outcome) {
+                (InventoryCommand::Move(request), _) => {
+                    self.check_movement(request.cause.request_id, outcome)
                 }
-                let (lines, shortages) = (databases.lines(command.order_id), databases.shortages(command.order_id));
-                if shortages.is_empty() {
-                    return broken("INV-8", format!("order {} is rejected and nothing was short", command.order_id));
+                (
+                    InventoryCommand::Stock(command),
+                    InventoryOutcome::Answered { repeated: false },
+                ) => {
+                    let is_rejected =
+                        |answer: &_| matches!(answer, StockOutcome::StockRejected { .. });
+                    if !publish.as_ref().is_some_and(|answer| is_rejected(&answer.outcome)) {
+                        return Ok(());
+                    }
+                    let (lines, shortages) =
+                        (databases.lines(command.order_id), databases.shortages(command.order_id));
+                    if shortages.is_empty() {
+                        return broken(
+                            "INV-8",
+                            format!("order {} is rejected and nothing was short", command.order_id),
+                        );
+                    }
+                    shortages.iter().try_for_each(|shortage| self.check_shortage(shortage, &lines))
                 }
-                shortages.iter().try_for_each(|shortage| self.check_shortage(shortage, &lines))
+                _ => Ok(()),
             }
-            _ => Ok(()),
         })
     }
 
     /// A repeated request gets its first answer, and no refusal.
-    fn check_movement(&self, request: RequestId, outcome: &InventoryOutcome) -> Result<(), Violation> {
+    fn check_movement(
+        &self,
+        request: RequestId,
+        outcome: &InventoryOutcome,
+    ) -> Result<(), Violation> {
         let is_replay = matches!(outcome, InventoryOutcome::Moved { replayed: true, .. });
         if self.moved.contains(&request) && !is_replay {
-            return broken("R4", format!("{request:?} has moved stock before, and is answered {outcome:?}"));
+            return broken(
+                "R4",
+                format!("{request:?} has moved stock before, and is answered {outcome:?}"),
+            );
         }
         Ok(())
     }
 
-    /// A shortage considers every location, at its last movement or a later one, and what was ordered.
-    fn check_shortage(&self, shortage: &ShortageRow, lines: &[(String, i64)]) -> Result<(), Violation> {
+    /// A shortage considers every location, at its last movement or a later one, and what was
+    /// ordered.
+    fn check_shortage(
+        &self,
+        shortage: &ShortageRow,
+        lines: &[(String, i64)],
+    ) -> Result<(), Violation> {
         let ShortageRow { product_id, requested, seen, .. } = shortage;
         let looked_at = |(location, end): (&String, &i64)| {
             seen.iter().any(|seen| seen.location_id == *location && seen.seq >= *end)

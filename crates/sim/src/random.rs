@@ -56,5 +56,7 @@ impl Random {
 /// A hash of the bytes (FNV-1a, 64 bits), which depends on `start`.
 pub(crate) fn fingerprint(start: u64, bytes: &[u8]) -> u64 {
     let mixed = start.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0xcbf2_9ce4_8422_2325;
-    bytes.iter().fold(mixed, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    bytes
+        .iter()
+        .fold(mixed, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

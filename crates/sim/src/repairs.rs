@@ -1,5 +1,5 @@
-//! How often the system healed itself. Self-healing hides bugs: without the fault that a repair is for,
-//! there must be none.
+//! How often the system healed itself. Self-healing hides bugs: without the fault that a repair is
+//! for, there must be none.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};

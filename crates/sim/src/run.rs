@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use orders_core::order::Status;
 
 use crate::boot;
-use crate::coverage::{self, Coverage};
 use crate::config::Config;
-use crate::scenario;
+use crate::coverage::{self, Coverage};
 use crate::random::Random;
+use crate::repairs::Repairs;
+use crate::scenario;
 use crate::states::Violation;
 use crate::trace::Fingerprint;
-use crate::repairs::Repairs;
 use crate::world::World;
 use crate::wrappers::Wrappers;
 
@@ -52,7 +52,8 @@ pub(crate) fn run(config: &Config, wrappers: Wrappers, keeps_trace: bool) -> Rep
     coverage::begin(wrappers.decide_orders, wrappers.decide_stock);
     let told = Arc::new(std::sync::Mutex::new(None));
     let kept = told.clone();
-    let ended = catch_unwind(AssertUnwindSafe(|| run_in_folder(config, wrappers, keeps_trace, &kept)));
+    let ended =
+        catch_unwind(AssertUnwindSafe(|| run_in_folder(config, wrappers, keeps_trace, &kept)));
     let world = told.lock().expect("whoever panics does not hold it").take();
     ended.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -63,9 +64,15 @@ pub(crate) fn run(config: &Config, wrappers: Wrappers, keeps_trace: bool) -> Rep
     })
 }
 
-fn run_in_folder(config: &Config, wrappers: Wrappers, keeps_trace: bool, told: &std::sync::Mutex<Option<Arc<World>>>) -> Report {
+fn run_in_folder(
+    config: &Config,
+    wrappers: Wrappers,
+    keeps_trace: bool,
+    told: &std::sync::Mutex<Option<Arc<World>>>,
+) -> Report {
     let folder = folder();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without threads");
     let report = runtime.block_on(async {
         let world = World::new(config.clone(), wrappers, boot::boot, folder.path(), keeps_trace);
@@ -92,13 +99,18 @@ fn report(config: &Config, world: Option<&World>, violation: Option<Violation>) 
     if let (Some(world), None) = (world, &violation) {
         for row in world.monitor.databases().orders() {
             let was = |status| u64::from(row.history.iter().any(|(_, its)| *its == status));
-            orders = [orders[0] + 1, orders[1] + was(Status::Confirmed), orders[2] + was(Status::Rejected)];
+            orders = [
+                orders[0] + 1,
+                orders[1] + was(Status::Confirmed),
+                orders[2] + was(Status::Rejected),
+            ];
         }
     }
     Report {
         config: config.clone(),
         violation,
-        fingerprint: world.map_or(Fingerprint { hash: 0, events: 0 }, |world| world.trace.fingerprint()),
+        fingerprint: world
+            .map_or(Fingerprint { hash: 0, events: 0 }, |world| world.trace.fingerprint()),
         trace: world.map(|world| world.trace.lines()).unwrap_or_default(),
         coverage: coverage::take(),
         repairs: world.map(|world| world.repairs.repairs()).unwrap_or_default(),
@@ -130,7 +142,8 @@ mod tests {
 
     #[test]
     fn seeds_differ() {
-        let [one, another] = [1, 2].map(|seed| run(&Config::of(seed), Wrappers::NONE, false).fingerprint);
+        let [one, another] =
+            [1, 2].map(|seed| run(&Config::of(seed), Wrappers::NONE, false).fingerprint);
         assert_ne!(one, another);
     }
 }

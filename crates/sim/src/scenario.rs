@@ -1,5 +1,5 @@
-//! What happens in a world, from its beginning to its end: clients send requests while faults happen. Then
-//! faults stop, and everything must settle and stay as it is.
+//! What happens in a world, from its beginning to its end: clients send requests while faults
+//! happen. Then faults stop, and everything must settle and stay as it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +10,10 @@ use contract::commands::COMMANDS_CHANNEL;
 
 use crate::broker::Wipe;
 use crate::config::Fault;
-use crate::workload::{orders, stock};
 use crate::random::Random;
 use crate::states::broken;
 use crate::verdict;
+use crate::workload::{orders, stock};
 use crate::world::World;
 
 /// The virtual time within which everything must settle once faults have stopped.
@@ -70,7 +70,10 @@ async fn inject_until_stopped(world: &Arc<World>) {
         tokio::time::sleep(world.trace.stretch(random.millis(50..=longest))).await;
         for fault in [Fault::Wipes, Fault::Outages, Fault::Replays, Fault::Clocks] {
             // Drawn every few seconds, and so more likely than at a single message.
-            if !world.faults.have_stopped() && world.config.has(fault) && random.below(600) < 100 + world.config.per_mille(fault) {
+            if !world.faults.have_stopped()
+                && world.config.has(fault)
+                && random.below(600) < 100 + world.config.per_mille(fault)
+            {
                 inject(world, fault, &random);
             }
         }
@@ -122,19 +125,25 @@ async fn settle(world: &Arc<World>) {
             stock::settle(world, *stocking, 1).await;
         }
         let pending = world.monitor.databases().pending();
-        if world.monitor.violation().is_some() || pending == 0 && purchases.is_empty() && stockings.is_empty() {
+        if world.monitor.violation().is_some()
+            || pending == 0 && purchases.is_empty() && stockings.is_empty()
+        {
             return;
         }
         if world.trace.age() > began + SETTLING {
             let open = purchases.len() + stockings.len();
-            world.monitor.require(broken("INV-7", format!("{pending} commands and {open} requests never settle")));
+            world.monitor.require(broken(
+                "INV-7",
+                format!("{pending} commands and {open} requests never settle"),
+            ));
             return;
         }
         tokio::time::sleep(world.trace.stretch(Duration::from_millis(500))).await;
     }
 }
 
-/// A day later all delayed messages have arrived. Then old messages come again, and nothing may change.
+/// A day later all delayed messages have arrived. Then old messages come again, and nothing may
+/// change.
 async fn replay_yesterday(world: &Arc<World>) {
     world.trace.event(|| "a day passes".to_owned());
     tokio::time::sleep(DAY).await;
@@ -156,7 +165,9 @@ async fn drain(world: &Arc<World>) {
     while CHANNELS.iter().any(|channel| world.broker.held(channel) > 0) {
         if world.trace.age() > began + DRAINING {
             let held = CHANNELS.map(|channel| world.broker.held(channel));
-            world.monitor.require(broken("R16", format!("{held:?} messages are never acknowledged")));
+            world
+                .monitor
+                .require(broken("R16", format!("{held:?} messages are never acknowledged")));
             return;
         }
         tokio::time::sleep(Duration::from_secs(10)).await;

@@ -6,9 +6,9 @@ use std::sync::mpsc;
 
 use platform::clock::{Clock, SystemClock};
 
-use crate::coverage::Coverage;
 use crate::config::Config;
 use crate::corpus;
+use crate::coverage::Coverage;
 use crate::run::{self, Report};
 use crate::shrink;
 use crate::table;
@@ -30,14 +30,17 @@ struct Tally {
     broken: Vec<Report>,
 }
 
-/// Runs the worlds that failed once, and then `count` seeds. Returns false if there is a violation, or if too little
-/// was reached.
+/// Runs the worlds that failed once, and then `count` seeds. Returns false if there is a violation,
+/// or if too little was reached.
 pub(crate) fn run(from: u64, count: u64, jobs: usize) -> bool {
     let known = corpus::worlds();
     let known_count = known.len() as u64;
-    println!("{known_count} worlds that failed once, then {count} seeds from {from} on, {jobs} at a time");
+    println!(
+        "{known_count} worlds that failed once, then {count} seeds from {from} on, {jobs} at a time"
+    );
     let worlds = known.into_iter().chain((from..from.saturating_add(count)).map(Config::of));
-    let mut progress = Progress { watch: Stopwatch::start(), count, known: known_count, printed_at_ms: 0 };
+    let mut progress =
+        Progress { watch: Stopwatch::start(), count, known: known_count, printed_at_ms: 0 };
     let tally = side_by_side(worlds, jobs, |tally| progress.print(tally));
     progress.end();
     if let Some(first) = tally.broken.first() {
@@ -58,7 +61,11 @@ fn sum_up(tally: &Tally) -> Vec<String> {
     table::print(&tally.coverage);
     let [orders, confirmed, rejected] = tally.orders;
     let percent = |part: u64| part * 100 / orders.max(1);
-    println!("{orders} orders, {} % confirmed, {} % rejected", percent(confirmed), percent(rejected));
+    println!(
+        "{orders} orders, {} % confirmed, {} % rejected",
+        percent(confirmed),
+        percent(rejected)
+    );
     let mut missing = table::missing(&tally.coverage);
     if percent(confirmed) < 20 || percent(rejected) < 5 {
         missing.push("at least 20 % confirmed and 5 % rejected orders".to_owned());
@@ -67,7 +74,11 @@ fn sum_up(tally: &Tally) -> Vec<String> {
 }
 
 /// Runs worlds on `jobs` threads, until there are none left or too many have failed.
-fn side_by_side(worlds: impl Iterator<Item = Config> + Send, jobs: usize, mut observe: impl FnMut(&Tally)) -> Tally {
+fn side_by_side(
+    worlds: impl Iterator<Item = Config> + Send,
+    jobs: usize,
+    mut observe: impl FnMut(&Tally),
+) -> Tally {
     let worlds = std::sync::Mutex::new(worlds);
     let enough = AtomicBool::new(false);
     let (sender, reports) = mpsc::channel();
@@ -98,7 +109,10 @@ impl Tally {
         self.orders.iter_mut().zip(report.orders).for_each(|(sum, one)| *sum += one);
         self.coverage.add(report.coverage.clone());
         if let Some(violation) = &report.violation {
-            println!("seed {}: {} is violated: {}", report.config.seed, violation.promise, violation.what);
+            println!(
+                "seed {}: {} is violated: {}",
+                report.config.seed, violation.promise, violation.what
+            );
             self.broken.push(report);
         }
     }
@@ -126,7 +140,8 @@ impl Progress {
         let rate = i64::try_from(seeds * 1000).unwrap_or(i64::MAX) / now_ms.max(1);
         let filled = usize::try_from(seeds * 30 / self.count.max(1)).unwrap_or(30).min(30);
         let bar = format!("[{:<30}]", "=".repeat(filled));
-        let line = format!("{bar} {seeds} of {} seeds, {rate} a second, {broken} violations", self.count);
+        let line =
+            format!("{bar} {seeds} of {} seeds, {rate} a second, {broken} violations", self.count);
         let mut out = std::io::stderr();
         // Standard error may be closed.
         let _ = if is_terminal { write!(out, "\r\x1b[K{line}") } else { writeln!(out, "{line}") };

@@ -1,4 +1,5 @@
-//! Makes a failing world smaller, as long as it violates the same invariant, until its trace is short.
+//! Makes a failing world smaller, as long as it violates the same invariant, until its trace is
+//! short.
 
 use crate::config::Config;
 use crate::mistakes::Mistake;
@@ -22,7 +23,8 @@ fn shrink(broken: &Report, wrappers: Wrappers) -> Report {
         // A smaller world takes another course: the violation may need another seed.
         let smaller = smallest.smaller();
         let seeds = (0..SEEDS).map(|offset| broken.config.seed.wrapping_add(offset));
-        let candidates = seeds.flat_map(|seed| smaller.iter().map(move |less| Config { seed, ..less.clone() }));
+        let candidates =
+            seeds.flat_map(|seed| smaller.iter().map(move |less| Config { seed, ..less.clone() }));
         for config in candidates {
             if tries == MAX_TRIES {
                 break 'smaller;
@@ -38,7 +40,8 @@ fn shrink(broken: &Report, wrappers: Wrappers) -> Report {
     run::run(&smallest, wrappers, true)
 }
 
-/// Prints the trace of the smallest world that violates the same invariant, and how to run it again.
+/// Prints the trace of the smallest world that violates the same invariant, and how to run it
+/// again.
 pub(crate) fn print(broken: &Report, planted: Option<&Mistake>) {
     let smallest = shrink(broken, planted.map_or(Wrappers::NONE, |mistake| mistake.wrappers));
     println!();
@@ -56,15 +59,20 @@ mod tests {
 
     #[test]
     fn a_broken_world_shrinks_to_a_smaller_one_that_breaks_the_same_promise() {
-        let [mistake] = mistakes::find("no_tombstone").expect("a mistake") else { panic!("one mistake") };
+        let [mistake] = mistakes::find("no_tombstone").expect("a mistake") else {
+            panic!("one mistake")
+        };
         let wrappers = mistake.wrappers;
         let broken = (0..500).map(|seed| run::run(&Config::of(seed), wrappers, false));
-        let broken = broken.into_iter().find(|report| report.violation.is_some()).expect("it is found");
+        let broken =
+            broken.into_iter().find(|report| report.violation.is_some()).expect("it is found");
         let smallest = shrink(&broken, wrappers);
-        let promise = |report: &Report| report.violation.as_ref().map(|violation| violation.promise);
+        let promise =
+            |report: &Report| report.violation.as_ref().map(|violation| violation.promise);
         assert_eq!(promise(&smallest), promise(&broken));
-        let size =
-            |config: &Config| config.customers + config.requests + config.order_services + config.inventory_services;
+        let size = |config: &Config| {
+            config.customers + config.requests + config.order_services + config.inventory_services
+        };
         assert!(size(&smallest.config) < size(&broken.config), "{}", smallest.config);
     }
 }

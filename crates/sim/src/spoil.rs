@@ -25,7 +25,9 @@ pub(crate) fn garbage(good: &[u8], random: &Random) -> Garbage {
         // Not text.
         1 => alone(random.bytes::<24>().to_vec()),
         2 => {
-            let bad = format!(r#"{{"schema":1,"type":"ReserveStock","order_id":{}}}"#, random.u64()).into_bytes();
+            let bad =
+                format!(r#"{{"schema":1,"type":"ReserveStock","order_id":{}}}"#, random.u64())
+                    .into_bytes();
             let (bracket, messages) = good.split_last().expect("a batch ends with a bracket");
             let payload = [messages, b",", &bad, &[*bracket]].concat();
             Garbage { payload, bad, is_mixed: true }

@@ -1,5 +1,5 @@
-//! Which states may follow each other and agree, as the simulator understands it. It is a second opinion: it shares no
-//! code with the services.
+//! Which states may follow each other and agree, as the simulator understands it. It is a second
+//! opinion: it shares no code with the services.
 
 use contract::commands::StockCommandKind;
 use inventory_core::reservation::StateName;

@@ -17,8 +17,8 @@ use crate::coverage::{self, Work};
 use crate::describe;
 use crate::node::Service;
 use crate::port::{About, Port};
-use crate::states::broken;
 use crate::pre_state::PreState;
+use crate::states::broken;
 use crate::world::World;
 
 #[derive(Debug)]
@@ -33,14 +33,21 @@ impl of_orders::Store for OrdersPort {
         self.0.world.config.committers
     }
 
-    async fn run(&self, batch: Arc<[order::OrderCommand]>, _: order::Decide) -> Result<Vec<order::Decided>, Failure> {
+    async fn run(
+        &self,
+        batch: Arc<[order::OrderCommand]>,
+        _: order::Decide,
+    ) -> Result<Vec<order::Decided>, Failure> {
         let (world, node) = (self.0.world.clone(), self.0.node);
         let works = batch.iter().map(Work::of_order).collect();
         let about = About { what: "a batch", rows: order_rows(&batch), works };
         let work = async move {
             let decided = world.stores.orders.run(batch.clone(), coverage::decide_orders).await?;
             world.trace.event(|| format!("{node} commits {}", describe::orders(&batch, &decided)));
-            let ids = decided.iter().filter_map(|one| describe::receipt(&one.outcome)).map(|receipt| receipt.order_id);
+            let ids = decided
+                .iter()
+                .filter_map(|one| describe::receipt(&one.outcome))
+                .map(|receipt| receipt.order_id);
             world.monitor.check_orders(ids.chain(batch.iter().map(order::OrderCommand::order_id)));
             Ok(decided)
         };
@@ -53,7 +60,12 @@ impl of_orders::Store for OrdersPort {
             let commands = world.stores.orders.lease(lease).await?;
             if let Some(first) = commands.first() {
                 world.trace.event(|| {
-                    format!("{node} leases {} commands, {:?} for {}", commands.len(), first.kind, first.order_id)
+                    format!(
+                        "{node} leases {} commands, {:?} for {}",
+                        commands.len(),
+                        first.kind,
+                        first.order_id
+                    )
                 });
             }
             world.monitor.check_orders(commands.iter().map(|command| command.order_id));
@@ -83,7 +95,10 @@ impl of_orders::Store for OrdersPort {
         self.0.read("looking a receipt up", found).await
     }
 
-    async fn orders(&self, filter: of_orders::Filter) -> Result<Vec<of_orders::OrderSummary>, Failure> {
+    async fn orders(
+        &self,
+        filter: of_orders::Filter,
+    ) -> Result<Vec<of_orders::OrderSummary>, Failure> {
         let found = self.0.world.stores.orders.orders(filter);
         self.0.read("listing orders", found).await
     }
@@ -93,7 +108,11 @@ impl of_orders::Store for OrdersPort {
         self.0.read("counting the backlog", found).await
     }
 
-    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<of_orders::OrderAudit>, Failure> {
+    async fn audit_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<of_orders::OrderAudit>, Failure> {
         let found = self.0.world.stores.orders.audit_after(after, limit);
         self.0.read("auditing", found).await
     }
@@ -108,12 +127,19 @@ impl of_orders::Store for OrdersPort {
         self.0.read("auditing", found).await
     }
 
-    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<of_orders::OrderAudit>, Failure> {
+    async fn audit_of(
+        &self,
+        order_ids: Vec<OrderId>,
+    ) -> Result<Vec<of_orders::OrderAudit>, Failure> {
         let found = self.0.world.stores.orders.audit_of(order_ids);
         self.0.read("auditing", found).await
     }
 
-    async fn audit_pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<of_orders::PendingAudit>, Failure> {
+    async fn audit_pending(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<of_orders::PendingAudit>, Failure> {
         let found = self.0.world.stores.orders.audit_pending(after, limit);
         self.0.read("auditing", found).await
     }
@@ -160,12 +186,18 @@ impl of_stock::Store for StockPort {
         self.0.read("looking a product up", found).await
     }
 
-    async fn products(&self, filter: of_stock::ProductFilter) -> Result<Vec<shelf::ProductStock>, Failure> {
+    async fn products(
+        &self,
+        filter: of_stock::ProductFilter,
+    ) -> Result<Vec<shelf::ProductStock>, Failure> {
         let found = self.0.world.stores.inventory.products(filter);
         self.0.read("listing products", found).await
     }
 
-    async fn movements(&self, filter: of_stock::MovementFilter) -> Result<Vec<shelf::Movement>, Failure> {
+    async fn movements(
+        &self,
+        filter: of_stock::MovementFilter,
+    ) -> Result<Vec<shelf::Movement>, Failure> {
         let found = self.0.world.stores.inventory.movements(filter);
         self.0.read("listing movements", found).await
     }
@@ -180,7 +212,11 @@ impl of_stock::Store for StockPort {
         self.0.read("listing locations", found).await
     }
 
-    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
+    async fn audit_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<Reservation>, Failure> {
         let found = self.0.world.stores.inventory.audit_after(after, limit);
         self.0.read("auditing", found).await
     }
@@ -209,12 +245,18 @@ impl of_stock::Store for StockPort {
         self.0.read("auditing", found).await
     }
 
-    async fn audit_movements(&self, stretch: of_stock::Stretch) -> Result<Vec<shelf::Movement>, Failure> {
+    async fn audit_movements(
+        &self,
+        stretch: of_stock::Stretch,
+    ) -> Result<Vec<shelf::Movement>, Failure> {
         let found = self.0.world.stores.inventory.audit_movements(stretch);
         self.0.read("auditing", found).await
     }
 
-    async fn audit_levels(&self, points: Vec<(of_stock::StockKey, i64)>) -> Result<Vec<Option<shelf::Level>>, Failure> {
+    async fn audit_levels(
+        &self,
+        points: Vec<(of_stock::StockKey, i64)>,
+    ) -> Result<Vec<Option<shelf::Level>>, Failure> {
         let found = self.0.world.stores.inventory.audit_levels(points);
         self.0.read("auditing", found).await
     }
@@ -257,7 +299,9 @@ fn stock_rows(batch: &[stock::InventoryCommand]) -> Vec<String> {
 fn check_quarantined(world: &World, service: Service, entries: &[Quarantined]) {
     for entry in entries {
         if !world.monitor.databases().has_quarantined(service, entry) {
-            world.monitor.require(broken("R16", format!("{entry:?} was set aside and is not there")));
+            world
+                .monitor
+                .require(broken("R16", format!("{entry:?} was set aside and is not there")));
         }
         let Quarantined { kind, subject, reason, .. } = entry;
         world.trace.event(|| format!("set aside: {kind} {subject:?}, {reason}"));

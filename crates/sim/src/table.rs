@@ -19,22 +19,35 @@ pub(crate) fn impossible_for_order(status: Status, event: Event) -> Option<&'sta
     use Event::{StockRejected, StockReleased, StockReserved, StockShipped};
     use Status::{Cancelled, Cancelling, Confirmed, Fulfilled, Fulfilling, Received, Rejected};
     match (status, event) {
-        (Received | Confirmed | Rejected, StockReleased) => Some("only a cancelled order's stock is released"),
-        (Fulfilling | Fulfilled, StockReleased) => Some("an order that is fulfilled was never cancelled"),
-        (Received | Confirmed | Rejected, StockShipped) => Some("only a fulfilled order's stock is shipped"),
+        (Received | Confirmed | Rejected, StockReleased) => {
+            Some("only a cancelled order's stock is released")
+        }
+        (Fulfilling | Fulfilled, StockReleased) => {
+            Some("an order that is fulfilled was never cancelled")
+        }
+        (Received | Confirmed | Rejected, StockShipped) => {
+            Some("only a fulfilled order's stock is shipped")
+        }
         (Cancelling | Cancelled, StockShipped) => Some("a cancelled order was never fulfilled"),
-        (Confirmed | Fulfilling | Fulfilled, StockRejected) => Some("stock that was reserved is never rejected"),
+        (Confirmed | Fulfilling | Fulfilled, StockRejected) => {
+            Some("stock that was reserved is never rejected")
+        }
         (Rejected, StockReserved) => Some("stock that was rejected is never reserved"),
         _ => None,
     }
 }
 
 /// Why the command never comes for a reservation in this state, or for none, unless it may.
-pub(crate) fn impossible_for_stock(state: Option<StateName>, kind: StockCommandKind) -> Option<&'static str> {
+pub(crate) fn impossible_for_stock(
+    state: Option<StateName>,
+    kind: StockCommandKind,
+) -> Option<&'static str> {
     use StateName::{Rejected, Released, Shipped};
     use StockCommandKind::{ReleaseStock, ShipStock};
     match (state, kind) {
-        (None | Some(Rejected), ShipStock) => Some("only an order that was told of its reservation is fulfilled"),
+        (None | Some(Rejected), ShipStock) => {
+            Some("only an order that was told of its reservation is fulfilled")
+        }
         (Some(Released), ShipStock) => Some("a cancelled order is never fulfilled"),
         (Some(Shipped), ReleaseStock) => Some("an order that is fulfilled is never cancelled"),
         _ => None,
@@ -44,7 +57,8 @@ pub(crate) fn impossible_for_stock(state: Option<StateName>, kind: StockCommandK
 /// A cell that was reached although it cannot be.
 pub(crate) fn broken(coverage: &Coverage) -> Option<String> {
     let order = coverage.orders.keys().find_map(|(status, event)| {
-        impossible_for_order(*status, *event).map(|why| format!("an order that is {status:?} met {event:?}: {why}"))
+        impossible_for_order(*status, *event)
+            .map(|why| format!("an order that is {status:?} met {event:?}: {why}"))
     });
     order.or_else(|| {
         coverage.stock.keys().find_map(|(state, kind)| {
@@ -62,7 +76,8 @@ pub(crate) fn missing(coverage: &Coverage) -> Vec<String> {
     let marks = MARKS.iter().filter(|mark| !coverage.marks.contains_key(**mark));
     let order = order.map(|(status, event)| format!("an order that is {status:?} and {event:?}"));
     let stock = stock.map(|(state, kind)| format!("a reservation that is {state:?} and {kind:?}"));
-    let commits = commits.map(|(work, fate)| format!("a commit of unknown fate of a {work:?}: {fate:?}"));
+    let commits =
+        commits.map(|(work, fate)| format!("a commit of unknown fate of a {work:?}: {fate:?}"));
     order.chain(stock).chain(commits).chain(marks.map(|mark| (*mark).to_owned())).collect()
 }
 
@@ -91,7 +106,9 @@ pub(crate) fn print(coverage: &Coverage) {
     }
     header("unknown fate", UnknownCommit::ALL.map(|fate| format!("{fate:?}")).as_slice());
     for work in Work::ALL {
-        let cell = |fate: UnknownCommit| coverage.commits.get(&(work, fate)).copied().unwrap_or(0).to_string();
+        let cell = |fate: UnknownCommit| {
+            coverage.commits.get(&(work, fate)).copied().unwrap_or(0).to_string()
+        };
         row(&format!("{work:?}"), &UnknownCommit::ALL.map(cell));
     }
     println!();

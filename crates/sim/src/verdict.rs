@@ -1,12 +1,13 @@
-//! The checks at the end of a world: all invariants over all rows, what clients were told, all messages, and repairs.
+//! The checks at the end of a world: all invariants over all rows, what clients were told, all
+//! messages, and repairs.
 
 use std::collections::BTreeSet;
 
 use contract::OrderId;
 
-use crate::databases::{Level, ReservationRow};
-use crate::coverage;
 use crate::config::Fault;
+use crate::coverage;
+use crate::databases::{Level, ReservationRow};
 use crate::invariants;
 use crate::log;
 use crate::states::{Violation, broken};
@@ -18,12 +19,15 @@ pub(crate) fn on(world: &World) -> Result<(), Violation> {
         let databases = world.monitor.databases();
         let of_orders = databases.orders().into_iter().map(|row| row.order_id);
         let reservations = databases.reservations();
-        let ids: BTreeSet<OrderId> = of_orders.chain(reservations.iter().map(|row| row.order_id)).collect();
+        let ids: BTreeSet<OrderId> =
+            of_orders.chain(reservations.iter().map(|row| row.order_id)).collect();
         ids.into_iter().try_for_each(|order_id| invariants::check_order(&databases, order_id))?;
         invariants::check_stock(&databases)?;
         world.history().check(&databases)?;
         let ledgers = invariants::check_ledgers(&databases)?;
-        reservations.iter().try_for_each(|row| invariants::check_rejection(&databases, row, &ledgers))?;
+        reservations
+            .iter()
+            .try_for_each(|row| invariants::check_rejection(&databases, row, &ledgers))?;
         log::check(&world.broker, &databases)?;
     }
     if let Some(cell) = coverage::with(table::broken) {
@@ -35,21 +39,27 @@ pub(crate) fn on(world: &World) -> Result<(), Violation> {
 /// A repair without the fault that it is for would hide a bug.
 fn check_repairs(world: &World) -> Result<(), Violation> {
     use Fault::{
-        Aborts, Clocks, Crashes, Delays, DiskErrors, Forgeries, Garbage, LateCommits, Loss, Outages, Slowness,
-        UnknownDone, UnknownNotDone, Versions, Wipes,
+        Aborts, Clocks, Crashes, Delays, DiskErrors, Forgeries, Garbage, LateCommits, Loss,
+        Outages, Slowness, UnknownDone, UnknownNotDone, Versions, Wipes,
     };
     let repairs = world.repairs.repairs();
     let config = &world.config;
-    let slow = [Delays, Slowness, Clocks, Aborts, UnknownDone, UnknownNotDone, LateCommits, DiskErrors];
+    let slow =
+        [Delays, Slowness, Clocks, Aborts, UnknownDone, UnknownNotDone, LateCommits, DiskErrors];
     let lossy = [Loss, Outages, Wipes, Versions, Crashes];
     let without = |faults: &[Fault]| !config.has_any(faults);
     if repairs.resent > 0 && without(&[slow.as_slice(), &lossy].concat()) {
-        return broken("repairs", format!("{repairs:?} although nothing is lost and nothing is slow"));
+        return broken(
+            "repairs",
+            format!("{repairs:?} although nothing is lost and nothing is slow"),
+        );
     }
     if repairs.watchdog > 0 && without(&[Wipes]) {
         return broken("repairs", format!("{repairs:?} although the broker keeps everything"));
     }
-    if repairs.malformed > 0 && without(&[Garbage]) || repairs.anomalies > 0 && without(&[Forgeries]) {
+    if repairs.malformed > 0 && without(&[Garbage])
+        || repairs.anomalies > 0 && without(&[Forgeries])
+    {
         return broken("repairs", format!("{repairs:?} although every message is genuine"));
     }
     if repairs.poisoned > 0 {

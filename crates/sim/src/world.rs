@@ -1,4 +1,5 @@
-//! One world: two databases, a broker, replicas that crash and start again, and the monitor of them all.
+//! One world: two databases, a broker, replicas that crash and start again, and the monitor of them
+//! all.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};

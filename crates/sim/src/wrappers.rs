@@ -1,11 +1,12 @@
-//! The seams of a replica: what it is put together from, or what a planted mistake puts in its place.
+//! The seams of a replica: what it is put together from, or what a planted mistake puts in its
+//! place.
 
 use std::sync::Arc;
 
 use axum::Router;
 use inventory_core::decide as stock;
-use orders_core::decide as order;
 use orders::store::Store as OrdersStore;
+use orders_core::decide as order;
 use platform::bus::Bus;
 
 use crate::node::NodeIds;

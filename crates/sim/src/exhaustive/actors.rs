@@ -3,7 +3,9 @@
 use contract::commands::StockCommand;
 use contract::{Digest, LocationId, OrderId, ProductId, Quantity};
 use inventory_core::decide as stock;
-use inventory_core::stock::{RequestCause, RequestId};
+use inventory_core::stock::{
+    Cause, Deltas, Level, Movement, MovementKind, Product, RequestCause, RequestId,
+};
 use orders_core::money::Currency;
 use orders_core::order::{OrderLine, Terms};
 use uuid::Uuid;
@@ -34,7 +36,9 @@ pub(super) fn order_id(order: u8) -> OrderId {
 
 /// The number of the order with this id.
 pub(super) fn order_of(order_id: OrderId) -> u8 {
-    (FIRST..=OTHER).find(|order| self::order_id(*order) == order_id).expect("the id of a known order")
+    (FIRST..=OTHER)
+        .find(|order| self::order_id(*order) == order_id)
+        .expect("the id of a known order")
 }
 
 /// Every order, with its index in the arrays of a state.
@@ -93,4 +97,30 @@ pub(super) fn delivery(number: u8) -> stock::MovementRequest {
 
 pub(super) fn stock_command(command: StockCommand) -> stock::InventoryCommand {
     stock::InventoryCommand::Stock(Box::new(command))
+}
+
+/// The product as its row says.
+pub(super) fn product() -> Product {
+    Product {
+        product_id: product_id(),
+        name: "Mug".to_owned(),
+        low_stock_at: None,
+        created_at_micros: 0,
+        updated_at_micros: 0,
+    }
+}
+
+/// The movement that a delivery has made, without the level after it, which decides nothing.
+pub(super) fn movement(number: u8) -> (RequestId, Movement) {
+    let request = delivery(number);
+    let movement = Movement {
+        product_id: request.product_id,
+        location_id: request.location_id,
+        kind: MovementKind::Receive,
+        deltas: Deltas { on_hand: 1, reserved: 0 },
+        after: Level::default(),
+        cause: Cause::Request(request.cause.clone()),
+        created_at_micros: 0,
+    };
+    (request.cause.request_id, movement)
 }

@@ -23,11 +23,22 @@ impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { orders, twins, units, receives, batch, busy } = self;
         let twins = if *twins { " (one of them sent twice)" } else { "" };
-        write!(f, "orders {orders}{twins}, units {units} + {receives}, batches of {batch}, {busy} of 4 replicas busy")
+        write!(
+            f,
+            "orders {orders}{twins}, units {units} + {receives}, batches of {batch}, \
+             {busy} of 4 replicas busy"
+        )
     }
 }
 
-pub(super) const fn of(orders: u8, twins: bool, units: u8, receives: u8, batch: usize, busy: usize) -> Bounds {
+pub(super) const fn of(
+    orders: u8,
+    twins: bool,
+    units: u8,
+    receives: u8,
+    batch: usize,
+    busy: usize,
+) -> Bounds {
     Bounds { orders, twins, units, receives, batch, busy }
 }
 
@@ -43,4 +54,5 @@ pub(crate) const USUAL: [Bounds; 6] = [
 ];
 
 /// Bounds that take many minutes.
-pub(super) const WIDE: [Bounds; 3] = [of(1, true, 1, 1, 2, 4), of(2, false, 1, 0, 2, 2), of(2, true, 1, 0, 1, 4)];
+pub(super) const WIDE: [Bounds; 3] =
+    [of(1, true, 1, 1, 2, 4), of(2, false, 1, 0, 2, 2), of(2, true, 1, 0, 1, 4)];

@@ -64,8 +64,8 @@ impl Model {
         }
     }
 
-    /// A client repeats its request until it has an answer. An order may be cancelled or fulfilled at
-    /// any time, and again.
+    /// A client repeats its request until it has an answer. An order may be cancelled or fulfilled
+    /// at any time, and again.
     fn order_requests(&self, state: &State, add: &mut impl FnMut(Action)) {
         let is_acknowledged = |order: u8| state.acknowledged & (1 << order) != 0;
         if !is_acknowledged(FIRST) && !is_acknowledged(TWIN) {

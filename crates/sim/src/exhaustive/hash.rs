@@ -40,7 +40,8 @@ impl Hasher for Quick {
         self.add(number);
     }
 
-    /// Mixes the lower bits, too, which tables use: the last multiplication mixes the upper ones only.
+    /// Mixes the lower bits, too, which tables use: the last multiplication mixes the upper ones
+    /// only.
     fn finish(&self) -> u64 {
         let mixed = (self.0 ^ (self.0 >> 32)).wrapping_mul(MIX);
         mixed ^ (mixed >> 29)

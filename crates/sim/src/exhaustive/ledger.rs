@@ -8,7 +8,8 @@ use inventory_core::stock::{Level as Stored, Movement};
 use super::actors;
 use crate::states::{Violation, broken};
 
-/// INV-1 and INV-2 of one movement: it explains how one level became the next. Returns the next level.
+/// INV-1 and INV-2 of one movement: it explains how one level became the next. Returns the next
+/// level.
 pub(super) fn check_movement(before: Stored, movement: &Movement) -> Result<Stored, Violation> {
     let after = Stored {
         on_hand: before.on_hand + movement.deltas.on_hand,
@@ -16,7 +17,10 @@ pub(super) fn check_movement(before: Stored, movement: &Movement) -> Result<Stor
         last_seq: before.last_seq + 1,
     };
     if movement.after != after {
-        return broken("INV-2", format!("after {before:?}, {:?} leaves {:?}", movement.kind, movement.after));
+        return broken(
+            "INV-2",
+            format!("after {before:?}, {:?} leaves {:?}", movement.kind, movement.after),
+        );
     }
     if after.reserved < 0 || after.on_hand < after.reserved {
         return broken("INV-1", format!("{:?} leaves {after:?}", movement.kind));
@@ -24,9 +28,12 @@ pub(super) fn check_movement(before: Stored, movement: &Movement) -> Result<Stor
     Ok(after)
 }
 
-/// INV-8: at the points that a rejection is based on, there was too little. `points` are the ledger's, from
-/// before the batch on.
-pub(super) fn check_rejection(change: &ReservationChange, points: &[Stored]) -> Result<(), Violation> {
+/// INV-8: at the points that a rejection is based on, there was too little. `points` are the
+/// ledger's, from before the batch on.
+pub(super) fn check_rejection(
+    change: &ReservationChange,
+    points: &[Stored],
+) -> Result<(), Violation> {
     let name = actors::name(actors::order_of(change.to.order_id));
     if change.to.state.name() == StateName::Rejected && change.to.state.shortfalls().is_empty() {
         return broken("INV-8", format!("order {name} is rejected, and nothing was short"));
@@ -43,7 +50,10 @@ pub(super) fn check_rejection(change: &ReservationChange, points: &[Stored]) -> 
         if available != Some(told.available) || told.available >= told.requested.units() {
             let (requested, there) =
                 (told.requested.get(), available.map_or("?".to_owned(), |units| units.to_string()));
-            return broken("INV-8", format!("order {name} is rejected: it wanted {requested}, and {there} were there"));
+            return broken(
+                "INV-8",
+                format!("order {name} is rejected: it wanted {requested}, and {there} were there"),
+            );
         }
     }
     Ok(())

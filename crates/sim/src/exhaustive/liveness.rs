@@ -1,5 +1,5 @@
-//! INV-7, its second half (liveness): from every state a settled one is reached without further faults
-//! and without any message sent before, since the network may have lost them all.
+//! INV-7, its second half (liveness): from every state a settled one is reached without further
+//! faults and without any message sent before, since the network may have lost them all.
 
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
@@ -14,8 +14,8 @@ use super::state::{IDLE, REPLICAS, State};
 use super::transition::{Action, Transition};
 use crate::states::{Violation, broken};
 
-/// More rounds than any order needs. In each, a command is sent again, executed and answered, and the
-/// order settled.
+/// More rounds than any order needs. In each, a command is sent again, executed and answered, and
+/// the order settled.
 const ROUNDS: usize = 8;
 
 /// The states, with idle replicas and an empty network, from which a settled state was reached.

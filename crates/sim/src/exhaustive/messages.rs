@@ -1,5 +1,5 @@
-//! Messages, each known by a number. Two that differ only in times and attempts have one number, since
-//! neither service decides by them (R16).
+//! Messages, each known by a number. Two that differ only in times and attempts have one number,
+//! since neither service decides by them (R16).
 
 use contract::answers::StockAnswer;
 use contract::commands::StockCommand;
@@ -21,20 +21,27 @@ pub(crate) struct Messages {
 
 impl Messages {
     pub(crate) fn command(&mut self, command: StockCommand) -> u32 {
-        let bit = self.bit(Message::Command(StockCommand { attempt: 1, sent_at_micros: 0, ..command }));
+        let bit =
+            self.bit(Message::Command(StockCommand { attempt: 1, sent_at_micros: 0, ..command }));
         self.commands |= bit;
         bit
     }
 
     pub(super) fn answer(&mut self, answer: StockAnswer) -> u32 {
-        self.bit(Message::Answer(StockAnswer { attempt: 1, decided_at_micros: 0, sent_at_micros: 0, ..answer }))
+        self.bit(Message::Answer(StockAnswer {
+            attempt: 1,
+            decided_at_micros: 0,
+            sent_at_micros: 0,
+            ..answer
+        }))
     }
 
     fn bit(&mut self, message: Message) -> u32 {
-        let number = self.messages.iter().position(|known| *known == message).unwrap_or_else(|| {
-            self.messages.push(message);
-            self.messages.len() - 1
-        });
+        let number =
+            self.messages.iter().position(|known| *known == message).unwrap_or_else(|| {
+                self.messages.push(message);
+                self.messages.len() - 1
+            });
         assert!(number < 32, "the bounds are so narrow that few different messages are ever sent");
         1 << number
     }
@@ -56,10 +63,18 @@ impl Messages {
     pub(super) fn name(&self, number: u8) -> String {
         match self.get(number) {
             Message::Command(command) => {
-                format!("{} {}", command.kind.as_str(), actors::name(actors::order_of(command.order_id)))
+                format!(
+                    "{} {}",
+                    command.kind.as_str(),
+                    actors::name(actors::order_of(command.order_id))
+                )
             }
             Message::Answer(answer) => {
-                format!("{} {}", answer.outcome.name(), actors::name(actors::order_of(answer.order_id)))
+                format!(
+                    "{} {}",
+                    answer.outcome.name(),
+                    actors::name(actors::order_of(answer.order_id))
+                )
             }
         }
     }

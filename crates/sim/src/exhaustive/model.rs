@@ -1,5 +1,5 @@
-//! The shell around the two cores: what a replica does with a request or a message, one transition at
-//! a time.
+//! The shell around the two cores: what a replica does with a request or a message, one transition
+//! at a time.
 
 use std::rc::Rc;
 
@@ -26,8 +26,8 @@ pub(crate) struct Model {
     pub(super) stock: StockDatabase,
     pub(super) messages: Messages,
     pub(super) locals: Locals,
-    /// Batches by the part of a state that they depend on: the rows of one service, the local state of
-    /// one replica, and the messages for the service.
+    /// Batches by the part of a state that they depend on: the rows of one service, the local state
+    /// of one replica, and the messages for the service.
     pub(super) batches: QuickMap<State, Rc<[Batch]>>,
     oracle: Oracle,
 }
@@ -48,7 +48,8 @@ impl Model {
 
     /// The initial state: the stock has come in, by one movement.
     pub(crate) fn start(&self) -> State {
-        let level = Level { on_hand: self.bounds.units, reserved: 0, moves: self.bounds.units.min(1) };
+        let level =
+            Level { on_hand: self.bounds.units, reserved: 0, moves: self.bounds.units.min(1) };
         State {
             orders: [NOTHING; IDS],
             reservations: [NOTHING; IDS],
@@ -74,7 +75,11 @@ impl Model {
     /// # Errors
     ///
     /// The transition itself breaks an invariant.
-    pub(crate) fn after(&mut self, state: &State, transition: Transition) -> Result<State, Violation> {
+    pub(crate) fn after(
+        &mut self,
+        state: &State,
+        transition: Transition,
+    ) -> Result<State, Violation> {
         let mut next = *state;
         let local = self.local(state, transition.replica);
         let local = match transition.action {
@@ -140,7 +145,8 @@ impl Model {
         Local { outbox: outbox & !state.sent, ..Local::default() }
     }
 
-    /// INV-6: what a client is told is so at that moment. Whether it stays so is checked in later states.
+    /// INV-6: what a client is told is so at that moment. Whether it stays so is checked in later
+    /// states.
     fn acknowledge(&self, next: &mut State, reply: Reply) -> Result<(), Violation> {
         let request = match reply {
             Reply::Placed(order) => {
@@ -181,9 +187,15 @@ impl Model {
         Ok(Local { in_doubt: true, stock_read: None, ..local })
     }
 
-    /// INV-6, from its other side: what a client is told has failed was not done by this transition.
-    /// Another request may have done the same before, but for an order, which has its request's id.
-    fn report_failed(&self, before: &State, next: &State, local: Local) -> Result<Local, Violation> {
+    /// INV-6, from its other side: what a client is told has failed was not done by this
+    /// transition. Another request may have done the same before, but for an order, which has its
+    /// request's id.
+    fn report_failed(
+        &self,
+        before: &State,
+        next: &State,
+        local: Local,
+    ) -> Result<Local, Violation> {
         for request in local.held() {
             let was_done = self.is_done(before, request) && !matches!(request, Request::Place(_));
             if self.is_done(next, request) && !was_done {

@@ -2,17 +2,17 @@
 
 use contract::commands::{StockCommand, StockCommandKind};
 use contract::{OrderId, SCHEMA_VERSION};
-use orders_core::decide::{Change, OrderCommand, Decide, Loaded, OrderOutcome};
+use orders_core::decide::{Change, Decide, Loaded, OrderCommand, OrderOutcome};
 use orders_core::order::{Order, Status};
 
 use super::actors;
 use super::batch::{self, Batch, Item};
 use super::hash::QuickMap;
+use super::messages::{Message, Messages};
 use super::panics::caught;
 use super::requests::{self, Reply, Request};
 use super::shell::Shell;
 use super::state::{IDS, NOTHING};
-use super::messages::{Message, Messages};
 use crate::states::{Violation, broken};
 
 /// Any two transitions may be this far apart: whatever is stored is this old when it is loaded.
@@ -47,7 +47,12 @@ pub(super) struct OrdersDatabase {
 
 impl OrdersDatabase {
     pub(super) fn new(shell: Shell) -> Self {
-        Self { decide: shell.decide_orders, rows: Vec::new(), commits: Vec::new(), known: QuickMap::default() }
+        Self {
+            decide: shell.decide_orders,
+            rows: Vec::new(),
+            commits: Vec::new(),
+            known: QuickMap::default(),
+        }
     }
 
     #[cfg(test)]
@@ -68,7 +73,12 @@ impl OrdersDatabase {
     }
 
     /// Runs the batch on these rows. The outcome is kept: equal input is decided once.
-    pub(super) fn run(&mut self, batch: Batch, rows: [u8; IDS], messages: &mut Messages) -> &Result<OrdersCommit, Violation> {
+    pub(super) fn run(
+        &mut self,
+        batch: Batch,
+        rows: [u8; IDS],
+        messages: &mut Messages,
+    ) -> &Result<OrdersCommit, Violation> {
         let codes = batch.map(|item| item.map_or(0, Item::code));
         let [a, b, c] = rows;
         let key = u64::from_le_bytes([codes[0], codes[1], a, b, c, 0, 0, 0]);
@@ -81,12 +91,24 @@ impl OrdersDatabase {
         &self.commits[index]
     }
 
-    fn transact(&mut self, batch: Batch, rows: [u8; IDS], messages: &mut Messages) -> Result<OrdersCommit, Violation> {
+    fn transact(
+        &mut self,
+        batch: Batch,
+        rows: [u8; IDS],
+        messages: &mut Messages,
+    ) -> Result<OrdersCommit, Violation> {
         let items: Vec<Item> = batch.into_iter().flatten().collect();
-        let commands: Vec<OrderCommand> = items.iter().map(|item| command(*item, messages)).collect();
+        let commands: Vec<OrderCommand> =
+            items.iter().map(|item| command(*item, messages)).collect();
         let loaded = self.load(&commands, rows);
         let Some(decision) = caught(|| (self.decide)(LATER_MICROS, &commands, loaded)) else {
-            return broken("R11", format!("the Order Service's decider panics on {}", batch::describe(batch, messages)));
+            return broken(
+                "R11",
+                format!(
+                    "the Order Service's decider panics on {}",
+                    batch::describe(batch, messages)
+                ),
+            );
         };
         let mut commit = OrdersCommit { rows, publish: 0, replies: [None; 2] };
         for change in &decision.changes {
@@ -94,7 +116,8 @@ impl OrdersDatabase {
             let row = write(self.row(commit.rows[index]).cloned(), change)?;
             commit.rows[index] = self.number(row);
         }
-        for ((item, decided), reply) in items.iter().zip(decision.decided).zip(&mut commit.replies) {
+        for ((item, decided), reply) in items.iter().zip(decision.decided).zip(&mut commit.replies)
+        {
             commit.publish |= decided.publish.map_or(0, |command| messages.command(command));
             *reply = answer(*item, &decided.outcome)?;
         }
@@ -106,7 +129,8 @@ impl OrdersDatabase {
         let mut loaded = Loaded::default();
         for (order, index) in actors::orders() {
             let Some(row) = self.row(rows[index]) else { continue };
-            let key = actors::key(order).filter(|key| batch.iter().any(|command| command.key() == Some(key)));
+            let key = actors::key(order)
+                .filter(|key| batch.iter().any(|command| command.key() == Some(key)));
             let named = batch.iter().any(|command| command.order_id() == row.order.order_id);
             if named || key.is_some() {
                 loaded.orders.insert(row.order.order_id, row.order.clone());
@@ -138,14 +162,17 @@ fn command(item: Item, messages: &Messages) -> OrderCommand {
         Item::Request(request) => requests::order_command(request),
         Item::Message(number) => match messages.get(number) {
             Message::Answer(answer) => OrderCommand::Settle(Box::new(answer.clone())),
-            Message::Command(command) => unreachable!("{command:?} does not go to the Order Service"),
+            Message::Command(command) => {
+                unreachable!("{command:?} does not go to the Order Service")
+            }
         },
     }
 }
 
 /// Writes a change as the stores do: with compare-and-set, also on the pending row (R13).
 fn write(found: Option<OrderRow>, change: &Change) -> Result<OrderRow, Violation> {
-    let suspect = |why: &str| broken("R11", format!("{}: {why}: {change:?}", describe(change.order_id)));
+    let suspect =
+        |why: &str| broken("R11", format!("{}: {why}: {change:?}", describe(change.order_id)));
     let mut row = match (found, &change.placed, change.from) {
         (None, Some(placed), _) => OrderRow {
             order: Order {
@@ -177,7 +204,8 @@ fn write(found: Option<OrderRow>, change: &Change) -> Result<OrderRow, Violation
     let Some(last) = change.entries.last() else { return suspect("it has no entry") };
     row.order.status = change.to;
     row.order.last_seq = last.seq;
-    row.order.shortages = last.answer.as_ref().map(|answer| answer.shortages.clone()).unwrap_or_default();
+    row.order.shortages =
+        last.answer.as_ref().map(|answer| answer.shortages.clone()).unwrap_or_default();
     Ok(row)
 }
 
@@ -188,14 +216,24 @@ fn describe(order_id: OrderId) -> &'static str {
 /// The 2xx that the client behind the item gets.
 fn answer(item: Item, outcome: &OrderOutcome) -> Result<Option<Reply>, Violation> {
     let reply = match (item, outcome) {
-        (Item::Request(Request::Place(_)), OrderOutcome::Placed(receipt) | OrderOutcome::Replayed(receipt)) => {
-            Some(Reply::Placed(actors::order_of(receipt.order_id)))
+        (
+            Item::Request(Request::Place(_)),
+            OrderOutcome::Placed(receipt) | OrderOutcome::Replayed(receipt),
+        ) => Some(Reply::Placed(actors::order_of(receipt.order_id))),
+        (Item::Request(Request::Cancel(order)), OrderOutcome::Accepted(_)) => {
+            Some(Reply::Cancelled(order))
         }
-        (Item::Request(Request::Cancel(order)), OrderOutcome::Accepted(_)) => Some(Reply::Cancelled(order)),
-        (Item::Request(Request::Fulfill(order)), OrderOutcome::Accepted(_)) => Some(Reply::Fulfilled(order)),
-        (Item::Request(Request::Cancel(_) | Request::Fulfill(_)), OrderOutcome::InvalidTransition(_))
+        (Item::Request(Request::Fulfill(order)), OrderOutcome::Accepted(_)) => {
+            Some(Reply::Fulfilled(order))
+        }
+        (
+            Item::Request(Request::Cancel(_) | Request::Fulfill(_)),
+            OrderOutcome::InvalidTransition(_),
+        )
         | (Item::Message(_), OrderOutcome::Settled(_) | OrderOutcome::Stale) => None,
-        (Item::Message(_), OrderOutcome::Anomaly(why)) => return broken("R12", format!("an anomaly: {why}")),
+        (Item::Message(_), OrderOutcome::Anomaly(why)) => {
+            return broken("R12", format!("an anomaly: {why}"));
+        }
         _ => return broken("INV-6", format!("{item:?} is answered {outcome:?}")),
     };
     Ok(reply)

@@ -1,4 +1,5 @@
-//! A decider that panics costs its transaction (R11). In the search it is a violation, with its path.
+//! A decider that panics costs its transaction (R11). In the search it is a violation, with its
+//! path.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -66,8 +66,14 @@ pub(crate) fn order_command(request: Request) -> order::OrderCommand {
             terms: actors::terms(),
             traceparent: None,
         })),
-        Request::Cancel(order) => order::OrderCommand::Cancel { order_id: actors::order_id(order), reason: None, traceparent: None },
-        Request::Fulfill(order) => order::OrderCommand::Fulfill { order_id: actors::order_id(order), traceparent: None },
+        Request::Cancel(order) => order::OrderCommand::Cancel {
+            order_id: actors::order_id(order),
+            reason: None,
+            traceparent: None,
+        },
+        Request::Fulfill(order) => {
+            order::OrderCommand::Fulfill { order_id: actors::order_id(order), traceparent: None }
+        }
         Request::Receive(_) => unreachable!("deliveries go to the Inventory Service"),
     }
 }

@@ -1,5 +1,5 @@
-//! Breadth first: the states that are one step away from the start, then those that are two away, and so
-//! on, each once. So no violation needs fewer steps than the first one that is found.
+//! Breadth first: the states that are one step away from the start, then those that are two away,
+//! and so on, each once. So no violation needs fewer steps than the first one that is found.
 
 use super::bounds::Bounds;
 use super::counterexample::{self, Path};
@@ -17,7 +17,10 @@ const STATES_PER_REPORT: u32 = 10_000_000;
 #[derive(Debug)]
 pub(crate) struct Explored {
     /// All rows and messages that occurred.
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests ask whether every state of both tables was reached"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "tests ask whether every state of both tables was reached")
+    )]
     pub(super) model: Model,
     pub(crate) states: u32,
     /// Transitions that changed the state, to a new one or to a known one.
@@ -40,10 +43,20 @@ pub(crate) struct Found {
 pub(crate) fn explore(bounds: Bounds, shell: Shell, limit: u32) -> Explored {
     let mut search = Search::new(bounds, shell);
     let found = search.run(limit).err();
-    let found = found.map(|(violation, path)| Found { violation, trace: counterexample::describe(&mut search.model, &path) });
+    let found = found.map(|(violation, path)| Found {
+        violation,
+        trace: counterexample::describe(&mut search.model, &path),
+    });
     let states = search.known.len();
     let left_over = if found.is_some() { 0 } else { states - search.expanded };
-    Explored { model: search.model, states, steps: search.steps, depth: search.depth, left_over, found }
+    Explored {
+        model: search.model,
+        states,
+        steps: search.steps,
+        depth: search.depth,
+        left_over,
+        found,
+    }
 }
 
 #[derive(Debug)]
@@ -62,7 +75,14 @@ type Trouble = (Violation, Path);
 impl Search {
     fn new(bounds: Bounds, shell: Shell) -> Self {
         let model = Model::new(bounds, shell);
-        Self { model, liveness: Liveness::default(), known: Known::default(), expanded: 0, steps: 0, depth: 0 }
+        Self {
+            model,
+            liveness: Liveness::default(),
+            known: Known::default(),
+            expanded: 0,
+            steps: 0,
+            depth: 0,
+        }
     }
 
     fn run(&mut self, limit: u32) -> Result<(), Trouble> {
@@ -111,7 +131,8 @@ impl Search {
     }
 
     fn check(&mut self, state: &State, number: u32) -> Result<(), Trouble> {
-        let checked = self.model.check(state).and_then(|()| self.liveness.check(&mut self.model, state));
+        let checked =
+            self.model.check(state).and_then(|()| self.liveness.check(&mut self.model, state));
         checked.map_err(|violation| (violation, self.path(number, None)))
     }
 
@@ -126,13 +147,14 @@ impl Search {
     }
 }
 
-/// Every state that was reached, numbered in that order, and the state from which it was reached first.
+/// Every state that was reached, numbered in that order, and the state from which it was reached
+/// first.
 #[derive(Debug, Default)]
 struct Known {
     states: Vec<State>,
     parents: Vec<u32>,
-    /// A hash table of the states' numbers plus one, with linear probing. Its size is a power of two, and
-    /// at least half of it is empty.
+    /// A hash table of the states' numbers plus one, with linear probing. Its size is a power of
+    /// two, and at least half of it is empty.
     table: Vec<u32>,
 }
 

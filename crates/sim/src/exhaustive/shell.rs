@@ -1,5 +1,5 @@
-//! The seams of the model: the deciders, and what replicas do around them, or what a planted mistake
-//! puts in their place.
+//! The seams of the model: the deciders, and what replicas do around them, or what a planted
+//! mistake puts in their place.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,17 @@ use inventory_core::decide as stock;
 use inventory_core::stock::Levels;
 use orders_core::decide as order;
 
-
+use super::messages::Messages;
 use super::requests::Request;
 use super::state::State;
-use super::messages::Messages;
 
 /// Decides on stock that was read before the transaction began.
-pub(crate) type DecideOnOldStock =
-    fn(i64, &[stock::InventoryCommand], stock::Loaded, &BTreeMap<ProductId, Levels>) -> stock::Decision;
+pub(crate) type DecideOnOldStock = fn(
+    i64,
+    &[stock::InventoryCommand],
+    stock::Loaded,
+    &BTreeMap<ProductId, Levels>,
+) -> stock::Decision;
 
 /// What the model puts together.
 #[derive(Clone, Copy, Debug)]

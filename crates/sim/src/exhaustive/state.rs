@@ -1,5 +1,5 @@
-//! A state: both databases, the network, what clients were told, and the local state of each replica. It takes
-//! a few bytes: whatever is larger is kept once and named by its number.
+//! A state: both databases, the network, what clients were told, and the local state of each
+//! replica. It takes a few bytes: whatever is larger is kept once and named by its number.
 
 use std::hash::{Hash, Hasher};
 
@@ -36,7 +36,8 @@ pub(crate) struct State {
     pub(super) received: u8,
     /// What clients were answered with a 2xx: a bit for each order, then one for each delivery.
     pub(crate) acknowledged: u8,
-    /// Every message that was ever sent, a bit each. The network may bring any of them at any time, repeatedly.
+    /// Every message that was ever sent, a bit each. The network may bring any of them at any time,
+    /// repeatedly.
     pub(crate) sent: u32,
     /// Numbers of the replicas' local states.
     pub(super) locals: [u16; REPLICAS],
@@ -60,11 +61,13 @@ impl State {
         let Level { on_hand, reserved, moves } = self.level;
         let rows = u64::from_le_bytes([a, b, c, d, e, f, self.received, self.acknowledged]);
         let ledger = [self.ledger.on_hand, self.ledger.reserved, self.ledger.moves];
-        let levels = u64::from_le_bytes([on_hand, reserved, moves, ledger[0], ledger[1], ledger[2], 0, 0]);
+        let levels =
+            u64::from_le_bytes([on_hand, reserved, moves, ledger[0], ledger[1], ledger[2], 0, 0]);
         hash::of_words(&[rows, levels ^ u64::from(self.sent) << 32, u64::from(self.sent), locals])
     }
 
-    /// The same state with the replicas of each service sorted, and for each service whether they were swapped.
+    /// The same state with the replicas of each service sorted, and for each service whether they
+    /// were swapped.
     pub(super) fn sorted(mut self) -> (Self, [bool; 2]) {
         let swapped = [self.locals[0] > self.locals[1], self.locals[2] > self.locals[3]];
         if swapped[0] {

@@ -1,21 +1,25 @@
-//! The Inventory Service's database. A transaction loads, decides with the real decider, and writes.
+//! The Inventory Service's database. A transaction loads, decides with the real decider, and
+//! writes.
 
 use std::collections::BTreeMap;
 
-use inventory_core::decide::{self as stock, InventoryCommand, Decision, Loaded, InventoryOutcome, ReservationChange, StockChange};
+use inventory_core::decide::{
+    self as stock, Decision, InventoryCommand, InventoryOutcome, Loaded, ReservationChange,
+    StockChange,
+};
 use inventory_core::reservation::{Before, Reservation, State as ReservationState};
-use inventory_core::stock::{Cause, Deltas, Level as Stored, Location, Movement, MovementKind, Product};
+use inventory_core::stock::{Cause, Level as Stored, Location, Movement};
 
 use super::actors;
 use super::batch::{self, Batch, Item};
 use super::hash::QuickMap;
+use super::ledger;
+use super::messages::{Message, Messages};
 use super::orders_database::LATER_MICROS;
 use super::panics::caught;
 use super::requests::{Reply, Request};
 use super::shell::Shell;
 use super::state::{IDS, Level};
-use super::ledger;
-use super::messages::{Message, Messages};
 use crate::states::{Violation, broken};
 
 /// The part of a state that a transaction of the Inventory Service reads and writes.
@@ -58,21 +62,26 @@ impl StockDatabase {
         number.checked_sub(1).map(|number| &self.reservations[usize::from(number)])
     }
 
-    /// Leaves times out, since everything is old, and the points of the ledger that a rejection is based on: they
-    /// are checked when it is made, and not read afterwards.
+    /// Leaves times out, since everything is old, and the points of the ledger that a rejection is
+    /// based on: they are checked when it is made, and not read afterwards.
     fn number(&mut self, mut reservation: Reservation) -> u8 {
         (reservation.created_at_micros, reservation.updated_at_micros) = (0, 0);
-        if let ReservationState::Rejected(shortfalls) | ReservationState::Released(Before::Rejected(shortfalls)) = &mut reservation.state {
+        if let ReservationState::Rejected(shortfalls)
+        | ReservationState::Released(Before::Rejected(shortfalls)) = &mut reservation.state
+        {
             shortfalls.iter_mut().for_each(|shortfall| shortfall.seen.clear());
         }
-        let index = self.reservations.iter().position(|known| *known == reservation).unwrap_or_else(|| {
-            self.reservations.push(reservation);
-            self.reservations.len() - 1
-        });
-        u8::try_from(index + 1).expect("the bounds are so narrow that few different reservations occur")
+        let index =
+            self.reservations.iter().position(|known| *known == reservation).unwrap_or_else(|| {
+                self.reservations.push(reservation);
+                self.reservations.len() - 1
+            });
+        u8::try_from(index + 1)
+            .expect("the bounds are so narrow that few different reservations occur")
     }
 
-    /// Runs the batch. `stock_read` is the level as it was read before the lock, where that mistake is planted.
+    /// Runs the batch. `stock_read` is the level as it was read before the lock, where that mistake
+    /// is planted.
     pub(super) fn run(
         &mut self,
         batch: Batch,
@@ -98,10 +107,17 @@ impl StockDatabase {
         messages: &mut Messages,
     ) -> Result<StockCommit, Violation> {
         let items: Vec<Item> = batch.into_iter().flatten().collect();
-        let commands: Vec<InventoryCommand> = items.iter().map(|item| command(*item, messages)).collect();
+        let commands: Vec<InventoryCommand> =
+            items.iter().map(|item| command(*item, messages)).collect();
         let loaded = self.load(&commands, stock);
         let Some(decision) = caught(|| self.decide(&commands, loaded, stock_read)) else {
-            return broken("R11", format!("the Inventory Service's decider panics on {}", batch::describe(batch, messages)));
+            return broken(
+                "R11",
+                format!(
+                    "the Inventory Service's decider panics on {}",
+                    batch::describe(batch, messages)
+                ),
+            );
         };
         let mut commit = StockCommit { stock, publish: 0, replies: [None; 2] };
         for change in &decision.changes.stock {
@@ -112,14 +128,20 @@ impl StockDatabase {
             ledger::check_rejection(&change, &points)?;
             self.write_reservation(&mut commit.stock, change)?;
         }
-        for ((item, decided), reply) in items.iter().zip(decision.decided).zip(&mut commit.replies) {
+        for ((item, decided), reply) in items.iter().zip(decision.decided).zip(&mut commit.replies)
+        {
             commit.publish |= decided.publish.map_or(0, |answer| messages.answer(answer));
             *reply = answer(*item, &decided.outcome)?;
         }
         Ok(commit)
     }
 
-    fn decide(&self, batch: &[InventoryCommand], loaded: Loaded, stock_read: Option<Level>) -> Decision {
+    fn decide(
+        &self,
+        batch: &[InventoryCommand],
+        loaded: Loaded,
+        stock_read: Option<Level>,
+    ) -> Decision {
         match (stock_read, self.shell.decide_on_old_stock) {
             (Some(stock_read), Some(decide)) => {
                 let levels = [(actors::location_id(), stored(stock_read))].into();
@@ -134,26 +156,37 @@ impl StockDatabase {
         let touched = stock::Touched::by(batch);
         let found = stock.reservations.into_iter().filter_map(|number| self.reservation(number));
         let found = found.filter(|found| touched.orders.contains(&found.order_id));
-        let deliveries = (0..actors::MAX_RECEIVES).filter(|delivery| stock.received & (1 << delivery) != 0);
-        let movements = deliveries.map(movement).filter(|(id, _)| touched.requests.contains(id));
+        let deliveries =
+            (0..actors::MAX_RECEIVES).filter(|delivery| stock.received & (1 << delivery) != 0);
+        let movements =
+            deliveries.map(actors::movement).filter(|(id, _)| touched.requests.contains(id));
         // Without a movement there is no row.
         let moved = stock.level.moves > 0;
-        let levels: BTreeMap<_, _> = moved.then(|| (actors::location_id(), stored(stock.level))).into_iter().collect();
-        let location = Location { location_id: actors::location_id(), name: "Main".to_owned(), priority: 0 };
+        let levels: BTreeMap<_, _> =
+            moved.then(|| (actors::location_id(), stored(stock.level))).into_iter().collect();
+        let location =
+            Location { location_id: actors::location_id(), name: "Main".to_owned(), priority: 0 };
         Loaded {
             reservations: found.map(|found| (found.order_id, found.clone())).collect(),
             movements: movements.collect(),
-            products: touched.products.iter().map(|id| (id.clone(), product())).collect(),
+            products: touched.products.iter().map(|id| (id.clone(), actors::product())).collect(),
             levels: touched.products.iter().map(|id| (id.clone(), levels.clone())).collect(),
             locations: [(actors::location_id(), location)].into(),
         }
     }
 
-    fn write_reservation(&mut self, stock: &mut Stock, change: ReservationChange) -> Result<(), Violation> {
+    fn write_reservation(
+        &mut self,
+        stock: &mut Stock,
+        change: ReservationChange,
+    ) -> Result<(), Violation> {
         let index = usize::from(actors::order_of(change.to.order_id));
         let found = self.reservation(stock.reservations[index]).map(|found| found.state.name());
         if found != change.from {
-            return broken("R11", format!("the reservation is {found:?}, and the decision was: {change:?}"));
+            return broken(
+                "R11",
+                format!("the reservation is {found:?}, and the decision was: {change:?}"),
+            );
         }
         stock.reservations[index] = self.number(change.to);
         Ok(())
@@ -165,7 +198,16 @@ fn key(batch: Batch, stock: Stock, stock_read: Option<Level>) -> (u64, u64) {
     let [a, b, c] = stock.reservations;
     let seen = stock_read.unwrap_or(Level { on_hand: u8::MAX, reserved: u8::MAX, moves: 0 });
     (
-        u64::from_le_bytes([codes[0], codes[1], a, b, c, stock.received, seen.on_hand, seen.reserved]),
+        u64::from_le_bytes([
+            codes[0],
+            codes[1],
+            a,
+            b,
+            c,
+            stock.received,
+            seen.on_hand,
+            seen.reserved,
+        ]),
         u64::from_le_bytes([
             stock.level.on_hand,
             stock.level.reserved,
@@ -181,42 +223,27 @@ fn key(batch: Batch, stock: Stock, stock_read: Option<Level>) -> (u64, u64) {
 
 fn command(item: Item, messages: &Messages) -> InventoryCommand {
     match item {
-        Item::Request(Request::Receive(delivery)) => InventoryCommand::Move(Box::new(actors::delivery(delivery))),
-        Item::Request(request) => unreachable!("{request:?} is no request to the Inventory Service"),
+        Item::Request(Request::Receive(delivery)) => {
+            InventoryCommand::Move(Box::new(actors::delivery(delivery)))
+        }
+        Item::Request(request) => {
+            unreachable!("{request:?} is no request to the Inventory Service")
+        }
         Item::Message(number) => match messages.get(number) {
             Message::Command(command) => actors::stock_command(command.clone()),
-            Message::Answer(answer) => unreachable!("{answer:?} does not go to the Inventory Service"),
+            Message::Answer(answer) => {
+                unreachable!("{answer:?} does not go to the Inventory Service")
+            }
         },
     }
 }
 
-fn product() -> Product {
-    Product {
-        product_id: actors::product_id(),
-        name: "Mug".to_owned(),
-        low_stock_at: None,
-        created_at_micros: 0,
-        updated_at_micros: 0,
-    }
-}
-
-/// The movement that a delivery has made, without the level after it, which decides nothing.
-fn movement(delivery: u8) -> (inventory_core::stock::RequestId, Movement) {
-    let request = actors::delivery(delivery);
-    let movement = Movement {
-        product_id: request.product_id,
-        location_id: request.location_id,
-        kind: MovementKind::Receive,
-        deltas: Deltas { on_hand: 1, reserved: 0 },
-        after: Stored::default(),
-        cause: Cause::Request(request.cause.clone()),
-        created_at_micros: 0,
-    };
-    (request.cause.request_id, movement)
-}
-
 fn stored(level: Level) -> Stored {
-    Stored { on_hand: level.on_hand.into(), reserved: level.reserved.into(), last_seq: level.moves.into() }
+    Stored {
+        on_hand: level.on_hand.into(),
+        reserved: level.reserved.into(),
+        last_seq: level.moves.into(),
+    }
 }
 
 fn level(stored: Stored) -> Result<Level, Violation> {
@@ -261,9 +288,13 @@ fn append(stock: &mut Stock, movements: &[Movement]) -> Result<Vec<Stored>, Viol
 /// The 2xx that the client behind the item gets.
 fn answer(item: Item, outcome: &InventoryOutcome) -> Result<Option<Reply>, Violation> {
     match (item, outcome) {
-        (Item::Request(Request::Receive(delivery)), InventoryOutcome::Moved { .. }) => Ok(Some(Reply::Received(delivery))),
+        (Item::Request(Request::Receive(delivery)), InventoryOutcome::Moved { .. }) => {
+            Ok(Some(Reply::Received(delivery)))
+        }
         (Item::Message(_), InventoryOutcome::Answered { .. }) => Ok(None),
-        (Item::Message(_), InventoryOutcome::Anomaly(why)) => broken("R12", format!("an anomaly: {why}")),
+        (Item::Message(_), InventoryOutcome::Anomaly(why)) => {
+            broken("R12", format!("an anomaly: {why}"))
+        }
         _ => broken("INV-6", format!("{item:?} is answered {outcome:?}")),
     }
 }

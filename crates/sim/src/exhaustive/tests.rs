@@ -17,11 +17,15 @@ fn every_state_of_both_tables_is_reached() {
     let model = whole(TWO_ORDERS).model;
     let statuses: BTreeSet<_> = model.orders.rows().iter().map(|row| row.order.status).collect();
     assert!(statuses.into_iter().eq(Status::ALL));
-    let stands: BTreeSet<_> = model.stock.reservations().iter().map(|found| found.state.name()).collect();
+    let stands: BTreeSet<_> =
+        model.stock.reservations().iter().map(|found| found.state.name()).collect();
     assert!(stands.into_iter().eq(StateName::ALL));
-    let was_released_from = |before: fn(&Before) -> bool| {
-        model.stock.reservations().iter().any(|found| matches!(&found.state, ReservationState::Released(from) if before(from)))
-    };
+    let was_released_from =
+        |before: fn(&Before) -> bool| {
+            model.stock.reservations().iter().any(
+                |found| matches!(&found.state, ReservationState::Released(from) if before(from)),
+            )
+        };
     assert!(was_released_from(|before| matches!(before, Before::Absent)));
     assert!(was_released_from(|before| matches!(before, Before::Reserved(_))));
     assert!(was_released_from(|before| matches!(before, Before::Rejected(_))));
@@ -43,7 +47,10 @@ fn one_order_on_replicas_that_race_keeps_every_promise() {
 fn two_orders_for_one_unit_keep_every_promise_and_every_run_explores_the_same() {
     let (first, second) = (whole(TWO_ORDERS), whole(TWO_ORDERS));
     assert!(first.states > 50_000);
-    assert_eq!((first.states, first.steps, first.depth), (second.states, second.steps, second.depth));
+    assert_eq!(
+        (first.states, first.steps, first.depth),
+        (second.states, second.steps, second.depth)
+    );
 }
 
 #[test]
@@ -57,5 +64,8 @@ fn wider_bounds_hold_all_that_narrower_ones_do() {
 #[test]
 fn a_limit_leaves_states_over_and_says_so() {
     let explored = explore(TWO_ORDERS, Shell::RIGHT, 1000);
-    assert!(explored.states >= 1000 && explored.left_over > 0 && explored.found.is_none(), "{explored:?}");
+    assert!(
+        explored.states >= 1000 && explored.left_over > 0 && explored.found.is_none(),
+        "{explored:?}"
+    );
 }

@@ -22,7 +22,8 @@ pub(super) enum Action {
     /// from the network.
     Commit(Batch),
     /// The same, but the connection breaks: the batch is committed, and the replica does not know.
-    /// It will decide the requests again. It forgets the messages: the network may bring them again.
+    /// It will decide the requests again. It forgets the messages: the network may bring them
+    /// again.
     CommitUnknown(Batch),
     /// The connection breaks before the commit, and the replica does not know that nothing is done.
     AbortUnknown,

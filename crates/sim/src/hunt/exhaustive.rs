@@ -6,10 +6,13 @@ use crate::exhaustive::search::{Found, explore};
 use crate::exhaustive::shell::Shell;
 use crate::mistakes::{Mistake, Reach};
 
-/// Explores with each of the mistakes until one of its effects shows. Returns false if one that is within
-/// reach survives.
+/// Explores with each of the mistakes until one of its effects shows. Returns false if one that is
+/// within reach survives.
 pub(crate) fn hunt(mistakes: &[Mistake], args: &Args) -> bool {
-    println!("{:<26} {:>15} {:>6}  {:<10} what it is", "bug", "states to catch", "steps", "invariant");
+    println!(
+        "{:<26} {:>15} {:>6}  {:<10} what it is",
+        "bug", "states to catch", "steps", "invariant"
+    );
     let (mut caught, mut within_reach, mut beyond) = (0, 0, Vec::new());
     for Mistake { name, what, reach, .. } in mistakes {
         let shell = match reach {
@@ -26,7 +29,11 @@ pub(crate) fn hunt(mistakes: &[Mistake], args: &Args) -> bool {
             continue;
         };
         caught += 1;
-        println!("{name:<26} {states:>15} {:>6}  {:<10} {what}", found.trace.len(), found.violation.promise);
+        println!(
+            "{name:<26} {states:>15} {:>6}  {:<10} {what}",
+            found.trace.len(),
+            found.violation.promise
+        );
         if mistakes.len() == 1 {
             found.print();
         }

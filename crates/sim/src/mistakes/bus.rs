@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use contract::codec::{self, Undecodable};
 use contract::answers::StockAnswer;
+use contract::codec::{self, Undecodable};
 use contract::commands::{COMMANDS_CHANNEL, StockCommand};
-use platform::bus::{Bus, BusError, Delivery, Hints, DeliveryTag};
+use platform::bus::{Bus, BusError, Delivery, DeliveryTag, Hints};
 
 /// Drops all that was received together with a malformed message: it comes again, together.
 pub(super) fn bad_message_aborts_batch(right: Arc<dyn Bus>) -> Arc<dyn Bus> {

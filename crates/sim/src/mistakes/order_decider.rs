@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::answers::{StockAnswer, StockOutcome};
-use orders_core::decide::{OrderCommand, Decision, Loaded, decide};
+use orders_core::decide::{Decision, Loaded, OrderCommand, decide};
 use orders_core::order::Status;
 
 /// An answer moves its order, whatever state the order is in.
@@ -33,12 +33,12 @@ pub(super) fn no_compare_and_set(
 /// The answers that are the first command of the batch about their order.
 fn first_answers(batch: &[OrderCommand]) -> impl Iterator<Item = &StockAnswer> {
     let mut seen = BTreeSet::new();
-    batch.iter().filter(move |command| seen.insert(command.order_id())).filter_map(
-        |command| match command {
+    batch.iter().filter(move |command| seen.insert(command.order_id())).filter_map(|command| {
+        match command {
             OrderCommand::Settle(answer) => Some(&**answer),
             _ => None,
-        },
-    )
+        }
+    })
 }
 
 /// From which state to which one an answer moves its order.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::commands::{COMMANDS_CHANNEL, StockCommand};
 use contract::{OrderId, codec};
-use orders_core::decide::{OrderCommand, Decide, Decided, Loaded, Receipt};
 use orders::store::{
     Backlog, Filter, Lease, OrderAudit, OrderSummary, OrderView, PendingAudit, Store,
 };
-use platform::failure::Failure;
+use orders_core::decide::{Decide, Decided, Loaded, OrderCommand, Receipt};
 use platform::bus::Bus;
+use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
 type Stores = Arc<dyn Store>;
@@ -36,7 +36,11 @@ pub(super) fn sweeper_stops(right: Stores, _: &Arc<dyn Bus>) -> Stores {
 trait Mistake: Send + Sync + fmt::Debug {
     fn right(&self) -> &dyn Store;
 
-    async fn run(&self, batch: Arc<[OrderCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+    async fn run(
+        &self,
+        batch: Arc<[OrderCommand]>,
+        decide: Decide,
+    ) -> Result<Vec<Decided>, Failure> {
         self.right().run(batch, decide).await
     }
 
@@ -56,7 +60,11 @@ impl Mistake for UnknownIsFailed {
         &*self.right
     }
 
-    async fn run(&self, batch: Arc<[OrderCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+    async fn run(
+        &self,
+        batch: Arc<[OrderCommand]>,
+        decide: Decide,
+    ) -> Result<Vec<Decided>, Failure> {
         self.right.run(batch, decide).await.map_err(|failure| match failure {
             // The committer repeats no batch that found a full disk: the clients hear of it.
             Failure::Unknown(cause) => Failure::Full(cause),
@@ -77,7 +85,11 @@ impl Mistake for PublishBeforeCommit {
         &*self.right
     }
 
-    async fn run(&self, batch: Arc<[OrderCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+    async fn run(
+        &self,
+        batch: Arc<[OrderCommand]>,
+        decide: Decide,
+    ) -> Result<Vec<Decided>, Failure> {
         let early = decide(0, &batch, Loaded::default());
         let early: Vec<_> = early.decided.into_iter().filter_map(|one| one.publish).collect();
         // A relay ignores it, too, if the bus cannot be reached.
@@ -112,7 +124,11 @@ impl<M: Mistake> Store for Mistaken<M> {
         self.0.right().parallel_batches()
     }
 
-    async fn run(&self, batch: Arc<[OrderCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+    async fn run(
+        &self,
+        batch: Arc<[OrderCommand]>,
+        decide: Decide,
+    ) -> Result<Vec<Decided>, Failure> {
         self.0.run(batch, decide).await
     }
 
@@ -148,11 +164,7 @@ impl<M: Mistake> Store for Mistaken<M> {
         self.0.right().audit_after(after, limit).await
     }
 
-    async fn audit_ids(
-        &self,
-        after: Option<OrderId>,
-        limit: u32,
-    ) -> Result<Vec<OrderId>, Failure> {
+    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
         self.0.right().audit_ids(after, limit).await
     }
 

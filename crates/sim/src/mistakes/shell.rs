@@ -15,11 +15,7 @@ pub(super) fn answer_before_commit(state: &mut State, request: Request, _: &mut 
 }
 
 /// A command is published as soon as its order waits for its commit.
-pub(super) fn publish_before_commit(
-    state: &mut State,
-    request: Request,
-    messages: &mut Messages,
-) {
+pub(super) fn publish_before_commit(state: &mut State, request: Request, messages: &mut Messages) {
     if let Request::Place(_) = request {
         let decision = decide(LATER_MICROS, &[order_command(request)], Loaded::default());
         let published = decision.decided.into_iter().filter_map(|one| one.publish);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::ProductId;
 use contract::commands::{StockCommand, StockCommandKind};
-use inventory_core::decide::{InventoryCommand, Decision, Loaded, decide};
+use inventory_core::decide::{Decision, InventoryCommand, Loaded, decide};
 use inventory_core::reservation::{Before, State, StateName};
 use inventory_core::stock::{Level, Levels};
 
@@ -13,7 +13,11 @@ use inventory_core::stock::{Level, Levels};
 const MEMORY_MICROS: i64 = 5_000_000;
 
 /// A release that comes before its reservation is answered and not recorded.
-pub(super) fn no_tombstone(now_micros: i64, batch: &[InventoryCommand], loaded: Loaded) -> Decision {
+pub(super) fn no_tombstone(
+    now_micros: i64,
+    batch: &[InventoryCommand],
+    loaded: Loaded,
+) -> Decision {
     let mut decision = decide(now_micros, batch, loaded);
     let is_tombstone = |state: &State| matches!(state, State::Released(Before::Absent));
     decision.changes.reservations.retain(|change| !is_tombstone(&change.to.state));
@@ -21,7 +25,11 @@ pub(super) fn no_tombstone(now_micros: i64, batch: &[InventoryCommand], loaded: 
 }
 
 /// A repeated release gives the units back again.
-pub(super) fn release_twice(now_micros: i64, batch: &[InventoryCommand], mut loaded: Loaded) -> Decision {
+pub(super) fn release_twice(
+    now_micros: i64,
+    batch: &[InventoryCommand],
+    mut loaded: Loaded,
+) -> Decision {
     let mut again = BTreeSet::new();
     for command in first_commands(batch) {
         let Some(found) = loaded.reservations.get_mut(&command.order_id) else { continue };
@@ -53,7 +61,11 @@ fn first_commands(batch: &[InventoryCommand]) -> impl Iterator<Item = &StockComm
 }
 
 /// Of several movements of one row in one batch, only the last one is added to the level.
-pub(super) fn deltas_not_summed(now_micros: i64, batch: &[InventoryCommand], loaded: Loaded) -> Decision {
+pub(super) fn deltas_not_summed(
+    now_micros: i64,
+    batch: &[InventoryCommand],
+    loaded: Loaded,
+) -> Decision {
     let mut decision = decide(now_micros, batch, loaded);
     for change in &mut decision.changes.stock {
         let is_its = |product: &_, location: &_| {
@@ -69,7 +81,11 @@ pub(super) fn deltas_not_summed(now_micros: i64, batch: &[InventoryCommand], loa
 }
 
 /// A command that was answered a while ago is decided anew.
-pub(super) fn forgets_answers(now_micros: i64, batch: &[InventoryCommand], mut loaded: Loaded) -> Decision {
+pub(super) fn forgets_answers(
+    now_micros: i64,
+    batch: &[InventoryCommand],
+    mut loaded: Loaded,
+) -> Decision {
     let found = loaded.reservations.clone();
     let is_remembered = |at_micros: i64| now_micros.saturating_sub(at_micros) < MEMORY_MICROS;
     loaded.reservations.retain(|_, reservation| is_remembered(reservation.updated_at_micros));

@@ -36,11 +36,12 @@ async fn buy(world: &Arc<World>, key: Option<String>) {
     settle(world, purchase, MAX_ATTEMPTS).await;
 }
 
-/// Repeats the request until its outcome is known, at most `attempts` times. Without a key it is sent once: a repeat
-/// would be another order.
+/// Repeats the request until its outcome is known, at most `attempts` times. Without a key it is
+/// sent once: a repeat would be another order.
 pub(crate) async fn settle(world: &Arc<World>, purchase: usize, attempts: usize) {
     for _ in 0..attempts {
-        let (heard, has_key) = (place(world, purchase).await.heard, world.history().purchases[purchase].key.is_some());
+        let (heard, has_key) =
+            (place(world, purchase).await.heard, world.history().purchases[purchase].key.is_some());
         if matches!(heard, Heard::Done | Heard::Refused) || !has_key {
             return;
         }
@@ -54,9 +55,13 @@ fn wanted(world: &Arc<World>, key: Option<String>) -> usize {
     let mut sums: BTreeMap<String, i64> = BTreeMap::new();
     let (mut products, mut total_minor) = (Vec::new(), 0);
     for _ in 0..random.within(1..=world.config.lines) {
-        let (product, quantity, price) =
-            (format!("p{}", random.below(world.config.products)), random.within(1..=4), random.within(0..=9_999));
-        let [quantity_units, price_minor] = [quantity, price].map(|n| i64::try_from(n).expect("a small number"));
+        let (product, quantity, price) = (
+            format!("p{}", random.below(world.config.products)),
+            random.within(1..=4),
+            random.within(0..=9_999),
+        );
+        let [quantity_units, price_minor] =
+            [quantity, price].map(|n| i64::try_from(n).expect("a small number"));
         *sums.entry(product.clone()).or_default() += quantity_units;
         total_minor += quantity_units * price_minor;
         products.push(format!(
@@ -72,7 +77,15 @@ fn wanted(world: &Arc<World>, key: Option<String>) -> usize {
     let body = format!(r#"{{"customer_id":"{customer_id}","products":[{}]}}"#, products.join(","));
     let lines = sums.into_iter().collect();
     let (heard, order_ids) = (Vec::new(), BTreeSet::new());
-    history.begin_purchase(Purchase { customer_id, key, lines, total_minor, body, heard, order_ids })
+    history.begin_purchase(Purchase {
+        customer_id,
+        key,
+        lines,
+        total_minor,
+        body,
+        heard,
+        order_ids,
+    })
 }
 
 async fn place(world: &Arc<World>, purchase: usize) -> Reply {
@@ -91,7 +104,9 @@ async fn place(world: &Arc<World>, purchase: usize) -> Reply {
             world.history().purchases[purchase].order_ids.insert(order_id);
             acknowledge(world, order_id, status);
         }
-        (Heard::Refused, _) if reply.code() == "idempotency_key_reused" && is_shared(world, wanted.key.as_deref()) => {}
+        (Heard::Refused, _)
+            if reply.code() == "idempotency_key_reused"
+                && is_shared(world, wanted.key.as_deref()) => {}
         (Heard::Done | Heard::Refused, _) => {
             world.monitor.require(broken("HTTP", format!("a good order was answered {reply:?}")));
         }
@@ -109,7 +124,10 @@ fn acknowledge(world: &World, order_id: OrderId, status: Status) {
     world.history().acknowledge(order_id, status);
     let row = world.monitor.databases().order(order_id);
     if !row.as_ref().is_some_and(|row| row.history.iter().any(|(_, its)| *its == status)) {
-        world.monitor.require(broken("INV-6", format!("a client is told that {order_id} is {status:?}: {row:?}")));
+        world.monitor.require(broken(
+            "INV-6",
+            format!("a client is told that {order_id} is {status:?}: {row:?}"),
+        ));
     }
 }
 
@@ -121,7 +139,8 @@ async fn buy_twice_at_once(world: &Arc<World>) {
 }
 
 async fn reuse_a_key(world: &Arc<World>) {
-    let keys: Vec<String> = world.history().purchases.iter().filter_map(|purchase| purchase.key.clone()).collect();
+    let keys: Vec<String> =
+        world.history().purchases.iter().filter_map(|purchase| purchase.key.clone()).collect();
     let key = (!keys.is_empty()).then(|| world.random.pick(&keys).clone());
     buy(world, key).await;
 }
@@ -144,7 +163,8 @@ async fn transition(world: &Arc<World>, verb: &str, order_id: Option<OrderId>) {
     let order_id = order_id.unwrap_or_else(|| *world.random.pick(&known));
     let times = world.random.within(1..=2);
     for _ in 0..times {
-        let mut call = Call::new(Method::POST, format!("/api/orders/{order_id}/{verb}"), Vec::new());
+        let mut call =
+            Call::new(Method::POST, format!("/api/orders/{order_id}/{verb}"), Vec::new());
         if world.random.chance(200) {
             call = call.with("prefer", "wait=5");
         }
@@ -153,11 +173,17 @@ async fn transition(world: &Arc<World>, verb: &str, order_id: Option<OrderId>) {
             (Heard::Done, Some((order_id, status))) if leads_to(verb).contains(&status) => {
                 acknowledge(world, order_id, status);
             }
-            (Heard::Refused, _) if reply.code() == "invalid_transition" && may_be_refused(world, verb, order_id) => {
+            (Heard::Refused, _)
+                if reply.code() == "invalid_transition"
+                    && may_be_refused(world, verb, order_id) =>
+            {
                 return;
             }
             (Heard::Done | Heard::Refused, _) => {
-                world.monitor.require(broken("HTTP", format!("{verb} of {order_id} was answered {reply:?}")));
+                world.monitor.require(broken(
+                    "HTTP",
+                    format!("{verb} of {order_id} was answered {reply:?}"),
+                ));
             }
             (Heard::NotDone | Heard::Unknown, _) => {}
         }
@@ -172,11 +198,12 @@ fn leads_to(verb: &str) -> [Status; 2] {
     }
 }
 
-/// An order cannot be cancelled if it was rejected or is being fulfilled. It can be fulfilled only when it is confirmed,
-/// and every order has had another status.
+/// An order cannot be cancelled if it was rejected or is being fulfilled. It can be fulfilled only
+/// when it is confirmed, and every order has had another status.
 fn may_be_refused(world: &World, verb: &str, order_id: OrderId) -> bool {
     let row = world.monitor.databases().order(order_id);
-    let was = |status| row.as_ref().is_some_and(|row| row.history.iter().any(|(_, its)| *its == status));
+    let was =
+        |status| row.as_ref().is_some_and(|row| row.history.iter().any(|(_, its)| *its == status));
     verb != "cancel" || was(Status::Rejected) || was(Status::Fulfilling)
 }
 
@@ -191,7 +218,10 @@ async fn look(world: &Arc<World>) {
     let reply = ask(world, Service::Orders, Call::new(Method::GET, path, Vec::new())).await;
     match (reply.heard, reply.order()) {
         (Heard::Refused, _) => {
-            world.monitor.require(broken("INV-6", format!("an order that was confirmed is answered {reply:?}")));
+            world.monitor.require(broken(
+                "INV-6",
+                format!("an order that was confirmed is answered {reply:?}"),
+            ));
         }
         (Heard::Done, Some((order_id, status))) => acknowledge(world, order_id, status),
         _ => {}
@@ -216,9 +246,13 @@ pub(crate) async fn browse(world: &Arc<World>) {
         }
     }
     listed.sort();
-    let booked: Vec<_> = world.monitor.databases().orders().into_iter().map(|row| row.order_id).collect();
+    let booked: Vec<_> =
+        world.monitor.databases().orders().into_iter().map(|row| row.order_id).collect();
     if listed != booked {
-        world.monitor.require(broken("HTTP", format!("the pages list {listed:?}, and there are {booked:?}")));
+        world.monitor.require(broken(
+            "HTTP",
+            format!("the pages list {listed:?}, and there are {booked:?}"),
+        ));
     }
 }
 
@@ -241,8 +275,11 @@ async fn send_malformed(world: &Arc<World>) {
         1 => (Service::Orders, "/api/orders/not-an-order/cancel"),
         _ => (Service::Orders, "/api/orders"),
     };
-    let reply = ask(world, service, Call::new(Method::POST, path, *world.random.pick(&bodies))).await;
+    let reply =
+        ask(world, service, Call::new(Method::POST, path, *world.random.pick(&bodies))).await;
     if reply.heard == Heard::Done {
-        world.monitor.require(broken("HTTP", format!("a malformed request was answered {reply:?}")));
+        world
+            .monitor
+            .require(broken("HTTP", format!("a malformed request was answered {reply:?}")));
     }
 }

@@ -20,8 +20,12 @@ pub(crate) async fn set_up(world: &Arc<World>) {
     }
     // Customers may order one more product, which is not known.
     for product in 0..world.config.products.max(2) - 1 {
-        insist(world, format!("/api/inventory/products/p{product}"), &json!({"name": format!("Product {product}")}))
-            .await;
+        insist(
+            world,
+            format!("/api/inventory/products/p{product}"),
+            &json!({"name": format!("Product {product}")}),
+        )
+        .await;
         let units = world.random.within(1..=world.config.units);
         let stocking = movement(world, product, &json!({"kind": "receive", "quantity": units}));
         settle(world, stocking, MAX_ATTEMPTS).await;
@@ -47,7 +51,8 @@ pub(crate) async fn request(world: &Arc<World>) {
         3 => json!({"kind": "adjust", "quantity": -1, "reason": "broken"}),
         4 => json!({"kind": "adjust", "quantity": 2, "reason": "found"}),
         _ => {
-            let mut count = json!({"kind": "count", "quantity": random.within(0..=20), "reason": "counted"});
+            let mut count =
+                json!({"kind": "count", "quantity": random.within(0..=20), "reason": "counted"});
             if random.chance(500) {
                 count["expected_on_hand"] = random.within(0..=20).into();
             }
@@ -81,8 +86,12 @@ pub(crate) async fn settle(world: &Arc<World>, stocking: usize, attempts: usize)
         }
         let reply = ask(world, Service::Inventory, call).await;
         world.history().stockings[stocking].heard.push(reply.heard);
-        if reply.heard == Heard::Refused && !["stock_changed", "below_reserved"].contains(&reply.code()) {
-            world.monitor.require(broken("HTTP", format!("a good movement was answered {reply:?}")));
+        if reply.heard == Heard::Refused
+            && !["stock_changed", "below_reserved"].contains(&reply.code())
+        {
+            world
+                .monitor
+                .require(broken("HTTP", format!("a good movement was answered {reply:?}")));
         }
         if matches!(reply.heard, Heard::Done | Heard::Refused) || wanted.key.is_none() {
             return;

@@ -40,7 +40,11 @@ fn every_planted_mistake_within_reach_is_found_by_its_shortest_story() {
     assert!(within_reach.iter().map(|(name, _)| *name).eq(expected.map(|(name, ..)| name)));
     for ((name, promise, steps), (_, shell)) in expected.into_iter().zip(within_reach) {
         let (_, found) = first_found(shell, &USUAL, NO_LIMIT).expect(name);
-        assert_eq!((found.violation.promise, found.trace.len()), (promise, steps), "{name}: {found:#?}");
+        assert_eq!(
+            (found.violation.promise, found.trace.len()),
+            (promise, steps),
+            "{name}: {found:#?}"
+        );
     }
 }
 
@@ -61,14 +65,17 @@ fn is_broken_within(model: &mut Model, state: &State, steps: usize) -> bool {
     let mut possible = Vec::new();
     model.enabled(state, &mut possible);
     possible.into_iter().any(|step| match model.after(state, step) {
-        Ok(next) => model.check(&next).is_err() || steps > 1 && is_broken_within(model, &next, steps - 1),
+        Ok(next) => {
+            model.check(&next).is_err() || steps > 1 && is_broken_within(model, &next, steps - 1)
+        }
         Err(Violation { .. }) => true,
     })
 }
 
 #[test]
 fn a_story_tells_who_did_what_and_what_came_of_it() {
-    let (_, found) = first_found(shell_of("everything_rejected"), &USUAL, NO_LIMIT).expect("it is found");
+    let (_, found) =
+        first_found(shell_of("everything_rejected"), &USUAL, NO_LIMIT).expect("it is found");
     let told = [
         "orders-1 gets place A",
         "orders-1 commits [place A] → order A is received",
