@@ -120,7 +120,7 @@ async fn send(world: &Arc<World>, node: Node, request: Request<Body>) -> Reply {
     let patience =
         if world.faults.happens(Fault::HangUps) { world.random.millis(0..=300) } else { PATIENCE };
     match tokio::time::timeout(patience, answer).await {
-        Ok(Ok((status, body))) => judge(status, &body),
+        Ok(Ok((status, body))) => classify(status, &body),
         // The process died with the request.
         Ok(Err(_)) => Reply::nothing(Heard::Unknown),
         Err(_) => {
@@ -130,7 +130,7 @@ async fn send(world: &Arc<World>, node: Node, request: Request<Body>) -> Reply {
     }
 }
 
-fn judge(status: StatusCode, body: &[u8]) -> Reply {
+fn classify(status: StatusCode, body: &[u8]) -> Reply {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let heard = match (status.as_u16(), body["code"].as_str()) {
         (200..300, _) => Heard::Done,

@@ -31,11 +31,11 @@ pub(crate) fn hunt(mistakes: &[Mistake], from: u64, seeds: u64, jobs: usize) -> 
     let found = found.into_inner().expect("all threads are gone");
     println!("{:<26} {:>14}  {:<10} what it is", "bug", "seeds to catch", "invariant");
     for (mistake, caught) in mistakes.iter().zip(&found) {
-        let (after, promise) = match caught {
-            Some((after, report)) => (after.to_string(), promise(report)),
+        let (after, invariant) = match caught {
+            Some((after, report)) => (after.to_string(), invariant(report)),
             None => ("survives".to_owned(), ""),
         };
-        println!("{:<26} {after:>14}  {promise:<10} {}", mistake.name, mistake.what);
+        println!("{:<26} {after:>14}  {invariant:<10} {}", mistake.name, mistake.what);
     }
     if let ([mistake], [Some((_, report))]) = (mistakes, found.as_slice()) {
         shrink::print(report, Some(mistake));
@@ -53,6 +53,6 @@ fn first_broken(mistake: &Mistake, from: u64, seeds: u64) -> Option<(u64, Report
     })
 }
 
-fn promise(report: &Report) -> &'static str {
-    report.violation.as_ref().map_or("", |violation| violation.promise)
+fn invariant(report: &Report) -> &'static str {
+    report.violation.as_ref().map_or("", |violation| violation.invariant)
 }

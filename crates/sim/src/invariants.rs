@@ -143,16 +143,16 @@ pub(crate) fn check_rejection(
     if reservation.state == StateName::Rejected && shortages.is_empty() {
         return broken("INV-8", format!("order {order_id} is rejected and nothing was short"));
     }
-    for ShortageRow { product_id, requested, available: told, seen } in shortages {
+    for ShortageRow { product_id, requested, available: recorded, seen } in shortages {
         let at = |seen: &SeenRow| {
             let ledger = ledgers.get(&(product_id.clone(), seen.location_id.clone()))?;
             let level = ledger.get(usize::try_from(seen.seq).ok()?.checked_sub(1)?)?;
             Some(level.on_hand - level.reserved)
         };
         let available: Option<i64> = seen.iter().map(at).sum();
-        if available != Some(told) || told >= requested {
+        if available != Some(recorded) || recorded >= requested {
             let what =
-                format!("order {order_id} wanted {requested} of {product_id}, was told of {told}");
+                format!("order {order_id} wanted {requested} of {product_id}, recorded {recorded}");
             return broken("INV-8", format!("{what}, and there were {available:?}"));
         }
     }

@@ -66,21 +66,21 @@ fn check_answer(
     let state = reservation.map(|row| row.state);
     let is_borne_out = match &answer.outcome {
         StockOutcome::StockReserved { allocations } => {
-            let told = allocations.iter().map(|part| {
+            let stated = allocations.iter().map(|part| {
                 (part.product_id.to_string(), part.location_id.to_string(), part.quantity.units())
             });
             matches!(state, Some(Reserved | Released | Shipped))
-                && told.eq(databases.allocations(order_id))
+                && stated.eq(databases.allocations(order_id))
         }
         StockOutcome::StockRejected { shortages } => {
-            let told = shortages.iter().map(|short| {
+            let stated = shortages.iter().map(|short| {
                 (short.product_id.to_string(), short.requested.units(), short.available)
             });
             let kept = databases
                 .shortages(order_id)
                 .into_iter()
                 .map(|row| (row.product_id, row.requested, row.available));
-            matches!(state, Some(Rejected | Released)) && told.eq(kept)
+            matches!(state, Some(Rejected | Released)) && stated.eq(kept)
         }
         StockOutcome::StockReleased => state == Some(Released),
         StockOutcome::StockShipped => state == Some(Shipped),

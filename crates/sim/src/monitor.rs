@@ -45,7 +45,7 @@ impl Monitor {
     /// Records a violation, if this is one. The world ends with the first.
     pub(crate) fn require(&self, result: Result<(), Violation>) {
         if let Err(violation) = result {
-            self.trace.event(|| format!("{} is violated: {}", violation.promise, violation.what));
+            self.trace.event(|| format!("{} is violated: {}", violation.invariant, violation.what));
             self.first().get_or_insert(violation);
         }
     }

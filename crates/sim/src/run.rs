@@ -40,7 +40,7 @@ impl Report {
         let Fingerprint { hash, events } = self.fingerprint;
         println!("{events} events, fingerprint {hash:016x}; {:?}", self.repairs);
         match &self.violation {
-            Some(violation) => println!("{} is violated: {}", violation.promise, violation.what),
+            Some(violation) => println!("{} is violated: {}", violation.invariant, violation.what),
             None => println!("no violation"),
         }
     }
@@ -50,15 +50,15 @@ impl Report {
 pub(crate) fn run(config: &Config, wrappers: Wrappers, keeps_trace: bool) -> Report {
     (wrappers.begin)();
     coverage::begin(wrappers.decide_orders, wrappers.decide_stock);
-    let told = Arc::new(std::sync::Mutex::new(None));
-    let kept = told.clone();
+    let running = Arc::new(std::sync::Mutex::new(None));
+    let shared = running.clone();
     let ended =
-        catch_unwind(AssertUnwindSafe(|| run_in_folder(config, wrappers, keeps_trace, &kept)));
-    let world = told.lock().expect("whoever panics does not hold it").take();
+        catch_unwind(AssertUnwindSafe(|| run_in_folder(config, wrappers, keeps_trace, &shared)));
+    let world = running.lock().expect("whoever panics does not hold it").take();
     ended.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        let violation = Violation { promise: "panic", what: text.unwrap_or_default() };
+        let violation = Violation { invariant: "panic", what: text.unwrap_or_default() };
         let world: Option<Arc<World>> = world;
         report(config, world.as_deref(), Some(violation))
     })
@@ -68,7 +68,7 @@ fn run_in_folder(
     config: &Config,
     wrappers: Wrappers,
     keeps_trace: bool,
-    told: &std::sync::Mutex<Option<Arc<World>>>,
+    running: &std::sync::Mutex<Option<Arc<World>>>,
 ) -> Report {
     let folder = folder();
     let runtime =
@@ -76,7 +76,7 @@ fn run_in_folder(
     let runtime = runtime.expect("a runtime without threads");
     let report = runtime.block_on(async {
         let world = World::new(config.clone(), wrappers, boot::boot, folder.path(), keeps_trace);
-        *told.lock().expect("nothing panics under this lock") = Some(world.clone());
+        *running.lock().expect("nothing panics under this lock") = Some(world.clone());
         let over = Arc::new(AtomicBool::new(false));
         let (living, ends) = (world.clone(), over.clone());
         world.executor.spawn(None, async move {
@@ -90,7 +90,7 @@ fn run_in_folder(
         world.dismantle();
         report
     });
-    told.lock().expect("nothing panics under this lock").take();
+    running.lock().expect("nothing panics under this lock").take();
     report
 }
 

@@ -111,7 +111,7 @@ impl Tally {
         if let Some(violation) = &report.violation {
             println!(
                 "seed {}: {} is violated: {}",
-                report.config.seed, violation.promise, violation.what
+                report.config.seed, violation.invariant, violation.what
             );
             self.broken.push(report);
         }

@@ -13,10 +13,10 @@ const SEEDS: u64 = 5;
 
 /// The report of the smallest world that was found, with its whole trace.
 fn shrink(broken: &Report, wrappers: Wrappers) -> Report {
-    let promise = broken.violation.as_ref().map(|violation| violation.promise);
+    let invariant = broken.violation.as_ref().map(|violation| violation.invariant);
     let breaks_it = |config: &Config| {
         let report = run::run(config, wrappers, false);
-        report.violation.as_ref().map(|violation| violation.promise) == promise
+        report.violation.as_ref().map(|violation| violation.invariant) == invariant
     };
     let (mut smallest, mut tries) = (broken.config.clone(), 0);
     'smaller: loop {
@@ -58,7 +58,7 @@ mod tests {
     use crate::mistakes;
 
     #[test]
-    fn a_broken_world_shrinks_to_a_smaller_one_that_breaks_the_same_promise() {
+    fn a_broken_world_shrinks_to_a_smaller_one_that_breaks_the_same_invariant() {
         let [mistake] = mistakes::find("no_tombstone").expect("a mistake") else {
             panic!("one mistake")
         };
@@ -67,9 +67,9 @@ mod tests {
         let broken =
             broken.into_iter().find(|report| report.violation.is_some()).expect("it is found");
         let smallest = shrink(&broken, wrappers);
-        let promise =
-            |report: &Report| report.violation.as_ref().map(|violation| violation.promise);
-        assert_eq!(promise(&smallest), promise(&broken));
+        let invariant =
+            |report: &Report| report.violation.as_ref().map(|violation| violation.invariant);
+        assert_eq!(invariant(&smallest), invariant(&broken));
         let size = |config: &Config| {
             config.customers + config.requests + config.order_services + config.inventory_services
         };

@@ -8,13 +8,13 @@ use orders_core::order::Status;
 /// A violated invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
-    /// `INV-1` to `INV-8`, a rule that the invariants rest on, or what else was promised.
-    pub(crate) promise: &'static str,
+    /// `INV-1` to `INV-8`, a rule that the invariants rest on, or another check.
+    pub(crate) invariant: &'static str,
     pub(crate) what: String,
 }
 
-pub(crate) fn broken<T>(promise: &'static str, what: impl Into<String>) -> Result<T, Violation> {
-    Err(Violation { promise, what: what.into() })
+pub(crate) fn broken<T>(invariant: &'static str, what: impl Into<String>) -> Result<T, Violation> {
+    Err(Violation { invariant, what: what.into() })
 }
 
 /// INV-4: whether the status may come next in the history of an order.

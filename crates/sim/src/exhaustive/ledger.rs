@@ -46,10 +46,12 @@ pub(super) fn check_rejection(
         let seen: Option<Vec<_>> = shortfall.seen.iter().map(|seen| at(seen.seq)).collect();
         let available: Option<i64> =
             seen.map(|seen| seen.into_iter().map(|point| point.on_hand - point.reserved).sum());
-        let told = &shortfall.shortage;
-        if available != Some(told.available) || told.available >= told.requested.units() {
-            let (requested, there) =
-                (told.requested.get(), available.map_or("?".to_owned(), |units| units.to_string()));
+        let stated = &shortfall.shortage;
+        if available != Some(stated.available) || stated.available >= stated.requested.units() {
+            let (requested, there) = (
+                stated.requested.get(),
+                available.map_or("?".to_owned(), |units| units.to_string()),
+            );
             return broken(
                 "INV-8",
                 format!("order {name} is rejected: it wanted {requested}, and {there} were there"),

@@ -214,6 +214,6 @@ impl Found {
         for (number, line) in (1..).zip(&self.trace) {
             println!("{number:>4}. {line}");
         }
-        println!("      {} is violated: {}", self.violation.promise, self.violation.what);
+        println!("      {} is violated: {}", self.violation.invariant, self.violation.what);
     }
 }

@@ -39,12 +39,12 @@ fn whole(bounds: Bounds) -> Explored {
 }
 
 #[test]
-fn one_order_on_replicas_that_race_keeps_every_promise() {
+fn one_order_on_replicas_that_race_keeps_every_invariant() {
     assert!(whole(ONE_ORDER).states > 50_000);
 }
 
 #[test]
-fn two_orders_for_one_unit_keep_every_promise_and_every_run_explores_the_same() {
+fn two_orders_for_one_unit_keep_every_invariant_and_every_run_explores_the_same() {
     let (first, second) = (whole(TWO_ORDERS), whole(TWO_ORDERS));
     assert!(first.states > 50_000);
     assert_eq!(

@@ -32,7 +32,7 @@ pub(crate) fn hunt(mistakes: &[Mistake], args: &Args) -> bool {
         println!(
             "{name:<26} {states:>15} {:>6}  {:<10} {what}",
             found.trace.len(),
-            found.violation.promise
+            found.violation.invariant
         );
         if mistakes.len() == 1 {
             found.print();

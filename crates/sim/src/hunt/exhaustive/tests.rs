@@ -22,7 +22,7 @@ fn shell_of(name: &str) -> Shell {
 
 /// What each mistake breaks, and in how few steps.
 #[test]
-fn every_planted_mistake_within_reach_is_found_by_its_shortest_story() {
+fn every_planted_mistake_within_reach_is_found_by_its_shortest_trace() {
     let expected = [
         ("answer_before_commit", "INV-6", 1),
         ("unknown_is_failed", "INV-6", 2),
@@ -38,11 +38,11 @@ fn every_planted_mistake_within_reach_is_found_by_its_shortest_story() {
     ];
     let within_reach: Vec<_> = ALL.iter().filter_map(shell).collect();
     assert!(within_reach.iter().map(|(name, _)| *name).eq(expected.map(|(name, ..)| name)));
-    for ((name, promise, steps), (_, shell)) in expected.into_iter().zip(within_reach) {
+    for ((name, invariant, steps), (_, shell)) in expected.into_iter().zip(within_reach) {
         let (_, found) = first_found(shell, &USUAL, NO_LIMIT).expect(name);
         assert_eq!(
-            (found.violation.promise, found.trace.len()),
-            (promise, steps),
+            (found.violation.invariant, found.trace.len()),
+            (invariant, steps),
             "{name}: {found:#?}"
         );
     }
@@ -50,7 +50,7 @@ fn every_planted_mistake_within_reach_is_found_by_its_shortest_story() {
 
 /// Compared with a search that remembers nothing, and so can miss no way that is shorter.
 #[test]
-fn no_story_is_longer_than_it_has_to_be() {
+fn no_trace_is_longer_than_it_has_to_be() {
     for name in ["unknown_is_failed", "publish_before_commit", "everything_rejected"] {
         let shell = shell_of(name);
         let (_, found) = first_found(shell, &USUAL, NO_LIMIT).expect(name);
@@ -73,15 +73,15 @@ fn is_broken_within(model: &mut Model, state: &State, steps: usize) -> bool {
 }
 
 #[test]
-fn a_story_tells_who_did_what_and_what_came_of_it() {
+fn a_trace_says_who_did_what_and_what_came_of_it() {
     let (_, found) =
         first_found(shell_of("everything_rejected"), &USUAL, NO_LIMIT).expect("it is found");
-    let told = [
+    let expected = [
         "orders-1 gets place A",
         "orders-1 commits [place A] → order A is received",
         "orders-1 publishes → ReserveStock A",
         "inventory-1 commits [ReserveStock A]",
     ];
-    assert_eq!(found.trace, told);
+    assert_eq!(found.trace, expected);
     assert_eq!(found.violation.what, "order A is rejected: it wanted 1, and 1 were there");
 }
