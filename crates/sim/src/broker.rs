@@ -134,7 +134,10 @@ impl Broker {
                 Wipe::Everything | Wipe::Consumer => channel.consumer = None,
                 // It cannot deliver again what the stream has lost.
                 Wipe::Stream => {
-                    channel.consumer.iter_mut().for_each(|consumer| consumer.unacknowledged.clear())
+                    channel
+                        .consumer
+                        .iter_mut()
+                        .for_each(|consumer| consumer.unacknowledged.clear());
                 }
             }
         });

@@ -130,7 +130,7 @@ pub(crate) fn mark(name: &'static str) {
 /// Counts a commit of unknown fate, for each kind of its commands.
 pub(crate) fn count_unknown(works: &BTreeSet<Work>, fate: UnknownCommit) {
     COVERAGE.with_borrow_mut(|coverage| {
-        works.iter().for_each(|work| *coverage.commits.entry((*work, fate)).or_default() += 1)
+        works.iter().for_each(|work| *coverage.commits.entry((*work, fate)).or_default() += 1);
     });
 }
 

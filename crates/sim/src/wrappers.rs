@@ -11,13 +11,15 @@ use platform::bus::Bus;
 
 use crate::node::NodeIds;
 
+/// Wraps the store of an Order Service, given the bus of the same replica.
+pub(crate) type WrapOrdersStore = fn(Arc<dyn OrdersStore>, &Arc<dyn Bus>) -> Arc<dyn OrdersStore>;
+
 /// What stands around the parts of a replica.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wrappers {
     pub(crate) decide_orders: order::Decide,
     pub(crate) decide_stock: stock::Decide,
-    /// Wraps the store of an Order Service, given the bus of the same replica.
-    pub(crate) orders_store: fn(Arc<dyn OrdersStore>, &Arc<dyn Bus>) -> Arc<dyn OrdersStore>,
+    pub(crate) orders_store: WrapOrdersStore,
     /// Wraps the bus of any replica.
     pub(crate) bus: fn(Arc<dyn Bus>) -> Arc<dyn Bus>,
     /// Wraps the routes of any replica, given the ids that it draws.
