@@ -1,6 +1,3 @@
 #![no_main]
 
-#[path = "../properties/messages.rs"]
-mod messages;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| messages::check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| properties::messages::check(bytes));

@@ -1,21 +1,12 @@
-//! The properties of the fuzz targets (`fuzz/`), on their seeds and on some thousand inputs that were made from them: always
-//! the same ones, on any compiler, in a moment. `scripts/fuzz` looks for more.
+//! The properties of the fuzz targets (`fuzz/`), on their seeds and on some thousand inputs that
+//! were made from them: always the same ones, on any compiler, in a moment. `scripts/fuzz` looks
+//! for more.
 #![forbid(unsafe_code)]
 
 use std::path::Path;
 
 use fastrand::Rng;
-
-#[path = "../../../fuzz/properties/cursors.rs"]
-mod cursors;
-#[path = "../../../fuzz/properties/key_header.rs"]
-mod key_header;
-#[path = "../../../fuzz/properties/messages.rs"]
-mod messages;
-#[path = "../../../fuzz/properties/money.rs"]
-mod money;
-#[path = "../../../fuzz/properties/order_body.rs"]
-mod order_body;
+use properties::{cursors, key_header, messages, money, order_body};
 
 const INPUTS: usize = 4000;
 /// What inputs are made of, beside parts of the seeds.

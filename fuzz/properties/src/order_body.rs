@@ -1,11 +1,12 @@
-//! A body of `POST /api/orders` is read to the cent, or refused with faults that stand where they are said to stand.
+//! A body of `POST /api/orders` is read to the cent, or refused with faults that stand where they
+//! are said to stand.
 
 use orders_core::money::{Currency, MAX_TOTAL_MINOR};
 use orders_core::order::Terms;
 use serde_json::{Value, json};
 use web::problem::{At, Code, FaultCode, MAX_FAULTS, Problem};
 
-pub(crate) fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) {
     // Another reader of JSON. It has no word on numbers beyond its floats.
     let other: Option<Value> = serde_json::from_slice(bytes).ok();
     match orders::read_order(bytes, Currency::BRL) {

@@ -1,11 +1,12 @@
-//! A price is what its digits say, in every currency, or it is refused; and amounts are written so that they read back.
+//! A price is what its digits say, in every currency, or it is refused; and amounts are written so
+//! that they read back.
 
 use orders_core::money::{BadPrice, Currency, MAX_TOTAL_MINOR};
 
 const CURRENCIES: [&str; 4] = ["JPY", "BRL", "KWD", "CLF"];
 
 /// **Shape:** the first byte picks the currency, the others are the text of a price, and the first of them an amount.
-pub(crate) fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) {
     let Some((first, text)) = bytes.split_first() else { return };
     let currency: Currency = CURRENCIES[usize::from(*first) % CURRENCIES.len()].parse().expect("a currency");
     if let Some(amount) = text.first_chunk() {

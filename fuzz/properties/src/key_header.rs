@@ -1,12 +1,12 @@
-//! An `Idempotency-Key` is taken as it was sent, or refused: never changed, cut short or overlooked. And a `Prefer` that
-//! makes no sense is no wait.
+//! An `Idempotency-Key` is taken as it was sent, or refused: never changed, cut short or
+//! overlooked. And a `Prefer` that makes no sense is no wait.
 
 use http::{HeaderMap, HeaderValue};
 use web::problem::{At, Code};
 use web::{idempotency_key, preferred_wait};
 
 /// **Shape:** a line is a value of the header.
-pub(crate) fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) {
     let values = bytes.split(|byte| *byte == b'\n').filter_map(|line| HeaderValue::from_bytes(line).ok());
     let values: Vec<_> = values.take(4).collect();
     check_key(&values);

@@ -1,4 +1,5 @@
-//! Whatever comes over the bus is read element by element, and what was read is written and read back the same.
+//! Whatever comes over the bus is read element by element, and what was read is written and read
+//! back the same.
 
 use std::fmt::Debug;
 
@@ -10,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub(crate) fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) {
     check_as::<StockCommand>(bytes);
     check_as::<StockAnswer>(bytes);
 }
