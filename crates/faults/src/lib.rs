@@ -30,11 +30,7 @@ macro_rules! fault_point {
 #[cfg(feature = "fault-points")]
 mod armed;
 #[cfg(feature = "fault-points")]
-pub use armed::{VARIABLE, begun, reached};
-
-/// The value of [`VARIABLE`] that asks for a storm on the bus and not for a crash.
-#[cfg(feature = "fault-points")]
-pub const STORM: &str = "storm";
+pub use armed::{begun, reached};
 
 /// The auditors' share of the time, one part in so many: a test that waits for them asks for a larger share in
 /// `LASTRO_AUDIT_SHARE`.

@@ -8,7 +8,6 @@ use platform::bus::embedded::Embedded;
 use platform::bus::{ACK_WAIT, Bus};
 use platform::clock::Clock;
 use platform::config::{BusUrl, DatabaseUrl, File, UsageError};
-use platform::fault;
 use platform::lifecycle::Stage;
 use platform::process::{CommonArgs, ProgramError, bus_between_processes};
 use web::program::{Api, Process, Program};
@@ -120,7 +119,7 @@ pub(crate) async fn build(
 /// like the two programs that could run in their place.
 async fn buses(url: BusUrl, clock: Arc<dyn Clock>) -> Result<[Arc<dyn Bus>; 2], ProgramError> {
     if url == BusUrl::Embedded {
-        let bus = fault::around(Arc::new(Embedded::new(clock, ACK_WAIT)));
+        let bus: Arc<dyn Bus> = Arc::new(Embedded::new(clock, ACK_WAIT));
         return Ok([bus.clone(), bus]);
     }
     let of_orders = bus_between_processes(Some(url.clone()), orders::PROGRAM.name).await?;

@@ -147,7 +147,7 @@ fn broken_rules(path: &str, text: &str) -> Vec<String> {
 }
 
 fn is_root_of_a_crate(path: &str) -> bool {
-    ["/src/lib.rs", "/src/main.rs", "/tests/e2e/main.rs", "/tests/tidy.rs"]
+    ["/src/lib.rs", "/src/main.rs", "/tests/api/main.rs", "/tests/forms/main.rs", "/tests/tidy.rs"]
         .iter()
         .any(|root| path.ends_with(root))
 }

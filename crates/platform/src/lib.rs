@@ -9,7 +9,6 @@ pub mod clock;
 pub mod config;
 pub mod consumer;
 pub mod failure;
-pub mod fault;
 pub mod lifecycle;
 pub mod process;
 pub mod quarantine;

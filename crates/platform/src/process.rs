@@ -9,7 +9,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::bus::Bus;
 use crate::bus::nats::Nats;
 use crate::config::{BusUrl, File, ListenAddr, UsageError, refuse_open_address};
-use crate::fault;
 
 /// Where a service looks for the other one, unless it is told.
 const DEFAULT_BROKER: &str = "nats://127.0.0.1:4222";
@@ -96,7 +95,7 @@ pub fn listen_help(default: &str) -> String {
 /// **Errors:** an embedded bus joins no processes. A broker that is away is no error: it may come.
 pub async fn bus_between_processes(url: Option<BusUrl>, service: &str) -> Result<Arc<dyn Bus>, UsageError> {
     match url.unwrap_or_else(|| BusUrl::Nats(DEFAULT_BROKER.to_owned())) {
-        BusUrl::Nats(servers) => Ok(fault::around(Arc::new(Nats::connect(&servers, service).await?))),
+        BusUrl::Nats(servers) => Ok(Arc::new(Nats::connect(&servers, service).await?)),
         BusUrl::Embedded => Err(UsageError(
             "the bus embedded: joins only services of one process; run `lastro`, which holds both".to_owned(),
         )),

@@ -1,4 +1,5 @@
-//! A time of day of a program's own, which a test may move while the program runs. Timers go on as they are.
+//! A time of day of a program's own, which a test may move while the program runs. Timers go on as
+//! they are.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! A stretch of network before PostgreSQL that understands enough of its protocol to cut a connection around a COMMIT,
-//! and to let statements through one by one.
+//! A stretch of network before PostgreSQL that understands enough of its protocol to cut a
+//! connection around a COMMIT, and to let statements through one by one.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -151,7 +151,8 @@ async fn accept(listener: TcpListener, port: u16, plan: Arc<Plan>) {
 /// What passes between the two directions of one connection.
 #[derive(Debug, Default)]
 struct Replies {
-    /// From now on nothing reaches the client; the next sign that the server is ready ends the connection.
+    /// From now on nothing reaches the client; the next sign that the server is ready ends the
+    /// connection.
     muted: AtomicBool,
     /// This connection's part of what is not answered yet.
     outstanding: AtomicI64,
@@ -162,7 +163,8 @@ fn sent(plan: &Plan, replies: &Replies) {
     replies.outstanding.fetch_add(1, Ordering::SeqCst);
 }
 
-/// A message of the protocol: its type, and itself as a whole. The first one of a connection has no type.
+/// A message of the protocol: its type, and itself as a whole. The first one of a connection has no
+/// type.
 async fn message(from: &mut OwnedReadHalf, typed: bool) -> Option<(u8, Vec<u8>)> {
     let kind = if typed { from.read_u8().await.ok()? } else { 0 };
     let length = from.read_u32().await.ok()?;

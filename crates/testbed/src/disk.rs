@@ -14,8 +14,8 @@ use crate::launch::is_root;
 
 const BALLAST: &str = "ballast";
 
-/// A tmpfs that only the programs see that are started on it ([`crate::Launch::on`]). It outlives them, and goes when
-/// the value does.
+/// A tmpfs that only the programs see that are started on it ([`crate::Launch::on`]). It outlives
+/// them, and goes when the value does.
 #[derive(Debug)]
 pub struct Disk {
     /// Keeps the mount's namespace.
@@ -25,7 +25,8 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Mounts one at `mount_point`, a folder that is there: `options` are those of a tmpfs, such as `size=8m`.
+    /// Mounts one at `mount_point`, a folder that is there: `options` are those of a tmpfs, such as
+    /// `size=8m`.
     ///
     /// **Errors:** panics where mounting is not allowed: it needs root, or user namespaces.
     pub async fn at(mount_point: &Path, options: &str) -> Self {
@@ -36,7 +37,8 @@ impl Disk {
         Self::mounted(words, mount_point, &format!("mount -t tmpfs -o {options} lastro-test \"$0\"")).await
     }
 
-    /// Another one for a single file of this one, seen by whoever sees this one: what lies beside the file stays here.
+    /// Another one for a single file of this one, seen by whoever sees this one: what lies beside
+    /// the file stays here.
     pub async fn for_file(&self, file: &str, options: &str) -> Self {
         let mount_point = self.mount_point.join(format!("{file}.disk"));
         let mount = format!(

@@ -27,7 +27,8 @@ struct Side {
 }
 
 impl<R> Race<R> {
-    /// On a new database. `open` gets a URL and the name that the replica has to bear at the server.
+    /// On a new database. `open` gets a URL and the name that the replica has to bear at the
+    /// server.
     ///
     /// `groups` says how many statements go at once: of each group, only the last one may wait for the other side, or see
     /// of it. What comes after the last group goes one by one.
@@ -45,8 +46,8 @@ impl<R> Race<R> {
         Self { witness, replicas: [first, second], sides: [one, other], operator: postgres(&url).await }
     }
 
-    /// Lets `begin` start something on each of the two replicas, once for each order of their statements, and `check`
-    /// judge what came of it. Returns how many orders there were.
+    /// Lets `begin` start something on each of the two replicas, once for each order of their
+    /// statements, and `check` judge what came of it. Returns how many orders there were.
     ///
     /// **Shape:** both get the number of the run. Every run begins at the same state of whatever it touches.
     pub async fn every_order<T>(
@@ -98,7 +99,8 @@ impl Side {
     }
 }
 
-/// One run: follows `choices`, then lets the first side go wherever both can. All the choices that it made.
+/// One run: follows `choices`, then lets the first side go wherever both can. All the choices that
+/// it made.
 async fn play<T>(operator: &Client, sides: &[Side; 2], tasks: &[JoinHandle<T>; 2], choices: &[bool]) -> Vec<bool> {
     let (mut taken, mut groups) = (Vec::new(), [0, 0]);
     loop {

@@ -1,4 +1,5 @@
-//! How a program under test is started: with which arguments, in which surroundings, and for how long.
+//! How a program under test is started: with which arguments, in which surroundings, and for how
+//! long.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,20 @@ pub struct Ended {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+}
+
+impl Ended {
+    /// Fails the test unless the program has refused to start: with this code and one line on
+    /// standard error, in which all of these words occur.
+    #[track_caller]
+    pub fn must_be_refused(&self, code: i32, words: &[&str]) {
+        assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{}", self.stderr);
+        let line = self.stderr.strip_suffix('\n').expect("a line");
+        assert!(line.starts_with("error: ") && !line.contains('\n'), "one line is enough:\n{line}");
+        for word in words {
+            assert!(line.contains(word), "{word} is not in: {line}");
+        }
+    }
 }
 
 impl Launch {
@@ -99,7 +114,8 @@ impl Launch {
         Self { surroundings, ..self }
     }
 
-    /// Starts it and waits until it serves: until it logs on standard error that it "is ready", and at which address.
+    /// Starts it and waits until it serves: until it logs on standard error that it "is ready", and
+    /// at which address.
     ///
     /// **Errors:** panics, with what the program said instead.
     pub async fn serving(self) -> Program {
@@ -113,7 +129,8 @@ impl Launch {
         Tool::start(self.command())
     }
 
-    /// Starts it and waits for nothing. It says nothing either, and is killed when the result is dropped.
+    /// Starts it and waits for nothing. It says nothing either, and is killed when the result is
+    /// dropped.
     pub fn begun(self) -> Child {
         let mut command = self.command();
         command.stdout(Stdio::null()).stderr(Stdio::null());

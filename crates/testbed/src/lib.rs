@@ -1,38 +1,72 @@
-//! What tests and benchmarks stand on: deadlines instead of sleeps, and programs that are gone when their test is.
+//! For tests: throwaway servers, proxies and clocks, the two services in each of their forms, and
+//! clients that remember what was answered.
+//!
+//! A test waits with [`eventually`] for a condition, and never for time.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
 
 pub use clock::Clock;
+pub use clock_states::{CLOCK_STATES, ClockState, YEAR, clocks_for, parse_time, set_clocks};
 pub use commits::{Commits, Cut};
+pub use crashing::killed_at;
+pub use deployment::client::{Headers, JSON, WAIT, operations, order};
+pub use deployment::environment::{Databases, Environment};
+pub use deployment::form::Form;
+pub use deployment::programs::Programs;
+pub use deployment::{
+    Deployment, Held, copy_of_data, data_in, lastro, launch, program_under_test, verify, with_busy_auditors,
+};
 pub use disk::Disk;
 pub use interleavings::Race;
 pub use launch::{Ended, Launch};
+pub use load::{Load, PRODUCTS, nothing_in_flight, stocked};
 pub use nats::{Nats, nats_url};
+pub use operator::{ANSWERS, COMMANDS, Message, Operator, Recording};
 pub use postgres::{Postgres, fresh_database, postgres, postgres_url};
 pub use program::Program;
 pub use proxy::Proxy;
+pub use random::Random;
+pub use raw_connection::{RawConnection, ResponseReader, max_connections, order_request};
+pub use record::{Content, Record};
+pub use response::{Response, members};
+pub use storm::{Storm, StormAtBroker};
 pub use tampering::write_past;
 pub use tool::Tool;
 
 mod clock;
+mod clock_states;
 mod commits;
+mod crashing;
+mod deployment;
 mod disk;
+pub mod golden;
 mod interleavings;
 mod launch;
+mod load;
 mod nats;
+mod operator;
 mod ports;
 mod postgres;
 mod program;
 mod proxy;
+mod random;
+mod raw_connection;
+mod record;
+mod response;
+mod storm;
 mod tampering;
 mod tool;
 
-/// How long a test waits for what must happen, also on a machine that has much else to do.
+/// How long a test waits for what must happen, on a busy machine too.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Asks `condition` again and again until it gives a value, or panics with `what` when `deadline` has passed.
+/// Asks `condition` again and again until it gives a value.
+///
+/// # Panics
+///
+/// With `what`, if it has given none when `deadline` has passed.
 pub async fn eventually<T, R>(deadline: Duration, what: &str, mut condition: impl FnMut() -> R) -> T
 where
     R: Future<Output = Option<T>>,

@@ -11,13 +11,15 @@ const MAX_ATTEMPTS: u32 = 50;
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) number: u16,
-    /// No server of ours speaks UDP: who holds the UDP port has the TCP port of the same number, whether or not its server
-    /// runs now. That keeps tests from one another's ports, in other processes too.
+    /// No server of ours speaks UDP: who holds the UDP port has the TCP port of the same number,
+    /// whether or not its server runs now. That keeps tests from one another's ports, in other
+    /// processes too.
     _held: UdpSocket,
 }
 
 impl Port {
-    /// One on which nobody listens, and that no other test has. Who knows nothing of our tests may take it all the same.
+    /// One on which nobody listens, and that no other test has. Who knows nothing of our tests may
+    /// take it all the same.
     pub(crate) fn free() -> Self {
         for _ in 0..MAX_ATTEMPTS {
             let width = u64::from(PORTS.end - PORTS.start);

@@ -50,7 +50,8 @@ async fn try_postgres(url: &str) -> Result<Client, tokio_postgres::Error> {
 /// What is put around a server: words before its own, and its environment.
 type Surroundings = (Vec<OsString>, Vec<(&'static str, OsString)>);
 
-/// A server on a port and in a folder of its own, which a test may stop, kill and replace by its standby.
+/// A server on a port and in a folder of its own, which a test may stop, kill and replace by its
+/// standby.
 ///
 /// **Shape:** dropping it kills it.
 #[derive(Debug)]

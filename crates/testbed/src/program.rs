@@ -45,7 +45,8 @@ impl Log {
 }
 
 impl Program {
-    /// Starts `command` and waits for its word that it is ready. Its standard error is read for as long as it lives.
+    /// Starts `command` and waits for its word that it is ready. Its standard error is read for as
+    /// long as it lives.
     pub(crate) async fn serving(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} did not start: {error}"));
         let pid = child.id().expect("it was not waited for yet");

@@ -37,6 +37,12 @@ impl Tool {
         said
     }
 
+    /// The lines that `lastro verify --watch` prints up to the summary of a round.
+    pub async fn says_round(&mut self, number: u32) -> Vec<String> {
+        let end = format!("round {number}: ");
+        self.says_until(&end, |said| said.last().is_some_and(|line| line.starts_with(&end))).await
+    }
+
     /// SIGTERM: asks it to end, and tells how it did and what it still said.
     pub async fn terminated(mut self) -> Ended {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);

@@ -1,37 +1,17 @@
-//! The faults of the end-to-end suite for as long as they last in life: `scripts/test-long` runs them, over every form,
-//! and prints a line of figures for each.
+//! The faults of `tests/forms` for as long as they last in life: `scripts/test-long` runs
+//! them, over every form, and prints a line of figures for each.
 #![forbid(unsafe_code)]
-#![expect(dead_code, reason = "the client of the end-to-end suite can do more than is wanted here")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use testbed::{PATIENCE, Program};
+use testbed::{
+    Deployment, Form, Load, Operator, PATIENCE, Program, Random, Record, StormAtBroker, killed_at, stocked,
+    with_crash_points,
+};
 use tokio::time::{Instant, sleep};
 
-use crashing::{killed_at, with_crash_points};
-use load::{Load, Told, stocked};
-use operator::Operator;
-use random::Random;
-use shop::Shop;
-
-#[path = "../e2e/answer.rs"]
-mod answer;
-#[path = "../e2e/crashing.rs"]
-mod crashing;
-#[path = "../e2e/form.rs"]
-mod form;
-#[path = "../e2e/load.rs"]
-mod load;
-#[path = "../e2e/faults/operator.rs"]
-mod operator;
 mod overload;
-#[path = "../e2e/random.rs"]
-mod random;
-#[path = "../e2e/shop.rs"]
-mod shop;
-#[path = "../e2e/wire.rs"]
-mod wire;
 
 /// How long each fault lasts.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -45,19 +25,19 @@ const STOCK: u32 = 1_000_000;
 const KILLS: u32 = 5;
 
 /// All that must hold in the end, and how long it took to get there.
-async fn settled(reported: &mut Told, shop: &Arc<Shop>) -> String {
-    reported.ask_again(shop).await;
+async fn settled(record: &mut Record, shop: &Arc<Deployment>) -> String {
+    record.ask_again(shop).await;
     let begun = Instant::now();
-    let settled = reported.settle_within(AFTERMATH, shop).await;
+    let settled = record.settle_within(AFTERMATH, shop).await;
     let took = begun.elapsed();
-    let lost = reported.lost(shop).await;
+    let lost = record.lost(shop).await;
     let verified = shop.verify_with(AFTERMATH, &["--settled"]).await;
-    assert_eq!((settled, lost.len()), (reported.accepted.len(), 0), "{lost:?}");
+    assert_eq!((settled, lost.len()), (record.accepted.len(), 0), "{lost:?}");
     assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
-    format!("accepted={} settled={settled} within={:.1}s lost=0 verify=ok", reported.accepted.len(), took.as_secs_f32())
+    format!("accepted={} settled={settled} within={:.1}s lost=0 verify=ok", record.accepted.len(), took.as_secs_f32())
 }
 
-fn tell(row: &str, shop: &Shop, line: &str) {
+fn tell(row: &str, shop: &Deployment, line: &str) {
     println!("{row:<32} {:<10} {line}", format!("{:?}", shop.form).to_lowercase());
 }
 
@@ -68,13 +48,13 @@ async fn row_01_to_13_a_sigkill_at_every_crash_point() {
     }
     for point in with_crash_points!(points) {
         let mut random = Random::seeded(point);
-        let mut shop = stocked(Shop::open().await, STOCK).await;
-        let mut everything = Told::default();
+        let mut shop = stocked(Deployment::open().await, STOCK).await;
+        let mut everything = Record::default();
         for _ in 0..KILLS {
-            let mut reported;
-            (shop, reported) = killed_at(point, 300, shop, &mut random).await;
-            reported.ask_again(&shop).await;
-            everything.append(reported);
+            let mut record;
+            (shop, record) = killed_at(point, 300, shop, &mut random).await;
+            record.ask_again(&shop).await;
+            everything.append(record);
         }
         let shop = Arc::new(shop);
         let line = settled(&mut everything, &shop).await;
@@ -85,8 +65,8 @@ async fn row_01_to_13_a_sigkill_at_every_crash_point() {
 #[tokio::test(flavor = "multi_thread")]
 async fn row_14_and_15_a_crash_loop() {
     let mut random = Random::seeded("crash loop");
-    let mut shop = stocked(Shop::open().await, STOCK).await;
-    let (mut everything, mut kills, begun) = (Told::default(), 0, Instant::now());
+    let mut shop = stocked(Deployment::open().await, STOCK).await;
+    let (mut everything, mut kills, begun) = (Record::default(), 0, Instant::now());
     while begun.elapsed() < MINUTE {
         let shared = Arc::new(shop);
         let load = Load::on(&shared, &mut random);
@@ -98,21 +78,28 @@ async fn row_14_and_15_a_crash_loop() {
             _ => shared.programs.kill(),
         }
         kills += 1;
-        let mut reported = load.end().await;
+        let mut record = load.end().await;
         shop = Arc::into_inner(shared).expect("no client is left");
         testbed::eventually(PATIENCE, "it is gone", || async { shop.programs.one_has_ended().then_some(()) }).await;
         shop.restart_ended().await;
-        reported.ask_again(&shop).await;
-        everything.append(reported);
+        record.ask_again(&shop).await;
+        everything.append(record);
     }
     let shop = Arc::new(shop);
     let line = settled(&mut everything, &shop).await;
     tell("14-15 crash loop", &shop, &format!("kills={kills} {line}"));
 }
 
+/// A deployment with a broker to break.
+async fn with_broker() -> Deployment {
+    let form = Form::under_test();
+    assert!(form.has_broker(), "{form:?} has no broker; scripts/test-long leaves this row out");
+    Deployment::in_form(form).await
+}
+
 /// A minute in which something is wrong with the broker, under load; nothing is refused.
-async fn minute_of(row: &str, mut shop: Shop, fault: impl AsyncFnOnce(&mut testbed::Nats, &Shop)) {
-    let mut broker = shop.setting.broker.take().expect("a broker");
+async fn minute_of(row: &str, mut shop: Deployment, fault: impl AsyncFnOnce(&mut testbed::Nats, &Deployment)) {
+    let mut broker = shop.environment.broker.take().expect("a broker");
     let shop = Arc::new(stocked(shop, STOCK).await);
     let load = Load::on(&shop, &mut Random::seeded(row));
     load.has_accepted(500).await;
@@ -120,8 +107,8 @@ async fn minute_of(row: &str, mut shop: Shop, fault: impl AsyncFnOnce(&mut testb
     let resending = tokio::spawn(resends_each_second(shop.clone()));
     fault(&mut broker, &shop).await;
     let meanwhile = load.accepted() - before;
-    let mut reported = load.end_with_nothing_refused().await;
-    let line = settled(&mut reported, &shop).await;
+    let mut record = load.end_with_nothing_refused().await;
+    let line = settled(&mut record, &shop).await;
     resending.abort();
     let _ = resending.await;
     let resends = RESENDS.lock().expect("nothing panics under this lock").split_off(0);
@@ -136,8 +123,9 @@ async fn minute_of(row: &str, mut shop: Shop, fault: impl AsyncFnOnce(&mut testb
 /// What [`resends_each_second`] has counted.
 static RESENDS: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 
-/// Commands sent again in each second, before, during and after the fault, as the service counts them.
-async fn resends_each_second(shop: Arc<Shop>) {
+/// Commands sent again in each second, before, during and after the fault, as the service counts
+/// them.
+async fn resends_each_second(shop: Arc<Deployment>) {
     let mut last = number(&shop, "commands_resent_total").await;
     loop {
         sleep(Duration::from_secs(1)).await;
@@ -147,7 +135,7 @@ async fn resends_each_second(shop: Arc<Shop>) {
     }
 }
 
-async fn number(shop: &Shop, name: &str) -> u64 {
+async fn number(shop: &Deployment, name: &str) -> u64 {
     let metrics = shop.metrics().await;
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)).expect("a number");
     line.trim().parse().expect("a whole number")
@@ -155,7 +143,7 @@ async fn number(shop: &Shop, name: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_27_a_broker_that_is_away_for_a_minute() {
-    minute_of("27 broker stopped", Shop::open_with_broker().await, async |broker, _| {
+    minute_of("27 broker stopped", with_broker().await, async |broker, _| {
         broker.kill().await;
         sleep(MINUTE).await;
         broker.restart().await;
@@ -165,7 +153,7 @@ async fn row_27_a_broker_that_is_away_for_a_minute() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_28_a_broker_that_is_wiped_again_and_again() {
-    minute_of("28 broker wiped", Shop::open_with_broker().await, async |broker, _| {
+    minute_of("28 broker wiped", with_broker().await, async |broker, _| {
         for _ in 0..12 {
             sleep(MINUTE / 12).await;
             broker.wipe().await;
@@ -176,7 +164,7 @@ async fn row_28_a_broker_that_is_wiped_again_and_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_28_streams_and_consumers_deleted_again_and_again() {
-    minute_of("28 streams, consumers deleted", Shop::open_with_broker().await, async |broker, _| {
+    minute_of("28 streams, consumers deleted", with_broker().await, async |broker, _| {
         let operator = Operator::of(broker).await;
         for round in 0..30 {
             sleep(MINUTE / 30).await;
@@ -188,7 +176,7 @@ async fn row_28_streams_and_consumers_deleted_again_and_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_29_a_broker_that_stands_still() {
-    minute_of("29 broker paused", Shop::open_with_broker().await, async |broker, _| {
+    minute_of("29 broker paused", with_broker().await, async |broker, _| {
         for _ in 0..2 {
             broker.pause().await;
             sleep(MINUTE / 2).await;
@@ -201,8 +189,8 @@ async fn row_29_a_broker_that_stands_still() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_29_an_inventory_that_is_cut_off() {
-    minute_of("29 inventory cut off", Shop::open_apart().await, async |_, shop| {
-        let link = shop.setting.link.as_ref().expect("a link");
+    minute_of("29 inventory cut off", Deployment::in_form_with_link(Form::under_test()).await, async |_, shop| {
+        let link = shop.environment.link.as_ref().expect("a link");
         link.cut();
         sleep(MINUTE / 2).await;
         link.mend();
@@ -216,33 +204,36 @@ async fn row_29_an_inventory_that_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_30_a_minute_of_messages_that_come_five_times() {
-    let shop = Arc::new(stocked(Shop::open_to("storm").await, STOCK).await);
-    let load = Load::on(&shop, &mut Random::seeded("storm"));
+    let mut random = Random::seeded("storm");
+    let shop = Arc::new(stocked(with_broker().await, STOCK).await);
+    let storm = StormAtBroker::on(shop.environment.broker(), &mut random).await;
+    let load = Load::on(&shop, &mut random);
     sleep(MINUTE).await;
-    let mut reported = load.end_with_nothing_refused().await;
-    let line = settled(&mut reported, &shop).await;
-    shop.programs.must_have_been_in_a_storm();
+    let mut record = load.end_with_nothing_refused().await;
+    settled(&mut record, &shop).await;
+    storm.end().await;
+    let line = settled(&mut record, &shop).await;
     tell("30 messages five times, shuffled", &shop, &line);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_34_told_to_close_under_load() {
     let mut random = Random::seeded("closing");
-    let mut shop = stocked(Shop::open().await, STOCK).await;
-    let (mut everything, mut slowest) = (Told::default(), Duration::ZERO);
+    let mut shop = stocked(Deployment::open().await, STOCK).await;
+    let (mut everything, mut slowest) = (Record::default(), Duration::ZERO);
     for _ in 0..10 {
         let shared = Arc::new(shop);
         let load = Load::on(&shared, &mut random);
         load.has_accepted(500 + random.below(1000)).await;
         shared.programs.terminate();
         let begun = Instant::now();
-        let mut reported = load.end().await;
+        let mut record = load.end().await;
         shop = Arc::into_inner(shared).expect("no client is left");
         assert_eq!(shop.programs.ended(SHUTDOWN).await, Some(0), "{}", shop.programs.log());
         slowest = slowest.max(begun.elapsed());
         shop.reopen().await;
-        reported.ask_again(&shop).await;
-        everything.append(reported);
+        record.ask_again(&shop).await;
+        everything.append(record);
     }
     let shop = Arc::new(shop);
     let line = settled(&mut everything, &shop).await;

@@ -9,17 +9,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::load::{nothing_in_flight, stocked};
-use crate::shop::{Shop, WAIT, order};
-use crate::wire::{Wire, room};
 use crate::{AFTERMATH, STOCK, tell};
+use testbed::{Deployment, RawConnection, WAIT, max_connections, nothing_in_flight, order, stocked};
 
 /// Clients that order without a pause: as many as it takes to find out what the shop can take.
 const AT_CAPACITY: u64 = 512;
 /// So many times that is asked for.
 const OVERLOAD: u64 = 20;
-/// Clients of the overload, at most: each has a connection of its own, and a service has room for 10 000. Each orders again
-/// a moment after it was answered, so that together they would order so much if they were all answered at once.
+/// Clients of the overload, at most: each has a connection of its own, and a service has room for
+/// 10 000. Each orders again a moment after it was answered, so that together they would order so
+/// much if they were all answered at once.
 const MAX_CROWD: u64 = 9_000;
 /// Before anything is counted: longer than an order may wait.
 const WARM_UP: Duration = Duration::from_secs(15);
@@ -31,7 +30,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const CLIENT_PATIENCE: Duration = Duration::from_secs(20);
 /// After the load, orders must be accepted again as if nothing had been, within this.
 const NORMAL_AGAIN: Duration = Duration::from_secs(10);
-/// What is normal: many times what an order takes on a shop without load, and far less than under too much.
+/// What is normal: many times what an order takes on a shop without load, and far less than under
+/// too much.
 const NORMAL: Duration = Duration::from_secs(1);
 
 /// What became of orders.
@@ -133,7 +133,7 @@ async fn order_again_and_again(
         let placed = async {
             let mut open = match wire.take() {
                 Some(open) => open,
-                None => Wire::to(address).await?,
+                None => RawConnection::to(address).await?,
             };
             let answer = open.place(body, CLIENT_PATIENCE).await?;
             wire = Some(open);
@@ -156,8 +156,9 @@ async fn order_again_and_again(
     }
 }
 
-/// How long it takes from now until an order that is placed then is accepted, and one is settled, as quickly as is normal.
-async fn normal_again(shop: &Arc<Shop>) -> [Duration; 2] {
+/// How long it takes from now until an order that is placed then is accepted, and one is settled,
+/// as quickly as is normal.
+async fn normal_again(shop: &Arc<Deployment>) -> [Duration; 2] {
     let begun = Instant::now();
     let (mut looks, mut orders) = (interval(Duration::from_millis(250)), JoinSet::new());
     let mut found = [None::<Duration>; 2];
@@ -185,7 +186,7 @@ async fn normal_again(shop: &Arc<Shop>) -> [Duration; 2] {
 }
 
 /// What the shop can take.
-async fn capacity(shop: &Shop, addresses: &[SocketAddr]) -> Seen {
+async fn capacity(shop: &Deployment, addresses: &[SocketAddr]) -> Seen {
     let crowd = Crowd::of(AT_CAPACITY, Duration::ZERO, addresses);
     let seen = crowd.counted().await;
     crowd.end().await;
@@ -195,14 +196,14 @@ async fn capacity(shop: &Shop, addresses: &[SocketAddr]) -> Seen {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_40_twenty_times_the_load_and_then_none() {
-    let shop = Arc::new(stocked(Shop::open().await, STOCK).await);
+    let shop = Arc::new(stocked(Deployment::open().await, STOCK).await);
     let (addresses, _) = shop.programs.addresses();
 
     let before = capacity(&shop, &addresses).await;
     let peak = before.accepted;
     // As many a second as all of them would order that need no time for an answer.
     let per_second = (OVERLOAD * peak / COUNTED.as_secs()).max(1);
-    let clients = per_second.min(MAX_CROWD).min(room());
+    let clients = per_second.min(MAX_CROWD).min(max_connections());
     let crowd = Crowd::of(clients, Duration::from_micros(clients * 1_000_000 / per_second), &addresses);
     let seen = crowd.counted().await;
     let answered = tokio::spawn(crowd.end());
@@ -233,10 +234,12 @@ async fn row_40_twenty_times_the_load_and_then_none() {
             settled.as_secs_f32()
         ),
     );
-    // Whoever is answered orders again at once: of clients who want n times what can be done, one in n does not wait.
+    // Whoever is answered orders again at once: of clients who want n times what can be done, one
+    // in n does not wait.
     assert!(seen.waiting * 10 >= clients * 8, "that was no overload: hardly anybody had to wait");
     assert!(percent >= 80, "too little of what it can do was done");
-    // What was accepted beyond what Inventory can reserve is settled first, however long that takes.
+    // What was accepted beyond what Inventory can reserve is settled first, however long that
+    // takes.
     assert!(accepted < NORMAL_AGAIN, "orders are still not accepted as they are without load");
     assert!(!shop.programs.one_has_ended());
     let audit = shop.verify_with(AFTERMATH, &["--settled"]).await;

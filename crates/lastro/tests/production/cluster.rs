@@ -1,20 +1,21 @@
-//! A JetStream cluster of three that loses one, and a broker that keeps its streams in three places.
+//! A JetStream cluster of three that loses one, and a broker that keeps its streams in three
+//! places.
 
 use async_nats::jetstream;
-use testbed::{Nats, PATIENCE, Postgres, eventually};
+use testbed::{Environment, Nats, PATIENCE, Postgres, eventually};
 
-use crate::form::Setting;
-use crate::{Busy, setting_on};
+use crate::{Busy, environment_on};
 
 #[tokio::test]
 async fn a_cluster_that_loses_the_leader_of_its_streams_fails_no_request() {
     let server = Postgres::start(&[]).await;
     let mut cluster = Nats::cluster().await;
     let urls = cluster.each_ref().map(Nats::url).join(",");
-    let setting = Setting { broker: None, bus_url: Some(format!("{urls}?replicas=3")), ..setting_on(&server).await };
+    let environment =
+        Environment { broker: None, bus_url: Some(format!("{urls}?replicas=3")), ..environment_on(&server).await };
     let operator =
         jetstream::new(async_nats::connect(urls.split(',').collect::<Vec<_>>()).await.expect("a connection"));
-    let busy = Busy::at(setting, "cluster").await;
+    let busy = Busy::at(environment, "cluster").await;
     for _ in 0..2 {
         let leader = eventually(PATIENCE, "the stream of commands has a leader and two followers", async || {
             let stream = operator.get_stream("lastro-inventory-commands").await.ok()?;

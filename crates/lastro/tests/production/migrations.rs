@@ -1,18 +1,16 @@
-//! The schema's owner migrates, the service runs as a role that may only add to the ledgers, and versions that differ
-//! by one run side by side.
+//! The schema's owner migrates, the service runs as a role that may only add to the ledgers, and
+//! versions that differ by one run side by side.
 
-use testbed::{Postgres, postgres};
+use testbed::{Databases, Deployment, Environment, Form, Postgres, lastro, postgres};
 use tokio_postgres::error::SqlState;
 
-use crate::form::{Databases, Form, Setting};
-use crate::setting_on;
-use crate::shop::{Shop, lastro};
+use crate::environment_on;
 
 #[tokio::test]
 async fn a_role_that_may_not_change_the_schema_runs_the_service_and_keeps_its_hands_off_the_ledgers() {
     let server = Postgres::start(&[]).await;
-    let setting = setting_on(&server).await;
-    let owner = setting.databases.clone().expect("databases");
+    let environment = environment_on(&server).await;
+    let owner = environment.databases.clone().expect("databases");
     let operator = postgres(&server.url("postgres")).await;
     operator.batch_execute("CREATE ROLE app LOGIN").await.expect("a role");
     // As some do; it must not last.
@@ -25,7 +23,8 @@ async fn a_role_that_may_not_change_the_schema_runs_the_service_and_keeps_its_ha
     let folder = tempfile::tempdir().expect("a folder");
 
     let early = lastro(folder.path()).args(["order-service", "--listen", "127.0.0.1:0"]);
-    let early = early.args(["--database-url", &databases.orders, "--bus-url", &setting.broker().url()]).to_end().await;
+    let early =
+        early.args(["--database-url", &databases.orders, "--bus-url", &environment.broker().url()]).to_end().await;
     assert_eq!(early.code, Some(1), "{}", early.stderr);
     assert!(early.stderr.contains("run `migrate` as its owner"), "{}", early.stderr);
 
@@ -34,7 +33,8 @@ async fn a_role_that_may_not_change_the_schema_runs_the_service_and_keeps_its_ha
         let migrated = migrate.args(["--inventory-database-url", &owner.inventory, "--role", "app"]).to_end().await;
         assert_eq!((migrated.code, migrated.stdout.lines().count()), (Some(0), 2), "{}", migrated.stderr);
     }
-    let shop = Shop::open_as(Form::Postgres, Setting { databases: Some(databases.clone()), ..setting }).await;
+    let shop =
+        Deployment::open_as(Form::Postgres, Environment { databases: Some(databases.clone()), ..environment }).await;
     shop.stock("MUG", 10).await;
     let cancelled = shop.confirmed(&[("MUG", 1)]).await;
     shop.ask(&cancelled, "cancel").await.ok();
@@ -66,13 +66,14 @@ async fn a_role_that_may_not_change_the_schema_runs_the_service_and_keeps_its_ha
     }
 }
 
-/// A rolling upgrade: the schema is one step ahead, and programs of the version before run on and start anew.
+/// A rolling upgrade: the schema is one step ahead, and programs of the version before run on and
+/// start anew.
 #[tokio::test]
 async fn a_program_runs_on_a_schema_that_is_one_step_ahead_and_on_none_that_is_further() {
     let server = Postgres::start(&[]).await;
-    let setting = setting_on(&server).await;
-    let databases = setting.databases.clone().expect("databases");
-    let mut shop = Shop::open_as(Form::Replicas, setting).await;
+    let environment = environment_on(&server).await;
+    let databases = environment.databases.clone().expect("databases");
+    let mut shop = Deployment::open_as(Form::Replicas, environment).await;
     shop.stock("MUG", 10).await;
     let orders = postgres(&databases.orders).await;
     let step = "ALTER TABLE orders ADD COLUMN note text; INSERT INTO schema_migrations VALUES (2, '\\x00')";
@@ -85,7 +86,7 @@ async fn a_program_runs_on_a_schema_that_is_one_step_ahead_and_on_none_that_is_f
     orders.batch_execute("INSERT INTO schema_migrations VALUES (3, '\\x00')").await.expect("one more");
     let folder = tempfile::tempdir().expect("a folder");
     let late = lastro(folder.path()).args(["order-service", "--listen", "127.0.0.1:0"]);
-    let late = late.args(["--database-url", &databases.orders, "--bus-url", &shop.setting.broker().url()]);
+    let late = late.args(["--database-url", &databases.orders, "--bus-url", &shop.environment.broker().url()]);
     let late = late.to_end().await;
     assert_eq!(late.code, Some(1), "{}", late.stderr);
     assert!(late.stderr.contains("newer version of Lastro (schema 3, this program knows 1)"), "{}", late.stderr);

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
-use testbed::{Commits, Cut, PATIENCE, Postgres, Proxy, eventually, postgres};
+use testbed::{
+    Commits, Cut, Deployment, Environment, Form, JSON, PATIENCE, Postgres, Proxy, WAIT, eventually, order, postgres,
+};
 use tokio::time::Instant;
 
-use crate::form::{Form, Setting};
-use crate::shop::{JSON, Shop, WAIT, order};
-use crate::{Busy, setting_on, through};
+use crate::{Busy, environment_on, through};
 
-/// What a request may take: its deadline of 10 s, a second to say so, and a while for a busy machine.
+/// What a request may take: its deadline of 10 s, a second to say so, and a while for a busy
+/// machine.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How long it waits at most for its turn, to be told that nothing was tried.
 const QUEUE_WAIT: Duration = Duration::from_secs(8);
@@ -37,18 +38,18 @@ async fn told_at_the_deadline(busy: &Busy) {
     assert!(reported.keys().all(|verdict| verdict.starts_with("503 ")), "{reported:?}");
 }
 
-/// A setting whose database of orders is reached over a stretch of network.
-async fn behind_a_link(server: &Postgres) -> (Proxy, Setting) {
-    let (link, mut setting) = (Proxy::to(server.port()).await, setting_on(server).await);
-    let databases = setting.databases.as_mut().expect("databases");
+/// An environment whose database of orders is reached over a stretch of network.
+async fn behind_a_link(server: &Postgres) -> (Proxy, Environment) {
+    let (link, mut environment) = (Proxy::to(server.port()).await, environment_on(server).await);
+    let databases = environment.databases.as_mut().expect("databases");
     databases.orders = through(&databases.orders, server, link.port());
-    (link, setting)
+    (link, environment)
 }
 
 #[tokio::test]
 async fn a_postgres_that_is_restarted_under_load_costs_no_order() {
     let mut server = Postgres::start(&[]).await;
-    let busy = Busy::at(setting_on(&server).await, "postgres restarted").await;
+    let busy = Busy::at(environment_on(&server).await, "postgres restarted").await;
     server.restart_fast().await;
     busy.accepts_more().await;
     server.restart_immediate().await;
@@ -59,7 +60,7 @@ async fn a_postgres_that_is_restarted_under_load_costs_no_order() {
 #[tokio::test]
 async fn backends_that_are_terminated_again_and_again_cost_no_order() {
     let server = Postgres::start(&[]).await;
-    let busy = Busy::at(setting_on(&server).await, "backends terminated").await;
+    let busy = Busy::at(environment_on(&server).await, "backends terminated").await;
     let operator = postgres(&server.url("postgres")).await;
     for _ in 0..20 {
         let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -73,29 +74,30 @@ async fn backends_that_are_terminated_again_and_again_cost_no_order() {
 #[tokio::test]
 async fn connections_cut_around_their_commits_do_nothing_twice() {
     let server = Postgres::start(&[]).await;
-    let (commits, mut setting) = (Commits::to(server.port()).await, setting_on(&server).await);
-    let databases = setting.databases.as_mut().expect("databases");
+    let (commits, mut environment) = (Commits::to(server.port()).await, environment_on(&server).await);
+    let databases = environment.databases.as_mut().expect("databases");
     for url in [&mut databases.orders, &mut databases.inventory] {
         *url = through(url, &server, commits.port());
     }
-    let busy = Busy::at(setting, "commits cut").await;
+    let busy = Busy::at(environment, "commits cut").await;
     commits.cut(5);
     eventually(PATIENCE, "many commits are cut", async || (commits.cuts() >= 60).then_some(())).await;
     commits.cut(0);
     busy.check().await;
 }
 
-/// Each way once, with nothing else going on: what the client asked for is done once, and it is told so.
+/// Each way once, with nothing else going on: what the client asked for is done once, and it is
+/// told so.
 #[tokio::test]
 async fn a_commit_of_unknown_fate_is_found_out() {
     let server = Postgres::start(&[]).await;
-    let (commits, mut setting) = (Commits::to(server.port()).await, setting_on(&server).await);
-    let databases = setting.databases.as_mut().expect("databases");
+    let (commits, mut environment) = (Commits::to(server.port()).await, environment_on(&server).await);
+    let databases = environment.databases.as_mut().expect("databases");
     let raw = databases.clone();
     for url in [&mut databases.orders, &mut databases.inventory] {
         *url = through(url, &server, commits.port());
     }
-    let shop = Shop::open_as(Form::Postgres, setting).await;
+    let shop = Deployment::open_as(Form::Postgres, environment).await;
     shop.stock("MUG", 0).await;
     let (orders, inventory) = (postgres(&raw.orders).await, postgres(&raw.inventory).await);
     let count = async |client: &tokio_postgres::Client, table: &str| {
@@ -125,7 +127,7 @@ async fn a_commit_of_unknown_fate_is_found_out() {
 #[tokio::test]
 async fn a_demoted_primary_is_left_at_once() {
     let server = Postgres::start(&[]).await;
-    let busy = Busy::at(setting_on(&server).await, "demoted").await;
+    let busy = Busy::at(environment_on(&server).await, "demoted").await;
     let operator = postgres(&server.url("postgres")).await;
     let set = async |value: &str| {
         let sql = format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
@@ -145,8 +147,8 @@ async fn a_demoted_primary_is_left_at_once() {
 #[tokio::test]
 async fn a_postgres_that_does_not_answer_is_told_at_the_deadline() {
     let server = Postgres::start(&[]).await;
-    let (link, setting) = behind_a_link(&server).await;
-    let busy = Busy::at(setting, "postgres held up").await;
+    let (link, environment) = behind_a_link(&server).await;
+    let busy = Busy::at(environment, "postgres held up").await;
     link.hold_up();
     told_at_the_deadline(&busy).await;
     link.mend();
@@ -156,8 +158,8 @@ async fn a_postgres_that_does_not_answer_is_told_at_the_deadline() {
 #[tokio::test]
 async fn a_postgres_that_is_slow_costs_time_and_no_order() {
     let server = Postgres::start(&[]).await;
-    let (link, setting) = behind_a_link(&server).await;
-    let busy = Busy::at(setting, "postgres slow").await;
+    let (link, environment) = behind_a_link(&server).await;
+    let busy = Busy::at(environment, "postgres slow").await;
     // In each direction.
     link.slow_down(Duration::from_millis(100));
     busy.accepts_more().await;
@@ -170,9 +172,9 @@ async fn a_postgres_that_is_slow_costs_time_and_no_order() {
 #[tokio::test]
 async fn a_table_that_somebody_locks_is_told_at_the_deadline() {
     let server = Postgres::start(&[]).await;
-    let setting = setting_on(&server).await;
-    let operator = postgres(&setting.databases.as_ref().expect("databases").orders).await;
-    let busy = Busy::at(setting, "table locked").await;
+    let environment = environment_on(&server).await;
+    let operator = postgres(&environment.databases.as_ref().expect("databases").orders).await;
+    let busy = Busy::at(environment, "table locked").await;
     operator.batch_execute("BEGIN; LOCK TABLE orders IN EXCLUSIVE MODE").await.expect("the lock");
     told_at_the_deadline(&busy).await;
     let connections = "SELECT FROM pg_stat_activity WHERE backend_type = 'client backend'";
@@ -186,7 +188,7 @@ async fn a_table_that_somebody_locks_is_told_at_the_deadline() {
 #[tokio::test]
 async fn nobody_ever_deadlocks() {
     let server = Postgres::start(&["log_lock_waits=on"]).await;
-    let busy = Busy::at(setting_on(&server).await, "deadlocks").await;
+    let busy = Busy::at(environment_on(&server).await, "deadlocks").await;
     for _ in 0..5 {
         busy.accepts_more().await;
     }
@@ -198,8 +200,8 @@ async fn nobody_ever_deadlocks() {
 #[tokio::test]
 async fn clients_that_hang_up_leave_nothing_open() {
     let server = Postgres::start(&[]).await;
-    let setting = setting_on(&server).await;
-    let shop = Shop::open_as(Form::Postgres, setting).await;
+    let environment = environment_on(&server).await;
+    let shop = Deployment::open_as(Form::Postgres, environment).await;
     shop.stock("MUG", 1_000).await;
     let paths = ["/api/orders", "/api/orders?limit=5", "/api/inventory/products", "/api/inventory/products/MUG"];
     for turns in 0..60_u32 {

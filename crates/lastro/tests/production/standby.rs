@@ -1,15 +1,14 @@
-//! A PostgreSQL with a synchronous standby: the primary dies, the standby takes over, and nothing that was answered with
-//! 2xx is missing.
+//! A PostgreSQL with a synchronous standby: the primary dies, the standby takes over, and nothing
+//! that was answered with 2xx is missing.
 
-use testbed::{PATIENCE, Postgres, eventually, postgres};
+use testbed::{Databases, Environment, PATIENCE, Postgres, eventually, postgres};
 
-use crate::form::{Databases, Setting};
-use crate::{Busy, setting_on};
+use crate::{Busy, environment_on};
 
 #[tokio::test]
 async fn a_standby_that_takes_over_has_everything_that_was_confirmed() {
     let mut primary = Postgres::start(&[]).await;
-    let setting = setting_on(&primary).await;
+    let environment = environment_on(&primary).await;
     let standby = primary.standby(&["synchronous_standby_names="]).await;
     let operator = postgres(&primary.url("postgres")).await;
     operator.batch_execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await.expect("set");
@@ -24,9 +23,9 @@ async fn a_standby_that_takes_over_has_everything_that_was_confirmed() {
         let one = format!("127.0.0.1:{}", primary.port());
         url.replace(&one, &format!("{one},127.0.0.1:{}", standby.port()))
     };
-    let databases = setting.databases.as_ref().expect("databases");
+    let databases = environment.databases.as_ref().expect("databases");
     let databases = Databases { orders: both(&databases.orders), inventory: both(&databases.inventory) };
-    let busy = Busy::at(Setting { databases: Some(databases), ..setting }, "failover").await;
+    let busy = Busy::at(Environment { databases: Some(databases), ..environment }, "failover").await;
     primary.kill().await;
     postgres(&standby.url("postgres")).await.execute("SELECT pg_promote()", &[]).await.expect("promoted");
     busy.accepts_more().await;

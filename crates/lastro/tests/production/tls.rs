@@ -1,11 +1,9 @@
 //! Encrypted connections to PostgreSQL, and servers that are not who they should be.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use testbed::{PATIENCE, Postgres, eventually, postgres};
+use testbed::{Databases, Deployment, Environment, Form, PATIENCE, Postgres, eventually, lastro, postgres};
 
-use crate::form::{Databases, Form, Setting};
-use crate::setting_on;
-use crate::shop::{Shop, lastro};
+use crate::environment_on;
 
 /// An authority, and the certificate and the key of `localhost` that it vouches for, as PEM.
 fn authority() -> (String, String, String) {
@@ -42,8 +40,8 @@ async fn an_encrypted_connection_goes_to_whom_it_should_or_nowhere() {
         path.display().to_string()
     };
     let (ours, other) = (file("root.pem", &root), file("other.pem", &authority().0));
-    let setting = setting_on(&server).await;
-    let plain = setting.databases.clone().expect("databases");
+    let environment = environment_on(&server).await;
+    let plain = environment.databases.clone().expect("databases");
     let with = |url: &str, host: &str, mode: &str, root: &str| {
         format!("{}?sslmode={mode}&sslrootcert={root}", url.replace("127.0.0.1", host))
     };
@@ -58,7 +56,7 @@ async fn an_encrypted_connection_goes_to_whom_it_should_or_nowhere() {
 
     let full = |url: &str| with(url, "localhost", "verify-full", &ours);
     let databases = Databases { orders: full(&plain.orders), inventory: full(&plain.inventory) };
-    let shop = Shop::open_as(Form::Postgres, Setting { databases: Some(databases), ..setting }).await;
+    let shop = Deployment::open_as(Form::Postgres, Environment { databases: Some(databases), ..environment }).await;
     // The test's own connections are in the clear: they are told apart by their names.
     shop.stock("MUG", 1).await;
     shop.confirmed(&[("MUG", 1)]).await;

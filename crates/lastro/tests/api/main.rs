@@ -1,0 +1,27 @@
+//! What does not depend on the form of the two services: the API and the command line, tried on one
+//! form. Each test starts the real program, on a free port and in a folder of its own, and speaks
+//! HTTP with it.
+//!
+//! The form is one process with SQLite files, unless `LASTRO_TEST_FORM` names another one.
+//! What depends on the form is in `tests/forms`.
+#![forbid(unsafe_code)]
+
+mod docs;
+mod hostile;
+mod inventory;
+mod operations;
+mod orders;
+mod verify;
+
+use testbed::{ANSWERS, COMMANDS, program_under_test};
+
+#[test]
+fn the_program_under_test_is_the_one_that_was_built_with_the_tests() {
+    assert_eq!(program_under_test(), std::path::Path::new(env!("CARGO_BIN_EXE_lastro")));
+}
+
+#[test]
+fn the_broker_is_watched_where_the_services_meet() {
+    let channels = [contract::commands::COMMANDS_CHANNEL, contract::answers::ANSWERS_CHANNEL];
+    assert_eq!([COMMANDS, ANSWERS], channels);
+}

@@ -1,0 +1,212 @@
+//! `lastro verify`: it finds nothing in an honest shop, and whatever is wrong in one that was tampered with.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use testbed::{Deployment, Form, copy_of_data, data_in, lastro, order, verify, with_busy_auditors, write_past};
+
+/// A closed shop with something of everything, and the orders in it.
+struct Books {
+    folder: TempDir,
+    confirmed: String,
+    rejected: String,
+    cancelled: String,
+    /// Accepted, and not answered yet.
+    received: String,
+}
+
+impl Books {
+    async fn write() -> Self {
+        let mut shop = Deployment::in_form(Form::Embedded).await;
+        shop.stock("MUG", 10).await;
+        shop.stock("TEE", 3).await;
+        let confirmed = shop.confirmed(&[("MUG", 2), ("TEE", 1)]).await;
+        let (rejected, _) = shop.settle(&[("TEE", 5)]).await;
+        let cancelled = shop.confirmed(&[("MUG", 1)]).await;
+        shop.ask(&cancelled, "cancel").await.ok();
+        let fulfilled = shop.confirmed(&[("MUG", 1)]).await;
+        shop.ask(&fulfilled, "fulfill").await.ok();
+        let held = shop.hold_inventory().await;
+        let received = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
+        // It dies before anybody answers.
+        shop.programs.kill();
+        shop.programs.ended(testbed::PATIENCE).await;
+        drop(held);
+        Self { folder: shop.into_folder(), confirmed, rejected, cancelled, received }
+    }
+
+    /// SQL with the names of orders replaced by their ids, as the files hold them.
+    fn sql(&self, sql: &str) -> String {
+        let names = [("confirmed", &self.confirmed), ("rejected", &self.rejected), ("received", &self.received)];
+        names.into_iter().fold(sql.to_owned(), |sql, (name, id)| {
+            sql.replace(&format!("{{{name}}}"), &format!("x'{}'", id.replace('-', "")))
+        })
+    }
+
+    /// What is named as the offender: an order by its name, a product by its id.
+    fn offender<'a>(&'a self, name: &'a str) -> &'a str {
+        match name {
+            "confirmed" => &self.confirmed,
+            "rejected" => &self.rejected,
+            "cancelled" => &self.cancelled,
+            "received" => &self.received,
+            product => product,
+        }
+    }
+
+    fn copy(&self) -> TempDir {
+        copy_of_data(self.folder.path())
+    }
+}
+
+/// What is done to which database, which invariants it breaks, and who is named for it.
+const TAMPERINGS: [(&str, &str, &[&str], &str); 18] = [
+    ("inventory.db", "UPDATE stock SET on_hand = on_hand + 1 WHERE product_id = 'MUG'", &["INV-2"], "MUG"),
+    ("inventory.db", "UPDATE stock SET reserved = reserved - 1 WHERE product_id = 'TEE'", &["INV-2", "INV-3"], "TEE"),
+    ("inventory.db", "UPDATE stock SET last_seq = last_seq + 1 WHERE product_id = 'TEE'", &["INV-2"], "TEE"),
+    ("inventory.db", "DELETE FROM movements WHERE product_id = 'MUG' AND seq = 2", &["INV-2"], "MUG"),
+    ("inventory.db", "UPDATE movements SET on_hand_delta = 11 WHERE product_id = 'MUG' AND seq = 1", &["INV-2"], "MUG"),
+    (
+        "inventory.db",
+        "UPDATE movements SET reserved_delta = 4, reserved = 4 WHERE product_id = 'TEE' AND seq = 2;
+         UPDATE stock SET reserved = 4 WHERE product_id = 'TEE';
+         UPDATE allocations SET quantity = 4 WHERE product_id = 'TEE'",
+        &["INV-1", "INV-5", "INV-8"],
+        "TEE",
+    ),
+    ("inventory.db", "DELETE FROM allocations WHERE order_id = {confirmed}", &["INV-3", "INV-5"], "confirmed"),
+    (
+        "inventory.db",
+        "DELETE FROM allocations WHERE order_id = {confirmed} AND product_id = 'TEE'",
+        &["INV-3", "INV-5"],
+        "confirmed",
+    ),
+    (
+        "inventory.db",
+        "UPDATE reservations SET digest = zeroblob(16) WHERE order_id = {confirmed}",
+        &["INV-5"],
+        "confirmed",
+    ),
+    (
+        "inventory.db",
+        "DELETE FROM allocations WHERE order_id = {confirmed}; DELETE FROM reservations WHERE order_id = {confirmed}",
+        &["INV-3", "INV-5"],
+        "confirmed",
+    ),
+    (
+        "inventory.db",
+        "UPDATE reservations SET shortages = replace(shortages, '\"available\":2', '\"available\":1') WHERE order_id = {rejected}",
+        &["INV-8"],
+        "rejected",
+    ),
+    (
+        "inventory.db",
+        "UPDATE reservations SET shortages = replace(shortages, '\"requested\":5', '\"requested\":2') WHERE order_id = {rejected}",
+        &["INV-8"],
+        "rejected",
+    ),
+    (
+        "orders.db",
+        "UPDATE orders SET status = 'confirmed' WHERE order_id = {rejected}",
+        &["INV-4", "INV-5"],
+        "rejected",
+    ),
+    ("orders.db", "DELETE FROM order_history WHERE order_id = {confirmed} AND seq = 1", &["INV-4"], "confirmed"),
+    (
+        "orders.db",
+        "UPDATE orders SET total_minor = total_minor + 1 WHERE order_id = {rejected}",
+        &["INV-4"],
+        "rejected",
+    ),
+    ("orders.db", "UPDATE orders SET status = 'lost' WHERE order_id = {rejected}", &["INV-4", "INV-5"], "rejected"),
+    ("orders.db", "DELETE FROM pending_commands", &["INV-7"], "received"),
+    (
+        "orders.db",
+        "DELETE FROM order_history WHERE order_id = {confirmed}; DELETE FROM order_lines WHERE order_id = {confirmed};
+         DELETE FROM orders WHERE order_id = {confirmed}",
+        &["INV-5"],
+        "confirmed",
+    ),
+];
+
+#[tokio::test]
+async fn whatever_was_tampered_with_is_named() {
+    let books = Books::write().await;
+    for (database, sql, broken, offender) in TAMPERINGS {
+        let copy = books.copy();
+        write_past(&data_in(copy.path()).join(database), &books.sql(sql));
+        let ended = verify(copy.path(), &[]).await;
+        assert_eq!(ended.code, Some(1), "{sql}\n{}", ended.stdout);
+        assert_eq!(ended.stderr, "error: an invariant does not hold\n", "{sql}");
+        let violated = ended.stdout.lines().filter(|line| line.contains("VIOLATED"));
+        let violated: Vec<_> = violated.filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!(violated, broken, "{sql}\n{}", ended.stdout);
+        let named = ended.stdout.lines().any(|line| line.starts_with(' ') && line.contains(books.offender(offender)));
+        assert!(named, "{offender} is not named after {sql}\n{}", ended.stdout);
+        check_watch(copy.path(), broken, books.offender(offender)).await;
+    }
+}
+
+/// What goes on watching finds the same in its first round.
+async fn check_watch(folder: &Path, broken: &[&str], offender: &str) {
+    let mut watch = with_busy_auditors(lastro(folder).args(["verify", "--watch", "--data-dir", "data"])).talking();
+    let said = watch.says_round(1).await;
+    let (summary, offenders) = said.split_last().expect("a line");
+    let named: BTreeSet<_> = offenders.iter().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(named.into_iter().collect::<Vec<_>>(), broken, "{said:#?}");
+    assert!(offenders.iter().any(|line| line.contains(offender)), "{said:#?}");
+    assert!(broken.iter().all(|name| summary.contains(name)), "{said:#?}");
+    let ended = watch.terminated().await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), "error: an invariant does not hold\n"));
+}
+
+#[tokio::test]
+async fn an_honest_shop_passes_with_a_line_for_each_invariant() {
+    let books = Books::write().await;
+    let ended = verify(books.folder.path(), &[]).await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let (lines, last) = ended.stdout.trim_end().rsplit_once('\n').expect("several lines");
+    let names: Vec<_> = lines.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["INV-1", "INV-2", "INV-3", "INV-4", "INV-5", "INV-7", "INV-8"]);
+    for (name, counted) in
+        [("INV-1", "(8 movements)"), ("INV-2", "(2 stock rows)"), ("INV-4", "(5 orders)"), ("INV-8", "(1 rejections)")]
+    {
+        let line = lines.lines().find(|line| line.starts_with(name)).expect("a line");
+        assert!(line.contains(" ok ") && line.ends_with(counted), "{line}");
+    }
+    assert!(last.starts_with("pending commands: 1, oldest "), "{last}");
+}
+
+#[tokio::test]
+async fn the_audit_needs_databases_and_changes_nothing_without() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ended = verify(folder.path(), &[]).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let line = ended.stderr.strip_suffix('\n').expect("a line");
+    assert!(!line.contains('\n') && line.contains("there is no such file"), "{line}");
+    assert!(!data_in(folder.path()).exists(), "it makes no folder");
+}
+
+#[tokio::test]
+async fn the_database_itself_refuses_an_oversell_in_raw_sql() {
+    let shop = Deployment::in_form(Form::Embedded).await;
+    shop.stock("MUG", 3).await;
+    shop.confirmed(&[("MUG", 3)]).await;
+    let folder = shop.close().await;
+    let connection = Connection::open(data_in(folder.path()).join("inventory.db")).expect("the database");
+    for sql in [
+        "UPDATE stock SET reserved = reserved + 1",
+        "UPDATE stock SET on_hand = on_hand - 1",
+        "UPDATE stock SET reserved = -1",
+        "UPDATE movements SET on_hand = 100",
+        "DELETE FROM movements",
+        "INSERT INTO movements SELECT product_id, location_id, 9, kind, 0, 0, 3, 3, order_id, NULL, NULL, NULL, NULL, NULL, 0
+         FROM movements WHERE kind = 'reserve'",
+    ] {
+        let refused = connection.execute(sql, []).expect_err(sql).to_string();
+        let refusals = ["CHECK constraint failed", "a ledger is append-only", "a ledger has no gap"];
+        assert!(refusals.iter().any(|refusal| refused.contains(refusal)), "{sql}: {refused}");
+    }
+}

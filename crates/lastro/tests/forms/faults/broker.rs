@@ -1,0 +1,148 @@
+//! The broker is away, wiped, paused or cut off, and orders go on being accepted: every single one.
+
+use std::sync::Arc;
+
+use testbed::{Deployment, Form, Load, Nats, Operator, PATIENCE, Random, eventually, order, stocked};
+
+tried_on!(forms with a broker:
+    a_broker_that_is_away_at_the_start_keeps_nobody_from_ordering
+    a_broker_that_dies_under_load_costs_no_order
+    a_broker_that_is_wiped_under_load_costs_no_order
+    streams_and_consumers_deleted_under_load_cost_no_order
+    a_broker_that_stands_still_under_load_costs_no_order_and_no_memory
+);
+
+tried_on!(forms of separate services:
+    an_inventory_that_is_cut_off_from_the_broker_costs_no_order
+    an_inventory_that_is_away_costs_no_order
+);
+
+/// Orders that are accepted before, during and after each fault.
+const ORDERS: u64 = 150;
+/// What a process may grow by while nobody takes its messages.
+const MAX_GROWTH_BYTES: u64 = 64 << 20;
+
+/// A shop under load, and the broker that it has meanwhile lost to the test.
+struct Busy {
+    shop: Arc<Deployment>,
+    broker: Nats,
+    load: Load,
+}
+
+impl Busy {
+    async fn at(shop: Deployment, test: &str) -> Self {
+        let mut shop = stocked(shop, 100_000).await;
+        let broker = shop.environment.broker.take().expect("the form has a broker");
+        let shop = Arc::new(shop);
+        let load = Load::on(&shop, &mut Random::seeded(test));
+        let busy = Self { shop, broker, load };
+        busy.accepts_more().await;
+        busy
+    }
+
+    /// Orders go on being accepted.
+    async fn accepts_more(&self) {
+        self.load.has_accepted(self.load.accepted() + ORDERS).await;
+    }
+
+    /// The fault is over: nothing was refused, nothing is lost, and everything settles.
+    async fn check(self) {
+        self.accepts_more().await;
+        let mut record = self.load.end_with_nothing_refused().await;
+        record.check(&self.shop).await;
+        let anomalies = self.shop.metrics().await;
+        let mut anomalies = anomalies.lines().filter(|line| line.starts_with("anomalies_total{"));
+        assert!(anomalies.all(|line| line.ends_with(" 0")), "an anomaly");
+    }
+}
+
+async fn a_broker_that_is_away_at_the_start_keeps_nobody_from_ordering(form: Form) {
+    let mut shop = Deployment::in_form(form).await;
+    shop.stock("MUG", 1000).await;
+    shop.environment.broker.as_mut().expect("a broker").kill().await;
+    shop.reopen().await;
+    let mut ids = Vec::new();
+    for _ in 0..ORDERS {
+        ids.push(shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id"));
+    }
+    let ready = eventually(PATIENCE, "it tells that it is degraded", || async {
+        Some(shop.get("/readyz").await.ok()).filter(|ready| ready["status"] == "degraded")
+    });
+    let reported = ready.await["checks"].to_string();
+    assert!(reported.contains("the broker cannot be reached; messages wait and are sent later"), "{reported}");
+    shop.environment.broker.as_mut().expect("a broker").restart().await;
+    for id in ids {
+        shop.order_once(&id, "confirmed").await;
+    }
+    shop.must_verify().await;
+}
+
+async fn a_broker_that_dies_under_load_costs_no_order(form: Form) {
+    let mut busy = Busy::at(Deployment::in_form(form).await, "broker dies").await;
+    for _ in 0..2 {
+        busy.broker.kill().await;
+        busy.accepts_more().await;
+        busy.broker.restart().await;
+        busy.accepts_more().await;
+    }
+    busy.check().await;
+}
+
+async fn a_broker_that_is_wiped_under_load_costs_no_order(form: Form) {
+    let mut busy = Busy::at(Deployment::in_form(form).await, "broker wiped").await;
+    for _ in 0..2 {
+        busy.broker.wipe().await;
+        busy.accepts_more().await;
+    }
+    busy.check().await;
+}
+
+async fn streams_and_consumers_deleted_under_load_cost_no_order(form: Form) {
+    let busy = Busy::at(Deployment::in_form(form).await, "deleted").await;
+    let operator = Operator::of(&busy.broker).await;
+    operator.delete_consumers().await;
+    busy.accepts_more().await;
+    operator.delete_streams().await;
+    busy.accepts_more().await;
+    operator.delete_consumers().await;
+    busy.check().await;
+}
+
+async fn a_broker_that_stands_still_under_load_costs_no_order_and_no_memory(form: Form) {
+    let busy = Busy::at(Deployment::in_form(form).await, "broker paused").await;
+    let memory = busy.shop.programs.resident_bytes();
+    busy.broker.pause().await;
+    for _ in 0..3 {
+        busy.accepts_more().await;
+    }
+    let grown = busy.shop.programs.resident_bytes().saturating_sub(memory);
+    busy.broker.resume();
+    assert!(grown < MAX_GROWTH_BYTES, "memory has grown by {grown} bytes");
+    busy.check().await;
+}
+
+async fn an_inventory_that_is_cut_off_from_the_broker_costs_no_order(form: Form) {
+    let busy = Busy::at(Deployment::in_form_with_link(form).await, "cut off").await;
+    let link = busy.shop.environment.link.as_ref().expect("a link");
+    link.cut();
+    busy.accepts_more().await;
+    link.mend();
+    busy.accepts_more().await;
+    link.hold_up();
+    busy.accepts_more().await;
+    link.mend();
+    busy.check().await;
+}
+
+async fn an_inventory_that_is_away_costs_no_order(form: Form) {
+    let busy = Busy::at(Deployment::in_form_with_link(form).await, "inventory away").await;
+    assert!(busy.shop.programs.kill_inventory());
+    busy.accepts_more().await;
+    let Busy { shop, broker, load } = busy;
+    // Its clients have to let go of the shop before its programs can be changed.
+    let mut record = load.end_with_nothing_refused().await;
+    let mut shop = Arc::into_inner(shop).expect("no client is left");
+    shop.environment.broker = Some(broker);
+    shop.restart_ended().await;
+    record.check(&Arc::new(shop)).await;
+}

@@ -1,0 +1,71 @@
+//! What depends on the form of the two services, tried on every form that has it: crashes and other
+//! faults under load, contention, waiting across replicas, full disks, audits. Each test starts the
+//! real programs.
+//!
+//! A test is an `async fn` that gets its form; `tried_on!` names the forms, and makes a test for
+//! each:
+//!
+//! ```text
+//! cargo test -p lastro --test forms replicas                       # one form
+//! cargo test -p lastro --test forms crash:: -- --show-output       # some tests, with what they print
+//! ```
+//!
+//! What does not depend on the form is in `tests/api`, and tried on one.
+#![forbid(unsafe_code)]
+
+/// Makes of each `async fn test(form: Form)` a test for each of some forms: `test::replicas`.
+macro_rules! tried_on {
+    (every form: $($test:ident)+) => {
+        $(tried_on!(@each [] $test embedded broker processes postgres replicas);)+
+    };
+    (every form, on several threads: $($test:ident)+) => {
+        $(tried_on!(@each [(flavor = "multi_thread")] $test
+            embedded broker processes postgres replicas);)+
+    };
+    (forms with a broker: $($test:ident)+) => {
+        $(tried_on!(@each [] $test broker processes postgres replicas);)+
+    };
+    (forms of separate services: $($test:ident)+) => {
+        $(tried_on!(@each [] $test processes postgres replicas);)+
+    };
+    (forms with files: $($test:ident)+) => {
+        $(tried_on!(@each [] $test embedded broker processes);)+
+    };
+    (forms with files, on several threads: $($test:ident)+) => {
+        $(tried_on!(@each [(flavor = "multi_thread")] $test embedded broker processes);)+
+    };
+    (each engine: $($test:ident)+) => {
+        $(tried_on!(@each [] $test embedded postgres);)+
+    };
+    (@each $flavor:tt $test:ident $($form:ident)+) => {
+        mod $test {
+            $(tried_on!(@one $flavor $test $form);)+
+        }
+    };
+    (@one [$($flavor:tt)?] $test:ident $form:ident) => {
+        #[tokio::test $($flavor)?]
+        async fn $form() {
+            super::$test(tried_on!(@form $form)).await;
+        }
+    };
+    (@form embedded) => { testbed::Form::Embedded };
+    (@form broker) => { testbed::Form::Broker };
+    (@form processes) => { testbed::Form::Processes };
+    (@form postgres) => { testbed::Form::Postgres };
+    (@form replicas) => { testbed::Form::Replicas };
+}
+
+mod api_table;
+mod bench;
+mod contention;
+mod crash;
+mod descriptions;
+mod faults;
+mod full_disk;
+mod log;
+mod one_writer;
+mod restored;
+mod storm;
+mod verify;
+mod waiting;
+mod watching;

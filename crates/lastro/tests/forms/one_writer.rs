@@ -1,0 +1,121 @@
+//! SQLite files have one service at a time, on a disk of this machine; the audit takes nothing away
+//! from it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use testbed::{Deployment, Form, Launch, Load, PATIENCE, Random, data_in, lastro, launch, stocked};
+
+tried_on!(forms with files:
+    a_second_service_on_the_same_files_is_refused_by_whatever_path
+    the_audit_changes_nothing_in_files_that_a_dead_service_has_left
+    the_audit_takes_no_lock_and_runs_beside_a_busy_service
+);
+
+/// Each program that would write these files, on its own.
+fn writers(folder: &Path, data: &str) -> Vec<(&'static str, Launch)> {
+    let service = |name: &str, file: &str| {
+        let url = format!("sqlite:{data}/{file}");
+        let launch = lastro(folder).args([name, "--listen", "127.0.0.1:0", "--database-url", &url]);
+        // Nobody is there, and nobody is needed to be refused.
+        launch.args(["--bus-url", "nats://127.0.0.1:9"])
+    };
+    let both = lastro(folder).args(["--listen", "127.0.0.1:0", "--data-dir", data]);
+    vec![
+        (".db", both),
+        ("orders.db", service("order-service", "orders.db")),
+        ("inventory.db", service("inventory-service", "inventory.db")),
+    ]
+}
+
+async fn a_second_service_on_the_same_files_is_refused_by_whatever_path(form: Form) {
+    let shop = Deployment::in_form(form).await;
+    shop.stock("MUG", 10).await;
+    let folder = shop.folder();
+    std::os::unix::fs::symlink("data", folder.join("other")).expect("a link to the folder");
+    std::fs::create_dir(folder.join("links")).expect("a folder");
+    for file in ["orders.db", "inventory.db"] {
+        let link = folder.join("links").join(file);
+        std::os::unix::fs::symlink(data_in(folder).join(file), link).expect("a link to the file");
+    }
+    for data in ["data", "other", "links"] {
+        for (file, writer) in writers(folder, data) {
+            writer.to_end().await.must_be_refused(1, &[data, file, "in use by another process"]);
+        }
+    }
+    shop.confirmed(&[("MUG", 1)]).await;
+    shop.must_verify().await;
+}
+
+#[tokio::test]
+async fn a_network_file_system_is_refused_before_anything_is_made_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Such a disk cannot be mounted here: it is the kernel's table of mounts that says so.
+    let table = folder.path().join("mounts");
+    let share = folder.path().join("share");
+    std::fs::create_dir(&share).expect("a folder");
+    for kind in ["nfs4", "cifs", "9p", "fuse.sshfs"] {
+        let mounts = format!("/dev/a / ext4 rw 0 0\nserver:/x {} {kind} rw 0 0\n", share.display());
+        std::fs::write(&table, mounts).expect("a file");
+        for (_, writer) in writers(folder.path(), "share/new") {
+            let refused = writer.with_mounts(&table).to_end().await;
+            refused.must_be_refused(1, &["share", "network file system", kind]);
+        }
+    }
+    assert_eq!(std::fs::read_dir(&share).expect("the folder").count(), 0, "nothing is made");
+    // The same table, with a disk of this machine below.
+    let below = format!("server:/x {0} nfs4 rw 0 0\n/dev/b {0}/disk ext4 rw 0 0\n", share.display());
+    std::fs::create_dir(share.join("disk")).expect("a folder");
+    std::fs::write(&table, below).expect("a file");
+    let local = lastro(folder.path()).args(["--listen", "127.0.0.1:0", "--data-dir", "share/disk/data"]);
+    let mut program = local.with_mounts(&table).serving().await;
+    program.terminate();
+    assert_eq!(program.ended(PATIENCE).await, Some(0));
+}
+
+/// The bytes of all files of a shop but the memory that its programs share.
+fn bytes(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = std::fs::read_dir(data_in(folder)).expect("the files").map(|file| file.expect("a file").path());
+    let kept = files.filter(|path| !path.to_string_lossy().ends_with("-shm"));
+    let mut bytes: Vec<_> = kept.map(|path| (path.clone(), std::fs::read(path).expect("a file"))).collect();
+    bytes.sort();
+    bytes
+}
+
+async fn the_audit_changes_nothing_in_files_that_a_dead_service_has_left(form: Form) {
+    let mut shop = Deployment::in_form(form).await;
+    shop.stock("MUG", 10).await;
+    shop.confirmed(&[("MUG", 1)]).await;
+    shop.programs.kill();
+    shop.programs.ended(PATIENCE).await;
+    let left = bytes(shop.folder());
+    let log = left.iter().find(|(path, _)| path.ends_with("orders.db-wal"));
+    assert!(log.is_some_and(|(_, log)| !log.is_empty()), "something is only in the log");
+    shop.must_verify().await;
+    assert!(bytes(shop.folder()) == left, "the audit has written");
+    shop.reopen().await;
+    shop.confirmed(&[("MUG", 1)]).await;
+}
+
+async fn the_audit_takes_no_lock_and_runs_beside_a_busy_service(form: Form) {
+    let shop = Arc::new(stocked(Deployment::in_form(form).await, 1_000_000).await);
+    let load = Load::on(&shop, &mut Random::seeded("audit"));
+    for _ in 0..3 {
+        load.has_accepted(load.accepted() + 50).await;
+        shop.must_verify().await;
+    }
+    load.end_with_nothing_refused().await.check(&shop).await;
+
+    // Whoever holds the locks of a service keeps a service out, and not the audit.
+    let folder = Arc::into_inner(shop).expect("no client is left").close().await;
+    let locks = ["orders.db.lock", "inventory.db.lock"].map(|name| data_in(folder.path()).join(name));
+    let _held = locks.map(|path| {
+        let lock = File::open(path).expect("the lock");
+        lock.try_lock().expect("nobody holds it");
+        lock
+    });
+    launch(folder.path()).to_end().await.must_be_refused(1, &["in use by another process"]);
+    let audit = lastro(folder.path()).args(["verify", "--data-dir", "data"]).to_end().await;
+    assert_eq!(audit.code, Some(0), "{}{}", audit.stdout, audit.stderr);
+}

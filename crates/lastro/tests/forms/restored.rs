@@ -1,0 +1,272 @@
+//! A database that was restored from an old backup: what `lastro verify` says about it, what heals
+//! by itself, and what helps. docs/reliability.md promises no more than this.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::json;
+use tempfile::TempDir;
+use testbed::{Deployment, Ended, Environment, Form, PATIENCE, copy_of_data, data_in, eventually, order, verify};
+
+tried_on!(forms with files:
+    orders_that_were_restored_contradict_the_stock_as_documented
+    stock_that_was_restored_contradicts_the_orders_as_documented
+);
+
+/// An order that one of the two databases knows of an earlier time than the other.
+struct Row {
+    name: &'static str,
+    /// What both say about it, as in `confirmed, released`: the order, and its reservation.
+    /// Nothing, if no audit can object.
+    said: &'static str,
+    /// The same when everything has happened that happens by itself.
+    said_later: &'static str,
+    /// Where the order stands then; nowhere, if it is not known.
+    comes_to: &'static str,
+    /// What may be asked for then, and where that leads.
+    helps: Option<(&'static str, &'static str)>,
+}
+
+const fn heals(name: &'static str, comes_to: &'static str) -> Row {
+    Row { name, said: "", said_later: "", comes_to, helps: None }
+}
+
+/// One that stays as it is until somebody asks for something, if that helps.
+const fn stays(
+    name: &'static str,
+    said: &'static str,
+    comes_to: &'static str,
+    helps: Option<(&'static str, &'static str)>,
+) -> Row {
+    Row { name, said, said_later: said, comes_to, helps }
+}
+
+const ORDERS_WENT_BACK: [Row; 14] = [
+    heals("early", "confirmed"),
+    heals("early_rejected", "rejected"),
+    stays("early_released", "received, released", "received", Some(("cancel", "cancelled"))),
+    Row {
+        name: "early_shipped",
+        said: "received, shipped",
+        said_later: "confirmed, shipped",
+        comes_to: "confirmed",
+        helps: Some(("fulfill", "fulfilled")),
+    },
+    stays("released", "confirmed, released", "confirmed", Some(("cancel", "cancelled"))),
+    stays("shipped", "confirmed, shipped", "confirmed", Some(("fulfill", "fulfilled"))),
+    heals("being_released", "cancelled"),
+    heals("being_shipped", "fulfilled"),
+    // That somebody has asked for it is forgotten.
+    heals("to_release", "confirmed"),
+    heals("to_ship", "confirmed"),
+    stays("late_rejected", "none, rejected", "", None),
+    stays("late_to_release", "none, reserved", "", None),
+    stays("late_to_ship", "none, reserved", "", None),
+    // Lost without a trace.
+    heals("late_received", ""),
+];
+
+const STOCK_WENT_BACK: [Row; 14] = [
+    stays("early", "confirmed, absent", "confirmed", Some(("cancel", "cancelled"))),
+    stays("early_rejected", "rejected, absent", "rejected", None),
+    stays("early_released", "cancelled, absent", "cancelled", None),
+    stays("early_shipped", "fulfilled, absent", "fulfilled", None),
+    stays("released", "cancelled, reserved", "cancelled", None),
+    stays("shipped", "fulfilled, reserved", "fulfilled", None),
+    stays("being_released", "cancelled, reserved", "cancelled", None),
+    stays("being_shipped", "fulfilled, reserved", "fulfilled", None),
+    heals("to_release", "cancelled"),
+    heals("to_ship", "fulfilled"),
+    stays("late_rejected", "rejected, absent", "rejected", None),
+    heals("late_to_release", "cancelled"),
+    stays("late_to_ship", "fulfilling, absent", "fulfilling", None),
+    heals("late_received", "confirmed"),
+];
+
+/// The key of `late_received`.
+const KEY: (&str, &str) = ("idempotency-key", "K1");
+
+/// A shop's files, those of an earlier backup, and the orders in them by their names.
+struct History {
+    form: Form,
+    then: TempDir,
+    now: TempDir,
+    ids: BTreeMap<&'static str, String>,
+}
+
+impl History {
+    async fn write(form: Form) -> Self {
+        let mut shop = Deployment::in_form(form).await;
+        let mut ids = BTreeMap::new();
+        begin(&mut shop, &mut ids).await;
+        let then = copy_of_data(shop.folder());
+        shop.reopen().await;
+        go_on(&mut shop, &mut ids).await;
+        let form = shop.form;
+        Self { form, then, now: shop.into_folder(), ids }
+    }
+
+    /// The files of now, but this database as it was.
+    fn restored(&self, database: &str) -> TempDir {
+        let folder = copy_of_data(self.now.path());
+        let files = |of: &Path| {
+            let files = std::fs::read_dir(data_in(of)).expect("the files").map(|file| file.expect("a file"));
+            files.filter(|file| file.file_name().to_string_lossy().starts_with(database)).collect::<Vec<_>>()
+        };
+        for file in files(folder.path()) {
+            std::fs::remove_file(file.path()).expect("a file");
+        }
+        for file in files(self.then.path()) {
+            std::fs::copy(file.path(), data_in(folder.path()).join(file.file_name())).expect("a copy");
+        }
+        folder
+    }
+
+    /// The audit must say of each order what is expected of it, and nothing else.
+    fn check_said(&self, ended: &Ended, expected: impl Iterator<Item = (&'static str, &'static str)>) {
+        let mut lines: Vec<_> =
+            expected.filter_map(|(name, said)| Some(line(&self.ids[name], said.split_once(", ")?))).collect();
+        let mut said: Vec<_> = ended.stdout.lines().filter_map(|line| line.strip_prefix("         ")).collect();
+        lines.sort_unstable();
+        said.sort_unstable();
+        assert_eq!(said, lines, "{}", ended.stdout);
+        let violated: Vec<_> = ended.stdout.lines().filter(|line| line.contains("VIOLATED")).collect();
+        assert!(violated.len() == 1 && violated[0].starts_with("INV-5"), "{}", ended.stdout);
+        assert!(violated[0].ends_with(&format!(", {} violations)", lines.len())), "{}", ended.stdout);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), "error: an invariant does not hold\n"));
+    }
+
+    /// What is said when it is restored, what happens when it is started, and what helps. The shop,
+    /// in the end.
+    async fn check(&self, database: &str, rows: &[Row]) -> Deployment {
+        let folder = self.restored(database);
+        self.check_said(&verify(folder.path(), &[]).await, rows.iter().map(|row| (row.name, row.said)));
+        // Its broker is new: what an old one still holds of the lost time would be carried out as
+        // well.
+        let shop = Deployment::open_in(folder, self.form, Environment::of(self.form).await).await;
+        for row in rows {
+            let id = &self.ids[row.name];
+            match row.comes_to {
+                "" => assert_eq!(shop.get(&format!("/api/orders/{id}")).await.status, 404, "{}", row.name),
+                status => comes_to(&shop, id, status).await,
+            }
+        }
+        // Some go on asking, and get no answer that they could take.
+        eventually(4 * PATIENCE, "a message that no healthy history explains", || async {
+            shop.quarantined().await.concat().iter().any(|kind| kind == "anomaly").then_some(())
+        })
+        .await;
+        self.check_said(&shop.verify().await, rows.iter().map(|row| (row.name, row.said_later)));
+        for (row, (action, status)) in rows.iter().filter_map(|row| Some((row, row.helps?))) {
+            shop.ask(&self.ids[row.name], action).await.ok();
+            comes_to(&shop, &self.ids[row.name], status).await;
+        }
+        let beyond_help = rows.iter().filter(|row| row.helps.is_none());
+        self.check_said(&shop.verify().await, beyond_help.map(|row| (row.name, row.said_later)));
+        shop
+    }
+}
+
+/// What the audit says about an order that stands here, and its reservation there.
+fn line(id: &str, (order, reservation): (&str, &str)) -> String {
+    match order {
+        "none" => format!("reservation {id} has no order that can be read"),
+        status => format!("order {id} is {status}, its reservation {reservation}"),
+    }
+}
+
+/// Until the backup: orders that are settled, and such as wait for an answer when everything dies.
+async fn begin(shop: &mut Deployment, ids: &mut BTreeMap<&'static str, String>) {
+    shop.stock("MUG", 100).await;
+    shop.stock("CAP", 5).await;
+    for name in ["released", "shipped", "being_released", "being_shipped", "to_release", "to_ship"] {
+        ids.insert(name, shop.confirmed(&[("MUG", 1)]).await);
+    }
+    let held = shop.hold_inventory().await;
+    for (name, units) in [("early", 1), ("early_rejected", 1000), ("early_released", 1), ("early_shipped", 1)] {
+        ids.insert(name, shop.place(&order(&[("MUG", units)])).await.text_at("/order_id"));
+    }
+    ask(shop, &ids["being_released"], "cancel").await;
+    ask(shop, &ids["being_shipped"], "fulfill").await;
+    shop.programs.kill();
+    shop.programs.ended(PATIENCE).await;
+    drop(held);
+}
+
+/// Since the backup, until everything dies once more.
+async fn go_on(shop: &mut Deployment, ids: &mut BTreeMap<&'static str, String>) {
+    for movement in [
+        json!({"kind": "receive", "quantity": 7}),
+        json!({"kind": "adjust", "quantity": -2, "reason": "broken"}),
+        json!({"kind": "count", "quantity": 20, "reason": "stocktaking"}),
+    ] {
+        shop.move_stock("CAP", &movement).await.ok();
+    }
+    for name in ["early", "early_released", "early_shipped"] {
+        comes_to(shop, &ids[name], "confirmed").await;
+    }
+    comes_to(shop, &ids["early_rejected"], "rejected").await;
+    for name in ["released", "early_released"] {
+        ask(shop, &ids[name], "cancel").await;
+    }
+    for name in ["shipped", "early_shipped"] {
+        ask(shop, &ids[name], "fulfill").await;
+    }
+    for name in ["released", "early_released", "being_released"] {
+        comes_to(shop, &ids[name], "cancelled").await;
+    }
+    for name in ["shipped", "early_shipped", "being_shipped"] {
+        comes_to(shop, &ids[name], "fulfilled").await;
+    }
+    for name in ["late_to_release", "late_to_ship"] {
+        ids.insert(name, shop.confirmed(&[("MUG", 1)]).await);
+    }
+    ids.insert("late_rejected", shop.settle(&[("MUG", 1000)]).await.0);
+    comes_to(shop, &ids["late_rejected"], "rejected").await;
+    let held = shop.hold_inventory().await;
+    for name in ["to_release", "late_to_release"] {
+        ask(shop, &ids[name], "cancel").await;
+    }
+    for name in ["to_ship", "late_to_ship"] {
+        ask(shop, &ids[name], "fulfill").await;
+    }
+    let placed = shop.post_with("/api/orders", &[KEY], &order(&[("MUG", 1)])).await;
+    ids.insert("late_received", placed.text_at("/order_id"));
+    shop.programs.kill();
+    shop.programs.ended(PATIENCE).await;
+    drop(held);
+}
+
+/// Asks for what takes Inventory to do, and waits for nothing.
+async fn ask(shop: &Deployment, id: &str, action: &str) {
+    let begun = if action == "cancel" { "cancelling" } else { "fulfilling" };
+    let answer = shop.post(&format!("/api/orders/{id}/{action}"), &json!({})).await;
+    assert_eq!(answer.text_at("/status"), begun);
+}
+
+async fn comes_to(shop: &Deployment, id: &str, status: &str) {
+    eventually(4 * PATIENCE, &format!("order {id} is {status}"), || async {
+        (shop.order(id).await["status"] == status).then_some(())
+    })
+    .await;
+}
+
+async fn orders_that_were_restored_contradict_the_stock_as_documented(form: Form) {
+    let history = History::write(form).await;
+    let shop = history.check("orders.db", &ORDERS_WENT_BACK).await;
+    // A key whose order is lost is free again.
+    let placed = shop.post_with("/api/orders", &[KEY], &order(&[("CAP", 1)])).await;
+    assert_eq!(placed.status, 200, "{placed:?}");
+    assert_ne!(placed.text_at("/order_id"), history.ids["late_received"]);
+
+    // If both go back to the same moment, there is nothing that could contradict the other.
+    let audit = verify(history.then.path(), &[]).await;
+    assert_eq!(audit.code, Some(0), "{}{}", audit.stdout, audit.stderr);
+}
+
+async fn stock_that_was_restored_contradicts_the_orders_as_documented(form: Form) {
+    let history = History::write(form).await;
+    let shop = history.check("inventory.db", &STOCK_WENT_BACK).await;
+    // What people have moved since is lost, and nothing says so.
+    assert_eq!(shop.levels("CAP").await, [5, 0, 5]);
+}

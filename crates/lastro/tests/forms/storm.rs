@@ -1,0 +1,134 @@
+//! Both services on buses that deliver every message five times, shuffled, late, and with old ones
+//! in between.
+//!
+//! The test process itself puts the services together, as the programs do, and wraps their buses.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use platform::bus::embedded::Embedded;
+use platform::bus::{ACK_WAIT, Bus};
+use platform::config::{BusUrl, DatabaseUrl};
+use platform::process::{Addresses, ProgramError, bus_between_processes};
+use testbed::{Deployment, Environment, Form, Load, PATIENCE, Random, Storm, stocked};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use web::program::{Api, Process};
+
+use stormy_bus::StormyBus;
+
+mod stormy_bus;
+
+tried_on!(every form, on several threads:
+    messages_that_are_shuffled_late_and_repeated_change_nothing_twice
+);
+
+async fn messages_that_are_shuffled_late_and_repeated_change_nothing_twice(form: Form) {
+    let mut random = Random::seeded("storm");
+    let folder = tempfile::tempdir().expect("a folder");
+    let environment = Environment::of(form).await;
+    let services = Services::start(form, folder.path(), &environment, &mut random).await;
+    let addresses = services.addresses.clone();
+    let shop = Deployment::within(folder, form, environment, addresses);
+    let shop = Arc::new(stocked(shop, 300).await);
+    let load = Load::on(&shop, &mut random);
+    load.has_accepted(400).await;
+    load.end().await.check(&shop).await;
+    assert_eq!(shop.quarantined().await.concat(), [""; 0]);
+    services.end().await;
+}
+
+/// The services of one deployment, which run in the test process.
+struct Services {
+    /// Those that take orders, and the Inventory Services unless they are the same.
+    addresses: [Vec<SocketAddr>; 2],
+    /// On commands, and on answers.
+    storms: [Arc<Mutex<Storm>>; 2],
+    running: JoinSet<Result<(), ProgramError>>,
+    shutdown: CancellationToken,
+}
+
+impl Services {
+    async fn start(form: Form, folder: &Path, environment: &Environment, random: &mut Random) -> Self {
+        let mut services = Self {
+            addresses: Default::default(),
+            storms: std::array::from_fn(|_| Arc::new(Mutex::new(Storm::new(random.fork())))),
+            running: JoinSet::new(),
+            shutdown: CancellationToken::new(),
+        };
+        let urls = environment.database_urls(folder);
+        let [orders, inventory] = urls.map(|url| url.parse::<DatabaseUrl>().expect("a URL"));
+        for _ in 0..form.replicas() {
+            let [of_orders, of_inventory] = services.buses(form, environment).await;
+            let mut process = begin().await;
+            let mut api = build_orders(&orders, of_orders, &mut process).await;
+            if form.is_apart() {
+                services.serve(0, process, api);
+                process = begin().await;
+                let api = build_inventory(&inventory, of_inventory, &mut process).await;
+                services.serve(1, process, api);
+            } else {
+                api = api.merge(build_inventory(&inventory, of_inventory, &mut process).await);
+                services.serve(0, process, api);
+            }
+        }
+        services
+    }
+
+    /// The buses of a pair of services.
+    async fn buses(&self, form: Form, environment: &Environment) -> [Arc<dyn Bus>; 2] {
+        let [orders, inventory]: [Arc<dyn Bus>; 2] = if form.has_broker() {
+            let url = BusUrl::Nats(environment.bus_url());
+            let orders = bus_between_processes(Some(url.clone()), orders::PROGRAM).await;
+            let inventory = bus_between_processes(Some(url), inventory::PROGRAM).await;
+            [orders.expect("a bus"), inventory.expect("a bus")]
+        } else {
+            let clock = Arc::new(platform::clock::SystemClock);
+            let bus = Arc::new(Embedded::new(clock, ACK_WAIT));
+            [bus.clone(), bus]
+        };
+        let [on_commands, on_answers] = self.storms.clone();
+        [
+            Arc::new(StormyBus { bus: orders, storm: on_commands }),
+            Arc::new(StormyBus { bus: inventory, storm: on_answers }),
+        ]
+    }
+
+    fn serve(&mut self, kind: usize, process: Process, api: Api) {
+        self.addresses[kind].push(process.address().expect("an address"));
+        self.running.spawn(process.serve(api, self.shutdown.clone()));
+    }
+
+    /// Stops them in an orderly way. Fails the test if one of them failed, or if there was no
+    /// storm.
+    async fn end(mut self) {
+        self.shutdown.cancel();
+        let ending = async {
+            while let Some(ended) = self.running.join_next().await {
+                ended.expect("no panic").expect("no failure");
+            }
+        };
+        tokio::time::timeout(PATIENCE, ending).await.expect("they end");
+        for storm in &self.storms {
+            storm.lock().expect("nothing panics under this lock").must_have_raged();
+        }
+    }
+}
+
+async fn begin() -> Process {
+    let listen = "127.0.0.1:0".parse().expect("an address");
+    let addresses = Addresses { listen, metrics_listen: None };
+    Process::begin("lastro", &addresses).await.expect("a free port")
+}
+
+async fn build_orders(url: &DatabaseUrl, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
+    let store = orders::open_store(url, process.context.clock.clone()).await.expect("a store");
+    let currency = orders::parse_currency(None).expect("a currency");
+    orders::build(orders::Dependencies { store, bus, currency }, process)
+}
+
+async fn build_inventory(url: &DatabaseUrl, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
+    let store = inventory::open_store(url, process.context.clock.clone()).await.expect("a store");
+    inventory::build(inventory::Dependencies { store, bus }, process)
+}

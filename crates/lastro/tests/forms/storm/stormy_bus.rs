@@ -1,0 +1,48 @@
+//! A bus in a storm.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use platform::bus::{Bus, BusError, Delivery, DeliveryTag, Hints};
+use testbed::Storm;
+
+/// A bus of one service, which publishes on one channel: what it publishes goes out five times.
+/// Replicas share the storm.
+#[derive(Debug)]
+pub(crate) struct StormyBus {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) storm: Arc<Mutex<Storm>>,
+}
+
+#[async_trait]
+impl Bus for StormyBus {
+    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError> {
+        let instead = self.storm.lock().expect("nothing panics under this lock").instead_of(&messages);
+        self.bus.publish(channel, instead).await
+    }
+
+    async fn receive(&self, channel: &str, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError> {
+        self.bus.receive(channel, max, wait).await
+    }
+
+    async fn extend(&self, channel: &str, tags: &[DeliveryTag]) -> Result<(), BusError> {
+        self.bus.extend(channel, tags).await
+    }
+
+    async fn ack(&self, channel: &str, tags: Vec<DeliveryTag>) -> Result<(), BusError> {
+        self.bus.ack(channel, tags).await
+    }
+
+    fn hint(&self, subject: &str, word: Vec<u8>) {
+        self.bus.hint(subject, word);
+    }
+
+    async fn hints(&self, subject: &str) -> Result<Hints, BusError> {
+        self.bus.hints(subject).await
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.bus.trouble()
+    }
+}

@@ -1,0 +1,66 @@
+//! The auditors inside the services, as their metrics show them, and damage for them to find.
+
+use super::{Deployment, data_in};
+use crate::{PATIENCE, eventually, postgres, write_past};
+
+impl Deployment {
+    /// A metric that is a whole number, added up over all programs.
+    pub async fn counted(&self, name: &str) -> u64 {
+        let metrics = self.metrics().await;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name} is no number in\n{metrics}"))
+    }
+
+    /// Waits until every auditor has made a whole round that began after this.
+    pub async fn audited(&self) {
+        let mut expected = Vec::new();
+        for service in self.auditors() {
+            let name = format!(r#"audit_rounds_total{{service="{service}"}}"#);
+            // A round is under way, and each replica has an auditor of its own.
+            let rounds = self.counted(&name).await + 2 * self.programs.addresses().0.len() as u64;
+            expected.push((name, rounds));
+        }
+        for (name, rounds) in expected {
+            eventually(4 * PATIENCE, &name, || async { (self.counted(&name).await >= rounds).then_some(()) }).await;
+        }
+    }
+
+    /// The services whose auditors have metrics.
+    pub fn auditors(&self) -> &'static [&'static str] {
+        if self.form.is_apart() { &["orders", "inventory"] } else { &["orders", "inventory", "lastro"] }
+    }
+
+    /// The auditor of each invariant.
+    pub fn audited_invariants(&self) -> Vec<(&'static str, &'static str)> {
+        let all = [
+            ("inventory", "INV-1"),
+            ("inventory", "INV-2"),
+            ("inventory", "INV-3"),
+            ("orders", "INV-4"),
+            ("lastro", "INV-5"),
+            ("orders", "INV-7"),
+            ("inventory", "INV-8"),
+        ];
+        all.into_iter().filter(|(service, _)| self.auditors().contains(service)).collect()
+    }
+
+    /// Changes a database past everything that protects it, while its service runs. `{name}` in
+    /// `sql` stands for the id of an order.
+    pub async fn write_past(&self, database: &str, sql: &str, names: &[(&str, &str)]) {
+        let id = |id: &str| match self.environment.databases {
+            Some(_) => format!("'{id}'"),
+            None => format!("x'{}'", id.replace('-', "")),
+        };
+        let sql = names.iter().fold(sql.to_owned(), |sql, (name, its)| sql.replace(&format!("{{{name}}}"), &id(its)));
+        match &self.environment.databases {
+            None => write_past(&data_in(self.folder()).join(format!("{database}.db")), &sql),
+            Some(databases) => {
+                let url = if database == "orders" { &databases.orders } else { &databases.inventory };
+                let client = postgres(url).await;
+                client.batch_execute("SET session_replication_role = replica").await.expect("no triggers");
+                let changed = client.execute(&sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+                assert!(changed > 0, "{sql} changes nothing");
+            }
+        }
+    }
+}

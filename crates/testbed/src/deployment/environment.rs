@@ -1,0 +1,135 @@
+//! What the programs of a deployment are started with: broker, databases, network, clocks, disk.
+
+use std::path::Path;
+
+use super::form::Form;
+use super::{data_in, lastro, launch};
+use crate::{Clock, Disk, Launch, Nats, Proxy, fresh_database};
+
+/// The URLs of two PostgreSQL databases.
+#[derive(Clone, Debug)]
+pub struct Databases {
+    /// That of the Order Service.
+    pub orders: String,
+    /// That of the Inventory Service.
+    pub inventory: String,
+}
+
+/// What surrounds the programs of a deployment. It outlives them when they are started again.
+#[derive(Debug, Default)]
+pub struct Environment {
+    /// The broker, in a form that has one.
+    pub broker: Option<Nats>,
+    /// The URL of the bus, if it is not that of the one broker.
+    pub bus_url: Option<String>,
+    /// None where the data lies in files.
+    pub databases: Option<Databases>,
+    /// A stretch of network between the Inventory Service and the broker, in a form that has both.
+    pub link: Option<Proxy>,
+    /// The crash point that the first replica of each service stops at: `kill orders.committed 3`.
+    pub fault: Option<String>,
+    /// Clocks that the programs see: those that take orders first, then the Inventory Services.
+    pub clocks: Vec<Clock>,
+    /// A small disk that the programs see, if the test has one.
+    pub disk: Option<Disk>,
+}
+
+impl Environment {
+    /// What a form needs, and nothing wrong with it.
+    pub async fn of(form: Form) -> Self {
+        let broker = if form.has_broker() { Some(Nats::start().await) } else { None };
+        let databases = if form.has_files() {
+            None
+        } else {
+            let (orders, inventory) = (fresh_database().await, fresh_database().await);
+            Some(Databases { orders, inventory })
+        };
+        Self { broker, databases, ..Self::default() }
+    }
+
+    /// The broker.
+    ///
+    /// # Panics
+    ///
+    /// If the form has none.
+    pub fn broker(&self) -> &Nats {
+        self.broker.as_ref().expect("the form has a broker")
+    }
+
+    /// Where the programs find their bus, in a form that has a broker.
+    pub fn bus_url(&self) -> String {
+        self.bus_url.clone().unwrap_or_else(|| self.broker().url())
+    }
+
+    /// The arguments that tell a tool where the data is.
+    pub fn data_arguments(&self) -> Vec<&str> {
+        match &self.databases {
+            None => vec!["--data-dir", "data"],
+            Some(Databases { orders, inventory }) => {
+                vec!["--orders-database-url", orders, "--inventory-database-url", inventory]
+            }
+        }
+    }
+
+    /// The URLs of both databases of a deployment in `folder`: that of orders first.
+    pub fn database_urls(&self, folder: &Path) -> [String; 2] {
+        match &self.databases {
+            Some(Databases { orders, inventory }) => [orders.clone(), inventory.clone()],
+            None => {
+                ["orders.db", "inventory.db"].map(|file| format!("sqlite:{}", data_in(folder).join(file).display()))
+            }
+        }
+    }
+
+    /// How the program that takes orders is started, by the number of its replica.
+    pub(crate) fn taking_orders(&self, form: Form, folder: &Path, number: usize) -> Launch {
+        let launch = if form.is_apart() { self.orders(folder) } else { self.whole(folder) };
+        self.apply(number, number, launch)
+    }
+
+    /// How an Inventory Service that is a process of its own is started.
+    pub(crate) fn keeping_stock(&self, form: Form, folder: &Path, number: usize) -> Launch {
+        self.apply(number, form.replicas() + number, self.inventory(folder))
+    }
+
+    /// Both services in one program.
+    fn whole(&self, folder: &Path) -> Launch {
+        let url = self.broker.as_ref().map(|broker| ["--bus-url".to_owned(), broker.url()]);
+        launch(folder).args(url.into_iter().flatten())
+    }
+
+    fn orders(&self, folder: &Path) -> Launch {
+        let [database, _] = self.database_urls(folder);
+        service("order-service", &database, folder, &self.bus_url())
+    }
+
+    fn inventory(&self, folder: &Path) -> Launch {
+        let link = self.link.as_ref().map(|link| format!("nats://127.0.0.1:{}", link.port()));
+        let [_, database] = self.database_urls(folder);
+        let bus = link.unwrap_or_else(|| self.bus_url());
+        service("inventory-service", &database, folder, &bus)
+    }
+
+    /// The first replica of a service suffers the fault; the other lives through it.
+    fn apply(&self, number: usize, clock: usize, launch: Launch) -> Launch {
+        let fault = self.fault.iter().filter(|_| number == 0);
+        let launch = fault.fold(launch, |launch, fault| launch.env("LASTRO_FAULT", fault));
+        let launch = self.clocks.get(clock).into_iter().fold(launch, |launch, clock| {
+            // Each request is logged, and the time of that line is that of the program's clock.
+            let level = "info,async_nats=error,web::edge=debug";
+            clock.seen_by(launch).env("RUST_LOG", level)
+        });
+        self.sees_disk(launch)
+    }
+
+    /// A program that sees the disk, if there is one.
+    pub(crate) fn sees_disk(&self, launch: Launch) -> Launch {
+        self.disk.iter().fold(launch, Launch::on)
+    }
+}
+
+/// How one service alone is started.
+fn service(name: &str, database_url: &str, folder: &Path, bus_url: &str) -> Launch {
+    let launch = lastro(folder).args([name, "--listen", "127.0.0.1:0"]);
+    launch.args(["--database-url", database_url, "--bus-url", bus_url])
+}

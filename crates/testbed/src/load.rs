@@ -1,0 +1,167 @@
+//! Clients that order without a pause, and remember what was answered.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::deployment::client::JSON;
+use crate::record::Content;
+use crate::{Deployment, PATIENCE, Random, Record, Response, eventually};
+
+/// The products that clients order.
+pub const PRODUCTS: [&str; 3] = ["MUG", "TEE", "CUP"];
+/// Clients that order one after the other.
+pub(crate) const CLIENTS: usize = 16;
+/// Before a request is repeated.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// A request without an answer is given up after this.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The same deployment with so many units of each product.
+pub async fn stocked(shop: Deployment, units: u32) -> Deployment {
+    for product in PRODUCTS {
+        shop.stock(product, units).await;
+    }
+    shop
+}
+
+/// Waits until every order has reached its outcome.
+pub async fn nothing_in_flight(deadline: Duration, shop: &Deployment) {
+    eventually(deadline, "nothing is in flight", || async {
+        for status in ["received", "cancelling", "fulfilling"] {
+            let page = shop.get(&format!("/api/orders?limit=1&status={status}")).await.ok();
+            if page["data"] != json!([]) {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+}
+
+/// Clients that order one order after the other, until they are stopped.
+#[derive(Debug)]
+pub struct Load {
+    clients: JoinSet<()>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    record: Mutex<Record>,
+    accepted: AtomicU64,
+    stopping: AtomicBool,
+    /// Whether clients repeat a request that got no answer, or a 503.
+    stubborn: bool,
+}
+
+impl Shared {
+    fn note(&self, change: impl FnOnce(&mut Record)) {
+        change(&mut self.record.lock().expect("nothing panics under this lock"));
+    }
+}
+
+impl Load {
+    /// Clients that give up when a request is not answered.
+    pub fn on(shop: &Arc<Deployment>, random: &mut Random) -> Self {
+        Self::of_clients(false, shop, random)
+    }
+
+    /// If `stubborn`, clients that repeat, with the same key, what was not answered or answered
+    /// with 503.
+    pub fn of_clients(stubborn: bool, shop: &Arc<Deployment>, random: &mut Random) -> Self {
+        let (mut clients, shared) = (JoinSet::new(), Arc::new(Shared { stubborn, ..Shared::default() }));
+        for _ in 0..CLIENTS {
+            let (shop, shared, mut random) = (shop.clone(), shared.clone(), random.fork());
+            clients.spawn(async move {
+                let mut answered = true;
+                while answered && !shared.stopping.load(Ordering::Relaxed) {
+                    answered = order_once(&shop, &mut random, &shared).await;
+                }
+            });
+        }
+        Self { clients, shared }
+    }
+
+    /// Waits until so many orders are accepted.
+    pub async fn has_accepted(&self, orders: u64) {
+        eventually(PATIENCE, &format!("{orders} orders are accepted"), || async {
+            (self.accepted() >= orders).then_some(())
+        })
+        .await;
+    }
+
+    /// How many orders have been accepted so far.
+    pub fn accepted(&self) -> u64 {
+        self.shared.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Stops the clients. Returns what they remember.
+    pub async fn end(mut self) -> Record {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        while let Some(ended) = self.clients.join_next().await {
+            ended.expect("a client does not panic");
+        }
+        std::mem::take(&mut self.shared.record.lock().expect("nothing panics under this lock"))
+    }
+
+    /// The same. Fails the test if a request was refused or not answered.
+    pub async fn end_with_nothing_refused(self) -> Record {
+        let record = self.end().await;
+        assert!(record.unanswered.is_empty(), "not accepted: {:?}", record.unanswered);
+        record
+    }
+}
+
+/// Places one order with a key of its own, and cancels every eighth. False if there was no answer.
+async fn order_once(shop: &Deployment, random: &mut Random, shared: &Shared) -> bool {
+    let (content, key) = (Content::random(random), format!("K{:016x}", random.below(u64::MAX)));
+    let mut placed = place(shop, &key, &content, shared.stubborn).await;
+    while placed.is_none() && shared.stubborn && !shared.stopping.load(Ordering::Relaxed) {
+        tokio::time::sleep(RETRY_PAUSE).await;
+        placed = place(shop, &key, &content, true).await;
+    }
+    let Some(id) = placed else {
+        shared.note(|record| drop(record.unanswered.insert(key, content)));
+        return false;
+    };
+    shared.note(|record| drop(record.accepted.insert(id.clone(), content)));
+    shared.accepted.fetch_add(1, Ordering::Relaxed);
+    random.below(8) != 0 || cancel(shop, &id, shared).await || shared.stubborn
+}
+
+/// The id of the order, once it is accepted. None if there was no answer, or only one that leaves
+/// open whether the order is accepted; with `any_503`, also if it was refused for now.
+pub(crate) async fn place(shop: &Deployment, key: &str, content: &Content, any_503: bool) -> Option<String> {
+    let headers = [JSON, ("idempotency-key", key)];
+    let answer = patiently(shop.try_send("POST", "/api/orders", &headers, content.body())).await?;
+    match answer.verdict().as_str() {
+        "200" => Some(answer.text_at("/order_id")),
+        "503 shutting_down" | "503 outcome_unknown" => None,
+        _ if any_503 && answer.status == 503 => None,
+        _ => panic!("{answer:?}"),
+    }
+}
+
+async fn cancel(shop: &Deployment, id: &str, shared: &Shared) -> bool {
+    let path = format!("/api/orders/{id}/cancel");
+    let Some(answer) = patiently(shop.try_send("POST", &path, &[], "")).await else { return false };
+    match answer.verdict().as_str() {
+        "200" => shared.note(|record| {
+            record.cancelled.insert(id.to_owned());
+        }),
+        // It has been rejected meanwhile.
+        "409 invalid_transition" => {}
+        "503 shutting_down" | "503 outcome_unknown" => return false,
+        _ if shared.stubborn && answer.status == 503 => return false,
+        _ => panic!("{answer:?}"),
+    }
+    true
+}
+
+async fn patiently(request: impl Future<Output = reqwest::Result<Response>>) -> Option<Response> {
+    tokio::time::timeout(CLIENT_PATIENCE, request).await.ok()?.ok()
+}

@@ -1,0 +1,111 @@
+//! What an operator with access to the broker can do: delete, listen, and publish anything.
+
+use std::sync::{Arc, Mutex};
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::context::ContextBuilder;
+use async_nats::{Client, ConnectOptions};
+use futures_util::{StreamExt, TryStreamExt};
+use tokio::task::JoinSet;
+
+use crate::{Nats, PATIENCE};
+
+/// The channel on which the Order Service asks for stock.
+pub const COMMANDS: &str = "lastro.inventory.commands";
+/// The channel on which the Inventory Service answers.
+pub const ANSWERS: &str = "lastro.orders.answers";
+
+/// A connection of the test's own to the broker.
+#[derive(Debug)]
+pub struct Operator {
+    pub(crate) client: Client,
+    jetstream: Context,
+}
+
+impl Operator {
+    /// Connects to a broker.
+    pub async fn of(broker: &Nats) -> Self {
+        let client = ConnectOptions::new().no_echo().connect(broker.url()).await;
+        let client = client.expect("a connection");
+        Self { jetstream: ContextBuilder::new().timeout(PATIENCE).build(client.clone()), client }
+    }
+
+    async fn streams(&self) -> Vec<String> {
+        self.jetstream.stream_names().try_collect().await.expect("a list of streams")
+    }
+
+    /// Deletes the streams with their messages and consumers.
+    pub async fn delete_streams(&self) {
+        for name in self.streams().await {
+            self.jetstream.delete_stream(&name).await.expect("deleted");
+        }
+    }
+
+    /// Deletes the consumers; the messages stay.
+    pub async fn delete_consumers(&self) {
+        for stream in self.streams().await {
+            let stream = self.jetstream.get_stream(&stream).await.expect("a stream");
+            let names: Vec<String> = stream.consumer_names().try_collect().await.expect("a list of consumers");
+            for name in names {
+                stream.delete_consumer(&name).await.expect("deleted");
+            }
+        }
+    }
+
+    /// Deletes every message in the streams; their consumers stay.
+    pub async fn purge(&self) {
+        for name in self.streams().await {
+            self.jetstream.get_stream(&name).await.expect("a stream").purge().await.expect("purged");
+        }
+    }
+
+    /// How many messages are not acknowledged yet.
+    pub async fn open_messages(&self) -> u64 {
+        let mut open = 0;
+        for name in self.streams().await {
+            open += self.jetstream.get_stream(&name).await.expect("a stream").cached_info().state.messages;
+        }
+        open
+    }
+
+    /// Publishes anything, and waits until the broker has stored it.
+    pub async fn publish(&self, channel: &'static str, payload: impl Into<Vec<u8>>) {
+        let payload: Vec<u8> = payload.into();
+        self.jetstream.publish(channel, payload.into()).await.expect("sent").await.expect("stored");
+    }
+
+    /// Records every message that others publish from now on.
+    pub async fn listen(&self) -> Recording {
+        let heard = Arc::<Mutex<Vec<Message>>>::default();
+        let mut listening = JoinSet::new();
+        for channel in [COMMANDS, ANSWERS] {
+            let mut messages = self.client.subscribe(channel).await.expect("a subscription");
+            let heard = heard.clone();
+            listening.spawn(async move {
+                while let Some(message) = messages.next().await {
+                    heard.lock().expect("nothing panics under this lock").push((channel, message.payload.to_vec()));
+                }
+            });
+        }
+        // Every message that is published after this call is recorded.
+        self.client.flush().await.expect("the broker answers");
+        Recording { heard, _listening: listening }
+    }
+}
+
+/// A channel, and the bytes of a message on it.
+pub type Message = (&'static str, Vec<u8>);
+
+/// Messages that were published since it began.
+#[derive(Debug)]
+pub struct Recording {
+    heard: Arc<Mutex<Vec<Message>>>,
+    _listening: JoinSet<()>,
+}
+
+impl Recording {
+    /// The messages so far, in the order in which they were published.
+    pub fn so_far(&self) -> Vec<Message> {
+        self.heard.lock().expect("nothing panics under this lock").clone()
+    }
+}

@@ -1,0 +1,124 @@
+//! What clients remember of their requests, and hold the deployment to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::load::{CLIENTS, PRODUCTS, nothing_in_flight, place};
+use crate::{Deployment, Random, Response};
+
+/// How long everything may take to settle after a fault: the longest pause between two attempts,
+/// and some.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(240);
+
+/// An order as a client sends it, and as its page must show it for ever.
+#[derive(Clone, Debug)]
+pub struct Content {
+    customer_id: String,
+    /// As JSON, in the spelling of the API.
+    products: String,
+}
+
+impl Content {
+    /// A random one of [`PRODUCTS`].
+    pub fn random(random: &mut Random) -> Self {
+        let line = |random: &mut Random| {
+            let product = PRODUCTS[random.index(PRODUCTS.len())];
+            let (quantity, cents) = (1 + random.below(3), random.below(100_000));
+            let price = format!("{}.{:02}", cents / 100, cents % 100);
+            format!(r#"{{"product_id":"{product}","quantity":{quantity},"price":{price}}}"#)
+        };
+        let lines: Vec<_> = (0..=random.below(3)).map(|_| line(random)).collect();
+        Self { customer_id: format!("C{}", random.below(1_000)), products: format!("[{}]", lines.join(",")) }
+    }
+
+    /// The body of the request.
+    pub fn body(&self) -> String {
+        format!(r#"{{"customer_id":"{}","products":{}}}"#, self.customer_id, self.products)
+    }
+
+    /// Whether the page of an order shows this one.
+    pub fn is_on(&self, page: &Response) -> bool {
+        let members = [format!(r#""customer_id":"{}""#, self.customer_id), format!(r#""products":{}"#, self.products)];
+        page.status == 200 && members.iter().all(|member| page.text.contains(member))
+    }
+}
+
+/// What clients remember of their requests: what was accepted, and what was not answered.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// The accepted orders, by id.
+    pub accepted: BTreeMap<String, Content>,
+    /// The ids of orders whose cancellation was accepted.
+    pub cancelled: BTreeSet<String>,
+    /// Orders without an answer, by idempotency key.
+    pub unanswered: BTreeMap<String, Content>,
+}
+
+impl Record {
+    /// Repeats every order that got no answer, with its key. All must be accepted now.
+    pub async fn ask_again(&mut self, shop: &Deployment) {
+        for (key, content) in std::mem::take(&mut self.unanswered) {
+            let id = place(shop, &key, &content, false).await.expect("an answer: nothing is wrong any more");
+            self.accepted.insert(id, content);
+        }
+    }
+
+    /// Waits until nothing is in flight. Returns how many accepted orders have an outcome that they
+    /// may have.
+    pub async fn settle(&self, shop: &Arc<Deployment>) -> usize {
+        self.settle_within(SETTLE_PATIENCE, shop).await
+    }
+
+    /// The same, with a deadline of its own.
+    pub async fn settle_within(&self, deadline: Duration, shop: &Arc<Deployment>) -> usize {
+        nothing_in_flight(deadline, shop).await;
+        let settled = self.pages(shop).await.into_iter().filter(|(id, page)| {
+            let outcomes =
+                if self.cancelled.contains(id) { &["cancelled"][..] } else { &["confirmed", "rejected", "cancelled"] };
+            outcomes.contains(&page.text_at("/status").as_str())
+        });
+        settled.count()
+    }
+
+    /// The accepted orders that are missing or not as they were sent.
+    pub async fn lost(&self, shop: &Arc<Deployment>) -> Vec<String> {
+        let wrong =
+            |(id, page): (String, Response)| (!self.accepted[&id].is_on(&page)).then(|| format!("{id}: {page:?}"));
+        self.pages(shop).await.into_iter().filter_map(wrong).collect()
+    }
+
+    /// The page of every accepted order, a few at a time.
+    async fn pages(&self, shop: &Arc<Deployment>) -> Vec<(String, Response)> {
+        let slots = Arc::new(Semaphore::new(2 * CLIENTS));
+        let mut pages = JoinSet::new();
+        for id in self.accepted.keys().cloned() {
+            let (shop, slots) = (shop.clone(), slots.clone());
+            pages.spawn(async move {
+                let _slot = slots.acquire().await.expect("it is never closed");
+                let page = shop.get(&format!("/api/orders/{id}")).await;
+                (id, page)
+            });
+        }
+        pages.join_all().await
+    }
+
+    /// Adds what other clients remember.
+    pub fn append(&mut self, mut other: Self) {
+        self.accepted.append(&mut other.accepted);
+        self.cancelled.append(&mut other.cancelled);
+        self.unanswered.append(&mut other.unanswered);
+    }
+
+    /// Checks all that must hold once a fault is over: every accepted order is there as it was sent
+    /// and settles, and the audit finds nothing.
+    pub async fn check(&mut self, shop: &Arc<Deployment>) {
+        self.ask_again(shop).await;
+        assert_eq!((self.settle(shop).await, self.lost(shop).await), (self.accepted.len(), Vec::new()));
+        let ended = shop.verify_with(SETTLE_PATIENCE, &["--settled"]).await;
+        assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    }
+}
