@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, LocationId, OrderId, ProductId, Quantity, StockLines};
+use crate::digest::Digest;
+use crate::ids::{LocationId, OrderId, ProductId};
+use crate::lines::{Quantity, StockLines};
 
 /// Where answers are published.
 pub const ANSWERS_CHANNEL: &str = "lastro.orders.answers";

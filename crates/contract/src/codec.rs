@@ -4,8 +4,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::SCHEMA_VERSION;
-
+/// The version in which this build writes messages, and the newest that it reads.
+pub const SCHEMA_VERSION: u32 = 1;
 /// The most messages in one batch.
 pub const MAX_BATCH_MESSAGES: usize = 200;
 /// The most bytes in one batch of several messages; brokers refuse much more (NATS above 1 MiB).

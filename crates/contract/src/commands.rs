@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, OrderId, StockLines};
+use crate::digest::Digest;
+use crate::ids::OrderId;
+use crate::lines::StockLines;
 
 /// Where commands are published.
 pub const COMMANDS_CHANNEL: &str = "lastro.inventory.commands";

@@ -5,26 +5,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::StockLine;
-
 /// The first 16 bytes of a SHA-256. As text: 32 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(pub [u8; 16]);
 
 impl Digest {
-    /// Of `product_id 0x00 quantity 0x0A` per line, quantities in decimal; lines summed and sorted by product (R14).
-    pub(crate) fn of_lines(lines: &[StockLine]) -> Self {
-        let mut text = Vec::with_capacity(lines.len() * 16);
-        for line in lines {
-            text.extend_from_slice(line.product_id.as_str().as_bytes());
-            text.push(0);
-            text.extend_from_slice(line.quantity.get().to_string().as_bytes());
-            text.push(b'\n');
-        }
-        Self::of(&text)
-    }
-
     pub fn of(bytes: &[u8]) -> Self {
         let hash = Sha256::digest(bytes);
         let mut first = [0; 16];
@@ -70,17 +56,6 @@ impl TryFrom<String> for Digest {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Quantity, StockLines};
-
-    /// Stored orders and reservations carry this digest for ever: it must never come out differently.
-    #[test]
-    fn the_digest_of_the_example_order_is_pinned() {
-        let line = |product: &str, units| (product.parse().expect("an id"), Quantity::new(units).expect("a quantity"));
-        let lines = StockLines::sum([line("789", 2), line("456", 1)]).expect("two lines");
-        assert_eq!(lines.digest().to_string(), PINNED);
-        assert_eq!(super::Digest::of(b"456\x001\n789\x002\n"), lines.digest());
-    }
-
     #[test]
     fn a_digest_has_one_spelling() {
         let pinned = super::Digest::try_from(PINNED.to_owned()).expect("a digest");

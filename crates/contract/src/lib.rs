@@ -12,9 +12,7 @@ mod digest;
 mod ids;
 mod lines;
 
+pub use codec::SCHEMA_VERSION;
 pub use digest::Digest;
 pub use ids::{BadId, LocationId, MAX_ID_LENGTH, OrderId, ProductId, is_id};
 pub use lines::{BadLines, BadQuantity, MAX_LINES, Quantity, StockLine, StockLines};
-
-/// The version in which this build writes messages, and the newest that it reads.
-pub const SCHEMA_VERSION: u32 = 1;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, ProductId};
+use crate::digest::Digest;
+use crate::ids::ProductId;
 
 /// The most lines that one order may have.
 pub const MAX_LINES: usize = 100;
@@ -96,8 +97,16 @@ impl StockLines {
         summed.collect::<Result<_, _>>().map(Self)
     }
 
+    /// Of `product_id 0x00 quantity 0x0A` per line, quantities in decimal; lines summed and sorted by product (R14).
     pub fn digest(&self) -> Digest {
-        Digest::of_lines(&self.0)
+        let mut text = Vec::with_capacity(self.0.len() * 16);
+        for line in &self.0 {
+            text.extend_from_slice(line.product_id.as_str().as_bytes());
+            text.push(0);
+            text.extend_from_slice(line.quantity.get().to_string().as_bytes());
+            text.push(b'\n');
+        }
+        Digest::of(&text)
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, StockLine> {
@@ -184,6 +193,14 @@ mod tests {
         }
         let lines = read(&numbered(100)).expect("a hundred lines");
         assert_eq!((lines.iter().count(), (&lines).into_iter().count(), Vec::from(lines).len()), (100, 100, 100));
+    }
+
+    /// Stored orders and reservations carry this digest for ever: it must never come out differently.
+    #[test]
+    fn the_digest_of_the_example_order_is_pinned() {
+        let lines = StockLines::sum([line("789", 2), line("456", 1)]).expect("two lines");
+        assert_eq!(lines.digest().to_string(), "6001b0afb95f13ef07ff5c6d151fa4d4");
+        assert_eq!(lines.digest(), Digest::of(b"456\x001\n789\x002\n"));
     }
 
     proptest! {
