@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use contract::{LocationId, OrderId, ProductId};
 
-use super::{Changes, Loaded, ReservationChange, StockChange};
+use super::decision::{Changes, Loaded, ReservationChange, StockChange};
 use crate::reservation::{Reservation, StateName};
 use crate::stock::{
     Cause, Deltas, Level, Levels, Location, Movement, MovementKind, OffLimits, Product, ProductStock, RequestId,

@@ -1,7 +1,8 @@
 //! What people ask for: to receive, adjust and count stock, and to keep the lists of products and locations.
 
 use super::batch_state::BatchState;
-use super::{Change, InventoryOutcome, MovementRequest, PutProduct, Refusal};
+use super::command::{Change, MovementRequest, PutProduct};
+use super::decision::{InventoryOutcome, Refusal};
 use crate::stock::{Cause, Deltas, Level, Location, OffLimits, Product};
 
 impl BatchState {

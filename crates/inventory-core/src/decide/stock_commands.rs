@@ -4,8 +4,8 @@ use contract::answers::StockAnswer;
 use contract::commands::StockCommand;
 
 use super::batch_state::BatchState;
+use super::decision::{Decided, InventoryOutcome};
 use super::sourcing::source;
-use super::{Decided, InventoryOutcome};
 use crate::reservation::{Action, Before, Reservation, State, judge};
 use crate::stock::{Cause, Deltas, MovementKind};
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use contract::commands::StockCommandKind;
-use contract::{LocationId, OrderId, ProductId, Quantity, StockLines};
+use contract::{LocationId, OrderId, ProductId, Quantity, StockLines, commands};
 use uuid::Uuid;
 
 use super::*;
+use crate::stock::{Level, Levels, Location, MovementKind, ProductStock, RequestCause, RequestId};
 use stock::Stock;
 
 mod movement_requests;
