@@ -1,4 +1,5 @@
-//! Batches of messages as bytes: a JSON array, of which every element stands or falls alone.
+//! The encoding of batches: a JSON array of messages, of which each element is read by itself
+//! (R16).
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -6,25 +7,40 @@ use serde_json::value::RawValue;
 
 /// The version in which this build writes messages, and the newest that it reads.
 pub const SCHEMA_VERSION: u32 = 1;
-/// The most messages in one batch.
+/// The most messages in a batch.
 pub const MAX_BATCH_MESSAGES: usize = 200;
-/// The most bytes in one batch of several messages; brokers refuse much more (NATS above 1 MiB).
+/// The most bytes in a batch of several messages, brackets and commas included.
+///
+/// A larger message travels in a batch of its own. NATS accepts at most 1 MiB unless configured
+/// otherwise.
 pub const MAX_BATCH_BYTES: usize = 512 * 1024;
 
 /// Why one message of a batch, or a whole batch, could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undecodable {
-    /// Written by a newer version. To be dropped: its sender repeats it after the upgrade (R16).
+    /// A newer version of the program wrote the message; this is its schema version.
+    ///
+    /// The receiver drops the message. The sender repeats it after the upgrade (R16).
     #[error("schema version {0} is newer than this program")]
     UnknownVersion(u64),
-    /// To be quarantined: a repeat will look the same.
+    /// The bytes are not a message. The receiver puts them into quarantine (R16).
     #[error("not a message: {reason}")]
-    Malformed { reason: String, bytes: Vec<u8> },
+    Malformed {
+        /// What is wrong, for people.
+        reason: String,
+        /// The bytes of the element, or of the batch if it is not a JSON array.
+        bytes: Vec<u8>,
+    },
 }
 
-/// Writes messages into as few batches as the limits allow.
+/// Writes messages into batches of at most [`MAX_BATCH_MESSAGES`] and [`MAX_BATCH_BYTES`].
 ///
-/// **Shape:** keeps the order; no messages, no batches.
+/// The messages keep their order. A batch is closed only when the next message does not fit, so the
+/// batches are as few as that order allows. Without messages there are no batches.
+///
+/// # Panics
+///
+/// If a message cannot be written as JSON. The messages of this crate always can.
 pub fn encode<M: Serialize>(messages: &[M]) -> Vec<Vec<u8>> {
     let mut batches = Vec::new();
     let mut batch = Vec::new();
@@ -48,7 +64,10 @@ pub fn encode<M: Serialize>(messages: &[M]) -> Vec<Vec<u8>> {
     batches
 }
 
-/// Reads a batch. One result per element in its order; bytes that are no batch are one malformed element.
+/// Reads a batch and returns one result per element, in the order of the batch.
+///
+/// Bytes that are not a JSON array count as one malformed element. A bad element does not affect
+/// its neighbours (R16). A retry with the same bytes returns the same results.
 pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Vec<Result<M, Undecodable>> {
     match serde_json::from_slice::<Vec<&RawValue>>(bytes) {
         Ok(elements) => elements.into_iter().map(|element| decode_one(element.get())).collect(),
@@ -56,16 +75,19 @@ pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Vec<Result<M, Undecodable>> 
     }
 }
 
-/// The part of a message that every version has.
+/// The member that messages of every version have.
 #[derive(Deserialize)]
 struct Envelope {
     schema: u64,
 }
 
 fn decode_one<M: DeserializeOwned>(text: &str) -> Result<M, Undecodable> {
-    // serde would take an array for an object, member by member.
+    // serde would read an array as a struct, by position.
     if !text.starts_with('{') {
-        return Err(Undecodable::Malformed { reason: "it is no object".to_owned(), bytes: text.as_bytes().to_vec() });
+        return Err(Undecodable::Malformed {
+            reason: "expected a JSON object".to_owned(),
+            bytes: text.as_bytes().to_vec(),
+        });
     }
     let envelope: Envelope = serde_json::from_str(text).map_err(|error| malformed(&error, text.as_bytes()))?;
     if envelope.schema > u64::from(SCHEMA_VERSION) {
@@ -101,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_encoded_is_decoded_in_the_same_order_and_within_the_limits() {
+    fn batches_keep_the_order_of_messages_and_the_limits() {
         let long = "p".repeat(64);
         let sent: Vec<_> = (0..450).map(|n| command(if n % 2 == 0 { "a" } else { &long })).collect();
         let batches = encode(&sent);
@@ -112,7 +134,7 @@ mod tests {
         assert!(encode::<StockCommand>(&[]).is_empty());
     }
 
-    /// A command whose message has so many bytes.
+    /// A command whose message has this many bytes.
     fn command_of(bytes: usize) -> StockCommand {
         let mut command = StockCommand { traceparent: Some(String::new()), ..command("a") };
         let rest = serde_json::to_vec(&command).expect("JSON").len();
@@ -121,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_filled_to_its_last_byte_and_what_is_larger_travels_alone() {
+    fn a_batch_is_filled_to_its_last_byte_and_a_larger_message_travels_alone() {
         // Two messages with a comma between them and brackets around them.
         let half = (MAX_BATCH_BYTES - 3) / 2;
         let rest = MAX_BATCH_BYTES - 3 - half;
@@ -140,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_element_does_not_take_its_neighbours_down() {
+    fn a_bad_element_does_not_affect_its_neighbours() {
         let good = serde_json::to_string(&command("a")).expect("JSON");
         let newer = good.replace("\"schema\":1", "\"schema\":2");
         let read = decode::<StockCommand>(format!("[{good},{{}},{newer},7,{good}]").as_bytes());
@@ -150,9 +172,9 @@ mod tests {
         assert!(matches!(&read[3], Err(Undecodable::Malformed { bytes, .. }) if bytes == b"7"));
     }
 
-    /// Their places would be taken for names: `[2]` for the version of a newer program, which nobody has written.
+    /// serde would read an array by position: `[2]` would be a message of schema version 2.
     #[test]
-    fn an_array_is_no_message() {
+    fn an_array_is_not_a_message() {
         let good = command("a");
         let values =
             serde_json::to_value((1, good.kind, good.order_id, &good.lines, good.digest, 1, 2, ())).expect("JSON");
@@ -173,7 +195,7 @@ mod tests {
         }
     }
 
-    /// Messages of every version ever written may still lie in a broker, or come back from yesterday.
+    /// A broker may still hold messages of every version that was ever written.
     #[test]
     fn every_stored_example_is_still_read() {
         let commands = include_str!("../examples/commands_v1.json");
@@ -187,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_rides_flat_in_its_answer() {
+    fn the_members_of_an_outcome_stand_beside_those_of_the_answer() {
         let StockCommand { order_id, lines, digest, .. } = command("a");
         let outcome = StockOutcome::StockReleased;
         let answer = StockAnswer {

@@ -1,16 +1,21 @@
-//! A short fingerprint by which both services know that they speak about the same order (R14).
+//! The digest by which both services recognize the lines of an order (R14).
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// The first 16 bytes of a SHA-256. As text: 32 lower-case hexadecimal digits.
+/// The first 16 bytes of a SHA-256 (FIPS 180-4).
+///
+/// As text, a digest is 32 lower-case hexadecimal digits. Two digests that differ stand for two
+/// texts that differ. [`StockLines::digest`](crate::StockLines::digest) says what is hashed for an
+/// order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(pub [u8; 16]);
 
 impl Digest {
+    /// Computes the digest of the bytes.
     pub fn of(bytes: &[u8]) -> Self {
         let hash = Sha256::digest(bytes);
         let mut first = [0; 16];
@@ -40,8 +45,14 @@ impl From<Digest> for String {
 impl TryFrom<String> for Digest {
     type Error = &'static str;
 
+    /// Reads the text of a digest.
+    ///
+    /// # Errors
+    ///
+    /// The text is not 32 lower-case hexadecimal digits. The error is a sentence for people. A
+    /// retry fails again.
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        const WRONG: &str = "a digest is 32 lower-case hexadecimal digits";
+        const WRONG: &str = "a digest must be 32 lower-case hexadecimal digits";
         if text.len() != 32 || text.bytes().any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(WRONG);
         }

@@ -1,4 +1,7 @@
-//! Names of things. A value of these types is well-formed; whether the thing exists is another question.
+//! The ids of orders, products and locations.
+//!
+//! A value of these types is well-formed. It does not say that the order, the product or the
+//! location exists.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,12 +13,14 @@ use uuid::Uuid;
 /// The longest product or location id, in bytes (all of them ASCII).
 pub const MAX_ID_LENGTH: usize = 64;
 
-/// Why a text is no id. Never worth a retry.
+/// The text is not an id. A retry fails again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an id is 1 to 64 letters, digits, dots, underscores or hyphens, and starts with a letter or a digit")]
+#[error("an id must be 1 to 64 letters, digits, dots, underscores or hyphens, and start with a letter or a digit")]
 pub struct BadId;
 
-/// An order's id: a UUIDv7 (RFC 9562) made by the Order Service, so ids sort by the time of acceptance.
+/// The id of an order: a UUIDv7 (RFC 9562) that the Order Service made when it accepted the order.
+///
+/// Ids sort by the time at which they were made, as far as the clocks of the processes agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OrderId(pub Uuid);
@@ -29,14 +34,22 @@ impl fmt::Display for OrderId {
 impl FromStr for OrderId {
     type Err = BadId;
 
-    /// Reads the hyphenated form in lower case only: one order has one spelling.
+    /// Reads the hyphenated form in lower case and no other form, so that an order has one
+    /// spelling.
+    ///
+    /// # Errors
+    ///
+    /// [`BadId`] if the text is not a UUID in that form. Any version of UUID is accepted.
     fn from_str(text: &str) -> Result<Self, BadId> {
         let id = Uuid::try_parse(text).map_err(|_| BadId)?;
         if id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text { Ok(Self(id)) } else { Err(BadId) }
     }
 }
 
-/// `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`: safe in a path, in SQL, in a log line and in a subject of the broker.
+/// Whether the text can be the id of a product, a location or a customer.
+///
+/// The form is `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`. Such a text is safe in a URL path, in a log line
+/// and in a subject of the broker.
 pub fn is_id(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() <= MAX_ID_LENGTH
@@ -52,6 +65,7 @@ macro_rules! text_id {
         pub struct $name(Arc<str>);
 
         impl $name {
+            /// The text of the id.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -60,6 +74,11 @@ macro_rules! text_id {
         impl FromStr for $name {
             type Err = BadId;
 
+            /// Checks the text with [`is_id`] and keeps it as it is.
+            ///
+            /// # Errors
+            ///
+            /// [`BadId`] if it cannot be an id.
             fn from_str(text: &str) -> Result<Self, BadId> {
                 if is_id(text) { Ok(Self(text.into())) } else { Err(BadId) }
             }
@@ -94,17 +113,18 @@ macro_rules! text_id {
 }
 
 text_id! {
-    /// What is sold, as the shop names it.
+    /// The id of a product, which the operator of the shop chose. Cloning it is cheap.
     ProductId
 }
 
 text_id! {
-    /// Where stock lies, as the shop names it.
+    /// The id of a location that holds stock, which the operator of the shop chose. Cloning it is
+    /// cheap.
     LocationId
 }
 
 impl LocationId {
-    /// The location that every shop has, and that a movement means unless it names another.
+    /// The location `main`: it always exists, and a movement without a location happens there.
     pub fn main() -> Self {
         Self("main".into())
     }
@@ -115,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_short_plain_and_starts_with_a_letter_or_digit() {
+    fn an_id_is_short_and_plain_and_starts_with_a_letter_or_digit() {
         let longest = "a".repeat(64);
         for good in ["789", "a", "Mug.blue_2-x", &longest] {
             assert!(good.parse::<ProductId>().is_ok(), "{good}");
@@ -128,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_written_as_it_was_read() {
+    fn an_id_keeps_the_text_from_which_it_was_read() {
         let id: ProductId = "Mug.blue_2-x".parse().expect("an id");
         assert_eq!([id.to_string(), format!("{id:?}"), id.as_str().to_owned(), String::from(id)], ["Mug.blue_2-x"; 4]);
         assert_eq!(LocationId::main().as_str(), "main");

@@ -1,9 +1,12 @@
-//! All that the two services say to each other.
+//! All that the two services say to each other: ids, the lines of an order, messages and their
+//! encoding.
 //!
-//! The Order Service sends [`commands::StockCommand`]s, the Inventory Service answers with [`answers::StockAnswer`]s, both in
-//! batches through [`codec`]. Whatever leaves here is versioned, and one stored example per message and version
-//! (`examples/`) is read back for ever.
+//! The Order Service sends a [`commands::StockCommand`], the Inventory Service replies with an
+//! [`answers::StockAnswer`]. Both travel in batches that [`codec`] writes and reads. Messages carry
+//! a schema version. The directory `examples` keeps one example per message and version, and a test
+//! reads every example.
 #![forbid(unsafe_code)]
+#![warn(missing_docs, clippy::missing_errors_doc)]
 
 pub mod answers;
 pub mod codec;

@@ -1,4 +1,4 @@
-//! What an order asks of the stock: products and quantities, and nothing about money.
+//! The lines of an order as the Inventory Service sees them: products and quantities, no prices.
 
 use std::collections::BTreeMap;
 
@@ -7,31 +7,40 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::ids::ProductId;
 
-/// The most lines that one order may have.
+/// The most lines that an order may have (R17).
 pub const MAX_LINES: usize = 100;
 
-/// Units of one product that one order asks for: 1 to 1 000 000, also after its lines are summed.
+/// A number of units of one product, from 1 to 1 000 000.
+///
+/// The limit also holds for the sum of all lines of a product in one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct Quantity(u32);
 
-/// Why a number is no quantity. Never worth a retry.
+/// The number is not a quantity. A retry fails again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a quantity is a whole number from 1 to 1000000")]
+#[error("a quantity must be a whole number from 1 to 1000000")]
 pub struct BadQuantity;
 
 impl Quantity {
+    /// The largest quantity, in units.
     pub const MAX: u32 = 1_000_000;
 
+    /// Checks a number of units.
+    ///
+    /// # Errors
+    ///
+    /// [`BadQuantity`] if `units` is 0 or greater than [`MAX`](Self::MAX).
     pub fn new(units: u32) -> Result<Self, BadQuantity> {
         if (1..=Self::MAX).contains(&units) { Ok(Self(units)) } else { Err(BadQuantity) }
     }
 
+    /// The number of units.
     pub fn get(self) -> u32 {
         self.0
     }
 
-    /// In the width of stock counts.
+    /// The number of units, in the integer type of stock levels.
     pub fn units(self) -> i64 {
         i64::from(self.0)
     }
@@ -51,33 +60,43 @@ impl From<Quantity> for u32 {
     }
 }
 
+/// The units of one product that an order asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StockLine {
+    /// The product.
     pub product_id: ProductId,
+    /// The sum over all lines of the order that name the product.
     pub quantity: Quantity,
 }
 
-/// The lines of one order as stock sees them.
-///
-/// **Shape:** 1 to 100 lines, one per product, sorted by product id.
+/// The lines of one order: 1 to [`MAX_LINES`] lines, one per product, sorted by product id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<StockLine>", into = "Vec<StockLine>")]
 pub struct StockLines(Vec<StockLine>);
 
-/// Why lines cannot be an order's. Never worth a retry.
+/// Why lines are not the lines of an order. A retry fails again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLines {
-    #[error("an order has 1 to 100 lines")]
+    /// There are no lines, or more than [`MAX_LINES`].
+    #[error("an order must have 1 to 100 lines")]
     Count,
-    #[error("the lines of {0} add up to more than 1000000")]
+    /// The lines of this product add up to more than [`Quantity::MAX`].
+    #[error("the lines of {0} must not add up to more than 1000000")]
     TooMany(ProductId),
-    #[error("lines are sorted by product id, one per product")]
+    /// Lines of a message are not sorted by product id, or a product has several.
+    #[error("lines must be sorted by product id, one per product")]
     Unsorted,
 }
 
 impl StockLines {
-    /// Sums the lines of each product. Fails with `Count` or with the first product that exceeds a [`Quantity`].
+    /// Sums the lines of each product. The lines may come in any order.
+    ///
+    /// # Errors
+    ///
+    /// [`BadLines::Count`] if there are no lines or more than [`MAX_LINES`], counted before they
+    /// are summed; otherwise [`BadLines::TooMany`] with the first product, by id, whose sum exceeds
+    /// [`Quantity::MAX`].
     pub fn sum(lines: impl IntoIterator<Item = (ProductId, Quantity)>) -> Result<Self, BadLines> {
         let mut sums = BTreeMap::<ProductId, u64>::new();
         let mut count = 0;
@@ -97,7 +116,10 @@ impl StockLines {
         summed.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Of `product_id 0x00 quantity 0x0A` per line, quantities in decimal; lines summed and sorted by product (R14).
+    /// Computes the digest of the lines, over `product_id 0x00 quantity 0x0A` per line (R14).
+    ///
+    /// Quantities are written in decimal. The order in which the lines were sent makes no
+    /// difference.
     pub fn digest(&self) -> Digest {
         let mut text = Vec::with_capacity(self.0.len() * 16);
         for line in &self.0 {
@@ -109,6 +131,7 @@ impl StockLines {
         Digest::of(&text)
     }
 
+    /// Iterates over the lines by product id.
     pub fn iter(&self) -> std::slice::Iter<'_, StockLine> {
         self.0.iter()
     }
@@ -126,6 +149,11 @@ impl<'a> IntoIterator for &'a StockLines {
 impl TryFrom<Vec<StockLine>> for StockLines {
     type Error = BadLines;
 
+    /// Takes the lines of a message, which must already be summed and sorted.
+    ///
+    /// # Errors
+    ///
+    /// [`BadLines::Count`], or [`BadLines::Unsorted`] if product ids do not strictly ascend.
     fn try_from(lines: Vec<StockLine>) -> Result<Self, BadLines> {
         if !(1..=MAX_LINES).contains(&lines.len()) {
             return Err(BadLines::Count);
@@ -152,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_product_on_two_lines_is_summed_before_it_is_checked() {
+    fn lines_of_one_product_are_summed_before_the_sum_is_checked() {
         let lines = StockLines::sum([line("b", 1), line("a", 2), line("b", 3)]).expect("two products");
         let seen: Vec<_> = lines.iter().map(|l| (l.product_id.as_str(), l.quantity.get())).collect();
         assert_eq!(seen, [("a", 2), ("b", 4)]);
@@ -179,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_were_sent_are_sorted_and_few() {
+    fn lines_of_a_message_must_be_sorted_and_at_most_a_hundred() {
         let read = |products: &[String]| {
             let line =
                 |product: &String| StockLine { product_id: product.parse().expect("an id"), quantity: Quantity(1) };
@@ -195,7 +223,7 @@ mod tests {
         assert_eq!((lines.iter().count(), (&lines).into_iter().count(), Vec::from(lines).len()), (100, 100, 100));
     }
 
-    /// Stored orders and reservations carry this digest for ever: it must never come out differently.
+    /// Stored orders and reservations keep their digest, so its computation must never change.
     #[test]
     fn the_digest_of_the_example_order_is_pinned() {
         let lines = StockLines::sum([line("789", 2), line("456", 1)]).expect("two lines");
@@ -205,7 +233,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_digest_does_not_depend_on_how_an_order_was_written_down(
+        fn the_digest_does_not_depend_on_the_order_of_the_lines(
             mut sent in prop::collection::vec(("[a-c]", 1u32..5), 1..20)
         ) {
             let digest = |lines: &[(String, u32)]| {
