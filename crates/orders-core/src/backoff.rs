@@ -1,18 +1,23 @@
-//! When a command without an answer is sent again: unlimited in number, limited in rate (R8).
+//! How long to wait before an unanswered command is sent again. The number of retries has no limit
+//! (R8).
 
 use std::time::Duration;
 
-/// The wait before the first repetition is drawn below this; every further bound is twice the one before.
+/// The bound of the first wait. Each further bound is twice as long.
 const FIRST_BOUND: Duration = Duration::from_secs(1);
-/// No wait is longer.
+/// The longest bound, and so the longest wait.
 pub const LONGEST: Duration = Duration::from_secs(300);
-/// The first sending gets this long before anyone repeats it: an answer usually takes milliseconds.
+/// How long after it was recorded a command first becomes due for a retry, in microseconds.
+///
+/// The first sending follows the commit at once, and its answer usually takes milliseconds.
 pub const FIRST_ANSWER_WAIT_MICROS: i64 = 1_000_000;
 
-/// Full jitter: a wait drawn evenly below a bound that doubles with each attempt, from 1 s to 5 min.
+/// Returns the wait after an attempt, with full jitter: evenly distributed from zero to a bound
+/// that doubles with each attempt, from 1 s to 5 min.
 ///
-/// **Shape:** `attempt` is the one just sent, from 1; `random` is a fraction of `u64::MAX`.
-/// **Source:** R8; Brooker, "Exponential Backoff And Jitter".
+/// `attempt` is the number of the attempt that was just sent, from 1. `random` is a random number
+/// with an even distribution; the caller draws it. See R8, and Brooker, "Exponential Backoff And
+/// Jitter".
 pub fn delay(attempt: u32, random: u64) -> Duration {
     let doublings = attempt.saturating_sub(1).min(16);
     let bound = FIRST_BOUND.saturating_mul(1 << doublings).min(LONGEST);
@@ -33,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_is_spread_evenly_below_the_bound() {
+    fn the_random_number_scales_the_wait_from_zero_to_the_bound() {
         assert_eq!(delay(5, 0), Duration::ZERO);
         assert_eq!(delay(5, u64::MAX / 2).as_secs(), 7);
     }

@@ -1,4 +1,7 @@
-//! A batch in, decisions out. The store loads what the batch touches, this decides, the store writes it down.
+//! The decider of the Order Service.
+//!
+//! The store loads the rows that a batch touches, [`decide`] decides the batch, and the store
+//! writes the decision, all in one transaction (R11).
 
 use std::collections::BTreeMap;
 
@@ -7,7 +10,7 @@ use contract::commands;
 use contract::{OrderId, SCHEMA_VERSION};
 
 use super::backoff::FIRST_ANSWER_WAIT_MICROS;
-use super::order::{Answered, Entry, Event, Order, Status, Transition, step};
+use super::order::{Answered, Entry, Event, Order, Status, Transition, transition};
 
 pub use command::{OrderCommand, Placement};
 pub use decision::{Change, Decided, Decision, Loaded, OrderOutcome, Pending, Receipt};
@@ -17,27 +20,38 @@ mod decision;
 #[cfg(test)]
 mod tests;
 
-/// How a store is told to decide; a plain function, so that it can hold no state and do no I/O.
+/// The type of [`decide`], which a store takes as a parameter.
+///
+/// A function pointer holds no state. Its arguments are the time in microseconds since 1970 UTC,
+/// the batch, and the rows that the store loaded for it.
 pub type Decide = fn(i64, &[OrderCommand], Loaded) -> Decision;
 
-/// Decides the commands in their order, each seeing the ones before.
+/// Decides the commands of a batch one after the other. Each sees the effects of those before it.
 ///
-/// **Units:** `now_micros` since the epoch. **Source:** the table of states, R13, R14, INV-4, INV-6, INV-7.
+/// `now_micros` is the time in microseconds since 1970 UTC, which the store read while it held its
+/// locks. `loaded` must contain every key and every order that the batch names and that exists.
+/// The result depends on the arguments alone, so a batch may be decided again after a commit of
+/// unknown fate (R4). Sources: the table of states, R13, R14, INV-4, INV-6, INV-7.
+///
+/// # Panics
+///
+/// If an order in `loaded` has lines that no accepted order has. The store then rolls back, and the
+/// committer runs the commands one by one (R11).
 pub fn decide(now_micros: i64, batch: &[OrderCommand], loaded: Loaded) -> Decision {
-    let mut bench = Bench { now_micros, keys: loaded.keys, orders: loaded.orders, changes: BTreeMap::new() };
-    let decided = batch.iter().map(|command| bench.decide_one(command)).collect();
-    Decision { decided, changes: bench.changes.into_values().collect() }
+    let mut state = BatchState { now_micros, keys: loaded.keys, orders: loaded.orders, changes: BTreeMap::new() };
+    let decided = batch.iter().map(|command| state.decide_one(command)).collect();
+    Decision { decided, changes: state.changes.into_values().collect() }
 }
 
-/// The orders as they are after the commands decided so far.
-struct Bench {
+/// The keys and orders after the commands that were decided so far, and the changes to write.
+struct BatchState {
     now_micros: i64,
     keys: BTreeMap<String, OrderId>,
     orders: BTreeMap<OrderId, Order>,
     changes: BTreeMap<OrderId, Change>,
 }
 
-impl Bench {
+impl BatchState {
     fn decide_one(&mut self, command: &OrderCommand) -> Decided {
         match command {
             OrderCommand::Place(placement) => self.place(placement),
@@ -53,7 +67,7 @@ impl Bench {
 
     fn place(&mut self, placement: &Placement) -> Decided {
         let taken_by = placement.key.as_ref().and_then(|key| self.keys.get(key)).copied();
-        // A retry after an unknown commit finds its own order under its id (R4).
+        // After a commit of unknown fate, the retry may find its own order under the same id (R4).
         if let Some(order) = self.orders.get(&taken_by.unwrap_or(placement.order_id)) {
             let same = order.request_digest == placement.request_digest;
             let own = order.order_id == placement.order_id;
@@ -91,7 +105,7 @@ impl Bench {
         traceparent: Option<String>,
     ) -> Decided {
         let Some(order) = self.orders.get(&order_id).cloned() else { return Decided::silent(OrderOutcome::NotFound) };
-        match step(order.status, event) {
+        match transition(order.status, event) {
             Transition::Move(to) => {
                 let publish = self.record(order, to, reason, None, traceparent);
                 Decided { outcome: OrderOutcome::Accepted(self.orders[&order_id].receipt()), publish }
@@ -105,23 +119,26 @@ impl Bench {
 
     fn settle(&mut self, answer: &answers::StockAnswer) -> Decided {
         let Some(order) = self.orders.get(&answer.order_id).cloned() else {
-            return Decided::silent(OrderOutcome::Anomaly("an answer for an order that does not exist"));
+            return Decided::silent(OrderOutcome::Anomaly("the answer names an order that does not exist"));
         };
         if answer.digest != order.terms.digest {
-            return Decided::silent(OrderOutcome::Anomaly("an answer about other lines than the order's"));
+            return Decided::silent(OrderOutcome::Anomaly(
+                "the answer is about other lines than the order's: the digests differ",
+            ));
         }
-        let to = match step(order.status, Event::of(&answer.outcome)) {
+        let to = match transition(order.status, Event::of(&answer.outcome)) {
             Transition::Move(to) => to,
             Transition::Stale => return Decided::silent(OrderOutcome::Stale),
             Transition::Unchanged | Transition::Refused | Transition::Anomaly => {
-                return Decided::silent(OrderOutcome::Anomaly("an answer that the order's state cannot have"));
+                return Decided::silent(OrderOutcome::Anomaly("the answer contradicts the status of the order"));
             }
         };
         self.record(order, to, None, Some(kept(answer)), None);
         Decided::silent(OrderOutcome::Settled(self.orders[&answer.order_id].receipt()))
     }
 
-    /// Moves the order, writes its history, and returns the command to publish if the new state waits for one.
+    /// Changes the status of an order and adds to its history. Returns the command to publish, if
+    /// the new status has one in flight.
     fn record(
         &mut self,
         mut order: Order,
@@ -153,15 +170,19 @@ impl Bench {
     }
 }
 
+/// The part of an answer that the history keeps.
 fn kept(answer: &answers::StockAnswer) -> Answered {
-    let (allocations, shortages) = match &answer.outcome {
-        StockOutcome::StockReserved { allocations } => (allocations.clone(), Vec::new()),
-        StockOutcome::StockRejected { shortages } => (Vec::new(), shortages.clone()),
-        StockOutcome::StockReleased | StockOutcome::StockShipped => (Vec::new(), Vec::new()),
-    };
-    Answered { decided_at_micros: answer.decided_at_micros, allocations, shortages }
+    let mut kept =
+        Answered { decided_at_micros: answer.decided_at_micros, allocations: Vec::new(), shortages: Vec::new() };
+    match &answer.outcome {
+        StockOutcome::StockReserved { allocations } => kept.allocations.clone_from(allocations),
+        StockOutcome::StockRejected { shortages } => kept.shortages.clone_from(shortages),
+        StockOutcome::StockReleased | StockOutcome::StockShipped => {}
+    }
+    kept
 }
 
+/// The first attempt of a command.
 fn first_sending(order: &Order, pending: &Pending, now_micros: i64) -> commands::StockCommand {
     commands::StockCommand {
         schema: SCHEMA_VERSION,

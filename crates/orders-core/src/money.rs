@@ -1,24 +1,27 @@
-//! Money: whole minor units of a currency, never a float.
+//! Money: whole minor units of a currency (cents for BRL), never floating point.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The largest total of an order, in minor units: the largest whole number that every JSON reader keeps exact.
+/// The largest price and the largest total of an order, in minor units: 2^53 − 1.
+///
+/// JSON readers that use 64-bit floats keep every whole number up to this one exact (RFC 8259,
+/// section 6).
 pub const MAX_TOTAL_MINOR: i64 = (1 << 53) - 1;
 
-/// A currency of ISO 4217.
+/// A currency of ISO 4217 that is in use. Parse its code to get one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Currency {
     code: &'static str,
     decimals: u8,
 }
 
-/// Not the code of a currency in use. Never worth a retry.
+/// The text is not the code of a currency in use. A retry fails again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a currency code of ISO 4217, such as BRL")]
+#[error("must be a currency code of ISO 4217, such as BRL")]
 pub struct UnknownCurrency;
 
-/// The codes in use, by the number of decimals of their minor unit.
+/// The codes in use, grouped by the number of decimals of an amount.
 const CURRENCIES: [(u8, &str); 4] = [
     (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
     (
@@ -35,18 +38,21 @@ const CURRENCIES: [(u8, &str); 4] = [
 ];
 
 impl Currency {
+    /// The Brazilian real.
     pub const BRL: Self = Self { code: "BRL", decimals: 2 };
 
+    /// The three-letter code, such as `BRL`.
     pub fn code(self) -> &'static str {
         self.code
     }
 
-    /// Digits after the decimal point of an amount.
+    /// The number of digits after the decimal point of an amount: 0, 2, 3 or 4.
     pub fn decimals(self) -> u8 {
         self.decimals
     }
 
-    /// Writes minor units in decimal notation, with exactly the currency's decimals: `6997` BRL is `69.97`.
+    /// Writes an amount in decimal notation, with exactly the decimals of the currency: 6997 minor
+    /// units of BRL are `69.97`.
     pub fn format(self, amount_minor: i64) -> String {
         let decimals = usize::from(self.decimals);
         let sign = if amount_minor < 0 { "-" } else { "" };
@@ -55,7 +61,13 @@ impl Currency {
         if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
     }
 
-    /// Reads a price from the digits in which it was sent.
+    /// Reads a price from the text of a JSON number and returns it in minor units.
+    ///
+    /// Fewer decimals than those of the currency are accepted: `19.9` BRL is 1990.
+    ///
+    /// # Errors
+    ///
+    /// [`BadPrice`]. A retry with the same text fails again.
     pub fn parse_price(self, text: &str) -> Result<i64, BadPrice> {
         if text.starts_with('-') {
             return Err(BadPrice::Range);
@@ -80,6 +92,11 @@ impl Currency {
 impl FromStr for Currency {
     type Err = UnknownCurrency;
 
+    /// Reads a three-letter code in upper case.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownCurrency`] for any text that is not the code of a currency in use.
     fn from_str(text: &str) -> Result<Self, UnknownCurrency> {
         let known = CURRENCIES.iter().flat_map(|(decimals, codes)| {
             codes.split_ascii_whitespace().map(|code| Self { code, decimals: *decimals })
@@ -94,23 +111,30 @@ impl fmt::Display for Currency {
     }
 }
 
-/// Why a number is no price. Never worth a retry.
+/// Why a text is not a price. A retry fails again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPrice {
-    #[error("a price is written in plain decimal notation, without an exponent")]
+    /// The text has an exponent, or is not a decimal number.
+    #[error("a price must be in plain decimal notation, without an exponent")]
     Notation,
-    #[error("a price is from 0 to 2^53-1 minor units")]
+    /// The price is negative or exceeds [`MAX_TOTAL_MINOR`].
+    #[error("a price must be from 0 to 2^53-1 minor units")]
     Range,
-    #[error("{} has {} decimals", .0.code(), .0.decimals())]
+    /// The price has more decimals than this currency.
+    #[error("a price must have at most {} decimals for {}", .0.decimals(), .0.code())]
     TooManyDecimals(Currency),
 }
 
-/// The total would exceed [`MAX_TOTAL_MINOR`]. Never worth a retry.
+/// The total of the order exceeds [`MAX_TOTAL_MINOR`]. A retry fails again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the total is more than 2^53-1 minor units")]
+#[error("the total must be at most 2^53-1 minor units")]
 pub struct TotalTooLarge;
 
-/// Σ quantity × price, in minor units, exact or refused.
+/// Returns the sum of quantity × price over (quantity, price) pairs, in minor units.
+///
+/// # Errors
+///
+/// [`TotalTooLarge`] if the total exceeds [`MAX_TOTAL_MINOR`]. It never wraps and is never rounded.
 pub fn total(lines: impl IntoIterator<Item = (u32, i64)>) -> Result<i64, TotalTooLarge> {
     let mut sum: i64 = 0;
     for (quantity, price_minor) in lines {
@@ -170,14 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn an_amount_is_written_with_exactly_its_decimals() {
+    fn an_amount_is_written_with_exactly_the_decimals_of_its_currency() {
         for (minor, text) in [(0, "0.00"), (5, "0.05"), (6997, "69.97"), (-5, "-0.05"), (100, "1.00")] {
             assert_eq!(Currency::BRL.format(minor), text);
         }
     }
 
     #[test]
-    fn a_total_is_exact_or_refused() {
+    fn a_total_is_exact_or_an_error() {
         assert_eq!(total([(2, 1999), (1, 2999)]), Ok(6997));
         assert_eq!(total([(1, MAX_TOTAL_MINOR)]), Ok(MAX_TOTAL_MINOR));
         assert_eq!(total([(1, MAX_TOTAL_MINOR), (1, 1)]), Err(TotalTooLarge));
@@ -187,7 +211,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(minor in 0..=MAX_TOTAL_MINOR, code in prop::sample::select(vec!["BRL", "JPY", "KWD", "CLF"])) {
+        fn a_written_amount_reads_back(minor in 0..=MAX_TOTAL_MINOR, code in prop::sample::select(vec!["BRL", "JPY", "KWD", "CLF"])) {
             let currency = currency(code);
             prop_assert_eq!(currency.parse_price(&currency.format(minor)), Ok(minor));
         }

@@ -1,4 +1,4 @@
-//! An order: what it is made of, the states that it goes through, and which step leads from one to the next.
+//! An order: its content, its states, and the table of transitions between the states.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,11 +10,13 @@ use contract::{BadId, Digest, OrderId, ProductId, Quantity, StockLines};
 
 use super::money::Currency;
 
-/// Who orders, as the shop names them. Same form as a product id.
+/// The id of a customer, chosen by the client. It has the form of a product id
+/// ([`contract::is_id`]).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CustomerId(Arc<str>);
 
 impl CustomerId {
+    /// The text of the id.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -23,6 +25,11 @@ impl CustomerId {
 impl FromStr for CustomerId {
     type Err = BadId;
 
+    /// Checks the text with [`contract::is_id`].
+    ///
+    /// # Errors
+    ///
+    /// [`BadId`] if the text cannot be an id. A retry fails again.
     fn from_str(text: &str) -> Result<Self, BadId> {
         if contract::is_id(text) { Ok(Self(text.into())) } else { Err(BadId) }
     }
@@ -34,48 +41,65 @@ impl fmt::Debug for CustomerId {
     }
 }
 
-/// One line as the customer sent it; the same product may stand on several.
+/// One line of an order as the client sent it. Several lines may name the same product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderLine {
+    /// The product.
     pub product_id: ProductId,
+    /// How many units.
     pub quantity: Quantity,
+    /// The price of one unit, in minor units of the order's currency; 0 or more.
     pub price_minor: i64,
 }
 
-/// An order as it was accepted. Nothing in it ever changes.
+/// The content of an order as the service accepted it. It never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
+    /// The customer who placed the order.
     pub customer_id: CustomerId,
+    /// The currency of all prices and of the total.
     pub currency: Currency,
-    /// Σ of the lines, in minor units.
+    /// The sum of quantity × price over the lines, in minor units.
     pub total_minor: i64,
-    /// 1 to 100, in the order in which they were sent.
+    /// 1 to 100 lines, in the order in which the client sent them.
     pub lines: Vec<OrderLine>,
-    /// Of the lines as stock sees them (R14).
+    /// The digest of [`stock_lines`](Self::stock_lines), sent with every command (R14).
     pub digest: Digest,
 }
 
 impl Terms {
-    /// What stock is asked for. The sums were checked when the order was accepted.
+    /// The lines as the Inventory Service sees them: summed per product, without prices.
+    ///
+    /// # Panics
+    ///
+    /// If the lines are not those of an accepted order, whose count and sums were checked.
     pub fn stock_lines(&self) -> StockLines {
         let lines = self.lines.iter().map(|line| (line.product_id.clone(), line.quantity));
-        StockLines::sum(lines).expect("an accepted order has 1 to 100 lines whose sums are quantities")
+        StockLines::sum(lines).expect("an accepted order has 1 to 100 lines, and their sums are quantities")
     }
 }
 
-/// Where an order stands.
+/// The status of an order. The table of [`transition`] says how it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
+    /// The order was accepted, and Inventory has not answered its ReserveStock.
     Received,
+    /// Inventory holds every line for the order.
     Confirmed,
+    /// A product was short. Final.
     Rejected,
+    /// A client cancelled the order, and Inventory has not answered its ReleaseStock.
     Cancelling,
+    /// Inventory released the order's stock. Final.
     Cancelled,
+    /// A client fulfilled the order, and Inventory has not answered its ShipStock.
     Fulfilling,
+    /// The order's stock was shipped. Final.
     Fulfilled,
 }
 
 impl Status {
+    /// All statuses, in the order of the variants.
     pub const ALL: [Self; 7] = [
         Self::Received,
         Self::Confirmed,
@@ -86,7 +110,7 @@ impl Status {
         Self::Fulfilled,
     ];
 
-    /// As the API and the database spell it.
+    /// The name in the API and in the database, in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Received => "received",
@@ -99,11 +123,14 @@ impl Status {
         }
     }
 
+    /// Reads a name that [`as_str`](Self::as_str) wrote; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 
-    /// The command whose answer an order in this state waits for: it has a pending one exactly then (INV-7).
+    /// The kind of command whose answer an order in this status waits for.
+    ///
+    /// An order has a pending command of that kind exactly while this is not `None` (INV-7).
     pub fn in_flight(self) -> Option<StockCommandKind> {
         match self {
             Self::Received => Some(StockCommandKind::ReserveStock),
@@ -113,34 +140,44 @@ impl Status {
         }
     }
 
+    /// Whether the status never changes any more.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Rejected | Self::Cancelled | Self::Fulfilled)
     }
 
-    /// Whether `self` may directly follow `before` in a history (INV-4); nothing stands before the first entry.
+    /// Whether `self` may directly follow `before` in a history (INV-4). `before` is `None` for the
+    /// first entry.
     pub fn may_follow(self, before: Option<Self>) -> bool {
         match before {
             None => self == Self::Received,
-            Some(before) => Event::ALL.into_iter().any(|event| step(before, event) == Transition::Move(self)),
+            Some(before) => Event::ALL.into_iter().any(|event| transition(before, event) == Transition::Move(self)),
         }
     }
 }
 
-/// What can happen to an order after it was accepted.
+/// An event of an order after it was accepted: a request of a client, or an answer of Inventory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// A client asks to cancel the order.
     Cancel,
+    /// A client asks to fulfill the order.
     Fulfill,
+    /// Inventory answers StockReserved.
     Reserved,
+    /// Inventory answers StockRejected.
     Rejected,
+    /// Inventory answers StockReleased.
     Released,
+    /// Inventory answers StockShipped.
     Shipped,
 }
 
 impl Event {
+    /// All events, in the order of the variants.
     pub const ALL: [Self; 6] =
         [Self::Cancel, Self::Fulfill, Self::Reserved, Self::Rejected, Self::Released, Self::Shipped];
 
+    /// The event of an answer with this outcome.
     pub fn of(outcome: &StockOutcome) -> Self {
         match outcome {
             StockOutcome::StockReserved { .. } => Self::Reserved,
@@ -151,22 +188,27 @@ impl Event {
     }
 }
 
-/// What an event does to an order.
+/// What an event does to an order: a cell of the table of states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transition {
+    /// The order gets this status.
     Move(Status),
-    /// A repeated request that already has what it asks for.
+    /// The request asks for what already happened. The service answers 200 and the order.
     Unchanged,
-    /// A request that this state does not allow.
+    /// The status does not allow the request. The service answers 409 `invalid_transition`.
     Refused,
-    /// An answer that comes late, as answers do on a bus that repeats and reorders.
+    /// The answer came late, which is normal on a bus that repeats and reorders. It changes
+    /// nothing.
     Stale,
-    /// An answer that no healthy history explains.
+    /// No healthy history explains the answer. It changes nothing and goes into quarantine (R16).
     Anomaly,
 }
 
-/// The state machine. It is a table: every state × event pair has exactly one step.
-pub fn step(status: Status, event: Event) -> Transition {
+/// Returns what an event does to an order in this status.
+///
+/// This is the table of states in docs/protocol.md: one transition per status and event (R13,
+/// INV-4).
+pub fn transition(status: Status, event: Event) -> Transition {
     use Event::{Cancel, Fulfill, Rejected, Released, Reserved, Shipped};
     match (status, event) {
         (Status::Received, Reserved) => Transition::Move(Status::Confirmed),
@@ -191,38 +233,46 @@ pub fn step(status: Status, event: Event) -> Transition {
     }
 }
 
-/// One line of an order's history: append-only, `seq` from 1 without gaps (INV-4).
+/// One entry of an order's history, which is append-only (INV-4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// The number of the entry in its history, from 1 without gaps.
     pub seq: u32,
+    /// The status that the order got.
     pub status: Status,
-    /// Why, in the words of whoever asked for it.
+    /// The reason that the client gave, if it gave one.
     pub reason: Option<String>,
+    /// When the service decided this, in microseconds since 1970 UTC.
     pub at_micros: i64,
-    /// What Inventory's answer brought, for an entry that an answer made.
+    /// The data of Inventory's answer, if an answer caused the entry.
     pub answer: Option<Answered>,
 }
 
-/// The part of an answer that the order keeps.
+/// The part of an answer that the history of an order keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
-    /// When Inventory decided, on its clock.
+    /// When Inventory decided, in microseconds since 1970 UTC on its clock.
     pub decided_at_micros: i64,
+    /// The allocations of StockReserved, sorted by (product, location); otherwise empty.
     pub allocations: Vec<Allocation>,
+    /// The shortages of StockRejected, sorted by product; otherwise empty.
     pub shortages: Vec<Shortage>,
 }
 
-/// As much of a stored order as a decision needs.
+/// The part of a stored order that a decision needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
+    /// The id of the order.
     pub order_id: OrderId,
+    /// The current status.
     pub status: Status,
-    /// Of the validated request that placed it; a replay must bring the same.
+    /// The digest of the validated request that placed the order. A replay must have the same one.
     pub request_digest: Digest,
+    /// The content of the order.
     pub terms: Terms,
-    /// The `seq` of the last entry of its history.
+    /// The `seq` of the last entry of its history; 0 without entries.
     pub last_seq: u32,
-    /// Of a rejected order; otherwise empty.
+    /// The shortages of a rejected order, sorted by product; otherwise empty.
     pub shortages: Vec<Shortage>,
 }
 
@@ -231,9 +281,9 @@ mod tests {
     use super::Transition::{Anomaly, Refused, Stale, Unchanged};
     use super::*;
 
-    /// Every cell of the table of states, a row per state: cancel, fulfill, reserved, rejected, released, shipped.
+    /// The columns are cancel, fulfill, reserved, rejected, released and shipped.
     #[test]
-    fn every_state_answers_every_event_as_the_table_says() {
+    fn every_status_and_event_have_the_transition_of_the_table() {
         use Status::{Cancelled, Cancelling, Confirmed, Fulfilled, Fulfilling, Received, Rejected};
         let to = Transition::Move;
         #[rustfmt::skip]
@@ -249,26 +299,26 @@ mod tests {
         assert_eq!(table.map(|(status, _)| status), Status::ALL);
         for (status, row) in table {
             for (event, expected) in Event::ALL.into_iter().zip(row) {
-                assert_eq!(step(status, event), expected, "{status:?} × {event:?}");
+                assert_eq!(transition(status, event), expected, "{status:?} × {event:?}");
             }
         }
     }
 
     #[test]
-    fn final_states_are_left_by_nothing_and_wait_for_nothing() {
+    fn no_event_changes_a_final_status_and_no_command_is_pending_in_one() {
         let finals = [Status::Rejected, Status::Cancelled, Status::Fulfilled];
         assert_eq!(Status::ALL.into_iter().filter(|status| status.is_final()).collect::<Vec<_>>(), finals);
         for status in finals {
             assert_eq!(status.in_flight(), None);
             assert!(
-                Event::ALL.into_iter().all(|event| !matches!(step(status, event), Transition::Move(_))),
+                Event::ALL.into_iter().all(|event| !matches!(transition(status, event), Transition::Move(_))),
                 "{status:?}"
             );
         }
     }
 
     #[test]
-    fn a_state_waits_for_the_answer_to_its_command() {
+    fn a_status_waits_for_the_answer_to_its_command() {
         use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
         let waiting = Status::ALL.map(Status::in_flight);
         assert_eq!(waiting, [Some(ReserveStock), None, None, Some(ReleaseStock), None, Some(ShipStock), None]);

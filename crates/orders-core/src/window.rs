@@ -1,42 +1,47 @@
-//! How much may be re-sent at once: few while nobody answers, as much as is answered otherwise (R8).
+//! The window of the sweeper: how many commands may be sent again at a time (R8).
+//!
+//! The window is small while Inventory does not answer, and follows the rate of its answers
+//! otherwise.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use contract::OrderId;
 
-/// Unanswered re-sends that are always allowed.
+/// The size of the window without answers.
 const SMALLEST: usize = 64;
-/// And that are never exceeded, however quick the answers.
+/// The largest size of the window, at any rate of answers.
 const LARGEST: usize = 8192;
 const SECOND_MICROS: i64 = 1_000_000;
-/// A re-send without an answer for this long is lost; its place is free again.
+/// A re-send that had no answer for this long counts as lost and leaves the window.
 const LOST_AFTER_MICROS: i64 = 5 * SECOND_MICROS;
-/// Re-sending without any answer for this long is a silence.
+/// Inventory is silent when re-sends had no answer for this long.
 const SILENCE_MICROS: i64 = 2 * SECOND_MICROS;
 
-/// However slow the answers, what got none for so long is sent again.
+/// The longest patience, however slow the answers are.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Counts re-sends and answers.
 ///
-/// **Units:** all times in microseconds of one clock, which may jump: a moment that lies ahead counts as long ago.
+/// All times are microseconds of one clock, which may jump. A time that lies in the future counts
+/// as long ago.
 #[derive(Debug, Default)]
 pub struct Window {
+    /// When each unanswered command was sent again.
     unanswered: HashMap<OrderId, i64>,
-    /// Answers in the second that begins at `second_at`, and in the one before.
+    /// The answers in the second that begins at `second_at`, and in the second before it.
     answers: (usize, usize),
     second_at: i64,
-    /// The quickest answer in each of those two seconds, from its order's acceptance.
+    /// The quickest answer in each of these two seconds, measured from the acceptance of its order.
     quickest: (Option<Duration>, Option<Duration>),
     last_answer_at: i64,
     resent_since_answer: bool,
-    /// Set by the first answer after a silence: all that was sent before then is due.
+    /// When the last silence ended. All commands that were sent before are due.
     awake_since: Option<i64>,
 }
 
 impl Window {
-    /// Inventory answered for an order. Tells whether that ended a silence.
+    /// Records an answer for an order. Returns whether it ended a silence.
     pub fn answered(&mut self, order_id: OrderId, now_micros: i64) -> bool {
         self.unanswered.remove(&order_id);
         self.roll(now_micros);
@@ -50,22 +55,24 @@ impl Window {
         silent
     }
 
-    /// The quickest of some answers took so long from its order's acceptance.
+    /// Records the quickest of several answers, measured from the acceptance of its order.
     pub fn took(&mut self, quickest: Option<Duration>, now_micros: i64) {
         self.roll(now_micros);
         self.quickest.0 = [self.quickest.0, quickest].into_iter().flatten().min();
     }
 
-    /// How long an answer takes at the least these days: what is not answered for longer may be lost, and what is
-    /// younger is on its way. Without this, whatever queues up in front of Inventory would be sent again, and queue up
-    /// behind itself.
+    /// Returns how long the quickest answers take at present, at most 30 s.
+    ///
+    /// A command that has waited for longer may be lost; a younger one may still be in a queue. If
+    /// the sweeper did not wait, it would send a queue in front of Inventory a second time, behind
+    /// itself.
     pub fn patience(&mut self, now_micros: i64) -> Duration {
         self.roll(now_micros);
         let (this_second, the_last) = self.quickest;
         this_second.into_iter().chain(the_last).min().unwrap_or_default().min(LONGEST_PATIENCE)
     }
 
-    /// How many more may be re-sent now.
+    /// Returns how many more commands may be sent again now.
     pub fn free(&mut self, now_micros: i64) -> usize {
         self.roll(now_micros);
         self.unanswered.retain(|_, sent_at| elapsed(*sent_at, now_micros) < LOST_AFTER_MICROS);
@@ -73,13 +80,15 @@ impl Window {
         size.saturating_sub(self.unanswered.len())
     }
 
-    /// Since when everything is due, if a silence has just ended and not all of it has been sent again.
+    /// When the last silence ended, while not all commands from before have been sent again.
     pub fn awake_since(&self) -> Option<i64> {
         self.awake_since
     }
 
-    /// Of `asked` places, these were used. A lease that was made because of `awake_since` and found less than it could
-    /// take has taken the last.
+    /// Records the commands that a lease sent again, out of at most `asked`.
+    ///
+    /// `awake_since` is the value that the lease was made with. If the lease found fewer commands
+    /// than `asked`, it has sent the last command from before the end of the silence.
     pub fn resent(
         &mut self,
         order_ids: impl IntoIterator<Item = OrderId>,
@@ -92,7 +101,8 @@ impl Window {
             self.unanswered.insert(order_id, now_micros);
             count += 1;
         }
-        // A wake-up is no reason for another one: what it re-sends may be stuck for good.
+        // Re-sends after a silence do not begin another silence: their commands may be stuck for
+        // good.
         self.resent_since_answer |= count > 0 && awake_since.is_none();
         if count < asked && self.awake_since == awake_since {
             self.awake_since = None;
@@ -128,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn while_nobody_answers_few_are_sent_and_lost_ones_make_room() {
+    fn without_answers_the_window_is_small_and_lost_re_sends_leave_it() {
         let mut window = Window::default();
         assert_eq!(window.free(SECOND_MICROS), SMALLEST);
         window.resent((0..64).map(id), 64, None, SECOND_MICROS);
@@ -144,7 +154,7 @@ mod tests {
             window.answered(id(n), start);
         });
         assert_eq!(window.free(start), 1000);
-        assert_eq!(window.free(start + SECOND_MICROS), 1000, "the second before still counts");
+        assert_eq!(window.free(start + SECOND_MICROS), 1000, "the previous second still counts");
         assert_eq!(window.free(start + 3 * SECOND_MICROS), SMALLEST);
         (0..10_000).for_each(|n| {
             window.answered(id(n), start + 4 * SECOND_MICROS);
@@ -153,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_frees_the_place_of_its_order() {
+    fn an_answer_takes_its_order_out_of_the_window() {
         let mut window = Window::default();
         window.resent([id(1), id(2)], 64, None, 7);
         window.answered(id(1), 8);
@@ -162,27 +172,28 @@ mod tests {
     }
 
     #[test]
-    fn the_first_answer_after_a_silence_makes_all_due_until_all_is_sent() {
+    fn the_first_answer_after_a_silence_makes_all_commands_due_until_all_are_sent() {
         let mut window = Window::default();
         let start = 100 * SECOND_MICROS;
-        assert!(!window.answered(id(1), start), "nothing was re-sent: an idle shop is no silence");
+        assert!(!window.answered(id(1), start), "without re-sends there is no silence");
         window.resent([id(2)], 64, None, start + SECOND_MICROS);
-        let heard = start + 10 * SECOND_MICROS;
-        assert!(window.answered(id(2), heard));
-        assert_eq!(window.awake_since(), Some(heard));
-        window.resent([id(3)], 64, None, heard + 1);
-        assert_eq!(window.awake_since(), Some(heard), "a lease that was begun before it could not know");
-        window.resent((0..64).map(id), 64, Some(heard), heard + 1);
-        assert_eq!(window.awake_since(), Some(heard), "a full lease may have left some");
-        assert!(!window.answered(id(3), heard + 2), "answers go on");
-        window.resent((64..70).map(id), 64, Some(heard), heard + 3);
+        let answered_at = start + 10 * SECOND_MICROS;
+        assert!(window.answered(id(2), answered_at));
+        assert_eq!(window.awake_since(), Some(answered_at));
+        window.resent([id(3)], 64, None, answered_at + 1);
+        assert_eq!(window.awake_since(), Some(answered_at), "the lease began before the silence ended");
+        window.resent((0..64).map(id), 64, Some(answered_at), answered_at + 1);
+        assert_eq!(window.awake_since(), Some(answered_at), "a full lease may have left commands");
+        assert!(!window.answered(id(3), answered_at + 2), "answers go on");
+        window.resent((64..70).map(id), 64, Some(answered_at), answered_at + 3);
         assert_eq!(window.awake_since(), None);
     }
 
-    /// In seconds that are written out, and not taken from what is under test.
+    /// The times are written out and do not come from the constants under test.
     #[test]
-    fn a_place_is_free_after_five_seconds_and_a_silence_begins_after_two() {
-        let (mut window, start) = (Window::default(), 100_000_000);
+    fn a_re_send_is_lost_after_five_seconds_and_a_silence_begins_after_two() {
+        let mut window = Window::default();
+        let start = 100_000_000;
         window.resent([id(1)], 64, None, start);
         assert_eq!(window.free(start + 4_999_999), SMALLEST - 1);
         assert_eq!(window.free(start + 5_000_000), SMALLEST);
@@ -194,8 +205,9 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_that_found_nothing_to_send_does_not_wait_for_an_answer() {
-        let (mut window, start) = (Window::default(), 100 * SECOND_MICROS);
+    fn a_sweep_that_sent_nothing_does_not_begin_a_silence() {
+        let mut window = Window::default();
+        let start = 100 * SECOND_MICROS;
         window.answered(id(1), start);
         window.resent([], 64, None, start + SECOND_MICROS);
         assert!(!window.answered(id(2), start + 10 * SECOND_MICROS));
@@ -214,12 +226,13 @@ mod tests {
                 window.resent([id(1)], 64, window.awake_since(), now);
             }
         }
-        assert_eq!(ends, 1, "what a wake-up sends again in vain is no new silence");
+        assert_eq!(ends, 1, "re-sends after a silence do not begin another one");
     }
 
     #[test]
     fn patience_follows_the_quickest_answer_and_ends_with_the_answers() {
-        let (mut window, start) = (Window::default(), 100 * SECOND_MICROS);
+        let mut window = Window::default();
+        let start = 100 * SECOND_MICROS;
         let seconds = |n| Duration::from_secs(n);
         assert_eq!(window.patience(start), seconds(0));
         window.took(Some(seconds(9)), start);
@@ -227,9 +240,9 @@ mod tests {
         window.took(None, start);
         assert_eq!(window.patience(start), seconds(4));
         window.took(Some(seconds(6)), start + SECOND_MICROS);
-        assert_eq!(window.patience(start + SECOND_MICROS), seconds(4), "the second before still counts");
+        assert_eq!(window.patience(start + SECOND_MICROS), seconds(4), "the previous second still counts");
         assert_eq!(window.patience(start + 2 * SECOND_MICROS), seconds(6));
-        assert_eq!(window.patience(start + 4 * SECOND_MICROS), seconds(0), "a silence is waited for no longer");
+        assert_eq!(window.patience(start + 4 * SECOND_MICROS), seconds(0), "without answers there is no patience");
         window.took(Some(seconds(3600)), start + 5 * SECOND_MICROS);
         assert_eq!(window.patience(start + 5 * SECOND_MICROS), LONGEST_PATIENCE);
     }

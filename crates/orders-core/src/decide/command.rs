@@ -1,33 +1,54 @@
-//! What the Order Service can be asked to do.
+//! The commands of the Order Service: requests of clients, and answers of Inventory.
 
 use contract::answers::StockAnswer;
 use contract::{Digest, OrderId};
 
 use crate::order::Terms;
 
-/// One thing that the Order Service is asked to do. A repeat of it is decided anew, and changes nothing twice.
+/// A command to the Order Service.
+///
+/// A repeated command is decided again and has its effect once.
 #[derive(Clone, Debug)]
 pub enum OrderCommand {
+    /// A client places an order.
     Place(Box<Placement>),
-    Cancel { order_id: OrderId, reason: Option<String>, traceparent: Option<String> },
-    Fulfill { order_id: OrderId, traceparent: Option<String> },
+    /// A client cancels an order.
+    Cancel {
+        /// The order.
+        order_id: OrderId,
+        /// Why, in the words of the client.
+        reason: Option<String>,
+        /// The W3C trace context of the request, if it had one.
+        traceparent: Option<String>,
+    },
+    /// A client fulfills an order: its units leave the stock.
+    Fulfill {
+        /// The order.
+        order_id: OrderId,
+        /// The W3C trace context of the request, if it had one.
+        traceparent: Option<String>,
+    },
+    /// Inventory answered a stock command of an order.
     Settle(Box<StockAnswer>),
 }
 
-/// A validated request to place an order, with the id that it gets if it is new.
+/// A validated request to place an order, and the id that the order gets if it is new.
 #[derive(Clone, Debug)]
 pub struct Placement {
+    /// The id of the new order. All retries of one request have the same id (R4).
     pub order_id: OrderId,
-    /// The client's `Idempotency-Key`.
+    /// The client's `Idempotency-Key`, if it sent one.
     pub key: Option<String>,
-    /// Of the validated request: what makes two requests the same.
+    /// The digest of the validated request. Requests with the same digest ask for the same order.
     pub request_digest: Digest,
+    /// The content of the order.
     pub terms: Terms,
+    /// The W3C trace context of the request, if it had one.
     pub traceparent: Option<String>,
 }
 
 impl OrderCommand {
-    /// The order that the command names, or would make.
+    /// The order that the command names, or that it makes if it is new.
     pub fn order_id(&self) -> OrderId {
         match self {
             Self::Place(placement) => placement.order_id,
@@ -36,11 +57,12 @@ impl OrderCommand {
         }
     }
 
-    /// Whether somebody asks for it, and it is not Inventory that answers.
+    /// Whether a client sent the command, and not Inventory.
     pub fn is_request(&self) -> bool {
         !matches!(self, Self::Settle(_))
     }
 
+    /// The idempotency key of a placement; `None` for every other command.
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::Place(placement) => placement.key.as_deref(),

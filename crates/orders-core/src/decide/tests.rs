@@ -9,29 +9,30 @@ use super::{Decision, Loaded, OrderCommand, OrderOutcome, Placement, decide};
 use crate::money::Currency;
 use crate::order::{Order, OrderLine, Status, Terms};
 
-/// Runs a script, one line per command, and compares each outcome with what stands behind the arrow.
+/// Runs a script, one command per line, and compares each outcome with the text after the arrow.
 ///
-/// `place A 2` orders two mugs as order A (`key=k` names a key); `cancel A`, `fulfill A`; `reserved A`, `rejected A`,
-/// `released A`, `shipped A` are Inventory's answers (`other-lines` gives them a wrong digest). Each line is a batch,
-/// and the whole script is run once more as a single batch, which must end the same.
+/// `place A 2` orders two mugs as order A (`key=k` sets an idempotency key). `cancel A` and
+/// `fulfill A` are requests. `reserved A`, `rejected A`, `released A` and `shipped A` are answers
+/// of Inventory (`other-lines` gives them a wrong digest). The script runs with each line as a
+/// batch, and again as a single batch, which must have the same result.
 fn check(script: &str) {
     let commands: Vec<(OrderCommand, &str)> = script.lines().filter_map(parse).collect();
-    let mut shop = Shop::default();
+    let mut store = Store::default();
     for (command, expected) in &commands {
-        let seen = shop.run(std::slice::from_ref(command));
+        let seen = store.run(std::slice::from_ref(command));
         assert_eq!(seen, [*expected], "after {command:?}");
     }
-    let mut at_once = Shop::default();
+    let mut at_once = Store::default();
     let batch: Vec<_> = commands.iter().map(|(command, _)| command.clone()).collect();
     let expected: Vec<_> = commands.iter().map(|(_, expected)| *expected).collect();
     assert_eq!(at_once.run(&batch), expected, "as one batch");
-    assert_eq!(at_once.orders, shop.orders);
-    assert_eq!(at_once.pending, shop.pending);
+    assert_eq!(at_once.orders, store.orders);
+    assert_eq!(at_once.pending, store.pending);
 }
 
-/// A store in memory that believes nothing: it checks every prediction of the decider.
+/// A store in memory that checks everything that the decider says about stored rows.
 #[derive(Default)]
-struct Shop {
+struct Store {
     keys: BTreeMap<String, OrderId>,
     orders: BTreeMap<OrderId, Order>,
     histories: BTreeMap<OrderId, Vec<(u32, Status)>>,
@@ -39,7 +40,7 @@ struct Shop {
     published: Vec<(OrderId, StockCommandKind)>,
 }
 
-impl Shop {
+impl Store {
     fn run(&mut self, batch: &[OrderCommand]) -> Vec<String> {
         let loaded = Loaded { keys: self.keys.clone(), orders: self.orders.clone() };
         let Decision { decided, changes } = decide(7, batch, loaded);
@@ -82,7 +83,7 @@ impl Shop {
                 assert!(status.may_follow(before), "INV-4: {before:?} → {status:?}");
                 before = Some(*status);
             }
-            assert_eq!(before, Some(order.status), "INV-4: the history ends where the order stands");
+            assert_eq!(before, Some(order.status), "INV-4: the history ends with the status of the order");
             assert_eq!(self.pending.get(order_id).copied(), order.status.in_flight(), "INV-7");
             if let Some(kind) = order.status.in_flight() {
                 assert!(self.published.contains(&(*order_id, kind)));
@@ -143,7 +144,7 @@ fn terms(units: u32) -> Terms {
 }
 
 fn parse(line: &str) -> Option<(OrderCommand, &str)> {
-    let line = line.split("//").next().expect("a first part").trim();
+    let line = line.split("//").next().expect("split returns at least one part").trim();
     let (command, expected) = line.split_once("->")?;
     let words: Vec<&str> = command.split_whitespace().collect();
     let order_id = id_of(words[1]);
@@ -197,7 +198,7 @@ fn settle(order_id: OrderId, answer: &str, other_lines: bool) -> OrderCommand {
 }
 
 #[test]
-fn an_order_is_confirmed_fulfilled_and_then_left_alone() {
+fn a_fulfilled_order_never_changes_again() {
     check(
         "
         place A 2      -> placed received
@@ -226,18 +227,18 @@ fn a_rejected_order_stays_rejected_and_keeps_its_shortages() {
         place B 2 key=k  -> replayed A rejected
         ",
     );
-    let mut shop = Shop::default();
-    shop.run(&[place(id_of("A"), 2, None), settle(id_of("A"), "rejected", false)]);
-    assert_eq!(shop.orders[&id_of("A")].receipt().shortages.len(), 1);
+    let mut store = Store::default();
+    store.run(&[place(id_of("A"), 2, None), settle(id_of("A"), "rejected", false)]);
+    assert_eq!(store.orders[&id_of("A")].receipt().shortages.len(), 1);
 }
 
 #[test]
-fn a_cancellation_overtakes_the_reservation() {
+fn a_cancellation_may_overtake_the_answer_to_the_reservation() {
     check(
         "
         place A 2      -> placed received
         cancel A       -> cancelling
-        reserved A     -> stale              // Inventory had reserved before it heard
+        reserved A     -> stale              // Inventory reserved before it received the release
         cancel A       -> cancelling
         released A     -> cancelled
         released A     -> stale
@@ -249,7 +250,7 @@ fn a_cancellation_overtakes_the_reservation() {
 }
 
 #[test]
-fn what_no_healthy_history_explains_is_an_anomaly_and_changes_nothing() {
+fn an_answer_that_no_healthy_history_explains_is_an_anomaly_and_changes_nothing() {
     check(
         "
         reserved Z               -> anomaly  // never placed
@@ -264,18 +265,18 @@ fn what_no_healthy_history_explains_is_an_anomaly_and_changes_nothing() {
 }
 
 #[test]
-fn one_key_makes_one_order() {
+fn one_idempotency_key_creates_one_order() {
     check(
         "
         place A 2 key=k   -> placed received
-        place B 2 key=k   -> replayed A received   // the same order again: the first answer's order
-        place C 3 key=k   -> key reused            // another order under the same key
-        place D 2         -> placed received       // no key, no memory
+        place B 2 key=k   -> replayed A received   // the same request again
+        place C 3 key=k   -> key reused            // another request with the same key
+        place D 2         -> placed received       // without a key
         place E 2 key=l   -> placed received
         reserved A        -> confirmed
-        place F 2 key=k   -> replayed A confirmed  // the status as it is now
-        place A 2 key=k   -> placed confirmed      // a retry after an unknown commit, under its own id
-        cancel B          -> not found             // B never came to be
+        place F 2 key=k   -> replayed A confirmed  // its current status
+        place A 2 key=k   -> placed confirmed      // a retry after a commit of unknown fate
+        cancel B          -> not found             // B was never created
         fulfill B         -> not found
         ",
     );
@@ -298,7 +299,7 @@ fn a_command_names_its_order_and_only_a_placement_has_a_key() {
 }
 
 #[test]
-fn the_first_word_of_inventory_settles_an_order_that_was_received() {
+fn the_first_answer_of_inventory_settles_a_received_order() {
     let mut orders = BTreeMap::new();
     let mut settled = |command: OrderCommand| {
         let loaded = Loaded { keys: BTreeMap::new(), orders: orders.clone() };
@@ -318,9 +319,8 @@ fn the_first_word_of_inventory_settles_an_order_that_was_received() {
     assert_eq!(settled(settle(id_of("A"), "shipped", false)), None);
 }
 
-/// What Inventory's answer brought is in the entry that it made.
 #[test]
-fn an_entry_keeps_what_its_answer_brought() {
+fn an_entry_keeps_the_data_of_its_answer() {
     for (answer, kept) in [("reserved", (1, 0)), ("rejected", (0, 1))] {
         let placed = decide(7, &[place(id_of("A"), 2, None), settle(id_of("A"), answer, false)], Loaded::default());
         let answers: Vec<_> = placed.changes[0].entries.iter().map(|entry| entry.answer.as_ref()).collect();
@@ -344,13 +344,13 @@ fn any_command() -> impl Strategy<Value = OrderCommand> {
 }
 
 proptest! {
-    /// INV-4 and INV-7 are checked by the shop after every batch.
+    /// The store checks INV-4 and INV-7 after every batch.
     #[test]
-    fn any_sequence_of_commands_keeps_the_invariants_however_it_is_batched(
+    fn any_commands_in_any_batches_keep_the_invariants(
         commands in prop::collection::vec(any_command(), 1..60),
         cuts in prop::collection::vec(1usize..8, 60),
     ) {
-        let mut in_batches = Shop::default();
+        let mut in_batches = Store::default();
         let mut outcomes = Vec::new();
         let mut rest = commands.as_slice();
         for cut in cuts {
@@ -358,7 +358,7 @@ proptest! {
             outcomes.extend(in_batches.run(batch));
             rest = later;
         }
-        let mut one_by_one = Shop::default();
+        let mut one_by_one = Store::default();
         let alone: Vec<_> =
             commands.iter().flat_map(|command| one_by_one.run(std::slice::from_ref(command))).collect();
         prop_assert_eq!(outcomes, alone);
