@@ -103,7 +103,7 @@ impl StockOutcome {
 pub struct StockAnswer {
     /// The version in which the answer is written; that of the command (R16).
     pub schema: u32,
-    /// What the command led to. In JSON, its members stand beside those of the answer.
+    /// What the command led to. In JSON, its members are members of the answer.
     #[serde(flatten)]
     pub outcome: StockOutcome,
     /// The order that the command was about.

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_members_of_an_outcome_stand_beside_those_of_the_answer() {
+    fn the_members_of_an_outcome_are_members_of_its_answer() {
         let StockCommand { order_id, lines, digest, .. } = command("a");
         let outcome = StockOutcome::StockReleased;
         let answer = StockAnswer {

@@ -7,9 +7,8 @@ use sha2::{Digest as _, Sha256};
 
 /// The first 16 bytes of a SHA-256 (FIPS 180-4).
 ///
-/// As text, a digest is 32 lower-case hexadecimal digits. Two digests that differ stand for two
-/// texts that differ. [`StockLines::digest`](crate::StockLines::digest) says what is hashed for an
-/// order.
+/// As text, a digest is 32 lower-case hexadecimal digits.
+/// [`StockLines::digest`](crate::StockLines::digest) says what is hashed for an order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(pub [u8; 16]);

@@ -68,8 +68,8 @@ impl Window {
     /// itself.
     pub fn patience(&mut self, now_micros: i64) -> Duration {
         self.roll(now_micros);
-        let (this_second, the_last) = self.quickest;
-        this_second.into_iter().chain(the_last).min().unwrap_or_default().min(LONGEST_PATIENCE)
+        let (this_second, last_second) = self.quickest;
+        this_second.into_iter().chain(last_second).min().unwrap_or_default().min(LONGEST_PATIENCE)
     }
 
     /// Returns how many more commands may be sent again now.
