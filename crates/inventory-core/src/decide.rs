@@ -1,4 +1,7 @@
-//! A batch in, decisions out. The store loads what the batch touches, this decides, the store writes it down.
+//! The decider of the Inventory Service.
+//!
+//! The store loads the rows that a batch touches ([`Touched`]), [`decide`] decides the batch, and
+//! the store writes the decision, all in one transaction (R11).
 
 use batch_state::BatchState;
 
@@ -14,12 +17,23 @@ mod stock_commands;
 #[cfg(test)]
 mod tests;
 
-/// How a store is told to decide; a plain function, so that it can hold no state and do no I/O.
+/// The type of [`decide`], which a store takes as a parameter.
+///
+/// A function pointer holds no state. Its arguments are the time in microseconds since 1970 UTC,
+/// the batch, and the rows that the store loaded for it.
 pub type Decide = fn(i64, &[InventoryCommand], Loaded) -> Decision;
 
-/// Decides the commands in their order, each seeing the ones before.
+/// Decides the commands of a batch one after the other. Each sees the effects of those before it.
 ///
-/// **Units:** `now_micros` since the epoch. **Source:** the table of reservations, R12, R14, INV-1 to INV-3, INV-8.
+/// `now_micros` is the time in microseconds since 1970 UTC, which the store read while it held its
+/// locks. `loaded` must contain every row that [`Touched::by`] names for the batch and that exists.
+/// The result depends on the arguments alone, so a batch may be decided again after a commit of
+/// unknown fate (R4). Sources: the table of reservations, R12, R14, INV-1 to INV-3, INV-8.
+///
+/// # Panics
+///
+/// If `loaded` breaks INV-3: a reservation holds units that are not reserved at their location. The
+/// store then rolls back, and the committer runs the commands one by one (R11).
 pub fn decide(now_micros: i64, batch: &[InventoryCommand], loaded: Loaded) -> Decision {
     let mut state = BatchState::new(now_micros, loaded);
     let decided = batch.iter().map(|command| state.decide_one(command)).collect();

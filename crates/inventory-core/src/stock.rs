@@ -1,109 +1,125 @@
-//! What lies where, and why: products, locations, levels, and the movements that explain them.
+//! Stock: products, locations, levels, and the movements that explain the levels.
 
 use std::collections::BTreeMap;
 
 use contract::{Digest, LocationId, OrderId, ProductId};
 
-/// The most units that may ever lie on hand in one place.
+/// The most units of a product that may be on hand at one location.
 pub const MAX_ON_HAND: i64 = 1_000_000_000_000;
 
-/// Something that can lie in stock.
+/// A product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Product {
+    /// The id.
     pub product_id: ProductId,
+    /// The name, for people.
     pub name: String,
-    /// At this many available units, or fewer, the product counts as low on stock.
+    /// The product is low on stock at this many available units or fewer; `None` for never.
     pub low_stock_at: Option<i64>,
+    /// When the product was created, in microseconds since 1970 UTC.
     pub created_at_micros: i64,
+    /// When its name or threshold last changed, in microseconds since 1970 UTC.
     pub updated_at_micros: i64,
 }
 
-/// Somewhere stock can lie. Orders are served from low priorities first.
+/// A location that holds stock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
+    /// The id.
     pub location_id: LocationId,
+    /// The name, for people.
     pub name: String,
+    /// Locations with a lower number serve orders first.
     pub priority: u32,
 }
 
-/// How much of one product lies in one place: the sum of its movements there (INV-2).
+/// The stock of one product at one location: the sum of its movements there (INV-2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Level {
-    /// What a count would find.
+    /// The units that are there, reserved or not.
     pub on_hand: i64,
-    /// Promised to orders and not shipped yet; never more than is on hand (INV-1).
+    /// The units that are reserved for orders and not shipped; at most `on_hand` (INV-1).
     pub reserved: i64,
-    /// The number of the last movement; 0 when nothing ever moved.
+    /// The number of the last movement; 0 without movements.
     pub last_seq: i64,
 }
 
-/// One product's levels. A place where it never moved is missing.
+/// The levels of one product by location, without locations where it never moved.
 pub type Levels = BTreeMap<LocationId, Level>;
 
-/// A product and all of its stock, as of one moment.
+/// A product and its stock at all locations, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProductStock {
+    /// The product.
     pub product: Product,
+    /// Its levels.
     pub levels: Levels,
 }
 
-/// By how much a movement changes a level.
+/// The change of a level by a movement, in units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deltas {
+    /// The change of the units on hand.
     pub on_hand: i64,
+    /// The change of the reserved units.
     pub reserved: i64,
 }
 
-/// Why a level cannot change as asked.
+/// Why a level cannot change by the deltas. A retry fails again until the level has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OffLimits {
+pub enum LevelError {
+    /// `on_hand` would be less than `reserved`, or `reserved` less than 0.
     BelowReserved,
+    /// `on_hand` would exceed [`MAX_ON_HAND`].
     AboveMaximum,
 }
 
 impl Level {
-    /// What may still be promised.
+    /// The units that can be reserved for further orders.
     pub fn available(self) -> i64 {
         self.on_hand - self.reserved
     }
 
-    /// The level after one more movement.
+    /// Returns the level after one more movement.
     ///
-    /// **Errors:** `0 ≤ reserved ≤ on_hand ≤ MAX_ON_HAND` would not hold (INV-1).
-    pub fn after(self, deltas: Deltas) -> Result<Self, OffLimits> {
+    /// # Errors
+    ///
+    /// [`LevelError`] if `0 ≤ reserved ≤ on_hand ≤ MAX_ON_HAND` would not hold (INV-1).
+    pub fn after(self, deltas: Deltas) -> Result<Self, LevelError> {
         let on_hand = self.on_hand.saturating_add(deltas.on_hand);
         let reserved = self.reserved.saturating_add(deltas.reserved);
         if reserved < 0 || on_hand < reserved {
-            Err(OffLimits::BelowReserved)
+            Err(LevelError::BelowReserved)
         } else if on_hand > MAX_ON_HAND {
-            Err(OffLimits::AboveMaximum)
+            Err(LevelError::AboveMaximum)
         } else {
             Ok(Self { on_hand, reserved, last_seq: self.last_seq + 1 })
         }
     }
 }
 
-/// What kind of thing happened to a level.
+/// The kind of a movement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MovementKind {
     /// Units came in.
     Receive,
-    /// Somebody corrected the level by a difference.
+    /// A client corrected the units on hand by a difference.
     Adjust,
-    /// Somebody counted.
+    /// A client counted the units on hand.
     Count,
-    /// An order was promised units.
+    /// Units were reserved for an order.
     Reserve,
-    /// An order gave its units back.
+    /// The reserved units of an order became available again.
     Release,
-    /// An order's units left.
+    /// The reserved units of an order left the stock.
     Ship,
 }
 
 impl MovementKind {
+    /// All kinds, in the order of the variants.
     pub const ALL: [Self; 6] = [Self::Receive, Self::Adjust, Self::Count, Self::Reserve, Self::Release, Self::Ship];
 
-    /// As tables and the API spell it.
+    /// The name in tables and in the API, in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Receive => "receive",
@@ -115,48 +131,62 @@ impl MovementKind {
         }
     }
 
+    /// Reads a name that [`as_str`](Self::as_str) wrote; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
-/// Names a request that moves stock: unique, and the same through all retries of the request (R4).
+/// The unique id of a request that moves stock. All retries of the request have the same id (R4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub [u8; 16]);
 
-/// Whose doing a movement is.
+/// What caused a movement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
+    /// A command of the Order Service about this order.
     Order(OrderId),
+    /// A request of a client.
     Request(RequestCause),
 }
 
-/// What a request tells about itself, for whoever asks "why is it 47?".
+/// What a request says about itself, so that people can find out why a level is what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestCause {
+    /// The id of the request.
     pub request_id: RequestId,
-    /// Of all that was asked for: the same id with another digest is another request.
+    /// The digest of the request's content. The same id with another digest is another request.
     pub digest: Digest,
+    /// Why the stock moved, in the client's words.
     pub reason: Option<String>,
+    /// A document of the client, such as the number of a delivery note.
     pub reference: Option<String>,
+    /// Who moved the stock, in the client's words.
     pub actor: Option<String>,
 }
 
-/// One line of a level's ledger. Never changed and never removed.
+/// One entry in the ledger of a product at a location. The ledger is append-only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Movement {
+    /// The product.
     pub product_id: ProductId,
+    /// The location.
     pub location_id: LocationId,
+    /// What kind of movement it is.
     pub kind: MovementKind,
+    /// The change of the level.
     pub deltas: Deltas,
-    /// The level after the movement; its `last_seq` is the movement's number, gap-free from 1 (INV-2).
+    /// The level after the movement. Its `last_seq` is the number of the movement, from 1 without
+    /// gaps (INV-2).
     pub after: Level,
+    /// What caused the movement.
     pub cause: Cause,
+    /// When the movement was decided, in microseconds since 1970 UTC.
     pub created_at_micros: i64,
 }
 
 impl Movement {
-    /// Its number in the ledger of its product and location.
+    /// The number of the movement in its ledger, from 1 without gaps.
     pub fn seq(&self) -> i64 {
         self.after.last_seq
     }

@@ -1,4 +1,4 @@
-//! The stock as it is after the commands decided so far, and what they have changed.
+//! The rows after the commands that were decided so far, and the changes to write.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,23 @@ use contract::{LocationId, OrderId, ProductId};
 use super::decision::{Changes, Loaded, ReservationChange, StockChange};
 use crate::reservation::{Reservation, StateName};
 use crate::stock::{
-    Cause, Deltas, Level, Levels, Location, Movement, MovementKind, OffLimits, Product, ProductStock, RequestId,
+    Cause, Deltas, Level, LevelError, Levels, Location, Movement, MovementKind, Product, ProductStock, RequestId,
 };
 
+/// The loaded rows with all changes so far, and what is needed to list the changes.
 #[derive(Debug)]
 pub(super) struct BatchState {
     pub(super) now_micros: i64,
     current: Loaded,
-    /// In what state the changed reservations were found; `None` where there was none.
+    /// The state of each changed reservation before the batch; `None` if there was none.
     states_before: BTreeMap<OrderId, Option<StateName>>,
+    /// Each changed level before the batch.
     levels_before: BTreeMap<(ProductId, LocationId), Level>,
+    /// The movements of the batch.
     movements: Vec<Movement>,
+    /// The changed products.
     products: BTreeMap<ProductId, Product>,
+    /// The changed locations.
     locations: BTreeMap<LocationId, Location>,
 }
 
@@ -35,10 +40,10 @@ impl BatchState {
         }
     }
 
-    /// All that has to be written, once per row however often the batch touched it.
+    /// The rows to write. A row that several commands changed is listed once.
     pub(super) fn into_changes(mut self) -> Changes {
         let reservations = self.states_before.into_iter().map(|(order_id, from)| {
-            let to = self.current.reservations.remove(&order_id).expect("what was recorded is there");
+            let to = self.current.reservations.remove(&order_id).expect("a recorded reservation is loaded");
             ReservationChange { from, to }
         });
         let stock = self.levels_before.into_iter().map(|((product_id, location_id), before)| {
@@ -58,6 +63,7 @@ impl BatchState {
         self.current.reservations.get(&order_id)
     }
 
+    /// Adds or replaces a reservation.
     pub(super) fn record(&mut self, reservation: Reservation) {
         let order_id = reservation.order_id;
         let before = self.current.reservations.insert(order_id, reservation);
@@ -82,7 +88,7 @@ impl BatchState {
         self.current.locations.insert(location.location_id.clone(), location);
     }
 
-    /// In the order in which they serve.
+    /// All locations by (priority, id), the order in which they serve orders.
     pub(super) fn locations_by_priority(&self) -> Vec<&Location> {
         let mut locations: Vec<_> = self.current.locations.values().collect();
         locations.sort_by_key(|location| location.priority);
@@ -93,6 +99,7 @@ impl BatchState {
         self.current.levels.get(product_id)
     }
 
+    /// The level at a location; zero if the product never moved there.
     pub(super) fn level(&self, product_id: &ProductId, location_id: &LocationId) -> Level {
         self.levels(product_id).and_then(|levels| levels.get(location_id)).copied().unwrap_or_default()
     }
@@ -102,21 +109,27 @@ impl BatchState {
         ProductStock { product, levels }
     }
 
-    /// The movement that a request has made, now or in an earlier batch.
+    /// The movement that a request made, in this batch or before.
     pub(super) fn movement_of(&self, request_id: RequestId) -> Option<&Movement> {
         self.current.movements.get(&request_id)
     }
 
+    /// Changes a level and adds the movement that explains it.
+    ///
+    /// # Errors
+    ///
+    /// [`LevelError`] if the new level would break INV-1. Nothing is changed then.
     pub(super) fn move_stock(
         &mut self,
         (product_id, location_id): (&ProductId, &LocationId),
         kind: MovementKind,
         deltas: Deltas,
         cause: Cause,
-    ) -> Result<Movement, OffLimits> {
+    ) -> Result<Movement, LevelError> {
         let before = self.level(product_id, location_id);
         let after = before.after(deltas)?;
-        let (product_id, location_id) = (product_id.clone(), location_id.clone());
+        let product_id = product_id.clone();
+        let location_id = location_id.clone();
         let stock_key = (product_id.clone(), location_id.clone());
         self.levels_before.entry(stock_key).or_insert(before);
         self.current.levels.entry(product_id.clone()).or_default().insert(location_id.clone(), after);

@@ -1,4 +1,4 @@
-//! What the Inventory Service can be asked to do, and what has to be loaded for it.
+//! The commands of the Inventory Service, and the rows that they touch.
 
 use std::collections::BTreeSet;
 
@@ -7,44 +7,60 @@ use contract::{LocationId, OrderId, ProductId, Quantity};
 
 use crate::stock::{Location, MovementKind, RequestCause, RequestId};
 
-/// One thing that the Inventory Service is asked to do. A repeat of it is decided anew, and changes nothing twice.
+/// A command to the Inventory Service.
+///
+/// A repeated command is decided again and has its effect once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InventoryCommand {
-    /// From the Order Service.
+    /// A command of the Order Service about the stock of an order.
     Stock(Box<StockCommand>),
+    /// A client receives, adjusts or counts stock.
     Move(Box<MovementRequest>),
+    /// A client creates or replaces a product.
     PutProduct(PutProduct),
+    /// A client creates or replaces a location.
     PutLocation(Location),
 }
 
 impl InventoryCommand {
-    /// Whether it comes from the Order Service.
+    /// Whether the Order Service sent the command, and not a client.
     pub fn is_of_order(&self) -> bool {
         matches!(self, Self::Stock(_))
     }
 }
 
-/// Somebody tells what happened on the shelf.
+/// A client's request to change the units on hand of a product at a location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MovementRequest {
+    /// The product.
     pub product_id: ProductId,
+    /// The location.
     pub location_id: LocationId,
+    /// The change of the units on hand.
     pub change: Change,
+    /// The id of the request and what the client says about it.
     pub cause: RequestCause,
 }
 
-/// How a request changes what is on hand.
+/// How a request changes the units on hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// So many units came in.
+    /// Adds units that came in.
     Receive(Quantity),
-    /// So many more, or fewer, than the books say.
+    /// Adds a difference in units, which may be negative.
     Adjust(i64),
-    /// So many are there. With `expected`, only if the books still say what the counter believed they did.
-    Count { on_hand: i64, expected: Option<i64> },
+    /// Sets the units on hand to a counted number.
+    Count {
+        /// The counted units.
+        on_hand: i64,
+        /// The units on hand when the counting began. If they have changed since, the request is
+        /// refused ([`Refusal::StockChanged`](super::Refusal::StockChanged)).
+        expected: Option<i64>,
+    },
 }
 
 impl Change {
+    /// The kind of the movement that the change makes.
     pub fn kind(self) -> MovementKind {
         match self {
             Self::Receive(_) => MovementKind::Receive,
@@ -54,25 +70,33 @@ impl Change {
     }
 }
 
-/// Makes a product, or replaces what is known about it.
+/// A request to create a product, or to replace its name and its threshold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PutProduct {
+    /// The id of the product.
     pub product_id: ProductId,
+    /// The name, for people.
     pub name: String,
+    /// The product is low on stock at this many available units or fewer; `None` for never.
     pub low_stock_at: Option<i64>,
 }
 
-/// What a batch has to see before it can be decided.
+/// The rows that must be loaded before a batch can be decided.
 ///
-/// **Shape:** sorted, as locks are taken (R11). A product means its levels at every location.
+/// The sets are sorted, and the store takes locks in that order (R11). All locations are loaded for
+/// every batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
+    /// The orders whose reservations are loaded.
     pub orders: BTreeSet<OrderId>,
+    /// The requests whose movements are loaded.
     pub requests: BTreeSet<RequestId>,
+    /// The products that are loaded, with their levels at every location.
     pub products: BTreeSet<ProductId>,
 }
 
 impl Touched {
+    /// Collects the rows that the commands of a batch touch.
     pub fn by(batch: &[InventoryCommand]) -> Self {
         let mut touched = Self::default();
         for command in batch {

@@ -1,4 +1,4 @@
-//! What a decision rests on, and what it comes to.
+//! The input of a decision beside the commands, and its result.
 
 use std::collections::BTreeMap;
 
@@ -8,107 +8,134 @@ use contract::{LocationId, OrderId, ProductId};
 use crate::reservation::{Reservation, StateName};
 use crate::stock::{Deltas, Level, Levels, Location, Movement, Product, ProductStock, RequestId};
 
-/// What the store found of all that the batch touches, locked until the commit.
+/// The stored rows that a batch touches. The store keeps them locked until the commit (R5, R11).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
+    /// The reservations of the orders that the batch names.
     pub reservations: BTreeMap<OrderId, Reservation>,
-    /// What requests of this batch have moved before.
+    /// The movements that requests of the batch made before.
     pub movements: BTreeMap<RequestId, Movement>,
+    /// The products that the batch touches.
     pub products: BTreeMap<ProductId, Product>,
-    /// Of every product that the batch touches, at every location where it ever moved.
+    /// The levels of these products at every location where they ever moved.
     pub levels: BTreeMap<ProductId, Levels>,
-    /// All of them: there are few.
+    /// All locations. There are few.
     pub locations: BTreeMap<LocationId, Location>,
 }
 
-/// What the batch comes to.
+/// The decision about a batch: outcomes to answer with, and changes to write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// One per command, in order.
+    /// One per command, in the order of the batch.
     pub decided: Vec<Decided>,
+    /// The rows to write.
     pub changes: Changes,
 }
 
-/// One command's outcome, and what is published once it is durable (R6).
+/// The decision about one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decided {
+    /// What the command led to.
     pub outcome: InventoryOutcome,
+    /// The answer to publish after the commit, if there is one (R6).
     pub publish: Option<StockAnswer>,
 }
 
+/// What a command led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InventoryOutcome {
-    /// A command of the Order Service was carried out, now or, if `repeated`, before.
+    /// A command of the Order Service has its answer, which is published.
     Answered {
+        /// Whether an earlier command already had this answer, so that nothing changed (R12).
         repeated: bool,
     },
-    /// A command that no healthy Order Service sends; it changed nothing.
+    /// No healthy Order Service sends this command; this is the reason, for people. It changed
+    /// nothing, has no answer, and goes into quarantine (R16).
     Anomaly(&'static str),
-    /// The stock moved, now or, if `replayed`, when the same request came before.
+    /// A request moved stock.
     Moved {
+        /// The movement that the request made.
         movement: Movement,
+        /// Whether an earlier delivery of the same request made it, so that nothing changed now.
         replayed: bool,
     },
+    /// A product was created or replaced.
     ProductPut {
+        /// The product and its stock after the command.
         stock: ProductStock,
+        /// Whether the product did not exist before.
         created: bool,
     },
+    /// A location was created or replaced.
     LocationPut {
+        /// The location after the command.
         location: Location,
+        /// Whether the location did not exist before.
         created: bool,
     },
+    /// A request was refused and changed nothing.
     Refused(Refusal),
 }
 
-/// Why a request is not carried out. It changed nothing.
+/// Why a request was refused. It changed nothing.
 ///
-/// **Shape:** where several apply, the one listed first is told.
+/// If several refusals apply, the decider returns the one that is listed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The request's id belongs to a movement that another request made.
+    /// The request's id belongs to a movement of another request.
     KeyReused,
+    /// There is no product with the id.
     ProductNotFound,
+    /// There is no location with the id.
     UnknownLocation,
-    /// The books do not say what was expected, but this.
+    /// A count expected another number of units on hand.
     StockChanged {
+        /// The units on hand now.
         on_hand: i64,
     },
-    /// Less would be on hand than these units, which orders were promised.
+    /// Fewer units would be on hand than are reserved for orders (INV-1).
     BelowReserved {
+        /// The units that are reserved now.
         reserved: i64,
     },
-    /// More would be on hand than may ever be.
+    /// More than [`MAX_ON_HAND`](crate::stock::MAX_ON_HAND) units would be on hand.
     OutOfRange,
 }
 
-/// All that a batch does to the tables, to be written in this order.
+/// All rows that a batch changes, in the order in which the store writes them.
 ///
-/// **Shape:** every row at most once, sorted by key. A row that is no longer what it was before must not be written,
-/// and makes the batch suspect (R11).
+/// A row is listed once, sorted by key. The store writes a level or a reservation only if the row is
+/// still as it was before the batch. Otherwise it writes nothing, and the committer runs the batch
+/// command by command (R11).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// New or replaced.
+    /// New or replaced products.
     pub products: Vec<Product>,
-    /// New or replaced.
+    /// New or replaced locations.
     pub locations: Vec<Location>,
+    /// New or changed levels.
     pub stock: Vec<StockChange>,
+    /// New or changed reservations.
     pub reservations: Vec<ReservationChange>,
-    /// In the order in which they happened.
+    /// New movements, in the order in which they were made.
     pub movements: Vec<Movement>,
 }
 
-/// A level that moved, once or often.
+/// The change of one level by all movements of the batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StockChange {
+    /// The product.
     pub product_id: ProductId,
+    /// The location.
     pub location_id: LocationId,
-    /// With a `last_seq` of 0 there was no row.
+    /// The level before the batch. A `last_seq` of 0 means that there is no row.
     pub before: Level,
+    /// The level after the batch.
     pub after: Level,
 }
 
 impl StockChange {
-    /// The sum of all movements of the batch.
+    /// The sum of all movements of the batch at this product and location.
     pub fn deltas(&self) -> Deltas {
         Deltas {
             on_hand: self.after.on_hand - self.before.on_hand,
@@ -117,16 +144,19 @@ impl StockChange {
     }
 }
 
-/// A reservation that was made or changed its state.
+/// A reservation that the batch created or changed.
 ///
-/// **Shape:** one that was made, `from` nothing, brings its allocations; later ones never change them.
+/// A new reservation comes with its allocations or shortages, which never change afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReservationChange {
+    /// The state before the batch; `None` if the batch created the reservation.
     pub from: Option<StateName>,
+    /// The reservation after the batch.
     pub to: Reservation,
 }
 
 impl Decided {
+    /// A decision that publishes nothing.
     pub(super) fn silent(outcome: InventoryOutcome) -> Self {
         Self { outcome, publish: None }
     }

@@ -1,12 +1,16 @@
-//! What people ask for: to receive, adjust and count stock, and to keep the lists of products and locations.
+//! Requests of clients: to receive, adjust and count stock, and to put products and locations.
 
 use super::batch_state::BatchState;
 use super::command::{Change, MovementRequest, PutProduct};
 use super::decision::{InventoryOutcome, Refusal};
-use crate::stock::{Cause, Deltas, Level, Location, OffLimits, Product};
+use crate::stock::{Cause, Deltas, Level, LevelError, Location, Product};
 
 impl BatchState {
-    /// The checks stand in the order in which [`Refusal`] lists them.
+    /// Moves stock, or finds the movement that the request made before.
+    ///
+    /// # Errors
+    ///
+    /// The checks are in the order in which [`Refusal`] lists them.
     pub(super) fn request(&mut self, request: &MovementRequest) -> Result<InventoryOutcome, Refusal> {
         if let Some(movement) = self.movement_of(request.cause.request_id).cloned() {
             let same = matches!(&movement.cause, Cause::Request(cause) if cause.digest == request.cause.digest);
@@ -22,17 +26,17 @@ impl BatchState {
         if self.location(&request.location_id).is_none() {
             return Err(Refusal::UnknownLocation);
         }
-        let row = (&request.product_id, &request.location_id);
-        let level = self.level(row.0, row.1);
+        let level = self.level(&request.product_id, &request.location_id);
         let deltas = Deltas { on_hand: difference(request.change, level)?, reserved: 0 };
-        match self.move_stock(row, request.change.kind(), deltas, Cause::Request(request.cause.clone())) {
+        let stock_key = (&request.product_id, &request.location_id);
+        match self.move_stock(stock_key, request.change.kind(), deltas, Cause::Request(request.cause.clone())) {
             Ok(movement) => Ok(InventoryOutcome::Moved { movement, replayed: false }),
-            Err(OffLimits::BelowReserved) => Err(Refusal::BelowReserved { reserved: level.reserved }),
-            Err(OffLimits::AboveMaximum) => Err(Refusal::OutOfRange),
+            Err(LevelError::BelowReserved) => Err(Refusal::BelowReserved { reserved: level.reserved }),
+            Err(LevelError::AboveMaximum) => Err(Refusal::OutOfRange),
         }
     }
 
-    /// A replacement that changes nothing leaves the time of the last change alone.
+    /// Creates or replaces a product. A replacement with the same values keeps `updated_at_micros`.
     pub(super) fn put_product(&mut self, put: &PutProduct) -> InventoryOutcome {
         let found = self.product(&put.product_id).cloned();
         let created = found.is_none();
@@ -53,6 +57,7 @@ impl BatchState {
         InventoryOutcome::ProductPut { stock: self.stock_of(product), created }
     }
 
+    /// Creates or replaces a location.
     pub(super) fn put_location(&mut self, location: &Location) -> InventoryOutcome {
         let found = self.location(&location.location_id);
         let created = found.is_none();
@@ -63,7 +68,8 @@ impl BatchState {
     }
 }
 
-/// By how much the change moves what is on hand. A count that finds what the books say is a movement by nothing.
+/// The difference in units on hand. It is 0 for a count that finds the units on hand, which makes a
+/// movement as well.
 fn difference(change: Change, level: Level) -> Result<i64, Refusal> {
     match change {
         Change::Receive(quantity) => Ok(quantity.units()),

@@ -1,4 +1,4 @@
-//! Commands of the Order Service: units are promised to an order, given back, or shipped.
+//! Commands of the Order Service: reserve, release and ship the stock of an order.
 
 use contract::answers::StockAnswer;
 use contract::commands::StockCommand;
@@ -6,20 +6,21 @@ use contract::commands::StockCommand;
 use super::batch_state::BatchState;
 use super::decision::{Decided, InventoryOutcome};
 use super::sourcing::source;
-use crate::reservation::{Action, Before, Reservation, State, judge};
+use crate::reservation::{Action, Before, Reservation, State, choose_action};
 use crate::stock::{Cause, Deltas, MovementKind};
 
 impl BatchState {
+    /// Decides one command by the table of reservations (R12).
     pub(super) fn execute(&mut self, command: &StockCommand) -> Decided {
         let found = self.reservation(command.order_id).cloned();
-        let step = match judge(command, found) {
-            Ok(step) => step,
+        let action = match choose_action(command, found) {
+            Ok(action) => action,
             Err(why) => return Decided::silent(InventoryOutcome::Anomaly(why)),
         };
-        let reservation = match step {
+        let reservation = match action {
             Action::Repeat(reservation) => return self.answered(command, &reservation, true),
             Action::Source => self.reserve(command),
-            Action::Bury => Reservation::first(command, State::Released(Before::Absent), self.now_micros),
+            Action::RecordTombstone => Reservation::first(command, State::Released(Before::Absent), self.now_micros),
             Action::Release(reservation) => self.release(reservation),
             Action::Ship(reservation) => self.ship(reservation),
         };
@@ -38,7 +39,7 @@ impl BatchState {
         reservation
     }
 
-    /// Gives back what was recorded, wherever sourcing would look today.
+    /// Releases the recorded allocations. Sourcing has no part in it.
     fn release(&mut self, reservation: Reservation) -> Reservation {
         self.move_allocations(&reservation, MovementKind::Release, |units| Deltas { on_hand: 0, reserved: -units });
         reservation.released(self.now_micros)
@@ -51,17 +52,17 @@ impl BatchState {
 
     fn move_allocations(&mut self, reservation: &Reservation, kind: MovementKind, deltas: fn(i64) -> Deltas) {
         for allocation in reservation.state.allocations() {
-            let row = (&allocation.product_id, &allocation.location_id);
+            let stock_key = (&allocation.product_id, &allocation.location_id);
             let deltas = deltas(allocation.quantity.units());
-            self.move_stock(row, kind, deltas, Cause::Order(reservation.order_id))
-                .expect("sourcing takes what is available, and what an order holds is reserved (INV-3)");
+            self.move_stock(stock_key, kind, deltas, Cause::Order(reservation.order_id))
+                .expect("sourcing takes available units only, and an order's units are reserved (INV-3)");
         }
     }
 
     fn answered(&self, command: &StockCommand, reservation: &Reservation, repeated: bool) -> Decided {
         let (outcome, decided_at_micros) = reservation.answer_to(command.kind);
         let answer = StockAnswer {
-            // Whoever wrote the command reads its version; a newer one might be beyond it (R16).
+            // The sender of the command can read this version, and perhaps no newer one (R16).
             schema: command.schema,
             outcome,
             order_id: command.order_id,

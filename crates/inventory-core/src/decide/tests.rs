@@ -1,4 +1,4 @@
-//! Scripts that read like a day in the warehouse, played command by command and again as one batch.
+//! Scripts of commands, which run command by command and again in batches.
 
 use std::collections::BTreeMap;
 
@@ -17,66 +17,67 @@ mod stock;
 mod stock_commands;
 mod table;
 
-/// Plays a script twice: every command in a batch of its own, and all commands between two looks at the stock in one.
+/// Runs a script twice: with one command per batch, and with all commands between two `levels`
+/// lines in one batch.
 ///
 /// ```text
-/// product  MUG                          makes a product
-/// location SHOP 10                      makes a location, or moves its priority
-/// stock    MUG 2 @SHOP                  makes the product, if need be, and receives
+/// product  MUG                          puts a product
+/// location SHOP 10                      puts a location with a priority
+/// stock    MUG 2 @SHOP                  puts the product and receives units
 /// receive  MUG 2 / adjust MUG -1 / count MUG 7 expect 5   (key K: as the request K)
-/// reserve  A MUG 1 TEE 1 / release A / ship A             lines are needed the first time only
+/// reserve  A MUG 1 TEE 1 / release A / ship A             the first command names the lines
 /// levels   MUG                          on_hand/reserved of each location
 /// ```
-/// After `->` stands what is expected: one word, or one word and all of its details.
+/// The text after `->` is the expected outcome: its first word, or all of its words.
 fn check(script: &str) {
-    let lines: Vec<_> = script.lines().map(|line| line.split("//").next().unwrap_or("").trim()).collect();
-    let steps = Script::default().read(lines.into_iter().filter(|line| !line.is_empty()));
-    play(&steps, 1);
-    play(&steps, usize::MAX);
+    let lines = script.lines().map(|line| line.split("//").next().unwrap_or("").trim());
+    let lines = Script::default().read(lines.filter(|line| !line.is_empty()));
+    run(&lines, 1);
+    run(&lines, usize::MAX);
 }
 
-/// One line of a script.
-struct Step {
-    line: String,
+struct ScriptLine {
+    text: String,
     act: Act,
     expected: Option<String>,
 }
 
 enum Act {
     Run(Vec<InventoryCommand>),
-    Look(ProductId),
+    ShowLevels(ProductId),
 }
 
-fn play(steps: &[Step], batch: usize) {
+fn run(lines: &[ScriptLine], batch: usize) {
     let mut stock = Stock::default();
-    for section in steps.chunk_by(|a, b| matches!((&a.act, &b.act), (Act::Run(_), Act::Run(_)))) {
-        for steps in section.chunks(batch.min(section.len())) {
-            play_batch(&mut stock, steps);
+    for section in lines.chunk_by(|a, b| matches!((&a.act, &b.act), (Act::Run(_), Act::Run(_)))) {
+        for lines in section.chunks(batch.min(section.len())) {
+            run_batch(&mut stock, lines);
         }
     }
     stock.audit();
 }
 
-fn play_batch(stock: &mut Stock, steps: &[Step]) {
-    let commands = |step: &Step| match &step.act {
+fn run_batch(stock: &mut Stock, lines: &[ScriptLine]) {
+    let commands = |line: &ScriptLine| match &line.act {
         Act::Run(commands) => commands.clone(),
-        Act::Look(_) => Vec::new(),
+        Act::ShowLevels(_) => Vec::new(),
     };
-    let decided = stock.run(&steps.iter().flat_map(commands).collect::<Vec<_>>());
+    let decided = stock.run(&lines.iter().flat_map(commands).collect::<Vec<_>>());
     let mut outcomes = decided.iter();
-    for step in steps {
-        let actual = match &step.act {
-            Act::Look(product) => tell_levels(stock.levels(product)),
-            Act::Run(commands) => outcomes.by_ref().take(commands.len()).last().map(tell).unwrap_or_default(),
+    for line in lines {
+        let actual = match &line.act {
+            Act::ShowLevels(product) => describe_levels(stock.levels(product)),
+            Act::Run(commands) => outcomes.by_ref().take(commands.len()).last().map(describe).unwrap_or_default(),
         };
-        if let Some(expected) = &step.expected {
-            assert!(fits(expected, &actual), "{}: it is {actual}, in a batch of {}", step.line, steps.len());
+        if let Some(expected) = &line.expected {
+            assert!(fits(expected, &actual), "{}: got {actual}, in a batch of {}", line.text, lines.len());
         }
     }
 }
 
 fn fits(expected: &str, actual: &str) -> bool {
-    let (expected, actual) = (words(expected), words(actual));
+    let expected = words(expected);
+    let actual = words(actual);
     let fits_word =
         |(expected, actual): (&&str, &&str)| expected == actual || actual.starts_with(&format!("{expected}("));
     expected.iter().zip(&actual).all(fits_word) && (expected.len() == 1 || expected.len() == actual.len())
@@ -87,9 +88,9 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 /// `reserved MUG@main(2)`, `rejected TEE(1>0)`, `moved #3 5/2`, or the name of a refusal.
-fn tell(decided: &Decided) -> String {
+fn describe(decided: &Decided) -> String {
     use contract::answers::StockOutcome;
-    let Some(answer) = &decided.publish else { return tell_request(&decided.outcome) };
+    let Some(answer) = &decided.publish else { return describe_outcome(&decided.outcome) };
     match &answer.outcome {
         StockOutcome::StockReserved { allocations } => allocations.iter().fold("reserved".to_owned(), |text, part| {
             format!("{text} {}@{}({})", part.product_id, part.location_id, part.quantity.get())
@@ -102,9 +103,9 @@ fn tell(decided: &Decided) -> String {
     }
 }
 
-fn tell_request(outcome: &InventoryOutcome) -> String {
+fn describe_outcome(outcome: &InventoryOutcome) -> String {
     match outcome {
-        InventoryOutcome::Answered { .. } => "an answer that is not published".to_owned(),
+        InventoryOutcome::Answered { .. } => "an answer without a message".to_owned(),
         InventoryOutcome::Anomaly(_) => "anomaly".to_owned(),
         InventoryOutcome::Moved { movement, replayed } => {
             let verb = if *replayed { "replayed" } else { "moved" };
@@ -125,12 +126,12 @@ fn tell_request(outcome: &InventoryOutcome) -> String {
     }
 }
 
-fn tell_levels(levels: &Levels) -> String {
+fn describe_levels(levels: &Levels) -> String {
     let level = |(location, level): (&LocationId, &Level)| format!("{location} {}/{}", level.on_hand, level.reserved);
     levels.iter().map(level).collect::<Vec<_>>().join(" ")
 }
 
-/// What the reader of a script remembers.
+/// Reads a script. Knows the lines of the orders that were named, and counts the requests.
 #[derive(Default)]
 struct Script {
     orders: BTreeMap<String, StockLines>,
@@ -138,27 +139,27 @@ struct Script {
 }
 
 impl Script {
-    fn read<'a>(mut self, lines: impl Iterator<Item = &'a str>) -> Vec<Step> {
-        lines.map(|line| self.step(line)).collect()
+    fn read<'a>(mut self, lines: impl Iterator<Item = &'a str>) -> Vec<ScriptLine> {
+        lines.map(|line| self.line(line)).collect()
     }
 
-    fn step(&mut self, line: &str) -> Step {
+    fn line(&mut self, line: &str) -> ScriptLine {
         let (act, expected) = match line.split_once("->") {
             Some((act, expected)) => (act, Some(expected.trim().to_owned())),
             None => (line, None),
         };
-        Step { line: line.to_owned(), act: self.act(&words(act)), expected }
+        ScriptLine { text: line.to_owned(), act: self.act(&words(act)), expected }
     }
 
     fn act(&mut self, words: &[&str]) -> Act {
         Act::Run(match words {
-            ["levels", product] => return Act::Look(product_id(product)),
+            ["levels", product] => return Act::ShowLevels(product_id(product)),
             ["product", product] => vec![put_product(product)],
             ["location", location, priority] => vec![put_location(location, priority.parse().expect("a priority"))],
             ["stock", product, rest @ ..] => vec![put_product(product), self.request("receive", product, rest)],
             [kind @ ("receive" | "adjust" | "count"), product, rest @ ..] => vec![self.request(kind, product, rest)],
             [kind, order, lines @ ..] => vec![self.order(kind, order, lines)],
-            other => panic!("no line of a script: {other:?}"),
+            other => panic!("not a line of a script: {other:?}"),
         })
     }
 
@@ -167,7 +168,7 @@ impl Script {
             "reserve" => StockCommandKind::ReserveStock,
             "release" => StockCommandKind::ReleaseStock,
             "ship" => StockCommandKind::ShipStock,
-            other => panic!("no verb of a script: {other}"),
+            other => panic!("not a command of a script: {other}"),
         };
         if !lines.is_empty() {
             let line =

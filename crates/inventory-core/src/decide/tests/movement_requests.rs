@@ -1,14 +1,14 @@
 use super::*;
 
 #[test]
-fn receiving_adjusting_and_counting_move_what_is_on_hand() {
+fn receiving_adjusting_and_counting_change_the_units_on_hand() {
     check(
         "
         product MUG             -> created
         receive MUG 5           -> moved #1 5/0
         adjust  MUG -2          -> moved #2 3/0
         count   MUG 7           -> moved #3 7/0
-        count   MUG 7           -> moved #4 7/0            // somebody looked, and that is worth a line
+        count   MUG 7           -> moved #4 7/0            // an unchanged count is a movement too
         count   MUG 8 expect 7  -> moved #5 8/0
         count   MUG 0           -> moved #6 0/0
         levels  MUG             -> main 0/0
@@ -17,7 +17,7 @@ fn receiving_adjusting_and_counting_move_what_is_on_hand() {
 }
 
 #[test]
-fn a_count_that_expects_something_else_finds_the_stock_changed() {
+fn a_count_that_expects_another_number_is_refused_as_stock_changed() {
     check(
         "
         stock   MUG 5
@@ -29,7 +29,7 @@ fn a_count_that_expects_something_else_finds_the_stock_changed() {
 }
 
 #[test]
-fn what_is_promised_cannot_be_adjusted_or_counted_away() {
+fn reserved_units_cannot_be_adjusted_or_counted_away() {
     check(
         "
         stock   MUG 5
@@ -41,21 +41,21 @@ fn what_is_promised_cannot_be_adjusted_or_counted_away() {
         adjust  MUG -1 @main    -> below_reserved
         count   MUG 3           -> moved #4 3/3
         ship    A               -> shipped
-        adjust  MUG -1          -> below_reserved          // nor below nothing
+        adjust  MUG -1          -> below_reserved          // nor below 0
         levels  MUG             -> main 0/0
     ",
     );
 }
 
 #[test]
-fn a_request_that_comes_again_finds_its_movement_and_moves_nothing() {
+fn a_repeated_request_finds_its_movement_and_changes_nothing() {
     check(
         "
         stock   MUG 5
         receive MUG 2 key K     -> moved #2 7/0
         count   MUG 9 expect 7 key C -> moved #3 9/0
         receive MUG 2 key K     -> replayed #2 7/0
-        count   MUG 9 expect 7 key C -> replayed #3 9/0    // not stock_changed: it meets its own effect
+        count   MUG 9 expect 7 key C -> replayed #3 9/0    // not stock_changed
         receive MUG 3 key K     -> key_reused
         levels  MUG             -> main 9/0
     ",
@@ -77,7 +77,7 @@ fn refusals_have_a_fixed_precedence() {
     );
 }
 
-/// A refused request leaves no trace: its id is free, and the next attempt is judged anew.
+/// A refusal is not stored, so the next attempt with the same key is decided by itself.
 #[test]
 fn a_refused_request_does_not_use_up_its_key() {
     check(
@@ -91,7 +91,7 @@ fn a_refused_request_does_not_use_up_its_key() {
 }
 
 #[test]
-fn nothing_is_ever_more_than_a_trillion() {
+fn at_most_a_trillion_units_are_on_hand() {
     check(
         "
         product MUG
@@ -107,7 +107,7 @@ fn nothing_is_ever_more_than_a_trillion() {
 }
 
 #[test]
-fn a_product_is_made_once_and_then_replaced() {
+fn a_product_is_created_once_and_then_replaced() {
     let put = |name: &str, low_stock_at| {
         InventoryCommand::PutProduct(PutProduct { product_id: product_id("MUG"), name: name.to_owned(), low_stock_at })
     };
@@ -118,7 +118,7 @@ fn a_product_is_made_once_and_then_replaced() {
             InventoryOutcome::ProductPut { stock: ProductStock { product, .. }, created } => {
                 (created, product.low_stock_at, product.created_at_micros, product.updated_at_micros)
             }
-            other => panic!("no product: {other:?}"),
+            other => panic!("not a product: {other:?}"),
         }
     };
     assert_eq!(answer(10, put("Mug", Some(3))), (true, Some(3), 10, 10));
@@ -128,19 +128,19 @@ fn a_product_is_made_once_and_then_replaced() {
 }
 
 #[test]
-fn a_product_that_was_put_comes_with_its_stock() {
+fn the_outcome_of_a_put_product_has_its_stock() {
     let mut stock = Stock::default();
     let receive = movement_request("MUG", "main", Change::Receive(Quantity::new(4).expect("a quantity")), "four");
     let decided = stock.run(&[put_product("MUG"), receive, put_product("MUG")]);
     let levels = |at: usize| match &decided[at].outcome {
-        InventoryOutcome::ProductPut { stock, .. } => tell_levels(&stock.levels),
-        other => panic!("no product: {other:?}"),
+        InventoryOutcome::ProductPut { stock, .. } => describe_levels(&stock.levels),
+        other => panic!("not a product: {other:?}"),
     };
     assert_eq!((levels(0).as_str(), levels(2).as_str()), ("", "main 4/0"));
 }
 
 #[test]
-fn a_location_is_made_once_and_then_replaced() {
+fn a_location_is_created_once_and_then_replaced() {
     check(
         "
         location SHOP 5         -> created
@@ -152,7 +152,7 @@ fn a_location_is_made_once_and_then_replaced() {
 }
 
 #[test]
-fn a_change_tells_its_kind() {
+fn a_change_has_the_kind_of_its_movement() {
     let kinds = [
         Change::Receive(Quantity::new(1).expect("a quantity")),
         Change::Adjust(1),
@@ -162,7 +162,7 @@ fn a_change_tells_its_kind() {
 }
 
 #[test]
-fn only_a_command_of_the_order_service_is_of_an_order() {
+fn only_commands_of_the_order_service_are_about_an_order() {
     let quantity = Quantity::new(1).expect("a quantity");
     let lines = StockLines::sum([(product_id("MUG"), quantity)]).expect("one line");
     assert!(stock_command(StockCommandKind::ReserveStock, order_id("A"), lines).is_of_order());
@@ -174,7 +174,6 @@ fn only_a_command_of_the_order_service_is_of_an_order() {
     assert!(others.iter().all(|command| !command.is_of_order()));
 }
 
-/// What is the same is not written once more, and what differs is.
 #[test]
 fn a_location_is_written_only_if_it_changes() {
     let location = |priority| Location { location_id: LocationId::main(), name: "Main".to_owned(), priority };

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Few names, so that commands meet: duplicates, replays and contradictions are the rule.
+/// Commands with few names, so that duplicates, replays and contradictions are frequent.
 fn any_command() -> impl Strategy<Value = InventoryCommand> {
     let product = prop::sample::select(vec!["MUG", "TEE", "PIN"]);
     let location = prop::sample::select(vec!["main", "SHOP", "BARN"]);
@@ -22,7 +22,7 @@ fn any_command() -> impl Strategy<Value = InventoryCommand> {
     ]
 }
 
-/// An order's lines follow from its number; an altered command claims others.
+/// The lines of an order follow from its number. An altered command has other lines.
 fn order_command(kind: StockCommandKind, order: u32, altered: bool) -> InventoryCommand {
     let quantity = |units| Quantity::new(units).expect("a quantity");
     let mut lines = vec![(product_id("MUG"), quantity(1 + order % 3 + u32::from(altered)))];
@@ -38,9 +38,9 @@ fn any_batches() -> impl Strategy<Value = Vec<Vec<InventoryCommand>>> {
 }
 
 proptest! {
-    /// INV-1, INV-2, INV-3 and INV-8 after every batch.
+    /// INV-1, INV-2, INV-3 and INV-8 hold after every batch.
     #[test]
-    fn whatever_is_asked_in_whatever_batches_the_books_are_right(batches in any_batches()) {
+    fn any_commands_in_any_batches_keep_the_invariants(batches in any_batches()) {
         let mut stock = Stock::default();
         for (batch, now_micros) in batches.iter().zip(1..) {
             stock.now_micros = now_micros;
@@ -50,8 +50,9 @@ proptest! {
     }
 
     #[test]
-    fn a_batch_decides_the_same_as_its_commands_one_by_one(batches in any_batches()) {
-        let (mut batched, mut single) = (Stock::default(), Stock::default());
+    fn a_batch_has_the_same_outcomes_as_its_commands_one_by_one(batches in any_batches()) {
+        let mut batched = Stock::default();
+        let mut single = Stock::default();
         for batch in batches {
             let decided = batched.run(&batch);
             let alone = |command| single.run(std::slice::from_ref(command));
@@ -61,9 +62,9 @@ proptest! {
         }
     }
 
-    /// R12: once everything was said, saying it again in any order changes nothing that orders hold.
+    /// R12: after every order has ended, repeated commands change nothing.
     #[test]
-    fn saying_everything_a_second_time_moves_no_stock_of_a_finished_order(batches in any_batches()) {
+    fn repeated_commands_change_no_stock_of_an_order_that_has_ended(batches in any_batches()) {
         let mut stock = Stock::default();
         batches.iter().for_each(|batch| drop(stock.run(batch)));
         let finish = |stock: &mut Stock| {

@@ -1,7 +1,7 @@
 use super::check;
 
 #[test]
-fn one_location_serves_the_whole_order_if_one_can_even_a_late_one() {
+fn one_location_serves_the_whole_order_if_any_can_whatever_its_priority() {
     check(
         "
         location SHOP 1
@@ -50,7 +50,7 @@ fn an_order_that_no_location_can_serve_is_split_line_by_line() {
 }
 
 #[test]
-fn a_rejection_counts_all_locations() {
+fn a_rejection_counts_the_available_units_of_all_locations() {
     check(
         "
         location SHOP 1
@@ -63,7 +63,7 @@ fn a_rejection_counts_all_locations() {
 }
 
 #[test]
-fn a_release_and_a_shipment_follow_what_was_recorded_and_not_the_priorities_of_today() {
+fn a_release_and_a_shipment_follow_the_recorded_allocations_and_not_the_priorities() {
     check(
         "
         location SHOP 1

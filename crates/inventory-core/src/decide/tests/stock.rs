@@ -1,4 +1,4 @@
-//! A store in a few maps, which believes nothing that the decider says about what was there before.
+//! A store in memory. It checks everything that the decider says about stored rows.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ use crate::stock::{Level, Levels, Location, Movement};
 pub(super) struct Stock {
     pub(super) now_micros: i64,
     all: Loaded,
-    /// By (product, location), in the order of `seq`.
+    /// The movements by (product, location), in the order of `seq`.
     ledger: BTreeMap<(ProductId, LocationId), Vec<Movement>>,
 }
 
 impl Default for Stock {
-    /// As the first migration leaves it: one location, nothing else.
+    /// One location, as after the first migration of a database.
     fn default() -> Self {
         let main = Location { location_id: LocationId::main(), name: "Main".to_owned(), priority: 0 };
         let all = Loaded { locations: BTreeMap::from([(LocationId::main(), main)]), ..Loaded::default() };
@@ -36,7 +36,7 @@ impl Stock {
             .reservations
             .iter()
             .filter(|change| change.from.is_none())
-            .for_each(|change| self.overlooks_none(&change.to));
+            .for_each(|change| self.check_seen(&change.to));
         self.write(changes);
         decided
     }
@@ -51,11 +51,11 @@ impl Stock {
     }
 
     pub(super) fn ledger(&self, product: &str, location: &str) -> &[Movement] {
-        let row = (super::product_id(product), location.parse().expect("an id"));
-        self.ledger.get(&row).map_or(&[], Vec::as_slice)
+        let stock_key = (super::product_id(product), location.parse().expect("an id"));
+        self.ledger.get(&stock_key).map_or(&[], Vec::as_slice)
     }
 
-    /// Only what is touched, as a store would: whatever the decider needs beyond that would show.
+    /// Loads the touched rows and no others, as a store does.
     fn load(&self, touched: &Touched) -> Loaded {
         fn only<K: Ord + Clone, V: Clone>(
             map: &BTreeMap<K, V>,
@@ -94,40 +94,44 @@ impl Stock {
     }
 
     fn write_stock(&mut self, change: StockChange) {
-        let (deltas, StockChange { product_id, location_id, before, after }) = (change.deltas(), change);
+        let deltas = change.deltas();
+        let StockChange { product_id, location_id, before, after } = change;
         assert!(self.all.products.contains_key(&product_id) && self.all.locations.contains_key(&location_id));
         let level = self.all.levels.entry(product_id).or_default().entry(location_id).or_default();
-        assert_eq!(level.last_seq, before.last_seq, "compare");
+        assert_eq!(level.last_seq, before.last_seq, "the row is as it was before the batch");
         level.on_hand += deltas.on_hand;
         level.reserved += deltas.reserved;
         level.last_seq = after.last_seq;
         assert_eq!(*level, after);
     }
 
-    /// INV-1, INV-2, INV-3 and INV-8, from the ledger.
+    /// Checks INV-1, INV-2, INV-3 and INV-8 against the ledger.
     pub(super) fn audit(&self) {
         for ((product, location), movements) in &self.ledger {
             let mut level = Level::default();
             for movement in movements {
                 level = level.after(movement.deltas).expect("INV-1 at every prefix");
-                assert_eq!(movement.after, level, "INV-2: no gap, and both balances are the sums");
+                assert_eq!(movement.after, level, "INV-2: numbers have no gap, and the level is the sum so far");
             }
             assert_eq!(self.all.levels[product][location], level, "INV-2: a level is the sum of its movements");
             assert_eq!(self.held(product, location), level.reserved, "INV-3");
         }
         let rows: usize = self.all.levels.values().map(BTreeMap::len).sum();
-        assert_eq!(rows, self.ledger.len(), "INV-2: a level without movements does not exist");
+        assert_eq!(rows, self.ledger.len(), "INV-2: every level has movements");
         self.all.reservations.values().for_each(|reservation| self.audit_rejection(reservation));
     }
 
-    /// INV-8: what was there before the batch was seen by whatever was rejected in it.
-    fn overlooks_none(&self, reservation: &Reservation) {
+    /// INV-8: a rejection has seen every level and every product from before its batch.
+    fn check_seen(&self, reservation: &Reservation) {
         for shortfall in reservation.state.shortfalls() {
             let product = &shortfall.shortage.product_id;
             let seen = |location: &LocationId| shortfall.seen.iter().any(|seen| seen.location_id == *location);
-            assert!(self.levels(product).keys().all(seen), "INV-8: every location was looked at");
+            assert!(self.levels(product).keys().all(seen), "INV-8: the rejection saw every location");
             let known = self.all.products.contains_key(product);
-            assert!(shortfall.shortage.reason == ShortageReason::OutOfStock || !known, "INV-8: it was unknown");
+            assert!(
+                shortfall.shortage.reason == ShortageReason::OutOfStock || !known,
+                "INV-8: the product was unknown"
+            );
         }
     }
 
@@ -143,10 +147,15 @@ impl Stock {
             let shortage = &shortfall.shortage;
             let available_at = |seen: &crate::reservation::Seen| {
                 let movements = &self.ledger[&(shortage.product_id.clone(), seen.location_id.clone())];
-                movements.iter().find(|movement| movement.seq() == seen.seq).expect("it is there").after.available()
+                movements
+                    .iter()
+                    .find(|movement| movement.seq() == seen.seq)
+                    .expect("a movement with this number")
+                    .after
+                    .available()
             };
             let available: i64 = shortfall.seen.iter().map(available_at).sum();
-            assert_eq!(available, shortage.available, "INV-8: what was available there and then");
+            assert_eq!(available, shortage.available, "INV-8: the available units at the movements that were seen");
             assert!(available < shortage.requested.units(), "INV-8: stock was short");
             assert!(shortage.reason == ShortageReason::OutOfStock || shortfall.seen.is_empty(), "INV-8");
         }

@@ -4,8 +4,8 @@ use super::*;
 use crate::reservation::{Seen, Shortfall};
 use crate::stock::Cause;
 
-/// Stock is held all-or-nothing per order, and a release gives every unit back.
-/// Replaying a message repeats its answer and changes nothing.
+/// A release makes every unit available again. A repeated command gets the same answer and changes
+/// nothing.
 #[test]
 fn an_order_reserves_every_line_or_none() {
     check(
@@ -13,11 +13,11 @@ fn an_order_reserves_every_line_or_none() {
         stock   MUG 2
         stock   TEE 1
         reserve A  MUG 1 TEE 1  -> reserved
-        reserve B  MUG 1 TEE 1  -> rejected TEE           // and B holds no MUG:
+        reserve B  MUG 1 TEE 1  -> rejected TEE           // so B holds no MUG
         reserve C  MUG 1        -> reserved
         release A               -> released
         release A               -> released               // replay
-        reserve B               -> rejected TEE           // B was answered; the answer stands
+        reserve B               -> rejected TEE           // B gets its first answer again
         reserve D  TEE 1        -> reserved
         levels  MUG             -> main 2/1
         levels  TEE             -> main 1/1
@@ -26,7 +26,7 @@ fn an_order_reserves_every_line_or_none() {
 }
 
 #[test]
-fn shipping_takes_the_units_off_the_shelf_once() {
+fn a_shipment_takes_the_units_out_of_the_stock_once() {
     check(
         "
         stock   MUG 5
@@ -54,7 +54,7 @@ fn a_release_that_comes_first_leaves_a_tombstone() {
 }
 
 #[test]
-fn every_short_product_is_told_with_what_was_available() {
+fn a_rejection_lists_every_short_product_with_its_available_units() {
     check(
         "
         stock   MUG 2
@@ -68,7 +68,7 @@ fn every_short_product_is_told_with_what_was_available() {
 }
 
 #[test]
-fn the_last_units_go_to_whoever_comes_first() {
+fn the_first_order_gets_the_last_units() {
     check(
         "
         stock   MUG 3
@@ -92,14 +92,14 @@ fn a_command_about_other_lines_is_an_anomaly() {
         release A  MUG 2        -> anomaly
         release A  MUG 1        -> released
         release B  MUG 1        -> released
-        reserve B  MUG 2        -> anomaly                // a tombstone knows its lines as well
+        reserve B  MUG 2        -> anomaly                // a tombstone has a digest too
         levels  MUG             -> main 9/0
     ",
     );
 }
 
 #[test]
-fn a_digest_that_is_not_that_of_the_lines_is_an_anomaly() {
+fn a_command_whose_digest_is_not_the_digest_of_its_lines_is_an_anomaly() {
     let InventoryCommand::Stock(mut command) = reserve("A", "MUG", 1) else { unreachable!() };
     command.digest = contract::Digest::of(b"something else");
     let mut stock = Stock::default();
@@ -109,7 +109,7 @@ fn a_digest_that_is_not_that_of_the_lines_is_an_anomaly() {
 }
 
 #[test]
-fn a_rejection_keeps_its_evidence_also_after_a_release() {
+fn a_rejection_keeps_its_evidence_after_a_release() {
     let mut stock = Stock::default();
     stock.run(&[put_product("MUG"), put_location("SHOP", 5), receive("MUG", "main", 2), receive("MUG", "SHOP", 1)]);
     stock.run(&[reserve("A", "MUG", 1), reserve("B", "MUG", 4), reserve("C", "TEE", 1)]);
@@ -130,9 +130,9 @@ fn a_rejection_keeps_its_evidence_also_after_a_release() {
     stock.audit();
 }
 
-/// Only the time of sending, the attempt and the trace are those of the repeat.
+/// The time of sending, the attempt and the trace context are those of the repeated command.
 #[test]
-fn a_repeated_answer_says_when_it_was_first_decided() {
+fn a_repeated_answer_keeps_the_time_of_the_first_decision() {
     let mut stock = Stock::default();
     stock.run(&[put_product("MUG"), receive("MUG", "main", 2)]);
     let answer = |stock: &mut Stock, now_micros: i64, kind, attempt: u32| {
@@ -169,7 +169,7 @@ fn an_answer_is_written_in_the_version_of_its_command() {
 }
 
 #[test]
-fn the_ledger_tells_which_order_moved_what() {
+fn the_ledger_names_the_order_of_each_movement() {
     let mut stock = Stock::default();
     stock.run(&[put_product("MUG"), receive("MUG", "main", 5), reserve("A", "MUG", 2)]);
     stock.run(&[command(StockCommandKind::ShipStock, "A", "MUG", 2)]);

@@ -1,11 +1,11 @@
 use super::*;
 use crate::reservation::{State, StateName};
 
-/// Every cell of the table of reservations, a row per state: ReserveStock, ReleaseStock, ShipStock. A cell says whether
-/// the answer is new or the same again, and what is then on hand and reserved of five mugs, of which the order asks for
-/// two (or for six, to be rejected).
+/// The columns are ReserveStock, ReleaseStock and ShipStock. A cell has `new` or `same` (a repeated
+/// answer), the answer, and the units on hand and reserved. There are five mugs, and the order asks
+/// for two, or for six if it is to be rejected.
 #[test]
-fn every_state_answers_every_command_as_the_table_says() {
+fn every_state_and_command_have_the_answer_of_the_table() {
     #[rustfmt::skip]
     let table = [
         ("absent",   ["new reserved 5/2",  "new released 5/0",  "anomaly 5/0"]),
@@ -22,10 +22,10 @@ fn every_state_answers_every_command_as_the_table_says() {
 }
 
 fn cell(state: &str, kind: StockCommandKind) -> String {
-    let (mut stock, lines) = shelf_with(state);
+    let (mut stock, lines) = stock_with(state);
     let decided = stock.run(&[stock_command(kind, order_id("A"), lines)]).remove(0);
     stock.audit();
-    let text = tell(&decided);
+    let text = describe(&decided);
     let answer = words(&text)[0];
     let level = stock.levels(&product_id("MUG"))[&LocationId::main()];
     let level = format!("{}/{}", level.on_hand, level.reserved);
@@ -36,8 +36,8 @@ fn cell(state: &str, kind: StockCommandKind) -> String {
     }
 }
 
-/// Five mugs, and the order A in the state.
-fn shelf_with(state: &str) -> (Stock, StockLines) {
+/// A stock of five mugs with the reservation of order A in this state, and the lines of A.
+fn stock_with(state: &str) -> (Stock, StockLines) {
     let units = if state == "rejected" { 6 } else { 2 };
     let lines = StockLines::sum([(product_id("MUG"), Quantity::new(units).expect("a quantity"))]).expect("one line");
     let mut stock = Stock::default();
@@ -58,14 +58,14 @@ fn shelf_with(state: &str) -> (Stock, StockLines) {
 }
 
 #[test]
-fn a_release_of_a_rejected_order_gives_nothing_back_and_a_release_absorbs_whatever_was_before() {
+fn a_release_from_any_state_leaves_nothing_reserved_and_keeps_the_allocations() {
     for (state, held) in [("absent", 0), ("reserved", 1), ("rejected", 0), ("released", 1)] {
-        let (mut stock, lines) = shelf_with(state);
+        let (mut stock, lines) = stock_with(state);
         stock.run(&[stock_command(StockCommandKind::ReleaseStock, order_id("A"), lines)]);
         let reservation = stock.reservation("A").expect("a reservation");
         assert!(matches!(reservation.state, State::Released(_)), "{state}");
-        assert_eq!(reservation.state.allocations().len(), held, "{state}: what was held is still known");
-        assert_eq!(tell_levels(stock.levels(&product_id("MUG"))), "main 5/0", "{state}");
+        assert_eq!(reservation.state.allocations().len(), held, "{state}: the allocations are kept");
+        assert_eq!(describe_levels(stock.levels(&product_id("MUG"))), "main 5/0", "{state}");
     }
 }
 
