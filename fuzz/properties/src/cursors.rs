@@ -1,11 +1,11 @@
-//! A cursor is what its list gave out, in its one spelling, or it is refused.
+//! A list accepts a cursor that it wrote itself, in the same spelling, and refuses any other.
 
 use web::cursor::{decode, encode};
 use web::problem::Code;
 
 const LISTS: [&str; 3] = ["orders", "products", "movements of 789"];
 
-/// **Shape:** the first byte picks the list, the others are a cursor, and also a key.
+/// The first byte selects the list. The other bytes are used as a cursor and as a key.
 pub fn check(bytes: &[u8]) {
     let Some((first, text)) = bytes.split_first() else { return };
     let Ok(text) = std::str::from_utf8(text) else { return };
@@ -19,7 +19,7 @@ pub fn check(bytes: &[u8]) {
     match decode(list, text) {
         Ok(key) => {
             assert_eq!(encode(list, &key), text, "one cursor has one spelling");
-            assert!(decode(other, text).is_err(), "{text} is a cursor of two lists");
+            assert!(decode(other, text).is_err(), "two lists accept the cursor {text}");
         }
         Err(problem) => assert_eq!(problem.code, Code::INVALID_CURSOR),
     }

@@ -26,13 +26,14 @@ fn check_as<M: Serialize + DeserializeOwned + Clone + PartialEq + Debug>(bytes: 
         let part = decode::<M>(batch);
         assert!(part.len() <= MAX_BATCH_MESSAGES);
         assert!(part.len() == 1 || batch.len() <= MAX_BATCH_BYTES);
-        again.extend(part.into_iter().map(|message| message.expect("what was written is read")));
+        again.extend(part.into_iter().map(|message| message.expect("a written message is read")));
     }
     assert_eq!(again, messages);
     assert_eq!(encode(&again), batches);
 }
 
-/// Another reader of JSON sees the same elements. It has no word on numbers beyond its floats.
+/// A second JSON reader finds the same elements. Where it fails, because its numbers are floats,
+/// nothing is compared.
 fn check_elements<M: Debug>(bytes: &[u8], read: &[Result<M, Undecodable>]) {
     match serde_json::from_slice(bytes) {
         Ok(Value::Array(elements)) => {

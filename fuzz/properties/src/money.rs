@@ -5,7 +5,8 @@ use orders_core::money::{BadPrice, Currency, MAX_TOTAL_MINOR};
 
 const CURRENCIES: [&str; 4] = ["JPY", "BRL", "KWD", "CLF"];
 
-/// **Shape:** the first byte picks the currency, the others are the text of a price, and the first of them an amount.
+/// The first byte selects the currency. The other bytes are the text of a price, and the first eight
+/// of them are an amount.
 pub fn check(bytes: &[u8]) {
     let Some((first, text)) = bytes.split_first() else { return };
     let currency: Currency = CURRENCIES[usize::from(*first) % CURRENCIES.len()].parse().expect("a currency");
@@ -45,7 +46,7 @@ fn check_price(currency: Currency, text: &str) {
     let minor = format!("{whole}{sent}{}", "0".repeat(decimals - sent.len()));
     let minor = minor.trim_start_matches('0');
     let limit = MAX_TOTAL_MINOR.to_string();
-    // Digits without zeros before them compare by length, and then one by one.
+    // Without leading zeros, digits compare by length and then as text.
     if (minor.len(), minor) <= (limit.len(), limit.as_str()) {
         let exact = read.map(|minor| minor.to_string());
         assert_eq!(exact.as_deref(), Ok(if minor.is_empty() { "0" } else { minor }), "{text}");

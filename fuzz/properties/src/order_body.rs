@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 use web::problem::{At, Code, FaultCode, MAX_FAULTS, Problem};
 
 pub fn check(bytes: &[u8]) {
-    // Another reader of JSON. It has no word on numbers beyond its floats.
+    // A second JSON reader. It may fail where numbers do not fit its floats.
     let other: Option<Value> = serde_json::from_slice(bytes).ok();
     match orders::read_order(bytes, Currency::BRL) {
         Ok((terms, digest)) => {
-            let other = other.expect("what is accepted is JSON to everybody");
+            let other = other.expect("an accepted body is JSON for any reader");
             assert_eq!(other["customer_id"], terms.customer_id.as_str());
             assert_eq!(other["products"].as_array().map(Vec::len), Some(terms.lines.len()));
             check_sums(&terms);
             let again = orders::read_order(write(&terms).as_bytes(), Currency::BRL);
-            assert_eq!(again, Ok((terms, digest)), "what was read reads back the same");
+            assert_eq!(again, Ok((terms, digest)), "the order reads back the same");
         }
         Err(problem) => check_problem(&problem, other.as_ref()),
     }
@@ -36,7 +36,7 @@ fn check_problem(problem: &Problem, other: Option<&Value>) {
     match problem.code {
         Code::MALFORMED_JSON => assert_eq!(problem.faults.len(), 0),
         Code::INVALID_REQUEST => assert!((1..=MAX_FAULTS).contains(&problem.faults.len())),
-        code => panic!("{code:?} is no answer to a body"),
+        code => panic!("{code:?} must not be the answer to a body"),
     }
     for fault in &problem.faults {
         let At::Pointer(pointer) = &fault.at else { panic!("{fault:?} is not about the body") };
@@ -47,15 +47,17 @@ fn check_problem(problem: &Problem, other: Option<&Value>) {
     }
 }
 
-/// The same order, as a careful client writes it.
+/// The JSON of an order, as a careful client writes it.
 fn write(terms: &Terms) -> String {
     let lines = terms.lines.iter().map(|line| {
-        let (product, quantity) = (line.product_id.as_str(), line.quantity.get());
-        // Its digits, and no float.
+        let product = json!(line.product_id.as_str());
+        let quantity = line.quantity.get();
+        // The price is written as digits, because a float could round it.
         let price = terms.currency.format(line.price_minor);
-        format!(r#"{{"product_id":{},"quantity":{quantity},"price":{price}}}"#, json!(product))
+        format!(r#"{{"product_id":{product},"quantity":{quantity},"price":{price}}}"#)
     });
     let lines: Vec<_> = lines.collect();
-    let (customer, currency) = (json!(terms.customer_id.as_str()), json!(terms.currency.code()));
+    let customer = json!(terms.customer_id.as_str());
+    let currency = json!(terms.currency.code());
     format!(r#"{{"customer_id":{customer},"currency":{currency},"products":[{}]}}"#, lines.join(","))
 }
