@@ -11,7 +11,7 @@ use inventory_core::reservation::Reservation;
 use platform::audit::{Audit, Findings, Invariant, Progress, ReadBudget, Table, Walk, read_page};
 use platform::failure::Failure;
 
-use crate::store::{StockAudit, StockKey, Store};
+use crate::store::{AuditStore, StockAudit, StockKey};
 
 mod held;
 mod rejections;
@@ -36,7 +36,7 @@ const MAX_REMEMBERED: usize = 100_000;
 /// older, so that all of it is read again in time.
 #[derive(Debug)]
 pub struct InventoryAudit {
-    store: Arc<dyn Store>,
+    store: Arc<dyn AuditStore>,
     reach: ReadBudget,
     next: Next,
     remembered: BTreeMap<StockKey, Remembered>,
@@ -62,7 +62,7 @@ impl Next {
 }
 
 impl InventoryAudit {
-    pub fn new(store: Arc<dyn Store>, reach: ReadBudget) -> Self {
+    pub fn new(store: Arc<dyn AuditStore>, reach: ReadBudget) -> Self {
         let reservations = Walk::new(reach.round);
         Self { store, reach, next: Next::beginning(), remembered: BTreeMap::new(), reservations }
     }
@@ -135,7 +135,7 @@ impl InventoryAudit {
 }
 
 #[async_trait]
-impl Table for dyn Store + '_ {
+impl Table for dyn AuditStore + '_ {
     type Key = OrderId;
     type Row = Reservation;
 

@@ -24,9 +24,9 @@ use crate::SERVICE;
 use crate::audit::InventoryAudit;
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
-use crate::store::Store;
 use crate::store::postgres::{Postgres, SCHEMA};
 use crate::store::sqlite::Sqlite;
+use crate::store::{AuditStore, Store};
 use crate::worker::execute::Commands;
 use crate::worker::health_check::HealthCheck;
 
@@ -43,6 +43,7 @@ const KEYS: [&str; 4] = ["currency", "data_dir", "orders_database_url", "invento
 #[derive(Debug)]
 pub struct Dependencies {
     pub store: Arc<dyn Store>,
+    pub audit: Arc<dyn AuditStore>,
     pub bus: Arc<dyn Bus>,
 }
 
@@ -59,7 +60,7 @@ pub struct Parts {
 
 /// Puts the service together from its parts, on what the process has in common.
 pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
-    let Dependencies { store, bus } = parts;
+    let Dependencies { store, audit, bus } = parts;
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
 
     let counted = metrics.clone();
@@ -76,7 +77,7 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
         Consumer { bus: bus.clone(), channel: COMMANDS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
     let health_check = HealthCheck { store: store.clone(), bus, readiness: context.readiness.clone() };
 
-    let books = InventoryAudit::new(store.clone(), ReadBudget::SHORT);
+    let books = InventoryAudit::new(audit, ReadBudget::SHORT);
     let auditor = Auditor::new(SERVICE, Box::new(books), context.metrics.clone(), context.clock.clone());
 
     let service = Service { store, batcher, ids: context.ids.clone() };
@@ -96,19 +97,26 @@ pub fn build(parts: Dependencies, process: &mut Process) -> Api {
     api
 }
 
-/// Opens the adapter that the URL's scheme names.
-pub async fn open_store(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, ProgramError> {
+/// Opens the adapter that the URL's scheme names: what the service writes and reads, and what its auditor reads.
+pub async fn open_store(
+    url: &DatabaseUrl,
+    clock: Arc<dyn Clock>,
+) -> Result<(Arc<dyn Store>, Arc<dyn AuditStore>), ProgramError> {
     match url {
-        DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open(path, clock).map_err(ProgramError::failed)?)),
+        DatabaseUrl::Sqlite(path) => {
+            let sqlite = Arc::new(Sqlite::open(path, clock).map_err(ProgramError::failed)?);
+            Ok((sqlite.clone(), sqlite))
+        }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), PROGRAM.name)?;
-            Ok(Arc::new(Postgres::open(server, Time::Server).await.map_err(ProgramError::failed)?))
+            let postgres = Arc::new(Postgres::open(server, Time::Server).await.map_err(ProgramError::failed)?);
+            Ok((postgres.clone(), postgres))
         }
     }
 }
 
 /// Opens a database that a service owns, beside it and for reading only.
-pub async fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn Store>, ProgramError> {
+pub async fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn AuditStore>, ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open_for_audit(path).map_err(ProgramError::failed)?)),
         DatabaseUrl::Postgres(text) => {
@@ -153,8 +161,8 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let database_url = file.or(database_url, "database_url")?;
         let database_url = database_url.map_or_else(|| "sqlite:data/inventory.db".parse(), Ok)?;
         let bus = bus_between_processes(bus_url, PROGRAM.name).await?;
-        let store = open_store(&database_url, process.context.clock.clone()).await?;
-        Ok(build(Dependencies { store, bus }, process))
+        let (store, audit) = open_store(&database_url, process.context.clock.clone()).await?;
+        Ok(build(Dependencies { store, audit, bus }, process))
     })
     .await
 }

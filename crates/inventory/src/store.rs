@@ -48,33 +48,43 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// All of them, in the order in which they serve: by (priority, id).
     async fn locations(&self) -> Result<Vec<Location>, Failure>;
+}
 
-    /// For the audit: reservations after `after`, sorted by order id.
+/// What the audit reads of stock, beside the service or from another program.
+///
+/// Each call reads one snapshot of the last commit.
+///
+/// # Errors
+///
+/// Nothing was read; every call may be repeated. [`Failure::Suspect`] is about a row that makes no sense.
+#[async_trait]
+pub trait AuditStore: Send + Sync + fmt::Debug {
+    /// Reservations after `after`, sorted by order id.
     async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure>;
 
-    /// For the audit: the order ids of the same reservations, whatever else their rows say.
+    /// The order ids of the same reservations, whatever else their rows say.
     async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure>;
 
-    /// For the audit: the highest order id that a reservation has.
+    /// The highest order id that a reservation has.
     async fn audit_last(&self) -> Result<Option<OrderId>, Failure>;
 
-    /// For the audit: those of these orders' reservations that exist, sorted by order id.
+    /// Those of these orders' reservations that exist, sorted by order id.
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure>;
 
-    /// For the audit: levels after `after`, sorted by place, each with what is held there; all from one snapshot.
+    /// Levels after `after`, sorted by place, each with what is held there; all from one snapshot.
     async fn audit_stock(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure>;
 
-    /// For the audit: what orders after `after` hold at one place, the first `limit` that were ever promised anything
+    /// What orders after `after` hold at one place, the first `limit` that were ever promised anything
     /// there, and the place's level; all from one snapshot.
     async fn audit_held(&self, place: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure>;
 
-    /// For the audit: a stretch of one ledger, from its older end on.
+    /// A stretch of one ledger, from its older end on.
     async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure>;
 
-    /// For the audit: the level that each of these movements left behind, in order; nothing where there is none.
+    /// The level that each of these movements left behind, in order; nothing where there is none.
     async fn audit_levels(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure>;
 
-    /// For the audit: whether each of these products is known, in order.
+    /// Whether each of these products is known, in order.
     async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure>;
 }
 

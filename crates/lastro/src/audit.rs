@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use inventory::store::Store as InventoryStore;
-use orders::store::Store as OrdersStore;
+use inventory::store::AuditStore as InventoryStore;
+use orders::store::AuditStore as OrdersStore;
 use platform::audit::{Audit, Findings, Invariant, Progress, ReadBudget, pause};
 use platform::clock::{Clock, SystemClock, SystemIds};
 use platform::config::{File, ListenAddr};

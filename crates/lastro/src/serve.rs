@@ -102,14 +102,14 @@ pub(crate) async fn build(
     let currency = orders::parse_currency(currency)?;
     let clock: Arc<dyn Clock> = process.context.clock.clone();
     let [of_orders, of_inventory] = buses(bus_url, clock.clone()).await?;
-    let order_store = orders::open_store(&databases.orders, clock.clone()).await?;
-    let parts = orders::Dependencies { store: order_store.clone(), bus: of_orders, currency };
+    let (store, orders_audit) = orders::open_store(&databases.orders, clock.clone()).await?;
+    let parts = orders::Dependencies { store, audit: orders_audit.clone(), bus: of_orders, currency };
     let orders = orders::build(parts, process);
-    let stock_store = inventory::open_store(&databases.inventory, clock.clone()).await?;
-    let parts = inventory::Dependencies { store: stock_store.clone(), bus: of_inventory };
+    let (store, stock_audit) = inventory::open_store(&databases.inventory, clock.clone()).await?;
+    let parts = inventory::Dependencies { store, audit: stock_audit.clone(), bus: of_inventory };
     let inventory = inventory::build(parts, process);
     // Each service audits its own books; here are both, to be held against each other.
-    let books = Agreement::new(order_store, stock_store, ReadBudget::SHORT);
+    let books = Agreement::new(orders_audit, stock_audit, ReadBudget::SHORT);
     let auditor = Auditor::new(PROGRAM.name, Box::new(books), process.context.metrics.clone(), clock);
     process.workers.spawn(Stage::Work, "the auditor of both services", |token| auditor.run(token));
     Ok(orders.merge(inventory))

@@ -8,9 +8,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use inventory::audit::{INV_1, INV_2, INV_3, INV_8, InventoryAudit};
-use inventory::store::Store as InventoryStore;
+use inventory::store::AuditStore as InventoryStore;
 use orders::audit::{INV_4, INV_7, OrdersAudit};
-use orders::store::{Backlog, Store as OrdersStore};
+use orders::store::{AuditStore as OrdersStore, Backlog};
 use platform::audit::{Audit, AuditSequence, Findings, Invariant, MAX_NAMED, Progress, ReadBudget};
 use platform::failure::Failure;
 
@@ -115,7 +115,7 @@ pub(crate) async fn verify(
 ) -> Result<Report, Failure> {
     let mut books = books(orders.clone(), inventory, ReadBudget::LONG);
     let mut report = round(&mut books).await?;
-    report.backlog = orders.backlog().await?;
+    report.backlog = orders.audit_backlog().await?;
     Ok(report)
 }
 

@@ -11,7 +11,7 @@ use platform::audit::{Audit, Findings, Invariant, Progress, ReadBudget, Table, W
 use platform::clock::Timestamp;
 use platform::failure::Failure;
 
-use crate::store::{OrderAudit, PendingAudit, Store};
+use crate::store::{AuditStore, OrderAudit, PendingAudit};
 
 pub const INV_4: Invariant =
     Invariant { name: "INV-4", says: "every order's history is a legal path", counted: "orders" };
@@ -23,7 +23,7 @@ pub const INV_7: Invariant =
 /// **Shape:** a round reads of each what is new since the last one, and a stretch of what is older.
 #[derive(Debug)]
 pub struct OrdersAudit {
-    store: Arc<dyn Store>,
+    store: Arc<dyn AuditStore>,
     reach: ReadBudget,
     under_way: bool,
     orders: Walk<OrderId>,
@@ -31,7 +31,7 @@ pub struct OrdersAudit {
 }
 
 impl OrdersAudit {
-    pub fn new(store: Arc<dyn Store>, reach: ReadBudget) -> Self {
+    pub fn new(store: Arc<dyn AuditStore>, reach: ReadBudget) -> Self {
         let walk = Walk::new(reach.round);
         Self { store, reach, under_way: false, orders: walk, pending: walk }
     }
@@ -70,7 +70,7 @@ impl Audit for OrdersAudit {
 }
 
 #[async_trait]
-impl Table for dyn Store + '_ {
+impl Table for dyn AuditStore + '_ {
     type Key = OrderId;
     type Row = OrderAudit;
 

@@ -25,9 +25,9 @@ use crate::SERVICE;
 use crate::audit::OrdersAudit;
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
-use crate::store::Store;
 use crate::store::postgres::{Postgres, SCHEMA};
 use crate::store::sqlite::Sqlite;
+use crate::store::{AuditStore, Store};
 use crate::waiters::Waiters;
 use crate::worker::listen::AnswerListener;
 use crate::worker::settle::Answers;
@@ -46,6 +46,7 @@ const KEYS: [&str; 4] = ["currency", "data_dir", "orders_database_url", "invento
 #[derive(Debug)]
 pub struct Dependencies {
     pub store: Arc<dyn Store>,
+    pub audit: Arc<dyn AuditStore>,
     pub bus: Arc<dyn Bus>,
     /// Of orders that name none.
     pub currency: Currency,
@@ -66,7 +67,7 @@ pub struct Parts {
 
 /// Puts the service together from its parts, on what the process has in common.
 pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
-    let Dependencies { store, bus, currency } = parts;
+    let Dependencies { store, audit, bus, currency } = parts;
     let (clock, ids) = (context.clock.clone(), context.ids.clone());
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
     let waiters = Arc::new(Waiters::default());
@@ -106,7 +107,7 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
     let sweeper =
         Sweeper { store: store.clone(), bus, outbox, answer_feed, clock, ids: ids.clone(), metrics, readiness };
 
-    let books = OrdersAudit::new(store.clone(), ReadBudget::SHORT);
+    let books = OrdersAudit::new(audit, ReadBudget::SHORT);
     let auditor = Auditor::new(SERVICE, Box::new(books), context.metrics.clone(), context.clock.clone());
 
     let service = Service { store, batcher, waiters, ids, currency, metrics: counted, stopping };
@@ -131,19 +132,26 @@ pub fn build(parts: Dependencies, process: &mut Process) -> Api {
     api
 }
 
-/// Opens the adapter that the URL's scheme names.
-pub async fn open_store(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, ProgramError> {
+/// Opens the adapter that the URL's scheme names: what the service writes and reads, and what its auditor reads.
+pub async fn open_store(
+    url: &DatabaseUrl,
+    clock: Arc<dyn Clock>,
+) -> Result<(Arc<dyn Store>, Arc<dyn AuditStore>), ProgramError> {
     match url {
-        DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open(path, clock).map_err(ProgramError::failed)?)),
+        DatabaseUrl::Sqlite(path) => {
+            let sqlite = Arc::new(Sqlite::open(path, clock).map_err(ProgramError::failed)?);
+            Ok((sqlite.clone(), sqlite))
+        }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), PROGRAM.name)?;
-            Ok(Arc::new(Postgres::open(server, Time::Server).await.map_err(ProgramError::failed)?))
+            let postgres = Arc::new(Postgres::open(server, Time::Server).await.map_err(ProgramError::failed)?);
+            Ok((postgres.clone(), postgres))
         }
     }
 }
 
 /// Opens a database that a service owns, beside it and for reading only.
-pub async fn open_for_audit(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, ProgramError> {
+pub async fn open_for_audit(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn AuditStore>, ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open_for_audit(path, clock).map_err(ProgramError::failed)?)),
         DatabaseUrl::Postgres(text) => {
@@ -192,8 +200,8 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
         let currency = parse_currency(file.or(currency, "currency")?)?;
         let bus = bus_between_processes(bus_url, PROGRAM.name).await?;
-        let store = open_store(&database_url, process.context.clock.clone()).await?;
-        Ok(build(Dependencies { store, bus, currency }, process))
+        let (store, audit) = open_store(&database_url, process.context.clock.clone()).await?;
+        Ok(build(Dependencies { store, audit, bus, currency }, process))
     })
     .await
 }

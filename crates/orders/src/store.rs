@@ -50,21 +50,34 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// The commands in flight.
     async fn backlog(&self) -> Result<Backlog, Failure>;
+}
 
-    /// For the audit: orders after `after`, sorted by id.
+/// What the audit reads of orders, beside the service or from another program.
+///
+/// Each call reads one snapshot of the last commit.
+///
+/// # Errors
+///
+/// Nothing was read; every call may be repeated. [`Failure::Suspect`] is about a row that makes no sense.
+#[async_trait]
+pub trait AuditStore: Send + Sync + fmt::Debug {
+    /// Orders after `after`, sorted by id.
     async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure>;
 
-    /// For the audit: the ids of the same orders, whatever else their rows say.
+    /// The ids of the same orders, whatever else their rows say.
     async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure>;
 
-    /// For the audit: the highest id that an order or a command in flight has.
+    /// The highest id that an order or a command in flight has.
     async fn audit_last(&self) -> Result<Option<OrderId>, Failure>;
 
-    /// For the audit: those of these orders that exist, sorted by id.
+    /// Those of these orders that exist, sorted by id.
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure>;
 
-    /// For the audit: the commands in flight after `after`, sorted by order id, also those whose order is missing.
+    /// The commands in flight after `after`, sorted by order id, also those whose order is missing.
     async fn audit_pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure>;
+
+    /// The commands in flight, as the service counts them.
+    async fn audit_backlog(&self) -> Result<Backlog, Failure>;
 }
 
 /// Which due commands to take.

@@ -43,8 +43,10 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
     let wrappers = &port.world.wrappers;
     let bus = (wrappers.bus)(Connection::of(port.clone()));
     let store = (wrappers.orders_store)(Arc::new(OrdersPort(port.clone())), &bus);
-    let crew =
-        orders::assemble(orders::Dependencies { store, bus, currency: Currency::BRL }, context);
+    let audit_store = Arc::new(OrdersPort(port.clone()));
+    let dependencies =
+        orders::Dependencies { store, audit: audit_store, bus, currency: Currency::BRL };
+    let crew = orders::assemble(dependencies, context);
     let forever = CancellationToken::new;
     for _ in 0..port.world.config.committers {
         work(port, "the committer", crew.committer.clone().run(forever()));
@@ -62,7 +64,8 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
 fn start_inventory(port: &Port, context: &mut Context) -> axum::Router {
     let bus = (port.world.wrappers.bus)(Connection::of(port.clone()));
     let store = Arc::new(StockPort(port.clone()));
-    let crew = inventory::assemble(inventory::Dependencies { store, bus }, context);
+    let dependencies = inventory::Dependencies { store: store.clone(), audit: store, bus };
+    let crew = inventory::assemble(dependencies, context);
     let forever = CancellationToken::new;
     work(port, "the committer", crew.committer.run(forever()));
     work(port, "the consumer", crew.consumer.run(forever()));

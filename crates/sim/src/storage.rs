@@ -107,23 +107,26 @@ impl of_orders::Store for OrdersPort {
         let found = self.0.world.stores.orders.backlog();
         self.0.read("counting the backlog", found).await
     }
+}
 
+#[async_trait]
+impl of_orders::AuditStore for OrdersPort {
     async fn audit_after(
         &self,
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<of_orders::OrderAudit>, Failure> {
-        let found = self.0.world.stores.orders.audit_after(after, limit);
+        let found = self.0.world.stores.orders_audit.audit_after(after, limit);
         self.0.read("auditing", found).await
     }
 
     async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-        let found = self.0.world.stores.orders.audit_ids(after, limit);
+        let found = self.0.world.stores.orders_audit.audit_ids(after, limit);
         self.0.read("auditing", found).await
     }
 
     async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
-        let found = self.0.world.stores.orders.audit_last();
+        let found = self.0.world.stores.orders_audit.audit_last();
         self.0.read("auditing", found).await
     }
 
@@ -131,7 +134,7 @@ impl of_orders::Store for OrdersPort {
         &self,
         order_ids: Vec<OrderId>,
     ) -> Result<Vec<of_orders::OrderAudit>, Failure> {
-        let found = self.0.world.stores.orders.audit_of(order_ids);
+        let found = self.0.world.stores.orders_audit.audit_of(order_ids);
         self.0.read("auditing", found).await
     }
 
@@ -140,7 +143,12 @@ impl of_orders::Store for OrdersPort {
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<of_orders::PendingAudit>, Failure> {
-        let found = self.0.world.stores.orders.audit_pending(after, limit);
+        let found = self.0.world.stores.orders_audit.audit_pending(after, limit);
+        self.0.read("auditing", found).await
+    }
+
+    async fn audit_backlog(&self) -> Result<of_orders::Backlog, Failure> {
+        let found = self.0.world.stores.orders_audit.audit_backlog();
         self.0.read("auditing", found).await
     }
 }
@@ -211,28 +219,31 @@ impl of_stock::Store for StockPort {
         let found = self.0.world.stores.inventory.locations();
         self.0.read("listing locations", found).await
     }
+}
 
+#[async_trait]
+impl of_stock::AuditStore for StockPort {
     async fn audit_after(
         &self,
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<Reservation>, Failure> {
-        let found = self.0.world.stores.inventory.audit_after(after, limit);
+        let found = self.0.world.stores.inventory_audit.audit_after(after, limit);
         self.0.read("auditing", found).await
     }
 
     async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-        let found = self.0.world.stores.inventory.audit_ids(after, limit);
+        let found = self.0.world.stores.inventory_audit.audit_ids(after, limit);
         self.0.read("auditing", found).await
     }
 
     async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
-        let found = self.0.world.stores.inventory.audit_last();
+        let found = self.0.world.stores.inventory_audit.audit_last();
         self.0.read("auditing", found).await
     }
 
     async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
-        let found = self.0.world.stores.inventory.audit_of(order_ids);
+        let found = self.0.world.stores.inventory_audit.audit_of(order_ids);
         self.0.read("auditing", found).await
     }
 
@@ -241,7 +252,7 @@ impl of_stock::Store for StockPort {
         after: Option<of_stock::StockKey>,
         limit: u32,
     ) -> Result<Vec<of_stock::StockAudit>, Failure> {
-        let found = self.0.world.stores.inventory.audit_stock(after, limit);
+        let found = self.0.world.stores.inventory_audit.audit_stock(after, limit);
         self.0.read("auditing", found).await
     }
 
@@ -249,7 +260,7 @@ impl of_stock::Store for StockPort {
         &self,
         stretch: of_stock::Stretch,
     ) -> Result<Vec<shelf::Movement>, Failure> {
-        let found = self.0.world.stores.inventory.audit_movements(stretch);
+        let found = self.0.world.stores.inventory_audit.audit_movements(stretch);
         self.0.read("auditing", found).await
     }
 
@@ -257,12 +268,12 @@ impl of_stock::Store for StockPort {
         &self,
         points: Vec<(of_stock::StockKey, i64)>,
     ) -> Result<Vec<Option<shelf::Level>>, Failure> {
-        let found = self.0.world.stores.inventory.audit_levels(points);
+        let found = self.0.world.stores.inventory_audit.audit_levels(points);
         self.0.read("auditing", found).await
     }
 
     async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
-        let found = self.0.world.stores.inventory.audit_products(product_ids);
+        let found = self.0.world.stores.inventory_audit.audit_products(product_ids);
         self.0.read("auditing", found).await
     }
 
@@ -272,7 +283,7 @@ impl of_stock::Store for StockPort {
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<of_stock::HeldAudit, Failure> {
-        let found = self.0.world.stores.inventory.audit_held(place, after, limit);
+        let found = self.0.world.stores.inventory_audit.audit_held(place, after, limit);
         self.0.read("auditing", found).await
     }
 }

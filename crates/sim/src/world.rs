@@ -31,7 +31,9 @@ pub(crate) type Boot = fn(&Arc<World>, Node);
 #[derive(Debug)]
 pub(crate) struct Stores {
     pub(crate) orders: Arc<dyn orders::store::Store>,
+    pub(crate) orders_audit: Arc<dyn orders::store::AuditStore>,
     pub(crate) inventory: Arc<dyn inventory::store::Store>,
+    pub(crate) inventory_audit: Arc<dyn inventory::store::AuditStore>,
 }
 
 pub(crate) struct World {
@@ -154,9 +156,10 @@ impl Stores {
         use orders::store::sqlite::Sqlite as OrdersFile;
         let orders = OrdersFile::open_inline(&folder.join("orders.db"), clock.clone());
         let inventory = StockFile::open_inline(&folder.join("inventory.db"), clock);
-        Self {
-            orders: Arc::new(orders.expect("a new file")),
-            inventory: Arc::new(inventory.expect("a new file")),
-        }
+        let orders = Arc::new(orders.expect("a new file"));
+        let inventory = Arc::new(inventory.expect("a new file"));
+        let orders_audit = orders.clone();
+        let inventory_audit = inventory.clone();
+        Self { orders, orders_audit, inventory, inventory_audit }
     }
 }

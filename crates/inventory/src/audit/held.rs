@@ -6,7 +6,7 @@ use platform::audit::Findings;
 use platform::failure::Failure;
 
 use super::stock_key::{read, take};
-use crate::store::{HeldAudit, StockKey, Store};
+use crate::store::{AuditStore, HeldAudit, StockKey};
 
 /// Adds up what is held at one stock_key, order by order, while the stock_key goes on moving.
 ///
@@ -47,7 +47,7 @@ impl Held {
     /// Reads no more than `left` rows.
     pub(super) async fn read(
         &mut self,
-        store: &dyn Store,
+        store: &dyn AuditStore,
         left: &mut u32,
         findings: &mut Findings,
     ) -> Result<Counted, Failure> {

@@ -13,10 +13,10 @@ use platform::audit::Findings;
 use platform::failure::Failure;
 
 use super::INV_8;
-use crate::store::{StockKey, Store};
+use crate::store::{AuditStore, StockKey};
 
 pub(super) async fn check(
-    inventory: &dyn Store,
+    inventory: &dyn AuditStore,
     reservations: &[Reservation],
     findings: &mut Findings,
 ) -> Result<(), Failure> {
@@ -52,7 +52,7 @@ struct Evidence {
 }
 
 impl Evidence {
-    async fn gather(inventory: &dyn Store, rejected: &[&Reservation]) -> Result<Self, Failure> {
+    async fn gather(inventory: &dyn AuditStore, rejected: &[&Reservation]) -> Result<Self, Failure> {
         let shortfalls = || rejected.iter().flat_map(|reservation| reservation.state.shortfalls());
         let points: BTreeSet<(StockKey, i64)> = shortfalls().flat_map(points).collect();
         let points: Vec<_> = points.into_iter().collect();

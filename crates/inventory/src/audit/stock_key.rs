@@ -6,7 +6,7 @@ use platform::failure::Failure;
 
 use super::held::{Counted, Held};
 use super::{INV_1, INV_2, INV_3};
-use crate::store::{StockAudit, StockKey, Store, Stretch};
+use crate::store::{AuditStore, StockAudit, StockKey, Stretch};
 
 /// Of what a step may read, the part that one stock_key's older movements get in one round.
 const SHARE_OF_OLDER: u32 = 5;
@@ -74,7 +74,7 @@ impl StockKeyAudit {
     /// Reads no more than `left` rows, and takes what it has read from it. Whether the stock_key is done with.
     pub(super) async fn go_on(
         &mut self,
-        store: &dyn Store,
+        store: &dyn AuditStore,
         left: &mut u32,
         findings: &mut Findings,
     ) -> Result<bool, Failure> {
@@ -84,7 +84,12 @@ impl StockKeyAudit {
         result
     }
 
-    async fn read_on(&mut self, store: &dyn Store, left: &mut u32, findings: &mut Findings) -> Result<bool, Failure> {
+    async fn read_on(
+        &mut self,
+        store: &dyn AuditStore,
+        left: &mut u32,
+        findings: &mut Findings,
+    ) -> Result<bool, Failure> {
         loop {
             let done = match &mut self.stage {
                 Stage::Over => return Ok(true),
@@ -113,7 +118,7 @@ impl StockKeyAudit {
     /// Replays what was added to the ledger, up to the movement that the row says was its last.
     async fn read_newer(
         &mut self,
-        store: &dyn Store,
+        store: &dyn AuditStore,
         left: &mut u32,
         findings: &mut Findings,
     ) -> Result<bool, Failure> {
@@ -151,7 +156,7 @@ impl StockKeyAudit {
     /// Replays a stretch of what was replayed before: a ledger does not change, and this is how it is known.
     async fn read_older(
         &mut self,
-        store: &dyn Store,
+        store: &dyn AuditStore,
         left: &mut u32,
         findings: &mut Findings,
     ) -> Result<bool, Failure> {
@@ -211,7 +216,7 @@ pub(super) fn take(left: &mut u32, findings: &mut Findings, rows: usize) {
 }
 
 pub(super) async fn read(
-    store: &dyn Store,
+    store: &dyn AuditStore,
     (product_id, location_id): &StockKey,
     after_seq: i64,
     up_to_seq: i64,

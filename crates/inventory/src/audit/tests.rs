@@ -6,12 +6,13 @@ use platform::clock::{ManualClock, Timestamp};
 use testbed::write_past;
 
 use super::*;
+use crate::store::Store;
 use crate::store::laws::{START, order, put_location, received, reserve, stocked};
 use crate::store::sqlite::Sqlite;
 
 /// A store in a file of its own, and books of it that may have been read before.
 struct Shop {
-    store: Arc<dyn Store>,
+    store: Arc<Sqlite>,
     books: InventoryAudit,
     clock: Arc<ManualClock>,
     folder: tempfile::TempDir,
@@ -23,7 +24,7 @@ impl Shop {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Arc::new(ManualClock::at(START));
         let store = Sqlite::open(&folder.path().join("inventory.db"), clock.clone());
-        let store: Arc<dyn Store> = Arc::new(store.expect("a new file"));
+        let store = Arc::new(store.expect("a new file"));
         let shop = Self { books: InventoryAudit::new(store.clone(), reach), store, clock, folder };
         shop.run([stocked("MUG", 100), stocked("TEE", 3)].concat()).await;
         shop.run((1..=57).map(|n| reserve(n, &[("MUG", 1)])).collect()).await;

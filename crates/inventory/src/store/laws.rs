@@ -12,7 +12,7 @@ use inventory_core::stock::{Location, Movement, RequestCause, RequestId};
 use platform::clock::{ManualClock, Timestamp};
 use platform::failure::Failure;
 
-use super::{MovementFilter, Store};
+use super::{AuditStore, MovementFilter, Store};
 
 pub(crate) mod auditing;
 pub(crate) mod deciding;
@@ -64,6 +64,7 @@ pub(crate) use store_laws;
 /// An empty store of some engine.
 pub(crate) struct Fresh {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) audit: Arc<dyn AuditStore>,
     pub(crate) clock: Arc<ManualClock>,
     /// Dropped last: the folder or the server that the store lives in.
     pub(crate) _home: Box<dyn std::any::Any + Send + Sync>,

@@ -11,14 +11,14 @@ use contract::{OrderId, ProductId};
 use faults::fault_point;
 use inventory_core::decide::{Decide, Decided, InventoryCommand};
 use inventory_core::reservation::Reservation;
-use inventory_core::stock::{Level, Location, Movement, ProductStock};
+use inventory_core::stock::{Location, Movement, ProductStock};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
 use storage::postgres::{Database, Grants, OpenError, Schema, Server, Time, Transaction};
 use storage::quarantine;
 
-use super::{HeldAudit, MovementFilter, ProductFilter, StockAudit, StockKey, Store, Stretch};
+use super::{MovementFilter, ProductFilter, Store};
 
 mod audit;
 mod list;
@@ -107,48 +107,12 @@ impl Store for Postgres {
     }
 
     async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure> {
-        let mut found = self.audit_of(vec![order_id]).await?;
+        let mut found = self.0.read(async |snapshot| audit::of(snapshot, &[order_id]).await).await?;
         Ok(found.pop())
     }
 
     async fn locations(&self) -> Result<Vec<Location>, Failure> {
         self.0.read(async |snapshot| list::locations(snapshot).await).await
-    }
-
-    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
-        self.0.read(async |snapshot| audit::after(snapshot, after, limit).await).await
-    }
-
-    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-        self.0.read(async |snapshot| audit::ids(snapshot, after, limit).await).await
-    }
-
-    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
-        self.0.read(async |snapshot| audit::last(snapshot).await).await
-    }
-
-    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
-        self.0.read(async |snapshot| audit::of(snapshot, &order_ids).await).await
-    }
-
-    async fn audit_stock(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
-        self.0.read(async |snapshot| audit::stock(snapshot, after.as_ref(), limit).await).await
-    }
-
-    async fn audit_held(&self, stock_key: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
-        self.0.read(async |snapshot| audit::held(snapshot, &stock_key, after, limit).await).await
-    }
-
-    async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {
-        self.0.read(async |snapshot| audit::movements(snapshot, &stretch).await).await
-    }
-
-    async fn audit_levels(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure> {
-        self.0.read(async |snapshot| audit::levels(snapshot, &points).await).await
-    }
-
-    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
-        self.0.read(async |snapshot| audit::products(snapshot, &product_ids).await).await
     }
 }
 

@@ -9,7 +9,7 @@ use contract::{OrderId, ProductId};
 use faults::fault_point;
 use inventory_core::decide::{Decide, Decided, InventoryCommand};
 use inventory_core::reservation::Reservation;
-use inventory_core::stock::{Level, Location, Movement, ProductStock};
+use inventory_core::stock::{Location, Movement, ProductStock};
 use platform::clock::Clock;
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
@@ -17,7 +17,7 @@ use storage::migration::Migration;
 use storage::quarantine;
 use storage::sqlite::{Database, OpenError, Session, failure};
 
-use super::{HeldAudit, MovementFilter, ProductFilter, StockAudit, StockKey, Store, Stretch};
+use super::{MovementFilter, ProductFilter, Store};
 
 mod audit;
 mod list;
@@ -108,42 +108,6 @@ impl Store for Sqlite {
 
     async fn locations(&self) -> Result<Vec<Location>, Failure> {
         self.0.read(read::locations).await
-    }
-
-    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
-        self.0.read(move |connection| audit::after(connection, after, limit)).await
-    }
-
-    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-        self.0.read(move |connection| audit::ids(connection, after, limit)).await
-    }
-
-    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
-        self.0.read(audit::last).await
-    }
-
-    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
-        self.0.read(move |connection| audit::of(connection, &order_ids)).await
-    }
-
-    async fn audit_stock(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
-        self.0.read(move |connection| audit::stock(connection, after.as_ref(), limit)).await
-    }
-
-    async fn audit_held(&self, stock_key: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
-        self.0.read(move |connection| audit::held(connection, &stock_key, after, limit)).await
-    }
-
-    async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {
-        self.0.read(move |connection| audit::movements(connection, &stretch)).await
-    }
-
-    async fn audit_levels(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure> {
-        self.0.read(move |connection| audit::levels(connection, &points)).await
-    }
-
-    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
-        self.0.read(move |connection| audit::products(connection, &product_ids)).await
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
-use inventory::store::Store as InventoryStore;
+use inventory::store::AuditStore as InventoryStore;
 use inventory_core::reservation::{Before, Reservation, State, StateName};
-use orders::store::{OrderAudit, Store as OrdersStore};
+use orders::store::{AuditStore as OrdersStore, OrderAudit};
 use orders_core::order::Status;
 use platform::audit::{Audit, Findings, Invariant, Page, Progress, ReadBudget, Walk, look_up, read_page};
 use platform::failure::Failure;

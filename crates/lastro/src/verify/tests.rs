@@ -17,7 +17,9 @@ mod permutations;
 /// Both stores, joined by hand: what one publishes is given to the other.
 struct Shop {
     orders: Arc<dyn orders::store::Store>,
+    orders_audit: Arc<dyn OrdersStore>,
     inventory: Arc<dyn inventory::store::Store>,
+    inventory_audit: Arc<dyn InventoryStore>,
     clock: Arc<ManualClock>,
     folder: tempfile::TempDir,
 }
@@ -30,7 +32,9 @@ impl Shop {
         let open = |name: &str| folder.path().join(name);
         let orders = orders::store::sqlite::Sqlite::open(&open("orders.db"), shared.clone()).expect("a new file");
         let inventory = inventory::store::sqlite::Sqlite::open(&open("inventory.db"), shared).expect("a new file");
-        Self { orders: Arc::new(orders), inventory: Arc::new(inventory), clock, folder }
+        let (orders, inventory) = (Arc::new(orders), Arc::new(inventory));
+        let (orders_audit, inventory_audit) = (orders.clone(), inventory.clone());
+        Self { orders, orders_audit, inventory, inventory_audit, clock, folder }
     }
 
     async fn order(&self, command: order::OrderCommand) -> Option<contract::commands::StockCommand> {
@@ -70,7 +74,7 @@ impl Shop {
     }
 
     async fn report(&self) -> Report {
-        verify(self.orders.clone(), self.inventory.clone()).await.expect("both can be read")
+        verify(self.orders_audit.clone(), self.inventory_audit.clone()).await.expect("both can be read")
     }
 }
 

@@ -5,11 +5,12 @@ use platform::clock::ManualClock;
 use testbed::write_past;
 
 use super::*;
+use crate::store::Store;
 use crate::store::laws::{START, cancel, place, reserved};
 use crate::store::sqlite::Sqlite;
 
 /// A store in a file of its own, after these commands.
-async fn books(commands: Vec<OrderCommand>) -> (tempfile::TempDir, Arc<dyn Store>) {
+async fn books(commands: Vec<OrderCommand>) -> (tempfile::TempDir, Arc<Sqlite>) {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Arc::new(ManualClock::at(START));
     let store = Sqlite::open(&file_in(&folder), clock).expect("a new file");
@@ -22,7 +23,7 @@ fn file_in(folder: &tempfile::TempDir) -> PathBuf {
 }
 
 /// A whole round, and how much each of its steps read.
-async fn round(store: Arc<dyn Store>, reach: ReadBudget) -> (Findings, Vec<u64>) {
+async fn round(store: Arc<Sqlite>, reach: ReadBudget) -> (Findings, Vec<u64>) {
     let (mut books, mut findings, mut steps) = (OrdersAudit::new(store, reach), Findings::default(), Vec::new());
     loop {
         let before = findings.rows;

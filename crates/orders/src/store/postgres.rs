@@ -17,7 +17,7 @@ use storage::migration::Migration;
 use storage::postgres::{Database, Grants, OpenError, Schema, Server, Time, Transaction};
 use storage::quarantine;
 
-use super::{Backlog, Filter, Lease, OrderAudit, OrderSummary, OrderView, PendingAudit, Store};
+use super::{Backlog, Filter, Lease, OrderSummary, OrderView, Store};
 
 mod audit;
 mod lease;
@@ -115,26 +115,6 @@ impl Store for Postgres {
 
     async fn backlog(&self) -> Result<Backlog, Failure> {
         self.0.read(async |snapshot| read::backlog(snapshot).await).await
-    }
-
-    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
-        self.0.read(async |snapshot| audit::after(snapshot, after, limit).await).await
-    }
-
-    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-        self.0.read(async |snapshot| audit::ids(snapshot, after, limit).await).await
-    }
-
-    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
-        self.0.read(async |snapshot| audit::last(snapshot).await).await
-    }
-
-    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
-        self.0.read(async |snapshot| audit::of(snapshot, &order_ids).await).await
-    }
-
-    async fn audit_pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
-        self.0.read(async |snapshot| audit::pending(snapshot, after, limit).await).await
     }
 }
 

@@ -16,7 +16,7 @@ use storage::migration::Migration;
 use storage::quarantine;
 use storage::sqlite::{Database, OpenError, Session, failure};
 
-use super::{Backlog, Filter, Lease, OrderAudit, OrderSummary, OrderView, PendingAudit, Store};
+use super::{Backlog, Filter, Lease, OrderSummary, OrderView, Store};
 
 mod audit;
 mod lease;
@@ -122,26 +122,6 @@ impl Store for Sqlite {
     async fn backlog(&self) -> Result<Backlog, Failure> {
         let now = self.clock.now();
         self.database.read(move |connection| read::backlog(connection, now)).await
-    }
-
-    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
-        self.database.read(move |connection| audit::after(connection, after, limit)).await
-    }
-
-    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-        self.database.read(move |connection| audit::ids(connection, after, limit)).await
-    }
-
-    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
-        self.database.read(audit::last).await
-    }
-
-    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
-        self.database.read(move |connection| audit::of(connection, &order_ids)).await
-    }
-
-    async fn audit_pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
-        self.database.read(move |connection| audit::pending(connection, after, limit)).await
     }
 }
 

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::commands::{COMMANDS_CHANNEL, StockCommand};
 use contract::{OrderId, codec};
-use orders::store::{
-    Backlog, Filter, Lease, OrderAudit, OrderSummary, OrderView, PendingAudit, Store,
-};
+use orders::store::{Backlog, Filter, Lease, OrderSummary, OrderView, Store};
 use orders_core::decide::{Decide, Decided, Loaded, OrderCommand, Receipt};
 use platform::bus::Bus;
 use platform::failure::Failure;
@@ -154,33 +152,5 @@ impl<M: Mistake> Store for Mistaken<M> {
 
     async fn backlog(&self) -> Result<Backlog, Failure> {
         self.0.right().backlog().await
-    }
-
-    async fn audit_after(
-        &self,
-        after: Option<OrderId>,
-        limit: u32,
-    ) -> Result<Vec<OrderAudit>, Failure> {
-        self.0.right().audit_after(after, limit).await
-    }
-
-    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-        self.0.right().audit_ids(after, limit).await
-    }
-
-    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
-        self.0.right().audit_last().await
-    }
-
-    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
-        self.0.right().audit_of(order_ids).await
-    }
-
-    async fn audit_pending(
-        &self,
-        after: Option<OrderId>,
-        limit: u32,
-    ) -> Result<Vec<PendingAudit>, Failure> {
-        self.0.right().audit_pending(after, limit).await
     }
 }

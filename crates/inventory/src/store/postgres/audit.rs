@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
 use contract::{OrderId, ProductId};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Level, Movement};
@@ -10,7 +11,8 @@ use storage::postgres::{Parameter, Transaction, page_from};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::super::{HELD_AT_ONCE, HeldAudit, StockAudit, StockKey, Stretch};
+use super::super::{AuditStore, HELD_AT_ONCE, HeldAudit, StockAudit, StockKey, Stretch};
+use super::Postgres;
 use super::load::ALLOCATIONS;
 use super::rows::{self, movement_columns, reservation_columns};
 
@@ -50,7 +52,46 @@ const KNOWN: &str = "SELECT product_id FROM products WHERE product_id = ANY($1::
 #[cfg(test)]
 pub(super) const STATEMENTS: [&str; 10] = [AFTER, IDS, LAST, OF, STOCK, LEVEL, HELD, STRETCH, LEVELS_AT, KNOWN];
 
-pub(super) async fn after(
+#[async_trait]
+impl AuditStore for Postgres {
+    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
+        self.0.read(async |snapshot| reservations_after(snapshot, after, limit).await).await
+    }
+
+    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+        self.0.read(async |snapshot| ids(snapshot, after, limit).await).await
+    }
+
+    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+        self.0.read(async |snapshot| last(snapshot).await).await
+    }
+
+    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
+        self.0.read(async |snapshot| of(snapshot, &order_ids).await).await
+    }
+
+    async fn audit_stock(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
+        self.0.read(async |snapshot| stock(snapshot, after.as_ref(), limit).await).await
+    }
+
+    async fn audit_held(&self, stock_key: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
+        self.0.read(async |snapshot| held(snapshot, &stock_key, after, limit).await).await
+    }
+
+    async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {
+        self.0.read(async |snapshot| movements(snapshot, &stretch).await).await
+    }
+
+    async fn audit_levels(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure> {
+        self.0.read(async |snapshot| levels(snapshot, &points).await).await
+    }
+
+    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
+        self.0.read(async |snapshot| products(snapshot, &product_ids).await).await
+    }
+}
+
+async fn reservations_after(
     snapshot: &Transaction<'_>,
     after: Option<OrderId>,
     limit: u32,
@@ -58,15 +99,11 @@ pub(super) async fn after(
     complete(snapshot, &snapshot.page(AFTER, after.map(|id| id.0), limit).await?).await
 }
 
-pub(super) async fn ids(
-    snapshot: &Transaction<'_>,
-    after: Option<OrderId>,
-    limit: u32,
-) -> Result<Vec<OrderId>, Failure> {
+async fn ids(snapshot: &Transaction<'_>, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
     snapshot.page(IDS, after.map(|id| id.0), limit).await?.iter().map(|row| rows::order_id(row, 0)).collect()
 }
 
-pub(super) async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
+async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
     snapshot.query(LAST, []).await?.first().map(|row| rows::order_id(row, 0)).transpose()
 }
 
@@ -82,11 +119,7 @@ async fn complete(snapshot: &Transaction<'_>, rows: &[Row]) -> Result<Vec<Reserv
     rows::reservations(rows, &snapshot.query(ALLOCATIONS, [&ids]).await?)
 }
 
-pub(super) async fn stock(
-    snapshot: &Transaction<'_>,
-    after: Option<&StockKey>,
-    limit: u32,
-) -> Result<Vec<StockAudit>, Failure> {
+async fn stock(snapshot: &Transaction<'_>, after: Option<&StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
     let (product_id, location_id) = after.map_or(("", ""), |(product, location)| (product.as_str(), location.as_str()));
     let level = |row: &Row| {
         Ok(StockAudit {
@@ -101,7 +134,7 @@ pub(super) async fn stock(
     snapshot.query(STOCK, parameters).await?.iter().map(level).collect()
 }
 
-pub(super) async fn held(
+async fn held(
     snapshot: &Transaction<'_>,
     (product_id, location_id): &StockKey,
     after: Option<OrderId>,
@@ -119,17 +152,14 @@ pub(super) async fn held(
     Ok(HeldAudit::of(level, &page, limit))
 }
 
-pub(super) async fn movements(snapshot: &Transaction<'_>, stretch: &Stretch) -> Result<Vec<Movement>, Failure> {
+async fn movements(snapshot: &Transaction<'_>, stretch: &Stretch) -> Result<Vec<Movement>, Failure> {
     let Stretch { product_id, location_id, after_seq, up_to_seq, limit } = stretch;
     let (product, location, limit) = (product_id.as_str(), location_id.as_str(), i64::from(*limit));
     let rows = snapshot.query(STRETCH, [&product, &location, after_seq, up_to_seq, &limit]).await?;
     rows.iter().map(rows::movement).collect()
 }
 
-pub(super) async fn levels(
-    snapshot: &Transaction<'_>,
-    points: &[(StockKey, i64)],
-) -> Result<Vec<Option<Level>>, Failure> {
+async fn levels(snapshot: &Transaction<'_>, points: &[(StockKey, i64)]) -> Result<Vec<Option<Level>>, Failure> {
     let products: Vec<&str> = points.iter().map(|((product, _), _)| product.as_str()).collect();
     let locations: Vec<&str> = points.iter().map(|((_, location), _)| location.as_str()).collect();
     let numbers: Vec<i64> = points.iter().map(|(_, seq)| *seq).collect();
@@ -139,7 +169,7 @@ pub(super) async fn levels(
     Ok((1..).zip(points).map(|(number, _)| found.get(&number).copied()).collect())
 }
 
-pub(super) async fn products(snapshot: &Transaction<'_>, product_ids: &[ProductId]) -> Result<Vec<bool>, Failure> {
+async fn products(snapshot: &Transaction<'_>, product_ids: &[ProductId]) -> Result<Vec<bool>, Failure> {
     let ids: Vec<&str> = product_ids.iter().map(|id| id.as_str()).collect();
     let rows = snapshot.query(KNOWN, [&ids]).await?;
     let known: BTreeSet<&str> = rows.iter().map(|row| rows::column(row, 0)).collect::<Result<_, Failure>>()?;

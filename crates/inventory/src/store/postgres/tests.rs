@@ -9,7 +9,8 @@ mod interleavings;
 
 async fn fresh() -> Fresh {
     let (store, clock, _) = opened().await;
-    Fresh { store: Arc::new(store), clock, _home: Box::new(()) }
+    let store = Arc::new(store);
+    Fresh { audit: store.clone(), store, clock, _home: Box::new(()) }
 }
 
 store_laws!(fresh);
@@ -109,7 +110,8 @@ async fn a_claim_that_comes_to_nothing_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixteen_deciders_never_deadlock() {
     let (store, clock, url) = opened().await;
-    let fresh = Fresh { store: Arc::new(store), clock, _home: Box::new(()) };
+    let store = Arc::new(store);
+    let fresh = Fresh { audit: store.clone(), store, clock, _home: Box::new(()) };
     crate::store::laws::deciding::sixteen_deciders_with_crossed_products_neither_oversell_nor_deadlock(fresh).await;
     let counted = "SELECT deadlocks, xact_commit FROM pg_stat_database WHERE datname = current_database()";
     let operator = postgres(&url).await;

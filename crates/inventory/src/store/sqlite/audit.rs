@@ -1,15 +1,60 @@
 //! Reads for the audit: what the invariants speak of, a page at a time, each page from one snapshot.
 
+use async_trait::async_trait;
 use contract::{OrderId, ProductId};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Level, Movement};
+use platform::failure::Failure;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::super::{HELD_AT_ONCE, HeldAudit, StockAudit, StockKey, Stretch};
-use super::read;
+use super::super::{AuditStore, HELD_AT_ONCE, HeldAudit, StockAudit, StockKey, Stretch};
 use super::rows::{self, MOVEMENT_COLUMNS, RESERVATION_COLUMNS, ReservationRow};
+use super::{Sqlite, read};
 
-pub(super) fn after(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<Reservation>> {
+#[async_trait]
+impl AuditStore for Sqlite {
+    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
+        self.0.read(move |connection| reservations_after(connection, after, limit)).await
+    }
+
+    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+        self.0.read(move |connection| ids(connection, after, limit)).await
+    }
+
+    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+        self.0.read(last).await
+    }
+
+    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
+        self.0.read(move |connection| of(connection, &order_ids)).await
+    }
+
+    async fn audit_stock(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
+        self.0.read(move |connection| stock(connection, after.as_ref(), limit)).await
+    }
+
+    async fn audit_held(&self, stock_key: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
+        self.0.read(move |connection| held(connection, &stock_key, after, limit)).await
+    }
+
+    async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {
+        self.0.read(move |connection| movements(connection, &stretch)).await
+    }
+
+    async fn audit_levels(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure> {
+        self.0.read(move |connection| levels(connection, &points)).await
+    }
+
+    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
+        self.0.read(move |connection| products(connection, &product_ids)).await
+    }
+}
+
+fn reservations_after(
+    connection: &Connection,
+    after: Option<OrderId>,
+    limit: u32,
+) -> rusqlite::Result<Vec<Reservation>> {
     let sql = format!("SELECT {RESERVATION_COLUMNS} FROM reservations WHERE order_id > ?1 ORDER BY order_id LIMIT ?2");
     let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
     let mut statement = connection.prepare_cached(&sql)?;
@@ -17,7 +62,7 @@ pub(super) fn after(connection: &Connection, after: Option<OrderId>, limit: u32)
     rows.map(|row| row?.complete(connection)).collect()
 }
 
-pub(super) fn ids(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<OrderId>> {
+fn ids(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<OrderId>> {
     let mut statement = connection
         .prepare_cached("SELECT order_id FROM reservations WHERE order_id > ?1 ORDER BY order_id LIMIT ?2")?;
     let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
@@ -25,12 +70,12 @@ pub(super) fn ids(connection: &Connection, after: Option<OrderId>, limit: u32) -
     ids.collect()
 }
 
-pub(super) fn last(connection: &Connection) -> rusqlite::Result<Option<OrderId>> {
+fn last(connection: &Connection) -> rusqlite::Result<Option<OrderId>> {
     let mut statement = connection.prepare_cached("SELECT max(order_id) FROM reservations")?;
     Ok(statement.query_row([], |row| row.get::<_, Option<[u8; 16]>>(0))?.map(rows::order_id))
 }
 
-pub(super) fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Vec<Reservation>> {
+fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Vec<Reservation>> {
     let mut sorted = order_ids.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
@@ -38,11 +83,7 @@ pub(super) fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Re
     found.filter_map(Result::transpose).collect()
 }
 
-pub(super) fn stock(
-    connection: &Connection,
-    after: Option<&StockKey>,
-    limit: u32,
-) -> rusqlite::Result<Vec<StockAudit>> {
+fn stock(connection: &Connection, after: Option<&StockKey>, limit: u32) -> rusqlite::Result<Vec<StockAudit>> {
     let mut statement = connection.prepare_cached(
         "SELECT product_id, location_id, on_hand, reserved, last_seq,
                 (SELECT CASE WHEN count(*) <= ?4 THEN coalesce(sum(quantity) FILTER (WHERE state = 'reserved'), 0) END
@@ -67,7 +108,7 @@ pub(super) fn stock(
     rows.collect()
 }
 
-pub(super) fn held(
+fn held(
     connection: &Connection,
     (product_id, location_id): &StockKey,
     after: Option<OrderId>,
@@ -92,7 +133,7 @@ pub(super) fn held(
     Ok(HeldAudit::of(level.unwrap_or_default(), &found, limit))
 }
 
-pub(super) fn movements(connection: &Connection, stretch: &Stretch) -> rusqlite::Result<Vec<Movement>> {
+fn movements(connection: &Connection, stretch: &Stretch) -> rusqlite::Result<Vec<Movement>> {
     let sql = format!(
         "SELECT {MOVEMENT_COLUMNS} FROM movements
          WHERE product_id = ?1 AND location_id = ?2 AND seq > ?3 AND seq <= ?4 ORDER BY seq LIMIT ?5"
@@ -104,7 +145,7 @@ pub(super) fn movements(connection: &Connection, stretch: &Stretch) -> rusqlite:
     rows.collect()
 }
 
-pub(super) fn levels(connection: &Connection, points: &[(StockKey, i64)]) -> rusqlite::Result<Vec<Option<Level>>> {
+fn levels(connection: &Connection, points: &[(StockKey, i64)]) -> rusqlite::Result<Vec<Option<Level>>> {
     let mut statement = connection.prepare_cached(
         "SELECT on_hand, reserved, seq FROM movements WHERE product_id = ?1 AND location_id = ?2 AND seq = ?3",
     )?;
@@ -115,7 +156,7 @@ pub(super) fn levels(connection: &Connection, points: &[(StockKey, i64)]) -> rus
     points.iter().map(&mut level).collect()
 }
 
-pub(super) fn products(connection: &Connection, product_ids: &[ProductId]) -> rusqlite::Result<Vec<bool>> {
+fn products(connection: &Connection, product_ids: &[ProductId]) -> rusqlite::Result<Vec<bool>> {
     let mut statement = connection.prepare_cached("SELECT 1 FROM products WHERE product_id = ?1")?;
     product_ids.iter().map(|id| statement.exists(params![id.as_str()])).collect()
 }

@@ -130,7 +130,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         runtime.block_on(async {
             let mut world = World { shop: Shop::new(), network: Vec::new(), movements: 0 };
-            let (orders, inventory) = (world.shop.orders.clone(), world.shop.inventory.clone());
+            let (orders, inventory) = (world.shop.orders_audit.clone(), world.shop.inventory_audit.clone());
             // What it has read stays read, and it sees each of its few rows at another moment.
             let mut watching = books(orders, inventory, ReadBudget { page: 2, below: 3, round: 4 });
             world.shop.receive(0, 6).await;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use contract::OrderId;
 use orders_core::order::Status;
 use platform::failure::Failure;
@@ -9,9 +10,10 @@ use storage::postgres::Transaction;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::super::{OrderAudit, PendingAudit};
+use super::super::{AuditStore, Backlog, OrderAudit, PendingAudit};
 use super::load::LINES;
 use super::rows::{self, OrderRow, order_columns};
+use super::{Postgres, read};
 
 const AFTER: &str =
     concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id >= $1 ORDER BY order_id LIMIT $2");
@@ -32,7 +34,34 @@ const ALL_PENDING: &str = "SELECT pending_commands.order_id, kind, since, update
 #[cfg(test)]
 pub(super) const STATEMENTS: [&str; 7] = [AFTER, IDS, LAST, OF, STEPS, PENDING, ALL_PENDING];
 
-pub(super) async fn after(
+#[async_trait]
+impl AuditStore for Postgres {
+    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
+        self.0.read(async |snapshot| orders_after(snapshot, after, limit).await).await
+    }
+
+    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+        self.0.read(async |snapshot| ids(snapshot, after, limit).await).await
+    }
+
+    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+        self.0.read(async |snapshot| last(snapshot).await).await
+    }
+
+    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
+        self.0.read(async |snapshot| of(snapshot, &order_ids).await).await
+    }
+
+    async fn audit_pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
+        self.0.read(async |snapshot| pending(snapshot, after, limit).await).await
+    }
+
+    async fn audit_backlog(&self) -> Result<Backlog, Failure> {
+        self.0.read(async |snapshot| read::backlog(snapshot).await).await
+    }
+}
+
+async fn orders_after(
     snapshot: &Transaction<'_>,
     after: Option<OrderId>,
     limit: u32,
@@ -40,23 +69,15 @@ pub(super) async fn after(
     complete(snapshot, &snapshot.page(AFTER, after.map(|id| id.0), limit).await?).await
 }
 
-pub(super) async fn ids(
-    snapshot: &Transaction<'_>,
-    after: Option<OrderId>,
-    limit: u32,
-) -> Result<Vec<OrderId>, Failure> {
+async fn ids(snapshot: &Transaction<'_>, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
     snapshot.page(IDS, after.map(|id| id.0), limit).await?.iter().map(|row| rows::order_id(row, 0)).collect()
 }
 
-pub(super) async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
+async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
     snapshot.query(LAST, []).await?.first().map(|row| rows::order_id(row, 0)).transpose()
 }
 
-pub(super) async fn pending(
-    snapshot: &Transaction<'_>,
-    after: Option<OrderId>,
-    limit: u32,
-) -> Result<Vec<PendingAudit>, Failure> {
+async fn pending(snapshot: &Transaction<'_>, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
     let command = |row: &Row| {
         Ok(PendingAudit {
             order_id: rows::order_id(row, 0)?,
@@ -68,7 +89,7 @@ pub(super) async fn pending(
     snapshot.page(ALL_PENDING, after.map(|id| id.0), limit).await?.iter().map(command).collect()
 }
 
-pub(super) async fn of(snapshot: &Transaction<'_>, order_ids: &[OrderId]) -> Result<Vec<OrderAudit>, Failure> {
+async fn of(snapshot: &Transaction<'_>, order_ids: &[OrderId]) -> Result<Vec<OrderAudit>, Failure> {
     let ids: Vec<Uuid> = order_ids.iter().map(|id| id.0).collect();
     let rows = snapshot.query(OF, [&ids]).await?;
     complete(snapshot, &rows).await

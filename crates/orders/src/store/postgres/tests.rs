@@ -3,14 +3,15 @@ use platform::clock::ManualClock;
 use testbed::{fresh_database, postgres};
 
 use super::*;
-use crate::store::Pick;
 use crate::store::laws::{Fresh, START, id, place, store_laws};
+use crate::store::{AuditStore, Pick};
 
 mod interleavings;
 
 async fn fresh() -> Fresh {
     let (store, clock, _) = opened().await;
-    Fresh { store: Arc::new(store), clock, _home: Box::new(()) }
+    let store = Arc::new(store);
+    Fresh { audit: store.clone(), store, clock, _home: Box::new(()) }
 }
 
 store_laws!(fresh);

@@ -1,12 +1,43 @@
 //! Reads for the audit: what the invariants speak of, a page at a time, each page from one snapshot.
 
+use async_trait::async_trait;
 use contract::OrderId;
+use platform::failure::Failure;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::super::{OrderAudit, PendingAudit};
+use super::super::{AuditStore, Backlog, OrderAudit, PendingAudit};
 use super::rows::{self, ORDER_COLUMNS, OrderRow};
+use super::{Sqlite, read};
 
-pub(super) fn after(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<OrderAudit>> {
+#[async_trait]
+impl AuditStore for Sqlite {
+    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
+        self.database.read(move |connection| orders_after(connection, after, limit)).await
+    }
+
+    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+        self.database.read(move |connection| ids(connection, after, limit)).await
+    }
+
+    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+        self.database.read(last).await
+    }
+
+    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
+        self.database.read(move |connection| of(connection, &order_ids)).await
+    }
+
+    async fn audit_pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
+        self.database.read(move |connection| pending(connection, after, limit)).await
+    }
+
+    async fn audit_backlog(&self) -> Result<Backlog, Failure> {
+        let now = self.clock.now();
+        self.database.read(move |connection| read::backlog(connection, now)).await
+    }
+}
+
+fn orders_after(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<OrderAudit>> {
     let sql = format!("SELECT {ORDER_COLUMNS} FROM orders WHERE order_id > ?1 ORDER BY order_id LIMIT ?2");
     let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
     let mut statement = connection.prepare_cached(&sql)?;
@@ -14,7 +45,7 @@ pub(super) fn after(connection: &Connection, after: Option<OrderId>, limit: u32)
     rows.map(|row| of_row(connection, &row?)).collect()
 }
 
-pub(super) fn ids(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<OrderId>> {
+fn ids(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<OrderId>> {
     let mut statement =
         connection.prepare_cached("SELECT order_id FROM orders WHERE order_id > ?1 ORDER BY order_id LIMIT ?2")?;
     let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
@@ -22,7 +53,7 @@ pub(super) fn ids(connection: &Connection, after: Option<OrderId>, limit: u32) -
     ids.collect()
 }
 
-pub(super) fn last(connection: &Connection) -> rusqlite::Result<Option<OrderId>> {
+fn last(connection: &Connection) -> rusqlite::Result<Option<OrderId>> {
     let mut statement = connection.prepare_cached(
         "SELECT max(order_id) FROM (SELECT max(order_id) AS order_id FROM orders
                                     UNION ALL SELECT max(order_id) FROM pending_commands)",
@@ -30,7 +61,7 @@ pub(super) fn last(connection: &Connection) -> rusqlite::Result<Option<OrderId>>
     Ok(statement.query_row([], |row| row.get::<_, Option<[u8; 16]>>(0))?.map(rows::order_id))
 }
 
-pub(super) fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Vec<OrderAudit>> {
+fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Vec<OrderAudit>> {
     let mut sorted = order_ids.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
@@ -45,11 +76,7 @@ pub(super) fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Re
     Ok(found)
 }
 
-pub(super) fn pending(
-    connection: &Connection,
-    after: Option<OrderId>,
-    limit: u32,
-) -> rusqlite::Result<Vec<PendingAudit>> {
+fn pending(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<PendingAudit>> {
     let mut statement = connection.prepare_cached(
         "SELECT pending_commands.order_id, kind, since, updated_at
          FROM pending_commands LEFT JOIN orders ON orders.order_id = pending_commands.order_id

@@ -6,7 +6,8 @@ async fn fresh() -> Fresh {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Arc::new(ManualClock::at(START));
     let store = Sqlite::open(&folder.path().join("orders.db"), clock.clone()).expect("a new file");
-    Fresh { store: Arc::new(store), clock, _home: Box::new(folder) }
+    let store = Arc::new(store);
+    Fresh { audit: store.clone(), store, clock, _home: Box::new(folder) }
 }
 
 store_laws!(fresh);
