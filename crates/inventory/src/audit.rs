@@ -71,7 +71,7 @@ impl InventoryAudit {
     async fn step_through_stock(&mut self, findings: &mut Findings) -> Result<(), Failure> {
         let Next::Stock { after, rows, begun } = &mut self.next else { return Ok(()) };
         if rows.is_empty() && begun.is_none() {
-            let page = match self.store.audit_stock(after.clone(), self.reach.page).await {
+            let page = match self.store.stock_after(after.clone(), self.reach.page).await {
                 // There is no way past a stock_key whose very ids make no sense; the reservations are read all the same.
                 Err(failure @ Failure::Suspect(_)) => {
                     self.turn_to_reservations().await?;
@@ -110,7 +110,7 @@ impl InventoryAudit {
     }
 
     async fn turn_to_reservations(&mut self) -> Result<(), Failure> {
-        self.reservations.begin(self.store.audit_last().await?);
+        self.reservations.begin(self.store.last_order_id().await?);
         self.next = Next::Reservations;
         Ok(())
     }
@@ -148,15 +148,15 @@ impl Table for dyn AuditStore + '_ {
     }
 
     async fn after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
-        self.audit_after(after, limit).await
+        self.reservations_after(after, limit).await
     }
 
     async fn keys_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-        self.audit_ids(after, limit).await
+        self.order_ids_after(after, limit).await
     }
 
     async fn of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
-        self.audit_of(order_ids).await
+        self.reservations_by_id(order_ids).await
     }
 }
 

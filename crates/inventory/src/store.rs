@@ -60,32 +60,32 @@ pub trait Store: Send + Sync + fmt::Debug {
 #[async_trait]
 pub trait AuditStore: Send + Sync + fmt::Debug {
     /// Reservations after `after`, sorted by order id.
-    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure>;
+    async fn reservations_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure>;
 
     /// The order ids of the same reservations, whatever else their rows say.
-    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure>;
+    async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure>;
 
     /// The highest order id that a reservation has.
-    async fn audit_last(&self) -> Result<Option<OrderId>, Failure>;
+    async fn last_order_id(&self) -> Result<Option<OrderId>, Failure>;
 
     /// Those of these orders' reservations that exist, sorted by order id.
-    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure>;
+    async fn reservations_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure>;
 
     /// Levels after `after`, sorted by place, each with what is held there; all from one snapshot.
-    async fn audit_stock(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure>;
+    async fn stock_after(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure>;
 
     /// What orders after `after` hold at one place, the first `limit` that were ever promised anything
     /// there, and the place's level; all from one snapshot.
-    async fn audit_held(&self, place: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure>;
+    async fn held_at(&self, place: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure>;
 
     /// A stretch of one ledger, from its older end on.
-    async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure>;
+    async fn ledger(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure>;
 
     /// The level that each of these movements left behind, in order; nothing where there is none.
-    async fn audit_levels(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure>;
+    async fn levels_at(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure>;
 
     /// Whether each of these products is known, in order.
-    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure>;
+    async fn known_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure>;
 }
 
 /// Where one product lies.

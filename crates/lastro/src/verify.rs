@@ -115,7 +115,7 @@ pub(crate) async fn verify(
 ) -> Result<Report, Failure> {
     let mut books = books(orders.clone(), inventory, ReadBudget::LONG);
     let mut report = round(&mut books).await?;
-    report.backlog = orders.audit_backlog().await?;
+    report.backlog = orders.backlog().await?;
     Ok(report)
 }
 

@@ -45,7 +45,7 @@ impl Audit for OrdersAudit {
 
     async fn step(&mut self, findings: &mut Findings) -> Result<Progress, Failure> {
         if !self.under_way {
-            let last = self.store.audit_last().await?;
+            let last = self.store.last_order_id().await?;
             self.orders.begin(last);
             self.pending.begin(last);
             self.under_way = true;
@@ -56,7 +56,7 @@ impl Audit for OrdersAudit {
             orders.iter().for_each(|order| judge(order, findings));
             self.orders.went(to, orders.len());
         } else if let Some(page) = self.pending.page(self.reach.page) {
-            let pending = self.store.audit_pending(page.after, page.limit).await?;
+            let pending = self.store.pending_after(page.after, page.limit).await?;
             let pending = page.of(pending, |command| command.order_id);
             findings.read(pending.len());
             pending.iter().for_each(|command| judge_pending(command, findings));
@@ -83,15 +83,15 @@ impl Table for dyn AuditStore + '_ {
     }
 
     async fn after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
-        self.audit_after(after, limit).await
+        self.orders_after(after, limit).await
     }
 
     async fn keys_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-        self.audit_ids(after, limit).await
+        self.order_ids_after(after, limit).await
     }
 
     async fn of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
-        self.audit_of(order_ids).await
+        self.orders_by_id(order_ids).await
     }
 }
 

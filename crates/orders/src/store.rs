@@ -62,22 +62,22 @@ pub trait Store: Send + Sync + fmt::Debug {
 #[async_trait]
 pub trait AuditStore: Send + Sync + fmt::Debug {
     /// Orders after `after`, sorted by id.
-    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure>;
+    async fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure>;
 
     /// The ids of the same orders, whatever else their rows say.
-    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure>;
+    async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure>;
 
     /// The highest id that an order or a command in flight has.
-    async fn audit_last(&self) -> Result<Option<OrderId>, Failure>;
+    async fn last_order_id(&self) -> Result<Option<OrderId>, Failure>;
 
     /// Those of these orders that exist, sorted by id.
-    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure>;
+    async fn orders_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure>;
 
     /// The commands in flight after `after`, sorted by order id, also those whose order is missing.
-    async fn audit_pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure>;
+    async fn pending_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure>;
 
     /// The commands in flight, as the service counts them.
-    async fn audit_backlog(&self) -> Result<Backlog, Failure>;
+    async fn backlog(&self) -> Result<Backlog, Failure>;
 }
 
 /// Which due commands to take.

@@ -111,44 +111,44 @@ impl of_orders::Store for OrdersPort {
 
 #[async_trait]
 impl of_orders::AuditStore for OrdersPort {
-    async fn audit_after(
+    async fn orders_after(
         &self,
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<of_orders::OrderAudit>, Failure> {
-        let found = self.0.world.stores.orders_audit.audit_after(after, limit);
+        let found = self.0.world.stores.orders_audit.orders_after(after, limit);
         self.0.read("auditing", found).await
     }
 
-    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-        let found = self.0.world.stores.orders_audit.audit_ids(after, limit);
+    async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+        let found = self.0.world.stores.orders_audit.order_ids_after(after, limit);
         self.0.read("auditing", found).await
     }
 
-    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
-        let found = self.0.world.stores.orders_audit.audit_last();
+    async fn last_order_id(&self) -> Result<Option<OrderId>, Failure> {
+        let found = self.0.world.stores.orders_audit.last_order_id();
         self.0.read("auditing", found).await
     }
 
-    async fn audit_of(
+    async fn orders_by_id(
         &self,
         order_ids: Vec<OrderId>,
     ) -> Result<Vec<of_orders::OrderAudit>, Failure> {
-        let found = self.0.world.stores.orders_audit.audit_of(order_ids);
+        let found = self.0.world.stores.orders_audit.orders_by_id(order_ids);
         self.0.read("auditing", found).await
     }
 
-    async fn audit_pending(
+    async fn pending_after(
         &self,
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<of_orders::PendingAudit>, Failure> {
-        let found = self.0.world.stores.orders_audit.audit_pending(after, limit);
+        let found = self.0.world.stores.orders_audit.pending_after(after, limit);
         self.0.read("auditing", found).await
     }
 
-    async fn audit_backlog(&self) -> Result<of_orders::Backlog, Failure> {
-        let found = self.0.world.stores.orders_audit.audit_backlog();
+    async fn backlog(&self) -> Result<of_orders::Backlog, Failure> {
+        let found = self.0.world.stores.orders_audit.backlog();
         self.0.read("auditing", found).await
     }
 }
@@ -223,67 +223,67 @@ impl of_stock::Store for StockPort {
 
 #[async_trait]
 impl of_stock::AuditStore for StockPort {
-    async fn audit_after(
+    async fn reservations_after(
         &self,
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<Reservation>, Failure> {
-        let found = self.0.world.stores.inventory_audit.audit_after(after, limit);
+        let found = self.0.world.stores.inventory_audit.reservations_after(after, limit);
         self.0.read("auditing", found).await
     }
 
-    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-        let found = self.0.world.stores.inventory_audit.audit_ids(after, limit);
+    async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+        let found = self.0.world.stores.inventory_audit.order_ids_after(after, limit);
         self.0.read("auditing", found).await
     }
 
-    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
-        let found = self.0.world.stores.inventory_audit.audit_last();
+    async fn last_order_id(&self) -> Result<Option<OrderId>, Failure> {
+        let found = self.0.world.stores.inventory_audit.last_order_id();
         self.0.read("auditing", found).await
     }
 
-    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
-        let found = self.0.world.stores.inventory_audit.audit_of(order_ids);
+    async fn reservations_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
+        let found = self.0.world.stores.inventory_audit.reservations_by_id(order_ids);
         self.0.read("auditing", found).await
     }
 
-    async fn audit_stock(
+    async fn stock_after(
         &self,
         after: Option<of_stock::StockKey>,
         limit: u32,
     ) -> Result<Vec<of_stock::StockAudit>, Failure> {
-        let found = self.0.world.stores.inventory_audit.audit_stock(after, limit);
+        let found = self.0.world.stores.inventory_audit.stock_after(after, limit);
         self.0.read("auditing", found).await
     }
 
-    async fn audit_movements(
+    async fn ledger(
         &self,
         stretch: of_stock::Stretch,
     ) -> Result<Vec<shelf::Movement>, Failure> {
-        let found = self.0.world.stores.inventory_audit.audit_movements(stretch);
+        let found = self.0.world.stores.inventory_audit.ledger(stretch);
         self.0.read("auditing", found).await
     }
 
-    async fn audit_levels(
+    async fn levels_at(
         &self,
         points: Vec<(of_stock::StockKey, i64)>,
     ) -> Result<Vec<Option<shelf::Level>>, Failure> {
-        let found = self.0.world.stores.inventory_audit.audit_levels(points);
+        let found = self.0.world.stores.inventory_audit.levels_at(points);
         self.0.read("auditing", found).await
     }
 
-    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
-        let found = self.0.world.stores.inventory_audit.audit_products(product_ids);
+    async fn known_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
+        let found = self.0.world.stores.inventory_audit.known_products(product_ids);
         self.0.read("auditing", found).await
     }
 
-    async fn audit_held(
+    async fn held_at(
         &self,
         place: of_stock::StockKey,
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<of_stock::HeldAudit, Failure> {
-        let found = self.0.world.stores.inventory_audit.audit_held(place, after, limit);
+        let found = self.0.world.stores.inventory_audit.held_at(place, after, limit);
         self.0.read("auditing", found).await
     }
 }

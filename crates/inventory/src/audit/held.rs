@@ -56,7 +56,7 @@ impl Held {
                 if *left == 0 {
                     return Ok(Counted::NotYet);
                 }
-                let page = store.audit_held(self.stock_key.clone(), self.up_to, *left).await?;
+                let page = store.held_at(self.stock_key.clone(), self.up_to, *left).await?;
                 take(left, findings, page.allocations);
                 self.patience = self.patience.saturating_add(u32::try_from(page.allocations).unwrap_or(u32::MAX));
                 if self.up_to.is_none() {

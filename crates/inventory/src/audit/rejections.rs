@@ -56,10 +56,10 @@ impl Evidence {
         let shortfalls = || rejected.iter().flat_map(|reservation| reservation.state.shortfalls());
         let points: BTreeSet<(StockKey, i64)> = shortfalls().flat_map(points).collect();
         let points: Vec<_> = points.into_iter().collect();
-        let levels = inventory.audit_levels(points.clone()).await?;
+        let levels = inventory.levels_at(points.clone()).await?;
         let products: BTreeSet<_> = shortfalls().map(|shortfall| shortfall.shortage.product_id.clone()).collect();
         let products: Vec<_> = products.into_iter().collect();
-        let known = inventory.audit_products(products.clone()).await?;
+        let known = inventory.known_products(products.clone()).await?;
         let known = products.into_iter().zip(known).filter(|(_, known)| *known);
         Ok(Self {
             levels: points.into_iter().zip(levels).filter_map(|(point, level)| Some((point, level?))).collect(),

@@ -223,7 +223,7 @@ pub(super) async fn read(
     limit: u32,
 ) -> Result<Vec<Movement>, Failure> {
     let (product_id, location_id) = (product_id.clone(), location_id.clone());
-    store.audit_movements(Stretch { product_id, location_id, after_seq, up_to_seq, limit }).await
+    store.ledger(Stretch { product_id, location_id, after_seq, up_to_seq, limit }).await
 }
 
 fn replay(before: Level, movement: &Movement, findings: &mut Findings) -> Level {

@@ -86,8 +86,8 @@ impl Audit for Agreement {
 
     async fn step(&mut self, findings: &mut Findings) -> Result<Progress, Failure> {
         if !self.under_way {
-            self.through_orders.begin(self.orders.audit_last().await?);
-            self.through_reservations.begin(self.inventory.audit_last().await?);
+            self.through_orders.begin(self.orders.last_order_id().await?);
+            self.through_reservations.begin(self.inventory.last_order_id().await?);
             self.under_way = true;
         }
         if let Some(page) = self.through_orders.page(self.reach.page) {

@@ -111,7 +111,7 @@ pub(crate) async fn concurrent_twins_with_one_key_make_one_order(fresh: Fresh) {
         };
     }
     assert_eq!(made.len(), 1);
-    assert_eq!(fresh.audit.audit_after(None, 100).await.expect("a page").len(), 1);
+    assert_eq!(fresh.audit.orders_after(None, 100).await.expect("a page").len(), 1);
 }
 
 pub(crate) async fn an_order_moves_only_from_where_the_decision_saw_it(fresh: Fresh) {
@@ -159,12 +159,12 @@ pub(crate) async fn a_command_is_pending_exactly_while_it_is_in_flight(fresh: Fr
     ];
     for (command, expected) in steps {
         fresh.run(vec![command]).await;
-        let audit = fresh.audit.audit_of(vec![id(1)]).await.expect("a read").remove(0);
+        let audit = fresh.audit.orders_by_id(vec![id(1)]).await.expect("a read").remove(0);
         assert_eq!(audit.pending, expected);
     }
     // The whole life in one batch ends without a pending command as well.
     fresh.run(vec![place(2), reserved(2), fulfill(2), settle(2, StockOutcome::StockShipped)]).await;
-    let audit = fresh.audit.audit_of(vec![id(2)]).await.expect("a read").remove(0);
+    let audit = fresh.audit.orders_by_id(vec![id(2)]).await.expect("a read").remove(0);
     assert_eq!((audit.status, audit.pending, audit.history.len()), (Status::Fulfilled, None, 4));
 }
 
@@ -274,25 +274,25 @@ pub(crate) async fn the_backlog_is_counted_with_its_oldest_age(fresh: Fresh) {
 }
 
 pub(crate) async fn the_audit_reads_every_order_once_in_order(fresh: Fresh) {
-    assert_eq!(fresh.audit.audit_last().await.expect("a read"), None);
+    assert_eq!(fresh.audit.last_order_id().await.expect("a read"), None);
     fresh.run([5, 3, 9, 1, 7].into_iter().map(place).collect()).await;
     let mut seen = Vec::new();
     loop {
-        let page = fresh.audit.audit_after(seen.last().copied(), 2).await.expect("a page");
+        let page = fresh.audit.orders_after(seen.last().copied(), 2).await.expect("a page");
         if page.is_empty() {
             break;
         }
         seen.extend(page.iter().map(|audit| audit.order_id));
     }
     assert_eq!(seen, [1, 3, 5, 7, 9].map(id));
-    assert_eq!(fresh.audit.audit_ids(None, 2).await.expect("ids"), [1, 3].map(id));
-    assert_eq!(fresh.audit.audit_ids(Some(id(3)), 9).await.expect("ids"), [5, 7, 9].map(id));
-    let some = fresh.audit.audit_of(vec![id(9), id(4), id(1), id(9)]).await.expect("a read");
+    assert_eq!(fresh.audit.order_ids_after(None, 2).await.expect("ids"), [1, 3].map(id));
+    assert_eq!(fresh.audit.order_ids_after(Some(id(3)), 9).await.expect("ids"), [5, 7, 9].map(id));
+    let some = fresh.audit.orders_by_id(vec![id(9), id(4), id(1), id(9)]).await.expect("a read");
     assert_eq!(some.iter().map(|audit| audit.order_id).collect::<Vec<_>>(), [id(1), id(9)]);
     assert_eq!(some[0].terms, placement(1, None).terms);
     assert_eq!(some[0].history, [(1, Status::Received)]);
     fresh.run(vec![reserved(9)]).await;
-    assert_eq!(fresh.audit.audit_last().await.expect("a read"), Some(id(9)), "in flight or not");
+    assert_eq!(fresh.audit.last_order_id().await.expect("a read"), Some(id(9)), "in flight or not");
 }
 
 pub(crate) async fn the_audit_reads_every_pending_command_with_the_step_that_it_belongs_to(fresh: Fresh) {
@@ -304,7 +304,7 @@ pub(crate) async fn the_audit_reads_every_pending_command_with_the_step_that_it_
     fresh.lease(10, DUE).await;
     let mut seen: Vec<PendingAudit> = Vec::new();
     loop {
-        let page = fresh.audit.audit_pending(seen.last().map(|last| last.order_id), 2).await.expect("a page");
+        let page = fresh.audit.pending_after(seen.last().map(|last| last.order_id), 2).await.expect("a page");
         if page.is_empty() {
             break;
         }
@@ -340,7 +340,7 @@ pub(crate) async fn concurrent_batches_lose_nothing(fresh: Fresh) {
     for writer in writers.collect::<Vec<_>>() {
         writer.await.expect("no panic");
     }
-    let all = fresh.audit.audit_after(None, 1000).await.expect("a page");
+    let all = fresh.audit.orders_after(None, 1000).await.expect("a page");
     assert_eq!(all.len(), 80);
     assert!(all.iter().all(|audit| audit.status == Status::Confirmed && audit.pending.is_none()));
 }

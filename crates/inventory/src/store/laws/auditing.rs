@@ -19,7 +19,7 @@ fn at_main() -> StockKey {
 
 impl Fresh {
     async fn held(&self, after: Option<OrderId>, limit: u32) -> HeldAudit {
-        self.audit.audit_held(at_main(), after, limit).await.expect("a page")
+        self.audit.held_at(at_main(), after, limit).await.expect("a page")
     }
 
     /// Reserves for all of these, whose ids are in no order.
@@ -44,7 +44,7 @@ pub(crate) async fn what_is_held_at_a_place_is_read_page_by_page_beside_its_leve
     assert_eq!(fresh.held(Some(id(3)), 3).await, page(4, 2, None));
     assert_eq!(fresh.held(None, 4).await, page(4, 4, Some(id(4))));
     assert_eq!(fresh.held(Some(id(8)), 4).await, page(0, 0, None));
-    let nowhere = fresh.audit.audit_held((product("CAP"), LocationId::main()), None, 9).await.expect("a read");
+    let nowhere = fresh.audit.held_at((product("CAP"), LocationId::main()), None, 9).await.expect("a read");
     assert_eq!(nowhere, HeldAudit { level: Level::default(), units: 0, allocations: 0, more_after: None });
 }
 
@@ -52,7 +52,7 @@ pub(crate) async fn a_place_where_many_were_promised_something_is_not_counted_at
     let few = u128::from(HELD_AT_ONCE);
     fresh.promise(few).await;
     let units = 2 * i64::from(HELD_AT_ONCE);
-    let held = async || fresh.audit.audit_stock(None, 10).await.expect("a page")[0].held;
+    let held = async || fresh.audit.stock_after(None, 10).await.expect("a page")[0].held;
     assert_eq!(held().await, Some(units));
     fresh.run(vec![mugs(ReleaseStock, shuffled(1))]).await;
     assert_eq!(held().await, Some(units - 2));

@@ -13,7 +13,7 @@ pub(crate) async fn a_new_store_has_one_location_and_nothing_else(fresh: Fresh) 
     assert_eq!(fresh.store.locations().await.expect("a read"), [main]);
     assert!(fresh.store.product(product("MUG")).await.expect("a read").is_none());
     assert!(fresh.store.reservation(id(1)).await.expect("a read").is_none());
-    assert!(fresh.audit.audit_stock(None, 10).await.expect("a page").is_empty());
+    assert!(fresh.audit.stock_after(None, 10).await.expect("a page").is_empty());
 }
 
 pub(crate) async fn a_reservation_reads_back_with_its_allocations_and_its_evidence(fresh: Fresh) {

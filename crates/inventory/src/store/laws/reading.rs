@@ -132,22 +132,22 @@ pub(crate) async fn locations_are_listed_in_the_order_in_which_they_serve(fresh:
 }
 
 pub(crate) async fn the_audit_reads_every_reservation_once_in_order(fresh: Fresh) {
-    assert_eq!(fresh.audit.audit_last().await.expect("a read"), None);
+    assert_eq!(fresh.audit.last_order_id().await.expect("a read"), None);
     fresh.run(stocked("MUG", 3).to_vec()).await;
     fresh.run([5, 3, 9, 1, 7].into_iter().map(|n| reserve(n, &[("MUG", 1)])).collect()).await;
     let mut seen: Vec<OrderId> = Vec::new();
     loop {
-        let page = fresh.audit.audit_after(seen.last().copied(), 2).await.expect("a page");
+        let page = fresh.audit.reservations_after(seen.last().copied(), 2).await.expect("a page");
         if page.is_empty() {
             break;
         }
         seen.extend(page.iter().map(|reservation| reservation.order_id));
     }
     assert_eq!(seen, [1, 3, 5, 7, 9].map(id));
-    assert_eq!(fresh.audit.audit_ids(None, 2).await.expect("ids"), [1, 3].map(id));
-    assert_eq!(fresh.audit.audit_ids(Some(id(3)), 9).await.expect("ids"), [5, 7, 9].map(id));
-    assert_eq!(fresh.audit.audit_last().await.expect("a read"), Some(id(9)));
-    let some = fresh.audit.audit_of(vec![id(9), id(4), id(1), id(9)]).await.expect("a read");
+    assert_eq!(fresh.audit.order_ids_after(None, 2).await.expect("ids"), [1, 3].map(id));
+    assert_eq!(fresh.audit.order_ids_after(Some(id(3)), 9).await.expect("ids"), [5, 7, 9].map(id));
+    assert_eq!(fresh.audit.last_order_id().await.expect("a read"), Some(id(9)));
+    let some = fresh.audit.reservations_by_id(vec![id(9), id(4), id(1), id(9)]).await.expect("a read");
     assert_eq!(some.iter().map(|reservation| reservation.order_id).collect::<Vec<_>>(), [id(1), id(9)]);
     assert_eq!(some[0], fresh.store.reservation(id(1)).await.expect("a read").expect("a reservation"));
     assert_eq!((some[0].state.shortfalls().len(), some[1].state.allocations().len()), (1, 1));
@@ -160,7 +160,7 @@ pub(crate) async fn the_audit_reads_every_level_with_what_is_held_there(fresh: F
     let mugs = |kind, n| order(kind, n, &[("MUG", 3)]);
     fresh.run([1, 2, 3].map(|n| mugs(ReserveStock, n)).to_vec()).await;
     fresh.run(vec![mugs(ShipStock, 1), mugs(ReleaseStock, 2)]).await;
-    let (first, rest) = (fresh.audit.audit_stock(None, 1).await, fresh.audit.audit_stock(None, 10).await);
+    let (first, rest) = (fresh.audit.stock_after(None, 1).await, fresh.audit.stock_after(None, 10).await);
     let rest = rest.expect("a page");
     let row =
         |audit: &StockAudit| (audit.location_id.to_string(), audit.level.on_hand, audit.level.reserved, audit.held);
@@ -168,7 +168,7 @@ pub(crate) async fn the_audit_reads_every_level_with_what_is_held_there(fresh: F
     assert_eq!(rest.iter().map(row).collect::<Vec<_>>(), expected.map(|(at, a, b, c)| (at.to_owned(), a, b, Some(c))));
     assert_eq!(first.expect("a page"), rest[..1]);
     let place = (rest[0].product_id.clone(), rest[0].location_id.clone());
-    assert_eq!(fresh.audit.audit_stock(Some(place), 10).await.expect("a page"), rest[1..]);
+    assert_eq!(fresh.audit.stock_after(Some(place), 10).await.expect("a page"), rest[1..]);
 }
 
 pub(crate) async fn the_audit_reads_a_ledger_in_stretches_and_at_points(fresh: Fresh) {
@@ -179,7 +179,7 @@ pub(crate) async fn the_audit_reads_a_ledger_in_stretches_and_at_points(fresh: F
     }
     let stretch = |after_seq, up_to_seq, limit| {
         let (product_id, location_id) = (product("MUG"), LocationId::main());
-        fresh.audit.audit_movements(Stretch { product_id, location_id, after_seq, up_to_seq, limit })
+        fresh.audit.ledger(Stretch { product_id, location_id, after_seq, up_to_seq, limit })
     };
     let seqs = |found: Vec<Movement>| found.iter().map(Movement::seq).collect::<Vec<_>>();
     assert_eq!(seqs(stretch(0, 4, 3).await.expect("a read")), [1, 2, 3]);
@@ -188,8 +188,8 @@ pub(crate) async fn the_audit_reads_a_ledger_in_stretches_and_at_points(fresh: F
     let point = |name: &str, seq| ((product(name), LocationId::main()), seq);
     let points = vec![point("MUG", 3), point("MUG", 6), point("TEE", 1), point("MUG", 1)];
     let level = |on_hand, last_seq| Some(Level { on_hand, reserved: 0, last_seq });
-    assert_eq!(fresh.audit.audit_levels(points).await.expect("a read"), [level(3, 3), None, None, level(5, 1)]);
-    let known = fresh.audit.audit_products(vec![product("TEE"), product("MUG")]).await.expect("a read");
+    assert_eq!(fresh.audit.levels_at(points).await.expect("a read"), [level(3, 3), None, None, level(5, 1)]);
+    let known = fresh.audit.known_products(vec![product("TEE"), product("MUG")]).await.expect("a read");
     assert_eq!(known, [false, true]);
 }
 

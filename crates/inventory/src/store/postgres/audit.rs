@@ -54,39 +54,39 @@ pub(super) const STATEMENTS: [&str; 10] = [AFTER, IDS, LAST, OF, STOCK, LEVEL, H
 
 #[async_trait]
 impl AuditStore for Postgres {
-    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
+    async fn reservations_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
         self.0.read(async |snapshot| reservations_after(snapshot, after, limit).await).await
     }
 
-    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+    async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
         self.0.read(async |snapshot| ids(snapshot, after, limit).await).await
     }
 
-    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+    async fn last_order_id(&self) -> Result<Option<OrderId>, Failure> {
         self.0.read(async |snapshot| last(snapshot).await).await
     }
 
-    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
+    async fn reservations_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
         self.0.read(async |snapshot| of(snapshot, &order_ids).await).await
     }
 
-    async fn audit_stock(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
+    async fn stock_after(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
         self.0.read(async |snapshot| stock(snapshot, after.as_ref(), limit).await).await
     }
 
-    async fn audit_held(&self, stock_key: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
+    async fn held_at(&self, stock_key: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
         self.0.read(async |snapshot| held(snapshot, &stock_key, after, limit).await).await
     }
 
-    async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {
+    async fn ledger(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {
         self.0.read(async |snapshot| movements(snapshot, &stretch).await).await
     }
 
-    async fn audit_levels(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure> {
+    async fn levels_at(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure> {
         self.0.read(async |snapshot| levels(snapshot, &points).await).await
     }
 
-    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
+    async fn known_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
         self.0.read(async |snapshot| products(snapshot, &product_ids).await).await
     }
 }

@@ -13,39 +13,39 @@ use super::{Sqlite, read};
 
 #[async_trait]
 impl AuditStore for Sqlite {
-    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
+    async fn reservations_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
         self.0.read(move |connection| reservations_after(connection, after, limit)).await
     }
 
-    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+    async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
         self.0.read(move |connection| ids(connection, after, limit)).await
     }
 
-    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+    async fn last_order_id(&self) -> Result<Option<OrderId>, Failure> {
         self.0.read(last).await
     }
 
-    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
+    async fn reservations_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
         self.0.read(move |connection| of(connection, &order_ids)).await
     }
 
-    async fn audit_stock(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
+    async fn stock_after(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
         self.0.read(move |connection| stock(connection, after.as_ref(), limit)).await
     }
 
-    async fn audit_held(&self, stock_key: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
+    async fn held_at(&self, stock_key: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
         self.0.read(move |connection| held(connection, &stock_key, after, limit)).await
     }
 
-    async fn audit_movements(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {
+    async fn ledger(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {
         self.0.read(move |connection| movements(connection, &stretch)).await
     }
 
-    async fn audit_levels(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure> {
+    async fn levels_at(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure> {
         self.0.read(move |connection| levels(connection, &points)).await
     }
 
-    async fn audit_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
+    async fn known_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
         self.0.read(move |connection| products(connection, &product_ids)).await
     }
 }

@@ -36,27 +36,27 @@ pub(super) const STATEMENTS: [&str; 7] = [AFTER, IDS, LAST, OF, STEPS, PENDING, 
 
 #[async_trait]
 impl AuditStore for Postgres {
-    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
+    async fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
         self.0.read(async |snapshot| orders_after(snapshot, after, limit).await).await
     }
 
-    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+    async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
         self.0.read(async |snapshot| ids(snapshot, after, limit).await).await
     }
 
-    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+    async fn last_order_id(&self) -> Result<Option<OrderId>, Failure> {
         self.0.read(async |snapshot| last(snapshot).await).await
     }
 
-    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
+    async fn orders_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
         self.0.read(async |snapshot| of(snapshot, &order_ids).await).await
     }
 
-    async fn audit_pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
+    async fn pending_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
         self.0.read(async |snapshot| pending(snapshot, after, limit).await).await
     }
 
-    async fn audit_backlog(&self) -> Result<Backlog, Failure> {
+    async fn backlog(&self) -> Result<Backlog, Failure> {
         self.0.read(async |snapshot| read::backlog(snapshot).await).await
     }
 }

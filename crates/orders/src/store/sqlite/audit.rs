@@ -11,27 +11,27 @@ use super::{Sqlite, read};
 
 #[async_trait]
 impl AuditStore for Sqlite {
-    async fn audit_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
+    async fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
         self.database.read(move |connection| orders_after(connection, after, limit)).await
     }
 
-    async fn audit_ids(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+    async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
         self.database.read(move |connection| ids(connection, after, limit)).await
     }
 
-    async fn audit_last(&self) -> Result<Option<OrderId>, Failure> {
+    async fn last_order_id(&self) -> Result<Option<OrderId>, Failure> {
         self.database.read(last).await
     }
 
-    async fn audit_of(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
+    async fn orders_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
         self.database.read(move |connection| of(connection, &order_ids)).await
     }
 
-    async fn audit_pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
+    async fn pending_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
         self.database.read(move |connection| pending(connection, after, limit)).await
     }
 
-    async fn audit_backlog(&self) -> Result<Backlog, Failure> {
+    async fn backlog(&self) -> Result<Backlog, Failure> {
         let now = self.clock.now();
         self.database.read(move |connection| read::backlog(connection, now)).await
     }
