@@ -104,13 +104,15 @@ pub async fn open_store(
 ) -> Result<(Arc<dyn Store>, Arc<dyn AuditStore>), ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => {
-            let sqlite = Arc::new(Sqlite::open(path, clock).map_err(ProgramError::failed)?);
-            Ok((sqlite.clone(), sqlite))
+            let sqlite = Sqlite::open(path, clock).map_err(ProgramError::failed)?;
+            let audit = sqlite.audit();
+            Ok((Arc::new(sqlite), Arc::new(audit)))
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), PROGRAM.name)?;
-            let postgres = Arc::new(Postgres::open(server, Time::Server).await.map_err(ProgramError::failed)?);
-            Ok((postgres.clone(), postgres))
+            let postgres = Postgres::open(server, Time::Server).await.map_err(ProgramError::failed)?;
+            let audit = postgres.audit();
+            Ok((Arc::new(postgres), Arc::new(audit)))
         }
     }
 }

@@ -156,10 +156,13 @@ impl Stores {
         use orders::store::sqlite::Sqlite as OrdersFile;
         let orders = OrdersFile::open_inline(&folder.join("orders.db"), clock.clone());
         let inventory = StockFile::open_inline(&folder.join("inventory.db"), clock);
-        let orders = Arc::new(orders.expect("a new file"));
-        let inventory = Arc::new(inventory.expect("a new file"));
-        let orders_audit = orders.clone();
-        let inventory_audit = inventory.clone();
-        Self { orders, orders_audit, inventory, inventory_audit }
+        let orders = orders.expect("a new file");
+        let inventory = inventory.expect("a new file");
+        Self {
+            orders_audit: Arc::new(orders.audit()),
+            orders: Arc::new(orders),
+            inventory_audit: Arc::new(inventory.audit()),
+            inventory: Arc::new(inventory),
+        }
     }
 }

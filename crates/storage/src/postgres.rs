@@ -1,125 +1,20 @@
 //! What every PostgreSQL adapter needs around its SQL: safe connections, a pool of them, transactions, migrations.
 
-use std::sync::Arc;
-
-use platform::config::UsageError;
-use platform::failure::Failure;
-use tokio_postgres::error::SqlState;
-use uuid::Uuid;
-
 mod connection;
 mod database;
+mod error;
+mod idle;
 mod migrate;
 mod pool;
+mod readers;
 mod server;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
 pub use database::Database;
+pub use error::{OpenError, failure};
 pub use migrate::{Grants, Schema, migrate};
-pub use pool::Time;
+pub use readers::Readers;
 pub use server::Server;
-pub use transaction::{Parameter, Transaction};
-
-use server::Access;
-
-/// Where a page of rows sorted by id begins that is to follow `after`. Nothing follows the last of all ids.
-///
-/// A page is asked for by one condition (`id >= $1`), which an index answers whatever the planner knows.
-pub fn page_from(after: Option<Uuid>) -> Option<Uuid> {
-    let Some(after) = after else { return Some(Uuid::nil()) };
-    after.as_u128().checked_add(1).map(Uuid::from_u128)
-}
-
-/// Why a database was not opened. One line each, for the operator; nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("cannot reach {server}: {reason}")]
-    Unreachable { server: String, reason: String },
-    #[error("{server} does not keep what it promises: {reason}")]
-    Unsafe { server: String, reason: String },
-    #[error("{server} cannot be written: {reason}")]
-    ReadOnly { server: String, reason: String },
-    #[error("cannot use {server}: {reason}")]
-    Unusable { server: String, reason: String },
-    #[error("{server} has no up-to-date schema, and this role may not make it; run `migrate` as its owner ({reason})")]
-    NotMigrated { server: String, reason: String },
-    #[error("{server} was written by a newer version of Lastro (schema {found}, this program knows {known})")]
-    Newer { server: String, found: i64, known: i64 },
-    #[error(
-        "{server}: migration {number} is not the one that was applied; the database is another service's, or was tampered with"
-    )]
-    Changed { server: String, number: i64 },
-    #[error(transparent)]
-    Usage(#[from] UsageError),
-}
-
-impl OpenError {
-    /// Whether it may be over in a moment, as it is when a server starts or a standby takes over.
-    fn may_pass(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::ReadOnly { .. })
-    }
-}
-
-/// A connection that could not be made: nothing was done, and perhaps nothing can be before somebody acts.
-impl From<OpenError> for Failure {
-    fn from(error: OpenError) -> Self {
-        Self::Unavailable(Arc::new(error))
-    }
-}
-
-/// What an error means for the transaction it happened in, which has not been asked to commit (R4, R18).
-pub fn failure(error: tokio_postgres::Error) -> Failure {
-    let Some(state) = error.code().cloned() else {
-        return match std::error::Error::source(&error) {
-            // The connection is gone, and the transaction with it.
-            _ if error.is_closed() => Failure::Unavailable(Arc::new(error)),
-            Some(source) if source.is::<std::io::Error>() => Failure::Unavailable(Arc::new(error)),
-            // A parameter or a column of another type than the schema says: about this batch.
-            _ => Failure::Suspect(chain(&error)),
-        };
-    };
-    let cause = Arc::new(error);
-    match state {
-        SqlState::T_R_SERIALIZATION_FAILURE
-        | SqlState::T_R_DEADLOCK_DETECTED
-        | SqlState::LOCK_NOT_AVAILABLE
-        // Another statement of the transaction has failed, and told why.
-        | SqlState::IN_FAILED_SQL_TRANSACTION => Failure::Busy(cause),
-        SqlState::DISK_FULL => Failure::Full(cause),
-        SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => Failure::Fatal(cause),
-        state if is_about_the_server(&state) => Failure::Unavailable(cause),
-        _ => Failure::Suspect(chain(&*cause)),
-    }
-}
-
-/// Whether an error says nothing about the batch, so that a new connection, or a later moment, may do as well as ever.
-fn is_about_the_server(state: &SqlState) -> bool {
-    let class = state.code().get(..2).unwrap_or_default();
-    // It went away.
-    matches!(class, "08")
-        // Statements and cursors of the session are gone, or their plans no longer fit the tables: somebody reset it or
-        // changed the schema, or a pooler in between has mixed sessions up.
-        || matches!(class, "0A" | "26" | "34")
-        // It ended a transaction that was idle or took too long, or was demoted: a new connection finds the other primary.
-        || matches!(class, "25")
-        // It does not let us, is not what we know, or is in no state for it.
-        || matches!(class, "42" | "55" | "72")
-        // It has no room for us, was told to stop, failed itself, is not set up right.
-        || matches!(class, "53" | "57" | "58" | "F0" | "XX")
-}
-
-/// What an error of COMMIT itself means (R4).
-fn fate(error: tokio_postgres::Error) -> Failure {
-    // A server that goes away may have committed before it did: only what it says about the transaction is about that.
-    let aborted = error.code().is_some_and(|state| {
-        matches!(state.code().get(..2), Some("22" | "23" | "40" | "53"))
-            && *state != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
-    });
-    if aborted { failure(error) } else { Failure::Unknown(Arc::new(error)) }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    platform::failure::Chain(error).to_string()
-}
+pub use transaction::{Parameter, Time, Transaction, page_from};

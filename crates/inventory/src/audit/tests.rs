@@ -25,7 +25,7 @@ impl Shop {
         let clock = Arc::new(ManualClock::at(START));
         let store = Sqlite::open(&folder.path().join("inventory.db"), clock.clone());
         let store = Arc::new(store.expect("a new file"));
-        let shop = Self { books: InventoryAudit::new(store.clone(), reach), store, clock, folder };
+        let shop = Self { books: InventoryAudit::new(Arc::new(store.audit()), reach), store, clock, folder };
         shop.run([stocked("MUG", 100), stocked("TEE", 3)].concat()).await;
         shop.run((1..=57).map(|n| reserve(n, &[("MUG", 1)])).collect()).await;
         let gone = |kind, n| order(kind, n, &[("MUG", 1)]);

@@ -15,16 +15,18 @@ use inventory_core::stock::{Location, Movement, ProductStock};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
-use storage::postgres::{Database, Grants, OpenError, Schema, Server, Time, Transaction};
+use storage::postgres::{Database, Grants, OpenError, Readers, Schema, Server, Time, Transaction};
 use storage::quarantine;
 
 use super::{MovementFilter, ProductFilter, Store};
 
 mod audit;
-mod list;
 mod load;
+mod query;
 mod rows;
 mod write;
+
+pub use audit::PostgresAudit;
 
 /// Of the newest program.
 pub const SCHEMA: Schema = Schema {
@@ -58,19 +60,35 @@ pub const SCHEMA: Schema = Schema {
     ],
 };
 
-/// See the module.
+/// A database that the replicas of one service share.
 #[derive(Debug)]
-pub struct Postgres(Database);
+pub struct Postgres {
+    database: Database,
+}
 
 impl Postgres {
     /// Waits for the database and brings its schema up to date.
+    ///
+    /// # Errors
+    ///
+    /// It did not come, or it is not what a service can stand on.
     pub async fn open(server: Server, time: Time) -> Result<Self, OpenError> {
-        Database::open(server, &SCHEMA, time).await.map(Self)
+        let database = Database::open(server, &SCHEMA, time).await?;
+        Ok(Self { database })
     }
 
     /// Opens a database beside the service that owns it, for reading only.
-    pub async fn open_for_audit(server: Server) -> Result<Self, OpenError> {
-        Database::for_audit(server, &SCHEMA).await.map(Self)
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached, or its schema is not one that this program knows.
+    pub async fn open_for_audit(server: Server) -> Result<PostgresAudit, OpenError> {
+        Readers::for_audit(server, &SCHEMA).await.map(PostgresAudit::new)
+    }
+
+    /// What the service's own auditor reads.
+    pub fn audit(&self) -> PostgresAudit {
+        PostgresAudit::new(self.database.readers().clone())
     }
 }
 
@@ -87,32 +105,32 @@ impl Store for Postgres {
             fault_point!(during "inventory.commit_sent", when batch.iter().any(InventoryCommand::is_of_order));
             Ok(decision.decided)
         };
-        self.0.write(deciding).await
+        self.database.write(deciding).await
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
-        self.0.write(async |transaction| quarantine::insert_postgres(transaction, &entries).await).await
+        self.database.write(async |transaction| quarantine::insert_postgres(transaction, &entries).await).await
     }
 
     async fn product(&self, product_id: ProductId) -> Result<Option<ProductStock>, Failure> {
-        self.0.read(async |snapshot| list::product(snapshot, &product_id).await).await
+        self.database.read(async |snapshot| query::product(snapshot, &product_id).await).await
     }
 
     async fn products(&self, filter: ProductFilter) -> Result<Vec<ProductStock>, Failure> {
-        self.0.read(async |snapshot| list::products(snapshot, &filter).await).await
+        self.database.read(async |snapshot| query::products(snapshot, &filter).await).await
     }
 
     async fn movements(&self, filter: MovementFilter) -> Result<Vec<Movement>, Failure> {
-        self.0.read(async |snapshot| list::movements(snapshot, &filter).await).await
+        self.database.read(async |snapshot| query::movements(snapshot, &filter).await).await
     }
 
     async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure> {
-        let mut found = self.0.read(async |snapshot| audit::of(snapshot, &[order_id]).await).await?;
+        let mut found = self.database.read(async |snapshot| query::reservations(snapshot, &[order_id]).await).await?;
         Ok(found.pop())
     }
 
     async fn locations(&self) -> Result<Vec<Location>, Failure> {
-        self.0.read(async |snapshot| list::locations(snapshot).await).await
+        self.database.read(async |snapshot| query::locations(snapshot).await).await
     }
 }
 

@@ -7,7 +7,7 @@ use contract::answers::{ANSWERS_CHANNEL, StockAnswer};
 use contract::codec;
 use contract::commands::{COMMANDS_CHANNEL, StockCommandKind};
 use inventory_core::decide::{InventoryCommand, InventoryOutcome};
-use platform::batcher::{Batcher, Commit, Committer};
+use platform::batcher::{Batcher, Committer};
 use platform::bus::{Bus, embedded::Embedded};
 use platform::clock::{ManualClock, SystemClock};
 use platform::consumer::Consumer;
@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::service::Commits;
 use crate::store::Store;
 use crate::store::laws::{START, id, order, reserve, stocked};
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::{MIGRATIONS, Sqlite};
 
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -140,16 +140,11 @@ async fn the_health_check_reports_what_the_service_stands_on() {
 
 #[tokio::test]
 async fn nothing_is_published_of_a_batch_that_was_not_committed() {
-    let world = World::new().await;
-    let read_only = Sqlite::open_for_audit(&world.folder.path().join("inventory.db")).expect("beside the service");
-    let (outbox, mut relay) = Relay::new(world.bus.clone(), ANSWERS_CHANNEL, Box::new(|_, _| {}));
-    let mut registry = Registry::default();
-    let shared = telemetry::Metrics::new(&mut registry, "test");
-    let metrics = Arc::new(Metrics::new(&mut registry, shared));
-    let commits = Commits { store: Arc::new(read_only), outbox, metrics };
-    commits.commit(Arc::new([reserve(1, &[("MUG", 1)])])).await.expect_err("nothing can be written here");
-    relay.tick().await;
-    let published = world.bus.receive(ANSWERS_CHANNEL, 1, Duration::ZERO).await.expect("no failure");
-    assert!(published.is_empty());
+    let mut world = World::new().await;
+    let raw = storage::sqlite::open_writer(&world.folder.path().join("inventory.db"), MIGRATIONS).expect("by hand");
+    let refusing = "CREATE TRIGGER refused BEFORE INSERT ON reservations BEGIN SELECT RAISE(ABORT, 'no'); END";
+    raw.execute_batch(refusing).expect("a trigger");
+    let answers = world.deliver(vec![format!("[{}]", message(reserve(1, &[("MUG", 1)]))).into_bytes()]).await;
+    assert_eq!(names(&answers), [""; 0]);
     assert!(world.store.reservation(id(1)).await.expect("a read").is_none());
 }

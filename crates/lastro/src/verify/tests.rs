@@ -32,9 +32,14 @@ impl Shop {
         let open = |name: &str| folder.path().join(name);
         let orders = orders::store::sqlite::Sqlite::open(&open("orders.db"), shared.clone()).expect("a new file");
         let inventory = inventory::store::sqlite::Sqlite::open(&open("inventory.db"), shared).expect("a new file");
-        let (orders, inventory) = (Arc::new(orders), Arc::new(inventory));
-        let (orders_audit, inventory_audit) = (orders.clone(), inventory.clone());
-        Self { orders, orders_audit, inventory, inventory_audit, clock, folder }
+        Self {
+            orders_audit: Arc::new(orders.audit()),
+            orders: Arc::new(orders),
+            inventory_audit: Arc::new(inventory.audit()),
+            inventory: Arc::new(inventory),
+            clock,
+            folder,
+        }
     }
 
     async fn order(&self, command: order::OrderCommand) -> Option<contract::commands::StockCommand> {

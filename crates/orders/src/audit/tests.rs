@@ -24,7 +24,8 @@ fn file_in(folder: &tempfile::TempDir) -> PathBuf {
 
 /// A whole round, and how much each of its steps read.
 async fn round(store: Arc<Sqlite>, reach: ReadBudget) -> (Findings, Vec<u64>) {
-    let (mut books, mut findings, mut steps) = (OrdersAudit::new(store, reach), Findings::default(), Vec::new());
+    let (mut books, mut findings, mut steps) =
+        (OrdersAudit::new(Arc::new(store.audit()), reach), Findings::default(), Vec::new());
     loop {
         let before = findings.rows;
         let progress = books.step(&mut findings).await.expect("a step");
@@ -47,7 +48,7 @@ async fn a_step_reads_no_more_than_a_page_and_a_round_reads_everything_once() {
 #[tokio::test]
 async fn a_round_is_followed_by_another() {
     let (_folder, store) = books(vec![place(1)]).await;
-    let mut books = OrdersAudit::new(store, ReadBudget::SHORT);
+    let mut books = OrdersAudit::new(Arc::new(store.audit()), ReadBudget::SHORT);
     let mut findings = Findings::default();
     let mut ends = Vec::new();
     for _ in 0..6 {
@@ -135,7 +136,7 @@ async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
 #[tokio::test]
 async fn books_that_grow_faster_than_they_are_read_are_read_all_the_same() {
     let (folder, store) = books((1..=40).map(place).collect()).await;
-    let mut books = OrdersAudit::new(store.clone(), ReadBudget { page: 4, below: 4, round: 12 });
+    let mut books = OrdersAudit::new(Arc::new(store.audit()), ReadBudget { page: 4, below: 4, round: 12 });
     let mut last = 40;
     let mut round = async || {
         let mut findings = Findings::default();

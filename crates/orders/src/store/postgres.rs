@@ -14,7 +14,7 @@ use orders_core::decide::{Decide, Decided, OrderCommand, Receipt};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
-use storage::postgres::{Database, Grants, OpenError, Schema, Server, Time, Transaction};
+use storage::postgres::{Database, Grants, OpenError, Readers, Schema, Server, Time, Transaction};
 use storage::quarantine;
 
 use super::{Backlog, Filter, Lease, OrderSummary, OrderView, Store};
@@ -22,9 +22,11 @@ use super::{Backlog, Filter, Lease, OrderSummary, OrderView, Store};
 mod audit;
 mod lease;
 mod load;
-mod read;
+mod query;
 mod rows;
 mod write;
+
+pub use audit::PostgresAudit;
 
 /// Of the newest program.
 pub const SCHEMA: Schema = Schema {
@@ -56,19 +58,35 @@ pub const SCHEMA: Schema = Schema {
     ],
 };
 
-/// See the module.
+/// A database that the replicas of one service share.
 #[derive(Debug)]
-pub struct Postgres(Database);
+pub struct Postgres {
+    database: Database,
+}
 
 impl Postgres {
     /// Waits for the database and brings its schema up to date.
+    ///
+    /// # Errors
+    ///
+    /// It did not come, or it is not what a service can stand on.
     pub async fn open(server: Server, time: Time) -> Result<Self, OpenError> {
-        Database::open(server, &SCHEMA, time).await.map(Self)
+        let database = Database::open(server, &SCHEMA, time).await?;
+        Ok(Self { database })
     }
 
     /// Opens a database beside the service that owns it, for reading only.
-    pub async fn open_for_audit(server: Server) -> Result<Self, OpenError> {
-        Database::for_audit(server, &SCHEMA).await.map(Self)
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached, or its schema is not one that this program knows.
+    pub async fn open_for_audit(server: Server) -> Result<PostgresAudit, OpenError> {
+        Readers::for_audit(server, &SCHEMA).await.map(PostgresAudit::new)
+    }
+
+    /// What the service's own auditor reads.
+    pub fn audit(&self) -> PostgresAudit {
+        PostgresAudit::new(self.database.readers().clone())
     }
 }
 
@@ -90,31 +108,31 @@ impl Store for Postgres {
             fault_point!(during "settle.commit_sent", when !batch.iter().all(OrderCommand::is_request));
             Ok(decision.decided)
         };
-        self.0.write(deciding).await
+        self.database.write(deciding).await
     }
 
     async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure> {
-        self.0.write(async |transaction| lease::lease(transaction, lease).await).await
+        self.database.write(async |transaction| lease::lease(transaction, lease).await).await
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
-        self.0.write(async |transaction| quarantine::insert_postgres(transaction, &entries).await).await
+        self.database.write(async |transaction| quarantine::insert_postgres(transaction, &entries).await).await
     }
 
     async fn order(&self, order_id: OrderId) -> Result<Option<OrderView>, Failure> {
-        self.0.read(async |snapshot| read::order(snapshot, order_id).await).await
+        self.database.read(async |snapshot| query::order(snapshot, order_id).await).await
     }
 
     async fn receipt(&self, order_id: OrderId) -> Result<Option<Receipt>, Failure> {
-        self.0.read(async |snapshot| read::receipt(snapshot, order_id).await).await
+        self.database.read(async |snapshot| query::receipt(snapshot, order_id).await).await
     }
 
     async fn orders(&self, filter: Filter) -> Result<Vec<OrderSummary>, Failure> {
-        self.0.read(async |snapshot| read::orders(snapshot, &filter).await).await
+        self.database.read(async |snapshot| query::orders(snapshot, &filter).await).await
     }
 
     async fn backlog(&self) -> Result<Backlog, Failure> {
-        self.0.read(async |snapshot| read::backlog(snapshot).await).await
+        self.database.read(async |snapshot| query::backlog(snapshot).await).await
     }
 }
 

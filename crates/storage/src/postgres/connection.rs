@@ -15,6 +15,9 @@ use tokio_postgres::{AsyncMessage, Client, Config, Error, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::warn;
 
+/// The server's time, of this very moment.
+pub(super) const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+
 /// **Shape:** dropping it closes the socket at once, whatever is under way on it; the server then rolls back.
 pub(super) struct Connection {
     client: Client,

@@ -3,8 +3,8 @@
 use tokio_postgres::types::ToSql;
 
 use super::connection::Connection;
-use super::pool::connect_patiently;
-use super::{Access, OpenError, Server};
+use super::error::OpenError;
+use super::server::{Access, Server};
 use crate::migration::{Applied, Migration, Misfit, missing};
 
 /// Steps that a database may be ahead: while replicas are replaced one by one, the older ones run on.
@@ -40,7 +40,7 @@ pub struct Grants {
 /// **Shape:** a database that is up to date is only read.
 /// **Errors:** nothing was changed.
 pub async fn migrate(server: &Server, schema: &Schema, role: Option<&str>) -> Result<(), OpenError> {
-    let connection = connect_patiently(server, Access::Write, &[]).await?;
+    let connection = server.connect_patiently(Access::Write, &[]).await?;
     let migrations = schema.migrations;
     if still_missing(server, &connection, migrations).await?.is_empty() && role.is_none() {
         return Ok(());

@@ -14,13 +14,16 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Config;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::warn;
 
-use super::OpenError;
-use super::connection::Connection;
-use super::transaction::NOW;
+use super::connection::{Connection, NOW};
+use super::error::{OpenError, chain};
 
 /// How long a connection may take to be made.
 const CONNECT_WAIT: Duration = Duration::from_secs(3);
+/// How long a program that starts waits for its database to be there.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+const START_PAUSE: Duration = Duration::from_millis(200);
 /// A peer that answers nothing for so long is taken for gone.
 const SILENCE: Duration = Duration::from_secs(10);
 /// How often somebody looks whether another host has become the primary, while a commit does not end.
@@ -97,8 +100,7 @@ impl Server {
         };
         let mut hosts = Vec::new();
         for url in one_by_one(&plain) {
-            let mut config: Config =
-                url.parse().map_err(|error: tokio_postgres::Error| wrong(&super::chain(&error)))?;
+            let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| wrong(&chain(&error)))?;
             config.ssl_mode(ssl_mode).application_name(program).connect_timeout(CONNECT_WAIT);
             config.keepalives_idle(SILENCE).keepalives_interval(Duration::from_secs(2)).tcp_user_timeout(SILENCE);
             hosts.push(config);
@@ -131,6 +133,26 @@ impl Server {
         // What can pass is worth waiting for, whatever the others say.
         let best = refused.iter().position(OpenError::may_pass).unwrap_or(0);
         Err(refused.swap_remove(best))
+    }
+
+    /// A connection, once there is a database to connect to.
+    pub(super) async fn connect_patiently(
+        &self,
+        access: Access,
+        statements: &[&'static str],
+    ) -> Result<Connection, OpenError> {
+        let (deadline, mut failed) = (Instant::now() + START_PATIENCE, false);
+        loop {
+            match self.connect(access, statements).await {
+                Err(error) if error.may_pass() && Instant::now() < deadline => {
+                    if !std::mem::replace(&mut failed, true) {
+                        warn!("{error}; waiting for it");
+                    }
+                    sleep(START_PAUSE).await;
+                }
+                result => return result,
+            }
+        }
     }
 
     async fn connect_to(
@@ -224,7 +246,7 @@ impl Server {
     }
 
     fn unreachable(&self, error: &dyn Error) -> OpenError {
-        OpenError::Unreachable { server: self.name.clone(), reason: super::chain(error) }
+        OpenError::Unreachable { server: self.name.clone(), reason: chain(error) }
     }
 
     /// Of a connection that was made; one that was lost again could not be reached.
@@ -234,8 +256,8 @@ impl Server {
         match state.get(..2) {
             _ if error.is_closed() => self.unreachable(error),
             Some("08" | "57") => self.unreachable(error),
-            _ if state == "42501" => OpenError::NotMigrated { server, reason: super::chain(error) },
-            _ => OpenError::Unusable { server, reason: super::chain(error) },
+            _ if state == "42501" => OpenError::NotMigrated { server, reason: chain(error) },
+            _ => OpenError::Unusable { server, reason: chain(error) },
         }
     }
 }

@@ -1,8 +1,11 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use platform::failure::Failure;
 use testbed::{PATIENCE, Postgres, eventually, fresh_database, postgres};
+use uuid::Uuid;
 
+use super::server::Access;
 use super::*;
 use crate::migration::Migration;
 

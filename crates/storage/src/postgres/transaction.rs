@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use platform::clock::Timestamp;
+use platform::clock::{Clock, Timestamp};
 use platform::failure::Failure;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -11,25 +11,33 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::connection::Connection;
-use super::fate;
-use super::page_from;
-use super::pool::{Pool, Time};
+use super::connection::{Connection, NOW};
+use super::error::fate;
+use super::idle::Idle;
 
 /// How long a statement may take, the waits for its locks included.
 const STATEMENT_WAIT: Duration = Duration::from_secs(5);
 /// How long a commit may take, the wait for a standby included. Whether it happened is unknown from then on.
 const COMMIT_WAIT: Duration = Duration::from_secs(5);
 
-/// The server's time, of this very moment.
-pub(super) const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+/// Whose clock says when a transaction took place.
+#[derive(Clone, Debug)]
+pub enum Time {
+    /// The server's: one clock for all replicas (R7).
+    Server,
+    /// One that a test moves.
+    Given(Arc<dyn Clock>),
+}
 
+/// A transaction that has begun.
+///
 /// **Shape:** calls whose statements are prepared may be made side by side, by `join!`: the server executes them in the
 /// order in which they are first polled, each seeing what its predecessors waited for. Of several errors, the first is
 /// the cause.
 #[derive(Debug)]
 pub struct Transaction<'pool> {
-    pool: &'pool Pool,
+    idle: &'pool Idle,
+    time: &'pool Time,
     connection: Connection,
     permit: OwnedSemaphorePermit,
 }
@@ -38,8 +46,14 @@ pub struct Transaction<'pool> {
 pub type Parameter<'a> = &'a (dyn ToSql + Sync);
 
 impl<'pool> Transaction<'pool> {
-    pub(super) fn new(pool: &'pool Pool, connection: Connection, permit: OwnedSemaphorePermit) -> Self {
-        Self { pool, connection, permit }
+    /// Of a connection on which it was begun, which goes back to `idle` after a commit.
+    pub(super) fn new(
+        idle: &'pool Idle,
+        time: &'pool Time,
+        connection: Connection,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { idle, time, connection, permit }
     }
 
     /// **Errors:** nothing of the transaction was done, and nothing will be.
@@ -58,7 +72,7 @@ impl<'pool> Transaction<'pool> {
     /// The same as [`query`](Self::query), with as many parameters as there happen to be.
     pub async fn query_with(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
         let rows = timeout(STATEMENT_WAIT, self.connection.query(sql, parameters)).await;
-        rows.map_err(late)?.map_err(|error| self.pool.failed(error))
+        rows.map_err(late)?.map_err(|error| self.idle.failed(error))
     }
 
     /// Executes a statement that must write exactly so many rows, as was predicted (R11).
@@ -84,12 +98,12 @@ impl<'pool> Transaction<'pool> {
     /// Executes a statement. How many rows it wrote.
     pub async fn execute<const N: usize>(&self, sql: &str, parameters: [Parameter<'_>; N]) -> Result<u64, Failure> {
         let written = timeout(STATEMENT_WAIT, self.connection.execute(sql, &parameters)).await;
-        written.map_err(late)?.map_err(|error| self.pool.failed(error))
+        written.map_err(late)?.map_err(|error| self.idle.failed(error))
     }
 
     /// When this call is executed. What is asked for behind locks is later than all that they waited for.
     pub async fn now(&self) -> Result<Timestamp, Failure> {
-        match &self.pool.time {
+        match self.time {
             Time::Given(clock) => Ok(clock.now()),
             Time::Server => {
                 let rows = self.query(NOW, []).await?;
@@ -108,7 +122,7 @@ impl<'pool> Transaction<'pool> {
     /// another host is the primary. A server that waits for its standby does not notice that a client has left:
     /// connections that were made in its place would pile up there.
     pub async fn commit(self) -> Result<(), Failure> {
-        let Self { pool, connection, permit } = self;
+        let Self { idle, connection, permit, .. } = self;
         connection.take_warning();
         let made_at = connection.made_at();
         let mut commit = Box::pin(async move {
@@ -117,7 +131,7 @@ impl<'pool> Transaction<'pool> {
         });
         match timeout(COMMIT_WAIT, &mut commit).await {
             Err(elapsed) => {
-                let server = pool.server.clone();
+                let server = idle.server().clone();
                 tokio::spawn(async move {
                     tokio::select! {
                         _ = commit => {}
@@ -129,7 +143,7 @@ impl<'pool> Transaction<'pool> {
             Ok((Err(error), ..)) => Err(fate(error)),
             Ok((Ok(()), connection, _)) if connection.take_warning() => Err(Failure::Unknown(Arc::new(Warned))),
             Ok((Ok(()), connection, _permit)) => {
-                pool.keep(connection);
+                idle.keep(connection);
                 Ok(())
             }
         }
@@ -142,4 +156,12 @@ struct Warned;
 
 fn late(elapsed: tokio::time::error::Elapsed) -> Failure {
     Failure::Unavailable(Arc::new(elapsed))
+}
+
+/// Where a page of rows sorted by id begins that is to follow `after`. Nothing follows the last of all ids.
+///
+/// A page is asked for by one condition (`id >= $1`), which an index answers whatever the planner knows.
+pub fn page_from(after: Option<Uuid>) -> Option<Uuid> {
+    let Some(after) = after else { return Some(Uuid::nil()) };
+    after.as_u128().checked_add(1).map(Uuid::from_u128)
 }

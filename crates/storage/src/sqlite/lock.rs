@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::OpenError;
+use super::error::OpenError;
 
 /// Held as long as the value lives; the operating system lets go of it when the process dies.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::OpenError;
+use super::error::OpenError;
 use crate::migration::{Applied, Migration, Misfit, missing};
 
 /// Applies what is missing, all of it in one transaction.
@@ -48,7 +48,7 @@ fn applied(connection: &Connection) -> rusqlite::Result<Applied> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{open_existing_reader, open_writer};
+    use super::super::open::{open_existing_reader, open_writer};
     use super::*;
 
     const FIRST: Migration = Migration { number: 1, sql: "CREATE TABLE a (x INTEGER) STRICT" };

@@ -7,21 +7,17 @@ use contract::{OrderId, ProductId};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Level, Movement};
 use platform::failure::Failure;
-use storage::postgres::{Parameter, Transaction, page_from};
+use storage::postgres::{Parameter, Readers, Transaction, page_from};
 use tokio_postgres::Row;
-use uuid::Uuid;
 
 use super::super::{AuditStore, HELD_AT_ONCE, HeldAudit, StockAudit, StockKey, Stretch};
-use super::Postgres;
-use super::load::ALLOCATIONS;
+use super::query::{complete, reservations};
 use super::rows::{self, movement_columns, reservation_columns};
 
 const AFTER: &str =
     concat!("SELECT ", reservation_columns!(), " FROM reservations WHERE order_id >= $1 ORDER BY order_id LIMIT $2");
 const IDS: &str = "SELECT order_id FROM reservations WHERE order_id >= $1 ORDER BY order_id LIMIT $2";
 const LAST: &str = "SELECT order_id FROM reservations ORDER BY order_id DESC LIMIT 1";
-const OF: &str =
-    concat!("SELECT ", reservation_columns!(), " FROM reservations WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");
 const STOCK: &str = "SELECT product_id, location_id, on_hand, reserved, last_seq,
             (SELECT CASE WHEN count(*) <= $4::bigint
                          THEN coalesce(sum(quantity) FILTER (WHERE state = 'reserved'), 0)::bigint END
@@ -50,44 +46,56 @@ const LEVELS_AT: &str = "SELECT number, on_hand, reserved, seq
 const KNOWN: &str = "SELECT product_id FROM products WHERE product_id = ANY($1::text[])";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 10] = [AFTER, IDS, LAST, OF, STOCK, LEVEL, HELD, STRETCH, LEVELS_AT, KNOWN];
+pub(super) const STATEMENTS: [&str; 9] = [AFTER, IDS, LAST, STOCK, LEVEL, HELD, STRETCH, LEVELS_AT, KNOWN];
+
+/// Connections that read; there is no way to write through them.
+#[derive(Debug)]
+pub struct PostgresAudit {
+    readers: Readers,
+}
+
+impl PostgresAudit {
+    pub(super) fn new(readers: Readers) -> Self {
+        Self { readers }
+    }
+}
 
 #[async_trait]
-impl AuditStore for Postgres {
+impl AuditStore for PostgresAudit {
     async fn reservations_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
-        self.0.read(async |snapshot| reservations_after(snapshot, after, limit).await).await
+        self.readers.read(async |snapshot| reservations_after(snapshot, after, limit).await).await
     }
 
     async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-        self.0.read(async |snapshot| ids(snapshot, after, limit).await).await
+        self.readers.read(async |snapshot| ids(snapshot, after, limit).await).await
     }
 
     async fn last_order_id(&self) -> Result<Option<OrderId>, Failure> {
-        self.0.read(async |snapshot| last(snapshot).await).await
+        self.readers.read(async |snapshot| last(snapshot).await).await
     }
 
     async fn reservations_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
-        self.0.read(async |snapshot| of(snapshot, &order_ids).await).await
+        self.readers.read(async |snapshot| reservations(snapshot, &order_ids).await).await
     }
 
     async fn stock_after(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
-        self.0.read(async |snapshot| stock(snapshot, after.as_ref(), limit).await).await
+        self.readers.read(async |snapshot| stock(snapshot, after.as_ref(), limit).await).await
     }
 
     async fn held_at(&self, stock_key: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
-        self.0.read(async |snapshot| held(snapshot, &stock_key, after, limit).await).await
+        self.readers.read(async |snapshot| held(snapshot, &stock_key, after, limit).await).await
     }
 
     async fn ledger(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {
-        self.0.read(async |snapshot| movements(snapshot, &stretch).await).await
+        self.readers.read(async |snapshot| movements(snapshot, &stretch).await).await
     }
 
     async fn levels_at(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure> {
-        self.0.read(async |snapshot| levels(snapshot, &points).await).await
+        self.readers.read(async |snapshot| levels(snapshot, &points).await).await
     }
 
     async fn known_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
-        self.0.read(async |snapshot| products(snapshot, &product_ids).await).await
+        self.readers.read(async |snapshot| products(snapshot, &product_ids).await).await
     }
 }
 
@@ -105,18 +113,6 @@ async fn ids(snapshot: &Transaction<'_>, after: Option<OrderId>, limit: u32) -> 
 
 async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
     snapshot.query(LAST, []).await?.first().map(|row| rows::order_id(row, 0)).transpose()
-}
-
-pub(super) async fn of(snapshot: &Transaction<'_>, order_ids: &[OrderId]) -> Result<Vec<Reservation>, Failure> {
-    let ids: Vec<Uuid> = order_ids.iter().map(|id| id.0).collect();
-    let rows = snapshot.query(OF, [&ids]).await?;
-    complete(snapshot, &rows).await
-}
-
-/// These reservations with their allocations.
-async fn complete(snapshot: &Transaction<'_>, rows: &[Row]) -> Result<Vec<Reservation>, Failure> {
-    let ids: Vec<Uuid> = rows.iter().map(|row| rows::column(row, 0)).collect::<Result<_, _>>()?;
-    rows::reservations(rows, &snapshot.query(ALLOCATIONS, [&ids]).await?)
 }
 
 async fn stock(snapshot: &Transaction<'_>, after: Option<&StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure> {

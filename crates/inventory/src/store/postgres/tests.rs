@@ -9,8 +9,7 @@ mod interleavings;
 
 async fn fresh() -> Fresh {
     let (store, clock, _) = opened().await;
-    let store = Arc::new(store);
-    Fresh { audit: store.clone(), store, clock, _home: Box::new(()) }
+    Fresh { audit: Arc::new(store.audit()), store: Arc::new(store), clock, _home: Box::new(()) }
 }
 
 store_laws!(fresh);
@@ -33,10 +32,11 @@ async fn every_statement_can_be_prepared() {
     let bits = |number: u32| [1, 2, 4, 8].map(|bit| number & bit != 0);
     let products = (0..16).map(|number| {
         let [after, sought, ids, low_stock] = bits(number);
-        list::product_page(after, sought, ids, low_stock)
+        query::product_page(after, sought, ids, low_stock)
     });
-    let movements = (0..4).map(|number| list::movement_page(bits(number)[0], bits(number)[1]));
-    let fixed = SCHEMA.statements.iter().chain(&audit::STATEMENTS).map(|sql| (*sql).to_owned());
+    let movements = (0..4).map(|number| query::movement_page(bits(number)[0], bits(number)[1]));
+    let fixed =
+        SCHEMA.statements.iter().chain(&query::STATEMENTS).chain(&audit::STATEMENTS).map(|sql| (*sql).to_owned());
     for sql in fixed.chain(products).chain(movements) {
         operator.prepare(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
@@ -110,8 +110,7 @@ async fn a_claim_that_comes_to_nothing_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixteen_deciders_never_deadlock() {
     let (store, clock, url) = opened().await;
-    let store = Arc::new(store);
-    let fresh = Fresh { audit: store.clone(), store, clock, _home: Box::new(()) };
+    let fresh = Fresh { audit: Arc::new(store.audit()), store: Arc::new(store), clock, _home: Box::new(()) };
     crate::store::laws::deciding::sixteen_deciders_with_crossed_products_neither_oversell_nor_deadlock(fresh).await;
     let counted = "SELECT deadlocks, xact_commit FROM pg_stat_database WHERE datname = current_database()";
     let operator = postgres(&url).await;

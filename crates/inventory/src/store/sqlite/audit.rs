@@ -6,47 +6,60 @@ use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Level, Movement};
 use platform::failure::Failure;
 use rusqlite::{Connection, OptionalExtension, params};
+use storage::sqlite::Readers;
 
 use super::super::{AuditStore, HELD_AT_ONCE, HeldAudit, StockAudit, StockKey, Stretch};
+use super::load;
 use super::rows::{self, MOVEMENT_COLUMNS, RESERVATION_COLUMNS, ReservationRow};
-use super::{Sqlite, read};
+
+/// The readers of one file; there is no way to write through them.
+#[derive(Debug)]
+pub struct SqliteAudit {
+    readers: Readers,
+}
+
+impl SqliteAudit {
+    pub(super) fn new(readers: Readers) -> Self {
+        Self { readers }
+    }
+}
 
 #[async_trait]
-impl AuditStore for Sqlite {
+impl AuditStore for SqliteAudit {
     async fn reservations_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
-        self.0.read(move |connection| reservations_after(connection, after, limit)).await
+        self.readers.read(move |connection| reservations_after(connection, after, limit)).await
     }
 
     async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-        self.0.read(move |connection| ids(connection, after, limit)).await
+        self.readers.read(move |connection| ids(connection, after, limit)).await
     }
 
     async fn last_order_id(&self) -> Result<Option<OrderId>, Failure> {
-        self.0.read(last).await
+        self.readers.read(last).await
     }
 
     async fn reservations_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
-        self.0.read(move |connection| of(connection, &order_ids)).await
+        self.readers.read(move |connection| of(connection, &order_ids)).await
     }
 
     async fn stock_after(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
-        self.0.read(move |connection| stock(connection, after.as_ref(), limit)).await
+        self.readers.read(move |connection| stock(connection, after.as_ref(), limit)).await
     }
 
     async fn held_at(&self, stock_key: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
-        self.0.read(move |connection| held(connection, &stock_key, after, limit)).await
+        self.readers.read(move |connection| held(connection, &stock_key, after, limit)).await
     }
 
     async fn ledger(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {
-        self.0.read(move |connection| movements(connection, &stretch)).await
+        self.readers.read(move |connection| movements(connection, &stretch)).await
     }
 
     async fn levels_at(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure> {
-        self.0.read(move |connection| levels(connection, &points)).await
+        self.readers.read(move |connection| levels(connection, &points)).await
     }
 
     async fn known_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
-        self.0.read(move |connection| products(connection, &product_ids)).await
+        self.readers.read(move |connection| products(connection, &product_ids)).await
     }
 }
 
@@ -79,7 +92,7 @@ fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Vec<Re
     let mut sorted = order_ids.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
-    let found = sorted.into_iter().map(|order_id| read::reservation(connection, order_id));
+    let found = sorted.into_iter().map(|order_id| load::reservation(connection, order_id));
     found.filter_map(Result::transpose).collect()
 }
 

@@ -8,23 +8,22 @@ async fn fresh() -> Fresh {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Arc::new(ManualClock::at(START));
     let store = Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
-    let store = Arc::new(store);
-    Fresh { audit: store.clone(), store, clock, _home: Box::new(folder) }
+    Fresh { audit: Arc::new(store.audit()), store: Arc::new(store), clock, _home: Box::new(folder) }
 }
 
 store_laws!(fresh);
 
-fn open(path: &Path) -> Result<SqliteStore, OpenError> {
-    SqliteStore::open(path, Arc::new(ManualClock::at(START)))
+fn open(path: &Path) -> Result<Sqlite, OpenError> {
+    Sqlite::open_inline(path, Arc::new(ManualClock::at(START)))
 }
 
-#[test]
-fn the_database_itself_refuses_to_oversell_and_keeps_ledgers_whole() {
+#[tokio::test]
+async fn the_database_itself_refuses_to_oversell_and_keeps_ledgers_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("inventory.db");
-    let mut store = open(&path).expect("a new file");
+    let store = open(&path).expect("a new file");
     let batch = [stocked("MUG", 5).to_vec(), vec![reserve(1, &[("MUG", 2)]), reserve(2, &[("MUG", 9)])]].concat();
-    store.run(&batch, decide).expect("a reservation");
+    store.run(batch.into(), decide).await.expect("a reservation");
     drop(store);
     let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
     let copy = |columns: &str| {
@@ -61,17 +60,18 @@ fn the_database_itself_refuses_to_oversell_and_keeps_ledgers_whole() {
     assert_eq!(raw.execute(&allowed, []).expect("nothing wrong with it"), 1);
 }
 
-#[test]
-fn a_row_that_does_not_fit_is_named() {
+#[tokio::test]
+async fn a_row_that_does_not_fit_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("inventory.db");
-    let mut store = open(&path).expect("a new file");
-    store.run(&[reserve(1, &[("MUG", 9)])], decide).expect("a rejection");
+    let store = open(&path).expect("a new file");
+    store.run(Arc::new([reserve(1, &[("MUG", 9)])]), decide).await.expect("a rejection");
     drop(store);
     let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
     raw.execute("UPDATE reservations SET shortages = '[7]'", []).expect("damage");
     drop(raw);
-    let failure = open(&path).expect("the same file").run(&[reserve(1, &[("MUG", 9)])], decide).expect_err("damaged");
+    let store = open(&path).expect("the same file");
+    let failure = store.run(Arc::new([reserve(1, &[("MUG", 9)])]), decide).await.expect_err("damaged");
     let message = failure.to_string();
     assert!(message.contains("reservations 00000000-0000-0000-0000-000000000001: shortages is"), "{message}");
 }

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use contract::OrderId;
 use orders_core::order::Status;
 use platform::failure::Failure;
-use storage::postgres::Transaction;
+use storage::postgres::{Readers, Transaction};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::super::{AuditStore, Backlog, OrderAudit, PendingAudit};
 use super::load::LINES;
+use super::query;
 use super::rows::{self, OrderRow, order_columns};
-use super::{Postgres, read};
 
 const AFTER: &str =
     concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id >= $1 ORDER BY order_id LIMIT $2");
@@ -34,30 +34,42 @@ const ALL_PENDING: &str = "SELECT pending_commands.order_id, kind, since, update
 #[cfg(test)]
 pub(super) const STATEMENTS: [&str; 7] = [AFTER, IDS, LAST, OF, STEPS, PENDING, ALL_PENDING];
 
+/// Connections that read; there is no way to write through them.
+#[derive(Debug)]
+pub struct PostgresAudit {
+    readers: Readers,
+}
+
+impl PostgresAudit {
+    pub(super) fn new(readers: Readers) -> Self {
+        Self { readers }
+    }
+}
+
 #[async_trait]
-impl AuditStore for Postgres {
+impl AuditStore for PostgresAudit {
     async fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
-        self.0.read(async |snapshot| orders_after(snapshot, after, limit).await).await
+        self.readers.read(async |snapshot| orders_after(snapshot, after, limit).await).await
     }
 
     async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-        self.0.read(async |snapshot| ids(snapshot, after, limit).await).await
+        self.readers.read(async |snapshot| ids(snapshot, after, limit).await).await
     }
 
     async fn last_order_id(&self) -> Result<Option<OrderId>, Failure> {
-        self.0.read(async |snapshot| last(snapshot).await).await
+        self.readers.read(async |snapshot| last(snapshot).await).await
     }
 
     async fn orders_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
-        self.0.read(async |snapshot| of(snapshot, &order_ids).await).await
+        self.readers.read(async |snapshot| of(snapshot, &order_ids).await).await
     }
 
     async fn pending_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
-        self.0.read(async |snapshot| pending(snapshot, after, limit).await).await
+        self.readers.read(async |snapshot| pending(snapshot, after, limit).await).await
     }
 
     async fn backlog(&self) -> Result<Backlog, Failure> {
-        self.0.read(async |snapshot| read::backlog(snapshot).await).await
+        self.readers.read(async |snapshot| query::backlog(snapshot).await).await
     }
 }
 

@@ -1,5 +1,7 @@
 //! The sweeper's transaction: picks due commands and puts off their next attempt before anyone publishes them (R7).
 //!
+//! Orders alone has this file: the Inventory Service only answers, and so has nothing to send again.
+//!
 //! It locks pending commands alone, and passes over those that somebody else has locked: it waits for nobody.
 
 use std::collections::BTreeMap;

@@ -10,8 +10,7 @@ mod interleavings;
 
 async fn fresh() -> Fresh {
     let (store, clock, _) = opened().await;
-    let store = Arc::new(store);
-    Fresh { audit: store.clone(), store, clock, _home: Box::new(()) }
+    Fresh { audit: Arc::new(store.audit()), store: Arc::new(store), clock, _home: Box::new(()) }
 }
 
 store_laws!(fresh);
@@ -33,8 +32,8 @@ async fn every_statement_can_be_prepared() {
     let operator = postgres(&url).await;
     let switch = [false, true];
     let pages =
-        switch.into_iter().flat_map(|a| switch.into_iter().flat_map(move |b| switch.map(|c| read::page(a, b, c))));
-    let fixed = SCHEMA.statements.iter().chain(&read::STATEMENTS).chain(&audit::STATEMENTS);
+        switch.into_iter().flat_map(|a| switch.into_iter().flat_map(move |b| switch.map(|c| query::page(a, b, c))));
+    let fixed = SCHEMA.statements.iter().chain(&query::STATEMENTS).chain(&audit::STATEMENTS);
     for sql in fixed.map(|sql| (*sql).to_owned()).chain(pages) {
         operator.prepare(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }

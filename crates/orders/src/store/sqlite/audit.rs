@@ -1,39 +1,56 @@
 //! Reads for the audit: what the invariants speak of, a page at a time, each page from one snapshot.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use contract::OrderId;
+use platform::clock::Clock;
 use platform::failure::Failure;
 use rusqlite::{Connection, OptionalExtension, params};
+use storage::sqlite::Readers;
 
 use super::super::{AuditStore, Backlog, OrderAudit, PendingAudit};
+use super::query;
 use super::rows::{self, ORDER_COLUMNS, OrderRow};
-use super::{Sqlite, read};
+
+/// The readers of one file; there is no way to write through them.
+#[derive(Debug)]
+pub struct SqliteAudit {
+    readers: Readers,
+    clock: Arc<dyn Clock>,
+}
+
+impl SqliteAudit {
+    pub(super) fn new(readers: Readers, clock: Arc<dyn Clock>) -> Self {
+        Self { readers, clock }
+    }
+}
 
 #[async_trait]
-impl AuditStore for Sqlite {
+impl AuditStore for SqliteAudit {
     async fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
-        self.database.read(move |connection| orders_after(connection, after, limit)).await
+        self.readers.read(move |connection| orders_after(connection, after, limit)).await
     }
 
     async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-        self.database.read(move |connection| ids(connection, after, limit)).await
+        self.readers.read(move |connection| ids(connection, after, limit)).await
     }
 
     async fn last_order_id(&self) -> Result<Option<OrderId>, Failure> {
-        self.database.read(last).await
+        self.readers.read(last).await
     }
 
     async fn orders_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
-        self.database.read(move |connection| of(connection, &order_ids)).await
+        self.readers.read(move |connection| of(connection, &order_ids)).await
     }
 
     async fn pending_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
-        self.database.read(move |connection| pending(connection, after, limit)).await
+        self.readers.read(move |connection| pending(connection, after, limit)).await
     }
 
     async fn backlog(&self) -> Result<Backlog, Failure> {
         let now = self.clock.now();
-        self.database.read(move |connection| read::backlog(connection, now)).await
+        self.readers.read(move |connection| query::backlog(connection, now)).await
     }
 }
 

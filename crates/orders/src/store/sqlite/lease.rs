@@ -1,4 +1,6 @@
 //! The sweeper's transaction: picks due commands and puts off their next attempt before anyone publishes them (R7).
+//!
+//! Orders alone has this file: the Inventory Service only answers, and so has nothing to send again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -6,18 +6,17 @@ async fn fresh() -> Fresh {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Arc::new(ManualClock::at(START));
     let store = Sqlite::open(&folder.path().join("orders.db"), clock.clone()).expect("a new file");
-    let store = Arc::new(store);
-    Fresh { audit: store.clone(), store, clock, _home: Box::new(folder) }
+    Fresh { audit: Arc::new(store.audit()), store: Arc::new(store), clock, _home: Box::new(folder) }
 }
 
 store_laws!(fresh);
 
-#[test]
-fn the_database_itself_keeps_histories_whole() {
+#[tokio::test]
+async fn the_database_itself_keeps_histories_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("orders.db");
-    let mut store = SqliteStore::open(&path, Arc::new(ManualClock::at(START))).expect("a new file");
-    store.run(&[place(1)], orders_core::decide::decide).expect("an order");
+    let store = Sqlite::open_inline(&path, Arc::new(ManualClock::at(START))).expect("a new file");
+    store.run(Arc::new([place(1)]), orders_core::decide::decide).await.expect("an order");
     drop(store);
     let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
     for forbidden in [
@@ -40,27 +39,27 @@ fn an_audit_opens_beside_the_service_and_cannot_write() {
     let missing = Sqlite::open_for_audit(&path, Arc::new(ManualClock::at(START)));
     assert!(matches!(missing, Err(OpenError::Unusable { .. })));
     let clock = Arc::new(ManualClock::at(START));
-    let _service = SqliteStore::open(&path, clock.clone()).expect("a new file");
-    assert!(matches!(SqliteStore::open(&path, clock.clone()), Err(OpenError::Locked(_))), "one service at a time");
+    let _service = Sqlite::open_inline(&path, clock.clone()).expect("a new file");
+    assert!(matches!(Sqlite::open_inline(&path, clock.clone()), Err(OpenError::Locked(_))), "one service at a time");
     Sqlite::open_for_audit(&path, clock).expect("beside it");
     let reader = storage::sqlite::open_existing_reader(&path, MIGRATIONS).expect("a reader");
     assert!(reader.execute("DELETE FROM quarantine", []).is_err());
 }
 
-#[test]
-fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_again() {
+#[tokio::test]
+async fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("orders.db");
     let clock = Arc::new(ManualClock::at(START));
-    let mut store = SqliteStore::open(&path, clock.clone()).expect("a new file");
-    store.run(&[place(1), place(2)], orders_core::decide::decide).expect("two orders");
+    let store = Sqlite::open_inline(&path, clock.clone()).expect("a new file");
+    store.run(Arc::new([place(1), place(2)]), orders_core::decide::decide).await.expect("two orders");
     drop(store);
     let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
     let damage = "UPDATE order_lines SET product_id = 'no id' WHERE order_id = x'00000000000000000000000000000001'";
     assert!(raw.execute(damage, []).expect("damaged") > 0);
     drop(raw);
 
-    let mut store = SqliteStore::open(&path, clock.clone()).expect("the file");
+    let store = Sqlite::open_inline(&path, clock.clone()).expect("the file");
     clock.advance(std::time::Duration::from_secs(2));
     let lease = Lease {
         limit: 10,
@@ -68,7 +67,7 @@ fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_again(
         delay: orders_core::backoff::delay,
         random: u64::MAX / 2,
     };
-    let sent: Vec<_> = store.lease(lease).expect("a lease").iter().map(|command| command.order_id).collect();
+    let sent: Vec<_> = store.lease(lease).await.expect("a lease").iter().map(|command| command.order_id).collect();
     assert_eq!(sent, [crate::store::laws::id(2)]);
     let reader = storage::sqlite::open_reader(&path).expect("a reader");
     assert_eq!(quarantine::count_sqlite(&reader).expect("a count"), [("poisoned".to_owned(), 1)]);

@@ -80,7 +80,7 @@ async fn one_order_that_is_placed_twice_at_once_is_one_order() {
     let batches = |run| [(); 2].map(|()| vec![place(number(run, 1))]);
     let check = async |run, outcomes: [Vec<OrderOutcome>; 2]| {
         assert!(outcomes.iter().all(|one| matches!(one[0], OrderOutcome::Placed(_))), "{outcomes:?}");
-        let audit = race.witness.orders_by_id(vec![id(number(run, 1))]).await.expect("a read");
+        let audit = race.witness.audit().orders_by_id(vec![id(number(run, 1))]).await.expect("a read");
         assert_eq!(audit[0].history, [(1, Status::Received)]);
     };
     run(&race, async |_| {}, batches, check).await;
@@ -96,7 +96,7 @@ async fn a_cancellation_beside_a_fulfillment_is_one_of_them() {
     let check = async |run, outcomes: [Vec<OrderOutcome>; 2]| {
         let refused = outcomes.iter().filter(|one| matches!(one[0], OrderOutcome::InvalidTransition(_))).count();
         assert_eq!(refused, 1, "{outcomes:?}");
-        let audit = race.witness.orders_by_id(vec![id(number(run, 1))]).await.expect("a read").remove(0);
+        let audit = race.witness.audit().orders_by_id(vec![id(number(run, 1))]).await.expect("a read").remove(0);
         assert_eq!(audit.history.len(), 3);
         assert_eq!(audit.pending, audit.status.in_flight());
     };
@@ -114,7 +114,7 @@ async fn an_answer_beside_a_cancellation_moves_the_order_once() {
     let check = async |run, outcomes: [Vec<OrderOutcome>; 2]| {
         assert!(matches!(outcomes[1][0], OrderOutcome::Accepted(_)), "{outcomes:?}");
         assert_eq!(status(&race, number(run, 1)).await, Some(Status::Cancelling));
-        let audit = race.witness.orders_by_id(vec![id(number(run, 1))]).await.expect("a read").remove(0);
+        let audit = race.witness.audit().orders_by_id(vec![id(number(run, 1))]).await.expect("a read").remove(0);
         assert_eq!(audit.pending, Some(contract::commands::StockCommandKind::ReleaseStock));
     };
     run(&race, prepare, batches, check).await;

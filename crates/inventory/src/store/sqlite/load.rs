@@ -1,15 +1,14 @@
-//! Reads of single things, for the decider and for requests.
+//! What a batch touches: reservations, then the movements of requests, then products with their levels (R11).
 
 use contract::{OrderId, ProductId};
 use inventory_core::decide::{InventoryCommand, Loaded, Touched};
 use inventory_core::reservation::Reservation;
-use inventory_core::stock::{Levels, Location, Movement, Product, ProductStock, RequestId};
+use inventory_core::stock::{Levels, Location, Movement, Product, RequestId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{self, MOVEMENT_COLUMNS, PRODUCT_COLUMNS, RESERVATION_COLUMNS, ReservationRow};
 
-/// All that the batch touches, in the order in which an engine with row locks takes them (R11). The write lock is
-/// held already.
+/// All that the batch touches, in the order in which an engine with row locks takes it. The write lock is held already.
 pub(super) fn load(connection: &Connection, batch: &[InventoryCommand]) -> rusqlite::Result<Loaded> {
     let touched = Touched::by(batch);
     let mut loaded = Loaded::default();
@@ -45,7 +44,7 @@ fn movement_of(connection: &Connection, request_id: RequestId) -> rusqlite::Resu
     connection.prepare_cached(&sql)?.query_row(params![request_id.0], rows::movement).optional()
 }
 
-fn product(connection: &Connection, product_id: &ProductId) -> rusqlite::Result<Option<Product>> {
+pub(super) fn product(connection: &Connection, product_id: &ProductId) -> rusqlite::Result<Option<Product>> {
     let sql = format!("SELECT {PRODUCT_COLUMNS} FROM products WHERE product_id = ?1");
     connection.prepare_cached(&sql)?.query_row(params![product_id.as_str()], rows::product).optional()
 }
@@ -57,11 +56,6 @@ pub(super) fn levels(connection: &Connection, product_id: &ProductId) -> rusqlit
     let rows = statement
         .query_map(params![product_id.as_str()], |row| Ok((rows::id("stock", row, 0)?, rows::level(row, 1)?)))?;
     rows.collect()
-}
-
-pub(super) fn product_stock(connection: &Connection, id: &ProductId) -> rusqlite::Result<Option<ProductStock>> {
-    let Some(product) = product(connection, id)? else { return Ok(None) };
-    Ok(Some(ProductStock { product, levels: levels(connection, id)? }))
 }
 
 pub(super) fn locations(connection: &Connection) -> rusqlite::Result<Vec<Location>> {

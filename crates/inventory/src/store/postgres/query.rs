@@ -1,14 +1,23 @@
-//! Single things and pages, each of them from one snapshot.
+//! Reads for requests, each of them on one snapshot.
 
-use contract::ProductId;
+use contract::{OrderId, ProductId};
+use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, Product, ProductStock};
 use platform::failure::Failure;
 use storage::postgres::{Parameter, Transaction};
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::super::{MovementFilter, ProductFilter};
-use super::load::{LEVELS, LOCATIONS, levels_of};
-use super::rows::{self, movement_columns, product_columns};
+use super::load::{ALLOCATIONS, LEVELS, LOCATIONS, levels_of};
+use super::rows::{self, movement_columns, product_columns, reservation_columns};
+
+const RESERVATIONS: &str =
+    concat!("SELECT ", reservation_columns!(), " FROM reservations WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");
+
+/// Every statement of this module, but for those of pages.
+#[cfg(test)]
+pub(super) const STATEMENTS: [&str; 1] = [RESERVATIONS];
 
 pub(super) async fn product(snapshot: &Transaction<'_>, id: &ProductId) -> Result<Option<ProductStock>, Failure> {
     let filter = ProductFilter { ids: Some(vec![id.clone()]), limit: 1, ..ProductFilter::default() };
@@ -89,4 +98,19 @@ pub(super) fn movement_page(one_location: bool, before: bool) -> String {
     let position = if before { position } else { "" };
     let columns = movement_columns!();
     format!("SELECT {columns} FROM movements WHERE product_id = $2{place}{position} ORDER BY {order} LIMIT $1")
+}
+
+pub(super) async fn reservations(
+    snapshot: &Transaction<'_>,
+    order_ids: &[OrderId],
+) -> Result<Vec<Reservation>, Failure> {
+    let ids: Vec<Uuid> = order_ids.iter().map(|id| id.0).collect();
+    let rows = snapshot.query(RESERVATIONS, [&ids]).await?;
+    complete(snapshot, &rows).await
+}
+
+/// These reservations with their allocations.
+pub(super) async fn complete(snapshot: &Transaction<'_>, rows: &[Row]) -> Result<Vec<Reservation>, Failure> {
+    let ids: Vec<Uuid> = rows.iter().map(|row| rows::column(row, 0)).collect::<Result<_, _>>()?;
+    rows::reservations(rows, &snapshot.query(ALLOCATIONS, [&ids]).await?)
 }

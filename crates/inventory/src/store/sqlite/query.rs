@@ -1,12 +1,18 @@
-//! Pages of products and movements.
+//! Reads for requests, each of them on one snapshot.
 
+use contract::ProductId;
 use inventory_core::stock::{Movement, Product, ProductStock};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use super::super::{MovementFilter, ProductFilter};
-use super::read;
+use super::load;
 use super::rows::{self, MOVEMENT_COLUMNS, PRODUCT_COLUMNS};
+
+pub(super) fn product(connection: &Connection, id: &ProductId) -> rusqlite::Result<Option<ProductStock>> {
+    let Some(product) = load::product(connection, id)? else { return Ok(None) };
+    Ok(Some(ProductStock { product, levels: load::levels(connection, id)? }))
+}
 
 /// Conditions that are joined by AND, each with the values that it speaks of.
 #[derive(Default)]
@@ -56,7 +62,7 @@ pub(super) fn products(connection: &Connection, filter: &ProductFilter) -> rusql
 }
 
 fn with_levels(connection: &Connection, product: Product) -> rusqlite::Result<ProductStock> {
-    let levels = read::levels(connection, &product.product_id)?;
+    let levels = load::levels(connection, &product.product_id)?;
     Ok(ProductStock { product, levels })
 }
 

@@ -1,4 +1,4 @@
-//! Reads, each of them on one snapshot.
+//! Reads for requests and for the sweeper, each of them on one snapshot.
 
 use contract::OrderId;
 use orders_core::decide::Receipt;

@@ -1,0 +1,122 @@
+//! A few connections that read snapshots beside the writer.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use platform::failure::Failure;
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use super::error::{OpenError, failure};
+use super::open::{open_auditor, open_existing_reader, open_reader};
+use crate::migration::Migration;
+
+/// Reads that run at the same time.
+const MAX_READERS: usize = 4;
+/// How long a read waits for its turn (R17).
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// Read-only connections to one file, opened on demand and given back after a read that worked
+/// (R3). Clones share them.
+#[derive(Clone, Debug)]
+pub struct Readers {
+    path: PathBuf,
+    open: fn(&Path) -> Result<Connection, OpenError>,
+    threads: Threads,
+    idle: Arc<Mutex<Vec<Connection>>>,
+    permits: Arc<Semaphore>,
+    /// What a read found out about the file.
+    broken: Arc<OnceLock<Failure>>,
+}
+
+/// Where reads are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Threads {
+    Blocking,
+    /// Where the call is made, before it returns: the simulator has one thread.
+    None,
+}
+
+impl Readers {
+    /// Readers beside this program's own writer.
+    pub(super) fn new(path: &Path, threads: Threads) -> Self {
+        Self::of(path, open_reader, threads)
+    }
+
+    /// Readers of an existing file that another program owns.
+    ///
+    /// # Errors
+    ///
+    /// There is no such file, or its schema is not one that this program knows.
+    pub fn for_audit(path: &Path, migrations: &[Migration]) -> Result<Self, OpenError> {
+        open_existing_reader(path, migrations)?;
+        Ok(Self::of(path, open_auditor, Threads::Blocking))
+    }
+
+    fn of(path: &Path, open: fn(&Path) -> Result<Connection, OpenError>, threads: Threads) -> Self {
+        let permits = Arc::new(Semaphore::new(MAX_READERS));
+        let path = path.to_owned();
+        Self { path, open, threads, idle: Arc::default(), permits, broken: Arc::default() }
+    }
+
+    /// Runs `work` in one read transaction, that is, on one snapshot of the last commit.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work` and of the engine.
+    pub async fn read<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, Failure> {
+        let result = self.read_in_turn(work).await;
+        if let Err(failure @ Failure::Fatal(_)) = &result {
+            self.broken.get_or_init(|| failure.clone());
+        }
+        result
+    }
+
+    /// The failure of a read that found the file damaged (R18).
+    pub(super) fn broken(&self) -> Option<Failure> {
+        self.broken.get().cloned()
+    }
+
+    async fn read_in_turn<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, Failure> {
+        let waiting = tokio::time::timeout(MAX_WAIT, self.permits.clone().acquire_owned()).await;
+        let permit = waiting.map_err(|elapsed| Failure::Unavailable(Arc::new(elapsed)))?;
+        let permit = permit.expect("the semaphore is never closed");
+        let path = self.path.clone();
+        let open = self.open;
+        let idle = self.idle.clone();
+        let reading = move || {
+            let _permit = permit;
+            let kept = idle.lock().expect("nothing panics under this lock").pop();
+            let mut connection = match kept {
+                Some(connection) => connection,
+                None => open(&path)?,
+            };
+            let result = read_snapshot(&mut connection, work).map_err(failure)?;
+            idle.lock().expect("nothing panics under this lock").push(connection);
+            Ok(result)
+        };
+        if self.threads == Threads::None {
+            return reading();
+        }
+        tokio::task::spawn_blocking(reading)
+            .await
+            .unwrap_or_else(|panic| Err(Failure::Suspect(format!("a read panicked: {panic}"))))
+    }
+}
+
+fn read_snapshot<R>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<R>,
+) -> rusqlite::Result<R> {
+    let transaction = connection.transaction()?;
+    let result = work(&transaction)?;
+    transaction.commit()?;
+    Ok(result)
+}
