@@ -14,6 +14,7 @@ use platform::failure::Failure;
 use crate::store::{AuditStore, StockAudit, StockKey};
 
 mod held;
+mod ledger;
 mod rejections;
 mod stock_key;
 
@@ -30,7 +31,7 @@ pub const INV_8: Invariant = Invariant { name: "INV-8", says: "every rejection w
 /// Places of which it is remembered how far their ledgers were read. Of others, all is new in every round.
 const MAX_REMEMBERED: usize = 100_000;
 
-/// Every stock_key with its ledger and what is held there, and then the rejections.
+/// Every stock key with its ledger and what is held there, and then the rejections.
 ///
 /// **Shape:** a round reads of each ledger, and of the reservations, what is new since the last one, and a stretch of what is
 /// older, so that all of it is read again in time.
@@ -72,7 +73,7 @@ impl InventoryAudit {
         let Next::Stock { after, rows, begun } = &mut self.next else { return Ok(()) };
         if rows.is_empty() && begun.is_none() {
             let page = match self.store.stock_after(after.clone(), self.reach.page).await {
-                // There is no way past a stock_key whose very ids make no sense; the reservations are read all the same.
+                // There is no way past a stock key whose very ids make no sense; the reservations are read all the same.
                 Err(failure @ Failure::Suspect(_)) => {
                     self.turn_to_reservations().await?;
                     return Err(failure);
@@ -96,7 +97,7 @@ impl InventoryAudit {
             let gone_on = audit.go_on(&*self.store, &mut left, findings).await;
             match findings.readable(INV_2, audit.name(), gone_on)? {
                 Some(false) => return Ok(()),
-                // It is not remembered, and what lies behind it is the next stock_key.
+                // It is not remembered, and what lies behind it is the next stock key.
                 None => *begun = None,
                 Some(true) => {
                     if let Some((stock_key, remembered)) = begun.take().and_then(|audit| audit.remembered())

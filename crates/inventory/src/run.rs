@@ -78,7 +78,7 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
     let health_check = HealthCheck { store: store.clone(), bus, readiness: context.readiness.clone() };
 
     let books = InventoryAudit::new(audit, ReadBudget::SHORT);
-    let auditor = Auditor::new(SERVICE, Box::new(books), context.metrics.clone(), context.clock.clone());
+    let auditor = Auditor::new(SERVICE, Box::new(books), context.metrics.audit.clone(), context.clock.clone());
 
     let service = Service { store, batcher, ids: context.ids.clone() };
     let api = context.api(SERVICE, crate::http::routes(Arc::new(service)), crate::http::own_codes());

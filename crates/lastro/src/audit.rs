@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use inventory::store::AuditStore as InventoryStore;
 use orders::store::AuditStore as OrdersStore;
-use platform::audit::{Audit, Findings, Invariant, Progress, ReadBudget, pause};
+use platform::audit::{Audit, AuditNumbers, Findings, Invariant, Progress, ReadBudget, pause};
 use platform::clock::{Clock, SystemClock, SystemIds};
 use platform::config::{File, ListenAddr};
 use platform::failure::{Chain, Failure};
 use platform::lifecycle::on_signal;
 use platform::process::{COMMON_KEYS, ProgramError};
-use platform::telemetry::AuditNumbers;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use web::program::Context;

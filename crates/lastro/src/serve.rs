@@ -110,7 +110,7 @@ pub(crate) async fn build(
     let inventory = inventory::build(parts, process);
     // Each service audits its own books; here are both, to be held against each other.
     let books = Agreement::new(orders_audit, stock_audit, ReadBudget::SHORT);
-    let auditor = Auditor::new(PROGRAM.name, Box::new(books), process.context.metrics.clone(), clock);
+    let auditor = Auditor::new(PROGRAM.name, Box::new(books), process.context.metrics.audit.clone(), clock);
     process.workers.spawn(Stage::Work, "the auditor of both services", |token| auditor.run(token));
     Ok(orders.merge(inventory))
 }

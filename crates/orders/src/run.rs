@@ -108,7 +108,7 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
         Sweeper { store: store.clone(), bus, outbox, answer_feed, clock, ids: ids.clone(), metrics, readiness };
 
     let books = OrdersAudit::new(audit, ReadBudget::SHORT);
-    let auditor = Auditor::new(SERVICE, Box::new(books), context.metrics.clone(), context.clock.clone());
+    let auditor = Auditor::new(SERVICE, Box::new(books), context.metrics.audit.clone(), context.clock.clone());
 
     let service = Service { store, batcher, waiters, ids, currency, metrics: counted, stopping };
     let api = context.api(SERVICE, crate::http::routes(Arc::new(service)), crate::http::own_codes());

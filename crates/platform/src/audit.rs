@@ -15,11 +15,12 @@ use tracing::{debug, error, warn};
 
 use crate::clock::Clock;
 use crate::failure::{Chain, Failure};
-use crate::telemetry::Metrics;
 
+mod numbers;
 mod table;
 mod walk;
 
+pub use numbers::AuditNumbers;
 pub use table::{Table, look_up, read_page};
 pub use walk::{Page, Walk};
 
@@ -189,7 +190,7 @@ pub struct Auditor {
     /// Whose books they are.
     service: &'static str,
     books: Box<dyn Audit>,
-    metrics: Metrics,
+    numbers: AuditNumbers,
     clock: Arc<dyn Clock>,
     /// How many offenders were named in this round.
     named: BTreeMap<&'static str, usize>,
@@ -198,9 +199,9 @@ pub struct Auditor {
 
 impl Auditor {
     /// The numbers stand at zero from now on.
-    pub fn new(service: &'static str, books: Box<dyn Audit>, metrics: Metrics, clock: Arc<dyn Clock>) -> Self {
-        metrics.audit.start_at_zero(service, &books.invariants());
-        Self { service, books, metrics, clock, named: BTreeMap::new(), failing: false }
+    pub fn new(service: &'static str, books: Box<dyn Audit>, numbers: AuditNumbers, clock: Arc<dyn Clock>) -> Self {
+        numbers.start_at_zero(service, &books.invariants());
+        Self { service, books, numbers, clock, named: BTreeMap::new(), failing: false }
     }
 
     /// Walks until `shutdown`.
@@ -231,7 +232,7 @@ impl Auditor {
     pub async fn tick(&mut self) -> Result<Progress, Failure> {
         let mut findings = Findings::default();
         let progress = self.books.step(&mut findings).await;
-        self.metrics.audit.count(self.service, &findings, &progress, self.clock.now());
+        self.numbers.count(self.service, &findings, &progress, self.clock.now());
         self.tell(findings.violations);
         // One line when it begins and one when it is over, however long it lasts.
         match (&progress, self.failing) {

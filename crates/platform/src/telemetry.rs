@@ -12,10 +12,9 @@ use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-mod audit;
 pub mod process;
 
-pub use audit::AuditNumbers;
+use crate::audit::AuditNumbers;
 
 /// The media type of [`render`]'s text.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

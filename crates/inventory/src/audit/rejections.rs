@@ -98,7 +98,7 @@ impl Evidence {
     }
 }
 
-/// The movements that a rejection cites. A stock_key where nothing had moved yet has none.
+/// The movements that a rejection cites. A stock key where nothing had moved yet has none.
 fn points(shortfall: &Shortfall) -> impl Iterator<Item = (StockKey, i64)> + '_ {
     let product_id = &shortfall.shortage.product_id;
     let moved = shortfall.seen.iter().filter(|seen| seen.seq > 0);

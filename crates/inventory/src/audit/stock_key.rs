@@ -5,10 +5,11 @@ use platform::audit::{Findings, ReadBudget};
 use platform::failure::Failure;
 
 use super::held::{Counted, Held};
+use super::ledger::{read, take};
 use super::{INV_1, INV_2, INV_3};
-use crate::store::{AuditStore, StockAudit, StockKey, Stretch};
+use crate::store::{AuditStore, StockAudit, StockKey};
 
-/// Of what a step may read, the part that one stock_key's older movements get in one round.
+/// Of what a step may read, the part that one stock key's older movements get in one round.
 const SHARE_OF_OLDER: u32 = 5;
 
 /// How far a ledger was found to be in order.
@@ -22,7 +23,7 @@ pub(super) struct Remembered {
     again_to: Level,
 }
 
-/// The audit of one stock_key, which may take several steps. What moves meanwhile is the next round's business.
+/// The audit of one stock key, which may take several steps. What moves meanwhile is the next round's business.
 #[derive(Debug)]
 pub(super) struct StockKeyAudit {
     row: StockAudit,
@@ -71,7 +72,7 @@ impl StockKeyAudit {
         Self { row, ledger, newer: reach.round, stretch, stage: Stage::Newer, sound }
     }
 
-    /// Reads no more than `left` rows, and takes what it has read from it. Whether the stock_key is done with.
+    /// Reads no more than `left` rows, and takes what it has read from it. Whether the stock key is done with.
     pub(super) async fn go_on(
         &mut self,
         store: &dyn AuditStore,
@@ -207,23 +208,6 @@ fn judge_held(row: &StockAudit, reserved: i64, held: i64, findings: &mut Finding
     findings.checked(INV_3, 1);
     findings
         .demand(INV_3, reserved == held, || format!("{}: {reserved} reserved, but reservations hold {held}", at(row)));
-}
-
-/// What was read counts, and is no longer left.
-pub(super) fn take(left: &mut u32, findings: &mut Findings, rows: usize) {
-    findings.read(rows);
-    *left = left.saturating_sub(u32::try_from(rows).unwrap_or(u32::MAX));
-}
-
-pub(super) async fn read(
-    store: &dyn AuditStore,
-    (product_id, location_id): &StockKey,
-    after_seq: i64,
-    up_to_seq: i64,
-    limit: u32,
-) -> Result<Vec<Movement>, Failure> {
-    let (product_id, location_id) = (product_id.clone(), location_id.clone());
-    store.ledger(Stretch { product_id, location_id, after_seq, up_to_seq, limit }).await
 }
 
 fn replay(before: Level, movement: &Movement, findings: &mut Findings) -> Level {

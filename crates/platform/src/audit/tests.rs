@@ -4,7 +4,7 @@ use prometheus_client::registry::Registry;
 
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
-use crate::telemetry::render;
+use crate::telemetry::{Metrics, render};
 
 const ODD: Invariant = Invariant { name: "INV-O", says: "every number is odd", counted: "numbers" };
 const SMALL: Invariant = Invariant { name: "INV-S", says: "every number is small", counted: "numbers" };
@@ -36,7 +36,7 @@ fn auditor(steps: Vec<Result<(Vec<u32>, Progress), Failure>>) -> (Auditor, Regis
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry, "test");
     let clock = Arc::new(ManualClock::at(Timestamp(1_500_000)));
-    (Auditor::new("shop", Box::new(Script { steps: steps.into() }), metrics, clock), registry)
+    (Auditor::new("shop", Box::new(Script { steps: steps.into() }), metrics.audit, clock), registry)
 }
 
 #[track_caller]

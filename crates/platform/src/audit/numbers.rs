@@ -8,8 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::ServiceLabel;
-use crate::audit::{Findings, Invariant, Progress};
+use super::{Findings, Invariant, Progress};
 use crate::clock::Timestamp;
 use crate::failure::Failure;
 
@@ -24,13 +23,18 @@ pub struct AuditNumbers {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServiceLabel {
+    service: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct InvariantLabels {
     service: &'static str,
     invariant: &'static str,
 }
 
 impl AuditNumbers {
-    pub(super) fn new(registry: &mut Registry) -> Self {
+    pub(crate) fn new(registry: &mut Registry) -> Self {
         let numbers = Self::default();
         let help =
             "Violations of invariants found in the books, anew whenever they are come by: zero, or somebody must look";
