@@ -111,7 +111,8 @@ impl Findings {
         read: Result<T, Failure>,
     ) -> Result<Option<T>, Failure> {
         match read {
-            Err(Failure::Suspect(why)) => {
+            Err(Failure::Suspect(cause)) => {
+                let why = Chain(&*cause);
                 self.violated(invariant, format!("{name} cannot be read: {why}"));
                 Ok(None)
             }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use crate::failure::{Chain, Failure, NotDone};
+use crate::failure::{Chain, Failure, NotDone, Suspicion};
 
 /// The most commands in one commit.
 pub const MAX_BATCH: usize = 2000;
@@ -214,8 +214,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
         (self.observe)(live.len());
         let Err(batch) = self.attempt(live, false).await else { return Ok(()) };
         match &batch.failure {
-            Failure::Suspect(reason) if batch.items.len() > 1 => {
-                warn!(batch_size = batch.items.len(), reason, "a batch failed and is executed one by one");
+            Failure::Suspect(cause) if batch.items.len() > 1 => {
+                warn!(batch_size = batch.items.len(), reason = %Chain(&**cause), "a batch failed and is executed one by one");
                 for item in batch.items {
                     if let Err(alone) = self.attempt(vec![item], batch.may_be_done).await {
                         alone.give_up()?;
@@ -242,7 +242,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
                     }
                     return Ok(());
                 }
-                Ok(answers) => Failure::Suspect(format!("{} answers for {} commands", answers.len(), items.len())),
+                Ok(answers) => Suspicion::AnswerCount { answers: answers.len(), commands: items.len() }.into(),
                 Err(failure) => failure,
             };
             // An unknown commit is decided again from what is found, with the same ids: it cannot count twice (R4).

@@ -21,12 +21,42 @@ pub enum Failure {
     /// No room left on the disk.
     #[error("the disk is full")]
     Full(#[source] Cause),
-    /// Something about this very batch: a row count that was not predicted, a data error, a panic in the decider.
-    #[error("the batch does not fit the database: {0}")]
-    Suspect(String),
+    /// Something about this very batch: a row count that was not predicted, a data error, a panic
+    /// in the decider.
+    #[error("the batch does not fit the database")]
+    Suspect(#[source] Cause),
     /// Storage that can no longer be trusted. The process ends (R18).
     #[error("the storage failed")]
     Fatal(#[source] Cause),
+}
+
+impl Failure {
+    /// [`Suspect`](Self::Suspect), for this cause.
+    pub fn suspect(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Suspect(Arc::new(cause))
+    }
+}
+
+/// What makes a batch suspect although the engine has nothing against it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Suspicion {
+    /// A statement wrote other rows than the decision predicted (R11).
+    #[error("{written} rows instead of {expected}: {sql}")]
+    RowCount { written: u64, expected: u64, sql: String },
+    /// There must be one answer per command.
+    #[error("{answers} answers for {commands} commands")]
+    AnswerCount { answers: usize, commands: usize },
+    /// A decision that contradicts itself.
+    #[error("{0}")]
+    Decision(&'static str),
+    #[error("the decider panicked")]
+    DeciderPanicked,
+}
+
+impl From<Suspicion> for Failure {
+    fn from(suspicion: Suspicion) -> Self {
+        Self::suspect(suspicion)
+    }
 }
 
 /// What an engine said, shared because a batch has many waiters.
@@ -50,18 +80,40 @@ pub enum NotDone {
     ShuttingDown,
 }
 
-/// An error with its causes on one line, for the log.
+/// An error with its causes on one line, for the log. A cause that the text before it ends with,
+/// as some libraries print it, is not repeated.
 #[derive(Debug)]
 pub struct Chain<'a>(pub &'a dyn std::error::Error);
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut text = self.0.to_string();
+        f.write_str(&text)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
+            let next = error.to_string();
+            if !text.ends_with(&next) {
+                write!(f, ": {next}")?;
+            }
+            text = next;
             cause = error.source();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no file: {0}")]
+    struct PrintsItsCause(#[source] std::io::Error);
+
+    #[test]
+    fn a_chain_names_every_cause_once() {
+        let gone = PrintsItsCause(std::io::Error::other("gone"));
+        let text = Chain(&Failure::suspect(gone)).to_string();
+        assert_eq!(text, "the batch does not fit the database: no file: gone");
     }
 }

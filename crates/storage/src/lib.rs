@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub mod migration;
+mod misfit;
 pub mod postgres;
 pub mod quarantine;
 pub mod sqlite;
+
+pub use misfit::Misfit;

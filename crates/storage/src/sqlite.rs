@@ -1,6 +1,6 @@
 //! What every SQLite adapter needs around its SQL: safe opening, migrations, a writer thread and a few readers.
 
-use platform::failure::Failure;
+use platform::failure::{Failure, Suspicion};
 use rusqlite::{Connection, ToSql};
 
 mod database;
@@ -21,5 +21,8 @@ pub use readers::Readers;
 /// **Errors:** `Suspect` if it changed none or several; the caller's transaction must not be committed.
 pub fn exactly_one(connection: &Connection, sql: &str, row: &[&dyn ToSql]) -> Result<(), Failure> {
     let count = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(row)).map_err(failure)?;
-    if count == 1 { Ok(()) } else { Err(Failure::Suspect(format!("{count} rows instead of one: {sql}"))) }
+    match count {
+        1 => Ok(()),
+        _ => Err(Suspicion::RowCount { written: count as u64, expected: 1, sql: sql.to_owned() }.into()),
+    }
 }

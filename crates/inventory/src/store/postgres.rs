@@ -12,7 +12,7 @@ use faults::fault_point;
 use inventory_core::decide::{Decide, Decided, InventoryCommand};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
-use platform::failure::Failure;
+use platform::failure::{Failure, Suspicion};
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
 use storage::postgres::{Database, Grants, OpenError, Readers, Schema, Server, Time, Transaction};
@@ -99,7 +99,7 @@ impl Store for Postgres {
             let (loaded, claimed, now) = load::load(transaction, &batch).await?;
             fault_point!("inventory.locked", when batch.iter().any(InventoryCommand::is_of_order));
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, &batch, loaded)))
-                .map_err(|_| Failure::Suspect("the decider panicked".to_owned()))?;
+                .map_err(|_| Suspicion::DeciderPanicked)?;
             write::apply(transaction, &decision.changes, &claimed).await?;
             fault_point!("inventory.before_commit", when batch.iter().any(InventoryCommand::is_of_order));
             fault_point!(during "inventory.commit_sent", when batch.iter().any(InventoryCommand::is_of_order));

@@ -11,7 +11,7 @@ use inventory_core::decide::{Decide, Decided, InventoryCommand};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
 use platform::clock::{Clock, Timestamp};
-use platform::failure::Failure;
+use platform::failure::{Failure, Suspicion};
 use platform::quarantine::Quarantined;
 use rusqlite::Transaction;
 use storage::migration::Migration;
@@ -82,7 +82,7 @@ impl Store for Sqlite {
             let loaded = load::load(transaction, &batch).map_err(failure)?;
             fault_point!("inventory.locked", when batch.iter().any(InventoryCommand::is_of_order));
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, &batch, loaded)))
-                .map_err(|_| Failure::Suspect("the decider panicked".to_owned()))?;
+                .map_err(|_| Suspicion::DeciderPanicked)?;
             write::apply(transaction, &decision.changes)?;
             fault_point!("inventory.before_commit", when batch.iter().any(InventoryCommand::is_of_order));
             fault_point!(during "inventory.commit_sent", when batch.iter().any(InventoryCommand::is_of_order));

@@ -11,7 +11,7 @@ use contract::OrderId;
 use contract::commands::StockCommand;
 use faults::fault_point;
 use orders_core::decide::{Decide, Decided, OrderCommand, Receipt};
-use platform::failure::Failure;
+use platform::failure::{Failure, Suspicion};
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
 use storage::postgres::{Database, Grants, OpenError, Readers, Schema, Server, Time, Transaction};
@@ -101,7 +101,7 @@ impl Store for Postgres {
         let deciding = async |transaction: &Transaction<'_>| {
             let (loaded, claimed, now) = load::load(transaction, &batch).await?;
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, &batch, loaded)))
-                .map_err(|_| Failure::Suspect("the decider panicked".to_owned()))?;
+                .map_err(|_| Suspicion::DeciderPanicked)?;
             write::apply(transaction, &decision.changes, &claimed).await?;
             fault_point!("orders.before_commit", when batch.iter().any(OrderCommand::is_request));
             fault_point!(during "orders.commit_sent", when batch.iter().any(OrderCommand::is_request));

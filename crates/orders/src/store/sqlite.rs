@@ -10,7 +10,7 @@ use contract::commands::StockCommand;
 use faults::fault_point;
 use orders_core::decide::{Decide, Decided, OrderCommand, Receipt};
 use platform::clock::{Clock, Timestamp};
-use platform::failure::Failure;
+use platform::failure::{Failure, Suspicion};
 use platform::quarantine::Quarantined;
 use rusqlite::Transaction;
 use storage::migration::Migration;
@@ -86,7 +86,7 @@ impl Store for Sqlite {
         let deciding = move |transaction: &Transaction<'_>, now: Timestamp| {
             let loaded = load::load(transaction, &batch).map_err(failure)?;
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, &batch, loaded)))
-                .map_err(|_| Failure::Suspect("the decider panicked".to_owned()))?;
+                .map_err(|_| Suspicion::DeciderPanicked)?;
             write::apply(transaction, &decision.changes)?;
             fault_point!("orders.before_commit", when batch.iter().any(OrderCommand::is_request));
             fault_point!(during "orders.commit_sent", when batch.iter().any(OrderCommand::is_request));

@@ -24,7 +24,7 @@ impl Commit<u32, u32> for Ledger {
             return Err(failure);
         }
         if self.poison.is_some_and(|poison| batch.contains(&poison)) {
-            return Err(Failure::Suspect("a poisoned command".to_owned()));
+            return Err(Failure::suspect(std::io::Error::other("a poisoned command")));
         }
         self.batches.lock().expect("the batches").push(batch.to_vec());
         Ok(batch.iter().map(|command| command * 10).collect())
@@ -174,7 +174,7 @@ async fn busy_and_unknown_commits_are_decided_again() {
 #[tokio::test(start_paused = true)]
 async fn what_may_have_been_done_is_never_called_undone() {
     for then in
-        [Failure::Unavailable(cause()), Failure::Busy(cause()), Failure::Full(cause()), Failure::Suspect("".into())]
+        [Failure::Unavailable(cause()), Failure::Busy(cause()), Failure::Full(cause()), Failure::Suspect(cause())]
     {
         let failures = Mutex::new([vec![then; 30], vec![Failure::Unknown(cause())]].concat());
         let (batcher, committer, _) = batcher(Ledger { failures, ..Ledger::default() });
@@ -185,7 +185,7 @@ async fn what_may_have_been_done_is_never_called_undone() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_stumbles_over_what_somebody_else_has_made_looks_again() {
-    let failures = Mutex::new(vec![Failure::Suspect("made meanwhile".to_owned())]);
+    let failures = Mutex::new(vec![Failure::suspect(std::io::Error::other("made meanwhile"))]);
     let (batcher, committer, _) = batcher(Ledger { failures, ..Ledger::default() });
     tokio::spawn(committer.run(CancellationToken::new()));
     assert_eq!(batcher.submit(1).await, Ok(10));

@@ -23,7 +23,7 @@ impl Commit<u8, u8> for Doubler {
             return Err(Failure::Unavailable(Arc::new(std::io::Error::other("down"))));
         }
         if batch.contains(&7) {
-            return Err(Failure::Suspect("seven".to_owned()));
+            return Err(Failure::suspect(std::io::Error::other("seven")));
         }
         self.done.lock().expect("the list").extend_from_slice(&batch);
         Ok(batch.iter().map(|number| number * 2).collect())

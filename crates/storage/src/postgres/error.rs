@@ -51,7 +51,7 @@ pub fn failure(error: tokio_postgres::Error) -> Failure {
             _ if error.is_closed() => Failure::Unavailable(Arc::new(error)),
             Some(source) if source.is::<std::io::Error>() => Failure::Unavailable(Arc::new(error)),
             // A parameter or a column of another type than the schema says: about this batch.
-            _ => Failure::Suspect(chain(&error)),
+            _ => Failure::suspect(error),
         };
     };
     let cause = Arc::new(error);
@@ -64,7 +64,7 @@ pub fn failure(error: tokio_postgres::Error) -> Failure {
         SqlState::DISK_FULL => Failure::Full(cause),
         SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => Failure::Fatal(cause),
         state if is_about_the_server(&state) => Failure::Unavailable(cause),
-        _ => Failure::Suspect(chain(&*cause)),
+        _ => Failure::Suspect(cause),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use platform::clock::{Clock, Timestamp};
-use platform::failure::Failure;
+use platform::failure::{Failure, Suspicion};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_postgres::Row;
@@ -88,11 +88,11 @@ impl<'pool> Transaction<'pool> {
             return Ok(());
         }
         let written = self.execute(sql, parameters).await?;
-        if written == rows as u64 {
-            Ok(())
-        } else {
-            Err(Failure::Suspect(format!("{written} rows instead of {rows}: {sql}")))
+        let expected = rows as u64;
+        if written == expected {
+            return Ok(());
         }
+        Err(Suspicion::RowCount { written, expected, sql: sql.to_owned() }.into())
     }
 
     /// Executes a statement. How many rows it wrote.
@@ -108,7 +108,7 @@ impl<'pool> Transaction<'pool> {
             Time::Server => {
                 let rows = self.query(NOW, []).await?;
                 let micros = rows.first().and_then(|row| row.try_get(0).ok());
-                micros.map(Timestamp).ok_or_else(|| Failure::Suspect("the server tells no time".to_owned()))
+                micros.map(Timestamp).ok_or_else(|| Failure::suspect(NoTime))
             }
         }
     }
@@ -149,6 +149,10 @@ impl<'pool> Transaction<'pool> {
         }
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the server tells no time")]
+struct NoTime;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the server warned while it committed")]

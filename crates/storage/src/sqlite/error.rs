@@ -46,7 +46,7 @@ impl From<OpenError> for Failure {
 pub fn failure(error: rusqlite::Error) -> Failure {
     let Some(code) = error.sqlite_error() else {
         // A row that does not fit its type, or a statement that does not fit the schema: about this batch.
-        return Failure::Suspect(error.to_string());
+        return Failure::suspect(error);
     };
     let extended = code.extended_code;
     match code.code {
@@ -55,9 +55,7 @@ pub fn failure(error: rusqlite::Error) -> Failure {
         // The shared-memory file could not grow: the disk is as full.
         ErrorCode::SystemIoFailure if extended == ffi::SQLITE_IOERR_SHMSIZE => Failure::Full(Arc::new(error)),
         ErrorCode::CannotOpen => Failure::Unavailable(Arc::new(error)),
-        ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig => {
-            Failure::Suspect(error.to_string())
-        }
+        ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig => Failure::suspect(error),
         _ => Failure::Fatal(Arc::new(error)),
     }
 }

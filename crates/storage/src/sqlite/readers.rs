@@ -107,7 +107,7 @@ impl Readers {
         }
         tokio::task::spawn_blocking(reading)
             .await
-            .unwrap_or_else(|panic| Err(Failure::Suspect(format!("a read panicked: {panic}"))))
+            .unwrap_or_else(|panic| Err(Failure::suspect(panic)))
     }
 }
 

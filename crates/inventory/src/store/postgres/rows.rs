@@ -8,15 +8,16 @@ use contract::{BadId, Digest, LocationId, OrderId, ProductId, Quantity};
 use inventory_core::reservation::{Reservation, StateName};
 use inventory_core::stock::{Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId};
 use platform::failure::Failure;
+use storage::Misfit;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
 use super::super::text;
 
-/// A value that the schema allows and the domain does not: somebody wrote into the table, or it is damaged.
-fn misfit(table: &str, row: impl Display, column: &str, value: impl Display) -> Failure {
-    Failure::Suspect(format!("{table} {row}: {column} is {value}"))
+/// What a row cannot mean.
+fn misfit(table: &'static str, row: impl Display, column: &'static str, value: impl Display) -> Failure {
+    Misfit::new(table, row, column, value).into()
 }
 
 /// A column by its number.
@@ -25,7 +26,7 @@ pub(super) fn column<'row, T: FromSql<'row>>(row: &'row Row, at: usize) -> Resul
 }
 
 /// Reads a column that holds the id of a product or a location, which is the row's name as well.
-pub(super) fn id<T: std::str::FromStr<Err = BadId>>(table: &str, row: &Row, at: usize) -> Result<T, Failure> {
+pub(super) fn id<T: std::str::FromStr<Err = BadId>>(table: &'static str, row: &Row, at: usize) -> Result<T, Failure> {
     let text: &str = column(row, at)?;
     text.parse().map_err(|bad: BadId| misfit(table, text, "id", bad))
 }

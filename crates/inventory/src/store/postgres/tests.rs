@@ -1,5 +1,6 @@
 use inventory_core::decide::decide;
 use platform::clock::ManualClock;
+use platform::failure::Chain;
 use testbed::{fresh_database, postgres};
 
 use super::*;
@@ -91,7 +92,7 @@ async fn a_row_that_does_not_fit_is_named() {
     let damage = "UPDATE reservations SET shortages = '[7]'";
     postgres(&url).await.execute(damage, &[]).await.expect("damage");
     let failure = store.run(Arc::new([reserve(1, &[("MUG", 9)])]), decide).await.expect_err("damaged");
-    let message = failure.to_string();
+    let message = Chain(&failure).to_string();
     assert!(message.contains("reservations 00000000-0000-0000-0000-000000000001: shortages is"), "{message}");
 }
 

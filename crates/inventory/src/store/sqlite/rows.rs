@@ -6,25 +6,15 @@ use contract::answers::Allocation;
 use contract::{BadId, Digest, LocationId, OrderId, ProductId, Quantity};
 use inventory_core::reservation::{Reservation, Shortfall, StateName};
 use inventory_core::stock::{Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId};
-use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
+use storage::Misfit;
 use uuid::Uuid;
 
 use super::super::text;
 
-/// A value that the schema allows and the domain does not: somebody wrote into the file, or it is damaged.
-#[derive(Debug, thiserror::Error)]
-#[error("{table} {row}: {column} is {value}")]
-struct Misfit {
-    table: &'static str,
-    row: String,
-    column: &'static str,
-    value: String,
-}
-
+/// What a row cannot mean.
 fn misfit(table: &'static str, row: impl Display, column: &'static str, value: impl Display) -> rusqlite::Error {
-    let misfit = Misfit { table, row: row.to_string(), column, value: value.to_string() };
-    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(misfit))
+    Misfit::new(table, row, column, value).into()
 }
 
 /// Reads a column that holds the id of a product or a location, which is the row's name as well.

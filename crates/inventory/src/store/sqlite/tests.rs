@@ -1,5 +1,6 @@
 use inventory_core::decide::decide;
 use platform::clock::ManualClock;
+use platform::failure::Chain;
 
 use super::*;
 use crate::store::laws::{Fresh, START, reserve, stocked, store_laws};
@@ -72,7 +73,7 @@ async fn a_row_that_does_not_fit_is_named() {
     drop(raw);
     let store = open(&path).expect("the same file");
     let failure = store.run(Arc::new([reserve(1, &[("MUG", 9)])]), decide).await.expect_err("damaged");
-    let message = failure.to_string();
+    let message = Chain(&failure).to_string();
     assert!(message.contains("reservations 00000000-0000-0000-0000-000000000001: shortages is"), "{message}");
 }
 

@@ -10,7 +10,7 @@ use contract::commands::{StockCommand, StockCommandKind};
 use contract::{OrderId, SCHEMA_VERSION, StockLines};
 use orders_core::backoff;
 use platform::clock::Timestamp;
-use platform::failure::Failure;
+use platform::failure::{Chain, Failure};
 use platform::quarantine::Quarantined;
 use storage::postgres::Transaction;
 use storage::quarantine;
@@ -113,7 +113,7 @@ pub(super) async fn lease(transaction: &Transaction<'_>, lease: Lease) -> Result
             Err(failure) => unreadable.push(Quarantined {
                 subject: Some(order_id.to_string()),
                 kind: "poisoned",
-                reason: format!("{}: {failure}", kind.as_str()),
+                reason: format!("{}: {}", kind.as_str(), Chain(&failure)),
                 bytes: Vec::new(),
             }),
         }

@@ -8,13 +8,19 @@ use contract::{Digest, OrderId};
 use orders_core::money::Currency;
 use orders_core::order::{Answered, CustomerId, Entry, OrderLine, Status, Terms};
 use platform::failure::Failure;
+use storage::Misfit;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
-/// A value that the schema allows and the domain does not: somebody wrote into the table, or it is damaged.
-pub(super) fn misfit(table: &str, order_id: OrderId, column: &str, value: impl Display) -> Failure {
-    Failure::Suspect(format!("{table} of order {order_id}: {column} is {value}"))
+/// What one of an order's rows cannot mean.
+pub(super) fn misfit(
+    table: &'static str,
+    order_id: OrderId,
+    column: &'static str,
+    value: impl Display,
+) -> Failure {
+    Misfit::new(table, format_args!("of order {order_id}"), column, value).into()
 }
 
 /// A column by its number.
@@ -26,18 +32,18 @@ pub(super) fn order_id(row: &Row, at: usize) -> Result<OrderId, Failure> {
     column::<Uuid>(row, at).map(OrderId)
 }
 
-pub(super) fn digest(row: &Row, at: usize, table: &str, id: OrderId, name: &str) -> Result<Digest, Failure> {
+pub(super) fn digest(row: &Row, at: usize, table: &'static str, id: OrderId, name: &'static str) -> Result<Digest, Failure> {
     let bytes: &[u8] = column(row, at)?;
     bytes.try_into().map(Digest).map_err(|_| misfit(table, id, name, format!("{} bytes long", bytes.len())))
 }
 
 /// A number that fits the domain's type.
-fn number<T: TryFrom<i64>>(row: &Row, at: usize, table: &str, id: OrderId, name: &str) -> Result<T, Failure> {
+fn number<T: TryFrom<i64>>(row: &Row, at: usize, table: &'static str, id: OrderId, name: &'static str) -> Result<T, Failure> {
     let wide: i64 = column(row, at)?;
     wide.try_into().map_err(|_| misfit(table, id, name, wide))
 }
 
-pub(super) fn status(table: &str, id: OrderId, text: &str) -> Result<Status, Failure> {
+pub(super) fn status(table: &'static str, id: OrderId, text: &str) -> Result<Status, Failure> {
     Status::parse(text).ok_or_else(|| misfit(table, id, "status", text))
 }
 
@@ -150,7 +156,7 @@ pub(super) fn step(row: &Row) -> Result<(OrderId, (u32, Status)), Failure> {
 /// The parts of an answer are stored in the form in which the contract sends them; none are stored as null.
 pub(super) fn parts<T: serde::de::DeserializeOwned>(
     id: OrderId,
-    column: &str,
+    column: &'static str,
     text: Option<&str>,
 ) -> Result<Vec<T>, Failure> {
     let Some(text) = text else { return Ok(Vec::new()) };

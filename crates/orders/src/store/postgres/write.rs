@@ -7,7 +7,7 @@ use contract::OrderId;
 use contract::commands::StockCommandKind;
 use orders_core::decide::{Change, Pending, Placement};
 use orders_core::order::{Entry, OrderLine, Status};
-use platform::failure::Failure;
+use platform::failure::{Failure, Suspicion};
 use storage::postgres::{Parameter, Transaction};
 
 pub(super) const INSERT_ORDERS: &str =
@@ -79,8 +79,8 @@ pub(super) async fn apply(
     written.0.and(written.1).and(written.2).and(written.3).and(written.4).and(written.5)
 }
 
-fn suspect(reason: &str) -> Failure {
-    Failure::Suspect(reason.to_owned())
+fn suspect(reason: &'static str) -> Failure {
+    Suspicion::Decision(reason).into()
 }
 
 /// One array of a statement's parameters.

@@ -4,28 +4,18 @@ use contract::commands::StockCommandKind;
 use contract::{Digest, OrderId};
 use orders_core::money::Currency;
 use orders_core::order::{Answered, CustomerId, Entry, OrderLine, Status, Terms};
-use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
+use storage::Misfit;
 use uuid::Uuid;
 
-/// A value that the schema allows and the domain does not: somebody wrote into the file, or it is damaged.
-#[derive(Debug, thiserror::Error)]
-#[error("{table} of order {order_id}: {column} is {value}")]
-struct Misfit {
-    table: &'static str,
-    order_id: OrderId,
-    column: &'static str,
-    value: String,
-}
-
+/// What one of an order's rows cannot mean.
 pub(super) fn misfit(
     table: &'static str,
     order_id: OrderId,
     column: &'static str,
     value: impl std::fmt::Display,
 ) -> rusqlite::Error {
-    let misfit = Misfit { table, order_id, column, value: format!("{value}") };
-    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(misfit))
+    Misfit::new(table, format_args!("of order {order_id}"), column, value).into()
 }
 
 pub(super) fn order_id(bytes: [u8; 16]) -> OrderId {

@@ -3,7 +3,7 @@
 use contract::OrderId;
 use orders_core::decide::{Change, Pending, Placement};
 use orders_core::order::Entry;
-use platform::failure::Failure;
+use platform::failure::{Failure, Suspicion};
 use rusqlite::{Connection, params};
 use storage::sqlite::exactly_one;
 
@@ -18,7 +18,7 @@ pub(super) fn apply(connection: &Connection, changes: &[Change]) -> Result<(), F
                     exactly_one(connection, "DELETE FROM pending_commands WHERE order_id = ?1 AND kind = ?2", row)?;
                 }
             }
-            (None, None) => return Err(Failure::Suspect("a change of an order that never was".to_owned())),
+            (None, None) => return Err(Suspicion::Decision("a change of an order that never was").into()),
         }
         for entry in &change.entries {
             append(connection, change.order_id, entry)?;
@@ -31,7 +31,7 @@ pub(super) fn apply(connection: &Connection, changes: &[Change]) -> Result<(), F
 }
 
 fn last_entry(change: &Change) -> Result<&Entry, Failure> {
-    change.entries.last().ok_or_else(|| Failure::Suspect("a change without an entry".to_owned()))
+    change.entries.last().ok_or_else(|| Suspicion::Decision("a change without an entry").into())
 }
 
 fn insert(connection: &Connection, change: &Change, placement: &Placement) -> Result<(), Failure> {
