@@ -31,7 +31,7 @@ impl Metrics {
         for outcome in ["reserved", "rejected", "released", "shipped"] {
             drop(metrics.reservations.get_or_create(&OutcomeLabel { outcome }));
         }
-        metrics.shared.start_at_zero(SERVICE, &["malformed", "poisoned", "unknown_version"], &["command"]);
+        metrics.shared.start_at_zero(SERVICE, "command");
         metrics
     }
 
@@ -55,13 +55,5 @@ impl Metrics {
 
     pub(crate) fn published(&self, batches: usize, got_through: bool) {
         self.shared.published(SERVICE, batches, got_through);
-    }
-
-    /// A message was set aside or dropped.
-    pub(crate) fn set_aside(&self, kind: &'static str) {
-        match kind {
-            "anomaly" => self.shared.anomaly(SERVICE, "command"),
-            other => self.shared.quarantined(SERVICE, other),
-        }
     }
 }

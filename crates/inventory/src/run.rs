@@ -70,11 +70,16 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
     };
     let (outbox, relay) = Relay::new(bus.clone(), ANSWERS_CHANNEL, Box::new(report));
     let commits = Commits { store: store.clone(), outbox, metrics: metrics.clone() };
-    let counted = metrics.clone();
+    let counted = metrics;
     let (batcher, committer) = Batcher::new(Arc::new(commits), Arc::new(move |commands| counted.batch(commands)));
-    let inbox = Commands { store: store.clone(), metrics };
-    let consumer =
-        Consumer { bus: bus.clone(), channel: COMMANDS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
+    let consumer = Consumer {
+        service: SERVICE,
+        bus: bus.clone(),
+        channel: COMMANDS_CHANNEL,
+        batcher: batcher.clone(),
+        inbox: Arc::new(Commands { store: store.clone() }),
+        metrics: context.metrics.clone(),
+    };
     let health_check = HealthCheck { store: store.clone(), bus, readiness: context.readiness.clone() };
 
     let books = InventoryAudit::new(audit, ReadBudget::SHORT);

@@ -102,7 +102,7 @@ impl Metrics {
         for by in Waker::ALL {
             drop(metrics.waits_ended.get_or_create(&by.label()));
         }
-        metrics.shared.start_at_zero(SERVICE, &["malformed", "poisoned", "unknown_version"], &["answer"]);
+        metrics.shared.start_at_zero(SERVICE, "answer");
         metrics
     }
 
@@ -131,14 +131,6 @@ impl Metrics {
 
     pub(crate) fn published(&self, batches: usize, got_through: bool) {
         self.shared.published(SERVICE, batches, got_through);
-    }
-
-    /// A message was set aside or dropped.
-    pub(crate) fn set_aside(&self, kind: &'static str) {
-        match kind {
-            "anomaly" => self.shared.anomaly(SERVICE, "answer"),
-            other => self.shared.quarantined(SERVICE, other),
-        }
     }
 
     pub(crate) fn show(&self, backlog: Backlog) {

@@ -92,9 +92,14 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
     };
     let counted = metrics.clone();
     let (batcher, committer) = Batcher::new(Arc::new(commits), Arc::new(move |commands| counted.batch(commands)));
-    let inbox = Answers { store: store.clone(), metrics: metrics.clone() };
-    let consumer =
-        Consumer { bus: bus.clone(), channel: ANSWERS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
+    let consumer = Consumer {
+        service: SERVICE,
+        bus: bus.clone(),
+        channel: ANSWERS_CHANNEL,
+        batcher: batcher.clone(),
+        inbox: Arc::new(Answers { store: store.clone() }),
+        metrics: context.metrics.clone(),
+    };
     let readiness = context.readiness.clone();
     let listener = AnswerListener {
         bus: bus.clone(),

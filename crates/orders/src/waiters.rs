@@ -44,6 +44,11 @@ impl Waiters {
         order_ids.filter_map(|order_id| waiting.get(&order_id)).for_each(|sender| drop(sender.send_replace(None)));
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_awaited(&self, order_id: OrderId) -> bool {
+        self.lock().contains_key(&order_id)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<OrderId, watch::Sender<Option<Receipt>>>> {
         self.waiting.lock().expect("nothing panics under this lock")
     }

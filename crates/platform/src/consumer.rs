@@ -12,7 +12,8 @@ use tracing::{error, warn};
 use crate::batcher::Batcher;
 use crate::bus::{ACK_WAIT, Bus, DeliveryTag};
 use crate::failure::{Chain, Failure, NotDone};
-use crate::quarantine::Quarantined;
+use crate::quarantine::{QuarantineKind, Quarantined};
+use crate::telemetry::{Metrics, Unprocessed};
 
 /// Deliveries of one step; each carries a batch of messages.
 const MAX_DELIVERIES: usize = 64;
@@ -31,28 +32,55 @@ pub enum Message<C> {
     Command(C),
     /// From a newer program. Dropped: its sender repeats it after the upgrade.
     UnknownVersion,
-    Malformed(Quarantined),
+    /// Bytes that are no message, and why.
+    Malformed {
+        reason: String,
+        bytes: Vec<u8>,
+    },
+}
+
+/// The message that a command came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// What the message is about.
+    pub subject: String,
+    /// What the message is called.
+    pub name: &'static str,
+    pub bytes: Vec<u8>,
 }
 
 /// What a service knows about the messages that it consumes.
 #[async_trait]
 pub trait Inbox<C, A>: Send + Sync {
+    /// What all of these messages are, as a label and in reasons: `answer`, `command`.
+    fn noun(&self) -> &'static str;
+
     /// Reads a delivery. Never fails as a whole: what cannot be read is an element like the others.
     fn read(&self, payload: &[u8]) -> Vec<Message<C>>;
 
-    /// What to set aside of a command that was decided (an anomaly) or that fails even alone (`None`).
-    fn judge(&self, command: &C, answer: Option<&A>) -> Option<Quarantined>;
+    /// The message that brought a command; nothing if no message brings such commands.
+    fn origin(&self, command: &C) -> Option<Origin>;
+
+    /// Why the command that was answered so cannot occur in a healthy system, if that is so.
+    fn anomaly(&self, answer: &A) -> Option<&'static str>;
 
     /// Writes entries to the quarantine, in a transaction of its own.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store. Nothing was written unless the failure is [`Failure::Unknown`]; then a
+    /// repeat counts up.
     async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<(), Failure>;
 }
 
-/// Consumes one channel.
+/// Consumes one channel for one service.
 pub struct Consumer<C, A> {
+    pub service: &'static str,
     pub bus: Arc<dyn Bus>,
     pub channel: &'static str,
     pub batcher: Batcher<C, A>,
     pub inbox: Arc<dyn Inbox<C, A>>,
+    pub metrics: Metrics,
 }
 
 impl<C, A> fmt::Debug for Consumer<C, A> {
@@ -111,15 +139,17 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         }
         let mut step = Step { commands: Vec::new(), owners: Vec::new(), aside: Vec::new() };
         for (owner, payload) in payloads.iter().enumerate() {
-            step.read(owner, self.inbox.read(payload));
+            for message in self.inbox.read(payload) {
+                self.sort(&mut step, owner, message);
+            }
         }
         let committing = self.batcher.submit_all(step.commands.clone(), Instant::now() + COMMIT_WAIT);
         let results = self.extending(&tags, committing).await;
         let mut done = vec![true; tags.len()];
         for ((command, owner), result) in step.commands.iter().zip(&step.owners).zip(&results) {
             match result {
-                Ok(answer) => step.aside.extend(self.inbox.judge(command, Some(answer))),
-                Err(NotDone::Poisoned) => step.aside.extend(self.inbox.judge(command, None)),
+                Ok(answer) => step.aside.extend(self.anomaly(command, answer)),
+                Err(NotDone::Poisoned) => step.aside.extend(self.poison(command)),
                 // Not acknowledged: it comes again.
                 Err(_) => done[*owner] = false,
             }
@@ -138,6 +168,43 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
             warn!(channel = self.channel, error = %Chain(&error), "acknowledging failed; the messages come again");
         }
         Ok(())
+    }
+
+    fn sort(&self, step: &mut Step<C>, owner: usize, message: Message<C>) {
+        match message {
+            Message::Command(command) => {
+                step.commands.push(command);
+                step.owners.push(owner);
+            }
+            Message::UnknownVersion => {
+                self.metrics.unprocessed(self.service, Unprocessed::UnknownVersion);
+            }
+            Message::Malformed { reason, bytes } => {
+                self.metrics.unprocessed(self.service, Unprocessed::Malformed);
+                step.aside.push(Quarantined::malformed(reason, bytes));
+            }
+        }
+    }
+
+    /// What to set aside of a command that was decided.
+    fn anomaly(&self, command: &C, answer: &A) -> Option<Quarantined> {
+        let reason = self.inbox.anomaly(answer)?;
+        let entry = self.entry(command, QuarantineKind::Anomaly, reason)?;
+        self.metrics.anomaly(self.service, self.inbox.noun());
+        Some(entry)
+    }
+
+    /// What to set aside of a command that fails even alone.
+    fn poison(&self, command: &C) -> Option<Quarantined> {
+        let reason = format!("the {} cannot be executed even alone", self.inbox.noun());
+        let entry = self.entry(command, QuarantineKind::Poisoned, &reason)?;
+        self.metrics.unprocessed(self.service, Unprocessed::Poisoned);
+        Some(entry)
+    }
+
+    fn entry(&self, command: &C, kind: QuarantineKind, reason: &str) -> Option<Quarantined> {
+        let Origin { subject, name, bytes } = self.inbox.origin(command)?;
+        Some(Quarantined { subject: Some(subject), kind, reason: format!("{name}: {reason}"), bytes })
     }
 
     /// Waits for `work`, however long a commit takes, and keeps its messages from coming again meanwhile.
@@ -160,7 +227,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         for entry in &entries {
             warn!(
                 channel = self.channel,
-                kind = entry.kind,
+                kind = entry.kind.as_str(),
                 subject = entry.subject,
                 reason = entry.reason,
                 "a message is set aside"
@@ -180,21 +247,6 @@ struct Step<C> {
     /// Which delivery each command came in.
     owners: Vec<usize>,
     aside: Vec<Quarantined>,
-}
-
-impl<C> Step<C> {
-    fn read(&mut self, owner: usize, messages: Vec<Message<C>>) {
-        for message in messages {
-            match message {
-                Message::Command(command) => {
-                    self.commands.push(command);
-                    self.owners.push(owner);
-                }
-                Message::UnknownVersion => {}
-                Message::Malformed(entry) => self.aside.push(entry),
-            }
-        }
-    }
 }
 
 #[cfg(test)]

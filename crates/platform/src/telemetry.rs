@@ -78,6 +78,29 @@ struct KindLabels {
     kind: &'static str,
 }
 
+/// Why a message was not processed: the label `kind` of `quarantine_messages`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unprocessed {
+    /// Its bytes are no message.
+    Malformed,
+    /// Its command fails even alone.
+    Poisoned,
+    /// It is from a newer program. Dropped, not set aside.
+    UnknownVersion,
+}
+
+impl Unprocessed {
+    const ALL: [Self; 3] = [Self::Malformed, Self::Poisoned, Self::UnknownVersion];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Poisoned => "poisoned",
+            Self::UnknownVersion => "unknown_version",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PublishedLabels {
     service: &'static str,
@@ -116,22 +139,18 @@ impl Metrics {
 
     /// Lets a service's counters stand at zero from the start: an alert on an increase misses the first one of a
     /// counter that appears with it.
-    pub fn start_at_zero(
-        &self,
-        service: &'static str,
-        quarantine_kinds: &[&'static str],
-        anomaly_kinds: &[&'static str],
-    ) {
+    ///
+    /// `consumed` is what the messages are that the service consumes.
+    pub fn start_at_zero(&self, service: &'static str, consumed: &'static str) {
         drop(self.shed.get_or_create(&ServiceLabel { service }));
         for result in ["ok", "failed"] {
             drop(self.published.get_or_create(&PublishedLabels { service, result }));
         }
-        for kind in quarantine_kinds {
+        for why in Unprocessed::ALL {
+            let kind = why.as_str();
             drop(self.quarantined.get_or_create(&KindLabels { service, kind }));
         }
-        for kind in anomaly_kinds {
-            drop(self.anomalies.get_or_create(&KindLabels { service, kind }));
-        }
+        drop(self.anomalies.get_or_create(&KindLabels { service, kind: consumed }));
     }
 
     pub fn request(&self, labels: &RequestLabels, took: Duration) {
@@ -143,10 +162,13 @@ impl Metrics {
         self.batches.get_or_create(&ServiceLabel { service }).observe(f64::from(commands));
     }
 
-    pub fn quarantined(&self, service: &'static str, kind: &'static str) {
+    /// A message was not processed.
+    pub fn unprocessed(&self, service: &'static str, why: Unprocessed) {
+        let kind = why.as_str();
         self.quarantined.get_or_create(&KindLabels { service, kind }).inc();
     }
 
+    /// A message of this kind cannot occur in a healthy system.
     pub fn anomaly(&self, service: &'static str, kind: &'static str) {
         self.anomalies.get_or_create(&KindLabels { service, kind }).inc();
     }
@@ -183,7 +205,7 @@ mod tests {
         let labels = RequestLabels { service: "orders", method: "GET", route: "/x/{id}".into(), status: 200 };
         metrics.request(&labels, Duration::from_millis(3));
         metrics.batch("orders", 3);
-        metrics.quarantined("orders", "malformed");
+        metrics.unprocessed("orders", Unprocessed::Malformed);
         metrics.anomaly("inventory", "anomaly");
         metrics.shed("orders");
         metrics.published("orders", 2, true);
@@ -205,7 +227,7 @@ mod tests {
     #[test]
     fn a_counter_stands_at_zero_before_it_counts() {
         let mut registry = Registry::default();
-        Metrics::new(&mut registry, "1").start_at_zero("orders", &["malformed"], &["anomaly"]);
+        Metrics::new(&mut registry, "1").start_at_zero("orders", "anomaly");
         let text = render(&registry);
         for line in [
             r#"requests_shed_total{service="orders"} 0"#,

@@ -166,7 +166,7 @@ impl Databases {
         let sql = "SELECT EXISTS (SELECT 1 FROM quarantine
             WHERE kind = ?1 AND reason = ?2 AND subject IS ?3
             AND (subject IS NOT NULL OR bytes = ?4))";
-        let key = params![entry.kind, entry.reason, entry.subject, entry.bytes];
+        let key = params![entry.kind.as_str(), entry.reason, entry.subject, entry.bytes];
         connection.query_row(sql, key, |row| row.get(0)).expect("a row of the schema")
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
 
-use platform::quarantine::Quarantined;
+use platform::quarantine::{QuarantineKind, Quarantined};
 
 /// How often each repair happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,12 +50,12 @@ impl RepairCounter {
     pub(crate) fn quarantined(&self, entry: &Quarantined) {
         let mut counted = self.counted();
         match entry.kind {
-            "malformed" => {
+            QuarantineKind::Malformed => {
                 counted.repairs.malformed += 1;
                 counted.garbage.remove(&entry.bytes);
             }
-            "anomaly" => counted.repairs.anomalies += 1,
-            _ => counted.repairs.poisoned += 1,
+            QuarantineKind::Anomaly => counted.repairs.anomalies += 1,
+            QuarantineKind::Poisoned => counted.repairs.poisoned += 1,
         }
     }
 

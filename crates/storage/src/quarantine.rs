@@ -19,7 +19,7 @@ pub fn insert_sqlite(connection: &Connection, entries: &[Quarantined], now: Time
     for entry in entries {
         let kept = &entry.bytes[..entry.bytes.len().min(MAX_KEPT_BYTES)];
         let length = i64::try_from(entry.bytes.len()).unwrap_or(i64::MAX);
-        statement.execute((&entry.key(), &entry.subject, entry.kind, &entry.reason, kept, length, now.0))?;
+        statement.execute((&entry.key(), &entry.subject, entry.kind.as_str(), &entry.reason, kept, length, now.0))?;
     }
     Ok(())
 }
@@ -55,7 +55,7 @@ pub async fn insert_postgres(transaction: &Transaction<'_>, entries: &[Quarantin
     // PostgreSQL's text has no NUL.
     let text = |text: &str| text.replace('\0', "\u{fffd}");
     let subjects: Vec<_> = entries.iter().map(|entry| entry.subject.as_deref().map(text)).collect();
-    let kinds: Vec<_> = entries.iter().map(|entry| entry.kind).collect();
+    let kinds: Vec<_> = entries.iter().map(|entry| entry.kind.as_str()).collect();
     let reasons: Vec<_> = entries.iter().map(|entry| text(&entry.reason)).collect();
     let bytes: Vec<_> = entries.iter().map(|entry| &entry.bytes[..entry.bytes.len().min(MAX_KEPT_BYTES)]).collect();
     let lengths: Vec<_> = entries.iter().map(|entry| i64::try_from(entry.bytes.len()).unwrap_or(i64::MAX)).collect();

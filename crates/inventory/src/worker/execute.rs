@@ -1,45 +1,47 @@
-//! Takes the Order Service's commands in and has them executed; the committer publishes the answers.
+//! The Order Service's commands, as the consumer takes them in; the committer publishes the answers.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::codec::{self, Undecodable};
-use contract::commands;
+use contract::commands::StockCommand;
 use inventory_core::decide::{InventoryCommand, InventoryOutcome};
-use platform::consumer::{Inbox, Message};
+use platform::consumer::{Inbox, Message, Origin};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
-use crate::metrics::Metrics;
 use crate::store::Store;
 
 /// What the Inventory Service knows about the commands that it consumes.
 #[derive(Debug)]
 pub struct Commands {
     pub store: Arc<dyn Store>,
-    pub metrics: Arc<Metrics>,
 }
 
 #[async_trait]
 impl Inbox<InventoryCommand, InventoryOutcome> for Commands {
-    fn read(&self, payload: &[u8]) -> Vec<Message<InventoryCommand>> {
-        codec::decode::<commands::StockCommand>(payload).into_iter().map(|read| self.message(read)).collect()
+    fn noun(&self) -> &'static str {
+        "command"
     }
 
-    fn judge(&self, command: &InventoryCommand, outcome: Option<&InventoryOutcome>) -> Option<Quarantined> {
-        let (kind, reason) = match outcome {
-            Some(InventoryOutcome::Anomaly(reason)) => ("anomaly", *reason),
-            Some(_) => return None,
-            None => ("poisoned", "the command cannot be executed even alone"),
-        };
+    fn read(&self, payload: &[u8]) -> Vec<Message<InventoryCommand>> {
+        codec::decode(payload).into_iter().map(message).collect()
+    }
+
+    fn origin(&self, command: &InventoryCommand) -> Option<Origin> {
         let InventoryCommand::Stock(command) = command else { return None };
-        self.metrics.set_aside(kind);
-        Some(Quarantined {
-            subject: Some(command.order_id.to_string()),
-            kind,
-            reason: format!("{}: {reason}", command.kind.as_str()),
+        Some(Origin {
+            subject: command.order_id.to_string(),
+            name: command.kind.as_str(),
             bytes: codec::encode(std::slice::from_ref(&**command)).concat(),
         })
+    }
+
+    fn anomaly(&self, outcome: &InventoryOutcome) -> Option<&'static str> {
+        match outcome {
+            InventoryOutcome::Anomaly(reason) => Some(*reason),
+            _ => None,
+        }
     }
 
     async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
@@ -47,18 +49,10 @@ impl Inbox<InventoryCommand, InventoryOutcome> for Commands {
     }
 }
 
-impl Commands {
-    fn message(&self, read: Result<commands::StockCommand, Undecodable>) -> Message<InventoryCommand> {
-        match read {
-            Ok(command) => Message::Command(InventoryCommand::Stock(Box::new(command))),
-            Err(Undecodable::UnknownVersion(_)) => {
-                self.metrics.set_aside("unknown_version");
-                Message::UnknownVersion
-            }
-            Err(Undecodable::Malformed { reason, bytes }) => {
-                self.metrics.set_aside("malformed");
-                Message::Malformed(Quarantined::malformed(reason, bytes))
-            }
-        }
+fn message(read: Result<StockCommand, Undecodable>) -> Message<InventoryCommand> {
+    match read {
+        Ok(command) => Message::Command(InventoryCommand::Stock(Box::new(command))),
+        Err(Undecodable::UnknownVersion(_)) => Message::UnknownVersion,
+        Err(Undecodable::Malformed { reason, bytes }) => Message::Malformed { reason, bytes },
     }
 }

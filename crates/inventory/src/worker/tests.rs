@@ -1,4 +1,4 @@
-//! The workers against a real store and a real bus, step by step.
+//! The service as `run` assembles it, on a real store and a real bus: its workers step by step.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,20 +7,17 @@ use contract::answers::{ANSWERS_CHANNEL, StockAnswer};
 use contract::codec;
 use contract::commands::{COMMANDS_CHANNEL, StockCommandKind};
 use inventory_core::decide::{InventoryCommand, InventoryOutcome};
-use platform::batcher::{Batcher, Committer};
 use platform::bus::{Bus, embedded::Embedded};
-use platform::clock::{ManualClock, SystemClock};
-use platform::consumer::Consumer;
-use platform::readiness::{Health, Readiness};
+use platform::clock::{Clock, ManualClock, SystemClock, SystemIds};
+use platform::consumer::{Consumer, Origin};
+use platform::readiness::Health;
 use platform::relay::Relay;
 use platform::telemetry;
-use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
+use web::program::Context;
 
-use super::execute::Commands;
 use super::health_check::HealthCheck;
-use crate::metrics::Metrics;
-use crate::service::Commits;
+use crate::run::{Dependencies, Parts, assemble};
 use crate::store::Store;
 use crate::store::laws::{START, id, order, reserve, stocked};
 use crate::store::sqlite::{MIGRATIONS, Sqlite};
@@ -32,30 +29,27 @@ struct World {
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
     consumer: Consumer<InventoryCommand, InventoryOutcome>,
-    batcher: Batcher<InventoryCommand, InventoryOutcome>,
     relay: Relay,
-    registry: Registry,
+    health_check: HealthCheck,
+    context: Context,
     folder: tempfile::TempDir,
 }
 
 impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Sqlite::open(&folder.path().join("inventory.db"), Arc::new(ManualClock::at(START)));
-        let store: Arc<dyn Store> = Arc::new(store.expect("a new file"));
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(START));
+        let sqlite = Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
+        let audit = Arc::new(sqlite.audit());
+        let store: Arc<dyn Store> = Arc::new(sqlite);
         let bus: Arc<dyn Bus> = Arc::new(Embedded::new(Arc::new(SystemClock), NEVER));
-        let mut registry = Registry::default();
-        let shared = telemetry::Metrics::new(&mut registry, "test");
-        let metrics = Arc::new(Metrics::new(&mut registry, shared));
-        let (outbox, relay) = Relay::new(bus.clone(), ANSWERS_CHANNEL, Box::new(|_, _| {}));
-        let commits = Arc::new(Commits { store: store.clone(), outbox, metrics: metrics.clone() });
-        let (batcher, committer): (_, Committer<_, _>) = Batcher::new(commits, Arc::new(|_| {}));
+        let mut context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
+        let dependencies = Dependencies { store: store.clone(), audit, bus: bus.clone() };
+        let Parts { relay, committer, consumer, health_check, .. } = assemble(dependencies, &mut context);
         tokio::spawn(committer.run(CancellationToken::new()));
-        let inbox = Arc::new(Commands { store: store.clone(), metrics });
-        let consumer = Consumer { bus: bus.clone(), channel: COMMANDS_CHANNEL, batcher: batcher.clone(), inbox };
-        let world = Self { store, bus, consumer, batcher, relay, registry, folder };
+        let world = Self { store, bus, consumer, relay, health_check, context, folder };
         let deadline = tokio::time::Instant::now() + NEVER;
-        let stocked = world.batcher.submit_all(stocked("MUG", 5).to_vec(), deadline).await;
+        let stocked = world.consumer.batcher.submit_all(stocked("MUG", 5).to_vec(), deadline).await;
         assert!(stocked.iter().all(Result::is_ok));
         world
     }
@@ -70,8 +64,16 @@ impl World {
         answers.map(|answer| answer.expect("an answer")).collect()
     }
 
+    /// From now on the database takes no reservation.
+    fn refuse_reservations(&self) {
+        let path = self.folder.path().join("inventory.db");
+        let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("by hand");
+        let refusing = "CREATE TRIGGER refused BEFORE INSERT ON reservations BEGIN SELECT RAISE(ABORT, 'no'); END";
+        raw.execute_batch(refusing).expect("a trigger");
+    }
+
     fn counted(&self, line: &str) -> bool {
-        telemetry::render(&self.registry).lines().any(|its| its == line)
+        telemetry::render(&self.context.registry).lines().any(|its| its == line)
     }
 }
 
@@ -118,32 +120,49 @@ async fn a_bad_message_is_set_aside_and_its_neighbours_go_through() {
 
 #[tokio::test]
 async fn an_anomaly_is_recorded_with_its_order_and_the_message() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     let command = order(StockCommandKind::ShipStock, 4, &[("MUG", 1)]);
-    let entry = world.consumer.inbox.judge(&command, Some(&InventoryOutcome::Anomaly("a reason"))).expect("an entry");
-    assert_eq!((entry.kind, entry.reason.as_str()), ("anomaly", "ShipStock: a reason"));
-    assert_eq!(entry.subject.as_deref(), Some("00000000-0000-0000-0000-000000000004"));
-    assert_eq!(entry.bytes, format!("[{}]", message(command.clone())).into_bytes());
-    let entry = world.consumer.inbox.judge(&command, None).expect("an entry");
-    assert_eq!(entry.kind, "poisoned");
-    assert!(world.consumer.inbox.judge(&command, Some(&InventoryOutcome::Answered { repeated: true })).is_none());
+    let bytes = format!("[{}]", message(command.clone())).into_bytes();
+    let subject = "00000000-0000-0000-0000-000000000004".to_owned();
+    let origin = Origin { subject: subject.clone(), name: "ShipStock", bytes: bytes.clone() };
+    let inbox = &world.consumer.inbox;
+    assert_eq!(inbox.origin(&command), Some(origin));
+    assert_eq!(inbox.anomaly(&InventoryOutcome::Anomaly("a reason")), Some("a reason"));
+    assert_eq!(inbox.anomaly(&InventoryOutcome::Answered { repeated: true }), None);
+
+    assert!(world.deliver(vec![bytes.clone()]).await.is_empty());
+    let file = storage::sqlite::open_reader(&world.folder.path().join("inventory.db")).expect("the file");
+    let sql = "SELECT kind, subject, reason, bytes FROM quarantine";
+    let read = |row: &rusqlite::Row<'_>| {
+        let reason: String = row.get("reason")?;
+        Ok((row.get("kind")?, row.get("subject")?, reason.starts_with("ShipStock: "), row.get("bytes")?))
+    };
+    let entry: (String, String, bool, Vec<u8>) = file.query_row(sql, [], read).expect("one entry");
+    assert_eq!(entry, ("anomaly".to_owned(), subject, true, bytes));
+}
+
+#[tokio::test]
+async fn a_command_that_fails_even_alone_is_recorded_as_poisoned() {
+    let mut world = World::new().await;
+    world.refuse_reservations();
+    world.deliver(vec![format!("[{}]", message(reserve(1, &[("MUG", 1)]))).into_bytes()]).await;
+    assert!(world.counted(r#"quarantine_messages_total{service="inventory",kind="poisoned"} 1"#));
+    let file = storage::sqlite::open_reader(&world.folder.path().join("inventory.db")).expect("the file");
+    assert_eq!(storage::quarantine::count_sqlite(&file).expect("a count"), [("poisoned".to_owned(), 1)]);
 }
 
 #[tokio::test]
 async fn the_health_check_reports_what_the_service_stands_on() {
     let world = World::new().await;
-    let readiness = Readiness::default();
-    let health_check = HealthCheck { store: world.store.clone(), bus: world.bus.clone(), readiness: readiness.clone() };
-    health_check.tick().await.expect("a look");
-    assert_eq!(readiness.snapshot().checks, [("inventory database", Health::Up), ("bus", Health::Up)]);
+    world.health_check.tick().await.expect("a look");
+    let checks = world.context.readiness.snapshot().checks;
+    assert_eq!(checks, [("inventory database", Health::Up), ("bus", Health::Up)]);
 }
 
 #[tokio::test]
 async fn nothing_is_published_of_a_batch_that_was_not_committed() {
     let mut world = World::new().await;
-    let raw = storage::sqlite::open_writer(&world.folder.path().join("inventory.db"), MIGRATIONS).expect("by hand");
-    let refusing = "CREATE TRIGGER refused BEFORE INSERT ON reservations BEGIN SELECT RAISE(ABORT, 'no'); END";
-    raw.execute_batch(refusing).expect("a trigger");
+    world.refuse_reservations();
     let answers = world.deliver(vec![format!("[{}]", message(reserve(1, &[("MUG", 1)]))).into_bytes()]).await;
     assert_eq!(names(&answers), [""; 0]);
     assert!(world.store.reservation(id(1)).await.expect("a read").is_none());

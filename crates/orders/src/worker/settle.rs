@@ -1,4 +1,4 @@
-//! Takes Inventory's answers in and settles the orders that they are about.
+//! Inventory's answers, as the consumer takes them in to settle the orders that they are about.
 
 use std::sync::Arc;
 
@@ -6,41 +6,42 @@ use async_trait::async_trait;
 use contract::answers::StockAnswer;
 use contract::codec::{self, Undecodable};
 use orders_core::decide::{OrderCommand, OrderOutcome};
-use platform::consumer::{Inbox, Message};
+use platform::consumer::{Inbox, Message, Origin};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
-use crate::metrics::Metrics;
 use crate::store::Store;
 
 /// What the Order Service knows about the answers that it consumes.
 #[derive(Debug)]
 pub struct Answers {
     pub store: Arc<dyn Store>,
-    pub metrics: Arc<Metrics>,
 }
 
 #[async_trait]
 impl Inbox<OrderCommand, OrderOutcome> for Answers {
-    fn read(&self, payload: &[u8]) -> Vec<Message<OrderCommand>> {
-        codec::decode::<StockAnswer>(payload).into_iter().map(|read| self.message(read)).collect()
+    fn noun(&self) -> &'static str {
+        "answer"
     }
 
-    fn judge(&self, command: &OrderCommand, outcome: Option<&OrderOutcome>) -> Option<Quarantined> {
-        let (kind, reason) = match outcome {
-            Some(OrderOutcome::Anomaly(reason)) => ("anomaly", (*reason).to_owned()),
-            Some(_) => return None,
-            None => ("poisoned", "the answer cannot be executed even alone".to_owned()),
-        };
+    fn read(&self, payload: &[u8]) -> Vec<Message<OrderCommand>> {
+        codec::decode(payload).into_iter().map(message).collect()
+    }
+
+    fn origin(&self, command: &OrderCommand) -> Option<Origin> {
         let OrderCommand::Settle(answer) = command else { return None };
-        let name = answer.outcome.name();
-        self.metrics.set_aside(kind);
-        Some(Quarantined {
-            subject: Some(answer.order_id.to_string()),
-            kind,
-            reason: format!("{name}: {reason}"),
+        Some(Origin {
+            subject: answer.order_id.to_string(),
+            name: answer.outcome.name(),
             bytes: codec::encode(std::slice::from_ref(&**answer)).concat(),
         })
+    }
+
+    fn anomaly(&self, outcome: &OrderOutcome) -> Option<&'static str> {
+        match outcome {
+            OrderOutcome::Anomaly(reason) => Some(*reason),
+            _ => None,
+        }
     }
 
     async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
@@ -48,18 +49,10 @@ impl Inbox<OrderCommand, OrderOutcome> for Answers {
     }
 }
 
-impl Answers {
-    fn message(&self, read: Result<StockAnswer, Undecodable>) -> Message<OrderCommand> {
-        match read {
-            Ok(answer) => Message::Command(OrderCommand::Settle(Box::new(answer))),
-            Err(Undecodable::UnknownVersion(_)) => {
-                self.metrics.set_aside("unknown_version");
-                Message::UnknownVersion
-            }
-            Err(Undecodable::Malformed { reason, bytes }) => {
-                self.metrics.set_aside("malformed");
-                Message::Malformed(Quarantined::malformed(reason, bytes))
-            }
-        }
+fn message(read: Result<StockAnswer, Undecodable>) -> Message<OrderCommand> {
+    match read {
+        Ok(answer) => Message::Command(OrderCommand::Settle(Box::new(answer))),
+        Err(Undecodable::UnknownVersion(_)) => Message::UnknownVersion,
+        Err(Undecodable::Malformed { reason, bytes }) => Message::Malformed { reason, bytes },
     }
 }

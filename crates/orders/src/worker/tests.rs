@@ -1,30 +1,33 @@
-//! The workers against a real store and a real bus, step by step, on a clock that the tests move.
+//! The service as `run` assembles it, on a real store and a real bus: its workers step by step, on a clock that the
+//! tests move.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
 use contract::answers::{ANSWERS_CHANNEL, StockAnswer, StockOutcome};
 use contract::commands::{COMMANDS_CHANNEL, StockCommand};
 use contract::{OrderId, codec};
+use http::Request;
+use http_body_util::BodyExt;
 use orders_core::decide::{OrderCommand, OrderOutcome, Receipt};
 use orders_core::money::Currency;
 use orders_core::order::Status;
-use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::bus::embedded::Embedded;
 use platform::clock::{Clock, ManualClock, SystemIds};
 use platform::consumer::Consumer;
-use platform::readiness::Readiness;
 use platform::relay::Relay;
-use prometheus_client::registry::Registry;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use web::program::Context;
 
-use super::settle::Answers;
-use super::sweep::{AnswerFeed, Sweeper};
-use crate::metrics::Metrics;
-use crate::service::{Commits, Service};
+use super::sweep::Sweeper;
+use crate::run::{Dependencies, Parts, assemble};
 use crate::store::Store;
-use crate::store::laws::{START, cancel, id, place, placement, released, reserved};
+use crate::store::laws::{START, id, place, placement, released, reserved};
 use crate::store::sqlite::Sqlite;
 use crate::waiters::Waiters;
 
@@ -34,11 +37,11 @@ struct World {
     clock: Arc<ManualClock>,
     bus: Arc<dyn Bus>,
     store: Arc<dyn Store>,
-    batcher: Batcher<OrderCommand, OrderOutcome>,
     consumer: Consumer<OrderCommand, OrderOutcome>,
     sweeper: Sweeper,
     relay: Relay,
     waiters: Arc<Waiters>,
+    router: Router,
     _folder: tempfile::TempDir,
 }
 
@@ -48,48 +51,23 @@ fn world() -> World {
     let shared_clock: Arc<dyn Clock> = clock.clone();
     let bus: Arc<dyn Bus> = Arc::new(Embedded::new(shared_clock.clone(), DAY));
     let path = folder.path().join("orders.db");
-    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&path, shared_clock.clone()).expect("a new file"));
-    let mut registry = Registry::default();
-    let shared = platform::telemetry::Metrics::new(&mut registry, "0");
-    let metrics = Arc::new(Metrics::new(&mut registry, shared));
-    let answer_feed = Arc::new(AnswerFeed::default());
-    let waiters = Arc::new(Waiters::default());
-    let (outbox, relay) = Relay::new(bus.clone(), COMMANDS_CHANNEL, Box::new(|_, _| {}));
-    let commits = Commits {
-        store: store.clone(),
-        bus: bus.clone(),
-        replica: uuid::Uuid::nil(),
-        outbox: outbox.clone(),
-        waiters: waiters.clone(),
-        answer_feed: answer_feed.clone(),
-        clock: shared_clock.clone(),
-        metrics: metrics.clone(),
-    };
-    let (batcher, committer): (_, Committer<OrderCommand, OrderOutcome>) =
-        Batcher::new(Arc::new(commits), Arc::new(|_| {}));
-    tokio::spawn(committer.run(CancellationToken::new()));
-    let inbox = Answers { store: store.clone(), metrics: metrics.clone() };
-    let consumer =
-        Consumer { bus: bus.clone(), channel: ANSWERS_CHANNEL, batcher: batcher.clone(), inbox: Arc::new(inbox) };
+    let sqlite = Sqlite::open(&path, shared_clock.clone()).expect("a new file");
+    let audit = Arc::new(sqlite.audit());
+    let store: Arc<dyn Store> = Arc::new(sqlite);
     let ids = Arc::new(SystemIds::new(shared_clock.clone()));
-    let readiness = Readiness::default();
-    let sweeper = Sweeper {
-        store: store.clone(),
-        bus: bus.clone(),
-        outbox,
-        answer_feed,
-        clock: shared_clock,
-        ids,
-        metrics,
-        readiness,
-    };
-    World { clock, bus, store, batcher, consumer, sweeper, relay, waiters, _folder: folder }
+    let mut context = Context::new(shared_clock, ids);
+    let dependencies = Dependencies { store: store.clone(), audit, bus: bus.clone(), currency: Currency::BRL };
+    let parts = assemble(dependencies, &mut context);
+    let Parts { relay, committer, consumer, listener, sweeper, api, .. } = parts;
+    tokio::spawn(committer.run(CancellationToken::new()));
+    let waiters = listener.waiters;
+    World { clock, bus, store, consumer, sweeper, relay, waiters, router: api.router, _folder: folder }
 }
 
 impl World {
     async fn run(&self, commands: Vec<OrderCommand>) {
         let deadline = tokio::time::Instant::now() + testbed::PATIENCE;
-        for result in self.batcher.submit_all(commands, deadline).await {
+        for result in self.consumer.batcher.submit_all(commands, deadline).await {
             result.expect("executed");
         }
     }
@@ -130,24 +108,22 @@ impl World {
 #[tokio::test]
 async fn who_waits_for_a_cancellation_is_not_told_of_the_confirmation_before_it() {
     let world = world();
-    world.run(vec![place(1), reserved(1), cancel(1)]).await;
-    assert_eq!(world.status(1).await, Some(Status::Cancelling));
-    let service = Service {
-        store: world.store.clone(),
-        batcher: world.batcher.clone(),
-        waiters: world.waiters.clone(),
-        ids: Arc::new(SystemIds::new(world.clock.clone())),
-        currency: Currency::BRL,
-        metrics: world.sweeper.metrics.clone(),
-        stopping: CancellationToken::new(),
-    };
-    let at = |status| Receipt { order_id: id(1), status, shortages: Vec::new() };
-    let waiting = service.wait(at(Status::Cancelling), testbed::PATIENCE);
-    let (receipt, ()) = tokio::join!(biased; waiting, async {
-        world.waiters.settled(&at(Status::Confirmed));
+    world.run(vec![place(1), reserved(1)]).await;
+    assert_eq!(world.status(1).await, Some(Status::Confirmed));
+    let request = Request::post(format!("/api/orders/{}/cancel", id(1))).header("Prefer", "wait=30");
+    let waiting = world.router.clone().oneshot(request.body(Body::empty()).expect("a request"));
+    let (response, ()) = tokio::join!(waiting, async {
+        testbed::eventually(testbed::PATIENCE, "the client waits", async || {
+            world.waiters.is_awaited(id(1)).then_some(())
+        })
+        .await;
+        assert_eq!(world.status(1).await, Some(Status::Cancelling));
+        world.waiters.settled(&Receipt { order_id: id(1), status: Status::Confirmed, shortages: Vec::new() });
         world.run(vec![released(1)]).await;
     });
-    assert_eq!(receipt.status, Status::Cancelled);
+    let body = response.expect("an answer").into_body().collect().await.expect("a body").to_bytes();
+    let receipt: Value = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(receipt["status"], "cancelled", "{receipt}");
 }
 
 fn rejected(order_id: OrderId) -> StockAnswer {

@@ -1,9 +1,12 @@
 use std::sync::Mutex;
 
+use prometheus_client::registry::Registry;
+
 use super::*;
 use crate::batcher::Commit;
 use crate::bus::embedded::Embedded;
 use crate::clock::{ManualClock, Timestamp};
+use crate::telemetry::render;
 
 const ACK_WAIT: Duration = Duration::from_secs(30);
 
@@ -32,25 +35,27 @@ impl Commit<u8, u8> for Doubler {
 
 #[async_trait]
 impl Inbox<u8, u8> for Doubler {
+    fn noun(&self) -> &'static str {
+        "number"
+    }
+
     fn read(&self, payload: &[u8]) -> Vec<Message<u8>> {
         payload
             .iter()
             .map(|byte| match byte {
                 b'?' => Message::UnknownVersion,
-                b'!' => Message::Malformed(Quarantined::malformed("a shout".to_owned(), vec![*byte])),
+                b'!' => Message::Malformed { reason: "a shout".to_owned(), bytes: vec![*byte] },
                 number => Message::Command(*number),
             })
             .collect()
     }
 
-    fn judge(&self, command: &u8, answer: Option<&u8>) -> Option<Quarantined> {
-        let entry =
-            |kind| Quarantined { subject: Some(command.to_string()), kind, reason: String::new(), bytes: vec![] };
-        match answer {
-            None => Some(entry("poisoned")),
-            Some(0) => Some(entry("anomaly")),
-            Some(_) => None,
-        }
+    fn origin(&self, command: &u8) -> Option<Origin> {
+        Some(Origin { subject: command.to_string(), name: "Double", bytes: vec![*command] })
+    }
+
+    fn anomaly(&self, answer: &u8) -> Option<&'static str> {
+        (*answer == 0).then_some("zero")
     }
 
     async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
@@ -67,6 +72,7 @@ struct World {
     clock: Arc<ManualClock>,
     service: Arc<Doubler>,
     consumer: Consumer<u8, u8>,
+    registry: Registry,
 }
 
 fn world() -> World {
@@ -75,8 +81,11 @@ fn world() -> World {
     let service = Arc::new(Doubler::default());
     let (batcher, committer) = Batcher::new(service.clone(), Arc::new(|_| {}));
     tokio::spawn(committer.run(CancellationToken::new()));
-    let consumer = Consumer { bus: bus.clone(), channel: "numbers", batcher, inbox: service.clone() };
-    World { bus, clock, service, consumer }
+    let mut registry = Registry::default();
+    let metrics = Metrics::new(&mut registry, "test");
+    let inbox = service.clone();
+    let consumer = Consumer { service: "shop", bus: bus.clone(), channel: "numbers", batcher, inbox, metrics };
+    World { bus, clock, service, consumer, registry }
 }
 
 impl World {
@@ -96,8 +105,8 @@ impl World {
         again.into_iter().map(|delivery| delivery.payload).collect()
     }
 
-    fn aside(&self) -> Vec<&'static str> {
-        self.service.aside.lock().expect("the list").iter().map(|entry| entry.kind).collect()
+    fn aside(&self) -> Vec<Quarantined> {
+        self.service.aside.lock().expect("the list").clone()
     }
 }
 
@@ -117,8 +126,26 @@ async fn poison_is_set_aside_and_its_neighbours_go_through() {
     world.tick().await;
     assert_eq!(*world.service.done.lock().expect("the list"), [1, 2, 3, 0]);
     let mut aside = world.aside();
-    aside.sort_unstable();
-    assert_eq!(aside, ["anomaly", "malformed", "poisoned"], "an unknown version is dropped");
+    aside.sort_by_key(|entry| entry.kind);
+    let entry = |subject: Option<&str>, kind, reason: &str, byte| {
+        let (subject, reason) = (subject.map(str::to_owned), reason.to_owned());
+        Quarantined { subject, kind, reason, bytes: vec![byte] }
+    };
+    let expected = [
+        entry(None, QuarantineKind::Malformed, "a shout", b'!'),
+        entry(Some("7"), QuarantineKind::Poisoned, "Double: the number cannot be executed even alone", 7),
+        entry(Some("0"), QuarantineKind::Anomaly, "Double: zero", 0),
+    ];
+    assert_eq!(aside, expected, "an unknown version is dropped");
+    let text = render(&world.registry);
+    for line in [
+        r#"quarantine_messages_total{service="shop",kind="malformed"} 1"#,
+        r#"quarantine_messages_total{service="shop",kind="poisoned"} 1"#,
+        r#"quarantine_messages_total{service="shop",kind="unknown_version"} 1"#,
+        r#"anomalies_total{service="shop",kind="number"} 1"#,
+    ] {
+        assert!(text.lines().any(|its| its == line), "{line} is not in\n{text}");
+    }
     assert!(world.comes_again().await.is_empty());
 }
 

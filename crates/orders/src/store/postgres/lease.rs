@@ -11,7 +11,7 @@ use contract::{OrderId, SCHEMA_VERSION, StockLines};
 use orders_core::backoff;
 use platform::clock::Timestamp;
 use platform::failure::{Chain, Failure};
-use platform::quarantine::Quarantined;
+use platform::quarantine::{QuarantineKind, Quarantined};
 use storage::postgres::Transaction;
 use storage::quarantine;
 use tokio_postgres::Row;
@@ -112,7 +112,7 @@ pub(super) async fn lease(transaction: &Transaction<'_>, lease: Lease) -> Result
             // Its row makes no sense, its neighbours' rows do (R16). It stays pending, and shows.
             Err(failure) => unreadable.push(Quarantined {
                 subject: Some(order_id.to_string()),
-                kind: "poisoned",
+                kind: QuarantineKind::Poisoned,
                 reason: format!("{}: {}", kind.as_str(), Chain(&failure)),
                 bytes: Vec::new(),
             }),

@@ -14,12 +14,7 @@ use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
 /// What one of an order's rows cannot mean.
-pub(super) fn misfit(
-    table: &'static str,
-    order_id: OrderId,
-    column: &'static str,
-    value: impl Display,
-) -> Failure {
+pub(super) fn misfit(table: &'static str, order_id: OrderId, column: &'static str, value: impl Display) -> Failure {
     Misfit::new(table, format_args!("of order {order_id}"), column, value).into()
 }
 
@@ -32,13 +27,25 @@ pub(super) fn order_id(row: &Row, at: usize) -> Result<OrderId, Failure> {
     column::<Uuid>(row, at).map(OrderId)
 }
 
-pub(super) fn digest(row: &Row, at: usize, table: &'static str, id: OrderId, name: &'static str) -> Result<Digest, Failure> {
+pub(super) fn digest(
+    row: &Row,
+    at: usize,
+    table: &'static str,
+    id: OrderId,
+    name: &'static str,
+) -> Result<Digest, Failure> {
     let bytes: &[u8] = column(row, at)?;
     bytes.try_into().map(Digest).map_err(|_| misfit(table, id, name, format!("{} bytes long", bytes.len())))
 }
 
 /// A number that fits the domain's type.
-fn number<T: TryFrom<i64>>(row: &Row, at: usize, table: &'static str, id: OrderId, name: &'static str) -> Result<T, Failure> {
+fn number<T: TryFrom<i64>>(
+    row: &Row,
+    at: usize,
+    table: &'static str,
+    id: OrderId,
+    name: &'static str,
+) -> Result<T, Failure> {
     let wide: i64 = column(row, at)?;
     wide.try_into().map_err(|_| misfit(table, id, name, wide))
 }

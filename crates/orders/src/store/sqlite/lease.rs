@@ -9,7 +9,7 @@ use contract::commands::{StockCommand, StockCommandKind};
 use contract::{OrderId, SCHEMA_VERSION};
 use orders_core::backoff;
 use platform::clock::Timestamp;
-use platform::quarantine::Quarantined;
+use platform::quarantine::{QuarantineKind, Quarantined};
 use rusqlite::{Connection, Row, params};
 use storage::quarantine;
 
@@ -39,7 +39,7 @@ pub(super) fn lease(connection: &Connection, lease: Lease, now: Timestamp) -> ru
             // Its row makes no sense, its neighbours' rows do (R16). It stays pending, and shows.
             Err(error) if error.sqlite_error().is_none() => unreadable.push(Quarantined {
                 subject: Some(order_id.to_string()),
-                kind: "poisoned",
+                kind: QuarantineKind::Poisoned,
                 reason: format!("{}: {error}", due.kind.as_str()),
                 bytes: Vec::new(),
             }),
