@@ -2,6 +2,7 @@
 
 use contract::answers::StockOutcome;
 use inventory_core::decide::{Decided, InventoryOutcome};
+use inventory_core::reservation::StateName;
 use platform::telemetry;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -28,8 +29,8 @@ impl Metrics {
         let metrics = Self { shared, reservations: Family::default() };
         let help = "Reservations by what was decided; repeated answers do not count";
         registry.register("stock_reservations", help, metrics.reservations.clone());
-        for outcome in ["reserved", "rejected", "released", "shipped"] {
-            drop(metrics.reservations.get_or_create(&OutcomeLabel { outcome }));
+        for state in StateName::ALL {
+            drop(metrics.reservations.get_or_create(&OutcomeLabel { outcome: state.as_str() }));
         }
         metrics.shared.start_at_zero(SERVICE, "command");
         metrics
@@ -40,13 +41,13 @@ impl Metrics {
         else {
             return;
         };
-        let outcome = match answer.outcome {
-            StockOutcome::StockReserved { .. } => "reserved",
-            StockOutcome::StockRejected { .. } => "rejected",
-            StockOutcome::StockReleased => "released",
-            StockOutcome::StockShipped => "shipped",
+        let state = match answer.outcome {
+            StockOutcome::StockReserved { .. } => StateName::Reserved,
+            StockOutcome::StockRejected { .. } => StateName::Rejected,
+            StockOutcome::StockReleased => StateName::Released,
+            StockOutcome::StockShipped => StateName::Shipped,
         };
-        self.reservations.get_or_create(&OutcomeLabel { outcome }).inc();
+        self.reservations.get_or_create(&OutcomeLabel { outcome: state.as_str() }).inc();
     }
 
     pub(crate) fn batch(&self, commands: usize) {

@@ -1,6 +1,7 @@
 //! The Order Service: takes customers' orders, keeps them, and sees each through to its outcome.
 #![forbid(unsafe_code)]
 
+mod answered;
 mod http;
 mod metrics;
 mod run;

@@ -1,9 +1,9 @@
 //! What the Order Service counts. Never an order, a product or a customer as a label.
 
-use contract::OrderId;
+use std::time::Duration;
+
 use orders_core::decide::OrderOutcome;
 use orders_core::order::Status;
-use platform::clock::Timestamp;
 use platform::telemetry;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::SERVICE;
 use crate::store::Backlog;
+use crate::waiters::Waker;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
@@ -23,36 +24,6 @@ struct OutcomeLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WakerLabel {
     by: &'static str,
-}
-
-/// What ended a wait for an outcome (`Prefer: wait`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waker {
-    /// The outcome was there already.
-    Nobody,
-    /// The commit that brought it, in this replica.
-    Commit,
-    /// Word of another replica.
-    Hint,
-    /// A look now and then.
-    Timer,
-    /// The time that the client has granted is up, or the service stops.
-    Deadline,
-}
-
-impl Waker {
-    const ALL: [Self; 5] = [Self::Nobody, Self::Commit, Self::Hint, Self::Timer, Self::Deadline];
-
-    fn label(self) -> WakerLabel {
-        let by = match self {
-            Self::Nobody => "nobody",
-            Self::Commit => "commit",
-            Self::Hint => "hint",
-            Self::Timer => "timer",
-            Self::Deadline => "deadline",
-        };
-        WakerLabel { by }
-    }
 }
 
 /// The service's own numbers, beside those that both services share.
@@ -100,21 +71,22 @@ impl Metrics {
             drop(metrics.settled.get_or_create(&OutcomeLabel { outcome: status.as_str() }));
         }
         for by in Waker::ALL {
-            drop(metrics.waits_ended.get_or_create(&by.label()));
+            drop(metrics.waits_ended.get_or_create(&WakerLabel { by: by.as_str() }));
         }
         metrics.shared.start_at_zero(SERVICE, "answer");
         metrics
     }
 
-    pub(crate) fn count(&self, outcome: &OrderOutcome, now: Timestamp) {
+    /// `settled_in` is how long the order waited for Inventory's first word, if this is it.
+    pub(crate) fn count(&self, outcome: &OrderOutcome, settled_in: Option<Duration>) {
         match outcome {
             OrderOutcome::Placed(_) => {
                 self.placed.inc();
             }
             OrderOutcome::Settled(receipt) => {
                 self.settled.get_or_create(&OutcomeLabel { outcome: receipt.status.as_str() }).inc();
-                if let Some(order_id) = outcome.settled_from_received() {
-                    self.settle_seconds.observe(now.since(accepted_at(order_id)).as_secs_f64());
+                if let Some(took) = settled_in {
+                    self.settle_seconds.observe(took.as_secs_f64());
                 }
             }
             _ => {}
@@ -122,7 +94,7 @@ impl Metrics {
     }
 
     pub(crate) fn wait_ended(&self, by: Waker) {
-        self.waits_ended.get_or_create(&by.label()).inc();
+        self.waits_ended.get_or_create(&WakerLabel { by: by.as_str() }).inc();
     }
 
     pub(crate) fn batch(&self, commands: usize) {
@@ -137,11 +109,4 @@ impl Metrics {
         self.commands_pending.set(i64::try_from(backlog.commands).unwrap_or(i64::MAX));
         self.commands_oldest_age.set(backlog.oldest_age.as_secs_f64());
     }
-}
-
-/// A UUIDv7 tells when it was made, to the millisecond.
-pub(crate) fn accepted_at(order_id: OrderId) -> Timestamp {
-    let made = order_id.0.get_timestamp().map_or((0, 0), |at| at.to_unix());
-    let micros = made.0.saturating_mul(1_000_000).saturating_add(u64::from(made.1 / 1000));
-    Timestamp(i64::try_from(micros).unwrap_or(i64::MAX))
 }

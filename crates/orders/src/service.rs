@@ -11,24 +11,23 @@ use orders_core::money::Currency;
 use orders_core::order::Status;
 use platform::batcher::{Batcher, Commit};
 use platform::bus::Bus;
-use platform::clock::{Clock, Ids};
+use platform::clock::{Clock, Ids, Timestamp};
 use platform::failure::Failure;
 use platform::relay::Outbox;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::metrics::{Metrics, Waker, accepted_at};
+use crate::answered::{ANSWERED_SUBJECT, Answered};
+use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::waiters::Waiters;
+use crate::waiters::{Waiters, Waker};
 use crate::worker::sweep::AnswerFeed;
 
 /// How often a waiting request looks for itself, should no word of another replica have come.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long the last look may take, beyond what the client has granted.
 const LAST_LOOK: Duration = Duration::from_secs(1);
-/// Where replicas tell each other which orders were answered: 16 bytes for who says so, and 16 for each order.
-pub const ANSWERED_SUBJECT: &str = "lastro.orders.answered";
 
 /// What the committer does with a batch: one transaction, and only then messages and wake-ups (R6).
 #[derive(Debug)]
@@ -52,11 +51,14 @@ impl Commit<OrderCommand, OrderOutcome> for Commits {
         fault_point!("orders.committed", when batch.iter().any(OrderCommand::is_request));
         fault_point!("settle.committed", when !batch.iter().all(OrderCommand::is_request));
         let now = self.clock.now();
-        let answered = batch.iter().filter(|command| !command.is_request()).map(OrderCommand::order_id);
-        let answered: Vec<OrderId> = answered.collect();
-        let took = decided.iter().filter_map(|one| one.outcome.settled_from_received());
-        let quickest = took.map(|order_id| now.since(accepted_at(order_id))).min();
-        self.answer_feed.answered(answered.iter().copied(), quickest, now.0);
+        let answers = batch.iter().filter(|command| !command.is_request());
+        let order_ids: Vec<OrderId> = answers.map(OrderCommand::order_id).collect();
+        let settled_in = |outcome: &OrderOutcome| {
+            let order_id = outcome.settled_from_received()?;
+            Some(now.since(accepted_at(order_id)))
+        };
+        let quickest = decided.iter().filter_map(|one| settled_in(&one.outcome)).min();
+        self.answer_feed.answered(order_ids.iter().copied(), quickest, now.0);
         let mut outcomes = Vec::with_capacity(decided.len());
         let mut messages = Vec::new();
         for one in decided {
@@ -64,16 +66,23 @@ impl Commit<OrderCommand, OrderOutcome> for Commits {
             if let OrderOutcome::Settled(receipt) = &one.outcome {
                 self.waiters.settled(receipt);
             }
-            self.metrics.count(&one.outcome, now);
+            self.metrics.count(&one.outcome, settled_in(&one.outcome));
             outcomes.push(one.outcome);
         }
         self.outbox.offer(codec::encode(&messages));
-        if !answered.is_empty() {
-            let ids = [self.replica].into_iter().chain(answered.into_iter().map(|id| id.0));
-            self.bus.hint(ANSWERED_SUBJECT, ids.flat_map(Uuid::into_bytes).collect());
+        if !order_ids.is_empty() {
+            let answered = Answered { replica: self.replica, order_ids };
+            self.bus.hint(ANSWERED_SUBJECT, answered.encode());
         }
         Ok(outcomes)
     }
+}
+
+/// A UUIDv7 tells when it was made, to the millisecond.
+fn accepted_at(order_id: OrderId) -> Timestamp {
+    let made = order_id.0.get_timestamp().map_or((0, 0), |at| at.to_unix());
+    let micros = made.0.saturating_mul(1_000_000).saturating_add(u64::from(made.1 / 1000));
+    Timestamp(i64::try_from(micros).unwrap_or(i64::MAX))
 }
 
 /// What the handlers stand on.

@@ -23,6 +23,36 @@ pub struct Listener<'a> {
     receiver: watch::Receiver<Option<Receipt>>,
 }
 
+/// What ended a wait for an outcome (`Prefer: wait`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waker {
+    /// The outcome was there already.
+    Nobody,
+    /// The commit that brought it, in this replica.
+    Commit,
+    /// Word of another replica.
+    Hint,
+    /// A look now and then.
+    Timer,
+    /// The time that the client has granted is up, or the service stops.
+    Deadline,
+}
+
+impl Waker {
+    pub(crate) const ALL: [Self; 5] = [Self::Nobody, Self::Commit, Self::Hint, Self::Timer, Self::Deadline];
+
+    /// As it is counted.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Nobody => "nobody",
+            Self::Commit => "commit",
+            Self::Hint => "hint",
+            Self::Timer => "timer",
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
 impl Waiters {
     /// Listens for settlements of one order from now on.
     pub fn listen(&self, order_id: OrderId) -> Listener<'_> {

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::OrderId;
 use futures_util::StreamExt;
 use platform::bus::Bus;
 use platform::clock::Clock;
@@ -13,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::sweep::AnswerFeed;
-use crate::service::ANSWERED_SUBJECT;
+use crate::answered::{ANSWERED_SUBJECT, Answered};
 use crate::waiters::Waiters;
 
 /// After a bus that could not be listened to; nobody waits longer for it, since all look for themselves.
@@ -43,28 +42,27 @@ impl AnswerListener {
     async fn listen(&self) {
         loop {
             if let Ok(mut hints) = self.bus.hints(ANSWERED_SUBJECT).await {
-                while let Some(word) = hints.next().await {
-                    self.hear(&word);
+                while let Some(hint) = hints.next().await {
+                    self.hear(&hint);
                 }
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    fn hear(&self, word: &[u8]) {
-        // Whole ids only: whoever sent something else has said nothing.
-        let Some((sender, orders)) = word.as_chunks::<16>().0.split_first() else { return };
-        if *sender == self.replica.into_bytes() {
+    fn hear(&self, hint: &[u8]) {
+        let Some(Answered { replica, order_ids }) = Answered::decode(hint) else { return };
+        if replica == self.replica {
             return;
         }
-        let orders = orders.iter().map(|bytes| OrderId(Uuid::from_bytes(*bytes)));
-        self.waiters.hinted(orders.clone());
-        self.answer_feed.answered(orders, None, self.clock.now().0);
+        self.waiters.hinted(order_ids.iter().copied());
+        self.answer_feed.answered(order_ids, None, self.clock.now().0);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use contract::OrderId;
     use futures_util::FutureExt;
     use platform::bus::embedded::Embedded;
     use platform::clock::{ManualClock, Timestamp};
@@ -72,8 +70,9 @@ mod tests {
 
     use super::*;
 
-    fn word(ids: [u128; 2]) -> Vec<u8> {
-        ids.into_iter().flat_map(|id| Uuid::from_u128(id).into_bytes()).collect()
+    fn hint(replica: u128, order: u128) -> Vec<u8> {
+        let order_ids = vec![OrderId(Uuid::from_u128(order))];
+        Answered { replica: Uuid::from_u128(replica), order_ids }.encode()
     }
 
     #[tokio::test]
@@ -89,8 +88,8 @@ mod tests {
         let telling = async {
             loop {
                 bus.hint(ANSWERED_SUBJECT, b"half an id".to_vec());
-                bus.hint(ANSWERED_SUBJECT, word([1, 5]));
-                bus.hint(ANSWERED_SUBJECT, word([2, 6]));
+                bus.hint(ANSWERED_SUBJECT, hint(1, 5));
+                bus.hint(ANSWERED_SUBJECT, hint(2, 6));
                 tokio::task::yield_now().await;
             }
         };
