@@ -24,14 +24,6 @@ pub fn insert_sqlite(connection: &Connection, entries: &[Quarantined], now: Time
     Ok(())
 }
 
-/// How many entries of each kind a SQLite table `quarantine` holds, repeats included.
-pub fn count_sqlite(connection: &Connection) -> rusqlite::Result<Vec<(String, i64)>> {
-    let mut statement =
-        connection.prepare_cached("SELECT kind, sum(count) FROM quarantine GROUP BY kind ORDER BY kind")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    rows.collect()
-}
-
 /// Repeats within one call have been counted before.
 pub const INSERT_POSTGRES: &str =
     "INSERT INTO quarantine (key, subject, kind, reason, bytes, length, count, first_at, last_at)

@@ -31,7 +31,7 @@ pub use raw_connection::{RawConnection, ResponseReader, max_connections, order_r
 pub use record::{Content, Record};
 pub use response::{Response, members};
 pub use storm::{Storm, StormAtBroker};
-pub use tampering::write_past;
+pub use tampering::{quarantined, write_past};
 pub use tool::Tool;
 
 mod clock;

@@ -1,4 +1,5 @@
-//! Damage to a database, done as somebody would who gets past everything that protects it.
+//! Looks past a service into its database, and damage to it, done as somebody would who gets past everything that
+//! protects it.
 
 use std::path::Path;
 
@@ -21,4 +22,19 @@ pub fn write_past(file: &Path, sql: &str) {
     connection.execute_batch(&drop_guards.unwrap_or_default()).expect("no triggers");
     connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     assert!(connection.total_changes() > 0, "{sql} changes nothing");
+}
+
+/// How many entries of each kind a service has set aside in its SQLite file, repeats included.
+///
+/// # Panics
+///
+/// The file is none of a service.
+#[track_caller]
+pub fn quarantined(file: &Path) -> Vec<(String, i64)> {
+    let connection = Connection::open(file).expect("the file");
+    connection.busy_timeout(PATIENCE).expect("a timeout");
+    let sql = "SELECT kind, sum(count) AS times FROM quarantine GROUP BY kind ORDER BY kind";
+    let mut statement = connection.prepare(sql).expect("the table");
+    let rows = statement.query_map([], |row| Ok((row.get("kind")?, row.get("times")?))).expect("rows");
+    rows.collect::<Result<_, _>>().expect("rows")
 }

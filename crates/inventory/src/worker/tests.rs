@@ -147,8 +147,8 @@ async fn a_command_that_fails_even_alone_is_recorded_as_poisoned() {
     world.refuse_reservations();
     world.deliver(vec![format!("[{}]", message(reserve(1, &[("MUG", 1)]))).into_bytes()]).await;
     assert!(world.counted(r#"quarantine_messages_total{service="inventory",kind="poisoned"} 1"#));
-    let file = storage::sqlite::open_reader(&world.folder.path().join("inventory.db")).expect("the file");
-    assert_eq!(storage::quarantine::count_sqlite(&file).expect("a count"), [("poisoned".to_owned(), 1)]);
+    let file = world.folder.path().join("inventory.db");
+    assert_eq!(testbed::quarantined(&file), [("poisoned".to_owned(), 1)]);
 }
 
 #[tokio::test]

@@ -69,6 +69,5 @@ async fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_
     };
     let sent: Vec<_> = store.lease(lease).await.expect("a lease").iter().map(|command| command.order_id).collect();
     assert_eq!(sent, [crate::store::laws::id(2)]);
-    let reader = storage::sqlite::open_reader(&path).expect("a reader");
-    assert_eq!(quarantine::count_sqlite(&reader).expect("a count"), [("poisoned".to_owned(), 1)]);
+    assert_eq!(testbed::quarantined(&path), [("poisoned".to_owned(), 1)]);
 }
