@@ -80,12 +80,12 @@ async fn still_missing<'a>(
 }
 
 async fn applied(connection: &Connection) -> Result<Applied, tokio_postgres::Error> {
-    let exists = connection.query("SELECT to_regclass('schema_migrations') IS NOT NULL", &[]).await?;
-    if !exists.first().is_some_and(|row| row.get(0)) {
+    let exists = connection.query("SELECT to_regclass('schema_migrations') IS NOT NULL AS exists", &[]).await?;
+    if !exists.first().is_some_and(|row| row.get("exists")) {
         return Ok(Applied::new());
     }
     let rows = connection.query("SELECT number, checksum FROM schema_migrations", &[]).await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    rows.iter().map(|row| Ok((row.try_get("number")?, row.try_get("checksum")?))).collect()
 }
 
 /// For an audit: the schema must be there, and of a version that the program knows.

@@ -213,15 +213,17 @@ impl Server {
 
     /// R1: believe what the server says it does.
     async fn check_durable(&self, connection: &Connection) -> Result<(), OpenError> {
-        let sql = "SELECT current_setting('fsync'), current_setting('full_page_writes'),
+        let sql = "SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
                           -- Pinned: what is found now is what this connection will do.
-                          set_config('synchronous_commit', current_setting('synchronous_commit'), false),
-                          current_setting('transaction_read_only'),
-                          pg_is_in_recovery()::text";
+                          set_config('synchronous_commit', current_setting('synchronous_commit'), false)
+                              AS synchronous_commit,
+                          current_setting('transaction_read_only') AS transaction_read_only,
+                          pg_is_in_recovery()::text AS recovering";
         let rows = connection.query(sql, &[]).await.map_err(|error| self.unusable(&error))?;
         let text =
-            |column: usize| rows.first().and_then(|row| row.try_get::<_, String>(column).ok()).unwrap_or_default();
-        let [fsync, full_pages, commit, read_only, recovering] = [0, 1, 2, 3, 4].map(text);
+            |column: &str| rows.first().and_then(|row| row.try_get::<_, String>(column).ok()).unwrap_or_default();
+        let columns = ["fsync", "full_page_writes", "synchronous_commit", "transaction_read_only", "recovering"];
+        let [fsync, full_pages, commit, read_only, recovering] = columns.map(text);
         let server = self.name.clone();
         if read_only != "off" || recovering != "false" {
             let reason = format!("transaction_read_only={read_only}, in recovery: {recovering}");

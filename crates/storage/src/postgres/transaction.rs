@@ -107,7 +107,7 @@ impl<'pool> Transaction<'pool> {
             Time::Given(clock) => Ok(clock.now()),
             Time::Server => {
                 let rows = self.query(NOW, []).await?;
-                let micros = rows.first().and_then(|row| row.try_get(0).ok());
+                let micros = rows.first().and_then(|row| row.try_get("now").ok());
                 micros.map(Timestamp).ok_or_else(|| Failure::suspect(NoTime))
             }
         }

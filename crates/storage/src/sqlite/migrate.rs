@@ -42,7 +42,7 @@ pub(super) fn still_missing<'a>(
 
 fn applied(connection: &Connection) -> rusqlite::Result<Applied> {
     let mut statement = connection.prepare("SELECT number, checksum FROM schema_migrations")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let rows = statement.query_map([], |row| Ok((row.get("number")?, row.get("checksum")?)))?;
     rows.collect()
 }
 

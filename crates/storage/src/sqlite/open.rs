@@ -23,7 +23,7 @@ const CHECKPOINT_PAGES: i64 = 8_000;
 /// Frames that a crash left in the log may never have been synced: they are checkpointed before anything is read (R1).
 pub fn open_writer(path: &Path, migrations: &[Migration]) -> Result<Connection, OpenError> {
     let mut connection = connect_writer(path, OpenFlags::SQLITE_OPEN_CREATE)?;
-    let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+    let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get("busy"));
     let in_the_way: bool = checkpoint.map_err(OpenError::engine(path))?;
     if in_the_way {
         return Err(OpenError::unusable(path, &"another process has kept it busy all the while; try again"));

@@ -24,14 +24,14 @@ const STOCK: &str = "SELECT product_id, location_id, on_hand, reserved, last_seq
              FROM (SELECT quantity, state
                    FROM allocations LEFT JOIN reservations ON reservations.order_id = allocations.order_id
                    WHERE allocations.product_id = stock.product_id AND allocations.location_id = stock.location_id
-                   LIMIT $4::bigint + 1) AS promised),
+                   LIMIT $4::bigint + 1) AS promised) AS held,
             (SELECT coalesce(max(seq), 0) FROM movements
-             WHERE movements.product_id = stock.product_id AND movements.location_id = stock.location_id)
+             WHERE movements.product_id = stock.product_id AND movements.location_id = stock.location_id) AS newest_seq
      FROM stock WHERE (product_id, location_id) > ($1::text, $2::text) ORDER BY product_id, location_id LIMIT $3";
 const LEVEL: &str = "SELECT on_hand, reserved, last_seq FROM stock WHERE product_id = $1 AND location_id = $2";
 const HELD: &str = "SELECT promised.order_id,
             (SELECT promised.quantity FROM reservations
-             WHERE reservations.order_id = promised.order_id AND state = 'reserved')
+             WHERE reservations.order_id = promised.order_id AND state = 'reserved') AS held
      FROM (SELECT order_id, quantity FROM allocations
            WHERE product_id = $1 AND location_id = $2 AND order_id >= $3 ORDER BY order_id LIMIT $4) AS promised
      ORDER BY promised.order_id";
@@ -108,22 +108,22 @@ async fn reservations_after(
 }
 
 async fn ids(snapshot: &Transaction<'_>, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-    snapshot.page(IDS, after.map(|id| id.0), limit).await?.iter().map(|row| rows::order_id(row, 0)).collect()
+    snapshot.page(IDS, after.map(|id| id.0), limit).await?.iter().map(|row| rows::order_id(row)).collect()
 }
 
 async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
-    snapshot.query(LAST, []).await?.first().map(|row| rows::order_id(row, 0)).transpose()
+    snapshot.query(LAST, []).await?.first().map(|row| rows::order_id(row)).transpose()
 }
 
 async fn stock(snapshot: &Transaction<'_>, after: Option<&StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
     let (product_id, location_id) = after.map_or(("", ""), |(product, location)| (product.as_str(), location.as_str()));
     let level = |row: &Row| {
         Ok(StockAudit {
-            product_id: rows::id("stock", row, 0)?,
-            location_id: rows::id("stock", row, 1)?,
-            level: rows::level(row, 2)?,
-            held: rows::column(row, 5)?,
-            newest_seq: rows::column(row, 6)?,
+            product_id: rows::id("stock", row, "product_id")?,
+            location_id: rows::id("stock", row, "location_id")?,
+            level: rows::level(row, "last_seq")?,
+            held: rows::column(row, "held")?,
+            newest_seq: rows::column(row, "newest_seq")?,
         })
     };
     let parameters: [Parameter<'_>; 4] = [&product_id, &location_id, &i64::from(limit), &i64::from(HELD_AT_ONCE)];
@@ -142,8 +142,10 @@ async fn held(
         Some(from) => snapshot.query(HELD, [&product, &location, &from, &i64::from(limit)]).await?,
         None => Vec::new(),
     };
-    let level = level.first().map(|row| rows::level(row, 0)).transpose()?.unwrap_or_default();
-    let held = |row: &Row| Ok((OrderId(rows::column(row, 0)?), rows::column::<Option<i64>>(row, 1)?.unwrap_or(0)));
+    let level = level.first().map(|row| rows::level(row, "last_seq")).transpose()?.unwrap_or_default();
+    let held = |row: &Row| {
+        Ok((OrderId(rows::column(row, "order_id")?), rows::column::<Option<i64>>(row, "held")?.unwrap_or(0)))
+    };
     let page: Vec<_> = page.iter().map(held).collect::<Result<_, Failure>>()?;
     Ok(HeldAudit::of(level, &page, limit))
 }
@@ -160,7 +162,7 @@ async fn levels(snapshot: &Transaction<'_>, points: &[(StockKey, i64)]) -> Resul
     let locations: Vec<&str> = points.iter().map(|((_, location), _)| location.as_str()).collect();
     let numbers: Vec<i64> = points.iter().map(|(_, seq)| *seq).collect();
     let rows = snapshot.query(LEVELS_AT, [&products, &locations, &numbers]).await?;
-    let found = rows.iter().map(|row| Ok((rows::column::<i64>(row, 0)?, rows::level(row, 1)?)));
+    let found = rows.iter().map(|row| Ok((rows::column::<i64>(row, "number")?, rows::level(row, "seq")?)));
     let found: BTreeMap<i64, Level> = found.collect::<Result<_, Failure>>()?;
     Ok((1..).zip(points).map(|(number, _)| found.get(&number).copied()).collect())
 }
@@ -168,6 +170,7 @@ async fn levels(snapshot: &Transaction<'_>, points: &[(StockKey, i64)]) -> Resul
 async fn products(snapshot: &Transaction<'_>, product_ids: &[ProductId]) -> Result<Vec<bool>, Failure> {
     let ids: Vec<&str> = product_ids.iter().map(|id| id.as_str()).collect();
     let rows = snapshot.query(KNOWN, [&ids]).await?;
-    let known: BTreeSet<&str> = rows.iter().map(|row| rows::column(row, 0)).collect::<Result<_, Failure>>()?;
+    let known: BTreeSet<&str> =
+        rows.iter().map(|row| rows::column(row, "product_id")).collect::<Result<_, Failure>>()?;
     Ok(ids.iter().map(|id| known.contains(id)).collect())
 }

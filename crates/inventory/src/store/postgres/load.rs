@@ -90,7 +90,7 @@ pub(super) async fn load(
         let location = rows::location(row)?;
         loaded.locations.insert(location.location_id.clone(), location);
     }
-    let claimed = claimed.iter().map(|row| rows::order_id(row, 0)).collect::<Result<_, _>>()?;
+    let claimed = claimed.iter().map(|row| rows::order_id(row)).collect::<Result<_, _>>()?;
     Ok((loaded, claimed, now))
 }
 
@@ -120,8 +120,11 @@ fn by_order(reservations: Vec<Reservation>) -> BTreeMap<OrderId, Reservation> {
 pub(super) fn levels_of(rows: &[Row]) -> Result<BTreeMap<String, Levels>, Failure> {
     let mut levels = BTreeMap::<_, Levels>::new();
     for row in rows {
-        let product: String = rows::column(row, 0)?;
-        levels.entry(product).or_default().insert(rows::id("stock", row, 1)?, rows::level(row, 2)?);
+        let product: String = rows::column(row, "product_id")?;
+        levels
+            .entry(product)
+            .or_default()
+            .insert(rows::id("stock", row, "location_id")?, rows::level(row, "last_seq")?);
     }
     Ok(levels)
 }

@@ -111,6 +111,6 @@ pub(super) async fn reservations(
 
 /// These reservations with their allocations.
 pub(super) async fn complete(snapshot: &Transaction<'_>, rows: &[Row]) -> Result<Vec<Reservation>, Failure> {
-    let ids: Vec<Uuid> = rows.iter().map(|row| rows::column(row, 0)).collect::<Result<_, _>>()?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| rows::column(row, "order_id")).collect::<Result<_, _>>()?;
     rows::reservations(rows, &snapshot.query(ALLOCATIONS, [&ids]).await?)
 }

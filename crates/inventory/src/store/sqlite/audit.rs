@@ -79,13 +79,13 @@ fn ids(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite:
     let mut statement = connection
         .prepare_cached("SELECT order_id FROM reservations WHERE order_id > ?1 ORDER BY order_id LIMIT ?2")?;
     let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
-    let ids = statement.query_map(params![lowest, limit], |row| Ok(rows::order_id(row.get(0)?)))?;
+    let ids = statement.query_map(params![lowest, limit], |row| Ok(rows::order_id(row.get("order_id")?)))?;
     ids.collect()
 }
 
 fn last(connection: &Connection) -> rusqlite::Result<Option<OrderId>> {
-    let mut statement = connection.prepare_cached("SELECT max(order_id) FROM reservations")?;
-    Ok(statement.query_row([], |row| row.get::<_, Option<[u8; 16]>>(0))?.map(rows::order_id))
+    let mut statement = connection.prepare_cached("SELECT max(order_id) AS last FROM reservations")?;
+    Ok(statement.query_row([], |row| row.get::<_, Option<[u8; 16]>>("last"))?.map(rows::order_id))
 }
 
 fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Vec<Reservation>> {
@@ -103,19 +103,19 @@ fn stock(connection: &Connection, after: Option<&StockKey>, limit: u32) -> rusql
                  FROM (SELECT quantity, state
                        FROM allocations LEFT JOIN reservations ON reservations.order_id = allocations.order_id
                        WHERE allocations.product_id = stock.product_id AND allocations.location_id = stock.location_id
-                       LIMIT ?4 + 1)),
+                       LIMIT ?4 + 1)) AS held,
                 (SELECT coalesce(max(seq), 0) FROM movements
-                 WHERE movements.product_id = stock.product_id AND movements.location_id = stock.location_id)
+                 WHERE movements.product_id = stock.product_id AND movements.location_id = stock.location_id) AS newest_seq
          FROM stock WHERE (product_id, location_id) > (?1, ?2) ORDER BY product_id, location_id LIMIT ?3",
     )?;
     let (product_id, location_id) = after.map_or(("", ""), |(product, location)| (product.as_str(), location.as_str()));
     let rows = statement.query_map(params![product_id, location_id, limit, HELD_AT_ONCE], |row| {
         Ok(StockAudit {
-            product_id: rows::id("stock", row, 0)?,
-            location_id: rows::id("stock", row, 1)?,
-            level: rows::level(row, 2)?,
-            held: row.get(5)?,
-            newest_seq: row.get(6)?,
+            product_id: rows::id("stock", row, "product_id")?,
+            location_id: rows::id("stock", row, "location_id")?,
+            level: rows::level(row, "last_seq")?,
+            held: row.get("held")?,
+            newest_seq: row.get("newest_seq")?,
         })
     })?;
     rows.collect()
@@ -130,17 +130,17 @@ fn held(
     let stock_key = params![product_id.as_str(), location_id.as_str()];
     let level = connection
         .prepare_cached("SELECT on_hand, reserved, last_seq FROM stock WHERE product_id = ?1 AND location_id = ?2")?
-        .query_row(stock_key, |row| rows::level(row, 0))
+        .query_row(stock_key, |row| rows::level(row, "last_seq"))
         .optional()?;
     let mut statement = connection.prepare_cached(
-        "SELECT allocations.order_id, CASE WHEN state = 'reserved' THEN quantity ELSE 0 END
+        "SELECT allocations.order_id, CASE WHEN state = 'reserved' THEN quantity ELSE 0 END AS held
          FROM allocations LEFT JOIN reservations ON reservations.order_id = allocations.order_id
          WHERE product_id = ?1 AND location_id = ?2 AND allocations.order_id > ?3
          ORDER BY allocations.order_id LIMIT ?4",
     )?;
     let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
     let found = statement.query_map(params![product_id.as_str(), location_id.as_str(), lowest, limit], |row| {
-        Ok((rows::order_id(row.get(0)?), row.get::<_, i64>(1)?))
+        Ok((rows::order_id(row.get("order_id")?), row.get::<_, i64>("held")?))
     })?;
     let found: Vec<_> = found.collect::<Result<_, _>>()?;
     Ok(HeldAudit::of(level.unwrap_or_default(), &found, limit))
@@ -164,7 +164,7 @@ fn levels(connection: &Connection, points: &[(StockKey, i64)]) -> rusqlite::Resu
     )?;
     let mut level = |((product_id, location_id), seq): &(StockKey, i64)| {
         let row = params![product_id.as_str(), location_id.as_str(), seq];
-        statement.query_row(row, |found| rows::level(found, 0)).optional()
+        statement.query_row(row, |found| rows::level(found, "seq")).optional()
     };
     points.iter().map(&mut level).collect()
 }

@@ -53,8 +53,9 @@ pub(super) fn levels(connection: &Connection, product_id: &ProductId) -> rusqlit
     let mut statement = connection.prepare_cached(
         "SELECT location_id, on_hand, reserved, last_seq FROM stock WHERE product_id = ?1 ORDER BY location_id",
     )?;
-    let rows = statement
-        .query_map(params![product_id.as_str()], |row| Ok((rows::id("stock", row, 0)?, rows::level(row, 1)?)))?;
+    let rows = statement.query_map(params![product_id.as_str()], |row| {
+        Ok((rows::id("stock", row, "location_id")?, rows::level(row, "last_seq")?))
+    })?;
     rows.collect()
 }
 

@@ -21,7 +21,7 @@ fn misfit(table: &'static str, row: impl Display, column: &'static str, value: i
 pub(super) fn id<T: std::str::FromStr<Err = BadId>>(
     table: &'static str,
     row: &Row<'_>,
-    column: usize,
+    column: &str,
 ) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     text.parse().map_err(|bad: BadId| misfit(table, &text, "id", bad))
@@ -31,43 +31,48 @@ pub(super) fn order_id(bytes: [u8; 16]) -> OrderId {
     OrderId(Uuid::from_bytes(bytes))
 }
 
-/// The columns that every read of `products` selects, in the order of [`product`].
+/// The columns that every read of `products` selects, for [`product`].
 pub(super) const PRODUCT_COLUMNS: &str = "product_id, name, low_stock_at, created_at, updated_at";
 
 pub(super) fn product(row: &Row<'_>) -> rusqlite::Result<Product> {
     Ok(Product {
-        product_id: id("products", row, 0)?,
-        name: row.get(1)?,
-        low_stock_at: row.get(2)?,
-        created_at_micros: row.get(3)?,
-        updated_at_micros: row.get(4)?,
+        product_id: id("products", row, "product_id")?,
+        name: row.get("name")?,
+        low_stock_at: row.get("low_stock_at")?,
+        created_at_micros: row.get("created_at")?,
+        updated_at_micros: row.get("updated_at")?,
     })
 }
 
 /// Of `location_id, name, priority`.
 pub(super) fn location(row: &Row<'_>) -> rusqlite::Result<Location> {
-    Ok(Location { location_id: id("locations", row, 0)?, name: row.get(1)?, priority: row.get(2)? })
+    Ok(Location {
+        location_id: id("locations", row, "location_id")?,
+        name: row.get("name")?,
+        priority: row.get("priority")?,
+    })
 }
 
-/// Of `on_hand, reserved, last_seq`, which begin at column `first`.
-pub(super) fn level(row: &Row<'_>, first: usize) -> rusqlite::Result<Level> {
-    Ok(Level { on_hand: row.get(first)?, reserved: row.get(first + 1)?, last_seq: row.get(first + 2)? })
+/// Of `on_hand`, `reserved` and the column that numbers them.
+pub(super) fn level(row: &Row<'_>, seq: &str) -> rusqlite::Result<Level> {
+    Ok(Level { on_hand: row.get("on_hand")?, reserved: row.get("reserved")?, last_seq: row.get(seq)? })
 }
 
-/// The columns that every read of `movements` selects, in the order of [`movement`].
+/// The columns that every read of `movements` selects, for [`movement`].
 pub(super) const MOVEMENT_COLUMNS: &str = "product_id, location_id, on_hand, reserved, seq, kind, on_hand_delta, \
      reserved_delta, order_id, request_id, request_digest, reason, reference, actor, created_at";
 
 pub(super) fn movement(row: &Row<'_>) -> rusqlite::Result<Movement> {
-    let (product_id, location_id) = (id::<ProductId>("movements", row, 0)?, id::<LocationId>("movements", row, 1)?);
-    let after = level(row, 2)?;
+    let (product_id, location_id) =
+        (id::<ProductId>("movements", row, "product_id")?, id::<LocationId>("movements", row, "location_id")?);
+    let after = level(row, "seq")?;
     let name = || format!("{product_id} at {location_id}, seq {}", after.last_seq);
-    let kind: String = row.get(5)?;
+    let kind: String = row.get("kind")?;
     Ok(Movement {
         kind: MovementKind::parse(&kind).ok_or_else(|| misfit("movements", name(), "kind", kind))?,
-        deltas: Deltas { on_hand: row.get(6)?, reserved: row.get(7)? },
+        deltas: Deltas { on_hand: row.get("on_hand_delta")?, reserved: row.get("reserved_delta")? },
         cause: cause(row)?.ok_or_else(|| misfit("movements", name(), "cause", "missing"))?,
-        created_at_micros: row.get(14)?,
+        created_at_micros: row.get("created_at")?,
         product_id,
         location_id,
         after,
@@ -75,22 +80,22 @@ pub(super) fn movement(row: &Row<'_>) -> rusqlite::Result<Movement> {
 }
 
 fn cause(row: &Row<'_>) -> rusqlite::Result<Option<Cause>> {
-    let order: Option<[u8; 16]> = row.get(8)?;
-    let request: (Option<[u8; 16]>, Option<[u8; 16]>) = (row.get(9)?, row.get(10)?);
+    let order: Option<[u8; 16]> = row.get("order_id")?;
+    let request: (Option<[u8; 16]>, Option<[u8; 16]>) = (row.get("request_id")?, row.get("request_digest")?);
     Ok(match (order, request) {
         (Some(order), _) => Some(Cause::Order(order_id(order))),
         (None, (Some(request_id), Some(digest))) => Some(Cause::Request(RequestCause {
             request_id: RequestId(request_id),
             digest: Digest(digest),
-            reason: row.get(11)?,
-            reference: row.get(12)?,
-            actor: row.get(13)?,
+            reason: row.get("reason")?,
+            reference: row.get("reference")?,
+            actor: row.get("actor")?,
         })),
         _ => None,
     })
 }
 
-/// The columns that every read of `reservations` selects, in the order of [`ReservationRow::read`].
+/// The columns that every read of `reservations` selects, for [`ReservationRow::read`].
 pub(super) const RESERVATION_COLUMNS: &str = "order_id, state, digest, shortages, created_at, updated_at";
 
 /// A row of `reservations`, without its allocations.
@@ -105,15 +110,15 @@ pub(super) struct ReservationRow {
 
 impl ReservationRow {
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let (order_id, state) = (order_id(row.get(0)?), row.get::<_, String>(1)?);
+        let (order_id, state) = (order_id(row.get("order_id")?), row.get::<_, String>("state")?);
         Ok(Self {
             order_id,
             state: StateName::parse(&state).ok_or_else(|| misfit("reservations", order_id, "state", state))?,
-            digest: Digest(row.get(2)?),
-            shortfalls: text::shortfalls(row.get::<_, Option<String>>(3)?.as_deref())
+            digest: Digest(row.get("digest")?),
+            shortfalls: text::shortfalls(row.get::<_, Option<String>>("shortages")?.as_deref())
                 .map_err(|error| misfit("reservations", order_id, "shortages", error))?,
-            created_at_micros: row.get(4)?,
-            updated_at_micros: row.get(5)?,
+            created_at_micros: row.get("created_at")?,
+            updated_at_micros: row.get("updated_at")?,
         })
     }
 
@@ -137,10 +142,10 @@ fn allocations(connection: &Connection, order_id: OrderId) -> rusqlite::Result<V
          ORDER BY product_id, location_id",
     )?;
     let rows = statement.query_map(params![order_id.0.as_bytes()], |row| {
-        let units: u32 = row.get(2)?;
+        let units: u32 = row.get("quantity")?;
         Ok(Allocation {
-            product_id: id("allocations", row, 0)?,
-            location_id: id("allocations", row, 1)?,
+            product_id: id("allocations", row, "product_id")?,
+            location_id: id("allocations", row, "location_id")?,
             quantity: Quantity::new(units).map_err(|_| misfit("allocations", order_id, "quantity", units))?,
         })
     })?;

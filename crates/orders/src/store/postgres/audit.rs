@@ -82,20 +82,20 @@ async fn orders_after(
 }
 
 async fn ids(snapshot: &Transaction<'_>, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-    snapshot.page(IDS, after.map(|id| id.0), limit).await?.iter().map(|row| rows::order_id(row, 0)).collect()
+    snapshot.page(IDS, after.map(|id| id.0), limit).await?.iter().map(|row| rows::order_id(row)).collect()
 }
 
 async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
-    snapshot.query(LAST, []).await?.first().map(|row| rows::order_id(row, 0)).transpose()
+    snapshot.query(LAST, []).await?.first().map(|row| rows::order_id(row)).transpose()
 }
 
 async fn pending(snapshot: &Transaction<'_>, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
     let command = |row: &Row| {
         Ok(PendingAudit {
-            order_id: rows::order_id(row, 0)?,
-            kind: rows::column(row, 1)?,
-            since_micros: rows::column(row, 2)?,
-            moved_at_micros: rows::column(row, 3)?,
+            order_id: rows::order_id(row)?,
+            kind: rows::column(row, "kind")?,
+            since_micros: rows::column(row, "since")?,
+            moved_at_micros: rows::column(row, "updated_at")?,
         })
     };
     snapshot.page(ALL_PENDING, after.map(|id| id.0), limit).await?.iter().map(command).collect()
@@ -123,8 +123,8 @@ async fn complete(snapshot: &Transaction<'_>, rows: &[Row]) -> Result<Vec<OrderA
         histories.entry(id).or_default().push(step);
     }
     let kind = |row: &Row| {
-        let id = rows::order_id(row, 0)?;
-        Ok::<_, Failure>((id, rows::kind(id, rows::column(row, 1)?)?))
+        let id = rows::order_id(row)?;
+        Ok::<_, Failure>((id, rows::kind(id, rows::column(row, "kind")?)?))
     };
     let pending: BTreeMap<_, _> = pending.iter().map(kind).collect::<Result<_, _>>()?;
     let audit = |row: OrderRow| {

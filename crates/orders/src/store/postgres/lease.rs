@@ -63,7 +63,7 @@ impl Sent {
             kind: self.due.kind,
             order_id: id,
             lines: StockLines::sum(summed).map_err(|error| rows::misfit("order_lines", id, "sum", error))?,
-            digest: rows::digest(digest, 1, "orders", id, "digest")?,
+            digest: rows::digest(digest, "orders", id, "digest")?,
             attempt: self.attempt,
             sent_at_micros: self.now.0,
             traceparent: self.due.traceparent,
@@ -145,12 +145,12 @@ async fn pick(
     [bound, limit]: [i64; 2],
 ) -> Result<BTreeMap<OrderId, Due>, Failure> {
     let due = |row: &Row| {
-        let order_id = rows::order_id(row, 0)?;
-        let attempt: i64 = rows::column(row, 2)?;
+        let order_id = rows::order_id(row)?;
+        let attempt: i64 = rows::column(row, "attempt")?;
         let due = Due {
-            kind: rows::kind(order_id, rows::column(row, 1)?)?,
+            kind: rows::kind(order_id, rows::column(row, "kind")?)?,
             attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
-            traceparent: rows::column(row, 3)?,
+            traceparent: rows::column(row, "traceparent")?,
         };
         Ok((order_id, due))
     };

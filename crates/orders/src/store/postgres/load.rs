@@ -71,8 +71,8 @@ async fn claim(
     let (claimed, all) =
         tokio::join!(biased; transaction.query(CLAIM_KEYS, [&keys, &ids]), transaction.query(KEYS, [&keys]));
     let (claimed, all) = (claimed?, all?);
-    let claimed: BTreeSet<String> = claimed.iter().map(|row| rows::column(row, 0)).collect::<Result<_, _>>()?;
-    let taken = |row: &Row| Ok::<_, Failure>((rows::column(row, 0)?, rows::order_id(row, 1)?));
+    let claimed: BTreeSet<String> = claimed.iter().map(|row| rows::column(row, "key")).collect::<Result<_, _>>()?;
+    let taken = |row: &Row| Ok::<_, Failure>((rows::column(row, "key")?, rows::order_id(row)?));
     let mut taken: BTreeMap<String, OrderId> = all.iter().map(taken).collect::<Result<_, _>>()?;
     taken.retain(|key, _| !claimed.contains(key));
     wanted.retain(|key, _| claimed.contains(key));
@@ -83,8 +83,8 @@ fn decidable(orders: &[Row], lines: &[Row], shortages: &[Row]) -> Result<BTreeMa
     let lines = rows::by_order(lines)?;
     let mut short = BTreeMap::new();
     for row in shortages {
-        let id = rows::order_id(row, 0)?;
-        short.insert(id, rows::parts(id, "shortages", rows::column(row, 1)?)?);
+        let id = rows::order_id(row)?;
+        short.insert(id, rows::parts(id, "shortages", rows::column(row, "shortages")?)?);
     }
     let order = |row: &Row| {
         let row = OrderRow::read(row)?;

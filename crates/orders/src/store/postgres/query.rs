@@ -17,7 +17,7 @@ const ORDERS: &str =
     concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");
 const HISTORY: &str = "SELECT order_id, seq, status, reason, at, decided_at, allocations, shortages FROM order_history
      WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, seq";
-const BACKLOG: &str = "SELECT count(*), min(since) FROM pending_commands";
+const BACKLOG: &str = "SELECT count(*) AS commands, min(since) AS oldest FROM pending_commands";
 
 /// Every statement of this module, but for [`page`]'s.
 #[cfg(test)]
@@ -33,7 +33,7 @@ pub(super) async fn receipt(snapshot: &Transaction<'_>, id: OrderId) -> Result<O
     if row.status == Status::Rejected
         && let Some(found) = snapshot.query(SHORTAGES, [&[id.0].as_slice()]).await?.first()
     {
-        shortages = rows::parts(id, "shortages", rows::column(found, 1)?)?;
+        shortages = rows::parts(id, "shortages", rows::column(found, "shortages")?)?;
     }
     Ok(Some(Receipt { order_id: id, status: row.status, shortages }))
 }
@@ -93,7 +93,8 @@ fn summary(row: OrderRow) -> OrderSummary {
 pub(super) async fn backlog(snapshot: &Transaction<'_>) -> Result<Backlog, Failure> {
     let (rows, now) = tokio::try_join!(snapshot.query(BACKLOG, []), snapshot.now())?;
     let Some(row) = rows.first() else { return Ok(Backlog::default()) };
-    let (commands, oldest): (i64, Option<i64>) = (rows::column(row, 0)?, rows::column(row, 1)?);
+    let commands: i64 = rows::column(row, "commands")?;
+    let oldest: Option<i64> = rows::column(row, "oldest")?;
     Ok(Backlog {
         commands: commands.unsigned_abs(),
         oldest_age: oldest.map(|since| now.since(Timestamp(since))).unwrap_or_default(),

@@ -18,35 +18,23 @@ pub(super) fn misfit(table: &'static str, order_id: OrderId, column: &'static st
     Misfit::new(table, format_args!("of order {order_id}"), column, value).into()
 }
 
-/// A column by its number.
-pub(super) fn column<'row, T: FromSql<'row>>(row: &'row Row, at: usize) -> Result<T, Failure> {
-    row.try_get(at).map_err(storage::postgres::failure)
+/// A column by its name.
+pub(super) fn column<'row, T: FromSql<'row>>(row: &'row Row, name: &str) -> Result<T, Failure> {
+    row.try_get(name).map_err(storage::postgres::failure)
 }
 
-pub(super) fn order_id(row: &Row, at: usize) -> Result<OrderId, Failure> {
-    column::<Uuid>(row, at).map(OrderId)
+pub(super) fn order_id(row: &Row) -> Result<OrderId, Failure> {
+    column::<Uuid>(row, "order_id").map(OrderId)
 }
 
-pub(super) fn digest(
-    row: &Row,
-    at: usize,
-    table: &'static str,
-    id: OrderId,
-    name: &'static str,
-) -> Result<Digest, Failure> {
-    let bytes: &[u8] = column(row, at)?;
+pub(super) fn digest(row: &Row, table: &'static str, id: OrderId, name: &'static str) -> Result<Digest, Failure> {
+    let bytes: &[u8] = column(row, name)?;
     bytes.try_into().map(Digest).map_err(|_| misfit(table, id, name, format!("{} bytes long", bytes.len())))
 }
 
 /// A number that fits the domain's type.
-fn number<T: TryFrom<i64>>(
-    row: &Row,
-    at: usize,
-    table: &'static str,
-    id: OrderId,
-    name: &'static str,
-) -> Result<T, Failure> {
-    let wide: i64 = column(row, at)?;
+fn number<T: TryFrom<i64>>(row: &Row, table: &'static str, id: OrderId, name: &'static str) -> Result<T, Failure> {
+    let wide: i64 = column(row, name)?;
     wide.try_into().map_err(|_| misfit(table, id, name, wide))
 }
 
@@ -58,7 +46,7 @@ pub(super) fn kind(id: OrderId, text: &str) -> Result<StockCommandKind, Failure>
     StockCommandKind::parse(text).ok_or_else(|| misfit("pending_commands", id, "kind", text))
 }
 
-/// The columns that every read of `orders` selects, in the order of [`OrderRow::read`].
+/// The columns that every read of `orders` selects, for [`OrderRow::read`].
 macro_rules! order_columns {
     () => {
         "order_id, customer_id, status, currency, total_minor, digest, request_digest, last_seq, created_at, updated_at"
@@ -82,19 +70,19 @@ pub(super) struct OrderRow {
 
 impl OrderRow {
     pub(super) fn read(row: &Row) -> Result<Self, Failure> {
-        let id = order_id(row, 0)?;
-        let (customer, currency): (&str, &str) = (column(row, 1)?, column(row, 3)?);
+        let id = order_id(row)?;
+        let (customer, currency): (&str, &str) = (column(row, "customer_id")?, column(row, "currency")?);
         Ok(Self {
             order_id: id,
             customer_id: customer.parse().map_err(|_| misfit("orders", id, "customer_id", customer))?,
-            status: status("orders", id, column(row, 2)?)?,
+            status: status("orders", id, column(row, "status")?)?,
             currency: currency.parse().map_err(|_| misfit("orders", id, "currency", currency))?,
-            total_minor: column(row, 4)?,
-            digest: digest(row, 5, "orders", id, "digest")?,
-            request_digest: digest(row, 6, "orders", id, "request_digest")?,
-            last_seq: number(row, 7, "orders", id, "last_seq")?,
-            created_at_micros: column(row, 8)?,
-            updated_at_micros: column(row, 9)?,
+            total_minor: column(row, "total_minor")?,
+            digest: digest(row, "orders", id, "digest")?,
+            request_digest: digest(row, "orders", id, "request_digest")?,
+            last_seq: number(row, "orders", id, "last_seq")?,
+            created_at_micros: column(row, "created_at")?,
+            updated_at_micros: column(row, "updated_at")?,
         })
     }
 
@@ -109,11 +97,11 @@ impl OrderRow {
     }
 }
 
-/// The rows of each order, whose id is their first column.
+/// The rows of each order.
 pub(super) fn by_order(rows: &[Row]) -> Result<BTreeMap<OrderId, Vec<&Row>>, Failure> {
     let mut orders = BTreeMap::<_, Vec<_>>::new();
     for row in rows {
-        orders.entry(order_id(row, 0)?).or_default().push(row);
+        orders.entry(order_id(row)?).or_default().push(row);
     }
     Ok(orders)
 }
@@ -124,40 +112,40 @@ pub(super) fn lines(orders: &BTreeMap<OrderId, Vec<&Row>>, id: OrderId) -> Resul
 }
 
 fn line(id: OrderId, row: &Row) -> Result<OrderLine, Failure> {
-    let product: &str = column(row, 1)?;
-    let quantity: u32 = number(row, 2, "order_lines", id, "quantity")?;
+    let product: &str = column(row, "product_id")?;
+    let quantity: u32 = number(row, "order_lines", id, "quantity")?;
     Ok(OrderLine {
         product_id: product.parse().map_err(|_| misfit("order_lines", id, "product_id", product))?,
         quantity: quantity.try_into().map_err(|_| misfit("order_lines", id, "quantity", quantity))?,
-        price_minor: column(row, 3)?,
+        price_minor: column(row, "price_minor")?,
     })
 }
 
 /// An entry of a history. A row of `order_id, seq, status, reason, at, decided_at, allocations, shortages`.
 pub(super) fn entry(row: &Row) -> Result<Entry, Failure> {
-    let id = order_id(row, 0)?;
+    let id = order_id(row)?;
     Ok(Entry {
-        seq: number(row, 1, "order_history", id, "seq")?,
-        status: status("order_history", id, column(row, 2)?)?,
-        reason: column(row, 3)?,
-        at_micros: column(row, 4)?,
+        seq: number(row, "order_history", id, "seq")?,
+        status: status("order_history", id, column(row, "status")?)?,
+        reason: column(row, "reason")?,
+        at_micros: column(row, "at")?,
         answer: answered(id, row)?,
     })
 }
 
 fn answered(id: OrderId, row: &Row) -> Result<Option<Answered>, Failure> {
-    let Some(decided_at_micros) = column(row, 5)? else { return Ok(None) };
+    let Some(decided_at_micros) = column(row, "decided_at")? else { return Ok(None) };
     Ok(Some(Answered {
         decided_at_micros,
-        allocations: parts(id, "allocations", column(row, 6)?)?,
-        shortages: parts(id, "shortages", column(row, 7)?)?,
+        allocations: parts(id, "allocations", column(row, "allocations")?)?,
+        shortages: parts(id, "shortages", column(row, "shortages")?)?,
     }))
 }
 
 /// A step of a history. A row of `order_id, seq, status`.
 pub(super) fn step(row: &Row) -> Result<(OrderId, (u32, Status)), Failure> {
-    let id = order_id(row, 0)?;
-    Ok((id, (number(row, 1, "order_history", id, "seq")?, status("order_history", id, column(row, 2)?)?)))
+    let id = order_id(row)?;
+    Ok((id, (number(row, "order_history", id, "seq")?, status("order_history", id, column(row, "status")?)?)))
 }
 
 /// The parts of an answer are stored in the form in which the contract sends them; none are stored as null.

@@ -66,16 +66,16 @@ fn ids(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite:
     let mut statement =
         connection.prepare_cached("SELECT order_id FROM orders WHERE order_id > ?1 ORDER BY order_id LIMIT ?2")?;
     let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
-    let ids = statement.query_map(params![lowest, limit], |row| Ok(rows::order_id(row.get(0)?)))?;
+    let ids = statement.query_map(params![lowest, limit], |row| Ok(rows::order_id(row.get("order_id")?)))?;
     ids.collect()
 }
 
 fn last(connection: &Connection) -> rusqlite::Result<Option<OrderId>> {
     let mut statement = connection.prepare_cached(
-        "SELECT max(order_id) FROM (SELECT max(order_id) AS order_id FROM orders
+        "SELECT max(order_id) AS last FROM (SELECT max(order_id) AS order_id FROM orders
                                     UNION ALL SELECT max(order_id) FROM pending_commands)",
     )?;
-    Ok(statement.query_row([], |row| row.get::<_, Option<[u8; 16]>>(0))?.map(rows::order_id))
+    Ok(statement.query_row([], |row| row.get::<_, Option<[u8; 16]>>("last"))?.map(rows::order_id))
 }
 
 fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Vec<OrderAudit>> {
@@ -102,10 +102,10 @@ fn pending(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusql
     let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
     let rows = statement.query_map(params![lowest, limit], |row| {
         Ok(PendingAudit {
-            order_id: rows::order_id(row.get(0)?),
-            kind: row.get(1)?,
-            since_micros: row.get(2)?,
-            moved_at_micros: row.get(3)?,
+            order_id: rows::order_id(row.get("order_id")?),
+            kind: row.get("kind")?,
+            since_micros: row.get("since")?,
+            moved_at_micros: row.get("updated_at")?,
         })
     })?;
     rows.collect()
@@ -116,7 +116,7 @@ fn of_row(connection: &Connection, row: &OrderRow) -> rusqlite::Result<OrderAudi
     let key = params![order_id.0.as_bytes()];
     let pending: Option<String> = connection
         .prepare_cached("SELECT kind FROM pending_commands WHERE order_id = ?1")?
-        .query_row(key, |found| found.get(0))
+        .query_row(key, |found| found.get("kind"))
         .optional()?;
     Ok(OrderAudit {
         order_id,
@@ -133,7 +133,7 @@ fn steps(connection: &Connection, id: OrderId) -> rusqlite::Result<Vec<(u32, ord
     let mut statement =
         connection.prepare_cached("SELECT seq, status FROM order_history WHERE order_id = ?1 ORDER BY seq")?;
     let rows = statement.query_map(params![id.0.as_bytes()], |row| {
-        Ok((row.get(0)?, rows::status("order_history", id, &row.get::<_, String>(1)?)?))
+        Ok((row.get("seq")?, rows::status("order_history", id, &row.get::<_, String>("status")?)?))
     })?;
     rows.collect()
 }

@@ -91,9 +91,9 @@ fn sent_before(connection: &Connection, limit: u32, moment: Timestamp) -> rusqli
 }
 
 fn read_due(row: &Row<'_>) -> rusqlite::Result<(OrderId, Due)> {
-    let order_id = rows::order_id(row.get(0)?);
-    let kind = rows::kind(order_id, &row.get::<_, String>(1)?)?;
-    Ok((order_id, Due { kind, attempt: row.get(2)?, traceparent: row.get(3)? }))
+    let order_id = rows::order_id(row.get("order_id")?);
+    let kind = rows::kind(order_id, &row.get::<_, String>("kind")?)?;
+    Ok((order_id, Due { kind, attempt: row.get("attempt")?, traceparent: row.get("traceparent")? }))
 }
 
 fn put_off(
@@ -121,7 +121,7 @@ fn command(
         contract::StockLines::sum(lines).map_err(|error| rows::misfit("order_lines", order_id, "sum", error))?;
     let digest = connection
         .prepare_cached("SELECT digest FROM orders WHERE order_id = ?1")?
-        .query_row(params![order_id.0.as_bytes()], |row| row.get(0).map(contract::Digest))?;
+        .query_row(params![order_id.0.as_bytes()], |row| row.get("digest").map(contract::Digest))?;
     Ok(StockCommand {
         schema: SCHEMA_VERSION,
         kind: due.kind,

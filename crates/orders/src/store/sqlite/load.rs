@@ -16,7 +16,7 @@ pub(super) fn load(connection: &Connection, batch: &[OrderCommand]) -> rusqlite:
     let keys: BTreeSet<&str> = batch.iter().filter_map(OrderCommand::key).collect();
     let mut by_key = connection.prepare_cached("SELECT order_id FROM orders WHERE idempotency_key = ?1")?;
     for key in keys {
-        if let Some(id) = by_key.query_row([key], |row| row.get(0)).optional()? {
+        if let Some(id) = by_key.query_row([key], |row| row.get("order_id")).optional()? {
             loaded.keys.insert(key.to_owned(), rows::order_id(id));
         }
     }
@@ -53,6 +53,6 @@ pub(super) fn shortages(connection: &Connection, row: &OrderRow) -> rusqlite::Re
     }
     let last = connection
         .prepare_cached("SELECT shortages FROM order_history WHERE order_id = ?1 AND seq = ?2")?
-        .query_row(params![row.order_id.0.as_bytes(), row.last_seq], |found| found.get(0))?;
+        .query_row(params![row.order_id.0.as_bytes(), row.last_seq], |found| found.get("shortages"))?;
     rows::parts(row.order_id, "shortages", last)
 }

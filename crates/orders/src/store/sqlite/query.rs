@@ -58,9 +58,11 @@ fn summary(row: OrderRow) -> OrderSummary {
 }
 
 pub(super) fn backlog(connection: &Connection, now: Timestamp) -> rusqlite::Result<Backlog> {
-    let mut statement = connection.prepare_cached("SELECT count(*), min(since) FROM pending_commands")?;
+    let mut statement =
+        connection.prepare_cached("SELECT count(*) AS commands, min(since) AS oldest FROM pending_commands")?;
     statement.query_row([], |row| {
-        let (commands, oldest): (i64, Option<i64>) = (row.get(0)?, row.get(1)?);
+        let commands: i64 = row.get("commands")?;
+        let oldest: Option<i64> = row.get("oldest")?;
         Ok(Backlog {
             commands: commands.unsigned_abs(),
             oldest_age: oldest.map(|since| now.since(Timestamp(since))).unwrap_or_default(),

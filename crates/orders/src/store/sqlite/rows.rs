@@ -30,7 +30,7 @@ pub(super) fn kind(id: OrderId, text: &str) -> rusqlite::Result<StockCommandKind
     StockCommandKind::parse(text).ok_or_else(|| misfit("pending_commands", id, "kind", text))
 }
 
-/// The columns that every read of `orders` selects, in the order of [`OrderRow::read`].
+/// The columns that every read of `orders` selects, for [`OrderRow::read`].
 pub(super) const ORDER_COLUMNS: &str =
     "order_id, customer_id, status, currency, total_minor, digest, request_digest, last_seq, created_at, updated_at";
 
@@ -50,19 +50,19 @@ pub(super) struct OrderRow {
 
 impl OrderRow {
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let id = order_id(row.get(0)?);
-        let (customer, currency): (String, String) = (row.get(1)?, row.get(3)?);
+        let id = order_id(row.get("order_id")?);
+        let (customer, currency): (String, String) = (row.get("customer_id")?, row.get("currency")?);
         Ok(Self {
             order_id: id,
             customer_id: customer.parse().map_err(|_| misfit("orders", id, "customer_id", customer))?,
-            status: status("orders", id, &row.get::<_, String>(2)?)?,
+            status: status("orders", id, &row.get::<_, String>("status")?)?,
             currency: currency.parse().map_err(|_| misfit("orders", id, "currency", currency))?,
-            total_minor: row.get(4)?,
-            digest: Digest(row.get(5)?),
-            request_digest: Digest(row.get(6)?),
-            last_seq: row.get(7)?,
-            created_at_micros: row.get(8)?,
-            updated_at_micros: row.get(9)?,
+            total_minor: row.get("total_minor")?,
+            digest: Digest(row.get("digest")?),
+            request_digest: Digest(row.get("request_digest")?),
+            last_seq: row.get("last_seq")?,
+            created_at_micros: row.get("created_at")?,
+            updated_at_micros: row.get("updated_at")?,
         })
     }
 
@@ -85,11 +85,11 @@ pub(super) fn lines(connection: &Connection, id: OrderId) -> rusqlite::Result<Ve
     let mut rows = statement.query(params![id.0.as_bytes()])?;
     let mut lines = Vec::new();
     while let Some(row) = rows.next()? {
-        let (product, quantity): (String, u32) = (row.get(0)?, row.get(1)?);
+        let (product, quantity): (String, u32) = (row.get("product_id")?, row.get("quantity")?);
         lines.push(OrderLine {
             product_id: product.parse().map_err(|_| misfit("order_lines", id, "product_id", product))?,
             quantity: quantity.try_into().map_err(|_| misfit("order_lines", id, "quantity", quantity))?,
-            price_minor: row.get(2)?,
+            price_minor: row.get("price_minor")?,
         });
     }
     Ok(lines)
@@ -105,10 +105,10 @@ pub(super) fn history(connection: &Connection, id: OrderId) -> rusqlite::Result<
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
         entries.push(Entry {
-            seq: row.get(0)?,
-            status: status("order_history", id, &row.get::<_, String>(1)?)?,
-            reason: row.get(2)?,
-            at_micros: row.get(3)?,
+            seq: row.get("seq")?,
+            status: status("order_history", id, &row.get::<_, String>("status")?)?,
+            reason: row.get("reason")?,
+            at_micros: row.get("at")?,
             answer: answered(id, row)?,
         });
     }
@@ -116,11 +116,11 @@ pub(super) fn history(connection: &Connection, id: OrderId) -> rusqlite::Result<
 }
 
 fn answered(id: OrderId, row: &Row<'_>) -> rusqlite::Result<Option<Answered>> {
-    let Some(decided_at_micros) = row.get(4)? else { return Ok(None) };
+    let Some(decided_at_micros) = row.get("decided_at")? else { return Ok(None) };
     Ok(Some(Answered {
         decided_at_micros,
-        allocations: parts(id, "allocations", row.get(5)?)?,
-        shortages: parts(id, "shortages", row.get(6)?)?,
+        allocations: parts(id, "allocations", row.get("allocations")?)?,
+        shortages: parts(id, "shortages", row.get("shortages")?)?,
     }))
 }
 
