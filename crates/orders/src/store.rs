@@ -1,6 +1,7 @@
 //! The Order Service's port to its database.
 //!
-//! The main verb takes the batch *and* the decider: open a transaction, load under lock, decide, write, commit.
+//! The main verb takes the batch *and* the decider: open a transaction, load under lock, decide,
+//! write, commit.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,11 +19,15 @@ use platform::quarantine::Quarantined;
 pub(crate) mod laws;
 pub mod postgres;
 pub mod sqlite;
+mod text;
 
 /// Where orders are kept.
 ///
-/// **Errors:** [`Failure`] says whether anything was written and whether to try again.
-/// **Source:** R1, R4, R7, R11, R13; every engine passes the same laws.
+/// Source: R1, R4, R7, R11, R13; every engine passes the same laws.
+///
+/// # Errors
+///
+/// [`Failure`] says whether anything was written and whether to try again.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
     /// How many batches it executes side by side.
@@ -30,10 +35,11 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Decides and writes a batch in one transaction.
     ///
-    /// **Shape:** one answer per command, in order. Orders change by compare-and-set on their status.
+    /// One answer per command, in order. Orders change by compare-and-set on their status.
     async fn run(&self, batch: Arc<[OrderCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure>;
 
-    /// Takes due commands for re-sending: raises their attempt and puts off their next one, durably, first (R7).
+    /// Takes due commands for re-sending: raises their attempt and puts off their next one,
+    /// durably, first (R7).
     async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure>;
 
     /// Sets messages aside, in a transaction of its own (R16).
@@ -58,7 +64,8 @@ pub trait Store: Send + Sync + fmt::Debug {
 ///
 /// # Errors
 ///
-/// Nothing was read; every call may be repeated. [`Failure::Suspect`] is about a row that makes no sense.
+/// Nothing was read; every call may be repeated. [`Failure::Suspect`] is about a row that makes no
+/// sense.
 #[async_trait]
 pub trait AuditStore: Send + Sync + fmt::Debug {
     /// Orders after `after`, sorted by id.
@@ -100,11 +107,11 @@ impl fmt::Debug for Lease {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pick {
-    /// Due by time, for at least `patience`. What became due last goes first, and one in five is what has been due for
-    /// longest (R8).
+    /// Due by time, for at least `patience`. What became due last goes first, and one in five is
+    /// what has been due for longest (R8).
     Due { patience: Duration },
-    /// Whatever was last sent longer ago than this, due or not, oldest first: Inventory answers again (R8). An age, since
-    /// the store's clock is not that of whoever asks.
+    /// Whatever was last sent longer ago than this, due or not, oldest first: Inventory answers
+    /// again (R8). An age, since the store's clock is not that of whoever asks.
     SentBefore { ago: Duration },
 }
 
@@ -162,7 +169,7 @@ pub struct OrderAudit {
 
 /// A command in flight and the order that it belongs to, from one snapshot.
 ///
-/// **Units:** microseconds since the epoch.
+/// In microseconds since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingAudit {
     pub order_id: OrderId,

@@ -8,10 +8,13 @@ use contract::{Digest, OrderId};
 use orders_core::money::Currency;
 use orders_core::order::{Answered, CustomerId, Entry, OrderLine, Status, Terms};
 use platform::failure::Failure;
+use serde::de::DeserializeOwned;
 use storage::Misfit;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
+
+use super::super::text;
 
 /// What one of an order's rows cannot mean.
 pub(super) fn misfit(table: &'static str, order_id: OrderId, column: &'static str, value: impl Display) -> Failure {
@@ -106,7 +109,8 @@ pub(super) fn by_order(rows: &[Row]) -> Result<BTreeMap<OrderId, Vec<&Row>>, Fai
     Ok(orders)
 }
 
-/// The lines of one of them, as they were sent. Rows of `order_id, product_id, quantity, price_minor`, by line number.
+/// The lines of one of them, as they were sent. Rows of `order_id, product_id, quantity,
+/// price_minor`, by line number.
 pub(super) fn lines(orders: &BTreeMap<OrderId, Vec<&Row>>, id: OrderId) -> Result<Vec<OrderLine>, Failure> {
     orders.get(&id).into_iter().flatten().map(|row| line(id, row)).collect()
 }
@@ -121,7 +125,8 @@ fn line(id: OrderId, row: &Row) -> Result<OrderLine, Failure> {
     })
 }
 
-/// An entry of a history. A row of `order_id, seq, status, reason, at, decided_at, allocations, shortages`.
+/// An entry of a history. A row of `order_id, seq, status, reason, at, decided_at, allocations,
+/// shortages`.
 pub(super) fn entry(row: &Row) -> Result<Entry, Failure> {
     let id = order_id(row)?;
     Ok(Entry {
@@ -148,12 +153,11 @@ pub(super) fn step(row: &Row) -> Result<(OrderId, (u32, Status)), Failure> {
     Ok((id, (number(row, "order_history", id, "seq")?, status("order_history", id, column(row, "status")?)?)))
 }
 
-/// The parts of an answer are stored in the form in which the contract sends them; none are stored as null.
-pub(super) fn parts<T: serde::de::DeserializeOwned>(
+/// Parts of an answer in a history.
+pub(super) fn parts<T: DeserializeOwned>(
     id: OrderId,
     column: &'static str,
     text: Option<&str>,
 ) -> Result<Vec<T>, Failure> {
-    let Some(text) = text else { return Ok(Vec::new()) };
-    serde_json::from_str(text).map_err(|error| misfit("order_history", id, column, error))
+    text::parts(text).map_err(|error| misfit("order_history", id, column, error))
 }

@@ -1,4 +1,5 @@
-//! Writes a decision down, a statement per table, and compares every row count with what was predicted (R11).
+//! Writes a decision down, a statement per table, and compares every row count with what was
+//! predicted (R11).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,6 +10,8 @@ use orders_core::decide::{Change, Pending, Placement};
 use orders_core::order::{Entry, OrderLine, Status};
 use platform::failure::{Failure, Suspicion};
 use storage::postgres::{Parameter, Transaction};
+
+use super::super::text::parts_text;
 
 pub(super) const INSERT_ORDERS: &str =
     "INSERT INTO orders (order_id, customer_id, status, currency, total_minor, digest,
@@ -38,7 +41,8 @@ pub(super) const INSERT_PENDING: &str = "INSERT INTO pending_commands (order_id,
      SELECT id, kind, 1, since, since, next, trace
      FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[]) AS sent (id, kind, since, next, trace)";
 
-/// `claimed` are the keys that became the batch's: each must belong to an order that the decision makes (INV-6).
+/// `claimed` are the keys that became the batch's: each must belong to an order that the decision
+/// makes (INV-6).
 pub(super) async fn apply(
     transaction: &Transaction<'_>,
     changes: &[Change],
@@ -168,16 +172,13 @@ async fn insert_history(transaction: &Transaction<'_>, changes: &[Change]) -> Re
                 &column(&entries, |(_, entry)| entry.reason.as_deref()),
                 &column(&entries, |(_, entry)| entry.at_micros),
                 &column(&entries, |(_, entry)| entry.answer.as_ref().map(|answer| answer.decided_at_micros)),
-                &column(&entries, |(_, entry)| entry.answer.as_ref().and_then(|answer| text_of(&answer.allocations))),
-                &column(&entries, |(_, entry)| entry.answer.as_ref().and_then(|answer| text_of(&answer.shortages))),
+                &column(&entries, |(_, entry)| {
+                    entry.answer.as_ref().and_then(|answer| parts_text(&answer.allocations))
+                }),
+                &column(&entries, |(_, entry)| entry.answer.as_ref().and_then(|answer| parts_text(&answer.shortages))),
             ],
         )
         .await
-}
-
-fn text_of<T: serde::Serialize>(parts: &[T]) -> Option<String> {
-    let text = || serde_json::to_string(parts).expect("parts of an answer have string keys");
-    (!parts.is_empty()).then(text)
 }
 
 async fn delete_pending(transaction: &Transaction<'_>, over: &[(&Change, StockCommandKind)]) -> Result<(), Failure> {

@@ -5,8 +5,11 @@ use contract::{Digest, OrderId};
 use orders_core::money::Currency;
 use orders_core::order::{Answered, CustomerId, Entry, OrderLine, Status, Terms};
 use rusqlite::{Connection, Row, params};
+use serde::de::DeserializeOwned;
 use storage::Misfit;
 use uuid::Uuid;
+
+use super::super::text;
 
 /// What one of an order's rows cannot mean.
 pub(super) fn misfit(
@@ -124,12 +127,11 @@ fn answered(id: OrderId, row: &Row<'_>) -> rusqlite::Result<Option<Answered>> {
     }))
 }
 
-/// The parts of an answer are stored in the form in which the contract sends them; none are stored as null.
-pub(super) fn parts<T: serde::de::DeserializeOwned>(
+/// Parts of an answer in a history.
+pub(super) fn parts<T: DeserializeOwned>(
     id: OrderId,
     column: &'static str,
     text: Option<String>,
 ) -> rusqlite::Result<Vec<T>> {
-    let Some(text) = text else { return Ok(Vec::new()) };
-    serde_json::from_str(&text).map_err(|error| misfit("order_history", id, column, error))
+    text::parts(text.as_deref()).map_err(|error| misfit("order_history", id, column, error))
 }

@@ -7,6 +7,8 @@ use platform::failure::{Failure, Suspicion};
 use rusqlite::{Connection, params};
 use storage::sqlite::exactly_one;
 
+use super::super::text::parts_text;
+
 pub(super) fn apply(connection: &Connection, changes: &[Change]) -> Result<(), Failure> {
     for change in changes {
         match (&change.placed, change.from) {
@@ -94,15 +96,10 @@ fn append(connection: &Connection, order_id: OrderId, entry: &Entry) -> Result<(
             entry.reason,
             entry.at_micros,
             answer.map(|answer| answer.decided_at_micros),
-            answer.and_then(|answer| text_of(&answer.allocations)),
-            answer.and_then(|answer| text_of(&answer.shortages)),
+            answer.and_then(|answer| parts_text(&answer.allocations)),
+            answer.and_then(|answer| parts_text(&answer.shortages)),
         ],
     )
-}
-
-fn text_of<T: serde::Serialize>(parts: &[T]) -> Option<String> {
-    let text = || serde_json::to_string(parts).expect("parts of an answer have string keys");
-    (!parts.is_empty()).then(text)
 }
 
 fn send(connection: &Connection, order_id: OrderId, pending: &Pending) -> Result<(), Failure> {
