@@ -1,6 +1,7 @@
 //! The audit of stock: INV-1 to INV-3 and INV-8, which this service's own database shows.
 //!
-//! Whoever judges a ledger or a reservation judges it here: the worker beside the requests, and `lastro verify`.
+//! Whoever judges a ledger or a reservation judges it here: the worker beside the requests, and
+//! `lastro verify`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -28,13 +29,14 @@ pub const INV_3: Invariant =
     Invariant { name: "INV-3", says: "what is reserved is held by reservations", counted: "stock rows" };
 pub const INV_8: Invariant = Invariant { name: "INV-8", says: "every rejection was true", counted: "rejections" };
 
-/// Places of which it is remembered how far their ledgers were read. Of others, all is new in every round.
+/// Places of which it is remembered how far their ledgers were read. Of others, all is new in every
+/// round.
 const MAX_REMEMBERED: usize = 100_000;
 
 /// Every stock key with its ledger and what is held there, and then the rejections.
 ///
-/// **Shape:** a round reads of each ledger, and of the reservations, what is new since the last one, and a stretch of what is
-/// older, so that all of it is read again in time.
+/// A round reads of each ledger, and of the reservations, what is new since the last one, and a
+/// stretch of what is older, so that all of it is read again in time.
 #[derive(Debug)]
 pub struct InventoryAudit {
     store: Arc<dyn AuditStore>,

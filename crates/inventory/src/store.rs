@@ -1,6 +1,7 @@
 //! The Inventory Service's port to its database.
 //!
-//! The main verb takes the batch *and* the decider: open a transaction, load under lock, decide, write, commit.
+//! The main verb takes the batch *and* the decider: open a transaction, load under lock, decide,
+//! write, commit.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,14 +22,17 @@ mod text;
 
 /// Where the stock is kept.
 ///
-/// **Errors:** [`Failure`] says whether anything was written and whether to try again.
-/// **Source:** R1, R4, R11, R12; every engine passes the same laws.
+/// Source: R1, R4, R11, R12; every engine passes the same laws.
+///
+/// # Errors
+///
+/// [`Failure`] says whether anything was written and whether to try again.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
     /// Decides and writes a batch in one transaction.
     ///
-    /// **Shape:** one answer per command, in order. Levels change by compare-and-set on the number of their last
-    /// movement, reservations by compare-and-set on their state.
+    /// One answer per command, in order. Levels change by compare-and-set on the number of their
+    /// last movement, reservations by compare-and-set on their state.
     async fn run(&self, batch: Arc<[InventoryCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure>;
 
     /// Sets messages aside, in a transaction of its own (R16).
@@ -56,7 +60,8 @@ pub trait Store: Send + Sync + fmt::Debug {
 ///
 /// # Errors
 ///
-/// Nothing was read; every call may be repeated. [`Failure::Suspect`] is about a row that makes no sense.
+/// Nothing was read; every call may be repeated. [`Failure::Suspect`] is about a row that makes no
+/// sense.
 #[async_trait]
 pub trait AuditStore: Send + Sync + fmt::Debug {
     /// Reservations after `after`, sorted by order id.
@@ -74,8 +79,8 @@ pub trait AuditStore: Send + Sync + fmt::Debug {
     /// Levels after `after`, sorted by place, each with what is held there; all from one snapshot.
     async fn stock_after(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure>;
 
-    /// What orders after `after` hold at one place, the first `limit` that were ever promised anything
-    /// there, and the place's level; all from one snapshot.
+    /// What orders after `after` hold at one place, the first `limit` that were ever promised
+    /// anything there, and the place's level; all from one snapshot.
     async fn held_at(&self, place: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure>;
 
     /// A stretch of one ledger, from its older end on.

@@ -1,4 +1,5 @@
-//! What runs beside the requests: executing the Order Service's commands, and watching what the service stands on.
+//! What runs beside the requests: executing the Order Service's commands, and watching what the
+//! service stands on.
 
 pub mod execute;
 pub mod health_check;

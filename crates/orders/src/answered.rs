@@ -1,4 +1,5 @@
-//! The hint by which replicas tell each other which orders were answered: its subject, its bytes, and what they say.
+//! The hint by which replicas tell each other which orders were answered: its subject, its bytes,
+//! and what they say.
 
 use contract::OrderId;
 use uuid::Uuid;

@@ -20,7 +20,7 @@ pub const INV_7: Invariant =
 
 /// The orders, and then the commands in flight, page by page.
 ///
-/// **Shape:** a round reads of each what is new since the last one, and a stretch of what is older.
+/// A round reads of each what is new since the last one, and a stretch of what is older.
 #[derive(Debug)]
 pub struct OrdersAudit {
     store: Arc<dyn AuditStore>,
@@ -124,8 +124,9 @@ fn is_legal(order: &OrderAudit) -> bool {
     numbered && before == Some(order.status)
 }
 
-/// The other way round: a command without its order is seen from nowhere else. Nor is one that is said to be older or
-/// younger than the step of its order that it belongs to, from which the age of the backlog is told.
+/// The other way round: a command without its order is seen from nowhere else. Nor is one that is
+/// said to be older or younger than the step of its order that it belongs to, from which the age of
+/// the backlog is told.
 fn judge_pending(command: &PendingAudit, findings: &mut Findings) {
     let PendingAudit { order_id, kind, since_micros, moved_at_micros } = command;
     let Some(moved) = moved_at_micros else {

@@ -100,9 +100,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// Waits until the order has left `receipt`'s state for one that waits for nothing, or the time is up.
+    /// Waits until the order has left `receipt`'s state for one that waits for nothing, or the time
+    /// is up.
     ///
-    /// **Shape:** the newest receipt seen; never an error, since what was asked for is done already.
+    /// The newest receipt seen; never an error, since what was asked for is done already.
     pub async fn wait(&self, receipt: Receipt, wait: Duration) -> Receipt {
         if receipt.status.in_flight().is_none() {
             return receipt;

@@ -7,9 +7,10 @@ use contract::OrderId;
 use orders_core::decide::Receipt;
 use tokio::sync::watch;
 
-/// Who waits for which order. A signal for speed only: waiting requests also look for themselves, by a timer.
+/// Who waits for which order. A signal for speed only: waiting requests also look for themselves,
+/// by a timer.
 ///
-/// **Shape:** an order is listed exactly while somebody listens.
+/// An order is listed exactly while somebody listens.
 #[derive(Debug, Default)]
 pub struct Waiters {
     waiting: Mutex<HashMap<OrderId, watch::Sender<Option<Receipt>>>>,
@@ -68,7 +69,8 @@ impl Waiters {
         }
     }
 
-    /// Somewhere these orders were settled: wakes whoever waits for one of them, to look for itself.
+    /// Somewhere these orders were settled: wakes whoever waits for one of them, to look for
+    /// itself.
     pub fn hinted(&self, order_ids: impl Iterator<Item = OrderId>) {
         let waiting = self.lock();
         order_ids.filter_map(|order_id| waiting.get(&order_id)).for_each(|sender| drop(sender.send_replace(None)));

@@ -1,7 +1,9 @@
-//! The audit of a service's books while it runs: a few rows per step, round after round, for as long as the process lives.
+//! The audit of a service's books while it runs: a few rows per step, round after round, for as
+//! long as the process lives.
 //!
-//! What must hold is known by whoever owns the books ([`Audit`]). How much is read at once and how long the pauses are is
-//! known here, and is the same wherever books are walked beside a running service.
+//! What must hold is known by whoever owns the books ([`Audit`]). How much is read at once and how
+//! long the pauses are is known here, and is the same wherever books are walked beside a running
+//! service.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,7 +30,8 @@ pub use walk::{Page, Walk};
 const SHARE: u32 = 50;
 /// Between two steps, however quick they are.
 const MIN_PAUSE: Duration = Duration::from_millis(20);
-/// However slow they are: a step that takes this long waits for something, and reads no more than any other.
+/// However slow they are: a step that takes this long waits for something, and reads no more than
+/// any other.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// Between two rounds: small books need not be read all the time.
 const BETWEEN_ROUNDS: Duration = Duration::from_secs(2);
@@ -101,9 +104,12 @@ impl Findings {
         }
     }
 
-    /// What was read, if it can be: a row that makes no sense is an offender, and no reason to stop in front of it.
+    /// What was read, if it can be: a row that makes no sense is an offender, and no reason to stop
+    /// in front of it.
     ///
-    /// **Errors:** anything but [`Failure::Suspect`].
+    /// # Errors
+    ///
+    /// Anything but [`Failure::Suspect`].
     pub fn readable<T>(
         &mut self,
         invariant: Invariant,
@@ -131,9 +137,10 @@ pub enum Progress {
 
 /// Audit that can be walked.
 ///
-/// **Shape:** a step reads a bounded number of rows and judges only what it read from one snapshot, or what never changes;
-/// so nothing that is in flux is ever called a violation. A round ends, however fast the books grow. What a step found
-/// counts, also if it then failed: the next step goes on from where it came to.
+/// A step reads a bounded number of rows and judges only what it read from one snapshot, or what
+/// never changes; so nothing that is in flux is ever called a violation. A round ends, however fast
+/// the books grow. What a step found counts, also if it then failed: the next step goes on from
+/// where it came to.
 #[async_trait]
 pub trait Audit: Send + fmt::Debug {
     /// What is judged here.
@@ -141,7 +148,9 @@ pub trait Audit: Send + fmt::Debug {
 
     /// Reads and judges the next few rows.
     ///
-    /// **Errors:** something could not be read. May be repeated.
+    /// # Errors
+    ///
+    /// Something could not be read. May be repeated.
     async fn step(&mut self, findings: &mut Findings) -> Result<Progress, Failure>;
 }
 
@@ -207,7 +216,9 @@ impl Auditor {
 
     /// Walks until `shutdown`.
     ///
-    /// **Errors:** [`Failure::Fatal`] only; the process must end (R18).
+    /// # Errors
+    ///
+    /// [`Failure::Fatal`] only; the process must end (R18).
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Failure> {
         while !shutdown.is_cancelled() {
             let begun = Instant::now();

@@ -1,7 +1,8 @@
 //! Natural batching: whatever queued up while the last commit ran is the next batch.
 //!
-//! A request hands a command to a [`Batcher`] and waits; one [`Committer`] takes all that is queued, commits it once,
-//! and answers each (R2). The single case is a batch of one: there is no second path.
+//! A request hands a command to a [`Batcher`] and waits; one [`Committer`] takes all that is
+//! queued, commits it once, and answers each (R2). The single case is a batch of one: there is no
+//! second path.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,18 +23,19 @@ pub const MAX_BATCH: usize = 2000;
 pub const MAX_QUEUE: usize = 10_000;
 /// How long a request may wait for its commit before it is told to come back.
 const REQUEST_WAIT: Duration = Duration::from_secs(10);
-/// How much of that it may spend in the queue. What is begun later is done when nobody waits for it any more: under a load
-/// that stays too high, that would soon be everything.
+/// How much of that it may spend in the queue. What is begun later is done when nobody waits for it
+/// any more: under a load that stays too high, that would soon be everything.
 const QUEUE_WAIT: Duration = Duration::from_secs(8);
 /// How long after that a committer may still say what became of it.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often a batch that the database asked to repeat is repeated before its commands are told to come back.
+/// How often a batch that the database asked to repeat is repeated before its commands are told to
+/// come back.
 const MAX_RERUNS: u32 = 20;
 const RERUN_PAUSE: Duration = Duration::from_millis(20);
 
 /// Executes a batch in one transaction.
 ///
-/// **Shape:** one answer per command, in order.
+/// One answer per command, in order.
 #[async_trait]
 pub trait Commit<C, A>: Send + Sync {
     async fn commit(&self, batch: Arc<[C]>) -> Result<Vec<A>, Failure>;
@@ -58,7 +60,8 @@ impl Claim {
     }
 }
 
-/// The way to a committer; cheap to clone. The committer ends when the last one is dropped and the queue is empty.
+/// The way to a committer; cheap to clone. The committer ends when the last one is dropped and the
+/// queue is empty.
 pub struct Batcher<C, A> {
     queue: mpsc::Sender<Item<C, A>>,
 }
@@ -76,7 +79,8 @@ impl<C, A> fmt::Debug for Batcher<C, A> {
 }
 
 impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
-    /// A queue of [`MAX_QUEUE`] commands and the committer at its end, which calls `observe` with each batch's size.
+    /// A queue of [`MAX_QUEUE`] commands and the committer at its end, which calls `observe` with
+    /// each batch's size.
     pub fn new(commit: Arc<dyn Commit<C, A>>, observe: Observe) -> (Self, Committer<C, A>) {
         let (queue, commands) = mpsc::channel(MAX_QUEUE);
         (Self { queue }, Committer { commands: Arc::new(Mutex::new(commands)), commit, observe })
@@ -111,7 +115,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
 
     /// For workers: waits for room as well. One result per command, in order.
     ///
-    /// **Shape:** however many there are, one batch of them at most is in the queue: requests find room beside it.
+    /// However many there are, one batch of them at most is in the queue: requests find room beside
+    /// it.
     pub async fn submit_all(&self, commands: Vec<C>, deadline: Instant) -> Vec<Result<A, NotDone>> {
         let mut results = Vec::with_capacity(commands.len());
         let mut commands = commands.into_iter();
@@ -144,7 +149,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
 /// Called with the size of every batch that is executed.
 pub type Observe = Arc<dyn Fn(usize) + Send + Sync>;
 
-/// A task that executes commands. Its clones share its queue: each takes whatever is there when it is free.
+/// A task that executes commands. Its clones share its queue: each takes whatever is there when it
+/// is free.
 pub struct Committer<C, A> {
     commands: Arc<Mutex<mpsc::Receiver<Item<C, A>>>>,
     commit: Arc<dyn Commit<C, A>>,
@@ -166,7 +172,9 @@ impl<C, A> fmt::Debug for Committer<C, A> {
 impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
     /// Executes batches until the batchers are gone, or `shutdown` says so and the queue is empty.
     ///
-    /// **Errors:** [`Failure::Fatal`] only; the process must end.
+    /// # Errors
+    ///
+    /// [`Failure::Fatal`] only; the process must end.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
         loop {
             let mut batch = Vec::new();
@@ -227,8 +235,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
         }
     }
 
-    /// Commits the items and replies, or returns them with the failure that no repetition cured. `may_be_done` says that
-    /// an earlier attempt may have come through.
+    /// Commits the items and replies, or returns them with the failure that no repetition cured.
+    /// `may_be_done` says that an earlier attempt may have come through.
     async fn attempt(&self, items: Vec<Item<C, A>>, mut may_be_done: bool) -> Result<(), Failed<C, A>> {
         let batch: Arc<[C]> = items.iter().map(|item| item.command.clone()).collect();
         let last_deadline = items.iter().map(|item| item.deadline).max();

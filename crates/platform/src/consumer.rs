@@ -1,4 +1,5 @@
-//! The way in: messages from a channel, through the batcher, to an acknowledgement after the commit (R16).
+//! The way in: messages from a channel, through the batcher, to an acknowledgement after the commit
+//! (R16).
 
 use std::fmt;
 use std::sync::Arc;
@@ -92,7 +93,9 @@ impl<C, A> fmt::Debug for Consumer<C, A> {
 impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> {
     /// Consumes until `shutdown`; a step under way is finished first.
     ///
-    /// **Errors:** [`Failure::Fatal`] only; the process must end.
+    /// # Errors
+    ///
+    /// [`Failure::Fatal`] only; the process must end.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
         let mut failing = false;
         while !shutdown.is_cancelled() {
@@ -124,7 +127,9 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
 
     /// One step: processes what is there now.
     ///
-    /// **Errors:** as [`Self::run`]. A bus that does not answer has nothing to process.
+    /// # Errors
+    ///
+    /// As [`Self::run`]. A bus that does not answer has nothing to process.
     pub async fn tick(&self) -> Result<(), Failure> {
         let Ok(deliveries) = self.bus.receive(self.channel, MAX_DELIVERIES, Duration::ZERO).await else {
             return Ok(());
@@ -207,7 +212,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         Some(Quarantined { subject: Some(subject), kind, reason: format!("{name}: {reason}"), bytes })
     }
 
-    /// Waits for `work`, however long a commit takes, and keeps its messages from coming again meanwhile.
+    /// Waits for `work`, however long a commit takes, and keeps its messages from coming again
+    /// meanwhile.
     async fn extending<T>(&self, tags: &[DeliveryTag], work: impl Future<Output = T>) -> T {
         let extending = async {
             loop {

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 /// How a transaction failed.
 ///
-/// **Errors:** all but `Unknown` mean that nothing was written.
-/// **Source:** R4, R11, R18.
+/// Source: R4, R11, R18.
+///
+/// # Errors
+///
+/// All but `Unknown` mean that nothing was written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Failure {
     /// The database asks to run it again: deadlock, serialization, busy.

@@ -1,4 +1,5 @@
-//! Messages that nobody could process, and anomalies: set aside, counted, and never in the way of their neighbours.
+//! Messages that nobody could process, and anomalies: set aside, counted, and never in the way of
+//! their neighbours.
 
 use std::fmt;
 
@@ -51,7 +52,8 @@ impl Quarantined {
         Self { subject: None, kind: QuarantineKind::Malformed, reason, bytes }
     }
 
-    /// Repeats have the same key and count up: (subject, kind, reason), or a hash of the bytes where no subject is known.
+    /// Repeats have the same key and count up: (subject, kind, reason), or a hash of the bytes
+    /// where no subject is known.
     pub fn key(&self) -> Vec<u8> {
         let mut hash = Sha256::new();
         match &self.subject {

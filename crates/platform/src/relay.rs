@@ -1,4 +1,5 @@
-//! The way out: what a commit produced, on its way to the bus. It never holds a request up and may lose everything.
+//! The way out: what a commit produced, on its way to the bus. It never holds a request up and may
+//! lose everything.
 
 use std::convert::Infallible;
 use std::fmt;

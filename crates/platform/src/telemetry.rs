@@ -19,11 +19,12 @@ use crate::audit::AuditNumbers;
 /// The media type of [`render`]'s text.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The broker's client tells of every attempt to connect; the adapter tells when that changes something.
+/// The broker's client tells of every attempt to connect; the adapter tells when that changes
+/// something.
 const DEFAULT_LOG: &str = "info,async_nats=error";
 
-/// Starts logging, once per process: `info` and above, or what `RUST_LOG` says. Lines for people on a terminal
-/// (colours unless `NO_COLOR` is set), JSON for machines elsewhere.
+/// Starts logging, once per process: `info` and above, or what `RUST_LOG` says. Lines for people on
+/// a terminal (colours unless `NO_COLOR` is set), JSON for machines elsewhere.
 pub fn init_logs() {
     let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|directives| !directives.is_empty());
     let directives = asked.as_deref().unwrap_or(DEFAULT_LOG);
@@ -37,15 +38,15 @@ pub fn init_logs() {
     };
 }
 
-/// **Source:** no-color.org: any value but the empty one.
+/// Source: no-color.org: any value but the empty one.
 fn no_color(value: Option<&std::ffi::OsStr>) -> bool {
     value.is_some_and(|value| !value.is_empty())
 }
 
-/// The numbers that both services count, told apart by a label where they share a process. What only one of them
-/// counts, it registers in the same registry.
+/// The numbers that both services count, told apart by a label where they share a process. What
+/// only one of them counts, it registers in the same registry.
 ///
-/// **Shape:** clones share their numbers. No label ever names an order, a product or a customer.
+/// Clones share their numbers. No label ever names an order, a product or a customer.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     requests: Family<RequestLabels, Histogram, fn() -> Histogram>,
@@ -137,8 +138,8 @@ impl Metrics {
         metrics
     }
 
-    /// Lets a service's counters stand at zero from the start: an alert on an increase misses the first one of a
-    /// counter that appears with it.
+    /// Lets a service's counters stand at zero from the start: an alert on an increase misses the
+    /// first one of a counter that appears with it.
     ///
     /// `consumed` is what the messages are that the service consumes.
     pub fn start_at_zero(&self, service: &'static str, consumed: &'static str) {

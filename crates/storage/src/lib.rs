@@ -1,5 +1,5 @@
-//! The storage engines that both services stand on, SQLite and PostgreSQL, and their migrations. It knows no table of a
-//! service but the one that both have.
+//! The storage engines that both services stand on, SQLite and PostgreSQL, and their migrations. It
+//! knows no table of a service but the one that both have.
 #![forbid(unsafe_code)]
 
 pub mod migration;

@@ -1,4 +1,5 @@
-//! Steps of a schema: SQL embedded in the program, applied once each and remembered with its checksum.
+//! Steps of a schema: SQL embedded in the program, applied once each and remembered with its
+//! checksum.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +32,9 @@ impl Migration {
 
 /// The steps that a database has still to take, oldest first.
 ///
-/// **Errors:** it must not be touched. Up to `ahead` steps that the program does not know are no reason.
+/// # Errors
+///
+/// It must not be touched. Up to `ahead` steps that the program does not know are no reason.
 pub(crate) fn missing<'a>(
     migrations: &'a [Migration],
     applied: &Applied,

@@ -1,4 +1,5 @@
-//! What every PostgreSQL adapter needs around its SQL: safe connections, a pool of them, transactions, migrations.
+//! What every PostgreSQL adapter needs around its SQL: safe connections, a pool of them,
+//! transactions, migrations.
 
 mod connection;
 mod database;

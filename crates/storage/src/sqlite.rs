@@ -1,4 +1,5 @@
-//! What every SQLite adapter needs around its SQL: safe opening, migrations, a writer thread and a few readers.
+//! What every SQLite adapter needs around its SQL: safe opening, migrations, a writer thread and a
+//! few readers.
 
 use platform::failure::{Failure, Suspicion};
 use rusqlite::{Connection, ToSql};
@@ -18,7 +19,9 @@ pub use readers::Readers;
 
 /// Executes a statement that must change exactly one row, as was predicted (R11).
 ///
-/// **Errors:** `Suspect` if it changed none or several; the caller's transaction must not be committed.
+/// # Errors
+///
+/// `Suspect` if it changed none or several; the caller's transaction must not be committed.
 pub fn exactly_one(connection: &Connection, sql: &str, row: &[&dyn ToSql]) -> Result<(), Failure> {
     let count = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(row)).map_err(failure)?;
     match count {

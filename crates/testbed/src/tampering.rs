@@ -1,5 +1,5 @@
-//! Looks past a service into its database, and damage to it, done as somebody would who gets past everything that
-//! protects it.
+//! Looks past a service into its database, and damage to it, done as somebody would who gets past
+//! everything that protects it.
 
 use std::path::Path;
 
@@ -9,7 +9,9 @@ use crate::PATIENCE;
 
 /// Writes into a SQLite file past its triggers, its checks and its foreign keys.
 ///
-/// **Errors:** panics if nothing was changed by it.
+/// # Errors
+///
+/// Panics if nothing was changed by it.
 #[track_caller]
 pub fn write_past(file: &Path, sql: &str) {
     let connection = Connection::open(file).expect("the file");

@@ -1,4 +1,5 @@
-//! INV-3 at a stock key where so much was ever promised that no snapshot should have to count it all.
+//! INV-3 at a stock key where so much was ever promised that no snapshot should have to count it
+//! all.
 
 use contract::OrderId;
 use inventory_core::stock::{Cause, Movement};
@@ -10,9 +11,10 @@ use crate::store::{AuditStore, HeldAudit, StockKey};
 
 /// Adds up what is held at one stock key, order by order, while the stock key goes on moving.
 ///
-/// Each page is from a snapshot of its own. What the orders of earlier pages have done since is in the ledger, which the
-/// same transactions wrote; so it is added from there, and in the end all pages speak of the moment of the last. A stock key
-/// that moves faster than that can be followed is left alone until the next round.
+/// Each page is from a snapshot of its own. What the orders of earlier pages have done since is in
+/// the ledger, which the same transactions wrote; so it is added from there, and in the end all
+/// pages speak of the moment of the last. A stock key that moves faster than that can be followed
+/// is left alone until the next round.
 #[derive(Debug)]
 pub(super) struct Held {
     stock_key: StockKey,

@@ -1,7 +1,8 @@
-//! INV-8: a rejection names the point of every ledger that it saw; there, the product must have been short.
+//! INV-8: a rejection names the point of every ledger that it saw; there, the product must have
+//! been short.
 //!
-//! Whether there was a ledger that it did not see is not judged: nothing but times would tell which of the two came first,
-//! and a clock may be set back.
+//! Whether there was a ledger that it did not see is not judged: nothing but times would tell which
+//! of the two came first, and a clock may be set back.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -19,16 +19,19 @@ pub(super) struct Remembered {
     newest: Level,
     /// The same, up to where reading them again has come.
     again: Level,
-    /// What they must come to when that is through: what `newest` was when it began, however much has moved since.
+    /// What they must come to when that is through: what `newest` was when it began, however much
+    /// has moved since.
     again_to: Level,
 }
 
-/// The audit of one stock key, which may take several steps. What moves meanwhile is the next round's business.
+/// The audit of one stock key, which may take several steps. What moves meanwhile is the next
+/// round's business.
 #[derive(Debug)]
 pub(super) struct StockKeyAudit {
     row: StockAudit,
     ledger: Remembered,
-    /// Movements of this round that are new. If there are more, the others are read when older ones are.
+    /// Movements of this round that are new. If there are more, the others are read when older ones
+    /// are.
     newer: u32,
     /// Movements that are read again in this round.
     stretch: u32,
@@ -45,7 +48,8 @@ enum Stage {
 }
 
 impl StockKeyAudit {
-    /// What the row shows by itself: it comes from one snapshot with what is held there and the end of its ledger.
+    /// What the row shows by itself: it comes from one snapshot with what is held there and the end
+    /// of its ledger.
     pub(super) fn begin(
         row: StockAudit,
         remembered: Option<Remembered>,
@@ -72,7 +76,8 @@ impl StockKeyAudit {
         Self { row, ledger, newer: reach.round, stretch, stage: Stage::Newer, sound }
     }
 
-    /// Reads no more than `left` rows, and takes what it has read from it. Whether the stock key is done with.
+    /// Reads no more than `left` rows, and takes what it has read from it. Whether the stock key is
+    /// done with.
     pub(super) async fn go_on(
         &mut self,
         store: &dyn AuditStore,
@@ -154,7 +159,8 @@ impl StockKeyAudit {
         Ok(true)
     }
 
-    /// Replays a stretch of what was replayed before: a ledger does not change, and this is how it is known.
+    /// Replays a stretch of what was replayed before: a ledger does not change, and this is how it
+    /// is known.
     async fn read_older(
         &mut self,
         store: &dyn AuditStore,
@@ -190,7 +196,8 @@ impl StockKeyAudit {
         at(&self.row)
     }
 
-    /// What the next round need not read; nothing if there was something wrong, so that it is read as if for the first time.
+    /// What the next round need not read; nothing if there was something wrong, so that it is read
+    /// as if for the first time.
     pub(super) fn remembered(self) -> Option<(StockKey, Remembered)> {
         self.sound.then(|| (stock_key(&self.row), self.ledger))
     }

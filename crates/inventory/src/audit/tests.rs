@@ -19,7 +19,8 @@ struct Shop {
 }
 
 impl Shop {
-    /// Sixty movements of mugs, some of tees; orders that hold, were released, were shipped and were rejected.
+    /// Sixty movements of mugs, some of tees; orders that hold, were released, were shipped and
+    /// were rejected.
     async fn open(reach: ReadBudget) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Arc::new(ManualClock::at(START));
@@ -117,7 +118,8 @@ async fn whatever_is_wrong_with_the_stock_is_found_and_named() {
     }
 }
 
-/// What was read once is read again: round by round a stretch of it, so that any damage is found in the end.
+/// What was read once is read again: round by round a stretch of it, so that any damage is found in
+/// the end.
 #[tokio::test]
 async fn what_was_in_order_and_is_damaged_later_is_found_in_time() {
     for (sql, _, offender) in DAMAGES {
@@ -178,8 +180,8 @@ async fn a_clock_that_was_set_back_raises_no_alarm() {
     }
 }
 
-/// Movements come faster than old ones are read again. What was skipped when it was new, and what was read long ago, is
-/// found.
+/// Movements come faster than old ones are read again. What was skipped when it was new, and what
+/// was read long ago, is found.
 #[tokio::test]
 async fn a_ledger_that_grows_faster_than_it_is_read_is_read_all_the_same() {
     for (damaged, rounds_before) in [(3, 4), (30, 0), (120, 2)] {
@@ -204,7 +206,8 @@ async fn a_ledger_that_grows_faster_than_it_is_read_is_read_all_the_same() {
     }
 }
 
-/// What is held where very many were promised something cannot be added up while more moves there than is counted.
+/// What is held where very many were promised something cannot be added up while more moves there
+/// than is counted.
 #[tokio::test]
 async fn a_place_that_moves_faster_than_it_is_counted_is_left_until_it_is_quieter() {
     let mut shop = Shop::open(ReadBudget { page: 100, below: 20, round: 50 }).await;

@@ -18,7 +18,8 @@ pub(crate) mod auditing;
 pub(crate) mod deciding;
 pub(crate) mod reading;
 
-/// Runs every law on what `$fresh()` makes: an empty store, whatever keeps it alive, and the clock that it reads.
+/// Runs every law on what `$fresh()` makes: an empty store, whatever keeps it alive, and the clock
+/// that it reads.
 macro_rules! store_laws {
     ($fresh:path) => {
         $crate::store::laws::store_laws!($fresh:

@@ -1,4 +1,5 @@
-//! What both engines keep in the same form: a rejection's shortages as JSON, and a state that its rows tell together.
+//! What both engines keep in the same form: a rejection's shortages as JSON, and a state that its
+//! rows tell together.
 
 use contract::LocationId;
 use contract::answers::{Allocation, Shortage};
@@ -19,7 +20,9 @@ struct SeenText {
     seq: i64,
 }
 
-/// **Errors:** somebody wrote into the column, or it is damaged.
+/// # Errors
+///
+/// Somebody wrote into the column, or it is damaged.
 pub(super) fn shortfalls(text: Option<&str>) -> Result<Option<Vec<Shortfall>>, serde_json::Error> {
     let Some(text) = text else { return Ok(None) };
     let parsed: Vec<ShortfallText> = serde_json::from_str(text)?;

@@ -1,4 +1,5 @@
-//! The Order Service's commands, as the consumer takes them in; the committer publishes the answers.
+//! The Order Service's commands, as the consumer takes them in; the committer publishes the
+//! answers.
 
 use std::sync::Arc;
 

@@ -33,7 +33,9 @@ impl HealthCheck {
 
     /// One look. The smallest read that there is stands for the database.
     ///
-    /// **Errors:** [`Failure::Fatal`] only; the process must end (R18).
+    /// # Errors
+    ///
+    /// [`Failure::Fatal`] only; the process must end (R18).
     pub async fn tick(&self) -> Result<(), Failure> {
         let database = match self.store.locations().await {
             Ok(_) => Health::Up,

@@ -87,7 +87,8 @@ async fn whatever_is_wrong_with_an_order_or_its_command_is_named_once() {
     }
 }
 
-/// The history of one is judged by one snapshot: whatever is written between two pages, none is taken for broken.
+/// The history of one is judged by one snapshot: whatever is written between two pages, none is
+/// taken for broken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_that_move_while_they_are_read_are_no_violation() {
     let (_folder, store) = books(Vec::new()).await;
@@ -132,7 +133,8 @@ async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
     }
 }
 
-/// Five orders come for each that is read. Rounds end all the same, and find what is wrong with a new one and with an old one.
+/// Five orders come for each that is read. Rounds end all the same, and find what is wrong with a
+/// new one and with an old one.
 #[tokio::test]
 async fn books_that_grow_faster_than_they_are_read_are_read_all_the_same() {
     let (folder, store) = books((1..=40).map(place).collect()).await;

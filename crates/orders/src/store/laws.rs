@@ -16,7 +16,8 @@ use platform::quarantine::Quarantined;
 
 use super::{AuditStore, Filter, Lease, PendingAudit, Pick, Store};
 
-/// Runs every law on what `$fresh()` makes: an empty store, whatever keeps it alive, and the clock that it reads.
+/// Runs every law on what `$fresh()` makes: an empty store, whatever keeps it alive, and the clock
+/// that it reads.
 macro_rules! store_laws {
     ($fresh:path) => {
         $crate::store::laws::store_laws!($fresh:

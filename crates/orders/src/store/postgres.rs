@@ -1,7 +1,7 @@
 //! Orders in PostgreSQL: any number of replicas on one database.
 //!
-//! A batch is one transaction and a statement per table: keys are claimed, orders locked, all of them by their ids in
-//! one order everywhere (R11), then decided, then written.
+//! A batch is one transaction and a statement per table: keys are claimed, orders locked, all of
+//! them by their ids in one order everywhere (R11), then decided, then written.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

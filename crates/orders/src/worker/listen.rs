@@ -1,5 +1,5 @@
-//! The listener for other replicas: hears which orders were answered there, wakes whoever waits for one of them here, and lets
-//! the sweeper know.
+//! The listener for other replicas: hears which orders were answered there, wakes whoever waits for
+//! one of them here, and lets the sweeper know.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use super::sweep::AnswerFeed;
 use crate::answered::{ANSWERED_SUBJECT, Answered};
 use crate::waiters::Waiters;
 
-/// After a bus that could not be listened to; nobody waits longer for it, since all look for themselves.
+/// After a bus that could not be listened to; nobody waits longer for it, since all look for
+/// themselves.
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]

@@ -34,7 +34,8 @@ pub struct AnswerFeed {
 }
 
 impl AnswerFeed {
-    /// These orders' answers have been taken in, the quickest of them so long after its order was accepted.
+    /// These orders' answers have been taken in, the quickest of them so long after its order was
+    /// accepted.
     pub fn answered(
         &self,
         order_ids: impl IntoIterator<Item = contract::OrderId>,
@@ -75,7 +76,9 @@ pub struct Sweeper {
 impl Sweeper {
     /// Sweeps by the timer, and at once when answers come after a silence.
     ///
-    /// **Errors:** [`Failure::Fatal`] only; the process must end.
+    /// # Errors
+    ///
+    /// [`Failure::Fatal`] only; the process must end.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
         let (mut step, mut failing) = (0_u32, false);
         while !shutdown.is_cancelled() {
@@ -106,7 +109,8 @@ impl Sweeper {
         Ok(())
     }
 
-    /// One step: leases what is due and fits the window, then publishes it. Tells how many those were.
+    /// One step: leases what is due and fits the window, then publishes it. Tells how many those
+    /// were.
     pub async fn tick(&self) -> Result<usize, Failure> {
         let at = self.clock.now();
         let now = at.0;

@@ -1,5 +1,5 @@
-//! The service as `run` assembles it, on a real store and a real bus: its workers step by step, on a clock that the
-//! tests move.
+//! The service as `run` assembles it, on a real store and a real bus: its workers step by step, on
+//! a clock that the tests move.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,7 +12,7 @@ use super::{Findings, Invariant, Progress};
 use crate::clock::Timestamp;
 use crate::failure::Failure;
 
-/// **Shape:** clones share their numbers.
+/// What the auditors of a process count. Clones share their numbers.
 #[derive(Clone, Debug, Default)]
 pub struct AuditNumbers {
     violations: Family<InvariantLabels, Counter>,

@@ -1,4 +1,5 @@
-//! What an audit reads by its key: a row that makes no sense is an offender, and those behind it are read all the same.
+//! What an audit reads by its key: a row that makes no sense is an offender, and those behind it
+//! are read all the same.
 
 use async_trait::async_trait;
 

@@ -1,11 +1,13 @@
 //! Which rows of a growing table a round of the audit reads.
 
-/// A walk over rows that are sorted by a key, while others are added at their end, perhaps faster than anybody reads.
+/// A walk over rows that are sorted by a key, while others are added at their end, perhaps faster
+/// than anybody reads.
 ///
-/// **Shape:** a round reads what is new since the one before, up to the row that was the last when it began; and it goes on
-/// reading the older ones again, which is a pass up to a row that was known when that began. Of either it reads no
-/// more than so many rows. If more are new, the others are left to the passes, which come by every row: also one that was
-/// written late, with a key that is not the highest.
+/// A round reads what is new since the one before, up to the row that was the last when it began;
+/// and it goes on reading the older ones again, which is a pass up to a row that was known when
+/// that began. Of either it reads no more than so many rows. If more are new, the others are left
+/// to the passes, which come by every row: also one that was written late, with a key that is not
+/// the highest.
 #[derive(Clone, Copy, Debug)]
 pub struct Walk<K> {
     at_most: u32,

@@ -170,7 +170,8 @@ async fn busy_and_unknown_commits_are_decided_again() {
     assert_eq!(*ledger.batches.lock().expect("the batches"), [[1]]);
 }
 
-/// The commit was sent, and the database died: whether it was done is unknown, however clearly it is away afterwards.
+/// The commit was sent, and the database died: whether it was done is unknown, however clearly it
+/// is away afterwards.
 #[tokio::test(start_paused = true)]
 async fn what_may_have_been_done_is_never_called_undone() {
     for then in

@@ -10,16 +10,20 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 use rustix::time::{ClockId, clock_gettime};
 
-/// CPU time of all threads of this process since it started, its own and what the kernel did for it.
+/// CPU time of all threads of this process since it started, its own and what the kernel did for
+/// it.
 ///
-/// **Source:** `CLOCK_PROCESS_CPUTIME_ID` of clock_gettime(2), which is finer than the ticks in `/proc/self/stat`.
+/// Source: `CLOCK_PROCESS_CPUTIME_ID` of clock_gettime(2), which is finer than the ticks in
+/// `/proc/self/stat`.
 pub fn cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
 
 /// Memory that this process holds; none where there is no `/proc`.
 ///
-/// **Units:** bytes. **Source:** `VmRSS` of proc(5), in KiB.
+/// In bytes.
+///
+/// Source: `VmRSS` of proc(5), in KiB.
 pub fn resident_bytes() -> Option<u64> {
     resident_in(&std::fs::read_to_string("/proc/self/status").ok()?)
 }

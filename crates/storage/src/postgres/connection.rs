@@ -18,7 +18,7 @@ use tracing::warn;
 /// The server's time, of this very moment.
 pub(super) const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now";
 
-/// **Shape:** dropping it closes the socket at once, whatever is under way on it; the server then rolls back.
+/// Dropping it closes the socket at once, whatever is under way on it; the server then rolls back.
 pub(super) struct Connection {
     client: Client,
     statements: Mutex<HashMap<String, Statement>>,

@@ -36,14 +36,16 @@ impl OpenError {
     }
 }
 
-/// A connection that could not be made: nothing was done, and perhaps nothing can be before somebody acts.
+/// A connection that could not be made: nothing was done, and perhaps nothing can be before
+/// somebody acts.
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         Self::Unavailable(Arc::new(error))
     }
 }
 
-/// What an error means for the transaction it happened in, which has not been asked to commit (R4, R18).
+/// What an error means for the transaction it happened in, which has not been asked to commit (R4,
+/// R18).
 pub fn failure(error: tokio_postgres::Error) -> Failure {
     let Some(state) = error.code().cloned() else {
         return match std::error::Error::source(&error) {
@@ -68,7 +70,8 @@ pub fn failure(error: tokio_postgres::Error) -> Failure {
     }
 }
 
-/// Whether an error says nothing about the batch, so that a new connection, or a later moment, may do as well as ever.
+/// Whether an error says nothing about the batch, so that a new connection, or a later moment, may
+/// do as well as ever.
 fn is_about_the_server(state: &SqlState) -> bool {
     let class = state.code().get(..2).unwrap_or_default();
     // It went away.

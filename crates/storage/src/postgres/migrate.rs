@@ -7,7 +7,8 @@ use super::error::OpenError;
 use super::server::{Access, Server};
 use crate::migration::{Applied, Migration, Misfit, missing};
 
-/// Steps that a database may be ahead: while replicas are replaced one by one, the older ones run on.
+/// Steps that a database may be ahead: while replicas are replaced one by one, the older ones run
+/// on.
 const AHEAD: i64 = 1;
 /// Replicas that start together take turns. Any number will do, as long as it stays the same.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7810212347)";
@@ -35,10 +36,14 @@ pub struct Grants {
     pub remove: &'static [&'static str],
 }
 
-/// Applies what is missing, all of it in one transaction; `role`, if there is one, may then work with the tables.
+/// Applies what is missing, all of it in one transaction; `role`, if there is one, may then work
+/// with the tables.
 ///
-/// **Shape:** a database that is up to date is only read.
-/// **Errors:** nothing was changed.
+/// A database that is up to date is only read.
+///
+/// # Errors
+///
+/// Nothing was changed.
 pub async fn migrate(server: &Server, schema: &Schema, role: Option<&str>) -> Result<(), OpenError> {
     let connection = server.connect_patiently(Access::Write, &[]).await?;
     let migrations = schema.migrations;
@@ -66,7 +71,9 @@ pub async fn migrate(server: &Server, schema: &Schema, role: Option<&str>) -> Re
 
 /// The steps that the database has still to take.
 ///
-/// **Errors:** it is of a newer program, or of another.
+/// # Errors
+///
+/// It is of a newer program, or of another.
 async fn still_missing<'a>(
     server: &Server,
     connection: &Connection,

@@ -17,8 +17,8 @@ use super::transaction::{Time, Transaction};
 const MAX_WAIT: Duration = Duration::from_secs(8);
 /// How long a connection that was made before may take to begin.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
-/// **Shape:** a connection comes back to the pool after a commit, and after nothing else (R3): whoever is dropped in
-/// the middle of a transaction takes its connection along.
+/// A connection comes back to the pool after a commit, and after nothing else (R3): whoever is
+/// dropped in the middle of a transaction takes its connection along.
 pub(super) struct Pool {
     idle: Idle,
     access: Access,
@@ -43,7 +43,9 @@ impl Pool {
 
     /// Makes a first connection, waiting for the database to be there.
     ///
-    /// **Errors:** it did not come, or it is not what a service can stand on.
+    /// # Errors
+    ///
+    /// It did not come, or it is not what a service can stand on.
     pub(super) async fn open(&self) -> Result<(), OpenError> {
         let connection = self.idle.server().connect_patiently(self.access, self.statements).await?;
         self.idle.keep(connection);
@@ -52,7 +54,9 @@ impl Pool {
 
     /// Begins a transaction: READ COMMITTED to write, one snapshot to read.
     ///
-    /// **Errors:** nothing was done.
+    /// # Errors
+    ///
+    /// Nothing was done.
     pub(super) async fn begin(&self) -> Result<Transaction<'_>, Failure> {
         let begun = timeout(MAX_WAIT, self.begin_on_any()).await;
         begun.map_err(|elapsed| Failure::Unavailable(Arc::new(elapsed)))?

@@ -26,16 +26,18 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 const START_PAUSE: Duration = Duration::from_millis(200);
 /// A peer that answers nothing for so long is taken for gone.
 const SILENCE: Duration = Duration::from_secs(10);
-/// How often somebody looks whether another host has become the primary, while a commit does not end.
+/// How often somebody looks whether another host has become the primary, while a commit does not
+/// end.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// What every session asks of the server: waits end, and a client that is gone is noticed while they last.
+/// What every session asks of the server: waits end, and a client that is gone is noticed while
+/// they last.
 ///
 /// No `statement_timeout`: it would cut a COMMIT off from its standby, and report success.
 const SETTINGS: &str = "SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '20s';
      SET client_connection_check_interval = '1s'; SET timezone = 'UTC'";
 
-/// What a batch touches is found by its keys, one after the other. A planner that has not seen the tables grow yet, as in a
-/// new shop, would rather read them whole, and keep to that plan.
+/// What a batch touches is found by its keys, one after the other. A planner that has not seen the
+/// tables grow yet, as in a new shop, would rather read them whole, and keep to that plan.
 const BY_KEYS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 /// What a connection is for.
@@ -76,10 +78,12 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Reads a URL as libpq writes them. `name` is what people see of it, `program` what the server's operators see.
+    /// Reads a URL as libpq writes them. `name` is what people see of it, `program` what the
+    /// server's operators see.
     ///
-    /// **Shape:** of `sslmode` there are two: `disable`, which is the default, and `verify-full`, which the weaker ones
-    /// that encrypt (`require`, `verify-ca`) are taken for. The roots are those of the system, or of `sslrootcert`.
+    /// Of `sslmode` there are two: `disable`, which is the default, and `verify-full`, which the
+    /// weaker ones that encrypt (`require`, `verify-ca`) are taken for. The roots are those of the
+    /// system, or of `sslrootcert`.
     pub fn at(url: &str, name: &str, program: &str) -> Result<Self, UsageError> {
         let wrong = |error: &dyn std::fmt::Display| UsageError(format!("{name} cannot be used: {error}"));
         let (base, parameters) = url.split_once('?').unwrap_or((url, ""));
@@ -115,7 +119,10 @@ impl Server {
 
     /// A new connection with the `statements` prepared.
     ///
-    /// **Errors:** nothing was done. For [`Access::Write`] also that the server would not keep what it confirms.
+    /// # Errors
+    ///
+    /// Nothing was done. For [`Access::Write`] also that the server would not keep what it
+    /// confirms.
     pub(super) async fn connect(&self, access: Access, statements: &[&'static str]) -> Result<Connection, OpenError> {
         let mut refused = Vec::new();
         // One after the other, each with its time: one that accepts and does not answer keeps nobody from the next.
@@ -179,7 +186,8 @@ impl Server {
         timeout(CONNECT_WAIT, connecting).await.map_err(|elapsed| self.unreachable(&elapsed))?
     }
 
-    /// The primary is none any more: connections that were made before, to write or to read, lead nowhere.
+    /// The primary is none any more: connections that were made before, to write or to read, lead
+    /// nowhere.
     pub(super) fn was_demoted(&self) {
         self.primary().since = Some(Instant::now());
     }

@@ -92,7 +92,8 @@ async fn what_a_server_says_decides_whether_it_is_asked_again() {
     insert(&database, 2).await.expect("it goes on");
 }
 
-/// What the server says about itself and its sessions is no verdict on a batch: nobody's command is set aside for it.
+/// What the server says about itself and its sessions is no verdict on a batch: nobody's command is
+/// set aside for it.
 #[tokio::test]
 async fn what_says_nothing_about_the_batch_is_asked_again() {
     let (database, _) = database().await;
@@ -127,7 +128,8 @@ async fn what_says_nothing_about_the_batch_is_asked_again() {
     }
 }
 
-/// A session that forgot its statements, and a plan that no longer fits its table: the next connection is as good as new.
+/// A session that forgot its statements, and a plan that no longer fits its table: the next
+/// connection is as good as new.
 #[tokio::test]
 async fn a_session_that_no_longer_knows_its_statements_costs_no_batch() {
     let (database, url) = database().await;
@@ -150,7 +152,8 @@ async fn a_session_that_no_longer_knows_its_statements_costs_no_batch() {
     assert!(matches!(rows().await, Ok(2)));
 }
 
-/// A constraint that is checked by the COMMIT itself says that nothing was done; a warning says that nobody knows.
+/// A constraint that is checked by the COMMIT itself says that nothing was done; a warning says
+/// that nobody knows.
 #[tokio::test]
 async fn what_a_commit_says_decides_whether_it_was_done() {
     let (database, url) = database().await;
@@ -176,7 +179,8 @@ async fn reader(database: &Database) -> i32 {
     database.read(pid).await.expect("a snapshot")
 }
 
-/// Whoever writes notices that the primary is none any more. Whoever reads goes along, and so does who was reading then.
+/// Whoever writes notices that the primary is none any more. Whoever reads goes along, and so does
+/// who was reading then.
 #[tokio::test]
 async fn readers_leave_a_primary_that_was_demoted() {
     let (database, _) = database().await;
@@ -214,8 +218,8 @@ async fn pair() -> (Postgres, Postgres, String) {
 /// How many commits may be under way at the same time.
 const PLACES: usize = 8;
 
-/// Has more written at the same time than there are places, until all of them are taken by commits that wait for the
-/// standby. How many wait: whatever did not get so far was not tried.
+/// Has more written at the same time than there are places, until all of them are taken by commits
+/// that wait for the standby. How many wait: whatever did not get so far was not tried.
 async fn fill_the_places(database: &Database) -> usize {
     let (mut waiting, mut numbers) = (0, 1..);
     // Where this machine is too slow to connect in time, not all of them get there at once.
@@ -235,8 +239,8 @@ async fn fill_the_places(database: &Database) -> usize {
     waiting
 }
 
-/// A server that waits for its standby does not notice that a client has left: each commit that is given up must keep
-/// its place, or they pile up there until nobody gets in any more.
+/// A server that waits for its standby does not notice that a client has left: each commit that is
+/// given up must keep its place, or they pile up there until nobody gets in any more.
 #[tokio::test]
 async fn commits_that_wait_for_a_standby_do_not_pile_up() {
     let (primary, standby, url) = pair().await;

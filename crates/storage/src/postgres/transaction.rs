@@ -17,7 +17,8 @@ use super::idle::Idle;
 
 /// How long a statement may take, the waits for its locks included.
 const STATEMENT_WAIT: Duration = Duration::from_secs(5);
-/// How long a commit may take, the wait for a standby included. Whether it happened is unknown from then on.
+/// How long a commit may take, the wait for a standby included. Whether it happened is unknown from
+/// then on.
 const COMMIT_WAIT: Duration = Duration::from_secs(5);
 
 /// Whose clock says when a transaction took place.
@@ -31,9 +32,9 @@ pub enum Time {
 
 /// A transaction that has begun.
 ///
-/// **Shape:** calls whose statements are prepared may be made side by side, by `join!`: the server executes them in the
-/// order in which they are first polled, each seeing what its predecessors waited for. Of several errors, the first is
-/// the cause.
+/// Calls whose statements are prepared may be made side by side, by `join!`: the server executes
+/// them in the order in which they are first polled, each seeing what its predecessors waited for.
+/// Of several errors, the first is the cause.
 #[derive(Debug)]
 pub struct Transaction<'pool> {
     idle: &'pool Idle,
@@ -56,7 +57,9 @@ impl<'pool> Transaction<'pool> {
         Self { idle, time, connection, permit }
     }
 
-    /// **Errors:** nothing of the transaction was done, and nothing will be.
+    /// # Errors
+    ///
+    /// Nothing of the transaction was done, and nothing will be.
     pub async fn query<const N: usize>(&self, sql: &str, parameters: [Parameter<'_>; N]) -> Result<Vec<Row>, Failure> {
         self.query_with(sql, &parameters).await
     }
@@ -77,7 +80,9 @@ impl<'pool> Transaction<'pool> {
 
     /// Executes a statement that must write exactly so many rows, as was predicted (R11).
     ///
-    /// **Errors:** `Suspect` if it wrote others; the transaction must not be committed.
+    /// # Errors
+    ///
+    /// `Suspect` if it wrote others; the transaction must not be committed.
     pub async fn write<const N: usize>(
         &self,
         rows: usize,
@@ -101,7 +106,8 @@ impl<'pool> Transaction<'pool> {
         written.map_err(late)?.map_err(|error| self.idle.failed(error))
     }
 
-    /// When this call is executed. What is asked for behind locks is later than all that they waited for.
+    /// When this call is executed. What is asked for behind locks is later than all that they
+    /// waited for.
     pub async fn now(&self) -> Result<Timestamp, Failure> {
         match self.time {
             Time::Given(clock) => Ok(clock.now()),
@@ -115,12 +121,14 @@ impl<'pool> Transaction<'pool> {
 
     /// Makes it durable.
     ///
-    /// **Errors:** `Unknown` wherever the server did not say, or said it with a warning: a wait for the standby that
-    /// somebody cut off counts as a commit to the server, and to nobody else (R1, R4).
+    /// One that nobody waits for any more keeps its connection and its place in the pool until it
+    /// ends, or another host is the primary. A server that waits for its standby does not notice
+    /// that a client has left: connections that were made in its place would pile up there.
     ///
-    /// **Shape:** one that nobody waits for any more keeps its connection and its place in the pool until it ends, or
-    /// another host is the primary. A server that waits for its standby does not notice that a client has left:
-    /// connections that were made in its place would pile up there.
+    /// # Errors
+    ///
+    /// `Unknown` wherever the server did not say, or said it with a warning: a wait for the standby
+    /// that somebody cut off counts as a commit to the server, and to nobody else (R1, R4).
     pub async fn commit(self) -> Result<(), Failure> {
         let Self { idle, connection, permit, .. } = self;
         connection.take_warning();
@@ -162,9 +170,11 @@ fn late(elapsed: tokio::time::error::Elapsed) -> Failure {
     Failure::Unavailable(Arc::new(elapsed))
 }
 
-/// Where a page of rows sorted by id begins that is to follow `after`. Nothing follows the last of all ids.
+/// Where a page of rows sorted by id begins that is to follow `after`. Nothing follows the last of
+/// all ids.
 ///
-/// A page is asked for by one condition (`id >= $1`), which an index answers whatever the planner knows.
+/// A page is asked for by one condition (`id >= $1`), which an index answers whatever the planner
+/// knows.
 pub fn page_from(after: Option<Uuid>) -> Option<Uuid> {
     let Some(after) = after else { return Some(Uuid::nil()) };
     after.as_u128().checked_add(1).map(Uuid::from_u128)

@@ -32,7 +32,8 @@ impl OpenError {
     }
 }
 
-/// A connection that could not be replaced: nothing was done, and perhaps nothing can be before somebody acts.
+/// A connection that could not be replaced: nothing was done, and perhaps nothing can be before
+/// somebody acts.
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match error {

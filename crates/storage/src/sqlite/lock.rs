@@ -1,4 +1,5 @@
-//! One service at a time: a lock on a file beside the database, and a refusal of disks that cannot be locked.
+//! One service at a time: a lock on a file beside the database, and a refusal of disks that cannot
+//! be locked.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -12,8 +13,8 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Locks `path` + `.lock`, making the folder and the file where they are missing. A file has one lock, whatever
-    /// links lead to it.
+    /// Locks `path` + `.lock`, making the folder and the file where they are missing. A file has
+    /// one lock, whatever links lead to it.
     pub(super) fn acquire(path: &Path) -> Result<Self, OpenError> {
         let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let folder = real.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -44,7 +45,8 @@ fn refuse_network_file_system(folder: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// The kind of the network file system that `folder` lies on, from lines of `device mount-point kind …`.
+/// The kind of the network file system that `folder` lies on, from lines of `device mount-point
+/// kind …`.
 fn network_file_system(mounts: &str, folder: &Path) -> Option<String> {
     const NETWORK: [&str; 13] = [
         "nfs",

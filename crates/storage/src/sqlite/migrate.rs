@@ -27,7 +27,9 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path, migrations: &[Mi
 
 /// The steps that the file has still to take.
 ///
-/// **Errors:** it is of a newer program, or of another.
+/// # Errors
+///
+/// It is of a newer program, or of another.
 pub(super) fn still_missing<'a>(
     connection: &Connection,
     path: &Path,

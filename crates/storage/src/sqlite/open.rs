@@ -20,7 +20,8 @@ const CHECKPOINT_PAGES: i64 = 8_000;
 
 /// Opens the one writing connection for the first time, and brings the schema up to date.
 ///
-/// Frames that a crash left in the log may never have been synced: they are checkpointed before anything is read (R1).
+/// Frames that a crash left in the log may never have been synced: they are checkpointed before
+/// anything is read (R1).
 pub fn open_writer(path: &Path, migrations: &[Migration]) -> Result<Connection, OpenError> {
     let mut connection = connect_writer(path, OpenFlags::SQLITE_OPEN_CREATE)?;
     let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get("busy"));
@@ -32,7 +33,8 @@ pub fn open_writer(path: &Path, migrations: &[Migration]) -> Result<Connection, 
     Ok(connection)
 }
 
-/// A writing connection that is safe to promise durability on (R1). What this process has left in the log was synced.
+/// A writing connection that is safe to promise durability on (R1). What this process has left in
+/// the log was synced.
 pub(super) fn connect_writer(path: &Path, create: OpenFlags) -> Result<Connection, OpenError> {
     let engine = OpenError::engine(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
@@ -53,8 +55,8 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     keep_statements(connection)
 }
 
-/// Statements are prepared once. Otherwise SQLite plans one with `LIMIT ?` anew whenever it is taken out of the cache:
-/// its plan might depend on what is bound.
+/// Statements are prepared once. Otherwise SQLite plans one with `LIMIT ?` anew whenever it is
+/// taken out of the cache: its plan might depend on what is bound.
 fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -76,7 +78,8 @@ fn check_durable(connection: &Connection) -> Result<(), String> {
     Ok(())
 }
 
-/// Opens a connection that cannot write. Several may stand beside the writer, also from other processes.
+/// Opens a connection that cannot write. Several may stand beside the writer, also from other
+/// processes.
 pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     let engine = OpenError::engine(path);
     // Not opened read-only: whoever reads the log beside a writer needs its shared memory, and so may have to make it.
@@ -88,8 +91,8 @@ pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Opens a reader for an audit, which leaves the files as they are: the last connection to be closed would otherwise
-/// take over into the file what a service that died has left in its log.
+/// Opens a reader for an audit, which leaves the files as they are: the last connection to be
+/// closed would otherwise take over into the file what a service that died has left in its log.
 pub(super) fn open_auditor(path: &Path) -> Result<Connection, OpenError> {
     let connection = open_reader(path)?;
     let mut log = path.as_os_str().to_owned();
@@ -100,7 +103,8 @@ pub(super) fn open_auditor(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Opens a reader of a database that another program owns: it must exist, and be of a version that this one knows.
+/// Opens a reader of a database that another program owns: it must exist, and be of a version that
+/// this one knows.
 pub fn open_existing_reader(path: &Path, migrations: &[Migration]) -> Result<Connection, OpenError> {
     if !path.exists() {
         return Err(OpenError::unusable(path, &"there is no such file"));

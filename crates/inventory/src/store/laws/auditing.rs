@@ -1,4 +1,5 @@
-//! Laws of the audit: it reads a bounded number of rows at a time, and what moves meanwhile is in order all the same.
+//! Laws of the audit: it reads a bounded number of rows at a time, and what moves meanwhile is in
+//! order all the same.
 
 use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
 use inventory_core::stock::Level;
@@ -80,7 +81,8 @@ impl Fresh {
     }
 }
 
-/// Ledgers grow, and orders of all ages come and go at one place, while it is read a few rows at a time.
+/// Ledgers grow, and orders of all ages come and go at one place, while it is read a few rows at a
+/// time.
 pub(crate) async fn books_that_are_written_while_they_are_read_are_in_order(fresh: Fresh) {
     fresh.promise(150).await;
     // So many batches may be written during a round: however slow the rounds are, there are several of them.

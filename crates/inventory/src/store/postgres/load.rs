@@ -1,4 +1,5 @@
-//! All that a batch touches: reservations are claimed and locked by order, then products by id (R11).
+//! All that a batch touches: reservations are claimed and locked by order, then products by id
+//! (R11).
 //!
 //! Whoever has a product's row has all of its levels, those that are still to be made as well.
 
@@ -22,7 +23,8 @@ pub(super) const CLAIM: &str = "INSERT INTO reservations (order_id, state, diges
      SELECT id, 'claimed', digest, 0, 0 FROM unnest($1::uuid[], $2::bytea[]) AS claim (id, digest) ORDER BY id
      ON CONFLICT (order_id) DO NOTHING RETURNING order_id";
 
-/// A statement of its own: only a later one sees what the claim waited for. Its own claims are nothing yet.
+/// A statement of its own: only a later one sees what the claim waited for. Its own claims are
+/// nothing yet.
 pub(super) const LOCK_RESERVATIONS: &str = concat!(
     "SELECT ",
     reservation_columns!(),

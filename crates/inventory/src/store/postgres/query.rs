@@ -49,7 +49,8 @@ pub(super) async fn products(snapshot: &Transaction<'_>, filter: &ProductFilter)
     Ok(found.into_iter().map(with_levels).collect())
 }
 
-/// The statement of a page. Each of the first three conditions takes a parameter, in this order, from the second on.
+/// The statement of a page. Each of the first three conditions takes a parameter, in this order,
+/// from the second on.
 pub(super) fn product_page(after: bool, sought: bool, ids: bool, low_stock: bool) -> String {
     let mut sql = concat!("SELECT ", product_columns!(), " FROM products WHERE true").to_owned();
     let conditions = [
@@ -87,7 +88,8 @@ pub(super) async fn movements(snapshot: &Transaction<'_>, filter: &MovementFilte
     rows.iter().map(rows::movement).collect()
 }
 
-/// The statement of a page. Of one location the ledger's numbers are followed, of all of them the time.
+/// The statement of a page. Of one location the ledger's numbers are followed, of all of them the
+/// time.
 pub(super) fn movement_page(one_location: bool, before: bool) -> String {
     let (place, position, order) = if one_location {
         (" AND location_id = $3", " AND seq < $4", "seq DESC")

@@ -117,7 +117,8 @@ macro_rules! reservation_columns {
 }
 pub(super) use reservation_columns;
 
-/// Rows of [`reservation_columns`], each with its allocations: rows of `order_id, product_id, location_id, quantity`.
+/// Rows of [`reservation_columns`], each with its allocations: rows of `order_id, product_id,
+/// location_id, quantity`.
 pub(super) fn reservations(rows: &[Row], allocations: &[Row]) -> Result<Vec<Reservation>, Failure> {
     let mut held = BTreeMap::<OrderId, Vec<Allocation>>::new();
     for row in allocations {

@@ -107,7 +107,8 @@ async fn a_claim_that_comes_to_nothing_leaves_nothing() {
     assert_eq!(row.get::<_, i64>(0), 0);
 }
 
-/// Deciders that the database asks to run again would get through all the same: it counts whether it ever had to.
+/// Deciders that the database asks to run again would get through all the same: it counts whether
+/// it ever had to.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixteen_deciders_never_deadlock() {
     let (store, clock, url) = opened().await;

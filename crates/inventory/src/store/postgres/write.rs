@@ -1,4 +1,5 @@
-//! Writes a decision down, a statement per table, and compares every row count with what was predicted (R11).
+//! Writes a decision down, a statement per table, and compares every row count with what was
+//! predicted (R11).
 
 use std::collections::BTreeSet;
 
@@ -49,7 +50,8 @@ pub(super) const INSERT_MOVEMENTS: &str = "INSERT INTO movements (product_id, lo
 
 pub(super) const DROP_CLAIMS: &str = "DELETE FROM reservations WHERE order_id = ANY($1::uuid[]) AND state = 'claimed'";
 
-/// `claimed` are the orders whose reservations may be made; what the decision makes nothing of is let go again.
+/// `claimed` are the orders whose reservations may be made; what the decision makes nothing of is
+/// let go again.
 pub(super) async fn apply(
     transaction: &Transaction<'_>,
     changes: &Changes,

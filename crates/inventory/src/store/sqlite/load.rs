@@ -1,4 +1,5 @@
-//! What a batch touches: reservations, then the movements of requests, then products with their levels (R11).
+//! What a batch touches: reservations, then the movements of requests, then products with their
+//! levels (R11).
 
 use contract::{OrderId, ProductId};
 use inventory_core::decide::{InventoryCommand, Loaded, Touched};
@@ -8,7 +9,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{self, MOVEMENT_COLUMNS, PRODUCT_COLUMNS, RESERVATION_COLUMNS, ReservationRow};
 
-/// All that the batch touches, in the order in which an engine with row locks takes it. The write lock is held already.
+/// All that the batch touches, in the order in which an engine with row locks takes it. The write
+/// lock is held already.
 pub(super) fn load(connection: &Connection, batch: &[InventoryCommand]) -> rusqlite::Result<Loaded> {
     let touched = Touched::by(batch);
     let mut loaded = Loaded::default();

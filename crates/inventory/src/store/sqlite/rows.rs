@@ -122,7 +122,8 @@ impl ReservationRow {
         })
     }
 
-    /// With its allocations. Which of them and of the shortages there are says what a released one was before.
+    /// With its allocations. Which of them and of the shortages there are says what a released one
+    /// was before.
     pub(super) fn complete(self, connection: &Connection) -> rusqlite::Result<Reservation> {
         let allocations = allocations(connection, self.order_id)?;
         let state = text::state(self.state, allocations, self.shortfalls);

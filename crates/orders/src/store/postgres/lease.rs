@@ -1,8 +1,11 @@
-//! The sweeper's transaction: picks due commands and puts off their next attempt before anyone publishes them (R7).
+//! The sweeper's transaction: picks due commands and puts off their next attempt before anyone
+//! publishes them (R7).
 //!
-//! Orders alone has this file: the Inventory Service only answers, and so has nothing to send again.
+//! Orders alone has this file: the Inventory Service only answers, and so has nothing to send
+//! again.
 //!
-//! It locks pending commands alone, and passes over those that somebody else has locked: it waits for nobody.
+//! It locks pending commands alone, and passes over those that somebody else has locked: it waits
+//! for nobody.
 
 use std::collections::BTreeMap;
 
@@ -122,7 +125,8 @@ pub(super) async fn lease(transaction: &Transaction<'_>, lease: Lease) -> Result
     Ok(commands)
 }
 
-/// What became due last, and a fifth of what has been due for longest; so neither starves the other.
+/// What became due last, and a fifth of what has been due for longest; so neither starves the
+/// other.
 async fn due_by_time(
     transaction: &Transaction<'_>,
     limit: u32,

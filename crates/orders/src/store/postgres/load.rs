@@ -21,7 +21,8 @@ pub(super) const CLAIM_KEYS: &str = "INSERT INTO idempotency_keys (key, order_id
 /// A statement of its own: only a later one sees what the claim waited for.
 pub(super) const KEYS: &str = "SELECT key, order_id FROM idempotency_keys WHERE key = ANY($1::text[])";
 
-/// Locked although perhaps only read: an answer that rests on a row waits for that row's commit to be durable (R5).
+/// Locked although perhaps only read: an answer that rests on a row waits for that row's commit to
+/// be durable (R5).
 pub(super) const LOCK_ORDERS: &str =
     concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id FOR UPDATE");
 

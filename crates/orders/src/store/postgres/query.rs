@@ -67,7 +67,8 @@ pub(super) async fn orders(snapshot: &Transaction<'_>, filter: &Filter) -> Resul
     rows.iter().map(|row| OrderRow::read(row).map(summary)).collect()
 }
 
-/// The statement of a page. Each of the conditions takes a parameter, in this order, from the second on.
+/// The statement of a page. Each of the conditions takes a parameter, in this order, from the
+/// second on.
 pub(super) fn page(status: bool, customer: bool, before: bool) -> String {
     let mut sql = concat!("SELECT ", order_columns!(), " FROM orders WHERE true").to_owned();
     let conditions = [(status, "status = "), (customer, "customer_id = "), (before, "order_id < ")];

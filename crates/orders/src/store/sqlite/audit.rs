@@ -1,4 +1,5 @@
-//! Reads for the audit: what the invariants speak of, a page at a time, each page from one snapshot.
+//! Reads for the audit: what the invariants speak of, a page at a time, each page from one
+//! snapshot.
 
 use std::sync::Arc;
 

@@ -1,6 +1,8 @@
-//! The sweeper's transaction: picks due commands and puts off their next attempt before anyone publishes them (R7).
+//! The sweeper's transaction: picks due commands and puts off their next attempt before anyone
+//! publishes them (R7).
 //!
-//! Orders alone has this file: the Inventory Service only answers, and so has nothing to send again.
+//! Orders alone has this file: the Inventory Service only answers, and so has nothing to send
+//! again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,7 +52,8 @@ pub(super) fn lease(connection: &Connection, lease: Lease, now: Timestamp) -> ru
     Ok(commands)
 }
 
-/// What became due last, and a fifth of what has been due for longest; so neither starves the other.
+/// What became due last, and a fifth of what has been due for longest; so neither starves the
+/// other.
 fn due_by_time(
     connection: &Connection,
     limit: u32,
