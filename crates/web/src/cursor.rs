@@ -30,7 +30,7 @@ pub fn decode(list: &str, cursor: &str) -> Result<String, Problem> {
 pub fn invalid() -> Problem {
     Problem::new(
         Code::INVALID_CURSOR,
-        "send next_cursor as it came, to the list that it came from; or begin without one",
+        "send next_cursor unchanged to the list that returned it, or omit cursor for the first page",
     )
 }
 

@@ -80,12 +80,13 @@ async fn answer(request: Request, next: Next) -> Response {
     match tokio::time::timeout(BACKSTOP, unwinding(next.run(request))).await {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => {
-            error!(panic = message_of(&*panic), "a request's handler panicked");
+            error!(panic = message_of(&*panic), "request handler panicked");
             Problem::internal().into_response()
         }
         Err(_) => {
-            error!(timeout_s = BACKSTOP.as_secs(), "a request's handler gave no answer");
-            let detail = "no answer in time; look it up, or retry with the same Idempotency-Key";
+            error!(timeout_s = BACKSTOP.as_secs(), "request handler timed out");
+            let detail = "the request took too long and may have taken effect; \
+                          look up the result, or retry with the same Idempotency-Key";
             Problem::new(Code::OUTCOME_UNKNOWN, detail).into_response()
         }
     }
@@ -118,8 +119,10 @@ fn problem_in(response: &mut Response) -> Option<Problem> {
     }
     let code = Code::of_status(status);
     let detail = match code {
-        Code::NOT_FOUND => "no such path; /openapi.json lists those that are",
-        Code::METHOD_NOT_ALLOWED => "the header Allow lists the methods of this path",
+        Code::NOT_FOUND => "no resource exists at this path; /openapi.json lists all paths",
+        Code::METHOD_NOT_ALLOWED => {
+            "the path does not support this method; the Allow header lists those that it supports"
+        }
         other => other.title(),
     };
     Some(Problem::new(code, detail))

@@ -71,8 +71,8 @@ pub async fn read_optional_json(headers: &HeaderMap, body: Body) -> Result<Optio
 }
 
 async fn read_bytes(mut body: Body) -> Result<Bytes, Problem> {
-    let too_large = || Problem::new(Code::BODY_TOO_LARGE, format!("a body may have at most {MAX_BODY_BYTES} bytes"));
-    let malformed = |detail: &str| Problem::new(Code::MALFORMED_JSON, detail);
+    let too_large = || Problem::new(Code::BODY_TOO_LARGE, format!("the body must have at most {MAX_BODY_BYTES} bytes"));
+    let malformed = |detail: String| Problem::new(Code::MALFORMED_JSON, detail);
     // Content-Length, where there is one.
     let promised = body.size_hint().lower();
     if promised > MAX_BODY_BYTES as u64 {
@@ -85,8 +85,8 @@ async fn read_bytes(mut body: Body) -> Result<Bytes, Problem> {
             discard(body).await;
             Err(too_large())
         }
-        Ok(Err(_)) => Err(malformed("the body broke off")),
-        Err(_) => Err(malformed("the body did not arrive in time")),
+        Ok(Err(_)) => Err(malformed("the connection closed before the body was complete".to_owned())),
+        Err(_) => Err(malformed(format!("the body did not arrive within {BODY_TIMEOUT:?}"))),
     }
 }
 
@@ -111,12 +111,12 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let only = types.next().filter(|_| types.next().is_none()).and_then(|value| value.to_str().ok());
     if !only.is_some_and(is_json_in_utf8) {
-        return refuse("send Content-Type: application/json, in UTF-8");
+        return refuse("the Content-Type must be application/json, in UTF-8");
     }
     let is_identity = |value: &str| value.split(',').all(|coding| coding.trim().eq_ignore_ascii_case("identity"));
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     if !encodings.all(|value| value.to_str().is_ok_and(is_identity)) {
-        return refuse("send the body without a Content-Encoding");
+        return refuse("the body must not have a Content-Encoding");
     }
     Ok(())
 }
@@ -251,6 +251,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_arrive_is_not_waited_for() {
         let refused = read_json(&json(), Body::new(Streamed { kilobytes: 3, ends: false })).await.unwrap_err();
-        assert_eq!((refused.code, refused.detail.as_str()), (Code::MALFORMED_JSON, "the body did not arrive in time"));
+        assert_eq!(
+            (refused.code, refused.detail.as_str()),
+            (Code::MALFORMED_JSON, "the body did not arrive within 10s")
+        );
     }
 }

@@ -71,7 +71,10 @@ struct Check {
 /// `shutting_down` while draining; else `storage_unavailable`, naming every check that is down.
 fn report(snapshot: Snapshot) -> Result<Report, Problem> {
     if snapshot.draining {
-        return Err(Problem::new(Code::SHUTTING_DOWN, "finishing what was accepted"));
+        return Err(Problem::new(
+            Code::SHUTTING_DOWN,
+            "the service is shutting down and finishes the requests in flight",
+        ));
     }
     let mut down = Vec::new();
     let mut checks = Vec::new();

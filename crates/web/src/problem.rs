@@ -36,17 +36,17 @@ pub struct Problem {
     pub retry_after_s: Option<u32>,
 }
 
-/// One thing that is wrong with a request, and where.
+/// One fault of a request, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Fault {
     #[serde(flatten)]
     pub at: At,
     pub code: FaultCode,
-    /// One sentence for a person.
+    /// One sentence that says what is wrong.
     pub detail: String,
 }
 
-/// The place of a fault.
+/// Where a fault is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum At {
@@ -130,23 +130,23 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Why a request was not done (RFC 9457). All seven members are always there.
+/// Why a request failed (RFC 9457). All seven members are always present.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct Document {
-    /// A stable name of the kind of problem.
+    /// Identifies the kind of problem.
     #[schema(example = "urn:lastro:problem:invalid_request")]
     pub r#type: String,
-    /// The same for every problem of this kind.
+    /// Describes the kind of problem; the same for every problem of this kind.
     pub title: String,
     #[schema(example = 422)]
     pub status: u16,
-    /// What is wrong with this request.
+    /// What is wrong with this request, and what to do about it.
     pub detail: String,
     pub code: Code,
-    /// Equal to the header `X-Request-Id`.
+    /// Equals the header `X-Request-Id`.
     pub request_id: String,
-    /// Each thing that is wrong, where there is more to say than `detail` does.
+    /// Every fault of the request, in document order; empty if `detail` says it all.
     pub errors: Vec<Fault>,
 }
 
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(
             serde_json::to_value(problem.document("r-1")).unwrap(),
             json!({
-                "type": "urn:lastro:problem:invalid_request", "title": "The request breaks a rule", "status": 422,
+                "type": "urn:lastro:problem:invalid_request", "title": "The request is not valid", "status": 422,
                 "detail": "the member \"a/b\" is missing", "code": "invalid_request", "request_id": "r-1",
                 "errors": [{"pointer": "/a~1b", "code": "required", "detail": "the member \"a/b\" is missing"}],
             })

@@ -89,7 +89,7 @@ impl Query {
     pub fn finish(mut self) -> Result<(), Problem> {
         let unknown = self.given.iter().enumerate().filter(|(_, given)| !self.asked.contains(&given.name.as_str()));
         let faults = unknown.take(MAX_FAULTS).map(|(index, given)| {
-            let detail = format!("{} is not known here", given.name);
+            let detail = format!("{} is not a known parameter", given.name);
             (index, Fault::parameter(given.name.clone(), FaultCode::UNKNOWN_FIELD, detail))
         });
         self.faults.extend(faults);

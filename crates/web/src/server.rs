@@ -26,7 +26,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The address cannot be listened on, in one line that says why.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {reason}; choose another with --listen")]
+#[error("cannot listen on {address}: {reason}; choose another address with --listen")]
 pub struct CannotListen {
     address: ListenAddr,
     reason: String,
@@ -79,15 +79,18 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         let (connection, cut) = (connections.watch(connection), cut.clone());
         tokio::spawn(async move {
             tokio::select! {
-                ended = connection => if let Err(error) = ended { debug!(%error, "a connection broke") },
-                () = evicted.cancelled() => debug!("a silent connection gives way"),
+                ended = connection => if let Err(error) = ended { debug!(%error, "connection failed") },
+                () = evicted.cancelled() => debug!("closed an idle connection to make room for a new one"),
                 () = cut.cancelled() => {}
             }
         });
     }
     drop(listener);
     if tokio::time::timeout(DRAIN_TIMEOUT, connections.shutdown()).await.is_err() {
-        warn!(timeout_s = DRAIN_TIMEOUT.as_secs(), "requests in flight did not finish; their connections are cut");
+        warn!(
+            timeout_s = DRAIN_TIMEOUT.as_secs(),
+            "requests in flight did not finish in time, closing their connections"
+        );
     }
     Ok(())
 }
@@ -97,13 +100,15 @@ async fn accept(listener: &TcpListener, slots: &Arc<Slots>) -> (TcpStream, Slot)
         match listener.accept().await {
             Ok((stream, _)) => {
                 if let Err(error) = stream.set_nodelay(true) {
-                    debug!(%error, "answers on this connection may be delayed");
+                    debug!(%error, "cannot set TCP_NODELAY, responses on this connection may be delayed");
                 }
                 return (stream, slots.take().await);
             }
-            Err(error) if is_of_one_connection(&error) => debug!(%error, "a client hung up before it was accepted"),
+            Err(error) if is_of_one_connection(&error) => {
+                debug!(%error, "client disconnected before its connection was accepted")
+            }
             Err(error) => {
-                warn!(%error, "cannot accept connections; trying again");
+                warn!(%error, "accepting a connection failed, retrying");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -213,7 +218,7 @@ mod tests {
         let taken = bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = taken.local_addr().unwrap();
         let error = bind(&address.to_string().parse().unwrap()).await.unwrap_err();
-        let line = format!("cannot listen on {address}: address already in use; choose another with --listen");
+        let line = format!("cannot listen on {address}: address already in use; choose another address with --listen");
         assert_eq!(error.to_string(), line);
     }
 }

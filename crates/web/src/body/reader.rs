@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::values::{Parsed, wrong_type};
-use super::{Node, Object, escape};
+use super::{Node, Object, escape, unescape};
 use crate::problem::{Fault, FaultCode, MAX_FAULTS, Problem};
 
 /// Reads the members of an object one by one, and collects what is wrong instead of stopping at it:
@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
             return self.fault(position, wrong_type("an array", node));
         };
         if !count.contains(&items.len()) {
-            let detail = format!("must have from {} to {} items, not {}", count.start(), count.end(), items.len());
+            let detail = format!("must have {} to {} items, not {}", count.start(), count.end(), items.len());
             self.fault::<()>(position.clone(), (FaultCode::OUT_OF_RANGE, detail));
         }
         let read_items: Vec<_> = (items.iter().take(*count.end()).enumerate())
@@ -162,13 +162,13 @@ impl<'a> Reader<'a> {
         for (index, (name, _)) in unknown.take(MAX_FAULTS) {
             self.fault::<()>(
                 self.position.child(index, name),
-                (FaultCode::UNKNOWN_FIELD, "is not known here".to_owned()),
+                (FaultCode::UNKNOWN_FIELD, "is not a known field".to_owned()),
             );
         }
     }
 
     fn fault<T>(&mut self, position: Position, (code, detail): (FaultCode, String)) -> Option<T> {
-        let detail = format!("{} {detail}", position.pointer);
+        let detail = format!("{} {detail}", label(&position.pointer));
         self.faults.push((position.order, Fault::pointer(position.pointer, code, detail)));
         None
     }
@@ -178,6 +178,16 @@ impl Position {
     fn child(&self, index: usize, name: &str) -> Self {
         let order = self.order.iter().copied().chain([index]).collect();
         Self { pointer: format!("{}/{}", self.pointer, escape(name)), order }
+    }
+}
+
+/// How a message names what a JSON Pointer points to: `price`, `products[3]`, `the body`.
+fn label(pointer: &str) -> String {
+    let Some((parent, name)) = pointer.rsplit_once('/') else { return "the body".to_owned() };
+    let is_index = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
+    match parent.rsplit_once('/') {
+        Some((_, array)) if is_index => format!("{}[{name}]", unescape(array)),
+        _ => unescape(name),
     }
 }
 
@@ -241,7 +251,7 @@ mod tests {
         });
         let customer = body.required("customer", text(5));
         if lines.as_ref().is_some_and(|lines| lines.iter().map(|(_, n)| n).sum::<i64>() > 15) {
-            body.refuse("/lines", FaultCode::OUT_OF_RANGE, "hold more than 15 in all");
+            body.refuse("/lines", FaultCode::OUT_OF_RANGE, "must not add up to more than 15");
         }
         body.finish(|| Some(Order { customer: customer?, urgent, lines: lines? }))
     }
@@ -321,8 +331,14 @@ mod tests {
 
     #[test]
     fn a_detail_says_where_and_what() {
-        let problem = read(r#"{"customer":"c","lines":[{"id":"a","n":11}]}"#).unwrap_err();
-        assert_eq!(problem.detail, "/lines/0/n must be from 1 to 10");
+        for (body, detail) in [
+            (r#"{"customer":"c","lines":[{"id":"a","n":11}]}"#, "n must be from 1 to 10"),
+            (r#"{"customer":"c","lines":[7]}"#, "lines[0] must be an object, not a number"),
+            (r#"{"customer":"c","lines":[]}"#, "lines must have 1 to 3 items, not 0"),
+            (r#"{"customer":"c","lines":[{"id":"a","n":1}],"a/~":1}"#, "a/~ is not a known field"),
+        ] {
+            assert_eq!(read(body).unwrap_err().detail, detail, "{body}");
+        }
     }
 
     #[test]

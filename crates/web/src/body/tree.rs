@@ -17,18 +17,20 @@ pub const MAX_DEPTH: usize = 32;
 /// **Errors:** 400 `malformed_json`: not UTF-8, a byte order mark, broken off, anything after the object, not an
 /// object, a name twice in one object at any level, a lone surrogate in a string, nested deeper than [`MAX_DEPTH`].
 pub fn parse(bytes: &[u8]) -> Result<Object, Problem> {
-    let text = std::str::from_utf8(bytes).map_err(|e| malformed(format!("byte {} is not UTF-8", e.valid_up_to())))?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|e| malformed(format!("the body is not UTF-8 at byte {}", e.valid_up_to())))?;
     if text.starts_with('\u{feff}') {
-        return Err(malformed("a byte order mark stands before the JSON text"));
+        return Err(malformed("the body must not start with a byte order mark"));
     }
     // Before anything recursive looks at it: the tree is as deep as the text says.
     if deeper_than(MAX_DEPTH, bytes) {
-        return Err(malformed(format!("nested deeper than {MAX_DEPTH} levels")));
+        return Err(malformed(format!("the body is nested deeper than {MAX_DEPTH} levels")));
     }
-    let raw: &RawValue = serde_json::from_str(text).map_err(|e| malformed(format!("not well-formed JSON: {e}")))?;
+    let raw: &RawValue =
+        serde_json::from_str(text).map_err(|e| malformed(format!("the body is not well-formed JSON: {e}")))?;
     match read(raw)? {
         Node::Object(object) => Ok(object),
-        other => Err(malformed(format!("the body is {}; it must be an object", other.kind()))),
+        other => Err(malformed(format!("the body must be an object, not {}", other.kind()))),
     }
 }
 
@@ -180,7 +182,7 @@ mod tests {
             ("{\"a\":\"\t\"}", 6),
         ] {
             let detail = detail_of(body.as_bytes());
-            assert!(detail.starts_with("not well-formed JSON: "), "{body}: {detail}");
+            assert!(detail.starts_with("the body is not well-formed JSON: "), "{body}: {detail}");
             assert!(detail.ends_with(&format!(" at line 1 column {column}")), "{body}: {detail}");
         }
     }
@@ -188,12 +190,12 @@ mod tests {
     #[test]
     fn what_is_not_one_object_without_repetitions_is_refused_with_the_reason() {
         for (body, detail) in [
-            ("[]", "the body is an array; it must be an object"),
-            ("null", "the body is null; it must be an object"),
-            ("\"{}\"", "the body is a string; it must be an object"),
-            ("19.99", "the body is a number; it must be an object"),
-            ("true", "the body is a boolean; it must be an object"),
-            ("\u{feff}{}", "a byte order mark stands before the JSON text"),
+            ("[]", "the body must be an object, not an array"),
+            ("null", "the body must be an object, not null"),
+            ("\"{}\"", "the body must be an object, not a string"),
+            ("19.99", "the body must be an object, not a number"),
+            ("true", "the body must be an object, not a boolean"),
+            ("\u{feff}{}", "the body must not start with a byte order mark"),
             (r#"{"a":1,"b":2,"a":1}"#, r#"the member "a" occurs twice in the body"#),
             (r#"{"a":1,"\u0061":1}"#, r#"the member "a" occurs twice in the body"#),
             (r#"{"l":[{}, {"x/y":{"q":1,"q":2}}]}"#, r#"the member "q" occurs twice in /l/1/x~1y"#),
@@ -216,15 +218,15 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_utf8_are_refused_where_they_stand() {
-        assert_eq!(detail_of(b"{\"a\":\"\xff\"}"), "byte 6 is not UTF-8");
-        assert_eq!(detail_of(b"{\"a\":\"\xed\xa0\x80\"}"), "byte 6 is not UTF-8");
+        assert_eq!(detail_of(b"{\"a\":\"\xff\"}"), "the body is not UTF-8 at byte 6");
+        assert_eq!(detail_of(b"{\"a\":\"\xed\xa0\x80\"}"), "the body is not UTF-8 at byte 6");
     }
 
     #[test]
     fn nesting_is_counted_as_brackets_outside_of_strings() {
         let nested = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
         assert!(parse(nested(MAX_DEPTH).as_bytes()).is_ok());
-        assert_eq!(detail_of(nested(MAX_DEPTH + 1).as_bytes()), "nested deeper than 32 levels");
+        assert_eq!(detail_of(nested(MAX_DEPTH + 1).as_bytes()), "the body is nested deeper than 32 levels");
         let brackets_in_a_string = format!(r#"{{"a":"\"{}"}}"#, "[{".repeat(100));
         assert!(parse(brackets_in_a_string.as_bytes()).is_ok());
         let many_beside_each_other = format!(r#"{{"a":[{}[]]}}"#, "[],".repeat(1000));
@@ -235,8 +237,8 @@ mod tests {
     fn a_hundred_thousand_levels_do_no_harm() {
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
             let closed = format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
-            assert_eq!(detail_of(closed.as_bytes()), "nested deeper than 32 levels");
-            assert_eq!(detail_of(open.repeat(100_000).as_bytes()), "nested deeper than 32 levels");
+            assert_eq!(detail_of(closed.as_bytes()), "the body is nested deeper than 32 levels");
+            assert_eq!(detail_of(open.repeat(100_000).as_bytes()), "the body is nested deeper than 32 levels");
         }
     }
 

@@ -13,7 +13,7 @@ pub fn integer(range: RangeInclusive<i64>) -> impl Fn(&Node) -> Parsed<i64> {
     move |node| {
         let Node::Number(text) = node else { return Err(wrong_type("a whole number", node)) };
         if text.contains(['.', 'e', 'E']) {
-            let detail = "must be a whole number written without decimals or exponent";
+            let detail = "must be a whole number without decimals or an exponent";
             return Err((FaultCode::WRONG_TYPE, detail.to_owned()));
         }
         // What is left is -?[0-9]+ by JSON's grammar: not to fit is the only way to fail.
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(integer(1..=9)(&node("\"5\"")).unwrap_err().1, "must be a whole number, not a string");
         assert_eq!(
             integer(1..=9)(&node("1.0")).unwrap_err().1,
-            "must be a whole number written without decimals or exponent"
+            "must be a whole number without decimals or an exponent"
         );
         assert_eq!(integer(1..=9)(&node("10")).unwrap_err().1, "must be from 1 to 9");
         assert_eq!(boolean()(&node("1")).unwrap_err().1, "must be a boolean, not a number");

@@ -28,40 +28,42 @@ pub struct OwnCodes {
 
 impl Code {
     pub const MALFORMED_JSON: Self =
-        Self::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not one well-formed JSON object");
+        Self::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not a valid JSON object");
     pub const INVALID_CURSOR: Self =
-        Self::new(StatusCode::BAD_REQUEST, "invalid_cursor", "The cursor is not one that this list gave out");
+        Self::new(StatusCode::BAD_REQUEST, "invalid_cursor", "The cursor is not valid for this list");
     pub const UNAUTHENTICATED: Self =
-        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid API key is needed");
-    pub const FORBIDDEN: Self = Self::new(StatusCode::FORBIDDEN, "forbidden", "This API key may not do that");
-    pub const NOT_FOUND: Self = Self::new(StatusCode::NOT_FOUND, "not_found", "Nothing is here");
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid API key is required");
+    pub const FORBIDDEN: Self =
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "The API key does not allow this request");
+    pub const NOT_FOUND: Self = Self::new(StatusCode::NOT_FOUND, "not_found", "No resource exists at this path");
     pub const METHOD_NOT_ALLOWED: Self =
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take that method");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not support this method");
     pub const BODY_TOO_LARGE: Self =
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large");
     pub const UNSUPPORTED_MEDIA_TYPE: Self =
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body must be application/json");
     pub const INVALID_REQUEST: Self =
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "The request breaks a rule");
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "The request is not valid");
     pub const IDEMPOTENCY_KEY_REUSED: Self = Self::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "idempotency_key_reused",
-        "The Idempotency-Key belongs to another request",
+        "The Idempotency-Key was used for a different request",
     );
     pub const RATE_LIMITED: Self = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests");
-    pub const INTERNAL: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here");
-    pub const OVERLOADED: Self = Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too busy; nothing was done");
+    pub const INTERNAL: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal server error");
+    pub const OVERLOADED: Self =
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The service is overloaded; no change was made");
     pub const STORAGE_FULL: Self =
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_full", "The storage is full; nothing was done");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_full", "The storage is full; no change was made");
     pub const STORAGE_UNAVAILABLE: Self = Self::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "storage_unavailable",
-        "The storage is out of reach; nothing was done",
+        "The storage is unavailable; no change was made",
     );
     pub const OUTCOME_UNKNOWN: Self =
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", "It may or may not have been done");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", "The request may or may not have taken effect");
     pub const SHUTTING_DOWN: Self =
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", "Shutting down; nothing was done");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", "The service is shutting down; no change was made");
 
     /// The codes that every service has.
     pub const COMMON: [Self; 17] = [
@@ -146,13 +148,13 @@ impl OwnCodes {
         let mut all: Vec<_> = Code::COMMON.iter().chain(&self.codes).collect();
         all.sort_by_key(|code| code.status);
         let names = all.into_iter().map(|code| code.name);
-        listed("What kind of problem it is. Each has one status and one title for ever.", names)
+        listed("The kind of problem. Each code has one status and one title, which never change.", names)
     }
 
     /// The schema of [`FaultCode`]: the whole closed list.
     pub fn fault_code_schema(&self) -> RefOr<Schema> {
         let names = FaultCode::COMMON.iter().chain(&self.fault_codes).map(|code| code.0);
-        listed("What is wrong with one member or parameter of a request.", names)
+        listed("What is wrong with one member or parameter of the request.", names)
     }
 }
 
@@ -206,7 +208,7 @@ impl ToSchema for FaultCode {}
 mod tests {
     use super::*;
 
-    const SOLD_OUT: Code = Code::new(StatusCode::CONFLICT, "sold_out", "There is none left");
+    const SOLD_OUT: Code = Code::new(StatusCode::CONFLICT, "sold_out", "The product is sold out");
 
     fn names(schema: RefOr<Schema>) -> Vec<String> {
         let schema = serde_json::to_value(schema).unwrap();

@@ -8,7 +8,7 @@ use super::{Code, Problem};
 impl Problem {
     /// A bug of ours, of which the client need know nothing but how to report it.
     pub fn internal() -> Self {
-        Self::new(Code::INTERNAL, "this is our fault; please report it with its request_id")
+        Self::new(Code::INTERNAL, "the service failed to handle this request; report it with its request_id")
     }
 }
 
@@ -16,13 +16,22 @@ impl Problem {
 impl From<NotDone> for Problem {
     fn from(error: NotDone) -> Self {
         match error {
-            NotDone::Overloaded => Self::new(Code::OVERLOADED, "nothing was done; try again later"),
-            NotDone::StorageFull => Self::new(Code::STORAGE_FULL, "nothing was done; the operator must make room"),
-            NotDone::Unavailable => Self::new(Code::STORAGE_UNAVAILABLE, "nothing was done; try again later"),
-            NotDone::OutcomeUnknown => {
-                Self::new(Code::OUTCOME_UNKNOWN, "it may have been done; retry with the same Idempotency-Key")
+            NotDone::Overloaded => {
+                Self::new(Code::OVERLOADED, "too many requests are waiting and no change was made; retry later")
             }
-            NotDone::ShuttingDown => Self::new(Code::SHUTTING_DOWN, "nothing was done; try again, elsewhere or later"),
+            NotDone::StorageFull => {
+                Self::new(Code::STORAGE_FULL, "no change was made; the operator must free storage space")
+            }
+            NotDone::Unavailable => {
+                Self::new(Code::STORAGE_UNAVAILABLE, "the storage does not answer and no change was made; retry later")
+            }
+            NotDone::OutcomeUnknown => Self::new(
+                Code::OUTCOME_UNKNOWN,
+                "the request may have taken effect; look up the result, or retry with the same Idempotency-Key",
+            ),
+            NotDone::ShuttingDown => {
+                Self::new(Code::SHUTTING_DOWN, "the service is shutting down and no change was made; retry later")
+            }
             NotDone::Poisoned => Self::internal(),
         }
     }
@@ -31,11 +40,11 @@ impl From<NotDone> for Problem {
 /// A read that failed.
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
-        error!(error = %Chain(&failure), "a read failed");
+        error!(error = %Chain(&failure), "storage read failed");
         match failure {
             Failure::Suspect(_) | Failure::Fatal(_) => Self::internal(),
             Failure::Busy(_) | Failure::Unknown(_) | Failure::Unavailable(_) | Failure::Full(_) => {
-                Self::new(Code::STORAGE_UNAVAILABLE, "this cannot be looked up now; try again later")
+                Self::new(Code::STORAGE_UNAVAILABLE, "the storage cannot be read now; retry later")
             }
         }
     }
