@@ -38,7 +38,7 @@ fn receipt(outcome: OrderOutcome) -> Result<Receipt, Problem> {
         }
         OrderOutcome::KeyReused => Err(Problem::new(
             Code::IDEMPOTENCY_KEY_REUSED,
-            "this Idempotency-Key was used for another order; a new order needs a new key",
+            "this Idempotency-Key was used for a different order; use a new key for a new order",
         )),
         OrderOutcome::NotFound => Err(order_not_found()),
         OrderOutcome::InvalidTransition(status) => Err(invalid_transition(status)),
@@ -47,7 +47,8 @@ fn receipt(outcome: OrderOutcome) -> Result<Receipt, Problem> {
 }
 
 fn invalid_transition(status: Status) -> Problem {
-    Problem::new(codes::INVALID_TRANSITION, format!("the order is {}", status.as_str()))
+    let detail = format!("the order is {}, which does not allow this transition", status.as_str());
+    Problem::new(codes::INVALID_TRANSITION, detail)
 }
 
 fn order_not_found() -> Problem {

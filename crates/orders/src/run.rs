@@ -36,7 +36,7 @@ use crate::worker::sweep::{AnswerFeed, Sweeper};
 /// The program; its name is also that of its consumer at the broker.
 pub const PROGRAM: Program = Program {
     name: "order-service",
-    summary: "The Order Service of Lastro: takes customers' orders and keeps them.",
+    summary: "The Order Service of Lastro: accepts customers' orders and stores them.",
     default_listen: "127.0.0.1:8081",
 };
 /// The keys that its settings file may have: its own, and those of the programs that may share the file.
@@ -171,25 +171,28 @@ pub async fn open_for_audit(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<
 /// Brings a PostgreSQL schema up to date, as its owner. `role`, if there is one, may then run the service on it.
 pub async fn migrate(url: &DatabaseUrl, role: Option<&str>) -> Result<(), ProgramError> {
     let DatabaseUrl::Postgres(text) = url else {
-        return Err(UsageError(format!("{url}: the service itself keeps a file up to date")).into());
+        return Err(UsageError(format!(
+            "{url}: only PostgreSQL needs migrate; a service migrates its SQLite file when it starts"
+        ))
+        .into());
     };
     let server = Server::at(text, &url.to_string(), "lastro migrate")?;
     storage::postgres::migrate(&server, &SCHEMA, role).await.map_err(ProgramError::failed)
 }
 
-/// The Order Service: takes customers' orders over HTTP and settles them with the Inventory Service over a bus.
+/// The Order Service: accepts orders over HTTP and settles them with the Inventory Service over a message bus
 #[derive(Debug, Parser)]
 #[command(name = PROGRAM.name, version, mut_arg("listen", |arg| arg.help(listen_help(PROGRAM.default_listen))))]
 pub struct Args {
     #[command(flatten)]
     common: CommonArgs,
-    /// Where orders are kept, such as sqlite:data/orders.db
+    /// Database of the orders [default: sqlite:data/orders.db]
     #[arg(long, env = "LASTRO_DATABASE_URL", value_name = "URL")]
     database_url: Option<DatabaseUrl>,
-    /// What carries messages to the Inventory Service [default: nats://127.0.0.1:4222]
+    /// Message bus shared with the Inventory Service [default: nats://127.0.0.1:4222]
     #[arg(long, env = "LASTRO_BUS_URL", value_name = "URL")]
     bus_url: Option<BusUrl>,
-    /// The currency of orders that name none [default: BRL]
+    /// Currency of orders that do not name one [default: BRL]
     #[arg(long, env = "LASTRO_CURRENCY", value_name = "ISO 4217")]
     currency: Option<String>,
 }
@@ -216,7 +219,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
 /// The shop's currency; BRL unless configured.
 pub fn parse_currency(code: Option<String>) -> Result<Currency, UsageError> {
     let Some(code) = code else { return Ok(Currency::BRL) };
-    code.parse().map_err(|error| UsageError(format!("the currency {code:?} is {error}")))
+    code.parse().map_err(|error| UsageError(format!("currency {code:?} is {error}")))
 }
 
 /// The program.

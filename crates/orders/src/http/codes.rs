@@ -3,9 +3,10 @@
 use http::StatusCode;
 use web::problem::{Code, FaultCode, OwnCodes};
 
-pub(super) const ORDER_NOT_FOUND: Code = Code::new(StatusCode::NOT_FOUND, "order_not_found", "There is no such order");
+pub(super) const ORDER_NOT_FOUND: Code =
+    Code::new(StatusCode::NOT_FOUND, "order_not_found", "The order does not exist");
 pub(super) const INVALID_TRANSITION: Code =
-    Code::new(StatusCode::CONFLICT, "invalid_transition", "The order's status does not allow that");
+    Code::new(StatusCode::CONFLICT, "invalid_transition", "The order's status does not allow this transition");
 
 pub(super) const TOO_MANY_DECIMALS: FaultCode = FaultCode::new("too_many_decimals");
 pub(super) const UNKNOWN_CURRENCY: FaultCode = FaultCode::new("unknown_currency");

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use web::problem::{FaultCode, Problem, ReadProblems};
 use web::{Query, cursor, page};
 
+use super::request;
 use super::view::{FullView, SummaryView};
 use crate::service::Service;
 use crate::store::Filter;
@@ -21,11 +22,11 @@ const LIST: &str = "orders";
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct OrderPage {
     data: Vec<SummaryView>,
-    /// Send it as `cursor` for the next page; null on the last one.
+    /// Send it as `cursor` to get the next page; null on the last page.
     next_cursor: Option<String>,
 }
 
-/// Look an order up
+/// Get an order
 #[utoipa::path(
     get, path = "/api/orders/{order_id}", tag = "orders", operation_id = "getOrder",
     params(("order_id" = String, Path)),
@@ -48,14 +49,14 @@ pub(super) async fn get(
 
 /// List orders
 ///
-/// Newest first, without products, allocations, shortages and history.
+/// Lists orders, newest first, without products, allocations, shortages and history.
 #[utoipa::path(
     get, path = "/api/orders", tag = "orders", operation_id = "listOrders",
     params(
-        ("status" = Option<String>, Query, description = "Only orders in this status"),
+        ("status" = Option<String>, Query, description = "Only orders with this status"),
         ("customer_id" = Option<String>, Query, description = "Only this customer's orders"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Orders per page, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Orders per page (default 50)"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),
     ),
     responses(
         (status = 200, body = OrderPage),
@@ -73,11 +74,12 @@ pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> R
 /// What to ask the store for, and how many orders the page has.
 fn filter(mut query: Query) -> Result<(Filter, usize), Problem> {
     let status = query.optional("status", |text| {
-        Status::parse(text).ok_or_else(|| (FaultCode::BAD_FORMAT, "is not a status of an order".to_owned()))
+        Status::parse(text).ok_or_else(|| {
+            let names = Status::ALL.map(Status::as_str).join(", ");
+            (FaultCode::BAD_FORMAT, format!("must be one of {names}"))
+        })
     });
-    let customer_id = query.optional("customer_id", |text| {
-        text.parse().map_err(|error: contract::BadId| (FaultCode::BAD_FORMAT, format!("is no id: {error}")))
-    });
+    let customer_id = query.optional("customer_id", request::id_text);
     let limit = query.limit();
     let after = query.cursor(LIST);
     query.finish()?;

@@ -17,20 +17,21 @@ use crate::service::Service;
 
 /// Place an order
 ///
-/// Accepts the order durably and returns a receipt. Whether there is stock is decided by the Inventory Service
-/// afterwards, under lock: the order is then `confirmed` or `rejected`. With `Prefer: wait=N` the answer waits for
-/// that outcome, up to N seconds. Repeating a request with its `Idempotency-Key` never makes a second order.
+/// Stores the order durably and returns a receipt. The Inventory Service then reserves the stock and the
+/// order becomes `confirmed`, or stock is short and it becomes `rejected`. With `Prefer: wait=N` the response
+/// waits up to N seconds for that outcome. A request that is repeated with the same `Idempotency-Key` never
+/// places a second order.
 #[utoipa::path(
     post, path = "/api/orders", tag = "orders", operation_id = "placeOrder", request_body = NewOrder,
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "1–255 visible ASCII characters; lives as long as its order"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1–255 visible ASCII characters; kept as long as the order"),
         ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds (at most 30) for the outcome"),
     ),
     responses(
         (status = 200, body = ReceiptView, headers(
-            ("Location" = String, description = "Where the order is"),
-            ("Idempotent-Replayed" = Option<String>, description = "`true` if the key was used for this order before"),
-            ("Preference-Applied" = Option<String>, description = "The wait that was granted"),
+            ("Location" = String, description = "Path of the order"),
+            ("Idempotent-Replayed" = Option<String>, description = "`true` if an earlier request with the same key placed this order"),
+            ("Preference-Applied" = Option<String>, description = "The wait that the service applied"),
         )),
         BodyProblems,
         WriteProblems,

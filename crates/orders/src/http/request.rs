@@ -1,7 +1,7 @@
 //! Bodies of requests, parsed once at the edge into what the core works with.
 
 use contract::{BadLines, Digest, ProductId, Quantity, StockLines};
-use orders_core::money::{BadPrice, Currency, total};
+use orders_core::money::{BadPrice, Currency, MAX_TOTAL_MINOR, total};
 use orders_core::order::{CustomerId, OrderLine, Terms};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -19,27 +19,28 @@ const MAX_REASON: usize = 200;
 pub(super) struct NewOrder {
     #[schema(example = "123456", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     customer_id: String,
-    /// ISO 4217; the shop's own currency unless given.
+    /// ISO 4217 code; the shop's default currency if absent.
     #[schema(example = "BRL")]
     currency: Option<String>,
     #[schema(min_items = 1, max_items = 100)]
     products: Vec<NewOrderLine>,
 }
 
+/// One product of an order to place.
 #[derive(Debug, Deserialize, ToSchema)]
 #[expect(dead_code, reason = "describes the body to readers of the API")]
 pub(super) struct NewOrderLine {
     #[schema(example = "789", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     product_id: String,
-    /// At most a million, also after the lines of a product are summed.
+    /// At most 1 000 000, also for all lines of one product together.
     #[schema(example = 2, minimum = 1, maximum = 1_000_000)]
     quantity: u32,
-    /// In plain decimal notation, with no more decimals than the currency has.
+    /// Price per unit in plain decimal notation, with at most as many decimals as the currency has.
     #[schema(example = 19.99, minimum = 0)]
     price: f64,
 }
 
-/// Why an order is cancelled.
+/// Why the customer or the shop cancels the order.
 #[derive(Debug, Deserialize, ToSchema)]
 #[expect(dead_code, reason = "describes the body to readers of the API")]
 pub(super) struct Cancellation {
@@ -105,14 +106,15 @@ pub(super) fn nothing(object: Option<&Object>) -> Result<(), Problem> {
 /// Checks what only all lines together can break; the total in minor units and the digest of the lines if they do not.
 fn sums(body: &mut Reader<'_>, lines: &[OrderLine]) -> Option<(i64, Digest)> {
     let total_minor = total(lines.iter().map(|line| (line.quantity.get(), line.price_minor)));
-    if let Err(error) = &total_minor {
-        body.refuse("/products", codes::TOTAL_TOO_LARGE, error.to_string());
+    if total_minor.is_err() {
+        let detail = format!("must have a total of at most {MAX_TOTAL_MINOR} minor units");
+        body.refuse("/products", codes::TOTAL_TOO_LARGE, detail);
     }
     let stock_lines = StockLines::sum(lines.iter().map(|line| (line.product_id.clone(), line.quantity)));
     match &stock_lines {
         Err(BadLines::TooMany(product_id)) => {
             let last = lines.iter().rposition(|line| line.product_id == *product_id).unwrap_or(0);
-            let detail = format!("the lines of {product_id} add up to more than {}", Quantity::MAX);
+            let detail = format!("must be at most {} over all lines of {product_id}", Quantity::MAX);
             body.refuse(&format!("/products/{last}/quantity"), FaultCode::OUT_OF_RANGE, detail);
         }
         // A wrong number of lines is a fault already.
@@ -123,16 +125,23 @@ fn sums(body: &mut Reader<'_>, lines: &[OrderLine]) -> Option<(i64, Digest)> {
 
 fn id<T: std::str::FromStr<Err = contract::BadId>>() -> impl Fn(&Node) -> Parsed<T> {
     |node| match node {
-        Node::String(text) => text.parse().map_err(|error: contract::BadId| (FaultCode::BAD_FORMAT, error.to_string())),
+        Node::String(text) => id_text(text),
         other => Err((FaultCode::WRONG_TYPE, format!("must be a string, not {}", other.kind()))),
     }
+}
+
+/// An id as a parameter of a query string or a member of a body.
+pub(super) fn id_text<T: std::str::FromStr<Err = contract::BadId>>(text: &str) -> Parsed<T> {
+    const RULE: &str =
+        "must be 1 to 64 letters, digits, dots, underscores or hyphens, and start with a letter or a digit";
+    text.parse().map_err(|_| (FaultCode::BAD_FORMAT, RULE.to_owned()))
 }
 
 fn currency(node: &Node) -> Parsed<Currency> {
     match node {
         Node::String(text) => text
             .parse()
-            .map_err(|_| (codes::UNKNOWN_CURRENCY, "is not a currency code of ISO 4217, such as BRL".to_owned())),
+            .map_err(|_| (codes::UNKNOWN_CURRENCY, "must be an ISO 4217 currency code, such as BRL".to_owned())),
         other => Err((FaultCode::WRONG_TYPE, format!("must be a string, not {}", other.kind()))),
     }
 }
@@ -152,17 +161,22 @@ fn price(currency: Currency, judge_decimals: bool) -> impl Fn(&Node) -> Parsed<i
         };
         match currency.parse_price(text) {
             Err(BadPrice::TooManyDecimals(_)) if !judge_decimals => Ok(0),
-            Err(error) => Err((code(error), format!("is no price: {error}"))),
+            Err(error) => Err(bad_price(error)),
             Ok(minor) => Ok(minor),
         }
     }
 }
 
-fn code(error: BadPrice) -> FaultCode {
+fn bad_price(error: BadPrice) -> (FaultCode, String) {
     match error {
-        BadPrice::Notation => FaultCode::BAD_FORMAT,
-        BadPrice::Range => FaultCode::OUT_OF_RANGE,
-        BadPrice::TooManyDecimals(_) => codes::TOO_MANY_DECIMALS,
+        BadPrice::Notation => {
+            (FaultCode::BAD_FORMAT, "must be in plain decimal notation, without an exponent".to_owned())
+        }
+        BadPrice::Range => (FaultCode::OUT_OF_RANGE, format!("must be from 0 to {MAX_TOTAL_MINOR} minor units")),
+        BadPrice::TooManyDecimals(currency) => {
+            let detail = format!("must have at most {} decimals for {currency}", currency.decimals());
+            (codes::TOO_MANY_DECIMALS, detail)
+        }
     }
 }
 
@@ -251,7 +265,8 @@ mod tests {
             read(&format!(r#"{{"products": {products}, "currency": "{code}", "customer_id": "1"}}"#))
         };
         assert_eq!(in_currency("KWD", "1.234").expect("three decimals").total_minor, 1234);
-        assert!(in_currency("JPY", "1.5").is_err());
+        let too_many = in_currency("JPY", "1.5").expect_err("one decimal");
+        assert_eq!(too_many.detail, "price must have at most 0 decimals for JPY");
         assert_eq!(in_currency("JPY", "1500").expect("no decimals").total_minor, 1500);
     }
 

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::service::message;
 use crate::store::{OrderSummary, OrderView};
 
-/// The answer to a request that makes or moves an order.
+/// The response to a request that places, cancels or fulfills an order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OrderReceipt)]
 pub(super) struct ReceiptView {
@@ -22,7 +22,7 @@ pub(super) struct ReceiptView {
     status: &'static str,
     #[schema(example = "Order successfully placed.")]
     message: &'static str,
-    /// Present on a rejected order only: what there was not enough of.
+    /// The products that were short; present only for a rejected order.
     #[serde(skip_serializing_if = "Option::is_none")]
     shortages: Option<Vec<Shortage>>,
 }
@@ -38,16 +38,18 @@ impl From<Receipt> for ReceiptView {
     }
 }
 
+/// One product of an order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OrderLine)]
 pub(super) struct LineView {
     product_id: String,
     quantity: u32,
-    /// In the order's currency, with exactly its decimals.
+    /// Price per unit in the order's currency, with exactly as many decimals as it has.
     #[schema(value_type = f64, example = 19.99)]
     price: Box<RawValue>,
 }
 
+/// A status that the order entered, and when.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HistoryEntry)]
 pub(super) struct EntryView {
@@ -65,7 +67,7 @@ impl From<&Entry> for EntryView {
     }
 }
 
-/// An order with all that is known of it.
+/// An order with its products, allocations, shortages and history.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Order)]
 pub(super) struct FullView {
@@ -76,14 +78,14 @@ pub(super) struct FullView {
     status: &'static str,
     #[schema(example = "BRL")]
     currency: &'static str,
-    /// Σ quantity × price, with exactly the currency's decimals.
+    /// Σ quantity × price, with exactly as many decimals as the currency has.
     #[schema(value_type = f64, example = 69.97)]
     total: Box<RawValue>,
-    /// As they were sent.
+    /// The lines as the client sent them.
     products: Vec<LineView>,
-    /// Empty until the order is confirmed; kept afterwards.
+    /// The stock that was reserved; empty until the order is confirmed, and kept afterwards.
     allocations: Vec<Allocation>,
-    /// Of a rejected order.
+    /// The products that were short; empty unless the order was rejected.
     shortages: Vec<Shortage>,
     history: Vec<EntryView>,
     #[schema(value_type = String, format = "date-time")]
@@ -92,7 +94,7 @@ pub(super) struct FullView {
     updated_at: String,
 }
 
-/// An order as a list shows it.
+/// An order in a list.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OrderSummary)]
 pub(super) struct SummaryView {
@@ -103,7 +105,7 @@ pub(super) struct SummaryView {
     status: &'static str,
     #[schema(example = "BRL")]
     currency: &'static str,
-    /// Σ quantity × price, with exactly the currency's decimals.
+    /// Σ quantity × price, with exactly as many decimals as the currency has.
     #[schema(value_type = f64, example = 69.97)]
     total: Box<RawValue>,
     #[schema(value_type = String, format = "date-time")]
