@@ -51,20 +51,25 @@ fn refused(refusal: Refusal) -> Problem {
     match refusal {
         Refusal::KeyReused => Problem::new(
             Code::IDEMPOTENCY_KEY_REUSED,
-            "this Idempotency-Key was used for another movement; a new movement needs a new key",
+            "this Idempotency-Key was used for a different movement; use a new key for a new movement",
         ),
         Refusal::ProductNotFound => product_not_found(),
-        Refusal::UnknownLocation => {
-            Fault::pointer("/location_id", codes::UNKNOWN_LOCATION, "/location_id is no location that exists").into()
-        }
-        Refusal::StockChanged { on_hand } => {
-            Problem::new(codes::STOCK_CHANGED, format!("there are {on_hand} on hand; look again before you count"))
-        }
-        Refusal::BelowReserved { reserved } => {
-            Problem::new(codes::BELOW_RESERVED, format!("orders were promised {reserved}; no fewer may be on hand"))
-        }
+        Refusal::UnknownLocation => Fault::pointer(
+            "/location_id",
+            codes::UNKNOWN_LOCATION,
+            "location_id must be the id of an existing location",
+        )
+        .into(),
+        Refusal::StockChanged { on_hand } => Problem::new(
+            codes::STOCK_CHANGED,
+            format!("{on_hand} units are on hand, not expected_on_hand; count again"),
+        ),
+        Refusal::BelowReserved { reserved } => Problem::new(
+            codes::BELOW_RESERVED,
+            format!("{reserved} units are reserved for orders; the stock on hand cannot be less"),
+        ),
         Refusal::OutOfRange => {
-            let detail = "/quantity would put more on hand than a location can have";
+            let detail = "quantity must not raise the stock on hand above the maximum of a location";
             Fault::pointer("/quantity", FaultCode::OUT_OF_RANGE, detail).into()
         }
     }
@@ -76,9 +81,7 @@ fn product_not_found() -> Problem {
 
 /// The name in a path under which something is to be put.
 fn named<T: FromStr<Err = BadId>>(parameter: &str, text: &str) -> Result<T, Problem> {
-    text.parse().map_err(|error: BadId| {
-        Fault::parameter(parameter, FaultCode::BAD_FORMAT, format!("{parameter}: {error}")).into()
-    })
+    id_text(text).map_err(|(code, detail)| Fault::parameter(parameter, code, format!("{parameter} {detail}")).into())
 }
 
 /// An id as a member of a body.
@@ -89,9 +92,11 @@ fn id<T: FromStr<Err = BadId>>(node: &Node) -> Parsed<T> {
     }
 }
 
-/// An id as a parameter of a query string.
+/// An id as a parameter of a path or a query string.
 fn id_text<T: FromStr<Err = BadId>>(text: &str) -> Parsed<T> {
-    text.parse().map_err(|error: BadId| (FaultCode::BAD_FORMAT, format!("is no id: {error}")))
+    const RULE: &str =
+        "must be 1 to 64 letters, digits, dots, underscores or hyphens, and start with a letter or a digit";
+    text.parse().map_err(|_| (FaultCode::BAD_FORMAT, RULE.to_owned()))
 }
 
 #[cfg(test)]

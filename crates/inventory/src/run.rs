@@ -136,22 +136,25 @@ pub async fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn AuditStore>, Pr
 /// Brings a PostgreSQL schema up to date, as its owner. `role`, if there is one, may then run the service on it.
 pub async fn migrate(url: &DatabaseUrl, role: Option<&str>) -> Result<(), ProgramError> {
     let DatabaseUrl::Postgres(text) = url else {
-        return Err(UsageError(format!("{url}: the service itself keeps a file up to date")).into());
+        return Err(UsageError(format!(
+            "{url}: only PostgreSQL needs migrate; a service migrates its SQLite file when it starts"
+        ))
+        .into());
     };
     let server = Server::at(text, &url.to_string(), "lastro migrate")?;
     storage::postgres::migrate(&server, &SCHEMA, role).await.map_err(ProgramError::failed)
 }
 
-/// The Inventory Service: owns the stock, and answers the Order Service's commands over a bus.
+/// The Inventory Service: owns the stock and answers the Order Service's commands over a message bus
 #[derive(Debug, Parser)]
 #[command(name = PROGRAM.name, version, mut_arg("listen", |arg| arg.help(listen_help(PROGRAM.default_listen))))]
 pub struct Args {
     #[command(flatten)]
     common: CommonArgs,
-    /// Where the stock is kept, such as sqlite:data/inventory.db
+    /// Database of the stock [default: sqlite:data/inventory.db]
     #[arg(long, env = "LASTRO_DATABASE_URL", value_name = "URL")]
     database_url: Option<DatabaseUrl>,
-    /// What carries messages to the Order Service [default: nats://127.0.0.1:4222]
+    /// Message bus shared with the Order Service [default: nats://127.0.0.1:4222]
     #[arg(long, env = "LASTRO_BUS_URL", value_name = "URL")]
     bus_url: Option<BusUrl>,
 }

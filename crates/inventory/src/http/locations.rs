@@ -19,18 +19,19 @@ use crate::service::Service;
 
 const MAX_PRIORITY: i64 = 1_000_000;
 
-/// What is known about a location.
+/// A location to create or replace.
 #[derive(Debug, Deserialize, ToSchema)]
 #[expect(dead_code, reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault")]
 pub(super) struct NewLocation {
     #[schema(example = "Shop on the corner", max_length = 200)]
     name: String,
-    /// Orders are served from low numbers first, and by id where they are equal. 0, unless given.
+    /// Locations with a lower priority serve orders first; those of equal priority in the order of their
+    /// ids. 0 if absent.
     #[schema(example = 10, minimum = 0, maximum = 1_000_000)]
     priority: Option<u32>,
 }
 
-/// A place where stock lies.
+/// A location that holds stock.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Location)]
 pub(super) struct LocationView {
@@ -41,11 +42,11 @@ pub(super) struct LocationView {
     priority: u32,
 }
 
-/// All locations, in the order in which they serve.
+/// All locations, in the order in which they serve orders.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LocationPage {
     data: Vec<LocationView>,
-    /// Always null: there are few.
+    /// Always null: one page holds all locations.
     next_cursor: Option<String>,
 }
 
@@ -69,14 +70,14 @@ pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> R
     Ok(Json(LocationPage { data: locations.into_iter().map(LocationView::from).collect(), next_cursor: None }))
 }
 
-/// Make or replace a location
+/// Create or replace a location
 #[utoipa::path(
     put, path = "/api/inventory/locations/{location_id}", tag = "inventory", operation_id = "putLocation",
     request_body = NewLocation,
     params(("location_id" = String, Path, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")),
     responses(
-        (status = 200, description = "The location was there before", body = LocationView),
-        (status = 201, description = "The location is new", body = LocationView),
+        (status = 200, description = "The location was replaced", body = LocationView),
+        (status = 201, description = "The location was created", body = LocationView),
         BodyProblems,
         WriteProblems,
     ),

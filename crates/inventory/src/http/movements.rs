@@ -20,7 +20,7 @@ use crate::store::{Moment, MovementFilter};
 
 mod request;
 
-/// A line of a product's ledger at one location.
+/// An entry in the ledger of a product at one location.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Movement)]
 pub(super) struct MovementView {
@@ -28,18 +28,20 @@ pub(super) struct MovementView {
     product_id: String,
     #[schema(example = "main")]
     location_id: String,
-    /// Its number in the ledger of the product at the location, from 1 without gaps.
+    /// The number of the entry in this ledger, from 1 without gaps.
     seq: i64,
     /// `receive`, `adjust`, `count`, `reserve`, `release` or `ship`.
     #[schema(example = "receive")]
     kind: &'static str,
     on_hand_delta: i64,
     reserved_delta: i64,
-    /// After the movement, as the two that follow.
+    /// Units on hand after the movement.
     on_hand: i64,
+    /// Units reserved after the movement.
     reserved: i64,
+    /// Units available after the movement.
     available: i64,
-    /// The order for which units were reserved, released or shipped.
+    /// The order whose units were reserved, released or shipped; else null.
     #[schema(format = "uuid")]
     order_id: Option<String>,
     reference: Option<String>,
@@ -49,11 +51,11 @@ pub(super) struct MovementView {
     created_at: String,
 }
 
-/// A page of the ledger, newest first.
+/// A page of movements, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct MovementPage {
     data: Vec<MovementView>,
-    /// Send it as `cursor` for the next page; null on the last one.
+    /// Send it as `cursor` to get the next page; null on the last page.
     next_cursor: Option<String>,
 }
 
@@ -87,18 +89,19 @@ impl From<Movement> for MovementView {
 
 /// Receive, adjust or count stock
 ///
-/// `receive` adds, `adjust` adds or takes away, `count` says what is there. Repeating a request with its
-/// `Idempotency-Key` never moves stock twice: it answers with the movement that was made.
+/// `receive` adds units, `adjust` adds or removes units, `count` sets the stock on hand to the counted units.
+/// A request that is repeated with the same `Idempotency-Key` never moves stock twice: the response is the
+/// movement of the first request.
 #[utoipa::path(
     post, path = "/api/inventory/products/{product_id}/movements", tag = "inventory", operation_id = "moveStock",
     request_body = request::NewMovement,
     params(
         ("product_id" = String, Path),
-        ("Idempotency-Key" = Option<String>, Header, description = "1–255 visible ASCII characters; lives as long as its movement"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1–255 visible ASCII characters; kept as long as the movement"),
     ),
     responses(
         (status = 201, body = MovementView, headers(
-            ("Idempotent-Replayed" = Option<String>, description = "`true` if the key was used for this movement before"),
+            ("Idempotent-Replayed" = Option<String>, description = "`true` if an earlier request with the same key made this movement"),
         )),
         (status = 404, description = "`product_not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`stock_changed` or `below_reserved`", body = Problem, content_type = "application/problem+json"),
@@ -125,16 +128,16 @@ pub(super) async fn record(
     }
 }
 
-/// Read a product's ledger
+/// List a product's movements
 ///
-/// Newest first: why the stock is what it is.
+/// Lists the product's ledger, newest entry first: it explains the present stock.
 #[utoipa::path(
     get, path = "/api/inventory/products/{product_id}/movements", tag = "inventory", operation_id = "listMovements",
     params(
         ("product_id" = String, Path),
         ("location_id" = Option<String>, Query, description = "Only movements at this location"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Movements per page, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Movements per page (default 50)"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),
     ),
     responses(
         (status = 200, body = MovementPage),

@@ -27,13 +27,13 @@ const MAX_IDS: usize = 100;
 const MAX_SOUGHT: usize = 200;
 const MAX_LOW_STOCK_AT: i64 = 1_000_000_000;
 
-/// What is known about a product.
+/// A product to create or replace.
 #[derive(Debug, Deserialize, ToSchema)]
 #[expect(dead_code, reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault")]
 pub(super) struct NewProduct {
     #[schema(example = "Blue mug", max_length = 200)]
     name: String,
-    /// At this many available units, or fewer, the product is low on stock. Never, if null or absent.
+    /// The product is low on stock while at most this many units are available; never if null or absent.
     #[schema(example = 10, minimum = 0, maximum = 1_000_000_000)]
     low_stock_at: Option<i64>,
 }
@@ -47,13 +47,13 @@ pub(super) struct ProductView {
     #[schema(example = "Blue mug")]
     name: String,
     low_stock_at: Option<i64>,
-    /// What a count would find, over all locations.
+    /// Units on hand at all locations.
     on_hand: i64,
-    /// Promised to orders and not shipped yet.
+    /// Units reserved for orders and not shipped yet.
     reserved: i64,
-    /// What can still be promised: `on_hand` − `reserved`.
+    /// Units that new orders can reserve: `on_hand` − `reserved`.
     available: i64,
-    /// Where it has ever been.
+    /// The stock at every location that has ever held the product.
     locations: Vec<LevelView>,
     #[schema(value_type = String, format = "date-time")]
     created_at: String,
@@ -76,7 +76,7 @@ pub(super) struct LevelView {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ProductPage {
     data: Vec<ProductView>,
-    /// Send it as `cursor` for the next page; null on the last one.
+    /// Send it as `cursor` to get the next page; null on the last page.
     next_cursor: Option<String>,
 }
 
@@ -107,16 +107,16 @@ impl From<(LocationId, Level)> for LevelView {
     }
 }
 
-/// Make or replace a product
+/// Create or replace a product
 ///
-/// A full replacement: what is not sent is not kept. The stock stays as it is.
+/// Replaces every member: an absent member is reset to its default. The stock does not change.
 #[utoipa::path(
     put, path = "/api/inventory/products/{product_id}", tag = "inventory", operation_id = "putProduct",
     request_body = NewProduct,
     params(("product_id" = String, Path, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")),
     responses(
-        (status = 200, description = "The product was there before", body = ProductView),
-        (status = 201, description = "The product is new", body = ProductView),
+        (status = 200, description = "The product was replaced", body = ProductView),
+        (status = 201, description = "The product was created", body = ProductView),
         BodyProblems,
         WriteProblems,
     ),
@@ -143,7 +143,7 @@ fn read(product_id: ProductId, object: &Object) -> Result<PutProduct, Problem> {
     body.finish(|| Some(PutProduct { product_id, name: name?, low_stock_at }))
 }
 
-/// Look a product up
+/// Get a product
 #[utoipa::path(
     get, path = "/api/inventory/products/{product_id}", tag = "inventory", operation_id = "getProduct",
     params(("product_id" = String, Path)),
@@ -166,15 +166,15 @@ pub(super) async fn get(
 
 /// List products
 ///
-/// Sorted by id. Parameters narrow the list: everything that is given must hold.
+/// Lists products, sorted by id. If several filters are given, a product must match all of them.
 #[utoipa::path(
     get, path = "/api/inventory/products", tag = "inventory", operation_id = "listProducts",
     params(
-        ("q" = Option<String>, Query, description = "The beginning of the id, or a part of the name, in any case"),
+        ("q" = Option<String>, Query, description = "The start of the id or a part of the name, ignoring case"),
         ("ids" = Option<String>, Query, description = "Only these products: up to 100 ids, separated by commas"),
-        ("low_stock" = Option<bool>, Query, description = "`true`: only products with no more available than their `low_stock_at`"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Products per page, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("low_stock" = Option<bool>, Query, description = "`true`: only products with at most `low_stock_at` units available"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Products per page (default 50)"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),
     ),
     responses(
         (status = 200, body = ProductPage),
@@ -210,7 +210,7 @@ fn sought(text: &str) -> Parsed<String> {
 
 fn ids(text: &str) -> Parsed<Vec<ProductId>> {
     if text.split(',').count() > MAX_IDS {
-        return Err((FaultCode::OUT_OF_RANGE, format!("must be at most {MAX_IDS} ids")));
+        return Err((FaultCode::OUT_OF_RANGE, format!("must have at most {MAX_IDS} ids")));
     }
     text.split(',').map(super::id_text).collect()
 }

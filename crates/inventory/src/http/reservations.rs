@@ -15,7 +15,7 @@ use web::problem::{Problem, ReadProblems};
 use super::codes;
 use crate::service::Service;
 
-/// What the stock has promised to an order.
+/// The stock reserved for an order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Reservation)]
 pub(super) struct ReservationView {
@@ -24,9 +24,9 @@ pub(super) struct ReservationView {
     /// `reserved`, `rejected`, `released` or `shipped`.
     #[schema(example = "reserved")]
     state: &'static str,
-    /// What was promised. The units are held while the state is `reserved`.
+    /// The units that were reserved. They are held while the state is `reserved`.
     allocations: Vec<Allocation>,
-    /// What there was not enough of when the order was decided.
+    /// The products that were short when the Inventory Service decided the order.
     shortages: Vec<Shortage>,
     #[schema(value_type = String, format = "date-time")]
     created_at: String,
@@ -48,7 +48,7 @@ impl From<Reservation> for ReservationView {
     }
 }
 
-/// Look up what an order was promised
+/// Get an order's reservation
 #[utoipa::path(
     get, path = "/api/inventory/reservations/{order_id}", tag = "inventory", operation_id = "getReservation",
     params(("order_id" = String, Path)),
@@ -70,5 +70,5 @@ pub(super) async fn get(
 }
 
 fn reservation_not_found() -> Problem {
-    Problem::new(codes::RESERVATION_NOT_FOUND, "nothing was decided for an order with this id")
+    Problem::new(codes::RESERVATION_NOT_FOUND, "no reservation exists for an order with this id")
 }

@@ -17,30 +17,31 @@ const MAX_ADJUSTMENT: i64 = 1_000_000;
 /// The most that anybody counts.
 const MAX_COUNT: i64 = 1_000_000_000;
 
-/// What happened on the shelf.
+/// A stock movement to record.
 #[derive(Debug, Deserialize, ToSchema)]
 #[expect(dead_code, reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault")]
 pub(in crate::http) struct NewMovement {
     kind: Kind,
-    /// `receive`: 1 to 1 000 000 units that came in. `adjust`: −1 000 000 to 1 000 000, but not 0. `count`: 0 to
-    /// 1 000 000 000 units that are there.
+    /// `receive`: 1 to 1 000 000 units received. `adjust`: −1 000 000 to 1 000 000 units added, but not 0.
+    /// `count`: 0 to 1 000 000 000 units counted.
     #[schema(example = 10, minimum = -1_000_000, maximum = 1_000_000_000)]
     quantity: i64,
-    /// `main`, unless given.
+    /// `main` if absent.
     #[schema(example = "main", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     location_id: Option<String>,
-    /// Why; `adjust` and `count` need it.
+    /// Why the stock moves; required for `adjust` and `count`.
     #[schema(max_length = 200)]
     reason: Option<String>,
-    /// What it belongs to: the number of a delivery note, say.
+    /// What the movement belongs to, such as the number of a delivery note.
     #[schema(max_length = 200)]
     reference: Option<String>,
-    /// Of a `count` only: what was on hand when the counting began. If it is not any more, nothing is done.
+    /// Only for `count`: the units on hand when counting began. If the stock on hand has changed since, the
+    /// count is refused.
     #[schema(minimum = 0, maximum = 1_000_000_000)]
     expected_on_hand: Option<i64>,
 }
 
-/// The kinds of movement that people make.
+/// The kinds of movement that a request can record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
@@ -102,7 +103,7 @@ fn quantity(kind: Option<Kind>) -> impl Fn(&Node) -> Parsed<i64> {
 
 fn expected_on_hand(kind: Option<Kind>) -> impl Fn(&Node) -> Parsed<i64> {
     move |node| match kind {
-        Some(Kind::Receive | Kind::Adjust) => Err((FaultCode::UNKNOWN_FIELD, "belongs to a count only".to_owned())),
+        Some(Kind::Receive | Kind::Adjust) => Err((FaultCode::UNKNOWN_FIELD, "is allowed only for a count".to_owned())),
         Some(Kind::Count) | None => body::integer(0..=MAX_COUNT)(node),
     }
 }
