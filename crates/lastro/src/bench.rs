@@ -127,11 +127,11 @@ async fn measure(
     teller.abort();
     progress::end();
 
-    progress::say("waiting until everything is settled");
+    progress::say("waiting until all orders are settled");
     let (after, settled_after) = settle(&mut scraper, &before, end.at).await?;
     let audit = match &market.databases {
         Some(databases) => {
-            progress::say("checking the books");
+            progress::say("auditing the databases");
             Some(crate::audit::audit(databases).await?)
         }
         None => None,

@@ -22,10 +22,10 @@ mod stream;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// End after the transcript: `demo: ok` and code 0, or code 1 if anything was not as it should be
+    /// End after the transcript: print `demo: ok` and exit with 0, or exit with 1 if a step failed
     #[arg(long)]
     once: bool,
-    /// Keep the data in this new folder [default: one that is gone afterwards]
+    /// Keep the data in this new folder [default: a temporary folder]
     #[arg(long, env = "LASTRO_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     let folder = args.data_dir.unwrap_or_else(|| temporary.path().to_owned());
     if folder.join("orders.db").exists() {
         return Err(ProgramError::failed(format!(
-            "{} has data already; the demo needs a new folder",
+            "{} already contains data; name a new folder for the demo",
             folder.display()
         )));
     }
@@ -65,13 +65,13 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
 async fn play(address: SocketAddr, once: bool, shutdown: CancellationToken) -> anyhow::Result<()> {
     let played = tokio::select! {
         played = transcript(address) => played,
-        () = shutdown.cancelled() => Err(anyhow::anyhow!("it was interrupted")),
+        () = shutdown.cancelled() => Err(anyhow::anyhow!("interrupted")),
     };
     if once || played.is_err() {
         shutdown.cancel();
         return played;
     }
-    println!("\nThe shop is open: http://{address}/docs shows the API. Orders keep coming; Ctrl-C ends the demo.");
+    println!("\nThe services keep running: http://{address}/docs shows the API. Orders keep coming; Ctrl-C ends the demo.");
     stream::order(&Shop::at(address)?, shutdown).await
 }
 
@@ -83,10 +83,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// **Errors:** the first thing that is not as it should be.
 async fn transcript(address: SocketAddr) -> anyhow::Result<()> {
     let shop = Shop::at(address)?;
-    catalogue::stock(&shop).await.context("stocking the shop")?;
+    catalogue::stock(&shop).await.context("stocking the products")?;
     place_the_example(&shop).await.context("the example order")?;
-    place_too_much(&shop).await.context("the order that must be rejected")?;
-    cancel_one(&shop).await.context("the order that is cancelled")
+    place_too_much(&shop).await.context("the order that exceeds the stock")?;
+    cancel_one(&shop).await.context("the cancelled order")
 }
 
 async fn place_the_example(shop: &Shop) -> anyhow::Result<()> {
@@ -101,7 +101,7 @@ async fn place_the_example(shop: &Shop) -> anyhow::Result<()> {
         ],
     });
     let receipt = shop.post_shown("/api/orders", &order, None).await?;
-    ensure!(receipt.as_object().is_some_and(|members| members.len() == 3), "the answer has exactly three members");
+    ensure!(receipt.as_object().is_some_and(|members| members.len() == 3), "the response must have exactly three members");
     ensure!(receipt["status"] == "received", "the status is {}", receipt["status"]);
     ensure!(receipt["message"] == "Order successfully placed.", "the message is {}", receipt["message"]);
 
@@ -112,13 +112,13 @@ async fn place_the_example(shop: &Shop) -> anyhow::Result<()> {
 
     let after = (shop.stock("789").await?, shop.stock("456").await?);
     println!("stock after:\n  {}\n  {}\n", after.0, after.1);
-    ensure!(after.0.available == before.0.available - 2, "two units of 789 are promised");
-    ensure!(after.1.available == before.1.available - 1, "one unit of 456 is promised");
+    ensure!(after.0.available == before.0.available - 2, "two units of 789 must be reserved");
+    ensure!(after.1.available == before.1.available - 1, "one unit of 456 must be reserved");
     show_movements(shop, "789").await
 }
 
 async fn show_movements(shop: &Shop, product: &str) -> anyhow::Result<()> {
-    println!("why is it {}? the movements of {product}, newest first:", shop.stock(product).await?.available);
+    println!("why are {} available? the movements of {product}, newest first:", shop.stock(product).await?.available);
     let ledger = shop.get(&format!("/api/inventory/products/{product}/movements")).await?;
     let movements = ledger["data"].as_array().context("a list of movements")?;
     for movement in movements {
@@ -135,12 +135,12 @@ async fn show_movements(shop: &Shop, product: &str) -> anyhow::Result<()> {
             movement["available"],
         );
     }
-    ensure!(movements.iter().any(|movement| movement["kind"] == "reserve"), "a reservation is among the movements");
+    ensure!(movements.iter().any(|movement| movement["kind"] == "reserve"), "a reservation must be among the movements");
     Ok(())
 }
 
 async fn place_too_much(shop: &Shop) -> anyhow::Result<()> {
-    println!("\n── An order for more than there is: rejected, with the reason, in one call ──\n");
+    println!("\n── An order that exceeds the stock is rejected, with the reason, in one call ──\n");
     let before = shop.stock("456").await?;
     let order = json!({
         "customer_id": "123456",
@@ -153,23 +153,23 @@ async fn place_too_much(shop: &Shop) -> anyhow::Result<()> {
     ensure!(receipt["status"] == "rejected", "the status is {}", receipt["status"]);
     let shortage = &receipt["shortages"][0];
     ensure!(shortage["product_id"] == "456" && shortage["available"] == before.available, "the shortage is {shortage}");
-    ensure!(shop.stock("456").await? == before, "a rejected order holds nothing");
+    ensure!(shop.stock("456").await? == before, "a rejected order must reserve nothing");
     println!(
-        "of 456 there were {}, and {} were asked for; nothing of 789 is held either",
+        "456 had {} units available and the order asked for {}; no unit of 789 is reserved either",
         shortage["available"], shortage["requested"]
     );
     Ok(())
 }
 
 async fn cancel_one(shop: &Shop) -> anyhow::Result<()> {
-    println!("\n── An order is cancelled, and its stock comes back ──\n");
+    println!("\n── An order is cancelled, and its stock is released ──\n");
     let before = shop.stock("789").await?;
     let order = json!({"customer_id": "654321", "products": [{"product_id": "789", "quantity": 3, "price": 19.99}]});
     let receipt = shop.post_shown("/api/orders", &order, Some(("prefer", "wait=10"))).await?;
     ensure!(receipt["status"] == "confirmed", "the status is {}", receipt["status"]);
     let held = shop.stock("789").await?;
     println!("while it is confirmed:  {held}\n");
-    ensure!(held.available == before.available - 3, "three units are promised");
+    ensure!(held.available == before.available - 3, "three units must be reserved");
 
     let path = format!("/api/orders/{}/cancel", text(&receipt["order_id"])?);
     let reason = json!({"reason": "changed my mind"});
@@ -177,7 +177,7 @@ async fn cancel_one(shop: &Shop) -> anyhow::Result<()> {
     ensure!(cancelled["status"] == "cancelled", "the status is {}", cancelled["status"]);
     let after = shop.stock("789").await?;
     println!("after the cancellation: {after}");
-    ensure!(after == before, "every unit came back");
+    ensure!(after == before, "every unit must be released");
     Ok(())
 }
 

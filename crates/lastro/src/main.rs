@@ -13,9 +13,9 @@ mod migrate;
 mod serve;
 mod verify;
 
-/// Orders that are never lost, stock that is never oversold.
+/// Orders that are never lost, stock that is never oversold
 ///
-/// Without a command: both services on 127.0.0.1:8080, with their data in ./data, until Ctrl-C.
+/// Without a command, lastro runs both services on 127.0.0.1:8080 with their data in ./data, until Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(
     name = "lastro",
@@ -32,12 +32,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show both services at work on a sample catalogue, in a folder of its own
+    /// Run both services on a sample catalogue in a temporary folder, and show what they do
     Demo(demo::Args),
-    /// Check both databases against the invariants, also beside running services
+    /// Check both databases against the invariants, even while the services run
     Verify(audit::Args),
     Bench(Box<bench::Args>),
-    /// Bring PostgreSQL schemas up to date as their owner, for services that may not
+    /// Migrate PostgreSQL schemas as their owner, for services whose role may not
     Migrate(migrate::Args),
     /// Run the Order Service alone
     #[command(hide = true)]

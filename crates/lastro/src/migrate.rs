@@ -6,13 +6,13 @@ use platform::telemetry;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where orders are kept, with the name and the password of the schema's owner
+    /// Database of the orders, with the name and the password of the schema's owner
     #[arg(long, env = "LASTRO_ORDERS_DATABASE_URL", value_name = "URL")]
     orders_database_url: Option<DatabaseUrl>,
-    /// Where the stock is kept, with the name and the password of the schema's owner
+    /// Database of the stock, with the name and the password of the schema's owner
     #[arg(long, env = "LASTRO_INVENTORY_DATABASE_URL", value_name = "URL")]
     inventory_database_url: Option<DatabaseUrl>,
-    /// The role that the services will log in as: it may add to the ledgers, and neither change nor remove what is there
+    /// Role that the services log in as: it may append to the ledgers, but not change or delete entries
     #[arg(long, value_name = "NAME")]
     role: Option<String>,
 }
@@ -22,7 +22,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     telemetry::init_logs();
     let Args { orders_database_url, inventory_database_url, role } = args;
     if orders_database_url.is_none() && inventory_database_url.is_none() {
-        return Err(UsageError("name a database: --orders-database-url, --inventory-database-url".to_owned()).into());
+        return Err(UsageError("name a database with --orders-database-url or --inventory-database-url".to_owned()).into());
     }
     if let Some(url) = orders_database_url {
         orders::migrate(&url, role.as_deref()).await?;

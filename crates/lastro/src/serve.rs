@@ -29,10 +29,10 @@ pub(crate) struct Args {
     pub(crate) common: CommonArgs,
     #[command(flatten)]
     pub(crate) databases: DatabaseArgs,
-    /// The currency of orders that name none [default: BRL]
+    /// Currency of orders that do not name one [default: BRL]
     #[arg(long, env = "LASTRO_CURRENCY", value_name = "ISO 4217")]
     currency: Option<String>,
-    /// What carries messages between the services [default: embedded:]
+    /// Message bus between the services [default: embedded:]
     #[arg(long, env = "LASTRO_BUS_URL", value_name = "URL")]
     bus_url: Option<BusUrl>,
 }
@@ -40,13 +40,13 @@ pub(crate) struct Args {
 /// Where the data is.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct DatabaseArgs {
-    /// The folder of orders.db and inventory.db [default: ./data]
+    /// Folder of orders.db and inventory.db [default: ./data]
     #[arg(long, env = "LASTRO_DATA_DIR", value_name = "FOLDER")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Where orders are kept [default: sqlite:DATA_DIR/orders.db]
+    /// Database of the orders [default: sqlite:DATA_DIR/orders.db]
     #[arg(long, env = "LASTRO_ORDERS_DATABASE_URL", value_name = "URL")]
     pub(crate) orders_database_url: Option<DatabaseUrl>,
-    /// Where the stock is kept [default: sqlite:DATA_DIR/inventory.db]
+    /// Database of the stock [default: sqlite:DATA_DIR/inventory.db]
     #[arg(long, env = "LASTRO_INVENTORY_DATABASE_URL", value_name = "URL")]
     pub(crate) inventory_database_url: Option<DatabaseUrl>,
 }

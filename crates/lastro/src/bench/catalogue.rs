@@ -64,5 +64,5 @@ async fn send(line: &mut Line, method: Method, path: &str, body: &Value) -> Resu
         Err(Broken::Timeout) => format!("no answer within {PATIENCE:?}"),
         Err(broken) => broken.to_string(),
     };
-    Err(ProgramError::failed(format!("cannot stock the shop: {path}: {reported}")))
+    Err(ProgramError::failed(format!("cannot stock the products: {path}: {reported}")))
 }

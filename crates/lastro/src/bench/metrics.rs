@@ -60,16 +60,16 @@ impl Scraper {
                 return Err(failed(name, answer.status.as_str()));
             }
             let page = std::str::from_utf8(&answer.body).ok().and_then(Page::parse);
-            pages.push((name.clone(), page.ok_or_else(|| failed(name, "what it tells is not OpenMetrics"))?));
+            pages.push((name.clone(), page.ok_or_else(|| failed(name, "the response is not OpenMetrics text"))?));
         }
         Numbers::of(at, &pages).ok_or_else(|| {
-            ProgramError::failed("nobody tells orders_placed_total; name the address of its numbers with --metrics-url")
+            ProgramError::failed("no process reports orders_placed_total; name the Order Service's metrics address with --metrics-url")
         })
     }
 }
 
 fn failed(name: &str, reason: &str) -> ProgramError {
-    ProgramError::failed(format!("{name} does not tell its numbers at /metrics: {reason}; see --metrics-url"))
+    ProgramError::failed(format!("cannot read /metrics of {name}: {reason}; see --metrics-url"))
 }
 
 impl Numbers {

@@ -72,7 +72,7 @@ impl Report {
             problems.push(format!("{} watched orders had no outcome after 30 s", reported.unsettled));
         }
         if self.audit.as_ref().is_some_and(|audit| !audit.is_clean()) {
-            problems.push("an invariant does not hold".to_owned());
+            problems.push("an invariant is violated".to_owned());
         }
         problems
     }
@@ -121,12 +121,12 @@ fn disagreement(reported: &Counts, placed: u64) -> Option<String> {
     let (least, most) = (reported.accepted, reported.accepted.saturating_add(reported.unknown));
     if placed < least {
         return Some(format!(
-            "clients were told of {least} accepted orders, and the service counts {placed}: it was started anew, \
-             or --metrics-url does not name all of its processes"
+            "clients saw {least} accepted orders, but the service counts {placed}: a process restarted, \
+             or --metrics-url does not name every process"
         ));
     }
     (placed > most)
-        .then(|| format!("the service counts {placed} orders and this run placed {most}: others order there"))
+        .then(|| format!("the service counts {placed} orders, but this run placed {most}: other clients place orders too"))
 }
 
 fn per(count: f64, seconds: f64) -> f64 {

@@ -17,51 +17,51 @@ const DEFAULT_CONNECTIONS: usize = 256;
 const MAX_LINES: u32 = 100;
 const PER_CENT: f64 = 100.0;
 
-/// Put a load on a shop, and measure what becomes of it.
+/// Put a load on the services and measure how they handle it
 ///
-/// Without --url it starts a shop of its own on empty databases, in another process, and ends it afterwards. Without
-/// --rate the loop is closed: so many clients, each of which orders again once it was answered. That finds how much
-/// the shop can take. With --rate it is open: orders come at random at this rate, whether the shop keeps up or not.
-/// That finds how long they take at that rate.
+/// Without --url, the bench starts the services itself, in other processes and on empty databases, and stops them
+/// afterwards. Without --rate, the loop is closed: a number of clients each send the next order when the previous
+/// one is answered. This measures the highest throughput. With --rate, the loop is open: orders arrive at random
+/// times at this rate, even if the services cannot keep up. This measures the latency at that rate.
 ///
-/// Ends with code 1 if an accepted order has no outcome, if `verify` finds anything, or if there were errors. Orders
-/// that were refused because there was too much to do (503 overloaded) are no errors.
+/// The bench exits with code 1 if an accepted order has no outcome, if `verify` finds a violation, or if requests
+/// failed. Orders that an overloaded service refused (503 overloaded) do not count as failed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Orders a second, in an open loop
+    /// Orders per second, in an open loop
     #[arg(long, value_name = "N", conflicts_with = "clients", value_parser = positive)]
     rate: Option<f64>,
-    /// Connections of the open loop; an order that finds none free waits, and its waiting counts [default: 256]
+    /// Connections of the open loop; an order waits for a free one, and the wait counts as latency [default: 256]
     #[arg(long, value_name = "N", requires = "rate", value_parser = clap::value_parser!(u16).range(1..))]
     connections: Option<u16>,
     /// Clients of the closed loop [default: 64]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     clients: Option<u16>,
-    /// How long to order before anything is measured
+    /// How long to send orders before measuring
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     pub(super) warm_up: Duration,
     /// How long to measure
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = some_time)]
     pub(super) duration: Duration,
-    /// Products to make and to order, bench-0001 and so on
+    /// Number of products to create and to order: bench-0001, bench-0002, …
     #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) products: u32,
-    /// Which products are ordered how often
+    /// How the orders choose products
     #[arg(long, value_enum, default_value = "uniform")]
     pub(super) popularity: Popularity,
-    /// How steep --popularity zipf is
+    /// Exponent of --popularity zipf
     #[arg(long, value_name = "S", default_value = "1.0", value_parser = positive)]
     pub(super) zipf_exponent: f64,
-    /// Lines of an order, each of one unit of another product: a number, or a range
+    /// Lines per order, each one unit of a different product: a number or a range
     #[arg(long, value_name = "N|A-B", default_value = "1-5")]
     pub(super) lines: Lines,
-    /// Units of each product that are received beforehand; few of them sell out, and orders are rejected then
+    /// Units of each product to receive before the run; orders are rejected once a product is sold out
     #[arg(long, value_name = "UNITS", default_value = "1000000", value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
     pub(super) stock: u64,
-    /// The same seed makes the same orders
+    /// Seed of the random orders; the same seed makes the same orders
     #[arg(long, value_name = "N", default_value = "1")]
     pub(super) seed: u64,
-    /// How many orders of a hundred are watched until their outcome (Prefer: wait=30)
+    /// Percentage of orders whose client waits for the outcome (Prefer: wait=30)
     #[arg(long, value_name = "PERCENT", default_value = "5", value_parser = per_cent)]
     pub(super) settle_sample: f64,
     /// Print one JSON document instead of the table
@@ -73,32 +73,32 @@ pub(crate) struct Args {
 
 // No doc comment, which clap would take for the command's own.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "The shop")]
+#[command(next_help_heading = "Services")]
 struct TargetArgs {
-    /// Where both services are, such as http://127.0.0.1:8080
+    /// Address of both services, such as http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
     url: Option<Endpoint>,
-    /// Where the Order Service is [default: --url]
+    /// Address of the Order Service [default: --url]
     #[arg(long, value_name = "URL")]
     orders_url: Option<Endpoint>,
-    /// Where the Inventory Service is [default: --url]
+    /// Address of the Inventory Service [default: --url]
     #[arg(long, value_name = "URL")]
     inventory_url: Option<Endpoint>,
-    /// Where /metrics of a process is; once for each process, replicas included [default: where the services are]
+    /// Address of /metrics of a process; repeat it for each process and replica [default: the services' addresses]
     #[arg(long, value_name = "URL")]
     metrics_url: Vec<Endpoint>,
-    /// For a shop of its own: keep the data in this new folder [default: one that is gone afterwards]. With --url: the
-    /// folder of the databases to audit
+    /// Without --url: keep the data in this new folder [default: a temporary folder]. With --url: the folder of the
+    /// databases to audit
     #[arg(long, env = "LASTRO_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
-    /// With --url: the database of orders to audit
+    /// With --url: database of the orders to audit
     #[arg(long, env = "LASTRO_ORDERS_DATABASE_URL", value_name = "URL")]
     orders_database_url: Option<DatabaseUrl>,
-    /// With --url: the database of stock to audit
+    /// With --url: database of the stock to audit
     #[arg(long, env = "LASTRO_INVENTORY_DATABASE_URL", value_name = "URL")]
     inventory_database_url: Option<DatabaseUrl>,
-    /// For a shop of its own: embedded: for one process, or nats://host:port for two. A broker must be empty, and serve
-    /// nobody else; so it is taken from no variable [default: embedded:]
+    /// Without --url: embedded: for one process, or nats://host:port for two. The broker must be empty and must serve
+    /// nothing else, so no environment variable sets it [default: embedded:]
     #[arg(long, value_name = "URL")]
     bus_url: Option<BusUrl>,
 }
@@ -114,14 +114,14 @@ impl FromStr for Lines {
         let (least, most) = text.split_once('-').unwrap_or((text, text));
         match (least.parse::<u32>(), most.parse::<u32>()) {
             (Ok(least), Ok(most)) if 1 <= least && least <= most && most <= MAX_LINES => Ok(Self(least..=most)),
-            _ => Err(UsageError(format!("{text:?} is no number of lines from 1 to {MAX_LINES}, such as 3 or 1-5"))),
+            _ => Err(UsageError(format!("{text:?} is not a number of lines from 1 to {MAX_LINES}, such as 3 or 1-5"))),
         }
     }
 }
 
 /// A whole number with a unit: `500ms`, `30s`, `2m`.
 fn time(text: &str) -> Result<Duration, UsageError> {
-    let error = || UsageError(format!("{text:?} is no time, such as 500ms, 30s or 2m"));
+    let error = || UsageError(format!("{text:?} is not a time up to a day, such as 500ms, 30s or 2m"));
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?;
     let (number, unit) = text.split_at(digits);
     let unit_ms: u64 = match unit {
@@ -136,18 +136,18 @@ fn time(text: &str) -> Result<Duration, UsageError> {
 }
 
 fn some_time(text: &str) -> Result<Duration, UsageError> {
-    time(text).and_then(|time| if time.is_zero() { Err(UsageError("it must take some time".into())) } else { Ok(time) })
+    time(text).and_then(|time| if time.is_zero() { Err(UsageError("the time must be longer than 0".into())) } else { Ok(time) })
 }
 
 fn positive(text: &str) -> Result<f64, UsageError> {
     let number = text.parse().ok().filter(|number| (0.001..=1_000_000.0).contains(number));
-    number.ok_or_else(|| UsageError(format!("{text:?} is no number from 0.001 to 1000000")))
+    number.ok_or_else(|| UsageError(format!("{text:?} is not a number from 0.001 to 1000000")))
 }
 
 fn per_cent(text: &str) -> Result<f64, UsageError> {
     let number = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
     let number = number.filter(|number| (0.0..=PER_CENT).contains(number));
-    number.ok_or_else(|| UsageError(format!("{text:?} is no percentage from 0 to 100")))
+    number.ok_or_else(|| UsageError(format!("{text:?} is not a percentage from 0 to 100")))
 }
 
 /// The shop that is put under load.
@@ -174,7 +174,7 @@ impl Args {
         let Lines(lines) = self.lines.clone();
         if *lines.end() > self.products {
             let (lines, products) = (lines.end(), self.products);
-            return Err(UsageError(format!("{lines} lines need as many products, and there are {products}")));
+            return Err(UsageError(format!("orders of {lines} lines need at least {lines} products, but --products is {products}")));
         }
         Ok(Taste {
             seed: self.seed,
@@ -191,8 +191,8 @@ impl Args {
         let TargetArgs { url, orders_url, inventory_url, metrics_url, data_dir, bus_url, .. } = self.target.clone();
         match (orders_url.or(url.clone()), inventory_url.or(url)) {
             (None, None) if self.target.names_a_database() => Err(UsageError(
-                "--orders-database-url and --inventory-database-url (or their variables) are of a shop that runs already: \
-                 name it, by --url; a shop of its own is on SQLite"
+                "--orders-database-url and --inventory-database-url (or their environment variables) need --url, the \
+                 address of the services that use these databases"
                     .to_owned(),
             )),
             (None, None) if metrics_url.is_empty() => Ok(Target::Own { folder: data_dir, bus: bus_url }),
@@ -203,7 +203,7 @@ impl Args {
                 let processes = reported.into_iter().map(|endpoint| (endpoint.to_string(), endpoint)).collect();
                 Ok(Target::Given { orders, inventory, processes, databases: self.target.databases()? })
             }
-            _ => Err(UsageError("name both services: --url, or --orders-url and --inventory-url".to_owned())),
+            _ => Err(UsageError("name both services with --url, or with --orders-url and --inventory-url".to_owned())),
         }
     }
 }

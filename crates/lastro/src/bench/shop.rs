@@ -51,7 +51,7 @@ impl Shop {
         let folder = std::path::absolute(named).map_err(ProgramError::failed)?;
         if folder.join("orders.db").exists() {
             let folder = folder.display();
-            return Err(ProgramError::failed(format!("{folder} has data already; the bench needs a new folder")));
+            return Err(ProgramError::failed(format!("{folder} already contains data; name a new folder for the bench")));
         }
         std::fs::create_dir_all(&folder)
             .map_err(|error| ProgramError::failed(format!("cannot use {}: {error}", folder.display())))?;
@@ -70,8 +70,8 @@ impl Shop {
     /// In one line.
     pub(super) fn describe(&self) -> String {
         match self.programs.as_slice() {
-            [_] => "a lastro of its own, on an embedded bus".to_owned(),
-            _ => "an order-service and an inventory-service of its own, joined by NATS".to_owned(),
+            [_] => "its own lastro on an embedded bus".to_owned(),
+            _ => "its own order-service and inventory-service, connected by NATS".to_owned(),
         }
     }
 
@@ -141,8 +141,8 @@ impl Program {
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 Ok(Self { name, address, child })
             }
-            Ok(Err(last)) => Err(ProgramError::failed(format!("{name} did not get ready; it said: {last}"))),
-            Err(_) => Err(ProgramError::failed(format!("{name} did not get ready within {PATIENCE:?}"))),
+            Ok(Err(last)) => Err(ProgramError::failed(format!("{name} did not become ready; its last line was: {last}"))),
+            Err(_) => Err(ProgramError::failed(format!("{name} did not become ready within {PATIENCE:?}"))),
         }
     }
 
@@ -158,7 +158,7 @@ impl Program {
         match tokio::time::timeout(PATIENCE, child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => Err(ProgramError::failed(format!("{name} ended with {status}"))),
-            Ok(Err(error)) => Err(ProgramError::failed(format!("{name} cannot be waited for: {error}"))),
+            Ok(Err(error)) => Err(ProgramError::failed(format!("cannot wait for {name}: {error}"))),
             Err(_) => Err(ProgramError::failed(format!("{name} did not stop within {PATIENCE:?}"))),
         }
     }

@@ -10,11 +10,11 @@ use fastrand::Rng;
 /// How evenly customers choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Popularity {
-    /// Every product as often as any other
+    /// Every product equally often
     Uniform,
-    /// The n-th product in proportion to 1/n^s, s being --zipf-exponent
+    /// The n-th product in proportion to 1/n^s, where s is --zipf-exponent
     Zipf,
-    /// The first product is in 95 of 100 orders; whatever else they hold is chosen evenly
+    /// The first product in 95 of 100 orders, the others equally often
     Hot,
 }
 

@@ -23,7 +23,7 @@ pub(super) const PRODUCTS: [(&str, &str, f64, i64, i64); 12] = [
 pub(super) async fn stock(shop: &Shop) -> anyhow::Result<()> {
     shop.put("/api/inventory/locations/main", &json!({"name": "Main warehouse", "priority": 0})).await?;
     shop.put("/api/inventory/locations/store", &json!({"name": "Corner store", "priority": 10})).await?;
-    println!("── The sample shop: {} products in two places ──\n", PRODUCTS.len());
+    println!("── The sample shop: {} products at two locations ──\n", PRODUCTS.len());
     for (id, name, _, in_main, in_store) in PRODUCTS {
         shop.put(&format!("/api/inventory/products/{id}"), &json!({"name": name, "low_stock_at": 5})).await?;
         for (location, quantity) in [("main", in_main), ("store", in_store)] {

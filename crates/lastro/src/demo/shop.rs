@@ -77,7 +77,7 @@ impl Shop {
         }
         let body: Value = response.json().await?;
         println!("{}\n", pretty(&body));
-        ensure!(status == StatusCode::OK, "the answer was {status}");
+        ensure!(status == StatusCode::OK, "the status of the response is {status}");
         Ok(body)
     }
 

@@ -19,7 +19,7 @@ const RESTOCK: i64 = 50;
 pub(super) async fn order(shop: &Shop, shutdown: CancellationToken) -> anyhow::Result<()> {
     for round in 0.. {
         if let Err(error) = one_round(shop, round).await {
-            warn!("an order of the demo failed: {error:#}");
+            warn!(error = format!("{error:#}"), "demo order failed, continuing with the next order");
         }
         tokio::select! {
             () = tokio::time::sleep(PERIOD) => {}

@@ -68,7 +68,7 @@ impl Report {
             writeln!(f, "    {kind:<20}{measured:>12}{:>24}", count)?;
         }
         if self.tally.unsent > 0 {
-            writeln!(f, "  {} orders were due and never sent", self.tally.unsent)?;
+            writeln!(f, "  {} orders were due but never sent", self.tally.unsent)?;
         }
         writeln!(f)
     }
@@ -95,10 +95,10 @@ impl Report {
                 self.setting.settle_sample
             ),
             None => {
-                time_row(f, "sent too late by", &self.tally.held)?;
+                time_row(f, "sent late by", &self.tally.held)?;
                 writeln!(
                     f,
-                    "  from the moment when each order was to be sent, so that nothing is omitted;\n  the outcome of {} \
+                    "  measured from the scheduled time of each order, so that no wait is omitted;\n  the outcome of {} \
                      % of the orders\n",
                     self.setting.settle_sample
                 )
@@ -149,7 +149,7 @@ impl Report {
             Some(audit) => write!(f, "{audit}")?,
             None => writeln!(
                 f,
-                "The books were NOT audited: nobody said where the databases are (--data-dir, for instance)."
+                "The databases were NOT audited: name them, for example with --data-dir."
             )?,
         }
         for problem in self.problems() {

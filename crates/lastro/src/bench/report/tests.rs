@@ -77,13 +77,13 @@ fn what_does_not_add_up_is_told() {
             pending,
             &["orders are unaccounted for: 5 accepted, 3 confirmed, 2 rejected, 1 commands in flight"],
         ),
-        (accepted(6), numbers(5, 3, 2), &["clients were told of 6 accepted orders, and the service counts 5"]),
-        (accepted(4), numbers(5, 3, 2), &["the service counts 5 orders and this run placed 4: others order there"]),
+        (accepted(6), numbers(5, 3, 2), &["clients saw 6 accepted orders, but the service counts 5"]),
+        (accepted(4), numbers(5, 3, 2), &["the service counts 5 orders, but this run placed 4: other clients place orders too"]),
         ([accepted(4), vec![failed("timeout", true)]].concat(), numbers(5, 3, 2), &["1 orders failed"]),
         (
             [accepted(4), vec![failed("503 storage_full", false)]].concat(),
             numbers(5, 3, 2),
-            &["the service counts 5 orders and this run placed 4", "1 orders failed"],
+            &["the service counts 5 orders, but this run placed 4", "1 orders failed"],
         ),
     ] {
         let reported = report(OPEN, &answers, whole).problems();
@@ -133,8 +133,8 @@ orders                      measured  per second   whole run
 milliseconds                   p50       p90       p99     p99.9       max   samples
   until the receipt          10.01     10.01     10.01     10.01     10.01         9
   until the outcome          40.03     40.03     40.03     40.03     40.03         1
-  sent too late by            0.00      0.00      0.00      0.00      0.00        12
-  from the moment when each order was to be sent, so that nothing is omitted;
+  sent late by                0.00      0.00      0.00      0.00      0.00        12
+  measured from the scheduled time of each order, so that no wait is omitted;
   the outcome of 5 % of the orders
 
 commands per commit           mean       p50       p99   commits
@@ -159,7 +159,7 @@ fn a_run_without_an_audit_and_without_samples_says_so() {
     for line in [
         "closed loop of 1 clients; 2.0 s measured after 1.0 s of warm-up, interrupted",
         "  until the receipt              -         -         -         -         -         0",
-        "The books were NOT audited: nobody said where the databases are (--data-dir, for instance).",
+        "The databases were NOT audited: name them, for example with --data-dir.",
     ] {
         assert!(table.lines().any(|its| its == line), "{line} is not in\n{table}");
     }

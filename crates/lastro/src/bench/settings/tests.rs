@@ -69,7 +69,7 @@ fn times_ranges_and_percentages_are_read() {
 #[test]
 fn an_order_cannot_have_more_lines_than_there_are_products() {
     let UsageError(line) = args("--products 4").taste().expect_err("five lines");
-    assert_eq!(line, "5 lines need as many products, and there are 4");
+    assert_eq!(line, "orders of 5 lines need at least 5 products, but --products is 4");
     assert!(args("--products 5").taste().is_ok());
 }
 
