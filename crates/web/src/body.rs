@@ -1,8 +1,8 @@
-//! Strict reading of a JSON request body, in two steps: bytes to a tree ([`parse`]), and the tree to what a handler
-//! needs ([`Reader`]), which collects everything that is wrong and not just the first.
+//! Strict reading of a JSON request body in two steps: [`parse`] turns bytes into a tree, and
+//! [`Reader`] turns the tree into the values that a handler needs, collecting every fault.
 //!
-//! serde's derive would stop at the first fault, cannot tell where it was, takes an array for an object, lets a
-//! repeated key win silently, and reads `19.99` through a float.
+//! serde's derive would stop at the first fault without its position, accept an array for an
+//! object, let a repeated key win silently, and read `19.99` through a float.
 
 pub use reader::Reader;
 pub use tree::{MAX_DEPTH, parse};
@@ -12,21 +12,24 @@ mod reader;
 mod tree;
 mod values;
 
-/// A JSON object.
-///
-/// **Shape:** members in document order; no name occurs twice.
+/// A JSON object: its members in document order, each name once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Object(Vec<(String, Node)>);
 
 /// Any JSON value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
-    /// The digits exactly as they were sent, well-formed by the grammar of RFC 8259: `19.90`, `1e400`, `-0`.
+    /// A number's digits exactly as the client sent them: `19.90`, `1e400`, `-0` (RFC 8259).
     Number(String),
+    /// A string without its escapes.
     String(String),
+    /// An array.
     Array(Vec<Node>),
+    /// An object.
     Object(Object),
 }
 
@@ -36,13 +39,14 @@ impl Object {
         self.0.iter().map(|(name, node)| (name.as_str(), node))
     }
 
+    /// The value of the member `name`.
     pub fn get(&self, name: &str) -> Option<&Node> {
         self.members().find_map(|(its, node)| (its == name).then_some(node))
     }
 }
 
 impl Node {
-    /// What it is, in the words of a message to a person: "must be a string, not {…}".
+    /// The kind of value as messages name it: "must be a string, not {kind}".
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",

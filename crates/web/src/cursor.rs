@@ -1,4 +1,5 @@
-//! Where the next page of a list begins: the key of the last row of this one, opaque to clients.
+//! Cursors: where the next page of a list begins. A cursor holds the key of the last row of the
+//! page and is opaque to clients.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,27 +7,31 @@ use sha2::{Digest, Sha256};
 
 use crate::problem::{Code, Problem};
 
-/// The first byte. Another one is a cursor of another release: refused, and the client begins anew.
+/// The first byte of a cursor. A cursor of another version is refused, and the client starts at the
+/// first page.
 const VERSION: u8 = 1;
 const CHECK_BYTES: usize = 4;
 
-/// A cursor of `list`, a name that no other list has.
+/// Encodes a cursor of `list`, a name that no other list has.
 ///
-/// **Shape:** base64url without padding of version, check and key. The check is no signature: a cursor leads nowhere
-/// that its client may not go, and only has to fail loudly when it is mangled or belongs to another list.
+/// A cursor is the base64url, without padding, of a version, a checksum and the key. The checksum
+/// is not a signature: it only detects a mangled cursor or one of another list. A client gains
+/// nothing by forging a cursor, because it may read every row of the list anyway.
 pub fn encode(list: &str, key: &str) -> String {
     let bytes: Vec<u8> = [VERSION].into_iter().chain(check(list, key)).chain(key.bytes()).collect();
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The key in a cursor of `list`. It is still the client's text: parse it as such.
+/// Decodes the key in a cursor of `list`. The key is still untrusted text of the client: parse it.
 ///
-/// **Errors:** 400 `invalid_cursor` for anything that [`encode`] did not make for this list.
+/// # Errors
+///
+/// 400 `invalid_cursor` if [`encode`] did not make the cursor for this list.
 pub fn decode(list: &str, cursor: &str) -> Result<String, Problem> {
     read(list, cursor).ok_or_else(invalid)
 }
 
-/// For a key that is not one of its list.
+/// The problem of a cursor whose key is not valid for its list.
 pub fn invalid() -> Problem {
     Problem::new(
         Code::INVALID_CURSOR,

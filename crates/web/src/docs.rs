@@ -1,4 +1,5 @@
-//! The API's description and a page to browse it, all from this program: it works without a network.
+//! The API's description and a page to browse it. The program serves all files itself, so the page
+//! works without a network.
 
 use axum::Router;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -7,13 +8,14 @@ use bytes::Bytes;
 use http::{HeaderName, header};
 use tower_http::compression::CompressionLayer;
 
-/// Swagger UI sets styles from its script; everything else comes from here, and is no inline script.
+/// Allows this origin only. Inline styles are allowed because Swagger UI's script sets them; inline
+/// scripts are not.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
                       img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
-/// Always asked for again, so that a page never shows the API of yesterday's release.
+/// Browsers revalidate, so that a page never shows the API of an earlier release.
 const NO_CACHE: &str = "no-cache";
-/// The page's own files change with a release at most.
+/// The page's own files change only with a release.
 const AN_HOUR: &str = "public, max-age=3600";
 
 const INDEX: &str = include_str!("../vendor/swagger-ui/index.html");
@@ -21,7 +23,8 @@ const INITIALIZER: &str = include_str!("../vendor/swagger-ui/initializer.js");
 const BUNDLE: &[u8] = include_bytes!("../vendor/swagger-ui/swagger-ui-bundle.js");
 const STYLES: &[u8] = include_bytes!("../vendor/swagger-ui/swagger-ui.css");
 
-/// `/openapi.json`, and `/docs` with its files. Links are relative, so a gateway may put them under a prefix.
+/// Routes `/openapi.json`, and `/docs` with its files. Links are relative, so a gateway may add a
+/// prefix.
 pub fn router(openapi_json: String) -> Router {
     let script = "text/javascript; charset=utf-8";
     Router::new()

@@ -1,7 +1,7 @@
-//! The one middleware, around everything that is served: who asks (request id, trace context), what every answer has
-//! (a problem document if it is an error, security headers), and what is told about it (metrics, one log line).
+//! The middleware around all routes: it reads the request id and the trace context, turns every
+//! error into a problem document, adds security headers, counts the request and logs it.
 //!
-//! One and not a stack of ten: each layer of tower costs about half a microsecond per request.
+//! It is one layer, because each layer of tower costs about half a microsecond per request.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,12 +27,13 @@ use crate::problem::{Code, Problem};
 
 mod context;
 
-/// Far beyond every deadline inside: whoever sees it has found a bug.
+/// Far beyond every deadline inside a handler: a request that reaches it has found a bug.
 const BACKSTOP: Duration = Duration::from_secs(60);
-/// For whatever a browser might take an answer of the API for. Pages bring a policy of their own.
+/// Stops a browser that shows a response of the API as a page from loading anything. Pages set
+/// their own policy.
 const NOTHING_IS_A_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// Wraps routers. Its service is the label of their metrics.
+/// Wraps the routers of a service, whose name is a label of their metrics.
 #[derive(Clone, Debug)]
 pub struct Edge {
     service: &'static str,
@@ -41,13 +42,15 @@ pub struct Edge {
 }
 
 impl Edge {
+    /// The edge of `service`. `ids` makes request ids for clients that send none.
     pub fn new(service: &'static str, metrics: Metrics, ids: Arc<dyn Ids>) -> Self {
         Self { service, metrics, ids }
     }
 
-    /// Wraps all routes that `router` has by now, and its fallback: so it comes last.
+    /// Wraps the routes that `router` has so far, and its fallback. Call it after adding all
+    /// routes.
     ///
-    /// **Shape:** wrapped routers of two services may be merged; a path of neither counts for the one merged in.
+    /// Two wrapped routers can be merged; the router that is merged in counts the unknown paths.
     pub fn wrap(self, router: Router) -> Router {
         router.layer(from_fn_with_state(Arc::new(self), handle))
     }
@@ -66,16 +69,17 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     if let Some(problem) = &problem {
         response = problem.render(request_id.as_str(), response);
         if problem.code == Code::BODY_TOO_LARGE {
-            // Whatever is still on its way would be taken for the next request.
+            // The rest of the body would be read as the next request.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
     finish_headers(response.headers_mut(), &request_id);
-    edge.tell(asked, &request_id, response.status().as_u16(), problem.map(|problem| problem.code), started.elapsed());
+    edge.record(asked, &request_id, response.status().as_u16(), problem.map(|problem| problem.code), started.elapsed());
     response
 }
 
-/// The handler's answer, or a problem in its place: one request's bug costs that request.
+/// The handler's response, or a problem if the handler panics or hangs: a bug costs only its
+/// request.
 async fn answer(request: Request, next: Next) -> Response {
     match tokio::time::timeout(BACKSTOP, unwinding(next.run(request))).await {
         Ok(Ok(response)) => response,
@@ -92,7 +96,7 @@ async fn answer(request: Request, next: Next) -> Response {
     }
 }
 
-/// What a future yields, or what it panicked with.
+/// The future's output, or its panic.
 async fn unwinding<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
     let mut future = pin!(future);
     std::future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
@@ -108,7 +112,7 @@ fn message_of(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
-/// Every error is a problem: the handler's own, or what the router's bare status stands for.
+/// The problem of an error response: the handler's own, or that of a bare status from the router.
 fn problem_in(response: &mut Response) -> Option<Problem> {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         return Some(problem);
@@ -139,7 +143,7 @@ fn finish_headers(headers: &mut HeaderMap, request_id: &RequestId) {
     unless_set(header::CONTENT_SECURITY_POLICY, NOTHING_IS_A_PAGE);
 }
 
-/// What has to be remembered of a request, which its handler consumes.
+/// The parts of a request that are recorded after its handler has consumed it.
 struct Asked {
     method: &'static str,
     route: String,
@@ -158,9 +162,10 @@ impl Asked {
 }
 
 impl Edge {
-    fn tell(&self, asked: Asked, request_id: &RequestId, status: u16, code: Option<Code>, took: Duration) {
+    fn record(&self, asked: Asked, request_id: &RequestId, status: u16, code: Option<Code>, took: Duration) {
         let Asked { method, route, path } = asked;
-        let (request_id, code) = (request_id.as_str(), code.map(Code::as_str));
+        let request_id = request_id.as_str();
+        let code = code.map(Code::as_str);
         let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         if status >= 500 {
             info!(service = self.service, request_id, status, code, duration_us, "{method} {path} failed");
@@ -174,7 +179,7 @@ impl Edge {
     }
 }
 
-/// A client can invent methods; a label must not follow it.
+/// The method as a label of metrics. Clients can invent methods, and labels must stay few.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,4 +1,4 @@
-//! Request headers that mean something to both services.
+//! Request headers that both services use.
 
 use std::time::Duration;
 
@@ -7,11 +7,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::problem::{Fault, FaultCode, Problem};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-/// Says, with the value `true`, that the answer is that of an earlier request with the same `Idempotency-Key`.
+/// With the value `true`: the response is that of an earlier request with the same
+/// `Idempotency-Key`.
 pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_KEY_LENGTH: usize = 255;
-/// Who asks for longer waits this long.
+/// A longer preferred wait is cut to this one.
 const MAX_WAIT_S: u8 = 30;
 
 /// How long a client is willing to wait for an outcome.
@@ -21,23 +22,22 @@ pub struct Wait {
 }
 
 impl Wait {
+    /// The wait as a duration.
     pub fn duration(self) -> Duration {
         Duration::from_secs(self.seconds.into())
     }
 
-    /// The header that says that it was done.
+    /// The response header that confirms the wait.
     pub fn applied(self) -> (HeaderName, HeaderValue) {
         let value = HeaderValue::from_str(&format!("wait={}", self.seconds)).expect("a number is plain ASCII");
         (HeaderName::from_static("preference-applied"), value)
     }
 }
 
-/// `Prefer: wait=N`, wherever it stands among other preferences.
+/// Finds `Prefer: wait=N` among the preferences of a request (RFC 7240).
 ///
-/// **Shape:** more than 30 counts as 30. What is malformed is ignored, for a preference is no demand; of several
-/// `wait` the first counts.
-///
-/// **Source:** RFC 7240.
+/// More than 30 seconds count as 30, and the first of several `wait` counts. A malformed preference
+/// is ignored, because a client must not rely on preferences.
 pub fn preferred_wait(headers: &HeaderMap) -> Option<Wait> {
     let lines = headers.get_all(PREFER).iter().filter_map(|line| line.to_str().ok());
     let mut preferences = lines.flat_map(|line| split_outside_quotes(line, ',')).map(name_and_value);
@@ -46,10 +46,12 @@ pub fn preferred_wait(headers: &HeaderMap) -> Option<Wait> {
     is_number.then(|| Wait { seconds: seconds.parse().unwrap_or(MAX_WAIT_S).min(MAX_WAIT_S) })
 }
 
-/// `Idempotency-Key`, by which a client repeats a request without repeating its effect.
+/// Reads the `Idempotency-Key`, with which a client repeats a request without repeating its effect.
 ///
-/// **Errors:** 422 `invalid_request` if it is there but is not one key of 1 to 255 visible ASCII characters: a key that
-/// was silently dropped would cost a second order.
+/// # Errors
+///
+/// 422 `invalid_request` if the header is present but is not one key of 1 to 255 visible ASCII
+/// characters. To ignore such a key could place a second order.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     let (Some(key), another) = (keys.next(), keys.next()) else { return Ok(None) };
@@ -64,7 +66,7 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-/// A preference without its parameters: `wait = "5"; x=y` is `wait` and `5`.
+/// Splits a preference and drops its parameters: `wait = "5"; x=y` becomes `wait` and `5`.
 fn name_and_value(preference: &str) -> (&str, &str) {
     let preference = split_outside_quotes(preference, ';').next().unwrap_or_default();
     let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
@@ -73,9 +75,10 @@ fn name_and_value(preference: &str) -> (&str, &str) {
     (name.trim(), unquoted.unwrap_or(value))
 }
 
-/// Splits a header as its grammar does: a separator within a quoted string separates nothing.
+/// Splits a header at separators outside of quoted strings.
 fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped) = (false, false);
+    let mut quoted = false;
+    let mut escaped = false;
     text.split(move |c| {
         match c {
             _ if escaped => escaped = false,
@@ -136,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_text_does_not_hide_the_next() {
+    fn a_line_that_is_not_text_does_not_hide_the_next() {
         let found = preferred_wait(&headers(&PREFER, &[b"\xff", b"wait=5"]));
         assert_eq!(found.map(Wait::duration), Some(Duration::from_secs(5)));
     }
@@ -148,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idempotency_key_is_visible_ascii_and_stands_there_once() {
+    fn an_idempotency_key_is_visible_ascii_and_occurs_once() {
         let longest = "k".repeat(255);
         for key in ["k", "\"8e03978e-40d5\"", "!~", &longest] {
             assert_eq!(idempotency_key(&headers(&IDEMPOTENCY_KEY, &[key.as_bytes()])), Ok(Some(key.to_owned())));

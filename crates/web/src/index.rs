@@ -1,4 +1,4 @@
-//! The page at `/`: what this program is, for a person whose browser opens its address.
+//! The page at `/`, which says what the program is and links to its other pages.
 
 use axum::Router;
 use axum::response::{Html, IntoResponse};
@@ -7,12 +7,12 @@ use http::header;
 
 use crate::program::Program;
 
-/// The page's own styles, and nothing else.
+/// Allows the page's own styles and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 const PAGE: &str = include_str!("index.html");
 
-/// `/`. Links are relative, so a gateway may put the program under a prefix.
+/// Routes `/`. Links are relative, so a gateway may add a prefix.
 pub(crate) fn router(program: &Program) -> Router {
     let page = PAGE.replace("{name}", program.name).replace("{summary}", program.summary);
     let page = page.replace("{version}", env!("CARGO_PKG_VERSION"));

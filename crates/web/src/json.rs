@@ -1,4 +1,4 @@
-//! Request bodies: one strict JSON object, or none where none is needed.
+//! Request bodies: one strict JSON object, or nothing where a body is optional.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use crate::body::{self, Object};
 use crate::problem::{Code, Problem};
 
-/// The most that a request body may have.
+/// The largest request body, in bytes.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Of a body that is refused, so much is read all the same, and for so long.
+/// How much of a rejected body is drained, and for how long.
 const MAX_DISCARDED_BYTES: usize = 32 * 1024 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The request's body as an argument of a handler.
+/// Extracts the request's body, which must be present, for a handler.
 #[derive(Debug)]
 pub struct Json(pub Object);
 
-/// The same where a body may be absent.
+/// Extracts the request's body, which may be absent, for a handler.
 #[derive(Debug)]
 pub struct OptionalJson(pub Option<Object>);
 
@@ -45,11 +45,14 @@ impl<S: Send + Sync> FromRequest<S> for OptionalJson {
     }
 }
 
-/// Reads a body that must be there.
+/// Reads a body that must be present.
 ///
-/// **Errors:** 415 for anything but `application/json` in UTF-8 without an encoding, before the body is looked at;
-/// 413 beyond [`MAX_BODY_BYTES`], at once if the headers say so; 400 as [`body::parse`] says, and for a body that
-/// breaks off or takes too long.
+/// # Errors
+///
+/// - 415 if the headers do not announce `application/json` in UTF-8 without an encoding; the body
+///   is not parsed then.
+/// - 413 if the body is larger than [`MAX_BODY_BYTES`], at once if `Content-Length` says so.
+/// - 400 as [`body::parse`], and if the body is incomplete or takes too long to arrive.
 pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Object, Problem> {
     if let Err(problem) = check_media_type(headers) {
         discard(body).await;
@@ -58,9 +61,11 @@ pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Object, Proble
     body::parse(&read_bytes(body).await?)
 }
 
-/// Reads a body that may be absent; without one, the headers do not matter.
+/// Reads a body that may be absent. The headers of an empty body are not checked.
 ///
-/// **Errors:** as [`read_json`], for a body that has at least one byte.
+/// # Errors
+///
+/// As [`read_json`], for a body that has at least one byte.
 pub async fn read_optional_json(headers: &HeaderMap, body: Body) -> Result<Option<Object>, Problem> {
     let bytes = read_bytes(body).await?;
     if bytes.is_empty() {
@@ -73,7 +78,7 @@ pub async fn read_optional_json(headers: &HeaderMap, body: Body) -> Result<Optio
 async fn read_bytes(mut body: Body) -> Result<Bytes, Problem> {
     let too_large = || Problem::new(Code::BODY_TOO_LARGE, format!("the body must have at most {MAX_BODY_BYTES} bytes"));
     let malformed = |detail: String| Problem::new(Code::MALFORMED_JSON, detail);
-    // Content-Length, where there is one.
+    // The Content-Length, or 0 without one.
     let promised = body.size_hint().lower();
     if promised > MAX_BODY_BYTES as u64 {
         discard(body).await;
@@ -90,8 +95,8 @@ async fn read_bytes(mut body: Body) -> Result<Bytes, Problem> {
     }
 }
 
-/// Reads on for a while, into nothing: a connection that is closed on a client that still sends takes the answer with
-/// it. Whoever sends more than this does not want to know.
+/// Drains a rejected body up to the limits: if the server closed the connection while the client
+/// still sends, the client could lose the response.
 async fn discard(mut body: Body) {
     let reading = async {
         let mut left = MAX_DISCARDED_BYTES;
@@ -102,7 +107,7 @@ async fn discard(mut body: Body) {
             }
         }
     };
-    // Late or not, the answer is the same.
+    // The response is the same whether or not the body was drained in time.
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
 }
 
@@ -197,7 +202,7 @@ mod tests {
         }
     }
 
-    /// A body of unknown length: so many kilobytes of white space, and then its end, or nothing at all.
+    /// A body of unknown length: kilobytes of white space, and then its end or an endless wait.
     struct Streamed {
         kilobytes: usize,
         ends: bool,
@@ -241,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_body_is_read_on_only_so_far() {
+    async fn a_rejected_body_is_drained_only_up_to_the_limit() {
         discard(Body::new(Streamed { kilobytes: usize::MAX, ends: true })).await;
         let refused = read_json(&json(), Body::new(Streamed { kilobytes: usize::MAX, ends: true })).await;
         assert_eq!(code(refused), Some(Code::BODY_TOO_LARGE));

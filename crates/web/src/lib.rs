@@ -1,7 +1,9 @@
-//! The HTTP edge that both services stand on: a server with limits, one middleware around everything ([`edge`]), strict
-//! readers of bodies, query strings and headers, problem documents, the paths that every service has ([`probes`],
-//! [`docs`]), and the frame of a serving program ([`program`]).
+//! The HTTP edge of both services: a server with limits, one middleware around all routes
+//! ([`edge`]), strict readers of bodies, query strings and headers, problem documents, the paths
+//! that every service has ([`probes`], [`docs`]), and the frame of a serving program ([`program`]).
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
+#![warn(clippy::missing_errors_doc)]
 
 pub use edge::{Edge, RequestId, TraceParent};
 pub use headers::{IDEMPOTENT_REPLAYED, Wait, idempotency_key, preferred_wait};

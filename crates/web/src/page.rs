@@ -1,11 +1,12 @@
-//! Pages of a list: one row more than the page has tells whether there is a next one.
+//! Pages of a list. The store is asked for one row more than the page has: if that row exists,
+//! there is a next page.
 
-/// What to ask a store for.
+/// The number of rows to ask the store for.
 pub fn one_more(limit: usize) -> u32 {
     u32::try_from(limit).unwrap_or(u32::MAX).saturating_add(1)
 }
 
-/// Cuts the row too many off, and tells where the next page begins.
+/// Cuts off the extra row. Returns the cursor of the next page, if there is one.
 pub fn cut<T>(rows: &mut Vec<T>, limit: usize, cursor_at: impl FnOnce(&T) -> String) -> Option<String> {
     let more = rows.len() > limit;
     rows.truncate(limit);

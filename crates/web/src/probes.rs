@@ -1,4 +1,5 @@
-//! What an orchestrator, a scraper and an operator ask every service: `/livez`, `/readyz`, `/metrics`, `/version`.
+//! The paths for orchestrators, scrapers and operators: `/livez`, `/readyz`, `/metrics`,
+//! `/version`.
 
 use std::sync::Arc;
 
@@ -13,12 +14,16 @@ use serde::Serialize;
 
 use crate::problem::{Code, Problem};
 
-/// What the probes tell about.
+/// What the probes report.
 #[derive(Clone, Debug)]
 pub struct Probes {
+    /// The name of the program.
     pub name: &'static str,
+    /// The version of the program.
     pub version: &'static str,
+    /// The state that `/readyz` reports.
     pub readiness: Readiness,
+    /// The metrics that `/metrics` reports.
     pub registry: Arc<Registry>,
 }
 
@@ -28,10 +33,10 @@ struct Version {
     version: &'static str,
 }
 
-/// The three paths, to be merged with the API or served at an address of their own.
+/// Routes `/livez`, `/readyz` and `/metrics`, to merge with the API or to serve at another address.
 ///
-/// **Shape:** `/livez` answers 200 as long as anything answers. `/readyz` answers 200 with every check while requests
-/// are accepted, degraded or not, else 503: `shutting_down` or `storage_unavailable`.
+/// `/livez` always answers 200. `/readyz` answers 200 with every check while the program accepts
+/// requests, even if it is degraded, else 503 with `shutting_down` or `storage_unavailable`.
 pub fn router(probes: Probes) -> Router {
     let Probes { readiness, registry, .. } = probes;
     let readyz = move || async move { report(readiness.snapshot()).map(Json) };
@@ -42,13 +47,13 @@ pub fn router(probes: Probes) -> Router {
         .route("/metrics", get(metrics))
 }
 
-/// `/version`, which stays beside the API.
+/// Routes `/version`, which is always served at the API's address.
 pub fn version(probes: &Probes) -> Router {
     let version = Version { name: probes.name, version: probes.version };
     Router::new().route("/version", get(move || async move { Json(version) }))
 }
 
-/// What `/readyz` answers while requests are accepted.
+/// The answer of `/readyz` while the program accepts requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Report {
     /// `ready` or `degraded`.
@@ -68,7 +73,8 @@ struct Check {
 ///
 /// # Errors
 ///
-/// `shutting_down` while draining; else `storage_unavailable`, naming every check that is down.
+/// `shutting_down` while the program drains, else `storage_unavailable` with every check that is
+/// down.
 fn report(snapshot: Snapshot) -> Result<Report, Problem> {
     if snapshot.draining {
         return Err(Problem::new(

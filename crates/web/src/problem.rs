@@ -1,4 +1,5 @@
-//! The one shape of every refusal over HTTP: a problem document (RFC 9457) with a code from a closed list.
+//! Problem documents (RFC 9457): the one body of every error response, with a code from a closed
+//! list.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -16,31 +17,33 @@ mod storage;
 /// The media type of a problem document.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// At most this many faults are told at once; whoever has more mends these first.
+/// The most faults that one problem reports.
 pub const MAX_FAULTS: usize = 100;
 
-/// Why a request was not done.
+/// Why a request failed (RFC 9457).
 ///
-/// **Shape:** as a response it carries its status, `Retry-After` and, in the extensions, itself. The body is written by
-/// the edge ([`crate::edge`]), which alone knows the request's id: so the body, the header and the log agree.
-///
-/// **Source:** RFC 9457.
+/// As a response it carries its status, `Retry-After` and, in the extensions, itself. The edge
+/// ([`crate::edge`]) writes the body, because only the edge knows the request's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// The kind of problem.
     pub code: Code,
-    /// One sentence for the developer at the other end: what is wrong with this request and, if it helps, what to do.
+    /// What is wrong with this request and, if it helps, what to do: one sentence for the developer
+    /// of the client.
     pub detail: String,
-    /// In document order, at most [`MAX_FAULTS`].
+    /// The faults of the request in document order, at most [`MAX_FAULTS`].
     pub faults: Vec<Fault>,
-    /// **Units:** seconds. Present exactly where the code asks to come back.
+    /// Seconds until a retry may succeed; present only if the code suggests a retry.
     pub retry_after_s: Option<u32>,
 }
 
 /// One fault of a request, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Fault {
+    /// The faulty member or parameter.
     #[serde(flatten)]
     pub at: At,
+    /// The kind of fault.
     pub code: FaultCode,
     /// One sentence that says what is wrong.
     pub detail: String,
@@ -57,13 +60,13 @@ pub enum At {
 }
 
 impl Problem {
+    /// A problem of this kind, without faults.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), faults: Vec::new(), retry_after_s: code.retry_after_s() }
     }
 
-    /// A well-formed request that breaks rules: 422 with everything that is wrong.
-    ///
-    /// **Shape:** `faults` in document order; those beyond [`MAX_FAULTS`] are dropped.
+    /// The problem of a well-formed request that breaks rules: 422 with its faults in document
+    /// order. Faults beyond [`MAX_FAULTS`] are dropped.
     pub fn invalid(mut faults: Vec<Fault>) -> Self {
         faults.truncate(MAX_FAULTS);
         let detail = match faults.as_slice() {
@@ -73,13 +76,13 @@ impl Problem {
         Self { faults, ..Self::new(Code::INVALID_REQUEST, detail) }
     }
 
-    /// Asks to come back later than the code does by itself.
+    /// Suggests a retry after this many seconds instead of the code's own number.
     #[must_use]
     pub fn retry_after(self, seconds: u32) -> Self {
         Self { retry_after_s: Some(seconds), ..self }
     }
 
-    /// The problem as it stands on the wire.
+    /// The body of the response.
     pub fn document(&self, request_id: &str) -> Document {
         Document {
             r#type: format!("urn:lastro:problem:{}", self.code.as_str()),
@@ -92,7 +95,7 @@ impl Problem {
         }
     }
 
-    /// Writes the body into a response that carries this problem; its other headers stay.
+    /// Writes the body into a response that carries this problem. Its other headers stay.
     pub(crate) fn render(&self, request_id: &str, response: Response) -> Response {
         let (mut parts, _) = response.into_parts();
         let body = serde_json::to_vec(&self.document(request_id)).expect("strings and numbers always serialize");
@@ -104,10 +107,12 @@ impl Problem {
 }
 
 impl Fault {
+    /// A fault of a query parameter or a header.
     pub fn parameter(name: impl Into<String>, code: FaultCode, detail: impl Into<String>) -> Self {
         Self { at: At::Parameter(name.into()), code, detail: detail.into() }
     }
 
+    /// A fault of the body at a JSON Pointer.
     pub fn pointer(pointer: impl Into<String>, code: FaultCode, detail: impl Into<String>) -> Self {
         Self { at: At::Pointer(pointer.into()), code, detail: detail.into() }
     }
@@ -139,10 +144,12 @@ pub struct Document {
     pub r#type: String,
     /// Describes the kind of problem; the same for every problem of this kind.
     pub title: String,
+    /// The HTTP status of the response.
     #[schema(example = 422)]
     pub status: u16,
     /// What is wrong with this request, and what to do about it.
     pub detail: String,
+    /// The kind of problem, for programs.
     pub code: Code,
     /// Equals the header `X-Request-Id`.
     pub request_id: String,
@@ -163,13 +170,13 @@ impl ToSchema for Problem {
 }
 
 impl Code {
-    /// The problem that a bare status of the router or of a library stands for.
+    /// The kind of problem for a bare error status of the router or of a library.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::METHOD_NOT_ALLOWED => Self::METHOD_NOT_ALLOWED,
             StatusCode::PAYLOAD_TOO_LARGE => Self::BODY_TOO_LARGE,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UNSUPPORTED_MEDIA_TYPE,
-            // A path that cannot be read (bad percent-encoding) is a path at which nothing is.
+            // axum answers 400 to a path with invalid percent-encoding, which no resource can have.
             StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Self::NOT_FOUND,
             other if other.is_client_error() => Self::INVALID_REQUEST,
             _ => Self::INTERNAL,

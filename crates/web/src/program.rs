@@ -1,4 +1,4 @@
-//! The frame of a serving program: what its services share, what runs in it, and what it answers.
+//! The frame of a serving program: the context that its services share, its workers and its routes.
 
 use std::sync::Arc;
 
@@ -26,43 +26,52 @@ pub use health_check::check_health;
 
 mod health_check;
 
-/// What a program is called, what it says it is, and where it listens unless it is configured.
+/// The identity of a program.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
+    /// The name of the executable, which the API and the log lines show.
     pub name: &'static str,
-    /// One sentence, for readers of the API and of the page at `/`.
+    /// One sentence for readers of the API and of the page at `/`.
     pub summary: &'static str,
-    /// `host:port`.
+    /// The `host:port` where the program listens unless configured.
     pub default_listen: &'static str,
 }
 
-/// What all services of one process have in common.
+/// What all services of one process share.
 #[derive(Debug)]
 pub struct Context {
+    /// The clock of the process.
     pub clock: Arc<dyn Clock>,
+    /// Makes ids.
     pub ids: Arc<dyn Ids>,
+    /// Holds the metrics that `/metrics` reports; services register theirs.
     pub registry: Registry,
+    /// The metrics that every service has.
     pub metrics: Metrics,
+    /// The checks that `/readyz` reports; services set theirs.
     pub readiness: Readiness,
-    /// Cancelled when the shutdown begins: whoever waits for something lets go (R19).
+    /// Cancelled when the shutdown begins, so that waiting requests end (R19).
     pub stopping: CancellationToken,
 }
 
 impl Context {
+    /// A context with empty metrics and readiness.
     pub fn new(clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry, env!("CARGO_PKG_VERSION"));
-        let (readiness, stopping) = (Readiness::default(), CancellationToken::new());
+        let readiness = Readiness::default();
+        let stopping = CancellationToken::new();
         Self { clock, ids, registry, metrics, readiness, stopping }
     }
 
-    /// A service's routes behind the edge, its requests counted as its own, with the codes that only it answers with.
+    /// The API of a service: its routes behind the edge, their description, and the service's own
+    /// codes. The edge counts the requests under the service's name.
     pub fn api(&self, service: &'static str, router: utoipa_axum::router::OpenApiRouter, codes: OwnCodes) -> Api {
         let (router, description) = router.split_for_parts();
         Api { router: self.edge(service).wrap(router), description, codes }
     }
 
-    /// The probes of a program that answers nothing else.
+    /// The router of a program that serves only the probes.
     pub fn probes_alone(self, name: &'static str) -> Router {
         let edge = self.edge(name);
         let Self { registry, readiness, .. } = self;
@@ -79,21 +88,26 @@ impl Context {
     }
 }
 
-/// A program on its way up: services add their workers, numbers and checks, then it serves.
+/// A program that is starting: services add workers, metrics and checks, then it serves.
 #[derive(Debug)]
 pub struct Process {
+    /// The identity of the program.
     pub program: Program,
+    /// What its services share.
     pub context: Context,
+    /// The workers that run until the shutdown.
     pub workers: Workers,
     listener: TcpListener,
     metrics_listener: Option<TcpListener>,
 }
 
-/// What a service answers: its routes, wrapped in their edge, and their description.
+/// The API of a service or of a program.
 pub struct Api {
+    /// The routes, wrapped in their edge.
     pub router: Router,
+    /// The OpenAPI description of the routes.
     pub description: OpenApi,
-    /// The codes that its services have beside those of every service.
+    /// The codes in addition to those that every service has.
     pub codes: OwnCodes,
 }
 
@@ -104,7 +118,7 @@ impl std::fmt::Debug for Api {
 }
 
 impl Api {
-    /// Both services' routes in one program, and one description of them.
+    /// The routes of both services with one description, for a program that runs both.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
         Self {
@@ -116,7 +130,12 @@ impl Api {
 }
 
 impl Process {
-    /// Claims the addresses first, so that a busy port changes nothing.
+    /// Binds the addresses, before anything else has an effect: if a port is in use, nothing
+    /// changes.
+    ///
+    /// # Errors
+    ///
+    /// An address cannot be bound.
     pub async fn begin(program: Program, addresses: &Addresses) -> Result<Self, ProgramError> {
         let listener = bind(&addresses.listen).await.map_err(ProgramError::failed)?;
         let metrics_listener = match &addresses.metrics_listen {
@@ -128,14 +147,20 @@ impl Process {
         Ok(Self { program, context, workers: Workers::new(), listener, metrics_listener })
     }
 
-    /// The address that requests reach it at.
+    /// The address that the program listens on, with the actual port.
+    ///
+    /// # Errors
+    ///
+    /// The operating system does not report the address.
     pub fn address(&self) -> Result<std::net::SocketAddr, ProgramError> {
         self.listener.local_addr().map_err(ProgramError::failed)
     }
 
     /// Serves until `shutdown`, then stops stage by stage (R19).
     ///
-    /// **Errors:** a worker died, or did not stop in time (R18).
+    /// # Errors
+    ///
+    /// A worker died or did not stop in time (R18).
     pub async fn serve(self, api: Api, shutdown: CancellationToken) -> Result<(), ProgramError> {
         let address = self.address()?;
         let edge = self.context.edge(self.program.name);
@@ -172,12 +197,13 @@ impl Process {
     }
 }
 
-/// Runs a program that serves: reads its settings, claims its addresses, lets `build` put its services together, and
-/// serves them until a signal. `keys` are the keys that its settings file may have beside the common ones.
+/// Runs a serving program until a signal: reads the settings, binds the addresses, lets `build`
+/// assemble the services, and serves them. `keys` are the keys that the settings file may have in
+/// addition to the common ones.
 ///
 /// # Errors
 ///
-/// A wrong setting (exit code 2), or what `build` and [`Process::serve`] fail with (exit code 1).
+/// A wrong setting (exit code 2), or an error of `build` or [`Process::serve`] (exit code 1).
 pub async fn run<B>(program: Program, args: &CommonArgs, keys: &[&str], build: B) -> Result<(), ProgramError>
 where
     B: AsyncFnOnce(&mut Process, &File) -> Result<Api, ProgramError>,
@@ -193,7 +219,7 @@ where
     process.serve(api, on_signal().map_err(ProgramError::failed)?).await
 }
 
-/// The settings file of a program with these keys beside the common ones.
+/// Loads the settings file of a program. `keys` are allowed in addition to the common keys.
 ///
 /// # Errors
 ///
@@ -202,17 +228,17 @@ pub fn load_settings(args: &CommonArgs, keys: &[&str]) -> Result<File, ProgramEr
     Ok(File::load(args.config.clone(), &[&COMMON_KEYS, keys].concat())?)
 }
 
-/// The API's description as the document that is served.
+/// Writes the API's description as the document that `/openapi.json` serves.
 ///
 /// # Errors
 ///
-/// The description cannot be written as JSON: a bug.
+/// The description cannot be written as JSON, which is a bug.
 pub fn describe(program: &Program, api: &Api) -> Result<String, ProgramError> {
     let mut description = api.description.clone();
     description.info.title = program.name.to_owned();
     description.info.version = env!("CARGO_PKG_VERSION").to_owned();
     description.info.description = Some(program.summary.to_owned());
-    // The generator fills these in with its own author.
+    // utoipa sets these from the package's metadata.
     description.info.contact = None;
     description.info.license = None;
     if let Some(components) = &mut description.components {

@@ -1,4 +1,4 @@
-//! Query strings, read as strictly as bodies: every fault is told, nothing is silently ignored.
+//! Query strings, read as strictly as bodies: every fault is reported and no parameter is ignored.
 
 use std::convert::Infallible;
 
@@ -9,11 +9,17 @@ use super::cursor;
 use crate::body::Parsed;
 use crate::problem::{Fault, FaultCode, MAX_FAULTS, Problem};
 
-/// The size of a page, unless the client asks for another.
+/// The rows per page unless the client sets `limit`.
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
 
-/// Reads the parameters of a query string one by one, and collects what is wrong; an argument of a handler:
+/// Reads the parameters of a query string one by one and collects faults. A handler takes it as an
+/// argument.
+///
+/// A parameter that the handler does not ask for is a fault, and so is a parameter that occurs
+/// twice.
+///
+/// # Examples
 ///
 /// ```
 /// # use web::Query;
@@ -26,13 +32,11 @@ const MAX_LIMIT: usize = 200;
 /// # assert!(list(Query::new(Some("q=mug&limit=10"))).is_ok());
 /// # assert_eq!(list(Query::new(Some("p=mug&limit=0"))).unwrap_err().faults.len(), 2);
 /// ```
-///
-/// **Shape:** a parameter that nobody asked for is a fault, and so is one that is given twice.
 #[derive(Debug)]
 pub struct Query {
     given: Vec<Given>,
     asked: Vec<&'static str>,
-    /// With the index of the parameter, which puts them in order.
+    /// Faults with the index of their parameter, by which they are sorted.
     faults: Vec<(usize, Fault)>,
     invalid_cursor: Option<Problem>,
 }
@@ -40,18 +44,21 @@ pub struct Query {
 #[derive(Debug)]
 struct Given {
     name: String,
-    /// None: not percent-encoded UTF-8, or with control characters, which no parameter has a use for.
+    /// None if the value is not percent-encoded UTF-8 or has control characters, which no parameter
+    /// needs.
     value: Option<String>,
 }
 
 impl Query {
+    /// Reads the query string of a URI, without the `?`.
     pub fn new(query: Option<&str>) -> Self {
         let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         let given = pairs.map(Given::read).collect();
         Self { given, asked: Vec::new(), faults: Vec::new(), invalid_cursor: None }
     }
 
-    /// A parameter, read by `parse`, as a member of a body is. None if it is absent or, with a fault, wrong.
+    /// Reads a parameter with `parse`. Returns `None` if it is absent, and `None` with a fault if
+    /// it is wrong.
     pub fn optional<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Parsed<T>) -> Option<T> {
         self.asked.push(name);
         let mut found = self.given.iter().enumerate().filter(|(_, given)| given.name == name);
@@ -66,7 +73,7 @@ impl Query {
         parsed.map_err(|wrong| self.fault(index, name, wrong)).ok()
     }
 
-    /// How many rows a page may have: `limit`, 1 to 200, and 50 unless given.
+    /// Reads `limit`, the rows per page: 1 to 200, 50 if absent.
     pub fn limit(&mut self) -> usize {
         let parse = |text: &str| {
             if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
@@ -78,14 +85,18 @@ impl Query {
         self.optional("limit", parse).unwrap_or(DEFAULT_LIMIT)
     }
 
-    /// The key after which the page begins: what `cursor` holds, a cursor of `list`.
+    /// Reads `cursor`, a cursor of `list`, and returns the key after which the page begins.
     pub fn cursor(&mut self, list: &str) -> Option<String> {
         let cursor = self.optional("cursor", |text| Ok(text.to_owned()))?;
         cursor::decode(list, &cursor).map_err(|problem| self.invalid_cursor = Some(problem)).ok()
     }
 
-    /// **Errors:** 422 `invalid_request` with all faults in the order of the parameters; if there are none, 400
-    /// `invalid_cursor` for a cursor that this list did not give out.
+    /// Ends the reading; call it before using any of the values.
+    ///
+    /// # Errors
+    ///
+    /// 422 `invalid_request` with all faults in the order of the parameters, else 400
+    /// `invalid_cursor` for a cursor that this list did not return.
     pub fn finish(mut self) -> Result<(), Problem> {
         let unknown = self.given.iter().enumerate().filter(|(_, given)| !self.asked.contains(&given.name.as_str()));
         let faults = unknown.take(MAX_FAULTS).map(|(index, given)| {
@@ -121,7 +132,8 @@ impl Given {
     }
 }
 
-/// Percent-decoding, with `+` for a space as forms send it. None where a library would put a replacement character.
+/// Decodes percent-encoding, and `+` as a space. Returns `None` where a library would insert a
+/// replacement character.
 fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -188,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_in_the_order_of_the_parameters() {
+    fn every_fault_is_reported_in_the_order_of_the_parameters() {
         for (text, expected) in [
             ("limit=0", &["limit out_of_range"][..]),
             ("limit=201", &["limit out_of_range"]),

@@ -1,4 +1,5 @@
-//! The accept loop. `axum::serve` would do, but it lets a client take for ever to send its headers.
+//! The accept loop. `axum::serve` has no timeout for headers, so a client could hold a connection
+//! for ever.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -17,14 +18,15 @@ use tracing::{debug, warn};
 
 use super::slots::{Slot, Slots};
 
-/// How long a connection may be silent before a request's headers are complete, the first one's and every other's.
+/// How long a connection may take until the headers of its next request are complete.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long requests in flight may take to finish once the server is told to stop (R19).
+/// How long requests in flight may take to finish after the shutdown begins (R19).
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
-/// After an error of the listener itself (no more file descriptors, say): trying again at once would only spin.
+/// The pause after an error of the listener, such as no free file descriptors: an immediate retry
+/// would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The address cannot be listened on, in one line that says why.
+/// The server cannot listen on an address. The message is one line with the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {reason}; choose another address with --listen")]
 pub struct CannotListen {
@@ -32,6 +34,11 @@ pub struct CannotListen {
     reason: String,
 }
 
+/// Binds a listener to the address.
+///
+/// # Errors
+///
+/// The address is in use, is not one of this machine, or is not permitted.
 pub async fn bind(address: &ListenAddr) -> Result<TcpListener, CannotListen> {
     TcpListener::bind(address.as_str()).await.map_err(|error| {
         let reason = match error.kind() {
@@ -44,12 +51,15 @@ pub async fn bind(address: &ListenAddr) -> Result<TcpListener, CannotListen> {
     })
 }
 
-/// Serves HTTP/1.1 until `shutdown`; then takes no more connections, lets requests in flight finish, and returns.
+/// Serves HTTP/1.1 until `shutdown`, then stops accepting connections, lets requests in flight
+/// finish, and returns.
 ///
-/// **Shape:** connections still open after 20 s, or when the future is dropped, are cut. When there are as many as
-/// there may be, the one that has been silent for longest is cut for each new one.
+/// Connections that are still open after 20 s, or when the future is dropped, are closed. At the
+/// limit of connections, each new connection closes the one that has been idle for longest (R17).
 ///
-/// **Errors:** none today; a listener that fails is tried again.
+/// # Errors
+///
+/// None at present: after an error of the listener, the server retries.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
     let slots = Slots::new();
     let connections = GracefulShutdown::new();
@@ -61,14 +71,16 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             () = shutdown.cancelled() => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        let (slot, service) = (Arc::new(slot), TowerToHyperService::new(router.clone()));
+        let slot = Arc::new(slot);
+        let service = TowerToHyperService::new(router.clone());
         let evicted = slot.evicted();
         let service = service_fn(move |request| {
-            slot.is_heard();
-            let (slot, answer) = (slot.clone(), service.call(request));
+            slot.becomes_busy();
+            let slot = slot.clone();
+            let answer = service.call(request);
             async move {
                 let answer = answer.await;
-                slot.falls_silent();
+                slot.becomes_idle();
                 answer
             }
         });
@@ -76,7 +88,8 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .serve_connection(TokioIo::new(stream), service);
-        let (connection, cut) = (connections.watch(connection), cut.clone());
+        let connection = connections.watch(connection);
+        let cut = cut.clone();
         tokio::spawn(async move {
             tokio::select! {
                 ended = connection => if let Err(error) = ended { debug!(%error, "connection failed") },
@@ -105,7 +118,7 @@ async fn accept(listener: &TcpListener, slots: &Arc<Slots>) -> (TcpStream, Slot)
                 return (stream, slots.take().await);
             }
             Err(error) if is_of_one_connection(&error) => {
-                debug!(%error, "client disconnected before its connection was accepted")
+                debug!(%error, "client disconnected before its connection was accepted");
             }
             Err(error) => {
                 warn!(%error, "accepting a connection failed, retrying");
@@ -136,7 +149,8 @@ mod tests {
 
     async fn running(router: Router) -> Running {
         let listener = bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
         let server = tokio::spawn(serve(listener, router, shutdown.clone()));
         Running { address, shutdown, server }
     }
@@ -155,8 +169,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_in_flight_is_finished_after_the_shutdown_begins() {
-        let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (enter, wait) = (entered.clone(), go_on.clone());
+        let entered = Arc::new(Notify::new());
+        let go_on = Arc::new(Notify::new());
+        let enter = entered.clone();
+        let wait = go_on.clone();
         let slow = move || async move {
             enter.notify_one();
             wait.notified().await;
@@ -214,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_in_use_is_told_in_one_line() {
+    async fn an_address_in_use_is_reported_in_one_line() {
         let taken = bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = taken.local_addr().unwrap();
         let error = bind(&address.to_string().parse().unwrap()).await.unwrap_err();

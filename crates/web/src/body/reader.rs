@@ -1,4 +1,4 @@
-//! A tree to what a handler needs, with every fault on the way.
+//! Reads the values that a handler needs from a tree, and collects every fault.
 
 use std::ops::RangeInclusive;
 
@@ -6,7 +6,12 @@ use super::values::{Parsed, wrong_type};
 use super::{Node, Object, escape, unescape};
 use crate::problem::{Fault, FaultCode, MAX_FAULTS, Problem};
 
-/// Reads the members of an object one by one, and collects what is wrong instead of stopping at it:
+/// Reads the members of an object one by one and collects faults instead of stopping at the first.
+///
+/// A member that the handler does not ask for is a fault. A handler therefore asks for every
+/// member, even after a fault.
+///
+/// # Examples
 ///
 /// ```
 /// use web::body::{self, Reader};
@@ -24,8 +29,6 @@ use crate::problem::{Fault, FaultCode, MAX_FAULTS, Problem};
 /// assert!(read(br#"{"name": "Mug", "low_stock_at": 5}"#).is_ok());
 /// assert_eq!(read(br#"{"nane": "Mug", "low_stock_at": "5"}"#).err().unwrap().faults.len(), 3);
 /// ```
-///
-/// **Shape:** a member that nobody asked for is a fault; so every member is asked for, whatever another one says.
 #[derive(Debug)]
 pub struct Reader<'a> {
     object: &'a Object,
@@ -34,11 +37,11 @@ pub struct Reader<'a> {
     faults: Vec<(Order, Fault)>,
 }
 
-/// Where something stands in the document: the indices of members and items on the way to it. Their lexicographic
-/// order is the document's, a container before what it contains.
+/// A position in the document: the indices of the members and items on the way to it. Their
+/// lexicographic order is the order of the document, with a container before its content.
 type Order = Vec<usize>;
 
-/// What is missing comes after all members that are there.
+/// The index of a missing member, after all members that are present.
 const MISSING: usize = usize::MAX;
 
 #[derive(Clone, Debug, Default)]
@@ -48,6 +51,7 @@ struct Position {
 }
 
 impl<'a> Reader<'a> {
+    /// A reader of a body.
     pub fn new(object: &'a Object) -> Self {
         Self::at(object, Position::default())
     }
@@ -56,13 +60,14 @@ impl<'a> Reader<'a> {
         Self { object, position, asked: Vec::new(), faults: Vec::new() }
     }
 
-    /// A member that must be there. None if it is not, or is wrong; either has left a fault.
+    /// Reads a member that must be present. Returns `None` with a fault if it is missing or wrong.
     pub fn required<T>(&mut self, name: &'static str, parse: impl Fn(&Node) -> Parsed<T>) -> Option<T> {
         let (position, node) = self.require(name)?;
         self.parse(position, node, parse)
     }
 
-    /// A member that may be absent or, which means the same, null. None is also what a wrong one yields, with a fault.
+    /// Reads a member that may be absent or null. Returns `None` for both, and `None` with a fault
+    /// if the member is wrong.
     pub fn optional<T>(&mut self, name: &'static str, parse: impl Fn(&Node) -> Parsed<T>) -> Option<T> {
         match self.ask(name)? {
             (_, Node::Null) => None,
@@ -70,9 +75,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A member that must be there and be an array of objects, each read by `read`, which yields None for a fault.
+    /// Reads a member that must be present and an array of objects. `read` reads one object and
+    /// returns `None` after a fault.
     ///
-    /// **Shape:** a wrong number of items is a fault of the array; of too many, those beyond the range are not read.
+    /// A number of items outside of `count` is a fault of the array; items beyond the range are not
+    /// read.
     pub fn array<T>(
         &mut self,
         name: &'static str,
@@ -93,20 +100,27 @@ impl<'a> Reader<'a> {
         read_items.into_iter().collect()
     }
 
-    /// A rule that ties members together, broken.
+    /// Adds a fault of a rule that involves several members.
     ///
-    /// **Shape:** `pointer` is relative to this object, `/products/3/quantity`; what it names need not exist.
+    /// `pointer` is a JSON Pointer relative to this object, such as `/products/3/quantity`. Its
+    /// target need not exist.
     pub fn refuse(&mut self, pointer: &str, code: FaultCode, detail: impl Into<String>) {
         let order = self.position.order.iter().copied().chain(order_of(self.object, pointer)).collect();
         let position = Position { pointer: format!("{}{pointer}", self.position.pointer), order };
         self.fault::<()>(position, (code, detail.into()));
     }
 
-    /// What `build` makes of the members, or everything that was wrong with them.
+    /// Returns the value that `build` makes of the members, or all faults.
     ///
-    /// **Shape:** `build` is called when there is no fault, and so may unwrap required members with `?`.
+    /// `build` runs only if there is no fault, so it may unwrap required members with `?`.
     ///
-    /// **Errors:** 422 `invalid_request`; faults in document order, what is missing after what is there.
+    /// # Errors
+    ///
+    /// 422 `invalid_request` with all faults in document order, missing members last.
+    ///
+    /// # Panics
+    ///
+    /// If `build` returns `None`: a value is missing although no fault was added.
     pub fn finish<T>(mut self, build: impl FnOnce() -> Option<T>) -> Result<T, Problem> {
         self.refuse_unknown();
         if self.faults.is_empty() {
@@ -154,7 +168,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Members that nobody asked for; the first hundred of one object, since no more are ever told.
+    /// Adds a fault for each member that the handler did not ask for, up to [`MAX_FAULTS`]: a
+    /// problem never reports more.
     fn refuse_unknown(&mut self) {
         let object = self.object;
         let asked = std::mem::take(&mut self.asked);
@@ -191,7 +206,8 @@ fn label(pointer: &str) -> String {
     }
 }
 
-/// Where a relative pointer leads within the document; what is not there counts as missing.
+/// The position of a relative pointer's target within the document; a target that does not exist
+/// counts as missing.
 fn order_of(object: &Object, pointer: &str) -> Order {
     let mut order = Order::new();
     let mut within = Some(Within::Object(object));
@@ -256,7 +272,7 @@ mod tests {
         body.finish(|| Some(Order { customer: customer?, urgent, lines: lines? }))
     }
 
-    /// `pointer code` per fault, in the order told.
+    /// `pointer code` per fault, in the order of the problem.
     fn faults(body: &str) -> Vec<String> {
         let problem = read(body).expect_err("must be refused");
         let show = |fault: &Fault| match &fault.at {
@@ -279,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_in_document_order() {
+    fn every_fault_is_reported_in_document_order() {
         for (body, expected) in [
             ("{}", &["/lines required", "/customer required"][..]),
             (r#"{"x":1}"#, &["/x unknown_field", "/lines required", "/customer required"]),
@@ -309,13 +325,13 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_between_members_is_told_where_it_points() {
+    fn a_rule_between_members_is_reported_where_it_points() {
         let body = r#"{"x":1,"lines":[{"id":"a","n":8},{"id":"b","n":8}],"y":1,"customer":"c"}"#;
         assert_eq!(faults(body), ["/x unknown_field", "/lines out_of_range", "/y unknown_field"]);
     }
 
     #[test]
-    fn a_relative_pointer_finds_its_place_and_what_is_not_there_comes_last() {
+    fn a_relative_pointer_has_a_position_and_a_missing_target_comes_last() {
         let object = parse(br#"{"a":1,"b":[{"c":1},{"c/d":{"e":2}}]}"#).unwrap();
         for (pointer, order) in [
             ("", vec![]),
@@ -330,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_detail_says_where_and_what() {
+    fn a_detail_names_the_member_and_the_rule() {
         for (body, detail) in [
             (r#"{"customer":"c","lines":[{"id":"a","n":11}]}"#, "n must be from 1 to 10"),
             (r#"{"customer":"c","lines":[7]}"#, "lines[0] must be an object, not a number"),
@@ -342,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn of_thousands_of_faults_the_first_hundred_are_told() {
+    fn of_thousands_of_faults_the_first_hundred_are_reported() {
         let unknown: Vec<_> = (0..20_000).map(|n| format!("\"m{n}\":0")).collect();
         let listed = faults(&format!("{{{}}}", unknown.join(",")));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Bytes to a tree: everything that makes a body malformed is found here, and the first of it is told.
+//! Bytes to a tree. A malformed body is refused here, with its first error.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,20 +9,23 @@ use serde_json::value::RawValue;
 use super::{Node, Object, escape};
 use crate::problem::{Code, Problem};
 
-/// How deep objects and arrays may nest, the body itself counting as one.
+/// How deep objects and arrays may nest; the body itself is the first level.
 pub const MAX_DEPTH: usize = 32;
 
 /// Reads one JSON object, strictly.
 ///
-/// **Errors:** 400 `malformed_json`: not UTF-8, a byte order mark, broken off, anything after the object, not an
-/// object, a name twice in one object at any level, a lone surrogate in a string, nested deeper than [`MAX_DEPTH`].
+/// # Errors
+///
+/// 400 `malformed_json` if the body is not UTF-8, starts with a byte order mark, is incomplete, is
+/// not an object, or has text after the object; if an object at any level has one name twice; if a
+/// string has a lone surrogate; if the body is nested deeper than [`MAX_DEPTH`].
 pub fn parse(bytes: &[u8]) -> Result<Object, Problem> {
     let text = std::str::from_utf8(bytes)
         .map_err(|e| malformed(format!("the body is not UTF-8 at byte {}", e.valid_up_to())))?;
     if text.starts_with('\u{feff}') {
         return Err(malformed("the body must not start with a byte order mark"));
     }
-    // Before anything recursive looks at it: the tree is as deep as the text says.
+    // serde_json and `read` recurse, so the depth is checked before they see the text.
     if deeper_than(MAX_DEPTH, bytes) {
         return Err(malformed(format!("the body is nested deeper than {MAX_DEPTH} levels")));
     }
@@ -38,10 +41,12 @@ fn malformed(detail: impl Into<String>) -> Problem {
     Problem::new(Code::MALFORMED_JSON, detail)
 }
 
-/// Whether brackets nest deeper than `limit`. It reads strings as JSON does, so brackets in them do not count; on
-/// malformed text it may be wrong beyond the first error, where nothing else looks either.
+/// Whether brackets nest deeper than `limit`. Brackets in strings do not count. The result may be
+/// wrong for malformed text, which the parser refuses anyway.
 fn deeper_than(limit: usize, bytes: &[u8]) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    let mut depth = 0_usize;
+    let mut in_string = false;
+    let mut escaped = false;
     for byte in bytes {
         match byte {
             _ if escaped => escaped = false,
@@ -59,7 +64,7 @@ fn deeper_than(limit: usize, bytes: &[u8]) -> bool {
     false
 }
 
-/// What is malformed inside a tree whose grammar is right, and the JSON Pointer to it.
+/// An error in a body with valid grammar, and the JSON Pointer to it.
 struct Broken {
     what: String,
     pointer: String,
@@ -70,7 +75,7 @@ impl Broken {
         Self { what: what.into(), pointer: String::new() }
     }
 
-    /// Pointers grow on the way out, so that a body without a fault pays for none.
+    /// Extends the pointer on the way out of the recursion, so that a valid body costs no pointers.
     fn within(self, name: &str) -> Self {
         Self { pointer: format!("/{}{}", escape(name), self.pointer), ..self }
     }
@@ -82,8 +87,8 @@ impl From<Broken> for Problem {
     }
 }
 
-/// One level of the tree; serde_json has checked the grammar of all of `raw` by now, so what a value is shows in its
-/// first byte. Numbers stay text: no float ever sees them.
+/// Reads one level of the tree. serde_json has checked the grammar of `raw`, so the first byte
+/// shows the kind of value. Numbers stay text: a float never holds them.
 fn read(raw: &RawValue) -> Result<Node, Broken> {
     let text = raw.get();
     Ok(match text.as_bytes().first() {
@@ -116,8 +121,9 @@ fn read_items(text: &str) -> Result<Vec<Node>, Broken> {
     items.iter().enumerate().map(read_item).collect()
 }
 
-/// Lets serde_json read what it has scanned before; only a lone surrogate is still to be found. Its position within
-/// a part of the body would mislead: the pointer says where it is.
+/// Lets serde_json read text that it has scanned before; only a lone surrogate can still fail. The
+/// position in serde_json's message is cut off: it counts from the start of `text`, not of the
+/// body.
 fn level<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Broken> {
     serde_json::from_str(text).map_err(|e| {
         let message = e.to_string();
@@ -125,7 +131,7 @@ fn level<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Broken> {
     })
 }
 
-/// The members of one object, in order, repetitions included: what a map of any library hides.
+/// The members of one object in order, with repeated names, which a map would hide.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -260,7 +266,7 @@ mod tests {
         assert_eq!(members, [("z", &number("1e400")), ("a", &number("19.990")), ("m", &Node::Array(items))]);
     }
 
-    /// What a tree says, written as JSON again.
+    /// The tree, written as JSON again.
     fn print(node: &Node) -> String {
         match node {
             Node::Null => "null".to_owned(),

@@ -1,14 +1,16 @@
-//! Readers of single values. A service adds its own (an id, money, a quantity): any function of this shape will do.
+//! Readers of single values. A service adds its own for ids, money and quantities: any function
+//! from a [`Node`] to a [`Parsed`] value.
 
 use std::ops::RangeInclusive;
 
 use super::Node;
 use crate::problem::FaultCode;
 
-/// The value, or what is wrong with it: a sentence that goes on after the member's name, "must be …".
+/// The value, or its fault: a code, and a sentence that continues after the member's name ("must be
+/// …").
 pub type Parsed<T> = Result<T, (FaultCode, String)>;
 
-/// A whole number in plain notation: `5` and `-0`, never `5.0`, `5e0` or `"5"`.
+/// Reads a whole number in plain notation: `5` or `-0`, but not `5.0`, `5e0` or `"5"`.
 pub fn integer(range: RangeInclusive<i64>) -> impl Fn(&Node) -> Parsed<i64> {
     move |node| {
         let Node::Number(text) = node else { return Err(wrong_type("a whole number", node)) };
@@ -16,12 +18,13 @@ pub fn integer(range: RangeInclusive<i64>) -> impl Fn(&Node) -> Parsed<i64> {
             let detail = "must be a whole number without decimals or an exponent";
             return Err((FaultCode::WRONG_TYPE, detail.to_owned()));
         }
-        // What is left is -?[0-9]+ by JSON's grammar: not to fit is the only way to fail.
+        // By JSON's grammar the text is -?[0-9]+ here, so parsing fails only on overflow.
         let value = text.parse().ok().filter(|value| range.contains(value));
         value.ok_or_else(|| (FaultCode::OUT_OF_RANGE, format!("must be from {} to {}", range.start(), range.end())))
     }
 }
 
+/// Reads `true` or `false`.
 pub fn boolean() -> impl Fn(&Node) -> Parsed<bool> {
     |node| match node {
         Node::Bool(value) => Ok(*value),
@@ -29,14 +32,12 @@ pub fn boolean() -> impl Fn(&Node) -> Parsed<bool> {
     }
 }
 
-/// Text of at most `max` characters that a person can read on one line: no control characters, and none that turn
-/// the direction of what follows.
-///
-/// **Units:** Unicode scalar values.
+/// Reads text of at most `max` Unicode scalar values that a person can read on one line: control
+/// characters and characters that change the direction of text are refused.
 pub fn text(max: usize) -> impl Fn(&Node) -> Parsed<String> {
     move |node| {
         let Node::String(text) = node else { return Err(wrong_type("a string", node)) };
-        // A character has at most four bytes: what is much too long is refused without being counted.
+        // A character has at most four bytes, so a much longer text is refused without counting.
         if text.len() > 4 * max || text.chars().count() > max {
             return Err((FaultCode::OUT_OF_RANGE, format!("must have at most {max} characters")));
         }
@@ -47,7 +48,7 @@ pub fn text(max: usize) -> impl Fn(&Node) -> Parsed<String> {
     }
 }
 
-/// [`text`] that says something: at least one character is not white space.
+/// Reads [`text`] in which at least one character is not white space.
 pub fn text_not_blank(max: usize) -> impl Fn(&Node) -> Parsed<String> {
     let text = text(max);
     move |node| {
@@ -59,7 +60,7 @@ pub fn text_not_blank(max: usize) -> impl Fn(&Node) -> Parsed<String> {
     }
 }
 
-/// One of a closed list of names.
+/// Reads one name of a closed list and returns the value beside it.
 pub fn one_of<T: Copy>(choices: &[(&'static str, T)]) -> impl Fn(&Node) -> Parsed<T> {
     move |node| {
         let Node::String(text) = node else { return Err(wrong_type("a string", node)) };
@@ -75,7 +76,8 @@ pub(super) fn wrong_type(expected: &str, found: &Node) -> (FaultCode, String) {
     (FaultCode::WRONG_TYPE, format!("must be {expected}, not {}", found.kind()))
 }
 
-/// The Unicode controls of bidirectional text: they make a name look like another one in a log or on a page.
+/// Whether the character is a Unicode control of bidirectional text, which can make a name look
+/// like another one in a log or on a page.
 fn turns_direction(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,4 +1,4 @@
-//! Who asks, as far as a request says: its id, and the trace that it belongs to.
+//! The context of a request: its id, and the trace that it belongs to.
 
 use std::sync::Arc;
 
@@ -9,10 +9,11 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const MAX_REQUEST_ID: usize = 64;
 
-/// Names a request in its answer, in the logs and in conversations about it.
+/// Names a request in its response and in the logs.
 ///
-/// **Shape:** the client's `X-Request-Id` if it is 1–64 of `A-Z a-z 0-9 . _ -`, else a new UUIDv7. As a request
-/// extension it is there for every handler behind the edge. It identifies nothing for sure: clients may repeat theirs.
+/// It is the client's `X-Request-Id` if that has 1 to 64 characters of `A-Z a-z 0-9 . _ -`, else a
+/// new UUIDv7. Handlers behind the edge find it as a request extension. It need not be unique:
+/// clients may repeat theirs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(Arc<str>);
 
@@ -22,6 +23,7 @@ impl RequestId {
         Self(given.map_or_else(|| ids.uuid().to_string().into(), Arc::from))
     }
 
+    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -36,11 +38,11 @@ fn is_request_id(id: &str) -> bool {
     (1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(allowed)
 }
 
-/// The trace that a request belongs to, to be carried on in messages.
+/// The trace that a request belongs to, which messages carry on.
 ///
-/// **Shape:** a valid `traceparent` as it came, or nothing. As a request extension it is there for every handler.
-///
-/// **Source:** W3C Trace Context, version 00, and what it says of later versions.
+/// It is a valid `traceparent` header unchanged, or `None`: version 00 of W3C Trace Context, and
+/// later versions as far as version 00 defines how to read them. Handlers behind the edge find it
+/// as a request extension.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TraceParent(pub Option<String>);
 
@@ -57,7 +59,7 @@ fn is_trace_parent(text: &str) -> bool {
         return false;
     };
     let not_zero = |id: &str| id.bytes().any(|b| b != b'0');
-    // A later version may add parts; a longer text than any of them is not worth carrying along.
+    // A later version may add parts, up to a length that a message can carry.
     let fits = version != "00" || parts.next().is_none();
     version != "ff" && fits && not_zero(trace) && not_zero(parent) && text.len() <= 255
 }
@@ -66,7 +68,7 @@ fn is_lower_hex(b: u8) -> bool {
     matches!(b, b'0'..=b'9' | b'a'..=b'f')
 }
 
-/// A header that stands there once, as text.
+/// The text of a header that occurs exactly once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;

@@ -51,7 +51,7 @@ fn get_of(path: &str) -> Request {
     Request::get(path).body(Body::empty()).unwrap()
 }
 
-/// Everything that every problem has; yields its code.
+/// Checks what every problem must have, and returns its status and code.
 fn check_problem(answer: &Answer) -> (u16, &str) {
     assert_eq!(answer.headers[header::CONTENT_TYPE], "application/problem+json");
     assert_eq!(answer.body["status"], answer.status.as_u16());
@@ -63,20 +63,20 @@ fn check_problem(answer: &Answer) -> (u16, &str) {
 }
 
 #[tokio::test]
-async fn a_path_that_is_not_there_is_a_problem() {
+async fn an_unknown_path_is_a_problem() {
     assert_eq!(check_problem(&ask(get_of("/nothing")).await), (404, "not_found"));
     assert_eq!(check_problem(&ask(get_of("/who/%ff/")).await), (404, "not_found"));
 }
 
 #[tokio::test]
-async fn a_method_that_is_not_there_is_a_problem_that_says_which_are() {
+async fn an_unsupported_method_is_a_problem_that_lists_the_supported_ones() {
     let answer = ask(Request::delete("/json").body(Body::empty()).unwrap()).await;
     assert_eq!(check_problem(&answer), (405, "method_not_allowed"));
     assert_eq!(answer.headers[header::ALLOW], "POST");
 }
 
 #[tokio::test]
-async fn a_panic_costs_its_request_and_tells_nothing() {
+async fn a_panic_costs_its_request_and_reveals_nothing() {
     let answer = ask(get_of("/panic")).await;
     assert_eq!(check_problem(&answer), (500, "internal"));
     assert!(!answer.body.to_string().contains("secret"));
@@ -158,7 +158,8 @@ async fn requests_are_counted_by_pattern_and_never_by_path() {
 
 #[tokio::test]
 async fn two_wrapped_services_can_be_merged_into_one_router() {
-    let (mut of_one, mut of_two) = (Registry::default(), Registry::default());
+    let mut of_one = Registry::default();
+    let mut of_two = Registry::default();
     let one = edge("one", &mut of_one).wrap(Router::new().route("/one", get(|| async { "1" })));
     let two = edge("two", &mut of_two).wrap(Router::new().route("/two", get(|| async { "2" })));
     let both = one.merge(two);

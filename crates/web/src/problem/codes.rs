@@ -1,5 +1,5 @@
-//! The codes that a client may branch on: those of every service stand here, a service's own beside its routes. Together
-//! they are a closed list; a new one is a change of the public API.
+//! The codes that a client may branch on. Codes that every service has are here, a service's own
+//! codes are beside its routes. Together they are a closed list: a new code changes the public API.
 
 use http::StatusCode;
 use serde::{Serialize, Serializer};
@@ -7,7 +7,7 @@ use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{ObjectBuilder, RefOr, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-/// What kind of problem it is. Each has one status and one title for ever.
+/// The kind of problem. Each code has one status and one title, which never change.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Code {
     status: StatusCode,
@@ -15,53 +15,72 @@ pub struct Code {
     title: &'static str,
 }
 
-/// What is wrong with one member or parameter of a request.
+/// What is wrong with one member or parameter of the request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FaultCode(&'static str);
 
-/// The codes of a service, beside those that every service has.
+/// The codes of one service, in addition to those that every service has.
 #[derive(Clone, Debug, Default)]
 pub struct OwnCodes {
+    /// The kinds of problem.
     pub codes: Vec<Code>,
+    /// The kinds of fault.
     pub fault_codes: Vec<FaultCode>,
 }
 
 impl Code {
+    /// The body is not a JSON object, or could not be read.
     pub const MALFORMED_JSON: Self =
         Self::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not a valid JSON object");
+    /// The list did not return this cursor.
     pub const INVALID_CURSOR: Self =
         Self::new(StatusCode::BAD_REQUEST, "invalid_cursor", "The cursor is not valid for this list");
+    /// Reserved: the request has no valid API key.
     pub const UNAUTHENTICATED: Self =
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid API key is required");
+    /// Reserved: the API key does not allow the request.
     pub const FORBIDDEN: Self =
         Self::new(StatusCode::FORBIDDEN, "forbidden", "The API key does not allow this request");
+    /// The path does not exist.
     pub const NOT_FOUND: Self = Self::new(StatusCode::NOT_FOUND, "not_found", "No resource exists at this path");
+    /// The path exists but does not support the method.
     pub const METHOD_NOT_ALLOWED: Self =
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not support this method");
+    /// The body is larger than [`MAX_BODY_BYTES`](crate::MAX_BODY_BYTES).
     pub const BODY_TOO_LARGE: Self =
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large");
+    /// The body is not announced as `application/json` in UTF-8.
     pub const UNSUPPORTED_MEDIA_TYPE: Self =
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body must be application/json");
+    /// The request is well-formed but breaks a rule; its faults say which.
     pub const INVALID_REQUEST: Self =
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "The request is not valid");
+    /// An earlier, different request used the same `Idempotency-Key`.
     pub const IDEMPOTENCY_KEY_REUSED: Self = Self::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "idempotency_key_reused",
         "The Idempotency-Key was used for a different request",
     );
+    /// Reserved: the client sends too many requests.
     pub const RATE_LIMITED: Self = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests");
+    /// A bug of the service.
     pub const INTERNAL: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal server error");
+    /// The service has more requests than it can handle; no change was made.
     pub const OVERLOADED: Self =
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The service is overloaded; no change was made");
+    /// The storage has no space left; no change was made.
     pub const STORAGE_FULL: Self =
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_full", "The storage is full; no change was made");
+    /// The storage does not answer; no change was made.
     pub const STORAGE_UNAVAILABLE: Self = Self::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "storage_unavailable",
         "The storage is unavailable; no change was made",
     );
+    /// The request may or may not have taken effect.
     pub const OUTCOME_UNKNOWN: Self =
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", "The request may or may not have taken effect");
+    /// The service is shutting down; no change was made.
     pub const SHUTTING_DOWN: Self =
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", "The service is shutting down; no change was made");
 
@@ -91,32 +110,37 @@ impl Code {
         Self { status, name, title }
     }
 
-    /// As it stands in the member `code`.
+    /// The code as the member `code` spells it.
     pub fn as_str(self) -> &'static str {
         self.name
     }
 
-    /// The status that every problem of this kind is answered with.
+    /// The HTTP status of every problem of this kind.
     pub fn status(self) -> StatusCode {
         self.status
     }
 
-    /// The title that every problem of this kind has.
+    /// The title of every problem of this kind.
     pub fn title(self) -> &'static str {
         self.title
     }
 
-    /// When to come back, in seconds: said by everything that passes by itself, and by nothing else.
+    /// Seconds until a retry may succeed, for the problems that pass by themselves (429 and 503).
     pub fn retry_after_s(self) -> Option<u32> {
         matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS).then_some(1)
     }
 }
 
 impl FaultCode {
+    /// A required member is missing.
     pub const REQUIRED: Self = Self("required");
+    /// The request has a member or parameter that does not exist.
     pub const UNKNOWN_FIELD: Self = Self("unknown_field");
+    /// The value has another JSON type.
     pub const WRONG_TYPE: Self = Self("wrong_type");
+    /// The number, the length or the number of items is too small or too large.
     pub const OUT_OF_RANGE: Self = Self("out_of_range");
+    /// The text does not have the format of its member or parameter.
     pub const BAD_FORMAT: Self = Self("bad_format");
 
     /// The fault codes that every service has.
@@ -128,14 +152,14 @@ impl FaultCode {
         Self(name)
     }
 
-    /// As it stands in the member `errors[].code`.
+    /// The code as the member `errors[].code` spells it.
     pub fn as_str(self) -> &'static str {
         self.0
     }
 }
 
 impl OwnCodes {
-    /// The codes of two services, for a program that holds both.
+    /// The codes of both services, for a program that runs both.
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
         self.codes.extend(other.codes);
@@ -143,7 +167,7 @@ impl OwnCodes {
         self
     }
 
-    /// The schema of [`Code`]: the whole closed list, by status.
+    /// The schema of [`Code`]: the closed list, sorted by status.
     pub fn code_schema(&self) -> RefOr<Schema> {
         let mut all: Vec<_> = Code::COMMON.iter().chain(&self.codes).collect();
         all.sort_by_key(|code| code.status);
@@ -151,7 +175,7 @@ impl OwnCodes {
         listed("The kind of problem. Each code has one status and one title, which never change.", names)
     }
 
-    /// The schema of [`FaultCode`]: the whole closed list.
+    /// The schema of [`FaultCode`]: the closed list.
     pub fn fault_code_schema(&self) -> RefOr<Schema> {
         let names = FaultCode::COMMON.iter().chain(&self.fault_codes).map(|code| code.0);
         listed("What is wrong with one member or parameter of the request.", names)
@@ -187,14 +211,14 @@ impl Serialize for FaultCode {
     }
 }
 
-/// The codes that every service has; the frame of a program adds those of its services.
+/// Only the codes that every service has; [`OwnCodes`] adds a service's own.
 impl PartialSchema for Code {
     fn schema() -> RefOr<Schema> {
         OwnCodes::default().code_schema()
     }
 }
 
-/// The codes that every service has; the frame of a program adds those of its services.
+/// Only the codes that every service has; [`OwnCodes`] adds a service's own.
 impl PartialSchema for FaultCode {
     fn schema() -> RefOr<Schema> {
         OwnCodes::default().fault_code_schema()

@@ -1,4 +1,4 @@
-//! The problems that many operations share, as the API's description lists them.
+//! The problems that many operations share, for the API's description.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use utoipa::{IntoResponses, ToSchema};
 
 use super::{Code, MEDIA_TYPE, Problem};
 
-/// Of an operation that reads a body.
+/// The problems of an operation that reads a body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyProblems;
 
-/// Of an operation that reads parameters and the storage.
+/// The problems of an operation that reads parameters and the storage.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadProblems;
 
-/// Of an operation that writes to the storage.
+/// The problems of an operation that writes to the storage.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteProblems;
 
@@ -44,7 +44,7 @@ impl IntoResponses for WriteProblems {
     }
 }
 
-/// One response per status, which lists its codes and what they mean.
+/// One response per status, whose description lists the codes and their titles.
 fn documented(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
     let mut lines = BTreeMap::<String, Vec<String>>::new();
     for code in codes {

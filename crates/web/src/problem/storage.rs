@@ -1,4 +1,4 @@
-//! What a client is told when the storage did not do what it was asked.
+//! The problems of a storage that failed to execute a command or a read.
 
 use platform::failure::{Chain, Failure, NotDone};
 use tracing::error;
@@ -6,13 +6,13 @@ use tracing::error;
 use super::{Code, Problem};
 
 impl Problem {
-    /// A bug of ours, of which the client need know nothing but how to report it.
+    /// The problem of a bug. It reveals nothing but how to report the bug.
     pub fn internal() -> Self {
         Self::new(Code::INTERNAL, "the service failed to handle this request; report it with its request_id")
     }
 }
 
-/// A command that got no answer.
+/// The problem of a command that was not executed.
 impl From<NotDone> for Problem {
     fn from(error: NotDone) -> Self {
         match error {
@@ -37,7 +37,7 @@ impl From<NotDone> for Problem {
     }
 }
 
-/// A read that failed.
+/// The problem of a failed read.
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         error!(error = %Chain(&failure), "storage read failed");

@@ -1,4 +1,5 @@
-//! A running program, asked by another one of its own kind: what a container's health check needs, without a shell.
+//! The health check of a container: the program, started with `--health-check`, asks the running
+//! one, so that the image needs neither a shell nor curl.
 
 use std::time::Duration;
 
@@ -11,14 +12,15 @@ use tokio::net::TcpStream;
 
 use platform::process::{Addresses, ProgramError};
 
-/// How long the program may take to say that it is ready.
+/// How long the running program may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Asks the program that listens at these addresses whether it is ready. Degraded is ready.
+/// Asks the program that listens at these addresses whether it is ready. A degraded program is
+/// ready.
 ///
 /// # Errors
 ///
-/// The program is not ready, or nothing answers.
+/// The program is not ready or does not answer.
 pub async fn check_health(addresses: &Addresses) -> Result<(), ProgramError> {
     let address = addresses.metrics_listen.as_ref().unwrap_or(&addresses.listen).from_this_machine();
     let failed = |reason: String| ProgramError::Failed(format!("{address} is not ready: {reason}"));
