@@ -1,10 +1,11 @@
-//! `lastro demo`: both services on a sample catalogue, and a transcript of what they do with orders, over real HTTP.
+//! `lastro demo`: runs both services on a sample catalogue, sends orders over HTTP and prints a
+//! transcript.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use platform::config::BusUrl;
 use platform::lifecycle::on_signal;
 use platform::process::{CommonArgs, ProgramError};
@@ -14,10 +15,12 @@ use tokio_util::sync::CancellationToken;
 use web::program::{Process, load_settings};
 
 use crate::serve::{self, Databases};
-use shop::Shop;
+use client::{DemoClient, pretty};
+use output::print_line;
 
 mod catalogue;
-mod shop;
+mod client;
+mod output;
 mod stream;
 
 #[derive(Debug, clap::Args)]
@@ -32,7 +35,12 @@ pub(crate) struct Args {
     common: CommonArgs,
 }
 
-/// Serves, plays the transcript, and goes on with a gentle stream of orders, or ends.
+/// Runs both services and plays the transcript, then ends or keeps sending orders until a signal.
+///
+/// # Errors
+///
+/// The services cannot start or stop, a step of the transcript fails, or standard output is closed
+/// before the demo is over.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     telemetry::init_logs();
     let temporary = tempfile::tempdir().map_err(ProgramError::failed)?;
@@ -56,43 +64,48 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     let played = playing.await.map_err(ProgramError::failed)?;
     played.map_err(|error| ProgramError::failed(format!("the demo failed: {error:#}")))?;
     if args.once {
-        println!("\ndemo: ok");
+        print_line(format_args!("\ndemo: ok")).map_err(ProgramError::failed)?;
     }
     Ok(())
 }
 
-/// The demo's part as a client. Whatever becomes of it, a demo that is played once is over then.
+/// Plays the client. When it ends, even by an error or a panic, the services stop.
 async fn play(address: SocketAddr, once: bool, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let played = tokio::select! {
-        played = transcript(address) => played,
-        () = shutdown.cancelled() => Err(anyhow::anyhow!("interrupted")),
-    };
-    if once || played.is_err() {
-        shutdown.cancel();
-        return played;
+    let _stop_services = shutdown.clone().drop_guard();
+    tokio::select! {
+        played = transcript(address) => played?,
+        () = shutdown.cancelled() => bail!("interrupted"),
     }
-    println!("\nThe services keep running: http://{address}/docs shows the API. Orders keep coming; Ctrl-C ends the demo.");
-    stream::order(&Shop::at(address)?, shutdown).await
+    if once {
+        return Ok(());
+    }
+    print_line(format_args!(
+        "\nThe services keep running: http://{address}/docs shows the API. Orders keep coming; Ctrl-C ends the demo."
+    ))?;
+    stream::order(&DemoClient::at(address)?, shutdown).await
 }
 
-/// How long the demo waits for anything.
+/// How long the demo waits for an order to reach a status.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Plays the transcript against the services at `address`.
 ///
-/// **Errors:** the first thing that is not as it should be.
+/// # Errors
+///
+/// The first step that fails.
 async fn transcript(address: SocketAddr) -> anyhow::Result<()> {
-    let shop = Shop::at(address)?;
-    catalogue::stock(&shop).await.context("stocking the products")?;
-    place_the_example(&shop).await.context("the example order")?;
-    place_too_much(&shop).await.context("the order that exceeds the stock")?;
-    cancel_one(&shop).await.context("the cancelled order")
+    let client = DemoClient::at(address)?;
+    catalogue::stock(&client).await.context("stocking the products")?;
+    place_the_example(&client).await.context("the example order")?;
+    place_too_much(&client).await.context("the order that exceeds the stock")?;
+    cancel_one(&client).await.context("the cancelled order")
 }
 
-async fn place_the_example(shop: &Shop) -> anyhow::Result<()> {
-    println!("\n── An order is placed, and confirmed once its stock is reserved ──\n");
-    let before = (shop.stock("789").await?, shop.stock("456").await?);
-    println!("stock before:\n  {}\n  {}\n", before.0, before.1);
+async fn place_the_example(client: &DemoClient) -> anyhow::Result<()> {
+    print_line(format_args!("\n── An order is placed, and confirmed once its stock is reserved ──\n"))?;
+    let coffee = client.stock("789").await?;
+    let pot = client.stock("456").await?;
+    print_line(format_args!("stock before:\n  {coffee}\n  {pot}\n"))?;
     let order = json!({
         "customer_id": "123456",
         "products": [
@@ -100,30 +113,37 @@ async fn place_the_example(shop: &Shop) -> anyhow::Result<()> {
             {"product_id": "456", "quantity": 1, "price": 29.99},
         ],
     });
-    let receipt = shop.post_shown("/api/orders", &order, None).await?;
-    ensure!(receipt.as_object().is_some_and(|members| members.len() == 3), "the response must have exactly three members");
+    let receipt = client.post_shown("/api/orders", &order, None).await?;
+    ensure!(
+        receipt.as_object().is_some_and(|members| members.len() == 3),
+        "the response must have exactly three members"
+    );
     ensure!(receipt["status"] == "received", "the status is {}", receipt["status"]);
     ensure!(receipt["message"] == "Order successfully placed.", "the message is {}", receipt["message"]);
 
     let order_id = text(&receipt["order_id"])?;
-    let order = shop.order_in_state(order_id, "confirmed", PATIENCE).await?;
-    println!("GET /api/orders/{order_id}\n{}\n", shop::pretty(&order));
+    let order = client.order_in_state(order_id, "confirmed", PATIENCE).await?;
+    print_line(format_args!("GET /api/orders/{order_id}\n{}\n", pretty(&order)))?;
     ensure!(order["total"] == json!(69.97), "the total is {}", order["total"]);
 
-    let after = (shop.stock("789").await?, shop.stock("456").await?);
-    println!("stock after:\n  {}\n  {}\n", after.0, after.1);
-    ensure!(after.0.available == before.0.available - 2, "two units of 789 must be reserved");
-    ensure!(after.1.available == before.1.available - 1, "one unit of 456 must be reserved");
-    show_movements(shop, "789").await
+    let coffee_after = client.stock("789").await?;
+    let pot_after = client.stock("456").await?;
+    print_line(format_args!("stock after:\n  {coffee_after}\n  {pot_after}\n"))?;
+    ensure!(coffee_after.available == coffee.available - 2, "two units of 789 must be reserved");
+    ensure!(pot_after.available == pot.available - 1, "one unit of 456 must be reserved");
+    show_movements(client, "789").await
 }
 
-async fn show_movements(shop: &Shop, product: &str) -> anyhow::Result<()> {
-    println!("why are {} available? the movements of {product}, newest first:", shop.stock(product).await?.available);
-    let ledger = shop.get(&format!("/api/inventory/products/{product}/movements")).await?;
+async fn show_movements(client: &DemoClient, product: &str) -> anyhow::Result<()> {
+    print_line(format_args!(
+        "why are {} available? the movements of {product}, newest first:",
+        client.stock(product).await?.available
+    ))?;
+    let ledger = client.get(&format!("/api/inventory/products/{product}/movements")).await?;
     let movements = ledger["data"].as_array().context("a list of movements")?;
     for movement in movements {
         let cause = movement["order_id"].as_str().or(movement["reference"].as_str()).unwrap_or("–");
-        println!(
+        print_line(format_args!(
             "  {:<6} #{:<2} {:<8} on hand {:>+4}, reserved {:>+4} → {:>3} on hand, {:>2} reserved, {:>3} available   {cause}",
             text(&movement["location_id"])?,
             movement["seq"],
@@ -132,16 +152,19 @@ async fn show_movements(shop: &Shop, product: &str) -> anyhow::Result<()> {
             number(&movement["reserved_delta"])?,
             movement["on_hand"],
             movement["reserved"],
-            movement["available"],
-        );
+            movement["available"]
+        ))?;
     }
-    ensure!(movements.iter().any(|movement| movement["kind"] == "reserve"), "a reservation must be among the movements");
+    ensure!(
+        movements.iter().any(|movement| movement["kind"] == "reserve"),
+        "a reservation must be among the movements"
+    );
     Ok(())
 }
 
-async fn place_too_much(shop: &Shop) -> anyhow::Result<()> {
-    println!("\n── An order that exceeds the stock is rejected, with the reason, in one call ──\n");
-    let before = shop.stock("456").await?;
+async fn place_too_much(client: &DemoClient) -> anyhow::Result<()> {
+    print_line(format_args!("\n── An order that exceeds the stock is rejected, with the reason, in one call ──\n"))?;
+    let before = client.stock("456").await?;
     let order = json!({
         "customer_id": "123456",
         "products": [
@@ -149,34 +172,34 @@ async fn place_too_much(shop: &Shop) -> anyhow::Result<()> {
             {"product_id": "456", "quantity": 5000, "price": 29.99},
         ],
     });
-    let receipt = shop.post_shown("/api/orders", &order, Some(("prefer", "wait=10"))).await?;
+    let receipt = client.post_shown("/api/orders", &order, Some(("prefer", "wait=10"))).await?;
     ensure!(receipt["status"] == "rejected", "the status is {}", receipt["status"]);
     let shortage = &receipt["shortages"][0];
     ensure!(shortage["product_id"] == "456" && shortage["available"] == before.available, "the shortage is {shortage}");
-    ensure!(shop.stock("456").await? == before, "a rejected order must reserve nothing");
-    println!(
+    ensure!(client.stock("456").await? == before, "a rejected order must reserve nothing");
+    print_line(format_args!(
         "456 had {} units available and the order asked for {}; no unit of 789 is reserved either",
         shortage["available"], shortage["requested"]
-    );
+    ))?;
     Ok(())
 }
 
-async fn cancel_one(shop: &Shop) -> anyhow::Result<()> {
-    println!("\n── An order is cancelled, and its stock is released ──\n");
-    let before = shop.stock("789").await?;
+async fn cancel_one(client: &DemoClient) -> anyhow::Result<()> {
+    print_line(format_args!("\n── An order is cancelled, and its stock is released ──\n"))?;
+    let before = client.stock("789").await?;
     let order = json!({"customer_id": "654321", "products": [{"product_id": "789", "quantity": 3, "price": 19.99}]});
-    let receipt = shop.post_shown("/api/orders", &order, Some(("prefer", "wait=10"))).await?;
+    let receipt = client.post_shown("/api/orders", &order, Some(("prefer", "wait=10"))).await?;
     ensure!(receipt["status"] == "confirmed", "the status is {}", receipt["status"]);
-    let held = shop.stock("789").await?;
-    println!("while it is confirmed:  {held}\n");
+    let held = client.stock("789").await?;
+    print_line(format_args!("while it is confirmed:  {held}\n"))?;
     ensure!(held.available == before.available - 3, "three units must be reserved");
 
     let path = format!("/api/orders/{}/cancel", text(&receipt["order_id"])?);
     let reason = json!({"reason": "changed my mind"});
-    let cancelled = shop.post_shown(&path, &reason, Some(("prefer", "wait=10"))).await?;
+    let cancelled = client.post_shown(&path, &reason, Some(("prefer", "wait=10"))).await?;
     ensure!(cancelled["status"] == "cancelled", "the status is {}", cancelled["status"]);
-    let after = shop.stock("789").await?;
-    println!("after the cancellation: {after}");
+    let after = client.stock("789").await?;
+    print_line(format_args!("after the cancellation: {after}"))?;
     ensure!(after == before, "every unit must be released");
     Ok(())
 }

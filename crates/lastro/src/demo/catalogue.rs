@@ -1,10 +1,11 @@
-//! The sample shop: a dozen products in two places.
+//! The sample catalogue: a dozen products at two locations.
 
 use serde_json::json;
 
-use super::shop::Shop;
+use super::client::DemoClient;
+use super::output::print_line;
 
-/// What is sold: id, name, price, and how much lies in the warehouse and in the store.
+/// The products: id, name, price, and the units in the warehouse and in the store.
 pub(super) const PRODUCTS: [(&str, &str, f64, i64, i64); 12] = [
     ("789", "Coffee, ground, 500 g", 19.99, 60, 20),
     ("456", "Moka pot, 3 cups", 29.99, 25, 5),
@@ -20,29 +21,31 @@ pub(super) const PRODUCTS: [(&str, &str, f64, i64, i64); 12] = [
     ("tin", "Storage tin", 24.0, 30, 6),
 ];
 
-pub(super) async fn stock(shop: &Shop) -> anyhow::Result<()> {
-    shop.put("/api/inventory/locations/main", &json!({"name": "Main warehouse", "priority": 0})).await?;
-    shop.put("/api/inventory/locations/store", &json!({"name": "Corner store", "priority": 10})).await?;
-    println!("── The sample shop: {} products at two locations ──\n", PRODUCTS.len());
+/// Creates the locations and the products, and receives their stock.
+pub(super) async fn stock(client: &DemoClient) -> anyhow::Result<()> {
+    client.put("/api/inventory/locations/main", &json!({"name": "Main warehouse", "priority": 0})).await?;
+    client.put("/api/inventory/locations/store", &json!({"name": "Corner store", "priority": 10})).await?;
+    print_line(format_args!("── The sample catalogue: {} products at two locations ──\n", PRODUCTS.len()))?;
     for (id, name, _, in_main, in_store) in PRODUCTS {
-        shop.put(&format!("/api/inventory/products/{id}"), &json!({"name": name, "low_stock_at": 5})).await?;
+        client.put(&format!("/api/inventory/products/{id}"), &json!({"name": name, "low_stock_at": 5})).await?;
         for (location, quantity) in [("main", in_main), ("store", in_store)] {
             if quantity > 0 {
-                receive(shop, id, location, quantity, "opening stock").await?;
+                receive(client, id, location, quantity, "opening stock").await?;
             }
         }
-        println!("  {}", shop.stock(id).await?);
+        print_line(format_args!("  {}", client.stock(id).await?))?;
     }
     Ok(())
 }
 
+/// Receives units of a product at a location.
 pub(super) async fn receive(
-    shop: &Shop,
+    client: &DemoClient,
     id: &str,
     location: &str,
     quantity: i64,
     reference: &str,
 ) -> anyhow::Result<()> {
     let movement = json!({"kind": "receive", "quantity": quantity, "location_id": location, "reference": reference});
-    shop.post(&format!("/api/inventory/products/{id}/movements"), &movement).await.map(drop)
+    client.post(&format!("/api/inventory/products/{id}/movements"), &movement).await.map(drop)
 }

@@ -1,4 +1,4 @@
-//! A client of the two services, which shows what it sends and what it is answered.
+//! The demo's HTTP client of both services, which can print its requests and responses.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,11 +9,14 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tokio::time::Instant;
 
-/// Between two looks at an order that is on its way.
+use super::output::print_line;
+
+/// The time between two polls of an order in flight.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// An HTTP client of both services at one address.
 #[derive(Debug)]
-pub(super) struct Shop {
+pub(super) struct DemoClient {
     client: Client,
     base: String,
 }
@@ -35,9 +38,10 @@ impl fmt::Display for Stock {
     }
 }
 
-impl Shop {
+impl DemoClient {
     pub(super) fn at(address: SocketAddr) -> anyhow::Result<Self> {
-        // The services close a connection that idles for 10 s, perhaps just as a request is on its way.
+        // The services close a connection that is idle for 10 s. Dropping it earlier avoids sending
+        // a request on a connection that is being closed.
         let builder = Client::builder().no_proxy().timeout(Duration::from_secs(40));
         let client = builder.pool_idle_timeout(Duration::from_secs(5)).build()?;
         Ok(Self { client, base: format!("http://{address}") })
@@ -55,28 +59,28 @@ impl Shop {
         answer(self.client.post(self.url(path)).json(body)).await.with_context(|| format!("POST {path}"))
     }
 
-    /// Posts, and prints the exchange as it went over the wire.
+    /// Posts, and prints the request and the response.
     pub(super) async fn post_shown(
         &self,
         path: &str,
         body: &Value,
         header: Option<(&'static str, &'static str)>,
     ) -> anyhow::Result<Value> {
-        println!("POST {path}");
+        print_line(format_args!("POST {path}"))?;
         let mut request = self.client.post(self.url(path)).json(body);
         if let Some((name, value)) = header {
-            println!("{name}: {value}");
+            print_line(format_args!("{name}: {value}"))?;
             request = request.header(name, value);
         }
-        println!("{}\n", pretty(body));
+        print_line(format_args!("{}\n", pretty(body)))?;
         let response = request.send().await?;
         let status = response.status();
-        println!("{status}");
+        print_line(format_args!("{status}"))?;
         if let Some(location) = response.headers().get("location") {
-            println!("location: {}", location.to_str()?);
+            print_line(format_args!("location: {}", location.to_str()?))?;
         }
         let body: Value = response.json().await?;
-        println!("{}\n", pretty(&body));
+        print_line(format_args!("{}\n", pretty(&body)))?;
         ensure!(status == StatusCode::OK, "the status of the response is {status}");
         Ok(body)
     }
@@ -93,7 +97,7 @@ impl Shop {
         })
     }
 
-    /// The order once it is in this state.
+    /// Polls the order until it is in this state.
     pub(super) async fn order_in_state(&self, id: &str, state: &str, patience: Duration) -> anyhow::Result<Value> {
         let deadline = Instant::now() + patience;
         loop {
