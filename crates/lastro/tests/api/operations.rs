@@ -1,6 +1,7 @@
 //! What an operator meets: starting it the wrong way, and disks that do not do what they should.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use rusqlite::Connection;
 use serde_json::Value;
@@ -208,5 +209,24 @@ async fn the_demo_plays_its_transcript_and_ends() {
     let ended = lastro(folder.path()).args(["demo", "--once"]).to_end().await;
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stdout.ends_with("\ndemo: ok\n"), "{}", ended.stdout);
+    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "it leaves nothing behind");
+}
+
+/// `lastro demo --once | head` closes the pipe while the demo is still printing.
+#[tokio::test]
+async fn a_demo_whose_standard_output_is_closed_stops_its_services_and_ends() {
+    let folder = folder();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lastro"));
+    command.args(["demo", "--once"]).env_remove("LASTRO_DATA_DIR").env("TMPDIR", folder.path());
+    command.current_dir(folder.path()).kill_on_drop(true).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut demo = command.spawn().expect("a program");
+    drop(demo.stdout.take());
+    let output =
+        tokio::time::timeout(testbed::PATIENCE, demo.wait_with_output()).await.expect("it ends").expect("it ended");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(log.contains("lastro has stopped") && !log.contains("panicked"), "{log}");
+    let last = log.lines().last().expect("a line");
+    assert!(last.starts_with("error: the demo failed: ") && last.contains("Broken pipe"), "{last}");
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "it leaves nothing behind");
 }
