@@ -157,7 +157,7 @@ async fn the_table_says_that_nothing_was_audited(form: Form) {
     let (_, to) = addressed(&shop);
     let ended = bench(shop.folder(), &["--clients", "2"]).args(to).to_end_within(PATIENCE).await;
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
-    assert!(ended.stdout.contains("\nThe books were NOT audited"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("\nThe databases were NOT audited"), "{}", ended.stdout);
     assert!(!ended.stdout.contains("INV-1"), "{}", ended.stdout);
 }
 
@@ -166,7 +166,7 @@ async fn data_that_is_there_already_is_not_put_under_load() {
     let folder = Deployment::in_form(Form::Embedded).await.close().await;
     let ended = bench(folder.path(), &["--data-dir", "data"]).to_end().await;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
-    assert!(ended.stderr.contains("has data already"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("already contains data"), "{}", ended.stderr);
 }
 
 #[tokio::test]
@@ -203,5 +203,5 @@ async fn a_shop_that_does_not_answer_is_told_in_one_line() {
     let ended = bench(folder.path(), &["--url", &url]).to_end().await;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     let last = ended.stderr.lines().last().expect("a line");
-    assert!(last.starts_with("error: cannot stock the shop: ") && last.contains("connection"), "{last}");
+    assert!(last.starts_with("error: cannot stock the products: ") && last.contains("connection"), "{last}");
 }
