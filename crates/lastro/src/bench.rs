@@ -1,5 +1,5 @@
-//! `lastro bench`: a load on a shop, what clients saw of it, what the services counted, and whether the books are right
-//! afterwards.
+//! `lastro bench`: puts a load on the services, reports what the clients saw and what the services
+//! counted, and audits the databases afterwards.
 
 use std::io::Write;
 use std::time::Duration;
@@ -12,62 +12,65 @@ use tokio_util::sync::CancellationToken;
 use crate::serve::Databases;
 use load::{Load, Stages};
 use metrics::{Cost, Numbers, Scraper};
+use own_services::OwnServices;
 use report::{Report, Setting};
 pub(crate) use settings::Args;
 use settings::Target;
-use shop::Shop;
 use wire::Endpoint;
 use workload::Workload;
 
 mod catalogue;
 mod load;
 mod metrics;
+mod own_services;
 mod progress;
 mod report;
 mod schedule;
 mod settings;
-mod shop;
 mod signals;
 mod tally;
 mod wire;
 mod workload;
 
-/// How long nothing may be settled before the run gives up waiting for what is in flight.
+/// How long no order may settle before the run stops waiting for the orders in flight.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at it.
+/// The time between two scrapes while orders settle.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What the load is put on.
+/// The services under load.
 #[derive(Debug)]
-struct Market {
+struct Services {
     name: String,
     orders: Endpoint,
     inventory: Endpoint,
     processes: Vec<(String, Endpoint)>,
-    /// None: nobody said where the databases are.
+    /// The databases to audit; none if they are not named.
     databases: Option<Databases>,
 }
 
-/// **Errors:** the shop could not be put under load, or the run was not as it should be; what was measured is printed
-/// all the same.
+/// Runs the bench and prints its report.
+///
+/// # Errors
+///
+/// The load could not run, or the report has problems; the report is printed in the second case.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
-    let taste = args.taste()?;
+    let profile = args.profile()?;
     let target = args.target()?;
     let (stop, abort) = signals::listen().map_err(ProgramError::failed)?;
     let running = async {
-        let (market, own) = open(target).await?;
-        let measured = measure(&args, &market, Workload::new(taste), stop).await;
+        let (services, own) = open(target).await?;
+        let measured = measure(&args, &services, Workload::new(profile), stop).await;
         let closed = match own {
-            Some(shop) => shop.close().await,
+            Some(own) => own.close().await,
             None => Ok(()),
         };
         let report = match (measured, &closed) {
             (Ok(report), _) => report,
-            // A shop that died is the cause, and what could not be measured then is only the consequence.
+            // The death of a service is the cause of the failed measurement, so it comes first.
             (Err(error), Err(died)) => return Err(ProgramError::failed(format!("{died}; {error}"))),
             (Err(error), Ok(())) => return Err(error),
         };
-        // A closed pipe is the reader's choice; the exit code tells all the same.
+        // A closed pipe is no error: the exit code still reports the result.
         let mut out = std::io::stdout();
         let _ = if args.json { writeln!(out, "{:#}", report.json()) } else { write!(out, "{report}") };
         closed?;
@@ -78,58 +81,59 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     };
     tokio::select! {
         ended = running => ended,
-        // The shop is killed where it is dropped.
+        // Dropping `running` kills the bench's own services.
         () = abort.cancelled() => Err(ProgramError::failed("interrupted")),
     }
 }
 
-/// The shop, and what must be closed afterwards if it is one of our own.
-async fn open(target: Target) -> Result<(Market, Option<Shop>), ProgramError> {
+/// The services under load, and those that the bench started and must close.
+async fn open(target: Target) -> Result<(Services, Option<OwnServices>), ProgramError> {
     match target {
         Target::Given { orders, inventory, processes, databases } => {
             let name = if orders == inventory { orders.to_string() } else { format!("{orders} and {inventory}") };
-            Ok((Market { name, orders, inventory, processes, databases }, None))
+            Ok((Services { name, orders, inventory, processes, databases }, None))
         }
         Target::Own { folder, bus } => {
-            let shop = Shop::open(folder, bus).await?;
-            let market = Market {
-                name: shop.describe(),
-                orders: shop.orders(),
-                inventory: shop.inventory(),
-                processes: shop.processes(),
-                databases: Some(shop.databases().clone()),
+            let own = OwnServices::open(folder, bus).await?;
+            let services = Services {
+                name: own.describe(),
+                orders: own.orders(),
+                inventory: own.inventory(),
+                processes: own.processes(),
+                databases: Some(own.databases().clone()),
             };
-            Ok((market, Some(shop)))
+            Ok((services, Some(own)))
         }
     }
 }
 
-/// Stocks the shop, puts the load on it, waits until everything is settled, and checks the books.
+/// Stocks the products, sends the load, waits until all orders are settled, and audits the
+/// databases.
 async fn measure(
     args: &Args,
-    market: &Market,
+    services: &Services,
     workload: Workload,
     stop: CancellationToken,
 ) -> Result<Report, ProgramError> {
     progress::say(&format!("stocking {} products", args.products));
-    catalogue::stock(&market.inventory, args.products, args.stock).await?;
-    let mut scraper = Scraper::new(&market.processes);
+    catalogue::stock(&services.inventory, args.products, args.stock).await?;
+    let mut scraper = Scraper::new(&services.processes);
     let before = scraper.scrape().await?;
 
     let stages = Stages::new(args.warm_up, args.duration);
-    let load = Load::new(market.orders.clone(), workload, stages, stop.clone());
+    let load = Load::new(services.orders.clone(), workload, stages, stop.clone());
     let sending = tokio::spawn(load.clone().run(args.kind(), args.seed));
-    let teller = progress::tell(load.clone(), stages, Scraper::new(&market.processes), before.clone());
-    let teller = tokio::spawn(teller);
+    let reporting = progress::report(load.clone(), stages, Scraper::new(&services.processes), before.clone());
+    let reporting = tokio::spawn(reporting);
     let begin = Moment::at(stages.measured, &mut scraper, &stop).await?;
     let end = Moment::at(stages.end, &mut scraper, &stop).await?;
     sending.await.map_err(ProgramError::failed)?;
-    teller.abort();
+    reporting.abort();
     progress::end();
 
     progress::say("waiting until all orders are settled");
     let (after, settled_after) = settle(&mut scraper, &before, end.at).await?;
-    let audit = match &market.databases {
+    let audit = match &services.databases {
         Some(databases) => {
             progress::say("auditing the databases");
             Some(crate::audit::audit(databases).await?)
@@ -138,7 +142,7 @@ async fn measure(
     };
     let tally = load.tally().clone();
     Ok(Report {
-        setting: setting(args, market),
+        setting: setting(args, services),
         tally,
         whole: after.since(&before),
         window: end.numbers.since(&begin.numbers),
@@ -155,17 +159,17 @@ async fn measure(
     })
 }
 
-/// One edge of the measured time.
+/// The start or the end of the measured time.
 #[derive(Debug)]
 struct Moment {
     at: Instant,
     numbers: Numbers,
-    /// What the bench itself has cost until then.
+    /// The CPU time of the bench until then.
     cpu: Duration,
 }
 
 impl Moment {
-    /// Waits until it is time, or until the run is to stop.
+    /// Waits until `at`, or until the run is stopped, and scrapes the metrics.
     async fn at(at: Instant, scraper: &mut Scraper, stop: &CancellationToken) -> Result<Self, ProgramError> {
         tokio::select! {
             () = tokio::time::sleep_until(at) => {}
@@ -176,10 +180,12 @@ impl Moment {
     }
 }
 
-/// Waits until nothing is in flight, or nothing moves any more. How it stands then, and how long after the end of the
-/// load the last order was settled; the services tell of commands in flight a little later.
+/// Waits until no order is in flight, or until no order settles any more. Returns the last numbers,
+/// and the time from the end of the load until the last order settled. The metric of commands in
+/// flight lags a little behind.
 async fn settle(scraper: &mut Scraper, before: &Numbers, end: Instant) -> Result<(Numbers, Duration), ProgramError> {
-    let (mut settled, mut moved) = (0, Instant::now());
+    let mut settled = 0;
+    let mut moved = Instant::now();
     loop {
         let now = scraper.scrape().await?;
         let whole = now.since(before);
@@ -194,9 +200,9 @@ async fn settle(scraper: &mut Scraper, before: &Numbers, end: Instant) -> Result
     }
 }
 
-fn setting(args: &Args, market: &Market) -> Setting {
+fn setting(args: &Args, services: &Services) -> Setting {
     Setting {
-        shop: market.name.clone(),
+        shop: services.name.clone(),
         kind: args.kind(),
         seed: args.seed,
         warm_up: args.warm_up,

@@ -1,4 +1,4 @@
-//! The program `lastro`: both services in one process with embedded parts, and the tools around them.
+//! The program `lastro`: both services in one process, and the tools around them.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -15,7 +15,8 @@ mod verify;
 
 /// Orders that are never lost, stock that is never oversold
 ///
-/// Without a command, lastro runs both services on 127.0.0.1:8080 with their data in ./data, until Ctrl-C.
+/// Without a command, lastro runs both services on 127.0.0.1:8080 with their data in ./data, until
+/// Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(
     name = "lastro",

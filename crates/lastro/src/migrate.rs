@@ -1,4 +1,4 @@
-//! `lastro migrate`: brings PostgreSQL schemas up to date as their owner, for services whose role may not.
+//! `lastro migrate`: migrates PostgreSQL schemas as their owner, for services whose role may not.
 
 use platform::config::{DatabaseUrl, UsageError};
 use platform::process::ProgramError;
@@ -12,17 +12,25 @@ pub(crate) struct Args {
     /// Database of the stock, with the name and the password of the schema's owner
     #[arg(long, env = "LASTRO_INVENTORY_DATABASE_URL", value_name = "URL")]
     inventory_database_url: Option<DatabaseUrl>,
-    /// Role that the services log in as: it may append to the ledgers, but not change or delete entries
+    /// Role that the services log in as: it may append to the ledgers, but not change or delete
+    /// entries
     #[arg(long, value_name = "NAME")]
     role: Option<String>,
 }
 
-/// **Errors:** a database that is no PostgreSQL, is out of reach, or was migrated by another program. It is unchanged.
+/// Migrates the named databases.
+///
+/// # Errors
+///
+/// A database is not PostgreSQL, is unreachable, or was migrated by another version. The failed
+/// migration leaves it unchanged.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     telemetry::init_logs();
     let Args { orders_database_url, inventory_database_url, role } = args;
     if orders_database_url.is_none() && inventory_database_url.is_none() {
-        return Err(UsageError("name a database with --orders-database-url or --inventory-database-url".to_owned()).into());
+        return Err(
+            UsageError("name a database with --orders-database-url or --inventory-database-url".to_owned()).into()
+        );
     }
     if let Some(url) = orders_database_url {
         orders::migrate(&url, role.as_deref()).await?;

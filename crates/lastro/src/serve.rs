@@ -1,4 +1,4 @@
-//! Both services in one process, joined by an embedded bus or, if so configured, by a broker.
+//! Runs both services in one process, connected by an embedded bus or, if configured, by a broker.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) const PROGRAM: Program = Program {
     summary: "Orders that are never lost, stock that is never oversold.",
     default_listen: "127.0.0.1:8080",
 };
-/// The keys that its settings file may have.
+/// The keys that the settings file may have.
 pub(crate) const KEYS: [&str; 4] = ["currency", "data_dir", "orders_database_url", "inventory_database_url"];
 const DEFAULT_DATA_DIR: &str = "data";
 
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     bus_url: Option<BusUrl>,
 }
 
-/// Where the data is.
+/// The command-line arguments that name the databases.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct DatabaseArgs {
     /// Folder of orders.db and inventory.db [default: ./data]
@@ -59,7 +59,7 @@ pub(crate) struct Databases {
 }
 
 impl Databases {
-    /// Both databases in this folder.
+    /// The SQLite files of both databases in this folder.
     pub(crate) fn in_folder(folder: &Path) -> Self {
         let within = |name: &str| DatabaseUrl::Sqlite(folder.join(name));
         Self { orders: within("orders.db"), inventory: within("inventory.db") }
@@ -67,10 +67,10 @@ impl Databases {
 }
 
 impl DatabaseArgs {
-    /// The two databases, flags and environment before the file.
+    /// Resolves both databases: flags and environment variables win over the settings file.
     pub(crate) fn resolve(self, file: &File) -> Result<Databases, UsageError> {
         let Self { data_dir, orders_database_url, inventory_database_url } = self;
-        // A folder that was named now is not mixed with databases that a file names.
+        // A folder from a flag or variable is not mixed with databases from the settings file.
         let of_file = if data_dir.is_some() { &File::default() } else { file };
         let folder = file.or(data_dir, "data_dir")?.unwrap_or_else(|| DEFAULT_DATA_DIR.into());
         let default = Databases::in_folder(&folder);
@@ -81,7 +81,7 @@ impl DatabaseArgs {
     }
 }
 
-/// Serves until a signal.
+/// Runs both services until a signal.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     let Args { common, databases, currency, bus_url } = args;
     web::program::run(PROGRAM, &common, &KEYS, async |process, file| {
@@ -92,7 +92,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     .await
 }
 
-/// Adds both services to a process. Returns their routes.
+/// Adds both services to a process, with the audit of both databases. Returns their API.
 pub(crate) async fn build(
     process: &mut Process,
     databases: &Databases,
@@ -101,27 +101,28 @@ pub(crate) async fn build(
 ) -> Result<Api, ProgramError> {
     let currency = orders::parse_currency(currency)?;
     let clock: Arc<dyn Clock> = process.context.clock.clone();
-    let [of_orders, of_inventory] = buses(bus_url, clock.clone()).await?;
+    let [orders_bus, inventory_bus] = buses(bus_url, clock.clone()).await?;
     let (store, orders_audit) = orders::open_store(&databases.orders, clock.clone()).await?;
-    let parts = orders::Dependencies { store, audit: orders_audit.clone(), bus: of_orders, currency };
+    let parts = orders::Dependencies { store, audit: orders_audit.clone(), bus: orders_bus, currency };
     let orders = orders::build(parts, process);
     let (store, stock_audit) = inventory::open_store(&databases.inventory, clock.clone()).await?;
-    let parts = inventory::Dependencies { store, audit: stock_audit.clone(), bus: of_inventory };
+    let parts = inventory::Dependencies { store, audit: stock_audit.clone(), bus: inventory_bus };
     let inventory = inventory::build(parts, process);
-    // Each service audits its own books; here are both, to be held against each other.
-    let books = Agreement::new(orders_audit, stock_audit, ReadBudget::SHORT);
-    let auditor = Auditor::new(PROGRAM.name, Box::new(books), process.context.metrics.audit.clone(), clock);
+    // Each service audits its own database. This process has both and can compare them.
+    let agreement = Agreement::new(orders_audit, stock_audit, ReadBudget::SHORT);
+    let auditor = Auditor::new(PROGRAM.name, Box::new(agreement), process.context.metrics.audit.clone(), clock);
     process.workers.spawn(Stage::Work, "the auditor of both services", |token| auditor.run(token));
     Ok(orders.merge(inventory))
 }
 
-/// The bus, as each of the two services uses it: one queue in memory, or two connections to a broker, where they look
-/// like the two programs that could run in their place.
+/// The bus of each service: one queue in memory for both, or two connections to a broker, under the
+/// same names as the two separate programs.
 async fn buses(url: BusUrl, clock: Arc<dyn Clock>) -> Result<[Arc<dyn Bus>; 2], ProgramError> {
     if url == BusUrl::Embedded {
         let bus: Arc<dyn Bus> = Arc::new(Embedded::new(clock, ACK_WAIT));
         return Ok([bus.clone(), bus]);
     }
-    let of_orders = bus_between_processes(Some(url.clone()), orders::PROGRAM.name).await?;
-    Ok([of_orders, bus_between_processes(Some(url), inventory::PROGRAM.name).await?])
+    let orders_bus = bus_between_processes(Some(url.clone()), orders::PROGRAM.name).await?;
+    let inventory_bus = bus_between_processes(Some(url), inventory::PROGRAM.name).await?;
+    Ok([orders_bus, inventory_bus])
 }

@@ -1,4 +1,4 @@
-//! The products that are ordered, made and stocked through the public API.
+//! Creates and stocks the products of a run through the public API.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,20 +12,24 @@ use tokio::task::JoinSet;
 use super::wire::{Answer, Broken, Endpoint, Line};
 use super::workload::product_id;
 
-/// Products that are made at the same time: they share commits.
+/// Products that are created concurrently, so that they share commits.
 const AT_ONCE: usize = 64;
-/// The most that one delivery may bring.
+/// The most units that one movement may receive.
 const MAX_DELIVERY: u64 = 1_000_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Makes the products, and receives so many units of each. Those of an earlier run are kept, and their stock grows.
+/// Creates the products and receives `units` of each. Products of an earlier run are kept, and
+/// their stock grows.
 ///
-/// **Errors:** the first request that the service did not take.
+/// # Errors
+///
+/// The first request that the service did not accept.
 pub(super) async fn stock(inventory: &Endpoint, products: u32, units: u64) -> Result<(), ProgramError> {
     let next = Arc::new(AtomicU32::new(0));
     let mut making: JoinSet<Result<(), ProgramError>> = JoinSet::new();
     for _ in 0..AT_ONCE {
-        let (next, mut line) = (next.clone(), Line::to(inventory));
+        let next = next.clone();
+        let mut line = Line::to(inventory);
         making.spawn(async move {
             loop {
                 let product = next.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The load: who sends which order when, until the time is up.
+//! The load: sends orders until the time is up, in a closed or an open loop.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -18,26 +18,28 @@ use super::workload::{Order, Workload};
 
 mod open;
 
-/// How orders come.
+/// How orders arrive.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Loop {
-    /// So many clients, each of which orders again once it was answered.
+    /// Each client sends its next order when the previous one is answered.
     Closed { clients: usize },
-    /// So many orders a second, whether the service keeps up or not, on so many connections at most.
+    /// Orders arrive at `rate` per second, even if the service cannot keep up, on at most
+    /// `connections`.
     Open { rate: f64, connections: usize },
 }
 
-/// The service gives up on an order after 10 s in its queue.
+/// Longer than the 10 s after which the service gives up on an order in its queue.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Orders that are watched at the same time; beyond it, whoever would watch another one waits.
+/// The most orders that are watched at the same time; the next watched order waits.
 const MAX_WATCHED: u32 = 2048;
-/// What a watching client asks for, the most that the API grants, and how long it then waits at most.
+/// The preference of a client that watches its order: the longest wait that the API grants.
 const WAIT: HeaderValue = HeaderValue::from_static("wait=30");
+/// The timeout of a client that watches its order.
 const WATCHING_PATIENCE: Duration = Duration::from_secs(50);
-/// A client that was refused in a closed loop does not come back at once.
+/// The pause of a client in a closed loop after a refused or failed order.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_millis(100);
 
-/// A load under way.
+/// A running load.
 #[derive(Debug)]
 pub(super) struct Load {
     endpoint: Endpoint,
@@ -45,12 +47,13 @@ pub(super) struct Load {
     tally: Mutex<Tally>,
     times: Stages,
     stop: CancellationToken,
-    /// Orders that are watched have connections of their own: their waiting must not hold the others up.
+    /// Separate connections for watched orders, so that their waits do not delay the others.
     watchers: Mutex<Vec<Line>>,
     may_watch: Arc<Semaphore>,
 }
 
-/// From the start on, it is warm-up; from `measured` on, it counts; from `end` on, nothing is sent any more.
+/// The times of a run: warm-up from `start`, measurement from `measured`, and no more orders from
+/// `end`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stages {
     pub(super) start: Instant,
@@ -59,7 +62,7 @@ pub(super) struct Stages {
 }
 
 impl Stages {
-    /// From now on.
+    /// The stages of a run that starts now.
     pub(super) fn new(warm_up: Duration, duration: Duration) -> Self {
         let start = Instant::now();
         Self { start, measured: start + warm_up, end: start + warm_up + duration }
@@ -71,16 +74,17 @@ impl Stages {
 }
 
 impl Load {
-    /// **Shape:** `stop` ends it before its time.
+    /// A load on the Order Service at `endpoint`. Cancelling `stop` ends it early.
     pub(super) fn new(endpoint: Endpoint, workload: Workload, times: Stages, stop: CancellationToken) -> Arc<Self> {
-        let (workload, tally, watchers) = (Mutex::new(workload), Mutex::new(Tally::new()), Mutex::default());
+        let workload = Mutex::new(workload);
+        let tally = Mutex::new(Tally::new());
+        let watchers = Mutex::default();
         let may_watch = Arc::new(Semaphore::new(MAX_WATCHED as usize));
         Arc::new(Self { endpoint, workload, tally, times, stop, watchers, may_watch })
     }
 
-    /// Sends, and comes back when every request is answered or given up.
-    ///
-    /// **Shape:** `arrivals` are those of the open loop.
+    /// Sends orders, and returns when every request is answered or has timed out. `seed` determines
+    /// the arrivals of an open loop.
     pub(super) async fn run(self: Arc<Self>, kind: Loop, seed: u64) {
         match kind {
             Loop::Closed { clients } => {
@@ -97,12 +101,12 @@ impl Load {
         drop(all_back.expect("the semaphore is never closed"));
     }
 
-    /// What has been seen until now.
+    /// What the clients have seen so far.
     pub(super) fn tally(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().expect("nothing panics while it counts")
     }
 
-    /// One client of the closed loop.
+    /// Runs one client of the closed loop.
     async fn client(self: Arc<Self>) {
         let mut line = Line::to(&self.endpoint);
         while !self.is_over() {
@@ -119,12 +123,13 @@ impl Load {
         self.stop.is_cancelled() || Instant::now() >= self.times.end
     }
 
-    /// Databases the next order, which was to be sent at `intended`. What came of it, unless it is watched by somebody else.
+    /// Places the next order, which was scheduled for `intended`. Returns its response, or `None`
+    /// if another task watches the order.
     async fn place(self: &Arc<Self>, line: &mut Line, intended: Instant) -> Option<Response> {
         let Order { body, watched } = self.workload.lock().expect("nothing panics while it makes an order").next();
         if watched {
-            let place = self.may_watch.clone().acquire_owned().await.expect("the semaphore is never closed");
-            tokio::spawn(self.clone().watch(body, intended, place));
+            let permit = self.may_watch.clone().acquire_owned().await.expect("the semaphore is never closed");
+            tokio::spawn(self.clone().watch(body, intended, permit));
             return None;
         }
         let held = intended.elapsed();
@@ -133,8 +138,8 @@ impl Load {
         Some(reported)
     }
 
-    /// Databases an order and waits for its outcome.
-    async fn watch(self: Arc<Self>, body: Bytes, intended: Instant, _place: OwnedSemaphorePermit) {
+    /// Places an order and waits for its outcome.
+    async fn watch(self: Arc<Self>, body: Bytes, intended: Instant, _permit: OwnedSemaphorePermit) {
         let free = || self.watchers.lock().expect("nothing panics while it holds the watchers");
         let idle = free().pop();
         let mut line = idle.unwrap_or_else(|| Line::to(&self.endpoint));
@@ -146,13 +151,14 @@ impl Load {
 
     fn count(&self, reported: Response, watched: bool, intended: Instant, held: Duration) {
         let now = Instant::now();
-        let (timed, done) = (self.times.is_measured(intended), self.times.is_measured(now));
+        let timed = self.times.is_measured(intended);
+        let done = self.times.is_measured(now);
         let took = now.duration_since(intended);
         self.tally().count(&Exchange { reported, watched, timed, done, held, took });
     }
 }
 
-/// What an answer tells a client, or its absence.
+/// The response that an answer, or its absence, is to the client.
 fn reported(answer: Result<Answer, Broken>, watched: bool) -> Response {
     let Answer { status, body } = match answer {
         Ok(answer) => answer,
@@ -170,7 +176,7 @@ fn reported(answer: Result<Answer, Broken>, watched: bool) -> Response {
     Response::Failed { kind: format!("{} {code}", status.as_u16()), unknown: !nothing_done }
 }
 
-/// Codes of answers that are no fault of the client, and say that nothing was done.
+/// The codes of server errors that say that the order was not placed.
 const NOTHING_DONE: [&str; 3] = ["storage_full", "storage_unavailable", "shutting_down"];
 
 fn is_outcome(receipt: &[u8]) -> bool {

@@ -1,4 +1,4 @@
-//! What the services count themselves, as their `/metrics` tell it.
+//! What the services count, read from their `/metrics`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,27 +15,27 @@ mod sizes;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Asks every process for its numbers.
+/// Reads the metrics of every process.
 #[derive(Debug)]
 pub(super) struct Scraper {
     processes: Vec<(String, Line)>,
 }
 
-/// The numbers of all processes at one moment. They only ever rise, but for `pending`.
+/// The metrics of all processes at one moment. All counts but `pending` only increase.
 #[derive(Clone, Debug)]
 pub(super) struct Numbers {
     pub(super) at: Instant,
     pub(super) placed: u64,
     pub(super) confirmed: u64,
     pub(super) rejected: u64,
-    /// Commands in flight, as the sweeper saw them last.
+    /// Commands in flight, as the sweeper last reported them.
     pub(super) pending: u64,
-    /// How many commands shared a commit, by service.
+    /// The number of commands per commit, by service.
     pub(super) batches: BTreeMap<String, Sizes>,
     pub(super) processes: Vec<Cost>,
 }
 
-/// What a process has cost the machine; none if it does not tell.
+/// The resources that a process has used; none if it does not report them.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Cost {
     pub(super) process: String,
@@ -44,12 +44,16 @@ pub(super) struct Cost {
 }
 
 impl Scraper {
-    /// **Shape:** one entry per process, with the name that it is called by.
+    /// A scraper of these processes by name.
     pub(super) fn new(processes: &[(String, Endpoint)]) -> Self {
         Self { processes: processes.iter().map(|(name, endpoint)| (name.clone(), Line::to(endpoint))).collect() }
     }
 
-    /// **Errors:** a process does not tell its numbers, or none of them is an Order Service.
+    /// Reads the metrics of all processes.
+    ///
+    /// # Errors
+    ///
+    /// A process does not report metrics, or none of them is an Order Service.
     pub(super) async fn scrape(&mut self) -> Result<Numbers, ProgramError> {
         let at = Instant::now();
         let mut pages = Vec::with_capacity(self.processes.len());
@@ -63,7 +67,9 @@ impl Scraper {
             pages.push((name.clone(), page.ok_or_else(|| failed(name, "the response is not OpenMetrics text"))?));
         }
         Numbers::of(at, &pages).ok_or_else(|| {
-            ProgramError::failed("no process reports orders_placed_total; name the Order Service's metrics address with --metrics-url")
+            ProgramError::failed(
+                "no process reports orders_placed_total; name the Order Service's metrics address with --metrics-url",
+            )
         })
     }
 }
@@ -78,7 +84,7 @@ impl Numbers {
             pages.iter().filter_map(|(_, page)| page.sum(name, label)).reduce(|sum, more| sum.saturating_add(more))
         };
         let settled = |outcome| sum("orders_settled_total", Some(("outcome", outcome))).unwrap_or(0);
-        // Each replica shows what is in flight in the database that they share.
+        // Replicas share a database, and each reports all commands in flight.
         let pending = pages.iter().filter_map(|(_, page)| page.sum("commands_pending", None)).max().unwrap_or(0);
         let mut batches: BTreeMap<String, Sizes> = BTreeMap::new();
         for (service, sizes) in pages.iter().flat_map(|(_, page)| Sizes::in_page(page, "batch_size", "service")) {
@@ -99,7 +105,8 @@ impl Numbers {
         self.confirmed.saturating_add(self.rejected)
     }
 
-    /// What happened since `earlier`; what does not add up, such as memory, is as it is now.
+    /// The difference to `earlier`. Values that do not accumulate, such as memory, are the present
+    /// ones.
     pub(super) fn since(&self, earlier: &Self) -> Self {
         let batches = self.batches.iter().map(|(service, sizes)| {
             let before = earlier.batches.get(service).cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! One line a second while it runs, on standard error: data goes to standard output, talk does not.
+//! Progress on standard error, one line per second. Standard output is for the report.
 #![expect(clippy::float_arithmetic, reason = "a rate is a fraction")]
 
 use std::io::{IsTerminal, Write};
@@ -13,17 +13,18 @@ use super::report::milliseconds;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Says what is being done, in a line of its own.
+/// Prints the present step on a line of its own.
 pub(super) fn say(what: &str) {
     write_line(what, false);
 }
 
-/// Tells how it goes, until it is dropped; it never ends by itself.
-pub(super) async fn tell(load: Arc<Load>, stages: Stages, mut scraper: Scraper, before: Numbers) {
+/// Prints the progress of the load once per second until the future is dropped.
+pub(super) async fn report(load: Arc<Load>, stages: Stages, mut scraper: Scraper, before: Numbers) {
     let in_place = std::io::stderr().is_terminal();
     let mut ticks = tokio::time::interval_at(stages.start + PERIOD, PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let (mut sent_before, mut told_at) = (0, stages.start);
+    let mut sent_before = 0;
+    let mut reported_at = stages.start;
     loop {
         ticks.tick().await;
         let confirmed = match scraper.scrape().await {
@@ -33,8 +34,9 @@ pub(super) async fn tell(load: Arc<Load>, stages: Stages, mut scraper: Scraper, 
         let now = Instant::now();
         let line = {
             let tally = load.tally();
-            let (whole, receipts) = (&tally.whole, &tally.receipts);
-            let rate = (whole.sent - sent_before) as f64 / now.duration_since(told_at).as_secs_f64();
+            let whole = &tally.whole;
+            let receipts = &tally.receipts;
+            let rate = (whole.sent - sent_before) as f64 / now.duration_since(reported_at).as_secs_f64();
             sent_before = whole.sent;
             let p99 = match receipts.is_empty() {
                 true => "warming up".to_owned(),
@@ -48,15 +50,15 @@ pub(super) async fn tell(load: Arc<Load>, stages: Stages, mut scraper: Scraper, 
                 whole.failed(),
             )
         };
-        told_at = now;
+        reported_at = now;
         write_line(&line, in_place);
     }
 }
 
-/// In place of the line before, if `in_place`.
+/// Prints a line, over the previous one if `in_place`.
 fn write_line(line: &str, in_place: bool) {
     let mut out = std::io::stderr();
-    // Nobody looks: that is his choice.
+    // A closed standard error must not stop the run.
     let _ = if in_place { write!(out, "\r\x1b[K{line}").and_then(|()| out.flush()) } else { writeln!(out, "{line}") };
 }
 

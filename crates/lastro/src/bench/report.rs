@@ -1,4 +1,4 @@
-//! What a run came to, and whether it was as it should be.
+//! The report of a run: its measurements, and the problems that make it fail.
 #![expect(clippy::float_arithmetic, reason = "rates and times per order are fractions")]
 
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::verify;
 mod json;
 mod table;
 
-/// What was asked for.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Setting {
-    /// What the load was put on.
+    /// The services under load.
     pub(super) shop: String,
     pub(super) kind: Loop,
     pub(super) seed: u64,
@@ -23,38 +23,40 @@ pub(super) struct Setting {
     pub(super) products: u32,
     pub(super) popularity: Popularity,
     pub(super) zipf_exponent: f64,
-    /// The least and the most of an order.
+    /// The fewest and the most lines of an order.
     pub(super) lines: (u32, u32),
     pub(super) stock: u64,
     pub(super) settle_sample: f64,
 }
 
-/// Everything that was measured, before anything is said about it.
+/// The measurements of a run.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) setting: Setting,
-    /// What clients saw.
+    /// What the clients saw.
     pub(super) tally: Tally,
-    /// What the services counted from before the warm-up until everything was settled.
+    /// What the services counted from before the warm-up until all orders were settled.
     pub(super) whole: Numbers,
-    /// What they counted in the measured time, and how long it was between the two looks.
+    /// What the services counted in the measured time.
     pub(super) window: Numbers,
+    /// The time between the two scrapes of `window`.
     pub(super) between: Duration,
-    /// How long was measured.
+    /// The measured time.
     pub(super) lasted: Duration,
     pub(super) interrupted: bool,
-    /// What the bench itself cost in the measured time.
+    /// The cost of the bench itself in the measured time.
     pub(super) own: Cost,
-    /// From the end of the load until the last order was settled, as far as anybody looked.
+    /// The time from the end of the load until the last order settled, as the scrapes saw it.
     pub(super) settled_after: Duration,
-    /// None: nobody said where the databases are.
+    /// The audit of the databases; none if they were not named.
     pub(super) audit: Option<verify::Report>,
 }
 
 impl Report {
-    /// Why the run failed; empty if it did not.
+    /// Why the run failed; empty if it succeeded.
     pub(super) fn problems(&self) -> Vec<String> {
-        let (reported, whole) = (&self.tally.whole, &self.whole);
+        let reported = &self.tally.whole;
+        let whole = &self.whole;
         let mut problems = Vec::new();
         if whole.settled() != whole.placed || whole.pending > 0 {
             problems.push(format!(
@@ -77,20 +79,22 @@ impl Report {
         problems
     }
 
-    /// So many, per second of the measured time.
+    /// A count of the clients per second of the measured time.
     fn rate(&self, count: u64) -> f64 {
         per(count as f64, self.lasted.as_secs_f64())
     }
 
-    /// The same for what the services counted, whose window is a little off.
+    /// A count of the services per second of their window, which differs a little from the measured
+    /// time.
     fn rate_of_services(&self, count: u64) -> f64 {
         per(count as f64, self.between.as_secs_f64())
     }
 
-    /// Times until the receipt, with what a closed loop did not see put back; and the interval by which that was done.
+    /// The times until the receipt, corrected for coordinated omission in a closed loop, and the
+    /// expected interval in µs of that correction.
     ///
-    /// **Source:** Gil Tene's correction for coordinated omission: a client that waited longer than usual would have
-    /// sent more orders meanwhile, and they would have waited as well. What is usual is the median.
+    /// The correction is Gil Tene's: a client that waits longer than usual would have sent more
+    /// orders meanwhile, which would have waited too. The usual time is the median.
     fn receipts(&self) -> (Times, Option<u64>) {
         let seen = &self.tally.receipts;
         match self.setting.kind {
@@ -102,31 +106,31 @@ impl Report {
         }
     }
 
-    /// CPU time per order that was accepted in the measured time.
-    ///
-    /// **Units:** microseconds.
+    /// The CPU time in µs per order that was accepted in the measured time.
     fn cpu_us_per_order(&self, cost: &Cost) -> Option<f64> {
         let orders = self.tally.measured.accepted;
         cost.cpu.filter(|_| orders > 0).map(|cpu| 1e6 * cpu.as_secs_f64() / orders as f64)
     }
 
-    /// The shop's processes, and the bench.
+    /// The costs of the services' processes and of the bench.
     fn costs(&self) -> impl Iterator<Item = &Cost> {
         self.window.processes.iter().chain([&self.own])
     }
 }
 
-/// What the service counted against what its clients were told.
+/// Compares the number of orders that the service counted with the number that the clients saw.
 fn disagreement(reported: &Counts, placed: u64) -> Option<String> {
-    let (least, most) = (reported.accepted, reported.accepted.saturating_add(reported.unknown));
+    let least = reported.accepted;
+    let most = reported.accepted.saturating_add(reported.unknown);
     if placed < least {
         return Some(format!(
             "clients saw {least} accepted orders, but the service counts {placed}: a process restarted, \
              or --metrics-url does not name every process"
         ));
     }
-    (placed > most)
-        .then(|| format!("the service counts {placed} orders, but this run placed {most}: other clients place orders too"))
+    (placed > most).then(|| {
+        format!("the service counts {placed} orders, but this run placed {most}: other clients place orders too")
+    })
 }
 
 fn per(count: f64, seconds: f64) -> f64 {

@@ -1,13 +1,13 @@
-//! When orders arrive in an open loop: whether the service keeps up or not.
+//! The schedule of orders in an open loop.
 #![expect(clippy::float_arithmetic, reason = "a Poisson process is drawn by the logarithm of a random number")]
 
 use std::time::Duration;
 
 use fastrand::Rng;
 
-/// A Poisson process: the times at which independent customers come, `rate` of them a second on the average.
-///
-/// **Shape:** endless, rising, measured from the start. **Source:** gaps are exponential; inverse transform sampling.
+/// A Poisson process: the times, since the start, at which independent customers order, on average
+/// `rate` per second. The iterator never ends. The gaps are drawn from an exponential distribution
+/// by inverse transform sampling.
 #[derive(Debug)]
 pub(super) struct Arrivals {
     rng: Rng,
@@ -17,7 +17,7 @@ pub(super) struct Arrivals {
 
 impl Arrivals {
     pub(super) fn new(rate: f64, seed: u64) -> Self {
-        // Another sequence than that of the orders, which has the seed itself.
+        // The orders use the seed itself; the arrivals need another sequence.
         Self { rng: Rng::with_seed(!seed), mean_gap_s: 1.0 / rate, at: Duration::ZERO }
     }
 }

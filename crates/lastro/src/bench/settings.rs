@@ -1,4 +1,4 @@
-//! What is asked for on the command line, and what it means.
+//! The command-line arguments of the bench, and the settings that they resolve to.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use platform::config::{BusUrl, DatabaseUrl, UsageError};
 
 use super::load::Loop;
 use super::wire::Endpoint;
-use super::workload::{Popularity, Taste};
+use super::workload::{Popularity, Profile};
 use crate::serve::{DatabaseArgs, Databases};
 
 const DEFAULT_CLIENTS: usize = 64;
@@ -19,19 +19,22 @@ const PER_CENT: f64 = 100.0;
 
 /// Put a load on the services and measure how they handle it
 ///
-/// Without --url, the bench starts the services itself, in other processes and on empty databases, and stops them
-/// afterwards. Without --rate, the loop is closed: a number of clients each send the next order when the previous
-/// one is answered. This measures the highest throughput. With --rate, the loop is open: orders arrive at random
-/// times at this rate, even if the services cannot keep up. This measures the latency at that rate.
+/// Without --url, the bench starts the services itself, in other processes and on empty databases,
+/// and stops them afterwards. Without --rate, the loop is closed: a number of clients each send the
+/// next order when the previous one is answered. This measures the highest throughput. With --rate,
+/// the loop is open: orders arrive at random times at this rate, even if the services cannot keep
+/// up. This measures the latency at that rate.
 ///
-/// The bench exits with code 1 if an accepted order has no outcome, if `verify` finds a violation, or if requests
-/// failed. Orders that an overloaded service refused (503 overloaded) do not count as failed.
+/// The bench exits with code 1 if an accepted order has no outcome, if `verify` finds a violation,
+/// or if requests failed. Orders that an overloaded service refused (503 overloaded) do not count
+/// as failed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Orders per second, in an open loop
     #[arg(long, value_name = "N", conflicts_with = "clients", value_parser = positive)]
     rate: Option<f64>,
-    /// Connections of the open loop; an order waits for a free one, and the wait counts as latency [default: 256]
+    /// Connections of the open loop; an order waits for a free one, and the wait counts as latency
+    /// [default: 256]
     #[arg(long, value_name = "N", requires = "rate", value_parser = clap::value_parser!(u16).range(1..))]
     connections: Option<u16>,
     /// Clients of the closed loop [default: 64]
@@ -55,7 +58,8 @@ pub(crate) struct Args {
     /// Lines per order, each one unit of a different product: a number or a range
     #[arg(long, value_name = "N|A-B", default_value = "1-5")]
     pub(super) lines: Lines,
-    /// Units of each product to receive before the run; orders are rejected once a product is sold out
+    /// Units of each product to receive before the run; orders are rejected once a product is sold
+    /// out
     #[arg(long, value_name = "UNITS", default_value = "1000000", value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
     pub(super) stock: u64,
     /// Seed of the random orders; the same seed makes the same orders
@@ -71,7 +75,7 @@ pub(crate) struct Args {
     target: TargetArgs,
 }
 
-// No doc comment, which clap would take for the command's own.
+// clap would show a doc comment here as the description of the command.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Services")]
 struct TargetArgs {
@@ -84,11 +88,12 @@ struct TargetArgs {
     /// Address of the Inventory Service [default: --url]
     #[arg(long, value_name = "URL")]
     inventory_url: Option<Endpoint>,
-    /// Address of /metrics of a process; repeat it for each process and replica [default: the services' addresses]
+    /// Address of /metrics of a process; repeat it for each process and replica [default: the
+    /// services' addresses]
     #[arg(long, value_name = "URL")]
     metrics_url: Vec<Endpoint>,
-    /// Without --url: keep the data in this new folder [default: a temporary folder]. With --url: the folder of the
-    /// databases to audit
+    /// Without --url: keep the data in this new folder [default: a temporary folder]. With --url:
+    /// the folder of the databases to audit
     #[arg(long, env = "LASTRO_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
     /// With --url: database of the orders to audit
@@ -97,13 +102,13 @@ struct TargetArgs {
     /// With --url: database of the stock to audit
     #[arg(long, env = "LASTRO_INVENTORY_DATABASE_URL", value_name = "URL")]
     inventory_database_url: Option<DatabaseUrl>,
-    /// Without --url: embedded: for one process, or nats://host:port for two. The broker must be empty and must serve
-    /// nothing else, so no environment variable sets it [default: embedded:]
+    /// Without --url: embedded: for one process, or nats://host:port for two. The broker must be
+    /// empty and must serve nothing else, so no environment variable sets it [default: embedded:]
     #[arg(long, value_name = "URL")]
     bus_url: Option<BusUrl>,
 }
 
-/// How many lines an order has.
+/// The range of lines per order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lines(pub(super) RangeInclusive<u32>);
 
@@ -119,7 +124,7 @@ impl FromStr for Lines {
     }
 }
 
-/// A whole number with a unit: `500ms`, `30s`, `2m`.
+/// Parses a whole number with a unit: `500ms`, `30s`, `2m`.
 fn time(text: &str) -> Result<Duration, UsageError> {
     let error = || UsageError(format!("{text:?} is not a time up to a day, such as 500ms, 30s or 2m"));
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?;
@@ -130,13 +135,15 @@ fn time(text: &str) -> Result<Duration, UsageError> {
         "m" => 60_000,
         _ => return Err(error()),
     };
-    // A day is enough for everybody, and no deadline overflows.
+    // At most a day, so that no deadline overflows.
     let ms = number.parse().ok().and_then(|number: u64| number.checked_mul(unit_ms)).filter(|ms| *ms <= 86_400_000);
     ms.map(Duration::from_millis).ok_or_else(error)
 }
 
 fn some_time(text: &str) -> Result<Duration, UsageError> {
-    time(text).and_then(|time| if time.is_zero() { Err(UsageError("the time must be longer than 0".into())) } else { Ok(time) })
+    time(text).and_then(|time| {
+        if time.is_zero() { Err(UsageError("the time must be longer than 0".into())) } else { Ok(time) }
+    })
 }
 
 fn positive(text: &str) -> Result<f64, UsageError> {
@@ -150,17 +157,18 @@ fn per_cent(text: &str) -> Result<f64, UsageError> {
     number.ok_or_else(|| UsageError(format!("{text:?} is not a percentage from 0 to 100")))
 }
 
-/// The shop that is put under load.
+/// The services to put under load.
 #[derive(Debug)]
 pub(super) enum Target {
-    /// Started by the bench.
+    /// Services that the bench starts.
     Own { folder: Option<PathBuf>, bus: Option<BusUrl> },
-    /// Running already. **Shape:** `processes` by name; `databases` are none if nobody said where the databases are.
+    /// Services that already run. `processes` are the metrics addresses by name; `databases` is
+    /// none if the arguments do not name them.
     Given { orders: Endpoint, inventory: Endpoint, processes: Vec<(String, Endpoint)>, databases: Option<Databases> },
 }
 
 impl Args {
-    /// How orders come.
+    /// How orders arrive.
     pub(super) fn kind(&self) -> Loop {
         match self.rate {
             Some(rate) => Loop::Open { rate, connections: self.connections.map_or(DEFAULT_CONNECTIONS, usize::from) },
@@ -168,15 +176,18 @@ impl Args {
         }
     }
 
-    /// What orders are like.
+    /// What the orders look like.
     #[expect(clippy::float_arithmetic, reason = "a percentage becomes a fraction")]
-    pub(super) fn taste(&self) -> Result<Taste, UsageError> {
+    pub(super) fn profile(&self) -> Result<Profile, UsageError> {
         let Lines(lines) = self.lines.clone();
         if *lines.end() > self.products {
-            let (lines, products) = (lines.end(), self.products);
-            return Err(UsageError(format!("orders of {lines} lines need at least {lines} products, but --products is {products}")));
+            let lines = lines.end();
+            let products = self.products;
+            return Err(UsageError(format!(
+                "orders of {lines} lines need at least {lines} products, but --products is {products}"
+            )));
         }
-        Ok(Taste {
+        Ok(Profile {
             seed: self.seed,
             products: self.products,
             popularity: self.popularity,
@@ -186,7 +197,11 @@ impl Args {
         })
     }
 
-    /// **Errors:** only one of the services was named, or databases without the services that use them.
+    /// The services to put under load.
+    ///
+    /// # Errors
+    ///
+    /// The arguments name only one service, or databases without the services that use them.
     pub(super) fn target(&self) -> Result<Target, UsageError> {
         let TargetArgs { url, orders_url, inventory_url, metrics_url, data_dir, bus_url, .. } = self.target.clone();
         match (orders_url.or(url.clone()), inventory_url.or(url)) {
@@ -213,7 +228,7 @@ impl TargetArgs {
         self.orders_database_url.is_some() || self.inventory_database_url.is_some()
     }
 
-    /// The databases behind a shop that is running already, if they were named.
+    /// The databases of services that already run, if they are named.
     fn databases(&self) -> Result<Option<Databases>, UsageError> {
         let Self { data_dir, orders_database_url, inventory_database_url, .. } = self.clone();
         let named = data_dir.is_some() || (orders_database_url.is_some() && inventory_database_url.is_some());

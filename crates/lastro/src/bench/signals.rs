@@ -1,15 +1,21 @@
-//! Ctrl-C: once for the result so far, twice for the end.
+//! Signals: the first one ends the load and prints the report, the second one aborts the run.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// The first token is cancelled by the first SIGTERM or Ctrl-C, the second one by another.
+/// Returns two tokens: the first SIGTERM or Ctrl-C cancels the first, the next signal the second.
 ///
-/// **Shape:** the second does not end the process at once, as it does for a service: a shop of its own is running, in
-/// processes that must not be left behind.
+/// The second signal does not end the process at once, as it does for a service: the bench must
+/// first kill the services that it started.
+///
+/// # Errors
+///
+/// The operating system refuses the signal handlers.
 pub(super) fn listen() -> std::io::Result<(CancellationToken, CancellationToken)> {
-    let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let abort = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let tokens = [stop.clone(), abort.clone()];
     tokio::spawn(async move {
         for token in tokens {

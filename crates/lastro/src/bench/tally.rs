@@ -1,41 +1,41 @@
-//! What clients saw: counts, and times in histograms.
+//! What the clients saw: counts, and histograms of times.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// The longest time that is told apart from longer ones.
+/// The upper bound of the histograms; longer times count as this one.
 const LONGEST_US: u64 = 600_000_000;
 const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// Times of requests. **Units:** microseconds, to three digits.
+/// Times of requests in µs, to three significant digits.
 pub(super) type Times = Histogram<u64>;
 
 pub(super) fn times() -> Times {
     Times::new_with_bounds(1, LONGEST_US, SIGNIFICANT_DIGITS).expect("the bounds are those of a histogram")
 }
 
-/// What became of one order, as its client was told.
+/// The response to one order, as its client saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Response {
-    /// `settled`: the answer told the outcome.
+    /// The order was accepted. `settled`: the response has the outcome.
     Accepted { settled: bool },
-    /// 503 `overloaded`: refused because there was too much to do, which is as it should be.
+    /// 503 `overloaded`: an overloaded service refused the order, as it should.
     Shed,
-    /// `unknown`: it may have been accepted all the same, for all the client knows.
+    /// The request failed. `unknown`: the order may have been accepted all the same.
     Failed { kind: String, unknown: bool },
 }
 
-/// **Shape:** `errors` by kind, such as `timeout` and `503 storage_full`.
+/// Counts of orders by response. `errors` are by kind, such as `timeout` and `503 storage_full`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) sent: u64,
     pub(super) accepted: u64,
     pub(super) shed: u64,
-    /// Failed without an answer that says that nothing was done.
+    /// Failed orders that may have been accepted.
     pub(super) unknown: u64,
-    /// Watched, and without an outcome in the time that the API grants.
+    /// Watched orders without an outcome in the time that the API grants.
     pub(super) unsettled: u64,
     pub(super) errors: BTreeMap<String, u64>,
 }
@@ -61,40 +61,41 @@ impl Counts {
     }
 }
 
-/// One order that was sent and came to an end.
+/// One order and its response.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
     pub(super) reported: Response,
-    /// Whether its client waited for the outcome.
+    /// Whether the client waited for the outcome.
     pub(super) watched: bool,
-    /// Whether it was to be sent in the measured time, so that its time counts.
+    /// Whether the order was scheduled in the measured time, so that its latency counts.
     pub(super) timed: bool,
-    /// Whether it was answered in the measured time, so that it counts as work that was done then.
+    /// Whether the response came in the measured time, so that it counts as throughput.
     pub(super) done: bool,
-    /// From when it was to be sent until it was.
+    /// The time from the schedule until the order was sent.
     pub(super) held: Duration,
-    /// From when it was to be sent until the answer was there.
+    /// The time from the schedule until the response.
     pub(super) took: Duration,
 }
 
-/// Everything that clients saw.
+/// All that the clients saw.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
     pub(super) whole: Counts,
     pub(super) measured: Counts,
-    /// Of accepted orders: until the receipt.
+    /// The times until the receipt, of accepted orders.
     pub(super) receipts: Times,
-    /// Of watched orders: until the outcome.
+    /// The times until the outcome, of watched orders.
     pub(super) outcomes: Times,
-    /// Of all: how late they were sent.
+    /// How late orders were sent.
     pub(super) held: Times,
-    /// Orders whose time had come and which nobody sent any more.
+    /// Orders that were due but never sent.
     pub(super) unsent: u64,
 }
 
 impl Tally {
     pub(super) fn new() -> Self {
-        let (whole, measured) = (Counts::default(), Counts::default());
+        let whole = Counts::default();
+        let measured = Counts::default();
         Self { whole, measured, receipts: times(), outcomes: times(), held: times(), unsent: 0 }
     }
 
@@ -115,8 +116,8 @@ impl Tally {
         }
     }
 
-    /// An order that has waited for a connection until the end, and in vain. Leaving it out would make an overloaded
-    /// service look fast, so it counts with the time that it has waited at least.
+    /// Counts an order that waited for a connection until the end. Without it an overloaded service
+    /// would look fast, so it counts with the time that it waited.
     pub(super) fn never_sent(&mut self, timed: bool, waited: Duration) {
         self.unsent += 1;
         if timed {
@@ -135,7 +136,9 @@ mod tests {
     use super::*;
 
     fn exchange(reported: Response, watched: bool, measured: bool, took_ms: u64) -> Exchange {
-        let (timed, done, took) = (measured, measured, Duration::from_millis(took_ms));
+        let timed = measured;
+        let done = measured;
+        let took = Duration::from_millis(took_ms);
         Exchange { reported, watched, timed, done, held: Duration::ZERO, took }
     }
 

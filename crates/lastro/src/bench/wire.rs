@@ -1,4 +1,4 @@
-//! One connection to a service: HTTP/1.1, kept alive, one request at a time.
+//! One HTTP/1.1 connection to a service, kept alive, with one request at a time.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -18,21 +18,21 @@ use platform::config::UsageError;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// The services close a connection that is silent for 10 s. One that has been for half as long is not used any more:
-/// a request on it could meet its end.
+/// The services close a connection that is idle for 10 s. A connection that was idle for half as
+/// long is not reused, because the service could close it just then.
 const MAX_IDLE: Duration = Duration::from_secs(5);
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
-/// Where requests go: `http://host:port`.
+/// The address of a service: `http://host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Endpoint {
-    /// What to connect to, with its port.
+    /// The `host:port` to connect to.
     address: Arc<str>,
     host: HeaderValue,
 }
 
 impl Endpoint {
-    /// **Shape:** `host:port`.
+    /// The endpoint at this `host:port`.
     pub(super) fn at(address: impl fmt::Display) -> Self {
         let address = address.to_string();
         let host = HeaderValue::from_str(&address).expect("an address is plain ASCII");
@@ -61,34 +61,34 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Why no answer came.
+/// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Broken {
     #[error("timeout")]
     Timeout,
-    /// It could not be opened, or broke before the answer was complete.
+    /// The connection could not be opened, or closed before the answer was complete.
     #[error("connection: {0}")]
     Connection(String),
 }
 
-/// What was answered, whole.
+/// A complete answer.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) body: Bytes,
 }
 
-/// A connection that is opened when it is needed, and again after it broke.
+/// A connection that opens on demand, and again after it was closed.
 #[derive(Debug)]
 pub(super) struct Line {
     endpoint: Endpoint,
     open: Option<Open>,
-    /// When it was last used.
+    /// When the connection was last used.
     used: Instant,
 }
 
-/// **Shape:** the driver does the reading and writing. It is polled by whoever waits for the answer and not by a task
-/// of its own, which would cost every request two more turns of the scheduler.
+/// An open connection. The driver reads and writes. The task that waits for the answer polls it: a
+/// separate task would cost every request two more turns of the scheduler.
 #[derive(Debug)]
 struct Open {
     sender: SendRequest<Full<Bytes>>,
@@ -105,7 +105,7 @@ impl Line {
         self.send(request, patience).await
     }
 
-    /// Sends JSON.
+    /// Sends a request with a JSON body.
     pub(super) async fn json(
         &mut self,
         method: Method,
@@ -118,7 +118,7 @@ impl Line {
         self.send(request, patience).await
     }
 
-    /// Databases an order, and waits for its outcome if somebody `prefer`s that.
+    /// Places an order, and waits for its outcome if `prefer` says so.
     pub(super) async fn place(
         &mut self,
         body: Bytes,
@@ -169,13 +169,13 @@ impl Open {
         Ok(Self { sender, driver: Box::pin(driver) })
     }
 
-    /// Itself, unless the service has closed it while it was idle.
+    /// Returns the connection, unless the service has closed it while it was idle.
     async fn if_alive(mut self) -> Option<Self> {
         let ended = poll_fn(|context| Poll::Ready(self.driver.as_mut().poll(context).is_ready())).await;
         (!ended).then_some(self)
     }
 
-    /// The answer, and the connection if it can be used again.
+    /// Sends the request. Returns the answer, and the connection if it can be reused.
     async fn exchange(self, request: Request<Full<Bytes>>) -> Result<(Answer, Option<Self>), Broken> {
         let Self { mut sender, mut driver } = self;
         let (answer, alive) = {
@@ -184,7 +184,7 @@ impl Open {
             tokio::select! {
                 biased;
                 answer = &mut answer => (answer?, true),
-                // What it read before it ended is still on its way to us.
+                // The connection ended, but the answer that it read before is still in its channel.
                 _ = &mut driver => (answer.await?, false),
             }
         };
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_was_closed_meanwhile_is_opened_anew() {
+    async fn a_connection_that_was_closed_meanwhile_is_reopened() {
         for answer in [
             "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
             "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok",
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_kept_an_answer_from_coming_is_told() {
+    async fn the_cause_of_a_missing_answer_is_reported() {
         let mut cut = Line::to(&short_lived("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok").await);
         assert!(matches!(cut.get("/", PATIENCE).await, Err(Broken::Connection(_))));
         let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");

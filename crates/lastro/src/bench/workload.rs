@@ -1,4 +1,4 @@
-//! What is ordered: the same orders in the same sequence for the same seed, whoever sends them.
+//! The orders of a run: the same seed makes the same sequence of orders.
 #![expect(clippy::float_arithmetic, reason = "popularity is a matter of probabilities, and no money is involved")]
 
 use std::fmt::Write;
@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use fastrand::Rng;
 
-/// How evenly customers choose.
+/// How orders choose their products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Popularity {
     /// Every product equally often
@@ -18,81 +18,82 @@ pub(crate) enum Popularity {
     Hot,
 }
 
-/// Of a hundred orders of a hot product, those that hold it.
+/// The fraction of orders that contain the hot product.
 const HOT_ORDERS: f64 = 0.95;
-/// Customers take turns.
+/// The number of customers, of which each order has a random one.
 const CUSTOMERS: u64 = 10_000;
 
-/// What makes an order.
+/// The parameters of the orders.
 #[derive(Clone, Debug)]
-pub(super) struct Taste {
+pub(super) struct Profile {
     pub(super) seed: u64,
     pub(super) products: u32,
     pub(super) popularity: Popularity,
     pub(super) zipf_exponent: f64,
-    /// No more than there are products.
+    /// The range of lines per order, at most the number of products.
     pub(super) lines: RangeInclusive<u32>,
-    /// The fraction of orders that are watched until their outcome.
+    /// The fraction of orders whose client waits for the outcome.
     pub(super) watched: f64,
 }
 
-/// One order, ready to be sent.
+/// One order, ready to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Order {
     pub(super) body: Bytes,
-    /// Whether its client waits for the outcome.
+    /// Whether the client waits for the outcome.
     pub(super) watched: bool,
 }
 
+/// A generator of random orders.
 #[derive(Debug)]
 pub(super) struct Workload {
     rng: Rng,
-    taste: Taste,
-    /// Of a Zipf distribution: how likely it is to choose a product up to each of them.
+    profile: Profile,
+    /// For Zipf: the cumulative probability of each product; else empty.
     up_to: Vec<f64>,
     chosen: Vec<u32>,
 }
 
 impl Workload {
-    pub(super) fn new(taste: Taste) -> Self {
-        let up_to = match taste.popularity {
-            Popularity::Zipf => cumulative(taste.products, taste.zipf_exponent),
+    pub(super) fn new(profile: Profile) -> Self {
+        let up_to = match profile.popularity {
+            Popularity::Zipf => cumulative(profile.products, profile.zipf_exponent),
             Popularity::Uniform | Popularity::Hot => Vec::new(),
         };
-        Self { rng: Rng::with_seed(taste.seed), taste, up_to, chosen: Vec::new() }
+        Self { rng: Rng::with_seed(profile.seed), profile, up_to, chosen: Vec::new() }
     }
 
-    /// The next order. Its products differ from each other.
+    /// Makes the next order. Its products are distinct.
     pub(super) fn next(&mut self) -> Order {
         self.chosen.clear();
-        let lines = self.rng.u32(self.taste.lines.clone());
+        let lines = self.rng.u32(self.profile.lines.clone());
         for line in 0..lines {
             let mut product = self.choose(line);
             while self.chosen.contains(&product) {
-                product = (product + 1) % self.taste.products;
+                product = (product + 1) % self.profile.products;
             }
             self.chosen.push(product);
         }
         let customer = self.rng.u64(..CUSTOMERS);
-        let watched = self.rng.f64() < self.taste.watched;
+        let watched = self.rng.f64() < self.profile.watched;
         Order { body: body(customer, &self.chosen), watched }
     }
 
     fn choose(&mut self, line: u32) -> u32 {
-        match self.taste.popularity {
-            Popularity::Uniform => self.rng.u32(..self.taste.products),
+        match self.profile.popularity {
+            Popularity::Uniform => self.rng.u32(..self.profile.products),
             Popularity::Hot if line == 0 && self.rng.f64() < HOT_ORDERS => 0,
-            Popularity::Hot => self.rng.u32(..self.taste.products),
+            Popularity::Hot => self.rng.u32(..self.profile.products),
             Popularity::Zipf => {
                 let at = self.rng.f64();
                 let product = self.up_to.partition_point(|up_to| *up_to <= at);
-                u32::try_from(product).unwrap_or(u32::MAX).min(self.taste.products - 1)
+                u32::try_from(product).unwrap_or(u32::MAX).min(self.profile.products - 1)
             }
         }
     }
 }
 
-/// The distribution function of Zipf's law over this many products.
+/// The cumulative probabilities of Zipf's law over this many products.
 fn cumulative(products: u32, exponent: f64) -> Vec<f64> {
     let weights = (1..=products).map(|rank| f64::from(rank).powf(-exponent));
     let sums: Vec<f64> = weights
@@ -112,11 +113,13 @@ pub(super) fn product_id(product: u32) -> String {
     format!("bench-{:04}", product + 1)
 }
 
-/// Prices are whole numbers, which are prices in every currency.
+/// The body of an order. Prices are whole numbers, which are valid in every currency.
 fn body(customer: u64, products: &[u32]) -> Bytes {
     let mut text = format!(r#"{{"customer_id":"bench-{customer}","products":["#);
     for (at, product) in products.iter().enumerate() {
-        let (comma, id, price) = (if at == 0 { "" } else { "," }, product_id(*product), 5 + product % 95);
+        let comma = if at == 0 { "" } else { "," };
+        let id = product_id(*product);
+        let price = 5 + product % 95;
         let written = write!(text, r#"{comma}{{"product_id":"{id}","quantity":1,"price":{price}}}"#);
         written.expect("a string takes everything");
     }
@@ -130,13 +133,13 @@ mod tests {
 
     use super::*;
 
-    fn taste(popularity: Popularity) -> Taste {
-        Taste { seed: 7, products: 100, popularity, zipf_exponent: 1.0, lines: 1..=5, watched: 0.05 }
+    fn profile(popularity: Popularity) -> Profile {
+        Profile { seed: 7, products: 100, popularity, zipf_exponent: 1.0, lines: 1..=5, watched: 0.05 }
     }
 
-    /// So many orders, each as the products on its lines.
-    fn orders(taste: Taste, count: usize) -> Vec<Vec<String>> {
-        let mut workload = Workload::new(taste);
+    /// The products of this many orders.
+    fn orders(profile: Profile, count: usize) -> Vec<Vec<String>> {
+        let mut workload = Workload::new(profile);
         let order = |_| {
             let body: Value = serde_json::from_slice(&workload.next().body).expect("JSON");
             let lines = body["products"].as_array().expect("lines");
@@ -153,16 +156,16 @@ mod tests {
     #[test]
     fn a_seed_makes_the_same_orders_again_and_another_one_makes_others() {
         for popularity in [Popularity::Uniform, Popularity::Zipf, Popularity::Hot] {
-            let other = Taste { seed: 8, ..taste(popularity) };
-            assert_eq!(orders(taste(popularity), 50), orders(taste(popularity), 50));
-            assert_ne!(orders(taste(popularity), 50), orders(other, 50));
+            let other = Profile { seed: 8, ..profile(popularity) };
+            assert_eq!(orders(profile(popularity), 50), orders(profile(popularity), 50));
+            assert_ne!(orders(profile(popularity), 50), orders(other, 50));
         }
     }
 
     #[test]
     fn an_order_has_as_many_lines_as_asked_for_and_no_product_twice() {
         for popularity in [Popularity::Uniform, Popularity::Zipf, Popularity::Hot] {
-            let few = Taste { products: 5, lines: 2..=5, zipf_exponent: 3.0, ..taste(popularity) };
+            let few = Profile { products: 5, lines: 2..=5, zipf_exponent: 3.0, ..profile(popularity) };
             let mut lengths: Vec<usize> = Vec::new();
             for mut lines in orders(few, 500) {
                 lengths.push(lines.len());
@@ -175,7 +178,7 @@ mod tests {
 
     #[test]
     fn products_are_as_popular_as_the_distribution_says() {
-        let one_line = |popularity| Taste { lines: 1..=1, ..taste(popularity) };
+        let one_line = |popularity| Profile { lines: 1..=1, ..profile(popularity) };
         let close = |share: f64, expected: f64| assert!((share - expected).abs() < 0.02, "{share} for {expected}");
         let uniform = orders(one_line(Popularity::Uniform), 10_000);
         close(share(&uniform, 0), 0.01);
@@ -185,7 +188,7 @@ mod tests {
         close(share(&zipf, 0), 1.0 / 5.187);
         close(share(&zipf, 1), 0.5 / 5.187);
         close(share(&zipf, 99), 0.01 / 5.187);
-        let hot = orders(taste(Popularity::Hot), 10_000);
+        let hot = orders(profile(Popularity::Hot), 10_000);
         close(share(&hot, 0), 0.95);
         close(share(&hot, 50), 0.02);
     }
@@ -193,7 +196,7 @@ mod tests {
     #[test]
     fn the_watched_are_as_many_as_asked_for() {
         for (watched, expected) in [(0.0, 0..=0), (0.05, 400..=600), (1.0, 10_000..=10_000)] {
-            let mut workload = Workload::new(Taste { watched, ..taste(Popularity::Uniform) });
+            let mut workload = Workload::new(Profile { watched, ..profile(Popularity::Uniform) });
             let seen = (0..10_000).filter(|_| workload.next().watched).count();
             assert!(expected.contains(&seen), "{seen} for {watched}");
         }

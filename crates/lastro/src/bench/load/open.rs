@@ -1,4 +1,5 @@
-//! The open loop: arrivals come when they come. One that finds no free connection waits, and its waiting counts.
+//! The open loop: orders arrive on schedule. An order without a free connection waits, and the wait
+//! counts as latency.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -12,53 +13,58 @@ use super::{Load, Stages};
 use crate::bench::schedule::Arrivals;
 use crate::bench::wire::Line;
 
-/// How long the pacer sleeps at most before it looks whether it is to stop.
+/// The longest sleep of the pacer, after which it checks for a stop.
 const LONGEST_NAP: Duration = Duration::from_millis(50);
-/// After the end: for what came just before it.
+/// The time after the end in which orders that arrived just before it are still sent.
 const GRACE: Duration = Duration::from_millis(500);
-/// Arrivals that may wait for a connection. Whoever comes then is turned away: the rate is far beyond the service.
+/// The most orders that wait for a connection. Further orders are dropped, because the rate is far
+/// beyond the service.
 const MAX_DUE: usize = 1_000_000;
 
-/// Where arrivals meet connections.
+/// Assigns arrivals to connections.
 #[derive(Debug)]
-struct Desk {
+struct Dispatcher {
     load: Arc<Load>,
     state: Mutex<State>,
-    /// Told when the last connection has come to rest.
+    /// Notified when the last busy connection becomes free.
     at_rest: Notify,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Arrivals whose time has come, in their order.
+    /// Arrivals that wait for a connection, in order.
     due: VecDeque<Instant>,
-    /// The one that was used last is used first, so that at a low rate few are kept open.
+    /// Free connections. The last used one is reused first, so that a low rate keeps few
+    /// connections open.
     free: Vec<Line>,
     busy: usize,
 }
 
-/// Sends every arrival until the time is up, and comes back when all that was sent is answered or given up.
+/// Sends an order for every arrival until the time is up, and returns when all are answered or have
+/// timed out.
 pub(super) async fn run(load: Arc<Load>, arrivals: Arrivals, connections: usize) {
     let free = (0..connections).map(|_| Line::to(&load.endpoint)).collect();
     let state = Mutex::new(State { due: VecDeque::new(), free, busy: 0 });
-    let desk = Arc::new(Desk { load, state, at_rest: Notify::new() });
-    let (paced, runtime) = (desk.clone(), Handle::current());
-    // A thread of its own, since tokio's timer has ticks of a millisecond, which would show in every time.
+    let dispatcher = Arc::new(Dispatcher { load, state, at_rest: Notify::new() });
+    let paced = dispatcher.clone();
+    let runtime = Handle::current();
+    // The pacer has a thread of its own: tokio's timer ticks in milliseconds, which would distort
+    // every measured time.
     let pacer = tokio::task::spawn_blocking(move || pace(&paced, arrivals, &runtime));
     pacer.await.expect("the pacer does not panic");
     let over = Instant::now();
-    while desk.locked(|state| state.busy > 0) {
-        desk.at_rest.notified().await;
+    while dispatcher.locked(|state| state.busy > 0) {
+        dispatcher.at_rest.notified().await;
     }
-    desk.close(over);
+    dispatcher.close(over);
 }
 
-/// Brings arrivals to the desk, each at its time.
-fn pace(desk: &Arc<Desk>, arrivals: Arrivals, runtime: &Handle) {
-    let Stages { start, end, .. } = desk.load.times;
+/// Reports each arrival to the dispatcher on time.
+fn pace(dispatcher: &Arc<Dispatcher>, arrivals: Arrivals, runtime: &Handle) {
+    let Stages { start, end, .. } = dispatcher.load.times;
     for intended in arrivals.map(|at| start + at).take_while(|intended| *intended < end) {
         loop {
-            if desk.load.stop.is_cancelled() {
+            if dispatcher.load.stop.is_cancelled() {
                 return;
             }
             let left = intended.saturating_duration_since(Instant::now());
@@ -67,23 +73,24 @@ fn pace(desk: &Arc<Desk>, arrivals: Arrivals, runtime: &Handle) {
             }
             std::thread::park_timeout(left.min(LONGEST_NAP));
         }
-        if let Some(line) = desk.arrive(intended) {
-            runtime.spawn(desk.clone().serve(line));
+        if let Some(line) = dispatcher.arrive(intended) {
+            runtime.spawn(dispatcher.clone().serve(line));
         }
     }
 }
 
-impl Desk {
+impl Dispatcher {
     fn locked<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
-        look(&mut self.state.lock().expect("nothing panics at the desk"))
+        look(&mut self.state.lock().expect("nothing panics while it holds the state"))
     }
 
-    /// A free connection that must now be put to work, if there is one.
+    /// Adds an arrival. Returns a free connection to start, if there is one.
     fn arrive(&self, intended: Instant) -> Option<Line> {
         self.locked(|state| {
             if let Some(first) = state.due.front().filter(|_| state.due.len() >= MAX_DUE) {
-                // It would have waited no less than the one that has waited for longest.
-                let (timed, waited) = (self.load.times.is_measured(intended), first.elapsed());
+                // The dropped order would have waited at least as long as the first in the queue.
+                let timed = self.load.times.is_measured(intended);
+                let waited = first.elapsed();
                 self.load.tally().never_sent(timed, waited);
                 return None;
             }
@@ -94,7 +101,7 @@ impl Desk {
         })
     }
 
-    /// Sends what is due, one after the other, until nothing is.
+    /// Sends waiting orders one after the other until none is left.
     async fn serve(self: Arc<Self>, mut line: Line) {
         loop {
             match self.next(line) {
@@ -107,8 +114,8 @@ impl Desk {
         }
     }
 
-    /// The next arrival that is due, for this connection; if there is none, the connection rests. What is still due some
-    /// time after the end stays: sending it would only prolong the load.
+    /// Takes the next waiting arrival for this connection, or frees the connection. Arrivals that
+    /// still wait some time after the end are not sent: they would only prolong the load.
     fn next(&self, line: Line) -> Option<(Instant, Line)> {
         let over = self.load.stop.is_cancelled() || Instant::now() > self.load.times.end + GRACE;
         let (next, busy) = self.locked(|state| {
@@ -125,7 +132,7 @@ impl Desk {
         next
     }
 
-    /// Counts what nobody had sent when it was `over`.
+    /// Counts the orders that were not sent by the time `over`.
     fn close(&self, over: Instant) {
         let left = self.locked(|state| std::mem::take(&mut state.due));
         let mut tally = self.load.tally();

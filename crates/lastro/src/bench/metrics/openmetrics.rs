@@ -1,8 +1,7 @@
-//! The text that Prometheus reads, as far as it is needed here.
-//!
-//! **Source:** OpenMetrics 1.0, the text format; metadata, timestamps and exemplars are skipped.
+//! A parser of the samples in the text format of OpenMetrics 1.0. Metadata, timestamps and
+//! exemplars are skipped.
 
-/// What one process tells.
+/// The metrics of one process.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Page(Vec<Sample>);
 
@@ -14,15 +13,14 @@ struct Sample {
 }
 
 impl Page {
-    /// None if a line is neither a comment nor a sample.
+    /// Parses a response of `/metrics`. Returns `None` if a line is neither a comment nor a sample.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         lines.map(Sample::parse).collect::<Option<Vec<_>>>().map(Self)
     }
 
-    /// The sum over all samples of this name, and with this label if one is given; none if there is no such sample.
-    ///
-    /// **Shape:** of counters and gauges that count things, which are whole numbers and not negative.
+    /// The sum of all samples of this name, and of this label if given; none if there is no such
+    /// sample. The samples must be whole numbers that are not negative.
     pub(super) fn sum(&self, name: &str, label: Option<(&str, &str)>) -> Option<u64> {
         let fits = |sample: &&Sample| label.is_none_or(|(name, value)| sample.label(name) == Some(value));
         let samples = self.named(name).filter(fits).filter_map(|sample| whole(sample.value));
@@ -34,7 +32,7 @@ impl Page {
         self.named(name).next().map(|sample| sample.value)
     }
 
-    /// Every sample of this name that has both labels: their values, and its own.
+    /// The samples of this name that have both labels: the labels' values, and the sample's value.
     pub(super) fn labelled<'a>(
         &'a self,
         name: &'a str,
@@ -45,7 +43,7 @@ impl Page {
         })
     }
 
-    /// Every sample of this name that has the label: its value, and the sample's own.
+    /// The samples of this name that have the label: the label's value, and the sample's value.
     pub(super) fn by_label<'a>(&'a self, name: &'a str, label: &'a str) -> impl Iterator<Item = (&'a str, u64)> {
         self.named(name).filter_map(move |sample| Some((sample.label(label)?, whole(sample.value)?)))
     }
@@ -55,13 +53,13 @@ impl Page {
     }
 }
 
-/// A float that counts something, as what it is.
+/// The whole number that a float holds.
 fn whole(value: f64) -> Option<u64> {
     format!("{value:.0}").parse().ok()
 }
 
 impl Sample {
-    /// `name{label="value",…} value …`
+    /// Parses `name{label="value",…} value …`.
     fn parse(line: &str) -> Option<Self> {
         let end = line.find(['{', ' '])?;
         let (name, rest) = line.split_at(end);
@@ -78,7 +76,7 @@ impl Sample {
     }
 }
 
-/// Labels up to their closing brace, and what follows it.
+/// Parses labels up to the closing brace, and returns the rest.
 fn labels(mut rest: &str) -> Option<(Vec<(String, String)>, &str)> {
     let mut labels = Vec::new();
     loop {
@@ -93,9 +91,10 @@ fn labels(mut rest: &str) -> Option<(Vec<(String, String)>, &str)> {
     }
 }
 
-/// A value up to its closing quote, without its escapes, and what follows.
+/// Parses a value up to the closing quote and removes its escapes, and returns the rest.
 fn unquoted(text: &str) -> Option<(String, &str)> {
-    let (mut value, mut chars) = (String::new(), text.char_indices());
+    let mut value = String::new();
+    let mut chars = text.char_indices();
     loop {
         match chars.next()? {
             (at, '"') => return Some((value, &text[at + 1..])),

@@ -1,21 +1,21 @@
-//! A histogram as `/metrics` tells it: how many were no larger than each of some bounds.
+//! A histogram from `/metrics`: the cumulative count of values up to each bound.
 #![expect(clippy::float_arithmetic, reason = "a mean, and a rank from a quantile, are fractions")]
 
 use std::collections::BTreeMap;
 
 use super::openmetrics::Page;
 
-/// Sizes of batches.
+/// A histogram of batch sizes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sizes {
     count: u64,
     sum: u64,
-    /// By their bound; cumulative. The last one has none and is left out: it is `count`.
+    /// The cumulative counts by bound. The bucket without a bound is left out: it equals `count`.
     up_to: BTreeMap<u64, u64>,
 }
 
 impl Sizes {
-    /// Every histogram of this name, by the value of this label.
+    /// The histograms of this name, by the value of this label.
     pub(super) fn in_page(page: &Page, name: &str, label: &str) -> BTreeMap<String, Self> {
         let mut found: BTreeMap<String, Self> = BTreeMap::new();
         for (its, count) in page.by_label(&format!("{name}_count"), label) {
@@ -25,7 +25,7 @@ impl Sizes {
             found.entry(its.to_owned()).or_default().sum = sum;
         }
         for ([its, bound], count) in page.labelled(&format!("{name}_bucket"), [label, "le"]) {
-            // `4.0` and `4` are both written; +Inf is neither.
+            // A bound is written as `4.0` or `4`; +Inf does not parse and is left out.
             if let Ok(bound) = bound.strip_suffix(".0").unwrap_or(bound).parse() {
                 found.entry(its.to_owned()).or_default().up_to.insert(bound, count);
             }
@@ -42,7 +42,7 @@ impl Sizes {
         }
     }
 
-    /// Those that came after `earlier`.
+    /// The sizes added since `earlier`.
     pub(super) fn since(&self, earlier: &Self) -> Self {
         let before = |bound| earlier.up_to.get(bound).copied().unwrap_or(0);
         Self {
@@ -60,7 +60,8 @@ impl Sizes {
         (self.count > 0).then(|| self.sum as f64 / self.count as f64)
     }
 
-    /// The smallest bound that at least this fraction did not exceed; none if there are none, or no bound is that large.
+    /// The smallest bound that at least this fraction of the sizes does not exceed; none if there
+    /// are no sizes or no bound is that large.
     pub(crate) fn at_most(&self, quantile: f64) -> Option<u64> {
         let rank = quantile * self.count as f64;
         let found = self.up_to.iter().find(|(_, count)| **count as f64 >= rank);
@@ -99,7 +100,8 @@ mod tests {
 
     #[test]
     fn the_difference_of_two_moments_is_what_came_in_between() {
-        let (before, after) = (sizes(&page(100, 250, [60, 98, 99])), sizes(&page(110, 350, [60, 108, 109])));
+        let before = sizes(&page(100, 250, [60, 98, 99]));
+        let after = sizes(&page(110, 350, [60, 108, 109]));
         let between = after["orders"].since(&before["orders"]);
         assert_eq!((between.count(), between.mean()), (10, Some(10.0)));
         assert_eq!((between.at_most(0.5), between.at_most(0.99)), (Some(10), Some(10)));

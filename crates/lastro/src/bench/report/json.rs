@@ -1,4 +1,4 @@
-//! The result for scripts: one document.
+//! The report for scripts: one JSON document.
 
 use serde_json::{Map, Value, json};
 
@@ -8,8 +8,8 @@ use crate::bench::tally::{Counts, Times};
 use crate::bench::workload::Popularity;
 
 impl Report {
-    /// **Shape:** what does not apply is null. Counts of `measured` are those of the measured time, where `whole_run`
-    /// begins with the warm-up and ends when everything is settled. **Units:** are in the names.
+    /// The report as JSON. Values that do not apply are null. `measured` counts the measured time;
+    /// `whole_run` counts from the warm-up until all orders are settled.
     pub(in crate::bench) fn json(&self) -> Value {
         let problems = self.problems();
         json!({
@@ -50,7 +50,8 @@ impl Report {
     }
 
     fn measured_json(&self) -> Value {
-        let (seen, window) = (&self.tally.measured, &self.window);
+        let seen = &self.tally.measured;
+        let window = &self.window;
         let mut object = counts(seen);
         object.insert("accepted_per_second".to_owned(), json!(self.rate(seen.accepted)));
         object.insert("confirmed".to_owned(), json!(window.confirmed));

@@ -1,4 +1,4 @@
-//! The result for people.
+//! The report for people: a table.
 #![expect(clippy::float_arithmetic, reason = "bytes are shown as MiB")]
 
 use std::fmt::{self, Display, Formatter};
@@ -11,7 +11,7 @@ use crate::bench::workload::Popularity;
 const MIB: f64 = 1_048_576.0;
 
 impl Display for Report {
-    /// One paragraph for each question.
+    /// Writes one paragraph for each part of the report.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.head(f)?;
         self.counts(f)?;
@@ -32,7 +32,8 @@ impl Report {
                 write!(f, "open loop, Poisson arrivals at {rate}/s on up to {connections} connections")?;
             }
         }
-        let (warm_up, lasted) = (its.warm_up.as_secs_f64(), self.lasted.as_secs_f64());
+        let warm_up = its.warm_up.as_secs_f64();
+        let lasted = self.lasted.as_secs_f64();
         let interrupted = if self.interrupted { ", interrupted" } else { "" };
         writeln!(f, "; {lasted:.1} s measured after {warm_up:.1} s of warm-up{interrupted}")?;
         let popularity = match its.popularity {
@@ -52,8 +53,10 @@ impl Report {
     }
 
     fn counts(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (measured, all) = (&self.tally.measured, &self.tally.whole);
-        let (window, whole) = (&self.window, &self.whole);
+        let measured = &self.tally.measured;
+        let all = &self.tally.whole;
+        let window = &self.window;
+        let whole = &self.whole;
         writeln!(f, "{:<24}{:>12}{:>12}{:>12}", "orders", "measured", "per second", "whole run")?;
         let mut row = |name: &str, measured: u64, rate: f64, whole: u64| {
             writeln!(f, "  {name:<22}{measured:>12}{rate:>12.1}{whole:>12}")
@@ -111,7 +114,8 @@ impl Report {
         for (service, sizes) in &self.window.batches {
             let mean = sizes.mean().map_or_else(|| "-".to_owned(), |mean| format!("{mean:.1}"));
             let at_most = |quantile| sizes.at_most(quantile).map_or_else(|| "-".to_owned(), |size| format!("≤ {size}"));
-            let (p50, p99) = (at_most(0.5), at_most(0.99));
+            let p50 = at_most(0.5);
+            let p99 = at_most(0.99);
             writeln!(f, "  {service:<22}{mean:>10}{p50:>10}{p99:>10}{:>10}", sizes.count())?;
         }
         writeln!(f)
@@ -127,8 +131,10 @@ impl Report {
                 Some(number) => format!("{number:.decimals$}"),
                 None => "-".to_owned(),
             };
-            let (seconds, cores) = (shown(seconds, 2), shown(cores, 2));
-            let (per_order, memory) = (shown(self.cpu_us_per_order(cost), 0), shown(memory, 1));
+            let seconds = shown(seconds, 2);
+            let cores = shown(cores, 2);
+            let per_order = shown(self.cpu_us_per_order(cost), 0);
+            let memory = shown(memory, 1);
             writeln!(f, "  {:<22}{seconds:>10}{cores:>10}{per_order:>14}{memory:>12}", cost.process)?;
         }
         writeln!(f)
@@ -147,10 +153,7 @@ impl Report {
         )?;
         match &self.audit {
             Some(audit) => write!(f, "{audit}")?,
-            None => writeln!(
-                f,
-                "The databases were NOT audited: name them, for example with --data-dir."
-            )?,
+            None => writeln!(f, "The databases were NOT audited: name them, for example with --data-dir.")?,
         }
         for problem in self.problems() {
             writeln!(f, "FAILED: {problem}")?;

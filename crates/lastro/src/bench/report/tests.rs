@@ -17,7 +17,7 @@ fn numbers(placed: u64, confirmed: u64, rejected: u64) -> Numbers {
     Numbers { at: Instant::now(), placed, confirmed, rejected, pending: 0, batches: BTreeMap::new(), processes }
 }
 
-/// A run of these answers, measured for two seconds; each took so many milliseconds.
+/// A run with these responses and their times in milliseconds, measured for two seconds.
 fn report(kind: Loop, answers: &[(Response, u64)], whole: Numbers) -> Report {
     let setting = Setting {
         shop: "a shop".to_owned(),
@@ -34,7 +34,8 @@ fn report(kind: Loop, answers: &[(Response, u64)], whole: Numbers) -> Report {
     let mut tally = Tally::new();
     for (reported, took_ms) in answers {
         let watched = matches!(reported, Response::Accepted { settled: true });
-        let (held, took) = (Duration::ZERO, Duration::from_millis(*took_ms));
+        let held = Duration::ZERO;
+        let took = Duration::from_millis(*took_ms);
         tally.count(&Exchange { reported: reported.clone(), watched, timed: true, done: true, held, took });
     }
     Report {
@@ -68,7 +69,7 @@ fn a_run_in_which_everything_adds_up_has_no_problems() {
 }
 
 #[test]
-fn what_does_not_add_up_is_told() {
+fn inconsistent_counts_are_problems() {
     let pending = Numbers { pending: 1, ..numbers(5, 3, 2) };
     for (answers, whole, problems) in [
         (accepted(5), numbers(5, 3, 1), &["orders are unaccounted for: 5 accepted, 3 confirmed, 1 rejected"][..]),
@@ -78,7 +79,11 @@ fn what_does_not_add_up_is_told() {
             &["orders are unaccounted for: 5 accepted, 3 confirmed, 2 rejected, 1 commands in flight"],
         ),
         (accepted(6), numbers(5, 3, 2), &["clients saw 6 accepted orders, but the service counts 5"]),
-        (accepted(4), numbers(5, 3, 2), &["the service counts 5 orders, but this run placed 4: other clients place orders too"]),
+        (
+            accepted(4),
+            numbers(5, 3, 2),
+            &["the service counts 5 orders, but this run placed 4: other clients place orders too"],
+        ),
         ([accepted(4), vec![failed("timeout", true)]].concat(), numbers(5, 3, 2), &["1 orders failed"]),
         (
             [accepted(4), vec![failed("503 storage_full", false)]].concat(),
@@ -96,8 +101,8 @@ fn what_does_not_add_up_is_told() {
 }
 
 #[test]
-fn a_closed_loop_puts_back_what_it_did_not_see() {
-    // One client: nine quick answers, and then one for which 900 ms went by, in which it would have asked 90 times.
+fn a_closed_loop_is_corrected_for_coordinated_omission() {
+    // One client: nine quick answers, then one after 900 ms, in which it would have sent 90 orders.
     let answers = [accepted(9), vec![(Response::Accepted { settled: false }, 900)]].concat();
     let closed = report(CLOSED, &answers, numbers(10, 10, 0));
     let (receipts, usual) = closed.receipts();
@@ -112,7 +117,7 @@ fn a_closed_loop_puts_back_what_it_did_not_see() {
 }
 
 #[test]
-fn the_table_says_it_all() {
+fn the_table_shows_every_measurement() {
     let answers =
         [accepted(9), vec![(Response::Accepted { settled: true }, 40), (Response::Shed, 1), failed("timeout", true)]]
             .concat();

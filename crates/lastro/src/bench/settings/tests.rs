@@ -62,15 +62,15 @@ fn what_cannot_be_understood_is_refused() {
 fn times_ranges_and_percentages_are_read() {
     let args = args("--warm-up 500ms --duration 2m --lines 3 --settle-sample 12.5%");
     assert_eq!((args.warm_up, args.duration), (Duration::from_millis(500), Duration::from_secs(120)));
-    let taste = args.taste().expect("a taste");
-    assert_eq!((taste.lines, taste.watched), (3..=3, 0.125));
+    let profile = args.profile().expect("a profile");
+    assert_eq!((profile.lines, profile.watched), (3..=3, 0.125));
 }
 
 #[test]
 fn an_order_cannot_have_more_lines_than_there_are_products() {
-    let UsageError(line) = args("--products 4").taste().expect_err("five lines");
+    let UsageError(line) = args("--products 4").profile().expect_err("five lines");
     assert_eq!(line, "orders of 5 lines need at least 5 products, but --products is 4");
-    assert!(args("--products 5").taste().is_ok());
+    assert!(args("--products 5").profile().is_ok());
 }
 
 #[test]
@@ -82,7 +82,8 @@ fn a_shop_of_its_own_is_started_unless_both_services_are_named() {
     }
 }
 
-/// A shop of its own would be another one than the databases that were named, and its figures would be taken for theirs.
+/// The bench would start services on other databases, and its figures would be taken for those of
+/// the named ones.
 #[test]
 fn databases_without_the_shop_that_uses_them_are_refused() {
     for words in [

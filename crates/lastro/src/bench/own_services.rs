@@ -1,5 +1,5 @@
-//! A shop of its own: this very program as other processes, so that what the load costs and what the shop costs are
-//! told apart.
+//! The services that the bench starts itself: this program in other processes, so that the CPU time
+//! of the load and of the services can be measured separately.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,16 +17,16 @@ use tokio::process::{Child, ChildStderr, Command};
 use super::wire::Endpoint;
 use crate::serve::Databases;
 
-/// How long a program may take to get ready, and to stop.
+/// How long a program may take to become ready, and to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// **Shape:** dropping it kills its programs.
+/// Running services that belong to the bench. Dropping them kills their processes.
 #[derive(Debug)]
-pub(super) struct Shop {
-    /// Both services in one, or the Order Service and the Inventory Service.
+pub(super) struct OwnServices {
+    /// The program `lastro`, or the Order Service and the Inventory Service.
     programs: Vec<Program>,
     databases: Databases,
-    /// Gone when the shop is, unless the data is to be kept.
+    /// The temporary folder of the data; none if the data is kept.
     _folder: Option<TempDir>,
 }
 
@@ -37,11 +37,13 @@ struct Program {
     child: Child,
 }
 
-impl Shop {
-    /// Opens an empty shop: one process with an embedded bus, or two that a broker joins.
+impl OwnServices {
+    /// Starts empty services: one process with an embedded bus, or two connected by a broker. The
+    /// data is in `folder`, which must not contain data yet, or in a temporary folder.
     ///
-    /// **Shape:** the data is in `folder`, which must be new, or in one that is gone afterwards.
-    /// **Errors:** there is data already, or a program does not get ready.
+    /// # Errors
+    ///
+    /// The folder contains data, or a program does not become ready.
     pub(super) async fn open(folder: Option<PathBuf>, bus: Option<BusUrl>) -> Result<Self, ProgramError> {
         let temporary = match folder {
             Some(_) => None,
@@ -51,7 +53,9 @@ impl Shop {
         let folder = std::path::absolute(named).map_err(ProgramError::failed)?;
         if folder.join("orders.db").exists() {
             let folder = folder.display();
-            return Err(ProgramError::failed(format!("{folder} already contains data; name a new folder for the bench")));
+            return Err(ProgramError::failed(format!(
+                "{folder} already contains data; name a new folder for the bench"
+            )));
         }
         std::fs::create_dir_all(&folder)
             .map_err(|error| ProgramError::failed(format!("cannot use {}: {error}", folder.display())))?;
@@ -67,7 +71,7 @@ impl Shop {
         Ok(Self { programs, databases, _folder: temporary })
     }
 
-    /// In one line.
+    /// The services in one line, for the report.
     pub(super) fn describe(&self) -> String {
         match self.programs.as_slice() {
             [_] => "its own lastro on an embedded bus".to_owned(),
@@ -83,7 +87,7 @@ impl Shop {
         Endpoint::at(self.programs.last().expect("a program").address)
     }
 
-    /// Its processes, and where each tells its numbers.
+    /// The processes by name, with the address of their metrics.
     pub(super) fn processes(&self) -> Vec<(String, Endpoint)> {
         self.programs.iter().map(|program| (program.name.to_owned(), Endpoint::at(program.address))).collect()
     }
@@ -92,9 +96,11 @@ impl Shop {
         &self.databases
     }
 
-    /// Ends all programs in an orderly way.
+    /// Stops all programs in an orderly way.
     ///
-    /// **Errors:** one of them had died, or did not stop as it should.
+    /// # Errors
+    ///
+    /// A program died earlier, or did not stop in time.
     pub(super) async fn close(mut self) -> Result<(), ProgramError> {
         for program in &self.programs {
             program.terminate();
@@ -107,8 +113,8 @@ impl Shop {
 }
 
 impl Program {
-    /// Starts this program with these words, on any free port, and waits until it serves. A service alone has a file
-    /// for its data and a broker.
+    /// Starts this program with these arguments on any free port, and waits until it is ready.
+    /// `alone` is for a single service: the file of its data, and the URL of its broker.
     async fn start(
         name: &'static str,
         words: &[&str],
@@ -117,21 +123,22 @@ impl Program {
     ) -> Result<Self, ProgramError> {
         let mut command = Command::new(std::env::current_exe().map_err(ProgramError::failed)?);
         command.args(words).args(["--listen", "127.0.0.1:0"]).current_dir(folder);
-        // Nothing of what configures this process is meant for that one.
+        // The settings of this process must not configure that one.
         let own = std::env::vars_os().map(|(name, _)| name);
         for name in own.filter(|name| name == "RUST_LOG" || name.as_encoded_bytes().starts_with(b"LASTRO_")) {
             command.env_remove(name);
         }
         match alone {
             None => command.arg("--data-dir").arg(folder),
-            // The broker's URL may hold a password, and everybody sees the arguments of a process.
+            // The broker's URL may contain a password, and every user sees the arguments of a
+            // process.
             Some((file, broker)) => {
                 let url = format!("sqlite:{}", folder.join(file).display());
                 command.args(["--database-url", &url]).env("LASTRO_BUS_URL", broker)
             }
         };
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        // Ctrl-C on a terminal is for the bench alone, which still needs the shop then.
+        // Ctrl-C on a terminal must reach the bench only, which still needs the services then.
         command.process_group(0);
         let mut child =
             command.spawn().map_err(|error| ProgramError::failed(format!("cannot start {name}: {error}")))?;
@@ -141,15 +148,17 @@ impl Program {
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 Ok(Self { name, address, child })
             }
-            Ok(Err(last)) => Err(ProgramError::failed(format!("{name} did not become ready; its last line was: {last}"))),
+            Ok(Err(last)) => {
+                Err(ProgramError::failed(format!("{name} did not become ready; its last line was: {last}")))
+            }
             Err(_) => Err(ProgramError::failed(format!("{name} did not become ready within {PATIENCE:?}"))),
         }
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     fn terminate(&self) {
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        // One that has ended by itself shows when it is waited for.
+        // `ended` reports a program that has ended already.
         let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
     }
 
@@ -164,7 +173,8 @@ impl Program {
     }
 }
 
-/// Reads up to the line that says "… is ready", as JSON with a member `address`; else the last line that was said.
+/// Reads log lines up to "… is ready" and returns the address in that line, or the last line if the
+/// log ends before.
 async fn address(lines: &mut Lines<BufReader<ChildStderr>>) -> Result<SocketAddr, String> {
     let mut last = String::new();
     while let Ok(Some(line)) = lines.next_line().await {
