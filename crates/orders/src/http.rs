@@ -1,4 +1,4 @@
-//! The Order Service over HTTP: one file for what is asked to happen, one for what is looked up.
+//! The HTTP API of the Order Service: one file per kind of request.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ mod request;
 mod transition;
 mod view;
 
-/// All routes below `/api/orders`, with their description.
+/// Routes `/api/orders` with their description.
 pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(place::place, look::list))
@@ -30,7 +30,7 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
         .with_state(service)
 }
 
-/// What a decision means to a client: where its order stands, or why not.
+/// The receipt or the problem that an outcome is to the client.
 fn receipt(outcome: OrderOutcome) -> Result<Receipt, Problem> {
     match outcome {
         OrderOutcome::Placed(receipt) | OrderOutcome::Replayed(receipt) | OrderOutcome::Accepted(receipt) => {

@@ -1,4 +1,4 @@
-//! Puts the service together from its parts, and runs it as a program of its own.
+//! Assembles the service from its parts, and runs it as a separate program.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -33,30 +33,32 @@ use crate::worker::listen::AnswerListener;
 use crate::worker::settle::Answers;
 use crate::worker::sweep::{AnswerFeed, Sweeper};
 
-/// The program; its name is also that of its consumer at the broker.
+/// The program. Its name is also the name of its consumer at the broker.
 pub const PROGRAM: Program = Program {
     name: "order-service",
     summary: "The Order Service of Lastro: accepts customers' orders and stores them.",
     default_listen: "127.0.0.1:8081",
 };
-/// The keys that its settings file may have: its own, and those of the programs that may share the file.
+/// The keys that the settings file may have: those of all programs, because they may share the
+/// file.
 const KEYS: [&str; 4] = ["currency", "data_dir", "orders_database_url", "inventory_database_url"];
 
-/// What the service stands on.
+/// The adapters and settings that the service is assembled from.
 #[derive(Debug)]
 pub struct Dependencies {
+    /// Where orders are stored.
     pub store: Arc<dyn Store>,
     pub audit: Arc<dyn AuditStore>,
     pub bus: Arc<dyn Bus>,
-    /// Of orders that name none.
+    /// The currency of orders that do not name one.
     pub currency: Currency,
 }
 
-/// The service put together, and not running yet: a process gives each worker a task of its own.
+/// The assembled service, not running yet. A process runs each worker as a task.
 #[derive(Debug)]
 pub struct Parts {
     pub relay: Relay,
-    /// Its clones share one queue.
+    /// Clones share one queue.
     pub committer: Committer<OrderCommand, OrderOutcome>,
     pub consumer: Consumer<OrderCommand, OrderOutcome>,
     pub listener: AnswerListener,
@@ -108,7 +110,8 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
         answer_feed: answer_feed.clone(),
         clock: clock.clone(),
     };
-    let (counted, stopping) = (metrics.clone(), context.stopping.clone());
+    let counted = metrics.clone();
+    let stopping = context.stopping.clone();
     let sweeper =
         Sweeper { store: store.clone(), bus, outbox, answer_feed, clock, ids: ids.clone(), metrics, readiness };
 
@@ -120,10 +123,11 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
     Parts { relay, committer, consumer, listener, sweeper, auditor, api }
 }
 
-/// Adds the service to a process: its workers, its numbers, its checks. Returns its routes.
-pub fn build(parts: Dependencies, process: &mut Process) -> Api {
-    let parallel_batches = parts.store.parallel_batches();
-    let Parts { relay, committer, consumer, listener, sweeper, auditor, api } = assemble(parts, &mut process.context);
+/// Adds the service to a process: its workers, metrics and checks. Returns its API.
+pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
+    let parallel_batches = dependencies.store.parallel_batches();
+    let Parts { relay, committer, consumer, listener, sweeper, auditor, api } =
+        assemble(dependencies, &mut process.context);
     let workers = &mut process.workers;
     workers.spawn(Stage::Relay, "the relay of commands", |token| relay.run(token));
     for _ in 0..parallel_batches {
@@ -168,7 +172,11 @@ pub async fn open_for_audit(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<
     }
 }
 
-/// Brings a PostgreSQL schema up to date, as its owner. `role`, if there is one, may then run the service on it.
+/// Migrates a PostgreSQL schema as its owner, and lets `role`, if given, run the service on it.
+///
+/// # Errors
+///
+/// The URL is not one of PostgreSQL, the database is unreachable, or it is of a later version.
 pub async fn migrate(url: &DatabaseUrl, role: Option<&str>) -> Result<(), ProgramError> {
     let DatabaseUrl::Postgres(text) = url else {
         return Err(UsageError(format!(
@@ -180,7 +188,8 @@ pub async fn migrate(url: &DatabaseUrl, role: Option<&str>) -> Result<(), Progra
     storage::postgres::migrate(&server, &SCHEMA, role).await.map_err(ProgramError::failed)
 }
 
-/// The Order Service: accepts orders over HTTP and settles them with the Inventory Service over a message bus
+/// The Order Service: accepts orders over HTTP and settles them with the Inventory Service over a
+/// message bus
 #[derive(Debug, Parser)]
 #[command(name = PROGRAM.name, version, mut_arg("listen", |arg| arg.help(listen_help(PROGRAM.default_listen))))]
 pub struct Args {
@@ -197,7 +206,7 @@ pub struct Args {
     currency: Option<String>,
 }
 
-/// Runs the service as a program of its own, until a signal.
+/// Runs the service as a separate program until a signal.
 ///
 /// # Errors
 ///
@@ -216,13 +225,17 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
     .await
 }
 
-/// The shop's currency; BRL unless configured.
+/// Parses the currency of orders that do not name one; BRL if not configured.
+///
+/// # Errors
+///
+/// The code is not a currency of ISO 4217.
 pub fn parse_currency(code: Option<String>) -> Result<Currency, UsageError> {
     let Some(code) = code else { return Ok(Currency::BRL) };
     code.parse().map_err(|error| UsageError(format!("currency {code:?} is {error}")))
 }
 
-/// The program.
+/// Runs the program with the arguments of the command line.
 pub fn main() -> ExitCode {
     run_to_exit(run(Args::parse()))
 }

@@ -1,4 +1,4 @@
-//! The codes that only the Order Service answers with.
+//! The codes that only the Order Service has.
 
 use http::StatusCode;
 use web::problem::{Code, FaultCode, OwnCodes};
@@ -12,7 +12,7 @@ pub(super) const TOO_MANY_DECIMALS: FaultCode = FaultCode::new("too_many_decimal
 pub(super) const UNKNOWN_CURRENCY: FaultCode = FaultCode::new("unknown_currency");
 pub(super) const TOTAL_TOO_LARGE: FaultCode = FaultCode::new("total_too_large");
 
-/// All of them, for the description of the API.
+/// All codes of this service, for the description of the API.
 pub(crate) fn own_codes() -> OwnCodes {
     OwnCodes {
         codes: vec![ORDER_NOT_FOUND, INVALID_TRANSITION],

@@ -71,7 +71,7 @@ pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> R
     Ok(Json(OrderPage { data: orders.into_iter().map(SummaryView::from).collect(), next_cursor }))
 }
 
-/// What to ask the store for, and how many orders the page has.
+/// The filter for the store, and the limit of the page.
 fn filter(mut query: Query) -> Result<(Filter, usize), Problem> {
     let status = query.optional("status", |text| {
         Status::parse(text).ok_or_else(|| {

@@ -17,10 +17,10 @@ use crate::service::Service;
 
 /// Place an order
 ///
-/// Stores the order durably and returns a receipt. The Inventory Service then reserves the stock and the
-/// order becomes `confirmed`, or stock is short and it becomes `rejected`. With `Prefer: wait=N` the response
-/// waits up to N seconds for that outcome. A request that is repeated with the same `Idempotency-Key` never
-/// places a second order.
+/// Stores the order durably and returns a receipt. The Inventory Service then reserves the stock
+/// and the order becomes `confirmed`, or stock is short and it becomes `rejected`. With `Prefer:
+/// wait=N` the response waits up to N seconds for that outcome. A request that is repeated with the
+/// same `Idempotency-Key` never places a second order.
 #[utoipa::path(
     post, path = "/api/orders", tag = "orders", operation_id = "placeOrder", request_body = NewOrder,
     params(
@@ -67,7 +67,7 @@ pub(super) async fn place(
     Ok(response)
 }
 
-/// The receipt as a response, after the wait that the client prefers.
+/// The receipt as a response, after waiting for the outcome if the client prefers that.
 pub(super) async fn answer(service: &Service, receipt: Receipt, wait: Option<Wait>) -> Response {
     let receipt = match wait {
         Some(wait) => service.wait(receipt, wait.duration()).await,

@@ -1,4 +1,4 @@
-//! Bodies of requests, parsed once at the edge into what the core works with.
+//! Parses the bodies of requests into the types of the core.
 
 use contract::{BadLines, Digest, ProductId, Quantity, StockLines};
 use orders_core::money::{BadPrice, Currency, MAX_TOTAL_MINOR, total};
@@ -48,21 +48,24 @@ pub(super) struct Cancellation {
     reason: Option<String>,
 }
 
-/// Reads a body of `POST /api/orders`: the order, and the digest by which a repeat of it is known.
+/// Reads a body of `POST /api/orders`. Returns the order, and the digest that identifies a repeated
+/// request.
 ///
-/// **Errors:** 400 for what is no JSON object, 422 with everything that is wrong with it.
+/// # Errors
+///
+/// 400 if the body is not a JSON object, 422 with every fault.
 pub fn read_order(body: &[u8], default_currency: Currency) -> Result<(Terms, Digest), Problem> {
     let terms = order(&body::parse(body)?, default_currency)?;
     let digest = request_digest(&terms);
     Ok((terms, digest))
 }
 
-/// Reads an order to place, or tells everything that is wrong with it.
+/// Reads an order to place, or returns every fault.
 pub(super) fn order(object: &Object, default_currency: Currency) -> Result<Terms, Problem> {
     let mut body = Reader::new(object);
     let customer_id = body.required("customer_id", id::<CustomerId>());
     let named = body.optional("currency", currency);
-    // Decimals cannot be judged in a currency that nobody knows.
+    // None for an unknown currency: decimals and totals cannot be checked then.
     let currency = match object.get("currency") {
         None | Some(Node::Null) => Some(default_currency),
         Some(_) => named,
@@ -73,7 +76,6 @@ pub(super) fn order(object: &Object, default_currency: Currency) -> Result<Terms
         let price_minor = line.required("price", price(currency.unwrap_or(default_currency), currency.is_some()));
         Some(OrderLine { product_id: product_id?, quantity: quantity?, price_minor: price_minor? })
     });
-    // Nor can a total.
     let sums = lines.as_deref().filter(|_| currency.is_some()).and_then(|lines| sums(&mut body, lines));
     body.finish(|| {
         let (total_minor, digest) = sums?;
@@ -81,7 +83,7 @@ pub(super) fn order(object: &Object, default_currency: Currency) -> Result<Terms
     })
 }
 
-/// What makes two requests the same order: every parsed member.
+/// The digest of every parsed member. Two requests with equal digests place the same order.
 pub(super) fn request_digest(terms: &Terms) -> Digest {
     let mut text = format!("{}\0{}\n", terms.customer_id.as_str(), terms.currency.code());
     for line in &terms.lines {
@@ -98,12 +100,13 @@ pub(super) fn cancellation(object: Option<&Object>) -> Result<Option<String>, Pr
     body.finish(|| Some(reason))
 }
 
-/// Reads a body that has nothing to say.
+/// Reads an optional body that must not have members.
 pub(super) fn nothing(object: Option<&Object>) -> Result<(), Problem> {
     object.map_or(Ok(()), |object| Reader::new(object).finish(|| Some(())))
 }
 
-/// Checks what only all lines together can break; the total in minor units and the digest of the lines if they do not.
+/// Checks the rules that concern all lines together. Returns the total in minor units and the
+/// digest of the lines.
 fn sums(body: &mut Reader<'_>, lines: &[OrderLine]) -> Option<(i64, Digest)> {
     let total_minor = total(lines.iter().map(|line| (line.quantity.get(), line.price_minor)));
     if total_minor.is_err() {
@@ -117,7 +120,7 @@ fn sums(body: &mut Reader<'_>, lines: &[OrderLine]) -> Option<(i64, Digest)> {
             let detail = format!("must be at most {} over all lines of {product_id}", Quantity::MAX);
             body.refuse(&format!("/products/{last}/quantity"), FaultCode::OUT_OF_RANGE, detail);
         }
-        // A wrong number of lines is a fault already.
+        // The reader has added a fault for a wrong number of lines.
         Err(BadLines::Count | BadLines::Unsorted) | Ok(_) => {}
     }
     Some((total_minor.ok()?, stock_lines.ok()?.digest()))
@@ -190,7 +193,7 @@ mod tests {
         read_order(body.as_bytes(), Currency::BRL).map(|(terms, _)| terms)
     }
 
-    /// `pointer code` per fault, in the order told.
+    /// `pointer code` per fault, in the order of the problem.
     fn faults(body: &str) -> Vec<String> {
         let problem = read(body).expect_err("must be refused");
         let places = problem.faults.iter().map(|fault| match &fault.at {
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_of_an_order_is_told_at_once() {
+    fn every_fault_of_an_order_is_reported_at_once() {
         let cases: [(&str, &[&str]); 9] = [
             ("{}", &["/customer_id required", "/products required"]),
             (r#"{"customer_id": "", "products": []}"#, &["/customer_id bad_format", "/products out_of_range"]),

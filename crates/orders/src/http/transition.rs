@@ -16,8 +16,8 @@ use crate::service::Service;
 
 /// Cancel an order
 ///
-/// Stops the order and releases its stock. The status is `cancelling` until the Inventory Service confirms
-/// the release, then `cancelled`. Cancelling again has no effect.
+/// Stops the order and releases its stock. The status is `cancelling` until the Inventory Service
+/// confirms the release, then `cancelled`. Cancelling again has no effect.
 #[utoipa::path(
     post, path = "/api/orders/{order_id}/cancel", tag = "orders", operation_id = "cancelOrder",
     request_body = Option<Cancellation>,
@@ -47,8 +47,8 @@ pub(super) async fn cancel(
 
 /// Fulfill an order
 ///
-/// Ships the stock of a confirmed order. The status is `fulfilling` until the Inventory Service confirms the
-/// shipment, then `fulfilled`. Fulfilling again has no effect.
+/// Ships the stock of a confirmed order. The status is `fulfilling` until the Inventory Service
+/// confirms the shipment, then `fulfilled`. Fulfilling again has no effect.
 #[utoipa::path(
     post, path = "/api/orders/{order_id}/fulfill", tag = "orders", operation_id = "fulfillOrder",
     params(

@@ -1,4 +1,4 @@
-//! Orders as the API shows them. Members are only ever added; clients must accept new ones.
+//! Orders as the API shows them. Later versions only add members; clients must accept new ones.
 
 use contract::answers::{Allocation, Shortage};
 use orders_core::decide::Receipt;
@@ -157,7 +157,7 @@ fn line_view(currency: Currency, line: &OrderLine) -> LineView {
     }
 }
 
-/// Money as a JSON number, digit by digit: 69.90 stays 69.90.
+/// An amount as a JSON number with all decimals: 69.90 stays 69.90.
 fn number(currency: Currency, minor: i64) -> Box<RawValue> {
     RawValue::from_string(currency.format(minor)).expect("an amount in decimal notation is a JSON number")
 }
