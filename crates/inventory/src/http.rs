@@ -1,4 +1,4 @@
-//! The Inventory Service over HTTP: one file for each kind of thing.
+//! The HTTP API of the Inventory Service: one file per resource.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ mod reservations;
 /// The longest name, reason or reference, in characters.
 const MAX_TEXT: usize = 200;
 
-/// All routes below `/api/inventory`, with their description.
+/// Routes `/api/inventory` with their description.
 pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(products::list))
@@ -35,7 +35,7 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
         .with_state(service)
 }
 
-/// What a client is told about an outcome that is not the one it asked for.
+/// The problem for an outcome that is not the one that the request asks for.
 fn problem(outcome: &InventoryOutcome) -> Problem {
     match outcome {
         InventoryOutcome::Refused(refusal) => refused(*refusal),
@@ -79,12 +79,12 @@ fn product_not_found() -> Problem {
     Problem::new(codes::PRODUCT_NOT_FOUND, "no product has this id")
 }
 
-/// The name in a path under which something is to be put.
+/// Parses the id in the path of a PUT.
 fn named<T: FromStr<Err = BadId>>(parameter: &str, text: &str) -> Result<T, Problem> {
     id_text(text).map_err(|(code, detail)| Fault::parameter(parameter, code, format!("{parameter} {detail}")).into())
 }
 
-/// An id as a member of a body.
+/// Reads an id from a member of a body.
 fn id<T: FromStr<Err = BadId>>(node: &Node) -> Parsed<T> {
     match node {
         Node::String(text) => id_text(text),
@@ -92,7 +92,7 @@ fn id<T: FromStr<Err = BadId>>(node: &Node) -> Parsed<T> {
     }
 }
 
-/// An id as a parameter of a path or a query string.
+/// Parses an id from a path or a query string.
 fn id_text<T: FromStr<Err = BadId>>(text: &str) -> Parsed<T> {
     const RULE: &str =
         "must be 1 to 64 letters, digits, dots, underscores or hyphens, and start with a letter or a digit";

@@ -1,4 +1,4 @@
-//! Puts the service together from its parts, and runs it as a program of its own.
+//! Assembles the service from its parts, and runs it as a separate program.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,24 +30,26 @@ use crate::store::{AuditStore, Store};
 use crate::worker::execute::Commands;
 use crate::worker::health_check::HealthCheck;
 
-/// The program; its name is also that of its consumer at the broker.
+/// The program. Its name is also the name of its consumer at the broker.
 pub const PROGRAM: Program = Program {
     name: "inventory-service",
     summary: "The Inventory Service of Lastro: owns the stock and reserves it for orders.",
     default_listen: "127.0.0.1:8082",
 };
-/// The keys that its settings file may have: those of the programs that may share the file.
+/// The keys that the settings file may have: those of all programs, because they may share the
+/// file.
 const KEYS: [&str; 4] = ["currency", "data_dir", "orders_database_url", "inventory_database_url"];
 
-/// What the service stands on.
+/// The adapters that the service is assembled from.
 #[derive(Debug)]
 pub struct Dependencies {
+    /// Where the stock is stored.
     pub store: Arc<dyn Store>,
     pub audit: Arc<dyn AuditStore>,
     pub bus: Arc<dyn Bus>,
 }
 
-/// The service put together, and not running yet: a process gives each worker a task of its own.
+/// The assembled service, not running yet. A process runs each worker as a task.
 #[derive(Debug)]
 pub struct Parts {
     pub relay: Relay,
@@ -90,9 +92,9 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
     Parts { relay, committer, consumer, health_check, auditor, api }
 }
 
-/// Adds the service to a process: its workers, its numbers, its checks. Returns its routes.
-pub fn build(parts: Dependencies, process: &mut Process) -> Api {
-    let Parts { relay, committer, consumer, health_check, auditor, api } = assemble(parts, &mut process.context);
+/// Adds the service to a process: its workers, metrics and checks. Returns its API.
+pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
+    let Parts { relay, committer, consumer, health_check, auditor, api } = assemble(dependencies, &mut process.context);
     let workers = &mut process.workers;
     workers.spawn(Stage::Relay, "the relay of answers", |token| relay.run(token));
     workers.spawn(Stage::Commit, "the committer of stock", |token| committer.run(token));
@@ -133,7 +135,11 @@ pub async fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn AuditStore>, Pr
     }
 }
 
-/// Brings a PostgreSQL schema up to date, as its owner. `role`, if there is one, may then run the service on it.
+/// Migrates a PostgreSQL schema as its owner, and lets `role`, if given, run the service on it.
+///
+/// # Errors
+///
+/// The URL is not one of PostgreSQL, the database is unreachable, or it is of a later version.
 pub async fn migrate(url: &DatabaseUrl, role: Option<&str>) -> Result<(), ProgramError> {
     let DatabaseUrl::Postgres(text) = url else {
         return Err(UsageError(format!(
@@ -145,7 +151,8 @@ pub async fn migrate(url: &DatabaseUrl, role: Option<&str>) -> Result<(), Progra
     storage::postgres::migrate(&server, &SCHEMA, role).await.map_err(ProgramError::failed)
 }
 
-/// The Inventory Service: owns the stock and answers the Order Service's commands over a message bus
+/// The Inventory Service: owns the stock and answers the Order Service's commands over a message
+/// bus
 #[derive(Debug, Parser)]
 #[command(name = PROGRAM.name, version, mut_arg("listen", |arg| arg.help(listen_help(PROGRAM.default_listen))))]
 pub struct Args {
@@ -159,7 +166,7 @@ pub struct Args {
     bus_url: Option<BusUrl>,
 }
 
-/// Runs the service as a program of its own, until a signal.
+/// Runs the service as a separate program until a signal.
 ///
 /// # Errors
 ///
@@ -177,7 +184,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
     .await
 }
 
-/// The program.
+/// Runs the program with the arguments of the command line.
 pub fn main() -> ExitCode {
     run_to_exit(run(Args::parse()))
 }

@@ -1,4 +1,4 @@
-//! The codes that only the Inventory Service answers with.
+//! The codes that only the Inventory Service has.
 
 use http::StatusCode;
 use web::problem::{Code, FaultCode, OwnCodes};
@@ -14,7 +14,7 @@ pub(super) const BELOW_RESERVED: Code =
 
 pub(super) const UNKNOWN_LOCATION: FaultCode = FaultCode::new("unknown_location");
 
-/// All of them, for the description of the API.
+/// All codes of this service, for the description of the API.
 pub(crate) fn own_codes() -> OwnCodes {
     OwnCodes {
         codes: vec![PRODUCT_NOT_FOUND, RESERVATION_NOT_FOUND, STOCK_CHANGED, BELOW_RESERVED],

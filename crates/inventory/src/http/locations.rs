@@ -25,8 +25,8 @@ const MAX_PRIORITY: i64 = 1_000_000;
 pub(super) struct NewLocation {
     #[schema(example = "Shop on the corner", max_length = 200)]
     name: String,
-    /// Locations with a lower priority serve orders first; those of equal priority in the order of their
-    /// ids. 0 if absent.
+    /// Locations with a lower priority serve orders first; those of equal priority in the order of
+    /// their ids. 0 if absent.
     #[schema(example = 10, minimum = 0, maximum = 1_000_000)]
     priority: Option<u32>,
 }

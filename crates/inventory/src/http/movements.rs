@@ -89,9 +89,9 @@ impl From<Movement> for MovementView {
 
 /// Receive, adjust or count stock
 ///
-/// `receive` adds units, `adjust` adds or removes units, `count` sets the stock on hand to the counted units.
-/// A request that is repeated with the same `Idempotency-Key` never moves stock twice: the response is the
-/// movement of the first request.
+/// `receive` adds units, `adjust` adds or removes units, `count` sets the stock on hand to the
+/// counted units. A request that is repeated with the same `Idempotency-Key` never moves stock
+/// twice: the response is the movement of the first request.
 #[utoipa::path(
     post, path = "/api/inventory/products/{product_id}/movements", tag = "inventory", operation_id = "moveStock",
     request_body = request::NewMovement,
@@ -162,7 +162,7 @@ pub(super) async fn list(
     let filter = MovementFilter { product_id: product_id.clone(), location_id, before, limit: page::one_more(limit) };
     let mut movements = service.store.movements(filter).await?;
     if movements.is_empty() {
-        // Nothing has moved, or there is nothing that could.
+        // Either the product has no movements, or it does not exist.
         let product = service.store.product(product_id).await?;
         product.ok_or_else(super::product_not_found)?;
     }
@@ -170,17 +170,19 @@ pub(super) async fn list(
     Ok(Json(MovementPage { data: movements.into_iter().map(MovementView::from).collect(), next_cursor }))
 }
 
-/// A cursor of one ledger leads nowhere in another one.
+/// The name of the list in its cursors: each ledger is a list of its own.
 fn list_name(product_id: Option<&ProductId>, location_id: Option<&LocationId>) -> String {
-    let (product, location) = (product_id.map_or("", ProductId::as_str), location_id.map_or("", LocationId::as_str));
+    let product = product_id.map_or("", ProductId::as_str);
+    let location = location_id.map_or("", LocationId::as_str);
     format!("movements/{product}/{location}")
 }
 
-/// A movement's position as a cursor holds it.
+/// A movement's position in its list, as a cursor's key.
 fn key(movement: &Movement) -> String {
     format!("{}/{}/{}", movement.created_at_micros, movement.location_id, movement.seq())
 }
 
+/// The position that [`key`] wrote.
 fn moment(key: &str) -> Option<Moment> {
     let mut parts = key.split('/');
     let created_at_micros = parts.next()?.parse().ok()?;

@@ -24,7 +24,7 @@ const LIST: &str = "products";
 /// The most ids that one request may ask for.
 const MAX_IDS: usize = 100;
 /// The longest text to search for, in characters.
-const MAX_SOUGHT: usize = 200;
+const MAX_SEARCH_TEXT: usize = 200;
 const MAX_LOW_STOCK_AT: i64 = 1_000_000_000;
 
 /// A product to create or replace.
@@ -33,7 +33,8 @@ const MAX_LOW_STOCK_AT: i64 = 1_000_000_000;
 pub(super) struct NewProduct {
     #[schema(example = "Blue mug", max_length = 200)]
     name: String,
-    /// The product is low on stock while at most this many units are available; never if null or absent.
+    /// The product is low on stock while at most this many units are available; never if null or
+    /// absent.
     #[schema(example = 10, minimum = 0, maximum = 1_000_000_000)]
     low_stock_at: Option<i64>,
 }
@@ -190,7 +191,7 @@ pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> R
 }
 
 fn filter(mut query: Query) -> Result<(ProductFilter, usize), Problem> {
-    let text = query.optional("q", sought);
+    let text = query.optional("q", search_text);
     let ids = query.optional("ids", ids);
     let low_stock = query.optional("low_stock", boolean);
     let limit = query.limit();
@@ -201,9 +202,9 @@ fn filter(mut query: Query) -> Result<(ProductFilter, usize), Problem> {
     Ok((ProductFilter { text, ids, low_stock, after, limit: page::one_more(limit) }, limit))
 }
 
-fn sought(text: &str) -> Parsed<String> {
-    if text.chars().count() > MAX_SOUGHT {
-        return Err((FaultCode::OUT_OF_RANGE, format!("must have at most {MAX_SOUGHT} characters")));
+fn search_text(text: &str) -> Parsed<String> {
+    if text.chars().count() > MAX_SEARCH_TEXT {
+        return Err((FaultCode::OUT_OF_RANGE, format!("must have at most {MAX_SEARCH_TEXT} characters")));
     }
     Ok(text.to_owned())
 }

@@ -95,13 +95,13 @@ impl Answer {
         rows.iter().map(|row| row[member].as_str().expect("an id")).collect()
     }
 
-    /// Status and code of a problem, and `place code` of its faults.
+    /// The status and code of a problem, and `position code` of its faults.
     fn problem(&self) -> (u16, &str, Vec<String>) {
         assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
-        let place =
-            |fault: &Value| fault["pointer"].as_str().or(fault["parameter"].as_str()).expect("a place").to_owned();
+        let position =
+            |fault: &Value| fault["pointer"].as_str().or(fault["parameter"].as_str()).expect("a position").to_owned();
         let faults = self.body["errors"].as_array().expect("a list").iter();
-        let faults = faults.map(|fault| format!("{} {}", place(fault), fault["code"].as_str().expect("a code")));
+        let faults = faults.map(|fault| format!("{} {}", position(fault), fault["code"].as_str().expect("a code")));
         (self.status.as_u16(), self.body["code"].as_str().expect("a code"), faults.collect())
     }
 }
@@ -128,7 +128,7 @@ async fn a_product_is_made_replaced_and_read_back() {
 }
 
 #[tokio::test]
-async fn a_movement_is_answered_with_its_line_of_the_ledger() {
+async fn a_movement_is_answered_with_its_ledger_entry() {
     let api = Api::new().await;
     let received = api.receive("789", 5).await;
     let expected = json!({
@@ -191,7 +191,7 @@ fn count(quantity: i64, expected: Option<i64>) -> Value {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_refused_with_every_fault() {
+async fn an_invalid_request_is_refused_with_every_fault() {
     let api = Api::new().await;
     let product = api.put("/products/789", json!({"low_stock_at": -1, "colour": "red"})).await;
     let faults = ["/colour unknown_field", "/low_stock_at out_of_range", "/name required"].map(str::to_owned);
@@ -210,7 +210,7 @@ async fn what_cannot_be_read_is_refused_with_every_fault() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn a_missing_resource_is_not_found() {
     let api = Api::new().await;
     for (path, code) in [
         ("/products/790", "product_not_found"),
@@ -272,7 +272,7 @@ async fn the_ledger_is_listed_newest_first_and_its_cursors_belong_to_it() {
 }
 
 #[tokio::test]
-async fn a_reservation_tells_what_is_held_or_what_was_short() {
+async fn a_reservation_shows_what_is_held_or_what_was_short() {
     let api = Api::new().await;
     api.receive("789", 5).await;
     for command in [

@@ -1,4 +1,4 @@
-//! The body of a movement, parsed once at the edge into what the core works with.
+//! Parses the body of a movement into the types of the core.
 
 use contract::{Digest, LocationId, ProductId, Quantity};
 use inventory_core::decide::{Change, MovementRequest};
@@ -12,9 +12,9 @@ use web::problem::{FaultCode, Problem};
 
 use super::super::MAX_TEXT;
 
-/// The most that one adjustment adds or takes away.
+/// The most units that one adjustment adds or removes.
 const MAX_ADJUSTMENT: i64 = 1_000_000;
-/// The most that anybody counts.
+/// The most units that a count may find.
 const MAX_COUNT: i64 = 1_000_000_000;
 
 /// A stock movement to record.
@@ -22,8 +22,8 @@ const MAX_COUNT: i64 = 1_000_000_000;
 #[expect(dead_code, reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault")]
 pub(in crate::http) struct NewMovement {
     kind: Kind,
-    /// `receive`: 1 to 1 000 000 units received. `adjust`: −1 000 000 to 1 000 000 units added, but not 0.
-    /// `count`: 0 to 1 000 000 000 units counted.
+    /// `receive`: 1 to 1 000 000 units received. `adjust`: −1 000 000 to 1 000 000 units added, but
+    /// not 0. `count`: 0 to 1 000 000 000 units counted.
     #[schema(example = 10, minimum = -1_000_000, maximum = 1_000_000_000)]
     quantity: i64,
     /// `main` if absent.
@@ -35,8 +35,8 @@ pub(in crate::http) struct NewMovement {
     /// What the movement belongs to, such as the number of a delivery note.
     #[schema(max_length = 200)]
     reference: Option<String>,
-    /// Only for `count`: the units on hand when counting began. If the stock on hand has changed since, the
-    /// count is refused.
+    /// Only for `count`: the units on hand when counting began. If the stock on hand has changed
+    /// since, the count is refused.
     #[schema(minimum = 0, maximum = 1_000_000_000)]
     expected_on_hand: Option<i64>,
 }
@@ -50,7 +50,7 @@ enum Kind {
     Count,
 }
 
-/// Reads a movement, or tells everything that is wrong with it.
+/// Reads a movement, or returns every fault.
 pub(super) fn movement(
     product_id: ProductId,
     request_id: RequestId,
@@ -76,10 +76,10 @@ pub(super) fn movement(
     })
 }
 
-/// The same for every repeat of a request with a key, and never the same without one (R4).
+/// The id of a request: equal for every repeat with the same key, and unique without a key (R4).
 pub(super) fn request_id(key: Option<String>, ids: &dyn Ids) -> RequestId {
     match key {
-        // A UUIDv8 (RFC 9562) from the key's hash.
+        // A UUIDv8 (RFC 9562) of the key's hash.
         Some(key) => RequestId(uuid::Builder::from_custom_bytes(Digest::of(key.as_bytes()).0).into_uuid().into_bytes()),
         None => RequestId(Uuid::into_bytes(ids.uuid())),
     }
@@ -91,7 +91,7 @@ fn quantity(kind: Option<Kind>) -> impl Fn(&Node) -> Parsed<i64> {
             Some(Kind::Receive) => 1..=i64::from(Quantity::MAX),
             Some(Kind::Adjust) => -MAX_ADJUSTMENT..=MAX_ADJUSTMENT,
             Some(Kind::Count) => 0..=MAX_COUNT,
-            // Nobody knows what it means; only a number it has to be.
+            // The range of an unknown kind is unknown, so any whole number passes.
             None => i64::MIN..=i64::MAX,
         };
         match body::integer(range)(node)? {
@@ -119,8 +119,8 @@ fn change(kind: Kind, quantity: i64, expected: Option<i64>) -> Change {
     }
 }
 
-/// What makes two requests the same movement: every parsed member. It is stored, and so must never come out
-/// differently.
+/// The digest of every parsed member. Two requests with equal digests make the same movement.
+/// Digests are stored, so this function must never change its results.
 fn digest(product_id: &ProductId, location_id: &LocationId, change: Change, texts: [Option<&str>; 2]) -> Digest {
     let (quantity, expected) = match change {
         Change::Receive(quantity) => (quantity.units(), None),
@@ -128,7 +128,7 @@ fn digest(product_id: &ProductId, location_id: &LocationId, change: Change, text
         Change::Count { on_hand, expected } => (on_hand, expected),
     };
     let mut text = format!("{product_id}\0{location_id}\0{}\0{quantity}", change.kind().as_str());
-    // No member contains a control character: an absent one is unlike every one that is there.
+    // No member contains a control character, so "\n" marks an absent one unambiguously.
     for member in [expected.map(|units| units.to_string()).as_deref(), texts[0], texts[1]] {
         text.push('\0');
         text.push_str(member.unwrap_or("\n"));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_told_at_once() {
+    fn every_fault_is_reported_at_once() {
         let listed = faults(r#"{"kind":"steal","quantity":"1","location_id":"..","reference":7,"colour":"red"}"#);
         let expected = [("kind", "bad_format"), ("quantity", "wrong_type"), ("location_id", "bad_format")];
         let rest = [("reference", "wrong_type"), ("colour", "unknown_field")];
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(same.expect("a movement").cause.digest, read(texts[0]).expect("a movement").cause.digest);
     }
 
-    /// Movements keep it for ever, so a repeat must always come to the same.
+    /// Movements store the digest, so a repeated request must have the same one in every version.
     #[test]
     fn the_digest_of_a_request_is_pinned() {
         let request = read(r#"{"kind":"receive","quantity":5,"reference":"PO-7"}"#).expect("a movement");
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_names_one_request_and_no_key_names_none() {
+    fn a_key_makes_one_request_id_and_no_key_makes_unique_ones() {
         let ids = SystemIds::new(std::sync::Arc::new(ManualClock::at(Timestamp(1))));
         let of = |key: Option<&str>| request_id(key.map(str::to_owned), &ids);
         assert_eq!(of(Some("K")), of(Some("K")));
