@@ -1,4 +1,4 @@
-//! What happens at a crash point: the process dies, or the thread panics.
+//! Armed crash points: the process dies, or the thread panics.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,23 +14,23 @@ struct Fault {
     passes_left: AtomicU32,
 }
 
-/// A place was reached.
+/// Fails if the crash point is armed and this is the armed pass.
 pub fn reached(name: &'static str) {
     match due(name) {
         Some(Fault { kills: true, .. }) => die(),
-        Some(_) => panic!("{name} was told to panic"),
+        Some(_) => panic!("{VARIABLE} requests a panic at {name}"),
         None => {}
     }
 }
 
-/// What begins here will run while the process dies, and may or may not come to its end.
+/// Kills the process from another thread, so that the code after the crash point may run partly.
 pub fn begun(name: &'static str) {
     if due(name).is_some() {
         std::thread::spawn(|| die());
     }
 }
 
-/// The fault, if this is its place and its pass.
+/// The fault, if it is armed for this crash point and pass.
 fn due(name: &str) -> Option<&'static Fault> {
     static FAULT: OnceLock<Option<Fault>> = OnceLock::new();
     let asked = || std::env::var(VARIABLE).ok().map(|text| parse(&text));
@@ -47,7 +47,7 @@ fn parse(text: &str) -> Fault {
 
 fn die() -> ! {
     loop {
-        // It never returns from the first one.
+        // SIGKILL ends the process before the call returns.
         let _ = kill_process(getpid(), Signal::KILL);
     }
 }

@@ -1,13 +1,15 @@
-//! Named crash points: places where a test lets the process die or panic, to show that nothing is lost wherever it happens.
+//! Named crash points, at which a test makes the process die or panic, to prove that no data is
+//! lost.
 //!
-//! They exist only with the feature `fault-points`, which only development dependencies switch on: a released program
-//! contains none of them.
+//! They exist only with the feature `fault-points`, which only development dependencies enable: a
+//! released program contains none of them.
 #![forbid(unsafe_code)]
 
-/// A place where the process may be made to fail.
+/// Marks a crash point.
 ///
-/// `fault_point!("orders.committed")` counts every pass; with `when condition`, only a pass on which the condition holds
-/// counts; with `during` before the name, what follows runs on while the process dies.
+/// `fault_point!("orders.committed")` counts every pass. With `when condition`, only passes with a
+/// true condition count. With `during` before the name, the code after it runs on while the process
+/// dies.
 #[cfg(feature = "fault-points")]
 #[macro_export]
 macro_rules! fault_point {
@@ -19,7 +21,7 @@ macro_rules! fault_point {
     };
 }
 
-/// Nothing, in a released program.
+/// Expands to nothing in a released program.
 #[cfg(not(feature = "fault-points"))]
 #[macro_export]
 macro_rules! fault_point {
@@ -32,16 +34,16 @@ mod armed;
 #[cfg(feature = "fault-points")]
 pub use armed::{begun, reached};
 
-/// The auditors' share of the time, one part in so many: a test that waits for them asks for a larger share in
-/// `LASTRO_AUDIT_SHARE`.
+/// The auditors' share of the time, as one part in the returned number. A test that waits for the
+/// auditors requests a larger share with `LASTRO_AUDIT_SHARE`.
 #[cfg(feature = "fault-points")]
 pub fn audit_share(usual: u32) -> u32 {
     static SHARE: std::sync::OnceLock<Option<u32>> = std::sync::OnceLock::new();
-    let asked = || std::env::var("LASTRO_AUDIT_SHARE").ok().map(|text| text.parse().expect("a number"));
-    SHARE.get_or_init(asked).unwrap_or(usual)
+    let requested = || std::env::var("LASTRO_AUDIT_SHARE").ok().map(|text| text.parse().expect("a number"));
+    SHARE.get_or_init(requested).unwrap_or(usual)
 }
 
-/// The usual share, in a released program.
+/// Returns the usual share in a released program.
 #[cfg(not(feature = "fault-points"))]
 pub fn audit_share(usual: u32) -> u32 {
     usual
