@@ -1,4 +1,5 @@
--- What somebody would write first: the same rows as Lastro's, one transaction per step. For scripts/bench-production.
+-- A simple schema for comparison: the same rows as Lastro's, with one transaction per step. For
+-- scripts/bench-production.
 CREATE TABLE orders (order_id uuid PRIMARY KEY, customer_id text NOT NULL, status text NOT NULL, total_minor bigint NOT NULL,
                      created_at bigint NOT NULL, updated_at bigint NOT NULL);
 CREATE INDEX ON orders (customer_id, order_id);
