@@ -18,9 +18,9 @@ use crate::service::Service;
 /// Place an order
 ///
 /// Stores the order durably and returns a receipt. The Inventory Service then reserves the stock
-/// and the order becomes `confirmed`, or stock is short and it becomes `rejected`. With `Prefer:
-/// wait=N` the response waits up to N seconds for that outcome. A request that is repeated with the
-/// same `Idempotency-Key` never places a second order.
+/// and the order becomes `confirmed`, or stock is short and it becomes `rejected`. With
+/// `Prefer: wait=N` the response waits up to N seconds for that outcome. A request that is repeated
+/// with the same `Idempotency-Key` never places a second order.
 #[utoipa::path(
     post, path = "/api/orders", tag = "orders", operation_id = "placeOrder", request_body = NewOrder,
     params(

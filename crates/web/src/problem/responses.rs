@@ -53,7 +53,7 @@ fn documented(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
     }
     let response = |lines: Vec<String>| {
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();
-        ResponseBuilder::new().description(lines.join("; ")).content(MEDIA_TYPE, content).build()
+        ResponseBuilder::new().description(lines.join(". ")).content(MEDIA_TYPE, content).build()
     };
     lines.into_iter().map(|(status, lines)| (status, RefOr::T(response(lines)))).collect()
 }
