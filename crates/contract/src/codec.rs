@@ -46,7 +46,8 @@ pub fn encode<M: Serialize>(messages: &[M]) -> Vec<Vec<u8>> {
     let mut batch = Vec::new();
     let mut count = 0;
     for message in messages {
-        let text = serde_json::to_vec(message).expect("messages have string keys and no failing serializer");
+        let text = serde_json::to_vec(message)
+            .expect("messages have string keys and no failing serializer");
         let full = count == MAX_BATCH_MESSAGES || batch.len() + text.len() + 2 > MAX_BATCH_BYTES;
         if count > 0 && full {
             batch.push(b']');
@@ -89,7 +90,8 @@ fn decode_one<M: DeserializeOwned>(text: &str) -> Result<M, Undecodable> {
             bytes: text.as_bytes().to_vec(),
         });
     }
-    let envelope: Envelope = serde_json::from_str(text).map_err(|error| malformed(&error, text.as_bytes()))?;
+    let envelope: Envelope =
+        serde_json::from_str(text).map_err(|error| malformed(&error, text.as_bytes()))?;
     if envelope.schema > u64::from(SCHEMA_VERSION) {
         return Err(Undecodable::UnknownVersion(envelope.schema));
     }
@@ -125,11 +127,13 @@ mod tests {
     #[test]
     fn batches_keep_the_order_of_messages_and_the_limits() {
         let long = "p".repeat(64);
-        let sent: Vec<_> = (0..450).map(|n| command(if n % 2 == 0 { "a" } else { &long })).collect();
+        let sent: Vec<_> =
+            (0..450).map(|n| command(if n % 2 == 0 { "a" } else { &long })).collect();
         let batches = encode(&sent);
         assert_eq!(batches.len(), 3);
         assert!(batches.iter().all(|batch| batch.len() <= MAX_BATCH_BYTES));
-        let read: Result<Vec<StockCommand>, _> = batches.iter().flat_map(|batch| decode(batch)).collect();
+        let read: Result<Vec<StockCommand>, _> =
+            batches.iter().flat_map(|batch| decode(batch)).collect();
         assert_eq!(read.as_deref(), Ok(&sent[..]));
         assert!(encode::<StockCommand>(&[]).is_empty());
     }
@@ -156,7 +160,8 @@ mod tests {
             let sent: Vec<_> = sizes.iter().map(|bytes| command_of(*bytes)).collect();
             let written = encode(&sent);
             assert_eq!(written.iter().map(Vec::len).collect::<Vec<_>>(), batches);
-            let read: Result<Vec<StockCommand>, _> = written.iter().flat_map(|batch| decode(batch)).collect();
+            let read: Result<Vec<StockCommand>, _> =
+                written.iter().flat_map(|batch| decode(batch)).collect();
             assert_eq!(read, Ok(sent));
         }
     }
@@ -177,7 +182,8 @@ mod tests {
     fn an_array_is_not_a_message() {
         let good = command("a");
         let values =
-            serde_json::to_value((1, good.kind, good.order_id, &good.lines, good.digest, 1, 2, ())).expect("JSON");
+            serde_json::to_value((1, good.kind, good.order_id, &good.lines, good.digest, 1, 2, ()))
+                .expect("JSON");
         for element in ["[2]", "[1]", "[]", &values.to_string()] {
             let read = decode::<StockCommand>(format!("[{element}]").as_bytes());
             assert!(
@@ -189,7 +195,9 @@ mod tests {
 
     #[test]
     fn garbage_is_one_malformed_element() {
-        for garbage in [&b""[..], b"[", b"garbage", b"\xff\xfe", b"{}", b"[1,", &vec![b'['; 100_000]] {
+        for garbage in
+            [&b""[..], b"[", b"garbage", b"\xff\xfe", b"{}", b"[1,", &vec![b'['; 100_000]]
+        {
             let read = decode::<StockCommand>(garbage);
             assert!(matches!(&read[..], [Err(Undecodable::Malformed { .. })]), "{read:?}");
         }
@@ -200,11 +208,14 @@ mod tests {
     fn every_stored_example_is_still_read() {
         let commands = include_str!("../examples/commands_v1.json");
         let answers = include_str!("../examples/answers_v1.json");
-        let commands: Result<Vec<StockCommand>, _> = decode(commands.as_bytes()).into_iter().collect();
-        let kinds: Vec<_> = commands.expect("three commands").iter().map(|command| command.kind).collect();
+        let commands: Result<Vec<StockCommand>, _> =
+            decode(commands.as_bytes()).into_iter().collect();
+        let kinds: Vec<_> =
+            commands.expect("three commands").iter().map(|command| command.kind).collect();
         assert_eq!(kinds, StockCommandKind::ALL);
         let answers: Result<Vec<StockAnswer>, _> = decode(answers.as_bytes()).into_iter().collect();
-        let names: Vec<_> = answers.expect("four answers").iter().map(|answer| answer.outcome.name()).collect();
+        let names: Vec<_> =
+            answers.expect("four answers").iter().map(|answer| answer.outcome.name()).collect();
         assert_eq!(names, ["StockReserved", "StockRejected", "StockReleased", "StockShipped"]);
     }
 

@@ -15,7 +15,9 @@ pub const MAX_ID_LENGTH: usize = 64;
 
 /// The text is not an id. A retry fails again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an id must be 1 to 64 letters, digits, dots, underscores or hyphens, and start with a letter or a digit")]
+#[error(
+    "an id must be 1 to 64 letters, digits, dots, underscores or hyphens, and start with a letter or a digit"
+)]
 pub struct BadId;
 
 /// The id of an order: a UUIDv7 (RFC 9562) that the Order Service made when it accepted the order.
@@ -42,7 +44,11 @@ impl FromStr for OrderId {
     /// [`BadId`] if the text is not a UUID in that form. Any version of UUID is accepted.
     fn from_str(text: &str) -> Result<Self, BadId> {
         let id = Uuid::try_parse(text).map_err(|_| BadId)?;
-        if id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text { Ok(Self(id)) } else { Err(BadId) }
+        if id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text {
+            Ok(Self(id))
+        } else {
+            Err(BadId)
+        }
     }
 }
 
@@ -141,8 +147,22 @@ mod tests {
             assert!(good.parse::<ProductId>().is_ok(), "{good}");
         }
         let too_long = "a".repeat(65);
-        for bad in ["", ".a", "-a", "_a", "a b", "a/b", "..", "*", ">", "a\0", "a\u{202e}", "é", "' OR 1=1", &too_long]
-        {
+        for bad in [
+            "",
+            ".a",
+            "-a",
+            "_a",
+            "a b",
+            "a/b",
+            "..",
+            "*",
+            ">",
+            "a\0",
+            "a\u{202e}",
+            "é",
+            "' OR 1=1",
+            &too_long,
+        ] {
             assert_eq!(bad.parse::<ProductId>(), Err(BadId), "{bad}");
         }
     }
@@ -150,7 +170,10 @@ mod tests {
     #[test]
     fn an_id_keeps_the_text_from_which_it_was_read() {
         let id: ProductId = "Mug.blue_2-x".parse().expect("an id");
-        assert_eq!([id.to_string(), format!("{id:?}"), id.as_str().to_owned(), String::from(id)], ["Mug.blue_2-x"; 4]);
+        assert_eq!(
+            [id.to_string(), format!("{id:?}"), id.as_str().to_owned(), String::from(id)],
+            ["Mug.blue_2-x"; 4]
+        );
         assert_eq!(LocationId::main().as_str(), "main");
         assert_eq!(ProductId::try_from("a b".to_owned()), Err(BadId));
     }

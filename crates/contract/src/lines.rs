@@ -181,8 +181,10 @@ mod tests {
 
     #[test]
     fn lines_of_one_product_are_summed_before_the_sum_is_checked() {
-        let lines = StockLines::sum([line("b", 1), line("a", 2), line("b", 3)]).expect("two products");
-        let seen: Vec<_> = lines.iter().map(|l| (l.product_id.as_str(), l.quantity.get())).collect();
+        let lines =
+            StockLines::sum([line("b", 1), line("a", 2), line("b", 3)]).expect("two products");
+        let seen: Vec<_> =
+            lines.iter().map(|l| (l.product_id.as_str(), l.quantity.get())).collect();
         assert_eq!(seen, [("a", 2), ("b", 4)]);
 
         let too_many = StockLines::sum([line("a", 1_000_000), line("a", 1)]);
@@ -209,8 +211,10 @@ mod tests {
     #[test]
     fn lines_of_a_message_must_be_sorted_and_at_most_a_hundred() {
         let read = |products: &[String]| {
-            let line =
-                |product: &String| StockLine { product_id: product.parse().expect("an id"), quantity: Quantity(1) };
+            let line = |product: &String| StockLine {
+                product_id: product.parse().expect("an id"),
+                quantity: Quantity(1),
+            };
             StockLines::try_from(products.iter().map(line).collect::<Vec<_>>())
         };
         let numbered = |count: usize| (100..100 + count).map(|n| n.to_string()).collect::<Vec<_>>();
@@ -220,7 +224,10 @@ mod tests {
             assert_eq!(read(&unsorted.map(str::to_owned)), Err(BadLines::Unsorted));
         }
         let lines = read(&numbered(100)).expect("a hundred lines");
-        assert_eq!((lines.iter().count(), (&lines).into_iter().count(), Vec::from(lines).len()), (100, 100, 100));
+        assert_eq!(
+            (lines.iter().count(), (&lines).into_iter().count(), Vec::from(lines).len()),
+            (100, 100, 100)
+        );
     }
 
     /// Stored orders and reservations keep their digest, so its computation must never change.

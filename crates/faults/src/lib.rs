@@ -39,7 +39,8 @@ pub use armed::{begun, reached};
 #[cfg(feature = "fault-points")]
 pub fn audit_share(usual: u32) -> u32 {
     static SHARE: std::sync::OnceLock<Option<u32>> = std::sync::OnceLock::new();
-    let requested = || std::env::var("LASTRO_AUDIT_SHARE").ok().map(|text| text.parse().expect("a number"));
+    let requested =
+        || std::env::var("LASTRO_AUDIT_SHARE").ok().map(|text| text.parse().expect("a number"));
     SHARE.get_or_init(requested).unwrap_or(usual)
 }
 

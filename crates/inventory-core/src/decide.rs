@@ -6,7 +6,9 @@
 use batch_state::BatchState;
 
 pub use command::{Change, InventoryCommand, MovementRequest, PutProduct, Touched};
-pub use decision::{Changes, Decided, Decision, InventoryOutcome, Loaded, Refusal, ReservationChange, StockChange};
+pub use decision::{
+    Changes, Decided, Decision, InventoryOutcome, Loaded, Refusal, ReservationChange, StockChange,
+};
 
 mod batch_state;
 mod command;

@@ -116,7 +116,10 @@ pub(super) enum Action {
 /// # Errors
 ///
 /// The reason, for people, why no healthy Order Service sends this command. It is an anomaly.
-pub(super) fn choose_action(command: &StockCommand, found: Option<Reservation>) -> Result<Action, &'static str> {
+pub(super) fn choose_action(
+    command: &StockCommand,
+    found: Option<Reservation>,
+) -> Result<Action, &'static str> {
     use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
     if command.lines.digest() != command.digest {
         return Err("the digest of the command is not the digest of its lines");
@@ -135,11 +138,17 @@ pub(super) fn choose_action(command: &StockCommand, found: Option<Reservation>) 
         (State::Reserved(_) | State::Rejected(_), ReserveStock) => Ok(Action::Repeat(reservation)),
         (State::Reserved(_) | State::Rejected(_), ReleaseStock) => Ok(Action::Release(reservation)),
         (State::Reserved(_), ShipStock) => Ok(Action::Ship(reservation)),
-        (State::Rejected(_), ShipStock) => Err("ShipStock for an order whose reservation was rejected"),
+        (State::Rejected(_), ShipStock) => {
+            Err("ShipStock for an order whose reservation was rejected")
+        }
         (State::Released(_), ReserveStock | ReleaseStock) => Ok(Action::Repeat(reservation)),
-        (State::Released(_), ShipStock) => Err("ShipStock for an order whose reservation was released"),
+        (State::Released(_), ShipStock) => {
+            Err("ShipStock for an order whose reservation was released")
+        }
         (State::Shipped(_), ReserveStock | ShipStock) => Ok(Action::Repeat(reservation)),
-        (State::Shipped(_), ReleaseStock) => Err("ReleaseStock for an order whose stock was shipped"),
+        (State::Shipped(_), ReleaseStock) => {
+            Err("ReleaseStock for an order whose stock was shipped")
+        }
     }
 }
 
@@ -164,7 +173,9 @@ impl Reservation {
         let state = match self.state {
             State::Reserved(allocations) => State::Released(Before::Reserved(allocations)),
             State::Rejected(shortfalls) => State::Released(Before::Rejected(shortfalls)),
-            other => unreachable!("a reservation in state {} is never released", other.name().as_str()),
+            other => {
+                unreachable!("a reservation in state {} is never released", other.name().as_str())
+            }
         };
         Self { state, updated_at_micros: now_micros, ..self }
     }
@@ -177,7 +188,9 @@ impl Reservation {
     pub(super) fn shipped(self, now_micros: i64) -> Self {
         let state = match self.state {
             State::Reserved(allocations) => State::Shipped(allocations),
-            other => unreachable!("a reservation in state {} is never shipped", other.name().as_str()),
+            other => {
+                unreachable!("a reservation in state {} is never shipped", other.name().as_str())
+            }
         };
         Self { state, updated_at_micros: now_micros, ..self }
     }
@@ -189,11 +202,13 @@ impl Reservation {
             State::Shipped(_) if kind == StockCommandKind::ShipStock => {
                 (StockOutcome::StockShipped, self.updated_at_micros)
             }
-            State::Reserved(allocations) | State::Shipped(allocations) => {
-                (StockOutcome::StockReserved { allocations: allocations.clone() }, self.created_at_micros)
-            }
+            State::Reserved(allocations) | State::Shipped(allocations) => (
+                StockOutcome::StockReserved { allocations: allocations.clone() },
+                self.created_at_micros,
+            ),
             State::Rejected(shortfalls) => {
-                let shortages = shortfalls.iter().map(|shortfall| shortfall.shortage.clone()).collect();
+                let shortages =
+                    shortfalls.iter().map(|shortfall| shortfall.shortage.clone()).collect();
                 (StockOutcome::StockRejected { shortages }, self.created_at_micros)
             }
             State::Released(_) => (StockOutcome::StockReleased, self.updated_at_micros),
@@ -226,7 +241,9 @@ impl State {
     pub fn shortfalls(&self) -> &[Shortfall] {
         match self {
             Self::Rejected(shortfalls) | Self::Released(Before::Rejected(shortfalls)) => shortfalls,
-            Self::Reserved(_) | Self::Shipped(_) | Self::Released(Before::Absent | Before::Reserved(_)) => &[],
+            Self::Reserved(_)
+            | Self::Shipped(_)
+            | Self::Released(Before::Absent | Before::Reserved(_)) => &[],
         }
     }
 }

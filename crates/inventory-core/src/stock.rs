@@ -117,7 +117,8 @@ pub enum MovementKind {
 
 impl MovementKind {
     /// All kinds, in the order of the variants.
-    pub const ALL: [Self; 6] = [Self::Receive, Self::Adjust, Self::Count, Self::Reserve, Self::Release, Self::Ship];
+    pub const ALL: [Self; 6] =
+        [Self::Receive, Self::Adjust, Self::Count, Self::Reserve, Self::Release, Self::Ship];
 
     /// The name in tables and in the API, in lower case.
     pub fn as_str(self) -> &'static str {

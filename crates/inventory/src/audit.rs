@@ -21,13 +21,23 @@ mod stock_key;
 
 use stock_key::{Remembered, StockKeyAudit};
 
-pub const INV_1: Invariant =
-    Invariant { name: "INV-1", says: "0 ≤ reserved ≤ on_hand after every movement", counted: "movements" };
-pub const INV_2: Invariant =
-    Invariant { name: "INV-2", says: "stock is the sum of its movements, without gaps", counted: "stock rows" };
-pub const INV_3: Invariant =
-    Invariant { name: "INV-3", says: "what is reserved is held by reservations", counted: "stock rows" };
-pub const INV_8: Invariant = Invariant { name: "INV-8", says: "every rejection was true", counted: "rejections" };
+pub const INV_1: Invariant = Invariant {
+    name: "INV-1",
+    says: "0 ≤ reserved ≤ on_hand after every movement",
+    counted: "movements",
+};
+pub const INV_2: Invariant = Invariant {
+    name: "INV-2",
+    says: "stock is the sum of its movements, without gaps",
+    counted: "stock rows",
+};
+pub const INV_3: Invariant = Invariant {
+    name: "INV-3",
+    says: "what is reserved is held by reservations",
+    counted: "stock rows",
+};
+pub const INV_8: Invariant =
+    Invariant { name: "INV-8", says: "every rejection was true", counted: "rejections" };
 
 /// Places of which it is remembered how far their ledgers were read. Of others, all is new in every
 /// round.
@@ -92,8 +102,12 @@ impl InventoryAudit {
             if begun.is_none() {
                 let Some(row) = rows.pop_front() else { return Ok(()) };
                 let stock_key = (row.product_id.clone(), row.location_id.clone());
-                *begun =
-                    Some(Box::new(StockKeyAudit::begin(row, self.remembered.remove(&stock_key), self.reach, findings)));
+                *begun = Some(Box::new(StockKeyAudit::begin(
+                    row,
+                    self.remembered.remove(&stock_key),
+                    self.reach,
+                    findings,
+                )));
             }
             let Some(audit) = begun else { return Ok(()) };
             let gone_on = audit.go_on(&*self.store, &mut left, findings).await;
@@ -102,7 +116,8 @@ impl InventoryAudit {
                 // It is not remembered, and what lies behind it is the next stock key.
                 None => *begun = None,
                 Some(true) => {
-                    if let Some((stock_key, remembered)) = begun.take().and_then(|audit| audit.remembered())
+                    if let Some((stock_key, remembered)) =
+                        begun.take().and_then(|audit| audit.remembered())
                         && self.remembered.len() < MAX_REMEMBERED
                     {
                         self.remembered.insert(stock_key, remembered);
@@ -119,7 +134,10 @@ impl InventoryAudit {
     }
 
     /// Judges the rejections of one page, or as many as may be read at once.
-    async fn step_through_reservations(&mut self, findings: &mut Findings) -> Result<Progress, Failure> {
+    async fn step_through_reservations(
+        &mut self,
+        findings: &mut Findings,
+    ) -> Result<Progress, Failure> {
         let Some(page) = self.reservations.page(self.reach.page) else {
             self.next = Next::beginning();
             return Ok(Progress::RoundOver);
@@ -154,7 +172,11 @@ impl Table for dyn AuditStore + '_ {
         self.reservations_after(after, limit).await
     }
 
-    async fn keys_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+    async fn keys_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderId>, Failure> {
         self.order_ids_after(after, limit).await
     }
 
@@ -167,7 +189,12 @@ impl Table for dyn AuditStore + '_ {
 fn within(reservations: &[Reservation], limit: u32) -> usize {
     let mut points = 0;
     let fit = reservations.iter().take_while(|reservation| {
-        points += reservation.state.shortfalls().iter().map(|shortfall| shortfall.seen.len() + 1).sum::<usize>();
+        points += reservation
+            .state
+            .shortfalls()
+            .iter()
+            .map(|shortfall| shortfall.seen.len() + 1)
+            .sum::<usize>();
         points <= limit as usize
     });
     fit.count().max(1)
@@ -181,7 +208,9 @@ impl Audit for InventoryAudit {
 
     async fn step(&mut self, findings: &mut Findings) -> Result<Progress, Failure> {
         match self.next {
-            Next::Stock { .. } => self.step_through_stock(findings).await.map(|()| Progress::UnderWay),
+            Next::Stock { .. } => {
+                self.step_through_stock(findings).await.map(|()| Progress::UnderWay)
+            }
             Next::Reservations => self.step_through_reservations(findings).await,
         }
     }

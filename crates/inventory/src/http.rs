@@ -69,7 +69,8 @@ fn refused(refusal: Refusal) -> Problem {
             format!("{reserved} units are reserved for orders; the stock on hand cannot be less"),
         ),
         Refusal::OutOfRange => {
-            let detail = "quantity must not raise the stock on hand above the maximum of a location";
+            let detail =
+                "quantity must not raise the stock on hand above the maximum of a location";
             Fault::pointer("/quantity", FaultCode::OUT_OF_RANGE, detail).into()
         }
     }
@@ -81,7 +82,9 @@ fn product_not_found() -> Problem {
 
 /// Parses the id in the path of a PUT.
 fn named<T: FromStr<Err = BadId>>(parameter: &str, text: &str) -> Result<T, Problem> {
-    id_text(text).map_err(|(code, detail)| Fault::parameter(parameter, code, format!("{parameter} {detail}")).into())
+    id_text(text).map_err(|(code, detail)| {
+        Fault::parameter(parameter, code, format!("{parameter} {detail}")).into()
+    })
 }
 
 /// Reads an id from a member of a body.
@@ -94,8 +97,7 @@ fn id<T: FromStr<Err = BadId>>(node: &Node) -> Parsed<T> {
 
 /// Parses an id from a path or a query string.
 fn id_text<T: FromStr<Err = BadId>>(text: &str) -> Parsed<T> {
-    const RULE: &str =
-        "must be 1 to 64 letters, digits, dots, underscores or hyphens, and start with a letter or a digit";
+    const RULE: &str = "must be 1 to 64 letters, digits, dots, underscores or hyphens, and start with a letter or a digit";
     text.parse().map_err(|_| (FaultCode::BAD_FORMAT, RULE.to_owned()))
 }
 

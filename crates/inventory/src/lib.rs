@@ -10,7 +10,10 @@ pub mod service;
 pub mod store;
 pub mod worker;
 
-pub use run::{Args, Dependencies, PROGRAM, Parts, assemble, build, main, migrate, open_for_audit, open_store, run};
+pub use run::{
+    Args, Dependencies, PROGRAM, Parts, assemble, build, main, migrate, open_for_audit, open_store,
+    run,
+};
 
 /// The service's name in metrics and logs.
 pub const SERVICE: &str = "inventory";

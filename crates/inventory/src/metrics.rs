@@ -37,7 +37,8 @@ impl Metrics {
     }
 
     pub(crate) fn count(&self, decided: &Decided) {
-        let (InventoryOutcome::Answered { repeated: false }, Some(answer)) = (&decided.outcome, &decided.publish)
+        let (InventoryOutcome::Answered { repeated: false }, Some(answer)) =
+            (&decided.outcome, &decided.publish)
         else {
             return;
         };

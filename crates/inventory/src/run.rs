@@ -15,7 +15,9 @@ use platform::clock::Clock;
 use platform::config::{BusUrl, DatabaseUrl, UsageError};
 use platform::consumer::Consumer;
 use platform::lifecycle::Stage;
-use platform::process::{CommonArgs, ProgramError, bus_between_processes, listen_help, run_to_exit};
+use platform::process::{
+    CommonArgs, ProgramError, bus_between_processes, listen_help, run_to_exit,
+};
 use platform::relay::Relay;
 use storage::postgres::{Server, Time};
 use web::program::{Api, Context, Process, Program};
@@ -73,7 +75,8 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
     let (outbox, relay) = Relay::new(bus.clone(), ANSWERS_CHANNEL, Box::new(report));
     let commits = Commits { store: store.clone(), outbox, metrics: metrics.clone() };
     let counted = metrics;
-    let (batcher, committer) = Batcher::new(Arc::new(commits), Arc::new(move |commands| counted.batch(commands)));
+    let (batcher, committer) =
+        Batcher::new(Arc::new(commits), Arc::new(move |commands| counted.batch(commands)));
     let consumer = Consumer {
         service: SERVICE,
         bus: bus.clone(),
@@ -82,19 +85,27 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
         inbox: Arc::new(Commands { store: store.clone() }),
         metrics: context.metrics.clone(),
     };
-    let health_check = HealthCheck { store: store.clone(), bus, readiness: context.readiness.clone() };
+    let health_check =
+        HealthCheck { store: store.clone(), bus, readiness: context.readiness.clone() };
 
     let books = InventoryAudit::new(audit, ReadBudget::SHORT);
-    let auditor = Auditor::new(SERVICE, Box::new(books), context.metrics.audit.clone(), context.clock.clone());
+    let auditor = Auditor::new(
+        SERVICE,
+        Box::new(books),
+        context.metrics.audit.clone(),
+        context.clock.clone(),
+    );
 
     let service = Service { store, batcher, ids: context.ids.clone() };
-    let api = context.api(SERVICE, crate::http::routes(Arc::new(service)), crate::http::own_codes());
+    let api =
+        context.api(SERVICE, crate::http::routes(Arc::new(service)), crate::http::own_codes());
     Parts { relay, committer, consumer, health_check, auditor, api }
 }
 
 /// Adds the service to a process: its workers, metrics and checks. Returns its API.
 pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
-    let Parts { relay, committer, consumer, health_check, auditor, api } = assemble(dependencies, &mut process.context);
+    let Parts { relay, committer, consumer, health_check, auditor, api } =
+        assemble(dependencies, &mut process.context);
     let workers = &mut process.workers;
     workers.spawn(Stage::Relay, "the relay of answers", |token| relay.run(token));
     workers.spawn(Stage::Commit, "the committer of stock", |token| committer.run(token));
@@ -117,7 +128,8 @@ pub async fn open_store(
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), PROGRAM.name)?;
-            let postgres = Postgres::open(server, Time::Server).await.map_err(ProgramError::failed)?;
+            let postgres =
+                Postgres::open(server, Time::Server).await.map_err(ProgramError::failed)?;
             let audit = postgres.audit();
             Ok((Arc::new(postgres), Arc::new(audit)))
         }
@@ -127,7 +139,9 @@ pub async fn open_store(
 /// Opens a database that a service owns, beside it and for reading only.
 pub async fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn AuditStore>, ProgramError> {
     match url {
-        DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open_for_audit(path).map_err(ProgramError::failed)?)),
+        DatabaseUrl::Sqlite(path) => {
+            Ok(Arc::new(Sqlite::open_for_audit(path).map_err(ProgramError::failed)?))
+        }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), "lastro audit")?;
             Ok(Arc::new(Postgres::open_for_audit(server).await.map_err(ProgramError::failed)?))

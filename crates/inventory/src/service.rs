@@ -24,7 +24,10 @@ pub struct Commits {
 
 #[async_trait]
 impl Commit<InventoryCommand, InventoryOutcome> for Commits {
-    async fn commit(&self, batch: Arc<[InventoryCommand]>) -> Result<Vec<InventoryOutcome>, Failure> {
+    async fn commit(
+        &self,
+        batch: Arc<[InventoryCommand]>,
+    ) -> Result<Vec<InventoryOutcome>, Failure> {
         let decided = self.store.run(batch, decide).await?;
         fault_point!("inventory.committed", when decided.iter().any(|one| one.publish.is_some()));
         let mut outcomes = Vec::with_capacity(decided.len());

@@ -33,7 +33,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     ///
     /// One answer per command, in order. Levels change by compare-and-set on the number of their
     /// last movement, reservations by compare-and-set on their state.
-    async fn run(&self, batch: Arc<[InventoryCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure>;
+    async fn run(
+        &self,
+        batch: Arc<[InventoryCommand]>,
+        decide: Decide,
+    ) -> Result<Vec<Decided>, Failure>;
 
     /// Sets messages aside, in a transaction of its own (R16).
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure>;
@@ -65,23 +69,43 @@ pub trait Store: Send + Sync + fmt::Debug {
 #[async_trait]
 pub trait AuditStore: Send + Sync + fmt::Debug {
     /// Reservations after `after`, sorted by order id.
-    async fn reservations_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure>;
+    async fn reservations_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<Reservation>, Failure>;
 
     /// The order ids of the same reservations, whatever else their rows say.
-    async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure>;
+    async fn order_ids_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderId>, Failure>;
 
     /// The highest order id that a reservation has.
     async fn last_order_id(&self) -> Result<Option<OrderId>, Failure>;
 
     /// Those of these orders' reservations that exist, sorted by order id.
-    async fn reservations_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure>;
+    async fn reservations_by_id(
+        &self,
+        order_ids: Vec<OrderId>,
+    ) -> Result<Vec<Reservation>, Failure>;
 
     /// Levels after `after`, sorted by place, each with what is held there; all from one snapshot.
-    async fn stock_after(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure>;
+    async fn stock_after(
+        &self,
+        after: Option<StockKey>,
+        limit: u32,
+    ) -> Result<Vec<StockAudit>, Failure>;
 
     /// What orders after `after` hold at one place, the first `limit` that were ever promised
     /// anything there, and the place's level; all from one snapshot.
-    async fn held_at(&self, place: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure>;
+    async fn held_at(
+        &self,
+        place: StockKey,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<HeldAudit, Failure>;
 
     /// A stretch of one ledger, from its older end on.
     async fn ledger(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure>;

@@ -43,9 +43,11 @@ pub(crate) struct Args {
 
 /// **Errors:** a database that cannot be read, or an invariant that does not hold.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
-    let databases = args.databases.resolve(&File::load(args.config, &[&COMMON_KEYS[..], &KEYS].concat())?)?;
+    let databases =
+        args.databases.resolve(&File::load(args.config, &[&COMMON_KEYS[..], &KEYS].concat())?)?;
     if args.watch {
-        return watch(&databases, args.metrics_listen, on_signal().map_err(ProgramError::failed)?).await;
+        return watch(&databases, args.metrics_listen, on_signal().map_err(ProgramError::failed)?)
+            .await;
     }
     let report = audit(&databases).await?;
     // A closed pipe is the reader's choice; the exit code tells all the same.
@@ -71,7 +73,9 @@ pub(crate) async fn audit(databases: &Databases) -> Result<Report, ProgramError>
     verify(orders, inventory).await.map_err(|failure| unreadable(&failure))
 }
 
-async fn open(databases: &Databases) -> Result<(Arc<dyn OrdersStore>, Arc<dyn InventoryStore>), ProgramError> {
+async fn open(
+    databases: &Databases,
+) -> Result<(Arc<dyn OrdersStore>, Arc<dyn InventoryStore>), ProgramError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let orders = orders::open_for_audit(&databases.orders, clock).await?;
     Ok((orders, inventory::open_for_audit(&databases.inventory).await?))
@@ -105,12 +109,17 @@ async fn watch(
             progress = books.step(&mut findings) => progress,
         };
         numbers.count(WATCH, &findings, &progress, SystemClock.now());
-        let named = round.absorb(findings).into_iter().map(|(invariant, offender)| format!("{invariant}  {offender}"));
+        let named = round
+            .absorb(findings)
+            .into_iter()
+            .map(|(invariant, offender)| format!("{invariant}  {offender}"));
         let mut lines: Vec<_> = named.collect();
         clean &= round.is_clean();
         match &progress {
             Err(failure @ Failure::Fatal(_)) => return Err(unreadable(failure)),
-            Err(failure) if !failing => eprintln!("cannot read, and goes on trying: {}", Chain(failure)),
+            Err(failure) if !failing => {
+                eprintln!("cannot read, and goes on trying: {}", Chain(failure))
+            }
             _ => {}
         }
         failing = progress.is_err();
@@ -118,7 +127,8 @@ async fn watch(
             lines.push(summary(number, &round, began));
             (number, round, began) = (number + 1, Report::default(), Instant::now());
         }
-        let said: std::io::Result<()> = lines.iter().try_for_each(|line| writeln!(std::io::stdout(), "{line}"));
+        let said: std::io::Result<()> =
+            lines.iter().try_for_each(|line| writeln!(std::io::stdout(), "{line}"));
         if said.is_err() && !serves_numbers {
             break;
         }
@@ -152,7 +162,8 @@ async fn numbers(
 /// `round 3: 1204 rows, 0 violations, 0.8 s`
 fn summary(number: u64, round: &Report, began: Instant) -> String {
     let broken = round.findings().filter(|(_, _, violations)| *violations > 0);
-    let broken: Vec<_> = broken.map(|(name, _, violations)| format!("{name}: {violations}")).collect();
+    let broken: Vec<_> =
+        broken.map(|(name, _, violations)| format!("{name}: {violations}")).collect();
     let which = if broken.is_empty() { String::new() } else { format!(" ({})", broken.join(", ")) };
     let violations: u64 = round.findings().map(|(_, _, violations)| violations).sum();
     let (rows, seconds) = (round.rows, began.elapsed().as_secs_f64());

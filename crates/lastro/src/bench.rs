@@ -67,16 +67,21 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
         let report = match (measured, &closed) {
             (Ok(report), _) => report,
             // The death of a service is the cause of the failed measurement, so it comes first.
-            (Err(error), Err(died)) => return Err(ProgramError::failed(format!("{died}; {error}"))),
+            (Err(error), Err(died)) => {
+                return Err(ProgramError::failed(format!("{died}; {error}")));
+            }
             (Err(error), Ok(())) => return Err(error),
         };
         // A closed pipe is no error: the exit code still reports the result.
         let mut out = std::io::stdout();
-        let _ = if args.json { writeln!(out, "{:#}", report.json()) } else { write!(out, "{report}") };
+        let _ =
+            if args.json { writeln!(out, "{:#}", report.json()) } else { write!(out, "{report}") };
         closed?;
         match report.problems().as_slice() {
             [] => Ok(()),
-            problems => Err(ProgramError::failed(format!("the run failed: {}", problems.join("; ")))),
+            problems => {
+                Err(ProgramError::failed(format!("the run failed: {}", problems.join("; "))))
+            }
         }
     };
     tokio::select! {
@@ -90,7 +95,11 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
 async fn open(target: Target) -> Result<(Services, Option<OwnServices>), ProgramError> {
     match target {
         Target::Given { orders, inventory, processes, databases } => {
-            let name = if orders == inventory { orders.to_string() } else { format!("{orders} and {inventory}") };
+            let name = if orders == inventory {
+                orders.to_string()
+            } else {
+                format!("{orders} and {inventory}")
+            };
             Ok((Services { name, orders, inventory, processes, databases }, None))
         }
         Target::Own { folder, bus } => {
@@ -123,7 +132,8 @@ async fn measure(
     let stages = Stages::new(args.warm_up, args.duration);
     let load = Load::new(services.orders.clone(), workload, stages, stop.clone());
     let sending = tokio::spawn(load.clone().run(args.kind(), args.seed));
-    let reporting = progress::report(load.clone(), stages, Scraper::new(&services.processes), before.clone());
+    let reporting =
+        progress::report(load.clone(), stages, Scraper::new(&services.processes), before.clone());
     let reporting = tokio::spawn(reporting);
     let begin = Moment::at(stages.measured, &mut scraper, &stop).await?;
     let end = Moment::at(stages.end, &mut scraper, &stop).await?;
@@ -170,7 +180,11 @@ struct Moment {
 
 impl Moment {
     /// Waits until `at`, or until the run is stopped, and scrapes the metrics.
-    async fn at(at: Instant, scraper: &mut Scraper, stop: &CancellationToken) -> Result<Self, ProgramError> {
+    async fn at(
+        at: Instant,
+        scraper: &mut Scraper,
+        stop: &CancellationToken,
+    ) -> Result<Self, ProgramError> {
         tokio::select! {
             () = tokio::time::sleep_until(at) => {}
             () = stop.cancelled() => {}
@@ -183,7 +197,11 @@ impl Moment {
 /// Waits until no order is in flight, or until no order settles any more. Returns the last numbers,
 /// and the time from the end of the load until the last order settled. The metric of commands in
 /// flight lags a little behind.
-async fn settle(scraper: &mut Scraper, before: &Numbers, end: Instant) -> Result<(Numbers, Duration), ProgramError> {
+async fn settle(
+    scraper: &mut Scraper,
+    before: &Numbers,
+    end: Instant,
+) -> Result<(Numbers, Duration), ProgramError> {
     let mut settled = 0;
     let mut moved = Instant::now();
     loop {

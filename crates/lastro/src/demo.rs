@@ -102,7 +102,9 @@ async fn transcript(address: SocketAddr) -> anyhow::Result<()> {
 }
 
 async fn place_the_example(client: &DemoClient) -> anyhow::Result<()> {
-    print_line(format_args!("\n── An order is placed, and confirmed once its stock is reserved ──\n"))?;
+    print_line(format_args!(
+        "\n── An order is placed, and confirmed once its stock is reserved ──\n"
+    ))?;
     let coffee = client.stock("789").await?;
     let pot = client.stock("456").await?;
     print_line(format_args!("stock before:\n  {coffee}\n  {pot}\n"))?;
@@ -119,7 +121,11 @@ async fn place_the_example(client: &DemoClient) -> anyhow::Result<()> {
         "the response must have exactly three members"
     );
     ensure!(receipt["status"] == "received", "the status is {}", receipt["status"]);
-    ensure!(receipt["message"] == "Order successfully placed.", "the message is {}", receipt["message"]);
+    ensure!(
+        receipt["message"] == "Order successfully placed.",
+        "the message is {}",
+        receipt["message"]
+    );
 
     let order_id = text(&receipt["order_id"])?;
     let order = client.order_in_state(order_id, "confirmed", PATIENCE).await?;
@@ -163,7 +169,9 @@ async fn show_movements(client: &DemoClient, product: &str) -> anyhow::Result<()
 }
 
 async fn place_too_much(client: &DemoClient) -> anyhow::Result<()> {
-    print_line(format_args!("\n── An order that exceeds the stock is rejected, with the reason, in one call ──\n"))?;
+    print_line(format_args!(
+        "\n── An order that exceeds the stock is rejected, with the reason, in one call ──\n"
+    ))?;
     let before = client.stock("456").await?;
     let order = json!({
         "customer_id": "123456",
@@ -175,7 +183,10 @@ async fn place_too_much(client: &DemoClient) -> anyhow::Result<()> {
     let receipt = client.post_shown("/api/orders", &order, Some(("prefer", "wait=10"))).await?;
     ensure!(receipt["status"] == "rejected", "the status is {}", receipt["status"]);
     let shortage = &receipt["shortages"][0];
-    ensure!(shortage["product_id"] == "456" && shortage["available"] == before.available, "the shortage is {shortage}");
+    ensure!(
+        shortage["product_id"] == "456" && shortage["available"] == before.available,
+        "the shortage is {shortage}"
+    );
     ensure!(client.stock("456").await? == before, "a rejected order must reserve nothing");
     print_line(format_args!(
         "456 had {} units available and the order asked for {}; no unit of 789 is reserved either",

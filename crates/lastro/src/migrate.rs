@@ -28,9 +28,10 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     telemetry::init_logs();
     let Args { orders_database_url, inventory_database_url, role } = args;
     if orders_database_url.is_none() && inventory_database_url.is_none() {
-        return Err(
-            UsageError("name a database with --orders-database-url or --inventory-database-url".to_owned()).into()
-        );
+        return Err(UsageError(
+            "name a database with --orders-database-url or --inventory-database-url".to_owned(),
+        )
+        .into());
     }
     if let Some(url) = orders_database_url {
         orders::migrate(&url, role.as_deref()).await?;

@@ -20,7 +20,8 @@ pub(crate) const PROGRAM: Program = Program {
     default_listen: "127.0.0.1:8080",
 };
 /// The keys that the settings file may have.
-pub(crate) const KEYS: [&str; 4] = ["currency", "data_dir", "orders_database_url", "inventory_database_url"];
+pub(crate) const KEYS: [&str; 4] =
+    ["currency", "data_dir", "orders_database_url", "inventory_database_url"];
 const DEFAULT_DATA_DIR: &str = "data";
 
 #[derive(Debug, clap::Args)]
@@ -75,8 +76,12 @@ impl DatabaseArgs {
         let folder = file.or(data_dir, "data_dir")?.unwrap_or_else(|| DEFAULT_DATA_DIR.into());
         let default = Databases::in_folder(&folder);
         Ok(Databases {
-            orders: of_file.or(orders_database_url, "orders_database_url")?.unwrap_or(default.orders),
-            inventory: of_file.or(inventory_database_url, "inventory_database_url")?.unwrap_or(default.inventory),
+            orders: of_file
+                .or(orders_database_url, "orders_database_url")?
+                .unwrap_or(default.orders),
+            inventory: of_file
+                .or(inventory_database_url, "inventory_database_url")?
+                .unwrap_or(default.inventory),
         })
     }
 }
@@ -103,14 +108,20 @@ pub(crate) async fn build(
     let clock: Arc<dyn Clock> = process.context.clock.clone();
     let [orders_bus, inventory_bus] = buses(bus_url, clock.clone()).await?;
     let (store, orders_audit) = orders::open_store(&databases.orders, clock.clone()).await?;
-    let parts = orders::Dependencies { store, audit: orders_audit.clone(), bus: orders_bus, currency };
+    let parts =
+        orders::Dependencies { store, audit: orders_audit.clone(), bus: orders_bus, currency };
     let orders = orders::build(parts, process);
     let (store, stock_audit) = inventory::open_store(&databases.inventory, clock.clone()).await?;
     let parts = inventory::Dependencies { store, audit: stock_audit.clone(), bus: inventory_bus };
     let inventory = inventory::build(parts, process);
     // Each service audits its own database. This process has both and can compare them.
     let agreement = Agreement::new(orders_audit, stock_audit, ReadBudget::SHORT);
-    let auditor = Auditor::new(PROGRAM.name, Box::new(agreement), process.context.metrics.audit.clone(), clock);
+    let auditor = Auditor::new(
+        PROGRAM.name,
+        Box::new(agreement),
+        process.context.metrics.audit.clone(),
+        clock,
+    );
     process.workers.spawn(Stage::Work, "the auditor of both services", |token| auditor.run(token));
     Ok(orders.merge(inventory))
 }

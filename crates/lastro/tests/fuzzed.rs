@@ -65,7 +65,8 @@ fn every_key_is_taken_as_it_was_sent_or_refused() {
 fn check(target: &str, property: fn(&[u8])) {
     let seeds = seeds(target);
     let mut random = Rng::with_seed(1);
-    let made = std::iter::repeat_with(|| changed(&seeds, &mut random)).take(INPUTS).collect::<Vec<_>>();
+    let made =
+        std::iter::repeat_with(|| changed(&seeds, &mut random)).take(INPUTS).collect::<Vec<_>>();
     for input in seeds.iter().chain(&made) {
         let held = std::panic::catch_unwind(|| property(input));
         assert!(held.is_ok(), "{target} does not hold for: {}", input.escape_ascii());
@@ -74,8 +75,10 @@ fn check(target: &str, property: fn(&[u8])) {
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
-    let mut paths: Vec<_> =
-        std::fs::read_dir(folder).expect("seeds").map(|entry| entry.expect("a seed").path()).collect();
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .expect("seeds")
+        .map(|entry| entry.expect("a seed").path())
+        .collect();
     paths.sort();
     assert!(paths.len() > 2, "{paths:?}");
     paths.iter().map(|path| std::fs::read(path).expect("a seed")).collect()

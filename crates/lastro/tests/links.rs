@@ -13,7 +13,8 @@ fn every_link_and_anchor_of_the_documents_leads_somewhere() {
         let text = std::fs::read_to_string(root().join(path)).expect("a tracked document is text");
         (path.clone(), text)
     };
-    let documents: BTreeMap<_, _> = tracked.iter().filter(|path| path.ends_with(".md")).map(read).collect();
+    let documents: BTreeMap<_, _> =
+        tracked.iter().filter(|path| path.ends_with(".md")).map(read).collect();
     assert!(documents.contains_key("README.md"), "the documents are found");
     assert_eq!(broken_links(&documents, &tracked), [""; 0]);
 }
@@ -67,8 +68,11 @@ fn follow(
         return Ok(());
     }
     let (path, anchor) = link.split_once('#').map_or((link, None), |(path, at)| (path, Some(at)));
-    let target =
-        if path.is_empty() { from.to_owned() } else { resolve(from, path).ok_or("leads out of the repository")? };
+    let target = if path.is_empty() {
+        from.to_owned()
+    } else {
+        resolve(from, path).ok_or("leads out of the repository")?
+    };
     let folder = format!("{target}/");
     if !files.contains(&target) && !files.iter().any(|file| file.starts_with(&folder)) {
         return Err("is not a tracked file or folder");
@@ -272,7 +276,10 @@ mod tests {
     fn code_has_neither_links_nor_headings() {
         let text = "```sh\n# a comment\n[a](gone.md)\n```\n~~~\n```\n[b](gone.md)\n~~~\n\
                     `[c](gone.md)` and ``[d](gone.md) ` ``\n[e](#a-comment)\n";
-        assert_eq!(broken([("README.md", text)]), ["README.md, line 10: #a-comment is not a heading there"]);
+        assert_eq!(
+            broken([("README.md", text)]),
+            ["README.md, line 10: #a-comment is not a heading there"]
+        );
     }
 
     #[test]

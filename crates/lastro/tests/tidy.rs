@@ -18,7 +18,11 @@ const MAY_KNOW: [(&str, &[&str], &[&str]); 13] = [
     ("storage", &["platform"], &["testbed"]),
     ("web", &["platform"], &[]),
     ("orders", &["contract", "orders-core", "faults", "platform", "storage", "web"], &["testbed"]),
-    ("inventory", &["contract", "inventory-core", "faults", "platform", "storage", "web"], &["testbed"]),
+    (
+        "inventory",
+        &["contract", "inventory-core", "faults", "platform", "storage", "web"],
+        &["testbed"],
+    ),
     ("lastro", &ALL_BUT_THE_TOP, &["faults", "properties", "testbed"]),
     ("sim", &ALL_BUT_THE_TOP, &[]),
     ("testbed", &[], &[]),
@@ -26,13 +30,22 @@ const MAY_KNOW: [(&str, &[&str], &[&str]); 13] = [
     ("properties", &["contract", "orders-core", "platform", "web", "orders"], &[]),
 ];
 /// What stands below the programs and the simulator.
-const ALL_BUT_THE_TOP: [&str; 8] =
-    ["contract", "orders-core", "inventory-core", "platform", "storage", "web", "orders", "inventory"];
+const ALL_BUT_THE_TOP: [&str; 8] = [
+    "contract",
+    "orders-core",
+    "inventory-core",
+    "platform",
+    "storage",
+    "web",
+    "orders",
+    "inventory",
+];
 /// The cores are pure: they see these crates and the standard library, and are the same in every build.
 const CORES: [&str; 2] = ["orders-core", "inventory-core"];
 const A_CORE_MAY_SEE: [&str; 2] = ["contract", "thiserror"];
 /// Names of adapters and of what they are made from.
-const ADAPTERS: [&str; 7] = ["sqlite", "postgres", "embedded", "nats", "rusqlite", "tokio_postgres", "async_nats"];
+const ADAPTERS: [&str; 7] =
+    ["sqlite", "postgres", "embedded", "nats", "rusqlite", "tokio_postgres", "async_nats"];
 /// Where adapters are at home, and where services are put together from them.
 const MAY_NAME_ADAPTERS: [&str; 10] = [
     "/store/sqlite",
@@ -88,7 +101,11 @@ fn sources() -> BTreeMap<String, String> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(root().join("crates")).expect("below crates/").display().to_string();
+                let name = path
+                    .strip_prefix(root().join("crates"))
+                    .expect("below crates/")
+                    .display()
+                    .to_string();
                 found.insert(name, std::fs::read_to_string(&path).expect("text"));
             }
         }
@@ -103,7 +120,8 @@ fn crates_that_know_too_much(metadata: &Value) -> Vec<String> {
     let mut reported = Vec::new();
     for package in packages {
         let package_name = name(package);
-        let Some((_, always, in_tests)) = MAY_KNOW.iter().find(|(its, ..)| *its == package_name) else {
+        let Some((_, always, in_tests)) = MAY_KNOW.iter().find(|(its, ..)| *its == package_name)
+        else {
             reported.push(format!("nobody has said what {package_name} may know"));
             continue;
         };
@@ -131,16 +149,21 @@ fn broken_rules(path: &str, text: &str) -> Vec<String> {
     if is_root_of_a_crate(path) && !text.contains("\n#![forbid(unsafe_code)]\n") {
         reported.push(format!("{path} must say #![forbid(unsafe_code)]"));
     }
-    let debris = ["todo", "unimplemented", "dbg"].into_iter().filter(|name| code.contains(&format!("{name}!(")));
+    let debris = ["todo", "unimplemented", "dbg"]
+        .into_iter()
+        .filter(|name| code.contains(&format!("{name}!(")));
     reported.extend(debris.map(|name| format!("{path} has a {name}! left in it")));
-    if CORES.iter().any(|core| path.starts_with(core)) && code.replace("cfg(test)", "").contains("cfg") {
+    if CORES.iter().any(|core| path.starts_with(core))
+        && code.replace("cfg(test)", "").contains("cfg")
+    {
         reported.push(format!("{path} is not the same in every build"));
     }
     if is_test(path) {
         return reported;
     }
     if !MAY_NAME_ADAPTERS.iter().any(|home| path.contains(home)) {
-        let named = ADAPTERS.into_iter().filter(|adapter| paths(&code).any(|path| path.contains(adapter)));
+        let named =
+            ADAPTERS.into_iter().filter(|adapter| paths(&code).any(|path| path.contains(adapter)));
         reported.extend(named.map(|adapter| format!("{path} names the adapter {adapter}")));
     }
     reported
@@ -211,7 +234,8 @@ mod tests {
 
     #[test]
     fn a_crate_that_knows_too_much_is_told() {
-        let package = |name: &str, dependencies: Value| json!({"name": name, "dependencies": dependencies});
+        let package =
+            |name: &str, dependencies: Value| json!({"name": name, "dependencies": dependencies});
         let metadata = json!({"packages": [
             package("platform", json!([{"name": "contract", "kind": null}, {"name": "testbed", "kind": "dev"}])),
             package("orders", json!([{"name": "inventory", "kind": "dev"}, {"name": "testbed", "kind": null}])),
@@ -242,25 +266,40 @@ mod tests {
 
     #[test]
     fn a_service_that_names_an_adapter_is_told() {
-        for code in ["use crate::store::sqlite::Sqlite;", "fn f() { platform::bus::embedded::Embedded::new(); }"] {
+        for code in [
+            "use crate::store::sqlite::Sqlite;",
+            "fn f() { platform::bus::embedded::Embedded::new(); }",
+        ] {
             assert_eq!(broken_rules("orders/src/service.rs", code).len(), 1, "{code}");
             assert_eq!(broken_rules("orders/src/run.rs", code), [""; 0]);
             assert_eq!(broken_rules("orders/src/store/sqlite/read.rs", code), [""; 0]);
             assert_eq!(broken_rules("orders/src/worker/tests.rs", code), [""; 0]);
         }
         assert_eq!(broken_rules("orders/src/service.rs", "use rusqlite::Connection;").len(), 1);
-        assert_eq!(broken_rules("orders/src/service.rs", "mod sqlite;\nlet url = \"sqlite::memory:\";"), [""; 0]);
+        assert_eq!(
+            broken_rules("orders/src/service.rs", "mod sqlite;\nlet url = \"sqlite::memory:\";"),
+            [""; 0]
+        );
     }
 
     #[test]
     fn a_file_that_is_too_long_unsafe_or_unfinished_is_told() {
-        assert_eq!(broken_rules("orders/src/a.rs", &"\n".repeat(501)), ["orders/src/a.rs has more than 500 lines"]);
+        assert_eq!(
+            broken_rules("orders/src/a.rs", &"\n".repeat(501)),
+            ["orders/src/a.rs has more than 500 lines"]
+        );
         assert_eq!(
             broken_rules("orders/src/lib.rs", "pub mod a;\n"),
             ["orders/src/lib.rs must say #![forbid(unsafe_code)]"]
         );
-        assert_eq!(broken_rules("orders/src/lib.rs", "//! It.\n#![forbid(unsafe_code)]\n"), [""; 0]);
-        assert_eq!(broken_rules("orders/src/a.rs", "fn f() { todo!() }"), ["orders/src/a.rs has a todo! left in it"]);
+        assert_eq!(
+            broken_rules("orders/src/lib.rs", "//! It.\n#![forbid(unsafe_code)]\n"),
+            [""; 0]
+        );
+        assert_eq!(
+            broken_rules("orders/src/a.rs", "fn f() { todo!() }"),
+            ["orders/src/a.rs has a todo! left in it"]
+        );
     }
 
     #[test]

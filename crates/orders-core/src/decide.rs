@@ -38,7 +38,12 @@ pub type Decide = fn(i64, &[OrderCommand], Loaded) -> Decision;
 /// If an order in `loaded` has lines that no accepted order has. The store then rolls back, and the
 /// committer runs the commands one by one (R11).
 pub fn decide(now_micros: i64, batch: &[OrderCommand], loaded: Loaded) -> Decision {
-    let mut state = BatchState { now_micros, keys: loaded.keys, orders: loaded.orders, changes: BTreeMap::new() };
+    let mut state = BatchState {
+        now_micros,
+        keys: loaded.keys,
+        orders: loaded.orders,
+        changes: BTreeMap::new(),
+    };
     let decided = batch.iter().map(|command| state.decide_one(command)).collect();
     Decision { decided, changes: state.changes.into_values().collect() }
 }
@@ -89,7 +94,8 @@ impl BatchState {
             shortages: Vec::new(),
         };
         let receipt = order.receipt();
-        let publish = self.record(order, Status::Received, None, None, placement.traceparent.clone());
+        let publish =
+            self.record(order, Status::Received, None, None, placement.traceparent.clone());
         if let Some(change) = self.changes.get_mut(&placement.order_id) {
             change.placed = Some(Box::new(placement.clone()));
             change.from = None;
@@ -104,11 +110,16 @@ impl BatchState {
         reason: Option<String>,
         traceparent: Option<String>,
     ) -> Decided {
-        let Some(order) = self.orders.get(&order_id).cloned() else { return Decided::silent(OrderOutcome::NotFound) };
+        let Some(order) = self.orders.get(&order_id).cloned() else {
+            return Decided::silent(OrderOutcome::NotFound);
+        };
         match transition(order.status, event) {
             Transition::Move(to) => {
                 let publish = self.record(order, to, reason, None, traceparent);
-                Decided { outcome: OrderOutcome::Accepted(self.orders[&order_id].receipt()), publish }
+                Decided {
+                    outcome: OrderOutcome::Accepted(self.orders[&order_id].receipt()),
+                    publish,
+                }
             }
             Transition::Unchanged => Decided::silent(OrderOutcome::Accepted(order.receipt())),
             Transition::Refused | Transition::Stale | Transition::Anomaly => {
@@ -119,7 +130,9 @@ impl BatchState {
 
     fn settle(&mut self, answer: &answers::StockAnswer) -> Decided {
         let Some(order) = self.orders.get(&answer.order_id).cloned() else {
-            return Decided::silent(OrderOutcome::Anomaly("the answer names an order that does not exist"));
+            return Decided::silent(OrderOutcome::Anomaly(
+                "the answer names an order that does not exist",
+            ));
         };
         if answer.digest != order.terms.digest {
             return Decided::silent(OrderOutcome::Anomaly(
@@ -130,7 +143,9 @@ impl BatchState {
             Transition::Move(to) => to,
             Transition::Stale => return Decided::silent(OrderOutcome::Stale),
             Transition::Unchanged | Transition::Refused | Transition::Anomaly => {
-                return Decided::silent(OrderOutcome::Anomaly("the answer contradicts the status of the order"));
+                return Decided::silent(OrderOutcome::Anomaly(
+                    "the answer contradicts the status of the order",
+                ));
             }
         };
         self.record(order, to, None, Some(kept(answer)), None);
@@ -150,17 +165,27 @@ impl BatchState {
         let from = order.status;
         order.status = to;
         order.last_seq += 1;
-        order.shortages = answer.as_ref().map(|answer| answer.shortages.clone()).unwrap_or_default();
+        order.shortages =
+            answer.as_ref().map(|answer| answer.shortages.clone()).unwrap_or_default();
         let pending = to.in_flight().map(|kind| Pending {
             kind,
             since_micros: self.now_micros,
             next_attempt_at_micros: self.now_micros.saturating_add(FIRST_ANSWER_WAIT_MICROS),
             traceparent,
         });
-        let publish = pending.as_ref().map(|pending| first_sending(&order, pending, self.now_micros));
-        let entry = Entry { seq: order.last_seq, status: to, reason, at_micros: self.now_micros, answer };
+        let publish =
+            pending.as_ref().map(|pending| first_sending(&order, pending, self.now_micros));
+        let entry =
+            Entry { seq: order.last_seq, status: to, reason, at_micros: self.now_micros, answer };
         let order_id = order.order_id;
-        let unchanged = || Change { order_id, placed: None, from: Some(from), to, entries: Vec::new(), pending: None };
+        let unchanged = || Change {
+            order_id,
+            placed: None,
+            from: Some(from),
+            to,
+            entries: Vec::new(),
+            pending: None,
+        };
         let change = self.changes.entry(order_id).or_insert_with(unchanged);
         change.to = to;
         change.entries.push(entry);
@@ -172,8 +197,11 @@ impl BatchState {
 
 /// The part of an answer that the history keeps.
 fn kept(answer: &answers::StockAnswer) -> Answered {
-    let mut kept =
-        Answered { decided_at_micros: answer.decided_at_micros, allocations: Vec::new(), shortages: Vec::new() };
+    let mut kept = Answered {
+        decided_at_micros: answer.decided_at_micros,
+        allocations: Vec::new(),
+        shortages: Vec::new(),
+    };
     match &answer.outcome {
         StockOutcome::StockReserved { allocations } => kept.allocations.clone_from(allocations),
         StockOutcome::StockRejected { shortages } => kept.shortages.clone_from(shortages),

@@ -58,7 +58,11 @@ impl Currency {
         let sign = if amount_minor < 0 { "-" } else { "" };
         let digits = format!("{:0>width$}", amount_minor.unsigned_abs(), width = decimals + 1);
         let (whole, fraction) = digits.split_at(digits.len() - decimals);
-        if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+        if fraction.is_empty() {
+            format!("{sign}{whole}")
+        } else {
+            format!("{sign}{whole}.{fraction}")
+        }
     }
 
     /// Reads a price from the text of a JSON number and returns it in minor units.
@@ -182,7 +186,10 @@ mod tests {
     #[test]
     fn every_currency_has_its_own_decimals() {
         assert_eq!(currency("JPY").parse_price("1500"), Ok(1500));
-        assert_eq!(currency("JPY").parse_price("1500.0"), Err(BadPrice::TooManyDecimals(currency("JPY"))));
+        assert_eq!(
+            currency("JPY").parse_price("1500.0"),
+            Err(BadPrice::TooManyDecimals(currency("JPY")))
+        );
         assert_eq!(currency("KWD").parse_price("1.234"), Ok(1234));
         assert_eq!(currency("CLF").format(12345), "1.2345");
         assert_eq!(currency("JPY").format(1500), "1500");
@@ -190,12 +197,17 @@ mod tests {
         assert_eq!("BR".parse::<Currency>(), Err(UnknownCurrency));
         assert_eq!(Currency::BRL, currency("BRL"));
         assert_eq!((currency("EUR").to_string().as_str(), currency("EUR").code()), ("EUR", "EUR"));
-        assert_eq!(["JPY", "EUR", "KWD", "UYW"].map(|code| currency(code).decimals()), [0, 2, 3, 4]);
+        assert_eq!(
+            ["JPY", "EUR", "KWD", "UYW"].map(|code| currency(code).decimals()),
+            [0, 2, 3, 4]
+        );
     }
 
     #[test]
     fn an_amount_is_written_with_exactly_the_decimals_of_its_currency() {
-        for (minor, text) in [(0, "0.00"), (5, "0.05"), (6997, "69.97"), (-5, "-0.05"), (100, "1.00")] {
+        for (minor, text) in
+            [(0, "0.00"), (5, "0.05"), (6997, "69.97"), (-5, "-0.05"), (100, "1.00")]
+        {
             assert_eq!(Currency::BRL.format(minor), text);
         }
     }

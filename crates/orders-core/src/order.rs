@@ -75,7 +75,8 @@ impl Terms {
     /// If the lines are not those of an accepted order, whose count and sums were checked.
     pub fn stock_lines(&self) -> StockLines {
         let lines = self.lines.iter().map(|line| (line.product_id.clone(), line.quantity));
-        StockLines::sum(lines).expect("an accepted order has 1 to 100 lines, and their sums are quantities")
+        StockLines::sum(lines)
+            .expect("an accepted order has 1 to 100 lines, and their sums are quantities")
     }
 }
 
@@ -150,7 +151,9 @@ impl Status {
     pub fn may_follow(self, before: Option<Self>) -> bool {
         match before {
             None => self == Self::Received,
-            Some(before) => Event::ALL.into_iter().any(|event| transition(before, event) == Transition::Move(self)),
+            Some(before) => Event::ALL
+                .into_iter()
+                .any(|event| transition(before, event) == Transition::Move(self)),
         }
     }
 }
@@ -174,8 +177,14 @@ pub enum Event {
 
 impl Event {
     /// All events, in the order of the variants.
-    pub const ALL: [Self; 6] =
-        [Self::Cancel, Self::Fulfill, Self::Reserved, Self::Rejected, Self::Released, Self::Shipped];
+    pub const ALL: [Self; 6] = [
+        Self::Cancel,
+        Self::Fulfill,
+        Self::Reserved,
+        Self::Rejected,
+        Self::Released,
+        Self::Shipped,
+    ];
 
     /// The event of an answer with this outcome.
     pub fn of(outcome: &StockOutcome) -> Self {
@@ -223,7 +232,11 @@ pub fn transition(status: Status, event: Event) -> Transition {
         (_, Cancel | Fulfill) => Transition::Refused,
 
         (
-            Status::Confirmed | Status::Cancelling | Status::Cancelled | Status::Fulfilling | Status::Fulfilled,
+            Status::Confirmed
+            | Status::Cancelling
+            | Status::Cancelled
+            | Status::Fulfilling
+            | Status::Fulfilled,
             Reserved,
         )
         | (Status::Rejected | Status::Cancelling | Status::Cancelled, Rejected)
@@ -307,11 +320,16 @@ mod tests {
     #[test]
     fn no_event_changes_a_final_status_and_no_command_is_pending_in_one() {
         let finals = [Status::Rejected, Status::Cancelled, Status::Fulfilled];
-        assert_eq!(Status::ALL.into_iter().filter(|status| status.is_final()).collect::<Vec<_>>(), finals);
+        assert_eq!(
+            Status::ALL.into_iter().filter(|status| status.is_final()).collect::<Vec<_>>(),
+            finals
+        );
         for status in finals {
             assert_eq!(status.in_flight(), None);
             assert!(
-                Event::ALL.into_iter().all(|event| !matches!(transition(status, event), Transition::Move(_))),
+                Event::ALL
+                    .into_iter()
+                    .all(|event| !matches!(transition(status, event), Transition::Move(_))),
                 "{status:?}"
             );
         }
@@ -321,7 +339,10 @@ mod tests {
     fn a_status_waits_for_the_answer_to_its_command() {
         use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
         let waiting = Status::ALL.map(Status::in_flight);
-        assert_eq!(waiting, [Some(ReserveStock), None, None, Some(ReleaseStock), None, Some(ShipStock), None]);
+        assert_eq!(
+            waiting,
+            [Some(ReserveStock), None, None, Some(ReleaseStock), None, Some(ShipStock), None]
+        );
     }
 
     #[test]

@@ -46,7 +46,8 @@ impl Window {
         self.unanswered.remove(&order_id);
         self.roll(now_micros);
         self.answers.0 += 1;
-        let silent = self.resent_since_answer && elapsed(self.last_answer_at, now_micros) >= SILENCE_MICROS;
+        let silent =
+            self.resent_since_answer && elapsed(self.last_answer_at, now_micros) >= SILENCE_MICROS;
         if silent {
             self.awake_since = Some(now_micros);
         }
@@ -181,7 +182,11 @@ mod tests {
         assert!(window.answered(id(2), answered_at));
         assert_eq!(window.awake_since(), Some(answered_at));
         window.resent([id(3)], 64, None, answered_at + 1);
-        assert_eq!(window.awake_since(), Some(answered_at), "the lease began before the silence ended");
+        assert_eq!(
+            window.awake_since(),
+            Some(answered_at),
+            "the lease began before the silence ended"
+        );
         window.resent((0..64).map(id), 64, Some(answered_at), answered_at + 1);
         assert_eq!(window.awake_since(), Some(answered_at), "a full lease may have left commands");
         assert!(!window.answered(id(3), answered_at + 2), "answers go on");
@@ -240,9 +245,17 @@ mod tests {
         window.took(None, start);
         assert_eq!(window.patience(start), seconds(4));
         window.took(Some(seconds(6)), start + SECOND_MICROS);
-        assert_eq!(window.patience(start + SECOND_MICROS), seconds(4), "the previous second still counts");
+        assert_eq!(
+            window.patience(start + SECOND_MICROS),
+            seconds(4),
+            "the previous second still counts"
+        );
         assert_eq!(window.patience(start + 2 * SECOND_MICROS), seconds(6));
-        assert_eq!(window.patience(start + 4 * SECOND_MICROS), seconds(0), "without answers there is no patience");
+        assert_eq!(
+            window.patience(start + 4 * SECOND_MICROS),
+            seconds(0),
+            "without answers there is no patience"
+        );
         window.took(Some(seconds(3600)), start + 5 * SECOND_MICROS);
         assert_eq!(window.patience(start + 5 * SECOND_MICROS), LONGEST_PATIENCE);
     }

@@ -49,6 +49,9 @@ mod tests {
         assert_eq!(Answered::decode(b"half an id"), None);
         let mut bytes = Answered { replica: Uuid::nil(), order_ids: Vec::new() }.encode();
         bytes.extend_from_slice(b"half an id");
-        assert_eq!(Answered::decode(&bytes), Some(Answered { replica: Uuid::nil(), order_ids: Vec::new() }));
+        assert_eq!(
+            Answered::decode(&bytes),
+            Some(Answered { replica: Uuid::nil(), order_ids: Vec::new() })
+        );
     }
 }

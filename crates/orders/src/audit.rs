@@ -15,8 +15,11 @@ use crate::store::{AuditStore, OrderAudit, PendingAudit};
 
 pub const INV_4: Invariant =
     Invariant { name: "INV-4", says: "every order's history is a legal path", counted: "orders" };
-pub const INV_7: Invariant =
-    Invariant { name: "INV-7", says: "a command is pending exactly while one is in flight", counted: "orders" };
+pub const INV_7: Invariant = Invariant {
+    name: "INV-7",
+    says: "a command is pending exactly while one is in flight",
+    counted: "orders",
+};
 
 /// The orders, and then the commands in flight, page by page.
 ///
@@ -86,7 +89,11 @@ impl Table for dyn AuditStore + '_ {
         self.orders_after(after, limit).await
     }
 
-    async fn keys_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+    async fn keys_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderId>, Failure> {
         self.order_ids_after(after, limit).await
     }
 
@@ -100,13 +107,17 @@ pub fn judge(order: &OrderAudit, findings: &mut Findings) {
     let id = order.order_id;
     findings.checked(INV_4, 1);
     findings.demand(INV_4, is_legal(order), || {
-        let path = order.history.iter().map(|(_, status)| status.as_str()).collect::<Vec<_>>().join(" → ");
+        let path =
+            order.history.iter().map(|(_, status)| status.as_str()).collect::<Vec<_>>().join(" → ");
         format!("order {id} is {} with the history {path}", order.status.as_str())
     });
     let lines = || order.terms.lines.iter();
     let total = money::total(lines().map(|line| (line.quantity.get(), line.price_minor)));
     findings.demand(INV_4, total == Ok(order.total_minor), || {
-        format!("order {id}: its total is {} minor units, its lines come to {total:?}", order.total_minor)
+        format!(
+            "order {id}: its total is {} minor units, its lines come to {total:?}",
+            order.total_minor
+        )
     });
     findings.checked(INV_7, 1);
     findings.demand(INV_7, order.pending == order.status.in_flight(), || {
@@ -130,11 +141,16 @@ fn is_legal(order: &OrderAudit) -> bool {
 fn judge_pending(command: &PendingAudit, findings: &mut Findings) {
     let PendingAudit { order_id, kind, since_micros, moved_at_micros } = command;
     let Some(moved) = moved_at_micros else {
-        return findings.violated(INV_7, format!("a {kind} is pending for order {order_id}, which is not there"));
+        return findings.violated(
+            INV_7,
+            format!("a {kind} is pending for order {order_id}, which is not there"),
+        );
     };
     findings.demand(INV_7, since_micros == moved, || {
         let (since, moved) = (Timestamp(*since_micros), Timestamp(*moved));
-        format!("order {order_id}: its {kind} is pending since {since}, its last step was at {moved}")
+        format!(
+            "order {order_id}: its {kind} is pending since {since}, its last step was at {moved}"
+        )
     });
 }
 

@@ -33,16 +33,18 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
 /// The receipt or the problem that an outcome is to the client.
 fn receipt(outcome: OrderOutcome) -> Result<Receipt, Problem> {
     match outcome {
-        OrderOutcome::Placed(receipt) | OrderOutcome::Replayed(receipt) | OrderOutcome::Accepted(receipt) => {
-            Ok(receipt)
-        }
+        OrderOutcome::Placed(receipt)
+        | OrderOutcome::Replayed(receipt)
+        | OrderOutcome::Accepted(receipt) => Ok(receipt),
         OrderOutcome::KeyReused => Err(Problem::new(
             Code::IDEMPOTENCY_KEY_REUSED,
             "this Idempotency-Key was used for a different order; use a new key for a new order",
         )),
         OrderOutcome::NotFound => Err(order_not_found()),
         OrderOutcome::InvalidTransition(status) => Err(invalid_transition(status)),
-        OrderOutcome::Settled(_) | OrderOutcome::Stale | OrderOutcome::Anomaly(_) => Err(Problem::internal()),
+        OrderOutcome::Settled(_) | OrderOutcome::Stale | OrderOutcome::Anomaly(_) => {
+            Err(Problem::internal())
+        }
     }
 }
 

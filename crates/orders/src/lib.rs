@@ -14,7 +14,8 @@ pub mod worker;
 
 pub use http::read_order;
 pub use run::{
-    Args, Dependencies, PROGRAM, Parts, assemble, build, main, migrate, open_for_audit, open_store, parse_currency, run,
+    Args, Dependencies, PROGRAM, Parts, assemble, build, main, migrate, open_for_audit, open_store,
+    parse_currency, run,
 };
 
 /// The service's name in metrics and logs.

@@ -54,9 +54,18 @@ impl Metrics {
             commands_oldest_age: Gauge::default(),
         };
         registry.register("orders_placed", "Orders accepted", metrics.placed.clone());
-        registry.register("orders_settled", "Orders by what became of them", metrics.settled.clone());
+        registry.register(
+            "orders_settled",
+            "Orders by what became of them",
+            metrics.settled.clone(),
+        );
         let help = "Time from accepting an order to its being confirmed or rejected";
-        registry.register_with_unit("order_settle", help, Unit::Seconds, metrics.settle_seconds.clone());
+        registry.register_with_unit(
+            "order_settle",
+            help,
+            Unit::Seconds,
+            metrics.settle_seconds.clone(),
+        );
         let help = "Waits for an outcome, by what ended them";
         registry.register("order_waits_ended", help, metrics.waits_ended.clone());
         registry.register(
@@ -64,9 +73,18 @@ impl Metrics {
             "Commands sent again for want of an answer",
             metrics.commands_resent.clone(),
         );
-        registry.register("commands_pending", "Commands in flight", metrics.commands_pending.clone());
+        registry.register(
+            "commands_pending",
+            "Commands in flight",
+            metrics.commands_pending.clone(),
+        );
         let help = "Age of the oldest command in flight";
-        registry.register_with_unit("commands_oldest_age", help, Unit::Seconds, metrics.commands_oldest_age.clone());
+        registry.register_with_unit(
+            "commands_oldest_age",
+            help,
+            Unit::Seconds,
+            metrics.commands_oldest_age.clone(),
+        );
         for status in [Status::Confirmed, Status::Rejected, Status::Cancelled, Status::Fulfilled] {
             drop(metrics.settled.get_or_create(&OutcomeLabel { outcome: status.as_str() }));
         }
@@ -84,7 +102,9 @@ impl Metrics {
                 self.placed.inc();
             }
             OrderOutcome::Settled(receipt) => {
-                self.settled.get_or_create(&OutcomeLabel { outcome: receipt.status.as_str() }).inc();
+                self.settled
+                    .get_or_create(&OutcomeLabel { outcome: receipt.status.as_str() })
+                    .inc();
                 if let Some(took) = settled_in {
                     self.settle_seconds.observe(took.as_secs_f64());
                 }

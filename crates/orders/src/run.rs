@@ -16,7 +16,9 @@ use platform::clock::Clock;
 use platform::config::{BusUrl, DatabaseUrl, UsageError};
 use platform::consumer::Consumer;
 use platform::lifecycle::Stage;
-use platform::process::{CommonArgs, ProgramError, bus_between_processes, listen_help, run_to_exit};
+use platform::process::{
+    CommonArgs, ProgramError, bus_between_processes, listen_help, run_to_exit,
+};
 use platform::relay::Relay;
 use storage::postgres::{Server, Time};
 use web::program::{Api, Context, Process, Program};
@@ -93,7 +95,8 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
         metrics: metrics.clone(),
     };
     let counted = metrics.clone();
-    let (batcher, committer) = Batcher::new(Arc::new(commits), Arc::new(move |commands| counted.batch(commands)));
+    let (batcher, committer) =
+        Batcher::new(Arc::new(commits), Arc::new(move |commands| counted.batch(commands)));
     let consumer = Consumer {
         service: SERVICE,
         bus: bus.clone(),
@@ -112,14 +115,28 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
     };
     let counted = metrics.clone();
     let stopping = context.stopping.clone();
-    let sweeper =
-        Sweeper { store: store.clone(), bus, outbox, answer_feed, clock, ids: ids.clone(), metrics, readiness };
+    let sweeper = Sweeper {
+        store: store.clone(),
+        bus,
+        outbox,
+        answer_feed,
+        clock,
+        ids: ids.clone(),
+        metrics,
+        readiness,
+    };
 
     let books = OrdersAudit::new(audit, ReadBudget::SHORT);
-    let auditor = Auditor::new(SERVICE, Box::new(books), context.metrics.audit.clone(), context.clock.clone());
+    let auditor = Auditor::new(
+        SERVICE,
+        Box::new(books),
+        context.metrics.audit.clone(),
+        context.clock.clone(),
+    );
 
     let service = Service { store, batcher, waiters, ids, currency, metrics: counted, stopping };
-    let api = context.api(SERVICE, crate::http::routes(Arc::new(service)), crate::http::own_codes());
+    let api =
+        context.api(SERVICE, crate::http::routes(Arc::new(service)), crate::http::own_codes());
     Parts { relay, committer, consumer, listener, sweeper, auditor, api }
 }
 
@@ -154,7 +171,8 @@ pub async fn open_store(
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), PROGRAM.name)?;
-            let postgres = Postgres::open(server, Time::Server).await.map_err(ProgramError::failed)?;
+            let postgres =
+                Postgres::open(server, Time::Server).await.map_err(ProgramError::failed)?;
             let audit = postgres.audit();
             Ok((Arc::new(postgres), Arc::new(audit)))
         }
@@ -162,9 +180,14 @@ pub async fn open_store(
 }
 
 /// Opens a database that a service owns, beside it and for reading only.
-pub async fn open_for_audit(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn AuditStore>, ProgramError> {
+pub async fn open_for_audit(
+    url: &DatabaseUrl,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn AuditStore>, ProgramError> {
     match url {
-        DatabaseUrl::Sqlite(path) => Ok(Arc::new(Sqlite::open_for_audit(path, clock).map_err(ProgramError::failed)?)),
+        DatabaseUrl::Sqlite(path) => {
+            Ok(Arc::new(Sqlite::open_for_audit(path, clock).map_err(ProgramError::failed)?))
+        }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), "lastro audit")?;
             Ok(Arc::new(Postgres::open_for_audit(server).await.map_err(ProgramError::failed)?))

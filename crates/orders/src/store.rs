@@ -36,7 +36,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Decides and writes a batch in one transaction.
     ///
     /// One answer per command, in order. Orders change by compare-and-set on their status.
-    async fn run(&self, batch: Arc<[OrderCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure>;
+    async fn run(
+        &self,
+        batch: Arc<[OrderCommand]>,
+        decide: Decide,
+    ) -> Result<Vec<Decided>, Failure>;
 
     /// Takes due commands for re-sending: raises their attempt and puts off their next one,
     /// durably, first (R7).
@@ -69,10 +73,18 @@ pub trait Store: Send + Sync + fmt::Debug {
 #[async_trait]
 pub trait AuditStore: Send + Sync + fmt::Debug {
     /// Orders after `after`, sorted by id.
-    async fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure>;
+    async fn orders_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderAudit>, Failure>;
 
     /// The ids of the same orders, whatever else their rows say.
-    async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure>;
+    async fn order_ids_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderId>, Failure>;
 
     /// The highest id that an order or a command in flight has.
     async fn last_order_id(&self) -> Result<Option<OrderId>, Failure>;
@@ -81,7 +93,11 @@ pub trait AuditStore: Send + Sync + fmt::Debug {
     async fn orders_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure>;
 
     /// The commands in flight after `after`, sorted by order id, also those whose order is missing.
-    async fn pending_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure>;
+    async fn pending_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<PendingAudit>, Failure>;
 
     /// The commands in flight, as the service counts them.
     async fn backlog(&self) -> Result<Backlog, Failure>;
@@ -101,7 +117,10 @@ pub struct Lease {
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("limit", &self.limit).field("pick", &self.pick).finish_non_exhaustive()
+        f.debug_struct("Lease")
+            .field("limit", &self.limit)
+            .field("pick", &self.pick)
+            .finish_non_exhaustive()
     }
 }
 

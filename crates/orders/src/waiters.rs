@@ -40,7 +40,8 @@ pub(crate) enum Waker {
 }
 
 impl Waker {
-    pub(crate) const ALL: [Self; 5] = [Self::Nobody, Self::Commit, Self::Hint, Self::Timer, Self::Deadline];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Nobody, Self::Commit, Self::Hint, Self::Timer, Self::Deadline];
 
     /// As it is counted.
     pub(crate) fn as_str(self) -> &'static str {
@@ -73,7 +74,9 @@ impl Waiters {
     /// itself.
     pub fn hinted(&self, order_ids: impl Iterator<Item = OrderId>) {
         let waiting = self.lock();
-        order_ids.filter_map(|order_id| waiting.get(&order_id)).for_each(|sender| drop(sender.send_replace(None)));
+        order_ids
+            .filter_map(|order_id| waiting.get(&order_id))
+            .for_each(|sender| drop(sender.send_replace(None)));
     }
 
     #[cfg(test)]
@@ -112,13 +115,18 @@ mod tests {
     use super::*;
 
     fn receipt() -> Receipt {
-        Receipt { order_id: OrderId(uuid::Uuid::from_u128(1)), status: Status::Confirmed, shortages: Vec::new() }
+        Receipt {
+            order_id: OrderId(uuid::Uuid::from_u128(1)),
+            status: Status::Confirmed,
+            shortages: Vec::new(),
+        }
     }
 
     #[tokio::test]
     async fn everybody_who_listens_hears_of_the_settlement() {
         let waiters = Waiters::default();
-        let mut listeners = [waiters.listen(receipt().order_id), waiters.listen(receipt().order_id)];
+        let mut listeners =
+            [waiters.listen(receipt().order_id), waiters.listen(receipt().order_id)];
         waiters.settled(&receipt());
         for listener in &mut listeners {
             assert_eq!(listener.settled().await, Some(receipt()));

@@ -209,7 +209,12 @@ pub struct Auditor {
 
 impl Auditor {
     /// The numbers stand at zero from now on.
-    pub fn new(service: &'static str, books: Box<dyn Audit>, numbers: AuditNumbers, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        service: &'static str,
+        books: Box<dyn Audit>,
+        numbers: AuditNumbers,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         numbers.start_at_zero(service, &books.invariants());
         Self { service, books, numbers, clock, named: BTreeMap::new(), failing: false }
     }

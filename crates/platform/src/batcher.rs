@@ -95,7 +95,12 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
     }
 
     /// A command still queued at `begin_by` is never executed.
-    async fn submit_by(&self, command: C, begin_by: Instant, deadline: Instant) -> Result<A, NotDone> {
+    async fn submit_by(
+        &self,
+        command: C,
+        begin_by: Instant,
+        deadline: Instant,
+    ) -> Result<A, NotDone> {
         let ((reply, mut answer), claim) = (oneshot::channel(), Claim::default());
         let item = Item { command, begin_by, deadline, claim: claim.clone(), reply };
         self.queue.try_send(item).map_err(|full_or_closed| match full_or_closed {
@@ -110,7 +115,9 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
         if claim.take() {
             return Err(NotDone::Overloaded);
         }
-        tokio::time::timeout_at(deadline + GRACE, answer).await.map_or(Err(NotDone::OutcomeUnknown), not_done)
+        tokio::time::timeout_at(deadline + GRACE, answer)
+            .await
+            .map_or(Err(NotDone::OutcomeUnknown), not_done)
     }
 
     /// For workers: waits for room as well. One result per command, in order.
@@ -159,7 +166,11 @@ pub struct Committer<C, A> {
 
 impl<C, A> Clone for Committer<C, A> {
     fn clone(&self) -> Self {
-        Self { commands: self.commands.clone(), commit: self.commit.clone(), observe: self.observe.clone() }
+        Self {
+            commands: self.commands.clone(),
+            commit: self.commit.clone(),
+            observe: self.observe.clone(),
+        }
     }
 }
 
@@ -237,7 +248,11 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
 
     /// Commits the items and replies, or returns them with the failure that no repetition cured.
     /// `may_be_done` says that an earlier attempt may have come through.
-    async fn attempt(&self, items: Vec<Item<C, A>>, mut may_be_done: bool) -> Result<(), Failed<C, A>> {
+    async fn attempt(
+        &self,
+        items: Vec<Item<C, A>>,
+        mut may_be_done: bool,
+    ) -> Result<(), Failed<C, A>> {
         let batch: Arc<[C]> = items.iter().map(|item| item.command.clone()).collect();
         let last_deadline = items.iter().map(|item| item.deadline).max();
         let (mut reruns, mut pauses) = (0, 0);
@@ -250,7 +265,9 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
                     }
                     return Ok(());
                 }
-                Ok(answers) => Suspicion::AnswerCount { answers: answers.len(), commands: items.len() }.into(),
+                Ok(answers) => {
+                    Suspicion::AnswerCount { answers: answers.len(), commands: items.len() }.into()
+                }
                 Err(failure) => failure,
             };
             // An unknown commit is decided again from what is found, with the same ids: it cannot count twice (R4).

@@ -56,7 +56,12 @@ pub trait Bus: Send + Sync + fmt::Debug {
     async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError>;
 
     /// Up to `max` messages, as soon as there is one; none if none came within `wait`. Dropping the call loses nothing.
-    async fn receive(&self, channel: &str, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError>;
+    async fn receive(
+        &self,
+        channel: &str,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, BusError>;
 
     /// These messages are still worked on: their wait begins anew. An unknown tag is ignored.
     async fn extend(&self, channel: &str, tags: &[DeliveryTag]) -> Result<(), BusError>;

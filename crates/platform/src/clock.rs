@@ -19,7 +19,9 @@ pub struct Timestamp(pub i64);
 impl Timestamp {
     /// RFC 3339 in UTC with six decimals, `2026-11-23T18:30:00.000000Z`: equal width, so text sorts as time does.
     pub fn to_rfc3339(self) -> String {
-        let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+        let format = format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z"
+        );
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000)
             .ok()
             .and_then(|at| at.format(&format).ok())
@@ -80,7 +82,8 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place where the machine's clock enters")]
     fn now(&self) -> Timestamp {
-        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let since_epoch =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(micros(since_epoch))
     }
 }
@@ -106,7 +109,10 @@ impl Ids for SystemIds {
         Uuid::new_v7(UuidTimestamp::from_unix(&*context, now / 1_000_000, nanos))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place where the machine's randomness enters")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the machine's randomness enters"
+    )]
     fn random(&self) -> u64 {
         getrandom::u64().expect("the machine has randomness")
     }

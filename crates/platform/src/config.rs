@@ -68,21 +68,28 @@ impl File {
     /// # Errors
     ///
     /// As [`File::get`], also where the flag is stronger.
-    pub fn or<T: DeserializeOwned>(&self, flag: Option<T>, key: &str) -> Result<Option<T>, UsageError> {
+    pub fn or<T: DeserializeOwned>(
+        &self,
+        flag: Option<T>,
+        key: &str,
+    ) -> Result<Option<T>, UsageError> {
         let in_file = self.get(key)?;
         Ok(flag.or(in_file))
     }
 
     fn parse(path: &Path, text: &str, keys: &[&str]) -> Result<Self, UsageError> {
         let line = |at: usize| 1 + text[..at].matches('\n').count();
-        let table: BTreeMap<Spanned<String>, Spanned<Value>> = toml::from_str(text)
-            .map_err(|error| mistake(path, error.span().map_or(1, |span| line(span.start)), error.message()))?;
+        let table: BTreeMap<Spanned<String>, Spanned<Value>> =
+            toml::from_str(text).map_err(|error| {
+                mistake(path, error.span().map_or(1, |span| line(span.start)), error.message())
+            })?;
         let mut values = BTreeMap::new();
         for (key, value) in table {
             if !keys.contains(&key.as_ref().as_str()) {
                 let expected: Vec<_> = keys.iter().map(|key| format!("`{key}`")).collect();
                 let expected = expected.join(", ");
-                let message = format!("unknown field `{}`, expected one of {expected}", key.as_ref());
+                let message =
+                    format!("unknown field `{}`, expected one of {expected}", key.as_ref());
                 return Err(mistake(path, line(key.span().start), &message));
             }
             let setting = Setting { line: line(value.span().start), value: value.into_inner() };
@@ -152,7 +159,10 @@ mod tests {
                 "# mine\nlisten = \"[::1]:1\"\nlistn = \"x\"",
                 "lastro.toml, line 3: unknown field `listn`, expected one of `listen`",
             ),
-            ("\nno_auth = \"yes\"", "lastro.toml, line 2: invalid type: string \"yes\", expected a boolean"),
+            (
+                "\nno_auth = \"yes\"",
+                "lastro.toml, line 2: invalid type: string \"yes\", expected a boolean",
+            ),
             ("listen = 8080", "lastro.toml, line 1: invalid type: integer `8080`, expected"),
             ("listen = \"8080\"", "lastro.toml, line 1: \"8080\" is not host:port"),
             ("database_url = \"mysql://h\"", "lastro.toml, line 1: \"mysql:\" is no database"),

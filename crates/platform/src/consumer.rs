@@ -107,7 +107,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
             match received {
                 Ok(deliveries) => {
                     failing = false;
-                    let (payloads, tags) = deliveries.into_iter().map(|d| (d.payload, d.tag)).unzip();
+                    let (payloads, tags) =
+                        deliveries.into_iter().map(|d| (d.payload, d.tag)).unzip();
                     self.process(payloads, tags).await?;
                 }
                 Err(error) => {
@@ -131,7 +132,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
     ///
     /// As [`Self::run`]. A bus that does not answer has nothing to process.
     pub async fn tick(&self) -> Result<(), Failure> {
-        let Ok(deliveries) = self.bus.receive(self.channel, MAX_DELIVERIES, Duration::ZERO).await else {
+        let Ok(deliveries) = self.bus.receive(self.channel, MAX_DELIVERIES, Duration::ZERO).await
+        else {
             return Ok(());
         };
         let (payloads, tags) = deliveries.into_iter().map(|d| (d.payload, d.tag)).unzip();
@@ -148,7 +150,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
                 self.sort(&mut step, owner, message);
             }
         }
-        let committing = self.batcher.submit_all(step.commands.clone(), Instant::now() + COMMIT_WAIT);
+        let committing =
+            self.batcher.submit_all(step.commands.clone(), Instant::now() + COMMIT_WAIT);
         let results = self.extending(&tags, committing).await;
         let mut done = vec![true; tags.len()];
         for ((command, owner), result) in step.commands.iter().zip(&step.owners).zip(&results) {
@@ -209,7 +212,12 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
 
     fn entry(&self, command: &C, kind: QuarantineKind, reason: &str) -> Option<Quarantined> {
         let Origin { subject, name, bytes } = self.inbox.origin(command)?;
-        Some(Quarantined { subject: Some(subject), kind, reason: format!("{name}: {reason}"), bytes })
+        Some(Quarantined {
+            subject: Some(subject),
+            kind,
+            reason: format!("{name}: {reason}"),
+            bytes,
+        })
     }
 
     /// Waits for `work`, however long a commit takes, and keeps its messages from coming again

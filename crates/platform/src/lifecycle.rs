@@ -59,7 +59,9 @@ impl Workers {
         let empty = || Group { token: CancellationToken::new(), tasks: JoinSet::new() };
         let group = self.stages.entry(stage).or_insert_with(empty);
         let work = worker(group.token.clone());
-        group.tasks.spawn(async move { (name, work.await.map_err(|error| Chain(&error).to_string())) });
+        group
+            .tasks
+            .spawn(async move { (name, work.await.map_err(|error| Chain(&error).to_string())) });
     }
 
     /// Runs until `shutdown`, then stops stage by stage.
@@ -73,11 +75,17 @@ impl Workers {
         }
         info!("shutting down");
         let stopping = tokio::time::timeout(SHUTDOWN_LIMIT, self.stop());
-        stopping.await.unwrap_or_else(|_| Err(Died(format!("not everything stopped within {SHUTDOWN_LIMIT:?}"))))
+        stopping.await.unwrap_or_else(|_| {
+            Err(Died(format!("not everything stopped within {SHUTDOWN_LIMIT:?}")))
+        })
     }
 
     async fn first_death(&mut self) -> Died {
-        let mut all = self.stages.values_mut().map(|group| Box::pin(group.tasks.join_next())).collect::<Vec<_>>();
+        let mut all = self
+            .stages
+            .values_mut()
+            .map(|group| Box::pin(group.tasks.join_next()))
+            .collect::<Vec<_>>();
         let ended = std::future::poll_fn(|context| {
             let ready = all.iter_mut().find_map(|next| match next.as_mut().poll(context) {
                 std::task::Poll::Ready(Some(ended)) => Some(ended),
@@ -98,8 +106,12 @@ impl Workers {
             while let Some(ended) = group.tasks.join_next().await {
                 match ended {
                     Ok((_, Ok(()))) => {}
-                    Ok((name, Err(error))) => return Err(Died(format!("{name} died while stopping: {error}"))),
-                    Err(panic) => return Err(Died(format!("a worker panicked while stopping: {panic}"))),
+                    Ok((name, Err(error))) => {
+                        return Err(Died(format!("{name} died while stopping: {error}")));
+                    }
+                    Err(panic) => {
+                        return Err(Died(format!("a worker panicked while stopping: {panic}")));
+                    }
                 }
             }
         }
@@ -139,7 +151,9 @@ mod tests {
     async fn stages_stop_one_after_the_other() {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let mut workers = Workers::new();
-        for (stage, name) in [(Stage::Relay, "relay"), (Stage::Serve, "serve"), (Stage::Commit, "commit")] {
+        for (stage, name) in
+            [(Stage::Relay, "relay"), (Stage::Serve, "serve"), (Stage::Commit, "commit")]
+        {
             let seen = seen.clone();
             workers.spawn(stage, name, |token| async move {
                 token.cancelled().await;
@@ -160,7 +174,9 @@ mod tests {
             token.cancelled().await;
             Ok::<_, Died>(())
         });
-        workers.spawn(Stage::Commit, "committer", |_| async { Err(Died("a corrupt page".to_owned())) });
+        workers.spawn(Stage::Commit, "committer", |_| async {
+            Err(Died("a corrupt page".to_owned()))
+        });
         let died = workers.run(CancellationToken::new()).await.expect_err("a death");
         assert_eq!(died.to_string(), "committer died: a corrupt page");
     }

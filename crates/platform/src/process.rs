@@ -60,7 +60,8 @@ fn report(error: &ProgramError) -> ExitCode {
 }
 
 /// The keys of the settings file that every serving program takes.
-pub const COMMON_KEYS: [&str; 5] = ["listen", "metrics_listen", "no_auth", "database_url", "bus_url"];
+pub const COMMON_KEYS: [&str; 5] =
+    ["listen", "metrics_listen", "no_auth", "database_url", "bus_url"];
 
 /// The options that every serving program has. Flag > environment > file > default.
 #[derive(Clone, Debug, Default, Args)]
@@ -93,11 +94,15 @@ pub fn listen_help(default: &str) -> String {
 /// The bus that joins a service to the one in another process, `service` being the name that all its replicas share.
 ///
 /// **Errors:** an embedded bus joins no processes. A broker that is away is no error: it may come.
-pub async fn bus_between_processes(url: Option<BusUrl>, service: &str) -> Result<Arc<dyn Bus>, UsageError> {
+pub async fn bus_between_processes(
+    url: Option<BusUrl>,
+    service: &str,
+) -> Result<Arc<dyn Bus>, UsageError> {
     match url.unwrap_or_else(|| BusUrl::Nats(DEFAULT_BROKER.to_owned())) {
         BusUrl::Nats(servers) => Ok(Arc::new(Nats::connect(&servers, service).await?)),
         BusUrl::Embedded => Err(UsageError(
-            "the bus embedded: joins only services of one process; run `lastro`, which holds both".to_owned(),
+            "the bus embedded: joins only services of one process; run `lastro`, which holds both"
+                .to_owned(),
         )),
     }
 }

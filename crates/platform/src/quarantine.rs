@@ -57,10 +57,12 @@ impl Quarantined {
     pub fn key(&self) -> Vec<u8> {
         let mut hash = Sha256::new();
         match &self.subject {
-            Some(subject) => [subject.as_str(), self.kind.as_str(), &self.reason].iter().for_each(|part| {
-                hash.update(part.as_bytes());
-                hash.update([0]);
-            }),
+            Some(subject) => {
+                [subject.as_str(), self.kind.as_str(), &self.reason].iter().for_each(|part| {
+                    hash.update(part.as_bytes());
+                    hash.update([0]);
+                })
+            }
             None => hash.update(&self.bytes),
         }
         hash.finalize().to_vec()

@@ -78,7 +78,10 @@ mod tests {
         let readiness = Readiness::default();
         readiness.set("a", Health::Down("away".into()));
         readiness.set("a", Health::Up);
-        assert_eq!(readiness.snapshot(), Snapshot { draining: false, checks: vec![("a", Health::Up)] });
+        assert_eq!(
+            readiness.snapshot(),
+            Snapshot { draining: false, checks: vec![("a", Health::Up)] }
+        );
     }
 
     #[test]

@@ -26,9 +26,12 @@ const DEFAULT_LOG: &str = "info,async_nats=error";
 /// Starts logging, once per process: `info` and above, or what `RUST_LOG` says. Lines for people on
 /// a terminal (colours unless `NO_COLOR` is set), JSON for machines elsewhere.
 pub fn init_logs() {
-    let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|directives| !directives.is_empty());
+    let asked =
+        std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|directives| !directives.is_empty());
     let directives = asked.as_deref().unwrap_or(DEFAULT_LOG);
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse_lossy(directives);
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .parse_lossy(directives);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second call, as tests make them, changes nothing.
     let _ = if std::io::stderr().is_terminal() {
@@ -124,13 +127,22 @@ impl Metrics {
             audit: AuditNumbers::new(registry),
         };
         let help = "Time from a request's headers to its answer's";
-        registry.register_with_unit("http_server_request_duration", help, Unit::Seconds, metrics.requests.clone());
+        registry.register_with_unit(
+            "http_server_request_duration",
+            help,
+            Unit::Seconds,
+            metrics.requests.clone(),
+        );
         registry.register("batch_size", "Commands that shared one commit", metrics.batches.clone());
         let help = "Messages set aside because nobody could process them, repeats included";
         registry.register("quarantine_messages", help, metrics.quarantined.clone());
         let help = "Messages that cannot occur in a healthy system: zero, or somebody must look";
         registry.register("anomalies", help, metrics.anomalies.clone());
-        registry.register("requests_shed", "Requests refused because of too much load", metrics.shed.clone());
+        registry.register(
+            "requests_shed",
+            "Requests refused because of too much load",
+            metrics.shed.clone(),
+        );
         let help = "Batches of messages offered to the bus; what failed is sent again";
         registry.register("bus_published", help, metrics.published.clone());
         registry.register("build", "The program that runs", Info::new([("version", version)]));
@@ -203,7 +215,12 @@ mod tests {
     fn the_metrics_have_the_names_and_labels_that_dashboards_rely_on() {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry, "1.2.3");
-        let labels = RequestLabels { service: "orders", method: "GET", route: "/x/{id}".into(), status: 200 };
+        let labels = RequestLabels {
+            service: "orders",
+            method: "GET",
+            route: "/x/{id}".into(),
+            status: 200,
+        };
         metrics.request(&labels, Duration::from_millis(3));
         metrics.batch("orders", 3);
         metrics.unprocessed("orders", Unprocessed::Malformed);

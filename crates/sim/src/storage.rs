@@ -120,7 +120,11 @@ impl of_orders::AuditStore for OrdersPort {
         self.0.read("auditing", found).await
     }
 
-    async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+    async fn order_ids_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderId>, Failure> {
         let found = self.0.world.stores.orders_audit.order_ids_after(after, limit);
         self.0.read("auditing", found).await
     }
@@ -232,7 +236,11 @@ impl of_stock::AuditStore for StockPort {
         self.0.read("auditing", found).await
     }
 
-    async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+    async fn order_ids_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderId>, Failure> {
         let found = self.0.world.stores.inventory_audit.order_ids_after(after, limit);
         self.0.read("auditing", found).await
     }
@@ -242,7 +250,10 @@ impl of_stock::AuditStore for StockPort {
         self.0.read("auditing", found).await
     }
 
-    async fn reservations_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
+    async fn reservations_by_id(
+        &self,
+        order_ids: Vec<OrderId>,
+    ) -> Result<Vec<Reservation>, Failure> {
         let found = self.0.world.stores.inventory_audit.reservations_by_id(order_ids);
         self.0.read("auditing", found).await
     }
@@ -256,10 +267,7 @@ impl of_stock::AuditStore for StockPort {
         self.0.read("auditing", found).await
     }
 
-    async fn ledger(
-        &self,
-        stretch: of_stock::Stretch,
-    ) -> Result<Vec<shelf::Movement>, Failure> {
+    async fn ledger(&self, stretch: of_stock::Stretch) -> Result<Vec<shelf::Movement>, Failure> {
         let found = self.0.world.stores.inventory_audit.ledger(stretch);
         self.0.read("auditing", found).await
     }

@@ -60,7 +60,8 @@ pub(crate) fn missing<'a>(
 mod tests {
     use super::*;
 
-    const STEPS: [Migration; 2] = [Migration { number: 1, sql: "one" }, Migration { number: 2, sql: "two" }];
+    const STEPS: [Migration; 2] =
+        [Migration { number: 1, sql: "one" }, Migration { number: 2, sql: "two" }];
 
     fn numbers(applied: &Applied, ahead: i64) -> Result<Vec<i64>, Misfit> {
         missing(&STEPS, applied, ahead).map(|steps| steps.iter().map(|step| step.number).collect())
@@ -79,7 +80,8 @@ mod tests {
     fn a_database_that_went_another_way_or_too_far_is_left_alone() {
         let other = Applied::from([(1, STEPS[1].checksum())]);
         assert_eq!(numbers(&other, 0), Err(Misfit::Changed { number: 1 }));
-        let newer = Applied::from([(1, STEPS[0].checksum()), (2, STEPS[1].checksum()), (3, vec![0])]);
+        let newer =
+            Applied::from([(1, STEPS[0].checksum()), (2, STEPS[1].checksum()), (3, vec![0])]);
         assert_eq!(numbers(&newer, 0), Err(Misfit::Newer { found: 3, known: 2 }));
         assert_eq!(numbers(&newer, 1), Ok(vec![]));
     }

@@ -17,7 +17,12 @@ pub struct Misfit {
 
 impl Misfit {
     /// `row` is what people call it.
-    pub fn new(table: &'static str, row: impl Display, column: &'static str, value: impl Display) -> Self {
+    pub fn new(
+        table: &'static str,
+        row: impl Display,
+        column: &'static str,
+        value: impl Display,
+    ) -> Self {
         Self { table, row: row.to_string(), column, value: value.to_string() }
     }
 }

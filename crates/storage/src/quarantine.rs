@@ -10,7 +10,11 @@ use rusqlite::Connection;
 use crate::postgres::{Parameter, Transaction};
 
 /// Writes entries into a SQLite table `quarantine`, in the caller's transaction.
-pub fn insert_sqlite(connection: &Connection, entries: &[Quarantined], now: Timestamp) -> rusqlite::Result<()> {
+pub fn insert_sqlite(
+    connection: &Connection,
+    entries: &[Quarantined],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO quarantine (key, subject, kind, reason, bytes, length, count, first_at, last_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7)
@@ -19,7 +23,15 @@ pub fn insert_sqlite(connection: &Connection, entries: &[Quarantined], now: Time
     for entry in entries {
         let kept = &entry.bytes[..entry.bytes.len().min(MAX_KEPT_BYTES)];
         let length = i64::try_from(entry.bytes.len()).unwrap_or(i64::MAX);
-        statement.execute((&entry.key(), &entry.subject, entry.kind.as_str(), &entry.reason, kept, length, now.0))?;
+        statement.execute((
+            &entry.key(),
+            &entry.subject,
+            entry.kind.as_str(),
+            &entry.reason,
+            kept,
+            length,
+            now.0,
+        ))?;
     }
     Ok(())
 }
@@ -33,7 +45,10 @@ pub const INSERT_POSTGRES: &str =
      ON CONFLICT (key) DO UPDATE SET count = quarantine.count + excluded.count, last_at = excluded.last_at";
 
 /// Writes entries into a PostgreSQL table `quarantine`, in the caller's transaction.
-pub async fn insert_postgres(transaction: &Transaction<'_>, entries: &[Quarantined]) -> Result<(), Failure> {
+pub async fn insert_postgres(
+    transaction: &Transaction<'_>,
+    entries: &[Quarantined],
+) -> Result<(), Failure> {
     if entries.is_empty() {
         return Ok(());
     }
@@ -49,9 +64,12 @@ pub async fn insert_postgres(transaction: &Transaction<'_>, entries: &[Quarantin
     let subjects: Vec<_> = entries.iter().map(|entry| entry.subject.as_deref().map(text)).collect();
     let kinds: Vec<_> = entries.iter().map(|entry| entry.kind.as_str()).collect();
     let reasons: Vec<_> = entries.iter().map(|entry| text(&entry.reason)).collect();
-    let bytes: Vec<_> = entries.iter().map(|entry| &entry.bytes[..entry.bytes.len().min(MAX_KEPT_BYTES)]).collect();
-    let lengths: Vec<_> = entries.iter().map(|entry| i64::try_from(entry.bytes.len()).unwrap_or(i64::MAX)).collect();
+    let bytes: Vec<_> =
+        entries.iter().map(|entry| &entry.bytes[..entry.bytes.len().min(MAX_KEPT_BYTES)]).collect();
+    let lengths: Vec<_> =
+        entries.iter().map(|entry| i64::try_from(entry.bytes.len()).unwrap_or(i64::MAX)).collect();
     let counts: Vec<_> = counted.values().map(|(_, count)| *count).collect();
-    let row: [Parameter<'_>; 8] = [&keys, &subjects, &kinds, &reasons, &bytes, &lengths, &counts, &now.0];
+    let row: [Parameter<'_>; 8] =
+        [&keys, &subjects, &kinds, &reasons, &bytes, &lengths, &counts, &now.0];
     transaction.write(keys.len(), INSERT_POSTGRES, row).await
 }

@@ -23,9 +23,15 @@ pub use readers::Readers;
 ///
 /// `Suspect` if it changed none or several; the caller's transaction must not be committed.
 pub fn exactly_one(connection: &Connection, sql: &str, row: &[&dyn ToSql]) -> Result<(), Failure> {
-    let count = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(row)).map_err(failure)?;
+    let count = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute(row))
+        .map_err(failure)?;
     match count {
         1 => Ok(()),
-        _ => Err(Suspicion::RowCount { written: count as u64, expected: 1, sql: sql.to_owned() }.into()),
+        _ => {
+            Err(Suspicion::RowCount { written: count as u64, expected: 1, sql: sql.to_owned() }
+                .into())
+        }
     }
 }

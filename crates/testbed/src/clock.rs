@@ -58,5 +58,7 @@ impl Clock {
 fn library() -> PathBuf {
     let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().filter_map(Result::ok);
     let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
-    libraries.find(|library| library.exists()).expect("libfaketime; run it as: scripts/with-servers cargo test …")
+    libraries
+        .find(|library| library.exists())
+        .expect("libfaketime; run it as: scripts/with-servers cargo test …")
 }

@@ -29,10 +29,15 @@ impl ClockState {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the machine's clock is what others are off from")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the machine's clock is what others are off from"
+    )]
     fn shows(self) -> OffsetDateTime {
         match self {
-            Self::Off(hours) => OffsetDateTime::from(SystemTime::now()) + time::Duration::hours(hours),
+            Self::Off(hours) => {
+                OffsetDateTime::from(SystemTime::now()) + time::Duration::hours(hours)
+            }
             Self::StandsAt(time) => parse_time(time).expect("a time"),
         }
     }

@@ -113,7 +113,8 @@ impl Commits {
     /// Whether a statement waits to be let through, and no permit is left for it.
     pub fn is_held(&self) -> bool {
         let [held, stepped, outstanding] =
-            [&self.plan.held, &self.plan.stepped, &self.plan.outstanding].map(|count| count.load(Ordering::SeqCst));
+            [&self.plan.held, &self.plan.stepped, &self.plan.outstanding]
+                .map(|count| count.load(Ordering::SeqCst));
         held > 0 && stepped == 0 && outstanding == 0
     }
 
@@ -134,7 +135,8 @@ async fn accept(listener: TcpListener, port: u16, plan: Arc<Plan>) {
             let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
             // Small messages, answered one by one.
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
-            let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+            let ((from_client, to_client), (from_server, to_server)) =
+                (client.into_split(), server.into_split());
             let replies = Arc::new(Replies::default());
             // Whichever ends first closes both.
             tokio::select! {
@@ -142,7 +144,8 @@ async fn accept(listener: TcpListener, port: u16, plan: Arc<Plan>) {
                 () = forward_replies(from_server, to_client, &plan, &replies) => {}
             }
             // Nobody waits for it any more.
-            plan.outstanding.fetch_sub(replies.outstanding.load(Ordering::SeqCst), Ordering::SeqCst);
+            plan.outstanding
+                .fetch_sub(replies.outstanding.load(Ordering::SeqCst), Ordering::SeqCst);
         });
         while connections.try_join_next().is_some() {}
     }
@@ -179,7 +182,12 @@ async fn message(from: &mut OwnedReadHalf, typed: bool) -> Option<(u8, Vec<u8>)>
     Some((kind, whole))
 }
 
-async fn forward_requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan: &Plan, replies: &Replies) {
+async fn forward_requests(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    plan: &Plan,
+    replies: &Replies,
+) {
     let Some((_, start)) = message(&mut from, false).await else { return };
     sent(plan, replies);
     if to.write_all(&start).await.is_err() {
@@ -194,9 +202,13 @@ async fn forward_requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan:
         let (first, second) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
         let simple = kind == b'Q';
         match kind {
-            b'Q' if first.contains("BEGIN") => (may_write, wrote) = (!first.contains("READ ONLY"), false),
+            b'Q' if first.contains("BEGIN") => {
+                (may_write, wrote) = (!first.contains("READ ONLY"), false)
+            }
             // A statement gets a name; and one is used, by its name.
-            b'P' => drop(statements.insert(first.into_owned(), second.starts_with(['I', 'U', 'D']))),
+            b'P' => {
+                statements.insert(first.into_owned(), second.starts_with(['I', 'U', 'D']));
+            }
             b'B' => wrote |= may_write && statements.get(&*second).copied().unwrap_or(false),
             _ => {}
         }
@@ -230,7 +242,12 @@ async fn forward_requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan:
     }
 }
 
-async fn forward_replies(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan: &Plan, replies: &Replies) {
+async fn forward_replies(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    plan: &Plan,
+    replies: &Replies,
+) {
     while let Some((kind, whole)) = message(&mut from, true).await {
         if replies.muted.load(Ordering::SeqCst) {
             if kind == b'Z' {

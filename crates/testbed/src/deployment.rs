@@ -90,7 +90,12 @@ impl Deployment {
         Self::start(form, environment, folder, |launch| launch).await
     }
 
-    async fn start(form: Form, environment: Environment, folder: TempDir, how: impl Fn(Launch) -> Launch) -> Self {
+    async fn start(
+        form: Form,
+        environment: Environment,
+        folder: TempDir,
+        how: impl Fn(Launch) -> Launch,
+    ) -> Self {
         let programs = Programs::start(form, folder.path(), &environment, how).await;
         Self { programs, environment, form, folder, client: client() }
     }
@@ -113,7 +118,8 @@ impl Deployment {
         self.programs.kill();
         self.programs.ended(PATIENCE).await;
         let folder = self.folder.path();
-        self.programs = Programs::start(self.form, folder, &self.environment, |launch| launch).await;
+        self.programs =
+            Programs::start(self.form, folder, &self.environment, |launch| launch).await;
         self.client = client();
     }
 

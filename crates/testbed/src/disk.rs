@@ -34,7 +34,12 @@ impl Disk {
         if !is_root() {
             words.extend(["--user".into(), "--map-root-user".into()]);
         }
-        Self::mounted(words, mount_point, &format!("mount -t tmpfs -o {options} lastro-test \"$0\"")).await
+        Self::mounted(
+            words,
+            mount_point,
+            &format!("mount -t tmpfs -o {options} lastro-test \"$0\""),
+        )
+        .await
     }
 
     /// Another one for a single file of this one, seen by whoever sees this one: what lies beside
@@ -67,7 +72,10 @@ impl Disk {
         if !matches!(read, Ok(Ok(_))) || line != "mounted\n" {
             let _ = holder.start_kill();
             let _ = holder.stderr.take().expect("it is piped").read_to_string(&mut said).await;
-            panic!("a disk cannot be mounted here, which takes root or user namespaces: {}", said.trim());
+            panic!(
+                "a disk cannot be mounted here, which takes root or user namespaces: {}",
+                said.trim()
+            );
         }
         Self { _holder: holder, pid, mount_point: mount_point.to_owned() }
     }
@@ -94,7 +102,8 @@ impl Disk {
 
     /// Writes until there is no room for a single byte more.
     pub fn fill(&self) {
-        let ballast = File::options().append(true).create(true).open(self.seen_from_outside(BALLAST));
+        let ballast =
+            File::options().append(true).create(true).open(self.seen_from_outside(BALLAST));
         let mut ballast = ballast.expect("a file on the disk");
         for size in [64 << 10, 4 << 10, 1] {
             while ballast.write_all(&vec![b'x'; size]).is_ok() {}

@@ -31,14 +31,20 @@ fn root() -> PathBuf {
 fn difference(expected: &str, actual: &str) -> String {
     let only_in = |one: &str, other: &str, sign: char| {
         let others: std::collections::BTreeSet<_> = other.lines().collect();
-        one.lines().filter(|line| !others.contains(line)).map(|line| format!("{sign} {line}\n")).collect::<String>()
+        one.lines()
+            .filter(|line| !others.contains(line))
+            .map(|line| format!("{sign} {line}\n"))
+            .collect::<String>()
     };
     let lines = only_in(expected, actual, '-') + &only_in(actual, expected, '+');
     if !lines.is_empty() || expected == actual {
         return lines;
     }
     let place = expected.lines().zip(actual.lines()).position(|(one, other)| one != other);
-    format!("the same lines in another order or number, from line {}\n", place.map_or(0, |line| line + 1))
+    format!(
+        "the same lines in another order or number, from line {}\n",
+        place.map_or(0, |line| line + 1)
+    )
 }
 
 #[test]

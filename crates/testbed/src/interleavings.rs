@@ -36,14 +36,22 @@ impl<R> Race<R> {
         let url = fresh_database().await;
         // It makes the schema: nothing is held later but what races.
         let witness = open(url.clone(), "witness").await;
-        let port = url.rsplit_once(':').and_then(|(_, rest)| rest.split_once('/')?.0.parse().ok()).expect("a port");
+        let port = url
+            .rsplit_once(':')
+            .and_then(|(_, rest)| rest.split_once('/')?.0.parse().ok())
+            .expect("a port");
         let replica = async |name| {
             let gate = Commits::gated(port).await;
             let behind = url.replace(&format!(":{port}/"), &format!(":{}/", gate.port()));
             (Arc::new(open(behind, name).await), Side { gate, name, groups: groups.to_vec() })
         };
         let ((first, one), (second, other)) = (replica("first").await, replica("second").await);
-        Self { witness, replicas: [first, second], sides: [one, other], operator: postgres(&url).await }
+        Self {
+            witness,
+            replicas: [first, second],
+            sides: [one, other],
+            operator: postgres(&url).await,
+        }
     }
 
     /// Lets `begin` start something on each of the two replicas, once for each order of their
@@ -101,15 +109,22 @@ impl Side {
 
 /// One run: follows `choices`, then lets the first side go wherever both can. All the choices that
 /// it made.
-async fn play<T>(operator: &Client, sides: &[Side; 2], tasks: &[JoinHandle<T>; 2], choices: &[bool]) -> Vec<bool> {
+async fn play<T>(
+    operator: &Client,
+    sides: &[Side; 2],
+    tasks: &[JoinHandle<T>; 2],
+    choices: &[bool],
+) -> Vec<bool> {
     let (mut taken, mut groups) = (Vec::new(), [0, 0]);
     loop {
         let standing = eventually(PATIENCE, "both sides stand still", async || {
             let one = sides[0].standing(operator, &tasks[0]).await?;
             let other = sides[1].standing(operator, &tasks[1]).await?;
             // One that waits for a side that is done has only not noticed yet.
-            let settled =
-                !matches!((one, other), (Standing::Blocked, Standing::Done) | (Standing::Done, Standing::Blocked));
+            let settled = !matches!(
+                (one, other),
+                (Standing::Blocked, Standing::Done) | (Standing::Done, Standing::Blocked)
+            );
             settled.then_some([one, other])
         });
         let next = match standing.await {

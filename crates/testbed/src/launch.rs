@@ -105,7 +105,11 @@ impl Launch {
     /// As a user to whom permissions apply, which they do not to root.
     #[must_use]
     pub fn unprivileged(self) -> Self {
-        if is_root() { self.within(vec!["setpriv".into(), "--bounding-set=-all".into()]) } else { self }
+        if is_root() {
+            self.within(vec!["setpriv".into(), "--bounding-set=-all".into()])
+        } else {
+            self
+        }
     }
 
     /// Around what is around it already.
@@ -149,7 +153,11 @@ impl Launch {
         let output = output.unwrap_or_else(|_| panic!("{self:?} did not end within {deadline:?}"));
         let output = output.unwrap_or_else(|error| panic!("{self:?} did not start: {error}"));
         let text = |bytes| String::from_utf8(bytes).expect("a program writes UTF-8");
-        Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Ended {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
     }
 
     fn command(&self) -> Command {
@@ -158,7 +166,9 @@ impl Launch {
         command.args(words).current_dir(&self.folder).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let own = std::env::vars_os().map(|(name, _)| name);
-        for name in own.filter(|name| name == "RUST_LOG" || name.as_encoded_bytes().starts_with(b"LASTRO_")) {
+        for name in
+            own.filter(|name| name == "RUST_LOG" || name.as_encoded_bytes().starts_with(b"LASTRO_"))
+        {
             command.env_remove(name);
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -15,7 +15,8 @@ pub use deployment::environment::{Databases, Environment};
 pub use deployment::form::Form;
 pub use deployment::programs::Programs;
 pub use deployment::{
-    Deployment, Held, copy_of_data, data_in, lastro, launch, program_under_test, verify, with_busy_auditors,
+    Deployment, Held, copy_of_data, data_in, lastro, launch, program_under_test, verify,
+    with_busy_auditors,
 };
 pub use disk::Disk;
 pub use interleavings::Race;

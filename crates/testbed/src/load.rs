@@ -73,7 +73,8 @@ impl Load {
     /// If `stubborn`, clients that repeat, with the same key, what was not answered or answered
     /// with 503.
     pub fn of_clients(stubborn: bool, shop: &Arc<Deployment>, random: &mut Random) -> Self {
-        let (mut clients, shared) = (JoinSet::new(), Arc::new(Shared { stubborn, ..Shared::default() }));
+        let (mut clients, shared) =
+            (JoinSet::new(), Arc::new(Shared { stubborn, ..Shared::default() }));
         for _ in 0..CLIENTS {
             let (shop, shared, mut random) = (shop.clone(), shared.clone(), random.fork());
             clients.spawn(async move {
@@ -135,7 +136,12 @@ async fn order_once(shop: &Deployment, random: &mut Random, shared: &Shared) -> 
 
 /// The id of the order, once it is accepted. None if there was no answer, or only one that leaves
 /// open whether the order is accepted; with `any_503`, also if it was refused for now.
-pub(crate) async fn place(shop: &Deployment, key: &str, content: &Content, any_503: bool) -> Option<String> {
+pub(crate) async fn place(
+    shop: &Deployment,
+    key: &str,
+    content: &Content,
+    any_503: bool,
+) -> Option<String> {
     let headers = [JSON, ("idempotency-key", key)];
     let answer = patiently(shop.try_send("POST", "/api/orders", &headers, content.body())).await?;
     match answer.verdict().as_str() {

@@ -17,7 +17,8 @@ const MAX_ATTEMPTS: u32 = 50;
 ///
 /// **Errors:** panics, with what to do, if there is none.
 pub fn nats_url() -> String {
-    std::env::var("LASTRO_TEST_NATS_URL").expect("a NATS server; run it as: scripts/with-servers cargo test …")
+    std::env::var("LASTRO_TEST_NATS_URL")
+        .expect("a NATS server; run it as: scripts/with-servers cargo test …")
 }
 
 /// A server on a port and in a folder of its own; both stay the same when it is started again.
@@ -57,7 +58,8 @@ impl Nats {
     async fn start_with(mut folder: TempDir, arguments: Vec<String>) -> Self {
         for _ in 0..MAX_ATTEMPTS {
             let port = Port::free();
-            let mut nats = Self { server: None, port, _route: None, arguments: arguments.clone(), folder };
+            let mut nats =
+                Self { server: None, port, _route: None, arguments: arguments.clone(), folder };
             if nats.try_start().await {
                 return nats;
             }
@@ -69,15 +71,26 @@ impl Nats {
     /// Three that keep one another's streams.
     pub async fn cluster() -> [Self; 3] {
         let routes = [Port::free(), Port::free(), Port::free()];
-        let all = routes.each_ref().map(|route| format!("nats://127.0.0.1:{}", route.number)).join(",");
+        let all =
+            routes.each_ref().map(|route| format!("nats://127.0.0.1:{}", route.number)).join(",");
         let mut servers = Vec::new();
         for (number, route) in (1..).zip(routes) {
             let own = format!("nats://127.0.0.1:{}", route.number);
             let name = format!("n{number}");
-            let arguments = ["--server_name", &name, "--cluster_name", "test", "--cluster", &own, "--routes", &all];
+            let arguments = [
+                "--server_name",
+                &name,
+                "--cluster_name",
+                "test",
+                "--cluster",
+                &own,
+                "--routes",
+                &all,
+            ];
             let arguments = arguments.map(str::to_owned).to_vec();
             let folder = tempfile::tempdir().expect("a folder");
-            let mut server = Self { server: None, port: Port::free(), _route: Some(route), arguments, folder };
+            let mut server =
+                Self { server: None, port: Port::free(), _route: Some(route), arguments, folder };
             assert!(server.try_start().await, "nats-server does not start");
             servers.push(server);
         }
@@ -134,7 +147,10 @@ impl Nats {
         self.signal(Signal::STOP);
         // Its threads stop one after the other, and until then answer.
         let pid = self.server.as_ref().and_then(Child::id).expect("it runs");
-        eventually(PATIENCE, "nats-server stands still", || async { stands_still(pid).then_some(()) }).await;
+        eventually(PATIENCE, "nats-server stands still", || async {
+            stands_still(pid).then_some(())
+        })
+        .await;
     }
 
     /// SIGCONT: goes on after a pause.
@@ -160,7 +176,8 @@ impl Nats {
             .arg(store)
             .args(&self.arguments);
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut server = command.spawn().expect("nats-server; run it as: scripts/with-servers cargo test …");
+        let mut server =
+            command.spawn().expect("nats-server; run it as: scripts/with-servers cargo test …");
         let port = self.port();
         let serving = eventually(PATIENCE, "nats-server serves", || {
             let has_ended = server.try_wait().expect("a child can be asked").is_some();

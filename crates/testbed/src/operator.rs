@@ -45,7 +45,8 @@ impl Operator {
     pub async fn delete_consumers(&self) {
         for stream in self.streams().await {
             let stream = self.jetstream.get_stream(&stream).await.expect("a stream");
-            let names: Vec<String> = stream.consumer_names().try_collect().await.expect("a list of consumers");
+            let names: Vec<String> =
+                stream.consumer_names().try_collect().await.expect("a list of consumers");
             for name in names {
                 stream.delete_consumer(&name).await.expect("deleted");
             }
@@ -55,7 +56,13 @@ impl Operator {
     /// Deletes every message in the streams; their consumers stay.
     pub async fn purge(&self) {
         for name in self.streams().await {
-            self.jetstream.get_stream(&name).await.expect("a stream").purge().await.expect("purged");
+            self.jetstream
+                .get_stream(&name)
+                .await
+                .expect("a stream")
+                .purge()
+                .await
+                .expect("purged");
         }
     }
 
@@ -63,7 +70,14 @@ impl Operator {
     pub async fn open_messages(&self) -> u64 {
         let mut open = 0;
         for name in self.streams().await {
-            open += self.jetstream.get_stream(&name).await.expect("a stream").cached_info().state.messages;
+            open += self
+                .jetstream
+                .get_stream(&name)
+                .await
+                .expect("a stream")
+                .cached_info()
+                .state
+                .messages;
         }
         open
     }
@@ -83,7 +97,10 @@ impl Operator {
             let heard = heard.clone();
             listening.spawn(async move {
                 while let Some(message) = messages.next().await {
-                    heard.lock().expect("nothing panics under this lock").push((channel, message.payload.to_vec()));
+                    heard
+                        .lock()
+                        .expect("nothing panics under this lock")
+                        .push((channel, message.payload.to_vec()));
                 }
             });
         }

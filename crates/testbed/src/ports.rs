@@ -23,7 +23,8 @@ impl Port {
     pub(crate) fn free() -> Self {
         for _ in 0..MAX_ATTEMPTS {
             let width = u64::from(PORTS.end - PORTS.start);
-            let offset = u16::try_from(RandomState::new().hash_one(0) % width).expect("less than the width");
+            let offset =
+                u16::try_from(RandomState::new().hash_one(0) % width).expect("less than the width");
             let number = PORTS.start + offset;
             let Ok(held) = UdpSocket::bind(("127.0.0.1", number)) else { continue };
             // Somebody else's server would answer in its place.

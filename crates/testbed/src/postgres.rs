@@ -18,7 +18,8 @@ use crate::{Clock, Disk, PATIENCE, eventually};
 ///
 /// **Errors:** panics, with what to do, if there is none.
 pub fn postgres_url() -> String {
-    std::env::var("LASTRO_TEST_POSTGRES_URL").expect("a PostgreSQL; run it as: scripts/with-servers cargo test …")
+    std::env::var("LASTRO_TEST_POSTGRES_URL")
+        .expect("a PostgreSQL; run it as: scripts/with-servers cargo test …")
 }
 
 /// A new and empty database on that server. It goes when the server goes.
@@ -30,7 +31,10 @@ pub async fn fresh_database() -> String {
 async fn fresh_database_on(url: &str, place: &str) -> String {
     let name = format!("test_{:016x}", RandomState::new().hash_one(0));
     let operator = postgres(url).await;
-    operator.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0{place}")).await.expect("a new database");
+    operator
+        .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0{place}"))
+        .await
+        .expect("a new database");
     let (server, _) = url.rsplit_once('/').expect("a URL with a database");
     format!("{server}/{name}")
 }
@@ -100,7 +104,14 @@ impl Postgres {
         let folder = home();
         let source = format!("--dbname={}", self.url("postgres"));
         run(
-            &["pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", "--no-sync", &source, "-D"],
+            &[
+                "pg_basebackup",
+                "--write-recovery-conf",
+                "--checkpoint=fast",
+                "--no-sync",
+                &source,
+                "-D",
+            ],
             &data(&folder),
         )
         .await;
@@ -174,7 +185,8 @@ impl Postgres {
     /// Starts it again with what it stored, and waits until it serves.
     pub async fn resume(&mut self) {
         eventually(PATIENCE, "PostgreSQL starts", || {
-            let runs = |child: &mut Child| child.try_wait().expect("a child can be asked").is_none();
+            let runs =
+                |child: &mut Child| child.try_wait().expect("a child can be asked").is_none();
             // What a killed server has left behind may hold the next one up for a moment.
             if !self.server.as_mut().is_some_and(runs) {
                 self.server = Some(self.spawn());
@@ -186,7 +198,11 @@ impl Postgres {
     }
 
     fn spawn(&self) -> Child {
-        let log = std::fs::File::options().append(true).create(true).open(self.log_path()).expect("a log");
+        let log = std::fs::File::options()
+            .append(true)
+            .create(true)
+            .open(self.log_path())
+            .expect("a log");
         let mut command = as_postgres_within(&self.surroundings, "postgres");
         command.arg("-D").arg(data(&self.folder)).args(["-p", &self.port().to_string()]);
         command.args([
@@ -236,11 +252,14 @@ fn pid_of(server: &Child) -> Option<Pid> {
 
 fn children_of(parent: Pid) -> impl Iterator<Item = Pid> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-    let pids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok().and_then(Pid::from_raw));
+    let pids = processes
+        .filter_map(|process| process.file_name().to_str()?.parse().ok().and_then(Pid::from_raw));
     pids.filter(move |pid| {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))
+            .unwrap_or_default();
         // Behind the name: the state, and then the parent.
-        let reported = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+        let reported =
+            stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
         reported.and_then(Pid::from_raw) == Some(parent)
     })
 }
@@ -248,7 +267,8 @@ fn children_of(parent: Pid) -> impl Iterator<Item = Pid> {
 /// A new and empty one that no server runs on yet.
 async fn cluster() -> TempDir {
     let folder = home();
-    let initdb = ["initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "-D"];
+    let initdb =
+        ["initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "-D"];
     run(&initdb, &data(&folder)).await;
     folder
 }
@@ -258,7 +278,8 @@ fn home() -> TempDir {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = tempfile::tempdir().expect("a folder");
-    let open = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+    let open =
+        |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
     open(folder.path(), 0o711).expect("permissions");
     let data = data(&folder);
     std::fs::create_dir(&data).expect("a folder");
@@ -282,7 +303,10 @@ fn as_postgres(program: &str) -> Command {
 fn as_postgres_within((around, environment): &Surroundings, program: &str) -> Command {
     let mut words = around.clone();
     if is_root() {
-        words.extend(["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"].map(OsString::from));
+        words.extend(
+            ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+                .map(OsString::from),
+        );
     }
     // Not earlier: what sees another clock keeps it in memory that belongs to its user.
     words.push("env".into());
@@ -297,8 +321,10 @@ fn as_postgres_within((around, environment): &Surroundings, program: &str) -> Co
 
 /// Debian keeps the server's programs out of the path.
 fn programs() -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
-    let number = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+    let versions =
+        std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
+    let number =
+        |path: &PathBuf| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
     let newest = versions.map(|version| version.path()).max_by_key(number);
     newest.map(|version| version.join("bin")).unwrap_or_default()
 }

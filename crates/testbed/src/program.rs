@@ -48,12 +48,15 @@ impl Program {
     /// Starts `command` and waits for its word that it is ready. Its standard error is read for as
     /// long as it lives.
     pub(crate) async fn serving(mut command: Command) -> Self {
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} did not start: {error}"));
+        let mut child =
+            command.spawn().unwrap_or_else(|error| panic!("{command:?} did not start: {error}"));
         let pid = child.id().expect("it was not waited for yet");
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         let log = Log::default();
         let address = tokio::time::timeout(PATIENCE, address(&mut lines, &log)).await;
-        let Ok(Some(address)) = address else { panic!("{command:?} did not get ready; it said\n{}", log.text()) };
+        let Ok(Some(address)) = address else {
+            panic!("{command:?} did not get ready; it said\n{}", log.text())
+        };
         tokio::spawn(drain(lines, log.clone()));
         Self { child, pid, address, log }
     }
@@ -79,8 +82,9 @@ impl Program {
         let path = format!("/proc/{}/status", self.pid);
         let status = std::fs::read_to_string(&path).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes =
-            line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|number| number.parse::<u64>().ok());
+        let kibibytes = line
+            .and_then(|line| line.trim().strip_suffix(" kB"))
+            .and_then(|number| number.parse::<u64>().ok());
         1024 * kibibytes.expect("a number of kB")
     }
 
@@ -102,14 +106,17 @@ impl Program {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).expect("the id of a process");
+        let pid =
+            i32::try_from(self.pid).ok().and_then(Pid::from_raw).expect("the id of a process");
         kill_process(pid, signal).expect("a child that was not waited for can be signalled");
     }
 
     /// Its exit code, once it has ended; None if a signal ended it.
     pub async fn ended(&mut self, deadline: Duration) -> Option<i32> {
         let ended = tokio::time::timeout(deadline, self.child.wait()).await;
-        let status = ended.unwrap_or_else(|_| panic!("it still runs after {deadline:?}; it said\n{}", self.log.text()));
+        let status = ended.unwrap_or_else(|_| {
+            panic!("it still runs after {deadline:?}; it said\n{}", self.log.text())
+        });
         status.expect("a child can be waited for").code()
     }
 }

@@ -80,7 +80,8 @@ async fn accept(listener: TcpListener, port: u16, weather: Arc<watch::Sender<Wea
         }
         connections.spawn(async move {
             let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
-            let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+            let ((from_client, to_client), (from_server, to_server)) =
+                (client.into_split(), server.into_split());
             // Whichever ends first closes both.
             tokio::select! {
                 () = forward(from_client, to_server, weather.clone()) => {}
@@ -97,7 +98,11 @@ async fn cut(mut weather: watch::Receiver<Weather>) {
     let _ = weather.wait_for(|now| *now == Weather::Cut).await;
 }
 
-async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watch::Receiver<Weather>) {
+async fn forward(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut weather: watch::Receiver<Weather>,
+) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         let now = *weather.borrow();

@@ -53,7 +53,11 @@ impl RawConnection {
     /// # Errors
     ///
     /// No response came in time. The connection must not be used any more.
-    pub async fn place(&mut self, order: &str, patience: Duration) -> std::io::Result<(u16, String)> {
+    pub async fn place(
+        &mut self,
+        order: &str,
+        patience: Duration,
+    ) -> std::io::Result<(u16, String)> {
         let exchange = async {
             self.requests.write_all(order_request(order.len(), order).as_bytes()).await?;
             self.responses.next().await

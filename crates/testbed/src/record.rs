@@ -32,7 +32,10 @@ impl Content {
             format!(r#"{{"product_id":"{product}","quantity":{quantity},"price":{price}}}"#)
         };
         let lines: Vec<_> = (0..=random.below(3)).map(|_| line(random)).collect();
-        Self { customer_id: format!("C{}", random.below(1_000)), products: format!("[{}]", lines.join(",")) }
+        Self {
+            customer_id: format!("C{}", random.below(1_000)),
+            products: format!("[{}]", lines.join(",")),
+        }
     }
 
     /// The body of the request.
@@ -42,7 +45,10 @@ impl Content {
 
     /// Whether the page of an order shows this one.
     pub fn is_on(&self, page: &Response) -> bool {
-        let members = [format!(r#""customer_id":"{}""#, self.customer_id), format!(r#""products":{}"#, self.products)];
+        let members = [
+            format!(r#""customer_id":"{}""#, self.customer_id),
+            format!(r#""products":{}"#, self.products),
+        ];
         page.status == 200 && members.iter().all(|member| page.text.contains(member))
     }
 }
@@ -62,7 +68,9 @@ impl Record {
     /// Repeats every order that got no answer, with its key. All must be accepted now.
     pub async fn ask_again(&mut self, shop: &Deployment) {
         for (key, content) in std::mem::take(&mut self.unanswered) {
-            let id = place(shop, &key, &content, false).await.expect("an answer: nothing is wrong any more");
+            let id = place(shop, &key, &content, false)
+                .await
+                .expect("an answer: nothing is wrong any more");
             self.accepted.insert(id, content);
         }
     }
@@ -77,8 +85,11 @@ impl Record {
     pub async fn settle_within(&self, deadline: Duration, shop: &Arc<Deployment>) -> usize {
         nothing_in_flight(deadline, shop).await;
         let settled = self.pages(shop).await.into_iter().filter(|(id, page)| {
-            let outcomes =
-                if self.cancelled.contains(id) { &["cancelled"][..] } else { &["confirmed", "rejected", "cancelled"] };
+            let outcomes = if self.cancelled.contains(id) {
+                &["cancelled"][..]
+            } else {
+                &["confirmed", "rejected", "cancelled"]
+            };
             outcomes.contains(&page.text_at("/status").as_str())
         });
         settled.count()
@@ -86,8 +97,9 @@ impl Record {
 
     /// The accepted orders that are missing or not as they were sent.
     pub async fn lost(&self, shop: &Arc<Deployment>) -> Vec<String> {
-        let wrong =
-            |(id, page): (String, Response)| (!self.accepted[&id].is_on(&page)).then(|| format!("{id}: {page:?}"));
+        let wrong = |(id, page): (String, Response)| {
+            (!self.accepted[&id].is_on(&page)).then(|| format!("{id}: {page:?}"))
+        };
         self.pages(shop).await.into_iter().filter_map(wrong).collect()
     }
 
@@ -117,7 +129,10 @@ impl Record {
     /// and settles, and the audit finds nothing.
     pub async fn check(&mut self, shop: &Arc<Deployment>) {
         self.ask_again(shop).await;
-        assert_eq!((self.settle(shop).await, self.lost(shop).await), (self.accepted.len(), Vec::new()));
+        assert_eq!(
+            (self.settle(shop).await, self.lost(shop).await),
+            (self.accepted.len(), Vec::new())
+        );
         let ended = shop.verify_with(SETTLE_PATIENCE, &["--settled"]).await;
         assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     }

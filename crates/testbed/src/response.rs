@@ -60,8 +60,13 @@ impl Response {
         }
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let problem = self.json();
-        let members: Vec<_> = problem.as_object().expect("an object").keys().map(String::as_str).collect();
-        assert_eq!(members, ["type", "title", "status", "detail", "code", "request_id", "errors"], "{self:?}");
+        let members: Vec<_> =
+            problem.as_object().expect("an object").keys().map(String::as_str).collect();
+        assert_eq!(
+            members,
+            ["type", "title", "status", "detail", "code", "request_id", "errors"],
+            "{self:?}"
+        );
         assert_eq!(problem["status"], self.status, "{self:?}");
         assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"), "{self:?}");
         let asks_to_come_back = matches!(self.status, 429 | 503);
@@ -74,7 +79,8 @@ impl Response {
         let problem = self.json();
         let errors = problem["errors"].as_array().expect("a list of errors");
         let described = |error: &Value| {
-            let location = error["pointer"].as_str().or(error["parameter"].as_str()).expect("a location");
+            let location =
+                error["pointer"].as_str().or(error["parameter"].as_str()).expect("a location");
             assert!(error["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{error}");
             format!("{location} {}", error["code"].as_str().expect("a code"))
         };

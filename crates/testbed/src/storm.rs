@@ -152,8 +152,10 @@ mod tests {
     fn each_message_comes_five_times_and_old_ones_come_once_more() {
         let mut storm = Storm::new(Random::seeded("storm"));
         let messages: Vec<_> = (0..=99_u8).map(|number| vec![number]).collect();
-        let mut gone: Vec<_> =
-            messages.iter().flat_map(|message| storm.instead_of(std::slice::from_ref(message))).collect();
+        let mut gone: Vec<_> = messages
+            .iter()
+            .flat_map(|message| storm.instead_of(std::slice::from_ref(message)))
+            .collect();
         gone.extend(storm.rest());
         assert_ne!(gone.iter().take(100).collect::<Vec<_>>(), messages.iter().collect::<Vec<_>>());
         // Each but the first brings an old one with it.

@@ -17,7 +17,8 @@ pub fn write_past(file: &Path, sql: &str) {
     let connection = Connection::open(file).expect("the file");
     connection.busy_timeout(PATIENCE).expect("a timeout");
     let guards = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema WHERE type = 'trigger'";
-    let drop_guards: Option<String> = connection.query_row(guards, [], |row| row.get(0)).expect("triggers");
+    let drop_guards: Option<String> =
+        connection.query_row(guards, [], |row| row.get(0)).expect("triggers");
     connection
         .execute_batch("PRAGMA ignore_check_constraints = on; PRAGMA foreign_keys = off")
         .expect("no constraints");
@@ -37,6 +38,7 @@ pub fn quarantined(file: &Path) -> Vec<(String, i64)> {
     connection.busy_timeout(PATIENCE).expect("a timeout");
     let sql = "SELECT kind, sum(count) AS times FROM quarantine GROUP BY kind ORDER BY kind";
     let mut statement = connection.prepare(sql).expect("the table");
-    let rows = statement.query_map([], |row| Ok((row.get("kind")?, row.get("times")?))).expect("rows");
+    let rows =
+        statement.query_map([], |row| Ok((row.get("kind")?, row.get("times")?))).expect("rows");
     rows.collect::<Result<_, _>>().expect("rows")
 }

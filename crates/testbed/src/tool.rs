@@ -15,13 +15,18 @@ pub struct Tool {
 
 impl Tool {
     pub(crate) fn start(mut command: Command) -> Self {
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} did not start: {error}"));
+        let mut child =
+            command.spawn().unwrap_or_else(|error| panic!("{command:?} did not start: {error}"));
         let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         Self { child, lines }
     }
 
     /// The lines that it says until they are enough.
-    pub async fn says_until(&mut self, what: &str, enough: impl Fn(&[String]) -> bool) -> Vec<String> {
+    pub async fn says_until(
+        &mut self,
+        what: &str,
+        enough: impl Fn(&[String]) -> bool,
+    ) -> Vec<String> {
         let mut said = Vec::new();
         let listening = async {
             while let Some(line) = self.lines.next_line().await.expect("UTF-8") {
@@ -46,7 +51,8 @@ impl Tool {
     /// SIGTERM: asks it to end, and tells how it did and what it still said.
     pub async fn terminated(mut self) -> Ended {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        kill_process(id.expect("it was not waited for yet"), Signal::TERM).expect("a child can be signalled");
+        kill_process(id.expect("it was not waited for yet"), Signal::TERM)
+            .expect("a child can be signalled");
         let ending = async {
             let (mut stdout, mut stderr) = (String::new(), String::new());
             while let Some(line) = self.lines.next_line().await.expect("UTF-8") {

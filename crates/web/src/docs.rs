@@ -37,7 +37,11 @@ pub fn router(openapi_json: String) -> Router {
         .route_layer(CompressionLayer::new())
 }
 
-fn file(media_type: &'static str, caching: &'static str, content: impl Into<Bytes>) -> MethodRouter {
+fn file(
+    media_type: &'static str,
+    caching: &'static str,
+    content: impl Into<Bytes>,
+) -> MethodRouter {
     let content = content.into();
     let headers: [(HeaderName, &str); 3] = [
         (header::CONTENT_TYPE, media_type),
@@ -57,12 +61,16 @@ mod tests {
     use super::*;
 
     async fn ask(path: &str, encoding: &str) -> Response {
-        let request = Request::get(path).header(header::ACCEPT_ENCODING, encoding).body(Body::empty()).unwrap();
+        let request = Request::get(path)
+            .header(header::ACCEPT_ENCODING, encoding)
+            .body(Body::empty())
+            .unwrap();
         router("{\"openapi\":\"3.1.0\"}".into()).oneshot(request).await.unwrap()
     }
 
     async fn text(response: Response) -> String {
-        String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+        String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec())
+            .unwrap()
     }
 
     #[tokio::test]
@@ -75,10 +83,15 @@ mod tests {
     #[tokio::test]
     async fn everything_that_the_page_loads_is_served_from_here() {
         let page = text(ask("/docs", "identity").await).await;
-        let links: Vec<_> = page.split(['"', '\'']).filter(|part| part.starts_with("docs/")).collect();
+        let links: Vec<_> =
+            page.split(['"', '\'']).filter(|part| part.starts_with("docs/")).collect();
         assert_eq!(links.len(), 3, "{links:?}");
         for link in links {
-            assert_eq!(ask(&format!("/{link}"), "identity").await.status(), StatusCode::OK, "{link}");
+            assert_eq!(
+                ask(&format!("/{link}"), "identity").await.status(),
+                StatusCode::OK,
+                "{link}"
+            );
         }
         assert!(!page.contains("://") && !INITIALIZER.contains("://"));
     }
@@ -86,17 +99,29 @@ mod tests {
     #[tokio::test]
     async fn the_page_runs_no_inline_script() {
         let response = ask("/docs", "identity").await;
-        let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
-        assert!(policy.contains("script-src 'self';") && policy.contains("connect-src 'self';"), "{policy}");
+        let policy =
+            response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+        assert!(
+            policy.contains("script-src 'self';") && policy.contains("connect-src 'self';"),
+            "{policy}"
+        );
         let page = text(response).await;
-        assert!(page.split("<script").skip(1).all(|script| script.contains("></script>")), "{page}");
+        assert!(
+            page.split("<script").skip(1).all(|script| script.contains("></script>")),
+            "{page}"
+        );
     }
 
     #[tokio::test]
     async fn large_files_are_compressed_for_who_takes_it() {
         let response = ask("/docs/swagger-ui.css", "gzip").await;
         assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip");
-        assert!(!ask("/docs/swagger-ui.css", "identity").await.headers().contains_key(header::CONTENT_ENCODING));
+        assert!(
+            !ask("/docs/swagger-ui.css", "identity")
+                .await
+                .headers()
+                .contains_key(header::CONTENT_ENCODING)
+        );
     }
 
     #[tokio::test]

@@ -74,7 +74,13 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
         }
     }
     finish_headers(response.headers_mut(), &request_id);
-    edge.record(asked, &request_id, response.status().as_u16(), problem.map(|problem| problem.code), started.elapsed());
+    edge.record(
+        asked,
+        &request_id,
+        response.status().as_u16(),
+        problem.map(|problem| problem.code),
+        started.elapsed(),
+    );
     response
 }
 
@@ -99,10 +105,12 @@ async fn answer(request: Request, next: Next) -> Response {
 /// The future's output, or its panic.
 async fn unwinding<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
     let mut future = pin!(future);
-    std::future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Err(panic) => Poll::Ready(Err(panic)),
+    std::future::poll_fn(|context| {
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
     })
     .await
 }
@@ -162,15 +170,28 @@ impl Asked {
 }
 
 impl Edge {
-    fn record(&self, asked: Asked, request_id: &RequestId, status: u16, code: Option<Code>, took: Duration) {
+    fn record(
+        &self,
+        asked: Asked,
+        request_id: &RequestId,
+        status: u16,
+        code: Option<Code>,
+        took: Duration,
+    ) {
         let Asked { method, route, path } = asked;
         let request_id = request_id.as_str();
         let code = code.map(Code::as_str);
         let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         if status >= 500 {
-            info!(service = self.service, request_id, status, code, duration_us, "{method} {path} failed");
+            info!(
+                service = self.service,
+                request_id, status, code, duration_us, "{method} {path} failed"
+            );
         } else {
-            debug!(service = self.service, request_id, status, code, duration_us, "{method} {path}");
+            debug!(
+                service = self.service,
+                request_id, status, code, duration_us, "{method} {path}"
+            );
         }
         if code == Some(Code::OVERLOADED.as_str()) {
             self.metrics.shed(self.service);

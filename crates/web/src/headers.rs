@@ -29,7 +29,8 @@ impl Wait {
 
     /// The response header that confirms the wait.
     pub fn applied(self) -> (HeaderName, HeaderValue) {
-        let value = HeaderValue::from_str(&format!("wait={}", self.seconds)).expect("a number is plain ASCII");
+        let value = HeaderValue::from_str(&format!("wait={}", self.seconds))
+            .expect("a number is plain ASCII");
         (HeaderName::from_static("preference-applied"), value)
     }
 }
@@ -40,7 +41,8 @@ impl Wait {
 /// is ignored, because a client must not rely on preferences.
 pub fn preferred_wait(headers: &HeaderMap) -> Option<Wait> {
     let lines = headers.get_all(PREFER).iter().filter_map(|line| line.to_str().ok());
-    let mut preferences = lines.flat_map(|line| split_outside_quotes(line, ',')).map(name_and_value);
+    let mut preferences =
+        lines.flat_map(|line| split_outside_quotes(line, ',')).map(name_and_value);
     let (_, seconds) = preferences.find(|(name, _)| name.eq_ignore_ascii_case("wait"))?;
     let is_number = !seconds.is_empty() && seconds.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| Wait { seconds: seconds.parse().unwrap_or(MAX_WAIT_S).min(MAX_WAIT_S) })
@@ -55,12 +57,14 @@ pub fn preferred_wait(headers: &HeaderMap) -> Option<Wait> {
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     let (Some(key), another) = (keys.next(), keys.next()) else { return Ok(None) };
-    let is_key = (1..=MAX_KEY_LENGTH).contains(&key.len()) && key.as_bytes().iter().all(u8::is_ascii_graphic);
+    let is_key = (1..=MAX_KEY_LENGTH).contains(&key.len())
+        && key.as_bytes().iter().all(u8::is_ascii_graphic);
     match key.to_str() {
         Ok(key) if is_key && another.is_none() => Ok(Some(key.to_owned())),
         _ => {
-            let detail =
-                format!("Idempotency-Key must be given once, with 1 to {MAX_KEY_LENGTH} visible ASCII characters");
+            let detail = format!(
+                "Idempotency-Key must be given once, with 1 to {MAX_KEY_LENGTH} visible ASCII characters"
+            );
             Err(Fault::parameter("Idempotency-Key", FaultCode::BAD_FORMAT, detail).into())
         }
     }
@@ -154,14 +158,25 @@ mod tests {
     fn an_idempotency_key_is_visible_ascii_and_occurs_once() {
         let longest = "k".repeat(255);
         for key in ["k", "\"8e03978e-40d5\"", "!~", &longest] {
-            assert_eq!(idempotency_key(&headers(&IDEMPOTENCY_KEY, &[key.as_bytes()])), Ok(Some(key.to_owned())));
+            assert_eq!(
+                idempotency_key(&headers(&IDEMPOTENCY_KEY, &[key.as_bytes()])),
+                Ok(Some(key.to_owned()))
+            );
         }
         assert_eq!(idempotency_key(&HeaderMap::new()), Ok(None));
         let too_long = "k".repeat(256);
-        for keys in [&[&b""[..]][..], &[b"a b"], &[b"a\tb"], &[b"\xc3\xa9"], &[too_long.as_bytes()], &[b"k", b"k"]] {
+        for keys in [
+            &[&b""[..]][..],
+            &[b"a b"],
+            &[b"a\tb"],
+            &[b"\xc3\xa9"],
+            &[too_long.as_bytes()],
+            &[b"k", b"k"],
+        ] {
             let problem = idempotency_key(&headers(&IDEMPOTENCY_KEY, keys)).unwrap_err();
             let fault = &problem.faults[0];
-            let expected = Fault::parameter("Idempotency-Key", FaultCode::BAD_FORMAT, fault.detail.clone());
+            let expected =
+                Fault::parameter("Idempotency-Key", FaultCode::BAD_FORMAT, fault.detail.clone());
             assert_eq!((problem.faults.len(), fault), (1, &expected));
         }
     }

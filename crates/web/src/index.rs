@@ -16,7 +16,9 @@ const PAGE: &str = include_str!("index.html");
 pub(crate) fn router(program: &Program) -> Router {
     let page = PAGE.replace("{name}", program.name).replace("{summary}", program.summary);
     let page = page.replace("{version}", env!("CARGO_PKG_VERSION"));
-    let answer = move || async move { ([(header::CONTENT_SECURITY_POLICY, POLICY)], Html(page)).into_response() };
+    let answer = move || async move {
+        ([(header::CONTENT_SECURITY_POLICY, POLICY)], Html(page)).into_response()
+    };
     Router::new().route("/", get(answer))
 }
 
@@ -32,14 +34,16 @@ mod tests {
     #[tokio::test]
     async fn the_page_names_the_program_and_links_to_its_own_paths_only() {
         let request = Request::get("/").body(Body::empty()).unwrap();
-        let program = Program { name: "till", summary: "Takes money.", default_listen: "127.0.0.1:0" };
+        let program =
+            Program { name: "till", summary: "Takes money.", default_listen: "127.0.0.1:0" };
         let response = router(&program).oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
         let page = response.into_body().collect().await.unwrap().to_bytes();
         let page = String::from_utf8(page.to_vec()).unwrap();
         assert!(page.contains("<title>till</title>"), "{page}");
-        let links: Vec<_> = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let links: Vec<_> =
+            page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         assert_eq!(links, ["docs", "openapi.json", "metrics", "readyz", "version"]);
         assert!(page.contains("Takes money."), "{page}");
         assert!(!page.contains("{name}") && !page.contains("{version}"), "{page}");

@@ -66,7 +66,10 @@ pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Object, Proble
 /// # Errors
 ///
 /// As [`read_json`], for a body that has at least one byte.
-pub async fn read_optional_json(headers: &HeaderMap, body: Body) -> Result<Option<Object>, Problem> {
+pub async fn read_optional_json(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Option<Object>, Problem> {
     let bytes = read_bytes(body).await?;
     if bytes.is_empty() {
         return Ok(None);
@@ -76,7 +79,12 @@ pub async fn read_optional_json(headers: &HeaderMap, body: Body) -> Result<Optio
 }
 
 async fn read_bytes(mut body: Body) -> Result<Bytes, Problem> {
-    let too_large = || Problem::new(Code::BODY_TOO_LARGE, format!("the body must have at most {MAX_BODY_BYTES} bytes"));
+    let too_large = || {
+        Problem::new(
+            Code::BODY_TOO_LARGE,
+            format!("the body must have at most {MAX_BODY_BYTES} bytes"),
+        )
+    };
     let malformed = |detail: String| Problem::new(Code::MALFORMED_JSON, detail);
     // The Content-Length, or 0 without one.
     let promised = body.size_hint().lower();
@@ -84,13 +92,17 @@ async fn read_bytes(mut body: Body) -> Result<Bytes, Problem> {
         discard(body).await;
         return Err(too_large());
     }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(&mut body, MAX_BODY_BYTES).collect()).await {
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(&mut body, MAX_BODY_BYTES).collect())
+        .await
+    {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             discard(body).await;
             Err(too_large())
         }
-        Ok(Err(_)) => Err(malformed("the connection closed before the body was complete".to_owned())),
+        Ok(Err(_)) => {
+            Err(malformed("the connection closed before the body was complete".to_owned()))
+        }
         Err(_) => Err(malformed(format!("the body did not arrive within {BODY_TIMEOUT:?}"))),
     }
 }
@@ -114,11 +126,13 @@ async fn discard(mut body: Body) {
 fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     let refuse = |detail: &str| Err(Problem::new(Code::UNSUPPORTED_MEDIA_TYPE, detail));
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    let only = types.next().filter(|_| types.next().is_none()).and_then(|value| value.to_str().ok());
+    let only =
+        types.next().filter(|_| types.next().is_none()).and_then(|value| value.to_str().ok());
     if !only.is_some_and(is_json_in_utf8) {
         return refuse("the Content-Type must be application/json, in UTF-8");
     }
-    let is_identity = |value: &str| value.split(',').all(|coding| coding.trim().eq_ignore_ascii_case("identity"));
+    let is_identity =
+        |value: &str| value.split(',').all(|coding| coding.trim().eq_ignore_ascii_case("identity"));
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     if !encodings.all(|value| value.to_str().is_ok_and(is_identity)) {
         return refuse("the body must not have a Content-Encoding");
@@ -128,7 +142,8 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn is_json_in_utf8(media_type: &str) -> bool {
     let mut parts = media_type.split(';').map(str::trim);
-    let is_json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    let is_json =
+        parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
     is_json
         && parts.all(|parameter| match parameter.split_once('=') {
             Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
@@ -212,7 +227,10 @@ mod tests {
         type Data = Bytes;
         type Error = io::Error;
 
-        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
             match self.kilobytes.checked_sub(1) {
                 Some(left) => {
                     self.kilobytes = left;
@@ -230,8 +248,11 @@ mod tests {
         assert!(read_json(&json(), padded(MAX_BODY_BYTES).into()).await.is_ok());
         let refused = read_json(&json(), padded(MAX_BODY_BYTES + 1).into()).await;
         assert_eq!(code(refused), Some(Code::BODY_TOO_LARGE));
-        let refused =
-            read_json(&json(), Body::new(Streamed { kilobytes: MAX_BODY_BYTES / 1024 + 1, ends: true })).await;
+        let refused = read_json(
+            &json(),
+            Body::new(Streamed { kilobytes: MAX_BODY_BYTES / 1024 + 1, ends: true }),
+        )
+        .await;
         assert_eq!(code(refused), Some(Code::BODY_TOO_LARGE));
     }
 
@@ -248,14 +269,17 @@ mod tests {
     #[tokio::test]
     async fn a_rejected_body_is_drained_only_up_to_the_limit() {
         discard(Body::new(Streamed { kilobytes: usize::MAX, ends: true })).await;
-        let refused = read_json(&json(), Body::new(Streamed { kilobytes: usize::MAX, ends: true })).await;
+        let refused =
+            read_json(&json(), Body::new(Streamed { kilobytes: usize::MAX, ends: true })).await;
         assert_eq!(code(refused), Some(Code::BODY_TOO_LARGE));
     }
 
     /// Time is paused: it jumps to the next timer when there is nothing else to do.
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_arrive_is_not_waited_for() {
-        let refused = read_json(&json(), Body::new(Streamed { kilobytes: 3, ends: false })).await.unwrap_err();
+        let refused = read_json(&json(), Body::new(Streamed { kilobytes: 3, ends: false }))
+            .await
+            .unwrap_err();
         assert_eq!(
             (refused.code, refused.detail.as_str()),
             (Code::MALFORMED_JSON, "the body did not arrive within 10s")

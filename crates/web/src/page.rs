@@ -7,7 +7,11 @@ pub fn one_more(limit: usize) -> u32 {
 }
 
 /// Cuts off the extra row. Returns the cursor of the next page, if there is one.
-pub fn cut<T>(rows: &mut Vec<T>, limit: usize, cursor_at: impl FnOnce(&T) -> String) -> Option<String> {
+pub fn cut<T>(
+    rows: &mut Vec<T>,
+    limit: usize,
+    cursor_at: impl FnOnce(&T) -> String,
+) -> Option<String> {
     let more = rows.len() > limit;
     rows.truncate(limit);
     rows.last().filter(|_| more).map(cursor_at)

@@ -120,7 +120,8 @@ mod tests {
         let mut registry = Registry::default();
         telemetry::Metrics::new(&mut registry, "1.2.3");
         let registry = Arc::new(registry);
-        let probes = Probes { name: "lastro", version: "1.2.3", readiness: readiness.clone(), registry };
+        let probes =
+            Probes { name: "lastro", version: "1.2.3", readiness: readiness.clone(), registry };
         version(&probes).merge(router(probes))
     }
 
@@ -129,7 +130,8 @@ mod tests {
     }
 
     async fn text(response: Response) -> String {
-        String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+        String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec())
+            .unwrap()
     }
 
     async fn json_of(response: Response) -> Value {
@@ -138,7 +140,9 @@ mod tests {
 
     fn status(checks: &[(&'static str, Health)]) -> Result<&'static str, (Code, String)> {
         let snapshot = Snapshot { draining: false, checks: checks.to_vec() };
-        report(snapshot).map(|report| report.status).map_err(|problem| (problem.code, problem.detail))
+        report(snapshot)
+            .map(|report| report.status)
+            .map_err(|problem| (problem.code, problem.detail))
     }
 
     #[test]
@@ -172,7 +176,10 @@ mod tests {
         readiness.drain();
         let response = ask(&readiness, "/readyz").await;
         let problem = response.extensions().get::<Problem>().expect("the edge renders it");
-        assert_eq!((response.status(), problem.code), (StatusCode::SERVICE_UNAVAILABLE, Code::SHUTTING_DOWN));
+        assert_eq!(
+            (response.status(), problem.code),
+            (StatusCode::SERVICE_UNAVAILABLE, Code::SHUTTING_DOWN)
+        );
         assert_eq!(ask(&readiness, "/livez").await.status(), StatusCode::OK);
     }
 

@@ -62,7 +62,12 @@ pub enum At {
 impl Problem {
     /// A problem of this kind, without faults.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), faults: Vec::new(), retry_after_s: code.retry_after_s() }
+        Self {
+            code,
+            detail: detail.into(),
+            faults: Vec::new(),
+            retry_after_s: code.retry_after_s(),
+        }
     }
 
     /// The problem of a well-formed request that breaks rules: 422 with its faults in document
@@ -98,7 +103,8 @@ impl Problem {
     /// Writes the body into a response that carries this problem. Its other headers stay.
     pub(crate) fn render(&self, request_id: &str, response: Response) -> Response {
         let (mut parts, _) = response.into_parts();
-        let body = serde_json::to_vec(&self.document(request_id)).expect("strings and numbers always serialize");
+        let body = serde_json::to_vec(&self.document(request_id))
+            .expect("strings and numbers always serialize");
         parts.status = self.code.status();
         parts.headers.remove(header::CONTENT_LENGTH);
         parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
@@ -164,7 +170,9 @@ impl utoipa::PartialSchema for Problem {
 }
 
 impl ToSchema for Problem {
-    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
+    fn schemas(
+        schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>,
+    ) {
         Document::schemas(schemas);
     }
 }
@@ -192,7 +200,11 @@ mod tests {
 
     #[test]
     fn a_problem_on_the_wire_has_all_seven_members() {
-        let problem = Problem::from(Fault::pointer("/a~1b", FaultCode::REQUIRED, "the member \"a/b\" is missing"));
+        let problem = Problem::from(Fault::pointer(
+            "/a~1b",
+            FaultCode::REQUIRED,
+            "the member \"a/b\" is missing",
+        ));
         assert_eq!(
             serde_json::to_value(problem.document("r-1")).unwrap(),
             json!({
@@ -220,7 +232,9 @@ mod tests {
 
     #[test]
     fn a_problem_tells_at_most_a_hundred_faults() {
-        let faults = (0..250).map(|n| Fault::pointer(format!("/{n}"), FaultCode::UNKNOWN_FIELD, "unknown")).collect();
+        let faults = (0..250)
+            .map(|n| Fault::pointer(format!("/{n}"), FaultCode::UNKNOWN_FIELD, "unknown"))
+            .collect();
         let problem = Problem::invalid(faults);
         assert_eq!(problem.faults.len(), MAX_FAULTS);
         assert_eq!(problem.detail, "the request has 100 faults; see errors");

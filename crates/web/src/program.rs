@@ -66,7 +66,12 @@ impl Context {
 
     /// The API of a service: its routes behind the edge, their description, and the service's own
     /// codes. The edge counts the requests under the service's name.
-    pub fn api(&self, service: &'static str, router: utoipa_axum::router::OpenApiRouter, codes: OwnCodes) -> Api {
+    pub fn api(
+        &self,
+        service: &'static str,
+        router: utoipa_axum::router::OpenApiRouter,
+        codes: OwnCodes,
+    ) -> Api {
         let (router, description) = router.split_for_parts();
         Api { router: self.edge(service).wrap(router), description, codes }
     }
@@ -113,7 +118,9 @@ pub struct Api {
 
 impl std::fmt::Debug for Api {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Api").field("paths", &self.description.paths.paths.len()).finish_non_exhaustive()
+        f.debug_struct("Api")
+            .field("paths", &self.description.paths.paths.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -173,12 +180,14 @@ impl Process {
             readiness: readiness.clone(),
             registry: Arc::new(registry),
         };
-        let mut own =
-            docs::router(describe(&program, &api)?).merge(index::router(&program)).merge(probes::version(&probes));
+        let mut own = docs::router(describe(&program, &api)?)
+            .merge(index::router(&program))
+            .merge(probes::version(&probes));
         match metrics_listener {
             Some(listener) => {
                 let router = edge.clone().wrap(probes::router(probes));
-                workers.spawn(Stage::Probe, "metrics server", |token| serve(listener, router, token));
+                workers
+                    .spawn(Stage::Probe, "metrics server", |token| serve(listener, router, token));
             }
             None => own = own.merge(probes::router(probes)),
         }
@@ -204,7 +213,12 @@ impl Process {
 /// # Errors
 ///
 /// A wrong setting (exit code 2), or an error of `build` or [`Process::serve`] (exit code 1).
-pub async fn run<B>(program: Program, args: &CommonArgs, keys: &[&str], build: B) -> Result<(), ProgramError>
+pub async fn run<B>(
+    program: Program,
+    args: &CommonArgs,
+    keys: &[&str],
+    build: B,
+) -> Result<(), ProgramError>
 where
     B: AsyncFnOnce(&mut Process, &File) -> Result<Api, ProgramError>,
 {

@@ -59,15 +59,20 @@ impl Query {
 
     /// Reads a parameter with `parse`. Returns `None` if it is absent, and `None` with a fault if
     /// it is wrong.
-    pub fn optional<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Parsed<T>) -> Option<T> {
+    pub fn optional<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Parsed<T>,
+    ) -> Option<T> {
         self.asked.push(name);
         let mut found = self.given.iter().enumerate().filter(|(_, given)| given.name == name);
         let (index, first) = found.next()?;
         let parsed = match (&first.value, found.next()) {
             (_, Some(_)) => Err((FaultCode::BAD_FORMAT, "must be given once".to_owned())),
-            (None, _) => {
-                Err((FaultCode::BAD_FORMAT, "must be percent-encoded UTF-8 without control characters".to_owned()))
-            }
+            (None, _) => Err((
+                FaultCode::BAD_FORMAT,
+                "must be percent-encoded UTF-8 without control characters".to_owned(),
+            )),
             (Some(value), None) => parse(value),
         };
         parsed.map_err(|wrong| self.fault(index, name, wrong)).ok()
@@ -98,7 +103,11 @@ impl Query {
     /// 422 `invalid_request` with all faults in the order of the parameters, else 400
     /// `invalid_cursor` for a cursor that this list did not return.
     pub fn finish(mut self) -> Result<(), Problem> {
-        let unknown = self.given.iter().enumerate().filter(|(_, given)| !self.asked.contains(&given.name.as_str()));
+        let unknown = self
+            .given
+            .iter()
+            .enumerate()
+            .filter(|(_, given)| !self.asked.contains(&given.name.as_str()));
         let faults = unknown.take(MAX_FAULTS).map(|(index, given)| {
             let detail = format!("{} is not a known parameter", given.name);
             (index, Fault::parameter(given.name.clone(), FaultCode::UNKNOWN_FIELD, detail))
@@ -169,8 +178,11 @@ mod tests {
             "open" | "caf é" => Ok(text.to_owned()),
             _ => Err((FaultCode::BAD_FORMAT, "must be open".to_owned())),
         };
-        let page =
-            Page { status: query.optional("status", known), limit: query.limit(), after: query.cursor("things") };
+        let page = Page {
+            status: query.optional("status", known),
+            limit: query.limit(),
+            after: query.cursor("things"),
+        };
         query.finish().map(|()| page)
     }
 
@@ -194,7 +206,8 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded() {
-        let text = format!("limit=200&st%61tus=caf+%C3%a9&cursor={}", cursor::encode("things", "k 1"));
+        let text =
+            format!("limit=200&st%61tus=caf+%C3%a9&cursor={}", cursor::encode("things", "k 1"));
         let page = Page { status: Some("caf é".into()), limit: 200, after: Some("k 1".into()) };
         assert_eq!(read(&text), Ok(page));
     }

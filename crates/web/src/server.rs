@@ -60,7 +60,11 @@ pub async fn bind(address: &ListenAddr) -> Result<TcpListener, CannotListen> {
 /// # Errors
 ///
 /// None at present: after an error of the listener, the server retries.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let slots = Slots::new();
     let connections = GracefulShutdown::new();
     let cut = CancellationToken::new();
@@ -129,7 +133,10 @@ async fn accept(listener: &TcpListener, slots: &Arc<Slots>) -> (TcpStream, Slot)
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset
+    )
 }
 
 #[cfg(test)]
@@ -234,7 +241,9 @@ mod tests {
         let taken = bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = taken.local_addr().unwrap();
         let error = bind(&address.to_string().parse().unwrap()).await.unwrap_err();
-        let line = format!("cannot listen on {address}: address already in use; choose another address with --listen");
+        let line = format!(
+            "cannot listen on {address}: address already in use; choose another address with --listen"
+        );
         assert_eq!(error.to_string(), line);
     }
 }

@@ -38,7 +38,12 @@ impl Slots {
 
     fn with_capacity(connections: usize) -> Arc<Self> {
         let free = Arc::new(Semaphore::new(connections));
-        Arc::new(Self { free, idle: Mutex::default(), next: AtomicU64::new(0), became_idle: Notify::new() })
+        Arc::new(Self {
+            free,
+            idle: Mutex::default(),
+            next: AtomicU64::new(0),
+            became_idle: Notify::new(),
+        })
     }
 
     /// Waits for a free slot; evicts the connection that has been idle for longest, if there is
@@ -71,8 +76,12 @@ impl Slots {
     }
 
     fn slot(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Slot {
-        let slot =
-            Slot { slots: self.clone(), since: AtomicU64::new(0), evicted: CancellationToken::new(), _permit: permit };
+        let slot = Slot {
+            slots: self.clone(),
+            since: AtomicU64::new(0),
+            evicted: CancellationToken::new(),
+            _permit: permit,
+        };
         slot.becomes_idle();
         slot
     }

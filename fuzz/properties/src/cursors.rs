@@ -13,7 +13,10 @@ pub fn check(bytes: &[u8]) {
     let other = LISTS[(usize::from(*first) + 1) % LISTS.len()];
 
     let cursor = encode(list, text);
-    assert!(cursor.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{cursor}");
+    assert!(
+        cursor.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'),
+        "{cursor}"
+    );
     assert_eq!(decode(list, &cursor).as_deref(), Ok(text));
 
     match decode(list, text) {

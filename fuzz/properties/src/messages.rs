@@ -39,12 +39,17 @@ fn check_elements<M: Debug>(bytes: &[u8], read: &[Result<M, Undecodable>]) {
         Ok(Value::Array(elements)) => {
             assert_eq!(read.len(), elements.len());
             for (one, element) in read.iter().zip(&elements) {
-                let newer = element["schema"].as_u64().is_some_and(|schema| schema > u64::from(SCHEMA_VERSION));
+                let newer = element["schema"]
+                    .as_u64()
+                    .is_some_and(|schema| schema > u64::from(SCHEMA_VERSION));
                 match one {
                     Ok(_) => assert!(!newer, "{element}"),
                     Err(Undecodable::UnknownVersion(_)) => assert!(newer, "{element}"),
                     Err(Undecodable::Malformed { bytes: kept, .. }) => {
-                        assert!(bytes.windows(kept.len().max(1)).any(|part| part == kept), "{element}");
+                        assert!(
+                            bytes.windows(kept.len().max(1)).any(|part| part == kept),
+                            "{element}"
+                        );
                     }
                 }
             }

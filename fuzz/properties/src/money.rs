@@ -9,7 +9,8 @@ const CURRENCIES: [&str; 4] = ["JPY", "BRL", "KWD", "CLF"];
 /// of them are an amount.
 pub fn check(bytes: &[u8]) {
     let Some((first, text)) = bytes.split_first() else { return };
-    let currency: Currency = CURRENCIES[usize::from(*first) % CURRENCIES.len()].parse().expect("a currency");
+    let currency: Currency =
+        CURRENCIES[usize::from(*first) % CURRENCIES.len()].parse().expect("a currency");
     if let Some(amount) = text.first_chunk() {
         check_amount(currency, i64::from_le_bytes(*amount));
     }
@@ -26,14 +27,20 @@ fn check_amount(currency: Currency, amount_minor: i64) {
     assert_eq!(decimals, usize::from(currency.decimals()), "{written}");
     let digits: String = written.chars().filter(|c| *c != '.').collect();
     assert_eq!(digits.parse(), Ok(amount_minor), "{written}");
-    let expected = if (0..=MAX_TOTAL_MINOR).contains(&amount_minor) { Ok(amount_minor) } else { Err(BadPrice::Range) };
+    let expected = if (0..=MAX_TOTAL_MINOR).contains(&amount_minor) {
+        Ok(amount_minor)
+    } else {
+        Err(BadPrice::Range)
+    };
     assert_eq!(currency.parse_price(&written), expected, "{written}");
 }
 
 fn check_price(currency: Currency, text: &str) {
     let read = currency.parse_price(text);
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let plain = [whole, fraction].iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    let plain = [whole, fraction]
+        .iter()
+        .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
     if !plain {
         let refused = if text.starts_with('-') { BadPrice::Range } else { BadPrice::Notation };
         return assert_eq!(read, Err(refused), "{text}");

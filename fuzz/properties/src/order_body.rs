@@ -25,8 +25,11 @@ pub fn check(bytes: &[u8]) {
 fn check_sums(terms: &Terms) {
     assert!((1..=contract::MAX_LINES).contains(&terms.lines.len()));
     assert!(terms.lines.iter().all(|line| line.price_minor >= 0));
-    let exact: i128 =
-        terms.lines.iter().map(|line| i128::from(line.quantity.get()) * i128::from(line.price_minor)).sum();
+    let exact: i128 = terms
+        .lines
+        .iter()
+        .map(|line| i128::from(line.quantity.get()) * i128::from(line.price_minor))
+        .sum();
     assert_eq!(i128::from(terms.total_minor), exact);
     assert!(terms.total_minor <= MAX_TOTAL_MINOR);
     assert_eq!(terms.digest, terms.stock_lines().digest());
@@ -59,5 +62,8 @@ fn write(terms: &Terms) -> String {
     let lines: Vec<_> = lines.collect();
     let customer = json!(terms.customer_id.as_str());
     let currency = json!(terms.currency.code());
-    format!(r#"{{"customer_id":{customer},"currency":{currency},"products":[{}]}}"#, lines.join(","))
+    format!(
+        r#"{{"customer_id":{customer},"currency":{currency},"products":[{}]}}"#,
+        lines.join(",")
+    )
 }

@@ -7,7 +7,8 @@ use contract::{LocationId, OrderId, ProductId};
 use super::decision::{Changes, Loaded, ReservationChange, StockChange};
 use crate::reservation::{Reservation, StateName};
 use crate::stock::{
-    Cause, Deltas, Level, LevelError, Levels, Location, Movement, MovementKind, Product, ProductStock, RequestId,
+    Cause, Deltas, Level, LevelError, Levels, Location, Movement, MovementKind, Product,
+    ProductStock, RequestId,
 };
 
 /// The loaded rows with all changes so far, and what is needed to list the changes.
@@ -43,7 +44,11 @@ impl BatchState {
     /// The rows to write. A row that several commands changed is listed once.
     pub(super) fn into_changes(mut self) -> Changes {
         let reservations = self.states_before.into_iter().map(|(order_id, from)| {
-            let to = self.current.reservations.remove(&order_id).expect("a recorded reservation is loaded");
+            let to = self
+                .current
+                .reservations
+                .remove(&order_id)
+                .expect("a recorded reservation is loaded");
             ReservationChange { from, to }
         });
         let stock = self.levels_before.into_iter().map(|((product_id, location_id), before)| {
@@ -67,7 +72,9 @@ impl BatchState {
     pub(super) fn record(&mut self, reservation: Reservation) {
         let order_id = reservation.order_id;
         let before = self.current.reservations.insert(order_id, reservation);
-        self.states_before.entry(order_id).or_insert_with(|| before.map(|before| before.state.name()));
+        self.states_before
+            .entry(order_id)
+            .or_insert_with(|| before.map(|before| before.state.name()));
     }
 
     pub(super) fn product(&self, product_id: &ProductId) -> Option<&Product> {
@@ -101,7 +108,10 @@ impl BatchState {
 
     /// The level at a location; zero if the product never moved there.
     pub(super) fn level(&self, product_id: &ProductId, location_id: &LocationId) -> Level {
-        self.levels(product_id).and_then(|levels| levels.get(location_id)).copied().unwrap_or_default()
+        self.levels(product_id)
+            .and_then(|levels| levels.get(location_id))
+            .copied()
+            .unwrap_or_default()
     }
 
     pub(super) fn stock_of(&self, product: Product) -> ProductStock {
@@ -132,9 +142,14 @@ impl BatchState {
         let location_id = location_id.clone();
         let stock_key = (product_id.clone(), location_id.clone());
         self.levels_before.entry(stock_key).or_insert(before);
-        self.current.levels.entry(product_id.clone()).or_default().insert(location_id.clone(), after);
+        self.current
+            .levels
+            .entry(product_id.clone())
+            .or_default()
+            .insert(location_id.clone(), after);
         let created_at_micros = self.now_micros;
-        let movement = Movement { product_id, location_id, kind, deltas, after, cause, created_at_micros };
+        let movement =
+            Movement { product_id, location_id, kind, deltas, after, cause, created_at_micros };
         if let Cause::Request(request) = &movement.cause {
             self.current.movements.insert(request.request_id, movement.clone());
         }

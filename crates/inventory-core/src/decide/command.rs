@@ -103,7 +103,9 @@ impl Touched {
             match command {
                 InventoryCommand::Stock(command) => {
                     touched.orders.insert(command.order_id);
-                    touched.products.extend(command.lines.iter().map(|line| line.product_id.clone()));
+                    touched
+                        .products
+                        .extend(command.lines.iter().map(|line| line.product_id.clone()));
                 }
                 InventoryCommand::Move(request) => {
                     touched.requests.insert(request.cause.request_id);

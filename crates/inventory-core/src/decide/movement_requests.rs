@@ -11,7 +11,10 @@ impl BatchState {
     /// # Errors
     ///
     /// The checks are in the order in which [`Refusal`] lists them.
-    pub(super) fn request(&mut self, request: &MovementRequest) -> Result<InventoryOutcome, Refusal> {
+    pub(super) fn request(
+        &mut self,
+        request: &MovementRequest,
+    ) -> Result<InventoryOutcome, Refusal> {
         if let Some(movement) = self.movement_of(request.cause.request_id).cloned() {
             let same = matches!(&movement.cause, Cause::Request(cause) if cause.digest == request.cause.digest);
             return if same {
@@ -29,9 +32,16 @@ impl BatchState {
         let level = self.level(&request.product_id, &request.location_id);
         let deltas = Deltas { on_hand: difference(request.change, level)?, reserved: 0 };
         let stock_key = (&request.product_id, &request.location_id);
-        match self.move_stock(stock_key, request.change.kind(), deltas, Cause::Request(request.cause.clone())) {
+        match self.move_stock(
+            stock_key,
+            request.change.kind(),
+            deltas,
+            Cause::Request(request.cause.clone()),
+        ) {
             Ok(movement) => Ok(InventoryOutcome::Moved { movement, replayed: false }),
-            Err(LevelError::BelowReserved) => Err(Refusal::BelowReserved { reserved: level.reserved }),
+            Err(LevelError::BelowReserved) => {
+                Err(Refusal::BelowReserved { reserved: level.reserved })
+            }
             Err(LevelError::AboveMaximum) => Err(Refusal::OutOfRange),
         }
     }
@@ -41,13 +51,16 @@ impl BatchState {
         let found = self.product(&put.product_id).cloned();
         let created = found.is_none();
         let product = match found {
-            Some(found) if found.name == put.name && found.low_stock_at == put.low_stock_at => found,
+            Some(found) if found.name == put.name && found.low_stock_at == put.low_stock_at => {
+                found
+            }
             found => {
                 let product = Product {
                     product_id: put.product_id.clone(),
                     name: put.name.clone(),
                     low_stock_at: put.low_stock_at,
-                    created_at_micros: found.map_or(self.now_micros, |found| found.created_at_micros),
+                    created_at_micros: found
+                        .map_or(self.now_micros, |found| found.created_at_micros),
                     updated_at_micros: self.now_micros,
                 };
                 self.record_product(product.clone());

@@ -15,10 +15,16 @@ use crate::reservation::{Seen, Shortfall};
 /// # Errors
 ///
 /// The short products, one entry each, sorted by product.
-pub(super) fn source(state: &BatchState, lines: &StockLines) -> Result<Vec<Allocation>, Vec<Shortfall>> {
-    let locations: Vec<_> = state.locations_by_priority().into_iter().map(|location| &location.location_id).collect();
+pub(super) fn source(
+    state: &BatchState,
+    lines: &StockLines,
+) -> Result<Vec<Allocation>, Vec<Shortfall>> {
+    let locations: Vec<_> =
+        state.locations_by_priority().into_iter().map(|location| &location.location_id).collect();
     let serves_whole_order = |location: &LocationId| {
-        lines.iter().all(|line| state.level(&line.product_id, location).available() >= line.quantity.units())
+        lines.iter().all(|line| {
+            state.level(&line.product_id, location).available() >= line.quantity.units()
+        })
     };
     if let Some(location) = locations.iter().find(|location| serves_whole_order(location)) {
         return Ok(lines.iter().map(|line| allocation(line, location, line.quantity)).collect());
@@ -36,7 +42,11 @@ pub(super) fn source(state: &BatchState, lines: &StockLines) -> Result<Vec<Alloc
 
 /// Takes the available units of each location in turn, until the line is served. Returns `None` if
 /// there are too few.
-fn split(state: &BatchState, line: &StockLine, locations: &[&LocationId]) -> Option<Vec<Allocation>> {
+fn split(
+    state: &BatchState,
+    line: &StockLine,
+    locations: &[&LocationId],
+) -> Option<Vec<Allocation>> {
     let mut missing = line.quantity.get();
     let mut parts = Vec::new();
     for location in locations {
@@ -73,7 +83,10 @@ fn shortfall(state: &BatchState, line: &StockLine) -> Shortfall {
         seen: levels
             .into_iter()
             .flatten()
-            .map(|(location_id, level)| Seen { location_id: location_id.clone(), seq: level.last_seq })
+            .map(|(location_id, level)| Seen {
+                location_id: location_id.clone(),
+                seq: level.last_seq,
+            })
             .collect(),
     }
 }

@@ -67,10 +67,17 @@ fn run_batch(stock: &mut Stock, lines: &[ScriptLine]) {
     for line in lines {
         let actual = match &line.act {
             Act::ShowLevels(product) => describe_levels(stock.levels(product)),
-            Act::Run(commands) => outcomes.by_ref().take(commands.len()).last().map(describe).unwrap_or_default(),
+            Act::Run(commands) => {
+                outcomes.by_ref().take(commands.len()).last().map(describe).unwrap_or_default()
+            }
         };
         if let Some(expected) = &line.expected {
-            assert!(fits(expected, &actual), "{}: got {actual}, in a batch of {}", line.text, lines.len());
+            assert!(
+                fits(expected, &actual),
+                "{}: got {actual}, in a batch of {}",
+                line.text,
+                lines.len()
+            );
         }
     }
 }
@@ -78,9 +85,11 @@ fn run_batch(stock: &mut Stock, lines: &[ScriptLine]) {
 fn fits(expected: &str, actual: &str) -> bool {
     let expected = words(expected);
     let actual = words(actual);
-    let fits_word =
-        |(expected, actual): (&&str, &&str)| expected == actual || actual.starts_with(&format!("{expected}("));
-    expected.iter().zip(&actual).all(fits_word) && (expected.len() == 1 || expected.len() == actual.len())
+    let fits_word = |(expected, actual): (&&str, &&str)| {
+        expected == actual || actual.starts_with(&format!("{expected}("))
+    };
+    expected.iter().zip(&actual).all(fits_word)
+        && (expected.len() == 1 || expected.len() == actual.len())
 }
 
 fn words(text: &str) -> Vec<&str> {
@@ -92,12 +101,21 @@ fn describe(decided: &Decided) -> String {
     use contract::answers::StockOutcome;
     let Some(answer) = &decided.publish else { return describe_outcome(&decided.outcome) };
     match &answer.outcome {
-        StockOutcome::StockReserved { allocations } => allocations.iter().fold("reserved".to_owned(), |text, part| {
-            format!("{text} {}@{}({})", part.product_id, part.location_id, part.quantity.get())
-        }),
-        StockOutcome::StockRejected { shortages } => shortages.iter().fold("rejected".to_owned(), |text, short| {
-            format!("{text} {}({}>{})", short.product_id, short.requested.get(), short.available)
-        }),
+        StockOutcome::StockReserved { allocations } => {
+            allocations.iter().fold("reserved".to_owned(), |text, part| {
+                format!("{text} {}@{}({})", part.product_id, part.location_id, part.quantity.get())
+            })
+        }
+        StockOutcome::StockRejected { shortages } => {
+            shortages.iter().fold("rejected".to_owned(), |text, short| {
+                format!(
+                    "{text} {}({}>{})",
+                    short.product_id,
+                    short.requested.get(),
+                    short.available
+                )
+            })
+        }
         StockOutcome::StockReleased => "released".to_owned(),
         StockOutcome::StockShipped => "shipped".to_owned(),
     }
@@ -109,9 +127,15 @@ fn describe_outcome(outcome: &InventoryOutcome) -> String {
         InventoryOutcome::Anomaly(_) => "anomaly".to_owned(),
         InventoryOutcome::Moved { movement, replayed } => {
             let verb = if *replayed { "replayed" } else { "moved" };
-            format!("{verb} #{} {}/{}", movement.seq(), movement.after.on_hand, movement.after.reserved)
+            format!(
+                "{verb} #{} {}/{}",
+                movement.seq(),
+                movement.after.on_hand,
+                movement.after.reserved
+            )
         }
-        InventoryOutcome::ProductPut { created, .. } | InventoryOutcome::LocationPut { created, .. } => {
+        InventoryOutcome::ProductPut { created, .. }
+        | InventoryOutcome::LocationPut { created, .. } => {
             if *created { "created" } else { "replaced" }.to_owned()
         }
         InventoryOutcome::Refused(refusal) => match refusal {
@@ -127,7 +151,9 @@ fn describe_outcome(outcome: &InventoryOutcome) -> String {
 }
 
 fn describe_levels(levels: &Levels) -> String {
-    let level = |(location, level): (&LocationId, &Level)| format!("{location} {}/{}", level.on_hand, level.reserved);
+    let level = |(location, level): (&LocationId, &Level)| {
+        format!("{location} {}/{}", level.on_hand, level.reserved)
+    };
     levels.iter().map(level).collect::<Vec<_>>().join(" ")
 }
 
@@ -155,9 +181,15 @@ impl Script {
         Act::Run(match words {
             ["levels", product] => return Act::ShowLevels(product_id(product)),
             ["product", product] => vec![put_product(product)],
-            ["location", location, priority] => vec![put_location(location, priority.parse().expect("a priority"))],
-            ["stock", product, rest @ ..] => vec![put_product(product), self.request("receive", product, rest)],
-            [kind @ ("receive" | "adjust" | "count"), product, rest @ ..] => vec![self.request(kind, product, rest)],
+            ["location", location, priority] => {
+                vec![put_location(location, priority.parse().expect("a priority"))]
+            }
+            ["stock", product, rest @ ..] => {
+                vec![put_product(product), self.request("receive", product, rest)]
+            }
+            [kind @ ("receive" | "adjust" | "count"), product, rest @ ..] => {
+                vec![self.request(kind, product, rest)]
+            }
             [kind, order, lines @ ..] => vec![self.order(kind, order, lines)],
             other => panic!("not a line of a script: {other:?}"),
         })
@@ -171,8 +203,9 @@ impl Script {
             other => panic!("not a command of a script: {other}"),
         };
         if !lines.is_empty() {
-            let line =
-                |pair: &[&str]| (product_id(pair[0]), Quantity::new(pair[1].parse().expect("units")).expect("few"));
+            let line = |pair: &[&str]| {
+                (product_id(pair[0]), Quantity::new(pair[1].parse().expect("units")).expect("few"))
+            };
             let lines = StockLines::sum(lines.chunks(2).map(line)).expect("lines of an order");
             self.orders.insert(order.to_owned(), lines);
         }
@@ -184,9 +217,14 @@ impl Script {
         let named = |name: &str| rest.windows(2).find(|pair| pair[0] == name).map(|pair| pair[1]);
         let units: i64 = rest[0].parse().expect("units");
         let change = match kind {
-            "receive" => Change::Receive(Quantity::new(u32::try_from(units).expect("units")).expect("a quantity")),
+            "receive" => Change::Receive(
+                Quantity::new(u32::try_from(units).expect("units")).expect("a quantity"),
+            ),
             "adjust" => Change::Adjust(units),
-            _ => Change::Count { on_hand: units, expected: named("expect").map(|text| text.parse().expect("units")) },
+            _ => Change::Count {
+                on_hand: units,
+                expected: named("expect").map(|text| text.parse().expect("units")),
+            },
         };
         let location = rest.iter().find_map(|word| word.strip_prefix('@')).unwrap_or("main");
         let key = named("key").map_or_else(|| format!("request {}", self.requests), str::to_owned);
@@ -203,7 +241,11 @@ fn order_id(name: &str) -> OrderId {
 }
 
 fn put_product(name: &str) -> InventoryCommand {
-    InventoryCommand::PutProduct(PutProduct { product_id: product_id(name), name: name.to_owned(), low_stock_at: None })
+    InventoryCommand::PutProduct(PutProduct {
+        product_id: product_id(name),
+        name: name.to_owned(),
+        low_stock_at: None,
+    })
 }
 
 fn put_location(name: &str, priority: u32) -> InventoryCommand {
@@ -223,7 +265,12 @@ fn movement_request(product: &str, location: &str, change: Change, key: &str) ->
         actor: None,
     };
     let location_id = location.parse().expect("an id");
-    InventoryCommand::Move(Box::new(MovementRequest { product_id: product_id(product), location_id, change, cause }))
+    InventoryCommand::Move(Box::new(MovementRequest {
+        product_id: product_id(product),
+        location_id,
+        change,
+        cause,
+    }))
 }
 
 fn stock_command(kind: StockCommandKind, order_id: OrderId, lines: StockLines) -> InventoryCommand {

@@ -60,7 +60,9 @@ impl Held {
                 }
                 let page = store.held_at(self.stock_key.clone(), self.up_to, *left).await?;
                 take(left, findings, page.allocations);
-                self.patience = self.patience.saturating_add(u32::try_from(page.allocations).unwrap_or(u32::MAX));
+                self.patience = self
+                    .patience
+                    .saturating_add(u32::try_from(page.allocations).unwrap_or(u32::MAX));
                 if self.up_to.is_none() {
                     self.as_of = page.level.last_seq;
                 }
@@ -74,19 +76,27 @@ impl Held {
                 if *left == 0 {
                     return Ok(Counted::NotYet);
                 }
-                let movements = read(store, &self.stock_key, self.as_of, page.level.last_seq, *left).await?;
+                let movements =
+                    read(store, &self.stock_key, self.as_of, page.level.last_seq, *left).await?;
                 take(left, findings, movements.len());
-                self.patience = self.patience.saturating_sub(u32::try_from(movements.len()).unwrap_or(u32::MAX));
+                self.patience = self
+                    .patience
+                    .saturating_sub(u32::try_from(movements.len()).unwrap_or(u32::MAX));
                 // A ledger that is not whole is told of as such.
                 let Some(last) = movements.last() else { break };
-                self.units += movements.iter().map(|movement| self.since_it_was_counted(movement)).sum::<i64>();
+                self.units += movements
+                    .iter()
+                    .map(|movement| self.since_it_was_counted(movement))
+                    .sum::<i64>();
                 self.as_of = last.seq();
             }
             self.page = None;
             self.units += page.units;
             self.as_of = page.level.last_seq;
             match page.more_after {
-                None => return Ok(Counted::All { reserved: page.level.reserved, held: self.units }),
+                None => {
+                    return Ok(Counted::All { reserved: page.level.reserved, held: self.units });
+                }
                 more => self.up_to = more,
             }
         }

@@ -21,7 +21,8 @@ pub(super) async fn check(
     reservations: &[Reservation],
     findings: &mut Findings,
 ) -> Result<(), Failure> {
-    let rejected: Vec<_> = reservations.iter().filter(|reservation| was_rejected(&reservation.state)).collect();
+    let rejected: Vec<_> =
+        reservations.iter().filter(|reservation| was_rejected(&reservation.state)).collect();
     if rejected.is_empty() {
         return Ok(());
     }
@@ -30,12 +31,16 @@ pub(super) async fn check(
     findings.checked(INV_8, rejected.len());
     for reservation in rejected {
         if reservation.state.shortfalls().is_empty() {
-            findings.violated(INV_8, format!("order {}: rejected without a shortage", reservation.order_id));
+            findings.violated(
+                INV_8,
+                format!("order {}: rejected without a shortage", reservation.order_id),
+            );
         }
         for shortfall in reservation.state.shortfalls() {
             if let Err(why) = evidence.supports(shortfall) {
                 let product_id = &shortfall.shortage.product_id;
-                findings.violated(INV_8, format!("order {}: {product_id} {why}", reservation.order_id));
+                findings
+                    .violated(INV_8, format!("order {}: {product_id} {why}", reservation.order_id));
             }
         }
     }
@@ -53,17 +58,25 @@ struct Evidence {
 }
 
 impl Evidence {
-    async fn gather(inventory: &dyn AuditStore, rejected: &[&Reservation]) -> Result<Self, Failure> {
+    async fn gather(
+        inventory: &dyn AuditStore,
+        rejected: &[&Reservation],
+    ) -> Result<Self, Failure> {
         let shortfalls = || rejected.iter().flat_map(|reservation| reservation.state.shortfalls());
         let points: BTreeSet<(StockKey, i64)> = shortfalls().flat_map(points).collect();
         let points: Vec<_> = points.into_iter().collect();
         let levels = inventory.levels_at(points.clone()).await?;
-        let products: BTreeSet<_> = shortfalls().map(|shortfall| shortfall.shortage.product_id.clone()).collect();
+        let products: BTreeSet<_> =
+            shortfalls().map(|shortfall| shortfall.shortage.product_id.clone()).collect();
         let products: Vec<_> = products.into_iter().collect();
         let known = inventory.known_products(products.clone()).await?;
         let known = products.into_iter().zip(known).filter(|(_, known)| *known);
         Ok(Self {
-            levels: points.into_iter().zip(levels).filter_map(|(point, level)| Some((point, level?))).collect(),
+            levels: points
+                .into_iter()
+                .zip(levels)
+                .filter_map(|(point, level)| Some((point, level?)))
+                .collect(),
             known: known.map(|(product_id, _)| product_id).collect(),
         })
     }
@@ -75,12 +88,18 @@ impl Evidence {
     fn supports(&self, shortfall: &Shortfall) -> Result<(), String> {
         let shortage = &shortfall.shortage;
         if shortage.available >= shortage.requested.units() {
-            return Err(format!("was not short: {} available of {}", shortage.available, shortage.requested.get()));
+            return Err(format!(
+                "was not short: {} available of {}",
+                shortage.available,
+                shortage.requested.get()
+            ));
         }
         let mut available = 0;
         for point in points(shortfall) {
-            let level =
-                self.levels.get(&point).ok_or_else(|| format!("cites movement {} that is not there", point.1))?;
+            let level = self
+                .levels
+                .get(&point)
+                .ok_or_else(|| format!("cites movement {} that is not there", point.1))?;
             available += level.available();
         }
         if available != shortage.available {

@@ -115,7 +115,9 @@ impl StockKeyAudit {
             }
             self.stage = match &self.stage {
                 Stage::Newer => Stage::Older,
-                Stage::Older if self.row.held.is_none() => Stage::Held(Held::at(stock_key(&self.row), self.newer)),
+                Stage::Older if self.row.held.is_none() => {
+                    Stage::Held(Held::at(stock_key(&self.row), self.newer))
+                }
                 Stage::Older | Stage::Held(_) | Stage::Over => Stage::Over,
             };
         }
@@ -137,13 +139,17 @@ impl StockKeyAudit {
             let movements = read(store, &stock_key(&self.row), begin - 1, begin, 1).await?;
             take(left, findings, movements.len());
             // One that is missing is found where the ledger goes on.
-            self.ledger.newest = movements.first().map_or(Level { last_seq: begin, ..Level::default() }, |at| at.after);
+            self.ledger.newest = movements
+                .first()
+                .map_or(Level { last_seq: begin, ..Level::default() }, |at| at.after);
         }
         while self.ledger.newest.last_seq < last {
             if *left == 0 {
                 return Ok(false);
             }
-            let movements = read(store, &stock_key(&self.row), self.ledger.newest.last_seq, last, *left).await?;
+            let movements =
+                read(store, &stock_key(&self.row), self.ledger.newest.last_seq, last, *left)
+                    .await?;
             take(left, findings, movements.len());
             if movements.is_empty() {
                 break;
@@ -175,7 +181,9 @@ impl StockKeyAudit {
         }
         let mut broken_off = false;
         if stretch > 0 {
-            let movements = read(store, &stock_key(&self.row), again.last_seq, again_to.last_seq, stretch).await?;
+            let movements =
+                read(store, &stock_key(&self.row), again.last_seq, again_to.last_seq, stretch)
+                    .await?;
             take(left, findings, movements.len());
             broken_off = movements.len() < stretch as usize;
             for movement in &movements {
@@ -186,7 +194,10 @@ impl StockKeyAudit {
             let found = std::mem::take(&mut self.ledger.again);
             self.ledger.again_to = Level::default();
             findings.demand(INV_2, found == again_to, || {
-                format!("{}: its movements came to {again_to:?} before, and now to {found:?}", at(&self.row))
+                format!(
+                    "{}: its movements came to {again_to:?} before, and now to {found:?}",
+                    at(&self.row)
+                )
             });
         }
         Ok(true)
@@ -213,8 +224,9 @@ fn at(row: &StockAudit) -> String {
 
 fn judge_held(row: &StockAudit, reserved: i64, held: i64, findings: &mut Findings) {
     findings.checked(INV_3, 1);
-    findings
-        .demand(INV_3, reserved == held, || format!("{}: {reserved} reserved, but reservations hold {held}", at(row)));
+    findings.demand(INV_3, reserved == held, || {
+        format!("{}: {reserved} reserved, but reservations hold {held}", at(row))
+    });
 }
 
 fn replay(before: Level, movement: &Movement, findings: &mut Findings) -> Level {
@@ -223,13 +235,19 @@ fn replay(before: Level, movement: &Movement, findings: &mut Findings) -> Level 
         reserved: before.reserved + movement.deltas.reserved,
         last_seq: before.last_seq + 1,
     };
-    let stock_key = || format!("{} at {}, movement {}", movement.product_id, movement.location_id, movement.seq());
+    let stock_key = || {
+        format!("{} at {}, movement {}", movement.product_id, movement.location_id, movement.seq())
+    };
     findings.checked(INV_1, 1);
     findings.demand(INV_1, 0 <= after.reserved && after.reserved <= after.on_hand, || {
         format!("{}: {} reserved of {} on hand", stock_key(), after.reserved, after.on_hand)
     });
     findings.demand(INV_2, after == movement.after, || {
-        format!("{}: it says {:?}, the ones before add up to {after:?}", stock_key(), movement.after)
+        format!(
+            "{}: it says {:?}, the ones before add up to {after:?}",
+            stock_key(),
+            movement.after
+        )
     });
     // A gap is told once; the rest of the ledger is judged from where it goes on.
     movement.after

@@ -26,11 +26,20 @@ impl Shop {
         let clock = Arc::new(ManualClock::at(START));
         let store = Sqlite::open(&folder.path().join("inventory.db"), clock.clone());
         let store = Arc::new(store.expect("a new file"));
-        let shop = Self { books: InventoryAudit::new(Arc::new(store.audit()), reach), store, clock, folder };
+        let shop = Self {
+            books: InventoryAudit::new(Arc::new(store.audit()), reach),
+            store,
+            clock,
+            folder,
+        };
         shop.run([stocked("MUG", 100), stocked("TEE", 3)].concat()).await;
         shop.run((1..=57).map(|n| reserve(n, &[("MUG", 1)])).collect()).await;
         let gone = |kind, n| order(kind, n, &[("MUG", 1)]);
-        shop.run(vec![gone(StockCommandKind::ReleaseStock, 1), gone(StockCommandKind::ShipStock, 2)]).await;
+        shop.run(vec![
+            gone(StockCommandKind::ReleaseStock, 1),
+            gone(StockCommandKind::ShipStock, 2),
+        ])
+        .await;
         shop.run(vec![
             reserve(100, &[("TEE", 2), ("MUG", 1)]),
             reserve(101, &[("TEE", 2)]),
@@ -53,7 +62,8 @@ impl Shop {
     /// The invariants that a round finds violated, and whether it names this.
     async fn violated(&mut self, offender: &str) -> (Vec<&'static str>, bool) {
         let violations = self.round().await.violations;
-        let mut names: Vec<_> = violations.iter().map(|violation| violation.invariant.name).collect();
+        let mut names: Vec<_> =
+            violations.iter().map(|violation| violation.invariant.name).collect();
         names.sort_unstable();
         names.dedup();
         (names, violations.iter().any(|violation| violation.offender.contains(offender)))
@@ -141,12 +151,22 @@ async fn what_was_in_order_and_is_damaged_later_is_found_in_time() {
 async fn what_stays_broken_is_told_in_every_round() {
     let mut shop = Shop::open(ReadBudget { page: 2, below: 60, round: 1_000 }).await;
     shop.round().await;
-    write_past(&shop.file(), "UPDATE movements SET on_hand = 101 WHERE product_id = 'MUG' AND seq = 3");
+    write_past(
+        &shop.file(),
+        "UPDATE movements SET on_hand = 101 WHERE product_id = 'MUG' AND seq = 3",
+    );
     while shop.round().await.violations.is_empty() {}
     for _ in 0..3 {
-        assert_eq!(shop.violated("movement 3").await, (vec!["INV-2"], true), "it is read from the beginning now");
+        assert_eq!(
+            shop.violated("movement 3").await,
+            (vec!["INV-2"], true),
+            "it is read from the beginning now"
+        );
     }
-    write_past(&shop.file(), "UPDATE movements SET on_hand = 100 WHERE product_id = 'MUG' AND seq = 3");
+    write_past(
+        &shop.file(),
+        "UPDATE movements SET on_hand = 100 WHERE product_id = 'MUG' AND seq = 3",
+    );
     for _ in 0..7 {
         assert_eq!(shop.round().await.violations, [], "mended");
     }
@@ -189,17 +209,28 @@ async fn a_ledger_that_grows_faster_than_it_is_read_is_read_all_the_same() {
         let (mut rounds, mut named) = (0, false);
         while !named {
             if rounds == rounds_before {
-                let sql = format!("UPDATE movements SET on_hand = 1000 WHERE product_id = 'MUG' AND seq = {damaged}");
+                let sql = format!(
+                    "UPDATE movements SET on_hand = 1000 WHERE product_id = 'MUG' AND seq = {damaged}"
+                );
                 write_past(&shop.file(), &sql);
             }
             let ids = 1000 + 20 * rounds..1020 + 20 * rounds;
             shop.run(ids.clone().map(|n| reserve(n, &[("MUG", 1)])).collect()).await;
-            shop.run(ids.map(|n| order(StockCommandKind::ReleaseStock, n, &[("MUG", 1)])).collect()).await;
+            shop.run(
+                ids.map(|n| order(StockCommandKind::ReleaseStock, n, &[("MUG", 1)])).collect(),
+            )
+            .await;
             let findings = shop.round().await;
             let offender = format!("MUG at main, movement {damaged}:");
-            named = findings.violations.iter().any(|violation| violation.offender.starts_with(&offender));
+            named = findings
+                .violations
+                .iter()
+                .any(|violation| violation.offender.starts_with(&offender));
             assert!(named || findings.violations.is_empty(), "{:?}", findings.violations);
-            assert!(findings.checked["INV-1"] <= 2 * (8 + 5), "of two ledgers: what is new, and what is older");
+            assert!(
+                findings.checked["INV-1"] <= 2 * (8 + 5),
+                "of two ledgers: what is new, and what is older"
+            );
             rounds += 1;
             assert!(rounds < 100, "movement {damaged}");
         }
@@ -221,7 +252,11 @@ async fn a_place_that_moves_faster_than_it_is_counted_is_left_until_it_is_quiete
         n += 40;
         assert!(n < 10_000, "the round ends");
     }
-    assert_eq!((findings.violations, findings.checked["INV-3"]), (Vec::new(), 1), "only that of tees");
+    assert_eq!(
+        (findings.violations, findings.checked["INV-3"]),
+        (Vec::new(), 1),
+        "only that of tees"
+    );
     let findings = shop.round().await;
     assert_eq!((findings.violations, findings.checked["INV-3"]), (Vec::new(), 2));
 }
@@ -232,7 +267,10 @@ async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
     let behind = "UPDATE stock SET on_hand = on_hand + 1 WHERE product_id = 'TEE';
         UPDATE reservations SET shortages = '[]' WHERE order_id = x'00000000000000000000000000000066'";
     for (sql, message) in [
-        ("UPDATE movements SET kind = 'lost' WHERE product_id = 'MUG' AND seq = 20", "MUG at main cannot be read: "),
+        (
+            "UPDATE movements SET kind = 'lost' WHERE product_id = 'MUG' AND seq = 20",
+            "MUG at main cannot be read: ",
+        ),
         (
             "UPDATE reservations SET shortages = 'none' WHERE order_id = x'00000000000000000000000000000065'",
             "the reservation of order 00000000-0000-0000-0000-000000000065 cannot be read: ",
@@ -245,10 +283,16 @@ async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
         let mut shop = Shop::open(ReadBudget::SHORT).await;
         write_past(&shop.file(), &format!("{sql}; {behind}"));
         let findings = shop.round().await;
-        let named = |message: &str| findings.violations.iter().any(|violation| violation.offender.starts_with(message));
+        let named = |message: &str| {
+            findings.violations.iter().any(|violation| violation.offender.starts_with(message))
+        };
         assert!(named(message), "{sql}: {:#?}", findings.violations);
         assert!(named("TEE at main: the row says"), "{sql}: {:#?}", findings.violations);
-        assert!(named("order 00000000-0000-0000-0000-000000000066: rejected without"), "{:#?}", findings.violations);
+        assert!(
+            named("order 00000000-0000-0000-0000-000000000066: rejected without"),
+            "{:#?}",
+            findings.violations
+        );
     }
 }
 

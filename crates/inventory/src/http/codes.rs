@@ -7,10 +7,16 @@ pub(super) const PRODUCT_NOT_FOUND: Code =
     Code::new(StatusCode::NOT_FOUND, "product_not_found", "The product does not exist");
 pub(super) const RESERVATION_NOT_FOUND: Code =
     Code::new(StatusCode::NOT_FOUND, "reservation_not_found", "The reservation does not exist");
-pub(super) const STOCK_CHANGED: Code =
-    Code::new(StatusCode::CONFLICT, "stock_changed", "The stock on hand differs from the expected stock");
-pub(super) const BELOW_RESERVED: Code =
-    Code::new(StatusCode::CONFLICT, "below_reserved", "The stock on hand cannot be less than the reserved stock");
+pub(super) const STOCK_CHANGED: Code = Code::new(
+    StatusCode::CONFLICT,
+    "stock_changed",
+    "The stock on hand differs from the expected stock",
+);
+pub(super) const BELOW_RESERVED: Code = Code::new(
+    StatusCode::CONFLICT,
+    "below_reserved",
+    "The stock on hand cannot be less than the reserved stock",
+);
 
 pub(super) const UNKNOWN_LOCATION: FaultCode = FaultCode::new("unknown_location");
 

@@ -21,7 +21,10 @@ const MAX_PRIORITY: i64 = 1_000_000;
 
 /// A location to create or replace.
 #[derive(Debug, Deserialize, ToSchema)]
-#[expect(dead_code, reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault")]
+#[expect(
+    dead_code,
+    reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault"
+)]
 pub(super) struct NewLocation {
     #[schema(example = "Shop on the corner", max_length = 200)]
     name: String,
@@ -52,7 +55,11 @@ pub(super) struct LocationPage {
 
 impl From<Location> for LocationView {
     fn from(location: Location) -> Self {
-        Self { location_id: location.location_id.to_string(), name: location.name, priority: location.priority }
+        Self {
+            location_id: location.location_id.to_string(),
+            name: location.name,
+            priority: location.priority,
+        }
     }
 }
 
@@ -64,10 +71,16 @@ impl From<Location> for LocationView {
         ReadProblems,
     ),
 )]
-pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> Result<Json<LocationPage>, Problem> {
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    query: Query,
+) -> Result<Json<LocationPage>, Problem> {
     query.finish()?;
     let locations = service.store.locations().await?;
-    Ok(Json(LocationPage { data: locations.into_iter().map(LocationView::from).collect(), next_cursor: None }))
+    Ok(Json(LocationPage {
+        data: locations.into_iter().map(LocationView::from).collect(),
+        next_cursor: None,
+    }))
 }
 
 /// Create or replace a location
@@ -87,7 +100,8 @@ pub(super) async fn put(
     Path(location_id): Path<String>,
     Body(body): Body,
 ) -> Result<Response, Problem> {
-    let command = InventoryCommand::PutLocation(read(super::named("location_id", &location_id)?, &body)?);
+    let command =
+        InventoryCommand::PutLocation(read(super::named("location_id", &location_id)?, &body)?);
     match service.batcher.submit(command).await? {
         InventoryOutcome::LocationPut { location, created } => {
             let status = if created { StatusCode::CREATED } else { StatusCode::OK };

@@ -66,8 +66,9 @@ impl From<Movement> for MovementView {
             Cause::Order(order_id) => (Some(order_id.to_string()), None),
             Cause::Request(request) => (None, Some(request)),
         };
-        let (reference, reason, actor) =
-            request.map_or((None, None, None), |request| (request.reference, request.reason, request.actor));
+        let (reference, reason, actor) = request.map_or((None, None, None), |request| {
+            (request.reference, request.reason, request.actor)
+        });
         Self {
             product_id: movement.product_id.to_string(),
             location_id: movement.location_id.to_string(),
@@ -118,7 +119,8 @@ pub(super) async fn record(
 ) -> Result<Response, Problem> {
     let request_id = request::request_id(idempotency_key(&headers)?, &*service.ids);
     let product_id = product_id.parse().map_err(|_| super::product_not_found())?;
-    let command = InventoryCommand::Move(Box::new(request::movement(product_id, request_id, &body)?));
+    let command =
+        InventoryCommand::Move(Box::new(request::movement(product_id, request_id, &body)?));
     match service.batcher.submit(command).await? {
         InventoryOutcome::Moved { movement, replayed } => {
             let replayed = replayed.then_some([(IDEMPOTENT_REPLAYED, "true")]);
@@ -159,7 +161,12 @@ pub(super) async fn list(
     query.finish()?;
     let product_id = product_id.map_err(|_| super::product_not_found())?;
     let before = before.map(|key| moment(&key).ok_or_else(cursor::invalid)).transpose()?;
-    let filter = MovementFilter { product_id: product_id.clone(), location_id, before, limit: page::one_more(limit) };
+    let filter = MovementFilter {
+        product_id: product_id.clone(),
+        location_id,
+        before,
+        limit: page::one_more(limit),
+    };
     let mut movements = service.store.movements(filter).await?;
     if movements.is_empty() {
         // Either the product has no movements, or it does not exist.
@@ -167,7 +174,10 @@ pub(super) async fn list(
         product.ok_or_else(super::product_not_found)?;
     }
     let next_cursor = page::cut(&mut movements, limit, |last| cursor::encode(&list, &key(last)));
-    Ok(Json(MovementPage { data: movements.into_iter().map(MovementView::from).collect(), next_cursor }))
+    Ok(Json(MovementPage {
+        data: movements.into_iter().map(MovementView::from).collect(),
+        next_cursor,
+    }))
 }
 
 /// The name of the list in its cursors: each ledger is a list of its own.

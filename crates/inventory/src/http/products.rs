@@ -29,7 +29,10 @@ const MAX_LOW_STOCK_AT: i64 = 1_000_000_000;
 
 /// A product to create or replace.
 #[derive(Debug, Deserialize, ToSchema)]
-#[expect(dead_code, reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault")]
+#[expect(
+    dead_code,
+    reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault"
+)]
 pub(super) struct NewProduct {
     #[schema(example = "Blue mug", max_length = 200)]
     name: String,
@@ -127,7 +130,8 @@ pub(super) async fn put(
     Path(product_id): Path<String>,
     Body(body): Body,
 ) -> Result<Response, Problem> {
-    let command = InventoryCommand::PutProduct(read(super::named("product_id", &product_id)?, &body)?);
+    let command =
+        InventoryCommand::PutProduct(read(super::named("product_id", &product_id)?, &body)?);
     match service.batcher.submit(command).await? {
         InventoryOutcome::ProductPut { stock, created } => {
             let status = if created { StatusCode::CREATED } else { StatusCode::OK };
@@ -183,11 +187,19 @@ pub(super) async fn get(
         ReadProblems,
     ),
 )]
-pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> Result<Json<ProductPage>, Problem> {
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    query: Query,
+) -> Result<Json<ProductPage>, Problem> {
     let (filter, limit) = filter(query)?;
     let mut products = service.store.products(filter).await?;
-    let next_cursor = page::cut(&mut products, limit, |stock| cursor::encode(LIST, stock.product.product_id.as_str()));
-    Ok(Json(ProductPage { data: products.into_iter().map(ProductView::from).collect(), next_cursor }))
+    let next_cursor = page::cut(&mut products, limit, |stock| {
+        cursor::encode(LIST, stock.product.product_id.as_str())
+    });
+    Ok(Json(ProductPage {
+        data: products.into_iter().map(ProductView::from).collect(),
+        next_cursor,
+    }))
 }
 
 fn filter(mut query: Query) -> Result<(ProductFilter, usize), Problem> {
@@ -204,7 +216,10 @@ fn filter(mut query: Query) -> Result<(ProductFilter, usize), Problem> {
 
 fn search_text(text: &str) -> Parsed<String> {
     if text.chars().count() > MAX_SEARCH_TEXT {
-        return Err((FaultCode::OUT_OF_RANGE, format!("must have at most {MAX_SEARCH_TEXT} characters")));
+        return Err((
+            FaultCode::OUT_OF_RANGE,
+            format!("must have at most {MAX_SEARCH_TEXT} characters"),
+        ));
     }
     Ok(text.to_owned())
 }

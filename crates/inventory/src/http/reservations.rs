@@ -66,7 +66,9 @@ pub(super) async fn get(
     query.finish()?;
     let order_id = order_id.parse().map_err(|_| reservation_not_found())?;
     let found = service.store.reservation(order_id).await?;
-    found.map(|reservation| Json(ReservationView::from(reservation))).ok_or_else(reservation_not_found)
+    found
+        .map(|reservation| Json(ReservationView::from(reservation)))
+        .ok_or_else(reservation_not_found)
 }
 
 fn reservation_not_found() -> Problem {

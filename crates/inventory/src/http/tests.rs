@@ -38,13 +38,15 @@ impl Api {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Arc::new(ManualClock::at(START));
-        let store = Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
+        let store =
+            Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
         let store: Arc<dyn Store> = Arc::new(store);
         let ids = Arc::new(SystemIds::new(clock));
         let mut registry = Registry::default();
         let shared = telemetry::Metrics::new(&mut registry, "test");
         let metrics = Arc::new(Metrics::new(&mut registry, shared.clone()));
-        let bus = Arc::new(Embedded::new(Arc::new(SystemClock), std::time::Duration::from_secs(30)));
+        let bus =
+            Arc::new(Embedded::new(Arc::new(SystemClock), std::time::Duration::from_secs(30)));
         let (outbox, _) = Relay::new(bus, contract::answers::ANSWERS_CHANNEL, Box::new(|_, _| {}));
         let commits = Arc::new(Commits { store: store.clone(), outbox, metrics });
         let (batcher, committer) = Batcher::new(commits, Arc::new(|_| {}));
@@ -58,11 +60,18 @@ impl Api {
         let response = self.router.clone().oneshot(request).await.expect("an answer");
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body: serde_json::from_slice(&bytes).expect("JSON") }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: serde_json::from_slice(&bytes).expect("JSON"),
+        }
     }
 
     async fn get(&self, path: &str) -> Answer {
-        self.send(Request::get(format!("/api/inventory{path}")).body(Body::empty()).expect("a request")).await
+        self.send(
+            Request::get(format!("/api/inventory{path}")).body(Body::empty()).expect("a request"),
+        )
+        .await
     }
 
     async fn put(&self, path: &str, body: Value) -> Answer {
@@ -98,10 +107,17 @@ impl Answer {
     /// The status and code of a problem, and `position code` of its faults.
     fn problem(&self) -> (u16, &str, Vec<String>) {
         assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
-        let position =
-            |fault: &Value| fault["pointer"].as_str().or(fault["parameter"].as_str()).expect("a position").to_owned();
+        let position = |fault: &Value| {
+            fault["pointer"]
+                .as_str()
+                .or(fault["parameter"].as_str())
+                .expect("a position")
+                .to_owned()
+        };
         let faults = self.body["errors"].as_array().expect("a list").iter();
-        let faults = faults.map(|fault| format!("{} {}", position(fault), fault["code"].as_str().expect("a code")));
+        let faults = faults.map(|fault| {
+            format!("{} {}", position(fault), fault["code"].as_str().expect("a code"))
+        });
         (self.status.as_u16(), self.body["code"].as_str().expect("a code"), faults.collect())
     }
 }
@@ -124,7 +140,10 @@ async fn a_product_is_made_replaced_and_read_back() {
     api.service.batcher.submit(reserve(1, &[("789", 2)])).await.expect("a reservation");
     let read = api.get("/products/789").await;
     let level = json!([{"location_id": "main", "on_hand": 5, "reserved": 2, "available": 3}]);
-    assert_eq!((read.status, &read.body["available"], &read.body["locations"]), (StatusCode::OK, &json!(3), &level));
+    assert_eq!(
+        (read.status, &read.body["available"], &read.body["locations"]),
+        (StatusCode::OK, &json!(3), &level)
+    );
 }
 
 #[tokio::test]
@@ -138,8 +157,7 @@ async fn a_movement_is_answered_with_its_ledger_entry() {
     });
     assert_eq!((received.status, received.body), (StatusCode::CREATED, expected));
     assert!(!received.headers.contains_key("Idempotent-Replayed"));
-    let count =
-        json!({"kind": "count", "quantity": 7, "reason": "stocktaking", "reference": "S-1", "expected_on_hand": 5});
+    let count = json!({"kind": "count", "quantity": 7, "reason": "stocktaking", "reference": "S-1", "expected_on_hand": 5});
     let counted = api.post("/products/789/movements", None, count).await.body;
     assert_eq!(
         (&counted["on_hand_delta"], &counted["reason"], &counted["reference"]),
@@ -163,7 +181,10 @@ async fn a_key_moves_stock_once_and_belongs_to_one_request() {
     let reused = api.post("/products/789/movements", Some("K"), other).await;
     assert_eq!(reused.problem(), (422, "idempotency_key_reused", vec![]));
     let bad = api.post("/products/789/movements", Some("a b"), json!({})).await;
-    assert_eq!(bad.problem(), (422, "invalid_request", vec!["Idempotency-Key bad_format".to_owned()]));
+    assert_eq!(
+        bad.problem(),
+        (422, "invalid_request", vec!["Idempotency-Key bad_format".to_owned()])
+    );
 }
 
 #[tokio::test]
@@ -174,8 +195,16 @@ async fn every_refusal_has_its_problem() {
     let elsewhere = json!({"kind": "receive", "quantity": 1, "location_id": "NOWHERE"});
     let unknown = vec!["/location_id unknown_location".to_owned()];
     for (path, body, expected) in [
-        ("/products/790/movements", json!({"kind": "receive", "quantity": 1}), (404, "product_not_found", vec![])),
-        ("/products/../movements", json!({"kind": "receive", "quantity": 1}), (404, "product_not_found", vec![])),
+        (
+            "/products/790/movements",
+            json!({"kind": "receive", "quantity": 1}),
+            (404, "product_not_found", vec![]),
+        ),
+        (
+            "/products/../movements",
+            json!({"kind": "receive", "quantity": 1}),
+            (404, "product_not_found", vec![]),
+        ),
         ("/products/789/movements", elsewhere, (422, "invalid_request", unknown)),
         ("/products/789/movements", count(9, Some(4)), (409, "stock_changed", vec![])),
         ("/products/789/movements", count(3, None), (409, "below_reserved", vec![])),
@@ -194,7 +223,8 @@ fn count(quantity: i64, expected: Option<i64>) -> Value {
 async fn an_invalid_request_is_refused_with_every_fault() {
     let api = Api::new().await;
     let product = api.put("/products/789", json!({"low_stock_at": -1, "colour": "red"})).await;
-    let faults = ["/colour unknown_field", "/low_stock_at out_of_range", "/name required"].map(str::to_owned);
+    let faults = ["/colour unknown_field", "/low_stock_at out_of_range", "/name required"]
+        .map(str::to_owned);
     let mut problem = product.problem();
     problem.2.sort_unstable();
     assert_eq!(problem, (422, "invalid_request", faults.to_vec()));
@@ -205,7 +235,8 @@ async fn an_invalid_request_is_refused_with_every_fault() {
     assert_eq!(location.problem(), (422, "invalid_request", faults.to_vec()));
     let query = api.get("/products?low_stock=maybe&ids=a,,b&limit=0&colour=red").await;
     let faults =
-        ["low_stock bad_format", "ids bad_format", "limit out_of_range", "colour unknown_field"].map(str::to_owned);
+        ["low_stock bad_format", "ids bad_format", "limit out_of_range", "colour unknown_field"]
+            .map(str::to_owned);
     assert_eq!(query.problem(), (422, "invalid_request", faults.to_vec()));
 }
 
@@ -228,7 +259,9 @@ async fn a_missing_resource_is_not_found() {
 #[tokio::test]
 async fn products_are_listed_page_by_page_and_narrowed() {
     let api = Api::new().await;
-    for (id, name, mark) in [("A", "Blue mug", json!(3)), ("B", "Red mug", Value::Null), ("C", "Cap", json!(0))] {
+    for (id, name, mark) in
+        [("A", "Blue mug", json!(3)), ("B", "Red mug", Value::Null), ("C", "Cap", json!(0))]
+    {
         api.put(&format!("/products/{id}"), json!({"name": name, "low_stock_at": mark})).await;
     }
     let first = api.get("/products?limit=2").await;
@@ -242,9 +275,16 @@ async fn products_are_listed_page_by_page_and_narrowed() {
         ("low_stock=true", vec!["A", "C"]),
         ("low_stock=false", vec!["A", "B", "C"]),
     ] {
-        assert_eq!(api.get(&format!("/products?{query}")).await.ids("product_id"), expected, "{query}");
+        assert_eq!(
+            api.get(&format!("/products?{query}")).await.ids("product_id"),
+            expected,
+            "{query}"
+        );
     }
-    assert_eq!(api.get("/products?cursor=garbage").await.problem(), (400, "invalid_cursor", vec![]));
+    assert_eq!(
+        api.get("/products?cursor=garbage").await.problem(),
+        (400, "invalid_cursor", vec![])
+    );
 }
 
 #[tokio::test]
@@ -260,15 +300,27 @@ async fn the_ledger_is_listed_newest_first_and_its_cursors_belong_to_it() {
     assert_eq!(page.body["data"].as_array().expect("a list").len(), 3);
     let cursor = page.body["next_cursor"].as_str().expect("a next page").to_owned();
     let rest = api.get(&format!("/products/789/movements?limit=3&cursor={cursor}")).await;
-    assert_eq!((rest.body["data"].as_array().map(Vec::len), &rest.body["next_cursor"]), (Some(1), &Value::Null));
-    let elsewhere = api.get(&format!("/products/789/movements?location_id=SHOP&cursor={cursor}")).await;
+    assert_eq!(
+        (rest.body["data"].as_array().map(Vec::len), &rest.body["next_cursor"]),
+        (Some(1), &Value::Null)
+    );
+    let elsewhere =
+        api.get(&format!("/products/789/movements?location_id=SHOP&cursor={cursor}")).await;
     assert_eq!(elsewhere.problem(), (400, "invalid_cursor", vec![]));
     let shop = api.get("/products/789/movements?location_id=SHOP").await;
-    let seqs: Vec<_> = shop.body["data"].as_array().expect("a list").iter().map(|row| row["seq"].clone()).collect();
+    let seqs: Vec<_> = shop.body["data"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|row| row["seq"].clone())
+        .collect();
     assert_eq!(seqs, [json!(2), json!(1)]);
 
     api.put("/products/790", json!({"name": "Never moved"})).await;
-    assert_eq!(api.get("/products/790/movements").await.body, json!({"data": [], "next_cursor": null}));
+    assert_eq!(
+        api.get("/products/790/movements").await.body,
+        json!({"data": [], "next_cursor": null})
+    );
 }
 
 #[tokio::test]
@@ -310,14 +362,18 @@ async fn locations_are_made_replaced_and_listed_as_they_serve() {
     let replaced = api.put("/locations/main", json!({"name": "Warehouse", "priority": 9})).await;
     assert_eq!(replaced.status, StatusCode::OK);
     let listed = api.get("/locations").await;
-    assert_eq!((listed.ids("location_id"), &listed.body["next_cursor"]), (vec!["SHOP", "main"], &Value::Null));
+    assert_eq!(
+        (listed.ids("location_id"), &listed.body["next_cursor"]),
+        (vec!["SHOP", "main"], &Value::Null)
+    );
 }
 
 #[tokio::test]
 async fn the_description_names_every_route_and_every_shape() {
     let (_, description) = routes(Api::new().await.service).split_for_parts();
     let description = serde_json::to_value(description).expect("JSON");
-    let paths: Vec<_> = description["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
+    let paths: Vec<_> =
+        description["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
     let expected = [
         "locations",
         "locations/{location_id}",
@@ -327,9 +383,16 @@ async fn the_description_names_every_route_and_every_shape() {
         "reservations/{order_id}",
     ];
     assert_eq!(paths, expected.map(|path| format!("/api/inventory/{path}")));
-    for shape in
-        ["Product", "Movement", "Reservation", "Location", "Problem", "NewProduct", "NewMovement", "NewLocation"]
-    {
+    for shape in [
+        "Product",
+        "Movement",
+        "Reservation",
+        "Location",
+        "Problem",
+        "NewProduct",
+        "NewMovement",
+        "NewLocation",
+    ] {
         assert!(description["components"]["schemas"][shape].is_object(), "{shape}");
     }
 }

@@ -74,7 +74,10 @@ pub(crate) struct Fresh {
 pub(crate) const START: Timestamp = Timestamp(1_795_804_200_000_000);
 
 /// As the committer does: what is not done, and may be later, is repeated.
-pub(crate) async fn run_until_done(store: &dyn Store, batch: Arc<[InventoryCommand]>) -> Vec<Decided> {
+pub(crate) async fn run_until_done(
+    store: &dyn Store,
+    batch: Arc<[InventoryCommand]>,
+) -> Vec<Decided> {
     loop {
         match store.run(batch.clone(), decide).await {
             Ok(decided) => return decided,
@@ -93,11 +96,19 @@ impl Fresh {
     async fn levels(&self, name: &str) -> Vec<(String, i64, i64)> {
         let stock = self.store.product(product(name)).await.expect("a read");
         let levels = stock.map(|stock| stock.levels).unwrap_or_default();
-        levels.into_iter().map(|(location, level)| (location.into(), level.on_hand, level.reserved)).collect()
+        levels
+            .into_iter()
+            .map(|(location, level)| (location.into(), level.on_hand, level.reserved))
+            .collect()
     }
 
     async fn ledger(&self, name: &str) -> Vec<Movement> {
-        let filter = MovementFilter { product_id: product(name), location_id: None, before: None, limit: 1000 };
+        let filter = MovementFilter {
+            product_id: product(name),
+            location_id: None,
+            before: None,
+            limit: 1000,
+        };
         self.store.movements(filter).await.expect("a read")
     }
 }
@@ -119,11 +130,19 @@ fn put(name: &str) -> InventoryCommand {
 }
 
 fn put_named(id: &str, name: &str, low_stock_at: Option<i64>) -> InventoryCommand {
-    InventoryCommand::PutProduct(PutProduct { product_id: product(id), name: name.to_owned(), low_stock_at })
+    InventoryCommand::PutProduct(PutProduct {
+        product_id: product(id),
+        name: name.to_owned(),
+        low_stock_at,
+    })
 }
 
 pub(crate) fn put_location(name: &str, priority: u32) -> InventoryCommand {
-    InventoryCommand::PutLocation(Location { location_id: location(name), name: name.to_owned(), priority })
+    InventoryCommand::PutLocation(Location {
+        location_id: location(name),
+        name: name.to_owned(),
+        priority,
+    })
 }
 
 fn moved(name: &str, at: &str, change: Change, key: &str) -> InventoryCommand {
@@ -153,7 +172,8 @@ pub(crate) fn received(name: &str, at: &str, units: u32) -> InventoryCommand {
 }
 
 pub(crate) fn order(kind: StockCommandKind, n: u128, lines: &[(&str, u32)]) -> InventoryCommand {
-    let line = |(name, units): &(&str, u32)| (product(name), Quantity::new(*units).expect("a quantity"));
+    let line =
+        |(name, units): &(&str, u32)| (product(name), Quantity::new(*units).expect("a quantity"));
     let lines = StockLines::sum(lines.iter().map(line)).expect("lines of an order");
     InventoryCommand::Stock(Box::new(commands::StockCommand {
         schema: 1,

@@ -32,7 +32,10 @@ pub use audit::PostgresAudit;
 pub const SCHEMA: Schema = Schema {
     migrations: &[
         Migration { number: 1, sql: include_str!("../../migrations/postgres/0001_stock.sql") },
-        Migration { number: 2, sql: include_str!("../../migrations/postgres/0002_held_at_a_place.sql") },
+        Migration {
+            number: 2,
+            sql: include_str!("../../migrations/postgres/0002_held_at_a_place.sql"),
+        },
     ],
     grants: Grants {
         append: &["movements", "allocations"],
@@ -94,7 +97,11 @@ impl Postgres {
 
 #[async_trait]
 impl Store for Postgres {
-    async fn run(&self, batch: Arc<[InventoryCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+    async fn run(
+        &self,
+        batch: Arc<[InventoryCommand]>,
+        decide: Decide,
+    ) -> Result<Vec<Decided>, Failure> {
         let deciding = async |transaction: &Transaction<'_>| {
             let (loaded, claimed, now) = load::load(transaction, &batch).await?;
             fault_point!("inventory.locked", when batch.iter().any(InventoryCommand::is_of_order));
@@ -109,7 +116,9 @@ impl Store for Postgres {
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
-        self.database.write(async |transaction| quarantine::insert_postgres(transaction, &entries).await).await
+        self.database
+            .write(async |transaction| quarantine::insert_postgres(transaction, &entries).await)
+            .await
     }
 
     async fn product(&self, product_id: ProductId) -> Result<Option<ProductStock>, Failure> {
@@ -125,7 +134,10 @@ impl Store for Postgres {
     }
 
     async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure> {
-        let mut found = self.database.read(async |snapshot| query::reservations(snapshot, &[order_id]).await).await?;
+        let mut found = self
+            .database
+            .read(async |snapshot| query::reservations(snapshot, &[order_id]).await)
+            .await?;
         Ok(found.pop())
     }
 

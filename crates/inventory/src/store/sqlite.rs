@@ -77,7 +77,11 @@ impl Sqlite {
 
 #[async_trait]
 impl Store for Sqlite {
-    async fn run(&self, batch: Arc<[InventoryCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+    async fn run(
+        &self,
+        batch: Arc<[InventoryCommand]>,
+        decide: Decide,
+    ) -> Result<Vec<Decided>, Failure> {
         let deciding = move |transaction: &Transaction<'_>, now: Timestamp| {
             let loaded = load::load(transaction, &batch).map_err(failure)?;
             fault_point!("inventory.locked", when batch.iter().any(InventoryCommand::is_of_order));

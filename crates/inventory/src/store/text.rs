@@ -27,8 +27,10 @@ pub(super) fn shortfalls(text: Option<&str>) -> Result<Option<Vec<Shortfall>>, s
     let Some(text) = text else { return Ok(None) };
     let parsed: Vec<ShortfallText> = serde_json::from_str(text)?;
     let seen = |seen: SeenText| Seen { location_id: seen.location_id, seq: seen.seq };
-    let shortfall =
-        |short: ShortfallText| Shortfall { shortage: short.shortage, seen: short.seen.into_iter().map(seen).collect() };
+    let shortfall = |short: ShortfallText| Shortfall {
+        shortage: short.shortage,
+        seen: short.seen.into_iter().map(seen).collect(),
+    };
     Ok(Some(parsed.into_iter().map(shortfall).collect()))
 }
 
@@ -45,7 +47,11 @@ pub(super) fn shortages_text(shortfalls: &[Shortfall]) -> Option<String> {
 }
 
 /// Which allocations and shortages there are says what a released reservation was before.
-pub(super) fn state(name: StateName, allocations: Vec<Allocation>, shortfalls: Option<Vec<Shortfall>>) -> State {
+pub(super) fn state(
+    name: StateName,
+    allocations: Vec<Allocation>,
+    shortfalls: Option<Vec<Shortfall>>,
+) -> State {
     match (name, shortfalls) {
         (StateName::Reserved, _) => State::Reserved(allocations),
         (StateName::Shipped, _) => State::Shipped(allocations),

@@ -39,13 +39,15 @@ impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(START));
-        let sqlite = Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
+        let sqlite =
+            Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
         let audit = Arc::new(sqlite.audit());
         let store: Arc<dyn Store> = Arc::new(sqlite);
         let bus: Arc<dyn Bus> = Arc::new(Embedded::new(Arc::new(SystemClock), NEVER));
         let mut context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
         let dependencies = Dependencies { store: store.clone(), audit, bus: bus.clone() };
-        let Parts { relay, committer, consumer, health_check, .. } = assemble(dependencies, &mut context);
+        let Parts { relay, committer, consumer, health_check, .. } =
+            assemble(dependencies, &mut context);
         tokio::spawn(committer.run(CancellationToken::new()));
         let world = Self { store, bus, consumer, relay, health_check, context, folder };
         let deadline = tokio::time::Instant::now() + NEVER;
@@ -59,8 +61,11 @@ impl World {
         self.bus.publish(COMMANDS_CHANNEL, payloads).await.expect("published");
         self.consumer.tick().await.expect("a step");
         self.relay.tick().await;
-        let answers = self.bus.receive(ANSWERS_CHANNEL, 100, Duration::ZERO).await.expect("no failure");
-        let answers = answers.into_iter().flat_map(|delivery| codec::decode::<StockAnswer>(&delivery.payload));
+        let answers =
+            self.bus.receive(ANSWERS_CHANNEL, 100, Duration::ZERO).await.expect("no failure");
+        let answers = answers
+            .into_iter()
+            .flat_map(|delivery| codec::decode::<StockAnswer>(&delivery.payload));
         answers.map(|answer| answer.expect("an answer")).collect()
     }
 
@@ -79,7 +84,10 @@ impl World {
 
 fn message(command: InventoryCommand) -> String {
     let InventoryCommand::Stock(command) = command else { panic!("no message: {command:?}") };
-    String::from_utf8(codec::encode(&[*command]).remove(0)).expect("JSON").trim_matches(['[', ']']).to_owned()
+    String::from_utf8(codec::encode(&[*command]).remove(0))
+        .expect("JSON")
+        .trim_matches(['[', ']'])
+        .to_owned()
 }
 
 fn names(answers: &[StockAnswer]) -> Vec<&'static str> {
@@ -89,14 +97,21 @@ fn names(answers: &[StockAnswer]) -> Vec<&'static str> {
 #[tokio::test]
 async fn commands_are_answered_after_their_commit_and_acknowledged() {
     let mut world = World::new().await;
-    let payload = format!("[{},{}]", message(reserve(1, &[("MUG", 4)])), message(reserve(2, &[("MUG", 4)])));
+    let payload =
+        format!("[{},{}]", message(reserve(1, &[("MUG", 4)])), message(reserve(2, &[("MUG", 4)])));
     let answers = world.deliver(vec![payload.clone().into_bytes()]).await;
     assert_eq!(names(&answers), ["StockReserved", "StockRejected"]);
     assert!(world.store.reservation(answers[0].order_id).await.expect("a read").is_some());
     assert!(world.deliver(Vec::new()).await.is_empty(), "acknowledged");
 
-    assert_eq!(names(&world.deliver(vec![payload.into_bytes()]).await), ["StockReserved", "StockRejected"]);
-    assert!(world.counted(r#"stock_reservations_total{outcome="reserved"} 1"#), "a repeated answer does not count");
+    assert_eq!(
+        names(&world.deliver(vec![payload.into_bytes()]).await),
+        ["StockReserved", "StockRejected"]
+    );
+    assert!(
+        world.counted(r#"stock_reservations_total{outcome="reserved"} 1"#),
+        "a repeated answer does not count"
+    );
 }
 
 #[tokio::test]
@@ -105,7 +120,8 @@ async fn a_bad_message_is_set_aside_and_its_neighbours_go_through() {
     let good = |n| message(reserve(n, &[("MUG", 1)]));
     let newer = good(3).replace("\"schema\":1", "\"schema\":2");
     let anomaly = message(order(StockCommandKind::ShipStock, 4, &[("MUG", 1)]));
-    let payloads = [format!("[{},{{}},{newer},{anomaly},{}]", good(1), good(2)), "garbage".to_owned()];
+    let payloads =
+        [format!("[{},{{}},{newer},{anomaly},{}]", good(1), good(2)), "garbage".to_owned()];
     let answers = world.deliver(payloads.map(String::into_bytes).to_vec()).await;
     assert_eq!(names(&answers), ["StockReserved", "StockReserved"]);
     for line in [
@@ -131,11 +147,17 @@ async fn an_anomaly_is_recorded_with_its_order_and_the_message() {
     assert_eq!(inbox.anomaly(&InventoryOutcome::Answered { repeated: true }), None);
 
     assert!(world.deliver(vec![bytes.clone()]).await.is_empty());
-    let file = storage::sqlite::open_reader(&world.folder.path().join("inventory.db")).expect("the file");
+    let file =
+        storage::sqlite::open_reader(&world.folder.path().join("inventory.db")).expect("the file");
     let sql = "SELECT kind, subject, reason, bytes FROM quarantine";
     let read = |row: &rusqlite::Row<'_>| {
         let reason: String = row.get("reason")?;
-        Ok((row.get("kind")?, row.get("subject")?, reason.starts_with("ShipStock: "), row.get("bytes")?))
+        Ok((
+            row.get("kind")?,
+            row.get("subject")?,
+            reason.starts_with("ShipStock: "),
+            row.get("bytes")?,
+        ))
     };
     let entry: (String, String, bool, Vec<u8>) = file.query_row(sql, [], read).expect("one entry");
     assert_eq!(entry, ("anomaly".to_owned(), subject, true, bytes));
@@ -163,7 +185,8 @@ async fn the_health_check_reports_what_the_service_stands_on() {
 async fn nothing_is_published_of_a_batch_that_was_not_committed() {
     let mut world = World::new().await;
     world.refuse_reservations();
-    let answers = world.deliver(vec![format!("[{}]", message(reserve(1, &[("MUG", 1)]))).into_bytes()]).await;
+    let answers =
+        world.deliver(vec![format!("[{}]", message(reserve(1, &[("MUG", 1)]))).into_bytes()]).await;
     assert_eq!(names(&answers), [""; 0]);
     assert!(world.store.reservation(id(1)).await.expect("a read").is_none());
 }

@@ -24,7 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 ///
 /// The first request that the service did not accept.
-pub(super) async fn stock(inventory: &Endpoint, products: u32, units: u64) -> Result<(), ProgramError> {
+pub(super) async fn stock(
+    inventory: &Endpoint,
+    products: u32,
+    units: u64,
+) -> Result<(), ProgramError> {
     let next = Arc::new(AtomicU32::new(0));
     let mut making: JoinSet<Result<(), ProgramError>> = JoinSet::new();
     for _ in 0..AT_ONCE {
@@ -52,14 +56,20 @@ async fn make(line: &mut Line, id: &str, units: u64) -> Result<(), ProgramError>
     let mut left = units;
     while left > 0 {
         let quantity = left.min(MAX_DELIVERY);
-        let delivery = json!({"kind": "receive", "quantity": quantity, "reference": "lastro bench"});
+        let delivery =
+            json!({"kind": "receive", "quantity": quantity, "reference": "lastro bench"});
         send(line, Method::POST, &format!("{path}/movements"), &delivery).await?;
         left -= quantity;
     }
     Ok(())
 }
 
-async fn send(line: &mut Line, method: Method, path: &str, body: &Value) -> Result<(), ProgramError> {
+async fn send(
+    line: &mut Line,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> Result<(), ProgramError> {
     let uri = Uri::try_from(path).expect("ids of products are plain ASCII");
     let answer = line.json(method, uri, body.to_string().into(), PATIENCE).await;
     let reported = match answer {

@@ -75,7 +75,12 @@ impl Stages {
 
 impl Load {
     /// A load on the Order Service at `endpoint`. Cancelling `stop` ends it early.
-    pub(super) fn new(endpoint: Endpoint, workload: Workload, times: Stages, stop: CancellationToken) -> Arc<Self> {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        workload: Workload,
+        times: Stages,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
         let workload = Mutex::new(workload);
         let tally = Mutex::new(Tally::new());
         let watchers = Mutex::default();
@@ -88,7 +93,8 @@ impl Load {
     pub(super) async fn run(self: Arc<Self>, kind: Loop, seed: u64) {
         match kind {
             Loop::Closed { clients } => {
-                let mut running: JoinSet<()> = (0..clients).map(|_| self.clone().client()).collect();
+                let mut running: JoinSet<()> =
+                    (0..clients).map(|_| self.clone().client()).collect();
                 while let Some(ended) = running.join_next().await {
                     ended.expect("a client does not panic");
                 }
@@ -110,7 +116,9 @@ impl Load {
     async fn client(self: Arc<Self>) {
         let mut line = Line::to(&self.endpoint);
         while !self.is_over() {
-            if let Some(Response::Shed | Response::Failed { .. }) = self.place(&mut line, Instant::now()).await {
+            if let Some(Response::Shed | Response::Failed { .. }) =
+                self.place(&mut line, Instant::now()).await
+            {
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE_AFTER_REFUSAL) => {}
                     () = self.stop.cancelled() => {}
@@ -126,9 +134,15 @@ impl Load {
     /// Places the next order, which was scheduled for `intended`. Returns its response, or `None`
     /// if another task watches the order.
     async fn place(self: &Arc<Self>, line: &mut Line, intended: Instant) -> Option<Response> {
-        let Order { body, watched } = self.workload.lock().expect("nothing panics while it makes an order").next();
+        let Order { body, watched } =
+            self.workload.lock().expect("nothing panics while it makes an order").next();
         if watched {
-            let permit = self.may_watch.clone().acquire_owned().await.expect("the semaphore is never closed");
+            let permit = self
+                .may_watch
+                .clone()
+                .acquire_owned()
+                .await
+                .expect("the semaphore is never closed");
             tokio::spawn(self.clone().watch(body, intended, permit));
             return None;
         }
@@ -202,9 +216,21 @@ mod tests {
             (answer(200, r#"{"status":"confirmed"}"#), true, accepted(true)),
             (answer(200, r#"{"status":"rejected"}"#), true, accepted(true)),
             (answer(503, r#"{"status":503,"code":"overloaded"}"#), false, Response::Shed),
-            (answer(503, r#"{"status":503,"code":"storage_full"}"#), false, failed("503 storage_full", false)),
-            (answer(503, r#"{"status":503,"code":"outcome_unknown"}"#), false, failed("503 outcome_unknown", true)),
-            (answer(422, r#"{"status":422,"code":"invalid_request"}"#), false, failed("422 invalid_request", false)),
+            (
+                answer(503, r#"{"status":503,"code":"storage_full"}"#),
+                false,
+                failed("503 storage_full", false),
+            ),
+            (
+                answer(503, r#"{"status":503,"code":"outcome_unknown"}"#),
+                false,
+                failed("503 outcome_unknown", true),
+            ),
+            (
+                answer(422, r#"{"status":422,"code":"invalid_request"}"#),
+                false,
+                failed("422 invalid_request", false),
+            ),
             (answer(502, "<html>"), false, failed("502 without a code", true)),
             (Err(Broken::Timeout), true, failed("timeout", true)),
             (Err(Broken::Connection("reset".to_owned())), false, failed("connection: reset", true)),

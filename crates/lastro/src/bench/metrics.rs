@@ -46,7 +46,12 @@ pub(super) struct Cost {
 impl Scraper {
     /// A scraper of these processes by name.
     pub(super) fn new(processes: &[(String, Endpoint)]) -> Self {
-        Self { processes: processes.iter().map(|(name, endpoint)| (name.clone(), Line::to(endpoint))).collect() }
+        Self {
+            processes: processes
+                .iter()
+                .map(|(name, endpoint)| (name.clone(), Line::to(endpoint)))
+                .collect(),
+        }
     }
 
     /// Reads the metrics of all processes.
@@ -64,7 +69,10 @@ impl Scraper {
                 return Err(failed(name, answer.status.as_str()));
             }
             let page = std::str::from_utf8(&answer.body).ok().and_then(Page::parse);
-            pages.push((name.clone(), page.ok_or_else(|| failed(name, "the response is not OpenMetrics text"))?));
+            pages.push((
+                name.clone(),
+                page.ok_or_else(|| failed(name, "the response is not OpenMetrics text"))?,
+            ));
         }
         Numbers::of(at, &pages).ok_or_else(|| {
             ProgramError::failed(
@@ -81,13 +89,23 @@ fn failed(name: &str, reason: &str) -> ProgramError {
 impl Numbers {
     fn of(at: Instant, pages: &[(String, Page)]) -> Option<Self> {
         let sum = |name: &str, label: Option<(&str, &str)>| {
-            pages.iter().filter_map(|(_, page)| page.sum(name, label)).reduce(|sum, more| sum.saturating_add(more))
+            pages
+                .iter()
+                .filter_map(|(_, page)| page.sum(name, label))
+                .reduce(|sum, more| sum.saturating_add(more))
         };
-        let settled = |outcome| sum("orders_settled_total", Some(("outcome", outcome))).unwrap_or(0);
+        let settled =
+            |outcome| sum("orders_settled_total", Some(("outcome", outcome))).unwrap_or(0);
         // Replicas share a database, and each reports all commands in flight.
-        let pending = pages.iter().filter_map(|(_, page)| page.sum("commands_pending", None)).max().unwrap_or(0);
+        let pending = pages
+            .iter()
+            .filter_map(|(_, page)| page.sum("commands_pending", None))
+            .max()
+            .unwrap_or(0);
         let mut batches: BTreeMap<String, Sizes> = BTreeMap::new();
-        for (service, sizes) in pages.iter().flat_map(|(_, page)| Sizes::in_page(page, "batch_size", "service")) {
+        for (service, sizes) in
+            pages.iter().flat_map(|(_, page)| Sizes::in_page(page, "batch_size", "service"))
+        {
             batches.entry(service).or_default().add(&sizes);
         }
         Some(Self {
@@ -131,9 +149,14 @@ impl Numbers {
 
 impl Cost {
     fn of(process: &str, page: &Page) -> Self {
-        let cpu =
-            page.number("process_cpu_seconds_total").and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        Self { process: process.to_owned(), cpu, resident_bytes: page.sum("process_resident_memory_bytes", None) }
+        let cpu = page
+            .number("process_cpu_seconds_total")
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        Self {
+            process: process.to_owned(),
+            cpu,
+            resident_bytes: page.sum("process_resident_memory_bytes", None),
+        }
     }
 }
 
@@ -156,28 +179,36 @@ process_resident_memory_bytes 1000
 "#;
 
     fn numbers(pages: &[&str]) -> Option<Numbers> {
-        let named = |(at, text): (usize, &&str)| (format!("process {at}"), Page::parse(text).expect("OpenMetrics"));
+        let named = |(at, text): (usize, &&str)| {
+            (format!("process {at}"), Page::parse(text).expect("OpenMetrics"))
+        };
         Numbers::of(Instant::now(), &pages.iter().enumerate().map(named).collect::<Vec<_>>())
     }
 
     #[test]
     fn the_numbers_of_several_processes_add_up() {
-        let inventory = "batch_size_count{service=\"inventory\"} 7\nprocess_cpu_seconds_total 0.5\n# EOF\n";
+        let inventory =
+            "batch_size_count{service=\"inventory\"} 7\nprocess_cpu_seconds_total 0.5\n# EOF\n";
         let both = numbers(&[ORDERS, ORDERS, inventory]).expect("numbers");
         assert_eq!((both.placed, both.confirmed, both.rejected, both.settled()), (20, 12, 2, 14));
         assert_eq!(both.pending, 3, "two replicas see the same database");
         assert_eq!((both.batches["orders"].count(), both.batches["inventory"].count()), (4, 7));
-        let costs: Vec<_> = both.processes.iter().map(|cost| (cost.cpu, cost.resident_bytes)).collect();
+        let costs: Vec<_> =
+            both.processes.iter().map(|cost| (cost.cpu, cost.resident_bytes)).collect();
         let seconds = |s| Some(Duration::from_secs_f64(s));
-        assert_eq!(costs, [(seconds(1.5), Some(1000)), (seconds(1.5), Some(1000)), (seconds(0.5), None)]);
+        assert_eq!(
+            costs,
+            [(seconds(1.5), Some(1000)), (seconds(1.5), Some(1000)), (seconds(0.5), None)]
+        );
         assert!(numbers(&[inventory]).is_none(), "no Order Service");
     }
 
     #[test]
     fn what_happened_in_between_is_the_difference() {
         let before = numbers(&[ORDERS]).expect("numbers");
-        let later =
-            ORDERS.replace("placed_total 10", "placed_total 25").replace("seconds_total 1.5", "seconds_total 2");
+        let later = ORDERS
+            .replace("placed_total 10", "placed_total 25")
+            .replace("seconds_total 1.5", "seconds_total 2");
         let later = later.replace("_count{service=\"orders\"} 2", "_count{service=\"orders\"} 3");
         let later = later.replace("memory_bytes 1000", "memory_bytes 900");
         let between = numbers(&[&later]).expect("numbers").since(&before);

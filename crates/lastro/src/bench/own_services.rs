@@ -44,12 +44,18 @@ impl OwnServices {
     /// # Errors
     ///
     /// The folder contains data, or a program does not become ready.
-    pub(super) async fn open(folder: Option<PathBuf>, bus: Option<BusUrl>) -> Result<Self, ProgramError> {
+    pub(super) async fn open(
+        folder: Option<PathBuf>,
+        bus: Option<BusUrl>,
+    ) -> Result<Self, ProgramError> {
         let temporary = match folder {
             Some(_) => None,
             None => Some(tempfile::tempdir().map_err(ProgramError::failed)?),
         };
-        let named = folder.as_deref().or(temporary.as_ref().map(TempDir::path)).expect("one of the two is there");
+        let named = folder
+            .as_deref()
+            .or(temporary.as_ref().map(TempDir::path))
+            .expect("one of the two is there");
         let folder = std::path::absolute(named).map_err(ProgramError::failed)?;
         if folder.join("orders.db").exists() {
             let folder = folder.display();
@@ -57,14 +63,28 @@ impl OwnServices {
                 "{folder} already contains data; name a new folder for the bench"
             )));
         }
-        std::fs::create_dir_all(&folder)
-            .map_err(|error| ProgramError::failed(format!("cannot use {}: {error}", folder.display())))?;
+        std::fs::create_dir_all(&folder).map_err(|error| {
+            ProgramError::failed(format!("cannot use {}: {error}", folder.display()))
+        })?;
         let programs = match bus {
-            None | Some(BusUrl::Embedded) => vec![Program::start("lastro", &[], &folder, None).await?],
+            None | Some(BusUrl::Embedded) => {
+                vec![Program::start("lastro", &[], &folder, None).await?]
+            }
             Some(BusUrl::Nats(broker)) => vec![
-                Program::start("order-service", &["order-service"], &folder, Some(("orders.db", &broker))).await?,
-                Program::start("inventory-service", &["inventory-service"], &folder, Some(("inventory.db", &broker)))
-                    .await?,
+                Program::start(
+                    "order-service",
+                    &["order-service"],
+                    &folder,
+                    Some(("orders.db", &broker)),
+                )
+                .await?,
+                Program::start(
+                    "inventory-service",
+                    &["inventory-service"],
+                    &folder,
+                    Some(("inventory.db", &broker)),
+                )
+                .await?,
             ],
         };
         let databases = Databases::in_folder(&folder);
@@ -89,7 +109,10 @@ impl OwnServices {
 
     /// The processes by name, with the address of their metrics.
     pub(super) fn processes(&self) -> Vec<(String, Endpoint)> {
-        self.programs.iter().map(|program| (program.name.to_owned(), Endpoint::at(program.address))).collect()
+        self.programs
+            .iter()
+            .map(|program| (program.name.to_owned(), Endpoint::at(program.address)))
+            .collect()
     }
 
     pub(super) fn databases(&self) -> &Databases {
@@ -125,7 +148,9 @@ impl Program {
         command.args(words).args(["--listen", "127.0.0.1:0"]).current_dir(folder);
         // The settings of this process must not configure that one.
         let own = std::env::vars_os().map(|(name, _)| name);
-        for name in own.filter(|name| name == "RUST_LOG" || name.as_encoded_bytes().starts_with(b"LASTRO_")) {
+        for name in
+            own.filter(|name| name == "RUST_LOG" || name.as_encoded_bytes().starts_with(b"LASTRO_"))
+        {
             command.env_remove(name);
         }
         match alone {
@@ -137,21 +162,28 @@ impl Program {
                 command.args(["--database-url", &url]).env("LASTRO_BUS_URL", broker)
             }
         };
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         // Ctrl-C on a terminal must reach the bench only, which still needs the services then.
         command.process_group(0);
-        let mut child =
-            command.spawn().map_err(|error| ProgramError::failed(format!("cannot start {name}: {error}")))?;
+        let mut child = command
+            .spawn()
+            .map_err(|error| ProgramError::failed(format!("cannot start {name}: {error}")))?;
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         match tokio::time::timeout(PATIENCE, address(&mut lines)).await {
             Ok(Ok(address)) => {
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 Ok(Self { name, address, child })
             }
-            Ok(Err(last)) => {
-                Err(ProgramError::failed(format!("{name} did not become ready; its last line was: {last}")))
-            }
-            Err(_) => Err(ProgramError::failed(format!("{name} did not become ready within {PATIENCE:?}"))),
+            Ok(Err(last)) => Err(ProgramError::failed(format!(
+                "{name} did not become ready; its last line was: {last}"
+            ))),
+            Err(_) => Err(ProgramError::failed(format!(
+                "{name} did not become ready within {PATIENCE:?}"
+            ))),
         }
     }
 

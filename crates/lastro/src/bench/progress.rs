@@ -36,7 +36,8 @@ pub(super) async fn report(load: Arc<Load>, stages: Stages, mut scraper: Scraper
             let tally = load.tally();
             let whole = &tally.whole;
             let receipts = &tally.receipts;
-            let rate = (whole.sent - sent_before) as f64 / now.duration_since(reported_at).as_secs_f64();
+            let rate =
+                (whole.sent - sent_before) as f64 / now.duration_since(reported_at).as_secs_f64();
             sent_before = whole.sent;
             let p99 = match receipts.is_empty() {
                 true => "warming up".to_owned(),
@@ -59,7 +60,11 @@ pub(super) async fn report(load: Arc<Load>, stages: Stages, mut scraper: Scraper
 fn write_line(line: &str, in_place: bool) {
     let mut out = std::io::stderr();
     // A closed standard error must not stop the run.
-    let _ = if in_place { write!(out, "\r\x1b[K{line}").and_then(|()| out.flush()) } else { writeln!(out, "{line}") };
+    let _ = if in_place {
+        write!(out, "\r\x1b[K{line}").and_then(|()| out.flush())
+    } else {
+        writeln!(out, "{line}")
+    };
 }
 
 /// Ends the line that was written in place.

@@ -71,7 +71,8 @@ impl Report {
             problems.push(format!("{} orders failed", reported.failed()));
         }
         if reported.unsettled > 0 {
-            problems.push(format!("{} watched orders had no outcome after 30 s", reported.unsettled));
+            problems
+                .push(format!("{} watched orders had no outcome after 30 s", reported.unsettled));
         }
         if self.audit.as_ref().is_some_and(|audit| !audit.is_clean()) {
             problems.push("an invariant is violated".to_owned());

@@ -1,5 +1,8 @@
 //! The schedule of orders in an open loop.
-#![expect(clippy::float_arithmetic, reason = "a Poisson process is drawn by the logarithm of a random number")]
+#![expect(
+    clippy::float_arithmetic,
+    reason = "a Poisson process is drawn by the logarithm of a random number"
+)]
 
 use std::time::Duration;
 
@@ -38,14 +41,18 @@ mod tests {
 
     #[test]
     fn arrivals_have_the_rate_and_the_spread_of_a_poisson_process() {
-        let times: Vec<f64> = Arrivals::new(1000.0, 1).take(100_000).map(|at| at.as_secs_f64()).collect();
+        let times: Vec<f64> =
+            Arrivals::new(1000.0, 1).take(100_000).map(|at| at.as_secs_f64()).collect();
         assert!(times.is_sorted());
         let last = times.last().copied().unwrap_or_default();
         assert!((98.0..102.0).contains(&last), "100 000 arrivals took {last} s");
         let gaps: Vec<f64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
         // Of exponential gaps, 1/e are longer than the mean.
         let longer = gaps.iter().filter(|gap| **gap > 0.001).count();
-        assert!((36_000..37_600).contains(&longer), "{longer} of 100 000 gaps are longer than the mean");
+        assert!(
+            (36_000..37_600).contains(&longer),
+            "{longer} of 100 000 gaps are longer than the mean"
+        );
     }
 
     #[test]

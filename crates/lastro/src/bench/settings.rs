@@ -118,15 +118,20 @@ impl FromStr for Lines {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (least, most) = text.split_once('-').unwrap_or((text, text));
         match (least.parse::<u32>(), most.parse::<u32>()) {
-            (Ok(least), Ok(most)) if 1 <= least && least <= most && most <= MAX_LINES => Ok(Self(least..=most)),
-            _ => Err(UsageError(format!("{text:?} is not a number of lines from 1 to {MAX_LINES}, such as 3 or 1-5"))),
+            (Ok(least), Ok(most)) if 1 <= least && least <= most && most <= MAX_LINES => {
+                Ok(Self(least..=most))
+            }
+            _ => Err(UsageError(format!(
+                "{text:?} is not a number of lines from 1 to {MAX_LINES}, such as 3 or 1-5"
+            ))),
         }
     }
 }
 
 /// Parses a whole number with a unit: `500ms`, `30s`, `2m`.
 fn time(text: &str) -> Result<Duration, UsageError> {
-    let error = || UsageError(format!("{text:?} is not a time up to a day, such as 500ms, 30s or 2m"));
+    let error =
+        || UsageError(format!("{text:?} is not a time up to a day, such as 500ms, 30s or 2m"));
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?;
     let (number, unit) = text.split_at(digits);
     let unit_ms: u64 = match unit {
@@ -136,13 +141,21 @@ fn time(text: &str) -> Result<Duration, UsageError> {
         _ => return Err(error()),
     };
     // At most a day, so that no deadline overflows.
-    let ms = number.parse().ok().and_then(|number: u64| number.checked_mul(unit_ms)).filter(|ms| *ms <= 86_400_000);
+    let ms = number
+        .parse()
+        .ok()
+        .and_then(|number: u64| number.checked_mul(unit_ms))
+        .filter(|ms| *ms <= 86_400_000);
     ms.map(Duration::from_millis).ok_or_else(error)
 }
 
 fn some_time(text: &str) -> Result<Duration, UsageError> {
     time(text).and_then(|time| {
-        if time.is_zero() { Err(UsageError("the time must be longer than 0".into())) } else { Ok(time) }
+        if time.is_zero() {
+            Err(UsageError("the time must be longer than 0".into()))
+        } else {
+            Ok(time)
+        }
     })
 }
 
@@ -164,14 +177,22 @@ pub(super) enum Target {
     Own { folder: Option<PathBuf>, bus: Option<BusUrl> },
     /// Services that already run. `processes` are the metrics addresses by name; `databases` is
     /// none if the arguments do not name them.
-    Given { orders: Endpoint, inventory: Endpoint, processes: Vec<(String, Endpoint)>, databases: Option<Databases> },
+    Given {
+        orders: Endpoint,
+        inventory: Endpoint,
+        processes: Vec<(String, Endpoint)>,
+        databases: Option<Databases>,
+    },
 }
 
 impl Args {
     /// How orders arrive.
     pub(super) fn kind(&self) -> Loop {
         match self.rate {
-            Some(rate) => Loop::Open { rate, connections: self.connections.map_or(DEFAULT_CONNECTIONS, usize::from) },
+            Some(rate) => Loop::Open {
+                rate,
+                connections: self.connections.map_or(DEFAULT_CONNECTIONS, usize::from),
+            },
             None => Loop::Closed { clients: self.clients.map_or(DEFAULT_CLIENTS, usize::from) },
         }
     }
@@ -203,7 +224,8 @@ impl Args {
     ///
     /// The arguments name only one service, or databases without the services that use them.
     pub(super) fn target(&self) -> Result<Target, UsageError> {
-        let TargetArgs { url, orders_url, inventory_url, metrics_url, data_dir, bus_url, .. } = self.target.clone();
+        let TargetArgs { url, orders_url, inventory_url, metrics_url, data_dir, bus_url, .. } =
+            self.target.clone();
         match (orders_url.or(url.clone()), inventory_url.or(url)) {
             (None, None) if self.target.names_a_database() => Err(UsageError(
                 "--orders-database-url and --inventory-database-url (or their environment variables) need --url, the \
@@ -231,7 +253,8 @@ impl TargetArgs {
     /// The databases of services that already run, if they are named.
     fn databases(&self) -> Result<Option<Databases>, UsageError> {
         let Self { data_dir, orders_database_url, inventory_database_url, .. } = self.clone();
-        let named = data_dir.is_some() || (orders_database_url.is_some() && inventory_database_url.is_some());
+        let named = data_dir.is_some()
+            || (orders_database_url.is_some() && inventory_database_url.is_some());
         let args = DatabaseArgs { data_dir, orders_database_url, inventory_database_url };
         named.then(|| args.resolve(&platform::config::File::default())).transpose()
     }

@@ -13,7 +13,8 @@ const SIGNIFICANT_DIGITS: u8 = 3;
 pub(super) type Times = Histogram<u64>;
 
 pub(super) fn times() -> Times {
-    Times::new_with_bounds(1, LONGEST_US, SIGNIFICANT_DIGITS).expect("the bounds are those of a histogram")
+    Times::new_with_bounds(1, LONGEST_US, SIGNIFICANT_DIGITS)
+        .expect("the bounds are those of a histogram")
 }
 
 /// The response to one order, as its client saw it.
@@ -154,7 +155,10 @@ mod tests {
         assert_eq!((tally.whole.sent, tally.whole.accepted, tally.measured.accepted), (5, 4, 3));
         assert_eq!((tally.measured.shed, tally.measured.unsettled), (1, 1));
         assert_eq!((tally.receipts.len(), tally.outcomes.len(), tally.held.len()), (1, 1, 4));
-        assert!((5_000..5_010).contains(&tally.receipts.max()) && (20_000..20_020).contains(&tally.outcomes.max()));
+        assert!(
+            (5_000..5_010).contains(&tally.receipts.max())
+                && (20_000..20_020).contains(&tally.outcomes.max())
+        );
     }
 
     #[test]
@@ -164,7 +168,10 @@ mod tests {
         tally.count(&Exchange { timed: false, ..late.clone() });
         assert_eq!((tally.measured.accepted, tally.receipts.len()), (1, 0));
         tally.count(&Exchange { done: false, ..late });
-        assert_eq!((tally.measured.accepted, tally.receipts.len(), tally.whole.accepted), (1, 1, 2));
+        assert_eq!(
+            (tally.measured.accepted, tally.receipts.len(), tally.whole.accepted),
+            (1, 1, 2)
+        );
     }
 
     #[test]
@@ -174,7 +181,8 @@ mod tests {
             let reported = Response::Failed { kind: kind.to_owned(), unknown };
             tally.count(&exchange(reported, false, true, 1));
         }
-        let expected = BTreeMap::from([("503 storage_full".to_owned(), 1), ("timeout".to_owned(), 2)]);
+        let expected =
+            BTreeMap::from([("503 storage_full".to_owned(), 1), ("timeout".to_owned(), 2)]);
         assert_eq!((tally.whole.failed(), tally.whole.unknown), (3, 2));
         assert_eq!(tally.measured.errors, expected);
         assert!(tally.receipts.is_empty());

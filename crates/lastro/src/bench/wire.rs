@@ -44,13 +44,14 @@ impl FromStr for Endpoint {
     type Err = UsageError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let uri = text
-            .parse::<Uri>()
-            .ok()
-            .filter(|uri| uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none());
-        let authority = uri.as_ref().and_then(Uri::authority).filter(|its| !its.as_str().contains('@'));
-        let authority = authority
-            .ok_or_else(|| UsageError(format!("{text:?} is not http://host:port, such as http://127.0.0.1:8080")))?;
+        let uri = text.parse::<Uri>().ok().filter(|uri| {
+            uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none()
+        });
+        let authority =
+            uri.as_ref().and_then(Uri::authority).filter(|its| !its.as_str().contains('@'));
+        let authority = authority.ok_or_else(|| {
+            UsageError(format!("{text:?} is not http://host:port, such as http://127.0.0.1:8080"))
+        })?;
         Ok(Self::at(format_args!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80))))
     }
 }
@@ -100,7 +101,11 @@ impl Line {
         Self { endpoint: endpoint.clone(), open: None, used: Instant::now() }
     }
 
-    pub(super) async fn get(&mut self, path: &'static str, patience: Duration) -> Result<Answer, Broken> {
+    pub(super) async fn get(
+        &mut self,
+        path: &'static str,
+        patience: Duration,
+    ) -> Result<Answer, Broken> {
         let request = self.request(Method::GET, Uri::from_static(path), Bytes::new());
         self.send(request, patience).await
     }
@@ -141,7 +146,11 @@ impl Line {
         request
     }
 
-    async fn send(&mut self, request: Request<Full<Bytes>>, patience: Duration) -> Result<Answer, Broken> {
+    async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        patience: Duration,
+    ) -> Result<Answer, Broken> {
         let idle = self.open.take().filter(|_| self.used.elapsed() < MAX_IDLE);
         let exchange = async {
             let open = match idle {
@@ -154,7 +163,8 @@ impl Line {
             };
             open.exchange(request).await
         };
-        let (answer, open) = tokio::time::timeout(patience, exchange).await.map_err(|_| Broken::Timeout)??;
+        let (answer, open) =
+            tokio::time::timeout(patience, exchange).await.map_err(|_| Broken::Timeout)??;
         (self.open, self.used) = (open, Instant::now());
         Ok(answer)
     }
@@ -171,12 +181,16 @@ impl Open {
 
     /// Returns the connection, unless the service has closed it while it was idle.
     async fn if_alive(mut self) -> Option<Self> {
-        let ended = poll_fn(|context| Poll::Ready(self.driver.as_mut().poll(context).is_ready())).await;
+        let ended =
+            poll_fn(|context| Poll::Ready(self.driver.as_mut().poll(context).is_ready())).await;
         (!ended).then_some(self)
     }
 
     /// Sends the request. Returns the answer, and the connection if it can be reused.
-    async fn exchange(self, request: Request<Full<Bytes>>) -> Result<(Answer, Option<Self>), Broken> {
+    async fn exchange(
+        self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Answer, Option<Self>), Broken> {
         let Self { mut sender, mut driver } = self;
         let (answer, alive) = {
             let answer = answer(&mut sender, request);
@@ -192,7 +206,10 @@ impl Open {
     }
 }
 
-async fn answer(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> Result<Answer, Broken> {
+async fn answer(
+    sender: &mut SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, Broken> {
     sender.ready().await.map_err(broken)?;
     let response = sender.send_request(request).await.map_err(broken)?;
     let status = response.status();
@@ -223,10 +240,18 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Endpoint>().expect(text).to_string(), shown);
         }
-        for text in ["", "shop:80", "https://shop", "http://", "http://shop/api", "http://a:b@shop", "http://shop/?a=b"]
-        {
+        for text in [
+            "",
+            "shop:80",
+            "https://shop",
+            "http://",
+            "http://shop/api",
+            "http://a:b@shop",
+            "http://shop/?a=b",
+        ] {
             assert!(
-                text.parse::<Endpoint>().is_err_and(|UsageError(line)| line.contains("http://host:port")),
+                text.parse::<Endpoint>()
+                    .is_err_and(|UsageError(line)| line.contains("http://host:port")),
                 "{text}"
             );
         }
@@ -270,14 +295,19 @@ mod tests {
 
     #[tokio::test]
     async fn the_cause_of_a_missing_answer_is_reported() {
-        let mut cut = Line::to(&short_lived("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok").await);
+        let mut cut =
+            Line::to(&short_lived("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok").await);
         assert!(matches!(cut.get("/", PATIENCE).await, Err(Broken::Connection(_))));
         let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let mut line = Line::to(&Endpoint::at(silent.local_addr().expect("an address")));
-        assert_eq!(line.get("/", Duration::from_millis(1)).await.expect_err("silence"), Broken::Timeout);
+        assert_eq!(
+            line.get("/", Duration::from_millis(1)).await.expect_err("silence"),
+            Broken::Timeout
+        );
         let address = silent.local_addr().expect("an address");
         drop(silent);
-        let refused = Line::to(&Endpoint::at(address)).get("/", PATIENCE).await.expect_err("nobody listens");
+        let refused =
+            Line::to(&Endpoint::at(address)).get("/", PATIENCE).await.expect_err("nobody listens");
         assert_eq!(refused.to_string(), "connection: connection refused");
     }
 }

@@ -1,5 +1,8 @@
 //! The orders of a run: the same seed makes the same sequence of orders.
-#![expect(clippy::float_arithmetic, reason = "popularity is a matter of probabilities, and no money is involved")]
+#![expect(
+    clippy::float_arithmetic,
+    reason = "popularity is a matter of probabilities, and no money is involved"
+)]
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;
@@ -120,7 +123,8 @@ fn body(customer: u64, products: &[u32]) -> Bytes {
         let comma = if at == 0 { "" } else { "," };
         let id = product_id(*product);
         let price = 5 + product % 95;
-        let written = write!(text, r#"{comma}{{"product_id":"{id}","quantity":1,"price":{price}}}"#);
+        let written =
+            write!(text, r#"{comma}{{"product_id":"{id}","quantity":1,"price":{price}}}"#);
         written.expect("a string takes everything");
     }
     text.push_str("]}");
@@ -134,7 +138,14 @@ mod tests {
     use super::*;
 
     fn profile(popularity: Popularity) -> Profile {
-        Profile { seed: 7, products: 100, popularity, zipf_exponent: 1.0, lines: 1..=5, watched: 0.05 }
+        Profile {
+            seed: 7,
+            products: 100,
+            popularity,
+            zipf_exponent: 1.0,
+            lines: 1..=5,
+            watched: 0.05,
+        }
     }
 
     /// The products of this many orders.
@@ -143,7 +154,10 @@ mod tests {
         let order = |_| {
             let body: Value = serde_json::from_slice(&workload.next().body).expect("JSON");
             let lines = body["products"].as_array().expect("lines");
-            lines.iter().map(|line| line["product_id"].as_str().expect("an id").to_owned()).collect()
+            lines
+                .iter()
+                .map(|line| line["product_id"].as_str().expect("an id").to_owned())
+                .collect()
         };
         (0..count).map(order).collect()
     }
@@ -165,7 +179,8 @@ mod tests {
     #[test]
     fn an_order_has_as_many_lines_as_asked_for_and_no_product_twice() {
         for popularity in [Popularity::Uniform, Popularity::Zipf, Popularity::Hot] {
-            let few = Profile { products: 5, lines: 2..=5, zipf_exponent: 3.0, ..profile(popularity) };
+            let few =
+                Profile { products: 5, lines: 2..=5, zipf_exponent: 3.0, ..profile(popularity) };
             let mut lengths: Vec<usize> = Vec::new();
             for mut lines in orders(few, 500) {
                 lengths.push(lines.len());
@@ -179,7 +194,9 @@ mod tests {
     #[test]
     fn products_are_as_popular_as_the_distribution_says() {
         let one_line = |popularity| Profile { lines: 1..=1, ..profile(popularity) };
-        let close = |share: f64, expected: f64| assert!((share - expected).abs() < 0.02, "{share} for {expected}");
+        let close = |share: f64, expected: f64| {
+            assert!((share - expected).abs() < 0.02, "{share} for {expected}")
+        };
         let uniform = orders(one_line(Popularity::Uniform), 10_000);
         close(share(&uniform, 0), 0.01);
         close(share(&uniform, 99), 0.01);

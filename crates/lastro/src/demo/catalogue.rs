@@ -23,11 +23,23 @@ pub(super) const PRODUCTS: [(&str, &str, f64, i64, i64); 12] = [
 
 /// Creates the locations and the products, and receives their stock.
 pub(super) async fn stock(client: &DemoClient) -> anyhow::Result<()> {
-    client.put("/api/inventory/locations/main", &json!({"name": "Main warehouse", "priority": 0})).await?;
-    client.put("/api/inventory/locations/store", &json!({"name": "Corner store", "priority": 10})).await?;
-    print_line(format_args!("── The sample catalogue: {} products at two locations ──\n", PRODUCTS.len()))?;
+    client
+        .put("/api/inventory/locations/main", &json!({"name": "Main warehouse", "priority": 0}))
+        .await?;
+    client
+        .put("/api/inventory/locations/store", &json!({"name": "Corner store", "priority": 10}))
+        .await?;
+    print_line(format_args!(
+        "── The sample catalogue: {} products at two locations ──\n",
+        PRODUCTS.len()
+    ))?;
     for (id, name, _, in_main, in_store) in PRODUCTS {
-        client.put(&format!("/api/inventory/products/{id}"), &json!({"name": name, "low_stock_at": 5})).await?;
+        client
+            .put(
+                &format!("/api/inventory/products/{id}"),
+                &json!({"name": name, "low_stock_at": 5}),
+            )
+            .await?;
         for (location, quantity) in [("main", in_main), ("store", in_store)] {
             if quantity > 0 {
                 receive(client, id, location, quantity, "opening stock").await?;

@@ -34,7 +34,10 @@ pub(super) struct Stock {
 impl fmt::Display for Stock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { product_id, name, on_hand, reserved, available } = self;
-        write!(f, "{product_id:<9} {name:<22} {on_hand:>4} on hand, {reserved:>3} reserved, {available:>4} available")
+        write!(
+            f,
+            "{product_id:<9} {name:<22} {on_hand:>4} on hand, {reserved:>3} reserved, {available:>4} available"
+        )
     }
 }
 
@@ -52,11 +55,15 @@ impl DemoClient {
     }
 
     pub(super) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        answer(self.client.put(self.url(path)).json(body)).await.with_context(|| format!("PUT {path}"))
+        answer(self.client.put(self.url(path)).json(body))
+            .await
+            .with_context(|| format!("PUT {path}"))
     }
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        answer(self.client.post(self.url(path)).json(body)).await.with_context(|| format!("POST {path}"))
+        answer(self.client.post(self.url(path)).json(body))
+            .await
+            .with_context(|| format!("POST {path}"))
     }
 
     /// Posts, and prints the request and the response.
@@ -87,7 +94,8 @@ impl DemoClient {
 
     pub(super) async fn stock(&self, product: &str) -> anyhow::Result<Stock> {
         let body = self.get(&format!("/api/inventory/products/{product}")).await?;
-        let number = |name: &str| body[name].as_i64().with_context(|| format!("{name} of {product}"));
+        let number =
+            |name: &str| body[name].as_i64().with_context(|| format!("{name} of {product}"));
         Ok(Stock {
             product_id: product.to_owned(),
             name: body["name"].as_str().context("a name")?.to_owned(),
@@ -98,7 +106,12 @@ impl DemoClient {
     }
 
     /// Polls the order until it is in this state.
-    pub(super) async fn order_in_state(&self, id: &str, state: &str, patience: Duration) -> anyhow::Result<Value> {
+    pub(super) async fn order_in_state(
+        &self,
+        id: &str,
+        state: &str,
+        patience: Duration,
+    ) -> anyhow::Result<Value> {
         let deadline = Instant::now() + patience;
         loop {
             let order = self.get(&format!("/api/orders/{id}")).await?;

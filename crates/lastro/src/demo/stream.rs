@@ -20,7 +20,10 @@ const RESTOCK: i64 = 50;
 pub(super) async fn order(client: &DemoClient, shutdown: CancellationToken) -> anyhow::Result<()> {
     for round in 0.. {
         if let Err(error) = one_round(client, round).await {
-            warn!(error = format!("{error:#}"), "demo order failed, continuing with the next order");
+            warn!(
+                error = format!("{error:#}"),
+                "demo order failed, continuing with the next order"
+            );
         }
         tokio::select! {
             () = tokio::time::sleep(PERIOD) => {}
@@ -37,7 +40,8 @@ async fn one_round(client: &DemoClient, round: usize) -> anyhow::Result<()> {
         let (id, _, price, _, _) = PRODUCTS[at % PRODUCTS.len()];
         json!({"product_id": id, "quantity": quantity, "price": price})
     };
-    let lines: Vec<Value> = (0..=round % 3).map(|n| line(round * 5 + n, 1 + (round + n) % 2)).collect();
+    let lines: Vec<Value> =
+        (0..=round % 3).map(|n| line(round * 5 + n, 1 + (round + n) % 2)).collect();
     let order = json!({"customer_id": format!("customer-{}", round % 17), "products": lines});
     let receipt = client.post("/api/orders", &order).await?;
     let path = format!("/api/orders/{}", receipt["order_id"].as_str().unwrap_or_default());

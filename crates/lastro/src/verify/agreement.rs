@@ -9,11 +9,16 @@ use inventory::store::AuditStore as InventoryStore;
 use inventory_core::reservation::{Before, Reservation, State, StateName};
 use orders::store::{AuditStore as OrdersStore, OrderAudit};
 use orders_core::order::Status;
-use platform::audit::{Audit, Findings, Invariant, Page, Progress, ReadBudget, Walk, look_up, read_page};
+use platform::audit::{
+    Audit, Findings, Invariant, Page, Progress, ReadBudget, Walk, look_up, read_page,
+};
 use platform::failure::Failure;
 
-pub(crate) const INV_5: Invariant =
-    Invariant { name: "INV-5", says: "both services agree about every order", counted: "orders and reservations" };
+pub(crate) const INV_5: Invariant = Invariant {
+    name: "INV-5",
+    says: "both services agree about every order",
+    counted: "orders and reservations",
+};
 
 /// The books of both services, held against each other page by page: orders first, then reservations without one.
 ///
@@ -30,19 +35,36 @@ pub(crate) struct Agreement {
 }
 
 impl Agreement {
-    pub(crate) fn new(orders: Arc<dyn OrdersStore>, inventory: Arc<dyn InventoryStore>, reach: ReadBudget) -> Self {
+    pub(crate) fn new(
+        orders: Arc<dyn OrdersStore>,
+        inventory: Arc<dyn InventoryStore>,
+        reach: ReadBudget,
+    ) -> Self {
         let walk = Walk::new(reach.round);
-        Self { orders, inventory, reach, under_way: false, through_orders: walk, through_reservations: walk }
+        Self {
+            orders,
+            inventory,
+            reach,
+            under_way: false,
+            through_orders: walk,
+            through_reservations: walk,
+        }
     }
 
     /// A page of orders is read, then their reservations, and then once more the orders that do not fit theirs: they
     /// may have moved in between.
-    async fn step_through_orders(&mut self, page: Page<OrderId>, findings: &mut Findings) -> Result<(), Failure> {
+    async fn step_through_orders(
+        &mut self,
+        page: Page<OrderId>,
+        findings: &mut Findings,
+    ) -> Result<(), Failure> {
         let (before, to) = read_page(&*self.orders, page, INV_5, findings).await?;
         let ids = before.iter().map(|order| order.order_id).collect();
         let reservations = look_up(&*self.inventory, ids, INV_5, findings).await?;
         let reservations = by_id(reservations, |reservation| reservation.order_id);
-        let state = |order: &OrderAudit| reservations.get(&order.order_id).map(|reservation| reservation.state.name());
+        let state = |order: &OrderAudit| {
+            reservations.get(&order.order_id).map(|reservation| reservation.state.name())
+        };
         let doubtful = before.iter().filter(|order| !agrees(order.status, state(order)));
         let doubtful: Vec<_> = doubtful.map(|order| order.order_id).collect();
         let again = look_up(&*self.orders, doubtful.clone(), INV_5, findings).await?;
@@ -50,7 +72,11 @@ impl Agreement {
         findings.read(before.len() + reservations.len() + again.len());
         findings.checked(INV_5, before.len());
         for order in &before {
-            let now = if doubtful.contains(&order.order_id) { again.get(&order.order_id) } else { Some(order) };
+            let now = if doubtful.contains(&order.order_id) {
+                again.get(&order.order_id)
+            } else {
+                Some(order)
+            };
             match now {
                 Some(now) => check_pair(order, now, reservations.get(&order.order_id), findings),
                 None => findings.violated(INV_5, format!("order {} disappeared", order.order_id)),
@@ -61,7 +87,11 @@ impl Agreement {
     }
 
     /// Reservations are read first, so the order of each must be there when it is looked up.
-    async fn step_through_reservations(&mut self, page: Page<OrderId>, findings: &mut Findings) -> Result<(), Failure> {
+    async fn step_through_reservations(
+        &mut self,
+        page: Page<OrderId>,
+        findings: &mut Findings,
+    ) -> Result<(), Failure> {
         let (reservations, to) = read_page(&*self.inventory, page, INV_5, findings).await?;
         let ids = reservations.iter().map(|reservation| reservation.order_id).collect();
         let found = look_up(&*self.orders, ids, INV_5, findings).await?;
@@ -107,16 +137,27 @@ fn by_id<T>(items: Vec<T>, id: impl Fn(&T) -> OrderId) -> BTreeMap<OrderId, T> {
 }
 
 /// `now` was read after the reservation, `before` earlier: the reservation belongs to some moment in between.
-fn check_pair(before: &OrderAudit, now: &OrderAudit, reservation: Option<&Reservation>, findings: &mut Findings) {
+fn check_pair(
+    before: &OrderAudit,
+    now: &OrderAudit,
+    reservation: Option<&Reservation>,
+    findings: &mut Findings,
+) {
     let state = reservation.map(|reservation| reservation.state.name());
-    findings.demand(INV_5, passed_through(before, now).into_iter().any(|status| agrees(status, state)), || {
-        let state = state.map_or("absent", StateName::as_str);
-        format!("order {} is {}, its reservation {state}", now.order_id, now.status.as_str())
-    });
+    findings.demand(
+        INV_5,
+        passed_through(before, now).into_iter().any(|status| agrees(status, state)),
+        || {
+            let state = state.map_or("absent", StateName::as_str);
+            format!("order {} is {}, its reservation {state}", now.order_id, now.status.as_str())
+        },
+    );
     let Some(reservation) = reservation else { return };
     let stock_digest = before.terms.stock_lines().digest();
     let same_lines = reservation.digest == before.digest && stock_digest == before.digest;
-    findings.demand(INV_5, same_lines, || format!("order {} and its reservation differ in their lines", now.order_id));
+    findings.demand(INV_5, same_lines, || {
+        format!("order {} and its reservation differ in their lines", now.order_id)
+    });
     findings.demand(INV_5, allocates_all_or_nothing(before, reservation), || {
         format!("order {}: its allocations do not add up to its lines", now.order_id)
     });
@@ -126,7 +167,11 @@ fn check_pair(before: &OrderAudit, now: &OrderAudit, reservation: Option<&Reserv
 fn passed_through(before: &OrderAudit, now: &OrderAudit) -> Vec<Status> {
     let moved = now.history.len() > before.history.len();
     let last_seen = before.history.len().saturating_sub(1);
-    if moved { now.history[last_seen..].iter().map(|(_, status)| *status).collect() } else { vec![now.status] }
+    if moved {
+        now.history[last_seen..].iter().map(|(_, status)| *status).collect()
+    } else {
+        vec![now.status]
+    }
 }
 
 /// The table of INV-5.
@@ -149,9 +194,14 @@ fn allocates_all_or_nothing(order: &OrderAudit, reservation: &Reservation) -> bo
         *allocated.entry(&allocation.product_id).or_default() += allocation.quantity.units();
     }
     let lines = order.terms.stock_lines();
-    let wanted: BTreeMap<_, _> = lines.iter().map(|line| (&line.product_id, line.quantity.units())).collect();
+    let wanted: BTreeMap<_, _> =
+        lines.iter().map(|line| (&line.product_id, line.quantity.units())).collect();
     match &reservation.state {
-        State::Reserved(_) | State::Shipped(_) | State::Released(Before::Reserved(_)) => allocated == wanted,
-        State::Rejected(_) | State::Released(Before::Absent | Before::Rejected(_)) => allocated.is_empty(),
+        State::Reserved(_) | State::Shipped(_) | State::Released(Before::Reserved(_)) => {
+            allocated == wanted
+        }
+        State::Rejected(_) | State::Released(Before::Absent | Before::Rejected(_)) => {
+            allocated.is_empty()
+        }
     }
 }

@@ -30,8 +30,10 @@ impl Shop {
         let clock = Arc::new(ManualClock::at(Timestamp(1_795_804_200_000_000)));
         let shared: Arc<dyn Clock> = clock.clone();
         let open = |name: &str| folder.path().join(name);
-        let orders = orders::store::sqlite::Sqlite::open(&open("orders.db"), shared.clone()).expect("a new file");
-        let inventory = inventory::store::sqlite::Sqlite::open(&open("inventory.db"), shared).expect("a new file");
+        let orders = orders::store::sqlite::Sqlite::open(&open("orders.db"), shared.clone())
+            .expect("a new file");
+        let inventory = inventory::store::sqlite::Sqlite::open(&open("inventory.db"), shared)
+            .expect("a new file");
         Self {
             orders_audit: Arc::new(orders.audit()),
             orders: Arc::new(orders),
@@ -42,26 +44,38 @@ impl Shop {
         }
     }
 
-    async fn order(&self, command: order::OrderCommand) -> Option<contract::commands::StockCommand> {
+    async fn order(
+        &self,
+        command: order::OrderCommand,
+    ) -> Option<contract::commands::StockCommand> {
         let decided = self.orders.run(Arc::new([command]), order::decide).await.expect("executed");
         decided.into_iter().next().expect("one answer").publish
     }
 
-    async fn stock(&self, command: stock::InventoryCommand) -> Option<contract::answers::StockAnswer> {
-        let decided = self.inventory.run(Arc::new([command]), stock::decide).await.expect("executed");
+    async fn stock(
+        &self,
+        command: stock::InventoryCommand,
+    ) -> Option<contract::answers::StockAnswer> {
+        let decided =
+            self.inventory.run(Arc::new([command]), stock::decide).await.expect("executed");
         decided.into_iter().next().expect("one answer").publish
     }
 
     /// Executes a command for an order, and carries it to Inventory and back.
     async fn complete(&self, command: order::OrderCommand) {
         let command = self.order(command).await.expect("something to ask of the stock");
-        let answer = self.stock(stock::InventoryCommand::Stock(Box::new(command))).await.expect("an answer");
+        let answer =
+            self.stock(stock::InventoryCommand::Stock(Box::new(command))).await.expect("an answer");
         self.order(order::OrderCommand::Settle(Box::new(answer))).await;
     }
 
     async fn receive(&self, request: u8, units: u32) {
         let product_id: contract::ProductId = "mug".parse().expect("an id");
-        let put = stock::PutProduct { product_id: product_id.clone(), name: "Mug".to_owned(), low_stock_at: None };
+        let put = stock::PutProduct {
+            product_id: product_id.clone(),
+            name: "Mug".to_owned(),
+            low_stock_at: None,
+        };
         self.stock(stock::InventoryCommand::PutProduct(put)).await;
         self.stock(stock::InventoryCommand::Move(Box::new(stock::MovementRequest {
             product_id,
@@ -79,7 +93,9 @@ impl Shop {
     }
 
     async fn report(&self) -> Report {
-        verify(self.orders_audit.clone(), self.inventory_audit.clone()).await.expect("both can be read")
+        verify(self.orders_audit.clone(), self.inventory_audit.clone())
+            .await
+            .expect("both can be read")
     }
 }
 
@@ -156,15 +172,31 @@ async fn every_kind_of_damage_is_found_and_named() {
     let order_5 = "order_id = x'00000000000000000000000000000005'";
     let cases = [
         ("inventory.db", "UPDATE movements SET reserved = 99 WHERE seq = 3".to_owned(), INV_2),
-        ("inventory.db", "UPDATE movements SET reserved_delta = 99 WHERE seq = 3".to_owned(), INV_1),
+        (
+            "inventory.db",
+            "UPDATE movements SET reserved_delta = 99 WHERE seq = 3".to_owned(),
+            INV_1,
+        ),
         ("inventory.db", "DELETE FROM movements WHERE seq = 4".to_owned(), INV_2),
         ("inventory.db", "UPDATE stock SET on_hand = on_hand + 1".to_owned(), INV_2),
         ("inventory.db", "UPDATE stock SET last_seq = last_seq - 1".to_owned(), INV_2),
         ("inventory.db", format!("DELETE FROM allocations WHERE {order_2}"), INV_5),
-        ("inventory.db", format!("UPDATE reservations SET shortages = '[]' WHERE {order_5}"), INV_8),
+        (
+            "inventory.db",
+            format!("UPDATE reservations SET shortages = '[]' WHERE {order_5}"),
+            INV_8,
+        ),
         ("inventory.db", format!("DELETE FROM allocations WHERE {order_4}"), INV_3),
-        ("inventory.db", format!("UPDATE reservations SET state = 'shipped' WHERE {order_4}"), INV_5),
-        ("inventory.db", format!("UPDATE reservations SET digest = zeroblob(16) WHERE {order_4}"), INV_5),
+        (
+            "inventory.db",
+            format!("UPDATE reservations SET state = 'shipped' WHERE {order_4}"),
+            INV_5,
+        ),
+        (
+            "inventory.db",
+            format!("UPDATE reservations SET digest = zeroblob(16) WHERE {order_4}"),
+            INV_5,
+        ),
         ("inventory.db", format!("DELETE FROM reservations WHERE {order_4}"), INV_5),
         (
             "inventory.db",
@@ -175,7 +207,9 @@ async fn every_kind_of_damage_is_found_and_named() {
         ),
         (
             "inventory.db",
-            format!("UPDATE reservations SET shortages = replace(shortages, '100', '3') WHERE {order_5}"),
+            format!(
+                "UPDATE reservations SET shortages = replace(shortages, '100', '3') WHERE {order_5}"
+            ),
             INV_8,
         ),
         ("orders.db", format!("UPDATE orders SET status = 'rejected' WHERE {order_4}"), INV_4),

@@ -7,7 +7,11 @@ use testbed::{Deployment, operations};
 async fn the_description_is_openapi_3_1_and_complete_in_itself() {
     let shop = Deployment::open().await;
     let api = shop.description().await;
-    assert!(api["openapi"].as_str().is_some_and(|version| version.starts_with("3.1.")), "{}", api["openapi"]);
+    assert!(
+        api["openapi"].as_str().is_some_and(|version| version.starts_with("3.1.")),
+        "{}",
+        api["openapi"]
+    );
     assert_eq!(api["info"]["version"], env!("CARGO_PKG_VERSION"));
     let mut references = Vec::new();
     collect_references(&api, &mut references);
@@ -16,8 +20,10 @@ async fn the_description_is_openapi_3_1_and_complete_in_itself() {
         let pointer = reference.strip_prefix('#').expect("a reference within the document");
         assert!(api.pointer(pointer).is_some(), "{reference} leads nowhere");
     }
-    let operations: Vec<_> =
-        operations(&api).into_iter().map(|(_, operation)| operation["operationId"].to_string()).collect();
+    let operations: Vec<_> = operations(&api)
+        .into_iter()
+        .map(|(_, operation)| operation["operationId"].to_string())
+        .collect();
     let distinct: std::collections::BTreeSet<_> = operations.iter().collect();
     assert_eq!(distinct.len(), operations.len(), "an operation's id is its own: {operations:?}");
 }
@@ -55,6 +61,9 @@ async fn every_answer_names_its_request_and_follows_the_traces_of_the_client() {
     let named = shop.send("GET", "/api/orders", &[("x-request-id", "my-request-1")], "").await;
     assert_eq!(named.header("x-request-id"), Some("my-request-1"));
     let (one, another) = (shop.get("/nowhere").await, shop.get("/nowhere").await);
-    assert!(one.header("x-request-id").is_some() && one.header("x-request-id") != another.header("x-request-id"));
+    assert!(
+        one.header("x-request-id").is_some()
+            && one.header("x-request-id") != another.header("x-request-id")
+    );
     assert_eq!(one.header("x-content-type-options"), Some("nosniff"));
 }

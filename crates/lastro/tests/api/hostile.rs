@@ -70,7 +70,9 @@ async fn hostile_orders_do_no_harm_to_their_neighbours_in_the_batch() {
             _ => json!({"customer_id": "\u{0}", "products": [{"product_id": "*", "quantity": -1, "price": "1"}]})
                 .to_string(),
         };
-        sending.spawn(async move { (number % 4, shop.send("POST", "/api/orders", &[JSON], body).await.verdict()) });
+        sending.spawn(async move {
+            (number % 4, shop.send("POST", "/api/orders", &[JSON], body).await.verdict())
+        });
     }
     for (kind, verdict) in sending.join_all().await {
         assert_eq!(verdict, if kind == 0 { "200" } else { "422 invalid_request" });

@@ -15,7 +15,8 @@ async fn a_reservation_shows_what_an_order_was_promised() {
     let (confirmed, _) = shop.settle(&[("MUG", 2), ("MUG", 1)]).await;
     let (rejected, _) = shop.settle(&[("MUG", 3)]).await;
     let held = json!([{"product_id": "MUG", "location_id": "main", "quantity": 3}]);
-    let short = json!([{"product_id": "MUG", "requested": 3, "available": 2, "reason": "out_of_stock"}]);
+    let short =
+        json!([{"product_id": "MUG", "requested": 3, "available": 2, "reason": "out_of_stock"}]);
     for (id, state, allocations, shortages) in
         [(&confirmed, "reserved", held, json!([])), (&rejected, "rejected", json!([]), short)]
     {
@@ -25,11 +26,17 @@ async fn a_reservation_shows_what_an_order_was_promised() {
             ["order_id", "state", "allocations", "shortages", "created_at", "updated_at"]
         );
         assert_eq!((&reservation["order_id"], &reservation["state"]), (&json!(id), &json!(state)));
-        assert_eq!((&reservation["allocations"], &reservation["shortages"]), (&allocations, &shortages));
+        assert_eq!(
+            (&reservation["allocations"], &reservation["shortages"]),
+            (&allocations, &shortages)
+        );
     }
     shop.ask(&confirmed, "fulfill").await.ok();
     let shipped = shop.get(&format!("/api/inventory/reservations/{confirmed}")).await.ok();
-    assert_eq!((&shipped["state"], shipped["allocations"].as_array().map(Vec::len)), (&json!("shipped"), Some(1)));
+    assert_eq!(
+        (&shipped["state"], shipped["allocations"].as_array().map(Vec::len)),
+        (&json!("shipped"), Some(1))
+    );
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use rusqlite::Connection;
 use serde_json::Value;
 use testbed::{Deployment, Disk, Form, Launch, data_in, lastro, launch, order};
+use tokio::process::Command;
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
@@ -15,7 +16,8 @@ fn folder() -> tempfile::TempDir {
 async fn a_busy_port_is_told_in_one_line_and_nothing_is_made() {
     let (shop, folder) = (Deployment::open().await, folder());
     let address = shop.programs.orders[0].address().to_string();
-    let ended = lastro(folder.path()).args(["--data-dir", "data", "--listen", &address]).to_end().await;
+    let ended =
+        lastro(folder.path()).args(["--data-dir", "data", "--listen", &address]).to_end().await;
     ended.must_be_refused(1, &[&address, "address already in use", "--listen"]);
     assert!(!data_in(folder.path()).exists());
 }
@@ -34,7 +36,11 @@ async fn a_data_folder_that_cannot_be_read_is_told_in_one_line() {
     std::fs::create_dir(data_in(folder.path())).expect("a folder");
     let forbid = std::os::unix::fs::PermissionsExt::from_mode(0o000);
     std::fs::set_permissions(data_in(folder.path()), forbid).expect("permissions");
-    launch(folder.path()).unprivileged().to_end().await.must_be_refused(1, &["cannot use data", "ermission denied"]);
+    launch(folder.path())
+        .unprivileged()
+        .to_end()
+        .await
+        .must_be_refused(1, &["cannot use data", "ermission denied"]);
 }
 
 #[tokio::test]
@@ -54,8 +60,12 @@ async fn a_file_that_is_no_database_is_told_in_one_line_and_left_alone() {
     let folder = folder();
     std::fs::create_dir(data_in(folder.path())).expect("a folder");
     let file = data_in(folder.path()).join("inventory.db");
-    std::fs::write(&file, "my diary, which is longer than the header of a database. ".repeat(20)).expect("a file");
-    launch(folder.path()).to_end().await.must_be_refused(1, &["cannot use data/inventory.db", "not a database"]);
+    std::fs::write(&file, "my diary, which is longer than the header of a database. ".repeat(20))
+        .expect("a file");
+    launch(folder.path())
+        .to_end()
+        .await
+        .must_be_refused(1, &["cannot use data/inventory.db", "not a database"]);
     assert!(std::fs::read_to_string(&file).expect("the file").starts_with("my diary"));
 }
 
@@ -63,8 +73,11 @@ async fn a_file_that_is_no_database_is_told_in_one_line_and_left_alone() {
 async fn data_of_a_newer_version_is_refused() {
     for database in ["orders.db", "inventory.db"] {
         let folder = Deployment::in_form(Form::Embedded).await.close().await;
-        let connection = Connection::open(data_in(folder.path()).join(database)).expect("the database");
-        connection.execute("INSERT INTO schema_migrations VALUES (99, x'00')", []).expect("a migration of tomorrow");
+        let connection =
+            Connection::open(data_in(folder.path()).join(database)).expect("the database");
+        connection
+            .execute("INSERT INTO schema_migrations VALUES (99, x'00')", [])
+            .expect("a migration of tomorrow");
         drop(connection);
         let words = [database, "newer version", "99"];
         launch(folder.path()).to_end().await.must_be_refused(1, &words);
@@ -78,7 +91,11 @@ async fn an_address_that_others_can_reach_must_be_asked_for() {
     let folder = folder();
     let open = || lastro(folder.path()).args(["--data-dir", "data", "--listen", "0.0.0.0:0"]);
     open().to_end().await.must_be_refused(2, &["0.0.0.0:0", "LASTRO_NO_AUTH=true"]);
-    open().env("LASTRO_NO_AUTH", "false").to_end().await.must_be_refused(2, &["LASTRO_NO_AUTH=true"]);
+    open()
+        .env("LASTRO_NO_AUTH", "false")
+        .to_end()
+        .await
+        .must_be_refused(2, &["LASTRO_NO_AUTH=true"]);
     assert!(!data_in(folder.path()).exists());
     for allowed in [open().env("LASTRO_NO_AUTH", "true"), open().args(["--no-auth"])] {
         let mut program = allowed.serving().await;
@@ -116,7 +133,12 @@ async fn what_cannot_be_understood_is_a_mistake_of_usage() {
         &["verify", "--watch", "--settled"],
     ] {
         let ended = lastro(folder.path()).args(arguments.iter().copied()).to_end().await;
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{arguments:?}: {}", ended.stderr);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(2), ""),
+            "{arguments:?}: {}",
+            ended.stderr
+        );
         assert!(ended.stderr.starts_with("error: "), "{arguments:?}: {}", ended.stderr);
     }
 }
@@ -124,7 +146,11 @@ async fn what_cannot_be_understood_is_a_mistake_of_usage() {
 #[tokio::test]
 async fn a_mistake_in_the_configuration_is_told_with_its_place() {
     let folder = folder();
-    std::fs::write(folder.path().join("lastro.toml"), "currency = \"EUR\"\nlistn = \"127.0.0.1:0\"\n").expect("a file");
+    std::fs::write(
+        folder.path().join("lastro.toml"),
+        "currency = \"EUR\"\nlistn = \"127.0.0.1:0\"\n",
+    )
+    .expect("a file");
     launch(folder.path()).to_end().await.must_be_refused(2, &["lastro.toml, line 2", "listn"]);
 }
 
@@ -141,9 +167,12 @@ async fn a_flag_beats_the_environment_and_that_beats_the_file() {
         let line = file.map(|currency| format!("currency = \"{currency}\"\n")).unwrap_or_default();
         std::fs::write(&path, line).expect("a file");
         let configured = |launch: Launch| {
-            let launch =
-                launch.env("LASTRO_CONFIG", path.as_os_str()).args(flag.map(|flag| format!("--currency={flag}")));
-            environment.into_iter().fold(launch, |launch, currency| launch.env("LASTRO_CURRENCY", currency))
+            let launch = launch
+                .env("LASTRO_CONFIG", path.as_os_str())
+                .args(flag.map(|flag| format!("--currency={flag}")));
+            environment
+                .into_iter()
+                .fold(launch, |launch, currency| launch.env("LASTRO_CURRENCY", currency))
         };
         assert_eq!(currency_of(&Deployment::open_with(configured).await).await, expected);
     }
@@ -163,7 +192,10 @@ async fn a_file_beside_the_program_is_found_and_says_where_the_data_is() {
     let file = "listen = \"127.0.0.1:0\"\ndata_dir = \"elsewhere\"\n";
     std::fs::write(folder.path().join("lastro.toml"), file).expect("a file");
     let mut program = lastro(folder.path()).serving().await;
-    assert!(exists(folder.path(), "elsewhere/orders.db") && exists(folder.path(), "elsewhere/inventory.db"));
+    assert!(
+        exists(folder.path(), "elsewhere/orders.db")
+            && exists(folder.path(), "elsewhere/inventory.db")
+    );
     program.terminate();
     assert_eq!(program.ended(testbed::PATIENCE).await, Some(0));
     let audit = lastro(folder.path()).args(["verify"]).to_end().await;
@@ -173,10 +205,18 @@ async fn a_file_beside_the_program_is_found_and_says_where_the_data_is() {
 #[tokio::test]
 async fn each_database_may_have_a_place_of_its_own() {
     let folder = folder();
-    let places = [("LASTRO_ORDERS_DATABASE_URL", "sqlite:a/o.db"), ("LASTRO_INVENTORY_DATABASE_URL", "sqlite:b/i.db")];
-    let placed = |launch: Launch| places.iter().fold(launch, |launch, (name, url)| launch.env(name, url));
+    let places = [
+        ("LASTRO_ORDERS_DATABASE_URL", "sqlite:a/o.db"),
+        ("LASTRO_INVENTORY_DATABASE_URL", "sqlite:b/i.db"),
+    ];
+    let placed =
+        |launch: Launch| places.iter().fold(launch, |launch, (name, url)| launch.env(name, url));
     let program = placed(launch(folder.path())).serving().await;
-    assert!(exists(folder.path(), "a/o.db") && exists(folder.path(), "b/i.db") && !exists(folder.path(), "data"));
+    assert!(
+        exists(folder.path(), "a/o.db")
+            && exists(folder.path(), "b/i.db")
+            && !exists(folder.path(), "data")
+    );
     drop(program);
     assert_eq!(placed(lastro(folder.path()).args(["verify"])).to_end().await.code, Some(0));
 }
@@ -189,7 +229,10 @@ fn exists(folder: &Path, path: &str) -> bool {
 async fn the_help_names_every_option_with_its_variable() {
     let folder = folder();
     for (arguments, words) in [
-        (&["--help"][..], &["--listen", "LASTRO_LISTEN", "LASTRO_DATA_DIR", "LASTRO_CONFIG", "demo", "verify"][..]),
+        (
+            &["--help"][..],
+            &["--listen", "LASTRO_LISTEN", "LASTRO_DATA_DIR", "LASTRO_CONFIG", "demo", "verify"][..],
+        ),
         (&["verify", "--help"], &["--settled", "--watch", "--metrics-listen", "LASTRO_DATA_DIR"]),
         (&["demo", "--help"], &["--once"]),
         (&["order-service", "--help"], &["LASTRO_DATABASE_URL", "LASTRO_BUS_URL", "127.0.0.1"]),
@@ -198,7 +241,11 @@ async fn the_help_names_every_option_with_its_variable() {
         let ended = lastro(folder.path()).args(arguments.iter().copied()).to_end().await;
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{arguments:?}");
         for word in words {
-            assert!(ended.stdout.contains(word), "{word} is not in the help of {arguments:?}:\n{}", ended.stdout);
+            assert!(
+                ended.stdout.contains(word),
+                "{word} is not in the help of {arguments:?}:\n{}",
+                ended.stdout
+            );
         }
     }
 }
@@ -209,7 +256,11 @@ async fn the_demo_plays_its_transcript_and_ends() {
     let ended = lastro(folder.path()).args(["demo", "--once"]).to_end().await;
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stdout.ends_with("\ndemo: ok\n"), "{}", ended.stdout);
-    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "it leaves nothing behind");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).expect("the folder").count(),
+        0,
+        "it leaves nothing behind"
+    );
 }
 
 /// `lastro demo --once | head` closes the pipe while the demo is still printing.
@@ -218,15 +269,25 @@ async fn a_demo_whose_standard_output_is_closed_stops_its_services_and_ends() {
     let folder = folder();
     let mut command = Command::new(env!("CARGO_BIN_EXE_lastro"));
     command.args(["demo", "--once"]).env_remove("LASTRO_DATA_DIR").env("TMPDIR", folder.path());
-    command.current_dir(folder.path()).kill_on_drop(true).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .current_dir(folder.path())
+        .kill_on_drop(true)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut demo = command.spawn().expect("a program");
     drop(demo.stdout.take());
-    let output =
-        tokio::time::timeout(testbed::PATIENCE, demo.wait_with_output()).await.expect("it ends").expect("it ended");
+    let output = tokio::time::timeout(testbed::PATIENCE, demo.wait_with_output())
+        .await
+        .expect("it ends")
+        .expect("it ended");
     let log = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{log}");
     assert!(log.contains("lastro has stopped") && !log.contains("panicked"), "{log}");
     let last = log.lines().last().expect("a line");
     assert!(last.starts_with("error: the demo failed: ") && last.contains("Broken pipe"), "{last}");
-    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "it leaves nothing behind");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).expect("the folder").count(),
+        0,
+        "it leaves nothing behind"
+    );
 }

@@ -26,7 +26,9 @@ async fn the_example_order_is_answered_to_the_letter() {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(answer.header("location"), Some(format!("/api/orders/{id}").as_str()));
-    let expected = format!(r#"{{"order_id":"{id}","status":"received","message":"Order successfully placed."}}"#);
+    let expected = format!(
+        r#"{{"order_id":"{id}","status":"received","message":"Order successfully placed."}}"#
+    );
     assert_eq!(answer.text, expected);
     let order = shop.order_once(&id, "confirmed").await;
     assert_eq!(order["total"].to_string(), "69.97");
@@ -44,12 +46,19 @@ async fn the_page_of_an_order_tells_its_whole_story() {
     let order = shop.order(&id).await;
     let mut names = members(&order);
     names.sort_unstable();
-    let expected = ["allocations", "created_at", "currency", "customer_id", "history", "order_id", "products"];
+    let expected =
+        ["allocations", "created_at", "currency", "customer_id", "history", "order_id", "products"];
     assert_eq!(names, [&expected[..], &["shortages", "status", "total", "updated_at"]].concat());
     assert_eq!(order["products"][1], json!({"product_id": "MUG", "quantity": 1, "price": 10.0}));
-    assert_eq!(order["allocations"], json!([{"product_id": "MUG", "location_id": "main", "quantity": 3}]));
+    assert_eq!(
+        order["allocations"],
+        json!([{"product_id": "MUG", "location_id": "main", "quantity": 3}])
+    );
     assert_eq!(order["shortages"], json!([]));
-    assert_eq!(story(&order), ["1 received", "2 confirmed", "3 cancelling: changed my mind", "4 cancelled"]);
+    assert_eq!(
+        story(&order),
+        ["1 received", "2 confirmed", "3 cancelling: changed my mind", "4 cancelled"]
+    );
     assert_eq!(order["updated_at"], order["history"][3]["at"]);
 }
 
@@ -69,7 +78,11 @@ async fn a_rejected_order_says_what_there_was_not_enough_of() {
     let order = shop.order(&answer.text_at("/order_id")).await;
     assert_eq!((&order["status"], &order["shortages"]), (&json!("rejected"), &shortages));
     assert_eq!(story(&order), ["1 received", "2 rejected"]);
-    assert_eq!((shop.levels("MUG").await, shop.levels("TEE").await), ([3, 0, 3], [1, 0, 1]), "nothing is held");
+    assert_eq!(
+        (shop.levels("MUG").await, shop.levels("TEE").await),
+        ([3, 0, 3], [1, 0, 1]),
+        "nothing is held"
+    );
 }
 
 #[tokio::test]
@@ -100,7 +113,10 @@ async fn a_fulfilled_order_takes_its_stock_with_it() {
     assert_eq!(shop.levels("MUG").await, [3, 0, 3]);
     let order = shop.order(&id).await;
     assert_eq!(story(&order), ["1 received", "2 confirmed", "3 fulfilling", "4 fulfilled"]);
-    assert_eq!(order["allocations"], json!([{"product_id": "MUG", "location_id": "main", "quantity": 2}]));
+    assert_eq!(
+        order["allocations"],
+        json!([{"product_id": "MUG", "location_id": "main", "quantity": 2}])
+    );
 }
 
 /// What an order in each status answers to a request to cancel it, and to one to fulfill it.
@@ -134,7 +150,10 @@ async fn a_request_moves_an_order_as_its_status_allows() {
     drop(held);
     for (id, ..) in &asked {
         let settled = shop.ask(id, "cancel").await;
-        assert!(["200", "409 invalid_transition"].contains(&settled.verdict().as_str()), "{settled:?}");
+        assert!(
+            ["200", "409 invalid_transition"].contains(&settled.verdict().as_str()),
+            "{settled:?}"
+        );
     }
     shop.must_verify().await;
 }
@@ -160,8 +179,12 @@ async fn settled_before(shop: &Deployment, status: &str) -> String {
 async fn bring_to(shop: &Deployment, id: &str, status: &str) -> String {
     match status {
         "received" => return shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id"),
-        "cancelling" => drop(shop.send("POST", &format!("/api/orders/{id}/cancel"), &[], "").await.ok()),
-        "fulfilling" => drop(shop.send("POST", &format!("/api/orders/{id}/fulfill"), &[], "").await.ok()),
+        "cancelling" => {
+            drop(shop.send("POST", &format!("/api/orders/{id}/cancel"), &[], "").await.ok())
+        }
+        "fulfilling" => {
+            drop(shop.send("POST", &format!("/api/orders/{id}/fulfill"), &[], "").await.ok())
+        }
         _ => {}
     }
     id.to_owned()
@@ -175,7 +198,12 @@ fn reported(answer: &Response) -> String {
 #[tokio::test]
 async fn an_order_that_is_not_there_is_not_found() {
     let shop = Deployment::open().await;
-    for id in ["0197a9c4-0000-7000-8000-000000000000", "0197A9C4-0000-7000-8000-00000000000", "nonsense", "..%2F"] {
+    for id in [
+        "0197a9c4-0000-7000-8000-000000000000",
+        "0197A9C4-0000-7000-8000-00000000000",
+        "nonsense",
+        "..%2F",
+    ] {
         for (method, path) in [("GET", ""), ("POST", "/cancel"), ("POST", "/fulfill")] {
             let answer = shop.send(method, &format!("/api/orders/{id}{path}"), &[], "").await;
             assert_eq!(answer.verdict(), "404 order_not_found", "{method} {id}{path}");

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use testbed::{Deployment, Form, copy_of_data, data_in, lastro, order, verify, with_busy_auditors, write_past};
+use testbed::{
+    Deployment, Form, copy_of_data, data_in, lastro, order, verify, with_busy_auditors, write_past,
+};
 
 /// A closed shop with something of everything, and the orders in it.
 struct Books {
@@ -39,7 +41,11 @@ impl Books {
 
     /// SQL with the names of orders replaced by their ids, as the files hold them.
     fn sql(&self, sql: &str) -> String {
-        let names = [("confirmed", &self.confirmed), ("rejected", &self.rejected), ("received", &self.received)];
+        let names = [
+            ("confirmed", &self.confirmed),
+            ("rejected", &self.rejected),
+            ("received", &self.received),
+        ];
         names.into_iter().fold(sql.to_owned(), |sql, (name, id)| {
             sql.replace(&format!("{{{name}}}"), &format!("x'{}'", id.replace('-', "")))
         })
@@ -143,7 +149,10 @@ async fn whatever_was_tampered_with_is_named() {
         let violated = ended.stdout.lines().filter(|line| line.contains("VIOLATED"));
         let violated: Vec<_> = violated.filter_map(|line| line.split_whitespace().next()).collect();
         assert_eq!(violated, broken, "{sql}\n{}", ended.stdout);
-        let named = ended.stdout.lines().any(|line| line.starts_with(' ') && line.contains(books.offender(offender)));
+        let named = ended
+            .stdout
+            .lines()
+            .any(|line| line.starts_with(' ') && line.contains(books.offender(offender)));
         assert!(named, "{offender} is not named after {sql}\n{}", ended.stdout);
         check_watch(copy.path(), broken, books.offender(offender)).await;
     }
@@ -151,15 +160,21 @@ async fn whatever_was_tampered_with_is_named() {
 
 /// What goes on watching finds the same in its first round.
 async fn check_watch(folder: &Path, broken: &[&str], offender: &str) {
-    let mut watch = with_busy_auditors(lastro(folder).args(["verify", "--watch", "--data-dir", "data"])).talking();
+    let mut watch =
+        with_busy_auditors(lastro(folder).args(["verify", "--watch", "--data-dir", "data"]))
+            .talking();
     let said = watch.says_round(1).await;
     let (summary, offenders) = said.split_last().expect("a line");
-    let named: BTreeSet<_> = offenders.iter().filter_map(|line| line.split_whitespace().next()).collect();
+    let named: BTreeSet<_> =
+        offenders.iter().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(named.into_iter().collect::<Vec<_>>(), broken, "{said:#?}");
     assert!(offenders.iter().any(|line| line.contains(offender)), "{said:#?}");
     assert!(broken.iter().all(|name| summary.contains(name)), "{said:#?}");
     let ended = watch.terminated().await;
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), "error: an invariant does not hold\n"));
+    assert_eq!(
+        (ended.code, ended.stderr.as_str()),
+        (Some(1), "error: an invariant does not hold\n")
+    );
 }
 
 #[tokio::test]
@@ -170,9 +185,12 @@ async fn an_honest_shop_passes_with_a_line_for_each_invariant() {
     let (lines, last) = ended.stdout.trim_end().rsplit_once('\n').expect("several lines");
     let names: Vec<_> = lines.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(names, ["INV-1", "INV-2", "INV-3", "INV-4", "INV-5", "INV-7", "INV-8"]);
-    for (name, counted) in
-        [("INV-1", "(8 movements)"), ("INV-2", "(2 stock rows)"), ("INV-4", "(5 orders)"), ("INV-8", "(1 rejections)")]
-    {
+    for (name, counted) in [
+        ("INV-1", "(8 movements)"),
+        ("INV-2", "(2 stock rows)"),
+        ("INV-4", "(5 orders)"),
+        ("INV-8", "(1 rejections)"),
+    ] {
         let line = lines.lines().find(|line| line.starts_with(name)).expect("a line");
         assert!(line.contains(" ok ") && line.ends_with(counted), "{line}");
     }
@@ -195,7 +213,8 @@ async fn the_database_itself_refuses_an_oversell_in_raw_sql() {
     shop.stock("MUG", 3).await;
     shop.confirmed(&[("MUG", 3)]).await;
     let folder = shop.close().await;
-    let connection = Connection::open(data_in(folder.path()).join("inventory.db")).expect("the database");
+    let connection =
+        Connection::open(data_in(folder.path()).join("inventory.db")).expect("the database");
     for sql in [
         "UPDATE stock SET reserved = reserved + 1",
         "UPDATE stock SET on_hand = on_hand - 1",

@@ -42,7 +42,8 @@ const ELSEWHERE: [&str; 9] = [
     "shutting_down",
 ];
 /// What an answer's headers may tell beside its status.
-const TELLING: [&str; 5] = ["Content-Type", "Location", "Allow", "Idempotent-Replayed", "Preference-Applied"];
+const TELLING: [&str; 5] =
+    ["Content-Type", "Location", "Allow", "Idempotent-Replayed", "Preference-Applied"];
 /// What every answer of the API has, and so is not told.
 const USUAL: [&str; 2] = ["application/json", "application/problem+json"];
 
@@ -68,10 +69,14 @@ impl Row {
     fn pattern<'a>(&self, patterns: &[&'a str]) -> Option<&'a str> {
         let path = self.path.split('?').next().unwrap_or_default();
         let fits = |pattern: &str| {
-            let (parts, given): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), path.split('/').collect());
+            let (parts, given): (Vec<_>, Vec<_>) =
+                (pattern.split('/').collect(), path.split('/').collect());
             let same_length = parts.len() == given.len();
             same_length
-                && parts.iter().zip(&given).all(|(part, its)| part == its || (part.starts_with('{') && !its.is_empty()))
+                && parts
+                    .iter()
+                    .zip(&given)
+                    .all(|(part, its)| part == its || (part.starts_with('{') && !its.is_empty()))
         };
         let literal = patterns.iter().find(|pattern| **pattern == path);
         literal.or_else(|| patterns.iter().find(|pattern| fits(pattern))).copied()
@@ -102,8 +107,9 @@ async fn every_request_of_the_table_gets_the_answer_that_stands_there(form: Form
             answers.insert(ask(&shop, method, &row, &names).await);
         }
         let answer = answers.into_iter().collect::<Vec<_>>().join(" OR ");
-        let [methods, path, sent] = [(&row.methods.join(" "), 29), (&row.path, 56), (&row.sent, 64)]
-            .map(|(column, width)| format!("{column:<width$}"));
+        let [methods, path, sent] =
+            [(&row.methods.join(" "), 29), (&row.path, 56), (&row.sent, 64)]
+                .map(|(column, width)| format!("{column:<width$}"));
         lines.push(format!("{methods} | {path} | {sent} | {answer}"));
     }
     golden::check("crates/lastro/tests/forms/api.txt", &(lines.join("\n") + "\n"));
@@ -135,11 +141,16 @@ async fn scene(shop: &Deployment) -> BTreeMap<&'static str, String> {
 }
 
 async fn ask(shop: &Deployment, method: &str, row: &Row, names: &BTreeMap<&str, String>) -> String {
-    let filled = |text: &str| names.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
+    let filled = |text: &str| {
+        names.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
+    };
     let (path, sent) = (filled(&row.path), filled(&row.sent));
     let (mut headers, mut body) = (Vec::new(), "");
     for part in sent.split(" + ").filter(|part| !part.is_empty()) {
-        match part.split_once(": ").filter(|(name, _)| name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-')) {
+        match part
+            .split_once(": ")
+            .filter(|(name, _)| name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-'))
+        {
             Some(header) => headers.push(header),
             None => body = part,
         }
@@ -168,11 +179,18 @@ fn reported(answer: &Response, method: &str) -> String {
 async fn the_table_has_every_path_with_every_method() {
     let shop = Deployment::in_form(Form::Embedded).await;
     let api = shop.description().await;
-    let paths =
-        api["paths"].as_object().expect("paths").keys().map(String::as_str).chain(OWN_PATHS).collect::<Vec<_>>();
+    let paths = api["paths"]
+        .as_object()
+        .expect("paths")
+        .keys()
+        .map(String::as_str)
+        .chain(OWN_PATHS)
+        .collect::<Vec<_>>();
     let in_table: BTreeSet<_> = rows(TABLE)
         .filter_map(|row| Some((row.pattern(&paths)?.to_owned(), row.methods)))
-        .flat_map(|(path, methods)| methods.into_iter().map(move |method| format!("{method} {path}")))
+        .flat_map(|(path, methods)| {
+            methods.into_iter().map(move |method| format!("{method} {path}"))
+        })
         .collect();
     let wanted = paths.iter().flat_map(|path| METHODS.map(|method| format!("{method} {path}")));
     let missing: Vec<_> = wanted.filter(|one| !in_table.contains(one)).collect();
@@ -183,7 +201,8 @@ async fn the_table_has_every_path_with_every_method() {
 async fn the_table_and_the_description_of_the_api_agree() {
     let shop = Deployment::in_form(Form::Embedded).await;
     let api = shop.description().await;
-    let paths: Vec<_> = api["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
+    let paths: Vec<_> =
+        api["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
     let described: BTreeMap<_, _> = operations(&api).into_iter().collect();
     let mut succeeded = BTreeSet::new();
     for row in rows(TABLE).filter(|row| row.path.starts_with("/api/")) {
@@ -196,7 +215,10 @@ async fn the_table_and_the_description_of_the_api_agree() {
             let name = format!("{method} {pattern}");
             match described.get(&name) {
                 Some(operation) => {
-                    assert!(!operation["responses"][status].is_null(), "{name}: {status} is not described");
+                    assert!(
+                        !operation["responses"][status].is_null(),
+                        "{name}: {status} is not described"
+                    );
                 }
                 None => assert_eq!(status, "405", "{name} is not described"),
             }
@@ -213,19 +235,26 @@ async fn the_table_has_every_code_that_a_request_can_bring_about() {
     let api = shop.description().await;
     let schemas = &api["components"]["schemas"];
     let names = |schema: &str| -> BTreeSet<String> {
-        let names = schemas[schema]["enum"].as_array().unwrap_or_else(|| panic!("{schema} is not described"));
+        let names = schemas[schema]["enum"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{schema} is not described"));
         names.iter().map(|name| name.as_str().expect("a name").to_owned()).collect()
     };
-    let words: BTreeSet<_> = TABLE.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').map(str::to_owned).collect();
-    let missing: Vec<_> =
-        names("Code").union(&names("FaultCode")).filter(|code| !words.contains(*code)).cloned().collect();
+    let words: BTreeSet<_> =
+        TABLE.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').map(str::to_owned).collect();
+    let missing: Vec<_> = names("Code")
+        .union(&names("FaultCode"))
+        .filter(|code| !words.contains(*code))
+        .cloned()
+        .collect();
     let elsewhere: BTreeSet<_> = ELSEWHERE.into_iter().map(str::to_owned).collect();
     assert_eq!(missing.into_iter().collect::<BTreeSet<_>>(), elsewhere);
 }
 
 #[test]
 fn a_row_leads_to_the_path_that_fits_it_best() {
-    let patterns = ["/api/orders", "/api/orders/{order_id}", "/api/orders/{order_id}/cancel", "/docs"];
+    let patterns =
+        ["/api/orders", "/api/orders/{order_id}", "/api/orders/{order_id}/cancel", "/docs"];
     let pattern = |path: &str| Row::parse(&format!("GET | {path} | | 200")).pattern(&patterns);
     assert_eq!(pattern("/api/orders?limit=1"), Some("/api/orders"));
     assert_eq!(pattern("/api/orders/{confirmed}/cancel"), Some("/api/orders/{order_id}/cancel"));

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use testbed::{Deployment, Ended, Form, Launch, Program, data_in, lastro, program_under_test, verify};
+use testbed::{
+    Deployment, Ended, Form, Launch, Program, data_in, lastro, program_under_test, verify,
+};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
@@ -44,11 +46,19 @@ fn check_sums(document: &Value) {
     assert_eq!(whole("accepted"), whole("placed"), "{document:#}");
     assert_eq!(whole("placed"), whole("confirmed") + whole("rejected"), "{document:#}");
     assert_eq!(whole("sent"), whole("accepted") + whole("shed"), "{document:#}");
-    assert_eq!((whole("failed"), whole("unsettled"), whole("commands_pending")), (0, 0, 0), "{document:#}");
+    assert_eq!(
+        (whole("failed"), whole("unsettled"), whole("commands_pending")),
+        (0, 0, 0),
+        "{document:#}"
+    );
     let measured = count(document, "/measured/accepted");
     assert!(0 < measured && measured <= whole("accepted"), "{document:#}");
     let samples = |name: &str| count(document, &format!("/latency_ms/{name}/samples"));
-    let seen = if document["latency_ms"]["receipt_as_measured"].is_null() { "receipt" } else { "receipt_as_measured" };
+    let seen = if document["latency_ms"]["receipt_as_measured"].is_null() {
+        "receipt"
+    } else {
+        "receipt_as_measured"
+    };
     let timed = samples("outcome") + samples(seen);
     assert!(0 < timed && timed <= whole("accepted") + whole("unsent"), "{document:#}");
     assert_eq!((&document["ok"], &document["interrupted"]), (&true.into(), &false.into()));
@@ -62,7 +72,17 @@ fn names<'a>(document: &'a Value, list: &str) -> Vec<&'a str> {
 #[tokio::test]
 async fn a_shop_of_its_own_is_put_under_load_and_audited() {
     let folder = tempfile::tempdir().expect("a folder");
-    let arguments = ["--clients", "4", "--popularity", "hot", "--stock", "50", "--settle-sample", "50", "--json"];
+    let arguments = [
+        "--clients",
+        "4",
+        "--popularity",
+        "hot",
+        "--stock",
+        "50",
+        "--settle-sample",
+        "50",
+        "--json",
+    ];
     let launch = bench(folder.path(), &arguments).env("TMPDIR", folder.path());
     let document = document(&launch.to_end_within(PATIENCE).await);
     check_sums(&document);
@@ -72,9 +92,16 @@ async fn a_shop_of_its_own_is_put_under_load_and_audited() {
     assert_eq!(document["audit"]["clean"], true, "{document:#}");
     assert_eq!(document["audit"]["invariants"].as_array().map(Vec::len), Some(7));
     for service in ["orders", "inventory"] {
-        assert!(count(&document, &format!("/commands_per_commit/{service}/commits")) > 0, "{document:#}");
+        assert!(
+            count(&document, &format!("/commands_per_commit/{service}/commits")) > 0,
+            "{document:#}"
+        );
     }
-    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "nothing is left behind");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).expect("the folder").count(),
+        0,
+        "nothing is left behind"
+    );
 }
 
 /// Where the programs of a shop are, and the options that say so.
@@ -86,7 +113,12 @@ fn addressed(shop: &Deployment) -> (Vec<String>, Vec<String>) {
         ([whole], []) => vec!["--url".to_owned(), url(whole)],
         ([orders, ..], [inventory, ..]) => {
             let each = all.iter().flat_map(|url| ["--metrics-url".to_owned(), url.clone()]);
-            let first = ["--orders-url".to_owned(), url(orders), "--inventory-url".to_owned(), url(inventory)];
+            let first = [
+                "--orders-url".to_owned(),
+                url(orders),
+                "--inventory-url".to_owned(),
+                url(inventory),
+            ];
             first.into_iter().chain(each).collect()
         }
         _ => panic!("{all:?}"),
@@ -98,11 +130,15 @@ async fn a_shop_that_runs_already_is_put_under_load_where_it_is(form: Form) {
     let shop = Deployment::in_form(form).await;
     let (urls, to) = addressed(&shop);
     let to: Vec<_> = to.iter().map(String::as_str).collect();
-    let open = [&to[..], &["--rate", "100", "--popularity", "zipf", "--lines", "2", "--json"]].concat();
+    let open =
+        [&to[..], &["--rate", "100", "--popularity", "zipf", "--lines", "2", "--json"]].concat();
     let audited = [open.clone(), shop.environment.data_arguments()].concat();
     let first = document(&bench(shop.folder(), &audited).to_end_within(PATIENCE).await);
     check_sums(&first);
-    assert_eq!((&first["setting"]["loop"]["kind"], &first["audit"]["clean"]), (&"open".into(), &true.into()));
+    assert_eq!(
+        (&first["setting"]["loop"]["kind"], &first["audit"]["clean"]),
+        (&"open".into(), &true.into())
+    );
     let processes: Vec<_> = urls.iter().map(String::as_str).chain(["bench"]).collect();
     assert_eq!(names(&first, "processes"), processes);
     // Its products are there already; and nobody says where the databases are.
@@ -110,7 +146,10 @@ async fn a_shop_that_runs_already_is_put_under_load_where_it_is(form: Form) {
     check_sums(&second);
     assert!(second["audit"].is_null());
     let (orders, _) = shop.pages("/api/orders?limit=200").await;
-    assert_eq!(orders.len() as u64, count(&first, "/whole_run/placed") + count(&second, "/whole_run/placed"));
+    assert_eq!(
+        orders.len() as u64,
+        count(&first, "/whole_run/placed") + count(&second, "/whole_run/placed")
+    );
     shop.must_verify().await;
 }
 
@@ -118,19 +157,39 @@ async fn a_shop_that_runs_already_is_put_under_load_where_it_is(form: Form) {
 async fn a_rate_that_cannot_be_kept_up_is_told_and_nothing_is_lost() {
     let folder = tempfile::tempdir().expect("a folder");
     let document = document(
-        &bench(folder.path(), &["--rate", "50000", "--connections", "1", "--json"]).to_end_within(PATIENCE).await,
+        &bench(folder.path(), &["--rate", "50000", "--connections", "1", "--json"])
+            .to_end_within(PATIENCE)
+            .await,
     );
     check_sums(&document);
-    assert!(count(&document, "/whole_run/unsent") > count(&document, "/whole_run/sent"), "{document:#}");
+    assert!(
+        count(&document, "/whole_run/unsent") > count(&document, "/whole_run/sent"),
+        "{document:#}"
+    );
 }
 
 #[tokio::test]
 async fn an_interrupted_run_prints_what_it_has_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(program_under_test());
-    command.args(["bench", "--json", "--clients", "2", "--products", "20", "--warm-up", "0s", "--duration", "60m"]);
+    command.args([
+        "bench",
+        "--json",
+        "--clients",
+        "2",
+        "--products",
+        "20",
+        "--warm-up",
+        "0s",
+        "--duration",
+        "60m",
+    ]);
     command.env_remove("LASTRO_DATA_DIR").env_remove("LASTRO_BUS_URL").env("TMPDIR", folder.path());
-    command.current_dir(folder.path()).kill_on_drop(true).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .current_dir(folder.path())
+        .kill_on_drop(true)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().expect("a program");
     let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
     let some_accepted = async {
@@ -141,13 +200,24 @@ async fn an_interrupted_run_prints_what_it_has_and_leaves_nothing_behind() {
         }
     };
     tokio::time::timeout(PATIENCE, some_accepted).await.expect("it tells how it goes");
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw).expect("it runs");
+    let pid = child
+        .id()
+        .and_then(|pid| i32::try_from(pid).ok())
+        .and_then(Pid::from_raw)
+        .expect("it runs");
     kill_process(pid, Signal::INT).expect("it can be interrupted");
     let read_on = tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").expect("it ended");
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output())
+        .await
+        .expect("it ends")
+        .expect("it ended");
     read_on.await.expect("nothing panics");
     let document: Value = serde_json::from_slice(&output.stdout).expect("a document");
-    assert_eq!((output.status.code(), &document["interrupted"]), (Some(0), &true.into()), "{document:#}");
+    assert_eq!(
+        (output.status.code(), &document["interrupted"]),
+        (Some(0), &true.into()),
+        "{document:#}"
+    );
     assert!(count(&document, "/whole_run/accepted") > 0, "{document:#}");
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }
@@ -189,7 +259,12 @@ async fn what_cannot_be_meant_is_a_mistake_of_usage() {
         &["--url", "ftp://127.0.0.1"],
     ] {
         let ended = bench(folder.path(), arguments).to_end().await;
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{arguments:?}: {}", ended.stderr);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(2), ""),
+            "{arguments:?}: {}",
+            ended.stderr
+        );
         assert!(ended.stderr.starts_with("error: "), "{arguments:?}: {}", ended.stderr);
     }
 }
@@ -203,5 +278,8 @@ async fn a_shop_that_does_not_answer_is_told_in_one_line() {
     let ended = bench(folder.path(), &["--url", &url]).to_end().await;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     let last = ended.stderr.lines().last().expect("a line");
-    assert!(last.starts_with("error: cannot stock the products: ") && last.contains("connection"), "{last}");
+    assert!(
+        last.starts_with("error: cannot stock the products: ") && last.contains("connection"),
+        "{last}"
+    );
 }

@@ -39,8 +39,10 @@ async fn place_at_once(shop: &Arc<Deployment>, orders: Vec<Value>) -> Vec<Respon
             let (key, body) = (format!("sale-{number}"), order.to_string());
             let headers = [JSON, ("idempotency-key", &*key), WAIT];
             eventually(LONG, "an order has its outcome", || async {
-                let answer = shop.try_send("POST", "/api/orders", &headers, body.clone()).await.ok()?;
-                let is_open = answer.status == 503 || answer.status == 200 && answer.text_at("/status") == "received";
+                let answer =
+                    shop.try_send("POST", "/api/orders", &headers, body.clone()).await.ok()?;
+                let is_open = answer.status == 503
+                    || answer.status == 200 && answer.text_at("/status") == "received";
                 (!is_open).then_some(answer)
             })
             .await
@@ -75,7 +77,10 @@ async fn sell_a_hundred(form: Form, orders: usize, most: usize) {
     let tally = tally(&answers);
     println!("{orders} orders of up to {most} for 100 units: {tally:?} in {took:?}");
     assert_eq!(tally.values().sum::<usize>(), orders);
-    assert!(tally.keys().all(|status| status == "confirmed" || status == "rejected"), "nobody is left waiting");
+    assert!(
+        tally.keys().all(|status| status == "confirmed" || status == "rejected"),
+        "nobody is left waiting"
+    );
     let [on_hand, reserved, available] = shop.levels("MUG").await;
     // As long as a unit is left, whoever wants one gets it.
     assert_eq!([on_hand, reserved, available], [100, 100, 0]);
@@ -85,20 +90,32 @@ async fn sell_a_hundred(form: Form, orders: usize, most: usize) {
         let (id, status) = (answer.text_at("/order_id"), answer.text_at("/status"));
         if status == "rejected" {
             let shortages = answer.json()["shortages"].clone();
-            let [requested, available] = ["requested", "available"].map(|name| shortages[0][name].as_i64());
-            let [requested, available] = [requested, available].map(|units| units.expect("a number of units"));
-            assert!(available < requested && shortages.as_array().is_some_and(|all| all.len() == 1), "{answer:?}");
-            assert_eq!((&shortages[0]["product_id"], &shortages[0]["reason"]), (&json!("MUG"), &json!("out_of_stock")));
+            let [requested, available] =
+                ["requested", "available"].map(|name| shortages[0][name].as_i64());
+            let [requested, available] =
+                [requested, available].map(|units| units.expect("a number of units"));
+            assert!(
+                available < requested && shortages.as_array().is_some_and(|all| all.len() == 1),
+                "{answer:?}"
+            );
+            assert_eq!(
+                (&shortages[0]["product_id"], &shortages[0]["reason"]),
+                (&json!("MUG"), &json!("out_of_stock"))
+            );
         } else {
-            promised += shop.order(&id).await["products"][0]["quantity"].as_i64().expect("a number of units");
+            promised += shop.order(&id).await["products"][0]["quantity"]
+                .as_i64()
+                .expect("a number of units");
         }
         assert_eq!(reported.insert(id, status), None, "every order is one of its own");
     }
     assert_eq!(promised, 100);
     for status in ["confirmed", "rejected"] {
-        let mut stored = shop.column(&format!("/api/orders?limit=200&status={status}"), "order_id").await;
+        let mut stored =
+            shop.column(&format!("/api/orders?limit=200&status={status}"), "order_id").await;
         stored.sort_unstable();
-        let reported: Vec<_> = reported.iter().filter(|(_, its)| *its == status).map(|(id, _)| id.clone()).collect();
+        let reported: Vec<_> =
+            reported.iter().filter(|(_, its)| *its == status).map(|(id, _)| id.clone()).collect();
         assert_eq!(stored, reported, "what clients were told is what is stored: {status}");
     }
     let audit = shop.verify_with(LONG, &["--settled"]).await;
@@ -122,7 +139,8 @@ async fn two_lines_of_a_product_with_stock_for_one_are_rejected(form: Form) {
     shop.stock("MUG", 1).await;
     let (id, status) = shop.settle(&[("MUG", 1), ("MUG", 1)]).await;
     assert_eq!(status, "rejected");
-    let shortage = json!([{"product_id": "MUG", "requested": 2, "available": 1, "reason": "out_of_stock"}]);
+    let shortage =
+        json!([{"product_id": "MUG", "requested": 2, "available": 1, "reason": "out_of_stock"}]);
     assert_eq!(shop.order(&id).await["shortages"], shortage);
     assert_eq!(shop.levels("MUG").await, [1, 0, 1]);
 }
@@ -132,7 +150,8 @@ async fn orders_of_the_same_products_in_crossed_order_all_settle(form: Form) {
     for product in ["A", "B", "C"] {
         shop.stock(product, 200).await;
     }
-    let crossed = [[("A", 1), ("B", 1)], [("B", 1), ("A", 1)], [("B", 1), ("C", 1)], [("C", 1), ("A", 1)]];
+    let crossed =
+        [[("A", 1), ("B", 1)], [("B", 1), ("A", 1)], [("B", 1), ("C", 1)], [("C", 1), ("A", 1)]];
     let orders = (0..400).map(|number: usize| order(&crossed[number % 4])).collect();
     let answers = place_at_once(&shop, orders).await;
     let tally = tally(&answers);
@@ -142,7 +161,11 @@ async fn orders_of_the_same_products_in_crossed_order_all_settle(form: Form) {
     for product in ["A", "B", "C"] {
         held += shop.levels(product).await[1];
     }
-    assert_eq!(usize::try_from(held).expect("a number of units"), 2 * confirmed, "each holds all it needs, or nothing");
+    assert_eq!(
+        usize::try_from(held).expect("a number of units"),
+        2 * confirmed,
+        "each holds all it needs, or nothing"
+    );
     shop.must_verify().await;
 }
 
@@ -153,7 +176,8 @@ async fn a_hundred_requests_with_one_key_make_one_order(form: Form) {
     for _ in 0..100 {
         let shop = shop.clone();
         clients.spawn(async move {
-            shop.post_with("/api/orders", &[("idempotency-key", "K1"), WAIT], &order(&[("MUG", 1)])).await
+            shop.post_with("/api/orders", &[("idempotency-key", "K1"), WAIT], &order(&[("MUG", 1)]))
+                .await
         });
     }
     let answers = clients.join_all().await;
@@ -174,11 +198,18 @@ async fn a_hundred_movements_with_one_key_are_one_movement(form: Form) {
         let shop = shop.clone();
         let receive = json!({"kind": "receive", "quantity": 7});
         clients.spawn(async move {
-            shop.post_with("/api/inventory/products/MUG/movements", &[("idempotency-key", "K1")], &receive).await
+            shop.post_with(
+                "/api/inventory/products/MUG/movements",
+                &[("idempotency-key", "K1")],
+                &receive,
+            )
+            .await
         });
     }
     let answers = clients.join_all().await;
-    assert!(answers.iter().all(|answer| answer.status == 201 && answer.json() == answers[0].json()));
+    assert!(
+        answers.iter().all(|answer| answer.status == 201 && answer.json() == answers[0].json())
+    );
     assert_eq!(shop.levels("MUG").await, [7, 0, 7]);
 }
 
@@ -191,7 +222,13 @@ async fn orders_and_movements_of_one_product_do_not_get_in_each_others_way(form:
         clients.spawn(async move {
             match number % 3 {
                 0 => shop.receive("MUG", "main", 1).await,
-                1 => drop(shop.move_stock("MUG", &json!({"kind": "adjust", "quantity": -1, "reason": "broken"})).await),
+                1 => drop(
+                    shop.move_stock(
+                        "MUG",
+                        &json!({"kind": "adjust", "quantity": -1, "reason": "broken"}),
+                    )
+                    .await,
+                ),
                 _ => drop(shop.settle(&[("MUG", 2)]).await),
             }
         });

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use testbed::{Deployment, Form, Load, PATIENCE, PRODUCTS, Random, Record, WAIT, eventually, order, stocked};
+use testbed::{
+    Deployment, Form, Load, PATIENCE, PRODUCTS, Random, Record, WAIT, eventually, order, stocked,
+};
 
 tried_on!(every form:
     no_accepted_order_is_lost_when_the_process_is_killed_again_and_again
@@ -86,8 +88,10 @@ async fn whoever_waits_for_an_outcome_is_released_when_the_shop_closes(form: For
     })
     .await;
     shop.programs.terminate();
-    let answer =
-        tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("long before its time").expect("an answer");
+    let answer = tokio::time::timeout(Duration::from_secs(20), waiting)
+        .await
+        .expect("long before its time")
+        .expect("an answer");
     assert_eq!((answer.status, answer.text_at("/status").as_str()), (200, "received"));
     drop(held);
     let owned = Arc::get_mut(&mut shop).expect("no client is left");

@@ -30,8 +30,13 @@ async fn the_probes_answer(form: Form) {
     }
     let (orders, inventory) = shop.programs.addresses();
     let (names, mut checks) = if form.is_apart() {
-        let names = [vec!["order-service"; orders.len()], vec!["inventory-service"; inventory.len()]].concat();
-        (names, [["bus", "bus", "inventory database", "orders database"].repeat(orders.len())].concat())
+        let names =
+            [vec!["order-service"; orders.len()], vec!["inventory-service"; inventory.len()]]
+                .concat();
+        (
+            names,
+            [["bus", "bus", "inventory database", "orders database"].repeat(orders.len())].concat(),
+        )
     } else {
         (vec!["lastro"], vec!["bus", "inventory database", "orders database"])
     };
@@ -40,9 +45,11 @@ async fn the_probes_answer(form: Form) {
         assert_eq!(version.ok(), json!({"name": name, "version": env!("CARGO_PKG_VERSION")}));
     }
     eventually(PATIENCE, "everything is up", || async {
-        let ready: Vec<_> = shop.get_each("/readyz").await.into_iter().map(|answer| answer.ok()).collect();
+        let ready: Vec<_> =
+            shop.get_each("/readyz").await.into_iter().map(|answer| answer.ok()).collect();
         let reported = ready.iter().flat_map(|ready| ready["checks"].as_array().expect("checks"));
-        let mut reported: Vec<_> = reported.map(|check| check["name"].as_str().expect("a name")).collect();
+        let mut reported: Vec<_> =
+            reported.map(|check| check["name"].as_str().expect("a name")).collect();
         reported.sort_unstable();
         (reported == checks && ready.iter().all(|ready| ready["status"] == "ready")).then_some(())
     })
@@ -55,10 +62,18 @@ async fn the_numbers_follow_what_happens(form: Form) {
     shop.settle(&[("MUG", 1)]).await;
     shop.settle(&[("MUG", 1)]).await;
     let answer = shop.get("/metrics").await;
-    assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")));
+    assert!(
+        answer
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("application/openmetrics-text"))
+    );
     assert!(answer.text.ends_with("# EOF\n"));
     let version = format!(r#"build_info{{version="{}"}} 1"#, env!("CARGO_PKG_VERSION"));
-    assert!(answer.text.lines().any(|line| line == version), "{version} is not in\n{}", answer.text);
+    assert!(
+        answer.text.lines().any(|line| line == version),
+        "{version} is not in\n{}",
+        answer.text
+    );
     for reported in [
         "orders_placed_total 2",
         r#"orders_settled_total{outcome="confirmed"} 1"#,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use testbed::{
-    Content, Databases, Deployment, Disk, Environment, Form, JSON, Load, PATIENCE, Postgres, Random, Record, Response,
-    data_in, eventually, nothing_in_flight, stocked,
+    Content, Databases, Deployment, Disk, Environment, Form, JSON, Load, PATIENCE, Postgres,
+    Random, Record, Response, data_in, eventually, nothing_in_flight, stocked,
 };
 
 use crate::log::Log;
@@ -44,15 +44,23 @@ impl Cramped {
             environment = Environment::of(form).await;
         } else {
             let its = Postgres::start_with_small_disk(&disk).await;
-            let (orders, inventory) =
-                (its.fresh_database_on_small_disk().await, its.fresh_database_on_small_disk().await);
+            let (orders, inventory) = (
+                its.fresh_database_on_small_disk().await,
+                its.fresh_database_on_small_disk().await,
+            );
             environment.databases = Some(Databases { orders, inventory });
             environment.broker = Some(testbed::Nats::start().await);
             server = Some(its);
         }
         environment.disk = Some(disk);
-        let shop = Arc::new(stocked(Deployment::open_in(folder, form, environment).await, STOCK).await);
-        Self { shop, random: Random::seeded("a full disk"), record: Record::default(), _server: server }
+        let shop =
+            Arc::new(stocked(Deployment::open_in(folder, form, environment).await, STOCK).await);
+        Self {
+            shop,
+            random: Random::seeded("a full disk"),
+            record: Record::default(),
+            _server: server,
+        }
     }
 
     fn disk(&self) -> &Disk {
@@ -83,7 +91,8 @@ impl Cramped {
     /// Receives units, one by one, until one is refused. How many were taken.
     async fn receive_until_refused(&self) -> (i64, Response) {
         for taken in 0..10_000 {
-            let answer = self.shop.move_stock("MUG", &json!({"kind": "receive", "quantity": 1})).await;
+            let answer =
+                self.shop.move_stock("MUG", &json!({"kind": "receive", "quantity": 1})).await;
             if answer.status != 201 {
                 return (taken, answer);
             }
@@ -123,7 +132,11 @@ async fn a_full_disk_refuses_orders_and_takes_them_again_when_there_is_room(form
             received += taken;
         }
         cramped.check_listed().await;
-        assert_eq!(cramped.shop.levels("MUG").await[0], received, "what was refused did not arrive");
+        assert_eq!(
+            cramped.shop.levels("MUG").await[0],
+            received,
+            "what was refused did not arrive"
+        );
         assert!(!cramped.shop.programs.one_has_ended());
         cramped.disk().free();
         cramped.accepts_again().await;
@@ -143,7 +156,8 @@ async fn a_file_that_cannot_grow_leaves_its_orders_in_the_log(form: Form) {
         let of_file = disk.for_file(file, "size=4m").await;
         let log = Log::of(disk.seen_from_outside(file));
         let environment = Environment { disk: Some(disk), ..Environment::of(form).await };
-        let mut shop = Arc::new(stocked(Deployment::open_in(folder, form, environment).await, STOCK).await);
+        let mut shop =
+            Arc::new(stocked(Deployment::open_in(folder, form, environment).await, STOCK).await);
         of_file.fill();
         let length = log.file_length();
         let load = Load::on(&shop, &mut Random::seeded(file));
@@ -154,12 +168,16 @@ async fn a_file_that_cannot_grow_leaves_its_orders_in_the_log(form: Form) {
         Arc::get_mut(&mut shop).expect("no client is left").programs.ended(PATIENCE).await;
         assert!(log.file_length() == length && log.length() > 0, "everything is in the log");
         // The one that keeps the orders is the first, and the one that keeps the stock is the last.
-        let again = shop.launches().swap_remove(if file == "orders.db" { 0 } else { form.programs() - 1 });
+        let again =
+            shop.launches().swap_remove(if file == "orders.db" { 0 } else { form.programs() - 1 });
         let refused = again.to_end().await;
         // A broker is there, and what is logged of it comes first.
         let line = refused.stderr.lines().last().unwrap_or_default();
         assert_eq!(refused.code, Some(1), "{}", refused.stderr);
-        assert!(line.starts_with("error: cannot use ") && line.contains(file) && line.contains("full"), "{line}");
+        assert!(
+            line.starts_with("error: cannot use ") && line.contains(file) && line.contains("full"),
+            "{line}"
+        );
         of_file.free();
         Arc::get_mut(&mut shop).expect("no client is left").reopen().await;
         record.check(&shop).await;

@@ -47,7 +47,8 @@ impl Log {
         let mut header = [0; 36];
         let memory = File::open(self.beside("-shm")).expect("the shared memory");
         memory.read_exact_at(&mut header, 96).expect("its header");
-        let number = |at: usize| u32::from_ne_bytes(header[at..at + 4].try_into().expect("four bytes"));
+        let number =
+            |at: usize| u32::from_ne_bytes(header[at..at + 4].try_into().expect("four bytes"));
         TakenOver { done: number(0), attempted: number(32) }
     }
 
@@ -68,7 +69,9 @@ impl Log {
         // It is the program that is to take it over.
         connection.pragma_update(None, "wal_autocheckpoint", 0).expect("set");
         connection.pragma_update(None, "synchronous", "off").expect("set");
-        connection.execute_batch("CREATE TABLE IF NOT EXISTS ballast (bytes BLOB)").expect("a table");
+        connection
+            .execute_batch("CREATE TABLE IF NOT EXISTS ballast (bytes BLOB)")
+            .expect("a table");
         connection.execute("DELETE FROM ballast", []).expect("rows");
         // A row fills 15 pages of 4 KiB.
         let rows = "WITH RECURSIVE row (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM row WHERE number < ?1)
@@ -115,6 +118,8 @@ fn found(file: &Path) -> Vec<String> {
         statement.query_map([], |row| row.get(0))?.collect()
     };
     let complaints = ["PRAGMA integrity_check(10)", "PRAGMA foreign_key_check"].map(check);
-    let all = complaints.into_iter().flat_map(|complaints| complaints.unwrap_or_else(|error| vec![error.to_string()]));
+    let all = complaints
+        .into_iter()
+        .flat_map(|complaints| complaints.unwrap_or_else(|error| vec![error.to_string()]));
     all.filter(|complaint| complaint != "ok").collect()
 }

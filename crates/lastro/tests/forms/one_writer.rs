@@ -65,10 +65,12 @@ async fn a_network_file_system_is_refused_before_anything_is_made_there() {
     }
     assert_eq!(std::fs::read_dir(&share).expect("the folder").count(), 0, "nothing is made");
     // The same table, with a disk of this machine below.
-    let below = format!("server:/x {0} nfs4 rw 0 0\n/dev/b {0}/disk ext4 rw 0 0\n", share.display());
+    let below =
+        format!("server:/x {0} nfs4 rw 0 0\n/dev/b {0}/disk ext4 rw 0 0\n", share.display());
     std::fs::create_dir(share.join("disk")).expect("a folder");
     std::fs::write(&table, below).expect("a file");
-    let local = lastro(folder.path()).args(["--listen", "127.0.0.1:0", "--data-dir", "share/disk/data"]);
+    let local =
+        lastro(folder.path()).args(["--listen", "127.0.0.1:0", "--data-dir", "share/disk/data"]);
     let mut program = local.with_mounts(&table).serving().await;
     program.terminate();
     assert_eq!(program.ended(PATIENCE).await, Some(0));
@@ -76,9 +78,12 @@ async fn a_network_file_system_is_refused_before_anything_is_made_there() {
 
 /// The bytes of all files of a shop but the memory that its programs share.
 fn bytes(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let files = std::fs::read_dir(data_in(folder)).expect("the files").map(|file| file.expect("a file").path());
+    let files = std::fs::read_dir(data_in(folder))
+        .expect("the files")
+        .map(|file| file.expect("a file").path());
     let kept = files.filter(|path| !path.to_string_lossy().ends_with("-shm"));
-    let mut bytes: Vec<_> = kept.map(|path| (path.clone(), std::fs::read(path).expect("a file"))).collect();
+    let mut bytes: Vec<_> =
+        kept.map(|path| (path.clone(), std::fs::read(path).expect("a file"))).collect();
     bytes.sort();
     bytes
 }
@@ -109,7 +114,8 @@ async fn the_audit_takes_no_lock_and_runs_beside_a_busy_service(form: Form) {
 
     // Whoever holds the locks of a service keeps a service out, and not the audit.
     let folder = Arc::into_inner(shop).expect("no client is left").close().await;
-    let locks = ["orders.db.lock", "inventory.db.lock"].map(|name| data_in(folder.path()).join(name));
+    let locks =
+        ["orders.db.lock", "inventory.db.lock"].map(|name| data_in(folder.path()).join(name));
     let _held = locks.map(|path| {
         let lock = File::open(path).expect("the lock");
         lock.try_lock().expect("nobody holds it");

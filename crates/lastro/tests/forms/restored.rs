@@ -6,7 +6,10 @@ use std::path::Path;
 
 use serde_json::json;
 use tempfile::TempDir;
-use testbed::{Deployment, Ended, Environment, Form, PATIENCE, copy_of_data, data_in, eventually, order, verify};
+use testbed::{
+    Deployment, Ended, Environment, Form, PATIENCE, copy_of_data, data_in, eventually, order,
+    verify,
+};
 
 tried_on!(forms with files:
     orders_that_were_restored_contradict_the_stock_as_documented
@@ -110,44 +113,71 @@ impl History {
     fn restored(&self, database: &str) -> TempDir {
         let folder = copy_of_data(self.now.path());
         let files = |of: &Path| {
-            let files = std::fs::read_dir(data_in(of)).expect("the files").map(|file| file.expect("a file"));
-            files.filter(|file| file.file_name().to_string_lossy().starts_with(database)).collect::<Vec<_>>()
+            let files = std::fs::read_dir(data_in(of))
+                .expect("the files")
+                .map(|file| file.expect("a file"));
+            files
+                .filter(|file| file.file_name().to_string_lossy().starts_with(database))
+                .collect::<Vec<_>>()
         };
         for file in files(folder.path()) {
             std::fs::remove_file(file.path()).expect("a file");
         }
         for file in files(self.then.path()) {
-            std::fs::copy(file.path(), data_in(folder.path()).join(file.file_name())).expect("a copy");
+            std::fs::copy(file.path(), data_in(folder.path()).join(file.file_name()))
+                .expect("a copy");
         }
         folder
     }
 
     /// The audit must say of each order what is expected of it, and nothing else.
-    fn check_said(&self, ended: &Ended, expected: impl Iterator<Item = (&'static str, &'static str)>) {
-        let mut lines: Vec<_> =
-            expected.filter_map(|(name, said)| Some(line(&self.ids[name], said.split_once(", ")?))).collect();
-        let mut said: Vec<_> = ended.stdout.lines().filter_map(|line| line.strip_prefix("         ")).collect();
+    fn check_said(
+        &self,
+        ended: &Ended,
+        expected: impl Iterator<Item = (&'static str, &'static str)>,
+    ) {
+        let mut lines: Vec<_> = expected
+            .filter_map(|(name, said)| Some(line(&self.ids[name], said.split_once(", ")?)))
+            .collect();
+        let mut said: Vec<_> =
+            ended.stdout.lines().filter_map(|line| line.strip_prefix("         ")).collect();
         lines.sort_unstable();
         said.sort_unstable();
         assert_eq!(said, lines, "{}", ended.stdout);
-        let violated: Vec<_> = ended.stdout.lines().filter(|line| line.contains("VIOLATED")).collect();
+        let violated: Vec<_> =
+            ended.stdout.lines().filter(|line| line.contains("VIOLATED")).collect();
         assert!(violated.len() == 1 && violated[0].starts_with("INV-5"), "{}", ended.stdout);
-        assert!(violated[0].ends_with(&format!(", {} violations)", lines.len())), "{}", ended.stdout);
-        assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), "error: an invariant does not hold\n"));
+        assert!(
+            violated[0].ends_with(&format!(", {} violations)", lines.len())),
+            "{}",
+            ended.stdout
+        );
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(1), "error: an invariant does not hold\n")
+        );
     }
 
     /// What is said when it is restored, what happens when it is started, and what helps. The shop,
     /// in the end.
     async fn check(&self, database: &str, rows: &[Row]) -> Deployment {
         let folder = self.restored(database);
-        self.check_said(&verify(folder.path(), &[]).await, rows.iter().map(|row| (row.name, row.said)));
+        self.check_said(
+            &verify(folder.path(), &[]).await,
+            rows.iter().map(|row| (row.name, row.said)),
+        );
         // Its broker is new: what an old one still holds of the lost time would be carried out as
         // well.
         let shop = Deployment::open_in(folder, self.form, Environment::of(self.form).await).await;
         for row in rows {
             let id = &self.ids[row.name];
             match row.comes_to {
-                "" => assert_eq!(shop.get(&format!("/api/orders/{id}")).await.status, 404, "{}", row.name),
+                "" => assert_eq!(
+                    shop.get(&format!("/api/orders/{id}")).await.status,
+                    404,
+                    "{}",
+                    row.name
+                ),
                 status => comes_to(&shop, id, status).await,
             }
         }
@@ -179,11 +209,14 @@ fn line(id: &str, (order, reservation): (&str, &str)) -> String {
 async fn begin(shop: &mut Deployment, ids: &mut BTreeMap<&'static str, String>) {
     shop.stock("MUG", 100).await;
     shop.stock("CAP", 5).await;
-    for name in ["released", "shipped", "being_released", "being_shipped", "to_release", "to_ship"] {
+    for name in ["released", "shipped", "being_released", "being_shipped", "to_release", "to_ship"]
+    {
         ids.insert(name, shop.confirmed(&[("MUG", 1)]).await);
     }
     let held = shop.hold_inventory().await;
-    for (name, units) in [("early", 1), ("early_rejected", 1000), ("early_released", 1), ("early_shipped", 1)] {
+    for (name, units) in
+        [("early", 1), ("early_rejected", 1000), ("early_released", 1), ("early_shipped", 1)]
+    {
         ids.insert(name, shop.place(&order(&[("MUG", units)])).await.text_at("/order_id"));
     }
     ask(shop, &ids["being_released"], "cancel").await;

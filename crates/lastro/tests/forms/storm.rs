@@ -14,7 +14,7 @@ use platform::process::{Addresses, ProgramError, bus_between_processes};
 use testbed::{Deployment, Environment, Form, Load, PATIENCE, Random, Storm, stocked};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use web::program::{Api, Process};
+use web::program::{Api, Process, Program};
 
 use stormy_bus::StormyBus;
 
@@ -50,7 +50,12 @@ struct Services {
 }
 
 impl Services {
-    async fn start(form: Form, folder: &Path, environment: &Environment, random: &mut Random) -> Self {
+    async fn start(
+        form: Form,
+        folder: &Path,
+        environment: &Environment,
+        random: &mut Random,
+    ) -> Self {
         let mut services = Self {
             addresses: Default::default(),
             storms: std::array::from_fn(|_| Arc::new(Mutex::new(Storm::new(random.fork())))),
@@ -80,8 +85,8 @@ impl Services {
     async fn buses(&self, form: Form, environment: &Environment) -> [Arc<dyn Bus>; 2] {
         let [orders, inventory]: [Arc<dyn Bus>; 2] = if form.has_broker() {
             let url = BusUrl::Nats(environment.bus_url());
-            let orders = bus_between_processes(Some(url.clone()), orders::PROGRAM).await;
-            let inventory = bus_between_processes(Some(url), inventory::PROGRAM).await;
+            let orders = bus_between_processes(Some(url.clone()), orders::PROGRAM.name).await;
+            let inventory = bus_between_processes(Some(url), inventory::PROGRAM.name).await;
             [orders.expect("a bus"), inventory.expect("a bus")]
         } else {
             let clock = Arc::new(platform::clock::SystemClock);
@@ -116,19 +121,27 @@ impl Services {
     }
 }
 
+const PROGRAM: Program = Program {
+    name: "lastro",
+    summary: "Both services, with a storm on their bus.",
+    default_listen: "127.0.0.1:0",
+};
+
 async fn begin() -> Process {
     let listen = "127.0.0.1:0".parse().expect("an address");
     let addresses = Addresses { listen, metrics_listen: None };
-    Process::begin("lastro", &addresses).await.expect("a free port")
+    Process::begin(PROGRAM, &addresses).await.expect("a free port")
 }
 
 async fn build_orders(url: &DatabaseUrl, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
-    let store = orders::open_store(url, process.context.clock.clone()).await.expect("a store");
+    let (store, audit) =
+        orders::open_store(url, process.context.clock.clone()).await.expect("a store");
     let currency = orders::parse_currency(None).expect("a currency");
-    orders::build(orders::Dependencies { store, bus, currency }, process)
+    orders::build(orders::Dependencies { store, audit, bus, currency }, process)
 }
 
 async fn build_inventory(url: &DatabaseUrl, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
-    let store = inventory::open_store(url, process.context.clock.clone()).await.expect("a store");
-    inventory::build(inventory::Dependencies { store, bus }, process)
+    let (store, audit) =
+        inventory::open_store(url, process.context.clock.clone()).await.expect("a store");
+    inventory::build(inventory::Dependencies { store, audit, bus }, process)
 }

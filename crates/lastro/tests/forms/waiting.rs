@@ -18,9 +18,15 @@ async fn a_client_that_waits_gets_the_outcome_in_the_same_call(form: Form) {
         ("wait=soon", None, "received"),
     ] {
         let answer = shop.post_with("/api/orders", &[("prefer", preferred)], &mug).await;
-        assert_eq!((answer.status, answer.text_at("/status").as_str()), (200, status), "{preferred}");
+        assert_eq!(
+            (answer.status, answer.text_at("/status").as_str()),
+            (200, status),
+            "{preferred}"
+        );
         assert_eq!(answer.header("preference-applied"), applied, "{preferred}");
-        assert!(answer.header("location").is_some_and(|location| location.starts_with("/api/orders/")));
+        assert!(
+            answer.header("location").is_some_and(|location| location.starts_with("/api/orders/"))
+        );
     }
 }
 
@@ -29,7 +35,8 @@ async fn a_client_that_waits_in_vain_gets_the_receipt(form: Form) {
     shop.stock("MUG", 1).await;
     let held = shop.hold_inventory().await;
     let started = Instant::now();
-    let answer = shop.post_with("/api/orders", &[("prefer", "wait=1")], &order(&[("MUG", 1)])).await;
+    let answer =
+        shop.post_with("/api/orders", &[("prefer", "wait=1")], &order(&[("MUG", 1)])).await;
     assert!(started.elapsed().as_millis() >= 990, "it waited for {:?}", started.elapsed());
     assert_eq!((answer.status, answer.text_at("/status").as_str()), (200, "received"));
     assert_eq!(answer.header("preference-applied"), Some("wait=1"));

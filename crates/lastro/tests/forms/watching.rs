@@ -60,7 +60,9 @@ async fn what_is_written_past_the_services_is_told_by_them_and_by_whoever_watche
         let of_it = format!(r#""invariant":"{invariant}""#);
         eventually(PATIENCE, &name, || async {
             let log = shop.programs.log();
-            let reported = log.lines().any(|line| line.contains(r#""level":"ERROR""#) && line.contains(&of_it));
+            let reported = log
+                .lines()
+                .any(|line| line.contains(r#""level":"ERROR""#) && line.contains(&of_it));
             (reported && shop.counted(&name).await > 0).then_some(())
         })
         .await;
@@ -68,16 +70,23 @@ async fn what_is_written_past_the_services_is_told_by_them_and_by_whoever_watche
     let invariants = ["INV-1  ", "INV-2  ", "INV-3  ", "INV-4  ", "INV-5  ", "INV-7  ", "INV-8  "];
     let orders = [&confirmed, &held, &rejected].map(String::as_str);
     let all = invariants.iter().chain(&orders);
-    let reported = |said: &[String]| all.clone().all(|word| said.iter().any(|line| line.contains(word)));
+    let reported =
+        |said: &[String]| all.clone().all(|word| said.iter().any(|line| line.contains(word)));
     watch.says_until("everything", reported).await;
     let numbers = reqwest::get(url).await.expect("an answer").text().await.expect("a text");
     for name in invariants {
         let start = format!("{} ", violations("verify", name.trim_end()));
-        let count = numbers.lines().find_map(|line| line.strip_prefix(&start)).expect("a number for each invariant");
+        let count = numbers
+            .lines()
+            .find_map(|line| line.strip_prefix(&start))
+            .expect("a number for each invariant");
         assert_ne!(count, "0", "{name}");
     }
     let ended = watch.terminated().await;
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), "error: an invariant does not hold\n"));
+    assert_eq!(
+        (ended.code, ended.stderr.as_str()),
+        (Some(1), "error: an invariant does not hold\n")
+    );
 }
 
 /// What a client does at random: order, cancel, fulfill, or put into stock.
@@ -90,7 +99,8 @@ async fn act(shop: &Deployment, mut random: Random, orders: &Mutex<Vec<String>>)
         action @ 1..=3 if !known.is_empty() => {
             let action = if action == 1 { "fulfill" } else { "cancel" };
             // It may be too late for it.
-            shop.post(&format!("/api/orders/{}/{action}", known[pick(known.len())]), &json!({})).await;
+            shop.post(&format!("/api/orders/{}/{action}", known[pick(known.len())]), &json!({}))
+                .await;
         }
         4..=7 => {
             let lines = [(product, units), ("ODD", 1)];
@@ -106,7 +116,12 @@ async fn act(shop: &Deployment, mut random: Random, orders: &Mutex<Vec<String>>)
 
 /// Clients that all act at once, again and again: as often as the slowest auditor takes a step, so
 /// that they meet every one at every point of its walk.
-async fn keep_busy(shop: &Deployment, random: &mut Random, orders: &Mutex<Vec<String>>, over: &AtomicBool) {
+async fn keep_busy(
+    shop: &Deployment,
+    random: &mut Random,
+    orders: &Mutex<Vec<String>>,
+    over: &AtomicBool,
+) {
     let read = async || shop.counted(r#"audit_rows_total{service="inventory"}"#).await;
     while !over.load(Ordering::Relaxed) {
         let before = read().await;
@@ -138,12 +153,18 @@ async fn a_busy_shop_raises_no_alarm(form: Form) {
     clients.await.expect("no client fails");
     said.extend(watch.says_until("another round", |_| true).await);
     println!("{} orders; {said:#?}", placed());
-    assert!(said.iter().all(|line| line.starts_with("round ") && line.contains(" 0 violations, ")), "{said:#?}");
+    assert!(
+        said.iter().all(|line| line.starts_with("round ") && line.contains(" 0 violations, ")),
+        "{said:#?}"
+    );
     for (service, invariant) in shop.audited_invariants() {
         assert_eq!(shop.counted(&violations(service, invariant)).await, 0, "{invariant}");
     }
     for service in shop.auditors() {
-        assert_eq!(shop.counted(&format!(r#"audit_failures_total{{service="{service}"}}"#)).await, 0);
+        assert_eq!(
+            shop.counted(&format!(r#"audit_failures_total{{service="{service}"}}"#)).await,
+            0
+        );
         let at = format!(r#"audit_last_round_timestamp_seconds{{service="{service}"}} 1"#);
         assert!(shop.metrics().await.contains(&at), "a time of this century");
     }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use testbed::{
-    Deployment, Form, Load, Operator, PATIENCE, Program, Random, Record, StormAtBroker, killed_at, stocked,
-    with_crash_points,
+    Deployment, Form, Load, Operator, PATIENCE, Program, Random, Record, StormAtBroker, killed_at,
+    stocked, with_crash_points,
 };
 use tokio::time::{Instant, sleep};
 
@@ -34,7 +34,11 @@ async fn settled(record: &mut Record, shop: &Arc<Deployment>) -> String {
     let verified = shop.verify_with(AFTERMATH, &["--settled"]).await;
     assert_eq!((settled, lost.len()), (record.accepted.len(), 0), "{lost:?}");
     assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
-    format!("accepted={} settled={settled} within={:.1}s lost=0 verify=ok", record.accepted.len(), took.as_secs_f32())
+    format!(
+        "accepted={} settled={settled} within={:.1}s lost=0 verify=ok",
+        record.accepted.len(),
+        took.as_secs_f32()
+    )
 }
 
 fn tell(row: &str, shop: &Deployment, line: &str) {
@@ -80,7 +84,10 @@ async fn row_14_and_15_a_crash_loop() {
         kills += 1;
         let mut record = load.end().await;
         shop = Arc::into_inner(shared).expect("no client is left");
-        testbed::eventually(PATIENCE, "it is gone", || async { shop.programs.one_has_ended().then_some(()) }).await;
+        testbed::eventually(PATIENCE, "it is gone", || async {
+            shop.programs.one_has_ended().then_some(())
+        })
+        .await;
         shop.restart_ended().await;
         record.ask_again(&shop).await;
         everything.append(record);
@@ -98,7 +105,11 @@ async fn with_broker() -> Deployment {
 }
 
 /// A minute in which something is wrong with the broker, under load; nothing is refused.
-async fn minute_of(row: &str, mut shop: Deployment, fault: impl AsyncFnOnce(&mut testbed::Nats, &Deployment)) {
+async fn minute_of(
+    row: &str,
+    mut shop: Deployment,
+    fault: impl AsyncFnOnce(&mut testbed::Nats, &Deployment),
+) {
     let mut broker = shop.environment.broker.take().expect("a broker");
     let shop = Arc::new(stocked(shop, STOCK).await);
     let load = Load::on(&shop, &mut Random::seeded(row));
@@ -116,7 +127,9 @@ async fn minute_of(row: &str, mut shop: Deployment, fault: impl AsyncFnOnce(&mut
     tell(
         row,
         &shop,
-        &format!("accepted_meanwhile={meanwhile} refused=0 {line} memory={memory}MiB resends/s={resends:?}"),
+        &format!(
+            "accepted_meanwhile={meanwhile} refused=0 {line} memory={memory}MiB resends/s={resends:?}"
+        ),
     );
 }
 
@@ -168,7 +181,11 @@ async fn row_28_streams_and_consumers_deleted_again_and_again() {
         let operator = Operator::of(broker).await;
         for round in 0..30 {
             sleep(MINUTE / 30).await;
-            if round % 2 == 0 { operator.delete_consumers().await } else { operator.delete_streams().await }
+            if round % 2 == 0 {
+                operator.delete_consumers().await
+            } else {
+                operator.delete_streams().await
+            }
         }
     })
     .await;
@@ -189,16 +206,20 @@ async fn row_29_a_broker_that_stands_still() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_29_an_inventory_that_is_cut_off() {
-    minute_of("29 inventory cut off", Deployment::in_form_with_link(Form::under_test()).await, async |_, shop| {
-        let link = shop.environment.link.as_ref().expect("a link");
-        link.cut();
-        sleep(MINUTE / 2).await;
-        link.mend();
-        sleep(Duration::from_secs(1)).await;
-        link.hold_up();
-        sleep(MINUTE / 2).await;
-        link.mend();
-    })
+    minute_of(
+        "29 inventory cut off",
+        Deployment::in_form_with_link(Form::under_test()).await,
+        async |_, shop| {
+            let link = shop.environment.link.as_ref().expect("a link");
+            link.cut();
+            sleep(MINUTE / 2).await;
+            link.mend();
+            sleep(Duration::from_secs(1)).await;
+            link.hold_up();
+            sleep(MINUTE / 2).await;
+            link.mend();
+        },
+    )
     .await;
 }
 
@@ -237,5 +258,9 @@ async fn row_34_told_to_close_under_load() {
     }
     let shop = Arc::new(shop);
     let line = settled(&mut everything, &shop).await;
-    tell("34 SIGTERM under load", &shop, &format!("closings=10 slowest={:.1}s {line}", slowest.as_secs_f32()));
+    tell(
+        "34 SIGTERM under load",
+        &shop,
+        &format!("closings=10 slowest={:.1}s {line}", slowest.as_secs_f32()),
+    );
 }

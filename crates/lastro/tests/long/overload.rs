@@ -10,7 +10,9 @@ use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{AFTERMATH, STOCK, tell};
-use testbed::{Deployment, RawConnection, WAIT, max_connections, nothing_in_flight, order, stocked};
+use testbed::{
+    Deployment, RawConnection, WAIT, max_connections, nothing_in_flight, order, stocked,
+};
 
 /// Clients that order without a pause: as many as it takes to find out what the shop can take.
 const AT_CAPACITY: u64 = 512;
@@ -169,7 +171,8 @@ async fn normal_again(shop: &Arc<Deployment>) -> [Duration; 2] {
             orders.spawn(async move {
                 let headers = if kind == 0 { &[][..] } else { &[WAIT] };
                 let answer = shop.post_with("/api/orders", headers, &order(&[("MUG", 1)])).await;
-                let is_done = answer.status == 200 && (kind == 0 || answer.text_at("/status") == "confirmed");
+                let is_done =
+                    answer.status == 200 && (kind == 0 || answer.text_at("/status") == "confirmed");
                 (kind, asked, is_done && asked.elapsed() < NORMAL)
             });
         }
@@ -204,7 +207,8 @@ async fn row_40_twenty_times_the_load_and_then_none() {
     // As many a second as all of them would order that need no time for an answer.
     let per_second = (OVERLOAD * peak / COUNTED.as_secs()).max(1);
     let clients = per_second.min(MAX_CROWD).min(max_connections());
-    let crowd = Crowd::of(clients, Duration::from_micros(clients * 1_000_000 / per_second), &addresses);
+    let crowd =
+        Crowd::of(clients, Duration::from_micros(clients * 1_000_000 / per_second), &addresses);
     let seen = crowd.counted().await;
     let answered = tokio::spawn(crowd.end());
     let [accepted, settled] = normal_again(&shop).await;

@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use testbed::{
-    CLOCK_STATES, Clock, Environment, Form, PATIENCE, Postgres, clocks_for, eventually, postgres, set_clocks,
+    CLOCK_STATES, Clock, Environment, Form, PATIENCE, Postgres, clocks_for, eventually, postgres,
+    set_clocks,
 };
 
 use crate::{Busy, environment_on};
@@ -11,7 +12,8 @@ use crate::{Busy, environment_on};
 #[tokio::test]
 async fn clocks_that_jump_stand_still_and_differ_cost_no_order() {
     let server = Postgres::start(&[]).await;
-    let environment = Environment { clocks: clocks_for(Form::Replicas), ..environment_on(&server).await };
+    let environment =
+        Environment { clocks: clocks_for(Form::Replicas), ..environment_on(&server).await };
     let busy = Busy::at(environment, "clocks").await;
     for state in CLOCK_STATES {
         set_clocks(&busy.shop, state).await;

@@ -27,8 +27,15 @@ fn through(url: &str, server: &Postgres, port: u16) -> String {
 
 /// What two replicas of each service need: a broker, and two databases on this server.
 async fn environment_on(server: &Postgres) -> Environment {
-    let databases = Databases { orders: server.fresh_database().await, inventory: server.fresh_database().await };
-    Environment { broker: Some(Nats::start().await), databases: Some(databases), ..Environment::default() }
+    let databases = Databases {
+        orders: server.fresh_database().await,
+        inventory: server.fresh_database().await,
+    };
+    Environment {
+        broker: Some(Nats::start().await),
+        databases: Some(databases),
+        ..Environment::default()
+    }
 }
 
 /// A shop of two replicas each, under the load of clients who repeat what was not done.
@@ -39,7 +46,8 @@ struct Busy {
 
 impl Busy {
     async fn at(environment: Environment, test: &str) -> Self {
-        let shop = Arc::new(stocked(Deployment::open_as(Form::Replicas, environment).await, STOCK).await);
+        let shop =
+            Arc::new(stocked(Deployment::open_as(Form::Replicas, environment).await, STOCK).await);
         let load = Load::of_clients(true, &shop, &mut Random::seeded(test));
         let busy = Self { shop, load };
         busy.accepts_more().await;
@@ -56,7 +64,8 @@ impl Busy {
         let refused: Vec<_> = refused
             .lines()
             .filter(|line| {
-                line.starts_with("http_server_request_duration_seconds_count") && line.contains(r#"status="5"#)
+                line.starts_with("http_server_request_duration_seconds_count")
+                    && line.contains(r#"status="5"#)
             })
             .collect();
         assert_eq!(refused, [""; 0]);

@@ -7,7 +7,8 @@ use tokio_postgres::error::SqlState;
 use crate::environment_on;
 
 #[tokio::test]
-async fn a_role_that_may_not_change_the_schema_runs_the_service_and_keeps_its_hands_off_the_ledgers() {
+async fn a_role_that_may_not_change_the_schema_runs_the_service_and_keeps_its_hands_off_the_ledgers()
+ {
     let server = Postgres::start(&[]).await;
     let environment = environment_on(&server).await;
     let owner = environment.databases.clone().expect("databases");
@@ -19,22 +20,37 @@ async fn a_role_that_may_not_change_the_schema_runs_the_service_and_keeps_its_ha
         postgres(url).await.batch_execute(generous).await.expect("granted");
     }
     let as_app = |url: &str| url.replace("//postgres@", "//app@");
-    let databases = Databases { orders: as_app(&owner.orders), inventory: as_app(&owner.inventory) };
+    let databases =
+        Databases { orders: as_app(&owner.orders), inventory: as_app(&owner.inventory) };
     let folder = tempfile::tempdir().expect("a folder");
 
     let early = lastro(folder.path()).args(["order-service", "--listen", "127.0.0.1:0"]);
-    let early =
-        early.args(["--database-url", &databases.orders, "--bus-url", &environment.broker().url()]).to_end().await;
+    let early = early
+        .args(["--database-url", &databases.orders, "--bus-url", &environment.broker().url()])
+        .to_end()
+        .await;
     assert_eq!(early.code, Some(1), "{}", early.stderr);
     assert!(early.stderr.contains("run `migrate` as its owner"), "{}", early.stderr);
 
     for _ in 0..2 {
-        let migrate = lastro(folder.path()).args(["migrate", "--orders-database-url", &owner.orders]);
-        let migrated = migrate.args(["--inventory-database-url", &owner.inventory, "--role", "app"]).to_end().await;
-        assert_eq!((migrated.code, migrated.stdout.lines().count()), (Some(0), 2), "{}", migrated.stderr);
+        let migrate =
+            lastro(folder.path()).args(["migrate", "--orders-database-url", &owner.orders]);
+        let migrated = migrate
+            .args(["--inventory-database-url", &owner.inventory, "--role", "app"])
+            .to_end()
+            .await;
+        assert_eq!(
+            (migrated.code, migrated.stdout.lines().count()),
+            (Some(0), 2),
+            "{}",
+            migrated.stderr
+        );
     }
-    let shop =
-        Deployment::open_as(Form::Postgres, Environment { databases: Some(databases.clone()), ..environment }).await;
+    let shop = Deployment::open_as(
+        Form::Postgres,
+        Environment { databases: Some(databases.clone()), ..environment },
+    )
+    .await;
     shop.stock("MUG", 10).await;
     let cancelled = shop.confirmed(&[("MUG", 1)]).await;
     shop.ask(&cancelled, "cancel").await.ok();
@@ -42,13 +58,19 @@ async fn a_role_that_may_not_change_the_schema_runs_the_service_and_keeps_its_ha
     shop.must_verify().await;
 
     // As the README has it for whoever only audits.
-    operator.batch_execute("CREATE ROLE reader LOGIN; GRANT pg_read_all_data TO reader").await.expect("a role");
+    operator
+        .batch_execute("CREATE ROLE reader LOGIN; GRANT pg_read_all_data TO reader")
+        .await
+        .expect("a role");
     let as_reader = |url: &str| url.replace("//postgres@", "//reader@");
-    let verify = lastro(folder.path()).args(["verify", "--orders-database-url", &as_reader(&owner.orders)]);
-    let verified = verify.args(["--inventory-database-url", &as_reader(&owner.inventory)]).to_end().await;
+    let verify =
+        lastro(folder.path()).args(["verify", "--orders-database-url", &as_reader(&owner.orders)]);
+    let verified =
+        verify.args(["--inventory-database-url", &as_reader(&owner.inventory)]).to_end().await;
     assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
 
-    let (orders, inventory) = (postgres(&databases.orders).await, postgres(&databases.inventory).await);
+    let (orders, inventory) =
+        (postgres(&databases.orders).await, postgres(&databases.inventory).await);
     for (client, forbidden) in [
         (&orders, "UPDATE order_history SET status = 'fulfilled'"),
         (&orders, "DELETE FROM order_lines"),
@@ -83,11 +105,23 @@ async fn a_program_runs_on_a_schema_that_is_one_step_ahead_and_on_none_that_is_f
     shop.confirmed(&[("MUG", 1)]).await;
     shop.must_verify().await;
 
-    orders.batch_execute("INSERT INTO schema_migrations VALUES (3, '\\x00')").await.expect("one more");
+    orders
+        .batch_execute("INSERT INTO schema_migrations VALUES (3, '\\x00')")
+        .await
+        .expect("one more");
     let folder = tempfile::tempdir().expect("a folder");
     let late = lastro(folder.path()).args(["order-service", "--listen", "127.0.0.1:0"]);
-    let late = late.args(["--database-url", &databases.orders, "--bus-url", &shop.environment.broker().url()]);
+    let late = late.args([
+        "--database-url",
+        &databases.orders,
+        "--bus-url",
+        &shop.environment.broker().url(),
+    ]);
     let late = late.to_end().await;
     assert_eq!(late.code, Some(1), "{}", late.stderr);
-    assert!(late.stderr.contains("newer version of Lastro (schema 3, this program knows 1)"), "{}", late.stderr);
+    assert!(
+        late.stderr.contains("newer version of Lastro (schema 3, this program knows 1)"),
+        "{}",
+        late.stderr
+    );
 }

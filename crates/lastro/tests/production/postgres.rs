@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use testbed::{
-    Commits, Cut, Deployment, Environment, Form, JSON, PATIENCE, Postgres, Proxy, WAIT, eventually, order, postgres,
+    Commits, Cut, Deployment, Environment, Form, JSON, PATIENCE, Postgres, Proxy, WAIT, eventually,
+    order, postgres,
 };
 use tokio::time::Instant;
 
@@ -74,14 +75,16 @@ async fn backends_that_are_terminated_again_and_again_cost_no_order() {
 #[tokio::test]
 async fn connections_cut_around_their_commits_do_nothing_twice() {
     let server = Postgres::start(&[]).await;
-    let (commits, mut environment) = (Commits::to(server.port()).await, environment_on(&server).await);
+    let (commits, mut environment) =
+        (Commits::to(server.port()).await, environment_on(&server).await);
     let databases = environment.databases.as_mut().expect("databases");
     for url in [&mut databases.orders, &mut databases.inventory] {
         *url = through(url, &server, commits.port());
     }
     let busy = Busy::at(environment, "commits cut").await;
     commits.cut(5);
-    eventually(PATIENCE, "many commits are cut", async || (commits.cuts() >= 60).then_some(())).await;
+    eventually(PATIENCE, "many commits are cut", async || (commits.cuts() >= 60).then_some(()))
+        .await;
     commits.cut(0);
     busy.check().await;
 }
@@ -91,7 +94,8 @@ async fn connections_cut_around_their_commits_do_nothing_twice() {
 #[tokio::test]
 async fn a_commit_of_unknown_fate_is_found_out() {
     let server = Postgres::start(&[]).await;
-    let (commits, mut environment) = (Commits::to(server.port()).await, environment_on(&server).await);
+    let (commits, mut environment) =
+        (Commits::to(server.port()).await, environment_on(&server).await);
     let databases = environment.databases.as_mut().expect("databases");
     let raw = databases.clone();
     for url in [&mut databases.orders, &mut databases.inventory] {
@@ -101,7 +105,8 @@ async fn a_commit_of_unknown_fate_is_found_out() {
     shop.stock("MUG", 0).await;
     let (orders, inventory) = (postgres(&raw.orders).await, postgres(&raw.inventory).await);
     let count = async |client: &tokio_postgres::Client, table: &str| {
-        let row = client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.expect("a count");
+        let row =
+            client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.expect("a count");
         row.get::<_, i64>(0)
     };
     for (round, cut) in (1..).zip([Cut::After, Cut::Before, Cut::After, Cut::Before]) {
@@ -136,7 +141,8 @@ async fn a_demoted_primary_is_left_at_once() {
     };
     set("on").await;
     let refused = eventually(PATIENCE, "orders are refused", async || {
-        (busy.shop.place(&order(&[("MUG", 1)])).await.verdict() == "503 storage_unavailable").then_some(())
+        (busy.shop.place(&order(&[("MUG", 1)])).await.verdict() == "503 storage_unavailable")
+            .then_some(())
     });
     refused.await;
     operator.batch_execute("SET default_transaction_read_only = off").await.expect("for itself");
@@ -203,9 +209,15 @@ async fn clients_that_hang_up_leave_nothing_open() {
     let environment = environment_on(&server).await;
     let shop = Deployment::open_as(Form::Postgres, environment).await;
     shop.stock("MUG", 1_000).await;
-    let paths = ["/api/orders", "/api/orders?limit=5", "/api/inventory/products", "/api/inventory/products/MUG"];
+    let paths = [
+        "/api/orders",
+        "/api/orders?limit=5",
+        "/api/inventory/products",
+        "/api/inventory/products/MUG",
+    ];
     for turns in 0..60_u32 {
-        let placing = shop.try_send("POST", "/api/orders", &[JSON], order(&[("MUG", 1)]).to_string());
+        let placing =
+            shop.try_send("POST", "/api/orders", &[JSON], order(&[("MUG", 1)]).to_string());
         drop_after(turns, placing).await;
         for path in paths {
             drop_after(turns, shop.try_send("GET", path, &[], "")).await;

@@ -27,7 +27,8 @@ async fn place_and_wait(shop: &Deployment) {
 /// The numbers of each replica of the Order Service under a name.
 async fn of_each(shop: &Deployment, name: &str) -> Vec<u64> {
     let answers = shop.get_each("/metrics").await;
-    let lines = answers.iter().filter_map(|answer| answer.text.lines().find(|line| line.starts_with(name)));
+    let lines =
+        answers.iter().filter_map(|answer| answer.text.lines().find(|line| line.starts_with(name)));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect()
 }
 
@@ -54,8 +55,11 @@ async fn whoever_waits_hears_of_what_another_replica_has_settled() {
 async fn whoever_waits_gets_its_outcome_without_any_word() {
     let server = Postgres::start(&[]).await;
     let mute = Nats::start_without("lastro.orders.answered").await;
-    let shop =
-        Deployment::open_as(Form::Replicas, Environment { broker: Some(mute), ..environment_on(&server).await }).await;
+    let shop = Deployment::open_as(
+        Form::Replicas,
+        Environment { broker: Some(mute), ..environment_on(&server).await },
+    )
+    .await;
     shop.stock("MUG", 10_000).await;
     eventually(PATIENCE, "a wait has ended by a look", async || {
         place_and_wait(&shop).await;

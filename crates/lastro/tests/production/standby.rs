@@ -14,7 +14,10 @@ async fn a_standby_that_takes_over_has_everything_that_was_confirmed() {
     operator.batch_execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await.expect("set");
     operator.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
     eventually(PATIENCE, "the standby is synchronous", async || {
-        let rows = operator.query("SELECT FROM pg_stat_replication WHERE sync_state = 'sync'", &[]).await.ok()?;
+        let rows = operator
+            .query("SELECT FROM pg_stat_replication WHERE sync_state = 'sync'", &[])
+            .await
+            .ok()?;
         (!rows.is_empty()).then_some(())
     })
     .await;
@@ -24,10 +27,16 @@ async fn a_standby_that_takes_over_has_everything_that_was_confirmed() {
         url.replace(&one, &format!("{one},127.0.0.1:{}", standby.port()))
     };
     let databases = environment.databases.as_ref().expect("databases");
-    let databases = Databases { orders: both(&databases.orders), inventory: both(&databases.inventory) };
-    let busy = Busy::at(Environment { databases: Some(databases), ..environment }, "failover").await;
+    let databases =
+        Databases { orders: both(&databases.orders), inventory: both(&databases.inventory) };
+    let busy =
+        Busy::at(Environment { databases: Some(databases), ..environment }, "failover").await;
     primary.kill().await;
-    postgres(&standby.url("postgres")).await.execute("SELECT pg_promote()", &[]).await.expect("promoted");
+    postgres(&standby.url("postgres"))
+        .await
+        .execute("SELECT pg_promote()", &[])
+        .await
+        .expect("promoted");
     busy.accepts_more().await;
     busy.check().await;
 }

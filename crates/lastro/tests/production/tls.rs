@@ -1,7 +1,9 @@
 //! Encrypted connections to PostgreSQL, and servers that are not who they should be.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use testbed::{Databases, Deployment, Environment, Form, PATIENCE, Postgres, eventually, lastro, postgres};
+use testbed::{
+    Databases, Deployment, Environment, Form, PATIENCE, Postgres, eventually, lastro, postgres,
+};
 
 use crate::environment_on;
 
@@ -9,7 +11,8 @@ use crate::environment_on;
 fn authority() -> (String, String, String) {
     let mut params = CertificateParams::new(Vec::new()).expect("no names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate");
+    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key"))
+        .expect("a certificate");
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
     let certificate = params.signed_by(&key, &issuer).expect("a certificate");
@@ -28,7 +31,8 @@ async fn an_encrypted_connection_goes_to_whom_it_should_or_nowhere() {
     operator.batch_execute("ALTER SYSTEM SET ssl = on").await.expect("set");
     operator.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
     eventually(PATIENCE, "the server encrypts", async || {
-        let row = operator.query_one("SELECT current_setting('ssl')", &[]).await.expect("a setting");
+        let row =
+            operator.query_one("SELECT current_setting('ssl')", &[]).await.expect("a setting");
         (row.get::<_, &str>(0) == "on").then_some(())
     })
     .await;
@@ -45,9 +49,11 @@ async fn an_encrypted_connection_goes_to_whom_it_should_or_nowhere() {
     let with = |url: &str, host: &str, mode: &str, root: &str| {
         format!("{}?sslmode={mode}&sslrootcert={root}", url.replace("127.0.0.1", host))
     };
-    for (host, mode, root) in
-        [("localhost", "verify-full", &other), ("localhost", "require", &other), ("127.0.0.1", "verify-full", &ours)]
-    {
+    for (host, mode, root) in [
+        ("localhost", "verify-full", &other),
+        ("localhost", "require", &other),
+        ("127.0.0.1", "verify-full", &ours),
+    ] {
         let migrate = lastro(folder.path()).args(["migrate", "--orders-database-url"]);
         let refused = migrate.args([with(&plain.orders, host, mode, root)]).to_end().await;
         assert_eq!(refused.code, Some(1), "{host} {mode}: {}", refused.stderr);
@@ -56,7 +62,11 @@ async fn an_encrypted_connection_goes_to_whom_it_should_or_nowhere() {
 
     let full = |url: &str| with(url, "localhost", "verify-full", &ours);
     let databases = Databases { orders: full(&plain.orders), inventory: full(&plain.inventory) };
-    let shop = Deployment::open_as(Form::Postgres, Environment { databases: Some(databases), ..environment }).await;
+    let shop = Deployment::open_as(
+        Form::Postgres,
+        Environment { databases: Some(databases), ..environment },
+    )
+    .await;
     // The test's own connections are in the clear: they are told apart by their names.
     shop.stock("MUG", 1).await;
     shop.confirmed(&[("MUG", 1)]).await;

@@ -80,7 +80,9 @@ impl OrderOutcome {
     /// The order that an answer confirmed or rejected, and that was `received` before.
     pub fn settled_from_received(&self) -> Option<OrderId> {
         match self {
-            Self::Settled(receipt) if matches!(receipt.status, Status::Confirmed | Status::Rejected) => {
+            Self::Settled(receipt)
+                if matches!(receipt.status, Status::Confirmed | Status::Rejected) =>
+            {
                 Some(receipt.order_id)
             }
             _ => None,

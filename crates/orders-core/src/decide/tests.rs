@@ -49,9 +49,18 @@ impl Store {
             match &change.placed {
                 Some(placement) => {
                     assert!(!self.orders.contains_key(&change.order_id));
-                    assert!(placement.key.iter().all(|key| self.keys.insert(key.clone(), change.order_id).is_none()));
+                    assert!(
+                        placement
+                            .key
+                            .iter()
+                            .all(|key| self.keys.insert(key.clone(), change.order_id).is_none())
+                    );
                 }
-                None => assert_eq!(Some(self.orders[&change.order_id].status), change.from, "compare-and-set"),
+                None => assert_eq!(
+                    Some(self.orders[&change.order_id].status),
+                    change.from,
+                    "compare-and-set"
+                ),
             }
             let before = change.from.and_then(Status::in_flight);
             assert_eq!(self.pending.remove(&change.order_id), before, "INV-7");
@@ -61,15 +70,22 @@ impl Store {
             let history = self.histories.entry(change.order_id).or_default();
             history.extend(change.entries.iter().map(|entry| (entry.seq, entry.status)));
             let order = self.orders.get(&change.order_id).cloned();
-            let mut order = order.or_else(|| change.placed.as_deref().map(fresh)).expect("new or known");
+            let mut order =
+                order.or_else(|| change.placed.as_deref().map(fresh)).expect("new or known");
             for entry in &change.entries {
                 order.status = entry.status;
                 order.last_seq = entry.seq;
-                order.shortages = entry.answer.as_ref().map(|answer| answer.shortages.clone()).unwrap_or_default();
+                order.shortages = entry
+                    .answer
+                    .as_ref()
+                    .map(|answer| answer.shortages.clone())
+                    .unwrap_or_default();
             }
             self.orders.insert(change.order_id, order);
         }
-        self.published.extend(decided.iter().filter_map(|one| one.publish.as_ref()).map(|c| (c.order_id, c.kind)));
+        self.published.extend(
+            decided.iter().filter_map(|one| one.publish.as_ref()).map(|c| (c.order_id, c.kind)),
+        );
         self.check_invariants();
         decided.into_iter().map(|one| text_of(&one.outcome)).collect()
     }
@@ -83,7 +99,11 @@ impl Store {
                 assert!(status.may_follow(before), "INV-4: {before:?} → {status:?}");
                 before = Some(*status);
             }
-            assert_eq!(before, Some(order.status), "INV-4: the history ends with the status of the order");
+            assert_eq!(
+                before,
+                Some(order.status),
+                "INV-4: the history ends with the status of the order"
+            );
             assert_eq!(self.pending.get(order_id).copied(), order.status.in_flight(), "INV-7");
             if let Some(kind) = order.status.in_flight() {
                 assert!(self.published.contains(&(*order_id, kind)));
@@ -110,7 +130,9 @@ fn text_of(outcome: &OrderOutcome) -> String {
             format!("replayed {} {}", name_of(receipt.order_id), receipt.status.as_str())
         }
         OrderOutcome::KeyReused => "key reused".to_owned(),
-        OrderOutcome::Accepted(receipt) | OrderOutcome::Settled(receipt) => receipt.status.as_str().to_owned(),
+        OrderOutcome::Accepted(receipt) | OrderOutcome::Settled(receipt) => {
+            receipt.status.as_str().to_owned()
+        }
         OrderOutcome::NotFound => "not found".to_owned(),
         OrderOutcome::InvalidTransition(status) => format!("not while {}", status.as_str()),
         OrderOutcome::Stale => "stale".to_owned(),
@@ -149,8 +171,16 @@ fn parse(line: &str) -> Option<(OrderCommand, &str)> {
     let words: Vec<&str> = command.split_whitespace().collect();
     let order_id = id_of(words[1]);
     let command = match words[0] {
-        "place" => place(order_id, words[2].parse().expect("units"), words.iter().find_map(|w| w.strip_prefix("key="))),
-        "cancel" => OrderCommand::Cancel { order_id, reason: Some("changed my mind".to_owned()), traceparent: None },
+        "place" => place(
+            order_id,
+            words[2].parse().expect("units"),
+            words.iter().find_map(|w| w.strip_prefix("key=")),
+        ),
+        "cancel" => OrderCommand::Cancel {
+            order_id,
+            reason: Some("changed my mind".to_owned()),
+            traceparent: None,
+        },
         "fulfill" => OrderCommand::Fulfill { order_id, traceparent: None },
         answer => settle(order_id, answer, words.contains(&"other-lines")),
     };
@@ -160,7 +190,13 @@ fn parse(line: &str) -> Option<(OrderCommand, &str)> {
 fn place(order_id: OrderId, units: u32, key: Option<&str>) -> OrderCommand {
     let key = key.map(str::to_owned);
     let request_digest = Digest::of(&units.to_be_bytes());
-    OrderCommand::Place(Box::new(Placement { order_id, key, request_digest, terms: terms(units), traceparent: None }))
+    OrderCommand::Place(Box::new(Placement {
+        order_id,
+        key,
+        request_digest,
+        terms: terms(units),
+        traceparent: None,
+    }))
 }
 
 fn settle(order_id: OrderId, answer: &str, other_lines: bool) -> OrderCommand {
@@ -294,7 +330,11 @@ fn a_command_names_its_order_and_only_a_placement_has_a_key() {
     ];
     for (command, key) in commands {
         assert_eq!((command.order_id(), command.key()), (a, key), "{command:?}");
-        assert_eq!(command.is_request(), !matches!(command, OrderCommand::Settle(_)), "{command:?}");
+        assert_eq!(
+            command.is_request(),
+            !matches!(command, OrderCommand::Settle(_)),
+            "{command:?}"
+        );
     }
 }
 
@@ -305,7 +345,11 @@ fn the_first_answer_of_inventory_settles_a_received_order() {
         let loaded = Loaded { keys: BTreeMap::new(), orders: orders.clone() };
         let Decision { decided, changes } = decide(7, std::slice::from_ref(&command), loaded);
         for change in changes {
-            let order = change.placed.as_deref().map(fresh).or_else(|| orders.get(&change.order_id).cloned());
+            let order = change
+                .placed
+                .as_deref()
+                .map(fresh)
+                .or_else(|| orders.get(&change.order_id).cloned());
             orders.insert(change.order_id, Order { status: change.to, ..order.expect("an order") });
         }
         decided[0].outcome.settled_from_received()
@@ -322,10 +366,18 @@ fn the_first_answer_of_inventory_settles_a_received_order() {
 #[test]
 fn an_entry_keeps_the_data_of_its_answer() {
     for (answer, kept) in [("reserved", (1, 0)), ("rejected", (0, 1))] {
-        let placed = decide(7, &[place(id_of("A"), 2, None), settle(id_of("A"), answer, false)], Loaded::default());
-        let answers: Vec<_> = placed.changes[0].entries.iter().map(|entry| entry.answer.as_ref()).collect();
+        let placed = decide(
+            7,
+            &[place(id_of("A"), 2, None), settle(id_of("A"), answer, false)],
+            Loaded::default(),
+        );
+        let answers: Vec<_> =
+            placed.changes[0].entries.iter().map(|entry| entry.answer.as_ref()).collect();
         let [None, Some(answer)] = answers[..] else { panic!("{answers:?}") };
-        assert_eq!((answer.allocations.len(), answer.shortages.len(), answer.decided_at_micros), (kept.0, kept.1, 5));
+        assert_eq!(
+            (answer.allocations.len(), answer.shortages.len(), answer.decided_at_micros),
+            (kept.0, kept.1, 5)
+        );
     }
 }
 
@@ -335,12 +387,16 @@ fn any_command() -> impl Strategy<Value = OrderCommand> {
         "place", "cancel", "fulfill", "reserved", "reserved", "rejected", "released", "shipped",
     ]);
     let key = prop::option::of(prop::sample::select(vec!["k", "l"]));
-    (order, verb, key, 2u32..4, prop::bool::weighted(0.05)).prop_map(|(order, verb, key, units, other)| match verb {
-        "place" => place(id_of(order), units, key),
-        "cancel" => OrderCommand::Cancel { order_id: id_of(order), reason: None, traceparent: None },
-        "fulfill" => OrderCommand::Fulfill { order_id: id_of(order), traceparent: None },
-        answer => settle(id_of(order), answer, other),
-    })
+    (order, verb, key, 2u32..4, prop::bool::weighted(0.05)).prop_map(
+        |(order, verb, key, units, other)| match verb {
+            "place" => place(id_of(order), units, key),
+            "cancel" => {
+                OrderCommand::Cancel { order_id: id_of(order), reason: None, traceparent: None }
+            }
+            "fulfill" => OrderCommand::Fulfill { order_id: id_of(order), traceparent: None },
+            answer => settle(id_of(order), answer, other),
+        },
+    )
 }
 
 proptest! {

@@ -38,7 +38,8 @@ async fn round(store: Arc<Sqlite>, reach: ReadBudget) -> (Findings, Vec<u64>) {
 
 #[tokio::test]
 async fn a_step_reads_no_more_than_a_page_and_a_round_reads_everything_once() {
-    let (_folder, store) = books((1..=250).map(place).chain((1..=30).map(reserved)).collect()).await;
+    let (_folder, store) =
+        books((1..=250).map(place).chain((1..=30).map(reserved)).collect()).await;
     let (findings, steps) = round(store, ReadBudget::SHORT).await;
     assert_eq!(steps, [100, 100, 50, 100, 100, 20, 0], "orders, and then commands");
     assert_eq!(findings.checked, [("INV-4", 250), ("INV-7", 250)].into());
@@ -63,27 +64,61 @@ async fn whatever_is_wrong_with_an_order_or_its_command_is_named_once() {
     let order_1 = "order_id = x'00000000000000000000000000000001'";
     let order_2 = "order_id = x'00000000000000000000000000000002'";
     for (sql, invariant, message) in [
-        (format!("UPDATE orders SET status = 'fulfilled' WHERE {order_1}"), INV_4, "is fulfilled with the history"),
-        (format!("DELETE FROM order_history WHERE {order_1} AND seq = 1"), INV_4, "with the history confirmed"),
-        (format!("UPDATE order_history SET seq = 3 WHERE {order_1} AND seq = 2"), INV_4, "received → confirmed"),
-        (format!("UPDATE order_lines SET price_minor = 1 WHERE {order_1}"), INV_4, "its total is 6997 minor units"),
-        (format!("DELETE FROM pending_commands WHERE {order_2}"), INV_7, "its pending command None"),
-        (format!("UPDATE pending_commands SET kind = 'ShipStock' WHERE {order_2}"), INV_7, "Some(ShipStock)"),
-        (format!("UPDATE pending_commands SET since = 0 WHERE {order_2}"), INV_7, "pending since 1970"),
         (
-            format!("DELETE FROM order_history WHERE {order_2}; DELETE FROM orders WHERE {order_2}"),
+            format!("UPDATE orders SET status = 'fulfilled' WHERE {order_1}"),
+            INV_4,
+            "is fulfilled with the history",
+        ),
+        (
+            format!("DELETE FROM order_history WHERE {order_1} AND seq = 1"),
+            INV_4,
+            "with the history confirmed",
+        ),
+        (
+            format!("UPDATE order_history SET seq = 3 WHERE {order_1} AND seq = 2"),
+            INV_4,
+            "received → confirmed",
+        ),
+        (
+            format!("UPDATE order_lines SET price_minor = 1 WHERE {order_1}"),
+            INV_4,
+            "its total is 6997 minor units",
+        ),
+        (
+            format!("DELETE FROM pending_commands WHERE {order_2}"),
+            INV_7,
+            "its pending command None",
+        ),
+        (
+            format!("UPDATE pending_commands SET kind = 'ShipStock' WHERE {order_2}"),
+            INV_7,
+            "Some(ShipStock)",
+        ),
+        (
+            format!("UPDATE pending_commands SET since = 0 WHERE {order_2}"),
+            INV_7,
+            "pending since 1970",
+        ),
+        (
+            format!(
+                "DELETE FROM order_history WHERE {order_2}; DELETE FROM orders WHERE {order_2}"
+            ),
             INV_7,
             "which is not there",
         ),
     ] {
-        let (folder, store) = books(vec![place(1), place(2), place(3), reserved(1), reserved(3), cancel(3)]).await;
+        let (folder, store) =
+            books(vec![place(1), place(2), place(3), reserved(1), reserved(3), cancel(3)]).await;
         write_past(&file_in(&folder), &sql);
         let (findings, _) = round(store, ReadBudget::SHORT).await;
         let [found] = &findings.violations[..] else { panic!("{sql}: {:?}", findings.violations) };
         assert_eq!(found.invariant, invariant, "{sql}: {found:?}");
         let number = if sql.contains(order_1) { 1 } else { 2 };
         let id = format!("00000000-0000-0000-0000-00000000000{number}");
-        assert!(found.offender.contains(&id) && found.offender.contains(message), "{sql}: {found:?}");
+        assert!(
+            found.offender.contains(&id) && found.offender.contains(message),
+            "{sql}: {found:?}"
+        );
     }
 }
 
@@ -103,7 +138,8 @@ async fn orders_that_move_while_they_are_read_are_no_violation() {
         }
     });
     while !writer.is_finished() {
-        let (findings, _) = round(store.clone(), ReadBudget { page: 7, below: 7, round: 1_000 }).await;
+        let (findings, _) =
+            round(store.clone(), ReadBudget { page: 7, below: 7, round: 1_000 }).await;
         assert_eq!(findings.violations, []);
     }
     writer.await.expect("no panic");
@@ -119,12 +155,19 @@ async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
         (format!("UPDATE orders SET status = 'lost' WHERE {}", order(2)), "status is lost"),
         (format!("UPDATE order_history SET status = 'lost' WHERE {}", order(2)), "status is lost"),
         (format!("UPDATE order_lines SET quantity = 0 WHERE {}", order(2)), "quantity is 0"),
-        (format!("UPDATE pending_commands SET kind = 'EatStock' WHERE {}", order(2)), "kind is EatStock"),
+        (
+            format!("UPDATE pending_commands SET kind = 'EatStock' WHERE {}", order(2)),
+            "kind is EatStock",
+        ),
     ] {
         let (folder, store) = books((1..=5).map(place).collect()).await;
-        write_past(&file_in(&folder), &format!("{sql}; UPDATE orders SET total_minor = 1 WHERE {}", order(3)));
+        write_past(
+            &file_in(&folder),
+            &format!("{sql}; UPDATE orders SET total_minor = 1 WHERE {}", order(3)),
+        );
         let (findings, _) = round(store, ReadBudget { page: 4, below: 4, round: 1_000 }).await;
-        let offenders: Vec<_> = findings.violations.iter().map(|violation| violation.offender.as_str()).collect();
+        let offenders: Vec<_> =
+            findings.violations.iter().map(|violation| violation.offender.as_str()).collect();
         let [unreadable, behind] = offenders[..] else { panic!("{sql}: {offenders:#?}") };
         let id = "order 00000000-0000-0000-0000-000000000002 cannot be read: ";
         assert!(unreadable.starts_with(id) && unreadable.contains(message), "{sql}: {unreadable}");
@@ -138,7 +181,8 @@ async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
 #[tokio::test]
 async fn books_that_grow_faster_than_they_are_read_are_read_all_the_same() {
     let (folder, store) = books((1..=40).map(place).collect()).await;
-    let mut books = OrdersAudit::new(Arc::new(store.audit()), ReadBudget { page: 4, below: 4, round: 12 });
+    let mut books =
+        OrdersAudit::new(Arc::new(store.audit()), ReadBudget { page: 4, below: 4, round: 12 });
     let mut last = 40;
     let mut round = async || {
         let mut findings = Findings::default();

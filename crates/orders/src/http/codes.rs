@@ -5,8 +5,11 @@ use web::problem::{Code, FaultCode, OwnCodes};
 
 pub(super) const ORDER_NOT_FOUND: Code =
     Code::new(StatusCode::NOT_FOUND, "order_not_found", "The order does not exist");
-pub(super) const INVALID_TRANSITION: Code =
-    Code::new(StatusCode::CONFLICT, "invalid_transition", "The order's status does not allow this transition");
+pub(super) const INVALID_TRANSITION: Code = Code::new(
+    StatusCode::CONFLICT,
+    "invalid_transition",
+    "The order's status does not allow this transition",
+);
 
 pub(super) const TOO_MANY_DECIMALS: FaultCode = FaultCode::new("too_many_decimals");
 pub(super) const UNKNOWN_CURRENCY: FaultCode = FaultCode::new("unknown_currency");

@@ -64,10 +64,14 @@ pub(super) async fn get(
         ReadProblems,
     ),
 )]
-pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> Result<Json<OrderPage>, Problem> {
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    query: Query,
+) -> Result<Json<OrderPage>, Problem> {
     let (filter, limit) = filter(query)?;
     let mut orders = service.store.orders(filter).await?;
-    let next_cursor = page::cut(&mut orders, limit, |order| cursor::encode(LIST, &order.order_id.to_string()));
+    let next_cursor =
+        page::cut(&mut orders, limit, |order| cursor::encode(LIST, &order.order_id.to_string()));
     Ok(Json(OrderPage { data: orders.into_iter().map(SummaryView::from).collect(), next_cursor }))
 }
 

@@ -15,7 +15,10 @@ const MAX_REASON: usize = 200;
 
 /// An order to place.
 #[derive(Debug, Deserialize, ToSchema)]
-#[expect(dead_code, reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault")]
+#[expect(
+    dead_code,
+    reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault"
+)]
 pub(super) struct NewOrder {
     #[schema(example = "123456", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     customer_id: String,
@@ -73,13 +76,21 @@ pub(super) fn order(object: &Object, default_currency: Currency) -> Result<Terms
     let lines = body.array("products", 1..=contract::MAX_LINES, |line| {
         let product_id = line.required("product_id", id::<ProductId>());
         let quantity = line.required("quantity", quantity);
-        let price_minor = line.required("price", price(currency.unwrap_or(default_currency), currency.is_some()));
+        let price_minor =
+            line.required("price", price(currency.unwrap_or(default_currency), currency.is_some()));
         Some(OrderLine { product_id: product_id?, quantity: quantity?, price_minor: price_minor? })
     });
-    let sums = lines.as_deref().filter(|_| currency.is_some()).and_then(|lines| sums(&mut body, lines));
+    let sums =
+        lines.as_deref().filter(|_| currency.is_some()).and_then(|lines| sums(&mut body, lines));
     body.finish(|| {
         let (total_minor, digest) = sums?;
-        Some(Terms { customer_id: customer_id?, currency: currency?, total_minor, lines: lines?, digest })
+        Some(Terms {
+            customer_id: customer_id?,
+            currency: currency?,
+            total_minor,
+            lines: lines?,
+            digest,
+        })
     })
 }
 
@@ -87,7 +98,12 @@ pub(super) fn order(object: &Object, default_currency: Currency) -> Result<Terms
 pub(super) fn request_digest(terms: &Terms) -> Digest {
     let mut text = format!("{}\0{}\n", terms.customer_id.as_str(), terms.currency.code());
     for line in &terms.lines {
-        text.push_str(&format!("{}\0{}\0{}\n", line.product_id, line.quantity.get(), line.price_minor));
+        text.push_str(&format!(
+            "{}\0{}\0{}\n",
+            line.product_id,
+            line.quantity.get(),
+            line.price_minor
+        ));
     }
     Digest::of(text.as_bytes())
 }
@@ -113,11 +129,13 @@ fn sums(body: &mut Reader<'_>, lines: &[OrderLine]) -> Option<(i64, Digest)> {
         let detail = format!("must have a total of at most {MAX_TOTAL_MINOR} minor units");
         body.refuse("/products", codes::TOTAL_TOO_LARGE, detail);
     }
-    let stock_lines = StockLines::sum(lines.iter().map(|line| (line.product_id.clone(), line.quantity)));
+    let stock_lines =
+        StockLines::sum(lines.iter().map(|line| (line.product_id.clone(), line.quantity)));
     match &stock_lines {
         Err(BadLines::TooMany(product_id)) => {
             let last = lines.iter().rposition(|line| line.product_id == *product_id).unwrap_or(0);
-            let detail = format!("must be at most {} over all lines of {product_id}", Quantity::MAX);
+            let detail =
+                format!("must be at most {} over all lines of {product_id}", Quantity::MAX);
             body.refuse(&format!("/products/{last}/quantity"), FaultCode::OUT_OF_RANGE, detail);
         }
         // The reader has added a fault for a wrong number of lines.
@@ -135,16 +153,15 @@ fn id<T: std::str::FromStr<Err = contract::BadId>>() -> impl Fn(&Node) -> Parsed
 
 /// An id as a parameter of a query string or a member of a body.
 pub(super) fn id_text<T: std::str::FromStr<Err = contract::BadId>>(text: &str) -> Parsed<T> {
-    const RULE: &str =
-        "must be 1 to 64 letters, digits, dots, underscores or hyphens, and start with a letter or a digit";
+    const RULE: &str = "must be 1 to 64 letters, digits, dots, underscores or hyphens, and start with a letter or a digit";
     text.parse().map_err(|_| (FaultCode::BAD_FORMAT, RULE.to_owned()))
 }
 
 fn currency(node: &Node) -> Parsed<Currency> {
     match node {
-        Node::String(text) => text
-            .parse()
-            .map_err(|_| (codes::UNKNOWN_CURRENCY, "must be an ISO 4217 currency code, such as BRL".to_owned())),
+        Node::String(text) => text.parse().map_err(|_| {
+            (codes::UNKNOWN_CURRENCY, "must be an ISO 4217 currency code, such as BRL".to_owned())
+        }),
         other => Err((FaultCode::WRONG_TYPE, format!("must be a string, not {}", other.kind()))),
     }
 }
@@ -172,12 +189,16 @@ fn price(currency: Currency, judge_decimals: bool) -> impl Fn(&Node) -> Parsed<i
 
 fn bad_price(error: BadPrice) -> (FaultCode, String) {
     match error {
-        BadPrice::Notation => {
-            (FaultCode::BAD_FORMAT, "must be in plain decimal notation, without an exponent".to_owned())
+        BadPrice::Notation => (
+            FaultCode::BAD_FORMAT,
+            "must be in plain decimal notation, without an exponent".to_owned(),
+        ),
+        BadPrice::Range => {
+            (FaultCode::OUT_OF_RANGE, format!("must be from 0 to {MAX_TOTAL_MINOR} minor units"))
         }
-        BadPrice::Range => (FaultCode::OUT_OF_RANGE, format!("must be from 0 to {MAX_TOTAL_MINOR} minor units")),
         BadPrice::TooManyDecimals(currency) => {
-            let detail = format!("must have at most {} decimals for {currency}", currency.decimals());
+            let detail =
+                format!("must have at most {} decimals for {currency}", currency.decimals());
             (codes::TOO_MANY_DECIMALS, detail)
         }
     }
@@ -203,13 +224,15 @@ mod tests {
         places.collect()
     }
 
-    const EXAMPLE: &str =
-        r#"{"customer_id": "123456", "products": [{"product_id": "789", "quantity": 2, "price": 19.99}]}"#;
+    const EXAMPLE: &str = r#"{"customer_id": "123456", "products": [{"product_id": "789", "quantity": 2, "price": 19.99}]}"#;
 
     #[test]
     fn the_example_order_is_read_to_the_cent() {
         let terms = read(EXAMPLE).expect("a good order");
-        assert_eq!((terms.customer_id.as_str(), terms.total_minor, terms.currency), ("123456", 3998, Currency::BRL));
+        assert_eq!(
+            (terms.customer_id.as_str(), terms.total_minor, terms.currency),
+            ("123456", 3998, Currency::BRL)
+        );
         assert_eq!(terms.lines[0].price_minor, 1999);
         assert_eq!(terms.digest, terms.stock_lines().digest());
     }
@@ -218,7 +241,10 @@ mod tests {
     fn every_fault_of_an_order_is_reported_at_once() {
         let cases: [(&str, &[&str]); 9] = [
             ("{}", &["/customer_id required", "/products required"]),
-            (r#"{"customer_id": "", "products": []}"#, &["/customer_id bad_format", "/products out_of_range"]),
+            (
+                r#"{"customer_id": "", "products": []}"#,
+                &["/customer_id bad_format", "/products out_of_range"],
+            ),
             (
                 r#"{"customer_id": 7, "x": 1, "products": [{"product_id": "..", "quantity": 0, "price": -1, "y": 2}, 5]}"#,
                 &[
@@ -265,7 +291,9 @@ mod tests {
     fn decimals_are_those_of_the_orders_own_currency() {
         let in_currency = |code: &str, price: &str| {
             let products = format!(r#"[{{"product_id": "a", "quantity": 1, "price": {price}}}]"#);
-            read(&format!(r#"{{"products": {products}, "currency": "{code}", "customer_id": "1"}}"#))
+            read(&format!(
+                r#"{{"products": {products}, "currency": "{code}", "customer_id": "1"}}"#
+            ))
         };
         assert_eq!(in_currency("KWD", "1.234").expect("three decimals").total_minor, 1234);
         let too_many = in_currency("JPY", "1.5").expect_err("one decimal");

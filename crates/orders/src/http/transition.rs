@@ -42,7 +42,8 @@ pub(super) async fn cancel(
 ) -> Result<Response, Problem> {
     let reason = request::cancellation(body.as_ref())?;
     let order_id = order_id.parse().map_err(|_| super::order_not_found())?;
-    execute(&service, OrderCommand::Cancel { order_id, reason, traceparent: trace.0 }, &headers).await
+    execute(&service, OrderCommand::Cancel { order_id, reason, traceparent: trace.0 }, &headers)
+        .await
 }
 
 /// Fulfill an order
@@ -75,7 +76,11 @@ pub(super) async fn fulfill(
     execute(&service, OrderCommand::Fulfill { order_id, traceparent: trace.0 }, &headers).await
 }
 
-async fn execute(service: &Service, command: OrderCommand, headers: &HeaderMap) -> Result<Response, Problem> {
+async fn execute(
+    service: &Service,
+    command: OrderCommand,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     let outcome = service.batcher.submit(command).await?;
     let receipt = super::receipt(outcome)?;
     Ok(super::place::answer(service, receipt, edge::preferred_wait(headers)).await)

@@ -159,5 +159,6 @@ fn line_view(currency: Currency, line: &OrderLine) -> LineView {
 
 /// An amount as a JSON number with all decimals: 69.90 stays 69.90.
 fn number(currency: Currency, minor: i64) -> Box<RawValue> {
-    RawValue::from_string(currency.format(minor)).expect("an amount in decimal notation is a JSON number")
+    RawValue::from_string(currency.format(minor))
+        .expect("an amount in decimal notation is a JSON number")
 }

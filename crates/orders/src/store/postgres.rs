@@ -30,7 +30,10 @@ pub use audit::PostgresAudit;
 
 /// Of the newest program.
 pub const SCHEMA: Schema = Schema {
-    migrations: &[Migration { number: 1, sql: include_str!("../../migrations/postgres/0001_orders.sql") }],
+    migrations: &[Migration {
+        number: 1,
+        sql: include_str!("../../migrations/postgres/0001_orders.sql"),
+    }],
     grants: Grants {
         append: &["idempotency_keys", "order_lines", "order_history"],
         change: &["orders", "quarantine"],
@@ -97,7 +100,11 @@ impl Store for Postgres {
         4
     }
 
-    async fn run(&self, batch: Arc<[OrderCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+    async fn run(
+        &self,
+        batch: Arc<[OrderCommand]>,
+        decide: Decide,
+    ) -> Result<Vec<Decided>, Failure> {
         let deciding = async |transaction: &Transaction<'_>| {
             let (loaded, claimed, now) = load::load(transaction, &batch).await?;
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, &batch, loaded)))
@@ -116,7 +123,9 @@ impl Store for Postgres {
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
-        self.database.write(async |transaction| quarantine::insert_postgres(transaction, &entries).await).await
+        self.database
+            .write(async |transaction| quarantine::insert_postgres(transaction, &entries).await)
+            .await
     }
 
     async fn order(&self, order_id: OrderId) -> Result<Option<OrderView>, Failure> {

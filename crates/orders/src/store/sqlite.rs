@@ -82,7 +82,11 @@ impl Store for Sqlite {
         1
     }
 
-    async fn run(&self, batch: Arc<[OrderCommand]>, decide: Decide) -> Result<Vec<Decided>, Failure> {
+    async fn run(
+        &self,
+        batch: Arc<[OrderCommand]>,
+        decide: Decide,
+    ) -> Result<Vec<Decided>, Failure> {
         let deciding = move |transaction: &Transaction<'_>, now: Timestamp| {
             let loaded = load::load(transaction, &batch).map_err(failure)?;
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, &batch, loaded)))
@@ -97,7 +101,9 @@ impl Store for Sqlite {
     }
 
     async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure> {
-        self.database.write(move |transaction, now| lease::lease(transaction, lease, now).map_err(failure)).await
+        self.database
+            .write(move |transaction, now| lease::lease(transaction, lease, now).map_err(failure))
+            .await
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {

@@ -82,8 +82,13 @@ mod tests {
         let bus: Arc<dyn Bus> = Arc::new(Embedded::new(clock.clone(), Duration::from_secs(1)));
         let waiters = Arc::new(Waiters::default());
         let replica = Uuid::from_u128(1);
-        let listener =
-            AnswerListener { bus: bus.clone(), replica, waiters: waiters.clone(), answer_feed: Arc::default(), clock };
+        let listener = AnswerListener {
+            bus: bus.clone(),
+            replica,
+            waiters: waiters.clone(),
+            answer_feed: Arc::default(),
+            clock,
+        };
         tokio::spawn(listener.run(CancellationToken::new()));
         let [mut here, mut there] = [5, 6].map(|id| waiters.listen(OrderId(Uuid::from_u128(id))));
         let telling = async {
@@ -100,7 +105,11 @@ mod tests {
                 () = telling => None,
             }
         };
-        assert_eq!(tokio::time::timeout(PATIENCE, heard).await, Ok(None), "word of it, without the receipt");
+        assert_eq!(
+            tokio::time::timeout(PATIENCE, heard).await,
+            Ok(None),
+            "word of it, without the receipt"
+        );
         assert!(here.settled().now_or_never().is_none(), "its own words come back to it");
     }
 }

@@ -123,14 +123,20 @@ impl Sweeper {
         }
         let lease = Lease {
             limit: u32::try_from(free).unwrap_or(u32::MAX),
-            pick: awake_since
-                .map_or(Pick::Due { patience }, |since| Pick::SentBefore { ago: at.since(Timestamp(since)) }),
+            pick: awake_since.map_or(Pick::Due { patience }, |since| Pick::SentBefore {
+                ago: at.since(Timestamp(since)),
+            }),
             delay: backoff::delay,
             random: self.ids.random(),
         };
         let commands = self.store.lease(lease).await?;
         fault_point!("sweep.leased", when !commands.is_empty());
-        self.answer_feed.window().resent(commands.iter().map(|command| command.order_id), free, awake_since, now);
+        self.answer_feed.window().resent(
+            commands.iter().map(|command| command.order_id),
+            free,
+            awake_since,
+            now,
+        );
         self.metrics.commands_resent.inc_by(commands.len() as u64);
         self.outbox.offer(codec::encode(&commands));
         Ok(commands.len())

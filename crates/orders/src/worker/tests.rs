@@ -56,12 +56,23 @@ fn world() -> World {
     let store: Arc<dyn Store> = Arc::new(sqlite);
     let ids = Arc::new(SystemIds::new(shared_clock.clone()));
     let mut context = Context::new(shared_clock, ids);
-    let dependencies = Dependencies { store: store.clone(), audit, bus: bus.clone(), currency: Currency::BRL };
+    let dependencies =
+        Dependencies { store: store.clone(), audit, bus: bus.clone(), currency: Currency::BRL };
     let parts = assemble(dependencies, &mut context);
     let Parts { relay, committer, consumer, listener, sweeper, api, .. } = parts;
     tokio::spawn(committer.run(CancellationToken::new()));
     let waiters = listener.waiters;
-    World { clock, bus, store, consumer, sweeper, relay, waiters, router: api.router, _folder: folder }
+    World {
+        clock,
+        bus,
+        store,
+        consumer,
+        sweeper,
+        relay,
+        waiters,
+        router: api.router,
+        _folder: folder,
+    }
 }
 
 impl World {
@@ -75,7 +86,11 @@ impl World {
     /// What was published since the last look; the bus forgets it, as a wiped broker would.
     async fn published(&mut self) -> Vec<StockCommand> {
         self.relay.tick().await;
-        let deliveries = self.bus.receive(COMMANDS_CHANNEL, 1000, Duration::ZERO).await.expect("a bus that works");
+        let deliveries = self
+            .bus
+            .receive(COMMANDS_CHANNEL, 1000, Duration::ZERO)
+            .await
+            .expect("a bus that works");
         let receipts = deliveries.iter().map(|delivery| delivery.tag.clone()).collect();
         self.bus.ack(COMMANDS_CHANNEL, receipts).await.expect("a bus that works");
         deliveries
@@ -109,7 +124,8 @@ async fn who_waits_for_a_cancellation_is_not_told_of_the_confirmation_before_it(
     let world = world();
     world.run(vec![place(1), reserved(1)]).await;
     assert_eq!(world.status(1).await, Some(Status::Confirmed));
-    let request = Request::post(format!("/api/orders/{}/cancel", id(1))).header("Prefer", "wait=30");
+    let request =
+        Request::post(format!("/api/orders/{}/cancel", id(1))).header("Prefer", "wait=30");
     let waiting = world.router.clone().oneshot(request.body(Body::empty()).expect("a request"));
     let (response, ()) = tokio::join!(waiting, async {
         testbed::eventually(testbed::PATIENCE, "the client waits", async || {
@@ -117,7 +133,11 @@ async fn who_waits_for_a_cancellation_is_not_told_of_the_confirmation_before_it(
         })
         .await;
         assert_eq!(world.status(1).await, Some(Status::Cancelling));
-        world.waiters.settled(&Receipt { order_id: id(1), status: Status::Confirmed, shortages: Vec::new() });
+        world.waiters.settled(&Receipt {
+            order_id: id(1),
+            status: Status::Confirmed,
+            shortages: Vec::new(),
+        });
         world.run(vec![released(1)]).await;
     });
     let body = response.expect("an answer").into_body().collect().await.expect("a body").to_bytes();

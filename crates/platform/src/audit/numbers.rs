@@ -36,8 +36,7 @@ struct InvariantLabels {
 impl AuditNumbers {
     pub(crate) fn new(registry: &mut Registry) -> Self {
         let numbers = Self::default();
-        let help =
-            "Violations of invariants found in the books, anew whenever they are come by: zero, or somebody must look";
+        let help = "Violations of invariants found in the books, anew whenever they are come by: zero, or somebody must look";
         registry.register("audit_violations", help, numbers.violations.clone());
         registry.register("audit_rows", "Rows that the audit has read", numbers.rows.clone());
         registry.register(
@@ -45,9 +44,18 @@ impl AuditNumbers {
             "Rounds of the audit: what is new, and some of what is older",
             numbers.rounds.clone(),
         );
-        registry.register("audit_failures", "Steps of the audit that could not read", numbers.failures.clone());
+        registry.register(
+            "audit_failures",
+            "Steps of the audit that could not read",
+            numbers.failures.clone(),
+        );
         let help = "When the audit last ended a round, since the epoch; zero until then";
-        registry.register_with_unit("audit_last_round_timestamp", help, Unit::Seconds, numbers.last_round.clone());
+        registry.register_with_unit(
+            "audit_last_round_timestamp",
+            help,
+            Unit::Seconds,
+            numbers.last_round.clone(),
+        );
         numbers
     }
 
@@ -59,7 +67,10 @@ impl AuditNumbers {
         drop(self.failures.get_or_create(&label));
         drop(self.last_round.get_or_create(&label));
         for invariant in invariants {
-            drop(self.violations.get_or_create(&InvariantLabels { service, invariant: invariant.name }));
+            drop(
+                self.violations
+                    .get_or_create(&InvariantLabels { service, invariant: invariant.name }),
+            );
         }
     }
 

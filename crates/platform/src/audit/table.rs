@@ -21,7 +21,11 @@ pub trait Table: Sync {
     async fn after(&self, after: Option<Self::Key>, limit: u32) -> Result<Vec<Self::Row>, Failure>;
 
     /// The keys of the same, whatever else is in them.
-    async fn keys_after(&self, after: Option<Self::Key>, limit: u32) -> Result<Vec<Self::Key>, Failure>;
+    async fn keys_after(
+        &self,
+        after: Option<Self::Key>,
+        limit: u32,
+    ) -> Result<Vec<Self::Key>, Failure>;
 
     /// Those of these that are there.
     async fn of(&self, keys: Vec<Self::Key>) -> Result<Vec<Self::Row>, Failure>;

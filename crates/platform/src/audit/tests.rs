@@ -7,7 +7,8 @@ use crate::clock::{ManualClock, Timestamp};
 use crate::telemetry::{Metrics, render};
 
 const ODD: Invariant = Invariant { name: "INV-O", says: "every number is odd", counted: "numbers" };
-const SMALL: Invariant = Invariant { name: "INV-S", says: "every number is small", counted: "numbers" };
+const SMALL: Invariant =
+    Invariant { name: "INV-S", says: "every number is small", counted: "numbers" };
 
 /// Audit whose steps are known: numbers to judge, or a failure.
 #[derive(Debug)]
@@ -22,7 +23,8 @@ impl Audit for Script {
     }
 
     async fn step(&mut self, findings: &mut Findings) -> Result<Progress, Failure> {
-        let (numbers, progress) = self.steps.pop_front().unwrap_or(Ok((Vec::new(), Progress::RoundOver)))?;
+        let (numbers, progress) =
+            self.steps.pop_front().unwrap_or(Ok((Vec::new(), Progress::RoundOver)))?;
         findings.read(numbers.len());
         for number in numbers {
             findings.checked(ODD, 1);
@@ -50,7 +52,8 @@ fn counted(registry: &Registry, lines: &[&str]) {
 #[tokio::test]
 async fn what_is_found_is_counted_from_zero_on_and_in_every_round_anew() {
     let round = || Ok((vec![1, 2, 4], Progress::RoundOver));
-    let (mut auditor, registry) = auditor(vec![Ok((vec![3], Progress::UnderWay)), round(), round()]);
+    let (mut auditor, registry) =
+        auditor(vec![Ok((vec![3], Progress::UnderWay)), round(), round()]);
     counted(
         &registry,
         &[
@@ -63,7 +66,10 @@ async fn what_is_found_is_counted_from_zero_on_and_in_every_round_anew() {
         ],
     );
     assert_eq!(auditor.tick().await.expect("a step"), Progress::UnderWay);
-    counted(&registry, &[r#"audit_rows_total{service="shop"} 1"#, r#"audit_rounds_total{service="shop"} 0"#]);
+    counted(
+        &registry,
+        &[r#"audit_rows_total{service="shop"} 1"#, r#"audit_rounds_total{service="shop"} 0"#],
+    );
     for _ in 0..2 {
         assert_eq!(auditor.tick().await.expect("a step"), Progress::RoundOver);
     }
@@ -83,10 +89,14 @@ async fn what_is_found_is_counted_from_zero_on_and_in_every_round_anew() {
 async fn a_database_that_is_away_is_asked_again_and_a_damaged_one_ends_the_process() {
     let away = || Err(Failure::Unavailable(Arc::new(std::io::Error::other("away"))));
     let damaged = Err(Failure::Fatal(Arc::new(std::io::Error::other("a corrupt page"))));
-    let (auditor, registry) = auditor(vec![away(), away(), Ok((vec![1], Progress::UnderWay)), damaged]);
+    let (auditor, registry) =
+        auditor(vec![away(), away(), Ok((vec![1], Progress::UnderWay)), damaged]);
     let ended = auditor.run(CancellationToken::new()).await;
     assert!(matches!(ended, Err(Failure::Fatal(_))), "{ended:?}");
-    counted(&registry, &[r#"audit_failures_total{service="shop"} 3"#, r#"audit_rows_total{service="shop"} 1"#]);
+    counted(
+        &registry,
+        &[r#"audit_failures_total{service="shop"} 3"#, r#"audit_rows_total{service="shop"} 1"#],
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,7 +105,10 @@ async fn steps_are_paused_between_and_rounds_more_so_and_a_shutdown_waits_for_ne
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(auditor.run(shutdown.clone()));
     tokio::time::sleep(10 * MIN_PAUSE + BETWEEN_ROUNDS - Duration::from_millis(1)).await;
-    counted(&registry, &[r#"audit_rows_total{service="shop"} 10"#, r#"audit_rounds_total{service="shop"} 1"#]);
+    counted(
+        &registry,
+        &[r#"audit_rows_total{service="shop"} 10"#, r#"audit_rounds_total{service="shop"} 1"#],
+    );
     shutdown.cancel();
     running.await.expect("no panic").expect("an orderly end");
 }
@@ -106,17 +119,26 @@ fn the_audit_takes_a_fiftieth_of_the_time_at_most() {
         let pause = pause(&Ok(Progress::UnderWay), took);
         assert!(took + pause >= 50 * took && pause >= MIN_PAUSE, "{took:?} and then {pause:?}");
     }
-    assert_eq!(pause(&Ok(Progress::UnderWay), Duration::from_secs(60)), MAX_PAUSE, "it is not given up for ever");
+    assert_eq!(
+        pause(&Ok(Progress::UnderWay), Duration::from_secs(60)),
+        MAX_PAUSE,
+        "it is not given up for ever"
+    );
     assert_eq!(pause(&Ok(Progress::RoundOver), Duration::ZERO), BETWEEN_ROUNDS);
     let away = Err(Failure::Unavailable(Arc::new(std::io::Error::other("away"))));
     assert_eq!(pause(&away, Duration::ZERO), AFTER_FAILURE);
-    assert_eq!(ReadBudget::SHORT, ReadBudget { page: 100, below: 1_000, round: 5_000 }, "of what is read");
+    assert_eq!(
+        ReadBudget::SHORT,
+        ReadBudget { page: 100, below: 1_000, round: 5_000 },
+        "of what is read"
+    );
 }
 
 #[tokio::test]
 async fn a_shelf_is_read_book_by_book_and_its_round_is_over_with_the_last() {
     let book = |numbers: &[u32]| -> Box<dyn Audit> {
-        let mut steps: VecDeque<_> = numbers.iter().map(|n| Ok((vec![*n], Progress::UnderWay))).collect();
+        let mut steps: VecDeque<_> =
+            numbers.iter().map(|n| Ok((vec![*n], Progress::UnderWay))).collect();
         steps.push_back(Ok((Vec::new(), Progress::RoundOver)));
         Box::new(Script { steps })
     };
@@ -127,5 +149,8 @@ async fn a_shelf_is_read_book_by_book_and_its_round_is_over_with_the_last() {
         steps += 1;
     }
     assert_eq!((steps, findings.rows, findings.checked["INV-O"]), (6, 3, 3));
-    assert_eq!(findings.violations, [Violation { invariant: ODD, offender: "2 is even".to_owned() }]);
+    assert_eq!(
+        findings.violations,
+        [Violation { invariant: ODD, offender: "2 is even".to_owned() }]
+    );
 }

@@ -52,7 +52,8 @@ impl<K: Copy + Ord> Walk<K> {
 
     /// A page of so many rows; nothing when the round is over.
     pub fn page(&self, rows: u32) -> Option<Page<K>> {
-        let Stretch { after, up_to, left } = *[&self.newer, &self.older].into_iter().find(|its| its.goes_on())?;
+        let Stretch { after, up_to, left } =
+            *[&self.newer, &self.older].into_iter().find(|its| its.goes_on())?;
         Some(Page { after, up_to: up_to?, limit: rows.min(left) })
     }
 
@@ -127,14 +128,22 @@ mod tests {
         assert_eq!(table.round(0), [6, 7, 8, 1, 2, 3, 4, 5]);
         assert_eq!(table.round(0), [1, 2, 3, 4, 5]);
         table.grow(1);
-        assert_eq!(table.round(0), [9, 6, 7, 8], "the pass that began before ends where it was to end");
+        assert_eq!(
+            table.round(0),
+            [9, 6, 7, 8],
+            "the pass that began before ends where it was to end"
+        );
     }
 
     #[test]
     fn a_round_that_reads_all_reads_each_once() {
         let mut table = Table::walked(u32::MAX);
         table.grow(10);
-        assert_eq!(table.round(3), (1..=10).collect::<Vec<_>>(), "what is added meanwhile is the next round's");
+        assert_eq!(
+            table.round(3),
+            (1..=10).collect::<Vec<_>>(),
+            "what is added meanwhile is the next round's"
+        );
         let mut all = table.round(0);
         all.sort_unstable();
         assert_eq!(all, table.rows);

@@ -46,7 +46,10 @@ fn batcher(ledger: Ledger) -> (Batcher<u32, u32>, Committer<u32, u32>, Arc<Ledge
 }
 
 /// Queues commands without waiting for their answers.
-fn queue(batcher: &Batcher<u32, u32>, command: u32) -> tokio::task::JoinHandle<Result<u32, NotDone>> {
+fn queue(
+    batcher: &Batcher<u32, u32>,
+    command: u32,
+) -> tokio::task::JoinHandle<Result<u32, NotDone>> {
     let batcher = batcher.clone();
     tokio::spawn(async move { batcher.submit(command).await })
 }
@@ -69,7 +72,8 @@ async fn what_is_queued_is_one_batch_and_each_gets_its_own_answer() {
 #[tokio::test]
 async fn commands_that_arrive_during_a_commit_are_the_next_batch() {
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    let (batcher, committer, ledger) = batcher(Ledger { gate: Some(gate.clone()), ..Ledger::default() });
+    let (batcher, committer, ledger) =
+        batcher(Ledger { gate: Some(gate.clone()), ..Ledger::default() });
     let stop = CancellationToken::new();
     let running = tokio::spawn(committer.run(stop.clone()));
     let first = queue(&batcher, 1);
@@ -127,7 +131,8 @@ async fn however_much_a_worker_brings_requests_find_room_beside_it() {
     assert_eq!(answers, (0..12_000).map(|command| Ok(command * 10)).collect::<Vec<_>>());
     drop(batcher);
     running.await.expect("no panic").expect("no failure");
-    let batches: Vec<_> = ledger.batches.lock().expect("the batches").iter().map(Vec::len).collect();
+    let batches: Vec<_> =
+        ledger.batches.lock().expect("the batches").iter().map(Vec::len).collect();
     assert!(batches.len() <= 7, "a worker's batches are not torn: {batches:?}");
 }
 
@@ -153,8 +158,10 @@ async fn one_that_waited_too_long_in_the_queue_is_never_begun() {
 async fn a_client_that_hangs_up_cancels_the_waiting_and_not_the_command() {
     let (batcher, committer, ledger) = batcher(Ledger::default());
     let asked = queue(&batcher, 1);
-    testbed::eventually(testbed::PATIENCE, "it is queued", || async { (committer.queued().await == 1).then_some(()) })
-        .await;
+    testbed::eventually(testbed::PATIENCE, "it is queued", || async {
+        (committer.queued().await == 1).then_some(())
+    })
+    .await;
     asked.abort();
     let _ = asked.await;
     committer.tick().await.expect("no fatal failure");
@@ -174,9 +181,12 @@ async fn busy_and_unknown_commits_are_decided_again() {
 /// is away afterwards.
 #[tokio::test(start_paused = true)]
 async fn what_may_have_been_done_is_never_called_undone() {
-    for then in
-        [Failure::Unavailable(cause()), Failure::Busy(cause()), Failure::Full(cause()), Failure::Suspect(cause())]
-    {
+    for then in [
+        Failure::Unavailable(cause()),
+        Failure::Busy(cause()),
+        Failure::Full(cause()),
+        Failure::Suspect(cause()),
+    ] {
         let failures = Mutex::new([vec![then; 30], vec![Failure::Unknown(cause())]].concat());
         let (batcher, committer, _) = batcher(Ledger { failures, ..Ledger::default() });
         tokio::spawn(committer.run(CancellationToken::new()));
@@ -214,7 +224,8 @@ async fn a_request_waits_for_a_stuck_commit_no_longer_than_its_deadline() {
 #[tokio::test(start_paused = true)]
 async fn one_that_is_never_begun_is_told_so_before_its_deadline() {
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    let (batcher, committer, ledger) = batcher(Ledger { gate: Some(gate.clone()), ..Ledger::default() });
+    let (batcher, committer, ledger) =
+        batcher(Ledger { gate: Some(gate.clone()), ..Ledger::default() });
     let stop = CancellationToken::new();
     let running = tokio::spawn(committer.run(stop.clone()));
     let first = queue(&batcher, 1);
@@ -228,15 +239,21 @@ async fn one_that_is_never_begun_is_told_so_before_its_deadline() {
     assert_eq!(first.await.expect("no panic"), Ok(10));
     stop.cancel();
     running.await.expect("no panic").expect("a clean end");
-    assert_eq!(*ledger.batches.lock().expect("the batches"), [[1]], "what was given up is not executed");
+    assert_eq!(
+        *ledger.batches.lock().expect("the batches"),
+        [[1]],
+        "what was given up is not executed"
+    );
 }
 
 #[tokio::test]
 async fn committers_of_one_queue_work_side_by_side() {
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    let (batcher, committer, ledger) = batcher(Ledger { gate: Some(gate.clone()), ..Ledger::default() });
+    let (batcher, committer, ledger) =
+        batcher(Ledger { gate: Some(gate.clone()), ..Ledger::default() });
     let stop = CancellationToken::new();
-    let running = [committer.clone(), committer].map(|committer| tokio::spawn(committer.run(stop.clone())));
+    let running =
+        [committer.clone(), committer].map(|committer| tokio::spawn(committer.run(stop.clone())));
     let mut asked = Vec::new();
     for command in [1, 2] {
         asked.push(queue(&batcher, command));
@@ -282,7 +299,8 @@ async fn what_an_engine_refuses_is_told_by_its_kind_and_the_next_batch_works() {
         (vec![Failure::Unavailable(cause()); whatever_is_tried], NotDone::Unavailable),
         (vec![Failure::Busy(cause()); whatever_is_tried], NotDone::Overloaded),
     ] {
-        let (batcher, committer, _) = batcher(Ledger { failures: Mutex::new(failures), ..Ledger::default() });
+        let (batcher, committer, _) =
+            batcher(Ledger { failures: Mutex::new(failures), ..Ledger::default() });
         tokio::spawn(committer.run(CancellationToken::new()));
         assert_eq!(batcher.submit(1).await, Err(expected));
         assert_eq!(batcher.submit(1).await, Ok(10));

@@ -36,7 +36,13 @@ struct Queue {
 impl Embedded {
     /// A message that is not acknowledged within `ack_wait` of `clock` is delivered again.
     pub fn new(clock: Arc<dyn Clock>, ack_wait: Duration) -> Self {
-        Self { clock, ack_wait, channels: Mutex::default(), arrived: Notify::new(), listeners: Mutex::default() }
+        Self {
+            clock,
+            ack_wait,
+            channels: Mutex::default(),
+            arrived: Notify::new(),
+            listeners: Mutex::default(),
+        }
     }
 
     fn with<T>(&self, channel: &str, work: impl FnOnce(&mut Queue) -> T) -> T {
@@ -62,8 +68,13 @@ impl Queue {
     fn take(&mut self, max: usize, now: Timestamp, ack_wait: Duration) -> Vec<Delivery> {
         // A clock that was set back must not keep a message for ever: one "from the future" is due as well.
         let late = |at: Timestamp| now >= at.after(ack_wait) || now < at;
-        let overdue: Vec<u64> =
-            self.delivered.iter().filter(|(_, (at, _))| late(*at)).map(|(number, _)| *number).take(max).collect();
+        let overdue: Vec<u64> = self
+            .delivered
+            .iter()
+            .filter(|(_, (at, _))| late(*at))
+            .map(|(number, _)| *number)
+            .take(max)
+            .collect();
         for number in overdue.into_iter().rev() {
             if let Some((_, message)) = self.delivered.remove(&number) {
                 self.ready.push_front((number, message));
@@ -71,8 +82,12 @@ impl Queue {
         }
         let count = max.min(self.ready.len());
         let taken: Vec<_> = self.ready.drain(..count).collect();
-        self.delivered.extend(taken.iter().map(|(number, message)| (*number, (now, message.clone()))));
-        let delivery = |(number, payload): (u64, _)| Delivery { payload, tag: DeliveryTag(number.to_string().into()) };
+        self.delivered
+            .extend(taken.iter().map(|(number, message)| (*number, (now, message.clone()))));
+        let delivery = |(number, payload): (u64, _)| Delivery {
+            payload,
+            tag: DeliveryTag(number.to_string().into()),
+        };
         taken.into_iter().map(delivery).collect()
     }
 
@@ -90,12 +105,19 @@ impl Queue {
 #[async_trait]
 impl Bus for Embedded {
     async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError> {
-        let result = self.with(channel, |queue| messages.into_iter().try_for_each(|message| queue.push(message)));
+        let result = self.with(channel, |queue| {
+            messages.into_iter().try_for_each(|message| queue.push(message))
+        });
         self.arrived.notify_waiters();
         result
     }
 
-    async fn receive(&self, channel: &str, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError> {
+    async fn receive(
+        &self,
+        channel: &str,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, BusError> {
         let take = || self.with(channel, |queue| queue.take(max, self.clock.now(), self.ack_wait));
         // Listening begins before the look, so nothing that arrives in between is slept through.
         let arrived = self.arrived.notified();
@@ -122,7 +144,9 @@ impl Bus for Embedded {
     }
 
     fn hint(&self, subject: &str, word: Vec<u8>) {
-        if let Some(listeners) = self.listeners.lock().expect("no call panics under this lock").get(subject) {
+        if let Some(listeners) =
+            self.listeners.lock().expect("no call panics under this lock").get(subject)
+        {
             // Nobody listens: nobody hears.
             let _ = listeners.send(word);
         }
@@ -130,7 +154,8 @@ impl Bus for Embedded {
 
     async fn hints(&self, subject: &str) -> Result<Hints, BusError> {
         let mut listeners = self.listeners.lock().expect("no call panics under this lock");
-        let sender = listeners.entry(subject.to_owned()).or_insert_with(|| broadcast::channel(MAX_HINTS).0);
+        let sender =
+            listeners.entry(subject.to_owned()).or_insert_with(|| broadcast::channel(MAX_HINTS).0);
         let words = stream::unfold(sender.subscribe(), async |mut receiver| {
             loop {
                 match receiver.recv().await {
@@ -169,7 +194,10 @@ mod tests {
         assert!(matches!(bus.publish("a", vec![mib.clone()]).await, Err(BusError::Full)));
 
         let taken = bus.receive("a", 1, Duration::ZERO).await.expect("a message");
-        assert!(matches!(bus.publish("a", vec![mib.clone()]).await, Err(BusError::Full)), "unacknowledged counts");
+        assert!(
+            matches!(bus.publish("a", vec![mib.clone()]).await, Err(BusError::Full)),
+            "unacknowledged counts"
+        );
         bus.ack("a", vec![taken[0].tag.clone()]).await.expect("acknowledged");
         bus.publish("a", vec![mib]).await.expect("room again");
     }

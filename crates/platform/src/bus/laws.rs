@@ -50,7 +50,10 @@ pub(crate) async fn what_is_published_is_received_once_and_whole<F: Fresh>(fresh
     bus.publish(&a, sent.clone()).await.expect("published");
     let got = receive_all(&*bus, &a, sent.len()).await;
     let payloads = |list: &[Vec<u8>]| list.iter().cloned().collect::<BTreeSet<_>>();
-    assert_eq!(payloads(&got.iter().map(|d| d.payload.clone()).collect::<Vec<_>>()), payloads(&sent));
+    assert_eq!(
+        payloads(&got.iter().map(|d| d.payload.clone()).collect::<Vec<_>>()),
+        payloads(&sent)
+    );
     assert!(bus.receive(&a, 10, SOON).await.expect("no failure").is_empty());
 }
 
@@ -58,13 +61,15 @@ pub(crate) async fn a_hint_reaches_all_who_listen<F: Fresh>(fresh: F) {
     let [a, b] = channels();
     let bus = fresh.bus(NEVER).await;
     bus.hint(&a, b"to nobody".to_vec());
-    let mut listeners = [bus.hints(&a).await.expect("a subject"), bus.hints(&a).await.expect("a subject")];
+    let mut listeners =
+        [bus.hints(&a).await.expect("a subject"), bus.hints(&a).await.expect("a subject")];
     bus.hint(&b, b"about something else".to_vec());
     bus.hint(&a, b"one".to_vec());
     bus.hint(&a, vec![]);
     for listener in &mut listeners {
         for expected in [b"one".to_vec(), vec![]] {
-            let heard = tokio::time::timeout(PATIENCE, listener.next()).await.expect("a hint in time");
+            let heard =
+                tokio::time::timeout(PATIENCE, listener.next()).await.expect("a hint in time");
             assert_eq!(heard, Some(expected));
         }
     }
@@ -107,7 +112,9 @@ pub(crate) async fn what_is_not_acknowledged_comes_again<F: Fresh>(fresh: F) {
     }
 }
 
-pub(crate) async fn what_is_extended_does_not_come_again_until_it_is_left_alone<F: Fresh>(fresh: F) {
+pub(crate) async fn what_is_extended_does_not_come_again_until_it_is_left_alone<F: Fresh>(
+    fresh: F,
+) {
     let [a, _] = channels();
     // Long enough that a machine under load extends in time.
     let ack_wait = 20 * ACK_WAIT;
@@ -122,7 +129,11 @@ pub(crate) async fn what_is_extended_does_not_come_again_until_it_is_left_alone<
         let again = bus.receive(&a, 1, SOON).await.expect("no failure");
         if !again.is_empty() {
             // Where the machine itself stood still for so long, it all begins anew.
-            assert!(extended.elapsed() >= ack_wait, "it came again {:?} after it was extended", extended.elapsed());
+            assert!(
+                extended.elapsed() >= ack_wait,
+                "it came again {:?} after it was extended",
+                extended.elapsed()
+            );
             (tags, begun) = (receipts_of(again), extending);
         }
         extended = extending;
@@ -175,7 +186,8 @@ pub(crate) async fn consumers_share_a_channel<F: Fresh>(fresh: F) {
     let bus = fresh.bus(NEVER).await;
     bus.publish(&a, (0..20).map(|n| vec![n]).collect()).await.expect("published");
     let (left, right) = tokio::join!(bus.receive(&a, 10, PATIENCE), bus.receive(&a, 10, PATIENCE));
-    let mut seen: Vec<_> = left.expect("no failure").into_iter().chain(right.expect("no failure")).collect();
+    let mut seen: Vec<_> =
+        left.expect("no failure").into_iter().chain(right.expect("no failure")).collect();
     let rest = 20 - seen.len();
     seen.extend(receive_all(&*bus, &a, rest).await);
     let distinct: BTreeSet<_> = seen.iter().map(|delivery| delivery.payload.clone()).collect();

@@ -83,7 +83,9 @@ impl Nats {
         ack_wait: Duration,
         watch_period: Duration,
     ) -> Result<Self, UsageError> {
-        let wrong = |error: &dyn fmt::Display| UsageError(format!("the bus cannot be at such an address: {error}"));
+        let wrong = |error: &dyn fmt::Display| {
+            UsageError(format!("the bus cannot be at such an address: {error}"))
+        };
         let (servers, replicas) = replicas_of(url)?;
         let addresses = servers.split(',').map(str::parse).collect::<Result<Vec<ServerAddr>, _>>();
         let addresses = addresses.map_err(|error| wrong(&error))?;
@@ -134,7 +136,8 @@ impl Nats {
             return Ok(consumer.clone());
         }
         self.note(channel, declare::stream(&self.context, channel, self.replicas).await)?;
-        let made = declare::consumer(&self.context, channel, &self.consumer_name, self.ack_wait).await;
+        let made =
+            declare::consumer(&self.context, channel, &self.consumer_name, self.ack_wait).await;
         let consumer = self.note(channel, made)?;
         known.has_stream = true;
         Ok(known.consumer.insert(consumer).clone())
@@ -172,14 +175,20 @@ impl Nats {
     }
 
     /// What is there now; else the first message that comes within `wait`.
-    async fn fetch(&self, consumer: &PullConsumer, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError> {
+    async fn fetch(
+        &self,
+        consumer: &PullConsumer,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, BusError> {
         let now = consumer.fetch().max_messages(max).messages().await.map_err(unavailable)?;
         let ready = collect(now, ANSWER_WAIT).await?;
         if !ready.is_empty() || wait.is_zero() {
             return Ok(ready);
         }
         // One at most: a request that is given up while the broker answers it makes a single message late.
-        let next = consumer.batch().max_messages(1).expires(wait).messages().await.map_err(unavailable)?;
+        let next =
+            consumer.batch().max_messages(1).expires(wait).messages().await.map_err(unavailable)?;
         collect(next, wait + ANSWER_WAIT).await
     }
 
@@ -198,7 +207,11 @@ impl Nats {
     }
 
     /// Answers about messages, without waiting for the broker's word: one that is lost lets its message come again.
-    async fn tell_of(&self, tags: impl Iterator<Item = &DeliveryTag>, kind: AckKind) -> Result<(), BusError> {
+    async fn tell_of(
+        &self,
+        tags: impl Iterator<Item = &DeliveryTag>,
+        kind: AckKind,
+    ) -> Result<(), BusError> {
         self.reachable()?;
         let telling = async {
             for tag in tags {
@@ -219,7 +232,10 @@ impl Bus for Nats {
         let publishing = async {
             self.need_stream(channel).await?;
             match self.send(channel, &messages).await {
-                Err(error) if error.kind() == PublishErrorKind::StreamNotFound || has_lost_its_files(&error) => {
+                Err(error)
+                    if error.kind() == PublishErrorKind::StreamNotFound
+                        || has_lost_its_files(&error) =>
+                {
                     warn!(channel, %error, "the stream is gone; it is made anew");
                     if has_lost_its_files(&error) {
                         // Whether it went shows in what follows. It holds nothing that can be read any more.
@@ -236,7 +252,12 @@ impl Bus for Nats {
         timeout(ANSWER_WAIT, publishing).await.map_err(unavailable)?
     }
 
-    async fn receive(&self, channel: &str, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError> {
+    async fn receive(
+        &self,
+        channel: &str,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, BusError> {
         self.reachable()?;
         let consumer = self.need_consumer(channel).await?;
         let received = self.fetch(&consumer, max, wait).await;
@@ -267,7 +288,10 @@ impl Bus for Nats {
         self.reachable()?;
         let words = self.client.subscribe(subject.to_owned()).await.map_err(unavailable)?;
         // The server knows of it when this returns; a later connection tells it again.
-        timeout(ANSWER_WAIT, self.client.flush()).await.map_err(unavailable)?.map_err(unavailable)?;
+        timeout(ANSWER_WAIT, self.client.flush())
+            .await
+            .map_err(unavailable)?
+            .map_err(unavailable)?;
         Ok(words.map(|message| message.payload.to_vec()).boxed())
     }
 
@@ -292,9 +316,9 @@ fn replicas_of(url: &str) -> Result<(&str, Option<NonZeroU8>), UsageError> {
     let replicas = parameters.strip_prefix("replicas=").and_then(|number| number.parse().ok());
     match replicas.filter(|replicas: &NonZeroU8| replicas.get() <= MAX_REPLICAS) {
         Some(replicas) => Ok((servers, Some(replicas))),
-        None => {
-            Err(UsageError(format!("a bus's address may end in ?replicas=1 to {MAX_REPLICAS}, and in nothing else")))
-        }
+        None => Err(UsageError(format!(
+            "a bus's address may end in ?replicas=1 to {MAX_REPLICAS}, and in nothing else"
+        ))),
     }
 }
 
@@ -333,8 +357,11 @@ fn has_lost_its_files(error: &PublishError) -> bool {
 }
 
 fn cannot_store(error: &PublishError, why: &str) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<jetstream::Error>());
-    source.is_some_and(|error| error.error_code() == ErrorCode::STREAM_STORE_FAILED && error.to_string().contains(why))
+    let source = std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<jetstream::Error>());
+    source.is_some_and(|error| {
+        error.error_code() == ErrorCode::STREAM_STORE_FAILED && error.to_string().contains(why)
+    })
 }
 
 fn pause(attempts: usize) -> Duration {
@@ -346,7 +373,9 @@ fn tell(event: &Event) {
     match event {
         Event::Connected => info!("the broker is connected"),
         Event::Disconnected => warn!("the broker is lost; connecting again"),
-        Event::ServerError(_) | Event::LameDuckMode | Event::SlowConsumer(_) => warn!("the broker says: {event}"),
+        Event::ServerError(_) | Event::LameDuckMode | Event::SlowConsumer(_) => {
+            warn!("the broker says: {event}")
+        }
         // Each failed attempt to connect is one of these.
         _ => tracing::debug!("the broker's client says: {event}"),
     }

@@ -105,7 +105,12 @@ mod tests {
             ("messages that nobody counts, seen twice", Some(full), full, stuck),
             ("messages that are not delivered, seen once", Some(EMPTY), held_back, None),
             ("messages that are not delivered, seen twice", Some(held_back), held_back, stuck),
-            ("a message that came between the two readings", Some(in_work), Seen { messages: 4, ..in_work }, None),
+            (
+                "a message that came between the two readings",
+                Some(in_work),
+                Seen { messages: 4, ..in_work },
+                None,
+            ),
             ("messages held back beside some that are worked on", Some(beside), beside, stuck),
             ("as many unacknowledged as there may be", Some(saturated), saturated, None),
             ("a delivery in between", Some(Seen { deliveries: 94, ..held_back }), held_back, None),

@@ -61,7 +61,11 @@ impl FromStr for ListenAddr {
             Some(inner) => matches!(inner.parse(), Ok(IpAddr::V6(_))),
             None => !host.is_empty() && !host.contains([':', '/', '[', ']', ' ']),
         };
-        if host_fits && digits_only && port.parse::<u16>().is_ok() { Ok(Self(text.to_owned())) } else { Err(error()) }
+        if host_fits && digits_only && port.parse::<u16>().is_ok() {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(error())
+        }
     }
 }
 
@@ -85,7 +89,9 @@ mod tests {
 
     #[test]
     fn an_address_is_a_host_and_a_port() {
-        for text in ["127.0.0.1:8080", "localhost:0", "[::1]:80", "0.0.0.0:65535", "orders.internal:8081"] {
+        for text in
+            ["127.0.0.1:8080", "localhost:0", "[::1]:80", "0.0.0.0:65535", "orders.internal:8081"]
+        {
             assert_eq!(text.parse::<ListenAddr>().unwrap().to_string(), text);
         }
         for text in [
@@ -139,8 +145,12 @@ mod tests {
 
     #[test]
     fn the_refusal_says_what_to_do() {
-        let UsageError(line) = refuse_open_address(&"0.0.0.0:80".parse().unwrap(), false).unwrap_err();
-        assert!(line.starts_with("0.0.0.0:80 can be reached") && line.contains("LASTRO_NO_AUTH=true"), "{line}");
+        let UsageError(line) =
+            refuse_open_address(&"0.0.0.0:80".parse().unwrap(), false).unwrap_err();
+        assert!(
+            line.starts_with("0.0.0.0:80 can be reached") && line.contains("LASTRO_NO_AUTH=true"),
+            "{line}"
+        );
         assert!(!line.contains('\n'), "{line}");
     }
 }

@@ -34,14 +34,19 @@ impl FromStr for DatabaseUrl {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once(':') {
             Some(("sqlite", path)) => sqlite(path),
-            Some(("postgres" | "postgresql", rest)) if is_server(rest) => Ok(Self::Postgres(text.to_owned())),
-            Some((scheme @ ("postgres" | "postgresql"), _)) => {
-                Err(UsageError(format!("{scheme}: needs a server, such as postgres://user@host:5432/orders")))
+            Some(("postgres" | "postgresql", rest)) if is_server(rest) => {
+                Ok(Self::Postgres(text.to_owned()))
             }
-            Some((scheme, _)) => {
-                Err(UsageError(format!("{:?} is no database; use sqlite: or postgres:", format!("{scheme}:"))))
-            }
-            None => Err(UsageError(format!("{text:?} is no URL of a database, such as sqlite:data/orders.db"))),
+            Some((scheme @ ("postgres" | "postgresql"), _)) => Err(UsageError(format!(
+                "{scheme}: needs a server, such as postgres://user@host:5432/orders"
+            ))),
+            Some((scheme, _)) => Err(UsageError(format!(
+                "{:?} is no database; use sqlite: or postgres:",
+                format!("{scheme}:")
+            ))),
+            None => Err(UsageError(format!(
+                "{text:?} is no URL of a database, such as sqlite:data/orders.db"
+            ))),
         }
     }
 }
@@ -65,11 +70,16 @@ impl FromStr for BusUrl {
         match text.split_once(':') {
             Some(("embedded", "")) => Ok(Self::Embedded),
             Some(("nats", rest)) if is_server(rest) => Ok(Self::Nats(text.to_owned())),
-            Some(("nats", _)) => Err(UsageError("nats: needs a server, such as nats://host:4222".to_owned())),
-            Some((scheme, _)) => {
-                Err(UsageError(format!("{:?} is no bus; use embedded: or nats:", format!("{scheme}:"))))
+            Some(("nats", _)) => {
+                Err(UsageError("nats: needs a server, such as nats://host:4222".to_owned()))
             }
-            None => Err(UsageError(format!("{text:?} is no URL of a bus, such as embedded: or nats://host:4222"))),
+            Some((scheme, _)) => Err(UsageError(format!(
+                "{:?} is no bus; use embedded: or nats:",
+                format!("{scheme}:")
+            ))),
+            None => Err(UsageError(format!(
+                "{text:?} is no URL of a bus, such as embedded: or nats://host:4222"
+            ))),
         }
     }
 }
@@ -107,7 +117,9 @@ impl fmt::Display for BusUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded => f.write_str("embedded:"),
-            Self::Nats(servers) => f.write_str(&servers.split(',').map(without_secrets).collect::<Vec<_>>().join(",")),
+            Self::Nats(servers) => {
+                f.write_str(&servers.split(',').map(without_secrets).collect::<Vec<_>>().join(","))
+            }
         }
     }
 }
@@ -147,7 +159,11 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(DatabaseUrl::Sqlite(path.into())), "{text}");
         }
-        for text in ["postgres://u:p@h:5432/orders", "postgresql://h/orders", "postgres:///orders?host=/run"] {
+        for text in [
+            "postgres://u:p@h:5432/orders",
+            "postgresql://h/orders",
+            "postgres:///orders?host=/run",
+        ] {
             assert_eq!(text.parse(), Ok(DatabaseUrl::Postgres(text.into())), "{text}");
         }
     }

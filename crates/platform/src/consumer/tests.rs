@@ -84,7 +84,8 @@ fn world() -> World {
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry, "test");
     let inbox = service.clone();
-    let consumer = Consumer { service: "shop", bus: bus.clone(), channel: "numbers", batcher, inbox, metrics };
+    let consumer =
+        Consumer { service: "shop", bus: bus.clone(), channel: "numbers", batcher, inbox, metrics };
     World { bus, clock, service, consumer, registry }
 }
 
@@ -101,7 +102,8 @@ impl World {
     /// What comes again once the wait for an acknowledgement is over.
     async fn comes_again(&self) -> Vec<Vec<u8>> {
         self.clock.advance(ACK_WAIT);
-        let again = self.bus.receive("numbers", 100, Duration::ZERO).await.expect("a bus that works");
+        let again =
+            self.bus.receive("numbers", 100, Duration::ZERO).await.expect("a bus that works");
         again.into_iter().map(|delivery| delivery.payload).collect()
     }
 
@@ -133,7 +135,12 @@ async fn poison_is_set_aside_and_its_neighbours_go_through() {
     };
     let expected = [
         entry(None, QuarantineKind::Malformed, "a shout", b'!'),
-        entry(Some("7"), QuarantineKind::Poisoned, "Double: the number cannot be executed even alone", 7),
+        entry(
+            Some("7"),
+            QuarantineKind::Poisoned,
+            "Double: the number cannot be executed even alone",
+            7,
+        ),
         entry(Some("0"), QuarantineKind::Anomaly, "Double: zero", 0),
     ];
     assert_eq!(aside, expected, "an unknown version is dropped");

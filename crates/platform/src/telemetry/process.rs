@@ -41,12 +41,22 @@ impl Collector for ProcessNumbers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let cpu = ConstCounter::new(cpu_time().as_secs_f64());
         let help = "CPU time of the process, its own and the kernel's for it";
-        cpu.encode(encoder.encode_descriptor("process_cpu", help, Some(&Unit::Seconds), cpu.metric_type())?)?;
+        cpu.encode(encoder.encode_descriptor(
+            "process_cpu",
+            help,
+            Some(&Unit::Seconds),
+            cpu.metric_type(),
+        )?)?;
         let Some(bytes) = resident_bytes() else { return Ok(()) };
         let resident = ConstGauge::new(bytes);
         let help = "Memory that the process holds";
         let kind = resident.metric_type();
-        resident.encode(encoder.encode_descriptor("process_resident_memory", help, Some(&Unit::Bytes), kind)?)
+        resident.encode(encoder.encode_descriptor(
+            "process_resident_memory",
+            help,
+            Some(&Unit::Bytes),
+            kind,
+        )?)
     }
 }
 
@@ -63,17 +73,24 @@ mod tests {
             assert!(text.lines().any(|its| its == line), "{line} is not in\n{text}");
         }
         let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        found.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{name} is not in\n{text}"))
+        found
+            .and_then(|number| number.parse().ok())
+            .unwrap_or_else(|| panic!("{name} is not in\n{text}"))
     }
 
     #[test]
     fn the_process_tells_its_cpu_time_and_its_memory_as_of_the_scrape() {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(ProcessNumbers));
-        let cpu = |text: &str| value(text, "process_cpu_seconds_total", "process_cpu_seconds", "counter", "seconds");
+        let cpu = |text: &str| {
+            value(text, "process_cpu_seconds_total", "process_cpu_seconds", "counter", "seconds")
+        };
         let text = render(&registry);
         let family = "process_resident_memory_bytes";
-        assert!(value(&text, family, family, "gauge", "bytes") > 1e6, "a process holds more than a megabyte\n{text}");
+        assert!(
+            value(&text, family, family, "gauge", "bytes") > 1e6,
+            "a process holds more than a megabyte\n{text}"
+        );
         let (before, mut after) = (cpu(&text), 0.0);
         // Each scrape costs some time of the CPU.
         while after <= before {
@@ -84,7 +101,10 @@ mod tests {
 
     #[test]
     fn memory_is_read_from_its_line() {
-        assert_eq!(resident_in("VmPeak:\t  9000 kB\nVmRSS:\t     532 kB\nThreads:\t1\n"), Some(532 * 1024));
+        assert_eq!(
+            resident_in("VmPeak:\t  9000 kB\nVmRSS:\t     532 kB\nThreads:\t1\n"),
+            Some(532 * 1024)
+        );
         for text in ["", "VmRSS:\t532\n", "VmRSS:\t kB\n", "VmSize:\t532 kB\n"] {
             assert_eq!(resident_in(text), None, "{text}");
         }

@@ -16,7 +16,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::warn;
 
 /// The server's time, of this very moment.
-pub(super) const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now";
+pub(super) const NOW: &str =
+    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now";
 
 /// Dropping it closes the socket at once, whatever is under way on it; the server then rolls back.
 pub(super) struct Connection {
@@ -36,7 +37,8 @@ impl Connection {
         let warned = Arc::new(AtomicBool::new(false));
         let notes = warned.clone();
         let driver = tokio::spawn(async move {
-            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
+            {
                 if let AsyncMessage::Notice(notice) = message
                     // Not its text, which is in the language of the server.
                     && notice.parsed_severity() == Some(Severity::Warning)
@@ -46,7 +48,13 @@ impl Connection {
                 }
             }
         });
-        Ok(Self { client, statements: Mutex::default(), warned, made_at, driver: driver.abort_handle() })
+        Ok(Self {
+            client,
+            statements: Mutex::default(),
+            warned,
+            made_at,
+            driver: driver.abort_handle(),
+        })
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -76,19 +84,29 @@ impl Connection {
         try_join_all(statements.iter().map(|sql| self.statement(sql))).await.map(|_| ())
     }
 
-    pub(super) async fn query(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
+    pub(super) async fn query(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
         let statement = self.statement(sql).await?;
         self.client.query(&statement, parameters).await
     }
 
     /// How many rows it wrote.
-    pub(super) async fn execute(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
+    pub(super) async fn execute(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, Error> {
         let statement = self.statement(sql).await?;
         self.client.execute(&statement, parameters).await
     }
 
     async fn statement(&self, sql: &str) -> Result<Statement, Error> {
-        if let Some(known) = self.statements.lock().expect("nothing panics under this lock").get(sql) {
+        if let Some(known) =
+            self.statements.lock().expect("nothing panics under this lock").get(sql)
+        {
             return Ok(known.clone());
         }
         let statement = self.client.prepare(sql).await?;

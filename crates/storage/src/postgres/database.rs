@@ -43,7 +43,10 @@ impl Database {
     /// # Errors
     ///
     /// Those of `work` and of the commit. The connection that saw them is closed (R3).
-    pub async fn write<R>(&self, work: impl AsyncFnOnce(&Transaction<'_>) -> Result<R, Failure>) -> Result<R, Failure> {
+    pub async fn write<R>(
+        &self,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
         let transaction = self.writers.begin().await?;
         let written = work(&transaction).await?;
         transaction.commit().await?;
@@ -55,7 +58,10 @@ impl Database {
     /// # Errors
     ///
     /// Those of `work`. The connection that saw them is closed (R3).
-    pub async fn read<R>(&self, work: impl AsyncFnOnce(&Transaction<'_>) -> Result<R, Failure>) -> Result<R, Failure> {
+    pub async fn read<R>(
+        &self,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
         self.readers.read(work).await
     }
 }

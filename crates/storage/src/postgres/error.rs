@@ -17,9 +17,13 @@ pub enum OpenError {
     ReadOnly { server: String, reason: String },
     #[error("cannot use {server}: {reason}")]
     Unusable { server: String, reason: String },
-    #[error("{server} has no up-to-date schema, and this role may not make it; run `migrate` as its owner ({reason})")]
+    #[error(
+        "{server} has no up-to-date schema, and this role may not make it; run `migrate` as its owner ({reason})"
+    )]
     NotMigrated { server: String, reason: String },
-    #[error("{server} was written by a newer version of Lastro (schema {found}, this program knows {known})")]
+    #[error(
+        "{server} was written by a newer version of Lastro (schema {found}, this program knows {known})"
+    )]
     Newer { server: String, found: i64, known: i64 },
     #[error(
         "{server}: migration {number} is not the one that was applied; the database is another service's, or was tampered with"

@@ -34,7 +34,9 @@ impl Idle {
     pub(super) fn take(&self) -> Option<Connection> {
         let mut connections = self.lock();
         connections.retain(|connection| {
-            !connection.is_closed() && connection.age() < MAX_AGE && self.server.leads_to_primary(connection.made_at())
+            !connection.is_closed()
+                && connection.age() < MAX_AGE
+                && self.server.leads_to_primary(connection.made_at())
         });
         connections.pop()
     }

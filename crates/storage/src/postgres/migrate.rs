@@ -12,8 +12,7 @@ use crate::migration::{Applied, Migration, Misfit, missing};
 const AHEAD: i64 = 1;
 /// Replicas that start together take turns. Any number will do, as long as it stays the same.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7810212347)";
-const CREATE: &str =
-    "CREATE TABLE IF NOT EXISTS schema_migrations (number bigint PRIMARY KEY, checksum bytea NOT NULL)";
+const CREATE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (number bigint PRIMARY KEY, checksum bytea NOT NULL)";
 
 /// What a service needs its database to be.
 #[derive(Clone, Copy, Debug)]
@@ -44,13 +43,18 @@ pub struct Grants {
 /// # Errors
 ///
 /// Nothing was changed.
-pub async fn migrate(server: &Server, schema: &Schema, role: Option<&str>) -> Result<(), OpenError> {
+pub async fn migrate(
+    server: &Server,
+    schema: &Schema,
+    role: Option<&str>,
+) -> Result<(), OpenError> {
     let connection = server.connect_patiently(Access::Write, &[]).await?;
     let migrations = schema.migrations;
     if still_missing(server, &connection, migrations).await?.is_empty() && role.is_none() {
         return Ok(());
     }
-    let step = async |sql: &str| connection.batch(sql).await.map_err(|error| server.unusable(&error));
+    let step =
+        async |sql: &str| connection.batch(sql).await.map_err(|error| server.unusable(&error));
     step("BEGIN").await?;
     step("SET LOCAL lock_timeout = 0").await?;
     connection.query(LOCK, &[]).await.map_err(|error| server.unusable(&error))?;
@@ -81,13 +85,19 @@ async fn still_missing<'a>(
 ) -> Result<Vec<&'a Migration>, OpenError> {
     let applied = applied(connection).await.map_err(|error| server.unusable(&error))?;
     missing(migrations, &applied, AHEAD).map_err(|misfit| match misfit {
-        Misfit::Newer { found, known } => OpenError::Newer { server: server.name().to_owned(), found, known },
-        Misfit::Changed { number } => OpenError::Changed { server: server.name().to_owned(), number },
+        Misfit::Newer { found, known } => {
+            OpenError::Newer { server: server.name().to_owned(), found, known }
+        }
+        Misfit::Changed { number } => {
+            OpenError::Changed { server: server.name().to_owned(), number }
+        }
     })
 }
 
 async fn applied(connection: &Connection) -> Result<Applied, tokio_postgres::Error> {
-    let exists = connection.query("SELECT to_regclass('schema_migrations') IS NOT NULL AS exists", &[]).await?;
+    let exists = connection
+        .query("SELECT to_regclass('schema_migrations') IS NOT NULL AS exists", &[])
+        .await?;
     if !exists.first().is_some_and(|row| row.get("exists")) {
         return Ok(Applied::new());
     }

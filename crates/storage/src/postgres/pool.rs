@@ -63,7 +63,8 @@ impl Pool {
     }
 
     async fn begin_on_any(&self) -> Result<Transaction<'_>, Failure> {
-        let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let permit =
+            self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
         let begin = match self.access {
             // Read-only, on a primary that was demoted: then it fails, and its connection goes.
             Access::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
@@ -71,7 +72,9 @@ impl Pool {
         };
         while let Some(connection) = self.idle.take() {
             match timeout(IDLE_WAIT, connection.batch(begin)).await {
-                Ok(Ok(())) => return Ok(Transaction::new(&self.idle, &self.time, connection, permit)),
+                Ok(Ok(())) => {
+                    return Ok(Transaction::new(&self.idle, &self.time, connection, permit));
+                }
                 // One that the server has closed meanwhile has done nothing: the next one may.
                 Ok(Err(_)) => {}
                 // Where nobody answers, nobody will answer its neighbours.
@@ -86,6 +89,9 @@ impl Pool {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("server", self.idle.server()).field("access", &self.access).finish_non_exhaustive()
+        f.debug_struct("Pool")
+            .field("server", self.idle.server())
+            .field("access", &self.access)
+            .finish_non_exhaustive()
     }
 }

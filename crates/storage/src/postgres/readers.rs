@@ -42,7 +42,10 @@ impl Readers {
     /// # Errors
     ///
     /// Those of `work`. The connection that saw them is closed (R3).
-    pub async fn read<R>(&self, work: impl AsyncFnOnce(&Transaction<'_>) -> Result<R, Failure>) -> Result<R, Failure> {
+    pub async fn read<R>(
+        &self,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
         let snapshot = self.0.begin().await?;
         let read = work(&snapshot).await?;
         // What was read was there, however this ends.

@@ -38,7 +38,8 @@ const SETTINGS: &str = "SET lock_timeout = '2s'; SET idle_in_transaction_session
 
 /// What a batch touches is found by its keys, one after the other. A planner that has not seen the
 /// tables grow yet, as in a new shop, would rather read them whole, and keep to that plan.
-const BY_KEYS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
+const BY_KEYS: &str =
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +86,8 @@ impl Server {
     /// weaker ones that encrypt (`require`, `verify-ca`) are taken for. The roots are those of the
     /// system, or of `sslrootcert`.
     pub fn at(url: &str, name: &str, program: &str) -> Result<Self, UsageError> {
-        let wrong = |error: &dyn std::fmt::Display| UsageError(format!("{name} cannot be used: {error}"));
+        let wrong =
+            |error: &dyn std::fmt::Display| UsageError(format!("{name} cannot be used: {error}"));
         let (base, parameters) = url.split_once('?').unwrap_or((url, ""));
         let (mut rest, mut mode, mut root) = (Vec::new(), "disable".to_owned(), None);
         for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
@@ -96,17 +98,26 @@ impl Server {
                 _ => rest.push(parameter),
             }
         }
-        let plain = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+        let plain =
+            if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
         let ssl_mode = match mode.as_str() {
             "disable" => SslMode::Disable,
             "require" | "verify-ca" | "verify-full" => SslMode::Require,
-            other => return Err(wrong(&format!("sslmode={other} may send in the clear; use verify-full or disable"))),
+            other => {
+                return Err(wrong(&format!(
+                    "sslmode={other} may send in the clear; use verify-full or disable"
+                )));
+            }
         };
         let mut hosts = Vec::new();
         for url in one_by_one(&plain) {
-            let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| wrong(&chain(&error)))?;
+            let mut config: Config =
+                url.parse().map_err(|error: tokio_postgres::Error| wrong(&chain(&error)))?;
             config.ssl_mode(ssl_mode).application_name(program).connect_timeout(CONNECT_WAIT);
-            config.keepalives_idle(SILENCE).keepalives_interval(Duration::from_secs(2)).tcp_user_timeout(SILENCE);
+            config
+                .keepalives_idle(SILENCE)
+                .keepalives_interval(Duration::from_secs(2))
+                .tcp_user_timeout(SILENCE);
             hosts.push(config);
         }
         let tls = tls(ssl_mode != SslMode::Disable, root).map_err(|error| wrong(&error))?;
@@ -123,7 +134,11 @@ impl Server {
     ///
     /// Nothing was done. For [`Access::Write`] also that the server would not keep what it
     /// confirms.
-    pub(super) async fn connect(&self, access: Access, statements: &[&'static str]) -> Result<Connection, OpenError> {
+    pub(super) async fn connect(
+        &self,
+        access: Access,
+        statements: &[&'static str],
+    ) -> Result<Connection, OpenError> {
         let mut refused = Vec::new();
         // One after the other, each with its time: one that accepts and does not answer keeps nobody from the next.
         for (number, host) in self.hosts.iter().enumerate() {
@@ -173,7 +188,9 @@ impl Server {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         let connecting = async {
-            let connection = Connection::open(&config, self.tls.clone()).await.map_err(|error| self.refused(&error))?;
+            let connection = Connection::open(&config, self.tls.clone())
+                .await
+                .map_err(|error| self.refused(&error))?;
             connection.batch(SETTINGS).await.map_err(|error| self.unusable(&error))?;
             if access == Access::Write {
                 connection.batch(BY_KEYS).await.map_err(|error| self.unusable(&error))?;
@@ -228,9 +245,16 @@ impl Server {
                           current_setting('transaction_read_only') AS transaction_read_only,
                           pg_is_in_recovery()::text AS recovering";
         let rows = connection.query(sql, &[]).await.map_err(|error| self.unusable(&error))?;
-        let text =
-            |column: &str| rows.first().and_then(|row| row.try_get::<_, String>(column).ok()).unwrap_or_default();
-        let columns = ["fsync", "full_page_writes", "synchronous_commit", "transaction_read_only", "recovering"];
+        let text = |column: &str| {
+            rows.first().and_then(|row| row.try_get::<_, String>(column).ok()).unwrap_or_default()
+        };
+        let columns = [
+            "fsync",
+            "full_page_writes",
+            "synchronous_commit",
+            "transaction_read_only",
+            "recovering",
+        ];
         let [fsync, full_pages, commit, read_only, recovering] = columns.map(text);
         let server = self.name.clone();
         if read_only != "off" || recovering != "false" {
@@ -240,7 +264,8 @@ impl Server {
         if fsync == "on" && full_pages == "on" && !matches!(commit.as_str(), "off" | "local") {
             return Ok(());
         }
-        let reason = format!("fsync={fsync}, full_page_writes={full_pages}, synchronous_commit={commit}");
+        let reason =
+            format!("fsync={fsync}, full_page_writes={full_pages}, synchronous_commit={commit}");
         Err(OpenError::Unsafe { server, reason })
     }
 
@@ -286,7 +311,9 @@ fn is_about_trust(error: &tokio_postgres::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
         let within = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if within.is_some_and(|error| error.is::<rustls::Error>()) || error.to_string().contains("support TLS") {
+        if within.is_some_and(|error| error.is::<rustls::Error>())
+            || error.to_string().contains("support TLS")
+        {
             return true;
         }
         cause = error.source();
@@ -300,8 +327,11 @@ fn tls(encrypts: bool, root: Option<PathBuf>) -> Result<MakeRustlsConnect, Strin
     match root {
         _ if !encrypts => {}
         Some(path) => {
-            let failed = |error: &dyn std::fmt::Display| format!("sslrootcert={}: {error}", path.display());
-            for certificate in CertificateDer::pem_file_iter(&path).map_err(|error| failed(&error))? {
+            let failed =
+                |error: &dyn std::fmt::Display| format!("sslrootcert={}: {error}", path.display());
+            for certificate in
+                CertificateDer::pem_file_iter(&path).map_err(|error| failed(&error))?
+            {
                 let certificate = certificate.map_err(|error| failed(&error))?;
                 roots.add(certificate).map_err(|error| failed(&error))?;
             }

@@ -30,7 +30,9 @@ async fn insert(database: &Database, x: i64) -> Result<(), Failure> {
 }
 
 async fn count(database: &Database) -> Result<i64, Failure> {
-    database.read(async |snapshot| Ok(snapshot.query("SELECT count(*) FROM a", []).await?[0].get(0))).await
+    database
+        .read(async |snapshot| Ok(snapshot.query("SELECT count(*) FROM a", []).await?[0].get(0)))
+        .await
 }
 
 /// Polls a call so often, and then drops it. Whether it was done by then.
@@ -75,14 +77,21 @@ async fn what_a_server_says_decides_whether_it_is_asked_again() {
     let (database, _) = database().await;
     insert(&database, 1).await.expect("a row");
     let asked = async |sql: &'static str| {
-        let result = database.write(async |transaction| transaction.query(sql, []).await.map(drop)).await;
+        let result =
+            database.write(async |transaction| transaction.query(sql, []).await.map(drop)).await;
         result.expect_err(sql)
     };
     assert!(matches!(asked("INSERT INTO a VALUES (1)").await, Failure::Suspect(_)));
     assert!(matches!(asked("SELECT 1 / 0").await, Failure::Suspect(_)));
     assert!(matches!(asked("SELECT nothing").await, Failure::Unavailable(_)));
-    assert!(matches!(asked("SELECT pg_terminate_backend(pg_backend_pid())").await, Failure::Unavailable(_)));
-    assert!(matches!(asked("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(9)").await, Failure::Unavailable(_)));
+    assert!(matches!(
+        asked("SELECT pg_terminate_backend(pg_backend_pid())").await,
+        Failure::Unavailable(_)
+    ));
+    assert!(matches!(
+        asked("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(9)").await,
+        Failure::Unavailable(_)
+    ));
     let raise = "DO $$ BEGIN RAISE EXCEPTION 'again' USING ERRCODE = 'deadlock_detected'; END $$";
     assert!(matches!(asked(raise).await, Failure::Busy(_)));
     let raise = "DO $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$";
@@ -119,7 +128,8 @@ async fn what_says_nothing_about_the_batch_is_asked_again() {
         ("P0001", false),
     ] {
         let raise = format!("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $$");
-        let failed = database.write(async |transaction| transaction.query(&raise, []).await.map(drop)).await;
+        let failed =
+            database.write(async |transaction| transaction.query(&raise, []).await.map(drop)).await;
         match failed.expect_err(state) {
             Failure::Unavailable(_) => assert!(about_the_server, "{state}"),
             Failure::Suspect(_) => assert!(!about_the_server, "{state}"),
@@ -142,13 +152,21 @@ async fn a_session_that_no_longer_knows_its_statements_costs_no_batch() {
     insert(&database, 2).await.expect("on a new connection");
 
     let rows = async || {
-        let read =
-            async |transaction: &Transaction<'_>| transaction.query("SELECT x FROM a", []).await.map(|rows| rows.len());
+        let read = async |transaction: &Transaction<'_>| {
+            transaction.query("SELECT x FROM a", []).await.map(|rows| rows.len())
+        };
         database.write(read).await
     };
     assert!(matches!(rows().await, Ok(2)));
-    postgres(&url).await.batch_execute("ALTER TABLE a ALTER x TYPE numeric").await.expect("another type");
-    assert!(matches!(rows().await, Err(Failure::Unavailable(_))), "cached plan must not change result type");
+    postgres(&url)
+        .await
+        .batch_execute("ALTER TABLE a ALTER x TYPE numeric")
+        .await
+        .expect("another type");
+    assert!(
+        matches!(rows().await, Err(Failure::Unavailable(_))),
+        "cached plan must not change result type"
+    );
     assert!(matches!(rows().await, Ok(2)));
 }
 
@@ -175,7 +193,9 @@ async fn what_a_commit_says_decides_whether_it_was_done() {
 }
 
 async fn reader(database: &Database) -> i32 {
-    let pid = async |snapshot: &Transaction<'_>| Ok(snapshot.query("SELECT pg_backend_pid()", []).await?[0].get(0));
+    let pid = async |snapshot: &Transaction<'_>| {
+        Ok(snapshot.query("SELECT pg_backend_pid()", []).await?[0].get(0))
+    };
     database.read(pid).await.expect("a snapshot")
 }
 
@@ -186,8 +206,11 @@ async fn readers_leave_a_primary_that_was_demoted() {
     let (database, _) = database().await;
     let before = reader(&database).await;
     assert_eq!(reader(&database).await, before, "the connection is kept");
-    let demoted = "DO $$ BEGIN RAISE EXCEPTION 'standby' USING ERRCODE = 'read_only_sql_transaction'; END $$";
-    let write = async || database.write(async |transaction| transaction.query(demoted, []).await.map(drop)).await;
+    let demoted =
+        "DO $$ BEGIN RAISE EXCEPTION 'standby' USING ERRCODE = 'read_only_sql_transaction'; END $$";
+    let write = async || {
+        database.write(async |transaction| transaction.query(demoted, []).await.map(drop)).await
+    };
     assert!(matches!(write().await, Err(Failure::Unavailable(_))));
     let after = reader(&database).await;
     assert_ne!(after, before);
@@ -208,7 +231,10 @@ async fn pair() -> (Postgres, Postgres, String) {
     operator.batch_execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await.expect("set");
     operator.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
     eventually(PATIENCE, "the standby is synchronous", async || {
-        let rows = operator.query("SELECT FROM pg_stat_replication WHERE sync_state = 'sync'", &[]).await.ok()?;
+        let rows = operator
+            .query("SELECT FROM pg_stat_replication WHERE sync_state = 'sync'", &[])
+            .await
+            .ok()?;
         (!rows.is_empty()).then_some(())
     })
     .await;
@@ -244,7 +270,8 @@ async fn fill_the_places(database: &Database) -> usize {
 #[tokio::test]
 async fn commits_that_wait_for_a_standby_do_not_pile_up() {
     let (primary, standby, url) = pair().await;
-    let database = Database::open(server(&url), &SCHEMA, Time::Server).await.expect("a new database");
+    let database =
+        Database::open(server(&url), &SCHEMA, Time::Server).await.expect("a new database");
     let operator = postgres(&primary.url("postgres")).await;
     standby.pause();
     assert_eq!(fill_the_places(&database).await, PLACES);
@@ -263,15 +290,23 @@ async fn commits_that_wait_for_a_standby_do_not_pile_up() {
 #[tokio::test]
 async fn commits_that_were_left_behind_with_a_primary_give_their_places_back() {
     let (primary, standby, url) = pair().await;
-    let both =
-        url.replace(&format!(":{}/", primary.port()), &format!(":{},127.0.0.1:{}/", primary.port(), standby.port()));
-    let database = Database::open(server(&both), &SCHEMA, Time::Server).await.expect("a new database");
+    let both = url.replace(
+        &format!(":{}/", primary.port()),
+        &format!(":{},127.0.0.1:{}/", primary.port(), standby.port()),
+    );
+    let database =
+        Database::open(server(&both), &SCHEMA, Time::Server).await.expect("a new database");
     standby.pause();
     assert_eq!(fill_the_places(&database).await, PLACES);
     primary.pause();
     standby.go_on();
-    postgres(&standby.url("postgres")).await.execute("SELECT pg_promote()", &[]).await.expect("promoted");
-    eventually(PATIENCE, "writing goes on elsewhere", async || insert(&database, -1).await.ok()).await;
+    postgres(&standby.url("postgres"))
+        .await
+        .execute("SELECT pg_promote()", &[])
+        .await
+        .expect("promoted");
+    eventually(PATIENCE, "writing goes on elsewhere", async || insert(&database, -1).await.ok())
+        .await;
 }
 
 #[tokio::test]
@@ -279,19 +314,29 @@ async fn a_server_that_would_not_keep_what_it_confirms_is_refused() {
     let url = fresh_database().await;
     let (_, name) = url.rsplit_once('/').expect("a database");
     let operator = postgres(&url).await;
-    for (setting, value) in
-        [("synchronous_commit", "off"), ("synchronous_commit", "local"), ("default_transaction_read_only", "on")]
-    {
-        operator.batch_execute(&format!("ALTER DATABASE {name} SET {setting} = {value}")).await.expect("set");
+    for (setting, value) in [
+        ("synchronous_commit", "off"),
+        ("synchronous_commit", "local"),
+        ("default_transaction_read_only", "on"),
+    ] {
+        operator
+            .batch_execute(&format!("ALTER DATABASE {name} SET {setting} = {value}"))
+            .await
+            .expect("set");
         let refused = server(&url).connect(Access::Write, &[]).await;
         match refused {
             Err(OpenError::Unsafe { reason, .. }) => {
                 assert!(reason.contains(&format!("{setting}={value}")), "{reason}");
             }
-            Err(error) => assert!(setting == "default_transaction_read_only" && error.may_pass(), "{error}"),
+            Err(error) => {
+                assert!(setting == "default_transaction_read_only" && error.may_pass(), "{error}")
+            }
             Ok(_) => panic!("{setting}={value} is accepted"),
         }
-        operator.batch_execute(&format!("ALTER DATABASE {name} RESET {setting}")).await.expect("reset");
+        operator
+            .batch_execute(&format!("ALTER DATABASE {name} RESET {setting}"))
+            .await
+            .expect("reset");
     }
     server(&url).connect(Access::Write, &[]).await.expect("a connection");
 }
@@ -302,13 +347,19 @@ async fn programs_that_start_together_migrate_once() {
     let starting: Vec<_> = (0..8)
         .map(|_| {
             let server = server(&url);
-            tokio::spawn(async move { Database::open(server, &SCHEMA, Time::Server).await.map(drop) })
+            tokio::spawn(
+                async move { Database::open(server, &SCHEMA, Time::Server).await.map(drop) },
+            )
         })
         .collect();
     for one in starting {
         one.await.expect("no panic").expect("an open database");
     }
-    let applied = postgres(&url).await.query("SELECT number FROM schema_migrations", &[]).await.expect("rows");
+    let applied = postgres(&url)
+        .await
+        .query("SELECT number FROM schema_migrations", &[])
+        .await
+        .expect("rows");
     assert_eq!(applied.len(), 1);
 }
 

@@ -60,12 +60,21 @@ impl<'pool> Transaction<'pool> {
     /// # Errors
     ///
     /// Nothing of the transaction was done, and nothing will be.
-    pub async fn query<const N: usize>(&self, sql: &str, parameters: [Parameter<'_>; N]) -> Result<Vec<Row>, Failure> {
+    pub async fn query<const N: usize>(
+        &self,
+        sql: &str,
+        parameters: [Parameter<'_>; N],
+    ) -> Result<Vec<Row>, Failure> {
         self.query_with(sql, &parameters).await
     }
 
     /// A page of rows sorted by id: `sql` has `id >= $1` and `LIMIT $2`.
-    pub async fn page(&self, sql: &str, after: Option<Uuid>, limit: u32) -> Result<Vec<Row>, Failure> {
+    pub async fn page(
+        &self,
+        sql: &str,
+        after: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<Row>, Failure> {
         match page_from(after) {
             Some(from) => self.query(sql, [&from, &i64::from(limit)]).await,
             None => Ok(Vec::new()),
@@ -73,7 +82,11 @@ impl<'pool> Transaction<'pool> {
     }
 
     /// The same as [`query`](Self::query), with as many parameters as there happen to be.
-    pub async fn query_with(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
+    pub async fn query_with(
+        &self,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, Failure> {
         let rows = timeout(STATEMENT_WAIT, self.connection.query(sql, parameters)).await;
         rows.map_err(late)?.map_err(|error| self.idle.failed(error))
     }
@@ -101,7 +114,11 @@ impl<'pool> Transaction<'pool> {
     }
 
     /// Executes a statement. How many rows it wrote.
-    pub async fn execute<const N: usize>(&self, sql: &str, parameters: [Parameter<'_>; N]) -> Result<u64, Failure> {
+    pub async fn execute<const N: usize>(
+        &self,
+        sql: &str,
+        parameters: [Parameter<'_>; N],
+    ) -> Result<u64, Failure> {
         let written = timeout(STATEMENT_WAIT, self.connection.execute(sql, &parameters)).await;
         written.map_err(late)?.map_err(|error| self.idle.failed(error))
     }
@@ -149,7 +166,9 @@ impl<'pool> Transaction<'pool> {
                 Err(Failure::Unknown(Arc::new(elapsed)))
             }
             Ok((Err(error), ..)) => Err(fate(error)),
-            Ok((Ok(()), connection, _)) if connection.take_warning() => Err(Failure::Unknown(Arc::new(Warned))),
+            Ok((Ok(()), connection, _)) if connection.take_warning() => {
+                Err(Failure::Unknown(Arc::new(Warned)))
+            }
             Ok((Ok(()), connection, _permit)) => {
                 idle.keep(connection);
                 Ok(())

@@ -26,7 +26,11 @@ impl Database {
     /// # Errors
     ///
     /// Another service uses the file, or it is not what a service can stand on.
-    pub fn open(path: &Path, migrations: &[Migration], clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+    pub fn open(
+        path: &Path,
+        migrations: &[Migration],
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
         let writer = Writer::spawn(path, migrations, clock)?;
         Ok(Self { writer, readers: Readers::new(path, Threads::Blocking) })
     }
@@ -36,7 +40,11 @@ impl Database {
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub fn open_inline(path: &Path, migrations: &[Migration], clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+    pub fn open_inline(
+        path: &Path,
+        migrations: &[Migration],
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
         let writer = Writer::inline(path, migrations, clock)?;
         Ok(Self { writer, readers: Readers::new(path, Threads::None) })
     }
@@ -85,7 +93,8 @@ mod tests {
     use super::*;
     use crate::sqlite::open_writer;
 
-    const TABLE: &[Migration] = &[Migration { number: 1, sql: "CREATE TABLE a (x INTEGER) STRICT" }];
+    const TABLE: &[Migration] =
+        &[Migration { number: 1, sql: "CREATE TABLE a (x INTEGER) STRICT" }];
 
     fn open(path: &Path) -> Database {
         Database::open(path, TABLE, Arc::new(ManualClock::at(Timestamp(0)))).expect("a file")
@@ -106,7 +115,9 @@ mod tests {
         bytes[4096..].fill(0xff);
         std::fs::write(&path, bytes).expect("damaged");
 
-        let sum = |reader: &Connection| reader.query_row("SELECT sum(x) FROM a", [], |row| row.get::<_, i64>(0));
+        let sum = |reader: &Connection| {
+            reader.query_row("SELECT sum(x) FROM a", [], |row| row.get::<_, i64>(0))
+        };
         let read = database.read(sum).await;
         assert!(matches!(read, Err(Failure::Fatal(_))), "{read:?}");
         let written = database.write(|_, _| Ok(())).await;
@@ -117,7 +128,8 @@ mod tests {
     async fn a_panic_on_the_writers_thread_is_fatal_and_leaves_nobody_waiting() {
         let folder = tempfile::tempdir().expect("a folder");
         let database = open(&folder.path().join("a.db"));
-        let panicked = database.write(|_, _| -> Result<(), Failure> { panic!("this test wants it") }).await;
+        let panicked =
+            database.write(|_, _| -> Result<(), Failure> { panic!("this test wants it") }).await;
         assert!(matches!(panicked, Err(Failure::Fatal(_))), "{panicked:?}");
         assert!(matches!(database.write(|_, _| Ok(())).await, Err(Failure::Fatal(_))));
     }

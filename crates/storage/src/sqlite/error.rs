@@ -54,9 +54,13 @@ pub fn failure(error: rusqlite::Error) -> Failure {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Failure::Busy(Arc::new(error)),
         ErrorCode::DiskFull => Failure::Full(Arc::new(error)),
         // The shared-memory file could not grow: the disk is as full.
-        ErrorCode::SystemIoFailure if extended == ffi::SQLITE_IOERR_SHMSIZE => Failure::Full(Arc::new(error)),
+        ErrorCode::SystemIoFailure if extended == ffi::SQLITE_IOERR_SHMSIZE => {
+            Failure::Full(Arc::new(error))
+        }
         ErrorCode::CannotOpen => Failure::Unavailable(Arc::new(error)),
-        ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig => Failure::suspect(error),
+        ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig => {
+            Failure::suspect(error)
+        }
         _ => Failure::Fatal(Arc::new(error)),
     }
 }

@@ -17,7 +17,8 @@ impl Lock {
     /// one lock, whatever links lead to it.
     pub(super) fn acquire(path: &Path) -> Result<Self, OpenError> {
         let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let folder = real.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder =
+            real.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         refuse_network_file_system(folder)?;
         fs::create_dir_all(folder).map_err(|error| OpenError::unusable(folder, &error))?;
         let mut name = real.as_os_str().to_owned();
@@ -38,9 +39,13 @@ fn refuse_network_file_system(folder: &Path) -> Result<(), OpenError> {
     let Ok(mounts) = fs::read_to_string("/proc/mounts") else { return Ok(()) };
     // It may have to be made: then it will lie where the nearest one does that is there.
     let Ok(folder) = std::path::absolute(folder) else { return Ok(()) };
-    let Some(folder) = folder.ancestors().find_map(|folder| folder.canonicalize().ok()) else { return Ok(()) };
+    let Some(folder) = folder.ancestors().find_map(|folder| folder.canonicalize().ok()) else {
+        return Ok(());
+    };
     match network_file_system(&mounts, &folder) {
-        Some(kind) => Err(OpenError::unusable(&folder, &format!("it lies on a network file system ({kind})"))),
+        Some(kind) => {
+            Err(OpenError::unusable(&folder, &format!("it lies on a network file system ({kind})")))
+        }
         None => Ok(()),
     }
 }

@@ -8,9 +8,14 @@ use super::error::OpenError;
 use crate::migration::{Applied, Migration, Misfit, missing};
 
 /// Applies what is missing, all of it in one transaction.
-pub(super) fn migrate(connection: &mut Connection, path: &Path, migrations: &[Migration]) -> Result<(), OpenError> {
+pub(super) fn migrate(
+    connection: &mut Connection,
+    path: &Path,
+    migrations: &[Migration],
+) -> Result<(), OpenError> {
     let engine = OpenError::engine(path);
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&engine)?;
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&engine)?;
     transaction
         .execute_batch(
             "CREATE TABLE IF NOT EXISTS schema_migrations (number INTEGER PRIMARY KEY, checksum BLOB NOT NULL) STRICT",
@@ -65,8 +70,9 @@ mod tests {
         drop(connection);
         for _ in 0..2 {
             let connection = open_writer(&path, &[FIRST, SECOND]).expect("migrated");
-            let row: (i64, Option<i64>) =
-                connection.query_row("SELECT x, y FROM a", [], |row| Ok((row.get(0)?, row.get(1)?))).expect("a row");
+            let row: (i64, Option<i64>) = connection
+                .query_row("SELECT x, y FROM a", [], |row| Ok((row.get(0)?, row.get(1)?)))
+                .expect("a row");
             assert_eq!(row, (7, None));
         }
     }

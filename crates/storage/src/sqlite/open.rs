@@ -24,10 +24,14 @@ const CHECKPOINT_PAGES: i64 = 8_000;
 /// anything is read (R1).
 pub fn open_writer(path: &Path, migrations: &[Migration]) -> Result<Connection, OpenError> {
     let mut connection = connect_writer(path, OpenFlags::SQLITE_OPEN_CREATE)?;
-    let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get("busy"));
+    let checkpoint =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get("busy"));
     let in_the_way: bool = checkpoint.map_err(OpenError::engine(path))?;
     if in_the_way {
-        return Err(OpenError::unusable(path, &"another process has kept it busy all the while; try again"));
+        return Err(OpenError::unusable(
+            path,
+            &"another process has kept it busy all the while; try again",
+        ));
     }
     migrate::migrate(&mut connection, path, migrations)?;
     Ok(connection)
@@ -65,7 +69,8 @@ fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
 
 /// R1: believe what the connection says it does, not what it was asked to do.
 fn check_durable(connection: &Connection) -> Result<(), String> {
-    let text = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, String>(0));
+    let text =
+        |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, String>(0));
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let journal = text("journal_mode").map_err(|error| error.to_string())?;
     let synchronous = number("synchronous").map_err(|error| error.to_string())?;
@@ -98,14 +103,19 @@ pub(super) fn open_auditor(path: &Path) -> Result<Connection, OpenError> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(OpenError::engine(path))?;
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+            .map_err(OpenError::engine(path))?;
     }
     Ok(connection)
 }
 
 /// Opens a reader of a database that another program owns: it must exist, and be of a version that
 /// this one knows.
-pub fn open_existing_reader(path: &Path, migrations: &[Migration]) -> Result<Connection, OpenError> {
+pub fn open_existing_reader(
+    path: &Path,
+    migrations: &[Migration],
+) -> Result<Connection, OpenError> {
     if !path.exists() {
         return Err(OpenError::unusable(path, &"there is no such file"));
     }
@@ -124,7 +134,8 @@ mod tests {
     fn a_statement_in_the_cache_is_not_prepared_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
-        let migrations = [Migration { number: 1, sql: "CREATE TABLE a (x INTEGER PRIMARY KEY) STRICT" }];
+        let migrations =
+            [Migration { number: 1, sql: "CREATE TABLE a (x INTEGER PRIMARY KEY) STRICT" }];
         let writer = open_writer(&path, &migrations).expect("a new file");
         let reader = open_reader(&path).expect("the file");
         for connection in [writer, reader] {
@@ -132,7 +143,11 @@ mod tests {
                 let sql = "SELECT x FROM a WHERE x > ?1 ORDER BY x LIMIT ?2";
                 let mut statement = connection.prepare_cached(sql).expect("a statement");
                 assert!(!statement.exists([7, limit]).expect("a read"));
-                assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "with the limit {limit}");
+                assert_eq!(
+                    statement.get_status(StatementStatus::RePrepare),
+                    0,
+                    "with the limit {limit}"
+                );
             }
         }
     }

@@ -105,7 +105,9 @@ impl Readers {
         if self.threads == Threads::None {
             return reading();
         }
-        tokio::task::spawn_blocking(reading).await.unwrap_or_else(|panic| Err(Failure::suspect(panic)))
+        tokio::task::spawn_blocking(reading)
+            .await
+            .unwrap_or_else(|panic| Err(Failure::suspect(panic)))
     }
 }
 

@@ -28,7 +28,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    fn open(path: &Path, migrations: &[Migration], clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+    fn open(
+        path: &Path,
+        migrations: &[Migration],
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
         let lock = Lock::acquire(path)?;
         let connection = open_writer(path, migrations)?;
         Ok(Self { path: path.to_owned(), clock, connection: Some(connection), _lock: lock })
@@ -45,7 +49,9 @@ impl Session {
             // A file that is gone is not made anew: its rows would be lost without a word.
             None => connect_writer(&self.path, OpenFlags::empty())?,
         };
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failure)?;
         let result = work(&transaction, self.clock.now())?;
         transaction.commit().map_err(failure)?;
         self.connection = Some(connection);
@@ -65,7 +71,11 @@ pub(super) enum Writer {
 
 impl Writer {
     /// Locks the file, opens or makes it, brings its schema up to date, and starts the thread.
-    pub(super) fn spawn(path: &Path, migrations: &[Migration], clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+    pub(super) fn spawn(
+        path: &Path,
+        migrations: &[Migration],
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
         let mut session = Session::open(path, migrations, clock)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let (calls, mut queue) = mpsc::channel::<Call>(MAX_CALLS);
@@ -80,7 +90,11 @@ impl Writer {
     }
 
     /// The same without a thread.
-    pub(super) fn inline(path: &Path, migrations: &[Migration], clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+    pub(super) fn inline(
+        path: &Path,
+        migrations: &[Migration],
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
         Session::open(path, migrations, clock).map(|session| Self::Inline(Mutex::new(session)))
     }
 

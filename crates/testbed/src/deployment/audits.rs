@@ -7,8 +7,11 @@ impl Deployment {
     /// A metric that is a whole number, added up over all programs.
     pub async fn counted(&self, name: &str) -> u64 {
         let metrics = self.metrics().await;
-        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
-        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name} is no number in\n{metrics}"))
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+        line.and_then(|value| value.parse().ok())
+            .unwrap_or_else(|| panic!("{name} is no number in\n{metrics}"))
     }
 
     /// Waits until every auditor has made a whole round that began after this.
@@ -21,13 +24,20 @@ impl Deployment {
             expected.push((name, rounds));
         }
         for (name, rounds) in expected {
-            eventually(4 * PATIENCE, &name, || async { (self.counted(&name).await >= rounds).then_some(()) }).await;
+            eventually(4 * PATIENCE, &name, || async {
+                (self.counted(&name).await >= rounds).then_some(())
+            })
+            .await;
         }
     }
 
     /// The services whose auditors have metrics.
     pub fn auditors(&self) -> &'static [&'static str] {
-        if self.form.is_apart() { &["orders", "inventory"] } else { &["orders", "inventory", "lastro"] }
+        if self.form.is_apart() {
+            &["orders", "inventory"]
+        } else {
+            &["orders", "inventory", "lastro"]
+        }
     }
 
     /// The auditor of each invariant.
@@ -51,14 +61,23 @@ impl Deployment {
             Some(_) => format!("'{id}'"),
             None => format!("x'{}'", id.replace('-', "")),
         };
-        let sql = names.iter().fold(sql.to_owned(), |sql, (name, its)| sql.replace(&format!("{{{name}}}"), &id(its)));
+        let sql = names
+            .iter()
+            .fold(sql.to_owned(), |sql, (name, its)| sql.replace(&format!("{{{name}}}"), &id(its)));
         match &self.environment.databases {
             None => write_past(&data_in(self.folder()).join(format!("{database}.db")), &sql),
             Some(databases) => {
-                let url = if database == "orders" { &databases.orders } else { &databases.inventory };
+                let url =
+                    if database == "orders" { &databases.orders } else { &databases.inventory };
                 let client = postgres(url).await;
-                client.batch_execute("SET session_replication_role = replica").await.expect("no triggers");
-                let changed = client.execute(&sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+                client
+                    .batch_execute("SET session_replication_role = replica")
+                    .await
+                    .expect("no triggers");
+                let changed = client
+                    .execute(&sql, &[])
+                    .await
+                    .unwrap_or_else(|error| panic!("{sql}: {error}"));
                 assert!(changed > 0, "{sql} changes nothing");
             }
         }

@@ -31,7 +31,8 @@ impl Deployment {
         body: impl Into<Body>,
     ) -> reqwest::Result<Response> {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        let mut request = self.client.request(method, format!("http://{}{path}", self.programs.address_of(path)));
+        let mut request =
+            self.client.request(method, format!("http://{}{path}", self.programs.address_of(path)));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -39,7 +40,13 @@ impl Deployment {
     }
 
     /// Sends anything, and must get an answer.
-    pub async fn send(&self, method: &str, path: &str, headers: Headers<'_>, body: impl Into<Body>) -> Response {
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: Headers<'_>,
+        body: impl Into<Body>,
+    ) -> Response {
         let answer = self.try_send(method, path, headers, body).await;
         answer.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"))
     }
@@ -54,7 +61,8 @@ impl Deployment {
         let mut answers = Vec::new();
         let (orders, inventory) = self.programs.addresses();
         for address in orders.into_iter().chain(inventory) {
-            let answer = self.client.get(format!("http://{address}{path}")).send().await.expect("an answer");
+            let answer =
+                self.client.get(format!("http://{address}{path}")).send().await.expect("an answer");
             answers.push(Response::of(answer).await.expect("a whole answer"));
         }
         answers
@@ -62,7 +70,8 @@ impl Deployment {
 
     /// The numbers of all programs. Whole ones of one name are added up.
     pub async fn metrics(&self) -> String {
-        let texts: String = self.get_each("/metrics").await.into_iter().map(|answer| answer.text).collect();
+        let texts: String =
+            self.get_each("/metrics").await.into_iter().map(|answer| answer.text).collect();
         let (mut lines, mut sums) = (Vec::new(), BTreeMap::<_, u64>::new());
         for line in texts.lines().filter(|line| !line.starts_with('#')) {
             let (name, value) = line.rsplit_once(' ').expect("a name and a value");
@@ -102,7 +111,11 @@ impl Deployment {
 pub fn operations(api: &Value) -> Vec<(String, &Value)> {
     let paths = api["paths"].as_object().expect("paths");
     let of_path = |(path, item): (&String, &'_ Value)| -> Vec<String> {
-        item.as_object().expect("methods").keys().map(|method| format!("{} {path}", method.to_uppercase())).collect()
+        item.as_object()
+            .expect("methods")
+            .keys()
+            .map(|method| format!("{} {path}", method.to_uppercase()))
+            .collect()
     };
     let named = paths.iter().flat_map(|(path, item)| of_path((path, item)));
     let bodies = paths.values().flat_map(|item| item.as_object().expect("methods").values());
@@ -167,8 +180,7 @@ impl Deployment {
 
 /// An order of these products, each at a price of 10.00.
 pub fn order(products: &[(&str, u32)]) -> Value {
-    let line =
-        |(product_id, quantity): &(&str, u32)| json!({"product_id": product_id, "quantity": quantity, "price": 10});
+    let line = |(product_id, quantity): &(&str, u32)| json!({"product_id": product_id, "quantity": quantity, "price": 10});
     json!({"customer_id": "C1", "products": products.iter().map(line).collect::<Vec<_>>()})
 }
 
@@ -176,7 +188,9 @@ pub fn order(products: &[(&str, u32)]) -> Value {
 impl Deployment {
     /// Makes a product and, unless it is 0, puts so many units of it into the location `main`.
     pub async fn stock(&self, product_id: &str, units: u32) {
-        self.put(&format!("/api/inventory/products/{product_id}"), &json!({"name": product_id})).await.ok();
+        self.put(&format!("/api/inventory/products/{product_id}"), &json!({"name": product_id}))
+            .await
+            .ok();
         if units > 0 {
             self.receive(product_id, "main", units).await;
         }
@@ -196,7 +210,8 @@ impl Deployment {
     /// On hand, reserved and available, over all locations.
     pub async fn levels(&self, product_id: &str) -> [i64; 3] {
         let product = self.get(&format!("/api/inventory/products/{product_id}")).await.ok();
-        ["on_hand", "reserved", "available"].map(|name| product[name].as_i64().expect("a number of units"))
+        ["on_hand", "reserved", "available"]
+            .map(|name| product[name].as_i64().expect("a number of units"))
     }
 
     /// What is available, over all locations.

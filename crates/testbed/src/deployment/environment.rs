@@ -75,9 +75,8 @@ impl Environment {
     pub fn database_urls(&self, folder: &Path) -> [String; 2] {
         match &self.databases {
             Some(Databases { orders, inventory }) => [orders.clone(), inventory.clone()],
-            None => {
-                ["orders.db", "inventory.db"].map(|file| format!("sqlite:{}", data_in(folder).join(file).display()))
-            }
+            None => ["orders.db", "inventory.db"]
+                .map(|file| format!("sqlite:{}", data_in(folder).join(file).display())),
         }
     }
 

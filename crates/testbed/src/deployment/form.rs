@@ -28,7 +28,9 @@ impl Form {
             Ok("processes") => Self::Processes,
             Ok("postgres") => Self::Postgres,
             Ok("replicas") => Self::Replicas,
-            Ok(other) => panic!("LASTRO_TEST_FORM={other} must be embedded, broker, processes, postgres or replicas"),
+            Ok(other) => panic!(
+                "LASTRO_TEST_FORM={other} must be embedded, broker, processes, postgres or replicas"
+            ),
         }
     }
 

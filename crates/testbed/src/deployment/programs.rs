@@ -53,14 +53,20 @@ impl Programs {
 
     /// How they are started.
     pub(crate) fn launches(form: Form, folder: &Path, environment: &Environment) -> Vec<Launch> {
-        let orders = (0..form.replicas()).map(|number| environment.taking_orders(form, folder, number));
+        let orders =
+            (0..form.replicas()).map(|number| environment.taking_orders(form, folder, number));
         let apart = if form.is_apart() { form.replicas() } else { 0 };
         let inventory = (0..apart).map(|number| environment.keeping_stock(form, folder, number));
         orders.chain(inventory).collect()
     }
 
     /// Starts again what has ended.
-    pub(crate) async fn restart_ended(&mut self, form: Form, folder: &Path, environment: &Environment) {
+    pub(crate) async fn restart_ended(
+        &mut self,
+        form: Form,
+        folder: &Path,
+        environment: &Environment,
+    ) {
         let ended = |(_, program): &(usize, &mut Program)| !program.is_running();
         for (number, program) in self.orders.iter_mut().enumerate().filter(ended) {
             *program = environment.taking_orders(form, folder, number).serving().await;

@@ -61,14 +61,22 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a member that must be present. Returns `None` with a fault if it is missing or wrong.
-    pub fn required<T>(&mut self, name: &'static str, parse: impl Fn(&Node) -> Parsed<T>) -> Option<T> {
+    pub fn required<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&Node) -> Parsed<T>,
+    ) -> Option<T> {
         let (position, node) = self.require(name)?;
         self.parse(position, node, parse)
     }
 
     /// Reads a member that may be absent or null. Returns `None` for both, and `None` with a fault
     /// if the member is wrong.
-    pub fn optional<T>(&mut self, name: &'static str, parse: impl Fn(&Node) -> Parsed<T>) -> Option<T> {
+    pub fn optional<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&Node) -> Parsed<T>,
+    ) -> Option<T> {
         match self.ask(name)? {
             (_, Node::Null) => None,
             (position, node) => self.parse(position, node, parse),
@@ -91,11 +99,18 @@ impl<'a> Reader<'a> {
             return self.fault(position, wrong_type("an array", node));
         };
         if !count.contains(&items.len()) {
-            let detail = format!("must have {} to {} items, not {}", count.start(), count.end(), items.len());
+            let detail = format!(
+                "must have {} to {} items, not {}",
+                count.start(),
+                count.end(),
+                items.len()
+            );
             self.fault::<()>(position.clone(), (FaultCode::OUT_OF_RANGE, detail));
         }
         let read_items: Vec<_> = (items.iter().take(*count.end()).enumerate())
-            .map(|(index, item)| self.item(position.child(index, &index.to_string()), item, &mut read))
+            .map(|(index, item)| {
+                self.item(position.child(index, &index.to_string()), item, &mut read)
+            })
             .collect();
         read_items.into_iter().collect()
     }
@@ -105,7 +120,8 @@ impl<'a> Reader<'a> {
     /// `pointer` is a JSON Pointer relative to this object, such as `/products/3/quantity`. Its
     /// target need not exist.
     pub fn refuse(&mut self, pointer: &str, code: FaultCode, detail: impl Into<String>) {
-        let order = self.position.order.iter().copied().chain(order_of(self.object, pointer)).collect();
+        let order =
+            self.position.order.iter().copied().chain(order_of(self.object, pointer)).collect();
         let position = Position { pointer: format!("{}{pointer}", self.position.pointer), order };
         self.fault::<()>(position, (code, detail.into()));
     }
@@ -149,7 +165,10 @@ impl<'a> Reader<'a> {
     fn require(&mut self, name: &'static str) -> Option<(Position, &'a Node)> {
         let found = self.ask(name);
         if found.is_none() {
-            self.fault::<()>(self.position.child(MISSING, name), (FaultCode::REQUIRED, "is required".to_owned()));
+            self.fault::<()>(
+                self.position.child(MISSING, name),
+                (FaultCode::REQUIRED, "is required".to_owned()),
+            );
         }
         found
     }
@@ -161,7 +180,12 @@ impl<'a> Reader<'a> {
         Some((self.position.child(index, name), node))
     }
 
-    fn parse<T>(&mut self, position: Position, node: &Node, parse: impl Fn(&Node) -> Parsed<T>) -> Option<T> {
+    fn parse<T>(
+        &mut self,
+        position: Position,
+        node: &Node,
+        parse: impl Fn(&Node) -> Parsed<T>,
+    ) -> Option<T> {
         match parse(node) {
             Ok(value) => Some(value),
             Err(wrong) => self.fault(position, wrong),
@@ -213,7 +237,9 @@ fn order_of(object: &Object, pointer: &str) -> Order {
     let mut within = Some(Within::Object(object));
     for name in pointer.split('/').skip(1) {
         let found = match within {
-            Some(Within::Object(object)) => object.members().position(|(its, _)| escape(its) == name),
+            Some(Within::Object(object)) => {
+                object.members().position(|(its, _)| escape(its) == name)
+            }
             Some(Within::Items(items)) => name.parse().ok().filter(|index| *index < items.len()),
             None => None,
         };
@@ -284,14 +310,27 @@ mod tests {
 
     #[test]
     fn a_right_body_is_built_whatever_the_order_of_its_members() {
-        let order = Order { customer: "c".into(), urgent: Some(true), lines: vec![("a".into(), 1), ("b".into(), 2)] };
-        assert_eq!(read(r#"{"customer":"c","urgent":true,"lines":[{"id":"a","n":1},{"n":2,"id":"b"}]}"#), Ok(order));
+        let order = Order {
+            customer: "c".into(),
+            urgent: Some(true),
+            lines: vec![("a".into(), 1), ("b".into(), 2)],
+        };
+        assert_eq!(
+            read(r#"{"customer":"c","urgent":true,"lines":[{"id":"a","n":1},{"n":2,"id":"b"}]}"#),
+            Ok(order)
+        );
     }
 
     #[test]
     fn null_is_absent_for_an_optional_member_and_wrong_for_a_required_one() {
-        assert_eq!(read(r#"{"customer":"c","urgent":null,"lines":[{"id":"a","n":1}]}"#).unwrap().urgent, None);
-        assert_eq!(faults(r#"{"customer":null,"lines":[{"id":"a","n":1}]}"#), ["/customer wrong_type"]);
+        assert_eq!(
+            read(r#"{"customer":"c","urgent":null,"lines":[{"id":"a","n":1}]}"#).unwrap().urgent,
+            None
+        );
+        assert_eq!(
+            faults(r#"{"customer":null,"lines":[{"id":"a","n":1}]}"#),
+            ["/customer wrong_type"]
+        );
     }
 
     #[test]
@@ -299,7 +338,10 @@ mod tests {
         for (body, expected) in [
             ("{}", &["/lines required", "/customer required"][..]),
             (r#"{"x":1}"#, &["/x unknown_field", "/lines required", "/customer required"]),
-            (r#"{"lines":{},"urgent":"yes"}"#, &["/lines wrong_type", "/urgent wrong_type", "/customer required"]),
+            (
+                r#"{"lines":{},"urgent":"yes"}"#,
+                &["/lines wrong_type", "/urgent wrong_type", "/customer required"],
+            ),
             (r#"{"lines":[],"customer":"c"}"#, &["/lines out_of_range"]),
             (r#"{"lines":null,"customer":"c"}"#, &["/lines wrong_type"]),
             (

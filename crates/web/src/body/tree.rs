@@ -29,8 +29,8 @@ pub fn parse(bytes: &[u8]) -> Result<Object, Problem> {
     if deeper_than(MAX_DEPTH, bytes) {
         return Err(malformed(format!("the body is nested deeper than {MAX_DEPTH} levels")));
     }
-    let raw: &RawValue =
-        serde_json::from_str(text).map_err(|e| malformed(format!("the body is not well-formed JSON: {e}")))?;
+    let raw: &RawValue = serde_json::from_str(text)
+        .map_err(|e| malformed(format!("the body is not well-formed JSON: {e}")))?;
     match read(raw)? {
         Node::Object(object) => Ok(object),
         other => Err(malformed(format!("the body must be an object, not {}", other.kind()))),
@@ -117,7 +117,9 @@ fn read_members(text: &str) -> Result<Object, Broken> {
 
 fn read_items(text: &str) -> Result<Vec<Node>, Broken> {
     let items: Vec<&RawValue> = level(text)?;
-    let read_item = |(index, raw): (usize, &&RawValue)| read(raw).map_err(|broken| broken.within(&index.to_string()));
+    let read_item = |(index, raw): (usize, &&RawValue)| {
+        read(raw).map_err(|broken| broken.within(&index.to_string()))
+    };
     items.iter().enumerate().map(read_item).collect()
 }
 
@@ -230,9 +232,14 @@ mod tests {
 
     #[test]
     fn nesting_is_counted_as_brackets_outside_of_strings() {
-        let nested = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+        let nested = |levels: usize| {
+            format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1))
+        };
         assert!(parse(nested(MAX_DEPTH).as_bytes()).is_ok());
-        assert_eq!(detail_of(nested(MAX_DEPTH + 1).as_bytes()), "the body is nested deeper than 32 levels");
+        assert_eq!(
+            detail_of(nested(MAX_DEPTH + 1).as_bytes()),
+            "the body is nested deeper than 32 levels"
+        );
         let brackets_in_a_string = format!(r#"{{"a":"\"{}"}}"#, "[{".repeat(100));
         assert!(parse(brackets_in_a_string.as_bytes()).is_ok());
         let many_beside_each_other = format!(r#"{{"a":[{}[]]}}"#, "[],".repeat(1000));
@@ -244,7 +251,10 @@ mod tests {
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
             let closed = format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
             assert_eq!(detail_of(closed.as_bytes()), "the body is nested deeper than 32 levels");
-            assert_eq!(detail_of(open.repeat(100_000).as_bytes()), "the body is nested deeper than 32 levels");
+            assert_eq!(
+                detail_of(open.repeat(100_000).as_bytes()),
+                "the body is nested deeper than 32 levels"
+            );
         }
     }
 
@@ -263,7 +273,10 @@ mod tests {
             Node::String("é😀".to_owned()),
         ];
         let members: Vec<_> = object.members().collect();
-        assert_eq!(members, [("z", &number("1e400")), ("a", &number("19.990")), ("m", &Node::Array(items))]);
+        assert_eq!(
+            members,
+            [("z", &number("1e400")), ("a", &number("19.990")), ("m", &Node::Array(items))]
+        );
     }
 
     /// The tree, written as JSON again.
@@ -273,10 +286,13 @@ mod tests {
             Node::Bool(value) => value.to_string(),
             Node::Number(text) => text.clone(),
             Node::String(text) => serde_json::to_string(text).unwrap(),
-            Node::Array(items) => format!("[{}]", items.iter().map(print).collect::<Vec<_>>().join(",")),
+            Node::Array(items) => {
+                format!("[{}]", items.iter().map(print).collect::<Vec<_>>().join(","))
+            }
             Node::Object(Object(members)) => {
-                let member =
-                    |(name, node): &(String, Node)| format!("{}:{}", serde_json::to_string(name).unwrap(), print(node));
+                let member = |(name, node): &(String, Node)| {
+                    format!("{}:{}", serde_json::to_string(name).unwrap(), print(node))
+                };
                 format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(","))
             }
         }
@@ -298,8 +314,10 @@ mod tests {
         })
     }
 
-    const PIECES: &[&str] =
-        &["{", "}", "[", "]", "\"", "\\", ":", ",", "a", "1", ".", "e", "-", "\\u", "d800", "null", " ", "\n", "é"];
+    const PIECES: &[&str] = &[
+        "{", "}", "[", "]", "\"", "\\", ":", ",", "a", "1", ".", "e", "-", "\\u", "d800", "null",
+        " ", "\n", "é",
+    ];
 
     proptest! {
         #[test]

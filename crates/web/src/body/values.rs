@@ -20,7 +20,9 @@ pub fn integer(range: RangeInclusive<i64>) -> impl Fn(&Node) -> Parsed<i64> {
         }
         // By JSON's grammar the text is -?[0-9]+ here, so parsing fails only on overflow.
         let value = text.parse().ok().filter(|value| range.contains(value));
-        value.ok_or_else(|| (FaultCode::OUT_OF_RANGE, format!("must be from {} to {}", range.start(), range.end())))
+        value.ok_or_else(|| {
+            (FaultCode::OUT_OF_RANGE, format!("must be from {} to {}", range.start(), range.end()))
+        })
     }
 }
 
@@ -130,7 +132,10 @@ mod tests {
 
     #[test]
     fn a_message_says_what_was_expected_and_what_was_found() {
-        assert_eq!(integer(1..=9)(&node("\"5\"")).unwrap_err().1, "must be a whole number, not a string");
+        assert_eq!(
+            integer(1..=9)(&node("\"5\"")).unwrap_err().1,
+            "must be a whole number, not a string"
+        );
         assert_eq!(
             integer(1..=9)(&node("1.0")).unwrap_err().1,
             "must be a whole number without decimals or an exponent"
@@ -173,7 +178,10 @@ mod tests {
     fn a_choice_is_one_of_the_names() {
         let kind = one_of(&[("receive", 'r'), ("count", 'c')]);
         assert_eq!(kind(&node("\"count\"")), Ok('c'));
-        assert_eq!(kind(&node("\"Count\"")), Err((FaultCode::BAD_FORMAT, "must be one of receive, count".to_owned())));
+        assert_eq!(
+            kind(&node("\"Count\"")),
+            Err((FaultCode::BAD_FORMAT, "must be one of receive, count".to_owned()))
+        );
         assert_eq!(code(kind(&node("1"))), Err(FaultCode::WRONG_TYPE));
     }
 }

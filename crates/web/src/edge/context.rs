@@ -54,8 +54,11 @@ impl TraceParent {
 
 fn is_trace_parent(text: &str) -> bool {
     let mut parts = text.split('-');
-    let mut next = |digits| parts.next().filter(|part| part.len() == digits && part.bytes().all(is_lower_hex));
-    let (Some(version), Some(trace), Some(parent), Some(_flags)) = (next(2), next(32), next(16), next(2)) else {
+    let mut next =
+        |digits| parts.next().filter(|part| part.len() == digits && part.bytes().all(is_lower_hex));
+    let (Some(version), Some(trace), Some(parent), Some(_flags)) =
+        (next(2), next(32), next(16), next(2))
+    else {
         return false;
     };
     let not_zero = |id: &str| id.bytes().any(|b| b != b'0');

@@ -33,8 +33,16 @@ fn routes() -> Router {
         .route("/stuck", get(std::future::pending::<StatusCode>))
         .route("/busy", get(|| async { Problem::new(Code::OVERLOADED, "too busy") }))
         .route("/bare", get(|| async { (StatusCode::BAD_GATEWAY, "some text") }))
-        .route("/own", get(|| async { [(header::CACHE_CONTROL, "max-age=1"), (header::CONTENT_SECURITY_POLICY, "x")] }))
-        .route("/json", post(|Json(object): Json| async move { object.members().count().to_string() }))
+        .route(
+            "/own",
+            get(|| async {
+                [(header::CACHE_CONTROL, "max-age=1"), (header::CONTENT_SECURITY_POLICY, "x")]
+            }),
+        )
+        .route(
+            "/json",
+            post(|Json(object): Json| async move { object.members().count().to_string() }),
+        )
 }
 
 async fn ask(request: Request) -> Answer {
@@ -44,7 +52,11 @@ async fn ask(request: Request) -> Answer {
 async fn answer_of(router: Router, request: Request) -> Answer {
     let (parts, body) = router.oneshot(request).await.unwrap().into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
-    Answer { status: parts.status, headers: parts.headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+    }
 }
 
 fn get_of(path: &str) -> Request {
@@ -56,7 +68,10 @@ fn check_problem(answer: &Answer) -> (u16, &str) {
     assert_eq!(answer.headers[header::CONTENT_TYPE], "application/problem+json");
     assert_eq!(answer.body["status"], answer.status.as_u16());
     assert_eq!(answer.body["request_id"], answer.headers["x-request-id"].to_str().unwrap());
-    let length = answer.headers.get(header::CONTENT_LENGTH).map(|length| length.to_str().unwrap().parse().unwrap());
+    let length = answer
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .map(|length| length.to_str().unwrap().parse().unwrap());
     assert!(length.is_none_or(|length: usize| length == answer.body.to_string().len()));
     assert!(answer.body["errors"].is_array());
     (answer.status.as_u16(), answer.body["code"].as_str().unwrap())
@@ -103,7 +118,8 @@ async fn a_good_request_id_and_trace_are_kept_and_bad_ones_replaced() {
     assert_eq!(answer.headers["x-request-id"], "r-1");
     assert_eq!(answer.body, serde_json::json!({"id": "r-1", "trace": trace}));
 
-    let request = Request::get("/who/a").header("x-request-id", "r 1").header("traceparent", "00-1-2-3");
+    let request =
+        Request::get("/who/a").header("x-request-id", "r 1").header("traceparent", "00-1-2-3");
     let answer = ask(request.body(Body::empty()).unwrap()).await;
     let made = answer.headers["x-request-id"].to_str().unwrap();
     assert_eq!(uuid::Uuid::parse_str(made).unwrap().get_version_num(), 7);
@@ -128,11 +144,16 @@ async fn every_answer_has_the_security_headers_and_may_bring_its_own_policy() {
 
 #[tokio::test]
 async fn a_body_that_is_refused_is_a_problem() {
-    let json =
-        |body: String| Request::post("/json").header("content-type", "application/json").body(body.into()).unwrap();
+    let json = |body: String| {
+        Request::post("/json").header("content-type", "application/json").body(body.into()).unwrap()
+    };
     assert_eq!(check_problem(&ask(json("{".into())).await), (400, "malformed_json"));
-    assert_eq!(check_problem(&ask(json(" ".repeat(MAX_BODY_BYTES + 1))).await), (413, "body_too_large"));
-    let text = Request::post("/json").header("content-type", "text/plain").body("{}".into()).unwrap();
+    assert_eq!(
+        check_problem(&ask(json(" ".repeat(MAX_BODY_BYTES + 1))).await),
+        (413, "body_too_large")
+    );
+    let text =
+        Request::post("/json").header("content-type", "text/plain").body("{}".into()).unwrap();
     assert_eq!(check_problem(&ask(text).await), (415, "unsupported_media_type"));
 }
 
@@ -141,7 +162,14 @@ async fn requests_are_counted_by_pattern_and_never_by_path() {
     let mut registry = Registry::default();
     let router = edge("test", &mut registry).wrap(routes());
     let invented = Request::builder().method("BREW").uri("/who/a").body(Body::empty()).unwrap();
-    for request in [get_of("/who/a"), get_of("/who/b"), get_of("/x1"), get_of("/x2"), get_of("/busy"), invented] {
+    for request in [
+        get_of("/who/a"),
+        get_of("/who/b"),
+        get_of("/x1"),
+        get_of("/x2"),
+        get_of("/busy"),
+        invented,
+    ] {
         router.clone().oneshot(request).await.unwrap();
     }
     let text = render(&registry);

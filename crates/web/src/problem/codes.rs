@@ -33,8 +33,11 @@ impl Code {
     pub const MALFORMED_JSON: Self =
         Self::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not a valid JSON object");
     /// The list did not return this cursor.
-    pub const INVALID_CURSOR: Self =
-        Self::new(StatusCode::BAD_REQUEST, "invalid_cursor", "The cursor is not valid for this list");
+    pub const INVALID_CURSOR: Self = Self::new(
+        StatusCode::BAD_REQUEST,
+        "invalid_cursor",
+        "The cursor is not valid for this list",
+    );
     /// Reserved: the request has no valid API key.
     pub const UNAUTHENTICATED: Self =
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid API key is required");
@@ -42,16 +45,23 @@ impl Code {
     pub const FORBIDDEN: Self =
         Self::new(StatusCode::FORBIDDEN, "forbidden", "The API key does not allow this request");
     /// The path does not exist.
-    pub const NOT_FOUND: Self = Self::new(StatusCode::NOT_FOUND, "not_found", "No resource exists at this path");
+    pub const NOT_FOUND: Self =
+        Self::new(StatusCode::NOT_FOUND, "not_found", "No resource exists at this path");
     /// The path exists but does not support the method.
-    pub const METHOD_NOT_ALLOWED: Self =
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not support this method");
+    pub const METHOD_NOT_ALLOWED: Self = Self::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "The path does not support this method",
+    );
     /// The body is larger than [`MAX_BODY_BYTES`](crate::MAX_BODY_BYTES).
     pub const BODY_TOO_LARGE: Self =
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large");
     /// The body is not announced as `application/json` in UTF-8.
-    pub const UNSUPPORTED_MEDIA_TYPE: Self =
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body must be application/json");
+    pub const UNSUPPORTED_MEDIA_TYPE: Self = Self::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        "The body must be application/json",
+    );
     /// The request is well-formed but breaks a rule; its faults say which.
     pub const INVALID_REQUEST: Self =
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "The request is not valid");
@@ -62,15 +72,23 @@ impl Code {
         "The Idempotency-Key was used for a different request",
     );
     /// Reserved: the client sends too many requests.
-    pub const RATE_LIMITED: Self = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests");
+    pub const RATE_LIMITED: Self =
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests");
     /// A bug of the service.
-    pub const INTERNAL: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal server error");
+    pub const INTERNAL: Self =
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal server error");
     /// The service has more requests than it can handle; no change was made.
-    pub const OVERLOADED: Self =
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The service is overloaded; no change was made");
+    pub const OVERLOADED: Self = Self::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "overloaded",
+        "The service is overloaded; no change was made",
+    );
     /// The storage has no space left; no change was made.
-    pub const STORAGE_FULL: Self =
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_full", "The storage is full; no change was made");
+    pub const STORAGE_FULL: Self = Self::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "storage_full",
+        "The storage is full; no change was made",
+    );
     /// The storage does not answer; no change was made.
     pub const STORAGE_UNAVAILABLE: Self = Self::new(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -78,11 +96,17 @@ impl Code {
         "The storage is unavailable; no change was made",
     );
     /// The request may or may not have taken effect.
-    pub const OUTCOME_UNKNOWN: Self =
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", "The request may or may not have taken effect");
+    pub const OUTCOME_UNKNOWN: Self = Self::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "outcome_unknown",
+        "The request may or may not have taken effect",
+    );
     /// The service is shutting down; no change was made.
-    pub const SHUTTING_DOWN: Self =
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", "The service is shutting down; no change was made");
+    pub const SHUTTING_DOWN: Self = Self::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "shutting_down",
+        "The service is shutting down; no change was made",
+    );
 
     /// The codes that every service has.
     pub const COMMON: [Self; 17] = [
@@ -127,7 +151,8 @@ impl Code {
 
     /// Seconds until a retry may succeed, for the problems that pass by themselves (429 and 503).
     pub fn retry_after_s(self) -> Option<u32> {
-        matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS).then_some(1)
+        matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+            .then_some(1)
     }
 }
 
@@ -144,8 +169,13 @@ impl FaultCode {
     pub const BAD_FORMAT: Self = Self("bad_format");
 
     /// The fault codes that every service has.
-    pub const COMMON: [Self; 5] =
-        [Self::REQUIRED, Self::UNKNOWN_FIELD, Self::WRONG_TYPE, Self::OUT_OF_RANGE, Self::BAD_FORMAT];
+    pub const COMMON: [Self; 5] = [
+        Self::REQUIRED,
+        Self::UNKNOWN_FIELD,
+        Self::WRONG_TYPE,
+        Self::OUT_OF_RANGE,
+        Self::BAD_FORMAT,
+    ];
 
     /// A fault code of one service.
     pub const fn new(name: &'static str) -> Self {
@@ -172,7 +202,10 @@ impl OwnCodes {
         let mut all: Vec<_> = Code::COMMON.iter().chain(&self.codes).collect();
         all.sort_by_key(|code| code.status);
         let names = all.into_iter().map(|code| code.name);
-        listed("The kind of problem. Each code has one status and one title, which never change.", names)
+        listed(
+            "The kind of problem. Each code has one status and one title, which never change.",
+            names,
+        )
     }
 
     /// The schema of [`FaultCode`]: the closed list.
@@ -236,17 +269,33 @@ mod tests {
 
     fn names(schema: RefOr<Schema>) -> Vec<String> {
         let schema = serde_json::to_value(schema).unwrap();
-        schema["enum"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+        schema["enum"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|name| name.as_str().unwrap().to_owned())
+            .collect()
     }
 
     #[test]
     fn the_documented_codes_are_those_of_every_service_and_its_own_by_status() {
-        let own = OwnCodes { codes: vec![SOLD_OUT], fault_codes: vec![FaultCode::new("no_such_size")] };
+        let own =
+            OwnCodes { codes: vec![SOLD_OUT], fault_codes: vec![FaultCode::new("no_such_size")] };
         let codes = names(own.code_schema());
         let at = codes.iter().position(|name| name == "sold_out").unwrap();
-        assert_eq!((codes[at - 1].as_str(), codes[at + 1].as_str()), ("method_not_allowed", "body_too_large"));
+        assert_eq!(
+            (codes[at - 1].as_str(), codes[at + 1].as_str()),
+            ("method_not_allowed", "body_too_large")
+        );
         assert_eq!(codes.len(), Code::COMMON.len() + 1);
-        let faults = ["required", "unknown_field", "wrong_type", "out_of_range", "bad_format", "no_such_size"];
+        let faults = [
+            "required",
+            "unknown_field",
+            "wrong_type",
+            "out_of_range",
+            "bad_format",
+            "no_such_size",
+        ];
         assert_eq!(names(own.fault_code_schema()), faults);
         assert_eq!(names(Code::schema()).len(), Code::COMMON.len());
     }

@@ -22,7 +22,12 @@ pub struct WriteProblems;
 
 impl IntoResponses for BodyProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        documented(&[Code::MALFORMED_JSON, Code::BODY_TOO_LARGE, Code::UNSUPPORTED_MEDIA_TYPE, Code::INVALID_REQUEST])
+        documented(&[
+            Code::MALFORMED_JSON,
+            Code::BODY_TOO_LARGE,
+            Code::UNSUPPORTED_MEDIA_TYPE,
+            Code::INVALID_REQUEST,
+        ])
     }
 }
 
@@ -52,7 +57,8 @@ fn documented(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
         lines.entry(code.status().as_str().to_owned()).or_default().push(line);
     }
     let response = |lines: Vec<String>| {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();
+        let content =
+            ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();
         ResponseBuilder::new().description(lines.join(". ")).content(MEDIA_TYPE, content).build()
     };
     lines.into_iter().map(|(status, lines)| (status, RefOr::T(response(lines)))).collect()
@@ -67,8 +73,14 @@ mod tests {
         let write = WriteProblems::responses();
         assert_eq!(write.keys().collect::<Vec<_>>(), ["503"]);
         let text = serde_json::to_string(&write).expect("JSON");
-        assert!(text.contains("outcome_unknown") && text.contains("application/problem+json"), "{text}");
+        assert!(
+            text.contains("outcome_unknown") && text.contains("application/problem+json"),
+            "{text}"
+        );
         assert!(text.contains("#/components/schemas/Problem"), "{text}");
-        assert_eq!(BodyProblems::responses().keys().collect::<Vec<_>>(), ["400", "413", "415", "422"]);
+        assert_eq!(
+            BodyProblems::responses().keys().collect::<Vec<_>>(),
+            ["400", "413", "415", "422"]
+        );
     }
 }

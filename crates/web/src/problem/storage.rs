@@ -8,7 +8,10 @@ use super::{Code, Problem};
 impl Problem {
     /// The problem of a bug. It reveals nothing but how to report the bug.
     pub fn internal() -> Self {
-        Self::new(Code::INTERNAL, "the service failed to handle this request; report it with its request_id")
+        Self::new(
+            Code::INTERNAL,
+            "the service failed to handle this request; report it with its request_id",
+        )
     }
 }
 
@@ -16,22 +19,26 @@ impl Problem {
 impl From<NotDone> for Problem {
     fn from(error: NotDone) -> Self {
         match error {
-            NotDone::Overloaded => {
-                Self::new(Code::OVERLOADED, "too many requests are waiting and no change was made; retry later")
-            }
-            NotDone::StorageFull => {
-                Self::new(Code::STORAGE_FULL, "no change was made; the operator must free storage space")
-            }
-            NotDone::Unavailable => {
-                Self::new(Code::STORAGE_UNAVAILABLE, "the storage does not answer and no change was made; retry later")
-            }
+            NotDone::Overloaded => Self::new(
+                Code::OVERLOADED,
+                "too many requests are waiting and no change was made; retry later",
+            ),
+            NotDone::StorageFull => Self::new(
+                Code::STORAGE_FULL,
+                "no change was made; the operator must free storage space",
+            ),
+            NotDone::Unavailable => Self::new(
+                Code::STORAGE_UNAVAILABLE,
+                "the storage does not answer and no change was made; retry later",
+            ),
             NotDone::OutcomeUnknown => Self::new(
                 Code::OUTCOME_UNKNOWN,
                 "the request may have taken effect; look up the result, or retry with the same Idempotency-Key",
             ),
-            NotDone::ShuttingDown => {
-                Self::new(Code::SHUTTING_DOWN, "the service is shutting down and no change was made; retry later")
-            }
+            NotDone::ShuttingDown => Self::new(
+                Code::SHUTTING_DOWN,
+                "the service is shutting down and no change was made; retry later",
+            ),
             NotDone::Poisoned => Self::internal(),
         }
     }

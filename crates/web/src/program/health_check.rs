@@ -22,7 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 ///
 /// The program is not ready or does not answer.
 pub async fn check_health(addresses: &Addresses) -> Result<(), ProgramError> {
-    let address = addresses.metrics_listen.as_ref().unwrap_or(&addresses.listen).from_this_machine();
+    let address =
+        addresses.metrics_listen.as_ref().unwrap_or(&addresses.listen).from_this_machine();
     let failed = |reason: String| ProgramError::Failed(format!("{address} is not ready: {reason}"));
     let asked = tokio::time::timeout(PATIENCE, readiness(address.as_str())).await;
     match asked.map_err(|_| failed(format!("no answer within {PATIENCE:?}")))? {

@@ -109,15 +109,22 @@ fn at_most_a_trillion_units_are_on_hand() {
 #[test]
 fn a_product_is_created_once_and_then_replaced() {
     let put = |name: &str, low_stock_at| {
-        InventoryCommand::PutProduct(PutProduct { product_id: product_id("MUG"), name: name.to_owned(), low_stock_at })
+        InventoryCommand::PutProduct(PutProduct {
+            product_id: product_id("MUG"),
+            name: name.to_owned(),
+            low_stock_at,
+        })
     };
     let mut stock = Stock::default();
     let mut answer = |now_micros: i64, command: InventoryCommand| {
         stock.now_micros = now_micros;
         match stock.run(&[command]).remove(0).outcome {
-            InventoryOutcome::ProductPut { stock: ProductStock { product, .. }, created } => {
-                (created, product.low_stock_at, product.created_at_micros, product.updated_at_micros)
-            }
+            InventoryOutcome::ProductPut { stock: ProductStock { product, .. }, created } => (
+                created,
+                product.low_stock_at,
+                product.created_at_micros,
+                product.updated_at_micros,
+            ),
             other => panic!("not a product: {other:?}"),
         }
     };
@@ -130,7 +137,12 @@ fn a_product_is_created_once_and_then_replaced() {
 #[test]
 fn the_outcome_of_a_put_product_has_its_stock() {
     let mut stock = Stock::default();
-    let receive = movement_request("MUG", "main", Change::Receive(Quantity::new(4).expect("a quantity")), "four");
+    let receive = movement_request(
+        "MUG",
+        "main",
+        Change::Receive(Quantity::new(4).expect("a quantity")),
+        "four",
+    );
     let decided = stock.run(&[put_product("MUG"), receive, put_product("MUG")]);
     let levels = |at: usize| match &decided[at].outcome {
         InventoryOutcome::ProductPut { stock, .. } => describe_levels(&stock.levels),
@@ -176,10 +188,18 @@ fn only_commands_of_the_order_service_are_about_an_order() {
 
 #[test]
 fn a_location_is_written_only_if_it_changes() {
-    let location = |priority| Location { location_id: LocationId::main(), name: "Main".to_owned(), priority };
-    let loaded = Loaded { locations: BTreeMap::from([(LocationId::main(), location(0))]), ..Loaded::default() };
+    let location =
+        |priority| Location { location_id: LocationId::main(), name: "Main".to_owned(), priority };
+    let loaded = Loaded {
+        locations: BTreeMap::from([(LocationId::main(), location(0))]),
+        ..Loaded::default()
+    };
     for priority in [0, 1] {
-        let Decision { changes, .. } = decide(7, &[InventoryCommand::PutLocation(location(priority))], loaded.clone());
-        assert_eq!(changes.locations, [location(1)].into_iter().filter(|_| priority == 1).collect::<Vec<_>>());
+        let Decision { changes, .. } =
+            decide(7, &[InventoryCommand::PutLocation(location(priority))], loaded.clone());
+        assert_eq!(
+            changes.locations,
+            [location(1)].into_iter().filter(|_| priority == 1).collect::<Vec<_>>()
+        );
     }
 }

@@ -10,7 +10,8 @@ fn any_command() -> impl Strategy<Value = InventoryCommand> {
     let change = prop_oneof![
         (1u32..6).prop_map(|units| Change::Receive(Quantity::new(units).expect("a quantity"))),
         (-3i64..3).prop_map(Change::Adjust),
-        (0i64..9, prop::option::of(0i64..9)).prop_map(|(on_hand, expected)| Change::Count { on_hand, expected }),
+        (0i64..9, prop::option::of(0i64..9))
+            .prop_map(|(on_hand, expected)| Change::Count { on_hand, expected }),
     ];
     let order = (kind, 0u32..6, prop::bool::weighted(0.05));
     let request = (product.clone(), location.clone(), change, 0u32..40);

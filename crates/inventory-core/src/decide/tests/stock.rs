@@ -6,7 +6,8 @@ use contract::answers::ShortageReason;
 use contract::{LocationId, ProductId};
 
 use crate::decide::{
-    Changes, Decided, Decision, InventoryCommand, Loaded, ReservationChange, StockChange, Touched, decide,
+    Changes, Decided, Decision, InventoryCommand, Loaded, ReservationChange, StockChange, Touched,
+    decide,
 };
 use crate::reservation::{Reservation, State};
 use crate::stock::{Level, Levels, Location, Movement};
@@ -22,15 +23,18 @@ pub(super) struct Stock {
 impl Default for Stock {
     /// One location, as after the first migration of a database.
     fn default() -> Self {
-        let main = Location { location_id: LocationId::main(), name: "Main".to_owned(), priority: 0 };
-        let all = Loaded { locations: BTreeMap::from([(LocationId::main(), main)]), ..Loaded::default() };
+        let main =
+            Location { location_id: LocationId::main(), name: "Main".to_owned(), priority: 0 };
+        let all =
+            Loaded { locations: BTreeMap::from([(LocationId::main(), main)]), ..Loaded::default() };
         Self { now_micros: 1, all, ledger: BTreeMap::new() }
     }
 }
 
 impl Stock {
     pub(super) fn run(&mut self, batch: &[InventoryCommand]) -> Vec<Decided> {
-        let Decision { decided, changes } = decide(self.now_micros, batch, self.load(&Touched::by(batch)));
+        let Decision { decided, changes } =
+            decide(self.now_micros, batch, self.load(&Touched::by(batch)));
         assert_eq!(decided.len(), batch.len());
         changes
             .reservations
@@ -89,14 +93,20 @@ impl Stock {
                 let found = self.all.movements.insert(cause.request_id, movement.clone());
                 assert_eq!(found, None, "one movement per request");
             }
-            self.ledger.entry((movement.product_id.clone(), movement.location_id.clone())).or_default().push(movement);
+            self.ledger
+                .entry((movement.product_id.clone(), movement.location_id.clone()))
+                .or_default()
+                .push(movement);
         }
     }
 
     fn write_stock(&mut self, change: StockChange) {
         let deltas = change.deltas();
         let StockChange { product_id, location_id, before, after } = change;
-        assert!(self.all.products.contains_key(&product_id) && self.all.locations.contains_key(&location_id));
+        assert!(
+            self.all.products.contains_key(&product_id)
+                && self.all.locations.contains_key(&location_id)
+        );
         let level = self.all.levels.entry(product_id).or_default().entry(location_id).or_default();
         assert_eq!(level.last_seq, before.last_seq, "the row is as it was before the batch");
         level.on_hand += deltas.on_hand;
@@ -111,9 +121,15 @@ impl Stock {
             let mut level = Level::default();
             for movement in movements {
                 level = level.after(movement.deltas).expect("INV-1 at every prefix");
-                assert_eq!(movement.after, level, "INV-2: numbers have no gap, and the level is the sum so far");
+                assert_eq!(
+                    movement.after, level,
+                    "INV-2: numbers have no gap, and the level is the sum so far"
+                );
             }
-            assert_eq!(self.all.levels[product][location], level, "INV-2: a level is the sum of its movements");
+            assert_eq!(
+                self.all.levels[product][location], level,
+                "INV-2: a level is the sum of its movements"
+            );
             assert_eq!(self.held(product, location), level.reserved, "INV-3");
         }
         let rows: usize = self.all.levels.values().map(BTreeMap::len).sum();
@@ -125,8 +141,13 @@ impl Stock {
     fn check_seen(&self, reservation: &Reservation) {
         for shortfall in reservation.state.shortfalls() {
             let product = &shortfall.shortage.product_id;
-            let seen = |location: &LocationId| shortfall.seen.iter().any(|seen| seen.location_id == *location);
-            assert!(self.levels(product).keys().all(seen), "INV-8: the rejection saw every location");
+            let seen = |location: &LocationId| {
+                shortfall.seen.iter().any(|seen| seen.location_id == *location)
+            };
+            assert!(
+                self.levels(product).keys().all(seen),
+                "INV-8: the rejection saw every location"
+            );
             let known = self.all.products.contains_key(product);
             assert!(
                 shortfall.shortage.reason == ShortageReason::OutOfStock || !known,
@@ -136,9 +157,14 @@ impl Stock {
     }
 
     fn held(&self, product: &ProductId, location: &LocationId) -> i64 {
-        let reserved = self.all.reservations.values().filter(|found| matches!(found.state, State::Reserved(_)));
+        let reserved = self
+            .all
+            .reservations
+            .values()
+            .filter(|found| matches!(found.state, State::Reserved(_)));
         let parts = reserved.flat_map(|found| found.state.allocations());
-        let here = parts.filter(|part| part.product_id == *product && part.location_id == *location);
+        let here =
+            parts.filter(|part| part.product_id == *product && part.location_id == *location);
         here.map(|part| part.quantity.units()).sum()
     }
 
@@ -146,7 +172,8 @@ impl Stock {
         for shortfall in reservation.state.shortfalls() {
             let shortage = &shortfall.shortage;
             let available_at = |seen: &crate::reservation::Seen| {
-                let movements = &self.ledger[&(shortage.product_id.clone(), seen.location_id.clone())];
+                let movements =
+                    &self.ledger[&(shortage.product_id.clone(), seen.location_id.clone())];
                 movements
                     .iter()
                     .find(|movement| movement.seq() == seen.seq)
@@ -155,9 +182,15 @@ impl Stock {
                     .available()
             };
             let available: i64 = shortfall.seen.iter().map(available_at).sum();
-            assert_eq!(available, shortage.available, "INV-8: the available units at the movements that were seen");
+            assert_eq!(
+                available, shortage.available,
+                "INV-8: the available units at the movements that were seen"
+            );
             assert!(available < shortage.requested.units(), "INV-8: stock was short");
-            assert!(shortage.reason == ShortageReason::OutOfStock || shortfall.seen.is_empty(), "INV-8");
+            assert!(
+                shortage.reason == ShortageReason::OutOfStock || shortfall.seen.is_empty(),
+                "INV-8"
+            );
         }
     }
 }

@@ -111,7 +111,12 @@ fn a_command_whose_digest_is_not_the_digest_of_its_lines_is_an_anomaly() {
 #[test]
 fn a_rejection_keeps_its_evidence_after_a_release() {
     let mut stock = Stock::default();
-    stock.run(&[put_product("MUG"), put_location("SHOP", 5), receive("MUG", "main", 2), receive("MUG", "SHOP", 1)]);
+    stock.run(&[
+        put_product("MUG"),
+        put_location("SHOP", 5),
+        receive("MUG", "main", 2),
+        receive("MUG", "SHOP", 1),
+    ]);
     stock.run(&[reserve("A", "MUG", 1), reserve("B", "MUG", 4), reserve("C", "TEE", 1)]);
     let seen = |location: &str, seq| Seen { location_id: location.parse().expect("an id"), seq };
     let short = |product: &str, requested, available, reason, seen| Shortfall {
@@ -137,11 +142,17 @@ fn a_repeated_answer_keeps_the_time_of_the_first_decision() {
     stock.run(&[put_product("MUG"), receive("MUG", "main", 2)]);
     let answer = |stock: &mut Stock, now_micros: i64, kind, attempt: u32| {
         stock.now_micros = now_micros;
-        let InventoryCommand::Stock(mut sent) = command(kind, "A", "MUG", 2) else { unreachable!() };
+        let InventoryCommand::Stock(mut sent) = command(kind, "A", "MUG", 2) else {
+            unreachable!()
+        };
         sent.attempt = attempt;
         sent.traceparent = Some(format!("trace {attempt}"));
-        let answer = stock.run(&[InventoryCommand::Stock(sent)])[0].publish.clone().expect("an answer");
-        assert_eq!((answer.attempt, answer.traceparent), (attempt, Some(format!("trace {attempt}"))));
+        let answer =
+            stock.run(&[InventoryCommand::Stock(sent)])[0].publish.clone().expect("an answer");
+        assert_eq!(
+            (answer.attempt, answer.traceparent),
+            (attempt, Some(format!("trace {attempt}")))
+        );
         assert_eq!((answer.schema, answer.sent_at_micros), (1, now_micros));
         (answer.outcome.name(), answer.decided_at_micros)
     };
@@ -174,15 +185,21 @@ fn the_ledger_names_the_order_of_each_movement() {
     stock.run(&[put_product("MUG"), receive("MUG", "main", 5), reserve("A", "MUG", 2)]);
     stock.run(&[command(StockCommandKind::ShipStock, "A", "MUG", 2)]);
     let ledger = stock.ledger("MUG", "main");
-    let answer: Vec<_> =
-        ledger.iter().map(|entry| (entry.kind.as_str(), entry.deltas.on_hand, entry.deltas.reserved)).collect();
+    let answer: Vec<_> = ledger
+        .iter()
+        .map(|entry| (entry.kind.as_str(), entry.deltas.on_hand, entry.deltas.reserved))
+        .collect();
     assert_eq!(answer, [("receive", 5, 0), ("reserve", 0, 2), ("ship", -2, -2)]);
     assert!(ledger[1..].iter().all(|entry| entry.cause == Cause::Order(order_id("A"))));
 }
 
 fn command(kind: StockCommandKind, order: &str, product: &str, units: u32) -> InventoryCommand {
     let quantity = Quantity::new(units).expect("a quantity");
-    stock_command(kind, order_id(order), StockLines::sum([(product_id(product), quantity)]).expect("one line"))
+    stock_command(
+        kind,
+        order_id(order),
+        StockLines::sum([(product_id(product), quantity)]).expect("one line"),
+    )
 }
 
 fn reserve(order: &str, product: &str, units: u32) -> InventoryCommand {

@@ -39,7 +39,8 @@ fn cell(state: &str, kind: StockCommandKind) -> String {
 /// A stock of five mugs with the reservation of order A in this state, and the lines of A.
 fn stock_with(state: &str) -> (Stock, StockLines) {
     let units = if state == "rejected" { 6 } else { 2 };
-    let lines = StockLines::sum([(product_id("MUG"), Quantity::new(units).expect("a quantity"))]).expect("one line");
+    let lines = StockLines::sum([(product_id("MUG"), Quantity::new(units).expect("a quantity"))])
+        .expect("one line");
     let mut stock = Stock::default();
     let five = Change::Receive(Quantity::new(5).expect("a quantity"));
     stock.run(&[put_product("MUG"), movement_request("MUG", "main", five, "five")]);
@@ -64,7 +65,11 @@ fn a_release_from_any_state_leaves_nothing_reserved_and_keeps_the_allocations() 
         stock.run(&[stock_command(StockCommandKind::ReleaseStock, order_id("A"), lines)]);
         let reservation = stock.reservation("A").expect("a reservation");
         assert!(matches!(reservation.state, State::Released(_)), "{state}");
-        assert_eq!(reservation.state.allocations().len(), held, "{state}: the allocations are kept");
+        assert_eq!(
+            reservation.state.allocations().len(),
+            held,
+            "{state}: the allocations are kept"
+        );
         assert_eq!(describe_levels(stock.levels(&product_id("MUG"))), "main 5/0", "{state}");
     }
 }

@@ -19,7 +19,10 @@ const MAX_COUNT: i64 = 1_000_000_000;
 
 /// A stock movement to record.
 #[derive(Debug, Deserialize, ToSchema)]
-#[expect(dead_code, reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault")]
+#[expect(
+    dead_code,
+    reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault"
+)]
 pub(in crate::http) struct NewMovement {
     kind: Kind,
     /// `receive`: 1 to 1 000 000 units received. `adjust`: −1 000 000 to 1 000 000 units added, but
@@ -70,7 +73,8 @@ pub(super) fn movement(
     body.finish(|| {
         let change = change(kind?, quantity?, expected);
         let location_id = location_id.unwrap_or_else(LocationId::main);
-        let digest = digest(&product_id, &location_id, change, [reason.as_deref(), reference.as_deref()]);
+        let digest =
+            digest(&product_id, &location_id, change, [reason.as_deref(), reference.as_deref()]);
         let cause = RequestCause { request_id, digest, reason, reference, actor: None };
         Some(MovementRequest { product_id, location_id, change, cause })
     })
@@ -80,7 +84,9 @@ pub(super) fn movement(
 pub(super) fn request_id(key: Option<String>, ids: &dyn Ids) -> RequestId {
     match key {
         // A UUIDv8 (RFC 9562) of the key's hash.
-        Some(key) => RequestId(uuid::Builder::from_custom_bytes(Digest::of(key.as_bytes()).0).into_uuid().into_bytes()),
+        Some(key) => RequestId(
+            uuid::Builder::from_custom_bytes(Digest::of(key.as_bytes()).0).into_uuid().into_bytes(),
+        ),
         None => RequestId(Uuid::into_bytes(ids.uuid())),
     }
 }
@@ -95,7 +101,9 @@ fn quantity(kind: Option<Kind>) -> impl Fn(&Node) -> Parsed<i64> {
             None => i64::MIN..=i64::MAX,
         };
         match body::integer(range)(node)? {
-            0 if kind == Some(Kind::Adjust) => Err((FaultCode::OUT_OF_RANGE, "must not be 0".to_owned())),
+            0 if kind == Some(Kind::Adjust) => {
+                Err((FaultCode::OUT_OF_RANGE, "must not be 0".to_owned()))
+            }
             units => Ok(units),
         }
     }
@@ -103,7 +111,9 @@ fn quantity(kind: Option<Kind>) -> impl Fn(&Node) -> Parsed<i64> {
 
 fn expected_on_hand(kind: Option<Kind>) -> impl Fn(&Node) -> Parsed<i64> {
     move |node| match kind {
-        Some(Kind::Receive | Kind::Adjust) => Err((FaultCode::UNKNOWN_FIELD, "is allowed only for a count".to_owned())),
+        Some(Kind::Receive | Kind::Adjust) => {
+            Err((FaultCode::UNKNOWN_FIELD, "is allowed only for a count".to_owned()))
+        }
         Some(Kind::Count) | None => body::integer(0..=MAX_COUNT)(node),
     }
 }
@@ -121,7 +131,12 @@ fn change(kind: Kind, quantity: i64, expected: Option<i64>) -> Change {
 
 /// The digest of every parsed member. Two requests with equal digests make the same movement.
 /// Digests are stored, so this function must never change its results.
-fn digest(product_id: &ProductId, location_id: &LocationId, change: Change, texts: [Option<&str>; 2]) -> Digest {
+fn digest(
+    product_id: &ProductId,
+    location_id: &LocationId,
+    change: Change,
+    texts: [Option<&str>; 2],
+) -> Digest {
     let (quantity, expected) = match change {
         Change::Receive(quantity) => (quantity.units(), None),
         Change::Adjust(units) => (units, None),
@@ -146,7 +161,8 @@ mod tests {
         let object = body::parse(text.as_bytes()).expect("an object");
         let product_id = "MUG".parse().expect("an id");
         movement(product_id, RequestId([0; 16]), &object).map_err(|problem| {
-            let listed = |fault: &web::problem::Fault| format!("{:?} {}", fault.at, fault.code.as_str());
+            let listed =
+                |fault: &web::problem::Fault| format!("{:?} {}", fault.at, fault.code.as_str());
             problem.faults.iter().map(listed).collect()
         })
     }
@@ -161,10 +177,21 @@ mod tests {
 
     #[test]
     fn each_kind_has_limits_of_its_own() {
-        assert_eq!(change_of(r#"{"kind":"receive","quantity":1000000}"#).kind().as_str(), "receive");
-        assert_eq!(change_of(r#"{"kind":"adjust","quantity":-1000000,"reason":"x"}"#), Change::Adjust(-1_000_000));
+        assert_eq!(
+            change_of(r#"{"kind":"receive","quantity":1000000}"#).kind().as_str(),
+            "receive"
+        );
+        assert_eq!(
+            change_of(r#"{"kind":"adjust","quantity":-1000000,"reason":"x"}"#),
+            Change::Adjust(-1_000_000)
+        );
         let count = Change::Count { on_hand: 1_000_000_000, expected: Some(0) };
-        assert_eq!(change_of(r#"{"kind":"count","quantity":1000000000,"reason":"x","expected_on_hand":0}"#), count);
+        assert_eq!(
+            change_of(
+                r#"{"kind":"count","quantity":1000000000,"reason":"x","expected_on_hand":0}"#
+            ),
+            count
+        );
         for (kind, quantity) in [
             ("receive", "0"),
             ("receive", "1000001"),
@@ -174,7 +201,8 @@ mod tests {
             ("count", "-1"),
             ("count", "1000000001"),
         ] {
-            let listed = faults(&format!(r#"{{"kind":"{kind}","quantity":{quantity},"reason":"x"}}"#));
+            let listed =
+                faults(&format!(r#"{{"kind":"{kind}","quantity":{quantity},"reason":"x"}}"#));
             assert_eq!(listed, [r#"Pointer("/quantity") out_of_range"#], "{kind} {quantity}");
         }
     }
@@ -192,15 +220,22 @@ mod tests {
     fn only_a_count_expects_something() {
         let listed = faults(r#"{"kind":"receive","quantity":1,"expected_on_hand":1}"#);
         assert_eq!(listed, [r#"Pointer("/expected_on_hand") unknown_field"#]);
-        assert!(read(r#"{"kind":"receive","quantity":1,"expected_on_hand":null}"#).is_ok(), "null is absent");
+        assert!(
+            read(r#"{"kind":"receive","quantity":1,"expected_on_hand":null}"#).is_ok(),
+            "null is absent"
+        );
     }
 
     #[test]
     fn every_fault_is_reported_at_once() {
-        let listed = faults(r#"{"kind":"steal","quantity":"1","location_id":"..","reference":7,"colour":"red"}"#);
-        let expected = [("kind", "bad_format"), ("quantity", "wrong_type"), ("location_id", "bad_format")];
+        let listed = faults(
+            r#"{"kind":"steal","quantity":"1","location_id":"..","reference":7,"colour":"red"}"#,
+        );
+        let expected =
+            [("kind", "bad_format"), ("quantity", "wrong_type"), ("location_id", "bad_format")];
         let rest = [("reference", "wrong_type"), ("colour", "unknown_field")];
-        let expected = expected.into_iter().chain(rest).map(|(at, code)| format!("Pointer(\"/{at}\") {code}"));
+        let expected =
+            expected.into_iter().chain(rest).map(|(at, code)| format!("Pointer(\"/{at}\") {code}"));
         assert_eq!(listed, expected.collect::<Vec<_>>());
     }
 
@@ -218,14 +253,20 @@ mod tests {
         let digests: std::collections::BTreeSet<_> =
             texts.iter().map(|text| read(text).expect("a movement").cause.digest).collect();
         assert_eq!(digests.len(), texts.len());
-        let same = read(r#"{"location_id":"main","reason":"x","reference":null,"quantity":1,"kind":"count"}"#);
-        assert_eq!(same.expect("a movement").cause.digest, read(texts[0]).expect("a movement").cause.digest);
+        let same = read(
+            r#"{"location_id":"main","reason":"x","reference":null,"quantity":1,"kind":"count"}"#,
+        );
+        assert_eq!(
+            same.expect("a movement").cause.digest,
+            read(texts[0]).expect("a movement").cause.digest
+        );
     }
 
     /// Movements store the digest, so a repeated request must have the same one in every version.
     #[test]
     fn the_digest_of_a_request_is_pinned() {
-        let request = read(r#"{"kind":"receive","quantity":5,"reference":"PO-7"}"#).expect("a movement");
+        let request =
+            read(r#"{"kind":"receive","quantity":5,"reference":"PO-7"}"#).expect("a movement");
         assert_eq!(request.cause.digest, Digest::of(b"MUG\0main\0receive\x005\0\n\0\n\0PO-7"));
     }
 

@@ -38,18 +38,35 @@ fn shuffled(n: u128) -> u128 {
 pub(crate) async fn what_is_held_at_a_place_is_read_page_by_page_beside_its_level(fresh: Fresh) {
     fresh.run([stocked("MUG", 9), stocked("TEE", 4)].concat()).await;
     fresh.run([3, 1, 4, 2].map(|n| mugs(ReserveStock, n)).to_vec()).await;
-    fresh.run(vec![mugs(ShipStock, 1), mugs(ReleaseStock, 2), reserve(7, &[("TEE", 1)]), mugs(ReserveStock, 8)]).await;
+    fresh
+        .run(vec![
+            mugs(ShipStock, 1),
+            mugs(ReleaseStock, 2),
+            reserve(7, &[("TEE", 1)]),
+            mugs(ReserveStock, 8),
+        ])
+        .await;
     let level = Level { on_hand: 7, reserved: 6, last_seq: 8 };
     let page = |units, allocations, more| HeldAudit { level, units, allocations, more_after: more };
-    assert_eq!(fresh.held(None, 3).await, page(2, 3, Some(id(3))), "one was shipped, one released, one holds");
+    assert_eq!(
+        fresh.held(None, 3).await,
+        page(2, 3, Some(id(3))),
+        "one was shipped, one released, one holds"
+    );
     assert_eq!(fresh.held(Some(id(3)), 3).await, page(4, 2, None));
     assert_eq!(fresh.held(None, 4).await, page(4, 4, Some(id(4))));
     assert_eq!(fresh.held(Some(id(8)), 4).await, page(0, 0, None));
-    let nowhere = fresh.audit.held_at((product("CAP"), LocationId::main()), None, 9).await.expect("a read");
-    assert_eq!(nowhere, HeldAudit { level: Level::default(), units: 0, allocations: 0, more_after: None });
+    let nowhere =
+        fresh.audit.held_at((product("CAP"), LocationId::main()), None, 9).await.expect("a read");
+    assert_eq!(
+        nowhere,
+        HeldAudit { level: Level::default(), units: 0, allocations: 0, more_after: None }
+    );
 }
 
-pub(crate) async fn a_place_where_many_were_promised_something_is_not_counted_at_once(fresh: Fresh) {
+pub(crate) async fn a_place_where_many_were_promised_something_is_not_counted_at_once(
+    fresh: Fresh,
+) {
     let few = u128::from(HELD_AT_ONCE);
     fresh.promise(few).await;
     let units = 2 * i64::from(HELD_AT_ONCE);
@@ -97,7 +114,8 @@ pub(crate) async fn books_that_are_written_while_they_are_read_are_in_order(fres
             run_until_done(&*store, Arc::new(batch)).await;
         }
     });
-    let (mut watching, mut rounds) = (fresh.books(ReadBudget { page: 3, below: 20, round: 1_000 }), 0);
+    let (mut watching, mut rounds) =
+        (fresh.books(ReadBudget { page: 3, below: 20, round: 1_000 }), 0);
     while !writer.is_finished() {
         may_write.add_permits(50);
         let (findings, _) = fresh.round(&mut watching).await;
@@ -124,9 +142,16 @@ pub(crate) async fn a_step_of_the_audit_reads_no_more_than_it_may(fresh: Fresh) 
     assert_eq!(first.checked["INV-1"], 121 + 25, "every movement");
     let (second, steps) = fresh.round(&mut books).await;
     assert!(steps.iter().all(|rows| *rows <= 60), "{steps:?}");
-    assert_eq!(second.checked["INV-1"], 10 + 25, "nothing is new: a fifth of what may be read, of what is older");
+    assert_eq!(
+        second.checked["INV-1"],
+        10 + 25,
+        "nothing is new: a fifth of what may be read, of what is older"
+    );
     fresh.run(vec![received("MUG", "main", 5)]).await;
     let (third, _) = fresh.round(&mut books).await;
     assert_eq!(third.checked["INV-1"], 11 + 25, "what is new as well");
-    assert_eq!([first, second, third].map(|round| (round.violations.len(), round.checked["INV-2"])), [(0, 26); 3]);
+    assert_eq!(
+        [first, second, third].map(|round| (round.violations.len(), round.checked["INV-2"])),
+        [(0, 26); 3]
+    );
 }

@@ -22,13 +22,17 @@ pub(crate) async fn a_reservation_reads_back_with_its_allocations_and_its_eviden
     let decided = fresh.run(vec![reserve(1, &lines), reserve(2, &lines)]).await;
 
     let held = fresh.store.reservation(id(1)).await.expect("a read").expect("a reservation");
-    let StockOutcome::StockReserved { allocations } = &answer(&decided[0]).outcome else { panic!("{decided:?}") };
+    let StockOutcome::StockReserved { allocations } = &answer(&decided[0]).outcome else {
+        panic!("{decided:?}")
+    };
     assert_eq!(held.state, State::Reserved(allocations.clone()));
     assert_eq!((held.digest, held.created_at_micros), (answer(&decided[0]).digest, START.0));
 
     let short = fresh.store.reservation(id(2)).await.expect("a read").expect("a reservation");
     let State::Rejected(shortfalls) = short.state else { panic!("{short:?}") };
-    let StockOutcome::StockRejected { shortages } = &answer(&decided[1]).outcome else { panic!("{decided:?}") };
+    let StockOutcome::StockRejected { shortages } = &answer(&decided[1]).outcome else {
+        panic!("{decided:?}")
+    };
     assert_eq!(
         shortfalls.iter().map(|short| &short.shortage).collect::<Vec<_>>(),
         shortages.iter().collect::<Vec<_>>()
@@ -41,15 +45,27 @@ pub(crate) async fn a_reservation_reads_back_with_its_allocations_and_its_eviden
 pub(crate) async fn a_rejection_cites_every_location_of_its_product(fresh: Fresh) {
     fresh.run(stocked("MUG", 3).to_vec()).await;
     fresh.run([put_location("SHOP", 1), put_location("ATTIC", 2)].to_vec()).await;
-    fresh.run(vec![received("MUG", "SHOP", 2), received("MUG", "SHOP", 4), received("MUG", "ATTIC", 1)]).await;
+    fresh
+        .run(vec![
+            received("MUG", "SHOP", 2),
+            received("MUG", "SHOP", 4),
+            received("MUG", "ATTIC", 1),
+        ])
+        .await;
     fresh.run(vec![reserve(1, &[("MUG", 20)])]).await;
     let short = fresh.store.reservation(id(1)).await.expect("a read").expect("a reservation");
     let [short] = short.state.shortfalls() else { panic!("{short:?}") };
-    let seen: Vec<_> = short.seen.iter().map(|seen| (seen.location_id.as_str(), seen.seq)).collect();
-    assert_eq!((seen, short.shortage.available), (vec![("ATTIC", 1), ("SHOP", 2), ("main", 1)], 10));
+    let seen: Vec<_> =
+        short.seen.iter().map(|seen| (seen.location_id.as_str(), seen.seq)).collect();
+    assert_eq!(
+        (seen, short.shortage.available),
+        (vec![("ATTIC", 1), ("SHOP", 2), ("main", 1)], 10)
+    );
 }
 
-pub(crate) async fn every_path_of_a_reservation_reads_back_and_answers_the_same_again(fresh: Fresh) {
+pub(crate) async fn every_path_of_a_reservation_reads_back_and_answers_the_same_again(
+    fresh: Fresh,
+) {
     use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
     fresh.run(stocked("MUG", 5).to_vec()).await;
     let paths: [(u128, &[StockCommandKind], u32, StateName); 6] = [
@@ -74,10 +90,16 @@ pub(crate) async fn every_path_of_a_reservation_reads_back_and_answers_the_same_
         let again = fresh.run(vec![order(kind, n, &[("MUG", units)])]).await;
         assert_eq!(again[0].outcome, InventoryOutcome::Answered { repeated: true }, "order {n}");
         let again = answer(&again[0]);
-        assert_eq!((&again.outcome, again.decided_at_micros), (&first.outcome, first.decided_at_micros), "order {n}");
+        assert_eq!(
+            (&again.outcome, again.decided_at_micros),
+            (&first.outcome, first.decided_at_micros),
+            "order {n}"
+        );
     }
     let before = |state: State| matches!(state, State::Released(Before::Absent));
-    assert!(before(fresh.store.reservation(id(6)).await.expect("a read").expect("a tombstone").state));
+    assert!(before(
+        fresh.store.reservation(id(6)).await.expect("a read").expect("a tombstone").state
+    ));
     assert_eq!(fresh.levels("MUG").await, [("main".to_owned(), 4, 1)]);
 }
 
@@ -95,7 +117,10 @@ pub(crate) async fn commands_of_a_batch_are_decided_in_order(fresh: Fresh) {
         one(StockCommandKind::ShipStock, 3),
     ];
     let decided = fresh.run(batch).await;
-    assert!(matches!(decided[0].outcome, InventoryOutcome::Refused(_)), "the product did not exist yet");
+    assert!(
+        matches!(decided[0].outcome, InventoryOutcome::Refused(_)),
+        "the product did not exist yet"
+    );
     assert_eq!([3, 4, 6].map(|at: usize| is_reserved(&decided[at])), [true, false, true]);
     assert_eq!(fresh.levels("MUG").await, [("main".to_owned(), 0, 0)]);
     let kinds: Vec<_> = fresh.ledger("MUG").await.iter().rev().map(|entry| entry.kind).collect();
@@ -105,10 +130,13 @@ pub(crate) async fn commands_of_a_batch_are_decided_in_order(fresh: Fresh) {
 
 pub(crate) async fn a_movement_reads_back_with_all_that_its_request_told(fresh: Fresh) {
     let decided = fresh.run(stocked("MUG", 5).to_vec()).await;
-    let InventoryOutcome::Moved { movement, replayed: false } = &decided[1].outcome else { panic!("{decided:?}") };
+    let InventoryOutcome::Moved { movement, replayed: false } = &decided[1].outcome else {
+        panic!("{decided:?}")
+    };
     assert_eq!(fresh.ledger("MUG").await, std::slice::from_ref(movement));
     let Cause::Request(cause) = &movement.cause else { panic!("{movement:?}") };
-    let texts = [&cause.reason, &cause.reference, &cause.actor].map(|text| text.as_deref().expect("a text"));
+    let texts = [&cause.reason, &cause.reference, &cause.actor]
+        .map(|text| text.as_deref().expect("a text"));
     assert_eq!(texts, ["because", "PO-7", "ana"]);
     fresh.run(vec![reserve(1, &[("MUG", 2)])]).await;
     assert_eq!(fresh.ledger("MUG").await[0].cause, Cause::Order(id(1)));
@@ -128,7 +156,10 @@ pub(crate) async fn a_request_moves_stock_once_however_often_it_comes(fresh: Fre
     };
     assert_eq!(movement(&later[0]), movement(&first[0]));
     let reused = fresh.run(vec![moved("MUG", "main", Change::Adjust(1), "count")]).await;
-    assert!(matches!(reused[0].outcome, InventoryOutcome::Refused(inventory_core::decide::Refusal::KeyReused)));
+    assert!(matches!(
+        reused[0].outcome,
+        InventoryOutcome::Refused(inventory_core::decide::Refusal::KeyReused)
+    ));
     assert_eq!(fresh.ledger("MUG").await.len(), 2);
 }
 
@@ -154,12 +185,20 @@ pub(crate) async fn a_batch_is_written_whole_or_not_at_all(fresh: Fresh) {
 pub(crate) async fn a_level_moves_only_from_where_the_decision_saw_it(fresh: Fresh) {
     /// Decides on levels that stand one movement further on than they do.
     fn ahead(now: i64, batch: &[InventoryCommand], mut loaded: Loaded) -> Decision {
-        loaded.levels.values_mut().flat_map(|levels| levels.values_mut()).for_each(|level| level.last_seq += 1);
+        loaded
+            .levels
+            .values_mut()
+            .flat_map(|levels| levels.values_mut())
+            .for_each(|level| level.last_seq += 1);
         decide(now, batch, loaded)
     }
     /// Decides on levels of one movement ago.
     fn behind(now: i64, batch: &[InventoryCommand], mut loaded: Loaded) -> Decision {
-        loaded.levels.values_mut().flat_map(|levels| levels.values_mut()).for_each(|level| level.last_seq -= 1);
+        loaded
+            .levels
+            .values_mut()
+            .flat_map(|levels| levels.values_mut())
+            .for_each(|level| level.last_seq -= 1);
         decide(now, batch, loaded)
     }
     /// Decides as if nothing had ever moved.
@@ -179,7 +218,10 @@ pub(crate) async fn a_level_moves_only_from_where_the_decision_saw_it(fresh: Fre
 pub(crate) async fn a_reservation_moves_only_from_where_the_decision_saw_it(fresh: Fresh) {
     /// Decides as if every rejected order held its units.
     fn generous(now: i64, batch: &[InventoryCommand], mut loaded: Loaded) -> Decision {
-        loaded.reservations.values_mut().for_each(|found| found.state = State::Reserved(Vec::new()));
+        loaded
+            .reservations
+            .values_mut()
+            .for_each(|found| found.state = State::Reserved(Vec::new()));
         decide(now, batch, loaded)
     }
     /// Decides as if it had never heard of any order.
@@ -202,7 +244,11 @@ pub(crate) async fn a_reservation_moves_only_from_where_the_decision_saw_it(fres
 pub(crate) async fn a_decision_that_oversells_is_refused_by_the_database(fresh: Fresh) {
     /// Decides as if there were ten more of everything, and writes it as differences.
     fn optimistic(now: i64, batch: &[InventoryCommand], mut loaded: Loaded) -> Decision {
-        loaded.levels.values_mut().flat_map(|levels| levels.values_mut()).for_each(|level| level.on_hand += 10);
+        loaded
+            .levels
+            .values_mut()
+            .flat_map(|levels| levels.values_mut())
+            .for_each(|level| level.on_hand += 10);
         decide(now, batch, loaded)
     }
     fresh.run(stocked("MUG", 1).to_vec()).await;
@@ -221,7 +267,9 @@ pub(crate) async fn a_panicking_decider_leaves_nothing_behind_and_the_store_work
     assert_eq!(fresh.levels("MUG").await, [("main".to_owned(), 5, 0)]);
 }
 
-pub(crate) async fn sixteen_deciders_with_crossed_products_neither_oversell_nor_deadlock(fresh: Fresh) {
+pub(crate) async fn sixteen_deciders_with_crossed_products_neither_oversell_nor_deadlock(
+    fresh: Fresh,
+) {
     const PRODUCTS: [&str; 3] = ["A", "B", "C"];
     const UNITS: u32 = 100;
     fresh.run(PRODUCTS.into_iter().flat_map(|name| stocked(name, UNITS)).collect()).await;
@@ -236,7 +284,8 @@ pub(crate) async fn sixteen_deciders_with_crossed_products_neither_oversell_nor_
                 }
                 let number = decider * 100 + n as u128;
                 // Two orders of one product each, in an order that other deciders take the other way round.
-                let batch = [reserve(number, &[(pair[0], 1)]), reserve(5000 + number, &[(pair[1], 1)])];
+                let batch =
+                    [reserve(number, &[(pair[0], 1)]), reserve(5000 + number, &[(pair[1], 1)])];
                 let decided = run_until_done(&*store, Arc::new(batch)).await;
                 reserved += decided.iter().filter(|one| is_reserved(one)).count();
             }

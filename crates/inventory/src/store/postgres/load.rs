@@ -31,7 +31,8 @@ pub(super) const LOCK_RESERVATIONS: &str = concat!(
     " FROM reservations WHERE order_id = ANY($1::uuid[]) AND state <> 'claimed' ORDER BY order_id FOR UPDATE"
 );
 
-pub(super) const ALLOCATIONS: &str = "SELECT order_id, product_id, location_id, quantity FROM allocations
+pub(super) const ALLOCATIONS: &str =
+    "SELECT order_id, product_id, location_id, quantity FROM allocations
      WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, product_id, location_id";
 
 pub(super) const LOCK_PRODUCTS: &str = concat!(
@@ -40,13 +41,15 @@ pub(super) const LOCK_PRODUCTS: &str = concat!(
     " FROM products WHERE product_id = ANY($1::text[]) ORDER BY product_id FOR UPDATE"
 );
 
-pub(super) const LEVELS: &str = "SELECT product_id, location_id, on_hand, reserved, last_seq FROM stock
+pub(super) const LEVELS: &str =
+    "SELECT product_id, location_id, on_hand, reserved, last_seq FROM stock
      WHERE product_id = ANY($1::text[]) ORDER BY product_id, location_id";
 
 pub(super) const REQUESTS: &str =
     concat!("SELECT ", movement_columns!(), " FROM movements WHERE request_id = ANY($1::bytea[])");
 
-pub(super) const LOCATIONS: &str = "SELECT location_id, name, priority FROM locations ORDER BY priority, location_id";
+pub(super) const LOCATIONS: &str =
+    "SELECT location_id, name, priority FROM locations ORDER BY priority, location_id";
 
 /// What the batch touches, the orders that it has claimed, and the time under the locks.
 pub(super) async fn load(
@@ -72,9 +75,12 @@ pub(super) async fn load(
         transaction.now(),
     );
     let (claimed, reservations, allocations) = (claimed?, reservations?, allocations?);
-    let (products, levels, requests, locations, now) = (products?, levels?, requests?, locations?, now?);
-    let mut loaded =
-        Loaded { reservations: by_order(rows::reservations(&reservations, &allocations)?), ..Loaded::default() };
+    let (products, levels, requests, locations, now) =
+        (products?, levels?, requests?, locations?, now?);
+    let mut loaded = Loaded {
+        reservations: by_order(rows::reservations(&reservations, &allocations)?),
+        ..Loaded::default()
+    };
     for row in &requests {
         let movement = rows::movement(row)?;
         if let Cause::Request(cause) = &movement.cause {
@@ -97,7 +103,10 @@ pub(super) async fn load(
 }
 
 /// Nothing, if there is nothing to ask for.
-async fn unless(nothing: bool, asking: impl Future<Output = Result<Vec<Row>, Failure>>) -> Result<Vec<Row>, Failure> {
+async fn unless(
+    nothing: bool,
+    asking: impl Future<Output = Result<Vec<Row>, Failure>>,
+) -> Result<Vec<Row>, Failure> {
     if nothing { Ok(Vec::new()) } else { asking.await }
 }
 

@@ -12,15 +12,22 @@ use super::super::{MovementFilter, ProductFilter};
 use super::load::{ALLOCATIONS, LEVELS, LOCATIONS, levels_of};
 use super::rows::{self, movement_columns, product_columns, reservation_columns};
 
-const RESERVATIONS: &str =
-    concat!("SELECT ", reservation_columns!(), " FROM reservations WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");
+const RESERVATIONS: &str = concat!(
+    "SELECT ",
+    reservation_columns!(),
+    " FROM reservations WHERE order_id = ANY($1::uuid[]) ORDER BY order_id"
+);
 
 /// Every statement of this module, but for those of pages.
 #[cfg(test)]
 pub(super) const STATEMENTS: [&str; 1] = [RESERVATIONS];
 
-pub(super) async fn product(snapshot: &Transaction<'_>, id: &ProductId) -> Result<Option<ProductStock>, Failure> {
-    let filter = ProductFilter { ids: Some(vec![id.clone()]), limit: 1, ..ProductFilter::default() };
+pub(super) async fn product(
+    snapshot: &Transaction<'_>,
+    id: &ProductId,
+) -> Result<Option<ProductStock>, Failure> {
+    let filter =
+        ProductFilter { ids: Some(vec![id.clone()]), limit: 1, ..ProductFilter::default() };
     Ok(products(snapshot, &filter).await?.pop())
 }
 
@@ -28,11 +35,15 @@ pub(super) async fn locations(snapshot: &Transaction<'_>) -> Result<Vec<Location
     snapshot.query(LOCATIONS, []).await?.iter().map(rows::location).collect()
 }
 
-pub(super) async fn products(snapshot: &Transaction<'_>, filter: &ProductFilter) -> Result<Vec<ProductStock>, Failure> {
+pub(super) async fn products(
+    snapshot: &Transaction<'_>,
+    filter: &ProductFilter,
+) -> Result<Vec<ProductStock>, Failure> {
     let limit = i64::from(filter.limit);
     let after = filter.after.as_ref().map(|id| id.as_str());
     let sought = filter.text.as_ref().map(|text| text.to_lowercase());
-    let ids: Option<Vec<&str>> = filter.ids.as_ref().map(|ids| ids.iter().map(|id| id.as_str()).collect());
+    let ids: Option<Vec<&str>> =
+        filter.ids.as_ref().map(|ids| ids.iter().map(|id| id.as_str()).collect());
     let mut values: Vec<Parameter<'_>> = vec![&limit];
     values.extend(after.iter().map(|value| value as Parameter<'_>));
     values.extend(sought.iter().map(|value| value as Parameter<'_>));
@@ -59,7 +70,8 @@ pub(super) fn product_page(after: bool, sought: bool, ids: bool, low_stock: bool
         (sought, "(strpos(lower(product_id), $#) = 1 OR strpos(search_name, $#) > 0)"),
         (ids, "product_id = ANY($#::text[])"),
     ];
-    let wanted = conditions.into_iter().filter_map(|(wanted, condition)| wanted.then_some(condition));
+    let wanted =
+        conditions.into_iter().filter_map(|(wanted, condition)| wanted.then_some(condition));
     for (number, condition) in (2..).zip(wanted) {
         sql.push_str(&format!(" AND {}", condition.replace('#', &format!("{number}"))));
     }
@@ -72,10 +84,14 @@ pub(super) fn product_page(after: bool, sought: bool, ids: bool, low_stock: bool
     sql + " ORDER BY product_id LIMIT $1"
 }
 
-pub(super) async fn movements(snapshot: &Transaction<'_>, filter: &MovementFilter) -> Result<Vec<Movement>, Failure> {
+pub(super) async fn movements(
+    snapshot: &Transaction<'_>,
+    filter: &MovementFilter,
+) -> Result<Vec<Movement>, Failure> {
     let (limit, product) = (i64::from(filter.limit), filter.product_id.as_str());
     let location = filter.location_id.as_ref().map(|id| id.as_str());
-    let (before, before_location) = (filter.before.as_ref(), filter.before.as_ref().map(|at| at.location_id.as_str()));
+    let (before, before_location) =
+        (filter.before.as_ref(), filter.before.as_ref().map(|at| at.location_id.as_str()));
     let mut values: Vec<Parameter<'_>> = vec![&limit, &product];
     values.extend(location.iter().map(|value| value as Parameter<'_>));
     if let (Some(before), Some(at)) = (before, &before_location) {
@@ -84,7 +100,8 @@ pub(super) async fn movements(snapshot: &Transaction<'_>, filter: &MovementFilte
             None => values.extend([&before.created_at_micros as Parameter<'_>, at, &before.seq]),
         }
     }
-    let rows: Vec<Row> = snapshot.query_with(&movement_page(location.is_some(), before.is_some()), &values).await?;
+    let rows: Vec<Row> =
+        snapshot.query_with(&movement_page(location.is_some(), before.is_some()), &values).await?;
     rows.iter().map(rows::movement).collect()
 }
 
@@ -99,7 +116,9 @@ pub(super) fn movement_page(one_location: bool, before: bool) -> String {
     };
     let position = if before { position } else { "" };
     let columns = movement_columns!();
-    format!("SELECT {columns} FROM movements WHERE product_id = $2{place}{position} ORDER BY {order} LIMIT $1")
+    format!(
+        "SELECT {columns} FROM movements WHERE product_id = $2{place}{position} ORDER BY {order} LIMIT $1"
+    )
 }
 
 pub(super) async fn reservations(
@@ -112,7 +131,11 @@ pub(super) async fn reservations(
 }
 
 /// These reservations with their allocations.
-pub(super) async fn complete(snapshot: &Transaction<'_>, rows: &[Row]) -> Result<Vec<Reservation>, Failure> {
-    let ids: Vec<Uuid> = rows.iter().map(|row| rows::column(row, "order_id")).collect::<Result<_, _>>()?;
+pub(super) async fn complete(
+    snapshot: &Transaction<'_>,
+    rows: &[Row],
+) -> Result<Vec<Reservation>, Failure> {
+    let ids: Vec<Uuid> =
+        rows.iter().map(|row| rows::column(row, "order_id")).collect::<Result<_, _>>()?;
     rows::reservations(rows, &snapshot.query(ALLOCATIONS, [&ids]).await?)
 }

@@ -6,7 +6,9 @@ use std::fmt::Display;
 use contract::answers::Allocation;
 use contract::{BadId, Digest, LocationId, OrderId, ProductId, Quantity};
 use inventory_core::reservation::{Reservation, StateName};
-use inventory_core::stock::{Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId};
+use inventory_core::stock::{
+    Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId,
+};
 use platform::failure::Failure;
 use storage::Misfit;
 use tokio_postgres::Row;
@@ -16,7 +18,12 @@ use uuid::Uuid;
 use super::super::text;
 
 /// What a row cannot mean.
-fn misfit(table: &'static str, row: impl Display, column: &'static str, value: impl Display) -> Failure {
+fn misfit(
+    table: &'static str,
+    row: impl Display,
+    column: &'static str,
+    value: impl Display,
+) -> Failure {
     Misfit::new(table, row, column, value).into()
 }
 
@@ -26,7 +33,11 @@ pub(super) fn column<'row, T: FromSql<'row>>(row: &'row Row, name: &str) -> Resu
 }
 
 /// Reads a column that holds the id of a product or a location, which is the row's name as well.
-pub(super) fn id<T: std::str::FromStr<Err = BadId>>(table: &'static str, row: &Row, name: &str) -> Result<T, Failure> {
+pub(super) fn id<T: std::str::FromStr<Err = BadId>>(
+    table: &'static str,
+    row: &Row,
+    name: &str,
+) -> Result<T, Failure> {
     let text: &str = column(row, name)?;
     text.parse().map_err(|bad: BadId| misfit(table, text, "id", bad))
 }
@@ -59,14 +70,20 @@ pub(super) fn product(row: &Row) -> Result<Product, Failure> {
 
 /// Of `location_id, name, priority`.
 pub(super) fn location(row: &Row) -> Result<Location, Failure> {
-    let (location_id, wide): (LocationId, i64) = (id("locations", row, "location_id")?, column(row, "priority")?);
-    let priority = wide.try_into().map_err(|_| misfit("locations", &location_id, "priority", wide))?;
+    let (location_id, wide): (LocationId, i64) =
+        (id("locations", row, "location_id")?, column(row, "priority")?);
+    let priority =
+        wide.try_into().map_err(|_| misfit("locations", &location_id, "priority", wide))?;
     Ok(Location { location_id, name: column(row, "name")?, priority })
 }
 
 /// Of `on_hand`, `reserved` and the column that numbers them.
 pub(super) fn level(row: &Row, seq: &str) -> Result<Level, Failure> {
-    Ok(Level { on_hand: column(row, "on_hand")?, reserved: column(row, "reserved")?, last_seq: column(row, seq)? })
+    Ok(Level {
+        on_hand: column(row, "on_hand")?,
+        reserved: column(row, "reserved")?,
+        last_seq: column(row, seq)?,
+    })
 }
 
 macro_rules! movement_columns {
@@ -79,14 +96,19 @@ pub(super) use movement_columns;
 
 /// Of [`movement_columns`].
 pub(super) fn movement(row: &Row) -> Result<Movement, Failure> {
-    let (product_id, location_id) =
-        (id::<ProductId>("movements", row, "product_id")?, id::<LocationId>("movements", row, "location_id")?);
+    let (product_id, location_id) = (
+        id::<ProductId>("movements", row, "product_id")?,
+        id::<LocationId>("movements", row, "location_id")?,
+    );
     let after = level(row, "seq")?;
     let name = || format!("{product_id} at {location_id}, seq {}", after.last_seq);
     let kind: &str = column(row, "kind")?;
     Ok(Movement {
         kind: MovementKind::parse(kind).ok_or_else(|| misfit("movements", name(), "kind", kind))?,
-        deltas: Deltas { on_hand: column(row, "on_hand_delta")?, reserved: column(row, "reserved_delta")? },
+        deltas: Deltas {
+            on_hand: column(row, "on_hand_delta")?,
+            reserved: column(row, "reserved_delta")?,
+        },
         cause: cause(row)?.ok_or_else(|| misfit("movements", name(), "cause", "missing"))?,
         created_at_micros: column(row, "created_at")?,
         product_id,
@@ -96,18 +118,25 @@ pub(super) fn movement(row: &Row) -> Result<Movement, Failure> {
 }
 
 fn cause(row: &Row) -> Result<Option<Cause>, Failure> {
-    let request: (Option<&[u8]>, Option<&[u8]>) = (column(row, "request_id")?, column(row, "request_digest")?);
-    Ok(match (column::<Option<Uuid>>(row, "order_id")?, request.0.and_then(sixteen), request.1.and_then(sixteen)) {
-        (Some(order), ..) => Some(Cause::Order(OrderId(order))),
-        (None, Some(request_id), Some(digest)) => Some(Cause::Request(RequestCause {
-            request_id: RequestId(request_id),
-            digest: Digest(digest),
-            reason: column(row, "reason")?,
-            reference: column(row, "reference")?,
-            actor: column(row, "actor")?,
-        })),
-        _ => None,
-    })
+    let request: (Option<&[u8]>, Option<&[u8]>) =
+        (column(row, "request_id")?, column(row, "request_digest")?);
+    Ok(
+        match (
+            column::<Option<Uuid>>(row, "order_id")?,
+            request.0.and_then(sixteen),
+            request.1.and_then(sixteen),
+        ) {
+            (Some(order), ..) => Some(Cause::Order(OrderId(order))),
+            (None, Some(request_id), Some(digest)) => Some(Cause::Request(RequestCause {
+                request_id: RequestId(request_id),
+                digest: Digest(digest),
+                reason: column(row, "reason")?,
+                reference: column(row, "reference")?,
+                actor: column(row, "actor")?,
+            })),
+            _ => None,
+        },
+    )
 }
 
 macro_rules! reservation_columns {
@@ -138,15 +167,22 @@ fn allocation(order: OrderId, row: &Row) -> Result<Allocation, Failure> {
     })
 }
 
-fn reservation(row: &Row, held: &mut BTreeMap<OrderId, Vec<Allocation>>) -> Result<Reservation, Failure> {
+fn reservation(
+    row: &Row,
+    held: &mut BTreeMap<OrderId, Vec<Allocation>>,
+) -> Result<Reservation, Failure> {
     let order_id = order_id(row)?;
     let (name, digest): (&str, &[u8]) = (column(row, "state")?, column(row, "digest")?);
-    let state = StateName::parse(name).ok_or_else(|| misfit("reservations", order_id, "state", name))?;
+    let state =
+        StateName::parse(name).ok_or_else(|| misfit("reservations", order_id, "state", name))?;
     let shortfalls = text::shortfalls(column(row, "shortages")?);
-    let shortfalls = shortfalls.map_err(|error| misfit("reservations", order_id, "shortages", error))?;
+    let shortfalls =
+        shortfalls.map_err(|error| misfit("reservations", order_id, "shortages", error))?;
     Ok(Reservation {
         order_id,
-        digest: sixteen(digest).map(Digest).ok_or_else(|| misfit("reservations", order_id, "digest", digest.len()))?,
+        digest: sixteen(digest)
+            .map(Digest)
+            .ok_or_else(|| misfit("reservations", order_id, "digest", digest.len()))?,
         state: text::state(state, held.remove(&order_id).unwrap_or_default(), shortfalls),
         created_at_micros: column(row, "created_at")?,
         updated_at_micros: column(row, "updated_at")?,

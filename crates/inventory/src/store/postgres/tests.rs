@@ -18,7 +18,8 @@ store_laws!(fresh);
 /// A store in a database of its own, and that database's URL.
 async fn opened() -> (Postgres, Arc<ManualClock>, String) {
     let (url, clock) = (fresh_database().await, Arc::new(ManualClock::at(START)));
-    let store = Postgres::open(server(&url), Time::Given(clock.clone())).await.expect("a new database");
+    let store =
+        Postgres::open(server(&url), Time::Given(clock.clone())).await.expect("a new database");
     (store, clock, url)
 }
 
@@ -36,8 +37,12 @@ async fn every_statement_can_be_prepared() {
         query::product_page(after, sought, ids, low_stock)
     });
     let movements = (0..4).map(|number| query::movement_page(bits(number)[0], bits(number)[1]));
-    let fixed =
-        SCHEMA.statements.iter().chain(&query::STATEMENTS).chain(&audit::STATEMENTS).map(|sql| (*sql).to_owned());
+    let fixed = SCHEMA
+        .statements
+        .iter()
+        .chain(&query::STATEMENTS)
+        .chain(&audit::STATEMENTS)
+        .map(|sql| (*sql).to_owned());
     for sql in fixed.chain(products).chain(movements) {
         operator.prepare(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
@@ -46,7 +51,9 @@ async fn every_statement_can_be_prepared() {
 #[tokio::test]
 async fn the_database_itself_refuses_to_oversell_and_keeps_ledgers_whole() {
     let (store, _, url) = opened().await;
-    let batch = [stocked("MUG", 5).to_vec(), vec![reserve(1, &[("MUG", 2)]), reserve(2, &[("MUG", 9)])]].concat();
+    let batch =
+        [stocked("MUG", 5).to_vec(), vec![reserve(1, &[("MUG", 2)]), reserve(2, &[("MUG", 9)])]]
+            .concat();
     store.run(batch.into(), decide).await.expect("a reservation");
     let copy = |columns: &str| {
         format!(
@@ -67,7 +74,8 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_ledgers_whole() {
         "DELETE FROM movements".to_owned(),
         "TRUNCATE movements".to_owned(),
         copy("4, kind, 0, 0, on_hand, reserved, order_id, request_id, request_digest"),
-        copy("3, kind, 0, 0, on_hand, reserved, order_id, request_id, request_digest") + " WHERE seq = 1",
+        copy("3, kind, 0, 0, on_hand, reserved, order_id, request_id, request_digest")
+            + " WHERE seq = 1",
         copy("3, 'ship', 0, 0, on_hand, reserved, NULL, NULL, NULL") + " WHERE seq = 2",
         copy("3, 'count', 0, 0, on_hand, reserved, order_id, NULL, NULL") + " WHERE seq = 2",
         copy("3, 'ship', 0, 0, 1, 2, order_id, NULL, NULL") + " WHERE seq = 2",
@@ -81,7 +89,8 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_ledgers_whole() {
     for sql in forbidden {
         assert!(operator.execute(&sql, &[]).await.is_err(), "{sql}");
     }
-    let allowed = copy("3, 'ship', 0, 0, on_hand, reserved, order_id, NULL, NULL") + " WHERE seq = 2";
+    let allowed =
+        copy("3, 'ship', 0, 0, on_hand, reserved, order_id, NULL, NULL") + " WHERE seq = 2";
     assert_eq!(operator.execute(&allowed, &[]).await.expect("nothing wrong with it"), 1);
 }
 
@@ -91,19 +100,33 @@ async fn a_row_that_does_not_fit_is_named() {
     store.run(Arc::new([reserve(1, &[("MUG", 9)])]), decide).await.expect("a rejection");
     let damage = "UPDATE reservations SET shortages = '[7]'";
     postgres(&url).await.execute(damage, &[]).await.expect("damage");
-    let failure = store.run(Arc::new([reserve(1, &[("MUG", 9)])]), decide).await.expect_err("damaged");
+    let failure =
+        store.run(Arc::new([reserve(1, &[("MUG", 9)])]), decide).await.expect_err("damaged");
     let message = Chain(&failure).to_string();
-    assert!(message.contains("reservations 00000000-0000-0000-0000-000000000001: shortages is"), "{message}");
+    assert!(
+        message.contains("reservations 00000000-0000-0000-0000-000000000001: shortages is"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
 async fn a_claim_that_comes_to_nothing_leaves_nothing() {
     let (store, _, url) = opened().await;
-    let InventoryCommand::Stock(mut command) = reserve(1, &[("MUG", 1)]) else { panic!("a command") };
+    let InventoryCommand::Stock(mut command) = reserve(1, &[("MUG", 1)]) else {
+        panic!("a command")
+    };
     command.digest = contract::Digest([7; 16]);
-    let decided = store.run(Arc::new([InventoryCommand::Stock(command)]), decide).await.expect("an anomaly");
-    assert!(matches!(decided[0].outcome, inventory_core::decide::InventoryOutcome::Anomaly(_)), "{decided:?}");
-    let row = postgres(&url).await.query_one("SELECT count(*) FROM reservations", &[]).await.expect("a count");
+    let decided =
+        store.run(Arc::new([InventoryCommand::Stock(command)]), decide).await.expect("an anomaly");
+    assert!(
+        matches!(decided[0].outcome, inventory_core::decide::InventoryOutcome::Anomaly(_)),
+        "{decided:?}"
+    );
+    let row = postgres(&url)
+        .await
+        .query_one("SELECT count(*) FROM reservations", &[])
+        .await
+        .expect("a count");
     assert_eq!(row.get::<_, i64>(0), 0);
 }
 
@@ -112,13 +135,20 @@ async fn a_claim_that_comes_to_nothing_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixteen_deciders_never_deadlock() {
     let (store, clock, url) = opened().await;
-    let fresh = Fresh { audit: Arc::new(store.audit()), store: Arc::new(store), clock, _home: Box::new(()) };
+    let fresh = Fresh {
+        audit: Arc::new(store.audit()),
+        store: Arc::new(store),
+        clock,
+        _home: Box::new(()),
+    };
     crate::store::laws::deciding::sixteen_deciders_with_crossed_products_neither_oversell_nor_deadlock(fresh).await;
-    let counted = "SELECT deadlocks, xact_commit FROM pg_stat_database WHERE datname = current_database()";
+    let counted =
+        "SELECT deadlocks, xact_commit FROM pg_stat_database WHERE datname = current_database()";
     let operator = postgres(&url).await;
-    let deadlocks = testbed::eventually(testbed::PATIENCE, "the transactions are counted", async || {
-        let row = operator.query_one(counted, &[]).await.expect("a row");
-        (row.get::<_, i64>("xact_commit") > 192).then(|| row.get::<_, i64>("deadlocks"))
-    });
+    let deadlocks =
+        testbed::eventually(testbed::PATIENCE, "the transactions are counted", async || {
+            let row = operator.query_one(counted, &[]).await.expect("a row");
+            (row.get::<_, i64>("xact_commit") > 192).then(|| row.get::<_, i64>("deadlocks"))
+        });
     assert_eq!(deadlocks.await, 0);
 }

@@ -23,7 +23,8 @@ pub(super) const PUT_LOCATIONS: &str = "INSERT INTO locations (location_id, name
      SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
      ON CONFLICT (location_id) DO UPDATE SET name = excluded.name, priority = excluded.priority";
 
-pub(super) const INSERT_LEVELS: &str = "INSERT INTO stock (product_id, location_id, on_hand, reserved, last_seq)
+pub(super) const INSERT_LEVELS: &str =
+    "INSERT INTO stock (product_id, location_id, on_hand, reserved, last_seq)
      SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])";
 
 /// Each level stands in the arrays once, with the sum of its movements.
@@ -40,7 +41,8 @@ pub(super) const MOVE_RESERVATIONS: &str = "UPDATE reservations SET state = move
           AS move (id, before, after, digest, shortages, created_at, updated_at)
      WHERE order_id = move.id AND state = move.before";
 
-pub(super) const INSERT_ALLOCATIONS: &str = "INSERT INTO allocations (order_id, product_id, location_id, quantity)
+pub(super) const INSERT_ALLOCATIONS: &str =
+    "INSERT INTO allocations (order_id, product_id, location_id, quantity)
      SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[])";
 
 pub(super) const INSERT_MOVEMENTS: &str = "INSERT INTO movements (product_id, location_id, seq, kind, on_hand_delta,
@@ -48,7 +50,8 @@ pub(super) const INSERT_MOVEMENTS: &str = "INSERT INTO movements (product_id, lo
      SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
          $8::bigint[], $9::uuid[], $10::bytea[], $11::bytea[], $12::text[], $13::text[], $14::text[], $15::bigint[])";
 
-pub(super) const DROP_CLAIMS: &str = "DELETE FROM reservations WHERE order_id = ANY($1::uuid[]) AND state = 'claimed'";
+pub(super) const DROP_CLAIMS: &str =
+    "DELETE FROM reservations WHERE order_id = ANY($1::uuid[]) AND state = 'claimed'";
 
 /// `claimed` are the orders whose reservations may be made; what the decision makes nothing of is
 /// let go again.
@@ -57,9 +60,14 @@ pub(super) async fn apply(
     changes: &Changes,
     claimed: &BTreeSet<OrderId>,
 ) -> Result<(), Failure> {
-    let (new, moved): (Vec<_>, Vec<_>) = changes.stock.iter().partition(|change| change.before.last_seq == 0);
-    let made: BTreeSet<OrderId> =
-        changes.reservations.iter().filter(|change| change.from.is_none()).map(|change| change.to.order_id).collect();
+    let (new, moved): (Vec<_>, Vec<_>) =
+        changes.stock.iter().partition(|change| change.before.last_seq == 0);
+    let made: BTreeSet<OrderId> = changes
+        .reservations
+        .iter()
+        .filter(|change| change.from.is_none())
+        .map(|change| change.to.order_id)
+        .collect();
     let unused: Vec<Uuid> = claimed.difference(&made).map(|id| id.0).collect();
     let written = tokio::join!(
         biased;
@@ -93,7 +101,10 @@ async fn put_products(transaction: &Transaction<'_>, products: &[Product]) -> Re
     transaction.write(products.len(), PUT_PRODUCTS, row).await
 }
 
-async fn put_locations(transaction: &Transaction<'_>, locations: &[Location]) -> Result<(), Failure> {
+async fn put_locations(
+    transaction: &Transaction<'_>,
+    locations: &[Location],
+) -> Result<(), Failure> {
     let row: [Parameter<'_>; 3] = [
         &column(locations, |location| location.location_id.as_str()),
         &column(locations, |location| location.name.as_str()),
@@ -125,7 +136,10 @@ async fn move_levels(transaction: &Transaction<'_>, moved: &[&StockChange]) -> R
     transaction.write(moved.len(), MOVE_LEVELS, row).await
 }
 
-async fn move_reservations(transaction: &Transaction<'_>, changes: &[ReservationChange]) -> Result<(), Failure> {
+async fn move_reservations(
+    transaction: &Transaction<'_>,
+    changes: &[ReservationChange],
+) -> Result<(), Failure> {
     let row: [Parameter<'_>; 7] = [
         &column(changes, |change| change.to.order_id.0),
         &column(changes, |change| change.from.map_or("claimed", |from| from.as_str())),
@@ -139,10 +153,16 @@ async fn move_reservations(transaction: &Transaction<'_>, changes: &[Reservation
 }
 
 /// Those of the reservations that are made; later ones never change them.
-async fn insert_allocations(transaction: &Transaction<'_>, changes: &[ReservationChange]) -> Result<(), Failure> {
+async fn insert_allocations(
+    transaction: &Transaction<'_>,
+    changes: &[ReservationChange],
+) -> Result<(), Failure> {
     let made = changes.iter().filter(|change| change.from.is_none());
-    let allocations: Vec<(Uuid, &Allocation)> =
-        made.flat_map(|change| change.to.state.allocations().iter().map(|one| (change.to.order_id.0, one))).collect();
+    let allocations: Vec<(Uuid, &Allocation)> = made
+        .flat_map(|change| {
+            change.to.state.allocations().iter().map(|one| (change.to.order_id.0, one))
+        })
+        .collect();
     let row: [Parameter<'_>; 4] = [
         &column(&allocations, |(id, _)| *id),
         &column(&allocations, |(_, allocation)| allocation.product_id.as_str()),
@@ -152,7 +172,10 @@ async fn insert_allocations(transaction: &Transaction<'_>, changes: &[Reservatio
     transaction.write(allocations.len(), INSERT_ALLOCATIONS, row).await
 }
 
-async fn insert_movements(transaction: &Transaction<'_>, movements: &[Movement]) -> Result<(), Failure> {
+async fn insert_movements(
+    transaction: &Transaction<'_>,
+    movements: &[Movement],
+) -> Result<(), Failure> {
     let row: [Parameter<'_>; 15] = [
         &column(movements, |movement| movement.product_id.as_str()),
         &column(movements, |movement| movement.location_id.as_str()),
@@ -169,7 +192,9 @@ async fn insert_movements(transaction: &Transaction<'_>, movements: &[Movement])
         &column(movements, |movement| request(movement).map(|cause| cause.request_id.0.as_slice())),
         &column(movements, |movement| request(movement).map(|cause| cause.digest.0.as_slice())),
         &column(movements, |movement| request(movement).and_then(|cause| cause.reason.as_deref())),
-        &column(movements, |movement| request(movement).and_then(|cause| cause.reference.as_deref())),
+        &column(movements, |movement| {
+            request(movement).and_then(|cause| cause.reference.as_deref())
+        }),
         &column(movements, |movement| request(movement).and_then(|cause| cause.actor.as_deref())),
         &column(movements, |movement| movement.created_at_micros),
     ];

@@ -27,11 +27,19 @@ impl SqliteAudit {
 
 #[async_trait]
 impl AuditStore for SqliteAudit {
-    async fn reservations_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Reservation>, Failure> {
+    async fn reservations_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<Reservation>, Failure> {
         self.readers.read(move |connection| reservations_after(connection, after, limit)).await
     }
 
-    async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+    async fn order_ids_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderId>, Failure> {
         self.readers.read(move |connection| ids(connection, after, limit)).await
     }
 
@@ -39,15 +47,27 @@ impl AuditStore for SqliteAudit {
         self.readers.read(last).await
     }
 
-    async fn reservations_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<Reservation>, Failure> {
+    async fn reservations_by_id(
+        &self,
+        order_ids: Vec<OrderId>,
+    ) -> Result<Vec<Reservation>, Failure> {
         self.readers.read(move |connection| of(connection, &order_ids)).await
     }
 
-    async fn stock_after(&self, after: Option<StockKey>, limit: u32) -> Result<Vec<StockAudit>, Failure> {
+    async fn stock_after(
+        &self,
+        after: Option<StockKey>,
+        limit: u32,
+    ) -> Result<Vec<StockAudit>, Failure> {
         self.readers.read(move |connection| stock(connection, after.as_ref(), limit)).await
     }
 
-    async fn held_at(&self, stock_key: StockKey, after: Option<OrderId>, limit: u32) -> Result<HeldAudit, Failure> {
+    async fn held_at(
+        &self,
+        stock_key: StockKey,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<HeldAudit, Failure> {
         self.readers.read(move |connection| held(connection, &stock_key, after, limit)).await
     }
 
@@ -69,23 +89,32 @@ fn reservations_after(
     after: Option<OrderId>,
     limit: u32,
 ) -> rusqlite::Result<Vec<Reservation>> {
-    let sql = format!("SELECT {RESERVATION_COLUMNS} FROM reservations WHERE order_id > ?1 ORDER BY order_id LIMIT ?2");
+    let sql = format!(
+        "SELECT {RESERVATION_COLUMNS} FROM reservations WHERE order_id > ?1 ORDER BY order_id LIMIT ?2"
+    );
     let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params![lowest, limit], ReservationRow::read)?;
     rows.map(|row| row?.complete(connection)).collect()
 }
 
-fn ids(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<OrderId>> {
-    let mut statement = connection
-        .prepare_cached("SELECT order_id FROM reservations WHERE order_id > ?1 ORDER BY order_id LIMIT ?2")?;
+fn ids(
+    connection: &Connection,
+    after: Option<OrderId>,
+    limit: u32,
+) -> rusqlite::Result<Vec<OrderId>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT order_id FROM reservations WHERE order_id > ?1 ORDER BY order_id LIMIT ?2",
+    )?;
     let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
-    let ids = statement.query_map(params![lowest, limit], |row| Ok(rows::order_id(row.get("order_id")?)))?;
+    let ids = statement
+        .query_map(params![lowest, limit], |row| Ok(rows::order_id(row.get("order_id")?)))?;
     ids.collect()
 }
 
 fn last(connection: &Connection) -> rusqlite::Result<Option<OrderId>> {
-    let mut statement = connection.prepare_cached("SELECT max(order_id) AS last FROM reservations")?;
+    let mut statement =
+        connection.prepare_cached("SELECT max(order_id) AS last FROM reservations")?;
     Ok(statement.query_row([], |row| row.get::<_, Option<[u8; 16]>>("last"))?.map(rows::order_id))
 }
 
@@ -97,7 +126,11 @@ fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Vec<Re
     found.filter_map(Result::transpose).collect()
 }
 
-fn stock(connection: &Connection, after: Option<&StockKey>, limit: u32) -> rusqlite::Result<Vec<StockAudit>> {
+fn stock(
+    connection: &Connection,
+    after: Option<&StockKey>,
+    limit: u32,
+) -> rusqlite::Result<Vec<StockAudit>> {
     let mut statement = connection.prepare_cached(
         "SELECT product_id, location_id, on_hand, reserved, last_seq,
                 (SELECT CASE WHEN count(*) <= ?4 THEN coalesce(sum(quantity) FILTER (WHERE state = 'reserved'), 0) END
@@ -109,16 +142,18 @@ fn stock(connection: &Connection, after: Option<&StockKey>, limit: u32) -> rusql
                  WHERE movements.product_id = stock.product_id AND movements.location_id = stock.location_id) AS newest_seq
          FROM stock WHERE (product_id, location_id) > (?1, ?2) ORDER BY product_id, location_id LIMIT ?3",
     )?;
-    let (product_id, location_id) = after.map_or(("", ""), |(product, location)| (product.as_str(), location.as_str()));
-    let rows = statement.query_map(params![product_id, location_id, limit, HELD_AT_ONCE], |row| {
-        Ok(StockAudit {
-            product_id: rows::id("stock", row, "product_id")?,
-            location_id: rows::id("stock", row, "location_id")?,
-            level: rows::level(row, "last_seq")?,
-            held: row.get("held")?,
-            newest_seq: row.get("newest_seq")?,
-        })
-    })?;
+    let (product_id, location_id) =
+        after.map_or(("", ""), |(product, location)| (product.as_str(), location.as_str()));
+    let rows =
+        statement.query_map(params![product_id, location_id, limit, HELD_AT_ONCE], |row| {
+            Ok(StockAudit {
+                product_id: rows::id("stock", row, "product_id")?,
+                location_id: rows::id("stock", row, "location_id")?,
+                level: rows::level(row, "last_seq")?,
+                held: row.get("held")?,
+                newest_seq: row.get("newest_seq")?,
+            })
+        })?;
     rows.collect()
 }
 
@@ -140,9 +175,10 @@ fn held(
          ORDER BY allocations.order_id LIMIT ?4",
     )?;
     let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
-    let found = statement.query_map(params![product_id.as_str(), location_id.as_str(), lowest, limit], |row| {
-        Ok((rows::order_id(row.get("order_id")?), row.get::<_, i64>("held")?))
-    })?;
+    let found = statement
+        .query_map(params![product_id.as_str(), location_id.as_str(), lowest, limit], |row| {
+            Ok((rows::order_id(row.get("order_id")?), row.get::<_, i64>("held")?))
+        })?;
     let found: Vec<_> = found.collect::<Result<_, _>>()?;
     Ok(HeldAudit::of(level.unwrap_or_default(), &found, limit))
 }
@@ -159,7 +195,10 @@ fn movements(connection: &Connection, stretch: &Stretch) -> rusqlite::Result<Vec
     rows.collect()
 }
 
-fn levels(connection: &Connection, points: &[(StockKey, i64)]) -> rusqlite::Result<Vec<Option<Level>>> {
+fn levels(
+    connection: &Connection,
+    points: &[(StockKey, i64)],
+) -> rusqlite::Result<Vec<Option<Level>>> {
     let mut statement = connection.prepare_cached(
         "SELECT on_hand, reserved, seq FROM movements WHERE product_id = ?1 AND location_id = ?2 AND seq = ?3",
     )?;
@@ -171,6 +210,7 @@ fn levels(connection: &Connection, points: &[(StockKey, i64)]) -> rusqlite::Resu
 }
 
 fn products(connection: &Connection, product_ids: &[ProductId]) -> rusqlite::Result<Vec<bool>> {
-    let mut statement = connection.prepare_cached("SELECT 1 FROM products WHERE product_id = ?1")?;
+    let mut statement =
+        connection.prepare_cached("SELECT 1 FROM products WHERE product_id = ?1")?;
     product_ids.iter().map(|id| statement.exists(params![id.as_str()])).collect()
 }

@@ -11,7 +11,10 @@ use super::rows::{self, MOVEMENT_COLUMNS, PRODUCT_COLUMNS, RESERVATION_COLUMNS, 
 
 /// All that the batch touches, in the order in which an engine with row locks takes it. The write
 /// lock is held already.
-pub(super) fn load(connection: &Connection, batch: &[InventoryCommand]) -> rusqlite::Result<Loaded> {
+pub(super) fn load(
+    connection: &Connection,
+    batch: &[InventoryCommand],
+) -> rusqlite::Result<Loaded> {
     let touched = Touched::by(batch);
     let mut loaded = Loaded::default();
     for order_id in touched.orders {
@@ -30,25 +33,41 @@ pub(super) fn load(connection: &Connection, batch: &[InventoryCommand]) -> rusql
             loaded.products.insert(product_id, found);
         }
     }
-    loaded.locations = locations(connection)?.into_iter().map(|found| (found.location_id.clone(), found)).collect();
+    loaded.locations = locations(connection)?
+        .into_iter()
+        .map(|found| (found.location_id.clone(), found))
+        .collect();
     Ok(loaded)
 }
 
-pub(super) fn reservation(connection: &Connection, order_id: OrderId) -> rusqlite::Result<Option<Reservation>> {
+pub(super) fn reservation(
+    connection: &Connection,
+    order_id: OrderId,
+) -> rusqlite::Result<Option<Reservation>> {
     let sql = format!("SELECT {RESERVATION_COLUMNS} FROM reservations WHERE order_id = ?1");
     let mut statement = connection.prepare_cached(&sql)?;
-    let row = statement.query_row(params![order_id.0.as_bytes()], ReservationRow::read).optional()?;
+    let row =
+        statement.query_row(params![order_id.0.as_bytes()], ReservationRow::read).optional()?;
     row.map(|row| row.complete(connection)).transpose()
 }
 
-fn movement_of(connection: &Connection, request_id: RequestId) -> rusqlite::Result<Option<Movement>> {
+fn movement_of(
+    connection: &Connection,
+    request_id: RequestId,
+) -> rusqlite::Result<Option<Movement>> {
     let sql = format!("SELECT {MOVEMENT_COLUMNS} FROM movements WHERE request_id = ?1");
     connection.prepare_cached(&sql)?.query_row(params![request_id.0], rows::movement).optional()
 }
 
-pub(super) fn product(connection: &Connection, product_id: &ProductId) -> rusqlite::Result<Option<Product>> {
+pub(super) fn product(
+    connection: &Connection,
+    product_id: &ProductId,
+) -> rusqlite::Result<Option<Product>> {
     let sql = format!("SELECT {PRODUCT_COLUMNS} FROM products WHERE product_id = ?1");
-    connection.prepare_cached(&sql)?.query_row(params![product_id.as_str()], rows::product).optional()
+    connection
+        .prepare_cached(&sql)?
+        .query_row(params![product_id.as_str()], rows::product)
+        .optional()
 }
 
 pub(super) fn levels(connection: &Connection, product_id: &ProductId) -> rusqlite::Result<Levels> {
@@ -62,8 +81,9 @@ pub(super) fn levels(connection: &Connection, product_id: &ProductId) -> rusqlit
 }
 
 pub(super) fn locations(connection: &Connection) -> rusqlite::Result<Vec<Location>> {
-    let mut statement = connection
-        .prepare_cached("SELECT location_id, name, priority FROM locations ORDER BY priority, location_id")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT location_id, name, priority FROM locations ORDER BY priority, location_id",
+    )?;
     let rows = statement.query_map([], rows::location)?;
     rows.collect()
 }

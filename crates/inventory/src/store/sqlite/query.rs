@@ -9,7 +9,10 @@ use super::super::{MovementFilter, ProductFilter};
 use super::load;
 use super::rows::{self, MOVEMENT_COLUMNS, PRODUCT_COLUMNS};
 
-pub(super) fn product(connection: &Connection, id: &ProductId) -> rusqlite::Result<Option<ProductStock>> {
+pub(super) fn product(
+    connection: &Connection,
+    id: &ProductId,
+) -> rusqlite::Result<Option<ProductStock>> {
     let Some(product) = load::product(connection, id)? else { return Ok(None) };
     Ok(Some(ProductStock { product, levels: load::levels(connection, id)? }))
 }
@@ -24,7 +27,11 @@ struct Conditions {
 impl Conditions {
     /// Every `?` of the condition stands for one of the values, in order.
     fn and(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
-        self.sql.push_str(if self.values.is_empty() && self.sql.is_empty() { " WHERE " } else { " AND " });
+        self.sql.push_str(if self.values.is_empty() && self.sql.is_empty() {
+            " WHERE "
+        } else {
+            " AND "
+        });
         self.sql.push_str(condition);
         self.values.extend(values);
     }
@@ -34,7 +41,10 @@ fn text(text: impl Into<String>) -> Value {
     Value::Text(text.into())
 }
 
-pub(super) fn products(connection: &Connection, filter: &ProductFilter) -> rusqlite::Result<Vec<ProductStock>> {
+pub(super) fn products(
+    connection: &Connection,
+    filter: &ProductFilter,
+) -> rusqlite::Result<Vec<ProductStock>> {
     let mut conditions = Conditions::default();
     if let Some(after) = &filter.after {
         conditions.and("product_id > ?", [text(after.as_str())]);
@@ -42,8 +52,10 @@ pub(super) fn products(connection: &Connection, filter: &ProductFilter) -> rusql
     if let Some(sought) = &filter.text {
         let sought = sought.to_lowercase();
         // Without LIKE, in which some characters would have a meaning of their own.
-        conditions
-            .and("(instr(lower(product_id), ?) = 1 OR instr(search_name, ?) > 0)", [text(&sought), text(&sought)]);
+        conditions.and(
+            "(instr(lower(product_id), ?) = 1 OR instr(search_name, ?) > 0)",
+            [text(&sought), text(&sought)],
+        );
     }
     if let Some(ids) = &filter.ids {
         let marks = vec!["?"; ids.len()].join(", ");
@@ -55,7 +67,10 @@ pub(super) fn products(connection: &Connection, filter: &ProductFilter) -> rusql
         conditions.and(&format!("{available} <= low_stock_at"), []);
     }
     let Conditions { sql, values } = conditions;
-    let sql = format!("SELECT {PRODUCT_COLUMNS} FROM products{sql} ORDER BY product_id LIMIT {}", filter.limit);
+    let sql = format!(
+        "SELECT {PRODUCT_COLUMNS} FROM products{sql} ORDER BY product_id LIMIT {}",
+        filter.limit
+    );
     let mut statement = connection.prepare(&sql)?;
     let found = statement.query_map(params_from_iter(values), rows::product)?;
     found.map(|product| with_levels(connection, product?)).collect()
@@ -66,7 +81,10 @@ fn with_levels(connection: &Connection, product: Product) -> rusqlite::Result<Pr
     Ok(ProductStock { product, levels })
 }
 
-pub(super) fn movements(connection: &Connection, filter: &MovementFilter) -> rusqlite::Result<Vec<Movement>> {
+pub(super) fn movements(
+    connection: &Connection,
+    filter: &MovementFilter,
+) -> rusqlite::Result<Vec<Movement>> {
     let mut conditions = Conditions::default();
     conditions.and("product_id = ?", [text(filter.product_id.as_str())]);
     let order = match &filter.location_id {
@@ -79,14 +97,21 @@ pub(super) fn movements(connection: &Connection, filter: &MovementFilter) -> rus
         }
         None => {
             if let Some(before) = &filter.before {
-                let moment = [before.created_at_micros.into(), text(before.location_id.as_str()), before.seq.into()];
+                let moment = [
+                    before.created_at_micros.into(),
+                    text(before.location_id.as_str()),
+                    before.seq.into(),
+                ];
                 conditions.and("(created_at, location_id, seq) < (?, ?, ?)", moment);
             }
             "created_at DESC, location_id DESC, seq DESC"
         }
     };
     let Conditions { sql, values } = conditions;
-    let sql = format!("SELECT {MOVEMENT_COLUMNS} FROM movements{sql} ORDER BY {order} LIMIT {}", filter.limit);
+    let sql = format!(
+        "SELECT {MOVEMENT_COLUMNS} FROM movements{sql} ORDER BY {order} LIMIT {}",
+        filter.limit
+    );
     let mut statement = connection.prepare(&sql)?;
     let found = statement.query_map(params_from_iter(values), rows::movement)?;
     found.collect()

@@ -5,7 +5,9 @@ use std::fmt::Display;
 use contract::answers::Allocation;
 use contract::{BadId, Digest, LocationId, OrderId, ProductId, Quantity};
 use inventory_core::reservation::{Reservation, Shortfall, StateName};
-use inventory_core::stock::{Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId};
+use inventory_core::stock::{
+    Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId,
+};
 use rusqlite::{Connection, Row, params};
 use storage::Misfit;
 use uuid::Uuid;
@@ -13,7 +15,12 @@ use uuid::Uuid;
 use super::super::text;
 
 /// What a row cannot mean.
-fn misfit(table: &'static str, row: impl Display, column: &'static str, value: impl Display) -> rusqlite::Error {
+fn misfit(
+    table: &'static str,
+    row: impl Display,
+    column: &'static str,
+    value: impl Display,
+) -> rusqlite::Error {
     Misfit::new(table, row, column, value).into()
 }
 
@@ -55,7 +62,11 @@ pub(super) fn location(row: &Row<'_>) -> rusqlite::Result<Location> {
 
 /// Of `on_hand`, `reserved` and the column that numbers them.
 pub(super) fn level(row: &Row<'_>, seq: &str) -> rusqlite::Result<Level> {
-    Ok(Level { on_hand: row.get("on_hand")?, reserved: row.get("reserved")?, last_seq: row.get(seq)? })
+    Ok(Level {
+        on_hand: row.get("on_hand")?,
+        reserved: row.get("reserved")?,
+        last_seq: row.get(seq)?,
+    })
 }
 
 /// The columns that every read of `movements` selects, for [`movement`].
@@ -63,13 +74,16 @@ pub(super) const MOVEMENT_COLUMNS: &str = "product_id, location_id, on_hand, res
      reserved_delta, order_id, request_id, request_digest, reason, reference, actor, created_at";
 
 pub(super) fn movement(row: &Row<'_>) -> rusqlite::Result<Movement> {
-    let (product_id, location_id) =
-        (id::<ProductId>("movements", row, "product_id")?, id::<LocationId>("movements", row, "location_id")?);
+    let (product_id, location_id) = (
+        id::<ProductId>("movements", row, "product_id")?,
+        id::<LocationId>("movements", row, "location_id")?,
+    );
     let after = level(row, "seq")?;
     let name = || format!("{product_id} at {location_id}, seq {}", after.last_seq);
     let kind: String = row.get("kind")?;
     Ok(Movement {
-        kind: MovementKind::parse(&kind).ok_or_else(|| misfit("movements", name(), "kind", kind))?,
+        kind: MovementKind::parse(&kind)
+            .ok_or_else(|| misfit("movements", name(), "kind", kind))?,
         deltas: Deltas { on_hand: row.get("on_hand_delta")?, reserved: row.get("reserved_delta")? },
         cause: cause(row)?.ok_or_else(|| misfit("movements", name(), "cause", "missing"))?,
         created_at_micros: row.get("created_at")?,
@@ -81,7 +95,8 @@ pub(super) fn movement(row: &Row<'_>) -> rusqlite::Result<Movement> {
 
 fn cause(row: &Row<'_>) -> rusqlite::Result<Option<Cause>> {
     let order: Option<[u8; 16]> = row.get("order_id")?;
-    let request: (Option<[u8; 16]>, Option<[u8; 16]>) = (row.get("request_id")?, row.get("request_digest")?);
+    let request: (Option<[u8; 16]>, Option<[u8; 16]>) =
+        (row.get("request_id")?, row.get("request_digest")?);
     Ok(match (order, request) {
         (Some(order), _) => Some(Cause::Order(order_id(order))),
         (None, (Some(request_id), Some(digest))) => Some(Cause::Request(RequestCause {
@@ -96,7 +111,8 @@ fn cause(row: &Row<'_>) -> rusqlite::Result<Option<Cause>> {
 }
 
 /// The columns that every read of `reservations` selects, for [`ReservationRow::read`].
-pub(super) const RESERVATION_COLUMNS: &str = "order_id, state, digest, shortages, created_at, updated_at";
+pub(super) const RESERVATION_COLUMNS: &str =
+    "order_id, state, digest, shortages, created_at, updated_at";
 
 /// A row of `reservations`, without its allocations.
 pub(super) struct ReservationRow {
@@ -113,7 +129,8 @@ impl ReservationRow {
         let (order_id, state) = (order_id(row.get("order_id")?), row.get::<_, String>("state")?);
         Ok(Self {
             order_id,
-            state: StateName::parse(&state).ok_or_else(|| misfit("reservations", order_id, "state", state))?,
+            state: StateName::parse(&state)
+                .ok_or_else(|| misfit("reservations", order_id, "state", state))?,
             digest: Digest(row.get("digest")?),
             shortfalls: text::shortfalls(row.get::<_, Option<String>>("shortages")?.as_deref())
                 .map_err(|error| misfit("reservations", order_id, "shortages", error))?,
@@ -147,7 +164,8 @@ fn allocations(connection: &Connection, order_id: OrderId) -> rusqlite::Result<V
         Ok(Allocation {
             product_id: id("allocations", row, "product_id")?,
             location_id: id("allocations", row, "location_id")?,
-            quantity: Quantity::new(units).map_err(|_| misfit("allocations", order_id, "quantity", units))?,
+            quantity: Quantity::new(units)
+                .map_err(|_| misfit("allocations", order_id, "quantity", units))?,
         })
     })?;
     rows.collect()

@@ -8,7 +8,8 @@ use crate::store::laws::{Fresh, START, reserve, stocked, store_laws};
 async fn fresh() -> Fresh {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Arc::new(ManualClock::at(START));
-    let store = Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
+    let store =
+        Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
     Fresh { audit: Arc::new(store.audit()), store: Arc::new(store), clock, _home: Box::new(folder) }
 }
 
@@ -23,7 +24,9 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_ledgers_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("inventory.db");
     let store = open(&path).expect("a new file");
-    let batch = [stocked("MUG", 5).to_vec(), vec![reserve(1, &[("MUG", 2)]), reserve(2, &[("MUG", 9)])]].concat();
+    let batch =
+        [stocked("MUG", 5).to_vec(), vec![reserve(1, &[("MUG", 2)]), reserve(2, &[("MUG", 9)])]]
+            .concat();
     store.run(batch.into(), decide).await.expect("a reservation");
     drop(store);
     let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
@@ -45,7 +48,8 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_ledgers_whole() {
         "UPDATE movements SET on_hand = 9".to_owned(),
         "DELETE FROM movements".to_owned(),
         copy("4, kind, 0, 0, on_hand, reserved, order_id, request_id, request_digest"),
-        copy("3, kind, 0, 0, on_hand, reserved, order_id, request_id, request_digest") + " WHERE seq = 1",
+        copy("3, kind, 0, 0, on_hand, reserved, order_id, request_id, request_digest")
+            + " WHERE seq = 1",
         copy("3, 'ship', 0, 0, on_hand, reserved, NULL, NULL, NULL") + " WHERE seq = 2",
         copy("3, 'count', 0, 0, on_hand, reserved, order_id, NULL, NULL") + " WHERE seq = 2",
         copy("3, 'ship', 0, 0, 1, 2, order_id, NULL, NULL") + " WHERE seq = 2",
@@ -57,7 +61,8 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_ledgers_whole() {
     for sql in forbidden {
         assert!(raw.execute(&sql, []).is_err(), "{sql}");
     }
-    let allowed = copy("3, 'ship', 0, 0, on_hand, reserved, order_id, NULL, NULL") + " WHERE seq = 2";
+    let allowed =
+        copy("3, 'ship', 0, 0, on_hand, reserved, order_id, NULL, NULL") + " WHERE seq = 2";
     assert_eq!(raw.execute(&allowed, []).expect("nothing wrong with it"), 1);
 }
 
@@ -72,9 +77,13 @@ async fn a_row_that_does_not_fit_is_named() {
     raw.execute("UPDATE reservations SET shortages = '[7]'", []).expect("damage");
     drop(raw);
     let store = open(&path).expect("the same file");
-    let failure = store.run(Arc::new([reserve(1, &[("MUG", 9)])]), decide).await.expect_err("damaged");
+    let failure =
+        store.run(Arc::new([reserve(1, &[("MUG", 9)])]), decide).await.expect_err("damaged");
     let message = Chain(&failure).to_string();
-    assert!(message.contains("reservations 00000000-0000-0000-0000-000000000001: shortages is"), "{message}");
+    assert!(
+        message.contains("reservations 00000000-0000-0000-0000-000000000001: shortages is"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -83,7 +92,8 @@ fn a_file_of_a_newer_version_is_refused() {
     let path = folder.path().join("inventory.db");
     drop(open(&path).expect("a new file"));
     let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
-    raw.execute("INSERT INTO schema_migrations (number, checksum) VALUES (99, x'00')", []).expect("an upgrade");
+    raw.execute("INSERT INTO schema_migrations (number, checksum) VALUES (99, x'00')", [])
+        .expect("an upgrade");
     drop(raw);
     assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, .. })));
     assert!(matches!(Sqlite::open_for_audit(&path), Err(OpenError::Newer { found: 99, .. })));

@@ -59,7 +59,14 @@ fn move_level(connection: &Connection, change: &StockChange) -> Result<(), Failu
         connection,
         "UPDATE stock SET on_hand = on_hand + ?4, reserved = reserved + ?5, last_seq = ?6
          WHERE product_id = ?1 AND location_id = ?2 AND last_seq = ?3",
-        params![product_id, location_id, before.last_seq, deltas.on_hand, deltas.reserved, after.last_seq],
+        params![
+            product_id,
+            location_id,
+            before.last_seq,
+            deltas.on_hand,
+            deltas.reserved,
+            after.last_seq
+        ],
     )
 }
 
@@ -70,7 +77,12 @@ fn record(connection: &Connection, change: &ReservationChange) -> Result<(), Fai
         Some(from) => exactly_one(
             connection,
             "UPDATE reservations SET state = ?3, updated_at = ?4 WHERE order_id = ?1 AND state = ?2",
-            params![to.order_id.0.as_bytes(), from.as_str(), to.state.name().as_str(), to.updated_at_micros],
+            params![
+                to.order_id.0.as_bytes(),
+                from.as_str(),
+                to.state.name().as_str(),
+                to.updated_at_micros
+            ],
         ),
     }
 }

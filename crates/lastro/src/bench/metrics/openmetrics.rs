@@ -22,7 +22,8 @@ impl Page {
     /// The sum of all samples of this name, and of this label if given; none if there is no such
     /// sample. The samples must be whole numbers that are not negative.
     pub(super) fn sum(&self, name: &str, label: Option<(&str, &str)>) -> Option<u64> {
-        let fits = |sample: &&Sample| label.is_none_or(|(name, value)| sample.label(name) == Some(value));
+        let fits =
+            |sample: &&Sample| label.is_none_or(|(name, value)| sample.label(name) == Some(value));
         let samples = self.named(name).filter(fits).filter_map(|sample| whole(sample.value));
         samples.reduce(|sum: u64, more| sum.saturating_add(more))
     }
@@ -44,8 +45,13 @@ impl Page {
     }
 
     /// The samples of this name that have the label: the label's value, and the sample's value.
-    pub(super) fn by_label<'a>(&'a self, name: &'a str, label: &'a str) -> impl Iterator<Item = (&'a str, u64)> {
-        self.named(name).filter_map(move |sample| Some((sample.label(label)?, whole(sample.value)?)))
+    pub(super) fn by_label<'a>(
+        &'a self,
+        name: &'a str,
+        label: &'a str,
+    ) -> impl Iterator<Item = (&'a str, u64)> {
+        self.named(name)
+            .filter_map(move |sample| Some((sample.label(label)?, whole(sample.value)?)))
     }
 
     fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Sample> {

@@ -48,7 +48,11 @@ impl Sizes {
         Self {
             count: self.count.saturating_sub(earlier.count),
             sum: self.sum.saturating_sub(earlier.sum),
-            up_to: self.up_to.iter().map(|(bound, count)| (*bound, count.saturating_sub(before(bound)))).collect(),
+            up_to: self
+                .up_to
+                .iter()
+                .map(|(bound, count)| (*bound, count.saturating_sub(before(bound))))
+                .collect(),
         }
     }
 
@@ -78,8 +82,9 @@ mod tests {
     }
 
     fn page(count: u64, sum: u64, buckets: [u64; 3]) -> String {
-        let mut text =
-            format!("batch_size_count{{service=\"orders\"}} {count}\nbatch_size_sum{{service=\"orders\"}} {sum}.0\n");
+        let mut text = format!(
+            "batch_size_count{{service=\"orders\"}} {count}\nbatch_size_sum{{service=\"orders\"}} {sum}.0\n"
+        );
         for (bound, up_to) in ["1.0", "10.0", "100"].into_iter().zip(buckets) {
             text += &format!("batch_size_bucket{{le=\"{bound}\",service=\"orders\"}} {up_to}\n");
         }

@@ -32,7 +32,9 @@ impl Report {
         let its = &self.setting;
         let kind = match its.kind {
             Loop::Closed { clients } => json!({"kind": "closed", "clients": clients}),
-            Loop::Open { rate, connections } => json!({"kind": "open", "rate": rate, "connections": connections}),
+            Loop::Open { rate, connections } => {
+                json!({"kind": "open", "rate": rate, "connections": connections})
+            }
         };
         let zipf = matches!(its.popularity, Popularity::Zipf).then_some(its.zipf_exponent);
         json!({
@@ -55,9 +57,15 @@ impl Report {
         let mut object = counts(seen);
         object.insert("accepted_per_second".to_owned(), json!(self.rate(seen.accepted)));
         object.insert("confirmed".to_owned(), json!(window.confirmed));
-        object.insert("confirmed_per_second".to_owned(), json!(self.rate_of_services(window.confirmed)));
+        object.insert(
+            "confirmed_per_second".to_owned(),
+            json!(self.rate_of_services(window.confirmed)),
+        );
         object.insert("rejected".to_owned(), json!(window.rejected));
-        object.insert("rejected_per_second".to_owned(), json!(self.rate_of_services(window.rejected)));
+        object.insert(
+            "rejected_per_second".to_owned(),
+            json!(self.rate_of_services(window.rejected)),
+        );
         object.into()
     }
 

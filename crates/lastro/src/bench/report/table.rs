@@ -29,7 +29,10 @@ impl Report {
         match its.kind {
             Loop::Closed { clients } => write!(f, "closed loop of {clients} clients")?,
             Loop::Open { rate, connections } => {
-                write!(f, "open loop, Poisson arrivals at {rate}/s on up to {connections} connections")?;
+                write!(
+                    f,
+                    "open loop, Poisson arrivals at {rate}/s on up to {connections} connections"
+                )?;
             }
         }
         let warm_up = its.warm_up.as_secs_f64();
@@ -62,7 +65,12 @@ impl Report {
             writeln!(f, "  {name:<22}{measured:>12}{rate:>12.1}{whole:>12}")
         };
         row("accepted", measured.accepted, self.rate(measured.accepted), all.accepted)?;
-        row("confirmed", window.confirmed, self.rate_of_services(window.confirmed), whole.confirmed)?;
+        row(
+            "confirmed",
+            window.confirmed,
+            self.rate_of_services(window.confirmed),
+            whole.confirmed,
+        )?;
         row("rejected", window.rejected, self.rate_of_services(window.rejected), whole.rejected)?;
         row("shed (overloaded)", measured.shed, self.rate(measured.shed), all.shed)?;
         row("failed", measured.failed(), self.rate(measured.failed()), all.failed())?;
@@ -110,10 +118,16 @@ impl Report {
     }
 
     fn batches(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<24}{:>10}{:>10}{:>10}{:>10}", "commands per commit", "mean", "p50", "p99", "commits")?;
+        writeln!(
+            f,
+            "{:<24}{:>10}{:>10}{:>10}{:>10}",
+            "commands per commit", "mean", "p50", "p99", "commits"
+        )?;
         for (service, sizes) in &self.window.batches {
             let mean = sizes.mean().map_or_else(|| "-".to_owned(), |mean| format!("{mean:.1}"));
-            let at_most = |quantile| sizes.at_most(quantile).map_or_else(|| "-".to_owned(), |size| format!("≤ {size}"));
+            let at_most = |quantile| {
+                sizes.at_most(quantile).map_or_else(|| "-".to_owned(), |size| format!("≤ {size}"))
+            };
             let p50 = at_most(0.5);
             let p99 = at_most(0.99);
             writeln!(f, "  {service:<22}{mean:>10}{p50:>10}{p99:>10}{:>10}", sizes.count())?;
@@ -122,7 +136,11 @@ impl Report {
     }
 
     fn processes(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<24}{:>10}{:>10}{:>14}{:>12}", "processes", "CPU s", "cores", "µs per order", "memory MiB")?;
+        writeln!(
+            f,
+            "{:<24}{:>10}{:>10}{:>14}{:>12}",
+            "processes", "CPU s", "cores", "µs per order", "memory MiB"
+        )?;
         for cost in self.costs() {
             let seconds = cost.cpu.map(|cpu| cpu.as_secs_f64());
             let cores = seconds.map(|seconds| super::per(seconds, self.between.as_secs_f64()));
@@ -135,7 +153,11 @@ impl Report {
             let cores = shown(cores, 2);
             let per_order = shown(self.cpu_us_per_order(cost), 0);
             let memory = shown(memory, 1);
-            writeln!(f, "  {:<22}{seconds:>10}{cores:>10}{per_order:>14}{memory:>12}", cost.process)?;
+            writeln!(
+                f,
+                "  {:<22}{seconds:>10}{cores:>10}{per_order:>14}{memory:>12}",
+                cost.process
+            )?;
         }
         writeln!(f)
     }
@@ -153,7 +175,10 @@ impl Report {
         )?;
         match &self.audit {
             Some(audit) => write!(f, "{audit}")?,
-            None => writeln!(f, "The databases were NOT audited: name them, for example with --data-dir.")?,
+            None => writeln!(
+                f,
+                "The databases were NOT audited: name them, for example with --data-dir."
+            )?,
         }
         for problem in self.problems() {
             writeln!(f, "FAILED: {problem}")?;

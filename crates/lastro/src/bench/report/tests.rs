@@ -14,7 +14,15 @@ fn numbers(placed: u64, confirmed: u64, rejected: u64) -> Numbers {
         cpu: Some(Duration::from_millis(500)),
         resident_bytes: Some(20 << 20),
     }];
-    Numbers { at: Instant::now(), placed, confirmed, rejected, pending: 0, batches: BTreeMap::new(), processes }
+    Numbers {
+        at: Instant::now(),
+        placed,
+        confirmed,
+        rejected,
+        pending: 0,
+        batches: BTreeMap::new(),
+        processes,
+    }
 }
 
 /// A run with these responses and their times in milliseconds, measured for two seconds.
@@ -36,7 +44,14 @@ fn report(kind: Loop, answers: &[(Response, u64)], whole: Numbers) -> Report {
         let watched = matches!(reported, Response::Accepted { settled: true });
         let held = Duration::ZERO;
         let took = Duration::from_millis(*took_ms);
-        tally.count(&Exchange { reported: reported.clone(), watched, timed: true, done: true, held, took });
+        tally.count(&Exchange {
+            reported: reported.clone(),
+            watched,
+            timed: true,
+            done: true,
+            held,
+            took,
+        });
     }
     Report {
         setting,
@@ -46,7 +61,11 @@ fn report(kind: Loop, answers: &[(Response, u64)], whole: Numbers) -> Report {
         between: Duration::from_secs(2),
         lasted: Duration::from_secs(2),
         interrupted: false,
-        own: Cost { process: "bench".to_owned(), cpu: Some(Duration::from_millis(100)), resident_bytes: None },
+        own: Cost {
+            process: "bench".to_owned(),
+            cpu: Some(Duration::from_millis(100)),
+            resident_bytes: None,
+        },
         settled_after: Duration::from_millis(200),
         audit: Some(verify::Report::default()),
     }
@@ -62,7 +81,9 @@ fn failed(kind: &str, unknown: bool) -> (Response, u64) {
 
 #[test]
 fn a_run_in_which_everything_adds_up_has_no_problems() {
-    let answers = [accepted(4), vec![(Response::Accepted { settled: true }, 40), (Response::Shed, 1)]].concat();
+    let answers =
+        [accepted(4), vec![(Response::Accepted { settled: true }, 40), (Response::Shed, 1)]]
+            .concat();
     let report = report(OPEN, &answers, numbers(5, 3, 2));
     assert_eq!(report.problems(), [""; 0]);
     assert_eq!(report.json()["ok"], true);
@@ -72,19 +93,33 @@ fn a_run_in_which_everything_adds_up_has_no_problems() {
 fn inconsistent_counts_are_problems() {
     let pending = Numbers { pending: 1, ..numbers(5, 3, 2) };
     for (answers, whole, problems) in [
-        (accepted(5), numbers(5, 3, 1), &["orders are unaccounted for: 5 accepted, 3 confirmed, 1 rejected"][..]),
+        (
+            accepted(5),
+            numbers(5, 3, 1),
+            &["orders are unaccounted for: 5 accepted, 3 confirmed, 1 rejected"][..],
+        ),
         (
             accepted(5),
             pending,
-            &["orders are unaccounted for: 5 accepted, 3 confirmed, 2 rejected, 1 commands in flight"],
+            &[
+                "orders are unaccounted for: 5 accepted, 3 confirmed, 2 rejected, 1 commands in flight",
+            ],
         ),
-        (accepted(6), numbers(5, 3, 2), &["clients saw 6 accepted orders, but the service counts 5"]),
+        (
+            accepted(6),
+            numbers(5, 3, 2),
+            &["clients saw 6 accepted orders, but the service counts 5"],
+        ),
         (
             accepted(4),
             numbers(5, 3, 2),
             &["the service counts 5 orders, but this run placed 4: other clients place orders too"],
         ),
-        ([accepted(4), vec![failed("timeout", true)]].concat(), numbers(5, 3, 2), &["1 orders failed"]),
+        (
+            [accepted(4), vec![failed("timeout", true)]].concat(),
+            numbers(5, 3, 2),
+            &["1 orders failed"],
+        ),
         (
             [accepted(4), vec![failed("503 storage_full", false)]].concat(),
             numbers(5, 3, 2),
@@ -118,9 +153,15 @@ fn a_closed_loop_is_corrected_for_coordinated_omission() {
 
 #[test]
 fn the_table_shows_every_measurement() {
-    let answers =
-        [accepted(9), vec![(Response::Accepted { settled: true }, 40), (Response::Shed, 1), failed("timeout", true)]]
-            .concat();
+    let answers = [
+        accepted(9),
+        vec![
+            (Response::Accepted { settled: true }, 40),
+            (Response::Shed, 1),
+            failed("timeout", true),
+        ],
+    ]
+    .concat();
     let table = report(OPEN, &answers, numbers(10, 7, 3)).to_string();
     let expected = "\
 a shop

@@ -61,7 +61,10 @@ fn what_cannot_be_understood_is_refused() {
 #[test]
 fn times_ranges_and_percentages_are_read() {
     let args = args("--warm-up 500ms --duration 2m --lines 3 --settle-sample 12.5%");
-    assert_eq!((args.warm_up, args.duration), (Duration::from_millis(500), Duration::from_secs(120)));
+    assert_eq!(
+        (args.warm_up, args.duration),
+        (Duration::from_millis(500), Duration::from_secs(120))
+    );
     let profile = args.profile().expect("a profile");
     assert_eq!((profile.lines, profile.watched), (3..=3, 0.125));
 }
@@ -76,7 +79,10 @@ fn an_order_cannot_have_more_lines_than_there_are_products() {
 #[test]
 fn a_shop_of_its_own_is_started_unless_both_services_are_named() {
     assert!(matches!(args("").target(), Ok(Target::Own { bus: None, .. })));
-    assert!(matches!(args("--bus-url nats://h:1").target(), Ok(Target::Own { bus: Some(BusUrl::Nats(_)), .. })));
+    assert!(matches!(
+        args("--bus-url nats://h:1").target(),
+        Ok(Target::Own { bus: Some(BusUrl::Nats(_)), .. })
+    ));
     for words in ["--orders-url http://a", "--inventory-url http://a", "--metrics-url http://a"] {
         assert!(args(words).target().is_err(), "{words}");
     }
@@ -101,7 +107,10 @@ fn each_process_is_asked_for_its_numbers_once() {
     for (words, asked) in [
         ("--url http://a", &["http://a:80"][..]),
         ("--orders-url http://a --inventory-url http://b", &["http://a:80", "http://b:80"]),
-        ("--url http://a --metrics-url http://b --metrics-url http://c", &["http://b:80", "http://c:80"]),
+        (
+            "--url http://a --metrics-url http://b --metrics-url http://c",
+            &["http://b:80", "http://c:80"],
+        ),
     ] {
         let Ok(Target::Given { processes, .. }) = args(words).target() else { panic!("{words}") };
         assert_eq!(processes.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), asked);
@@ -116,7 +125,10 @@ fn the_databases_of_a_given_shop_are_audited_if_they_are_named() {
         ("--orders-database-url sqlite:o", false),
         ("--orders-database-url sqlite:o --inventory-database-url sqlite:i", true),
     ] {
-        let Ok(Target::Given { databases, .. }) = args(&format!("--url http://a {words}")).target() else { panic!() };
+        let Ok(Target::Given { databases, .. }) = args(&format!("--url http://a {words}")).target()
+        else {
+            panic!()
+        };
         assert_eq!(databases.is_some(), named, "{words}");
     }
 }

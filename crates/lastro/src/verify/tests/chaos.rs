@@ -77,7 +77,8 @@ impl World {
             Event::Resend => self.resend().await,
             Event::Deliver { message, again } if !self.network.is_empty() => {
                 let at = message.index(self.network.len());
-                let message = if again { self.network[at].clone() } else { self.network.swap_remove(at) };
+                let message =
+                    if again { self.network[at].clone() } else { self.network.swap_remove(at) };
                 self.deliver(message).await;
             }
             Event::Lose { message } if !self.network.is_empty() => {
@@ -98,7 +99,8 @@ impl World {
         let pick = Pick::SentBefore { ago: std::time::Duration::ZERO };
         let lease = Lease { limit: 100, pick, delay: backoff::delay, random: 0 };
         let commands = self.shop.orders.lease(lease).await.expect("leased");
-        self.network.extend(commands.into_iter().map(|command| Message::Command(Box::new(command))));
+        self.network
+            .extend(commands.into_iter().map(|command| Message::Command(Box::new(command))));
     }
 
     async fn deliver(&mut self, message: Message) {

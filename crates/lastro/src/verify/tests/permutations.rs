@@ -58,12 +58,16 @@ async fn an_order_that_is_cancelled_after_it_was_confirmed_while_another_one_wan
 async fn check(scenario: Scenario) {
     let shop = Shop::new();
     let everyone: Vec<u128> = (0..PERMUTATIONS).collect();
-    let number = |permutation: u128, which: Which| 2 * permutation + if matches!(which, A) { 1 } else { 2 };
+    let number =
+        |permutation: u128, which: Which| 2 * permutation + if matches!(which, A) { 1 } else { 2 };
     let of_all = |who: &[Which]| -> Vec<u128> {
-        who.iter().flat_map(|which| everyone.iter().map(|permutation| number(*permutation, *which))).collect()
+        who.iter()
+            .flat_map(|which| everyone.iter().map(|permutation| number(*permutation, *which)))
+            .collect()
     };
     stock_one_each(&shop).await;
-    let reserves = ask(&shop, of_all(&[A, B]).into_iter().map(|n| place(n, &product(n), 1)).collect()).await;
+    let reserves =
+        ask(&shop, of_all(&[A, B]).into_iter().map(|n| place(n, &product(n), 1)).collect()).await;
     let early = of_all(scenario.confirmed).into_iter().map(|n| reserves[&id(n)].clone());
     let mut answers = carry_out(&shop, early.collect()).await;
     settle(&shop, answers.clone()).await;
@@ -110,7 +114,11 @@ async fn stock_one_each(shop: &Shop) {
         (0..PERMUTATIONS).map(|n| format!("P{n}").parse().expect("an id")).collect();
     let puts = products.iter().map(|product_id| {
         let (product_id, name) = (product_id.clone(), "one of its kind".to_owned());
-        stock::InventoryCommand::PutProduct(stock::PutProduct { product_id, name, low_stock_at: None })
+        stock::InventoryCommand::PutProduct(stock::PutProduct {
+            product_id,
+            name,
+            low_stock_at: None,
+        })
     });
     let receipts = products.iter().zip(1_u128..).map(|(product_id, n)| {
         let cause = RequestCause {
@@ -122,7 +130,12 @@ async fn stock_one_each(shop: &Shop) {
         };
         let (product_id, location_id) = (product_id.clone(), contract::LocationId::main());
         let change = stock::Change::Receive(Quantity::new(1).expect("a quantity"));
-        stock::InventoryCommand::Move(Box::new(stock::MovementRequest { product_id, location_id, change, cause }))
+        stock::InventoryCommand::Move(Box::new(stock::MovementRequest {
+            product_id,
+            location_id,
+            change,
+            cause,
+        }))
     });
     let commands: Vec<_> = puts.chain(receipts).collect();
     for batch in commands.chunks(BATCH) {
@@ -142,21 +155,26 @@ async fn ask(shop: &Shop, commands: Vec<order::OrderCommand>) -> BTreeMap<OrderI
 }
 
 async fn carry_out(shop: &Shop, commands: Vec<StockCommand>) -> Vec<StockAnswer> {
-    let commands: Vec<_> =
-        commands.into_iter().map(|command| stock::InventoryCommand::Stock(Box::new(command))).collect();
+    let commands: Vec<_> = commands
+        .into_iter()
+        .map(|command| stock::InventoryCommand::Stock(Box::new(command)))
+        .collect();
     let mut answers = Vec::new();
     for batch in commands.chunks(BATCH) {
         let decided = shop.inventory.run(batch.into(), stock::decide).await.expect("executed");
-        answers.extend(decided.into_iter().map(|one| one.publish.expect("an answer, and no anomaly")));
+        answers
+            .extend(decided.into_iter().map(|one| one.publish.expect("an answer, and no anomaly")));
     }
     answers
 }
 
 async fn settle(shop: &Shop, answers: Vec<StockAnswer>) {
-    let commands: Vec<_> = answers.into_iter().map(|answer| order::OrderCommand::Settle(Box::new(answer))).collect();
+    let commands: Vec<_> =
+        answers.into_iter().map(|answer| order::OrderCommand::Settle(Box::new(answer))).collect();
     for batch in commands.chunks(BATCH) {
         let decided = shop.orders.run(batch.into(), order::decide).await.expect("executed");
-        let anomalies = decided.iter().filter(|one| matches!(one.outcome, order::OrderOutcome::Anomaly(_)));
+        let anomalies =
+            decided.iter().filter(|one| matches!(one.outcome, order::OrderOutcome::Anomaly(_)));
         assert_eq!(anomalies.count(), 0, "an anomaly");
     }
 }

@@ -7,7 +7,8 @@ use testbed::JSON;
 
 /// Bodies that are refused as a whole, with one fault.
 fn malformed() -> Vec<(&'static str, Vec<u8>)> {
-    let deep = |levels: usize| [b"{\"a\":".repeat(levels), b"1".to_vec(), b"}".repeat(levels)].concat();
+    let deep =
+        |levels: usize| [b"{\"a\":".repeat(levels), b"1".to_vec(), b"}".repeat(levels)].concat();
     vec![
         ("nothing", Vec::new()),
         ("white space", b"   ".to_vec()),
@@ -62,7 +63,10 @@ async fn a_body_that_is_too_large_is_refused_whatever_is_in_it() {
     let wary = Wary::open().await;
     let bodies: [(&str, Vec<u8>); 5] = [
         ("a string of 1 MB", format!(r#"{{"name": "{}"}}"#, "x".repeat(1 << 20)).into()),
-        ("a million keys", (0..1_000_000).map(|n| format!(r#"{{"k{n}": {n}, "#)).collect::<String>().into()),
+        (
+            "a million keys",
+            (0..1_000_000).map(|n| format!(r#"{{"k{n}": {n}, "#)).collect::<String>().into(),
+        ),
         ("100 000 levels", b"{\"a\":".repeat(100_000)),
         ("10 MB of white space", b" ".repeat(10 << 20)),
         ("one byte more than allowed", b" ".repeat((256 << 10) + 1)),
@@ -108,7 +112,10 @@ async fn no_more_than_a_hundred_faults_are_told_of_however_many() {
             let answer = wary.send(route, &[JSON], body.clone()).await;
             let faults = answer.faults();
             assert_eq!((answer.verdict().as_str(), faults.len()), ("422 invalid_request", 100));
-            assert_eq!((faults[0].as_str(), faults[99].as_str()), ("/k00000 unknown_field", "/k00099 unknown_field"));
+            assert_eq!(
+                (faults[0].as_str(), faults[99].as_str()),
+                ("/k00000 unknown_field", "/k00099 unknown_field")
+            );
         }
     }
     wary.must_be_untouched().await;

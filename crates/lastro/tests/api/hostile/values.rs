@@ -40,9 +40,11 @@ const LINES: [(&str, &str, &str); 30] = [
 
 /// A body with one line, of which `member` has `value`.
 fn order_with(member: &str, value: &str) -> String {
-    let members = [("product_id", "\"MUG\""), ("quantity", "1"), ("price", "1.00"), (member, value)];
+    let members =
+        [("product_id", "\"MUG\""), ("quantity", "1"), ("price", "1.00"), (member, value)];
     let start = members[..3].iter().filter(|(name, _)| *name != member);
-    let line: Vec<_> = start.chain(&members[3..]).map(|(name, value)| format!("\"{name}\": {value}")).collect();
+    let line: Vec<_> =
+        start.chain(&members[3..]).map(|(name, value)| format!("\"{name}\": {value}")).collect();
     format!("{{\"customer_id\": \"C1\", \"products\": [{{{}}}]}}", line.join(", "))
 }
 
@@ -53,7 +55,11 @@ async fn a_quantity_or_a_price_that_is_none_is_refused() {
         let answer = wary.send(ROUTES[0], &[JSON], order_with(member, value)).await;
         assert_eq!(answer.verdict(), "422 invalid_request", "{member}: {value}");
         let pointer = member.replace('~', "~0").replace('/', "~1");
-        assert_eq!(answer.faults(), [format!("/products/0/{pointer} {fault}")], "{member}: {value}");
+        assert_eq!(
+            answer.faults(),
+            [format!("/products/0/{pointer} {fault}")],
+            "{member}: {value}"
+        );
     }
     wary.must_be_untouched().await;
 }
@@ -61,7 +67,9 @@ async fn a_quantity_or_a_price_that_is_none_is_refused() {
 #[tokio::test]
 async fn sums_are_refused_and_never_wrap() {
     let wary = Wary::open().await;
-    let line = |quantity: &str, price: &str| format!(r#"{{"product_id":"MUG","quantity":{quantity},"price":{price}}}"#);
+    let line = |quantity: &str, price: &str| {
+        format!(r#"{{"product_id":"MUG","quantity":{quantity},"price":{price}}}"#)
+    };
     for (lines, fault) in [
         (vec![line("2", "90071992547409.91")], "/products total_too_large"),
         (vec![line("1000000", "90071992547409.91")], "/products total_too_large"),
@@ -85,7 +93,11 @@ async fn the_same_product_on_two_lines_is_summed() {
     shop.stock("MUG", 1_000_000).await;
     let id = shop.confirmed(&[("MUG", 600_000), ("MUG", 400_000)]).await;
     assert_eq!(shop.levels("MUG").await, [1_000_000, 1_000_000, 0]);
-    assert_eq!(shop.order(&id).await["products"].as_array().map(Vec::len), Some(2), "the lines stay as they were sent");
+    assert_eq!(
+        shop.order(&id).await["products"].as_array().map(Vec::len),
+        Some(2),
+        "the lines stay as they were sent"
+    );
 }
 
 /// Ids that are none, as JSON strings.
@@ -113,10 +125,16 @@ async fn an_id_that_is_none_is_refused_wherever_it_stands() {
     let wary = Wary::open().await;
     let too_long = "x".repeat(65);
     for id in IDS.iter().chain([&too_long.as_str()]) {
-        let order = format!(r#"{{"products":[{{"product_id":"{id}","quantity":1,"price":1}}],"customer_id":"{id}"}}"#);
+        let order = format!(
+            r#"{{"products":[{{"product_id":"{id}","quantity":1,"price":1}}],"customer_id":"{id}"}}"#
+        );
         let answer = wary.send(ROUTES[0], &[JSON], order).await;
         assert_eq!(answer.verdict(), "422 invalid_request", "{id}");
-        assert_eq!(answer.faults(), ["/products/0/product_id bad_format", "/customer_id bad_format"], "{id}");
+        assert_eq!(
+            answer.faults(),
+            ["/products/0/product_id bad_format", "/customer_id bad_format"],
+            "{id}"
+        );
         let movement = format!(r#"{{"kind":"receive","quantity":1,"location_id":"{id}"}}"#);
         let answer = wary.send(ROUTES[2], &[JSON], movement).await;
         assert_eq!(
@@ -132,9 +150,20 @@ async fn an_id_that_is_none_is_refused_wherever_it_stands() {
 async fn an_id_that_is_none_leads_nowhere_in_a_path() {
     let wary = Wary::open().await;
     let too_long = "x".repeat(65);
-    for id in
-        ["%20", "a%20b", "%00", "%1b", "%E2%80%AE", "*", "%3E", "-rf", "a%2F..%2Fb", "'", "a%5Cb", too_long.as_str()]
-    {
+    for id in [
+        "%20",
+        "a%20b",
+        "%00",
+        "%1b",
+        "%E2%80%AE",
+        "*",
+        "%3E",
+        "-rf",
+        "a%2F..%2Fb",
+        "'",
+        "a%5Cb",
+        too_long.as_str(),
+    ] {
         let path = format!("/api/inventory/products/{id}");
         let (name, receive) = (r#"{"name":"x"}"#, r#"{"kind":"receive","quantity":1}"#);
         for (method, path, body, verdict) in [
@@ -178,11 +207,20 @@ async fn every_fault_of_a_body_is_named_in_the_order_of_the_document() {
                 "/customer_id required",
             ][..],
         ),
-        (ROUTES[1], product, &["/low_stock_at wrong_type", "/stock unknown_field", "/name required"]),
+        (
+            ROUTES[1],
+            product,
+            &["/low_stock_at wrong_type", "/stock unknown_field", "/name required"],
+        ),
         (
             ROUTES[2],
             movement,
-            &["/reason bad_format", "/reference wrong_type", "/quantity out_of_range", "/at unknown_field"],
+            &[
+                "/reason bad_format",
+                "/reference wrong_type",
+                "/quantity out_of_range",
+                "/at unknown_field",
+            ],
         ),
     ] {
         let answer = wary.send(route, &[JSON], body).await;
@@ -208,11 +246,22 @@ async fn a_text_that_no_person_wrote_is_refused() {
         (&too_long, "out_of_range"),
     ] {
         let product = format!(r#"{{"name":"{text}"}}"#);
-        assert_eq!(wary.send(ROUTES[1], &[JSON], product).await.faults(), [format!("/name {code}")], "{text}");
+        assert_eq!(
+            wary.send(ROUTES[1], &[JSON], product).await.faults(),
+            [format!("/name {code}")],
+            "{text}"
+        );
         let movement = format!(r#"{{"kind":"adjust","quantity":1,"reason":"{text}"}}"#);
-        assert_eq!(wary.send(ROUTES[2], &[JSON], movement).await.faults(), [format!("/reason {code}")], "{text}");
+        assert_eq!(
+            wary.send(ROUTES[2], &[JSON], movement).await.faults(),
+            [format!("/reason {code}")],
+            "{text}"
+        );
     }
     let longest = format!(r#"{{"name":"{}"}}"#, "é".repeat(200));
-    assert_eq!(wary.send(("PUT", "/api/inventory/products/MUG"), &[JSON], longest).await.status, 200);
+    assert_eq!(
+        wary.send(("PUT", "/api/inventory/products/MUG"), &[JSON], longest).await.status,
+        200
+    );
     wary.must_be_untouched().await;
 }

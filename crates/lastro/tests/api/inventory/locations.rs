@@ -15,9 +15,15 @@ async fn locations_are_listed_in_the_order_in_which_they_serve() {
     let listed = shop.get("/api/inventory/locations").await.ok();
     let main = json!({"location_id": "main", "name": "Main", "priority": 0});
     assert_eq!(listed, json!({"data": [main], "next_cursor": null}));
-    assert_eq!((put(&shop, "b", 5).await, put(&shop, "a", 5).await, put(&shop, "c", 1).await), (201, 201, 201));
+    assert_eq!(
+        (put(&shop, "b", 5).await, put(&shop, "a", 5).await, put(&shop, "c", 1).await),
+        (201, 201, 201)
+    );
     assert_eq!((put(&shop, "main", 9).await, put(&shop, "main", 9).await), (200, 200));
-    assert_eq!(shop.column("/api/inventory/locations", "location_id").await, ["c", "a", "b", "main"]);
+    assert_eq!(
+        shop.column("/api/inventory/locations", "location_id").await,
+        ["c", "a", "b", "main"]
+    );
 }
 
 /// Which location gives how much of which product to an order: `MUG 2 from main`.
@@ -25,8 +31,14 @@ async fn sources(shop: &Deployment, products: &[(&str, u32)]) -> Vec<String> {
     let order = shop.order(&shop.confirmed(products).await).await;
     let allocations = order["allocations"].as_array().expect("allocations");
     let text = |value: &Value| value.as_str().expect("an id").to_owned();
-    let line =
-        |one: &Value| format!("{} {} from {}", text(&one["product_id"]), one["quantity"], text(&one["location_id"]));
+    let line = |one: &Value| {
+        format!(
+            "{} {} from {}",
+            text(&one["product_id"]),
+            one["quantity"],
+            text(&one["location_id"])
+        )
+    };
     let mut lines: Vec<_> = allocations.iter().map(line).collect();
     lines.sort();
     lines

@@ -10,14 +10,21 @@ async fn a_product_is_made_and_then_replaced_as_a_whole() {
     let path = "/api/inventory/products/MUG";
     let made = shop.put(path, &json!({"name": "Blue mug", "low_stock_at": 5})).await;
     assert_eq!((made.status, made.json()["low_stock_at"].as_i64()), (201, Some(5)));
-    let expected = ["product_id", "name", "low_stock_at", "on_hand", "reserved", "available", "locations"];
+    let expected =
+        ["product_id", "name", "low_stock_at", "on_hand", "reserved", "available", "locations"];
     assert_eq!(members(&made.json()), [&expected[..], &["created_at", "updated_at"]].concat());
 
     shop.receive("MUG", "main", 3).await;
     let replaced = shop.put(path, &json!({"name": "Red mug"})).await;
     let product = replaced.json();
-    assert_eq!((replaced.status, &product["name"], &product["low_stock_at"]), (200, &json!("Red mug"), &json!(null)));
-    assert_eq!((&product["on_hand"], &product["created_at"]), (&json!(3), &made.json()["created_at"]));
+    assert_eq!(
+        (replaced.status, &product["name"], &product["low_stock_at"]),
+        (200, &json!("Red mug"), &json!(null))
+    );
+    assert_eq!(
+        (&product["on_hand"], &product["created_at"]),
+        (&json!(3), &made.json()["created_at"])
+    );
     let main = json!([{"location_id": "main", "on_hand": 3, "reserved": 0, "available": 3}]);
     assert_eq!(product["locations"], main);
     assert_eq!(shop.get(path).await.ok(), product);
@@ -27,7 +34,10 @@ async fn a_product_is_made_and_then_replaced_as_a_whole() {
 async fn a_product_that_is_not_there_is_not_found() {
     let shop = Deployment::open().await;
     for id in ["MUG", "%00", &"m".repeat(65)] {
-        assert_eq!(shop.get(&format!("/api/inventory/products/{id}")).await.verdict(), "404 product_not_found");
+        assert_eq!(
+            shop.get(&format!("/api/inventory/products/{id}")).await.verdict(),
+            "404 product_not_found"
+        );
         let ledger = shop.get(&format!("/api/inventory/products/{id}/movements")).await;
         assert_eq!(ledger.verdict(), "404 product_not_found");
         let movement = shop.move_stock(id, &json!({"kind": "receive", "quantity": 1})).await;
@@ -46,9 +56,12 @@ async fn assortment() -> Deployment {
         ("mug", "Blue MUG", json!(null), 1),
         ("X.1", "something else", json!(null), 9),
     ] {
-        shop.put(&format!("/api/inventory/products/{id}"), &json!({"name": name, "low_stock_at": low_stock_at}))
-            .await
-            .ok();
+        shop.put(
+            &format!("/api/inventory/products/{id}"),
+            &json!({"name": name, "low_stock_at": low_stock_at}),
+        )
+        .await
+        .ok();
         if units > 0 {
             shop.receive(id, "main", units).await;
         }
@@ -76,17 +89,24 @@ async fn products_are_found_by_the_start_of_their_id_or_a_part_of_their_name() {
         ("?low_stock=true&q=c", &["CUP-2", "low"]),
         ("?ids=low,mug&low_stock=true", &["low"]),
     ] {
-        assert_eq!(shop.column(&format!("/api/inventory/products{query}"), "product_id").await, expected, "{query}");
+        assert_eq!(
+            shop.column(&format!("/api/inventory/products{query}"), "product_id").await,
+            expected,
+            "{query}"
+        );
     }
 }
 
 #[tokio::test]
 async fn products_come_page_by_page() {
     let shop = assortment().await;
-    for (query, sizes) in [("limit=4", &[4, 2][..]), ("limit=6", &[6]), ("limit=1&q=c", &[1, 1, 1, 1])] {
+    for (query, sizes) in
+        [("limit=4", &[4, 2][..]), ("limit=6", &[6]), ("limit=1&q=c", &[1, 1, 1, 1])]
+    {
         let (rows, found) = shop.pages(&format!("/api/inventory/products?{query}")).await;
         assert_eq!(found, sizes, "{query}");
-        let ids: Vec<_> = rows.iter().map(|row| row["product_id"].as_str().expect("an id")).collect();
+        let ids: Vec<_> =
+            rows.iter().map(|row| row["product_id"].as_str().expect("an id")).collect();
         assert!(ids.is_sorted() && ids.len() == sizes.iter().sum::<usize>(), "{ids:?}");
     }
 }

@@ -13,7 +13,10 @@ async fn a_repeated_order_is_answered_with_the_first_one_as_it_is_now() {
     let shop = Deployment::open().await;
     shop.stock("MUG", 5).await;
     let first = place_with_key(&shop, "K1", &order(&[("MUG", 1)])).await;
-    assert_eq!((first.text_at("/status").as_str(), first.header("idempotent-replayed")), ("received", None));
+    assert_eq!(
+        (first.text_at("/status").as_str(), first.header("idempotent-replayed")),
+        ("received", None)
+    );
     let id = first.text_at("/order_id");
     shop.order_once(&id, "confirmed").await;
 
@@ -31,8 +34,13 @@ async fn a_repeated_order_is_answered_with_the_first_one_as_it_is_now() {
 async fn a_repeated_order_may_wait_and_tells_its_shortages() {
     let shop = Deployment::open().await;
     let first = place_with_key(&shop, "K1", &order(&[("MUG", 1)])).await.text_at("/order_id");
-    let again = shop.post_with("/api/orders", &[("idempotency-key", "K1"), WAIT], &order(&[("MUG", 1)])).await;
-    assert_eq!((again.text_at("/order_id"), again.text_at("/status")), (first, "rejected".to_owned()));
+    let again = shop
+        .post_with("/api/orders", &[("idempotency-key", "K1"), WAIT], &order(&[("MUG", 1)]))
+        .await;
+    assert_eq!(
+        (again.text_at("/order_id"), again.text_at("/status")),
+        (first, "rejected".to_owned())
+    );
     assert_eq!(again.text_at("/shortages/0/reason"), "unknown_product");
     assert_eq!(again.header("preference-applied"), Some("wait=30"));
 }
@@ -59,7 +67,8 @@ async fn a_key_belongs_to_one_order() {
 async fn a_refused_request_does_not_use_its_key_up() {
     let shop = Deployment::open().await;
     for (body, verdict) in [("{", "400 malformed_json"), ("{}", "422 invalid_request")] {
-        let answer = shop.send("POST", "/api/orders", &[JSON, ("idempotency-key", "K1")], body).await;
+        let answer =
+            shop.send("POST", "/api/orders", &[JSON, ("idempotency-key", "K1")], body).await;
         assert_eq!(answer.verdict(), verdict);
     }
     let answer = place_with_key(&shop, "K1", &order(&[("MUG", 1)])).await;

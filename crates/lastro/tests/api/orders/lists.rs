@@ -34,7 +34,11 @@ async fn orders_are_listed_newest_first_and_filtered() {
         ("?status=confirmed&customer_id=A", &[6, 3, 0]),
     ] {
         let expected: Vec<_> = expected.iter().map(|index| ids[*index].clone()).collect();
-        assert_eq!(shop.column(&format!("/api/orders{query}"), "order_id").await, expected, "{query}");
+        assert_eq!(
+            shop.column(&format!("/api/orders{query}"), "order_id").await,
+            expected,
+            "{query}"
+        );
     }
 }
 
@@ -49,8 +53,13 @@ async fn a_list_comes_page_by_page() {
         ("customer_id=B&limit=1", &[1, 1], &[ids[4].clone(), ids[1].clone()]),
     ] {
         let (rows, found) = shop.pages(&format!("/api/orders?{query}")).await;
-        let listed: Vec<_> = rows.iter().map(|row| row["order_id"].as_str().expect("an id")).collect();
-        assert_eq!((found.as_slice(), listed), (sizes, expected.iter().map(String::as_str).collect()), "{query}");
+        let listed: Vec<_> =
+            rows.iter().map(|row| row["order_id"].as_str().expect("an id")).collect();
+        assert_eq!(
+            (found.as_slice(), listed),
+            (sizes, expected.iter().map(String::as_str).collect()),
+            "{query}"
+        );
     }
 }
 
@@ -61,7 +70,10 @@ async fn a_page_stands_still_while_orders_come_in() {
     shop.place(&order(&[("MUG", 1)])).await.ok();
     let cursor = first["next_cursor"].as_str().expect("another page");
     let second = shop.get(&format!("/api/orders?limit=2&cursor={cursor}")).await.ok();
-    assert_eq!((&second["data"][0]["order_id"], &second["data"][1]["order_id"]), (&json!(ids[4]), &json!(ids[3])));
+    assert_eq!(
+        (&second["data"][0]["order_id"], &second["data"][1]["order_id"]),
+        (&json!(ids[4]), &json!(ids[3]))
+    );
 }
 
 #[tokio::test]
@@ -70,7 +82,8 @@ async fn a_row_of_the_list_is_the_order_without_its_parts() {
     let page = shop.get("/api/orders?limit=1").await.ok();
     assert_eq!(members(&page), ["data", "next_cursor"]);
     let row = &page["data"][0];
-    let expected = ["order_id", "customer_id", "status", "currency", "total", "created_at", "updated_at"];
+    let expected =
+        ["order_id", "customer_id", "status", "currency", "total", "created_at", "updated_at"];
     assert_eq!(members(row), expected);
     let order = shop.order(&ids[6]).await;
     assert!(expected.iter().all(|name| row[*name] == order[*name]), "{row} {order}");

@@ -51,7 +51,8 @@ async fn the_total_is_that_of_all_lines() {
 #[tokio::test]
 async fn the_shop_decides_what_its_prices_are_in() {
     let shop = Deployment::open_with(|launch| launch.env("LASTRO_CURRENCY", "JPY")).await;
-    let body = r#"{"customer_id":"C1","products":[{"product_id":"MUG","quantity":2,"price":1500}]}"#;
+    let body =
+        r#"{"customer_id":"C1","products":[{"product_id":"MUG","quantity":2,"price":1500}]}"#;
     let id = shop.send("POST", "/api/orders", &[JSON], body).await.text_at("/order_id");
     let order = shop.get(&format!("/api/orders/{id}")).await.text;
     assert!(order.contains(r#""currency":"JPY","total":3000,"#), "{order}");

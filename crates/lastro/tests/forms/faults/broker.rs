@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use testbed::{Deployment, Form, Load, Nats, Operator, PATIENCE, Random, eventually, order, stocked};
+use testbed::{
+    Deployment, Form, Load, Nats, Operator, PATIENCE, Random, eventually, order, stocked,
+};
 
 tried_on!(forms with a broker:
     a_broker_that_is_away_at_the_start_keeps_nobody_from_ordering
@@ -69,7 +71,10 @@ async fn a_broker_that_is_away_at_the_start_keeps_nobody_from_ordering(form: For
         Some(shop.get("/readyz").await.ok()).filter(|ready| ready["status"] == "degraded")
     });
     let reported = ready.await["checks"].to_string();
-    assert!(reported.contains("the broker cannot be reached; messages wait and are sent later"), "{reported}");
+    assert!(
+        reported.contains("the broker cannot be reached; messages wait and are sent later"),
+        "{reported}"
+    );
     shop.environment.broker.as_mut().expect("a broker").restart().await;
     for id in ids {
         shop.order_once(&id, "confirmed").await;

@@ -46,7 +46,10 @@ async fn check(form: Form, file: &str) {
         assert!(begun - first < TRIED, "no kill fell into a checkpoint within {TRIED:?}");
         let (clients, killed) = killed_under_load(&mut shop, &log, pages, &mut random).await;
         record.append(clients);
-        println!("{file}, round {round}: killed under load at {killed:?}, log of {} bytes", log.length());
+        println!(
+            "{file}, round {round}: killed under load at {killed:?}, log of {} bytes",
+            log.length()
+        );
         under_load = under_load.or(killed);
         must_be_sound(&log);
         let killed = killed_at_the_start(&shop, &log).await;
@@ -86,7 +89,11 @@ async fn killed_under_load(
     let load = Load::on(shop, random);
     let (watched, killing) = (log.clone(), shop.clone());
     let watching = tokio::task::spawn_blocking(move || {
-        kill_once(|| watched.file_written() != before, "the file is written", || killing.programs.kill());
+        kill_once(
+            || watched.file_written() != before,
+            "the file is written",
+            || killing.programs.kill(),
+        );
     });
     watching.await.expect("the file is written");
     let record = load.end().await;

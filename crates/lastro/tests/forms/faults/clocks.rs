@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use testbed::{
-    CLOCK_STATES, ClockState, Deployment, Environment, Form, Load, PATIENCE, Random, YEAR, clocks_for, order,
-    parse_time, set_clocks, stocked,
+    CLOCK_STATES, ClockState, Deployment, Environment, Form, Load, PATIENCE, Random, YEAR,
+    clocks_for, order, parse_time, set_clocks, stocked,
 };
 
 tried_on!(every form:
@@ -27,12 +27,20 @@ async fn clocks_that_jump_stand_still_and_differ_cost_no_order(form: Form) {
             // The clock reaches what is stored, and not only what is logged.
             let id = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
             let created_at = shop.order(&id).await["created_at"].as_str().and_then(parse_time);
-            assert!(created_at.is_some_and(|at| state[0].explains(at)), "{state:?}: {created_at:?}");
+            assert!(
+                created_at.is_some_and(|at| state[0].explains(at)),
+                "{state:?}: {created_at:?}"
+            );
         }
     }
     load.end_with_nothing_refused().await.check(&shop).await;
     let metrics = shop.metrics().await;
-    assert!(metrics.lines().filter(|line| line.starts_with("anomalies_total{")).all(|line| line.ends_with(" 0")));
+    assert!(
+        metrics
+            .lines()
+            .filter(|line| line.starts_with("anomalies_total{"))
+            .all(|line| line.ends_with(" 0"))
+    );
 }
 
 /// What was sent is lost, and when it is to be sent again, the clock is another one: it may come

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use testbed::{
-    ANSWERS, COMMANDS, Deployment, Form, Load, Operator, PATIENCE, Random, StormAtBroker, eventually, order, stocked,
+    ANSWERS, COMMANDS, Deployment, Form, Load, Operator, PATIENCE, Random, StormAtBroker,
+    eventually, order, stocked,
 };
 
 tried_on!(forms with a broker:
@@ -60,7 +61,10 @@ async fn yesterdays_messages_change_nothing(form: Form) {
     }
     // Whatever was published before this order has been consumed when it settles.
     let last = shop.confirmed(&[("MUG", 1)]).await;
-    eventually(PATIENCE, "everything is consumed", async || (operator.open_messages().await == 0).then_some(())).await;
+    eventually(PATIENCE, "everything is consumed", async || {
+        (operator.open_messages().await == 0).then_some(())
+    })
+    .await;
     assert_eq!(seen_of(&shop, &ids).await, before);
     assert_eq!(shop.order(&last).await["status"], "confirmed");
     assert_eq!(shop.quarantined().await.concat(), [""; 0]);
@@ -84,7 +88,11 @@ async fn poison_is_set_aside_and_good_messages_beside_it_go_through(form: Form) 
     let recording = operator.listen().await;
     let first = shop.confirmed(&[("MUG", 1)]).await;
     let good = eventually(PATIENCE, "a command is heard", async || {
-        recording.so_far().into_iter().find(|(channel, _)| *channel == COMMANDS).map(|(_, payload)| payload)
+        recording
+            .so_far()
+            .into_iter()
+            .find(|(channel, _)| *channel == COMMANDS)
+            .map(|(_, payload)| payload)
     })
     .await;
     let batch: Value = serde_json::from_slice(&good).expect("JSON");
@@ -109,7 +117,10 @@ async fn poison_is_set_aside_and_good_messages_beside_it_go_through(form: Form) 
     for _ in 0..20 {
         shop.confirmed(&[("MUG", 1)]).await;
     }
-    eventually(PATIENCE, "everything is consumed", async || (operator.open_messages().await == 0).then_some(())).await;
+    eventually(PATIENCE, "everything is consumed", async || {
+        (operator.open_messages().await == 0).then_some(())
+    })
+    .await;
     let [orders, inventory] = shop.quarantined().await;
     // Garbage, half a message, a megabyte, nothing at all, three strange elements; and what each
     // alone can be.
@@ -138,8 +149,10 @@ async fn a_command_of_an_unknown_version_is_waited_for(form: Form) {
     shop.stock("MUG", 5).await;
     assert!(shop.programs.kill_inventory());
     let id = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
-    let (_, payload) =
-        eventually(PATIENCE, "the command is heard", async || recording.so_far().into_iter().next()).await;
+    let (_, payload) = eventually(PATIENCE, "the command is heard", async || {
+        recording.so_far().into_iter().next()
+    })
+    .await;
     operator.purge().await;
     let mut newer: Value = serde_json::from_slice(&payload).expect("JSON");
     newer[0]["schema"] = json!(99);
@@ -152,9 +165,13 @@ async fn a_command_of_an_unknown_version_is_waited_for(form: Form) {
     .await;
     shop.order_once(&id, "confirmed").await;
     let heard = recording.so_far().into_iter().filter(|(channel, _)| *channel == COMMANDS);
-    let attempts =
-        heard.map(|(_, payload)| serde_json::from_slice::<Value>(&payload).expect("JSON")[0]["attempt"].as_u64());
-    assert!(attempts.max() > Some(newer[0]["attempt"].as_u64()), "nothing was sent once more after {newer}");
+    let attempts = heard.map(|(_, payload)| {
+        serde_json::from_slice::<Value>(&payload).expect("JSON")[0]["attempt"].as_u64()
+    });
+    assert!(
+        attempts.max() > Some(newer[0]["attempt"].as_u64()),
+        "nothing was sent once more after {newer}"
+    );
     assert_eq!(shop.quarantined().await.concat(), [""; 0]);
     shop.must_verify().await;
 }

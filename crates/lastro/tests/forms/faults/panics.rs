@@ -16,7 +16,8 @@ async fn a_panic_in_a_handler_costs_its_request_and_nothing_else(form: Form) {
     // Three for each program: the second request of the first one is the one that panics.
     let requests = 3 * shop.programs.orders.len();
     for _ in 0..requests {
-        verdicts.push(shop.post_with("/api/orders", &[WAIT], &order(&[("MUG", 1)])).await.verdict());
+        verdicts
+            .push(shop.post_with("/api/orders", &[WAIT], &order(&[("MUG", 1)])).await.verdict());
     }
     verdicts.sort_unstable();
     assert_eq!(verdicts, [vec!["200"; requests - 1], vec!["500 internal"]].concat());
@@ -28,11 +29,17 @@ async fn a_panic_in_a_handler_costs_its_request_and_nothing_else(form: Form) {
 async fn a_panic_in_a_committer_ends_the_process_and_loses_nothing(form: Form) {
     for point in ["orders.committed", "inventory.committed"] {
         let mut random = Random::seeded(point);
-        let shop = Deployment::in_form_with_fault(form, &format!("panic {point} {}", 1 + random.below(20))).await;
+        let shop = Deployment::in_form_with_fault(
+            form,
+            &format!("panic {point} {}", 1 + random.below(20)),
+        )
+        .await;
         let shared = Arc::new(stocked(shop, 500).await);
         let load = Load::on(&shared, &mut random);
-        testbed::eventually(PATIENCE, "a process ends", || async { shared.programs.one_has_ended().then_some(()) })
-            .await;
+        testbed::eventually(PATIENCE, "a process ends", || async {
+            shared.programs.one_has_ended().then_some(())
+        })
+        .await;
         let mut record = load.end().await;
         let mut shop = Arc::into_inner(shared).expect("no client is left");
         assert_eq!(shop.programs.exit_codes_of_ended().await, [Some(1)], "{}", shop.programs.log());

@@ -115,9 +115,13 @@ async fn cut_off(connection: RawConnection, slow: Slow) {
         () = dripping => None,
     };
     if let Some((status, body)) = refused {
-        let reported = matches!(slow, Slow::Body) && status == 400 && body.contains("did not arrive within");
+        let reported =
+            matches!(slow, Slow::Body) && status == 400 && body.contains("did not arrive within");
         // Headers that do not arrive may be reported as well, by a status alone.
-        assert!(reported || (matches!(slow, Slow::Headers) && status == 408), "{slow:?}: {status} {body}");
+        assert!(
+            reported || (matches!(slow, Slow::Headers) && status == 408),
+            "{slow:?}: {status} {body}"
+        );
     }
 }
 
@@ -127,7 +131,9 @@ async fn crowd(count: u64, address: SocketAddr) {
     for _ in 0..MAX_TRIES {
         let lives = hold_silent(count, address).await;
         let (in_time, at_once) = (opened_in_time(&lives), at_once(&lives));
-        println!("of {count} silent connections, {in_time} were opened in time, and {at_once} held at once");
+        println!(
+            "of {count} silent connections, {in_time} were opened in time, and {at_once} held at once"
+        );
         println!("cut off: {}", check_lives(Slow::Silent, &lives));
         assert!(at_once >= in_time, "they are held as long as there is room");
         if in_time as u64 >= count / 2 {
@@ -150,7 +156,8 @@ async fn hold_silent(count: u64, address: SocketAddr) -> Vec<Life> {
 /// How many of them were open at the same time.
 fn at_once(lives: &[Life]) -> usize {
     let openings = lives.iter().map(|life| (life.opened, 1));
-    let mut changes: Vec<(Instant, isize)> = openings.chain(lives.iter().map(|life| (life.closed, -1))).collect();
+    let mut changes: Vec<(Instant, isize)> =
+        openings.chain(lives.iter().map(|life| (life.closed, -1))).collect();
     changes.sort_unstable();
     let open = changes.iter().scan(0, |open, (_, change)| {
         *open += change;
@@ -172,7 +179,11 @@ fn check_lives(what: Slow, lives: &[Life]) -> String {
     let mut waited: Vec<_> = lives.iter().map(Life::waited).collect();
     waited.sort_unstable();
     let (median, longest) = (waited[waited.len() / 2], waited[waited.len() - 1]);
-    assert!(median < MOST_CUT_OFF, "{what:?}: half of {} were not cut off for {median:?}", lives.len());
+    assert!(
+        median < MOST_CUT_OFF,
+        "{what:?}: half of {} were not cut off for {median:?}",
+        lives.len()
+    );
     assert!(shortest >= GRANTED, "{what:?}: one of {} was cut off after {shortest:?}", lives.len());
     assert!(longest < CUT_OFF, "{what:?}: one of {} was not cut off for {longest:?}", lives.len());
     format!("{what:?}: {} within {shortest:.1?} to {longest:.1?}", lives.len())
@@ -184,7 +195,8 @@ async fn honest(addresses: Vec<SocketAddr>, stop: CancellationToken) -> (usize, 
     let body = order(&[("MUG", 1)]).to_string();
     while !stop.is_cancelled() || count < 10 {
         let begun = Instant::now();
-        let mut connection = RawConnection::to(addresses[count % addresses.len()]).await.expect("a connection");
+        let mut connection =
+            RawConnection::to(addresses[count % addresses.len()]).await.expect("a connection");
         let (status, answer) = connection.place(&body, PATIENCE).await.expect("an answer");
         assert_eq!(status, 200, "{answer}");
         slowest = slowest.max(begun.elapsed());
@@ -198,7 +210,9 @@ async fn ten_thousand_slow_clients_are_cut_off_and_nobody_else_notices(form: For
     let most = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     let silent = silent(most);
     assert!(silent > 0, "this process may open too few files");
-    let shop = Deployment::in_form_with(form, |launch| launch.with_open_files(1_024.min(most), most)).await;
+    let shop =
+        Deployment::in_form_with(form, |launch| launch.with_open_files(1_024.min(most), most))
+            .await;
     shop.stock("MUG", 1_000_000).await;
     let (orders, inventory) = shop.programs.addresses();
     let stop = CancellationToken::new();
@@ -222,9 +236,13 @@ async fn ten_thousand_slow_clients_are_cut_off_and_nobody_else_notices(form: For
     let ended = clients.join_all().await;
     stop.cancel();
     let (count, slowest) = others.await.expect("honest clients are served");
-    let (headers, bodies): (Vec<_>, Vec<_>) = ended.into_iter().partition(|(slow, _)| matches!(slow, Slow::Headers));
-    let [headers, bodies] = [headers, bodies].map(|ended| ended.into_iter().map(|(_, life)| life).collect::<Vec<_>>());
-    println!("beside them {count} orders, the slowest within {slowest:.2?}; this process may open {most} files");
+    let (headers, bodies): (Vec<_>, Vec<_>) =
+        ended.into_iter().partition(|(slow, _)| matches!(slow, Slow::Headers));
+    let [headers, bodies] =
+        [headers, bodies].map(|ended| ended.into_iter().map(|(_, life)| life).collect::<Vec<_>>());
+    println!(
+        "beside them {count} orders, the slowest within {slowest:.2?}; this process may open {most} files"
+    );
     for (slow, lives) in [(Slow::Headers, &headers), (Slow::Body, &bodies)] {
         println!("cut off: {}", check_lives(slow, lives));
     }
@@ -245,7 +263,10 @@ async fn more_silent_clients_than_there_is_room_for_keep_nobody_out(form: Form) 
     let stop = CancellationToken::new();
     stop.cancel();
     let (count, slowest) = honest(orders, stop).await;
-    println!("beside {} silent connections, {count} orders, the slowest within {slowest:.2?}", silent.len());
+    println!(
+        "beside {} silent connections, {count} orders, the slowest within {slowest:.2?}",
+        silent.len()
+    );
     assert!(slowest < UNAFFECTED);
     shop.confirmed(&[("MUG", 1)]).await;
     shop.must_verify().await;

@@ -18,11 +18,17 @@ pub(crate) struct StormyBus {
 #[async_trait]
 impl Bus for StormyBus {
     async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError> {
-        let instead = self.storm.lock().expect("nothing panics under this lock").instead_of(&messages);
+        let instead =
+            self.storm.lock().expect("nothing panics under this lock").instead_of(&messages);
         self.bus.publish(channel, instead).await
     }
 
-    async fn receive(&self, channel: &str, max: usize, wait: Duration) -> Result<Vec<Delivery>, BusError> {
+    async fn receive(
+        &self,
+        channel: &str,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, BusError> {
         self.bus.receive(channel, max, wait).await
     }
 

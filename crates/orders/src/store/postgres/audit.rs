@@ -16,18 +16,26 @@ use super::load::LINES;
 use super::query;
 use super::rows::{self, OrderRow, order_columns};
 
-const AFTER: &str =
-    concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id >= $1 ORDER BY order_id LIMIT $2");
+const AFTER: &str = concat!(
+    "SELECT ",
+    order_columns!(),
+    " FROM orders WHERE order_id >= $1 ORDER BY order_id LIMIT $2"
+);
 const IDS: &str = "SELECT order_id FROM orders WHERE order_id >= $1 ORDER BY order_id LIMIT $2";
 const LAST: &str = "SELECT order_id
      FROM ((SELECT order_id FROM orders ORDER BY order_id DESC LIMIT 1)
            UNION ALL (SELECT order_id FROM pending_commands ORDER BY order_id DESC LIMIT 1)) AS highest
      ORDER BY order_id DESC LIMIT 1";
-const OF: &str =
-    concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");
-const STEPS: &str = "SELECT order_id, seq, status FROM order_history WHERE order_id = ANY($1::uuid[])
+const OF: &str = concat!(
+    "SELECT ",
+    order_columns!(),
+    " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id"
+);
+const STEPS: &str =
+    "SELECT order_id, seq, status FROM order_history WHERE order_id = ANY($1::uuid[])
      ORDER BY order_id, seq";
-const PENDING: &str = "SELECT order_id, kind FROM pending_commands WHERE order_id = ANY($1::uuid[])";
+const PENDING: &str =
+    "SELECT order_id, kind FROM pending_commands WHERE order_id = ANY($1::uuid[])";
 const ALL_PENDING: &str = "SELECT pending_commands.order_id, kind, since, updated_at
      FROM pending_commands LEFT JOIN orders ON orders.order_id = pending_commands.order_id
      WHERE pending_commands.order_id >= $1 ORDER BY pending_commands.order_id LIMIT $2";
@@ -49,11 +57,19 @@ impl PostgresAudit {
 
 #[async_trait]
 impl AuditStore for PostgresAudit {
-    async fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
+    async fn orders_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderAudit>, Failure> {
         self.readers.read(async |snapshot| orders_after(snapshot, after, limit).await).await
     }
 
-    async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+    async fn order_ids_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderId>, Failure> {
         self.readers.read(async |snapshot| ids(snapshot, after, limit).await).await
     }
 
@@ -65,7 +81,11 @@ impl AuditStore for PostgresAudit {
         self.readers.read(async |snapshot| of(snapshot, &order_ids).await).await
     }
 
-    async fn pending_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
+    async fn pending_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<PendingAudit>, Failure> {
         self.readers.read(async |snapshot| pending(snapshot, after, limit).await).await
     }
 
@@ -82,15 +102,28 @@ async fn orders_after(
     complete(snapshot, &snapshot.page(AFTER, after.map(|id| id.0), limit).await?).await
 }
 
-async fn ids(snapshot: &Transaction<'_>, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
-    snapshot.page(IDS, after.map(|id| id.0), limit).await?.iter().map(|row| rows::order_id(row)).collect()
+async fn ids(
+    snapshot: &Transaction<'_>,
+    after: Option<OrderId>,
+    limit: u32,
+) -> Result<Vec<OrderId>, Failure> {
+    snapshot
+        .page(IDS, after.map(|id| id.0), limit)
+        .await?
+        .iter()
+        .map(|row| rows::order_id(row))
+        .collect()
 }
 
 async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
     snapshot.query(LAST, []).await?.first().map(|row| rows::order_id(row)).transpose()
 }
 
-async fn pending(snapshot: &Transaction<'_>, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
+async fn pending(
+    snapshot: &Transaction<'_>,
+    after: Option<OrderId>,
+    limit: u32,
+) -> Result<Vec<PendingAudit>, Failure> {
     let command = |row: &Row| {
         Ok(PendingAudit {
             order_id: rows::order_id(row)?,

@@ -37,7 +37,8 @@ pub(super) const AHEAD: &str = due!("next_attempt_at > $1 ORDER BY next_attempt_
 pub(super) const OLDEST: &str = due!("next_attempt_at <= $1 ORDER BY next_attempt_at");
 pub(super) const FRESHEST: &str = due!("next_attempt_at <= $1 ORDER BY next_attempt_at DESC");
 pub(super) const SENT_BEFORE: &str = due!("sent_at < $1 ORDER BY since");
-pub(super) const DIGESTS: &str = "SELECT order_id, digest FROM orders WHERE order_id = ANY($1::uuid[])";
+pub(super) const DIGESTS: &str =
+    "SELECT order_id, digest FROM orders WHERE order_id = ANY($1::uuid[])";
 
 pub(super) const PUT_OFF: &str =
     "UPDATE pending_commands SET attempt = next.attempt, sent_at = $4, next_attempt_at = next.at
@@ -58,14 +59,16 @@ impl Sent {
         digests: &BTreeMap<OrderId, Vec<&Row>>,
     ) -> Result<StockCommand, Failure> {
         let id = self.order_id;
-        let summed = rows::lines(lines, id)?.into_iter().map(|line| (line.product_id, line.quantity));
+        let summed =
+            rows::lines(lines, id)?.into_iter().map(|line| (line.product_id, line.quantity));
         let digest = digests.get(&id).and_then(|rows| rows.first());
         let digest = digest.ok_or_else(|| rows::misfit("orders", id, "order_id", "missing"))?;
         Ok(StockCommand {
             schema: SCHEMA_VERSION,
             kind: self.due.kind,
             order_id: id,
-            lines: StockLines::sum(summed).map_err(|error| rows::misfit("order_lines", id, "sum", error))?,
+            lines: StockLines::sum(summed)
+                .map_err(|error| rows::misfit("order_lines", id, "sum", error))?,
             digest: rows::digest(digest, "orders", id, "digest")?,
             attempt: self.attempt,
             sent_at_micros: self.now.0,
@@ -81,11 +84,18 @@ struct Due {
     traceparent: Option<String>,
 }
 
-pub(super) async fn lease(transaction: &Transaction<'_>, lease: Lease) -> Result<Vec<StockCommand>, Failure> {
+pub(super) async fn lease(
+    transaction: &Transaction<'_>,
+    lease: Lease,
+) -> Result<Vec<StockCommand>, Failure> {
     let now = transaction.now().await?;
     let due = match lease.pick {
-        Pick::Due { patience } => due_by_time(transaction, lease.limit, now, now.before(patience)).await?,
-        Pick::SentBefore { ago } => pick(transaction, SENT_BEFORE, [now.before(ago).0, i64::from(lease.limit)]).await?,
+        Pick::Due { patience } => {
+            due_by_time(transaction, lease.limit, now, now.before(patience)).await?
+        }
+        Pick::SentBefore { ago } => {
+            pick(transaction, SENT_BEFORE, [now.before(ago).0, i64::from(lease.limit)]).await?
+        }
     };
     if due.is_empty() {
         return Ok(Vec::new());
@@ -93,9 +103,13 @@ pub(super) async fn lease(transaction: &Transaction<'_>, lease: Lease) -> Result
     let ids: Vec<Uuid> = due.keys().map(|id| id.0).collect();
     let attempts: Vec<u32> = due.values().map(|due| due.attempt.saturating_add(1)).collect();
     // The golden ratio spreads one random number over the rows of a lease.
-    let random = (1_u64..).map(|salt| lease.random.wrapping_add(salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-    let next: Vec<i64> =
-        attempts.iter().zip(random).map(|(attempt, random)| now.after((lease.delay)(*attempt, random)).0).collect();
+    let random =
+        (1_u64..).map(|salt| lease.random.wrapping_add(salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    let next: Vec<i64> = attempts
+        .iter()
+        .zip(random)
+        .map(|(attempt, random)| now.after((lease.delay)(*attempt, random)).0)
+        .collect();
     let raised: Vec<i64> = attempts.iter().copied().map(i64::from).collect();
     let (put_off, lines, digests) = tokio::join!(
         biased;
@@ -135,7 +149,9 @@ async fn due_by_time(
 ) -> Result<BTreeMap<OrderId, Due>, Failure> {
     // A row further ahead than any wait is due: the clock was set back since it was written.
     let latest = now.after(backoff::LONGEST).0;
-    let left = |due: &BTreeMap<OrderId, Due>| limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
+    let left = |due: &BTreeMap<OrderId, Due>| {
+        limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX))
+    };
     let mut due = pick(transaction, AHEAD, [latest, i64::from(limit)]).await?;
     let oldest = left(&due).div_ceil(5);
     due.extend(pick(transaction, OLDEST, [due_since.0, i64::from(oldest)]).await?);

@@ -19,12 +19,16 @@ pub(super) const CLAIM_KEYS: &str = "INSERT INTO idempotency_keys (key, order_id
      ON CONFLICT (key) DO NOTHING RETURNING key";
 
 /// A statement of its own: only a later one sees what the claim waited for.
-pub(super) const KEYS: &str = "SELECT key, order_id FROM idempotency_keys WHERE key = ANY($1::text[])";
+pub(super) const KEYS: &str =
+    "SELECT key, order_id FROM idempotency_keys WHERE key = ANY($1::text[])";
 
 /// Locked although perhaps only read: an answer that rests on a row waits for that row's commit to
 /// be durable (R5).
-pub(super) const LOCK_ORDERS: &str =
-    concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id FOR UPDATE");
+pub(super) const LOCK_ORDERS: &str = concat!(
+    "SELECT ",
+    order_columns!(),
+    " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id FOR UPDATE"
+);
 
 pub(super) const LINES: &str = "SELECT order_id, product_id, quantity, price_minor FROM order_lines
      WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, line_no";
@@ -40,7 +44,8 @@ pub(super) async fn load(
     batch: &[OrderCommand],
 ) -> Result<(Loaded, BTreeMap<String, OrderId>, Timestamp), Failure> {
     let (claimed, keys) = claim(transaction, batch).await?;
-    let ids: BTreeSet<OrderId> = batch.iter().map(OrderCommand::order_id).chain(keys.values().copied()).collect();
+    let ids: BTreeSet<OrderId> =
+        batch.iter().map(OrderCommand::order_id).chain(keys.values().copied()).collect();
     let ids: Vec<Uuid> = ids.into_iter().map(|id| id.0).collect();
     let (orders, lines, shortages, now) = tokio::join!(
         biased;
@@ -69,10 +74,10 @@ async fn claim(
     }
     let keys: Vec<&str> = wanted.keys().map(String::as_str).collect();
     let ids: Vec<Uuid> = wanted.values().map(|id| id.0).collect();
-    let (claimed, all) =
-        tokio::join!(biased; transaction.query(CLAIM_KEYS, [&keys, &ids]), transaction.query(KEYS, [&keys]));
+    let (claimed, all) = tokio::join!(biased; transaction.query(CLAIM_KEYS, [&keys, &ids]), transaction.query(KEYS, [&keys]));
     let (claimed, all) = (claimed?, all?);
-    let claimed: BTreeSet<String> = claimed.iter().map(|row| rows::column(row, "key")).collect::<Result<_, _>>()?;
+    let claimed: BTreeSet<String> =
+        claimed.iter().map(|row| rows::column(row, "key")).collect::<Result<_, _>>()?;
     let taken = |row: &Row| Ok::<_, Failure>((rows::column(row, "key")?, rows::order_id(row)?));
     let mut taken: BTreeMap<String, OrderId> = all.iter().map(taken).collect::<Result<_, _>>()?;
     taken.retain(|key, _| !claimed.contains(key));
@@ -80,7 +85,11 @@ async fn claim(
     Ok((wanted, taken))
 }
 
-fn decidable(orders: &[Row], lines: &[Row], shortages: &[Row]) -> Result<BTreeMap<OrderId, Order>, Failure> {
+fn decidable(
+    orders: &[Row],
+    lines: &[Row],
+    shortages: &[Row],
+) -> Result<BTreeMap<OrderId, Order>, Failure> {
     let lines = rows::by_order(lines)?;
     let mut short = BTreeMap::new();
     for row in shortages {
@@ -89,7 +98,8 @@ fn decidable(orders: &[Row], lines: &[Row], shortages: &[Row]) -> Result<BTreeMa
     }
     let order = |row: &Row| {
         let row = OrderRow::read(row)?;
-        let shortages = if row.status == Status::Rejected { short.remove(&row.order_id) } else { None };
+        let shortages =
+            if row.status == Status::Rejected { short.remove(&row.order_id) } else { None };
         let order = Order {
             order_id: row.order_id,
             status: row.status,

@@ -13,8 +13,11 @@ use super::super::{Backlog, Filter, OrderSummary, OrderView};
 use super::load::{LINES, SHORTAGES};
 use super::rows::{self, OrderRow, order_columns};
 
-const ORDERS: &str =
-    concat!("SELECT ", order_columns!(), " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id");
+const ORDERS: &str = concat!(
+    "SELECT ",
+    order_columns!(),
+    " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id"
+);
 const HISTORY: &str = "SELECT order_id, seq, status, reason, at, decided_at, allocations, shortages FROM order_history
      WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, seq";
 const BACKLOG: &str = "SELECT count(*) AS commands, min(since) AS oldest FROM pending_commands";
@@ -27,7 +30,10 @@ async fn row(snapshot: &Transaction<'_>, id: OrderId) -> Result<Option<OrderRow>
     snapshot.query(ORDERS, [&[id.0].as_slice()]).await?.first().map(OrderRow::read).transpose()
 }
 
-pub(super) async fn receipt(snapshot: &Transaction<'_>, id: OrderId) -> Result<Option<Receipt>, Failure> {
+pub(super) async fn receipt(
+    snapshot: &Transaction<'_>,
+    id: OrderId,
+) -> Result<Option<Receipt>, Failure> {
     let Some(row) = row(snapshot, id).await? else { return Ok(None) };
     let mut shortages = Vec::new();
     if row.status == Status::Rejected
@@ -38,10 +44,16 @@ pub(super) async fn receipt(snapshot: &Transaction<'_>, id: OrderId) -> Result<O
     Ok(Some(Receipt { order_id: id, status: row.status, shortages }))
 }
 
-pub(super) async fn order(snapshot: &Transaction<'_>, id: OrderId) -> Result<Option<OrderView>, Failure> {
+pub(super) async fn order(
+    snapshot: &Transaction<'_>,
+    id: OrderId,
+) -> Result<Option<OrderView>, Failure> {
     let ids: &[Uuid] = &[id.0];
-    let (row, lines, history) =
-        tokio::try_join!(row(snapshot, id), snapshot.query(LINES, [&ids]), snapshot.query(HISTORY, [&ids]),)?;
+    let (row, lines, history) = tokio::try_join!(
+        row(snapshot, id),
+        snapshot.query(LINES, [&ids]),
+        snapshot.query(HISTORY, [&ids]),
+    )?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(OrderView {
         order_id: id,
@@ -53,7 +65,10 @@ pub(super) async fn order(snapshot: &Transaction<'_>, id: OrderId) -> Result<Opt
     }))
 }
 
-pub(super) async fn orders(snapshot: &Transaction<'_>, filter: &Filter) -> Result<Vec<OrderSummary>, Failure> {
+pub(super) async fn orders(
+    snapshot: &Transaction<'_>,
+    filter: &Filter,
+) -> Result<Vec<OrderSummary>, Failure> {
     let status = filter.status.map(Status::as_str);
     let customer = filter.customer_id.as_ref().map(|id| id.as_str());
     let before = filter.before.map(|id| id.0);
@@ -72,7 +87,8 @@ pub(super) async fn orders(snapshot: &Transaction<'_>, filter: &Filter) -> Resul
 pub(super) fn page(status: bool, customer: bool, before: bool) -> String {
     let mut sql = concat!("SELECT ", order_columns!(), " FROM orders WHERE true").to_owned();
     let conditions = [(status, "status = "), (customer, "customer_id = "), (before, "order_id < ")];
-    let wanted = conditions.into_iter().filter_map(|(wanted, condition)| wanted.then_some(condition));
+    let wanted =
+        conditions.into_iter().filter_map(|(wanted, condition)| wanted.then_some(condition));
     for (number, condition) in (2..).zip(wanted) {
         sql.push_str(&format!(" AND {condition}${number}"));
     }

@@ -17,7 +17,12 @@ use uuid::Uuid;
 use super::super::text;
 
 /// What one of an order's rows cannot mean.
-pub(super) fn misfit(table: &'static str, order_id: OrderId, column: &'static str, value: impl Display) -> Failure {
+pub(super) fn misfit(
+    table: &'static str,
+    order_id: OrderId,
+    column: &'static str,
+    value: impl Display,
+) -> Failure {
     Misfit::new(table, format_args!("of order {order_id}"), column, value).into()
 }
 
@@ -30,13 +35,26 @@ pub(super) fn order_id(row: &Row) -> Result<OrderId, Failure> {
     column::<Uuid>(row, "order_id").map(OrderId)
 }
 
-pub(super) fn digest(row: &Row, table: &'static str, id: OrderId, name: &'static str) -> Result<Digest, Failure> {
+pub(super) fn digest(
+    row: &Row,
+    table: &'static str,
+    id: OrderId,
+    name: &'static str,
+) -> Result<Digest, Failure> {
     let bytes: &[u8] = column(row, name)?;
-    bytes.try_into().map(Digest).map_err(|_| misfit(table, id, name, format!("{} bytes long", bytes.len())))
+    bytes
+        .try_into()
+        .map(Digest)
+        .map_err(|_| misfit(table, id, name, format!("{} bytes long", bytes.len())))
 }
 
 /// A number that fits the domain's type.
-fn number<T: TryFrom<i64>>(row: &Row, table: &'static str, id: OrderId, name: &'static str) -> Result<T, Failure> {
+fn number<T: TryFrom<i64>>(
+    row: &Row,
+    table: &'static str,
+    id: OrderId,
+    name: &'static str,
+) -> Result<T, Failure> {
     let wide: i64 = column(row, name)?;
     wide.try_into().map_err(|_| misfit(table, id, name, wide))
 }
@@ -74,10 +92,13 @@ pub(super) struct OrderRow {
 impl OrderRow {
     pub(super) fn read(row: &Row) -> Result<Self, Failure> {
         let id = order_id(row)?;
-        let (customer, currency): (&str, &str) = (column(row, "customer_id")?, column(row, "currency")?);
+        let (customer, currency): (&str, &str) =
+            (column(row, "customer_id")?, column(row, "currency")?);
         Ok(Self {
             order_id: id,
-            customer_id: customer.parse().map_err(|_| misfit("orders", id, "customer_id", customer))?,
+            customer_id: customer
+                .parse()
+                .map_err(|_| misfit("orders", id, "customer_id", customer))?,
             status: status("orders", id, column(row, "status")?)?,
             currency: currency.parse().map_err(|_| misfit("orders", id, "currency", currency))?,
             total_minor: column(row, "total_minor")?,
@@ -111,7 +132,10 @@ pub(super) fn by_order(rows: &[Row]) -> Result<BTreeMap<OrderId, Vec<&Row>>, Fai
 
 /// The lines of one of them, as they were sent. Rows of `order_id, product_id, quantity,
 /// price_minor`, by line number.
-pub(super) fn lines(orders: &BTreeMap<OrderId, Vec<&Row>>, id: OrderId) -> Result<Vec<OrderLine>, Failure> {
+pub(super) fn lines(
+    orders: &BTreeMap<OrderId, Vec<&Row>>,
+    id: OrderId,
+) -> Result<Vec<OrderLine>, Failure> {
     orders.get(&id).into_iter().flatten().map(|row| line(id, row)).collect()
 }
 
@@ -119,8 +143,12 @@ fn line(id: OrderId, row: &Row) -> Result<OrderLine, Failure> {
     let product: &str = column(row, "product_id")?;
     let quantity: u32 = number(row, "order_lines", id, "quantity")?;
     Ok(OrderLine {
-        product_id: product.parse().map_err(|_| misfit("order_lines", id, "product_id", product))?,
-        quantity: quantity.try_into().map_err(|_| misfit("order_lines", id, "quantity", quantity))?,
+        product_id: product
+            .parse()
+            .map_err(|_| misfit("order_lines", id, "product_id", product))?,
+        quantity: quantity
+            .try_into()
+            .map_err(|_| misfit("order_lines", id, "quantity", quantity))?,
         price_minor: column(row, "price_minor")?,
     })
 }
@@ -150,7 +178,13 @@ fn answered(id: OrderId, row: &Row) -> Result<Option<Answered>, Failure> {
 /// A step of a history. A row of `order_id, seq, status`.
 pub(super) fn step(row: &Row) -> Result<(OrderId, (u32, Status)), Failure> {
     let id = order_id(row)?;
-    Ok((id, (number(row, "order_history", id, "seq")?, status("order_history", id, column(row, "status")?)?)))
+    Ok((
+        id,
+        (
+            number(row, "order_history", id, "seq")?,
+            status("order_history", id, column(row, "status")?)?,
+        ),
+    ))
 }
 
 /// Parts of an answer in a history.

@@ -18,7 +18,8 @@ store_laws!(fresh);
 /// A store in a database of its own, and that database's URL.
 async fn opened() -> (Postgres, Arc<ManualClock>, String) {
     let (url, clock) = (fresh_database().await, Arc::new(ManualClock::at(START)));
-    let store = Postgres::open(server(&url), Time::Given(clock.clone())).await.expect("a new database");
+    let store =
+        Postgres::open(server(&url), Time::Given(clock.clone())).await.expect("a new database");
     (store, clock, url)
 }
 
@@ -31,8 +32,9 @@ async fn every_statement_can_be_prepared() {
     let (_store, _, url) = opened().await;
     let operator = postgres(&url).await;
     let switch = [false, true];
-    let pages =
-        switch.into_iter().flat_map(|a| switch.into_iter().flat_map(move |b| switch.map(|c| query::page(a, b, c))));
+    let pages = switch
+        .into_iter()
+        .flat_map(|a| switch.into_iter().flat_map(move |b| switch.map(|c| query::page(a, b, c))));
     let fixed = SCHEMA.statements.iter().chain(&query::STATEMENTS).chain(&audit::STATEMENTS);
     for sql in fixed.map(|sql| (*sql).to_owned()).chain(pages) {
         operator.prepare(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
@@ -57,8 +59,7 @@ async fn the_database_itself_keeps_histories_whole() {
     ] {
         assert!(operator.execute(forbidden, &[]).await.is_err(), "{forbidden}");
     }
-    let allowed =
-        "INSERT INTO order_history (order_id, seq, status, at) SELECT order_id, 2, 'confirmed', 0 FROM orders";
+    let allowed = "INSERT INTO order_history (order_id, seq, status, at) SELECT order_id, 2, 'confirmed', 0 FROM orders";
     assert_eq!(operator.execute(allowed, &[]).await.expect("nothing wrong with it"), 1);
 }
 
@@ -73,8 +74,10 @@ async fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_
     clock.advance(std::time::Duration::from_secs(2));
     let pick = Pick::Due { patience: std::time::Duration::ZERO };
     let lease = Lease { limit: 10, pick, delay: orders_core::backoff::delay, random: u64::MAX / 2 };
-    let sent: Vec<_> = store.lease(lease).await.expect("a lease").iter().map(|command| command.order_id).collect();
+    let sent: Vec<_> =
+        store.lease(lease).await.expect("a lease").iter().map(|command| command.order_id).collect();
     assert_eq!(sent, [id(2)]);
-    let row = operator.query_one("SELECT kind, count FROM quarantine", &[]).await.expect("one entry");
+    let row =
+        operator.query_one("SELECT kind, count FROM quarantine", &[]).await.expect("one entry");
     assert_eq!((row.get("kind"), row.get("count")), ("poisoned", 1_i64));
 }

@@ -19,7 +19,8 @@ pub(super) const INSERT_ORDERS: &str =
      SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bytea[], $7::bytea[],
                           $8::bigint[], $9::bigint[], $10::bigint[]) ON CONFLICT (order_id) DO NOTHING";
 
-pub(super) const INSERT_LINES: &str = "INSERT INTO order_lines (order_id, line_no, product_id, quantity, price_minor)
+pub(super) const INSERT_LINES: &str =
+    "INSERT INTO order_lines (order_id, line_no, product_id, quantity, price_minor)
      SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[])";
 
 /// R13. Each order stands in the arrays once.
@@ -64,13 +65,19 @@ pub(super) async fn apply(
     if changed.len() != changes.len() {
         return Err(suspect("two changes of one order"));
     }
-    let made: BTreeMap<&String, OrderId> =
-        placed.iter().filter_map(|(change, placement)| Some((placement.key.as_ref()?, change.order_id))).collect();
+    let made: BTreeMap<&String, OrderId> = placed
+        .iter()
+        .filter_map(|(change, placement)| Some((placement.key.as_ref()?, change.order_id)))
+        .collect();
     if !made.into_iter().eq(claimed.iter().map(|(key, id)| (key, *id))) {
-        return Err(suspect("the keys that were claimed are not those of the orders that are made"));
+        return Err(suspect(
+            "the keys that were claimed are not those of the orders that are made",
+        ));
     }
-    let over: Vec<_> = moved.iter().filter_map(|(change, from)| Some((*change, from.in_flight()?))).collect();
-    let sent: Vec<_> = changes.iter().filter_map(|change| Some((change, change.pending.as_ref()?))).collect();
+    let over: Vec<_> =
+        moved.iter().filter_map(|(change, from)| Some((*change, from.in_flight()?))).collect();
+    let sent: Vec<_> =
+        changes.iter().filter_map(|change| Some((change, change.pending.as_ref()?))).collect();
     let written = tokio::join!(
         biased;
         insert_orders(transaction, &placed),
@@ -96,7 +103,10 @@ fn last(change: &Change) -> &Entry {
     &change.entries[change.entries.len() - 1]
 }
 
-async fn insert_orders(transaction: &Transaction<'_>, placed: &[(&Change, &Placement)]) -> Result<(), Failure> {
+async fn insert_orders(
+    transaction: &Transaction<'_>,
+    placed: &[(&Change, &Placement)],
+) -> Result<(), Failure> {
     if placed.is_empty() {
         return Ok(());
     }
@@ -121,10 +131,16 @@ async fn insert_orders(transaction: &Transaction<'_>, placed: &[(&Change, &Place
 #[error("an order was made meanwhile")]
 struct MadeMeanwhile;
 
-async fn insert_lines(transaction: &Transaction<'_>, placed: &[(&Change, &Placement)]) -> Result<(), Failure> {
+async fn insert_lines(
+    transaction: &Transaction<'_>,
+    placed: &[(&Change, &Placement)],
+) -> Result<(), Failure> {
     let numbered = |(change, placement): &(&Change, &'_ Placement)| {
         let id = change.order_id.0;
-        (1_i64..).zip(placement.terms.lines.clone()).map(move |(line_no, line)| (id, line_no, line)).collect::<Vec<_>>()
+        (1_i64..)
+            .zip(placement.terms.lines.clone())
+            .map(move |(line_no, line)| (id, line_no, line))
+            .collect::<Vec<_>>()
     };
     let lines: Vec<(_, _, OrderLine)> = placed.iter().flat_map(numbered).collect();
     transaction
@@ -142,7 +158,10 @@ async fn insert_lines(transaction: &Transaction<'_>, placed: &[(&Change, &Placem
         .await
 }
 
-async fn move_orders(transaction: &Transaction<'_>, moved: &[(&Change, Status)]) -> Result<(), Failure> {
+async fn move_orders(
+    transaction: &Transaction<'_>,
+    moved: &[(&Change, Status)],
+) -> Result<(), Failure> {
     transaction
         .write(
             moved.len(),
@@ -159,8 +178,10 @@ async fn move_orders(transaction: &Transaction<'_>, moved: &[(&Change, Status)])
 }
 
 async fn insert_history(transaction: &Transaction<'_>, changes: &[Change]) -> Result<(), Failure> {
-    let entries: Vec<_> =
-        changes.iter().flat_map(|change| change.entries.iter().map(|entry| (change.order_id.0, entry))).collect();
+    let entries: Vec<_> = changes
+        .iter()
+        .flat_map(|change| change.entries.iter().map(|entry| (change.order_id.0, entry)))
+        .collect();
     transaction
         .write(
             entries.len(),
@@ -171,23 +192,33 @@ async fn insert_history(transaction: &Transaction<'_>, changes: &[Change]) -> Re
                 &column(&entries, |(_, entry)| entry.status.as_str()),
                 &column(&entries, |(_, entry)| entry.reason.as_deref()),
                 &column(&entries, |(_, entry)| entry.at_micros),
-                &column(&entries, |(_, entry)| entry.answer.as_ref().map(|answer| answer.decided_at_micros)),
+                &column(&entries, |(_, entry)| {
+                    entry.answer.as_ref().map(|answer| answer.decided_at_micros)
+                }),
                 &column(&entries, |(_, entry)| {
                     entry.answer.as_ref().and_then(|answer| parts_text(&answer.allocations))
                 }),
-                &column(&entries, |(_, entry)| entry.answer.as_ref().and_then(|answer| parts_text(&answer.shortages))),
+                &column(&entries, |(_, entry)| {
+                    entry.answer.as_ref().and_then(|answer| parts_text(&answer.shortages))
+                }),
             ],
         )
         .await
 }
 
-async fn delete_pending(transaction: &Transaction<'_>, over: &[(&Change, StockCommandKind)]) -> Result<(), Failure> {
+async fn delete_pending(
+    transaction: &Transaction<'_>,
+    over: &[(&Change, StockCommandKind)],
+) -> Result<(), Failure> {
     let row: [Parameter<'_>; 2] =
         [&column(over, |(change, _)| change.order_id.0), &column(over, |(_, kind)| kind.as_str())];
     transaction.write(over.len(), DELETE_PENDING, row).await
 }
 
-async fn insert_pending(transaction: &Transaction<'_>, sent: &[(&Change, &Pending)]) -> Result<(), Failure> {
+async fn insert_pending(
+    transaction: &Transaction<'_>,
+    sent: &[(&Change, &Pending)],
+) -> Result<(), Failure> {
     transaction
         .write(
             sent.len(),

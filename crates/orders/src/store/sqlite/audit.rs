@@ -29,11 +29,19 @@ impl SqliteAudit {
 
 #[async_trait]
 impl AuditStore for SqliteAudit {
-    async fn orders_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
+    async fn orders_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderAudit>, Failure> {
         self.readers.read(move |connection| orders_after(connection, after, limit)).await
     }
 
-    async fn order_ids_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderId>, Failure> {
+    async fn order_ids_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderId>, Failure> {
         self.readers.read(move |connection| ids(connection, after, limit)).await
     }
 
@@ -45,7 +53,11 @@ impl AuditStore for SqliteAudit {
         self.readers.read(move |connection| of(connection, &order_ids)).await
     }
 
-    async fn pending_after(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<PendingAudit>, Failure> {
+    async fn pending_after(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<PendingAudit>, Failure> {
         self.readers.read(move |connection| pending(connection, after, limit)).await
     }
 
@@ -55,19 +67,31 @@ impl AuditStore for SqliteAudit {
     }
 }
 
-fn orders_after(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<OrderAudit>> {
-    let sql = format!("SELECT {ORDER_COLUMNS} FROM orders WHERE order_id > ?1 ORDER BY order_id LIMIT ?2");
+fn orders_after(
+    connection: &Connection,
+    after: Option<OrderId>,
+    limit: u32,
+) -> rusqlite::Result<Vec<OrderAudit>> {
+    let sql = format!(
+        "SELECT {ORDER_COLUMNS} FROM orders WHERE order_id > ?1 ORDER BY order_id LIMIT ?2"
+    );
     let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params![lowest, limit], OrderRow::read)?;
     rows.map(|row| of_row(connection, &row?)).collect()
 }
 
-fn ids(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<OrderId>> {
-    let mut statement =
-        connection.prepare_cached("SELECT order_id FROM orders WHERE order_id > ?1 ORDER BY order_id LIMIT ?2")?;
+fn ids(
+    connection: &Connection,
+    after: Option<OrderId>,
+    limit: u32,
+) -> rusqlite::Result<Vec<OrderId>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT order_id FROM orders WHERE order_id > ?1 ORDER BY order_id LIMIT ?2",
+    )?;
     let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
-    let ids = statement.query_map(params![lowest, limit], |row| Ok(rows::order_id(row.get("order_id")?)))?;
+    let ids = statement
+        .query_map(params![lowest, limit], |row| Ok(rows::order_id(row.get("order_id")?)))?;
     ids.collect()
 }
 
@@ -86,7 +110,10 @@ fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Vec<Or
     let sql = format!("SELECT {ORDER_COLUMNS} FROM orders WHERE order_id = ?1");
     let mut found = Vec::with_capacity(sorted.len());
     for id in sorted {
-        let row = connection.prepare_cached(&sql)?.query_row(params![id.0.as_bytes()], OrderRow::read).optional()?;
+        let row = connection
+            .prepare_cached(&sql)?
+            .query_row(params![id.0.as_bytes()], OrderRow::read)
+            .optional()?;
         if let Some(row) = row {
             found.push(of_row(connection, &row)?);
         }
@@ -94,7 +121,11 @@ fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Vec<Or
     Ok(found)
 }
 
-fn pending(connection: &Connection, after: Option<OrderId>, limit: u32) -> rusqlite::Result<Vec<PendingAudit>> {
+fn pending(
+    connection: &Connection,
+    after: Option<OrderId>,
+    limit: u32,
+) -> rusqlite::Result<Vec<PendingAudit>> {
     let mut statement = connection.prepare_cached(
         "SELECT pending_commands.order_id, kind, since, updated_at
          FROM pending_commands LEFT JOIN orders ON orders.order_id = pending_commands.order_id
@@ -130,9 +161,12 @@ fn of_row(connection: &Connection, row: &OrderRow) -> rusqlite::Result<OrderAudi
     })
 }
 
-fn steps(connection: &Connection, id: OrderId) -> rusqlite::Result<Vec<(u32, orders_core::order::Status)>> {
-    let mut statement =
-        connection.prepare_cached("SELECT seq, status FROM order_history WHERE order_id = ?1 ORDER BY seq")?;
+fn steps(
+    connection: &Connection,
+    id: OrderId,
+) -> rusqlite::Result<Vec<(u32, orders_core::order::Status)>> {
+    let mut statement = connection
+        .prepare_cached("SELECT seq, status FROM order_history WHERE order_id = ?1 ORDER BY seq")?;
     let rows = statement.query_map(params![id.0.as_bytes()], |row| {
         Ok((row.get("seq")?, rows::status("order_history", id, &row.get::<_, String>("status")?)?))
     })?;

@@ -25,7 +25,11 @@ struct Due {
     traceparent: Option<String>,
 }
 
-pub(super) fn lease(connection: &Connection, lease: Lease, now: Timestamp) -> rusqlite::Result<Vec<StockCommand>> {
+pub(super) fn lease(
+    connection: &Connection,
+    lease: Lease,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<StockCommand>> {
     let due = match lease.pick {
         Pick::Due { patience } => due_by_time(connection, lease.limit, now, patience)?,
         Pick::SentBefore { ago } => sent_before(connection, lease.limit, now.before(ago))?,
@@ -65,8 +69,9 @@ fn due_by_time(
     let latest = now.after(backoff::LONGEST).0;
     let mut due = BTreeMap::new();
     let mut take = |condition: &str, bound: i64, limit: u32| -> rusqlite::Result<u32> {
-        let sql =
-            format!("SELECT order_id, kind, attempt, traceparent FROM pending_commands WHERE {condition} LIMIT ?2");
+        let sql = format!(
+            "SELECT order_id, kind, attempt, traceparent FROM pending_commands WHERE {condition} LIMIT ?2"
+        );
         let mut statement = connection.prepare_cached(&sql)?;
         let rows = statement.query_map(params![bound, limit], read_due)?;
         for row in rows {
@@ -79,12 +84,20 @@ fn due_by_time(
     let rest = limit.saturating_sub(taken);
     let oldest = rest.div_ceil(5);
     let taken = take("next_attempt_at <= ?1 ORDER BY next_attempt_at", due_since, oldest)?;
-    take("next_attempt_at <= ?1 ORDER BY next_attempt_at DESC", due_since, limit.saturating_sub(taken))?;
+    take(
+        "next_attempt_at <= ?1 ORDER BY next_attempt_at DESC",
+        due_since,
+        limit.saturating_sub(taken),
+    )?;
     Ok(due)
 }
 
 /// Oldest first. Rows that were sent since are passed over.
-fn sent_before(connection: &Connection, limit: u32, moment: Timestamp) -> rusqlite::Result<BTreeMap<OrderId, Due>> {
+fn sent_before(
+    connection: &Connection,
+    limit: u32,
+    moment: Timestamp,
+) -> rusqlite::Result<BTreeMap<OrderId, Due>> {
     let mut statement = connection.prepare_cached(
         "SELECT order_id, kind, attempt, traceparent FROM pending_commands
          WHERE sent_at < ?1 ORDER BY since LIMIT ?2",
@@ -119,9 +132,10 @@ fn command(
     attempt: u32,
     now: Timestamp,
 ) -> rusqlite::Result<StockCommand> {
-    let lines = rows::lines(connection, order_id)?.into_iter().map(|line| (line.product_id, line.quantity));
     let lines =
-        contract::StockLines::sum(lines).map_err(|error| rows::misfit("order_lines", order_id, "sum", error))?;
+        rows::lines(connection, order_id)?.into_iter().map(|line| (line.product_id, line.quantity));
+    let lines = contract::StockLines::sum(lines)
+        .map_err(|error| rows::misfit("order_lines", order_id, "sum", error))?;
     let digest = connection
         .prepare_cached("SELECT digest FROM orders WHERE order_id = ?1")?
         .query_row(params![order_id.0.as_bytes()], |row| row.get("digest").map(contract::Digest))?;

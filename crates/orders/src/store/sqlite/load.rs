@@ -14,7 +14,8 @@ use super::rows::{self, ORDER_COLUMNS, OrderRow};
 pub(super) fn load(connection: &Connection, batch: &[OrderCommand]) -> rusqlite::Result<Loaded> {
     let mut loaded = Loaded::default();
     let keys: BTreeSet<&str> = batch.iter().filter_map(OrderCommand::key).collect();
-    let mut by_key = connection.prepare_cached("SELECT order_id FROM orders WHERE idempotency_key = ?1")?;
+    let mut by_key =
+        connection.prepare_cached("SELECT order_id FROM orders WHERE idempotency_key = ?1")?;
     for key in keys {
         if let Some(id) = by_key.query_row([key], |row| row.get("order_id")).optional()? {
             loaded.keys.insert(key.to_owned(), rows::order_id(id));
@@ -47,12 +48,17 @@ fn order_to_decide(connection: &Connection, id: OrderId) -> rusqlite::Result<Opt
     }))
 }
 
-pub(super) fn shortages(connection: &Connection, row: &OrderRow) -> rusqlite::Result<Vec<Shortage>> {
+pub(super) fn shortages(
+    connection: &Connection,
+    row: &OrderRow,
+) -> rusqlite::Result<Vec<Shortage>> {
     if row.status != Status::Rejected {
         return Ok(Vec::new());
     }
     let last = connection
         .prepare_cached("SELECT shortages FROM order_history WHERE order_id = ?1 AND seq = ?2")?
-        .query_row(params![row.order_id.0.as_bytes(), row.last_seq], |found| found.get("shortages"))?;
+        .query_row(params![row.order_id.0.as_bytes(), row.last_seq], |found| {
+            found.get("shortages")
+        })?;
     rows::parts(row.order_id, "shortages", last)
 }

@@ -27,7 +27,10 @@ pub(super) fn order(connection: &Connection, id: OrderId) -> rusqlite::Result<Op
     }))
 }
 
-pub(super) fn orders(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<OrderSummary>> {
+pub(super) fn orders(
+    connection: &Connection,
+    filter: &Filter,
+) -> rusqlite::Result<Vec<OrderSummary>> {
     let mut sql = format!("SELECT {ORDER_COLUMNS} FROM orders WHERE true");
     let mut values = Vec::new();
     let mut narrow = |condition: &str, value: Option<Value>| {
@@ -37,11 +40,15 @@ pub(super) fn orders(connection: &Connection, filter: &Filter) -> rusqlite::Resu
         }
     };
     narrow("status =", filter.status.map(|status| Value::Text(status.as_str().to_owned())));
-    narrow("customer_id =", filter.customer_id.as_ref().map(|id| Value::Text(id.as_str().to_owned())));
+    narrow(
+        "customer_id =",
+        filter.customer_id.as_ref().map(|id| Value::Text(id.as_str().to_owned())),
+    );
     narrow("order_id <", filter.before.map(|id| Value::Blob(id.0.as_bytes().to_vec())));
     sql.push_str(&format!(" ORDER BY order_id DESC LIMIT {}", filter.limit));
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params_from_iter(values), |row| OrderRow::read(row).map(summary))?;
+    let rows =
+        statement.query_map(params_from_iter(values), |row| OrderRow::read(row).map(summary))?;
     rows.collect()
 }
 
@@ -58,8 +65,9 @@ fn summary(row: OrderRow) -> OrderSummary {
 }
 
 pub(super) fn backlog(connection: &Connection, now: Timestamp) -> rusqlite::Result<Backlog> {
-    let mut statement =
-        connection.prepare_cached("SELECT count(*) AS commands, min(since) AS oldest FROM pending_commands")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*) AS commands, min(since) AS oldest FROM pending_commands",
+    )?;
     statement.query_row([], |row| {
         let commands: i64 = row.get("commands")?;
         let oldest: Option<i64> = row.get("oldest")?;

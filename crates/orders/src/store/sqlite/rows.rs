@@ -34,8 +34,7 @@ pub(super) fn kind(id: OrderId, text: &str) -> rusqlite::Result<StockCommandKind
 }
 
 /// The columns that every read of `orders` selects, for [`OrderRow::read`].
-pub(super) const ORDER_COLUMNS: &str =
-    "order_id, customer_id, status, currency, total_minor, digest, request_digest, last_seq, created_at, updated_at";
+pub(super) const ORDER_COLUMNS: &str = "order_id, customer_id, status, currency, total_minor, digest, request_digest, last_seq, created_at, updated_at";
 
 /// A row of `orders`.
 pub(super) struct OrderRow {
@@ -54,10 +53,13 @@ pub(super) struct OrderRow {
 impl OrderRow {
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let id = order_id(row.get("order_id")?);
-        let (customer, currency): (String, String) = (row.get("customer_id")?, row.get("currency")?);
+        let (customer, currency): (String, String) =
+            (row.get("customer_id")?, row.get("currency")?);
         Ok(Self {
             order_id: id,
-            customer_id: customer.parse().map_err(|_| misfit("orders", id, "customer_id", customer))?,
+            customer_id: customer
+                .parse()
+                .map_err(|_| misfit("orders", id, "customer_id", customer))?,
             status: status("orders", id, &row.get::<_, String>("status")?)?,
             currency: currency.parse().map_err(|_| misfit("orders", id, "currency", currency))?,
             total_minor: row.get("total_minor")?,
@@ -90,8 +92,12 @@ pub(super) fn lines(connection: &Connection, id: OrderId) -> rusqlite::Result<Ve
     while let Some(row) = rows.next()? {
         let (product, quantity): (String, u32) = (row.get("product_id")?, row.get("quantity")?);
         lines.push(OrderLine {
-            product_id: product.parse().map_err(|_| misfit("order_lines", id, "product_id", product))?,
-            quantity: quantity.try_into().map_err(|_| misfit("order_lines", id, "quantity", quantity))?,
+            product_id: product
+                .parse()
+                .map_err(|_| misfit("order_lines", id, "product_id", product))?,
+            quantity: quantity
+                .try_into()
+                .map_err(|_| misfit("order_lines", id, "quantity", quantity))?,
             price_minor: row.get("price_minor")?,
         });
     }

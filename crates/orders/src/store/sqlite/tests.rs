@@ -40,7 +40,10 @@ fn an_audit_opens_beside_the_service_and_cannot_write() {
     assert!(matches!(missing, Err(OpenError::Unusable { .. })));
     let clock = Arc::new(ManualClock::at(START));
     let _service = Sqlite::open_inline(&path, clock.clone()).expect("a new file");
-    assert!(matches!(Sqlite::open_inline(&path, clock.clone()), Err(OpenError::Locked(_))), "one service at a time");
+    assert!(
+        matches!(Sqlite::open_inline(&path, clock.clone()), Err(OpenError::Locked(_))),
+        "one service at a time"
+    );
     Sqlite::open_for_audit(&path, clock).expect("beside it");
     let reader = storage::sqlite::open_existing_reader(&path, MIGRATIONS).expect("a reader");
     assert!(reader.execute("DELETE FROM quarantine", []).is_err());
@@ -52,7 +55,10 @@ async fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_
     let path = folder.path().join("orders.db");
     let clock = Arc::new(ManualClock::at(START));
     let store = Sqlite::open_inline(&path, clock.clone()).expect("a new file");
-    store.run(Arc::new([place(1), place(2)]), orders_core::decide::decide).await.expect("two orders");
+    store
+        .run(Arc::new([place(1), place(2)]), orders_core::decide::decide)
+        .await
+        .expect("two orders");
     drop(store);
     let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
     let damage = "UPDATE order_lines SET product_id = 'no id' WHERE order_id = x'00000000000000000000000000000001'";
@@ -67,7 +73,8 @@ async fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_
         delay: orders_core::backoff::delay,
         random: u64::MAX / 2,
     };
-    let sent: Vec<_> = store.lease(lease).await.expect("a lease").iter().map(|command| command.order_id).collect();
+    let sent: Vec<_> =
+        store.lease(lease).await.expect("a lease").iter().map(|command| command.order_id).collect();
     assert_eq!(sent, [crate::store::laws::id(2)]);
     assert_eq!(testbed::quarantined(&path), [("poisoned".to_owned(), 1)]);
 }

@@ -17,10 +17,16 @@ pub(super) fn apply(connection: &Connection, changes: &[Change]) -> Result<(), F
                 compare_and_set(connection, change, from.as_str())?;
                 if let Some(kind) = from.in_flight() {
                     let row = params![change.order_id.0.as_bytes(), kind.as_str()];
-                    exactly_one(connection, "DELETE FROM pending_commands WHERE order_id = ?1 AND kind = ?2", row)?;
+                    exactly_one(
+                        connection,
+                        "DELETE FROM pending_commands WHERE order_id = ?1 AND kind = ?2",
+                        row,
+                    )?;
                 }
             }
-            (None, None) => return Err(Suspicion::Decision("a change of an order that never was").into()),
+            (None, None) => {
+                return Err(Suspicion::Decision("a change of an order that never was").into());
+            }
         }
         for entry in &change.entries {
             append(connection, change.order_id, entry)?;

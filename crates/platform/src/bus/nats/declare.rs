@@ -34,13 +34,20 @@ pub(super) fn stream_name(channel: &str) -> String {
 
 /// The stream, there and as it must be. With `replicas`, so many servers of a cluster keep it; without, as many as its
 /// operator has chosen, which is one for a stream that is made.
-pub(super) async fn stream(context: &Context, channel: &str, replicas: Option<NonZeroU8>) -> Result<(), Misfit> {
+pub(super) async fn stream(
+    context: &Context,
+    channel: &str,
+    replicas: Option<NonZeroU8>,
+) -> Result<(), Misfit> {
     let asked = asked_stream(channel, replicas);
     let name = asked.name.clone();
     let found = match context.get_stream(&name).await {
         Ok(stream) => stream.cached_info().config.clone(),
         Err(error) if is_missing(&error.kind()) => {
-            let made = context.create_stream(asked.clone()).await.map_err(|error| refused(&name, error))?;
+            let made = context
+                .create_stream(asked.clone())
+                .await
+                .map_err(|error| refused(&name, error))?;
             made.cached_info().config.clone()
         }
         Err(error) => return Err(refused(&name, error)),
@@ -50,8 +57,9 @@ pub(super) async fn stream(context: &Context, channel: &str, replicas: Option<No
         return Err(misfit);
     }
     let misfit = |found: &stream::Config| {
-        let replicas =
-            replicas.and_then(|_| differs(&name, "the number of replicas", &asked.num_replicas, &found.num_replicas));
+        let replicas = replicas.and_then(|_| {
+            differs(&name, "the number of replicas", &asked.num_replicas, &found.num_replicas)
+        });
         replicas.or_else(|| stream_differs(&asked, found))
     };
     if misfit(&found).is_none() {
@@ -100,7 +108,14 @@ fn stream_differs(asked: &stream::Config, found: &stream::Config) -> Option<Misf
     differs(name, "the list of subjects", &asked.subjects, &found.subjects)
         .or_else(|| differs(name, "what is discarded", &asked.discard, &found.discard))
         .or_else(|| differs(name, "the limit of bytes", &asked.max_bytes, &found.max_bytes))
-        .or_else(|| differs(name, "the limit of a message", &asked.max_message_size, &found.max_message_size))
+        .or_else(|| {
+            differs(
+                name,
+                "the limit of a message",
+                &asked.max_message_size,
+                &found.max_message_size,
+            )
+        })
 }
 
 /// The consumer that a service's replicas share, there and as it must be. Deleting one loses nothing: what was not
@@ -119,15 +134,22 @@ pub(super) async fn consumer(
             Some(misfit) => misfit,
         },
         // Unless one is in the way that cannot be changed, it is something that may pass: nothing is deleted for it.
-        Err(error) => match context.get_consumer_from_stream::<consumer::pull::Config, _, _>(name, &stream).await {
-            Ok(found) => consumer_differs(name, &asked, &found.cached_info().config).ok_or(refused(name, error))?,
+        Err(error) => match context
+            .get_consumer_from_stream::<consumer::pull::Config, _, _>(name, &stream)
+            .await
+        {
+            Ok(found) => consumer_differs(name, &asked, &found.cached_info().config)
+                .ok_or(refused(name, error))?,
             Err(_) => return Err(refused(name, error)),
         },
     };
     tracing::warn!(channel, "{wrong}; the consumer is made anew");
     // Whether it was there shows in what follows.
     let _ = context.delete_consumer_from_stream(name, &stream).await;
-    let made = context.create_consumer_on_stream(asked.clone(), &stream).await.map_err(|error| refused(name, error))?;
+    let made = context
+        .create_consumer_on_stream(asked.clone(), &stream)
+        .await
+        .map_err(|error| refused(name, error))?;
     consumer_differs(name, &asked, &made.cached_info().config).map_or(Ok(made), Err)
 }
 
@@ -144,16 +166,36 @@ fn asked_consumer(name: &str, ack_wait: Duration) -> consumer::pull::Config {
     }
 }
 
-fn consumer_differs(name: &str, asked: &consumer::pull::Config, found: &consumer::Config) -> Option<Misfit> {
+fn consumer_differs(
+    name: &str,
+    asked: &consumer::pull::Config,
+    found: &consumer::Config,
+) -> Option<Misfit> {
     differs(name, "what is delivered", &asked.deliver_policy, &found.deliver_policy)
         .or_else(|| differs(name, "the way of acknowledging", &asked.ack_policy, &found.ack_policy))
-        .or_else(|| differs(name, "the wait for an acknowledgement", &asked.ack_wait, &found.ack_wait))
-        .or_else(|| differs(name, "the number of deliveries", &asked.max_deliver, &found.max_deliver))
-        .or_else(|| differs(name, "the number of open messages", &asked.max_ack_pending, &found.max_ack_pending))
+        .or_else(|| {
+            differs(name, "the wait for an acknowledgement", &asked.ack_wait, &found.ack_wait)
+        })
+        .or_else(|| {
+            differs(name, "the number of deliveries", &asked.max_deliver, &found.max_deliver)
+        })
+        .or_else(|| {
+            differs(
+                name,
+                "the number of open messages",
+                &asked.max_ack_pending,
+                &found.max_ack_pending,
+            )
+        })
         .or_else(|| differs(name, "the filter", &asked.filter_subject, &found.filter_subject))
 }
 
-fn differs<T: PartialEq + std::fmt::Debug>(name: &str, what: &'static str, asked: &T, found: &T) -> Option<Misfit> {
+fn differs<T: PartialEq + std::fmt::Debug>(
+    name: &str,
+    what: &'static str,
+    asked: &T,
+    found: &T,
+) -> Option<Misfit> {
     (asked != found).then(|| Misfit::Differs {
         name: name.to_owned(),
         what,

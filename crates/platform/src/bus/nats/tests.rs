@@ -17,7 +17,8 @@ crate::bus::laws::bus_laws!(fresh);
 
 async fn connected(url: &str, ack_wait: Duration) -> Arc<Nats> {
     let bus = Arc::new(Nats::with_waits(url, "tester", ack_wait, QUIET).await.expect("an address"));
-    eventually(PATIENCE, "the bus is connected", async || bus.trouble().is_none().then_some(())).await;
+    eventually(PATIENCE, "the bus is connected", async || bus.trouble().is_none().then_some(()))
+        .await;
     bus
 }
 
@@ -120,7 +121,9 @@ async fn a_stream_that_has_lost_its_files_is_made_anew() {
     server.remove_files_of(&declare::stream_name(CHANNEL));
     // It may go on in the file that it has open; a large message makes it want another.
     let begun = tokio::time::Instant::now();
-    while begun.elapsed() < PATIENCE && bus.publish(CHANNEL, vec![vec![0; 900_000]; 8]).await.is_err() {}
+    while begun.elapsed() < PATIENCE
+        && bus.publish(CHANNEL, vec![vec![0; 900_000]; 8]).await.is_err()
+    {}
     publish(&bus, "after").await;
     receive(&bus, "after").await;
 }
@@ -159,7 +162,10 @@ async fn a_stream_of_another_kind_is_told_and_not_used() {
     let bus = connected(&server.url(), ACK_WAIT).await;
     assert!(bus.publish(CHANNEL, vec![vec![1]]).await.is_err());
     let trouble_text = bus.trouble().expect("trouble");
-    assert!(trouble_text.contains("the retention of test-channel is Limits and must be WorkQueue"), "{trouble_text}");
+    assert!(
+        trouble_text.contains("the retention of test-channel is Limits and must be WorkQueue"),
+        "{trouble_text}"
+    );
     let mut left = operator.get_stream(declare::stream_name(CHANNEL)).await.expect("a stream");
     assert_eq!(left.info().await.expect("its state").config.max_bytes, -1, "it is somebody else's");
     operator.delete_stream(declare::stream_name(CHANNEL)).await.expect("deleted");
@@ -174,8 +180,11 @@ async fn what_an_operator_may_change_is_changed_back_or_left() {
     publish(&bus, "hello").await;
     let stream = declare::stream_name(CHANNEL);
     let found = operator.get_stream(&stream).await.expect("a stream").cached_info().config.clone();
-    let changed =
-        jetstream::stream::Config { max_bytes: 1_000_000, max_age: Duration::from_secs(3600), ..found.clone() };
+    let changed = jetstream::stream::Config {
+        max_bytes: 1_000_000,
+        max_age: Duration::from_secs(3600),
+        ..found.clone()
+    };
     operator.update_stream(changed).await.expect("changed");
     let consumer = bus.need_consumer(CHANNEL).await.expect("a consumer");
     assert_eq!(consumer.cached_info().config.max_deliver, -1);
@@ -190,7 +199,10 @@ async fn a_full_stream_refuses_and_keeps_what_it_has() {
     publish(&bus, "oldest").await;
     let half_mib = vec![0; 512 * 1024];
     let full = eventually(PATIENCE, "the stream is full", async || {
-        bus.publish(CHANNEL, vec![half_mib.clone(); 8]).await.err().filter(|error| matches!(error, BusError::Full))
+        bus.publish(CHANNEL, vec![half_mib.clone(); 8])
+            .await
+            .err()
+            .filter(|error| matches!(error, BusError::Full))
     });
     full.await;
     receive(&bus, "oldest").await;

@@ -12,7 +12,12 @@ use super::super::watchdog::{Seen, Watch};
 use super::declare::stream_name;
 
 /// Looks at the broker. True: something was wrong, and what is known of the channel is to be forgotten.
-pub(super) async fn look(watch: &mut Watch, context: &Context, channel: &str, consumer: &PullConsumer) -> bool {
+pub(super) async fn look(
+    watch: &mut Watch,
+    context: &Context,
+    channel: &str,
+    consumer: &PullConsumer,
+) -> bool {
     let name = stream_name(channel);
     // The consumer first: read the other way round, one that has just delivered would seem to be ahead.
     let state = async {
@@ -46,7 +51,9 @@ pub(super) async fn look(watch: &mut Watch, context: &Context, channel: &str, co
     }
     let Some(fault) = watch.judge(now) else { return false };
     warn!(channel, ?now, "the consumer {fault}; it is made anew");
-    if let Err(error) = context.delete_consumer_from_stream(&consumer.cached_info().name, &name).await {
+    if let Err(error) =
+        context.delete_consumer_from_stream(&consumer.cached_info().name, &name).await
+    {
         debug!(channel, %error, "the consumer cannot be deleted");
     }
     true

@@ -21,7 +21,9 @@ const ONE_BY_ONE: [usize; 0] = [];
 async fn race(groups: &[usize]) -> Race<Postgres> {
     let open = async |url: String, name| {
         let server = Server::at(&url, "the database", name).expect("a URL");
-        Postgres::open(server, Time::Given(Arc::new(ManualClock::at(START)))).await.expect("a database")
+        Postgres::open(server, Time::Given(Arc::new(ManualClock::at(START))))
+            .await
+            .expect("a database")
     };
     Race::open(groups, open).await
 }
@@ -65,7 +67,12 @@ async fn one_unit(race: &Race<Postgres>, run: u32) {
 }
 
 async fn level(race: &Race<Postgres>, run: u32) -> (i64, i64, i64) {
-    let stock = race.witness.product(product(run).parse().expect("an id")).await.expect("a read").expect("a product");
+    let stock = race
+        .witness
+        .product(product(run).parse().expect("an id"))
+        .await
+        .expect("a read")
+        .expect("a product");
     let level = stock.levels.values().next().copied().unwrap_or_default();
     (level.on_hand, level.reserved, level.last_seq)
 }
@@ -73,7 +80,8 @@ async fn level(race: &Race<Postgres>, run: u32) -> (i64, i64, i64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_orders_of_the_last_unit_are_one_confirmed_and_one_rejected() {
     let race = race(&OF_TWO_ORDERS).await;
-    let batches = |run: u32| [1, 2].map(|n| vec![reserve(u128::from(run) * 10 + n, &[(&product(run), 1)])]);
+    let batches =
+        |run: u32| [1, 2].map(|n| vec![reserve(u128::from(run) * 10 + n, &[(&product(run), 1)])]);
     let check = async |run, decided: [Vec<Decided>; 2]| {
         assert_eq!(decided.iter().filter(|one| is_reserved(one)).count(), 1, "{decided:?}");
         assert_eq!(level(&race, run).await, (1, 1, 2));
@@ -84,7 +92,8 @@ async fn two_orders_of_the_last_unit_are_one_confirmed_and_one_rejected() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_command_that_two_replicas_got_is_decided_once() {
     let race = race(&ONE_BY_ONE).await;
-    let batches = |run: u32| [1, 1].map(|n| vec![reserve(u128::from(run) * 10 + n, &[(&product(run), 1)])]);
+    let batches =
+        |run: u32| [1, 1].map(|n| vec![reserve(u128::from(run) * 10 + n, &[(&product(run), 1)])]);
     let check = async |run, decided: [Vec<Decided>; 2]| {
         assert!(decided.iter().all(|one| is_reserved(one)), "{decided:?}");
         assert_eq!(level(&race, run).await, (1, 1, 2));
@@ -105,7 +114,12 @@ async fn a_release_beside_its_reserve_leaves_nothing_held() {
         let (on_hand, reserved, last_seq) = level(&race, run).await;
         let expected = if is_reserved(&decided[0]) { 3 } else { 1 };
         assert_eq!((on_hand, reserved, last_seq), (1, 0, expected), "{decided:?}");
-        let found = race.witness.reservation(id(u128::from(run) * 10)).await.expect("a read").expect("a reservation");
+        let found = race
+            .witness
+            .reservation(id(u128::from(run) * 10))
+            .await
+            .expect("a read")
+            .expect("a reservation");
         assert_eq!(found.state.name(), inventory_core::reservation::StateName::Released);
     };
     run(&race, async |run| one_unit(&race, run).await, batches, check).await;
@@ -136,8 +150,9 @@ async fn one_request_that_two_replicas_got_moves_stock_once() {
         run_until_done(&race.witness, Arc::new([put])).await;
     };
     let check = async |run, decided: [Vec<Decided>; 2]| {
-        let replays =
-            decided.iter().filter(|one| matches!(one[0].outcome, InventoryOutcome::Moved { replayed: true, .. }));
+        let replays = decided
+            .iter()
+            .filter(|one| matches!(one[0].outcome, InventoryOutcome::Moved { replayed: true, .. }));
         assert_eq!(replays.count(), 1, "{decided:?}");
         assert_eq!(level(&race, run).await, (5, 0, 1));
     };

@@ -17,7 +17,9 @@ const OF_A_NEW_ORDER: [usize; 3] = [4, 1, 3];
 async fn race(groups: &[usize]) -> Race<Postgres> {
     let open = async |url: String, name| {
         let server = Server::at(&url, "the database", name).expect("a URL");
-        Postgres::open(server, Time::Given(Arc::new(ManualClock::at(START)))).await.expect("a database")
+        Postgres::open(server, Time::Given(Arc::new(ManualClock::at(START))))
+            .await
+            .expect("a database")
     };
     Race::open(groups, open).await
 }
@@ -56,7 +58,12 @@ fn number(run: u32, n: u128) -> u128 {
 async fn twins_with_one_key_make_one_order() {
     let race = race(&ONE_BY_ONE).await;
     let batches = |run| {
-        [1, 2].map(|n| vec![OrderCommand::Place(Box::new(placement(number(run, n), Some(&format!("key {run}")))))])
+        [1, 2].map(|n| {
+            vec![OrderCommand::Place(Box::new(placement(
+                number(run, n),
+                Some(&format!("key {run}")),
+            )))]
+        })
     };
     let check = async |run, outcomes: [Vec<OrderOutcome>; 2]| {
         let made: Vec<Receipt> = outcomes
@@ -79,8 +86,12 @@ async fn one_order_that_is_placed_twice_at_once_is_one_order() {
     let race = race(&OF_A_NEW_ORDER).await;
     let batches = |run| [(); 2].map(|()| vec![place(number(run, 1))]);
     let check = async |run, outcomes: [Vec<OrderOutcome>; 2]| {
-        assert!(outcomes.iter().all(|one| matches!(one[0], OrderOutcome::Placed(_))), "{outcomes:?}");
-        let audit = race.witness.audit().orders_by_id(vec![id(number(run, 1))]).await.expect("a read");
+        assert!(
+            outcomes.iter().all(|one| matches!(one[0], OrderOutcome::Placed(_))),
+            "{outcomes:?}"
+        );
+        let audit =
+            race.witness.audit().orders_by_id(vec![id(number(run, 1))]).await.expect("a read");
         assert_eq!(audit[0].history, [(1, Status::Received)]);
     };
     run(&race, async |_| {}, batches, check).await;
@@ -90,13 +101,23 @@ async fn one_order_that_is_placed_twice_at_once_is_one_order() {
 async fn a_cancellation_beside_a_fulfillment_is_one_of_them() {
     let race = race(&ONE_BY_ONE).await;
     let prepare = async |run| {
-        run_until_done(&race.witness, Arc::new([place(number(run, 1)), reserved(number(run, 1))])).await;
+        run_until_done(&race.witness, Arc::new([place(number(run, 1)), reserved(number(run, 1))]))
+            .await;
     };
     let batches = |run| [vec![cancel(number(run, 1))], vec![fulfill(number(run, 1))]];
     let check = async |run, outcomes: [Vec<OrderOutcome>; 2]| {
-        let refused = outcomes.iter().filter(|one| matches!(one[0], OrderOutcome::InvalidTransition(_))).count();
+        let refused = outcomes
+            .iter()
+            .filter(|one| matches!(one[0], OrderOutcome::InvalidTransition(_)))
+            .count();
         assert_eq!(refused, 1, "{outcomes:?}");
-        let audit = race.witness.audit().orders_by_id(vec![id(number(run, 1))]).await.expect("a read").remove(0);
+        let audit = race
+            .witness
+            .audit()
+            .orders_by_id(vec![id(number(run, 1))])
+            .await
+            .expect("a read")
+            .remove(0);
         assert_eq!(audit.history.len(), 3);
         assert_eq!(audit.pending, audit.status.in_flight());
     };
@@ -110,11 +131,19 @@ async fn an_answer_beside_a_cancellation_moves_the_order_once() {
     let prepare = async |run| {
         run_until_done(&race.witness, Arc::new([place(number(run, 1))])).await;
     };
-    let batches = |run| [vec![reserved(number(run, 1)), reserved(number(run, 1))], vec![cancel(number(run, 1))]];
+    let batches = |run| {
+        [vec![reserved(number(run, 1)), reserved(number(run, 1))], vec![cancel(number(run, 1))]]
+    };
     let check = async |run, outcomes: [Vec<OrderOutcome>; 2]| {
         assert!(matches!(outcomes[1][0], OrderOutcome::Accepted(_)), "{outcomes:?}");
         assert_eq!(status(&race, number(run, 1)).await, Some(Status::Cancelling));
-        let audit = race.witness.audit().orders_by_id(vec![id(number(run, 1))]).await.expect("a read").remove(0);
+        let audit = race
+            .witness
+            .audit()
+            .orders_by_id(vec![id(number(run, 1))])
+            .await
+            .expect("a read")
+            .remove(0);
         assert_eq!(audit.pending, Some(contract::commands::StockCommandKind::ReleaseStock));
     };
     run(&race, prepare, batches, check).await;

@@ -1,0 +1,74 @@
+//! What the audit reads, and what is set aside.
+
+use super::*;
+
+pub(crate) async fn the_audit_reads_every_order_once_in_order(fresh: Fresh) {
+    assert_eq!(fresh.audit.last_order_id().await.expect("a read"), None);
+    fresh.run([5, 3, 9, 1, 7].into_iter().map(place).collect()).await;
+    let mut seen = Vec::new();
+    loop {
+        let page = fresh.audit.orders_after(seen.last().copied(), 2).await.expect("a page");
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(page.iter().map(|audit| audit.order_id));
+    }
+    assert_eq!(seen, [1, 3, 5, 7, 9].map(id));
+    assert_eq!(fresh.audit.order_ids_after(None, 2).await.expect("ids"), [1, 3].map(id));
+    assert_eq!(fresh.audit.order_ids_after(Some(id(3)), 9).await.expect("ids"), [5, 7, 9].map(id));
+    let some = fresh.audit.orders_by_id(vec![id(9), id(4), id(1), id(9)]).await.expect("a read");
+    assert_eq!(some.iter().map(|audit| audit.order_id).collect::<Vec<_>>(), [id(1), id(9)]);
+    assert_eq!(some[0].terms, placement(1, None).terms);
+    assert_eq!(some[0].history, [(1, Status::Received)]);
+    fresh.run(vec![reserved(9)]).await;
+    assert_eq!(fresh.audit.last_order_id().await.expect("a read"), Some(id(9)), "in flight or not");
+}
+
+pub(crate) async fn the_audit_reads_every_pending_command_with_the_step_that_it_belongs_to(
+    fresh: Fresh,
+) {
+    fresh.run([5, 3, 9, 1].into_iter().map(place).collect()).await;
+    fresh.run(vec![reserved(3), reserved(5)]).await;
+    fresh.clock.advance(Duration::from_secs(1));
+    fresh.run(vec![cancel(5), cancel(9)]).await;
+    fresh.clock.advance(DELAY);
+    fresh.lease(10, DUE).await;
+    let mut seen: Vec<PendingAudit> = Vec::new();
+    loop {
+        let page = fresh
+            .audit
+            .pending_after(seen.last().map(|last| last.order_id), 2)
+            .await
+            .expect("a page");
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(page);
+    }
+    let command = |n, kind: StockCommandKind, seconds: i64| {
+        let at = START.0 + seconds * 1_000_000;
+        PendingAudit {
+            order_id: id(n),
+            kind: format!("{kind:?}"),
+            since_micros: at,
+            moved_at_micros: Some(at),
+        }
+    };
+    use StockCommandKind::{ReleaseStock, ReserveStock};
+    assert_eq!(
+        seen,
+        [command(1, ReserveStock, 0), command(5, ReleaseStock, 1), command(9, ReleaseStock, 1)]
+    );
+}
+
+pub(crate) async fn quarantine_counts_repeats_and_keeps_neighbours(fresh: Fresh) {
+    let garbage = |bytes: &[u8]| Quarantined::malformed("not a message".to_owned(), bytes.to_vec());
+    fresh
+        .store
+        .quarantine(vec![garbage(b"x"), garbage(b"y"), garbage(b"x")])
+        .await
+        .expect("written");
+    fresh.store.quarantine(vec![garbage(&vec![0; 10_000_000])]).await.expect("written");
+    fresh.run(vec![place(1)]).await;
+    assert_eq!(fresh.status(1).await, Some(Status::Received));
+}

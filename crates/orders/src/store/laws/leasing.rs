@@ -1,0 +1,77 @@
+//! What the sweeper leases: due commands, once, in the right order.
+
+use super::*;
+
+pub(crate) async fn a_lease_is_taken_once_until_it_is_due_again(fresh: Fresh) {
+    fresh.run(vec![place(1)]).await;
+    assert!(
+        fresh.lease(10, DUE).await.is_empty(),
+        "the first sending is given time for its answer"
+    );
+    fresh.clock.advance(Duration::from_secs(2));
+    assert_eq!(fresh.lease(10, DUE).await, [1]);
+    assert!(fresh.lease(10, DUE).await.is_empty());
+    fresh.clock.advance(DELAY);
+    assert_eq!(fresh.lease(10, DUE).await, [1]);
+    fresh.run(vec![reserved(1)]).await;
+    fresh.clock.advance(DELAY);
+    assert!(fresh.lease(10, DUE).await.is_empty(), "answered");
+}
+
+pub(crate) async fn a_patient_lease_leaves_what_became_due_lately(fresh: Fresh) {
+    fresh.run(vec![place(1)]).await;
+    fresh.clock.advance(Duration::from_secs(3));
+    fresh.run(vec![place(2)]).await;
+    fresh.clock.advance(Duration::from_secs(2));
+    let patient = Pick::Due { patience: Duration::from_secs(2) };
+    assert_eq!(fresh.lease(10, patient).await, [1], "due for four seconds and for one");
+    assert_eq!(fresh.lease(10, DUE).await, [2]);
+}
+
+pub(crate) async fn a_lease_raises_the_attempt_and_keeps_the_digest(fresh: Fresh) {
+    fresh.run(vec![place(1)]).await;
+    for attempt in 2..5 {
+        fresh.clock.advance(DELAY);
+        let leased = fresh.store.lease(lease(10, DUE)).await.expect("a lease");
+        let terms = placement(1, None).terms;
+        assert_eq!((leased[0].attempt, leased[0].kind), (attempt, StockCommandKind::ReserveStock));
+        assert_eq!((leased[0].digest, &leased[0].lines), (terms.digest, &terms.stock_lines()));
+    }
+}
+
+pub(crate) async fn a_lease_gives_a_fifth_to_the_oldest_and_the_rest_to_the_freshest(fresh: Fresh) {
+    for n in 1..=20 {
+        fresh.run(vec![place(n)]).await;
+        fresh.clock.advance(Duration::from_secs(2));
+    }
+    let mut first = fresh.lease(10, DUE).await;
+    first.sort_unstable();
+    assert_eq!(first, [1, 2, 13, 14, 15, 16, 17, 18, 19, 20]);
+    let mut second = fresh.lease(100, DUE).await;
+    second.sort_unstable();
+    assert_eq!(second, (3..=12).collect::<Vec<_>>());
+}
+
+pub(crate) async fn after_a_silence_what_was_sent_before_is_due_oldest_first(fresh: Fresh) {
+    for n in (1..=6).rev() {
+        fresh.run(vec![place(n)]).await;
+        fresh.clock.advance(Duration::from_millis(10));
+    }
+    let pick = Pick::SentBefore { ago: Duration::from_millis(5) };
+    let mut first = fresh.lease(4, pick).await;
+    first.sort_unstable();
+    assert_eq!(first, [3, 4, 5, 6], "6 is the oldest here");
+    let mut rest = fresh.lease(4, pick).await;
+    rest.sort_unstable();
+    assert_eq!(rest, [1, 2], "and nothing is sent twice");
+    assert!(fresh.lease(4, pick).await.is_empty());
+}
+
+pub(crate) async fn a_clock_set_back_makes_pending_commands_due_not_lost(fresh: Fresh) {
+    fresh.run(vec![place(1)]).await;
+    fresh.clock.set(Timestamp(START.0 - 365 * 24 * 3_600_000_000));
+    assert_eq!(fresh.lease(10, DUE).await, [1]);
+    assert!(fresh.lease(10, DUE).await.is_empty());
+    fresh.clock.advance(DELAY);
+    assert_eq!(fresh.lease(10, DUE).await, [1]);
+}
