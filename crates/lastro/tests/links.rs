@@ -1,22 +1,43 @@
 //! Every relative link of the documents leads to a file of this repository, and every anchor to a
-//! heading of its document.
+//! heading of its document. The files and tests that the documents name exist.
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The document whose tables name tests.
+const NAMES_TESTS: &str = "docs/reliability.md";
+
 #[test]
 fn every_link_and_anchor_of_the_documents_leads_somewhere() {
     let tracked = tracked_files();
-    let read = |path: &String| {
-        let text = std::fs::read_to_string(root().join(path)).expect("a tracked document is text");
-        (path.clone(), text)
-    };
-    let documents: BTreeMap<_, _> =
-        tracked.iter().filter(|path| path.ends_with(".md")).map(read).collect();
+    let documents = texts(&tracked, ".md");
     assert!(documents.contains_key("README.md"), "the documents are found");
     assert_eq!(broken_links(&documents, &tracked), [""; 0]);
+}
+
+#[test]
+fn every_source_file_that_a_document_names_exists() {
+    let tracked = tracked_files();
+    assert_eq!(missing_files(&texts(&tracked, ".md"), &tracked), [""; 0]);
+}
+
+#[test]
+fn every_test_that_the_page_about_reliability_names_exists() {
+    let tracked = tracked_files();
+    let documents = texts(&tracked, ".md");
+    let code: String = texts(&tracked, ".rs").into_values().collect();
+    assert_eq!(missing_tests(&documents[NAMES_TESTS], &code), [""; 0]);
+}
+
+/// The tracked files whose names end so, by their paths.
+fn texts(tracked: &BTreeSet<String>, end: &str) -> BTreeMap<String, String> {
+    let read = |path: &String| {
+        let text = std::fs::read_to_string(root().join(path)).expect("a tracked file is text");
+        (path.clone(), text)
+    };
+    tracked.iter().filter(|path| path.ends_with(end)).map(read).collect()
 }
 
 fn root() -> PathBuf {
@@ -108,6 +129,12 @@ fn resolve(from: &str, link: &str) -> Option<String> {
 
 /// The lines outside code fences, numbered from 1, without code spans.
 fn prose(text: &str) -> Vec<(usize, String)> {
+    let prose_of = |(number, line)| (number, spans(line).0.concat());
+    outside_fences(text).into_iter().map(prose_of).collect()
+}
+
+/// The lines outside code fences, numbered from 1.
+fn outside_fences(text: &str) -> Vec<(usize, &str)> {
     let mut fence: Option<&str> = None;
     let mut lines = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -118,7 +145,7 @@ fn prose(text: &str) -> Vec<(usize, String)> {
                 fence = None;
             }
             (Some(_), _) => {}
-            (None, None) => lines.push((number, without_code(line))),
+            (None, None) => lines.push((number, line)),
         }
     }
     lines
@@ -137,24 +164,82 @@ fn is_only(line: &str, mark: &str) -> bool {
     line.trim() == mark
 }
 
-/// The line without its code spans: a span begins and ends with the same number of backticks.
-fn without_code(line: &str) -> String {
-    let mut kept = String::new();
+/// The prose of a line and its code spans. A span ends with as many backticks as it begins with.
+fn spans(line: &str) -> (Vec<&str>, Vec<&str>) {
+    let mut prose = Vec::new();
+    let mut code = Vec::new();
     let mut rest = line;
     while let Some(at) = rest.find('`') {
-        kept.push_str(&rest[..at]);
+        prose.push(&rest[..at]);
         let span = &rest[at..];
         let ticks = span.len() - span.trim_start_matches('`').len();
         let mark = &span[..ticks];
         match span[ticks..].find(mark) {
-            Some(length) => rest = &span[2 * ticks + length..],
+            Some(length) => {
+                code.push(&span[ticks..ticks + length]);
+                rest = &span[2 * ticks + length..];
+            }
             None => {
-                kept.push_str(mark);
+                prose.push(mark);
                 rest = &span[ticks..];
             }
         }
     }
-    kept + rest
+    prose.push(rest);
+    (prose, code)
+}
+
+/// One line for each Rust file that a document names in a code span and that does not exist.
+///
+/// A name is the end of a path, such as `store/{sqlite,postgres}/load.rs` or `*/src/store.rs`.
+fn missing_files(documents: &BTreeMap<String, String>, files: &BTreeSet<String>) -> Vec<String> {
+    let exists = |name: &str| files.iter().any(|file| ends_with(file, name));
+    let mut missing = Vec::new();
+    for (path, text) in documents {
+        for (number, line) in outside_fences(text) {
+            let names = spans(line).1.into_iter().filter(|span| is_rust_file(span));
+            let gone = names.flat_map(alternatives).filter(|name| !exists(name));
+            missing
+                .extend(gone.map(|name| format!("{path}, line {number}: {name} does not exist")));
+        }
+    }
+    missing
+}
+
+fn is_rust_file(span: &str) -> bool {
+    let is_of_path = |c: char| c.is_ascii_alphanumeric() || "_-./*{,}".contains(c);
+    span.ends_with(".rs") && span.chars().all(is_of_path)
+}
+
+/// What a name with braces stands for: `{a,b}/c.rs` for `a/c.rs` and `b/c.rs`.
+fn alternatives(name: &str) -> Vec<String> {
+    let braces = name.split_once('{').and_then(|(before, rest)| {
+        let (inside, after) = rest.split_once('}')?;
+        Some((before, inside, after))
+    });
+    let Some((before, inside, after)) = braces else { return vec![name.to_owned()] };
+    inside.split(',').flat_map(|one| alternatives(&format!("{before}{one}{after}"))).collect()
+}
+
+/// Whether a path ends with these components. The component `*` is any one.
+fn ends_with(path: &str, name: &str) -> bool {
+    let mut components = path.rsplit('/');
+    name.rsplit('/')
+        .all(|wanted| components.next().is_some_and(|its| wanted == "*" || wanted == its))
+}
+
+/// One line for each test that the text names in a code span and that the code does not have.
+fn missing_tests(text: &str, code: &str) -> Vec<String> {
+    let is_of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    // The name of a test is a sentence. Names of other things are shorter.
+    let is_test = |span: &&str| span.matches('_').count() >= 3 && span.chars().all(is_of_name);
+    let names: BTreeSet<&str> = code.split(|c: char| !is_of_name(c)).collect();
+    let mut missing = Vec::new();
+    for (number, line) in outside_fences(text) {
+        let gone = spans(line).1.into_iter().filter(is_test).filter(|name| !names.contains(name));
+        missing.extend(gone.map(|name| format!("line {number}: there is no test {name}")));
+    }
+    missing
 }
 
 /// The targets of a line: `[text](target "title")`, `[name]: target` and `href="target"`.
@@ -184,11 +269,7 @@ fn target(inside: &str) -> Option<&str> {
 /// The anchors of a document: its headings as GitHub names them, and the ids of HTML elements.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut anchors = BTreeSet::new();
-    let outside_code: BTreeSet<usize> = prose(text).into_iter().map(|(number, _)| number).collect();
-    for (number, line) in (1..).zip(text.lines()) {
-        if !outside_code.contains(&number) {
-            continue;
-        }
+    for (_, line) in outside_fences(text) {
         if let Some(heading) = heading(line) {
             let name = anchor(heading);
             let numbered = (1..).map(|count| format!("{name}-{count}"));
@@ -280,6 +361,22 @@ mod tests {
             broken([("README.md", text)]),
             ["README.md, line 10: #a-comment is not a heading there"]
         );
+    }
+
+    #[test]
+    fn a_file_that_does_not_exist_is_found() {
+        let text = "`src/a.rs`, `a.rs`, `*/a.rs`, `src/{a,b}.rs`, `x/a.rs`, `f(a).rs`\n\
+                    ```\n`gone.rs`\n```\n";
+        let documents = BTreeMap::from([("README.md".to_owned(), text.to_owned())]);
+        let expected =
+            ["src/b.rs", "x/a.rs"].map(|name| format!("README.md, line 1: {name} does not exist"));
+        assert_eq!(missing_files(&documents, &BTreeSet::from(["src/a.rs".to_owned()])), expected);
+    }
+
+    #[test]
+    fn a_test_that_does_not_exist_is_found() {
+        let text = "`a_b_c_d` and `short_name`\n`e_f_g_h`\n";
+        assert_eq!(missing_tests(text, "fn a_b_c_d() {}"), ["line 2: there is no test e_f_g_h"]);
     }
 
     #[test]
