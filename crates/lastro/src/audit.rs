@@ -1,171 +1,139 @@
-//! `lastro verify`: opens both databases beside their services, prints what the audit found, and judges.
+//! The audit of both databases: the audit of each service, and the checks that need both.
+//!
+//! Two databases have no common snapshot. The audit reads each page in a short transaction and
+//! judges a row that changed between two reads by its history. Only a state that no interleaving
+//! explains is a violation.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
+use inventory::audit::{INV_1, INV_2, INV_3, INV_8, InventoryAudit};
 use inventory::store::AuditStore as InventoryStore;
-use orders::store::AuditStore as OrdersStore;
-use platform::audit::{Audit, AuditNumbers, Findings, Invariant, Progress, ReadBudget, pause};
-use platform::clock::{Clock, SystemClock, SystemIds};
-use platform::config::{File, ListenAddr};
-use platform::failure::{Chain, Failure};
-use platform::lifecycle::on_signal;
-use platform::process::{COMMON_KEYS, ProgramError};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use web::program::Context;
-use web::{bind, serve};
+use orders::audit::{INV_4, INV_7, OrdersAudit};
+use orders::store::{AuditStore as OrdersStore, Backlog};
+use platform::audit::{Audit, AuditSequence, Findings, Invariant, MAX_NAMED, Progress, ReadBudget};
+use platform::failure::Failure;
 
-use crate::serve::{DatabaseArgs, Databases, KEYS};
-use crate::verify::{Report, books, verify};
+mod agreement;
 
-/// What the numbers of `--watch` are labelled with.
-const WATCH: &str = "verify";
+pub(crate) use agreement::{Agreement, INV_5};
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(flatten)]
-    databases: DatabaseArgs,
-    /// Also demand that no command is in flight
-    #[arg(long)]
-    settled: bool,
-    /// Go on until a signal, a few rows at a time, with a line for every round
-    #[arg(long, conflicts_with = "settled")]
-    watch: bool,
-    /// With --watch: an address for /metrics, /livez and /readyz
-    #[arg(long, requires = "watch", value_name = "HOST:PORT")]
-    metrics_listen: Option<ListenAddr>,
-    /// The configuration file [default: ./lastro.toml, if it is there]
-    #[arg(long, env = "LASTRO_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+/// The invariants that can be checked in the databases alone.
+const ALL: [Invariant; 7] = [INV_1, INV_2, INV_3, INV_4, INV_5, INV_7, INV_8];
+
+/// All audits, one after the other.
+pub(crate) fn audits(
+    orders: Arc<dyn OrdersStore>,
+    inventory: Arc<dyn InventoryStore>,
+    budget: ReadBudget,
+) -> AuditSequence {
+    AuditSequence::new(vec![
+        Box::new(InventoryAudit::new(inventory.clone(), budget)),
+        Box::new(OrdersAudit::new(orders.clone(), budget)),
+        Box::new(Agreement::new(orders, inventory, budget)),
+    ])
 }
 
-/// **Errors:** a database that cannot be read, or an invariant that does not hold.
-pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
-    let databases =
-        args.databases.resolve(&File::load(args.config, &[&COMMON_KEYS[..], &KEYS].concat())?)?;
-    if args.watch {
-        return watch(&databases, args.metrics_listen, on_signal().map_err(ProgramError::failed)?)
-            .await;
-    }
-    let report = audit(&databases).await?;
-    // A closed pipe is the reader's choice; the exit code tells all the same.
-    let _ = write!(std::io::stdout(), "{report}");
-    if !report.is_clean() {
-        return Err(violated());
-    }
-    if args.settled && report.backlog.commands > 0 {
-        return Err(ProgramError::failed("commands are still in flight"));
-    }
-    Ok(())
+/// The findings of one round of the audit.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) rows: u64,
+    tallies: BTreeMap<&'static str, Tally>,
+    pub(crate) backlog: Backlog,
 }
 
-fn violated() -> ProgramError {
-    ProgramError::failed("an invariant does not hold")
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    checked: u64,
+    violations: u64,
+    named: Vec<String>,
 }
 
-/// Reads both databases, beside their services if need be.
-///
-/// **Errors:** a database that cannot be read.
-pub(crate) async fn audit(databases: &Databases) -> Result<Report, ProgramError> {
-    let (orders, inventory) = open(databases).await?;
-    verify(orders, inventory).await.map_err(|failure| unreadable(&failure))
-}
-
-async fn open(
-    databases: &Databases,
-) -> Result<(Arc<dyn OrdersStore>, Arc<dyn InventoryStore>), ProgramError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let orders = orders::open_for_audit(&databases.orders, clock).await?;
-    Ok((orders, inventory::open_for_audit(&databases.inventory).await?))
-}
-
-fn unreadable(failure: &Failure) -> ProgramError {
-    ProgramError::failed(Chain(failure))
-}
-
-/// Walks both databases round after round until `shutdown`, or until nobody listens any more, at the pace of the auditors
-/// inside the services. What breaks an invariant is named as soon as it is found, and counted like theirs.
-///
-/// **Errors:** an address that is taken; a database that cannot be trusted any more; in the end, an invariant that did not
-/// hold in any round. A database that is away may come back.
-async fn watch(
-    databases: &Databases,
-    metrics_listen: Option<ListenAddr>,
-    shutdown: CancellationToken,
-) -> Result<(), ProgramError> {
-    let (orders, inventory) = open(databases).await?;
-    let mut books = books(orders, inventory, ReadBudget::SHORT);
-    let serves_numbers = metrics_listen.is_some();
-    let numbers = numbers(metrics_listen, &books.invariants(), shutdown.clone()).await?;
-    let (mut number, mut round, mut began) = (1_u64, Report::default(), Instant::now());
-    let (mut clean, mut failing) = (true, false);
-    loop {
-        let (step_began, mut findings) = (Instant::now(), Findings::default());
-        let progress = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => break,
-            progress = books.step(&mut findings) => progress,
-        };
-        numbers.count(WATCH, &findings, &progress, SystemClock.now());
-        let named = round
-            .absorb(findings)
-            .into_iter()
-            .map(|(invariant, offender)| format!("{invariant}  {offender}"));
-        let mut lines: Vec<_> = named.collect();
-        clean &= round.is_clean();
-        match &progress {
-            Err(failure @ Failure::Fatal(_)) => return Err(unreadable(failure)),
-            Err(failure) if !failing => {
-                eprintln!("cannot read, and goes on trying: {}", Chain(failure))
+impl Report {
+    /// Adds the findings of a step. Returns the offenders that are named in the report.
+    pub(crate) fn absorb(&mut self, findings: Findings) -> Vec<(&'static str, String)> {
+        self.rows += findings.rows;
+        for (name, count) in findings.checked {
+            self.tallies.entry(name).or_default().checked += count;
+        }
+        let mut named = Vec::new();
+        for violation in findings.violations {
+            let tally = self.tallies.entry(violation.invariant.name).or_default();
+            tally.violations += 1;
+            if tally.named.len() < MAX_NAMED {
+                tally.named.push(violation.offender.clone());
+                named.push((violation.invariant.name, violation.offender));
             }
-            _ => {}
         }
-        failing = progress.is_err();
-        if let Ok(Progress::RoundOver) = progress {
-            lines.push(summary(number, &round, began));
-            (number, round, began) = (number + 1, Report::default(), Instant::now());
+        named
+    }
+
+    pub(crate) fn is_clean(&self) -> bool {
+        self.findings().all(|(_, _, violations)| violations == 0)
+    }
+
+    /// Each invariant: its name, how many items were checked, and how many violated it.
+    pub(crate) fn findings(&self) -> impl Iterator<Item = (&'static str, u64, u64)> {
+        ALL.into_iter().map(|invariant| {
+            let tally = self.tally(invariant);
+            (invariant.name, tally.checked, tally.violations)
+        })
+    }
+
+    fn tally(&self, invariant: Invariant) -> Tally {
+        self.tallies.get(invariant.name).cloned().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Report {
+    /// One line per invariant with its count, and the first offenders below it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for invariant in ALL {
+            let Invariant { name, says, counted } = invariant;
+            let tally = self.tally(invariant);
+            let verdict = if tally.violations == 0 { "ok" } else { "VIOLATED" };
+            write!(f, "{name}  {verdict:<8}  {says} ({} {counted}", tally.checked)?;
+            match tally.violations {
+                0 => writeln!(f, ")")?,
+                many => writeln!(f, ", {many} violations)")?,
+            }
+            for offender in &tally.named {
+                writeln!(f, "         {offender}")?;
+            }
         }
-        let said: std::io::Result<()> =
-            lines.iter().try_for_each(|line| writeln!(std::io::stdout(), "{line}"));
-        if said.is_err() && !serves_numbers {
-            break;
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            () = tokio::time::sleep(pause(&progress, step_began.elapsed())) => {}
+        let Backlog { commands, oldest_age } = self.backlog;
+        writeln!(f, "pending commands: {commands}, oldest {:.1} s", oldest_age.as_secs_f64())
+    }
+}
+
+/// Audits both databases, once and without pauses.
+///
+/// # Errors
+///
+/// A database could not be read. The findings so far are dropped. The caller may retry.
+pub(crate) async fn audit_once(
+    orders: Arc<dyn OrdersStore>,
+    inventory: Arc<dyn InventoryStore>,
+) -> Result<Report, Failure> {
+    let mut audits = audits(orders.clone(), inventory, ReadBudget::LONG);
+    let mut report = round(&mut audits).await?;
+    report.backlog = orders.backlog().await?;
+    Ok(report)
+}
+
+/// Runs one round of an audit.
+async fn round(audit: &mut dyn Audit) -> Result<Report, Failure> {
+    let mut report = Report::default();
+    loop {
+        let mut findings = Findings::default();
+        let progress = audit.step(&mut findings).await?;
+        report.absorb(findings);
+        if progress == Progress::RoundOver {
+            return Ok(report);
         }
     }
-    if clean { Ok(()) } else { Err(violated()) }
 }
 
-/// What is counted from now on: to be served, if there is an address for it, and else for nobody.
-async fn numbers(
-    listen: Option<ListenAddr>,
-    invariants: &[Invariant],
-    shutdown: CancellationToken,
-) -> Result<AuditNumbers, ProgramError> {
-    let Some(address) = listen else { return Ok(AuditNumbers::default()) };
-    let listener = bind(&address).await.map_err(ProgramError::failed)?;
-    let address = listener.local_addr().map_err(ProgramError::failed)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
-    let numbers = context.metrics.audit.clone();
-    numbers.start_at_zero(WATCH, invariants);
-    // Nobody may listen to what is said, and come for the numbers alone.
-    let _ = writeln!(std::io::stdout(), "metrics at http://{address}/metrics");
-    tokio::spawn(serve(listener, context.probes_alone(WATCH), shutdown));
-    Ok(numbers)
-}
-
-/// `round 3: 1204 rows, 0 violations, 0.8 s`
-fn summary(number: u64, round: &Report, began: Instant) -> String {
-    let broken = round.findings().filter(|(_, _, violations)| *violations > 0);
-    let broken: Vec<_> =
-        broken.map(|(name, _, violations)| format!("{name}: {violations}")).collect();
-    let which = if broken.is_empty() { String::new() } else { format!(" ({})", broken.join(", ")) };
-    let violations: u64 = round.findings().map(|(_, _, violations)| violations).sum();
-    let (rows, seconds) = (round.rows, began.elapsed().as_secs_f64());
-    format!("round {number}: {rows} rows, {violations} violations{which}, {seconds:.1} s")
-}
+#[cfg(test)]
+mod tests;

@@ -146,7 +146,7 @@ async fn measure(
     let audit = match &services.databases {
         Some(databases) => {
             progress::say("auditing the databases");
-            Some(crate::audit::audit(databases).await?)
+            Some(crate::verify::verify(databases).await?)
         }
         None => None,
     };

@@ -36,7 +36,7 @@ enum Command {
     /// Run both services on a sample catalogue in a temporary folder, and show what they do
     Demo(demo::Args),
     /// Check both databases against the invariants, even while the services run
-    Verify(audit::Args),
+    Verify(verify::Args),
     Bench(Box<bench::Args>),
     /// Migrate PostgreSQL schemas as their owner, for services whose role may not
     Migrate(migrate::Args),
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         match cli.command {
             None => serve::run(cli.serve).await,
             Some(Command::Demo(args)) => demo::run(args).await,
-            Some(Command::Verify(args)) => audit::run(args).await,
+            Some(Command::Verify(args)) => verify::run(args).await,
             Some(Command::Bench(args)) => bench::run(*args).await,
             Some(Command::Migrate(args)) => migrate::run(args).await,
             Some(Command::OrderService(args)) => orders::run(args).await,

@@ -12,7 +12,7 @@ use platform::lifecycle::Stage;
 use platform::process::{CommonArgs, ProgramError, bus_between_processes};
 use web::program::{Api, Process, Program};
 
-use crate::verify::Agreement;
+use crate::audit::Agreement;
 
 pub(crate) const PROGRAM: Program = Program {
     name: "lastro",

@@ -1,136 +1,188 @@
-//! The audit of both databases: what each service's own books show, and what only both together do.
-//!
-//! There is no common snapshot of two databases. Each page is a short transaction, and what moves between two reads is
-//! judged by the history that it then has: only what no interleaving explains is a violation.
+//! `lastro verify`: audits both databases beside their services, prints the findings, and fails if
+//! an invariant is violated.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use inventory::audit::{INV_1, INV_2, INV_3, INV_8, InventoryAudit};
 use inventory::store::AuditStore as InventoryStore;
-use orders::audit::{INV_4, INV_7, OrdersAudit};
-use orders::store::{AuditStore as OrdersStore, Backlog};
-use platform::audit::{Audit, AuditSequence, Findings, Invariant, MAX_NAMED, Progress, ReadBudget};
-use platform::failure::Failure;
+use orders::store::AuditStore as OrdersStore;
+use platform::audit::{Audit, AuditNumbers, Findings, Invariant, Progress, ReadBudget, pause};
+use platform::clock::{Clock, SystemClock, SystemIds};
+use platform::config::{File, ListenAddr};
+use platform::failure::{Chain, Failure};
+use platform::lifecycle::on_signal;
+use platform::process::{COMMON_KEYS, ProgramError};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use web::program::Context;
+use web::{bind, serve};
 
-mod agreement;
+use crate::audit::{Report, audit_once, audits};
+use crate::serve::{DatabaseArgs, Databases, KEYS};
 
-pub(crate) use agreement::{Agreement, INV_5};
+/// The label `service` of the numbers of `--watch`.
+const WATCH: &str = "verify";
 
-/// The invariants that the databases themselves can show.
-const ALL: [Invariant; 7] = [INV_1, INV_2, INV_3, INV_4, INV_5, INV_7, INV_8];
-
-/// All books, one after the other.
-pub(crate) fn books(
-    orders: Arc<dyn OrdersStore>,
-    inventory: Arc<dyn InventoryStore>,
-    reach: ReadBudget,
-) -> AuditSequence {
-    AuditSequence::new(vec![
-        Box::new(InventoryAudit::new(inventory.clone(), reach)),
-        Box::new(OrdersAudit::new(orders.clone(), reach)),
-        Box::new(Agreement::new(orders, inventory, reach)),
-    ])
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    databases: DatabaseArgs,
+    /// Also demand that no command is in flight
+    #[arg(long)]
+    settled: bool,
+    /// Go on until a signal, a few rows at a time, with a line for every round
+    #[arg(long, conflicts_with = "settled")]
+    watch: bool,
+    /// With --watch: an address for /metrics, /livez and /readyz
+    #[arg(long, requires = "watch", value_name = "HOST:PORT")]
+    metrics_listen: Option<ListenAddr>,
+    /// The configuration file [default: ./lastro.toml, if it is there]
+    #[arg(long, env = "LASTRO_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
-/// What one round of the audit found.
-#[derive(Debug, Default)]
-pub(crate) struct Report {
-    pub(crate) rows: u64,
-    tallies: BTreeMap<&'static str, Tally>,
-    pub(crate) backlog: Backlog,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Tally {
-    checked: u64,
-    violations: u64,
-    named: Vec<String>,
-}
-
-impl Report {
-    /// Adds what a step found. The offenders that are named are returned as well.
-    pub(crate) fn absorb(&mut self, findings: Findings) -> Vec<(&'static str, String)> {
-        self.rows += findings.rows;
-        for (name, count) in findings.checked {
-            self.tallies.entry(name).or_default().checked += count;
-        }
-        let mut named = Vec::new();
-        for violation in findings.violations {
-            let tally = self.tallies.entry(violation.invariant.name).or_default();
-            tally.violations += 1;
-            if tally.named.len() < MAX_NAMED {
-                tally.named.push(violation.offender.clone());
-                named.push((violation.invariant.name, violation.offender));
-            }
-        }
-        named
-    }
-
-    pub(crate) fn is_clean(&self) -> bool {
-        self.findings().all(|(_, _, violations)| violations == 0)
-    }
-
-    /// Each invariant: its name, what was checked for it, and how often it was violated.
-    pub(crate) fn findings(&self) -> impl Iterator<Item = (&'static str, u64, u64)> {
-        ALL.into_iter().map(|invariant| {
-            let tally = self.tally(invariant);
-            (invariant.name, tally.checked, tally.violations)
-        })
-    }
-
-    fn tally(&self, invariant: Invariant) -> Tally {
-        self.tallies.get(invariant.name).cloned().unwrap_or_default()
-    }
-}
-
-impl fmt::Display for Report {
-    /// One line per invariant with what was counted, the first offenders below it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for invariant in ALL {
-            let Invariant { name, says, counted } = invariant;
-            let tally = self.tally(invariant);
-            let verdict = if tally.violations == 0 { "ok" } else { "VIOLATED" };
-            write!(f, "{name}  {verdict:<8}  {says} ({} {counted}", tally.checked)?;
-            match tally.violations {
-                0 => writeln!(f, ")")?,
-                many => writeln!(f, ", {many} violations)")?,
-            }
-            for offender in &tally.named {
-                writeln!(f, "         {offender}")?;
-            }
-        }
-        let Backlog { commands, oldest_age } = self.backlog;
-        writeln!(f, "pending commands: {commands}, oldest {:.1} s", oldest_age.as_secs_f64())
-    }
-}
-
-/// Audits both databases, once and without pauses.
+/// Runs the command.
 ///
-/// **Errors:** a database could not be read; whatever was found until then is dropped. May be repeated.
-pub(crate) async fn verify(
-    orders: Arc<dyn OrdersStore>,
-    inventory: Arc<dyn InventoryStore>,
-) -> Result<Report, Failure> {
-    let mut books = books(orders.clone(), inventory, ReadBudget::LONG);
-    let mut report = round(&mut books).await?;
-    report.backlog = orders.backlog().await?;
-    Ok(report)
+/// # Errors
+///
+/// A database cannot be read, or an invariant is violated.
+pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
+    let databases =
+        args.databases.resolve(&File::load(args.config, &[&COMMON_KEYS[..], &KEYS].concat())?)?;
+    if args.watch {
+        return watch(&databases, args.metrics_listen, on_signal().map_err(ProgramError::failed)?)
+            .await;
+    }
+    let report = verify(&databases).await?;
+    // A closed pipe is the reader's choice. The exit code carries the result.
+    let _ = write!(std::io::stdout(), "{report}");
+    if !report.is_clean() {
+        return Err(violated());
+    }
+    if args.settled && report.backlog.commands > 0 {
+        return Err(ProgramError::failed("commands are still in flight"));
+    }
+    Ok(())
 }
 
-/// One round through all of these.
-async fn round(books: &mut dyn Audit) -> Result<Report, Failure> {
-    let mut report = Report::default();
+fn violated() -> ProgramError {
+    ProgramError::failed("an invariant is violated")
+}
+
+/// Audits both databases. The services may be running.
+///
+/// # Errors
+///
+/// A database cannot be read.
+pub(crate) async fn verify(databases: &Databases) -> Result<Report, ProgramError> {
+    let (orders, inventory) = open(databases).await?;
+    audit_once(orders, inventory).await.map_err(|failure| unreadable(&failure))
+}
+
+async fn open(
+    databases: &Databases,
+) -> Result<(Arc<dyn OrdersStore>, Arc<dyn InventoryStore>), ProgramError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let orders = orders::open_for_audit(&databases.orders, clock).await?;
+    Ok((orders, inventory::open_for_audit(&databases.inventory).await?))
+}
+
+fn unreadable(failure: &Failure) -> ProgramError {
+    ProgramError::failed(Chain(failure))
+}
+
+/// Audits both databases round after round until `shutdown`, at the pace of the auditors inside the
+/// services. Prints and counts each violation when it is found. Without a metrics address, a closed
+/// standard output ends it as well. A database that is away may come back.
+///
+/// # Errors
+///
+/// The metrics address is taken, a database can no longer be trusted, or an invariant was violated
+/// in some round.
+async fn watch(
+    databases: &Databases,
+    metrics_listen: Option<ListenAddr>,
+    shutdown: CancellationToken,
+) -> Result<(), ProgramError> {
+    let (orders, inventory) = open(databases).await?;
+    let mut audits = audits(orders, inventory, ReadBudget::SHORT);
+    let serves_numbers = metrics_listen.is_some();
+    let numbers = numbers(metrics_listen, &audits.invariants(), shutdown.clone()).await?;
+    let mut number = 1_u64;
+    let mut round = Report::default();
+    let mut began = Instant::now();
+    let mut clean = true;
+    let mut failing = false;
     loop {
+        let step_began = Instant::now();
         let mut findings = Findings::default();
-        let progress = books.step(&mut findings).await?;
-        report.absorb(findings);
-        if progress == Progress::RoundOver {
-            return Ok(report);
+        let progress = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            progress = audits.step(&mut findings) => progress,
+        };
+        numbers.count(WATCH, &findings, &progress, SystemClock.now());
+        let named = round
+            .absorb(findings)
+            .into_iter()
+            .map(|(invariant, offender)| format!("{invariant}  {offender}"));
+        let mut lines: Vec<_> = named.collect();
+        clean &= round.is_clean();
+        match &progress {
+            Err(failure @ Failure::Fatal(_)) => return Err(unreadable(failure)),
+            Err(failure) if !failing => {
+                eprintln!("read failed, retrying: {}", Chain(failure))
+            }
+            _ => {}
+        }
+        failing = progress.is_err();
+        if let Ok(Progress::RoundOver) = progress {
+            lines.push(summary(number, &round, began));
+            number += 1;
+            round = Report::default();
+            began = Instant::now();
+        }
+        let said: std::io::Result<()> =
+            lines.iter().try_for_each(|line| writeln!(std::io::stdout(), "{line}"));
+        if said.is_err() && !serves_numbers {
+            break;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = tokio::time::sleep(pause(&progress, step_began.elapsed())) => {}
         }
     }
+    if clean { Ok(()) } else { Err(violated()) }
 }
 
-#[cfg(test)]
-mod tests;
+/// The counters, which are served if there is an address for them.
+async fn numbers(
+    listen: Option<ListenAddr>,
+    invariants: &[Invariant],
+    shutdown: CancellationToken,
+) -> Result<AuditNumbers, ProgramError> {
+    let Some(address) = listen else { return Ok(AuditNumbers::default()) };
+    let listener = bind(&address).await.map_err(ProgramError::failed)?;
+    let address = listener.local_addr().map_err(ProgramError::failed)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
+    let numbers = context.metrics.audit.clone();
+    numbers.start_at_zero(WATCH, invariants);
+    // Standard output may be closed: a reader may want the numbers only.
+    let _ = writeln!(std::io::stdout(), "metrics at http://{address}/metrics");
+    tokio::spawn(serve(listener, context.probes_alone(WATCH), shutdown));
+    Ok(numbers)
+}
+
+/// `round 3: 1204 rows, 0 violations, 0.8 s`
+fn summary(number: u64, round: &Report, began: Instant) -> String {
+    let broken = round.findings().filter(|(_, _, violations)| *violations > 0);
+    let broken: Vec<_> =
+        broken.map(|(name, _, violations)| format!("{name}: {violations}")).collect();
+    let which = if broken.is_empty() { String::new() } else { format!(" ({})", broken.join(", ")) };
+    let violations: u64 = round.findings().map(|(_, _, violations)| violations).sum();
+    let rows = round.rows;
+    let seconds = began.elapsed().as_secs_f64();
+    format!("round {number}: {rows} rows, {violations} violations{which}, {seconds:.1} s")
+}

@@ -7,7 +7,7 @@ use super::load::Loop;
 use super::metrics::{Cost, Numbers};
 use super::tally::{Counts, Tally, Times};
 use super::workload::Popularity;
-use crate::verify;
+use crate::audit;
 
 mod json;
 mod table;
@@ -49,7 +49,7 @@ pub(super) struct Report {
     /// The time from the end of the load until the last order settled, as the scrapes saw it.
     pub(super) settled_after: Duration,
     /// The audit of the databases; none if they were not named.
-    pub(super) audit: Option<verify::Report>,
+    pub(super) audit: Option<audit::Report>,
 }
 
 impl Report {

@@ -145,7 +145,7 @@ async fn whatever_was_tampered_with_is_named() {
         write_past(&data_in(copy.path()).join(database), &books.sql(sql));
         let ended = verify(copy.path(), &[]).await;
         assert_eq!(ended.code, Some(1), "{sql}\n{}", ended.stdout);
-        assert_eq!(ended.stderr, "error: an invariant does not hold\n", "{sql}");
+        assert_eq!(ended.stderr, "error: an invariant is violated\n", "{sql}");
         let violated = ended.stdout.lines().filter(|line| line.contains("VIOLATED"));
         let violated: Vec<_> = violated.filter_map(|line| line.split_whitespace().next()).collect();
         assert_eq!(violated, broken, "{sql}\n{}", ended.stdout);
@@ -171,10 +171,7 @@ async fn check_watch(folder: &Path, broken: &[&str], offender: &str) {
     assert!(offenders.iter().any(|line| line.contains(offender)), "{said:#?}");
     assert!(broken.iter().all(|name| summary.contains(name)), "{said:#?}");
     let ended = watch.terminated().await;
-    assert_eq!(
-        (ended.code, ended.stderr.as_str()),
-        (Some(1), "error: an invariant does not hold\n")
-    );
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), "error: an invariant is violated\n"));
 }
 
 #[tokio::test]

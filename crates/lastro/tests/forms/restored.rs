@@ -154,7 +154,7 @@ impl History {
         );
         assert_eq!(
             (ended.code, ended.stderr.as_str()),
-            (Some(1), "error: an invariant does not hold\n")
+            (Some(1), "error: an invariant is violated\n")
         );
     }
 

@@ -83,10 +83,7 @@ async fn what_is_written_past_the_services_is_told_by_them_and_by_whoever_watche
         assert_ne!(count, "0", "{name}");
     }
     let ended = watch.terminated().await;
-    assert_eq!(
-        (ended.code, ended.stderr.as_str()),
-        (Some(1), "error: an invariant does not hold\n")
-    );
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), "error: an invariant is violated\n"));
 }
 
 /// What a client does at random: order, cancel, fulfill, or put into stock.

@@ -67,7 +67,7 @@ fn report(kind: Loop, answers: &[(Response, u64)], whole: Numbers) -> Report {
             resident_bytes: None,
         },
         settled_after: Duration::from_millis(200),
-        audit: Some(verify::Report::default()),
+        audit: Some(audit::Report::default()),
     }
 }
 

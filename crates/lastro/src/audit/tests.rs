@@ -1,4 +1,5 @@
-//! The audit against real stores: a shop in which everything happened is clean, and each way of damaging it is found.
+//! The audit on real stores: two services with an order in every state are clean, and every kind of
+//! damage is found.
 
 use contract::{OrderId, Quantity};
 use inventory_core::decide as stock;
@@ -14,8 +15,8 @@ use super::*;
 mod chaos;
 mod permutations;
 
-/// Both stores, joined by hand: what one publishes is given to the other.
-struct Shop {
+/// Both stores without a bus: the test hands the messages of one to the other.
+struct Services {
     orders: Arc<dyn orders::store::Store>,
     orders_audit: Arc<dyn OrdersStore>,
     inventory: Arc<dyn inventory::store::Store>,
@@ -24,7 +25,7 @@ struct Shop {
     folder: tempfile::TempDir,
 }
 
-impl Shop {
+impl Services {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Arc::new(ManualClock::at(Timestamp(1_795_804_200_000_000)));
@@ -61,7 +62,7 @@ impl Shop {
         decided.into_iter().next().expect("one answer").publish
     }
 
-    /// Executes a command for an order, and carries it to Inventory and back.
+    /// Executes an order command, hands the stock command to Inventory, and hands the answer back.
     async fn complete(&self, command: order::OrderCommand) {
         let command = self.order(command).await.expect("something to ask of the stock");
         let answer =
@@ -93,29 +94,29 @@ impl Shop {
     }
 
     async fn report(&self) -> Report {
-        verify(self.orders_audit.clone(), self.inventory_audit.clone())
+        audit_once(self.orders_audit.clone(), self.inventory_audit.clone())
             .await
             .expect("both can be read")
     }
 }
 
-/// A shop with an order in every state, rejected for each reason, and a tombstone.
-async fn busy_shop() -> Shop {
-    let shop = Shop::new();
-    shop.receive(1, 10).await;
-    shop.receive(2, 5).await;
+/// Services with an order in every state, a rejection for each reason, and a tombstone.
+async fn busy_services() -> Services {
+    let services = Services::new();
+    services.receive(1, 10).await;
+    services.receive(2, 5).await;
     for n in 1..=4 {
-        shop.complete(place(n, "mug", 2)).await;
+        services.complete(place(n, "mug", 2)).await;
     }
-    shop.complete(place(5, "mug", 100)).await;
-    shop.complete(place(6, "unheard-of", 1)).await;
-    shop.complete(cancel(1)).await;
-    shop.complete(fulfill(2)).await;
-    shop.order(cancel(3)).await;
-    shop.order(place(7, "mug", 1)).await;
-    shop.order(place(8, "mug", 1)).await;
-    shop.complete(cancel(8)).await;
-    shop
+    services.complete(place(5, "mug", 100)).await;
+    services.complete(place(6, "unheard-of", 1)).await;
+    services.complete(cancel(1)).await;
+    services.complete(fulfill(2)).await;
+    services.order(cancel(3)).await;
+    services.order(place(7, "mug", 1)).await;
+    services.order(place(8, "mug", 1)).await;
+    services.complete(cancel(8)).await;
+    services
 }
 
 fn id(n: u128) -> OrderId {
@@ -155,8 +156,8 @@ fn fulfill(n: u128) -> order::OrderCommand {
 }
 
 #[tokio::test]
-async fn a_shop_in_which_everything_happened_is_clean() {
-    let report = busy_shop().await.report().await;
+async fn services_with_an_order_in_every_state_are_clean() {
+    let report = busy_services().await.report().await;
     assert!(report.is_clean(), "{report}");
     let checked: Vec<u64> = report.findings().map(|(_, checked, _)| checked).collect();
     assert_eq!(checked, [8, 1, 1, 8, 15, 8, 2], "{report}");
@@ -221,9 +222,9 @@ async fn every_kind_of_damage_is_found_and_named() {
         ("orders.db", format!("DELETE FROM orders WHERE {order_4}"), INV_5),
     ];
     for (file, sql, invariant) in cases {
-        let shop = busy_shop().await;
-        write_past(&shop.folder.path().join(file), &sql);
-        let report = shop.report().await;
+        let services = busy_services().await;
+        write_past(&services.folder.path().join(file), &sql);
+        let report = services.report().await;
         assert!(report.tally(invariant).violations > 0, "{sql}\n{report}");
         assert!(report.to_string().contains("VIOLATED"), "{report}");
     }

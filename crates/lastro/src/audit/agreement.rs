@@ -20,16 +20,17 @@ pub(crate) const INV_5: Invariant = Invariant {
     counted: "orders and reservations",
 };
 
-/// The books of both services, held against each other page by page: orders first, then reservations without one.
+/// Compares the databases of both services page by page: first every order with its reservation,
+/// then every reservation with its order.
 ///
-/// **Shape:** a round reads of each what is new since the last one, and a stretch of what is older.
+/// A round reads the rows that are new since the last round and a range of older ones.
 #[derive(Debug)]
 pub(crate) struct Agreement {
     orders: Arc<dyn OrdersStore>,
     inventory: Arc<dyn InventoryStore>,
-    reach: ReadBudget,
+    budget: ReadBudget,
     under_way: bool,
-    /// Where the next pages begin.
+    /// Where the next pages begin: of orders, and of reservations.
     through_orders: Walk<OrderId>,
     through_reservations: Walk<OrderId>,
 }
@@ -38,21 +39,21 @@ impl Agreement {
     pub(crate) fn new(
         orders: Arc<dyn OrdersStore>,
         inventory: Arc<dyn InventoryStore>,
-        reach: ReadBudget,
+        budget: ReadBudget,
     ) -> Self {
-        let walk = Walk::new(reach.round);
+        let walk = Walk::new(budget.round);
         Self {
             orders,
             inventory,
-            reach,
+            budget,
             under_way: false,
             through_orders: walk,
             through_reservations: walk,
         }
     }
 
-    /// A page of orders is read, then their reservations, and then once more the orders that do not fit theirs: they
-    /// may have moved in between.
+    /// Reads a page of orders, then their reservations, and then again the orders that do not
+    /// match: such an order may have changed in between.
     async fn step_through_orders(
         &mut self,
         page: Page<OrderId>,
@@ -86,7 +87,8 @@ impl Agreement {
         Ok(())
     }
 
-    /// Reservations are read first, so the order of each must be there when it is looked up.
+    /// Reads a page of reservations, then their orders. An order is committed before its
+    /// reservation, so each must exist.
     async fn step_through_reservations(
         &mut self,
         page: Page<OrderId>,
@@ -120,9 +122,9 @@ impl Audit for Agreement {
             self.through_reservations.begin(self.inventory.last_order_id().await?);
             self.under_way = true;
         }
-        if let Some(page) = self.through_orders.page(self.reach.page) {
+        if let Some(page) = self.through_orders.page(self.budget.page) {
             self.step_through_orders(page, findings).await?;
-        } else if let Some(page) = self.through_reservations.page(self.reach.page) {
+        } else if let Some(page) = self.through_reservations.page(self.budget.page) {
             self.step_through_reservations(page, findings).await?;
         } else {
             self.under_way = false;
@@ -136,7 +138,8 @@ fn by_id<T>(items: Vec<T>, id: impl Fn(&T) -> OrderId) -> BTreeMap<OrderId, T> {
     items.into_iter().map(|item| (id(&item), item)).collect()
 }
 
-/// `now` was read after the reservation, `before` earlier: the reservation belongs to some moment in between.
+/// `before` was read before the reservation and `now` after it, so the reservation matches a status
+/// that the order had in between.
 fn check_pair(
     before: &OrderAudit,
     now: &OrderAudit,
@@ -163,7 +166,7 @@ fn check_pair(
     });
 }
 
-/// Where the order stood between the two reads: where it stands, unless it moved.
+/// The statuses that the order had between the two reads.
 fn passed_through(before: &OrderAudit, now: &OrderAudit) -> Vec<Status> {
     let moved = now.history.len() > before.history.len();
     let last_seen = before.history.len().saturating_sub(1);
@@ -174,7 +177,7 @@ fn passed_through(before: &OrderAudit, now: &OrderAudit) -> Vec<Status> {
     }
 }
 
-/// The table of INV-5.
+/// Whether a status of an order and a state of its reservation may exist together (INV-5).
 fn agrees(order: Status, reservation: Option<StateName>) -> bool {
     use StateName::{Rejected, Released, Reserved, Shipped};
     match order {

@@ -56,7 +56,7 @@ async fn an_order_that_is_cancelled_after_it_was_confirmed_while_another_one_wan
 }
 
 async fn check(scenario: Scenario) {
-    let shop = Shop::new();
+    let services = Services::new();
     let everyone: Vec<u128> = (0..PERMUTATIONS).collect();
     let number =
         |permutation: u128, which: Which| 2 * permutation + if matches!(which, A) { 1 } else { 2 };
@@ -65,28 +65,32 @@ async fn check(scenario: Scenario) {
             .flat_map(|which| everyone.iter().map(|permutation| number(*permutation, *which)))
             .collect()
     };
-    stock_one_each(&shop).await;
+    stock_one_each(&services).await;
     let reserves =
-        ask(&shop, of_all(&[A, B]).into_iter().map(|n| place(n, &product(n), 1)).collect()).await;
+        ask(&services, of_all(&[A, B]).into_iter().map(|n| place(n, &product(n), 1)).collect())
+            .await;
     let early = of_all(scenario.confirmed).into_iter().map(|n| reserves[&id(n)].clone());
-    let mut answers = carry_out(&shop, early.collect()).await;
-    settle(&shop, answers.clone()).await;
-    let mut later = ask(&shop, of_all(scenario.cancelled).into_iter().map(cancel).collect()).await;
-    later.extend(ask(&shop, of_all(scenario.fulfilled).into_iter().map(fulfill).collect()).await);
+    let mut answers = carry_out(&services, early.collect()).await;
+    settle(&services, answers.clone()).await;
+    let mut later =
+        ask(&services, of_all(scenario.cancelled).into_iter().map(cancel).collect()).await;
+    later.extend(
+        ask(&services, of_all(scenario.fulfilled).into_iter().map(fulfill).collect()).await,
+    );
     let sent = [reserves, later];
     for step in 0..6 {
         let arriving = everyone.iter().map(|permutation| {
             let (which, command_number) = scenario.messages[nth_permutation(*permutation)[step]];
             sent[command_number][&id(number(*permutation, which))].clone()
         });
-        answers.extend(carry_out(&shop, arriving.collect()).await);
-        check_report(&shop, &format!("after message {step}")).await;
+        answers.extend(carry_out(&services, arriving.collect()).await);
+        check_report(&services, &format!("after message {step}")).await;
     }
     // The last answer first, and then all of them again.
-    settle(&shop, answers.iter().rev().cloned().collect()).await;
-    check_report(&shop, "after the answers").await;
-    settle(&shop, answers).await;
-    let report = shop.report().await;
+    settle(&services, answers.iter().rev().cloned().collect()).await;
+    check_report(&services, "after the answers").await;
+    settle(&services, answers).await;
+    let report = services.report().await;
     assert!(report.is_clean(), "in the end\n{report}");
     assert_eq!(report.backlog.commands, 0, "everything was answered\n{report}");
 }
@@ -109,7 +113,7 @@ fn nth_permutation(mut n: u128) -> [usize; 6] {
     })
 }
 
-async fn stock_one_each(shop: &Shop) {
+async fn stock_one_each(services: &Services) {
     let products: Vec<contract::ProductId> =
         (0..PERMUTATIONS).map(|n| format!("P{n}").parse().expect("an id")).collect();
     let puts = products.iter().map(|product_id| {
@@ -139,47 +143,50 @@ async fn stock_one_each(shop: &Shop) {
     });
     let commands: Vec<_> = puts.chain(receipts).collect();
     for batch in commands.chunks(BATCH) {
-        shop.inventory.run(batch.into(), stock::decide).await.expect("executed");
+        services.inventory.run(batch.into(), stock::decide).await.expect("executed");
     }
 }
 
 /// What the Order Service sends on being asked for all that.
-async fn ask(shop: &Shop, commands: Vec<order::OrderCommand>) -> BTreeMap<OrderId, StockCommand> {
+async fn ask(
+    services: &Services,
+    commands: Vec<order::OrderCommand>,
+) -> BTreeMap<OrderId, StockCommand> {
     let mut sent = BTreeMap::new();
     for batch in commands.chunks(BATCH) {
-        let decided = shop.orders.run(batch.into(), order::decide).await.expect("executed");
+        let decided = services.orders.run(batch.into(), order::decide).await.expect("executed");
         let published = decided.into_iter().map(|one| one.publish.expect("a command"));
         sent.extend(published.map(|command| (command.order_id, command)));
     }
     sent
 }
 
-async fn carry_out(shop: &Shop, commands: Vec<StockCommand>) -> Vec<StockAnswer> {
+async fn carry_out(services: &Services, commands: Vec<StockCommand>) -> Vec<StockAnswer> {
     let commands: Vec<_> = commands
         .into_iter()
         .map(|command| stock::InventoryCommand::Stock(Box::new(command)))
         .collect();
     let mut answers = Vec::new();
     for batch in commands.chunks(BATCH) {
-        let decided = shop.inventory.run(batch.into(), stock::decide).await.expect("executed");
+        let decided = services.inventory.run(batch.into(), stock::decide).await.expect("executed");
         answers
             .extend(decided.into_iter().map(|one| one.publish.expect("an answer, and no anomaly")));
     }
     answers
 }
 
-async fn settle(shop: &Shop, answers: Vec<StockAnswer>) {
+async fn settle(services: &Services, answers: Vec<StockAnswer>) {
     let commands: Vec<_> =
         answers.into_iter().map(|answer| order::OrderCommand::Settle(Box::new(answer))).collect();
     for batch in commands.chunks(BATCH) {
-        let decided = shop.orders.run(batch.into(), order::decide).await.expect("executed");
+        let decided = services.orders.run(batch.into(), order::decide).await.expect("executed");
         let anomalies =
             decided.iter().filter(|one| matches!(one.outcome, order::OrderOutcome::Anomaly(_)));
         assert_eq!(anomalies.count(), 0, "an anomaly");
     }
 }
 
-async fn check_report(shop: &Shop, when: &str) {
-    let report = shop.report().await;
+async fn check_report(services: &Services, when: &str) {
+    let report = services.report().await;
     assert!(report.is_clean(), "{when}\n{report}");
 }

@@ -56,7 +56,7 @@ enum Message {
 }
 
 struct World {
-    shop: Shop,
+    services: Services,
     network: Vec<Message>,
     movements: u8,
 }
@@ -72,7 +72,7 @@ impl World {
             Event::Fulfill { order } => self.ask(fulfill(order)).await,
             Event::Receive { units } => {
                 self.movements += 1;
-                self.shop.receive(self.movements, units).await;
+                self.services.receive(self.movements, units).await;
             }
             Event::Resend => self.resend().await,
             Event::Deliver { message, again } if !self.network.is_empty() => {
@@ -89,16 +89,16 @@ impl World {
     }
 
     async fn ask(&mut self, command: order::OrderCommand) {
-        let sent = self.shop.order(command).await;
+        let sent = self.services.order(command).await;
         self.network.extend(sent.map(|command| Message::Command(Box::new(command))));
     }
 
     async fn resend(&mut self) {
         // Everything was sent before this.
-        self.shop.clock.advance(std::time::Duration::from_micros(1));
+        self.services.clock.advance(std::time::Duration::from_micros(1));
         let pick = Pick::SentBefore { ago: std::time::Duration::ZERO };
         let lease = Lease { limit: 100, pick, delay: backoff::delay, random: 0 };
-        let commands = self.shop.orders.lease(lease).await.expect("leased");
+        let commands = self.services.orders.lease(lease).await.expect("leased");
         self.network
             .extend(commands.into_iter().map(|command| Message::Command(Box::new(command))));
     }
@@ -106,11 +106,11 @@ impl World {
     async fn deliver(&mut self, message: Message) {
         match message {
             Message::Command(command) => {
-                let answer = self.shop.stock(stock::InventoryCommand::Stock(command)).await;
+                let answer = self.services.stock(stock::InventoryCommand::Stock(command)).await;
                 self.network.extend(answer.map(|answer| Message::Answer(Box::new(answer))));
             }
             Message::Answer(answer) => {
-                self.shop.order(order::OrderCommand::Settle(answer)).await;
+                self.services.order(order::OrderCommand::Settle(answer)).await;
             }
         }
     }
@@ -131,22 +131,22 @@ proptest! {
     fn whatever_happens_in_whatever_order_both_services_agree(events in prop::collection::vec(any_event(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         runtime.block_on(async {
-            let mut world = World { shop: Shop::new(), network: Vec::new(), movements: 0 };
-            let (orders, inventory) = (world.shop.orders_audit.clone(), world.shop.inventory_audit.clone());
+            let mut world = World { services: Services::new(), network: Vec::new(), movements: 0 };
+            let (orders, inventory) = (world.services.orders_audit.clone(), world.services.inventory_audit.clone());
             // What it has read stays read, and it sees each of its few rows at another moment.
-            let mut watching = books(orders, inventory, ReadBudget { page: 2, below: 3, round: 4 });
-            world.shop.receive(0, 6).await;
+            let mut watching = audits(orders, inventory, ReadBudget { page: 2, below: 3, round: 4 });
+            world.services.receive(0, 6).await;
             for event in events {
                 let event_text = format!("{event:?}");
                 world.happen(event).await;
-                let report = world.shop.report().await;
+                let report = world.services.report().await;
                 assert!(report.is_clean(), "after {event_text}\n{report}");
                 let mut findings = Findings::default();
                 watching.step(&mut findings).await.expect("both can be read");
                 assert_eq!(findings.violations, [], "beside {event_text}");
             }
             world.settle().await;
-            let report = world.shop.report().await;
+            let report = world.services.report().await;
             assert!(report.is_clean(), "in the end\n{report}");
             assert_eq!(report.backlog.commands, 0, "everything was answered");
             for _ in 0..2 {
