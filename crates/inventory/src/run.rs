@@ -12,18 +12,19 @@ use platform::audit::{Auditor, ReadBudget};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::clock::Clock;
-use platform::config::{BusUrl, DatabaseUrl, UsageError};
+use platform::config::{BusUrl, DatabaseUrl};
 use platform::consumer::Consumer;
 use platform::lifecycle::Stage;
 use platform::process::{
     CommonArgs, ProgramError, bus_between_processes, listen_help, run_to_exit,
 };
-use platform::relay::Relay;
+use platform::relay::{Outbox, Relay};
 use storage::postgres::{Server, Time};
 use web::program::{Api, Context, Process, Program};
 
 use crate::SERVICE;
 use crate::audit::InventoryAudit;
+use crate::http::{own_codes, routes};
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::postgres::{Postgres, SCHEMA};
@@ -62,21 +63,13 @@ pub struct Parts {
     pub api: Api,
 }
 
-/// Puts the service together from its parts, on what the process has in common.
-pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
-    let Dependencies { store, audit, bus } = parts;
+/// Assembles the service from its dependencies, in the context of its process.
+pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
+    let Dependencies { store, audit, bus } = dependencies;
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
-
-    let counted = metrics.clone();
-    let report = move |batches, got_through| {
-        counted.published(batches, got_through);
-        fault_point!("inventory.published");
-    };
-    let (outbox, relay) = Relay::new(bus.clone(), ANSWERS_CHANNEL, Box::new(report));
+    let (outbox, relay) = relay(bus.clone(), metrics.clone());
     let commits = Commits { store: store.clone(), outbox, metrics: metrics.clone() };
-    let counted = metrics;
-    let (batcher, committer) =
-        Batcher::new(Arc::new(commits), Arc::new(move |commands| counted.batch(commands)));
+    let (batcher, committer) = batcher(commits, metrics);
     let consumer = Consumer {
         service: SERVICE,
         bus: bus.clone(),
@@ -87,19 +80,32 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
     };
     let health_check =
         HealthCheck { store: store.clone(), bus, readiness: context.readiness.clone() };
-
-    let books = InventoryAudit::new(audit, ReadBudget::SHORT);
-    let auditor = Auditor::new(
-        SERVICE,
-        Box::new(books),
-        context.metrics.audit.clone(),
-        context.clock.clone(),
-    );
-
     let service = Service { store, batcher, ids: context.ids.clone() };
-    let api =
-        context.api(SERVICE, crate::http::routes(Arc::new(service)), crate::http::own_codes());
+    let auditor = auditor(audit, context);
+    let api = context.api(SERVICE, routes(Arc::new(service)), own_codes());
     Parts { relay, committer, consumer, health_check, auditor, api }
+}
+
+/// The queue of answers to publish, and the worker that publishes them.
+fn relay(bus: Arc<dyn Bus>, metrics: Arc<Metrics>) -> (Outbox, Relay) {
+    let report = move |batches, got_through| {
+        metrics.published(batches, got_through);
+        fault_point!("inventory.published");
+    };
+    Relay::new(bus, ANSWERS_CHANNEL, Box::new(report))
+}
+
+/// The queue of commands to decide, and the worker that commits them.
+fn batcher(
+    commits: Commits,
+    metrics: Arc<Metrics>,
+) -> (Batcher<InventoryCommand, InventoryOutcome>, Committer<InventoryCommand, InventoryOutcome>) {
+    Batcher::new(Arc::new(commits), Arc::new(move |commands| metrics.batch(commands)))
+}
+
+fn auditor(store: Arc<dyn AuditStore>, context: &Context) -> Auditor {
+    let audit = InventoryAudit::new(store, ReadBudget::SHORT);
+    Auditor::new(SERVICE, Box::new(audit), context.metrics.audit.clone(), context.clock.clone())
 }
 
 /// Adds the service to a process: its workers, metrics and checks. Returns its API.
@@ -115,7 +121,11 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
     api
 }
 
-/// Opens the adapter that the URL's scheme names: what the service writes and reads, and what its auditor reads.
+/// Opens the adapter that the URL's scheme names: the store of the service and that of its auditor.
+///
+/// # Errors
+///
+/// The database cannot be used: unreachable, damaged, not durable, or of another version.
 pub async fn open_store(
     url: &DatabaseUrl,
     clock: Arc<dyn Clock>,
@@ -136,14 +146,18 @@ pub async fn open_store(
     }
 }
 
-/// Opens a database that a service owns, beside it and for reading only.
+/// Opens the database of a service for reading only. The service may be running.
+///
+/// # Errors
+///
+/// The database does not exist, is unreachable, or is of another version.
 pub async fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn AuditStore>, ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => {
             Ok(Arc::new(Sqlite::open_for_audit(path).map_err(ProgramError::failed)?))
         }
         DatabaseUrl::Postgres(text) => {
-            let server = Server::at(text, &url.to_string(), "lastro audit")?;
+            let server = Server::at(text, &url.to_string(), "lastro verify")?;
             Ok(Arc::new(Postgres::open_for_audit(server).await.map_err(ProgramError::failed)?))
         }
     }
@@ -155,14 +169,7 @@ pub async fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn AuditStore>, Pr
 ///
 /// The URL is not one of PostgreSQL, the database is unreachable, or it is of a later version.
 pub async fn migrate(url: &DatabaseUrl, role: Option<&str>) -> Result<(), ProgramError> {
-    let DatabaseUrl::Postgres(text) = url else {
-        return Err(UsageError(format!(
-            "{url}: only PostgreSQL needs migrate; a service migrates its SQLite file when it starts"
-        ))
-        .into());
-    };
-    let server = Server::at(text, &url.to_string(), "lastro migrate")?;
-    storage::postgres::migrate(&server, &SCHEMA, role).await.map_err(ProgramError::failed)
+    storage::postgres::migrate_at(url, &SCHEMA, role).await
 }
 
 /// The Inventory Service: owns the stock and answers the Order Service's commands over a message

@@ -19,12 +19,13 @@ use platform::lifecycle::Stage;
 use platform::process::{
     CommonArgs, ProgramError, bus_between_processes, listen_help, run_to_exit,
 };
-use platform::relay::Relay;
+use platform::relay::{Outbox, Relay};
 use storage::postgres::{Server, Time};
 use web::program::{Api, Context, Process, Program};
 
 use crate::SERVICE;
 use crate::audit::OrdersAudit;
+use crate::http::{own_codes, routes};
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::postgres::{Postgres, SCHEMA};
@@ -69,21 +70,14 @@ pub struct Parts {
     pub api: Api,
 }
 
-/// Puts the service together from its parts, on what the process has in common.
-pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
-    let Dependencies { store, audit, bus, currency } = parts;
-    let (clock, ids) = (context.clock.clone(), context.ids.clone());
+/// Assembles the service from its dependencies, in the context of its process.
+pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
+    let Dependencies { store, audit, bus, currency } = dependencies;
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
     let waiters = Arc::new(Waiters::default());
     let answer_feed = Arc::new(AnswerFeed::default());
-    let replica = ids.uuid();
-
-    let counted = metrics.clone();
-    let report = move |batches, got_through| {
-        counted.published(batches, got_through);
-        fault_point!("orders.published");
-    };
-    let (outbox, relay) = Relay::new(bus.clone(), COMMANDS_CHANNEL, Box::new(report));
+    let replica = context.ids.uuid();
+    let (outbox, relay) = relay(bus.clone(), metrics.clone());
     let commits = Commits {
         store: store.clone(),
         bus: bus.clone(),
@@ -91,12 +85,10 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
         outbox: outbox.clone(),
         waiters: waiters.clone(),
         answer_feed: answer_feed.clone(),
-        clock: clock.clone(),
+        clock: context.clock.clone(),
         metrics: metrics.clone(),
     };
-    let counted = metrics.clone();
-    let (batcher, committer) =
-        Batcher::new(Arc::new(commits), Arc::new(move |commands| counted.batch(commands)));
+    let (batcher, committer) = batcher(commits, metrics.clone());
     let consumer = Consumer {
         service: SERVICE,
         bus: bus.clone(),
@@ -105,39 +97,57 @@ pub fn assemble(parts: Dependencies, context: &mut Context) -> Parts {
         inbox: Arc::new(Answers { store: store.clone() }),
         metrics: context.metrics.clone(),
     };
-    let readiness = context.readiness.clone();
     let listener = AnswerListener {
         bus: bus.clone(),
         replica,
         waiters: waiters.clone(),
         answer_feed: answer_feed.clone(),
-        clock: clock.clone(),
+        clock: context.clock.clone(),
     };
-    let counted = metrics.clone();
-    let stopping = context.stopping.clone();
     let sweeper = Sweeper {
         store: store.clone(),
         bus,
         outbox,
         answer_feed,
-        clock,
-        ids: ids.clone(),
-        metrics,
-        readiness,
+        clock: context.clock.clone(),
+        ids: context.ids.clone(),
+        metrics: metrics.clone(),
+        readiness: context.readiness.clone(),
     };
-
-    let books = OrdersAudit::new(audit, ReadBudget::SHORT);
-    let auditor = Auditor::new(
-        SERVICE,
-        Box::new(books),
-        context.metrics.audit.clone(),
-        context.clock.clone(),
-    );
-
-    let service = Service { store, batcher, waiters, ids, currency, metrics: counted, stopping };
-    let api =
-        context.api(SERVICE, crate::http::routes(Arc::new(service)), crate::http::own_codes());
+    let service = Service {
+        store,
+        batcher,
+        waiters,
+        ids: context.ids.clone(),
+        currency,
+        metrics,
+        stopping: context.stopping.clone(),
+    };
+    let auditor = auditor(audit, context);
+    let api = context.api(SERVICE, routes(Arc::new(service)), own_codes());
     Parts { relay, committer, consumer, listener, sweeper, auditor, api }
+}
+
+/// The queue of commands to publish, and the worker that publishes them.
+fn relay(bus: Arc<dyn Bus>, metrics: Arc<Metrics>) -> (Outbox, Relay) {
+    let report = move |batches, got_through| {
+        metrics.published(batches, got_through);
+        fault_point!("orders.published");
+    };
+    Relay::new(bus, COMMANDS_CHANNEL, Box::new(report))
+}
+
+/// The queue of commands to decide, and the worker that commits them.
+fn batcher(
+    commits: Commits,
+    metrics: Arc<Metrics>,
+) -> (Batcher<OrderCommand, OrderOutcome>, Committer<OrderCommand, OrderOutcome>) {
+    Batcher::new(Arc::new(commits), Arc::new(move |commands| metrics.batch(commands)))
+}
+
+fn auditor(store: Arc<dyn AuditStore>, context: &Context) -> Auditor {
+    let audit = OrdersAudit::new(store, ReadBudget::SHORT);
+    Auditor::new(SERVICE, Box::new(audit), context.metrics.audit.clone(), context.clock.clone())
 }
 
 /// Adds the service to a process: its workers, metrics and checks. Returns its API.
@@ -158,7 +168,11 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
     api
 }
 
-/// Opens the adapter that the URL's scheme names: what the service writes and reads, and what its auditor reads.
+/// Opens the adapter that the URL's scheme names: the store of the service and that of its auditor.
+///
+/// # Errors
+///
+/// The database cannot be used: unreachable, damaged, not durable, or of another version.
 pub async fn open_store(
     url: &DatabaseUrl,
     clock: Arc<dyn Clock>,
@@ -179,7 +193,11 @@ pub async fn open_store(
     }
 }
 
-/// Opens a database that a service owns, beside it and for reading only.
+/// Opens the database of a service for reading only. The service may be running.
+///
+/// # Errors
+///
+/// The database does not exist, is unreachable, or is of another version.
 pub async fn open_for_audit(
     url: &DatabaseUrl,
     clock: Arc<dyn Clock>,
@@ -189,7 +207,7 @@ pub async fn open_for_audit(
             Ok(Arc::new(Sqlite::open_for_audit(path, clock).map_err(ProgramError::failed)?))
         }
         DatabaseUrl::Postgres(text) => {
-            let server = Server::at(text, &url.to_string(), "lastro audit")?;
+            let server = Server::at(text, &url.to_string(), "lastro verify")?;
             Ok(Arc::new(Postgres::open_for_audit(server).await.map_err(ProgramError::failed)?))
         }
     }
@@ -201,14 +219,7 @@ pub async fn open_for_audit(
 ///
 /// The URL is not one of PostgreSQL, the database is unreachable, or it is of a later version.
 pub async fn migrate(url: &DatabaseUrl, role: Option<&str>) -> Result<(), ProgramError> {
-    let DatabaseUrl::Postgres(text) = url else {
-        return Err(UsageError(format!(
-            "{url}: only PostgreSQL needs migrate; a service migrates its SQLite file when it starts"
-        ))
-        .into());
-    };
-    let server = Server::at(text, &url.to_string(), "lastro migrate")?;
-    storage::postgres::migrate(&server, &SCHEMA, role).await.map_err(ProgramError::failed)
+    storage::postgres::migrate_at(url, &SCHEMA, role).await
 }
 
 /// The Order Service: accepts orders over HTTP and settles them with the Inventory Service over a

@@ -15,7 +15,7 @@ mod transaction;
 
 pub use database::Database;
 pub use error::{OpenError, failure};
-pub use migrate::{Grants, Schema, migrate};
+pub use migrate::{Grants, Schema, migrate, migrate_at};
 pub use readers::Readers;
 pub use server::Server;
 pub use transaction::{Parameter, Time, Transaction, page_from};

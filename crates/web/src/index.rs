@@ -5,16 +5,14 @@ use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use http::header;
 
-use crate::program::Program;
-
 /// Allows the page's own styles and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 const PAGE: &str = include_str!("index.html");
 
 /// Routes `/`. Links are relative, so a gateway may add a prefix.
-pub(crate) fn router(program: &Program) -> Router {
-    let page = PAGE.replace("{name}", program.name).replace("{summary}", program.summary);
+pub(crate) fn router(name: &str, summary: &str) -> Router {
+    let page = PAGE.replace("{name}", name).replace("{summary}", summary);
     let page = page.replace("{version}", env!("CARGO_PKG_VERSION"));
     let answer = move || async move {
         ([(header::CONTENT_SECURITY_POLICY, POLICY)], Html(page)).into_response()
@@ -34,9 +32,7 @@ mod tests {
     #[tokio::test]
     async fn the_page_names_the_program_and_links_to_its_own_paths_only() {
         let request = Request::get("/").body(Body::empty()).unwrap();
-        let program =
-            Program { name: "till", summary: "Takes money.", default_listen: "127.0.0.1:0" };
-        let response = router(&program).oneshot(request).await.unwrap();
+        let response = router("till", "Takes money.").oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
         let page = response.into_body().collect().await.unwrap().to_bytes();

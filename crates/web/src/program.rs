@@ -181,7 +181,7 @@ impl Process {
             registry: Arc::new(registry),
         };
         let mut own = docs::router(describe(&program, &api)?)
-            .merge(index::router(&program))
+            .merge(index::router(program.name, program.summary))
             .merge(probes::version(&probes));
         match metrics_listener {
             Some(listener) => {

@@ -27,3 +27,20 @@ pub(crate) fn own_codes() -> OwnCodes {
         fault_codes: vec![UNKNOWN_LOCATION],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_may_rely_on_these_codes() {
+        let own = own_codes();
+        let codes: Vec<_> = own.codes.into_iter().map(Code::as_str).collect();
+        let fault_codes: Vec<_> = own.fault_codes.into_iter().map(FaultCode::as_str).collect();
+        assert_eq!(
+            codes,
+            ["product_not_found", "reservation_not_found", "stock_changed", "below_reserved"]
+        );
+        assert_eq!(fault_codes, ["unknown_location"]);
+    }
+}

@@ -22,3 +22,17 @@ pub(crate) fn own_codes() -> OwnCodes {
         fault_codes: vec![TOO_MANY_DECIMALS, UNKNOWN_CURRENCY, TOTAL_TOO_LARGE],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_may_rely_on_these_codes() {
+        let own = own_codes();
+        let codes: Vec<_> = own.codes.into_iter().map(Code::as_str).collect();
+        let fault_codes: Vec<_> = own.fault_codes.into_iter().map(FaultCode::as_str).collect();
+        assert_eq!(codes, ["order_not_found", "invalid_transition"]);
+        assert_eq!(fault_codes, ["too_many_decimals", "unknown_currency", "total_too_large"]);
+    }
+}

@@ -1,5 +1,7 @@
 //! Brings a database's schema up to date, and tells a role what it may do there.
 
+use platform::config::{DatabaseUrl, UsageError};
+use platform::process::ProgramError;
 use tokio_postgres::types::ToSql;
 
 use super::connection::Connection;
@@ -33,6 +35,27 @@ pub struct Grants {
     pub change: &'static [&'static str],
     /// All that, and removed from.
     pub remove: &'static [&'static str],
+}
+
+/// Migrates the schema at `url` as its owner, and lets `role`, if given, run the service on it.
+///
+/// # Errors
+///
+/// The URL is not one of PostgreSQL, the database is unreachable, or a later version migrated it.
+/// Nothing was changed.
+pub async fn migrate_at(
+    url: &DatabaseUrl,
+    schema: &Schema,
+    role: Option<&str>,
+) -> Result<(), ProgramError> {
+    let DatabaseUrl::Postgres(text) = url else {
+        return Err(UsageError(format!(
+            "{url}: only PostgreSQL needs migrate; a service migrates its SQLite file when it starts"
+        ))
+        .into());
+    };
+    let server = Server::at(text, &url.to_string(), "lastro migrate")?;
+    migrate(&server, schema, role).await.map_err(ProgramError::failed)
 }
 
 /// Applies what is missing, all of it in one transaction; `role`, if there is one, may then work

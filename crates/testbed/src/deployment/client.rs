@@ -122,9 +122,14 @@ pub fn operations(api: &Value) -> Vec<(String, &Value)> {
     named.zip(bodies).collect()
 }
 
-/// Objects member by member; whatever else, the first.
+/// Merges objects member by member and lists as sets. Of other values, keeps the first.
 fn merge(one: Value, other: Value) -> Value {
     match (one, other) {
+        (Value::Array(mut one), Value::Array(other)) => {
+            let new: Vec<_> = other.into_iter().filter(|item| !one.contains(item)).collect();
+            one.extend(new);
+            Value::Array(one)
+        }
         (Value::Object(mut one), Value::Object(other)) => {
             for (name, value) in other {
                 let merged = match one.remove(&name) {
