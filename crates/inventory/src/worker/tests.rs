@@ -188,5 +188,6 @@ async fn nothing_is_published_of_a_batch_that_was_not_committed() {
     let answers =
         world.deliver(vec![format!("[{}]", message(reserve(1, &[("MUG", 1)]))).into_bytes()]).await;
     assert_eq!(names(&answers), [""; 0]);
+    assert!(world.counted(r#"quarantine_messages_total{service="inventory",kind="poisoned"} 1"#));
     assert!(world.store.reservation(id(1)).await.expect("a read").is_none());
 }
