@@ -132,7 +132,7 @@ async fn watch(
         match &progress {
             Err(failure @ Failure::Fatal(_)) => return Err(unreadable(failure)),
             Err(failure) if !failing => {
-                eprintln!("read failed, retrying: {}", Chain(failure))
+                eprintln!("read failed, retrying: {}", Chain(failure));
             }
             _ => {}
         }

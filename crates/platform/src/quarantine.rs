@@ -61,7 +61,7 @@ impl Quarantined {
                 [subject.as_str(), self.kind.as_str(), &self.reason].iter().for_each(|part| {
                     hash.update(part.as_bytes());
                     hash.update([0]);
-                })
+                });
             }
             None => hash.update(&self.bytes),
         }

@@ -203,7 +203,7 @@ async fn forward_requests(
         let simple = kind == b'Q';
         match kind {
             b'Q' if first.contains("BEGIN") => {
-                (may_write, wrote) = (!first.contains("READ ONLY"), false)
+                (may_write, wrote) = (!first.contains("READ ONLY"), false);
             }
             // A statement gets a name; and one is used, by its name.
             b'P' => {

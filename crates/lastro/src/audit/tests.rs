@@ -167,11 +167,22 @@ async fn services_with_an_order_in_every_state_are_clean() {
 
 #[tokio::test]
 async fn every_kind_of_damage_is_found_and_named() {
+    for (file, sql, invariant) in damages() {
+        let services = busy_services().await;
+        write_past(&services.folder.path().join(file), &sql);
+        let report = services.report().await;
+        assert!(report.tally(invariant).violations > 0, "{sql}\n{report}");
+        assert!(report.to_string().contains("VIOLATED"), "{report}");
+    }
+}
+
+/// Each damages one of the databases of [`busy_services`]: the file, the statement, the invariant.
+fn damages() -> [(&'static str, String, Invariant); 20] {
     let order_1 = "order_id = x'00000000000000000000000000000001'";
     let order_2 = "order_id = x'00000000000000000000000000000002'";
     let order_4 = "order_id = x'00000000000000000000000000000004'";
     let order_5 = "order_id = x'00000000000000000000000000000005'";
-    let cases = [
+    [
         ("inventory.db", "UPDATE movements SET reserved = 99 WHERE seq = 3".to_owned(), INV_2),
         (
             "inventory.db",
@@ -220,12 +231,5 @@ async fn every_kind_of_damage_is_found_and_named() {
         ("orders.db", "DELETE FROM pending_commands WHERE kind = 'ReserveStock'".to_owned(), INV_7),
         ("orders.db", "UPDATE pending_commands SET kind = 'ShipStock'".to_owned(), INV_7),
         ("orders.db", format!("DELETE FROM orders WHERE {order_4}"), INV_5),
-    ];
-    for (file, sql, invariant) in cases {
-        let services = busy_services().await;
-        write_past(&services.folder.path().join(file), &sql);
-        let report = services.report().await;
-        assert!(report.tally(invariant).violations > 0, "{sql}\n{report}");
-        assert!(report.to_string().contains("VIOLATED"), "{report}");
-    }
+    ]
 }

@@ -195,7 +195,7 @@ mod tests {
     fn products_are_as_popular_as_the_distribution_says() {
         let one_line = |popularity| Profile { lines: 1..=1, ..profile(popularity) };
         let close = |share: f64, expected: f64| {
-            assert!((share - expected).abs() < 0.02, "{share} for {expected}")
+            assert!((share - expected).abs() < 0.02, "{share} for {expected}");
         };
         let uniform = orders(one_line(Popularity::Uniform), 10_000);
         close(share(&uniform, 0), 0.01);

@@ -180,10 +180,10 @@ async fn bring_to(shop: &Deployment, id: &str, status: &str) -> String {
     match status {
         "received" => return shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id"),
         "cancelling" => {
-            drop(shop.send("POST", &format!("/api/orders/{id}/cancel"), &[], "").await.ok())
+            drop(shop.send("POST", &format!("/api/orders/{id}/cancel"), &[], "").await.ok());
         }
         "fulfilling" => {
-            drop(shop.send("POST", &format!("/api/orders/{id}/fulfill"), &[], "").await.ok())
+            drop(shop.send("POST", &format!("/api/orders/{id}/fulfill"), &[], "").await.ok());
         }
         _ => {}
     }

@@ -1,6 +1,8 @@
 //! The schema's owner migrates, the service runs as a role that may only add to the ledgers, and
 //! versions that differ by one run side by side.
 
+use std::path::Path;
+
 use testbed::{Databases, Deployment, Environment, Form, Postgres, lastro, postgres};
 use tokio_postgres::error::SqlState;
 
@@ -33,18 +35,7 @@ async fn a_role_that_may_not_change_the_schema_runs_the_service_and_keeps_its_ha
     assert!(early.stderr.contains("run `migrate` as its owner"), "{}", early.stderr);
 
     for _ in 0..2 {
-        let migrate =
-            lastro(folder.path()).args(["migrate", "--orders-database-url", &owner.orders]);
-        let migrated = migrate
-            .args(["--inventory-database-url", &owner.inventory, "--role", "app"])
-            .to_end()
-            .await;
-        assert_eq!(
-            (migrated.code, migrated.stdout.lines().count()),
-            (Some(0), 2),
-            "{}",
-            migrated.stderr
-        );
+        must_migrate(folder.path(), &owner).await;
     }
     let shop = Deployment::open_as(
         Form::Postgres,
@@ -57,7 +48,7 @@ async fn a_role_that_may_not_change_the_schema_runs_the_service_and_keeps_its_ha
     shop.settle(&[("MUG", 100)]).await;
     shop.must_verify().await;
 
-    // As the README has it for whoever only audits.
+    // As docs/operations.md has it for a role that only audits.
     operator
         .batch_execute("CREATE ROLE reader LOGIN; GRANT pg_read_all_data TO reader")
         .await
@@ -69,8 +60,24 @@ async fn a_role_that_may_not_change_the_schema_runs_the_service_and_keeps_its_ha
         verify.args(["--inventory-database-url", &as_reader(&owner.inventory)]).to_end().await;
     assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
 
-    let (orders, inventory) =
-        (postgres(&databases.orders).await, postgres(&databases.inventory).await);
+    must_be_append_only(&databases).await;
+}
+
+/// Migrates both databases as their owner, for the role `app`.
+async fn must_migrate(folder: &Path, owner: &Databases) {
+    let migrate = lastro(folder).args(["migrate", "--orders-database-url", &owner.orders]);
+    let migrated = migrate
+        .args(["--inventory-database-url", &owner.inventory, "--role", "app"])
+        .to_end()
+        .await;
+    let lines = migrated.stdout.lines().count();
+    assert_eq!((migrated.code, lines), (Some(0), 2), "{}", migrated.stderr);
+}
+
+/// The role may add to the ledgers, and neither change nor remove what is there.
+async fn must_be_append_only(databases: &Databases) {
+    let orders = postgres(&databases.orders).await;
+    let inventory = postgres(&databases.inventory).await;
     for (client, forbidden) in [
         (&orders, "UPDATE order_history SET status = 'fulfilled'"),
         (&orders, "DELETE FROM order_lines"),

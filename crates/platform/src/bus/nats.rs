@@ -374,7 +374,7 @@ fn tell(event: &Event) {
         Event::Connected => info!("the broker is connected"),
         Event::Disconnected => warn!("the broker is lost; connecting again"),
         Event::ServerError(_) | Event::LameDuckMode | Event::SlowConsumer(_) => {
-            warn!("the broker says: {event}")
+            warn!("the broker says: {event}");
         }
         // Each failed attempt to connect is one of these.
         _ => tracing::debug!("the broker's client says: {event}"),

@@ -329,7 +329,7 @@ async fn a_server_that_would_not_keep_what_it_confirms_is_refused() {
                 assert!(reason.contains(&format!("{setting}={value}")), "{reason}");
             }
             Err(error) => {
-                assert!(setting == "default_transaction_read_only" && error.may_pass(), "{error}")
+                assert!(setting == "default_transaction_read_only" && error.may_pass(), "{error}");
             }
             Ok(_) => panic!("{setting}={value} is accepted"),
         }

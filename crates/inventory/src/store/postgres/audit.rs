@@ -139,16 +139,11 @@ async fn ids(
     after: Option<OrderId>,
     limit: u32,
 ) -> Result<Vec<OrderId>, Failure> {
-    snapshot
-        .page(IDS, after.map(|id| id.0), limit)
-        .await?
-        .iter()
-        .map(|row| rows::order_id(row))
-        .collect()
+    snapshot.page(IDS, after.map(|id| id.0), limit).await?.iter().map(rows::order_id).collect()
 }
 
 async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
-    snapshot.query(LAST, []).await?.first().map(|row| rows::order_id(row)).transpose()
+    snapshot.query(LAST, []).await?.first().map(rows::order_id).transpose()
 }
 
 async fn stock(

@@ -98,7 +98,7 @@ pub(super) async fn load(
         let location = rows::location(row)?;
         loaded.locations.insert(location.location_id.clone(), location);
     }
-    let claimed = claimed.iter().map(|row| rows::order_id(row)).collect::<Result<_, _>>()?;
+    let claimed = claimed.iter().map(rows::order_id).collect::<Result<_, _>>()?;
     Ok((loaded, claimed, now))
 }
 

@@ -55,10 +55,10 @@ pub(super) fn shortages(
     if row.status != Status::Rejected {
         return Ok(Vec::new());
     }
-    let last = connection
+    let last: Option<String> = connection
         .prepare_cached("SELECT shortages FROM order_history WHERE order_id = ?1 AND seq = ?2")?
         .query_row(params![row.order_id.0.as_bytes(), row.last_seq], |found| {
             found.get("shortages")
         })?;
-    rows::parts(row.order_id, "shortages", last)
+    rows::parts(row.order_id, "shortages", last.as_deref())
 }

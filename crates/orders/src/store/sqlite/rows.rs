@@ -126,10 +126,12 @@ pub(super) fn history(connection: &Connection, id: OrderId) -> rusqlite::Result<
 
 fn answered(id: OrderId, row: &Row<'_>) -> rusqlite::Result<Option<Answered>> {
     let Some(decided_at_micros) = row.get("decided_at")? else { return Ok(None) };
+    let allocations: Option<String> = row.get("allocations")?;
+    let shortages: Option<String> = row.get("shortages")?;
     Ok(Some(Answered {
         decided_at_micros,
-        allocations: parts(id, "allocations", row.get("allocations")?)?,
-        shortages: parts(id, "shortages", row.get("shortages")?)?,
+        allocations: parts(id, "allocations", allocations.as_deref())?,
+        shortages: parts(id, "shortages", shortages.as_deref())?,
     }))
 }
 
@@ -137,7 +139,7 @@ fn answered(id: OrderId, row: &Row<'_>) -> rusqlite::Result<Option<Answered>> {
 pub(super) fn parts<T: DeserializeOwned>(
     id: OrderId,
     column: &'static str,
-    text: Option<String>,
+    text: Option<&str>,
 ) -> rusqlite::Result<Vec<T>> {
-    text::parts(text.as_deref()).map_err(|error| misfit("order_history", id, column, error))
+    text::parts(text).map_err(|error| misfit("order_history", id, column, error))
 }
