@@ -1,5 +1,6 @@
 //! The two services deployed in one of their forms, in a folder of their own, and a client of them.
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use reqwest::redirect::Policy;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::{Ended, Launch, PATIENCE, Proxy, Tool, postgres};
+use crate::{Ended, Launch, PATIENCE, Proxy, Tool, eventually, postgres};
 use environment::Environment;
 use form::Form;
 use programs::Programs;
@@ -19,6 +20,9 @@ pub(crate) mod client;
 pub(crate) mod environment;
 pub(crate) mod form;
 pub(crate) mod programs;
+
+/// The databases of a deployment that has files.
+const FILES: [&str; 2] = ["orders.db", "inventory.db"];
 
 /// The services in one form, started by the test, with a client of their API.
 ///
@@ -117,6 +121,7 @@ impl Deployment {
         // A program that still runs holds the files.
         self.programs.kill();
         self.programs.ended(PATIENCE).await;
+        self.files_are_free(&FILES).await;
         let folder = self.folder.path();
         self.programs =
             Programs::start(self.form, folder, &self.environment, |launch| launch).await;
@@ -130,8 +135,24 @@ impl Deployment {
 
     /// Starts only those programs again that have ended.
     pub async fn restart_ended(&mut self) {
+        self.files_are_free(&self.programs.files_of_ended(self.form)).await;
         self.programs.restart_ended(self.form, self.folder.path(), &self.environment).await;
         self.client = client();
+    }
+
+    /// Waits until no process holds these files. On a busy machine the kernel may take back the locks
+    /// of a killed process a moment after it has reported its end.
+    async fn files_are_free(&self, files: &[&str]) {
+        for file in files {
+            let lock = data_in(self.folder.path()).join(format!("{file}.lock"));
+            // PostgreSQL has none, and a disk of the programs' own is not seen here.
+            let Ok(lock) = File::open(lock) else { continue };
+            eventually(PATIENCE, &format!("{file} is free"), async || {
+                lock.try_lock().ok()?;
+                lock.unlock().ok()
+            })
+            .await;
+        }
     }
 
     /// Ends it in an orderly way; its files can be read then.
@@ -204,7 +225,7 @@ impl Deployment {
             };
             return [kinds(&databases.orders).await, kinds(&databases.inventory).await];
         }
-        ["orders.db", "inventory.db"].map(|file| {
+        FILES.map(|file| {
             let connection = self.open_file(file);
             let mut statement = connection.prepare(KINDS).expect("a table");
             let kinds = statement.query_map([], |row| row.get("kind")).expect("rows");

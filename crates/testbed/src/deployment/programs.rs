@@ -151,6 +151,14 @@ impl Programs {
         self.all().any(|program| !program.is_running())
     }
 
+    /// The files that programs which have ended kept their data in, in a form that has files.
+    pub(crate) fn files_of_ended(&self, form: Form) -> Vec<&'static str> {
+        let one_of = |programs: &[Program]| programs.iter().any(|program| !program.is_running());
+        let orders = one_of(&self.orders).then_some("orders.db");
+        let inventory = if form.is_apart() { one_of(&self.inventory) } else { orders.is_some() };
+        orders.into_iter().chain(inventory.then_some("inventory.db")).collect()
+    }
+
     /// The exit codes of those that have ended; None if a signal did it.
     pub async fn exit_codes_of_ended(&mut self) -> Vec<Option<i32>> {
         let mut codes = Vec::new();
