@@ -1,9 +1,7 @@
-//! The audit of a service's books while it runs: a few rows per step, round after round, for as
-//! long as the process lives.
+//! The audit of a service's database while the service runs: a few rows per step, round after round.
 //!
-//! What must hold is known by whoever owns the books ([`Audit`]). How much is read at once and how
-//! long the pauses are is known here, and is the same wherever books are walked beside a running
-//! service.
+//! The services implement [`Audit`] and so define what must hold. This module decides how much is
+//! read at once and how long the pauses are.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,90 +24,97 @@ pub use numbers::AuditNumbers;
 pub use table::{Table, look_up, read_page};
 pub use walk::{Page, Walk};
 
-/// Of the time, one part in so many is spent on steps.
+/// The audit spends one part in this many of the time on its steps.
 const SHARE: u32 = 50;
-/// Between two steps, however quick they are.
+/// The shortest pause between two steps.
 const MIN_PAUSE: Duration = Duration::from_millis(20);
-/// However slow they are: a step that takes this long waits for something, and reads no more than
-/// any other.
+/// The longest pause between two steps. A step that takes long waits for something; it does not read
+/// more than others.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
-/// Between two rounds: small books need not be read all the time.
+/// The shortest pause between two rounds, so that a small database is not read all the time.
 const BETWEEN_ROUNDS: Duration = Duration::from_secs(2);
-/// Before a step that failed is tried again.
+/// The shortest pause after a step that failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
-/// Offenders that are named per invariant and round; the rest is counted.
+/// How many violations the log names per invariant and round. All are counted.
 pub const MAX_NAMED: usize = 10;
 
-/// Something that must hold at every moment.
+/// A statement about the stored data that must hold at every moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invariant {
-    /// Its number, the same everywhere: `INV-1`.
+    /// Its number, such as `INV-1`.
     pub name: &'static str,
+    /// The statement.
     pub says: &'static str,
-    /// What is counted for it, in the plural.
+    /// What it is checked on, in the plural: `orders`.
     pub counted: &'static str,
 }
 
-/// How much may be read.
+/// How many rows an audit may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadBudget {
-    /// In one step: rows of one page.
+    /// Rows of one page, which is the most of one step.
     pub page: u32,
-    /// In one step: rows of what lies below them, of ledgers and of what is held.
+    /// Rows in one step that belong to the rows of a page, such as those of a ledger.
     pub below: u32,
-    /// In one round, of a table or a ledger: rows that are new, and as many that are older.
+    /// New rows of a table or ledger in one round, and as many older ones.
     pub round: u32,
 }
 
 impl ReadBudget {
-    /// Beside requests.
+    /// For an audit that runs beside requests.
     pub const SHORT: Self = Self { page: 100, below: 1_000, round: 5_000 };
-    /// For somebody who waits for the result, and wants all of it.
+    /// For an audit whose caller waits for the complete result.
     pub const LONG: Self = Self { page: 500, below: 5_000, round: u32::MAX };
 }
 
-/// What a step found.
+/// What a step read and found.
 #[derive(Debug, Default)]
 pub struct Findings {
+    /// How many rows were read.
     pub rows: u64,
+    /// How often each invariant was checked, by its name.
     pub checked: BTreeMap<&'static str, u64>,
+    /// The violations, in the order in which they were found.
     pub violations: Vec<Violation>,
 }
 
+/// Data that breaks an invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
+    /// The invariant.
     pub invariant: Invariant,
-    /// Who broke it and how, in one line.
+    /// What breaks it and how, in one line for an operator.
     pub offender: String,
 }
 
 impl Findings {
-    /// So many rows were read.
+    /// Counts rows that were read.
     pub fn read(&mut self, rows: usize) {
         self.rows += rows as u64;
     }
 
+    /// Counts checks of an invariant.
     pub fn checked(&mut self, invariant: Invariant, count: usize) {
         *self.checked.entry(invariant.name).or_default() += count as u64;
     }
 
+    /// Notes a violation.
     pub fn violated(&mut self, invariant: Invariant, offender: impl fmt::Display) {
         self.violations.push(Violation { invariant, offender: offender.to_string() });
     }
 
-    /// Notes an offender unless `holds`.
+    /// Notes a violation unless `holds`.
     pub fn demand(&mut self, invariant: Invariant, holds: bool, offender: impl FnOnce() -> String) {
         if !holds {
             self.violated(invariant, offender());
         }
     }
 
-    /// What was read, if it can be: a row that makes no sense is an offender, and no reason to stop
-    /// in front of it.
+    /// Turns a row that cannot be decoded into a violation, so that the audit can go on behind it.
     ///
     /// # Errors
     ///
-    /// Anything but [`Failure::Suspect`].
+    /// Returns any failure but [`Failure::Suspect`].
     pub fn readable<T>(
         &mut self,
         invariant: Invariant,
@@ -127,64 +132,66 @@ impl Findings {
     }
 }
 
-/// Where a walk stands after a step.
+/// Whether a step has ended the round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
+    /// The round goes on with the next step.
     UnderWay,
-    /// What a round reads has been judged; the next step begins anew.
+    /// The round is over; the next step begins a new one.
     RoundOver,
 }
 
-/// Audit that can be walked.
+/// An audit that proceeds in steps.
 ///
-/// A step reads a bounded number of rows and judges only what it read from one snapshot, or what
-/// never changes; so nothing that is in flux is ever called a violation. A round ends, however fast
-/// the books grow. What a step found counts, also if it then failed: the next step goes on from
-/// where it came to.
+/// A step reads a bounded number of rows. It judges only rows of one snapshot, or rows that never
+/// change, so that it never takes a change under way for a violation. A round ends however fast the
+/// tables grow. The findings of a step count even if it then fails; the next step goes on from there.
 #[async_trait]
 pub trait Audit: Send + fmt::Debug {
-    /// What is judged here.
+    /// Returns the invariants that this audit checks.
     fn invariants(&self) -> Vec<Invariant>;
 
     /// Reads and judges the next few rows.
     ///
     /// # Errors
     ///
-    /// Something could not be read. May be repeated.
+    /// Rows could not be read. Call it again after a pause, unless the failure is
+    /// [`Failure::Fatal`].
     async fn step(&mut self, findings: &mut Findings) -> Result<Progress, Failure>;
 }
 
-/// One after the other.
+/// Several audits that run one after the other as one.
 #[derive(Debug)]
 pub struct AuditSequence {
-    books: Vec<Box<dyn Audit>>,
-    open: usize,
+    audits: Vec<Box<dyn Audit>>,
+    current: usize,
 }
 
 impl AuditSequence {
-    pub fn new(books: Vec<Box<dyn Audit>>) -> Self {
-        Self { books, open: 0 }
+    /// Makes an audit whose round is one round of each of `audits`.
+    pub fn new(audits: Vec<Box<dyn Audit>>) -> Self {
+        Self { audits, current: 0 }
     }
 }
 
 #[async_trait]
 impl Audit for AuditSequence {
     fn invariants(&self) -> Vec<Invariant> {
-        self.books.iter().flat_map(|books| books.invariants()).collect()
+        self.audits.iter().flat_map(|audit| audit.invariants()).collect()
     }
 
     async fn step(&mut self, findings: &mut Findings) -> Result<Progress, Failure> {
-        if let Some(books) = self.books.get_mut(self.open)
-            && books.step(findings).await? == Progress::UnderWay
+        if let Some(audit) = self.audits.get_mut(self.current)
+            && audit.step(findings).await? == Progress::UnderWay
         {
             return Ok(Progress::UnderWay);
         }
-        self.open = (self.open + 1) % self.books.len().max(1);
-        Ok(if self.open == 0 { Progress::RoundOver } else { Progress::UnderWay })
+        self.current = (self.current + 1) % self.audits.len().max(1);
+        Ok(if self.current == 0 { Progress::RoundOver } else { Progress::UnderWay })
     }
 }
 
-/// How long to leave the database alone after a step that took so long.
+/// Returns how long to pause after a step with this result that took this long.
 pub fn pause(progress: &Result<Progress, Failure>, took: Duration) -> Duration {
     let fair = (took * (faults::audit_share(SHARE) - 1)).clamp(MIN_PAUSE, MAX_PAUSE);
     match progress {
@@ -194,32 +201,32 @@ pub fn pause(progress: &Result<Progress, Failure>, took: Duration) -> Duration {
     }
 }
 
-/// A worker that walks books, counts what it finds, and names it in the log.
+/// A worker that runs an audit, counts what it finds, and logs violations.
 #[derive(Debug)]
 pub struct Auditor {
-    /// Whose books they are.
+    /// The service's name in metrics and logs.
     service: &'static str,
-    books: Box<dyn Audit>,
+    audit: Box<dyn Audit>,
     numbers: AuditNumbers,
     clock: Arc<dyn Clock>,
-    /// How many offenders were named in this round.
+    /// How many violations the log has named in this round, by invariant.
     named: BTreeMap<&'static str, usize>,
     failing: bool,
 }
 
 impl Auditor {
-    /// The numbers stand at zero from now on.
+    /// Makes a worker for `audit` and starts its metrics at zero.
     pub fn new(
         service: &'static str,
-        books: Box<dyn Audit>,
+        audit: Box<dyn Audit>,
         numbers: AuditNumbers,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        numbers.start_at_zero(service, &books.invariants());
-        Self { service, books, numbers, clock, named: BTreeMap::new(), failing: false }
+        numbers.start_at_zero(service, &audit.invariants());
+        Self { service, audit, numbers, clock, named: BTreeMap::new(), failing: false }
     }
 
-    /// Walks until `shutdown`.
+    /// Audits until `shutdown`.
     ///
     /// # Errors
     ///
@@ -229,7 +236,7 @@ impl Auditor {
             let begun = Instant::now();
             let progress = tokio::select! {
                 biased;
-                // A read that is given up changes nothing.
+                // Abandoning a read changes nothing.
                 () = shutdown.cancelled() => break,
                 progress = self.tick() => progress,
             };
@@ -245,42 +252,53 @@ impl Auditor {
         Ok(())
     }
 
-    /// One step, and word of what it found.
+    /// Runs one step of the audit, counts it and logs its violations.
+    ///
+    /// # Errors
+    ///
+    /// Those of the step. Call it again after a pause, unless the failure is [`Failure::Fatal`].
     pub async fn tick(&mut self) -> Result<Progress, Failure> {
         let mut findings = Findings::default();
-        let progress = self.books.step(&mut findings).await;
+        let progress = self.audit.step(&mut findings).await;
         self.numbers.count(self.service, &findings, &progress, self.clock.now());
-        self.tell(findings.violations);
-        // One line when it begins and one when it is over, however long it lasts.
+        self.log_violations(findings.violations);
+        // Log only the first failure and the recovery.
         match (&progress, self.failing) {
-            (Err(failure), false) => self.complain(failure),
-            (Ok(_), true) => warn!(service = self.service, "the audit reads again"),
+            (Err(failure), false) => self.log_failure(failure),
+            (Ok(_), true) => warn!(service = self.service, "audit step succeeded again"),
             _ => {}
         }
         self.failing = progress.is_err();
         if let Ok(Progress::RoundOver) = progress {
-            debug!(service = self.service, "a round of the audit is over");
+            debug!(service = self.service, "audit round complete");
             self.named.clear();
         }
         progress
     }
 
-    fn complain(&self, failure: &Failure) {
-        let (service, error) = (self.service, Chain(failure));
+    fn log_failure(&self, failure: &Failure) {
+        let service = self.service;
+        let error = Chain(failure);
         if let Failure::Suspect(_) = failure {
-            // A row that makes no sense; nobody but an operator will change that.
-            error!(service, %error, "the audit cannot read this; it goes on trying");
+            // A row that cannot be decoded, which only an operator can repair.
+            error!(service, %error, "audit cannot read a row, repair it; retrying");
         } else {
-            warn!(service, %error, "the audit cannot read; it goes on trying");
+            warn!(service, %error, "audit step failed, retrying");
         }
     }
 
-    fn tell(&mut self, violations: Vec<Violation>) {
+    fn log_violations(&mut self, violations: Vec<Violation>) {
         for Violation { invariant, offender } in violations {
             let named = self.named.entry(invariant.name).or_default();
             *named += 1;
             if *named <= MAX_NAMED {
-                error!(service = self.service, invariant = invariant.name, %offender, "an invariant does not hold: {}", invariant.says);
+                error!(
+                    service = self.service,
+                    invariant = invariant.name,
+                    %offender,
+                    "audit found a violation of: {}",
+                    invariant.says
+                );
             }
         }
     }

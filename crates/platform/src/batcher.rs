@@ -1,8 +1,8 @@
-//! Natural batching: whatever queued up while the last commit ran is the next batch.
+//! Natural batching: the commands that queue up while a commit runs are the next batch.
 //!
-//! A request hands a command to a [`Batcher`] and waits; one [`Committer`] takes all that is
-//! queued, commits it once, and answers each (R2). The single case is a batch of one: there is no
-//! second path.
+//! A request hands a command to a [`Batcher`] and waits. A [`Committer`] takes everything that is
+//! queued, commits it once, and answers each command (R2). A single command is a batch of one; there
+//! is no second path.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,38 +19,42 @@ use crate::failure::{Chain, Failure, NotDone, Suspicion};
 
 /// The most commands in one commit.
 pub const MAX_BATCH: usize = 2000;
-/// The most commands that wait for one.
+/// The most commands that wait for a commit.
 pub const MAX_QUEUE: usize = 10_000;
-/// How long a request may wait for its commit before it is told to come back.
+/// How long a request may wait for its commit before it is answered `overloaded`.
 const REQUEST_WAIT: Duration = Duration::from_secs(10);
-/// How much of that it may spend in the queue. What is begun later is done when nobody waits for it
-/// any more: under a load that stays too high, that would soon be everything.
+/// How much of that a command may spend in the queue. A command that begins later would finish after
+/// its client has left; under lasting overload that would soon be every command.
 const QUEUE_WAIT: Duration = Duration::from_secs(8);
-/// How long after that a committer may still say what became of it.
+/// How long after the request's deadline its answer is still awaited.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often a batch that the database asked to repeat is repeated before its commands are told to
-/// come back.
+/// How often a batch is retried when the database is busy or away.
 const MAX_RERUNS: u32 = 20;
+/// The pause before the first retry. It grows with each, up to ten times as much.
 const RERUN_PAUSE: Duration = Duration::from_millis(20);
 
-/// Executes a batch in one transaction.
-///
-/// One answer per command, in order.
+/// Executes batches of commands `C`, each of which gets an answer `A`.
 #[async_trait]
 pub trait Commit<C, A>: Send + Sync {
+    /// Executes a batch in one transaction. Returns one answer per command, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether anything was written and whether the committer may retry.
     async fn commit(&self, batch: Arc<[C]>) -> Result<Vec<A>, Failure>;
 }
 
 struct Item<C, A> {
     command: C,
-    /// Later than this it is not begun (R2).
+    /// The command is never begun after this (R2).
     begin_by: Instant,
     deadline: Instant,
     claim: Claim,
     reply: oneshot::Sender<Result<A, NotDone>>,
 }
 
-/// The right to begin a command, or to give it up: who takes it first has it.
+/// The right to begin a command or to give it up. The committer and the waiting request compete for
+/// it; the first to take it has it.
 #[derive(Clone, Default)]
 struct Claim(Arc<AtomicBool>);
 
@@ -60,8 +64,9 @@ impl Claim {
     }
 }
 
-/// The way to a committer; cheap to clone. The committer ends when the last one is dropped and the
-/// queue is empty.
+/// A handle that submits commands to a committer. Clones share its queue.
+///
+/// The committer ends when the last handle is dropped and the queue is empty.
 pub struct Batcher<C, A> {
     queue: mpsc::Sender<Item<C, A>>,
 }
@@ -79,16 +84,21 @@ impl<C, A> fmt::Debug for Batcher<C, A> {
 }
 
 impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
-    /// A queue of [`MAX_QUEUE`] commands and the committer at its end, which calls `observe` with
-    /// each batch's size.
+    /// Makes a queue of [`MAX_QUEUE`] commands and its committer, which calls `observe` with the size
+    /// of each batch.
     pub fn new(commit: Arc<dyn Commit<C, A>>, observe: Observe) -> (Self, Committer<C, A>) {
         let (queue, commands) = mpsc::channel(MAX_QUEUE);
         (Self { queue }, Committer { commands: Arc::new(Mutex::new(commands)), commit, observe })
     }
 
-    /// For requests: waits for the commit, never for room in the queue (R17).
+    /// Executes one command for a request: waits for the commit, never for room in the queue (R17).
     ///
-    /// Dropping the call cancels the waiting only (R2).
+    /// Dropping the call cancels the waiting, not the command (R2).
+    ///
+    /// # Errors
+    ///
+    /// [`NotDone`] says why there is no answer. Only after [`NotDone::OutcomeUnknown`] may the
+    /// command have been executed.
     pub async fn submit(&self, command: C) -> Result<A, NotDone> {
         let now = Instant::now();
         self.submit_by(command, now + QUEUE_WAIT, now + REQUEST_WAIT).await
@@ -101,13 +111,14 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
         begin_by: Instant,
         deadline: Instant,
     ) -> Result<A, NotDone> {
-        let ((reply, mut answer), claim) = (oneshot::channel(), Claim::default());
+        let (reply, mut answer) = oneshot::channel();
+        let claim = Claim::default();
         let item = Item { command, begin_by, deadline, claim: claim.clone(), reply };
         self.queue.try_send(item).map_err(|full_or_closed| match full_or_closed {
             mpsc::error::TrySendError::Full(_) => NotDone::Overloaded,
             mpsc::error::TrySendError::Closed(_) => NotDone::ShuttingDown,
         })?;
-        // A committer that dies, or whose database does not answer, does not say how far it came.
+        // If the committer died or its database does not answer, the outcome is unknown.
         let not_done = |answer: Result<_, _>| answer.unwrap_or(Err(NotDone::OutcomeUnknown));
         if let Ok(answer) = tokio::time::timeout_at(begin_by, &mut answer).await {
             return not_done(answer);
@@ -120,10 +131,10 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
             .map_or(Err(NotDone::OutcomeUnknown), not_done)
     }
 
-    /// For workers: waits for room as well. One result per command, in order.
+    /// Executes commands for a worker, which also waits for room in the queue. Returns one result per
+    /// command, in order.
     ///
-    /// However many there are, one batch of them at most is in the queue: requests find room beside
-    /// it.
+    /// At most [`MAX_BATCH`] of them are in the queue at a time, so that requests find room too.
     pub async fn submit_all(&self, commands: Vec<C>, deadline: Instant) -> Vec<Result<A, NotDone>> {
         let mut results = Vec::with_capacity(commands.len());
         let mut commands = commands.into_iter();
@@ -134,16 +145,16 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
         results
     }
 
-    /// In one go, so that they are not torn into two batches.
+    /// Queues the commands together, so that they are not split into two batches.
     async fn submit_step(&self, commands: Vec<C>, deadline: Instant) -> Vec<Result<A, NotDone>> {
         let item = |command| {
             let (reply, answer) = oneshot::channel();
             (Item { command, begin_by: deadline, deadline, claim: Claim::default(), reply }, answer)
         };
         let (items, answers): (Vec<_>, Vec<_>) = commands.into_iter().map(item).unzip();
-        // A closed queue drops the items and with them their replies, which shows in the wait below.
-        if let Ok(places) = self.queue.reserve_many(items.len()).await {
-            places.zip(items).for_each(|(place, item)| place.send(item));
+        // A closed queue drops the items with their reply channels, which the wait below notices.
+        if let Ok(slots) = self.queue.reserve_many(items.len()).await {
+            slots.zip(items).for_each(|(slot, item)| slot.send(item));
         }
         let mut results = Vec::with_capacity(answers.len());
         for answer in answers {
@@ -156,8 +167,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
 /// Called with the size of every batch that is executed.
 pub type Observe = Arc<dyn Fn(usize) + Send + Sync>;
 
-/// A task that executes commands. Its clones share its queue: each takes whatever is there when it
-/// is free.
+/// A worker that executes queued commands. Clones share its queue, so several run side by side.
 pub struct Committer<C, A> {
     commands: Arc<Mutex<mpsc::Receiver<Item<C, A>>>>,
     commit: Arc<dyn Commit<C, A>>,
@@ -181,11 +191,12 @@ impl<C, A> fmt::Debug for Committer<C, A> {
 }
 
 impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
-    /// Executes batches until the batchers are gone, or `shutdown` says so and the queue is empty.
+    /// Executes batches until every [`Batcher`] is dropped, or until `shutdown` is cancelled and the
+    /// queue is empty.
     ///
     /// # Errors
     ///
-    /// [`Failure::Fatal`] only; the process must end.
+    /// [`Failure::Fatal`] only; the process must end (R18).
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
         loop {
             let mut batch = Vec::new();
@@ -202,7 +213,11 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
         }
     }
 
-    /// One step: executes what is queued now and tells how many commands that were.
+    /// Executes what is queued now, up to [`MAX_BATCH`] commands, and returns how many there were.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::run`].
     pub async fn tick(&self) -> Result<usize, Failure> {
         let mut batch = Vec::new();
         {
@@ -234,7 +249,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
         let Err(batch) = self.attempt(live, false).await else { return Ok(()) };
         match &batch.failure {
             Failure::Suspect(cause) if batch.items.len() > 1 => {
-                warn!(batch_size = batch.items.len(), reason = %Chain(&**cause), "a batch failed and is executed one by one");
+                warn!(batch_size = batch.items.len(), reason = %Chain(&**cause), "batch failed, executing its commands one by one");
                 for item in batch.items {
                     if let Err(alone) = self.attempt(vec![item], batch.may_be_done).await {
                         alone.give_up()?;
@@ -246,8 +261,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
         }
     }
 
-    /// Commits the items and replies, or returns them with the failure that no repetition cured.
-    /// `may_be_done` says that an earlier attempt may have come through.
+    /// Commits the items and replies, or returns them with the last failure. `may_be_done` says
+    /// whether an earlier attempt may have been committed.
     async fn attempt(
         &self,
         items: Vec<Item<C, A>>,
@@ -255,12 +270,13 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
     ) -> Result<(), Failed<C, A>> {
         let batch: Arc<[C]> = items.iter().map(|item| item.command.clone()).collect();
         let last_deadline = items.iter().map(|item| item.deadline).max();
-        let (mut reruns, mut pauses) = (0, 0);
+        let mut reruns = 0;
+        let mut pauses = 0;
         loop {
             let failure = match self.commit.commit(batch.clone()).await {
                 Ok(answers) if answers.len() == items.len() => {
                     for (item, answer) in items.into_iter().zip(answers) {
-                        // The waiter may have hung up: its command is done all the same.
+                        // The waiter may have left; its command is executed anyway.
                         let _ = item.reply.send(Ok(answer));
                     }
                     return Ok(());
@@ -270,15 +286,16 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
                 }
                 Err(failure) => failure,
             };
-            // An unknown commit is decided again from what is found, with the same ids: it cannot count twice (R4).
+            // After an unknown commit, the batch is decided again from the stored state with the same
+            // ids, so that it cannot count twice (R4).
             let in_time = last_deadline.is_some_and(|deadline| Instant::now() < deadline);
             may_be_done |= matches!(failure, Failure::Unknown(_));
             let again = in_time
                 && match failure {
                     Failure::Unknown(_) => true,
-                    // A database that restarts, or hands over to its standby, is often back before anybody has noticed.
+                    // A database that restarts or fails over is often back within this time.
                     Failure::Busy(_) | Failure::Unavailable(_) => reruns < MAX_RERUNS,
-                    // Somebody else may have made what it stumbled over: whoever looks again finds it.
+                    // Another transaction may have inserted the conflicting row: retry once with it.
                     Failure::Suspect(_) => items.len() == 1 && reruns == 0,
                     Failure::Full(_) | Failure::Fatal(_) => false,
                 };
@@ -292,20 +309,20 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
     }
 }
 
-/// Commands that were given up, and why.
+/// Commands that the committer gives up, and why.
 struct Failed<C, A> {
     items: Vec<Item<C, A>>,
     failure: Failure,
-    /// Whatever was said last: one of the attempts may have come through (R4).
+    /// Whether one of the attempts may have been committed, whatever the last one returned (R4).
     may_be_done: bool,
 }
 
 impl<C, A> Failed<C, A> {
     fn give_up(self) -> Result<(), Failure> {
         let Self { items, failure, may_be_done } = self;
-        error!(batch_size = items.len(), error = %Chain(&failure), "commands could not be executed");
+        error!(batch_size = items.len(), error = %Chain(&failure), "commit failed, giving up its commands");
         let not_done = match failure {
-            // Whether it was done shows after the restart.
+            // Only the restart shows whether the commands were executed.
             Failure::Fatal(_) => {
                 reply_all(items, NotDone::OutcomeUnknown);
                 return Err(failure);

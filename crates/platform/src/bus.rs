@@ -1,6 +1,8 @@
-//! The bus port: batches of bytes from one service to the other, over a transport that may lose, repeat and reorder.
+//! The bus port: byte messages between the services, over a transport that may lose, repeat and
+//! reorder them.
 //!
-//! Nothing correct may rest on the bus (R6 to R8): it makes the usual case quick, and the sweeper repairs the rest.
+//! Correctness does not depend on the bus (R6 to R8). It makes the usual case fast; senders repeat
+//! what was lost.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,47 +17,64 @@ mod laws;
 pub mod nats;
 pub mod watchdog;
 
-/// What nobody acknowledged or extended for so long comes again.
+/// A message that is neither acknowledged nor extended for this long is delivered again.
 pub const ACK_WAIT: Duration = Duration::from_secs(30);
-/// What a channel may hold, in bytes; more is refused (R17).
+/// How many bytes of messages a channel holds; more are refused (R17).
 pub const MAX_CHANNEL_BYTES: usize = 64 * 1024 * 1024;
 
-/// Names one received message to whoever acknowledges it. Means nothing outside the adapter that made it.
+/// The broker's handle of one delivery, by which the consumer acknowledges it. Opaque outside the
+/// adapter that made it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct DeliveryTag(pub Arc<str>);
+pub struct DeliveryTag(
+    /// The adapter's text.
+    pub Arc<str>,
+);
 
-/// One message of the broker, which carries a batch of ours.
+/// One message as it is delivered. Its payload is a batch of the services' messages.
 #[derive(Clone, Debug)]
 pub struct Delivery {
+    /// The bytes that were published.
     pub payload: Vec<u8>,
+    /// The handle by which it is acknowledged or extended.
     pub tag: DeliveryTag,
 }
 
-/// Why the bus did not do what it was asked. All of them are retryable, later; a lost publish is nobody's failure.
+/// Why a call of the bus failed. The caller may retry later; a publisher need not, since the sender
+/// repeats unanswered messages (R7).
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
-    /// The channel holds as much as it may; what was offered is dropped (R6).
+    /// The channel holds [`MAX_CHANNEL_BYTES`]; the messages are dropped (R6).
     #[error("the channel is full")]
     Full,
+    /// The broker cannot be reached, or refused or did not answer the call.
     #[error("the broker cannot be used")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Words on one subject, one's own among them.
+/// The hints on one subject, including those that this process sends.
 pub type Hints = BoxStream<'static, Vec<u8>>;
 
-/// A transport of byte messages.
+/// A transport of byte messages (R6, R9, R16, R17).
 ///
-/// **Shape:** a channel is a queue that the replicas of one service share: each message goes to one of them, at least
-/// once unless it is lost, in no promised order. What is neither acknowledged nor extended within the adapter's wait
-/// comes again.
-/// **Errors:** [`BusError`], never a panic; a failed `publish` may still have published.
-/// **Source:** R6, R9, R16, R17.
+/// A channel is a queue that the replicas of one service share. Each message is delivered to one of
+/// them, at least once unless it is lost, in no guaranteed order. A message that is neither
+/// acknowledged nor extended within the adapter's wait ([`ACK_WAIT`]) is delivered again.
 #[async_trait]
 pub trait Bus: Send + Sync + fmt::Debug {
+    /// Publishes messages to a channel.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError`]. Some of the messages, or all, may have been published nevertheless.
     async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError>;
 
-    /// Up to `max` messages, as soon as there is one; none if none came within `wait`. Dropping the call loses nothing.
+    /// Receives up to `max` messages as soon as there is one, or none if none came within `wait`.
+    ///
+    /// Dropping the call loses no message.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Unavailable`]; retry after a pause.
     async fn receive(
         &self,
         channel: &str,
@@ -63,19 +82,34 @@ pub trait Bus: Send + Sync + fmt::Debug {
         wait: Duration,
     ) -> Result<Vec<Delivery>, BusError>;
 
-    /// These messages are still worked on: their wait begins anew. An unknown tag is ignored.
+    /// Restarts the wait of messages that are still being processed. Unknown tags are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Unavailable`]; the messages may be delivered again.
     async fn extend(&self, channel: &str, tags: &[DeliveryTag]) -> Result<(), BusError>;
 
-    /// These messages are done with. An unknown or repeated tag is ignored.
+    /// Acknowledges messages, which are then not delivered again. Unknown and repeated tags are
+    /// ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Unavailable`]; the messages may be delivered again.
     async fn ack(&self, channel: &str, tags: Vec<DeliveryTag>) -> Result<(), BusError>;
 
-    /// A word to whoever listens at this moment, in every process. Never waits, and may be lost: a hint makes the usual
-    /// case quick, and a timer the rest.
-    fn hint(&self, subject: &str, word: Vec<u8>);
+    /// Sends a hint to all current listeners of a subject, in every process.
+    ///
+    /// It never waits and may be lost. A listener must also act by a timer.
+    fn hint(&self, subject: &str, hint: Vec<u8>);
 
-    /// Listens from now on. What comes faster than it is taken may be lost.
+    /// Listens to the hints on a subject from now on. Hints that come faster than they are taken may
+    /// be lost.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Unavailable`]; retry after a pause.
     async fn hints(&self, subject: &str) -> Result<Hints, BusError>;
 
-    /// What is wrong with the bus, as far as is known, in words for an operator.
+    /// Returns what is known to be wrong with the bus, in one line for an operator.
     fn trouble(&self) -> Option<String>;
 }

@@ -1,4 +1,4 @@
-//! Where time and identity come from: the only two things that a deterministic test has to replace.
+//! The sources of time and identity, which a deterministic test replaces.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use uuid::{ContextV7, Timestamp as UuidTimestamp, Uuid};
 
-/// A point in time.
-///
-/// **Units:** microseconds since 1970-01-01T00:00:00Z, as both databases store it.
+/// A point in time, in microseconds since 1970-01-01T00:00:00Z, as both databases store it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// RFC 3339 in UTC with six decimals, `2026-11-23T18:30:00.000000Z`: equal width, so text sorts as time does.
+    /// Formats the time as RFC 3339 in UTC with six decimals: `2026-11-23T18:30:00.000000Z`.
+    ///
+    /// All texts have the same width, so they sort as the times do.
     pub fn to_rfc3339(self) -> String {
         let format = format_description!(
             "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z"
@@ -28,24 +28,25 @@ impl Timestamp {
             .unwrap_or_else(|| "0000-01-01T00:00:00.000000Z".to_owned())
     }
 
-    /// Reads any RFC 3339 time; digits below a microsecond are dropped.
+    /// Parses any RFC 3339 time and drops digits below a microsecond; `None` if it is not one.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         i64::try_from(at.unix_timestamp_nanos() / 1000).ok().map(Self)
     }
 
-    /// This point moved into the future; the far end of time absorbs.
+    /// Returns the time `delay` later, or the latest representable one.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
         Self(self.0.saturating_add(micros(delay)))
     }
 
+    /// Returns the time `delay` earlier, or the earliest representable one.
     #[must_use]
     pub fn before(self, delay: Duration) -> Self {
         Self(self.0.saturating_sub(micros(delay)))
     }
 
-    /// How long ago `earlier` was; zero when the clock was set back in between.
+    /// Returns the time since `earlier`; zero if the clock was set back in between.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -61,17 +62,20 @@ fn micros(delay: Duration) -> i64 {
     i64::try_from(delay.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Tells the time of day. It may jump in either direction: nothing but delays may depend on it.
+/// A source of the time of day.
+///
+/// It may jump in either direction, so only delays may depend on it, never correctness.
 pub trait Clock: Send + Sync + fmt::Debug {
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 
-/// Makes what must differ: ids, and the randomness that keeps replicas out of step.
+/// A source of ids, and of the randomness that keeps replicas out of step.
 pub trait Ids: Send + Sync + fmt::Debug {
-    /// A new UUIDv7 (RFC 9562), later ones sorting after earlier ones of the same process.
+    /// Returns a new UUIDv7 (RFC 9562). Within a process, later ids sort after earlier ones.
     fn uuid(&self) -> Uuid;
 
-    /// A fraction of `u64::MAX`, evenly spread: the jitter of retries.
+    /// Returns a uniformly distributed number, from which the jitter of retries is taken.
     fn random(&self) -> u64;
 }
 
@@ -88,7 +92,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// UUIDv7 from a clock, with a counter that keeps ids of one millisecond in order.
+/// Makes UUIDv7 from a clock, with a counter that keeps ids of the same moment in order.
 #[derive(Debug)]
 pub struct SystemIds {
     clock: Arc<dyn Clock>,
@@ -96,6 +100,7 @@ pub struct SystemIds {
 }
 
 impl SystemIds {
+    /// Makes ids whose time is that of `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, context: std::sync::Mutex::new(ContextV7::new()) }
     }
@@ -123,15 +128,17 @@ impl Ids for SystemIds {
 pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
+    /// Makes a clock that shows `start`.
     pub fn at(start: Timestamp) -> Self {
         Self(AtomicI64::new(start.0))
     }
 
+    /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(micros(by), Ordering::SeqCst);
     }
 
-    /// Jumps to any point, also into the past.
+    /// Sets the clock to any time, which may be in the past.
     pub fn set(&self, to: Timestamp) {
         self.0.store(to.0, Ordering::SeqCst);
     }

@@ -1,4 +1,6 @@
-//! Configuration in four layers: flag > environment > file > default. clap joins the first two; the file is read here.
+//! Configuration in four layers: flag > environment > file > default.
+//!
+//! clap merges the first two. This module reads the file.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -13,16 +15,22 @@ pub use url::{BusUrl, DatabaseUrl};
 mod address;
 mod url;
 
-/// Read when no file is named, if it is there.
+/// The file that is read if none is named and this one exists.
 const DEFAULT_FILE: &str = "lastro.toml";
 
-/// A mistake of whoever started the program, in one line that says how to mend it. The program ends with code 2.
+/// A mistake in how the program was started: one line that says what is wrong and how to fix it.
+/// The program exits with code 2.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct UsageError(pub String);
+pub struct UsageError(
+    /// The line.
+    pub String,
+);
 
-/// What the settings file says: values by their keys. One file may serve several programs, and each takes from it what
-/// concerns it. Paths are relative to the working directory.
+/// The settings file: values by key.
+///
+/// Several programs may share one file; each reads the keys that it has. Paths in it are relative
+/// to the working directory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct File {
     path: PathBuf,
@@ -36,12 +44,12 @@ struct Setting {
 }
 
 impl File {
-    /// Reads the file that `--config` or `LASTRO_CONFIG` names, which must exist; else `./lastro.toml`, which may. `keys`
-    /// are all that the file may have.
+    /// Reads the file that `--config` or `LASTRO_CONFIG` names, which must exist; otherwise
+    /// `./lastro.toml`, if it exists. The file may have no keys but `keys`.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is not TOML, or has another key.
+    /// Returns an error if the file cannot be read, is not TOML, or has an unknown key.
     pub fn load(explicit: Option<PathBuf>, keys: &[&str]) -> Result<Self, UsageError> {
         let must_exist = explicit.is_some();
         let path = explicit.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
@@ -52,22 +60,23 @@ impl File {
         }
     }
 
-    /// The value of a key, if the file has it.
+    /// Returns the value of a key, if the file has it.
     ///
     /// # Errors
     ///
-    /// The value is not what this key takes.
+    /// Returns an error if the value is not a `T`.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, UsageError> {
         let Some(Setting { line, value }) = self.values.get(key) else { return Ok(None) };
         let read = T::deserialize(value.clone());
         read.map(Some).map_err(|error| mistake(&self.path, *line, error.message()))
     }
 
-    /// The strongest layer that says anything: the flag or the environment, which clap has joined, else the file.
+    /// Returns `flag` (which clap takes from the flag or the environment), otherwise the file's
+    /// value.
     ///
     /// # Errors
     ///
-    /// As [`File::get`], also where the flag is stronger.
+    /// As [`File::get`], even if `flag` is given.
     pub fn or<T: DeserializeOwned>(
         &self,
         flag: Option<T>,
@@ -165,7 +174,10 @@ mod tests {
             ),
             ("listen = 8080", "lastro.toml, line 1: invalid type: integer `8080`, expected"),
             ("listen = \"8080\"", "lastro.toml, line 1: \"8080\" is not host:port"),
-            ("database_url = \"mysql://h\"", "lastro.toml, line 1: \"mysql:\" is no database"),
+            (
+                "database_url = \"mysql://h\"",
+                "lastro.toml, line 1: \"mysql:\" is not a supported database",
+            ),
             ("listen = ", "lastro.toml, line 1: "),
         ] {
             let line = all(text).unwrap_err();

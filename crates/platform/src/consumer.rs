@@ -1,5 +1,5 @@
-//! The way in: messages from a channel, through the batcher, to an acknowledgement after the commit
-//! (R16).
+//! Takes messages from a channel, executes them through the batcher, and acknowledges them after the
+//! commit (R16).
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,71 +16,84 @@ use crate::failure::{Chain, Failure, NotDone};
 use crate::quarantine::{QuarantineKind, Quarantined};
 use crate::telemetry::{Metrics, Unprocessed};
 
-/// Deliveries of one step; each carries a batch of messages.
+/// The most deliveries of one step. Each carries a batch of messages.
 const MAX_DELIVERIES: usize = 64;
-/// How long a step waits for a first message before it looks again.
+/// How long a step waits for a first message.
 const RECEIVE_WAIT: Duration = Duration::from_secs(1);
-/// How long a message may wait for its commit; what takes longer is left for the next delivery.
+/// How long a message may wait for its commit. After that it is left unacknowledged and comes again.
 const COMMIT_WAIT: Duration = Duration::from_secs(20);
-/// How often the bus hears of messages that are still worked on.
+/// How often the wait of messages that are still being processed is extended.
 const EXTEND_PERIOD: Duration = Duration::from_secs(ACK_WAIT.as_secs() / 3);
-/// After a failure of the bus or of the quarantine.
+/// The pause after the bus failed.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// One element of a delivery.
+/// One message of a delivery.
 #[derive(Debug)]
 pub enum Message<C> {
+    /// A message that was decoded.
     Command(C),
-    /// From a newer program. Dropped: its sender repeats it after the upgrade.
+    /// A message of a newer version. The consumer drops it; its sender repeats it, also after this
+    /// program's upgrade.
     UnknownVersion,
-    /// Bytes that are no message, and why.
+    /// Bytes that cannot be decoded.
     Malformed {
+        /// Why not, for an operator.
         reason: String,
+        /// The bytes.
         bytes: Vec<u8>,
     },
 }
 
-/// The message that a command came in.
+/// The message that brought a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// What the message is about.
+    /// The id of the thing that the message is about.
     pub subject: String,
-    /// What the message is called.
+    /// The name of the message's type.
     pub name: &'static str,
+    /// The message, encoded.
     pub bytes: Vec<u8>,
 }
 
 /// What a service knows about the messages that it consumes.
 #[async_trait]
 pub trait Inbox<C, A>: Send + Sync {
-    /// What all of these messages are, as a label and in reasons: `answer`, `command`.
+    /// What the messages are called, in labels and reasons: `answer`, `command`.
     fn noun(&self) -> &'static str;
 
-    /// Reads a delivery. Never fails as a whole: what cannot be read is an element like the others.
+    /// Decodes the messages of a delivery. Those that cannot be decoded are elements like the others.
     fn read(&self, payload: &[u8]) -> Vec<Message<C>>;
 
-    /// The message that brought a command; nothing if no message brings such commands.
+    /// Returns the message that brought a command, or `None` if such commands do not come from
+    /// messages.
     fn origin(&self, command: &C) -> Option<Origin>;
 
-    /// Why the command that was answered so cannot occur in a healthy system, if that is so.
+    /// Returns why a command that was answered like this cannot occur in a healthy system, or `None`
+    /// if it can.
     fn anomaly(&self, answer: &A) -> Option<&'static str>;
 
     /// Writes entries to the quarantine, in a transaction of its own.
     ///
     /// # Errors
     ///
-    /// Those of the store. Nothing was written unless the failure is [`Failure::Unknown`]; then a
-    /// repeat counts up.
+    /// Those of the store. Only after [`Failure::Unknown`] may the entries have been written; a retry
+    /// then raises their count.
     async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<(), Failure>;
 }
 
 /// Consumes one channel for one service.
 pub struct Consumer<C, A> {
+    /// The service's name in metrics.
     pub service: &'static str,
+    /// The bus that delivers the messages.
     pub bus: Arc<dyn Bus>,
+    /// The channel to consume.
     pub channel: &'static str,
+    /// Where the commands are executed.
     pub batcher: Batcher<C, A>,
+    /// The service's knowledge of the messages.
     pub inbox: Arc<dyn Inbox<C, A>>,
+    /// Where messages that were not processed are counted.
     pub metrics: Metrics,
 }
 
@@ -91,11 +104,11 @@ impl<C, A> fmt::Debug for Consumer<C, A> {
 }
 
 impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> {
-    /// Consumes until `shutdown`; a step under way is finished first.
+    /// Consumes until `shutdown`, and finishes the step that is under way then.
     ///
     /// # Errors
     ///
-    /// [`Failure::Fatal`] only; the process must end.
+    /// [`Failure::Fatal`] only; the process must end (R18).
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
         let mut failing = false;
         while !shutdown.is_cancelled() {
@@ -113,7 +126,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
-                        warn!(channel = self.channel, error = %Chain(&error), "receiving fails");
+                        warn!(channel = self.channel, error = %Chain(&error), "receive failed, retrying");
                     }
                     tokio::select! {
                         biased;
@@ -126,11 +139,11 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         Ok(())
     }
 
-    /// One step: processes what is there now.
+    /// Processes the messages that are there now. A bus that does not answer has none.
     ///
     /// # Errors
     ///
-    /// As [`Self::run`]. A bus that does not answer has nothing to process.
+    /// As [`Self::run`].
     pub async fn tick(&self) -> Result<(), Failure> {
         let Ok(deliveries) = self.bus.receive(self.channel, MAX_DELIVERIES, Duration::ZERO).await
         else {
@@ -158,7 +171,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
             match result {
                 Ok(answer) => step.aside.extend(self.anomaly(command, answer)),
                 Err(NotDone::Poisoned) => step.aside.extend(self.poison(command)),
-                // Not acknowledged: it comes again.
+                // It is not acknowledged and comes again.
                 Err(_) => done[*owner] = false,
             }
         }
@@ -166,14 +179,14 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
             match self.extending(&tags, self.set_aside(step.aside)).await {
                 Ok(()) => {}
                 Err(failure @ Failure::Fatal(_)) => return Err(failure),
-                // Nothing is acknowledged: all of it comes again.
+                // Nothing is acknowledged, so everything comes again.
                 Err(_) => return Ok(()),
             }
         }
         let acknowledged: Vec<DeliveryTag> =
             tags.into_iter().zip(done).filter(|(_, done)| *done).map(|(tag, _)| tag).collect();
         if let Err(error) = self.bus.ack(self.channel, acknowledged).await {
-            warn!(channel = self.channel, error = %Chain(&error), "acknowledging failed; the messages come again");
+            warn!(channel = self.channel, error = %Chain(&error), "acknowledgement failed, the broker delivers the messages again");
         }
         Ok(())
     }
@@ -194,7 +207,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         }
     }
 
-    /// What to set aside of a command that was decided.
+    /// Returns the quarantine's entry for a command whose answer is an anomaly.
     fn anomaly(&self, command: &C, answer: &A) -> Option<Quarantined> {
         let reason = self.inbox.anomaly(answer)?;
         let entry = self.entry(command, QuarantineKind::Anomaly, reason)?;
@@ -202,7 +215,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         Some(entry)
     }
 
-    /// What to set aside of a command that fails even alone.
+    /// Returns the quarantine's entry for a command that fails even when executed alone.
     fn poison(&self, command: &C) -> Option<Quarantined> {
         let reason = format!("the {} cannot be executed even alone", self.inbox.noun());
         let entry = self.entry(command, QuarantineKind::Poisoned, &reason)?;
@@ -220,13 +233,12 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         })
     }
 
-    /// Waits for `work`, however long a commit takes, and keeps its messages from coming again
-    /// meanwhile.
+    /// Waits for `work` and meanwhile extends its messages, so that they do not come again.
     async fn extending<T>(&self, tags: &[DeliveryTag], work: impl Future<Output = T>) -> T {
         let extending = async {
             loop {
                 tokio::time::sleep(EXTEND_PERIOD).await;
-                // If it fails they come again, and are repeats.
+                // If this fails, the messages come again as repeats.
                 let _ = self.bus.extend(self.channel, tags).await;
             }
         };
@@ -244,21 +256,21 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
                 kind = entry.kind.as_str(),
                 subject = entry.subject,
                 reason = entry.reason,
-                "a message is set aside"
+                "message quarantined"
             );
         }
         let result = self.inbox.set_aside(entries).await;
         if let Err(error) = &result {
-            error!(channel = self.channel, error = %Chain(error), "the quarantine cannot be written; the messages come again");
+            error!(channel = self.channel, error = %Chain(error), "quarantine not written, the broker delivers the messages again");
         }
         result
     }
 }
 
-/// What the deliveries of one step come to.
+/// What the deliveries of one step contain.
 struct Step<C> {
     commands: Vec<C>,
-    /// Which delivery each command came in.
+    /// The index of the delivery that brought each command.
     owners: Vec<usize>,
     aside: Vec<Quarantined>,
 }

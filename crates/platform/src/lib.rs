@@ -1,6 +1,9 @@
-//! Messaging and process plumbing that both services stand on. It knows no order, no stock and no message: bytes go over
-//! the bus.
+//! Messaging and process plumbing for both services: batching, the bus, the audit's engine,
+//! configuration, logs and metrics, start-up and shutdown.
+//!
+//! This crate knows nothing of orders, stock or the messages between the services. It moves bytes.
 #![forbid(unsafe_code)]
+#![warn(missing_docs, clippy::missing_errors_doc)]
 
 pub mod audit;
 pub mod batcher;

@@ -1,4 +1,4 @@
-//! The life of a process: workers that must not die, and a shutdown in stages (R18, R19).
+//! The workers of a process, which must not die, and its shutdown in stages (R18, R19).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,25 +9,27 @@ use tracing::info;
 
 use crate::failure::Chain;
 
-/// How long a shutdown may take as a whole (R19: within 30 s, with some to spare).
+/// How long a whole shutdown may take. R19 allows 30 s; the rest is a margin.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(25);
 
-/// The order in which a process stops: each stage ends before the next is told to.
+/// The stages of a shutdown, in order: each ends before the next is cancelled (R19).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// The HTTP server: takes no more requests and finishes the ones it has.
+    /// The HTTP server: accepts no more requests and finishes those in flight.
     Serve,
-    /// Consumers and sweepers: finish their tick, acknowledge.
+    /// Consumers and sweepers: finish their tick and acknowledge.
     Work,
     /// Committers: execute what is queued.
     Commit,
     /// Relays: publish what is queued.
     Relay,
-    /// The server of the probes, if it has an address of its own: it tells until the end that nothing is accepted.
+    /// The server of the probes, if it has an address of its own: it reports "not ready" until the
+    /// end.
     Probe,
 }
 
-/// A worker that ended although nobody had told it to, or a shutdown that took too long. The process must end.
+/// A worker that ended before the shutdown, or a shutdown that took too long. The process must end
+/// with a non-zero code (R18).
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Died(String);
@@ -38,18 +40,20 @@ struct Group {
     tasks: JoinSet<(&'static str, Result<(), String>)>,
 }
 
-/// Everything that runs in a process.
+/// The workers of a process, by stage.
 #[derive(Debug, Default)]
 pub struct Workers {
     stages: BTreeMap<Stage, Group>,
 }
 
 impl Workers {
+    /// Returns a process without workers.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Starts a worker. It gets its stage's token and must return, without an error, soon after that is cancelled.
+    /// Starts a worker. It gets its stage's token, and must return `Ok` soon after that is
+    /// cancelled.
     pub fn spawn<W, R, E>(&mut self, stage: Stage, name: &'static str, worker: W)
     where
         W: FnOnce(CancellationToken) -> R,
@@ -66,8 +70,11 @@ impl Workers {
 
     /// Runs until `shutdown`, then stops stage by stage.
     ///
-    /// **Errors:** a worker that died before, by error, panic or return: nothing is drained, the caller ends the
-    /// process with a non-zero code (R18).
+    /// # Errors
+    ///
+    /// Returns an error at once if a worker returns or panics before `shutdown`: nothing is drained,
+    /// and the caller ends the process with a non-zero code (R18). Also if a worker fails while it
+    /// stops, or the shutdown takes longer than its limit.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Died> {
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -76,7 +83,7 @@ impl Workers {
         info!("shutting down");
         let stopping = tokio::time::timeout(SHUTDOWN_LIMIT, self.stop());
         stopping.await.unwrap_or_else(|_| {
-            Err(Died(format!("not everything stopped within {SHUTDOWN_LIMIT:?}")))
+            Err(Died(format!("the workers did not stop within {SHUTDOWN_LIMIT:?}")))
         })
     }
 
@@ -94,8 +101,8 @@ impl Workers {
             ready.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
         });
         match ended.await {
-            Ok((name, Ok(()))) => Died(format!("{name} ended although nobody had told it to")),
-            Ok((name, Err(error))) => Died(format!("{name} died: {error}")),
+            Ok((name, Ok(()))) => Died(format!("{name} ended before the shutdown")),
+            Ok((name, Err(error))) => Died(format!("{name} failed: {error}")),
             Err(panic) => Died(format!("a worker panicked: {panic}")),
         }
     }
@@ -107,7 +114,7 @@ impl Workers {
                 match ended {
                     Ok((_, Ok(()))) => {}
                     Ok((name, Err(error))) => {
-                        return Err(Died(format!("{name} died while stopping: {error}")));
+                        return Err(Died(format!("{name} failed while stopping: {error}")));
                     }
                     Err(panic) => {
                         return Err(Died(format!("a worker panicked while stopping: {panic}")));
@@ -119,7 +126,11 @@ impl Workers {
     }
 }
 
-/// A token that is cancelled by SIGTERM or Ctrl-C. A second signal ends the process at once.
+/// Returns a token that SIGTERM or Ctrl-C cancels. A second signal ends the process at once.
+///
+/// # Errors
+///
+/// Returns an error if the signal handlers cannot be installed.
 pub fn on_signal() -> std::io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let token = CancellationToken::new();

@@ -10,27 +10,29 @@ use crate::bus::Bus;
 use crate::bus::nats::Nats;
 use crate::config::{BusUrl, File, ListenAddr, UsageError, refuse_open_address};
 
-/// Where a service looks for the other one, unless it is told.
+/// The broker that a service connects to if none is configured.
 const DEFAULT_BROKER: &str = "nats://127.0.0.1:4222";
 
-/// How a program failed, in one line. The two kinds have the exit codes that shells expect.
+/// Why a program failed, in one line. Each kind has the exit code that shells expect.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
-    /// Exit code 2: how it was started.
+    /// It was started wrongly. Exit code 2.
     #[error(transparent)]
     Usage(#[from] UsageError),
-    /// Exit code 1: what happened.
+    /// It failed while it ran, as the line says. Exit code 1.
     #[error("{0}")]
     Failed(String),
 }
 
 impl ProgramError {
+    /// Wraps any error as [`Failed`](Self::Failed).
     pub fn failed(error: impl std::fmt::Display) -> Self {
         Self::Failed(error.to_string())
     }
 }
 
-/// Runs a program on a runtime of its own and turns its end into an exit code; an error is one line on standard error.
+/// Runs a program on a runtime of its own and returns its exit code. An error is printed as one line
+/// on standard error.
 pub fn run_to_exit(program: impl Future<Output = Result<(), ProgramError>>) -> ExitCode {
     raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -38,16 +40,16 @@ pub fn run_to_exit(program: impl Future<Output = Result<(), ProgramError>>) -> E
         Err(error) => return report(&ProgramError::failed(error)),
     };
     let ended = runtime.block_on(program);
-    // Whatever still blocks (a read of a large page, say) is not worth waiting for.
+    // Do not wait for blocking tasks, such as the read of a large page.
     runtime.shutdown_background();
     ended.map_or_else(|error| report(&error), |()| ExitCode::SUCCESS)
 }
 
-/// Lets this process open as many files and connections as it is allowed to: by custom, the limit that it starts with
-/// is lower than the one that is meant.
+/// Raises the limit of open files and connections from the soft limit, which is low by convention,
+/// to the hard one.
 fn raise_open_files() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // What is refused stays as it is, and is reckoned with.
+    // If that is refused, the process runs with the limit that it has.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
@@ -59,11 +61,11 @@ fn report(error: &ProgramError) -> ExitCode {
     }
 }
 
-/// The keys of the settings file that every serving program takes.
+/// The keys of the settings file that every server program has.
 pub const COMMON_KEYS: [&str; 5] =
     ["listen", "metrics_listen", "no_auth", "database_url", "bus_url"];
 
-/// The options that every serving program has. Flag > environment > file > default.
+/// The options that every server program has. Flag > environment > file > default.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CommonArgs {
     /// Where to listen for HTTP; port 0 means any free one
@@ -78,7 +80,7 @@ pub struct CommonArgs {
     /// Ask the running program at the configured address whether it is ready: exit code 0 if so, else 1
     #[arg(long)]
     pub health_check: bool,
-    /// A file of API keys; the program has no API keys yet and refuses the option
+    /// A file of API keys; not supported yet, so the program refuses to start with it
     #[arg(long, env = "LASTRO_API_KEYS_FILE", value_name = "FILE", hide = true)]
     pub api_keys_file: Option<std::path::PathBuf>,
     /// The settings file [default: ./lastro.toml, if it exists]
@@ -86,14 +88,20 @@ pub struct CommonArgs {
     pub config: Option<std::path::PathBuf>,
 }
 
-/// The help text of `--listen` for a program with this default address.
+/// Returns the help text of `--listen` for a program with this default address.
 pub fn listen_help(default: &str) -> String {
     format!("Where to listen for HTTP; port 0 means any free one [default: {default}]")
 }
 
-/// The bus that joins a service to the one in another process, `service` being the name that all its replicas share.
+/// Connects a service to the bus between processes; NATS on this machine if `url` is `None`.
+/// `service` is the name that all replicas of the service share.
 ///
-/// **Errors:** an embedded bus joins no processes. A broker that is away is no error: it may come.
+/// Returns before the broker is reached: a broker that is away is not an error.
+///
+/// # Errors
+///
+/// Returns an error if the URL is malformed, or is `embedded:`, which connects only services in one
+/// process.
 pub async fn bus_between_processes(
     url: Option<BusUrl>,
     service: &str,
@@ -101,28 +109,31 @@ pub async fn bus_between_processes(
     match url.unwrap_or_else(|| BusUrl::Nats(DEFAULT_BROKER.to_owned())) {
         BusUrl::Nats(servers) => Ok(Arc::new(Nats::connect(&servers, service).await?)),
         BusUrl::Embedded => Err(UsageError(
-            "the bus embedded: joins only services of one process; run `lastro`, which holds both"
+            "embedded: connects only services in one process; use nats:, or run both as `lastro`"
                 .to_owned(),
         )),
     }
 }
 
-/// Where a program listens.
+/// The addresses that a program listens on.
 #[derive(Clone, Debug)]
 pub struct Addresses {
+    /// The address of the API.
     pub listen: ListenAddr,
+    /// The address of `/metrics` and the probes, if they have one of their own.
     pub metrics_listen: Option<ListenAddr>,
 }
 
 impl CommonArgs {
-    /// Where the program listens, flags and environment before the file, `default` after it.
+    /// Resolves the addresses: flag > environment > file > `default`.
     ///
     /// # Errors
     ///
-    /// An address that other machines can reach, without `no_auth`.
+    /// Returns an error if the file's value is not an address, if other machines can reach the
+    /// address and `no_auth` is not set, or if a file of API keys is given.
     pub fn addresses(&self, file: &File, default: &str) -> Result<Addresses, UsageError> {
         if self.api_keys_file.is_some() {
-            let reason = "LASTRO_API_KEYS_FILE: there are no API keys yet; let something in front ask for them";
+            let reason = "LASTRO_API_KEYS_FILE: API keys are not supported yet; unset it, and let a proxy in front authenticate the clients";
             return Err(UsageError(reason.to_owned()));
         }
         let listen = file.or(self.listen.clone(), "listen")?;

@@ -1,26 +1,26 @@
-//! Messages that nobody could process, and anomalies: set aside, counted, and never in the way of
-//! their neighbours.
+//! Messages that could not be processed, and anomalies. They are set aside and counted, so that they
+//! do not block the messages behind them (R16).
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// What of a message's bytes is kept.
+/// How many bytes of a message are kept.
 pub const MAX_KEPT_BYTES: usize = 64 * 1024;
 
-/// Why something was set aside.
+/// Why a message was set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum QuarantineKind {
-    /// Its bytes are no message.
+    /// The bytes cannot be decoded.
     Malformed,
-    /// Its command fails even alone.
+    /// The command fails even when it is executed alone.
     Poisoned,
-    /// A message that cannot occur in a healthy system.
+    /// The message cannot occur in a healthy system.
     Anomaly,
 }
 
 impl QuarantineKind {
-    /// As it is stored.
+    /// Returns the name as it is stored and logged.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -36,24 +36,29 @@ impl fmt::Display for QuarantineKind {
     }
 }
 
-/// One thing to set aside. It is a record, not a verdict: a repeat is judged anew (R16).
+/// An entry of the quarantine.
+///
+/// An entry is a record and does not block the message: a repeat is processed again (R16).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {
-    /// What the message is about, if that could be read.
+    /// The id of the thing that the message is about, if it could be read.
     pub subject: Option<String>,
+    /// The kind of trouble.
     pub kind: QuarantineKind,
+    /// The reason, for an operator.
     pub reason: String,
+    /// The whole message. The store keeps the first [`MAX_KEPT_BYTES`].
     pub bytes: Vec<u8>,
 }
 
 impl Quarantined {
-    /// Bytes that are no message.
+    /// Makes an entry for bytes that cannot be decoded.
     pub fn malformed(reason: String, bytes: Vec<u8>) -> Self {
         Self { subject: None, kind: QuarantineKind::Malformed, reason, bytes }
     }
 
-    /// Repeats have the same key and count up: (subject, kind, reason), or a hash of the bytes
-    /// where no subject is known.
+    /// Returns the key, which repeats share: 32 bytes, the SHA-256 of (subject, kind, reason), or of
+    /// the bytes if no subject is known.
     pub fn key(&self) -> Vec<u8> {
         let mut hash = Sha256::new();
         match &self.subject {

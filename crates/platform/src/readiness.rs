@@ -1,31 +1,33 @@
-//! Whether a service can take requests: one check per thing that it stands on, kept up to date by its workers.
+//! Whether a service can take requests: one check per dependency, which its workers keep up to date.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::bus::Bus;
 
-/// How one thing that the service stands on is.
+/// The state of one dependency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
+    /// It works.
     Up,
-    /// Requests are accepted all the same, and something is late: the broker is away.
+    /// Requests are accepted, but their processing may be late, as when the broker is away. The
+    /// text is for an operator.
     Degraded(String),
-    /// No request can be accepted: the database is away.
+    /// No request can be accepted, as when the database is away. The text is for an operator.
     Down(String),
 }
 
 impl Health {
-    /// A broker that is away makes things late; it loses none and refuses none.
+    /// Returns the state of a bus. Trouble with it is `Degraded`, never `Down`: messages are late,
+    /// and no request is refused.
     pub fn of_bus(bus: &dyn Bus) -> Self {
         let late = |trouble| Self::Degraded(format!("{trouble}; messages wait and are sent later"));
         bus.trouble().map_or(Self::Up, late)
     }
 }
 
-/// The state of all checks.
+/// The state of all checks, which clones share.
 ///
-/// **Shape:** clones share one state. Checks are told in the order in which they were first set; without any, the
-/// service is ready.
+/// Checks are listed in the order in which they were first set. A service without checks is ready.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<Mutex<Known>>);
 
@@ -36,7 +38,7 @@ struct Known {
 }
 
 impl Readiness {
-    /// What is known of `check` from now on.
+    /// Sets the state of a check.
     pub fn set(&self, check: &'static str, health: Health) {
         let mut known = self.known();
         match known.checks.iter_mut().find(|(name, _)| *name == check) {
@@ -45,12 +47,12 @@ impl Readiness {
         }
     }
 
-    /// Not ready from now on, whatever the checks say: the service is shutting down.
+    /// Makes the service not ready, whatever the checks say, because it is shutting down.
     pub fn drain(&self) {
         self.known().draining = true;
     }
 
-    /// All checks as they are now, in the order in which they were first set.
+    /// Returns the current state of all checks.
     pub fn snapshot(&self) -> Snapshot {
         let known = self.known();
         Snapshot { draining: known.draining, checks: known.checks.clone() }
@@ -64,8 +66,9 @@ impl Readiness {
 /// The state of all checks at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The service is shutting down.
+    /// Whether the service is shutting down, and so is not ready.
     pub draining: bool,
+    /// Name and state of each check, in the order in which they were first set.
     pub checks: Vec<(&'static str, Health)>,
 }
 

@@ -1,5 +1,5 @@
-//! The way out: what a commit produced, on its way to the bus. It never holds a request up and may
-//! lose everything.
+//! Publishes the messages that a commit produced. It never delays a request, and it may lose any
+//! message (R6).
 
 use std::convert::Infallible;
 use std::fmt;
@@ -12,33 +12,33 @@ use tracing::{debug, warn};
 use crate::bus::{Bus, BusError};
 use crate::failure::Chain;
 
-/// Batches that wait to be published; more are dropped (R6).
+/// The most batches that wait to be published; more are dropped (R6).
 const MAX_QUEUE: usize = 4096;
-/// Batches that one call of the port carries.
+/// The most batches of one call of the bus.
 const MAX_PUBLISH: usize = 256;
 
-/// Takes encoded batches and never waits; cheap to clone.
+/// A handle that queues encoded batches for publishing and never waits. Clones share the queue.
 #[derive(Clone, Debug)]
 pub struct Outbox {
     queue: mpsc::Sender<Vec<u8>>,
 }
 
 impl Outbox {
-    /// Queues for publishing, or drops what finds no room: the sweeper sends it again (R6).
+    /// Queues batches, and drops those that find no room: unanswered messages are sent again (R6, R7).
     pub fn offer(&self, batches: Vec<Vec<u8>>) {
         for batch in batches {
             if self.queue.try_send(batch).is_err() {
-                debug!("the outbox is full or closed; a batch is dropped and will be sent again");
+                debug!("outbox full or closed, batch dropped; its messages are sent again later");
                 return;
             }
         }
     }
 }
 
-/// Called after each attempt to publish, with the number of batches and whether they got through.
+/// Called after each attempt to publish, with the number of batches and whether it succeeded.
 pub type OnPublished = Box<dyn Fn(usize, bool) + Send + Sync>;
 
-/// Publishes what was offered, on one channel.
+/// A worker that publishes the offered batches on one channel.
 pub struct Relay {
     queue: mpsc::Receiver<Vec<u8>>,
     bus: Arc<dyn Bus>,
@@ -54,12 +54,17 @@ impl fmt::Debug for Relay {
 }
 
 impl Relay {
+    /// Makes a relay and its queue. It calls `report` after each attempt to publish.
     pub fn new(bus: Arc<dyn Bus>, channel: &'static str, report: OnPublished) -> (Outbox, Self) {
         let (sender, queue) = mpsc::channel(MAX_QUEUE);
         (Outbox { queue: sender }, Self { queue, bus, channel, report, failing: false })
     }
 
-    /// Publishes until `shutdown`, and then what is still queued.
+    /// Publishes until `shutdown`, and then what is still queued, unless publishing fails.
+    ///
+    /// # Errors
+    ///
+    /// None.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Infallible> {
         loop {
             let mut batches = Vec::new();
@@ -69,14 +74,14 @@ impl Relay {
                 count = self.queue.recv_many(&mut batches, MAX_PUBLISH) => if count == 0 { return Ok(()) },
             }
             self.publish(batches).await;
-            // A broker that is away does not hold the end of the process up: what is left is sent again.
+            // A broker that is away must not delay the shutdown: the rest is sent again later.
             if self.failing && self.queue.is_closed() {
                 return Ok(());
             }
         }
     }
 
-    /// One step: publishes what is queued now.
+    /// Publishes what is queued now.
     pub async fn tick(&mut self) {
         let mut batches = Vec::new();
         while let Ok(batch) = self.queue.try_recv() {
@@ -92,12 +97,12 @@ impl Relay {
         let count = batches.len();
         let result = self.bus.publish(self.channel, batches).await;
         (self.report)(count, result.is_ok());
-        // One line when it begins and one when it is over, however long it lasts.
+        // Log only the first failure and the recovery.
         match (&result, self.failing) {
             (Err(error @ (BusError::Full | BusError::Unavailable(_))), false) => {
-                warn!(channel = self.channel, error = %Chain(error), "publishing fails; the sweeper will send again");
+                warn!(channel = self.channel, error = %Chain(error), "publish failed, unanswered messages are sent again later");
             }
-            (Ok(()), true) => warn!(channel = self.channel, "publishing works again"),
+            (Ok(()), true) => warn!(channel = self.channel, "publish succeeded again"),
             _ => {}
         }
         self.failing = result.is_err();

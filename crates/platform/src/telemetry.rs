@@ -1,4 +1,4 @@
-//! What a process tells about itself: log lines on standard error, and numbers for whoever scrapes.
+//! Logs on standard error, and metrics for Prometheus.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -19,12 +19,15 @@ use crate::audit::AuditNumbers;
 /// The media type of [`render`]'s text.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The broker's client tells of every attempt to connect; the adapter tells when that changes
-/// something.
+/// The broker's client logs every attempt to connect, so only its errors are kept: the adapter logs
+/// what matters.
 const DEFAULT_LOG: &str = "info,async_nats=error";
 
-/// Starts logging, once per process: `info` and above, or what `RUST_LOG` says. Lines for people on
-/// a terminal (colours unless `NO_COLOR` is set), JSON for machines elsewhere.
+/// Starts logging to standard error: `info` and above, or as `RUST_LOG` says. Further calls do
+/// nothing.
+///
+/// On a terminal the lines are for people, with colours unless `NO_COLOR` is set; elsewhere they
+/// are JSON.
 pub fn init_logs() {
     let asked =
         std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|directives| !directives.is_empty());
@@ -33,7 +36,7 @@ pub fn init_logs() {
         .with_default_directive(LevelFilter::INFO.into())
         .parse_lossy(directives);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second call, as tests make them, changes nothing.
+    // A second call, as in tests, fails and changes nothing.
     let _ = if std::io::stderr().is_terminal() {
         lines.with_ansi(!no_color(std::env::var_os("NO_COLOR").as_deref())).try_init()
     } else {
@@ -41,15 +44,15 @@ pub fn init_logs() {
     };
 }
 
-/// Source: no-color.org: any value but the empty one.
+/// Whether a value of `NO_COLOR` turns colours off: any but the empty one (no-color.org).
 fn no_color(value: Option<&std::ffi::OsStr>) -> bool {
     value.is_some_and(|value| !value.is_empty())
 }
 
-/// The numbers that both services count, told apart by a label where they share a process. What
-/// only one of them counts, it registers in the same registry.
+/// The metrics that every service has, labelled with the service's name.
 ///
-/// Clones share their numbers. No label ever names an order, a product or a customer.
+/// Clones share them. A service registers its own metrics in the same registry. No label names a
+/// single thing, such as an order or a customer.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     requests: Family<RequestLabels, Histogram, fn() -> Histogram>,
@@ -58,16 +61,20 @@ pub struct Metrics {
     anomalies: Family<KindLabels, Counter>,
     shed: Family<ServiceLabel, Counter>,
     published: Family<PublishedLabels, Counter>,
+    /// The metrics of the auditors.
     pub audit: AuditNumbers,
 }
 
-/// What is told about a request, once it is answered.
+/// The labels of an answered request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
+    /// The name of the service that answered.
     pub service: &'static str,
+    /// The HTTP method.
     pub method: &'static str,
-    /// The pattern of the path, never the path: `/api/orders/{order_id}`, or `none`.
+    /// The pattern of the path, such as `/api/orders/{order_id}`, or `none`; never the path.
     pub route: String,
+    /// The HTTP status.
     pub status: u16,
 }
 
@@ -85,11 +92,11 @@ struct KindLabels {
 /// Why a message was not processed: the label `kind` of `quarantine_messages`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unprocessed {
-    /// Its bytes are no message.
+    /// The bytes cannot be decoded.
     Malformed,
-    /// Its command fails even alone.
+    /// The command fails even when it is executed alone.
     Poisoned,
-    /// It is from a newer program. Dropped, not set aside.
+    /// The message is of a newer version. It is dropped, not set aside.
     UnknownVersion,
 }
 
@@ -112,9 +119,9 @@ struct PublishedLabels {
 }
 
 impl Metrics {
-    /// Registers them all. Once per registry.
+    /// Registers the metrics. Call it once per registry; `version` is that of the program.
     pub fn new(registry: &mut Registry, version: &'static str) -> Self {
-        // 0.5 ms to 16 s, and 1 to 2048: what a request and a batch can be.
+        // Requests take from 0.5 ms to 16 s, and batches have from 1 to 2048 commands.
         let seconds: fn() -> Histogram = || Histogram::new(exponential_buckets(0.0005, 2.0, 16));
         let sizes: fn() -> Histogram = || Histogram::new(exponential_buckets(1.0, 2.0, 12));
         let metrics = Self {
@@ -126,34 +133,39 @@ impl Metrics {
             published: Family::default(),
             audit: AuditNumbers::new(registry),
         };
-        let help = "Time from a request's headers to its answer's";
+        let help = "Time from receiving a request's headers to sending the response's headers";
         registry.register_with_unit(
             "http_server_request_duration",
             help,
             Unit::Seconds,
             metrics.requests.clone(),
         );
-        registry.register("batch_size", "Commands that shared one commit", metrics.batches.clone());
-        let help = "Messages set aside because nobody could process them, repeats included";
+        registry.register("batch_size", "Commands per commit", metrics.batches.clone());
+        let help =
+            "Messages that could not be processed, repeats included; investigate any increase";
         registry.register("quarantine_messages", help, metrics.quarantined.clone());
-        let help = "Messages that cannot occur in a healthy system: zero, or somebody must look";
+        let help = "Messages that cannot occur in a healthy system; investigate any increase";
         registry.register("anomalies", help, metrics.anomalies.clone());
         registry.register(
             "requests_shed",
-            "Requests refused because of too much load",
+            "Requests refused because of overload",
             metrics.shed.clone(),
         );
-        let help = "Batches of messages offered to the bus; what failed is sent again";
+        let help = "Batches of messages published to the bus, by result; messages of failed ones are sent again";
         registry.register("bus_published", help, metrics.published.clone());
-        registry.register("build", "The program that runs", Info::new([("version", version)]));
+        registry.register(
+            "build",
+            "The version of the running program",
+            Info::new([("version", version)]),
+        );
         registry.register_collector(Box::new(process::ProcessNumbers));
         metrics
     }
 
-    /// Lets a service's counters stand at zero from the start: an alert on an increase misses the
-    /// first one of a counter that appears with it.
+    /// Creates a service's counters at zero: an alert on an increase would miss the first count of a
+    /// counter that appears with it.
     ///
-    /// `consumed` is what the messages are that the service consumes.
+    /// `consumed` is what the messages are called that the service consumes.
     pub fn start_at_zero(&self, service: &'static str, consumed: &'static str) {
         drop(self.shed.get_or_create(&ServiceLabel { service }));
         for result in ["ok", "failed"] {
@@ -166,39 +178,41 @@ impl Metrics {
         drop(self.anomalies.get_or_create(&KindLabels { service, kind: consumed }));
     }
 
+    /// Observes an answered request and how long it took.
     pub fn request(&self, labels: &RequestLabels, took: Duration) {
         self.requests.get_or_create(labels).observe(took.as_secs_f64());
     }
 
+    /// Observes the size of a committed batch.
     pub fn batch(&self, service: &'static str, commands: usize) {
         let commands = u32::try_from(commands).unwrap_or(u32::MAX);
         self.batches.get_or_create(&ServiceLabel { service }).observe(f64::from(commands));
     }
 
-    /// A message was not processed.
+    /// Counts a message that was not processed.
     pub fn unprocessed(&self, service: &'static str, why: Unprocessed) {
         let kind = why.as_str();
         self.quarantined.get_or_create(&KindLabels { service, kind }).inc();
     }
 
-    /// A message of this kind cannot occur in a healthy system.
+    /// Counts a message of this kind that cannot occur in a healthy system.
     pub fn anomaly(&self, service: &'static str, kind: &'static str) {
         self.anomalies.get_or_create(&KindLabels { service, kind }).inc();
     }
 
-    /// So many batches were offered to the bus.
+    /// Counts batches that were published, or that failed to be.
     pub fn published(&self, service: &'static str, batches: usize, got_through: bool) {
         let result = if got_through { "ok" } else { "failed" };
         self.published.get_or_create(&PublishedLabels { service, result }).inc_by(batches as u64);
     }
 
-    /// The edge calls it for every answer `overloaded`.
+    /// Counts a request that was answered `overloaded`.
     pub fn shed(&self, service: &'static str) {
         self.shed.get_or_create(&ServiceLabel { service }).inc();
     }
 }
 
-/// The text that `/metrics` serves.
+/// Encodes the metrics as OpenMetrics text, which `/metrics` serves.
 pub fn render(registry: &Registry) -> String {
     let mut out = String::new();
     text::encode(&mut out, registry).expect("a string takes everything");

@@ -1,4 +1,4 @@
-//! What the auditors count.
+//! The metrics of the auditors.
 
 use std::sync::atomic::AtomicU64;
 
@@ -12,7 +12,7 @@ use super::{Findings, Invariant, Progress};
 use crate::clock::Timestamp;
 use crate::failure::Failure;
 
-/// What the auditors of a process count. Clones share their numbers.
+/// The metrics of the auditors of a process. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct AuditNumbers {
     violations: Family<InvariantLabels, Counter>,
@@ -36,20 +36,22 @@ struct InvariantLabels {
 impl AuditNumbers {
     pub(crate) fn new(registry: &mut Registry) -> Self {
         let numbers = Self::default();
-        let help = "Violations of invariants found in the books, anew whenever they are come by: zero, or somebody must look";
+        let help = "Violations of invariants found by the audit, counted each time it reads the row; \
+                    investigate any increase";
         registry.register("audit_violations", help, numbers.violations.clone());
-        registry.register("audit_rows", "Rows that the audit has read", numbers.rows.clone());
+        registry.register("audit_rows", "Rows read by the audit", numbers.rows.clone());
         registry.register(
             "audit_rounds",
-            "Rounds of the audit: what is new, and some of what is older",
+            "Completed rounds of the audit; each reads the new rows and some older ones",
             numbers.rounds.clone(),
         );
         registry.register(
             "audit_failures",
-            "Steps of the audit that could not read",
+            "Audit steps that failed to read and were retried",
             numbers.failures.clone(),
         );
-        let help = "When the audit last ended a round, since the epoch; zero until then";
+        let help =
+            "Time when the audit last completed a round, since the epoch; 0 before the first";
         registry.register_with_unit(
             "audit_last_round_timestamp",
             help,
@@ -59,7 +61,7 @@ impl AuditNumbers {
         numbers
     }
 
-    /// From now on a series for each invariant is there.
+    /// Creates all series of a service at zero, one per invariant.
     pub fn start_at_zero(&self, service: &'static str, invariants: &[Invariant]) {
         let label = ServiceLabel { service };
         drop(self.rows.get_or_create(&label));
@@ -74,7 +76,7 @@ impl AuditNumbers {
         }
     }
 
-    /// Counts a step of the audit: what it found, and where the walk then stood.
+    /// Counts a step of the audit, its findings and its result.
     pub fn count(
         &self,
         service: &'static str,

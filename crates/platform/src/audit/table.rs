@@ -1,37 +1,57 @@
-//! What an audit reads by its key: a row that makes no sense is an offender, and those behind it
-//! are read all the same.
+//! Reads tables for an audit. A row that cannot be decoded is a violation, and the rows behind it are
+//! still read.
 
 use async_trait::async_trait;
 
 use super::{Findings, Invariant, Page};
 use crate::failure::Failure;
 
-/// Rows that are sorted by a key.
+/// A table whose rows are sorted by a key.
 #[async_trait]
 pub trait Table: Sync {
+    /// The key, unique per row.
     type Key: Copy + Ord + Send + Sync + 'static;
+    /// A decoded row.
     type Row: Send;
 
+    /// Returns the key of a row.
     fn key(row: &Self::Row) -> Self::Key;
 
-    /// What the row of this key is called.
+    /// Returns what an operator calls the row with this key.
     fn name(key: Self::Key) -> String;
 
-    /// The first rows behind `after`.
+    /// Returns the first `limit` rows after `after`, sorted by key.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Suspect`] if one of the rows cannot be decoded; any other may be retried.
     async fn after(&self, after: Option<Self::Key>, limit: u32) -> Result<Vec<Self::Row>, Failure>;
 
-    /// The keys of the same, whatever else is in them.
+    /// Returns the keys of the same rows, without decoding the rest of them.
+    ///
+    /// # Errors
+    ///
+    /// The rows could not be read; retry later.
     async fn keys_after(
         &self,
         after: Option<Self::Key>,
         limit: u32,
     ) -> Result<Vec<Self::Key>, Failure>;
 
-    /// Those of these that are there.
+    /// Returns the rows with these keys, without those that do not exist.
+    ///
+    /// # Errors
+    ///
+    /// As [`after`](Self::after).
     async fn of(&self, keys: Vec<Self::Key>) -> Result<Vec<Self::Row>, Failure>;
 }
 
-/// The rows of a page that can be read, and the key of its last.
+/// Reads a page. Returns the rows that can be decoded, and the key of the last row, decodable or not.
+/// The others are violations of `judged`.
+///
+/// # Errors
+///
+/// Any failure of the table but [`Failure::Suspect`]; retry later.
 pub async fn read_page<T: Table + ?Sized>(
     table: &T,
     page: Page<T::Key>,
@@ -52,7 +72,12 @@ pub async fn read_page<T: Table + ?Sized>(
     }
 }
 
-/// Those of these rows that are there and can be read.
+/// Returns the rows with these keys that exist and can be decoded. The others are violations of
+/// `judged`.
+///
+/// # Errors
+///
+/// As [`read_page`].
 pub async fn look_up<T: Table + ?Sized>(
     table: &T,
     keys: Vec<T::Key>,

@@ -1,17 +1,16 @@
-//! Which rows of a growing table a round of the audit reads.
+//! Decides which rows of a growing table a round of the audit reads.
 
-/// A walk over rows that are sorted by a key, while others are added at their end, perhaps faster
-/// than anybody reads.
+/// A walk over a table that is sorted by a key, while rows are added at its end, perhaps faster than
+/// the audit reads.
 ///
-/// A round reads what is new since the one before, up to the row that was the last when it began;
-/// and it goes on reading the older ones again, which is a pass up to a row that was known when
-/// that began. Of either it reads no more than so many rows. If more are new, the others are left
-/// to the passes, which come by every row: also one that was written late, with a key that is not
-/// the highest.
+/// A round reads two stretches of bounded length. The first has the rows that are new since the last
+/// round, up to the last row at its beginning. The second continues a pass over the older rows,
+/// which reaches every row over several rounds: also new rows that exceeded the bound, and rows
+/// that were written late with a key that is not the highest.
 #[derive(Clone, Copy, Debug)]
 pub struct Walk<K> {
     at_most: u32,
-    /// The last row of the round before.
+    /// The last row at the beginning of the last round.
     known: Option<K>,
     newer: Stretch<K>,
     older: Stretch<K>,
@@ -21,26 +20,29 @@ pub struct Walk<K> {
 struct Stretch<K> {
     after: Option<K>,
     up_to: Option<K>,
-    /// How many rows of it may still be read in this round.
+    /// How many of its rows may still be read in this round.
     left: u32,
 }
 
-/// What to read next: the first `limit` rows with `after < key ≤ up_to`.
+/// The rows to read next: the first `limit` ones with `after < key ≤ up_to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page<K> {
+    /// The key before the page; `None` at the beginning of the table.
     pub after: Option<K>,
+    /// The highest key that belongs to the page.
     pub up_to: K,
+    /// The most rows to read.
     pub limit: u32,
 }
 
 impl<K: Copy + Ord> Walk<K> {
-    /// In one round, at most so many rows that are new, and as many older ones.
+    /// Makes a walk whose rounds read at most `at_most` new rows and as many older ones.
     pub fn new(at_most: u32) -> Self {
         let nothing = Stretch { after: None, up_to: None, left: 0 };
         Self { at_most, known: None, newer: nothing, older: nothing }
     }
 
-    /// A round begins, and this is the last row that there is.
+    /// Begins a round. `last` is the last key in the table.
     pub fn begin(&mut self, last: Option<K>) {
         if self.older.is_over() {
             self.older = Stretch { after: None, up_to: self.known, left: 0 };
@@ -50,14 +52,15 @@ impl<K: Copy + Ord> Walk<K> {
         self.known = last;
     }
 
-    /// A page of so many rows; nothing when the round is over.
+    /// Returns the next page, of at most `rows` rows, or `None` when the round is over.
     pub fn page(&self, rows: u32) -> Option<Page<K>> {
         let Stretch { after, up_to, left } =
             *[&self.newer, &self.older].into_iter().find(|its| its.goes_on())?;
         Some(Page { after, up_to: up_to?, limit: rows.min(left) })
     }
 
-    /// The page was read to its end, or to this row; so many rows were read.
+    /// Notes that `rows` rows of the page were read, up to the key `to`, or to the page's end if that
+    /// is `None`.
     pub fn went(&mut self, to: Option<K>, rows: usize) {
         let stretch = if self.newer.goes_on() { &mut self.newer } else { &mut self.older };
         stretch.after = to.or(stretch.up_to);
@@ -76,7 +79,7 @@ impl<K: Ord> Stretch<K> {
 }
 
 impl<K: Ord> Page<K> {
-    /// Those of these rows that belong to it.
+    /// Keeps the rows that belong to the page.
     pub fn of<T>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
         rows.retain(|row| key(row) <= self.up_to);
         rows
@@ -87,7 +90,7 @@ impl<K: Ord> Page<K> {
 mod tests {
     use super::*;
 
-    /// A table of numbers, and who walks through it.
+    /// A table of numbers and a walk through it.
     struct Table {
         rows: Vec<u32>,
         walk: Walk<u32>,
@@ -98,7 +101,7 @@ mod tests {
             Self { rows: Vec::new(), walk: Walk::new(at_most) }
         }
 
-        /// A round in pages of four, with so many rows added after each; what it read.
+        /// Runs a round in pages of four, adds `added` rows after each, and returns what it read.
         fn round(&mut self, added: u32) -> Vec<u32> {
             self.walk.begin(self.rows.last().copied());
             let mut read = Vec::new();

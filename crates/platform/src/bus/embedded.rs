@@ -11,7 +11,9 @@ use tokio::sync::{Notify, broadcast};
 use super::{Bus, BusError, Delivery, DeliveryTag, Hints, MAX_CHANNEL_BYTES};
 use crate::clock::{Clock, Timestamp};
 
-/// See the module.
+/// A bus in the memory of this process.
+///
+/// It holds at most [`MAX_CHANNEL_BYTES`] per channel and loses everything when the process ends.
 #[derive(Debug)]
 pub struct Embedded {
     clock: Arc<dyn Clock>,
@@ -21,20 +23,21 @@ pub struct Embedded {
     listeners: Mutex<HashMap<String, broadcast::Sender<Vec<u8>>>>,
 }
 
-/// Hints that a listener may be behind.
+/// How many hints a listener may fall behind before it misses some.
 const MAX_HINTS: usize = 64;
 
 #[derive(Debug, Default)]
 struct Queue {
     ready: VecDeque<(u64, Vec<u8>)>,
-    /// By number: when it was delivered, and what.
+    /// By number: when the message was delivered, and its bytes.
     delivered: BTreeMap<u64, (Timestamp, Vec<u8>)>,
     bytes: usize,
     last_number: u64,
 }
 
 impl Embedded {
-    /// A message that is not acknowledged within `ack_wait` of `clock` is delivered again.
+    /// Makes a bus that delivers a message again unless it is acknowledged within `ack_wait`,
+    /// measured by `clock`.
     pub fn new(clock: Arc<dyn Clock>, ack_wait: Duration) -> Self {
         Self {
             clock,
@@ -66,7 +69,8 @@ impl Queue {
     }
 
     fn take(&mut self, max: usize, now: Timestamp, ack_wait: Duration) -> Vec<Delivery> {
-        // A clock that was set back must not keep a message for ever: one "from the future" is due as well.
+        // A clock that was set back must not delay a message for ever: one delivered "in the future"
+        // is overdue as well.
         let late = |at: Timestamp| now >= at.after(ack_wait) || now < at;
         let overdue: Vec<u64> = self
             .delivered
@@ -119,7 +123,7 @@ impl Bus for Embedded {
         wait: Duration,
     ) -> Result<Vec<Delivery>, BusError> {
         let take = || self.with(channel, |queue| queue.take(max, self.clock.now(), self.ack_wait));
-        // Listening begins before the look, so nothing that arrives in between is slept through.
+        // Listen before looking, so that a message that arrives in between is not missed.
         let arrived = self.arrived.notified();
         tokio::pin!(arrived);
         arrived.as_mut().enable();
@@ -127,7 +131,7 @@ impl Bus for Embedded {
         if !ready.is_empty() || wait.is_zero() {
             return Ok(ready);
         }
-        // Woken or not, the second look is the answer: it also finds what was not acknowledged in time.
+        // Look again whether woken or not: unacknowledged messages may have become due.
         let _ = tokio::time::timeout(wait, arrived).await;
         Ok(take())
     }
@@ -143,12 +147,12 @@ impl Bus for Embedded {
         Ok(())
     }
 
-    fn hint(&self, subject: &str, word: Vec<u8>) {
+    fn hint(&self, subject: &str, hint: Vec<u8>) {
         if let Some(listeners) =
             self.listeners.lock().expect("no call panics under this lock").get(subject)
         {
-            // Nobody listens: nobody hears.
-            let _ = listeners.send(word);
+            // Without listeners, the hint is lost.
+            let _ = listeners.send(hint);
         }
     }
 
@@ -156,16 +160,16 @@ impl Bus for Embedded {
         let mut listeners = self.listeners.lock().expect("no call panics under this lock");
         let sender =
             listeners.entry(subject.to_owned()).or_insert_with(|| broadcast::channel(MAX_HINTS).0);
-        let words = stream::unfold(sender.subscribe(), async |mut receiver| {
+        let hints = stream::unfold(sender.subscribe(), async |mut receiver| {
             loop {
                 match receiver.recv().await {
-                    Ok(word) => return Some((word, receiver)),
+                    Ok(hint) => return Some((hint, receiver)),
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return None,
                 }
             }
         });
-        Ok(words.boxed())
+        Ok(hints.boxed())
     }
 
     fn trouble(&self) -> Option<String> {

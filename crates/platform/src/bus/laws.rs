@@ -1,4 +1,4 @@
-//! What every adapter of the bus owes: one named test per law and engine.
+//! The laws of the bus: one named test per law and adapter.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{Bus, Delivery, DeliveryTag};
 
-/// Runs every law on what `$fresh(ack_wait)` makes.
+/// Makes a test of every law, on the bus that `$fresh(ack_wait)` returns.
 macro_rules! bus_laws {
     ($fresh:path) => {
         $crate::bus::laws::bus_laws!($fresh:
@@ -22,7 +22,7 @@ macro_rules! bus_laws {
             what_is_not_acknowledged_comes_again
             what_is_extended_does_not_come_again_until_it_is_left_alone
             what_is_acknowledged_never_comes_again
-            an_unknown_or_repeated_receipt_is_ignored
+            an_unknown_or_repeated_tag_is_ignored
             channels_do_not_mix
             consumers_share_a_channel
             dropping_a_receive_loses_nothing
@@ -38,7 +38,7 @@ macro_rules! bus_laws {
 }
 pub(crate) use bus_laws;
 
-/// How long a message of these laws may stay unacknowledged.
+/// How long a message may stay unacknowledged in these laws.
 const ACK_WAIT: Duration = Duration::from_millis(100);
 const NEVER: Duration = Duration::from_secs(3600);
 const SOON: Duration = Duration::from_millis(20);
@@ -122,19 +122,20 @@ pub(crate) async fn what_is_extended_does_not_come_again_until_it_is_left_alone<
     bus.publish(&a, vec![b"long".to_vec()]).await.expect("published");
     let mut begun = Instant::now();
     let mut extended = begun;
-    let mut tags = receipts_of(receive_all(&*bus, &a, 1).await);
+    let mut tags = tags_of(receive_all(&*bus, &a, 1).await);
     while begun.elapsed() < ack_wait * 3 / 2 {
         let extending = Instant::now();
         bus.extend(&a, &tags).await.expect("extended");
         let again = bus.receive(&a, 1, SOON).await.expect("no failure");
         if !again.is_empty() {
-            // Where the machine itself stood still for so long, it all begins anew.
+            // If the machine itself stalled for that long, start over.
             assert!(
                 extended.elapsed() >= ack_wait,
                 "it came again {:?} after it was extended",
                 extended.elapsed()
             );
-            (tags, begun) = (receipts_of(again), extending);
+            tags = tags_of(again);
+            begun = extending;
         }
         extended = extending;
     }
@@ -150,7 +151,7 @@ pub(crate) async fn what_is_acknowledged_never_comes_again<F: Fresh>(fresh: F) {
             bus.ack(&a, vec![delivery.tag]).await.expect("acknowledged");
         }
     }
-    // A repeat may be under way already when the acknowledgement arrives; afterwards there is none.
+    // A repeat may already be on its way when the acknowledgement arrives; none comes after that.
     let mut rounds_without_it = 0;
     let alone = async {
         while rounds_without_it < 3 {
@@ -161,7 +162,7 @@ pub(crate) async fn what_is_acknowledged_never_comes_again<F: Fresh>(fresh: F) {
     tokio::time::timeout(PATIENCE, alone).await.expect("the acknowledged one stays away");
 }
 
-pub(crate) async fn an_unknown_or_repeated_receipt_is_ignored<F: Fresh>(fresh: F) {
+pub(crate) async fn an_unknown_or_repeated_tag_is_ignored<F: Fresh>(fresh: F) {
     let [a, _] = channels();
     let bus = fresh.bus(NEVER).await;
     bus.publish(&a, vec![b"x".to_vec()]).await.expect("published");
@@ -209,7 +210,7 @@ pub(crate) async fn dropping_a_receive_loses_nothing<F: Fresh>(fresh: F) {
         let mut has_come = false;
         while !has_come {
             let got = receive_all(&*bus, &a, 1).await.remove(0);
-            // One before it comes again if its acknowledgement took too long.
+            // An earlier message comes again if its acknowledgement took too long.
             assert!(got.payload[0] <= n, "{:?}", got.payload);
             has_come = got.payload == [n];
             bus.ack(&a, vec![got.tag]).await.expect("acknowledged");
@@ -217,14 +218,15 @@ pub(crate) async fn dropping_a_receive_loses_nothing<F: Fresh>(fresh: F) {
     }
 }
 
-/// Two channels that no other law uses: some engines keep what they hold in a server that the laws share.
+/// Returns two channels that no other law uses: some adapters keep their messages in a server that
+/// the laws share.
 fn channels() -> [String; 2] {
     static LAWS: AtomicU32 = AtomicU32::new(0);
     let law = LAWS.fetch_add(1, Ordering::Relaxed);
     ["a", "b"].map(|name| format!("laws.{}.{law}.{name}", std::process::id()))
 }
 
-fn receipts_of(deliveries: Vec<Delivery>) -> Vec<DeliveryTag> {
+fn tags_of(deliveries: Vec<Delivery>) -> Vec<DeliveryTag> {
     deliveries.into_iter().map(|delivery| delivery.tag).collect()
 }
 
@@ -240,7 +242,7 @@ async fn receive_all(bus: &dyn Bus, channel: &str, count: usize) -> Vec<Delivery
     got
 }
 
-/// An engine's way of making an empty bus.
+/// How an adapter makes an empty bus.
 pub(crate) trait Fresh {
     async fn bus(&self, ack_wait: Duration) -> Arc<dyn Bus>;
 }

@@ -1,7 +1,9 @@
-//! The bus between processes: NATS JetStream. A channel is a work-queue stream and one durable pull consumer.
+//! The bus between processes: NATS JetStream. A channel is a work-queue stream with one durable pull
+//! consumer.
 //!
-//! Messages carry no id for the broker to deduplicate by: it would swallow the repeat that is needed (R9). What the
-//! broker forgets is made again on the way: streams by whoever publishes or receives, consumers by whoever receives.
+//! Messages carry no id by which the broker could deduplicate them: it would drop repeats that are
+//! needed (R9). Streams and consumers that the broker has lost are created again: a stream when a
+//! service publishes or receives, a consumer when it receives.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -32,23 +34,23 @@ mod declare;
 mod tests;
 mod watchdog;
 
-/// How long the broker may take to answer; a call that waits for messages has its own wait on top.
+/// How long the broker may take to answer. A call that waits for messages adds its own wait.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
-/// A connection that answers no ping for twice as long is cut and made anew.
+/// How often the connection is pinged. It is closed and opened again after two unanswered pings.
 const PING_PERIOD: Duration = Duration::from_secs(5);
-/// Between two attempts to reach the broker, which never end.
+/// The longest pause between two attempts to reach the broker, which go on for ever.
 const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_secs(2);
-/// Of a stream; the broker keeps no more.
+/// The most replicas of a stream that the broker supports.
 const MAX_REPLICAS: u8 = 5;
-/// A channel that delivered nothing for so long is looked at by the watchdog (R10).
+/// The watchdog inspects a channel that delivered nothing for this long (R10).
 const WATCH_PERIOD: Duration = Duration::from_secs(10);
 
-/// See the module.
+/// A connection of one service to NATS JetStream.
 pub struct Nats {
     client: Client,
     context: Context,
     consumer_name: String,
-    /// Servers of the cluster that keep each stream, if that was said.
+    /// How many servers of the cluster keep each stream, if that is configured.
     replicas: Option<NonZeroU8>,
     ack_wait: Duration,
     watch_period: Duration,
@@ -57,7 +59,7 @@ pub struct Nats {
     trouble: Mutex<BTreeMap<String, String>>,
 }
 
-/// What is known to be there.
+/// What is known to exist at the broker for one channel.
 #[derive(Default)]
 struct Channel {
     has_stream: bool,
@@ -66,13 +68,15 @@ struct Channel {
 }
 
 impl Nats {
-    /// A connection of its own for `service`, after which its consumer is named: its replicas share one.
+    /// Connects a service. Its consumers are named `service`, so that its replicas share them.
     ///
-    /// **Shape:** returns before the broker was reached, and goes on trying for as long as it lives.
-    /// `servers` are addresses, separated by commas; `?replicas=3` behind them lets so many servers of a cluster keep
-    /// each stream.
+    /// `servers` is a comma-separated list of addresses, after which `?replicas=3` makes three
+    /// servers of a cluster keep each stream. The call returns before the broker is reached; the
+    /// connection is attempted for as long as the value lives.
     ///
-    /// **Errors:** `servers` is nothing of the kind.
+    /// # Errors
+    ///
+    /// Returns an error if `servers` is malformed.
     pub async fn connect(servers: &str, service: &str) -> Result<Self, UsageError> {
         Self::with_waits(servers, service, ACK_WAIT, WATCH_PERIOD).await
     }
@@ -83,9 +87,7 @@ impl Nats {
         ack_wait: Duration,
         watch_period: Duration,
     ) -> Result<Self, UsageError> {
-        let wrong = |error: &dyn fmt::Display| {
-            UsageError(format!("the bus cannot be at such an address: {error}"))
-        };
+        let wrong = |error: &dyn fmt::Display| UsageError(format!("invalid bus address: {error}"));
         let (servers, replicas) = replicas_of(url)?;
         let addresses = servers.split(',').map(str::parse).collect::<Result<Vec<ServerAddr>, _>>();
         let addresses = addresses.map_err(|error| wrong(&error))?;
@@ -95,7 +97,7 @@ impl Nats {
             .max_reconnects(None)
             .reconnect_delay_callback(pause)
             .ping_interval(PING_PERIOD)
-            .event_callback(async |event| tell(&event));
+            .event_callback(async |event| log(&event));
         let client = options.connect(addresses).await.map_err(|error| wrong(&error))?;
         Ok(Self {
             context: ContextBuilder::new().timeout(ANSWER_WAIT).build(client.clone()),
@@ -109,7 +111,8 @@ impl Nats {
         })
     }
 
-    /// **Errors:** there is no connection now. Whatever would be queued for a later one is better sent again (R7).
+    /// Fails if there is no connection now. Messages are not queued for a later one: their sender
+    /// repeats them (R7).
     fn reachable(&self) -> Result<(), BusError> {
         match self.client.connection_state() {
             State::Connected => Ok(()),
@@ -117,7 +120,7 @@ impl Nats {
         }
     }
 
-    /// Makes sure that the channel's stream is there, as far as is known.
+    /// Creates the channel's stream unless it is known to exist.
     async fn need_stream(&self, channel: &str) -> Result<(), BusError> {
         let mut channels = self.channels.lock().await;
         let known = channels.entry(channel.to_owned()).or_default();
@@ -128,7 +131,7 @@ impl Nats {
         Ok(())
     }
 
-    /// The channel's consumer, made if it is not known to be there.
+    /// Returns the channel's consumer, which is created unless it is known to exist.
     async fn need_consumer(&self, channel: &str) -> Result<PullConsumer, BusError> {
         let mut channels = self.channels.lock().await;
         let known = channels.entry(channel.to_owned()).or_default();
@@ -143,7 +146,7 @@ impl Nats {
         Ok(known.consumer.insert(consumer).clone())
     }
 
-    /// Nothing is known to be there any more.
+    /// Forgets what is known to exist, so that the next call checks it.
     async fn forget(&self, channel: &str) {
         if let Some(known) = self.channels.lock().await.get_mut(channel) {
             known.has_stream = false;
@@ -151,7 +154,7 @@ impl Nats {
         }
     }
 
-    /// Keeps what an operator should know.
+    /// Records or clears the trouble with a channel, for [`Bus::trouble`].
     fn note<T>(&self, channel: &str, result: Result<T, declare::Misfit>) -> Result<T, BusError> {
         let mut trouble = self.trouble.lock().expect("nothing panics under this lock");
         match &result {
@@ -161,7 +164,7 @@ impl Nats {
         result.map_err(unavailable)
     }
 
-    /// Publishes, and waits until the stream has stored all of it.
+    /// Publishes messages and waits until the stream has stored them all.
     async fn send(&self, channel: &str, messages: &[Bytes]) -> Result<(), PublishError> {
         let mut stored = Vec::with_capacity(messages.len());
         for message in messages {
@@ -174,7 +177,7 @@ impl Nats {
         Ok(())
     }
 
-    /// What is there now; else the first message that comes within `wait`.
+    /// Returns the messages that are there now, otherwise the first that comes within `wait`.
     async fn fetch(
         &self,
         consumer: &PullConsumer,
@@ -186,13 +189,14 @@ impl Nats {
         if !ready.is_empty() || wait.is_zero() {
             return Ok(ready);
         }
-        // One at most: a request that is given up while the broker answers it makes a single message late.
+        // One at most: if the request is abandoned while the broker answers it, only one message is
+        // late.
         let next =
             consumer.batch().max_messages(1).expires(wait).messages().await.map_err(unavailable)?;
         collect(next, wait + ANSWER_WAIT).await
     }
 
-    /// Lets the watchdog look, if the channel has been quiet for long (R10).
+    /// Runs the watchdog if the channel has been quiet for long (R10).
     async fn watch(&self, channel: &str, consumer: &PullConsumer, delivered: usize) {
         let due = {
             let mut channels = self.channels.lock().await;
@@ -206,21 +210,22 @@ impl Nats {
         self.channels.lock().await.entry(channel.to_owned()).or_default().watch = watch;
     }
 
-    /// Answers about messages, without waiting for the broker's word: one that is lost lets its message come again.
-    async fn tell_of(
+    /// Sends a reply for each message, without waiting for the broker's confirmation. If a reply is
+    /// lost, its message is delivered again.
+    async fn reply(
         &self,
         tags: impl Iterator<Item = &DeliveryTag>,
         kind: AckKind,
     ) -> Result<(), BusError> {
         self.reachable()?;
-        let telling = async {
+        let replying = async {
             for tag in tags {
                 self.client.publish(tag.0.to_string(), kind.into()).await.map_err(unavailable)?;
             }
-            // Out of the process, so that its end does not take them along.
+            // Flush, so that the replies are not lost when the process ends.
             self.client.flush().await.map_err(unavailable)
         };
-        timeout(ANSWER_WAIT, telling).await.map_err(unavailable)?
+        timeout(ANSWER_WAIT, replying).await.map_err(unavailable)?
     }
 }
 
@@ -236,9 +241,9 @@ impl Bus for Nats {
                     if error.kind() == PublishErrorKind::StreamNotFound
                         || has_lost_its_files(&error) =>
                 {
-                    warn!(channel, %error, "the stream is gone; it is made anew");
+                    warn!(channel, %error, "stream is missing, creating it again");
                     if has_lost_its_files(&error) {
-                        // Whether it went shows in what follows. It holds nothing that can be read any more.
+                        // Its messages cannot be read. If the deletion fails, so does the creation.
                         let _ = self.context.delete_stream(declare::stream_name(channel)).await;
                     }
                     self.forget(channel).await;
@@ -263,36 +268,37 @@ impl Bus for Nats {
         let received = self.fetch(&consumer, max, wait).await;
         self.watch(channel, &consumer, received.as_ref().map_or(0, Vec::len)).await;
         if received.is_err() {
-            // Whatever it is, looking what is there and making what is not is the way out.
+            // Whatever the error is, check what exists and create what is missing.
             self.forget(channel).await;
         }
         received
     }
 
     async fn extend(&self, _channel: &str, tags: &[DeliveryTag]) -> Result<(), BusError> {
-        self.tell_of(tags.iter(), AckKind::Progress).await
+        self.reply(tags.iter(), AckKind::Progress).await
     }
 
     async fn ack(&self, _channel: &str, tags: Vec<DeliveryTag>) -> Result<(), BusError> {
-        self.tell_of(tags.iter(), AckKind::Ack).await
+        self.reply(tags.iter(), AckKind::Ack).await
     }
 
-    fn hint(&self, subject: &str, word: Vec<u8>) {
+    fn hint(&self, subject: &str, hint: Vec<u8>) {
         if self.reachable().is_ok() {
-            // Where the client has no room for it now, it is lost.
-            let _ = self.client.publish(subject.to_owned(), word.into()).now_or_never();
+            // If the client has no room for it now, the hint is lost.
+            let _ = self.client.publish(subject.to_owned(), hint.into()).now_or_never();
         }
     }
 
     async fn hints(&self, subject: &str) -> Result<Hints, BusError> {
         self.reachable()?;
-        let words = self.client.subscribe(subject.to_owned()).await.map_err(unavailable)?;
-        // The server knows of it when this returns; a later connection tells it again.
+        let hints = self.client.subscribe(subject.to_owned()).await.map_err(unavailable)?;
+        // Flush, so that the broker knows the subscription when this returns. The client repeats it
+        // on a new connection.
         timeout(ANSWER_WAIT, self.client.flush())
             .await
             .map_err(unavailable)?
             .map_err(unavailable)?;
-        Ok(words.map(|message| message.payload.to_vec()).boxed())
+        Ok(hints.map(|message| message.payload.to_vec()).boxed())
     }
 
     fn trouble(&self) -> Option<String> {
@@ -310,14 +316,14 @@ impl fmt::Debug for Nats {
     }
 }
 
-/// The addresses, and in how many servers each stream is wanted.
+/// Splits the addresses from the number of servers that are to keep each stream.
 fn replicas_of(url: &str) -> Result<(&str, Option<NonZeroU8>), UsageError> {
     let Some((servers, parameters)) = url.split_once('?') else { return Ok((url, None)) };
     let replicas = parameters.strip_prefix("replicas=").and_then(|number| number.parse().ok());
     match replicas.filter(|replicas: &NonZeroU8| replicas.get() <= MAX_REPLICAS) {
         Some(replicas) => Ok((servers, Some(replicas))),
         None => Err(UsageError(format!(
-            "a bus's address may end in ?replicas=1 to {MAX_REPLICAS}, and in nothing else"
+            "the only parameter of a bus URL is ?replicas=1 to ?replicas={MAX_REPLICAS}"
         ))),
     }
 }
@@ -326,7 +332,7 @@ fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Bu
     BusError::Unavailable(error.into())
 }
 
-/// All that a request brings until it ends. What came before an error counts.
+/// Returns the messages of a request until it ends, or those that came before an error.
 async fn collect(mut batch: Batch, wait: Duration) -> Result<Vec<Delivery>, BusError> {
     let mut deliveries = Vec::new();
     loop {
@@ -344,14 +350,16 @@ async fn collect(mut batch: Batch, wait: Duration) -> Result<Vec<Delivery>, BusE
     }
 }
 
-/// Whether the stream holds as much as it may.
+/// Whether the stream is full.
 fn is_full(error: &PublishError) -> bool {
     cannot_store(error, "maximum bytes")
 }
 
-/// Whether the stream is still named by the broker, and its files are not there: deleted while it was made (2.9 does
-/// that to one that is made anew at once), or by somebody. It would stay so for ever. One that still finds a file to
-/// write to is found by the watchdog.
+/// Whether the broker still lists the stream although its files are gone.
+///
+/// NATS 2.9 deletes them while it creates a stream again right after its deletion; an operator may
+/// have done it, too. The stream would stay like that for ever. The watchdog finds one that still has
+/// a file to write to.
 fn has_lost_its_files(error: &PublishError) -> bool {
     cannot_store(error, "no such file or directory")
 }
@@ -369,14 +377,14 @@ fn pause(attempts: usize) -> Duration {
     (Duration::from_millis(10) * 2_u32.pow(doublings)).min(LONGEST_RECONNECT_PAUSE)
 }
 
-fn tell(event: &Event) {
+fn log(event: &Event) {
     match event {
-        Event::Connected => info!("the broker is connected"),
-        Event::Disconnected => warn!("the broker is lost; connecting again"),
+        Event::Connected => info!("connected to the broker"),
+        Event::Disconnected => warn!("lost the connection to the broker, reconnecting"),
         Event::ServerError(_) | Event::LameDuckMode | Event::SlowConsumer(_) => {
-            warn!("the broker says: {event}");
+            warn!(%event, "the broker reported trouble");
         }
-        // Each failed attempt to connect is one of these.
-        _ => tracing::debug!("the broker's client says: {event}"),
+        // Each failed attempt to connect is such an event.
+        _ => tracing::debug!(%event, "event of the broker's client"),
     }
 }

@@ -1,39 +1,45 @@
-//! The watchdog: finds a consumer that delivers nothing although its stream holds something (R10).
+//! The watchdog: finds a consumer that delivers nothing although its stream holds messages (R10).
 //!
-//! Such a consumer survives when a stream is lost and made anew, or restored: it stands at a number that the stream
-//! will reach in a year. Deleting it loses nothing, and the next `receive` makes it anew.
+//! Such a consumer outlives a stream that is lost and created again, or restored: its position is a
+//! sequence number that the stream will not reach for a long time. Deleting it loses nothing; the
+//! next `receive` creates it again.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Messages of a consumer, over all replicas, that may be delivered and not acknowledged.
+/// How many messages of a consumer, over all replicas, may be delivered and not yet acknowledged.
 pub const MAX_UNACKNOWLEDGED: u64 = 1024;
 
-/// What was seen of one channel when it was last looked at.
+/// The watchdog's state for one channel.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
     quiet_since: Option<Instant>,
     seen: Option<Seen>,
 }
 
-/// What a stream and its consumer tell of themselves.
+/// The state of a stream and its consumer at one inspection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Messages in the stream: all that are not acknowledged.
+    /// Messages in the stream, which are those that are not acknowledged.
     pub messages: u64,
+    /// The sequence number of the stream's oldest message.
     pub first_sequence: u64,
+    /// The sequence number of the stream's newest message.
     pub last_sequence: u64,
-    /// The newest message that the consumer has delivered, by the stream's number; and how many deliveries it made.
+    /// The stream's sequence number of the newest message that the consumer has delivered.
     pub delivered_sequence: u64,
+    /// How many deliveries the consumer has made, repeats included.
     pub deliveries: u64,
-    /// Messages that the consumer has still to deliver, and those that it has delivered without an acknowledgement.
+    /// Messages that the consumer has not delivered yet.
     pub undelivered: u64,
+    /// Messages that the consumer has delivered and that are not acknowledged.
     pub unacknowledged: u64,
 }
 
 impl Watch {
-    /// Counts what a `receive` brought. True, once per period, if that was nothing for a whole period.
+    /// Notes how many messages a `receive` returned. Returns true, once per `period`, after a whole
+    /// `period` without any.
     pub fn is_due(&mut self, delivered: usize, period: Duration) -> bool {
         let now = Instant::now();
         if delivered > 0 {
@@ -46,13 +52,15 @@ impl Watch {
         due
     }
 
-    /// What is wrong, if anything, with a consumer from which nothing came since it was last looked at.
+    /// Returns what is wrong, if anything, with a consumer that delivered nothing since the last
+    /// inspection. The text completes "the consumer …".
     pub fn judge(&mut self, now: Seen) -> Option<&'static str> {
         judge(self.seen.replace(now), now)
     }
 }
 
-/// What is wrong, if anything, with a consumer from which nothing came between the two looks.
+/// Returns what is wrong, if anything, with a consumer that delivered nothing between the two
+/// inspections.
 fn judge(before: Option<Seen>, now: Seen) -> Option<&'static str> {
     if now.delivered_sequence > now.last_sequence {
         return Some("stands ahead of its stream");
@@ -65,7 +73,8 @@ fn judge(before: Option<Seen>, now: Seen) -> Option<&'static str> {
 }
 
 impl Seen {
-    /// In a work queue each message is either still to be delivered or unacknowledged.
+    /// Whether the consumer misses messages: in a work queue each is either undelivered or
+    /// unacknowledged.
     fn overlooks(self) -> bool {
         self.messages > self.undelivered + self.unacknowledged
     }

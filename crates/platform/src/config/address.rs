@@ -1,4 +1,4 @@
-//! Addresses to listen on, and which of them are open to others.
+//! Addresses to listen on, and which of them other machines can reach.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,17 +8,20 @@ use serde::Deserialize;
 
 use super::UsageError;
 
-/// `host:port`, the host a name or an address (an IPv6 one in brackets); port 0 lets the system choose.
+/// An address to listen on: `host:port`, where `host` is a name, an IPv4 address or an IPv6 address
+/// in brackets. With port 0 the operating system chooses the port.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct ListenAddr(String);
 
 impl ListenAddr {
+    /// Returns the address as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The same port on this machine, where whoever listens on all addresses is reached as well.
+    /// Returns the address at which this machine reaches a server that listens on `self`: the
+    /// loopback address if it listens on all addresses.
     #[must_use]
     pub fn from_this_machine(&self) -> Self {
         match self.0.rsplit_once(':') {
@@ -28,7 +31,8 @@ impl ListenAddr {
         }
     }
 
-    /// Whether only this machine can reach it. Any name but `localhost` may resolve to anything: it counts as open.
+    /// Returns whether only this machine can reach the address. Of names, only `localhost` counts as
+    /// loopback: any other may resolve to anything.
     pub fn is_loopback(&self) -> bool {
         let host = self.0.rsplit_once(':').map_or(self.0.as_str(), |(host, _)| host);
         match host.trim_matches(['[', ']']).parse::<IpAddr>() {
@@ -38,15 +42,19 @@ impl ListenAddr {
     }
 }
 
-/// Without keys, everybody who reaches the address may do everything: only this machine may, unless somebody said
-/// that he wants that.
+/// Refuses an address that other machines can reach, unless `no_auth` is set: without API keys,
+/// every client that reaches the address may do everything.
+///
+/// # Errors
+///
+/// Returns an error if the address is not loopback and `no_auth` is false.
 pub fn refuse_open_address(address: &ListenAddr, no_auth: bool) -> Result<(), UsageError> {
     if no_auth || address.is_loopback() {
         return Ok(());
     }
     Err(UsageError(format!(
-        "{address} can be reached from other machines, and nobody would be asked for a key; \
-         listen on 127.0.0.1, or set LASTRO_NO_AUTH=true if something in front asks"
+        "{address} can be reached from other machines without authentication; listen on \
+         127.0.0.1, or set LASTRO_NO_AUTH=true if a proxy in front authenticates the clients"
     )))
 }
 

@@ -1,4 +1,4 @@
-//! URLs whose scheme picks an adapter at start-up.
+//! URLs whose scheme selects an adapter at start-up.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,19 +12,20 @@ use super::UsageError;
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum DatabaseUrl {
-    /// `sqlite:data/orders.db`, `sqlite:/abs/path` or `sqlite:///abs/path`.
+    /// A file: `sqlite:data/orders.db`, `sqlite:/abs/path` or `sqlite:///abs/path`.
     Sqlite(PathBuf),
-    /// `postgres://…` or `postgresql://…`, whole; it may hold a password, which is never shown.
+    /// The whole URL, `postgres://…` or `postgresql://…`. It may hold a password, which `Display`
+    /// and `Debug` leave out.
     Postgres(String),
 }
 
-/// What carries the messages between the services.
+/// The bus that carries the messages between the services.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum BusUrl {
-    /// `embedded:`, a queue in the process; it joins only services of one process.
+    /// `embedded:`, queues in memory, which connect only services in one process.
     Embedded,
-    /// `nats://…`, whole; it may hold a password, which is never shown.
+    /// The whole URL, `nats://…`. It may hold a password, which `Display` and `Debug` leave out.
     Nats(String),
 }
 
@@ -41,11 +42,11 @@ impl FromStr for DatabaseUrl {
                 "{scheme}: needs a server, such as postgres://user@host:5432/orders"
             ))),
             Some((scheme, _)) => Err(UsageError(format!(
-                "{:?} is no database; use sqlite: or postgres:",
+                "{:?} is not a supported database; use sqlite: or postgres:",
                 format!("{scheme}:")
             ))),
             None => Err(UsageError(format!(
-                "{text:?} is no URL of a database, such as sqlite:data/orders.db"
+                "{text:?} is not a database URL, such as sqlite:data/orders.db"
             ))),
         }
     }
@@ -56,7 +57,8 @@ fn sqlite(path: &str) -> Result<DatabaseUrl, UsageError> {
     if path.is_empty() || path.ends_with('/') {
         return Err(UsageError("sqlite: needs a file, such as sqlite:data/orders.db".to_owned()));
     }
-    // sqlite::memory: would forget accepted orders, and a parameter could switch durability off (R1).
+    // `sqlite::memory:` would lose accepted commands, and a parameter could turn durability off
+    // (R1).
     if path.starts_with(':') || path.contains('?') {
         return Err(UsageError(format!("sqlite:{path} must be a plain file name")));
     }
@@ -74,11 +76,11 @@ impl FromStr for BusUrl {
                 Err(UsageError("nats: needs a server, such as nats://host:4222".to_owned()))
             }
             Some((scheme, _)) => Err(UsageError(format!(
-                "{:?} is no bus; use embedded: or nats:",
+                "{:?} is not a supported bus; use embedded: or nats:",
                 format!("{scheme}:")
             ))),
             None => Err(UsageError(format!(
-                "{text:?} is no URL of a bus, such as embedded: or nats://host:4222"
+                "{text:?} is not a bus URL, such as embedded: or nats://host:4222"
             ))),
         }
     }
@@ -136,7 +138,8 @@ impl fmt::Debug for BusUrl {
     }
 }
 
-/// Leaves scheme, host and path: user, password and parameters may each be a secret (a token, `?password=`).
+/// Keeps scheme, host and path. User, password and parameters may each be a secret (a token,
+/// `?password=`).
 fn without_secrets(url: &str) -> String {
     let plain = url.split_once('?').map_or(url, |(before, _)| before);
     match (plain.split_once("://"), plain.rsplit_once('@')) {
@@ -171,8 +174,8 @@ mod tests {
     #[test]
     fn a_url_that_picks_no_database_says_why() {
         for (text, line) in [
-            ("mysql://h/x", "\"mysql:\" is no database; use sqlite: or postgres:"),
-            ("orders.db", "\"orders.db\" is no URL of a database, such as sqlite:data/orders.db"),
+            ("mysql://h/x", "\"mysql:\" is not a supported database; use sqlite: or postgres:"),
+            ("orders.db", "\"orders.db\" is not a database URL, such as sqlite:data/orders.db"),
             ("sqlite:", "sqlite: needs a file, such as sqlite:data/orders.db"),
             ("sqlite:data/", "sqlite: needs a file, such as sqlite:data/orders.db"),
             ("sqlite::memory:", "sqlite::memory: must be a plain file name"),

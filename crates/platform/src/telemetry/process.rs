@@ -1,4 +1,4 @@
-//! What the process costs the machine, asked for at each scrape.
+//! The CPU time and memory of the process, measured at each scrape.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,20 +10,17 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 use rustix::time::{ClockId, clock_gettime};
 
-/// CPU time of all threads of this process since it started, its own and what the kernel did for
-/// it.
+/// Returns the CPU time of all threads of this process since its start, user and system.
 ///
-/// Source: `CLOCK_PROCESS_CPUTIME_ID` of clock_gettime(2), which is finer than the ticks in
+/// It is `CLOCK_PROCESS_CPUTIME_ID` of clock_gettime(2), which is finer than the ticks in
 /// `/proc/self/stat`.
 pub fn cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
 
-/// Memory that this process holds; none where there is no `/proc`.
+/// Returns the resident memory of this process in bytes, or `None` where there is no `/proc`.
 ///
-/// In bytes.
-///
-/// Source: `VmRSS` of proc(5), in KiB.
+/// It is `VmRSS` of proc(5), which is in KiB.
 pub fn resident_bytes() -> Option<u64> {
     resident_in(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
@@ -33,14 +30,14 @@ fn resident_in(status: &str) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The two numbers, under the names that every Prometheus client library gives them.
+/// Collects both under the names that all Prometheus client libraries use.
 #[derive(Debug)]
 pub(super) struct ProcessNumbers;
 
 impl Collector for ProcessNumbers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let cpu = ConstCounter::new(cpu_time().as_secs_f64());
-        let help = "CPU time of the process, its own and the kernel's for it";
+        let help = "CPU time of the process, user and system";
         cpu.encode(encoder.encode_descriptor(
             "process_cpu",
             help,
@@ -49,7 +46,7 @@ impl Collector for ProcessNumbers {
         )?)?;
         let Some(bytes) = resident_bytes() else { return Ok(()) };
         let resident = ConstGauge::new(bytes);
-        let help = "Memory that the process holds";
+        let help = "Resident memory of the process";
         let kind = resident.metric_type();
         resident.encode(encoder.encode_descriptor(
             "process_resident_memory",

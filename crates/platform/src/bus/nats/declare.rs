@@ -1,6 +1,7 @@
-//! What a channel is at the broker: made if it is missing, compared with what was asked, mended where that can be.
+//! Declares a channel at the broker: creates its stream and consumer if they are missing, compares
+//! them with what was asked for, and repairs them where that is possible.
 //!
-//! An older broker ignores what it does not know without a word; hence the comparison.
+//! The comparison is needed because an older broker silently ignores settings that it does not know.
 
 use std::error::Error;
 use std::num::NonZeroU8;
@@ -14,12 +15,14 @@ use async_nats::jetstream::{Context, ErrorCode, stream};
 use super::super::MAX_CHANNEL_BYTES;
 use super::super::watchdog::MAX_UNACKNOWLEDGED;
 
-/// The broker has not what is needed, and will not.
+/// A stream or consumer that is not as needed and cannot be made so.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Misfit {
-    #[error("{what} of {name} is {found} and must be {asked}; delete it, and it is made anew")]
+    #[error(
+        "{what} of {name} is {found} and must be {asked}; delete it, and the service creates it again"
+    )]
     Differs { name: String, what: &'static str, found: String, asked: String },
-    #[error("{name} cannot be made: {error}")]
+    #[error("cannot create {name}: {error}")]
     Refused { name: String, error: Box<dyn Error + Send + Sync> },
 }
 
@@ -27,13 +30,13 @@ fn refused(name: &str, error: impl Into<Box<dyn Error + Send + Sync>>) -> Misfit
     Misfit::Refused { name: name.to_owned(), error: error.into() }
 }
 
-/// The stream of a channel. Its name cannot have dots.
+/// Returns the name of a channel's stream, which cannot contain dots.
 pub(super) fn stream_name(channel: &str) -> String {
     channel.replace('.', "-")
 }
 
-/// The stream, there and as it must be. With `replicas`, so many servers of a cluster keep it; without, as many as its
-/// operator has chosen, which is one for a stream that is made.
+/// Makes sure that the stream exists and is as it must be. `replicas` servers of a cluster keep it; if
+/// that is `None`, as many as the operator has chosen, which is one for a new stream.
 pub(super) async fn stream(
     context: &Context,
     channel: &str,
@@ -52,7 +55,7 @@ pub(super) async fn stream(
         }
         Err(error) => return Err(refused(&name, error)),
     };
-    // What cannot be changed makes it somebody else's stream, which is left alone.
+    // A difference that cannot be changed means that it is another program's stream: leave it alone.
     if let Some(misfit) = stream_is_foreign(&asked, &found) {
         return Err(misfit);
     }
@@ -65,7 +68,7 @@ pub(super) async fn stream(
     if misfit(&found).is_none() {
         return Ok(());
     }
-    // Placement and the like are the operator's; they stay.
+    // Keep what the operator decides, such as the placement.
     let mended = stream::Config {
         subjects: asked.subjects.clone(),
         discard: asked.discard,
@@ -82,7 +85,8 @@ fn is_missing(kind: &GetStreamErrorKind) -> bool {
     matches!(kind, GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 
-/// **Shape:** acknowledged messages leave it; what finds no room is refused, and the oldest stays.
+/// A stream that acknowledged messages leave. When it is full, it refuses new messages and keeps the
+/// old ones.
 fn asked_stream(channel: &str, replicas: Option<NonZeroU8>) -> stream::Config {
     stream::Config {
         name: stream_name(channel),
@@ -92,7 +96,7 @@ fn asked_stream(channel: &str, replicas: Option<NonZeroU8>) -> stream::Config {
         storage: StorageType::File,
         max_bytes: i64::try_from(MAX_CHANNEL_BYTES).expect("a number of MiB"),
         num_replicas: replicas.map_or(1, |replicas| usize::from(replicas.get())),
-        // As large as the broker takes them.
+        // No limit but the broker's own.
         max_message_size: -1,
         ..stream::Config::default()
     }
@@ -118,22 +122,24 @@ fn stream_differs(asked: &stream::Config, found: &stream::Config) -> Option<Misf
         })
 }
 
-/// The consumer that a service's replicas share, there and as it must be. Deleting one loses nothing: what was not
-/// acknowledged is still in the stream.
+/// Makes sure that the consumer that a service's replicas share exists and is as it must be.
+///
+/// Deleting a consumer loses nothing: unacknowledged messages are still in the stream.
 pub(super) async fn consumer(
     context: &Context,
     channel: &str,
     name: &str,
     ack_wait: Duration,
 ) -> Result<PullConsumer, Misfit> {
-    let (stream, asked) = (stream_name(channel), asked_consumer(name, ack_wait));
-    // Makes it, or changes what can be changed.
+    let stream = stream_name(channel);
+    let asked = asked_consumer(name, ack_wait);
+    // This creates it, or changes what can be changed.
     let wrong = match context.create_consumer_on_stream(asked.clone(), &stream).await {
         Ok(consumer) => match consumer_differs(name, &asked, &consumer.cached_info().config) {
             None => return Ok(consumer),
             Some(misfit) => misfit,
         },
-        // Unless one is in the way that cannot be changed, it is something that may pass: nothing is deleted for it.
+        // Delete only a consumer that cannot be changed; any other error may be temporary.
         Err(error) => match context
             .get_consumer_from_stream::<consumer::pull::Config, _, _>(name, &stream)
             .await
@@ -143,8 +149,8 @@ pub(super) async fn consumer(
             Err(_) => return Err(refused(name, error)),
         },
     };
-    tracing::warn!(channel, "{wrong}; the consumer is made anew");
-    // Whether it was there shows in what follows.
+    tracing::warn!(channel, reason = %wrong, "replacing the consumer");
+    // If the deletion fails, so does the creation.
     let _ = context.delete_consumer_from_stream(name, &stream).await;
     let made = context
         .create_consumer_on_stream(asked.clone(), &stream)
@@ -159,7 +165,8 @@ fn asked_consumer(name: &str, ack_wait: Duration) -> consumer::pull::Config {
         deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::Explicit,
         ack_wait,
-        // For ever: what cannot be processed is set aside by whoever receives it, and acknowledged (R16).
+        // Without limit: the receiver sets messages aside that it cannot process, and acknowledges
+        // them (R16).
         max_deliver: -1,
         max_ack_pending: MAX_UNACKNOWLEDGED.cast_signed(),
         ..consumer::pull::Config::default()

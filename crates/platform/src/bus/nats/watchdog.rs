@@ -1,7 +1,7 @@
-//! The watchdog's look at the broker, and what it does about what it finds (R10).
+//! The watchdog's inspection of the broker, and its repairs (R10).
 //!
-//! A stream whose files are gone counts messages that it can give to nobody, and goes on so for ever. It is deleted
-//! whole: whatever it held is sent again (R7).
+//! A stream whose files are gone counts messages that it can never deliver. The watchdog deletes it:
+//! the sender repeats the messages that it held (R7).
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::PullConsumer;
@@ -11,7 +11,8 @@ use tracing::{debug, warn};
 use super::super::watchdog::{Seen, Watch};
 use super::declare::stream_name;
 
-/// Looks at the broker. True: something was wrong, and what is known of the channel is to be forgotten.
+/// Inspects a channel. Returns true if something was wrong, so that the caller must forget what it
+/// knows of the channel.
 pub(super) async fn look(
     watch: &mut Watch,
     context: &Context,
@@ -19,7 +20,7 @@ pub(super) async fn look(
     consumer: &PullConsumer,
 ) -> bool {
     let name = stream_name(channel);
-    // The consumer first: read the other way round, one that has just delivered would seem to be ahead.
+    // Read the consumer first: otherwise one that has just delivered would seem to be ahead.
     let state = async {
         let consumer = consumer.get_info().await.map_err(|error| error.to_string())?;
         let stream = context.get_stream(&name).await.map_err(|error| error.to_string())?;
@@ -38,31 +39,31 @@ pub(super) async fn look(
     let (stream, now) = match state.await {
         Ok(state) => state,
         Err(error) => {
-            debug!(channel, error, "the watchdog cannot see the stream or its consumer");
+            debug!(channel, error, "the watchdog cannot inspect the stream or its consumer");
             return true;
         }
     };
     if now.messages > 0 && has_lost(&stream, now.first_sequence).await {
-        warn!(channel, ?now, "the stream has lost its files; it is made anew");
+        warn!(channel, ?now, "stream has lost its files, deleting it so that it is created again");
         if let Err(error) = context.delete_stream(&name).await {
-            debug!(channel, %error, "the stream cannot be deleted");
+            debug!(channel, %error, "cannot delete the stream");
         }
         return true;
     }
     let Some(fault) = watch.judge(now) else { return false };
-    warn!(channel, ?now, "the consumer {fault}; it is made anew");
+    warn!(channel, ?now, "the consumer {fault}, deleting it so that it is created again");
     if let Err(error) =
         context.delete_consumer_from_stream(&consumer.cached_info().name, &name).await
     {
-        debug!(channel, %error, "the consumer cannot be deleted");
+        debug!(channel, %error, "cannot delete the consumer");
     }
     true
 }
 
-/// Whether a stream counts a message as its first and cannot give it.
+/// Whether a stream cannot return the message that it counts as its first.
 async fn has_lost(stream: &Stream, first_sequence: u64) -> bool {
     match stream.get_raw_message(first_sequence).await {
-        // Unless it was acknowledged in between.
+        // The message may have been acknowledged in between.
         Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {
             let now = stream.get_info().await.map(|info| info.state);
             now.is_ok_and(|now| now.messages > 0 && now.first_sequence == first_sequence)
