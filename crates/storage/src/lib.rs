@@ -1,6 +1,8 @@
-//! The storage engines that both services stand on, SQLite and PostgreSQL, and their migrations. It
-//! knows no table of a service but the one that both have.
+//! The storage engines of both services, SQLite and PostgreSQL, and their migrations.
+//!
+//! This crate knows no table of a service but `quarantine`, which both have.
 #![forbid(unsafe_code)]
+#![warn(missing_docs, clippy::missing_errors_doc)]
 
 pub mod migration;
 mod misfit;

@@ -1,26 +1,29 @@
-//! Steps of a schema: SQL embedded in the program, applied once each and remembered with its
-//! checksum.
+//! The steps of a schema: SQL that is embedded in the program. The database records each applied step
+//! with its checksum.
 
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-/// One step of a schema. Only ever added to (expand, later contract), never edited once released.
+/// One step of a schema. A released step is never edited; new ones expand the schema and later ones
+/// contract it.
 #[derive(Clone, Copy, Debug)]
 pub struct Migration {
+    /// The position among the steps, from 1.
     pub number: i64,
+    /// The statements.
     pub sql: &'static str,
 }
 
-/// The checksums of the steps that a database has taken, by number.
+/// The checksums of the steps that were applied to a database, by number.
 pub(crate) type Applied = BTreeMap<i64, Vec<u8>>;
 
-/// Why a program and a database do not go together.
+/// Why a program cannot use a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Misfit {
-    /// The database has taken steps that the program does not know.
+    /// Steps were applied that the program does not know.
     Newer { found: i64, known: i64 },
-    /// A step is not the one that was taken.
+    /// A step differs from the one that was applied.
     Changed { number: i64 },
 }
 
@@ -30,11 +33,12 @@ impl Migration {
     }
 }
 
-/// The steps that a database has still to take, oldest first.
+/// Returns the steps that are not applied yet, oldest first.
 ///
 /// # Errors
 ///
-/// It must not be touched. Up to `ahead` steps that the program does not know are no reason.
+/// Returns an error if an applied step differs from the program's, or if more than `ahead` steps
+/// were applied that the program does not know. The database must then be left alone.
 pub(crate) fn missing<'a>(
     migrations: &'a [Migration],
     applied: &Applied,

@@ -1,11 +1,11 @@
-//! A value that a schema allows and the domain does not.
+//! A stored value that the schema allows and the domain does not.
 
 use std::fmt::Display;
 
 use platform::failure::Failure;
 use rusqlite::types::Type;
 
-/// What a row says that it cannot mean: somebody wrote into the table, or it is damaged.
+/// A column whose value the domain does not allow: the table was edited by hand, or is damaged.
 #[derive(Debug, thiserror::Error)]
 #[error("{table} {row}: {column} is {value}")]
 pub struct Misfit {
@@ -16,7 +16,7 @@ pub struct Misfit {
 }
 
 impl Misfit {
-    /// `row` is what people call it.
+    /// Describes the value. `row` is what an operator calls the row.
     pub fn new(
         table: &'static str,
         row: impl Display,

@@ -1,4 +1,4 @@
-//! The table `quarantine`, which both services have: written in the caller's transaction.
+//! The table `quarantine`, which both services have.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,12 @@ use rusqlite::Connection;
 
 use crate::postgres::{Parameter, Transaction};
 
-/// Writes entries into a SQLite table `quarantine`, in the caller's transaction.
+/// Inserts entries into the SQLite table `quarantine`, or counts their repeats, in the caller's
+/// transaction.
+///
+/// # Errors
+///
+/// That of the engine; the caller must not commit the transaction.
 pub fn insert_sqlite(
     connection: &Connection,
     entries: &[Quarantined],
@@ -36,7 +41,7 @@ pub fn insert_sqlite(
     Ok(())
 }
 
-/// Repeats within one call have been counted before.
+/// The statement of [`insert_postgres`], to be prepared. It expects each key at most once.
 pub const INSERT_POSTGRES: &str =
     "INSERT INTO quarantine (key, subject, kind, reason, bytes, length, count, first_at, last_at)
      SELECT key, subject, kind, reason, bytes, length, count, $8, $8
@@ -44,7 +49,12 @@ pub const INSERT_POSTGRES: &str =
           AS entry (key, subject, kind, reason, bytes, length, count) ORDER BY key
      ON CONFLICT (key) DO UPDATE SET count = quarantine.count + excluded.count, last_at = excluded.last_at";
 
-/// Writes entries into a PostgreSQL table `quarantine`, in the caller's transaction.
+/// Inserts entries into the PostgreSQL table `quarantine`, or counts their repeats, in the caller's
+/// transaction.
+///
+/// # Errors
+///
+/// Those of [`Transaction::write`]; the caller must not commit the transaction.
 pub async fn insert_postgres(
     transaction: &Transaction<'_>,
     entries: &[Quarantined],
@@ -59,7 +69,7 @@ pub async fn insert_postgres(
     }
     let keys: Vec<&[u8]> = counted.keys().map(Vec::as_slice).collect();
     let entries: Vec<&Quarantined> = counted.values().map(|(entry, _)| *entry).collect();
-    // PostgreSQL's text has no NUL.
+    // PostgreSQL's text cannot contain NUL.
     let text = |text: &str| text.replace('\0', "\u{fffd}");
     let subjects: Vec<_> = entries.iter().map(|entry| entry.subject.as_deref().map(text)).collect();
     let kinds: Vec<_> = entries.iter().map(|entry| entry.kind.as_str()).collect();

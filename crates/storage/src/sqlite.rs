@@ -1,5 +1,4 @@
-//! What every SQLite adapter needs around its SQL: safe opening, migrations, a writer thread and a
-//! few readers.
+//! What a SQLite adapter needs around its SQL: safe opening, migrations, a writer thread and readers.
 
 use platform::failure::{Failure, Suspicion};
 use rusqlite::{Connection, ToSql};
@@ -17,11 +16,12 @@ pub use error::{OpenError, failure};
 pub use open::{open_existing_reader, open_reader, open_writer};
 pub use readers::Readers;
 
-/// Executes a statement that must change exactly one row, as was predicted (R11).
+/// Executes a statement that must change exactly one row, as the decision predicted (R11).
 ///
 /// # Errors
 ///
-/// `Suspect` if it changed none or several; the caller's transaction must not be committed.
+/// [`Failure::Suspect`] if it changed none or several, otherwise that of the engine. The caller must
+/// not commit the transaction.
 pub fn exactly_one(connection: &Connection, sql: &str, row: &[&dyn ToSql]) -> Result<(), Failure> {
     let count = connection
         .prepare_cached(sql)

@@ -44,7 +44,8 @@ impl Connection {
                     && notice.parsed_severity() == Some(Severity::Warning)
                 {
                     notes.store(true, Ordering::SeqCst);
-                    warn!(code = notice.code().code(), "the database warns: {}", notice.message());
+                    let code = notice.code().code();
+                    warn!(code, notice = notice.message(), "the database sent a warning");
                 }
             }
         });

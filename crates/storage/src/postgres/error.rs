@@ -9,26 +9,71 @@ use tokio_postgres::error::SqlState;
 /// Why a database was not opened. One line each, for the operator; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// No connection could be made. It may pass.
     #[error("cannot reach {server}: {reason}")]
-    Unreachable { server: String, reason: String },
-    #[error("{server} does not keep what it promises: {reason}")]
-    Unsafe { server: String, reason: String },
-    #[error("{server} cannot be written: {reason}")]
-    ReadOnly { server: String, reason: String },
+    Unreachable {
+        /// The name of the database, without secrets.
+        server: String,
+        /// The cause, for an operator.
+        reason: String,
+    },
+    /// The server's settings make commits not durable (R1).
+    #[error("{server} does not commit durably: {reason}; change these settings of the server")]
+    Unsafe {
+        /// The name of the database, without secrets.
+        server: String,
+        /// The cause, for an operator.
+        reason: String,
+    },
+    /// The server is a standby or is read-only. It may pass.
+    #[error("{server} is read-only: {reason}")]
+    ReadOnly {
+        /// The name of the database, without secrets.
+        server: String,
+        /// The cause, for an operator.
+        reason: String,
+    },
+    /// The server refused a statement or the login.
     #[error("cannot use {server}: {reason}")]
-    Unusable { server: String, reason: String },
+    Unusable {
+        /// The name of the database, without secrets.
+        server: String,
+        /// The cause, for an operator.
+        reason: String,
+    },
+    /// The schema is missing or old, and this role may not change it.
     #[error(
-        "{server} has no up-to-date schema, and this role may not make it; run `migrate` as its owner ({reason})"
+        "{server} has no up-to-date schema and this role may not create it; run `migrate` as its owner ({reason})"
     )]
-    NotMigrated { server: String, reason: String },
+    NotMigrated {
+        /// The name of the database, without secrets.
+        server: String,
+        /// The cause, for an operator.
+        reason: String,
+    },
+    /// A newer program has changed the schema.
     #[error(
         "{server} was written by a newer version of Lastro (schema {found}, this program knows {known})"
     )]
-    Newer { server: String, found: i64, known: i64 },
+    Newer {
+        /// The name of the database, without secrets.
+        server: String,
+        /// The number of the newest step that was applied.
+        found: i64,
+        /// The number of the newest step that this program knows.
+        known: i64,
+    },
+    /// A migration differs from the one that was applied.
     #[error(
-        "{server}: migration {number} is not the one that was applied; the database is another service's, or was tampered with"
+        "{server}: migration {number} differs from the one that was applied; use the database of this service, or restore it from a backup"
     )]
-    Changed { server: String, number: i64 },
+    Changed {
+        /// The name of the database, without secrets.
+        server: String,
+        /// The number of the migration.
+        number: i64,
+    },
+    /// The URL is malformed.
     #[error(transparent)]
     Usage(#[from] UsageError),
 }
@@ -40,16 +85,14 @@ impl OpenError {
     }
 }
 
-/// A connection that could not be made: nothing was done, and perhaps nothing can be before
-/// somebody acts.
+/// No connection could be made: nothing was done, and an operator may have to act.
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         Self::Unavailable(Arc::new(error))
     }
 }
 
-/// What an error means for the transaction it happened in, which has not been asked to commit (R4,
-/// R18).
+/// Returns what an error means for its transaction, which has not been asked to commit (R4, R18).
 pub fn failure(error: tokio_postgres::Error) -> Failure {
     let Some(state) = error.code().cloned() else {
         return match std::error::Error::source(&error) {

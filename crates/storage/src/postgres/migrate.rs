@@ -1,4 +1,4 @@
-//! Brings a database's schema up to date, and tells a role what it may do there.
+//! Brings a database's schema up to date and grants a role its privileges.
 
 use platform::config::{DatabaseUrl, UsageError};
 use platform::process::ProgramError;
@@ -21,8 +21,9 @@ const CREATE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (number bigin
 pub struct Schema {
     /// Its steps, oldest first.
     pub migrations: &'static [Migration],
+    /// What a role that may not change the schema is granted.
     pub grants: Grants,
-    /// What writing connections execute. It is prepared on each of them.
+    /// The statements that are prepared on every writing connection.
     pub statements: &'static [&'static str],
 }
 
@@ -65,7 +66,7 @@ pub async fn migrate_at(
 ///
 /// # Errors
 ///
-/// Nothing was changed.
+/// Returns why the database could not be migrated; nothing was changed.
 pub async fn migrate(
     server: &Server,
     schema: &Schema,

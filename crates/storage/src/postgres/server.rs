@@ -79,12 +79,16 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Reads a URL as libpq writes them. `name` is what people see of it, `program` what the
-    /// server's operators see.
+    /// Parses a URL in libpq's syntax. `name` is shown to people instead of it, and `program` is the
+    /// application name that the server shows.
     ///
-    /// Of `sslmode` there are two: `disable`, which is the default, and `verify-full`, which the
-    /// weaker ones that encrypt (`require`, `verify-ca`) are taken for. The roots are those of the
-    /// system, or of `sslrootcert`.
+    /// `sslmode` is `disable`, the default, or `verify-full`; `require` and `verify-ca` are treated
+    /// as `verify-full`. The roots are those of the system, or of the file `sslrootcert`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the URL is malformed, has another `sslmode`, or names a file of roots that
+    /// cannot be read.
     pub fn at(url: &str, name: &str, program: &str) -> Result<Self, UsageError> {
         let wrong =
             |error: &dyn std::fmt::Display| UsageError(format!("{name} cannot be used: {error}"));
@@ -124,6 +128,7 @@ impl Server {
         Ok(Self { hosts, tls, name: name.to_owned(), primary: Arc::default() })
     }
 
+    /// Returns the name for people, without secrets.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -163,12 +168,13 @@ impl Server {
         access: Access,
         statements: &[&'static str],
     ) -> Result<Connection, OpenError> {
-        let (deadline, mut failed) = (Instant::now() + START_PATIENCE, false);
+        let deadline = Instant::now() + START_PATIENCE;
+        let mut failed = false;
         loop {
             match self.connect(access, statements).await {
                 Err(error) if error.may_pass() && Instant::now() < deadline => {
                     if !std::mem::replace(&mut failed, true) {
-                        warn!("{error}; waiting for it");
+                        warn!(server = self.name, %error, "database not available yet, retrying");
                     }
                     sleep(START_PAUSE).await;
                 }

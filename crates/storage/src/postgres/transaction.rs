@@ -57,9 +57,11 @@ impl<'pool> Transaction<'pool> {
         Self { idle, time, connection, permit }
     }
 
+    /// Executes a statement and returns its rows.
+    ///
     /// # Errors
     ///
-    /// Nothing of the transaction was done, and nothing will be.
+    /// [`Failure`] says whether to retry. Nothing of the transaction was done, and nothing will be.
     pub async fn query<const N: usize>(
         &self,
         sql: &str,
@@ -68,7 +70,11 @@ impl<'pool> Transaction<'pool> {
         self.query_with(sql, &parameters).await
     }
 
-    /// A page of rows sorted by id: `sql` has `id >= $1` and `LIMIT $2`.
+    /// Returns a page of rows sorted by id: `sql` has `id >= $1` and `LIMIT $2`.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
     pub async fn page(
         &self,
         sql: &str,
@@ -81,7 +87,11 @@ impl<'pool> Transaction<'pool> {
         }
     }
 
-    /// The same as [`query`](Self::query), with as many parameters as there happen to be.
+    /// Executes a statement with any number of parameters and returns its rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
     pub async fn query_with(
         &self,
         sql: &str,
@@ -91,11 +101,13 @@ impl<'pool> Transaction<'pool> {
         rows.map_err(late)?.map_err(|error| self.idle.failed(error))
     }
 
-    /// Executes a statement that must write exactly so many rows, as was predicted (R11).
+    /// Executes a statement that must write exactly `rows` rows, as the decision predicted (R11). With
+    /// 0 rows it does nothing.
     ///
     /// # Errors
     ///
-    /// `Suspect` if it wrote others; the transaction must not be committed.
+    /// [`Failure::Suspect`] if it wrote another number; otherwise as [`query`](Self::query). The
+    /// caller must not commit the transaction.
     pub async fn write<const N: usize>(
         &self,
         rows: usize,
@@ -113,7 +125,11 @@ impl<'pool> Transaction<'pool> {
         Err(Suspicion::RowCount { written, expected, sql: sql.to_owned() }.into())
     }
 
-    /// Executes a statement. How many rows it wrote.
+    /// Executes a statement and returns how many rows it wrote.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
     pub async fn execute<const N: usize>(
         &self,
         sql: &str,
@@ -123,8 +139,12 @@ impl<'pool> Transaction<'pool> {
         written.map_err(late)?.map_err(|error| self.idle.failed(error))
     }
 
-    /// When this call is executed. What is asked for behind locks is later than all that they
-    /// waited for.
+    /// Returns the current time. After waiting for locks, it is later than the transactions that held
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
     pub async fn now(&self) -> Result<Timestamp, Failure> {
         match self.time {
             Time::Given(clock) => Ok(clock.now()),
@@ -136,16 +156,16 @@ impl<'pool> Transaction<'pool> {
         }
     }
 
-    /// Makes it durable.
+    /// Commits durably.
     ///
-    /// One that nobody waits for any more keeps its connection and its place in the pool until it
-    /// ends, or another host is the primary. A server that waits for its standby does not notice
-    /// that a client has left: connections that were made in its place would pile up there.
+    /// A commit that takes too long keeps its connection and its slot in the pool until it ends, or
+    /// until another host is the primary. A server that waits for its standby does not notice that
+    /// a client has left, so connections made instead would pile up there.
     ///
     /// # Errors
     ///
-    /// `Unknown` wherever the server did not say, or said it with a warning: a wait for the standby
-    /// that somebody cut off counts as a commit to the server, and to nobody else (R1, R4).
+    /// [`Failure::Unknown`] if the server did not answer, or answered with a warning: it reports a
+    /// commit even if its wait for the standby was cancelled (R1, R4).
     pub async fn commit(self) -> Result<(), Failure> {
         let Self { idle, connection, permit, .. } = self;
         connection.take_warning();
@@ -178,11 +198,11 @@ impl<'pool> Transaction<'pool> {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the server tells no time")]
+#[error("the server returned no time")]
 struct NoTime;
 
 #[derive(Debug, thiserror::Error)]
-#[error("the server warned while it committed")]
+#[error("the server sent a warning during the commit")]
 struct Warned;
 
 fn late(elapsed: tokio::time::error::Elapsed) -> Failure {

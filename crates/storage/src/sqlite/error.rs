@@ -9,16 +9,43 @@ use rusqlite::{ErrorCode, ffi};
 /// Why a database file was not opened. One line each, for the operator; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The file cannot be used, as `reason` says.
     #[error("cannot use {}: {reason}", path.display())]
-    Unusable { path: PathBuf, reason: String },
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// The cause, for an operator.
+        reason: String,
+    },
+    /// SQLite returned an error.
     #[error("cannot use {}: {source}", path.display())]
-    Engine { path: PathBuf, source: rusqlite::Error },
+    Engine {
+        /// The file.
+        path: PathBuf,
+        /// The engine's error.
+        source: rusqlite::Error,
+    },
+    /// Another process has locked the file.
     #[error("{} is in use by another process; stop it first, or choose another data directory", .0.display())]
     Locked(PathBuf),
+    /// A newer program has changed the schema.
     #[error("{} was written by a newer version of Lastro (schema {found}, this program knows {known})", path.display())]
-    Newer { path: PathBuf, found: i64, known: i64 },
-    #[error("{}: migration {number} is not the one that was applied; the file or the program was tampered with", path.display())]
-    Changed { path: PathBuf, number: i64 },
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The number of the newest step that was applied.
+        found: i64,
+        /// The number of the newest step that this program knows.
+        known: i64,
+    },
+    /// A migration differs from the one that was applied.
+    #[error("{}: migration {number} differs from the one that was applied; use the database of this service, or restore it from a backup", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// The number of the migration.
+        number: i64,
+    },
 }
 
 impl OpenError {
@@ -32,8 +59,7 @@ impl OpenError {
     }
 }
 
-/// A connection that could not be replaced: nothing was done, and perhaps nothing can be before
-/// somebody acts.
+/// A connection could not be replaced: nothing was done, and an operator may have to act.
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match error {
@@ -43,17 +69,17 @@ impl From<OpenError> for Failure {
     }
 }
 
-/// What an error of SQLite means for the transaction it happened in (R4, R18).
+/// Returns what an error of SQLite means for its transaction (R4, R18).
 pub fn failure(error: rusqlite::Error) -> Failure {
     let Some(code) = error.sqlite_error() else {
-        // A row that does not fit its type, or a statement that does not fit the schema: about this batch.
+        // A row does not fit its type, or a statement the schema: this batch is at fault.
         return Failure::suspect(error);
     };
     let extended = code.extended_code;
     match code.code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Failure::Busy(Arc::new(error)),
         ErrorCode::DiskFull => Failure::Full(Arc::new(error)),
-        // The shared-memory file could not grow: the disk is as full.
+        // The shared-memory file could not grow because the disk is full.
         ErrorCode::SystemIoFailure if extended == ffi::SQLITE_IOERR_SHMSIZE => {
             Failure::Full(Arc::new(error))
         }

@@ -43,9 +43,10 @@ fn refuse_network_file_system(folder: &Path) -> Result<(), OpenError> {
         return Ok(());
     };
     match network_file_system(&mounts, &folder) {
-        Some(kind) => {
-            Err(OpenError::unusable(&folder, &format!("it lies on a network file system ({kind})")))
-        }
+        Some(kind) => Err(OpenError::unusable(
+            &folder,
+            &format!("it is on a network file system ({kind}); use a local disk"),
+        )),
         None => Ok(()),
     }
 }

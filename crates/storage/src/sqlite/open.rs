@@ -10,18 +10,23 @@ use super::error::OpenError;
 use super::migrate;
 use crate::migration::Migration;
 
-/// How long a statement waits for a lock that another process (`verify`) holds for a moment.
+/// How long a statement waits for a lock that another process, such as `verify`, holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Memory for pages; what a busy shop touches again and again.
+/// Memory for the pages that are used again and again.
 const CACHE_KIB: i64 = 32 * 1024;
-/// Pages of 4 KiB that the log gathers before they move into the file: fewer, larger checkpoints.
+/// Pages of 4 KiB in the log that trigger a checkpoint. Fewer, larger checkpoints cost less.
 const CHECKPOINT_PAGES: i64 = 8_000;
 
 /// Opens the one writing connection for the first time, and brings the schema up to date.
 ///
-/// Frames that a crash left in the log may never have been synced: they are checkpointed before
+/// Frames that a crash left in the log may not have been synced, so they are checkpointed before
 /// anything is read (R1).
+///
+/// # Errors
+///
+/// Returns an error if the file cannot be opened, is busy, cannot be written durably, or has a schema
+/// that this program does not know.
 pub fn open_writer(path: &Path, migrations: &[Migration]) -> Result<Connection, OpenError> {
     let mut connection = connect_writer(path, OpenFlags::SQLITE_OPEN_CREATE)?;
     let checkpoint =
@@ -30,15 +35,15 @@ pub fn open_writer(path: &Path, migrations: &[Migration]) -> Result<Connection, 
     if in_the_way {
         return Err(OpenError::unusable(
             path,
-            &"another process has kept it busy all the while; try again",
+            &"another process keeps it busy; stop that process or try again",
         ));
     }
     migrate::migrate(&mut connection, path, migrations)?;
     Ok(connection)
 }
 
-/// A writing connection that is safe to promise durability on (R1). What this process has left in
-/// the log was synced.
+/// Opens a writing connection whose commits are durable (R1). What this process left in the log was
+/// synced.
 pub(super) fn connect_writer(path: &Path, create: OpenFlags) -> Result<Connection, OpenError> {
     let engine = OpenError::engine(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
@@ -59,15 +64,15 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     keep_statements(connection)
 }
 
-/// Statements are prepared once. Otherwise SQLite plans one with `LIMIT ?` anew whenever it is
-/// taken out of the cache: its plan might depend on what is bound.
+/// Keeps prepared statements and their plans. Otherwise SQLite plans a statement with `LIMIT ?` again
+/// on each use, since its plan could depend on the bound value.
 fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
 
-/// R1: believe what the connection says it does, not what it was asked to do.
+/// Checks the settings that are in effect, not those that were asked for (R1).
 fn check_durable(connection: &Connection) -> Result<(), String> {
     let text =
         |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, String>(0));
@@ -83,11 +88,14 @@ fn check_durable(connection: &Connection) -> Result<(), String> {
     Ok(())
 }
 
-/// Opens a connection that cannot write. Several may stand beside the writer, also from other
-/// processes.
+/// Opens a connection that cannot write. Several may run beside the writer, also in other processes.
+///
+/// # Errors
+///
+/// Returns an error if the file does not exist or cannot be opened.
 pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     let engine = OpenError::engine(path);
-    // Not opened read-only: whoever reads the log beside a writer needs its shared memory, and so may have to make it.
+    // Not opened read-only: a reader of the log needs its shared memory, and may have to create it.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(&engine)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(&engine)?;
@@ -96,8 +104,8 @@ pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Opens a reader for an audit, which leaves the files as they are: the last connection to be
-/// closed would otherwise take over into the file what a service that died has left in its log.
+/// Opens a reader for an audit, which leaves the files as they are: otherwise the last connection to
+/// close would checkpoint what a crashed service left in its log.
 pub(super) fn open_auditor(path: &Path) -> Result<Connection, OpenError> {
     let connection = open_reader(path)?;
     let mut log = path.as_os_str().to_owned();
@@ -110,8 +118,12 @@ pub(super) fn open_auditor(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Opens a reader of a database that another program owns: it must exist, and be of a version that
-/// this one knows.
+/// Opens a reader of a database that another program owns.
+///
+/// # Errors
+///
+/// Returns an error if the file does not exist, cannot be opened, or has a schema that this program
+/// does not know.
 pub fn open_existing_reader(
     path: &Path,
     migrations: &[Migration],

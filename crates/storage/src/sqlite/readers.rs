@@ -48,7 +48,8 @@ impl Readers {
     ///
     /// # Errors
     ///
-    /// There is no such file, or its schema is not one that this program knows.
+    /// Returns an error if the file does not exist, cannot be opened, or has a schema that this
+    /// program does not know.
     pub fn for_audit(path: &Path, migrations: &[Migration]) -> Result<Self, OpenError> {
         open_existing_reader(path, migrations)?;
         Ok(Self::of(path, open_auditor, Threads::Blocking))
