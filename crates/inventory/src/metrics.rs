@@ -27,7 +27,7 @@ impl Metrics {
     /// Registers them all. Once per registry.
     pub fn new(registry: &mut Registry, shared: telemetry::Metrics) -> Self {
         let metrics = Self { shared, reservations: Family::default() };
-        let help = "Reservations by what was decided; repeated answers do not count";
+        let help = "Reservations by decision; repeated answers are not counted";
         registry.register("stock_reservations", help, metrics.reservations.clone());
         for state in StateName::ALL {
             drop(metrics.reservations.get_or_create(&OutcomeLabel { outcome: state.as_str() }));

@@ -1,7 +1,7 @@
 //! The Inventory Service's port to its database.
 //!
-//! The main verb takes the batch *and* the decider: open a transaction, load under lock, decide,
-//! write, commit.
+//! Its main method, [`Store::run`], takes a batch *and* the decider: it opens a transaction, loads
+//! under lock, decides, writes and commits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,168 +20,206 @@ pub mod postgres;
 pub mod sqlite;
 mod text;
 
-/// Where the stock is kept.
-///
-/// Source: R1, R4, R11, R12; every engine passes the same laws.
-///
-/// # Errors
-///
-/// [`Failure`] says whether anything was written and whether to try again.
+/// The database of stock (R1, R4, R11, R12). Every engine passes the same laws.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
-    /// Decides and writes a batch in one transaction.
+    /// Decides and writes a batch in one transaction, and returns one decision per command, in order.
     ///
-    /// One answer per command, in order. Levels change by compare-and-set on the number of their
-    /// last movement, reservations by compare-and-set on their state.
+    /// Levels change by compare-and-set on the number of their last movement, reservations by
+    /// compare-and-set on their state (R11).
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry. Only after [`Failure::Unknown`] may the batch have been
+    /// written; it may be run again (R4).
     async fn run(
         &self,
         batch: Arc<[InventoryCommand]>,
         decide: Decide,
     ) -> Result<Vec<Decided>, Failure>;
 
-    /// Sets messages aside, in a transaction of its own (R16).
+    /// Writes messages to the quarantine, in a transaction of its own (R16).
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry. Only after [`Failure::Unknown`] may the entries have been
+    /// written; a retry then raises their count.
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure>;
 
-    /// One product with all of its stock.
+    /// Returns one product with its stock at all locations, or `None` if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed.
     async fn product(&self, product_id: ProductId) -> Result<Option<ProductStock>, Failure>;
 
-    /// A page of products, sorted by id.
+    /// Returns a page of products, sorted by id.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed.
     async fn products(&self, filter: ProductFilter) -> Result<Vec<ProductStock>, Failure>;
 
-    /// A page of one product's ledger, newest first.
+    /// Returns a page of one product's movements, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed.
     async fn movements(&self, filter: MovementFilter) -> Result<Vec<Movement>, Failure>;
 
-    /// What an order was promised.
+    /// Returns the reservation of an order, or `None` if it has none.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed.
     async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure>;
 
-    /// All of them, in the order in which they serve: by (priority, id).
+    /// Returns all locations in sourcing order: by priority, then id.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed.
     async fn locations(&self) -> Result<Vec<Location>, Failure>;
 }
 
-/// What the audit reads of stock, beside the service or from another program.
+/// What the audit reads of stock, beside the service or in another program.
 ///
 /// Each call reads one snapshot of the last commit.
 ///
 /// # Errors
 ///
-/// Nothing was read; every call may be repeated. [`Failure::Suspect`] is about a row that makes no
-/// sense.
+/// Every call may be retried, unless it returns [`Failure::Fatal`]. [`Failure::Suspect`] means that a
+/// row cannot be decoded.
 #[async_trait]
 pub trait AuditStore: Send + Sync + fmt::Debug {
-    /// Reservations after `after`, sorted by order id.
+    /// Returns the first `limit` reservations after `after`, sorted by order id.
     async fn reservations_after(
         &self,
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<Reservation>, Failure>;
 
-    /// The order ids of the same reservations, whatever else their rows say.
+    /// Returns the order ids of the same reservations, also of those that cannot be decoded.
     async fn order_ids_after(
         &self,
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<OrderId>, Failure>;
 
-    /// The highest order id that a reservation has.
+    /// Returns the highest order id of a reservation.
     async fn last_order_id(&self) -> Result<Option<OrderId>, Failure>;
 
-    /// Those of these orders' reservations that exist, sorted by order id.
+    /// Returns the reservations of these orders that exist, sorted by order id.
     async fn reservations_by_id(
         &self,
         order_ids: Vec<OrderId>,
     ) -> Result<Vec<Reservation>, Failure>;
 
-    /// Levels after `after`, sorted by place, each with what is held there; all from one snapshot.
+    /// Returns the first `limit` levels after `after`, sorted by stock key, each with the units that
+    /// reservations hold there.
     async fn stock_after(
         &self,
         after: Option<StockKey>,
         limit: u32,
     ) -> Result<Vec<StockAudit>, Failure>;
 
-    /// What orders after `after` hold at one place, the first `limit` that were ever promised
-    /// anything there, and the place's level; all from one snapshot.
+    /// Returns how many units the first `limit` orders after `after` hold at one stock key, and its
+    /// level. Orders count that ever had an allocation there.
     async fn held_at(
         &self,
-        place: StockKey,
+        stock_key: StockKey,
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<HeldAudit, Failure>;
 
-    /// A stretch of one ledger, from its older end on.
+    /// Returns a stretch of one ledger, oldest first.
     async fn ledger(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure>;
 
-    /// The level that each of these movements left behind, in order; nothing where there is none.
+    /// Returns the level after each of these movements, in order; `None` for one that does not exist.
     async fn levels_at(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure>;
 
-    /// Whether each of these products is known, in order.
+    /// Returns whether each of these products exists, in order.
     async fn known_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure>;
 }
 
-/// Where one product lies.
+/// A product at a location, which has a level and a ledger.
 pub type StockKey = (ProductId, LocationId);
 
-/// Which products to list. Everything that is given must hold.
+/// Which products to list. All conditions that are given must hold.
 #[derive(Clone, Debug, Default)]
 pub struct ProductFilter {
-    /// The beginning of the id, or a part of the name, in any case.
+    /// Only products whose id begins with this text, or whose name contains it, in any case.
     pub text: Option<String>,
+    /// Only these products.
     pub ids: Option<Vec<ProductId>>,
-    /// Only those of which no more is available than their low-stock mark, over all locations.
+    /// Only products whose available units over all locations do not exceed their low-stock mark.
     pub low_stock: bool,
     /// Only products that sort after this one.
     pub after: Option<ProductId>,
+    /// The most products to return.
     pub limit: u32,
 }
 
 /// Which movements to list.
 #[derive(Clone, Debug)]
 pub struct MovementFilter {
+    /// The product.
     pub product_id: ProductId,
+    /// Only movements at this location.
     pub location_id: Option<LocationId>,
     /// Only movements older than this one.
     pub before: Option<Moment>,
+    /// The most movements to return.
     pub limit: u32,
 }
 
-/// A movement's position among all of its product's, over all locations. Sorts from old to new.
+/// The position of a movement among all movements of its product. Sorts from old to new.
 ///
-/// By time first: where the clock was set back, an older number may stand before a newer one.
+/// It sorts by time first. If the clock was set back, a lower `seq` may sort after a higher one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
+    /// When the movement was written, in microseconds since the epoch.
     pub created_at_micros: i64,
+    /// Its location.
     pub location_id: LocationId,
+    /// Its number in the ledger of its stock key, from 1.
     pub seq: i64,
 }
 
-/// A level, and Σ of what reservations in state reserved hold there (INV-3).
+/// A stock row with its ledger's end and what reservations hold there (INV-2, INV-3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StockAudit {
+    /// The product.
     pub product_id: ProductId,
+    /// The location.
     pub location_id: LocationId,
+    /// The stored level.
     pub level: Level,
-    /// Nothing where more than [`HELD_AT_ONCE`] orders were ever promised something.
+    /// The units that reservations in state reserved hold there; `None` if more than [`HELD_AT_ONCE`]
+    /// orders ever had an allocation there.
     pub held: Option<i64>,
     /// The number of the newest movement of its ledger (INV-2).
     pub newest_seq: i64,
 }
 
-/// Of so many orders, and no more, it is said together with a stock row what they hold there.
+/// The most orders whose units are added up when a stock row is read.
 pub const HELD_AT_ONCE: u32 = 100;
 
-/// What some orders hold at one place, and its level.
+/// The units that a page of orders holds at one stock key, and its level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldAudit {
+    /// The level in the same snapshot.
     pub level: Level,
-    /// Σ over those whose reservation is in state reserved.
+    /// The sum over orders whose reservation is in state reserved.
     pub units: i64,
-    /// How many orders these are, whatever became of them.
+    /// How many orders the page has, in any state.
     pub allocations: usize,
-    /// The last of these orders, if others may come after it.
+    /// The last order of the page, if there may be more after it.
     pub more_after: Option<OrderId>,
 }
 
 impl HeldAudit {
-    /// A page of at most `limit` orders and what each of them holds.
+    /// Adds up a page of at most `limit` orders and the units that each holds.
     fn of(level: Level, page: &[(OrderId, i64)], limit: u32) -> Self {
         let more = page.len() >= limit as usize;
         let last = page.last().map(|(order_id, _)| *order_id);
@@ -190,12 +228,17 @@ impl HeldAudit {
     }
 }
 
-/// The movements of one place with `after_seq < seq ≤ up_to_seq`, the first `limit` of them.
+/// The first `limit` movements of one stock key with `after_seq < seq ≤ up_to_seq`.
 #[derive(Clone, Debug)]
 pub struct Stretch {
+    /// The product.
     pub product_id: ProductId,
+    /// The location.
     pub location_id: LocationId,
+    /// The number before the first movement; 0 for the beginning of the ledger.
     pub after_seq: i64,
+    /// The highest number to return.
     pub up_to_seq: i64,
+    /// The most movements to return.
     pub limit: u32,
 }

@@ -54,31 +54,27 @@ impl Metrics {
             commands_oldest_age: Gauge::default(),
         };
         registry.register("orders_placed", "Orders accepted", metrics.placed.clone());
-        registry.register(
-            "orders_settled",
-            "Orders by what became of them",
-            metrics.settled.clone(),
-        );
-        let help = "Time from accepting an order to its being confirmed or rejected";
+        registry.register("orders_settled", "Orders by outcome", metrics.settled.clone());
+        let help = "Time from accepting an order to confirming or rejecting it";
         registry.register_with_unit(
             "order_settle",
             help,
             Unit::Seconds,
             metrics.settle_seconds.clone(),
         );
-        let help = "Waits for an outcome, by what ended them";
+        let help = "Requests that waited for an outcome, by what ended the wait";
         registry.register("order_waits_ended", help, metrics.waits_ended.clone());
         registry.register(
             "commands_resent",
-            "Commands sent again for want of an answer",
+            "Commands sent again because Inventory had not answered",
             metrics.commands_resent.clone(),
         );
         registry.register(
             "commands_pending",
-            "Commands in flight",
+            "Commands that wait for Inventory's answer",
             metrics.commands_pending.clone(),
         );
-        let help = "Age of the oldest command in flight";
+        let help = "Age of the oldest command that waits for Inventory's answer";
         registry.register_with_unit(
             "commands_oldest_age",
             help,

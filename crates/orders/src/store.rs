@@ -1,7 +1,7 @@
 //! The Order Service's port to its database.
 //!
-//! The main verb takes the batch *and* the decider: open a transaction, load under lock, decide,
-//! write, commit.
+//! Its main method, [`Store::run`], takes a batch *and* the decider: it opens a transaction, loads
+//! under lock, decides, writes and commits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,97 +21,125 @@ pub mod postgres;
 pub mod sqlite;
 mod text;
 
-/// Where orders are kept.
-///
-/// Source: R1, R4, R7, R11, R13; every engine passes the same laws.
-///
-/// # Errors
-///
-/// [`Failure`] says whether anything was written and whether to try again.
+/// The database of orders (R1, R4, R7, R11, R13). Every engine passes the same laws.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
-    /// How many batches it executes side by side.
+    /// Returns how many batches the store can run at the same time.
     fn parallel_batches(&self) -> usize;
 
-    /// Decides and writes a batch in one transaction.
+    /// Decides and writes a batch in one transaction, and returns one decision per command, in order.
     ///
-    /// One answer per command, in order. Orders change by compare-and-set on their status.
+    /// Orders change by compare-and-set on their status (R11).
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry. Only after [`Failure::Unknown`] may the batch have been
+    /// written; it may be run again (R4).
     async fn run(
         &self,
         batch: Arc<[OrderCommand]>,
         decide: Decide,
     ) -> Result<Vec<Decided>, Failure>;
 
-    /// Takes due commands for re-sending: raises their attempt and puts off their next one,
-    /// durably, first (R7).
+    /// Leases due commands for resending and returns them. Before that it durably raises their
+    /// attempt and postpones their next one (R7).
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry. After [`Failure::Unknown`], the commands may have been
+    /// leased; they are due again later.
     async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure>;
 
-    /// Sets messages aside, in a transaction of its own (R16).
+    /// Writes messages to the quarantine, in a transaction of its own (R16).
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry. Only after [`Failure::Unknown`] may the entries have been
+    /// written; a retry then raises their count.
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure>;
 
-    /// One order with all that is known of it.
+    /// Returns one order with its history, or `None` if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed.
     async fn order(&self, order_id: OrderId) -> Result<Option<OrderView>, Failure>;
 
-    /// Where one order stands.
+    /// Returns the status of one order, or `None` if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed.
     async fn receipt(&self, order_id: OrderId) -> Result<Option<Receipt>, Failure>;
 
-    /// A page of orders, newest first.
+    /// Returns a page of orders, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed.
     async fn orders(&self, filter: Filter) -> Result<Vec<OrderSummary>, Failure>;
 
-    /// The commands in flight.
+    /// Returns the number and age of the commands that wait for an answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed.
     async fn backlog(&self) -> Result<Backlog, Failure>;
 }
 
-/// What the audit reads of orders, beside the service or from another program.
+/// What the audit reads of orders, beside the service or in another program.
 ///
 /// Each call reads one snapshot of the last commit.
 ///
 /// # Errors
 ///
-/// Nothing was read; every call may be repeated. [`Failure::Suspect`] is about a row that makes no
-/// sense.
+/// Every call may be retried, unless it returns [`Failure::Fatal`]. [`Failure::Suspect`] means that a
+/// row cannot be decoded.
 #[async_trait]
 pub trait AuditStore: Send + Sync + fmt::Debug {
-    /// Orders after `after`, sorted by id.
+    /// Returns the first `limit` orders after `after`, sorted by id.
     async fn orders_after(
         &self,
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<OrderAudit>, Failure>;
 
-    /// The ids of the same orders, whatever else their rows say.
+    /// Returns the ids of the same orders, also of those whose rows cannot be decoded.
     async fn order_ids_after(
         &self,
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<OrderId>, Failure>;
 
-    /// The highest id that an order or a command in flight has.
+    /// Returns the highest id of an order or of a pending command's order.
     async fn last_order_id(&self) -> Result<Option<OrderId>, Failure>;
 
-    /// Those of these orders that exist, sorted by id.
+    /// Returns those of these orders that exist, sorted by id.
     async fn orders_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure>;
 
-    /// The commands in flight after `after`, sorted by order id, also those whose order is missing.
+    /// Returns the first `limit` pending commands after `after`, sorted by order id, including those
+    /// whose order is missing.
     async fn pending_after(
         &self,
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<PendingAudit>, Failure>;
 
-    /// The commands in flight, as the service counts them.
+    /// Returns the number and age of the pending commands, as [`Store::backlog`] does.
     async fn backlog(&self) -> Result<Backlog, Failure>;
 }
 
 /// Which due commands to take.
 #[derive(Clone, Copy)]
 pub struct Lease {
-    /// No more than this many.
+    /// The most commands to take.
     pub limit: u32,
+    /// Which of them.
     pub pick: Pick,
-    /// How long a command then waits for its answer, given the attempt about to be made.
+    /// Returns how long a command waits for its answer, from the number of the attempt that is about
+    /// to be made and a random number.
     pub delay: fn(u32, u64) -> Duration,
-    /// Makes the jitter of each delay differ.
+    /// The random number from which each command's jitter is derived.
     pub random: u64,
 }
 
@@ -124,77 +152,104 @@ impl fmt::Debug for Lease {
     }
 }
 
+/// Which pending commands a lease takes (R8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pick {
-    /// Due by time, for at least `patience`. What became due last goes first, and one in five is
-    /// what has been due for longest (R8).
+    /// Commands that have been due for at least `patience`. Those that became due last go first;
+    /// every fifth is one that has been due for longest (R8).
     Due { patience: Duration },
-    /// Whatever was last sent longer ago than this, due or not, oldest first: Inventory answers
-    /// again (R8). An age, since the store's clock is not that of whoever asks.
+    /// Commands that were last sent longer than `ago` ago, due or not, oldest first. It is used when
+    /// Inventory answers again (R8). It is an age because the store's clock is not the caller's.
     SentBefore { ago: Duration },
 }
 
-/// An order as it is shown.
+/// An order with its history, as the API shows it.
 #[derive(Clone, Debug)]
 pub struct OrderView {
+    /// Its id.
     pub order_id: OrderId,
+    /// Its current status.
     pub status: Status,
+    /// What the customer ordered.
     pub terms: Terms,
-    /// From the first entry on. Allocations and shortages are in the entries that an answer made.
+    /// All entries, oldest first. Those that an answer caused hold its allocations or shortages.
     pub history: Vec<Entry>,
+    /// When it was accepted, in microseconds since the epoch.
     pub created_at_micros: i64,
+    /// When its status last changed, in microseconds since the epoch.
     pub updated_at_micros: i64,
 }
 
 /// An order as a list shows it.
 #[derive(Clone, Debug)]
 pub struct OrderSummary {
+    /// Its id.
     pub order_id: OrderId,
+    /// Its current status.
     pub status: Status,
+    /// Who placed it.
     pub customer_id: CustomerId,
+    /// The currency of the total.
     pub currency: orders_core::money::Currency,
+    /// The total in minor units of the currency, such as cents.
     pub total_minor: i64,
+    /// When it was accepted, in microseconds since the epoch.
     pub created_at_micros: i64,
+    /// When its status last changed, in microseconds since the epoch.
     pub updated_at_micros: i64,
 }
 
+/// Which orders to list. All conditions that are given must hold.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
+    /// Only orders in this status.
     pub status: Option<Status>,
+    /// Only orders of this customer.
     pub customer_id: Option<CustomerId>,
     /// Only orders older than this one.
     pub before: Option<OrderId>,
+    /// The most orders to return.
     pub limit: u32,
 }
 
+/// The commands that wait for Inventory's answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
+    /// How many there are.
     pub commands: u64,
-    /// Age of the oldest, on the store's clock.
+    /// The age of the oldest by the store's clock; zero if there is none.
     pub oldest_age: Duration,
 }
 
-/// What the invariants speak of, of one order, from one snapshot.
+/// What the audit checks of one order, from one snapshot (INV-4, INV-7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderAudit {
+    /// Its id.
     pub order_id: OrderId,
+    /// Its current status.
     pub status: Status,
+    /// The digest that its stock commands carry.
     pub digest: Digest,
+    /// The stored total in minor units of the currency.
     pub total_minor: i64,
+    /// What the customer ordered.
     pub terms: Terms,
+    /// The number and status of each entry of its history, oldest first.
     pub history: Vec<(u32, Status)>,
+    /// Its pending command, if it has one.
     pub pending: Option<StockCommandKind>,
 }
 
-/// A command in flight and the order that it belongs to, from one snapshot.
-///
-/// In microseconds since the epoch.
+/// A pending command and its order, from one snapshot (INV-7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingAudit {
+    /// The order that the command is for.
     pub order_id: OrderId,
-    /// As it is written there.
+    /// The command's kind as it is stored.
     pub kind: String,
+    /// Since when it is pending, in microseconds since the epoch.
     pub since_micros: i64,
-    /// When the order took its last step; nothing if there is no such order.
+    /// When the order's status last changed, in microseconds since the epoch; `None` if the order
+    /// does not exist.
     pub moved_at_micros: Option<i64>,
 }

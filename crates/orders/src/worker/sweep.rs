@@ -49,7 +49,7 @@ impl AnswerFeed {
             ended_silence |= window.answered(order_id, now_micros);
         }
         if ended_silence {
-            info!("Inventory answers again; all pending commands are due");
+            info!("Inventory answers again, resending all pending commands");
         }
         if window.awake_since().is_some() {
             self.heard.notify_one();
@@ -80,21 +80,22 @@ impl Sweeper {
     ///
     /// [`Failure::Fatal`] only; the process must end.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
-        let (mut step, mut failing) = (0_u32, false);
+        let mut step = 0_u32;
+        let mut failing = false;
         while !shutdown.is_cancelled() {
             match (self.tick().await, failing) {
                 (Err(failure @ Failure::Fatal(_)), _) => return Err(failure),
-                // One line when it begins and one when it is over, however long it lasts.
+                // Log only the first failure and the recovery.
                 (Err(failure), false) => {
                     failing = true;
-                    warn!(error = %Chain(&failure), "the sweeper cannot sweep; it goes on trying");
+                    warn!(error = %Chain(&failure), "sweep failed, retrying");
                 }
                 (Ok(_), true) => {
                     failing = false;
-                    warn!("the sweeper sweeps again");
+                    warn!("sweep succeeded again");
                 }
                 (Ok(0), false) | (Err(_), true) => {}
-                (Ok(resent), false) => debug!(resent, "commands are sent again"),
+                (Ok(resent), false) => debug!(resent, "resent pending commands"),
             }
             if step % STEPS_PER_LOOK == 0 {
                 self.look().await?;
