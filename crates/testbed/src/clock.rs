@@ -1,5 +1,5 @@
-//! A time of day of a program's own, which a test may move while the program runs. Timers go on as
-//! they are.
+//! A wall clock of a program's own, which a test may set while the program runs. Timers keep the
+//! pace of the machine.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,26 +8,27 @@ use tempfile::TempDir;
 
 use crate::Launch;
 
-/// **Source:** libfaketime, which reads the file for every look at the clock.
+/// Works through libfaketime, which reads the file at every call that asks for the time.
 #[derive(Debug)]
 pub struct Clock {
     folder: TempDir,
 }
 
 impl Clock {
-    /// One that is right.
+    /// A clock that shows the machine's time.
     pub fn right() -> Self {
         let clock = Self { folder: tempfile::tempdir().expect("a folder") };
-        // For programs of another user too.
+        // The folder is readable for programs that run as another user, too.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(clock.folder.path(), open).expect("permissions");
         clock.set("+0");
         clock
     }
 
-    /// `+3600` and `-1y` are differences, `@2020-01-01 00:00:00` goes on from there, and a time without `@` stands still.
+    /// Sets the clock. `+3600` and `-1y` are offsets; `@2020-01-01 00:00:00` starts at that time
+    /// and continues; a time without `@` stands still.
     pub fn set(&self, time: &str) {
-        // As a whole: nobody reads half of it.
+        // Renamed into place, so that no program reads half of a file.
         let new = self.folder.path().join("new");
         std::fs::write(&new, format!("{time}\n")).expect("a file");
         std::fs::rename(new, self.file()).expect("a file");
@@ -37,12 +38,12 @@ impl Clock {
         self.folder.path().join("time")
     }
 
-    /// The program will see this clock.
+    /// Makes the launched program see this clock.
     pub fn seen_by(&self, launch: Launch) -> Launch {
         self.environment().into_iter().fold(launch, |launch, (name, value)| launch.env(name, value))
     }
 
-    /// What lets a program see it. A time that stands still is one of UTC.
+    /// The environment that makes a program see this clock. A clock that stands still shows UTC.
     pub(crate) fn environment(&self) -> [(&'static str, OsString); 6] {
         [
             ("LD_PRELOAD", library().into()),

@@ -1,4 +1,5 @@
-//! How the clocks of a deployment may be wrong, and the proof that its programs see them.
+//! The ways in which the clocks of a deployment can be wrong, and the check that its programs see
+//! them.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,21 +8,21 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::{Clock, Deployment, Form, PATIENCE, eventually};
 
-/// How far a time that a program reports may be from the clock that it was given: a slow machine,
-/// no more.
+/// How far the time that a program reports may be from its clock: only a slow machine explains a
+/// difference.
 const TOLERANCE: Duration = Duration::from_secs(120);
 
-/// What a clock of the test's own shows.
+/// What a test's clock shows.
 #[derive(Clone, Copy, Debug)]
 pub enum ClockState {
-    /// The time of the machine and so many hours more.
+    /// The machine's time plus this many hours.
     Off(i64),
-    /// Always this time.
+    /// This time, standing still.
     StandsAt(&'static str),
 }
 
 impl ClockState {
-    /// Brings a clock into this state.
+    /// Sets `clock` to this state.
     pub fn set(self, clock: &Clock) {
         match self {
             Self::Off(hours) => clock.set(&format!("{hours:+}h")),
@@ -31,7 +32,7 @@ impl ClockState {
 
     #[expect(
         clippy::disallowed_methods,
-        reason = "the machine's clock is what others are off from"
+        reason = "the offsets are relative to the machine's clock"
     )]
     fn shows(self) -> OffsetDateTime {
         match self {
@@ -42,15 +43,13 @@ impl ClockState {
         }
     }
 
-    /// Whether a program that sees such a clock may have reported `time`.
+    /// Whether a program that sees a clock in this state may have reported `time`.
     pub fn explains(self, time: OffsetDateTime) -> bool {
         (time - self.shows()).unsigned_abs() < TOLERANCE
     }
 }
 
-/// A time as the services write it.
-///
-/// Source: RFC 3339.
+/// Parses a time in RFC 3339, as the services write it.
 pub fn parse_time(text: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text, &Rfc3339).ok()
 }
@@ -58,8 +57,8 @@ pub fn parse_time(text: &str) -> Option<OffsetDateTime> {
 /// Hours in a year.
 pub const YEAR: i64 = 365 * 24;
 
-/// Hours and years off, in both directions, at once and apart. In the last state all clocks are
-/// right.
+/// Clocks that are hours and years off, ahead and behind, alike and different. In the last state
+/// both clocks are right.
 pub const CLOCK_STATES: [[ClockState; 2]; 7] = [
     [ClockState::Off(1), ClockState::Off(0)],
     [ClockState::Off(-1), ClockState::Off(1)],
@@ -70,13 +69,13 @@ pub const CLOCK_STATES: [[ClockState; 2]; 7] = [
     [ClockState::Off(0), ClockState::Off(0)],
 ];
 
-/// A clock for each program of a form.
+/// One clock for each program of a form.
 pub fn clocks_for(form: Form) -> Vec<Clock> {
     (0..form.programs()).map(|_| Clock::right()).collect()
 }
 
 /// Sets the clocks of a deployment's programs to the two states in turn, and waits until each
-/// program has logged a request with the time of its own clock.
+/// program has logged a request at the time that its clock shows.
 pub async fn set_clocks(shop: &Deployment, state: [ClockState; 2]) {
     let clocks = &shop.environment.clocks;
     let of = |number: usize| state[number % state.len()];

@@ -1,5 +1,5 @@
-//! A stretch of network before PostgreSQL that understands enough of its protocol to cut a
-//! connection around a COMMIT, and to let statements through one by one.
+//! A proxy before PostgreSQL that understands enough of the protocol to cut a connection around a
+//! COMMIT, and to let statements through one by one.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,18 +12,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// Where the connection is cut.
+/// Where a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// The server never sees the COMMIT: nothing is done.
+    /// Before the server receives the COMMIT: nothing is committed.
     Before,
-    /// The server commits, and nobody hears of it.
+    /// After the server has committed and before the client gets the reply.
     After,
 }
 
-/// Forwards connections to one PostgreSQL.
+/// Forwards connections to one PostgreSQL server.
 ///
-/// **Shape:** dropping it closes them all.
+/// Dropping it closes all connections.
 #[derive(Debug)]
 pub struct Commits {
     address: SocketAddr,
@@ -34,22 +34,22 @@ pub struct Commits {
 #[derive(Debug, Default)]
 struct Plan {
     next: Mutex<Option<Cut>>,
-    /// Every so many writing transactions are cut; 0 is none.
+    /// One writing transaction in this many is cut; 0 cuts none.
     every: AtomicU32,
     passed: AtomicU32,
     cuts: AtomicU32,
-    /// If there is one, each statement of a transaction that may write needs a permit.
+    /// If set, each statement of a transaction that may write needs a permit.
     gate: Option<Semaphore>,
-    /// Those that wait for their permit.
+    /// Statements that wait for a permit.
     held: AtomicI64,
-    /// Permits that were given and not used yet.
+    /// Permits that were given and are not used yet.
     stepped: AtomicI64,
-    /// What the server was sent and has not answered yet.
+    /// Messages that were sent to the server and have no reply yet.
     outstanding: AtomicI64,
 }
 
 impl Plan {
-    /// What becomes of one more writing transaction. The two ways take turns.
+    /// Where the next writing transaction is cut, if at all. The two cuts alternate.
     fn next(&self) -> Option<Cut> {
         if let Some(cut) = self.next.lock().expect("nothing panics under this lock").take() {
             self.cuts.fetch_add(1, Ordering::SeqCst);
@@ -65,12 +65,12 @@ impl Plan {
 }
 
 impl Commits {
-    /// Before a server on a port of this machine.
+    /// Starts a proxy to the server at a port of this machine.
     pub async fn to(port: u16) -> Self {
         Self::with(port, Plan::default()).await
     }
 
-    /// The same, where each statement waits to be let through by [`Self::step`].
+    /// Starts a proxy in which each statement waits until [`Self::step`] lets it through.
     pub async fn gated(port: u16) -> Self {
         Self::with(port, Plan { gate: Some(Semaphore::new(0)), ..Plan::default() }).await
     }
@@ -88,13 +88,13 @@ impl Commits {
         self.address.port()
     }
 
-    /// Cuts the connection around the next COMMIT of a transaction that has written something.
+    /// Cuts the connection around the next COMMIT of a transaction that has written.
     pub fn cut_next(&self, cut: Cut) {
         *self.plan.next.lock().expect("nothing panics under this lock") = Some(cut);
     }
 
-    /// Cuts the connection around every `every`th such COMMIT: after and before it, in turn.
-    /// With 0, none from now on.
+    /// Cuts the connection around every `every`th COMMIT of a writing transaction, after and before
+    /// the COMMIT in turn. 0 stops the cutting.
     pub fn cut(&self, every: u32) {
         self.plan.every.store(every, Ordering::SeqCst);
     }
@@ -104,13 +104,13 @@ impl Commits {
         self.plan.cuts.load(Ordering::SeqCst)
     }
 
-    /// Lets so many statements through.
+    /// Lets this many statements through.
     pub fn step(&self, statements: usize) {
         self.plan.stepped.fetch_add(i64::try_from(statements).expect("a few"), Ordering::SeqCst);
         self.plan.gate.as_ref().expect("a gate").add_permits(statements);
     }
 
-    /// Whether a statement waits to be let through, and no permit is left for it.
+    /// Whether a statement waits for a permit and none is left.
     pub fn is_held(&self) -> bool {
         let [held, stepped, outstanding] =
             [&self.plan.held, &self.plan.stepped, &self.plan.outstanding]
@@ -118,7 +118,7 @@ impl Commits {
         held > 0 && stepped == 0 && outstanding == 0
     }
 
-    /// Takes back what was not used of the permits.
+    /// Takes back the permits that are not used yet.
     pub fn stop(&self) {
         let gate = self.plan.gate.as_ref().expect("a gate");
         gate.forget_permits(gate.available_permits());
@@ -133,17 +133,17 @@ async fn accept(listener: TcpListener, port: u16, plan: Arc<Plan>) {
         let plan = plan.clone();
         connections.spawn(async move {
             let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
-            // Small messages, answered one by one.
+            // Messages are small and wait for one another's replies.
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
             let ((from_client, to_client), (from_server, to_server)) =
                 (client.into_split(), server.into_split());
             let replies = Arc::new(Replies::default());
-            // Whichever ends first closes both.
+            // The end of either direction closes both.
             tokio::select! {
                 () = forward_requests(from_client, to_server, &plan, &replies) => {}
                 () = forward_replies(from_server, to_client, &plan, &replies) => {}
             }
-            // Nobody waits for it any more.
+            // Replies of a closed connection do not come any more.
             plan.outstanding
                 .fetch_sub(replies.outstanding.load(Ordering::SeqCst), Ordering::SeqCst);
         });
@@ -151,13 +151,13 @@ async fn accept(listener: TcpListener, port: u16, plan: Arc<Plan>) {
     }
 }
 
-/// What passes between the two directions of one connection.
+/// What the two directions of one connection share.
 #[derive(Debug, Default)]
 struct Replies {
-    /// From now on nothing reaches the client; the next sign that the server is ready ends the
+    /// Once set, nothing reaches the client, and the server's next ReadyForQuery ends the
     /// connection.
     muted: AtomicBool,
-    /// This connection's part of what is not answered yet.
+    /// This connection's messages without a reply.
     outstanding: AtomicI64,
 }
 
@@ -166,8 +166,8 @@ fn sent(plan: &Plan, replies: &Replies) {
     replies.outstanding.fetch_add(1, Ordering::SeqCst);
 }
 
-/// A message of the protocol: its type, and itself as a whole. The first one of a connection has no
-/// type.
+/// Reads one message of the protocol: its type, and all of its bytes. The first message of a
+/// connection has no type.
 async fn message(from: &mut OwnedReadHalf, typed: bool) -> Option<(u8, Vec<u8>)> {
     let kind = if typed { from.read_u8().await.ok()? } else { 0 };
     let length = from.read_u32().await.ok()?;
@@ -194,10 +194,10 @@ async fn forward_requests(
         return;
     }
     let (mut held, mut statements) = (Vec::new(), HashMap::new());
-    // Whether a transaction is open that may write, and whether it has.
+    // Whether an open transaction may write, and whether it has written.
     let (mut may_write, mut wrote) = (false, false);
     while let Some((kind, whole)) = message(&mut from, true).await {
-        // After the type and the length; texts end with a zero.
+        // The texts follow the type and the length; each ends with a zero byte.
         let mut texts = whole[5..].split(|byte| *byte == 0).map(String::from_utf8_lossy);
         let (first, second) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
         let simple = kind == b'Q';
@@ -205,7 +205,7 @@ async fn forward_requests(
             b'Q' if first.contains("BEGIN") => {
                 (may_write, wrote) = (!first.contains("READ ONLY"), false);
             }
-            // A statement gets a name; and one is used, by its name.
+            // Parse names a statement, and Bind uses a statement by its name.
             b'P' => {
                 statements.insert(first.into_owned(), second.starts_with(['I', 'U', 'D']));
             }
@@ -214,7 +214,7 @@ async fn forward_requests(
         }
         let ends = simple && whole[5..].starts_with(b"COMMIT");
         held.extend(whole);
-        // A query, or the end of an extended one.
+        // Only a simple query or a Sync ends a statement.
         if !simple && kind != b'S' {
             continue;
         }
@@ -222,7 +222,8 @@ async fn forward_requests(
             plan.held.fetch_add(1, Ordering::SeqCst);
             let Ok(permit) = gate.acquire().await else { return };
             permit.forget();
-            // Before it is let go: whoever looks sees it at the gate, on its way, or answered.
+            // Counted before the permit is used, so that an observer always sees the statement: at
+            // the gate, on its way, or answered.
             sent(plan, replies);
             plan.stepped.fetch_sub(1, Ordering::SeqCst);
             plan.held.fetch_sub(1, Ordering::SeqCst);

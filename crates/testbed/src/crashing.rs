@@ -1,11 +1,11 @@
-//! A program that dies at a crash point under load, and is started again.
+//! A program that is killed at a crash point under load and started again.
 
 use std::sync::Arc;
 
 use crate::load::nothing_in_flight;
 use crate::{Deployment, Load, PATIENCE, Random, Record, eventually};
 
-/// Expands `$with!` with every crash point of the services, and a name for each.
+/// Expands the macro `$with` with every crash point of the services and an identifier for each.
 #[macro_export]
 macro_rules! with_crash_points {
     ($with:ident) => {
@@ -27,19 +27,19 @@ macro_rules! with_crash_points {
     };
 }
 
-/// Kills a program of the deployment at `point` under load, at one of its first `max_passes`, and
-/// starts it again. Returns the deployment and what clients remember.
+/// Kills a program of the deployment at `point` under load, in one of the first `max_passes`
+/// passes, and starts it again. Returns the deployment and what the clients recorded.
 pub async fn killed_at(
     point: &str,
     max_passes: u64,
     mut shop: Deployment,
     random: &mut Random,
 ) -> (Deployment, Record) {
-    // Only commands without an answer are swept: even a first pass is rare.
+    // The sweeper sends only commands without an answer, so even one pass is rare.
     let is_swept = point == "sweep.leased";
     let pass = if is_swept { 1 } else { 1 + random.below(max_passes) };
     if is_swept {
-        // What an earlier crash left behind would be swept before the program is ready.
+        // Without open orders, the sweeper has nothing to send before the program is ready.
         nothing_in_flight(PATIENCE, &shop).await;
     }
     shop.environment.fault = Some(format!("kill {point} {pass}"));
@@ -47,7 +47,7 @@ pub async fn killed_at(
     let shop = Arc::new(shop);
     let held = if is_swept { Some(shop.hold_inventory().await) } else { None };
     let load = Load::on(&shop, random);
-    eventually(PATIENCE, &format!("it dies at {point}, pass {pass}"), || async {
+    eventually(PATIENCE, &format!("a program ends at {point}, pass {pass}"), || async {
         shop.programs.one_has_ended().then_some(())
     })
     .await;

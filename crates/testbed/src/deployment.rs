@@ -1,4 +1,5 @@
-//! The two services deployed in one of their forms, in a folder of their own, and a client of them.
+//! The two services deployed in one of their forms, in a folder of their own, and a client of their
+//! API.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -29,11 +30,11 @@ const FILES: [&str; 2] = ["orders.db", "inventory.db"];
 /// Dropping it kills the programs.
 #[derive(Debug)]
 pub struct Deployment {
-    /// What runs.
+    /// The running programs.
     pub programs: Programs,
-    /// What it runs on.
+    /// The broker, databases, network, clocks and disk that the programs use.
     pub environment: Environment,
-    /// How it is put together.
+    /// Which programs there are and what joins them.
     pub form: Form,
     folder: TempDir,
     client: Client,
@@ -41,31 +42,35 @@ pub struct Deployment {
 
 /// Starting and stopping.
 impl Deployment {
-    /// A new and empty one in the form that `LASTRO_TEST_FORM` names, one process unless it is set.
+    /// Opens a new and empty deployment in the form that `LASTRO_TEST_FORM` names, by default in
+    /// one process.
     pub async fn open() -> Self {
         Self::open_with(|launch| launch).await
     }
 
-    /// The same, started in the test's own way.
+    /// Opens a new deployment like [`Self::open`]; `how` changes how the programs that take orders
+    /// are started.
     pub async fn open_with(how: impl Fn(Launch) -> Launch) -> Self {
         Self::in_form_with(Form::under_test(), how).await
     }
 
-    /// A new and empty one in this form.
+    /// Opens a new and empty deployment in this form.
     pub async fn in_form(form: Form) -> Self {
         Self::in_form_with(form, |launch| launch).await
     }
 
-    /// The same; `how` changes how the programs that take orders are started.
+    /// Opens a new deployment in this form; `how` changes how the programs that take orders are
+    /// started.
     pub async fn in_form_with(form: Form, how: impl Fn(Launch) -> Launch) -> Self {
         Self::start(form, Environment::of(form).await, folder(), how).await
     }
 
-    /// One with a stretch of network between Inventory and the broker, which the test may cut.
+    /// Opens a deployment with a proxy between the Inventory Service and the broker, through which
+    /// the test may cut the connection.
     ///
     /// # Panics
     ///
-    /// If the services are not processes of their own.
+    /// Panics if the services are not separate processes.
     pub async fn in_form_with_link(form: Form) -> Self {
         assert!(form.is_apart(), "no network lies between the services of {form:?}");
         let mut environment = Environment::of(form).await;
@@ -73,23 +78,24 @@ impl Deployment {
         Self::open_as(form, environment).await
     }
 
-    /// One whose first replicas stop at a crash point: `kill orders.committed 3`, `panic …`.
+    /// Opens a deployment whose first replicas stop at a crash point, for example `kill
+    /// orders.committed 3` or `panic orders.committed 3`.
     pub async fn in_form_with_fault(form: Form, fault: &str) -> Self {
         let environment = Environment::of(form).await;
         Self::open_as(form, Environment { fault: Some(fault.to_owned()), ..environment }).await
     }
 
-    /// One whose auditors take half of the time, so that a test may wait for them.
+    /// Opens a deployment whose auditors take half of the time, so that a test can wait for them.
     pub async fn in_form_with_busy_auditors(form: Form) -> Self {
         Self::in_form_with(form, with_busy_auditors).await
     }
 
-    /// In a form and an environment of the test's own.
+    /// Opens a new deployment in this form and environment.
     pub async fn open_as(form: Form, environment: Environment) -> Self {
         Self::start(form, environment, folder(), |launch| launch).await
     }
 
-    /// The same in a folder that exists.
+    /// Opens a deployment in an existing folder.
     pub async fn open_in(folder: TempDir, form: Form, environment: Environment) -> Self {
         Self::start(form, environment, folder, |launch| launch).await
     }
@@ -104,8 +110,9 @@ impl Deployment {
         Self { programs, environment, form, folder, client: client() }
     }
 
-    /// Services that the test process itself runs in `folder`: those that take orders at `orders`,
-    /// and the Inventory Services at `inventory` unless they are the same.
+    /// A deployment whose services run inside the test process. `orders` are the addresses of the
+    /// Order Services, `inventory` those of the Inventory Services; empty if the Order Services
+    /// serve both APIs.
     pub fn within(
         folder: TempDir,
         form: Form,
@@ -116,9 +123,9 @@ impl Deployment {
         Self { programs, environment, form, folder, client: client() }
     }
 
-    /// Starts it again on the same data, after it was killed or has ended.
+    /// Starts the deployment on the same data after its programs were killed or have ended.
     pub async fn reopen(&mut self) {
-        // A program that still runs holds the files.
+        // A program that still runs holds locks on the files.
         self.programs.kill();
         self.programs.ended(PATIENCE).await;
         self.files_are_free(&FILES).await;
@@ -128,12 +135,12 @@ impl Deployment {
         self.client = client();
     }
 
-    /// How its programs are started again, after they were killed: those that take orders first.
+    /// How the programs are started after they were killed: the programs that take orders first.
     pub fn launches(&self) -> Vec<Launch> {
         Programs::launches(self.form, self.folder.path(), &self.environment)
     }
 
-    /// Starts only those programs again that have ended.
+    /// Starts only the programs that have ended.
     pub async fn restart_ended(&mut self) {
         self.files_are_free(&self.programs.files_of_ended(self.form)).await;
         self.programs.restart_ended(self.form, self.folder.path(), &self.environment).await;
@@ -162,32 +169,32 @@ impl Deployment {
         self.folder
     }
 
-    /// Kills it and leaves its files as they are.
+    /// Kills the programs and leaves their files as they are.
     pub fn into_folder(self) -> TempDir {
         self.folder
     }
 
-    /// Where its files are.
+    /// The folder of the deployment's files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 }
 
-/// The audit, and the databases behind the services' backs.
+/// The audit, and direct access to the services' databases.
 impl Deployment {
-    /// Runs `lastro verify` beside it.
+    /// Runs `lastro verify` while the deployment runs.
     pub async fn verify(&self) -> Ended {
         self.verify_with(PATIENCE, &[]).await
     }
 
-    /// The same with more arguments, and a deadline for data that may be much.
+    /// Runs `lastro verify` with further arguments, and a deadline that allows for much data.
     pub async fn verify_with(&self, deadline: Duration, arguments: &[&str]) -> Ended {
         let verify = lastro(self.folder.path()).args(["verify"]);
         let verify = self.environment.sees_disk(verify.args(self.environment.data_arguments()));
         verify.args(arguments.iter().copied()).to_end_within(deadline).await
     }
 
-    /// Runs `lastro verify --watch` beside it.
+    /// Runs `lastro verify --watch` while the deployment runs.
     pub fn watch(&self, arguments: &[&str]) -> Tool {
         let watch = lastro(self.folder.path()).args(["verify", "--watch"]);
         let watch = watch.args(self.environment.data_arguments());
@@ -200,8 +207,8 @@ impl Deployment {
         assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     }
 
-    /// Keeps the Inventory Service from answering while the result lives, by a lock in its
-    /// database.
+    /// Stops the Inventory Service from answering, by a lock in its database, until the result is
+    /// dropped.
     pub async fn hold_inventory(&self) -> Held {
         if let Some(databases) = &self.environment.databases {
             let client = postgres(&databases.inventory).await;
@@ -215,7 +222,7 @@ impl Deployment {
         Held::File { _connection: connection }
     }
 
-    /// The kinds of the messages that both services have set aside: those of orders first.
+    /// The kinds of the messages in quarantine: those of the Order Service first.
     pub async fn quarantined(&self) -> [Vec<String>; 2] {
         const KINDS: &str = "SELECT kind FROM quarantine ORDER BY kind";
         if let Some(databases) = &self.environment.databases {
@@ -238,17 +245,17 @@ impl Deployment {
     }
 }
 
-/// Holds a lock in a database.
+/// Holds a lock in a database until it is dropped.
 #[derive(Debug)]
 pub enum Held {
     /// In a SQLite file.
     File {
-        /// Holds it.
+        /// The lock lasts as long as this connection.
         _connection: Connection,
     },
     /// On a PostgreSQL server.
     Server {
-        /// Holds it.
+        /// The lock lasts as long as this connection.
         _client: tokio_postgres::Client,
     },
 }
@@ -257,12 +264,12 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-/// How `lastro` is started in `folder` to serve, with its data in `folder/data`.
+/// How `lastro serve` is started in `folder`, with its data in `folder/data`.
 pub fn launch(folder: &Path) -> Launch {
     lastro(folder).args(["--listen", "127.0.0.1:0", "--data-dir", "data"])
 }
 
-/// Auditors take half of the time, and not a fiftieth: a test waits for them.
+/// Gives the auditors half of the time instead of a fiftieth, because a test waits for them.
 pub fn with_busy_auditors(launch: Launch) -> Launch {
     launch.env("LASTRO_AUDIT_SHARE", "2")
 }
@@ -276,21 +283,21 @@ pub fn lastro(folder: &Path) -> Launch {
 ///
 /// # Panics
 ///
-/// If it is not there, because the test was built without it.
+/// Panics if the program is missing, because the test was built without it.
 pub fn program_under_test() -> PathBuf {
-    // Tests lie in `deps`, and programs in the folder above.
+    // Cargo puts tests into `deps`, and programs into the folder above.
     let test = std::env::current_exe().expect("the path of the running test");
     let program = test.ancestors().nth(2).map(|folder| folder.join("lastro")).unwrap_or_default();
     assert!(program.exists(), "{} is missing; build it: cargo test -p lastro", program.display());
     program
 }
 
-/// Where `lastro` keeps its data if it was started in `folder` by [`launch`].
+/// The data folder of a `lastro` that [`launch`] started in `folder`.
 pub fn data_in(folder: &Path) -> PathBuf {
     folder.join("data")
 }
 
-/// A copy of all data files of a deployment that is closed, in a folder of its own.
+/// Copies all data files of a closed deployment into a folder of their own.
 pub fn copy_of_data(folder: &Path) -> TempDir {
     let copy = self::folder();
     std::fs::create_dir(data_in(copy.path())).expect("a folder");
@@ -308,8 +315,8 @@ pub async fn verify(folder: &Path, arguments: &[&str]) -> Ended {
     verify.args(arguments.iter().copied()).to_end().await
 }
 
-/// A service closes a connection that has idled for 10 s, perhaps just as a request is on its way.
-/// So the client uses none that has idled for half of that.
+/// A client that reuses a connection only within the first 5 s of idling. A service closes a
+/// connection after 10 s, perhaps just as a request is on its way.
 fn client() -> Client {
     let builder = Client::builder().no_proxy().redirect(Policy::none());
     let builder = builder.timeout(Duration::from_secs(60));

@@ -14,21 +14,22 @@ use crate::launch::is_root;
 
 const BALLAST: &str = "ballast";
 
-/// A tmpfs that only the programs see that are started on it ([`crate::Launch::on`]). It outlives
-/// them, and goes when the value does.
+/// A tmpfs that is visible only to programs that are started on it ([`crate::Launch::on`]). It
+/// outlives these programs and is unmounted when this value is dropped.
 #[derive(Debug)]
 pub struct Disk {
-    /// Keeps the mount's namespace.
+    /// Keeps the mount namespace alive.
     _holder: Child,
     pid: u32,
     mount_point: PathBuf,
 }
 
 impl Disk {
-    /// Mounts one at `mount_point`, a folder that is there: `options` are those of a tmpfs, such as
-    /// `size=8m`.
+    /// Mounts a tmpfs with `options`, such as `size=8m`, at `mount_point`, an existing folder.
     ///
-    /// **Errors:** panics where mounting is not allowed: it needs root, or user namespaces.
+    /// # Panics
+    ///
+    /// Panics where mounting is not allowed: it needs root or user namespaces.
     pub async fn at(mount_point: &Path, options: &str) -> Self {
         let mut words: Vec<OsString> = vec!["unshare".into(), "--mount".into()];
         if !is_root() {
@@ -42,8 +43,8 @@ impl Disk {
         .await
     }
 
-    /// Another one for a single file of this one, seen by whoever sees this one: what lies beside
-    /// the file stays here.
+    /// Mounts another tmpfs for a single file of this disk, in the same mount namespace. The files
+    /// beside it stay on this disk.
     pub async fn for_file(&self, file: &str, options: &str) -> Self {
         let mount_point = self.mount_point.join(format!("{file}.disk"));
         let mount = format!(
@@ -53,7 +54,7 @@ impl Disk {
         Self::mounted(self.entrance(), &mount_point, &mount).await
     }
 
-    /// **Shape:** `mount` is what a shell does to get it to `$0`.
+    /// Mounts a tmpfs with the shell command `mount`, which finds the mount point in `$0`.
     async fn mounted(mut words: Vec<OsString>, mount_point: &Path, mount: &str) -> Self {
         words.extend([
             "sh".into(),
@@ -80,17 +81,17 @@ impl Disk {
         Self { _holder: holder, pid, mount_point: mount_point.to_owned() }
     }
 
-    /// Where it is mounted, for those who see it.
+    /// The mount point, for programs that see the disk.
     pub fn mount_point(&self) -> &Path {
         &self.mount_point
     }
 
-    /// A path on it, as this process sees it.
+    /// A path on the disk as this process sees it.
     pub fn seen_from_outside(&self, path: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{}", self.pid, self.mount_point.join(path).display()))
     }
 
-    /// What enters it, before the words of a command.
+    /// The words before a command that let it see the disk.
     pub(crate) fn entrance(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = vec!["nsenter".into(), "--mount".into()];
         if !is_root() {
@@ -100,7 +101,7 @@ impl Disk {
         words
     }
 
-    /// Writes until there is no room for a single byte more.
+    /// Writes until not one more byte fits.
     pub fn fill(&self) {
         let ballast =
             File::options().append(true).create(true).open(self.seen_from_outside(BALLAST));
@@ -110,7 +111,7 @@ impl Disk {
         }
     }
 
-    /// Takes away again what has filled it.
+    /// Removes the file that filled the disk.
     pub fn free(&self) {
         std::fs::remove_file(self.seen_from_outside(BALLAST)).expect("the ballast");
     }

@@ -1,4 +1,4 @@
-//! Files in the repository that must be what a program says. `LASTRO_BLESS=1` writes them again.
+//! Files in the repository that must equal the output of a program. `LASTRO_BLESS=1` rewrites them.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ pub fn check(path: &str, actual: &str) {
     let difference = difference(&expected, actual);
     assert!(
         difference.is_empty(),
-        "{path} is not what the program says (LASTRO_BLESS=1 writes it again):\n{difference}"
+        "{path} differs from the program's output (LASTRO_BLESS=1 rewrites it):\n{difference}"
     );
 }
 
@@ -27,7 +27,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Lines that only one of them has; or, if they have the same lines, the first that is elsewhere.
+/// The lines that only one of the two texts has, or, if both have the same lines, the first line
+/// that differs.
 fn difference(expected: &str, actual: &str) -> String {
     let only_in = |one: &str, other: &str, sign: char| {
         let others: std::collections::BTreeSet<_> = other.lines().collect();
@@ -48,7 +49,7 @@ fn difference(expected: &str, actual: &str) -> String {
 }
 
 #[test]
-fn a_difference_is_told_line_by_line() {
+fn a_difference_is_printed_line_by_line() {
     assert_eq!(difference("a\nb\n", "a\nb\n"), "");
     assert_eq!(difference("a\nb\nc\n", "a\nB\nc\n"), "- b\n+ B\n");
     assert!(difference("a\nb\n", "b\na\n").contains("from line 1"));

@@ -1,4 +1,4 @@
-//! Two transactions, statement by statement, in every order that the database allows.
+//! Two transactions, interleaved statement by statement in every order that the database allows.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use tokio_postgres::Client;
 
 use crate::{Commits, PATIENCE, eventually, fresh_database, postgres};
 
-/// Two replicas `R` of a service on one database, each behind a gate, and an eye on it.
+/// Two replicas `R` of a service on one database, each behind a gate, and a connection that
+/// watches.
 #[derive(Debug)]
 pub struct Race<R> {
     pub witness: R,
@@ -16,25 +17,26 @@ pub struct Race<R> {
     operator: Client,
 }
 
-/// One of two transactions that run against each other.
+/// One of two transactions that race.
 #[derive(Debug)]
 struct Side {
-    /// Before the database, and before this side's connection alone.
+    /// The proxy between the database and this side's connection.
     gate: Commits,
-    /// What its connections are called at the server.
+    /// The application name of this side's connections.
     name: &'static str,
     groups: Vec<usize>,
 }
 
 impl<R> Race<R> {
-    /// On a new database. `open` gets a URL and the name that the replica has to bear at the
-    /// server.
+    /// Creates a database and opens both replicas. `open` gets the URL and the application name
+    /// that the replica's connections must have.
     ///
-    /// `groups` says how many statements go at once: of each group, only the last one may wait for the other side, or see
-    /// of it. What comes after the last group goes one by one.
+    /// `groups` says how many statements are let through together. Only the last statement of a
+    /// group may wait for the other side or see its writes. After the last group, statements are
+    /// let through one by one.
     pub async fn open(groups: &[usize], open: impl AsyncFn(String, &'static str) -> R) -> Self {
         let url = fresh_database().await;
-        // It makes the schema: nothing is held later but what races.
+        // The witness creates the schema, so that later only the racing transactions are held.
         let witness = open(url.clone(), "witness").await;
         let port = url
             .rsplit_once(':')
@@ -54,16 +56,18 @@ impl<R> Race<R> {
         }
     }
 
-    /// Lets `begin` start something on each of the two replicas, once for each order of their
-    /// statements, and `check` judge what came of it. Returns how many orders there were.
+    /// For each possible order of the two replicas' statements, lets `begin` start a transaction on
+    /// each replica and `check` judge the results. Returns the number of orders.
     ///
-    /// **Shape:** both get the number of the run. Every run begins at the same state of whatever it touches.
+    /// Both functions get the number of the run. Every run must begin in the same state of the rows
+    /// that it touches.
     pub async fn every_order<T>(
         &self,
         begin: impl AsyncFn(u32, [Arc<R>; 2]) -> [JoinHandle<T>; 2],
         check: impl AsyncFn(u32, [T; 2]),
     ) -> u32 {
-        // Which side went at each point where both could: the tree of choices is walked in depth.
+        // The side that was chosen at each point where both could proceed: a depth-first walk
+        // through the tree of choices.
         let (mut choices, mut run) = (Vec::<bool>::new(), 0);
         loop {
             run += 1;
@@ -82,12 +86,12 @@ impl<R> Race<R> {
     }
 }
 
-/// Where a side stands.
+/// The state of a side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// Its next statement waits at the gate.
+    /// The side's next statement waits at the gate.
     Held,
-    /// It waits for a lock of the other side.
+    /// The side waits for a lock that the other side holds.
     Blocked,
     Done,
 }
@@ -107,8 +111,8 @@ impl Side {
     }
 }
 
-/// One run: follows `choices`, then lets the first side go wherever both can. All the choices that
-/// it made.
+/// Makes one run, which follows `choices` and then lets the first side proceed wherever both can.
+/// Returns all choices that were made.
 async fn play<T>(
     operator: &Client,
     sides: &[Side; 2],
@@ -120,7 +124,7 @@ async fn play<T>(
         let standing = eventually(PATIENCE, "both sides stand still", async || {
             let one = sides[0].standing(operator, &tasks[0]).await?;
             let other = sides[1].standing(operator, &tasks[1]).await?;
-            // One that waits for a side that is done has only not noticed yet.
+            // A side that waits for a finished side has not noticed yet that the lock is free.
             let settled = !matches!(
                 (one, other),
                 (Standing::Blocked, Standing::Done) | (Standing::Done, Standing::Blocked)
@@ -136,7 +140,7 @@ async fn play<T>(
             }
             [Standing::Held, _] => 0,
             [_, Standing::Held] => 1,
-            standing => panic!("nobody can go on: {standing:?}"),
+            standing => panic!("neither side can proceed: {standing:?}"),
         };
         let statements = sides[next].groups.get(groups[next]).copied().unwrap_or(1);
         groups[next] += 1;

@@ -1,5 +1,4 @@
-//! How a program under test is started: with which arguments, in which surroundings, and for how
-//! long.
+//! How a program under test is started: its arguments, its surroundings, and how long it may run.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,8 +14,8 @@ use crate::tool::Tool;
 
 /// A program that is about to start.
 ///
-/// **Shape:** nothing of this process's own configuration reaches it: no `LASTRO_…`, no `RUST_LOG`, no `lastro.toml`
-/// but one in its working directory.
+/// It sees nothing of this process's own configuration: no `LASTRO_…`, no `RUST_LOG`, and no
+/// `lastro.toml` but one in its working directory.
 #[derive(Clone, Debug)]
 pub struct Launch {
     program: OsString,
@@ -26,23 +25,23 @@ pub struct Launch {
     surroundings: Vec<OsString>,
 }
 
-/// What a program left behind.
+/// How a program ended, and its output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// None: a signal ended it.
+    /// `None` if a signal ended the program.
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
 impl Ended {
-    /// Fails the test unless the program has refused to start: with this code and one line on
-    /// standard error, in which all of these words occur.
+    /// Fails the test unless the program has refused to start with this exit code and one line on
+    /// standard error that contains all of these words.
     #[track_caller]
     pub fn must_be_refused(&self, code: i32, words: &[&str]) {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{}", self.stderr);
         let line = self.stderr.strip_suffix('\n').expect("a line");
-        assert!(line.starts_with("error: ") && !line.contains('\n'), "one line is enough:\n{line}");
+        assert!(line.starts_with("error: ") && !line.contains('\n'), "not one line:\n{line}");
         for word in words {
             assert!(line.contains(word), "{word} is not in: {line}");
         }
@@ -50,7 +49,7 @@ impl Ended {
 }
 
 impl Launch {
-    /// `program`, which will run in `folder`.
+    /// A launch of `program` in `folder`.
     pub fn of(program: impl Into<OsString>, folder: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
@@ -73,36 +72,37 @@ impl Launch {
         self
     }
 
-    /// Sees this disk.
+    /// Runs the program with this disk mounted.
     #[must_use]
     pub fn on(self, disk: &Disk) -> Self {
         let folder = self.folder.clone();
         let mut around = disk.entrance();
-        // A working directory is not carried over.
+        // `nsenter` does not keep the working directory.
         around.extend(["sh".into(), "-c".into(), "cd \"$0\" && exec \"$@\"".into(), folder.into()]);
         self.within(around)
     }
 
-    /// Sees this file as the kernel's table of mounts.
+    /// Shows the program this file as the kernel's table of mounts.
     #[must_use]
     pub fn with_mounts(self, table: &Path) -> Self {
         let mut around: Vec<OsString> = vec!["unshare".into(), "--mount".into()];
         if !is_root() {
             around.extend(["--user".into(), "--map-root-user".into()]);
         }
-        // The shell becomes the program, which so finds it under its own number.
+        // The shell replaces itself with the program, which so has the process id whose table was
+        // mounted.
         let mount = "mount --bind \"$0\" /proc/$$/mounts && exec \"$@\"";
         around.extend(["sh".into(), "-c".into(), mount.into(), table.into()]);
         self.within(around)
     }
 
-    /// With a limit on the files and connections that it may have open.
+    /// Limits the number of files and connections that the program may have open.
     #[must_use]
     pub fn with_open_files(self, soft: u64, hard: u64) -> Self {
         self.within(vec!["prlimit".into(), format!("--nofile={soft}:{hard}").into()])
     }
 
-    /// As a user to whom permissions apply, which they do not to root.
+    /// Runs the program without root's power to bypass permissions.
     #[must_use]
     pub fn unprivileged(self) -> Self {
         if is_root() {
@@ -112,41 +112,43 @@ impl Launch {
         }
     }
 
-    /// Around what is around it already.
+    /// Puts further words before the command line.
     fn within(mut self, mut surroundings: Vec<OsString>) -> Self {
         surroundings.append(&mut self.surroundings);
         Self { surroundings, ..self }
     }
 
-    /// Starts it and waits until it serves: until it logs on standard error that it "is ready", and
-    /// at which address.
+    /// Starts the program and waits until it logs on standard error that it "is ready" and at which
+    /// address.
     ///
-    /// **Errors:** panics, with what the program said instead.
+    /// # Panics
+    ///
+    /// Panics with the program's output if the program does not get ready.
     pub async fn serving(self) -> Program {
         let mut command = self.command();
         command.stdout(Stdio::null());
         Program::serving(command).await
     }
 
-    /// Starts it and listens to what it says.
+    /// Starts the program and reads its output line by line.
     pub fn talking(self) -> Tool {
         Tool::start(self.command())
     }
 
-    /// Starts it and waits for nothing. It says nothing either, and is killed when the result is
-    /// dropped.
+    /// Starts the program and returns at once. Its output is discarded, and dropping the result
+    /// kills it.
     pub fn begun(self) -> Child {
         let mut command = self.command();
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().unwrap_or_else(|error| panic!("{self:?} did not start: {error}"))
     }
 
-    /// Starts it and waits until it has ended.
+    /// Starts the program and waits until it has ended.
     pub async fn to_end(self) -> Ended {
         self.to_end_within(PATIENCE).await
     }
 
-    /// The same, for a program that may take its time.
+    /// Starts the program and waits until it has ended, at most until the deadline.
     pub async fn to_end_within(self, deadline: Duration) -> Ended {
         let mut command = self.command();
         let output = tokio::time::timeout(deadline, command.output()).await;

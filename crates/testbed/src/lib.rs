@@ -1,7 +1,7 @@
 //! For tests: throwaway servers, proxies and clocks, the two services in each of their forms, and
-//! clients that remember what was answered.
+//! clients that record the answers that they get.
 //!
-//! A test waits with [`eventually`] for a condition, and never for time.
+//! A test waits for a condition with [`eventually`] and never for a fixed time.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -59,15 +59,15 @@ mod storm;
 mod tampering;
 mod tool;
 
-/// How long a test waits for what must happen, on a busy machine too.
+/// How long a test waits for what must happen, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Asks `condition` again and again until it gives a value.
+/// Calls `condition` again and again until it returns a value.
 ///
 /// # Panics
 ///
-/// With `what`, if it has given none when `deadline` has passed.
+/// Panics with `what` if there is no value within `deadline`.
 pub async fn eventually<T, R>(deadline: Duration, what: &str, mut condition: impl FnMut() -> R) -> T
 where
     R: Future<Output = Option<T>>,

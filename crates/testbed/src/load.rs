@@ -1,4 +1,4 @@
-//! Clients that order without a pause, and remember what was answered.
+//! Clients that place orders without a pause and record the answers.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,14 +13,14 @@ use crate::{Deployment, PATIENCE, Random, Record, Response, eventually};
 
 /// The products that clients order.
 pub const PRODUCTS: [&str; 3] = ["MUG", "TEE", "CUP"];
-/// Clients that order one after the other.
+/// The number of clients that place orders side by side.
 pub(crate) const CLIENTS: usize = 16;
-/// Before a request is repeated.
+/// The pause before a request is repeated.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
-/// A request without an answer is given up after this.
+/// A client gives up on a request without an answer after this time.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The same deployment with so many units of each product.
+/// Stocks the deployment with this many units of each product.
 pub async fn stocked(shop: Deployment, units: u32) -> Deployment {
     for product in PRODUCTS {
         shop.stock(product, units).await;
@@ -42,7 +42,7 @@ pub async fn nothing_in_flight(deadline: Duration, shop: &Deployment) {
     .await;
 }
 
-/// Clients that order one order after the other, until they are stopped.
+/// Clients that place one order after the other until they are stopped.
 #[derive(Debug)]
 pub struct Load {
     clients: JoinSet<()>,
@@ -54,7 +54,7 @@ struct Shared {
     record: Mutex<Record>,
     accepted: AtomicU64,
     stopping: AtomicBool,
-    /// Whether clients repeat a request that got no answer, or a 503.
+    /// Whether clients repeat a request that got no answer or a 503.
     stubborn: bool,
 }
 
@@ -65,13 +65,13 @@ impl Shared {
 }
 
 impl Load {
-    /// Clients that give up when a request is not answered.
+    /// Starts clients that give up on a request that is not answered.
     pub fn on(shop: &Arc<Deployment>, random: &mut Random) -> Self {
         Self::of_clients(false, shop, random)
     }
 
-    /// If `stubborn`, clients that repeat, with the same key, what was not answered or answered
-    /// with 503.
+    /// Starts clients. If `stubborn`, they repeat a request that got no answer or a 503, with the
+    /// same key.
     pub fn of_clients(stubborn: bool, shop: &Arc<Deployment>, random: &mut Random) -> Self {
         let (mut clients, shared) =
             (JoinSet::new(), Arc::new(Shared { stubborn, ..Shared::default() }));
@@ -87,7 +87,7 @@ impl Load {
         Self { clients, shared }
     }
 
-    /// Waits until so many orders are accepted.
+    /// Waits until this many orders are accepted.
     pub async fn has_accepted(&self, orders: u64) {
         eventually(PATIENCE, &format!("{orders} orders are accepted"), || async {
             (self.accepted() >= orders).then_some(())
@@ -95,12 +95,12 @@ impl Load {
         .await;
     }
 
-    /// How many orders have been accepted so far.
+    /// The number of orders accepted so far.
     pub fn accepted(&self) -> u64 {
         self.shared.accepted.load(Ordering::Relaxed)
     }
 
-    /// Stops the clients. Returns what they remember.
+    /// Stops the clients and returns their record.
     pub async fn end(mut self) -> Record {
         self.shared.stopping.store(true, Ordering::Relaxed);
         while let Some(ended) = self.clients.join_next().await {
@@ -109,7 +109,8 @@ impl Load {
         std::mem::take(&mut self.shared.record.lock().expect("nothing panics under this lock"))
     }
 
-    /// The same. Fails the test if a request was refused or not answered.
+    /// Stops the clients and returns their record. Fails the test if a request was refused or not
+    /// answered.
     pub async fn end_with_nothing_refused(self) -> Record {
         let record = self.end().await;
         assert!(record.unanswered.is_empty(), "not accepted: {:?}", record.unanswered);
@@ -117,7 +118,8 @@ impl Load {
     }
 }
 
-/// Places one order with a key of its own, and cancels every eighth. False if there was no answer.
+/// Places one order with its own key, and cancels one order in eight. Returns false if there was no
+/// answer.
 async fn order_once(shop: &Deployment, random: &mut Random, shared: &Shared) -> bool {
     let (content, key) = (Content::random(random), format!("K{:016x}", random.below(u64::MAX)));
     let mut placed = place(shop, &key, &content, shared.stubborn).await;
@@ -134,8 +136,9 @@ async fn order_once(shop: &Deployment, random: &mut Random, shared: &Shared) -> 
     random.below(8) != 0 || cancel(shop, &id, shared).await || shared.stubborn
 }
 
-/// The id of the order, once it is accepted. None if there was no answer, or only one that leaves
-/// open whether the order is accepted; with `any_503`, also if it was refused for now.
+/// Places an order and returns its id once it is accepted. Returns `None` if there was no answer,
+/// or only an answer that leaves open whether the order is accepted; with `any_503`, also if the
+/// order was refused with any 503.
 pub(crate) async fn place(
     shop: &Deployment,
     key: &str,
@@ -159,7 +162,7 @@ async fn cancel(shop: &Deployment, id: &str, shared: &Shared) -> bool {
         "200" => shared.note(|record| {
             record.cancelled.insert(id.to_owned());
         }),
-        // It has been rejected meanwhile.
+        // The order was rejected in the meantime.
         "409 invalid_transition" => {}
         "503 shutting_down" | "503 outcome_unknown" => return false,
         _ if shared.stubborn && answer.status == 503 => return false,

@@ -15,34 +15,36 @@ const MAX_ATTEMPTS: u32 = 50;
 
 /// The address of the server that `scripts/with-servers` runs, for tests that leave it running.
 ///
-/// **Errors:** panics, with what to do, if there is none.
+/// # Panics
+///
+/// Panics with an instruction if there is no such server.
 pub fn nats_url() -> String {
     std::env::var("LASTRO_TEST_NATS_URL")
         .expect("a NATS server; run it as: scripts/with-servers cargo test …")
 }
 
-/// A server on a port and in a folder of its own; both stay the same when it is started again.
+/// A server with its own port and folder, which it keeps across restarts.
 ///
-/// **Shape:** dropping it kills it.
+/// Dropping it kills the server.
 #[derive(Debug)]
 pub struct Nats {
-    /// None while it is stopped.
+    /// `None` while the server is stopped.
     server: Option<Child>,
     port: Port,
-    /// To the others of its cluster.
+    /// The port for the other servers of its cluster.
     _route: Option<Port>,
-    /// Beside its port and its folder.
+    /// Arguments beside those for the port and the folder.
     arguments: Vec<String>,
     folder: TempDir,
 }
 
 impl Nats {
-    /// Starts one and waits until it serves.
+    /// Starts a server and waits until it serves.
     pub async fn start() -> Self {
         Self::start_with(tempfile::tempdir().expect("a folder"), Vec::new()).await
     }
 
-    /// Starts one on which nobody may publish on a subject.
+    /// Starts a server that forbids publishing on a subject.
     pub async fn start_without(subject: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("nats.conf");
@@ -68,7 +70,7 @@ impl Nats {
         panic!("nats-server found no free port");
     }
 
-    /// Three that keep one another's streams.
+    /// Starts three servers that replicate one another's streams.
     pub async fn cluster() -> [Self; 3] {
         let routes = [Port::free(), Port::free(), Port::free()];
         let all =
@@ -105,29 +107,30 @@ impl Nats {
         self.port.number
     }
 
-    /// SIGKILL. What it stored stays.
+    /// Sends SIGKILL. The stored messages stay.
     pub async fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {
             server.kill().await.expect("a child can be killed");
         }
     }
 
-    /// Starts it again, with what it stored.
+    /// Starts the server again with its stored messages.
     pub async fn restart(&mut self) {
         self.kill().await;
         assert!(self.try_start().await, "nats-server does not start again");
     }
 
-    /// Starts it again with nothing stored: streams, consumers and messages are gone.
+    /// Starts the server again with nothing stored: streams, consumers and messages are gone.
     pub async fn wipe(&mut self) {
         self.kill().await;
         std::fs::remove_dir_all(self.folder.path().join("store")).expect("its store");
         assert!(self.try_start().await, "nats-server does not start again");
     }
 
-    /// Starts it again without the messages of a stream, whose consumers stay as they were.
+    /// Starts the server again without the messages of a stream. The stream's consumers keep their
+    /// positions.
     pub async fn lose_messages_of(&mut self, stream: &str) {
-        // Only in an orderly end does it write down where its consumers stand.
+        // The server writes the positions of its consumers only at an orderly end.
         self.signal(Signal::TERM);
         let mut server = self.server.take().expect("it runs");
         server.wait().await.expect("a child can be waited for");
@@ -136,16 +139,16 @@ impl Nats {
         assert!(self.try_start().await, "nats-server does not start again");
     }
 
-    /// Takes a stream's files away while it runs.
+    /// Removes the files of a stream's messages while the server runs.
     pub fn remove_files_of(&self, stream: &str) {
         let files = format!("store/jetstream/$G/streams/{stream}/msgs");
         std::fs::remove_dir_all(self.folder.path().join(files)).expect("its files");
     }
 
-    /// SIGSTOP: it holds its connections and answers nothing.
+    /// Sends SIGSTOP: the server holds its connections and answers nothing.
     pub async fn pause(&self) {
         self.signal(Signal::STOP);
-        // Its threads stop one after the other, and until then answer.
+        // The server's threads stop one after the other and answer until then.
         let pid = self.server.as_ref().and_then(Child::id).expect("it runs");
         eventually(PATIENCE, "nats-server stands still", || async {
             stands_still(pid).then_some(())
@@ -153,7 +156,7 @@ impl Nats {
         .await;
     }
 
-    /// SIGCONT: goes on after a pause.
+    /// Sends SIGCONT: the server continues after a pause.
     pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
@@ -164,11 +167,12 @@ impl Nats {
         kill_process(pid, signal).expect("a child that was not waited for can be signalled");
     }
 
-    /// False: it ended at once, for example because somebody took the port.
+    /// Starts the server. Returns false if the server ended at once, for example because its port
+    /// was taken.
     async fn try_start(&mut self) -> bool {
         let store = self.folder.path().join("store");
         let mut command = Command::new("nats-server");
-        // Debian keeps it where only root looks.
+        // Debian keeps `nats-server` in a folder that is only in root's path.
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{path}:/usr/sbin")).stdin(Stdio::null()).kill_on_drop(true);
         command
@@ -198,7 +202,7 @@ fn stands_still(pid: u32) -> bool {
     })
 }
 
-/// Whether a server with JetStream says hello.
+/// Whether a server with JetStream greets at this port.
 async fn greets(port: u16) -> bool {
     let Ok(stream) = TcpStream::connect(("127.0.0.1", port)).await else { return false };
     let mut line = String::new();

@@ -15,7 +15,7 @@ pub const COMMANDS: &str = "lastro.inventory.commands";
 /// The channel on which the Inventory Service answers.
 pub const ANSWERS: &str = "lastro.orders.answers";
 
-/// A connection of the test's own to the broker.
+/// The test's own connection to the broker.
 #[derive(Debug)]
 pub struct Operator {
     pub(crate) client: Client,
@@ -104,7 +104,7 @@ impl Operator {
                 }
             });
         }
-        // Every message that is published after this call is recorded.
+        // After this, the broker forwards every message that others publish.
         self.client.flush().await.expect("the broker answers");
         Recording { heard, _listening: listening }
     }
@@ -113,7 +113,7 @@ impl Operator {
 /// A channel, and the bytes of a message on it.
 pub type Message = (&'static str, Vec<u8>);
 
-/// Messages that were published since it began.
+/// The messages that were published since the recording began.
 #[derive(Debug)]
 pub struct Recording {
     heard: Arc<Mutex<Vec<Message>>>,
@@ -121,7 +121,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// The messages so far, in the order in which they were published.
+    /// The messages so far, in the order of publication.
     pub fn so_far(&self) -> Vec<Message> {
         self.heard.lock().expect("nothing panics under this lock").clone()
     }

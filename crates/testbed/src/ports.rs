@@ -1,25 +1,25 @@
-//! Ports that are free, and stay so.
+//! Ports that are free and stay free.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{TcpStream, UdpSocket};
 
-/// Below the ports that outgoing connections use, so that a restart finds its own free.
+/// Below the ports of outgoing connections, so that a restarted server finds its port free.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 const MAX_ATTEMPTS: u32 = 50;
 
-/// A TCP port for one server of one test, until this is dropped.
+/// A TCP port for one server of one test, until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) number: u16,
-    /// No server of ours speaks UDP: who holds the UDP port has the TCP port of the same number,
-    /// whether or not its server runs now. That keeps tests from one another's ports, in other
-    /// processes too.
+    /// No server of the tests speaks UDP, so the test that holds a UDP port owns the TCP port of
+    /// the same number, whether or not its server runs. This keeps tests in all processes from
+    /// using one another's ports.
     _held: UdpSocket,
 }
 
 impl Port {
-    /// One on which nobody listens, and that no other test has. Who knows nothing of our tests may
-    /// take it all the same.
+    /// A port on which no server listens and that no other test has. A program outside the tests
+    /// may still take it.
     pub(crate) fn free() -> Self {
         for _ in 0..MAX_ATTEMPTS {
             let width = u64::from(PORTS.end - PORTS.start);
@@ -27,7 +27,7 @@ impl Port {
                 u16::try_from(RandomState::new().hash_one(0) % width).expect("less than the width");
             let number = PORTS.start + offset;
             let Ok(held) = UdpSocket::bind(("127.0.0.1", number)) else { continue };
-            // Somebody else's server would answer in its place.
+            // Another program's server on this port would answer in place of the test's server.
             if TcpStream::connect(("127.0.0.1", number)).is_err() {
                 return Self { number, _held: held };
             }

@@ -16,23 +16,25 @@ use crate::{Clock, Disk, PATIENCE, eventually};
 
 /// The address of the server that `scripts/with-servers` runs, as its superuser.
 ///
-/// **Errors:** panics, with what to do, if there is none.
+/// # Panics
+///
+/// Panics with an instruction if there is no such server.
 pub fn postgres_url() -> String {
     std::env::var("LASTRO_TEST_POSTGRES_URL")
         .expect("a PostgreSQL; run it as: scripts/with-servers cargo test …")
 }
 
-/// A new and empty database on that server. It goes when the server goes.
+/// Creates an empty database on the server of [`postgres_url`]. It disappears with the server.
 pub async fn fresh_database() -> String {
     fresh_database_on(&postgres_url(), "").await
 }
 
-/// **Shape:** `place` is nothing, or the clause that says where.
-async fn fresh_database_on(url: &str, place: &str) -> String {
+/// Creates an empty database; `tablespace` is empty or a `TABLESPACE` clause.
+async fn fresh_database_on(url: &str, tablespace: &str) -> String {
     let name = format!("test_{:016x}", RandomState::new().hash_one(0));
     let operator = postgres(url).await;
     operator
-        .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0{place}"))
+        .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0{tablespace}"))
         .await
         .expect("a new database");
     let (server, _) = url.rsplit_once('/').expect("a URL with a database");
@@ -46,21 +48,20 @@ pub async fn postgres(url: &str) -> Client {
 
 async fn try_postgres(url: &str) -> Result<Client, tokio_postgres::Error> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    // It ends with its client.
+    // The connection ends with its client.
     tokio::spawn(connection);
     Ok(client)
 }
 
-/// What is put around a server: words before its own, and its environment.
+/// Words before a server's command line, and its environment.
 type Surroundings = (Vec<OsString>, Vec<(&'static str, OsString)>);
 
-/// A server on a port and in a folder of its own, which a test may stop, kill and replace by its
-/// standby.
+/// A server with its own port and folder, which a test may stop, kill and replace by its standby.
 ///
-/// **Shape:** dropping it kills it.
+/// Dropping it kills the server.
 #[derive(Debug)]
 pub struct Postgres {
-    /// None while it is stopped.
+    /// `None` while the server is stopped.
     server: Option<Child>,
     port: Port,
     settings: Vec<String>,
@@ -69,21 +70,24 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Starts one with these settings (`name=value`), and waits until it serves.
+    /// Starts a server with these settings (`name=value`), and waits until it serves.
     pub async fn start(settings: &[&str]) -> Self {
         Self::serving(cluster().await, settings, Default::default()).await
     }
 
-    /// Starts one that sees a clock of the test's own.
+    /// Starts a server that sees the test's clock.
     pub async fn start_by(clock: &Clock) -> Self {
         Self::serving(cluster().await, &[], (Vec::new(), clock.environment().into())).await
     }
 
-    /// Starts one that sees this disk, and has a tablespace `small` there.
+    /// Starts a server that sees this disk and has the tablespace `small` on it.
     ///
-    /// **Errors:** panics without root: who mounts a disk without it looks like root, as whom PostgreSQL refuses to run.
+    /// # Panics
+    ///
+    /// Panics without root: mounting a disk without root takes a user namespace, in which the user
+    /// looks like root, and PostgreSQL refuses to run as root.
     pub async fn start_with_small_disk(disk: &Disk) -> Self {
-        assert!(is_root(), "a PostgreSQL on a disk of its own takes root");
+        assert!(is_root(), "a PostgreSQL server on its own disk needs root");
         let server = Self::serving(cluster().await, &[], (disk.entrance(), Vec::new())).await;
         let folder = disk.seen_from_outside("tablespace");
         std::fs::create_dir(&folder).expect("a folder on the disk");
@@ -94,12 +98,12 @@ impl Postgres {
         server
     }
 
-    /// A new and empty database in its tablespace `small`.
+    /// Creates an empty database in the tablespace `small`.
     pub async fn fresh_database_on_small_disk(&self) -> String {
         fresh_database_on(&self.url("postgres"), " TABLESPACE small").await
     }
 
-    /// A standby that follows it from now on, with settings of its own.
+    /// Starts a standby that follows this server from now on, with its own settings.
     pub async fn standby(&self, settings: &[&str]) -> Self {
         let folder = home();
         let source = format!("--dbname={}", self.url("postgres"));
@@ -129,29 +133,30 @@ impl Postgres {
         self.port.number
     }
 
-    /// One of its databases, as its superuser.
+    /// The URL of a database of this server, as its superuser.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port())
     }
 
-    /// A new and empty database on it.
+    /// Creates an empty database on this server.
     pub async fn fresh_database(&self) -> String {
         fresh_database_on(&self.url("postgres"), "").await
     }
 
-    /// Stops it in an orderly way, cutting everybody off, and starts it again.
+    /// Stops the server in an orderly way, which closes all connections, and starts it again.
     pub async fn restart_fast(&mut self) {
         self.stop(Signal::INT).await;
         self.resume().await;
     }
 
-    /// Stops it without order, so that it has to recover, and starts it again.
+    /// Stops the server without an orderly shutdown, so that it has to recover, and starts it
+    /// again.
     pub async fn restart_immediate(&mut self) {
         self.stop(Signal::QUIT).await;
         self.resume().await;
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub async fn kill(&mut self) {
         self.stop(Signal::KILL).await;
     }
@@ -163,31 +168,32 @@ impl Postgres {
         server.wait().await.expect("a child can be waited for");
     }
 
-    /// SIGSTOP to all of its processes: they hold their connections and answer nothing.
+    /// Sends SIGSTOP to all processes of the server: they hold their connections and answer
+    /// nothing.
     pub fn pause(&self) {
         self.signal_all(Signal::STOP);
     }
 
-    /// SIGCONT: goes on after a pause.
+    /// Sends SIGCONT: the server continues after a pause.
     pub fn go_on(&self) {
         self.signal_all(Signal::CONT);
     }
 
     fn signal_all(&self, signal: Signal) {
         let Some(postmaster) = self.server.as_ref().and_then(pid_of) else { return };
-        // First the one that could start others.
+        // The postmaster first, which could start others.
         for pid in [postmaster].into_iter().chain(children_of(postmaster)) {
-            // A process may have ended meanwhile.
+            // The process may have ended in the meantime.
             let _ = kill_process(pid, signal);
         }
     }
 
-    /// Starts it again with what it stored, and waits until it serves.
+    /// Starts the server again with its stored data, and waits until it serves.
     pub async fn resume(&mut self) {
         eventually(PATIENCE, "PostgreSQL starts", || {
             let runs =
                 |child: &mut Child| child.try_wait().expect("a child can be asked").is_none();
-            // What a killed server has left behind may hold the next one up for a moment.
+            // What a killed server has left behind may hold up the next server for a moment.
             if !self.server.as_mut().is_some_and(runs) {
                 self.server = Some(self.spawn());
             }
@@ -222,12 +228,12 @@ impl Postgres {
         self.folder.path().join("server.log")
     }
 
-    /// All that it has logged.
+    /// Everything that the server has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    /// Writes a file where the server can read it, and it alone. Its path.
+    /// Writes a file that only the server can read, and returns its path.
     pub async fn keep(&self, name: &str, text: &str) -> String {
         let path = data(&self.folder).join(name);
         std::fs::write(&path, text).expect("a file");
@@ -239,7 +245,7 @@ impl Postgres {
     }
 }
 
-/// Processes that stand still would not notice that their server was killed.
+/// A stopped process would not notice that its server was killed.
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.go_on();
@@ -257,14 +263,14 @@ fn children_of(parent: Pid) -> impl Iterator<Item = Pid> {
     pids.filter(move |pid| {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))
             .unwrap_or_default();
-        // Behind the name: the state, and then the parent.
+        // The state follows the name, and then the parent.
         let reported =
             stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
         reported.and_then(Pid::from_raw) == Some(parent)
     })
 }
 
-/// A new and empty one that no server runs on yet.
+/// Initializes the files of a server.
 async fn cluster() -> TempDir {
     let folder = home();
     let initdb =
@@ -299,7 +305,8 @@ fn as_postgres(program: &str) -> Command {
     as_postgres_within(&Surroundings::default(), program)
 }
 
-/// PostgreSQL refuses to run as root.
+/// Runs a program as the user `postgres` if this process is root: PostgreSQL refuses to run as
+/// root.
 fn as_postgres_within((around, environment): &Surroundings, program: &str) -> Command {
     let mut words = around.clone();
     if is_root() {
@@ -308,7 +315,8 @@ fn as_postgres_within((around, environment): &Surroundings, program: &str) -> Co
                 .map(OsString::from),
         );
     }
-    // Not earlier: what sees another clock keeps it in memory that belongs to its user.
+    // The environment follows `setpriv`: libfaketime keeps its state in memory that belongs to the
+    // user.
     words.push("env".into());
     for (name, value) in environment {
         words.push([OsStr::new(name), OsStr::new("="), value].into_iter().collect());
@@ -319,7 +327,7 @@ fn as_postgres_within((around, environment): &Surroundings, program: &str) -> Co
     command
 }
 
-/// Debian keeps the server's programs out of the path.
+/// The folder of the server's programs, which Debian keeps out of the path.
 fn programs() -> PathBuf {
     let versions =
         std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);

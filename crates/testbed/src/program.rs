@@ -1,4 +1,4 @@
-//! A program that serves: watched while it runs, and killed when the test is done with it.
+//! A serving program: the test reads its log, and kills it in the end.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,12 +12,12 @@ use tokio::process::{Child, ChildStderr, Command};
 
 use crate::PATIENCE;
 
-/// Lines of the log that are kept, the last ones.
+/// How many lines of the log are kept: the last ones.
 const MAX_LOG_LINES: usize = 200;
 
-/// A program that has said that it is ready.
+/// A program that has reported that it is ready.
 ///
-/// **Shape:** dropping it kills it. If the test is failing by then, the end of its log is printed.
+/// Dropping it kills the program. If the test is failing, the end of the program's log is printed.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
@@ -45,13 +45,13 @@ impl Log {
 }
 
 impl Program {
-    /// Starts `command` and waits for its word that it is ready. Its standard error is read for as
-    /// long as it lives.
+    /// Starts `command` and waits until it reports that it is ready. Its standard error is read
+    /// until it ends.
     pub(crate) async fn serving(mut command: Command) -> Self {
         let mut child =
             command.spawn().unwrap_or_else(|error| panic!("{command:?} did not start: {error}"));
-        let pid = child.id().expect("it was not waited for yet");
-        let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        let pid = child.id().expect("a running child has an id");
+        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
         let log = Log::default();
         let address = tokio::time::timeout(PATIENCE, address(&mut lines, &log)).await;
         let Ok(Some(address)) = address else {
@@ -61,7 +61,7 @@ impl Program {
         Self { child, pid, address, log }
     }
 
-    /// Where it listens.
+    /// The address at which the program listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -70,14 +70,12 @@ impl Program {
         self.pid
     }
 
-    /// The last lines that it logged.
+    /// The last lines that the program has logged.
     pub fn log(&self) -> String {
         self.log.text()
     }
 
-    /// Memory that it holds.
-    ///
-    /// **Units:** bytes. **Source:** `VmRSS` of proc(5), in KiB.
+    /// The memory that the program holds, in bytes: `VmRSS` of proc(5).
     pub fn resident_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid);
         let status = std::fs::read_to_string(&path).expect("it runs");
@@ -88,19 +86,21 @@ impl Program {
         1024 * kibibytes.expect("a number of kB")
     }
 
-    /// Whether it has not ended, seen from outside: it may be asked while others use the program.
+    /// Whether the program still runs, read from outside: other tasks may use the program
+    /// meanwhile.
     pub fn is_running(&self) -> bool {
-        // The name, which may be anything, stands in brackets before the state; a zombie has ended.
+        // The name, which may contain anything, stands in brackets before the state. A zombie has
+        // ended.
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
     }
 
-    /// SIGKILL: what a crash, an operator and the kernel do.
+    /// Sends SIGKILL, as an operator or the kernel would.
     pub fn kill(&self) {
         self.signal(Signal::KILL);
     }
 
-    /// SIGTERM: asks it to end.
+    /// Sends SIGTERM: asks the program to end.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
@@ -111,7 +111,7 @@ impl Program {
         kill_process(pid, signal).expect("a child that was not waited for can be signalled");
     }
 
-    /// Its exit code, once it has ended; None if a signal ended it.
+    /// Waits until the program has ended and returns its exit code; `None` if a signal ended it.
     pub async fn ended(&mut self, deadline: Duration) -> Option<i32> {
         let ended = tokio::time::timeout(deadline, self.child.wait()).await;
         let status = ended.unwrap_or_else(|_| {
@@ -123,18 +123,18 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Left behind by a program that saw another clock and was killed.
+        // Files that a killed program with its own clock leaves behind.
         for name in ["faketime_shm", "sem.faketime_sem"] {
             let _ = std::fs::remove_file(format!("/dev/shm/{name}_{}", self.pid));
         }
-        // The child itself is killed by its own drop.
+        // The child is killed by its own `Drop`.
         if std::thread::panicking() {
             eprintln!("the log of process {} ends with\n{}", self.pid, self.log.text());
         }
     }
 }
 
-/// Reads up to the line that says "… is ready", as JSON with a member `address`.
+/// Reads up to the line of JSON whose message ends with "is ready", and returns its `address`.
 async fn address(lines: &mut Lines<BufReader<ChildStderr>>, log: &Log) -> Option<SocketAddr> {
     while let Ok(Some(line)) = lines.next_line().await {
         let reported: Value = serde_json::from_str(&line).unwrap_or_default();

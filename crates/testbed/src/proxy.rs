@@ -1,4 +1,4 @@
-//! A stretch of network between a program and its server, which a test may cut or hold up.
+//! A proxy between a program and its server, through which a test may cut or delay the connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,22 +11,23 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// What happens to what is sent through it.
+/// What happens to the bytes that are sent through the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Weather {
-    /// It goes through.
+    /// They go through.
     Fair,
-    /// Every piece of it is so much later than the one before.
+    /// Each piece is delayed by this time.
     Slow(Duration),
-    /// Connections stay open and nothing goes through: a cable was pulled, and nobody has noticed.
+    /// Connections stay open and nothing goes through, as when a cable was pulled and neither side
+    /// has noticed.
     HeldUp,
-    /// Connections are closed, and new ones too.
+    /// Connections are closed, new ones as well.
     Cut,
 }
 
 /// Forwards TCP connections to one server.
 ///
-/// **Shape:** dropping it closes them all.
+/// Dropping it closes all connections.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -35,7 +36,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// To a server on a port of this machine.
+    /// Starts a proxy to the server at a port of this machine.
     pub async fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -54,17 +55,17 @@ impl Proxy {
         self.weather.send_replace(Weather::Cut);
     }
 
-    /// Holds everything up, in both directions. What was sent meanwhile arrives when it is mended.
+    /// Holds all bytes in both directions. They arrive after [`Self::mend`].
     pub fn hold_up(&self) {
         self.weather.send_replace(Weather::HeldUp);
     }
 
-    /// Each piece waits so long before it goes on, in both directions.
+    /// Delays each piece by this time, in both directions.
     pub fn slow_down(&self, delay: Duration) {
         self.weather.send_replace(Weather::Slow(delay));
     }
 
-    /// Everything goes through again.
+    /// Lets everything through again.
     pub fn mend(&self) {
         self.weather.send_replace(Weather::Fair);
     }
@@ -82,7 +83,7 @@ async fn accept(listener: TcpListener, port: u16, weather: Arc<watch::Sender<Wea
             let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
             let ((from_client, to_client), (from_server, to_server)) =
                 (client.into_split(), server.into_split());
-            // Whichever ends first closes both.
+            // The end of either direction closes both.
             tokio::select! {
                 () = forward(from_client, to_server, weather.clone()) => {}
                 () = forward(from_server, to_client, weather.clone()) => {}
@@ -94,7 +95,7 @@ async fn accept(listener: TcpListener, port: u16, weather: Arc<watch::Sender<Wea
 }
 
 async fn cut(mut weather: watch::Receiver<Weather>) {
-    // The sender lives as long as the proxy; without it, there is nothing to forward for.
+    // An error means that the proxy was dropped, which closes its connections as well.
     let _ = weather.wait_for(|now| *now == Weather::Cut).await;
 }
 
@@ -107,7 +108,7 @@ async fn forward(
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         let now = *weather.borrow();
         if let Weather::Slow(delay) = now {
-            // Better weather ends the wait as well.
+            // Better weather ends the delay early.
             let _ = timeout(delay, weather.wait_for(|now| !matches!(now, Weather::Slow(_)))).await;
         }
         if weather.wait_for(|now| matches!(now, Weather::Fair | Weather::Slow(_))).await.is_err() {

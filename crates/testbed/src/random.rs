@@ -1,13 +1,12 @@
-//! Reproducible randomness: a test prints its seed, and takes it from `LASTRO_SEED`.
+//! Reproducible randomness: a test prints its seed and takes it from `LASTRO_SEED`.
 
-/// A generator of pseudorandom numbers: SplitMix64.
-///
-/// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators".
+/// A generator of pseudorandom numbers: SplitMix64, by Steele, Lea and Flood, "Fast splittable
+/// pseudorandom number generators".
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Seeded by `LASTRO_SEED`, or else by the number of the process. Prints the seed.
+    /// A generator seeded by `LASTRO_SEED`, or else by the process id. Prints the seed.
     pub fn seeded(test: &str) -> Self {
         let given = std::env::var("LASTRO_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or_else(|| u64::from(std::process::id()));
@@ -15,7 +14,7 @@ impl Random {
         Self(seed)
     }
 
-    /// Another generator, with numbers of its own.
+    /// Another generator with independent numbers.
     pub fn fork(&mut self) -> Self {
         Self(self.below(u64::MAX))
     }
@@ -28,12 +27,12 @@ impl Random {
         (mixed ^ (mixed >> 31)) % bound
     }
 
-    /// An index into a list of `length`.
+    /// An index into a list of this length.
     pub fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).expect("less than the length")
     }
 
-    /// Brings `items` into another order.
+    /// Shuffles `items`.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.index(last + 1));

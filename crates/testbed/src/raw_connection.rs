@@ -8,10 +8,11 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-/// Files that this process may have open beside its connections.
+/// The number of files that this process may have open beside its connections.
 const RESERVE: u64 = 1_000;
 
-/// How many connections this process may open. Raises its limit as far as it may.
+/// Raises the limit of open files as far as allowed, and returns how many connections this process
+/// may open.
 pub fn max_connections() -> u64 {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
@@ -26,7 +27,7 @@ pub struct RawConnection {
     requests: OwnedWriteHalf,
 }
 
-/// The direction in which responses come.
+/// The half of a connection that reads responses.
 #[derive(Debug)]
 pub struct ResponseReader(BufReader<OwnedReadHalf>);
 
@@ -35,7 +36,7 @@ impl RawConnection {
     ///
     /// # Errors
     ///
-    /// Nobody listens there.
+    /// Fails if no service listens there.
     pub async fn to(address: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -43,16 +44,16 @@ impl RawConnection {
         Ok(Self { responses: ResponseReader(BufReader::new(responses)), requests })
     }
 
-    /// Both directions, to be used independently.
+    /// Splits the connection into both directions, to be used independently.
     pub fn split(self) -> (ResponseReader, OwnedWriteHalf) {
         (self.responses, self.requests)
     }
 
-    /// Places an order and waits for the response: the status, and the body.
+    /// Places an order and returns the response: the status and the body.
     ///
     /// # Errors
     ///
-    /// No response came in time. The connection must not be used any more.
+    /// Fails if no response came in time. The connection must not be used any more.
     pub async fn place(
         &mut self,
         order: &str,
@@ -67,11 +68,12 @@ impl RawConnection {
 }
 
 impl ResponseReader {
-    /// Reads one response: the status, and the body.
+    /// Reads one response: the status and the body.
     ///
     /// # Errors
     ///
-    /// The connection was closed, or the response is not HTTP/1.1 with a text of a known length.
+    /// Fails if the connection was closed, or if the response is not HTTP/1.1 with a text of a
+    /// known length.
     pub async fn next(&mut self) -> std::io::Result<(u16, String)> {
         let bad = |what: &str| std::io::Error::other(what.to_owned());
         let (mut line, mut status, mut length) = (String::new(), None, 0);
@@ -98,14 +100,15 @@ impl ResponseReader {
         }
     }
 
-    /// Waits until the other side has closed it.
+    /// Waits until the other side has closed the connection.
     pub async fn closed(&mut self) {
         let mut rest = [0; 1024];
         while let Ok(1..) = self.0.read(&mut rest).await {}
     }
 }
 
-/// A request that places an order of `length` bytes, and as much of its body as is given.
+/// A request that orders with a `Content-Length` of `length` bytes, followed by `body`, which may
+/// be shorter.
 pub fn order_request(length: usize, body: &str) -> String {
     format!(
         "POST /api/orders HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"

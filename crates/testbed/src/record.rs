@@ -1,4 +1,4 @@
-//! What clients remember of their requests, and hold the deployment to.
+//! What clients record of their requests, and what a deployment must show for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use tokio::task::JoinSet;
 use crate::load::{CLIENTS, PRODUCTS, nothing_in_flight, place};
 use crate::{Deployment, Random, Response};
 
-/// How long everything may take to settle after a fault: the longest pause between two attempts,
-/// and some.
+/// How long everything may take to settle after a fault: a little more than the longest pause
+/// between two attempts.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(240);
 
-/// An order as a client sends it, and as its page must show it for ever.
+/// An order as a client sends it, and as the API must always show it.
 #[derive(Clone, Debug)]
 pub struct Content {
     customer_id: String,
-    /// As JSON, in the spelling of the API.
+    /// JSON, spelled as the API spells it.
     products: String,
 }
 
 impl Content {
-    /// A random one of [`PRODUCTS`].
+    /// An order of a random product of [`PRODUCTS`].
     pub fn random(random: &mut Random) -> Self {
         let line = |random: &mut Random| {
             let product = PRODUCTS[random.index(PRODUCTS.len())];
@@ -43,7 +43,7 @@ impl Content {
         format!(r#"{{"customer_id":"{}","products":{}}}"#, self.customer_id, self.products)
     }
 
-    /// Whether the page of an order shows this one.
+    /// Whether the API shows exactly this order.
     pub fn is_on(&self, page: &Response) -> bool {
         let members = [
             format!(r#""customer_id":"{}""#, self.customer_id),
@@ -53,7 +53,7 @@ impl Content {
     }
 }
 
-/// What clients remember of their requests: what was accepted, and what was not answered.
+/// What clients record of their requests: what was accepted, and what was not answered.
 #[derive(Debug, Default)]
 pub struct Record {
     /// The accepted orders, by id.
@@ -65,7 +65,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Repeats every order that got no answer, with its key. All must be accepted now.
+    /// Repeats every order that got no answer, with its key. Each must be accepted now.
     pub async fn ask_again(&mut self, shop: &Deployment) {
         for (key, content) in std::mem::take(&mut self.unanswered) {
             let id = place(shop, &key, &content, false)
@@ -75,13 +75,13 @@ impl Record {
         }
     }
 
-    /// Waits until nothing is in flight. Returns how many accepted orders have an outcome that they
-    /// may have.
+    /// Waits until nothing is in flight. Checks the outcomes of the accepted orders, and returns
+    /// how many have an outcome that the record allows.
     pub async fn settle(&self, shop: &Arc<Deployment>) -> usize {
         self.settle_within(SETTLE_PATIENCE, shop).await
     }
 
-    /// The same, with a deadline of its own.
+    /// Does what [`Self::settle`] does, within a deadline.
     pub async fn settle_within(&self, deadline: Duration, shop: &Arc<Deployment>) -> usize {
         nothing_in_flight(deadline, shop).await;
         let settled = self.pages(shop).await.into_iter().filter(|(id, page)| {
@@ -95,7 +95,7 @@ impl Record {
         settled.count()
     }
 
-    /// The accepted orders that are missing or not as they were sent.
+    /// The accepted orders that are missing or differ from what was sent.
     pub async fn lost(&self, shop: &Arc<Deployment>) -> Vec<String> {
         let wrong = |(id, page): (String, Response)| {
             (!self.accepted[&id].is_on(&page)).then(|| format!("{id}: {page:?}"))
@@ -103,7 +103,7 @@ impl Record {
         self.pages(shop).await.into_iter().filter_map(wrong).collect()
     }
 
-    /// The page of every accepted order, a few at a time.
+    /// Reads every accepted order, a few at a time.
     async fn pages(&self, shop: &Arc<Deployment>) -> Vec<(String, Response)> {
         let slots = Arc::new(Semaphore::new(2 * CLIENTS));
         let mut pages = JoinSet::new();
@@ -118,15 +118,15 @@ impl Record {
         pages.join_all().await
     }
 
-    /// Adds what other clients remember.
+    /// Adds what other clients recorded.
     pub fn append(&mut self, mut other: Self) {
         self.accepted.append(&mut other.accepted);
         self.cancelled.append(&mut other.cancelled);
         self.unanswered.append(&mut other.unanswered);
     }
 
-    /// Checks all that must hold once a fault is over: every accepted order is there as it was sent
-    /// and settles, and the audit finds nothing.
+    /// Checks what must hold once a fault is over: every accepted order is there as it was sent and
+    /// settles, and the audit finds nothing.
     pub async fn check(&mut self, shop: &Arc<Deployment>) {
         self.ask_again(shop).await;
         assert_eq!(

@@ -1,16 +1,16 @@
-//! What a deployment answered over HTTP.
+//! A response of a deployment over HTTP.
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-/// A whole response over HTTP.
+/// A complete HTTP response.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// The status code.
     pub status: u16,
     /// All headers.
     pub headers: HeaderMap,
-    /// The body as it came: money is compared digit by digit.
+    /// The body as it came: tests compare money digit by digit.
     pub text: String,
 }
 
@@ -19,7 +19,7 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// The connection broke.
+    /// Fails if the connection broke.
     pub async fn of(response: reqwest::Response) -> reqwest::Result<Self> {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Ok(Self { status, headers, text: response.text().await? })
@@ -35,14 +35,14 @@ impl Response {
         self.headers.get(name).map(|value| value.to_str().expect("a header of plain ASCII"))
     }
 
-    /// The body of a request that must have succeeded.
+    /// The body of a response that must be a success.
     #[track_caller]
     pub fn ok(self) -> Value {
         assert!((200..300).contains(&self.status), "{self:?}");
         self.json()
     }
 
-    /// A member of the body that is a string.
+    /// A string in the body.
     #[track_caller]
     pub fn text_at(&self, pointer: &str) -> String {
         let value = self.json();
@@ -50,9 +50,9 @@ impl Response {
         text.unwrap_or_else(|| panic!("no text at {pointer}: {self:?}")).to_owned()
     }
 
-    /// The status and, if it is a problem, its code: `200`, `404 order_not_found`.
+    /// The status and, for a problem, its code: `200`, `404 order_not_found`.
     ///
-    /// Every error must be a complete problem document: this checks it, for every test.
+    /// Checks for every test that each error is a complete problem document.
     #[track_caller]
     pub fn verdict(&self) -> String {
         if self.status < 400 {
@@ -74,7 +74,7 @@ impl Response {
         format!("{} {}", self.status, problem["code"].as_str().expect("a code"))
     }
 
-    /// The faults that the problem names, in order: `/products/0/price too_many_decimals`.
+    /// The faults that a problem lists, in order: `/products/0/price too_many_decimals`.
     pub fn faults(&self) -> Vec<String> {
         let problem = self.json();
         let errors = problem["errors"].as_array().expect("a list of errors");
@@ -88,7 +88,7 @@ impl Response {
     }
 }
 
-/// The names of an object's members, in the order in which they came.
+/// The names of an object's members, in the order of the text.
 pub fn members(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }

@@ -1,4 +1,4 @@
-//! Messages that come five times in all, shuffled, late, and with old ones in between.
+//! Messages that are delivered five times, shuffled and late, with old messages in between.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,30 +8,30 @@ use tokio::task::JoinSet;
 use crate::operator::{ANSWERS, COMMANDS, Operator};
 use crate::{Nats, PATIENCE, Random, eventually};
 
-/// How often each message comes, in all.
+/// How often each message is delivered.
 const COPIES: usize = 5;
-/// So many more messages than were published on a channel make a storm.
+/// The smallest number of surplus messages on a channel that counts as a storm.
 const STORM: usize = 50;
-/// Old messages that are kept, to come again.
+/// How many old messages are kept for another delivery.
 const MAX_OLD: usize = 1_000;
 
 /// What a storm does to the messages of one channel.
 #[derive(Debug)]
 pub struct Storm {
     random: Random,
-    /// Copies that go out later.
+    /// Copies that are sent later.
     waiting: Vec<Vec<u8>>,
     old: Vec<Vec<u8>>,
     more: usize,
 }
 
 impl Storm {
-    /// One that has not begun.
+    /// A storm that has not begun.
     pub fn new(random: Random) -> Self {
         Self { random, waiting: Vec::new(), old: Vec::new(), more: 0 }
     }
 
-    /// What goes out instead of `messages`: as many, or more.
+    /// The messages to send in place of `messages`: at least as many.
     pub fn instead_of(&mut self, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
         for message in messages {
             self.take_up(message, COPIES);
@@ -41,7 +41,7 @@ impl Storm {
         gust
     }
 
-    /// What goes out beside a message that has gone out itself.
+    /// The messages to send in addition to a message that was already sent.
     pub fn beside(&mut self, message: &[u8]) -> Vec<Vec<u8>> {
         self.take_up(message, COPIES - 1);
         let gust = self.gust(0);
@@ -49,15 +49,15 @@ impl Storm {
         gust
     }
 
-    /// What has not gone out yet, when the storm is over.
+    /// The messages that are still to be sent when the storm ends.
     pub fn rest(&mut self) -> Vec<Vec<u8>> {
         self.more += self.waiting.len();
         std::mem::take(&mut self.waiting)
     }
 
-    /// Fails the test unless many more messages have gone out than were published.
+    /// Fails the test unless many more messages were sent than were published.
     pub fn must_have_raged(&self) {
-        assert!(self.more >= STORM, "only {} more messages have gone out: no storm", self.more);
+        assert!(self.more >= STORM, "only {} surplus messages were sent: no storm", self.more);
     }
 
     fn take_up(&mut self, message: &[u8], copies: usize) {
@@ -72,7 +72,7 @@ impl Storm {
         self.old.push(message.to_vec());
     }
 
-    /// Half of what waits, whichever it is, and at least so many.
+    /// Takes a random half of the waiting messages, and at least `least`.
     fn gust(&mut self, least: usize) -> Vec<Vec<u8>> {
         let count = self.waiting.len().div_ceil(2).max(least);
         let any = |_| self.waiting.swap_remove(self.random.index(self.waiting.len()));
@@ -80,7 +80,8 @@ impl Storm {
     }
 }
 
-/// A storm on both channels of a broker: whatever others publish there comes again and again.
+/// A storm on both channels of a broker, which sends every message that others publish again and
+/// again.
 #[derive(Debug)]
 pub struct StormAtBroker {
     operator: Arc<Operator>,
@@ -89,14 +90,14 @@ pub struct StormAtBroker {
 }
 
 impl StormAtBroker {
-    /// Begins one.
+    /// Begins a storm.
     pub async fn on(broker: &Nats, random: &mut Random) -> Self {
         let operator = Arc::new(Operator::of(broker).await);
         let (mut channels, mut raging) = (Vec::new(), JoinSet::new());
         for channel in [COMMANDS, ANSWERS] {
             let storm = Arc::new(Mutex::new(Storm::new(random.fork())));
             channels.push((channel, storm.clone()));
-            // The operator does not hear its own messages.
+            // The operator's connection does not receive its own messages.
             let mut messages = operator.client.subscribe(channel).await.expect("a subscription");
             let client = operator.client.clone();
             raging.spawn(async move {
@@ -112,8 +113,8 @@ impl StormAtBroker {
         Self { operator, channels, raging }
     }
 
-    /// Ends it: sends what is still to come, and waits until the services have taken everything.
-    /// Fails the test if there was no storm.
+    /// Ends the storm: sends the waiting messages and waits until the services have taken all of
+    /// them. Fails the test if there was no storm.
     pub async fn end(mut self) {
         self.raging.shutdown().await;
         for (channel, storm) in &self.channels {
@@ -158,7 +159,7 @@ mod tests {
             .collect();
         gone.extend(storm.rest());
         assert_ne!(gone.iter().take(100).collect::<Vec<_>>(), messages.iter().collect::<Vec<_>>());
-        // Each but the first brings an old one with it.
+        // Each message but the first brings an old message with it.
         assert_eq!(gone.len(), 5 * 100 + 99);
         let tally = tally(gone);
         assert!(tally.len() == 100 && tally.values().all(|times| *times >= 5), "{tally:?}");

@@ -1,5 +1,4 @@
-//! Looks past a service into its database, and damage to it, done as somebody would who gets past
-//! everything that protects it.
+//! Direct reads of a service's database, and damage to it past all of its protection.
 
 use std::path::Path;
 
@@ -7,11 +6,11 @@ use rusqlite::Connection;
 
 use crate::PATIENCE;
 
-/// Writes into a SQLite file past its triggers, its checks and its foreign keys.
+/// Writes into a SQLite file past its triggers, checks and foreign keys.
 ///
-/// # Errors
+/// # Panics
 ///
-/// Panics if nothing was changed by it.
+/// Panics if the statement changed nothing.
 #[track_caller]
 pub fn write_past(file: &Path, sql: &str) {
     let connection = Connection::open(file).expect("the file");
@@ -27,11 +26,12 @@ pub fn write_past(file: &Path, sql: &str) {
     assert!(connection.total_changes() > 0, "{sql} changes nothing");
 }
 
-/// How many entries of each kind a service has set aside in its SQLite file, repeats included.
+/// How many entries of each kind are in the quarantine of a service's SQLite file, repeats
+/// included.
 ///
 /// # Panics
 ///
-/// The file is none of a service.
+/// Panics if the file is not the database of a service.
 #[track_caller]
 pub fn quarantined(file: &Path) -> Vec<(String, i64)> {
     let connection = Connection::open(file).expect("the file");

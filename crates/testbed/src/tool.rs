@@ -1,4 +1,4 @@
-//! A tool that goes on until it is told to end, and says line by line what it finds.
+//! A tool that runs until it is asked to end and prints its findings line by line.
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
@@ -6,7 +6,9 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::{Ended, PATIENCE};
 
-/// **Shape:** dropping it kills it.
+/// A running tool, whose standard output the test reads line by line.
+///
+/// Dropping it kills the tool.
 #[derive(Debug)]
 pub struct Tool {
     child: Child,
@@ -21,7 +23,7 @@ impl Tool {
         Self { child, lines }
     }
 
-    /// The lines that it says until they are enough.
+    /// Reads lines until they suffice, and returns them.
     pub async fn says_until(
         &mut self,
         what: &str,
@@ -38,17 +40,17 @@ impl Tool {
             false
         };
         let found = tokio::time::timeout(4 * PATIENCE, listening).await;
-        assert!(found == Ok(true), "it never said {what}, but {said:#?}");
+        assert!(found == Ok(true), "the tool did not print {what}, but {said:#?}");
         said
     }
 
-    /// The lines that `lastro verify --watch` prints up to the summary of a round.
+    /// Reads the lines that `lastro verify --watch` prints up to the summary of a round.
     pub async fn says_round(&mut self, number: u32) -> Vec<String> {
         let end = format!("round {number}: ");
         self.says_until(&end, |said| said.last().is_some_and(|line| line.starts_with(&end))).await
     }
 
-    /// SIGTERM: asks it to end, and tells how it did and what it still said.
+    /// Sends SIGTERM, waits for the end, and returns the exit code and the remaining output.
     pub async fn terminated(mut self) -> Ended {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         kill_process(id.expect("it was not waited for yet"), Signal::TERM)
@@ -63,6 +65,6 @@ impl Tool {
             let code = self.child.wait().await.expect("a child can be waited for").code();
             Ended { code, stdout, stderr }
         };
-        tokio::time::timeout(PATIENCE, ending).await.expect("it ends soon after it was told to")
+        tokio::time::timeout(PATIENCE, ending).await.expect("the tool ends soon after SIGTERM")
     }
 }

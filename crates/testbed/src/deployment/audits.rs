@@ -4,22 +4,22 @@ use super::{Deployment, data_in};
 use crate::{PATIENCE, eventually, postgres, write_past};
 
 impl Deployment {
-    /// A metric that is a whole number, added up over all programs.
+    /// The value of a metric, summed over all programs.
     pub async fn counted(&self, name: &str) -> u64 {
         let metrics = self.metrics().await;
         let line = metrics
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
         line.and_then(|value| value.parse().ok())
-            .unwrap_or_else(|| panic!("{name} is no number in\n{metrics}"))
+            .unwrap_or_else(|| panic!("{name} is not a number in\n{metrics}"))
     }
 
-    /// Waits until every auditor has made a whole round that began after this.
+    /// Waits until every auditor has made a whole round that began after this call.
     pub async fn audited(&self) {
         let mut expected = Vec::new();
         for service in self.auditors() {
             let name = format!(r#"audit_rounds_total{{service="{service}"}}"#);
-            // A round is under way, and each replica has an auditor of its own.
+            // One round may be under way already, and each replica has its own auditor.
             let rounds = self.counted(&name).await + 2 * self.programs.addresses().0.len() as u64;
             expected.push((name, rounds));
         }
@@ -40,7 +40,7 @@ impl Deployment {
         }
     }
 
-    /// The auditor of each invariant.
+    /// Each invariant with the service that audits it.
     pub fn audited_invariants(&self) -> Vec<(&'static str, &'static str)> {
         let all = [
             ("inventory", "INV-1"),
@@ -54,8 +54,8 @@ impl Deployment {
         all.into_iter().filter(|(service, _)| self.auditors().contains(service)).collect()
     }
 
-    /// Changes a database past everything that protects it, while its service runs. `{name}` in
-    /// `sql` stands for the id of an order.
+    /// Writes to a database past all of its protection while its service runs. `{name}` in `sql`
+    /// stands for the id of an order.
     pub async fn write_past(&self, database: &str, sql: &str, names: &[(&str, &str)]) {
         let id = |id: &str| match self.environment.databases {
             Some(_) => format!("'{id}'"),

@@ -1,4 +1,5 @@
-//! What a client can ask of a deployment. These methods and [`Response`] alone know the API.
+//! The requests that a client can send to a deployment. Only these methods and [`Response`] know
+//! the API.
 
 use std::collections::BTreeMap;
 
@@ -13,16 +14,16 @@ pub type Headers<'a> = &'a [(&'a str, &'a str)];
 
 /// The header of a JSON body.
 pub const JSON: (&str, &str) = ("content-type", "application/json");
-/// Asks for the outcome: longer than any takes, and the longest that the API grants.
+/// Waits for the outcome, as long as the API allows; every outcome comes sooner.
 pub const WAIT: (&str, &str) = ("prefer", "wait=30");
 
 /// Requests.
 impl Deployment {
-    /// Sends anything.
+    /// Sends any request.
     ///
     /// # Errors
     ///
-    /// No response came. The request may have been carried out.
+    /// Fails if no response came. The request may have been carried out.
     pub async fn try_send(
         &self,
         method: &str,
@@ -39,7 +40,7 @@ impl Deployment {
         Response::of(request.body(body).send().await?).await
     }
 
-    /// Sends anything, and must get an answer.
+    /// Sends any request, which must be answered.
     pub async fn send(
         &self,
         method: &str,
@@ -51,12 +52,12 @@ impl Deployment {
         answer.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"))
     }
 
-    /// GET, which must be answered.
+    /// Sends a GET, which must be answered.
     pub async fn get(&self, path: &str) -> Response {
         self.send("GET", path, &[], "").await
     }
 
-    /// What each of the programs answers on this path of its own.
+    /// Sends a GET for `path` to each program.
     pub async fn get_each(&self, path: &str) -> Vec<Response> {
         let mut answers = Vec::new();
         let (orders, inventory) = self.programs.addresses();
@@ -68,7 +69,7 @@ impl Deployment {
         answers
     }
 
-    /// The numbers of all programs. Whole ones of one name are added up.
+    /// The metrics of all programs. Integers of the same name are summed.
     pub async fn metrics(&self) -> String {
         let texts: String =
             self.get_each("/metrics").await.into_iter().map(|answer| answer.text).collect();
@@ -84,30 +85,30 @@ impl Deployment {
         lines.join("\n")
     }
 
-    /// The description of the whole API, which each program tells its part of.
+    /// The description of the whole API, merged from those of the programs.
     pub async fn description(&self) -> Value {
         let parts = self.get_each("/openapi.json").await.into_iter().map(|answer| answer.ok());
         parts.reduce(merge).expect("a program")
     }
 
-    /// PUT of a JSON body.
+    /// Sends a PUT with a JSON body.
     pub async fn put(&self, path: &str, body: &Value) -> Response {
         self.send("PUT", path, &[JSON], body.to_string()).await
     }
 
-    /// POST of a JSON body.
+    /// Sends a POST with a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Response {
         self.post_with(path, &[], body).await
     }
 
-    /// The same with more headers.
+    /// Sends a POST with a JSON body and further headers.
     pub async fn post_with(&self, path: &str, headers: Headers<'_>, body: &Value) -> Response {
         let headers: Vec<_> = [JSON].iter().chain(headers).copied().collect();
         self.send("POST", path, &headers, body.to_string()).await
     }
 }
 
-/// Every operation of the API, named `GET /api/orders`.
+/// Every operation of an API description, named like `GET /api/orders`.
 pub fn operations(api: &Value) -> Vec<(String, &Value)> {
     let paths = api["paths"].as_object().expect("paths");
     let of_path = |(path, item): (&String, &'_ Value)| -> Vec<String> {
@@ -151,25 +152,26 @@ impl Deployment {
         self.post("/api/orders", order).await
     }
 
-    /// Places an order of these products and waits for its outcome. Its id and its status.
+    /// Places an order of these products and waits for its outcome. Returns the order's id and
+    /// status.
     pub async fn settle(&self, products: &[(&str, u32)]) -> (String, String) {
         let answer = self.post_with("/api/orders", &[WAIT], &order(products)).await;
         (answer.text_at("/order_id"), answer.text_at("/status"))
     }
 
-    /// The id of an order that is confirmed by now.
+    /// Places an order, which must be confirmed, and returns its id.
     pub async fn confirmed(&self, products: &[(&str, u32)]) -> String {
         let (id, status) = self.settle(products).await;
         assert_eq!(status, "confirmed");
         id
     }
 
-    /// The order as its page shows it.
+    /// The order as the API shows it.
     pub async fn order(&self, id: &str) -> Value {
         self.get(&format!("/api/orders/{id}")).await.ok()
     }
 
-    /// The order, once it is in this status.
+    /// Waits until the order has this status, and returns the order.
     pub async fn order_once(&self, id: &str, status: &str) -> Value {
         eventually(PATIENCE, &format!("order {id} is {status}"), || async {
             Some(self.order(id).await).filter(|order| order["status"] == status)
@@ -177,13 +179,13 @@ impl Deployment {
         .await
     }
 
-    /// Asks to `cancel` or `fulfill`, and waits for the outcome.
+    /// Asks to `cancel` or `fulfill` the order and waits for the outcome.
     pub async fn ask(&self, id: &str, action: &str) -> Response {
         self.send("POST", &format!("/api/orders/{id}/{action}"), &[WAIT], "").await
     }
 }
 
-/// An order of these products, each at a price of 10.00.
+/// The body of an order of these products, each at a price of 10.00.
 pub fn order(products: &[(&str, u32)]) -> Value {
     let line = |(product_id, quantity): &(&str, u32)| json!({"product_id": product_id, "quantity": quantity, "price": 10});
     json!({"customer_id": "C1", "products": products.iter().map(line).collect::<Vec<_>>()})
@@ -191,7 +193,7 @@ pub fn order(products: &[(&str, u32)]) -> Value {
 
 /// Stock.
 impl Deployment {
-    /// Makes a product and, unless it is 0, puts so many units of it into the location `main`.
+    /// Creates a product and, unless `units` is 0, receives that many units at the location `main`.
     pub async fn stock(&self, product_id: &str, units: u32) {
         self.put(&format!("/api/inventory/products/{product_id}"), &json!({"name": product_id}))
             .await
@@ -201,7 +203,7 @@ impl Deployment {
         }
     }
 
-    /// Puts units into a location.
+    /// Receives units at a location.
     pub async fn receive(&self, product_id: &str, location_id: &str, units: u32) {
         let movement = json!({"kind": "receive", "quantity": units, "location_id": location_id});
         self.move_stock(product_id, &movement).await.ok();
@@ -212,14 +214,14 @@ impl Deployment {
         self.post(&format!("/api/inventory/products/{product_id}/movements"), movement).await
     }
 
-    /// On hand, reserved and available, over all locations.
+    /// On hand, reserved and available, summed over all locations.
     pub async fn levels(&self, product_id: &str) -> [i64; 3] {
         let product = self.get(&format!("/api/inventory/products/{product_id}")).await.ok();
         ["on_hand", "reserved", "available"]
             .map(|name| product[name].as_i64().expect("a number of units"))
     }
 
-    /// What is available, over all locations.
+    /// What is available, summed over all locations.
     pub async fn available(&self, product_id: &str) -> i64 {
         self.levels(product_id).await[2]
     }
@@ -227,7 +229,7 @@ impl Deployment {
 
 /// Lists.
 impl Deployment {
-    /// Everything in a list, page by page, and the sizes of the pages.
+    /// All items of a list, read page by page, and the sizes of the pages.
     pub async fn pages(&self, path: &str) -> (Vec<Value>, Vec<usize>) {
         let (mut rows, mut sizes, mut cursor) = (Vec::new(), Vec::new(), None::<String>);
         loop {
@@ -244,7 +246,7 @@ impl Deployment {
         }
     }
 
-    /// One member of everything in a list.
+    /// One member of every item of a list.
     pub async fn column(&self, path: &str, name: &str) -> Vec<String> {
         let (rows, _) = self.pages(path).await;
         rows.iter().map(|row| row[name].as_str().expect("a text").to_owned()).collect()

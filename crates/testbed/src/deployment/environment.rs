@@ -9,33 +9,34 @@ use crate::{Clock, Disk, Launch, Nats, Proxy, fresh_database};
 /// The URLs of two PostgreSQL databases.
 #[derive(Clone, Debug)]
 pub struct Databases {
-    /// That of the Order Service.
+    /// The database of the Order Service.
     pub orders: String,
-    /// That of the Inventory Service.
+    /// The database of the Inventory Service.
     pub inventory: String,
 }
 
-/// What surrounds the programs of a deployment. It outlives them when they are started again.
+/// What surrounds the programs of a deployment. It stays when the programs are restarted.
 #[derive(Debug, Default)]
 pub struct Environment {
     /// The broker, in a form that has one.
     pub broker: Option<Nats>,
-    /// The URL of the bus, if it is not that of the one broker.
+    /// The URL of the bus, if it differs from the broker's.
     pub bus_url: Option<String>,
-    /// None where the data lies in files.
+    /// `None` if the data lies in files.
     pub databases: Option<Databases>,
-    /// A stretch of network between the Inventory Service and the broker, in a form that has both.
+    /// The proxy between the Inventory Service and the broker, if there is one.
     pub link: Option<Proxy>,
-    /// The crash point that the first replica of each service stops at: `kill orders.committed 3`.
+    /// The crash point at which the first replica of each service stops: `kill orders.committed 3`.
     pub fault: Option<String>,
-    /// Clocks that the programs see: those that take orders first, then the Inventory Services.
+    /// Clocks that the programs see: first those of the programs that take orders, then those of
+    /// the Inventory Services.
     pub clocks: Vec<Clock>,
     /// A small disk that the programs see, if the test has one.
     pub disk: Option<Disk>,
 }
 
 impl Environment {
-    /// What a form needs, and nothing wrong with it.
+    /// The environment that a form needs, without faults.
     pub async fn of(form: Form) -> Self {
         let broker = if form.has_broker() { Some(Nats::start().await) } else { None };
         let databases = if form.has_files() {
@@ -51,12 +52,12 @@ impl Environment {
     ///
     /// # Panics
     ///
-    /// If the form has none.
+    /// Panics if the form has none.
     pub fn broker(&self) -> &Nats {
         self.broker.as_ref().expect("the form has a broker")
     }
 
-    /// Where the programs find their bus, in a form that has a broker.
+    /// The URL of the bus, in a form that has a broker.
     pub fn bus_url(&self) -> String {
         self.bus_url.clone().unwrap_or_else(|| self.broker().url())
     }
@@ -86,12 +87,12 @@ impl Environment {
         self.apply(number, number, launch)
     }
 
-    /// How an Inventory Service that is a process of its own is started.
+    /// How an Inventory Service in a process of its own is started, by the number of its replica.
     pub(crate) fn keeping_stock(&self, form: Form, folder: &Path, number: usize) -> Launch {
         self.apply(number, form.replicas() + number, self.inventory(folder))
     }
 
-    /// Both services in one program.
+    /// How `lastro` is started, with both services in one program.
     fn whole(&self, folder: &Path) -> Launch {
         let url = self.broker.as_ref().map(|broker| ["--bus-url".to_owned(), broker.url()]);
         launch(folder).args(url.into_iter().flatten())
@@ -109,25 +110,25 @@ impl Environment {
         service("inventory-service", &database, folder, &bus)
     }
 
-    /// The first replica of a service suffers the fault; the other lives through it.
+    /// Gives a program its clock, and the fault if the program is the first replica of its service.
     fn apply(&self, number: usize, clock: usize, launch: Launch) -> Launch {
         let fault = self.fault.iter().filter(|_| number == 0);
         let launch = fault.fold(launch, |launch, fault| launch.env("LASTRO_FAULT", fault));
         let launch = self.clocks.get(clock).into_iter().fold(launch, |launch, clock| {
-            // Each request is logged, and the time of that line is that of the program's clock.
+            // Each request is logged at the time that the program's clock shows.
             let level = "info,async_nats=error,web::edge=debug";
             clock.seen_by(launch).env("RUST_LOG", level)
         });
         self.sees_disk(launch)
     }
 
-    /// A program that sees the disk, if there is one.
+    /// Makes a program see the disk, if there is one.
     pub(crate) fn sees_disk(&self, launch: Launch) -> Launch {
         self.disk.iter().fold(launch, Launch::on)
     }
 }
 
-/// How one service alone is started.
+/// How a program with one service is started.
 fn service(name: &str, database_url: &str, folder: &Path, bus_url: &str) -> Launch {
     let launch = lastro(folder).args([name, "--listen", "127.0.0.1:0"]);
     launch.args(["--database-url", database_url, "--bus-url", bus_url])

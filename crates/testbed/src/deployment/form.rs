@@ -1,17 +1,18 @@
-//! The forms in which the two services run. All of them owe clients the same behaviour.
+//! The forms in which the two services run. Clients get the same behaviour from all of them.
 
 /// Which programs a deployment consists of, and what joins them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// `lastro`: one process, SQLite files, and a queue in its memory between the services.
+    /// `lastro`: one process, SQLite files, and a queue in memory between the services.
     Embedded,
     /// `lastro` with a broker between its services.
     Broker,
     /// `order-service` and `inventory-service`, each with a SQLite file, and a broker between them.
     Processes,
-    /// The same on PostgreSQL.
+    /// `order-service` and `inventory-service`, each with a PostgreSQL database, and a broker
+    /// between them.
     Postgres,
-    /// Two replicas of each on PostgreSQL.
+    /// Two replicas of each service on PostgreSQL.
     Replicas,
 }
 
@@ -20,7 +21,7 @@ impl Form {
     ///
     /// # Panics
     ///
-    /// If it names none of them.
+    /// Panics if the variable names no form.
     pub fn under_test() -> Self {
         match std::env::var("LASTRO_TEST_FORM").as_deref() {
             Err(_) | Ok("" | "embedded") => Self::Embedded,
@@ -44,17 +45,17 @@ impl Form {
         !matches!(self, Self::Postgres | Self::Replicas)
     }
 
-    /// Whether the services are processes of their own.
+    /// Whether the services are separate processes.
     pub fn is_apart(self) -> bool {
         !matches!(self, Self::Embedded | Self::Broker)
     }
 
-    /// How many programs there are of each kind.
+    /// The number of replicas of each program.
     pub fn replicas(self) -> usize {
         if self == Self::Replicas { 2 } else { 1 }
     }
 
-    /// How many programs a deployment consists of.
+    /// The number of programs in a deployment.
     pub fn programs(self) -> usize {
         if self.is_apart() { 2 * self.replicas() } else { 1 }
     }

@@ -16,18 +16,20 @@ use crate::{Launch, PATIENCE, Program};
 /// The programs of one deployment, all of them serving.
 #[derive(Debug, Default)]
 pub struct Programs {
-    /// Those that take orders; in a form of one process, the only one.
+    /// The programs that take orders; in a form of one process, the only program.
     pub orders: Vec<Program>,
-    /// The Inventory Service, if it is a process of its own.
+    /// The Inventory Services that are separate processes.
     inventory: Vec<Program>,
-    /// Services that the test process runs itself: those that take orders, and the others.
+    /// The addresses of services that run in the test process: Order Services, then Inventory
+    /// Services.
     within: [Vec<SocketAddr>; 2],
-    /// Requests so far, which go to the replicas in turn.
+    /// The number of requests so far: the replicas take turns.
     turn: AtomicUsize,
 }
 
 impl Programs {
-    /// Starts them in `folder`. `how` changes how the programs that take orders are started.
+    /// Starts the programs in `folder`. `how` changes how the programs that take orders are
+    /// started.
     pub(crate) async fn start(
         form: Form,
         folder: &Path,
@@ -46,12 +48,12 @@ impl Programs {
         programs
     }
 
-    /// Services that the test process runs itself, at these addresses.
+    /// Services that run in the test process at these addresses.
     pub(crate) fn within(orders: Vec<SocketAddr>, inventory: Vec<SocketAddr>) -> Self {
         Self { within: [orders, inventory], ..Self::default() }
     }
 
-    /// How they are started.
+    /// How the programs are started.
     pub(crate) fn launches(form: Form, folder: &Path, environment: &Environment) -> Vec<Launch> {
         let orders =
             (0..form.replicas()).map(|number| environment.taking_orders(form, folder, number));
@@ -60,7 +62,7 @@ impl Programs {
         orders.chain(inventory).collect()
     }
 
-    /// Starts again what has ended.
+    /// Starts the programs that have ended.
     pub(crate) async fn restart_ended(
         &mut self,
         form: Form,
@@ -76,7 +78,7 @@ impl Programs {
         }
     }
 
-    /// The time of the last line that each has logged, on the clock that it sees.
+    /// The time of the last line that each program has logged, on the clock that it sees.
     pub(crate) fn last_logged(&self) -> Vec<OffsetDateTime> {
         let logged = |program: &Program| {
             let log = program.log();
@@ -94,7 +96,8 @@ impl Programs {
         self.orders.iter_mut().chain(&mut self.inventory)
     }
 
-    /// Where a path is answered, as a gateway would know: by a running replica, each in its turn.
+    /// The address of a running replica that answers `path`; the replicas take turns, as behind a
+    /// gateway.
     pub fn address_of(&self, path: &str) -> SocketAddr {
         let is_apart = !self.inventory.is_empty() || !self.within[1].is_empty();
         let (orders, inventory) = self.addresses();
@@ -109,8 +112,8 @@ impl Programs {
         replicas[self.turn.fetch_add(1, Ordering::Relaxed) % replicas.len()]
     }
 
-    /// Those that run: the Order Services, and the Inventory Services that are processes of their
-    /// own.
+    /// The addresses of the running Order Services, and of the running Inventory Services that are
+    /// separate processes.
     pub fn addresses(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
         let running = |programs: &[Program], within: &[SocketAddr]| {
             let running = programs.iter().filter(|program| program.is_running());
@@ -120,23 +123,24 @@ impl Programs {
         (running(&self.orders, orders), running(&self.inventory, inventory))
     }
 
-    /// SIGKILL to all, at the same instant.
+    /// Sends SIGKILL to all programs at once.
     pub fn kill(&self) {
         self.all().filter(|program| program.is_running()).for_each(Program::kill);
     }
 
-    /// SIGKILL to every Inventory Service. False if it is no process of its own.
+    /// Sends SIGKILL to every Inventory Service. Returns false if there is no separate process.
     pub fn kill_inventory(&self) -> bool {
         self.inventory.iter().filter(|program| program.is_running()).for_each(Program::kill);
         !self.inventory.is_empty()
     }
 
-    /// SIGTERM to all.
+    /// Sends SIGTERM to all programs.
     pub fn terminate(&self) {
         self.all().for_each(Program::terminate);
     }
 
-    /// The worst exit code, once all have ended; None if a signal ended one.
+    /// Waits until all programs have ended and returns the worst exit code; `None` if a signal
+    /// ended one.
     pub async fn ended(&mut self, deadline: Duration) -> Option<i32> {
         let mut worst = Some(0);
         for program in self.all_mut() {
@@ -146,7 +150,7 @@ impl Programs {
         worst
     }
 
-    /// Whether one of them has ended, for whatever reason.
+    /// Whether a program has ended.
     pub fn one_has_ended(&self) -> bool {
         self.all().any(|program| !program.is_running())
     }
@@ -168,12 +172,12 @@ impl Programs {
         codes
     }
 
-    /// The last lines that each has logged.
+    /// The last lines that each program has logged.
     pub fn log(&self) -> String {
         self.all().map(Program::log).collect()
     }
 
-    /// The memory that all of them hold, in bytes.
+    /// The memory that all programs hold, in bytes.
     pub fn resident_bytes(&self) -> u64 {
         self.all().map(Program::resident_bytes).sum()
     }
