@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_crate_that_knows_too_much_is_told() {
+    fn a_crate_that_knows_too_much_is_reported() {
         let package =
             |name: &str, dependencies: Value| json!({"name": name, "dependencies": dependencies});
         let metadata = json!({"packages": [
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_names_an_adapter_is_told() {
+    fn a_service_that_names_an_adapter_is_reported() {
         for code in [
             "use crate::store::sqlite::Sqlite;",
             "fn f() { platform::bus::embedded::Embedded::new(); }",
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_too_long_unsafe_or_unfinished_is_told() {
+    fn a_file_that_is_too_long_unsafe_or_unfinished_is_reported() {
         assert_eq!(
             broken_rules("orders/src/a.rs", &"\n".repeat(501)),
             ["orders/src/a.rs has more than 500 lines"]

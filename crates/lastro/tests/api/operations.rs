@@ -13,7 +13,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 #[tokio::test]
-async fn a_busy_port_is_told_in_one_line_and_nothing_is_made() {
+async fn a_busy_port_is_reported_in_one_line_and_nothing_is_created() {
     let (shop, folder) = (Deployment::open().await, folder());
     let address = shop.programs.orders[0].address().to_string();
     let ended =
@@ -23,7 +23,7 @@ async fn a_busy_port_is_told_in_one_line_and_nothing_is_made() {
 }
 
 #[tokio::test]
-async fn a_data_folder_that_is_a_file_is_told_in_one_line() {
+async fn a_data_folder_that_is_a_file_is_reported_in_one_line() {
     let folder = folder();
     std::fs::write(data_in(folder.path()), "precious").expect("a file");
     launch(folder.path()).to_end().await.must_be_refused(1, &["cannot use data"]);
@@ -31,7 +31,7 @@ async fn a_data_folder_that_is_a_file_is_told_in_one_line() {
 }
 
 #[tokio::test]
-async fn a_data_folder_that_cannot_be_read_is_told_in_one_line() {
+async fn a_data_folder_that_cannot_be_read_is_reported_in_one_line() {
     let folder = folder();
     std::fs::create_dir(data_in(folder.path())).expect("a folder");
     let forbid = std::os::unix::fs::PermissionsExt::from_mode(0o000);
@@ -44,7 +44,7 @@ async fn a_data_folder_that_cannot_be_read_is_told_in_one_line() {
 }
 
 #[tokio::test]
-async fn a_disk_that_cannot_be_written_is_told_in_one_line() {
+async fn a_disk_that_cannot_be_written_is_reported_in_one_line() {
     let folder = folder();
     std::fs::create_dir(data_in(folder.path())).expect("a folder");
     let read_only = Disk::at(&data_in(folder.path()), "ro").await;
@@ -56,7 +56,7 @@ async fn a_disk_that_cannot_be_written_is_told_in_one_line() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_told_in_one_line_and_left_alone() {
+async fn a_file_that_is_not_a_database_is_reported_in_one_line_and_left_alone() {
     let folder = folder();
     std::fs::create_dir(data_in(folder.path())).expect("a folder");
     let file = data_in(folder.path()).join("inventory.db");
@@ -144,7 +144,7 @@ async fn what_cannot_be_understood_is_a_mistake_of_usage() {
 }
 
 #[tokio::test]
-async fn a_mistake_in_the_configuration_is_told_with_its_place() {
+async fn a_mistake_in_the_configuration_is_reported_with_its_position() {
     let folder = folder();
     std::fs::write(
         folder.path().join("lastro.toml"),
@@ -203,22 +203,22 @@ async fn a_file_beside_the_program_is_found_and_says_where_the_data_is() {
 }
 
 #[tokio::test]
-async fn each_database_may_have_a_place_of_its_own() {
+async fn each_database_may_have_a_file_of_its_own() {
     let folder = folder();
-    let places = [
+    let variables = [
         ("LASTRO_ORDERS_DATABASE_URL", "sqlite:a/o.db"),
         ("LASTRO_INVENTORY_DATABASE_URL", "sqlite:b/i.db"),
     ];
-    let placed =
-        |launch: Launch| places.iter().fold(launch, |launch, (name, url)| launch.env(name, url));
-    let program = placed(launch(folder.path())).serving().await;
+    let configured =
+        |launch: Launch| variables.iter().fold(launch, |launch, (name, url)| launch.env(name, url));
+    let program = configured(launch(folder.path())).serving().await;
     assert!(
         exists(folder.path(), "a/o.db")
             && exists(folder.path(), "b/i.db")
             && !exists(folder.path(), "data")
     );
     drop(program);
-    assert_eq!(placed(lastro(folder.path()).args(["verify"])).to_end().await.code, Some(0));
+    assert_eq!(configured(lastro(folder.path()).args(["verify"])).to_end().await.code, Some(0));
 }
 
 fn exists(folder: &Path, path: &str) -> bool {

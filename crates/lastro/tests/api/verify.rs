@@ -10,7 +10,7 @@ use testbed::{
 };
 
 /// A closed shop with something of everything, and the orders in it.
-struct Books {
+struct ClosedShop {
     folder: TempDir,
     confirmed: String,
     rejected: String,
@@ -19,7 +19,7 @@ struct Books {
     received: String,
 }
 
-impl Books {
+impl ClosedShop {
     async fn write() -> Self {
         let mut shop = Deployment::in_form(Form::Embedded).await;
         shop.stock("MUG", 10).await;
@@ -139,10 +139,10 @@ const TAMPERINGS: [(&str, &str, &[&str], &str); 18] = [
 
 #[tokio::test]
 async fn whatever_was_tampered_with_is_named() {
-    let books = Books::write().await;
+    let closed = ClosedShop::write().await;
     for (database, sql, broken, offender) in TAMPERINGS {
-        let copy = books.copy();
-        write_past(&data_in(copy.path()).join(database), &books.sql(sql));
+        let copy = closed.copy();
+        write_past(&data_in(copy.path()).join(database), &closed.sql(sql));
         let ended = verify(copy.path(), &[]).await;
         assert_eq!(ended.code, Some(1), "{sql}\n{}", ended.stdout);
         assert_eq!(ended.stderr, "error: an invariant is violated\n", "{sql}");
@@ -152,9 +152,9 @@ async fn whatever_was_tampered_with_is_named() {
         let named = ended
             .stdout
             .lines()
-            .any(|line| line.starts_with(' ') && line.contains(books.offender(offender)));
+            .any(|line| line.starts_with(' ') && line.contains(closed.offender(offender)));
         assert!(named, "{offender} is not named after {sql}\n{}", ended.stdout);
-        check_watch(copy.path(), broken, books.offender(offender)).await;
+        check_watch(copy.path(), broken, closed.offender(offender)).await;
     }
 }
 
@@ -176,8 +176,8 @@ async fn check_watch(folder: &Path, broken: &[&str], offender: &str) {
 
 #[tokio::test]
 async fn an_honest_shop_passes_with_a_line_for_each_invariant() {
-    let books = Books::write().await;
-    let ended = verify(books.folder.path(), &[]).await;
+    let closed = ClosedShop::write().await;
+    let ended = verify(closed.folder.path(), &[]).await;
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     let (lines, last) = ended.stdout.trim_end().rsplit_once('\n').expect("several lines");
     let names: Vec<_> = lines.lines().filter_map(|line| line.split_whitespace().next()).collect();

@@ -154,7 +154,7 @@ async fn a_shop_that_runs_already_is_put_under_load_where_it_is(form: Form) {
 }
 
 #[tokio::test]
-async fn a_rate_that_cannot_be_kept_up_is_told_and_nothing_is_lost() {
+async fn a_rate_that_cannot_be_kept_up_is_reported_and_nothing_is_lost() {
     let folder = tempfile::tempdir().expect("a folder");
     let document = document(
         &bench(folder.path(), &["--rate", "50000", "--connections", "1", "--json"])
@@ -270,7 +270,7 @@ async fn what_cannot_be_meant_is_a_mistake_of_usage() {
 }
 
 #[tokio::test]
-async fn a_shop_that_does_not_answer_is_told_in_one_line() {
+async fn a_shop_that_does_not_answer_is_reported_in_one_line() {
     let folder = tempfile::tempdir().expect("a folder");
     let closed: Program = lastro(folder.path()).args(["--listen", "127.0.0.1:0"]).serving().await;
     let url = format!("http://{}", closed.address());

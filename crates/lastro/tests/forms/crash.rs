@@ -10,8 +10,8 @@ use testbed::{
 
 tried_on!(every form:
     no_accepted_order_is_lost_when_the_process_is_killed_again_and_again
-    a_shop_that_is_told_to_close_under_load_keeps_every_accepted_order
-    whoever_waits_for_an_outcome_is_released_when_the_shop_closes
+    a_shop_that_is_terminated_under_load_keeps_every_accepted_order
+    a_client_that_waits_for_an_outcome_is_released_when_the_shop_closes
 );
 
 const ROUNDS: u32 = 20;
@@ -59,7 +59,7 @@ async fn reopen(shop: &mut Arc<Deployment>) {
     Arc::get_mut(shop).expect("no client is left").reopen().await;
 }
 
-async fn a_shop_that_is_told_to_close_under_load_keeps_every_accepted_order(form: Form) {
+async fn a_shop_that_is_terminated_under_load_keeps_every_accepted_order(form: Form) {
     let mut random = Random::seeded("closing");
     let mut shop = Arc::new(stocked(Deployment::in_form(form).await, 200).await);
     let load = Load::on(&shop, &mut random);
@@ -75,7 +75,7 @@ async fn a_shop_that_is_told_to_close_under_load_keeps_every_accepted_order(form
     shop.must_verify().await;
 }
 
-async fn whoever_waits_for_an_outcome_is_released_when_the_shop_closes(form: Form) {
+async fn a_client_that_waits_for_an_outcome_is_released_when_the_shop_closes(form: Form) {
     let mut shop = Arc::new(Deployment::in_form(form).await);
     shop.stock("MUG", 1).await;
     let held = shop.hold_inventory().await;

@@ -9,7 +9,7 @@ use serde_json::json;
 use testbed::{Deployment, Form, PATIENCE, Random, eventually, order};
 
 tried_on!(every form:
-    what_is_written_past_the_services_is_told_by_them_and_by_whoever_watches
+    what_is_written_past_the_services_is_reported_by_them_and_by_verify_watch
     a_busy_shop_raises_no_alarm
 );
 
@@ -31,7 +31,7 @@ const BREACHES: [(&str, &str); 6] = [
     ("orders", "DELETE FROM order_history WHERE order_id = {held} AND seq = 1"),
 ];
 
-async fn what_is_written_past_the_services_is_told_by_them_and_by_whoever_watches(form: Form) {
+async fn what_is_written_past_the_services_is_reported_by_them_and_by_verify_watch(form: Form) {
     let shop = Deployment::in_form_with_busy_auditors(form).await;
     shop.stock("MUG", 10).await;
     shop.stock("TEE", 3).await;

@@ -238,7 +238,7 @@ async fn row_30_a_minute_of_messages_that_come_five_times() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn row_34_told_to_close_under_load() {
+async fn row_34_a_sigterm_under_load() {
     let mut random = Random::seeded("closing");
     let mut shop = stocked(Deployment::open().await, STOCK).await;
     let (mut everything, mut slowest) = (Record::default(), Duration::ZERO);

@@ -23,7 +23,7 @@ const CROWD: usize = 300;
 const MOST_CONNECTIONS: usize = 4 * 16 + 2;
 
 /// Many who order while the database of orders does not go on are told so at the deadline.
-async fn told_at_the_deadline(busy: &Busy) {
+async fn refused_at_the_deadline(busy: &Busy) {
     let crowd = (0..CROWD).map(|_| async {
         let begun = Instant::now();
         (busy.shop.place(&order(&[("MUG", 1)])).await, begun.elapsed())
@@ -151,12 +151,12 @@ async fn a_demoted_primary_is_left_at_once() {
 }
 
 #[tokio::test]
-async fn a_postgres_that_does_not_answer_is_told_at_the_deadline() {
+async fn a_postgres_that_does_not_answer_costs_a_refusal_at_the_deadline() {
     let server = Postgres::start(&[]).await;
     let (link, environment) = behind_a_link(&server).await;
     let busy = Busy::at(environment, "postgres held up").await;
     link.hold_up();
-    told_at_the_deadline(&busy).await;
+    refused_at_the_deadline(&busy).await;
     link.mend();
     busy.check().await;
 }
@@ -170,19 +170,19 @@ async fn a_postgres_that_is_slow_costs_time_and_no_order() {
     link.slow_down(Duration::from_millis(100));
     busy.accepts_more().await;
     link.slow_down(Duration::from_secs(30));
-    told_at_the_deadline(&busy).await;
+    refused_at_the_deadline(&busy).await;
     link.mend();
     busy.check().await;
 }
 
 #[tokio::test]
-async fn a_table_that_somebody_locks_is_told_at_the_deadline() {
+async fn a_locked_table_costs_a_refusal_at_the_deadline() {
     let server = Postgres::start(&[]).await;
     let environment = environment_on(&server).await;
     let operator = postgres(&environment.databases.as_ref().expect("databases").orders).await;
     let busy = Busy::at(environment, "table locked").await;
     operator.batch_execute("BEGIN; LOCK TABLE orders IN EXCLUSIVE MODE").await.expect("the lock");
-    told_at_the_deadline(&busy).await;
+    refused_at_the_deadline(&busy).await;
     let connections = "SELECT FROM pg_stat_activity WHERE backend_type = 'client backend'";
     let connections = operator.query(connections, &[]).await.expect("rows").len();
     assert!(connections <= MOST_CONNECTIONS, "{connections} connections");
@@ -192,7 +192,7 @@ async fn a_table_that_somebody_locks_is_told_at_the_deadline() {
 
 /// Many orders of the same products in many orders, by two replicas of each service.
 #[tokio::test]
-async fn nobody_ever_deadlocks() {
+async fn no_transaction_ever_deadlocks() {
     let server = Postgres::start(&["log_lock_waits=on"]).await;
     let busy = Busy::at(environment_on(&server).await, "deadlocks").await;
     for _ in 0..5 {

@@ -35,7 +35,7 @@ async fn of_each(shop: &Deployment, name: &str) -> Vec<u64> {
 /// Whichever replica takes an order, and whichever records its outcome: the client hears of it, by
 /// word from the one to the other and not because somebody looks now and then.
 #[tokio::test]
-async fn whoever_waits_hears_of_what_another_replica_has_settled() {
+async fn a_waiting_client_gets_the_outcome_that_another_replica_has_settled() {
     let server = Postgres::start(&[]).await;
     let shop = Deployment::open_as(Form::Replicas, environment_on(&server).await).await;
     shop.stock("MUG", 10_000).await;
@@ -52,7 +52,7 @@ async fn whoever_waits_hears_of_what_another_replica_has_settled() {
 
 /// Words may be lost, all of them: then whoever waits looks for itself.
 #[tokio::test]
-async fn whoever_waits_gets_its_outcome_without_any_word() {
+async fn a_waiting_client_gets_its_outcome_without_any_hint() {
     let server = Postgres::start(&[]).await;
     let mute = Nats::start_without("lastro.orders.answered").await;
     let shop = Deployment::open_as(

@@ -103,7 +103,7 @@ async fn a_body_of_another_kind_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
-async fn no_more_than_a_hundred_faults_are_told_of_however_many() {
+async fn at_most_a_hundred_faults_are_reported() {
     let wary = Wary::open().await;
     let many: serde_json::Map<_, _> = (0..15_000).map(|n| (format!("k{n:05}"), json!(n))).collect();
     let body = json!(many).to_string();
