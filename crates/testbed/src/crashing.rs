@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::load::nothing_in_flight;
-use crate::{Deployment, Load, PATIENCE, Random, Record, eventually};
+use crate::{Deployment, Load, PATIENCE, Random, Record, eventually, nothing_in_flight};
 
 /// Expands the macro `$with` with every crash point of the services and an identifier for each.
 #[macro_export]

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::PATIENCE;
-use crate::launch::is_root;
+use crate::user::is_root;
 
 const BALLAST: &str = "ballast";
 

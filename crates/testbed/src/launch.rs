@@ -11,6 +11,7 @@ use crate::PATIENCE;
 use crate::disk::Disk;
 use crate::program::Program;
 use crate::tool::Tool;
+use crate::user::is_root;
 
 /// A program that is about to start.
 ///
@@ -176,9 +177,4 @@ impl Launch {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
-}
-
-/// Whether permissions apply to this process, and mounting is allowed.
-pub(crate) fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }

@@ -4,21 +4,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::deployment::client::JSON;
-use crate::record::Content;
-use crate::{Deployment, PATIENCE, Random, Record, Response, eventually};
+use crate::content::{patiently, place};
+use crate::{Content, Deployment, PATIENCE, PRODUCTS, Random, Record, eventually};
 
-/// The products that clients order.
-pub const PRODUCTS: [&str; 3] = ["MUG", "TEE", "CUP"];
 /// The number of clients that place orders side by side.
-pub(crate) const CLIENTS: usize = 16;
+const CLIENTS: usize = 16;
 /// The pause before a request is repeated.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
-/// A client gives up on a request without an answer after this time.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Stocks the deployment with this many units of each product.
 pub async fn stocked(shop: Deployment, units: u32) -> Deployment {
@@ -26,20 +20,6 @@ pub async fn stocked(shop: Deployment, units: u32) -> Deployment {
         shop.stock(product, units).await;
     }
     shop
-}
-
-/// Waits until every order has reached its outcome.
-pub async fn nothing_in_flight(deadline: Duration, shop: &Deployment) {
-    eventually(deadline, "nothing is in flight", || async {
-        for status in ["received", "cancelling", "fulfilling"] {
-            let page = shop.get(&format!("/api/orders?limit=1&status={status}")).await.ok();
-            if page["data"] != json!([]) {
-                return None;
-            }
-        }
-        Some(())
-    })
-    .await;
 }
 
 /// Clients that place one order after the other until they are stopped.
@@ -136,25 +116,6 @@ async fn order_once(shop: &Deployment, random: &mut Random, shared: &Shared) -> 
     random.below(8) != 0 || cancel(shop, &id, shared).await || shared.stubborn
 }
 
-/// Places an order and returns its id once it is accepted. Returns `None` if there was no answer,
-/// or only an answer that leaves open whether the order is accepted; with `any_503`, also if the
-/// order was refused with any 503.
-pub(crate) async fn place(
-    shop: &Deployment,
-    key: &str,
-    content: &Content,
-    any_503: bool,
-) -> Option<String> {
-    let headers = [JSON, ("idempotency-key", key)];
-    let answer = patiently(shop.try_send("POST", "/api/orders", &headers, content.body())).await?;
-    match answer.verdict().as_str() {
-        "200" => Some(answer.text_at("/order_id")),
-        "503 shutting_down" | "503 outcome_unknown" => None,
-        _ if any_503 && answer.status == 503 => None,
-        _ => panic!("{answer:?}"),
-    }
-}
-
 async fn cancel(shop: &Deployment, id: &str, shared: &Shared) -> bool {
     let path = format!("/api/orders/{id}/cancel");
     let Some(answer) = patiently(shop.try_send("POST", &path, &[], "")).await else { return false };
@@ -169,8 +130,4 @@ async fn cancel(shop: &Deployment, id: &str, shared: &Shared) -> bool {
         _ => panic!("{answer:?}"),
     }
     true
-}
-
-async fn patiently(request: impl Future<Output = reqwest::Result<Response>>) -> Option<Response> {
-    tokio::time::timeout(CLIENT_PATIENCE, request).await.ok()?.ok()
 }

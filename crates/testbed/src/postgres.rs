@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio_postgres::{Client, NoTls};
 
-use crate::launch::is_root;
 use crate::ports::Port;
+use crate::user::is_root;
 use crate::{Clock, Disk, PATIENCE, eventually};
 
 /// The address of the server that `scripts/with-servers` runs, as its superuser.

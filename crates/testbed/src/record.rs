@@ -4,54 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::load::{CLIENTS, PRODUCTS, nothing_in_flight, place};
-use crate::{Deployment, Random, Response};
+use crate::content::place;
+use crate::{Content, Deployment, Response, eventually};
 
 /// How long everything may take to settle after a fault: a little more than the longest pause
 /// between two attempts.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(240);
-
-/// An order as a client sends it, and as the API must always show it.
-#[derive(Clone, Debug)]
-pub struct Content {
-    customer_id: String,
-    /// JSON, spelled as the API spells it.
-    products: String,
-}
-
-impl Content {
-    /// An order of a random product of [`PRODUCTS`].
-    pub fn random(random: &mut Random) -> Self {
-        let line = |random: &mut Random| {
-            let product = PRODUCTS[random.index(PRODUCTS.len())];
-            let (quantity, cents) = (1 + random.below(3), random.below(100_000));
-            let price = format!("{}.{:02}", cents / 100, cents % 100);
-            format!(r#"{{"product_id":"{product}","quantity":{quantity},"price":{price}}}"#)
-        };
-        let lines: Vec<_> = (0..=random.below(3)).map(|_| line(random)).collect();
-        Self {
-            customer_id: format!("C{}", random.below(1_000)),
-            products: format!("[{}]", lines.join(",")),
-        }
-    }
-
-    /// The body of the request.
-    pub fn body(&self) -> String {
-        format!(r#"{{"customer_id":"{}","products":{}}}"#, self.customer_id, self.products)
-    }
-
-    /// Whether the API shows exactly this order.
-    pub fn is_on(&self, page: &Response) -> bool {
-        let members = [
-            format!(r#""customer_id":"{}""#, self.customer_id),
-            format!(r#""products":{}"#, self.products),
-        ];
-        page.status == 200 && members.iter().all(|member| page.text.contains(member))
-    }
-}
+/// How many orders are read at the same time.
+const READERS: usize = 32;
 
 /// What clients record of their requests: what was accepted, and what was not answered.
 #[derive(Debug, Default)]
@@ -105,7 +69,7 @@ impl Record {
 
     /// Reads every accepted order, a few at a time.
     async fn pages(&self, shop: &Arc<Deployment>) -> Vec<(String, Response)> {
-        let slots = Arc::new(Semaphore::new(2 * CLIENTS));
+        let slots = Arc::new(Semaphore::new(READERS));
         let mut pages = JoinSet::new();
         for id in self.accepted.keys().cloned() {
             let (shop, slots) = (shop.clone(), slots.clone());
@@ -136,4 +100,18 @@ impl Record {
         let ended = shop.verify_with(SETTLE_PATIENCE, &["--settled"]).await;
         assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     }
+}
+
+/// Waits until every order has reached its outcome.
+pub async fn nothing_in_flight(deadline: Duration, shop: &Deployment) {
+    eventually(deadline, "nothing is in flight", || async {
+        for status in ["received", "cancelling", "fulfilling"] {
+            let page = shop.get(&format!("/api/orders?limit=1&status={status}")).await.ok();
+            if page["data"] != json!([]) {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
 }
