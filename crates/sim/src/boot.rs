@@ -102,8 +102,8 @@ async fn sweep(port: Port, sweeper: Sweeper) -> Result<(), Failure> {
     }
 }
 
-/// Runs the service's own audit, step by step. Whatever it finds is a violation or a false alarm,
-/// which is as bad.
+/// Runs the service's own audit, step by step. A finding is either a violation or a false alarm;
+/// both fail the world.
 async fn audit(port: Port, mut auditor: Box<dyn Audit>) -> Result<(), Failure> {
     loop {
         tokio::time::sleep(port.world.trace.stretch(AUDIT_PAUSE)).await;

@@ -40,7 +40,7 @@ struct Channel {
     transit: BTreeMap<(Instant, u64), Payload>,
     stream: Stream,
     consumer: Option<Consumer>,
-    /// All that was ever published.
+    /// All messages that were ever published.
     log: Vec<Payload>,
     last_number: u64,
 }
@@ -78,7 +78,7 @@ impl Broker {
         self.stirred.notify_waiters();
     }
 
-    /// Publishes some of the logged messages again. Returns how many.
+    /// Publishes this many of the logged messages again, at most. Returns how many.
     pub(crate) fn replay(&self, channel: &str, count: usize) -> usize {
         let old: Vec<Payload> = self.with(channel, |channel| {
             let any = |_| (!channel.log.is_empty()).then(|| self.random.pick(&channel.log).clone());
@@ -132,7 +132,7 @@ impl Broker {
             }
             match what {
                 Wipe::Everything | Wipe::Consumer => channel.consumer = None,
-                // It cannot deliver again what the stream has lost.
+                // The broker cannot deliver again what the stream has lost.
                 Wipe::Stream => {
                     channel
                         .consumer

@@ -23,7 +23,7 @@ use crate::world::World;
 /// How long a client waits for a response.
 const PATIENCE: Duration = Duration::from_secs(70);
 
-/// What came of one call.
+/// The result of one call.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) heard: Heard,
@@ -92,7 +92,7 @@ pub(crate) async fn ask(world: &Arc<World>, service: Service, call: Call) -> Rep
         )
     });
     if reply.code() == "outcome_unknown" {
-        coverage::mark("a client who is told that the outcome is unknown");
+        coverage::mark("an answer that the outcome is unknown");
     }
     // A process whose storage failed may answer 500 once, and ends.
     if reply.status == 500 && !world.config.has(Fault::DiskErrors) {

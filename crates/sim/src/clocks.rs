@@ -44,7 +44,7 @@ impl Clocks {
         self.replicas().entry(node).or_insert_with(new).clone()
     }
 
-    /// Sets one clock wrong in another way. Returns whose clock it is, and the error.
+    /// Gives one clock another error. Returns the clock's node and the error.
     pub(crate) fn disturb(&self) -> (String, Error) {
         let error = any_error(&self.random, self.databases.now());
         let named = |(node, clock): (&Node, &Arc<NodeClock>)| (node.to_string(), clock.clone());
@@ -56,7 +56,7 @@ impl Clocks {
         (whose.clone(), error)
     }
 
-    /// Clocks stay as wrong as they are, and none stands still any more.
+    /// Keeps the errors of all clocks, and lets the stopped ones run.
     pub(crate) fn start_all(&self) {
         self.replicas().values().chain([&self.databases]).for_each(|clock| clock.start());
     }

@@ -15,7 +15,7 @@ pub(crate) enum Fault {
     Delays,
     /// Acknowledgements are lost.
     LostAcks,
-    /// The broker is away, or cannot be reached by one replica.
+    /// The broker is away, or one replica cannot reach it.
     Outages,
     /// The broker loses streams, consumers or messages.
     Wipes,
@@ -29,11 +29,11 @@ pub(crate) enum Fault {
     Versions,
     /// A transaction fails, and the replica knows.
     Aborts,
-    /// A commit is done, and the replica does not know.
+    /// A commit succeeds, and the replica does not learn its fate.
     UnknownDone,
-    /// A commit is not done, and the replica does not know.
+    /// A commit fails, and the replica does not learn its fate.
     UnknownNotDone,
-    /// A commit is done only later, and the replica does not know.
+    /// A commit succeeds later, and the replica does not learn its fate.
     LateCommits,
     /// A disk fails, and the process ends.
     DiskErrors,
@@ -88,18 +88,18 @@ pub(crate) struct Config {
     /// Batches of orders that one replica executes side by side.
     pub(crate) committers: usize,
     pub(crate) customers: u64,
-    /// How many things each customer does.
+    /// The number of requests of each customer.
     pub(crate) requests: u64,
     pub(crate) products: u64,
     pub(crate) locations: u64,
     /// The most units of each product that come in at the beginning.
     pub(crate) units: u64,
     pub(crate) lines: u64,
-    /// How long a customer rests between two requests, at the most.
+    /// The longest pause of a customer between two requests.
     pub(crate) rest_ms: u64,
-    /// How long a sweeper rests between two steps, at the most.
+    /// The longest pause of a sweeper between two steps.
     pub(crate) sweep_pause_ms: u64,
-    /// In how many of a thousand cases each fault happens. Those that never happen are left out.
+    /// How often each fault happens, in a thousand cases. Faults that never happen are left out.
     pub(crate) faults: Vec<(Fault, u64)>,
 }
 

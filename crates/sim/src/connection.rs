@@ -16,7 +16,7 @@ use crate::config::Fault;
 use crate::port::Port;
 use crate::spoil;
 
-/// The watchdog checks a channel that has delivered nothing for so long (R10).
+/// The watchdog checks a channel that has delivered nothing for this long (R10).
 const WATCH_PERIOD: Duration = Duration::from_secs(10);
 /// In an idle world, receiving waits up to this long although it is asked to return sooner.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -105,7 +105,7 @@ impl Bus for Connection {
         messages.iter().for_each(|payload| self.transmit(channel, payload));
         self.port.pass("having published").await;
         if self.port.world.faults.happens(Fault::Outages) {
-            return Err(BusError::Unavailable("the broker's word was lost".into()));
+            return Err(BusError::Unavailable("the broker's acknowledgement was lost".into()));
         }
         Ok(())
     }
@@ -159,10 +159,10 @@ impl Bus for Connection {
         Ok(())
     }
 
-    fn hint(&self, subject: &str, word: Vec<u8>) {
+    fn hint(&self, subject: &str, hint: Vec<u8>) {
         let world = &self.port.world;
         if world.network.reaches_broker(self.port.node) && !world.faults.happens(Fault::Loss) {
-            world.network.hint(subject, &word);
+            world.network.hint(subject, &hint);
         }
     }
 

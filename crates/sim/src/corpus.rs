@@ -1,8 +1,8 @@
-//! Worlds that once showed a bug that is fixed since. They run before all others.
+//! Worlds that once showed a bug that has been fixed. They run before all others.
 
 use crate::config::Config;
 
-/// A configuration per line, each after a line that says what it showed.
+/// A configuration per line, each after a comment with the bug that it showed.
 const TEXT: &str = include_str!("../corpus.txt");
 
 pub(crate) fn worlds() -> Vec<Config> {

@@ -13,7 +13,7 @@ use orders_core::order::Status;
 
 use crate::describe::receipt;
 
-/// What may happen to an order in a state.
+/// An event of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Event {
     Cancel,
@@ -60,7 +60,8 @@ impl Work {
         }
     }
 
-    /// Nothing for products and locations, which are set up before anything happens.
+    /// The work of a stock command. Products and locations have none: they are set up before the
+    /// run.
     pub(crate) fn of_stock(command: &stock::InventoryCommand) -> Option<Self> {
         match command {
             stock::InventoryCommand::Stock(_) => Some(Self::StockCommand),
@@ -72,7 +73,7 @@ impl Work {
     }
 }
 
-/// What became of a commit of unknown fate.
+/// How a commit of unknown fate turned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum UnknownCommit {
     Done,
@@ -187,7 +188,7 @@ pub(crate) fn decide_orders(
     decision
 }
 
-/// A forged answer says nothing of its order's state.
+/// Whether an answer is forged: it says nothing of its order's state.
 fn is_about_other_lines(outcome: &order::OrderOutcome) -> bool {
     matches!(outcome, order::OrderOutcome::Anomaly(why) if why.contains("other lines"))
 }
@@ -239,7 +240,8 @@ fn is_replay(outcome: &stock::InventoryOutcome) -> bool {
     matches!(outcome, stock::InventoryOutcome::Moved { replayed: true, .. })
 }
 
-/// An anomaly whose reason is a digest, and not the state of the reservation.
+/// Whether the command is forged: the reason of the anomaly is a digest, not the state of the
+/// reservation.
 fn is_forged(outcome: &stock::InventoryOutcome) -> bool {
     let is_about_state = |why: &str| why.contains("ShipStock") || why.contains("ReleaseStock");
     matches!(outcome, stock::InventoryOutcome::Anomaly(why) if !is_about_state(why))

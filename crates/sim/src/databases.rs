@@ -1,4 +1,4 @@
-//! Reads both databases without the services' code, at one moment: nothing else runs meanwhile.
+//! Reads both databases without the services' code, at one moment: no task runs meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +56,7 @@ pub(crate) struct SeenRow {
     pub(crate) seq: i64,
 }
 
-/// A level, the sum of its ledger, and the sum of its reservations.
+/// A stock level, the sum of its ledger, and the sum of its reservations.
 #[derive(Clone, Debug)]
 pub(crate) struct StockRow {
     pub(crate) key: (String, String),
@@ -142,7 +142,7 @@ impl Databases {
         })
     }
 
-    /// Why an order was rejected, also if it was released since.
+    /// Why an order was rejected. The shortages stay after a release.
     pub(crate) fn shortages(&self, order_id: OrderId) -> Vec<ShortageRow> {
         let sql = "SELECT shortages FROM reservations WHERE order_id = ?1";
         let text: Option<Option<String>> = one(&self.inventory, sql, order_id, |row| row.get(0));

@@ -14,7 +14,7 @@ pub(crate) fn receipt(outcome: &order::OrderOutcome) -> Option<&order::Receipt> 
     }
 }
 
-/// What became of each command of a batch of orders.
+/// The result of each command of a batch of orders.
 pub(crate) fn orders(batch: &[order::OrderCommand], decided: &[order::Decided]) -> String {
     let one = |(command, decided): (&order::OrderCommand, &order::Decided)| {
         let asked = match command {
@@ -40,7 +40,7 @@ fn name(outcome: &order::OrderOutcome) -> String {
     text.split(['(', ' ']).next().unwrap_or_default().to_owned()
 }
 
-/// What became of each command of a batch of stock.
+/// The result of each command of a batch of stock.
 pub(crate) fn stock(batch: &[stock::InventoryCommand], decided: &[stock::Decided]) -> String {
     let one = |(command, decided)| stock_command(command, decided);
     batch.iter().zip(decided).map(one).collect::<Vec<_>>().join(", ")

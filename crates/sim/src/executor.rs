@@ -1,5 +1,5 @@
-//! The scheduler: runs all tasks of a world on one thread, in an order that the seed decides. Time
-//! is tokio's. It stands still while a task can run, and then jumps to the next timer.
+//! The scheduler: runs all tasks of a world on one thread, in an order that the seed decides.
+//! Tokio's virtual time stands still while a task can run, and then jumps to the next timer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -23,7 +23,7 @@ struct Shared {
     ready: Arc<Ready>,
 }
 
-/// What to do before the next step.
+/// What happens before the next step.
 #[derive(Default)]
 struct Orders {
     last_id: TaskId,
@@ -38,7 +38,7 @@ struct Slot {
     task: Task,
 }
 
-/// Tasks that can run, sorted: the order in which tokio wakes several tasks must decide nothing.
+/// The tasks that can run, sorted, so that the order in which tokio wakes tasks has no effect.
 #[derive(Default)]
 struct Ready(Mutex<(BTreeSet<TaskId>, Option<Waker>)>);
 
@@ -51,7 +51,7 @@ impl Ready {
         }
     }
 
-    /// Any task that can run. If there is none, the task of `context` is woken when there is one.
+    /// Takes a random task that can run. If there is none, the task of `context` is woken later.
     fn pop(&self, random: &Random, context: &Context<'_>) -> Option<TaskId> {
         let mut ready = self.0.lock().expect("nothing panics under this lock");
         if ready.0.is_empty() {
@@ -92,14 +92,14 @@ impl Executor {
         id
     }
 
-    /// All tasks of a node end where they stand, before the next step.
+    /// Ends all tasks of a node before the next step, wherever they are.
     pub(crate) fn kill(&self, node: Node) {
         let mut orders = self.orders();
         orders.spawned.retain(|(_, slot)| slot.node != Some(node));
         orders.killed.push(node);
     }
 
-    /// One task ends where it stands.
+    /// Ends one task, wherever it is.
     pub(crate) fn cancel(&self, id: TaskId) {
         self.orders().cancelled.push(id);
     }

@@ -61,8 +61,8 @@ impl Args {
     }
 }
 
-/// Explores all bounds, one after the other, until one of them shows a violation. Prints what was
-/// found, and returns false if there is a violation.
+/// Explores all bounds, one after the other, until one of them shows a violation. Prints the
+/// results, and returns false if there is a violation.
 pub(crate) fn run(args: &Args) -> bool {
     let limit = args.limit();
     let started = SystemClock.now();

@@ -8,7 +8,7 @@ use crate::random::Random;
 
 #[derive(Debug)]
 pub(crate) struct Faults {
-    /// In how many of a thousand cases each fault happens, and the sequence that decides it.
+    /// How often each fault happens in a thousand cases, and the sequence that decides it.
     chances: BTreeMap<Fault, (u64, Random)>,
     have_stopped: AtomicBool,
 }
@@ -28,8 +28,8 @@ impl Faults {
         if self.have_stopped() {
             return false;
         }
-        // What stops a whole process may happen at every call of a port: more seldom, or nothing
-        // else would happen.
+        // Faults that stop a whole process may happen at every call of a port. They are rarer,
+        // because nothing else would happen otherwise.
         let rarity = match fault {
             Fault::Crashes | Fault::DiskErrors => 8,
             Fault::Slowness => 3,

@@ -1,4 +1,4 @@
-//! What clients asked for and what they were told. Both databases must agree with it (INV-6).
+//! The clients' requests and answers. Both databases must agree with them (INV-6).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +11,11 @@ use crate::states::{Violation, broken};
 /// What a client knows after a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Heard {
-    /// A 2xx: it is done, for ever.
+    /// A 2xx: it is done for good.
     Done,
     /// A 4xx: it is not done, and will not be.
     Refused,
-    /// It is not done; asked again, it may be.
+    /// It is not done; a repeat may do it.
     NotDone,
     /// It may or may not be done.
     Unknown,
@@ -26,7 +26,7 @@ pub(crate) enum Heard {
 pub(crate) struct Purchase {
     pub(crate) customer_id: String,
     pub(crate) key: Option<String>,
-    /// Summed and sorted.
+    /// (product, units), summed and sorted.
     pub(crate) lines: Vec<(String, i64)>,
     pub(crate) total_minor: i64,
     pub(crate) body: String,
@@ -48,7 +48,7 @@ pub(crate) struct Stocking {
 pub(crate) struct History {
     pub(crate) purchases: Vec<Purchase>,
     pub(crate) stockings: Vec<Stocking>,
-    /// Every status that clients were told, by order.
+    /// Every status that clients got in an answer, by order.
     acknowledged: BTreeMap<OrderId, BTreeSet<Status>>,
 }
 

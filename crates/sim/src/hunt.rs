@@ -10,8 +10,8 @@ use crate::shrink;
 
 pub(crate) mod exhaustive;
 
-/// Plants each mistake in turn, and runs seeds until one shows it. Returns false if one survives
-/// all seeds.
+/// Plants each mistake in turn, and runs seeds until one exposes it. Returns false if a mistake
+/// survives all seeds.
 pub(crate) fn hunt(mistakes: &[Mistake], from: u64, seeds: u64, jobs: usize) -> bool {
     let found = Mutex::new(vec![None; mistakes.len()]);
     let taken = AtomicUsize::new(0);
@@ -45,7 +45,7 @@ pub(crate) fn hunt(mistakes: &[Mistake], from: u64, seeds: u64, jobs: usize) -> 
     caught == mistakes.len()
 }
 
-/// How many seeds it took, and the report of the last one.
+/// The number of seeds until a violation, and the report of the last one.
 fn first_broken(mistake: &Mistake, from: u64, seeds: u64) -> Option<(u64, Report)> {
     (from..from.saturating_add(seeds)).zip(1..).find_map(|(seed, after)| {
         let report = run::run(&Config::of(seed), mistake.wrappers, false);

@@ -1,5 +1,5 @@
-//! The invariants, checked on the rows themselves. It is a second opinion: it shares no code with
-//! the audit.
+//! The invariants, checked on the rows themselves: a second opinion that shares no code with the
+//! audit.
 
 use std::collections::BTreeMap;
 
@@ -132,8 +132,8 @@ pub(crate) fn check_ledgers(
     Ok(ledgers)
 }
 
-/// INV-8: at the points that a rejection is based on, its product was short. That it overlooked no
-/// location is checked when it is decided.
+/// INV-8: at the points that a rejection is based on, its product was short. Whether the rejection
+/// considered every location is checked when it is decided.
 pub(crate) fn check_rejection(
     databases: &Databases,
     reservation: &ReservationRow,

@@ -35,7 +35,7 @@ fn said<M: DeserializeOwned>(broker: &Broker, channel: &str) -> Vec<M> {
     broker.log(channel).iter().flat_map(|payload| codec::decode(payload)).flatten().collect()
 }
 
-/// No command without an order that is, or was, in the status that asks for it (R6).
+/// A command belongs to an order that is, or was, in the status that asks for it (R6).
 fn check_command(command: &StockCommand, order: Option<&OrderRow>) -> Result<(), Violation> {
     let status = match command.kind {
         StockCommandKind::ReserveStock => Status::Received,
@@ -55,7 +55,7 @@ fn check_command(command: &StockCommand, order: Option<&OrderRow>) -> Result<(),
     )
 }
 
-/// No answer without the reservation that it is about (R12).
+/// An answer agrees with the reservation that it is about (R12).
 fn check_answer(
     databases: &Databases,
     answer: &StockAnswer,
@@ -95,7 +95,7 @@ fn check_answer(
     )
 }
 
-/// No outcome without an answer of Inventory that says so (INV-4).
+/// An outcome follows an answer of Inventory (INV-4).
 fn check_outcome(
     order: &OrderRow,
     words: &BTreeSet<(OrderId, &'static str)>,
@@ -111,7 +111,10 @@ fn check_outcome(
         if !words.contains(&(order.order_id, word)) {
             return broken(
                 "INV-4",
-                format!("order {} became {status:?} without a word of Inventory", order.order_id),
+                format!(
+                    "order {} became {status:?} without an answer of Inventory",
+                    order.order_id
+                ),
             );
         }
     }

@@ -1,7 +1,7 @@
 //! Mistakes that are planted in the services: a simulator that has never found one proves nothing.
 //!
-//! Production code contains none of them. Each is a wrapper of a port or of a decider: it calls the
-//! right one, and spoils what goes in or what comes out.
+//! Production code contains none of them. Each is a wrapper of a port or a decider, which calls the
+//! right one and spoils its input or its output.
 
 mod bus;
 mod edge;
@@ -21,9 +21,9 @@ use crate::wrappers::Wrappers;
 pub(crate) struct Mistake {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
-    /// In the services that a seed runs.
+    /// The mistake in the services that a seed runs.
     pub(crate) wrappers: Wrappers,
-    /// In what is explored exhaustively.
+    /// The mistake in the model that is explored exhaustively.
     pub(crate) reach: Reach,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Mistake {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reach {
     Within(Shell),
-    /// It cannot, and why.
+    /// Not expressible, and why.
     Beyond(&'static str),
 }
 
@@ -103,7 +103,7 @@ pub(crate) const ALL: [Mistake; 12] = [
     in_stock("everything_rejected", "every order is rejected", stock_decider::everything_rejected),
 ];
 
-/// A mistake of what stands around the deciders, which the search models.
+/// A mistake in the shell around the deciders, which the search models.
 const fn in_shell(
     name: &'static str,
     what: &'static str,
@@ -113,7 +113,7 @@ const fn in_shell(
     Mistake { name, what, wrappers, reach: Reach::Within(shell) }
 }
 
-/// A mistake of the Order Service's decider: the same code is wrong in both simulators.
+/// A mistake of the Order Service's decider, planted in both simulators.
 const fn in_orders(name: &'static str, what: &'static str, decide: order::Decide) -> Mistake {
     let wrappers = Wrappers { decide_orders: decide, ..Wrappers::NONE };
     let shell = Shell { decide_orders: decide, ..Shell::RIGHT };
@@ -131,7 +131,7 @@ const fn in_stock(name: &'static str, what: &'static str, decide: stock::Decide)
 ///
 /// # Errors
 ///
-/// There is no such mistake; the text lists those that there are.
+/// Fails if there is no such mistake; the text lists the names.
 pub(crate) fn find(name: &str) -> Result<&'static [Mistake], String> {
     if name == "all" {
         return Ok(&ALL);

@@ -1,4 +1,4 @@
-//! Checks the invariants as the world goes on, and keeps the first violation.
+//! Checks the invariants while the world runs, and keeps the first violation.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -42,7 +42,7 @@ impl Monitor {
         self.require(invariants::check_stock(&self.databases()));
     }
 
-    /// Records a violation, if this is one. The world ends with the first.
+    /// Records the violation, if the result is one. The world ends with the first.
     pub(crate) fn require(&self, result: Result<(), Violation>) {
         if let Err(violation) = result {
             self.trace.event(|| format!("{} is violated: {}", violation.invariant, violation.what));

@@ -1,4 +1,4 @@
-//! Who reaches the broker, and who listens to hints.
+//! Which nodes reach the broker, and which listen for hints.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};

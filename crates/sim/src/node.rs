@@ -60,7 +60,7 @@ impl NodeClock {
         *self.error.lock().expect("nothing panics under this lock") = error;
     }
 
-    /// If the clock stands still, it goes on from there.
+    /// Lets a stopped clock run on from the time that it shows.
     pub(crate) fn start(&self) {
         let mut error = self.error.lock().expect("nothing panics under this lock");
         if let Error::StandsAt(at) = *error {

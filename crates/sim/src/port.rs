@@ -22,7 +22,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) struct Port {
     pub(crate) world: Arc<World>,
     pub(crate) node: Node,
-    /// A read has failed fatally: nothing is written any more (R18).
+    /// A read has failed fatally, after which nothing is written (R18).
     is_broken: Arc<AtomicBool>,
 }
 
@@ -35,8 +35,8 @@ impl std::fmt::Debug for Port {
 /// What is known of a transaction before it runs.
 pub(crate) struct About {
     pub(crate) what: &'static str,
-    /// The rows that it locks before it decides. It waits for transactions that have locked one of
-    /// them.
+    /// The rows that the transaction locks before it decides. It waits for transactions that have
+    /// locked one of them.
     pub(crate) rows: Vec<String>,
     pub(crate) works: BTreeSet<Work>,
 }
@@ -48,7 +48,7 @@ impl About {
     }
 }
 
-/// What becomes of a transaction.
+/// The fate of a transaction.
 enum Fate {
     Done,
     NotDone(Failure),
@@ -62,7 +62,7 @@ impl Port {
         Self { world, node, is_broken: Arc::default() }
     }
 
-    /// Takes some time. A replica that crashes here never returns.
+    /// Takes some time. A replica that crashes here does not return.
     pub(crate) async fn pass(&self, point: &'static str) {
         let world = &self.world;
         if world.faults.happens(Fault::Crashes) {
@@ -76,7 +76,7 @@ impl Port {
         }
     }
 
-    /// Executes `work`, one transaction of the database. Returns what the replica hears of it.
+    /// Executes `work`, one transaction of the database. Returns the result that the replica gets.
     pub(crate) async fn transact<T: Send + 'static>(
         &self,
         about: About,
@@ -100,14 +100,14 @@ impl Port {
             Fate::UnknownDone => {
                 work.await?;
                 coverage::count_unknown(&works, UnknownCommit::Done);
-                world.trace.event(|| format!("{what} of {node} is done, and nobody hears of it"));
+                world.trace.event(|| format!("{what} of {node} is done, and its result is lost"));
                 Err(unknown())
             }
             Fate::UnknownNotDone => {
                 coverage::count_unknown(&works, UnknownCommit::NotDone);
                 world
                     .trace
-                    .event(|| format!("{what} of {node} is not done, and nobody hears of it"));
+                    .event(|| format!("{what} of {node} is not done, and its result is lost"));
                 Err(unknown())
             }
             Fate::UnknownLate => {
@@ -139,7 +139,7 @@ impl Port {
         found
     }
 
-    /// Commits later, without the replica. The transaction has decided already, so its rows stay
+    /// Commits later, without the replica. The transaction has already decided, so its rows stay
     /// locked until the late COMMIT arrives.
     fn land_later<T: Send + 'static>(
         &self,

@@ -1,5 +1,5 @@
-//! The part of Inventory's database that a batch depends on, just before its transaction. What the
-//! batch decides must follow from it.
+//! The part of Inventory's database that a batch depends on, read just before its transaction. The
+//! decision of the batch must follow from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ pub(crate) struct PreState {
 }
 
 impl PreState {
-    /// Reads what the batch touches.
+    /// Reads the rows that the batch refers to.
     pub(crate) fn before(databases: &Databases, batch: &[InventoryCommand]) -> Self {
         let touched = Touched::by(batch);
         let products = touched.products.iter().map(ToString::to_string);
@@ -68,7 +68,7 @@ impl PreState {
         })
     }
 
-    /// A repeated request gets its first answer, and no refusal.
+    /// A repeated request gets its first answer, and not a refusal.
     fn check_movement(
         &self,
         request: RequestId,
@@ -84,8 +84,8 @@ impl PreState {
         Ok(())
     }
 
-    /// A shortage considers every location, at its last movement or a later one, and what was
-    /// ordered.
+    /// A shortage considers every location, at its last movement or a later one, and the ordered
+    /// units.
     fn check_shortage(
         &self,
         shortage: &ShortageRow,

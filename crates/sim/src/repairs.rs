@@ -1,5 +1,5 @@
-//! How often the system healed itself. Self-healing hides bugs: without the fault that a repair is
-//! for, there must be none.
+//! How often the system healed itself. Self-healing hides bugs: without the fault that calls for a
+//! repair, there must be no repair.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
@@ -11,13 +11,13 @@ use platform::quarantine::{QuarantineKind, Quarantined};
 pub(crate) struct Repairs {
     /// Commands that the sweeper sent.
     pub(crate) resent: usize,
-    /// Consumers that the watchdog made anew.
+    /// Consumers that the watchdog created again.
     pub(crate) watchdog: usize,
     /// Messages in quarantine that could not be read.
     pub(crate) malformed: usize,
-    /// Messages in quarantine that no healthy history explains.
+    /// Messages in quarantine that cannot follow from a healthy history.
     pub(crate) anomalies: usize,
-    /// Messages in quarantine that could not be executed even alone.
+    /// Messages in quarantine that failed even when executed alone.
     pub(crate) poisoned: usize,
 }
 
@@ -42,7 +42,7 @@ impl RepairCounter {
         self.counted().repairs
     }
 
-    /// Garbage was sent: these bytes must be quarantined in the end.
+    /// Notes that garbage was sent: these bytes must be in the quarantine in the end.
     pub(crate) fn expect_quarantined(&self, garbage: Vec<u8>) {
         self.counted().garbage.insert(garbage);
     }
@@ -59,7 +59,7 @@ impl RepairCounter {
         }
     }
 
-    /// How much garbage was sent and not quarantined since.
+    /// How much of the garbage is not in the quarantine yet.
     pub(crate) fn garbage_left(&self) -> usize {
         self.counted().garbage.len()
     }

@@ -18,7 +18,7 @@ use crate::trace::Fingerprint;
 use crate::world::World;
 use crate::wrappers::Wrappers;
 
-/// What came of a world.
+/// The result of a world.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     pub(crate) config: Config,
@@ -28,12 +28,12 @@ pub(crate) struct Report {
     pub(crate) trace: Vec<String>,
     pub(crate) coverage: Coverage,
     pub(crate) repairs: Repairs,
-    /// How many orders there were, and how many were confirmed and rejected at some time.
+    /// The number of orders, and how many of them were ever confirmed and ever rejected.
     pub(crate) orders: [u64; 3],
 }
 
 impl Report {
-    /// Prints the trace, and what came of it.
+    /// Prints the trace and the result.
     pub(crate) fn print(&self) {
         self.trace.iter().for_each(|line| println!("{line}"));
         println!("configuration: {}", self.config);
@@ -54,7 +54,7 @@ pub(crate) fn run(config: &Config, wrappers: Wrappers, keeps_trace: bool) -> Rep
     let shared = running.clone();
     let ended =
         catch_unwind(AssertUnwindSafe(|| run_in_folder(config, wrappers, keeps_trace, &shared)));
-    let world = running.lock().expect("whoever panics does not hold it").take();
+    let world = running.lock().expect("nothing panics under this lock").take();
     ended.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -118,7 +118,7 @@ fn report(config: &Config, world: Option<&World>, violation: Option<Violation>) 
     }
 }
 
-/// A folder in memory if the machine has one: a world is gone after its run, and needs no disk.
+/// A folder in memory if the machine has one: a world is deleted after its run, and needs no disk.
 fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
@@ -129,7 +129,7 @@ fn folder() -> tempfile::TempDir {
 mod tests {
     use super::*;
 
-    /// Only the seed decides what happens: not the machine's clock, its threads or its memory.
+    /// Only the seed has an effect, not the machine's clock, threads or memory.
     #[test]
     fn a_seed_run_twice_gives_the_same_trace() {
         for seed in 0..12 {

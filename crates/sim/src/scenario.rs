@@ -1,5 +1,5 @@
-//! What happens in a world, from its beginning to its end: clients send requests while faults
-//! happen. Then faults stop, and everything must settle and stay as it is.
+//! The course of a world: clients send requests while faults happen. Then the faults stop, and
+//! everything must settle and stay settled.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -69,7 +69,7 @@ async fn inject_until_stopped(world: &Arc<World>) {
     while !world.faults.have_stopped() {
         tokio::time::sleep(world.trace.stretch(random.millis(50..=longest))).await;
         for fault in [Fault::Wipes, Fault::Outages, Fault::Replays, Fault::Clocks] {
-            // Drawn every few seconds, and so more likely than at a single message.
+            // Drawn every few seconds, and so with a higher chance than for a single message.
             if !world.faults.have_stopped()
                 && world.config.has(fault)
                 && random.below(600) < 100 + world.config.per_mille(fault)
@@ -91,7 +91,7 @@ fn inject(world: &Arc<World>, fault: Fault, random: &Random) {
         Fault::Outages => {
             let from = random.chance(500).then(|| *random.pick(&world.nodes()));
             let lasts = random.millis(100..=*random.pick(&[2_000, 30_000, 1_200_000]));
-            let who = from.map_or("everybody".to_owned(), |node| node.to_string());
+            let who = from.map_or("all nodes".to_owned(), |node| node.to_string());
             world.trace.note(|| format!("the broker is away for {who} for {lasts:?}"));
             world.network.cut(from);
             world.broker.stirred.notify_waiters();
@@ -142,8 +142,8 @@ async fn settle(world: &Arc<World>) {
     }
 }
 
-/// A day later all delayed messages have arrived. Then old messages come again, and nothing may
-/// change.
+/// A day later all delayed messages have arrived. Then old messages are delivered again, and
+/// nothing may change.
 async fn replay_yesterday(world: &Arc<World>) {
     world.trace.event(|| "a day passes".to_owned());
     tokio::time::sleep(DAY).await;
@@ -159,7 +159,7 @@ async fn replay_yesterday(world: &Arc<World>) {
     }
 }
 
-/// R16: every message is acknowledged in the end, whatever it was.
+/// R16: every message is acknowledged in the end, whatever its content.
 async fn drain(world: &Arc<World>) {
     let began = world.trace.age();
     while CHANNELS.iter().any(|channel| world.broker.held(channel) > 0) {

@@ -14,9 +14,9 @@ use crate::shrink;
 use crate::table;
 use crate::wrappers::Wrappers;
 
-/// After so many violations no further seed is run.
+/// After this many violations no further seed is run.
 const MAX_BROKEN: usize = 10;
-/// So many seeds must reach everything that can be reached.
+/// This many seeds must reach everything that can be reached.
 const SEEDS_THAT_REACH_ALL: u64 = 1000;
 const PROGRESS_PERIOD_MS: i64 = 1000;
 
@@ -24,7 +24,7 @@ const PROGRESS_PERIOD_MS: i64 = 1000;
 #[derive(Debug, Default)]
 struct Tally {
     worlds: u64,
-    /// Orders, and how many of them were confirmed and rejected at some time.
+    /// The number of orders, and how many of them were ever confirmed and ever rejected.
     orders: [u64; 3],
     coverage: Coverage,
     broken: Vec<Report>,
@@ -89,7 +89,9 @@ fn side_by_side(
             scope.spawn(move || {
                 let next = || worlds.lock().expect("taking the next one does not panic").next();
                 while let Some(config) = next().filter(|_| !enough.load(Ordering::Relaxed)) {
-                    sender.send(run::run(&config, Wrappers::NONE, false)).expect("somebody counts");
+                    sender
+                        .send(run::run(&config, Wrappers::NONE, false))
+                        .expect("the receiver waits for all");
                 }
             });
         }
@@ -118,7 +120,8 @@ impl Tally {
     }
 }
 
-/// Prints the progress on standard error: in place on a terminal, seldom elsewhere.
+/// Prints the progress on standard error: on one line of a terminal, or rarely, on lines of its
+/// own.
 struct Progress {
     watch: Stopwatch,
     count: u64,
@@ -154,7 +157,7 @@ impl Progress {
     }
 }
 
-/// Measures real time, for the one who waits.
+/// Measures real time for the summary.
 pub(crate) struct Stopwatch(i64);
 
 impl Stopwatch {

@@ -1,5 +1,4 @@
-//! Makes a failing world smaller, as long as it violates the same invariant, until its trace is
-//! short.
+//! Shrinks a failing world, as long as it violates the same invariant, until its trace is short.
 
 use crate::config::Config;
 use crate::mistakes::Mistake;
@@ -20,7 +19,7 @@ fn shrink(broken: &Report, wrappers: Wrappers) -> Report {
     };
     let (mut smallest, mut tries) = (broken.config.clone(), 0);
     'smaller: loop {
-        // A smaller world takes another course: the violation may need another seed.
+        // A smaller world takes another course, so the violation may need another seed.
         let smaller = smallest.smaller();
         let seeds = (0..SEEDS).map(|offset| broken.config.seed.wrapping_add(offset));
         let candidates =

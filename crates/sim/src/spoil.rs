@@ -7,9 +7,9 @@ use crate::random::Random;
 /// A payload that is not a batch of messages, or a batch with an element that is not a message.
 pub(crate) struct Garbage {
     pub(crate) payload: Vec<u8>,
-    /// The part that must be quarantined.
+    /// The part that must end in the quarantine.
     pub(crate) bad: Vec<u8>,
-    /// Whether the payload contains the good messages as well. They must go through.
+    /// Whether the payload also contains the good messages, which must go through.
     pub(crate) is_mixed: bool,
 }
 

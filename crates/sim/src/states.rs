@@ -1,5 +1,5 @@
-//! Which states may follow each other and agree, as the simulator understands it. It is a second
-//! opinion: it shares no code with the services.
+//! Which states may follow each other and which may exist together: a second opinion that shares no
+//! code with the services.
 
 use contract::commands::StockCommandKind;
 use inventory_core::reservation::StateName;
@@ -17,7 +17,7 @@ pub(crate) fn broken<T>(invariant: &'static str, what: impl Into<String>) -> Res
     Err(Violation { invariant, what: what.into() })
 }
 
-/// INV-4: whether the status may come next in the history of an order.
+/// INV-4: whether an order may go from one status to the other.
 pub(crate) fn may_follow(before: Option<Status>, status: Status) -> bool {
     use Status::{Cancelled, Cancelling, Confirmed, Fulfilled, Fulfilling, Received, Rejected};
     match before {
@@ -30,7 +30,7 @@ pub(crate) fn may_follow(before: Option<Status>, status: Status) -> bool {
     }
 }
 
-/// INV-7: what an order in this state waits for.
+/// INV-7: the command that an order in this state waits for.
 pub(crate) fn waits_for(status: Status) -> Option<StockCommandKind> {
     match status {
         Status::Received => Some(StockCommandKind::ReserveStock),
@@ -40,7 +40,7 @@ pub(crate) fn waits_for(status: Status) -> Option<StockCommandKind> {
     }
 }
 
-/// INV-5: whether the status of an order and the state of its reservation may occur at one moment.
+/// INV-5: whether the status of an order and the state of its reservation may exist at one moment.
 pub(crate) fn agree(status: Option<Status>, state: Option<StateName>) -> bool {
     use StateName::{Rejected, Released, Reserved, Shipped};
     match status {

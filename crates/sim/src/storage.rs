@@ -1,4 +1,4 @@
-//! The stores of the replicas: the real ones, behind the faults of a port.
+//! The replicas' stores: the real stores behind the faults of a port.
 
 use std::sync::Arc;
 
@@ -314,7 +314,7 @@ fn stock_rows(batch: &[stock::InventoryCommand]) -> Vec<String> {
     orders.chain(products).chain(requests.iter().map(|request| format!("{request:?}"))).collect()
 }
 
-/// Entries of the quarantine are committed: they must be there.
+/// Entries of the quarantine that are committed must be in the database.
 fn check_quarantined(world: &World, service: Service, entries: &[Quarantined]) {
     for entry in entries {
         if !world.monitor.databases().has_quarantined(service, entry) {

@@ -1,4 +1,4 @@
-//! The tables of states and commits: which of their cells can be reached, and which were.
+//! The tables of states and commits: which cells can be reached, and which were reached.
 
 use contract::commands::StockCommandKind;
 use inventory_core::reservation::StateName;
@@ -6,15 +6,15 @@ use orders_core::order::Status;
 
 use crate::coverage::{Coverage, Event, UnknownCommit, Work};
 
-/// What must happen in some world, besides the cells.
+/// What must happen in some world, beside the cells.
 pub(crate) const MARKS: [&str; 4] = [
-    "a client who is told that the outcome is unknown",
+    "an answer that the outcome is unknown",
     "a placement that finds itself after an unknown commit",
     "a movement that was made before",
     "a process that ends because its storage failed",
 ];
 
-/// Why the event never happens to an order in this state, unless it may.
+/// Why the event cannot happen to an order in this state, if it cannot.
 pub(crate) fn impossible_for_order(status: Status, event: Event) -> Option<&'static str> {
     use Event::{StockRejected, StockReleased, StockReserved, StockShipped};
     use Status::{Cancelled, Cancelling, Confirmed, Fulfilled, Fulfilling, Received, Rejected};
@@ -37,7 +37,7 @@ pub(crate) fn impossible_for_order(status: Status, event: Event) -> Option<&'sta
     }
 }
 
-/// Why the command never comes for a reservation in this state, or for none, unless it may.
+/// Why the command cannot come for a reservation in this state, or for none, if it cannot.
 pub(crate) fn impossible_for_stock(
     state: Option<StateName>,
     kind: StockCommandKind,
@@ -46,7 +46,7 @@ pub(crate) fn impossible_for_stock(
     use StockCommandKind::{ReleaseStock, ShipStock};
     match (state, kind) {
         (None | Some(Rejected), ShipStock) => {
-            Some("only an order that was told of its reservation is fulfilled")
+            Some("only an order whose reservation was answered is fulfilled")
         }
         (Some(Released), ShipStock) => Some("a cancelled order is never fulfilled"),
         (Some(Shipped), ReleaseStock) => Some("an order that is fulfilled is never cancelled"),
@@ -54,7 +54,7 @@ pub(crate) fn impossible_for_stock(
     }
 }
 
-/// A cell that was reached although it cannot be.
+/// A cell that was reached although the table says that it cannot be.
 pub(crate) fn broken(coverage: &Coverage) -> Option<String> {
     let order = coverage.orders.keys().find_map(|(status, event)| {
         impossible_for_order(*status, *event)
@@ -68,7 +68,7 @@ pub(crate) fn broken(coverage: &Coverage) -> Option<String> {
     })
 }
 
-/// Cells and marks that can be reached and were not.
+/// The cells and marks that can be reached and were not.
 pub(crate) fn missing(coverage: &Coverage) -> Vec<String> {
     let order = order_cells().filter(|cell| !coverage.orders.contains_key(cell));
     let stock = stock_cells().filter(|cell| !coverage.stock.contains_key(cell));
@@ -81,7 +81,7 @@ pub(crate) fn missing(coverage: &Coverage) -> Vec<String> {
     order.chain(stock).chain(commits).chain(marks.map(|mark| (*mark).to_owned())).collect()
 }
 
-/// How many cells and marks were reached, and of how many.
+/// The number of cells and marks that were reached, and of all that can be reached.
 pub(crate) fn reached(coverage: &Coverage) -> (usize, usize) {
     let all = order_cells().count() + stock_cells().count() + commit_cells().count() + MARKS.len();
     (all - missing(coverage).len(), all)

@@ -1,4 +1,4 @@
-//! What happens in a world, in order: a fingerprint of all of it, and the last lines for a reader.
+//! The events of a world, in order: a fingerprint of all of them, and the last lines for a reader.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use crate::random::fingerprint;
 
-/// Lines that are kept, unless all are wanted.
+/// The number of lines that are kept, unless all are wanted.
 const MAX_KEPT: usize = 400;
-/// A world in which nothing happened for so long is idle.
+/// A world without an event for this long is idle.
 const IDLE_AFTER: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ struct Written {
     lines: VecDeque<String>,
 }
 
-/// Two runs of one seed must have the same.
+/// A fingerprint of a trace: two runs of one seed must have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     pub(crate) hash: u64,
@@ -42,14 +42,14 @@ impl Trace {
         Self { began, keeps_all, active_at_ms: AtomicI64::new(0), written: Mutex::default() }
     }
 
-    /// Writes down that something was committed, sent or answered.
+    /// Records that something was committed, sent or answered.
     pub(crate) fn event(&self, event: impl FnOnce() -> String) {
         let age = i64::try_from(self.age().as_millis()).unwrap_or(i64::MAX);
         self.active_at_ms.store(age, Ordering::Relaxed);
         self.write(&event());
     }
 
-    /// Writes down something that does not keep the world awake.
+    /// Records an event that does not keep the world awake.
     pub(crate) fn note(&self, event: impl FnOnce() -> String) {
         self.write(&event());
     }
@@ -59,7 +59,7 @@ impl Trace {
         self.began.elapsed()
     }
 
-    /// A pause, longer the longer nothing has happened: idle days are to pass quickly.
+    /// A pause that grows while nothing happens, so that idle days pass quickly.
     pub(crate) fn stretch(&self, pause: Duration) -> Duration {
         let active_at_ms = u64::try_from(self.active_at_ms.load(Ordering::Relaxed)).unwrap_or(0);
         let idle = self.age().saturating_sub(Duration::from_millis(active_at_ms));

@@ -1,4 +1,4 @@
-//! The checks at the end of a world: all invariants over all rows, what clients were told, all
+//! The checks at the end of a world: all invariants over all rows, the clients' answers, all
 //! messages, and repairs.
 
 use std::collections::BTreeSet;
@@ -36,7 +36,7 @@ pub(crate) fn on(world: &World) -> Result<(), Violation> {
     check_repairs(world)
 }
 
-/// A repair without the fault that it is for would hide a bug.
+/// A repair without the fault that calls for it would hide a bug.
 fn check_repairs(world: &World) -> Result<(), Violation> {
     use Fault::{
         Aborts, Clocks, Crashes, Delays, DiskErrors, Forgeries, Garbage, LateCommits, Loss,

@@ -1,7 +1,7 @@
-//! What clients ask of the services.
+//! The clients' requests to the services.
 
 pub(crate) mod orders;
 pub(crate) mod stock;
 
-/// How often a client repeats a request by itself.
+/// How often a client repeats a request on its own.
 const MAX_ATTEMPTS: usize = 4;

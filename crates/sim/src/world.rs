@@ -1,5 +1,5 @@
-//! One world: two databases, a broker, replicas that crash and start again, and the monitor of them
-//! all.
+//! One world: two databases, a broker, replicas that crash and start again, and the monitor of all
+//! of them.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -101,12 +101,12 @@ impl World {
         orders.chain(of(Service::Inventory, self.config.inventory_services)).collect()
     }
 
-    /// What clients asked for and were told.
+    /// The clients' requests and answers.
     pub(crate) fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().expect("nothing panics under this lock")
     }
 
-    /// How long a message is under way.
+    /// How long a message is in transit.
     pub(crate) fn transit(&self) -> Duration {
         if !self.faults.happens(Fault::Delays) {
             return self.random.millis(0..=4);
@@ -119,7 +119,7 @@ impl World {
         (self.boot)(self, node);
     }
 
-    /// A process dies where it stands, and starts again after a while.
+    /// Kills a process wherever it is, and starts it again after a while.
     pub(crate) fn crash(self: &Arc<Self>, node: Node, point: &str) {
         self.trace.event(|| format!("{node} dies: {point}"));
         self.executor.kill(node);
@@ -133,7 +133,7 @@ impl World {
         });
     }
 
-    /// Ends all faults: what is broken works again.
+    /// Ends all faults: everything works again.
     pub(crate) fn stop_faults(&self) {
         self.trace.event(|| "faults stop".to_owned());
         self.faults.stop();
@@ -142,7 +142,7 @@ impl World {
         self.broker.stirred.notify_waiters();
     }
 
-    /// Drops all that holds the world itself.
+    /// Drops everything that holds the world itself.
     pub(crate) fn dismantle(&self) {
         self.executor.clear();
         self.replicas.clear();

@@ -1,5 +1,4 @@
-//! The seams of a replica: what it is put together from, or what a planted mistake puts in its
-//! place.
+//! The wrappers around the parts of a replica, through which a mistake is planted.
 
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use crate::node::NodeIds;
 /// Wraps the store of an Order Service, given the bus of the same replica.
 pub(crate) type WrapOrdersStore = fn(Arc<dyn OrdersStore>, &Arc<dyn Bus>) -> Arc<dyn OrdersStore>;
 
-/// What stands around the parts of a replica.
+/// The wrappers of a replica's parts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wrappers {
     pub(crate) decide_orders: order::Decide,
@@ -24,12 +23,12 @@ pub(crate) struct Wrappers {
     pub(crate) bus: fn(Arc<dyn Bus>) -> Arc<dyn Bus>,
     /// Wraps the routes of any replica, given the ids that it draws.
     pub(crate) router: fn(Router, &Arc<NodeIds>) -> Router,
-    /// Called before a world begins: a wrapper that remembers something forgets it.
+    /// Called before a world begins: a wrapper with a memory clears it.
     pub(crate) begin: fn(),
 }
 
 impl Wrappers {
-    /// The services as they are.
+    /// The services without a mistake.
     pub(crate) const NONE: Self = Self {
         decide_orders: order::decide,
         decide_stock: stock::decide,

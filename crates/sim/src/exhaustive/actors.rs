@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::state::IDS;
 
-/// The order of customer A: two requests with one key. Each brings an id, and one of them may win.
+/// The order of customer A: two requests with one key. Each brings an id, and at most one of them
+/// is placed.
 pub(super) const FIRST: u8 = 0;
 pub(super) const TWIN: u8 = 1;
 /// The order of customer B, from a request without a key.
@@ -99,7 +100,7 @@ pub(super) fn stock_command(command: StockCommand) -> stock::InventoryCommand {
     stock::InventoryCommand::Stock(Box::new(command))
 }
 
-/// The product as its row says.
+/// The row of the product.
 pub(super) fn product() -> Product {
     Product {
         product_id: product_id(),
@@ -110,7 +111,7 @@ pub(super) fn product() -> Product {
     }
 }
 
-/// The movement that a delivery has made, without the level after it, which decides nothing.
+/// The movement of a delivery, without the level after it, on which no decision depends.
 pub(super) fn movement(number: u8) -> (RequestId, Movement) {
     let request = delivery(number);
     let movement = Movement {

@@ -10,7 +10,7 @@ pub(super) enum Item {
     Message(u8),
 }
 
-/// One command or two; the first is always there.
+/// One command, or two; the first is always present.
 pub(super) type Batch = [Option<Item>; 2];
 
 impl Item {

@@ -1,5 +1,5 @@
-//! The batches that a replica may decide in one transaction: what waits there, and what the network
-//! brings at that moment.
+//! The batches that a replica may decide in one transaction: its waiting requests, and the messages
+//! that the network delivers at that moment.
 
 use std::rc::Rc;
 
@@ -11,8 +11,8 @@ use super::state::{IDLE, IDS, Level, NOTHING, REPLICAS, State};
 use super::transition::{Action, Transition};
 
 impl Model {
-    /// The batches of a replica. Of several with the same effect, it has the first; a batch of
-    /// messages that changes nothing is left out.
+    /// The batches of a replica. Of several batches with the same effect, only the first is kept. A
+    /// batch of messages that changes nothing is left out.
     pub(super) fn batches(&mut self, state: &State, replica: u8, local: &Local) -> Rc<[Batch]> {
         let seen = self.seen(state, replica);
         if let Some(batches) = self.batches.get(&seen) {
@@ -70,8 +70,8 @@ impl Model {
     }
 }
 
-/// Waiting requests, alone or with a message before or behind them. If no request waits: one
-/// message or two, which may be the same.
+/// Waiting requests, alone or with a message before or after them. If no request waits: one
+/// message, or two, which may be equal.
 fn possible(local: &Local, messages: u32, most: usize) -> Vec<Batch> {
     let messages = || messages::numbers(messages).map(Item::Message).map(Some);
     let waiting = local.batch();

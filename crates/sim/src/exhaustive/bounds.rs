@@ -1,4 +1,4 @@
-//! How much may happen at most. Within the bounds, everything happens in every order.
+//! The limits of a search. Within the bounds, everything happens in every order.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The shortest way to a violation, written so that it can be followed.
+//! The shortest path to a violation, as readable steps.
 
 use super::actors;
 use super::model::Model;
@@ -7,15 +7,16 @@ use super::transition::Transition;
 
 const NAMES: [&str; 4] = ["orders-1", "orders-2", "inventory-1", "inventory-2"];
 
-/// The states on the way to a violation. The last state breaks an invariant, or the last transition
-/// does.
+/// The states on the path to a violation. The last state, or the last transition, breaks an
+/// invariant.
 #[derive(Debug)]
 pub(super) struct Path {
     pub(super) states: Vec<State>,
     pub(super) last_transition: Option<Transition>,
 }
 
-/// Describes the path, a line for each transition: which replica did what, and what that changed.
+/// Describes the path, a line for each transition: the replica, its action, and what the action
+/// changed.
 pub(super) fn describe(model: &mut Model, path: &Path) -> Vec<String> {
     let mut names = NAMES;
     let mut lines = Vec::new();

@@ -45,7 +45,7 @@ impl Model {
         let batches = self.batches(state, replica, local);
         batches.iter().for_each(|batch| add(Action::Commit(*batch)));
         if local.holds() > 0 {
-            // With messages alone, it is the same as a commit whose answers are lost.
+            // With messages alone, this equals a commit whose answers are lost.
             batches.iter().for_each(|batch| add(Action::CommitUnknown(*batch)));
             if !local.in_doubt {
                 add(Action::AbortUnknown);
@@ -69,7 +69,7 @@ impl Model {
     fn order_requests(&self, state: &State, add: &mut impl FnMut(Action)) {
         let is_acknowledged = |order: u8| state.acknowledged & (1 << order) != 0;
         if !is_acknowledged(FIRST) && !is_acknowledged(TWIN) {
-            // The id of a request that failed stands for a new one as well.
+            // The id of a failed request serves as a new id, too.
             let free = [FIRST, TWIN].into_iter().find(|order| self.is_unused(state, *order));
             let another = free.filter(|_| self.bounds.twins || !self.is_under_way(state, FIRST));
             if let Some(order) = another {

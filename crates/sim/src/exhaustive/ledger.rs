@@ -1,5 +1,5 @@
-//! Checks of what a transaction adds to the ledger and to the reservations. They ask the code under
-//! test nothing.
+//! Checks what a transaction adds to the ledger and to the reservations, without the code under
+//! test.
 
 use inventory_core::decide::ReservationChange;
 use inventory_core::reservation::StateName;
@@ -28,8 +28,8 @@ pub(super) fn check_movement(before: Stored, movement: &Movement) -> Result<Stor
     Ok(after)
 }
 
-/// INV-8: at the points that a rejection is based on, there was too little. `points` are the
-/// ledger's, from before the batch on.
+/// INV-8: at the points of the ledger that a rejection is based on, the stock was too little.
+/// `points` are those of the ledger, starting before the batch.
 pub(super) fn check_rejection(
     change: &ReservationChange,
     points: &[Stored],

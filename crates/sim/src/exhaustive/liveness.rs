@@ -1,5 +1,5 @@
-//! INV-7, its second half (liveness): from every state a settled one is reached without further
-//! faults and without any message sent before, since the network may have lost them all.
+//! The second half of INV-7 (liveness): every state leads to a settled state without further faults
+//! and without any message sent before, because the network may have lost all of them.
 
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
@@ -25,9 +25,11 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
+    /// Checks that the system settles from this state.
+    ///
     /// # Errors
     ///
-    /// The system does not settle.
+    /// Returns a violation if the system does not settle.
     pub(super) fn check(&mut self, model: &mut Model, state: &State) -> Result<(), Violation> {
         // An invariant that breaks on the way is reported by the search, with the whole path.
         match self.settle(model, state) {
@@ -39,7 +41,7 @@ impl Liveness {
         }
     }
 
-    /// Which orders are still waiting after all rounds, if any are.
+    /// The orders that still wait after all rounds, if there are any.
     fn settle(&mut self, model: &mut Model, state: &State) -> Result<Option<String>, Violation> {
         let mut now = State { sent: 0, acknowledged: 0, ..*state };
         for replica in 0..4 {
@@ -67,7 +69,7 @@ impl Liveness {
     }
 }
 
-/// The replica commits what it holds, and publishes and answers what it has to.
+/// Lets the replica commit its held requests, and then publish and answer.
 fn finish(model: &mut Model, now: &State, replica: u8) -> Result<State, Violation> {
     let mut now = *now;
     loop {
@@ -79,7 +81,7 @@ fn finish(model: &mut Model, now: &State, replica: u8) -> Result<State, Violatio
         } else if local.holds() > 0 {
             Action::Commit(local.batch())
         } else if local == Local::default() {
-            // What was published just now is lost: nothing here relies on it.
+            // The messages just published are lost: settling must not depend on them.
             return Ok(State { sent: 0, acknowledged: 0, ..now });
         } else {
             Action::Crash
@@ -95,7 +97,7 @@ fn waiting(model: &Model, now: &State) -> Option<u8> {
     actors::orders().find(|(_, index)| is_waiting(*index)).map(|(order, _)| order)
 }
 
-/// The order's command is sent again, and both services do what follows.
+/// Sends the order's command again, and lets both services carry it through.
 fn see_through(model: &mut Model, now: &State, order: u8) -> Result<State, Violation> {
     let lease = Transition { replica: 0, action: Action::Lease(order) };
     let mut now = model.after(now, lease)?;

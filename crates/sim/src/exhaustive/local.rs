@@ -1,4 +1,4 @@
-//! The local state of a replica: what it has in memory. A crash loses all of it.
+//! The local state of a replica: what it holds in memory. A crash loses all of it.
 
 use std::hash::{Hash, Hasher};
 
@@ -11,13 +11,13 @@ use super::state::Level;
 pub(super) struct Local {
     /// Requests that wait for the commit of their batch, in order.
     pub(super) held: [Option<Request>; 2],
-    /// A commit of the held requests was of unknown fate: they may be done.
+    /// The commit of the held requests had an unknown fate: they may be done.
     pub(super) in_doubt: bool,
-    /// Messages that are committed and not published yet, without those that were sent before.
+    /// Messages that are committed and not yet published, without those that were sent before.
     pub(super) outbox: u32,
-    /// Answers that are committed and not given yet.
+    /// Answers that are committed and not yet given.
     pub(super) replies: [Option<Reply>; 2],
-    /// The level as it was read before the lock, where that mistake is planted.
+    /// The level as it was read before the lock, if that mistake is planted.
     pub(super) stock_read: Option<Level>,
 }
 

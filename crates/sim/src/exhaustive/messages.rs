@@ -1,5 +1,5 @@
-//! Messages, each known by a number. Two that differ only in times and attempts have one number,
-//! since neither service decides by them (R16).
+//! Messages, each identified by a number. Two messages that differ only in times and attempts have
+//! the same number, because no decision depends on these (R16).
 
 use contract::answers::StockAnswer;
 use contract::commands::StockCommand;

@@ -1,5 +1,5 @@
-//! The shell around the two cores: what a replica does with a request or a message, one transition
-//! at a time.
+//! The shell around the two cores: how a replica handles a request or a message, one transition at
+//! a time.
 
 use std::rc::Rc;
 
@@ -74,7 +74,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// The transition itself breaks an invariant.
+    /// Returns a violation if the transition itself breaks an invariant.
     pub(crate) fn after(
         &mut self,
         state: &State,
@@ -112,7 +112,7 @@ impl Model {
         local.with(request)
     }
 
-    /// Commits one transaction. Returns the local state of the replica if it knows of the commit.
+    /// Commits one transaction. Returns the local state of the replica if it learns of the commit.
     pub(super) fn commit(
         &mut self,
         next: &mut State,
@@ -145,8 +145,7 @@ impl Model {
         Local { outbox: outbox & !state.sent, ..Local::default() }
     }
 
-    /// INV-6: what a client is told is so at that moment. Whether it stays so is checked in later
-    /// states.
+    /// INV-6: a client's answer is true when it is given. Later states check that it stays true.
     fn acknowledge(&self, next: &mut State, reply: Reply) -> Result<(), Violation> {
         let request = match reply {
             Reply::Placed(order) => {
@@ -164,7 +163,7 @@ impl Model {
             return Ok(());
         }
         let what = request.describe();
-        broken("INV-6", format!("a client was told that it was done, and it was not: {what}"))
+        broken("INV-6", format!("a client got an answer that it was done, and it was not: {what}"))
     }
 
     fn is_done(&self, state: &State, request: Request) -> bool {
@@ -187,9 +186,8 @@ impl Model {
         Ok(Local { in_doubt: true, stock_read: None, ..local })
     }
 
-    /// INV-6, from its other side: what a client is told has failed was not done by this
-    /// transition. Another request may have done the same before, but for an order, which has its
-    /// request's id.
+    /// INV-6: the transaction did not do what a client is answered to have failed. Another request
+    /// may have done the same before, except for an order, which has its request's id.
     fn report_failed(
         &self,
         before: &State,
@@ -200,7 +198,8 @@ impl Model {
             let was_done = self.is_done(before, request) && !matches!(request, Request::Place(_));
             if self.is_done(next, request) && !was_done {
                 let what = request.describe();
-                let what = format!("a client was told that nothing was done, and it was: {what}");
+                let what =
+                    format!("a client got an answer that nothing was done, and it was: {what}");
                 return broken("INV-6", what);
             }
         }

@@ -1,4 +1,4 @@
-//! The invariants, checked in every state. The oracle asks the code under test nothing.
+//! The invariants, checked in every state without the code under test.
 
 use inventory_core::reservation::{Reservation, State as ReservationState, StateName};
 
@@ -12,7 +12,7 @@ use crate::states::{Violation, agree, broken, may_follow, waits_for};
 #[derive(Debug)]
 pub(super) struct Oracle {
     bounds: Bounds,
-    /// Which orders, with these numbers of row and reservation, have passed the checks.
+    /// The pairs of an order's row and reservation that have passed the checks, by their indices.
     passed: Vec<bool>,
 }
 
@@ -159,13 +159,16 @@ fn check_stock(state: &State, bounds: &Bounds, stock: &StockDatabase) -> Result<
     Ok(())
 }
 
-/// INV-6: what a client was told exists, and a key has one order.
+/// INV-6: what a client's answer confirms exists, and a key has one order.
 fn check_acknowledged(state: &State) -> Result<(), Violation> {
     for (order, index) in actors::orders() {
         if state.acknowledged & (1 << order) != 0 && state.orders[index] == NOTHING {
             return broken(
                 "INV-6",
-                format!("a client was told of order {}, which does not exist", actors::name(order)),
+                format!(
+                    "a client got an answer for order {}, which does not exist",
+                    actors::name(order)
+                ),
             );
         }
     }
@@ -175,7 +178,7 @@ fn check_acknowledged(state: &State) -> Result<(), Violation> {
     }
     let acknowledged_receives = state.acknowledged >> actors::orders().count();
     if acknowledged_receives & !state.received != 0 {
-        return broken("INV-6", "a client was told of a delivery that is not in the ledger");
+        return broken("INV-6", "a client got an answer for a delivery that is not in the ledger");
     }
     Ok(())
 }

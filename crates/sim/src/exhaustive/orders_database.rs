@@ -15,7 +15,7 @@ use super::shell::Shell;
 use super::state::{IDS, NOTHING};
 use crate::states::{Violation, broken};
 
-/// Any two transitions may be this far apart: whatever is stored is this old when it is loaded.
+/// Any two transitions may be this far apart: all stored rows are this old when they are loaded.
 pub(crate) const LATER_MICROS: i64 = 3_600_000_000;
 
 /// The rows of one order, without times: everything is old.
@@ -72,7 +72,7 @@ impl OrdersDatabase {
         u8::try_from(index + 1).expect("the bounds are so narrow that few different rows occur")
     }
 
-    /// Runs the batch on these rows. The outcome is kept: equal input is decided once.
+    /// Runs the batch on these rows. The outcome is kept, so that equal input is decided once.
     pub(super) fn run(
         &mut self,
         batch: Batch,
@@ -124,7 +124,7 @@ impl OrdersDatabase {
         Ok(commit)
     }
 
-    /// Loads what the batch names, as a store does.
+    /// Loads the rows that the batch refers to, as a store does.
     fn load(&self, batch: &[OrderCommand], rows: [u8; IDS]) -> Loaded {
         let mut loaded = Loaded::default();
         for (order, index) in actors::orders() {
@@ -140,7 +140,7 @@ impl OrdersDatabase {
         loaded
     }
 
-    /// The message that a sweeper sends of a pending row.
+    /// The message that a sweeper sends for a pending row.
     pub(super) fn resend(&self, row: u8, messages: &mut Messages) -> Option<u32> {
         let OrderRow { order, pending, .. } = self.row(row)?;
         let command = StockCommand {

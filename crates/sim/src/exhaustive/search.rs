@@ -1,5 +1,5 @@
-//! Breadth first: the states that are one step away from the start, then those that are two away,
-//! and so on, each once. So no violation needs fewer steps than the first one that is found.
+//! Breadth-first search: the states one step away from the start, then those two steps away, and so
+//! on, each once. So no violation needs fewer steps than the first one that is found.
 
 use super::bounds::Bounds;
 use super::counterexample::{self, Path};
@@ -13,7 +13,7 @@ use crate::states::Violation;
 /// How often a long search reports its progress.
 const STATES_PER_REPORT: u32 = 10_000_000;
 
-/// What was explored, and what was found.
+/// How much was explored, and the violation that was found.
 #[derive(Debug)]
 pub(crate) struct Explored {
     /// All rows and messages that occurred.
@@ -27,7 +27,7 @@ pub(crate) struct Explored {
     pub(super) steps: u64,
     /// The distance of the farthest state from the start, in steps.
     pub(super) depth: u32,
-    /// States that were checked but not expanded; none if everything was explored.
+    /// States that were checked but not expanded; 0 if everything was explored.
     pub(super) left_over: u32,
     pub(crate) found: Option<Found>,
 }
@@ -35,11 +35,11 @@ pub(crate) struct Explored {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) violation: Violation,
-    /// The shortest way there, a line for each step.
+    /// The shortest path to the violation, a line for each step.
     pub(crate) trace: Vec<String>,
 }
 
-/// Explores until nothing is left, something is found, or more than `limit` states are known.
+/// Explores until no state is left, a violation is found, or more than `limit` states are known.
 pub(crate) fn explore(bounds: Bounds, shell: Shell, limit: u32) -> Explored {
     let mut search = Search::new(bounds, shell);
     let found = search.run(limit).err();
@@ -69,7 +69,7 @@ struct Search {
     depth: u32,
 }
 
-/// A violation, and the way to it.
+/// A violation, and the path to it.
 type Trouble = (Violation, Path);
 
 impl Search {
@@ -147,8 +147,7 @@ impl Search {
     }
 }
 
-/// Every state that was reached, numbered in that order, and the state from which it was reached
-/// first.
+/// Every state that was reached, numbered in that order, and its first predecessor.
 #[derive(Debug, Default)]
 struct Known {
     states: Vec<State>,

@@ -1,5 +1,4 @@
-//! The seams of the model: the deciders, and what replicas do around them, or what a planted
-//! mistake puts in their place.
+//! The functions of the model that a planted mistake can replace.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +19,7 @@ pub(crate) type DecideOnOldStock = fn(
     &BTreeMap<ProductId, Levels>,
 ) -> stock::Decision;
 
-/// What the model puts together.
+/// The functions that the model calls for each step: the real ones, or a planted mistake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shell {
     pub(crate) decide_orders: order::Decide,
@@ -29,14 +28,14 @@ pub(crate) struct Shell {
     pub(crate) accept: fn(&mut State, Request, &mut Messages),
     /// Which messages a sweeper publishes, given those that it leased.
     pub(crate) resend: fn(u32) -> u32,
-    /// A commit of unknown fate is reported as failed, and not decided again.
+    /// Whether a commit of unknown fate is reported as failed and not decided again.
     pub(crate) unknown_is_failed: bool,
-    /// The stock may be read before it is locked, and is decided on by this.
+    /// If set, the stock may be read before it is locked, and this function decides on it.
     pub(crate) decide_on_old_stock: Option<DecideOnOldStock>,
 }
 
 impl Shell {
-    /// The services as they are.
+    /// The services without a mistake.
     pub(crate) const RIGHT: Self = Self {
         decide_orders: order::decide,
         decide_stock: stock::decide,

@@ -1,17 +1,18 @@
-//! A state: both databases, the network, what clients were told, and the local state of each
-//! replica. It takes a few bytes: whatever is larger is kept once and named by its number.
+//! A state: both databases, the network, the clients' answers, and the local state of each replica.
+//! It takes a few bytes: larger parts are stored once in tables, and the state has their indices.
 
 use std::hash::{Hash, Hasher};
 
 use super::hash;
 
-/// The number of order ids: two of the requests with the one key, and one of the request without.
+/// The number of order ids: two for the requests with the same key, and one for the request without
+/// a key.
 pub(super) const IDS: usize = 3;
-/// Two of each service. Those of the Order Service come first.
+/// Two replicas of each service. Those of the Order Service come first.
 pub(super) const REPLICAS: usize = 4;
-/// The number of a row that does not exist.
+/// The index of a row that does not exist.
 pub(super) const NOTHING: u8 = 0;
-/// The number of the local state of an idle replica.
+/// The index of the local state of an idle replica.
 pub(super) const IDLE: u16 = 0;
 
 /// A level of the stock, or the sum of its ledger.
@@ -23,23 +24,25 @@ pub(super) struct Level {
     pub(super) moves: u8,
 }
 
-/// The replicas of a service are sorted by their local states: they differ in nothing else.
+/// The replicas of a service are sorted by their local states, because they differ in nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
-    /// Numbers of rows of the Order Service, by order.
+    /// For each order, the index of its row in the table of distinct rows; [`NOTHING`] if there is
+    /// none.
     pub(super) orders: [u8; IDS],
-    /// Numbers of reservations, by order.
+    /// For each order, the index of its reservation in the table of distinct reservations;
+    /// [`NOTHING`] if there is none.
     pub(super) reservations: [u8; IDS],
     pub(super) level: Level,
     pub(super) ledger: Level,
-    /// Which deliveries stand in the ledger, a bit each.
+    /// The deliveries that are in the ledger, one bit each.
     pub(super) received: u8,
-    /// What clients were answered with a 2xx: a bit for each order, then one for each delivery.
+    /// The 2xx answers that clients got: one bit for each order, then one for each delivery.
     pub(crate) acknowledged: u8,
-    /// Every message that was ever sent, a bit each. The network may bring any of them at any time,
-    /// repeatedly.
+    /// Every message that was ever sent, one bit each. The network may deliver any of them at any
+    /// time, repeatedly.
     pub(crate) sent: u32,
-    /// Numbers of the replicas' local states.
+    /// The indices of the replicas' local states.
     pub(super) locals: [u16; REPLICAS],
 }
 
@@ -66,8 +69,7 @@ impl State {
         hash::of_words(&[rows, levels ^ u64::from(self.sent) << 32, u64::from(self.sent), locals])
     }
 
-    /// The same state with the replicas of each service sorted, and for each service whether they
-    /// were swapped.
+    /// Sorts the replicas of each service. Returns for each service whether they were swapped.
     pub(super) fn sorted(mut self) -> (Self, [bool; 2]) {
         let swapped = [self.locals[0] > self.locals[1], self.locals[2] > self.locals[3]];
         if swapped[0] {

@@ -62,8 +62,8 @@ impl StockDatabase {
         number.checked_sub(1).map(|number| &self.reservations[usize::from(number)])
     }
 
-    /// Leaves times out, since everything is old, and the points of the ledger that a rejection is
-    /// based on: they are checked when it is made, and not read afterwards.
+    /// Leaves out times, since everything is old, and the points of the ledger that a rejection is
+    /// based on: they are checked when the rejection is made, and not read afterwards.
     fn number(&mut self, mut reservation: Reservation) -> u8 {
         (reservation.created_at_micros, reservation.updated_at_micros) = (0, 0);
         if let ReservationState::Rejected(shortfalls)
@@ -80,8 +80,8 @@ impl StockDatabase {
             .expect("the bounds are so narrow that few different reservations occur")
     }
 
-    /// Runs the batch. `stock_read` is the level as it was read before the lock, where that mistake
-    /// is planted.
+    /// Runs the batch. `stock_read` is the level as it was read before the lock, if that mistake is
+    /// planted.
     pub(super) fn run(
         &mut self,
         batch: Batch,
@@ -151,7 +151,7 @@ impl StockDatabase {
         }
     }
 
-    /// Loads what the batch names, as a store does.
+    /// Loads the rows that the batch refers to, as a store does.
     fn load(&self, batch: &[InventoryCommand], stock: Stock) -> Loaded {
         let touched = stock::Touched::by(batch);
         let found = stock.reservations.into_iter().filter_map(|number| self.reservation(number));
@@ -267,7 +267,7 @@ fn write_level(found: Level, change: &StockChange) -> Result<Level, Violation> {
     })
 }
 
-/// Appends to the ledger. Returns the level at each of its points, from before the batch on.
+/// Appends to the ledger. Returns the level at each of its points, starting before the batch.
 fn append(stock: &mut Stock, movements: &[Movement]) -> Result<Vec<Stored>, Violation> {
     let mut points = vec![stored(stock.ledger)];
     for movement in movements {

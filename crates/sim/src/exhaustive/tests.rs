@@ -11,7 +11,7 @@ const NO_LIMIT: u32 = u32::MAX - 1;
 const ONE_ORDER: Bounds = of(1, true, 1, 0, 2, 2);
 const TWO_ORDERS: Bounds = of(2, false, 1, 0, 1, 1);
 
-/// Rows are written down when they are met, so what was not reached is not there.
+/// A row enters the table when it is reached, so a missing row was not reached.
 #[test]
 fn every_state_of_both_tables_is_reached() {
     let model = whole(TWO_ORDERS).model;

@@ -1,4 +1,4 @@
-//! Transitions between states: one action of one replica, or something that happens to it.
+//! Transitions between states: an action of a replica, or a fault.
 
 use super::actors::name;
 use super::batch::{self, Batch};
@@ -16,18 +16,19 @@ pub(crate) struct Transition {
 pub(super) enum Action {
     /// A request arrives and waits for its batch.
     Accept(Request),
-    /// The replica reads the stock, and locks it only later: a planted mistake.
+    /// The replica reads the stock and locks it only later: a planted mistake.
     ReadStock,
     /// The replica loads, decides, writes and commits a batch of waiting requests and of messages
     /// from the network.
     Commit(Batch),
-    /// The same, but the connection breaks: the batch is committed, and the replica does not know.
-    /// It will decide the requests again. It forgets the messages: the network may bring them
-    /// again.
+    /// Like [`Self::Commit`], but the connection breaks: the batch is committed, and the replica
+    /// does not learn it. The replica will decide the requests again. It forgets the messages,
+    /// which the network may deliver again.
     CommitUnknown(Batch),
-    /// The connection breaks before the commit, and the replica does not know that nothing is done.
+    /// The connection breaks before the commit, and the replica does not learn that nothing was
+    /// done.
     AbortUnknown,
-    /// The database reports that nothing is done, and so do the clients' answers.
+    /// The database reports that nothing was done, and so do the clients' answers.
     Abort,
     /// The sweeper leases the pending command of an order.
     Lease(u8),
@@ -42,7 +43,7 @@ impl Transition {
         self.replica < 2
     }
 
-    /// One line of a counterexample, given the name that the replica has had from the start.
+    /// One line of a counterexample, with the name that the replica had at the start.
     pub(super) fn describe(self, replica: &str, messages: &Messages) -> String {
         let what = match self.action {
             Action::Accept(request) => format!("gets {}", request.describe()),

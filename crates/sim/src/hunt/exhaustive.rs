@@ -6,8 +6,8 @@ use crate::exhaustive::search::{Found, explore};
 use crate::exhaustive::shell::Shell;
 use crate::mistakes::{Mistake, Reach};
 
-/// Explores with each of the mistakes until one of its effects shows. Returns false if one that is
-/// within reach survives.
+/// Explores with each of the mistakes until a violation shows. Returns false if a mistake within
+/// reach survives.
 pub(crate) fn hunt(mistakes: &[Mistake], args: &Args) -> bool {
     println!(
         "{:<26} {:>15} {:>6}  {:<10} what it is",
@@ -43,7 +43,7 @@ pub(crate) fn hunt(mistakes: &[Mistake], args: &Args) -> bool {
     caught == within_reach
 }
 
-/// How many states it took, and what the last one showed.
+/// The number of explored states until a violation, and the violation.
 fn first_found(shell: Shell, within: &[Bounds], limit: u32) -> Option<(u64, Found)> {
     let mut states = 0;
     within.iter().find_map(|bounds| {

@@ -1,4 +1,4 @@
-//! A mistaken way in from the bus.
+//! A mistaken bus.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,8 @@ use contract::codec::{self, Undecodable};
 use contract::commands::{COMMANDS_CHANNEL, StockCommand};
 use platform::bus::{Bus, BusError, Delivery, DeliveryTag, Hints};
 
-/// Drops all that was received together with a malformed message: it comes again, together.
+/// Drops all messages that were received together with a malformed one: they are delivered again
+/// together.
 pub(super) fn bad_message_aborts_batch(right: Arc<dyn Bus>) -> Arc<dyn Bus> {
     Arc::new(BadMessageAbortsBatch { right })
 }
@@ -19,7 +20,7 @@ struct BadMessageAbortsBatch {
     right: Arc<dyn Bus>,
 }
 
-/// Whether a part of it, or all of it, is no message of the channel.
+/// Whether the payload, or a part of it, is not a message of the channel.
 fn is_bad(channel: &str, payload: &[u8]) -> bool {
     let is_malformed = |error: Undecodable| matches!(error, Undecodable::Malformed { .. });
     if channel == COMMANDS_CHANNEL {
@@ -54,8 +55,8 @@ impl Bus for BadMessageAbortsBatch {
         self.right.ack(channel, tags).await
     }
 
-    fn hint(&self, subject: &str, word: Vec<u8>) {
-        self.right.hint(subject, word);
+    fn hint(&self, subject: &str, hint: Vec<u8>) {
+        self.right.hint(subject, hint);
     }
 
     async fn hints(&self, subject: &str) -> Result<Hints, BusError> {

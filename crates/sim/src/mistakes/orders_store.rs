@@ -19,17 +19,17 @@ pub(super) fn unknown_is_failed(right: Stores, _: &Arc<dyn Bus>) -> Stores {
     Arc::new(Mistaken(UnknownIsFailed { right }))
 }
 
-/// Publishes what a new order would send, and only then commits it.
+/// Publishes the command of a new order before the order is committed.
 pub(super) fn publish_before_commit(right: Stores, bus: &Arc<dyn Bus>) -> Stores {
     Arc::new(Mistaken(PublishBeforeCommit { right, bus: bus.clone() }))
 }
 
-/// Takes due commands for re-sending, and hands none of them out.
+/// Takes due commands to send again, and returns none of them.
 pub(super) fn sweeper_stops(right: Stores, _: &Arc<dyn Bus>) -> Stores {
     Arc::new(Mistaken(SweeperStops { right }))
 }
 
-/// What a mistaken store does in its own way; by default nothing.
+/// The methods in which a mistaken store differs; by default none.
 #[async_trait]
 trait Mistake: Send + Sync + fmt::Debug {
     fn right(&self) -> &dyn Store;
@@ -64,7 +64,8 @@ impl Mistake for UnknownIsFailed {
         decide: Decide,
     ) -> Result<Vec<Decided>, Failure> {
         self.right.run(batch, decide).await.map_err(|failure| match failure {
-            // The committer repeats no batch that found a full disk: the clients hear of it.
+            // The committer does not repeat a batch that found a full disk: the clients are
+            // answered.
             Failure::Unknown(cause) => Failure::Full(cause),
             failure => failure,
         })
@@ -90,7 +91,7 @@ impl Mistake for PublishBeforeCommit {
     ) -> Result<Vec<Decided>, Failure> {
         let early = decide(0, &batch, Loaded::default());
         let early: Vec<_> = early.decided.into_iter().filter_map(|one| one.publish).collect();
-        // A relay ignores it, too, if the bus cannot be reached.
+        // A relay ignores the error, too, if the bus cannot be reached.
         let _ = self.bus.publish(COMMANDS_CHANNEL, codec::encode(&early)).await;
         self.right.run(batch, decide).await
     }
@@ -112,7 +113,7 @@ impl Mistake for SweeperStops {
     }
 }
 
-/// A store that is right in everything but its mistake.
+/// A store that is right but for its mistake.
 #[derive(Debug)]
 struct Mistaken<M>(M);
 

@@ -1,4 +1,4 @@
-//! Mistakes of what stands around the deciders, as the exhaustive search models it.
+//! Mistakes in the shell around the deciders, as the exhaustive search models it.
 
 use orders_core::decide::{Loaded, decide};
 

@@ -9,7 +9,7 @@ use inventory_core::decide::{Decision, InventoryCommand, Loaded, decide};
 use inventory_core::reservation::{Before, State, StateName};
 use inventory_core::stock::{Level, Levels};
 
-/// How long the forgetful decider knows what it answered.
+/// How long the forgetful decider remembers its answers.
 const MEMORY_MICROS: i64 = 5_000_000;
 
 /// A release that comes before its reservation is answered and not recorded.
@@ -80,7 +80,7 @@ pub(super) fn deltas_not_summed(
     decision
 }
 
-/// A command that was answered a while ago is decided anew.
+/// A command that was answered a while ago is decided again.
 pub(super) fn forgets_answers(
     now_micros: i64,
     batch: &[InventoryCommand],
@@ -91,13 +91,13 @@ pub(super) fn forgets_answers(
     loaded.reservations.retain(|_, reservation| is_remembered(reservation.updated_at_micros));
     let mut decision = decide(now_micros, batch, loaded);
     for change in &mut decision.changes.reservations {
-        // The row is there, and is overwritten.
+        // The row exists and is overwritten.
         change.from = found.get(&change.to.order_id).map(|found| found.state.name());
     }
     decision
 }
 
-/// No location can serve an order, whatever is available there.
+/// No location can serve an order, although stock is available.
 pub(super) fn everything_rejected(
     now_micros: i64,
     batch: &[InventoryCommand],
@@ -119,7 +119,7 @@ pub(super) fn forget_stock() {
     OLD_STOCK.take();
 }
 
-/// Decides on the levels that the batch before has read, and writes levels as absolute values.
+/// Decides on the levels that the previous batch has read, and writes levels as absolute values.
 pub(super) fn stock_read_before_lock(
     now_micros: i64,
     batch: &[InventoryCommand],
@@ -136,7 +136,8 @@ pub(super) fn stock_read_before_lock(
     decision
 }
 
-/// Decides on `old_stock`, as far as there is any, and writes what comes of it as absolute values.
+/// Decides on `old_stock`, as far as there is any, and writes the resulting levels as absolute
+/// values.
 pub(super) fn decide_on_old_stock(
     now_micros: i64,
     batch: &[InventoryCommand],
@@ -154,7 +155,8 @@ pub(super) fn decide_on_old_stock(
     let mut decision = decide(now_micros, batch, loaded);
     for change in &mut decision.changes.stock {
         let levels = read_now.get(&change.product_id);
-        // A store adds the difference to what is there: the sum is now the value that was decided.
+        // A store adds the difference to the stored level, so the sum is the value that was
+        // decided.
         if let Some(level) = levels.and_then(|levels| levels.get(&change.location_id)) {
             change.before = *level;
         }

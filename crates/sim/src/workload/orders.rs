@@ -1,4 +1,4 @@
-//! What customers do: order, change their mind, look, and send malformed requests.
+//! What customers do: place orders, change their mind, look, and send malformed requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::node::Service;
 use crate::states::broken;
 use crate::world::World;
 
-/// One thing that a customer does.
+/// One random request of a customer.
 pub(crate) async fn request(world: &Arc<World>) {
     if world.faults.happens(Fault::Rubbish) {
         send_malformed(world).await;
@@ -49,7 +49,7 @@ pub(crate) async fn settle(world: &Arc<World>, purchase: usize, attempts: usize)
     }
 }
 
-/// A new purchase, by its number in the history.
+/// Records a new purchase in the history and returns its number.
 fn wanted(world: &Arc<World>, key: Option<String>) -> usize {
     let random = &world.random;
     let mut sums: BTreeMap<String, i64> = BTreeMap::new();
@@ -119,14 +119,14 @@ fn is_shared(world: &World, key: Option<&str>) -> bool {
     world.history().purchases.iter().filter(|purchase| purchase.key.as_deref() == key).count() > 1
 }
 
-/// A client was told the status of an order: the order must have had it.
+/// Records that a client got the status of an order: the order must have had it.
 fn acknowledge(world: &World, order_id: OrderId, status: Status) {
     world.history().acknowledge(order_id, status);
     let row = world.monitor.databases().order(order_id);
     if !row.as_ref().is_some_and(|row| row.history.iter().any(|(_, its)| *its == status)) {
         world.monitor.require(broken(
             "INV-6",
-            format!("a client is told that {order_id} is {status:?}: {row:?}"),
+            format!("a client gets the answer that {order_id} is {status:?}: {row:?}"),
         ));
     }
 }
@@ -145,7 +145,7 @@ async fn reuse_a_key(world: &Arc<World>) {
     buy(world, key).await;
 }
 
-/// The release follows the reservation closely, or overtakes it.
+/// Places and cancels an order. The release follows the reservation closely, or overtakes it.
 async fn buy_and_cancel(world: &Arc<World>) {
     let purchase = wanted(world, None);
     settle(world, purchase, MAX_ATTEMPTS).await;
@@ -228,7 +228,7 @@ async fn look(world: &Arc<World>) {
     }
 }
 
-/// When nobody orders any more, the pages list every order once.
+/// Once no customer orders any more, the pages list every order once.
 pub(crate) async fn browse(world: &Arc<World>) {
     let (mut listed, mut cursor) = (Vec::new(), String::new());
     while world.monitor.violation().is_none() {

@@ -18,7 +18,7 @@ pub(crate) async fn set_up(world: &Arc<World>) {
         let body = json!({"name": format!("Location {location}"), "priority": location});
         insist(world, format!("/api/inventory/locations/l{location}"), &body).await;
     }
-    // Customers may order one more product, which is not known.
+    // Customers may order one more product, which is unknown.
     for product in 0..world.config.products.max(2) - 1 {
         insist(
             world,
@@ -42,7 +42,7 @@ async fn insist(world: &Arc<World>, path: String, body: &Value) {
     }
 }
 
-/// One thing that the warehouse does.
+/// One random request of the warehouse.
 pub(crate) async fn request(world: &Arc<World>) {
     let random = &world.random;
     let product = random.below(world.config.products.max(2) - 1);
@@ -63,7 +63,7 @@ pub(crate) async fn request(world: &Arc<World>) {
     settle(world, stocking, MAX_ATTEMPTS).await;
 }
 
-/// A new movement, by its number in the history.
+/// Records a new movement in the history and returns its number.
 fn movement(world: &World, product: u64, change: &Value) -> usize {
     let location = world.random.below(world.config.locations);
     let mut history = world.history();

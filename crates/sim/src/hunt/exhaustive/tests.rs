@@ -20,7 +20,7 @@ fn shell_of(name: &str) -> Shell {
     all.find(|(its, _)| *its == name).expect(name).1
 }
 
-/// What each mistake breaks, and in how few steps.
+/// The invariant that each mistake breaks, and the number of steps.
 #[test]
 fn every_planted_mistake_within_reach_is_found_by_its_shortest_trace() {
     let expected = [
@@ -48,7 +48,7 @@ fn every_planted_mistake_within_reach_is_found_by_its_shortest_trace() {
     }
 }
 
-/// Compared with a search that remembers nothing, and so can miss no way that is shorter.
+/// Compares with a search that keeps no visited states, and so cannot miss a shorter path.
 #[test]
 fn no_trace_is_longer_than_it_has_to_be() {
     for name in ["unknown_is_failed", "publish_before_commit", "everything_rejected"] {
