@@ -55,7 +55,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
             .await;
     }
     let report = verify(&databases).await?;
-    // A closed pipe is the reader's choice. The exit code carries the result.
+    // The reader may close the pipe: the exit code reports the result.
     let _ = write!(std::io::stdout(), "{report}");
     if !report.is_clean() {
         return Err(violated());
@@ -169,7 +169,7 @@ async fn numbers(
     let context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
     let numbers = context.metrics.audit.clone();
     numbers.start_at_zero(WATCH, invariants);
-    // Standard output may be closed: a reader may want the numbers only.
+    // Standard output may be closed, because an operator may want only the metrics.
     let _ = writeln!(std::io::stdout(), "metrics at http://{address}/metrics");
     tokio::spawn(serve(listener, context.probes_alone(WATCH), shutdown));
     Ok(numbers)

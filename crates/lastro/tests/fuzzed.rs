@@ -1,6 +1,6 @@
 //! The properties of the fuzz targets (`fuzz/`), on their seeds and on some thousand inputs that
-//! were made from them: always the same ones, on any compiler, in a moment. `scripts/fuzz` looks
-//! for more.
+//! are derived from them: always the same inputs, on any compiler, in a moment. `scripts/fuzz`
+//! looks for more.
 #![forbid(unsafe_code)]
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use fastrand::Rng;
 use properties::{cursors, key_header, messages, money, order_body};
 
 const INPUTS: usize = 4000;
-/// What inputs are made of, beside parts of the seeds.
+/// The pieces that inputs are made of, beside parts of the seeds.
 const PIECES: [&str; 24] = [
     "{",
     "}",

@@ -31,7 +31,7 @@ fn every_test_that_the_page_about_reliability_names_exists() {
     assert_eq!(missing_tests(&documents[NAMES_TESTS], &code), [""; 0]);
 }
 
-/// The tracked files whose names end so, by their paths.
+/// The tracked files whose names have this ending, by path.
 fn texts(tracked: &BTreeSet<String>, end: &str) -> BTreeMap<String, String> {
     let read = |path: &String| {
         let text = std::fs::read_to_string(root().join(path)).expect("a tracked file is text");

@@ -1,5 +1,5 @@
-//! The architecture, checked: who may know whom, and what every file must be like. A boundary that
-//! nothing checks is no boundary.
+//! Checks the architecture: the dependencies between crates, and the rules for every file. A
+//! boundary that is not checked is not a boundary.
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +8,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Which crates of this workspace each of them may stand on, and which its tests may use as well.
+/// The crates of this workspace that each crate may depend on, and further ones that its tests may
+/// use.
 const MAY_KNOW: [(&str, &[&str], &[&str]); 13] = [
     ("contract", &[], &[]),
     ("orders-core", &["contract"], &[]),
@@ -26,10 +27,10 @@ const MAY_KNOW: [(&str, &[&str], &[&str]); 13] = [
     ("lastro", &ALL_BUT_THE_TOP, &["faults", "properties", "testbed"]),
     ("sim", &ALL_BUT_THE_TOP, &[]),
     ("testbed", &[], &[]),
-    // Of the fuzz targets and of the tests.
+    // For the fuzz targets and the tests.
     ("properties", &["contract", "orders-core", "platform", "web", "orders"], &[]),
 ];
-/// What stands below the programs and the simulator.
+/// The crates below the programs and the simulator.
 const ALL_BUT_THE_TOP: [&str; 8] = [
     "contract",
     "orders-core",
@@ -40,13 +41,14 @@ const ALL_BUT_THE_TOP: [&str; 8] = [
     "orders",
     "inventory",
 ];
-/// The cores are pure: they see these crates and the standard library, and are the same in every build.
+/// The pure cores: they see only these crates and the standard library, and are the same in every
+/// build.
 const CORES: [&str; 2] = ["orders-core", "inventory-core"];
 const A_CORE_MAY_SEE: [&str; 2] = ["contract", "thiserror"];
-/// Names of adapters and of what they are made from.
+/// Names of adapters, and of the libraries that they use.
 const ADAPTERS: [&str; 7] =
     ["sqlite", "postgres", "embedded", "nats", "rusqlite", "tokio_postgres", "async_nats"];
-/// Where adapters are at home, and where services are put together from them.
+/// The files of the adapters, and those that assemble services from them.
 const MAY_NAME_ADAPTERS: [&str; 10] = [
     "/store/sqlite",
     "/store/postgres",
@@ -58,10 +60,10 @@ const MAY_NAME_ADAPTERS: [&str; 10] = [
     "testbed/src",
     "/src/run.rs",
     "lastro/src/serve.rs",
-    // The databases of its worlds, and an independent look into them.
+    // The databases of the worlds, and independent reads of them.
     "sim/src",
 ];
-/// Files have a seam long before.
+/// A file has a seam long before this length.
 const MAX_LINES: usize = 500;
 
 #[test]
@@ -92,7 +94,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Every Rust file of every crate, by its path from `crates/` on.
+/// Every Rust file of every crate, by its path below `crates/`.
 fn sources() -> BTreeMap<String, String> {
     let (mut found, mut folders) = (BTreeMap::new(), vec![root().join("crates")]);
     while let Some(folder) = folders.pop() {
@@ -122,7 +124,7 @@ fn crates_that_know_too_much(metadata: &Value) -> Vec<String> {
         let package_name = name(package);
         let Some((_, always, in_tests)) = MAY_KNOW.iter().find(|(its, ..)| *its == package_name)
         else {
-            reported.push(format!("nobody has said what {package_name} may know"));
+            reported.push(format!("MAY_KNOW does not say what {package_name} may know"));
             continue;
         };
         for dependency in package["dependencies"].as_array().expect("dependencies") {
@@ -175,13 +177,14 @@ fn is_root_of_a_crate(path: &str) -> bool {
         .any(|root| path.ends_with(root))
 }
 
-/// Tests, and what only tests are made of.
+/// Whether the file contains tests, or code that only tests use.
 fn is_test(path: &str) -> bool {
     let parts: Vec<_> = path.split('/').collect();
     parts.iter().any(|part| ["tests", "tests.rs", "laws", "laws.rs"].contains(part))
 }
 
-/// Every path in the code, such as `crate::store::Store`, in its parts; a name alone is none.
+/// Every path in the code, such as `crate::store::Store`, split into its parts. A single name is
+/// not a path.
 fn paths(code: &str) -> impl Iterator<Item = Vec<&str>> {
     let words = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
     words.filter_map(|word| {
@@ -190,8 +193,7 @@ fn paths(code: &str) -> impl Iterator<Item = Vec<&str>> {
     })
 }
 
-/// The text without comments, without what stands in string literals, and without the tests at its
-/// end.
+/// The text without comments, string literals and the tests at its end.
 fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let (mut code, mut rest) = (String::new(), text);
@@ -215,7 +217,7 @@ fn code(text: &str) -> String {
     code + rest
 }
 
-/// How long the string literal is that `text` begins with, its quotes included.
+/// The length of the string literal at the start of `text`, with its quotes.
 fn length_of_string(text: &str) -> usize {
     let mut escaped = false;
     let end = text.char_indices().skip(1).find(|(_, c)| {
@@ -250,7 +252,7 @@ mod tests {
             "orders must not know inventory",
             "orders must not know testbed",
             "orders-core must not know tokio",
-            "nobody has said what common may know",
+            "MAY_KNOW does not say what common may know",
         ];
         assert_eq!(crates_that_know_too_much(&metadata), expected);
     }

@@ -15,7 +15,7 @@ use super::*;
 mod chaos;
 mod permutations;
 
-/// Both stores without a bus: the test hands the messages of one to the other.
+/// Both stores without a bus: the test passes the messages of one to the other.
 struct Services {
     orders: Arc<dyn orders::store::Store>,
     orders_audit: Arc<dyn OrdersStore>,

@@ -284,7 +284,7 @@ mod tests {
             for _ in 0..3 {
                 let answer = line.get("/", PATIENCE).await.expect("an answer");
                 assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, &b"ok"[..]));
-                // Until the end of the connection has arrived here.
+                // Waits until this side has seen the end of the connection.
                 while let Some(open) = line.open.take() {
                     line.open = open.if_alive().await;
                     tokio::task::yield_now().await;

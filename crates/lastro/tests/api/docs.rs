@@ -1,4 +1,4 @@
-//! The description of the API, the page that shows it, and headers of every response.
+//! The description of the API, the page that shows it, and the headers of every response.
 
 use serde_json::Value;
 use testbed::{Deployment, operations};

@@ -1,5 +1,5 @@
-//! What no honest client sends: refused with the right status and every fault by name, and nothing
-//! of it is stored.
+//! Requests that no honest client sends: they are refused with the right status and every fault by
+//! name, and nothing of them is stored.
 
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -9,20 +9,20 @@ use testbed::{Deployment, Headers, JSON, Response, order};
 mod malformed;
 mod values;
 
-/// The three routes that take most of what a client says.
+/// The three routes with the largest bodies.
 const ROUTES: [(&str, &str); 3] = [
     ("POST", "/api/orders"),
     ("PUT", "/api/inventory/products/NEW"),
     ("POST", "/api/inventory/products/MUG/movements"),
 ];
 
-/// A shop with five mugs, in which nothing must have changed when the test is over.
+/// A shop with five mugs, which must be unchanged when the test is over.
 struct Wary {
     shop: Deployment,
     memory: u64,
 }
 
-/// Memory may grow by so much while hostile requests come in, and no more however many they are.
+/// The most by which memory may grow while hostile requests come in, however many.
 const MAX_GROWTH_BYTES: u64 = 64 << 20;
 
 impl Wary {
@@ -42,7 +42,7 @@ impl Wary {
         self.shop.send(method, path, headers, body).await
     }
 
-    /// Nothing of all that was stored, and it cost nothing.
+    /// Checks that nothing was stored and that memory has hardly grown.
     async fn must_be_untouched(self) {
         assert!(!self.shop.programs.one_has_ended());
         let grown = self.shop.programs.resident_bytes().saturating_sub(self.memory);

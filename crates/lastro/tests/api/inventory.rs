@@ -1,4 +1,4 @@
-//! Stock as the people of the shop see it: products, movements, reservations, locations.
+//! Stock as the staff of the shop sees it: products, movements, reservations, locations.
 
 use serde_json::json;
 

@@ -1,9 +1,9 @@
-//! What does not depend on the form of the two services: the API and the command line, tried on one
-//! form. Each test starts the real program, on a free port and in a folder of its own, and speaks
-//! HTTP with it.
+//! Behaviour that does not depend on the form of the two services: the API and the command line,
+//! tested on one form. Each test starts the real program, on a free port and in its own folder, and
+//! sends HTTP requests.
 //!
-//! The form is one process with SQLite files, unless `LASTRO_TEST_FORM` names another one.
-//! What depends on the form is in `tests/forms`.
+//! The form is one process with SQLite files, unless `LASTRO_TEST_FORM` names another. Behaviour
+//! that depends on the form is in `tests/forms`.
 #![forbid(unsafe_code)]
 
 mod docs;

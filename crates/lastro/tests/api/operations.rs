@@ -1,4 +1,4 @@
-//! What an operator meets: starting it the wrong way, and disks that do not do what they should.
+//! What an operator may run into: mistakes at the start, and disks that fail.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -178,7 +178,7 @@ async fn a_flag_beats_the_environment_and_that_beats_the_file() {
     }
 }
 
-/// In which currency the shop's orders are.
+/// The currency of the shop's orders.
 async fn currency_of(shop: &Deployment) -> String {
     let mut free = order(&[("MUG", 1)]);
     free["products"][0]["price"] = Value::from(0);

@@ -119,7 +119,7 @@ async fn a_fulfilled_order_takes_its_stock_with_it() {
     );
 }
 
-/// What an order in each status answers to a request to cancel it, and to one to fulfill it.
+/// The answers of an order in each status to a cancellation and to a fulfillment.
 const TRANSITIONS: [(&str, &str, &str); 7] = [
     ("received", "Cancellation requested.", "409 invalid_transition"),
     ("confirmed", "Cancellation requested.", "Fulfillment requested."),
@@ -158,7 +158,7 @@ async fn a_request_moves_an_order_as_its_status_allows() {
     shop.must_verify().await;
 }
 
-/// An order in the last status before `status` that waits for nothing.
+/// An order in the last status before `status` in which no command is in flight.
 async fn settled_before(shop: &Deployment, status: &str) -> String {
     match status {
         "received" => String::new(),
@@ -175,7 +175,7 @@ async fn settled_before(shop: &Deployment, status: &str) -> String {
     }
 }
 
-/// The order's id, after it went on to `status` while nobody answers.
+/// Brings the order to `status` while Inventory does not answer, and returns its id.
 async fn bring_to(shop: &Deployment, id: &str, status: &str) -> String {
     match status {
         "received" => return shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id"),
@@ -190,7 +190,7 @@ async fn bring_to(shop: &Deployment, id: &str, status: &str) -> String {
     id.to_owned()
 }
 
-/// The message of a receipt, or what kind of refusal it is.
+/// The message of a receipt, or the kind of the refusal.
 fn reported(answer: &Response) -> String {
     if answer.status == 200 { answer.text_at("/message") } else { answer.verdict() }
 }
@@ -211,7 +211,7 @@ async fn an_order_that_is_not_there_is_not_found() {
     }
 }
 
-/// The history of an order, a line for each entry: its number, its status and why.
+/// The history of an order, a line for each entry: its number, status and reason.
 fn story(order: &Value) -> Vec<String> {
     let entries = order["history"].as_array().expect("a history");
     let line = |entry: &Value| {

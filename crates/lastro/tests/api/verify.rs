@@ -1,4 +1,4 @@
-//! `lastro verify`: it finds nothing in an honest shop, and whatever is wrong in one that was tampered with.
+//! `lastro verify` finds nothing in an honest shop, and every kind of damage in a tampered one.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,13 +9,13 @@ use testbed::{
     Deployment, Form, copy_of_data, data_in, lastro, order, verify, with_busy_auditors, write_past,
 };
 
-/// A closed shop with something of everything, and the orders in it.
+/// A closed shop with orders in every state and other rows of every kind.
 struct ClosedShop {
     folder: TempDir,
     confirmed: String,
     rejected: String,
     cancelled: String,
-    /// Accepted, and not answered yet.
+    /// An order that is accepted and not yet answered.
     received: String,
 }
 
@@ -32,14 +32,14 @@ impl ClosedShop {
         shop.ask(&fulfilled, "fulfill").await.ok();
         let held = shop.hold_inventory().await;
         let received = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
-        // It dies before anybody answers.
+        // Killed before Inventory answers.
         shop.programs.kill();
         shop.programs.ended(testbed::PATIENCE).await;
         drop(held);
         Self { folder: shop.into_folder(), confirmed, rejected, cancelled, received }
     }
 
-    /// SQL with the names of orders replaced by their ids, as the files hold them.
+    /// SQL with the names of orders replaced by their ids, as the files store them.
     fn sql(&self, sql: &str) -> String {
         let names = [
             ("confirmed", &self.confirmed),
@@ -51,7 +51,7 @@ impl ClosedShop {
         })
     }
 
-    /// What is named as the offender: an order by its name, a product by its id.
+    /// The name of the offender in the report: the id of an order, or of a product.
     fn offender<'a>(&'a self, name: &'a str) -> &'a str {
         match name {
             "confirmed" => &self.confirmed,
@@ -67,7 +67,8 @@ impl ClosedShop {
     }
 }
 
-/// What is done to which database, which invariants it breaks, and who is named for it.
+/// The database, the damage in SQL, the invariants that it breaks, and the offender that is
+/// reported.
 const TAMPERINGS: [(&str, &str, &[&str], &str); 18] = [
     ("inventory.db", "UPDATE stock SET on_hand = on_hand + 1 WHERE product_id = 'MUG'", &["INV-2"], "MUG"),
     ("inventory.db", "UPDATE stock SET reserved = reserved - 1 WHERE product_id = 'TEE'", &["INV-2", "INV-3"], "TEE"),
@@ -158,7 +159,7 @@ async fn whatever_was_tampered_with_is_named() {
     }
 }
 
-/// What goes on watching finds the same in its first round.
+/// `lastro verify --watch` finds the same in its first round.
 async fn check_watch(folder: &Path, broken: &[&str], offender: &str) {
     let mut watch =
         with_busy_auditors(lastro(folder).args(["verify", "--watch", "--data-dir", "data"]))

@@ -1,7 +1,7 @@
 //! The API as clients see it, in one table that they can rely on: `api.txt`, in this folder.
 //!
-//! Every row is sent to a shop, from top to bottom, and the answer must be the one that stands
-//! there. To add a row, write its first three columns, with `|` between them, and run the test with
+//! The test sends every row to a shop, from top to bottom, and the answer must be the one in the
+//! row. To add a row, write its first three columns, with `|` between them, and run the test with
 //! `LASTRO_BLESS=1`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,8 +28,8 @@ const OWN_PATHS: [&str; 9] = [
     "/docs/swagger-ui-bundle.js",
     "/docs/swagger-ui.css",
 ];
-/// Codes that no request alone can bring about: nobody is asked for keys or limited yet, and the
-/// rest are faults of the storage, which other tests plant.
+/// Codes that no request alone can cause: API keys and rate limits do not exist yet, and the rest
+/// are faults of the storage, which other tests inject.
 const ELSEWHERE: [&str; 9] = [
     "unauthenticated",
     "forbidden",
@@ -41,10 +41,10 @@ const ELSEWHERE: [&str; 9] = [
     "outcome_unknown",
     "shutting_down",
 ];
-/// What an answer's headers may tell beside its status.
+/// The headers of an answer that the table shows.
 const TELLING: [&str; 5] =
     ["Content-Type", "Location", "Allow", "Idempotent-Replayed", "Preference-Applied"];
-/// What every answer of the API has, and so is not told.
+/// The content types that are usual, and that the table leaves out.
 const USUAL: [&str; 2] = ["application/json", "application/problem+json"];
 
 /// A row of the table: the methods of the first column give the same answer.
@@ -65,7 +65,7 @@ impl Row {
         Self { methods, path: next(), sent: next(), answer: next() }
     }
 
-    /// The pattern of the API's path that this row's leads to, if there is one.
+    /// The path of the API that this row's path matches, if there is one.
     fn pattern<'a>(&self, patterns: &[&'a str]) -> Option<&'a str> {
         let path = self.path.split('?').next().unwrap_or_default();
         let fits = |pattern: &str| {
@@ -116,8 +116,8 @@ async fn every_request_of_the_table_gets_the_answer_that_stands_there(form: Form
     shop.must_verify().await;
 }
 
-/// What the names in braces stand for: orders in each final status, and bodies that would not fit
-/// the table.
+/// The values of the names in braces: orders in each final status, and bodies that would not fit
+/// into the table.
 async fn scene(shop: &Deployment) -> BTreeMap<&'static str, String> {
     shop.stock("MUG", 50).await;
     let cancelled = shop.confirmed(&[("MUG", 1)]).await;
@@ -161,8 +161,7 @@ async fn ask(shop: &Deployment, method: &str, row: &Row, names: &BTreeMap<&str, 
     reported(&shop.send(method, &path, &headers, body.to_owned()).await, method)
 }
 
-/// An answer in one line: the status, the code of a problem with its faults, and the headers that
-/// tell something.
+/// An answer in one line: the status, the code of a problem with its faults, and some headers.
 fn reported(answer: &Response, method: &str) -> String {
     let verdict = if method == "HEAD" { answer.status.to_string() } else { answer.verdict() };
     let faults = if verdict.contains(' ') { answer.faults() } else { Vec::new() };

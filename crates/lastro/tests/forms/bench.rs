@@ -1,4 +1,4 @@
-//! `lastro bench`: what it says must add up. How fast it was is no business of a test.
+//! `lastro bench`: its figures must add up. Its speed is not tested.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,14 +19,14 @@ tried_on!(every form:
 );
 
 const PATIENCE: Duration = Duration::from_secs(120);
-/// A little load.
+/// A small load.
 const SHORT: [&str; 6] = ["--warm-up", "200ms", "--duration", "1s", "--products", "20"];
 
 fn bench(folder: &Path, arguments: &[&str]) -> Launch {
     lastro(folder).args(["bench"]).args(SHORT).args(arguments.iter().copied())
 }
 
-/// The document that a run has printed, which must have been as it should be.
+/// The JSON document of a run, which must have succeeded.
 #[track_caller]
 fn document(ended: &Ended) -> Value {
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
@@ -38,7 +38,7 @@ fn count(document: &Value, pointer: &str) -> u64 {
     value.unwrap_or_else(|| panic!("no count at {pointer}: {document:#}"))
 }
 
-/// Everything that was accepted has an outcome, and everything that was sent has an answer.
+/// Checks that every accepted order has an outcome, and that every request has an answer.
 #[track_caller]
 fn check_sums(document: &Value) {
     let whole = |name: &str| count(document, &format!("/whole_run/{name}"));
@@ -104,7 +104,7 @@ async fn a_shop_of_its_own_is_put_under_load_and_audited() {
     );
 }
 
-/// Where the programs of a shop are, and the options that say so.
+/// The addresses of a shop's programs, and the options with these addresses.
 fn addressed(shop: &Deployment) -> (Vec<String>, Vec<String>) {
     let (orders, inventory) = shop.programs.addresses();
     let url = |address: &SocketAddr| format!("http://{address}");
@@ -141,7 +141,7 @@ async fn a_shop_that_runs_already_is_put_under_load_where_it_is(form: Form) {
     );
     let processes: Vec<_> = urls.iter().map(String::as_str).chain(["bench"]).collect();
     assert_eq!(names(&first, "processes"), processes);
-    // Its products are there already; and nobody says where the databases are.
+    // The products exist already, and no option names the databases.
     let second = document(&bench(shop.folder(), &open).to_end_within(PATIENCE).await);
     check_sums(&second);
     assert!(second["audit"].is_null());

@@ -1,5 +1,5 @@
-//! Many at once: nothing is sold twice, nobody waits for ever, and nobody is sent away without a
-//! reason.
+//! Many clients at once: no unit is sold twice, no client waits for ever, and none is refused
+//! without a reason.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ tried_on!(every form:
     orders_and_movements_of_one_product_do_not_get_in_each_others_way
 );
 
-/// At the same time.
+/// The number of clients that order at the same time.
 const CLIENTS: usize = 250;
-/// Longer than whatever 5000 orders take on a busy machine.
+/// Longer than 5000 orders take on a busy machine.
 const LONG: Duration = Duration::from_secs(900);
 
-/// Places all of these as fast as so many clients can, and waits for every outcome. Whoever gets no
-/// answer, 503, or no outcome yet, repeats the order with its key, as clients do: on a machine that
-/// is busy with more, that happens.
+/// Places all orders at once with this many clients, and waits for every outcome. Like real
+/// clients, a client repeats an order with its key if it gets no answer, a 503 or no outcome yet,
+/// which happens on a busy machine.
 async fn place_at_once(shop: &Arc<Deployment>, orders: Vec<Value>) -> Vec<Response> {
     let (mut clients, free) = (JoinSet::new(), Arc::new(Semaphore::new(CLIENTS)));
     for (number, order) in orders.into_iter().enumerate() {
@@ -51,7 +51,7 @@ async fn place_at_once(shop: &Arc<Deployment>, orders: Vec<Value>) -> Vec<Respon
     tokio::time::timeout(LONG, clients.join_all()).await.expect("every client gets an answer")
 }
 
-/// How many of them have which status.
+/// The number of orders in each status.
 fn tally(answers: &[Response]) -> BTreeMap<String, usize> {
     let mut tally = BTreeMap::new();
     for answer in answers {
@@ -60,13 +60,14 @@ fn tally(answers: &[Response]) -> BTreeMap<String, usize> {
     tally
 }
 
-/// The units that such an order is about.
+/// The number of units of an order.
 fn units(number: usize, most: usize) -> u32 {
     u32::try_from(1 + number % most).expect("a few")
 }
 
-/// So many orders of one to `most` units each, for a hundred units: no more are promised than there
-/// are, as many as possible, and whoever is rejected could not have been served.
+/// Places this many orders of one to `most` units each for a hundred units: no more units are
+/// reserved than there are, as many as possible, and no order is rejected that could have been
+/// served.
 async fn sell_a_hundred(form: Form, orders: usize, most: usize) {
     let shop = Arc::new(Deployment::in_form(form).await);
     shop.stock("MUG", 100).await;
@@ -79,10 +80,10 @@ async fn sell_a_hundred(form: Form, orders: usize, most: usize) {
     assert_eq!(tally.values().sum::<usize>(), orders);
     assert!(
         tally.keys().all(|status| status == "confirmed" || status == "rejected"),
-        "nobody is left waiting"
+        "no order is left waiting"
     );
     let [on_hand, reserved, available] = shop.levels("MUG").await;
-    // As long as a unit is left, whoever wants one gets it.
+    // As long as a unit is left, an order for one unit is confirmed.
     assert_eq!([on_hand, reserved, available], [100, 100, 0]);
 
     let (mut promised, mut reported) = (0, BTreeMap::new());
@@ -116,7 +117,10 @@ async fn sell_a_hundred(form: Form, orders: usize, most: usize) {
         stored.sort_unstable();
         let reported: Vec<_> =
             reported.iter().filter(|(_, its)| *its == status).map(|(id, _)| id.clone()).collect();
-        assert_eq!(stored, reported, "what clients were told is what is stored: {status}");
+        assert_eq!(
+            stored, reported,
+            "the clients' answers differ from the stored orders: {status}"
+        );
     }
     let audit = shop.verify_with(LONG, &["--settled"]).await;
     assert_eq!(audit.code, Some(0), "{}{}", audit.stdout, audit.stderr);

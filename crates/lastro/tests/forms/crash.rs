@@ -1,4 +1,4 @@
-//! The process dies, or is told to end, while orders come in: whatever was accepted is there
+//! The process is killed or terminated while orders come in: every accepted order is there
 //! afterwards.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ tried_on!(every form:
 );
 
 const ROUNDS: u32 = 20;
-/// How long a program may take to end when it is told to.
+/// How long a program may take to end after SIGTERM.
 const SHUTDOWN: Duration = Duration::from_secs(30);
 
 async fn no_accepted_order_is_lost_when_the_process_is_killed_again_and_again(form: Form) {
@@ -28,8 +28,8 @@ async fn no_accepted_order_is_lost_when_the_process_is_killed_again_and_again(fo
         }
         let load = Load::on(&shop, &mut random);
         load.has_accepted(1 + random.below(600)).await;
-        // Not only at the end of a commit, but somewhere in the next: so many turns of the clients
-        // later.
+        // Not only at the end of a commit, but also in the middle of the next: a random number of
+        // turns of the clients later.
         for _ in 0..random.below(500) {
             tokio::task::yield_now().await;
         }

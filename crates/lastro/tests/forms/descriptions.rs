@@ -1,4 +1,4 @@
-//! What each program says about itself: its part of the API, its health, its numbers.
+//! What each program reports about itself: its part of the API, its health, its metrics.
 
 use serde_json::{Value, json};
 use testbed::{Deployment, Form, PATIENCE, eventually, golden};

@@ -1,7 +1,7 @@
-//! Faults under load: whatever broke, the invariants hold once it is over.
+//! Faults under load: whatever the fault, the invariants hold once it is over.
 //!
-//! The programs under test are built with the feature `fault-points`, and so can be told where to
-//! die.
+//! The programs under test are built with the feature `fault-points`, so that a test can choose
+//! where they die.
 
 mod broker;
 mod checkpoints;

@@ -1,7 +1,6 @@
-//! A disk that fills up: orders are refused as long as it is full, and nothing that was accepted is
-//! lost.
+//! A disk that fills up: orders are refused while the disk is full, and no accepted order is lost.
 //!
-//! The databases lie on a small disk: files as they are, PostgreSQL's in a tablespace.
+//! The databases lie on a small disk: SQLite files directly, PostgreSQL's in a tablespace.
 
 use std::sync::Arc;
 
@@ -22,7 +21,7 @@ tried_on!(forms with files:
 );
 
 const STOCK: u32 = 1_000_000;
-/// Requests that are refused one after the other, each time.
+/// The number of consecutive requests that are refused each time.
 const REFUSALS: u32 = 20;
 
 /// A shop whose data lies on a small disk.
@@ -34,7 +33,7 @@ struct Cramped {
 }
 
 impl Cramped {
-    /// **Shape:** `size` as mount(8) says it.
+    /// Opens a shop on a disk of this size, written as mount(8) expects it.
     async fn open(form: Form, size: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(data_in(folder.path())).expect("a folder");
@@ -76,8 +75,8 @@ impl Cramped {
         answer
     }
 
-    /// Places orders until one is refused: what was there before the disk was full still holds a
-    /// few.
+    /// Places orders until one is refused: the free space from before the disk was full still holds
+    /// a few.
     async fn place_until_refused(&mut self) -> Response {
         for _ in 0..10_000 {
             let answer = self.place().await;
@@ -88,7 +87,7 @@ impl Cramped {
         panic!("a full disk takes orders without end");
     }
 
-    /// Receives units, one by one, until one is refused. How many were taken.
+    /// Receives units one by one until a receipt is refused. Returns how many were received.
     async fn receive_until_refused(&self) -> (i64, Response) {
         for taken in 0..10_000 {
             let answer =
@@ -100,7 +99,7 @@ impl Cramped {
         panic!("a full disk takes deliveries without end");
     }
 
-    /// The ids of all orders that there are, which must be those that were accepted.
+    /// Checks that the listed orders are exactly the accepted ones.
     async fn check_listed(&self) {
         let mut listed = self.shop.column("/api/orders?limit=200", "order_id").await;
         listed.sort_unstable();
@@ -145,9 +144,9 @@ async fn a_full_disk_refuses_orders_and_takes_them_again_when_there_is_room(form
     }
 }
 
-/// The file has a disk of its own, and its log has another: as long as only the file cannot grow,
-/// orders are accepted into the log. A program that starts takes the log over before it serves
-/// anybody (R1), and says why it cannot. PostgreSQL's log is its own business.
+/// The database file and its log lie on different disks. While only the file cannot grow, orders
+/// are accepted into the log. A starting program copies the log into the file before it serves
+/// (R1), and reports why it cannot. PostgreSQL's log is not tested here.
 async fn a_file_that_cannot_grow_leaves_its_orders_in_the_log(form: Form) {
     for file in ["orders.db", "inventory.db"] {
         let folder = tempfile::tempdir().expect("a folder");
@@ -167,11 +166,11 @@ async fn a_file_that_cannot_grow_leaves_its_orders_in_the_log(form: Form) {
         shop.programs.kill();
         Arc::get_mut(&mut shop).expect("no client is left").programs.ended(PATIENCE).await;
         assert!(log.file_length() == length && log.length() > 0, "everything is in the log");
-        // The one that keeps the orders is the first, and the one that keeps the stock is the last.
+        // The first program keeps the orders, and the last one keeps the stock.
         let again =
             shop.launches().swap_remove(if file == "orders.db" { 0 } else { form.programs() - 1 });
         let refused = again.to_end().await;
-        // A broker is there, and what is logged of it comes first.
+        // Log lines about the broker come before the error.
         let line = refused.stderr.lines().last().unwrap_or_default();
         assert_eq!(refused.code, Some(1), "{}", refused.stderr);
         assert!(

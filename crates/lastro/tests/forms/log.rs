@@ -1,4 +1,4 @@
-//! The log of an SQLite file, seen from outside the program that writes it.
+//! The write-ahead log of an SQLite file, read without the program that writes it.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -8,17 +8,18 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-/// A file and its log.
+/// A database file and its log.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     file: PathBuf,
 }
 
-/// How much of a log was to be taken over into the file, and how much of it was, in frames.
+/// How many frames of the log a checkpoint was to copy into the file, and how many it has copied.
 ///
-/// **Source:** sqlite.org/walformat.html, the WAL-index header: `nBackfillAttempted` at byte 128, raised before the first
-/// page of a checkpoint is written into the file, and `nBackfill` at byte 96, raised after the file was synced. The
-/// memory is a file, and stays as it was when its process dies.
+/// The numbers are in the WAL-index header (sqlite.org/walformat.html): `nBackfillAttempted` at
+/// byte 128, raised before the first page of a checkpoint is written into the file, and `nBackfill`
+/// at byte 96, raised after the file was synced. The shared memory is a file, and keeps them when
+/// its process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TakenOver {
     pub(crate) attempted: u32,
@@ -26,7 +27,7 @@ pub(crate) struct TakenOver {
 }
 
 impl TakenOver {
-    /// Whether a checkpoint has begun and not come to its end.
+    /// Whether a checkpoint has begun and not ended.
     pub(crate) fn is_partial(self) -> bool {
         self.attempted > self.done
     }
@@ -52,21 +53,21 @@ impl Log {
         TakenOver { done: number(0), attempted: number(32) }
     }
 
-    /// **Units:** bytes.
+    /// The length of the log, in bytes.
     pub(crate) fn length(&self) -> u64 {
         length(&self.beside("-wal"))
     }
 
-    /// **Units:** bytes.
+    /// The length of the database file, in bytes.
     pub(crate) fn file_length(&self) -> u64 {
         length(&self.file)
     }
 
-    /// Makes the log longer by so many pages: at 8000 it is taken over into the file.
+    /// Makes the log longer by this many pages. At 8000 pages a checkpoint begins.
     pub(crate) fn grow(&self, pages: u32) {
         let connection = Connection::open(&self.file).expect("the file");
         connection.busy_timeout(testbed::PATIENCE).expect("a timeout");
-        // It is the program that is to take it over.
+        // The program is to run the checkpoint, not this connection.
         connection.pragma_update(None, "wal_autocheckpoint", 0).expect("set");
         connection.pragma_update(None, "synchronous", "off").expect("set");
         connection
@@ -79,12 +80,12 @@ impl Log {
         connection.execute(rows, [pages / 15]).expect("rows");
     }
 
-    /// When the file itself was last written, which only a checkpoint does.
+    /// When the file was last written, which only a checkpoint does.
     pub(crate) fn file_written(&self) -> SystemTime {
         std::fs::metadata(&self.file).and_then(|file| file.modified()).expect("the file")
     }
 
-    /// What a program that starts would find: a copy of the file and its log, in a folder of its
+    /// Copies the file and its log, as a starting program would find them, into a folder of their
     /// own.
     fn copy(&self) -> (TempDir, Self) {
         let folder = tempfile::tempdir().expect("a folder");
@@ -95,8 +96,8 @@ impl Log {
         (folder, copy)
     }
 
-    /// What SQLite finds wrong in the file together with its log, of which a copy is read; and in
-    /// the file alone.
+    /// What SQLite finds wrong in the file together with its log, and in the file alone. It reads
+    /// copies.
     pub(crate) fn damage(&self) -> (Vec<String>, Vec<String>) {
         let (_folder, copy) = self.copy();
         let whole = found(&copy.file);
@@ -110,7 +111,7 @@ fn length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |file| file.len())
 }
 
-/// What `integrity_check` and `foreign_key_check` complain about.
+/// The complaints of `integrity_check` and `foreign_key_check`.
 fn found(file: &Path) -> Vec<String> {
     let connection = Connection::open(file).expect("the file");
     let check = |sql: &str| -> rusqlite::Result<Vec<String>> {

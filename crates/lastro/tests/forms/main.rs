@@ -13,7 +13,7 @@
 //! What does not depend on the form is in `tests/api`, and tried on one.
 #![forbid(unsafe_code)]
 
-/// Makes of each `async fn test(form: Form)` a test for each of some forms: `test::replicas`.
+/// Makes a test for each form from `async fn test(form: Form)`: `test::replicas`.
 macro_rules! tried_on {
     (every form: $($test:ident)+) => {
         $(tried_on!(@each [] $test embedded broker processes postgres replicas);)+

@@ -1,5 +1,5 @@
-//! SQLite files have one service at a time, on a disk of this machine; the audit takes nothing away
-//! from it.
+//! SQLite files are used by one service at a time, on a local disk. The audit does not disturb the
+//! service.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ tried_on!(forms with files:
     the_audit_takes_no_lock_and_runs_beside_a_busy_service
 );
 
-/// Each program that would write these files, on its own.
+/// The programs that would write these files, each alone.
 fn writers(folder: &Path, data: &str) -> Vec<(&'static str, Launch)> {
     let service = |name: &str, file: &str| {
         let url = format!("sqlite:{data}/{file}");
         let launch = lastro(folder).args([name, "--listen", "127.0.0.1:0", "--database-url", &url]);
-        // Nobody is there, and nobody is needed to be refused.
+        // No broker listens there, and none is needed for the refusal.
         launch.args(["--bus-url", "nats://127.0.0.1:9"])
     };
     let both = lastro(folder).args(["--listen", "127.0.0.1:0", "--data-dir", data]);
@@ -51,7 +51,7 @@ async fn a_second_service_on_the_same_files_is_refused_by_whatever_path(form: Fo
 #[tokio::test]
 async fn a_network_file_system_is_refused_before_anything_is_made_there() {
     let folder = tempfile::tempdir().expect("a folder");
-    // Such a disk cannot be mounted here: it is the kernel's table of mounts that says so.
+    // A network disk cannot be mounted here, so the test replaces the kernel's table of mounts.
     let table = folder.path().join("mounts");
     let share = folder.path().join("share");
     std::fs::create_dir(&share).expect("a folder");
@@ -64,7 +64,7 @@ async fn a_network_file_system_is_refused_before_anything_is_made_there() {
         }
     }
     assert_eq!(std::fs::read_dir(&share).expect("the folder").count(), 0, "nothing is made");
-    // The same table, with a disk of this machine below.
+    // The same table with a local disk mounted below.
     let below =
         format!("server:/x {0} nfs4 rw 0 0\n/dev/b {0}/disk ext4 rw 0 0\n", share.display());
     std::fs::create_dir(share.join("disk")).expect("a folder");
@@ -76,7 +76,7 @@ async fn a_network_file_system_is_refused_before_anything_is_made_there() {
     assert_eq!(program.ended(PATIENCE).await, Some(0));
 }
 
-/// The bytes of all files of a shop but the memory that its programs share.
+/// The bytes of all files of a shop except the shared memory of its programs.
 fn bytes(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let files = std::fs::read_dir(data_in(folder))
         .expect("the files")
@@ -112,13 +112,13 @@ async fn the_audit_takes_no_lock_and_runs_beside_a_busy_service(form: Form) {
     }
     load.end_with_nothing_refused().await.check(&shop).await;
 
-    // Whoever holds the locks of a service keeps a service out, and not the audit.
+    // The locks of a service keep another service out, but not the audit.
     let folder = Arc::into_inner(shop).expect("no client is left").close().await;
     let locks =
         ["orders.db.lock", "inventory.db.lock"].map(|name| data_in(folder.path()).join(name));
     let _held = locks.map(|path| {
         let lock = File::open(path).expect("the lock");
-        lock.try_lock().expect("nobody holds it");
+        lock.try_lock().expect("no program holds the lock");
         lock
     });
     launch(folder.path()).to_end().await.must_be_refused(1, &["in use by another process"]);

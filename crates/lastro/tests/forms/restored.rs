@@ -1,5 +1,5 @@
-//! A database that was restored from an old backup: what `lastro verify` says about it, what heals
-//! by itself, and what helps. docs/reliability.md promises no more than this.
+//! A database that was restored from an old backup: what `lastro verify` reports, what heals by
+//! itself, and what helps. docs/reliability.md promises no more than this.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,17 +16,17 @@ tried_on!(forms with files:
     stock_that_was_restored_contradicts_the_orders_as_documented
 );
 
-/// An order that one of the two databases knows of an earlier time than the other.
+/// An order that one database knows from an earlier time than the other.
 struct Row {
     name: &'static str,
-    /// What both say about it, as in `confirmed, released`: the order, and its reservation.
-    /// Nothing, if no audit can object.
+    /// The statuses that the audit reports, such as `confirmed, released`: the order's and the
+    /// reservation's. Empty if no audit can object.
     said: &'static str,
-    /// The same when everything has happened that happens by itself.
+    /// The reported statuses after the services have done what they do by themselves.
     said_later: &'static str,
-    /// Where the order stands then; nowhere, if it is not known.
+    /// The order's final status; empty if the order is unknown.
     comes_to: &'static str,
-    /// What may be asked for then, and where that leads.
+    /// The request that helps then, and the status that it leads to.
     helps: Option<(&'static str, &'static str)>,
 }
 
@@ -34,7 +34,7 @@ const fn heals(name: &'static str, comes_to: &'static str) -> Row {
     Row { name, said: "", said_later: "", comes_to, helps: None }
 }
 
-/// One that stays as it is until somebody asks for something, if that helps.
+/// An order that stays as it is until a client sends a request, if that helps.
 const fn stays(
     name: &'static str,
     said: &'static str,
@@ -59,13 +59,13 @@ const ORDERS_WENT_BACK: [Row; 14] = [
     stays("shipped", "confirmed, shipped", "confirmed", Some(("fulfill", "fulfilled"))),
     heals("being_released", "cancelled"),
     heals("being_shipped", "fulfilled"),
-    // That somebody has asked for it is forgotten.
+    // The request is forgotten.
     heals("to_release", "confirmed"),
     heals("to_ship", "confirmed"),
     stays("late_rejected", "none, rejected", "", None),
     stays("late_to_release", "none, reserved", "", None),
     stays("late_to_ship", "none, reserved", "", None),
-    // Lost without a trace.
+    // The order is lost without a trace.
     heals("late_received", ""),
 ];
 
@@ -89,7 +89,7 @@ const STOCK_WENT_BACK: [Row; 14] = [
 /// The key of `late_received`.
 const KEY: (&str, &str) = ("idempotency-key", "K1");
 
-/// A shop's files, those of an earlier backup, and the orders in them by their names.
+/// A shop's files, those of an earlier backup, and the orders by name.
 struct History {
     form: Form,
     then: TempDir,
@@ -109,7 +109,7 @@ impl History {
         Self { form, then, now: shop.into_folder(), ids }
     }
 
-    /// The files of now, but this database as it was.
+    /// The present files with this database restored from the backup.
     fn restored(&self, database: &str) -> TempDir {
         let folder = copy_of_data(self.now.path());
         let files = |of: &Path| {
@@ -130,7 +130,7 @@ impl History {
         folder
     }
 
-    /// The audit must say of each order what is expected of it, and nothing else.
+    /// Checks that the audit reports exactly what is expected of each order.
     fn check_said(
         &self,
         ended: &Ended,
@@ -158,16 +158,15 @@ impl History {
         );
     }
 
-    /// What is said when it is restored, what happens when it is started, and what helps. The shop,
-    /// in the end.
+    /// Checks what is reported after the restore, what happens after the start, and what helps.
+    /// Returns the shop.
     async fn check(&self, database: &str, rows: &[Row]) -> Deployment {
         let folder = self.restored(database);
         self.check_said(
             &verify(folder.path(), &[]).await,
             rows.iter().map(|row| (row.name, row.said)),
         );
-        // Its broker is new: what an old one still holds of the lost time would be carried out as
-        // well.
+        // The broker is new: an old one would still deliver messages of the lost time.
         let shop = Deployment::open_in(folder, self.form, Environment::of(self.form).await).await;
         for row in rows {
             let id = &self.ids[row.name];
@@ -181,7 +180,7 @@ impl History {
                 status => comes_to(&shop, id, status).await,
             }
         }
-        // Some go on asking, and get no answer that they could take.
+        // Some orders send their commands again and again and get no answer that they could apply.
         eventually(4 * PATIENCE, "a message that no healthy history explains", || async {
             shop.quarantined().await.concat().iter().any(|kind| kind == "anomaly").then_some(())
         })
@@ -197,7 +196,7 @@ impl History {
     }
 }
 
-/// What the audit says about an order that stands here, and its reservation there.
+/// The line of the audit for an order and a reservation with these states.
 fn line(id: &str, (order, reservation): (&str, &str)) -> String {
     match order {
         "none" => format!("reservation {id} has no order that can be read"),
@@ -205,7 +204,8 @@ fn line(id: &str, (order, reservation): (&str, &str)) -> String {
     }
 }
 
-/// Until the backup: orders that are settled, and such as wait for an answer when everything dies.
+/// The orders before the backup: settled ones, and some that wait for an answer when all programs
+/// are killed.
 async fn begin(shop: &mut Deployment, ids: &mut BTreeMap<&'static str, String>) {
     shop.stock("MUG", 100).await;
     shop.stock("CAP", 5).await;
@@ -226,7 +226,7 @@ async fn begin(shop: &mut Deployment, ids: &mut BTreeMap<&'static str, String>) 
     drop(held);
 }
 
-/// Since the backup, until everything dies once more.
+/// The orders between the backup and the second kill.
 async fn go_on(shop: &mut Deployment, ids: &mut BTreeMap<&'static str, String>) {
     for movement in [
         json!({"kind": "receive", "quantity": 7}),
@@ -270,7 +270,7 @@ async fn go_on(shop: &mut Deployment, ids: &mut BTreeMap<&'static str, String>) 
     drop(held);
 }
 
-/// Asks for what takes Inventory to do, and waits for nothing.
+/// Requests an action that needs Inventory, and does not wait for the outcome.
 async fn ask(shop: &Deployment, id: &str, action: &str) {
     let begun = if action == "cancel" { "cancelling" } else { "fulfilling" };
     let answer = shop.post(&format!("/api/orders/{id}/{action}"), &json!({})).await;
@@ -287,12 +287,12 @@ async fn comes_to(shop: &Deployment, id: &str, status: &str) {
 async fn orders_that_were_restored_contradict_the_stock_as_documented(form: Form) {
     let history = History::write(form).await;
     let shop = history.check("orders.db", &ORDERS_WENT_BACK).await;
-    // A key whose order is lost is free again.
+    // The key of a lost order is free again.
     let placed = shop.post_with("/api/orders", &[KEY], &order(&[("CAP", 1)])).await;
     assert_eq!(placed.status, 200, "{placed:?}");
     assert_ne!(placed.text_at("/order_id"), history.ids["late_received"]);
 
-    // If both go back to the same moment, there is nothing that could contradict the other.
+    // If both databases go back to the same moment, they cannot contradict each other.
     let audit = verify(history.then.path(), &[]).await;
     assert_eq!(audit.code, Some(0), "{}{}", audit.stdout, audit.stderr);
 }
@@ -300,6 +300,6 @@ async fn orders_that_were_restored_contradict_the_stock_as_documented(form: Form
 async fn stock_that_was_restored_contradicts_the_orders_as_documented(form: Form) {
     let history = History::write(form).await;
     let shop = history.check("inventory.db", &STOCK_WENT_BACK).await;
-    // What people have moved since is lost, and nothing says so.
+    // Movements since the backup are lost without a report.
     assert_eq!(shop.levels("CAP").await, [5, 0, 5]);
 }

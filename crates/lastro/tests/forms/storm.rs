@@ -1,7 +1,7 @@
-//! Both services on buses that deliver every message five times, shuffled, late, and with old ones
-//! in between.
+//! Both services on buses that deliver every message five times, shuffled and late, with old
+//! messages in between.
 //!
-//! The test process itself puts the services together, as the programs do, and wraps their buses.
+//! The test process assembles the services as the programs do, and wraps their buses.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -41,9 +41,10 @@ async fn messages_that_are_shuffled_late_and_repeated_change_nothing_twice(form:
 
 /// The services of one deployment, which run in the test process.
 struct Services {
-    /// Those that take orders, and the Inventory Services unless they are the same.
+    /// The addresses of the Order Services, and those of the Inventory Services; empty if they are
+    /// the same.
     addresses: [Vec<SocketAddr>; 2],
-    /// On commands, and on answers.
+    /// The storm on commands, and the storm on answers.
     storms: [Arc<Mutex<Storm>>; 2],
     running: JoinSet<Result<(), ProgramError>>,
     shutdown: CancellationToken,
@@ -105,7 +106,7 @@ impl Services {
         self.running.spawn(process.serve(api, self.shutdown.clone()));
     }
 
-    /// Stops them in an orderly way. Fails the test if one of them failed, or if there was no
+    /// Stops the services in an orderly way. Fails the test if a service failed, or if there was no
     /// storm.
     async fn end(mut self) {
         self.shutdown.cancel();

@@ -1,4 +1,4 @@
-//! `lastro verify` beside a deployment that is busy, on each engine.
+//! `lastro verify` beside a busy deployment, on each engine.
 
 use testbed::{Deployment, Form, PATIENCE, order};
 

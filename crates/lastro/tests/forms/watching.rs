@@ -1,5 +1,5 @@
-//! The auditors inside the services and `lastro verify --watch`: silent while a shop is honest,
-//! however busy it is, and loud when somebody writes into its databases.
+//! The auditors inside the services and `lastro verify --watch`: silent while the data is sound,
+//! however busy the shop is, and loud when a row is changed past the services.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ fn violations(service: &str, invariant: &str) -> String {
     format!(r#"audit_violations_total{{service="{service}",invariant="{invariant}"}}"#)
 }
 
-/// Something for every invariant. What is a breach of one may well be a breach of others.
+/// A breach of every invariant. A breach of one may break others, too.
 const BREACHES: [(&str, &str); 6] = [
     ("inventory", "UPDATE movements SET reserved_delta = 99 WHERE product_id = 'MUG' AND seq = 2"),
     ("inventory", "UPDATE stock SET on_hand = on_hand + 1 WHERE product_id = 'TEE'"),
@@ -51,7 +51,7 @@ async fn what_is_written_past_the_services_is_reported_by_them_and_by_verify_wat
         assert_eq!(shop.counted(&violations(service, invariant)).await, 0, "{invariant}");
     }
 
-    // It was all read before, and is read again.
+    // The auditors have read all rows before, and read them again.
     for (database, sql) in BREACHES {
         shop.write_past(database, sql, &names).await;
     }
@@ -86,7 +86,7 @@ async fn what_is_written_past_the_services_is_reported_by_them_and_by_verify_wat
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), "error: an invariant is violated\n"));
 }
 
-/// What a client does at random: order, cancel, fulfill, or put into stock.
+/// A random request of a client: order, cancel, fulfill, or receive stock.
 async fn act(shop: &Deployment, mut random: Random, orders: &Mutex<Vec<String>>) {
     const PRODUCTS: [&str; 3] = ["MUG", "TEE", "CAP"];
     let mut pick = |bound: usize| usize::try_from(random.below(bound as u64)).expect("small");
@@ -95,7 +95,7 @@ async fn act(shop: &Deployment, mut random: Random, orders: &Mutex<Vec<String>>)
     match pick(8) {
         action @ 1..=3 if !known.is_empty() => {
             let action = if action == 1 { "fulfill" } else { "cancel" };
-            // It may be too late for it.
+            // The order may not be in a status that allows it.
             shop.post(&format!("/api/orders/{}/{action}", known[pick(known.len())]), &json!({}))
                 .await;
         }
@@ -111,8 +111,8 @@ async fn act(shop: &Deployment, mut random: Random, orders: &Mutex<Vec<String>>)
     }
 }
 
-/// Clients that all act at once, again and again: as often as the slowest auditor takes a step, so
-/// that they meet every one at every point of its walk.
+/// Clients that all act at once, again and again, as often as the slowest auditor takes a step, so
+/// that they meet each auditor at every point of its walk.
 async fn keep_busy(
     shop: &Deployment,
     random: &mut Random,

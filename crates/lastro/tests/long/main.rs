@@ -1,5 +1,5 @@
-//! The faults of `tests/forms` for as long as they last in life: `scripts/test-long` runs
-//! them, over every form, and prints a line of figures for each.
+//! The faults of `tests/forms` for realistic lengths of time: `scripts/test-long` runs them on
+//! every form, and prints a line of figures for each.
 #![forbid(unsafe_code)]
 
 use std::sync::{Arc, Mutex};
@@ -15,16 +15,17 @@ mod overload;
 
 /// How long each fault lasts.
 const MINUTE: Duration = Duration::from_secs(60);
-/// How long what a fault has left behind may take to settle.
+/// How long the services may take to settle after a fault.
 const AFTERMATH: Duration = Duration::from_secs(300);
-/// How long a program may take to end when it is told to.
+/// How long a program may take to end after SIGTERM.
 const SHUTDOWN: Duration = Duration::from_secs(30);
 /// Units of each product: more than is ever ordered.
 const STOCK: u32 = 1_000_000;
-/// At each crash point.
+/// The number of kills at each crash point.
 const KILLS: u32 = 5;
 
-/// All that must hold in the end, and how long it took to get there.
+/// Checks all that must hold in the end, and returns the time until everything had settled, as
+/// text.
 async fn settled(record: &mut Record, shop: &Arc<Deployment>) -> String {
     record.ask_again(shop).await;
     let begun = Instant::now();
@@ -75,7 +76,7 @@ async fn row_14_and_15_a_crash_loop() {
         let shared = Arc::new(shop);
         let load = Load::on(&shared, &mut random);
         sleep(Duration::from_millis(200 + random.below(1800))).await;
-        // All at the same instant, or one of them.
+        // All programs at the same instant, or one of them.
         match random.below(3) {
             1 if shared.programs.kill_inventory() => {}
             2 => shared.programs.orders.iter().for_each(Program::kill),
@@ -97,14 +98,14 @@ async fn row_14_and_15_a_crash_loop() {
     tell("14-15 crash loop", &shop, &format!("kills={kills} {line}"));
 }
 
-/// A deployment with a broker to break.
+/// A deployment with a broker that the test may break.
 async fn with_broker() -> Deployment {
     let form = Form::under_test();
     assert!(form.has_broker(), "{form:?} has no broker; scripts/test-long leaves this row out");
     Deployment::in_form(form).await
 }
 
-/// A minute in which something is wrong with the broker, under load; nothing is refused.
+/// Breaks the broker for a minute under load; no order is refused.
 async fn minute_of(
     row: &str,
     mut shop: Deployment,
@@ -133,11 +134,11 @@ async fn minute_of(
     );
 }
 
-/// What [`resends_each_second`] has counted.
+/// The counts of [`resends_each_second`].
 static RESENDS: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 
-/// Commands sent again in each second, before, during and after the fault, as the service counts
-/// them.
+/// Counts the commands that are sent again in each second, before, during and after the fault, by
+/// the service's metrics.
 async fn resends_each_second(shop: Arc<Deployment>) {
     let mut last = number(&shop, "commands_resent_total").await;
     loop {

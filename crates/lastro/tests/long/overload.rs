@@ -14,29 +14,28 @@ use testbed::{
     Deployment, RawConnection, WAIT, max_connections, nothing_in_flight, order, stocked,
 };
 
-/// Clients that order without a pause: as many as it takes to find out what the shop can take.
+/// The number of clients that order without a pause to measure the shop's capacity.
 const AT_CAPACITY: u64 = 512;
-/// So many times that is asked for.
+/// The overload, as a multiple of the capacity.
 const OVERLOAD: u64 = 20;
-/// Clients of the overload, at most: each has a connection of its own, and a service has room for
-/// 10 000. Each orders again a moment after it was answered, so that together they would order so
-/// much if they were all answered at once.
+/// The most clients of the overload: each has its own connection, and a service has room for 10
+/// 000. Each client orders again shortly after its answer, so that together they reach the overload
+/// if all are answered at once.
 const MAX_CROWD: u64 = 9_000;
-/// Before anything is counted: longer than an order may wait.
+/// The time before the count begins: longer than an order may wait.
 const WARM_UP: Duration = Duration::from_secs(15);
 /// How long is counted.
 const COUNTED: Duration = Duration::from_secs(30);
-/// How often it is looked who waits meanwhile.
+/// How often the waiting clients are counted.
 const LOOK: Duration = Duration::from_millis(100);
-/// A client's, which is longer than the service's own.
+/// The patience of a client, which is longer than the service's own deadline.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(20);
-/// After the load, orders must be accepted again as if nothing had been, within this.
+/// After the load, orders must be accepted as usual within this time.
 const NORMAL_AGAIN: Duration = Duration::from_secs(10);
-/// What is normal: many times what an order takes on a shop without load, and far less than under
-/// too much.
+/// The usual time: many times what an order takes without load, and far less than under overload.
 const NORMAL: Duration = Duration::from_secs(1);
 
-/// What became of orders.
+/// The answers to orders.
 #[derive(Debug, Default)]
 struct Counts {
     accepted: AtomicU64,
@@ -44,11 +43,11 @@ struct Counts {
     refused: AtomicU64,
     /// Another 503, or no answer at all.
     unknown: AtomicU64,
-    /// Clients who wait for an answer at this moment.
+    /// Clients that wait for an answer at this moment.
     waiting: AtomicU64,
 }
 
-/// What was seen in the time that is counted.
+/// The measurements of the counted time.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     accepted: u64,
@@ -59,14 +58,12 @@ struct Seen {
 }
 
 impl Seen {
-    /// What has arrived, in a time in which as much was answered.
+    /// The orders that arrived, at the rate of the counted time.
     fn offered(&self) -> u64 {
         self.accepted + self.refused + self.unknown
     }
 
-    /// How long a client waited for its answer, on average.
-    ///
-    /// **Source:** Little's law.
+    /// How long a client waited for its answer, on average, by Little's law.
     fn wait(&self) -> Duration {
         Duration::from_millis(self.waiting * COUNTED.as_secs() * 1000 / self.offered().max(1))
     }
@@ -78,7 +75,7 @@ impl Counts {
     }
 }
 
-/// So many clients that order again `pause` after each answer, until they are told to stop.
+/// Clients that order again `pause` after each answer, until they are stopped.
 struct Crowd {
     clients: JoinSet<()>,
     counts: Arc<Counts>,
@@ -92,7 +89,7 @@ impl Crowd {
         let mut crowd = Self { clients: JoinSet::new(), counts, stop };
         for (number, address) in (0..clients).zip(addresses.iter().copied().cycle()) {
             let (counts, stop, body) = (crowd.counts.clone(), crowd.stop.clone(), body.clone());
-            // They do not come all at once.
+            // They do not start all at once.
             let first = pause * u32::try_from(number % 1000).expect("a small number") / 1000;
             crowd.clients.spawn(async move {
                 sleep(first).await;
@@ -116,7 +113,7 @@ impl Crowd {
         Seen { accepted, refused, unknown, waiting: waiting / looked }
     }
 
-    /// Whoever waits for an answer still gets it.
+    /// Stops the clients; each still gets the answer that it waits for.
     async fn end(self) {
         self.stop.cancel();
         self.clients.join_all().await;
@@ -158,8 +155,7 @@ async fn order_again_and_again(
     }
 }
 
-/// How long it takes from now until an order that is placed then is accepted, and one is settled,
-/// as quickly as is normal.
+/// The time from now until an order is accepted as quickly as usual, and until one settles so.
 async fn normal_again(shop: &Arc<Deployment>) -> [Duration; 2] {
     let begun = Instant::now();
     let (mut looks, mut orders) = (interval(Duration::from_millis(250)), JoinSet::new());
@@ -188,7 +184,7 @@ async fn normal_again(shop: &Arc<Deployment>) -> [Duration; 2] {
     found.map(|after| after.expect("both were found"))
 }
 
-/// What the shop can take.
+/// Measures the capacity of the shop.
 async fn capacity(shop: &Deployment, addresses: &[SocketAddr]) -> Seen {
     let crowd = Crowd::of(AT_CAPACITY, Duration::ZERO, addresses);
     let seen = crowd.counted().await;
@@ -204,7 +200,7 @@ async fn row_40_twenty_times_the_load_and_then_none() {
 
     let before = capacity(&shop, &addresses).await;
     let peak = before.accepted;
-    // As many a second as all of them would order that need no time for an answer.
+    // The rate of all clients if every answer came at once.
     let per_second = (OVERLOAD * peak / COUNTED.as_secs()).max(1);
     let clients = per_second.min(MAX_CROWD).min(max_connections());
     let crowd =
@@ -215,7 +211,7 @@ async fn row_40_twenty_times_the_load_and_then_none() {
     answered.await.expect("every client is answered");
     nothing_in_flight(AFTERMATH, &shop).await;
 
-    // What a machine can do changes from minute to minute: the peak is that before and that after.
+    // The speed of a machine changes from minute to minute: the peak is measured before and after.
     let after = capacity(&shop, &addresses).await;
     let percent = 200 * seen.accepted / (before.accepted + after.accepted).max(1);
     tell(
@@ -238,12 +234,11 @@ async fn row_40_twenty_times_the_load_and_then_none() {
             settled.as_secs_f32()
         ),
     );
-    // Whoever is answered orders again at once: of clients who want n times what can be done, one
-    // in n does not wait.
-    assert!(seen.waiting * 10 >= clients * 8, "that was no overload: hardly anybody had to wait");
+    // A client orders again right after its answer: if clients offer n times the capacity, one in n
+    // does not wait.
+    assert!(seen.waiting * 10 >= clients * 8, "no overload: hardly a client had to wait");
     assert!(percent >= 80, "too little of what it can do was done");
-    // What was accepted beyond what Inventory can reserve is settled first, however long that
-    // takes.
+    // Accepted orders that Inventory has not yet reserved are settled first, which may take long.
     assert!(accepted < NORMAL_AGAIN, "orders are still not accepted as they are without load");
     assert!(!shop.programs.one_has_ended());
     let audit = shop.verify_with(AFTERMATH, &["--settled"]).await;

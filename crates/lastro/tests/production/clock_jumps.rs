@@ -22,7 +22,7 @@ async fn clocks_that_jump_stand_still_and_differ_cost_no_order() {
     busy.check().await;
 }
 
-/// What is due is the database's to say, and it is wrong.
+/// The database's clock decides what is due, and this clock is wrong.
 #[tokio::test]
 async fn a_clock_of_the_database_that_jumps_and_stands_still_costs_no_order() {
     let clock = Clock::right();

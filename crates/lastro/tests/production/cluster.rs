@@ -1,5 +1,5 @@
-//! A JetStream cluster of three that loses one, and a broker that keeps its streams in three
-//! places.
+//! A JetStream cluster of three servers that loses one, and a broker that keeps its streams on
+//! three servers.
 
 use async_nats::jetstream;
 use testbed::{Environment, Nats, PATIENCE, Postgres, eventually};

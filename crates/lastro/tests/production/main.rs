@@ -1,6 +1,6 @@
-//! The production form and what can happen to its servers: PostgreSQL restarted, replaced, slow,
-//! cut off around a COMMIT; a cluster of NATS that loses its leader. Two replicas of each service,
-//! on servers of the test's own.
+//! The production form and the faults of its servers: PostgreSQL restarted, replaced, slow, cut off
+//! around a COMMIT; a NATS cluster that loses its leader. Two replicas of each service, on servers
+//! of the test's own.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ mod tls;
 
 /// Units of each product: more than is ever ordered.
 const STOCK: u32 = 1_000_000;
-/// Orders that are accepted before, during and after each fault.
+/// The number of orders that are accepted before, during and after each fault.
 const ORDERS: u64 = 150;
 
 /// The same database of the same server, seen through a proxy.
@@ -38,7 +38,7 @@ async fn environment_on(server: &Postgres) -> Environment {
     }
 }
 
-/// A shop of two replicas each, under the load of clients who repeat what was not done.
+/// A shop with two replicas of each service, under the load of clients that repeat failed requests.
 struct Busy {
     shop: Arc<Deployment>,
     load: Load,
@@ -58,7 +58,7 @@ impl Busy {
         self.load.has_accepted(self.load.accepted() + ORDERS).await;
     }
 
-    /// The same, where clients may not have been refused a single request either.
+    /// Checks like [`Self::check`], and that no request was refused.
     async fn check_nothing_refused(self) {
         let refused = self.shop.metrics().await;
         let refused: Vec<_> = refused
@@ -72,8 +72,8 @@ impl Busy {
         self.check().await;
     }
 
-    /// The fault is over: everything that was accepted is there and settles, and the audit finds
-    /// nothing.
+    /// Checks after the fault that every accepted order is there and settles, and that the audit
+    /// finds nothing.
     async fn check(self) {
         self.accepts_more().await;
         let mut record = self.load.end().await;

@@ -1,4 +1,4 @@
-//! The schema's owner migrates, the service runs as a role that may only add to the ledgers, and
+//! The schema's owner migrates, the service runs as a role that may only append to the ledgers, and
 //! versions that differ by one run side by side.
 
 use std::path::Path;
@@ -16,7 +16,7 @@ async fn a_role_that_may_not_change_the_schema_runs_the_service_and_keeps_its_ha
     let owner = environment.databases.clone().expect("databases");
     let operator = postgres(&server.url("postgres")).await;
     operator.batch_execute("CREATE ROLE app LOGIN").await.expect("a role");
-    // As some do; it must not last.
+    // Some owners have such default privileges; they must not apply to the ledgers.
     let generous = "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO app";
     for url in [&owner.orders, &owner.inventory] {
         postgres(url).await.batch_execute(generous).await.expect("granted");
@@ -95,8 +95,8 @@ async fn must_be_append_only(databases: &Databases) {
     }
 }
 
-/// A rolling upgrade: the schema is one step ahead, and programs of the version before run on and
-/// start anew.
+/// A rolling upgrade: the schema is one step ahead, and programs of the previous version run on and
+/// can be restarted.
 #[tokio::test]
 async fn a_program_runs_on_a_schema_that_is_one_step_ahead_and_on_none_that_is_further() {
     let server = Postgres::start(&[]).await;

@@ -1,4 +1,4 @@
-//! Faults of PostgreSQL, under load. Nothing that was accepted is lost, and nothing is done twice.
+//! Faults of PostgreSQL under load. No accepted order is lost, and nothing is done twice.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,17 +12,18 @@ use tokio::time::Instant;
 
 use crate::{Busy, environment_on, through};
 
-/// What a request may take: its deadline of 10 s, a second to say so, and a while for a busy
-/// machine.
+/// How long a request may take: its deadline of 10 s, a second for the answer, and a margin for a
+/// busy machine.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How long it waits at most for its turn, to be told that nothing was tried.
+/// The longest wait of a request in the queue, after which it is refused and nothing was done.
 const QUEUE_WAIT: Duration = Duration::from_secs(8);
-/// Requests that come at the same time, while a database does not go on.
+/// The number of concurrent requests while a database does not proceed.
 const CROWD: usize = 300;
-/// Connections that two replicas of each service may have, and the operators' own.
+/// The connections that two replicas of each service may have, and those of the operators.
 const MOST_CONNECTIONS: usize = 4 * 16 + 2;
 
-/// Many who order while the database of orders does not go on are told so at the deadline.
+/// Many clients order while the database of orders does not proceed: each is refused at the
+/// deadline.
 async fn refused_at_the_deadline(busy: &Busy) {
     let crowd = (0..CROWD).map(|_| async {
         let begun = Instant::now();
@@ -31,7 +32,7 @@ async fn refused_at_the_deadline(busy: &Busy) {
     let mut reported = BTreeMap::<_, usize>::new();
     for (refused, waited) in futures_util::future::join_all(crowd).await {
         assert!(waited < DEADLINE, "{waited:?}");
-        // There was room for it: it was given up, and not turned away.
+        // The request was queued and given up, and not refused for lack of room.
         assert!(refused.verdict() != "503 overloaded" || waited >= QUEUE_WAIT, "{waited:?}");
         *reported.entry(refused.verdict()).or_default() += 1;
     }
@@ -39,7 +40,7 @@ async fn refused_at_the_deadline(busy: &Busy) {
     assert!(reported.keys().all(|verdict| verdict.starts_with("503 ")), "{reported:?}");
 }
 
-/// An environment whose database of orders is reached over a stretch of network.
+/// An environment with a proxy before the database of orders.
 async fn behind_a_link(server: &Postgres) -> (Proxy, Environment) {
     let (link, mut environment) = (Proxy::to(server.port()).await, environment_on(server).await);
     let databases = environment.databases.as_mut().expect("databases");
@@ -89,8 +90,8 @@ async fn connections_cut_around_their_commits_do_nothing_twice() {
     busy.check().await;
 }
 
-/// Each way once, with nothing else going on: what the client asked for is done once, and it is
-/// told so.
+/// Each cut once, without other load: the client's request is done once, and the client gets the
+/// right answer.
 #[tokio::test]
 async fn a_commit_of_unknown_fate_is_found_out() {
     let server = Postgres::start(&[]).await;
@@ -166,7 +167,7 @@ async fn a_postgres_that_is_slow_costs_time_and_no_order() {
     let server = Postgres::start(&[]).await;
     let (link, environment) = behind_a_link(&server).await;
     let busy = Busy::at(environment, "postgres slow").await;
-    // In each direction.
+    // The delay of each direction.
     link.slow_down(Duration::from_millis(100));
     busy.accepts_more().await;
     link.slow_down(Duration::from_secs(30));
@@ -190,7 +191,7 @@ async fn a_locked_table_costs_a_refusal_at_the_deadline() {
     busy.check().await;
 }
 
-/// Many orders of the same products in many orders, by two replicas of each service.
+/// Many orders of the same products in different sequences, by two replicas of each service.
 #[tokio::test]
 async fn no_transaction_ever_deadlocks() {
     let server = Postgres::start(&["log_lock_waits=on"]).await;
@@ -224,7 +225,7 @@ async fn clients_that_hang_up_leave_nothing_open() {
         }
     }
     let operator = postgres(&server.url("postgres")).await;
-    // Long before the server itself would end it.
+    // Long before the server itself would end the transaction.
     eventually(Duration::from_secs(15), "no transaction is open", async || {
         let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
         (operator.query_one(open, &[]).await.expect("a count").get::<_, i64>(0) == 0).then_some(())
@@ -234,7 +235,7 @@ async fn clients_that_hang_up_leave_nothing_open() {
     shop.must_verify().await;
 }
 
-/// Lets a request run for so many turns of a third of a millisecond, and then drops it.
+/// Lets a request run for this many turns of a third of a millisecond, and then drops it.
 async fn drop_after<T>(turns: u32, request: impl Future<Output = T>) {
     let _ = tokio::time::timeout(Duration::from_micros(333) * turns, request).await;
 }

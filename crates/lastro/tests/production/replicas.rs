@@ -1,4 +1,4 @@
-//! Replicas share the work, and one that is gone is not missed.
+//! Replicas share the work, and the others take over the work of a lost one.
 
 use testbed::{Deployment, Environment, Form, Nats, PATIENCE, Postgres, WAIT, eventually, order};
 
@@ -13,18 +13,18 @@ async fn a_replica_that_is_killed_costs_no_order() {
     busy.check().await;
 }
 
-/// Orders that are placed in turn at both replicas, each with a wait for its outcome.
+/// Places orders at both replicas in turn, each with a wait for its outcome.
 async fn place_and_wait(shop: &Deployment) {
     for _ in 0..2 {
         let answer = shop.post_with("/api/orders", &[WAIT], &order(&[("MUG", 1)])).await;
         assert_eq!(answer.text_at("/status"), "confirmed");
     }
-    // The broker, too, gives its messages to both in turn. A request without a message, and they do
-    // not keep step: else each would settle what it has taken itself, for ever.
+    // The broker, too, alternates between the replicas. A request without a message breaks the
+    // rhythm: otherwise each replica would always settle the orders that it has taken itself.
     shop.get("/api/orders?limit=1").await;
 }
 
-/// The numbers of each replica of the Order Service under a name.
+/// A metric of each replica of the Order Service.
 async fn of_each(shop: &Deployment, name: &str) -> Vec<u64> {
     let answers = shop.get_each("/metrics").await;
     let lines =
@@ -32,14 +32,14 @@ async fn of_each(shop: &Deployment, name: &str) -> Vec<u64> {
     lines.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect()
 }
 
-/// Whichever replica takes an order, and whichever records its outcome: the client hears of it, by
-/// word from the one to the other and not because somebody looks now and then.
+/// A client gets the outcome whichever replica takes its order and whichever records the outcome,
+/// by a hint from one replica to the other and not by polling.
 #[tokio::test]
 async fn a_waiting_client_gets_the_outcome_that_another_replica_has_settled() {
     let server = Postgres::start(&[]).await;
     let shop = Deployment::open_as(Form::Replicas, environment_on(&server).await).await;
     shop.stock("MUG", 10_000).await;
-    eventually(PATIENCE, "word of the other has ended a wait at each", async || {
+    eventually(PATIENCE, "a hint of the other has ended a wait at each", async || {
         place_and_wait(&shop).await;
         let by_hint = of_each(&shop, r#"order_waits_ended_total{by="hint"}"#).await;
         assert_eq!(by_hint.len(), 2);
@@ -50,7 +50,7 @@ async fn a_waiting_client_gets_the_outcome_that_another_replica_has_settled() {
     assert!(settled.iter().all(|settled| *settled > 0), "one of them did nothing: {settled:?}");
 }
 
-/// Words may be lost, all of them: then whoever waits looks for itself.
+/// All hints may be lost: then the waiting replica polls.
 #[tokio::test]
 async fn a_waiting_client_gets_its_outcome_without_any_hint() {
     let server = Postgres::start(&[]).await;

@@ -21,7 +21,7 @@ async fn a_standby_that_takes_over_has_everything_that_was_confirmed() {
         (!rows.is_empty()).then_some(())
     })
     .await;
-    // Both servers; whoever connects takes the one that can be written to.
+    // The URL names both servers; a client connects to the one that accepts writes.
     let both = |url: &str| {
         let one = format!("127.0.0.1:{}", primary.port());
         url.replace(&one, &format!("{one},127.0.0.1:{}", standby.port()))

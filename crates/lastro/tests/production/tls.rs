@@ -1,4 +1,4 @@
-//! Encrypted connections to PostgreSQL, and servers that are not who they should be.
+//! Encrypted connections to PostgreSQL, and servers with a wrong identity.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use testbed::{
@@ -7,7 +7,7 @@ use testbed::{
 
 use crate::environment_on;
 
-/// An authority, and the certificate and the key of `localhost` that it vouches for, as PEM.
+/// A certificate authority, and the certificate and key of `localhost` that it has signed, as PEM.
 fn authority() -> (String, String, String) {
     let mut params = CertificateParams::new(Vec::new()).expect("no names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -67,7 +67,8 @@ async fn an_encrypted_connection_goes_to_whom_it_should_or_nowhere() {
         Environment { databases: Some(databases), ..environment },
     )
     .await;
-    // The test's own connections are in the clear: they are told apart by their names.
+    // The test's own connections are not encrypted; the names of the connections tell them from the
+    // services'.
     shop.stock("MUG", 1).await;
     shop.confirmed(&[("MUG", 1)]).await;
     let clear = "SELECT FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)

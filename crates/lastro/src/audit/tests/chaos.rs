@@ -1,4 +1,5 @@
-//! Any order of events, over a network that loses, repeats, delays and reorders: after each of them the invariants hold.
+//! Random events over a network that loses, repeats, delays and reorders messages: after each event
+//! the invariants hold.
 
 use orders::store::{Lease, Pick};
 use orders_core::backoff;
@@ -6,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Something that happens. Messages are named by their place in the network, whatever is there by then.
+/// An event. A message is chosen by its position among the messages that are in the network then.
 #[derive(Clone, Debug)]
 enum Event {
     Place {
@@ -22,7 +23,7 @@ enum Event {
     Receive {
         units: u32,
     },
-    /// The sweeper sends everything again that has no answer.
+    /// The sweeper sends every unanswered command again.
     Resend,
     /// A message arrives, and perhaps stays in the network to arrive again.
     Deliver {
@@ -48,7 +49,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What travels between the services.
+/// A message between the services.
 #[derive(Clone, Debug)]
 enum Message {
     Command(Box<contract::commands::StockCommand>),
@@ -94,7 +95,7 @@ impl World {
     }
 
     async fn resend(&mut self) {
-        // Everything was sent before this.
+        // All earlier messages were sent before this moment.
         self.services.clock.advance(std::time::Duration::from_micros(1));
         let pick = Pick::SentBefore { ago: std::time::Duration::ZERO };
         let lease = Lease { limit: 100, pick, delay: backoff::delay, random: 0 };
@@ -133,7 +134,7 @@ proptest! {
         runtime.block_on(async {
             let mut world = World { services: Services::new(), network: Vec::new(), movements: 0 };
             let (orders, inventory) = (world.services.orders_audit.clone(), world.services.inventory_audit.clone());
-            // What it has read stays read, and it sees each of its few rows at another moment.
+            // The audit keeps what it has read, and reads each row at another moment.
             let mut watching = audits(orders, inventory, ReadBudget { page: 2, below: 3, round: 4 });
             world.services.receive(0, 6).await;
             for event in events {

@@ -1,5 +1,5 @@
-//! Every order in which the messages of two orders can arrive, repeats included: each permutation has a product of its
-//! own, and the n-th messages of all permutations arrive as one batch.
+//! Every order in which the messages of two orders can arrive, repeats included. Each permutation
+//! has its own product, and the n-th messages of all permutations arrive as one batch.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use contract::commands::StockCommand;
 
 use super::*;
 
-/// Six messages have so many orders in which they can arrive.
+/// The number of orders in which six messages can arrive.
 const PERMUTATIONS: u128 = 720;
-/// Commands of one transaction.
+/// The number of commands in one transaction.
 const BATCH: usize = 500;
 
 /// One of the two orders of a permutation.
@@ -21,13 +21,13 @@ enum Which {
 }
 use Which::{A, B};
 
-/// What the two orders are asked for, and which of their commands arrive how often.
+/// The requests for the two orders, and how often each of their commands arrives.
 struct Scenario {
-    /// Confirmed before anything else happens.
+    /// Orders that are confirmed before anything else happens.
     confirmed: &'static [Which],
     cancelled: &'static [Which],
     fulfilled: &'static [Which],
-    /// Each names the first (0) or second (1) command of an order.
+    /// Each message is the first (0) or second (1) command of an order.
     messages: [(Which, usize); 6],
 }
 
@@ -86,7 +86,7 @@ async fn check(scenario: Scenario) {
         answers.extend(carry_out(&services, arriving.collect()).await);
         check_report(&services, &format!("after message {step}")).await;
     }
-    // The last answer first, and then all of them again.
+    // The last answer first, and then all answers again.
     settle(&services, answers.iter().rev().cloned().collect()).await;
     check_report(&services, "after the answers").await;
     settle(&services, answers).await;
@@ -100,9 +100,7 @@ fn product(n: u128) -> String {
     format!("P{}", (n - 1) / 2)
 }
 
-/// The indices 0 to 5 in the order that `n` stands for.
-///
-/// **Source:** Lehmer code.
+/// The indices 0 to 5 in the order with the number `n` (its Lehmer code).
 fn nth_permutation(mut n: u128) -> [usize; 6] {
     let mut left: Vec<usize> = (0..6).collect();
     std::array::from_fn(|at| {
@@ -147,7 +145,7 @@ async fn stock_one_each(services: &Services) {
     }
 }
 
-/// What the Order Service sends on being asked for all that.
+/// Requests these changes, and returns the commands that the Order Service sends.
 async fn ask(
     services: &Services,
     commands: Vec<order::OrderCommand>,

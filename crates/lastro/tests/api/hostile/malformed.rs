@@ -1,4 +1,4 @@
-//! Bodies that are no JSON object, or no body that anybody should read.
+//! Bodies that are not a JSON object, or that must not be read at all.
 
 use serde_json::json;
 

@@ -1,10 +1,9 @@
-//! Well-formed bodies with values that nobody should believe: every fault is named, in the order of
-//! the document.
+//! Well-formed bodies with wrong values: every fault is named, in the order of the document.
 
 use super::{ROUTES, Wary};
 use testbed::{Deployment, JSON};
 
-/// A price or quantity of a line, as it is written, and the fault that it is.
+/// A price or quantity as it is written, and the fault that it causes.
 const LINES: [(&str, &str, &str); 30] = [
     ("quantity", "0", "out_of_range"),
     ("quantity", "-0", "out_of_range"),
@@ -100,7 +99,7 @@ async fn the_same_product_on_two_lines_is_summed() {
     );
 }
 
-/// Ids that are none, as JSON strings.
+/// Invalid ids, as JSON strings.
 const IDS: [&str; 16] = [
     "",
     " ",

@@ -1,4 +1,4 @@
-//! Locations, and from which of them orders are served.
+//! Locations, and the choice of locations for an order.
 
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ async fn locations_are_listed_in_the_order_in_which_they_serve() {
     );
 }
 
-/// Which location gives how much of which product to an order: `MUG 2 from main`.
+/// The locations, products and units that an order is served from: `MUG 2 from main`.
 async fn sources(shop: &Deployment, products: &[(&str, u32)]) -> Vec<String> {
     let order = shop.order(&shop.confirmed(products).await).await;
     let allocations = order["allocations"].as_array().expect("allocations");
@@ -54,7 +54,8 @@ async fn an_order_is_served_from_one_location_if_any_has_it_all() {
         shop.receive(product, location, units).await;
     }
     for (products, expected) in [
-        // `main` comes first and has it all; then only `far` has both; then it has to be split, line by line.
+        // First `main` has everything; then only `far` has both products; then the order is split
+        // line by line.
         (&[("MUG", 1), ("TEE", 1)][..], &["MUG 1 from main", "TEE 1 from main"][..]),
         (&[("MUG", 2), ("TEE", 2)], &["MUG 2 from far", "TEE 2 from far"]),
         (&[("MUG", 4), ("TEE", 3)], &["MUG 4 from near", "TEE 3 from far"]),

@@ -1,10 +1,11 @@
-//! The ledger: everything that changes stock is a movement, and stays one.
+//! The ledger: everything that changes stock is a movement, and movements never change.
 
 use serde_json::{Value, json};
 
 use testbed::{Deployment, Response, members};
 
-/// A movement in short: `main #2 adjust -1 → 4/0/4`, its balances on hand, reserved and available.
+/// A movement in short: `main #2 adjust -1 → 4/0/4`, with its balances on hand, reserved and
+/// available.
 fn line(movement: &Value) -> String {
     let delta = match movement["reserved_delta"].as_i64() {
         Some(0) => format!("{:+}", movement["on_hand_delta"].as_i64().expect("a number")),
@@ -21,7 +22,7 @@ fn line(movement: &Value) -> String {
     format!("{location} #{} {kind} {delta} → {on_hand}/{reserved}/{available}", movement["seq"])
 }
 
-/// A line, or what kind of refusal it is and the faults.
+/// The movement in short, or the kind of the refusal and the faults.
 fn reported(answer: &Response) -> String {
     match answer.status {
         201 => line(&answer.json()),

@@ -45,7 +45,7 @@ async fn a_product_that_is_not_there_is_not_found() {
     }
 }
 
-/// Six products. `low` has 2 left and wants to know at 2; `enough` has one more than that.
+/// Six products. `low` has 2 left and reports low stock at 2; `enough` has one unit more than that.
 async fn assortment() -> Deployment {
     let shop = Deployment::open().await;
     for (id, name, low_stock_at, units) in [

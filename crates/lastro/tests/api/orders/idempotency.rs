@@ -1,4 +1,4 @@
-//! A request that is repeated with its key has one effect.
+//! A request that is repeated with the same key has one effect.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ async fn a_repeated_order_is_answered_with_the_first_one_as_it_is_now() {
     let id = first.text_at("/order_id");
     shop.order_once(&id, "confirmed").await;
 
-    // The same order, spelled otherwise.
+    // The same order with another spelling.
     let again = r#"{"products":[{"price":10.0,"quantity":1,"product_id":"MUG"}],"currency":"BRL","customer_id":"C1"}"#;
     let answer = shop.send("POST", "/api/orders", &[JSON, ("idempotency-key", "K1")], again).await;
     let expected = json!({"order_id": id, "status": "confirmed", "message": "Order confirmed."});

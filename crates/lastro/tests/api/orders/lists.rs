@@ -4,7 +4,7 @@ use serde_json::json;
 
 use testbed::{Deployment, members, order};
 
-/// A shop with seven orders, oldest first: which customer's, and what became of them.
+/// A shop with seven orders, oldest first, of some customers and in some states.
 async fn busy_shop() -> (Deployment, Vec<String>) {
     let shop = Deployment::open().await;
     shop.stock("MUG", 100).await;

@@ -2,7 +2,7 @@
 
 use testbed::{Deployment, JSON};
 
-/// Places an order of `quantity` units at `price`, written into the body as it stands here.
+/// Places an order of `quantity` units at `price`, which is written into the body unchanged.
 async fn shown(shop: &Deployment, currency: &str, quantity: u32, price: &str) -> String {
     let body = format!(
         r#"{{"customer_id":"C1","currency":"{currency}","products":[{{"product_id":"MUG","quantity":{quantity},"price":{price}}}]}}"#

@@ -1,4 +1,4 @@
-//! The broker is away, wiped, paused or cut off, and orders go on being accepted: every single one.
+//! The broker is away, wiped, paused or cut off, and every single order is still accepted.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ tried_on!(forms of separate services:
     an_inventory_that_is_away_costs_no_order
 );
 
-/// Orders that are accepted before, during and after each fault.
+/// The number of orders that are accepted before, during and after each fault.
 const ORDERS: u64 = 150;
-/// What a process may grow by while nobody takes its messages.
+/// How much a process may grow while the broker takes no messages.
 const MAX_GROWTH_BYTES: u64 = 64 << 20;
 
-/// A shop under load, and the broker that it has meanwhile lost to the test.
+/// A shop under load, and its broker, which the test may break.
 struct Busy {
     shop: Arc<Deployment>,
     broker: Nats,
@@ -42,12 +42,12 @@ impl Busy {
         busy
     }
 
-    /// Orders go on being accepted.
+    /// Waits until more orders are accepted.
     async fn accepts_more(&self) {
         self.load.has_accepted(self.load.accepted() + ORDERS).await;
     }
 
-    /// The fault is over: nothing was refused, nothing is lost, and everything settles.
+    /// Checks after the fault that no order was refused or lost, and that all of them settle.
     async fn check(self) {
         self.accepts_more().await;
         let mut record = self.load.end_with_nothing_refused().await;
@@ -144,7 +144,7 @@ async fn an_inventory_that_is_away_costs_no_order(form: Form) {
     assert!(busy.shop.programs.kill_inventory());
     busy.accepts_more().await;
     let Busy { shop, broker, load } = busy;
-    // Its clients have to let go of the shop before its programs can be changed.
+    // The clients must release the shop before its programs can be changed.
     let mut record = load.end_with_nothing_refused().await;
     let mut shop = Arc::into_inner(shop).expect("no client is left");
     shop.environment.broker = Some(broker);

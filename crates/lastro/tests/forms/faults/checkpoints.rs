@@ -1,7 +1,7 @@
-//! SIGKILL while SQLite takes a log over into its file: under load, and when a program starts on
-//! what another has left.
+//! SIGKILL during an SQLite checkpoint: under load, and when a program starts on the log of a
+//! killed one.
 //!
-//! PostgreSQL's checkpoints are its own business.
+//! PostgreSQL's checkpoints are not tested here.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ tried_on!(forms with files, on several threads:
     a_kill_while_the_log_of_stock_is_taken_over_costs_no_order
 );
 
-/// Kills may come too late on a busy machine: so long it is tried again, from longer and longer
-/// logs.
+/// Kills may come too late on a busy machine, so the test repeats them this long, with longer and
+/// longer logs.
 const TRIED: Duration = Duration::from_secs(1200);
-/// By how much the first log is made longer, so that orders need not do it, and the longest.
+/// The pages that are added to the first log, so that orders need not fill it, and the most pages.
 const PAGES: RangeInclusive<u32> = 7_500..=60_000;
-/// How long it may take until a log is taken over.
+/// How long it may take until a checkpoint begins.
 const GROWTH: Duration = Duration::from_secs(120);
 const STOCK: u32 = 1_000_000;
 
@@ -58,7 +58,7 @@ async fn check(form: Form, file: &str) {
         must_be_sound(&log);
         Arc::get_mut(&mut shop).expect("no client is left").reopen().await;
         println!("  the round took {:?}", begun.elapsed());
-        // The more there is to take over, the longer it takes, and the less the killer must hurry.
+        // A longer log takes longer to copy, which gives the killer more time.
         (round, pages) = (round + 1, (2 * pages).min(*PAGES.end()));
     }
     record.check(&shop).await;
@@ -67,23 +67,24 @@ async fn check(form: Form, file: &str) {
     must_be_sound(&log);
 }
 
-/// Nothing is wrong with the file and its log, wherever a checkpoint was broken off. What the file
-/// is worth without its log is only told: it may be half of one state and half of another.
+/// The file together with its log must be sound, wherever a checkpoint was interrupted. The state
+/// of the file without its log is only printed: the file may be half of one state and half of
+/// another.
 fn must_be_sound(log: &Log) {
     let (whole, alone) = log.damage();
     println!("  complaints about the file with its log: {}, without: {}", whole.len(), alone.len());
     assert_eq!(whole, [""; 0]);
 }
 
-/// Kills the shop under load when the next checkpoint has begun to write. What clients were told;
-/// and how far the checkpoint was, unless the kill came too late.
+/// Kills the shop under load when the next checkpoint has begun to write. Returns the clients'
+/// record, and how far the checkpoint was, unless the kill came too late.
 async fn killed_under_load(
     shop: &mut Arc<Deployment>,
     log: &Log,
     pages: u32,
     random: &mut Random,
 ) -> (Record, Option<TakenOver>) {
-    // A long log may be taken over with whatever is committed next, before anybody has ordered.
+    // Even the next commit may start a checkpoint of a long log, before any client has ordered.
     let before = log.file_written();
     log.grow(pages);
     let load = Load::on(shop, random);
@@ -101,8 +102,8 @@ async fn killed_under_load(
     (record, Some(log.taken_over()).filter(|taken_over| taken_over.is_partial()))
 }
 
-/// Starts the shop on what was left and kills it when its first checkpoint has begun to write. How
-/// far that was, unless the kill came too late.
+/// Starts the shop on its files and kills it when its first checkpoint has begun to write. Returns
+/// how far the checkpoint was, unless the kill came too late.
 async fn killed_at_the_start(shop: &Deployment, log: &Log) -> Option<TakenOver> {
     let (before, length) = (log.file_written(), log.length());
     let mut programs: Vec<_> = shop.launches().into_iter().map(testbed::Launch::begun).collect();
@@ -120,13 +121,13 @@ async fn killed_at_the_start(shop: &Deployment, log: &Log) -> Option<TakenOver> 
     for program in &mut watching.await.expect("the file is written") {
         program.wait().await.expect("a child can be waited for");
     }
-    // Who starts finds a log of which nothing is known to be taken over; it is cut off when
-    // everything is.
+    // A starting program assumes that no page of the log was copied; it truncates the log once all
+    // pages were.
     let taken_over = log.taken_over();
     (taken_over.done == 0 && length > 0 && log.length() == length).then_some(taken_over)
 }
 
-/// Looks without a pause, because a checkpoint takes no longer than some milliseconds.
+/// Polls without a pause, because a checkpoint takes only milliseconds.
 fn kill_once(condition: impl Fn() -> bool, what: &str, kill: impl FnOnce()) {
     let begun = Instant::now();
     while !condition() {

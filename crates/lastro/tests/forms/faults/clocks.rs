@@ -13,7 +13,7 @@ tried_on!(every form:
 );
 
 const STOCK: u32 = 1_000_000;
-/// Orders that are accepted by each state of the clocks.
+/// The number of orders that are accepted in each state of the clocks.
 const ORDERS: u64 = 150;
 async fn clocks_that_jump_stand_still_and_differ_cost_no_order(form: Form) {
     let environment = Environment { clocks: clocks_for(form), ..Environment::of(form).await };
@@ -24,7 +24,7 @@ async fn clocks_that_jump_stand_still_and_differ_cost_no_order(form: Form) {
         set_clocks(&shop, state).await;
         load.has_accepted(load.accepted() + ORDERS).await;
         if form.has_files() {
-            // The clock reaches what is stored, and not only what is logged.
+            // The program's clock determines the stored times, and not only those of the log.
             let id = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
             let created_at = shop.order(&id).await["created_at"].as_str().and_then(parse_time);
             assert!(
@@ -43,8 +43,8 @@ async fn clocks_that_jump_stand_still_and_differ_cost_no_order(form: Form) {
     );
 }
 
-/// What was sent is lost, and when it is to be sent again, the clock is another one: it may come
-/// early, and not late.
+/// A lost command is due to be sent again after the clock has jumped: it may be sent early, but not
+/// late.
 async fn what_was_lost_before_a_clock_jumped_is_sent_again_after(form: Form) {
     let environment = Environment { clocks: clocks_for(form), ..Environment::of(form).await };
     let mut shop = stocked(Deployment::open_as(form, environment).await, STOCK).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use testbed::{Deployment, Form, Random, killed_at, stocked, with_crash_points};
 
-/// For each crash point a test on every form, named after it.
+/// Makes a test for each crash point and form, named after the crash point.
 macro_rules! tests {
     ($($name:ident: $point:literal,)+) => {
         $(async fn $name(form: Form) {
@@ -17,7 +17,7 @@ macro_rules! tests {
 
 with_crash_points!(tests);
 
-/// The crash kills at one of so many first passes.
+/// The crash happens in one of this many first passes.
 const MAX_PASSES: u64 = 30;
 
 async fn check(form: Form, point: &str) {

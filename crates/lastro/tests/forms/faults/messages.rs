@@ -1,5 +1,5 @@
-//! Messages that come five times, shuffled, from yesterday, or as garbage: nothing changes twice,
-//! and the good ones go through.
+//! Messages that are delivered five times, shuffled, a day late, or as garbage: nothing changes
+//! twice, and the good messages go through.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ tried_on!(forms of separate services:
     a_command_of_an_unknown_version_is_waited_for
 );
 
-/// The programs share their broker with a storm. What they publish goes out as it is, and comes
-/// four more times. In `storm.rs`, messages are also held up, on the embedded bus too.
+/// The programs share their broker with a storm, which sends every message that they publish four
+/// more times. The tests in `storm.rs` also delay messages, on the embedded bus as well.
 async fn messages_that_come_five_times_in_any_order_change_nothing_twice(form: Form) {
     let mut random = Random::seeded("storm");
     let shop = Arc::new(stocked(Deployment::in_form(form).await, 300).await);
@@ -59,7 +59,7 @@ async fn yesterdays_messages_change_nothing(form: Form) {
             operator.publish(channel, payload).await;
         }
     }
-    // Whatever was published before this order has been consumed when it settles.
+    // The messages that were published before this order have been consumed when the order settles.
     let last = shop.confirmed(&[("MUG", 1)]).await;
     eventually(PATIENCE, "everything is consumed", async || {
         (operator.open_messages().await == 0).then_some(())
@@ -71,7 +71,7 @@ async fn yesterdays_messages_change_nothing(form: Form) {
     shop.must_verify().await;
 }
 
-/// All that clients can see of these orders.
+/// Everything that clients can see of these orders.
 async fn seen_of(shop: &Deployment, ids: &[String]) -> Vec<Value> {
     let mut seen = Vec::new();
     for id in ids {
@@ -122,8 +122,7 @@ async fn poison_is_set_aside_and_good_messages_beside_it_go_through(form: Form) 
     })
     .await;
     let [orders, inventory] = shop.quarantined().await;
-    // Garbage, half a message, a megabyte, nothing at all, three strange elements; and what each
-    // alone can be.
+    // Garbage, half a message, a megabyte, nothing at all, and the three malformed elements.
     assert_eq!(orders, ["malformed"; 7]);
     assert_eq!(inventory, [&["anomaly"][..], &["malformed"; 7]].concat());
     let metrics = shop.metrics().await;
@@ -140,8 +139,9 @@ async fn poison_is_set_aside_and_good_messages_beside_it_go_through(form: Form) 
     shop.must_verify().await;
 }
 
-/// An order whose command only a newer Inventory could read waits, and goes through once it is sent
-/// in a version that the Inventory knows: that is what an upgrade looks like from the other side.
+/// An order whose command only a newer Inventory Service can read waits, and goes through once the
+/// command is sent in a version that the Inventory Service knows. So it looks to the older side of
+/// an upgrade.
 async fn a_command_of_an_unknown_version_is_waited_for(form: Form) {
     let mut shop = Deployment::in_form_with_link(form).await;
     let operator = Operator::of(shop.environment.broker()).await;

@@ -1,4 +1,4 @@
-//! Bugs of our own: a panic costs one request, or the process, and never an order.
+//! Bugs in the services: a panic costs one request, or the process, and never an order.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ async fn a_panic_in_a_handler_costs_its_request_and_nothing_else(form: Form) {
     let shop = Deployment::in_form_with_fault(form, "panic orders.handling 2").await;
     shop.stock("MUG", 50).await;
     let mut verdicts = Vec::new();
-    // Three for each program: the second request of the first one is the one that panics.
+    // Three requests for each program: the second request of the first program panics.
     let requests = 3 * shop.programs.orders.len();
     for _ in 0..requests {
         verdicts

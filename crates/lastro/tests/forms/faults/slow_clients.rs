@@ -1,5 +1,5 @@
-//! Clients that open a connection and say nothing, or hardly anything: they are cut off after 10 s,
-//! and nobody else notices them.
+//! Clients that open a connection and send nothing, or hardly anything: they are cut off after 10
+//! s, and other clients do not notice them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,34 +18,35 @@ tried_on!(every form, on several threads:
     more_silent_clients_than_there_is_room_for_keep_nobody_out
 );
 
-/// Connections that say nothing at all, if there is room for so many: nearly as many as a service
-/// takes.
+/// The number of silent connections, if the limit of open files allows it: nearly as many as a
+/// service accepts.
 const SILENT: u64 = 10_000 - SPARE;
-/// Room that is left for everybody else, so that nobody has to give way.
+/// The number of connections that are left for other clients, so that no connection is closed for
+/// another.
 const SPARE: u64 = 100;
-/// To open as many of them as it takes to be a crowd.
+/// The number of attempts to open enough connections at once.
 const MAX_TRIES: u32 = 5;
-/// Of those that say something, to each program.
+/// The number of clients per program that send something slowly.
 const SLOW: usize = 20;
-/// What a service grants: where nobody has to give way, nobody is cut off earlier.
+/// A connection lives at least this long while the service has room.
 const GRANTED: Duration = Duration::from_secs(10);
-/// Most are cut off not long after.
+/// Most clients are cut off by then.
 const MOST_CUT_OFF: Duration = Duration::from_secs(25);
-/// And all, on a busy machine too.
+/// All clients are cut off by then, even on a busy machine.
 const CUT_OFF: Duration = GRANTED.saturating_add(Duration::from_secs(120));
-/// No honest client waits so long, not even for a connection. Whoever had to wait until a silent
-/// one is cut off would.
+/// An honest client waits less than this, even for a connection. It would wait longer if it had to
+/// wait until a silent client is cut off.
 const UNAFFECTED: Duration = Duration::from_secs(8);
-/// Between two bytes of a slow client.
+/// The pause between two bytes of a slow client.
 const DRIP: Duration = Duration::from_millis(100);
 
 /// How many silent connections this process may open to a program that may open `most` files: half
-/// of them are for connections.
+/// of the files are for connections.
 fn silent(most: u64) -> u64 {
     SILENT.min(max_connections()).min((most / 2).saturating_sub(SPARE))
 }
 
-/// What a slow client does until it is cut off.
+/// What a slow client sends until it is cut off.
 #[derive(Clone, Copy, Debug)]
 enum Slow {
     Silent,
@@ -55,17 +56,17 @@ enum Slow {
     Body,
 }
 
-/// A connection, from its beginning to its end.
+/// The life of a connection.
 #[derive(Clone, Copy, Debug)]
 struct Life {
-    /// Before the service can have known of it, however slow this machine is.
+    /// Before the service can know of the connection, however slow the machine is.
     asked: Instant,
     opened: Instant,
     closed: Instant,
 }
 
 impl Life {
-    /// One that ends when it is cut off.
+    /// Opens a connection and waits until it is cut off.
     async fn of(slow: Slow, address: SocketAddr, openers: &Semaphore) -> Self {
         let opening = openers.acquire().await.expect("it is never closed");
         let asked = Instant::now();
@@ -76,12 +77,12 @@ impl Life {
         Self { asked, opened, closed: Instant::now() }
     }
 
-    /// No shorter than what the service has granted.
+    /// An upper bound of the time for which the service kept the connection.
     fn granted(&self) -> Duration {
         self.closed - self.asked
     }
 
-    /// No longer than what the client has waited for.
+    /// A lower bound of the time for which the client waited.
     fn waited(&self) -> Duration {
         self.closed - self.opened
     }
@@ -101,7 +102,7 @@ async fn cut_off(connection: RawConnection, slow: Slow) {
         while !matches!(slow, Slow::Silent) && requests.write_all(b"x").await.is_ok() {
             drops.tick().await;
         }
-        // Whoever has nothing to say keeps the connection all the same.
+        // A client that has nothing to send keeps the connection open all the same.
         std::future::pending::<()>().await;
         drop(requests);
     };
@@ -117,7 +118,7 @@ async fn cut_off(connection: RawConnection, slow: Slow) {
     if let Some((status, body)) = refused {
         let reported =
             matches!(slow, Slow::Body) && status == 400 && body.contains("did not arrive within");
-        // Headers that do not arrive may be reported as well, by a status alone.
+        // If the headers do not arrive, the service may answer with a status alone.
         assert!(
             reported || (matches!(slow, Slow::Headers) && status == 408),
             "{slow:?}: {status} {body}"
@@ -125,8 +126,8 @@ async fn cut_off(connection: RawConnection, slow: Slow) {
     }
 }
 
-/// A crowd of silent connections: at least half of them are open before the first may be cut off.
-/// Where this machine is too busy for that, all begins anew.
+/// Opens a crowd of silent connections, of which at least half are open before the first may be cut
+/// off. On a machine that is too busy for that, it tries again.
 async fn crowd(count: u64, address: SocketAddr) {
     for _ in 0..MAX_TRIES {
         let lives = hold_silent(count, address).await;
@@ -143,7 +144,7 @@ async fn crowd(count: u64, address: SocketAddr) {
     panic!("on this machine there is never a crowd");
 }
 
-/// Opens so many connections, on which nothing is said, and waits until all are closed.
+/// Opens this many silent connections, and waits until all of them are closed.
 async fn hold_silent(count: u64, address: SocketAddr) -> Vec<Life> {
     let (mut clients, openers) = (JoinSet::new(), Arc::new(Semaphore::new(16)));
     for _ in 0..count {
@@ -153,7 +154,7 @@ async fn hold_silent(count: u64, address: SocketAddr) -> Vec<Life> {
     clients.join_all().await
 }
 
-/// How many of them were open at the same time.
+/// How many connections were open at the same time.
 fn at_once(lives: &[Life]) -> usize {
     let openings = lives.iter().map(|life| (life.opened, 1));
     let mut changes: Vec<(Instant, isize)> =
@@ -166,14 +167,14 @@ fn at_once(lives: &[Life]) -> usize {
     usize::try_from(open.max().unwrap_or_default()).expect("no less than none")
 }
 
-/// How many of them were open before the first of them may have been cut off.
+/// How many connections were open before the first one may have been cut off.
 fn opened_in_time(lives: &[Life]) -> usize {
     let first = lives.iter().map(|life| life.asked).min();
     lives.iter().filter(|life| first.is_some_and(|first| life.opened - first < GRANTED)).count()
 }
 
-/// How long the shortest and the longest of them lived. They all must have lived for as long as is
-/// granted, and be cut off soon after that.
+/// Checks that each connection lived as long as it is granted and was cut off soon after. Returns
+/// the shortest and the longest life as text.
 fn check_lives(what: Slow, lives: &[Life]) -> String {
     let shortest = lives.iter().map(Life::granted).min().unwrap_or(GRANTED);
     let mut waited: Vec<_> = lives.iter().map(Life::waited).collect();
@@ -189,7 +190,8 @@ fn check_lives(what: Slow, lives: &[Life]) -> String {
     format!("{what:?}: {} within {shortest:.1?} to {longest:.1?}", lives.len())
 }
 
-/// Orders, each on a connection of its own, until it is told to stop: how many, and the slowest.
+/// Places orders, each on its own connection, until `stop`. Returns their number and the longest
+/// time.
 async fn honest(addresses: Vec<SocketAddr>, stop: CancellationToken) -> (usize, Duration) {
     let (mut count, mut slowest) = (0, Duration::ZERO);
     let body = order(&[("MUG", 1)]).to_string();
@@ -206,7 +208,7 @@ async fn honest(addresses: Vec<SocketAddr>, stop: CancellationToken) -> (usize, 
 }
 
 async fn ten_thousand_slow_clients_are_cut_off_and_nobody_else_notices(form: Form) {
-    // By custom a program may open few files until it asks for more.
+    // A program usually starts with a low limit of open files, which it may raise.
     let most = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     let silent = silent(most);
     assert!(silent > 0, "this process may open too few files");
@@ -221,8 +223,8 @@ async fn ten_thousand_slow_clients_are_cut_off_and_nobody_else_notices(form: For
     let (mut clients, openers) = (JoinSet::new(), Arc::new(Semaphore::new(1)));
     for address in orders.iter().chain(&inventory).copied() {
         for slow in [[Slow::Headers; SLOW], [Slow::Body; SLOW]].concat() {
-            // The order is answered by the Order Service alone; elsewhere the path is unknown, and
-            // the body not read.
+            // Only the Order Service reads the order; the other service does not know the path and
+            // does not read the body.
             if matches!(slow, Slow::Headers) || orders.contains(&address) {
                 let openers = openers.clone();
                 clients.spawn(async move { (slow, Life::of(slow, address, &openers).await) });

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use platform::bus::{Bus, BusError, Delivery, DeliveryTag, Hints};
 use testbed::Storm;
 
-/// A bus of one service, which publishes on one channel: what it publishes goes out five times.
-/// Replicas share the storm.
+/// The bus of one service, which sends everything that the service publishes five times. Replicas
+/// share the storm.
 #[derive(Debug)]
 pub(crate) struct StormyBus {
     pub(crate) bus: Arc<dyn Bus>,
@@ -40,8 +40,8 @@ impl Bus for StormyBus {
         self.bus.ack(channel, tags).await
     }
 
-    fn hint(&self, subject: &str, word: Vec<u8>) {
-        self.bus.hint(subject, word);
+    fn hint(&self, subject: &str, hint: Vec<u8>) {
+        self.bus.hint(subject, hint);
     }
 
     async fn hints(&self, subject: &str) -> Result<Hints, BusError> {
