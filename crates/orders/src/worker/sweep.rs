@@ -97,7 +97,7 @@ impl Sweeper {
                 (Ok(0), false) | (Err(_), true) => {}
                 (Ok(resent), false) => debug!(resent, "resent pending commands"),
             }
-            if step % STEPS_PER_LOOK == 0 {
+            if step.is_multiple_of(STEPS_PER_LOOK) {
                 self.look().await?;
             }
             step = step.wrapping_add(1);
