@@ -46,34 +46,34 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
     let audit_store = Arc::new(OrdersPort(port.clone()));
     let dependencies =
         orders::Dependencies { store, audit: audit_store, bus, currency: Currency::BRL };
-    let crew = orders::assemble(dependencies, context);
+    let parts = orders::assemble(dependencies, context);
     let forever = CancellationToken::new;
     for _ in 0..port.world.config.committers {
-        work(port, "the committer", crew.committer.clone().run(forever()));
+        work(port, "the committer", parts.committer.clone().run(forever()));
     }
-    work(port, "the consumer", crew.consumer.run(forever()));
-    work(port, "the listener", crew.listener.run(forever()));
-    work(port, "the sweeper", sweep(port.clone(), crew.sweeper));
+    work(port, "the consumer", parts.consumer.run(forever()));
+    work(port, "the listener", parts.listener.run(forever()));
+    work(port, "the sweeper", sweep(port.clone(), parts.sweeper));
     let orders_audit = OrdersAudit::new(Arc::new(OrdersPort(port.clone())), ReadBudget::SHORT);
     work(port, "the auditor", audit(port.clone(), Box::new(orders_audit)));
-    let relay = crew.relay.run(forever());
+    let relay = parts.relay.run(forever());
     work(port, "the relay", async { relay.await.map_err(|never| match never {}) });
-    crew.api.router
+    parts.api.router
 }
 
 fn start_inventory(port: &Port, context: &mut Context) -> axum::Router {
     let bus = (port.world.wrappers.bus)(Connection::of(port.clone()));
     let store = Arc::new(StockPort(port.clone()));
     let dependencies = inventory::Dependencies { store: store.clone(), audit: store, bus };
-    let crew = inventory::assemble(dependencies, context);
+    let parts = inventory::assemble(dependencies, context);
     let forever = CancellationToken::new;
-    work(port, "the committer", crew.committer.run(forever()));
-    work(port, "the consumer", crew.consumer.run(forever()));
+    work(port, "the committer", parts.committer.run(forever()));
+    work(port, "the consumer", parts.consumer.run(forever()));
     let stock_audit = InventoryAudit::new(Arc::new(StockPort(port.clone())), ReadBudget::SHORT);
     work(port, "the auditor", audit(port.clone(), Box::new(stock_audit)));
-    let relay = crew.relay.run(forever());
+    let relay = parts.relay.run(forever());
     work(port, "the relay", async { relay.await.map_err(|never| match never {}) });
-    crew.api.router
+    parts.api.router
 }
 
 /// Runs a worker. As in a real process, a worker that fails ends the process (R18).

@@ -7,7 +7,7 @@ use contract::commands::StockCommand;
 use contract::{OrderId, ProductId};
 use inventory::store as of_stock;
 use inventory_core::reservation::Reservation;
-use inventory_core::{decide as stock, stock as shelf};
+use inventory_core::{decide as stock, stock as stock_types};
 use orders::store as of_orders;
 use orders_core::decide as order;
 use platform::failure::Failure;
@@ -193,7 +193,10 @@ impl of_stock::Store for StockPort {
         self.0.transact(About::own("setting aside"), Box::pin(work)).await
     }
 
-    async fn product(&self, product_id: ProductId) -> Result<Option<shelf::ProductStock>, Failure> {
+    async fn product(
+        &self,
+        product_id: ProductId,
+    ) -> Result<Option<stock_types::ProductStock>, Failure> {
         let found = self.0.world.stores.inventory.product(product_id);
         self.0.read("looking a product up", found).await
     }
@@ -201,7 +204,7 @@ impl of_stock::Store for StockPort {
     async fn products(
         &self,
         filter: of_stock::ProductFilter,
-    ) -> Result<Vec<shelf::ProductStock>, Failure> {
+    ) -> Result<Vec<stock_types::ProductStock>, Failure> {
         let found = self.0.world.stores.inventory.products(filter);
         self.0.read("listing products", found).await
     }
@@ -209,7 +212,7 @@ impl of_stock::Store for StockPort {
     async fn movements(
         &self,
         filter: of_stock::MovementFilter,
-    ) -> Result<Vec<shelf::Movement>, Failure> {
+    ) -> Result<Vec<stock_types::Movement>, Failure> {
         let found = self.0.world.stores.inventory.movements(filter);
         self.0.read("listing movements", found).await
     }
@@ -219,7 +222,7 @@ impl of_stock::Store for StockPort {
         self.0.read("looking a reservation up", found).await
     }
 
-    async fn locations(&self) -> Result<Vec<shelf::Location>, Failure> {
+    async fn locations(&self) -> Result<Vec<stock_types::Location>, Failure> {
         let found = self.0.world.stores.inventory.locations();
         self.0.read("listing locations", found).await
     }
@@ -267,7 +270,10 @@ impl of_stock::AuditStore for StockPort {
         self.0.read("auditing", found).await
     }
 
-    async fn ledger(&self, stretch: of_stock::Stretch) -> Result<Vec<shelf::Movement>, Failure> {
+    async fn ledger(
+        &self,
+        stretch: of_stock::Stretch,
+    ) -> Result<Vec<stock_types::Movement>, Failure> {
         let found = self.0.world.stores.inventory_audit.ledger(stretch);
         self.0.read("auditing", found).await
     }
@@ -275,7 +281,7 @@ impl of_stock::AuditStore for StockPort {
     async fn levels_at(
         &self,
         points: Vec<(of_stock::StockKey, i64)>,
-    ) -> Result<Vec<Option<shelf::Level>>, Failure> {
+    ) -> Result<Vec<Option<stock_types::Level>>, Failure> {
         let found = self.0.world.stores.inventory_audit.levels_at(points);
         self.0.read("auditing", found).await
     }
