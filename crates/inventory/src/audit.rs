@@ -1,7 +1,7 @@
-//! The audit of stock: INV-1 to INV-3 and INV-8, which this service's own database shows.
+//! The audit of stock: INV-1 to INV-3 and INV-8, which can be checked on this service's database
+//! alone.
 //!
-//! Whoever judges a ledger or a reservation judges it here: the worker beside the requests, and
-//! `lastro verify`.
+//! The service's audit worker and `lastro verify` share it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -39,14 +39,14 @@ pub const INV_3: Invariant = Invariant {
 pub const INV_8: Invariant =
     Invariant { name: "INV-8", says: "every rejection was true", counted: "rejections" };
 
-/// Places of which it is remembered how far their ledgers were read. Of others, all is new in every
-/// round.
+/// The most stock keys whose position in the ledger is remembered. The ledgers of others are read
+/// from the beginning in every round.
 const MAX_REMEMBERED: usize = 100_000;
 
-/// Every stock key with its ledger and what is held there, and then the rejections.
+/// Audits every stock key with its ledger and the reservations there, and then the rejections.
 ///
-/// A round reads of each ledger, and of the reservations, what is new since the last one, and a
-/// stretch of what is older, so that all of it is read again in time.
+/// A round reads the rows of each ledger, and the reservations, that are new since the last round,
+/// and a stretch of older ones, so that over several rounds every row is read again.
 #[derive(Debug)]
 pub struct InventoryAudit {
     store: Arc<dyn AuditStore>,
@@ -56,12 +56,12 @@ pub struct InventoryAudit {
     reservations: Walk<OrderId>,
 }
 
-/// What the next step begins with.
+/// Where the next step begins.
 #[derive(Debug)]
 enum Next {
     Stock {
         after: Option<StockKey>,
-        /// Rows of a page that are still to be judged, the first of them perhaps begun.
+        /// The rows of the page that are not begun yet.
         rows: VecDeque<StockAudit>,
         begun: Option<Box<StockKeyAudit>>,
     },
@@ -80,12 +80,13 @@ impl InventoryAudit {
         Self { store, reach, next: Next::beginning(), remembered: BTreeMap::new(), reservations }
     }
 
-    /// Judges as many places as may be read at once.
+    /// Audits as many stock keys as one step may read.
     async fn step_through_stock(&mut self, findings: &mut Findings) -> Result<(), Failure> {
         let Next::Stock { after, rows, begun } = &mut self.next else { return Ok(()) };
         if rows.is_empty() && begun.is_none() {
             let page = match self.store.stock_after(after.clone(), self.reach.page).await {
-                // There is no way past a stock key whose very ids make no sense; the reservations are read all the same.
+                // A stock key whose ids cannot be decoded cannot be skipped; go on with the
+                // reservations.
                 Err(failure @ Failure::Suspect(_)) => {
                     self.turn_to_reservations().await?;
                     return Err(failure);
@@ -113,7 +114,7 @@ impl InventoryAudit {
             let gone_on = audit.go_on(&*self.store, &mut left, findings).await;
             match findings.readable(INV_2, audit.name(), gone_on)? {
                 Some(false) => return Ok(()),
-                // It is not remembered, and what lies behind it is the next stock key.
+                // Go on with the next stock key, and do not remember this one.
                 None => *begun = None,
                 Some(true) => {
                     if let Some((stock_key, remembered)) =
@@ -133,7 +134,7 @@ impl InventoryAudit {
         Ok(())
     }
 
-    /// Judges the rejections of one page, or as many as may be read at once.
+    /// Audits the rejections of one page, or as many as one step may read.
     async fn step_through_reservations(
         &mut self,
         findings: &mut Findings,
@@ -185,7 +186,7 @@ impl Table for dyn AuditStore + '_ {
     }
 }
 
-/// How many of these, and one at least, cite no more than `limit` points of ledgers.
+/// Returns how many of the reservations, but at least one, cite no more than `limit` movements.
 fn within(reservations: &[Reservation], limit: u32) -> usize {
     let mut points = 0;
     let fit = reservations.iter().take_while(|reservation| {

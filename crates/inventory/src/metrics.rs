@@ -1,4 +1,4 @@
-//! What the Inventory Service counts. Never an order, a product or a location as a label.
+//! The metrics of the Inventory Service. No label names an order, a product or a location.
 
 use contract::answers::StockOutcome;
 use inventory_core::decide::{Decided, InventoryOutcome};
@@ -16,7 +16,7 @@ struct OutcomeLabel {
     outcome: &'static str,
 }
 
-/// The service's own numbers, beside those that both services share.
+/// The service's own metrics, beside those that both services share.
 #[derive(Debug)]
 pub struct Metrics {
     shared: telemetry::Metrics,
@@ -24,7 +24,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers them all. Once per registry.
+    /// Registers the metrics. Call it once per registry.
     pub fn new(registry: &mut Registry, shared: telemetry::Metrics) -> Self {
         let metrics = Self { shared, reservations: Family::default() };
         let help = "Reservations by decision; repeated answers are not counted";

@@ -1,4 +1,4 @@
-//! The Inventory Service between its edges: commands in, durable answers out.
+//! The core of the Inventory Service: it commits commands and publishes their answers.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use platform::relay::Outbox;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
-/// What the committer does with a batch: one transaction, and only then the answers (R6).
+/// Commits batches: one transaction, and only after it the answers (R6).
 #[derive(Debug)]
 pub struct Commits {
     pub store: Arc<dyn Store>,
@@ -42,7 +42,7 @@ impl Commit<InventoryCommand, InventoryOutcome> for Commits {
     }
 }
 
-/// What the handlers stand on.
+/// What the HTTP handlers use.
 #[derive(Debug)]
 pub struct Service {
     pub store: Arc<dyn Store>,

@@ -23,7 +23,8 @@ mod text;
 /// The database of stock (R1, R4, R11, R12). Every engine passes the same laws.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
-    /// Decides and writes a batch in one transaction, and returns one decision per command, in order.
+    /// Decides and writes a batch in one transaction, and returns one decision per command, in
+    /// order.
     ///
     /// Levels change by compare-and-set on the number of their last movement, reservations by
     /// compare-and-set on their state (R11).
@@ -88,8 +89,8 @@ pub trait Store: Send + Sync + fmt::Debug {
 ///
 /// # Errors
 ///
-/// Every call may be retried, unless it returns [`Failure::Fatal`]. [`Failure::Suspect`] means that a
-/// row cannot be decoded.
+/// Every call may be retried, unless it returns [`Failure::Fatal`]. [`Failure::Suspect`] means that
+/// a row cannot be decoded.
 #[async_trait]
 pub trait AuditStore: Send + Sync + fmt::Debug {
     /// Returns the first `limit` reservations after `after`, sorted by order id.
@@ -115,8 +116,8 @@ pub trait AuditStore: Send + Sync + fmt::Debug {
         order_ids: Vec<OrderId>,
     ) -> Result<Vec<Reservation>, Failure>;
 
-    /// Returns the first `limit` levels after `after`, sorted by stock key, each with the units that
-    /// reservations hold there.
+    /// Returns the first `limit` levels after `after`, sorted by stock key, each with the units
+    /// that reservations hold there.
     async fn stock_after(
         &self,
         after: Option<StockKey>,
@@ -135,7 +136,8 @@ pub trait AuditStore: Send + Sync + fmt::Debug {
     /// Returns a stretch of one ledger, oldest first.
     async fn ledger(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure>;
 
-    /// Returns the level after each of these movements, in order; `None` for one that does not exist.
+    /// Returns the level after each of these movements, in order; `None` for one that does not
+    /// exist.
     async fn levels_at(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure>;
 
     /// Returns whether each of these products exists, in order.
@@ -195,8 +197,8 @@ pub struct StockAudit {
     pub location_id: LocationId,
     /// The stored level.
     pub level: Level,
-    /// The units that reservations in state reserved hold there; `None` if more than [`HELD_AT_ONCE`]
-    /// orders ever had an allocation there.
+    /// The units that reservations in state reserved hold there; `None` if more than
+    /// [`HELD_AT_ONCE`] orders ever had an allocation there.
     pub held: Option<i64>,
     /// The number of the newest movement of its ledger (INV-2).
     pub newest_seq: i64,

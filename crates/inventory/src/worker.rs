@@ -1,5 +1,5 @@
-//! What runs beside the requests: executing the Order Service's commands, and watching what the
-//! service stands on.
+//! The workers of the Inventory Service: they execute the Order Service's commands and check the
+//! service's dependencies.
 
 pub mod execute;
 pub mod health_check;

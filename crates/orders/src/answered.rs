@@ -1,15 +1,15 @@
-//! The hint by which replicas tell each other which orders were answered: its subject, its bytes,
-//! and what they say.
+//! The hint by which replicas report to each other which orders were answered: its subject and its
+//! bytes.
 
 use contract::OrderId;
 use uuid::Uuid;
 
-/// Where the hint is sent.
+/// The subject on which the hint is sent.
 pub(crate) const ANSWERED_SUBJECT: &str = "lastro.orders.answered";
 
 /// Orders whose answers a replica has committed.
 ///
-/// As bytes: 16 for the replica, and 16 for each order.
+/// The bytes of the hint are 16 for the replica's id and 16 for each order's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answered {
     pub(crate) replica: Uuid,
@@ -17,13 +17,13 @@ pub(crate) struct Answered {
 }
 
 impl Answered {
-    /// The bytes of the hint.
+    /// Returns the bytes of the hint.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let ids = [self.replica].into_iter().chain(self.order_ids.iter().map(|id| id.0));
         ids.flat_map(Uuid::into_bytes).collect()
     }
 
-    /// Reads whole ids only; nothing if not even the replica is named.
+    /// Reads the hint, ignoring an incomplete id at its end; `None` if it has no replica.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (replica, orders) = bytes.as_chunks::<16>().0.split_first()?;
         let order_ids = orders.iter().map(|id| OrderId(Uuid::from_bytes(*id))).collect();

@@ -1,6 +1,6 @@
-//! The audit of orders: INV-4 and INV-7, which this service's own database shows.
+//! The audit of orders: INV-4 and INV-7, which can be checked on this service's database alone.
 //!
-//! Whoever judges an order judges it here: the worker beside the requests, and `lastro verify`.
+//! The service's audit worker and `lastro verify` share it.
 
 use std::sync::Arc;
 
@@ -21,9 +21,9 @@ pub const INV_7: Invariant = Invariant {
     counted: "orders",
 };
 
-/// The orders, and then the commands in flight, page by page.
+/// Audits the orders, and then the pending commands, page by page.
 ///
-/// A round reads of each what is new since the last one, and a stretch of what is older.
+/// A round reads the rows of each that are new since the last round, and a stretch of older ones.
 #[derive(Debug)]
 pub struct OrdersAudit {
     store: Arc<dyn AuditStore>,
@@ -102,7 +102,7 @@ impl Table for dyn AuditStore + '_ {
     }
 }
 
-/// What one snapshot of one order must satisfy by itself.
+/// Checks one snapshot of one order (INV-4, INV-7).
 pub fn judge(order: &OrderAudit, findings: &mut Findings) {
     let id = order.order_id;
     findings.checked(INV_4, 1);
@@ -135,15 +135,15 @@ fn is_legal(order: &OrderAudit) -> bool {
     numbered && before == Some(order.status)
 }
 
-/// The other way round: a command without its order is seen from nowhere else. Nor is one that is
-/// said to be older or younger than the step of its order that it belongs to, from which the age of
-/// the backlog is told.
+/// Checks one pending command against its order (INV-7). This finds commands without an order, and
+/// commands whose time is not that of their order's last transition, which would falsify the age of
+/// the backlog.
 fn judge_pending(command: &PendingAudit, findings: &mut Findings) {
     let PendingAudit { order_id, kind, since_micros, moved_at_micros } = command;
     let Some(moved) = moved_at_micros else {
         return findings.violated(
             INV_7,
-            format!("a {kind} is pending for order {order_id}, which is not there"),
+            format!("a {kind} is pending for order {order_id}, which does not exist"),
         );
     };
     findings.demand(INV_7, since_micros == moved, || {

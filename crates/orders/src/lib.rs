@@ -1,4 +1,4 @@
-//! The Order Service: takes customers' orders, keeps them, and sees each through to its outcome.
+//! The Order Service: accepts customers' orders, stores them, and drives each one to its outcome.
 #![forbid(unsafe_code)]
 
 mod answered;

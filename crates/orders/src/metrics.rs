@@ -1,4 +1,4 @@
-//! What the Order Service counts. Never an order, a product or a customer as a label.
+//! The metrics of the Order Service. No label names an order, a product or a customer.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ struct WakerLabel {
     by: &'static str,
 }
 
-/// The service's own numbers, beside those that both services share.
+/// The service's own metrics, beside those that both services share.
 #[derive(Debug)]
 pub struct Metrics {
     shared: telemetry::Metrics,
@@ -40,13 +40,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers them all. Once per registry.
+    /// Registers the metrics. Call it once per registry.
     pub fn new(registry: &mut Registry, shared: telemetry::Metrics) -> Self {
         let metrics = Self {
             shared,
             placed: Counter::default(),
             settled: Family::default(),
-            // 1 ms to 9 h: from the usual case to a long outage.
+            // From 1 ms, the usual case, to 9 h, a long outage.
             settle_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 26)),
             waits_ended: Family::default(),
             commands_resent: Counter::default(),
@@ -91,7 +91,8 @@ impl Metrics {
         metrics
     }
 
-    /// `settled_in` is how long the order waited for Inventory's first word, if this is it.
+    /// Counts an outcome. `settled_in` is how long the order waited for Inventory's first answer,
+    /// if this outcome is that answer.
     pub(crate) fn count(&self, outcome: &OrderOutcome, settled_in: Option<Duration>) {
         match outcome {
             OrderOutcome::Placed(_) => {

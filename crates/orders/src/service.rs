@@ -1,4 +1,5 @@
-//! The Order Service between its edges: commands in, durable answers out.
+//! The core of the Order Service: it commits commands, publishes their messages, and lets requests
+//! wait for outcomes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,17 +25,17 @@ use crate::store::Store;
 use crate::waiters::{Waiters, Waker};
 use crate::worker::sweep::AnswerFeed;
 
-/// How often a waiting request looks for itself, should no word of another replica have come.
+/// How often a waiting request reads the order itself, in case a hint of another replica was lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How long the last look may take, beyond what the client has granted.
+/// How long the last read may take after the client's deadline.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
-/// What the committer does with a batch: one transaction, and only then messages and wake-ups (R6).
+/// Commits batches: one transaction, and only after it the messages and wake-ups (R6).
 #[derive(Debug)]
 pub struct Commits {
     pub store: Arc<dyn Store>,
     pub bus: Arc<dyn Bus>,
-    /// Names this replica to the others.
+    /// The id of this replica in hints to the others.
     pub replica: Uuid,
     pub outbox: Outbox,
     pub waiters: Arc<Waiters>,
@@ -78,41 +79,43 @@ impl Commit<OrderCommand, OrderOutcome> for Commits {
     }
 }
 
-/// A UUIDv7 tells when it was made, to the millisecond.
+/// Returns when an order was accepted, which its UUIDv7 contains to the millisecond.
 fn accepted_at(order_id: OrderId) -> Timestamp {
     let made = order_id.0.get_timestamp().map_or((0, 0), |at| at.to_unix());
     let micros = made.0.saturating_mul(1_000_000).saturating_add(u64::from(made.1 / 1000));
     Timestamp(i64::try_from(micros).unwrap_or(i64::MAX))
 }
 
-/// What the handlers stand on.
+/// What the HTTP handlers use.
 #[derive(Debug)]
 pub struct Service {
     pub store: Arc<dyn Store>,
     pub batcher: Batcher<OrderCommand, OrderOutcome>,
     pub waiters: Arc<Waiters>,
     pub ids: Arc<dyn Ids>,
-    /// Of orders that name none.
+    /// The currency of orders that do not name one.
     pub currency: Currency,
     pub metrics: Arc<Metrics>,
-    /// Cancelled when the service stops: whoever waits for an outcome is released at once (R19).
+    /// Cancelled when the service stops, so that requests that wait for an outcome return (R19).
     pub stopping: CancellationToken,
 }
 
 impl Service {
-    /// Waits until the order has left `receipt`'s state for one that waits for nothing, or the time
-    /// is up.
+    /// Waits until the order has no command in flight, or for `wait`, and returns the newest
+    /// receipt.
     ///
-    /// The newest receipt seen; never an error, since what was asked for is done already.
+    /// There is no error, since the command that the client sent is already committed.
     pub async fn wait(&self, receipt: Receipt, wait: Duration) -> Receipt {
         if receipt.status.in_flight().is_none() {
             return receipt;
         }
-        let (order_id, deadline) = (receipt.order_id, Instant::now() + wait);
+        let order_id = receipt.order_id;
+        let deadline = Instant::now() + wait;
         let mut listener = self.waiters.listen(order_id);
-        let (mut newest, mut woken_by) = (receipt, Waker::Nobody);
+        let mut newest = receipt;
+        let mut woken_by = Waker::Nobody;
         loop {
-            // A commit brings the receipt along; whoever else woke us did not.
+            // A commit sends the receipt; the other wakers do not.
             if woken_by != Waker::Commit
                 && let Some(found) = self.look(order_id, deadline).await
             {
@@ -125,7 +128,7 @@ impl Service {
                 biased;
                 () = self.stopping.cancelled() => Waker::Deadline,
                 settled = listener.settled() => match settled {
-                    // Word of an earlier settlement may come late: what does not follow is looked up.
+                    // A receipt may arrive late; read the order if this one does not follow.
                     Some(settled) if settled.status.may_follow(Some(newest.status)) => {
                         newest = settled;
                         Waker::Commit
@@ -140,7 +143,7 @@ impl Service {
         newest
     }
 
-    /// Nothing, too, if the database takes its time.
+    /// Reads the order's receipt; `None` also if the database fails or takes too long.
     async fn look(&self, order_id: OrderId, deadline: Instant) -> Option<Receipt> {
         tokio::select! {
             biased;
@@ -151,7 +154,7 @@ impl Service {
     }
 }
 
-/// What an order's state is called in an answer to a person.
+/// Returns the message for people about an order in this status.
 pub fn message(status: Status) -> &'static str {
     match status {
         Status::Received => "Order successfully placed.",

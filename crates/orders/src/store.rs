@@ -27,7 +27,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Returns how many batches the store can run at the same time.
     fn parallel_batches(&self) -> usize;
 
-    /// Decides and writes a batch in one transaction, and returns one decision per command, in order.
+    /// Decides and writes a batch in one transaction, and returns one decision per command, in
+    /// order.
     ///
     /// Orders change by compare-and-set on their status (R11).
     ///
@@ -93,8 +94,8 @@ pub trait Store: Send + Sync + fmt::Debug {
 ///
 /// # Errors
 ///
-/// Every call may be retried, unless it returns [`Failure::Fatal`]. [`Failure::Suspect`] means that a
-/// row cannot be decoded.
+/// Every call may be retried, unless it returns [`Failure::Fatal`]. [`Failure::Suspect`] means that
+/// a row cannot be decoded.
 #[async_trait]
 pub trait AuditStore: Send + Sync + fmt::Debug {
     /// Returns the first `limit` orders after `after`, sorted by id.
@@ -117,8 +118,8 @@ pub trait AuditStore: Send + Sync + fmt::Debug {
     /// Returns those of these orders that exist, sorted by id.
     async fn orders_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure>;
 
-    /// Returns the first `limit` pending commands after `after`, sorted by order id, including those
-    /// whose order is missing.
+    /// Returns the first `limit` pending commands after `after`, sorted by order id, including
+    /// those whose order is missing.
     async fn pending_after(
         &self,
         after: Option<OrderId>,
@@ -136,8 +137,8 @@ pub struct Lease {
     pub limit: u32,
     /// Which of them.
     pub pick: Pick,
-    /// Returns how long a command waits for its answer, from the number of the attempt that is about
-    /// to be made and a random number.
+    /// Returns how long a command waits for its answer, from the number of the attempt that is
+    /// about to be made and a random number.
     pub delay: fn(u32, u64) -> Duration,
     /// The random number from which each command's jitter is derived.
     pub random: u64,
@@ -158,8 +159,9 @@ pub enum Pick {
     /// Commands that have been due for at least `patience`. Those that became due last go first;
     /// every fifth is one that has been due for longest (R8).
     Due { patience: Duration },
-    /// Commands that were last sent longer than `ago` ago, due or not, oldest first. It is used when
-    /// Inventory answers again (R8). It is an age because the store's clock is not the caller's.
+    /// Commands that were last sent longer than `ago` ago, due or not, oldest first. It is used
+    /// when Inventory answers again (R8). It is an age because the store's clock is not the
+    /// caller's.
     SentBefore { ago: Duration },
 }
 

@@ -1,4 +1,5 @@
-//! Requests that wait for an order's outcome (`Prefer: wait`), woken by the commit that brings it.
+//! Requests that wait for an order's outcome (`Prefer: wait`), which the commit of the outcome
+//! wakes.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -7,16 +8,16 @@ use contract::OrderId;
 use orders_core::decide::Receipt;
 use tokio::sync::watch;
 
-/// Who waits for which order. A signal for speed only: waiting requests also look for themselves,
-/// by a timer.
+/// The requests that wait, by order. A wake-up only saves time: waiting requests also read the
+/// order by a timer.
 ///
-/// An order is listed exactly while somebody listens.
+/// An order is listed exactly while it has listeners.
 #[derive(Debug, Default)]
 pub struct Waiters {
     waiting: Mutex<HashMap<OrderId, watch::Sender<Option<Receipt>>>>,
 }
 
-/// One that listens. Dropping it, as a client that hangs up does, ends the waiting.
+/// A request that waits for an order. Dropping it, as when the client disconnects, ends the wait.
 #[derive(Debug)]
 pub struct Listener<'a> {
     waiters: &'a Waiters,
@@ -27,15 +28,15 @@ pub struct Listener<'a> {
 /// What ended a wait for an outcome (`Prefer: wait`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waker {
-    /// The outcome was there already.
+    /// Nothing: the outcome was there already.
     Nobody,
-    /// The commit that brought it, in this replica.
+    /// The commit of the outcome, in this replica.
     Commit,
-    /// Word of another replica.
+    /// A hint of another replica.
     Hint,
-    /// A look now and then.
+    /// The timer of the periodic read.
     Timer,
-    /// The time that the client has granted is up, or the service stops.
+    /// The client's deadline, or the service's shutdown.
     Deadline,
 }
 
@@ -43,7 +44,7 @@ impl Waker {
     pub(crate) const ALL: [Self; 5] =
         [Self::Nobody, Self::Commit, Self::Hint, Self::Timer, Self::Deadline];
 
-    /// As it is counted.
+    /// Returns the label in metrics.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Nobody => "nobody",
@@ -56,22 +57,22 @@ impl Waker {
 }
 
 impl Waiters {
-    /// Listens for settlements of one order from now on.
+    /// Listens to the settlements of one order from now on.
     pub fn listen(&self, order_id: OrderId) -> Listener<'_> {
         let mut waiting = self.lock();
         let sender = waiting.entry(order_id).or_insert_with(|| watch::channel(None).0);
         Listener { waiters: self, order_id, receiver: sender.subscribe() }
     }
 
-    /// An order was settled: wakes whoever waits for it.
+    /// Wakes the requests that wait for an order that was settled, and sends them its receipt.
     pub fn settled(&self, receipt: &Receipt) {
         if let Some(sender) = self.lock().get(&receipt.order_id) {
             sender.send_replace(Some(receipt.clone()));
         }
     }
 
-    /// Somewhere these orders were settled: wakes whoever waits for one of them, to look for
-    /// itself.
+    /// Wakes the requests that wait for orders that another replica settled, so that they read
+    /// them.
     pub fn hinted(&self, order_ids: impl Iterator<Item = OrderId>) {
         let waiting = self.lock();
         order_ids
@@ -90,9 +91,9 @@ impl Waiters {
 }
 
 impl Listener<'_> {
-    /// The next settlement; nothing, if there is only word of one.
+    /// Waits for the next settlement. Returns its receipt, or `None` if it was only hinted.
     pub async fn settled(&mut self) -> Option<Receipt> {
-        // The sender is there as long as somebody listens.
+        // The sender exists as long as there is a listener.
         let _ = self.receiver.changed().await;
         self.receiver.borrow_and_update().clone()
     }
@@ -101,7 +102,7 @@ impl Listener<'_> {
 impl Drop for Listener<'_> {
     fn drop(&mut self) {
         let mut waiting = self.waiters.lock();
-        // This one still counts.
+        // The count still includes this listener.
         if waiting.get(&self.order_id).is_some_and(|sender| sender.receiver_count() <= 1) {
             waiting.remove(&self.order_id);
         }

@@ -1,4 +1,5 @@
-//! What runs beside the requests: re-sending what was not answered, and taking the answers in.
+//! The workers of the Order Service: they settle orders by Inventory's answers and resend
+//! unanswered commands.
 
 pub mod listen;
 pub mod settle;

@@ -1,4 +1,5 @@
-//! The audit of a service's database while the service runs: a few rows per step, round after round.
+//! The audit of a service's database while the service runs: a few rows per step, round after
+//! round.
 //!
 //! The services implement [`Audit`] and so define what must hold. This module decides how much is
 //! read at once and how long the pauses are.
@@ -28,8 +29,8 @@ pub use walk::{Page, Walk};
 const SHARE: u32 = 50;
 /// The shortest pause between two steps.
 const MIN_PAUSE: Duration = Duration::from_millis(20);
-/// The longest pause between two steps. A step that takes long waits for something; it does not read
-/// more than others.
+/// The longest pause between two steps. A step that takes long waits for something; it does not
+/// read more than others.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// The shortest pause between two rounds, so that a small database is not read all the time.
 const BETWEEN_ROUNDS: Duration = Duration::from_secs(2);
@@ -145,7 +146,8 @@ pub enum Progress {
 ///
 /// A step reads a bounded number of rows. It judges only rows of one snapshot, or rows that never
 /// change, so that it never takes a change under way for a violation. A round ends however fast the
-/// tables grow. The findings of a step count even if it then fails; the next step goes on from there.
+/// tables grow. The findings of a step count even if it then fails; the next step goes on from
+/// there.
 #[async_trait]
 pub trait Audit: Send + fmt::Debug {
     /// Returns the invariants that this audit checks.

@@ -1,8 +1,8 @@
 //! Natural batching: the commands that queue up while a commit runs are the next batch.
 //!
 //! A request hands a command to a [`Batcher`] and waits. A [`Committer`] takes everything that is
-//! queued, commits it once, and answers each command (R2). A single command is a batch of one; there
-//! is no second path.
+//! queued, commits it once, and answers each command (R2). A single command is a batch of one;
+//! there is no second path.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub const MAX_BATCH: usize = 2000;
 pub const MAX_QUEUE: usize = 10_000;
 /// How long a request may wait for its commit before it is answered `overloaded`.
 const REQUEST_WAIT: Duration = Duration::from_secs(10);
-/// How much of that a command may spend in the queue. A command that begins later would finish after
-/// its client has left; under lasting overload that would soon be every command.
+/// How much of that a command may spend in the queue. A command that begins later would finish
+/// after its client has left; under lasting overload that would soon be every command.
 const QUEUE_WAIT: Duration = Duration::from_secs(8);
 /// How long after the request's deadline its answer is still awaited.
 const GRACE: Duration = Duration::from_secs(1);
@@ -84,8 +84,8 @@ impl<C, A> fmt::Debug for Batcher<C, A> {
 }
 
 impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
-    /// Makes a queue of [`MAX_QUEUE`] commands and its committer, which calls `observe` with the size
-    /// of each batch.
+    /// Makes a queue of [`MAX_QUEUE`] commands and its committer, which calls `observe` with the
+    /// size of each batch.
     pub fn new(commit: Arc<dyn Commit<C, A>>, observe: Observe) -> (Self, Committer<C, A>) {
         let (queue, commands) = mpsc::channel(MAX_QUEUE);
         (Self { queue }, Committer { commands: Arc::new(Mutex::new(commands)), commit, observe })
@@ -131,8 +131,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
             .map_or(Err(NotDone::OutcomeUnknown), not_done)
     }
 
-    /// Executes commands for a worker, which also waits for room in the queue. Returns one result per
-    /// command, in order.
+    /// Executes commands for a worker, which also waits for room in the queue. Returns one result
+    /// per command, in order.
     ///
     /// At most [`MAX_BATCH`] of them are in the queue at a time, so that requests find room too.
     pub async fn submit_all(&self, commands: Vec<C>, deadline: Instant) -> Vec<Result<A, NotDone>> {
@@ -191,8 +191,8 @@ impl<C, A> fmt::Debug for Committer<C, A> {
 }
 
 impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
-    /// Executes batches until every [`Batcher`] is dropped, or until `shutdown` is cancelled and the
-    /// queue is empty.
+    /// Executes batches until every [`Batcher`] is dropped, or until `shutdown` is cancelled and
+    /// the queue is empty.
     ///
     /// # Errors
     ///
@@ -286,8 +286,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
                 }
                 Err(failure) => failure,
             };
-            // After an unknown commit, the batch is decided again from the stored state with the same
-            // ids, so that it cannot count twice (R4).
+            // After an unknown commit, the batch is decided again from the stored state with the
+            // same ids, so that it cannot count twice (R4).
             let in_time = last_deadline.is_some_and(|deadline| Instant::now() < deadline);
             may_be_done |= matches!(failure, Failure::Unknown(_));
             let again = in_time
@@ -295,7 +295,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
                     Failure::Unknown(_) => true,
                     // A database that restarts or fails over is often back within this time.
                     Failure::Busy(_) | Failure::Unavailable(_) => reruns < MAX_RERUNS,
-                    // Another transaction may have inserted the conflicting row: retry once with it.
+                    // Another transaction may have inserted the conflicting row: retry once with
+                    // it.
                     Failure::Suspect(_) => items.len() == 1 && reruns == 0,
                     Failure::Full(_) | Failure::Fatal(_) => false,
                 };

@@ -102,8 +102,8 @@ pub trait Bus: Send + Sync + fmt::Debug {
     /// It never waits and may be lost. A listener must also act by a timer.
     fn hint(&self, subject: &str, hint: Vec<u8>);
 
-    /// Listens to the hints on a subject from now on. Hints that come faster than they are taken may
-    /// be lost.
+    /// Listens to the hints on a subject from now on. Hints that come faster than they are taken
+    /// may be lost.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Takes messages from a channel, executes them through the batcher, and acknowledges them after the
-//! commit (R16).
+//! Takes messages from a channel, executes them through the batcher, and acknowledges them after
+//! the commit (R16).
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,8 @@ use crate::telemetry::{Metrics, Unprocessed};
 const MAX_DELIVERIES: usize = 64;
 /// How long a step waits for a first message.
 const RECEIVE_WAIT: Duration = Duration::from_secs(1);
-/// How long a message may wait for its commit. After that it is left unacknowledged and comes again.
+/// How long a message may wait for its commit. After that it is left unacknowledged and comes
+/// again.
 const COMMIT_WAIT: Duration = Duration::from_secs(20);
 /// How often the wait of messages that are still being processed is extended.
 const EXTEND_PERIOD: Duration = Duration::from_secs(ACK_WAIT.as_secs() / 3);
@@ -61,23 +62,24 @@ pub trait Inbox<C, A>: Send + Sync {
     /// What the messages are called, in labels and reasons: `answer`, `command`.
     fn noun(&self) -> &'static str;
 
-    /// Decodes the messages of a delivery. Those that cannot be decoded are elements like the others.
+    /// Decodes the messages of a delivery. Those that cannot be decoded are elements like the
+    /// others.
     fn read(&self, payload: &[u8]) -> Vec<Message<C>>;
 
     /// Returns the message that brought a command, or `None` if such commands do not come from
     /// messages.
     fn origin(&self, command: &C) -> Option<Origin>;
 
-    /// Returns why a command that was answered like this cannot occur in a healthy system, or `None`
-    /// if it can.
+    /// Returns why a command that was answered like this cannot occur in a healthy system, or
+    /// `None` if it can.
     fn anomaly(&self, answer: &A) -> Option<&'static str>;
 
     /// Writes entries to the quarantine, in a transaction of its own.
     ///
     /// # Errors
     ///
-    /// Those of the store. Only after [`Failure::Unknown`] may the entries have been written; a retry
-    /// then raises their count.
+    /// Those of the store. Only after [`Failure::Unknown`] may the entries have been written; a
+    /// retry then raises their count.
     async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<(), Failure>;
 }
 

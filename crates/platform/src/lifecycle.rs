@@ -72,9 +72,9 @@ impl Workers {
     ///
     /// # Errors
     ///
-    /// Returns an error at once if a worker returns or panics before `shutdown`: nothing is drained,
-    /// and the caller ends the process with a non-zero code (R18). Also if a worker fails while it
-    /// stops, or the shutdown takes longer than its limit.
+    /// Returns an error at once if a worker returns or panics before `shutdown`: nothing is
+    /// drained, and the caller ends the process with a non-zero code (R18). Also if a worker fails
+    /// while it stops, or the shutdown takes longer than its limit.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Died> {
         tokio::select! {
             () = shutdown.cancelled() => {}

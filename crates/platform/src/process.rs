@@ -31,8 +31,8 @@ impl ProgramError {
     }
 }
 
-/// Runs a program on a runtime of its own and returns its exit code. An error is printed as one line
-/// on standard error.
+/// Runs a program on a runtime of its own and returns its exit code. An error is printed as one
+/// line on standard error.
 pub fn run_to_exit(program: impl Future<Output = Result<(), ProgramError>>) -> ExitCode {
     raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -77,7 +77,8 @@ pub struct CommonArgs {
     /// Serve without API keys on an address that other machines can reach
     #[arg(long, env = "LASTRO_NO_AUTH", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub no_auth: Option<bool>,
-    /// Ask the running program at the configured address whether it is ready: exit code 0 if so, else 1
+    /// Ask the running program at the configured address whether it is ready: exit code 0 if so,
+    /// else 1
     #[arg(long)]
     pub health_check: bool,
     /// A file of API keys; not supported yet, so the program refuses to start with it

@@ -1,5 +1,5 @@
-//! Messages that could not be processed, and anomalies. They are set aside and counted, so that they
-//! do not block the messages behind them (R16).
+//! Messages that could not be processed, and anomalies. They are set aside and counted, so that
+//! they do not block the messages behind them (R16).
 
 use std::fmt;
 
@@ -57,8 +57,8 @@ impl Quarantined {
         Self { subject: None, kind: QuarantineKind::Malformed, reason, bytes }
     }
 
-    /// Returns the key, which repeats share: 32 bytes, the SHA-256 of (subject, kind, reason), or of
-    /// the bytes if no subject is known.
+    /// Returns the key, which repeats share: 32 bytes, the SHA-256 of (subject, kind, reason), or
+    /// of the bytes if no subject is known.
     pub fn key(&self) -> Vec<u8> {
         let mut hash = Sha256::new();
         match &self.subject {

@@ -1,4 +1,5 @@
-//! Whether a service can take requests: one check per dependency, which its workers keep up to date.
+//! Whether a service can take requests: one check per dependency, which its workers keep up to
+//! date.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

@@ -24,7 +24,8 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Queues batches, and drops those that find no room: unanswered messages are sent again (R6, R7).
+    /// Queues batches, and drops those that find no room: unanswered messages are sent again (R6,
+    /// R7).
     pub fn offer(&self, batches: Vec<Vec<u8>>) {
         for batch in batches {
             if self.queue.try_send(batch).is_err() {

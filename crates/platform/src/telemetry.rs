@@ -162,8 +162,8 @@ impl Metrics {
         metrics
     }
 
-    /// Creates a service's counters at zero: an alert on an increase would miss the first count of a
-    /// counter that appears with it.
+    /// Creates a service's counters at zero: an alert on an increase would miss the first count of
+    /// a counter that appears with it.
     ///
     /// `consumed` is what the messages are called that the service consumes.
     pub fn start_at_zero(&self, service: &'static str, consumed: &'static str) {

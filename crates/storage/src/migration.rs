@@ -1,5 +1,5 @@
-//! The steps of a schema: SQL that is embedded in the program. The database records each applied step
-//! with its checksum.
+//! The steps of a schema: SQL that is embedded in the program. The database records each applied
+//! step with its checksum.
 
 use std::collections::BTreeMap;
 

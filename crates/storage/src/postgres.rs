@@ -1,5 +1,5 @@
-//! What a PostgreSQL adapter needs around its SQL: safe connections, a pool of them, transactions and
-//! migrations.
+//! What a PostgreSQL adapter needs around its SQL: safe connections, a pool of them, transactions
+//! and migrations.
 
 mod connection;
 mod database;

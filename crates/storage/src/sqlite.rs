@@ -1,4 +1,5 @@
-//! What a SQLite adapter needs around its SQL: safe opening, migrations, a writer thread and readers.
+//! What a SQLite adapter needs around its SQL: safe opening, migrations, a writer thread and
+//! readers.
 
 use platform::failure::{Failure, Suspicion};
 use rusqlite::{Connection, ToSql};
@@ -20,8 +21,8 @@ pub use readers::Readers;
 ///
 /// # Errors
 ///
-/// [`Failure::Suspect`] if it changed none or several, otherwise that of the engine. The caller must
-/// not commit the transaction.
+/// [`Failure::Suspect`] if it changed none or several, otherwise that of the engine. The caller
+/// must not commit the transaction.
 pub fn exactly_one(connection: &Connection, sql: &str, row: &[&dyn ToSql]) -> Result<(), Failure> {
     let count = connection
         .prepare_cached(sql)

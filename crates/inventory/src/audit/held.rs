@@ -1,5 +1,4 @@
-//! INV-3 at a stock key where so much was ever promised that no snapshot should have to count it
-//! all.
+//! INV-3 at a stock key with too many allocations to count in one snapshot.
 
 use contract::OrderId;
 use inventory_core::stock::{Cause, Movement};
@@ -9,35 +8,32 @@ use platform::failure::Failure;
 use super::ledger::{read, take};
 use crate::store::{AuditStore, HeldAudit, StockKey};
 
-/// Adds up what is held at one stock key, order by order, while the stock key goes on moving.
+/// Adds up the units that orders hold at one stock key, page by page, while its stock moves.
 ///
-/// Each page is from a snapshot of its own. What the orders of earlier pages have done since is in
-/// the ledger, which the same transactions wrote; so it is added from there, and in the end all
-/// pages speak of the moment of the last. A stock key that moves faster than that can be followed
-/// is left alone until the next round.
+/// Each page comes from its own snapshot. What the orders of earlier pages did after that is in the
+/// ledger, which the same transactions wrote. Adding those movements makes the sum valid for the
+/// snapshot of the last page. A stock key that moves too fast for this is skipped in this round.
 #[derive(Debug)]
 pub(super) struct Held {
     stock_key: StockKey,
-    /// By orders up to `up_to`, as of the movement `as_of`.
+    /// The units held by orders up to `up_to`, as of the movement `as_of`.
     units: i64,
     up_to: Option<OrderId>,
     as_of: i64,
-    /// The next page, until the sum speaks of its moment.
+    /// The next page, until the sum is valid for its snapshot.
     page: Option<HeldAudit>,
-    /// How many more movements may be followed. Each order that is counted earns another one.
+    /// How many more movements may be read. Each counted order adds one.
     patience: u32,
 }
 
-/// What has come of it.
+/// The result of a step.
 #[derive(Debug)]
 pub(super) enum Counted {
+    /// The budget is used up; continue in the next step.
     NotYet,
     /// What the level says is reserved, and what reservations hold.
-    All {
-        reserved: i64,
-        held: i64,
-    },
-    /// More has moved meanwhile than was counted.
+    All { reserved: i64, held: i64 },
+    /// Stock moved faster than it could be counted.
     InVain,
 }
 
@@ -82,7 +78,7 @@ impl Held {
                 self.patience = self
                     .patience
                     .saturating_sub(u32::try_from(movements.len()).unwrap_or(u32::MAX));
-                // A ledger that is not whole is told of as such.
+                // An incomplete ledger is reported by the check of INV-2.
                 let Some(last) = movements.last() else { break };
                 self.units += movements
                     .iter()

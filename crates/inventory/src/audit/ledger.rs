@@ -1,4 +1,4 @@
-//! Reads stretches of one ledger, within what a step may read.
+//! Reads stretches of one ledger within the budget of a step.
 
 use inventory_core::stock::Movement;
 use platform::audit::Findings;
@@ -6,7 +6,7 @@ use platform::failure::Failure;
 
 use crate::store::{AuditStore, StockKey, Stretch};
 
-/// What was read counts, and is no longer left.
+/// Counts rows that were read and subtracts them from the budget.
 pub(super) fn take(left: &mut u32, findings: &mut Findings, rows: usize) {
     findings.read(rows);
     *left = left.saturating_sub(u32::try_from(rows).unwrap_or(u32::MAX));
@@ -19,6 +19,7 @@ pub(super) async fn read(
     up_to_seq: i64,
     limit: u32,
 ) -> Result<Vec<Movement>, Failure> {
-    let (product_id, location_id) = (product_id.clone(), location_id.clone());
+    let product_id = product_id.clone();
+    let location_id = location_id.clone();
     store.ledger(Stretch { product_id, location_id, after_seq, up_to_seq, limit }).await
 }

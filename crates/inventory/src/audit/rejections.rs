@@ -1,8 +1,8 @@
-//! INV-8: a rejection names the point of every ledger that it saw; there, the product must have
-//! been short.
+//! INV-8: a rejection cites the last movement of every ledger that the decision saw. At those
+//! movements, the product must have been short.
 //!
-//! Whether there was a ledger that it did not see is not judged: nothing but times would tell which
-//! of the two came first, and a clock may be set back.
+//! Whether the decision missed a ledger is not checked: only timestamps could show which of the two
+//! came first, and a clock may be set back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +51,7 @@ fn was_rejected(state: &State) -> bool {
     matches!(state, State::Rejected(_) | State::Released(Before::Rejected(_)))
 }
 
-/// All that the rejections of one page rest on.
+/// The movements and products that the rejections of one page cite.
 struct Evidence {
     levels: BTreeMap<(StockKey, i64), Level>,
     known: BTreeSet<ProductId>,
@@ -105,7 +105,7 @@ impl Evidence {
         if available != shortage.available {
             return Err(format!("had {available} available where it says {}", shortage.available));
         }
-        // What is known stays known; since when, no clock can say.
+        // A product never becomes unknown again. Since when it is known cannot be checked.
         match shortage.reason {
             ShortageReason::UnknownProduct if !shortfall.seen.is_empty() => {
                 Err("was called unknown, but its ledgers were seen".to_owned())
@@ -118,7 +118,7 @@ impl Evidence {
     }
 }
 
-/// The movements that a rejection cites. A stock key where nothing had moved yet has none.
+/// Returns the movements that a rejection cites. A stock key without movements has none.
 fn points(shortfall: &Shortfall) -> impl Iterator<Item = (StockKey, i64)> + '_ {
     let product_id = &shortfall.shortage.product_id;
     let moved = shortfall.seen.iter().filter(|seen| seen.seq > 0);

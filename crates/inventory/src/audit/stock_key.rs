@@ -9,31 +9,29 @@ use super::ledger::{read, take};
 use super::{INV_1, INV_2, INV_3};
 use crate::store::{AuditStore, StockAudit, StockKey};
 
-/// Of what a step may read, the part that one stock key's older movements get in one round.
+/// The older movements of one stock key get one part in this many of a step's budget per round.
 const SHARE_OF_OLDER: u32 = 5;
 
-/// How far a ledger was found to be in order.
+/// How far a ledger was read and found correct.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Remembered {
-    /// What its movements come to, up to the newest that was read.
+    /// The sum of its movements up to the newest that was read.
     newest: Level,
-    /// The same, up to where reading them again has come.
+    /// The sum of the movements that the current pass has read again.
     again: Level,
-    /// What they must come to when that is through: what `newest` was when it began, however much
-    /// has moved since.
+    /// The sum that the pass must reach: `newest` at its beginning.
     again_to: Level,
 }
 
-/// The audit of one stock key, which may take several steps. What moves meanwhile is the next
-/// round's business.
+/// The audit of one stock key, which may take several steps. Movements that are added meanwhile are
+/// read in the next round.
 #[derive(Debug)]
 pub(super) struct StockKeyAudit {
     row: StockAudit,
     ledger: Remembered,
-    /// Movements of this round that are new. If there are more, the others are read when older ones
-    /// are.
+    /// The most new movements of this round. Others are read in the passes over the older ones.
     newer: u32,
-    /// Movements that are read again in this round.
+    /// The most movements that are read again in this round.
     stretch: u32,
     stage: Stage,
     sound: bool,
@@ -48,8 +46,8 @@ enum Stage {
 }
 
 impl StockKeyAudit {
-    /// What the row shows by itself: it comes from one snapshot with what is held there and the end
-    /// of its ledger.
+    /// Begins with the checks on the row alone. The row, its held units and the end of its ledger
+    /// come from one snapshot.
     pub(super) fn begin(
         row: StockAudit,
         remembered: Option<Remembered>,
@@ -66,7 +64,7 @@ impl StockKeyAudit {
             judge_held(&row, row.level.reserved, held, findings);
         }
         let sound = findings.violations.len() == before;
-        // A row that went back: whatever was read does not count.
+        // If the row's ledger became shorter, forget what was read.
         let known = remembered.filter(|known| known.newest.last_seq <= row.level.last_seq);
         let mut ledger = known.unwrap_or_default();
         if ledger.again_to == Level::default() {
@@ -76,8 +74,7 @@ impl StockKeyAudit {
         Self { row, ledger, newer: reach.round, stretch, stage: Stage::Newer, sound }
     }
 
-    /// Reads no more than `left` rows, and takes what it has read from it. Whether the stock key is
-    /// done with.
+    /// Reads at most `left` rows and subtracts them from it. Returns whether the stock key is done.
     pub(super) async fn go_on(
         &mut self,
         store: &dyn AuditStore,
@@ -123,7 +120,7 @@ impl StockKeyAudit {
         }
     }
 
-    /// Replays what was added to the ledger, up to the movement that the row says was its last.
+    /// Replays the new movements, up to the row's last one.
     async fn read_newer(
         &mut self,
         store: &dyn AuditStore,
@@ -138,7 +135,7 @@ impl StockKeyAudit {
             }
             let movements = read(store, &stock_key(&self.row), begin - 1, begin, 1).await?;
             take(left, findings, movements.len());
-            // One that is missing is found where the ledger goes on.
+            // A missing movement is noticed when the next one is replayed.
             self.ledger.newest = movements
                 .first()
                 .map_or(Level { last_seq: begin, ..Level::default() }, |at| at.after);
@@ -165,8 +162,7 @@ impl StockKeyAudit {
         Ok(true)
     }
 
-    /// Replays a stretch of what was replayed before: a ledger does not change, and this is how it
-    /// is known.
+    /// Replays a stretch of older movements again, to check that the ledger has not changed.
     async fn read_older(
         &mut self,
         store: &dyn AuditStore,
@@ -207,8 +203,8 @@ impl StockKeyAudit {
         at(&self.row)
     }
 
-    /// What the next round need not read; nothing if there was something wrong, so that it is read
-    /// as if for the first time.
+    /// Returns what the next round need not read; `None` after a violation, so that the next round
+    /// reads the whole ledger again.
     pub(super) fn remembered(self) -> Option<(StockKey, Remembered)> {
         self.sound.then(|| (stock_key(&self.row), self.ledger))
     }
@@ -249,6 +245,6 @@ fn replay(before: Level, movement: &Movement, findings: &mut Findings) -> Level 
             movement.after
         )
     });
-    // A gap is told once; the rest of the ledger is judged from where it goes on.
+    // Report a gap once, and go on from the movement behind it.
     movement.after
 }

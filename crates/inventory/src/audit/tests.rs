@@ -10,10 +10,10 @@ use crate::store::Store;
 use crate::store::laws::{START, order, put_location, received, reserve, stocked};
 use crate::store::sqlite::Sqlite;
 
-/// A store in a file of its own, and books of it that may have been read before.
+/// A store in a file of its own, and an audit of it that may have run before.
 struct Shop {
     store: Arc<Sqlite>,
-    books: InventoryAudit,
+    audit: InventoryAudit,
     clock: Arc<ManualClock>,
     folder: tempfile::TempDir,
 }
@@ -27,7 +27,7 @@ impl Shop {
         let store = Sqlite::open(&folder.path().join("inventory.db"), clock.clone());
         let store = Arc::new(store.expect("a new file"));
         let shop = Self {
-            books: InventoryAudit::new(Arc::new(store.audit()), reach),
+            audit: InventoryAudit::new(Arc::new(store.audit()), reach),
             store,
             clock,
             folder,
@@ -55,7 +55,7 @@ impl Shop {
 
     async fn round(&mut self) -> Findings {
         let mut findings = Findings::default();
-        while self.books.step(&mut findings).await.expect("a step") == Progress::UnderWay {}
+        while self.audit.step(&mut findings).await.expect("a step") == Progress::UnderWay {}
         findings
     }
 
@@ -187,7 +187,7 @@ async fn a_ledger_that_is_shorter_than_it_was_is_read_from_its_beginning() {
     assert_eq!(findings.checked["INV-1"], 1 + 2, "one of mugs, and those of tees again");
 }
 
-/// Which came first, the rejection or the stock, is not told by a clock that may be set back.
+/// A clock that may be set back does not show whether the rejection or the stock came first.
 #[tokio::test]
 async fn a_clock_that_was_set_back_raises_no_alarm() {
     let mut shop = Shop::open(ReadBudget::SHORT).await;
@@ -245,7 +245,7 @@ async fn a_place_that_moves_faster_than_it_is_counted_is_left_until_it_is_quiete
     shop.run(vec![received("MUG", "main", 1_000)]).await;
     shop.run((200..300).map(|n| reserve(n, &[("MUG", 1)])).collect()).await;
     let (mut findings, mut n) = (Findings::default(), 1_000);
-    while shop.books.step(&mut findings).await.expect("a step") == Progress::UnderWay {
+    while shop.audit.step(&mut findings).await.expect("a step") == Progress::UnderWay {
         for kind in [StockCommandKind::ReserveStock, StockCommandKind::ReleaseStock] {
             shop.run((n..n + 40).map(|n| order(kind, n, &[("MUG", 1)])).collect()).await;
         }
@@ -307,7 +307,7 @@ async fn a_place_without_a_name_ends_the_walk_through_places_and_no_other() {
     let mut findings = Findings::default();
     let mut failures = 0;
     loop {
-        match shop.books.step(&mut findings).await {
+        match shop.audit.step(&mut findings).await {
             Ok(Progress::UnderWay) => {}
             Ok(Progress::RoundOver) => break,
             Err(failure) => {

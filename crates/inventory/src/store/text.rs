@@ -22,7 +22,7 @@ struct SeenText {
 
 /// # Errors
 ///
-/// Somebody wrote into the column, or it is damaged.
+/// Returns an error if the column was edited by hand or is damaged.
 pub(super) fn shortfalls(text: Option<&str>) -> Result<Option<Vec<Shortfall>>, serde_json::Error> {
     let Some(text) = text else { return Ok(None) };
     let parsed: Vec<ShortfallText> = serde_json::from_str(text)?;

@@ -1,5 +1,4 @@
-//! The Order Service's commands, as the consumer takes them in; the committer publishes the
-//! answers.
+//! Reads the Order Service's commands for the consumer. The committer publishes the answers.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Keeps the readiness probe up to date about what the service stands on.
+//! Keeps the readiness probe up to date about the service's dependencies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use crate::store::Store;
 
 const PERIOD: Duration = Duration::from_secs(2);
 
+/// A worker that checks the database and the bus.
 #[derive(Debug)]
 pub struct HealthCheck {
     pub store: Arc<dyn Store>,
@@ -20,6 +21,11 @@ pub struct HealthCheck {
 }
 
 impl HealthCheck {
+    /// Checks until `shutdown`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Fatal`] only; the process must end (R18).
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
         while !shutdown.is_cancelled() {
             self.tick().await?;
@@ -31,7 +37,7 @@ impl HealthCheck {
         Ok(())
     }
 
-    /// One look. The smallest read that there is stands for the database.
+    /// Checks once. The smallest read represents the database.
     ///
     /// # Errors
     ///

@@ -104,7 +104,7 @@ async fn whatever_is_wrong_with_an_order_or_its_command_is_named_once() {
                 "DELETE FROM order_history WHERE {order_2}; DELETE FROM orders WHERE {order_2}"
             ),
             INV_7,
-            "which is not there",
+            "which does not exist",
         ),
     ] {
         let (folder, store) =
@@ -195,8 +195,8 @@ async fn books_that_grow_faster_than_they_are_read_are_read_all_the_same() {
     };
     assert_eq!(round().await, [""; 0]);
     assert_eq!(round().await, [""; 0]);
-    // There were 40 when the first round began, and 160 when the second did: of the new ones, that read 41 to 52, and the
-    // next begins with 161.
+    // There were 40 when the first round began, and 160 when the second did: of the new ones, that
+    // read 41 to 52, and the next begins with 161.
     let damage = |n: u128| {
         let sql = format!("UPDATE orders SET total_minor = 1 WHERE order_id = x'{n:032x}'");
         write_past(&file_in(&folder), &sql);

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 ///
 /// # Errors
 ///
-/// Somebody wrote into the column, or it is damaged.
+/// Returns an error if the column was edited by hand or is damaged.
 pub(super) fn parts<T: DeserializeOwned>(text: Option<&str>) -> Result<Vec<T>, serde_json::Error> {
     text.map_or_else(|| Ok(Vec::new()), serde_json::from_str)
 }

@@ -1,5 +1,5 @@
-//! The listener for other replicas: hears which orders were answered there, wakes whoever waits for
-//! one of them here, and lets the sweeper know.
+//! Listens to the hints of other replicas about answered orders, wakes the requests that wait for
+//! them here, and informs the sweeper.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,15 @@ use super::sweep::AnswerFeed;
 use crate::answered::{ANSWERED_SUBJECT, Answered};
 use crate::waiters::Waiters;
 
-/// After a bus that could not be listened to; nobody waits longer for it, since all look for
-/// themselves.
+/// The pause after the bus failed. Requests do not wait longer for it, since they also read by a
+/// timer.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// A worker that listens to the hints of other replicas.
 #[derive(Debug)]
 pub struct AnswerListener {
     pub bus: Arc<dyn Bus>,
-    /// Names this replica, whose own words are no news.
+    /// The id of this replica, whose own hints are ignored.
     pub replica: Uuid,
     pub waiters: Arc<Waiters>,
     pub answer_feed: Arc<AnswerFeed>,
@@ -30,7 +31,7 @@ pub struct AnswerListener {
 }
 
 impl AnswerListener {
-    /// Listens until `shutdown`, however often the bus goes away.
+    /// Listens until `shutdown`, and again after each failure of the bus. It never fails.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
         tokio::select! {
             biased;

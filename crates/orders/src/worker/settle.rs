@@ -1,4 +1,4 @@
-//! Inventory's answers, as the consumer takes them in to settle the orders that they are about.
+//! Reads Inventory's answers for the consumer, which settle orders.
 
 use std::sync::Arc;
 

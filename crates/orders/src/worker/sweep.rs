@@ -19,14 +19,14 @@ use tracing::{debug, info, warn};
 use crate::metrics::Metrics;
 use crate::store::{Lease, Pick, Store};
 
-/// The timer for truth: due commands wait no longer than this for the sweeper.
+/// The longest that a due command waits for the sweeper.
 const PERIOD: Duration = Duration::from_millis(250);
-/// Steps between two looks at the size of the backlog.
+/// The number of sweeps per health check, which also measures the backlog.
 const STEPS_PER_LOOK: u32 = 8;
-/// Commands of one lease, so that requests get their turn at the writer.
+/// The most commands of one lease, so that requests get their turn at the writer.
 const MAX_LEASE: usize = 500;
 
-/// What the committer, which sees the answers, tells the sweeper.
+/// Reports Inventory's answers, which the committer sees, to the sweeper.
 #[derive(Debug, Default)]
 pub struct AnswerFeed {
     window: Mutex<Window>,
@@ -34,8 +34,8 @@ pub struct AnswerFeed {
 }
 
 impl AnswerFeed {
-    /// These orders' answers have been taken in, the quickest of them so long after its order was
-    /// accepted.
+    /// Notes that these orders were answered. `quickest` is the shortest time from accepting one of
+    /// them to its answer, if that is known.
     pub fn answered(
         &self,
         order_ids: impl IntoIterator<Item = contract::OrderId>,
@@ -61,6 +61,7 @@ impl AnswerFeed {
     }
 }
 
+/// A worker that sends unanswered commands again.
 #[derive(Debug)]
 pub struct Sweeper {
     pub store: Arc<dyn Store>,
@@ -74,11 +75,11 @@ pub struct Sweeper {
 }
 
 impl Sweeper {
-    /// Sweeps by the timer, and at once when answers come after a silence.
+    /// Sweeps by a timer, and at once when answers come after a silence, until `shutdown`.
     ///
     /// # Errors
     ///
-    /// [`Failure::Fatal`] only; the process must end.
+    /// [`Failure::Fatal`] only; the process must end (R18).
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
         let mut step = 0_u32;
         let mut failing = false;
@@ -110,8 +111,11 @@ impl Sweeper {
         Ok(())
     }
 
-    /// One step: leases what is due and fits the window, then publishes it. Tells how many those
-    /// were.
+    /// Leases the due commands that fit the window, publishes them, and returns how many they were.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::lease`].
     pub async fn tick(&self) -> Result<usize, Failure> {
         let at = self.clock.now();
         let now = at.0;
@@ -143,7 +147,7 @@ impl Sweeper {
         Ok(commands.len())
     }
 
-    /// Looks at what the service stands on, and tells.
+    /// Checks the service's dependencies and updates the readiness and the backlog's metrics.
     async fn look(&self) -> Result<(), Failure> {
         let database = match self.store.backlog().await {
             Ok(backlog) => {

@@ -118,7 +118,7 @@ impl World {
     }
 }
 
-/// Word of an earlier settlement may come when somebody waits for a later one already.
+/// A hint of an earlier settlement may come while a request already waits for a later one.
 #[tokio::test]
 async fn who_waits_for_a_cancellation_is_not_told_of_the_confirmation_before_it() {
     let world = world();

@@ -1,5 +1,5 @@
-//! Reads tables for an audit. A row that cannot be decoded is a violation, and the rows behind it are
-//! still read.
+//! Reads tables for an audit. A row that cannot be decoded is a violation, and the rows behind it
+//! are still read.
 
 use async_trait::async_trait;
 
@@ -46,8 +46,8 @@ pub trait Table: Sync {
     async fn of(&self, keys: Vec<Self::Key>) -> Result<Vec<Self::Row>, Failure>;
 }
 
-/// Reads a page. Returns the rows that can be decoded, and the key of the last row, decodable or not.
-/// The others are violations of `judged`.
+/// Reads a page. Returns the rows that can be decoded, and the key of the last row, decodable or
+/// not. The others are violations of `judged`.
 ///
 /// # Errors
 ///

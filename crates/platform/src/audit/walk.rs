@@ -1,12 +1,12 @@
 //! Decides which rows of a growing table a round of the audit reads.
 
-/// A walk over a table that is sorted by a key, while rows are added at its end, perhaps faster than
-/// the audit reads.
+/// A walk over a table that is sorted by a key, while rows are added at its end, perhaps faster
+/// than the audit reads.
 ///
-/// A round reads two stretches of bounded length. The first has the rows that are new since the last
-/// round, up to the last row at its beginning. The second continues a pass over the older rows,
-/// which reaches every row over several rounds: also new rows that exceeded the bound, and rows
-/// that were written late with a key that is not the highest.
+/// A round reads two stretches of bounded length. The first has the rows that are new since the
+/// last round, up to the last row at its beginning. The second continues a pass over the older
+/// rows, which reaches every row over several rounds: also new rows that exceeded the bound, and
+/// rows that were written late with a key that is not the highest.
 #[derive(Clone, Copy, Debug)]
 pub struct Walk<K> {
     at_most: u32,
@@ -59,8 +59,8 @@ impl<K: Copy + Ord> Walk<K> {
         Some(Page { after, up_to: up_to?, limit: rows.min(left) })
     }
 
-    /// Notes that `rows` rows of the page were read, up to the key `to`, or to the page's end if that
-    /// is `None`.
+    /// Notes that `rows` rows of the page were read, up to the key `to`, or to the page's end if
+    /// that is `None`.
     pub fn went(&mut self, to: Option<K>, rows: usize) {
         let stretch = if self.newer.goes_on() { &mut self.newer } else { &mut self.older };
         stretch.after = to.or(stretch.up_to);

@@ -69,8 +69,8 @@ impl Queue {
     }
 
     fn take(&mut self, max: usize, now: Timestamp, ack_wait: Duration) -> Vec<Delivery> {
-        // A clock that was set back must not delay a message for ever: one delivered "in the future"
-        // is overdue as well.
+        // A clock that was set back must not delay a message for ever: one delivered "in the
+        // future" is overdue as well.
         let late = |at: Timestamp| now >= at.after(ack_wait) || now < at;
         let overdue: Vec<u64> = self
             .delivered

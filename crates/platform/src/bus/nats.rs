@@ -1,5 +1,5 @@
-//! The bus between processes: NATS JetStream. A channel is a work-queue stream with one durable pull
-//! consumer.
+//! The bus between processes: NATS JetStream. A channel is a work-queue stream with one durable
+//! pull consumer.
 //!
 //! Messages carry no id by which the broker could deduplicate them: it would drop repeats that are
 //! needed (R9). Streams and consumers that the broker has lost are created again: a stream when a
@@ -358,8 +358,8 @@ fn is_full(error: &PublishError) -> bool {
 /// Whether the broker still lists the stream although its files are gone.
 ///
 /// NATS 2.9 deletes them while it creates a stream again right after its deletion; an operator may
-/// have done it, too. The stream would stay like that for ever. The watchdog finds one that still has
-/// a file to write to.
+/// have done it, too. The stream would stay like that for ever. The watchdog finds one that still
+/// has a file to write to.
 fn has_lost_its_files(error: &PublishError) -> bool {
     cannot_store(error, "no such file or directory")
 }

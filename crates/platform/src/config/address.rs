@@ -31,8 +31,8 @@ impl ListenAddr {
         }
     }
 
-    /// Returns whether only this machine can reach the address. Of names, only `localhost` counts as
-    /// loopback: any other may resolve to anything.
+    /// Returns whether only this machine can reach the address. Of names, only `localhost` counts
+    /// as loopback: any other may resolve to anything.
     pub fn is_loopback(&self) -> bool {
         let host = self.0.rsplit_once(':').map_or(self.0.as_str(), |(host, _)| host);
         match host.trim_matches(['[', ']']).parse::<IpAddr>() {

@@ -108,7 +108,7 @@ pub fn failure(error: tokio_postgres::Error) -> Failure {
         SqlState::T_R_SERIALIZATION_FAILURE
         | SqlState::T_R_DEADLOCK_DETECTED
         | SqlState::LOCK_NOT_AVAILABLE
-        // Another statement of the transaction has failed, and told why.
+        // Another statement of the transaction has failed, and its error is the cause.
         | SqlState::IN_FAILED_SQL_TRANSACTION => Failure::Busy(cause),
         SqlState::DISK_FULL => Failure::Full(cause),
         SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => Failure::Fatal(cause),
@@ -117,26 +117,28 @@ pub fn failure(error: tokio_postgres::Error) -> Failure {
     }
 }
 
-/// Whether an error says nothing about the batch, so that a new connection, or a later moment, may
-/// do as well as ever.
+/// Whether an error is about the server and not about the batch, so that a new connection or a
+/// later retry may succeed.
 fn is_about_the_server(state: &SqlState) -> bool {
     let class = state.code().get(..2).unwrap_or_default();
-    // It went away.
+    // The connection failed.
     matches!(class, "08")
-        // Statements and cursors of the session are gone, or their plans no longer fit the tables: somebody reset it or
-        // changed the schema, or a pooler in between has mixed sessions up.
+        // Statements and cursors of the session are gone, or their plans no longer fit the tables:
+        // somebody reset it or changed the schema, or a pooler in between has mixed sessions up.
         || matches!(class, "0A" | "26" | "34")
-        // It ended a transaction that was idle or took too long, or was demoted: a new connection finds the other primary.
+        // It ended a transaction that was idle or took too long, or was demoted: a new connection
+        // finds the other primary.
         || matches!(class, "25")
-        // It does not let us, is not what we know, or is in no state for it.
+        // The server refuses access, has another schema, or is not in the required state.
         || matches!(class, "42" | "55" | "72")
-        // It has no room for us, was told to stop, failed itself, is not set up right.
+        // The server has no free connection, is stopping, failed, or is misconfigured.
         || matches!(class, "53" | "57" | "58" | "F0" | "XX")
 }
 
 /// What an error of COMMIT itself means (R4).
 pub(super) fn fate(error: tokio_postgres::Error) -> Failure {
-    // A server that goes away may have committed before it did: only what it says about the transaction is about that.
+    // A server that goes away may have committed before it did: only what it says about the
+    // transaction is about that.
     let aborted = error.code().is_some_and(|state| {
         matches!(state.code().get(..2), Some("22" | "23" | "40" | "53"))
             && *state != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN

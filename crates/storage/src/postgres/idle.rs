@@ -10,11 +10,11 @@ use super::connection::Connection;
 use super::error::failure;
 use super::server::Server;
 
-/// Then a connection is made anew: where nobody writes, nobody notices that the primary was
-/// demoted.
+/// A connection older than this is replaced: without writes, a service would not notice that the
+/// primary was demoted.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// Connections to one server. One comes back after a commit, and after nothing else (R3).
+/// Idle connections to one server. A connection returns here only after a commit (R3).
 #[derive(Debug)]
 pub(super) struct Idle {
     server: Server,
@@ -30,7 +30,7 @@ impl Idle {
         &self.server
     }
 
-    /// One that is still good, as far as is known.
+    /// Takes a connection that is good as far as is known.
     pub(super) fn take(&self) -> Option<Connection> {
         let mut connections = self.lock();
         connections.retain(|connection| {
@@ -50,7 +50,7 @@ impl Idle {
         self.lock().clear();
     }
 
-    /// What an error means for a transaction on one of the connections.
+    /// Returns what an error means for a transaction on one of the connections.
     pub(super) fn failed(&self, error: tokio_postgres::Error) -> Failure {
         if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
             self.server.was_demoted();

@@ -9,10 +9,10 @@ use super::error::OpenError;
 use super::server::{Access, Server};
 use crate::migration::{Applied, Migration, Misfit, missing};
 
-/// Steps that a database may be ahead: while replicas are replaced one by one, the older ones run
-/// on.
+/// How many steps a database may be ahead of the program: while replicas are replaced one by one,
+/// the older ones keep running.
 const AHEAD: i64 = 1;
-/// Replicas that start together take turns. Any number will do, as long as it stays the same.
+/// The lock by which replicas that start together take turns. The number is arbitrary but fixed.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7810212347)";
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (number bigint PRIMARY KEY, checksum bytea NOT NULL)";
 
@@ -82,7 +82,8 @@ pub async fn migrate(
     step("BEGIN").await?;
     step("SET LOCAL lock_timeout = 0").await?;
     connection.query(LOCK, &[]).await.map_err(|error| server.unusable(&error))?;
-    // Whoever waits for a table here would hold up all who come after: better to fail, and be started again.
+    // Waiting for a table's lock would block every later transaction on it. Fail instead; the
+    // program is started again.
     step("SET LOCAL lock_timeout = '5s'").await?;
     step(CREATE).await?;
     for migration in still_missing(server, &connection, migrations).await? {
@@ -97,11 +98,11 @@ pub async fn migrate(
     step("COMMIT").await
 }
 
-/// The steps that the database has still to take.
+/// Returns the steps that are not applied yet.
 ///
 /// # Errors
 ///
-/// It is of a newer program, or of another.
+/// Returns an error if the database belongs to a newer program or to another service.
 async fn still_missing<'a>(
     server: &Server,
     connection: &Connection,

@@ -17,8 +17,9 @@ use super::transaction::{Time, Transaction};
 const MAX_WAIT: Duration = Duration::from_secs(8);
 /// How long a connection that was made before may take to begin.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
-/// A connection comes back to the pool after a commit, and after nothing else (R3): whoever is
-/// dropped in the middle of a transaction takes its connection along.
+
+/// The connections of a service. One returns to the pool only after a commit (R3): a transaction
+/// that is dropped before closes its connection.
 pub(super) struct Pool {
     idle: Idle,
     access: Access,
@@ -66,7 +67,8 @@ impl Pool {
         let permit =
             self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
         let begin = match self.access {
-            // Read-only, on a primary that was demoted: then it fails, and its connection goes.
+            // On a primary that was demoted the transaction is read-only: its first write fails,
+            // and its connection is closed.
             Access::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
             Access::Read | Access::Audit => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
@@ -75,9 +77,9 @@ impl Pool {
                 Ok(Ok(())) => {
                     return Ok(Transaction::new(&self.idle, &self.time, connection, permit));
                 }
-                // One that the server has closed meanwhile has done nothing: the next one may.
+                // The server has closed this connection; try the next one.
                 Ok(Err(_)) => {}
-                // Where nobody answers, nobody will answer its neighbours.
+                // If this connection does not answer, the others will not either.
                 Err(_) => self.idle.clear(),
             }
         }

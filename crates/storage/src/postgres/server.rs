@@ -26,7 +26,7 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 const START_PAUSE: Duration = Duration::from_millis(200);
 /// A peer that answers nothing for so long is taken for gone.
 const SILENCE: Duration = Duration::from_secs(10);
-/// How often somebody looks whether another host has become the primary, while a commit does not
+/// How often it is checked whether another host has become the primary, while a commit does not
 /// end.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// What every session asks of the server: waits end, and a client that is gone is noticed while
@@ -44,11 +44,11 @@ const BY_KEYS: &str =
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Of the primary alone, and only if a commit there is durable.
+    /// Transactions on the primary, and only if its commits are durable.
     Write,
-    /// Of snapshots. Also of the primary, so that a client reads what it was told.
+    /// Snapshots, also of the primary, so that a client reads its own writes.
     Read,
-    /// Of snapshots, wherever they are.
+    /// Snapshots on any host.
     Audit,
 }
 
@@ -68,7 +68,7 @@ pub struct Server {
 struct Primary {
     /// Which of the hosts was it last.
     host: Option<usize>,
-    /// Connections from before then may lead to one that is none any more.
+    /// Connections from before may lead to a demoted primary.
     since: Option<Instant>,
 }
 
@@ -79,16 +79,16 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Parses a URL in libpq's syntax. `name` is shown to people instead of it, and `program` is the
-    /// application name that the server shows.
+    /// Parses a URL in libpq's syntax. `name` is shown to people instead of it, and `program` is
+    /// the application name that the server shows.
     ///
     /// `sslmode` is `disable`, the default, or `verify-full`; `require` and `verify-ca` are treated
     /// as `verify-full`. The roots are those of the system, or of the file `sslrootcert`.
     ///
     /// # Errors
     ///
-    /// Returns an error if the URL is malformed, has another `sslmode`, or names a file of roots that
-    /// cannot be read.
+    /// Returns an error if the URL is malformed, has another `sslmode`, or names a file of roots
+    /// that cannot be read.
     pub fn at(url: &str, name: &str, program: &str) -> Result<Self, UsageError> {
         let wrong =
             |error: &dyn std::fmt::Display| UsageError(format!("{name} cannot be used: {error}"));
@@ -145,7 +145,8 @@ impl Server {
         statements: &[&'static str],
     ) -> Result<Connection, OpenError> {
         let mut refused = Vec::new();
-        // One after the other, each with its time: one that accepts and does not answer keeps nobody from the next.
+        // One after the other, each with its own timeout, so that a host that accepts connections
+        // and does not answer does not block the next one.
         for (number, host) in self.hosts.iter().enumerate() {
             match self.connect_to(host, access, statements).await {
                 Ok(connection) => {
@@ -209,8 +210,8 @@ impl Server {
         timeout(CONNECT_WAIT, connecting).await.map_err(|elapsed| self.unreachable(&elapsed))?
     }
 
-    /// The primary is none any more: connections that were made before, to write or to read, lead
-    /// nowhere.
+    /// Notes that the primary was demoted: connections that were made before must not be used
+    /// again.
     pub(super) fn was_demoted(&self) {
         self.primary().since = Some(Instant::now());
     }
@@ -225,7 +226,7 @@ impl Server {
         while self.leads_to_primary(made_at) {
             sleep(LOOK_AGAIN).await;
             if self.hosts.len() > 1 {
-                // Whoever connects finds out.
+                // Connecting finds out.
                 let _ = self.connect(Access::Write, &[]).await;
             }
         }
@@ -242,7 +243,7 @@ impl Server {
         self.primary.lock().expect("nothing panics under this lock")
     }
 
-    /// R1: believe what the server says it does.
+    /// Checks the settings that are in effect on the server (R1).
     async fn check_durable(&self, connection: &Connection) -> Result<(), OpenError> {
         let sql = "SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
                           -- Pinned: what is found now is what this connection will do.
@@ -278,9 +279,9 @@ impl Server {
     /// A connection that was not made.
     fn refused(&self, error: &tokio_postgres::Error) -> OpenError {
         match error.code().map(|state| state.code().get(..2)) {
-            // Who we are and which database we want (28, 3D): that is how somebody has configured it.
+            // The role or the database (28, 3D) is misconfigured.
             Some(Some("28" | "3D")) => self.unusable(error),
-            // So is whom we trust.
+            // So are the trusted certificates.
             None if is_about_trust(error) => self.unusable(error),
             _ => self.unreachable(error),
         }

@@ -101,8 +101,7 @@ async fn what_a_server_says_decides_whether_it_is_asked_again() {
     insert(&database, 2).await.expect("it goes on");
 }
 
-/// What the server says about itself and its sessions is no verdict on a batch: nobody's command is
-/// set aside for it.
+/// Errors about the server or its sessions do not make a batch suspect, so no command is set aside.
 #[tokio::test]
 async fn what_says_nothing_about_the_batch_is_asked_again() {
     let (database, _) = database().await;
@@ -170,8 +169,8 @@ async fn a_session_that_no_longer_knows_its_statements_costs_no_batch() {
     assert!(matches!(rows().await, Ok(2)));
 }
 
-/// A constraint that is checked by the COMMIT itself says that nothing was done; a warning says
-/// that nobody knows.
+/// A constraint that COMMIT itself checks means that nothing was done; a warning means that the
+/// outcome is unknown.
 #[tokio::test]
 async fn what_a_commit_says_decides_whether_it_was_done() {
     let (database, url) = database().await;
@@ -199,8 +198,8 @@ async fn reader(database: &Database) -> i32 {
     database.read(pid).await.expect("a snapshot")
 }
 
-/// Whoever writes notices that the primary is none any more. Whoever reads goes along, and so does
-/// who was reading then.
+/// A writer notices that the primary was demoted. Readers then leave it too, also one that was
+/// reading at that time.
 #[tokio::test]
 async fn readers_leave_a_primary_that_was_demoted() {
     let (database, _) = database().await;
@@ -242,15 +241,15 @@ async fn pair() -> (Postgres, Postgres, String) {
 }
 
 /// How many commits may be under way at the same time.
-const PLACES: usize = 8;
+const SLOTS: usize = 8;
 
-/// Has more written at the same time than there are places, until all of them are taken by commits
-/// that wait for the standby. How many wait: whatever did not get so far was not tried.
-async fn fill_the_places(database: &Database) -> usize {
+/// Writes more at the same time than there are slots, until commits that wait for the standby take
+/// all of them. Returns how many wait; the other writes did not reach their commit.
+async fn fill_the_slots(database: &Database) -> usize {
     let (mut waiting, mut numbers) = (0, 1..);
     // Where this machine is too slow to connect in time, not all of them get there at once.
     for _ in 0..5 {
-        if waiting >= PLACES {
+        if waiting >= SLOTS {
             break;
         }
         let writes: Vec<_> = numbers.by_ref().take(20).map(|x| insert(database, x)).collect();
@@ -266,7 +265,7 @@ async fn fill_the_places(database: &Database) -> usize {
 }
 
 /// A server that waits for its standby does not notice that a client has left: each commit that is
-/// given up must keep its place, or they pile up there until nobody gets in any more.
+/// given up must keep its slot, or they pile up there until no connection is left.
 #[tokio::test]
 async fn commits_that_wait_for_a_standby_do_not_pile_up() {
     let (primary, standby, url) = pair().await;
@@ -274,9 +273,9 @@ async fn commits_that_wait_for_a_standby_do_not_pile_up() {
         Database::open(server(&url), &SCHEMA, Time::Server).await.expect("a new database");
     let operator = postgres(&primary.url("postgres")).await;
     standby.pause();
-    assert_eq!(fill_the_places(&database).await, PLACES);
+    assert_eq!(fill_the_slots(&database).await, SLOTS);
     let waiting = "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    assert_eq!(operator.query(waiting, &[]).await.expect("rows").len(), PLACES);
+    assert_eq!(operator.query(waiting, &[]).await.expect("rows").len(), SLOTS);
     standby.go_on();
     eventually(PATIENCE, "writing goes on", async || insert(&database, -1).await.ok()).await;
     eventually(PATIENCE, "all have ended", async || {
@@ -286,7 +285,7 @@ async fn commits_that_wait_for_a_standby_do_not_pile_up() {
     assert!(matches!(count(&database).await, Ok(9)), "what was unknown has been done");
 }
 
-/// Commits that will never end keep nobody from the standby that has taken over.
+/// Commits that never end do not keep the service from the standby that has taken over.
 #[tokio::test]
 async fn commits_that_were_left_behind_with_a_primary_give_their_places_back() {
     let (primary, standby, url) = pair().await;
@@ -297,7 +296,7 @@ async fn commits_that_were_left_behind_with_a_primary_give_their_places_back() {
     let database =
         Database::open(server(&both), &SCHEMA, Time::Server).await.expect("a new database");
     standby.pause();
-    assert_eq!(fill_the_places(&database).await, PLACES);
+    assert_eq!(fill_the_slots(&database).await, SLOTS);
     primary.pause();
     standby.go_on();
     postgres(&standby.url("postgres"))

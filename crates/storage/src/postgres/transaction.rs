@@ -21,7 +21,7 @@ const STATEMENT_WAIT: Duration = Duration::from_secs(5);
 /// then on.
 const COMMIT_WAIT: Duration = Duration::from_secs(5);
 
-/// Whose clock says when a transaction took place.
+/// The clock that dates transactions.
 #[derive(Clone, Debug)]
 pub enum Time {
     /// The server's: one clock for all replicas (R7).
@@ -101,8 +101,8 @@ impl<'pool> Transaction<'pool> {
         rows.map_err(late)?.map_err(|error| self.idle.failed(error))
     }
 
-    /// Executes a statement that must write exactly `rows` rows, as the decision predicted (R11). With
-    /// 0 rows it does nothing.
+    /// Executes a statement that must write exactly `rows` rows, as the decision predicted (R11).
+    /// With 0 rows it does nothing.
     ///
     /// # Errors
     ///
@@ -139,8 +139,8 @@ impl<'pool> Transaction<'pool> {
         written.map_err(late)?.map_err(|error| self.idle.failed(error))
     }
 
-    /// Returns the current time. After waiting for locks, it is later than the transactions that held
-    /// them.
+    /// Returns the current time. After waiting for locks, it is later than the transactions that
+    /// held them.
     ///
     /// # Errors
     ///

@@ -55,7 +55,7 @@ impl Database {
     }
 
     /// Runs `work` in one transaction that holds the write lock from its first statement on, and
-    /// commits it. `work` is also told when the transaction began.
+    /// commits it. `work` also gets the time at which the transaction began.
     ///
     /// Dropping the call abandons the answer, never the work (R2).
     ///

@@ -25,8 +25,8 @@ const CHECKPOINT_PAGES: i64 = 8_000;
 ///
 /// # Errors
 ///
-/// Returns an error if the file cannot be opened, is busy, cannot be written durably, or has a schema
-/// that this program does not know.
+/// Returns an error if the file cannot be opened, is busy, cannot be written durably, or has a
+/// schema that this program does not know.
 pub fn open_writer(path: &Path, migrations: &[Migration]) -> Result<Connection, OpenError> {
     let mut connection = connect_writer(path, OpenFlags::SQLITE_OPEN_CREATE)?;
     let checkpoint =
@@ -64,8 +64,8 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     keep_statements(connection)
 }
 
-/// Keeps prepared statements and their plans. Otherwise SQLite plans a statement with `LIMIT ?` again
-/// on each use, since its plan could depend on the bound value.
+/// Keeps prepared statements and their plans. Otherwise SQLite plans a statement with `LIMIT ?`
+/// again on each use, since its plan could depend on the bound value.
 fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -88,7 +88,8 @@ fn check_durable(connection: &Connection) -> Result<(), String> {
     Ok(())
 }
 
-/// Opens a connection that cannot write. Several may run beside the writer, also in other processes.
+/// Opens a connection that cannot write. Several may run beside the writer, also in other
+/// processes.
 ///
 /// # Errors
 ///
@@ -104,8 +105,8 @@ pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Opens a reader for an audit, which leaves the files as they are: otherwise the last connection to
-/// close would checkpoint what a crashed service left in its log.
+/// Opens a reader for an audit, which leaves the files as they are: otherwise the last connection
+/// to close would checkpoint what a crashed service left in its log.
 pub(super) fn open_auditor(path: &Path) -> Result<Connection, OpenError> {
     let connection = open_reader(path)?;
     let mut log = path.as_os_str().to_owned();

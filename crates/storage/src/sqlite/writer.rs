@@ -46,7 +46,7 @@ impl Session {
     ) -> Result<R, Failure> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            // A file that is gone is not made anew: its rows would be lost without a word.
+            // Do not create a file that is gone again: its rows would be lost silently.
             None => connect_writer(&self.path, OpenFlags::empty())?,
         };
         let transaction = connection

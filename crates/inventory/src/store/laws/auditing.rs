@@ -98,11 +98,12 @@ impl Fresh {
     }
 }
 
-/// Ledgers grow, and orders of all ages come and go at one place, while it is read a few rows at a
-/// time.
+/// Ledgers grow, and orders of all ages come and go at one stock key, while it is read a few rows
+/// at a time.
 pub(crate) async fn books_that_are_written_while_they_are_read_are_in_order(fresh: Fresh) {
     fresh.promise(150).await;
-    // So many batches may be written during a round: however slow the rounds are, there are several of them.
+    // So many batches may be written during a round: however slow the rounds are, there are several
+    // of them.
     let may_write = Arc::new(Semaphore::new(0));
     let (store, allowed) = (fresh.store.clone(), may_write.clone());
     let writer = tokio::spawn(async move {

@@ -283,7 +283,8 @@ pub(crate) async fn sixteen_deciders_with_crossed_products_neither_oversell_nor_
                     pair.reverse();
                 }
                 let number = decider * 100 + n as u128;
-                // Two orders of one product each, in an order that other deciders take the other way round.
+                // Two orders of one product each, in an order that other deciders take the other
+                // way round.
                 let batch =
                     [reserve(number, &[(pair[0], 1)]), reserve(5000 + number, &[(pair[1], 1)])];
                 let decided = run_until_done(&*store, Arc::new(batch)).await;

@@ -1,7 +1,7 @@
 //! All that a batch touches: reservations are claimed and locked by order, then products by id
 //! (R11).
 //!
-//! Whoever has a product's row has all of its levels, those that are still to be made as well.
+//! The lock of a product's row covers all of its levels, also those that do not exist yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::rows::{self, movement_columns, product_columns, reservation_columns};
 
-/// Whoever comes second waits here until the first one is through; then it finds what was decided.
+/// The second of two transactions waits here until the first one ends, and then finds its decision.
 pub(super) const CLAIM: &str = "INSERT INTO reservations (order_id, state, digest, created_at, updated_at)
      SELECT id, 'claimed', digest, 0, 0 FROM unnest($1::uuid[], $2::bytea[]) AS claim (id, digest) ORDER BY id
      ON CONFLICT (order_id) DO NOTHING RETURNING order_id";

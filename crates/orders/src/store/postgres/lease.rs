@@ -4,8 +4,8 @@
 //! Orders alone has this file: the Inventory Service only answers, and so has nothing to send
 //! again.
 //!
-//! It locks pending commands alone, and passes over those that somebody else has locked: it waits
-//! for nobody.
+//! It locks only pending commands and skips those that another transaction has locked, so it never
+//! waits.
 
 use std::collections::BTreeMap;
 

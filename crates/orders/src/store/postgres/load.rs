@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use super::rows::{self, OrderRow, order_columns};
 
-/// Whoever comes second waits here until the first one is through; then it finds the key taken.
+/// The second of two transactions waits here until the first one ends, and then finds the key
+/// taken.
 pub(super) const CLAIM_KEYS: &str = "INSERT INTO idempotency_keys (key, order_id)
      SELECT key, order_id FROM unnest($1::text[], $2::uuid[]) AS claim (key, order_id) ORDER BY key COLLATE \"C\"
      ON CONFLICT (key) DO NOTHING RETURNING key";

@@ -123,7 +123,8 @@ async fn insert_orders(
         &column(placed, |(change, _)| last(change).at_micros),
     ];
     let made = transaction.execute(INSERT_ORDERS, row).await?;
-    // An unknown commit of the same batch came through after it was looked for: whoever looks again finds it (R4).
+    // An unknown commit of the same batch succeeded after its rows were loaded; a retry finds them
+    // (R4).
     if made == placed.len() as u64 { Ok(()) } else { Err(Failure::Busy(Arc::new(MadeMeanwhile))) }
 }
 

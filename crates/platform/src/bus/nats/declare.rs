@@ -1,7 +1,8 @@
 //! Declares a channel at the broker: creates its stream and consumer if they are missing, compares
 //! them with what was asked for, and repairs them where that is possible.
 //!
-//! The comparison is needed because an older broker silently ignores settings that it does not know.
+//! The comparison is needed because an older broker silently ignores settings that it does not
+//! know.
 
 use std::error::Error;
 use std::num::NonZeroU8;
@@ -35,8 +36,8 @@ pub(super) fn stream_name(channel: &str) -> String {
     channel.replace('.', "-")
 }
 
-/// Makes sure that the stream exists and is as it must be. `replicas` servers of a cluster keep it; if
-/// that is `None`, as many as the operator has chosen, which is one for a new stream.
+/// Makes sure that the stream exists and is as it must be. `replicas` servers of a cluster keep it;
+/// if that is `None`, as many as the operator has chosen, which is one for a new stream.
 pub(super) async fn stream(
     context: &Context,
     channel: &str,
@@ -55,7 +56,8 @@ pub(super) async fn stream(
         }
         Err(error) => return Err(refused(&name, error)),
     };
-    // A difference that cannot be changed means that it is another program's stream: leave it alone.
+    // A difference that cannot be changed means that it is another program's stream: leave it
+    // alone.
     if let Some(misfit) = stream_is_foreign(&asked, &found) {
         return Err(misfit);
     }
@@ -85,8 +87,8 @@ fn is_missing(kind: &GetStreamErrorKind) -> bool {
     matches!(kind, GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 
-/// A stream that acknowledged messages leave. When it is full, it refuses new messages and keeps the
-/// old ones.
+/// A stream that acknowledged messages leave. When it is full, it refuses new messages and keeps
+/// the old ones.
 fn asked_stream(channel: &str, replicas: Option<NonZeroU8>) -> stream::Config {
     stream::Config {
         name: stream_name(channel),

@@ -1,4 +1,5 @@
-//! The laws of the bus on a real server, and what only a server that is lost, wiped or changed shows.
+//! The laws of the bus on a real server, and what only a server that is lost, wiped or changed
+//! shows.
 
 use std::sync::Arc;
 
@@ -98,7 +99,7 @@ async fn a_stream_or_consumer_deleted_while_running_is_made_anew() {
     receive(&bus, "three").await;
 }
 
-/// The stream is lost and begins anew at 1 while its consumer, kept elsewhere, stands at 5.
+/// The stream is lost and starts again at 1, while its consumer, which survived, is at 5.
 #[tokio::test]
 async fn a_consumer_that_stands_ahead_of_its_stream_is_made_anew() {
     let mut server = Server::start().await;
@@ -128,7 +129,7 @@ async fn a_stream_that_has_lost_its_files_is_made_anew() {
     receive(&bus, "after").await;
 }
 
-/// Nothing is published meanwhile: whoever receives has to find it out.
+/// Nothing is published meanwhile, so the receiver must find it out.
 #[tokio::test]
 async fn a_stream_that_counts_what_it_cannot_give_is_made_anew() {
     let server = Server::start().await;

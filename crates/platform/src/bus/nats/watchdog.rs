@@ -1,7 +1,7 @@
 //! The watchdog's inspection of the broker, and its repairs (R10).
 //!
-//! A stream whose files are gone counts messages that it can never deliver. The watchdog deletes it:
-//! the sender repeats the messages that it held (R7).
+//! A stream whose files are gone counts messages that it can never deliver. The watchdog deletes
+//! it: the sender repeats the messages that it held (R7).
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::PullConsumer;

@@ -1,5 +1,5 @@
-//! Two batches of two replicas, statement by statement, in every order: what READ COMMITTED lets one see of the other
-//! never makes them oversell, disagree or wait for each other.
+//! Two batches of two replicas, statement by statement, in every order: what READ COMMITTED lets
+//! one see of the other never makes them oversell, disagree or wait for each other.
 
 use contract::answers::StockOutcome;
 use contract::commands::StockCommandKind;
@@ -12,8 +12,9 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::store::laws::{id, order, run_until_done};
 
-/// Where two orders meet at nothing but a product, they go side by side for long: `BEGIN` and the claim; the locks of
-/// reservations and products; what is read under them; the writes, which are all to locked rows or of one's own.
+/// Where two orders meet at nothing but a product, they go side by side for long: `BEGIN` and the
+/// claim; the locks of reservations and products; what is read under them; the writes, which are
+/// all to locked rows or of one's own.
 const OF_TWO_ORDERS: [usize; 5] = [2, 3, 1, 3, 3];
 /// Statement by statement.
 const ONE_BY_ONE: [usize; 0] = [];
@@ -28,7 +29,8 @@ async fn race(groups: &[usize]) -> Race<Postgres> {
     Race::open(groups, open).await
 }
 
-/// In every order. `batches` makes both sides' from the number of the run, `check` looks at what came of it.
+/// In every order. `batches` makes both sides' from the number of the run, `check` looks at what
+/// came of it.
 async fn run(
     race: &Race<Postgres>,
     prepare: impl AsyncFn(u32),
@@ -125,7 +127,7 @@ async fn a_release_beside_its_reserve_leaves_nothing_held() {
     run(&race, async |run| one_unit(&race, run).await, batches, check).await;
 }
 
-/// A client's retry through another replica, at the very place where nothing has moved before.
+/// A client's retry through another replica, at a stock key without movements.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_request_that_two_replicas_got_moves_stock_once() {
     let race = race(&ONE_BY_ONE).await;

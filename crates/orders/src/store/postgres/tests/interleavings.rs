@@ -1,5 +1,5 @@
-//! Two batches of two replicas, statement by statement, in every order: what READ COMMITTED lets one see of the other
-//! never makes two orders of one key, or moves an order twice.
+//! Two batches of two replicas, statement by statement, in every order: what READ COMMITTED lets
+//! one see of the other never makes two orders of one key, or moves an order twice.
 
 use orders_core::decide::{OrderOutcome, Receipt};
 use orders_core::order::Status;
@@ -11,7 +11,8 @@ use crate::store::laws::{cancel, fulfill, placement, reserved, run_until_done};
 
 /// Statement by statement.
 const ONE_BY_ONE: [usize; 0] = [];
-/// What reads nothing that is there goes side by side for long: `BEGIN` and the reads; the order; what belongs to it.
+/// What reads nothing that is there goes side by side for long: `BEGIN` and the reads; the order;
+/// what belongs to it.
 const OF_A_NEW_ORDER: [usize; 3] = [4, 1, 3];
 
 async fn race(groups: &[usize]) -> Race<Postgres> {
@@ -24,7 +25,8 @@ async fn race(groups: &[usize]) -> Race<Postgres> {
     Race::open(groups, open).await
 }
 
-/// In every order. `batches` makes both sides' from the number of the run, `check` looks at what came of it.
+/// In every order. `batches` makes both sides' from the number of the run, `check` looks at what
+/// came of it.
 async fn run(
     race: &Race<Postgres>,
     prepare: impl AsyncFn(u32),
@@ -80,7 +82,8 @@ async fn twins_with_one_key_make_one_order() {
     run(&race, async |_| {}, batches, check).await;
 }
 
-/// A commit of unknown fate is repeated, through another connection, while the first one may still be under way.
+/// A commit of unknown fate is repeated, through another connection, while the first one may still
+/// be under way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_order_that_is_placed_twice_at_once_is_one_order() {
     let race = race(&OF_A_NEW_ORDER).await;
