@@ -50,7 +50,7 @@ const MAX_REMEMBERED: usize = 100_000;
 #[derive(Debug)]
 pub struct InventoryAudit {
     store: Arc<dyn AuditStore>,
-    reach: ReadBudget,
+    budget: ReadBudget,
     next: Next,
     remembered: BTreeMap<StockKey, Remembered>,
     reservations: Walk<OrderId>,
@@ -75,16 +75,16 @@ impl Next {
 }
 
 impl InventoryAudit {
-    pub fn new(store: Arc<dyn AuditStore>, reach: ReadBudget) -> Self {
-        let reservations = Walk::new(reach.round);
-        Self { store, reach, next: Next::beginning(), remembered: BTreeMap::new(), reservations }
+    pub fn new(store: Arc<dyn AuditStore>, budget: ReadBudget) -> Self {
+        let reservations = Walk::new(budget.round);
+        Self { store, budget, next: Next::beginning(), remembered: BTreeMap::new(), reservations }
     }
 
     /// Audits as many stock keys as one step may read.
     async fn step_through_stock(&mut self, findings: &mut Findings) -> Result<(), Failure> {
         let Next::Stock { after, rows, begun } = &mut self.next else { return Ok(()) };
         if rows.is_empty() && begun.is_none() {
-            let page = match self.store.stock_after(after.clone(), self.reach.page).await {
+            let page = match self.store.stock_after(after.clone(), self.budget.page).await {
                 // A stock key whose ids cannot be decoded cannot be skipped; go on with the
                 // reservations.
                 Err(failure @ Failure::Suspect(_)) => {
@@ -98,7 +98,7 @@ impl InventoryAudit {
             *after = Some((last.product_id.clone(), last.location_id.clone()));
             *rows = page.into();
         }
-        let mut left = self.reach.below;
+        let mut left = self.budget.below;
         loop {
             if begun.is_none() {
                 let Some(row) = rows.pop_front() else { return Ok(()) };
@@ -106,7 +106,7 @@ impl InventoryAudit {
                 *begun = Some(Box::new(StockKeyAudit::begin(
                     row,
                     self.remembered.remove(&stock_key),
-                    self.reach,
+                    self.budget,
                     findings,
                 )));
             }
@@ -139,12 +139,12 @@ impl InventoryAudit {
         &mut self,
         findings: &mut Findings,
     ) -> Result<Progress, Failure> {
-        let Some(page) = self.reservations.page(self.reach.page) else {
+        let Some(page) = self.reservations.page(self.budget.page) else {
             self.next = Next::beginning();
             return Ok(Progress::RoundOver);
         };
         let (mut found, mut to) = read_page(&*self.store, page, INV_8, findings).await?;
-        let fit = within(&found, self.reach.below);
+        let fit = within(&found, self.budget.below);
         if fit < found.len() {
             found.truncate(fit);
             to = found.last().map(|reservation| reservation.order_id);

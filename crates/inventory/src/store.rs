@@ -134,7 +134,7 @@ pub trait AuditStore: Send + Sync + fmt::Debug {
     ) -> Result<HeldAudit, Failure>;
 
     /// Returns a stretch of one ledger, oldest first.
-    async fn ledger(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure>;
+    async fn ledger(&self, stretch: LedgerRange) -> Result<Vec<Movement>, Failure>;
 
     /// Returns the level after each of these movements, in order; `None` for one that does not
     /// exist.
@@ -232,7 +232,7 @@ impl HeldAudit {
 
 /// The first `limit` movements of one stock key with `after_seq < seq ≤ up_to_seq`.
 #[derive(Clone, Debug)]
-pub struct Stretch {
+pub struct LedgerRange {
     /// The product.
     pub product_id: ProductId,
     /// The location.

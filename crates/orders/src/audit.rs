@@ -27,16 +27,16 @@ pub const INV_7: Invariant = Invariant {
 #[derive(Debug)]
 pub struct OrdersAudit {
     store: Arc<dyn AuditStore>,
-    reach: ReadBudget,
+    budget: ReadBudget,
     under_way: bool,
     orders: Walk<OrderId>,
     pending: Walk<OrderId>,
 }
 
 impl OrdersAudit {
-    pub fn new(store: Arc<dyn AuditStore>, reach: ReadBudget) -> Self {
-        let walk = Walk::new(reach.round);
-        Self { store, reach, under_way: false, orders: walk, pending: walk }
+    pub fn new(store: Arc<dyn AuditStore>, budget: ReadBudget) -> Self {
+        let walk = Walk::new(budget.round);
+        Self { store, budget, under_way: false, orders: walk, pending: walk }
     }
 }
 
@@ -53,12 +53,12 @@ impl Audit for OrdersAudit {
             self.pending.begin(last);
             self.under_way = true;
         }
-        if let Some(page) = self.orders.page(self.reach.page) {
+        if let Some(page) = self.orders.page(self.budget.page) {
             let (orders, to) = read_page(&*self.store, page, INV_4, findings).await?;
             findings.read(orders.len());
             orders.iter().for_each(|order| judge(order, findings));
             self.orders.went(to, orders.len());
-        } else if let Some(page) = self.pending.page(self.reach.page) {
+        } else if let Some(page) = self.pending.page(self.budget.page) {
             let pending = self.store.pending_after(page.after, page.limit).await?;
             let pending = page.of(pending, |command| command.order_id);
             findings.read(pending.len());

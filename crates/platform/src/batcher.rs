@@ -140,13 +140,13 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
         let mut commands = commands.into_iter();
         while commands.len() > 0 {
             let step: Vec<_> = commands.by_ref().take(MAX_BATCH).collect();
-            results.extend(self.submit_step(step, deadline).await);
+            results.extend(self.submit_chunk(step, deadline).await);
         }
         results
     }
 
     /// Queues the commands together, so that they are not split into two batches.
-    async fn submit_step(&self, commands: Vec<C>, deadline: Instant) -> Vec<Result<A, NotDone>> {
+    async fn submit_chunk(&self, commands: Vec<C>, deadline: Instant) -> Vec<Result<A, NotDone>> {
         let item = |command| {
             let (reply, answer) = oneshot::channel();
             (Item { command, begin_by: deadline, deadline, claim: Claim::default(), reply }, answer)

@@ -159,26 +159,26 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         if payloads.is_empty() {
             return Ok(());
         }
-        let mut step = Step { commands: Vec::new(), owners: Vec::new(), aside: Vec::new() };
+        let mut sorted = Sorted { commands: Vec::new(), owners: Vec::new(), aside: Vec::new() };
         for (owner, payload) in payloads.iter().enumerate() {
             for message in self.inbox.read(payload) {
-                self.sort(&mut step, owner, message);
+                self.sort(&mut sorted, owner, message);
             }
         }
         let committing =
-            self.batcher.submit_all(step.commands.clone(), Instant::now() + COMMIT_WAIT);
+            self.batcher.submit_all(sorted.commands.clone(), Instant::now() + COMMIT_WAIT);
         let results = self.extending(&tags, committing).await;
         let mut done = vec![true; tags.len()];
-        for ((command, owner), result) in step.commands.iter().zip(&step.owners).zip(&results) {
+        for ((command, owner), result) in sorted.commands.iter().zip(&sorted.owners).zip(&results) {
             match result {
-                Ok(answer) => step.aside.extend(self.anomaly(command, answer)),
-                Err(NotDone::Poisoned) => step.aside.extend(self.poison(command)),
+                Ok(answer) => sorted.aside.extend(self.anomaly(command, answer)),
+                Err(NotDone::Poisoned) => sorted.aside.extend(self.poison(command)),
                 // It is not acknowledged and comes again.
                 Err(_) => done[*owner] = false,
             }
         }
-        if !step.aside.is_empty() {
-            match self.extending(&tags, self.set_aside(step.aside)).await {
+        if !sorted.aside.is_empty() {
+            match self.extending(&tags, self.set_aside(sorted.aside)).await {
                 Ok(()) => {}
                 Err(failure @ Failure::Fatal(_)) => return Err(failure),
                 // Nothing is acknowledged, so everything comes again.
@@ -193,18 +193,18 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         Ok(())
     }
 
-    fn sort(&self, step: &mut Step<C>, owner: usize, message: Message<C>) {
+    fn sort(&self, sorted: &mut Sorted<C>, owner: usize, message: Message<C>) {
         match message {
             Message::Command(command) => {
-                step.commands.push(command);
-                step.owners.push(owner);
+                sorted.commands.push(command);
+                sorted.owners.push(owner);
             }
             Message::UnknownVersion => {
                 self.metrics.unprocessed(self.service, Unprocessed::UnknownVersion);
             }
             Message::Malformed { reason, bytes } => {
                 self.metrics.unprocessed(self.service, Unprocessed::Malformed);
-                step.aside.push(Quarantined::malformed(reason, bytes));
+                sorted.aside.push(Quarantined::malformed(reason, bytes));
             }
         }
     }
@@ -270,7 +270,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
 }
 
 /// What the deliveries of one step contain.
-struct Step<C> {
+struct Sorted<C> {
     commands: Vec<C>,
     /// The index of the delivery that brought each command.
     owners: Vec<usize>,

@@ -272,7 +272,7 @@ impl of_stock::AuditStore for StockPort {
 
     async fn ledger(
         &self,
-        stretch: of_stock::Stretch,
+        stretch: of_stock::LedgerRange,
     ) -> Result<Vec<stock_types::Movement>, Failure> {
         let found = self.0.world.stores.inventory_audit.ledger(stretch);
         self.0.read("auditing", found).await

@@ -147,8 +147,8 @@ impl Deployment {
         self.client = client();
     }
 
-    /// Waits until no process holds these files. On a busy machine the kernel may take back the locks
-    /// of a killed process a moment after it has reported its end.
+    /// Waits until no process holds these files. On a busy machine the kernel may take back the
+    /// locks of a killed process a moment after it has reported its end.
     async fn files_are_free(&self, files: &[&str]) {
         for file in files {
             let lock = data_in(self.folder.path()).join(format!("{file}.lock"));

@@ -5,8 +5,8 @@ use orders_core::money::{BadPrice, Currency, MAX_TOTAL_MINOR};
 
 const CURRENCIES: [&str; 4] = ["JPY", "BRL", "KWD", "CLF"];
 
-/// The first byte selects the currency. The other bytes are the text of a price, and the first eight
-/// of them are an amount.
+/// The first byte selects the currency. The other bytes are the text of a price, and the first
+/// eight of them are an amount.
 pub fn check(bytes: &[u8]) {
     let Some((first, text)) = bytes.split_first() else { return };
     let currency: Currency =

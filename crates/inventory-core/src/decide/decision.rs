@@ -104,9 +104,9 @@ pub enum Refusal {
 
 /// All rows that a batch changes, in the order in which the store writes them.
 ///
-/// A row is listed once, sorted by key. The store writes a level or a reservation only if the row is
-/// still as it was before the batch. Otherwise it writes nothing, and the committer runs the batch
-/// command by command (R11).
+/// A row is listed once, sorted by key. The store writes a level or a reservation only if the row
+/// is still as it was before the batch. Otherwise it writes nothing, and the committer runs the
+/// batch command by command (R11).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// New or replaced products.

@@ -4,7 +4,7 @@ use inventory_core::stock::Movement;
 use platform::audit::Findings;
 use platform::failure::Failure;
 
-use crate::store::{AuditStore, StockKey, Stretch};
+use crate::store::{AuditStore, LedgerRange, StockKey};
 
 /// Counts rows that were read and subtracts them from the budget.
 pub(super) fn take(left: &mut u32, findings: &mut Findings, rows: usize) {
@@ -21,5 +21,5 @@ pub(super) async fn read(
 ) -> Result<Vec<Movement>, Failure> {
     let product_id = product_id.clone();
     let location_id = location_id.clone();
-    store.ledger(Stretch { product_id, location_id, after_seq, up_to_seq, limit }).await
+    store.ledger(LedgerRange { product_id, location_id, after_seq, up_to_seq, limit }).await
 }

@@ -51,7 +51,7 @@ impl StockKeyAudit {
     pub(super) fn begin(
         row: StockAudit,
         remembered: Option<Remembered>,
-        reach: ReadBudget,
+        budget: ReadBudget,
         findings: &mut Findings,
     ) -> Self {
         findings.checked(INV_2, 1);
@@ -70,8 +70,8 @@ impl StockKeyAudit {
         if ledger.again_to == Level::default() {
             ledger.again_to = ledger.newest;
         }
-        let stretch = (reach.below / SHARE_OF_OLDER).max(1);
-        Self { row, ledger, newer: reach.round, stretch, stage: Stage::Newer, sound }
+        let stretch = (budget.below / SHARE_OF_OLDER).max(1);
+        Self { row, ledger, newer: budget.round, stretch, stage: Stage::Newer, sound }
     }
 
     /// Reads at most `left` rows and subtracts them from it. Returns whether the stock key is done.

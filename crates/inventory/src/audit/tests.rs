@@ -21,13 +21,13 @@ struct Shop {
 impl Shop {
     /// Sixty movements of mugs, some of tees; orders that hold, were released, were shipped and
     /// were rejected.
-    async fn open(reach: ReadBudget) -> Self {
+    async fn open(budget: ReadBudget) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Arc::new(ManualClock::at(START));
         let store = Sqlite::open(&folder.path().join("inventory.db"), clock.clone());
         let store = Arc::new(store.expect("a new file"));
         let shop = Self {
-            audit: InventoryAudit::new(Arc::new(store.audit()), reach),
+            audit: InventoryAudit::new(Arc::new(store.audit()), budget),
             store,
             clock,
             folder,

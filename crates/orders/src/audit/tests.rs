@@ -23,9 +23,9 @@ fn file_in(folder: &tempfile::TempDir) -> PathBuf {
 }
 
 /// A whole round, and how much each of its steps read.
-async fn round(store: Arc<Sqlite>, reach: ReadBudget) -> (Findings, Vec<u64>) {
+async fn round(store: Arc<Sqlite>, budget: ReadBudget) -> (Findings, Vec<u64>) {
     let (mut books, mut findings, mut steps) =
-        (OrdersAudit::new(Arc::new(store.audit()), reach), Findings::default(), Vec::new());
+        (OrdersAudit::new(Arc::new(store.audit()), budget), Findings::default(), Vec::new());
     loop {
         let before = findings.rows;
         let progress = books.step(&mut findings).await.expect("a step");

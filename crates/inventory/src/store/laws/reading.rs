@@ -6,7 +6,7 @@ use inventory_core::stock::Level;
 use platform::quarantine::Quarantined;
 
 use super::*;
-use crate::store::{Moment, ProductFilter, StockAudit, Stretch};
+use crate::store::{LedgerRange, Moment, ProductFilter, StockAudit};
 
 impl Fresh {
     async fn products(&self, filter: ProductFilter) -> Vec<String> {
@@ -233,7 +233,7 @@ pub(crate) async fn the_audit_reads_a_ledger_in_stretches_and_at_points(fresh: F
     }
     let stretch = |after_seq, up_to_seq, limit| {
         let (product_id, location_id) = (product("MUG"), LocationId::main());
-        fresh.audit.ledger(Stretch { product_id, location_id, after_seq, up_to_seq, limit })
+        fresh.audit.ledger(LedgerRange { product_id, location_id, after_seq, up_to_seq, limit })
     };
     let seqs = |found: Vec<Movement>| found.iter().map(Movement::seq).collect::<Vec<_>>();
     assert_eq!(seqs(stretch(0, 4, 3).await.expect("a read")), [1, 2, 3]);

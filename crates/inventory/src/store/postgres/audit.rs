@@ -11,7 +11,7 @@ use platform::failure::Failure;
 use storage::postgres::{Parameter, Readers, Transaction, page_from};
 use tokio_postgres::Row;
 
-use super::super::{AuditStore, HELD_AT_ONCE, HeldAudit, StockAudit, StockKey, Stretch};
+use super::super::{AuditStore, HELD_AT_ONCE, HeldAudit, LedgerRange, StockAudit, StockKey};
 use super::query::{complete, reservations};
 use super::rows::{self, movement_columns, reservation_columns};
 
@@ -113,7 +113,7 @@ impl AuditStore for PostgresAudit {
         self.readers.read(async |snapshot| held(snapshot, &stock_key, after, limit).await).await
     }
 
-    async fn ledger(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {
+    async fn ledger(&self, stretch: LedgerRange) -> Result<Vec<Movement>, Failure> {
         self.readers.read(async |snapshot| movements(snapshot, &stretch).await).await
     }
 
@@ -193,9 +193,9 @@ async fn held(
 
 async fn movements(
     snapshot: &Transaction<'_>,
-    stretch: &Stretch,
+    stretch: &LedgerRange,
 ) -> Result<Vec<Movement>, Failure> {
-    let Stretch { product_id, location_id, after_seq, up_to_seq, limit } = stretch;
+    let LedgerRange { product_id, location_id, after_seq, up_to_seq, limit } = stretch;
     let (product, location, limit) = (product_id.as_str(), location_id.as_str(), i64::from(*limit));
     let rows = snapshot.query(STRETCH, [&product, &location, after_seq, up_to_seq, &limit]).await?;
     rows.iter().map(rows::movement).collect()

@@ -9,7 +9,7 @@ use platform::failure::Failure;
 use rusqlite::{Connection, OptionalExtension, params};
 use storage::sqlite::Readers;
 
-use super::super::{AuditStore, HELD_AT_ONCE, HeldAudit, StockAudit, StockKey, Stretch};
+use super::super::{AuditStore, HELD_AT_ONCE, HeldAudit, LedgerRange, StockAudit, StockKey};
 use super::load;
 use super::rows::{self, MOVEMENT_COLUMNS, RESERVATION_COLUMNS, ReservationRow};
 
@@ -71,7 +71,7 @@ impl AuditStore for SqliteAudit {
         self.readers.read(move |connection| held(connection, &stock_key, after, limit)).await
     }
 
-    async fn ledger(&self, stretch: Stretch) -> Result<Vec<Movement>, Failure> {
+    async fn ledger(&self, stretch: LedgerRange) -> Result<Vec<Movement>, Failure> {
         self.readers.read(move |connection| movements(connection, &stretch)).await
     }
 
@@ -183,13 +183,13 @@ fn held(
     Ok(HeldAudit::of(level.unwrap_or_default(), &found, limit))
 }
 
-fn movements(connection: &Connection, stretch: &Stretch) -> rusqlite::Result<Vec<Movement>> {
+fn movements(connection: &Connection, stretch: &LedgerRange) -> rusqlite::Result<Vec<Movement>> {
     let sql = format!(
         "SELECT {MOVEMENT_COLUMNS} FROM movements
          WHERE product_id = ?1 AND location_id = ?2 AND seq > ?3 AND seq <= ?4 ORDER BY seq LIMIT ?5"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let Stretch { product_id, location_id, after_seq, up_to_seq, limit } = stretch;
+    let LedgerRange { product_id, location_id, after_seq, up_to_seq, limit } = stretch;
     let row = params![product_id.as_str(), location_id.as_str(), after_seq, up_to_seq, limit];
     let rows = statement.query_map(row, rows::movement)?;
     rows.collect()
