@@ -189,7 +189,7 @@ mod tests {
             Err(Died("a corrupt page".to_owned()))
         });
         let died = workers.run(CancellationToken::new()).await.expect_err("a death");
-        assert_eq!(died.to_string(), "committer died: a corrupt page");
+        assert_eq!(died.to_string(), "committer failed: a corrupt page");
     }
 
     #[tokio::test]
