@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_hangs_up_is_forgotten_and_the_others_go_on_listening() {
+    async fn a_waiter_that_hangs_up_is_removed_and_the_others_keep_waiting() {
         let waiters = Waiters::default();
         let mut patient = waiters.listen(receipt().order_id);
         drop(waiters.listen(receipt().order_id));

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_given_a_port_that_another_has() {
+    fn no_port_is_given_to_two_tests() {
         let all: Vec<_> = (0..200).map(|_| Port::free()).collect();
         let distinct: BTreeSet<_> = all.iter().map(|port| port.number).collect();
         assert_eq!(distinct.len(), all.len());

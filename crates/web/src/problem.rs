@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_tells_at_most_a_hundred_faults() {
+    fn a_problem_lists_at_most_a_hundred_faults() {
         let faults = (0..250)
             .map(|n| Fault::pointer(format!("/{n}"), FaultCode::UNKNOWN_FIELD, "unknown"))
             .collect();

@@ -148,7 +148,7 @@ async fn what_was_in_order_and_is_damaged_later_is_found_in_time() {
 }
 
 #[tokio::test]
-async fn what_stays_broken_is_told_in_every_round() {
+async fn a_violation_that_stays_is_reported_in_every_round() {
     let mut shop = Shop::open(ReadBudget { page: 2, below: 60, round: 1_000 }).await;
     shop.round().await;
     write_past(

@@ -28,7 +28,7 @@ macro_rules! store_laws {
             deciding::a_rejection_cites_every_location_of_its_product
             deciding::every_path_of_a_reservation_reads_back_and_answers_the_same_again
             deciding::commands_of_a_batch_are_decided_in_order
-            deciding::a_movement_reads_back_with_all_that_its_request_told
+            deciding::a_movement_reads_back_with_all_members_of_its_request
             deciding::a_request_moves_stock_once_however_often_it_comes
             deciding::a_batch_is_written_whole_or_not_at_all
             deciding::a_level_moves_only_from_where_the_decision_saw_it
@@ -47,8 +47,8 @@ macro_rules! store_laws {
             reading::the_audit_reads_every_level_with_what_is_held_there
             reading::the_audit_reads_a_ledger_in_stretches_and_at_points
             auditing::what_is_held_at_a_place_is_read_page_by_page_beside_its_level
-            auditing::a_place_where_many_were_promised_something_is_not_counted_at_once
-            auditing::books_that_are_written_while_they_are_read_are_in_order
+            auditing::a_stock_key_with_many_reservations_is_not_summed_in_one_read
+            auditing::rows_that_are_written_while_they_are_read_raise_no_alarm
             auditing::a_step_of_the_audit_reads_no_more_than_it_may
             reading::quarantine_counts_repeats_and_keeps_neighbours
         );

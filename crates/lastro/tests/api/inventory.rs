@@ -9,7 +9,7 @@ mod movements;
 mod products;
 
 #[tokio::test]
-async fn a_reservation_shows_what_an_order_was_promised() {
+async fn a_reservation_shows_the_allocations_of_an_order() {
     let shop = Deployment::open().await;
     shop.stock("MUG", 5).await;
     let (confirmed, _) = shop.settle(&[("MUG", 2), ("MUG", 1)]).await;

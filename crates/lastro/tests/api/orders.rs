@@ -36,7 +36,7 @@ async fn the_example_order_is_answered_to_the_letter() {
 }
 
 #[tokio::test]
-async fn the_page_of_an_order_tells_its_whole_story() {
+async fn an_order_shows_its_whole_history() {
     let shop = Deployment::open().await;
     shop.stock("MUG", 10).await;
     let id = shop.confirmed(&[("MUG", 2), ("MUG", 1)]).await;

@@ -179,7 +179,7 @@ async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
 /// Five orders come for each that is read. Rounds end all the same, and find what is wrong with a
 /// new one and with an old one.
 #[tokio::test]
-async fn books_that_grow_faster_than_they_are_read_are_read_all_the_same() {
+async fn a_table_that_grows_faster_than_it_is_read_is_read_all_the_same() {
     let (folder, store) = books((1..=40).map(place).collect()).await;
     let mut books =
         OrdersAudit::new(Arc::new(store.audit()), ReadBudget { page: 4, below: 4, round: 12 });

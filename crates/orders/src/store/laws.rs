@@ -27,7 +27,7 @@ macro_rules! store_laws {
     ($fresh:path) => {
         $crate::store::laws::store_laws!($fresh:
             deciding::an_order_reads_back_as_it_was_placed
-            deciding::the_story_of_an_order_is_kept_with_what_inventory_said
+            deciding::the_history_of_an_order_keeps_the_answers_of_inventory
             deciding::a_replay_finds_the_order_that_its_key_made
             deciding::concurrent_twins_with_one_key_make_one_order
             deciding::an_order_moves_only_from_where_the_decision_saw_it

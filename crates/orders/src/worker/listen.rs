@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn word_of_another_replica_wakes_whoever_waits_and_ones_own_is_no_news() {
+    async fn a_hint_of_another_replica_wakes_the_waiters_and_an_own_hint_does_not() {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp(0)));
         let bus: Arc<dyn Bus> = Arc::new(Embedded::new(clock.clone(), Duration::from_secs(1)));
         let waiters = Arc::new(Waiters::default());

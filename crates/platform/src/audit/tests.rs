@@ -50,7 +50,7 @@ fn counted(registry: &Registry, lines: &[&str]) {
 }
 
 #[tokio::test]
-async fn what_is_found_is_counted_from_zero_on_and_in_every_round_anew() {
+async fn findings_are_counted_from_zero_and_again_in_every_round() {
     let round = || Ok((vec![1, 2, 4], Progress::RoundOver));
     let (mut auditor, registry) =
         auditor(vec![Ok((vec![3], Progress::UnderWay)), round(), round()]);
@@ -135,7 +135,7 @@ fn the_audit_takes_a_fiftieth_of_the_time_at_most() {
 }
 
 #[tokio::test]
-async fn a_shelf_is_read_book_by_book_and_its_round_is_over_with_the_last() {
+async fn a_sequence_runs_audit_by_audit_and_its_round_ends_with_the_last() {
     let book = |numbers: &[u32]| -> Box<dyn Audit> {
         let mut steps: VecDeque<_> =
             numbers.iter().map(|n| Ok((vec![*n], Progress::UnderWay))).collect();

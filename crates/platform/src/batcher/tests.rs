@@ -195,7 +195,7 @@ async fn what_may_have_been_done_is_never_called_undone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_stumbles_over_what_somebody_else_has_made_looks_again() {
+async fn a_command_that_meets_a_row_of_another_replica_is_decided_again() {
     let failures = Mutex::new(vec![Failure::suspect(std::io::Error::other("made meanwhile"))]);
     let (batcher, committer, _) = batcher(Ledger { failures, ..Ledger::default() });
     tokio::spawn(committer.run(CancellationToken::new()));
@@ -203,7 +203,7 @@ async fn one_that_stumbles_over_what_somebody_else_has_made_looks_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_database_that_is_away_for_a_moment_costs_nobody_anything() {
+async fn a_database_that_is_away_for_a_moment_fails_no_command() {
     let failures = Mutex::new(vec![Failure::Unavailable(cause()); 10]);
     let (batcher, committer, _) = batcher(Ledger { failures, ..Ledger::default() });
     tokio::spawn(committer.run(CancellationToken::new()));
@@ -222,7 +222,7 @@ async fn a_request_waits_for_a_stuck_commit_no_longer_than_its_deadline() {
 
 /// Behind a commit that is stuck: nothing was done, and nothing will be, so nothing else is said.
 #[tokio::test(start_paused = true)]
-async fn one_that_is_never_begun_is_told_so_before_its_deadline() {
+async fn a_command_that_is_never_begun_is_refused_before_its_deadline() {
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let (batcher, committer, ledger) =
         batcher(Ledger { gate: Some(gate.clone()), ..Ledger::default() });
@@ -292,7 +292,7 @@ async fn one_bad_command_is_refused_and_its_neighbours_go_through() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_engine_refuses_is_told_by_its_kind_and_the_next_batch_works() {
+async fn a_failure_is_reported_by_its_kind_and_the_next_batch_works() {
     let whatever_is_tried = 1 + usize::try_from(MAX_RERUNS).expect("a few");
     for (failures, expected) in [
         (vec![Failure::Full(cause())], NotDone::StorageFull),
@@ -308,7 +308,7 @@ async fn what_an_engine_refuses_is_told_by_its_kind_and_the_next_batch_works() {
 }
 
 #[tokio::test]
-async fn storage_that_cannot_be_trusted_ends_the_committer_and_leaves_nobody_hanging() {
+async fn storage_that_cannot_be_trusted_ends_the_committer_and_answers_every_waiter() {
     let failures = Mutex::new(vec![Failure::Fatal(cause())]);
     let (batcher, committer, _) = batcher(Ledger { failures, ..Ledger::default() });
     let running = tokio::spawn(committer.run(CancellationToken::new()));

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_others_reach_needs_somebody_to_say_so() {
+    fn an_open_address_needs_explicit_permission() {
         for (text, loopback) in [
             ("127.0.0.1:8080", true),
             ("127.8.9.1:8080", true),

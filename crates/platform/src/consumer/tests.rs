@@ -175,7 +175,7 @@ async fn nothing_is_acknowledged_while_the_quarantine_cannot_be_written() {
 }
 
 #[tokio::test]
-async fn a_running_consumer_takes_what_arrives_and_stops_when_told() {
+async fn a_running_consumer_takes_new_messages_and_stops_at_shutdown() {
     let World { bus, service, consumer, .. } = world();
     let stop = CancellationToken::new();
     let running = tokio::spawn(consumer.run(stop.clone()));

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_process_tells_its_cpu_time_and_its_memory_as_of_the_scrape() {
+    fn a_scrape_shows_the_cpu_time_and_the_memory_of_the_process() {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(ProcessNumbers));
         let cpu = |text: &str| {

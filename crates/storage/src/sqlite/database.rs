@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_on_the_writers_thread_is_fatal_and_leaves_nobody_waiting() {
+    async fn a_panic_on_the_writer_thread_is_fatal_and_answers_every_waiter() {
         let folder = tempfile::tempdir().expect("a folder");
         let database = open(&folder.path().join("a.db"));
         let panicked =

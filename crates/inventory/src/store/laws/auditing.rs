@@ -64,9 +64,7 @@ pub(crate) async fn what_is_held_at_a_place_is_read_page_by_page_beside_its_leve
     );
 }
 
-pub(crate) async fn a_place_where_many_were_promised_something_is_not_counted_at_once(
-    fresh: Fresh,
-) {
+pub(crate) async fn a_stock_key_with_many_reservations_is_not_summed_in_one_read(fresh: Fresh) {
     let few = u128::from(HELD_AT_ONCE);
     fresh.promise(few).await;
     let units = 2 * i64::from(HELD_AT_ONCE);
@@ -100,7 +98,7 @@ impl Fresh {
 
 /// Ledgers grow, and orders of all ages come and go at one stock key, while it is read a few rows
 /// at a time.
-pub(crate) async fn books_that_are_written_while_they_are_read_are_in_order(fresh: Fresh) {
+pub(crate) async fn rows_that_are_written_while_they_are_read_raise_no_alarm(fresh: Fresh) {
     fresh.promise(150).await;
     // So many batches may be written during a round: however slow the rounds are, there are several
     // of them.

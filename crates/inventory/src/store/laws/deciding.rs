@@ -128,7 +128,7 @@ pub(crate) async fn commands_of_a_batch_are_decided_in_order(fresh: Fresh) {
     assert_eq!(kinds, [Receive, Reserve, Release, Reserve, Ship]);
 }
 
-pub(crate) async fn a_movement_reads_back_with_all_that_its_request_told(fresh: Fresh) {
+pub(crate) async fn a_movement_reads_back_with_all_members_of_its_request(fresh: Fresh) {
     let decided = fresh.run(stocked("MUG", 5).to_vec()).await;
     let InventoryOutcome::Moved { movement, replayed: false } = &decided[1].outcome else {
         panic!("{decided:?}")

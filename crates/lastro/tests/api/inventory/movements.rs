@@ -66,7 +66,7 @@ async fn every_kind_of_movement_does_what_it_says() {
 }
 
 #[tokio::test]
-async fn what_is_promised_to_orders_stays_on_hand() {
+async fn reserved_units_stay_on_hand() {
     let shop = Deployment::open().await;
     shop.stock("MUG", 5).await;
     shop.confirmed(&[("MUG", 3)]).await;
@@ -103,7 +103,7 @@ async fn a_location_holds_no_more_than_a_trillion_units() {
 }
 
 #[tokio::test]
-async fn the_ledger_tells_newest_first_why_the_stock_is_what_it_is() {
+async fn the_ledger_explains_the_stock_newest_first() {
     let shop = Deployment::open().await;
     shop.stock("MUG", 0).await;
     let delivery = json!({"kind": "receive", "quantity": 10, "reference": "PO-7"});

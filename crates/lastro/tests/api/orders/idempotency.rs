@@ -31,7 +31,7 @@ async fn a_repeated_order_is_answered_with_the_first_one_as_it_is_now() {
 }
 
 #[tokio::test]
-async fn a_repeated_order_may_wait_and_tells_its_shortages() {
+async fn a_repeated_order_may_wait_and_lists_its_shortages() {
     let shop = Deployment::open().await;
     let first = place_with_key(&shop, "K1", &order(&[("MUG", 1)])).await.text_at("/order_id");
     let again = shop

@@ -7,7 +7,7 @@ use testbed::{
 };
 
 tried_on!(forms with a broker:
-    a_broker_that_is_away_at_the_start_keeps_nobody_from_ordering
+    orders_are_accepted_while_the_broker_is_away_at_the_start
     a_broker_that_dies_under_load_costs_no_order
     a_broker_that_is_wiped_under_load_costs_no_order
     streams_and_consumers_deleted_under_load_cost_no_order
@@ -58,7 +58,7 @@ impl Busy {
     }
 }
 
-async fn a_broker_that_is_away_at_the_start_keeps_nobody_from_ordering(form: Form) {
+async fn orders_are_accepted_while_the_broker_is_away_at_the_start(form: Form) {
     let mut shop = Deployment::in_form(form).await;
     shop.stock("MUG", 1000).await;
     shop.environment.broker.as_mut().expect("a broker").kill().await;

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 tried_on!(every form, on several threads:
-    ten_thousand_slow_clients_are_cut_off_and_nobody_else_notices
-    more_silent_clients_than_there_is_room_for_keep_nobody_out
+    ten_thousand_slow_clients_are_cut_off_and_other_clients_are_unaffected
+    more_idle_clients_than_slots_keep_no_other_client_out
 );
 
 /// The number of silent connections, if the limit of open files allows it: nearly as many as a
@@ -207,7 +207,7 @@ async fn honest(addresses: Vec<SocketAddr>, stop: CancellationToken) -> (usize, 
     (count, slowest)
 }
 
-async fn ten_thousand_slow_clients_are_cut_off_and_nobody_else_notices(form: Form) {
+async fn ten_thousand_slow_clients_are_cut_off_and_other_clients_are_unaffected(form: Form) {
     // A program usually starts with a low limit of open files, which it may raise.
     let most = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     let silent = silent(most);
@@ -252,7 +252,7 @@ async fn ten_thousand_slow_clients_are_cut_off_and_nobody_else_notices(form: For
     shop.must_verify().await;
 }
 
-async fn more_silent_clients_than_there_is_room_for_keep_nobody_out(form: Form) {
+async fn more_idle_clients_than_slots_keep_no_other_client_out(form: Form) {
     let shop = Deployment::in_form_with(form, |launch| launch.with_open_files(256, 256)).await;
     shop.stock("MUG", 1_000_000).await;
     let (orders, _) = shop.programs.addresses();

@@ -11,7 +11,7 @@ pub(crate) async fn an_order_reads_back_as_it_was_placed(fresh: Fresh) {
     assert!(fresh.store.order(id(2)).await.expect("a read").is_none());
 }
 
-pub(crate) async fn the_story_of_an_order_is_kept_with_what_inventory_said(fresh: Fresh) {
+pub(crate) async fn the_history_of_an_order_keeps_the_answers_of_inventory(fresh: Fresh) {
     fresh.run(vec![place(1)]).await;
     fresh.clock.advance(Duration::from_secs(1));
     fresh.run(vec![reserved(1)]).await;

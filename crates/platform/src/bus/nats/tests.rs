@@ -49,7 +49,7 @@ async fn operator(server: &Server) -> Context {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_away_at_the_start_is_told_at_once_and_found_when_it_comes() {
+async fn a_broker_that_is_away_at_the_start_is_reported_at_once_and_used_when_it_comes() {
     let mut server = Server::start().await;
     server.kill().await;
     let bus = Nats::with_waits(&server.url(), "tester", ACK_WAIT, QUIET).await.expect("an address");
@@ -72,7 +72,7 @@ async fn a_broker_that_comes_back_has_what_was_not_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_wiped_broker_is_furnished_anew() {
+async fn streams_and_consumers_are_created_again_after_a_wipe() {
     let mut server = Server::start().await;
     let bus = connected(&server.url(), ACK_WAIT).await;
     for round in ["first", "second", "third"] {
@@ -85,7 +85,7 @@ async fn a_wiped_broker_is_furnished_anew() {
 }
 
 #[tokio::test]
-async fn a_stream_or_consumer_deleted_while_running_is_made_anew() {
+async fn a_stream_or_consumer_deleted_while_running_is_created_again() {
     let server = Server::start().await;
     let (bus, operator) = (connected(&server.url(), ACK_WAIT).await, operator(&server).await);
     let stream = declare::stream_name(CHANNEL);
@@ -101,7 +101,7 @@ async fn a_stream_or_consumer_deleted_while_running_is_made_anew() {
 
 /// The stream is lost and starts again at 1, while its consumer, which survived, is at 5.
 #[tokio::test]
-async fn a_consumer_that_stands_ahead_of_its_stream_is_made_anew() {
+async fn a_consumer_that_stands_ahead_of_its_stream_is_created_again() {
     let mut server = Server::start().await;
     let bus = connected(&server.url(), ACK_WAIT).await;
     for number in 1..=5 {
@@ -114,7 +114,7 @@ async fn a_consumer_that_stands_ahead_of_its_stream_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_stream_that_has_lost_its_files_is_made_anew() {
+async fn a_stream_that_has_lost_its_files_is_created_again() {
     let server = Server::start().await;
     let bus = connected(&server.url(), ACK_WAIT).await;
     publish(&bus, "before").await;
@@ -131,7 +131,7 @@ async fn a_stream_that_has_lost_its_files_is_made_anew() {
 
 /// Nothing is published meanwhile, so the receiver must find it out.
 #[tokio::test]
-async fn a_stream_that_counts_what_it_cannot_give_is_made_anew() {
+async fn a_stream_that_counts_messages_it_cannot_deliver_is_created_again() {
     let server = Server::start().await;
     let (bus, operator) = (connected(&server.url(), ACK_WAIT).await, operator(&server).await);
     // More than the broker keeps in memory.
@@ -151,7 +151,7 @@ async fn a_stream_that_counts_what_it_cannot_give_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_stream_of_another_kind_is_told_and_not_used() {
+async fn a_stream_of_another_kind_is_reported_and_not_used() {
     let server = Server::start().await;
     let operator = operator(&server).await;
     let config = jetstream::stream::Config {
@@ -210,7 +210,7 @@ async fn a_full_stream_refuses_and_keeps_what_it_has() {
 }
 
 #[tokio::test]
-async fn a_broker_that_stands_still_holds_nobody_up_for_long() {
+async fn a_paused_broker_delays_no_call_for_long() {
     let server = Server::start().await;
     let bus = connected(&server.url(), ACK_WAIT).await;
     publish(&bus, "before").await;
