@@ -20,7 +20,7 @@ pub(crate) type Applied = BTreeMap<i64, Vec<u8>>;
 
 /// Why a program cannot use a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Misfit {
+pub(crate) enum SchemaMismatch {
     /// Steps were applied that the program does not know.
     Newer { found: i64, known: i64 },
     /// A step differs from the one that was applied.
@@ -43,17 +43,17 @@ pub(crate) fn missing<'a>(
     migrations: &'a [Migration],
     applied: &Applied,
     ahead: i64,
-) -> Result<Vec<&'a Migration>, Misfit> {
+) -> Result<Vec<&'a Migration>, SchemaMismatch> {
     let known = migrations.iter().map(|migration| migration.number).max().unwrap_or(0);
     let found = applied.keys().copied().max().unwrap_or(0);
     if found > known + ahead {
-        return Err(Misfit::Newer { found, known });
+        return Err(SchemaMismatch::Newer { found, known });
     }
     let mut missing = Vec::new();
     for migration in migrations {
         match applied.get(&migration.number) {
             Some(checksum) if *checksum == migration.checksum() => {}
-            Some(_) => return Err(Misfit::Changed { number: migration.number }),
+            Some(_) => return Err(SchemaMismatch::Changed { number: migration.number }),
             None => missing.push(migration),
         }
     }
@@ -67,7 +67,7 @@ mod tests {
     const STEPS: [Migration; 2] =
         [Migration { number: 1, sql: "one" }, Migration { number: 2, sql: "two" }];
 
-    fn numbers(applied: &Applied, ahead: i64) -> Result<Vec<i64>, Misfit> {
+    fn numbers(applied: &Applied, ahead: i64) -> Result<Vec<i64>, SchemaMismatch> {
         missing(&STEPS, applied, ahead).map(|steps| steps.iter().map(|step| step.number).collect())
     }
 
@@ -83,10 +83,10 @@ mod tests {
     #[test]
     fn a_database_that_went_another_way_or_too_far_is_left_alone() {
         let other = Applied::from([(1, STEPS[1].checksum())]);
-        assert_eq!(numbers(&other, 0), Err(Misfit::Changed { number: 1 }));
+        assert_eq!(numbers(&other, 0), Err(SchemaMismatch::Changed { number: 1 }));
         let newer =
             Applied::from([(1, STEPS[0].checksum()), (2, STEPS[1].checksum()), (3, vec![0])]);
-        assert_eq!(numbers(&newer, 0), Err(Misfit::Newer { found: 3, known: 2 }));
+        assert_eq!(numbers(&newer, 0), Err(SchemaMismatch::Newer { found: 3, known: 2 }));
         assert_eq!(numbers(&newer, 1), Ok(vec![]));
     }
 }

@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 use super::connection::Connection;
 use super::error::OpenError;
 use super::server::{Access, Server};
-use crate::migration::{Applied, Migration, Misfit, missing};
+use crate::migration::{Applied, Migration, SchemaMismatch, missing};
 
 /// How many steps a database may be ahead of the program: while replicas are replaced one by one,
 /// the older ones keep running.
@@ -110,10 +110,10 @@ async fn still_missing<'a>(
 ) -> Result<Vec<&'a Migration>, OpenError> {
     let applied = applied(connection).await.map_err(|error| server.unusable(&error))?;
     missing(migrations, &applied, AHEAD).map_err(|misfit| match misfit {
-        Misfit::Newer { found, known } => {
+        SchemaMismatch::Newer { found, known } => {
             OpenError::Newer { server: server.name().to_owned(), found, known }
         }
-        Misfit::Changed { number } => {
+        SchemaMismatch::Changed { number } => {
             OpenError::Changed { server: server.name().to_owned(), number }
         }
     })

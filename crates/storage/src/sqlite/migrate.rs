@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::OpenError;
-use crate::migration::{Applied, Migration, Misfit, missing};
+use crate::migration::{Applied, Migration, SchemaMismatch, missing};
 
 /// Applies what is missing, all of it in one transaction.
 pub(super) fn migrate(
@@ -42,8 +42,10 @@ pub(super) fn still_missing<'a>(
 ) -> Result<Vec<&'a Migration>, OpenError> {
     let applied = applied(connection).map_err(OpenError::engine(path))?;
     missing(migrations, &applied, 0).map_err(|misfit| match misfit {
-        Misfit::Newer { found, known } => OpenError::Newer { path: path.to_owned(), found, known },
-        Misfit::Changed { number } => OpenError::Changed { path: path.to_owned(), number },
+        SchemaMismatch::Newer { found, known } => {
+            OpenError::Newer { path: path.to_owned(), found, known }
+        }
+        SchemaMismatch::Changed { number } => OpenError::Changed { path: path.to_owned(), number },
     })
 }
 
