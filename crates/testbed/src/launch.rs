@@ -36,6 +36,15 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// Asserts that the program refused these arguments: exit code 2, nothing on standard output,
+    /// and an error on standard error.
+    #[track_caller]
+    pub fn must_be_a_usage_error(&self, arguments: &[&str]) {
+        let ended = (self.code, self.stdout.as_str());
+        assert_eq!(ended, (Some(2), ""), "{arguments:?}: {}", self.stderr);
+        assert!(self.stderr.starts_with("error: "), "{arguments:?}: {}", self.stderr);
+    }
+
     /// Fails the test unless the program has refused to start with this exit code and one line on
     /// standard error that contains all of these words.
     #[track_caller]

@@ -133,13 +133,7 @@ async fn what_cannot_be_understood_is_a_mistake_of_usage() {
         &["verify", "--watch", "--settled"],
     ] {
         let ended = lastro(folder.path()).args(arguments.iter().copied()).to_end().await;
-        assert_eq!(
-            (ended.code, ended.stdout.as_str()),
-            (Some(2), ""),
-            "{arguments:?}: {}",
-            ended.stderr
-        );
-        assert!(ended.stderr.starts_with("error: "), "{arguments:?}: {}", ended.stderr);
+        ended.must_be_a_usage_error(arguments);
     }
 }
 

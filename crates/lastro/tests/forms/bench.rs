@@ -259,13 +259,7 @@ async fn what_cannot_be_meant_is_a_mistake_of_usage() {
         &["--url", "ftp://127.0.0.1"],
     ] {
         let ended = bench(folder.path(), arguments).to_end().await;
-        assert_eq!(
-            (ended.code, ended.stdout.as_str()),
-            (Some(2), ""),
-            "{arguments:?}: {}",
-            ended.stderr
-        );
-        assert!(ended.stderr.starts_with("error: "), "{arguments:?}: {}", ended.stderr);
+        ended.must_be_a_usage_error(arguments);
     }
 }
 
