@@ -146,18 +146,19 @@ impl Grants {
     /// The ledgers are append-only by privilege, whatever the role was given before.
     fn to(&self, role: &str) -> String {
         let role = format!("\"{}\"", role.replace('"', "\"\""));
-        let tables = |tables: &[&str]| tables.join(", ");
         let all = [&["schema_migrations"], self.append, self.change, self.remove].concat();
-        format!(
-            "REVOKE ALL ON {} FROM {role};
-             GRANT SELECT ON schema_migrations TO {role};
-             GRANT SELECT, INSERT ON {} TO {role};
-             GRANT SELECT, INSERT, UPDATE ON {} TO {role};
-             GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {role}",
-            tables(&all),
-            tables(self.append),
-            tables(self.change),
-            tables(self.remove),
-        )
+        let granted = [
+            ("SELECT", &["schema_migrations"][..]),
+            ("SELECT, INSERT", self.append),
+            ("SELECT, INSERT, UPDATE", self.change),
+            ("SELECT, INSERT, UPDATE, DELETE", self.remove),
+        ];
+        let mut statements = vec![format!("REVOKE ALL ON {} FROM {role}", all.join(", "))];
+        for (rights, tables) in granted {
+            if !tables.is_empty() {
+                statements.push(format!("GRANT {rights} ON {} TO {role}", tables.join(", ")));
+            }
+        }
+        statements.join("; ")
     }
 }
