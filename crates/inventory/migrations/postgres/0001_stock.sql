@@ -59,11 +59,10 @@ CREATE TABLE movements (
 CREATE UNIQUE INDEX movements_by_request ON movements (request_id) WHERE request_id IS NOT NULL;
 CREATE INDEX movements_by_time ON movements (product_id, created_at, location_id, seq);
 
--- R12: also the memory of what was answered. What a rejection was short of stays after a release (INV-8). A row is
--- `claimed` only inside the transaction that decides it.
+-- R12: also the memory of what was answered. What a rejection was short of stays after a release (INV-8).
 CREATE TABLE reservations (
     order_id   uuid   NOT NULL PRIMARY KEY,
-    state      text   NOT NULL CHECK (state IN ('claimed', 'reserved', 'rejected', 'released', 'shipped')),
+    state      text   NOT NULL CHECK (state IN ('reserved', 'rejected', 'released', 'shipped')),
     digest     bytea  NOT NULL CHECK (length(digest) = 16),
     shortages  text,
     created_at bigint NOT NULL,
@@ -102,9 +101,7 @@ CREATE TRIGGER allocations_do_not_change BEFORE UPDATE OR DELETE OR TRUNCATE ON 
 CREATE TRIGGER stock_stays BEFORE DELETE OR TRUNCATE ON stock EXECUTE FUNCTION refuse();
 CREATE TRIGGER products_stay BEFORE DELETE OR TRUNCATE ON products EXECUTE FUNCTION refuse();
 CREATE TRIGGER locations_stay BEFORE DELETE OR TRUNCATE ON locations EXECUTE FUNCTION refuse();
-CREATE TRIGGER reservations_are_not_emptied BEFORE TRUNCATE ON reservations EXECUTE FUNCTION refuse();
-CREATE TRIGGER reservations_stay BEFORE DELETE ON reservations
-FOR EACH ROW WHEN (OLD.state <> 'claimed') EXECUTE FUNCTION refuse();
+CREATE TRIGGER reservations_stay BEFORE DELETE OR TRUNCATE ON reservations EXECUTE FUNCTION refuse();
 
 CREATE FUNCTION a_ledger_has_no_gap() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

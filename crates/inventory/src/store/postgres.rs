@@ -1,8 +1,9 @@
 //! Stock in PostgreSQL: any number of replicas on one database.
 //!
-//! A batch is one transaction and a statement per table: reservations are claimed, then products
-//! locked, all of them by their ids in one order everywhere (R11), then decided, then written.
+//! A batch is one transaction with a statement per table. It locks the products by id, then the
+//! reservations by order id (R11), decides, and writes.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -39,15 +40,13 @@ pub const SCHEMA: Schema = Schema {
     ],
     grants: Grants {
         append: &["movements", "allocations"],
-        change: &["products", "locations", "stock", "quarantine"],
-        // Claims that come to nothing are removed; its trigger keeps the rest.
-        remove: &["reservations"],
+        change: &["products", "locations", "stock", "reservations", "quarantine"],
+        remove: &[],
     },
     statements: &[
-        load::CLAIM,
+        load::LOCK_PRODUCTS,
         load::LOCK_RESERVATIONS,
         load::ALLOCATIONS,
-        load::LOCK_PRODUCTS,
         load::LEVELS,
         load::REQUESTS,
         load::LOCATIONS,
@@ -55,10 +54,10 @@ pub const SCHEMA: Schema = Schema {
         write::PUT_LOCATIONS,
         write::INSERT_LEVELS,
         write::MOVE_LEVELS,
+        write::INSERT_RESERVATIONS,
         write::MOVE_RESERVATIONS,
         write::INSERT_ALLOCATIONS,
         write::INSERT_MOVEMENTS,
-        write::DROP_CLAIMS,
         quarantine::INSERT_POSTGRES,
     ],
 };
@@ -103,11 +102,12 @@ impl Store for Postgres {
         decide: Decide,
     ) -> Result<Vec<Decided>, Failure> {
         let deciding = async |transaction: &Transaction<'_>| {
-            let (loaded, claimed, now) = load::load(transaction, &batch).await?;
+            let (loaded, now) = load::load(transaction, &batch).await?;
+            let found: BTreeSet<OrderId> = loaded.reservations.keys().copied().collect();
             fault_point!("inventory.locked", when batch.iter().any(InventoryCommand::is_of_order));
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, &batch, loaded)))
                 .map_err(|_| Suspicion::DeciderPanicked)?;
-            write::apply(transaction, &decision.changes, &claimed).await?;
+            write::apply(transaction, &decision.changes, &found).await?;
             fault_point!("inventory.before_commit", when batch.iter().any(InventoryCommand::is_of_order));
             fault_point!(during "inventory.commit_sent", when batch.iter().any(InventoryCommand::is_of_order));
             Ok(decision.decided)

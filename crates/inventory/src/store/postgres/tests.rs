@@ -110,7 +110,7 @@ async fn a_row_that_does_not_fit_is_named() {
 }
 
 #[tokio::test]
-async fn a_claim_that_comes_to_nothing_leaves_nothing() {
+async fn an_anomaly_makes_no_reservation() {
     let (store, _, url) = opened().await;
     let InventoryCommand::Stock(mut command) = reserve(1, &[("MUG", 1)]) else {
         panic!("a command")

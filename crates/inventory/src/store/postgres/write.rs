@@ -2,12 +2,14 @@
 //! predicted (R11).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use contract::OrderId;
 use contract::answers::Allocation;
 use inventory_core::decide::{Changes, ReservationChange, StockChange};
+use inventory_core::reservation::{Reservation, StateName};
 use inventory_core::stock::{Cause, Location, Movement, Product, RequestCause};
-use platform::failure::Failure;
+use platform::failure::{Failure, Suspicion};
 use storage::postgres::{Parameter, Transaction};
 use uuid::Uuid;
 
@@ -34,11 +36,15 @@ pub(super) const MOVE_LEVELS: &str = "UPDATE stock SET on_hand = stock.on_hand +
           AS move (product, location, before, on_hand, reserved, after)
      WHERE product_id = move.product AND location_id = move.location AND stock.last_seq = move.before";
 
-/// From what they were, or from the claim.
-pub(super) const MOVE_RESERVATIONS: &str = "UPDATE reservations SET state = move.after, digest = move.digest,
-         shortages = move.shortages, created_at = move.created_at, updated_at = move.updated_at
-     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::bigint[], $7::bigint[])
-          AS move (id, before, after, digest, shortages, created_at, updated_at)
+/// Sorted, so that two batches that make the same reservations wait for each other in one order.
+pub(super) const INSERT_RESERVATIONS: &str = "INSERT INTO reservations (order_id, state, digest, shortages,
+         created_at, updated_at)
+     SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::bigint[])
+          AS made (order_id, state, digest, shortages, created_at, updated_at) ORDER BY order_id
+     ON CONFLICT (order_id) DO NOTHING";
+
+pub(super) const MOVE_RESERVATIONS: &str = "UPDATE reservations SET state = move.after, updated_at = move.updated_at
+     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[]) AS move (id, before, after, updated_at)
      WHERE order_id = move.id AND state = move.before";
 
 pub(super) const INSERT_ALLOCATIONS: &str =
@@ -50,38 +56,46 @@ pub(super) const INSERT_MOVEMENTS: &str = "INSERT INTO movements (product_id, lo
      SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
          $8::bigint[], $9::uuid[], $10::bytea[], $11::bytea[], $12::text[], $13::text[], $14::text[], $15::bigint[])";
 
-pub(super) const DROP_CLAIMS: &str =
-    "DELETE FROM reservations WHERE order_id = ANY($1::uuid[]) AND state = 'claimed'";
-
-/// `claimed` are the orders whose reservations may be made; what the decision makes nothing of is
-/// let go again.
+/// Writes the changes. `found` are the orders whose reservations were loaded and are locked.
 pub(super) async fn apply(
     transaction: &Transaction<'_>,
     changes: &Changes,
-    claimed: &BTreeSet<OrderId>,
+    found: &BTreeSet<OrderId>,
 ) -> Result<(), Failure> {
-    let (new, moved): (Vec<_>, Vec<_>) =
+    let (new_levels, moved_levels): (Vec<_>, Vec<_>) =
         changes.stock.iter().partition(|change| change.before.last_seq == 0);
-    let made: BTreeSet<OrderId> = changes
-        .reservations
-        .iter()
-        .filter(|change| change.from.is_none())
-        .map(|change| change.to.order_id)
-        .collect();
-    let unused: Vec<Uuid> = claimed.difference(&made).map(|id| id.0).collect();
+    let (made, moved) = made_and_moved(&changes.reservations);
+    if made.iter().any(|reservation| found.contains(&reservation.order_id)) {
+        return Err(Suspicion::Decision("a reservation that exists is made again").into());
+    }
     let written = tokio::join!(
         biased;
         put_products(transaction, &changes.products),
         put_locations(transaction, &changes.locations),
-        insert_levels(transaction, &new),
-        move_levels(transaction, &moved),
-        move_reservations(transaction, &changes.reservations),
-        insert_allocations(transaction, &changes.reservations),
+        insert_levels(transaction, &new_levels),
+        move_levels(transaction, &moved_levels),
+        insert_reservations(transaction, &made),
+        move_reservations(transaction, &moved),
+        insert_allocations(transaction, &made),
         insert_movements(transaction, &changes.movements),
-        transaction.write(unused.len(), DROP_CLAIMS, [&unused]),
     );
-    let locked = written.0.and(written.1).and(written.2).and(written.3);
-    locked.and(written.4).and(written.5).and(written.6).and(written.7)
+    let stock = written.0.and(written.1).and(written.2).and(written.3);
+    stock.and(written.4).and(written.5).and(written.6).and(written.7)
+}
+
+/// The reservations to insert, and those to update with the state that each was in.
+fn made_and_moved(
+    changes: &[ReservationChange],
+) -> (Vec<&Reservation>, Vec<(StateName, &Reservation)>) {
+    let mut made = Vec::new();
+    let mut moved = Vec::new();
+    for change in changes {
+        match change.from {
+            None => made.push(&change.to),
+            Some(from) => moved.push((from, &change.to)),
+        }
+    }
+    (made, moved)
 }
 
 /// One array of a statement's parameters.
@@ -136,33 +150,55 @@ async fn move_levels(transaction: &Transaction<'_>, moved: &[&StockChange]) -> R
     transaction.write(moved.len(), MOVE_LEVELS, row).await
 }
 
-async fn move_reservations(
+async fn insert_reservations(
     transaction: &Transaction<'_>,
-    changes: &[ReservationChange],
+    made: &[&Reservation],
 ) -> Result<(), Failure> {
-    let row: [Parameter<'_>; 7] = [
-        &column(changes, |change| change.to.order_id.0),
-        &column(changes, |change| change.from.map_or("claimed", |from| from.as_str())),
-        &column(changes, |change| change.to.state.name().as_str()),
-        &column(changes, |change| change.to.digest.0.as_slice()),
-        &column(changes, |change| shortages_text(change.to.state.shortfalls())),
-        &column(changes, |change| change.to.created_at_micros),
-        &column(changes, |change| change.to.updated_at_micros),
+    if made.is_empty() {
+        return Ok(());
+    }
+    let row: [Parameter<'_>; 6] = [
+        &column(made, |reservation| reservation.order_id.0),
+        &column(made, |reservation| reservation.state.name().as_str()),
+        &column(made, |reservation| reservation.digest.0.as_slice()),
+        &column(made, |reservation| shortages_text(reservation.state.shortfalls())),
+        &column(made, |reservation| reservation.created_at_micros),
+        &column(made, |reservation| reservation.updated_at_micros),
     ];
-    transaction.write(changes.len(), MOVE_RESERVATIONS, row).await
+    let inserted = transaction.execute(INSERT_RESERVATIONS, row).await?;
+    if inserted == made.len() as u64 { Ok(()) } else { Err(Failure::Busy(Arc::new(MadeMeanwhile))) }
 }
 
-/// Those of the reservations that are made; later ones never change them.
+/// Another batch decided about the same order and locked none of the same products. So the products
+/// that it named did not exist when one of the two looked for them. When the batch runs again, it
+/// finds the reservation.
+#[derive(Debug, thiserror::Error)]
+#[error("a reservation was made meanwhile")]
+pub(super) struct MadeMeanwhile;
+
+async fn move_reservations(
+    transaction: &Transaction<'_>,
+    moved: &[(StateName, &Reservation)],
+) -> Result<(), Failure> {
+    let row: [Parameter<'_>; 4] = [
+        &column(moved, |(_, to)| to.order_id.0),
+        &column(moved, |(from, _)| from.as_str()),
+        &column(moved, |(_, to)| to.state.name().as_str()),
+        &column(moved, |(_, to)| to.updated_at_micros),
+    ];
+    transaction.write(moved.len(), MOVE_RESERVATIONS, row).await
+}
+
+/// Allocations come with their reservation and never change.
 async fn insert_allocations(
     transaction: &Transaction<'_>,
-    changes: &[ReservationChange],
+    made: &[&Reservation],
 ) -> Result<(), Failure> {
-    let made = changes.iter().filter(|change| change.from.is_none());
-    let allocations: Vec<(Uuid, &Allocation)> = made
-        .flat_map(|change| {
-            change.to.state.allocations().iter().map(|one| (change.to.order_id.0, one))
-        })
-        .collect();
+    let mut allocations: Vec<(Uuid, &Allocation)> = Vec::new();
+    for reservation in made {
+        let of_one = reservation.state.allocations().iter();
+        allocations.extend(of_one.map(|allocation| (reservation.order_id.0, allocation)));
+    }
     let row: [Parameter<'_>; 4] = [
         &column(&allocations, |(id, _)| *id),
         &column(&allocations, |(_, allocation)| allocation.product_id.as_str()),

@@ -1,5 +1,5 @@
-//! What a batch touches: reservations, then the movements of requests, then products with their
-//! levels (R11).
+//! Loads what a batch touches: products with their levels, then reservations, then the movements of
+//! requests (R11).
 
 use contract::{OrderId, ProductId};
 use inventory_core::decide::{InventoryCommand, Loaded, Touched};
@@ -9,14 +9,20 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{self, MOVEMENT_COLUMNS, PRODUCT_COLUMNS, RESERVATION_COLUMNS, ReservationRow};
 
-/// All that the batch touches, in the order in which an engine with row locks takes it. The write
-/// lock is held already.
+/// Returns what the batch touches. The caller holds the write lock; an engine with row locks takes
+/// them in this order.
 pub(super) fn load(
     connection: &Connection,
     batch: &[InventoryCommand],
 ) -> rusqlite::Result<Loaded> {
     let touched = Touched::by(batch);
     let mut loaded = Loaded::default();
+    for product_id in touched.products {
+        if let Some(found) = product(connection, &product_id)? {
+            loaded.levels.insert(product_id.clone(), levels(connection, &product_id)?);
+            loaded.products.insert(product_id, found);
+        }
+    }
     for order_id in touched.orders {
         if let Some(found) = reservation(connection, order_id)? {
             loaded.reservations.insert(order_id, found);
@@ -25,12 +31,6 @@ pub(super) fn load(
     for request_id in touched.requests {
         if let Some(found) = movement_of(connection, request_id)? {
             loaded.movements.insert(request_id, found);
-        }
-    }
-    for product_id in touched.products {
-        if let Some(found) = product(connection, &product_id)? {
-            loaded.levels.insert(product_id.clone(), levels(connection, &product_id)?);
-            loaded.products.insert(product_id, found);
         }
     }
     loaded.locations = locations(connection)?

@@ -1,58 +1,134 @@
 //! Two batches of two replicas, statement by statement, in every order: what READ COMMITTED lets
 //! one see of the other never makes them oversell, disagree or wait for each other.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use contract::answers::StockOutcome;
-use contract::commands::StockCommandKind;
+use contract::commands::StockCommandKind::{ReleaseStock, ReserveStock};
 use contract::{Digest, Quantity};
 use inventory_core::decide::{Change, InventoryOutcome, MovementRequest};
-use inventory_core::stock::{RequestCause, RequestId};
+use inventory_core::reservation::{Reservation, StateName};
+use inventory_core::stock::{Level, RequestCause, RequestId};
+use platform::audit::{Audit, Findings, Progress, ReadBudget};
 use testbed::Race;
 use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
 
 use super::*;
+use crate::audit::InventoryAudit;
 use crate::store::laws::{id, order, run_until_done};
 
-/// Where two orders meet at nothing but a product, they go side by side for long: `BEGIN` and the
-/// claim; the locks of reservations and products; what is read under them; the writes, which are
-/// all to locked rows or of one's own.
-const OF_TWO_ORDERS: [usize; 5] = [2, 3, 1, 3, 3];
 /// Statement by statement.
 const ONE_BY_ONE: [usize; 0] = [];
+/// Batches that lock no product run side by side for long. So statements that neither see the other
+/// batch nor are seen by it are let through together: `BEGIN` and the locks of products and
+/// reservations; the allocations; the levels, the locations and the new reservation; the rest.
+const OF_UNKNOWN_PRODUCTS: [usize; 3] = [3, 1, 3];
+/// As above, where one batch creates the product: `BEGIN` and the locks of products; the locks of
+/// reservations; what is of no use to a batch that found neither, and the first write; the writes
+/// up to the new reservation; the rest.
+const OF_A_NEW_PRODUCT: [usize; 5] = [2, 1, 4, 2, 3];
 
-async fn race(groups: &[usize]) -> Race<Postgres> {
-    let open = async |url: String, name| {
-        let server = Server::at(&url, "the database", name).expect("a URL");
-        Postgres::open(server, Time::Given(Arc::new(ManualClock::at(START))))
-            .await
-            .expect("a database")
-    };
-    Race::open(groups, open).await
+/// Two replicas that race, and how often one of them had to run its batch again.
+struct Shop {
+    race: Race<Postgres>,
+    reruns: Arc<AtomicU32>,
 }
 
-/// In every order. `batches` makes both sides' from the number of the run, `check` looks at what
-/// came of it.
-async fn run(
-    race: &Race<Postgres>,
-    prepare: impl AsyncFn(u32),
-    batches: impl Fn(u32) -> [Vec<InventoryCommand>; 2],
-    check: impl AsyncFn(u32, [Vec<Decided>; 2]),
-) {
-    let begin = async |run, [first, second]: [Arc<Postgres>; 2]| {
-        prepare(run).await;
-        let [one, other] = batches(run);
-        [spawn(first, one), spawn(second, other)]
-    };
-    let orders = race.every_order(begin, check).await;
-    println!("{orders} orders of statements");
-    assert!(orders >= 20, "only {orders}");
+/// Both sides' decisions, each about one batch.
+type Both = [Vec<Decided>; 2];
+
+impl Shop {
+    async fn open(groups: &[usize]) -> Self {
+        let open = async |url: String, name| {
+            let server = Server::at(&url, "the database", name).expect("a URL");
+            let clock = Arc::new(ManualClock::at(START));
+            Postgres::open(server, Time::Given(clock)).await.expect("a database")
+        };
+        Self { race: Race::open(groups, open).await, reruns: Arc::default() }
+    }
+
+    /// Runs both batches in every order of their statements, and audits what all runs left.
+    ///
+    /// `batches` makes both sides' from the number of the run. `check` looks at what came of it.
+    async fn every_order(
+        &self,
+        prepare: impl AsyncFn(u32),
+        batches: impl Fn(u32) -> [Vec<InventoryCommand>; 2],
+        check: impl AsyncFn(u32, Both),
+    ) {
+        let begin = async |run, [first, second]: [Arc<Postgres>; 2]| {
+            prepare(run).await;
+            let [one, other] = batches(run);
+            [self.spawn(first, one), self.spawn(second, other)]
+        };
+        let orders = self.race.every_order(begin, check).await;
+        println!("{orders} orders of statements, {} reruns", self.reruns());
+        assert!(orders >= 20, "only {orders}");
+        let mut audit = InventoryAudit::new(Arc::new(self.race.witness.audit()), ReadBudget::LONG);
+        let mut findings = Findings::default();
+        while audit.step(&mut findings).await.expect("a step") == Progress::UnderWay {}
+        assert!(findings.violations.is_empty(), "{:?}", findings.violations);
+    }
+
+    /// As the committer does: a batch that is not done is run again. No batch may deadlock.
+    fn spawn(
+        &self,
+        replica: Arc<Postgres>,
+        batch: Vec<InventoryCommand>,
+    ) -> JoinHandle<Vec<Decided>> {
+        let batch: Arc<[InventoryCommand]> = batch.into();
+        let reruns = self.reruns.clone();
+        tokio::spawn(async move {
+            loop {
+                match replica.run(batch.clone(), decide).await {
+                    Ok(decided) => return decided,
+                    Err(Failure::Busy(cause)) if cause.is::<write::MadeMeanwhile>() => {
+                        reruns.fetch_add(1, Ordering::SeqCst);
+                    }
+                    Err(Failure::Busy(cause)) if !is_deadlock(&*cause) => {}
+                    Err(Failure::Unavailable(_)) => {}
+                    Err(failure) => panic!("{}", Chain(&failure)),
+                }
+            }
+        })
+    }
+
+    fn reruns(&self) -> u32 {
+        self.reruns.load(Ordering::SeqCst)
+    }
+
+    async fn has(&self, batch: Vec<InventoryCommand>) {
+        run_until_done(&self.race.witness, batch.into()).await;
+    }
+
+    /// On hand, reserved and the number of the last movement.
+    async fn level(&self, name: &str) -> (i64, i64, i64) {
+        let stock = self.race.witness.product(name.parse().expect("an id")).await;
+        let stock = stock.expect("a read").expect("a product");
+        let level = stock.levels.values().next().copied().unwrap_or_default();
+        let Level { on_hand, reserved, last_seq } = level;
+        (on_hand, reserved, last_seq)
+    }
+
+    async fn reservation(&self, n: u128) -> Reservation {
+        self.race.witness.reservation(id(n)).await.expect("a read").expect("a reservation")
+    }
 }
 
-fn spawn(replica: Arc<Postgres>, batch: Vec<InventoryCommand>) -> JoinHandle<Vec<Decided>> {
-    tokio::spawn(async move { run_until_done(&*replica, batch.into()).await })
+fn is_deadlock(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    let error = cause.downcast_ref::<tokio_postgres::Error>();
+    error.and_then(tokio_postgres::Error::code) == Some(&SqlState::T_R_DEADLOCK_DETECTED)
 }
 
+/// Every run has products of its own.
 fn product(run: u32) -> String {
     format!("P{run}")
+}
+
+/// Every run has orders of its own.
+fn number(run: u32, n: u128) -> u128 {
+    u128::from(run) * 10 + n
 }
 
 fn outcome(decided: &[Decided]) -> &StockOutcome {
@@ -63,100 +139,184 @@ fn is_reserved(decided: &[Decided]) -> bool {
     matches!(outcome(decided), StockOutcome::StockReserved { .. })
 }
 
-/// Every run has a product of its own, with one unit of it.
-async fn one_unit(race: &Race<Postgres>, run: u32) {
-    run_until_done(&race.witness, stocked(&product(run), 1).to_vec().into()).await;
-}
-
-async fn level(race: &Race<Postgres>, run: u32) -> (i64, i64, i64) {
-    let stock = race
-        .witness
-        .product(product(run).parse().expect("an id"))
-        .await
-        .expect("a read")
-        .expect("a product");
-    let level = stock.levels.values().next().copied().unwrap_or_default();
-    (level.on_hand, level.reserved, level.last_seq)
+fn is_rejected(decided: &[Decided]) -> bool {
+    matches!(outcome(decided), StockOutcome::StockRejected { .. })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_orders_of_the_last_unit_are_one_confirmed_and_one_rejected() {
-    let race = race(&OF_TWO_ORDERS).await;
-    let batches =
-        |run: u32| [1, 2].map(|n| vec![reserve(u128::from(run) * 10 + n, &[(&product(run), 1)])]);
-    let check = async |run, decided: [Vec<Decided>; 2]| {
-        assert_eq!(decided.iter().filter(|one| is_reserved(one)).count(), 1, "{decided:?}");
-        assert_eq!(level(&race, run).await, (1, 1, 2));
+    let shop = Shop::open(&ONE_BY_ONE).await;
+    let prepare = async |run| shop.has(stocked(&product(run), 1).to_vec()).await;
+    let batches = |run| [1, 2].map(|n| vec![reserve(number(run, n), &[(&product(run), 1)])]);
+    let check = async |run, both: Both| {
+        assert_eq!(both.iter().filter(|one| is_reserved(one)).count(), 1, "{both:?}");
+        assert_eq!(shop.level(&product(run)).await, (1, 1, 2));
     };
-    run(&race, async |run| one_unit(&race, run).await, batches, check).await;
+    shop.every_order(prepare, batches, check).await;
+    assert_eq!(shop.reruns(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_orders_that_name_two_products_in_opposite_order_never_deadlock() {
+    let shop = Shop::open(&ONE_BY_ONE).await;
+    let other = |run| format!("Q{run}");
+    let prepare = async |run| {
+        shop.has([stocked(&product(run), 1), stocked(&other(run), 1)].concat()).await;
+    };
+    let batches = |run| {
+        let p = product(run);
+        let q = other(run);
+        [
+            vec![reserve(number(run, 1), &[(&p, 1), (&q, 1)]), reserve(number(run, 2), &[(&p, 1)])],
+            vec![reserve(number(run, 3), &[(&q, 1)]), reserve(number(run, 4), &[(&q, 1), (&p, 1)])],
+        ]
+    };
+    let check = async |run, both: Both| {
+        let [one, two] =
+            both.map(|decided| decided.chunks(1).filter(|one| is_reserved(one)).count());
+        // The first batch takes both units, or the second one takes one and leaves the other.
+        assert!(matches!((one, two), (1, 0) | (1, 1)), "{one} and {two}");
+        for name in [product(run), other(run)] {
+            assert_eq!(shop.level(&name).await, (1, 1, 2));
+        }
+    };
+    shop.every_order(prepare, batches, check).await;
+    assert_eq!(shop.reruns(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_command_that_two_replicas_got_is_decided_once() {
-    let race = race(&ONE_BY_ONE).await;
-    let batches =
-        |run: u32| [1, 1].map(|n| vec![reserve(u128::from(run) * 10 + n, &[(&product(run), 1)])]);
-    let check = async |run, decided: [Vec<Decided>; 2]| {
-        assert!(decided.iter().all(|one| is_reserved(one)), "{decided:?}");
-        assert_eq!(level(&race, run).await, (1, 1, 2));
+    let shop = Shop::open(&ONE_BY_ONE).await;
+    let prepare = async |run| shop.has(stocked(&product(run), 1).to_vec()).await;
+    let batches = |run| [(); 2].map(|()| vec![reserve(number(run, 1), &[(&product(run), 1)])]);
+    let check = async |run, both: Both| {
+        assert!(both.iter().all(|one| is_reserved(one)), "{both:?}");
+        assert_eq!(outcome(&both[0]), outcome(&both[1]));
+        assert_eq!(shop.level(&product(run)).await, (1, 1, 2));
     };
-    run(&race, async |run| one_unit(&race, run).await, batches, check).await;
+    shop.every_order(prepare, batches, check).await;
+    assert_eq!(shop.reruns(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_beside_its_reserve_leaves_nothing_held() {
-    let race = race(&ONE_BY_ONE).await;
-    let batches = |run: u32| {
-        let number = u128::from(run) * 10;
-        [StockCommandKind::ReserveStock, StockCommandKind::ReleaseStock]
-            .map(|kind| vec![order(kind, number, &[(&product(run), 1)])])
+    let shop = Shop::open(&ONE_BY_ONE).await;
+    let prepare = async |run| shop.has(stocked(&product(run), 1).to_vec()).await;
+    let batches = |run| {
+        [ReserveStock, ReleaseStock]
+            .map(|kind| vec![order(kind, number(run, 1), &[(&product(run), 1)])])
     };
-    let check = async |run: u32, decided: [Vec<Decided>; 2]| {
-        assert_eq!(outcome(&decided[1]), &StockOutcome::StockReleased);
-        let (on_hand, reserved, last_seq) = level(&race, run).await;
-        let expected = if is_reserved(&decided[0]) { 3 } else { 1 };
-        assert_eq!((on_hand, reserved, last_seq), (1, 0, expected), "{decided:?}");
-        let found = race
-            .witness
-            .reservation(id(u128::from(run) * 10))
-            .await
-            .expect("a read")
-            .expect("a reservation");
-        assert_eq!(found.state.name(), inventory_core::reservation::StateName::Released);
+    let check = async |run, both: Both| {
+        assert_eq!(outcome(&both[1]), &StockOutcome::StockReleased);
+        let last_seq = if is_reserved(&both[0]) { 3 } else { 1 };
+        assert_eq!(shop.level(&product(run)).await, (1, 0, last_seq), "{both:?}");
+        assert_eq!(shop.reservation(number(run, 1)).await.state.name(), StateName::Released);
     };
-    run(&race, async |run| one_unit(&race, run).await, batches, check).await;
+    shop.every_order(prepare, batches, check).await;
+    assert_eq!(shop.reruns(), 0);
 }
 
-/// A client's retry through another replica, at a stock key without movements.
+fn receive(run: u32, units: u32) -> InventoryCommand {
+    InventoryCommand::Move(Box::new(MovementRequest {
+        product_id: product(run).parse().expect("an id"),
+        location_id: contract::LocationId::main(),
+        change: Change::Receive(Quantity::new(units).expect("a quantity")),
+        cause: RequestCause {
+            request_id: RequestId(Digest::of(product(run).as_bytes()).0),
+            digest: Digest([1; 16]),
+            reason: None,
+            reference: None,
+            actor: None,
+        },
+    }))
+}
+
+/// The product exists, and no stock row of it does.
+async fn unstocked(shop: &Shop, run: u32) {
+    let [put, _] = stocked(&product(run), 1);
+    shop.has(vec![put]).await;
+}
+
+/// A client's retry through another replica.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_request_that_two_replicas_got_moves_stock_once() {
-    let race = race(&ONE_BY_ONE).await;
-    let batches = |run: u32| {
-        [(); 2].map(|()| {
-            vec![InventoryCommand::Move(Box::new(MovementRequest {
-                product_id: product(run).parse().expect("an id"),
-                location_id: contract::LocationId::main(),
-                change: Change::Receive(Quantity::new(5).expect("a quantity")),
-                cause: RequestCause {
-                    request_id: RequestId(Digest::of(product(run).as_bytes()).0),
-                    digest: Digest([1; 16]),
-                    reason: None,
-                    reference: None,
-                    actor: None,
-                },
-            }))]
-        })
-    };
-    let prepare = async |run| {
-        let [put, _] = stocked(&product(run), 1);
-        run_until_done(&race.witness, Arc::new([put])).await;
-    };
-    let check = async |run, decided: [Vec<Decided>; 2]| {
-        let replays = decided
+    let shop = Shop::open(&ONE_BY_ONE).await;
+    let prepare = async |run| unstocked(&shop, run).await;
+    let batches = |run| [(); 2].map(|()| vec![receive(run, 5)]);
+    let check = async |run, both: Both| {
+        let replays = both
             .iter()
             .filter(|one| matches!(one[0].outcome, InventoryOutcome::Moved { replayed: true, .. }));
-        assert_eq!(replays.count(), 1, "{decided:?}");
-        assert_eq!(level(&race, run).await, (5, 0, 1));
+        assert_eq!(replays.count(), 1, "{both:?}");
+        assert_eq!(shop.level(&product(run)).await, (5, 0, 1));
     };
-    run(&race, prepare, batches, check).await;
+    shop.every_order(prepare, batches, check).await;
+    assert_eq!(shop.reruns(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_beside_the_first_units_gets_them_or_is_rejected() {
+    let shop = Shop::open(&ONE_BY_ONE).await;
+    let prepare = async |run| unstocked(&shop, run).await;
+    let batches =
+        |run| [vec![receive(run, 5)], vec![reserve(number(run, 1), &[(&product(run), 5)])]];
+    let check = async |run, [_, order]: Both| {
+        let expected = if is_reserved(&order) { (5, 5, 2) } else { (5, 0, 1) };
+        assert_eq!(shop.level(&product(run)).await, expected, "{order:?}");
+    };
+    shop.every_order(prepare, batches, check).await;
+    assert_eq!(shop.reruns(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_of_unknown_products_that_two_replicas_got_is_rejected_once() {
+    let shop = Shop::open(&OF_UNKNOWN_PRODUCTS).await;
+    let batches = |run| [(); 2].map(|()| vec![reserve(number(run, 1), &[(&product(run), 1)])]);
+    let check = async |run, both: Both| {
+        assert!(both.iter().all(|one| is_rejected(one)), "{both:?}");
+        assert_eq!(outcome(&both[0]), outcome(&both[1]));
+        let repeats = both
+            .iter()
+            .filter(|one| matches!(one[0].outcome, InventoryOutcome::Answered { repeated: true }));
+        assert_eq!(repeats.count(), 1, "{both:?}");
+        assert_eq!(shop.reservation(number(run, 1)).await.state.name(), StateName::Rejected);
+    };
+    shop.every_order(async |_| {}, batches, check).await;
+    assert!(shop.reruns() > 0, "no order of statements shows the conflict");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_beside_its_reserve_of_unknown_products_is_the_last_word() {
+    let shop = Shop::open(&OF_UNKNOWN_PRODUCTS).await;
+    let batches = |run| {
+        [ReserveStock, ReleaseStock]
+            .map(|kind| vec![order(kind, number(run, 1), &[(&product(run), 1)])])
+    };
+    let check = async |run, both: Both| {
+        let first = outcome(&both[0]);
+        assert!(is_rejected(&both[0]) || first == &StockOutcome::StockReleased, "{both:?}");
+        assert_eq!(outcome(&both[1]), &StockOutcome::StockReleased);
+        assert_eq!(shop.reservation(number(run, 1)).await.state.name(), StateName::Released);
+    };
+    shop.every_order(async |_| {}, batches, check).await;
+    assert!(shop.reruns() > 0, "no order of statements shows the conflict");
+}
+
+/// The product does not exist when the batches look for it, and one of them creates it: an order
+/// that got units meets the rejection of the same order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_beside_the_creation_of_its_product_has_one_outcome() {
+    let shop = Shop::open(&OF_A_NEW_PRODUCT).await;
+    let of_the_order = |run| reserve(number(run, 1), &[(&product(run), 1)]);
+    let batches = |run| {
+        let [put, received] = stocked(&product(run), 1);
+        [vec![of_the_order(run)], vec![put, received, of_the_order(run)]]
+    };
+    let check = async |run, both: Both| {
+        assert_eq!(outcome(&both[0]), outcome(&both[1][2..]));
+        let expected = if is_reserved(&both[0]) { (1, 1, 2) } else { (1, 0, 1) };
+        assert_eq!(shop.level(&product(run)).await, expected, "{both:?}");
+    };
+    shop.every_order(async |_| {}, batches, check).await;
+    assert!(shop.reruns() > 0, "no order of statements shows the conflict");
 }
