@@ -116,7 +116,7 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
     workers.spawn(Stage::Relay, "the relay of answers", |token| relay.run(token));
     workers.spawn(Stage::Commit, "the committer of stock", |token| committer.run(token));
     workers.spawn(Stage::Work, "the consumer of commands", |token| consumer.run(token));
-    workers.spawn(Stage::Work, "the health check", |token| health_check.run(token));
+    workers.spawn(Stage::Work, "the health check of stock", |token| health_check.run(token));
     workers.spawn(Stage::Work, "the auditor of stock", |token| auditor.run(token));
     api
 }

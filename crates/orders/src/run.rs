@@ -32,6 +32,7 @@ use crate::store::postgres::{Postgres, SCHEMA};
 use crate::store::sqlite::Sqlite;
 use crate::store::{AuditStore, Store};
 use crate::waiters::Waiters;
+use crate::worker::health_check::HealthCheck;
 use crate::worker::listen::AnswerListener;
 use crate::worker::settle::Answers;
 use crate::worker::sweep::{AnswerFeed, Sweeper};
@@ -66,6 +67,7 @@ pub struct Parts {
     pub consumer: Consumer<OrderCommand, OrderOutcome>,
     pub listener: AnswerListener,
     pub sweeper: Sweeper,
+    pub health_check: HealthCheck,
     pub auditor: Auditor,
     pub api: Api,
 }
@@ -106,11 +108,15 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     };
     let sweeper = Sweeper {
         store: store.clone(),
-        bus,
         outbox,
         answer_feed,
         clock: context.clock.clone(),
         ids: context.ids.clone(),
+        metrics: metrics.clone(),
+    };
+    let health_check = HealthCheck {
+        store: store.clone(),
+        bus,
         metrics: metrics.clone(),
         readiness: context.readiness.clone(),
     };
@@ -125,7 +131,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     };
     let auditor = auditor(audit, context);
     let api = context.api(SERVICE, routes(Arc::new(service)), own_codes());
-    Parts { relay, committer, consumer, listener, sweeper, auditor, api }
+    Parts { relay, committer, consumer, listener, sweeper, health_check, auditor, api }
 }
 
 /// The queue of commands to publish, and the worker that publishes them.
@@ -153,7 +159,7 @@ fn auditor(store: Arc<dyn AuditStore>, context: &Context) -> Auditor {
 /// Adds the service to a process: its workers, metrics and checks. Returns its API.
 pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
     let parallel_batches = dependencies.store.parallel_batches();
-    let Parts { relay, committer, consumer, listener, sweeper, auditor, api } =
+    let Parts { relay, committer, consumer, listener, sweeper, health_check, auditor, api } =
         assemble(dependencies, &mut process.context);
     let workers = &mut process.workers;
     workers.spawn(Stage::Relay, "the relay of commands", |token| relay.run(token));
@@ -164,6 +170,7 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
     workers.spawn(Stage::Work, "the consumer of answers", |token| consumer.run(token));
     workers.spawn(Stage::Work, "the listener for other replicas", |token| listener.run(token));
     workers.spawn(Stage::Work, "the sweeper", |token| sweeper.run(token));
+    workers.spawn(Stage::Work, "the health check of orders", |token| health_check.run(token));
     workers.spawn(Stage::Work, "the auditor of orders", |token| auditor.run(token));
     api
 }

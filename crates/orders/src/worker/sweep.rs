@@ -7,10 +7,8 @@ use contract::codec;
 use faults::fault_point;
 use orders_core::backoff;
 use orders_core::window::Window;
-use platform::bus::Bus;
 use platform::clock::{Clock, Ids, Timestamp};
 use platform::failure::{Chain, Failure};
-use platform::readiness::{Health, Readiness};
 use platform::relay::Outbox;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -21,8 +19,6 @@ use crate::store::{Lease, Pick, Store};
 
 /// The longest that a due command waits for the sweeper.
 const PERIOD: Duration = Duration::from_millis(250);
-/// The number of sweeps per health check, which also measures the backlog.
-const STEPS_PER_LOOK: u32 = 8;
 /// The most commands of one lease, so that requests get their turn at the writer.
 const MAX_LEASE: usize = 500;
 
@@ -65,13 +61,11 @@ impl AnswerFeed {
 #[derive(Debug)]
 pub struct Sweeper {
     pub store: Arc<dyn Store>,
-    pub bus: Arc<dyn Bus>,
     pub outbox: Outbox,
     pub answer_feed: Arc<AnswerFeed>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
     pub metrics: Arc<Metrics>,
-    pub readiness: Readiness,
 }
 
 impl Sweeper {
@@ -81,7 +75,6 @@ impl Sweeper {
     ///
     /// [`Failure::Fatal`] only; the process must end (R18).
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
-        let mut step = 0_u32;
         let mut failing = false;
         while !shutdown.is_cancelled() {
             match (self.tick().await, failing) {
@@ -98,10 +91,6 @@ impl Sweeper {
                 (Ok(0), false) | (Err(_), true) => {}
                 (Ok(resent), false) => debug!(resent, "resent pending commands"),
             }
-            if step.is_multiple_of(STEPS_PER_LOOK) {
-                self.look().await?;
-            }
-            step = step.wrapping_add(1);
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = self.answer_feed.heard.notified() => {}
@@ -145,20 +134,5 @@ impl Sweeper {
         self.metrics.commands_resent.inc_by(commands.len() as u64);
         self.outbox.offer(codec::encode(&commands));
         Ok(commands.len())
-    }
-
-    /// Checks the service's dependencies and updates the readiness and the backlog's metrics.
-    async fn look(&self) -> Result<(), Failure> {
-        let database = match self.store.backlog().await {
-            Ok(backlog) => {
-                self.metrics.show(backlog);
-                Health::Up
-            }
-            Err(failure @ Failure::Fatal(_)) => return Err(failure),
-            Err(failure) => Health::Down(Chain(&failure).to_string()),
-        };
-        self.readiness.set("orders database", database);
-        self.readiness.set("bus", Health::of_bus(&*self.bus));
-        Ok(())
     }
 }

@@ -18,12 +18,14 @@ use platform::bus::Bus;
 use platform::bus::embedded::Embedded;
 use platform::clock::{Clock, ManualClock, SystemIds};
 use platform::consumer::Consumer;
+use platform::readiness::{Health, Readiness};
 use platform::relay::Relay;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use web::program::Context;
 
+use super::health_check::HealthCheck;
 use super::sweep::Sweeper;
 use crate::run::{Dependencies, Parts, assemble};
 use crate::store::Store;
@@ -39,6 +41,8 @@ struct World {
     store: Arc<dyn Store>,
     consumer: Consumer<OrderCommand, OrderOutcome>,
     sweeper: Sweeper,
+    health_check: HealthCheck,
+    readiness: Readiness,
     relay: Relay,
     waiters: Arc<Waiters>,
     router: Router,
@@ -59,7 +63,7 @@ fn world() -> World {
     let dependencies =
         Dependencies { store: store.clone(), audit, bus: bus.clone(), currency: Currency::BRL };
     let parts = assemble(dependencies, &mut context);
-    let Parts { relay, committer, consumer, listener, sweeper, api, .. } = parts;
+    let Parts { relay, committer, consumer, listener, sweeper, health_check, api, .. } = parts;
     tokio::spawn(committer.run(CancellationToken::new()));
     let waiters = listener.waiters;
     World {
@@ -68,6 +72,8 @@ fn world() -> World {
         store,
         consumer,
         sweeper,
+        health_check,
+        readiness: context.readiness,
         relay,
         waiters,
         router: api.router,
@@ -197,6 +203,14 @@ async fn a_silent_inventory_is_asked_little_and_the_first_answer_makes_all_due()
     }
     assert_eq!(heard.len(), 300, "all were sent again although no time had passed");
     assert_eq!(world.store.backlog().await.expect("a read").commands, 0);
+}
+
+#[tokio::test]
+async fn the_health_check_reports_what_the_service_stands_on() {
+    let world = world();
+    world.health_check.tick().await.expect("a check");
+    let checks = world.readiness.snapshot().checks;
+    assert_eq!(checks, [("orders database", Health::Up), ("bus", Health::Up)]);
 }
 
 #[tokio::test]

@@ -1,0 +1,60 @@
+//! Keeps the readiness probe up to date about the service's dependencies.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use platform::bus::Bus;
+use platform::failure::{Chain, Failure};
+use platform::readiness::{Health, Readiness};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// A worker that checks the database and the bus, and measures the backlog.
+#[derive(Debug)]
+pub struct HealthCheck {
+    pub store: Arc<dyn Store>,
+    pub bus: Arc<dyn Bus>,
+    pub metrics: Arc<Metrics>,
+    pub readiness: Readiness,
+}
+
+impl HealthCheck {
+    /// Checks until `shutdown`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Fatal`] only; the process must end (R18).
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
+        while !shutdown.is_cancelled() {
+            self.tick().await?;
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(PERIOD) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks once. Reading the backlog, which the metrics show, represents the database.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Fatal`] only; the process must end (R18).
+    pub async fn tick(&self) -> Result<(), Failure> {
+        let database = match self.store.backlog().await {
+            Ok(backlog) => {
+                self.metrics.show(backlog);
+                Health::Up
+            }
+            Err(failure @ Failure::Fatal(_)) => return Err(failure),
+            Err(failure) => Health::Down(Chain(&failure).to_string()),
+        };
+        self.readiness.set("orders database", database);
+        self.readiness.set("bus", Health::of_bus(&*self.bus));
+        Ok(())
+    }
+}
