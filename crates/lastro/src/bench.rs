@@ -208,7 +208,8 @@ async fn settle(
         let now = scraper.scrape().await?;
         let whole = now.since(before);
         if whole.settled() > settled {
-            (settled, moved) = (whole.settled(), now.at);
+            settled = whole.settled();
+            moved = now.at;
         }
         let done = whole.pending == 0 && whole.settled() >= whole.placed;
         if done || moved.elapsed() > SETTLE_PATIENCE {

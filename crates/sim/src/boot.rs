@@ -82,7 +82,8 @@ fn work(
     name: &'static str,
     worker: impl Future<Output = Result<(), Failure>> + Send + 'static,
 ) {
-    let (world, node) = (port.world.clone(), port.node);
+    let world = port.world.clone();
+    let node = port.node;
     port.world.executor.spawn(Some(node), async move {
         if worker.await.is_err() {
             coverage::mark("a process that ends because its storage failed");

@@ -111,7 +111,8 @@ async fn send(world: &Arc<World>, node: Node, request: Request<Body>) -> Reply {
     let handling = async move {
         port.pass("before a request is handled").await;
         let response = router.oneshot(request).await.expect("a router always answers");
-        let (status, body) = (response.status(), response.into_body().collect().await);
+        let status = response.status();
+        let body = response.into_body().collect().await;
         port.pass("before a request is answered").await;
         // The client may have hung up.
         let _ = sender.send((status, body.map(|body| body.to_bytes()).unwrap_or_default()));

@@ -117,7 +117,8 @@ impl Bus for Connection {
         wait: Duration,
     ) -> Result<Vec<Delivery>, BusError> {
         self.port.pass("receiving").await;
-        let (world, began) = (&self.port.world, Instant::now());
+        let world = &self.port.world;
+        let began = Instant::now();
         let patience =
             if wait.is_zero() { wait } else { world.trace.stretch(wait).min(LONGEST_WAIT) };
         loop {

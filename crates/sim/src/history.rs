@@ -168,8 +168,8 @@ fn check_without_key(purchase: &Purchase, rows: &[OrderRow]) -> Result<(), Viola
         .filter(|row| row.customer_id == purchase.customer_id)
         .map(|row| row.order_id)
         .collect();
-    let (done, unknown) =
-        (count(&purchase.heard, Heard::Done), count(&purchase.heard, Heard::Unknown));
+    let done = count(&purchase.heard, Heard::Done);
+    let unknown = count(&purchase.heard, Heard::Unknown);
     let right = (done..=done + unknown).contains(&ids.len()) && purchase.order_ids.is_subset(&ids);
     if right { Ok(()) } else { broken("INV-6", format!("{purchase:?} has the orders {ids:?}")) }
 }
@@ -179,8 +179,8 @@ fn check_stocking(stocking: &Stocking, movements: &[MovementRow]) -> Result<(), 
         .iter()
         .filter(|movement| movement.reference.as_ref() == Some(&stocking.reference))
         .count();
-    let (done, unknown) =
-        (count(&stocking.heard, Heard::Done), count(&stocking.heard, Heard::Unknown));
+    let done = count(&stocking.heard, Heard::Done);
+    let unknown = count(&stocking.heard, Heard::Unknown);
     let most = if stocking.key.is_some() { (done + unknown).min(1) } else { done + unknown };
     let least = if stocking.key.is_some() { done.min(1) } else { done };
     let right = (least..=most).contains(&made);

@@ -13,7 +13,8 @@ use crate::states::{Violation, agree, broken, may_follow, waits_for};
 
 /// INV-4, INV-5 and INV-7 of one order, at one moment of both databases.
 pub(crate) fn check_order(databases: &Databases, order_id: OrderId) -> Result<(), Violation> {
-    let (order, reservation) = (databases.order(order_id), databases.reservation(order_id));
+    let order = databases.order(order_id);
+    let reservation = databases.reservation(order_id);
     match (&order, &reservation) {
         (None, None) => Ok(()),
         (None, Some(reservation)) => broken(
@@ -75,7 +76,8 @@ fn check_allocations(
     reservation: Option<&ReservationRow>,
 ) -> Result<(), Violation> {
     let state = reservation.map(|reservation| reservation.state);
-    let (lines, allocated) = (databases.lines(id), databases.allocated(id));
+    let lines = databases.lines(id);
+    let allocated = databases.allocated(id);
     let right = match state {
         Some(StateName::Reserved | StateName::Shipped) => allocated == lines,
         Some(StateName::Released) => allocated.is_empty() || allocated == lines,
@@ -139,7 +141,8 @@ pub(crate) fn check_rejection(
     reservation: &ReservationRow,
     ledgers: &BTreeMap<(String, String), Vec<Level>>,
 ) -> Result<(), Violation> {
-    let (order_id, shortages) = (reservation.order_id, databases.shortages(reservation.order_id));
+    let order_id = reservation.order_id;
+    let shortages = databases.shortages(reservation.order_id);
     if reservation.state == StateName::Rejected && shortages.is_empty() {
         return broken("INV-8", format!("order {order_id} is rejected and nothing was short"));
     }

@@ -83,7 +83,9 @@ impl Port {
         work: BoxFuture<'static, Result<T, Failure>>,
     ) -> Result<T, Failure> {
         self.pass("before its transaction begins").await;
-        let (world, node, About { what, rows, works }) = (&self.world, self.node, about);
+        let world = &self.world;
+        let node = self.node;
+        let About { what, rows, works } = about;
         if tokio::time::timeout(LOCK_TIMEOUT, world.locks.until_unlocked(node.service, &rows))
             .await
             .is_err()
@@ -147,7 +149,8 @@ impl Port {
         works: BTreeSet<Work>,
         work: BoxFuture<'static, Result<T, Failure>>,
     ) {
-        let (world, node) = (self.world.clone(), self.node);
+        let world = self.world.clone();
+        let node = self.node;
         world.locks.lock(node.service, &rows);
         let delay = world.random.millis(1..=*world.random.pick(&[50, 1000, 20_000]));
         self.world.executor.spawn(None, async move {

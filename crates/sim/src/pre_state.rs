@@ -53,8 +53,8 @@ impl PreState {
                     if !publish.as_ref().is_some_and(|answer| is_rejected(&answer.outcome)) {
                         return Ok(());
                     }
-                    let (lines, shortages) =
-                        (databases.lines(command.order_id), databases.shortages(command.order_id));
+                    let lines = databases.lines(command.order_id);
+                    let shortages = databases.shortages(command.order_id);
                     if shortages.is_empty() {
                         return broken(
                             "INV-8",

@@ -78,7 +78,8 @@ fn run_in_folder(
         let world = World::new(config.clone(), wrappers, boot::boot, folder.path(), keeps_trace);
         *running.lock().expect("nothing panics under this lock") = Some(world.clone());
         let over = Arc::new(AtomicBool::new(false));
-        let (living, ends) = (world.clone(), over.clone());
+        let living = world.clone();
+        let ends = over.clone();
         world.executor.spawn(None, async move {
             scenario::play(living).await;
             ends.store(true, Ordering::Relaxed);

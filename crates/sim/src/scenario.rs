@@ -46,7 +46,8 @@ async fn people(world: &Arc<World>) {
     let busy = Arc::new(AtomicU64::new(0));
     let begin = |at_stock: bool| {
         busy.fetch_add(1, Ordering::Relaxed);
-        let (world, busy) = (world.clone(), busy.clone());
+        let world = world.clone();
+        let busy = busy.clone();
         world.clone().executor.spawn(None, async move {
             for _ in 0..world.config.requests {
                 let longest = *world.random.pick(&[5, 100, world.config.rest_ms]);

@@ -50,7 +50,8 @@ pub(crate) fn run(from: u64, count: u64, jobs: usize) -> bool {
     let complains = count >= SEEDS_THAT_REACH_ALL && !missing.is_empty();
     missing.iter().for_each(|what| println!("not reached: {what}"));
     let (reached, all) = table::reached(&tally.coverage);
-    let (seeds, broken) = (tally.worlds.saturating_sub(known_count), tally.broken.len());
+    let seeds = tally.worlds.saturating_sub(known_count);
+    let broken = tally.broken.len();
     let seconds = progress.watch.seconds();
     println!("{seeds} seeds, {broken} violations, {reached}/{all} cells, {seconds} s");
     tally.broken.is_empty() && !complains
@@ -85,7 +86,9 @@ fn side_by_side(
     let mut tally = Tally::default();
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
-            let (sender, worlds, enough) = (sender.clone(), &worlds, &enough);
+            let sender = sender.clone();
+            let worlds = &worlds;
+            let enough = &enough;
             scope.spawn(move || {
                 let next = || worlds.lock().expect("taking the next one does not panic").next();
                 while let Some(config) = next().filter(|_| !enough.load(Ordering::Relaxed)) {
@@ -139,7 +142,8 @@ impl Progress {
             return;
         }
         self.printed_at_ms = now_ms;
-        let (seeds, broken) = (tally.worlds.saturating_sub(self.known), tally.broken.len());
+        let seeds = tally.worlds.saturating_sub(self.known);
+        let broken = tally.broken.len();
         let rate = i64::try_from(seeds * 1000).unwrap_or(i64::MAX) / now_ms.max(1);
         let filled = usize::try_from(seeds * 30 / self.count.max(1)).unwrap_or(30).min(30);
         let bar = format!("[{:<30}]", "=".repeat(filled));

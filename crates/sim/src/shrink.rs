@@ -17,7 +17,8 @@ fn shrink(broken: &Report, wrappers: Wrappers) -> Report {
         let report = run::run(config, wrappers, false);
         report.violation.as_ref().map(|violation| violation.invariant) == invariant
     };
-    let (mut smallest, mut tries) = (broken.config.clone(), 0);
+    let mut smallest = broken.config.clone();
+    let mut tries = 0;
     'smaller: loop {
         // A smaller world takes another course, so the violation may need another seed.
         let smaller = smallest.smaller();

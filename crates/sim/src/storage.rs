@@ -38,7 +38,8 @@ impl of_orders::Store for OrdersPort {
         batch: Arc<[order::OrderCommand]>,
         _: order::Decide,
     ) -> Result<Vec<order::Decided>, Failure> {
-        let (world, node) = (self.0.world.clone(), self.0.node);
+        let world = self.0.world.clone();
+        let node = self.0.node;
         let works = batch.iter().map(Work::of_order).collect();
         let about = About { what: "a batch", rows: order_rows(&batch), works };
         let work = async move {
@@ -55,7 +56,8 @@ impl of_orders::Store for OrdersPort {
     }
 
     async fn lease(&self, lease: of_orders::Lease) -> Result<Vec<StockCommand>, Failure> {
-        let (world, node) = (self.0.world.clone(), self.0.node);
+        let world = self.0.world.clone();
+        let node = self.0.node;
         let work = async move {
             let commands = world.stores.orders.lease(lease).await?;
             if let Some(first) = commands.first() {
@@ -164,7 +166,8 @@ impl of_stock::Store for StockPort {
         batch: Arc<[stock::InventoryCommand]>,
         _: stock::Decide,
     ) -> Result<Vec<stock::Decided>, Failure> {
-        let (world, node) = (self.0.world.clone(), self.0.node);
+        let world = self.0.world.clone();
+        let node = self.0.node;
         let works = batch.iter().filter_map(Work::of_stock).collect();
         let about = About { what: "a batch", rows: stock_rows(&batch), works };
         let work = async move {

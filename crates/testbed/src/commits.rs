@@ -135,8 +135,8 @@ async fn accept(listener: TcpListener, port: u16, plan: Arc<Plan>) {
             let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
             // Messages are small and wait for one another's replies.
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
-            let ((from_client, to_client), (from_server, to_server)) =
-                (client.into_split(), server.into_split());
+            let (from_client, to_client) = client.into_split();
+            let (from_server, to_server) = server.into_split();
             let replies = Arc::new(Replies::default());
             // The end of either direction closes both.
             tokio::select! {
@@ -193,17 +193,21 @@ async fn forward_requests(
     if to.write_all(&start).await.is_err() {
         return;
     }
-    let (mut held, mut statements) = (Vec::new(), HashMap::new());
+    let mut held = Vec::new();
+    let mut statements = HashMap::new();
     // Whether an open transaction may write, and whether it has written.
-    let (mut may_write, mut wrote) = (false, false);
+    let mut may_write = false;
+    let mut wrote = false;
     while let Some((kind, whole)) = message(&mut from, true).await {
         // The texts follow the type and the length; each ends with a zero byte.
         let mut texts = whole[5..].split(|byte| *byte == 0).map(String::from_utf8_lossy);
-        let (first, second) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
+        let first = texts.next().unwrap_or_default();
+        let second = texts.next().unwrap_or_default();
         let simple = kind == b'Q';
         match kind {
             b'Q' if first.contains("BEGIN") => {
-                (may_write, wrote) = (!first.contains("READ ONLY"), false);
+                may_write = !first.contains("READ ONLY");
+                wrote = false;
             }
             // Parse names a statement, and Bind uses a statement by its name.
             b'P' => {

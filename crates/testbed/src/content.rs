@@ -23,7 +23,8 @@ impl Content {
     pub fn random(random: &mut Random) -> Self {
         let line = |random: &mut Random| {
             let product = PRODUCTS[random.index(PRODUCTS.len())];
-            let (quantity, cents) = (1 + random.below(3), random.below(100_000));
+            let quantity = 1 + random.below(3);
+            let cents = random.below(100_000);
             let price = format!("{}.{:02}", cents / 100, cents % 100);
             format!(r#"{{"product_id":"{product}","quantity":{quantity},"price":{price}}}"#)
         };

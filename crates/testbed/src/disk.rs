@@ -67,7 +67,8 @@ impl Disk {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut holder = command.spawn().expect("unshare and nsenter, of the package util-linux");
         let pid = holder.id().expect("it was not waited for yet");
-        let (mut line, mut said) = (String::new(), String::new());
+        let mut line = String::new();
+        let mut said = String::new();
         let mut reported = BufReader::new(holder.stdout.take().expect("it is piped"));
         let read = tokio::time::timeout(PATIENCE, reported.read_line(&mut line)).await;
         if !matches!(read, Ok(Ok(_))) || line != "mounted\n" {

@@ -47,7 +47,8 @@ impl<R> Race<R> {
             let behind = url.replace(&format!(":{port}/"), &format!(":{}/", gate.port()));
             (Arc::new(open(behind, name).await), Side { gate, name, groups: groups.to_vec() })
         };
-        let ((first, one), (second, other)) = (replica("first").await, replica("second").await);
+        let (first, one) = replica("first").await;
+        let (second, other) = replica("second").await;
         Self {
             witness,
             replicas: [first, second],
@@ -68,7 +69,8 @@ impl<R> Race<R> {
     ) -> u32 {
         // The side that was chosen at each point where both could proceed: a depth-first walk
         // through the tree of choices.
-        let (mut choices, mut run) = (Vec::<bool>::new(), 0);
+        let mut choices = Vec::<bool>::new();
+        let mut run = 0;
         loop {
             run += 1;
             let tasks = begin(run, self.replicas.clone()).await;
@@ -119,7 +121,8 @@ async fn play<T>(
     tasks: &[JoinHandle<T>; 2],
     choices: &[bool],
 ) -> Vec<bool> {
-    let (mut taken, mut groups) = (Vec::new(), [0, 0]);
+    let mut taken = Vec::new();
+    let mut groups = [0, 0];
     loop {
         let standing = eventually(PATIENCE, "both sides stand still", async || {
             let one = sides[0].standing(operator, &tasks[0]).await?;

@@ -53,10 +53,12 @@ impl Load {
     /// Starts clients. If `stubborn`, they repeat a request that got no answer or a 503, with the
     /// same key.
     pub fn of_clients(stubborn: bool, shop: &Arc<Deployment>, random: &mut Random) -> Self {
-        let (mut clients, shared) =
-            (JoinSet::new(), Arc::new(Shared { stubborn, ..Shared::default() }));
+        let mut clients = JoinSet::new();
+        let shared = Arc::new(Shared { stubborn, ..Shared::default() });
         for _ in 0..CLIENTS {
-            let (shop, shared, mut random) = (shop.clone(), shared.clone(), random.fork());
+            let shop = shop.clone();
+            let shared = shared.clone();
+            let mut random = random.fork();
             clients.spawn(async move {
                 let mut answered = true;
                 while answered && !shared.stopping.load(Ordering::Relaxed) {
@@ -101,7 +103,8 @@ impl Load {
 /// Places one order with its own key, and cancels one order in eight. Returns false if there was no
 /// answer.
 async fn order_once(shop: &Deployment, random: &mut Random, shared: &Shared) -> bool {
-    let (content, key) = (Content::random(random), format!("K{:016x}", random.below(u64::MAX)));
+    let content = Content::random(random);
+    let key = format!("K{:016x}", random.below(u64::MAX));
     let mut placed = place(shop, &key, &content, shared.stubborn).await;
     while placed.is_none() && shared.stubborn && !shared.stopping.load(Ordering::Relaxed) {
         tokio::time::sleep(RETRY_PAUSE).await;

@@ -81,8 +81,8 @@ async fn accept(listener: TcpListener, port: u16, weather: Arc<watch::Sender<Wea
         }
         connections.spawn(async move {
             let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
-            let ((from_client, to_client), (from_server, to_server)) =
-                (client.into_split(), server.into_split());
+            let (from_client, to_client) = client.into_split();
+            let (from_server, to_server) = server.into_split();
             // The end of either direction closes both.
             tokio::select! {
                 () = forward(from_client, to_server, weather.clone()) => {}

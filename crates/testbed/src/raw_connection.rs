@@ -76,7 +76,9 @@ impl ResponseReader {
     /// known length.
     pub async fn next(&mut self) -> std::io::Result<(u16, String)> {
         let bad = |what: &str| std::io::Error::other(what.to_owned());
-        let (mut line, mut status, mut length) = (String::new(), None, 0);
+        let mut line = String::new();
+        let mut status = None;
+        let mut length = 0;
         loop {
             line.clear();
             if self.0.read_line(&mut line).await? == 0 {

@@ -72,7 +72,8 @@ impl Record {
         let slots = Arc::new(Semaphore::new(READERS));
         let mut pages = JoinSet::new();
         for id in self.accepted.keys().cloned() {
-            let (shop, slots) = (shop.clone(), slots.clone());
+            let shop = shop.clone();
+            let slots = slots.clone();
             pages.spawn(async move {
                 let _slot = slots.acquire().await.expect("it is never closed");
                 let page = shop.get(&format!("/api/orders/{id}")).await;

@@ -21,7 +21,8 @@ impl Response {
     ///
     /// Fails if the connection broke.
     pub async fn of(response: reqwest::Response) -> reqwest::Result<Self> {
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
         Ok(Self { status, headers, text: response.text().await? })
     }
 

@@ -93,7 +93,8 @@ impl StormAtBroker {
     /// Begins a storm.
     pub async fn on(broker: &Nats, random: &mut Random) -> Self {
         let operator = Arc::new(Operator::of(broker).await);
-        let (mut channels, mut raging) = (Vec::new(), JoinSet::new());
+        let mut channels = Vec::new();
+        let mut raging = JoinSet::new();
         for channel in [COMMANDS, ANSWERS] {
             let storm = Arc::new(Mutex::new(Storm::new(random.fork())));
             channels.push((channel, storm.clone()));

@@ -56,7 +56,8 @@ impl Tool {
         kill_process(id.expect("it was not waited for yet"), Signal::TERM)
             .expect("a child can be signalled");
         let ending = async {
-            let (mut stdout, mut stderr) = (String::new(), String::new());
+            let mut stdout = String::new();
+            let mut stderr = String::new();
             while let Some(line) = self.lines.next_line().await.expect("UTF-8") {
                 stdout.extend([line.as_str(), "\n"]);
             }

@@ -165,7 +165,8 @@ impl Line {
         };
         let (answer, open) =
             tokio::time::timeout(patience, exchange).await.map_err(|_| Broken::Timeout)??;
-        (self.open, self.used) = (open, Instant::now());
+        self.open = open;
+        self.used = Instant::now();
         Ok(answer)
     }
 }

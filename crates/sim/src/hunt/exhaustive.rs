@@ -13,7 +13,9 @@ pub(crate) fn hunt(mistakes: &[Mistake], args: &Args) -> bool {
         "{:<26} {:>15} {:>6}  {:<10} what it is",
         "bug", "states to catch", "steps", "invariant"
     );
-    let (mut caught, mut within_reach, mut beyond) = (0, 0, Vec::new());
+    let mut caught = 0;
+    let mut within_reach = 0;
+    let mut beyond = Vec::new();
     for Mistake { name, what, reach, .. } in mistakes {
         let shell = match reach {
             Reach::Within(shell) => *shell,

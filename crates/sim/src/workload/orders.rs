@@ -40,8 +40,8 @@ async fn buy(world: &Arc<World>, key: Option<String>) {
 /// sent once: a repeat would be another order.
 pub(crate) async fn settle(world: &Arc<World>, purchase: usize, attempts: usize) {
     for _ in 0..attempts {
-        let (heard, has_key) =
-            (place(world, purchase).await.heard, world.history().purchases[purchase].key.is_some());
+        let heard = place(world, purchase).await.heard;
+        let has_key = world.history().purchases[purchase].key.is_some();
         if matches!(heard, Heard::Done | Heard::Refused) || !has_key {
             return;
         }
@@ -53,13 +53,12 @@ pub(crate) async fn settle(world: &Arc<World>, purchase: usize, attempts: usize)
 fn wanted(world: &Arc<World>, key: Option<String>) -> usize {
     let random = &world.random;
     let mut sums: BTreeMap<String, i64> = BTreeMap::new();
-    let (mut products, mut total_minor) = (Vec::new(), 0);
+    let mut products = Vec::new();
+    let mut total_minor = 0;
     for _ in 0..random.within(1..=world.config.lines) {
-        let (product, quantity, price) = (
-            format!("p{}", random.below(world.config.products)),
-            random.within(1..=4),
-            random.within(0..=9_999),
-        );
+        let product = format!("p{}", random.below(world.config.products));
+        let quantity = random.within(1..=4);
+        let price = random.within(0..=9_999);
         let [quantity_units, price_minor] =
             [quantity, price].map(|n| i64::try_from(n).expect("a small number"));
         *sums.entry(product.clone()).or_default() += quantity_units;
@@ -76,7 +75,8 @@ fn wanted(world: &Arc<World>, key: Option<String>) -> usize {
     let key = key.or_else(|| random.chance(800).then(|| format!("key-{number}")));
     let body = format!(r#"{{"customer_id":"{customer_id}","products":[{}]}}"#, products.join(","));
     let lines = sums.into_iter().collect();
-    let (heard, order_ids) = (Vec::new(), BTreeSet::new());
+    let heard = Vec::new();
+    let order_ids = BTreeSet::new();
     history.begin_purchase(Purchase {
         customer_id,
         key,
@@ -230,7 +230,8 @@ async fn look(world: &Arc<World>) {
 
 /// Once no customer orders any more, the pages list every order once.
 pub(crate) async fn browse(world: &Arc<World>) {
-    let (mut listed, mut cursor) = (Vec::new(), String::new());
+    let mut listed = Vec::new();
+    let mut cursor = String::new();
     while world.monitor.violation().is_none() {
         let path = format!("/api/orders?limit={}{cursor}", world.random.within(1..=5));
         let reply = ask(world, Service::Orders, Call::new(Method::GET, path, Vec::new())).await;

@@ -68,11 +68,14 @@ fn movement(world: &World, product: u64, change: &Value) -> usize {
     let location = world.random.below(world.config.locations);
     let mut history = world.history();
     let number = history.stockings.len();
-    let (mut body, reference) = (change.clone(), format!("movement-{number}"));
+    let mut body = change.clone();
+    let reference = format!("movement-{number}");
     body["reference"] = reference.clone().into();
     body["location_id"] = if location == 0 { "main".into() } else { format!("l{location}").into() };
     let key = world.random.chance(800).then(|| format!("stock-{number}"));
-    let (product_id, body, heard) = (format!("p{product}"), body.to_string(), Vec::new());
+    let product_id = format!("p{product}");
+    let body = body.to_string();
+    let heard = Vec::new();
     history.begin_stocking(Stocking { reference, product_id, key, body, heard })
 }
 

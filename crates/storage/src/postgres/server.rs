@@ -93,7 +93,9 @@ impl Server {
         let wrong =
             |error: &dyn std::fmt::Display| UsageError(format!("{name} cannot be used: {error}"));
         let (base, parameters) = url.split_once('?').unwrap_or((url, ""));
-        let (mut rest, mut mode, mut root) = (Vec::new(), "disable".to_owned(), None);
+        let mut rest = Vec::new();
+        let mut mode = "disable".to_owned();
+        let mut root = None;
         for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
             let value = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
             match parameter.split_once('=') {

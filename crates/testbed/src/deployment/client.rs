@@ -73,7 +73,8 @@ impl Deployment {
     pub async fn metrics(&self) -> String {
         let texts: String =
             self.get_each("/metrics").await.into_iter().map(|answer| answer.text).collect();
-        let (mut lines, mut sums) = (Vec::new(), BTreeMap::<_, u64>::new());
+        let mut lines = Vec::new();
+        let mut sums = BTreeMap::<_, u64>::new();
         for line in texts.lines().filter(|line| !line.starts_with('#')) {
             let (name, value) = line.rsplit_once(' ').expect("a name and a value");
             match value.parse::<u64>() {
@@ -231,7 +232,9 @@ impl Deployment {
 impl Deployment {
     /// All items of a list, read page by page, and the sizes of the pages.
     pub async fn pages(&self, path: &str) -> (Vec<Value>, Vec<usize>) {
-        let (mut rows, mut sizes, mut cursor) = (Vec::new(), Vec::new(), None::<String>);
+        let mut rows = Vec::new();
+        let mut sizes = Vec::new();
+        let mut cursor = None::<String>;
         loop {
             let joint = if path.contains('?') { '&' } else { '?' };
             let from = cursor.map(|cursor| format!("{joint}cursor={cursor}")).unwrap_or_default();

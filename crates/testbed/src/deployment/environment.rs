@@ -42,7 +42,8 @@ impl Environment {
         let databases = if form.has_files() {
             None
         } else {
-            let (orders, inventory) = (fresh_database().await, fresh_database().await);
+            let orders = fresh_database().await;
+            let inventory = fresh_database().await;
             Some(Databases { orders, inventory })
         };
         Self { broker, databases, ..Self::default() }
