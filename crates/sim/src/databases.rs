@@ -84,10 +84,11 @@ pub(crate) struct MovementRow {
 
 const ORDER: &str = "SELECT order_id, status, customer_id, total_minor, idempotency_key,
         digest, last_seq,
-        (SELECT kind FROM pending_commands AS pending WHERE pending.order_id = orders.order_id),
+        (SELECT kind FROM pending_commands AS pending WHERE pending.order_id = orders.order_id)
+            AS pending,
         (SELECT group_concat(seq || ' ' || status, ',')
             FROM (SELECT seq, status FROM order_history AS history
-            WHERE history.order_id = orders.order_id ORDER BY seq))
+            WHERE history.order_id = orders.order_id ORDER BY seq)) AS history
     FROM orders";
 const RESERVATION: &str = "SELECT order_id, state, digest FROM reservations";
 
@@ -136,25 +137,28 @@ impl Databases {
     /// (product, location, units) that were allocated, sorted.
     pub(crate) fn allocations(&self, order_id: OrderId) -> Vec<(String, String, i64)> {
         let sql = "SELECT product_id, location_id, quantity FROM allocations
-            WHERE order_id = ?1 ORDER BY 1, 2";
+            WHERE order_id = ?1 ORDER BY product_id, location_id";
         all(&self.inventory, sql, [order_id.0.as_bytes()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            Ok((row.get("product_id")?, row.get("location_id")?, row.get("quantity")?))
         })
     }
 
     /// Why an order was rejected. The shortages stay after a release.
     pub(crate) fn shortages(&self, order_id: OrderId) -> Vec<ShortageRow> {
         let sql = "SELECT shortages FROM reservations WHERE order_id = ?1";
-        let text: Option<Option<String>> = one(&self.inventory, sql, order_id, |row| row.get(0));
+        let text: Option<Option<String>> =
+            one(&self.inventory, sql, order_id, |row| row.get("shortages"));
         let parse = |text: String| serde_json::from_str(&text).expect("the text of shortages");
         text.flatten().map(parse).unwrap_or_default()
     }
 
     /// The last movement of a product's ledgers, by location.
     pub(crate) fn ledger_ends(&self, product_id: &str) -> BTreeMap<String, i64> {
-        let sql = "SELECT location_id, max(seq) FROM movements
+        let sql = "SELECT location_id, max(seq) AS newest FROM movements
             WHERE product_id = ?1 GROUP BY location_id";
-        all(&self.inventory, sql, [product_id], |row| Ok((row.get(0)?, row.get(1)?)))
+        all(&self.inventory, sql, [product_id], |row| {
+            Ok((row.get("location_id")?, row.get("newest")?))
+        })
     }
 
     /// Whether the service's quarantine has this entry, or an equal one.
@@ -165,16 +169,16 @@ impl Databases {
         };
         let sql = "SELECT EXISTS (SELECT 1 FROM quarantine
             WHERE kind = ?1 AND reason = ?2 AND subject IS ?3
-            AND (subject IS NOT NULL OR bytes = ?4))";
+            AND (subject IS NOT NULL OR bytes = ?4)) AS found";
         let key = params![entry.kind.as_str(), entry.reason, entry.subject, entry.bytes];
-        connection.query_row(sql, key, |row| row.get(0)).expect("a row of the schema")
+        connection.query_row(sql, key, |row| row.get("found")).expect("a row of the schema")
     }
 
     /// Whether a request has moved stock already.
     pub(crate) fn has_moved(&self, request: RequestId) -> bool {
-        let sql = "SELECT count(*) FROM movements WHERE request_id = ?1";
-        let count = self.inventory.query_row(sql, [request.0], |row| row.get::<_, i64>(0));
-        count.expect("the schema is known") > 0
+        let sql = "SELECT EXISTS (SELECT 1 FROM movements WHERE request_id = ?1) AS found";
+        let found = self.inventory.query_row(sql, [request.0], |row| row.get("found"));
+        found.expect("the schema is known")
     }
 
     pub(crate) fn stock(&self) -> Vec<StockRow> {
@@ -182,27 +186,24 @@ impl Databases {
                 (SELECT coalesce(sum(a.quantity), 0)
                  FROM allocations AS a JOIN reservations AS r USING (order_id)
                  WHERE r.state = 'reserved' AND a.product_id = s.product_id
-                     AND a.location_id = s.location_id),
-                sums.on_hand, sums.reserved, sums.newest, sums.movements
+                     AND a.location_id = s.location_id) AS held,
+                sums.on_hand_sum, sums.reserved_sum, sums.newest, sums.movements
             FROM stock AS s LEFT JOIN (
-                SELECT product_id, location_id, sum(on_hand_delta) AS on_hand,
-                sum(reserved_delta) AS reserved, max(seq) AS newest, count(*) AS movements
+                SELECT product_id, location_id, sum(on_hand_delta) AS on_hand_sum,
+                sum(reserved_delta) AS reserved_sum, max(seq) AS newest, count(*) AS movements
                 FROM movements GROUP BY product_id, location_id
             ) AS sums USING (product_id, location_id)";
         all(&self.inventory, sql, [], |row| {
-            let level = |at: usize| {
-                Ok::<_, rusqlite::Error>(Level {
-                    on_hand: or_zero(row, at)?,
-                    reserved: or_zero(row, at + 1)?,
-                    last_seq: or_zero(row, at + 2)?,
-                })
-            };
             Ok(StockRow {
-                key: (row.get(0)?, row.get(1)?),
-                level: level(2)?,
-                held: row.get(5)?,
-                ledger: level(6)?,
-                movements: or_zero(row, 9)?,
+                key: key(row)?,
+                level: level(row, "last_seq")?,
+                held: row.get("held")?,
+                ledger: Level {
+                    on_hand: or_zero(row, "on_hand_sum")?,
+                    reserved: or_zero(row, "reserved_sum")?,
+                    last_seq: or_zero(row, "newest")?,
+                },
+                movements: or_zero(row, "movements")?,
             })
         })
     }
@@ -215,32 +216,48 @@ impl Databases {
             FROM movements ORDER BY product_id, location_id, seq";
         all(&self.inventory, sql, [], |row| {
             Ok(MovementRow {
-                key: (row.get(0)?, row.get(1)?),
-                on_hand_delta: row.get(2)?,
-                reserved_delta: row.get(3)?,
-                after: Level { on_hand: row.get(4)?, reserved: row.get(5)?, last_seq: row.get(6)? },
-                reference: row.get(7)?,
+                key: key(row)?,
+                on_hand_delta: row.get("on_hand_delta")?,
+                reserved_delta: row.get("reserved_delta")?,
+                after: level(row, "seq")?,
+                reference: row.get("reference")?,
             })
         })
     }
 
     pub(crate) fn pending(&self) -> i64 {
-        let count =
-            self.orders.query_row("SELECT count(*) FROM pending_commands", [], |row| row.get(0));
+        let sql = "SELECT count(*) AS commands FROM pending_commands";
+        let count = self.orders.query_row(sql, [], |row| row.get("commands"));
         count.expect("the schema is known")
     }
 }
 
-fn or_zero(row: &Row<'_>, at: usize) -> rusqlite::Result<i64> {
-    row.get::<_, Option<i64>>(at).map(Option::unwrap_or_default)
+/// Product and location.
+fn key(row: &Row<'_>) -> rusqlite::Result<(String, String)> {
+    Ok((row.get("product_id")?, row.get("location_id")?))
+}
+
+/// `seq` is the column with the number of the last movement.
+fn level(row: &Row<'_>, seq: &str) -> rusqlite::Result<Level> {
+    Ok(Level {
+        on_hand: row.get("on_hand")?,
+        reserved: row.get("reserved")?,
+        last_seq: row.get(seq)?,
+    })
+}
+
+fn or_zero(row: &Row<'_>, name: &str) -> rusqlite::Result<i64> {
+    row.get::<_, Option<i64>>(name).map(Option::unwrap_or_default)
 }
 
 fn units_of(connection: &Connection, table: &str, order_id: OrderId) -> Vec<(String, i64)> {
     let sql = format!(
-        "SELECT product_id, sum(quantity) FROM {table}
-            WHERE order_id = ?1 GROUP BY product_id ORDER BY 1"
+        "SELECT product_id, sum(quantity) AS units FROM {table}
+            WHERE order_id = ?1 GROUP BY product_id ORDER BY product_id"
     );
-    all(connection, &sql, [order_id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+    all(connection, &sql, [order_id.0.as_bytes()], |row| {
+        Ok((row.get("product_id")?, row.get("units")?))
+    })
 }
 
 fn one<T>(
@@ -268,32 +285,32 @@ fn all<T, C: FromIterator<T>>(
 }
 
 fn order_row(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
-    let history: Option<String> = row.get(8)?;
+    let history: Option<String> = row.get("history")?;
     let entry = |text: &str| {
         let (seq, status) = text.split_once(' ').expect("a number and a name");
         (seq.parse().expect("a number"), status_named(status))
     };
     Ok(OrderRow {
-        order_id: OrderId(Uuid::from_bytes(row.get(0)?)),
-        status: status_named(&row.get::<_, String>(1)?),
-        customer_id: row.get(2)?,
-        total_minor: row.get(3)?,
-        key: row.get(4)?,
-        digest: row.get(5)?,
-        last_seq: row.get(6)?,
+        order_id: OrderId(Uuid::from_bytes(row.get("order_id")?)),
+        status: status_named(&row.get::<_, String>("status")?),
+        customer_id: row.get("customer_id")?,
+        total_minor: row.get("total_minor")?,
+        key: row.get("idempotency_key")?,
+        digest: row.get("digest")?,
+        last_seq: row.get("last_seq")?,
         history: history.iter().flat_map(|text| text.split(',')).map(entry).collect(),
         pending: row
-            .get::<_, Option<String>>(7)?
+            .get::<_, Option<String>>("pending")?
             .map(|kind| StockCommandKind::parse(&kind).expect("a kind of the schema")),
     })
 }
 
 fn reservation_row(row: &Row<'_>) -> rusqlite::Result<ReservationRow> {
-    let state: String = row.get(1)?;
+    let state: String = row.get("state")?;
     Ok(ReservationRow {
-        order_id: OrderId(Uuid::from_bytes(row.get(0)?)),
+        order_id: OrderId(Uuid::from_bytes(row.get("order_id")?)),
         state: StateName::parse(&state).expect("a state of the schema"),
-        digest: row.get(2)?,
+        digest: row.get("digest")?,
     })
 }
 

@@ -86,13 +86,7 @@ impl Port {
         let world = &self.world;
         let node = self.node;
         let About { what, rows, works } = about;
-        if tokio::time::timeout(LOCK_TIMEOUT, world.locks.until_unlocked(node.service, &rows))
-            .await
-            .is_err()
-        {
-            world.trace.event(|| format!("{what} of {node} is not done: its rows are locked"));
-            return Err(Failure::Unavailable(cause("its rows are locked")));
-        }
+        self.until_unlocked(what, &rows).await?;
         let heard = match self.fate() {
             Fate::Done => work.await,
             Fate::NotDone(failure) => {
@@ -120,6 +114,18 @@ impl Port {
         };
         self.pass("after its transaction").await;
         heard
+    }
+
+    /// Waits until no late commit holds the rows, but not for ever.
+    async fn until_unlocked(&self, what: &'static str, rows: &[String]) -> Result<(), Failure> {
+        let world = &self.world;
+        let node = self.node;
+        let unlocked = world.locks.until_unlocked(node.service, rows);
+        if tokio::time::timeout(LOCK_TIMEOUT, unlocked).await.is_err() {
+            world.trace.event(|| format!("{what} of {node} is not done: its rows are locked"));
+            return Err(Failure::Unavailable(cause("its rows are locked")));
+        }
+        Ok(())
     }
 
     /// Executes a read, which may fail.
