@@ -2,6 +2,7 @@
 //! counted, and audits the databases afterwards.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use platform::process::ProgramError;
@@ -131,25 +132,11 @@ async fn measure(
 
     let stages = Stages::new(args.warm_up, args.duration);
     let load = Load::new(services.orders.clone(), workload, stages, stop.clone());
-    let sending = tokio::spawn(load.clone().run(args.kind(), args.seed));
-    let reporting =
-        progress::report(load.clone(), stages, Scraper::new(&services.processes), before.clone());
-    let reporting = tokio::spawn(reporting);
-    let begin = Moment::at(stages.measured, &mut scraper, &stop).await?;
-    let end = Moment::at(stages.end, &mut scraper, &stop).await?;
-    sending.await.map_err(ProgramError::failed)?;
-    reporting.abort();
-    progress::end();
+    let [begin, end] = send(args, services, &load, &mut scraper, &before).await?;
 
     progress::say("waiting until all orders are settled");
     let (after, settled_after) = settle(&mut scraper, &before, end.at).await?;
-    let audit = match &services.databases {
-        Some(databases) => {
-            progress::say("auditing the databases");
-            Some(crate::verify::verify(databases).await?)
-        }
-        None => None,
-    };
+    let audit = audit(services).await?;
     let tally = load.tally().clone();
     Ok(Report {
         setting: setting(args, services),
@@ -167,6 +154,35 @@ async fn measure(
         settled_after,
         audit,
     })
+}
+
+/// Sends the load, and reports the progress meanwhile. Returns the start and the end of the measured
+/// time.
+async fn send(
+    args: &Args,
+    services: &Services,
+    load: &Arc<Load>,
+    scraper: &mut Scraper,
+    before: &Numbers,
+) -> Result<[Moment; 2], ProgramError> {
+    let stages = load.times;
+    let sending = tokio::spawn(load.clone().run(args.kind(), args.seed));
+    let reporting =
+        progress::report(load.clone(), stages, Scraper::new(&services.processes), before.clone());
+    let reporting = tokio::spawn(reporting);
+    let begin = Moment::at(stages.measured, scraper, &load.stop).await?;
+    let end = Moment::at(stages.end, scraper, &load.stop).await?;
+    sending.await.map_err(ProgramError::failed)?;
+    reporting.abort();
+    progress::end();
+    Ok([begin, end])
+}
+
+/// Audits the databases, if they are named.
+async fn audit(services: &Services) -> Result<Option<crate::audit::Report>, ProgramError> {
+    let Some(databases) = &services.databases else { return Ok(None) };
+    progress::say("auditing the databases");
+    crate::verify::verify(databases).await.map(Some)
 }
 
 /// The start or the end of the measured time.

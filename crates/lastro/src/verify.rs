@@ -109,10 +109,7 @@ async fn watch(
     let mut audits = audits(orders, inventory, ReadBudget::SHORT);
     let serves_numbers = metrics_listen.is_some();
     let numbers = numbers(metrics_listen, &audits.invariants(), shutdown.clone()).await?;
-    let mut number = 1_u64;
-    let mut round = Report::default();
-    let mut began = Instant::now();
-    let mut clean = true;
+    let mut rounds = Rounds::begin();
     let mut failing = false;
     loop {
         let step_began = Instant::now();
@@ -123,29 +120,17 @@ async fn watch(
             progress = audits.step(&mut findings) => progress,
         };
         numbers.count(WATCH, &findings, &progress, SystemClock.now());
-        let named = round
-            .absorb(findings)
-            .into_iter()
-            .map(|(invariant, offender)| format!("{invariant}  {offender}"));
-        let mut lines: Vec<_> = named.collect();
-        clean &= round.is_clean();
+        let mut lines = rounds.absorb(findings);
         match &progress {
             Err(failure @ Failure::Fatal(_)) => return Err(unreadable(failure)),
             Err(failure) if !failing => {
                 eprintln!("read failed, retrying: {}", Chain(failure));
             }
+            Ok(Progress::RoundOver) => lines.push(rounds.next()),
             _ => {}
         }
         failing = progress.is_err();
-        if let Ok(Progress::RoundOver) = progress {
-            lines.push(summary(number, &round, began));
-            number += 1;
-            round = Report::default();
-            began = Instant::now();
-        }
-        let said: std::io::Result<()> =
-            lines.iter().try_for_each(|line| writeln!(std::io::stdout(), "{line}"));
-        if said.is_err() && !serves_numbers {
+        if print(&lines).is_err() && !serves_numbers {
             break;
         }
         tokio::select! {
@@ -153,7 +138,11 @@ async fn watch(
             () = tokio::time::sleep(pause(&progress, step_began.elapsed())) => {}
         }
     }
-    if clean { Ok(()) } else { Err(violated()) }
+    if rounds.were_clean { Ok(()) } else { Err(violated()) }
+}
+
+fn print(lines: &[String]) -> std::io::Result<()> {
+    lines.iter().try_for_each(|line| writeln!(std::io::stdout(), "{line}"))
 }
 
 /// The counters, which are served if there is an address for them.
@@ -175,14 +164,49 @@ async fn numbers(
     Ok(numbers)
 }
 
-/// `round 3: 1204 rows, 0 violations, 0.8 s`
-fn summary(number: u64, round: &Report, began: Instant) -> String {
-    let broken = round.findings().filter(|(_, _, violations)| *violations > 0);
-    let broken: Vec<_> =
-        broken.map(|(name, _, violations)| format!("{name}: {violations}")).collect();
-    let which = if broken.is_empty() { String::new() } else { format!(" ({})", broken.join(", ")) };
-    let violations: u64 = round.findings().map(|(_, _, violations)| violations).sum();
-    let rows = round.rows;
-    let seconds = began.elapsed().as_secs_f64();
-    format!("round {number}: {rows} rows, {violations} violations{which}, {seconds:.1} s")
+/// The rounds of a watch.
+#[derive(Debug)]
+struct Rounds {
+    /// The number of the round that is under way, from 1.
+    number: u64,
+    began: Instant,
+    report: Report,
+    /// Whether no round has found a violation.
+    were_clean: bool,
+}
+
+impl Rounds {
+    fn begin() -> Self {
+        Self { number: 1, began: Instant::now(), report: Report::default(), were_clean: true }
+    }
+
+    /// Adds the findings of a step. Returns a line for each violation that the report names.
+    fn absorb(&mut self, findings: Findings) -> Vec<String> {
+        let named = self.report.absorb(findings);
+        self.were_clean &= self.report.is_clean();
+        named.into_iter().map(|(invariant, offender)| format!("{invariant}  {offender}")).collect()
+    }
+
+    /// Ends the round and begins the next one. Returns the summary of the one that ended.
+    fn next(&mut self) -> String {
+        let summary = self.summary();
+        self.number += 1;
+        self.began = Instant::now();
+        self.report = Report::default();
+        summary
+    }
+
+    /// `round 3: 1204 rows, 0 violations, 0.8 s`
+    fn summary(&self) -> String {
+        let Self { number, began, report, .. } = self;
+        let broken = report.findings().filter(|(_, _, violations)| *violations > 0);
+        let broken: Vec<_> =
+            broken.map(|(name, _, violations)| format!("{name}: {violations}")).collect();
+        let which =
+            if broken.is_empty() { String::new() } else { format!(" ({})", broken.join(", ")) };
+        let violations: u64 = report.findings().map(|(_, _, violations)| violations).sum();
+        let rows = report.rows;
+        let seconds = began.elapsed().as_secs_f64();
+        format!("round {number}: {rows} rows, {violations} violations{which}, {seconds:.1} s")
+    }
 }

@@ -53,42 +53,38 @@ impl Metrics {
             commands_pending: Gauge::default(),
             commands_oldest_age: Gauge::default(),
         };
-        registry.register("orders_placed", "Orders accepted", metrics.placed.clone());
-        registry.register("orders_settled", "Orders by outcome", metrics.settled.clone());
+        metrics.register(registry);
+        metrics.start_at_zero();
+        metrics
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("orders_placed", "Orders accepted", self.placed.clone());
+        registry.register("orders_settled", "Orders by outcome", self.settled.clone());
         let help = "Time from accepting an order to confirming or rejecting it";
-        registry.register_with_unit(
-            "order_settle",
-            help,
-            Unit::Seconds,
-            metrics.settle_seconds.clone(),
-        );
+        let seconds = self.settle_seconds.clone();
+        registry.register_with_unit("order_settle", help, Unit::Seconds, seconds);
         let help = "Requests that waited for an outcome, by what ended the wait";
-        registry.register("order_waits_ended", help, metrics.waits_ended.clone());
-        registry.register(
-            "commands_resent",
-            "Commands sent again because Inventory had not answered",
-            metrics.commands_resent.clone(),
-        );
-        registry.register(
-            "commands_pending",
-            "Commands that wait for Inventory's answer",
-            metrics.commands_pending.clone(),
-        );
+        registry.register("order_waits_ended", help, self.waits_ended.clone());
+        let help = "Commands sent again because Inventory had not answered";
+        registry.register("commands_resent", help, self.commands_resent.clone());
+        let help = "Commands that wait for Inventory's answer";
+        registry.register("commands_pending", help, self.commands_pending.clone());
         let help = "Age of the oldest command that waits for Inventory's answer";
-        registry.register_with_unit(
-            "commands_oldest_age",
-            help,
-            Unit::Seconds,
-            metrics.commands_oldest_age.clone(),
-        );
+        let age = self.commands_oldest_age.clone();
+        registry.register_with_unit("commands_oldest_age", help, Unit::Seconds, age);
+    }
+
+    /// Creates the counters at zero: an alert on an increase would miss the first count of a
+    /// counter that appears with it.
+    fn start_at_zero(&self) {
         for status in [Status::Confirmed, Status::Rejected, Status::Cancelled, Status::Fulfilled] {
-            drop(metrics.settled.get_or_create(&OutcomeLabel { outcome: status.as_str() }));
+            drop(self.settled.get_or_create(&OutcomeLabel { outcome: status.as_str() }));
         }
         for by in Waker::ALL {
-            drop(metrics.waits_ended.get_or_create(&WakerLabel { by: by.as_str() }));
+            drop(self.waits_ended.get_or_create(&WakerLabel { by: by.as_str() }));
         }
-        metrics.shared.start_at_zero(SERVICE, "answer");
-        metrics
+        self.shared.start_at_zero(SERVICE, "answer");
     }
 
     /// Counts an outcome. `settled_in` is how long the order waited for Inventory's first answer,

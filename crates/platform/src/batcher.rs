@@ -290,16 +290,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
             // same ids, so that it cannot count twice (R4).
             let in_time = last_deadline.is_some_and(|deadline| Instant::now() < deadline);
             may_be_done |= matches!(failure, Failure::Unknown(_));
-            let again = in_time
-                && match failure {
-                    Failure::Unknown(_) => true,
-                    // A database that restarts or fails over is often back within this time.
-                    Failure::Busy(_) | Failure::Unavailable(_) => reruns < MAX_RERUNS,
-                    // Another transaction may have inserted the conflicting row: retry once with
-                    // it.
-                    Failure::Suspect(_) => items.len() == 1 && reruns == 0,
-                    Failure::Full(_) | Failure::Fatal(_) => false,
-                };
+            let again = in_time && may_run_again(&failure, items.len(), reruns);
             if !again {
                 return Err(Failed { items, failure, may_be_done });
             }
@@ -307,6 +298,18 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
             pauses += 1;
             tokio::time::sleep(RERUN_PAUSE * pauses.min(10)).await;
         }
+    }
+}
+
+/// Whether a batch that failed may succeed in another run, after `reruns` of them.
+fn may_run_again(failure: &Failure, commands: usize, reruns: u32) -> bool {
+    match failure {
+        Failure::Unknown(_) => true,
+        // A database that restarts or fails over is often back within this time.
+        Failure::Busy(_) | Failure::Unavailable(_) => reruns < MAX_RERUNS,
+        // Another transaction may have inserted the conflicting row: retry once with it.
+        Failure::Suspect(_) => commands == 1 && reruns == 0,
+        Failure::Full(_) | Failure::Fatal(_) => false,
     }
 }
 

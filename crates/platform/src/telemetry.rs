@@ -133,33 +133,27 @@ impl Metrics {
             published: Family::default(),
             audit: AuditNumbers::new(registry),
         };
-        let help = "Time from receiving a request's headers to sending the response's headers";
-        registry.register_with_unit(
-            "http_server_request_duration",
-            help,
-            Unit::Seconds,
-            metrics.requests.clone(),
-        );
-        registry.register("batch_size", "Commands per commit", metrics.batches.clone());
-        let help =
-            "Messages that could not be processed, repeats included; investigate any increase";
-        registry.register("quarantine_messages", help, metrics.quarantined.clone());
-        let help = "Messages that cannot occur in a healthy system; investigate any increase";
-        registry.register("anomalies", help, metrics.anomalies.clone());
-        registry.register(
-            "requests_shed",
-            "Requests refused because of overload",
-            metrics.shed.clone(),
-        );
-        let help = "Batches of messages published to the bus, by result; messages of failed ones are sent again";
-        registry.register("bus_published", help, metrics.published.clone());
-        registry.register(
-            "build",
-            "The version of the running program",
-            Info::new([("version", version)]),
-        );
+        metrics.register(registry);
+        let build = Info::new([("version", version)]);
+        registry.register("build", "The version of the running program", build);
         registry.register_collector(Box::new(process::ProcessNumbers));
         metrics
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let help = "Time from receiving a request's headers to sending the response's headers";
+        let seconds = self.requests.clone();
+        registry.register_with_unit("http_server_request_duration", help, Unit::Seconds, seconds);
+        registry.register("batch_size", "Commands per commit", self.batches.clone());
+        let help =
+            "Messages that could not be processed, repeats included; investigate any increase";
+        registry.register("quarantine_messages", help, self.quarantined.clone());
+        let help = "Messages that cannot occur in a healthy system; investigate any increase";
+        registry.register("anomalies", help, self.anomalies.clone());
+        let help = "Requests refused because of overload";
+        registry.register("requests_shed", help, self.shed.clone());
+        let help = "Batches of messages published to the bus, by result; messages of failed ones are sent again";
+        registry.register("bus_published", help, self.published.clone());
     }
 
     /// Creates a service's counters at zero: an alert on an increase would miss the first count of

@@ -194,47 +194,21 @@ async fn forward_requests(
         return;
     }
     let mut held = Vec::new();
-    let mut statements = HashMap::new();
-    // Whether an open transaction may write, and whether it has written.
-    let mut may_write = false;
-    let mut wrote = false;
+    let mut said = Said::default();
     while let Some((kind, whole)) = message(&mut from, true).await {
-        // The texts follow the type and the length; each ends with a zero byte.
-        let mut texts = whole[5..].split(|byte| *byte == 0).map(String::from_utf8_lossy);
-        let first = texts.next().unwrap_or_default();
-        let second = texts.next().unwrap_or_default();
+        said.note(kind, &whole);
         let simple = kind == b'Q';
-        match kind {
-            b'Q' if first.contains("BEGIN") => {
-                may_write = !first.contains("READ ONLY");
-                wrote = false;
-            }
-            // Parse names a statement, and Bind uses a statement by its name.
-            b'P' => {
-                statements.insert(first.into_owned(), second.starts_with(['I', 'U', 'D']));
-            }
-            b'B' => wrote |= may_write && statements.get(&*second).copied().unwrap_or(false),
-            _ => {}
-        }
         let ends = simple && whole[5..].starts_with(b"COMMIT");
         held.extend(whole);
         // Only a simple query or a Sync ends a statement.
         if !simple && kind != b'S' {
             continue;
         }
-        if may_write && let Some(gate) = &plan.gate {
-            plan.held.fetch_add(1, Ordering::SeqCst);
-            let Ok(permit) = gate.acquire().await else { return };
-            permit.forget();
-            // Counted before the permit is used, so that an observer always sees the statement: at
-            // the gate, on its way, or answered.
-            sent(plan, replies);
-            plan.stepped.fetch_sub(1, Ordering::SeqCst);
-            plan.held.fetch_sub(1, Ordering::SeqCst);
-        } else {
-            sent(plan, replies);
+        match &plan.gate {
+            Some(gate) if said.may_write => pass(gate, plan, replies).await,
+            _ => sent(plan, replies),
         }
-        match if ends && wrote { plan.next() } else { None } {
+        match if ends && said.wrote { plan.next() } else { None } {
             Some(Cut::Before) => return,
             Some(Cut::After) => replies.muted.store(true, Ordering::SeqCst),
             None => {}
@@ -243,8 +217,54 @@ async fn forward_requests(
             return;
         }
         held.clear();
-        may_write &= !ends;
+        said.may_write &= !ends;
     }
+}
+
+/// What a client has said on its connection.
+#[derive(Debug, Default)]
+struct Said {
+    /// Whether each prepared statement writes, by its name.
+    statements: HashMap<String, bool>,
+    /// Whether there is an open transaction that may write.
+    may_write: bool,
+    /// Whether that transaction has written.
+    wrote: bool,
+}
+
+impl Said {
+    fn note(&mut self, kind: u8, whole: &[u8]) {
+        // The texts follow the type and the length; each ends with a zero byte.
+        let mut texts = whole[5..].split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        let first = texts.next().unwrap_or_default();
+        let second = texts.next().unwrap_or_default();
+        match kind {
+            b'Q' if first.contains("BEGIN") => {
+                self.may_write = !first.contains("READ ONLY");
+                self.wrote = false;
+            }
+            // Parse names a statement, and Bind uses a statement by its name.
+            b'P' => {
+                self.statements.insert(first.into_owned(), second.starts_with(['I', 'U', 'D']));
+            }
+            b'B' => {
+                let writes = self.statements.get(&*second).copied().unwrap_or(false);
+                self.wrote |= self.may_write && writes;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Waits at the gate until a statement may pass, and counts it as sent.
+async fn pass(gate: &Semaphore, plan: &Plan, replies: &Replies) {
+    plan.held.fetch_add(1, Ordering::SeqCst);
+    gate.acquire().await.expect("the gate is never closed").forget();
+    // Counted before the permit is used, so that an observer always sees the statement: at the
+    // gate, on its way, or answered.
+    sent(plan, replies);
+    plan.stepped.fetch_sub(1, Ordering::SeqCst);
+    plan.held.fetch_sub(1, Ordering::SeqCst);
 }
 
 async fn forward_replies(

@@ -9,7 +9,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use platform::config::ListenAddr;
 use tokio::net::{TcpListener, TcpStream};
@@ -75,32 +75,8 @@ pub async fn serve(
             () = shutdown.cancelled() => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        let slot = Arc::new(slot);
-        let service = TowerToHyperService::new(router.clone());
-        let evicted = slot.evicted();
-        let service = service_fn(move |request| {
-            slot.becomes_busy();
-            let slot = slot.clone();
-            let answer = service.call(request);
-            async move {
-                let answer = answer.await;
-                slot.becomes_idle();
-                answer
-            }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = connections.watch(connection);
-        let cut = cut.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                ended = connection => if let Err(error) = ended { debug!(%error, "connection failed") },
-                () = evicted.cancelled() => debug!("closed an idle connection to make room for a new one"),
-                () = cut.cancelled() => {}
-            }
-        });
+        let watcher = connections.watcher();
+        tokio::spawn(serve_connection(stream, slot, router.clone(), watcher, cut.clone()));
     }
     drop(listener);
     if tokio::time::timeout(DRAIN_TIMEOUT, connections.shutdown()).await.is_err() {
@@ -110,6 +86,38 @@ pub async fn serve(
         );
     }
     Ok(())
+}
+
+/// Serves one connection until it ends, until another connection needs its slot, or until `cut`.
+async fn serve_connection(
+    stream: TcpStream,
+    slot: Slot,
+    router: Router,
+    watcher: Watcher,
+    cut: CancellationToken,
+) {
+    let evicted = slot.evicted();
+    let slot = Arc::new(slot);
+    let service = TowerToHyperService::new(router);
+    let service = service_fn(move |request| {
+        slot.becomes_busy();
+        let slot = slot.clone();
+        let answer = service.call(request);
+        async move {
+            let answer = answer.await;
+            slot.becomes_idle();
+            answer
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        ended = watcher.watch(connection) => if let Err(error) = ended { debug!(%error, "connection failed") },
+        () = evicted.cancelled() => debug!("closed an idle connection to make room for a new one"),
+        () = cut.cancelled() => {}
+    }
 }
 
 async fn accept(listener: &TcpListener, slots: &Arc<Slots>) -> (TcpStream, Slot) {

@@ -45,8 +45,8 @@ pub(super) struct Load {
     endpoint: Endpoint,
     workload: Mutex<Workload>,
     tally: Mutex<Tally>,
-    times: Stages,
-    stop: CancellationToken,
+    pub(super) times: Stages,
+    pub(super) stop: CancellationToken,
     /// Separate connections for watched orders, so that their waits do not delay the others.
     watchers: Mutex<Vec<Line>>,
     may_watch: Arc<Semaphore>,

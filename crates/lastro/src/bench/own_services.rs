@@ -56,37 +56,8 @@ impl OwnServices {
             .as_deref()
             .or(temporary.as_ref().map(TempDir::path))
             .expect("one of the two is there");
-        let folder = std::path::absolute(named).map_err(ProgramError::failed)?;
-        if folder.join("orders.db").exists() {
-            let folder = folder.display();
-            return Err(ProgramError::failed(format!(
-                "{folder} already contains data; name a new folder for the bench"
-            )));
-        }
-        std::fs::create_dir_all(&folder).map_err(|error| {
-            ProgramError::failed(format!("cannot use {}: {error}", folder.display()))
-        })?;
-        let programs = match bus {
-            None | Some(BusUrl::Embedded) => {
-                vec![Program::start("lastro", &[], &folder, None).await?]
-            }
-            Some(BusUrl::Nats(broker)) => vec![
-                Program::start(
-                    "order-service",
-                    &["order-service"],
-                    &folder,
-                    Some(("orders.db", &broker)),
-                )
-                .await?,
-                Program::start(
-                    "inventory-service",
-                    &["inventory-service"],
-                    &folder,
-                    Some(("inventory.db", &broker)),
-                )
-                .await?,
-            ],
-        };
+        let folder = empty_folder(named)?;
+        let programs = start_all(&folder, bus).await?;
         let databases = Databases::in_folder(&folder);
         Ok(Self { programs, databases, _folder: temporary })
     }
@@ -135,6 +106,34 @@ impl OwnServices {
     }
 }
 
+/// Creates the folder if it is missing, and returns its absolute path.
+fn empty_folder(named: &Path) -> Result<PathBuf, ProgramError> {
+    let folder = std::path::absolute(named).map_err(ProgramError::failed)?;
+    if folder.join("orders.db").exists() {
+        return Err(ProgramError::failed(format!(
+            "{} already contains data; name a new folder for the bench",
+            folder.display()
+        )));
+    }
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        ProgramError::failed(format!("cannot use {}: {error}", folder.display()))
+    })?;
+    Ok(folder)
+}
+
+/// Starts one program with an embedded bus, or two on a broker.
+async fn start_all(folder: &Path, bus: Option<BusUrl>) -> Result<Vec<Program>, ProgramError> {
+    let Some(BusUrl::Nats(broker)) = bus else {
+        return Ok(vec![Program::start("lastro", &[], folder, None).await?]);
+    };
+    let alone = Some(("orders.db", &*broker));
+    let orders = Program::start("order-service", &["order-service"], folder, alone).await?;
+    let alone = Some(("inventory.db", &*broker));
+    let inventory =
+        Program::start("inventory-service", &["inventory-service"], folder, alone).await?;
+    Ok(vec![orders, inventory])
+}
+
 impl Program {
     /// Starts this program with these arguments on any free port, and waits until it is ready.
     /// `alone` is for a single service: the file of its data, and the URL of its broker.
@@ -144,31 +143,7 @@ impl Program {
         folder: &Path,
         alone: Option<(&str, &str)>,
     ) -> Result<Self, ProgramError> {
-        let mut command = Command::new(std::env::current_exe().map_err(ProgramError::failed)?);
-        command.args(words).args(["--listen", "127.0.0.1:0"]).current_dir(folder);
-        // The settings of this process must not configure that one.
-        let own = std::env::vars_os().map(|(name, _)| name);
-        for name in
-            own.filter(|name| name == "RUST_LOG" || name.as_encoded_bytes().starts_with(b"LASTRO_"))
-        {
-            command.env_remove(name);
-        }
-        match alone {
-            None => command.arg("--data-dir").arg(folder),
-            // The broker's URL may contain a password, and every user sees the arguments of a
-            // process.
-            Some((file, broker)) => {
-                let url = format!("sqlite:{}", folder.join(file).display());
-                command.args(["--database-url", &url]).env("LASTRO_BUS_URL", broker)
-            }
-        };
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        // Ctrl-C on a terminal must reach the bench only, which still needs the services then.
-        command.process_group(0);
+        let mut command = command(words, folder, alone)?;
         let mut child = command
             .spawn()
             .map_err(|error| ProgramError::failed(format!("cannot start {name}: {error}")))?;
@@ -203,6 +178,34 @@ impl Program {
             Err(_) => Err(ProgramError::failed(format!("{name} did not stop within {PATIENCE:?}"))),
         }
     }
+}
+
+/// This program with these arguments, see [`Program::start`]. Its log can be read.
+fn command(
+    words: &[&str],
+    folder: &Path,
+    alone: Option<(&str, &str)>,
+) -> Result<Command, ProgramError> {
+    let mut command = Command::new(std::env::current_exe().map_err(ProgramError::failed)?);
+    command.args(words).args(["--listen", "127.0.0.1:0"]).current_dir(folder);
+    // The settings of this process must not configure that one.
+    for (name, _) in std::env::vars_os() {
+        if name == "RUST_LOG" || name.as_encoded_bytes().starts_with(b"LASTRO_") {
+            command.env_remove(name);
+        }
+    }
+    match alone {
+        None => command.arg("--data-dir").arg(folder),
+        // The broker's URL may contain a password, and every user sees the arguments of a process.
+        Some((file, broker)) => {
+            let url = format!("sqlite:{}", folder.join(file).display());
+            command.args(["--database-url", &url]).env("LASTRO_BUS_URL", broker)
+        }
+    };
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    // Ctrl-C on a terminal must reach the bench only, which still needs the services then.
+    command.process_group(0);
+    Ok(command)
 }
 
 /// Reads log lines up to "… is ready" and returns the address in that line, or the last line if the

@@ -45,17 +45,7 @@ pub(super) async fn stream(
 ) -> Result<(), Misfit> {
     let asked = asked_stream(channel, replicas);
     let name = asked.name.clone();
-    let found = match context.get_stream(&name).await {
-        Ok(stream) => stream.cached_info().config.clone(),
-        Err(error) if is_missing(&error.kind()) => {
-            let made = context
-                .create_stream(asked.clone())
-                .await
-                .map_err(|error| refused(&name, error))?;
-            made.cached_info().config.clone()
-        }
-        Err(error) => return Err(refused(&name, error)),
-    };
+    let found = find_or_create(context, &asked).await?;
     // A difference that cannot be changed means that it is another program's stream: leave it
     // alone.
     if let Some(misfit) = stream_is_foreign(&asked, &found) {
@@ -81,6 +71,22 @@ pub(super) async fn stream(
     };
     let found = context.update_stream(mended).await.map_or(found, |info| info.config);
     misfit(&found).map_or(Ok(()), Err)
+}
+
+/// Returns the settings of the stream as they are at the broker.
+async fn find_or_create(
+    context: &Context,
+    asked: &stream::Config,
+) -> Result<stream::Config, Misfit> {
+    let stream = match context.get_stream(&asked.name).await {
+        Ok(stream) => stream.cached_info().config.clone(),
+        Err(error) if is_missing(&error.kind()) => {
+            let made = context.create_stream(asked.clone()).await;
+            made.map_err(|error| refused(&asked.name, error))?.cached_info().config.clone()
+        }
+        Err(error) => return Err(refused(&asked.name, error)),
+    };
+    Ok(stream)
 }
 
 fn is_missing(kind: &GetStreamErrorKind) -> bool {

@@ -20,23 +20,7 @@ pub(super) async fn look(
     consumer: &PullConsumer,
 ) -> bool {
     let name = stream_name(channel);
-    // Read the consumer first: otherwise one that has just delivered would seem to be ahead.
-    let state = async {
-        let consumer = consumer.get_info().await.map_err(|error| error.to_string())?;
-        let stream = context.get_stream(&name).await.map_err(|error| error.to_string())?;
-        let state = stream.cached_info().state.clone();
-        let now = Seen {
-            messages: state.messages,
-            first_sequence: state.first_sequence,
-            last_sequence: state.last_sequence,
-            delivered_sequence: consumer.delivered.stream_sequence,
-            deliveries: consumer.delivered.consumer_sequence,
-            undelivered: consumer.num_pending,
-            unacknowledged: consumer.num_ack_pending as u64,
-        };
-        Ok::<_, String>((stream, now))
-    };
-    let (stream, now) = match state.await {
+    let (stream, now) = match inspect(context, &name, consumer).await {
         Ok(state) => state,
         Err(error) => {
             debug!(channel, error, "the watchdog cannot inspect the stream or its consumer");
@@ -58,6 +42,28 @@ pub(super) async fn look(
         debug!(channel, %error, "cannot delete the consumer");
     }
     true
+}
+
+/// Returns the stream, and what it and its consumer count.
+async fn inspect(
+    context: &Context,
+    name: &str,
+    consumer: &PullConsumer,
+) -> Result<(Stream, Seen), String> {
+    // Read the consumer first: otherwise one that has just delivered would seem to be ahead.
+    let consumer = consumer.get_info().await.map_err(|error| error.to_string())?;
+    let stream = context.get_stream(name).await.map_err(|error| error.to_string())?;
+    let state = stream.cached_info().state.clone();
+    let now = Seen {
+        messages: state.messages,
+        first_sequence: state.first_sequence,
+        last_sequence: state.last_sequence,
+        delivered_sequence: consumer.delivered.stream_sequence,
+        deliveries: consumer.delivered.consumer_sequence,
+        undelivered: consumer.num_pending,
+        unacknowledged: consumer.num_ack_pending as u64,
+    };
+    Ok((stream, now))
 }
 
 /// Whether a stream cannot return the message that it counts as its first.
