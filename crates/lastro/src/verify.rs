@@ -83,9 +83,9 @@ pub(crate) async fn verify(databases: &Databases) -> Result<Report, ProgramError
 async fn open(
     databases: &Databases,
 ) -> Result<(Arc<dyn OrdersStore>, Arc<dyn InventoryStore>), ProgramError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let orders = orders::open_for_audit(&databases.orders, clock).await?;
-    Ok((orders, inventory::open_for_audit(&databases.inventory).await?))
+    let orders = orders::open_for_audit(&databases.orders).await?;
+    let inventory = inventory::open_for_audit(&databases.inventory).await?;
+    Ok((orders, inventory))
 }
 
 fn unreadable(failure: &Failure) -> ProgramError {

@@ -12,7 +12,7 @@ use orders_core::money::Currency;
 use platform::audit::{Auditor, ReadBudget};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
-use platform::clock::Clock;
+use platform::clock::{Clock, SystemClock};
 use platform::config::{BusUrl, DatabaseUrl, UsageError};
 use platform::consumer::Consumer;
 use platform::lifecycle::Stage;
@@ -205,12 +205,11 @@ pub async fn open_store(
 /// # Errors
 ///
 /// The database does not exist, is unreachable, or is of another version.
-pub async fn open_for_audit(
-    url: &DatabaseUrl,
-    clock: Arc<dyn Clock>,
-) -> Result<Arc<dyn AuditStore>, ProgramError> {
+pub async fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn AuditStore>, ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => {
+            // The age of the backlog. PostgreSQL tells it by its own clock.
+            let clock = Arc::new(SystemClock);
             Ok(Arc::new(Sqlite::open_for_audit(path, clock).map_err(ProgramError::failed)?))
         }
         DatabaseUrl::Postgres(text) => {
