@@ -11,7 +11,6 @@ use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use platform::audit::{Auditor, ReadBudget};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
-use platform::clock::Clock;
 use platform::config::{BusUrl, DatabaseUrl};
 use platform::consumer::Consumer;
 use platform::lifecycle::Stage;
@@ -122,17 +121,21 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
 }
 
 /// Opens the adapter that the URL's scheme names: the store of the service and that of its auditor.
+/// Adds the worker that looks after a file to the process.
 ///
 /// # Errors
 ///
 /// The database cannot be used: unreachable, damaged, not durable, or of another version.
 pub async fn open_store(
     url: &DatabaseUrl,
-    clock: Arc<dyn Clock>,
+    process: &mut Process,
 ) -> Result<(Arc<dyn Store>, Arc<dyn AuditStore>), ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => {
+            let clock = process.context.clock.clone();
             let sqlite = Sqlite::open(path, clock).map_err(ProgramError::failed)?;
+            let keeper = sqlite.keeper();
+            process.workers.spawn(Stage::Close, "the file of stock", |token| keeper.run(token));
             let audit = sqlite.audit();
             Ok((Arc::new(sqlite), Arc::new(audit)))
         }
@@ -199,7 +202,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let database_url = file.or(database_url, "database_url")?;
         let database_url = database_url.map_or_else(|| "sqlite:data/inventory.db".parse(), Ok)?;
         let bus = bus_between_processes(bus_url, PROGRAM.name).await?;
-        let (store, audit) = open_store(&database_url, process.context.clock.clone()).await?;
+        let (store, audit) = open_store(&database_url, process).await?;
         Ok(build(Dependencies { store, audit, bus }, process))
     })
     .await

@@ -107,11 +107,11 @@ pub(crate) async fn build(
     let currency = orders::parse_currency(currency)?;
     let clock: Arc<dyn Clock> = process.context.clock.clone();
     let [orders_bus, inventory_bus] = buses(bus_url, clock.clone()).await?;
-    let (store, orders_audit) = orders::open_store(&databases.orders, clock.clone()).await?;
+    let (store, orders_audit) = orders::open_store(&databases.orders, process).await?;
     let parts =
         orders::Dependencies { store, audit: orders_audit.clone(), bus: orders_bus, currency };
     let orders = orders::build(parts, process);
-    let (store, stock_audit) = inventory::open_store(&databases.inventory, clock.clone()).await?;
+    let (store, stock_audit) = inventory::open_store(&databases.inventory, process).await?;
     let parts = inventory::Dependencies { store, audit: stock_audit.clone(), bus: inventory_bus };
     let inventory = inventory::build(parts, process);
     // Each service audits its own database. This process has both and can compare them.

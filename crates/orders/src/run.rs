@@ -12,7 +12,7 @@ use orders_core::money::Currency;
 use platform::audit::{Auditor, ReadBudget};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
-use platform::clock::{Clock, SystemClock};
+use platform::clock::SystemClock;
 use platform::config::{BusUrl, DatabaseUrl, UsageError};
 use platform::consumer::Consumer;
 use platform::lifecycle::Stage;
@@ -176,17 +176,21 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
 }
 
 /// Opens the adapter that the URL's scheme names: the store of the service and that of its auditor.
+/// Adds the worker that looks after a file to the process.
 ///
 /// # Errors
 ///
 /// The database cannot be used: unreachable, damaged, not durable, or of another version.
 pub async fn open_store(
     url: &DatabaseUrl,
-    clock: Arc<dyn Clock>,
+    process: &mut Process,
 ) -> Result<(Arc<dyn Store>, Arc<dyn AuditStore>), ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => {
+            let clock = process.context.clock.clone();
             let sqlite = Sqlite::open(path, clock).map_err(ProgramError::failed)?;
+            let keeper = sqlite.keeper();
+            process.workers.spawn(Stage::Close, "the file of orders", |token| keeper.run(token));
             let audit = sqlite.audit();
             Ok((Arc::new(sqlite), Arc::new(audit)))
         }
@@ -259,7 +263,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
         let currency = parse_currency(file.or(currency, "currency")?)?;
         let bus = bus_between_processes(bus_url, PROGRAM.name).await?;
-        let (store, audit) = open_store(&database_url, process.context.clock.clone()).await?;
+        let (store, audit) = open_store(&database_url, process).await?;
         Ok(build(Dependencies { store, audit, bus, currency }, process))
     })
     .await

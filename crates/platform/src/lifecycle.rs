@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::failure::Chain;
 
 /// How long a whole shutdown may take. R19 allows 30 s; the rest is a margin.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(25);
+/// How long closing the databases may take after a worker died, or after that limit.
+const CLOSE_LIMIT: Duration = Duration::from_secs(4);
 
 /// The stages of a shutdown, in order: each ends before the next is cancelled (R19).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +25,8 @@ pub enum Stage {
     Commit,
     /// Relays: publish what is queued.
     Relay,
+    /// The databases: close their files. This stage also runs if a worker died.
+    Close,
     /// The server of the probes, if it has an address of its own: it reports "not ready" until the
     /// end.
     Probe,
@@ -37,8 +41,11 @@ pub struct Died(String);
 #[derive(Debug)]
 struct Group {
     token: CancellationToken,
-    tasks: JoinSet<(&'static str, Result<(), String>)>,
+    tasks: JoinSet<Ended>,
 }
+
+/// The name of a worker, and its error.
+type Ended = (&'static str, Result<(), String>);
 
 /// The workers of a process, by stage.
 #[derive(Debug, Default)]
@@ -72,14 +79,37 @@ impl Workers {
     ///
     /// # Errors
     ///
-    /// Returns an error at once if a worker returns or panics before `shutdown`: nothing is
-    /// drained, and the caller ends the process with a non-zero code (R18). Also if a worker fails
-    /// while it stops, or the shutdown takes longer than its limit.
+    /// Returns an error if a worker returns or panics before `shutdown`: nothing is drained, the
+    /// databases are closed, and the caller ends the process with a non-zero code (R18). Also if a
+    /// worker fails while it stops, or the shutdown takes longer than its limit.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Died> {
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            died = self.first_death() => return Err(died),
+        let ended = tokio::select! {
+            () = shutdown.cancelled() => self.stop_in_time().await,
+            died = self.first_death() => Err(died),
+        };
+        if ended.is_err() {
+            self.close().await;
         }
+        ended
+    }
+
+    /// Closes the databases and stops nothing else, for a process that cannot go on.
+    pub async fn close(&mut self) {
+        let Some(mut group) = self.stages.remove(&Stage::Close) else { return };
+        group.token.cancel();
+        let closing = async {
+            while let Some(ended) = group.tasks.join_next().await {
+                if let Err(Died(reason)) = stopped(ended) {
+                    error!(reason, "a database was not closed");
+                }
+            }
+        };
+        if tokio::time::timeout(CLOSE_LIMIT, closing).await.is_err() {
+            error!(limit_s = CLOSE_LIMIT.as_secs(), "the databases were not closed in time");
+        }
+    }
+
+    async fn stop_in_time(&mut self) -> Result<(), Died> {
         info!("shutting down");
         let stopping = tokio::time::timeout(SHUTDOWN_LIMIT, self.stop());
         stopping.await.unwrap_or_else(|_| {
@@ -107,22 +137,23 @@ impl Workers {
         }
     }
 
-    async fn stop(self) -> Result<(), Died> {
-        for mut group in self.stages.into_values() {
+    async fn stop(&mut self) -> Result<(), Died> {
+        for group in self.stages.values_mut() {
             group.token.cancel();
             while let Some(ended) = group.tasks.join_next().await {
-                match ended {
-                    Ok((_, Ok(()))) => {}
-                    Ok((name, Err(error))) => {
-                        return Err(Died(format!("{name} failed while stopping: {error}")));
-                    }
-                    Err(panic) => {
-                        return Err(Died(format!("a worker panicked while stopping: {panic}")));
-                    }
-                }
+                stopped(ended)?;
             }
         }
         Ok(())
+    }
+}
+
+/// How a worker ended that was asked to stop.
+fn stopped(ended: Result<Ended, JoinError>) -> Result<(), Died> {
+    match ended {
+        Ok((_, Ok(()))) => Ok(()),
+        Ok((name, Err(error))) => Err(Died(format!("{name} failed while stopping: {error}"))),
+        Err(panic) => Err(Died(format!("a worker panicked while stopping: {panic}"))),
     }
 }
 
@@ -190,6 +221,24 @@ mod tests {
         });
         let died = workers.run(CancellationToken::new()).await.expect_err("a death");
         assert_eq!(died.to_string(), "committer failed: a corrupt page");
+    }
+
+    #[tokio::test]
+    async fn a_death_closes_the_databases_and_drains_nothing() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let mut workers = Workers::new();
+        for (stage, name) in [(Stage::Commit, "commit"), (Stage::Close, "close")] {
+            let seen = seen.clone();
+            workers.spawn(stage, name, |token| async move {
+                token.cancelled().await;
+                seen.lock().expect("the list").push(name);
+                Ok::<_, Died>(())
+            });
+        }
+        workers.spawn(Stage::Work, "worker", |_| async { Err(Died("no".to_owned())) });
+        let died = workers.run(CancellationToken::new()).await.expect_err("a death");
+        assert_eq!(died.to_string(), "worker failed: no");
+        assert_eq!(*seen.lock().expect("the list"), ["close"]);
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use rusqlite::{Connection, ToSql};
 
 mod database;
 mod error;
+mod keeper;
 mod lock;
 mod migrate;
 mod open;
@@ -14,6 +15,7 @@ mod writer;
 
 pub use database::Database;
 pub use error::{OpenError, failure};
+pub use keeper::Keeper;
 pub use open::{open_existing_reader, open_reader, open_writer};
 pub use readers::Readers;
 

@@ -229,7 +229,14 @@ where
         return check_health(&addresses).await;
     }
     let mut process = Process::begin(program, &addresses).await?;
-    let api = build(&mut process, &file).await?;
+    let api = match build(&mut process, &file).await {
+        Ok(api) => api,
+        Err(error) => {
+            // Of two databases, the first may be open already.
+            process.workers.close().await;
+            return Err(error);
+        }
+    };
     process.serve(api, on_signal().map_err(ProgramError::failed)?).await
 }
 

@@ -16,7 +16,7 @@ use platform::quarantine::Quarantined;
 use rusqlite::Transaction;
 use storage::migration::Migration;
 use storage::quarantine;
-use storage::sqlite::{Database, OpenError, Readers, failure};
+use storage::sqlite::{Database, Keeper, OpenError, Readers, failure};
 
 use super::{MovementFilter, ProductFilter, Store};
 
@@ -67,6 +67,11 @@ impl Sqlite {
     pub fn open_for_audit(path: &Path) -> Result<SqliteAudit, OpenError> {
         let readers = Readers::for_audit(path, MIGRATIONS)?;
         Ok(SqliteAudit::new(readers))
+    }
+
+    /// The worker that closes the file when the process ends.
+    pub fn keeper(&self) -> Keeper {
+        self.database.keeper()
     }
 
     /// What the service's own auditor reads.

@@ -57,6 +57,7 @@ macro_rules! tried_on {
 
 mod api_table;
 mod bench;
+mod clean_stop;
 mod contention;
 mod crash;
 mod descriptions;

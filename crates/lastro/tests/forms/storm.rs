@@ -135,14 +135,12 @@ async fn begin() -> Process {
 }
 
 async fn build_orders(url: &DatabaseUrl, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
-    let (store, audit) =
-        orders::open_store(url, process.context.clock.clone()).await.expect("a store");
+    let (store, audit) = orders::open_store(url, process).await.expect("a store");
     let currency = orders::parse_currency(None).expect("a currency");
     orders::build(orders::Dependencies { store, audit, bus, currency }, process)
 }
 
 async fn build_inventory(url: &DatabaseUrl, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
-    let (store, audit) =
-        inventory::open_store(url, process.context.clock.clone()).await.expect("a store");
+    let (store, audit) = inventory::open_store(url, process).await.expect("a store");
     inventory::build(inventory::Dependencies { store, audit, bus }, process)
 }

@@ -15,7 +15,7 @@ use platform::quarantine::Quarantined;
 use rusqlite::Transaction;
 use storage::migration::Migration;
 use storage::quarantine;
-use storage::sqlite::{Database, OpenError, Readers, failure};
+use storage::sqlite::{Database, Keeper, OpenError, Readers, failure};
 
 use super::{Backlog, Filter, Lease, OrderSummary, OrderView, Store};
 
@@ -68,6 +68,11 @@ impl Sqlite {
     pub fn open_for_audit(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteAudit, OpenError> {
         let readers = Readers::for_audit(path, MIGRATIONS)?;
         Ok(SqliteAudit::new(readers, clock))
+    }
+
+    /// The worker that closes the file when the process ends.
+    pub fn keeper(&self) -> Keeper {
+        self.database.keeper()
     }
 
     /// What the service's own auditor reads.

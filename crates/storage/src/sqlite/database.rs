@@ -8,6 +8,7 @@ use platform::failure::Failure;
 use rusqlite::{Connection, Transaction};
 
 use super::error::OpenError;
+use super::keeper::Keeper;
 use super::readers::{Readers, Threads};
 use super::writer::Writer;
 use crate::migration::Migration;
@@ -49,6 +50,11 @@ impl Database {
         Ok(Self { writer, readers: Readers::new(path, Threads::None) })
     }
 
+    /// The worker that closes the file when the process ends.
+    pub fn keeper(&self) -> Keeper {
+        Keeper { writer: self.writer.clone(), readers: self.readers.clone() }
+    }
+
     /// The readers alone, for an audit beside the service.
     pub fn readers(&self) -> &Readers {
         &self.readers
@@ -67,10 +73,14 @@ impl Database {
         &self,
         work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<R, Failure> + Send + 'static,
     ) -> Result<R, Failure> {
-        match self.readers.broken() {
-            Some(failure) => Err(failure),
-            None => self.writer.transact(work).await,
+        if let Some(failure) = self.readers.broken() {
+            return Err(failure);
         }
+        let written = self.writer.transact(work).await;
+        if let Err(failure) = &written {
+            self.readers.note(failure);
+        }
+        written
     }
 
     /// Runs `work` in one read transaction, that is, on one snapshot of the last commit.
@@ -89,9 +99,10 @@ impl Database {
 #[cfg(test)]
 mod tests {
     use platform::clock::ManualClock;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::sqlite::open_writer;
+    use crate::sqlite::{failure, open_writer};
 
     const TABLE: &[Migration] =
         &[Migration { number: 1, sql: "CREATE TABLE a (x INTEGER) STRICT" }];
@@ -122,6 +133,34 @@ mod tests {
         assert!(matches!(read, Err(Failure::Fatal(_))), "{read:?}");
         let written = database.write(|_, _| Ok(())).await;
         assert!(matches!(written, Err(Failure::Fatal(_))), "{written:?}");
+    }
+
+    #[tokio::test]
+    async fn a_keeper_that_has_closed_a_file_leaves_no_log_and_lets_go_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let database = open(&path);
+        let insert = |transaction: &Transaction<'_>, _| {
+            transaction.execute("INSERT INTO a VALUES (7)", []).map(drop).map_err(failure)
+        };
+        database.write(insert).await.expect("a row");
+        let count = |reader: &Connection| reader.query_row("SELECT count(*) FROM a", [], count_of);
+        assert!(matches!(database.read(count).await, Ok(1)));
+        let stopped = CancellationToken::new();
+        stopped.cancel();
+        database.keeper().run(stopped).await.expect("closed");
+
+        let left = ["a.db-wal", "a.db-shm"].map(|name| folder.path().join(name).exists());
+        assert_eq!(left, [false, false]);
+        // Not fatal: whoever still asks does not end the process in another way.
+        let late = [database.write(insert).await.err(), database.read(count).await.err()];
+        assert!(late.iter().all(|late| matches!(late, Some(Failure::Unavailable(_)))), "{late:?}");
+        let again = open(&path);
+        assert!(matches!(again.read(count).await, Ok(1)));
+    }
+
+    fn count_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<i64> {
+        row.get(0)
     }
 
     #[tokio::test]

@@ -29,10 +29,7 @@ const CHECKPOINT_PAGES: i64 = 8_000;
 /// schema that this program does not know.
 pub fn open_writer(path: &Path, migrations: &[Migration]) -> Result<Connection, OpenError> {
     let mut connection = connect_writer(path, OpenFlags::SQLITE_OPEN_CREATE)?;
-    let checkpoint =
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get("busy"));
-    let in_the_way: bool = checkpoint.map_err(OpenError::engine(path))?;
-    if in_the_way {
+    if !checkpoint(&connection).map_err(OpenError::engine(path))? {
         return Err(OpenError::unusable(
             path,
             &"another process keeps it busy; stop that process or try again",
@@ -40,6 +37,22 @@ pub fn open_writer(path: &Path, migrations: &[Migration]) -> Result<Connection, 
     }
     migrate::migrate(&mut connection, path, migrations)?;
     Ok(connection)
+}
+
+/// Copies the whole log into the file and empties it. Returns whether that was done: another
+/// process that reads the file may be in the way.
+pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+        let busy: bool = row.get("busy")?;
+        Ok(!busy)
+    })
+}
+
+/// Lets a connection leave the log as it is when it is closed. Otherwise the last connection to
+/// close would copy it into the file.
+pub(super) fn leave_log(connection: &Connection) {
+    let set = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    debug_assert_eq!(set, Ok(true), "a setting of the connection alone");
 }
 
 /// Opens a writing connection whose commits are durable (R1). What this process left in the log was
@@ -105,16 +118,13 @@ pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Opens a reader for an audit, which leaves the files as they are: otherwise the last connection
-/// to close would checkpoint what a crashed service left in its log.
+/// Opens a reader for an audit, which leaves what a crashed service left in its log.
 pub(super) fn open_auditor(path: &Path) -> Result<Connection, OpenError> {
     let connection = open_reader(path)?;
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
-        connection
-            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
-            .map_err(OpenError::engine(path))?;
+        leave_log(&connection);
     }
     Ok(connection)
 }

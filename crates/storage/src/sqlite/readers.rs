@@ -7,15 +7,19 @@ use std::time::Duration;
 use platform::failure::Failure;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
+use tracing::warn;
 
 use super::error::{OpenError, failure};
-use super::open::{open_auditor, open_existing_reader, open_reader};
+use super::open::{leave_log, open_auditor, open_existing_reader, open_reader};
+use super::writer::closed;
 use crate::migration::Migration;
 
 /// Reads that run at the same time.
-const MAX_READERS: usize = 4;
+const MAX_READERS: u32 = 4;
 /// How long a read waits for its turn (R17).
 const MAX_WAIT: Duration = Duration::from_secs(5);
+/// How long closing the file waits for the reads that are under way.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
 /// Read-only connections to one file, opened on demand and given back after a read that worked
 /// (R3). Clones share them.
@@ -26,7 +30,7 @@ pub struct Readers {
     threads: Threads,
     idle: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
-    /// What a read found out about the file.
+    /// What was found out about the file.
     broken: Arc<OnceLock<Failure>>,
 }
 
@@ -56,7 +60,7 @@ impl Readers {
     }
 
     fn of(path: &Path, open: fn(&Path) -> Result<Connection, OpenError>, threads: Threads) -> Self {
-        let permits = Arc::new(Semaphore::new(MAX_READERS));
+        let permits = Arc::new(Semaphore::new(MAX_READERS as usize));
         let path = path.to_owned();
         Self { path, open, threads, idle: Arc::default(), permits, broken: Arc::default() }
     }
@@ -71,13 +75,36 @@ impl Readers {
         work: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, Failure> {
         let result = self.read_in_turn(work).await;
-        if let Err(failure @ Failure::Fatal(_)) = &result {
-            self.broken.get_or_init(|| failure.clone());
+        if let Err(failure) = &result {
+            self.note(failure);
         }
         result
     }
 
-    /// The failure of a read that found the file damaged (R18).
+    /// Remembers a failure after which the file cannot be trusted (R18).
+    pub(super) fn note(&self, failure: &Failure) {
+        if let Failure::Fatal(_) = failure {
+            self.broken.get_or_init(|| failure.clone());
+        }
+    }
+
+    /// Closes the connections, after the reads that are under way. No read begins afterwards.
+    pub(super) async fn close(&self) {
+        let all = self.permits.acquire_many(MAX_READERS);
+        if tokio::time::timeout(CLOSE_WAIT, all).await.is_err() {
+            warn!(path = %self.path.display(), "closing the database although a read is under way");
+        }
+        self.permits.close();
+        let idle = std::mem::take(&mut *self.idle.lock().expect("nothing panics under this lock"));
+        if self.broken().is_some() {
+            idle.iter().for_each(leave_log);
+        }
+        // The last connection to close copies the log into the file.
+        let closing = tokio::task::spawn_blocking(move || drop(idle));
+        closing.await.expect("closing a connection does not panic");
+    }
+
+    /// The failure that showed that the file is damaged (R18).
     pub(super) fn broken(&self) -> Option<Failure> {
         self.broken.get().cloned()
     }
@@ -88,7 +115,7 @@ impl Readers {
     ) -> Result<R, Failure> {
         let waiting = tokio::time::timeout(MAX_WAIT, self.permits.clone().acquire_owned()).await;
         let permit = waiting.map_err(|elapsed| Failure::Unavailable(Arc::new(elapsed)))?;
-        let permit = permit.expect("the semaphore is never closed");
+        let permit = permit.map_err(|_| closed())?;
         let path = self.path.clone();
         let open = self.open;
         let idle = self.idle.clone();

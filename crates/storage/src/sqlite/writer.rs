@@ -2,20 +2,25 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use platform::clock::{Clock, Timestamp};
 use platform::failure::{Cause, Failure};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
 
 use super::error::{OpenError, failure};
 use super::lock::Lock;
-use super::open::{connect_writer, open_writer};
+use super::open::{checkpoint, connect_writer, leave_log, open_writer};
 use crate::migration::Migration;
 
 /// Calls that wait for the writer; a committer makes one at a time, a sweeper another.
 const MAX_CALLS: usize = 16;
+/// How long the last checkpoint waits for other processes that read the file.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 /// A writing connection to one file, which it has locked.
 #[derive(Debug)]
@@ -49,24 +54,65 @@ impl Session {
             // Do not create a file that is gone again: its rows would be lost silently.
             None => connect_writer(&self.path, OpenFlags::empty())?,
         };
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(failure)?;
-        let result = work(&transaction, self.clock.now())?;
-        transaction.commit().map_err(failure)?;
-        self.connection = Some(connection);
-        Ok(result)
+        let result = in_transaction(&mut connection, self.clock.now(), work);
+        match &result {
+            Ok(_) => self.connection = Some(connection),
+            // After a failed sync the log on the disk may differ from the one in memory. The next
+            // start checks it by its checksums.
+            Err(Failure::Fatal(_)) => leave_log(&connection),
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// Closes the connection. Before that it copies the log into the file, unless the file cannot
+    /// be trusted. The last connection to close removes the log.
+    fn close(self, trusted: bool) {
+        let Some(connection) = self.connection else { return };
+        if !trusted {
+            return leave_log(&connection);
+        }
+        let copied = connection.busy_timeout(CLOSE_WAIT).and_then(|()| checkpoint(&connection));
+        let path = self.path.display();
+        let later = "the log was not copied into the database file; the next start does that";
+        match copied {
+            Ok(true) => {}
+            Ok(false) => warn!(%path, "another process still reads the database: {later}"),
+            Err(error) => warn!(%path, %error, "{later}"),
+        }
     }
 }
 
-type Call = Box<dyn FnOnce(&mut Session) + Send>;
+fn in_transaction<R>(
+    connection: &mut Connection,
+    now: Timestamp,
+    work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
+    let result = work(&transaction, now)?;
+    transaction.commit().map_err(failure)?;
+    Ok(result)
+}
 
-/// Where the writing connection is used.
+/// What the writer's thread is asked to do.
+pub(super) enum Call {
+    Work(Box<dyn FnOnce(&mut Session) + Send>),
+    /// The thread ends, and answers when the file is closed.
+    Close {
+        trusted: bool,
+        closed: oneshot::Sender<()>,
+    },
+}
+
+/// Where the writing connection is used. Clones share it.
+#[derive(Clone)]
 pub(super) enum Writer {
-    /// On a thread of its own, which ends, and lets go of the file, when this is dropped.
-    Thread(mpsc::Sender<Call>),
+    /// On a thread of its own, which ends, and lets go of the file, when it is closed or the last
+    /// clone is dropped.
+    Thread { calls: mpsc::Sender<Call>, closing: Arc<AtomicBool> },
     /// Where the call is made, before it returns: the simulator has one thread.
-    Inline(Mutex<Session>),
+    Inline(Arc<Mutex<Session>>),
 }
 
 impl Writer {
@@ -81,12 +127,20 @@ impl Writer {
         let (calls, mut queue) = mpsc::channel::<Call>(MAX_CALLS);
         let serve = move || {
             while let Some(call) = queue.blocking_recv() {
-                call(&mut session);
+                match call {
+                    Call::Work(work) => work(&mut session),
+                    Call::Close { trusted, closed } => {
+                        session.close(trusted);
+                        // The caller may have stopped waiting.
+                        let _ = closed.send(());
+                        return;
+                    }
+                }
             }
         };
         let spawned = std::thread::Builder::new().name(name).spawn(serve);
         spawned.map_err(|error| OpenError::unusable(path, &error))?;
-        Ok(Self::Thread(calls))
+        Ok(Self::Thread { calls, closing: Arc::default() })
     }
 
     /// The same without a thread.
@@ -95,30 +149,45 @@ impl Writer {
         migrations: &[Migration],
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        Session::open(path, migrations, clock).map(|session| Self::Inline(Mutex::new(session)))
+        Session::open(path, migrations, clock)
+            .map(|session| Self::Inline(Arc::new(Mutex::new(session))))
     }
 
     /// Runs `work` in a transaction and commits it.
     ///
     /// # Errors
     ///
-    /// Those of `work`, after a rollback, and those of the engine. [`Failure::Fatal`] if the
-    /// thread is gone, which only a panic in `work` can do.
+    /// Those of `work`, after a rollback, and those of the engine. [`Failure::Unavailable`] once
+    /// the file is being closed, and [`Failure::Fatal`] if the thread is gone for another reason,
+    /// which only a panic in `work` can be.
     pub(super) async fn transact<R: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<R, Failure> + Send + 'static,
     ) -> Result<R, Failure> {
         match self {
-            Self::Inline(session) => session.lock().map_err(|_| gone())?.transact(work),
-            Self::Thread(calls) => {
+            Self::Inline(session) => session.lock().map_err(|_| panicked())?.transact(work),
+            Self::Thread { calls, closing } => {
                 let (reply, answer) = oneshot::channel();
-                let call: Call = Box::new(move |session| {
+                let call = Call::Work(Box::new(move |session| {
                     // The caller may have stopped waiting; the work is done all the same (R2).
                     let _ = reply.send(session.transact(work));
-                });
+                }));
+                let gone = || if closing.load(Ordering::SeqCst) { closed() } else { panicked() };
                 calls.send(call).await.map_err(|_| gone())?;
                 answer.await.map_err(|_| gone())?
             }
+        }
+    }
+
+    /// Does what was called for before, closes the file and lets go of it. The log of a file that
+    /// cannot be trusted is left as it is.
+    pub(super) async fn close(&self, trusted: bool) {
+        let Self::Thread { calls, closing } = self else { return };
+        closing.store(true, Ordering::SeqCst);
+        let (closed, answer) = oneshot::channel();
+        // A thread that is gone holds no file.
+        if calls.send(Call::Close { trusted, closed }).await.is_ok() {
+            let _ = answer.await;
         }
     }
 }
@@ -129,10 +198,18 @@ impl fmt::Debug for Writer {
     }
 }
 
-fn gone() -> Failure {
+fn panicked() -> Failure {
     #[derive(Debug, thiserror::Error)]
     #[error("the storage thread panicked")]
     struct ThreadGone;
     let cause: Cause = Arc::new(ThreadGone);
     Failure::Fatal(cause)
+}
+
+/// What is asked of a file that is closed, or being closed.
+pub(super) fn closed() -> Failure {
+    #[derive(Debug, thiserror::Error)]
+    #[error("the service is stopping, and its database is closed")]
+    struct Closed;
+    Failure::Unavailable(Arc::new(Closed))
 }
