@@ -6,8 +6,8 @@ use rusqlite::{Connection, ToSql};
 
 mod database;
 mod error;
+mod files;
 mod keeper;
-mod lock;
 mod migrate;
 mod open;
 mod readers;

@@ -150,10 +150,9 @@ impl Deployment {
     /// Waits until no process holds these files. On a busy machine the kernel may take back the
     /// locks of a killed process a moment after it has reported its end.
     async fn files_are_free(&self, files: &[&str]) {
-        for file in files {
-            let lock = data_in(self.folder.path()).join(format!("{file}.lock"));
+        for file in files.iter().flat_map(|file| [format!("{file}.lock"), (*file).to_owned()]) {
             // PostgreSQL has none, and a disk of the programs' own is not seen here.
-            let Ok(lock) = File::open(lock) else { continue };
+            let Ok(lock) = File::open(data_in(self.folder.path()).join(&file)) else { continue };
             eventually(PATIENCE, &format!("{file} is free"), async || {
                 lock.try_lock().ok()?;
                 lock.unlock().ok()

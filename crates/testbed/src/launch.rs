@@ -46,12 +46,14 @@ impl Ended {
     }
 
     /// Fails the test unless the program has refused to start with this exit code and one line on
-    /// standard error that contains all of these words.
+    /// standard error, after its log, that contains all of these words.
     #[track_caller]
     pub fn must_be_refused(&self, code: i32, words: &[&str]) {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{}", self.stderr);
-        let line = self.stderr.strip_suffix('\n').expect("a line");
-        assert!(line.starts_with("error: ") && !line.contains('\n'), "not one line:\n{line}");
+        let is_of_log = |line: &&str| line.starts_with('{');
+        let lines: Vec<_> = self.stderr.lines().skip_while(is_of_log).collect();
+        let [line] = *lines else { panic!("not one line:\n{}", self.stderr) };
+        assert!(line.starts_with("error: "), "{line}");
         for word in words {
             assert!(line.contains(word), "{word} is not in: {line}");
         }
@@ -95,14 +97,26 @@ impl Launch {
     /// Shows the program this file as the kernel's table of mounts.
     #[must_use]
     pub fn with_mounts(self, table: &Path) -> Self {
-        let mut around: Vec<OsString> = vec!["unshare".into(), "--mount".into()];
-        if !is_root() {
-            around.extend(["--user".into(), "--map-root-user".into()]);
-        }
+        let mut around = own_mounts();
         // The shell replaces itself with the program, which so has the process id whose table was
         // mounted.
         let mount = "mount --bind \"$0\" /proc/$$/mounts && exec \"$@\"";
         around.extend(["sh".into(), "-c".into(), mount.into(), table.into()]);
+        self.within(around)
+    }
+
+    /// Shows the program each first file also under the path of the second, which must exist.
+    #[must_use]
+    pub fn with_bind_mounts(self, mounts: &[(PathBuf, PathBuf)]) -> Self {
+        let mut around = own_mounts();
+        let mount = "mount --bind \"$1\" \"$2\" && shift 2 && ".repeat(mounts.len());
+        around.extend([
+            "sh".into(),
+            "-c".into(),
+            format!("{mount}exec \"$@\"").into(),
+            "sh".into(),
+        ]);
+        around.extend(mounts.iter().flat_map(|(from, to)| [from.into(), to.into()]));
         self.within(around)
     }
 
@@ -186,4 +200,13 @@ impl Launch {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
+}
+
+/// Words that give a program mounts of its own.
+fn own_mounts() -> Vec<OsString> {
+    let mut around = vec!["unshare".into(), "--mount".into()];
+    if !is_root() {
+        around.extend(["--user".into(), "--map-root-user".into()]);
+    }
+    around
 }

@@ -67,6 +67,7 @@ mod log;
 mod one_writer;
 mod restored;
 mod storm;
+mod taken_away;
 mod verify;
 mod waiting;
 mod watching;

@@ -39,11 +39,32 @@ async fn a_second_service_on_the_same_files_is_refused_by_whatever_path(form: Fo
         let link = folder.join("links").join(file);
         std::os::unix::fs::symlink(data_in(folder).join(file), link).expect("a link to the file");
     }
-    for data in ["data", "other", "links"] {
-        for (file, writer) in writers(folder, data) {
-            writer.to_end().await.must_be_refused(1, &[data, file, "in use by another process"]);
+    let mut mounts = Vec::new();
+    for (name, hard) in [("hard-links", true), ("mounts", false)] {
+        std::fs::create_dir(folder.join(name)).expect("a folder");
+        for file in ["orders.db", "inventory.db"] {
+            let (from, to) = (data_in(folder).join(file), folder.join(name).join(file));
+            if hard {
+                std::fs::hard_link(from, to).expect("a link");
+            } else {
+                std::fs::write(&to, "").expect("a file to mount on");
+                mounts.push((from, to));
+            }
         }
     }
+    let must_be_refused = async |data: &str| {
+        for (file, writer) in writers(folder, data) {
+            let ended = writer.with_bind_mounts(&mounts).to_end().await;
+            ended.must_be_refused(1, &[data, file, "in use by another process"]);
+        }
+    };
+    for data in ["data", "other", "links", "hard-links", "mounts"] {
+        must_be_refused(data).await;
+    }
+    for lock in ["orders.db.lock", "inventory.db.lock"] {
+        std::fs::remove_file(data_in(folder).join(lock)).expect("a lock file");
+    }
+    must_be_refused("data").await;
     shop.confirmed(&[("MUG", 1)]).await;
     shop.must_verify().await;
 }

@@ -70,7 +70,7 @@ impl Sqlite {
         Ok(SqliteAudit::new(readers, clock))
     }
 
-    /// The worker that closes the file when the process ends.
+    /// The worker that looks after the file while the service runs.
     pub fn keeper(&self) -> Keeper {
         self.database.keeper()
     }

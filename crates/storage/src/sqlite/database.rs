@@ -33,7 +33,8 @@ impl Database {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
         let writer = Writer::spawn(path, migrations, clock)?;
-        Ok(Self { writer, readers: Readers::new(path, Threads::Blocking) })
+        let readers = Readers::new(path, writer.files().clone(), Threads::Blocking);
+        Ok(Self { writer, readers })
     }
 
     /// The same without any thread: every call is done where it is made, before it returns.
@@ -47,10 +48,11 @@ impl Database {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
         let writer = Writer::inline(path, migrations, clock)?;
-        Ok(Self { writer, readers: Readers::new(path, Threads::None) })
+        let readers = Readers::new(path, writer.files().clone(), Threads::None);
+        Ok(Self { writer, readers })
     }
 
-    /// The worker that closes the file when the process ends.
+    /// The worker that looks after the file while the service runs.
     pub fn keeper(&self) -> Keeper {
         Keeper { writer: self.writer.clone(), readers: self.readers.clone() }
     }
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_keeper_that_has_closed_a_file_leaves_no_log_and_lets_go_of_it() {
+    async fn a_keeper_that_has_closed_a_file_leaves_no_log() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
         let database = open(&path);
@@ -155,8 +157,34 @@ mod tests {
         // Not fatal: whoever still asks does not end the process in another way.
         let late = [database.write(insert).await.err(), database.read(count).await.err()];
         assert!(late.iter().all(|late| matches!(late, Some(Failure::Unavailable(_)))), "{late:?}");
+        drop(database);
         let again = open(&path);
         assert!(matches!(again.read(count).await, Ok(1)));
+    }
+
+    /// No commit is reported that the next start would not find, also while nobody looks.
+    #[tokio::test]
+    async fn a_commit_to_a_file_that_was_taken_away_is_fatal() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("in/a.db");
+        for taken in ["in", "in/a.db", "in/a.db-wal"] {
+            let database = open(&path);
+            database.write(|_, _| Ok(())).await.expect("nothing is wrong");
+            let (from, away) = (folder.path().join(taken), folder.path().join("away"));
+            std::fs::rename(&from, &away).expect("taken away");
+            // The second call is made before anybody has seen the answer to the first one.
+            let (first, second) =
+                tokio::join!(database.write(|_, _| Ok(())), database.write(|_, _| Ok(())));
+            for written in [first, second] {
+                let Err(Failure::Fatal(cause)) = written else { panic!("{taken}: {written:?}") };
+                assert!(cause.to_string().contains("was deleted, moved or replaced"), "{cause}");
+            }
+            let looked = database.keeper().run(CancellationToken::new()).await;
+            assert!(matches!(looked, Err(Failure::Fatal(_))), "{taken}: {looked:?}");
+            drop(database);
+            std::fs::rename(away, from).expect("put back");
+        }
+        open(&path);
     }
 
     fn count_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<i64> {

@@ -28,6 +28,14 @@ pub enum OpenError {
     /// Another process has locked the file.
     #[error("{} is in use by another process; stop it first, or choose another data directory", .0.display())]
     Locked(PathBuf),
+    /// There was a database, and it is missing or empty now.
+    #[error("{} is missing or empty, but {} shows that there was a database; restore the database, with its -wal if there is one, or delete that file to begin with an empty one", path.display(), trace.display())]
+    Missing {
+        /// The file of the database.
+        path: PathBuf,
+        /// The file that shows that it was made.
+        trace: PathBuf,
+    },
     /// A newer program has changed the schema.
     #[error("{} was written by a newer version of Lastro (schema {found}, this program knows {known})", path.display())]
     Newer {

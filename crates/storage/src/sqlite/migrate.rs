@@ -7,12 +7,25 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::OpenError;
 use crate::migration::{Applied, Migration, SchemaMismatch, missing};
 
-/// Applies what is missing, all of it in one transaction.
+/// What migrating did to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Migrated {
+    /// The file was empty.
+    Made,
+    /// Steps were applied.
+    Changed,
+    /// All steps had been applied before.
+    Unchanged,
+}
+
+/// Applies what is missing, all of it in one transaction. If `trace` shows that the database was
+/// made before, an empty one is refused.
 pub(super) fn migrate(
     connection: &mut Connection,
     path: &Path,
     migrations: &[Migration],
-) -> Result<(), OpenError> {
+    trace: Option<&Path>,
+) -> Result<Migrated, OpenError> {
     let engine = OpenError::engine(path);
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&engine)?;
@@ -21,13 +34,23 @@ pub(super) fn migrate(
             "CREATE TABLE IF NOT EXISTS schema_migrations (number INTEGER PRIMARY KEY, checksum BLOB NOT NULL) STRICT",
         )
         .map_err(&engine)?;
-    for migration in still_missing(&transaction, path, migrations)? {
+    let missing = still_missing(&transaction, path, migrations)?;
+    let migrated = match (missing.len(), trace) {
+        (0, _) => Migrated::Unchanged,
+        (missing, Some(trace)) if missing == migrations.len() => {
+            return Err(OpenError::Missing { path: path.to_owned(), trace: trace.to_owned() });
+        }
+        (missing, None) if missing == migrations.len() => Migrated::Made,
+        _ => Migrated::Changed,
+    };
+    for migration in missing {
         transaction.execute_batch(migration.sql).map_err(&engine)?;
         let row = (migration.number, migration.checksum());
         let remembered = "INSERT INTO schema_migrations (number, checksum) VALUES (?1, ?2)";
         transaction.execute(remembered, row).map_err(&engine)?;
     }
-    transaction.commit().map_err(&engine)
+    transaction.commit().map_err(&engine)?;
+    Ok(migrated)
 }
 
 /// The steps that the file has still to take.
@@ -57,7 +80,7 @@ fn applied(connection: &Connection) -> rusqlite::Result<Applied> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::open::{open_existing_reader, open_writer};
+    use super::super::open::{open_existing_reader, open_or_make, open_writer};
     use super::*;
 
     const FIRST: Migration = Migration { number: 1, sql: "CREATE TABLE a (x INTEGER) STRICT" };
@@ -77,6 +100,18 @@ mod tests {
                 .expect("a row");
             assert_eq!(row, (7, None));
         }
+    }
+
+    #[test]
+    fn an_empty_database_that_was_made_before_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let trace = folder.path().join("a.db.lock");
+        Connection::open(&path).and_then(|empty| empty.execute_batch("VACUUM")).expect("a file");
+        let refused = open_or_make(&path, &[FIRST], Some(&trace));
+        assert!(matches!(refused, Err(OpenError::Missing { .. })), "{refused:?}");
+        let made = |trace| open_or_make(&path, &[FIRST], trace).expect("a database").1;
+        assert_eq!((made(None), made(Some(&trace))), (Migrated::Made, Migrated::Unchanged));
     }
 
     #[test]

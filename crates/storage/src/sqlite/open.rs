@@ -7,7 +7,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::OpenError;
-use super::migrate;
+use super::files::beside;
+use super::migrate::{self, Migrated};
 use crate::migration::Migration;
 
 /// How long a statement waits for a lock that another process, such as `verify`, holds.
@@ -28,6 +29,15 @@ const CHECKPOINT_PAGES: i64 = 8_000;
 /// Returns an error if the file cannot be opened, is busy, cannot be written durably, or has a
 /// schema that this program does not know.
 pub fn open_writer(path: &Path, migrations: &[Migration]) -> Result<Connection, OpenError> {
+    Ok(open_or_make(path, migrations, None)?.0)
+}
+
+/// Does the same; if `trace` shows that the database was made before, an empty one is refused.
+pub(super) fn open_or_make(
+    path: &Path,
+    migrations: &[Migration],
+    trace: Option<&Path>,
+) -> Result<(Connection, Migrated), OpenError> {
     let mut connection = connect_writer(path, OpenFlags::SQLITE_OPEN_CREATE)?;
     if !checkpoint(&connection).map_err(OpenError::engine(path))? {
         return Err(OpenError::unusable(
@@ -35,8 +45,12 @@ pub fn open_writer(path: &Path, migrations: &[Migration]) -> Result<Connection, 
             &"another process keeps it busy; stop that process or try again",
         ));
     }
-    migrate::migrate(&mut connection, path, migrations)?;
-    Ok(connection)
+    let migrated = migrate::migrate(&mut connection, path, migrations, trace)?;
+    if migrated != Migrated::Unchanged {
+        // So that a copy of the file alone has its tables.
+        checkpoint(&connection).map_err(OpenError::engine(path))?;
+    }
+    Ok((connection, migrated))
 }
 
 /// Copies the whole log into the file and empties it. Returns whether that was done: another
@@ -121,9 +135,7 @@ pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
 /// Opens a reader for an audit, which leaves what a crashed service left in its log.
 pub(super) fn open_auditor(path: &Path) -> Result<Connection, OpenError> {
     let connection = open_reader(path)?;
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+    if std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0) {
         leave_log(&connection);
     }
     Ok(connection)

@@ -1,7 +1,7 @@
 //! A few connections that read snapshots beside the writer.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use platform::failure::Failure;
@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tracing::warn;
 
 use super::error::{OpenError, failure};
+use super::files::Files;
 use super::open::{leave_log, open_auditor, open_existing_reader, open_reader};
 use super::writer::closed;
 use crate::migration::Migration;
@@ -28,10 +29,25 @@ pub struct Readers {
     path: PathBuf,
     open: fn(&Path) -> Result<Connection, OpenError>,
     threads: Threads,
-    idle: Arc<Mutex<Vec<Connection>>>,
+    idle: Arc<Idle>,
     permits: Arc<Semaphore>,
     /// What was found out about the file.
     broken: Arc<OnceLock<Failure>>,
+}
+
+/// Connections that are open, and not used at present.
+#[derive(Debug, Default)]
+struct Idle {
+    connections: Mutex<Vec<Connection>>,
+    /// The files that this service has locked, which outlive the connections. None of another
+    /// program's.
+    _files: Option<Arc<Files>>,
+}
+
+impl Idle {
+    fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.connections.lock().expect("nothing panics under this lock")
+    }
 }
 
 /// Where reads are done.
@@ -44,8 +60,8 @@ pub(super) enum Threads {
 
 impl Readers {
     /// Readers beside this program's own writer.
-    pub(super) fn new(path: &Path, threads: Threads) -> Self {
-        Self::of(path, open_reader, threads)
+    pub(super) fn new(path: &Path, files: Arc<Files>, threads: Threads) -> Self {
+        Self::of(path, open_reader, Some(files), threads)
     }
 
     /// Readers of an existing file that another program owns.
@@ -56,13 +72,18 @@ impl Readers {
     /// program does not know.
     pub fn for_audit(path: &Path, migrations: &[Migration]) -> Result<Self, OpenError> {
         open_existing_reader(path, migrations)?;
-        Ok(Self::of(path, open_auditor, Threads::Blocking))
+        Ok(Self::of(path, open_auditor, None, Threads::Blocking))
     }
 
-    fn of(path: &Path, open: fn(&Path) -> Result<Connection, OpenError>, threads: Threads) -> Self {
+    fn of(
+        path: &Path,
+        open: fn(&Path) -> Result<Connection, OpenError>,
+        files: Option<Arc<Files>>,
+        threads: Threads,
+    ) -> Self {
         let permits = Arc::new(Semaphore::new(MAX_READERS as usize));
-        let path = path.to_owned();
-        Self { path, open, threads, idle: Arc::default(), permits, broken: Arc::default() }
+        let idle = Arc::new(Idle { connections: Mutex::default(), _files: files });
+        Self { path: path.to_owned(), open, threads, idle, permits, broken: Arc::default() }
     }
 
     /// Runs `work` in one read transaction, that is, on one snapshot of the last commit.
@@ -95,7 +116,7 @@ impl Readers {
             warn!(path = %self.path.display(), "closing the database although a read is under way");
         }
         self.permits.close();
-        let idle = std::mem::take(&mut *self.idle.lock().expect("nothing panics under this lock"));
+        let idle = std::mem::take(&mut *self.idle.lock());
         if self.broken().is_some() {
             idle.iter().for_each(leave_log);
         }
@@ -121,13 +142,13 @@ impl Readers {
         let idle = self.idle.clone();
         let reading = move || {
             let _permit = permit;
-            let kept = idle.lock().expect("nothing panics under this lock").pop();
+            let kept = idle.lock().pop();
             let mut connection = match kept {
                 Some(connection) => connection,
                 None => open(&path)?,
             };
             let result = read_snapshot(&mut connection, work).map_err(failure)?;
-            idle.lock().expect("nothing panics under this lock").push(connection);
+            idle.lock().push(connection);
             Ok(result)
         };
         if self.threads == Threads::None {

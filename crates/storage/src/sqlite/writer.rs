@@ -10,11 +10,12 @@ use platform::clock::{Clock, Timestamp};
 use platform::failure::{Cause, Failure};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::error::{OpenError, failure};
-use super::lock::Lock;
-use super::open::{checkpoint, connect_writer, leave_log, open_writer};
+use super::files::Files;
+use super::migrate::Migrated;
+use super::open::{checkpoint, connect_writer, leave_log, open_or_make};
 use crate::migration::Migration;
 
 /// Calls that wait for the writer; a committer makes one at a time, a sweeper another.
@@ -29,7 +30,9 @@ pub(super) struct Session {
     clock: Arc<dyn Clock>,
     /// None after an error: the next transaction opens a new one (R3).
     connection: Option<Connection>,
-    _lock: Lock,
+    /// After it, nothing is written any more: a new connection could find other files (R18).
+    fatal: Option<Failure>,
+    files: Arc<Files>,
 }
 
 impl Session {
@@ -38,9 +41,14 @@ impl Session {
         migrations: &[Migration],
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        let lock = Lock::acquire(path)?;
-        let connection = open_writer(path, migrations)?;
-        Ok(Self { path: path.to_owned(), clock, connection: Some(connection), _lock: lock })
+        let files = Arc::new(Files::lock(path)?);
+        let (connection, migrated) = open_or_make(path, migrations, files.made_before())?;
+        if migrated == Migrated::Made {
+            info!(path = %path.display(), "made a new database, because there was none");
+        }
+        files.note_made();
+        let path = path.to_owned();
+        Ok(Self { path, clock, connection: Some(connection), fatal: None, files })
     }
 
     /// Runs `work` in one transaction that holds the write lock from its first statement on. A
@@ -49,19 +57,31 @@ impl Session {
         &mut self,
         work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
+        if let Some(failure) = &self.fatal {
+            return Err(failure.clone());
+        }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             // Do not create a file that is gone again: its rows would be lost silently.
-            None => connect_writer(&self.path, OpenFlags::empty())?,
+            None => {
+                let connection = connect_writer(&self.path, OpenFlags::empty())?;
+                self.files.check().inspect_err(|failure| self.fatal = Some(failure.clone()))?;
+                connection
+            }
         };
-        let result = in_transaction(&mut connection, self.clock.now(), work);
-        match &result {
-            Ok(_) => self.connection = Some(connection),
+        let result = in_transaction(&mut connection, self.clock.now(), work)
+            .and_then(|result| self.files.check_connected().map(|()| result));
+        if result.is_ok() {
+            self.connection = Some(connection);
+            return result;
+        }
+        if let Err(failure @ Failure::Fatal(_)) = &result {
+            self.fatal = Some(failure.clone());
             // After a failed sync the log on the disk may differ from the one in memory. The next
             // start checks it by its checksums.
-            Err(Failure::Fatal(_)) => leave_log(&connection),
-            Err(_) => {}
+            leave_log(&connection);
         }
+        self.files.disconnecting();
         result
     }
 
@@ -69,6 +89,7 @@ impl Session {
     /// be trusted. The last connection to close removes the log.
     fn close(self, trusted: bool) {
         let Some(connection) = self.connection else { return };
+        self.files.disconnecting();
         if !trusted {
             return leave_log(&connection);
         }
@@ -110,9 +131,9 @@ pub(super) enum Call {
 pub(super) enum Writer {
     /// On a thread of its own, which ends, and lets go of the file, when it is closed or the last
     /// clone is dropped.
-    Thread { calls: mpsc::Sender<Call>, closing: Arc<AtomicBool> },
+    Thread { calls: mpsc::Sender<Call>, closing: Arc<AtomicBool>, files: Arc<Files> },
     /// Where the call is made, before it returns: the simulator has one thread.
-    Inline(Arc<Mutex<Session>>),
+    Inline(Arc<Mutex<Session>>, Arc<Files>),
 }
 
 impl Writer {
@@ -124,6 +145,7 @@ impl Writer {
     ) -> Result<Self, OpenError> {
         let mut session = Session::open(path, migrations, clock)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let files = session.files.clone();
         let (calls, mut queue) = mpsc::channel::<Call>(MAX_CALLS);
         let serve = move || {
             while let Some(call) = queue.blocking_recv() {
@@ -140,7 +162,7 @@ impl Writer {
         };
         let spawned = std::thread::Builder::new().name(name).spawn(serve);
         spawned.map_err(|error| OpenError::unusable(path, &error))?;
-        Ok(Self::Thread { calls, closing: Arc::default() })
+        Ok(Self::Thread { calls, closing: Arc::default(), files })
     }
 
     /// The same without a thread.
@@ -149,8 +171,9 @@ impl Writer {
         migrations: &[Migration],
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        Session::open(path, migrations, clock)
-            .map(|session| Self::Inline(Arc::new(Mutex::new(session))))
+        let session = Session::open(path, migrations, clock)?;
+        let files = session.files.clone();
+        Ok(Self::Inline(Arc::new(Mutex::new(session)), files))
     }
 
     /// Runs `work` in a transaction and commits it.
@@ -165,8 +188,8 @@ impl Writer {
         work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<R, Failure> + Send + 'static,
     ) -> Result<R, Failure> {
         match self {
-            Self::Inline(session) => session.lock().map_err(|_| panicked())?.transact(work),
-            Self::Thread { calls, closing } => {
+            Self::Inline(session, _) => session.lock().map_err(|_| panicked())?.transact(work),
+            Self::Thread { calls, closing, .. } => {
                 let (reply, answer) = oneshot::channel();
                 let call = Call::Work(Box::new(move |session| {
                     // The caller may have stopped waiting; the work is done all the same (R2).
@@ -179,10 +202,17 @@ impl Writer {
         }
     }
 
+    /// The files that the writer has locked.
+    pub(super) fn files(&self) -> &Arc<Files> {
+        match self {
+            Self::Thread { files, .. } | Self::Inline(_, files) => files,
+        }
+    }
+
     /// Does what was called for before, closes the file and lets go of it. The log of a file that
     /// cannot be trusted is left as it is.
     pub(super) async fn close(&self, trusted: bool) {
-        let Self::Thread { calls, closing } = self else { return };
+        let Self::Thread { calls, closing, .. } = self else { return };
         closing.store(true, Ordering::SeqCst);
         let (closed, answer) = oneshot::channel();
         // A thread that is gone holds no file.
