@@ -121,7 +121,7 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
 }
 
 /// Opens the adapter that the URL's scheme names: the store of the service and that of its auditor.
-/// Adds the worker that looks after a file to the process.
+/// Adds the worker that looks after the database to the process.
 ///
 /// # Errors
 ///
@@ -143,6 +143,11 @@ pub async fn open_store(
             let server = Server::at(text, &url.to_string(), PROGRAM.name)?;
             let postgres =
                 Postgres::open(server, Time::Server).await.map_err(ProgramError::failed)?;
+            let check = postgres.write_check();
+            let readiness = process.context.readiness.clone();
+            process.workers.spawn(Stage::Work, "the check of the inventory database", |token| {
+                check.run("inventory database writes", readiness, token)
+            });
             let audit = postgres.audit();
             Ok((Arc::new(postgres), Arc::new(audit)))
         }

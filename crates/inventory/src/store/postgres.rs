@@ -16,7 +16,9 @@ use inventory_core::stock::{Location, Movement, ProductStock};
 use platform::failure::{Failure, Suspicion};
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
-use storage::postgres::{Database, Grants, OpenError, Readers, Schema, Server, Time, Transaction};
+use storage::postgres::{
+    Database, Grants, OpenError, Readers, Schema, Server, Time, Transaction, WriteCheck,
+};
 use storage::quarantine;
 
 use super::{MovementFilter, ProductFilter, Store};
@@ -86,6 +88,11 @@ impl Postgres {
     /// It cannot be reached, or its schema is not one that this program knows.
     pub async fn open_for_audit(server: Server) -> Result<PostgresAudit, OpenError> {
         Readers::for_audit(server, &SCHEMA).await.map(PostgresAudit::new)
+    }
+
+    /// The worker that tells the readiness probe whether the service can write.
+    pub fn write_check(&self) -> WriteCheck {
+        self.database.write_check()
     }
 
     /// What the service's own auditor reads.

@@ -40,13 +40,16 @@ async fn the_probes_answer(form: Form) {
         let names =
             [vec!["order-service"; orders.len()], vec!["inventory-service"; inventory.len()]]
                 .concat();
-        (
-            names,
-            [["bus", "bus", "inventory database", "orders database"].repeat(orders.len())].concat(),
-        )
+        let checks = ["bus", "bus", "inventory database", "orders database"];
+        (names, checks.repeat(orders.len()))
     } else {
         (vec!["lastro"], vec!["bus", "inventory database", "orders database"])
     };
+    if !form.has_files() {
+        checks.extend(
+            ["inventory database writes", "orders database writes"].repeat(form.replicas()),
+        );
+    }
     checks.sort_unstable();
     for (name, version) in names.iter().zip(shop.get_each("/version").await) {
         assert_eq!(version.ok(), json!({"name": name, "version": env!("CARGO_PKG_VERSION")}));

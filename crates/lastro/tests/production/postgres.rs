@@ -151,6 +151,45 @@ async fn a_demoted_primary_is_left_at_once() {
     busy.check().await;
 }
 
+/// Connections that exist go on as they were made; new ones are refused, and the probe tells it.
+#[tokio::test]
+async fn the_probe_tells_of_a_database_that_would_not_keep_what_it_confirms() {
+    let server = Postgres::start(&[]).await;
+    let environment = environment_on(&server).await;
+    let databases = environment.databases.clone().expect("databases");
+    let shop = Deployment::open_as(Form::Postgres, environment).await;
+    shop.stock("MUG", 10).await;
+    let operator = postgres(&server.url("postgres")).await;
+    for (url, check) in [
+        (&databases.orders, "orders database writes"),
+        (&databases.inventory, "inventory database writes"),
+    ] {
+        let (_, name) = url.rsplit_once('/').expect("a database");
+        let change = async |change: &str| {
+            let sql = format!("ALTER DATABASE {name} {change}");
+            operator.batch_execute(&sql).await.expect("changed");
+            let sessions =
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+            operator.execute(sessions, &[&name]).await.expect("terminated");
+        };
+        change("SET synchronous_commit = off").await;
+        let told = eventually(PATIENCE, "the probe tells it", async || {
+            let answers = shop.get_each("/readyz").await;
+            answers.into_iter().find(|answer| answer.verdict() == "503 storage_unavailable")
+        });
+        let detail = told.await.text_at("/detail");
+        assert!(detail.contains(check) && detail.contains("synchronous_commit=off"), "{detail}");
+        change("RESET synchronous_commit").await;
+        eventually(PATIENCE, "all are ready again", async || {
+            let mut answers = shop.get_each("/readyz").await.into_iter();
+            answers.all(|answer| answer.status == 200).then_some(())
+        })
+        .await;
+        shop.confirmed(&[("MUG", 1)]).await;
+    }
+    shop.must_verify().await;
+}
+
 #[tokio::test]
 async fn a_postgres_that_does_not_answer_costs_a_refusal_at_the_deadline() {
     let server = Postgres::start(&[]).await;

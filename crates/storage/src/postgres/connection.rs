@@ -11,7 +11,9 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_postgres::error::Severity;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Config, Error, Row, Statement};
+use tokio_postgres::{
+    AsyncMessage, Client, Config, Error, Row, SimpleQueryMessage, SimpleQueryRow, Statement,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::warn;
 
@@ -78,6 +80,16 @@ impl Connection {
     /// Statements without parameters or results, separated by semicolons.
     pub(super) async fn batch(&self, sql: &str) -> Result<(), Error> {
         self.client.batch_execute(sql).await
+    }
+
+    /// Statements without parameters, separated by semicolons. Returns the last row, as texts.
+    pub(super) async fn texts(&self, sql: &str) -> Result<Option<SimpleQueryRow>, Error> {
+        let messages = self.client.simple_query(sql).await?;
+        let rows = messages.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        Ok(rows.last())
     }
 
     /// Prepares all of these, so that from then on each is sent the moment it is asked for.

@@ -1,5 +1,7 @@
 //! One service's database: connections that write, and readers beside them.
 
+use std::sync::Arc;
+
 use platform::failure::Failure;
 
 use super::error::OpenError;
@@ -8,6 +10,7 @@ use super::pool::Pool;
 use super::readers::Readers;
 use super::server::{Access, Server};
 use super::transaction::{Time, Transaction};
+use super::write_check::WriteCheck;
 
 /// Committers, a sweeper, a quarantine.
 const MAX_WRITERS: usize = 8;
@@ -15,7 +18,7 @@ const MAX_WRITERS: usize = 8;
 /// A PostgreSQL database that the replicas of one service write and read.
 #[derive(Debug)]
 pub struct Database {
-    writers: Pool,
+    writers: Arc<Pool>,
     readers: Readers,
 }
 
@@ -30,7 +33,12 @@ impl Database {
         let readers = Readers::new(server.clone(), time.clone());
         let writers = Pool::new(server, Access::Write, schema.statements, time, MAX_WRITERS);
         writers.open().await?;
-        Ok(Self { writers, readers })
+        Ok(Self { writers: Arc::new(writers), readers })
+    }
+
+    /// The worker that tells the readiness probe whether the service can write.
+    pub fn write_check(&self) -> WriteCheck {
+        WriteCheck { writers: self.writers.clone() }
     }
 
     /// The readers alone, for an audit beside the service.

@@ -41,6 +41,28 @@ pub enum OpenError {
         /// The cause, for an operator.
         reason: String,
     },
+    /// A pooler shares the server's sessions between clients.
+    #[error(
+        "{server} is behind a pooler that pools transactions or statements ({reason}); let it pool sessions (pool_mode = session), or connect to the server itself"
+    )]
+    Pooled {
+        /// The name of the database, without secrets.
+        server: String,
+        /// The cause, for an operator.
+        reason: String,
+    },
+    /// The search path does not lead to the tables of the service.
+    #[error(
+        "{server} has the tables of this service in the schema {schema:?}, and search_path={search_path} does not lead there; set it back: ALTER ROLE … SET search_path = {schema:?}"
+    )]
+    Elsewhere {
+        /// The name of the database, without secrets.
+        server: String,
+        /// The schema with the tables.
+        schema: String,
+        /// The search path.
+        search_path: String,
+    },
     /// The schema is missing or old, and this role may not change it.
     #[error(
         "{server} has no up-to-date schema and this role may not create it; run `migrate` as its owner ({reason})"

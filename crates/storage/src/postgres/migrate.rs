@@ -7,6 +7,7 @@ use tokio_postgres::types::ToSql;
 use super::connection::Connection;
 use super::error::OpenError;
 use super::server::{Access, Server};
+use super::session::{self, Home, find_home};
 use crate::migration::{Applied, Migration, SchemaMismatch, missing};
 
 /// How many steps a database may be ahead of the program: while replicas are replaced one by one,
@@ -25,6 +26,14 @@ pub struct Schema {
     pub grants: Grants,
     /// The statements that are prepared on every writing connection.
     pub statements: &'static [&'static str],
+}
+
+impl Schema {
+    /// All tables of the service.
+    pub(super) fn tables(&self) -> Vec<&'static str> {
+        let Grants { append, change, remove } = self.grants;
+        [&["schema_migrations"], append, change, remove].concat()
+    }
 }
 
 /// What a role that may not change the schema is allowed to do with the tables of a service.
@@ -73,13 +82,15 @@ pub async fn migrate(
     role: Option<&str>,
 ) -> Result<(), OpenError> {
     let connection = server.connect_patiently(Access::Write, &[]).await?;
+    settle(server, &connection, schema).await?;
     let migrations = schema.migrations;
     if still_missing(server, &connection, migrations).await?.is_empty() && role.is_none() {
         return Ok(());
     }
     let step =
         async |sql: &str| connection.batch(sql).await.map_err(|error| server.unusable(&error));
-    step("BEGIN").await?;
+    // Each statement sees what the lock has waited for.
+    step("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     step("SET LOCAL lock_timeout = 0").await?;
     connection.query(LOCK, &[]).await.map_err(|error| server.unusable(&error))?;
     // Waiting for a table's lock would block every later transaction on it. Fail instead; the
@@ -96,6 +107,30 @@ pub async fn migrate(
         step(&schema.grants.to(role)).await?;
     }
     step("COMMIT").await
+}
+
+/// Finds the schema of the service, which this and all later connections keep to. Otherwise a
+/// changed `search_path` would lead them to other tables, or let them make empty ones.
+async fn settle(
+    server: &Server,
+    connection: &Connection,
+    schema: &Schema,
+) -> Result<(), OpenError> {
+    let engine = |error| server.unusable(&error);
+    let name = server.name().to_owned();
+    let home = match find_home(connection, schema).await.map_err(engine)? {
+        Home::There(home) | Home::New(home) => home,
+        Home::Elsewhere { schema, search_path } => {
+            return Err(OpenError::Elsewhere { server: name, schema, search_path });
+        }
+        Home::Nowhere(search_path) => {
+            let reason = format!("search_path={search_path} leads to no schema that exists");
+            return Err(OpenError::Unusable { server: name, reason });
+        }
+    };
+    connection.batch(&session::pin(&home)).await.map_err(engine)?;
+    server.found_schema(home);
+    Ok(())
 }
 
 /// Returns the steps that are not applied yet.
@@ -133,6 +168,7 @@ async fn applied(connection: &Connection) -> Result<Applied, tokio_postgres::Err
 /// For an audit: the schema must be there, and of a version that the program knows.
 pub(super) async fn check(server: &Server, schema: &Schema) -> Result<(), OpenError> {
     let connection = server.connect(Access::Audit, &[]).await?;
+    settle(server, &connection, schema).await?;
     match still_missing(server, &connection, schema.migrations).await?.first() {
         None => Ok(()),
         Some(step) => {

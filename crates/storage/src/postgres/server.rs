@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
@@ -13,11 +13,13 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Config;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::warn;
 
 use super::connection::{Connection, NOW};
 use super::error::{OpenError, chain};
+use super::session::{self, Refusal};
 
 /// How long a connection may take to be made.
 const CONNECT_WAIT: Duration = Duration::from_secs(3);
@@ -29,18 +31,6 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// How often it is checked whether another host has become the primary, while a commit does not
 /// end.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// What every session asks of the server: waits end, and a client that is gone is noticed while
-/// they last.
-///
-/// No `statement_timeout`: it would cut a COMMIT off from its standby, and report success.
-const SETTINGS: &str = "SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '20s';
-     SET client_connection_check_interval = '1s'; SET timezone = 'UTC'";
-
-/// What a batch touches is found by its keys, one after the other. A planner that has not seen the
-/// tables grow yet, as in a new shop, would rather read them whole, and keep to that plan.
-const BY_KEYS: &str =
-    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
-
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
@@ -61,6 +51,8 @@ pub struct Server {
     /// For people: without its secrets.
     name: String,
     primary: Arc<Mutex<Primary>>,
+    /// The schema with the service's tables, once it is known. No later connection uses another.
+    schema: Arc<OnceLock<String>>,
 }
 
 /// What all connections have found out about where the primary is.
@@ -127,7 +119,13 @@ impl Server {
             hosts.push(config);
         }
         let tls = tls(ssl_mode != SslMode::Disable, root).map_err(|error| wrong(&error))?;
-        Ok(Self { hosts, tls, name: name.to_owned(), primary: Arc::default() })
+        Ok(Self {
+            hosts,
+            tls,
+            name: name.to_owned(),
+            primary: Arc::default(),
+            schema: Arc::default(),
+        })
     }
 
     /// Returns the name for people, without secrets.
@@ -200,11 +198,9 @@ impl Server {
             let connection = Connection::open(&config, self.tls.clone())
                 .await
                 .map_err(|error| self.refused(&error))?;
-            connection.batch(SETTINGS).await.map_err(|error| self.unusable(&error))?;
-            if access == Access::Write {
-                connection.batch(BY_KEYS).await.map_err(|error| self.unusable(&error))?;
-                self.check_durable(&connection).await?;
-            }
+            session::begin(&connection, self.schema(), access == Access::Write)
+                .await
+                .map_err(|refusal| self.refused_session(refusal))?;
             connection.prepare(&[NOW]).await.map_err(|error| self.unusable(&error))?;
             connection.prepare(statements).await.map_err(|error| self.unusable(&error))?;
             Ok(connection)
@@ -245,37 +241,31 @@ impl Server {
         self.primary.lock().expect("nothing panics under this lock")
     }
 
-    /// Checks the settings that are in effect on the server (R1).
-    async fn check_durable(&self, connection: &Connection) -> Result<(), OpenError> {
-        let sql = "SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
-                          -- Pinned: what is found now is what this connection will do.
-                          set_config('synchronous_commit', current_setting('synchronous_commit'), false)
-                              AS synchronous_commit,
-                          current_setting('transaction_read_only') AS transaction_read_only,
-                          pg_is_in_recovery()::text AS recovering";
-        let rows = connection.query(sql, &[]).await.map_err(|error| self.unusable(&error))?;
-        let text = |column: &str| {
-            rows.first().and_then(|row| row.try_get::<_, String>(column).ok()).unwrap_or_default()
-        };
-        let columns = [
-            "fsync",
-            "full_page_writes",
-            "synchronous_commit",
-            "transaction_read_only",
-            "recovering",
-        ];
-        let [fsync, full_pages, commit, read_only, recovering] = columns.map(text);
+    #[cfg(test)]
+    pub(super) fn tls(&self) -> MakeRustlsConnect {
+        self.tls.clone()
+    }
+
+    /// The schema with the service's tables, once it is known.
+    pub(super) fn schema(&self) -> Option<&str> {
+        self.schema.get().map(String::as_str)
+    }
+
+    /// Notes the schema with the service's tables. The first one stays.
+    pub(super) fn found_schema(&self, schema: String) {
+        let _ = self.schema.set(schema);
+    }
+
+    /// A connection that was made, and is not one that a service can work on.
+    fn refused_session(&self, refusal: Refusal) -> OpenError {
         let server = self.name.clone();
-        if read_only != "off" || recovering != "false" {
-            let reason = format!("transaction_read_only={read_only}, in recovery: {recovering}");
-            return Err(OpenError::ReadOnly { server, reason });
+        match refusal {
+            Refusal::Engine(error) => self.unusable(&error),
+            Refusal::ReadOnly(reason) => OpenError::ReadOnly { server, reason },
+            Refusal::Unsafe(reason) => OpenError::Unsafe { server, reason },
+            Refusal::Pooled(reason) => OpenError::Pooled { server, reason },
+            Refusal::Unusable(reason) => OpenError::Unusable { server, reason },
         }
-        if fsync == "on" && full_pages == "on" && !matches!(commit.as_str(), "off" | "local") {
-            return Ok(());
-        }
-        let reason =
-            format!("fsync={fsync}, full_page_writes={full_pages}, synchronous_commit={commit}");
-        Err(OpenError::Unsafe { server, reason })
     }
 
     /// A connection that was not made.
@@ -299,6 +289,7 @@ impl Server {
         let state = error.code().map_or("", |state| state.code());
         match state.get(..2) {
             _ if error.is_closed() => self.unreachable(error),
+            _ if is_of_pooler(error) => OpenError::Pooled { server, reason: chain(error) },
             Some("08" | "57") => self.unreachable(error),
             _ if state == "42501" => OpenError::NotMigrated { server, reason: chain(error) },
             _ => OpenError::Unusable { server, reason: chain(error) },
@@ -313,6 +304,14 @@ fn one_by_one(url: &str) -> Vec<String> {
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
     hosts.split(',').map(|host| format!("{scheme}://{user}{host}{path}")).collect()
+}
+
+/// Whether a pooler in between has given this session the server's session of somebody else: its
+/// prepared statements are there already, or those that it prepared are gone.
+fn is_of_pooler(error: &tokio_postgres::Error) -> bool {
+    let state = error.code();
+    state == Some(&SqlState::DUPLICATE_PSTATEMENT)
+        || state == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)
 }
 
 /// Whether the server is not who it should be, or speaks no TLS.

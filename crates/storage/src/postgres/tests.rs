@@ -9,6 +9,8 @@ use super::server::Access;
 use super::*;
 use crate::migration::Migration;
 
+mod settings;
+
 const SCHEMA: Schema = Schema {
     migrations: &[Migration { number: 1, sql: "CREATE TABLE a (x bigint PRIMARY KEY)" }],
     grants: Grants { append: &[], change: &["a"], remove: &[] },
