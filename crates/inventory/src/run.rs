@@ -135,7 +135,10 @@ pub async fn open_store(
             let clock = process.context.clock.clone();
             let sqlite = Sqlite::open(path, clock).map_err(ProgramError::failed)?;
             let keeper = sqlite.keeper();
-            process.workers.spawn(Stage::Close, "the file of stock", |token| keeper.run(token));
+            let metrics = process.context.metrics.clone();
+            let log_size = move |bytes| metrics.sqlite_log(SERVICE, bytes);
+            let workers = &mut process.workers;
+            workers.spawn(Stage::Close, "the file of stock", |token| keeper.run(log_size, token));
             let audit = sqlite.audit();
             Ok((Arc::new(sqlite), Arc::new(audit)))
         }

@@ -13,6 +13,9 @@ use crate::config::{BusUrl, File, ListenAddr, UsageError, refuse_open_address};
 /// The broker that a service connects to if none is configured.
 const DEFAULT_BROKER: &str = "nats://127.0.0.1:4222";
 
+/// The least number of files and connections that a serving program must be allowed to open.
+const MIN_OPEN_FILES: u64 = 128;
+
 /// Why a program failed, in one line. Each kind has the exit code that shells expect.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
@@ -51,6 +54,21 @@ fn raise_open_files() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // If that is refused, the process runs with the limit that it has.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+/// Refuses to serve if the process may open too few files and connections, of which clients get
+/// half.
+///
+/// # Errors
+///
+/// The limit is too low.
+pub fn refuse_few_open_files() -> Result<(), ProgramError> {
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) if limit < MIN_OPEN_FILES => Err(ProgramError::Failed(format!(
+            "this process may open {limit} files and connections, and needs at least {MIN_OPEN_FILES}; raise the limit (ulimit -n, or LimitNOFILE= of systemd)"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn report(error: &ProgramError) -> ExitCode {

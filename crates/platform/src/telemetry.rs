@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
@@ -61,6 +62,7 @@ pub struct Metrics {
     anomalies: Family<KindLabels, Counter>,
     shed: Family<ServiceLabel, Counter>,
     published: Family<PublishedLabels, Counter>,
+    sqlite_log: Family<ServiceLabel, Gauge>,
     /// The metrics of the auditors.
     pub audit: AuditNumbers,
 }
@@ -131,6 +133,7 @@ impl Metrics {
             anomalies: Family::default(),
             shed: Family::default(),
             published: Family::default(),
+            sqlite_log: Family::default(),
             audit: AuditNumbers::new(registry),
         };
         metrics.register(registry);
@@ -154,6 +157,8 @@ impl Metrics {
         registry.register("requests_shed", help, self.shed.clone());
         let help = "Batches of messages published to the bus, by result; messages of failed ones are sent again";
         registry.register("bus_published", help, self.published.clone());
+        let help = "The size of the write-ahead log beside a SQLite database";
+        registry.register_with_unit("sqlite_log", help, Unit::Bytes, self.sqlite_log.clone());
     }
 
     /// Creates a service's counters at zero: an alert on an increase would miss the first count of
@@ -200,6 +205,12 @@ impl Metrics {
         self.published.get_or_create(&PublishedLabels { service, result }).inc_by(batches as u64);
     }
 
+    /// Sets the size of the write-ahead log of a service's SQLite file.
+    pub fn sqlite_log(&self, service: &'static str, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.sqlite_log.get_or_create(&ServiceLabel { service }).set(bytes);
+    }
+
     /// Counts a request that was answered `overloaded`.
     pub fn shed(&self, service: &'static str) {
         self.shed.get_or_create(&ServiceLabel { service }).inc();
@@ -235,6 +246,7 @@ mod tests {
         metrics.anomaly("inventory", "anomaly");
         metrics.shed("orders");
         metrics.published("orders", 2, true);
+        metrics.sqlite_log("orders", 4096);
         let text = render(&registry);
         for line in [
             r#"http_server_request_duration_seconds_count{service="orders",method="GET",route="/x/{id}",status="200"} 1"#,
@@ -243,6 +255,7 @@ mod tests {
             r#"anomalies_total{service="inventory",kind="anomaly"} 1"#,
             r#"requests_shed_total{service="orders"} 1"#,
             r#"bus_published_total{service="orders",result="ok"} 2"#,
+            r#"sqlite_log_bytes{service="orders"} 4096"#,
             r#"build_info{version="1.2.3"} 1"#,
         ] {
             assert!(text.lines().any(|its| its == line), "{line} is not in\n{text}");

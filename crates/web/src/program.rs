@@ -6,7 +6,7 @@ use axum::Router;
 use platform::clock::{Clock, Ids, SystemClock, SystemIds};
 use platform::config::File;
 use platform::lifecycle::{Stage, Workers, on_signal};
-use platform::process::{Addresses, COMMON_KEYS, CommonArgs, ProgramError};
+use platform::process::{Addresses, COMMON_KEYS, CommonArgs, ProgramError, refuse_few_open_files};
 use platform::readiness::Readiness;
 use platform::telemetry::{self, Metrics};
 use prometheus_client::registry::Registry;
@@ -228,6 +228,7 @@ where
     if args.health_check {
         return check_health(&addresses).await;
     }
+    refuse_few_open_files()?;
     let mut process = Process::begin(program, &addresses).await?;
     let api = match build(&mut process, &file).await {
         Ok(api) => api,

@@ -44,6 +44,42 @@ async fn a_data_folder_that_cannot_be_read_is_reported_in_one_line() {
 }
 
 #[tokio::test]
+async fn an_audit_that_cannot_read_the_data_says_why_in_one_line() {
+    let shop = Deployment::in_form(Form::Embedded).await;
+    let folder = shop.close().await;
+    let data = data_in(folder.path());
+    let may = |path: &Path, mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(path, mode).expect("permissions");
+    };
+    let verify = || lastro(folder.path()).args(["verify", "--data-dir", "data"]).unprivileged();
+    may(&data, 0o000);
+    verify().to_end().await.must_be_refused(1, &["data/orders.db", "ermission denied"]);
+    may(&data, 0o755);
+    // Reading a log takes a file beside the database.
+    for (path, mode, before) in [(&data, 0o555, 0o755), (&data.join("orders.db"), 0o000, 0o644)] {
+        may(path, mode);
+        let refused = verify().to_end().await;
+        refused.must_be_refused(1, &["data/orders.db", "run it as the user of the service"]);
+        may(path, before);
+    }
+    Connection::open(data.join("copy.db"))
+        .and_then(|copy| copy.execute_batch("VACUUM"))
+        .expect("a file");
+    std::fs::rename(data.join("copy.db"), data.join("orders.db")).expect("replaced");
+    let refused = lastro(folder.path()).args(["verify", "--data-dir", "data"]).to_end().await;
+    refused.must_be_refused(1, &["data/orders.db has no tables of a service", "-wal"]);
+}
+
+#[tokio::test]
+async fn a_limit_of_open_files_that_leaves_no_room_is_reported_in_one_line() {
+    let folder = folder();
+    let ended = launch(folder.path()).with_open_files(32, 32).to_end().await;
+    ended.must_be_refused(1, &["32 files", "at least 128", "ulimit -n"]);
+    assert!(!data_in(folder.path()).exists());
+}
+
+#[tokio::test]
 async fn a_disk_that_cannot_be_written_is_reported_in_one_line() {
     let folder = folder();
     std::fs::create_dir(data_in(folder.path())).expect("a folder");

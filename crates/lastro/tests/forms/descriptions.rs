@@ -115,4 +115,6 @@ async fn the_numbers_follow_what_happens(form: Form) {
     ] {
         assert!(metrics.lines().any(|line| line.starts_with(name)), "{name} is not in\n{metrics}");
     }
+    let has_logs = metrics.lines().any(|line| line.starts_with("sqlite_log_bytes{"));
+    assert_eq!(has_logs, form.has_files(), "{metrics}");
 }

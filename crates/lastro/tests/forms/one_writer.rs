@@ -5,7 +5,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use testbed::{Deployment, Form, Launch, Load, PATIENCE, Random, data_in, lastro, launch, stocked};
+use rusqlite::Connection;
+use testbed::{
+    Deployment, Form, Launch, Load, PATIENCE, Random, data_in, eventually, lastro, launch, stocked,
+};
 
 tried_on!(forms with files:
     a_second_service_on_the_same_files_is_refused_by_whatever_path
@@ -122,6 +125,41 @@ async fn the_audit_changes_nothing_in_files_that_a_dead_service_has_left(form: F
     assert!(bytes(shop.folder()) == left, "the audit has written");
     shop.reopen().await;
     shop.confirmed(&[("MUG", 1)]).await;
+}
+
+/// The log of the orders as the metrics show it, in bytes.
+async fn reported_log(shop: &Deployment) -> Option<u64> {
+    let name = "sqlite_log_bytes{service=\"orders\"} ";
+    let metrics = shop.metrics().await;
+    metrics.lines().find_map(|line| line.strip_prefix(name))?.parse().ok()
+}
+
+/// Somebody reads the same snapshot for long, so that nothing can be taken out of the log.
+#[tokio::test]
+async fn a_log_that_a_reader_keeps_large_is_reported_and_shrinks_afterwards() {
+    const LARGE: u64 = 80 * 1024 * 1024;
+    let shop = Deployment::in_form(Form::Embedded).await;
+    shop.stock("MUG", 1_000).await;
+    let open = || {
+        let connection = Connection::open(data_in(shop.folder()).join("orders.db"));
+        let connection = connection.expect("the database");
+        connection.busy_timeout(PATIENCE).expect("a timeout");
+        connection
+    };
+    let reader = open();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").expect("a snapshot");
+    let much = format!("CREATE TABLE much (bytes); INSERT INTO much VALUES (zeroblob({LARGE}))");
+    open().execute_batch(&much).expect("a large table");
+    eventually(PATIENCE, "the size is reported", async || {
+        (reported_log(&shop).await? >= LARGE).then_some(())
+    })
+    .await;
+    reader.execute_batch("COMMIT").expect("the end of the snapshot");
+    eventually(PATIENCE, "the log shrinks", async || {
+        shop.confirmed(&[("MUG", 1)]).await;
+        (reported_log(&shop).await? < LARGE).then_some(())
+    })
+    .await;
 }
 
 async fn the_audit_takes_no_lock_and_runs_beside_a_busy_service(form: Form) {

@@ -45,7 +45,8 @@ const IN_EFFECT: &str = "SELECT to_regclass('schema_migrations') IS NOT NULL AS 
                 AS synchronous_commit,
             current_setting('session_replication_role') AS session_replication_role,
             current_setting('transaction_read_only') AS transaction_read_only,
-            pg_is_in_recovery() AS recovering, current_setting('lastro.found') AS found";
+            pg_is_in_recovery() AS recovering, current_setting('lastro.found') AS found,
+            current_setting('server_encoding') AS encoding";
 
 /// Why a session cannot be used.
 #[derive(Debug)]
@@ -85,6 +86,12 @@ pub(super) async fn begin(
     };
     if !text("found").is_empty() {
         return Err(Refusal::Pooled("a new session was used before".to_owned()));
+    }
+    let encoding = text("encoding");
+    if encoding != "UTF8" {
+        return Err(Refusal::Unusable(format!(
+            "its encoding is {encoding}, which cannot store every text; use a database with ENCODING 'UTF8' (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0)"
+        )));
     }
     if writes {
         check_durable(text)?;

@@ -150,7 +150,7 @@ mod tests {
         assert!(matches!(database.read(count).await, Ok(1)));
         let stopped = CancellationToken::new();
         stopped.cancel();
-        database.keeper().run(stopped).await.expect("closed");
+        database.keeper().run(drop, stopped).await.expect("closed");
 
         let left = ["a.db-wal", "a.db-shm"].map(|name| folder.path().join(name).exists());
         assert_eq!(left, [false, false]);
@@ -179,7 +179,7 @@ mod tests {
                 let Err(Failure::Fatal(cause)) = written else { panic!("{taken}: {written:?}") };
                 assert!(cause.to_string().contains("was deleted, moved or replaced"), "{cause}");
             }
-            let looked = database.keeper().run(CancellationToken::new()).await;
+            let looked = database.keeper().run(drop, CancellationToken::new()).await;
             assert!(matches!(looked, Err(Failure::Fatal(_))), "{taken}: {looked:?}");
             drop(database);
             std::fs::rename(away, from).expect("put back");

@@ -28,6 +28,9 @@ pub enum OpenError {
     /// Another process has locked the file.
     #[error("{} is in use by another process; stop it first, or choose another data directory", .0.display())]
     Locked(PathBuf),
+    /// A file to read is no database of a service.
+    #[error("{} has no tables of a service; if it is a copy, the -wal beside the original is missing", .0.display())]
+    NoTables(PathBuf),
     /// There was a database, and it is missing or empty now.
     #[error("{} is missing or empty, but {} shows that there was a database; restore the database, with its -wal if there is one, or delete that file to begin with an empty one", path.display(), trace.display())]
     Missing {

@@ -101,6 +101,17 @@ impl Files {
         }
     }
 
+    /// The database, as the next start would look for it.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The size of the log.
+    pub(super) fn log_bytes(&self) -> u64 {
+        let [log, _] = &self.beside;
+        fs::metadata(log).map_or(0, |log| log.len())
+    }
+
     /// Checks that the files are still those that the connections have open.
     ///
     /// # Errors

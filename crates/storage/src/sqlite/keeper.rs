@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use platform::failure::Failure;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::readers::Readers;
 use super::writer::Writer;
 
 /// How often the files are looked at. Each commit also looks.
 const PERIOD: Duration = Duration::from_secs(1);
+/// A log of this size is worth a warning. A checkpoint is due at an eighth of it
+/// (`CHECKPOINT_PAGES`), so somebody has read the same snapshot for long.
+const LARGE_LOG_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Notices when somebody takes a database's files away (R18), and closes them when the process
 /// ends, so that the file alone is complete (R19).
@@ -20,15 +24,25 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Looks at the files until `shutdown`, and closes them.
+    /// Looks at the files until `shutdown`, and closes them. Reports the size of the log.
     ///
     /// # Errors
     ///
     /// [`Failure::Fatal`] if a file was deleted, moved or replaced, or if a call found that it
     /// cannot be trusted; the process must end (R18).
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
-        let mut kept = Ok(());
+    pub async fn run(
+        self,
+        log_size: impl Fn(u64),
+        shutdown: CancellationToken,
+    ) -> Result<(), Failure> {
+        let (mut kept, mut growth) = (Ok(()), Growth::default());
         while kept.is_ok() && !shutdown.is_cancelled() {
+            let bytes = self.writer.files().log_bytes();
+            log_size(bytes);
+            if growth.is_worth_a_warning(bytes) {
+                let path = self.writer.files().path().display();
+                warn!(%path, mib = bytes / 1024 / 1024, "the log of the database grows, because a program has been reading the same snapshot for long; end that program, such as sqlite3 or a backup, and the log shrinks");
+            }
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = tokio::time::sleep(PERIOD) => kept = self.tick(),
@@ -47,5 +61,39 @@ impl Keeper {
     async fn close(&self) {
         self.readers.close().await;
         self.writer.close(self.readers.broken().is_none()).await;
+    }
+}
+
+/// Warns of a log that has become large, and again each time that it has doubled.
+#[derive(Debug, Default)]
+struct Growth {
+    warned_at: u64,
+}
+
+impl Growth {
+    fn is_worth_a_warning(&mut self, bytes: u64) -> bool {
+        if bytes < LARGE_LOG_BYTES {
+            self.warned_at = 0;
+            return false;
+        }
+        let worth = bytes >= 2 * self.warned_at;
+        if worth {
+            self.warned_at = bytes;
+        }
+        worth
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_log_is_warned_of_once_and_each_time_it_has_doubled() {
+        let mut growth = Growth::default();
+        let mut worth = |mib: u64| growth.is_worth_a_warning(mib * 1024 * 1024);
+        let sizes = [0, 32, 255, 256, 300, 511, 512, 1000, 1024, 300, 64, 255, 257];
+        let warned: Vec<_> = sizes.into_iter().filter(|mib| worth(*mib)).collect();
+        assert_eq!(warned, [256, 512, 1024, 257]);
     }
 }

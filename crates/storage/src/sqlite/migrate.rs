@@ -72,6 +72,12 @@ pub(super) fn still_missing<'a>(
     })
 }
 
+/// Whether any step was ever applied.
+pub(super) fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) > 0 AS found FROM sqlite_schema WHERE name = 'schema_migrations'";
+    connection.query_row(sql, [], |row| row.get("found"))
+}
+
 fn applied(connection: &Connection) -> rusqlite::Result<Applied> {
     let mut statement = connection.prepare("SELECT number, checksum FROM schema_migrations")?;
     let rows = statement.query_map([], |row| Ok((row.get("number")?, row.get("checksum")?)))?;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::OpenError;
 use super::files::beside;
@@ -18,6 +18,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const CACHE_KIB: i64 = 32 * 1024;
 /// Pages of 4 KiB in the log that trigger a checkpoint. Fewer, larger checkpoints cost less.
 const CHECKPOINT_PAGES: i64 = 8_000;
+/// A log that has become larger is cut to this size when it begins anew.
+const MAX_EMPTY_LOG_BYTES: i64 = 64 * 1024 * 1024;
 
 /// Opens the one writing connection for the first time, and brings the schema up to date.
 ///
@@ -88,6 +90,7 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "trusted_schema", "off")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", MAX_EMPTY_LOG_BYTES)?;
     keep_statements(connection)
 }
 
@@ -151,12 +154,34 @@ pub fn open_existing_reader(
     path: &Path,
     migrations: &[Migration],
 ) -> Result<Connection, OpenError> {
-    if !path.exists() {
-        return Err(OpenError::unusable(path, &"there is no such file"));
+    match path.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Err(OpenError::unusable(path, &"there is no such file")),
+        Err(error) => return Err(OpenError::unusable(path, &error)),
     }
-    let connection = open_auditor(path)?;
+    let connection = open_auditor(path).map_err(of_a_reader)?;
+    let has_tables = migrate::has_tables(&connection).map_err(OpenError::engine(path));
+    if !has_tables.map_err(of_a_reader)? {
+        return Err(OpenError::NoTables(path.to_owned()));
+    }
     migrate::still_missing(&connection, path, migrations)?;
     Ok(connection)
+}
+
+/// SQLite names what it could not do, and not why.
+fn of_a_reader(error: OpenError) -> OpenError {
+    match error {
+        OpenError::Engine { path, source }
+            if matches!(
+                source.sqlite_error_code(),
+                Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)
+            ) =>
+        {
+            let reason = "this user may not read and write the file, its folder and the log, which reading needs, too; run it as the user of the service";
+            OpenError::unusable(&path, &reason)
+        }
+        other => other,
+    }
 }
 
 #[cfg(test)]

@@ -193,6 +193,23 @@ async fn tables_that_are_gone_are_not_made_again_while_the_service_runs() {
     assert!(matches!(count(&database).await, Ok(2)));
 }
 
+#[tokio::test]
+async fn a_database_that_cannot_store_every_text_is_refused() {
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let url = fresh_database().await;
+        let (host, name) = url.rsplit_once('/').expect("a database");
+        let operator = postgres(&format!("{host}/postgres")).await;
+        operator.batch_execute(&format!("DROP DATABASE {name}")).await.expect("dropped");
+        let create = format!(
+            "CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        );
+        operator.batch_execute(&create).await.expect("a database");
+        let refused = Database::open(server(&url), &SCHEMA, Time::Server).await;
+        let line = refused.expect_err("another encoding").to_string();
+        assert!(line.contains(encoding) && line.contains("ENCODING 'UTF8'"), "{line}");
+    }
+}
+
 /// The server reports a commit although the wait for its standby was cancelled, and says so in a
 /// warning that a role may have switched off.
 #[tokio::test]
