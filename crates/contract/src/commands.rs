@@ -1,81 +1,126 @@
-//! The commands that the Order Service publishes.
+//! The command that the Order Service publishes.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
+use crate::SCHEMA_VERSION;
+use crate::allocation::Allocations;
 use crate::digest::Digest;
 use crate::ids::OrderId;
-use crate::lines::StockLines;
+use crate::intent::Intent;
+use crate::revision::Revision;
+use crate::wanted::Wanted;
 
 /// The channel of the bus on which the Order Service publishes commands.
 pub const COMMANDS_CHANNEL: &str = "lastro.inventory.commands";
 
-/// What the Order Service can ask of the stock of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum StockCommandKind {
-    /// Reserve every line of the order, or none.
-    ReserveStock,
-    /// Make the reserved units available again, and reserve nothing for this order from now on.
-    ReleaseStock,
-    /// Take the reserved units out of the stock.
-    ShipStock,
-}
-
-impl StockCommandKind {
-    /// All kinds, in the order of the variants.
-    pub const ALL: [Self; 3] = [Self::ReserveStock, Self::ReleaseStock, Self::ShipStock];
-
-    /// The name of the kind, as messages and tables spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ReserveStock => "ReserveStock",
-            Self::ReleaseStock => "ReleaseStock",
-            Self::ShipStock => "ShipStock",
-        }
-    }
-
-    /// Reads a name that [`as_str`](Self::as_str) wrote; `None` for any other text.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-}
-
-/// One command about the stock of one order.
+/// Asks Inventory to make the stock of one order what the order's intent says.
 ///
-/// The Order Service sends it again, with a growing `attempt`, until it is answered (R8). A command
-/// is an anomaly if its digest is not the digest of its lines, or not that of the reservation
-/// (R14).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StockCommand {
-    /// The version in which the command is written; at most
-    /// [`SCHEMA_VERSION`](crate::SCHEMA_VERSION) after decoding.
+/// The Order Service sends the command again, with a growing `attempt`, until Inventory answers it
+/// (R8). Inventory takes a command whose digest is not that of its intent for an anomaly (R14).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "Wire")]
+pub struct AllocateStock {
+    /// The version in which the command is written; at most [`SCHEMA_VERSION`] after decoding.
     pub schema: u32,
-    /// What the command asks for. The member is called `type` in JSON.
-    #[serde(rename = "type")]
-    pub kind: StockCommandKind,
     /// The order that the command is about.
     pub order_id: OrderId,
-    /// The lines of the order; the same in every command about it.
-    pub lines: StockLines,
-    /// The digest of the lines, computed when the order was accepted (R14).
+    /// The whole intent of the order. Its members are members of the message.
+    pub intent: Intent,
+    /// The digest of the intent, computed when the revision was made, and sent as stored (R14).
     pub digest: Digest,
     /// 1 for the first sending. Information, never a filter (R16).
     pub attempt: u32,
     /// When this attempt was sent, in microseconds since 1970 UTC on the sender's clock.
     pub sent_at_micros: i64,
-    /// The W3C trace context of the request that caused the command, if it had one.
+    /// The W3C trace context of the request that caused the revision, if it had one.
     pub traceparent: Option<String>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_equal_the_names_in_messages_and_read_back() {
-        for kind in StockCommandKind::ALL {
-            assert_eq!(serde_json::to_value(kind).expect("JSON"), kind.as_str());
-            assert_eq!(StockCommandKind::parse(kind.as_str()), Some(kind));
+impl AllocateStock {
+    /// The first sending of a revision, in the version of this build.
+    pub fn first(order_id: OrderId, intent: Intent, digest: Digest, sent_at_micros: i64) -> Self {
+        Self {
+            schema: SCHEMA_VERSION,
+            order_id,
+            intent,
+            digest,
+            attempt: 1,
+            sent_at_micros,
+            traceparent: None,
         }
-        assert_eq!(StockCommandKind::parse("StealStock"), None);
+    }
+}
+
+/// The member `type`, by which a reader of the broker's messages tells them apart.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum Type {
+    AllocateStock,
+}
+
+/// The members of the message, in their order. Empty and absent members are left out.
+#[derive(Deserialize)]
+struct Wire {
+    schema: u32,
+    #[serde(rename = "type")]
+    _kind: Type,
+    order_id: OrderId,
+    revision: Revision,
+    wanted: Wanted,
+    #[serde(default)]
+    shipped: Allocations,
+    digest: Digest,
+    attempt: u32,
+    sent_at_micros: i64,
+    #[serde(default)]
+    traceparent: Option<String>,
+}
+
+impl From<Wire> for AllocateStock {
+    fn from(wire: Wire) -> Self {
+        Self {
+            schema: wire.schema,
+            order_id: wire.order_id,
+            intent: Intent { revision: wire.revision, wanted: wire.wanted, shipped: wire.shipped },
+            digest: wire.digest,
+            attempt: wire.attempt,
+            sent_at_micros: wire.sent_at_micros,
+            traceparent: wire.traceparent,
+        }
+    }
+}
+
+/// The same members, borrowed, so that writing a message copies nothing.
+#[derive(Serialize)]
+struct WireRef<'a> {
+    schema: u32,
+    #[serde(rename = "type")]
+    kind: Type,
+    order_id: OrderId,
+    revision: Revision,
+    wanted: &'a [crate::WantedLine],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    shipped: &'a [crate::Allocation],
+    digest: Digest,
+    attempt: u32,
+    sent_at_micros: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+}
+
+impl Serialize for AllocateStock {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let wire = WireRef {
+            schema: self.schema,
+            kind: Type::AllocateStock,
+            order_id: self.order_id,
+            revision: self.intent.revision,
+            wanted: self.intent.wanted.iter().as_slice(),
+            shipped: &self.intent.shipped,
+            digest: self.digest,
+            attempt: self.attempt,
+            sent_at_micros: self.sent_at_micros,
+            traceparent: self.traceparent.as_deref(),
+        };
+        wire.serialize(serializer)
     }
 }

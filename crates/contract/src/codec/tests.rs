@@ -1,0 +1,201 @@
+use super::*;
+use crate::answers::StockAllocated;
+use crate::commands::AllocateStock;
+use crate::{
+    Allocation, Allocations, Digest, Facts, Intent, MAX_ALLOCATIONS, MAX_ID_LENGTH, MAX_LINES,
+    OrderId, Quantity, Revision, Shortage, ShortageReason, Wanted,
+};
+
+/// The largest message that NATS accepts unless it is configured otherwise.
+const MIB: usize = 1024 * 1024;
+
+fn command(product: &str) -> AllocateStock {
+    let line = (product.parse().expect("an id"), Quantity::new(2).expect("a quantity"));
+    let intent = Intent::placed(Wanted::sum([line]).expect("one line"));
+    let digest = intent.digest();
+    AllocateStock::first(OrderId(uuid::Uuid::from_u128(7)), intent, digest, 1_795_804_200_000_000)
+}
+
+#[test]
+fn batches_keep_the_order_of_messages_and_the_limits() {
+    let long = "p".repeat(64);
+    let sent: Vec<_> = (0..450).map(|n| command(if n % 2 == 0 { "a" } else { &long })).collect();
+    let batches = encode(&sent);
+    assert_eq!(batches.len(), 3);
+    assert!(batches.iter().all(|batch| batch.len() <= MAX_BATCH_BYTES));
+    let read: Result<Vec<AllocateStock>, _> =
+        batches.iter().flat_map(|batch| decode(batch)).collect();
+    assert_eq!(read.as_deref(), Ok(&sent[..]));
+    assert!(encode::<AllocateStock>(&[]).is_empty());
+}
+
+/// A command whose message has this many bytes.
+fn command_of(bytes: usize) -> AllocateStock {
+    let mut command = AllocateStock { traceparent: Some(String::new()), ..command("a") };
+    let rest = serde_json::to_vec(&command).expect("JSON").len();
+    command.traceparent = Some("t".repeat(bytes - rest));
+    command
+}
+
+#[test]
+fn a_batch_is_filled_to_its_last_byte_and_a_larger_message_travels_alone() {
+    // Two messages with a comma between them and brackets around them.
+    let half = (MAX_BATCH_BYTES - 3) / 2;
+    let rest = MAX_BATCH_BYTES - 3 - half;
+    for (sizes, batches) in [
+        (&[half, rest][..], &[MAX_BATCH_BYTES][..]),
+        (&[half, rest + 1], &[half + 2, rest + 3]),
+        (&[MAX_BATCH_BYTES], &[MAX_BATCH_BYTES + 2]),
+        (&[1000, MAX_BATCH_BYTES, 1000], &[1002, MAX_BATCH_BYTES + 2, 1002]),
+    ] {
+        let sent: Vec<_> = sizes.iter().map(|bytes| command_of(*bytes)).collect();
+        let written = encode(&sent);
+        assert_eq!(written.iter().map(Vec::len).collect::<Vec<_>>(), batches);
+        let read: Result<Vec<AllocateStock>, _> =
+            written.iter().flat_map(|batch| decode(batch)).collect();
+        assert_eq!(read, Ok(sent));
+    }
+}
+
+/// An order of 100 products with the longest ids, whose stock comes from as many locations as an
+/// order may have.
+fn largest_order() -> (Intent, Allocations) {
+    let id = |number: usize| format!("{number:0>width$}", width = MAX_ID_LENGTH);
+    let million = Quantity::new(Quantity::MAX).expect("a quantity");
+    let line = |number: usize| (id(number).parse().expect("an id"), million);
+    let wanted = Wanted::sum((0..MAX_LINES).map(line)).expect("a hundred lines");
+    let allocation = |number: usize| Allocation {
+        product_id: id(number % MAX_LINES).parse().expect("an id"),
+        location_id: id(number / MAX_LINES).parse().expect("an id"),
+        quantity: million,
+    };
+    let allocations = Allocations::sorted((0..MAX_ALLOCATIONS).map(allocation).collect())
+        .expect("as many allocations as an order may have");
+    let revision = Revision::try_from(u32::MAX).expect("a revision");
+    (Intent { revision, wanted, shipped: allocations.clone() }, allocations)
+}
+
+#[test]
+fn the_largest_messages_fit_into_a_mebibyte() {
+    let (intent, allocated) = largest_order();
+    let traceparent = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned());
+    let shortage = |line: &crate::WantedLine| Shortage {
+        product_id: line.product_id.clone(),
+        requested: Quantity::new(line.quantity).expect("a quantity"),
+        available: i64::MIN,
+        reason: ShortageReason::TooManyAllocations,
+    };
+    let shortages = intent.wanted.iter().map(shortage).collect();
+    let digest = intent.digest();
+    let order_id = OrderId(uuid::Uuid::from_u128(7));
+    let answer = StockAllocated {
+        schema: u32::MAX,
+        order_id,
+        facts: Facts { revision: intent.revision, allocated, shortages },
+        digest,
+        attempt: u32::MAX,
+        decided_at_micros: i64::MIN,
+        sent_at_micros: i64::MIN,
+        traceparent: traceparent.clone(),
+    };
+    let command = AllocateStock {
+        schema: u32::MAX,
+        attempt: u32::MAX,
+        traceparent,
+        ..AllocateStock::first(order_id, intent, digest, i64::MIN)
+    };
+    // Room for the headers of the broker's message.
+    for batch in [encode(&[command]), encode(&[answer])] {
+        assert!(batch[0].len() < MIB - 4096, "{} bytes", batch[0].len());
+    }
+}
+
+#[test]
+fn a_bad_element_does_not_affect_its_neighbours() {
+    let good = serde_json::to_string(&command("a")).expect("JSON");
+    let newer = good.replace("\"schema\":1", "\"schema\":2");
+    let read = decode::<AllocateStock>(format!("[{good},{{}},{newer},7,{good}]").as_bytes());
+    assert!(read[0].is_ok() && read[4].is_ok());
+    assert!(matches!(read[1], Err(Undecodable::Malformed { .. })));
+    assert_eq!(read[2], Err(Undecodable::UnknownVersion(2)));
+    assert!(matches!(&read[3], Err(Undecodable::Malformed { bytes, .. }) if bytes == b"7"));
+}
+
+/// serde would read an array by position: `[2]` would be a message of schema version 2.
+#[test]
+fn an_array_is_not_a_message() {
+    let good = command("a");
+    let wanted = &good.intent.wanted;
+    let values = serde_json::to_value((
+        (1, "AllocateStock", good.order_id, 1, wanted),
+        (Allocations::default(), good.digest, 1, 2, ()),
+    ))
+    .expect("JSON");
+    for element in ["[2]", "[1]", "[]", &values.to_string()] {
+        let read = decode::<AllocateStock>(format!("[{element}]").as_bytes());
+        assert!(
+            matches!(&read[..], [Err(Undecodable::Malformed { bytes, .. })] if bytes == element.as_bytes()),
+            "{read:?}"
+        );
+    }
+}
+
+#[test]
+fn garbage_is_one_malformed_element() {
+    for garbage in [&b""[..], b"[", b"garbage", b"\xff\xfe", b"{}", b"[1,", &vec![b'['; 100_000]] {
+        let read = decode::<AllocateStock>(garbage);
+        assert!(matches!(&read[..], [Err(Undecodable::Malformed { .. })]), "{read:?}");
+    }
+}
+
+/// Registers that no sender builds are refused, member by member.
+#[test]
+fn a_message_with_impossible_registers_is_malformed() {
+    let good = serde_json::to_string(&command("a")).expect("JSON");
+    let spoiled = |from: &str, to: &str| {
+        let text = good.replace(from, to);
+        assert_ne!(text, good, "{from}");
+        text
+    };
+    let shipped = r#""shipped":[{"product_id":"a","location_id":"x","quantity":0}],"digest""#;
+    for bad in [
+        spoiled("AllocateStock", "StockAllocated"),
+        spoiled(r#""revision":1"#, r#""revision":0"#),
+        spoiled(r#""quantity":2"#, r#""quantity":1000001"#),
+        spoiled(r#"[{"product_id":"a","quantity":2}]"#, "[]"),
+        spoiled(r#""digest""#, shipped),
+    ] {
+        let read = decode::<AllocateStock>(format!("[{bad}]").as_bytes());
+        assert!(matches!(&read[..], [Err(Undecodable::Malformed { .. })]), "{bad}");
+    }
+}
+
+/// A broker may still hold messages of every version that was ever written.
+#[test]
+fn every_stored_example_is_still_read_and_written_in_the_same_bytes() {
+    let commands =
+        read_back::<AllocateStock>(include_str!("../../examples/allocate_stock_v1.json"));
+    let answers =
+        read_back::<StockAllocated>(include_str!("../../examples/stock_allocated_v1.json"));
+    assert_eq!((commands.len(), answers.len()), (3, 5));
+    for command in &commands {
+        assert_eq!(command.digest, command.intent.digest());
+    }
+    let digests = |answer: &StockAllocated| answer.digest;
+    let answered: Vec<Digest> = answers.iter().map(digests).collect();
+    let sent: Vec<Digest> = [0, 0, 0, 1, 2].map(|index: usize| commands[index].digest).to_vec();
+    assert_eq!(answered, sent);
+    assert_eq!(answers[1].facts.shortages.len(), 2);
+}
+
+/// Reads a file of examples, one message per line, and checks that each is written as it is read.
+fn read_back<M: serde::Serialize + serde::de::DeserializeOwned>(file: &str) -> Vec<M> {
+    let messages: Result<Vec<M>, _> = decode(file.as_bytes()).into_iter().collect();
+    let messages = messages.expect("every example can be read");
+    let lines = file.lines().filter(|line| line.starts_with('{'));
+    for (message, line) in messages.iter().zip(lines) {
+        let written = serde_json::to_string(message).expect("JSON");
+        assert_eq!(written, line.trim_end_matches(','));
+    }
+    messages
+}

@@ -1,0 +1,79 @@
+//! What the Inventory Service has done for an order.
+
+use serde::{Deserialize, Serialize};
+
+use crate::allocation::Allocations;
+use crate::ids::ProductId;
+use crate::quantity::Quantity;
+use crate::revision::Revision;
+
+/// All that an order has of the stock, and the revision that this answers (R20).
+///
+/// The Inventory Service owns it and sends it as a whole. All numbers are absolute. At one revision
+/// the facts never shrink (R24).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Facts {
+    /// The revision of the intent that Inventory carried out last.
+    pub revision: Revision,
+    /// The units that belong to the order, shipped or not.
+    pub allocated: Allocations,
+    /// One entry per product that was short at this revision, sorted by product.
+    pub shortages: Vec<Shortage>,
+}
+
+/// Why a product was short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShortageReason {
+    /// The product exists, and fewer units were available than requested.
+    OutOfStock,
+    /// The Inventory Service has no product with this id.
+    UnknownProduct,
+    /// The units were available, but from more stock keys than an order may have
+    /// ([`MAX_ALLOCATIONS`](crate::MAX_ALLOCATIONS)).
+    TooManyAllocations,
+}
+
+impl ShortageReason {
+    /// All reasons, in the order of the variants.
+    pub const ALL: [Self; 3] = [Self::OutOfStock, Self::UnknownProduct, Self::TooManyAllocations];
+
+    /// The name in messages, tables and the API, in snake_case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfStock => "out_of_stock",
+            Self::UnknownProduct => "unknown_product",
+            Self::TooManyAllocations => "too_many_allocations",
+        }
+    }
+}
+
+/// A product of which an order could not have the requested units when it was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Shortage {
+    /// The product.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub product_id: ProductId,
+    /// How many units the order asked for.
+    #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
+    pub requested: Quantity,
+    /// How many units were available, summed over all locations. Less than `requested`, unless the
+    /// reason is `too_many_allocations`.
+    pub available: i64,
+    /// Why the product was short.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "out_of_stock"))]
+    pub reason: ShortageReason,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_equal_the_names_in_messages() {
+        for reason in ShortageReason::ALL {
+            assert_eq!(serde_json::to_value(reason).expect("JSON"), reason.as_str());
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What the Order Service intends for the stock of an order.
+
+use crate::allocation::Allocations;
+use crate::digest::Digest;
+use crate::revision::Revision;
+use crate::wanted::Wanted;
+
+/// The whole intent of an order at one revision (R20).
+///
+/// The Order Service owns it and replaces it as a whole. All numbers are absolute.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Intent {
+    /// The number of this intent.
+    pub revision: Revision,
+    /// The units that the order wants, shipped or not.
+    pub wanted: Wanted,
+    /// The units that shall have left the stock.
+    pub shipped: Allocations,
+}
+
+impl Intent {
+    /// The intent of an order that was just placed.
+    pub fn placed(wanted: Wanted) -> Self {
+        Self { revision: Revision::FIRST, wanted, shipped: Allocations::default() }
+    }
+
+    /// Computes the digest of the intent (R14).
+    ///
+    /// What is hashed are lines that end in 0x0A and whose members are separated by 0x00: the
+    /// revision; `w`, product and quantity for every product; `s`, product, location and quantity
+    /// for every shipped allocation. Numbers are written in decimal. Lines are sorted as the
+    /// registers are.
+    pub fn digest(&self) -> Digest {
+        let mut text = format!("{}\n", self.revision).into_bytes();
+        for line in &self.wanted {
+            push_line(&mut text, &["w", line.product_id.as_str(), &line.quantity.to_string()]);
+        }
+        for shipped in &self.shipped {
+            let quantity = shipped.quantity.get().to_string();
+            let product_id = shipped.product_id.as_str();
+            push_line(&mut text, &["s", product_id, shipped.location_id.as_str(), &quantity]);
+        }
+        Digest::of(&text)
+    }
+}
+
+fn push_line(text: &mut Vec<u8>, members: &[&str]) {
+    for (index, member) in members.iter().enumerate() {
+        if index > 0 {
+            text.push(0);
+        }
+        text.extend_from_slice(member.as_bytes());
+    }
+    text.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Allocation, Quantity};
+
+    fn wanted(lines: &[(&str, u32)]) -> Wanted {
+        let line = |(product, units): &(&str, u32)| {
+            (product.parse().expect("an id"), Quantity::new(*units).expect("a quantity"))
+        };
+        Wanted::sum(lines.iter().map(line)).expect("lines")
+    }
+
+    /// Stored orders and reservations keep their digest, so its computation must never change.
+    #[test]
+    fn the_digests_of_the_example_order_are_pinned() {
+        let placed = Intent::placed(wanted(&[("789", 2), ("456", 1)]));
+        assert_eq!(placed.digest().to_string(), "a772afc17ed7c8097edf4c19a73a1b8e");
+        assert_eq!(placed.digest(), Digest::of(b"1\nw\x00456\x001\nw\x00789\x002\n"));
+
+        let revision = Revision::FIRST.next();
+        let cancelled = Intent { revision, wanted: placed.wanted.nothing(), ..placed.clone() };
+        assert_eq!(cancelled.digest().to_string(), "038f54c2ccd0d2bc5ba8dfaa5fd090fd");
+
+        let allocations = placed.wanted.iter().map(|line| Allocation {
+            product_id: line.product_id.clone(),
+            location_id: "main".parse().expect("an id"),
+            quantity: Quantity::new(line.quantity).expect("a quantity"),
+        });
+        let shipped = Allocations::sorted(allocations.collect()).expect("two allocations");
+        let fulfilled = Intent { revision, shipped, ..placed };
+        assert_eq!(fulfilled.digest().to_string(), "d322d2c5011329bfaf6a651b641c9efe");
+    }
+
+    proptest! {
+        #[test]
+        fn the_digest_does_not_depend_on_the_order_of_the_lines(
+            mut sent in prop::collection::vec(("[a-c]", 1u32..5), 1..20)
+        ) {
+            let digest = |lines: &[(String, u32)]| {
+                let lines: Vec<_> = lines.iter().map(|(p, n)| (p.as_str(), *n)).collect();
+                Intent::placed(wanted(&lines)).digest()
+            };
+            let before = digest(&sent);
+            sent.reverse();
+            prop_assert_eq!(before, digest(&sent));
+        }
+
+        #[test]
+        fn every_member_of_the_intent_changes_its_digest(a in 1u32..9, b in 1u32..9) {
+            let intent = Intent::placed(wanted(&[("a", a), ("b", b)]));
+            let next = Intent { revision: intent.revision.next(), ..intent.clone() };
+            let less = Intent { wanted: intent.wanted.nothing(), ..intent.clone() };
+            prop_assert!(intent.digest() != next.digest());
+            prop_assert!(intent.digest() != less.digest());
+        }
+    }
+}
