@@ -5,15 +5,21 @@
 
 use std::collections::BTreeMap;
 
-use contract::answers::{self, StockOutcome};
-use contract::commands;
-use contract::{OrderId, SCHEMA_VERSION};
+use contract::OrderId;
+use contract::answers::StockAllocated;
+use contract::commands::AllocateStock;
 
 use super::backoff::FIRST_ANSWER_WAIT_MICROS;
-use super::order::{Answered, Entry, Event, Order, Status, Transition, transition};
+use super::history::{Entry, Event};
+use super::order::Order;
+use super::registers::Reading;
+use super::status::{Admission, Request};
 
 pub use command::{OrderCommand, Placement};
-pub use decision::{Change, Decided, Decision, Loaded, OrderOutcome, Pending, Receipt};
+pub use decision::{
+    DecidedOrder, LoadedOrders, OrderChange, OrderOutcome, OrderState, OrdersDecision, Origin,
+    Pending, Receipt,
+};
 
 mod command;
 mod decision;
@@ -24,20 +30,20 @@ mod tests;
 ///
 /// A function pointer holds no state. Its arguments are the time in microseconds since 1970 UTC,
 /// the batch, and the rows that the store loaded for it.
-pub type Decide = fn(i64, &[OrderCommand], Loaded) -> Decision;
+pub type DecideOrders = fn(i64, &[OrderCommand], LoadedOrders) -> OrdersDecision;
 
 /// Decides the commands of a batch one after the other. Each sees the effects of those before it.
 ///
 /// `now_micros` is the time in microseconds since 1970 UTC, which the store read while it held its
 /// locks. `loaded` must contain every key and every order that the batch names and that exists.
 /// The result depends on the arguments alone, so a batch may be decided again after a commit of
-/// unknown fate (R4). Sources: the table of states, R13, R14, INV-4, INV-6, INV-7.
+/// unknown fate (R4). Sources: the table of requests, R13, R14, R20, INV-4, INV-6, INV-7, INV-10.
 ///
 /// # Panics
 ///
 /// If an order in `loaded` has lines that no accepted order has. The store then rolls back, and the
 /// committer runs the commands one by one (R11).
-pub fn decide(now_micros: i64, batch: &[OrderCommand], loaded: Loaded) -> Decision {
+pub fn decide(now_micros: i64, batch: &[OrderCommand], loaded: LoadedOrders) -> OrdersDecision {
     let mut state = BatchState {
         now_micros,
         keys: loaded.keys,
@@ -45,7 +51,7 @@ pub fn decide(now_micros: i64, batch: &[OrderCommand], loaded: Loaded) -> Decisi
         changes: BTreeMap::new(),
     };
     let decided = batch.iter().map(|command| state.decide_one(command)).collect();
-    Decision { decided, changes: state.changes.into_values().collect() }
+    OrdersDecision { decided, changes: state.changes.into_values().collect() }
 }
 
 /// The keys and orders after the commands that were decided so far, and the changes to write.
@@ -53,30 +59,30 @@ struct BatchState {
     now_micros: i64,
     keys: BTreeMap<String, OrderId>,
     orders: BTreeMap<OrderId, Order>,
-    changes: BTreeMap<OrderId, Change>,
+    changes: BTreeMap<OrderId, OrderChange>,
 }
 
 impl BatchState {
-    fn decide_one(&mut self, command: &OrderCommand) -> Decided {
+    fn decide_one(&mut self, command: &OrderCommand) -> DecidedOrder {
         match command {
             OrderCommand::Place(placement) => self.place(placement),
             OrderCommand::Cancel { order_id, reason, traceparent } => {
-                self.request(*order_id, Event::Cancel, reason.clone(), traceparent.clone())
+                self.request(*order_id, Request::Cancel, reason.clone(), traceparent.clone())
             }
             OrderCommand::Fulfill { order_id, traceparent } => {
-                self.request(*order_id, Event::Fulfill, None, traceparent.clone())
+                self.request(*order_id, Request::Fulfill, None, traceparent.clone())
             }
             OrderCommand::Settle(answer) => self.settle(answer),
         }
     }
 
-    fn place(&mut self, placement: &Placement) -> Decided {
+    fn place(&mut self, placement: &Placement) -> DecidedOrder {
         let taken_by = placement.key.as_ref().and_then(|key| self.keys.get(key)).copied();
         // After a commit of unknown fate, the retry may find its own order under the same id (R4).
         if let Some(order) = self.orders.get(&taken_by.unwrap_or(placement.order_id)) {
-            let same = order.request_digest == placement.request_digest;
+            let same = order.terms == placement.terms;
             let own = order.order_id == placement.order_id;
-            return Decided::silent(match (same, own) {
+            return DecidedOrder::silent(match (same, own) {
                 (true, true) => OrderOutcome::Placed(order.receipt()),
                 (true, false) => OrderOutcome::Replayed(order.receipt()),
                 (false, _) => OrderOutcome::KeyReused,
@@ -85,141 +91,116 @@ impl BatchState {
         if let Some(key) = &placement.key {
             self.keys.insert(key.clone(), placement.order_id);
         }
-        let order = Order {
-            order_id: placement.order_id,
-            status: Status::Received,
-            request_digest: placement.request_digest,
-            terms: placement.terms.clone(),
-            last_seq: 0,
-            shortages: Vec::new(),
+        let order = Order::placed(placement.order_id, placement.terms.clone(), placement.digest);
+        let outcome = OrderOutcome::Placed(order.receipt());
+        let pending = self.pending(&order, placement.traceparent.clone());
+        let publish = pending.as_ref().map(|pending| self.first_sending(&order, pending));
+        let change = OrderChange {
+            order_id: order.order_id,
+            from: Origin::Placed(Box::new(placement.clone())),
+            to: None,
+            entries: Vec::new(),
+            pending,
         };
-        let receipt = order.receipt();
-        let publish =
-            self.record(order, Status::Received, None, None, placement.traceparent.clone());
-        if let Some(change) = self.changes.get_mut(&placement.order_id) {
-            change.placed = Some(Box::new(placement.clone()));
-            change.from = None;
-        }
-        Decided { outcome: OrderOutcome::Placed(receipt), publish }
+        self.changes.insert(order.order_id, change);
+        self.orders.insert(order.order_id, order);
+        DecidedOrder { outcome, publish }
     }
 
     fn request(
         &mut self,
         order_id: OrderId,
-        event: Event,
+        request: Request,
         reason: Option<String>,
         traceparent: Option<String>,
-    ) -> Decided {
+    ) -> DecidedOrder {
         let Some(order) = self.orders.get(&order_id).cloned() else {
-            return Decided::silent(OrderOutcome::NotFound);
+            return DecidedOrder::silent(OrderOutcome::NotFound);
         };
-        match transition(order.status, event) {
-            Transition::Move(to) => {
-                let publish = self.record(order, to, reason, None, traceparent);
-                Decided {
-                    outcome: OrderOutcome::Accepted(self.orders[&order_id].receipt()),
-                    publish,
-                }
+        match order.status().admits(request) {
+            Admission::Unchanged => DecidedOrder::silent(OrderOutcome::Accepted(order.receipt())),
+            Admission::Refused => {
+                DecidedOrder::silent(OrderOutcome::InvalidTransition(order.status()))
             }
-            Transition::Unchanged => Decided::silent(OrderOutcome::Accepted(order.receipt())),
-            Transition::Refused | Transition::Stale | Transition::Anomaly => {
-                Decided::silent(OrderOutcome::InvalidTransition(order.status))
+            Admission::Next => {
+                let before = &order.registers.intent;
+                let next = order.registers.next_intent(request);
+                let digest = next.digest();
+                let event = Event::Intended {
+                    revision: next.revision,
+                    reason,
+                    wanted: (next.wanted != before.wanted).then_some(next.wanted),
+                    shipped: (next.shipped != before.shipped).then_some(next.shipped),
+                };
+                let order = self.record(Order { digest, ..order }, event, traceparent);
+                let pending = self.changes[&order_id].pending.as_ref();
+                let publish = pending.map(|pending| self.first_sending(&order, pending));
+                DecidedOrder { outcome: OrderOutcome::Accepted(order.receipt()), publish }
             }
         }
     }
 
-    fn settle(&mut self, answer: &answers::StockAnswer) -> Decided {
+    fn settle(&mut self, answer: &StockAllocated) -> DecidedOrder {
         let Some(order) = self.orders.get(&answer.order_id).cloned() else {
-            return Decided::silent(OrderOutcome::Anomaly(
+            return DecidedOrder::silent(OrderOutcome::Anomaly(
                 "the answer names an order that does not exist",
             ));
         };
-        if answer.digest != order.terms.digest {
-            return Decided::silent(OrderOutcome::Anomaly(
-                "the answer is about other lines than the order's: the digests differ",
-            ));
-        }
-        let to = match transition(order.status, Event::of(&answer.outcome)) {
-            Transition::Move(to) => to,
-            Transition::Stale => return Decided::silent(OrderOutcome::Stale),
-            Transition::Unchanged | Transition::Refused | Transition::Anomaly => {
-                return Decided::silent(OrderOutcome::Anomaly(
-                    "the answer contradicts the status of the order",
-                ));
+        match order.registers.read(&answer.facts, answer.digest, order.digest) {
+            Reading::Stale => DecidedOrder::silent(OrderOutcome::Stale),
+            Reading::Anomaly(why) => DecidedOrder::silent(OrderOutcome::Anomaly(why)),
+            Reading::Settles => {
+                let decided_at_micros = answer.decided_at_micros;
+                let event = Event::settled(&order.registers, &answer.facts, decided_at_micros);
+                let order = self.record(order, event, None);
+                DecidedOrder::silent(OrderOutcome::Settled(order.receipt()))
             }
-        };
-        self.record(order, to, None, Some(kept(answer)), None);
-        Decided::silent(OrderOutcome::Settled(self.orders[&answer.order_id].receipt()))
+        }
     }
 
-    /// Changes the status of an order and adds to its history. Returns the command to publish, if
-    /// the new status has one in flight.
-    fn record(
-        &mut self,
-        mut order: Order,
-        to: Status,
-        reason: Option<String>,
-        answer: Option<Answered>,
-        traceparent: Option<String>,
-    ) -> Option<commands::StockCommand> {
-        let from = order.status;
-        order.status = to;
+    /// Adds an entry to the history of an order, and returns the order after it.
+    fn record(&mut self, mut order: Order, event: Event, traceparent: Option<String>) -> Order {
+        let from =
+            Origin::Stored { last_seq: order.last_seq, in_flight: order.registers.in_flight() };
+        order
+            .registers
+            .apply(&event)
+            .expect("a request that was admitted and an answer that settles follow");
         order.last_seq += 1;
-        order.shortages =
-            answer.as_ref().map(|answer| answer.shortages.clone()).unwrap_or_default();
-        let pending = to.in_flight().map(|kind| Pending {
-            kind,
+        let entry = Entry {
+            seq: order.last_seq,
+            status: order.status(),
+            at_micros: self.now_micros,
+            event,
+        };
+        let pending = self.pending(&order, traceparent);
+        let order_id = order.order_id;
+        let unchanged =
+            || OrderChange { order_id, from, to: None, entries: Vec::new(), pending: None };
+        let change = self.changes.entry(order_id).or_insert_with(unchanged);
+        change.to = Some(order.state());
+        change.entries.push(entry);
+        change.pending = pending;
+        self.orders.insert(order_id, order.clone());
+        order
+    }
+
+    /// The pending command of an order whose intent is ahead.
+    fn pending(&self, order: &Order, traceparent: Option<String>) -> Option<Pending> {
+        order.registers.in_flight().map(|revision| Pending {
+            revision,
             since_micros: self.now_micros,
             next_attempt_at_micros: self.now_micros.saturating_add(FIRST_ANSWER_WAIT_MICROS),
             traceparent,
-        });
-        let publish =
-            pending.as_ref().map(|pending| first_sending(&order, pending, self.now_micros));
-        let entry =
-            Entry { seq: order.last_seq, status: to, reason, at_micros: self.now_micros, answer };
-        let order_id = order.order_id;
-        let unchanged = || Change {
-            order_id,
-            placed: None,
-            from: Some(from),
-            to,
-            entries: Vec::new(),
-            pending: None,
-        };
-        let change = self.changes.entry(order_id).or_insert_with(unchanged);
-        change.to = to;
-        change.entries.push(entry);
-        change.pending = pending;
-        self.orders.insert(order_id, order);
-        publish
+        })
     }
-}
 
-/// The part of an answer that the history keeps.
-fn kept(answer: &answers::StockAnswer) -> Answered {
-    let mut kept = Answered {
-        decided_at_micros: answer.decided_at_micros,
-        allocations: Vec::new(),
-        shortages: Vec::new(),
-    };
-    match &answer.outcome {
-        StockOutcome::StockReserved { allocations } => kept.allocations.clone_from(allocations),
-        StockOutcome::StockRejected { shortages } => kept.shortages.clone_from(shortages),
-        StockOutcome::StockReleased | StockOutcome::StockShipped => {}
-    }
-    kept
-}
-
-/// The first attempt of a command.
-fn first_sending(order: &Order, pending: &Pending, now_micros: i64) -> commands::StockCommand {
-    commands::StockCommand {
-        schema: SCHEMA_VERSION,
-        kind: pending.kind,
-        order_id: order.order_id,
-        lines: order.terms.stock_lines(),
-        digest: order.terms.digest,
-        attempt: 1,
-        sent_at_micros: now_micros,
-        traceparent: pending.traceparent.clone(),
+    /// The first attempt of a pending command.
+    fn first_sending(&self, order: &Order, pending: &Pending) -> AllocateStock {
+        let intent = order.registers.intent.clone();
+        AllocateStock {
+            traceparent: pending.traceparent.clone(),
+            ..AllocateStock::first(order.order_id, intent, order.digest, self.now_micros)
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The commands of the Order Service: requests of clients, and answers of Inventory.
 
-use contract::answers::StockAnswer;
+use contract::answers::StockAllocated;
 use contract::{Digest, OrderId};
 
 use crate::order::Terms;
@@ -28,21 +28,21 @@ pub enum OrderCommand {
         /// The W3C trace context of the request, if it had one.
         traceparent: Option<String>,
     },
-    /// Inventory answered a stock command of an order.
-    Settle(Box<StockAnswer>),
+    /// Inventory said what an order has.
+    Settle(Box<StockAllocated>),
 }
 
 /// A validated request to place an order, and the id that the order gets if it is new.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// The id of the new order. All retries of one request have the same id (R4).
     pub order_id: OrderId,
     /// The client's `Idempotency-Key`, if it sent one.
     pub key: Option<String>,
-    /// The digest of the validated request. Requests with the same digest ask for the same order.
-    pub request_digest: Digest,
-    /// The content of the order.
+    /// The content of the order. Requests with the same content ask for the same order.
     pub terms: Terms,
+    /// The digest of the order's first intent (R14).
+    pub digest: Digest,
     /// The W3C trace context of the request, if it had one.
     pub traceparent: Option<String>,
 }

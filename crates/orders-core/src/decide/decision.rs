@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use contract::OrderId;
-use contract::answers::Shortage;
-use contract::commands::{StockCommand, StockCommandKind};
+use contract::commands::AllocateStock;
+use contract::{Digest, OrderId, Revision, Shortage};
 
 use super::command::Placement;
-use crate::order::{Entry, Order, Status};
+use crate::history::Entry;
+use crate::order::Order;
+use crate::status::Status;
 
 /// The stored rows that a batch names. The store keeps them locked until the commit (R5, R11).
 #[derive(Clone, Debug, Default)]
-pub struct Loaded {
+pub struct LoadedOrders {
     /// The idempotency keys of the batch that are in use, and the orders that they belong to. Each
     /// of these orders is in `orders`.
     pub keys: BTreeMap<String, OrderId>,
@@ -21,20 +22,20 @@ pub struct Loaded {
 
 /// The decision about a batch: outcomes to answer with, and changes to write.
 #[derive(Clone, Debug, Default)]
-pub struct Decision {
+pub struct OrdersDecision {
     /// One per command, in the order of the batch.
-    pub decided: Vec<Decided>,
+    pub decided: Vec<DecidedOrder>,
     /// One per order that the batch creates or changes, sorted by order id.
-    pub changes: Vec<Change>,
+    pub changes: Vec<OrderChange>,
 }
 
 /// The decision about one command.
 #[derive(Clone, Debug)]
-pub struct Decided {
+pub struct DecidedOrder {
     /// What the command led to.
     pub outcome: OrderOutcome,
-    /// The stock command to publish after the commit, if there is one (R6).
-    pub publish: Option<StockCommand>,
+    /// The command to publish after the commit, if there is one (R6).
+    pub publish: Option<AllocateStock>,
 }
 
 /// The status of an order, as the client gets it.
@@ -67,9 +68,9 @@ pub enum OrderOutcome {
     NotFound,
     /// The order's current status does not allow the request.
     InvalidTransition(Status),
-    /// An answer of Inventory changed the status of its order.
+    /// An answer of Inventory settled the current revision of its order.
     Settled(Receipt),
-    /// An answer of Inventory came late and changed nothing.
+    /// An answer of Inventory came late or again, and changed nothing.
     Stale,
     /// No healthy history explains the answer; this is the reason, for people. It changed nothing
     /// and goes into quarantine (R16).
@@ -91,32 +92,57 @@ impl OrderOutcome {
 }
 
 /// All that a batch changes about one order.
-///
-/// A new order has `placed`, an existing one has `from`, and no order has both. The store writes an
-/// existing order only if its status is still `from` (R13).
-#[derive(Clone, Debug)]
-pub struct Change {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderChange {
     /// The order.
     pub order_id: OrderId,
-    /// The request that created the order, if this batch did.
-    pub placed: Option<Box<Placement>>,
-    /// The status before the batch, if the order existed.
-    pub from: Option<Status>,
-    /// The status after the batch.
-    pub to: Status,
-    /// The new entries of its history, by `seq`; never empty.
+    /// Where the change begins.
+    pub from: Origin,
+    /// The state after the batch; `None` if the batch only placed the order.
+    pub to: Option<OrderState>,
+    /// The new entries of its history, by `seq`.
     pub entries: Vec<Entry>,
-    /// The command in flight after the batch, if there is one. It replaces the pending command that
-    /// the order had before (INV-7).
+    /// The command in flight after the batch, if there is one (INV-7).
     pub pending: Option<Pending>,
+}
+
+/// Where the change of an order begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The batch created the order by this request.
+    Placed(Box<Placement>),
+    /// The order existed. The store writes the change only if the history still ends with this
+    /// entry (R13).
+    Stored {
+        /// The number of the last entry before the batch.
+        last_seq: u32,
+        /// The revision of the order's pending command before the batch, if it had one.
+        in_flight: Option<Revision>,
+    },
+}
+
+/// What the store keeps about an order beside its content and history, for queries and for the
+/// compare-and-set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderState {
+    /// The status, a function of the history.
+    pub status: Status,
+    /// The revision of the intent.
+    pub revision: Revision,
+    /// The revision that the newest facts answer; `None` before the first answer.
+    pub settled: Option<Revision>,
+    /// The number of the last entry of the history.
+    pub last_seq: u32,
+    /// The digest of the intent, if it is a newer one than the first.
+    pub digest: Option<Digest>,
 }
 
 /// A command in flight. The store writes it with the change that caused it, as outbox and timer in
 /// one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// What the command asks for.
-    pub kind: StockCommandKind,
+    /// The revision that the command carries.
+    pub revision: Revision,
     /// When the command was recorded, in microseconds since 1970 UTC.
     pub since_micros: i64,
     /// When the sweeper may send it again, in microseconds since 1970 UTC (R7).
@@ -125,7 +151,7 @@ pub struct Pending {
     pub traceparent: Option<String>,
 }
 
-impl Decided {
+impl DecidedOrder {
     /// A decision that publishes nothing.
     pub(super) fn silent(outcome: OrderOutcome) -> Self {
         Self { outcome, publish: None }
@@ -135,6 +161,21 @@ impl Decided {
 impl Order {
     /// The receipt of the order as it is.
     pub fn receipt(&self) -> Receipt {
-        Receipt { order_id: self.order_id, status: self.status, shortages: self.shortages.clone() }
+        let status = self.status();
+        let facts = self.registers.facts.as_ref().filter(|_| status == Status::Rejected);
+        let shortages = facts.map(|facts| facts.shortages.clone()).unwrap_or_default();
+        Receipt { order_id: self.order_id, status, shortages }
+    }
+
+    /// The row of the order's state.
+    pub fn state(&self) -> OrderState {
+        let revision = self.registers.intent.revision;
+        OrderState {
+            status: self.status(),
+            revision,
+            settled: self.registers.settled(),
+            last_seq: self.last_seq,
+            digest: (revision > Revision::FIRST).then_some(self.digest),
+        }
     }
 }

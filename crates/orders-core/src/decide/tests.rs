@@ -1,19 +1,27 @@
 use std::collections::BTreeMap;
 
-use contract::answers::{Allocation, Shortage, ShortageReason, StockAnswer, StockOutcome};
-use contract::commands::StockCommandKind;
-use contract::{Digest, LocationId, OrderId, Quantity};
+use contract::answers::StockAllocated;
+use contract::{
+    Allocation, Allocations, Digest, Facts, Intent, LocationId, OrderId, Quantity, Revision,
+    Shortage, ShortageReason,
+};
 use proptest::prelude::*;
 
-use super::{Decision, Loaded, OrderCommand, OrderOutcome, Placement, decide};
+use super::{
+    LoadedOrders, OrderChange, OrderCommand, OrderOutcome, OrdersDecision, Origin, Placement,
+    decide,
+};
+use crate::history::{Entry, Event, fold};
 use crate::money::Currency;
-use crate::order::{Order, OrderLine, Status, Terms};
+use crate::order::{Order, OrderLine, Terms};
+use crate::registers::Registers;
+use crate::status::Request;
 
 /// Runs a script, one command per line, and compares each outcome with the text after the arrow.
 ///
 /// `place A 2` orders two mugs as order A (`key=k` sets an idempotency key). `cancel A` and
 /// `fulfill A` are requests. `reserved A`, `rejected A`, `released A` and `shipped A` are answers
-/// of Inventory (`other-lines` gives them a wrong digest). The script runs with each line as a
+/// of Inventory (`other-intent` gives them a wrong digest). The script runs with each line as a
 /// batch, and again as a single batch, which must have the same result.
 fn check(script: &str) {
     let commands: Vec<(OrderCommand, &str)> = script.lines().filter_map(parse).collect();
@@ -35,91 +43,65 @@ fn check(script: &str) {
 struct Store {
     keys: BTreeMap<String, OrderId>,
     orders: BTreeMap<OrderId, Order>,
-    histories: BTreeMap<OrderId, Vec<(u32, Status)>>,
-    pending: BTreeMap<OrderId, StockCommandKind>,
-    published: Vec<(OrderId, StockCommandKind)>,
+    histories: BTreeMap<OrderId, Vec<Entry>>,
+    pending: BTreeMap<OrderId, Revision>,
+    published: Vec<(OrderId, Revision)>,
 }
 
 impl Store {
     fn run(&mut self, batch: &[OrderCommand]) -> Vec<String> {
-        let loaded = Loaded { keys: self.keys.clone(), orders: self.orders.clone() };
-        let Decision { decided, changes } = decide(7, batch, loaded);
+        let loaded = LoadedOrders { keys: self.keys.clone(), orders: self.orders.clone() };
+        let OrdersDecision { decided, changes } = decide(7, batch, loaded);
         assert_eq!(decided.len(), batch.len());
         for change in changes {
-            match &change.placed {
-                Some(placement) => {
-                    assert!(!self.orders.contains_key(&change.order_id));
-                    assert!(
-                        placement
-                            .key
-                            .iter()
-                            .all(|key| self.keys.insert(key.clone(), change.order_id).is_none())
-                    );
-                }
-                None => assert_eq!(
-                    Some(self.orders[&change.order_id].status),
-                    change.from,
-                    "compare-and-set"
-                ),
-            }
-            let before = change.from.and_then(Status::in_flight);
-            assert_eq!(self.pending.remove(&change.order_id), before, "INV-7");
-            if let Some(pending) = &change.pending {
-                self.pending.insert(change.order_id, pending.kind);
-            }
-            let history = self.histories.entry(change.order_id).or_default();
-            history.extend(change.entries.iter().map(|entry| (entry.seq, entry.status)));
-            let order = self.orders.get(&change.order_id).cloned();
-            let mut order =
-                order.or_else(|| change.placed.as_deref().map(fresh)).expect("new or known");
-            for entry in &change.entries {
-                order.status = entry.status;
-                order.last_seq = entry.seq;
-                order.shortages = entry
-                    .answer
-                    .as_ref()
-                    .map(|answer| answer.shortages.clone())
-                    .unwrap_or_default();
-            }
-            self.orders.insert(change.order_id, order);
+            self.write(change);
         }
         self.published.extend(
-            decided.iter().filter_map(|one| one.publish.as_ref()).map(|c| (c.order_id, c.kind)),
+            decided
+                .iter()
+                .filter_map(|one| one.publish.as_ref())
+                .map(|command| (command.order_id, command.intent.revision)),
         );
         self.check_invariants();
         decided.into_iter().map(|one| text_of(&one.outcome)).collect()
     }
 
+    fn write(&mut self, change: OrderChange) {
+        let order_id = change.order_id;
+        let order = match change.from {
+            Origin::Placed(placement) => {
+                assert!(!self.orders.contains_key(&order_id));
+                if let Some(key) = placement.key {
+                    assert_eq!(self.keys.insert(key, order_id), None);
+                }
+                Order::placed(order_id, placement.terms, placement.digest)
+            }
+            Origin::Stored { last_seq, in_flight } => {
+                assert_eq!(self.orders[&order_id].last_seq, last_seq, "compare-and-set");
+                assert_eq!(self.pending.remove(&order_id), in_flight, "INV-7");
+                self.orders[&order_id].clone()
+            }
+        };
+        self.pending.extend(change.pending.map(|pending| (order_id, pending.revision)));
+        let history = self.histories.entry(order_id).or_default();
+        history.extend(change.entries);
+        let registers = fold(&order.terms, history).expect("INV-4, INV-10");
+        let last_seq = u32::try_from(history.len() + 1).expect("few entries");
+        let digest = change.to.and_then(|state| state.digest).unwrap_or(order.digest);
+        let order = Order { registers, digest, last_seq, ..order };
+        assert_eq!(change.to.unwrap_or_else(|| order.state()), order.state());
+        self.orders.insert(order_id, order);
+    }
+
     fn check_invariants(&self) {
         for (order_id, order) in &self.orders {
-            let history = &self.histories[order_id];
-            let mut before = None;
-            for ((seq, status), expected) in history.iter().zip(1..) {
-                assert_eq!(*seq, expected, "INV-4: no gap");
-                assert!(status.may_follow(before), "INV-4: {before:?} → {status:?}");
-                before = Some(*status);
-            }
-            assert_eq!(
-                before,
-                Some(order.status),
-                "INV-4: the history ends with the status of the order"
-            );
-            assert_eq!(self.pending.get(order_id).copied(), order.status.in_flight(), "INV-7");
-            if let Some(kind) = order.status.in_flight() {
-                assert!(self.published.contains(&(*order_id, kind)));
+            let in_flight = order.registers.in_flight();
+            assert_eq!(self.pending.get(order_id).copied(), in_flight, "INV-7");
+            assert_eq!(order.digest, order.registers.intent.digest(), "R14");
+            if let Some(revision) = in_flight {
+                assert!(self.published.contains(&(*order_id, revision)));
             }
         }
-    }
-}
-
-fn fresh(placement: &Placement) -> Order {
-    Order {
-        order_id: placement.order_id,
-        status: Status::Received,
-        request_digest: placement.request_digest,
-        terms: placement.terms.clone(),
-        last_seq: 0,
-        shortages: Vec::new(),
     }
 }
 
@@ -154,15 +136,12 @@ fn terms(units: u32) -> Terms {
         quantity: Quantity::new(units).expect("a quantity"),
         price_minor: 1999,
     };
-    let mut terms = Terms {
+    Terms {
         customer_id: "123456".parse().expect("an id"),
         currency: Currency::BRL,
         total_minor: 1999 * i64::from(units),
         lines: vec![line],
-        digest: Digest([0; 16]),
-    };
-    terms.digest = terms.stock_lines().digest();
-    terms
+    }
 }
 
 fn parse(line: &str) -> Option<(OrderCommand, &str)> {
@@ -182,50 +161,58 @@ fn parse(line: &str) -> Option<(OrderCommand, &str)> {
             traceparent: None,
         },
         "fulfill" => OrderCommand::Fulfill { order_id, traceparent: None },
-        answer => settle(order_id, answer, words.contains(&"other-lines")),
+        answer => settle(order_id, answer, words.contains(&"other-intent")),
     };
     Some((command, expected.trim()))
 }
 
 fn place(order_id: OrderId, units: u32, key: Option<&str>) -> OrderCommand {
     let key = key.map(str::to_owned);
-    let request_digest = Digest::of(&units.to_be_bytes());
-    OrderCommand::Place(Box::new(Placement {
-        order_id,
-        key,
-        request_digest,
-        terms: terms(units),
-        traceparent: None,
-    }))
+    let terms = terms(units);
+    let digest = Intent::placed(terms.ordered()).digest();
+    OrderCommand::Place(Box::new(Placement { order_id, key, terms, digest, traceparent: None }))
 }
 
-fn settle(order_id: OrderId, answer: &str, other_lines: bool) -> OrderCommand {
+/// The answer of a healthy Inventory to the intent that each word stands for.
+fn settle(order_id: OrderId, answer: &str, other_intent: bool) -> OrderCommand {
     let quantity = Quantity::new(2).expect("a quantity");
     let product_id: contract::ProductId = "MUG".parse().expect("an id");
-    let outcome = match answer {
-        "reserved" => StockOutcome::StockReserved {
-            allocations: vec![Allocation { product_id, location_id: LocationId::main(), quantity }],
-        },
-        "rejected" => StockOutcome::StockRejected {
-            shortages: vec![Shortage {
-                product_id,
-                requested: quantity,
-                available: 1,
-                reason: ShortageReason::OutOfStock,
-            }],
-        },
-        "released" => StockOutcome::StockReleased,
-        "shipped" => StockOutcome::StockShipped,
+    let allocation =
+        Allocation { product_id: product_id.clone(), location_id: LocationId::main(), quantity };
+    let allocated = Allocations::sorted(vec![allocation]).expect("one stock key");
+    let shortage = Shortage {
+        product_id,
+        requested: quantity,
+        available: 1,
+        reason: ShortageReason::OutOfStock,
+    };
+    let mut registers = Registers::placed(terms(2).ordered());
+    let grant = Facts { revision: Revision::FIRST, allocated, shortages: Vec::new() };
+    let (intent, facts) = match answer {
+        "reserved" => (registers.intent, grant),
+        "rejected" => {
+            let allocated = Allocations::default();
+            (registers.intent, Facts { allocated, shortages: vec![shortage], ..grant })
+        }
+        "released" => {
+            let intent = registers.next_intent(Request::Cancel);
+            let facts =
+                Facts { revision: intent.revision, allocated: Allocations::default(), ..grant };
+            (intent, facts)
+        }
+        "shipped" => {
+            registers.facts = Some(grant.clone());
+            let intent = registers.next_intent(Request::Fulfill);
+            let facts = Facts { revision: intent.revision, ..grant };
+            (intent, facts)
+        }
         other => panic!("no such command: {other}"),
     };
-    let lines = terms(2).stock_lines();
-    let digest = if other_lines { Digest([9; 16]) } else { lines.digest() };
-    OrderCommand::Settle(Box::new(StockAnswer {
+    OrderCommand::Settle(Box::new(StockAllocated {
         schema: 1,
-        outcome,
         order_id,
-        lines,
-        digest,
+        facts,
+        digest: if other_intent { Digest([9; 16]) } else { intent.digest() },
         attempt: 1,
         decided_at_micros: 5,
         sent_at_micros: 6,
@@ -293,7 +280,7 @@ fn an_answer_that_no_healthy_history_explains_is_an_anomaly_and_changes_nothing(
         place A 2                -> placed received
         shipped A                -> anomaly
         released A               -> anomaly
-        reserved A other-lines   -> anomaly
+        reserved A other-intent   -> anomaly
         reserved A               -> confirmed
         rejected A               -> anomaly
         ",
@@ -340,19 +327,12 @@ fn a_command_names_its_order_and_only_a_placement_has_a_key() {
 
 #[test]
 fn the_first_answer_of_inventory_settles_a_received_order() {
-    let mut orders = BTreeMap::new();
+    let mut store = Store::default();
     let mut settled = |command: OrderCommand| {
-        let loaded = Loaded { keys: BTreeMap::new(), orders: orders.clone() };
-        let Decision { decided, changes } = decide(7, std::slice::from_ref(&command), loaded);
-        for change in changes {
-            let order = change
-                .placed
-                .as_deref()
-                .map(fresh)
-                .or_else(|| orders.get(&change.order_id).cloned());
-            orders.insert(change.order_id, Order { status: change.to, ..order.expect("an order") });
-        }
-        decided[0].outcome.settled_from_received()
+        let loaded = LoadedOrders { keys: BTreeMap::new(), orders: store.orders.clone() };
+        let decision = decide(7, std::slice::from_ref(&command), loaded);
+        store.run(&[command]);
+        decision.decided[0].outcome.settled_from_received()
     };
     for (name, answer) in [("A", "reserved"), ("B", "rejected")] {
         assert_eq!(settled(place(id_of(name), 2, None)), None);
@@ -363,22 +343,30 @@ fn the_first_answer_of_inventory_settles_a_received_order() {
     assert_eq!(settled(settle(id_of("A"), "shipped", false)), None);
 }
 
+/// An entry says what changed, and nothing else.
 #[test]
-fn an_entry_keeps_the_data_of_its_answer() {
-    for (answer, kept) in [("reserved", (1, 0)), ("rejected", (0, 1))] {
-        let placed = decide(
-            7,
-            &[place(id_of("A"), 2, None), settle(id_of("A"), answer, false)],
-            Loaded::default(),
-        );
-        let answers: Vec<_> =
-            placed.changes[0].entries.iter().map(|entry| entry.answer.as_ref()).collect();
-        let [None, Some(answer)] = answers[..] else { panic!("{answers:?}") };
-        assert_eq!(
-            (answer.allocations.len(), answer.shortages.len(), answer.decided_at_micros),
-            (kept.0, kept.1, 5)
-        );
-    }
+fn an_entry_keeps_what_changed() {
+    let mut store = Store::default();
+    let a = id_of("A");
+    let b = id_of("B");
+    store.run(&[
+        place(a, 2, None),
+        settle(a, "reserved", false),
+        OrderCommand::Fulfill { order_id: a, traceparent: None },
+        settle(a, "shipped", false),
+        place(b, 2, None),
+        OrderCommand::Cancel { order_id: b, reason: Some("no".to_owned()), traceparent: None },
+        settle(b, "released", false),
+    ]);
+    let events = |order_id| store.histories[&order_id].iter().map(|entry| &entry.event);
+    let changed = |event: &Event| match event {
+        Event::Intended { wanted, shipped, .. } => (wanted.is_some(), shipped.is_some()),
+        Event::Settled { allocated, shortages, .. } => (allocated.is_some(), !shortages.is_empty()),
+    };
+    let of_a: Vec<_> = events(a).map(changed).collect();
+    assert_eq!(of_a, [(true, false), (false, true), (false, false)]);
+    let of_b: Vec<_> = events(b).map(changed).collect();
+    assert_eq!(of_b, [(true, false), (false, false)]);
 }
 
 fn any_command() -> impl Strategy<Value = OrderCommand> {
