@@ -7,15 +7,16 @@ use batch_state::BatchState;
 
 pub use command::{Change, InventoryCommand, MovementRequest, PutProduct, Touched};
 pub use decision::{
-    Changes, Decided, Decision, InventoryOutcome, Loaded, Refusal, ReservationChange, StockChange,
+    DecidedInventory, InventoryChanges, InventoryDecision, InventoryOutcome, LoadedInventory,
+    Refusal, ReservationChange, StockChange,
 };
 
+mod allocate;
 mod batch_state;
 mod command;
 mod decision;
 mod movement_requests;
 mod sourcing;
-mod stock_commands;
 #[cfg(test)]
 mod tests;
 
@@ -23,34 +24,41 @@ mod tests;
 ///
 /// A function pointer holds no state. Its arguments are the time in microseconds since 1970 UTC,
 /// the batch, and the rows that the store loaded for it.
-pub type Decide = fn(i64, &[InventoryCommand], Loaded) -> Decision;
+pub type DecideInventory = fn(i64, &[InventoryCommand], LoadedInventory) -> InventoryDecision;
 
 /// Decides the commands of a batch one after the other. Each sees the effects of those before it.
 ///
 /// `now_micros` is the time in microseconds since 1970 UTC, which the store read while it held its
 /// locks. `loaded` must contain every row that [`Touched::by`] names for the batch and that exists.
 /// The result depends on the arguments alone, so a batch may be decided again after a commit of
-/// unknown fate (R4). Sources: the table of reservations, R12, R14, INV-1 to INV-3, INV-8.
+/// unknown fate (R4). Sources: the table of reservations, R12, R14, R21 to
+/// R24, INV-1 to INV-3, INV-8.
 ///
 /// # Panics
 ///
 /// If `loaded` breaks INV-3: a reservation holds units that are not reserved at their location. The
 /// store then rolls back, and the committer runs the commands one by one (R11).
-pub fn decide(now_micros: i64, batch: &[InventoryCommand], loaded: Loaded) -> Decision {
+pub fn decide(
+    now_micros: i64,
+    batch: &[InventoryCommand],
+    loaded: LoadedInventory,
+) -> InventoryDecision {
     let mut state = BatchState::new(now_micros, loaded);
     let decided = batch.iter().map(|command| state.decide_one(command)).collect();
-    Decision { decided, changes: state.into_changes() }
+    InventoryDecision { decided, changes: state.into_changes() }
 }
 
 impl BatchState {
-    fn decide_one(&mut self, command: &InventoryCommand) -> Decided {
+    fn decide_one(&mut self, command: &InventoryCommand) -> DecidedInventory {
         match command {
-            InventoryCommand::Stock(command) => self.execute(command),
-            InventoryCommand::Move(request) => {
-                Decided::silent(self.request(request).unwrap_or_else(InventoryOutcome::Refused))
+            InventoryCommand::Allocate(command) => self.allocate(command),
+            InventoryCommand::Move(request) => DecidedInventory::silent(
+                self.request(request).unwrap_or_else(InventoryOutcome::Refused),
+            ),
+            InventoryCommand::PutProduct(put) => DecidedInventory::silent(self.put_product(put)),
+            InventoryCommand::PutLocation(location) => {
+                DecidedInventory::silent(self.put_location(location))
             }
-            InventoryCommand::PutProduct(put) => Decided::silent(self.put_product(put)),
-            InventoryCommand::PutLocation(location) => Decided::silent(self.put_location(location)),
         }
     }
 }

@@ -1,48 +1,67 @@
-//! Reservations: the stock that is held for an order, and Inventory's memory of its answer (R12).
+//! Reservations: what an order has of the stock, and Inventory's memory of what it answered (R12).
 
-use contract::answers::{Allocation, Shortage, StockOutcome};
-use contract::commands::{StockCommand, StockCommandKind};
-use contract::{Digest, LocationId, OrderId};
+use contract::commands::AllocateStock;
+use contract::{
+    Allocation, Allocations, Digest, Facts, Intent, LocationId, OrderId, ProductId, Quantity,
+    Revision, Shortage,
+};
 
-/// The reservation of one order. It is never deleted, so that a repeated command gets its first
-/// answer again.
+/// The reservation of one order. It is never deleted, so that a repeated command gets the same
+/// facts again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
     /// The order.
     pub order_id: OrderId,
-    /// The digest of the order's lines (R14).
+    /// The revision that was carried out last (R21).
+    pub revision: Revision,
+    /// The digest of that revision's intent (R14).
     pub digest: Digest,
-    /// The state, with the data that belongs to it.
-    pub state: State,
+    /// What the order was ever promised, sorted by (product, location).
+    pub holdings: Vec<Holding>,
+    /// Why the order was rejected, if it was. Kept after a release.
+    pub rejection: Option<Rejection>,
     /// When the first command of the order was decided, in microseconds since 1970 UTC.
     pub created_at_micros: i64,
-    /// When the state last changed, in microseconds since 1970 UTC.
+    /// When a revision was last carried out, in microseconds since 1970 UTC.
     pub updated_at_micros: i64,
 }
 
-/// The state of a reservation. `Released` and `Shipped` are final.
+/// What an order was promised at one stock key, and what became of it. All numbers only rise.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// The units are held for the order, sorted by (product, location).
-    Reserved(Vec<Allocation>),
-    /// At least one product was short, so nothing is held. One entry per short product, sorted by
-    /// product.
-    Rejected(Vec<Shortfall>),
-    /// The order was cancelled, so nothing is held. The earlier decision is kept.
-    Released(Before),
-    /// The units have left the stock.
-    Shipped(Vec<Allocation>),
+pub struct Holding {
+    /// The product.
+    pub product_id: ProductId,
+    /// The location.
+    pub location_id: LocationId,
+    /// The units that were reserved for the order.
+    pub promised: i64,
+    /// The promised units that became available again.
+    pub released: i64,
+    /// The promised units that left the stock.
+    pub shipped: i64,
+    /// The numbers of the order's movements at this stock key, rising (INV-3).
+    pub movements: Vec<i64>,
 }
 
-/// The state of a reservation before it was released.
+impl Holding {
+    /// The units that belong to the order, shipped or not.
+    pub fn allocated(&self) -> i64 {
+        self.promised - self.released
+    }
+
+    /// The units that are reserved for the order: allocated and not shipped.
+    pub fn held(&self) -> i64 {
+        self.allocated() - self.shipped
+    }
+}
+
+/// Why the placement of an order was rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Before {
-    /// There was no reservation: the release came first and left a tombstone.
-    Absent,
-    /// It was [`State::Reserved`] with these allocations.
-    Reserved(Vec<Allocation>),
-    /// It was [`State::Rejected`] with these shortages.
-    Rejected(Vec<Shortfall>),
+pub struct Rejection {
+    /// The revision at which products were short.
+    pub revision: Revision,
+    /// One entry per short product, sorted by product; never empty.
+    pub shortfalls: Vec<Shortfall>,
 }
 
 /// A shortage, with the evidence for it (INV-8).
@@ -59,28 +78,25 @@ pub struct Shortfall {
 pub struct Seen {
     /// The location.
     pub location_id: LocationId,
-    /// The number of a movement in the ledger of the product at the location.
-    pub seq: i64,
+    /// The number of the product's last movement there.
+    pub movement: i64,
 }
 
-/// The name of a [`State`], without its data.
+/// The state of a reservation, as clients see it. It is a function of the reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum StateName {
-    /// The name of [`State::Reserved`].
+pub enum ReservationState {
+    /// Units are held for the order.
     Reserved,
-    /// The name of [`State::Rejected`].
+    /// At least one product was short, so the order has nothing.
     Rejected,
-    /// The name of [`State::Released`].
+    /// The order was cancelled, so it has nothing.
     Released,
-    /// The name of [`State::Shipped`].
+    /// All units of the order have left the stock.
     Shipped,
 }
 
-impl StateName {
-    /// All names, in the order of the variants.
-    pub const ALL: [Self; 4] = [Self::Reserved, Self::Rejected, Self::Released, Self::Shipped];
-
-    /// The name in tables and in the API, in lower case.
+impl ReservationState {
+    /// The name in the API, in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Reserved => "reserved",
@@ -89,161 +105,178 @@ impl StateName {
             Self::Shipped => "shipped",
         }
     }
-
-    /// Reads a name that [`as_str`](Self::as_str) wrote; `None` for any other text.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
 }
 
 /// What to do about a command, given the reservation of its order.
 #[derive(Debug)]
 pub(super) enum Action {
-    /// Give the answer that was given before. Nothing changes.
+    /// Give the facts again. Nothing changes.
     Repeat(Reservation),
     /// Look for stock and reserve it.
     Source,
-    /// Record a released reservation, so that a late ReserveStock reserves nothing.
+    /// Record that the order has nothing, so that a late placement reserves nothing.
     RecordTombstone,
-    /// Make the reserved units available again.
-    Release(Reservation),
-    /// Take the reserved units out of the stock.
-    Ship(Reservation),
+    /// Ship and release until the order has what its intent says (R23).
+    Apply(Reservation),
 }
 
-/// Checks the digests (R14) and returns the cell of the table of reservations (R12).
+/// Returns the cell of the table of reservations for a command (R12, R14, R21).
 ///
 /// # Errors
 ///
 /// The reason, for people, why no healthy Order Service sends this command. It is an anomaly.
 pub(super) fn choose_action(
-    command: &StockCommand,
+    command: &AllocateStock,
     found: Option<Reservation>,
 ) -> Result<Action, &'static str> {
-    use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
-    if command.lines.digest() != command.digest {
-        return Err("the digest of the command is not the digest of its lines");
+    let intent = &command.intent;
+    if intent.digest() != command.digest {
+        return Err("the digest of the command is not the digest of its intent");
     }
     let Some(reservation) = found else {
-        return match command.kind {
-            ReserveStock => Ok(Action::Source),
-            ReleaseStock => Ok(Action::RecordTombstone),
-            ShipStock => Err("ShipStock for an order without a reservation"),
+        if !intent.shipped.is_empty() {
+            return Err("the order has no reservation, so nothing of it can be shipped");
+        }
+        return match (intent.wanted.total(), intent.revision) {
+            (0, _) => Ok(Action::RecordTombstone),
+            (_, Revision::FIRST) => Ok(Action::Source),
+            (_, _) => Err("the order has no reservation, and this is not its first revision"),
         };
     };
-    if reservation.digest != command.digest {
-        return Err("the digest of the command is not the digest of the reservation");
+    if intent.revision < reservation.revision {
+        return Ok(Action::Repeat(reservation));
     }
-    match (&reservation.state, command.kind) {
-        (State::Reserved(_) | State::Rejected(_), ReserveStock) => Ok(Action::Repeat(reservation)),
-        (State::Reserved(_) | State::Rejected(_), ReleaseStock) => Ok(Action::Release(reservation)),
-        (State::Reserved(_), ShipStock) => Ok(Action::Ship(reservation)),
-        (State::Rejected(_), ShipStock) => {
-            Err("ShipStock for an order whose reservation was rejected")
-        }
-        (State::Released(_), ReserveStock | ReleaseStock) => Ok(Action::Repeat(reservation)),
-        (State::Released(_), ShipStock) => {
-            Err("ShipStock for an order whose reservation was released")
-        }
-        (State::Shipped(_), ReserveStock | ShipStock) => Ok(Action::Repeat(reservation)),
-        (State::Shipped(_), ReleaseStock) => {
-            Err("ReleaseStock for an order whose stock was shipped")
-        }
+    if intent.revision == reservation.revision {
+        return if command.digest == reservation.digest {
+            Ok(Action::Repeat(reservation))
+        } else {
+            Err("the reservation carried out another intent of the same revision")
+        };
     }
+    reservation.can_become(intent)?;
+    Ok(Action::Apply(reservation))
 }
 
 impl Reservation {
-    /// A new reservation.
-    pub(super) fn first(command: &StockCommand, state: State, now_micros: i64) -> Self {
+    /// A new reservation without holdings.
+    pub(super) fn first(command: &AllocateStock, now_micros: i64) -> Self {
         Self {
             order_id: command.order_id,
+            revision: command.intent.revision,
             digest: command.digest,
-            state,
+            holdings: Vec::new(),
+            rejection: None,
             created_at_micros: now_micros,
             updated_at_micros: now_micros,
         }
     }
 
-    /// The reservation after a release.
+    /// Checks that Inventory can carry out an intent (R22). Nothing shipped comes back, no more is
+    /// shipped than is allocated, and what is wanted less is not wanted at all.
+    fn can_become(&self, intent: &Intent) -> Result<(), &'static str> {
+        let names = |holding: &Holding| intent.wanted.names(&holding.product_id);
+        if !self.holdings.iter().all(names) {
+            return Err("the intent does not name every product of the reservation");
+        }
+        let unships = |holding: &Holding| {
+            intent.shipped.at(&holding.product_id, &holding.location_id) < holding.shipped
+        };
+        if self.holdings.iter().any(unships) {
+            return Err("the intent takes back what was shipped");
+        }
+        let exceeds = |shipped: &Allocation| {
+            let holding = self.holding(&shipped.product_id, &shipped.location_id);
+            holding.map_or(0, Holding::allocated) < shipped.quantity.units()
+        };
+        if intent.shipped.iter().any(exceeds) {
+            return Err("the intent ships more than is allocated");
+        }
+        for line in &intent.wanted {
+            let granted = self.granted(&line.product_id);
+            let wanted = i64::from(line.quantity);
+            if wanted > granted {
+                return Err("the intent wants more than the order has");
+            }
+            if wanted < granted && (wanted > 0 || intent.shipped.of(&line.product_id) > 0) {
+                return Err("the intent wants less than the order has, but not nothing");
+            }
+        }
+        Ok(())
+    }
+
+    /// What was promised at one stock key.
+    fn holding(&self, product_id: &ProductId, location_id: &LocationId) -> Option<&Holding> {
+        self.holdings.iter().find(|holding| {
+            holding.product_id == *product_id && holding.location_id == *location_id
+        })
+    }
+
+    /// The units of one product that belong to the order, over all locations.
+    fn granted(&self, product_id: &ProductId) -> i64 {
+        let holdings = self.holdings.iter().filter(|holding| holding.product_id == *product_id);
+        holdings.map(Holding::allocated).sum()
+    }
+
+    /// What the order has, and the revision that this answers.
     ///
     /// # Panics
     ///
-    /// If the state is final.
-    pub(super) fn released(self, now_micros: i64) -> Self {
-        let state = match self.state {
-            State::Reserved(allocations) => State::Released(Before::Reserved(allocations)),
-            State::Rejected(shortfalls) => State::Released(Before::Rejected(shortfalls)),
-            other => {
-                unreachable!("a reservation in state {} is never released", other.name().as_str())
-            }
-        };
-        Self { state, updated_at_micros: now_micros, ..self }
+    /// If the reservation is damaged: its holdings are not sorted, or exceed what an order may have.
+    pub fn facts(&self) -> Facts {
+        let rejected = self.rejection.as_ref().filter(|found| found.revision == self.revision);
+        let shortfalls = rejected.map(|found| found.shortfalls.as_slice()).unwrap_or_default();
+        Facts {
+            revision: self.revision,
+            allocated: units_of(&self.holdings, Holding::allocated),
+            shortages: shortfalls.iter().map(|short| short.shortage.clone()).collect(),
+        }
     }
 
-    /// The reservation after a shipment.
+    /// The allocations that clients see: what the order has, or what it was promised before a
+    /// release.
     ///
     /// # Panics
     ///
-    /// Unless the state is `Reserved`.
-    pub(super) fn shipped(self, now_micros: i64) -> Self {
-        let state = match self.state {
-            State::Reserved(allocations) => State::Shipped(allocations),
-            other => {
-                unreachable!("a reservation in state {} is never shipped", other.name().as_str())
-            }
-        };
-        Self { state, updated_at_micros: now_micros, ..self }
+    /// As [`facts`](Self::facts).
+    pub fn last_allocated(&self) -> Allocations {
+        let allocated = units_of(&self.holdings, Holding::allocated);
+        if allocated.is_empty() {
+            units_of(&self.holdings, |holding| holding.promised)
+        } else {
+            allocated
+        }
     }
 
-    /// The outcome to answer a command of this kind with, and when it was decided, in microseconds
-    /// since 1970 UTC.
-    pub(super) fn answer_to(&self, kind: StockCommandKind) -> (StockOutcome, i64) {
-        match &self.state {
-            State::Shipped(_) if kind == StockCommandKind::ShipStock => {
-                (StockOutcome::StockShipped, self.updated_at_micros)
-            }
-            State::Reserved(allocations) | State::Shipped(allocations) => (
-                StockOutcome::StockReserved { allocations: allocations.clone() },
-                self.created_at_micros,
-            ),
-            State::Rejected(shortfalls) => {
-                let shortages =
-                    shortfalls.iter().map(|shortfall| shortfall.shortage.clone()).collect();
-                (StockOutcome::StockRejected { shortages }, self.created_at_micros)
-            }
-            State::Released(_) => (StockOutcome::StockReleased, self.updated_at_micros),
+    /// The products that were short when the order was placed; otherwise empty.
+    pub fn shortfalls(&self) -> &[Shortfall] {
+        self.rejection.as_ref().map(|found| found.shortfalls.as_slice()).unwrap_or_default()
+    }
+
+    /// The state of the reservation.
+    pub fn state(&self) -> ReservationState {
+        let allocated: i64 = self.holdings.iter().map(Holding::allocated).sum();
+        let held: i64 = self.holdings.iter().map(Holding::held).sum();
+        let rejected = self.rejection.as_ref().is_some_and(|found| found.revision == self.revision);
+        match (allocated, held) {
+            (0, _) if rejected => ReservationState::Rejected,
+            (0, _) => ReservationState::Released,
+            (_, 0) => ReservationState::Shipped,
+            (_, _) => ReservationState::Reserved,
         }
     }
 }
 
-impl State {
-    /// The name of the state.
-    pub fn name(&self) -> StateName {
-        match self {
-            Self::Reserved(_) => StateName::Reserved,
-            Self::Rejected(_) => StateName::Rejected,
-            Self::Released(_) => StateName::Released,
-            Self::Shipped(_) => StateName::Shipped,
-        }
-    }
-
-    /// The units that were ever reserved, even if they were released or shipped since.
-    pub fn allocations(&self) -> &[Allocation] {
-        match self {
-            Self::Reserved(allocations)
-            | Self::Shipped(allocations)
-            | Self::Released(Before::Reserved(allocations)) => allocations,
-            Self::Rejected(_) | Self::Released(Before::Absent | Before::Rejected(_)) => &[],
-        }
-    }
-
-    /// The short products of a rejected order, even if it was released since.
-    pub fn shortfalls(&self) -> &[Shortfall] {
-        match self {
-            Self::Rejected(shortfalls) | Self::Released(Before::Rejected(shortfalls)) => shortfalls,
-            Self::Reserved(_)
-            | Self::Shipped(_)
-            | Self::Released(Before::Absent | Before::Reserved(_)) => &[],
-        }
-    }
+/// The holdings as allocations, without those that have no units.
+fn units_of(holdings: &[Holding], units: fn(&Holding) -> i64) -> Allocations {
+    let allocation = |holding: &Holding| {
+        let quantity =
+            u32::try_from(units(holding)).ok().and_then(|units| Quantity::new(units).ok());
+        quantity.map(|quantity| Allocation {
+            product_id: holding.product_id.clone(),
+            location_id: holding.location_id.clone(),
+            quantity,
+        })
+    };
+    Allocations::try_from(holdings.iter().filter_map(allocation).collect::<Vec<_>>())
+        .expect("holdings are sorted, and as many as an order may have")
 }

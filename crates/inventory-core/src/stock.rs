@@ -40,8 +40,10 @@ pub struct Level {
     pub on_hand: i64,
     /// The units that are reserved for orders and not shipped; at most `on_hand` (INV-1).
     pub reserved: i64,
-    /// The number of the last movement; 0 without movements.
+    /// How many movements there were.
     pub last_seq: i64,
+    /// The number of the last movement; 0 without movements.
+    pub last_movement: i64,
 }
 
 /// The levels of one product by location, without locations where it never moved.
@@ -80,12 +82,12 @@ impl Level {
         self.on_hand - self.reserved
     }
 
-    /// Returns the level after one more movement.
+    /// Returns the level after one more movement, which has this number.
     ///
     /// # Errors
     ///
     /// [`LevelError`] if `0 ≤ reserved ≤ on_hand ≤ MAX_ON_HAND` would not hold (INV-1).
-    pub fn after(self, deltas: Deltas) -> Result<Self, LevelError> {
+    pub fn after(self, deltas: Deltas, movement: i64) -> Result<Self, LevelError> {
         let on_hand = self.on_hand.saturating_add(deltas.on_hand);
         let reserved = self.reserved.saturating_add(deltas.reserved);
         if reserved < 0 || on_hand < reserved {
@@ -93,7 +95,8 @@ impl Level {
         } else if on_hand > MAX_ON_HAND {
             Err(LevelError::AboveMaximum)
         } else {
-            Ok(Self { on_hand, reserved, last_seq: self.last_seq + 1 })
+            let last_seq = self.last_seq + 1;
+            Ok(Self { on_hand, reserved, last_seq, last_movement: movement })
         }
     }
 }
@@ -166,9 +169,16 @@ pub struct RequestCause {
     pub actor: Option<String>,
 }
 
-/// One entry in the ledger of a product at a location. The ledger is append-only.
+/// One entry in the ledger, which is append-only.
+///
+/// Movements form chains: each names the one before it at its stock key, and the one before it of
+/// its product (INV-2). The numbers of a product's movements rise in the order of commits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Movement {
+    /// The movement before this one at the same product and location; `None` for the first.
+    pub previous: Option<i64>,
+    /// The movement before this one of the same product, at any location; `None` for the first.
+    pub previous_of_product: Option<i64>,
     /// The product.
     pub product_id: ProductId,
     /// The location.
@@ -177,8 +187,7 @@ pub struct Movement {
     pub kind: MovementKind,
     /// The change of the level.
     pub deltas: Deltas,
-    /// The level after the movement. Its `last_seq` is the number of the movement, from 1 without
-    /// gaps (INV-2).
+    /// The level after the movement. Its `last_movement` is the number of this movement.
     pub after: Level,
     /// What caused the movement.
     pub cause: Cause,
@@ -187,7 +196,12 @@ pub struct Movement {
 }
 
 impl Movement {
-    /// The number of the movement in its ledger, from 1 without gaps.
+    /// The number of the movement, by which others name it.
+    pub fn number(&self) -> i64 {
+        self.after.last_movement
+    }
+
+    /// The place of the movement in the ledger of its stock key, from 1 without gaps (INV-2).
     pub fn seq(&self) -> i64 {
         self.after.last_seq
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use contract::{LocationId, OrderId, ProductId};
+use contract::{LocationId, OrderId, ProductId, Revision};
 
-use super::decision::{Changes, Loaded, ReservationChange, StockChange};
-use crate::reservation::{Reservation, StateName};
+use super::decision::{InventoryChanges, LoadedInventory, ReservationChange, StockChange};
+use crate::reservation::Reservation;
 use crate::stock::{
     Cause, Deltas, Level, LevelError, Levels, Location, Movement, MovementKind, Product,
     ProductStock, RequestId,
@@ -15,9 +15,9 @@ use crate::stock::{
 #[derive(Debug)]
 pub(super) struct BatchState {
     pub(super) now_micros: i64,
-    current: Loaded,
-    /// The state of each changed reservation before the batch; `None` if there was none.
-    states_before: BTreeMap<OrderId, Option<StateName>>,
+    current: LoadedInventory,
+    /// The revision of each changed reservation before the batch; `None` if there was none.
+    revisions_before: BTreeMap<OrderId, Option<Revision>>,
     /// Each changed level before the batch.
     levels_before: BTreeMap<(ProductId, LocationId), Level>,
     /// The movements of the batch.
@@ -29,11 +29,11 @@ pub(super) struct BatchState {
 }
 
 impl BatchState {
-    pub(super) fn new(now_micros: i64, loaded: Loaded) -> Self {
+    pub(super) fn new(now_micros: i64, loaded: LoadedInventory) -> Self {
         Self {
             now_micros,
             current: loaded,
-            states_before: BTreeMap::new(),
+            revisions_before: BTreeMap::new(),
             levels_before: BTreeMap::new(),
             movements: Vec::new(),
             products: BTreeMap::new(),
@@ -42,8 +42,8 @@ impl BatchState {
     }
 
     /// The rows to write. A row that several commands changed is listed once.
-    pub(super) fn into_changes(mut self) -> Changes {
-        let reservations = self.states_before.into_iter().map(|(order_id, from)| {
+    pub(super) fn into_changes(mut self) -> InventoryChanges {
+        let reservations = self.revisions_before.into_iter().map(|(order_id, from)| {
             let to = self
                 .current
                 .reservations
@@ -55,7 +55,7 @@ impl BatchState {
             let after = self.current.levels[&product_id][&location_id];
             StockChange { product_id, location_id, before, after }
         });
-        Changes {
+        InventoryChanges {
             products: self.products.into_values().collect(),
             locations: self.locations.into_values().collect(),
             reservations: reservations.collect(),
@@ -72,9 +72,9 @@ impl BatchState {
     pub(super) fn record(&mut self, reservation: Reservation) {
         let order_id = reservation.order_id;
         let before = self.current.reservations.insert(order_id, reservation);
-        self.states_before
+        self.revisions_before
             .entry(order_id)
-            .or_insert_with(|| before.map(|before| before.state.name()));
+            .or_insert_with(|| before.map(|before| before.revision));
     }
 
     pub(super) fn product(&self, product_id: &ProductId) -> Option<&Product> {
@@ -124,6 +124,11 @@ impl BatchState {
         self.current.movements.get(&request_id)
     }
 
+    /// The last movement of a product at any location; `None` if it never moved.
+    fn last_movement_of(&self, product_id: &ProductId) -> Option<i64> {
+        self.levels(product_id)?.values().map(|level| level.last_movement).max()
+    }
+
     /// Changes a level and adds the movement that explains it.
     ///
     /// # Errors
@@ -137,19 +142,23 @@ impl BatchState {
         cause: Cause,
     ) -> Result<Movement, LevelError> {
         let before = self.level(product_id, location_id);
-        let after = before.after(deltas)?;
-        let product_id = product_id.clone();
-        let location_id = location_id.clone();
+        let after = before.after(deltas, self.current.next_movement)?;
+        let movement = Movement {
+            previous: (before.last_seq > 0).then_some(before.last_movement),
+            previous_of_product: self.last_movement_of(product_id),
+            product_id: product_id.clone(),
+            location_id: location_id.clone(),
+            kind,
+            deltas,
+            after,
+            cause,
+            created_at_micros: self.now_micros,
+        };
+        self.current.next_movement += 1;
         let stock_key = (product_id.clone(), location_id.clone());
         self.levels_before.entry(stock_key).or_insert(before);
-        self.current
-            .levels
-            .entry(product_id.clone())
-            .or_default()
-            .insert(location_id.clone(), after);
-        let created_at_micros = self.now_micros;
-        let movement =
-            Movement { product_id, location_id, kind, deltas, after, cause, created_at_micros };
+        let levels = self.current.levels.entry(product_id.clone()).or_default();
+        levels.insert(location_id.clone(), after);
         if let Cause::Request(request) = &movement.cause {
             self.current.movements.insert(request.request_id, movement.clone());
         }

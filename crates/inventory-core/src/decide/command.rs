@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use contract::commands::StockCommand;
+use contract::commands::AllocateStock;
 use contract::{LocationId, OrderId, ProductId, Quantity};
 
 use crate::stock::{Location, MovementKind, RequestCause, RequestId};
@@ -12,8 +12,8 @@ use crate::stock::{Location, MovementKind, RequestCause, RequestId};
 /// A repeated command is decided again and has its effect once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InventoryCommand {
-    /// A command of the Order Service about the stock of an order.
-    Stock(Box<StockCommand>),
+    /// The Order Service says what an order shall have of the stock.
+    Allocate(Box<AllocateStock>),
     /// A client receives, adjusts or counts stock.
     Move(Box<MovementRequest>),
     /// A client creates or replaces a product.
@@ -25,7 +25,7 @@ pub enum InventoryCommand {
 impl InventoryCommand {
     /// Whether the Order Service sent the command, and not a client.
     pub fn is_of_order(&self) -> bool {
-        matches!(self, Self::Stock(_))
+        matches!(self, Self::Allocate(_))
     }
 }
 
@@ -101,11 +101,10 @@ impl Touched {
         let mut touched = Self::default();
         for command in batch {
             match command {
-                InventoryCommand::Stock(command) => {
+                InventoryCommand::Allocate(command) => {
                     touched.orders.insert(command.order_id);
-                    touched
-                        .products
-                        .extend(command.lines.iter().map(|line| line.product_id.clone()));
+                    let wanted = &command.intent.wanted;
+                    touched.products.extend(wanted.iter().map(|line| line.product_id.clone()));
                 }
                 InventoryCommand::Move(request) => {
                     touched.requests.insert(request.cause.request_id);

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use contract::answers::StockAnswer;
-use contract::{LocationId, OrderId, ProductId};
+use contract::answers::StockAllocated;
+use contract::{LocationId, OrderId, ProductId, Revision};
 
-use crate::reservation::{Reservation, StateName};
+use crate::reservation::Reservation;
 use crate::stock::{Deltas, Level, Levels, Location, Movement, Product, ProductStock, RequestId};
 
 /// The stored rows that a batch touches. The store keeps them locked until the commit (R5, R11).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Loaded {
+pub struct LoadedInventory {
     /// The reservations of the orders that the batch names.
     pub reservations: BTreeMap<OrderId, Reservation>,
     /// The movements that requests of the batch made before.
@@ -21,24 +21,26 @@ pub struct Loaded {
     pub levels: BTreeMap<ProductId, Levels>,
     /// All locations. There are few.
     pub locations: BTreeMap<LocationId, Location>,
+    /// The number of the next movement. It exceeds every number that was given before.
+    pub next_movement: i64,
 }
 
 /// The decision about a batch: outcomes to answer with, and changes to write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Decision {
+pub struct InventoryDecision {
     /// One per command, in the order of the batch.
-    pub decided: Vec<Decided>,
+    pub decided: Vec<DecidedInventory>,
     /// The rows to write.
-    pub changes: Changes,
+    pub changes: InventoryChanges,
 }
 
 /// The decision about one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decided {
+pub struct DecidedInventory {
     /// What the command led to.
     pub outcome: InventoryOutcome,
     /// The answer to publish after the commit, if there is one (R6).
-    pub publish: Option<StockAnswer>,
+    pub publish: Option<StockAllocated>,
 }
 
 /// What a command led to.
@@ -108,7 +110,7 @@ pub enum Refusal {
 /// is still as it was before the batch. Otherwise it writes nothing, and the committer runs the
 /// batch command by command (R11).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
+pub struct InventoryChanges {
     /// New or replaced products.
     pub products: Vec<Product>,
     /// New or replaced locations.
@@ -146,16 +148,16 @@ impl StockChange {
 
 /// A reservation that the batch created or changed.
 ///
-/// A new reservation comes with its allocations or shortages, which never change afterwards.
+/// The store changes a reservation only if it still is at the revision before the batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReservationChange {
-    /// The state before the batch; `None` if the batch created the reservation.
-    pub from: Option<StateName>,
+    /// The revision before the batch; `None` if the batch created the reservation.
+    pub from: Option<Revision>,
     /// The reservation after the batch.
     pub to: Reservation,
 }
 
-impl Decided {
+impl DecidedInventory {
     /// A decision that publishes nothing.
     pub(super) fn silent(outcome: InventoryOutcome) -> Self {
         Self { outcome, publish: None }

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use contract::commands::StockCommandKind;
-use contract::{LocationId, OrderId, ProductId, Quantity, StockLines, commands};
+use contract::commands::AllocateStock;
+use contract::{
+    Allocation, Allocations, Intent, LocationId, OrderId, ProductId, Quantity, Revision, Wanted,
+};
 use uuid::Uuid;
 
 use super::*;
 use crate::stock::{Level, Levels, Location, MovementKind, ProductStock, RequestCause, RequestId};
 use stock::Stock;
 
+mod allocate;
 mod movement_requests;
 mod properties;
 mod sourcing;
 mod stock;
-mod stock_commands;
 mod table;
 
 /// Runs a script twice: with one command per batch, and with all commands between two `levels`
@@ -25,7 +27,9 @@ mod table;
 /// location SHOP 10                      puts a location with a priority
 /// stock    MUG 2 @SHOP                  puts the product and receives units
 /// receive  MUG 2 / adjust MUG -1 / count MUG 7 expect 5   (key K: as the request K)
-/// reserve  A MUG 1 TEE 1 / release A / ship A             the first command names the lines
+/// place    A MUG 1 TEE 1                revision 1 of an order, which wants these units
+/// cancel   A                            revision 2, which wants nothing
+/// fulfill  A MUG@main 1 TEE@main 1      revision 2, which ships these units
 /// levels   MUG                          on_hand/reserved of each location
 /// ```
 /// The text after `->` is the expected outcome: its first word, or all of its words.
@@ -96,29 +100,24 @@ fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }
 
-/// `reserved MUG@main(2)`, `rejected TEE(1>0)`, `moved #3 5/2`, or the name of a refusal.
-fn describe(decided: &Decided) -> String {
-    use contract::answers::StockOutcome;
+/// `allocated MUG@main(2)`, `rejected TEE(1>0)` or `nothing` with the revision that is answered, as
+/// in `nothing(2)`; `moved #3 5/2`; or the name of a refusal.
+fn describe(decided: &DecidedInventory) -> String {
     let Some(answer) = &decided.publish else { return describe_outcome(&decided.outcome) };
-    match &answer.outcome {
-        StockOutcome::StockReserved { allocations } => {
-            allocations.iter().fold("reserved".to_owned(), |text, part| {
-                format!("{text} {}@{}({})", part.product_id, part.location_id, part.quantity.get())
-            })
-        }
-        StockOutcome::StockRejected { shortages } => {
-            shortages.iter().fold("rejected".to_owned(), |text, short| {
-                format!(
-                    "{text} {}({}>{})",
-                    short.product_id,
-                    short.requested.get(),
-                    short.available
-                )
-            })
-        }
-        StockOutcome::StockReleased => "released".to_owned(),
-        StockOutcome::StockShipped => "shipped".to_owned(),
+    let facts = &answer.facts;
+    let revision = facts.revision;
+    if !facts.shortages.is_empty() {
+        return facts.shortages.iter().fold(format!("rejected({revision})"), |text, short| {
+            let requested = short.requested.get();
+            format!("{text} {}({requested}>{})", short.product_id, short.available)
+        });
     }
+    if facts.allocated.is_empty() {
+        return format!("nothing({revision})");
+    }
+    facts.allocated.iter().fold(format!("allocated({revision})"), |text, part| {
+        format!("{text} {}@{}({})", part.product_id, part.location_id, part.quantity.get())
+    })
 }
 
 fn describe_outcome(outcome: &InventoryOutcome) -> String {
@@ -157,10 +156,10 @@ fn describe_levels(levels: &Levels) -> String {
     levels.iter().map(level).collect::<Vec<_>>().join(" ")
 }
 
-/// Reads a script. Knows the lines of the orders that were named, and counts the requests.
+/// Reads a script. Knows what the orders want that were named, and counts the requests.
 #[derive(Default)]
 struct Script {
-    orders: BTreeMap<String, StockLines>,
+    orders: BTreeMap<String, Wanted>,
     requests: u32,
 }
 
@@ -195,21 +194,22 @@ impl Script {
         })
     }
 
-    fn order(&mut self, kind: &str, order: &str, lines: &[&str]) -> InventoryCommand {
-        let kind = match kind {
-            "reserve" => StockCommandKind::ReserveStock,
-            "release" => StockCommandKind::ReleaseStock,
-            "ship" => StockCommandKind::ShipStock,
-            other => panic!("not a command of a script: {other}"),
-        };
-        if !lines.is_empty() {
-            let line = |pair: &[&str]| {
-                (product_id(pair[0]), Quantity::new(pair[1].parse().expect("units")).expect("few"))
-            };
-            let lines = StockLines::sum(lines.chunks(2).map(line)).expect("lines of an order");
-            self.orders.insert(order.to_owned(), lines);
+    fn order(&mut self, verb: &str, order: &str, lines: &[&str]) -> InventoryCommand {
+        if verb == "fulfill" {
+            let shipped = Allocations::sorted(lines.chunks(2).map(allocation).collect());
+            let shipped = shipped.expect("one line per stock key");
+            return allocate(order_id(order), fulfilled(self.orders[order].clone(), shipped));
         }
-        stock_command(kind, order_id(order), self.orders[order].clone())
+        if !lines.is_empty() {
+            let wanted = Wanted::sum(lines.chunks(2).map(line)).expect("lines of an order");
+            self.orders.insert(order.to_owned(), wanted);
+        }
+        let placed = Intent::placed(self.orders[order].clone());
+        match verb {
+            "place" => allocate(order_id(order), placed),
+            "cancel" => allocate(order_id(order), cancelled(placed.wanted)),
+            other => panic!("not a command of a script: {other}"),
+        }
     }
 
     fn request(&mut self, kind: &str, product: &str, rest: &[&str]) -> InventoryCommand {
@@ -273,15 +273,42 @@ fn movement_request(product: &str, location: &str, change: Change, key: &str) ->
     }))
 }
 
-fn stock_command(kind: StockCommandKind, order_id: OrderId, lines: StockLines) -> InventoryCommand {
-    InventoryCommand::Stock(Box::new(commands::StockCommand {
-        schema: 1,
-        kind,
-        order_id,
-        digest: lines.digest(),
-        lines,
-        attempt: 1,
-        sent_at_micros: 0,
-        traceparent: None,
-    }))
+/// `MUG 2`
+fn line(pair: &[&str]) -> (ProductId, Quantity) {
+    (product_id(pair[0]), quantity(pair[1].parse().expect("units")))
+}
+
+/// `MUG@main 2`
+fn allocation(pair: &[&str]) -> Allocation {
+    let (product, location) = pair[0].split_once('@').expect("a product and a location");
+    Allocation {
+        product_id: product_id(product),
+        location_id: location.parse().expect("an id"),
+        quantity: quantity(pair[1].parse().expect("units")),
+    }
+}
+
+fn quantity(units: u32) -> Quantity {
+    Quantity::new(units).expect("a quantity")
+}
+
+/// What an order wants of one product.
+fn wanted(product: &str, units: u32) -> Wanted {
+    Wanted::sum([(product_id(product), quantity(units))]).expect("one line")
+}
+
+/// The second revision of an order that was cancelled.
+fn cancelled(ordered: Wanted) -> Intent {
+    let revision = Revision::FIRST.next();
+    Intent { revision, wanted: ordered.nothing(), shipped: Allocations::default() }
+}
+
+/// The second revision of an order that was fulfilled.
+fn fulfilled(wanted: Wanted, shipped: Allocations) -> Intent {
+    Intent { revision: Revision::FIRST.next(), wanted, shipped }
+}
+
+fn allocate(order_id: OrderId, intent: Intent) -> InventoryCommand {
+    let digest = intent.digest();
+    InventoryCommand::Allocate(Box::new(AllocateStock::first(order_id, intent, digest, 0)))
 }

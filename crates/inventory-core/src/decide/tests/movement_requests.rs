@@ -33,14 +33,14 @@ fn reserved_units_cannot_be_adjusted_or_counted_away() {
     check(
         "
         stock   MUG 5
-        reserve A  MUG 3        -> reserved
+        place A  MUG 3        -> allocated
         adjust  MUG -3          -> below_reserved
         count   MUG 2           -> below_reserved
         adjust  MUG -2          -> moved #3 3/3
         adjust  MUG -1          -> below_reserved
         adjust  MUG -1 @main    -> below_reserved
         count   MUG 3           -> moved #4 3/3
-        ship    A               -> shipped
+        fulfill A  MUG@main 1   -> allocated
         adjust  MUG -1          -> below_reserved          // nor below 0
         levels  MUG             -> main 0/0
     ",
@@ -176,8 +176,8 @@ fn a_change_has_the_kind_of_its_movement() {
 #[test]
 fn only_commands_of_the_order_service_are_about_an_order() {
     let quantity = Quantity::new(1).expect("a quantity");
-    let lines = StockLines::sum([(product_id("MUG"), quantity)]).expect("one line");
-    assert!(stock_command(StockCommandKind::ReserveStock, order_id("A"), lines).is_of_order());
+    let intent = Intent::placed(Wanted::sum([(product_id("MUG"), quantity)]).expect("one line"));
+    assert!(allocate(order_id("A"), intent).is_of_order());
     let others = [
         put_product("MUG"),
         put_location("SHOP", 1),
@@ -190,12 +190,12 @@ fn only_commands_of_the_order_service_are_about_an_order() {
 fn a_location_is_written_only_if_it_changes() {
     let location =
         |priority| Location { location_id: LocationId::main(), name: "Main".to_owned(), priority };
-    let loaded = Loaded {
+    let loaded = LoadedInventory {
         locations: BTreeMap::from([(LocationId::main(), location(0))]),
-        ..Loaded::default()
+        ..LoadedInventory::default()
     };
     for priority in [0, 1] {
-        let Decision { changes, .. } =
+        let InventoryDecision { changes, .. } =
             decide(7, &[InventoryCommand::PutLocation(location(priority))], loaded.clone());
         assert_eq!(
             changes.locations,
