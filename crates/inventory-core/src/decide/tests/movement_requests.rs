@@ -40,7 +40,7 @@ fn reserved_units_cannot_be_adjusted_or_counted_away() {
         adjust  MUG -1          -> below_reserved
         adjust  MUG -1 @main    -> below_reserved
         count   MUG 3           -> moved #4 3/3
-        fulfill A  MUG@main 1   -> allocated
+        fulfill A  MUG@main 3   -> allocated
         adjust  MUG -1          -> below_reserved          // nor below 0
         levels  MUG             -> main 0/0
     ",
