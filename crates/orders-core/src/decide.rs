@@ -98,6 +98,7 @@ impl BatchState {
         let change = OrderChange {
             order_id: order.order_id,
             from: Origin::Placed(Box::new(placement.clone())),
+            at_micros: self.now_micros,
             to: None,
             entries: Vec::new(),
             pending,
@@ -175,8 +176,14 @@ impl BatchState {
         };
         let pending = self.pending(&order, traceparent);
         let order_id = order.order_id;
-        let unchanged =
-            || OrderChange { order_id, from, to: None, entries: Vec::new(), pending: None };
+        let unchanged = || OrderChange {
+            order_id,
+            from,
+            at_micros: self.now_micros,
+            to: None,
+            entries: Vec::new(),
+            pending: None,
+        };
         let change = self.changes.entry(order_id).or_insert_with(unchanged);
         change.to = Some(order.state());
         change.entries.push(entry);

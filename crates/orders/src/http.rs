@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use orders_core::decide::{OrderOutcome, Receipt};
-use orders_core::order::Status;
+use orders_core::status::Status;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use web::problem::{Code, Problem};

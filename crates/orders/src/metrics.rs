@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use orders_core::decide::OrderOutcome;
-use orders_core::order::Status;
+use orders_core::status::Status;
 use platform::telemetry;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;

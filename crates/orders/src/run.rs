@@ -30,7 +30,7 @@ use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::postgres::{Postgres, SCHEMA};
 use crate::store::sqlite::Sqlite;
-use crate::store::{AuditStore, Store};
+use crate::store::{OrderAuditStore, OrderStore};
 use crate::waiters::Waiters;
 use crate::worker::health_check::HealthCheck;
 use crate::worker::listen::AnswerListener;
@@ -51,8 +51,8 @@ const KEYS: [&str; 4] = ["currency", "data_dir", "orders_database_url", "invento
 #[derive(Debug)]
 pub struct Dependencies {
     /// Where orders are stored.
-    pub store: Arc<dyn Store>,
-    pub audit: Arc<dyn AuditStore>,
+    pub store: Arc<dyn OrderStore>,
+    pub audit: Arc<dyn OrderAuditStore>,
     pub bus: Arc<dyn Bus>,
     /// The currency of orders that do not name one.
     pub currency: Currency,
@@ -151,7 +151,7 @@ fn batcher(
     Batcher::new(Arc::new(commits), Arc::new(move |commands| metrics.batch(commands)))
 }
 
-fn auditor(store: Arc<dyn AuditStore>, context: &Context) -> Auditor {
+fn auditor(store: Arc<dyn OrderAuditStore>, context: &Context) -> Auditor {
     let audit = OrdersAudit::new(store, ReadBudget::SHORT);
     Auditor::new(SERVICE, Box::new(audit), context.metrics.audit.clone(), context.clock.clone())
 }
@@ -184,7 +184,7 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
 pub async fn open_store(
     url: &DatabaseUrl,
     process: &mut Process,
-) -> Result<(Arc<dyn Store>, Arc<dyn AuditStore>), ProgramError> {
+) -> Result<(Arc<dyn OrderStore>, Arc<dyn OrderAuditStore>), ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => {
             let clock = process.context.clock.clone();
@@ -217,7 +217,7 @@ pub async fn open_store(
 /// # Errors
 ///
 /// The database does not exist, is unreachable, or is of another version.
-pub async fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn AuditStore>, ProgramError> {
+pub async fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn OrderAuditStore>, ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => {
             // The age of the backlog. PostgreSQL tells it by its own clock.

@@ -9,7 +9,7 @@ use contract::{OrderId, codec};
 use faults::fault_point;
 use orders_core::decide::{OrderCommand, OrderOutcome, Receipt, decide};
 use orders_core::money::Currency;
-use orders_core::order::Status;
+use orders_core::status::Status;
 use platform::batcher::{Batcher, Commit};
 use platform::bus::Bus;
 use platform::clock::{Clock, Ids, Timestamp};
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::answered::{ANSWERED_SUBJECT, Answered};
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::store::OrderStore;
 use crate::waiters::{Waiters, Waker};
 use crate::worker::sweep::AnswerFeed;
 
@@ -33,7 +33,7 @@ const LAST_LOOK: Duration = Duration::from_secs(1);
 /// Commits batches: one transaction, and only after it the messages and wake-ups (R6).
 #[derive(Debug)]
 pub struct Commits {
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn OrderStore>,
     pub bus: Arc<dyn Bus>,
     /// The id of this replica in hints to the others.
     pub replica: Uuid,
@@ -89,7 +89,7 @@ fn accepted_at(order_id: OrderId) -> Timestamp {
 /// What the HTTP handlers use.
 #[derive(Debug)]
 pub struct Service {
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn OrderStore>,
     pub batcher: Batcher<OrderCommand, OrderOutcome>,
     pub waiters: Arc<Waiters>,
     pub ids: Arc<dyn Ids>,
@@ -106,7 +106,7 @@ impl Service {
     ///
     /// There is no error, since the command that the client sent is already committed.
     pub async fn wait(&self, receipt: Receipt, wait: Duration) -> Receipt {
-        if receipt.status.in_flight().is_none() {
+        if !receipt.status.is_in_flight() {
             return receipt;
         }
         let order_id = receipt.order_id;
@@ -121,15 +121,15 @@ impl Service {
             {
                 newest = found;
             }
-            if newest.status.in_flight().is_none() || woken_by == Waker::Deadline {
+            if !newest.status.is_in_flight() || woken_by == Waker::Deadline {
                 break;
             }
             woken_by = tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => Waker::Deadline,
                 settled = listener.settled() => match settled {
-                    // A receipt may arrive late; read the order if this one does not follow.
-                    Some(settled) if settled.status.may_follow(Some(newest.status)) => {
+                    // A receipt may arrive late; read the order if this one is not newer.
+                    Some(settled) if settled.last_seq > newest.last_seq => {
                         newest = settled;
                         Waker::Commit
                     }

@@ -1,6 +1,6 @@
 //! The Order Service's port to its database.
 //!
-//! Its main method, [`Store::run`], takes a batch *and* the decider: it opens a transaction, loads
+//! Its main method, [`OrderStore::run`], takes a batch *and* the decider: it opens a transaction, loads
 //! under lock, decides, writes and commits.
 
 use std::fmt;
@@ -8,29 +8,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use contract::commands::{StockCommand, StockCommandKind};
-use contract::{Digest, OrderId};
-use orders_core::decide::{Decide, Decided, OrderCommand, Receipt};
-use orders_core::order::{CustomerId, Entry, Status, Terms};
+use contract::commands::AllocateStock;
+use contract::{Allocations, Digest, OrderId, Shortage};
+use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, OrderState, Receipt};
+use orders_core::history::Entry;
+use orders_core::order::{CustomerId, Terms};
+use orders_core::status::Status;
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
 #[cfg(test)]
 pub(crate) mod laws;
+mod packed;
 pub mod postgres;
 pub mod sqlite;
-mod text;
 
 /// The database of orders (R1, R4, R7, R11, R13). Every engine passes the same laws.
 #[async_trait]
-pub trait Store: Send + Sync + fmt::Debug {
+pub trait OrderStore: Send + Sync + fmt::Debug {
     /// Returns how many batches the store can run at the same time.
     fn parallel_batches(&self) -> usize;
 
     /// Decides and writes a batch in one transaction, and returns one decision per command, in
     /// order.
     ///
-    /// Orders change by compare-and-set on their status (R11).
+    /// Orders change by compare-and-set on the last entry of their history (R13).
     ///
     /// # Errors
     ///
@@ -39,8 +41,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn run(
         &self,
         batch: Arc<[OrderCommand]>,
-        decide: Decide,
-    ) -> Result<Vec<Decided>, Failure>;
+        decide: DecideOrders,
+    ) -> Result<Vec<DecidedOrder>, Failure>;
 
     /// Leases due commands for resending and returns them. Before that it durably raises their
     /// attempt and postpones their next one (R7).
@@ -49,7 +51,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     ///
     /// [`Failure`] says whether to retry. After [`Failure::Unknown`], the commands may have been
     /// leased; they are due again later.
-    async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure>;
+    async fn lease(&self, lease: Lease) -> Result<Vec<AllocateStock>, Failure>;
 
     /// Writes messages to the quarantine, in a transaction of its own (R16).
     ///
@@ -97,7 +99,7 @@ pub trait Store: Send + Sync + fmt::Debug {
 /// Every call may be retried, unless it returns [`Failure::Fatal`]. [`Failure::Suspect`] means that
 /// a row cannot be decoded.
 #[async_trait]
-pub trait AuditStore: Send + Sync + fmt::Debug {
+pub trait OrderAuditStore: Send + Sync + fmt::Debug {
     /// Returns the first `limit` orders after `after`, sorted by id.
     async fn orders_after(
         &self,
@@ -112,21 +114,24 @@ pub trait AuditStore: Send + Sync + fmt::Debug {
         limit: u32,
     ) -> Result<Vec<OrderId>, Failure>;
 
-    /// Returns the highest id of an order or of a pending command's order.
+    /// Returns the highest id of an order.
     async fn last_order_id(&self) -> Result<Option<OrderId>, Failure>;
 
     /// Returns those of these orders that exist, sorted by id.
     async fn orders_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure>;
 
-    /// Returns the first `limit` pending commands after `after`, sorted by order id, including
-    /// those whose order is missing.
+    /// Returns the first `limit` pending commands after `after`, sorted by key, including those
+    /// whose order is missing.
     async fn pending_after(
         &self,
-        after: Option<OrderId>,
+        after: Option<PendingKey>,
         limit: u32,
     ) -> Result<Vec<PendingAudit>, Failure>;
 
-    /// Returns the number and age of the pending commands, as [`Store::backlog`] does.
+    /// Returns the highest key of a pending command.
+    async fn last_pending(&self) -> Result<Option<PendingKey>, Failure>;
+
+    /// Returns the number and age of the pending commands, as [`OrderStore::backlog`] does.
     async fn backlog(&self) -> Result<Backlog, Failure>;
 }
 
@@ -144,6 +149,13 @@ pub struct Lease {
     pub random: u64,
 }
 
+impl Lease {
+    /// The random number of one command of the lease, spread by the golden ratio.
+    fn random_of(&self, salt: u64) -> u64 {
+        self.random.wrapping_add(salt.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+}
+
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
@@ -159,8 +171,8 @@ pub enum Pick {
     /// Commands that have been due for at least `patience`. Those that became due last go first;
     /// every fifth is one that has been due for longest (R8).
     Due { patience: Duration },
-    /// Commands that were last sent longer than `ago` ago, due or not, oldest first. It is used
-    /// when Inventory answers again (R8). It is an age because the store's clock is not the
+    /// Commands that were last sent longer than `ago` ago, due or not, oldest orders first. It is
+    /// used when Inventory answers again (R8). It is an age because the store's clock is not the
     /// caller's.
     SentBefore { ago: Duration },
 }
@@ -174,7 +186,11 @@ pub struct OrderView {
     pub status: Status,
     /// What the customer ordered.
     pub terms: Terms,
-    /// All entries, oldest first. Those that an answer caused hold its allocations or shortages.
+    /// The stock that it has, or had before it was cancelled.
+    pub allocated: Allocations,
+    /// The products that were short, if it was rejected.
+    pub shortages: Vec<Shortage>,
+    /// The entries of its history after the first, oldest first.
     pub history: Vec<Entry>,
     /// When it was accepted, in microseconds since the epoch.
     pub created_at_micros: i64,
@@ -223,35 +239,47 @@ pub struct Backlog {
     pub oldest_age: Duration,
 }
 
-/// What the audit checks of one order, from one snapshot (INV-4, INV-7).
+/// What the audit checks of one order, from one snapshot (INV-4, INV-7, INV-10).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderAudit {
     /// Its id.
     pub order_id: OrderId,
-    /// Its current status.
-    pub status: Status,
-    /// The digest that its stock commands carry.
-    pub digest: Digest,
-    /// The stored total in minor units of the currency.
-    pub total_minor: i64,
     /// What the customer ordered.
     pub terms: Terms,
-    /// The number and status of each entry of its history, oldest first.
-    pub history: Vec<(u32, Status)>,
+    /// The stored digest of its first intent.
+    pub digest: Digest,
+    /// What the store keeps beside the history; `None` before the first answer or change.
+    pub state: Option<OrderState>,
+    /// The entries of its history after the first, oldest first.
+    pub history: Vec<Entry>,
+    /// When it was accepted, in microseconds since the epoch.
+    pub created_at_micros: i64,
+    /// When it last changed, in microseconds since the epoch.
+    pub updated_at_micros: i64,
     /// Its pending command, if it has one.
-    pub pending: Option<StockCommandKind>,
+    pub pending: Option<PendingCommand>,
 }
 
-/// A pending command and its order, from one snapshot (INV-7).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PendingAudit {
-    /// The order that the command is for.
-    pub order_id: OrderId,
-    /// The command's kind as it is stored.
-    pub kind: String,
+/// A pending command as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingCommand {
+    /// The revision that it carries.
+    pub revision: i64,
     /// Since when it is pending, in microseconds since the epoch.
     pub since_micros: i64,
-    /// When the order's status last changed, in microseconds since the epoch; `None` if the order
-    /// does not exist.
-    pub moved_at_micros: Option<i64>,
+}
+
+/// The key of a pending command, which the engine chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PendingKey(pub u128);
+
+/// A pending command and whether its order exists, from one snapshot (INV-7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingAudit {
+    /// Its key.
+    pub key: PendingKey,
+    /// What an operator finds its row by.
+    pub name: String,
+    /// Whether there is an order with the same key.
+    pub has_order: bool,
 }

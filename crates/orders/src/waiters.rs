@@ -111,7 +111,7 @@ impl Drop for Listener<'_> {
 
 #[cfg(test)]
 mod tests {
-    use orders_core::order::Status;
+    use orders_core::status::Status;
 
     use super::*;
 

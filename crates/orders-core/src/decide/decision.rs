@@ -45,6 +45,8 @@ pub struct Receipt {
     pub order_id: OrderId,
     /// Its status after the command.
     pub status: Status,
+    /// The number of the last entry of its history; the greater one of two receipts is newer.
+    pub last_seq: u32,
     /// The shortages of a rejected order, sorted by product; otherwise empty.
     pub shortages: Vec<Shortage>,
 }
@@ -98,6 +100,8 @@ pub struct OrderChange {
     pub order_id: OrderId,
     /// Where the change begins.
     pub from: Origin,
+    /// When the batch was decided, in microseconds since 1970 UTC.
+    pub at_micros: i64,
     /// The state after the batch; `None` if the batch only placed the order.
     pub to: Option<OrderState>,
     /// The new entries of its history, by `seq`.
@@ -164,7 +168,7 @@ impl Order {
         let status = self.status();
         let facts = self.registers.facts.as_ref().filter(|_| status == Status::Rejected);
         let shortages = facts.map(|facts| facts.shortages.clone()).unwrap_or_default();
-        Receipt { order_id: self.order_id, status, shortages }
+        Receipt { order_id: self.order_id, status, last_seq: self.last_seq, shortages }
     }
 
     /// The row of the order's state.

@@ -1,56 +1,61 @@
--- Times are microseconds since the epoch. Ids sort by their bytes, whatever the language of the database.
--- No foreign keys between orders and what belongs to them: each row would be looked up again, and one transaction writes
--- them all; `lastro verify` holds them against each other.
+-- Times are microseconds since the epoch. Ids sort by their bytes, whatever the language of the database. Digests are
+-- 16 bytes, and so stored as uuid. Packed columns are JSON.
+--
+-- An order is two rows, and neither changes on a plain order's way to its outcome. `orders` never changes.
+-- `order_states` begins with the first answer or change; until then an order is `received`, at revision 1.
+-- No foreign keys inside an order: one transaction writes its rows, and the audit compares them.
 
+CREATE TYPE order_status AS ENUM
+    ('confirmed', 'rejected', 'cancelling', 'cancelled', 'fulfilling', 'fulfilled');
+
+-- Read by id: one order, and newest first.
 CREATE TABLE orders (
-    order_id        uuid   NOT NULL PRIMARY KEY,
-    customer_id     text   NOT NULL COLLATE "C",
-    status          text   NOT NULL CHECK (status IN
-                    ('received', 'confirmed', 'rejected', 'cancelling', 'cancelled', 'fulfilling', 'fulfilled')),
-    currency        text   NOT NULL,
-    total_minor     bigint NOT NULL CHECK (total_minor BETWEEN 0 AND 9007199254740991),
-    digest          bytea  NOT NULL CHECK (length(digest) = 16),
-    request_digest  bytea  NOT NULL CHECK (length(request_digest) = 16),
-    last_seq        bigint NOT NULL CHECK (last_seq >= 1),
-    created_at      bigint NOT NULL,
-    updated_at      bigint NOT NULL
+    order_id    uuid   NOT NULL PRIMARY KEY,
+    customer_id text   NOT NULL COLLATE "C",
+    currency    text   NOT NULL,
+    total_minor bigint NOT NULL CHECK (total_minor BETWEEN 0 AND 9007199254740991),
+    -- Of the first intent (R14).
+    digest      uuid   NOT NULL,
+    -- [["789",2,1999],["456",1,2999]]: product, quantity and price in minor units, as the client sent them.
+    lines       json   NOT NULL CHECK (json_array_length(lines) BETWEEN 1 AND 100),
+    created_at  bigint NOT NULL
 );
 
+-- Serves the list of a customer, newest first: two look-ups per order.
 CREATE INDEX orders_by_customer ON orders (customer_id, order_id);
-CREATE INDEX orders_by_status ON orders (status, order_id);
 
--- INV-6: the first order with a key has it for ever. A table of its own, since a key is taken before anything is decided.
+-- INV-6: the first order with a key has it for ever. A table of its own, because a key is claimed before anything is
+-- decided. Serves a repeated placement: one look-up.
 CREATE TABLE idempotency_keys (
     key      text NOT NULL COLLATE "C" PRIMARY KEY,
     order_id uuid NOT NULL
 );
 
-CREATE TABLE order_lines (
-    order_id    uuid   NOT NULL,
-    line_no     bigint NOT NULL CHECK (line_no BETWEEN 1 AND 100),
-    product_id  text   NOT NULL,
-    quantity    bigint NOT NULL CHECK (quantity BETWEEN 1 AND 1000000),
-    price_minor bigint NOT NULL CHECK (price_minor >= 0),
-    PRIMARY KEY (order_id, line_no)
-);
+-- INV-4: the history is the only copy of the registers; the other columns follow from it, for queries and for the
+-- compare-and-set on `last_seq` (R13).
+CREATE TABLE order_states (
+    order_id   uuid         NOT NULL PRIMARY KEY,
+    status     order_status NOT NULL,
+    revision   bigint       NOT NULL,
+    -- The revision that Inventory answered last; 0 before its first answer.
+    settled    bigint       NOT NULL,
+    last_seq   bigint       NOT NULL CHECK (last_seq >= 2),
+    -- Of the intent, if it is newer than the first.
+    digest     uuid,
+    updated_at bigint       NOT NULL,
+    -- Entries from the second on, oldest first. The first entry is the row in `orders`.
+    history    json         NOT NULL CHECK (json_array_length(history) = last_seq - 1),
+    CHECK (0 <= settled AND settled <= revision AND (digest IS NULL) = (revision = 1))
+) WITH (fillfactor = 85);
 
--- INV-4: append-only, and without gaps from 1.
-CREATE TABLE order_history (
-    order_id    uuid   NOT NULL,
-    seq         bigint NOT NULL CHECK (seq >= 1),
-    status      text   NOT NULL,
-    reason      text,
-    at          bigint NOT NULL,
-    decided_at  bigint,
-    allocations text,
-    shortages   text,
-    PRIMARY KEY (order_id, seq)
-);
+-- Serves the list of a status, newest first: two look-ups per order.
+CREATE INDEX orders_by_status ON order_states (status, order_id);
 
--- INV-7: a row exists exactly while the order waits for an answer. Outbox and timer in one.
+-- INV-7: a row exists exactly while the intent is ahead of the facts. Outbox and timer in one. Serves the list of
+-- `received` orders as well: those at revision 1.
 CREATE TABLE pending_commands (
     order_id        uuid   NOT NULL PRIMARY KEY,
-    kind            text   NOT NULL CHECK (kind IN ('ReserveStock', 'ReleaseStock', 'ShipStock')),
+    revision        bigint NOT NULL CHECK (revision >= 1),
     attempt         bigint NOT NULL CHECK (attempt >= 1),
     since           bigint NOT NULL,
     sent_at         bigint NOT NULL,
@@ -58,8 +63,8 @@ CREATE TABLE pending_commands (
     traceparent     text
 );
 
+-- Serves the sweeper's leases: as many rows as it takes.
 CREATE INDEX pending_commands_by_next_attempt ON pending_commands (next_attempt_at);
-CREATE INDEX pending_commands_by_since ON pending_commands (since);
 
 CREATE TABLE quarantine (
     key      bytea  NOT NULL PRIMARY KEY,
@@ -76,20 +81,38 @@ CREATE TABLE quarantine (
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION '% of % is forbidden', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END $$;
 
-CREATE TRIGGER a_history_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON order_history EXECUTE FUNCTION refuse();
-CREATE TRIGGER lines_do_not_change BEFORE UPDATE OR DELETE OR TRUNCATE ON order_lines EXECUTE FUNCTION refuse();
+CREATE TRIGGER orders_do_not_change BEFORE UPDATE OR DELETE OR TRUNCATE ON orders EXECUTE FUNCTION refuse();
 CREATE TRIGGER keys_do_not_change BEFORE UPDATE OR DELETE OR TRUNCATE ON idempotency_keys EXECUTE FUNCTION refuse();
-CREATE TRIGGER orders_stay BEFORE DELETE OR TRUNCATE ON orders EXECUTE FUNCTION refuse();
+CREATE TRIGGER states_stay BEFORE DELETE OR TRUNCATE ON order_states EXECUTE FUNCTION refuse();
 
-CREATE FUNCTION a_history_has_no_gap() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF EXISTS (SELECT FROM added WHERE added.seq > 1 AND NOT EXISTS
-                   (SELECT FROM order_history AS earlier
-                    WHERE earlier.order_id = added.order_id AND earlier.seq = added.seq - 1)) THEN
-        RAISE EXCEPTION 'a history has no gap' USING ERRCODE = 'check_violation';
-    END IF;
-    RETURN NULL;
-END $$;
+-- The new text begins with the old one, without the bracket that closes it.
+CREATE FUNCTION refuse_to_shrink() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'a history only grows, and a revision never falls' USING ERRCODE = 'restrict_violation'; END $$;
 
-CREATE TRIGGER a_history_has_no_gap AFTER INSERT ON order_history
-REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION a_history_has_no_gap();
+CREATE TRIGGER a_history_only_grows BEFORE UPDATE ON order_states FOR EACH ROW
+WHEN (NEW.order_id <> OLD.order_id OR NEW.revision < OLD.revision OR NEW.settled < OLD.settled
+      OR NEW.last_seq <= OLD.last_seq OR NOT starts_with(NEW.history::text, left(OLD.history::text, -1)))
+EXECUTE FUNCTION refuse_to_shrink();
+
+-- For people: the packed columns with ids and words.
+
+CREATE VIEW order_list AS
+SELECT order_id, customer_id, coalesce(status::text, 'received') AS status, currency, total_minor,
+       coalesce(revision, 1) AS revision, coalesce(settled, 0) AS settled, coalesce(last_seq, 1) AS last_seq,
+       idempotency_keys.key AS idempotency_key, created_at, coalesce(updated_at, created_at) AS updated_at
+FROM orders LEFT JOIN order_states USING (order_id) LEFT JOIN idempotency_keys USING (order_id);
+
+CREATE VIEW order_lines AS
+SELECT order_id, line_no, line ->> 0 AS product_id, (line ->> 1)::bigint AS quantity,
+       (line ->> 2)::bigint AS price_minor
+FROM orders, json_array_elements(lines) WITH ORDINALITY AS lines (line, line_no);
+
+CREATE VIEW order_history AS
+SELECT order_id, 1::bigint AS seq, 'received' AS status, created_at AS at, NULL AS reason, 1::bigint AS revision,
+       NULL AS wanted, NULL AS shipped, NULL::bigint AS decided_at, NULL AS allocated, NULL AS shortages
+FROM orders
+UNION ALL
+SELECT order_id, number + 1, entry ->> 'status', (entry ->> 'at')::bigint, entry ->> 'reason',
+       (entry ->> 'revision')::bigint, entry ->> 'wanted', entry ->> 'shipped', (entry ->> 'decided_at')::bigint,
+       entry ->> 'allocated', entry ->> 'shortages'
+FROM order_states, json_array_elements(history) WITH ORDINALITY AS entries (entry, number);

@@ -1,68 +1,67 @@
--- Times are microseconds since the epoch; ids of orders are the 16 bytes of a UUID.
+-- Times are microseconds since the epoch. Ids of orders and digests are 16 bytes. Packed columns are JSON.
+--
+-- An order is two rows, and neither changes on a plain order's way to its outcome. `orders` never changes.
+-- `order_states` begins with the first answer or change; until then an order is `received`, at revision 1.
+-- What belongs to one order stands together, in the order of time: `order_no` rises with every order.
 
+-- Read by number (newest first), by id (one order), by key and by customer.
 CREATE TABLE orders (
-    order_id        BLOB    NOT NULL PRIMARY KEY CHECK (length(order_id) = 16),
+    order_no        INTEGER NOT NULL PRIMARY KEY,
+    order_id        BLOB    NOT NULL UNIQUE CHECK (length(order_id) = 16),
     customer_id     TEXT    NOT NULL,
-    status          TEXT    NOT NULL CHECK (status IN
-                    ('received', 'confirmed', 'rejected', 'cancelling', 'cancelled', 'fulfilling', 'fulfilled')),
     currency        TEXT    NOT NULL,
     total_minor     INTEGER NOT NULL CHECK (total_minor BETWEEN 0 AND 9007199254740991),
+    -- Of the first intent (R14).
     digest          BLOB    NOT NULL CHECK (length(digest) = 16),
-    request_digest  BLOB    NOT NULL CHECK (length(request_digest) = 16),
-    idempotency_key TEXT    UNIQUE,
-    last_seq        INTEGER NOT NULL CHECK (last_seq >= 1),
-    created_at      INTEGER NOT NULL,
-    updated_at      INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+    idempotency_key TEXT,
+    -- [["789",2,1999],["456",1,2999]]: product, quantity and price in minor units, as the client sent them.
+    lines           TEXT    NOT NULL CHECK (lines LIKE '[[%]]'),
+    created_at      INTEGER NOT NULL
+) STRICT;
 
-CREATE INDEX orders_by_customer ON orders (customer_id, order_id);
-CREATE INDEX orders_by_status ON orders (status, order_id);
+-- INV-6: the first order with a key has it for ever. Serves a repeated placement: one look-up at a random position,
+-- only for orders with a key.
+CREATE UNIQUE INDEX orders_by_key ON orders (idempotency_key) WHERE idempotency_key IS NOT NULL;
 
-CREATE TABLE order_lines (
-    order_id    BLOB    NOT NULL REFERENCES orders (order_id),
-    line_no     INTEGER NOT NULL CHECK (line_no BETWEEN 1 AND 100),
-    product_id  TEXT    NOT NULL,
-    quantity    INTEGER NOT NULL CHECK (quantity BETWEEN 1 AND 1000000),
-    price_minor INTEGER NOT NULL CHECK (price_minor >= 0),
-    PRIMARY KEY (order_id, line_no)
-) STRICT, WITHOUT ROWID;
+-- Serves the list of a customer: one look-up per stretch of 4096 orders, newest first. A batch writes to the pages of
+-- the newest stretch only, however many customers there are.
+CREATE INDEX orders_by_customer ON orders (order_no >> 12, customer_id);
 
--- INV-4: append-only, and without gaps from 1.
-CREATE TABLE order_history (
-    order_id    BLOB    NOT NULL REFERENCES orders (order_id),
-    seq         INTEGER NOT NULL CHECK (seq >= 1),
-    status      TEXT    NOT NULL,
-    reason      TEXT,
-    at          INTEGER NOT NULL,
-    decided_at  INTEGER,
-    allocations TEXT,
-    shortages   TEXT,
-    PRIMARY KEY (order_id, seq)
-) STRICT, WITHOUT ROWID;
+-- INV-4: the history is the only copy of the registers; the other columns follow from it, for queries and for the
+-- compare-and-set on `last_seq` (R13).
+CREATE TABLE order_states (
+    order_no   INTEGER NOT NULL PRIMARY KEY,
+    status     TEXT    NOT NULL CHECK (status IN
+               ('confirmed', 'rejected', 'cancelling', 'cancelled', 'fulfilling', 'fulfilled')),
+    revision   INTEGER NOT NULL,
+    -- The revision that Inventory answered last; 0 before its first answer.
+    settled    INTEGER NOT NULL,
+    last_seq   INTEGER NOT NULL CHECK (last_seq >= 2),
+    -- Of the intent, if it is newer than the first.
+    digest     BLOB    CHECK (length(digest) = 16),
+    updated_at INTEGER NOT NULL,
+    -- Entries from the second on, oldest first. The first entry is the row in `orders`.
+    history    TEXT    NOT NULL CHECK (history LIKE '[{%}]'),
+    CHECK (0 <= settled AND settled <= revision AND (digest IS NULL) = (revision = 1))
+) STRICT;
 
-CREATE TRIGGER order_history_has_no_gap BEFORE INSERT ON order_history
-WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM order_history WHERE order_id = NEW.order_id)
-BEGIN SELECT RAISE(ABORT, 'a history has no gap'); END;
+-- Serves the list of a status, newest first: three look-ups per order.
+CREATE INDEX orders_by_status ON order_states (status);
 
-CREATE TRIGGER order_history_is_not_updated BEFORE UPDATE ON order_history
-BEGIN SELECT RAISE(ABORT, 'a history is append-only'); END;
-
-CREATE TRIGGER order_history_is_not_deleted BEFORE DELETE ON order_history
-BEGIN SELECT RAISE(ABORT, 'a history is append-only'); END;
-
--- INV-7: a row exists exactly while the order waits for an answer. Outbox and timer in one.
+-- INV-7: a row exists exactly while the intent is ahead of the facts. Outbox and timer in one. Serves the list of
+-- `received` orders as well: those at revision 1.
 CREATE TABLE pending_commands (
-    order_id        BLOB    NOT NULL PRIMARY KEY REFERENCES orders (order_id),
-    kind            TEXT    NOT NULL CHECK (kind IN ('ReserveStock', 'ReleaseStock', 'ShipStock')),
+    order_no        INTEGER NOT NULL PRIMARY KEY,
+    revision        INTEGER NOT NULL CHECK (revision >= 1),
     attempt         INTEGER NOT NULL CHECK (attempt >= 1),
     since           INTEGER NOT NULL,
     sent_at         INTEGER NOT NULL,
     next_attempt_at INTEGER NOT NULL,
     traceparent     TEXT
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
+-- Serves the sweeper's leases: as many rows as it takes.
 CREATE INDEX pending_commands_by_next_attempt ON pending_commands (next_attempt_at);
-CREATE INDEX pending_commands_by_since ON pending_commands (since);
 
 CREATE TABLE quarantine (
     key      BLOB    NOT NULL PRIMARY KEY,
@@ -75,3 +74,45 @@ CREATE TABLE quarantine (
     first_at INTEGER NOT NULL,
     last_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER an_order_is_not_updated BEFORE UPDATE ON orders
+BEGIN SELECT RAISE(ABORT, 'an accepted order never changes'); END;
+
+CREATE TRIGGER an_order_is_not_deleted BEFORE DELETE ON orders
+BEGIN SELECT RAISE(ABORT, 'an accepted order is never deleted'); END;
+
+CREATE TRIGGER a_state_is_not_deleted BEFORE DELETE ON order_states
+BEGIN SELECT RAISE(ABORT, 'the history of an order is never deleted'); END;
+
+-- The new text begins with the old one, without the bracket that closes it.
+CREATE TRIGGER a_history_only_grows BEFORE UPDATE ON order_states
+WHEN NEW.order_no <> OLD.order_no OR NEW.revision < OLD.revision OR NEW.settled < OLD.settled
+  OR NEW.last_seq <= OLD.last_seq OR length(NEW.history) <= length(OLD.history)
+  OR substr(NEW.history, 1, length(OLD.history) - 1) <> substr(OLD.history, 1, length(OLD.history) - 1)
+BEGIN SELECT RAISE(ABORT, 'a history only grows, and a revision never falls'); END;
+
+-- For people: the packed columns with ids and words.
+
+CREATE VIEW order_list AS
+SELECT order_no,
+       lower(substr(hex(order_id), 1, 8) || '-' || substr(hex(order_id), 9, 4) || '-' || substr(hex(order_id), 13, 4)
+             || '-' || substr(hex(order_id), 17, 4) || '-' || substr(hex(order_id), 21)) AS order_id,
+       customer_id, coalesce(status, 'received') AS status, currency, total_minor, coalesce(revision, 1) AS revision,
+       coalesce(settled, 0) AS settled, coalesce(last_seq, 1) AS last_seq, idempotency_key, created_at,
+       coalesce(updated_at, created_at) AS updated_at
+FROM orders LEFT JOIN order_states USING (order_no);
+
+CREATE VIEW order_lines AS
+SELECT order_list.order_id, line.key + 1 AS line_no, line.value ->> 0 AS product_id, line.value ->> 1 AS quantity,
+       line.value ->> 2 AS price_minor
+FROM orders JOIN order_list USING (order_no), json_each(orders.lines) AS line;
+
+CREATE VIEW order_history AS
+SELECT order_id, 1 AS seq, 'received' AS status, created_at AS at, NULL AS reason, 1 AS revision, NULL AS wanted,
+       NULL AS shipped, NULL AS decided_at, NULL AS allocated, NULL AS shortages
+FROM order_list
+UNION ALL
+SELECT order_list.order_id, entry.key + 2, entry.value ->> 'status', entry.value ->> 'at', entry.value ->> 'reason',
+       entry.value ->> 'revision', entry.value ->> 'wanted', entry.value ->> 'shipped', entry.value ->> 'decided_at',
+       entry.value ->> 'allocated', entry.value ->> 'shortages'
+FROM order_states JOIN order_list USING (order_no), json_each(order_states.history) AS entry;

@@ -5,7 +5,7 @@ use platform::clock::ManualClock;
 use testbed::write_past;
 
 use super::*;
-use crate::store::Store;
+use crate::store::OrderStore;
 use crate::store::laws::{START, cancel, place, reserved};
 use crate::store::sqlite::Sqlite;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use orders_core::order::Status;
+use orders_core::status::Status;
 use serde::Serialize;
 use utoipa::ToSchema;
 use web::problem::{FaultCode, Problem, ReadProblems};

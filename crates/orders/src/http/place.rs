@@ -47,11 +47,12 @@ pub(super) async fn place(
     fault_point!("orders.handling");
     let key = edge::idempotency_key(&headers)?;
     let terms = request::order(&body, service.currency)?;
+    let digest = contract::Intent::placed(terms.ordered()).digest();
     let placement = Placement {
         order_id: contract::OrderId(service.ids.uuid()),
         key,
-        request_digest: request::request_digest(&terms),
         terms,
+        digest,
         traceparent: trace.0,
     };
     let outcome = service.batcher.submit(OrderCommand::Place(Box::new(placement))).await?;

@@ -1,6 +1,6 @@
 //! Parses the bodies of requests into the types of the core.
 
-use contract::{BadLines, Digest, ProductId, Quantity, StockLines};
+use contract::{BadWanted, ProductId, Quantity, Wanted};
 use orders_core::money::{BadPrice, Currency, MAX_TOTAL_MINOR, total};
 use orders_core::order::{CustomerId, OrderLine, Terms};
 use serde::Deserialize;
@@ -51,16 +51,13 @@ pub(super) struct Cancellation {
     reason: Option<String>,
 }
 
-/// Reads a body of `POST /api/orders`. Returns the order, and the digest that identifies a repeated
-/// request.
+/// Reads a body of `POST /api/orders`. Two requests with equal terms place the same order.
 ///
 /// # Errors
 ///
 /// 400 if the body is not a JSON object, 422 with every fault.
-pub fn read_order(body: &[u8], default_currency: Currency) -> Result<(Terms, Digest), Problem> {
-    let terms = order(&body::parse(body)?, default_currency)?;
-    let digest = request_digest(&terms);
-    Ok((terms, digest))
+pub fn read_order(body: &[u8], default_currency: Currency) -> Result<Terms, Problem> {
+    order(&body::parse(body)?, default_currency)
 }
 
 /// Reads an order to place, or returns every fault.
@@ -80,32 +77,16 @@ pub(super) fn order(object: &Object, default_currency: Currency) -> Result<Terms
             line.required("price", price(currency.unwrap_or(default_currency), currency.is_some()));
         Some(OrderLine { product_id: product_id?, quantity: quantity?, price_minor: price_minor? })
     });
-    let sums =
+    let total_minor =
         lines.as_deref().filter(|_| currency.is_some()).and_then(|lines| sums(&mut body, lines));
     body.finish(|| {
-        let (total_minor, digest) = sums?;
         Some(Terms {
             customer_id: customer_id?,
             currency: currency?,
-            total_minor,
+            total_minor: total_minor?,
             lines: lines?,
-            digest,
         })
     })
-}
-
-/// The digest of every parsed member. Two requests with equal digests place the same order.
-pub(super) fn request_digest(terms: &Terms) -> Digest {
-    let mut text = format!("{}\0{}\n", terms.customer_id.as_str(), terms.currency.code());
-    for line in &terms.lines {
-        text.push_str(&format!(
-            "{}\0{}\0{}\n",
-            line.product_id,
-            line.quantity.get(),
-            line.price_minor
-        ));
-    }
-    Digest::of(text.as_bytes())
 }
 
 /// Reads the reason of a cancellation.
@@ -121,27 +102,25 @@ pub(super) fn nothing(object: Option<&Object>) -> Result<(), Problem> {
     object.map_or(Ok(()), |object| Reader::new(object).finish(|| Some(())))
 }
 
-/// Checks the rules that concern all lines together. Returns the total in minor units and the
-/// digest of the lines.
-fn sums(body: &mut Reader<'_>, lines: &[OrderLine]) -> Option<(i64, Digest)> {
+/// Checks the rules that concern all lines together. Returns the total in minor units.
+fn sums(body: &mut Reader<'_>, lines: &[OrderLine]) -> Option<i64> {
     let total_minor = total(lines.iter().map(|line| (line.quantity.get(), line.price_minor)));
     if total_minor.is_err() {
         let detail = format!("must have a total of at most {MAX_TOTAL_MINOR} minor units");
         body.refuse("/products", codes::TOTAL_TOO_LARGE, detail);
     }
-    let stock_lines =
-        StockLines::sum(lines.iter().map(|line| (line.product_id.clone(), line.quantity)));
-    match &stock_lines {
-        Err(BadLines::TooMany(product_id)) => {
+    let ordered = Wanted::sum(lines.iter().map(|line| (line.product_id.clone(), line.quantity)));
+    match &ordered {
+        Err(BadWanted::TooMany(product_id)) => {
             let last = lines.iter().rposition(|line| line.product_id == *product_id).unwrap_or(0);
             let detail =
                 format!("must be at most {} over all lines of {product_id}", Quantity::MAX);
             body.refuse(&format!("/products/{last}/quantity"), FaultCode::OUT_OF_RANGE, detail);
         }
         // The reader has added a fault for a wrong number of lines.
-        Err(BadLines::Count | BadLines::Unsorted) | Ok(_) => {}
+        Err(BadWanted::Count | BadWanted::Unsorted) | Ok(_) => {}
     }
-    Some((total_minor.ok()?, stock_lines.ok()?.digest()))
+    ordered.ok().and(total_minor.ok())
 }
 
 fn id<T: std::str::FromStr<Err = contract::BadId>>() -> impl Fn(&Node) -> Parsed<T> {
@@ -234,7 +213,6 @@ mod tests {
             ("123456", 3998, Currency::BRL)
         );
         assert_eq!(terms.lines[0].price_minor, 1999);
-        assert_eq!(terms.digest, terms.stock_lines().digest());
     }
 
     #[test]
@@ -303,10 +281,10 @@ mod tests {
 
     #[test]
     fn two_requests_are_the_same_order_if_they_parse_to_the_same() {
-        let digest = |body: &str| request_digest(&read(body).expect("a good order"));
+        let terms = |body: &str| read(body).expect("a good order");
         let spaced = EXAMPLE.replace(' ', "\n ");
-        assert_eq!(digest(EXAMPLE), digest(&spaced));
-        assert_eq!(digest(EXAMPLE), digest(&EXAMPLE.replacen('{', r#"{"currency": "BRL", "#, 1)));
+        assert_eq!(terms(EXAMPLE), terms(&spaced));
+        assert_eq!(terms(EXAMPLE), terms(&EXAMPLE.replacen('{', r#"{"currency": "BRL", "#, 1)));
         for other in [
             EXAMPLE.replace("123456", "123457"),
             EXAMPLE.replace("789", "788"),
@@ -314,7 +292,7 @@ mod tests {
             EXAMPLE.replace("19.99", "19.98"),
             EXAMPLE.replacen('{', r#"{"currency": "EUR", "#, 1),
         ] {
-            assert_ne!(digest(EXAMPLE), digest(&other), "{other}");
+            assert_ne!(terms(EXAMPLE), terms(&other), "{other}");
         }
     }
 

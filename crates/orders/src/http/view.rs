@@ -1,9 +1,11 @@
 //! Orders as the API shows them. Later versions only add members; clients must accept new ones.
 
-use contract::answers::{Allocation, Shortage};
+use contract::{Allocation, Shortage};
 use orders_core::decide::Receipt;
+use orders_core::history::{Entry, Event};
 use orders_core::money::Currency;
-use orders_core::order::{Entry, OrderLine};
+use orders_core::order::OrderLine;
+use orders_core::status::Status;
 use platform::clock::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -60,10 +62,22 @@ pub(super) struct EntryView {
     at: String,
 }
 
+impl EntryView {
+    /// The first entry, by which the order was accepted.
+    fn first(created_at_micros: i64) -> Self {
+        let at = Timestamp(created_at_micros).to_rfc3339();
+        Self { seq: 1, status: Status::Received.as_str(), reason: None, at }
+    }
+}
+
 impl From<&Entry> for EntryView {
     fn from(entry: &Entry) -> Self {
         let at = Timestamp(entry.at_micros).to_rfc3339();
-        Self { seq: entry.seq, status: entry.status.as_str(), reason: entry.reason.clone(), at }
+        let reason = match &entry.event {
+            Event::Intended { reason, .. } => reason.clone(),
+            Event::Settled { .. } => None,
+        };
+        Self { seq: entry.seq, status: entry.status.as_str(), reason, at }
     }
 }
 
@@ -132,7 +146,8 @@ impl From<OrderView> for FullView {
     fn from(order: OrderView) -> Self {
         let terms = order.terms;
         let currency = terms.currency;
-        let answers = || order.history.iter().filter_map(|entry| entry.answer.as_ref());
+        let first = EntryView::first(order.created_at_micros);
+        let later = order.history.iter().map(EntryView::from);
         Self {
             order_id: order.order_id.to_string(),
             customer_id: terms.customer_id.as_str().to_owned(),
@@ -140,9 +155,9 @@ impl From<OrderView> for FullView {
             currency: currency.code(),
             total: number(currency, terms.total_minor),
             products: terms.lines.iter().map(|line| line_view(currency, line)).collect(),
-            allocations: answers().flat_map(|answer| answer.allocations.clone()).collect(),
-            shortages: answers().flat_map(|answer| answer.shortages.clone()).collect(),
-            history: order.history.iter().map(EntryView::from).collect(),
+            allocations: order.allocated.into(),
+            shortages: order.shortages,
+            history: std::iter::once(first).chain(later).collect(),
             created_at: Timestamp(order.created_at_micros).to_rfc3339(),
             updated_at: Timestamp(order.updated_at_micros).to_rfc3339(),
         }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::OrderId;
-use contract::commands::StockCommand;
+use contract::commands::AllocateStock;
 use faults::fault_point;
-use orders_core::decide::{Decide, Decided, OrderCommand, Receipt};
+use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::failure::{Failure, Suspicion};
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
@@ -19,7 +19,7 @@ use storage::postgres::{
 };
 use storage::quarantine;
 
-use super::{Backlog, Filter, Lease, OrderSummary, OrderView, Store};
+use super::{Backlog, Filter, Lease, OrderStore, OrderSummary, OrderView};
 
 mod audit;
 mod lease;
@@ -37,28 +37,26 @@ pub const SCHEMA: Schema = Schema {
         sql: include_str!("../../migrations/postgres/0001_orders.sql"),
     }],
     grants: Grants {
-        append: &["idempotency_keys", "order_lines", "order_history"],
-        change: &["orders", "quarantine"],
+        append: &["idempotency_keys"],
+        // To lock an order takes the right to update it. A trigger forbids every update.
+        change: &["orders", "order_states", "quarantine"],
         remove: &["pending_commands"],
     },
     statements: &[
         load::CLAIM_KEYS,
         load::KEYS,
         load::LOCK_ORDERS,
-        load::LINES,
-        load::SHORTAGES,
+        rows::ORDERS,
         write::INSERT_ORDERS,
-        write::INSERT_LINES,
-        write::MOVE_ORDERS,
-        write::INSERT_HISTORY,
+        write::INSERT_STATES,
+        write::UPDATE_STATES,
         write::DELETE_PENDING,
         write::INSERT_PENDING,
         lease::AHEAD,
         lease::OLDEST,
         lease::FRESHEST,
         lease::SENT_BEFORE,
-        lease::DIGESTS,
-        lease::PUT_OFF,
+        lease::POSTPONE,
         quarantine::INSERT_POSTGRES,
     ],
 };
@@ -101,7 +99,7 @@ impl Postgres {
 }
 
 #[async_trait]
-impl Store for Postgres {
+impl OrderStore for Postgres {
     /// While one waits for the disk and the standby, the next is on its way.
     fn parallel_batches(&self) -> usize {
         4
@@ -110,8 +108,8 @@ impl Store for Postgres {
     async fn run(
         &self,
         batch: Arc<[OrderCommand]>,
-        decide: Decide,
-    ) -> Result<Vec<Decided>, Failure> {
+        decide: DecideOrders,
+    ) -> Result<Vec<DecidedOrder>, Failure> {
         let deciding = async |transaction: &Transaction<'_>| {
             let (loaded, claimed, now) = load::load(transaction, &batch).await?;
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, &batch, loaded)))
@@ -125,7 +123,7 @@ impl Store for Postgres {
         self.database.write(deciding).await
     }
 
-    async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure> {
+    async fn lease(&self, lease: Lease) -> Result<Vec<AllocateStock>, Failure> {
         self.database.write(async |transaction| lease::lease(transaction, lease).await).await
     }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::OrderId;
-use contract::commands::StockCommand;
+use contract::commands::AllocateStock;
 use faults::fault_point;
-use orders_core::decide::{Decide, Decided, OrderCommand, Receipt};
+use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::clock::{Clock, Timestamp};
 use platform::failure::{Failure, Suspicion};
 use platform::quarantine::Quarantined;
@@ -17,7 +17,7 @@ use storage::migration::Migration;
 use storage::quarantine;
 use storage::sqlite::{Database, Keeper, OpenError, Readers, failure};
 
-use super::{Backlog, Filter, Lease, OrderSummary, OrderView, Store};
+use super::{Backlog, Filter, Lease, OrderStore, OrderSummary, OrderView};
 
 mod audit;
 mod lease;
@@ -82,7 +82,7 @@ impl Sqlite {
 }
 
 #[async_trait]
-impl Store for Sqlite {
+impl OrderStore for Sqlite {
     fn parallel_batches(&self) -> usize {
         1
     }
@@ -90,13 +90,13 @@ impl Store for Sqlite {
     async fn run(
         &self,
         batch: Arc<[OrderCommand]>,
-        decide: Decide,
-    ) -> Result<Vec<Decided>, Failure> {
+        decide: DecideOrders,
+    ) -> Result<Vec<DecidedOrder>, Failure> {
         let deciding = move |transaction: &Transaction<'_>, now: Timestamp| {
-            let loaded = load::load(transaction, &batch).map_err(failure)?;
+            let (loaded, numbers) = load::load(transaction, &batch).map_err(failure)?;
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, &batch, loaded)))
                 .map_err(|_| Suspicion::DeciderPanicked)?;
-            write::apply(transaction, &decision.changes)?;
+            write::apply(transaction, &decision.changes, &numbers)?;
             fault_point!("orders.before_commit", when batch.iter().any(OrderCommand::is_request));
             fault_point!(during "orders.commit_sent", when batch.iter().any(OrderCommand::is_request));
             fault_point!(during "settle.commit_sent", when !batch.iter().all(OrderCommand::is_request));
@@ -105,7 +105,7 @@ impl Store for Sqlite {
         self.database.write(deciding).await
     }
 
-    async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure> {
+    async fn lease(&self, lease: Lease) -> Result<Vec<AllocateStock>, Failure> {
         self.database
             .write(move |transaction, now| lease::lease(transaction, lease, now).map_err(failure))
             .await

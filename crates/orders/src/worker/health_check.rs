@@ -9,14 +9,14 @@ use platform::readiness::{Health, Readiness};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::store::OrderStore;
 
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// A worker that checks the database and the bus, and measures the backlog.
 #[derive(Debug)]
 pub struct HealthCheck {
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn OrderStore>,
     pub bus: Arc<dyn Bus>,
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contract::answers::StockAnswer;
+use contract::answers::StockAllocated;
 use contract::codec::{self, Undecodable};
 use orders_core::decide::{OrderCommand, OrderOutcome};
 use platform::consumer::{Inbox, Message, Origin};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
-use crate::store::Store;
+use crate::store::OrderStore;
 
 /// What the Order Service knows about the answers that it consumes.
 #[derive(Debug)]
 pub struct Answers {
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn OrderStore>,
 }
 
 #[async_trait]
@@ -32,7 +32,7 @@ impl Inbox<OrderCommand, OrderOutcome> for Answers {
         let OrderCommand::Settle(answer) = command else { return None };
         Some(Origin {
             subject: answer.order_id.to_string(),
-            name: answer.outcome.name(),
+            name: "StockAllocated",
             bytes: codec::encode(std::slice::from_ref(&**answer)).concat(),
         })
     }
@@ -49,7 +49,7 @@ impl Inbox<OrderCommand, OrderOutcome> for Answers {
     }
 }
 
-fn message(read: Result<StockAnswer, Undecodable>) -> Message<OrderCommand> {
+fn message(read: Result<StockAllocated, Undecodable>) -> Message<OrderCommand> {
     match read {
         Ok(answer) => Message::Command(OrderCommand::Settle(Box::new(answer))),
         Err(Undecodable::UnknownVersion(_)) => Message::UnknownVersion,

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::metrics::Metrics;
-use crate::store::{Lease, Pick, Store};
+use crate::store::{Lease, OrderStore, Pick};
 
 /// The longest that a due command waits for the sweeper.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -60,7 +60,7 @@ impl AnswerFeed {
 /// A worker that sends unanswered commands again.
 #[derive(Debug)]
 pub struct Sweeper {
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn OrderStore>,
     pub outbox: Outbox,
     pub answer_feed: Arc<AnswerFeed>,
     pub clock: Arc<dyn Clock>,
@@ -104,7 +104,7 @@ impl Sweeper {
     ///
     /// # Errors
     ///
-    /// Those of [`Store::lease`].
+    /// Those of [`OrderStore::lease`].
     pub async fn tick(&self) -> Result<usize, Failure> {
         let at = self.clock.now();
         let now = at.0;

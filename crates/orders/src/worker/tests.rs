@@ -13,7 +13,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use orders_core::decide::{OrderCommand, OrderOutcome, Receipt};
 use orders_core::money::Currency;
-use orders_core::order::Status;
+use orders_core::status::Status;
 use platform::bus::Bus;
 use platform::bus::embedded::Embedded;
 use platform::clock::{Clock, ManualClock, SystemIds};
@@ -28,7 +28,7 @@ use web::program::Context;
 use super::health_check::HealthCheck;
 use super::sweep::Sweeper;
 use crate::run::{Dependencies, Parts, assemble};
-use crate::store::Store;
+use crate::store::OrderStore;
 use crate::store::laws::{START, id, place, placement, released, reserved};
 use crate::store::sqlite::Sqlite;
 use crate::waiters::Waiters;
@@ -38,7 +38,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 struct World {
     clock: Arc<ManualClock>,
     bus: Arc<dyn Bus>,
-    store: Arc<dyn Store>,
+    store: Arc<dyn OrderStore>,
     consumer: Consumer<OrderCommand, OrderOutcome>,
     sweeper: Sweeper,
     health_check: HealthCheck,
@@ -57,7 +57,7 @@ fn world() -> World {
     let path = folder.path().join("orders.db");
     let sqlite = Sqlite::open(&path, shared_clock.clone()).expect("a new file");
     let audit = Arc::new(sqlite.audit());
-    let store: Arc<dyn Store> = Arc::new(sqlite);
+    let store: Arc<dyn OrderStore> = Arc::new(sqlite);
     let ids = Arc::new(SystemIds::new(shared_clock.clone()));
     let mut context = Context::new(shared_clock, ids);
     let dependencies =

@@ -5,43 +5,28 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use contract::OrderId;
-use orders_core::order::Status;
 use platform::failure::Failure;
 use storage::postgres::{Readers, Transaction};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::super::{AuditStore, Backlog, OrderAudit, PendingAudit};
-use super::load::LINES;
+use super::super::{Backlog, OrderAudit, OrderAuditStore, PendingAudit, PendingKey};
 use super::query;
-use super::rows::{self, OrderRow, order_columns};
+use super::rows::{self, ORDERS, select_order};
 
-const AFTER: &str = concat!(
-    "SELECT ",
-    order_columns!(),
-    " FROM orders WHERE order_id >= $1 ORDER BY order_id LIMIT $2"
-);
+const AFTER: &str = select_order!("WHERE orders.order_id >= $1 ORDER BY orders.order_id LIMIT $2");
 const IDS: &str = "SELECT order_id FROM orders WHERE order_id >= $1 ORDER BY order_id LIMIT $2";
-const LAST: &str = "SELECT order_id
-     FROM ((SELECT order_id FROM orders ORDER BY order_id DESC LIMIT 1)
-           UNION ALL (SELECT order_id FROM pending_commands ORDER BY order_id DESC LIMIT 1)) AS highest
-     ORDER BY order_id DESC LIMIT 1";
-const OF: &str = concat!(
-    "SELECT ",
-    order_columns!(),
-    " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id"
-);
-const STEPS: &str =
-    "SELECT order_id, seq, status FROM order_history WHERE order_id = ANY($1::uuid[])
-     ORDER BY order_id, seq";
+const LAST: &str = "SELECT order_id FROM orders ORDER BY order_id DESC LIMIT 1";
 const PENDING: &str =
-    "SELECT order_id, kind FROM pending_commands WHERE order_id = ANY($1::uuid[])";
-const ALL_PENDING: &str = "SELECT pending_commands.order_id, kind, since, updated_at
+    "SELECT order_id, revision, since FROM pending_commands WHERE order_id = ANY($1::uuid[])";
+const ALL_PENDING: &str =
+    "SELECT pending_commands.order_id, orders.order_id IS NOT NULL AS has_order
      FROM pending_commands LEFT JOIN orders ON orders.order_id = pending_commands.order_id
      WHERE pending_commands.order_id >= $1 ORDER BY pending_commands.order_id LIMIT $2";
+const LAST_PENDING: &str = "SELECT order_id FROM pending_commands ORDER BY order_id DESC LIMIT 1";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 7] = [AFTER, IDS, LAST, OF, STEPS, PENDING, ALL_PENDING];
+pub(super) const STATEMENTS: [&str; 6] = [AFTER, IDS, LAST, PENDING, ALL_PENDING, LAST_PENDING];
 
 /// Connections that read; there is no way to write through them.
 #[derive(Debug)]
@@ -56,7 +41,7 @@ impl PostgresAudit {
 }
 
 #[async_trait]
-impl AuditStore for PostgresAudit {
+impl OrderAuditStore for PostgresAudit {
     async fn orders_after(
         &self,
         after: Option<OrderId>,
@@ -83,10 +68,14 @@ impl AuditStore for PostgresAudit {
 
     async fn pending_after(
         &self,
-        after: Option<OrderId>,
+        after: Option<PendingKey>,
         limit: u32,
     ) -> Result<Vec<PendingAudit>, Failure> {
         self.readers.read(async |snapshot| pending(snapshot, after, limit).await).await
+    }
+
+    async fn last_pending(&self) -> Result<Option<PendingKey>, Failure> {
+        self.readers.read(async |snapshot| last_pending(snapshot).await).await
     }
 
     async fn backlog(&self) -> Result<Backlog, Failure> {
@@ -116,56 +105,50 @@ async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
 
 async fn pending(
     snapshot: &Transaction<'_>,
-    after: Option<OrderId>,
+    after: Option<PendingKey>,
     limit: u32,
 ) -> Result<Vec<PendingAudit>, Failure> {
     let command = |row: &Row| {
+        let order_id = rows::order_id(row)?;
         Ok(PendingAudit {
-            order_id: rows::order_id(row)?,
-            kind: rows::column(row, "kind")?,
-            since_micros: rows::column(row, "since")?,
-            moved_at_micros: rows::column(row, "updated_at")?,
+            key: pending_key(order_id),
+            name: format!("order {order_id}"),
+            has_order: rows::column(row, "has_order")?,
         })
     };
-    snapshot.page(ALL_PENDING, after.map(|id| id.0), limit).await?.iter().map(command).collect()
+    let after = after.map(|key| Uuid::from_u128(key.0));
+    snapshot.page(ALL_PENDING, after, limit).await?.iter().map(command).collect()
+}
+
+async fn last_pending(snapshot: &Transaction<'_>) -> Result<Option<PendingKey>, Failure> {
+    let last = snapshot.query(LAST_PENDING, []).await?;
+    Ok(last.first().map(rows::order_id).transpose()?.map(pending_key))
+}
+
+fn pending_key(order_id: OrderId) -> PendingKey {
+    PendingKey(order_id.0.as_u128())
 }
 
 async fn of(snapshot: &Transaction<'_>, order_ids: &[OrderId]) -> Result<Vec<OrderAudit>, Failure> {
     let ids: Vec<Uuid> = order_ids.iter().map(|id| id.0).collect();
-    let rows = snapshot.query(OF, [&ids]).await?;
+    let rows = snapshot.query(ORDERS, [&ids]).await?;
     complete(snapshot, &rows).await
 }
 
-/// These orders with all that belongs to them.
+/// These orders with their pending commands.
 async fn complete(snapshot: &Transaction<'_>, rows: &[Row]) -> Result<Vec<OrderAudit>, Failure> {
-    let rows: Vec<OrderRow> = rows.iter().map(OrderRow::read).collect::<Result<_, _>>()?;
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.order_id.0).collect();
-    let (lines, steps, pending) = tokio::try_join!(
-        snapshot.query(LINES, [&ids]),
-        snapshot.query(STEPS, [&ids]),
-        snapshot.query(PENDING, [&ids]),
-    )?;
-    let lines = rows::by_order(&lines)?;
-    let mut histories = BTreeMap::<_, Vec<(u32, Status)>>::new();
-    for step in &steps {
-        let (id, step) = rows::step(step)?;
-        histories.entry(id).or_default().push(step);
-    }
-    let kind = |row: &Row| {
-        let id = rows::order_id(row)?;
-        Ok::<_, Failure>((id, rows::kind(id, rows::column(row, "kind")?)?))
+    let ids: Vec<Uuid> =
+        rows.iter().map(|row| rows::order_id(row).map(|id| id.0)).collect::<Result<_, _>>()?;
+    let pending = snapshot.query(PENDING, [&ids]).await?;
+    let command = |row: &Row| {
+        let command = (rows::column(row, "revision")?, rows::column(row, "since")?);
+        Ok::<_, Failure>((rows::order_id(row)?, command))
     };
-    let pending: BTreeMap<_, _> = pending.iter().map(kind).collect::<Result<_, _>>()?;
-    let audit = |row: OrderRow| {
-        Ok(OrderAudit {
-            order_id: row.order_id,
-            status: row.status,
-            digest: row.digest,
-            total_minor: row.total_minor,
-            terms: row.terms(rows::lines(&lines, row.order_id)?),
-            history: histories.remove(&row.order_id).unwrap_or_default(),
-            pending: pending.get(&row.order_id).copied(),
-        })
+    let pending: BTreeMap<_, _> = pending.iter().map(command).collect::<Result<_, _>>()?;
+    let audit = |row: &Row| {
+        let stored = rows::stored_order(row)?;
+        let pending = pending.get(&stored.order_id).copied();
+        Ok(stored.audit(pending))
     };
-    rows.into_iter().map(audit).collect()
+    rows.iter().map(audit).collect()
 }

@@ -1,5 +1,5 @@
-//! The sweeper's transaction: picks due commands and puts off their next attempt before anyone
-//! publishes them (R7).
+//! The sweeper's transaction: picks due commands and postpones their next attempt before they are
+//! published (R7).
 //!
 //! Orders alone has this file: the Inventory Service only answers, and so has nothing to send
 //! again.
@@ -9,8 +9,8 @@
 
 use std::collections::BTreeMap;
 
-use contract::commands::{StockCommand, StockCommandKind};
-use contract::{OrderId, SCHEMA_VERSION, StockLines};
+use contract::commands::AllocateStock;
+use contract::{OrderId, Revision};
 use orders_core::backoff;
 use platform::clock::Timestamp;
 use platform::failure::{Chain, Failure};
@@ -20,13 +20,14 @@ use storage::quarantine;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::super::packed::misfit;
 use super::super::{Lease, Pick};
-use super::{load, rows};
+use super::rows::{self, ORDERS};
 
 macro_rules! due {
     ($condition:literal) => {
         concat!(
-            "SELECT order_id, kind, attempt, traceparent FROM pending_commands WHERE ",
+            "SELECT order_id, revision, attempt, traceparent FROM pending_commands WHERE ",
             $condition,
             " LIMIT $2 FOR UPDATE SKIP LOCKED"
         )
@@ -36,50 +37,18 @@ macro_rules! due {
 pub(super) const AHEAD: &str = due!("next_attempt_at > $1 ORDER BY next_attempt_at");
 pub(super) const OLDEST: &str = due!("next_attempt_at <= $1 ORDER BY next_attempt_at");
 pub(super) const FRESHEST: &str = due!("next_attempt_at <= $1 ORDER BY next_attempt_at DESC");
-pub(super) const SENT_BEFORE: &str = due!("sent_at < $1 ORDER BY since");
-pub(super) const DIGESTS: &str =
-    "SELECT order_id, digest FROM orders WHERE order_id = ANY($1::uuid[])";
+pub(super) const SENT_BEFORE: &str = due!("sent_at < $1 ORDER BY order_id");
 
-pub(super) const PUT_OFF: &str =
+pub(super) const POSTPONE: &str =
     "UPDATE pending_commands SET attempt = next.attempt, sent_at = $4, next_attempt_at = next.at
      FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS next (id, attempt, at) WHERE order_id = next.id";
 
-/// A due row that is sent once more.
-struct Sent {
-    order_id: OrderId,
-    due: Due,
-    attempt: u32,
-    now: Timestamp,
-}
+/// The due rows of a lease.
+type Due = BTreeMap<OrderId, DueCommand>;
 
-impl Sent {
-    fn command(
-        self,
-        lines: &BTreeMap<OrderId, Vec<&Row>>,
-        digests: &BTreeMap<OrderId, Vec<&Row>>,
-    ) -> Result<StockCommand, Failure> {
-        let id = self.order_id;
-        let summed =
-            rows::lines(lines, id)?.into_iter().map(|line| (line.product_id, line.quantity));
-        let digest = digests.get(&id).and_then(|rows| rows.first());
-        let digest = digest.ok_or_else(|| rows::misfit("orders", id, "order_id", "missing"))?;
-        Ok(StockCommand {
-            schema: SCHEMA_VERSION,
-            kind: self.due.kind,
-            order_id: id,
-            lines: StockLines::sum(summed)
-                .map_err(|error| rows::misfit("order_lines", id, "sum", error))?,
-            digest: rows::digest(digest, "orders", id, "digest")?,
-            attempt: self.attempt,
-            sent_at_micros: self.now.0,
-            traceparent: self.due.traceparent,
-        })
-    }
-}
-
-/// A due row.
-struct Due {
-    kind: StockCommandKind,
+struct DueCommand {
+    revision: i64,
+    /// The number of the attempt that is made now.
     attempt: u32,
     traceparent: Option<String>,
 }
@@ -87,7 +56,7 @@ struct Due {
 pub(super) async fn lease(
     transaction: &Transaction<'_>,
     lease: Lease,
-) -> Result<Vec<StockCommand>, Failure> {
+) -> Result<Vec<AllocateStock>, Failure> {
     let now = transaction.now().await?;
     let due = match lease.pick {
         Pick::Due { patience } => {
@@ -101,57 +70,86 @@ pub(super) async fn lease(
         return Ok(Vec::new());
     }
     let ids: Vec<Uuid> = due.keys().map(|id| id.0).collect();
-    let attempts: Vec<u32> = due.values().map(|due| due.attempt.saturating_add(1)).collect();
-    // The golden ratio spreads one random number over the rows of a lease.
-    let random =
-        (1_u64..).map(|salt| lease.random.wrapping_add(salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-    let next: Vec<i64> = attempts
-        .iter()
-        .zip(random)
-        .map(|(attempt, random)| now.after((lease.delay)(*attempt, random)).0)
-        .collect();
-    let raised: Vec<i64> = attempts.iter().copied().map(i64::from).collect();
-    let (put_off, lines, digests) = tokio::join!(
+    let (postponed, orders) = tokio::join!(
         biased;
-        transaction.write(ids.len(), PUT_OFF, [&ids, &raised, &next, &now.0]),
-        transaction.query(load::LINES, [&ids]),
-        transaction.query(DIGESTS, [&ids]),
+        postpone(transaction, &ids, &due, lease, now),
+        transaction.query(ORDERS, [&ids]),
     );
-    put_off?;
-    let (lines, digests) = (lines?, digests?);
-    let (lines, digests) = (rows::by_order(&lines)?, rows::by_order(&digests)?);
-    let (mut commands, mut unreadable) = (Vec::with_capacity(due.len()), Vec::new());
-    for ((order_id, due), attempt) in due.into_iter().zip(attempts) {
-        let kind = due.kind;
-        let sent = Sent { order_id, due, attempt, now };
-        match sent.command(&lines, &digests) {
-            Ok(command) => commands.push(command),
-            // Its row makes no sense, its neighbours' rows do (R16). It stays pending, and shows.
-            Err(failure) => unreadable.push(Quarantined {
-                subject: Some(order_id.to_string()),
-                kind: QuarantineKind::Poisoned,
-                reason: format!("{}: {}", kind.as_str(), Chain(&failure)),
-                bytes: Vec::new(),
-            }),
-        }
-    }
+    postponed?;
+    let (commands, unreadable) = commands(due, &orders?, now)?;
     quarantine::insert_postgres(transaction, &unreadable).await?;
     Ok(commands)
 }
 
-/// What became due last, and a fifth of what has been due for longest; so neither starves the
-/// other.
+async fn postpone(
+    transaction: &Transaction<'_>,
+    ids: &[Uuid],
+    due: &Due,
+    lease: Lease,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let attempts: Vec<i64> = due.values().map(|due| i64::from(due.attempt)).collect();
+    let wait = |(salt, due): (u64, &DueCommand)| (lease.delay)(due.attempt, lease.random_of(salt));
+    let next: Vec<i64> =
+        (1_u64..).zip(due.values()).map(wait).map(|wait| now.after(wait).0).collect();
+    transaction.write(ids.len(), POSTPONE, [&ids, &attempts, &next, &now.0]).await
+}
+
+/// The commands of the due rows. An order whose rows are damaged is set aside, and the rows of the
+/// others are not (R16). Its command stays pending, and the audit names it.
+fn commands(
+    due: Due,
+    orders: &[Row],
+    now: Timestamp,
+) -> Result<(Vec<AllocateStock>, Vec<Quarantined>), Failure> {
+    let mut rows = BTreeMap::new();
+    for row in orders {
+        rows.insert(rows::order_id(row)?, row);
+    }
+    let mut commands = Vec::with_capacity(due.len());
+    let mut unreadable = Vec::new();
+    for (order_id, due) in due {
+        match command(order_id, due, rows.get(&order_id).copied(), now) {
+            Ok(command) => commands.push(command),
+            Err(failure) => unreadable.push(Quarantined {
+                subject: Some(order_id.to_string()),
+                kind: QuarantineKind::Poisoned,
+                reason: format!("AllocateStock: {}", Chain(&failure)),
+                bytes: Vec::new(),
+            }),
+        }
+    }
+    Ok((commands, unreadable))
+}
+
+/// The command of an order's current revision, which must be the pending one.
+fn command(
+    order_id: OrderId,
+    due: DueCommand,
+    row: Option<&Row>,
+    now: Timestamp,
+) -> Result<AllocateStock, Failure> {
+    let row = row.ok_or_else(|| misfit("pending_commands", order_id, "order_id", "of no order"))?;
+    let order = rows::stored_order(row)?.order()?;
+    let in_flight = order.registers.in_flight().map(Revision::get).map(i64::from);
+    if in_flight != Some(due.revision) {
+        return Err(misfit("pending_commands", order_id, "revision", due.revision).into());
+    }
+    let first = AllocateStock::first(order_id, order.registers.intent, order.digest, now.0);
+    Ok(AllocateStock { attempt: due.attempt, traceparent: due.traceparent, ..first })
+}
+
+/// The commands that became due last, and a fifth of those that have been due for longest, so that
+/// neither starves the other (R8).
 async fn due_by_time(
     transaction: &Transaction<'_>,
     limit: u32,
     now: Timestamp,
     due_since: Timestamp,
-) -> Result<BTreeMap<OrderId, Due>, Failure> {
+) -> Result<Due, Failure> {
     // A row further ahead than any wait is due: the clock was set back since it was written.
     let latest = now.after(backoff::LONGEST).0;
-    let left = |due: &BTreeMap<OrderId, Due>| {
-        limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX))
-    };
+    let left = |due: &Due| limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
     let mut due = pick(transaction, AHEAD, [latest, i64::from(limit)]).await?;
     let oldest = left(&due).div_ceil(5);
     due.extend(pick(transaction, OLDEST, [due_since.0, i64::from(oldest)]).await?);
@@ -163,16 +161,15 @@ async fn pick(
     transaction: &Transaction<'_>,
     sql: &str,
     [bound, limit]: [i64; 2],
-) -> Result<BTreeMap<OrderId, Due>, Failure> {
+) -> Result<Due, Failure> {
     let due = |row: &Row| {
-        let order_id = rows::order_id(row)?;
         let attempt: i64 = rows::column(row, "attempt")?;
-        let due = Due {
-            kind: rows::kind(order_id, rows::column(row, "kind")?)?,
-            attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+        let due = DueCommand {
+            revision: rows::column(row, "revision")?,
+            attempt: u32::try_from(attempt).unwrap_or(u32::MAX).saturating_add(1),
             traceparent: rows::column(row, "traceparent")?,
         };
-        Ok((order_id, due))
+        Ok((rows::order_id(row)?, due))
     };
     transaction.query(sql, [&bound, &limit]).await?.iter().map(due).collect()
 }

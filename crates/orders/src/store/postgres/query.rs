@@ -2,109 +2,102 @@
 
 use contract::OrderId;
 use orders_core::decide::Receipt;
-use orders_core::order::Status;
+use orders_core::status::Status;
 use platform::clock::Timestamp;
 use platform::failure::Failure;
-use storage::postgres::Transaction;
-use tokio_postgres::types::ToSql;
-use uuid::Uuid;
+use storage::postgres::{Parameter, Transaction};
 
+use super::super::packed::StoredOrder;
 use super::super::{Backlog, Filter, OrderSummary, OrderView};
-use super::load::{LINES, SHORTAGES};
-use super::rows::{self, OrderRow, order_columns};
+use super::rows::{self, ORDERS};
 
-const ORDERS: &str = concat!(
-    "SELECT ",
-    order_columns!(),
-    " FROM orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id"
-);
-const HISTORY: &str = "SELECT order_id, seq, status, reason, at, decided_at, allocations, shortages FROM order_history
-     WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, seq";
-const BACKLOG: &str = "SELECT count(*) AS commands, min(since) AS oldest FROM pending_commands";
+const BACKLOG: &str = "SELECT (SELECT count(*) FROM pending_commands) AS commands,
+            (SELECT min(since) FROM (SELECT since FROM pending_commands ORDER BY order_id LIMIT 10000) AS oldest)
+                AS oldest";
 
 /// Every statement of this module, but for [`page`]'s.
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 3] = [ORDERS, HISTORY, BACKLOG];
+pub(super) const STATEMENTS: [&str; 2] = [ORDERS, BACKLOG];
 
-async fn row(snapshot: &Transaction<'_>, id: OrderId) -> Result<Option<OrderRow>, Failure> {
-    snapshot.query(ORDERS, [&[id.0].as_slice()]).await?.first().map(OrderRow::read).transpose()
+async fn stored(snapshot: &Transaction<'_>, id: OrderId) -> Result<Option<StoredOrder>, Failure> {
+    let found = snapshot.query(ORDERS, [&[id.0].as_slice()]).await?;
+    found.first().map(rows::stored_order).transpose()
 }
 
 pub(super) async fn receipt(
     snapshot: &Transaction<'_>,
     id: OrderId,
 ) -> Result<Option<Receipt>, Failure> {
-    let Some(row) = row(snapshot, id).await? else { return Ok(None) };
-    let mut shortages = Vec::new();
-    if row.status == Status::Rejected
-        && let Some(found) = snapshot.query(SHORTAGES, [&[id.0].as_slice()]).await?.first()
-    {
-        shortages = rows::parts(id, "shortages", rows::column(found, "shortages")?)?;
-    }
-    Ok(Some(Receipt { order_id: id, status: row.status, shortages }))
+    let Some(stored) = stored(snapshot, id).await? else { return Ok(None) };
+    Ok(Some(stored.order()?.receipt()))
 }
 
 pub(super) async fn order(
     snapshot: &Transaction<'_>,
     id: OrderId,
 ) -> Result<Option<OrderView>, Failure> {
-    let ids: &[Uuid] = &[id.0];
-    let (row, lines, history) = tokio::try_join!(
-        row(snapshot, id),
-        snapshot.query(LINES, [&ids]),
-        snapshot.query(HISTORY, [&ids]),
-    )?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(OrderView {
-        order_id: id,
-        status: row.status,
-        terms: row.terms(rows::lines(&rows::by_order(&lines)?, id)?),
-        history: history.iter().map(rows::entry).collect::<Result<_, _>>()?,
-        created_at_micros: row.created_at_micros,
-        updated_at_micros: row.updated_at_micros,
-    }))
+    let Some(stored) = stored(snapshot, id).await? else { return Ok(None) };
+    Ok(Some(stored.view()?))
 }
 
 pub(super) async fn orders(
     snapshot: &Transaction<'_>,
     filter: &Filter,
 ) -> Result<Vec<OrderSummary>, Failure> {
-    let status = filter.status.map(Status::as_str);
+    let limit = i64::from(filter.limit);
+    let status = filter.status.filter(|status| *status != Status::Received).map(Status::as_str);
     let customer = filter.customer_id.as_ref().map(|id| id.as_str());
     let before = filter.before.map(|id| id.0);
-    let limit = i64::from(filter.limit);
-    let mut values: Vec<&(dyn ToSql + Sync)> = vec![&limit];
-    values.extend(status.iter().map(|value| value as &(dyn ToSql + Sync)));
-    values.extend(customer.iter().map(|value| value as &(dyn ToSql + Sync)));
-    values.extend(before.iter().map(|value| value as &(dyn ToSql + Sync)));
-    let sql = page(status.is_some(), customer.is_some(), before.is_some());
+    let mut values: Vec<Parameter<'_>> = vec![&limit];
+    values.extend(status.iter().map(|value| value as Parameter<'_>));
+    values.extend(customer.iter().map(|value| value as Parameter<'_>));
+    values.extend(before.iter().map(|value| value as Parameter<'_>));
+    let sql = page(filter.status, customer.is_some(), before.is_some());
     let rows = snapshot.query_with(&sql, &values).await?;
-    rows.iter().map(|row| OrderRow::read(row).map(summary)).collect()
+    rows.iter().map(|row| Ok(rows::summary(row)?.decode()?)).collect()
 }
 
-/// The statement of a page. Each of the conditions takes a parameter, in this order, from the
-/// second on.
-pub(super) fn page(status: bool, customer: bool, before: bool) -> String {
-    let mut sql = concat!("SELECT ", order_columns!(), " FROM orders WHERE true").to_owned();
-    let conditions = [(status, "status = "), (customer, "customer_id = "), (before, "order_id < ")];
-    let wanted =
-        conditions.into_iter().filter_map(|(wanted, condition)| wanted.then_some(condition));
-    for (number, condition) in (2..).zip(wanted) {
-        sql.push_str(&format!(" AND {condition}${number}"));
+/// The statement of a page. Each condition takes a parameter, in this order, from the second on.
+///
+/// A status other than `received` is that of a row of `order_states`; a `received` order has a
+/// pending command of revision 1. The page is sorted by the table that the condition is about, so
+/// that its index serves it.
+pub(super) fn page(status: Option<Status>, customer: bool, before: bool) -> String {
+    let (joined, key) = match (status, customer) {
+        (Some(Status::Received), false) => {
+            ("JOIN pending_commands USING (order_id)", "pending_commands.order_id")
+        }
+        (Some(Status::Received), true) => {
+            ("JOIN pending_commands USING (order_id)", "orders.order_id")
+        }
+        (Some(_), false) => ("", "order_states.order_id"),
+        (Some(_), true) | (None, _) => ("", "orders.order_id"),
+    };
+    let states = match status {
+        Some(status) if status != Status::Received => "JOIN",
+        _ => "LEFT JOIN",
+    };
+    let mut sql = format!(
+        "SELECT orders.order_id, customer_id, currency, total_minor, created_at, status::text, updated_at
+         FROM orders {states} order_states ON order_states.order_id = orders.order_id {joined} WHERE true"
+    );
+    let mut conditions = Vec::new();
+    match status {
+        Some(Status::Received) => sql.push_str(" AND pending_commands.revision = 1"),
+        Some(_) => conditions.push("status = $::text::order_status".to_owned()),
+        None => {}
     }
-    sql + " ORDER BY order_id DESC LIMIT $1"
-}
-
-fn summary(row: OrderRow) -> OrderSummary {
-    OrderSummary {
-        order_id: row.order_id,
-        status: row.status,
-        customer_id: row.customer_id,
-        currency: row.currency,
-        total_minor: row.total_minor,
-        created_at_micros: row.created_at_micros,
-        updated_at_micros: row.updated_at_micros,
+    if customer {
+        conditions.push("customer_id = $".to_owned());
     }
+    if before {
+        conditions.push(format!("{key} < $"));
+    }
+    for (number, condition) in (2..).zip(conditions) {
+        sql.push_str(" AND ");
+        sql.push_str(&condition.replace('$', &format!("${number}")));
+    }
+    sql + &format!(" ORDER BY {key} DESC LIMIT $1")
 }
 
 pub(super) async fn backlog(snapshot: &Transaction<'_>) -> Result<Backlog, Failure> {

@@ -1,97 +1,135 @@
-//! Writes a decision down, a statement per table, and compares every row count with what was
-//! predicted (R11).
+//! Writes a decision, a statement per table, and compares every row count with what was predicted
+//! (R11).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use contract::OrderId;
-use contract::commands::StockCommandKind;
-use orders_core::decide::{Change, Pending, Placement};
-use orders_core::order::{Entry, OrderLine, Status};
+use contract::{OrderId, Revision};
+use orders_core::decide::{OrderChange, OrderState, Origin, Pending, Placement};
 use platform::failure::{Failure, Suspicion};
 use storage::postgres::{Parameter, Transaction};
+use uuid::Uuid;
 
-use super::super::text::parts_text;
+use super::super::packed::{write_entries, write_lines};
+use super::load::Claimed;
 
 pub(super) const INSERT_ORDERS: &str =
-    "INSERT INTO orders (order_id, customer_id, status, currency, total_minor, digest,
-         request_digest, last_seq, created_at, updated_at)
-     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bytea[], $7::bytea[],
-                          $8::bigint[], $9::bigint[], $10::bigint[]) ON CONFLICT (order_id) DO NOTHING";
+    "INSERT INTO orders (order_id, customer_id, currency, total_minor, digest, lines, created_at)
+     SELECT id, customer_id, currency, total_minor, digest, lines::json, created_at
+     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::uuid[], $6::text[], $7::bigint[])
+          AS placed (id, customer_id, currency, total_minor, digest, lines, created_at)
+     ON CONFLICT (order_id) DO NOTHING";
 
-pub(super) const INSERT_LINES: &str =
-    "INSERT INTO order_lines (order_id, line_no, product_id, quantity, price_minor)
-     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[])";
+/// The first state of an order. Another change that came first has inserted the row already, so
+/// nothing is inserted (R13).
+pub(super) const INSERT_STATES: &str =
+    "INSERT INTO order_states (order_id, status, revision, settled, last_seq, digest, updated_at, history)
+     SELECT id, status::order_status, revision, settled, last_seq, digest, at, ('[' || entries || ']')::json
+     FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::uuid[], $8::bigint[],
+                 $9::text[]) AS changed (id, before, status, revision, settled, last_seq, digest, at, entries)
+     WHERE before = 1 ON CONFLICT (order_id) DO NOTHING";
 
-/// R13. Each order stands in the arrays once.
-pub(super) const MOVE_ORDERS: &str = "UPDATE orders SET status = move.after, last_seq = move.last_seq, updated_at = move.at
-     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[]) AS move (id, before, after, last_seq, at)
-     WHERE order_id = move.id AND status = move.before";
-
-pub(super) const INSERT_HISTORY: &str = "INSERT INTO order_history (order_id, seq, status, reason, at, decided_at,
-         allocations, shortages)
-     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],
-                          $8::text[])";
+/// A later state, if the history still ends with the entry that the decision saw (R13). Each order
+/// is in the arrays once.
+pub(super) const UPDATE_STATES: &str =
+    "UPDATE order_states
+     SET status = changed.status::order_status, revision = changed.revision, settled = changed.settled,
+         last_seq = changed.last_seq, digest = changed.digest, updated_at = changed.at,
+         history = (left(history::text, -1) || ',' || changed.entries || ']')::json
+     FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::uuid[], $8::bigint[],
+                 $9::text[]) AS changed (id, before, status, revision, settled, last_seq, digest, at, entries)
+     WHERE order_id = changed.id AND order_states.last_seq = changed.before AND changed.before > 1";
 
 pub(super) const DELETE_PENDING: &str =
-    "DELETE FROM pending_commands USING unnest($1::uuid[], $2::text[]) AS done (id, what)
-     WHERE order_id = done.id AND kind = done.what";
+    "DELETE FROM pending_commands USING unnest($1::uuid[], $2::bigint[]) AS done (id, revision)
+     WHERE order_id = done.id AND pending_commands.revision = done.revision";
 
-pub(super) const INSERT_PENDING: &str = "INSERT INTO pending_commands (order_id, kind, attempt, since, sent_at,
-         next_attempt_at, traceparent)
-     SELECT id, kind, 1, since, since, next, trace
-     FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[]) AS sent (id, kind, since, next, trace)";
+pub(super) const INSERT_PENDING: &str =
+    "INSERT INTO pending_commands (order_id, revision, attempt, since, sent_at, next_attempt_at, traceparent)
+     SELECT id, revision, 1, since, since, next, trace
+     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])
+          AS sent (id, revision, since, next, trace)";
 
-/// `claimed` are the keys that became the batch's: each must belong to an order that the decision
-/// makes (INV-6).
+/// A placed order with its request.
+type Placed<'a> = (&'a OrderChange, &'a Placement);
+
+/// A change of state: where it begins, and what it leads to.
+struct Changed<'a> {
+    change: &'a OrderChange,
+    last_seq: u32,
+    state: OrderState,
+}
+
+/// Writes the changes. `claimed` are the keys that the batch claimed: each must belong to an order
+/// that the decision makes (INV-6).
 pub(super) async fn apply(
     transaction: &Transaction<'_>,
-    changes: &[Change],
-    claimed: &BTreeMap<String, OrderId>,
+    changes: &[OrderChange],
+    claimed: &Claimed,
 ) -> Result<(), Failure> {
-    let mut placed = Vec::new();
-    let mut moved = Vec::new();
-    for change in changes {
-        match (&change.placed, change.from) {
-            (Some(placement), _) => placed.push((change, &**placement)),
-            (None, Some(from)) => moved.push((change, from)),
-            (None, None) => return Err(suspect("a change of an order that never was")),
-        }
-        if change.entries.is_empty() {
-            return Err(suspect("a change without an entry"));
-        }
-    }
-    let changed: BTreeSet<OrderId> = changes.iter().map(|change| change.order_id).collect();
-    if changed.len() != changes.len() {
+    let distinct: BTreeSet<OrderId> = changes.iter().map(|change| change.order_id).collect();
+    if distinct.len() != changes.len() {
         return Err(suspect("two changes of one order"));
     }
-    let made: BTreeMap<&String, OrderId> = placed
-        .iter()
-        .filter_map(|(change, placement)| Some((placement.key.as_ref()?, change.order_id)))
-        .collect();
-    if !made.into_iter().eq(claimed.iter().map(|(key, id)| (key, *id))) {
-        return Err(suspect(
-            "the keys that were claimed are not those of the orders that are made",
-        ));
-    }
-    let over: Vec<_> =
-        moved.iter().filter_map(|(change, from)| Some((*change, from.in_flight()?))).collect();
-    let sent: Vec<_> =
-        changes.iter().filter_map(|change| Some((change, change.pending.as_ref()?))).collect();
-    let written = tokio::join!(
+    let placed: Vec<Placed<'_>> = changes.iter().filter_map(placed).collect();
+    keys_are_those_of_new_orders(&placed, claimed)?;
+    let changed: Vec<Changed<'_>> = changes.iter().filter_map(changed).collect();
+    let first = changed.iter().filter(|changed| changed.last_seq == 1).count();
+    let over: Vec<(OrderId, Revision)> = changes.iter().filter_map(over).collect();
+    let sent: Vec<(OrderId, &Pending)> = changes.iter().filter_map(sent).collect();
+    let states = StateColumns::of(&changed);
+    let (orders, inserted, updated, deleted, pending) = tokio::join!(
         biased;
         insert_orders(transaction, &placed),
-        insert_lines(transaction, &placed),
-        move_orders(transaction, &moved),
-        insert_history(transaction, changes),
+        transaction.write(first, INSERT_STATES, states.parameters()),
+        transaction.write(changed.len() - first, UPDATE_STATES, states.parameters()),
         delete_pending(transaction, &over),
         insert_pending(transaction, &sent),
     );
-    written.0.and(written.1).and(written.2).and(written.3).and(written.4).and(written.5)
+    orders.and(inserted).and(updated).and(deleted).and(pending)
 }
 
 fn suspect(reason: &'static str) -> Failure {
     Suspicion::Decision(reason).into()
+}
+
+fn placed(change: &OrderChange) -> Option<Placed<'_>> {
+    match &change.from {
+        Origin::Placed(placement) => Some((change, placement)),
+        Origin::Stored { .. } => None,
+    }
+}
+
+fn changed(change: &OrderChange) -> Option<Changed<'_>> {
+    let last_seq = match change.from {
+        Origin::Placed(_) => 1,
+        Origin::Stored { last_seq, .. } => last_seq,
+    };
+    change.to.map(|state| Changed { change, last_seq, state })
+}
+
+/// The pending command that the order had before the batch.
+fn over(change: &OrderChange) -> Option<(OrderId, Revision)> {
+    match change.from {
+        Origin::Stored { in_flight: Some(revision), .. } => Some((change.order_id, revision)),
+        Origin::Stored { in_flight: None, .. } | Origin::Placed(_) => None,
+    }
+}
+
+fn sent(change: &OrderChange) -> Option<(OrderId, &Pending)> {
+    change.pending.as_ref().map(|pending| (change.order_id, pending))
+}
+
+fn keys_are_those_of_new_orders(placed: &[Placed<'_>], claimed: &Claimed) -> Result<(), Failure> {
+    let made: BTreeMap<&String, OrderId> = placed
+        .iter()
+        .filter_map(|(change, placement)| Some((placement.key.as_ref()?, change.order_id)))
+        .collect();
+    if made.into_iter().eq(claimed.iter().map(|(key, id)| (key, *id))) {
+        Ok(())
+    } else {
+        Err(suspect("the claimed keys are not those of the new orders"))
+    }
 }
 
 /// One array of a statement's parameters.
@@ -99,28 +137,21 @@ fn column<'rows, R, T>(rows: &'rows [R], of: impl Fn(&'rows R) -> T) -> Vec<T> {
     rows.iter().map(of).collect()
 }
 
-fn last(change: &Change) -> &Entry {
-    &change.entries[change.entries.len() - 1]
-}
-
 async fn insert_orders(
     transaction: &Transaction<'_>,
-    placed: &[(&Change, &Placement)],
+    placed: &[Placed<'_>],
 ) -> Result<(), Failure> {
     if placed.is_empty() {
         return Ok(());
     }
-    let row: [Parameter<'_>; 10] = [
+    let row: [Parameter<'_>; 7] = [
         &column(placed, |(change, _)| change.order_id.0),
         &column(placed, |(_, placement)| placement.terms.customer_id.as_str()),
-        &column(placed, |(change, _)| change.to.as_str()),
         &column(placed, |(_, placement)| placement.terms.currency.code()),
         &column(placed, |(_, placement)| placement.terms.total_minor),
-        &column(placed, |(_, placement)| placement.terms.digest.0.as_slice()),
-        &column(placed, |(_, placement)| placement.request_digest.0.as_slice()),
-        &column(placed, |(change, _)| i64::from(last(change).seq)),
-        &column(placed, |(change, _)| change.entries[0].at_micros),
-        &column(placed, |(change, _)| last(change).at_micros),
+        &column(placed, |(_, placement)| Uuid::from_bytes(placement.digest.0)),
+        &column(placed, |(_, placement)| write_lines(&placement.terms.lines)),
+        &column(placed, |(change, _)| change.at_micros),
     ];
     let made = transaction.execute(INSERT_ORDERS, row).await?;
     // An unknown commit of the same batch succeeded after its rows were loaded; a retry finds them
@@ -132,105 +163,69 @@ async fn insert_orders(
 #[error("an order was made meanwhile")]
 struct MadeMeanwhile;
 
-async fn insert_lines(
-    transaction: &Transaction<'_>,
-    placed: &[(&Change, &Placement)],
-) -> Result<(), Failure> {
-    let numbered = |(change, placement): &(&Change, &'_ Placement)| {
-        let id = change.order_id.0;
-        (1_i64..)
-            .zip(placement.terms.lines.clone())
-            .map(move |(line_no, line)| (id, line_no, line))
-            .collect::<Vec<_>>()
-    };
-    let lines: Vec<(_, _, OrderLine)> = placed.iter().flat_map(numbered).collect();
-    transaction
-        .write(
-            lines.len(),
-            INSERT_LINES,
-            [
-                &column(&lines, |(id, ..)| *id),
-                &column(&lines, |(_, line_no, _)| *line_no),
-                &column(&lines, |(.., line)| line.product_id.as_str()),
-                &column(&lines, |(.., line)| i64::from(line.quantity.get())),
-                &column(&lines, |(.., line)| line.price_minor),
-            ],
-        )
-        .await
+/// The columns of changed states, which both statements about states take.
+struct StateColumns {
+    ids: Vec<Uuid>,
+    before: Vec<i64>,
+    statuses: Vec<&'static str>,
+    revisions: Vec<i64>,
+    settled: Vec<i64>,
+    last_seqs: Vec<i64>,
+    digests: Vec<Option<Uuid>>,
+    at: Vec<i64>,
+    entries: Vec<String>,
 }
 
-async fn move_orders(
-    transaction: &Transaction<'_>,
-    moved: &[(&Change, Status)],
-) -> Result<(), Failure> {
-    transaction
-        .write(
-            moved.len(),
-            MOVE_ORDERS,
-            [
-                &column(moved, |(change, _)| change.order_id.0),
-                &column(moved, |(_, from)| from.as_str()),
-                &column(moved, |(change, _)| change.to.as_str()),
-                &column(moved, |(change, _)| i64::from(last(change).seq)),
-                &column(moved, |(change, _)| last(change).at_micros),
-            ],
-        )
-        .await
-}
+impl StateColumns {
+    fn of(changed: &[Changed<'_>]) -> Self {
+        let settled = |state: &OrderState| state.settled.map_or(0, Revision::get);
+        Self {
+            ids: column(changed, |one| one.change.order_id.0),
+            before: column(changed, |one| i64::from(one.last_seq)),
+            statuses: column(changed, |one| one.state.status.as_str()),
+            revisions: column(changed, |one| i64::from(one.state.revision.get())),
+            settled: column(changed, |one| i64::from(settled(&one.state))),
+            last_seqs: column(changed, |one| i64::from(one.state.last_seq)),
+            digests: column(changed, |one| one.state.digest.map(|d| Uuid::from_bytes(d.0))),
+            at: column(changed, |one| one.change.at_micros),
+            entries: column(changed, |one| write_entries(&one.change.entries)),
+        }
+    }
 
-async fn insert_history(transaction: &Transaction<'_>, changes: &[Change]) -> Result<(), Failure> {
-    let entries: Vec<_> = changes
-        .iter()
-        .flat_map(|change| change.entries.iter().map(|entry| (change.order_id.0, entry)))
-        .collect();
-    transaction
-        .write(
-            entries.len(),
-            INSERT_HISTORY,
-            [
-                &column(&entries, |(id, _)| *id),
-                &column(&entries, |(_, entry)| i64::from(entry.seq)),
-                &column(&entries, |(_, entry)| entry.status.as_str()),
-                &column(&entries, |(_, entry)| entry.reason.as_deref()),
-                &column(&entries, |(_, entry)| entry.at_micros),
-                &column(&entries, |(_, entry)| {
-                    entry.answer.as_ref().map(|answer| answer.decided_at_micros)
-                }),
-                &column(&entries, |(_, entry)| {
-                    entry.answer.as_ref().and_then(|answer| parts_text(&answer.allocations))
-                }),
-                &column(&entries, |(_, entry)| {
-                    entry.answer.as_ref().and_then(|answer| parts_text(&answer.shortages))
-                }),
-            ],
-        )
-        .await
+    fn parameters(&self) -> [Parameter<'_>; 9] {
+        [
+            &self.ids,
+            &self.before,
+            &self.statuses,
+            &self.revisions,
+            &self.settled,
+            &self.last_seqs,
+            &self.digests,
+            &self.at,
+            &self.entries,
+        ]
+    }
 }
 
 async fn delete_pending(
     transaction: &Transaction<'_>,
-    over: &[(&Change, StockCommandKind)],
+    over: &[(OrderId, Revision)],
 ) -> Result<(), Failure> {
     let row: [Parameter<'_>; 2] =
-        [&column(over, |(change, _)| change.order_id.0), &column(over, |(_, kind)| kind.as_str())];
+        [&column(over, |(id, _)| id.0), &column(over, |(_, revision)| i64::from(revision.get()))];
     transaction.write(over.len(), DELETE_PENDING, row).await
 }
 
 async fn insert_pending(
     transaction: &Transaction<'_>,
-    sent: &[(&Change, &Pending)],
+    sent: &[(OrderId, &Pending)],
 ) -> Result<(), Failure> {
-    transaction
-        .write(
-            sent.len(),
-            INSERT_PENDING,
-            [
-                &column(sent, |(change, _)| change.order_id.0),
-                &column(sent, |(_, pending)| pending.kind.as_str()),
-                &column(sent, |(_, pending)| pending.since_micros),
-                &column(sent, |(_, pending)| pending.next_attempt_at_micros),
-                &column(sent, |(_, pending)| pending.traceparent.as_deref()),
-            ],
-        )
-        .await
+    let row: [Parameter<'_>; 5] = [
+        &column(sent, |(id, _)| id.0),
+        &column(sent, |(_, pending)| i64::from(pending.revision.get())),
+        &column(sent, |(_, pending)| pending.since_micros),
+        &column(sent, |(_, pending)| pending.next_attempt_at_micros),
+        &column(sent, |(_, pending)| pending.traceparent.as_deref()),
+    ];
+    transaction.write(sent.len(), INSERT_PENDING, row).await
 }

@@ -10,9 +10,10 @@ use platform::failure::Failure;
 use rusqlite::{Connection, OptionalExtension, params};
 use storage::sqlite::Readers;
 
-use super::super::{AuditStore, Backlog, OrderAudit, PendingAudit};
+use super::super::packed::StoredOrder;
+use super::super::{Backlog, OrderAudit, OrderAuditStore, PendingAudit, PendingKey};
 use super::query;
-use super::rows::{self, ORDER_COLUMNS, OrderRow};
+use super::rows::{self, SELECT_ORDER};
 
 /// The readers of one file; there is no way to write through them.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ impl SqliteAudit {
 }
 
 #[async_trait]
-impl AuditStore for SqliteAudit {
+impl OrderAuditStore for SqliteAudit {
     async fn orders_after(
         &self,
         after: Option<OrderId>,
@@ -46,7 +47,7 @@ impl AuditStore for SqliteAudit {
     }
 
     async fn last_order_id(&self) -> Result<Option<OrderId>, Failure> {
-        self.readers.read(last).await
+        self.readers.read(last_order).await
     }
 
     async fn orders_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
@@ -55,10 +56,14 @@ impl AuditStore for SqliteAudit {
 
     async fn pending_after(
         &self,
-        after: Option<OrderId>,
+        after: Option<PendingKey>,
         limit: u32,
     ) -> Result<Vec<PendingAudit>, Failure> {
         self.readers.read(move |connection| pending(connection, after, limit)).await
+    }
+
+    async fn last_pending(&self) -> Result<Option<PendingKey>, Failure> {
+        self.readers.read(last_pending).await
     }
 
     async fn backlog(&self) -> Result<Backlog, Failure> {
@@ -67,18 +72,20 @@ impl AuditStore for SqliteAudit {
     }
 }
 
+/// The bytes that an id must exceed to come after another one.
+fn lowest(after: Option<OrderId>) -> Vec<u8> {
+    after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default()
+}
+
 fn orders_after(
     connection: &Connection,
     after: Option<OrderId>,
     limit: u32,
 ) -> rusqlite::Result<Vec<OrderAudit>> {
-    let sql = format!(
-        "SELECT {ORDER_COLUMNS} FROM orders WHERE order_id > ?1 ORDER BY order_id LIMIT ?2"
-    );
-    let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
+    let sql = format!("{SELECT_ORDER} WHERE order_id > ?1 ORDER BY order_id LIMIT ?2");
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![lowest, limit], OrderRow::read)?;
-    rows.map(|row| of_row(connection, &row?)).collect()
+    let rows = statement.query_map(params![lowest(after), limit], rows::stored_order)?;
+    rows.map(|row| audit(connection, row?)).collect()
 }
 
 fn ids(
@@ -89,17 +96,13 @@ fn ids(
     let mut statement = connection.prepare_cached(
         "SELECT order_id FROM orders WHERE order_id > ?1 ORDER BY order_id LIMIT ?2",
     )?;
-    let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
     let ids = statement
-        .query_map(params![lowest, limit], |row| Ok(rows::order_id(row.get("order_id")?)))?;
+        .query_map(params![lowest(after), limit], |row| Ok(rows::order_id(row.get("order_id")?)))?;
     ids.collect()
 }
 
-fn last(connection: &Connection) -> rusqlite::Result<Option<OrderId>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT max(order_id) AS last FROM (SELECT max(order_id) AS order_id FROM orders
-                                    UNION ALL SELECT max(order_id) FROM pending_commands)",
-    )?;
+fn last_order(connection: &Connection) -> rusqlite::Result<Option<OrderId>> {
+    let mut statement = connection.prepare_cached("SELECT max(order_id) AS last FROM orders")?;
     Ok(statement.query_row([], |row| row.get::<_, Option<[u8; 16]>>("last"))?.map(rows::order_id))
 }
 
@@ -107,68 +110,56 @@ fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Vec<Or
     let mut sorted = order_ids.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
-    let sql = format!("SELECT {ORDER_COLUMNS} FROM orders WHERE order_id = ?1");
     let mut found = Vec::with_capacity(sorted.len());
     for id in sorted {
-        let row = connection
-            .prepare_cached(&sql)?
-            .query_row(params![id.0.as_bytes()], OrderRow::read)
-            .optional()?;
-        if let Some(row) = row {
-            found.push(of_row(connection, &row)?);
+        if let Some(stored) = rows::order_by_id(connection, id)? {
+            found.push(audit(connection, stored)?);
         }
     }
     Ok(found)
 }
 
+/// An order with its pending command.
+fn audit(
+    connection: &Connection,
+    (order_no, stored): (i64, StoredOrder),
+) -> rusqlite::Result<OrderAudit> {
+    let pending = connection
+        .prepare_cached("SELECT revision, since FROM pending_commands WHERE order_no = ?1")?
+        .query_row([order_no], |row| Ok((row.get("revision")?, row.get("since")?)))
+        .optional()?;
+    Ok(stored.audit(pending))
+}
+
 fn pending(
     connection: &Connection,
-    after: Option<OrderId>,
+    after: Option<PendingKey>,
     limit: u32,
 ) -> rusqlite::Result<Vec<PendingAudit>> {
     let mut statement = connection.prepare_cached(
-        "SELECT pending_commands.order_id, kind, since, updated_at
-         FROM pending_commands LEFT JOIN orders ON orders.order_id = pending_commands.order_id
-         WHERE pending_commands.order_id > ?1 ORDER BY pending_commands.order_id LIMIT ?2",
+        "SELECT pending_commands.order_no, order_id
+         FROM pending_commands LEFT JOIN orders ON orders.order_no = pending_commands.order_no
+         WHERE pending_commands.order_no > ?1 ORDER BY pending_commands.order_no LIMIT ?2",
     )?;
-    let lowest = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
-    let rows = statement.query_map(params![lowest, limit], |row| {
+    let lowest = after.map_or(Ok(i64::MIN), |key| i64::try_from(key.0));
+    let rows = statement.query_map(params![lowest.unwrap_or(i64::MAX), limit], |row| {
+        let order_no: i64 = row.get("order_no")?;
+        let order_id: Option<[u8; 16]> = row.get("order_id")?;
         Ok(PendingAudit {
-            order_id: rows::order_id(row.get("order_id")?),
-            kind: row.get("kind")?,
-            since_micros: row.get("since")?,
-            moved_at_micros: row.get("updated_at")?,
+            key: pending_key(order_no),
+            name: format!("order_no {order_no}"),
+            has_order: order_id.is_some(),
         })
     })?;
     rows.collect()
 }
 
-fn of_row(connection: &Connection, row: &OrderRow) -> rusqlite::Result<OrderAudit> {
-    let order_id = row.order_id;
-    let key = params![order_id.0.as_bytes()];
-    let pending: Option<String> = connection
-        .prepare_cached("SELECT kind FROM pending_commands WHERE order_id = ?1")?
-        .query_row(key, |found| found.get("kind"))
-        .optional()?;
-    Ok(OrderAudit {
-        order_id,
-        status: row.status,
-        digest: row.digest,
-        total_minor: row.total_minor,
-        terms: row.terms(rows::lines(connection, order_id)?),
-        history: steps(connection, order_id)?,
-        pending: pending.map(|kind| rows::kind(order_id, &kind)).transpose()?,
-    })
+fn last_pending(connection: &Connection) -> rusqlite::Result<Option<PendingKey>> {
+    let mut statement =
+        connection.prepare_cached("SELECT max(order_no) AS last FROM pending_commands")?;
+    Ok(statement.query_row([], |row| row.get::<_, Option<i64>>("last"))?.map(pending_key))
 }
 
-fn steps(
-    connection: &Connection,
-    id: OrderId,
-) -> rusqlite::Result<Vec<(u32, orders_core::order::Status)>> {
-    let mut statement = connection
-        .prepare_cached("SELECT seq, status FROM order_history WHERE order_id = ?1 ORDER BY seq")?;
-    let rows = statement.query_map(params![id.0.as_bytes()], |row| {
-        Ok((row.get("seq")?, rows::status("order_history", id, &row.get::<_, String>("status")?)?))
-    })?;
-    rows.collect()
+fn pending_key(order_no: i64) -> PendingKey {
+    PendingKey(u128::try_from(order_no).unwrap_or_default())
 }

@@ -1,5 +1,5 @@
-//! The sweeper's transaction: picks due commands and puts off their next attempt before anyone
-//! publishes them (R7).
+//! The sweeper's transaction: picks due commands and postpones their next attempt before they are
+//! published (R7).
 //!
 //! Orders alone has this file: the Inventory Service only answers, and so has nothing to send
 //! again.
@@ -7,20 +7,23 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use contract::commands::{StockCommand, StockCommandKind};
-use contract::{OrderId, SCHEMA_VERSION};
+use contract::Revision;
+use contract::commands::AllocateStock;
 use orders_core::backoff;
 use platform::clock::Timestamp;
 use platform::quarantine::{QuarantineKind, Quarantined};
 use rusqlite::{Connection, Row, params};
 use storage::quarantine;
 
+use super::super::packed::{StoredOrder, misfit};
 use super::super::{Lease, Pick};
 use super::rows;
 
-/// A due row.
-struct Due {
-    kind: StockCommandKind,
+/// A due row, by the number of its order.
+type Due = BTreeMap<i64, DueCommand>;
+
+struct DueCommand {
+    revision: u32,
     attempt: u32,
     traceparent: Option<String>,
 }
@@ -29,24 +32,27 @@ pub(super) fn lease(
     connection: &Connection,
     lease: Lease,
     now: Timestamp,
-) -> rusqlite::Result<Vec<StockCommand>> {
+) -> rusqlite::Result<Vec<AllocateStock>> {
     let due = match lease.pick {
         Pick::Due { patience } => due_by_time(connection, lease.limit, now, patience)?,
         Pick::SentBefore { ago } => sent_before(connection, lease.limit, now.before(ago))?,
     };
-    let (mut commands, mut unreadable) = (Vec::with_capacity(due.len()), Vec::new());
-    for (salt, (order_id, due)) in (1u64..).zip(due) {
+    let mut commands = Vec::with_capacity(due.len());
+    let mut unreadable = Vec::new();
+    for (salt, (order_no, due)) in (1u64..).zip(due) {
         let attempt = due.attempt.saturating_add(1);
-        // The golden ratio spreads one random number over the rows of a lease.
-        let random = lease.random.wrapping_add(salt.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        put_off(connection, order_id, attempt, now, now.after((lease.delay)(attempt, random)))?;
-        match command(connection, order_id, &due, attempt, now) {
+        let next = now.after((lease.delay)(attempt, lease.random_of(salt)));
+        postpone(connection, order_no, attempt, now, next)?;
+        match rows::order_by_number(connection, order_no)
+            .and_then(|order| command(order_no, order, due, attempt, now))
+        {
             Ok(command) => commands.push(command),
-            // Its row makes no sense, its neighbours' rows do (R16). It stays pending, and shows.
+            // This order's rows are damaged; the rows of the others are not (R16). The command
+            // stays pending, and the audit names it.
             Err(error) if error.sqlite_error().is_none() => unreadable.push(Quarantined {
-                subject: Some(order_id.to_string()),
+                subject: Some(format!("order_no {order_no}")),
                 kind: QuarantineKind::Poisoned,
-                reason: format!("{}: {error}", due.kind.as_str()),
+                reason: format!("AllocateStock: {error}"),
                 bytes: Vec::new(),
             }),
             Err(error) => return Err(error),
@@ -56,27 +62,26 @@ pub(super) fn lease(
     Ok(commands)
 }
 
-/// What became due last, and a fifth of what has been due for longest; so neither starves the
-/// other.
+/// The commands that became due last, and a fifth of those that have been due for longest, so that
+/// neither starves the other (R8).
 fn due_by_time(
     connection: &Connection,
     limit: u32,
     now: Timestamp,
     patience: Duration,
-) -> rusqlite::Result<BTreeMap<OrderId, Due>> {
+) -> rusqlite::Result<Due> {
     let due_since = now.before(patience).0;
     // A row further ahead than any wait is due: the clock was set back since it was written.
     let latest = now.after(backoff::LONGEST).0;
-    let mut due = BTreeMap::new();
+    let mut due = Due::new();
     let mut take = |condition: &str, bound: i64, limit: u32| -> rusqlite::Result<u32> {
         let sql = format!(
-            "SELECT order_id, kind, attempt, traceparent FROM pending_commands WHERE {condition} LIMIT ?2"
+            "SELECT order_no, revision, attempt, traceparent FROM pending_commands WHERE {condition} LIMIT ?2"
         );
         let mut statement = connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(params![bound, limit], read_due)?;
-        for row in rows {
-            let (order_id, found) = row?;
-            due.insert(order_id, found);
+        for row in statement.query_map(params![bound, limit], read_due)? {
+            let (order_no, found) = row?;
+            due.insert(order_no, found);
         }
         Ok(u32::try_from(due.len()).unwrap_or(u32::MAX))
     };
@@ -84,69 +89,60 @@ fn due_by_time(
     let rest = limit.saturating_sub(taken);
     let oldest = rest.div_ceil(5);
     let taken = take("next_attempt_at <= ?1 ORDER BY next_attempt_at", due_since, oldest)?;
-    take(
-        "next_attempt_at <= ?1 ORDER BY next_attempt_at DESC",
-        due_since,
-        limit.saturating_sub(taken),
-    )?;
+    let freshest = limit.saturating_sub(taken);
+    take("next_attempt_at <= ?1 ORDER BY next_attempt_at DESC", due_since, freshest)?;
     Ok(due)
 }
 
-/// Oldest first. Rows that were sent since are passed over.
-fn sent_before(
-    connection: &Connection,
-    limit: u32,
-    moment: Timestamp,
-) -> rusqlite::Result<BTreeMap<OrderId, Due>> {
+/// The commands of the oldest orders that were last sent before the moment.
+fn sent_before(connection: &Connection, limit: u32, moment: Timestamp) -> rusqlite::Result<Due> {
     let mut statement = connection.prepare_cached(
-        "SELECT order_id, kind, attempt, traceparent FROM pending_commands
-         WHERE sent_at < ?1 ORDER BY since LIMIT ?2",
+        "SELECT order_no, revision, attempt, traceparent FROM pending_commands
+         WHERE sent_at < ?1 ORDER BY order_no LIMIT ?2",
     )?;
     let rows = statement.query_map(params![moment.0, limit], read_due)?;
     rows.collect()
 }
 
-fn read_due(row: &Row<'_>) -> rusqlite::Result<(OrderId, Due)> {
-    let order_id = rows::order_id(row.get("order_id")?);
-    let kind = rows::kind(order_id, &row.get::<_, String>("kind")?)?;
-    Ok((order_id, Due { kind, attempt: row.get("attempt")?, traceparent: row.get("traceparent")? }))
+fn read_due(row: &Row<'_>) -> rusqlite::Result<(i64, DueCommand)> {
+    let due = DueCommand {
+        revision: row.get("revision")?,
+        attempt: row.get("attempt")?,
+        traceparent: row.get("traceparent")?,
+    };
+    Ok((row.get("order_no")?, due))
 }
 
-fn put_off(
+fn postpone(
     connection: &Connection,
-    order_id: OrderId,
+    order_no: i64,
     attempt: u32,
     now: Timestamp,
     next: Timestamp,
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
-        "UPDATE pending_commands SET attempt = ?2, sent_at = ?3, next_attempt_at = ?4 WHERE order_id = ?1",
+        "UPDATE pending_commands SET attempt = ?2, sent_at = ?3, next_attempt_at = ?4 WHERE order_no = ?1",
     )?;
-    statement.execute(params![order_id.0.as_bytes(), attempt, now.0, next.0]).map(|_| ())
+    statement.execute(params![order_no, attempt, now.0, next.0]).map(|_| ())
 }
 
+/// The command of an order's current revision, which must be the pending one.
 fn command(
-    connection: &Connection,
-    order_id: OrderId,
-    due: &Due,
+    order_no: i64,
+    stored: Option<StoredOrder>,
+    due: DueCommand,
     attempt: u32,
     now: Timestamp,
-) -> rusqlite::Result<StockCommand> {
-    let lines =
-        rows::lines(connection, order_id)?.into_iter().map(|line| (line.product_id, line.quantity));
-    let lines = contract::StockLines::sum(lines)
-        .map_err(|error| rows::misfit("order_lines", order_id, "sum", error))?;
-    let digest = connection
-        .prepare_cached("SELECT digest FROM orders WHERE order_id = ?1")?
-        .query_row(params![order_id.0.as_bytes()], |row| row.get("digest").map(contract::Digest))?;
-    Ok(StockCommand {
-        schema: SCHEMA_VERSION,
-        kind: due.kind,
-        order_id,
-        lines,
-        digest,
-        attempt,
-        sent_at_micros: now.0,
-        traceparent: due.traceparent.clone(),
-    })
+) -> rusqlite::Result<AllocateStock> {
+    let Some(stored) = stored else {
+        let row = format_args!("of order_no {order_no}");
+        return Err(storage::Misfit::new("pending_commands", row, "order_no", "of no order").into());
+    };
+    let order = stored.order()?;
+    if order.registers.in_flight().map(Revision::get) != Some(due.revision) {
+        let id = order.order_id;
+        return Err(misfit("pending_commands", id, "revision", due.revision).into());
+    }
+    let first = AllocateStock::first(order.order_id, order.registers.intent, order.digest, now.0);
+    Ok(AllocateStock { attempt, traceparent: due.traceparent, ..first })
 }

@@ -2,71 +2,141 @@
 
 use contract::OrderId;
 use orders_core::decide::Receipt;
+use orders_core::status::Status;
 use platform::clock::Timestamp;
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
+use super::super::packed::PackedSummary;
 use super::super::{Backlog, Filter, OrderSummary, OrderView};
-use super::load::{row, shortages};
-use super::rows::{self, ORDER_COLUMNS, OrderRow};
+use super::rows;
 
 pub(super) fn receipt(connection: &Connection, id: OrderId) -> rusqlite::Result<Option<Receipt>> {
-    let Some(row) = row(connection, id)? else { return Ok(None) };
-    Ok(Some(Receipt { order_id: id, status: row.status, shortages: shortages(connection, &row)? }))
+    let Some((_, stored)) = rows::order_by_id(connection, id)? else { return Ok(None) };
+    Ok(Some(stored.order()?.receipt()))
 }
 
 pub(super) fn order(connection: &Connection, id: OrderId) -> rusqlite::Result<Option<OrderView>> {
-    let Some(row) = row(connection, id)? else { return Ok(None) };
-    Ok(Some(OrderView {
-        order_id: id,
-        status: row.status,
-        terms: row.terms(rows::lines(connection, id)?),
-        history: rows::history(connection, id)?,
-        created_at_micros: row.created_at_micros,
-        updated_at_micros: row.updated_at_micros,
-    }))
+    let Some((_, stored)) = rows::order_by_id(connection, id)? else { return Ok(None) };
+    Ok(Some(stored.view()?))
 }
+
+/// The columns of an order in a list, and where they come from.
+const SUMMARY: &str =
+    "SELECT orders.order_no, order_id, customer_id, currency, total_minor, created_at, status, updated_at
+     FROM orders LEFT JOIN order_states ON order_states.order_no = orders.order_no";
+
+/// How many orders one stretch of the index of customers has.
+const STRETCH_BITS: u32 = 12;
 
 pub(super) fn orders(
     connection: &Connection,
     filter: &Filter,
 ) -> rusqlite::Result<Vec<OrderSummary>> {
-    let mut sql = format!("SELECT {ORDER_COLUMNS} FROM orders WHERE true");
-    let mut values = Vec::new();
-    let mut narrow = |condition: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            values.push(value);
-            sql.push_str(&format!(" AND {condition} ?{}", values.len()));
+    let Some(before) = number_before(connection, filter.before)? else { return Ok(Vec::new()) };
+    match (&filter.customer_id, filter.status) {
+        (Some(customer_id), status) => {
+            of_customer(connection, customer_id.as_str(), status, before, filter.limit)
         }
-    };
-    narrow("status =", filter.status.map(|status| Value::Text(status.as_str().to_owned())));
-    narrow(
-        "customer_id =",
-        filter.customer_id.as_ref().map(|id| Value::Text(id.as_str().to_owned())),
+        (None, Some(Status::Received)) => {
+            let sql = format!(
+                "{SUMMARY} JOIN pending_commands ON pending_commands.order_no = orders.order_no
+                 WHERE pending_commands.revision = 1 AND pending_commands.order_no < ?1
+                 ORDER BY pending_commands.order_no DESC LIMIT ?2"
+            );
+            page(connection, &sql, vec![before.into(), filter.limit.into()])
+        }
+        (None, Some(status)) => {
+            let sql = format!(
+                "{SUMMARY} WHERE orders.order_no IN
+                     (SELECT order_no FROM order_states WHERE status = ?3 AND order_no < ?1
+                      ORDER BY order_no DESC LIMIT ?2)
+                 ORDER BY orders.order_no DESC"
+            );
+            let status = status.as_str().to_owned();
+            page(connection, &sql, vec![before.into(), filter.limit.into(), status.into()])
+        }
+        (None, None) => {
+            let sql = format!(
+                "{SUMMARY} WHERE orders.order_no < ?1 ORDER BY orders.order_no DESC LIMIT ?2"
+            );
+            page(connection, &sql, vec![before.into(), filter.limit.into()])
+        }
+    }
+}
+
+/// The number of the order before which a page begins: one more than every number without a
+/// condition, `None` if there is no such order.
+fn number_before(
+    connection: &Connection,
+    before: Option<OrderId>,
+) -> rusqlite::Result<Option<i64>> {
+    let Some(id) = before else { return Ok(Some(i64::MAX)) };
+    connection
+        .prepare_cached("SELECT order_no FROM orders WHERE order_id = ?1")?
+        .query_row(params![id.0.as_bytes()], |row| row.get("order_no"))
+        .optional()
+}
+
+/// Asks every stretch of the index, newest first, until the page is full.
+fn of_customer(
+    connection: &Connection,
+    customer_id: &str,
+    status: Option<Status>,
+    before: i64,
+    limit: u32,
+) -> rusqlite::Result<Vec<OrderSummary>> {
+    let newest: Option<i64> = connection
+        .prepare_cached("SELECT max(order_no) AS newest FROM orders WHERE order_no < ?1")?
+        .query_row([before], |row| row.get("newest"))?;
+    let condition = if status.is_some() { "AND coalesce(status, 'received') = ?5" } else { "" };
+    let sql = format!(
+        "{SUMMARY} WHERE orders.order_no >> {STRETCH_BITS} = ?3 AND customer_id = ?4
+                     AND orders.order_no < ?1 {condition}
+         ORDER BY orders.order_no DESC LIMIT ?2"
     );
-    narrow("order_id <", filter.before.map(|id| Value::Blob(id.0.as_bytes().to_vec())));
-    sql.push_str(&format!(" ORDER BY order_id DESC LIMIT {}", filter.limit));
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows =
-        statement.query_map(params_from_iter(values), |row| OrderRow::read(row).map(summary))?;
+    let mut found = Vec::new();
+    let mut stretch = newest.map_or(-1, |newest| newest >> STRETCH_BITS);
+    while stretch >= 0 && found.len() < limit as usize {
+        let left = i64::from(limit) - found.len() as i64;
+        let mut values =
+            vec![before.into(), left.into(), stretch.into(), customer_id.to_owned().into()];
+        values.extend(status.map(|status| Value::from(status.as_str().to_owned())));
+        found.extend(page(connection, &sql, values)?);
+        stretch -= 1;
+    }
+    Ok(found)
+}
+
+fn page(
+    connection: &Connection,
+    sql: &str,
+    values: Vec<Value>,
+) -> rusqlite::Result<Vec<OrderSummary>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params_from_iter(values), summary)?;
     rows.collect()
 }
 
-fn summary(row: OrderRow) -> OrderSummary {
-    OrderSummary {
-        order_id: row.order_id,
-        status: row.status,
-        customer_id: row.customer_id,
-        currency: row.currency,
-        total_minor: row.total_minor,
-        created_at_micros: row.created_at_micros,
-        updated_at_micros: row.updated_at_micros,
-    }
+fn summary(row: &Row<'_>) -> rusqlite::Result<OrderSummary> {
+    let created_at_micros = row.get("created_at")?;
+    let updated_at_micros: Option<i64> = row.get("updated_at")?;
+    let packed = PackedSummary {
+        order_id: rows::order_id(row.get("order_id")?),
+        customer_id: row.get("customer_id")?,
+        currency: row.get("currency")?,
+        total_minor: row.get("total_minor")?,
+        status: row.get("status")?,
+        created_at_micros,
+        updated_at_micros: updated_at_micros.unwrap_or(created_at_micros),
+    };
+    Ok(packed.decode()?)
 }
 
 pub(super) fn backlog(connection: &Connection, now: Timestamp) -> rusqlite::Result<Backlog> {
     let mut statement = connection.prepare_cached(
-        "SELECT count(*) AS commands, min(since) AS oldest FROM pending_commands",
+        "SELECT (SELECT count(*) FROM pending_commands) AS commands,
+                (SELECT min(since) FROM (SELECT since FROM pending_commands ORDER BY order_no LIMIT 10000)) AS oldest",
     )?;
     statement.query_row([], |row| {
         let commands: i64 = row.get("commands")?;

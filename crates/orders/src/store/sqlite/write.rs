@@ -1,121 +1,141 @@
-//! Writes a decision down, and compares every row count with what was predicted (R11).
+//! Writes a decision and compares every row count with what was predicted (R11).
 
-use contract::OrderId;
-use orders_core::decide::{Change, Pending, Placement};
-use orders_core::order::Entry;
+use contract::Revision;
+use orders_core::decide::{OrderChange, OrderState, Origin, Pending, Placement};
 use platform::failure::{Failure, Suspicion};
 use rusqlite::{Connection, params};
 use storage::sqlite::exactly_one;
 
-use super::super::text::parts_text;
+use super::super::packed::{write_entries, write_lines};
+use super::load::OrderNumbers;
 
-pub(super) fn apply(connection: &Connection, changes: &[Change]) -> Result<(), Failure> {
+pub(super) fn apply(
+    connection: &Connection,
+    changes: &[OrderChange],
+    numbers: &OrderNumbers,
+) -> Result<(), Failure> {
     for change in changes {
-        match (&change.placed, change.from) {
-            (Some(placement), _) => insert(connection, change, placement)?,
-            (None, Some(from)) => {
-                compare_and_set(connection, change, from.as_str())?;
-                if let Some(kind) = from.in_flight() {
-                    let row = params![change.order_id.0.as_bytes(), kind.as_str()];
-                    exactly_one(
-                        connection,
-                        "DELETE FROM pending_commands WHERE order_id = ?1 AND kind = ?2",
-                        row,
-                    )?;
-                }
+        match &change.from {
+            Origin::Placed(placement) => place(connection, change, placement)?,
+            Origin::Stored { last_seq, in_flight } => {
+                let number = numbers.get(&change.order_id).copied();
+                let number = number
+                    .ok_or(Suspicion::Decision("a change of an order that does not exist"))?;
+                change_state(connection, number, *last_seq, change)?;
+                change_pending(connection, number, *in_flight, change.pending.as_ref())?;
             }
-            (None, None) => {
-                return Err(Suspicion::Decision("a change of an order that never was").into());
-            }
-        }
-        for entry in &change.entries {
-            append(connection, change.order_id, entry)?;
-        }
-        if let Some(pending) = &change.pending {
-            send(connection, change.order_id, pending)?;
         }
     }
     Ok(())
 }
 
-fn last_entry(change: &Change) -> Result<&Entry, Failure> {
-    change.entries.last().ok_or_else(|| Suspicion::Decision("a change without an entry").into())
-}
-
-fn insert(connection: &Connection, change: &Change, placement: &Placement) -> Result<(), Failure> {
+/// Inserts the order, and what the same batch changed about it.
+fn place(
+    connection: &Connection,
+    change: &OrderChange,
+    placement: &Placement,
+) -> Result<(), Failure> {
     let terms = &placement.terms;
-    let last = last_entry(change)?;
     exactly_one(
         connection,
-        "INSERT INTO orders (order_id, customer_id, status, currency, total_minor, digest, request_digest,
-                             idempotency_key, last_seq, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT INTO orders (order_id, customer_id, currency, total_minor, digest, idempotency_key, lines, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             change.order_id.0.as_bytes(),
             terms.customer_id.as_str(),
-            change.to.as_str(),
             terms.currency.code(),
             terms.total_minor,
-            terms.digest.0,
-            placement.request_digest.0,
+            placement.digest.0,
             placement.key,
-            last.seq,
-            change.entries[0].at_micros,
-            last.at_micros,
+            write_lines(&terms.lines),
+            change.at_micros,
         ],
     )?;
-    for (line_no, line) in (1u32..).zip(&terms.lines) {
-        exactly_one(
-            connection,
-            "INSERT INTO order_lines (order_id, line_no, product_id, quantity, price_minor) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![
-                change.order_id.0.as_bytes(),
-                line_no,
-                line.product_id.as_str(),
-                line.quantity.get(),
-                line.price_minor,
-            ],
-        )?;
+    let number = connection.last_insert_rowid();
+    if let Some(state) = &change.to {
+        insert_state(connection, number, state, change)?;
     }
-    Ok(())
+    change_pending(connection, number, None, change.pending.as_ref())
 }
 
-fn compare_and_set(connection: &Connection, change: &Change, from: &str) -> Result<(), Failure> {
-    let last = last_entry(change)?;
+/// Adds the entries to the history, if it still ends with `last_seq` (R13).
+fn change_state(
+    connection: &Connection,
+    number: i64,
+    last_seq: u32,
+    change: &OrderChange,
+) -> Result<(), Failure> {
+    let state = change.to.as_ref().ok_or(Suspicion::Decision("a change without a state"))?;
+    if last_seq == 1 {
+        return insert_state(connection, number, state, change);
+    }
     exactly_one(
         connection,
-        "UPDATE orders SET status = ?3, last_seq = ?4, updated_at = ?5 WHERE order_id = ?1 AND status = ?2",
-        params![change.order_id.0.as_bytes(), from, change.to.as_str(), last.seq, last.at_micros],
-    )
-}
-
-fn append(connection: &Connection, order_id: OrderId, entry: &Entry) -> Result<(), Failure> {
-    let answer = entry.answer.as_ref();
-    exactly_one(
-        connection,
-        "INSERT INTO order_history (order_id, seq, status, reason, at, decided_at, allocations, shortages)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "UPDATE order_states
+         SET status = ?3, revision = ?4, settled = ?5, last_seq = ?6, digest = ?7, updated_at = ?8,
+             history = substr(history, 1, length(history) - 1) || ',' || ?9 || ']'
+         WHERE order_no = ?1 AND last_seq = ?2",
         params![
-            order_id.0.as_bytes(),
-            entry.seq,
-            entry.status.as_str(),
-            entry.reason,
-            entry.at_micros,
-            answer.map(|answer| answer.decided_at_micros),
-            answer.and_then(|answer| parts_text(&answer.allocations)),
-            answer.and_then(|answer| parts_text(&answer.shortages)),
+            number,
+            last_seq,
+            state.status.as_str(),
+            state.revision.get(),
+            state.settled.map_or(0, Revision::get),
+            state.last_seq,
+            state.digest.map(|digest| digest.0),
+            change.at_micros,
+            write_entries(&change.entries),
         ],
     )
 }
 
-fn send(connection: &Connection, order_id: OrderId, pending: &Pending) -> Result<(), Failure> {
+/// Another change that came first has inserted the row already, so nothing is inserted (R13).
+fn insert_state(
+    connection: &Connection,
+    number: i64,
+    state: &OrderState,
+    change: &OrderChange,
+) -> Result<(), Failure> {
     exactly_one(
         connection,
-        "INSERT INTO pending_commands (order_id, kind, attempt, since, sent_at, next_attempt_at, traceparent)
+        "INSERT INTO order_states (order_no, status, revision, settled, last_seq, digest, updated_at, history)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, '[' || ?8 || ']') ON CONFLICT (order_no) DO NOTHING",
+        params![
+            number,
+            state.status.as_str(),
+            state.revision.get(),
+            state.settled.map_or(0, Revision::get),
+            state.last_seq,
+            state.digest.map(|digest| digest.0),
+            change.at_micros,
+            write_entries(&change.entries),
+        ],
+    )
+}
+
+/// Replaces the pending command that was there before the batch by the one that is in flight after
+/// it (INV-7).
+fn change_pending(
+    connection: &Connection,
+    number: i64,
+    before: Option<Revision>,
+    after: Option<&Pending>,
+) -> Result<(), Failure> {
+    if let Some(revision) = before {
+        exactly_one(
+            connection,
+            "DELETE FROM pending_commands WHERE order_no = ?1 AND revision = ?2",
+            params![number, revision.get()],
+        )?;
+    }
+    let Some(pending) = after else { return Ok(()) };
+    exactly_one(
+        connection,
+        "INSERT INTO pending_commands (order_no, revision, attempt, since, sent_at, next_attempt_at, traceparent)
          VALUES (?1, ?2, 1, ?3, ?3, ?4, ?5)",
         params![
-            order_id.0.as_bytes(),
-            pending.kind.as_str(),
+            number,
+            pending.revision.get(),
             pending.since_micros,
             pending.next_attempt_at_micros,
             pending.traceparent,
