@@ -119,6 +119,7 @@ mod tests {
         Receipt {
             order_id: OrderId(uuid::Uuid::from_u128(1)),
             status: Status::Confirmed,
+            last_seq: 2,
             shortages: Vec::new(),
         }
     }

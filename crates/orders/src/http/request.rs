@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<Terms, Problem> {
-        read_order(body.as_bytes(), Currency::BRL).map(|(terms, _)| terms)
+        read_order(body.as_bytes(), Currency::BRL)
     }
 
     /// `pointer code` per fault, in the order of the problem.

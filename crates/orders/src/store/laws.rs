@@ -4,17 +4,23 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::answers::{Allocation, StockAnswer, StockOutcome};
-use contract::commands::StockCommandKind;
-use contract::{LocationId, OrderId, Quantity};
-use orders_core::decide::{Decision, Loaded, OrderCommand, OrderOutcome, Placement, decide};
+use contract::answers::StockAllocated;
+use contract::{
+    Allocation, Allocations, Facts, Intent, LocationId, OrderId, Quantity, Revision, Shortage,
+    ShortageReason,
+};
+use orders_core::decide::{
+    LoadedOrders, OrderCommand, OrderOutcome, OrdersDecision, Placement, decide,
+};
 use orders_core::money::Currency;
-use orders_core::order::{OrderLine, Status, Terms};
+use orders_core::order::{OrderLine, Terms};
+use orders_core::registers::Registers;
+use orders_core::status::{Request, Status};
 use platform::clock::{ManualClock, Timestamp};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
-use super::{AuditStore, Filter, Lease, PendingAudit, Pick, Store};
+use super::{Filter, Lease, OrderAudit, OrderAuditStore, OrderStore, PendingAudit, Pick};
 
 pub(crate) mod auditing;
 pub(crate) mod deciding;
@@ -33,7 +39,8 @@ macro_rules! store_laws {
             deciding::an_order_moves_only_from_where_the_decision_saw_it
             deciding::a_batch_is_written_whole_or_not_at_all
             deciding::a_panicking_decider_leaves_nothing_behind_and_the_store_working
-            deciding::a_command_is_pending_exactly_while_it_is_in_flight
+            deciding::a_command_is_pending_exactly_while_the_intent_is_ahead
+            deciding::the_registers_of_an_order_are_read_back_as_they_were_written
             deciding::concurrent_batches_lose_nothing
             leasing::a_lease_is_taken_once_until_it_is_due_again
             leasing::a_patient_lease_leaves_what_became_due_lately
@@ -44,7 +51,7 @@ macro_rules! store_laws {
             reading::lists_are_newest_first_filtered_and_complete_page_by_page
             reading::the_backlog_is_counted_with_its_oldest_age
             auditing::the_audit_reads_every_order_once_in_order
-            auditing::the_audit_reads_every_pending_command_with_the_step_that_it_belongs_to
+            auditing::the_audit_reads_every_pending_command_with_its_order
             auditing::quarantine_counts_repeats_and_keeps_neighbours
         );
     };
@@ -59,8 +66,8 @@ pub(crate) use store_laws;
 
 /// An empty store of some engine.
 pub(crate) struct Fresh {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) audit: Arc<dyn AuditStore>,
+    pub(crate) store: Arc<dyn OrderStore>,
+    pub(crate) audit: Arc<dyn OrderAuditStore>,
     pub(crate) clock: Arc<ManualClock>,
     /// Dropped last: the folder or the server that the store lives in.
     pub(crate) _home: Box<dyn std::any::Any + Send + Sync>,
@@ -79,7 +86,7 @@ pub(crate) fn lease(limit: u32, pick: Pick) -> Lease {
 
 /// As the committer does: what is not done, and may be later, is repeated.
 pub(crate) async fn run_until_done(
-    store: &dyn Store,
+    store: &dyn OrderStore,
     batch: Arc<[OrderCommand]>,
 ) -> Vec<OrderOutcome> {
     loop {
@@ -117,25 +124,19 @@ pub(crate) fn placement(n: u128, key: Option<&str>) -> Placement {
         quantity: Quantity::new(units).expect("a quantity"),
         price_minor,
     };
-    let mut terms = Terms {
-        customer_id: if key.is_some() { "c" } else { "c-1" }.parse().expect("an id"),
+    let customer_id = match key {
+        Some(_) => "c".to_owned(),
+        None => format!("c-{n}"),
+    };
+    let terms = Terms {
+        customer_id: customer_id.parse().expect("an id"),
         currency: Currency::BRL,
         total_minor: 6997,
         lines: vec![line("789", 2, 1999), line("456", 1, 2999)],
-        digest: contract::Digest([0; 16]),
     };
-    if n > 1 && key.is_none() {
-        terms.customer_id = format!("c-{n}").parse().expect("an id");
-    }
-    terms.digest = terms.stock_lines().digest();
-    let request_digest = contract::Digest::of(terms.customer_id.as_str().as_bytes());
-    Placement {
-        order_id: id(n),
-        key: key.map(str::to_owned),
-        request_digest,
-        terms,
-        traceparent: None,
-    }
+    let digest = Intent::placed(terms.ordered()).digest();
+    let key = key.map(str::to_owned);
+    Placement { order_id: id(n), key, terms, digest, traceparent: None }
 }
 
 pub(crate) fn place(n: u128) -> OrderCommand {
@@ -150,30 +151,68 @@ pub(crate) fn fulfill(n: u128) -> OrderCommand {
     OrderCommand::Fulfill { order_id: id(n), traceparent: None }
 }
 
+/// Inventory's answer to the placement, with all units.
 pub(crate) fn reserved(n: u128) -> OrderCommand {
-    let allocation = Allocation {
-        product_id: "789".parse().expect("an id"),
-        location_id: LocationId::main(),
-        quantity: Quantity::new(2).expect("a quantity"),
+    settle(n, Intent::placed(ordered(n)), all_units(), Vec::new())
+}
+
+/// Inventory's answer to the placement, with no units.
+pub(crate) fn rejected(n: u128) -> OrderCommand {
+    let shortage = Shortage {
+        product_id: "456".parse().expect("an id"),
+        requested: Quantity::new(1).expect("a quantity"),
+        available: 0,
+        reason: ShortageReason::OutOfStock,
     };
-    settle(n, StockOutcome::StockReserved { allocations: vec![allocation] })
+    settle(n, Intent::placed(ordered(n)), Allocations::default(), vec![shortage])
 }
 
+/// Inventory's answer to the cancellation.
 pub(crate) fn released(n: u128) -> OrderCommand {
-    settle(n, StockOutcome::StockReleased)
+    let intent = Registers::placed(ordered(n)).next_intent(Request::Cancel);
+    settle(n, intent, Allocations::default(), Vec::new())
 }
 
-pub(crate) fn settle(n: u128, outcome: StockOutcome) -> OrderCommand {
-    let terms = placement(n, None).terms;
-    OrderCommand::Settle(Box::new(StockAnswer {
+/// Inventory's answer to the fulfillment.
+pub(crate) fn shipped(n: u128) -> OrderCommand {
+    let facts = Facts { revision: Revision::FIRST, allocated: all_units(), shortages: Vec::new() };
+    let confirmed = Registers { facts: Some(facts), ..Registers::placed(ordered(n)) };
+    settle(n, confirmed.next_intent(Request::Fulfill), all_units(), Vec::new())
+}
+
+fn ordered(n: u128) -> contract::Wanted {
+    placement(n, None).terms.ordered()
+}
+
+/// What every order of these laws asks for, at one location.
+pub(crate) fn all_units() -> Allocations {
+    let allocation = |product: &str, units| Allocation {
+        product_id: product.parse().expect("an id"),
+        location_id: LocationId::main(),
+        quantity: Quantity::new(units).expect("a quantity"),
+    };
+    Allocations::sorted(vec![allocation("456", 1), allocation("789", 2)]).expect("two stock keys")
+}
+
+fn settle(
+    n: u128,
+    intent: Intent,
+    allocated: Allocations,
+    shortages: Vec<Shortage>,
+) -> OrderCommand {
+    OrderCommand::Settle(Box::new(StockAllocated {
         schema: 1,
-        outcome,
         order_id: id(n),
-        lines: terms.stock_lines(),
-        digest: terms.digest,
+        facts: Facts { revision: intent.revision, allocated, shortages },
+        digest: intent.digest(),
         attempt: 1,
         decided_at_micros: 5,
         sent_at_micros: 6,
         traceparent: None,
     }))
+}
+
+/// The status of an audited order.
+pub(crate) fn status_of(audit: &OrderAudit) -> Status {
+    audit.state.map_or(Status::Received, |state| state.status)
 }

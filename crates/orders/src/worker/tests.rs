@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use contract::answers::{ANSWERS_CHANNEL, StockAnswer, StockOutcome};
-use contract::commands::{COMMANDS_CHANNEL, StockCommand};
+use contract::answers::{ANSWERS_CHANNEL, StockAllocated};
+use contract::commands::{AllocateStock, COMMANDS_CHANNEL};
 use contract::{OrderId, codec};
 use http::Request;
 use http_body_util::BodyExt;
@@ -29,7 +29,7 @@ use super::health_check::HealthCheck;
 use super::sweep::Sweeper;
 use crate::run::{Dependencies, Parts, assemble};
 use crate::store::OrderStore;
-use crate::store::laws::{START, id, place, placement, released, reserved};
+use crate::store::laws::{self, START, id, place, released, reserved};
 use crate::store::sqlite::Sqlite;
 use crate::waiters::Waiters;
 
@@ -90,7 +90,7 @@ impl World {
     }
 
     /// What was published since the last look; the bus forgets it, as a wiped broker would.
-    async fn published(&mut self) -> Vec<StockCommand> {
+    async fn published(&mut self) -> Vec<AllocateStock> {
         self.relay.tick().await;
         let deliveries = self
             .bus
@@ -142,6 +142,7 @@ async fn who_waits_for_a_cancellation_is_not_told_of_the_confirmation_before_it(
         world.waiters.settled(&Receipt {
             order_id: id(1),
             status: Status::Confirmed,
+            last_seq: 2,
             shortages: Vec::new(),
         });
         world.run(vec![released(1)]).await;
@@ -151,19 +152,10 @@ async fn who_waits_for_a_cancellation_is_not_told_of_the_confirmation_before_it(
     assert_eq!(receipt["status"], "cancelled", "{receipt}");
 }
 
-fn rejected(order_id: OrderId) -> StockAnswer {
-    let terms = placement(1, None).terms;
-    StockAnswer {
-        schema: 1,
-        outcome: StockOutcome::StockRejected { shortages: Vec::new() },
-        order_id,
-        lines: terms.stock_lines(),
-        digest: terms.digest,
-        attempt: 1,
-        decided_at_micros: 5,
-        sent_at_micros: 6,
-        traceparent: None,
-    }
+/// Inventory's answer to the placement of an order, with no units.
+fn rejected(order_id: OrderId) -> StockAllocated {
+    let OrderCommand::Settle(answer) = laws::rejected(1) else { unreachable!("it is an answer") };
+    StockAllocated { order_id, ..*answer }
 }
 
 #[tokio::test]

@@ -63,23 +63,21 @@ pub(super) async fn orders(
 /// pending command of revision 1. The page is sorted by the table that the condition is about, so
 /// that its index serves it.
 pub(super) fn page(status: Option<Status>, customer: bool, before: bool) -> String {
-    let (joined, key) = match (status, customer) {
-        (Some(Status::Received), false) => {
-            ("JOIN pending_commands USING (order_id)", "pending_commands.order_id")
-        }
-        (Some(Status::Received), true) => {
-            ("JOIN pending_commands USING (order_id)", "orders.order_id")
-        }
-        (Some(_), false) => ("", "order_states.order_id"),
-        (Some(_), true) | (None, _) => ("", "orders.order_id"),
+    let key = match (status, customer) {
+        (Some(Status::Received), false) => "pending_commands.order_id",
+        (Some(_), false) => "order_states.order_id",
+        (_, true) | (None, _) => "orders.order_id",
     };
-    let states = match status {
-        Some(status) if status != Status::Received => "JOIN",
-        _ => "LEFT JOIN",
+    let (states, pending) = match status {
+        None => ("LEFT JOIN", ""),
+        Some(Status::Received) => {
+            ("LEFT JOIN", "JOIN pending_commands ON pending_commands.order_id = orders.order_id")
+        }
+        Some(_) => ("JOIN", ""),
     };
     let mut sql = format!(
         "SELECT orders.order_id, customer_id, currency, total_minor, created_at, status::text, updated_at
-         FROM orders {states} order_states ON order_states.order_id = orders.order_id {joined} WHERE true"
+         FROM orders {states} order_states ON order_states.order_id = orders.order_id {pending} WHERE true"
     );
     let mut conditions = Vec::new();
     match status {

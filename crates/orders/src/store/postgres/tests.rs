@@ -1,10 +1,11 @@
 use orders_core::decide::decide;
+use orders_core::status::Status;
 use platform::clock::ManualClock;
 use testbed::{fresh_database, postgres};
 
 use super::*;
-use crate::store::laws::{Fresh, START, id, place, store_laws};
-use crate::store::{AuditStore, Pick};
+use crate::store::laws::{Fresh, START, cancel, id, place, reserved, store_laws};
+use crate::store::{OrderAuditStore, Pick};
 
 mod interleavings;
 
@@ -17,7 +18,8 @@ store_laws!(fresh);
 
 /// A store in a database of its own, and that database's URL.
 async fn opened() -> (Postgres, Arc<ManualClock>, String) {
-    let (url, clock) = (fresh_database().await, Arc::new(ManualClock::at(START)));
+    let url = fresh_database().await;
+    let clock = Arc::new(ManualClock::at(START));
     let store =
         Postgres::open(server(&url), Time::Given(clock.clone())).await.expect("a new database");
     (store, clock, url)
@@ -31,10 +33,11 @@ fn server(url: &str) -> Server {
 async fn every_statement_can_be_prepared() {
     let (_store, _, url) = opened().await;
     let operator = postgres(&url).await;
-    let switch = [false, true];
-    let pages = switch
-        .into_iter()
-        .flat_map(|a| switch.into_iter().flat_map(move |b| switch.map(|c| query::page(a, b, c))));
+    let statuses = [None, Some(Status::Received), Some(Status::Confirmed)];
+    let switches = [[false, false], [false, true], [true, false], [true, true]];
+    let pages = statuses.into_iter().flat_map(|status| {
+        switches.map(|[customer, before]| query::page(status, customer, before))
+    });
     let fixed = SCHEMA.statements.iter().chain(&query::STATEMENTS).chain(&audit::STATEMENTS);
     for sql in fixed.map(|sql| (*sql).to_owned()).chain(pages) {
         operator.prepare(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
@@ -44,23 +47,52 @@ async fn every_statement_can_be_prepared() {
 #[tokio::test]
 async fn the_database_itself_keeps_histories_whole() {
     let (store, _, url) = opened().await;
-    store.run(Arc::new([place(1)]), decide).await.expect("an order");
+    let batch = Arc::new([place(1), reserved(1), cancel(1)]);
+    store.run(batch, decide).await.expect("an order");
     let operator = postgres(&url).await;
     for forbidden in [
-        "UPDATE order_history SET status = 'fulfilled'",
-        "DELETE FROM order_history",
-        "TRUNCATE order_history",
-        "INSERT INTO order_history (order_id, seq, status, at) SELECT order_id, 3, 'confirmed', 0 FROM orders",
-        "UPDATE orders SET status = 'lost'",
-        "UPDATE orders SET total_minor = -1",
-        "UPDATE order_lines SET quantity = 0",
-        "UPDATE idempotency_keys SET order_id = gen_random_uuid()",
+        "UPDATE orders SET total_minor = 1",
         "DELETE FROM orders",
+        "TRUNCATE orders",
+        "DELETE FROM order_states",
+        "TRUNCATE order_states",
+        "UPDATE order_states SET revision = 1, digest = NULL",
+        "UPDATE order_states SET settled = 0",
+        "UPDATE order_states SET last_seq = 3",
+        "UPDATE order_states SET last_seq = 4, history = '[{}, {}, {}]'",
+        "UPDATE order_states SET last_seq = 5, history = (left(history::text, -1) || ',{}]')::json",
+        "UPDATE idempotency_keys SET order_id = gen_random_uuid()",
+        "INSERT INTO orders SELECT gen_random_uuid(), 'c', 'BRL', 0, gen_random_uuid(), '[]', 0",
     ] {
         assert!(operator.execute(forbidden, &[]).await.is_err(), "{forbidden}");
     }
-    let allowed = "INSERT INTO order_history (order_id, seq, status, at) SELECT order_id, 2, 'confirmed', 0 FROM orders";
-    assert_eq!(operator.execute(allowed, &[]).await.expect("nothing wrong with it"), 1);
+    let grown =
+        "UPDATE order_states SET last_seq = 4, history = (left(history::text, -1) || ',{}]')::json";
+    assert_eq!(operator.execute(grown, &[]).await.expect("a history may grow"), 1);
+}
+
+/// The packed columns, with ids and words.
+#[tokio::test]
+async fn the_views_show_an_order_to_people() {
+    let (store, _, url) = opened().await;
+    store.run(Arc::new([place(1), reserved(1), cancel(1)]), decide).await.expect("an order");
+    let operator = postgres(&url).await;
+    let shown = async |sql: &str| {
+        let rows = operator.query(sql, &[]).await.expect("a view");
+        rows.iter().map(|row| row.get("shown")).collect::<Vec<String>>()
+    };
+    let list =
+        "SELECT concat_ws(' ', status, revision, settled, last_seq) AS shown FROM order_list";
+    assert_eq!(shown(list).await, ["cancelling 2 1 3"]);
+    let lines = "SELECT concat_ws(' ', line_no, product_id, quantity, price_minor) AS shown
+                 FROM order_lines ORDER BY line_no";
+    assert_eq!(shown(lines).await, ["1 789 2 1999", "2 456 1 2999"]);
+    let history = "SELECT concat_ws(' ', seq, status, allocated, wanted) AS shown
+                   FROM order_history ORDER BY seq";
+    let units = r#"[["456","main",1],["789","main",2]]"#;
+    let confirmed = format!("2 confirmed {units}");
+    let cancelling = r#"3 cancelling [["456",0],["789",0]]"#.to_owned();
+    assert_eq!(shown(history).await, ["1 received".to_owned(), confirmed, cancelling]);
 }
 
 #[tokio::test]
@@ -68,8 +100,9 @@ async fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_
     let (store, clock, url) = opened().await;
     store.run(Arc::new([place(1), place(2)]), decide).await.expect("two orders");
     let operator = postgres(&url).await;
-    let damage = "ALTER TABLE order_lines DISABLE TRIGGER ALL;
-         UPDATE order_lines SET product_id = 'no id' WHERE order_id = '00000000-0000-0000-0000-000000000001'";
+    let damage = "ALTER TABLE orders DISABLE TRIGGER ALL;
+         UPDATE orders SET lines = replace(lines::text, '456', 'no id')::json
+         WHERE order_id = '00000000-0000-0000-0000-000000000001'";
     operator.batch_execute(damage).await.expect("damaged");
     clock.advance(std::time::Duration::from_secs(2));
     let pick = Pick::Due { patience: std::time::Duration::ZERO };

@@ -1,5 +1,7 @@
 use super::*;
-use crate::store::laws::{Fresh, START, place, store_laws};
+use crate::store::laws::{
+    Fresh, START, cancel, fulfill, id, place, placement, reserved, store_laws,
+};
 use platform::clock::ManualClock;
 
 async fn fresh() -> Fresh {
@@ -16,20 +18,91 @@ async fn the_database_itself_keeps_histories_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("orders.db");
     let store = Sqlite::open_inline(&path, Arc::new(ManualClock::at(START))).expect("a new file");
-    store.run(Arc::new([place(1)]), orders_core::decide::decide).await.expect("an order");
+    let batch = Arc::new([place(1), reserved(1), cancel(1)]);
+    store.run(batch, orders_core::decide::decide).await.expect("an order");
     drop(store);
     let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
     for forbidden in [
-        "UPDATE order_history SET status = 'fulfilled'",
-        "DELETE FROM order_history",
-        "INSERT INTO order_history (order_id, seq, status, at) SELECT order_id, 3, 'confirmed', 0 FROM orders",
-        "UPDATE orders SET status = 'lost'",
-        "UPDATE orders SET total_minor = -1",
-        "UPDATE order_lines SET quantity = 0",
+        "UPDATE orders SET total_minor = 1",
+        "UPDATE orders SET lines = '[[\"789\",1,1]]'",
         "DELETE FROM orders",
+        "DELETE FROM order_states",
+        "UPDATE order_states SET status = 'lost', last_seq = 4, history = replace(history, ']', ',{}]')",
+        "UPDATE order_states SET revision = 1, digest = NULL",
+        "UPDATE order_states SET settled = 0",
+        "UPDATE order_states SET last_seq = 3",
+        "UPDATE order_states SET last_seq = 4, history = '[{}]'",
+        "UPDATE order_states SET last_seq = 4, history = replace(history, '456', '457') || '{}]'",
+        "INSERT INTO orders SELECT 7, x'07', 'c', 'BRL', 0, x'00000000000000000000000000000000', NULL, '[[]]', 0",
+        "INSERT INTO orders SELECT 7, randomblob(16), 'c', 'BRL', 0, randomblob(16), NULL, '[]', 0",
     ] {
         assert!(raw.execute(forbidden, []).is_err(), "{forbidden}");
     }
+    let grown = "UPDATE order_states SET last_seq = 4,
+                     history = substr(history, 1, length(history) - 1) || ',{}]'";
+    assert_eq!(raw.execute(grown, []).expect("a history may grow"), 1);
+}
+
+/// The packed columns, with ids and words.
+#[tokio::test]
+async fn the_views_show_an_order_to_people() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("orders.db");
+    let store = Sqlite::open_inline(&path, Arc::new(ManualClock::at(START))).expect("a new file");
+    let batch = Arc::new([place(1), place(2), reserved(1), fulfill(1)]);
+    store.run(batch, orders_core::decide::decide).await.expect("two orders");
+    drop(store);
+    let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
+    let shown = |sql: &str| -> Vec<String> {
+        let mut statement = raw.prepare(sql).expect("a view");
+        let rows = statement.query_map([], |row| row.get("shown")).expect("rows");
+        rows.map(|row| row.expect("a text")).collect()
+    };
+    let list = "SELECT order_id || ' ' || status || ' ' || revision || ' ' || settled || ' ' || last_seq AS shown
+                FROM order_list ORDER BY order_no";
+    assert_eq!(
+        shown(list),
+        [
+            "00000000-0000-0000-0000-000000000001 fulfilling 2 1 3",
+            "00000000-0000-0000-0000-000000000002 received 1 0 1",
+        ]
+    );
+    let lines =
+        "SELECT line_no || ' ' || product_id || ' ' || quantity || ' ' || price_minor AS shown
+                 FROM order_lines WHERE order_id LIKE '%1' ORDER BY line_no";
+    assert_eq!(shown(lines), ["1 789 2 1999", "2 456 1 2999"]);
+    let history = "SELECT seq || ' ' || status || ' ' || coalesce(allocated, shipped, '') AS shown
+                   FROM order_history WHERE order_id LIKE '%1' ORDER BY seq";
+    let units = r#"[["456","main",1],["789","main",2]]"#;
+    let [confirmed, fulfilling] = [format!("2 confirmed {units}"), format!("3 fulfilling {units}")];
+    assert_eq!(shown(history), ["1 received ".to_owned(), confirmed, fulfilling]);
+}
+
+/// Batches on both sides of a border between two stretches of the index of customers.
+#[tokio::test]
+async fn a_customer_is_listed_over_all_stretches() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("orders.db");
+    let store = Sqlite::open_inline(&path, Arc::new(ManualClock::at(START))).expect("a new file");
+    let of_one_customer = |n: u128| {
+        let mut placement = placement(n, None);
+        let customer_id = if n % 1000 == 0 { "often" } else { "other" };
+        placement.terms.customer_id = customer_id.parse().expect("an id");
+        OrderCommand::Place(Box::new(placement))
+    };
+    for first in (1..9000).step_by(1000) {
+        let batch = (first..first + 1000).map(of_one_customer).collect();
+        store.run(batch, orders_core::decide::decide).await.expect("orders");
+    }
+    let customer_id = Some("often".parse().expect("an id"));
+    let filter =
+        |before, limit| Filter { customer_id: customer_id.clone(), before, limit, status: None };
+    let list = async |before, limit| {
+        let orders = store.orders(filter(before, limit)).await.expect("a page");
+        orders.iter().map(|order| order.order_id.0.as_u128()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(None, 100).await, [9000, 8000, 7000, 6000, 5000, 4000, 3000, 2000, 1000]);
+    assert_eq!(list(Some(id(5000)), 2).await, [4000, 3000]);
 }
 
 #[test]
@@ -61,8 +134,8 @@ async fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_
         .expect("two orders");
     drop(store);
     let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
-    let damage = "UPDATE order_lines SET product_id = 'no id' WHERE order_id = x'00000000000000000000000000000001'";
-    assert!(raw.execute(damage, []).expect("damaged") > 0);
+    let damage = "DROP TRIGGER an_order_is_not_updated; UPDATE orders SET lines = replace(lines, '456', 'no id') WHERE order_no = 1";
+    raw.execute_batch(damage).expect("damaged");
     drop(raw);
 
     let store = Sqlite::open_inline(&path, clock.clone()).expect("the file");
@@ -75,6 +148,6 @@ async fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_
     };
     let sent: Vec<_> =
         store.lease(lease).await.expect("a lease").iter().map(|command| command.order_id).collect();
-    assert_eq!(sent, [crate::store::laws::id(2)]);
+    assert_eq!(sent, [id(2)]);
     assert_eq!(testbed::quarantined(&path), [("poisoned".to_owned(), 1)]);
 }
