@@ -9,9 +9,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use inventory::audit::{INV_1, INV_2, INV_3, INV_8, InventoryAudit};
-use inventory::store::AuditStore as InventoryStore;
+use inventory::store::StockAuditStore;
 use orders::audit::{INV_4, INV_7, OrdersAudit};
-use orders::store::{AuditStore as OrdersStore, Backlog};
+use orders::store::{Backlog, OrderAuditStore};
 use platform::audit::{Audit, AuditSequence, Findings, Invariant, MAX_NAMED, Progress, ReadBudget};
 use platform::failure::Failure;
 
@@ -24,8 +24,8 @@ const ALL: [Invariant; 7] = [INV_1, INV_2, INV_3, INV_4, INV_5, INV_7, INV_8];
 
 /// All audits, one after the other.
 pub(crate) fn audits(
-    orders: Arc<dyn OrdersStore>,
-    inventory: Arc<dyn InventoryStore>,
+    orders: Arc<dyn OrderAuditStore>,
+    inventory: Arc<dyn StockAuditStore>,
     budget: ReadBudget,
 ) -> AuditSequence {
     AuditSequence::new(vec![
@@ -113,8 +113,8 @@ impl fmt::Display for Report {
 ///
 /// A database could not be read. The findings so far are dropped. The caller may retry.
 pub(crate) async fn audit_once(
-    orders: Arc<dyn OrdersStore>,
-    inventory: Arc<dyn InventoryStore>,
+    orders: Arc<dyn OrderAuditStore>,
+    inventory: Arc<dyn StockAuditStore>,
 ) -> Result<Report, Failure> {
     let mut audits = audits(orders.clone(), inventory, ReadBudget::LONG);
     let mut report = round(&mut audits).await?;

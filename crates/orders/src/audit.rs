@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{Intent, OrderId, Revision};
-use orders_core::history::{Entry, Event, fold};
+use orders_core::history::{BrokenHistory, Entry, Event, fold};
 use orders_core::money;
 use orders_core::order::Order;
 use platform::audit::{Audit, Findings, Invariant, Progress, ReadBudget, Table, Walk, read_page};
@@ -64,9 +64,7 @@ impl Audit for OrdersAudit {
         if let Some(page) = self.orders.page(self.budget.page) {
             let (orders, to) = read_page(&*self.store, page, INV_4, findings).await?;
             findings.read(orders.len());
-            for order in &orders {
-                judge(order, findings);
-            }
+            orders.iter().for_each(|order| judge(order, findings));
             self.orders.went(to, orders.len());
         } else if let Some(page) = self.pending.page(self.budget.page) {
             let pending = self.store.pending_after(page.after, page.limit).await?;
@@ -112,9 +110,8 @@ impl Table for dyn OrderAuditStore + '_ {
     }
 }
 
-/// Checks one snapshot of one order (INV-4, INV-7, INV-10), and returns the fold of its history if
-/// there is one.
-pub fn judge(audit: &OrderAudit, findings: &mut Findings) -> Option<Order> {
+/// Checks one snapshot of one order (INV-4, INV-7, INV-10).
+fn judge(audit: &OrderAudit, findings: &mut Findings) {
     let id = audit.order_id;
     findings.checked(INV_4, 1);
     let lines = audit.terms.lines.iter();
@@ -131,16 +128,19 @@ pub fn judge(audit: &OrderAudit, findings: &mut Findings) -> Option<Order> {
         Ok(order) => order,
         Err(broken) => {
             findings.violated(INV_4, format!("order {id}: {broken}"));
-            return None;
+            return;
         }
     };
     judge_state(audit, &order, findings);
     judge_pending(audit, &order, findings);
-    Some(order)
 }
 
-/// The order that the history adds up to.
-fn folded(audit: &OrderAudit) -> Result<Order, orders_core::history::BrokenHistory> {
+/// The order that an audited history adds up to.
+///
+/// # Errors
+///
+/// [`BrokenHistory`] if the history breaks INV-4 or INV-10. A retry fails again.
+pub fn folded(audit: &OrderAudit) -> Result<Order, BrokenHistory> {
     let registers = fold(&audit.terms, &audit.history)?;
     let last_seq = audit.history.last().map_or(1, |entry| entry.seq);
     let digest = registers.intent.digest();

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contract::{OrderId, ProductId};
-use inventory::store::AuditStore as InventoryStore;
-use inventory_core::reservation::{Before, Reservation, State, StateName};
-use orders::store::{AuditStore as OrdersStore, OrderAudit};
-use orders_core::order::Status;
+use contract::{Allocations, OrderId, Revision};
+use inventory::store::{StockAuditStore, Stored};
+use inventory_core::reservation::Reservation;
+use orders::audit::folded;
+use orders::store::{OrderAudit, OrderAuditStore};
+use orders_core::order::Order;
+use orders_core::registers::Reading;
 use platform::audit::{
     Audit, Findings, Invariant, Page, Progress, ReadBudget, Walk, look_up, read_page,
 };
@@ -26,8 +28,8 @@ pub(crate) const INV_5: Invariant = Invariant {
 /// A round reads the rows that are new since the last round and a range of older ones.
 #[derive(Debug)]
 pub(crate) struct Agreement {
-    orders: Arc<dyn OrdersStore>,
-    inventory: Arc<dyn InventoryStore>,
+    orders: Arc<dyn OrderAuditStore>,
+    inventory: Arc<dyn StockAuditStore>,
     budget: ReadBudget,
     under_way: bool,
     /// Where the next pages begin: of orders, and of reservations.
@@ -37,8 +39,8 @@ pub(crate) struct Agreement {
 
 impl Agreement {
     pub(crate) fn new(
-        orders: Arc<dyn OrdersStore>,
-        inventory: Arc<dyn InventoryStore>,
+        orders: Arc<dyn OrderAuditStore>,
+        inventory: Arc<dyn StockAuditStore>,
         budget: ReadBudget,
     ) -> Self {
         let walk = Walk::new(budget.round);
@@ -52,38 +54,40 @@ impl Agreement {
         }
     }
 
-    /// Reads a page of orders, then their reservations, and then again the orders that do not
-    /// match: such an order may have changed in between.
+    /// Reads a page of orders, then their reservations, and then again the orders whose reservation
+    /// does not match: such an order may have changed in between.
+    ///
+    /// The three revisions only rise, so that no common snapshot is needed: what an order had
+    /// settled before is at most Inventory's revision, which is at most the order's revision after.
     async fn step_through_orders(
         &mut self,
         page: Page<OrderId>,
         findings: &mut Findings,
     ) -> Result<(), Failure> {
-        let (before, to) = read_page(&*self.orders, page, INV_5, findings).await?;
-        let ids = before.iter().map(|order| order.order_id).collect();
-        let reservations = look_up(&*self.inventory, ids, INV_5, findings).await?;
-        let reservations = by_id(reservations, |reservation| reservation.order_id);
-        let state = |order: &OrderAudit| {
-            reservations.get(&order.order_id).map(|reservation| reservation.state.name())
+        let (page_before, to) = read_page(&*self.orders, page, INV_5, findings).await?;
+        let ids: Vec<_> = page_before.iter().map(|order| order.order_id).collect();
+        let before = fold_all(&page_before, findings);
+        let stored = self.inventory.reservations_by_id(ids).await?;
+        let reservations = readable(stored, findings)?;
+        let doubtful = |order: &&Order| {
+            disagreement(order, order, reservations.get(&order.order_id)).is_some()
         };
-        let doubtful = before.iter().filter(|order| !agrees(order.status, state(order)));
-        let doubtful: Vec<_> = doubtful.map(|order| order.order_id).collect();
+        let doubtful: Vec<_> = before.values().filter(doubtful).map(|order| order.order_id).collect();
         let again = look_up(&*self.orders, doubtful.clone(), INV_5, findings).await?;
-        let again = by_id(again, |order| order.order_id);
         findings.read(before.len() + reservations.len() + again.len());
-        findings.checked(INV_5, before.len());
-        for order in &before {
-            let now = if doubtful.contains(&order.order_id) {
-                again.get(&order.order_id)
-            } else {
-                Some(order)
+        findings.checked(INV_5, page_before.len());
+        let after = fold_all(&again, findings);
+        for order_id in doubtful {
+            let reservation = reservations.get(&order_id);
+            let why = match after.get(&order_id) {
+                Some(after) => disagreement(&before[&order_id], after, reservation),
+                None => Some("it disappeared".to_owned()),
             };
-            match now {
-                Some(now) => check_pair(order, now, reservations.get(&order.order_id), findings),
-                None => findings.violated(INV_5, format!("order {} disappeared", order.order_id)),
+            if let Some(why) = why {
+                findings.violated(INV_5, format!("order {order_id}: {why}"));
             }
         }
-        self.through_orders.went(to, before.len());
+        self.through_orders.went(to, page_before.len());
         Ok(())
     }
 
@@ -94,18 +98,19 @@ impl Agreement {
         page: Page<OrderId>,
         findings: &mut Findings,
     ) -> Result<(), Failure> {
-        let (reservations, to) = read_page(&*self.inventory, page, INV_5, findings).await?;
-        let ids = reservations.iter().map(|reservation| reservation.order_id).collect();
-        let found = look_up(&*self.orders, ids, INV_5, findings).await?;
-        let found = by_id(found, |order| order.order_id);
-        findings.read(reservations.len() + found.len());
-        findings.checked(INV_5, reservations.len());
-        for reservation in &reservations {
-            findings.demand(INV_5, found.contains_key(&reservation.order_id), || {
-                format!("reservation {} has no order that can be read", reservation.order_id)
+        let stored = self.inventory.reservations_after(page.after, page.limit).await?;
+        let stored = page.of(stored, |stored| stored.key);
+        let ids: Vec<_> = stored.iter().map(|stored| stored.key).collect();
+        let found = look_up(&*self.orders, ids.clone(), INV_5, findings).await?;
+        let found: BTreeMap<_, _> = found.iter().map(|order| (order.order_id, ())).collect();
+        findings.read(ids.len() + found.len());
+        findings.checked(INV_5, ids.len());
+        for order_id in &ids {
+            findings.demand(INV_5, found.contains_key(order_id), || {
+                format!("reservation {order_id} has no order that can be read")
             });
         }
-        self.through_reservations.went(to, reservations.len());
+        self.through_reservations.went(ids.last().copied(), ids.len());
         Ok(())
     }
 }
@@ -134,77 +139,76 @@ impl Audit for Agreement {
     }
 }
 
-fn by_id<T>(items: Vec<T>, id: impl Fn(&T) -> OrderId) -> BTreeMap<OrderId, T> {
-    items.into_iter().map(|item| (id(&item), item)).collect()
+/// The orders that the histories add up to. A history that is broken is a violation.
+fn fold_all(page: &[OrderAudit], findings: &mut Findings) -> BTreeMap<OrderId, Order> {
+    let mut orders = BTreeMap::new();
+    for audit in page {
+        match folded(audit) {
+            Ok(order) => {
+                orders.insert(audit.order_id, order);
+            }
+            Err(broken) => findings.violated(INV_5, format!("order {}: {broken}", audit.order_id)),
+        }
+    }
+    orders
 }
 
-/// `before` was read before the reservation and `now` after it, so the reservation matches a status
-/// that the order had in between.
-fn check_pair(
-    before: &OrderAudit,
-    now: &OrderAudit,
-    reservation: Option<&Reservation>,
+/// The reservations that can be decoded. The others are violations.
+fn readable(
+    stored: Vec<Stored<OrderId, Reservation>>,
     findings: &mut Findings,
-) {
-    let state = reservation.map(|reservation| reservation.state.name());
-    findings.demand(
-        INV_5,
-        passed_through(before, now).into_iter().any(|status| agrees(status, state)),
-        || {
-            let state = state.map_or("absent", StateName::as_str);
-            format!("order {} is {}, its reservation {state}", now.order_id, now.status.as_str())
-        },
-    );
-    let Some(reservation) = reservation else { return };
-    let stock_digest = before.terms.stock_lines().digest();
-    let same_lines = reservation.digest == before.digest && stock_digest == before.digest;
-    findings.demand(INV_5, same_lines, || {
-        format!("order {} and its reservation differ in their lines", now.order_id)
-    });
-    findings.demand(INV_5, allocates_all_or_nothing(before, reservation), || {
-        format!("order {}: its allocations do not add up to its lines", now.order_id)
-    });
-}
-
-/// The statuses that the order had between the two reads.
-fn passed_through(before: &OrderAudit, now: &OrderAudit) -> Vec<Status> {
-    let moved = now.history.len() > before.history.len();
-    let last_seen = before.history.len().saturating_sub(1);
-    if moved {
-        now.history[last_seen..].iter().map(|(_, status)| *status).collect()
-    } else {
-        vec![now.status]
-    }
-}
-
-/// Whether a status of an order and a state of its reservation may exist together (INV-5).
-fn agrees(order: Status, reservation: Option<StateName>) -> bool {
-    use StateName::{Rejected, Released, Reserved, Shipped};
-    match order {
-        Status::Received => matches!(reservation, None | Some(Reserved | Rejected)),
-        Status::Confirmed => reservation == Some(Reserved),
-        Status::Rejected => reservation == Some(Rejected),
-        Status::Cancelling => matches!(reservation, None | Some(Reserved | Rejected | Released)),
-        Status::Cancelled => reservation == Some(Released),
-        Status::Fulfilling => matches!(reservation, Some(Reserved | Shipped)),
-        Status::Fulfilled => reservation == Some(Shipped),
-    }
-}
-
-fn allocates_all_or_nothing(order: &OrderAudit, reservation: &Reservation) -> bool {
-    let mut allocated = BTreeMap::<&ProductId, i64>::new();
-    for allocation in reservation.state.allocations() {
-        *allocated.entry(&allocation.product_id).or_default() += allocation.quantity.units();
-    }
-    let lines = order.terms.stock_lines();
-    let wanted: BTreeMap<_, _> =
-        lines.iter().map(|line| (&line.product_id, line.quantity.units())).collect();
-    match &reservation.state {
-        State::Reserved(_) | State::Shipped(_) | State::Released(Before::Reserved(_)) => {
-            allocated == wanted
-        }
-        State::Rejected(_) | State::Released(Before::Absent | Before::Rejected(_)) => {
-            allocated.is_empty()
+) -> Result<BTreeMap<OrderId, Reservation>, Failure> {
+    let mut reservations = BTreeMap::new();
+    for Stored { key, row } in stored {
+        let name = format_args!("the reservation of order {key}");
+        if let Some(reservation) = findings.readable(INV_5, name, row)? {
+            reservations.insert(key, reservation);
         }
     }
+    Ok(reservations)
+}
+
+/// How an order and its reservation disagree, if they do (INV-5). `before` was read before the
+/// reservation, and `after` after it.
+fn disagreement(
+    before: &Order,
+    after: &Order,
+    reservation: Option<&Reservation>,
+) -> Option<String> {
+    let settled = before.registers.settled();
+    let revision = reservation.map(|reservation| reservation.revision);
+    if revision < settled {
+        let settled = settled.map_or(0, Revision::get);
+        let revision = revision.map_or(0, Revision::get);
+        return Some(format!("it settled revision {settled}, Inventory is at {revision}"));
+    }
+    let reservation = reservation?;
+    let facts = reservation.facts();
+    if settled == revision && before.registers.facts.as_ref() != Some(&facts) {
+        let known = before.registers.facts.as_ref();
+        return Some(format!("it settled with {known:?}, Inventory has {facts:?}"));
+    }
+    // The order must be able to take Inventory's facts, as if they came now.
+    if let Reading::Anomaly(why) = after.registers.read(&facts, reservation.digest, after.digest) {
+        return Some(format!("its reservation is of revision {}: {why}", facts.revision));
+    }
+    let intent = &after.registers.intent;
+    let shipped = shipped(reservation);
+    if intent.revision == facts.revision && intent.shipped != shipped {
+        return Some(format!("it shall ship {:?}, Inventory shipped {shipped:?}", intent.shipped));
+    }
+    None
+}
+
+/// The units that have left the stock, by stock key.
+fn shipped(reservation: &Reservation) -> Allocations {
+    let shipped = reservation.holdings.iter().filter_map(|holding| {
+        let units = u32::try_from(holding.shipped).ok()?;
+        Some(contract::Allocation {
+            product_id: holding.product_id.clone(),
+            location_id: holding.location_id.clone(),
+            quantity: contract::Quantity::new(units).ok()?,
+        })
+    });
+    Allocations::sorted(shipped.collect()).unwrap_or_default()
 }
