@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use inventory::store::AuditStore as InventoryStore;
-use orders::store::AuditStore as OrdersStore;
+use inventory::store::StockAuditStore;
+use orders::store::OrderAuditStore;
 use platform::audit::{Audit, AuditNumbers, Findings, Invariant, Progress, ReadBudget, pause};
 use platform::clock::{Clock, SystemClock, SystemIds};
 use platform::config::{File, ListenAddr};
@@ -82,7 +82,7 @@ pub(crate) async fn verify(databases: &Databases) -> Result<Report, ProgramError
 
 async fn open(
     databases: &Databases,
-) -> Result<(Arc<dyn OrdersStore>, Arc<dyn InventoryStore>), ProgramError> {
+) -> Result<(Arc<dyn OrderAuditStore>, Arc<dyn StockAuditStore>), ProgramError> {
     let orders = orders::open_for_audit(&databases.orders).await?;
     let inventory = inventory::open_for_audit(&databases.inventory).await?;
     Ok((orders, inventory))

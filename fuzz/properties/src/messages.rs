@@ -4,16 +4,16 @@
 use std::fmt::Debug;
 
 use contract::SCHEMA_VERSION;
-use contract::answers::StockAnswer;
+use contract::answers::StockAllocated;
 use contract::codec::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, Undecodable, decode, encode};
-use contract::commands::StockCommand;
+use contract::commands::AllocateStock;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub fn check(bytes: &[u8]) {
-    check_as::<StockCommand>(bytes);
-    check_as::<StockAnswer>(bytes);
+    check_as::<AllocateStock>(bytes);
+    check_as::<StockAllocated>(bytes);
 }
 
 fn check_as<M: Serialize + DeserializeOwned + Clone + PartialEq + Debug>(bytes: &[u8]) {

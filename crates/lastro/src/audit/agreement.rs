@@ -72,7 +72,8 @@ impl Agreement {
         let doubtful = |order: &&Order| {
             disagreement(order, order, reservations.get(&order.order_id)).is_some()
         };
-        let doubtful: Vec<_> = before.values().filter(doubtful).map(|order| order.order_id).collect();
+        let doubtful: Vec<_> =
+            before.values().filter(doubtful).map(|order| order.order_id).collect();
         let again = look_up(&*self.orders, doubtful.clone(), INV_5, findings).await?;
         findings.read(before.len() + reservations.len() + again.len());
         findings.checked(INV_5, page_before.len());

@@ -19,16 +19,25 @@ fn violations(service: &str, invariant: &str) -> String {
 
 /// A breach of every invariant. A breach of one may break others, too.
 const BREACHES: [(&str, &str); 6] = [
-    ("inventory", "UPDATE movements SET reserved_delta = 99 WHERE product_id = 'MUG' AND seq = 2"),
-    ("inventory", "UPDATE stock SET on_hand = on_hand + 1 WHERE product_id = 'TEE'"),
-    ("inventory", "UPDATE allocations SET quantity = 3 WHERE order_id = {held}"),
     (
         "inventory",
-        "UPDATE reservations SET shortages = replace(shortages, '\"available\":2', '\"available\":1')
-         WHERE order_id = {rejected}",
+        "UPDATE movements SET reserved = 99
+         WHERE seq = 2 AND product_no = (SELECT product_no FROM products WHERE product_id = 'MUG')",
     ),
-    ("orders", "UPDATE orders SET status = 'received' WHERE order_id = {confirmed}"),
-    ("orders", "DELETE FROM order_history WHERE order_id = {held} AND seq = 1"),
+    (
+        "inventory",
+        "UPDATE stock SET on_hand = on_hand + 1
+         WHERE product_no = (SELECT product_no FROM products WHERE product_id = 'TEE')",
+    ),
+    ("inventory", "UPDATE reservations SET allocations = '[]' WHERE order_id = {held}"),
+    (
+        "inventory",
+        r#"UPDATE reservations
+           SET shortages = '{"revision":1,"short":[["TEE",5,1,"out_of_stock",[]]]}'
+           WHERE order_id = {rejected}"#,
+    ),
+    ("orders", "UPDATE orders SET total_minor = total_minor + 1 WHERE order_id = {confirmed}"),
+    ("orders", "DELETE FROM order_states"),
 ];
 
 async fn what_is_written_past_the_services_is_reported_by_them_and_by_verify_watch(form: Form) {

@@ -79,15 +79,15 @@ async fn must_be_append_only(databases: &Databases) {
     let orders = postgres(&databases.orders).await;
     let inventory = postgres(&databases.inventory).await;
     for (client, forbidden) in [
-        (&orders, "UPDATE order_history SET status = 'fulfilled'"),
-        (&orders, "DELETE FROM order_lines"),
+        (&orders, "UPDATE idempotency_keys SET key = 'another'"),
+        (&orders, "DELETE FROM order_states"),
         (&orders, "DELETE FROM orders"),
         (&orders, "DROP TABLE orders"),
         (&orders, "UPDATE schema_migrations SET number = 2"),
         (&inventory, "UPDATE movements SET on_hand = 100"),
         (&inventory, "DELETE FROM movements"),
         (&inventory, "TRUNCATE movements"),
-        (&inventory, "UPDATE allocations SET quantity = 5"),
+        (&inventory, "DELETE FROM reservations"),
         (&inventory, "DELETE FROM stock"),
     ] {
         let refused = client.batch_execute(forbidden).await.expect_err(forbidden);

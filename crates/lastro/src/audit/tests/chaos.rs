@@ -52,8 +52,8 @@ fn any_event() -> impl Strategy<Value = Event> {
 /// A message between the services.
 #[derive(Clone, Debug)]
 enum Message {
-    Command(Box<contract::commands::StockCommand>),
-    Answer(Box<contract::answers::StockAnswer>),
+    Command(Box<contract::commands::AllocateStock>),
+    Answer(Box<contract::answers::StockAllocated>),
 }
 
 struct World {
@@ -107,7 +107,7 @@ impl World {
     async fn deliver(&mut self, message: Message) {
         match message {
             Message::Command(command) => {
-                let answer = self.services.stock(stock::InventoryCommand::Stock(command)).await;
+                let answer = self.services.stock(stock::InventoryCommand::Allocate(command)).await;
                 self.network.extend(answer.map(|answer| Message::Answer(Box::new(answer))));
             }
             Message::Answer(answer) => {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use contract::answers::StockAnswer;
-use contract::commands::StockCommand;
+use contract::answers::StockAllocated;
+use contract::commands::AllocateStock;
 
 use super::*;
 
@@ -149,7 +149,7 @@ async fn stock_one_each(services: &Services) {
 async fn ask(
     services: &Services,
     commands: Vec<order::OrderCommand>,
-) -> BTreeMap<OrderId, StockCommand> {
+) -> BTreeMap<OrderId, AllocateStock> {
     let mut sent = BTreeMap::new();
     for batch in commands.chunks(BATCH) {
         let decided = services.orders.run(batch.into(), order::decide).await.expect("executed");
@@ -159,10 +159,10 @@ async fn ask(
     sent
 }
 
-async fn carry_out(services: &Services, commands: Vec<StockCommand>) -> Vec<StockAnswer> {
+async fn carry_out(services: &Services, commands: Vec<AllocateStock>) -> Vec<StockAllocated> {
     let commands: Vec<_> = commands
         .into_iter()
-        .map(|command| stock::InventoryCommand::Stock(Box::new(command)))
+        .map(|command| stock::InventoryCommand::Allocate(Box::new(command)))
         .collect();
     let mut answers = Vec::new();
     for batch in commands.chunks(BATCH) {
@@ -173,7 +173,7 @@ async fn carry_out(services: &Services, commands: Vec<StockCommand>) -> Vec<Stoc
     answers
 }
 
-async fn settle(services: &Services, answers: Vec<StockAnswer>) {
+async fn settle(services: &Services, answers: Vec<StockAllocated>) {
     let commands: Vec<_> =
         answers.into_iter().map(|answer| order::OrderCommand::Settle(Box::new(answer))).collect();
     for batch in commands.chunks(BATCH) {
