@@ -80,12 +80,15 @@ impl Agreement {
         let after = fold_all(&again, findings);
         for order_id in doubtful {
             let reservation = reservations.get(&order_id);
-            let why = match after.get(&order_id) {
-                Some(after) => disagreement(&before[&order_id], after, reservation),
-                None => Some("it disappeared".to_owned()),
+            let Some(after) = after.get(&order_id) else {
+                findings.violated(INV_5, format!("order {order_id} disappeared"));
+                continue;
             };
-            if let Some(why) = why {
-                findings.violated(INV_5, format!("order {order_id}: {why}"));
+            if let Some(why) = disagreement(&before[&order_id], after, reservation) {
+                let status = after.status().as_str();
+                let state = reservation.map_or("absent", |found| found.state().as_str());
+                let found = format!("order {order_id} is {status}, its reservation {state}: {why}");
+                findings.violated(INV_5, found);
             }
         }
         self.through_orders.went(to, page_before.len());
@@ -181,22 +184,23 @@ fn disagreement(
     if revision < settled {
         let settled = settled.map_or(0, Revision::get);
         let revision = revision.map_or(0, Revision::get);
-        return Some(format!("it settled revision {settled}, Inventory is at {revision}"));
+        return Some(format!("the order settled revision {settled}, Inventory is at {revision}"));
     }
     let reservation = reservation?;
     let facts = reservation.facts();
     if settled == revision && before.registers.facts.as_ref() != Some(&facts) {
         let known = before.registers.facts.as_ref();
-        return Some(format!("it settled with {known:?}, Inventory has {facts:?}"));
+        return Some(format!("the order settled with {known:?}, Inventory has {facts:?}"));
     }
     // The order must be able to take Inventory's facts, as if they came now.
     if let Reading::Anomaly(why) = after.registers.read(&facts, reservation.digest, after.digest) {
-        return Some(format!("its reservation is of revision {}: {why}", facts.revision));
+        return Some(format!("at revision {}, {why}", facts.revision));
     }
     let intent = &after.registers.intent;
     let shipped = shipped(reservation);
     if intent.revision == facts.revision && intent.shipped != shipped {
-        return Some(format!("it shall ship {:?}, Inventory shipped {shipped:?}", intent.shipped));
+        let wanted = &intent.shipped;
+        return Some(format!("{wanted:?} shall be shipped, Inventory shipped {shipped:?}"));
     }
     None
 }

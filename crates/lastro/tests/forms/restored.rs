@@ -1,7 +1,7 @@
 //! A database that was restored from an old backup: what `lastro verify` reports, what heals by
 //! itself, and what helps. docs/reliability.md promises no more than this.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::json;
@@ -15,6 +15,9 @@ tried_on!(forms with files:
     orders_that_were_restored_contradict_the_stock_as_documented
     stock_that_was_restored_contradicts_the_orders_as_documented
 );
+
+/// How many violations of an invariant the audit names. It counts all.
+const MOST_NAMED: usize = 10;
 
 /// An order that one database knows from an earlier time than the other.
 struct Row {
@@ -48,13 +51,7 @@ const ORDERS_WENT_BACK: [Row; 14] = [
     heals("early", "confirmed"),
     heals("early_rejected", "rejected"),
     stays("early_released", "received, released", "received", Some(("cancel", "cancelled"))),
-    Row {
-        name: "early_shipped",
-        said: "received, shipped",
-        said_later: "confirmed, shipped",
-        comes_to: "confirmed",
-        helps: Some(("fulfill", "fulfilled")),
-    },
+    stays("early_shipped", "received, shipped", "received", None),
     stays("released", "confirmed, released", "confirmed", Some(("cancel", "cancelled"))),
     stays("shipped", "confirmed, shipped", "confirmed", Some(("fulfill", "fulfilled"))),
     heals("being_released", "cancelled"),
@@ -81,7 +78,13 @@ const STOCK_WENT_BACK: [Row; 14] = [
     heals("to_release", "cancelled"),
     heals("to_ship", "fulfilled"),
     stays("late_rejected", "rejected, absent", "rejected", None),
-    heals("late_to_release", "cancelled"),
+    Row {
+        name: "late_to_release",
+        said: "cancelling, absent",
+        said_later: "",
+        comes_to: "cancelled",
+        helps: None,
+    },
     stays("late_to_ship", "fulfilling, absent", "fulfilling", None),
     heals("late_received", "confirmed"),
 ];
@@ -136,14 +139,15 @@ impl History {
         ended: &Ended,
         expected: impl Iterator<Item = (&'static str, &'static str)>,
     ) {
-        let mut lines: Vec<_> = expected
+        let lines: BTreeSet<_> = expected
             .filter_map(|(name, said)| Some(line(&self.ids[name], said.split_once(", ")?)))
             .collect();
-        let mut said: Vec<_> =
-            ended.stdout.lines().filter_map(|line| line.strip_prefix("         ")).collect();
-        lines.sort_unstable();
-        said.sort_unstable();
-        assert_eq!(said, lines, "{}", ended.stdout);
+        // What is wrong follows after a colon.
+        let said = ended.stdout.lines().filter_map(|line| line.strip_prefix("         "));
+        let said: BTreeSet<_> =
+            said.map(|line| line.split(": ").next().unwrap_or(line).to_owned()).collect();
+        assert!(said.is_subset(&lines), "{said:#?} {lines:#?}");
+        assert_eq!(said.len(), lines.len().min(MOST_NAMED), "{}", ended.stdout);
         let violated: Vec<_> =
             ended.stdout.lines().filter(|line| line.contains("VIOLATED")).collect();
         assert!(violated.len() == 1 && violated[0].starts_with("INV-5"), "{}", ended.stdout);

@@ -21,7 +21,7 @@ fn violations(service: &str, invariant: &str) -> String {
 const BREACHES: [(&str, &str); 6] = [
     (
         "inventory",
-        "UPDATE movements SET reserved = 99
+        "UPDATE movements SET reserved = 99, kind = 'release'
          WHERE seq = 2 AND product_no = (SELECT product_no FROM products WHERE product_id = 'MUG')",
     ),
     (
@@ -76,7 +76,8 @@ async fn what_is_written_past_the_services_is_reported_by_them_and_by_verify_wat
         })
         .await;
     }
-    let invariants = ["INV-1  ", "INV-2  ", "INV-3  ", "INV-4  ", "INV-5  ", "INV-7  ", "INV-8  "];
+    let invariants =
+        ["INV-1  ", "INV-2  ", "INV-3  ", "INV-4  ", "INV-5  ", "INV-7  ", "INV-8  ", "INV-11 "];
     let orders = [&confirmed, &held, &rejected].map(String::as_str);
     let all = invariants.iter().chain(&orders);
     let reported =
