@@ -1,8 +1,9 @@
 //! The metrics of the Inventory Service. No label names an order, a product or a location.
 
-use contract::answers::StockOutcome;
-use inventory_core::decide::{Decided, InventoryOutcome};
-use inventory_core::reservation::StateName;
+use contract::answers::StockAllocated;
+use contract::commands::AllocateStock;
+use inventory_core::decide::{DecidedInventory, InventoryCommand, InventoryOutcome};
+use inventory_core::reservation::ReservationState;
 use platform::telemetry;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -10,6 +11,14 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use crate::SERVICE;
+
+/// The states that a command can lead to.
+const OUTCOMES: [ReservationState; 4] = [
+    ReservationState::Reserved,
+    ReservationState::Rejected,
+    ReservationState::Released,
+    ReservationState::Shipped,
+];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
@@ -29,26 +38,20 @@ impl Metrics {
         let metrics = Self { shared, reservations: Family::default() };
         let help = "Reservations by decision; repeated answers are not counted";
         registry.register("stock_reservations", help, metrics.reservations.clone());
-        for state in StateName::ALL {
+        for state in OUTCOMES {
             drop(metrics.reservations.get_or_create(&OutcomeLabel { outcome: state.as_str() }));
         }
         metrics.shared.start_at_zero(SERVICE, "command");
         metrics
     }
 
-    pub(crate) fn count(&self, decided: &Decided) {
-        let (InventoryOutcome::Answered { repeated: false }, Some(answer)) =
-            (&decided.outcome, &decided.publish)
-        else {
-            return;
-        };
-        let state = match answer.outcome {
-            StockOutcome::StockReserved { .. } => StateName::Reserved,
-            StockOutcome::StockRejected { .. } => StateName::Rejected,
-            StockOutcome::StockReleased => StateName::Released,
-            StockOutcome::StockShipped => StateName::Shipped,
-        };
-        self.reservations.get_or_create(&OutcomeLabel { outcome: state.as_str() }).inc();
+    /// Counts what a command of the Order Service led to.
+    pub(crate) fn count(&self, command: &InventoryCommand, decided: &DecidedInventory) {
+        let InventoryOutcome::Answered { repeated: false } = decided.outcome else { return };
+        if let (InventoryCommand::Allocate(command), Some(answer)) = (command, &decided.publish) {
+            let outcome = outcome(command, answer).as_str();
+            self.reservations.get_or_create(&OutcomeLabel { outcome }).inc();
+        }
     }
 
     pub(crate) fn batch(&self, commands: usize) {
@@ -57,5 +60,19 @@ impl Metrics {
 
     pub(crate) fn published(&self, batches: usize, got_through: bool) {
         self.shared.published(SERVICE, batches, got_through);
+    }
+}
+
+/// The state of the reservation after a command that was carried out.
+fn outcome(command: &AllocateStock, answer: &StockAllocated) -> ReservationState {
+    let allocated = answer.facts.allocated.total();
+    if !answer.facts.shortages.is_empty() {
+        ReservationState::Rejected
+    } else if allocated == 0 {
+        ReservationState::Released
+    } else if command.intent.shipped.total() == allocated {
+        ReservationState::Shipped
+    } else {
+        ReservationState::Reserved
     }
 }

@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::postgres::{Postgres, SCHEMA};
 use crate::store::sqlite::Sqlite;
-use crate::store::{AuditStore, Store};
+use crate::store::{StockAuditStore, StockStore};
 use crate::worker::execute::Commands;
 use crate::worker::health_check::HealthCheck;
 
@@ -46,8 +46,8 @@ const KEYS: [&str; 4] = ["currency", "data_dir", "orders_database_url", "invento
 #[derive(Debug)]
 pub struct Dependencies {
     /// Where the stock is stored.
-    pub store: Arc<dyn Store>,
-    pub audit: Arc<dyn AuditStore>,
+    pub store: Arc<dyn StockStore>,
+    pub audit: Arc<dyn StockAuditStore>,
     pub bus: Arc<dyn Bus>,
 }
 
@@ -102,7 +102,7 @@ fn batcher(
     Batcher::new(Arc::new(commits), Arc::new(move |commands| metrics.batch(commands)))
 }
 
-fn auditor(store: Arc<dyn AuditStore>, context: &Context) -> Auditor {
+fn auditor(store: Arc<dyn StockAuditStore>, context: &Context) -> Auditor {
     let audit = InventoryAudit::new(store, ReadBudget::SHORT);
     Auditor::new(SERVICE, Box::new(audit), context.metrics.audit.clone(), context.clock.clone())
 }
@@ -129,7 +129,7 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
 pub async fn open_store(
     url: &DatabaseUrl,
     process: &mut Process,
-) -> Result<(Arc<dyn Store>, Arc<dyn AuditStore>), ProgramError> {
+) -> Result<(Arc<dyn StockStore>, Arc<dyn StockAuditStore>), ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => {
             let clock = process.context.clock.clone();
@@ -162,7 +162,7 @@ pub async fn open_store(
 /// # Errors
 ///
 /// The database does not exist, is unreachable, or is of another version.
-pub async fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn AuditStore>, ProgramError> {
+pub async fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn StockAuditStore>, ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => {
             Ok(Arc::new(Sqlite::open_for_audit(path).map_err(ProgramError::failed)?))

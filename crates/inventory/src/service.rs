@@ -12,12 +12,12 @@ use platform::failure::Failure;
 use platform::relay::Outbox;
 
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::store::StockStore;
 
 /// Commits batches: one transaction, and only after it the answers (R6).
 #[derive(Debug)]
 pub struct Commits {
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn StockStore>,
     pub outbox: Outbox,
     pub metrics: Arc<Metrics>,
 }
@@ -28,12 +28,12 @@ impl Commit<InventoryCommand, InventoryOutcome> for Commits {
         &self,
         batch: Arc<[InventoryCommand]>,
     ) -> Result<Vec<InventoryOutcome>, Failure> {
-        let decided = self.store.run(batch, decide).await?;
+        let decided = self.store.run(batch.clone(), decide).await?;
         fault_point!("inventory.committed", when decided.iter().any(|one| one.publish.is_some()));
         let mut outcomes = Vec::with_capacity(decided.len());
         let mut messages = Vec::new();
-        for one in decided {
-            self.metrics.count(&one);
+        for (command, one) in batch.iter().zip(decided) {
+            self.metrics.count(command, &one);
             messages.extend(one.publish);
             outcomes.push(one.outcome);
         }
@@ -45,7 +45,7 @@ impl Commit<InventoryCommand, InventoryOutcome> for Commits {
 /// What the HTTP handlers use.
 #[derive(Debug)]
 pub struct Service {
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn StockStore>,
     pub batcher: Batcher<InventoryCommand, InventoryOutcome>,
     pub ids: Arc<dyn Ids>,
 }

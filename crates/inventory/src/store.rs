@@ -1,43 +1,53 @@
-//! The Inventory Service's port to its database.
+//! The Inventory Service's ports to its database: [`StockStore`] for the service, and
+//! [`StockAuditStore`] for the audit.
 //!
-//! Its main method, [`Store::run`], takes a batch *and* the decider: it opens a transaction, loads
-//! under lock, decides, writes and commits.
+//! The main method, [`StockStore::run`], takes a batch *and* the decider: it opens a transaction,
+//! loads under lock, decides, writes and commits. Both ports speak of products and locations by
+//! their ids. The integer keys of the database stay inside the adapters.
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{LocationId, OrderId, ProductId};
-use inventory_core::decide::{Decide, Decided, InventoryCommand};
+use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Level, Location, Movement, ProductStock};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
+use storage::Misfit;
 
 #[cfg(test)]
 pub(crate) mod laws;
+mod numbers;
+mod packed;
 pub mod postgres;
 pub mod sqlite;
-mod text;
 
-/// The database of stock (R1, R4, R11, R12). Every engine passes the same laws.
+/// The database of stock (R1, R4, R11, R12).
+///
+/// Every engine passes the same laws. One call is one transaction. A row that cannot be decoded
+/// fails the calls that read it with [`Failure::Suspect`], and no other call (R17).
 #[async_trait]
-pub trait Store: Send + Sync + fmt::Debug {
+pub trait StockStore: Send + Sync + fmt::Debug {
     /// Decides and writes a batch in one transaction, and returns one decision per command, in
     /// order.
     ///
-    /// Levels change by compare-and-set on the number of their last movement, reservations by
-    /// compare-and-set on their state (R11).
+    /// The store locks the products that the batch names, by id, and then the reservations that
+    /// exist, by order id. It reads everything else under these locks, the time included, calls
+    /// `decide` once, and writes what was decided. Levels change by compare-and-set on the number
+    /// of their last movement, reservations by compare-and-set on their revision (R11).
     ///
     /// # Errors
     ///
     /// [`Failure`] says whether to retry. Only after [`Failure::Unknown`] may the batch have been
-    /// written; it may be run again (R4).
+    /// written; it may be run again (R4). [`Failure::Busy`] also means that another batch created
+    /// the same product or reservation meanwhile: run again, the batch finds it.
     async fn run(
         &self,
         batch: Arc<[InventoryCommand]>,
-        decide: Decide,
-    ) -> Result<Vec<Decided>, Failure>;
+        decide: DecideInventory,
+    ) -> Result<Vec<DecidedInventory>, Failure>;
 
     /// Writes messages to the quarantine, in a transaction of its own (R16).
     ///
@@ -61,11 +71,17 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`Failure`] says whether to retry; nothing was changed.
     async fn products(&self, filter: ProductFilter) -> Result<Vec<ProductStock>, Failure>;
 
-    /// Returns a page of one product's movements, newest first.
+    /// Returns a page of one product's ledger: the movement that happened last comes first, also
+    /// after a clock was set back.
+    ///
+    /// A page has fewer movements than `filter.limit` only if the ledger ends with it. It is empty
+    /// if the product does not exist or never moved there, or if `filter.from` is not a movement of
+    /// this ledger.
     ///
     /// # Errors
     ///
-    /// [`Failure`] says whether to retry; nothing was changed.
+    /// [`Failure`] says whether to retry; nothing was changed. [`Failure::Suspect`] if a movement
+    /// names one that is not in the ledger.
     async fn movements(&self, filter: MovementFilter) -> Result<Vec<Movement>, Failure>;
 
     /// Returns the reservation of an order, or `None` if it has none.
@@ -85,27 +101,48 @@ pub trait Store: Send + Sync + fmt::Debug {
 
 /// What the audit reads of stock, beside the service or in another program.
 ///
-/// Each call reads one snapshot of the last commit.
+/// Each call reads one snapshot of the last commit, and returns each row under its key, also a row
+/// that cannot be decoded.
 ///
 /// # Errors
 ///
-/// Every call may be retried, unless it returns [`Failure::Fatal`]. [`Failure::Suspect`] means that
-/// a row cannot be decoded.
+/// Every call may be retried, unless it returns [`Failure::Fatal`].
 #[async_trait]
-pub trait AuditStore: Send + Sync + fmt::Debug {
+pub trait StockAuditStore: Send + Sync + fmt::Debug {
+    /// Returns the first `limit` movements with a number above `after`, sorted by number.
+    ///
+    /// A movement that is committed later may have a lower number, if it is of another product.
+    async fn movements_after(
+        &self,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Stored<i64, MovementAudit>>, Failure>;
+
+    /// Returns the highest number of a movement.
+    async fn last_movement(&self) -> Result<Option<i64>, Failure>;
+
+    /// Returns the movements with these numbers that exist, sorted by number.
+    async fn movements_by_number(
+        &self,
+        numbers: Vec<i64>,
+    ) -> Result<Vec<Stored<i64, Movement>>, Failure>;
+
+    /// Returns the first `limit` stock rows behind `after`.
+    async fn stock_after(
+        &self,
+        after: Option<StockPosition>,
+        limit: u32,
+    ) -> Result<Vec<Stored<StockPosition, StockAudit>>, Failure>;
+
+    /// Returns the position of the last stock row.
+    async fn last_stock(&self) -> Result<Option<StockPosition>, Failure>;
+
     /// Returns the first `limit` reservations after `after`, sorted by order id.
     async fn reservations_after(
         &self,
         after: Option<OrderId>,
         limit: u32,
-    ) -> Result<Vec<Reservation>, Failure>;
-
-    /// Returns the order ids of the same reservations, also of those that cannot be decoded.
-    async fn order_ids_after(
-        &self,
-        after: Option<OrderId>,
-        limit: u32,
-    ) -> Result<Vec<OrderId>, Failure>;
+    ) -> Result<Vec<Stored<OrderId, Reservation>>, Failure>;
 
     /// Returns the highest order id of a reservation.
     async fn last_order_id(&self) -> Result<Option<OrderId>, Failure>;
@@ -114,38 +151,43 @@ pub trait AuditStore: Send + Sync + fmt::Debug {
     async fn reservations_by_id(
         &self,
         order_ids: Vec<OrderId>,
-    ) -> Result<Vec<Reservation>, Failure>;
-
-    /// Returns the first `limit` levels after `after`, sorted by stock key, each with the units
-    /// that reservations hold there.
-    async fn stock_after(
-        &self,
-        after: Option<StockKey>,
-        limit: u32,
-    ) -> Result<Vec<StockAudit>, Failure>;
-
-    /// Returns how many units the first `limit` orders after `after` hold at one stock key, and its
-    /// level. Orders count that ever had an allocation there.
-    async fn held_at(
-        &self,
-        stock_key: StockKey,
-        after: Option<OrderId>,
-        limit: u32,
-    ) -> Result<HeldAudit, Failure>;
-
-    /// Returns a stretch of one ledger, oldest first.
-    async fn ledger(&self, stretch: LedgerRange) -> Result<Vec<Movement>, Failure>;
-
-    /// Returns the level after each of these movements, in order; `None` for one that does not
-    /// exist.
-    async fn levels_at(&self, points: Vec<(StockKey, i64)>) -> Result<Vec<Option<Level>>, Failure>;
+    ) -> Result<Vec<Stored<OrderId, Reservation>>, Failure>;
 
     /// Returns whether each of these products exists, in order.
     async fn known_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure>;
 }
 
+/// A row of a table, as the audit reads it.
+#[derive(Clone, Debug)]
+pub struct Stored<K, T> {
+    /// The key of the row in its table.
+    pub key: K,
+    /// The row, or [`Failure::Suspect`] if it cannot be decoded.
+    pub row: Result<T, Failure>,
+}
+
 /// A product at a location, which has a level and a ledger.
 pub type StockKey = (ProductId, LocationId);
+
+/// The position of a stock row in its table. Its numbers have no meaning outside of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StockPosition {
+    /// The number of the product.
+    product_no: i32,
+    /// The number of the location.
+    location_no: i32,
+}
+
+impl StockPosition {
+    /// Before the first row. The database gives numbers from 1 on.
+    const BEFORE_ALL: Self = Self { product_no: i32::MIN, location_no: i32::MIN };
+}
+
+impl fmt::Display for StockPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "product number {} at location number {}", self.product_no, self.location_no)
+    }
+}
 
 /// Which products to list. All conditions that are given must hold.
 #[derive(Clone, Debug, Default)]
@@ -169,78 +211,82 @@ pub struct MovementFilter {
     pub product_id: ProductId,
     /// Only movements at this location.
     pub location_id: Option<LocationId>,
-    /// Only movements older than this one.
-    pub before: Option<Moment>,
+    /// The number of the movement to begin with; `None` for the newest. See
+    /// [`next_of`](Self::next_of).
+    pub from: Option<i64>,
     /// The most movements to return.
     pub limit: u32,
 }
 
-/// The position of a movement among all movements of its product. Sorts from old to new.
-///
-/// It sorts by time first. If the clock was set back, a lower `seq` may sort after a higher one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment {
-    /// When the movement was written, in microseconds since the epoch.
-    pub created_at_micros: i64,
-    /// Its location.
-    pub location_id: LocationId,
-    /// Its number in the ledger of its stock key, from 1.
-    pub seq: i64,
-}
+impl MovementFilter {
+    /// The number of the movement that follows this one in the list, which is the one before it in
+    /// the ledger of its product, or of its stock key if a location is given.
+    pub fn next_of(&self, movement: &Movement) -> Option<i64> {
+        match self.location_id {
+            None => movement.previous_of_product,
+            Some(_) => movement.previous,
+        }
+    }
 
-/// A stock row with its ledger's end and what reservations hold there (INV-2, INV-3).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StockAudit {
-    /// The product.
-    pub product_id: ProductId,
-    /// The location.
-    pub location_id: LocationId,
-    /// The stored level.
-    pub level: Level,
-    /// The units that reservations in state reserved hold there; `None` if more than
-    /// [`HELD_AT_ONCE`] orders ever had an allocation there.
-    pub held: Option<i64>,
-    /// The number of the newest movement of its ledger (INV-2).
-    pub newest_seq: i64,
-}
+    fn lists(&self, movement: &Movement) -> bool {
+        let location_id = self.location_id.as_ref();
+        movement.product_id == self.product_id
+            && location_id.is_none_or(|location_id| movement.location_id == *location_id)
+    }
 
-/// The most orders whose units are added up when a stock row is read.
-pub const HELD_AT_ONCE: u32 = 100;
-
-/// The units that a page of orders holds at one stock key, and its level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeldAudit {
-    /// The level in the same snapshot.
-    pub level: Level,
-    /// The sum over orders whose reservation is in state reserved.
-    pub units: i64,
-    /// How many orders the page has, in any state.
-    pub allocations: usize,
-    /// The last order of the page, if there may be more after it.
-    pub more_after: Option<OrderId>,
-}
-
-impl HeldAudit {
-    /// Adds up a page of at most `limit` orders and the units that each holds.
-    fn of(level: Level, page: &[(OrderId, i64)], limit: u32) -> Self {
-        let more = page.len() >= limit as usize;
-        let last = page.last().map(|(order_id, _)| *order_id);
-        let units = page.iter().map(|(_, units)| units).sum();
-        Self { level, units, allocations: page.len(), more_after: last.filter(|_| more) }
+    /// Checks a page that an engine read by following [`next_of`](Self::next_of).
+    ///
+    /// # Errors
+    ///
+    /// [`Misfit`] if a movement names one that does not exist or is of another ledger.
+    fn checked(&self, page: Vec<Movement>) -> Result<Vec<Movement>, Misfit> {
+        let broken = |after: &Movement| {
+            let next = self.next_of(after).unwrap_or_default();
+            Misfit::new("movements", after.number(), "the movement before it", next)
+        };
+        match page.iter().position(|movement| !self.lists(movement)) {
+            // The client began at a movement of another ledger.
+            Some(0) => Ok(Vec::new()),
+            Some(at) => Err(broken(&page[at - 1])),
+            None => match page.last().filter(|_| page.len() < self.limit as usize) {
+                Some(last) if self.next_of(last).is_some() => Err(broken(last)),
+                _ => Ok(page),
+            },
+        }
     }
 }
 
-/// The first `limit` movements of one stock key with `after_seq < seq ≤ up_to_seq`.
-#[derive(Clone, Debug)]
-pub struct LedgerRange {
-    /// The product.
-    pub product_id: ProductId,
-    /// The location.
-    pub location_id: LocationId,
-    /// The number before the first movement; 0 for the beginning of the ledger.
-    pub after_seq: i64,
-    /// The highest number to return.
-    pub up_to_seq: i64,
-    /// The most movements to return.
-    pub limit: u32,
+/// A movement, and the two movements that it names as the ones before it (INV-2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovementAudit {
+    /// The movement.
+    pub movement: Movement,
+    /// The movement that it names as the one before it at its stock key; `None` if it names none,
+    /// or one that does not exist.
+    pub previous: Option<NamedMovement>,
+    /// The movement that it names as the one before it of its product; `None` if it names none, or
+    /// one that does not exist.
+    pub previous_of_product: Option<NamedMovement>,
+}
+
+/// A movement that another row names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamedMovement {
+    /// Whether it is of the product of the row that names it.
+    pub same_product: bool,
+    /// Whether it is at the location of the row that names it.
+    pub same_location: bool,
+    /// The level after it. Its `last_movement` is the number of the movement.
+    pub level: Level,
+}
+
+/// A stock row, and the movement that it names as the last one (INV-2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StockAudit {
+    /// The product and the location.
+    pub stock_key: StockKey,
+    /// The stored level.
+    pub level: Level,
+    /// The movement that it names; `None` if it does not exist.
+    pub last: Option<NamedMovement>,
 }

@@ -1,86 +1,115 @@
--- Times are microseconds since the epoch. Ids sort by their bytes, whatever the language of the database.
--- No foreign keys into the ledger and the reservations: each row would be looked up again, and one transaction writes
--- them all; `lastro verify` holds them against each other.
+-- The Inventory Service's database: products, locations, stock, the ledger, reservations.
+--
+-- Times are microseconds since 1970 UTC. Ids in text sort by their bytes, whatever the language of
+-- the database, so that locks and pages have one order everywhere. Products and locations have
+-- integer keys, which stay inside this database: the service translates them to ids. The views at
+-- the end show ids and words to people.
+--
+-- There are no foreign keys from the ledger and the reservations: PostgreSQL would look each row up
+-- once more. One transaction writes them all, and the audit compares them.
 
+-- By number: the name of a product in a stock row or a movement. By id: the locks of a batch, GET
+-- of one product, pages of products. One look-up each.
 CREATE TABLE products (
-    product_id   text   NOT NULL COLLATE "C" PRIMARY KEY,
-    name         text   NOT NULL,
-    -- The name in lower case, as the program understands that.
-    search_name  text   NOT NULL,
-    low_stock_at bigint CHECK (low_stock_at >= 0),
-    created_at   bigint NOT NULL,
-    updated_at   bigint NOT NULL
+    product_no   integer NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    product_id   text    NOT NULL COLLATE "C" UNIQUE,
+    name         text    NOT NULL,
+    -- The name in lower case, in every alphabet, as the program understands that.
+    search_name  text    NOT NULL,
+    low_stock_at bigint  CHECK (low_stock_at >= 0),
+    created_at   bigint  NOT NULL,
+    updated_at   bigint  NOT NULL
 );
 
+-- Every batch reads the whole table, which has at most 1 000 rows (R17).
 CREATE TABLE locations (
-    location_id text   NOT NULL COLLATE "C" PRIMARY KEY,
-    name        text   NOT NULL,
-    priority    bigint NOT NULL CHECK (priority BETWEEN 0 AND 1000000)
+    location_no integer NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    location_id text    NOT NULL COLLATE "C" UNIQUE,
+    name        text    NOT NULL,
+    priority    integer NOT NULL CHECK (priority BETWEEN 0 AND 1000000)
 );
 
 INSERT INTO locations (location_id, name, priority) VALUES ('main', 'Main', 0);
 
--- INV-1: the database itself refuses to oversell.
+-- INV-1: the database itself refuses to oversell. By key: the levels of one product; one range per
+-- product of a batch, and one update per changed row. Half of each page stays free, and no changed
+-- column is indexed, so that updates are HOT: they stay on their page and write no index.
 CREATE TABLE stock (
-    product_id  text   NOT NULL COLLATE "C" REFERENCES products (product_id),
-    location_id text   NOT NULL COLLATE "C" REFERENCES locations (location_id),
-    on_hand     bigint NOT NULL CHECK (on_hand <= 1000000000000),
-    reserved    bigint NOT NULL,
-    last_seq    bigint NOT NULL CHECK (last_seq >= 1),
-    PRIMARY KEY (product_id, location_id),
+    on_hand       bigint  NOT NULL CHECK (on_hand <= 1000000000000),
+    reserved      bigint  NOT NULL,
+    -- How many movements there were, and the number of the last one (INV-2).
+    last_seq      bigint  NOT NULL CHECK (last_seq >= 1),
+    last_movement bigint  NOT NULL,
+    product_no    integer NOT NULL REFERENCES products (product_no),
+    location_no   integer NOT NULL REFERENCES locations (location_no),
+    PRIMARY KEY (product_no, location_no),
     CHECK (0 <= reserved AND reserved <= on_hand)
 ) WITH (fillfactor = 50);
 
--- INV-2: append-only, and without gaps from 1.
+CREATE TYPE movement_kind AS ENUM ('receive', 'adjust', 'count', 'reserve', 'release', 'ship');
+
+-- INV-2: an append-only ledger. Each movement names the one before it at its stock key (previous)
+-- and the one before it of its product at any location (previous_of_product). By number: a page of
+-- a ledger follows these names, newest first, one look-up per movement; the audit reads ranges.
 CREATE TABLE movements (
-    product_id     text   NOT NULL COLLATE "C",
-    location_id    text   NOT NULL COLLATE "C",
-    seq            bigint NOT NULL CHECK (seq >= 1),
-    kind           text   NOT NULL CHECK (kind IN ('receive', 'adjust', 'count', 'reserve', 'release', 'ship')),
-    on_hand_delta  bigint NOT NULL,
-    reserved_delta bigint NOT NULL,
-    on_hand        bigint NOT NULL,
-    reserved       bigint NOT NULL,
-    order_id       uuid,
-    request_id     bytea  CHECK (length(request_id) = 16),
-    request_digest bytea  CHECK (length(request_digest) = 16),
-    reason         text,
-    reference      text,
-    actor          text,
-    created_at     bigint NOT NULL,
-    PRIMARY KEY (product_id, location_id, seq),
+    -- The number of the batch * 2^20 + the position of the movement in the batch.
+    movement_no         bigint  NOT NULL PRIMARY KEY,
+    previous            bigint,
+    previous_of_product bigint,
+    -- The place of the movement in the ledger of its stock key, from 1 without gaps.
+    seq                 bigint  NOT NULL CHECK (seq >= 1),
+    on_hand_delta       bigint  NOT NULL,
+    reserved_delta      bigint  NOT NULL,
+    -- The level after the movement.
+    on_hand             bigint  NOT NULL,
+    reserved            bigint  NOT NULL,
+    created_at          bigint  NOT NULL,
+    product_no          integer NOT NULL,
+    location_no         integer NOT NULL,
+    kind                movement_kind NOT NULL,
+    -- The cause: an order, or a request with what its client says about it.
+    order_id            uuid,
+    request_id          uuid,
+    request_digest      uuid,
+    reason              text,
+    reference           text,
+    actor               text,
     CHECK (0 <= reserved AND reserved <= on_hand),
-    CHECK ((kind IN ('reserve', 'release', 'ship')) = (order_id IS NOT NULL)),
+    CHECK ((seq = 1) = (previous IS NULL)),
+    CHECK (previous <= previous_of_product AND previous_of_product < movement_no),
     CHECK ((order_id IS NULL) = (request_id IS NOT NULL)),
+    CHECK ((kind IN ('reserve', 'release', 'ship')) = (order_id IS NOT NULL)),
     CHECK ((request_id IS NULL) = (request_digest IS NULL))
 );
 
--- R4: a request moves stock once.
+-- R4: a request moves stock once. By request: the movement that an earlier delivery made; one
+-- look-up per request of a batch. Orders have no entry here.
 CREATE UNIQUE INDEX movements_by_request ON movements (request_id) WHERE request_id IS NOT NULL;
-CREATE INDEX movements_by_time ON movements (product_id, created_at, location_id, seq);
 
--- R12: also the memory of what was answered. What a rejection was short of stays after a release (INV-8).
+-- The numbers of batches. A batch draws its number after it has locked its products, so the numbers
+-- of a product's movements rise in the order of commits. Numbers of batches that were rolled back
+-- are lost. Every role may draw numbers, because no privilege on tables covers it.
+CREATE SEQUENCE batch_numbers;
+GRANT USAGE ON SEQUENCE batch_numbers TO PUBLIC;
+
+-- R12: what an order has of the stock, and the memory of what was answered. By order: one look-up
+-- per order of a batch, and GET of one reservation. Nothing finds a reservation by product: the
+-- ledger of the product names the orders. A tenth of each page stays free for HOT updates.
 CREATE TABLE reservations (
-    order_id   uuid   NOT NULL PRIMARY KEY,
-    state      text   NOT NULL CHECK (state IN ('reserved', 'rejected', 'released', 'shipped')),
-    digest     bytea  NOT NULL CHECK (length(digest) = 16),
-    shortages  text,
-    created_at bigint NOT NULL,
-    updated_at bigint NOT NULL,
-    CHECK (state <> 'rejected' OR shortages IS NOT NULL)
-) WITH (fillfactor = 50);
+    order_id    uuid    NOT NULL PRIMARY KEY,
+    -- The digest of the intent that was carried out last, and its revision (R14, R21).
+    digest      uuid    NOT NULL,
+    created_at  bigint  NOT NULL,
+    updated_at  bigint  NOT NULL,
+    revision    bigint  NOT NULL CHECK (revision >= 1),
+    -- [[product_no, location_no, promised, released, shipped, [movement_no, ...]], ...]
+    allocations json    NOT NULL,
+    -- {"revision":1,"short":[["456",1,0,"out_of_stock",[[location_no, movement_no], ...]], ...]}:
+    -- product, requested, available, reason, and the movements that were seen (INV-8).
+    shortages   json
+) WITH (fillfactor = 90);
 
--- Never changed: what is held follows from the reservation's state (INV-3).
-CREATE TABLE allocations (
-    order_id    uuid   NOT NULL,
-    product_id  text   NOT NULL COLLATE "C",
-    location_id text   NOT NULL COLLATE "C",
-    quantity    bigint NOT NULL CHECK (quantity BETWEEN 1 AND 1000000),
-    PRIMARY KEY (order_id, product_id, location_id)
-);
-
-CREATE INDEX allocations_by_place ON allocations (product_id, location_id);
-
+-- R16: messages that could not be processed. By key: a repeat counts up.
 CREATE TABLE quarantine (
     key      bytea  NOT NULL PRIMARY KEY,
     subject  text,
@@ -93,25 +122,52 @@ CREATE TABLE quarantine (
     last_at  bigint NOT NULL
 );
 
+-- The ledger is append-only, nothing is deleted, and a revision never falls (R21). No trigger runs
+-- for an INSERT; an UPDATE of a reservation costs one comparison.
+
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION '% of % is forbidden', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END $$;
 
-CREATE TRIGGER a_ledger_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON movements EXECUTE FUNCTION refuse();
-CREATE TRIGGER allocations_do_not_change BEFORE UPDATE OR DELETE OR TRUNCATE ON allocations EXECUTE FUNCTION refuse();
-CREATE TRIGGER stock_stays BEFORE DELETE OR TRUNCATE ON stock EXECUTE FUNCTION refuse();
+CREATE TRIGGER the_ledger_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON movements EXECUTE FUNCTION refuse();
 CREATE TRIGGER products_stay BEFORE DELETE OR TRUNCATE ON products EXECUTE FUNCTION refuse();
 CREATE TRIGGER locations_stay BEFORE DELETE OR TRUNCATE ON locations EXECUTE FUNCTION refuse();
+CREATE TRIGGER stock_stays BEFORE DELETE OR TRUNCATE ON stock EXECUTE FUNCTION refuse();
 CREATE TRIGGER reservations_stay BEFORE DELETE OR TRUNCATE ON reservations EXECUTE FUNCTION refuse();
+CREATE TRIGGER revisions_do_not_fall BEFORE UPDATE ON reservations
+FOR EACH ROW WHEN (NEW.revision < OLD.revision) EXECUTE FUNCTION refuse();
 
-CREATE FUNCTION a_ledger_has_no_gap() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF EXISTS (SELECT FROM added WHERE added.seq > 1 AND NOT EXISTS
-                   (SELECT FROM movements AS earlier WHERE earlier.product_id = added.product_id
-                        AND earlier.location_id = added.location_id AND earlier.seq = added.seq - 1)) THEN
-        RAISE EXCEPTION 'a ledger has no gap' USING ERRCODE = 'check_violation';
-    END IF;
-    RETURN NULL;
-END $$;
+-- For people: what orders have of the stock, one row per order and stock key. All of it is read
+-- unless order_id is given, and then one look-up.
+CREATE VIEW allocations AS
+SELECT order_id, revision, product_id, location_id,
+       (held.value ->> 2)::bigint AS promised,
+       (held.value ->> 3)::bigint AS released,
+       (held.value ->> 4)::bigint AS shipped,
+       (held.value ->> 2)::bigint - (held.value ->> 3)::bigint AS allocated,
+       (held.value ->> 2)::bigint - (held.value ->> 3)::bigint - (held.value ->> 4)::bigint AS reserved,
+       held.value -> 5 AS movements,
+       to_timestamp(reservations.updated_at / 1000000.0) AS updated_at
+FROM reservations
+     CROSS JOIN json_array_elements(reservations.allocations) AS held (value)
+     LEFT JOIN products ON products.product_no = (held.value ->> 0)::integer
+     LEFT JOIN locations ON locations.location_no = (held.value ->> 1)::integer;
 
-CREATE TRIGGER a_ledger_has_no_gap AFTER INSERT ON movements
-REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION a_ledger_has_no_gap();
+-- For people: why orders were rejected, one row per order and short product.
+CREATE VIEW shortages AS
+SELECT order_id,
+       (reservations.shortages ->> 'revision')::bigint AS revision,
+       short.value ->> 0 AS product_id,
+       (short.value ->> 1)::bigint AS requested,
+       (short.value ->> 2)::bigint AS available,
+       short.value ->> 3 AS reason
+FROM reservations CROSS JOIN json_array_elements(reservations.shortages -> 'short') AS short (value);
+
+-- For people: the movements with their product and location. All of it is read unless movement_no
+-- is given; a ledger is followed by a recursive query over previous or previous_of_product.
+CREATE VIEW ledger AS
+SELECT movement_no, product_id, location_id, seq, kind, on_hand_delta, reserved_delta, on_hand, reserved,
+       on_hand - reserved AS available, previous, previous_of_product, order_id, reason, reference, actor,
+       to_timestamp(movements.created_at / 1000000.0) AS created_at
+FROM movements
+     LEFT JOIN products USING (product_no)
+     LEFT JOIN locations USING (location_no);

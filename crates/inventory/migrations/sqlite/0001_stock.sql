@@ -1,97 +1,104 @@
--- Times are microseconds since the epoch; ids of orders and requests are the 16 bytes of a UUID.
+-- The Inventory Service's database: products, locations, stock, the ledger, reservations.
+--
+-- Times are microseconds since 1970 UTC. Ids of orders and requests are the 16 bytes of a UUID.
+-- Products and locations have integer keys, which stay inside this database: the service translates
+-- them to ids. The views at the end show ids and words to people.
+--
+-- SQLite writes whole pages, so rows that are written together stand together: the ledger in the
+-- order of its numbers, reservations in the order of their ids, which are UUIDv7.
 
+-- By number: the name of a product in a stock row or a movement. By id: a batch, and GET of one
+-- product; pages of products. One look-up each.
 CREATE TABLE products (
-    product_id   TEXT    NOT NULL PRIMARY KEY,
+    product_no   INTEGER NOT NULL PRIMARY KEY,
+    product_id   TEXT    NOT NULL UNIQUE,
     name         TEXT    NOT NULL,
-    -- The name in lower case, of every alphabet: SQLite itself knows only that of English.
+    -- The name in lower case, in every alphabet. SQLite itself knows the English one only.
     search_name  TEXT    NOT NULL,
     low_stock_at INTEGER CHECK (low_stock_at >= 0),
     created_at   INTEGER NOT NULL,
     updated_at   INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
+-- Every batch reads the whole table, which has at most 1 000 rows (R17).
 CREATE TABLE locations (
-    location_id TEXT    NOT NULL PRIMARY KEY,
+    location_no INTEGER NOT NULL PRIMARY KEY,
+    location_id TEXT    NOT NULL UNIQUE,
     name        TEXT    NOT NULL,
     priority    INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 1000000)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
-INSERT INTO locations (location_id, name, priority) VALUES ('main', 'Main', 0);
+INSERT INTO locations (location_no, location_id, name, priority) VALUES (1, 'main', 'Main', 0);
 
--- INV-1: the database itself refuses to oversell.
+-- INV-1: the database itself refuses to oversell. By key: the levels of one product, which stand
+-- together; one look-up per product of a batch, and one update per changed row.
 CREATE TABLE stock (
-    product_id  TEXT    NOT NULL REFERENCES products (product_id),
-    location_id TEXT    NOT NULL REFERENCES locations (location_id),
-    on_hand     INTEGER NOT NULL CHECK (on_hand <= 1000000000000),
-    reserved    INTEGER NOT NULL,
-    last_seq    INTEGER NOT NULL CHECK (last_seq >= 1),
-    PRIMARY KEY (product_id, location_id),
+    product_no    INTEGER NOT NULL REFERENCES products (product_no),
+    location_no   INTEGER NOT NULL REFERENCES locations (location_no),
+    on_hand       INTEGER NOT NULL CHECK (on_hand <= 1000000000000),
+    reserved      INTEGER NOT NULL,
+    -- How many movements there were, and the number of the last one (INV-2).
+    last_seq      INTEGER NOT NULL CHECK (last_seq >= 1),
+    last_movement INTEGER NOT NULL,
+    PRIMARY KEY (product_no, location_no),
     CHECK (0 <= reserved AND reserved <= on_hand)
 ) STRICT, WITHOUT ROWID;
 
--- INV-2: append-only, and without gaps from 1.
+-- INV-2: an append-only ledger. Each movement names the one before it at its stock key (previous)
+-- and the one before it of its product at any location (previous_of_product). By number: a page of
+-- a ledger follows these names, newest first, one look-up per movement; the audit reads ranges.
 CREATE TABLE movements (
-    product_id     TEXT    NOT NULL,
-    location_id    TEXT    NOT NULL,
-    seq            INTEGER NOT NULL CHECK (seq >= 1),
-    kind           TEXT    NOT NULL CHECK (kind IN ('receive', 'adjust', 'count', 'reserve', 'release', 'ship')),
-    on_hand_delta  INTEGER NOT NULL,
-    reserved_delta INTEGER NOT NULL,
-    on_hand        INTEGER NOT NULL,
-    reserved       INTEGER NOT NULL,
-    order_id       BLOB    CHECK (length(order_id) = 16),
-    request_id     BLOB    CHECK (length(request_id) = 16),
-    request_digest BLOB    CHECK (length(request_digest) = 16),
-    reason         TEXT,
-    reference      TEXT,
-    actor          TEXT,
-    created_at     INTEGER NOT NULL,
-    PRIMARY KEY (product_id, location_id, seq),
-    FOREIGN KEY (product_id, location_id) REFERENCES stock (product_id, location_id),
+    movement_no         INTEGER NOT NULL PRIMARY KEY,
+    product_no          INTEGER NOT NULL,
+    location_no         INTEGER NOT NULL,
+    -- The place of the movement in the ledger of its stock key, from 1 without gaps.
+    seq                 INTEGER NOT NULL CHECK (seq >= 1),
+    previous            INTEGER,
+    previous_of_product INTEGER,
+    kind                TEXT    NOT NULL CHECK (kind IN ('receive', 'adjust', 'count', 'reserve', 'release', 'ship')),
+    on_hand_delta       INTEGER NOT NULL,
+    reserved_delta      INTEGER NOT NULL,
+    -- The level after the movement.
+    on_hand             INTEGER NOT NULL,
+    reserved            INTEGER NOT NULL,
+    created_at          INTEGER NOT NULL,
+    -- The cause: an order, or a request with what its client says about it.
+    order_id            BLOB CHECK (length(order_id) = 16),
+    request_id          BLOB CHECK (length(request_id) = 16),
+    request_digest      BLOB CHECK (length(request_digest) = 16),
+    reason              TEXT,
+    reference           TEXT,
+    actor               TEXT,
     CHECK (0 <= reserved AND reserved <= on_hand),
-    CHECK ((kind IN ('reserve', 'release', 'ship')) = (order_id IS NOT NULL)),
+    CHECK ((seq = 1) = (previous IS NULL)),
+    CHECK (previous <= previous_of_product AND previous_of_product < movement_no),
     CHECK ((order_id IS NULL) = (request_id IS NOT NULL)),
+    CHECK ((kind IN ('reserve', 'release', 'ship')) = (order_id IS NOT NULL)),
     CHECK ((request_id IS NULL) = (request_digest IS NULL))
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
--- R4: a request moves stock once.
+-- R4: a request moves stock once. By request: the movement that an earlier delivery made; one
+-- look-up per request of a batch. Orders have no entry here.
 CREATE UNIQUE INDEX movements_by_request ON movements (request_id) WHERE request_id IS NOT NULL;
-CREATE INDEX movements_by_time ON movements (product_id, created_at, location_id, seq);
 
-CREATE TRIGGER movements_have_no_gap BEFORE INSERT ON movements
-WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM movements
-                 WHERE product_id = NEW.product_id AND location_id = NEW.location_id)
-BEGIN SELECT RAISE(ABORT, 'a ledger has no gap'); END;
-
-CREATE TRIGGER movements_are_not_updated BEFORE UPDATE ON movements
-BEGIN SELECT RAISE(ABORT, 'a ledger is append-only'); END;
-
-CREATE TRIGGER movements_are_not_deleted BEFORE DELETE ON movements
-BEGIN SELECT RAISE(ABORT, 'a ledger is append-only'); END;
-
--- R12: also the memory of what was answered. What a rejection was short of stays after a release (INV-8).
+-- R12: what an order has of the stock, and the memory of what was answered. By order: one look-up
+-- per order of a batch, and GET of one reservation. Nothing finds a reservation by product: the
+-- ledger of the product names the orders.
 CREATE TABLE reservations (
-    order_id   BLOB    NOT NULL PRIMARY KEY CHECK (length(order_id) = 16),
-    state      TEXT    NOT NULL CHECK (state IN ('reserved', 'rejected', 'released', 'shipped')),
-    digest     BLOB    NOT NULL CHECK (length(digest) = 16),
-    shortages  TEXT,
-    created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL,
-    CHECK ((state = 'rejected') <= (shortages IS NOT NULL))
+    order_id    BLOB    NOT NULL PRIMARY KEY CHECK (length(order_id) = 16),
+    -- The intent that was carried out last, and its digest (R14, R21).
+    revision    INTEGER NOT NULL CHECK (revision >= 1),
+    digest      BLOB    NOT NULL CHECK (length(digest) = 16),
+    -- [[product_no, location_no, promised, released, shipped, [movement_no, ...]], ...]
+    allocations TEXT    NOT NULL,
+    -- {"revision":1,"short":[["456",1,0,"out_of_stock",[[location_no, movement_no], ...]], ...]}:
+    -- product, requested, available, reason, and the movements that were seen (INV-8).
+    shortages   TEXT,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Never changed: what is held follows from the reservation's state (INV-3).
-CREATE TABLE allocations (
-    order_id    BLOB    NOT NULL REFERENCES reservations (order_id),
-    product_id  TEXT    NOT NULL,
-    location_id TEXT    NOT NULL,
-    quantity    INTEGER NOT NULL CHECK (quantity BETWEEN 1 AND 1000000),
-    PRIMARY KEY (order_id, product_id, location_id),
-    FOREIGN KEY (product_id, location_id) REFERENCES stock (product_id, location_id)
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX allocations_by_place ON allocations (product_id, location_id);
-
+-- R16: messages that could not be processed. By key: a repeat counts up.
 CREATE TABLE quarantine (
     key      BLOB    NOT NULL PRIMARY KEY,
     subject  TEXT,
@@ -103,3 +110,68 @@ CREATE TABLE quarantine (
     first_at INTEGER NOT NULL,
     last_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- The ledger is append-only, nothing is deleted, and a revision never falls (R21). SQLite runs no
+-- trigger for an INSERT; an UPDATE of a reservation costs one comparison.
+
+CREATE TRIGGER movements_are_not_updated BEFORE UPDATE ON movements
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+
+CREATE TRIGGER movements_are_not_deleted BEFORE DELETE ON movements
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+
+CREATE TRIGGER products_are_not_deleted BEFORE DELETE ON products
+BEGIN SELECT RAISE(ABORT, 'products stay'); END;
+
+CREATE TRIGGER locations_are_not_deleted BEFORE DELETE ON locations
+BEGIN SELECT RAISE(ABORT, 'locations stay'); END;
+
+CREATE TRIGGER stock_is_not_deleted BEFORE DELETE ON stock
+BEGIN SELECT RAISE(ABORT, 'stock rows stay'); END;
+
+CREATE TRIGGER reservations_are_not_deleted BEFORE DELETE ON reservations
+BEGIN SELECT RAISE(ABORT, 'reservations stay'); END;
+
+CREATE TRIGGER revisions_do_not_fall BEFORE UPDATE ON reservations WHEN NEW.revision < OLD.revision
+BEGIN SELECT RAISE(ABORT, 'a revision never falls'); END;
+
+-- For people: what orders have of the stock, one row per order and stock key. All reservations are
+-- read.
+CREATE VIEW allocations AS
+SELECT lower(substr(hex(order_id), 1, 8) || '-' || substr(hex(order_id), 9, 4) || '-' || substr(hex(order_id), 13, 4)
+           || '-' || substr(hex(order_id), 17, 4) || '-' || substr(hex(order_id), 21)) AS order_id,
+       revision, product_id, location_id,
+       held.value ->> 2 AS promised,
+       held.value ->> 3 AS released,
+       held.value ->> 4 AS shipped,
+       (held.value ->> 2) - (held.value ->> 3) AS allocated,
+       (held.value ->> 2) - (held.value ->> 3) - (held.value ->> 4) AS reserved,
+       held.value -> 5 AS movements,
+       strftime('%Y-%m-%dT%H:%M:%fZ', reservations.updated_at / 1000000.0, 'unixepoch') AS updated_at
+FROM reservations, json_each(reservations.allocations) AS held
+     LEFT JOIN products ON products.product_no = held.value ->> 0
+     LEFT JOIN locations ON locations.location_no = held.value ->> 1;
+
+-- For people: why orders were rejected, one row per order and short product.
+CREATE VIEW shortages AS
+SELECT lower(substr(hex(order_id), 1, 8) || '-' || substr(hex(order_id), 9, 4) || '-' || substr(hex(order_id), 13, 4)
+           || '-' || substr(hex(order_id), 17, 4) || '-' || substr(hex(order_id), 21)) AS order_id,
+       reservations.shortages ->> 'revision' AS revision,
+       short.value ->> 0 AS product_id,
+       short.value ->> 1 AS requested,
+       short.value ->> 2 AS available,
+       short.value ->> 3 AS reason
+FROM reservations, json_each(reservations.shortages, '$.short') AS short;
+
+-- For people: the movements with their product and location. All of it is read unless movement_no
+-- is given; a ledger is followed by a recursive query over previous or previous_of_product.
+CREATE VIEW ledger AS
+SELECT movement_no, product_id, location_id, seq, kind, on_hand_delta, reserved_delta, on_hand, reserved,
+       on_hand - reserved AS available, previous, previous_of_product,
+       lower(substr(hex(order_id), 1, 8) || '-' || substr(hex(order_id), 9, 4) || '-' || substr(hex(order_id), 13, 4)
+           || '-' || substr(hex(order_id), 17, 4) || '-' || substr(nullif(hex(order_id), ''), 21)) AS order_id,
+       reason, reference, actor,
+       strftime('%Y-%m-%dT%H:%M:%fZ', movements.created_at / 1000000.0, 'unixepoch') AS created_at
+FROM movements
+     LEFT JOIN products USING (product_no)
+     LEFT JOIN locations USING (location_no);

@@ -13,10 +13,10 @@ use platform::clock::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 use web::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
-use web::{IDEMPOTENT_REPLAYED, Json as Body, Query, cursor, idempotency_key, page};
+use web::{IDEMPOTENT_REPLAYED, Json as Body, Query, cursor, idempotency_key};
 
 use crate::service::Service;
-use crate::store::{Moment, MovementFilter};
+use crate::store::MovementFilter;
 
 mod request;
 
@@ -157,23 +157,28 @@ pub(super) async fn list(
     let location_id = query.optional("location_id", super::id_text::<LocationId>);
     let limit = query.limit();
     let list = list_name(product_id.as_ref().ok(), location_id.as_ref());
-    let before = query.cursor(&list);
+    let from = query.cursor(&list);
     query.finish()?;
     let product_id = product_id.map_err(|_| super::product_not_found())?;
-    let before = before.map(|key| moment(&key).ok_or_else(cursor::invalid)).transpose()?;
+    let from = from.map(|key| key.parse().map_err(|_| cursor::invalid())).transpose()?;
     let filter = MovementFilter {
         product_id: product_id.clone(),
         location_id,
-        before,
-        limit: page::one_more(limit),
+        from,
+        limit: u32::try_from(limit).unwrap_or(u32::MAX),
     };
-    let mut movements = service.store.movements(filter).await?;
+    let movements = service.store.movements(filter.clone()).await?;
     if movements.is_empty() {
+        if from.is_some() {
+            return Err(cursor::invalid());
+        }
         // Either the product has no movements, or it does not exist.
         let product = service.store.product(product_id).await?;
         product.ok_or_else(super::product_not_found)?;
     }
-    let next_cursor = page::cut(&mut movements, limit, |last| cursor::encode(&list, &key(last)));
+    // A cursor is the number of the next movement.
+    let next = movements.last().and_then(|last| filter.next_of(last));
+    let next_cursor = next.map(|number: i64| cursor::encode(&list, &number.to_string()));
     Ok(Json(MovementPage {
         data: movements.into_iter().map(MovementView::from).collect(),
         next_cursor,
@@ -185,18 +190,4 @@ fn list_name(product_id: Option<&ProductId>, location_id: Option<&LocationId>) -
     let product = product_id.map_or("", ProductId::as_str);
     let location = location_id.map_or("", LocationId::as_str);
     format!("movements/{product}/{location}")
-}
-
-/// A movement's position in its list, as a cursor's key.
-fn key(movement: &Movement) -> String {
-    format!("{}/{}/{}", movement.created_at_micros, movement.location_id, movement.seq())
-}
-
-/// The position that [`key`] wrote.
-fn moment(key: &str) -> Option<Moment> {
-    let mut parts = key.split('/');
-    let created_at_micros = parts.next()?.parse().ok()?;
-    let location_id = parts.next()?.parse().ok()?;
-    let seq = parts.next()?.parse().ok()?;
-    parts.next().is_none().then_some(Moment { created_at_micros, location_id, seq })
 }

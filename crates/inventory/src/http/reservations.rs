@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use contract::answers::{Allocation, Shortage};
+use contract::{Allocation, Shortage};
 use inventory_core::reservation::Reservation;
 use platform::clock::Timestamp;
 use serde::Serialize;
@@ -36,12 +36,12 @@ pub(super) struct ReservationView {
 
 impl From<Reservation> for ReservationView {
     fn from(reservation: Reservation) -> Self {
-        let state = &reservation.state;
+        let shortfalls = reservation.shortfalls();
         Self {
             order_id: reservation.order_id.to_string(),
-            state: state.name().as_str(),
-            allocations: state.allocations().to_vec(),
-            shortages: state.shortfalls().iter().map(|short| short.shortage.clone()).collect(),
+            state: reservation.state().as_str(),
+            allocations: reservation.last_allocated().into(),
+            shortages: shortfalls.iter().map(|short| short.shortage.clone()).collect(),
             created_at: Timestamp(reservation.created_at_micros).to_rfc3339(),
             updated_at: Timestamp(reservation.updated_at_micros).to_rfc3339(),
         }

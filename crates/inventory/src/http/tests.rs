@@ -1,6 +1,5 @@
 use axum::Router;
 use axum::body::Body;
-use contract::commands::StockCommandKind;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use platform::batcher::Batcher;
@@ -17,15 +16,15 @@ use web::Edge;
 use super::*;
 use crate::metrics::Metrics;
 use crate::service::Commits;
-use crate::store::Store;
-use crate::store::laws::{START, order, reserve};
+use crate::store::StockStore;
+use crate::store::laws::{START, cancel, fulfill, place};
 use crate::store::sqlite::Sqlite;
 
 /// The service behind its edge, on an empty store.
 struct Api {
     router: Router,
     service: Arc<Service>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 struct Answer {
@@ -40,7 +39,7 @@ impl Api {
         let clock = Arc::new(ManualClock::at(START));
         let store =
             Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
-        let store: Arc<dyn Store> = Arc::new(store);
+        let store: Arc<dyn StockStore> = Arc::new(store);
         let ids = Arc::new(SystemIds::new(clock));
         let mut registry = Registry::default();
         let shared = telemetry::Metrics::new(&mut registry, "test");
@@ -53,7 +52,7 @@ impl Api {
         tokio::spawn(committer.run(CancellationToken::new()));
         let service = Arc::new(Service { store, batcher, ids: ids.clone() });
         let router = Edge::new("inventory", shared, ids).wrap(routes(service.clone()).into());
-        Self { router, service, _folder: folder }
+        Self { router, service, folder }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
@@ -137,7 +136,7 @@ async fn a_product_is_made_replaced_and_read_back() {
     assert_eq!((replaced.status, &replaced.body["low_stock_at"]), (StatusCode::OK, &Value::Null));
 
     api.receive("789", 5).await;
-    api.service.batcher.submit(reserve(1, &[("789", 2)])).await.expect("a reservation");
+    api.service.batcher.submit(place(1, &[("789", 2)])).await.expect("a reservation");
     let read = api.get("/products/789").await;
     let level = json!([{"location_id": "main", "on_hand": 5, "reserved": 2, "available": 3}]);
     assert_eq!(
@@ -191,7 +190,7 @@ async fn a_key_moves_stock_once_and_belongs_to_one_request() {
 async fn every_refusal_has_its_problem() {
     let api = Api::new().await;
     api.receive("789", 5).await;
-    api.service.batcher.submit(reserve(1, &[("789", 4)])).await.expect("a reservation");
+    api.service.batcher.submit(place(1, &[("789", 4)])).await.expect("a reservation");
     let elsewhere = json!({"kind": "receive", "quantity": 1, "location_id": "NOWHERE"});
     let unknown = vec!["/location_id unknown_location".to_owned()];
     for (path, body, expected) in [
@@ -327,14 +326,9 @@ async fn the_ledger_is_listed_newest_first_and_its_cursors_belong_to_it() {
 async fn a_reservation_shows_what_is_held_or_what_was_short() {
     let api = Api::new().await;
     api.receive("789", 5).await;
-    for command in [
-        reserve(1, &[("789", 2)]),
-        reserve(2, &[("789", 4), ("790", 1)]),
-        order(StockCommandKind::ReleaseStock, 3, &[("789", 1)]),
-    ] {
+    for command in [place(1, &[("789", 2)]), place(2, &[("789", 4), ("790", 1)])] {
         api.service.batcher.submit(command).await.expect("a decision");
     }
-    let reservation = |n: u32| format!("/reservations/00000000-0000-0000-0000-00000000000{n}");
     let held = api.get(&reservation(1)).await.body;
     let expected = json!({
         "order_id": "00000000-0000-0000-0000-000000000001", "state": "reserved",
@@ -348,7 +342,69 @@ async fn a_reservation_shows_what_is_held_or_what_was_short() {
         {"product_id": "790", "requested": 1, "available": 0, "reason": "unknown_product"},
     ]);
     assert_eq!((&short["state"], &short["shortages"]), (&json!("rejected"), &expected));
-    assert_eq!(api.get(&reservation(3)).await.body["state"], "released");
+}
+
+fn reservation(n: u32) -> String {
+    format!("/reservations/00000000-0000-0000-0000-00000000000{n}")
+}
+
+#[tokio::test]
+async fn a_reservation_keeps_what_was_promised_and_what_was_short_after_a_release() {
+    let api = Api::new().await;
+    api.receive("789", 5).await;
+    let (one, many) = ([("789", 1)], [("789", 9)]);
+    for command in [
+        place(1, &one),
+        fulfill(1, &one),
+        place(2, &one),
+        cancel(2, &one),
+        place(3, &many),
+        cancel(3, &many),
+        cancel(4, &one),
+    ] {
+        api.service.batcher.submit(command).await.expect("a decision");
+    }
+    let allocated = json!([{"product_id": "789", "location_id": "main", "quantity": 1}]);
+    let short =
+        json!([{"product_id": "789", "requested": 9, "available": 4, "reason": "out_of_stock"}]);
+    for (n, state, allocations, shortages) in [
+        (1, "shipped", &allocated, &json!([])),
+        (2, "released", &allocated, &json!([])),
+        (3, "released", &json!([]), &short),
+        (4, "released", &json!([]), &json!([])),
+    ] {
+        let body = api.get(&reservation(n)).await.body;
+        assert_eq!((&body["state"], &body["allocations"]), (&json!(state), allocations), "{n}");
+        assert_eq!(&body["shortages"], shortages, "{n}");
+    }
+}
+
+/// One damaged row costs what reads it, and nothing else (R17).
+#[tokio::test]
+async fn a_damaged_row_answers_500_and_its_neighbours_go_on() {
+    let api = Api::new().await;
+    api.receive("789", 5).await;
+    api.receive("790", 5).await;
+    let two = vec![place(1, &[("789", 2)]), place(2, &[("789", 1)])];
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    assert!(api.service.batcher.submit_all(two, deadline).await.iter().all(Result::is_ok));
+    let file = api.folder.path().join("inventory.db");
+    let damage = "UPDATE reservations SET allocations = '[7]'
+                  WHERE order_id = x'00000000000000000000000000000001';
+                  UPDATE movements SET kind = 'lost' WHERE movement_no = 2";
+    testbed::write_past(&file, damage);
+    for path in [&reservation(1), "/products/790/movements"] {
+        assert_eq!(api.get(path).await.problem(), (500, "internal", vec![]), "{path}");
+    }
+    for path in [&reservation(2), "/products/789/movements", "/products/790", "/locations"] {
+        assert_eq!(api.get(path).await.status, StatusCode::OK, "{path}");
+    }
+    // A batch of both orders: one of them is set aside.
+    let both = vec![cancel(1, &[("789", 2)]), cancel(2, &[("789", 1)]), place(3, &[("789", 1)])];
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let done = api.service.batcher.submit_all(both, deadline).await;
+    assert_eq!(done.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true, true]);
+    assert_eq!(api.get(&reservation(2)).await.body["state"], "released");
 }
 
 #[tokio::test]

@@ -1,21 +1,29 @@
 //! What every engine owes the Inventory Service: one named test per law and engine.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
-use contract::answers::{StockAnswer, StockOutcome};
-use contract::commands::{self, StockCommandKind};
-use contract::{Digest, LocationId, OrderId, ProductId, Quantity, StockLines};
-use inventory_core::decide::{
-    Change, Decided, InventoryCommand, InventoryOutcome, MovementRequest, PutProduct, decide,
+use contract::answers::StockAllocated;
+use contract::commands::AllocateStock;
+use contract::{
+    Allocation, Allocations, Digest, Intent, LocationId, OrderId, ProductId, Quantity, Revision,
+    Wanted,
 };
+use inventory_core::decide::{
+    Change, DecidedInventory, InventoryCommand, InventoryOutcome, MovementRequest, PutProduct,
+    decide,
+};
+use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, RequestCause, RequestId};
 use platform::clock::{ManualClock, Timestamp};
 use platform::failure::Failure;
 
-use super::{AuditStore, MovementFilter, Store};
+use super::{MovementFilter, StockAuditStore, StockStore};
 
 pub(crate) mod auditing;
+pub(crate) mod damage;
 pub(crate) mod deciding;
+pub(crate) mod guarding;
 pub(crate) mod reading;
 
 /// Runs every law on what `$fresh()` makes: an empty store, whatever keeps it alive, and the clock
@@ -24,33 +32,39 @@ macro_rules! store_laws {
     ($fresh:path) => {
         $crate::store::laws::store_laws!($fresh:
             deciding::a_new_store_has_one_location_and_nothing_else
-            deciding::a_reservation_reads_back_with_its_allocations_and_its_evidence
+            deciding::a_reservation_reads_back_with_its_holdings_and_its_evidence
             deciding::a_rejection_cites_every_location_of_its_product
             deciding::every_path_of_a_reservation_reads_back_and_answers_the_same_again
             deciding::commands_of_a_batch_are_decided_in_order
             deciding::a_movement_reads_back_with_all_members_of_its_request
             deciding::a_request_moves_stock_once_however_often_it_comes
-            deciding::a_batch_is_written_whole_or_not_at_all
-            deciding::a_level_moves_only_from_where_the_decision_saw_it
-            deciding::a_reservation_moves_only_from_where_the_decision_saw_it
-            deciding::a_decision_that_oversells_is_refused_by_the_database
-            deciding::a_panicking_decider_leaves_nothing_behind_and_the_store_working
+            deciding::movements_form_one_chain_per_stock_key_and_one_per_product
+            deciding::a_command_that_names_other_products_than_its_order_is_an_anomaly
+            deciding::the_largest_order_is_reserved_shipped_and_read_back
             deciding::sixteen_deciders_with_crossed_products_neither_oversell_nor_deadlock
+            guarding::a_batch_is_written_whole_or_not_at_all
+            guarding::a_ledger_that_would_fork_is_refused
+            guarding::a_reservation_moves_only_from_the_revision_that_the_decision_saw
+            guarding::a_decision_that_oversells_is_refused_by_the_database
+            guarding::a_decision_about_what_does_not_exist_is_refused
+            guarding::a_panicking_decider_leaves_nothing_behind_and_the_store_working
             reading::products_are_listed_by_id_and_complete_page_by_page
             reading::products_are_found_by_id_or_name_in_any_case
             reading::products_are_found_by_a_list_of_ids
             reading::products_low_on_stock_are_found_over_all_locations
-            reading::the_ledger_is_newest_first_and_complete_page_by_page
-            reading::a_ledger_of_one_location_follows_its_numbers_whatever_the_clock_does
+            reading::a_ledger_is_newest_first_and_complete_page_by_page
+            reading::a_ledger_follows_what_happened_whatever_the_clock_does
+            reading::a_page_that_begins_in_another_ledger_is_empty
             reading::locations_are_listed_in_the_order_in_which_they_serve
-            reading::the_audit_reads_every_reservation_once_in_order
-            reading::the_audit_reads_every_level_with_what_is_held_there
-            reading::the_audit_reads_a_ledger_in_stretches_and_at_points
-            auditing::what_is_held_at_a_place_is_read_page_by_page_beside_its_level
-            auditing::a_stock_key_with_many_reservations_is_not_summed_in_one_read
+            reading::quarantine_counts_repeats_and_keeps_neighbours
+            auditing::the_audit_reads_every_reservation_once_in_order
+            auditing::the_audit_reads_every_stock_row_with_its_last_movement
+            auditing::the_audit_reads_every_movement_with_those_that_it_names
             auditing::rows_that_are_written_while_they_are_read_raise_no_alarm
             auditing::a_step_of_the_audit_reads_no_more_than_it_may
-            reading::quarantine_counts_repeats_and_keeps_neighbours
+            damage::a_damaged_reservation_fails_its_own_order_and_no_other
+            damage::a_damaged_location_fails_what_is_there_and_nothing_else
+            damage::a_ledger_with_a_gap_is_not_listed_as_if_it_ended_there
         );
     };
     ($fresh:path: $($group:ident::$law:ident)+) => {
@@ -64,32 +78,44 @@ pub(crate) use store_laws;
 
 /// An empty store of some engine.
 pub(crate) struct Fresh {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) audit: Arc<dyn AuditStore>,
+    pub(crate) store: Arc<dyn StockStore>,
+    pub(crate) audit: Arc<dyn StockAuditStore>,
     pub(crate) clock: Arc<ManualClock>,
+    /// Writes past the constraints of the database.
+    pub(crate) damage: Damage,
     /// Dropped last: the folder or the server that the store lives in.
     pub(crate) _home: Box<dyn std::any::Any + Send + Sync>,
 }
+
+/// Executes SQL without constraints and triggers.
+pub(crate) type Damage =
+    Box<dyn Fn(String) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 pub(crate) const START: Timestamp = Timestamp(1_795_804_200_000_000);
 
 /// As the committer does: what is not done, and may be later, is repeated.
 pub(crate) async fn run_until_done(
-    store: &dyn Store,
+    store: &dyn StockStore,
     batch: Arc<[InventoryCommand]>,
-) -> Vec<Decided> {
+) -> Vec<DecidedInventory> {
     loop {
         match store.run(batch.clone(), decide).await {
             Ok(decided) => return decided,
             Err(Failure::Busy(_) | Failure::Unavailable(_)) => {}
-            Err(failure) => panic!("{failure}"),
+            Err(failure) => panic!("{}", platform::failure::Chain(&failure)),
         }
     }
 }
 
 impl Fresh {
-    async fn run(&self, batch: Vec<InventoryCommand>) -> Vec<Decided> {
+    pub(crate) async fn run(&self, batch: Vec<InventoryCommand>) -> Vec<DecidedInventory> {
         run_until_done(&*self.store, batch.into()).await
+    }
+
+    /// Executes the SQL past all constraints. In it, `{order 7}` stands for the id of an order, and
+    /// `{MUG}` for the number of a product.
+    pub(crate) async fn damage(&self, sql: &str) {
+        (self.damage)(sql.to_owned()).await;
     }
 
     /// On hand and reserved of all locations, by location.
@@ -102,30 +128,59 @@ impl Fresh {
             .collect()
     }
 
+    /// Newest first.
     async fn ledger(&self, name: &str) -> Vec<Movement> {
         let filter = MovementFilter {
             product_id: product(name),
             location_id: None,
-            before: None,
+            from: None,
             limit: 1000,
         };
         self.store.movements(filter).await.expect("a read")
     }
+
+    async fn reservation(&self, n: u128) -> Reservation {
+        self.store.reservation(id(n)).await.expect("a read").expect("a reservation")
+    }
+}
+
+/// Replaces the placeholders of [`Fresh::damage`]. Other text in braces, such as JSON, stays.
+pub(crate) fn with_ids(sql: &str, order_literal: fn(OrderId) -> String) -> String {
+    let mut done = String::new();
+    let mut rest = sql;
+    while let Some((before, behind)) = rest.split_once('{') {
+        done.push_str(before);
+        let name = behind.split('}').next().expect("one part at least");
+        let number = name.strip_prefix("order ").and_then(|number| number.parse().ok());
+        match number {
+            Some(number) => done.push_str(&order_literal(id(number))),
+            None if contract::is_id(name) => done.push_str(&format!(
+                "(SELECT product_no FROM products WHERE product_id = '{name}')"
+            )),
+            None => {
+                done.push('{');
+                rest = behind;
+                continue;
+            }
+        }
+        rest = &behind[name.len() + 1..];
+    }
+    done + rest
 }
 
 pub(crate) fn id(n: u128) -> OrderId {
     OrderId(uuid::Uuid::from_u128(n))
 }
 
-fn product(name: &str) -> ProductId {
+pub(crate) fn product(name: &str) -> ProductId {
     name.parse().expect("an id")
 }
 
-fn location(name: &str) -> LocationId {
+pub(crate) fn location(name: &str) -> LocationId {
     name.parse().expect("an id")
 }
 
-fn put(name: &str) -> InventoryCommand {
+pub(crate) fn put(name: &str) -> InventoryCommand {
     put_named(name, name, None)
 }
 
@@ -145,7 +200,7 @@ pub(crate) fn put_location(name: &str, priority: u32) -> InventoryCommand {
     })
 }
 
-fn moved(name: &str, at: &str, change: Change, key: &str) -> InventoryCommand {
+pub(crate) fn moved(name: &str, at: &str, change: Change, key: &str) -> InventoryCommand {
     let cause = RequestCause {
         request_id: RequestId(Digest::of(key.as_bytes()).0),
         digest: Digest::of(format!("{name} {at} {change:?}").as_bytes()),
@@ -167,38 +222,61 @@ pub(crate) fn stocked(name: &str, units: u32) -> [InventoryCommand; 2] {
 }
 
 pub(crate) fn received(name: &str, at: &str, units: u32) -> InventoryCommand {
-    let change = Change::Receive(Quantity::new(units).expect("a quantity"));
+    let change = Change::Receive(quantity(units));
     moved(name, at, change, &format!("{units} {name} at {at}"))
 }
 
-pub(crate) fn order(kind: StockCommandKind, n: u128, lines: &[(&str, u32)]) -> InventoryCommand {
-    let line =
-        |(name, units): &(&str, u32)| (product(name), Quantity::new(*units).expect("a quantity"));
-    let lines = StockLines::sum(lines.iter().map(line)).expect("lines of an order");
-    InventoryCommand::Stock(Box::new(commands::StockCommand {
-        schema: 1,
-        kind,
-        order_id: id(n),
-        digest: lines.digest(),
-        lines,
-        attempt: 1,
-        sent_at_micros: 0,
-        traceparent: None,
-    }))
+fn quantity(units: u32) -> Quantity {
+    Quantity::new(units).expect("a quantity")
 }
 
-pub(crate) fn reserve(n: u128, lines: &[(&str, u32)]) -> InventoryCommand {
-    order(StockCommandKind::ReserveStock, n, lines)
+pub(crate) fn wanted(lines: &[(&str, u32)]) -> Wanted {
+    let line = |(name, units): &(&str, u32)| (product(name), quantity(*units));
+    Wanted::sum(lines.iter().map(line)).expect("lines of an order")
 }
 
-fn answer(decided: &Decided) -> &StockAnswer {
+pub(crate) fn allocate(n: u128, intent: Intent) -> InventoryCommand {
+    let digest = intent.digest();
+    InventoryCommand::Allocate(Box::new(AllocateStock::first(id(n), intent, digest, 0)))
+}
+
+/// Revision 1 of an order, which wants these units.
+pub(crate) fn place(n: u128, lines: &[(&str, u32)]) -> InventoryCommand {
+    allocate(n, Intent::placed(wanted(lines)))
+}
+
+/// Revision 2 of an order, which wants nothing any more.
+pub(crate) fn cancel(n: u128, lines: &[(&str, u32)]) -> InventoryCommand {
+    let wanted = wanted(lines).nothing();
+    let shipped = Allocations::default();
+    allocate(n, Intent { revision: Revision::FIRST.next(), wanted, shipped })
+}
+
+/// Revision 2 of an order, whose units are all at `main` and leave the stock.
+pub(crate) fn fulfill(n: u128, lines: &[(&str, u32)]) -> InventoryCommand {
+    let wanted = wanted(lines);
+    let allocation = |line: &contract::WantedLine| Allocation {
+        product_id: line.product_id.clone(),
+        location_id: LocationId::main(),
+        quantity: quantity(line.quantity),
+    };
+    let shipped = wanted.iter().map(allocation).collect();
+    let shipped = Allocations::sorted(shipped).expect("one allocation per product");
+    allocate(n, Intent { revision: Revision::FIRST.next(), wanted, shipped })
+}
+
+pub(crate) fn answer(decided: &DecidedInventory) -> &StockAllocated {
     decided.publish.as_ref().expect("an answer")
 }
 
-fn is_reserved(decided: &Decided) -> bool {
-    matches!(answer(decided).outcome, StockOutcome::StockReserved { .. })
+pub(crate) fn is_allocated(decided: &DecidedInventory) -> bool {
+    !answer(decided).facts.allocated.is_empty()
 }
 
-fn is_replay(decided: &Decided) -> bool {
+pub(crate) fn is_rejected(decided: &DecidedInventory) -> bool {
+    !answer(decided).facts.shortages.is_empty()
+}
+
+pub(crate) fn is_replay(decided: &DecidedInventory) -> bool {
     matches!(decided.outcome, InventoryOutcome::Moved { replayed: true, .. })
 }

@@ -1,7 +1,8 @@
 //! Stock in PostgreSQL: any number of replicas on one database.
 //!
 //! A batch is one transaction with a statement per table. It locks the products by id, then the
-//! reservations by order id (R11), decides, and writes.
+//! reservations by order id (R11), decides, and writes. It takes four round trips, and one more if
+//! it creates products or locations: their numbers come from the database.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
 use faults::fault_point;
-use inventory_core::decide::{Decide, Decided, InventoryCommand};
+use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
 use platform::failure::{Failure, Suspicion};
@@ -21,7 +22,7 @@ use storage::postgres::{
 };
 use storage::quarantine;
 
-use super::{MovementFilter, ProductFilter, Store};
+use super::{MovementFilter, ProductFilter, StockStore};
 
 mod audit;
 mod load;
@@ -31,34 +32,33 @@ mod write;
 
 pub use audit::PostgresAudit;
 
-/// Of the newest program.
+/// The schema of this program.
 pub const SCHEMA: Schema = Schema {
-    migrations: &[
-        Migration { number: 1, sql: include_str!("../../migrations/postgres/0001_stock.sql") },
-        Migration {
-            number: 2,
-            sql: include_str!("../../migrations/postgres/0002_held_at_a_place.sql"),
-        },
-    ],
+    migrations: &[Migration {
+        number: 1,
+        sql: include_str!("../../migrations/postgres/0001_stock.sql"),
+    }],
     grants: Grants {
-        append: &["movements", "allocations"],
+        append: &["movements"],
         change: &["products", "locations", "stock", "reservations", "quarantine"],
         remove: &[],
     },
     statements: &[
         load::LOCK_PRODUCTS,
         load::LOCK_RESERVATIONS,
-        load::ALLOCATIONS,
         load::LEVELS,
         load::REQUESTS,
         load::LOCATIONS,
-        write::PUT_PRODUCTS,
+        load::BATCH_NUMBER,
+        load::PRODUCT_IDS,
+        load::LOCATION_IDS,
+        write::CREATE_PRODUCTS,
         write::PUT_LOCATIONS,
+        write::REPLACE_PRODUCTS,
         write::INSERT_LEVELS,
         write::MOVE_LEVELS,
         write::INSERT_RESERVATIONS,
         write::MOVE_RESERVATIONS,
-        write::INSERT_ALLOCATIONS,
         write::INSERT_MOVEMENTS,
         quarantine::INSERT_POSTGRES,
     ],
@@ -75,7 +75,7 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// It did not come, or it is not what a service can stand on.
+    /// [`OpenError`] if the database did not come, or cannot be written durably.
     pub async fn open(server: Server, time: Time) -> Result<Self, OpenError> {
         let database = Database::open(server, &SCHEMA, time).await?;
         Ok(Self { database })
@@ -85,7 +85,7 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// It cannot be reached, or its schema is not one that this program knows.
+    /// [`OpenError`] if it cannot be reached, or if this program does not know its schema.
     pub async fn open_for_audit(server: Server) -> Result<PostgresAudit, OpenError> {
         Readers::for_audit(server, &SCHEMA).await.map(PostgresAudit::new)
     }
@@ -95,26 +95,26 @@ impl Postgres {
         self.database.write_check()
     }
 
-    /// What the service's own auditor reads.
+    /// The port of the service's own auditor.
     pub fn audit(&self) -> PostgresAudit {
         PostgresAudit::new(self.database.readers().clone())
     }
 }
 
 #[async_trait]
-impl Store for Postgres {
+impl StockStore for Postgres {
     async fn run(
         &self,
         batch: Arc<[InventoryCommand]>,
-        decide: Decide,
-    ) -> Result<Vec<Decided>, Failure> {
+        decide: DecideInventory,
+    ) -> Result<Vec<DecidedInventory>, Failure> {
         let deciding = async |transaction: &Transaction<'_>| {
-            let (loaded, now) = load::load(transaction, &batch).await?;
+            let (loaded, mut numbers, now) = load::load(transaction, &batch).await?;
             let found: BTreeSet<OrderId> = loaded.reservations.keys().copied().collect();
             fault_point!("inventory.locked", when batch.iter().any(InventoryCommand::is_of_order));
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, &batch, loaded)))
                 .map_err(|_| Suspicion::DeciderPanicked)?;
-            write::apply(transaction, &decision.changes, &found).await?;
+            write::apply(transaction, &decision.changes, &found, &mut numbers).await?;
             fault_point!("inventory.before_commit", when batch.iter().any(InventoryCommand::is_of_order));
             fault_point!(during "inventory.commit_sent", when batch.iter().any(InventoryCommand::is_of_order));
             Ok(decision.decided)
@@ -141,11 +141,7 @@ impl Store for Postgres {
     }
 
     async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure> {
-        let mut found = self
-            .database
-            .read(async |snapshot| query::reservations(snapshot, &[order_id]).await)
-            .await?;
-        Ok(found.pop())
+        self.database.read(async |snapshot| query::reservation(snapshot, order_id).await).await
     }
 
     async fn locations(&self) -> Result<Vec<Location>, Failure> {

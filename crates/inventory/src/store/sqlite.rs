@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
 use faults::fault_point;
-use inventory_core::decide::{Decide, Decided, InventoryCommand};
+use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
 use platform::clock::{Clock, Timestamp};
@@ -18,7 +18,7 @@ use storage::migration::Migration;
 use storage::quarantine;
 use storage::sqlite::{Database, Keeper, OpenError, Readers, failure};
 
-use super::{MovementFilter, ProductFilter, Store};
+use super::{MovementFilter, ProductFilter, StockStore};
 
 mod audit;
 mod load;
@@ -28,28 +28,28 @@ mod write;
 
 pub use audit::SqliteAudit;
 
-/// The schema's steps, oldest first.
+/// The steps of the schema, oldest first.
 pub const MIGRATIONS: &[Migration] =
     &[Migration { number: 1, sql: include_str!("../../migrations/sqlite/0001_stock.sql") }];
 
-/// A file that one service has opened; it holds the file's lock as long as it lives.
+/// A file that one service has opened. It holds the lock of the file while it lives.
 #[derive(Debug)]
 pub struct Sqlite {
     database: Database,
 }
 
 impl Sqlite {
-    /// Opens or makes the file, and brings its schema up to date.
+    /// Opens or creates the file, and brings its schema up to date.
     ///
     /// # Errors
     ///
-    /// Another service uses the file, or it is not what a service can stand on.
+    /// [`OpenError`] if another service uses the file, or if it cannot be written durably.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let database = Database::open(path, MIGRATIONS, clock)?;
         Ok(Self { database })
     }
 
-    /// The same without any thread, for the simulator: every call is done where it is made.
+    /// The same without a thread, for the simulator: every call is done where it is made.
     ///
     /// # Errors
     ///
@@ -63,7 +63,7 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// There is no such file, or its schema is not one that this program knows.
+    /// [`OpenError`] if the file does not exist, or if this program does not know its schema.
     pub fn open_for_audit(path: &Path) -> Result<SqliteAudit, OpenError> {
         let readers = Readers::for_audit(path, MIGRATIONS)?;
         Ok(SqliteAudit::new(readers))
@@ -74,25 +74,25 @@ impl Sqlite {
         self.database.keeper()
     }
 
-    /// What the service's own auditor reads.
+    /// The port of the service's own auditor.
     pub fn audit(&self) -> SqliteAudit {
         SqliteAudit::new(self.database.readers().clone())
     }
 }
 
 #[async_trait]
-impl Store for Sqlite {
+impl StockStore for Sqlite {
     async fn run(
         &self,
         batch: Arc<[InventoryCommand]>,
-        decide: Decide,
-    ) -> Result<Vec<Decided>, Failure> {
+        decide: DecideInventory,
+    ) -> Result<Vec<DecidedInventory>, Failure> {
         let deciding = move |transaction: &Transaction<'_>, now: Timestamp| {
-            let loaded = load::load(transaction, &batch).map_err(failure)?;
+            let (loaded, mut numbers) = load::load(transaction, &batch).map_err(failure)?;
             fault_point!("inventory.locked", when batch.iter().any(InventoryCommand::is_of_order));
             let decision = catch_unwind(AssertUnwindSafe(|| decide(now.0, &batch, loaded)))
                 .map_err(|_| Suspicion::DeciderPanicked)?;
-            write::apply(transaction, &decision.changes)?;
+            write::apply(transaction, &decision.changes, &mut numbers)?;
             fault_point!("inventory.before_commit", when batch.iter().any(InventoryCommand::is_of_order));
             fault_point!(during "inventory.commit_sent", when batch.iter().any(InventoryCommand::is_of_order));
             Ok(decision.decided)
@@ -120,13 +120,13 @@ impl Store for Sqlite {
     }
 
     async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure> {
-        self.database.read(move |connection| load::reservation(connection, order_id)).await
+        self.database.read(move |connection| query::reservation(connection, order_id)).await
     }
 
     async fn locations(&self) -> Result<Vec<Location>, Failure> {
-        self.database.read(load::locations).await
+        self.database.read(query::locations).await
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

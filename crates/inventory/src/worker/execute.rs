@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::codec::{self, Undecodable};
-use contract::commands::StockCommand;
+use contract::commands::AllocateStock;
 use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use platform::consumer::{Inbox, Message, Origin};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
-use crate::store::Store;
+use crate::store::StockStore;
 
 /// What the Inventory Service knows about the commands that it consumes.
 #[derive(Debug)]
 pub struct Commands {
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn StockStore>,
 }
 
 #[async_trait]
@@ -29,10 +29,10 @@ impl Inbox<InventoryCommand, InventoryOutcome> for Commands {
     }
 
     fn origin(&self, command: &InventoryCommand) -> Option<Origin> {
-        let InventoryCommand::Stock(command) = command else { return None };
+        let InventoryCommand::Allocate(command) = command else { return None };
         Some(Origin {
             subject: command.order_id.to_string(),
-            name: command.kind.as_str(),
+            name: "AllocateStock",
             bytes: codec::encode(std::slice::from_ref(&**command)).concat(),
         })
     }
@@ -49,9 +49,9 @@ impl Inbox<InventoryCommand, InventoryOutcome> for Commands {
     }
 }
 
-fn message(read: Result<StockCommand, Undecodable>) -> Message<InventoryCommand> {
+fn message(read: Result<AllocateStock, Undecodable>) -> Message<InventoryCommand> {
     match read {
-        Ok(command) => Message::Command(InventoryCommand::Stock(Box::new(command))),
+        Ok(command) => Message::Command(InventoryCommand::Allocate(Box::new(command))),
         Err(Undecodable::UnknownVersion(_)) => Message::UnknownVersion,
         Err(Undecodable::Malformed { reason, bytes }) => Message::Malformed { reason, bytes },
     }

@@ -8,14 +8,14 @@ use platform::failure::{Chain, Failure};
 use platform::readiness::{Health, Readiness};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::Store;
+use crate::store::StockStore;
 
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// A worker that checks the database and the bus.
 #[derive(Debug)]
 pub struct HealthCheck {
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn StockStore>,
     pub bus: Arc<dyn Bus>,
     pub readiness: Readiness,
 }
@@ -44,7 +44,8 @@ impl HealthCheck {
     /// [`Failure::Fatal`] only; the process must end (R18).
     pub async fn tick(&self) -> Result<(), Failure> {
         let database = match self.store.locations().await {
-            Ok(_) => Health::Up,
+            // A location that cannot be decoded is not the database being down (R17).
+            Ok(_) | Err(Failure::Suspect(_)) => Health::Up,
             Err(failure @ Failure::Fatal(_)) => return Err(failure),
             Err(failure) => Health::Down(Chain(&failure).to_string()),
         };

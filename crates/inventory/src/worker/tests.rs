@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::answers::{ANSWERS_CHANNEL, StockAnswer};
+use contract::answers::{ANSWERS_CHANNEL, StockAllocated};
 use contract::codec;
-use contract::commands::{COMMANDS_CHANNEL, StockCommandKind};
+use contract::commands::COMMANDS_CHANNEL;
 use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use platform::bus::{Bus, embedded::Embedded};
 use platform::clock::{Clock, ManualClock, SystemClock, SystemIds};
@@ -18,15 +18,15 @@ use web::program::Context;
 
 use super::health_check::HealthCheck;
 use crate::run::{Dependencies, Parts, assemble};
-use crate::store::Store;
-use crate::store::laws::{START, id, order, reserve, stocked};
+use crate::store::StockStore;
+use crate::store::laws::{START, cancel, fulfill, id, place, stocked};
 use crate::store::sqlite::{MIGRATIONS, Sqlite};
 
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// The service without HTTP, one step at a time.
 struct World {
-    store: Arc<dyn Store>,
+    store: Arc<dyn StockStore>,
     bus: Arc<dyn Bus>,
     consumer: Consumer<InventoryCommand, InventoryOutcome>,
     relay: Relay,
@@ -42,7 +42,7 @@ impl World {
         let sqlite =
             Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
         let audit = Arc::new(sqlite.audit());
-        let store: Arc<dyn Store> = Arc::new(sqlite);
+        let store: Arc<dyn StockStore> = Arc::new(sqlite);
         let bus: Arc<dyn Bus> = Arc::new(Embedded::new(Arc::new(SystemClock), NEVER));
         let mut context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
         let dependencies = Dependencies { store: store.clone(), audit, bus: bus.clone() };
@@ -57,7 +57,7 @@ impl World {
     }
 
     /// Delivers the payloads, and returns the answers that they lead to.
-    async fn deliver(&mut self, payloads: Vec<Vec<u8>>) -> Vec<StockAnswer> {
+    async fn deliver(&mut self, payloads: Vec<Vec<u8>>) -> Vec<StockAllocated> {
         self.bus.publish(COMMANDS_CHANNEL, payloads).await.expect("published");
         self.consumer.tick().await.expect("a step");
         self.relay.tick().await;
@@ -65,7 +65,7 @@ impl World {
             self.bus.receive(ANSWERS_CHANNEL, 100, Duration::ZERO).await.expect("no failure");
         let answers = answers
             .into_iter()
-            .flat_map(|delivery| codec::decode::<StockAnswer>(&delivery.payload));
+            .flat_map(|delivery| codec::decode::<StockAllocated>(&delivery.payload));
         answers.map(|answer| answer.expect("an answer")).collect()
     }
 
@@ -83,31 +83,34 @@ impl World {
 }
 
 fn message(command: InventoryCommand) -> String {
-    let InventoryCommand::Stock(command) = command else { panic!("no message: {command:?}") };
+    let InventoryCommand::Allocate(command) = command else { panic!("no message: {command:?}") };
     String::from_utf8(codec::encode(&[*command]).remove(0))
         .expect("JSON")
         .trim_matches(['[', ']'])
         .to_owned()
 }
 
-fn names(answers: &[StockAnswer]) -> Vec<&'static str> {
-    answers.iter().map(|answer| answer.outcome.name()).collect()
+/// What each answer says: `allocated`, `short` or `nothing`.
+fn names(answers: &[StockAllocated]) -> Vec<&'static str> {
+    let name = |answer: &StockAllocated| match &answer.facts {
+        facts if !facts.shortages.is_empty() => "short",
+        facts if facts.allocated.is_empty() => "nothing",
+        _ => "allocated",
+    };
+    answers.iter().map(name).collect()
 }
 
 #[tokio::test]
 async fn commands_are_answered_after_their_commit_and_acknowledged() {
     let mut world = World::new().await;
     let payload =
-        format!("[{},{}]", message(reserve(1, &[("MUG", 4)])), message(reserve(2, &[("MUG", 4)])));
+        format!("[{},{}]", message(place(1, &[("MUG", 4)])), message(place(2, &[("MUG", 4)])));
     let answers = world.deliver(vec![payload.clone().into_bytes()]).await;
-    assert_eq!(names(&answers), ["StockReserved", "StockRejected"]);
+    assert_eq!(names(&answers), ["allocated", "short"]);
     assert!(world.store.reservation(answers[0].order_id).await.expect("a read").is_some());
     assert!(world.deliver(Vec::new()).await.is_empty(), "acknowledged");
 
-    assert_eq!(
-        names(&world.deliver(vec![payload.into_bytes()]).await),
-        ["StockReserved", "StockRejected"]
-    );
+    assert_eq!(names(&world.deliver(vec![payload.into_bytes()]).await), ["allocated", "short"]);
     assert!(
         world.counted(r#"stock_reservations_total{outcome="reserved"} 1"#),
         "a repeated answer does not count"
@@ -115,15 +118,37 @@ async fn commands_are_answered_after_their_commit_and_acknowledged() {
 }
 
 #[tokio::test]
+async fn each_new_outcome_is_counted_by_its_state() {
+    let mut world = World::new().await;
+    let one = [("MUG", 1)];
+    let commands = [
+        place(1, &one),
+        place(2, &one),
+        place(3, &[("MUG", 9)]),
+        cancel(1, &one),
+        fulfill(2, &one),
+        cancel(4, &one),
+    ];
+    let payload = commands.map(message).join(",");
+    let answers = world.deliver(vec![format!("[{payload}]").into_bytes()]).await;
+    let expected = ["allocated", "allocated", "short", "nothing", "allocated", "nothing"];
+    assert_eq!(names(&answers), expected);
+    for (outcome, count) in [("reserved", 2), ("rejected", 1), ("released", 2), ("shipped", 1)] {
+        let line = format!(r#"stock_reservations_total{{outcome="{outcome}"}} {count}"#);
+        assert!(world.counted(&line), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_bad_message_is_set_aside_and_its_neighbours_go_through() {
     let mut world = World::new().await;
-    let good = |n| message(reserve(n, &[("MUG", 1)]));
+    let good = |n| message(place(n, &[("MUG", 1)]));
     let newer = good(3).replace("\"schema\":1", "\"schema\":2");
-    let anomaly = message(order(StockCommandKind::ShipStock, 4, &[("MUG", 1)]));
+    let anomaly = message(fulfill(4, &[("MUG", 1)]));
     let payloads =
         [format!("[{},{{}},{newer},{anomaly},{}]", good(1), good(2)), "garbage".to_owned()];
     let answers = world.deliver(payloads.map(String::into_bytes).to_vec()).await;
-    assert_eq!(names(&answers), ["StockReserved", "StockReserved"]);
+    assert_eq!(names(&answers), ["allocated", "allocated"]);
     for line in [
         r#"quarantine_messages_total{service="inventory",kind="malformed"} 2"#,
         r#"quarantine_messages_total{service="inventory",kind="unknown_version"} 1"#,
@@ -137,10 +162,10 @@ async fn a_bad_message_is_set_aside_and_its_neighbours_go_through() {
 #[tokio::test]
 async fn an_anomaly_is_recorded_with_its_order_and_the_message() {
     let mut world = World::new().await;
-    let command = order(StockCommandKind::ShipStock, 4, &[("MUG", 1)]);
+    let command = fulfill(4, &[("MUG", 1)]);
     let bytes = format!("[{}]", message(command.clone())).into_bytes();
     let subject = "00000000-0000-0000-0000-000000000004".to_owned();
-    let origin = Origin { subject: subject.clone(), name: "ShipStock", bytes: bytes.clone() };
+    let origin = Origin { subject: subject.clone(), name: "AllocateStock", bytes: bytes.clone() };
     let inbox = &world.consumer.inbox;
     assert_eq!(inbox.origin(&command), Some(origin));
     assert_eq!(inbox.anomaly(&InventoryOutcome::Anomaly("a reason")), Some("a reason"));
@@ -155,7 +180,7 @@ async fn an_anomaly_is_recorded_with_its_order_and_the_message() {
         Ok((
             row.get("kind")?,
             row.get("subject")?,
-            reason.starts_with("ShipStock: "),
+            reason.starts_with("AllocateStock: "),
             row.get("bytes")?,
         ))
     };
@@ -167,7 +192,7 @@ async fn an_anomaly_is_recorded_with_its_order_and_the_message() {
 async fn a_command_that_fails_even_alone_is_recorded_as_poisoned() {
     let mut world = World::new().await;
     world.refuse_reservations();
-    world.deliver(vec![format!("[{}]", message(reserve(1, &[("MUG", 1)]))).into_bytes()]).await;
+    world.deliver(vec![format!("[{}]", message(place(1, &[("MUG", 1)]))).into_bytes()]).await;
     assert!(world.counted(r#"quarantine_messages_total{service="inventory",kind="poisoned"} 1"#));
     let file = world.folder.path().join("inventory.db");
     assert_eq!(testbed::quarantined(&file), [("poisoned".to_owned(), 1)]);
@@ -186,7 +211,7 @@ async fn nothing_is_published_of_a_batch_that_was_not_committed() {
     let mut world = World::new().await;
     world.refuse_reservations();
     let answers =
-        world.deliver(vec![format!("[{}]", message(reserve(1, &[("MUG", 1)]))).into_bytes()]).await;
+        world.deliver(vec![format!("[{}]", message(place(1, &[("MUG", 1)]))).into_bytes()]).await;
     assert_eq!(names(&answers), [""; 0]);
     assert!(world.counted(r#"quarantine_messages_total{service="inventory",kind="poisoned"} 1"#));
     assert!(world.store.reservation(id(1)).await.expect("a read").is_none());

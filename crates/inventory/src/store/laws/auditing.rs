@@ -1,156 +1,190 @@
-//! Laws of the audit: it reads a bounded number of rows at a time, and what moves meanwhile is in
-//! order all the same.
+//! Laws of the audit: it sees what was done, it reads a bounded number of rows at a time, and what
+//! is written meanwhile raises no alarm.
 
-use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
-use inventory_core::stock::Level;
 use platform::audit::{Audit, Findings, Progress, ReadBudget};
 use tokio::sync::Semaphore;
 
 use super::*;
 use crate::audit::InventoryAudit;
-use crate::store::{HELD_AT_ONCE, HeldAudit, StockKey};
+use crate::store::{MovementAudit, NamedMovement, StockAudit};
 
-fn mugs(kind: StockCommandKind, n: u128) -> InventoryCommand {
-    order(kind, n, &[("MUG", 2)])
-}
-
-fn at_main() -> StockKey {
-    (product("MUG"), LocationId::main())
-}
-
-impl Fresh {
-    async fn held(&self, after: Option<OrderId>, limit: u32) -> HeldAudit {
-        self.audit.held_at(at_main(), after, limit).await.expect("a page")
+pub(crate) async fn the_audit_reads_every_reservation_once_in_order(fresh: Fresh) {
+    assert_eq!(fresh.audit.last_order_id().await.expect("a read"), None);
+    fresh.run(stocked("MUG", 3).to_vec()).await;
+    fresh.run([5, 3, 9, 1, 7].into_iter().map(|n| place(n, &[("MUG", 1)])).collect()).await;
+    let mut seen: Vec<OrderId> = Vec::new();
+    loop {
+        let page = fresh.audit.reservations_after(seen.last().copied(), 2).await.expect("a page");
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(page.iter().map(|stored| stored.key));
     }
-
-    /// Reserves for all of these, whose ids are in no order.
-    async fn promise(&self, orders: u128) {
-        self.run(stocked("MUG", 1_000_000).to_vec()).await;
-        self.run((1..=orders).map(|n| mugs(ReserveStock, shuffled(n))).collect()).await;
+    assert_eq!(seen, [1, 3, 5, 7, 9].map(id));
+    assert_eq!(fresh.audit.last_order_id().await.expect("a read"), Some(id(9)));
+    let some = fresh.audit.reservations_by_id([9, 4, 1, 9].map(id).to_vec()).await;
+    let some = some.expect("a read");
+    assert_eq!(some.iter().map(|stored| stored.key).collect::<Vec<_>>(), [1, 9].map(id));
+    for stored in some {
+        let expected = fresh.store.reservation(stored.key).await.expect("a read");
+        assert_eq!(Some(stored.row.expect("readable")), expected);
     }
+    let known = vec![product("TEE"), product("MUG")];
+    assert_eq!(fresh.audit.known_products(known).await.expect("a read"), [false, true]);
 }
 
-/// Ids below 1000 that follow each other in no order.
+pub(crate) async fn the_audit_reads_every_stock_row_with_its_last_movement(fresh: Fresh) {
+    assert_eq!(fresh.audit.last_stock().await.expect("a read"), None);
+    fresh.run([stocked("MUG", 9), stocked("TEE", 4)].concat()).await;
+    fresh.run(vec![put_location("SHOP", 1), received("MUG", "SHOP", 2)]).await;
+    fresh.run(vec![place(1, &[("MUG", 3)])]).await;
+    let all = fresh.audit.stock_after(None, 10).await.expect("a page");
+    let rows: Vec<StockAudit> =
+        all.iter().map(|stored| stored.row.clone().expect("readable")).collect();
+    let seen: Vec<_> = rows
+        .iter()
+        .map(|StockAudit { stock_key: (product_id, location_id), level, .. }| {
+            (product_id.as_str(), location_id.as_str(), level.on_hand, level.reserved)
+        })
+        .collect();
+    assert_eq!(seen, [("MUG", "main", 9, 3), ("MUG", "SHOP", 2, 0), ("TEE", "main", 4, 0)]);
+    for row in rows {
+        let level = row.level;
+        let last = NamedMovement { same_product: true, same_location: true, level };
+        assert_eq!(row.last, Some(last));
+    }
+    let keys: Vec<_> = all.iter().map(|stored| stored.key).collect();
+    assert!(keys.is_sorted_by(|a, b| a < b));
+    for (at, key) in keys.iter().enumerate() {
+        let rest = fresh.audit.stock_after(Some(*key), 10).await.expect("a page");
+        assert_eq!(rest.iter().map(|stored| stored.key).collect::<Vec<_>>(), keys[at + 1..]);
+    }
+    assert_eq!(fresh.audit.stock_after(None, 1).await.expect("a page").len(), 1);
+    assert_eq!(fresh.audit.last_stock().await.expect("a read"), keys.last().copied());
+}
+
+pub(crate) async fn the_audit_reads_every_movement_with_those_that_it_names(fresh: Fresh) {
+    fresh.run([stocked("MUG", 9), stocked("TEE", 4)].concat()).await;
+    fresh.run(vec![put_location("SHOP", 1), received("MUG", "SHOP", 2)]).await;
+    fresh.run(vec![place(1, &[("MUG", 3)])]).await;
+    let rows = fresh.audit.movements_after(None, 10).await.expect("a page");
+    let rows: Vec<MovementAudit> =
+        rows.into_iter().map(|stored| stored.row.expect("readable")).collect();
+    let mut ledger = [fresh.ledger("MUG").await, fresh.ledger("TEE").await].concat();
+    ledger.sort_by_key(Movement::number);
+    assert_eq!(rows.iter().map(|row| row.movement.clone()).collect::<Vec<_>>(), ledger);
+    let [mugs, tees, at_shop, reserved] = &rows[..] else { panic!("{rows:?}") };
+    let named = |row: &MovementAudit, same_location| {
+        Some(NamedMovement { same_product: true, same_location, level: row.movement.after })
+    };
+    for first in [mugs, tees] {
+        assert_eq!((first.previous, first.previous_of_product), (None, None));
+    }
+    assert_eq!((at_shop.previous, at_shop.previous_of_product), (None, named(mugs, false)));
+    assert_eq!(reserved.previous, named(mugs, true));
+    assert_eq!(reserved.previous_of_product, named(at_shop, false));
+
+    let numbers: Vec<i64> = ledger.iter().map(Movement::number).collect();
+    assert_eq!(fresh.audit.last_movement().await.expect("a read"), numbers.last().copied());
+    let page = fresh.audit.movements_after(Some(numbers[0]), 2).await.expect("a page");
+    assert_eq!(page.iter().map(|stored| stored.key).collect::<Vec<_>>(), numbers[1..3]);
+    let some = vec![numbers[2], 0, numbers[0], numbers[2]];
+    let some = fresh.audit.movements_by_number(some).await.expect("a read");
+    let some: Vec<_> = some.into_iter().map(|stored| stored.row.expect("readable")).collect();
+    assert_eq!(some, [ledger[0].clone(), ledger[2].clone()]);
+}
+
+/// Ids below 1009 that follow each other in no order.
 fn shuffled(n: u128) -> u128 {
     n * 379 % 1009
 }
 
-pub(crate) async fn what_is_held_at_a_place_is_read_page_by_page_beside_its_level(fresh: Fresh) {
-    fresh.run([stocked("MUG", 9), stocked("TEE", 4)].concat()).await;
-    fresh.run([3, 1, 4, 2].map(|n| mugs(ReserveStock, n)).to_vec()).await;
-    fresh
-        .run(vec![
-            mugs(ShipStock, 1),
-            mugs(ReleaseStock, 2),
-            reserve(7, &[("TEE", 1)]),
-            mugs(ReserveStock, 8),
-        ])
-        .await;
-    let level = Level { on_hand: 7, reserved: 6, last_seq: 8 };
-    let page = |units, allocations, more| HeldAudit { level, units, allocations, more_after: more };
-    assert_eq!(
-        fresh.held(None, 3).await,
-        page(2, 3, Some(id(3))),
-        "one was shipped, one released, one holds"
-    );
-    assert_eq!(fresh.held(Some(id(3)), 3).await, page(4, 2, None));
-    assert_eq!(fresh.held(None, 4).await, page(4, 4, Some(id(4))));
-    assert_eq!(fresh.held(Some(id(8)), 4).await, page(0, 0, None));
-    let nowhere =
-        fresh.audit.held_at((product("CAP"), LocationId::main()), None, 9).await.expect("a read");
-    assert_eq!(
-        nowhere,
-        HeldAudit { level: Level::default(), units: 0, allocations: 0, more_after: None }
-    );
-}
-
-pub(crate) async fn a_stock_key_with_many_reservations_is_not_summed_in_one_read(fresh: Fresh) {
-    let few = u128::from(HELD_AT_ONCE);
-    fresh.promise(few).await;
-    let units = 2 * i64::from(HELD_AT_ONCE);
-    let held = async || fresh.audit.stock_after(None, 10).await.expect("a page")[0].held;
-    assert_eq!(held().await, Some(units));
-    fresh.run(vec![mugs(ReleaseStock, shuffled(1))]).await;
-    assert_eq!(held().await, Some(units - 2));
-    fresh.run(vec![mugs(ReserveStock, 2000)]).await;
-    assert_eq!(held().await, None, "whatever became of them");
-    assert_eq!(fresh.round(&mut fresh.books(ReadBudget::SHORT)).await.0.violations, []);
-}
+const TWO_MUGS: [(&str, u32); 1] = [("MUG", 2)];
 
 impl Fresh {
-    fn books(&self, reach: ReadBudget) -> InventoryAudit {
-        InventoryAudit::new(self.audit.clone(), reach)
+    fn auditor(&self, budget: ReadBudget) -> InventoryAudit {
+        InventoryAudit::new(self.audit.clone(), budget)
     }
 
     /// A whole round, and how much each of its steps read.
-    async fn round(&self, books: &mut InventoryAudit) -> (Findings, Vec<u64>) {
+    async fn round(&self, audit: &mut InventoryAudit) -> (Findings, Vec<u64>) {
         let (mut findings, mut steps) = (Findings::default(), Vec::new());
         loop {
             let before = findings.rows;
-            let progress = books.step(&mut findings).await.expect("a step");
+            let progress = audit.step(&mut findings).await.expect("a step");
             steps.push(findings.rows - before);
             if progress == Progress::RoundOver {
                 return (findings, steps);
             }
         }
     }
+
+    /// Reserves for all of these, whose ids are in no order.
+    async fn promise(&self, orders: u128) {
+        self.run(stocked("MUG", 1_000_000).to_vec()).await;
+        self.run((1..=orders).map(|n| place(shuffled(n), &TWO_MUGS)).collect()).await;
+    }
 }
 
-/// Ledgers grow, and orders of all ages come and go at one stock key, while it is read a few rows
-/// at a time.
+/// Two replicas write to different products side by side, and orders of all ages come and go, while
+/// everything is read a few rows at a time.
 pub(crate) async fn rows_that_are_written_while_they_are_read_raise_no_alarm(fresh: Fresh) {
     fresh.promise(150).await;
+    fresh.run([stocked("TEE", 1_000_000), stocked("CAP", 1_000_000)].concat()).await;
     // So many batches may be written during a round: however slow the rounds are, there are several
     // of them.
     let may_write = Arc::new(Semaphore::new(0));
-    let (store, allowed) = (fresh.store.clone(), may_write.clone());
-    let writer = tokio::spawn(async move {
-        for n in 151..=400 {
-            allowed.acquire().await.expect("never closed").forget();
-            let gone = if n % 2 == 0 { ReleaseStock } else { ShipStock };
-            let rejected = reserve(5000 + n, &[("MUG", 1_000_000)]);
-            let batch = [mugs(ReserveStock, shuffled(n)), mugs(gone, shuffled(n - 150)), rejected];
-            run_until_done(&*store, Arc::new(batch)).await;
-        }
-    });
-    let (mut watching, mut rounds) =
-        (fresh.books(ReadBudget { page: 3, below: 20, round: 1_000 }), 0);
-    while !writer.is_finished() {
-        may_write.add_permits(50);
+    let batches = |n: u128| {
+        let gone = if n.is_multiple_of(2) { cancel } else { fulfill };
+        let rejected = place(5000 + n, &[("MUG", 1_000_000)]);
+        vec![place(shuffled(n), &TWO_MUGS), gone(shuffled(n - 150), &TWO_MUGS), rejected]
+    };
+    let others = |n: u128| {
+        let both = place(8000 + n, &[("TEE", 1), ("CAP", 1)]);
+        vec![place(6000 + n, &[("TEE", 1)]), both, cancel(6000 + n, &[("TEE", 1)])]
+    };
+    let writer = |batches: fn(u128) -> Vec<InventoryCommand>| {
+        let (store, allowed) = (fresh.store.clone(), may_write.clone());
+        tokio::spawn(async move {
+            for n in 151..=400 {
+                allowed.acquire().await.expect("never closed").forget();
+                run_until_done(&*store, batches(n).into()).await;
+            }
+        })
+    };
+    let writers = [writer(batches), writer(others)];
+    let mut watching = fresh.auditor(ReadBudget { page: 3, below: 20, round: 1_000 });
+    let mut rounds = 0;
+    while !writers.iter().all(|writer| writer.is_finished()) {
+        may_write.add_permits(100);
         let (findings, _) = fresh.round(&mut watching).await;
         assert_eq!(findings.violations, []);
         rounds += 1;
     }
-    writer.await.expect("no panic");
-    assert!(rounds >= 5, "it was read while it was written: {rounds} rounds");
-    for books in [&mut watching, &mut fresh.books(ReadBudget::LONG)] {
-        let (findings, _) = fresh.round(books).await;
-        assert_eq!((findings.violations, findings.checked["INV-8"]), (Vec::new(), 250));
+    for writer in writers {
+        writer.await.expect("no panic");
     }
+    assert!(rounds >= 5, "it was read while it was written: {rounds} rounds");
+    let (findings, _) = fresh.round(&mut fresh.auditor(ReadBudget::LONG)).await;
+    assert_eq!((findings.violations, findings.checked["INV-8"]), (Vec::new(), 250));
     assert_eq!(fresh.levels("MUG").await, [("main".to_owned(), 1_000_000 - 250, 300)]);
 }
 
 pub(crate) async fn a_step_of_the_audit_reads_no_more_than_it_may(fresh: Fresh) {
-    let reach = ReadBudget { page: 10, below: 50, round: 1_000 };
+    let budget = ReadBudget { page: 10, below: 50, round: 100 };
     fresh.promise(120).await;
     fresh.run((10..35).map(|n| put(&format!("P{n}"))).collect()).await;
     fresh.run((10..35).map(|n| received(&format!("P{n}"), "main", 7)).collect()).await;
-    let mut books = fresh.books(reach);
-    let (first, steps) = fresh.round(&mut books).await;
-    assert!(steps.iter().all(|rows| *rows <= 60), "{steps:?}");
-    assert_eq!(first.checked["INV-1"], 121 + 25, "every movement");
-    let (second, steps) = fresh.round(&mut books).await;
-    assert!(steps.iter().all(|rows| *rows <= 60), "{steps:?}");
-    assert_eq!(
-        second.checked["INV-1"],
-        10 + 25,
-        "nothing is new: a fifth of what may be read, of what is older"
-    );
+    let mut audit = fresh.auditor(budget);
+    let mut round = async || {
+        let (findings, steps) = fresh.round(&mut audit).await;
+        assert!(steps.iter().all(|rows| *rows <= 10 + 50), "{steps:?}");
+        assert_eq!(findings.violations, []);
+        findings.checked["INV-1"]
+    };
+    assert_eq!(round().await, 100, "the first of 146 movements");
+    assert_eq!(round().await, 100, "older ones");
     fresh.run(vec![received("MUG", "main", 5)]).await;
-    let (third, _) = fresh.round(&mut books).await;
-    assert_eq!(third.checked["INV-1"], 11 + 25, "what is new as well");
-    assert_eq!(
-        [first, second, third].map(|round| (round.violations.len(), round.checked["INV-2"])),
-        [(0, 26); 3]
-    );
+    assert_eq!(round().await, 1 + 46, "a new one, and the rest of the older ones");
+    assert_eq!(round().await, 100, "and from the beginning");
 }

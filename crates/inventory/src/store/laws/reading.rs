@@ -1,12 +1,9 @@
-//! Laws of reading: pages are complete and in order, and the audit sees what was done.
+//! Laws of reading: pages are complete and in order.
 
-use std::time::Duration;
-
-use inventory_core::stock::Level;
 use platform::quarantine::Quarantined;
 
 use super::*;
-use crate::store::{LedgerRange, Moment, ProductFilter, StockAudit};
+use crate::store::ProductFilter;
 
 impl Fresh {
     async fn products(&self, filter: ProductFilter) -> Vec<String> {
@@ -83,74 +80,93 @@ pub(crate) async fn products_low_on_stock_are_found_over_all_locations(fresh: Fr
     fresh.run(vec![put_location("SHOP", 1)]).await;
     for name in ["AT", "BELOW", "ABOVE", "NONE"] {
         fresh.run(vec![received(name, "main", 4), received(name, "SHOP", 2)]).await;
-        fresh.run(vec![reserve(name.len() as u128, &[(name, 1)])]).await;
+        fresh.run(vec![place(name.len() as u128, &[(name, 1)])]).await;
     }
-    fresh.run(vec![reserve(77, &[("AT", 1)]), reserve(78, &[("AT", 9)])]).await;
-    fresh.run(vec![order(StockCommandKind::ReleaseStock, 77, &[("AT", 1)])]).await;
+    fresh.run(vec![place(77, &[("AT", 1)]), place(78, &[("AT", 9)])]).await;
+    fresh.run(vec![cancel(77, &[("AT", 1)])]).await;
     let low = fresh.products(ProductFilter { low_stock: true, ..all() }).await;
     assert_eq!(low, ["AT", "BELOW", "EMPTY"]);
 }
 
-pub(crate) async fn the_ledger_is_newest_first_and_complete_page_by_page(fresh: Fresh) {
-    fresh.run(vec![put("MUG"), put("TEE"), put_location("SHOP", 1)]).await;
-    for n in 1..=6 {
-        // Two movements of one moment, at two locations, and one of another product.
-        fresh
-            .run(vec![
-                received("MUG", "main", n),
-                received("MUG", "SHOP", n),
-                received("TEE", "main", n),
-            ])
-            .await;
-        fresh.clock.advance(Duration::from_secs(1));
-    }
-    let mut seen: Vec<Movement> = Vec::new();
-    loop {
-        let before = seen.last().map(moment);
-        let filter =
-            MovementFilter { product_id: product("MUG"), location_id: None, before, limit: 5 };
-        let page = fresh.store.movements(filter).await.expect("a page");
-        if page.is_empty() {
-            break;
+impl Fresh {
+    /// A whole ledger, page by page. Only the last page may be short.
+    async fn pages(&self, name: &str, at: Option<&str>, limit: u32) -> Vec<Movement> {
+        let mut filter = MovementFilter {
+            product_id: product(name),
+            location_id: at.map(location),
+            from: None,
+            limit,
+        };
+        let mut seen = Vec::new();
+        loop {
+            let page = self.store.movements(filter.clone()).await.expect("a page");
+            let next = page.last().and_then(|last| filter.next_of(last));
+            assert!(next.is_none() || page.len() == limit as usize, "{page:?}");
+            seen.extend(page);
+            match next {
+                None => return seen,
+                next => filter.from = next,
+            }
         }
-        seen.extend(page);
-    }
-    assert_eq!(seen.len(), 12);
-    assert!(
-        seen.windows(2).all(|pair| moment(&pair[0]) > moment(&pair[1])),
-        "newest first, none twice"
-    );
-}
-
-fn moment(movement: &Movement) -> Moment {
-    Moment {
-        created_at_micros: movement.created_at_micros,
-        location_id: movement.location_id.clone(),
-        seq: movement.seq(),
     }
 }
 
-pub(crate) async fn a_ledger_of_one_location_follows_its_numbers_whatever_the_clock_does(
-    fresh: Fresh,
-) {
+pub(crate) async fn a_ledger_is_newest_first_and_complete_page_by_page(fresh: Fresh) {
+    fresh.run(vec![put("MUG"), put("TEE"), put_location("SHOP", 1)]).await;
+    let mut made = Vec::new();
+    for n in 1..=6 {
+        // Two movements of one batch, at two locations, and one of another product.
+        let batch = [("MUG", "main"), ("TEE", "main"), ("MUG", "SHOP")];
+        for decided in fresh.run(batch.map(|(name, at)| received(name, at, n)).to_vec()).await {
+            let InventoryOutcome::Moved { movement, .. } = decided.outcome else { panic!() };
+            made.push(movement);
+        }
+    }
+    made.reverse();
+    let expected = |name: &str, at: Option<&str>| -> Vec<Movement> {
+        let its = |movement: &&Movement| {
+            movement.product_id == product(name)
+                && at.is_none_or(|at| movement.location_id == location(at))
+        };
+        made.iter().filter(its).cloned().collect()
+    };
+    for (name, at) in [("MUG", None), ("MUG", Some("main")), ("MUG", Some("SHOP")), ("TEE", None)] {
+        for limit in [1, 5, 6, 12, 100] {
+            assert_eq!(fresh.pages(name, at, limit).await, expected(name, at), "{name} {at:?}");
+        }
+    }
+    assert_eq!(fresh.pages("TEE", Some("SHOP"), 5).await, []);
+    assert_eq!(fresh.pages("TEE", Some("NOWHERE"), 5).await, []);
+    assert_eq!(fresh.pages("CAP", None, 5).await, []);
+}
+
+pub(crate) async fn a_ledger_follows_what_happened_whatever_the_clock_does(fresh: Fresh) {
     fresh.run(vec![put("MUG"), put_location("SHOP", 1)]).await;
     for n in 1..=5 {
         fresh.clock.set(Timestamp(START.0 - i64::from(n) * 1_000_000));
         fresh.run(vec![received("MUG", "main", n), received("MUG", "SHOP", n)]).await;
     }
-    let mut seen: Vec<Movement> = Vec::new();
-    for _ in 0..3 {
-        let before = seen.last().map(moment);
-        let filter = MovementFilter {
-            product_id: product("MUG"),
-            location_id: Some(location("SHOP")),
-            before,
-            limit: 2,
-        };
-        seen.extend(fresh.store.movements(filter).await.expect("a page"));
+    let seqs = |page: Vec<Movement>| page.iter().map(Movement::seq).collect::<Vec<_>>();
+    assert_eq!(seqs(fresh.pages("MUG", Some("SHOP"), 2).await), [5, 4, 3, 2, 1]);
+    assert_eq!(seqs(fresh.pages("MUG", None, 3).await), [5, 5, 4, 4, 3, 3, 2, 2, 1, 1]);
+}
+
+/// A client that makes a cursor itself gets nothing that it did not ask for.
+pub(crate) async fn a_page_that_begins_in_another_ledger_is_empty(fresh: Fresh) {
+    fresh.run([stocked("MUG", 3), stocked("TEE", 4)].concat()).await;
+    fresh.run(vec![put_location("SHOP", 1), received("MUG", "SHOP", 1)]).await;
+    let tee = fresh.ledger("TEE").await[0].number();
+    let at_shop = fresh.ledger("MUG").await[0].number();
+    let page = async |at: Option<&str>, from| {
+        let location_id = at.map(location);
+        let filter =
+            MovementFilter { product_id: product("MUG"), location_id, from: Some(from), limit: 9 };
+        fresh.store.movements(filter).await.expect("a page").len()
+    };
+    assert_eq!(page(None, at_shop).await, 2);
+    for (at, from) in [(None, tee), (None, 0), (None, i64::MAX), (Some("main"), at_shop)] {
+        assert_eq!(page(at, from).await, 0, "{at:?} {from}");
     }
-    assert!(seen.iter().all(|movement| movement.location_id == location("SHOP")));
-    assert_eq!(seen.iter().map(Movement::seq).collect::<Vec<_>>(), [5, 4, 3, 2, 1]);
 }
 
 pub(crate) async fn locations_are_listed_in_the_order_in_which_they_serve(fresh: Fresh) {
@@ -171,84 +187,6 @@ pub(crate) async fn locations_are_listed_in_the_order_in_which_they_serve(fresh:
         listed,
         [("Z", 1), ("A", 7), ("B", 7), ("main", 9)].map(|(id, priority)| (id.to_owned(), priority))
     );
-}
-
-pub(crate) async fn the_audit_reads_every_reservation_once_in_order(fresh: Fresh) {
-    assert_eq!(fresh.audit.last_order_id().await.expect("a read"), None);
-    fresh.run(stocked("MUG", 3).to_vec()).await;
-    fresh.run([5, 3, 9, 1, 7].into_iter().map(|n| reserve(n, &[("MUG", 1)])).collect()).await;
-    let mut seen: Vec<OrderId> = Vec::new();
-    loop {
-        let page = fresh.audit.reservations_after(seen.last().copied(), 2).await.expect("a page");
-        if page.is_empty() {
-            break;
-        }
-        seen.extend(page.iter().map(|reservation| reservation.order_id));
-    }
-    assert_eq!(seen, [1, 3, 5, 7, 9].map(id));
-    assert_eq!(fresh.audit.order_ids_after(None, 2).await.expect("ids"), [1, 3].map(id));
-    assert_eq!(fresh.audit.order_ids_after(Some(id(3)), 9).await.expect("ids"), [5, 7, 9].map(id));
-    assert_eq!(fresh.audit.last_order_id().await.expect("a read"), Some(id(9)));
-    let some =
-        fresh.audit.reservations_by_id(vec![id(9), id(4), id(1), id(9)]).await.expect("a read");
-    assert_eq!(
-        some.iter().map(|reservation| reservation.order_id).collect::<Vec<_>>(),
-        [id(1), id(9)]
-    );
-    assert_eq!(
-        some[0],
-        fresh.store.reservation(id(1)).await.expect("a read").expect("a reservation")
-    );
-    assert_eq!((some[0].state.shortfalls().len(), some[1].state.allocations().len()), (1, 1));
-}
-
-pub(crate) async fn the_audit_reads_every_level_with_what_is_held_there(fresh: Fresh) {
-    use StockCommandKind::{ReleaseStock, ReserveStock, ShipStock};
-    fresh.run([stocked("MUG", 9), stocked("TEE", 4)].concat()).await;
-    fresh.run(vec![put_location("SHOP", 1), received("MUG", "SHOP", 2)]).await;
-    let mugs = |kind, n| order(kind, n, &[("MUG", 3)]);
-    fresh.run([1, 2, 3].map(|n| mugs(ReserveStock, n)).to_vec()).await;
-    fresh.run(vec![mugs(ShipStock, 1), mugs(ReleaseStock, 2)]).await;
-    let (first, rest) =
-        (fresh.audit.stock_after(None, 1).await, fresh.audit.stock_after(None, 10).await);
-    let rest = rest.expect("a page");
-    let row = |audit: &StockAudit| {
-        (audit.location_id.to_string(), audit.level.on_hand, audit.level.reserved, audit.held)
-    };
-    let expected = [("SHOP", 2, 0, 0), ("main", 6, 3, 3), ("main", 4, 0, 0)];
-    assert_eq!(
-        rest.iter().map(row).collect::<Vec<_>>(),
-        expected.map(|(at, a, b, c)| (at.to_owned(), a, b, Some(c)))
-    );
-    assert_eq!(first.expect("a page"), rest[..1]);
-    let place = (rest[0].product_id.clone(), rest[0].location_id.clone());
-    assert_eq!(fresh.audit.stock_after(Some(place), 10).await.expect("a page"), rest[1..]);
-}
-
-pub(crate) async fn the_audit_reads_a_ledger_in_stretches_and_at_points(fresh: Fresh) {
-    fresh.run(stocked("MUG", 5).to_vec()).await;
-    for on_hand in [7, 3, 8, 2] {
-        let count = Change::Count { on_hand, expected: None };
-        fresh.run(vec![moved("MUG", "main", count, &format!("count {on_hand}"))]).await;
-    }
-    let stretch = |after_seq, up_to_seq, limit| {
-        let (product_id, location_id) = (product("MUG"), LocationId::main());
-        fresh.audit.ledger(LedgerRange { product_id, location_id, after_seq, up_to_seq, limit })
-    };
-    let seqs = |found: Vec<Movement>| found.iter().map(Movement::seq).collect::<Vec<_>>();
-    assert_eq!(seqs(stretch(0, 4, 3).await.expect("a read")), [1, 2, 3]);
-    assert_eq!(seqs(stretch(3, 4, 3).await.expect("a read")), [4]);
-
-    let point = |name: &str, seq| ((product(name), LocationId::main()), seq);
-    let points = vec![point("MUG", 3), point("MUG", 6), point("TEE", 1), point("MUG", 1)];
-    let level = |on_hand, last_seq| Some(Level { on_hand, reserved: 0, last_seq });
-    assert_eq!(
-        fresh.audit.levels_at(points).await.expect("a read"),
-        [level(3, 3), None, None, level(5, 1)]
-    );
-    let known =
-        fresh.audit.known_products(vec![product("TEE"), product("MUG")]).await.expect("a read");
-    assert_eq!(known, [false, true]);
 }
 
 pub(crate) async fn quarantine_counts_repeats_and_keeps_neighbours(fresh: Fresh) {

@@ -2,17 +2,21 @@
 
 use contract::{OrderId, ProductId};
 use inventory_core::reservation::Reservation;
-use inventory_core::stock::{Location, Movement, Product, ProductStock};
+use inventory_core::stock::{Location, Movement, ProductStock};
 use platform::failure::Failure;
 use storage::postgres::{Parameter, Transaction};
-use tokio_postgres::Row;
-use uuid::Uuid;
 
+use super::super::numbers::Numbers;
 use super::super::{MovementFilter, ProductFilter};
-use super::load::{ALLOCATIONS, LEVELS, LOCATIONS, levels_of};
-use super::rows::{self, movement_columns, product_columns, reservation_columns};
+use super::load::{LOCATIONS, levels_of, unpack, uuids};
+use super::rows::{self, movement_columns, movement_names, product_columns, reservation_columns};
 
-const RESERVATIONS: &str = concat!(
+const LEVELS_OF: &str =
+    "SELECT stock.product_no, location_id, on_hand, reserved, last_seq, last_movement
+     FROM stock LEFT JOIN locations ON locations.location_no = stock.location_no
+     WHERE stock.product_no = ANY($1::integer[])";
+
+pub(super) const RESERVATIONS: &str = concat!(
     "SELECT ",
     reservation_columns!(),
     " FROM reservations WHERE order_id = ANY($1::uuid[]) ORDER BY order_id"
@@ -20,7 +24,7 @@ const RESERVATIONS: &str = concat!(
 
 /// Every statement of this module, but for those of pages.
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 1] = [RESERVATIONS];
+pub(super) const STATEMENTS: [&str; 2] = [LEVELS_OF, RESERVATIONS];
 
 pub(super) async fn product(
     snapshot: &Transaction<'_>,
@@ -32,7 +36,16 @@ pub(super) async fn product(
 }
 
 pub(super) async fn locations(snapshot: &Transaction<'_>) -> Result<Vec<Location>, Failure> {
-    snapshot.query(LOCATIONS, []).await?.iter().map(rows::location).collect()
+    let rows = snapshot.query(LOCATIONS, []).await?;
+    rows.iter().map(|row| rows::location(row).map(|(_, location)| location)).collect()
+}
+
+pub(super) async fn reservation(
+    snapshot: &Transaction<'_>,
+    order_id: OrderId,
+) -> Result<Option<Reservation>, Failure> {
+    let rows = snapshot.query(RESERVATIONS, [&uuids(&[order_id])]).await?;
+    Ok(unpack(snapshot, &rows, &mut Numbers::default()).await?.pop())
 }
 
 pub(super) async fn products(
@@ -50,14 +63,14 @@ pub(super) async fn products(
     values.extend(ids.iter().map(|value| value as Parameter<'_>));
     let sql = product_page(after.is_some(), sought.is_some(), ids.is_some(), filter.low_stock);
     let found = snapshot.query_with(&sql, &values).await?;
-    let found: Vec<Product> = found.iter().map(rows::product).collect::<Result<_, _>>()?;
-    let ids: Vec<&str> = found.iter().map(|product| product.product_id.as_str()).collect();
-    let mut levels = levels_of(&snapshot.query(LEVELS, [&ids]).await?)?;
-    let with_levels = |product: Product| {
-        let levels = levels.remove(product.product_id.as_str()).unwrap_or_default();
-        ProductStock { product, levels }
-    };
-    Ok(found.into_iter().map(with_levels).collect())
+    let found: Vec<_> = found.iter().map(rows::product).collect::<Result<_, _>>()?;
+    let numbers: Vec<i32> = found.iter().map(|(number, _)| number.0).collect();
+    let mut levels = levels_of(&snapshot.query(LEVELS_OF, [&numbers]).await?)?;
+    let mut page = Vec::with_capacity(found.len());
+    for (number, product) in found {
+        page.push(ProductStock { product, levels: levels.remove(&number).unwrap_or_default() });
+    }
+    Ok(page)
 }
 
 /// The statement of a page. Each of the first three conditions takes a parameter, in this order,
@@ -78,64 +91,59 @@ pub(super) fn product_page(after: bool, sought: bool, ids: bool, low_stock: bool
     if low_stock {
         sql.push_str(
             " AND (SELECT coalesce(sum(on_hand - reserved), 0) FROM stock
-                   WHERE stock.product_id = products.product_id) <= low_stock_at",
+                   WHERE stock.product_no = products.product_no) <= low_stock_at",
         );
     }
     sql + " ORDER BY product_id LIMIT $1"
 }
 
+/// Follows the chain of the ledger: one look-up per movement, in one statement.
 pub(super) async fn movements(
     snapshot: &Transaction<'_>,
     filter: &MovementFilter,
 ) -> Result<Vec<Movement>, Failure> {
-    let (limit, product) = (i64::from(filter.limit), filter.product_id.as_str());
+    let limit = i64::from(filter.limit);
+    let product = filter.product_id.as_str();
     let location = filter.location_id.as_ref().map(|id| id.as_str());
-    let (before, before_location) =
-        (filter.before.as_ref(), filter.before.as_ref().map(|at| at.location_id.as_str()));
-    let mut values: Vec<Parameter<'_>> = vec![&limit, &product];
-    values.extend(location.iter().map(|value| value as Parameter<'_>));
-    if let (Some(before), Some(at)) = (before, &before_location) {
-        match location {
-            Some(_) => values.push(&before.seq),
-            None => values.extend([&before.created_at_micros as Parameter<'_>, at, &before.seq]),
+    let mut values: Vec<Parameter<'_>> = vec![&limit];
+    match &filter.from {
+        Some(from) => values.push(from),
+        None => {
+            values.push(&product);
+            values.extend(location.iter().map(|value| value as Parameter<'_>));
         }
     }
-    let rows: Vec<Row> =
-        snapshot.query_with(&movement_page(location.is_some(), before.is_some()), &values).await?;
-    rows.iter().map(rows::movement).collect()
+    let sql = movement_page(location.is_some(), filter.from.is_some());
+    let rows = snapshot.query_with(&sql, &values).await?;
+    let page = rows.iter().map(rows::movement).collect::<Result<_, _>>()?;
+    Ok(filter.checked(page)?)
 }
 
-/// The statement of a page. Of one location the ledger's numbers are followed, of all of them the
-/// time.
-pub(super) fn movement_page(one_location: bool, before: bool) -> String {
-    let (place, position, order) = if one_location {
-        (" AND location_id = $3", " AND seq < $4", "seq DESC")
-    } else {
-        let position = " AND (created_at, location_id, seq) < ($3::bigint, $4::text, $5::bigint)";
-        ("", position, "created_at DESC, location_id DESC, seq DESC")
+/// The statement of a page, which begins at a number, or at the newest movement, which the stock
+/// rows know. Each step looks one movement up: a planner that has not seen the table grow yet would
+/// rather read it whole.
+pub(super) fn movement_page(one_location: bool, from: bool) -> String {
+    let first = match (from, one_location) {
+        (true, _) => "$2::bigint",
+        (false, false) => {
+            "(SELECT max(last_movement) FROM stock JOIN products USING (product_no) WHERE product_id = $2)"
+        }
+        (false, true) => {
+            "(SELECT last_movement FROM stock JOIN products USING (product_no) JOIN locations USING (location_no)
+              WHERE product_id = $2 AND location_id = $3)"
+        }
     };
-    let position = if before { position } else { "" };
+    let next = if one_location { "previous" } else { "previous_of_product" };
     let columns = movement_columns!();
+    let names = movement_names!();
     format!(
-        "SELECT {columns} FROM movements WHERE product_id = $2{place}{position} ORDER BY {order} LIMIT $1"
+        "WITH RECURSIVE page AS (
+             SELECT movements.*, 1::bigint AS place FROM movements WHERE movement_no = {first}
+             UNION ALL
+             SELECT next.*, page.place + 1 FROM page CROSS JOIN LATERAL
+                 (SELECT * FROM movements WHERE movement_no = page.{next} LIMIT 1) AS next
+             WHERE page.place < $1
+         )
+         SELECT {columns} FROM page AS movements {names} ORDER BY movements.place"
     )
-}
-
-pub(super) async fn reservations(
-    snapshot: &Transaction<'_>,
-    order_ids: &[OrderId],
-) -> Result<Vec<Reservation>, Failure> {
-    let ids: Vec<Uuid> = order_ids.iter().map(|id| id.0).collect();
-    let rows = snapshot.query(RESERVATIONS, [&ids]).await?;
-    complete(snapshot, &rows).await
-}
-
-/// These reservations with their allocations.
-pub(super) async fn complete(
-    snapshot: &Transaction<'_>,
-    rows: &[Row],
-) -> Result<Vec<Reservation>, Failure> {
-    let ids: Vec<Uuid> =
-        rows.iter().map(|row| rows::column(row, "order_id")).collect::<Result<_, _>>()?;
-    rows::reservations(rows, &snapshot.query(ALLOCATIONS, [&ids]).await?)
 }

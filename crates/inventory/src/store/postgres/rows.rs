@@ -1,11 +1,8 @@
 //! Rows of this schema as values of the domain. What does not fit names its table and row.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use contract::answers::Allocation;
-use contract::{BadId, Digest, LocationId, OrderId, ProductId, Quantity};
-use inventory_core::reservation::{Reservation, StateName};
+use contract::{BadId, Digest, LocationId, OrderId, ProductId};
 use inventory_core::stock::{
     Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId,
 };
@@ -15,7 +12,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
-use super::super::text;
+use super::super::numbers::{LocationNo, ProductNo};
+use super::super::packed::ReservationRow;
+use super::super::{NamedMovement, StockPosition};
 
 /// What a row cannot mean.
 fn misfit(
@@ -27,163 +26,225 @@ fn misfit(
     Misfit::new(table, row, column, value).into()
 }
 
-/// A column by its name.
+/// Reads a column by its name.
 pub(super) fn column<'row, T: FromSql<'row>>(row: &'row Row, name: &str) -> Result<T, Failure> {
     row.try_get(name).map_err(storage::postgres::failure)
 }
 
-/// Reads a column that holds the id of a product or a location, which is the row's name as well.
-pub(super) fn id<T: std::str::FromStr<Err = BadId>>(
-    table: &'static str,
+/// Reads the id of a product or a location, for a row that an operator calls `name`. It is NULL if
+/// the table of products or locations has no row for the number.
+fn id<T: std::str::FromStr<Err = BadId>>(
     row: &Row,
-    name: &str,
+    (table, name): (&'static str, i64),
+    id: &'static str,
 ) -> Result<T, Failure> {
-    let text: &str = column(row, name)?;
-    text.parse().map_err(|bad: BadId| misfit(table, text, "id", bad))
+    let text: Option<&str> = column(row, id)?;
+    let text = text.ok_or_else(|| misfit(table, name, id, "missing"))?;
+    text.parse().map_err(|bad: BadId| misfit(table, name, id, format!("{text:?}: {bad}")))
+}
+
+pub(super) fn product_no(row: &Row) -> Result<ProductNo, Failure> {
+    column(row, "product_no").map(ProductNo)
+}
+
+/// Reads the id of the location of a stock row.
+pub(super) fn location_id(row: &Row) -> Result<LocationId, Failure> {
+    id(row, ("stock", product_no(row)?.0.into()), "location_id")
+}
+
+/// Reads the product and the location of a stock row.
+pub(super) fn stock_key(row: &Row) -> Result<(ProductId, LocationId), Failure> {
+    let product = product_no(row)?.0.into();
+    Ok((id(row, ("stock", product), "product_id")?, id(row, ("stock", product), "location_id")?))
+}
+
+pub(super) fn stock_position(row: &Row) -> Result<StockPosition, Failure> {
+    Ok(StockPosition {
+        product_no: column(row, "product_no")?,
+        location_no: column(row, "location_no")?,
+    })
 }
 
 pub(super) fn order_id(row: &Row) -> Result<OrderId, Failure> {
-    column::<Uuid>(row, "order_id").map(OrderId)
-}
-
-fn sixteen(bytes: &[u8]) -> Option<[u8; 16]> {
-    bytes.try_into().ok()
+    column(row, "order_id").map(OrderId)
 }
 
 macro_rules! product_columns {
     () => {
-        "product_id, name, low_stock_at, created_at, updated_at"
+        "product_no, product_id, name, low_stock_at, created_at, updated_at"
     };
 }
 pub(super) use product_columns;
 
-/// Of [`product_columns`].
-pub(super) fn product(row: &Row) -> Result<Product, Failure> {
-    Ok(Product {
-        product_id: id("products", row, "product_id")?,
+/// Reads [`product_columns`].
+pub(super) fn product(row: &Row) -> Result<(ProductNo, Product), Failure> {
+    let number = product_no(row)?;
+    let product = Product {
+        product_id: id(row, ("products", number.0.into()), "product_id")?,
         name: column(row, "name")?,
         low_stock_at: column(row, "low_stock_at")?,
         created_at_micros: column(row, "created_at")?,
         updated_at_micros: column(row, "updated_at")?,
-    })
+    };
+    Ok((number, product))
 }
 
-/// Of `location_id, name, priority`.
-pub(super) fn location(row: &Row) -> Result<Location, Failure> {
-    let (location_id, wide): (LocationId, i64) =
-        (id("locations", row, "location_id")?, column(row, "priority")?);
-    let priority =
-        wide.try_into().map_err(|_| misfit("locations", &location_id, "priority", wide))?;
-    Ok(Location { location_id, name: column(row, "name")?, priority })
+/// Reads `location_no, location_id, name, priority`.
+pub(super) fn location(row: &Row) -> Result<(LocationNo, Location), Failure> {
+    let number: i32 = column(row, "location_no")?;
+    let name = ("locations", number.into());
+    let wide: i32 = column(row, "priority")?;
+    let priority = wide.try_into().map_err(|_| misfit("locations", number, "priority", wide))?;
+    let location = Location {
+        location_id: id(row, name, "location_id")?,
+        name: column(row, "name")?,
+        priority,
+    };
+    Ok((LocationNo(number), location))
 }
 
-/// Of `on_hand`, `reserved` and the column that numbers them.
-pub(super) fn level(row: &Row, seq: &str) -> Result<Level, Failure> {
+/// Reads `on_hand, reserved, last_seq, last_movement` of a stock row.
+pub(super) fn level(row: &Row) -> Result<Level, Failure> {
     Ok(Level {
         on_hand: column(row, "on_hand")?,
         reserved: column(row, "reserved")?,
-        last_seq: column(row, seq)?,
+        last_seq: column(row, "last_seq")?,
+        last_movement: column(row, "last_movement")?,
     })
 }
 
 macro_rules! movement_columns {
     () => {
-        "product_id, location_id, on_hand, reserved, seq, kind, on_hand_delta, reserved_delta, order_id, request_id, \
-         request_digest, reason, reference, actor, created_at"
+        "movements.movement_no, products.product_id, locations.location_id, movements.seq, movements.previous, \
+         movements.previous_of_product, movements.kind::text AS kind, movements.on_hand_delta, \
+         movements.reserved_delta, movements.on_hand, movements.reserved, movements.created_at, movements.order_id, \
+         movements.request_id, movements.request_digest, movements.reason, movements.reference, movements.actor"
     };
 }
 pub(super) use movement_columns;
 
-/// Of [`movement_columns`].
+/// The tables that name the numbers of `movements`. A number without a product or location leaves
+/// its id NULL.
+macro_rules! movement_names {
+    () => {
+        " LEFT JOIN products ON products.product_no = movements.product_no \
+          LEFT JOIN locations ON locations.location_no = movements.location_no "
+    };
+}
+pub(super) use movement_names;
+
+/// Reads [`movement_columns`].
 pub(super) fn movement(row: &Row) -> Result<Movement, Failure> {
-    let (product_id, location_id) = (
-        id::<ProductId>("movements", row, "product_id")?,
-        id::<LocationId>("movements", row, "location_id")?,
-    );
-    let after = level(row, "seq")?;
-    let name = || format!("{product_id} at {location_id}, seq {}", after.last_seq);
+    let number: i64 = column(row, "movement_no")?;
+    let name = ("movements", number);
     let kind: &str = column(row, "kind")?;
     Ok(Movement {
-        kind: MovementKind::parse(kind).ok_or_else(|| misfit("movements", name(), "kind", kind))?,
+        previous: column(row, "previous")?,
+        previous_of_product: column(row, "previous_of_product")?,
+        product_id: id(row, name, "product_id")?,
+        location_id: id(row, name, "location_id")?,
+        kind: MovementKind::parse(kind).ok_or_else(|| misfit("movements", number, "kind", kind))?,
         deltas: Deltas {
             on_hand: column(row, "on_hand_delta")?,
             reserved: column(row, "reserved_delta")?,
         },
-        cause: cause(row)?.ok_or_else(|| misfit("movements", name(), "cause", "missing"))?,
+        after: Level {
+            on_hand: column(row, "on_hand")?,
+            reserved: column(row, "reserved")?,
+            last_seq: column(row, "seq")?,
+            last_movement: number,
+        },
+        cause: cause(row)?.ok_or_else(|| misfit("movements", number, "cause", "missing"))?,
         created_at_micros: column(row, "created_at")?,
-        product_id,
-        location_id,
-        after,
     })
 }
 
 fn cause(row: &Row) -> Result<Option<Cause>, Failure> {
-    let request: (Option<&[u8]>, Option<&[u8]>) =
-        (column(row, "request_id")?, column(row, "request_digest")?);
-    Ok(
-        match (
-            column::<Option<Uuid>>(row, "order_id")?,
-            request.0.and_then(sixteen),
-            request.1.and_then(sixteen),
-        ) {
-            (Some(order), ..) => Some(Cause::Order(OrderId(order))),
-            (None, Some(request_id), Some(digest)) => Some(Cause::Request(RequestCause {
-                request_id: RequestId(request_id),
-                digest: Digest(digest),
-                reason: column(row, "reason")?,
-                reference: column(row, "reference")?,
-                actor: column(row, "actor")?,
-            })),
-            _ => None,
+    if let Some(order_id) = column(row, "order_id")? {
+        return Ok(Some(Cause::Order(OrderId(order_id))));
+    }
+    let request_id: Option<Uuid> = column(row, "request_id")?;
+    let digest: Option<Uuid> = column(row, "request_digest")?;
+    let (Some(request_id), Some(digest)) = (request_id, digest) else { return Ok(None) };
+    Ok(Some(Cause::Request(RequestCause {
+        request_id: RequestId(request_id.into_bytes()),
+        digest: Digest(digest.into_bytes()),
+        reason: column(row, "reason")?,
+        reference: column(row, "reference")?,
+        actor: column(row, "actor")?,
+    })))
+}
+
+/// The columns of the movement in the table `alias` that a row of `table` names, for [`named`].
+macro_rules! named_columns {
+    ($alias:literal, $table:literal) => {
+        concat!(
+            $alias,
+            ".movement_no AS ",
+            $alias,
+            "_no, ",
+            $alias,
+            ".product_no = ",
+            $table,
+            ".product_no AS ",
+            $alias,
+            "_product, ",
+            $alias,
+            ".location_no = ",
+            $table,
+            ".location_no AS ",
+            $alias,
+            "_location, ",
+            $alias,
+            ".seq AS ",
+            $alias,
+            "_seq, ",
+            $alias,
+            ".on_hand AS ",
+            $alias,
+            "_on_hand, ",
+            $alias,
+            ".reserved AS ",
+            $alias,
+            "_reserved"
+        )
+    };
+}
+pub(super) use named_columns;
+
+/// Reads [`named_columns`].
+pub(super) fn named(row: &Row, alias: &str) -> Result<Option<NamedMovement>, Failure> {
+    let name = |name: &str| format!("{alias}_{name}");
+    let Some(last_movement) = column(row, &name("no"))? else { return Ok(None) };
+    Ok(Some(NamedMovement {
+        same_product: column(row, &name("product"))?,
+        same_location: column(row, &name("location"))?,
+        level: Level {
+            on_hand: column(row, &name("on_hand"))?,
+            reserved: column(row, &name("reserved"))?,
+            last_seq: column(row, &name("seq"))?,
+            last_movement,
         },
-    )
+    }))
 }
 
 macro_rules! reservation_columns {
     () => {
-        "order_id, state, digest, shortages, created_at, updated_at"
+        "order_id, revision, digest, allocations::text AS allocations, shortages::text AS shortages, created_at, \
+         updated_at"
     };
 }
 pub(super) use reservation_columns;
 
-/// Rows of [`reservation_columns`], each with its allocations: rows of `order_id, product_id,
-/// location_id, quantity`.
-pub(super) fn reservations(rows: &[Row], allocations: &[Row]) -> Result<Vec<Reservation>, Failure> {
-    let mut held = BTreeMap::<OrderId, Vec<Allocation>>::new();
-    for row in allocations {
-        let order = order_id(row)?;
-        held.entry(order).or_default().push(allocation(order, row)?);
-    }
-    rows.iter().map(|row| reservation(row, &mut held)).collect()
-}
-
-fn allocation(order: OrderId, row: &Row) -> Result<Allocation, Failure> {
-    let wide: i64 = column(row, "quantity")?;
-    let quantity = u32::try_from(wide).ok().and_then(|units| Quantity::new(units).ok());
-    Ok(Allocation {
-        product_id: id("allocations", row, "product_id")?,
-        location_id: id("allocations", row, "location_id")?,
-        quantity: quantity.ok_or_else(|| misfit("allocations", order, "quantity", wide))?,
-    })
-}
-
-fn reservation(
-    row: &Row,
-    held: &mut BTreeMap<OrderId, Vec<Allocation>>,
-) -> Result<Reservation, Failure> {
-    let order_id = order_id(row)?;
-    let (name, digest): (&str, &[u8]) = (column(row, "state")?, column(row, "digest")?);
-    let state =
-        StateName::parse(name).ok_or_else(|| misfit("reservations", order_id, "state", name))?;
-    let shortfalls = text::shortfalls(column(row, "shortages")?);
-    let shortfalls =
-        shortfalls.map_err(|error| misfit("reservations", order_id, "shortages", error))?;
-    Ok(Reservation {
-        order_id,
-        digest: sixteen(digest)
-            .map(Digest)
-            .ok_or_else(|| misfit("reservations", order_id, "digest", digest.len()))?,
-        state: text::state(state, held.remove(&order_id).unwrap_or_default(), shortfalls),
+/// Reads [`reservation_columns`].
+pub(super) fn reservation(row: &Row) -> Result<ReservationRow, Failure> {
+    let digest: Uuid = column(row, "digest")?;
+    Ok(ReservationRow {
+        order_id: order_id(row)?,
+        revision: column(row, "revision")?,
+        digest: Digest(digest.into_bytes()),
+        allocations: column(row, "allocations")?,
+        shortages: column(row, "shortages")?,
         created_at_micros: column(row, "created_at")?,
         updated_at_micros: column(row, "updated_at")?,
     })

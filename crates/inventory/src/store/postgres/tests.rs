@@ -1,16 +1,49 @@
-use inventory_core::decide::decide;
+use inventory_core::decide::{InventoryDecision, InventoryOutcome, LoadedInventory, decide};
+use inventory_core::stock::MovementKind;
 use platform::clock::ManualClock;
 use platform::failure::Chain;
 use testbed::{fresh_database, postgres};
 
 use super::*;
-use crate::store::laws::{Fresh, START, reserve, stocked, store_laws};
+use crate::store::laws::{
+    Fresh, START, allocate, cancel, place, put_location, received, stocked, store_laws, wanted,
+    with_ids,
+};
 
 mod interleavings;
 
+/// Lets a session write what the constraints and types of the schema forbid.
+const UNGUARD: &str = "SET session_replication_role = replica;
+    DROP VIEW IF EXISTS allocations, shortages, ledger;
+    ALTER TABLE reservations ALTER allocations TYPE text, ALTER shortages TYPE text;
+    ALTER TABLE movements ALTER kind TYPE text;
+    DO $$ DECLARE guard record; BEGIN
+        FOR guard IN SELECT conrelid::regclass AS its, conname FROM pg_constraint
+                     WHERE contype = 'c' AND connamespace = 'public'::regnamespace
+        LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', guard.its, guard.conname); END LOOP;
+    END $$";
+
 async fn fresh() -> Fresh {
-    let (store, clock, _) = opened().await;
-    Fresh { audit: Arc::new(store.audit()), store: Arc::new(store), clock, _home: Box::new(()) }
+    let (store, clock, url) = opened().await;
+    let literal = |order_id: OrderId| format!("'{}'", order_id.0);
+    let damage = move |sql: String| {
+        let url = url.clone();
+        let damaging = async move {
+            let operator = postgres(&url).await;
+            operator.batch_execute(UNGUARD).await.expect("no constraints");
+            let sql = with_ids(&sql, literal);
+            let done = operator.batch_execute(&sql).await;
+            done.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        };
+        Box::pin(damaging) as _
+    };
+    Fresh {
+        audit: Arc::new(store.audit()),
+        store: Arc::new(store),
+        clock,
+        damage: Box::new(damage),
+        _home: Box::new(()),
+    }
 }
 
 store_laws!(fresh);
@@ -48,18 +81,33 @@ async fn every_statement_can_be_prepared() {
     }
 }
 
-#[tokio::test]
-async fn the_database_itself_refuses_to_oversell_and_keeps_ledgers_whole() {
+/// A shop with a receipt, an order that holds, one that was cancelled, and one that was rejected.
+async fn shop() -> (Postgres, String) {
     let (store, _, url) = opened().await;
-    let batch =
-        [stocked("MUG", 5).to_vec(), vec![reserve(1, &[("MUG", 2)]), reserve(2, &[("MUG", 9)])]]
-            .concat();
-    store.run(batch.into(), decide).await.expect("a reservation");
+    let orders = [
+        place(1, &[("MUG", 2)]),
+        place(2, &[("MUG", 9)]),
+        place(3, &[("MUG", 1)]),
+        cancel(3, &[("MUG", 1)]),
+        put_location("SHOP", 1),
+    ];
+    let batch = [stocked("MUG", 5).to_vec(), orders.to_vec()].concat();
+    store.run(batch.into(), decide).await.expect("done");
+    (store, url)
+}
+
+/// The number of the first movement of [`shop`].
+const FIRST: i64 = load::NUMBERS_OF_A_BATCH;
+
+#[tokio::test]
+async fn the_database_itself_refuses_to_oversell_and_keeps_what_was_written() {
+    let (_store, url) = shop().await;
     let copy = |columns: &str| {
+        let columns = columns.replace('#', &format!("{FIRST} + "));
         format!(
-            "INSERT INTO movements (product_id, location_id, seq, kind, on_hand_delta, reserved_delta, on_hand, reserved,
-             order_id, request_id, request_digest, created_at) SELECT product_id, location_id, {columns}, created_at
-             FROM movements"
+            "INSERT INTO movements (movement_no, product_no, location_no, seq, previous, previous_of_product, kind,
+             on_hand_delta, reserved_delta, on_hand, reserved, created_at, order_id, request_id, request_digest)
+             SELECT {columns}, NULL, request_digest FROM movements WHERE movement_no = {FIRST} + 1"
         )
     };
     let forbidden = [
@@ -73,15 +121,18 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_ledgers_whole() {
         "UPDATE movements SET on_hand = 9".to_owned(),
         "DELETE FROM movements".to_owned(),
         "TRUNCATE movements".to_owned(),
-        copy("4, kind, 0, 0, on_hand, reserved, order_id, request_id, request_digest"),
-        copy("3, kind, 0, 0, on_hand, reserved, order_id, request_id, request_digest")
-            + " WHERE seq = 1",
-        copy("3, 'ship', 0, 0, on_hand, reserved, NULL, NULL, NULL") + " WHERE seq = 2",
-        copy("3, 'count', 0, 0, on_hand, reserved, order_id, NULL, NULL") + " WHERE seq = 2",
-        copy("3, 'ship', 0, 0, 1, 2, order_id, NULL, NULL") + " WHERE seq = 2",
-        "UPDATE reservations SET state = 'lost'".to_owned(),
-        "UPDATE reservations SET shortages = NULL".to_owned(),
-        "UPDATE allocations SET quantity = 0".to_owned(),
+        copy("#1, 1, 1, 5, #3, #3, kind, 0, 0, 5, 2, 0, order_id"),
+        copy("#8, 1, 1, 5, NULL, #3, kind, 0, 0, 5, 2, 0, order_id"),
+        copy("#8, 1, 1, 1, #3, #3, kind, 0, 0, 5, 2, 0, order_id"),
+        copy("#8, 1, 1, 5, #3, #2, kind, 0, 0, 5, 2, 0, order_id"),
+        copy("#8, 1, 1, 5, #3, #8, kind, 0, 0, 5, 2, 0, order_id"),
+        copy("#8, 1, 1, 5, #3, #3, 'ship', 0, 0, 5, 2, 0, NULL"),
+        copy("#8, 1, 1, 5, #3, #3, 'count', 0, 0, 5, 2, 0, order_id"),
+        copy("#8, 1, 1, 5, #3, #3, 'ship', 0, 0, 1, 2, 0, order_id"),
+        copy("#8, 1, 1, 5, #3, #3, 'lost', 0, 0, 5, 2, 0, order_id"),
+        "UPDATE reservations SET revision = 1 WHERE revision = 2".to_owned(),
+        "UPDATE reservations SET revision = 0".to_owned(),
+        "UPDATE reservations SET allocations = 'none'".to_owned(),
         "DELETE FROM reservations".to_owned(),
         "TRUNCATE reservations".to_owned(),
     ];
@@ -89,45 +140,146 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_ledgers_whole() {
     for sql in forbidden {
         assert!(operator.execute(&sql, &[]).await.is_err(), "{sql}");
     }
-    let allowed =
-        copy("3, 'ship', 0, 0, on_hand, reserved, order_id, NULL, NULL") + " WHERE seq = 2";
+    let allowed = copy("#8, 1, 1, 5, #3, #3, 'ship', 0, 0, 5, 2, 0, order_id");
     assert_eq!(operator.execute(&allowed, &[]).await.expect("nothing wrong with it"), 1);
 }
 
 #[tokio::test]
-async fn a_row_that_does_not_fit_is_named() {
+async fn views_show_ids_and_words() {
+    let (_store, url) = shop().await;
+    let operator = postgres(&url).await;
+    operator.batch_execute("SET TimeZone = 'UTC'").await.expect("a setting");
+    let text = async |sql: &str| -> String {
+        let row = operator.query_one(sql, &[]).await;
+        row.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get("text")
+    };
+    let allocation = "SELECT concat_ws(' ', order_id, revision, product_id, location_id, promised, released, shipped,
+        allocated, reserved, json_array_length(movements), updated_at) AS text FROM allocations WHERE revision = 2";
+    assert_eq!(
+        text(allocation).await,
+        "00000000-0000-0000-0000-000000000003 2 MUG main 1 1 0 0 0 2 2026-11-27 18:30:00+00"
+    );
+    let shortage = "SELECT concat_ws(' ', order_id, revision, product_id, requested, available, reason) AS text
+        FROM shortages";
+    assert_eq!(text(shortage).await, "00000000-0000-0000-0000-000000000002 1 MUG 9 3 out_of_stock");
+    let movement =
+        "SELECT concat_ws(' ', product_id, location_id, seq, kind, on_hand, reserved, available,
+        movement_no - previous, order_id, created_at) AS text FROM ledger WHERE seq = 2";
+    assert_eq!(
+        text(movement).await,
+        "MUG main 2 reserve 5 2 3 1 00000000-0000-0000-0000-000000000001 2026-11-27 18:30:00+00"
+    );
+    let receipt = "SELECT coalesce(order_id::text, reason) AS text FROM ledger WHERE seq = 1";
+    assert_eq!(text(receipt).await, "because");
+}
+
+/// Nothing that orders change is in an index, and half a page of stock is free.
+#[tokio::test]
+async fn orders_update_stock_and_reservations_in_place() {
     let (store, _, url) = opened().await;
-    store.run(Arc::new([reserve(1, &[("MUG", 9)])]), decide).await.expect("a rejection");
-    let damage = "UPDATE reservations SET shortages = '[7]'";
-    postgres(&url).await.execute(damage, &[]).await.expect("damage");
-    let failure =
-        store.run(Arc::new([reserve(1, &[("MUG", 9)])]), decide).await.expect_err("damaged");
-    let message = Chain(&failure).to_string();
-    assert!(
-        message.contains("reservations 00000000-0000-0000-0000-000000000001: shortages is"),
-        "{message}"
+    store.run(stocked("MUG", 500).into(), decide).await.expect("done");
+    for n in 1..=50 {
+        let placed = place(n, &[("MUG", 1)]);
+        store.run(Arc::new([placed]), decide).await.expect("done");
+        store.run(Arc::new([cancel(n, &[("MUG", 1)])]), decide).await.expect("done");
+    }
+    let operator = postgres(&url).await;
+    let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1";
+    for (table, updates) in [("stock", 100_i64), ("reservations", 50)] {
+        let counted = testbed::eventually(testbed::PATIENCE, "updates are counted", async || {
+            let row = operator.query_one(sql, &[&table]).await.expect("a row");
+            (row.get::<_, i64>("n_tup_upd") == updates).then(|| row.get::<_, i64>("n_tup_hot_upd"))
+        });
+        assert!(counted.await * 10 >= updates * 9, "{table}");
+    }
+}
+
+/// A role that may not change the schema can serve, and cannot rewrite what happened.
+#[tokio::test]
+async fn a_role_of_the_service_can_add_to_the_ledger_and_not_change_it() {
+    let (_owner, _, url) = opened().await;
+    let operator = postgres(&url).await;
+    let database: String = operator
+        .query_one("SELECT current_database() AS name", &[])
+        .await
+        .expect("a name")
+        .get("name");
+    let role = format!("role_of_{database}");
+    operator.batch_execute(&format!("CREATE ROLE {role} LOGIN")).await.expect("a role");
+    let database_url: platform::config::DatabaseUrl = url.parse().expect("a URL");
+    storage::postgres::migrate_at(&database_url, &SCHEMA, Some(&role)).await.expect("granted");
+    let (scheme, rest) = url.split_once("://").expect("a URL");
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let its_url = format!("{scheme}://{role}@{host}");
+    let clock = Arc::new(ManualClock::at(START));
+    let store = Postgres::open(server(&its_url), Time::Given(clock)).await.expect("a session");
+    let batch = [stocked("MUG", 5).to_vec(), vec![place(1, &[("MUG", 1)])]].concat();
+    store.run(batch.into(), decide).await.expect("done");
+    store.run(Arc::new([cancel(1, &[("MUG", 1)])]), decide).await.expect("done");
+    let session = postgres(&its_url).await;
+    for sql in [
+        "UPDATE movements SET on_hand = 9",
+        "DELETE FROM movements",
+        "DELETE FROM stock",
+        "DELETE FROM products",
+        "DELETE FROM reservations",
+        "SELECT setval('batch_numbers', 1)",
+        "ALTER TABLE movements DISABLE TRIGGER ALL",
+    ] {
+        let error = session.execute(sql, &[]).await.expect_err(sql);
+        let code = error.code().expect("a code of the server");
+        assert_eq!(code, &tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE, "{sql}");
+    }
+}
+
+/// The committer then runs its commands one by one.
+#[tokio::test]
+async fn a_batch_with_more_movements_than_numbers_is_suspect() {
+    fn endless(now: i64, batch: &[InventoryCommand], loaded: LoadedInventory) -> InventoryDecision {
+        let mut decision = decide(now, batch, loaded);
+        let last = decision.changes.movements.last().expect("a movement").clone();
+        decision.changes.movements.resize(load::NUMBERS_OF_A_BATCH as usize + 1, last);
+        decision
+    }
+    let (store, _, _) = opened().await;
+    store.run(stocked("MUG", 5).into(), decide).await.expect("done");
+    let failure = store.run(Arc::new([received("MUG", "main", 1)]), endless).await;
+    let message = Chain(&failure.expect_err("too many")).to_string();
+    assert!(message.contains("more movements than numbers"), "{message}");
+    let stock = store.product("MUG".parse().expect("an id")).await.expect("a read");
+    assert_eq!(
+        stock.expect("a product").levels.values().map(|level| level.on_hand).sum::<i64>(),
+        5
     );
 }
 
 #[tokio::test]
 async fn an_anomaly_makes_no_reservation() {
     let (store, _, url) = opened().await;
-    let InventoryCommand::Stock(mut command) = reserve(1, &[("MUG", 1)]) else {
-        panic!("a command")
-    };
-    command.digest = contract::Digest([7; 16]);
-    let decided =
-        store.run(Arc::new([InventoryCommand::Stock(command)]), decide).await.expect("an anomaly");
-    assert!(
-        matches!(decided[0].outcome, inventory_core::decide::InventoryOutcome::Anomaly(_)),
-        "{decided:?}"
-    );
+    let mut intent = contract::Intent::placed(wanted(&[("MUG", 1)]));
+    intent.revision = intent.revision.next();
+    let decided = store.run(Arc::new([allocate(1, intent)]), decide).await.expect("an anomaly");
+    assert!(matches!(decided[0].outcome, InventoryOutcome::Anomaly(_)), "{decided:?}");
     let row = postgres(&url)
         .await
         .query_one("SELECT count(*) FROM reservations", &[])
         .await
         .expect("a count");
     assert_eq!(row.get::<_, i64>(0), 0);
+}
+
+#[tokio::test]
+async fn the_kinds_of_the_database_are_those_of_the_ledger() {
+    let (_store, _, url) = opened().await;
+    let sql = "SELECT unnest(enum_range(NULL::movement_kind))::text AS kind";
+    let rows = postgres(&url).await.query(sql, &[]).await.expect("rows");
+    let kinds: Vec<String> = rows.iter().map(|row| row.get("kind")).collect();
+    assert_eq!(kinds, MovementKind::ALL.map(MovementKind::as_str));
+}
+
+#[tokio::test]
+async fn every_damage_is_found_and_named() {
+    crate::audit::tests::every_damage_is_found_and_named(fresh).await;
 }
 
 /// Deciders that the database asks to run again would get through all the same: it counts whether
@@ -139,6 +291,7 @@ async fn sixteen_deciders_never_deadlock() {
         audit: Arc::new(store.audit()),
         store: Arc::new(store),
         clock,
+        damage: Box::new(|_| unreachable!("nothing is damaged")),
         _home: Box::new(()),
     };
     crate::store::laws::deciding::sixteen_deciders_with_crossed_products_neither_oversell_nor_deadlock(fresh).await;

@@ -1,30 +1,37 @@
 //! Loads what a batch touches: products with their levels, then reservations, then the movements of
-//! requests (R11).
+//! requests. The write lock is the only lock; the order is that of an engine with row locks (R11).
 
 use contract::{OrderId, ProductId};
-use inventory_core::decide::{InventoryCommand, Loaded, Touched};
+use inventory_core::decide::{InventoryCommand, LoadedInventory, Touched};
 use inventory_core::reservation::Reservation;
-use inventory_core::stock::{Levels, Location, Movement, Product, RequestId};
+use inventory_core::stock::{Levels, Movement, Product, RequestId};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::rows::{self, MOVEMENT_COLUMNS, PRODUCT_COLUMNS, RESERVATION_COLUMNS, ReservationRow};
+use super::super::numbers::{LocationNo, Numbers, ProductNo};
+use super::super::packed::PackedReservation;
+use super::rows::{
+    self, MOVEMENT_COLUMNS, MOVEMENTS, PRODUCT_COLUMNS, RESERVATION_COLUMNS, location_id,
+};
 
-/// Returns what the batch touches. The caller holds the write lock; an engine with row locks takes
-/// them in this order.
+/// Returns what the batch touches, and the numbers of the products and locations.
 pub(super) fn load(
     connection: &Connection,
     batch: &[InventoryCommand],
-) -> rusqlite::Result<Loaded> {
+) -> rusqlite::Result<(LoadedInventory, Numbers)> {
     let touched = Touched::by(batch);
-    let mut loaded = Loaded::default();
+    let mut loaded =
+        LoadedInventory { next_movement: next_movement(connection)?, ..LoadedInventory::default() };
+    let mut numbers = Numbers::default();
     for product_id in touched.products {
-        if let Some(found) = product(connection, &product_id)? {
-            loaded.levels.insert(product_id.clone(), levels(connection, &product_id)?);
-            loaded.products.insert(product_id, found);
+        if let Some((number, found)) = product(connection, &product_id)? {
+            loaded.levels.insert(product_id.clone(), levels(connection, number)?);
+            loaded.products.insert(product_id.clone(), found);
+            numbers.add_product(number, product_id);
         }
     }
+    load_locations(connection, &mut loaded, &mut numbers)?;
     for order_id in touched.orders {
-        if let Some(found) = reservation(connection, order_id)? {
+        if let Some(found) = reservation(connection, order_id, &mut numbers)? {
             loaded.reservations.insert(order_id, found);
         }
     }
@@ -33,36 +40,112 @@ pub(super) fn load(
             loaded.movements.insert(request_id, found);
         }
     }
-    loaded.locations = locations(connection)?
-        .into_iter()
-        .map(|found| (found.location_id.clone(), found))
-        .collect();
-    Ok(loaded)
+    Ok((loaded, numbers))
+}
+
+/// The numbers go on from the last one. Nothing is deleted, so no number is given twice.
+fn next_movement(connection: &Connection) -> rusqlite::Result<i64> {
+    let mut statement = connection.prepare_cached(
+        "SELECT coalesce(max(movement_no), 0) + 1 AS next_movement FROM movements",
+    )?;
+    statement.query_row([], |row| row.get("next_movement"))
+}
+
+/// Loads all locations but those that cannot be decoded: they fail the rows that name them, and not
+/// every batch (R17).
+fn load_locations(
+    connection: &Connection,
+    loaded: &mut LoadedInventory,
+    numbers: &mut Numbers,
+) -> rusqlite::Result<()> {
+    let mut statement = connection
+        .prepare_cached("SELECT location_no, location_id, name, priority FROM locations")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Ok((number, location)) = rows::location(row) {
+            numbers.add_location(number, location.location_id.clone());
+            loaded.locations.insert(location.location_id.clone(), location);
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn reservation(
     connection: &Connection,
     order_id: OrderId,
+    numbers: &mut Numbers,
 ) -> rusqlite::Result<Option<Reservation>> {
     let sql = format!("SELECT {RESERVATION_COLUMNS} FROM reservations WHERE order_id = ?1");
     let mut statement = connection.prepare_cached(&sql)?;
-    let row =
-        statement.query_row(params![order_id.0.as_bytes()], ReservationRow::read).optional()?;
-    row.map(|row| row.complete(connection)).transpose()
+    let row = statement.query_row(params![order_id.0.as_bytes()], rows::reservation).optional()?;
+    let Some(row) = row else { return Ok(None) };
+    unpack(connection, row.parse()?, numbers).map(Some)
+}
+
+/// Unpacks a reservation. Looks up the ids of products and locations that `numbers` lacks, and adds
+/// them.
+pub(super) fn unpack(
+    connection: &Connection,
+    packed: PackedReservation,
+    numbers: &mut Numbers,
+) -> rusqlite::Result<Reservation> {
+    let products: Vec<_> = packed.products().collect();
+    for number in products {
+        if numbers.product_id(number).is_none() {
+            name_product(connection, number, numbers)?;
+        }
+    }
+    let locations: Vec<_> = packed.locations().collect();
+    for number in locations {
+        if numbers.location_id(number).is_none() {
+            name_location(connection, number, numbers)?;
+        }
+    }
+    Ok(packed.unpack(numbers)?)
+}
+
+fn name_product(
+    connection: &Connection,
+    number: ProductNo,
+    numbers: &mut Numbers,
+) -> rusqlite::Result<()> {
+    let mut statement =
+        connection.prepare_cached("SELECT product_id FROM products WHERE product_no = ?1")?;
+    let text: Option<String> =
+        statement.query_row(params![number.0], |row| row.get("product_id")).optional()?;
+    if let Some(id) = text.and_then(|text| text.parse().ok()) {
+        numbers.add_product(number, id);
+    }
+    Ok(())
+}
+
+fn name_location(
+    connection: &Connection,
+    number: LocationNo,
+    numbers: &mut Numbers,
+) -> rusqlite::Result<()> {
+    let mut statement =
+        connection.prepare_cached("SELECT location_id FROM locations WHERE location_no = ?1")?;
+    let text: Option<String> =
+        statement.query_row(params![number.0], |row| row.get("location_id")).optional()?;
+    if let Some(id) = text.and_then(|text| text.parse().ok()) {
+        numbers.add_location(number, id);
+    }
+    Ok(())
 }
 
 fn movement_of(
     connection: &Connection,
     request_id: RequestId,
 ) -> rusqlite::Result<Option<Movement>> {
-    let sql = format!("SELECT {MOVEMENT_COLUMNS} FROM movements WHERE request_id = ?1");
+    let sql = format!("SELECT {MOVEMENT_COLUMNS} FROM {MOVEMENTS} WHERE movements.request_id = ?1");
     connection.prepare_cached(&sql)?.query_row(params![request_id.0], rows::movement).optional()
 }
 
 pub(super) fn product(
     connection: &Connection,
     product_id: &ProductId,
-) -> rusqlite::Result<Option<Product>> {
+) -> rusqlite::Result<Option<(ProductNo, Product)>> {
     let sql = format!("SELECT {PRODUCT_COLUMNS} FROM products WHERE product_id = ?1");
     connection
         .prepare_cached(&sql)?
@@ -70,20 +153,13 @@ pub(super) fn product(
         .optional()
 }
 
-pub(super) fn levels(connection: &Connection, product_id: &ProductId) -> rusqlite::Result<Levels> {
+pub(super) fn levels(connection: &Connection, product: ProductNo) -> rusqlite::Result<Levels> {
     let mut statement = connection.prepare_cached(
-        "SELECT location_id, on_hand, reserved, last_seq FROM stock WHERE product_id = ?1 ORDER BY location_id",
+        "SELECT location_id, on_hand, reserved, last_seq, last_movement
+         FROM stock LEFT JOIN locations ON locations.location_no = stock.location_no
+         WHERE stock.product_no = ?1",
     )?;
-    let rows = statement.query_map(params![product_id.as_str()], |row| {
-        Ok((rows::id("stock", row, "location_id")?, rows::level(row, "last_seq")?))
-    })?;
-    rows.collect()
-}
-
-pub(super) fn locations(connection: &Connection) -> rusqlite::Result<Vec<Location>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT location_id, name, priority FROM locations ORDER BY priority, location_id",
-    )?;
-    let rows = statement.query_map([], rows::location)?;
+    let rows = statement
+        .query_map(params![product.0], |row| Ok((location_id(row, product)?, rows::level(row)?)))?;
     rows.collect()
 }

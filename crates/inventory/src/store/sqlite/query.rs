@@ -1,20 +1,37 @@
 //! Reads for requests, each of them on one snapshot.
 
-use contract::ProductId;
-use inventory_core::stock::{Movement, Product, ProductStock};
+use contract::{OrderId, ProductId};
+use inventory_core::reservation::Reservation;
+use inventory_core::stock::{Location, Movement, ProductStock};
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
+use super::super::numbers::Numbers;
 use super::super::{MovementFilter, ProductFilter};
 use super::load;
-use super::rows::{self, MOVEMENT_COLUMNS, PRODUCT_COLUMNS};
+use super::rows::{self, MOVEMENT_COLUMNS, MOVEMENTS, PRODUCT_COLUMNS};
 
 pub(super) fn product(
     connection: &Connection,
     id: &ProductId,
 ) -> rusqlite::Result<Option<ProductStock>> {
-    let Some(product) = load::product(connection, id)? else { return Ok(None) };
-    Ok(Some(ProductStock { product, levels: load::levels(connection, id)? }))
+    let Some((number, product)) = load::product(connection, id)? else { return Ok(None) };
+    Ok(Some(ProductStock { product, levels: load::levels(connection, number)? }))
+}
+
+pub(super) fn reservation(
+    connection: &Connection,
+    order_id: OrderId,
+) -> rusqlite::Result<Option<Reservation>> {
+    load::reservation(connection, order_id, &mut Numbers::default())
+}
+
+pub(super) fn locations(connection: &Connection) -> rusqlite::Result<Vec<Location>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT location_no, location_id, name, priority FROM locations ORDER BY priority, location_id",
+    )?;
+    let rows = statement.query_map([], |row| rows::location(row).map(|(_, location)| location))?;
+    rows.collect()
 }
 
 /// Conditions that are joined by AND, each with the values that it speaks of.
@@ -27,11 +44,7 @@ struct Conditions {
 impl Conditions {
     /// Every `?` of the condition stands for one of the values, in order.
     fn and(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
-        self.sql.push_str(if self.values.is_empty() && self.sql.is_empty() {
-            " WHERE "
-        } else {
-            " AND "
-        });
+        self.sql.push_str(if self.sql.is_empty() { " WHERE " } else { " AND " });
         self.sql.push_str(condition);
         self.values.extend(values);
     }
@@ -45,6 +58,21 @@ pub(super) fn products(
     connection: &Connection,
     filter: &ProductFilter,
 ) -> rusqlite::Result<Vec<ProductStock>> {
+    let Conditions { sql, values } = conditions(filter);
+    let sql = format!(
+        "SELECT {PRODUCT_COLUMNS} FROM products{sql} ORDER BY product_id LIMIT {}",
+        filter.limit
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let found = statement.query_map(params_from_iter(values), rows::product)?;
+    let with_levels = |found: rusqlite::Result<_>| {
+        let (number, product) = found?;
+        Ok(ProductStock { product, levels: load::levels(connection, number)? })
+    };
+    found.map(with_levels).collect()
+}
+
+fn conditions(filter: &ProductFilter) -> Conditions {
     let mut conditions = Conditions::default();
     if let Some(after) = &filter.after {
         conditions.and("product_id > ?", [text(after.as_str())]);
@@ -63,56 +91,42 @@ pub(super) fn products(
     }
     if filter.low_stock {
         let available = "(SELECT coalesce(sum(on_hand - reserved), 0) FROM stock \
-                          WHERE stock.product_id = products.product_id)";
+                          WHERE stock.product_no = products.product_no)";
         conditions.and(&format!("{available} <= low_stock_at"), []);
     }
-    let Conditions { sql, values } = conditions;
-    let sql = format!(
-        "SELECT {PRODUCT_COLUMNS} FROM products{sql} ORDER BY product_id LIMIT {}",
-        filter.limit
-    );
-    let mut statement = connection.prepare(&sql)?;
-    let found = statement.query_map(params_from_iter(values), rows::product)?;
-    found.map(|product| with_levels(connection, product?)).collect()
+    conditions
 }
 
-fn with_levels(connection: &Connection, product: Product) -> rusqlite::Result<ProductStock> {
-    let levels = load::levels(connection, &product.product_id)?;
-    Ok(ProductStock { product, levels })
-}
-
+/// Follows the chain of the ledger: one look-up per movement.
 pub(super) fn movements(
     connection: &Connection,
     filter: &MovementFilter,
 ) -> rusqlite::Result<Vec<Movement>> {
-    let mut conditions = Conditions::default();
-    conditions.and("product_id = ?", [text(filter.product_id.as_str())]);
-    let order = match &filter.location_id {
-        Some(location_id) => {
-            conditions.and("location_id = ?", [text(location_id.as_str())]);
-            if let Some(before) = &filter.before {
-                conditions.and("seq < ?", [Value::Integer(before.seq)]);
-            }
-            "seq DESC"
-        }
-        None => {
-            if let Some(before) = &filter.before {
-                let moment = [
-                    before.created_at_micros.into(),
-                    text(before.location_id.as_str()),
-                    before.seq.into(),
-                ];
-                conditions.and("(created_at, location_id, seq) < (?, ?, ?)", moment);
-            }
-            "created_at DESC, location_id DESC, seq DESC"
-        }
+    let sql =
+        format!("SELECT {MOVEMENT_COLUMNS} FROM {MOVEMENTS} WHERE movements.movement_no = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut next = match filter.from {
+        None => newest(connection, filter)?,
+        from => from,
     };
-    let Conditions { sql, values } = conditions;
-    let sql = format!(
-        "SELECT {MOVEMENT_COLUMNS} FROM movements{sql} ORDER BY {order} LIMIT {}",
-        filter.limit
-    );
-    let mut statement = connection.prepare(&sql)?;
-    let found = statement.query_map(params_from_iter(values), rows::movement)?;
-    found.collect()
+    let mut page = Vec::new();
+    while let Some(number) = next
+        && page.len() < filter.limit as usize
+    {
+        let found = statement.query_row(params![number], rows::movement).optional()?;
+        next = found.as_ref().and_then(|movement| filter.next_of(movement));
+        page.extend(found);
+    }
+    Ok(filter.checked(page)?)
+}
+
+/// The newest movement of the ledger, which its stock rows know.
+fn newest(connection: &Connection, filter: &MovementFilter) -> rusqlite::Result<Option<i64>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT max(last_movement) AS newest FROM stock
+         WHERE product_no = (SELECT product_no FROM products WHERE product_id = ?1)
+               AND (?2 IS NULL OR location_no = (SELECT location_no FROM locations WHERE location_id = ?2))",
+    )?;
+    let location_id = filter.location_id.as_ref().map(|id| id.as_str());
+    statement.query_row(params![filter.product_id.as_str(), location_id], |row| row.get("newest"))
 }

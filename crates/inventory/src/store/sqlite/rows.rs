@@ -2,20 +2,20 @@
 
 use std::fmt::Display;
 
-use contract::answers::Allocation;
-use contract::{BadId, Digest, LocationId, OrderId, ProductId, Quantity};
-use inventory_core::reservation::{Reservation, Shortfall, StateName};
+use contract::{BadId, Digest, LocationId, OrderId, ProductId};
 use inventory_core::stock::{
     Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId,
 };
-use rusqlite::{Connection, Row, params};
+use rusqlite::Row;
 use storage::Misfit;
 use uuid::Uuid;
 
-use super::super::text;
+use super::super::numbers::{LocationNo, ProductNo};
+use super::super::packed::ReservationRow;
+use super::super::{NamedMovement, StockPosition};
 
 /// What a row cannot mean.
-fn misfit(
+pub(super) fn misfit(
     table: &'static str,
     row: impl Display,
     column: &'static str,
@@ -24,14 +24,31 @@ fn misfit(
     Misfit::new(table, row, column, value).into()
 }
 
-/// Reads a column that holds the id of a product or a location, which is the row's name as well.
-pub(super) fn id<T: std::str::FromStr<Err = BadId>>(
-    table: &'static str,
+/// Reads the id of a product or a location, for a row that an operator calls `name`. It is NULL if
+/// the table of products or locations has no row for the number.
+fn id<T: std::str::FromStr<Err = BadId>>(
     row: &Row<'_>,
-    column: &str,
+    (table, name): (&'static str, i64),
+    column: &'static str,
 ) -> rusqlite::Result<T> {
-    let text: String = row.get(column)?;
-    text.parse().map_err(|bad: BadId| misfit(table, &text, "id", bad))
+    let text: Option<String> = row.get(column)?;
+    let text = text.ok_or_else(|| misfit(table, name, column, "missing"))?;
+    text.parse().map_err(|bad: BadId| misfit(table, name, column, format!("{text:?}: {bad}")))
+}
+
+/// Reads the id of the location of a stock row.
+pub(super) fn location_id(row: &Row<'_>, product: ProductNo) -> rusqlite::Result<LocationId> {
+    id(row, ("stock", product.0.into()), "location_id")
+}
+
+/// Reads the product and the location of a stock row.
+pub(super) fn stock_key(row: &Row<'_>) -> rusqlite::Result<(ProductId, LocationId)> {
+    let product: i64 = row.get("product_no")?;
+    Ok((id(row, ("stock", product), "product_id")?, id(row, ("stock", product), "location_id")?))
+}
+
+pub(super) fn stock_position(row: &Row<'_>) -> rusqlite::Result<StockPosition> {
+    Ok(StockPosition { product_no: row.get("product_no")?, location_no: row.get("location_no")? })
 }
 
 pub(super) fn order_id(bytes: [u8; 16]) -> OrderId {
@@ -39,134 +56,128 @@ pub(super) fn order_id(bytes: [u8; 16]) -> OrderId {
 }
 
 /// The columns that every read of `products` selects, for [`product`].
-pub(super) const PRODUCT_COLUMNS: &str = "product_id, name, low_stock_at, created_at, updated_at";
+pub(super) const PRODUCT_COLUMNS: &str =
+    "product_no, product_id, name, low_stock_at, created_at, updated_at";
 
-pub(super) fn product(row: &Row<'_>) -> rusqlite::Result<Product> {
-    Ok(Product {
-        product_id: id("products", row, "product_id")?,
+pub(super) fn product(row: &Row<'_>) -> rusqlite::Result<(ProductNo, Product)> {
+    let number: i32 = row.get("product_no")?;
+    let product = Product {
+        product_id: id(row, ("products", number.into()), "product_id")?,
         name: row.get("name")?,
         low_stock_at: row.get("low_stock_at")?,
         created_at_micros: row.get("created_at")?,
         updated_at_micros: row.get("updated_at")?,
-    })
+    };
+    Ok((ProductNo(number), product))
 }
 
-/// Of `location_id, name, priority`.
-pub(super) fn location(row: &Row<'_>) -> rusqlite::Result<Location> {
-    Ok(Location {
-        location_id: id("locations", row, "location_id")?,
+/// Reads `location_no, location_id, name, priority`.
+pub(super) fn location(row: &Row<'_>) -> rusqlite::Result<(LocationNo, Location)> {
+    let number: i32 = row.get("location_no")?;
+    let location = Location {
+        location_id: id(row, ("locations", number.into()), "location_id")?,
         name: row.get("name")?,
         priority: row.get("priority")?,
-    })
+    };
+    Ok((LocationNo(number), location))
 }
 
-/// Of `on_hand`, `reserved` and the column that numbers them.
-pub(super) fn level(row: &Row<'_>, seq: &str) -> rusqlite::Result<Level> {
+/// Reads `on_hand, reserved, last_seq, last_movement` of a stock row.
+pub(super) fn level(row: &Row<'_>) -> rusqlite::Result<Level> {
     Ok(Level {
         on_hand: row.get("on_hand")?,
         reserved: row.get("reserved")?,
-        last_seq: row.get(seq)?,
+        last_seq: row.get("last_seq")?,
+        last_movement: row.get("last_movement")?,
     })
 }
 
 /// The columns that every read of `movements` selects, for [`movement`].
-pub(super) const MOVEMENT_COLUMNS: &str = "product_id, location_id, on_hand, reserved, seq, kind, on_hand_delta, \
-     reserved_delta, order_id, request_id, request_digest, reason, reference, actor, created_at";
+pub(super) const MOVEMENT_COLUMNS: &str = "movements.movement_no, products.product_id, locations.location_id, \
+     movements.seq, movements.previous, movements.previous_of_product, movements.kind, movements.on_hand_delta, \
+     movements.reserved_delta, movements.on_hand, movements.reserved, movements.created_at, movements.order_id, \
+     movements.request_id, movements.request_digest, movements.reason, movements.reference, movements.actor";
+
+/// The tables of [`MOVEMENT_COLUMNS`]. A number without a product or location leaves its id NULL.
+pub(super) const MOVEMENTS: &str = "movements \
+     LEFT JOIN products ON products.product_no = movements.product_no \
+     LEFT JOIN locations ON locations.location_no = movements.location_no";
 
 pub(super) fn movement(row: &Row<'_>) -> rusqlite::Result<Movement> {
-    let (product_id, location_id) = (
-        id::<ProductId>("movements", row, "product_id")?,
-        id::<LocationId>("movements", row, "location_id")?,
-    );
-    let after = level(row, "seq")?;
-    let name = || format!("{product_id} at {location_id}, seq {}", after.last_seq);
+    let number: i64 = row.get("movement_no")?;
+    let name = ("movements", number);
     let kind: String = row.get("kind")?;
     Ok(Movement {
+        previous: row.get("previous")?,
+        previous_of_product: row.get("previous_of_product")?,
+        product_id: id(row, name, "product_id")?,
+        location_id: id(row, name, "location_id")?,
         kind: MovementKind::parse(&kind)
-            .ok_or_else(|| misfit("movements", name(), "kind", kind))?,
+            .ok_or_else(|| misfit("movements", number, "kind", kind))?,
         deltas: Deltas { on_hand: row.get("on_hand_delta")?, reserved: row.get("reserved_delta")? },
-        cause: cause(row)?.ok_or_else(|| misfit("movements", name(), "cause", "missing"))?,
+        after: Level {
+            on_hand: row.get("on_hand")?,
+            reserved: row.get("reserved")?,
+            last_seq: row.get("seq")?,
+            last_movement: number,
+        },
+        cause: cause(row)?.ok_or_else(|| misfit("movements", number, "cause", "missing"))?,
         created_at_micros: row.get("created_at")?,
-        product_id,
-        location_id,
-        after,
     })
 }
 
 fn cause(row: &Row<'_>) -> rusqlite::Result<Option<Cause>> {
-    let order: Option<[u8; 16]> = row.get("order_id")?;
-    let request: (Option<[u8; 16]>, Option<[u8; 16]>) =
-        (row.get("request_id")?, row.get("request_digest")?);
-    Ok(match (order, request) {
-        (Some(order), _) => Some(Cause::Order(order_id(order))),
-        (None, (Some(request_id), Some(digest))) => Some(Cause::Request(RequestCause {
-            request_id: RequestId(request_id),
-            digest: Digest(digest),
-            reason: row.get("reason")?,
-            reference: row.get("reference")?,
-            actor: row.get("actor")?,
-        })),
-        _ => None,
-    })
+    if let Some(order) = row.get("order_id")? {
+        return Ok(Some(Cause::Order(order_id(order))));
+    }
+    let request_id: Option<[u8; 16]> = row.get("request_id")?;
+    let digest: Option<[u8; 16]> = row.get("request_digest")?;
+    let (Some(request_id), Some(digest)) = (request_id, digest) else { return Ok(None) };
+    Ok(Some(Cause::Request(RequestCause {
+        request_id: RequestId(request_id),
+        digest: Digest(digest),
+        reason: row.get("reason")?,
+        reference: row.get("reference")?,
+        actor: row.get("actor")?,
+    })))
 }
 
-/// The columns that every read of `reservations` selects, for [`ReservationRow::read`].
+/// The columns of the movement in the table `alias` that a row of `table` names, for [`named`].
+pub(super) fn named_columns(alias: &str, table: &str) -> String {
+    format!(
+        "{alias}.movement_no AS {alias}_no, {alias}.product_no = {table}.product_no AS {alias}_product, \
+         {alias}.location_no = {table}.location_no AS {alias}_location, {alias}.seq AS {alias}_seq, \
+         {alias}.on_hand AS {alias}_on_hand, {alias}.reserved AS {alias}_reserved"
+    )
+}
+
+pub(super) fn named(row: &Row<'_>, alias: &str) -> rusqlite::Result<Option<NamedMovement>> {
+    let column = |name: &str| format!("{alias}_{name}");
+    let Some(last_movement) = row.get(column("no").as_str())? else { return Ok(None) };
+    Ok(Some(NamedMovement {
+        same_product: row.get(column("product").as_str())?,
+        same_location: row.get(column("location").as_str())?,
+        level: Level {
+            on_hand: row.get(column("on_hand").as_str())?,
+            reserved: row.get(column("reserved").as_str())?,
+            last_seq: row.get(column("seq").as_str())?,
+            last_movement,
+        },
+    }))
+}
+
+/// The columns that every read of `reservations` selects, for [`reservation`].
 pub(super) const RESERVATION_COLUMNS: &str =
-    "order_id, state, digest, shortages, created_at, updated_at";
+    "order_id, revision, digest, allocations, shortages, created_at, updated_at";
 
-/// A row of `reservations`, without its allocations.
-pub(super) struct ReservationRow {
-    order_id: OrderId,
-    state: StateName,
-    digest: Digest,
-    shortfalls: Option<Vec<Shortfall>>,
-    created_at_micros: i64,
-    updated_at_micros: i64,
-}
-
-impl ReservationRow {
-    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let (order_id, state) = (order_id(row.get("order_id")?), row.get::<_, String>("state")?);
-        Ok(Self {
-            order_id,
-            state: StateName::parse(&state)
-                .ok_or_else(|| misfit("reservations", order_id, "state", state))?,
-            digest: Digest(row.get("digest")?),
-            shortfalls: text::shortfalls(row.get::<_, Option<String>>("shortages")?.as_deref())
-                .map_err(|error| misfit("reservations", order_id, "shortages", error))?,
-            created_at_micros: row.get("created_at")?,
-            updated_at_micros: row.get("updated_at")?,
-        })
-    }
-
-    /// With its allocations. Which of them and of the shortages there are says what a released one
-    /// was before.
-    pub(super) fn complete(self, connection: &Connection) -> rusqlite::Result<Reservation> {
-        let allocations = allocations(connection, self.order_id)?;
-        let state = text::state(self.state, allocations, self.shortfalls);
-        Ok(Reservation {
-            order_id: self.order_id,
-            digest: self.digest,
-            state,
-            created_at_micros: self.created_at_micros,
-            updated_at_micros: self.updated_at_micros,
-        })
-    }
-}
-
-fn allocations(connection: &Connection, order_id: OrderId) -> rusqlite::Result<Vec<Allocation>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT product_id, location_id, quantity FROM allocations WHERE order_id = ?1
-         ORDER BY product_id, location_id",
-    )?;
-    let rows = statement.query_map(params![order_id.0.as_bytes()], |row| {
-        let units: u32 = row.get("quantity")?;
-        Ok(Allocation {
-            product_id: id("allocations", row, "product_id")?,
-            location_id: id("allocations", row, "location_id")?,
-            quantity: Quantity::new(units)
-                .map_err(|_| misfit("allocations", order_id, "quantity", units))?,
-        })
-    })?;
-    rows.collect()
+pub(super) fn reservation(row: &Row<'_>) -> rusqlite::Result<ReservationRow> {
+    Ok(ReservationRow {
+        order_id: order_id(row.get("order_id")?),
+        revision: row.get("revision")?,
+        digest: Digest(row.get("digest")?),
+        allocations: row.get("allocations")?,
+        shortages: row.get("shortages")?,
+        created_at_micros: row.get("created_at")?,
+        updated_at_micros: row.get("updated_at")?,
+    })
 }

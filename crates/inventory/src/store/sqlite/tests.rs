@@ -1,16 +1,28 @@
 use inventory_core::decide::decide;
 use platform::clock::ManualClock;
-use platform::failure::Chain;
 
 use super::*;
-use crate::store::laws::{Fresh, START, reserve, stocked, store_laws};
+use crate::store::laws::{
+    Fresh, START, cancel, place, put_location, stocked, store_laws, with_ids,
+};
 
-async fn fresh() -> Fresh {
+pub(crate) async fn fresh() -> Fresh {
     let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("inventory.db");
     let clock = Arc::new(ManualClock::at(START));
-    let store =
-        Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
-    Fresh { audit: Arc::new(store.audit()), store: Arc::new(store), clock, _home: Box::new(folder) }
+    let store = Sqlite::open(&path, clock.clone()).expect("a new file");
+    let literal = |order_id: OrderId| format!("x'{}'", order_id.0.simple());
+    let damage = move |sql: String| {
+        testbed::write_past(&path, &with_ids(&sql, literal));
+        Box::pin(std::future::ready(())) as _
+    };
+    Fresh {
+        audit: Arc::new(store.audit()),
+        store: Arc::new(store),
+        clock,
+        damage: Box::new(damage),
+        _home: Box::new(folder),
+    }
 }
 
 store_laws!(fresh);
@@ -19,23 +31,32 @@ fn open(path: &Path) -> Result<Sqlite, OpenError> {
     Sqlite::open_inline(path, Arc::new(ManualClock::at(START)))
 }
 
-#[tokio::test]
-async fn the_database_itself_refuses_to_oversell_and_keeps_ledgers_whole() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("inventory.db");
-    let store = open(&path).expect("a new file");
-    let batch =
-        [stocked("MUG", 5).to_vec(), vec![reserve(1, &[("MUG", 2)]), reserve(2, &[("MUG", 9)])]]
-            .concat();
-    store.run(batch.into(), decide).await.expect("a reservation");
+/// A shop with a receipt, an order that holds, one that was cancelled, and one that was rejected.
+async fn shop(path: &Path) -> rusqlite::Connection {
+    let store = open(path).expect("a new file");
+    let orders = [
+        place(1, &[("MUG", 2)]),
+        place(2, &[("MUG", 9)]),
+        place(3, &[("MUG", 1)]),
+        cancel(3, &[("MUG", 1)]),
+        put_location("SHOP", 1),
+    ];
+    let batch = [stocked("MUG", 5).to_vec(), orders.to_vec()].concat();
+    store.run(batch.into(), decide).await.expect("done");
     drop(store);
-    let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
+    storage::sqlite::open_writer(path, MIGRATIONS).expect("opened by hand")
+}
+
+#[tokio::test]
+async fn the_database_itself_refuses_to_oversell_and_keeps_what_was_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let raw = shop(&folder.path().join("inventory.db")).await;
     let copy = |columns: &str| {
         format!(
-        "INSERT INTO movements (product_id, location_id, seq, kind, on_hand_delta, reserved_delta, on_hand, reserved,
-         order_id, request_id, request_digest, created_at) SELECT product_id, location_id, {columns}, created_at
-         FROM movements"
-    )
+            "INSERT INTO movements (movement_no, product_no, location_no, seq, previous, previous_of_product, kind,
+             on_hand_delta, reserved_delta, on_hand, reserved, created_at, order_id, request_id, request_digest)
+             SELECT {columns}, request_digest FROM movements WHERE movement_no = 2"
+        )
     };
     let forbidden = [
         "UPDATE stock SET reserved = on_hand + 1".to_owned(),
@@ -47,43 +68,56 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_ledgers_whole() {
         "DELETE FROM locations".to_owned(),
         "UPDATE movements SET on_hand = 9".to_owned(),
         "DELETE FROM movements".to_owned(),
-        copy("4, kind, 0, 0, on_hand, reserved, order_id, request_id, request_digest"),
-        copy("3, kind, 0, 0, on_hand, reserved, order_id, request_id, request_digest")
-            + " WHERE seq = 1",
-        copy("3, 'ship', 0, 0, on_hand, reserved, NULL, NULL, NULL") + " WHERE seq = 2",
-        copy("3, 'count', 0, 0, on_hand, reserved, order_id, NULL, NULL") + " WHERE seq = 2",
-        copy("3, 'ship', 0, 0, 1, 2, order_id, NULL, NULL") + " WHERE seq = 2",
-        "UPDATE reservations SET state = 'lost'".to_owned(),
-        "UPDATE reservations SET shortages = NULL".to_owned(),
-        "UPDATE allocations SET quantity = 0".to_owned(),
+        copy("2, 1, 1, 5, 4, 4, kind, 0, 0, 5, 2, 0, order_id, NULL"),
+        copy("9, 1, 1, 5, NULL, 4, kind, 0, 0, 5, 2, 0, order_id, NULL"),
+        copy("9, 1, 1, 1, 4, 4, kind, 0, 0, 5, 2, 0, order_id, NULL"),
+        copy("9, 1, 1, 5, 4, 3, kind, 0, 0, 5, 2, 0, order_id, NULL"),
+        copy("9, 1, 1, 5, 4, 9, kind, 0, 0, 5, 2, 0, order_id, NULL"),
+        copy("9, 1, 1, 5, 4, 4, 'ship', 0, 0, 5, 2, 0, NULL, NULL"),
+        copy("9, 1, 1, 5, 4, 4, 'count', 0, 0, 5, 2, 0, order_id, NULL"),
+        copy("9, 1, 1, 5, 4, 4, 'ship', 0, 0, 1, 2, 0, order_id, NULL"),
+        copy("9, 1, 1, 5, 4, 4, 'lost', 0, 0, 5, 2, 0, order_id, NULL"),
+        "UPDATE reservations SET revision = 1 WHERE revision = 2".to_owned(),
+        "UPDATE reservations SET revision = 0".to_owned(),
         "DELETE FROM reservations".to_owned(),
     ];
     for sql in forbidden {
         assert!(raw.execute(&sql, []).is_err(), "{sql}");
     }
-    let allowed =
-        copy("3, 'ship', 0, 0, on_hand, reserved, order_id, NULL, NULL") + " WHERE seq = 2";
+    let allowed = copy("9, 1, 1, 5, 4, 4, 'ship', 0, 0, 5, 2, 0, order_id, NULL");
     assert_eq!(raw.execute(&allowed, []).expect("nothing wrong with it"), 1);
 }
 
 #[tokio::test]
-async fn a_row_that_does_not_fit_is_named() {
+async fn views_show_ids_and_words() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("inventory.db");
-    let store = open(&path).expect("a new file");
-    store.run(Arc::new([reserve(1, &[("MUG", 9)])]), decide).await.expect("a rejection");
-    drop(store);
-    let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
-    raw.execute("UPDATE reservations SET shortages = '[7]'", []).expect("damage");
-    drop(raw);
-    let store = open(&path).expect("the same file");
-    let failure =
-        store.run(Arc::new([reserve(1, &[("MUG", 9)])]), decide).await.expect_err("damaged");
-    let message = Chain(&failure).to_string();
-    assert!(
-        message.contains("reservations 00000000-0000-0000-0000-000000000001: shortages is"),
-        "{message}"
+    let raw = shop(&folder.path().join("inventory.db")).await;
+    let text = |sql: &str| -> String {
+        raw.query_row(sql, [], |row| row.get("text"))
+            .unwrap_or_else(|error| panic!("{sql}: {error}"))
+    };
+    let allocation = "SELECT concat_ws(' ', order_id, revision, product_id, location_id, promised, released, shipped,
+        allocated, reserved, movements, updated_at) AS text FROM allocations WHERE revision = 2";
+    assert_eq!(
+        text(allocation),
+        "00000000-0000-0000-0000-000000000003 2 MUG main 1 1 0 0 0 [3,4] 2026-11-27T18:30:00.000Z"
     );
+    let shortage = "SELECT concat_ws(' ', order_id, revision, product_id, requested, available, reason) AS text
+        FROM shortages";
+    assert_eq!(text(shortage), "00000000-0000-0000-0000-000000000002 1 MUG 9 3 out_of_stock");
+    let movement = "SELECT concat_ws(' ', movement_no, product_id, location_id, seq, kind, on_hand, reserved, available,
+        previous, order_id, created_at) AS text FROM ledger WHERE movement_no = 2";
+    assert_eq!(
+        text(movement),
+        "2 MUG main 2 reserve 5 2 3 1 00000000-0000-0000-0000-000000000001 2026-11-27T18:30:00.000Z"
+    );
+    let receipt = "SELECT coalesce(order_id, reason) AS text FROM ledger WHERE movement_no = 1";
+    assert_eq!(text(receipt), "because");
+}
+
+#[tokio::test]
+async fn every_damage_is_found_and_named() {
+    crate::audit::tests::every_damage_is_found_and_named(fresh).await;
 }
 
 #[test]

@@ -1,147 +1,213 @@
-//! Writes a decision down, and compares every row count with what was predicted (R11).
+//! Writes a decision, and compares every row count with what was predicted (R11).
 
-use inventory_core::decide::{Changes, ReservationChange, StockChange};
-use inventory_core::reservation::Reservation;
+use inventory_core::decide::{InventoryChanges, ReservationChange, StockChange};
 use inventory_core::stock::{Cause, Location, Movement, Product};
 use platform::failure::Failure;
 use rusqlite::{Connection, params};
 use storage::sqlite::exactly_one;
 
-use super::super::text::shortages_text;
+use super::super::numbers::{LocationNo, Numbers, ProductNo};
+use super::super::packed::{allocations_text, shortages_text};
 
-pub(super) fn apply(connection: &Connection, changes: &Changes) -> Result<(), Failure> {
-    changes.products.iter().try_for_each(|product| put_product(connection, product))?;
-    changes.locations.iter().try_for_each(|location| put_location(connection, location))?;
-    changes.stock.iter().try_for_each(|change| move_level(connection, change))?;
-    changes.reservations.iter().try_for_each(|change| record(connection, change))?;
-    changes.movements.iter().try_for_each(|movement| append(connection, movement))
+/// Writes the changes. `numbers` are those of the loaded products and locations; the numbers of new
+/// ones are added.
+pub(super) fn apply(
+    connection: &Connection,
+    changes: &InventoryChanges,
+    numbers: &mut Numbers,
+) -> Result<(), Failure> {
+    for product in &changes.products {
+        put_product(connection, product, numbers)?;
+    }
+    for location in &changes.locations {
+        put_location(connection, location, numbers)?;
+    }
+    for change in &changes.stock {
+        move_level(connection, change, numbers)?;
+    }
+    for change in &changes.reservations {
+        record(connection, change, numbers)?;
+    }
+    for movement in &changes.movements {
+        append(connection, movement, numbers)?;
+    }
+    Ok(())
 }
 
-fn put_product(connection: &Connection, product: &Product) -> Result<(), Failure> {
+fn put_product(
+    connection: &Connection,
+    product: &Product,
+    numbers: &mut Numbers,
+) -> Result<(), Failure> {
+    let id = &product.product_id;
+    if numbers.knows_product(id) {
+        return exactly_one(
+            connection,
+            "UPDATE products SET name = ?2, search_name = ?3, low_stock_at = ?4, updated_at = ?5 WHERE product_no = ?1",
+            params![
+                numbers.product_no(id)?.0,
+                product.name,
+                product.name.to_lowercase(),
+                product.low_stock_at,
+                product.updated_at_micros,
+            ],
+        );
+    }
     exactly_one(
         connection,
         "INSERT INTO products (product_id, name, search_name, low_stock_at, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (product_id) DO UPDATE SET name = excluded.name, search_name = excluded.search_name,
-             low_stock_at = excluded.low_stock_at, updated_at = excluded.updated_at",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![
-            product.product_id.as_str(),
+            id.as_str(),
             product.name,
             product.name.to_lowercase(),
             product.low_stock_at,
             product.created_at_micros,
             product.updated_at_micros,
         ],
-    )
+    )?;
+    numbers.add_product(ProductNo(inserted(connection)?), id.clone());
+    Ok(())
 }
 
-fn put_location(connection: &Connection, location: &Location) -> Result<(), Failure> {
+fn put_location(
+    connection: &Connection,
+    location: &Location,
+    numbers: &mut Numbers,
+) -> Result<(), Failure> {
+    let id = &location.location_id;
+    if numbers.knows_location(id) {
+        return exactly_one(
+            connection,
+            "UPDATE locations SET name = ?2, priority = ?3 WHERE location_no = ?1",
+            params![numbers.location_no(id)?.0, location.name, location.priority],
+        );
+    }
     exactly_one(
         connection,
-        "INSERT INTO locations (location_id, name, priority) VALUES (?1, ?2, ?3)
-         ON CONFLICT (location_id) DO UPDATE SET name = excluded.name, priority = excluded.priority",
-        params![location.location_id.as_str(), location.name, location.priority],
-    )
+        "INSERT INTO locations (location_id, name, priority) VALUES (?1, ?2, ?3)",
+        params![id.as_str(), location.name, location.priority],
+    )?;
+    numbers.add_location(LocationNo(inserted(connection)?), id.clone());
+    Ok(())
 }
 
-fn move_level(connection: &Connection, change: &StockChange) -> Result<(), Failure> {
-    let (product_id, location_id) = (change.product_id.as_str(), change.location_id.as_str());
+/// The number that the database gave to the row that was just inserted.
+fn inserted(connection: &Connection) -> Result<i32, Failure> {
+    i32::try_from(connection.last_insert_rowid()).map_err(Failure::suspect)
+}
+
+fn move_level(
+    connection: &Connection,
+    change: &StockChange,
+    numbers: &Numbers,
+) -> Result<(), Failure> {
+    let product = numbers.product_no(&change.product_id)?;
+    let location = numbers.location_no(&change.location_id)?;
     let StockChange { before, after, .. } = change;
     if before.last_seq == 0 {
         return exactly_one(
             connection,
-            "INSERT INTO stock (product_id, location_id, on_hand, reserved, last_seq) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![product_id, location_id, after.on_hand, after.reserved, after.last_seq],
+            "INSERT INTO stock (product_no, location_no, on_hand, reserved, last_seq, last_movement)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                product.0,
+                location.0,
+                after.on_hand,
+                after.reserved,
+                after.last_seq,
+                after.last_movement
+            ],
         );
     }
     let deltas = change.deltas();
     exactly_one(
         connection,
-        "UPDATE stock SET on_hand = on_hand + ?4, reserved = reserved + ?5, last_seq = ?6
-         WHERE product_id = ?1 AND location_id = ?2 AND last_seq = ?3",
+        "UPDATE stock SET on_hand = on_hand + ?5, reserved = reserved + ?6, last_seq = ?7, last_movement = ?8
+         WHERE product_no = ?1 AND location_no = ?2 AND last_movement = ?3 AND last_seq = ?4",
         params![
-            product_id,
-            location_id,
+            product.0,
+            location.0,
+            before.last_movement,
             before.last_seq,
             deltas.on_hand,
             deltas.reserved,
-            after.last_seq
+            after.last_seq,
+            after.last_movement,
         ],
     )
 }
 
-fn record(connection: &Connection, change: &ReservationChange) -> Result<(), Failure> {
+fn record(
+    connection: &Connection,
+    change: &ReservationChange,
+    numbers: &Numbers,
+) -> Result<(), Failure> {
     let ReservationChange { from, to } = change;
+    let allocations = allocations_text(to, numbers)?;
+    let shortages = shortages_text(to, numbers)?;
     match from {
-        None => insert(connection, to),
-        Some(from) => exactly_one(
+        None => exactly_one(
             connection,
-            "UPDATE reservations SET state = ?3, updated_at = ?4 WHERE order_id = ?1 AND state = ?2",
+            "INSERT INTO reservations (order_id, revision, digest, allocations, shortages, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![
                 to.order_id.0.as_bytes(),
-                from.as_str(),
-                to.state.name().as_str(),
-                to.updated_at_micros
+                to.revision.get(),
+                to.digest.0,
+                allocations,
+                shortages,
+                to.created_at_micros,
+                to.updated_at_micros,
+            ],
+        ),
+        Some(from) => exactly_one(
+            connection,
+            "UPDATE reservations SET revision = ?3, digest = ?4, allocations = ?5, shortages = ?6, updated_at = ?7
+             WHERE order_id = ?1 AND revision = ?2",
+            params![
+                to.order_id.0.as_bytes(),
+                from.get(),
+                to.revision.get(),
+                to.digest.0,
+                allocations,
+                shortages,
+                to.updated_at_micros,
             ],
         ),
     }
 }
 
-fn insert(connection: &Connection, reservation: &Reservation) -> Result<(), Failure> {
-    exactly_one(
-        connection,
-        "INSERT INTO reservations (order_id, state, digest, shortages, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![
-            reservation.order_id.0.as_bytes(),
-            reservation.state.name().as_str(),
-            reservation.digest.0,
-            shortages_text(reservation.state.shortfalls()),
-            reservation.created_at_micros,
-            reservation.updated_at_micros,
-        ],
-    )?;
-    for allocation in reservation.state.allocations() {
-        exactly_one(
-            connection,
-            "INSERT INTO allocations (order_id, product_id, location_id, quantity) VALUES (?1, ?2, ?3, ?4)",
-            params![
-                reservation.order_id.0.as_bytes(),
-                allocation.product_id.as_str(),
-                allocation.location_id.as_str(),
-                allocation.quantity.get(),
-            ],
-        )?;
-    }
-    Ok(())
-}
-
-fn append(connection: &Connection, movement: &Movement) -> Result<(), Failure> {
+fn append(connection: &Connection, movement: &Movement, numbers: &Numbers) -> Result<(), Failure> {
     let (order, request) = match &movement.cause {
         Cause::Order(order_id) => (Some(order_id.0.into_bytes()), None),
         Cause::Request(cause) => (None, Some(cause)),
     };
     exactly_one(
         connection,
-        "INSERT INTO movements (product_id, location_id, seq, kind, on_hand_delta, reserved_delta, on_hand, reserved,
-                                order_id, request_id, request_digest, reason, reference, actor, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        "INSERT INTO movements (movement_no, product_no, location_no, seq, previous, previous_of_product, kind,
+                                on_hand_delta, reserved_delta, on_hand, reserved, created_at,
+                                order_id, request_id, request_digest, reason, reference, actor)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         params![
-            movement.product_id.as_str(),
-            movement.location_id.as_str(),
+            movement.number(),
+            numbers.product_no(&movement.product_id)?.0,
+            numbers.location_no(&movement.location_id)?.0,
             movement.seq(),
+            movement.previous,
+            movement.previous_of_product,
             movement.kind.as_str(),
             movement.deltas.on_hand,
             movement.deltas.reserved,
             movement.after.on_hand,
             movement.after.reserved,
+            movement.created_at_micros,
             order,
             request.map(|cause| cause.request_id.0),
             request.map(|cause| cause.digest.0),
             request.and_then(|cause| cause.reason.as_deref()),
             request.and_then(|cause| cause.reference.as_deref()),
             request.and_then(|cause| cause.actor.as_deref()),
-            movement.created_at_micros,
         ],
     )
 }
