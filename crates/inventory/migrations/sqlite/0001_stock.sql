@@ -121,16 +121,16 @@ CREATE TRIGGER movements_are_not_deleted BEFORE DELETE ON movements
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 
 CREATE TRIGGER products_are_not_deleted BEFORE DELETE ON products
-BEGIN SELECT RAISE(ABORT, 'products stay'); END;
+BEGIN SELECT RAISE(ABORT, 'products are never deleted'); END;
 
 CREATE TRIGGER locations_are_not_deleted BEFORE DELETE ON locations
-BEGIN SELECT RAISE(ABORT, 'locations stay'); END;
+BEGIN SELECT RAISE(ABORT, 'locations are never deleted'); END;
 
 CREATE TRIGGER stock_is_not_deleted BEFORE DELETE ON stock
-BEGIN SELECT RAISE(ABORT, 'stock rows stay'); END;
+BEGIN SELECT RAISE(ABORT, 'stock rows are never deleted'); END;
 
 CREATE TRIGGER reservations_are_not_deleted BEFORE DELETE ON reservations
-BEGIN SELECT RAISE(ABORT, 'reservations stay'); END;
+BEGIN SELECT RAISE(ABORT, 'reservations are never deleted'); END;
 
 CREATE TRIGGER revisions_do_not_fall BEFORE UPDATE ON reservations WHEN NEW.revision < OLD.revision
 BEGIN SELECT RAISE(ABORT, 'a revision never falls'); END;

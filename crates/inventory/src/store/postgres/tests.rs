@@ -15,13 +15,13 @@ mod interleavings;
 /// Lets a session write what the constraints and types of the schema forbid.
 const UNGUARD: &str = "SET session_replication_role = replica;
     DROP VIEW IF EXISTS allocations, shortages, ledger;
-    ALTER TABLE reservations ALTER allocations TYPE text, ALTER shortages TYPE text;
-    ALTER TABLE movements ALTER kind TYPE text;
     DO $$ DECLARE guard record; BEGIN
         FOR guard IN SELECT conrelid::regclass AS its, conname FROM pg_constraint
                      WHERE contype = 'c' AND connamespace = 'public'::regnamespace
         LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', guard.its, guard.conname); END LOOP;
-    END $$";
+    END $$;
+    ALTER TABLE reservations ALTER allocations TYPE text, ALTER shortages TYPE text;
+    ALTER TABLE movements ALTER kind TYPE text";
 
 async fn fresh() -> Fresh {
     let (store, clock, url) = opened().await;
