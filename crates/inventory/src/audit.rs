@@ -29,12 +29,12 @@ pub const INV_1: Invariant = Invariant {
 };
 pub const INV_2: Invariant = Invariant {
     name: "INV-2",
-    says: "every movement continues the one before it, and stock is what the last one says",
+    says: "stock is the sum of its movements, without gaps",
     counted: "movements and stock rows",
 };
 pub const INV_3: Invariant = Invariant {
     name: "INV-3",
-    says: "what reservations hold is what their movements reserved",
+    says: "what is reserved is held by reservations",
     counted: "movements of orders and reservations",
 };
 pub const INV_8: Invariant =

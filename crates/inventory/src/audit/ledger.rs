@@ -198,7 +198,7 @@ fn check_previous(row: &MovementAudit) -> Result<(), String> {
     }
 }
 
-/// A movement names an older one of its product, which is the one at its stock key or a younger one.
+/// A movement names an older one of its product: the one at its stock key, or a younger one.
 fn check_previous_of_product(row: &MovementAudit) -> Result<(), String> {
     let movement = &row.movement;
     match (movement.previous_of_product, row.previous_of_product) {

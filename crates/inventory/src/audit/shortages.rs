@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use contract::{ProductId, ShortageReason};
-use inventory_core::reservation::{Reservation, Shortfall};
+use inventory_core::reservation::{Reservation, Seen, Shortfall};
 use platform::audit::Findings;
 use platform::failure::Failure;
 
@@ -77,24 +77,30 @@ fn check_shortfall(
         let requested = shortage.requested.get();
         return Err(format!("was not short: {} available of {requested}", shortage.available));
     }
+    match available(shortfall, movements)? {
+        Some(available) if available != shortage.available => {
+            Err(format!("had {available} available where it says {}", shortage.available))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The units that were available after the movements that a shortage cites. `None` if one of them
+/// cannot be decoded, which was reported.
+fn available(shortfall: &Shortfall, movements: &Movements) -> Result<Option<i64>, String> {
     let mut available = 0_i64;
-    for seen in &shortfall.seen {
-        let number = seen.movement;
-        let movement = match movements.get(&number) {
-            None => return Err(format!("cites movement {number} that is not there")),
-            // It was reported that this one cannot be decoded.
-            Some(None) => return Ok(()),
-            Some(Some(movement)) => movement,
+    for Seen { location_id, movement: number } in &shortfall.seen {
+        let Some(movement) = movements.get(number) else {
+            return Err(format!("cites movement {number} that is not there"));
         };
-        if movement.product_id != shortage.product_id || movement.location_id != seen.location_id {
+        let Some(movement) = movement else { return Ok(None) };
+        let product_id = &shortfall.shortage.product_id;
+        if movement.product_id != *product_id || movement.location_id != *location_id {
             return Err(format!("cites movement {number} of another stock key"));
         }
-        available = available
-            .saturating_add(movement.after.on_hand.saturating_sub(movement.after.reserved));
+        // Damaged numbers may be of any size.
+        let level = movement.after;
+        available = available.saturating_add(level.on_hand.saturating_sub(level.reserved));
     }
-    if available == shortage.available {
-        Ok(())
-    } else {
-        Err(format!("had {available} available where it says {}", shortage.available))
-    }
+    Ok(Some(available))
 }

@@ -1,8 +1,9 @@
 //! A row of `reservations`, whose packed columns have one form on both engines.
 //!
-//! `allocations` is `[[product_no, location_no, promised, released, shipped, [movement_no, …]], …]`,
-//! `shortages` is `{"revision":1,"short":[["456",1,0,"out_of_stock",[[location_no, movement_no],
-//! …]], …]}`. A short product has its id there, because it may be unknown.
+//! `allocations` is
+//! `[[product_no, location_no, promised, released, shipped, [movement_no, …]], …]`, and `shortages`
+//! is `{"revision":1,"short":[["456",1,0,"out_of_stock",[[location_no, movement_no], …]], …]}`. A
+//! short product has its id there, because it may be unknown.
 
 use std::fmt::Display;
 

@@ -36,46 +36,38 @@ pub(crate) async fn a_batch_is_written_whole_or_not_at_all(fresh: Fresh) {
     assert_eq!(fresh.levels("MUG").await, [("main".to_owned(), 5, 1)]);
 }
 
+/// Decides on levels of one movement ago.
+fn behind(now: i64, batch: &[InventoryCommand], mut loaded: LoadedInventory) -> InventoryDecision {
+    levels(&mut loaded).for_each(|level| level.last_movement -= 1);
+    decide(now, batch, loaded)
+}
+
+/// Decides on levels whose number of movements is another one.
+fn miscounted(
+    now: i64,
+    batch: &[InventoryCommand],
+    mut loaded: LoadedInventory,
+) -> InventoryDecision {
+    levels(&mut loaded).for_each(|level| level.last_seq += 1);
+    decide(now, batch, loaded)
+}
+
+/// Decides as if nothing had ever moved.
+fn blank(now: i64, batch: &[InventoryCommand], mut loaded: LoadedInventory) -> InventoryDecision {
+    loaded.levels.clear();
+    decide(now, batch, loaded)
+}
+
+/// Gives a number again.
+fn again(now: i64, batch: &[InventoryCommand], mut loaded: LoadedInventory) -> InventoryDecision {
+    let last = levels(&mut loaded).map(|level| level.last_movement).max();
+    loaded.next_movement = last.expect("a level");
+    decide(now, batch, loaded)
+}
+
 /// A level moves only from the movement that the decision saw, so no two movements continue the
 /// same one (INV-2).
 pub(crate) async fn a_ledger_that_would_fork_is_refused(fresh: Fresh) {
-    /// Decides on levels of one movement ago.
-    fn behind(
-        now: i64,
-        batch: &[InventoryCommand],
-        mut loaded: LoadedInventory,
-    ) -> InventoryDecision {
-        levels(&mut loaded).for_each(|level| level.last_movement -= 1);
-        decide(now, batch, loaded)
-    }
-    /// Decides on levels whose number of movements is another one.
-    fn miscounted(
-        now: i64,
-        batch: &[InventoryCommand],
-        mut loaded: LoadedInventory,
-    ) -> InventoryDecision {
-        levels(&mut loaded).for_each(|level| level.last_seq += 1);
-        decide(now, batch, loaded)
-    }
-    /// Decides as if nothing had ever moved.
-    fn blank(
-        now: i64,
-        batch: &[InventoryCommand],
-        mut loaded: LoadedInventory,
-    ) -> InventoryDecision {
-        loaded.levels.clear();
-        decide(now, batch, loaded)
-    }
-    /// Gives a number again.
-    fn again(
-        now: i64,
-        batch: &[InventoryCommand],
-        mut loaded: LoadedInventory,
-    ) -> InventoryDecision {
-        let last = levels(&mut loaded).map(|level| level.last_movement).max();
-        loaded.next_movement = last.expect("a level");
-        decide(now, batch, loaded)
-    }
     fresh.run(stocked("MUG", 5).to_vec()).await;
     fresh.run(vec![received("MUG", "main", 2)]).await;
     let ledger = fresh.ledger("MUG").await;

@@ -1,7 +1,8 @@
 //! Reads for the audit, a page at a time, each page from one snapshot.
 //!
-//! A page is cut before its rows are named, so that the rows that it names are looked up one by
-//! one, whatever the planner knows.
+//! A page is cut before its rows are joined, and the movements that its rows name are looked up
+//! one by one (`LATERAL … LIMIT 1`). A planner that has not seen the table grow yet would rather
+//! read it whole, for every page.
 
 use std::collections::BTreeSet;
 
@@ -29,9 +30,10 @@ const MOVEMENTS_AFTER: &str = concat!(
     named_columns!("previous_of_its_product", "movements"),
     " FROM (SELECT * FROM movements WHERE movement_no > $1 ORDER BY movement_no LIMIT $2) AS movements",
     movement_names!(),
-    "LEFT JOIN movements AS previous_one ON previous_one.movement_no = movements.previous
-     LEFT JOIN movements AS previous_of_its_product
-               ON previous_of_its_product.movement_no = movements.previous_of_product
+    "LEFT JOIN LATERAL (SELECT * FROM movements AS named WHERE named.movement_no = movements.previous LIMIT 1)
+          AS previous_one ON true
+     LEFT JOIN LATERAL (SELECT * FROM movements AS named WHERE named.movement_no = movements.previous_of_product LIMIT 1)
+          AS previous_of_its_product ON true
      ORDER BY movements.movement_no"
 );
 const LAST_MOVEMENT: &str = "SELECT movement_no FROM movements ORDER BY movement_no DESC LIMIT 1";
@@ -50,7 +52,8 @@ const STOCK_AFTER: &str = concat!(
             ORDER BY product_no, location_no LIMIT $3) AS stock
      LEFT JOIN products ON products.product_no = stock.product_no
      LEFT JOIN locations ON locations.location_no = stock.location_no
-     LEFT JOIN movements AS last_one ON last_one.movement_no = stock.last_movement
+     LEFT JOIN LATERAL (SELECT * FROM movements AS named WHERE named.movement_no = stock.last_movement LIMIT 1)
+          AS last_one ON true
      ORDER BY stock.product_no, stock.location_no"
 );
 const LAST_STOCK: &str =

@@ -1,4 +1,5 @@
-//! Loads what a batch touches. It locks the products by id, then the reservations by order id (R11).
+//! Loads what a batch touches. It locks the products by id, then the reservations by order id
+//! (R11).
 //!
 //! The lock of a product's row covers all of its levels, also those that do not exist yet.
 

@@ -123,11 +123,13 @@ macro_rules! movement_columns {
 }
 pub(super) use movement_columns;
 
-/// The tables that name the numbers of `movements`. A number without a product or location leaves
-/// its id NULL.
+/// The tables that name the numbers of `movements`, for [`movement_columns`]. A number without a
+/// product or location leaves its id NULL. Products are looked up one by one, however many there
+/// are.
 macro_rules! movement_names {
     () => {
-        " LEFT JOIN products ON products.product_no = movements.product_no \
+        " LEFT JOIN LATERAL (SELECT product_id FROM products WHERE products.product_no = movements.product_no LIMIT 1) \
+               AS products ON true \
           LEFT JOIN locations ON locations.location_no = movements.location_no "
     };
 }

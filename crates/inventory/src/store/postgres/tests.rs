@@ -238,7 +238,7 @@ async fn a_batch_with_more_movements_than_numbers_is_suspect() {
     fn endless(now: i64, batch: &[InventoryCommand], loaded: LoadedInventory) -> InventoryDecision {
         let mut decision = decide(now, batch, loaded);
         let last = decision.changes.movements.last().expect("a movement").clone();
-        decision.changes.movements.resize(load::NUMBERS_OF_A_BATCH as usize + 1, last);
+        decision.changes.movements.resize((1 << 20) + 1, last);
         decision
     }
     let (store, _, _) = opened().await;
