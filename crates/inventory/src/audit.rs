@@ -30,12 +30,12 @@ pub const INV_1: Invariant = Invariant {
 pub const INV_2: Invariant = Invariant {
     name: "INV-2",
     says: "stock is the sum of its movements, without gaps",
-    counted: "movements and stock rows",
+    counted: "stock rows",
 };
 pub const INV_3: Invariant = Invariant {
     name: "INV-3",
     says: "what is reserved is held by reservations",
-    counted: "movements of orders and reservations",
+    counted: "reservations",
 };
 pub const INV_8: Invariant =
     Invariant { name: "INV-8", says: "every rejection was true", counted: "rejections" };
