@@ -34,6 +34,9 @@ macro_rules! tried_on {
     (forms with files, on several threads: $($test:ident)+) => {
         $(tried_on!(@each [(flavor = "multi_thread")] $test embedded broker processes);)+
     };
+    (each engine with a broker: $($test:ident)+) => {
+        $(tried_on!(@each [] $test broker postgres);)+
+    };
     (each engine: $($test:ident)+) => {
         $(tried_on!(@each [] $test embedded postgres);)+
     };
@@ -60,9 +63,11 @@ mod bench;
 mod clean_stop;
 mod contention;
 mod crash;
+mod damaged;
 mod descriptions;
 mod faults;
 mod full_disk;
+mod largest;
 mod log;
 mod one_writer;
 mod restored;
