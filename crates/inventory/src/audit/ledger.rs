@@ -49,7 +49,9 @@ impl LedgerWalk {
 
     /// Notes that the page was read up to the movement `to`.
     pub(super) fn went(&mut self, page: Page<i64>, to: Option<i64>, rows: usize) {
-        self.ends(page).read_to = to.or(Some(page.up_to));
+        let ends = self.ends(page);
+        ends.read_to = to.or(Some(page.up_to));
+        ends.in_a_page = false;
         self.walk.went(to, rows);
     }
 
@@ -92,16 +94,22 @@ impl LedgerWalk {
 #[derive(Debug, Default)]
 struct ChainEnds {
     read_to: Option<i64>,
+    /// Whether a page was begun and not finished.
+    in_a_page: bool,
     of_stock_keys: BTreeMap<StockKey, i64>,
     of_products: BTreeMap<ProductId, i64>,
 }
 
 impl ChainEnds {
-    /// Forgets the ends if the page does not follow the last one, or if they are too many.
+    /// Begins a page. Forgets the ends if the page does not follow the last one, or if they are too
+    /// many. They are also forgotten if the last step failed in the middle of its page, which is
+    /// then read again.
     fn go_on_after(&mut self, after: Option<i64>) {
-        if self.read_to != after || self.of_stock_keys.len() > MAX_REMEMBERED {
+        let too_many = self.of_stock_keys.len() > MAX_REMEMBERED;
+        if self.in_a_page || self.read_to != after || too_many {
             *self = Self::default();
         }
+        self.in_a_page = true;
     }
 
     fn check(&mut self, movement: &Movement, findings: &mut Findings) {
@@ -299,7 +307,27 @@ mod tests {
         ends.check(&movement(4, None, None), &mut Findings::default());
         ends.go_on_after(Some(4));
         assert_eq!(ends.of_products.len(), 1);
+        ends.in_a_page = false;
         ends.go_on_after(None);
         assert!(ends.of_products.is_empty() && ends.of_stock_keys.is_empty());
+    }
+
+    #[test]
+    fn a_page_that_is_read_again_after_a_failure_is_no_fork() {
+        let mut walk = LedgerWalk::new(100);
+        walk.begin(Some(4));
+        let page = walk.page(10).expect("movements that were not read");
+        let mut findings = Findings::default();
+        // The step of the first time failed after it had judged the movements.
+        for _ in 0..2 {
+            let rows = [movement(3, None, None), movement(4, Some(3), Some(3))].map(|movement| {
+                let row = MovementAudit { movement, previous: None, previous_of_product: None };
+                Stored { key: row.movement.number(), row: Ok(row) }
+            });
+            walk.check(page, rows.into(), &mut findings).expect("rows that can be decoded");
+        }
+        walk.went(page, Some(4), 2);
+        let is_fork = |offender: &str| offender.contains(", not movement");
+        assert!(!findings.violations.iter().any(|violation| is_fork(&violation.offender)));
     }
 }
