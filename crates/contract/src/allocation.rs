@@ -9,7 +9,7 @@ use crate::quantity::Quantity;
 
 /// The most allocations that an order may have, so that every message fits into 1 MiB (R17).
 ///
-/// Inventory rejects an order whose stock would come from more stock keys.
+/// An allocation with the longest ids takes about 180 bytes in a message. Inventory rejects an order whose stock would come from more stock keys.
 pub const MAX_ALLOCATIONS: usize = 4_000;
 
 /// Units of one product at one location that belong to an order.
@@ -36,6 +36,10 @@ impl Allocation {
 
 /// Allocations of one order: at most [`MAX_ALLOCATIONS`], one per product and location, sorted by
 /// product and then location. Absolute numbers, never differences (R20).
+///
+/// Two registers are of this type: what an order *has* ([`Facts::allocated`](crate::Facts)), and what
+/// *shall be shipped* of it ([`Intent::shipped`](crate::Intent)). An allocation with 0 units is not
+/// listed, so that each set of numbers has one spelling, and one digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Allocation>", into = "Vec<Allocation>")]
 pub struct Allocations(Vec<Allocation>);

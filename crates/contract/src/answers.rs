@@ -1,4 +1,18 @@
 //! The answer that the Inventory Service publishes.
+//!
+//! There is one answer to every command, because it says what the order has and not what was done.
+//! The answer to the placement of an order of two lines:
+//!
+//! ```json
+//! {"schema":1,"type":"StockAllocated","order_id":"01939c5e-6f70-7abc-8def-0123456789ab","revision":1,
+//!  "allocated":[{"product_id":"456","location_id":"main","quantity":1},
+//!               {"product_id":"789","location_id":"main","quantity":2}],
+//!  "digest":"a772afc17ed7c8097edf4c19a73a1b8e","attempt":1,
+//!  "decided_at_micros":1795804200000500,"sent_at_micros":1795804200000600}
+//! ```
+//!
+//! `allocated` is always there, and empty if the order has nothing. `shortages` is left out unless
+//! the order was rejected.
 
 use serde::{Deserialize, Serialize, Serializer};
 

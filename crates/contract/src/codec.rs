@@ -1,5 +1,15 @@
 //! The encoding of batches: a JSON array of messages, of which each element is read by itself
 //! (R16).
+//!
+//! One message of the bus carries what one commit produced, so a broker has to store, deliver and
+//! acknowledge a few messages for hundreds of orders.
+//!
+//! # Versions
+//!
+//! A reader takes a message of its own version and of every older one. A newer message is not an error
+//! of the sender: the receiver drops it and counts it, and the sender repeats it until the receiver was
+//! upgraded. An answer is written in the version of its command, because that is what the sender of
+//! the command can read.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

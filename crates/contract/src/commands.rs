@@ -1,4 +1,16 @@
 //! The command that the Order Service publishes.
+//!
+//! There is one command for everything that can happen to an order, because it says how the order
+//! shall be and not what happened to it. An order of two lines, as it is placed:
+//!
+//! ```json
+//! {"schema":1,"type":"AllocateStock","order_id":"01939c5e-6f70-7abc-8def-0123456789ab","revision":1,
+//!  "wanted":[{"product_id":"456","quantity":1},{"product_id":"789","quantity":2}],
+//!  "digest":"a772afc17ed7c8097edf4c19a73a1b8e","attempt":1,"sent_at_micros":1795804200000000}
+//! ```
+//!
+//! Members that are empty or absent are left out: `shipped` until something shall be shipped, and
+//! `traceparent` of a request that had none.
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -14,6 +26,9 @@ use crate::wanted::Wanted;
 pub const COMMANDS_CHANNEL: &str = "lastro.inventory.commands";
 
 /// Asks Inventory to make the stock of one order what the order's intent says.
+///
+/// Inventory carries the intent out if its revision is above the one that it carried out last, and
+/// replies with its facts in any case (R21).
 ///
 /// The Order Service sends the command again, with a growing `attempt`, until Inventory answers it
 /// (R8). Inventory takes a command whose digest is not that of its intent for an anomaly (R14).

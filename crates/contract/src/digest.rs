@@ -1,4 +1,4 @@
-//! The digest by which both services recognize the lines of an order (R14).
+//! The digest by which both services recognize an intent (R14).
 
 use std::fmt;
 
@@ -7,8 +7,10 @@ use sha2::{Digest as _, Sha256};
 
 /// The first 16 bytes of a SHA-256 (FIPS 180-4).
 ///
+/// 16 bytes are plenty against accidents, which is what digests are for here; they are no signature.
+///
 /// As text, a digest is 32 lower-case hexadecimal digits.
-/// [`StockLines::digest`](crate::StockLines::digest) says what is hashed for an order.
+/// [`Intent::digest`](crate::Intent::digest) says what is hashed for an order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(pub [u8; 16]);

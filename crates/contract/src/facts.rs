@@ -1,4 +1,7 @@
 //! What the Inventory Service has done for an order.
+//!
+//! Facts are never refused: the Order Service takes them, or recognizes them as old, or as a
+//! contradiction that no healthy history explains.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +14,9 @@ use crate::revision::Revision;
 ///
 /// The Inventory Service owns it and sends it as a whole. All numbers are absolute. At one revision
 /// the facts never shrink (R24).
+///
+/// Inventory grants a placement all of its units or none, so `allocated` at revision 1 is what is
+/// wanted, or empty with `shortages` that say why. At every later revision it is what is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Facts {
     /// The revision of the intent that Inventory carried out last.
@@ -49,6 +55,9 @@ impl ShortageReason {
 }
 
 /// A product of which an order could not have the requested units when it was decided.
+///
+/// It stays true for ever: Inventory keeps the points of the ledger that it rests on, and the audit
+/// reads them again (INV-8).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Shortage {

@@ -1,4 +1,8 @@
 //! What the Order Service intends for the stock of an order.
+//!
+//! An intent says how the stock of the order shall be, and not how it gets there. Orders sends only
+//! intents that Inventory can carry out in every state that it may be in (R22), so an intent has no
+//! outcome but one: whether there was stock for the first one.
 
 use crate::allocation::Allocations;
 use crate::digest::Digest;
@@ -8,6 +12,12 @@ use crate::wanted::Wanted;
 /// The whole intent of an order at one revision (R20).
 ///
 /// The Order Service owns it and replaces it as a whole. All numbers are absolute.
+///
+/// | | `revision` | `wanted` | `shipped` |
+/// |---|---|---|---|
+/// | placed | 1 | what was ordered | nothing |
+/// | cancelled | the next | 0 of each product | nothing |
+/// | fulfilled | the next | what was ordered | all that is allocated, where it is allocated |
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Intent {
     /// The number of this intent.
@@ -25,6 +35,9 @@ impl Intent {
     }
 
     /// Computes the digest of the intent (R14).
+    ///
+    /// Both services store it. It shows a command or an answer that is about another intent of the same
+    /// revision, which only a restored backup or a forgery can explain.
     ///
     /// What is hashed are lines that end in 0x0A and whose members are separated by 0x00: the
     /// revision; `w`, product and quantity for every product; `s`, product, location and quantity

@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 /// A number of units of one product, from 1 to 1 000 000.
 ///
-/// The limit also holds for the sum of all lines of a product in one order.
+/// The limit also holds for the sum of all lines of a product in one order. Zero is not a quantity: a
+/// line of an order, an allocation and a receipt of stock have at least one unit. What an order wants
+/// may fall to 0, and is therefore a plain number
+/// ([`WantedLine::quantity`](crate::WantedLine::quantity)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct Quantity(u32);

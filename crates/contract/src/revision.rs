@@ -6,6 +6,19 @@ use serde::{Deserialize, Serialize};
 
 /// The number of an intent of one order, from 1.
 ///
+/// Of two intents or facts of one order, the one with the higher revision is the newer one. Inventory
+/// may be behind the Order Service, and never ahead of it (INV-5).
+///
+/// ```
+/// use contract::Revision;
+///
+/// let placed = Revision::FIRST;
+/// let cancelled = placed.next();
+/// assert!(placed < cancelled);
+/// // `None` stands for "nothing yet", and is below every revision.
+/// assert!(None < Some(placed));
+/// ```
+///
 /// The Order Service raises it by one whenever it changes the intent (R20). The Inventory Service
 /// applies a revision above its own and answers every other one with its facts (R21).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -45,6 +45,17 @@ pub enum BadWanted {
 impl Wanted {
     /// Sums the lines of each product. The lines may come in any order.
     ///
+    /// ```
+    /// use contract::{Quantity, Wanted};
+    ///
+    /// let line = |product: &str, units| Ok::<_, Box<dyn std::error::Error>>((product.parse()?, Quantity::new(units)?));
+    /// let wanted = Wanted::sum([line("tee", 1)?, line("mug", 2)?, line("tee", 3)?])?;
+    /// assert_eq!(wanted.of(&"tee".parse()?), 4);
+    /// assert_eq!(wanted.total(), 6);
+    /// assert_eq!(wanted.nothing().total(), 0);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`BadWanted::Count`] or [`BadWanted::TooMany`].
@@ -67,7 +78,10 @@ impl Wanted {
         Self::try_from(lines.collect::<Vec<_>>())
     }
 
-    /// The same products with 0 units each.
+    /// The same products with 0 units each: what a cancelled order wants.
+    ///
+    /// Inventory must know every product of an order to lock them all, even if it has never seen the
+    /// order before (R11).
     #[must_use]
     pub fn nothing(&self) -> Self {
         let line =

@@ -189,7 +189,7 @@ fn every_stored_example_is_still_read_and_written_in_the_same_bytes() {
 }
 
 /// Reads a file of examples, one message per line, and checks that each is written as it is read.
-fn read_back<M: serde::Serialize + serde::de::DeserializeOwned>(file: &str) -> Vec<M> {
+fn read_back<M: Serialize + DeserializeOwned>(file: &str) -> Vec<M> {
     let messages: Result<Vec<M>, _> = decode(file.as_bytes()).into_iter().collect();
     let messages = messages.expect("every example can be read");
     let lines = file.lines().filter(|line| line.starts_with('{'));

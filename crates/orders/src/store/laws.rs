@@ -153,7 +153,7 @@ pub(crate) fn fulfill(n: u128) -> OrderCommand {
 
 /// Inventory's answer to the placement, with all units.
 pub(crate) fn reserved(n: u128) -> OrderCommand {
-    settle(n, Intent::placed(ordered(n)), all_units(), Vec::new())
+    settle(n, &Intent::placed(ordered(n)), all_units(), Vec::new())
 }
 
 /// Inventory's answer to the placement, with no units.
@@ -164,20 +164,20 @@ pub(crate) fn rejected(n: u128) -> OrderCommand {
         available: 0,
         reason: ShortageReason::OutOfStock,
     };
-    settle(n, Intent::placed(ordered(n)), Allocations::default(), vec![shortage])
+    settle(n, &Intent::placed(ordered(n)), Allocations::default(), vec![shortage])
 }
 
 /// Inventory's answer to the cancellation.
 pub(crate) fn released(n: u128) -> OrderCommand {
     let intent = Registers::placed(ordered(n)).next_intent(Request::Cancel);
-    settle(n, intent, Allocations::default(), Vec::new())
+    settle(n, &intent, Allocations::default(), Vec::new())
 }
 
 /// Inventory's answer to the fulfillment.
 pub(crate) fn shipped(n: u128) -> OrderCommand {
     let facts = Facts { revision: Revision::FIRST, allocated: all_units(), shortages: Vec::new() };
     let confirmed = Registers { facts: Some(facts), ..Registers::placed(ordered(n)) };
-    settle(n, confirmed.next_intent(Request::Fulfill), all_units(), Vec::new())
+    settle(n, &confirmed.next_intent(Request::Fulfill), all_units(), Vec::new())
 }
 
 fn ordered(n: u128) -> contract::Wanted {
@@ -196,7 +196,7 @@ pub(crate) fn all_units() -> Allocations {
 
 fn settle(
     n: u128,
-    intent: Intent,
+    intent: &Intent,
     allocated: Allocations,
     shortages: Vec<Shortage>,
 ) -> OrderCommand {

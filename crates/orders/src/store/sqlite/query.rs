@@ -97,12 +97,13 @@ fn of_customer(
     );
     let mut found = Vec::new();
     let mut stretch = newest.map_or(-1, |newest| newest >> STRETCH_BITS);
-    while stretch >= 0 && found.len() < limit as usize {
-        let left = i64::from(limit) - found.len() as i64;
+    let mut left = limit;
+    while stretch >= 0 && left > 0 {
         let mut values =
             vec![before.into(), left.into(), stretch.into(), customer_id.to_owned().into()];
         values.extend(status.map(|status| Value::from(status.as_str().to_owned())));
         found.extend(page(connection, &sql, values)?);
+        left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
         stretch -= 1;
     }
     Ok(found)

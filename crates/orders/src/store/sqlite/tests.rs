@@ -86,7 +86,7 @@ async fn a_customer_is_listed_over_all_stretches() {
     let store = Sqlite::open_inline(&path, Arc::new(ManualClock::at(START))).expect("a new file");
     let of_one_customer = |n: u128| {
         let mut placement = placement(n, None);
-        let customer_id = if n % 1000 == 0 { "often" } else { "other" };
+        let customer_id = if n.is_multiple_of(1000) { "often" } else { "other" };
         placement.terms.customer_id = customer_id.parse().expect("an id");
         OrderCommand::Place(Box::new(placement))
     };
