@@ -24,8 +24,9 @@ const ONE_BY_ONE: [usize; 0] = [];
 /// reservations; the levels, the locations, the batch number and the new reservation; the rest.
 const OF_UNKNOWN_PRODUCTS: [usize; 2] = [3, 4];
 /// As above, where one batch creates the product: `BEGIN` and the locks of products; the locks of
-/// reservations; what is read under them and the first write; the rest.
-const OF_A_NEW_PRODUCT: [usize; 3] = [2, 1, 4];
+/// reservations; what is read under them; the new product; the level and the reservation; the
+/// movements and the commit. Of a batch without any of these, the next statements take their place.
+const OF_A_NEW_PRODUCT: [usize; 6] = [2, 1, 4, 1, 2, 2];
 
 /// Two replicas that race, and how often one of them had to run its batch again.
 struct Shop {
