@@ -93,7 +93,7 @@ impl fmt::Display for Report {
             let Invariant { name, says, counted } = invariant;
             let tally = self.tally(invariant);
             let verdict = if tally.violations == 0 { "ok" } else { "VIOLATED" };
-            write!(f, "{name}  {verdict:<8}  {says} ({} {counted}", tally.checked)?;
+            write!(f, "{name:<6} {verdict:<8}  {says} ({} {counted}", tally.checked)?;
             match tally.violations {
                 0 => writeln!(f, ")")?,
                 many => writeln!(f, ", {many} violations)")?,
