@@ -2,7 +2,7 @@
 //!
 //! A seed samples one run out of endlessly many. The search samples nothing: it takes two orders, a
 //! unit or two and two replicas of each service, and explores every order of requests, messages,
-//! commits, lost connections and crashes, breadth first. The deciders are the services' own;
+//! locks, commits, lost connections and crashes, breadth first. The deciders are the services' own;
 //! [`model`] is the shell around them, and [`oracle`] holds the invariants. The network is the set
 //! of all messages ever sent. Any of them may arrive at any time, any number of times, or never:
 //! that is loss, repetition, reordering and replay in one.
@@ -15,18 +15,22 @@ mod counterexample;
 mod enabled;
 mod hash;
 mod ledger;
+mod levels;
 mod liveness;
 mod local;
+mod locks;
 pub(crate) mod messages;
 pub(crate) mod model;
 mod oracle;
 pub(crate) mod orders_database;
 mod panics;
+mod registers;
 pub(crate) mod requests;
 pub(crate) mod search;
 pub(crate) mod shell;
 pub(crate) mod state;
 mod stock_database;
+mod stock_writes;
 #[cfg(test)]
 mod tests;
 pub(crate) mod transition;

@@ -1,15 +1,20 @@
 //! The few orders, products and deliveries that the bounds allow.
+//!
+//! Customer A orders two mugs and a tee. Each of two locations has one mug, so the order is split.
+//! Customer B orders a tee. The last customer may order a product that Inventory does not know
+//! instead.
 
-use contract::commands::StockCommand;
-use contract::{Digest, LocationId, OrderId, ProductId, Quantity};
+use contract::{Digest, Intent, LocationId, OrderId, ProductId, Quantity};
 use inventory_core::decide as stock;
 use inventory_core::stock::{
-    Cause, Deltas, Level, Movement, MovementKind, Product, RequestCause, RequestId,
+    Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId,
 };
+use orders_core::decide::Placement;
 use orders_core::money::Currency;
 use orders_core::order::{OrderLine, Terms};
 use uuid::Uuid;
 
+use super::bounds::Bounds;
 use super::state::IDS;
 
 /// The order of customer A: two requests with one key. Each brings an id, and at most one of them
@@ -20,7 +25,20 @@ pub(super) const TWIN: u8 = 1;
 pub(super) const OTHER: u8 = 2;
 /// Deliveries of one unit each.
 pub(super) const MAX_RECEIVES: u8 = 2;
+/// The stock keys: mugs at two locations, and tees at one of them.
+pub(super) const KEYS: usize = 3;
+/// The stock key of the product that both customers order and that is delivered.
+pub(super) const TEES: usize = 2;
+/// The products that Inventory knows.
+pub(super) const PRODUCTS: [&str; 2] = [MUG, TEE];
 
+const MUG: &str = "MUG";
+const TEE: &str = "TEE";
+const UNKNOWN: &str = "UNKNOWN";
+const BACK: &str = "back";
+const MAIN: &str = "main";
+/// By product and location, as the deciders sort them.
+const STOCK_KEYS: [(&str, &str); KEYS] = [(MUG, BACK), (MUG, MAIN), (TEE, MAIN)];
 const PRICE_MINOR: i64 = 1990;
 
 pub(super) fn name(order: u8) -> &'static str {
@@ -52,31 +70,62 @@ pub(super) fn key(order: u8) -> Option<String> {
     (order != OTHER).then(|| "a".to_owned())
 }
 
-pub(super) fn product_id() -> ProductId {
-    "MUG".parse().expect("an id")
-}
-
-pub(super) fn location_id() -> LocationId {
-    LocationId::main()
-}
-
-/// What the order asks for: one unit.
-pub(super) fn terms() -> Terms {
-    let quantity = Quantity::new(1).expect("a quantity");
-    let mut terms = Terms {
-        customer_id: "customer".parse().expect("an id"),
-        currency: Currency::BRL,
-        total_minor: PRICE_MINOR,
-        lines: vec![OrderLine { product_id: product_id(), quantity, price_minor: PRICE_MINOR }],
-        digest: Digest([0; 16]),
+/// What the order asks for.
+pub(super) fn terms(order: u8, bounds: Bounds) -> Terms {
+    let lines = match order {
+        FIRST | TWIN if bounds.unknown && bounds.orders == 1 => vec![line(UNKNOWN, 1)],
+        FIRST | TWIN => vec![line(MUG, 2), line(TEE, 1)],
+        _ if bounds.unknown => vec![line(UNKNOWN, 1)],
+        _ => vec![line(TEE, 1)],
     };
-    terms.digest = terms.stock_lines().digest();
-    terms
+    let total = |line: &OrderLine| line.quantity.units() * line.price_minor;
+    Terms {
+        customer_id: name(order)[..1].parse().expect("an id"),
+        currency: Currency::BRL,
+        total_minor: lines.iter().map(total).sum(),
+        lines,
+    }
 }
 
-/// The same digest for both requests with the one key: they place the same order.
-pub(super) fn request_digest(order: u8) -> Digest {
-    Digest::of(if order == OTHER { b"b" } else { b"a" })
+fn line(product: &str, units: u32) -> OrderLine {
+    OrderLine {
+        product_id: product_id(product),
+        quantity: quantity(units),
+        price_minor: PRICE_MINOR,
+    }
+}
+
+fn product_id(product: &str) -> ProductId {
+    product.parse().expect("an id")
+}
+
+fn quantity(units: u32) -> Quantity {
+    Quantity::new(units).expect("a quantity")
+}
+
+/// The request that places the order.
+pub(super) fn placement(order: u8, bounds: Bounds) -> Placement {
+    let terms = terms(order, bounds);
+    let digest = Intent::placed(terms.ordered()).digest();
+    Placement { order_id: order_id(order), key: key(order), terms, digest, traceparent: None }
+}
+
+pub(super) fn stock_key(index: usize) -> (ProductId, LocationId) {
+    let (product, location) = STOCK_KEYS[index];
+    (product_id(product), location.parse().expect("an id"))
+}
+
+/// The index of a stock key; `None` if it has no stock within the bounds.
+pub(super) fn key_of(product_id: &ProductId, location_id: &LocationId) -> Option<usize> {
+    let names = (product_id.as_str(), location_id.as_str());
+    STOCK_KEYS.iter().position(|key| *key == names)
+}
+
+/// The units on hand at the start.
+pub(super) fn units_at_start(bounds: Bounds) -> [u8; KEYS] {
+    let mut units = [1; KEYS];
+    units[TEES] = bounds.units;
+    units
 }
 
 /// A delivery as a request to the Inventory Service. A repeat has the same id (R4).
@@ -88,33 +137,37 @@ pub(super) fn delivery(number: u8) -> stock::MovementRequest {
         reference: None,
         actor: None,
     };
-    stock::MovementRequest {
-        product_id: product_id(),
-        location_id: location_id(),
-        change: stock::Change::Receive(Quantity::new(1).expect("a quantity")),
-        cause,
-    }
+    let (product_id, location_id) = stock_key(TEES);
+    let change = stock::Change::Receive(quantity(1));
+    stock::MovementRequest { product_id, location_id, change, cause }
 }
 
-pub(super) fn stock_command(command: StockCommand) -> stock::InventoryCommand {
-    stock::InventoryCommand::Stock(Box::new(command))
-}
-
-/// The row of the product.
-pub(super) fn product() -> Product {
-    Product {
-        product_id: product_id(),
-        name: "Mug".to_owned(),
+/// The row of a product; `None` if Inventory does not know it.
+pub(super) fn product(product_id: &ProductId) -> Option<Product> {
+    PRODUCTS.contains(&product_id.as_str()).then(|| Product {
+        product_id: product_id.clone(),
+        name: product_id.to_string(),
         low_stock_at: None,
         created_at_micros: 0,
         updated_at_micros: 0,
-    }
+    })
 }
 
-/// The movement of a delivery, without the level after it, on which no decision depends.
+/// The locations. The one whose id comes last serves orders first.
+pub(super) fn locations() -> [Location; 2] {
+    [(MAIN, 1), (BACK, 2)].map(|(id, priority)| Location {
+        location_id: id.parse().expect("an id"),
+        name: id.to_owned(),
+        priority,
+    })
+}
+
+/// The movement of a delivery, without what no decision depends on.
 pub(super) fn movement(number: u8) -> (RequestId, Movement) {
     let request = delivery(number);
     let movement = Movement {
+        previous: None,
+        previous_of_product: None,
         product_id: request.product_id,
         location_id: request.location_id,
         kind: MovementKind::Receive,

@@ -13,6 +13,8 @@ pub(super) enum Item {
 /// One command, or two; the first is always present.
 pub(super) type Batch = [Option<Item>; 2];
 
+pub(super) const NO_BATCH: Batch = [None; 2];
+
 impl Item {
     /// A unique number that is not 0.
     pub(super) fn code(self) -> u8 {

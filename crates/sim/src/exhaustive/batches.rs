@@ -7,7 +7,7 @@ use super::batch::{Batch, Item};
 use super::local::Local;
 use super::messages;
 use super::model::Model;
-use super::state::{IDLE, IDS, Level, NOTHING, REPLICAS, State};
+use super::state::{IDLE, IDS, NOTHING, REPLICAS, State, Stock};
 use super::transition::{Action, Transition};
 
 impl Model {
@@ -28,26 +28,12 @@ impl Model {
         let mut locals = [IDLE; REPLICAS];
         if replica < 2 {
             locals[0] = state.locals[usize::from(replica)];
-            let level = Level::default();
-            State {
-                reservations: [NOTHING; IDS],
-                level,
-                ledger: level,
-                received: 0,
-                acknowledged: 0,
-                sent: self.messages.answers(state.sent),
-                locals,
-                ..*state
-            }
+            let sent = self.messages.answers(state.sent);
+            State { orders: state.orders, acknowledged: 0, stock: Stock::default(), sent, locals }
         } else {
             locals[2] = state.locals[usize::from(replica)];
-            State {
-                orders: [NOTHING; IDS],
-                acknowledged: 1,
-                sent: self.messages.commands(state.sent),
-                locals,
-                ..*state
-            }
+            let sent = self.messages.commands(state.sent);
+            State { orders: [NOTHING; IDS], acknowledged: 1, stock: state.stock, sent, locals }
         }
     }
 

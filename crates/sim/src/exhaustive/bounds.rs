@@ -9,50 +9,70 @@ pub(crate) struct Bounds {
     pub(super) orders: u8,
     /// The first customer may repeat the request, with its key, while it is still under way.
     pub(super) twins: bool,
-    /// Units on hand at the start.
+    /// The last customer orders a product that Inventory does not know. The commands of that order
+    /// have no product to lock.
+    pub(super) unknown: bool,
+    /// How many units of the product that both customers order are on hand at the start.
     pub(super) units: u8,
-    /// Deliveries of one unit, which may come at any time.
+    /// Deliveries of one such unit, which may come at any time.
     pub(super) receives: u8,
     /// The most commands in one batch: 1 or 2.
     pub(super) batch: usize,
     /// How many of the four replicas may be busy at the same time.
     pub(super) busy: usize,
+    /// A transaction of Inventory is two steps: it locks and reads; it decides, writes and commits.
+    /// Otherwise it is one step.
+    pub(super) locks: bool,
 }
 
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { orders, twins, units, receives, batch, busy } = self;
-        let twins = if *twins { " (one of them sent twice)" } else { "" };
+        let Self { orders, twins, unknown, units, receives, batch, busy, locks } = self;
+        let twins = if *twins { " (one sent twice)" } else { "" };
+        let unknown = if *unknown { " (one of unknown goods)" } else { "" };
+        let locks = if *locks { ", locks as steps" } else { "" };
         write!(
             f,
-            "orders {orders}{twins}, units {units} + {receives}, batches of {batch}, \
-             {busy} of 4 replicas busy"
+            "orders {orders}{twins}{unknown}, units {units} + {receives}, batches of {batch}, \
+             {busy} of 4 replicas busy{locks}"
         )
     }
 }
 
-pub(super) const fn of(
-    orders: u8,
-    twins: bool,
-    units: u8,
-    receives: u8,
-    batch: usize,
-    busy: usize,
-) -> Bounds {
-    Bounds { orders, twins, units, receives, batch, busy }
-}
+/// One order and one unit, one command at a time.
+pub(super) const ONE_ORDER: Bounds = Bounds {
+    orders: 1,
+    twins: false,
+    unknown: false,
+    units: 1,
+    receives: 0,
+    batch: 1,
+    busy: 1,
+    locks: false,
+};
+
+/// Two orders for one unit.
+pub(super) const TWO_ORDERS: Bounds = Bounds { orders: 2, ..ONE_ORDER };
 
 /// Bounds that are explored completely in about a minute. The narrower ones come first: their
 /// counterexamples are shorter.
-pub(crate) const USUAL: [Bounds; 6] = [
-    of(1, true, 1, 0, 2, 4),
-    of(2, true, 1, 1, 2, 1),
-    of(2, false, 2, 0, 2, 1),
-    of(2, false, 2, 0, 1, 2),
-    of(2, true, 1, 0, 1, 2),
-    of(2, false, 1, 0, 1, 4),
+pub(crate) const USUAL: [Bounds; 9] = [
+    Bounds { twins: true, batch: 2, busy: 4, ..ONE_ORDER },
+    Bounds { twins: true, units: 0, receives: 1, batch: 2, busy: 2, ..ONE_ORDER },
+    Bounds { twins: true, receives: 1, batch: 2, ..TWO_ORDERS },
+    Bounds { units: 2, batch: 2, ..TWO_ORDERS },
+    Bounds { busy: 2, locks: true, ..TWO_ORDERS },
+    Bounds { twins: true, unknown: true, busy: 2, locks: true, ..TWO_ORDERS },
+    Bounds { units: 2, busy: 2, ..TWO_ORDERS },
+    Bounds { twins: true, busy: 2, ..TWO_ORDERS },
+    Bounds { busy: 4, ..TWO_ORDERS },
 ];
 
 /// Bounds that take many minutes.
-pub(super) const WIDE: [Bounds; 3] =
-    [of(1, true, 1, 1, 2, 4), of(2, false, 1, 0, 2, 2), of(2, true, 1, 0, 1, 4)];
+pub(super) const WIDE: [Bounds; 5] = [
+    Bounds { twins: true, receives: 1, batch: 2, busy: 4, ..ONE_ORDER },
+    Bounds { unknown: true, busy: 4, locks: true, ..TWO_ORDERS },
+    Bounds { unknown: true, batch: 2, busy: 2, locks: true, ..TWO_ORDERS },
+    Bounds { twins: true, busy: 4, ..TWO_ORDERS },
+    Bounds { batch: 2, busy: 2, ..TWO_ORDERS },
+];

@@ -1,8 +1,9 @@
 //! The shortest path to a violation, as readable steps.
 
 use super::actors;
+use super::levels::Level;
 use super::model::Model;
-use super::state::{Level, State};
+use super::state::State;
 use super::transition::Transition;
 
 const NAMES: [&str; 4] = ["orders-1", "orders-2", "inventory-1", "inventory-2"];
@@ -55,18 +56,20 @@ fn changes(model: &Model, before: &State, after: &State) -> String {
         let name = actors::name(order);
         if before.orders[index] != after.orders[index] {
             let row = model.orders.row(after.orders[index]);
-            let status = row.map_or("gone", |row| row.order.status.as_str());
+            let status = row.map_or("gone", |row| row.order.status().as_str());
             changes.push(format!("order {name} is {status}"));
         }
-        if before.reservations[index] != after.reservations[index] {
-            let reservation = model.stock.reservation(after.reservations[index]);
-            let state = reservation.map_or("gone", |found| found.state.name().as_str());
+        if before.stock.reservations[index] != after.stock.reservations[index] {
+            let reservation = model.stock.reservation(after.stock.reservations[index]);
+            let state = reservation.map_or("gone", |found| found.state().as_str());
             changes.push(format!("reservation {name} is {state}"));
         }
     }
-    if before.level != after.level {
-        let Level { on_hand, reserved, .. } = after.level;
-        changes.push(format!("{on_hand} on hand, {reserved} reserved"));
+    let [before_rows, rows] =
+        [before, after].map(|state| model.stock.levels(state.stock.levels).rows);
+    if before_rows[actors::TEES] != rows[actors::TEES] {
+        let Level { on_hand, reserved, .. } = rows[actors::TEES];
+        changes.push(format!("of TEE {on_hand} on hand, {reserved} reserved"));
     }
     if before.sent != after.sent {
         changes.push(model.messages.names(after.sent & !before.sent));

@@ -1,10 +1,12 @@
 //! The transitions that are enabled in a state, within the bounds.
 
 use super::actors::{self, FIRST, OTHER, TWIN};
+use super::batch::Batch;
 use super::local::Local;
 use super::model::Model;
 use super::orders_database::OrderRow;
 use super::requests::Request;
+use super::shell::Shell;
 use super::state::{IDS, NOTHING, REPLICAS, State};
 use super::transition::{Action, Transition};
 
@@ -35,6 +37,10 @@ impl Model {
 
     fn begin(&mut self, state: &State, replica: u8, local: &Local, add: &mut impl FnMut(Action)) {
         let is_of_orders = replica < 2;
+        if let Some(batch) = local.has_begun() {
+            commit(&[batch], local, add);
+            return;
+        }
         if local.holds() < self.bounds.batch && !local.in_doubt {
             if is_of_orders {
                 self.order_requests(state, add);
@@ -42,26 +48,36 @@ impl Model {
                 self.deliveries(state, add);
             }
         }
-        let batches = self.batches(state, replica, local);
-        batches.iter().for_each(|batch| add(Action::Commit(*batch)));
-        if local.holds() > 0 {
-            // With messages alone, this equals a commit whose answers are lost.
-            batches.iter().for_each(|batch| add(Action::CommitUnknown(*batch)));
-            if !local.in_doubt {
-                add(Action::AbortUnknown);
-                add(Action::Abort);
-            }
-            return;
+        if local.read.is_none() && self.may_read_early(is_of_orders) {
+            add(Action::ReadEarly);
         }
-        if is_of_orders {
+        let batches = self.batches(state, replica, local);
+        if is_of_orders || !self.bounds.locks {
+            commit(&batches, local, add);
+        } else {
+            let others = self.local(state, 5 - replica).locks();
+            let mut locks =
+                |batch: &Batch| self.stock.read(*batch, state.stock, &self.messages).locks;
+            let free = batches.iter().filter(|batch| !locks(batch).overlap(others));
+            free.for_each(|batch| add(Action::Begin(*batch)));
+        }
+        if is_of_orders && local.holds() == 0 {
             let row = |index: usize| self.orders.row(state.orders[index]);
             let is_pending = |index: usize| row(index).is_some_and(|row| row.pending.is_some());
             let pending = actors::orders().filter(|(_, index)| is_pending(*index));
             pending.for_each(|(order, _)| add(Action::Lease(order)));
         }
-        if !is_of_orders && local.stock_read.is_none() && self.shell.decide_on_old_stock.is_some() {
-            add(Action::ReadStock);
-        }
+    }
+
+    /// Whether a mistake is planted by which rows are read before they are locked.
+    fn may_read_early(&self, is_of_orders: bool) -> bool {
+        let Shell { decide_on_old_orders, decide_on_old_stock, retry_is_old, .. } = self.shell;
+        let is_planted = if is_of_orders {
+            decide_on_old_orders.is_some()
+        } else {
+            decide_on_old_stock.is_some()
+        };
+        is_planted && !retry_is_old
     }
 
     /// A client repeats its request until it has an answer. An order may be cancelled or fulfilled
@@ -101,6 +117,19 @@ impl Model {
             if state.acknowledged & (1 << (usize::from(delivery) + IDS)) == 0 {
                 add(Action::Accept(Request::Receive(delivery)));
             }
+        }
+    }
+}
+
+/// A transaction commits or not, and the replica learns which or not. For a batch without requests,
+/// not to learn of the commit equals a commit whose messages are lost.
+fn commit(batches: &[Batch], local: &Local, add: &mut impl FnMut(Action)) {
+    batches.iter().for_each(|batch| add(Action::Commit(*batch)));
+    if local.holds() > 0 {
+        batches.iter().for_each(|batch| add(Action::CommitUnknown(*batch)));
+        if !local.in_doubt {
+            add(Action::AbortUnknown);
+            add(Action::Abort);
         }
     }
 }

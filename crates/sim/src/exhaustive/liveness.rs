@@ -61,7 +61,7 @@ impl Liveness {
         }
         let describe = |order: u8, index: usize| {
             let row = model.orders.row(now.orders[index])?;
-            let status = row.order.status.as_str();
+            let status = row.order.status().as_str();
             row.pending.map(|_| format!("order {} is {status}", actors::name(order)))
         };
         let stuck = actors::orders().filter_map(|(order, index)| describe(order, index));

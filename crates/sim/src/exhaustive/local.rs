@@ -2,10 +2,11 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::batch::{Batch, Item};
+use super::batch::{Batch, Item, NO_BATCH};
 use super::hash::QuickMap;
+use super::locks::Locks;
 use super::requests::{Reply, Request};
-use super::state::Level;
+use super::state::{IDS, Stock};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Local {
@@ -17,8 +18,21 @@ pub(super) struct Local {
     pub(super) outbox: u32,
     /// Answers that are committed and not yet given.
     pub(super) replies: [Option<Reply>; 2],
-    /// The level as it was read before the lock, if that mistake is planted.
-    pub(super) stock_read: Option<Level>,
+    /// The rows that the current transaction has read. It has not decided yet.
+    pub(super) read: Option<Read>,
+}
+
+/// Rows that were read, and the transaction that has read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Read {
+    /// The batch of the transaction. It is empty if the rows were read before the batch was chosen,
+    /// which is a planted mistake.
+    pub(super) batch: Batch,
+    /// The orders, if the replica is one of the Order Service.
+    pub(super) orders: [u8; IDS],
+    /// Inventory's rows, if the replica is one of the Inventory Service.
+    pub(super) stock: Stock,
+    pub(super) locks: Locks,
 }
 
 impl Local {
@@ -30,9 +44,21 @@ impl Local {
         self.held().count()
     }
 
-    /// The held requests as a batch of their own.
+    /// The batch whose rows the replica has read, or else the held requests.
     pub(super) fn batch(&self) -> Batch {
-        self.held.map(|request| request.map(Item::Request))
+        match self.has_begun() {
+            Some(batch) => batch,
+            None => self.held.map(|request| request.map(Item::Request)),
+        }
+    }
+
+    /// The batch whose rows the replica has read.
+    pub(super) fn has_begun(&self) -> Option<Batch> {
+        self.read.map(|read| read.batch).filter(|batch| *batch != NO_BATCH)
+    }
+
+    pub(super) fn locks(&self) -> Locks {
+        self.read.map(|read| read.locks).unwrap_or_default()
     }
 
     pub(super) fn replies(&self) -> impl Iterator<Item = Reply> {
@@ -51,15 +77,25 @@ impl Local {
     }
 }
 
+impl Read {
+    /// Two words that differ for different rows, whatever the batch is.
+    pub(super) fn words(read: Option<&Self>) -> [u64; 2] {
+        let Some(Self { orders: [a, b, c], stock, locks, .. }) = read else { return [0; 2] };
+        [u64::from_le_bytes([*a, *b, *c, locks.bits(), 1, 0, 0, 0]), stock.word()]
+    }
+}
+
 impl Hash for Local {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let held = self.held.map(|request| request.map_or(0, Request::code));
         let replies = self.replies.map(|reply| reply.map_or(0, Reply::code));
-        let stock_read = self.stock_read.map_or(0, |level| level.on_hand * 16 + level.reserved + 1);
+        let batch = self.read.map_or(NO_BATCH, |read| read.batch);
+        let batch = batch.map(|item| item.map_or(0, Item::code));
         let in_doubt = self.in_doubt.into();
-        let small = [held[0], held[1], replies[0], replies[1], in_doubt, stock_read, 0, 0];
+        let small = [held[0], held[1], replies[0], replies[1], in_doubt, batch[0], batch[1], 0];
         hasher.write_u64(u64::from_le_bytes(small));
         hasher.write_u32(self.outbox);
+        Read::words(self.read.as_ref()).into_iter().for_each(|word| hasher.write_u64(word));
     }
 }
 

@@ -3,17 +3,18 @@
 
 use std::rc::Rc;
 
-use super::batch::Batch;
+use super::batch::{Batch, NO_BATCH};
 use super::bounds::Bounds;
 use super::hash::QuickMap;
-use super::local::{Local, Locals};
+use super::local::{Local, Locals, Read};
+use super::locks::Locks;
 use super::messages::Messages;
 use super::oracle::Oracle;
 use super::orders_database::OrdersDatabase;
 use super::requests::{Reply, Request};
 use super::shell::Shell;
-use super::state::{IDLE, IDS, Level, NOTHING, REPLICAS, State};
-use super::stock_database::{Stock, StockDatabase};
+use super::state::{IDLE, IDS, NOTHING, REPLICAS, State, Stock};
+use super::stock_database::{StockDatabase, StockRun};
 use super::transition::{Action, Transition};
 use crate::states::{Violation, broken};
 
@@ -37,8 +38,8 @@ impl Model {
         Self {
             bounds,
             shell,
-            orders: OrdersDatabase::new(shell),
-            stock: StockDatabase::new(shell),
+            orders: OrdersDatabase::new(bounds, shell),
+            stock: StockDatabase::new(bounds, shell),
             messages: Messages::default(),
             locals: Locals::default(),
             batches: QuickMap::default(),
@@ -46,17 +47,12 @@ impl Model {
         }
     }
 
-    /// The initial state: the stock has come in, by one movement.
+    /// The initial state: the stock has come in, by one movement for each stock key.
     pub(crate) fn start(&self) -> State {
-        let level =
-            Level { on_hand: self.bounds.units, reserved: 0, moves: self.bounds.units.min(1) };
         State {
             orders: [NOTHING; IDS],
-            reservations: [NOTHING; IDS],
-            level,
-            ledger: level,
-            received: 0,
             acknowledged: 0,
+            stock: Stock::default(),
             sent: 0,
             locals: [IDLE; REPLICAS],
         }
@@ -84,17 +80,29 @@ impl Model {
         let local = self.local(state, transition.replica);
         let local = match transition.action {
             Action::Accept(request) => self.accept(&mut next, local, request),
-            Action::ReadStock => Local { stock_read: Some(state.level), ..local },
+            Action::ReadEarly => {
+                let read = Some(Self::read_all(state, transition, NO_BATCH));
+                Local { read, ..local }
+            }
+            Action::Begin(batch) => {
+                let read = self.stock.read(batch, state.stock, &self.messages);
+                Local { read: Some(read), ..local }
+            }
             Action::Commit(batch) => self.commit(&mut next, transition, local, batch)?,
             Action::CommitUnknown(batch) => {
                 self.commit(&mut next, transition, local, batch)?;
-                self.in_doubt(state, &next, local)?
+                let read = Self::read_all(state, transition, batch);
+                self.in_doubt(state, &next, local, read)?
             }
-            Action::AbortUnknown => self.in_doubt(state, &next, local)?,
+            Action::AbortUnknown => {
+                let read = Self::read_all(state, transition, local.batch());
+                self.in_doubt(state, &next, local, read)?
+            }
             Action::Abort => self.report_failed(state, &next, local)?,
             Action::Lease(order) => self.lease(&next, order),
             Action::Publish => {
                 next.sent |= local.outbox;
+                self.messages.check(local.outbox, next.sent)?;
                 Local { outbox: 0, ..local }
             }
             Action::Reply => {
@@ -108,8 +116,18 @@ impl Model {
     }
 
     fn accept(&mut self, next: &mut State, local: Local, request: Request) -> Local {
-        (self.shell.accept)(next, request, &mut self.messages);
+        (self.shell.accept)(next, request, &mut self.messages, self.bounds);
         local.with(request)
+    }
+
+    /// All rows of the replica's service, without a lock.
+    fn read_all(state: &State, transition: Transition, batch: Batch) -> Read {
+        let (orders, stock) = if transition.is_of_orders() {
+            (state.orders, Stock::default())
+        } else {
+            ([NOTHING; IDS], state.stock)
+        };
+        Read { batch, orders, stock, locks: Locks::default() }
     }
 
     /// Commits one transaction. Returns the local state of the replica if it learns of the commit.
@@ -120,18 +138,19 @@ impl Model {
         local: Local,
         batch: Batch,
     ) -> Result<Local, Violation> {
+        let read = local.read.as_ref();
         let (publish, replies) = if transition.is_of_orders() {
-            let commit = self.orders.run(batch, next.orders, &mut self.messages);
+            let commit = self.orders.run(batch, next.orders, read, &mut self.messages);
             let commit = commit.as_ref().map_err(Clone::clone)?;
             next.orders = commit.rows;
             (commit.publish, commit.replies)
         } else {
-            let State { reservations, level, ledger, received, .. } = *next;
-            let stock = Stock { reservations, level, ledger, received };
-            let commit = self.stock.run(batch, stock, local.stock_read, &mut self.messages);
-            let commit = commit.as_ref().map_err(Clone::clone)?;
-            let Stock { reservations, level, ledger, received } = commit.stock;
-            *next = State { reservations, level, ledger, received, ..*next };
+            let run = self.stock.run(batch, next.stock, read, &mut self.messages);
+            let commit = match run.as_ref().map_err(Clone::clone)? {
+                StockRun::Committed(commit) => commit,
+                StockRun::Again => return Ok(Local { read: None, ..local }),
+            };
+            next.stock = commit.stock;
             (commit.publish, commit.replies)
         };
         let mut replies = replies.into_iter().flatten();
@@ -167,23 +186,31 @@ impl Model {
     }
 
     fn is_done(&self, state: &State, request: Request) -> bool {
-        use orders_core::order::Status::{Cancelled, Cancelling, Fulfilled, Fulfilling};
+        use orders_core::status::Status::{Cancelled, Cancelling, Fulfilled, Fulfilling};
         let row = |order: u8| self.orders.row(state.orders[usize::from(order)]);
-        let status = |order: u8| row(order).map(|row| row.order.status);
+        let status = |order: u8| row(order).map(|row| row.order.status());
         match request {
             Request::Place(order) => state.orders[usize::from(order)] != NOTHING,
             Request::Cancel(order) => matches!(status(order), Some(Cancelling | Cancelled)),
             Request::Fulfill(order) => matches!(status(order), Some(Fulfilling | Fulfilled)),
-            Request::Receive(delivery) => state.received & (1 << delivery) != 0,
+            Request::Receive(delivery) => state.stock.received & (1 << delivery) != 0,
         }
     }
 
-    /// After a commit of unknown fate the requests stay, and are decided again (R4).
-    fn in_doubt(&self, before: &State, next: &State, local: Local) -> Result<Local, Violation> {
+    /// After a commit of unknown fate the requests stay. They are decided again from what is there
+    /// then (R4).
+    fn in_doubt(
+        &self,
+        before: &State,
+        next: &State,
+        local: Local,
+        read: Read,
+    ) -> Result<Local, Violation> {
         if self.shell.unknown_is_failed {
             return self.report_failed(before, next, local);
         }
-        Ok(Local { in_doubt: true, stock_read: None, ..local })
+        let read = self.shell.retry_is_old.then(|| local.read.unwrap_or(read));
+        Ok(Local { in_doubt: true, read, ..local })
     }
 
     /// INV-6: the transaction did not do what a client is answered to have failed. Another request

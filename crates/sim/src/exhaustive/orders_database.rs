@@ -1,15 +1,22 @@
 //! The Order Service's database. A transaction loads, decides with the real decider, and writes.
 
-use contract::commands::{StockCommand, StockCommandKind};
-use contract::{OrderId, SCHEMA_VERSION};
-use orders_core::decide::{Change, Decide, Loaded, OrderCommand, OrderOutcome};
-use orders_core::order::{Order, Status};
+use contract::commands::AllocateStock;
+use contract::{OrderId, Revision};
+use orders_core::decide::{
+    LoadedOrders, OrderChange, OrderCommand, OrderOutcome, OrderState, OrdersDecision, Origin,
+    Placement,
+};
+use orders_core::history::{Entry, fold};
+use orders_core::order::Order;
 
 use super::actors;
 use super::batch::{self, Batch, Item};
+use super::bounds::Bounds;
 use super::hash::QuickMap;
+use super::local::Read;
 use super::messages::{Message, Messages};
 use super::panics::caught;
+use super::registers::Registers;
 use super::requests::{self, Reply, Request};
 use super::shell::Shell;
 use super::state::{IDS, NOTHING};
@@ -21,9 +28,14 @@ pub(crate) const LATER_MICROS: i64 = 3_600_000_000;
 /// The rows of one order, without times: everything is old.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OrderRow {
+    /// What a store loads: the accepted order, and the fold of its history.
     pub(super) order: Order,
-    pub(super) history: Vec<(u32, Status)>,
-    pub(super) pending: Option<StockCommandKind>,
+    /// The entries after the first.
+    pub(super) history: Vec<Entry>,
+    /// The row of the order's state; `None` until the order is answered or changed.
+    pub(super) state: Option<OrderState>,
+    /// The revision of the pending command.
+    pub(super) pending: Option<Revision>,
 }
 
 /// The outcome of a transaction.
@@ -39,20 +51,16 @@ pub(super) struct OrdersCommit {
 /// Every row that ever occurred, by number, and the outcome of every transaction.
 #[derive(Debug)]
 pub(super) struct OrdersDatabase {
-    decide: Decide,
+    bounds: Bounds,
+    shell: Shell,
     rows: Vec<OrderRow>,
     commits: Vec<Result<OrdersCommit, Violation>>,
-    known: QuickMap<u64, usize>,
+    known: QuickMap<(u64, u64), usize>,
 }
 
 impl OrdersDatabase {
-    pub(super) fn new(shell: Shell) -> Self {
-        Self {
-            decide: shell.decide_orders,
-            rows: Vec::new(),
-            commits: Vec::new(),
-            known: QuickMap::default(),
-        }
+    pub(super) fn new(bounds: Bounds, shell: Shell) -> Self {
+        Self { bounds, shell, rows: Vec::new(), commits: Vec::new(), known: QuickMap::default() }
     }
 
     #[cfg(test)]
@@ -73,17 +81,20 @@ impl OrdersDatabase {
     }
 
     /// Runs the batch on these rows. The outcome is kept, so that equal input is decided once.
+    /// `read` are rows that were read before, if that mistake is planted.
     pub(super) fn run(
         &mut self,
         batch: Batch,
         rows: [u8; IDS],
+        read: Option<&Read>,
         messages: &mut Messages,
     ) -> &Result<OrdersCommit, Violation> {
         let codes = batch.map(|item| item.map_or(0, Item::code));
         let [a, b, c] = rows;
-        let key = u64::from_le_bytes([codes[0], codes[1], a, b, c, 0, 0, 0]);
+        let now = u64::from_le_bytes([codes[0], codes[1], a, b, c, 0, 0, 0]);
+        let key = (now, Read::words(read)[0]);
         let index = self.known.get(&key).copied().unwrap_or_else(|| {
-            let commit = self.transact(batch, rows, messages);
+            let commit = self.transact(batch, rows, read, messages);
             self.commits.push(commit);
             self.known.insert(key, self.commits.len() - 1);
             self.commits.len() - 1
@@ -95,13 +106,13 @@ impl OrdersDatabase {
         &mut self,
         batch: Batch,
         rows: [u8; IDS],
+        read: Option<&Read>,
         messages: &mut Messages,
     ) -> Result<OrdersCommit, Violation> {
         let items: Vec<Item> = batch.into_iter().flatten().collect();
         let commands: Vec<OrderCommand> =
-            items.iter().map(|item| command(*item, messages)).collect();
-        let loaded = self.load(&commands, rows);
-        let Some(decision) = caught(|| (self.decide)(LATER_MICROS, &commands, loaded)) else {
+            items.iter().map(|item| command(*item, self.bounds, messages)).collect();
+        let Some(decision) = caught(|| self.decide(&commands, rows, read)) else {
             return broken(
                 "R11",
                 format!(
@@ -124,9 +135,24 @@ impl OrdersDatabase {
         Ok(commit)
     }
 
+    fn decide(
+        &self,
+        batch: &[OrderCommand],
+        rows: [u8; IDS],
+        read: Option<&Read>,
+    ) -> OrdersDecision {
+        let found = self.load(batch, rows);
+        match (read, self.shell.decide_on_old_orders) {
+            (Some(read), Some(decide)) => {
+                decide(LATER_MICROS, batch, &found, &self.load(batch, read.orders))
+            }
+            _ => (self.shell.decide_orders)(LATER_MICROS, batch, found),
+        }
+    }
+
     /// Loads the rows that the batch refers to, as a store does.
-    fn load(&self, batch: &[OrderCommand], rows: [u8; IDS]) -> Loaded {
-        let mut loaded = Loaded::default();
+    fn load(&self, batch: &[OrderCommand], rows: [u8; IDS]) -> LoadedOrders {
+        let mut loaded = LoadedOrders::default();
         for (order, index) in actors::orders() {
             let Some(row) = self.row(rows[index]) else { continue };
             let key = actors::key(order)
@@ -140,26 +166,18 @@ impl OrdersDatabase {
         loaded
     }
 
-    /// The message that a sweeper sends for a pending row.
+    /// The message that a sweeper sends for a pending row: the intent as it is stored (R7, R14).
     pub(super) fn resend(&self, row: u8, messages: &mut Messages) -> Option<u32> {
         let OrderRow { order, pending, .. } = self.row(row)?;
-        let command = StockCommand {
-            schema: SCHEMA_VERSION,
-            kind: (*pending)?,
-            order_id: order.order_id,
-            lines: order.terms.stock_lines(),
-            digest: order.terms.digest,
-            attempt: 1,
-            sent_at_micros: 0,
-            traceparent: None,
-        };
-        Some(messages.command(command))
+        (*pending)?;
+        let intent = order.registers.intent.clone();
+        Some(messages.command(AllocateStock::first(order.order_id, intent, order.digest, 0)))
     }
 }
 
-fn command(item: Item, messages: &Messages) -> OrderCommand {
+fn command(item: Item, bounds: Bounds, messages: &Messages) -> OrderCommand {
     match item {
-        Item::Request(request) => requests::order_command(request),
+        Item::Request(request) => requests::order_command(request, bounds),
         Item::Message(number) => match messages.get(number) {
             Message::Answer(answer) => OrderCommand::Settle(Box::new(answer.clone())),
             Message::Command(command) => {
@@ -169,43 +187,36 @@ fn command(item: Item, messages: &Messages) -> OrderCommand {
     }
 }
 
-/// Writes a change as the stores do: with compare-and-set, also on the pending row (R13).
-fn write(found: Option<OrderRow>, change: &Change) -> Result<OrderRow, Violation> {
+/// Writes a change as the stores do: with compare-and-set on the number of the last entry, and on
+/// the revision of the pending command (R13).
+fn write(found: Option<OrderRow>, change: &OrderChange) -> Result<OrderRow, Violation> {
     let suspect =
         |why: &str| broken("R11", format!("{}: {why}: {change:?}", describe(change.order_id)));
-    let mut row = match (found, &change.placed, change.from) {
-        (None, Some(placed), _) => OrderRow {
-            order: Order {
-                order_id: placed.order_id,
-                status: change.to,
-                request_digest: placed.request_digest,
-                terms: placed.terms.clone(),
-                last_seq: 0,
-                shortages: Vec::new(),
-            },
-            history: Vec::new(),
-            pending: None,
-        },
-        (Some(row), None, Some(from)) if row.order.status == from => row,
+    let mut row = match (found, &change.from) {
+        (None, Origin::Placed(placement)) => OrderRow::placed(placement),
+        (Some(row), Origin::Stored { last_seq, .. }) if row.order.last_seq == *last_seq => row,
         _ => return suspect("the row is not what was loaded"),
     };
-    if let Some(kind) = change.from.and_then(Status::in_flight) {
-        if row.pending != Some(kind) {
-            return suspect("the command in flight is not there");
-        }
-        row.pending = None;
-    }
-    if let Some(pending) = &change.pending
-        && row.pending.replace(pending.kind).is_some()
+    if let Origin::Stored { in_flight, .. } = &change.from
+        && row.pending != *in_flight
     {
-        return suspect("another command is in flight");
+        return suspect("the command in flight is another one");
     }
-    row.history.extend(change.entries.iter().map(|entry| (entry.seq, entry.status)));
-    let Some(last) = change.entries.last() else { return suspect("it has no entry") };
-    row.order.status = change.to;
-    row.order.last_seq = last.seq;
-    row.order.shortages =
-        last.answer.as_ref().map(|answer| answer.shortages.clone()).unwrap_or_default();
+    row.pending = change.pending.as_ref().map(|pending| pending.revision);
+    row.history.extend(change.entries.iter().cloned());
+    row.state = change.to.or(row.state);
+    let name = describe(change.order_id);
+    if let Err(why) = Registers::fold(row.order.terms.ordered(), &row.history) {
+        return broken("INV-4", format!("order {name}: {why}"));
+    }
+    row.order.registers = match fold(&row.order.terms, &row.history) {
+        Ok(registers) => registers,
+        Err(error) => return broken("INV-4", format!("order {name} cannot be read: {error}")),
+    };
+    if let Some(state) = &row.state {
+        row.order.last_seq = state.last_seq;
+        row.order.digest = state.digest.unwrap_or(row.order.digest);
+    }
     Ok(row)
 }
 
@@ -232,7 +243,7 @@ fn answer(item: Item, outcome: &OrderOutcome) -> Result<Option<Reply>, Violation
         )
         | (Item::Message(_), OrderOutcome::Settled(_) | OrderOutcome::Stale) => None,
         (Item::Message(_), OrderOutcome::Anomaly(why)) => {
-            return broken("R12", format!("an anomaly: {why}"));
+            return broken("R20", format!("the Order Service meets an anomaly: {why}"));
         }
         _ => return broken("INV-6", format!("{item:?} is answered {outcome:?}")),
     };
@@ -240,6 +251,12 @@ fn answer(item: Item, outcome: &OrderOutcome) -> Result<Option<Reply>, Violation
 }
 
 impl OrderRow {
+    fn placed(placement: &Placement) -> Self {
+        let Placement { order_id, terms, digest, .. } = placement.clone();
+        let order = Order::placed(order_id, terms, digest);
+        Self { order, history: Vec::new(), state: None, pending: None }
+    }
+
     pub(super) fn exists(number: u8) -> bool {
         number != NOTHING
     }

@@ -3,6 +3,7 @@
 use orders_core::decide as order;
 
 use super::actors::{self, name};
+use super::bounds::Bounds;
 
 /// A request, by the number of its order or delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,15 +58,11 @@ impl Reply {
 }
 
 /// The request as a command of the Order Service.
-pub(crate) fn order_command(request: Request) -> order::OrderCommand {
+pub(crate) fn order_command(request: Request, bounds: Bounds) -> order::OrderCommand {
     match request {
-        Request::Place(order) => order::OrderCommand::Place(Box::new(order::Placement {
-            order_id: actors::order_id(order),
-            key: actors::key(order),
-            request_digest: actors::request_digest(order),
-            terms: actors::terms(),
-            traceparent: None,
-        })),
+        Request::Place(order) => {
+            order::OrderCommand::Place(Box::new(actors::placement(order, bounds)))
+        }
         Request::Cancel(order) => order::OrderCommand::Cancel {
             order_id: actors::order_id(order),
             reason: None,

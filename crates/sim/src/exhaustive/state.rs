@@ -15,13 +15,16 @@ pub(super) const NOTHING: u8 = 0;
 /// The index of the local state of an idle replica.
 pub(super) const IDLE: u16 = 0;
 
-/// A level of the stock, or the sum of its ledger.
+/// Inventory's database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Level {
-    pub(super) on_hand: u8,
-    pub(super) reserved: u8,
-    /// The number of movements.
-    pub(super) moves: u8,
+pub(super) struct Stock {
+    /// For each order, the index of its reservation in the table of distinct reservations;
+    /// [`NOTHING`] if there is none.
+    pub(super) reservations: [u8; IDS],
+    /// The deliveries that are in the ledger, one bit each.
+    pub(super) received: u8,
+    /// The index of the levels, and of what the movements add up to, in the table of distinct ones.
+    pub(super) levels: u16,
 }
 
 /// The replicas of a service are sorted by their local states, because they differ in nothing else.
@@ -30,15 +33,9 @@ pub(crate) struct State {
     /// For each order, the index of its row in the table of distinct rows; [`NOTHING`] if there is
     /// none.
     pub(super) orders: [u8; IDS],
-    /// For each order, the index of its reservation in the table of distinct reservations;
-    /// [`NOTHING`] if there is none.
-    pub(super) reservations: [u8; IDS],
-    pub(super) level: Level,
-    pub(super) ledger: Level,
-    /// The deliveries that are in the ledger, one bit each.
-    pub(super) received: u8,
     /// The 2xx answers that clients got: one bit for each order, then one for each delivery.
     pub(crate) acknowledged: u8,
+    pub(super) stock: Stock,
     /// Every message that was ever sent, one bit each. The network may deliver any of them at any
     /// time, repeatedly.
     pub(crate) sent: u32,
@@ -46,27 +43,21 @@ pub(crate) struct State {
     pub(super) locals: [u16; REPLICAS],
 }
 
+impl Stock {
+    pub(super) fn word(self) -> u64 {
+        let [a, b, c] = self.reservations;
+        let [low, high] = self.levels.to_le_bytes();
+        u64::from_le_bytes([a, b, c, self.received, low, high, 0, 0])
+    }
+}
+
 impl State {
     pub(super) fn digest(&self) -> u64 {
-        let [a, b, c] = self.orders;
-        let [d, e, f] = self.reservations;
-        let locals = self.locals.map(u16::to_le_bytes);
-        let locals = u64::from_le_bytes([
-            locals[0][0],
-            locals[0][1],
-            locals[1][0],
-            locals[1][1],
-            locals[2][0],
-            locals[2][1],
-            locals[3][0],
-            locals[3][1],
-        ]);
-        let Level { on_hand, reserved, moves } = self.level;
-        let rows = u64::from_le_bytes([a, b, c, d, e, f, self.received, self.acknowledged]);
-        let ledger = [self.ledger.on_hand, self.ledger.reserved, self.ledger.moves];
-        let levels =
-            u64::from_le_bytes([on_hand, reserved, moves, ledger[0], ledger[1], ledger[2], 0, 0]);
-        hash::of_words(&[rows, levels ^ u64::from(self.sent) << 32, u64::from(self.sent), locals])
+        let [a, b, c] = self.orders.map(u64::from);
+        let rows = a | b << 8 | c << 16 | u64::from(self.acknowledged) << 24;
+        let [d, e, f, g] = self.locals.map(u64::from);
+        let locals = d | e << 16 | f << 32 | g << 48;
+        hash::of_words(&[rows | u64::from(self.sent) << 32, self.stock.word(), locals])
     }
 
     /// Sorts the replicas of each service. Returns for each service whether they were swapped.

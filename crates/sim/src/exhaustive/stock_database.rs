@@ -4,53 +4,75 @@
 use std::collections::BTreeMap;
 
 use inventory_core::decide::{
-    self as stock, Decision, InventoryCommand, InventoryOutcome, Loaded, ReservationChange,
-    StockChange,
+    InventoryChanges, InventoryCommand, InventoryDecision, InventoryOutcome, LoadedInventory,
+    Touched,
 };
-use inventory_core::reservation::{Before, Reservation, State as ReservationState};
-use inventory_core::stock::{Cause, Level as Stored, Location, Movement};
+use inventory_core::reservation::Reservation;
 
 use super::actors;
 use super::batch::{self, Batch, Item};
+use super::bounds::Bounds;
 use super::hash::QuickMap;
-use super::ledger;
+use super::levels::{Level, Levels, NEXT_MOVEMENT, Units};
+use super::local::Read;
+use super::locks::Locks;
 use super::messages::{Message, Messages};
 use super::orders_database::LATER_MICROS;
 use super::panics::caught;
 use super::requests::{Reply, Request};
 use super::shell::Shell;
-use super::state::{IDS, Level};
+use super::state::{IDS, NOTHING, Stock};
+use super::stock_writes::check_locked;
 use crate::states::{Violation, broken};
-
-/// The part of a state that a transaction of the Inventory Service reads and writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stock {
-    pub(super) reservations: [u8; IDS],
-    pub(super) level: Level,
-    pub(super) ledger: Level,
-    pub(super) received: u8,
-}
 
 /// The outcome of a transaction.
 #[derive(Clone, Copy, Debug)]
+pub(super) enum StockRun {
+    Committed(StockCommit),
+    /// A reservation that was to be made has appeared meanwhile. The transaction is rolled back,
+    /// and the batch runs again (R11).
+    Again,
+}
+
+#[derive(Clone, Copy, Debug)]
 pub(super) struct StockCommit {
     pub(super) stock: Stock,
+    /// Messages to publish.
     pub(super) publish: u32,
+    /// The 2xx that each command of the batch gets, if any.
     pub(super) replies: [Option<Reply>; 2],
 }
 
-/// Every reservation that ever occurred, by number, and the outcome of every transaction.
+/// Every reservation and all levels that ever occurred, by number, and the outcome of every
+/// transaction.
 #[derive(Debug)]
 pub(super) struct StockDatabase {
     shell: Shell,
     reservations: Vec<Reservation>,
-    commits: Vec<Result<StockCommit, Violation>>,
-    known: QuickMap<(u64, u64), usize>,
+    /// The units of each reservation.
+    units: Vec<Units>,
+    levels: Vec<Levels>,
+    runs: Vec<Result<StockRun, Violation>>,
+    known: QuickMap<(u64, [u64; 2]), usize>,
+    /// What a transaction reads and locks for each batch.
+    reads: QuickMap<u64, Read>,
 }
 
 impl StockDatabase {
-    pub(super) fn new(shell: Shell) -> Self {
-        Self { shell, reservations: Vec::new(), commits: Vec::new(), known: QuickMap::default() }
+    /// The levels at the start have the number 0. What is on hand then has come in by one movement
+    /// per stock key.
+    pub(super) fn new(bounds: Bounds, shell: Shell) -> Self {
+        let at_start = actors::units_at_start(bounds);
+        let rows = at_start.map(|on_hand| Level { on_hand, reserved: 0, moves: on_hand.min(1) });
+        Self {
+            shell,
+            reservations: Vec::new(),
+            units: Vec::new(),
+            levels: vec![Levels { rows, ledger: rows }],
+            runs: Vec::new(),
+            known: QuickMap::default(),
+            reads: QuickMap::default(),
+        }
     }
 
     #[cfg(test)]
@@ -58,21 +80,39 @@ impl StockDatabase {
         &self.reservations
     }
 
+    /// How many different transactions have met a reservation that appeared meanwhile.
+    #[cfg(test)]
+    pub(super) fn runs_again(&self) -> usize {
+        self.runs.iter().filter(|run| matches!(run, Ok(StockRun::Again))).count()
+    }
+
     pub(super) fn reservation(&self, number: u8) -> Option<&Reservation> {
         number.checked_sub(1).map(|number| &self.reservations[usize::from(number)])
     }
 
-    /// Leaves out times, since everything is old, and the points of the ledger that a rejection is
-    /// based on: they are checked when the rejection is made, and not read afterwards.
-    fn number(&mut self, mut reservation: Reservation) -> u8 {
+    /// The units of the reservation with this number; none if there is no reservation.
+    pub(super) fn units_of(&self, number: u8) -> Units {
+        number.checked_sub(1).map(|number| self.units[usize::from(number)]).unwrap_or_default()
+    }
+
+    pub(super) fn levels(&self, number: u16) -> &Levels {
+        &self.levels[usize::from(number)]
+    }
+
+    /// Numbers a reservation. Leaves out what no decision depends on: times, because everything is
+    /// old; the numbers of movements, of which only the count stays; and the points of the ledger
+    /// that a rejection cites. All of that was checked when it was written.
+    pub(super) fn number(&mut self, mut reservation: Reservation) -> u8 {
         (reservation.created_at_micros, reservation.updated_at_micros) = (0, 0);
-        if let ReservationState::Rejected(shortfalls)
-        | ReservationState::Released(Before::Rejected(shortfalls)) = &mut reservation.state
-        {
-            shortfalls.iter_mut().for_each(|shortfall| shortfall.seen.clear());
+        for holding in &mut reservation.holdings {
+            holding.movements.iter_mut().zip(1..).for_each(|(movement, place)| *movement = place);
+        }
+        if let Some(rejection) = &mut reservation.rejection {
+            rejection.shortfalls.iter_mut().for_each(|shortfall| shortfall.seen.clear());
         }
         let index =
             self.reservations.iter().position(|known| *known == reservation).unwrap_or_else(|| {
+                self.units.push(Units::of(&reservation));
                 self.reservations.push(reservation);
                 self.reservations.len() - 1
             });
@@ -80,37 +120,68 @@ impl StockDatabase {
             .expect("the bounds are so narrow that few different reservations occur")
     }
 
-    /// Runs the batch. `stock_read` is the level as it was read before the lock, if that mistake is
-    /// planted.
+    pub(super) fn number_of_levels(&mut self, levels: Levels) -> u16 {
+        let index = self.levels.iter().position(|known| *known == levels).unwrap_or_else(|| {
+            self.levels.push(levels);
+            self.levels.len() - 1
+        });
+        u16::try_from(index).expect("the bounds are so narrow that few different levels occur")
+    }
+
+    /// What a transaction reads and locks for the batch.
+    pub(super) fn read(&mut self, batch: Batch, stock: Stock, messages: &Messages) -> Read {
+        let key = word(batch, stock);
+        if let Some(read) = self.reads.get(&key) {
+            return *read;
+        }
+        let commands: Vec<_> =
+            batch.into_iter().flatten().map(|item| command(item, messages)).collect();
+        let touched = Touched::by(&commands);
+        let locks = Locks::of(&(self.shell.locks)(&commands), stock.reservations);
+        let mut read = Stock::default();
+        for (order, index) in actors::orders() {
+            if touched.orders.contains(&actors::order_id(order)) {
+                read.reservations[index] = stock.reservations[index];
+            }
+        }
+        // Unknown products have no stock rows.
+        if Locks::of(&touched, [NOTHING; IDS]).has_product() {
+            (read.levels, read.received) = (stock.levels, stock.received);
+        }
+        let read = Read { batch, orders: [NOTHING; IDS], stock: read, locks };
+        self.reads.insert(key, read);
+        read
+    }
+
+    /// Runs the batch, or the rest of its transaction if it has read its rows. The outcome is kept,
+    /// so that equal input is decided once.
     pub(super) fn run(
         &mut self,
         batch: Batch,
         stock: Stock,
-        stock_read: Option<Level>,
+        read: Option<&Read>,
         messages: &mut Messages,
-    ) -> &Result<StockCommit, Violation> {
-        let key = key(batch, stock, stock_read);
+    ) -> &Result<StockRun, Violation> {
+        let key = (word(batch, stock), Read::words(read));
         let index = self.known.get(&key).copied().unwrap_or_else(|| {
-            let commit = self.transact(batch, stock, stock_read, messages);
-            self.commits.push(commit);
-            self.known.insert(key, self.commits.len() - 1);
-            self.commits.len() - 1
+            let run = self.transact(batch, stock, read, messages);
+            self.runs.push(run);
+            self.known.insert(key, self.runs.len() - 1);
+            self.runs.len() - 1
         });
-        &self.commits[index]
+        &self.runs[index]
     }
 
     fn transact(
         &mut self,
         batch: Batch,
         stock: Stock,
-        stock_read: Option<Level>,
+        read: Option<&Read>,
         messages: &mut Messages,
-    ) -> Result<StockCommit, Violation> {
+    ) -> Result<StockRun, Violation> {
         let items: Vec<Item> = batch.into_iter().flatten().collect();
-        let commands: Vec<InventoryCommand> =
-            items.iter().map(|item| command(*item, messages)).collect();
-        let loaded = self.load(&commands, stock);
-        let Some(decision) = caught(|| self.decide(&commands, loaded, stock_read)) else {
+        let commands: Vec<_> = items.iter().map(|item| command(*item, messages)).collect();
+        let Some(decision) = caught(|| self.decide(&commands, stock, read)) else {
             return broken(
                 "R11",
                 format!(
@@ -119,106 +190,76 @@ impl StockDatabase {
                 ),
             );
         };
+        let InventoryDecision { decided, changes } = decision;
+        if read.is_some() && self.has_appeared(stock, &changes) {
+            return Ok(StockRun::Again);
+        }
+        check_locked(&commands, &changes)?;
+        let stock = self.write(stock, changes)?;
         let mut commit = StockCommit { stock, publish: 0, replies: [None; 2] };
-        for change in &decision.changes.stock {
-            commit.stock.level = write_level(commit.stock.level, change)?;
-        }
-        let points = append(&mut commit.stock, &decision.changes.movements)?;
-        for change in decision.changes.reservations {
-            ledger::check_rejection(&change, &points)?;
-            self.write_reservation(&mut commit.stock, change)?;
-        }
-        for ((item, decided), reply) in items.iter().zip(decision.decided).zip(&mut commit.replies)
-        {
+        for ((item, decided), reply) in items.iter().zip(decided).zip(&mut commit.replies) {
             commit.publish |= decided.publish.map_or(0, |answer| messages.answer(answer));
             *reply = answer(*item, &decided.outcome)?;
         }
-        Ok(commit)
+        Ok(StockRun::Committed(commit))
     }
 
     fn decide(
         &self,
         batch: &[InventoryCommand],
-        loaded: Loaded,
-        stock_read: Option<Level>,
-    ) -> Decision {
-        match (stock_read, self.shell.decide_on_old_stock) {
-            (Some(stock_read), Some(decide)) => {
-                let levels = [(actors::location_id(), stored(stock_read))].into();
-                decide(LATER_MICROS, batch, loaded, &[(actors::product_id(), levels)].into())
-            }
-            _ => (self.shell.decide_stock)(LATER_MICROS, batch, loaded),
+        stock: Stock,
+        read: Option<&Read>,
+    ) -> InventoryDecision {
+        let found = self.load(batch, stock);
+        let read = read.map(|read| self.load(batch, read.stock));
+        match (read, self.shell.decide_on_old_stock) {
+            (Some(read), Some(decide)) => decide(LATER_MICROS, batch, &found, &read),
+            (read, _) => (self.shell.decide_stock)(LATER_MICROS, batch, read.unwrap_or(found)),
         }
     }
 
     /// Loads the rows that the batch refers to, as a store does.
-    fn load(&self, batch: &[InventoryCommand], stock: Stock) -> Loaded {
-        let touched = stock::Touched::by(batch);
+    pub(super) fn load(&self, batch: &[InventoryCommand], stock: Stock) -> LoadedInventory {
+        let touched = Touched::by(batch);
         let found = stock.reservations.into_iter().filter_map(|number| self.reservation(number));
         let found = found.filter(|found| touched.orders.contains(&found.order_id));
         let deliveries =
             (0..actors::MAX_RECEIVES).filter(|delivery| stock.received & (1 << delivery) != 0);
         let movements =
             deliveries.map(actors::movement).filter(|(id, _)| touched.requests.contains(id));
-        // Without a movement there is no row.
-        let moved = stock.level.moves > 0;
-        let levels: BTreeMap<_, _> =
-            moved.then(|| (actors::location_id(), stored(stock.level))).into_iter().collect();
-        let location =
-            Location { location_id: actors::location_id(), name: "Main".to_owned(), priority: 0 };
-        Loaded {
+        let products = touched.products.iter().filter_map(actors::product);
+        let mut levels: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for (key, level) in self.levels(stock.levels).rows.into_iter().enumerate() {
+            let (product_id, location_id) = actors::stock_key(key);
+            // Without a movement there is no row.
+            if touched.products.contains(&product_id) && level.moves > 0 {
+                levels.entry(product_id).or_default().insert(location_id, level.stored(key));
+            }
+        }
+        let locations =
+            actors::locations().map(|location| (location.location_id.clone(), location));
+        LoadedInventory {
             reservations: found.map(|found| (found.order_id, found.clone())).collect(),
             movements: movements.collect(),
-            products: touched.products.iter().map(|id| (id.clone(), actors::product())).collect(),
-            levels: touched.products.iter().map(|id| (id.clone(), levels.clone())).collect(),
-            locations: [(actors::location_id(), location)].into(),
+            products: products.map(|product| (product.product_id.clone(), product)).collect(),
+            levels,
+            locations: locations.into(),
+            next_movement: NEXT_MOVEMENT,
         }
     }
 
-    fn write_reservation(
-        &mut self,
-        stock: &mut Stock,
-        change: ReservationChange,
-    ) -> Result<(), Violation> {
-        let index = usize::from(actors::order_of(change.to.order_id));
-        let found = self.reservation(stock.reservations[index]).map(|found| found.state.name());
-        if found != change.from {
-            return broken(
-                "R11",
-                format!("the reservation is {found:?}, and the decision was: {change:?}"),
-            );
-        }
-        stock.reservations[index] = self.number(change.to);
-        Ok(())
+    fn has_appeared(&self, stock: Stock, changes: &InventoryChanges) -> bool {
+        changes.reservations.iter().any(|change| {
+            let index = usize::from(actors::order_of(change.to.order_id));
+            change.from.is_none() && stock.reservations[index] != NOTHING
+        })
     }
 }
 
-fn key(batch: Batch, stock: Stock, stock_read: Option<Level>) -> (u64, u64) {
+/// A word that differs for different input.
+fn word(batch: Batch, stock: Stock) -> u64 {
     let codes = batch.map(|item| item.map_or(0, Item::code));
-    let [a, b, c] = stock.reservations;
-    let seen = stock_read.unwrap_or(Level { on_hand: u8::MAX, reserved: u8::MAX, moves: 0 });
-    (
-        u64::from_le_bytes([
-            codes[0],
-            codes[1],
-            a,
-            b,
-            c,
-            stock.received,
-            seen.on_hand,
-            seen.reserved,
-        ]),
-        u64::from_le_bytes([
-            stock.level.on_hand,
-            stock.level.reserved,
-            stock.level.moves,
-            stock.ledger.on_hand,
-            stock.ledger.reserved,
-            stock.ledger.moves,
-            0,
-            0,
-        ]),
-    )
+    stock.word() | u64::from_le_bytes([0, 0, 0, 0, 0, 0, codes[0], codes[1]])
 }
 
 fn command(item: Item, messages: &Messages) -> InventoryCommand {
@@ -230,59 +271,12 @@ fn command(item: Item, messages: &Messages) -> InventoryCommand {
             unreachable!("{request:?} is no request to the Inventory Service")
         }
         Item::Message(number) => match messages.get(number) {
-            Message::Command(command) => actors::stock_command(command.clone()),
+            Message::Command(command) => InventoryCommand::Allocate(Box::new(command.clone())),
             Message::Answer(answer) => {
                 unreachable!("{answer:?} does not go to the Inventory Service")
             }
         },
     }
-}
-
-fn stored(level: Level) -> Stored {
-    Stored {
-        on_hand: level.on_hand.into(),
-        reserved: level.reserved.into(),
-        last_seq: level.moves.into(),
-    }
-}
-
-fn level(stored: Stored) -> Result<Level, Violation> {
-    let small = |number: i64| u8::try_from(number);
-    match (small(stored.on_hand), small(stored.reserved), small(stored.last_seq)) {
-        (Ok(on_hand), Ok(reserved), Ok(moves)) => Ok(Level { on_hand, reserved, moves }),
-        _ => broken("INV-1", format!("a level of {stored:?}")),
-    }
-}
-
-/// Writes a level as the stores do: adds the deltas if there was no movement since (R11).
-fn write_level(found: Level, change: &StockChange) -> Result<Level, Violation> {
-    if i64::from(found.moves) != change.before.last_seq {
-        return broken("R11", format!("the level is {found:?}, and the decision was: {change:?}"));
-    }
-    let deltas = change.deltas();
-    level(Stored {
-        on_hand: i64::from(found.on_hand) + deltas.on_hand,
-        reserved: i64::from(found.reserved) + deltas.reserved,
-        last_seq: change.after.last_seq,
-    })
-}
-
-/// Appends to the ledger. Returns the level at each of its points, starting before the batch.
-fn append(stock: &mut Stock, movements: &[Movement]) -> Result<Vec<Stored>, Violation> {
-    let mut points = vec![stored(stock.ledger)];
-    for movement in movements {
-        let after = ledger::check_movement(stored(stock.ledger), movement)?;
-        stock.ledger = level(after)?;
-        points.push(after);
-        if let Cause::Request(cause) = &movement.cause {
-            let bit = 1 << cause.request_id.0[0];
-            if stock.received & bit != 0 {
-                return broken("R4", "a delivery counts twice");
-            }
-            stock.received |= bit;
-        }
-    }
-    Ok(points)
 }
 
 /// The 2xx that the client behind the item gets.
@@ -293,7 +287,7 @@ fn answer(item: Item, outcome: &InventoryOutcome) -> Result<Option<Reply>, Viola
         }
         (Item::Message(_), InventoryOutcome::Answered { .. }) => Ok(None),
         (Item::Message(_), InventoryOutcome::Anomaly(why)) => {
-            broken("R12", format!("an anomaly: {why}"))
+            broken("R22", format!("the Inventory Service meets an anomaly: {why}"))
         }
         _ => broken("INV-6", format!("{item:?} is answered {outcome:?}")),
     }

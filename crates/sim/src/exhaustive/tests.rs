@@ -1,34 +1,34 @@
 use std::collections::BTreeSet;
 
-use inventory_core::reservation::{Before, State as ReservationState, StateName};
-use orders_core::order::Status;
+use inventory_core::decide::{InventoryCommand, Touched};
+use inventory_core::reservation::{Reservation, ReservationState};
+use orders_core::status::Status;
 
-use super::bounds::{Bounds, of};
+use super::bounds::{Bounds, ONE_ORDER, TWO_ORDERS};
 use super::search::{Explored, explore};
 use super::shell::Shell;
 
 const NO_LIMIT: u32 = u32::MAX - 1;
-const ONE_ORDER: Bounds = of(1, true, 1, 0, 2, 2);
-const TWO_ORDERS: Bounds = of(2, false, 1, 0, 1, 1);
+const REPLICAS_THAT_RACE: Bounds = Bounds { twins: true, batch: 2, busy: 2, ..ONE_ORDER };
+const LOCKS: Bounds = Bounds { locks: true, busy: 2, ..ONE_ORDER };
 
 /// A row enters the table when it is reached, so a missing row was not reached.
 #[test]
-fn every_state_of_both_tables_is_reached() {
+fn every_state_of_orders_and_reservations_is_reached() {
     let model = whole(TWO_ORDERS).model;
-    let statuses: BTreeSet<_> = model.orders.rows().iter().map(|row| row.order.status).collect();
+    let statuses: BTreeSet<_> = model.orders.rows().iter().map(|row| row.order.status()).collect();
     assert!(statuses.into_iter().eq(Status::ALL));
-    let stands: BTreeSet<_> =
-        model.stock.reservations().iter().map(|found| found.state.name()).collect();
-    assert!(stands.into_iter().eq(StateName::ALL));
-    let was_released_from =
-        |before: fn(&Before) -> bool| {
-            model.stock.reservations().iter().any(
-                |found| matches!(&found.state, ReservationState::Released(from) if before(from)),
-            )
-        };
-    assert!(was_released_from(|before| matches!(before, Before::Absent)));
-    assert!(was_released_from(|before| matches!(before, Before::Reserved(_))));
-    assert!(was_released_from(|before| matches!(before, Before::Rejected(_))));
+    let has = |what: fn(&Reservation) -> bool| model.stock.reservations().iter().any(what);
+    assert!(has(|found| found.state() == ReservationState::Reserved));
+    assert!(has(|found| found.state() == ReservationState::Rejected));
+    assert!(has(|found| found.state() == ReservationState::Shipped));
+    let released = |found: &Reservation| found.state() == ReservationState::Released;
+    let after = |before: fn(&Reservation) -> bool| {
+        model.stock.reservations().iter().any(|found| released(found) && before(found))
+    };
+    assert!(after(|found| found.holdings.is_empty() && found.rejection.is_none()), "a tombstone");
+    assert!(after(|found| !found.holdings.is_empty()));
+    assert!(after(|found| found.rejection.is_some()));
 }
 
 fn whole(bounds: Bounds) -> Explored {
@@ -38,9 +38,22 @@ fn whole(bounds: Bounds) -> Explored {
     explored
 }
 
+/// Two mugs come from two locations: the facts have two allocations of one product, and what is
+/// shipped names both.
+#[test]
+fn an_order_is_split_over_locations() {
+    let model = whole(ONE_ORDER).model;
+    let shipped = |found: &&Reservation| found.state() == ReservationState::Shipped;
+    let reservation = model.stock.reservations().iter().find(shipped).expect("it is reached");
+    let keys = reservation.holdings.iter();
+    let keys: Vec<_> =
+        keys.map(|holding| (holding.product_id.as_str(), holding.location_id.as_str())).collect();
+    assert_eq!(keys, [("MUG", "back"), ("MUG", "main"), ("TEE", "main")]);
+}
+
 #[test]
 fn one_order_on_replicas_that_race_keeps_every_invariant() {
-    assert!(whole(ONE_ORDER).states > 50_000);
+    assert!(whole(REPLICAS_THAT_RACE).states > 50_000);
 }
 
 #[test]
@@ -55,7 +68,9 @@ fn two_orders_for_one_unit_keep_every_invariant_and_every_run_explores_the_same(
 
 #[test]
 fn wider_bounds_hold_all_that_narrower_ones_do() {
-    let states = |busy, batch, receives| whole(of(1, true, 1, receives, batch, busy)).states;
+    let states = |busy, batch, receives| {
+        whole(Bounds { twins: true, receives, batch, busy, ..ONE_ORDER }).states
+    };
     assert!(states(1, 1, 0) < states(1, 2, 0));
     assert!(states(1, 2, 0) < states(1, 2, 1));
     assert!(states(1, 1, 0) < states(2, 1, 0));
@@ -68,4 +83,41 @@ fn a_limit_leaves_states_over_and_says_so() {
         explored.states >= 1000 && explored.left_over > 0 && explored.found.is_none(),
         "{explored:?}"
     );
+}
+
+/// Without a product to lock, two replicas decide about one order at the same time. The second one
+/// finds the row of the first one when it writes (R11).
+#[test]
+fn a_placement_and_its_cancellation_at_once_run_one_of_them_again() {
+    assert_eq!(whole(LOCKS).model.stock.runs_again(), 0, "known products are locked");
+    let model = whole(Bounds { unknown: true, ..LOCKS }).model;
+    assert!(model.stock.runs_again() > 0);
+    let states = model.stock.reservations().iter().map(Reservation::state);
+    let states: BTreeSet<_> = states.collect();
+    let expected = [ReservationState::Rejected, ReservationState::Released];
+    assert!(states.into_iter().eq(expected));
+}
+
+/// A command locks every product of its order, wanted or not, so that all commands of an order wait
+/// for each other, and for those of other orders for the same goods (R11, R20).
+#[test]
+fn a_transaction_that_locks_too_little_is_found() {
+    let nothing: fn(&[InventoryCommand]) -> Touched = |_| Touched::default();
+    let wanted_alone: fn(&[InventoryCommand]) -> Touched = |batch| {
+        let mut touched = Touched::by(batch);
+        let wanted = |command: &InventoryCommand| match command {
+            InventoryCommand::Allocate(command) => command.intent.wanted.total() > 0,
+            _ => true,
+        };
+        if !batch.iter().any(wanted) {
+            touched.products.clear();
+        }
+        touched
+    };
+    for (locks, steps) in [(nothing, 6), (wanted_alone, 16)] {
+        let bounds = Bounds { receives: 1, ..LOCKS };
+        let explored = explore(bounds, Shell { locks, ..Shell::RIGHT }, NO_LIMIT);
+        let found = explored.found.expect("it is found");
+        assert_eq!((found.violation.invariant, found.trace.len()), ("R11", steps), "{found:#?}");
+    }
 }

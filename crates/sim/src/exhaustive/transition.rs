@@ -16,8 +16,10 @@ pub(crate) struct Transition {
 pub(super) enum Action {
     /// A request arrives and waits for its batch.
     Accept(Request),
-    /// The replica reads the stock and locks it only later: a planted mistake.
-    ReadStock,
+    /// The replica reads its rows and locks them only later: a planted mistake.
+    ReadEarly,
+    /// A replica of Inventory locks and reads the rows of its batch.
+    Begin(Batch),
     /// The replica loads, decides, writes and commits a batch of waiting requests and of messages
     /// from the network.
     Commit(Batch),
@@ -47,7 +49,10 @@ impl Transition {
     pub(super) fn describe(self, replica: &str, messages: &Messages) -> String {
         let what = match self.action {
             Action::Accept(request) => format!("gets {}", request.describe()),
-            Action::ReadStock => "reads the stock, and has not locked it yet".to_owned(),
+            Action::ReadEarly => "reads its rows, and has not locked them yet".to_owned(),
+            Action::Begin(batch) => {
+                format!("locks the rows of {}", batch::describe(batch, messages))
+            }
             Action::Commit(batch) => format!("commits {}", batch::describe(batch, messages)),
             Action::CommitUnknown(batch) => {
                 let batch = batch::describe(batch, messages);
