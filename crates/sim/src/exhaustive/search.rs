@@ -87,9 +87,9 @@ impl Search {
 
     fn run(&mut self, limit: u32) -> Result<(), Trouble> {
         let start = self.model.start();
-        self.known.insert(start, 0);
+        self.known.insert(start, start.digest(), 0);
         self.check(&start, 0)?;
-        let mut enabled = Vec::new();
+        let (mut enabled, mut successors) = (Vec::new(), Vec::new());
         let mut end_of_layer = 1;
         while self.expanded < self.known.len() && self.known.len() < limit {
             if self.expanded == end_of_layer {
@@ -99,9 +99,11 @@ impl Search {
             let state = self.known.get(self.expanded);
             enabled.clear();
             self.model.enabled(&state, &mut enabled);
-            for transition in &enabled {
-                self.take(&state, *transition)?;
-            }
+            successors.clear();
+            let broken = self.succeed(&state, &enabled, &mut successors);
+            self.known.sift(&mut successors);
+            successors.iter().try_for_each(|(next, digest)| self.reach(*next, *digest))?;
+            broken?;
             self.expanded += 1;
             if self.expanded.is_multiple_of(STATES_PER_REPORT) {
                 eprintln!(
@@ -115,16 +117,31 @@ impl Search {
         Ok(())
     }
 
-    fn take(&mut self, state: &State, transition: Transition) -> Result<(), Trouble> {
-        let next = match self.model.after(state, transition) {
-            Ok(next) => next.sorted().0,
-            Err(violation) => return Err((violation, self.path(self.expanded, Some(transition)))),
-        };
-        if next == *state {
-            return Ok(());
+    /// Takes the transitions of a state, up to the first that breaks an invariant, and appends the
+    /// states after them with their digests.
+    fn succeed(
+        &mut self,
+        state: &State,
+        enabled: &[Transition],
+        successors: &mut Vec<(State, u64)>,
+    ) -> Result<(), Trouble> {
+        for transition in enabled {
+            let next = match self.model.after(state, *transition) {
+                Ok(next) => next.sorted().0,
+                Err(violation) => {
+                    return Err((violation, self.path(self.expanded, Some(*transition))));
+                }
+            };
+            if next != *state {
+                self.steps += 1;
+                successors.push((next, next.digest()));
+            }
         }
-        self.steps += 1;
-        match self.known.insert(next, self.expanded) {
+        Ok(())
+    }
+
+    fn reach(&mut self, next: State, digest: u64) -> Result<(), Trouble> {
+        match self.known.insert(next, digest, self.expanded) {
             Some(number) => self.check(&next, number),
             None => Ok(()),
         }
@@ -166,13 +183,28 @@ impl Known {
         self.states[index(number)]
     }
 
-    /// Inserts a state. Returns its number if it is new.
-    fn insert(&mut self, state: State, parent: u32) -> Option<u32> {
+    /// Removes most of the states that are known. A search spends most of its time waiting for the
+    /// memory, and look-ups that do not depend on each other wait together.
+    fn sift(&self, states: &mut Vec<(State, u64)>) {
+        let mask = self.table.len() - 1;
+        let mut first = [0; 64];
+        for (first, (_, digest)) in first.iter_mut().zip(&*states) {
+            *first = self.table[slot(*digest, mask)];
+        }
+        let mut first = first.into_iter();
+        states.retain(|(state, _)| match first.next() {
+            None | Some(0) => true,
+            Some(number) => self.states[index(number - 1)] != *state,
+        });
+    }
+
+    /// Inserts a state with its digest. Returns its number if it is new.
+    fn insert(&mut self, state: State, digest: u64, parent: u32) -> Option<u32> {
         if self.states.len() * 2 >= self.table.len() {
             self.grow();
         }
         let mask = self.table.len() - 1;
-        let mut slot = slot(&state, mask);
+        let mut slot = slot(digest, mask);
         while self.table[slot] != 0 {
             if self.states[index(self.table[slot] - 1)] == state {
                 return None;
@@ -191,7 +223,7 @@ impl Known {
         self.table.clear();
         self.table.resize(size, 0);
         for (number, state) in (1..).zip(&self.states) {
-            let mut slot = slot(state, size - 1);
+            let mut slot = slot(state.digest(), size - 1);
             while self.table[slot] != 0 {
                 slot = (slot + 1) & (size - 1);
             }
@@ -200,8 +232,8 @@ impl Known {
     }
 }
 
-fn slot(state: &State, mask: usize) -> usize {
-    usize::try_from(state.digest()).expect("addresses have 64 bits") & mask
+fn slot(digest: u64, mask: usize) -> usize {
+    usize::try_from(digest).expect("addresses have 64 bits") & mask
 }
 
 fn index(number: u32) -> usize {
