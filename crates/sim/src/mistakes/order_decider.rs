@@ -1,52 +1,172 @@
 //! Mistaken deciders of the Order Service.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::answers::{StockAnswer, StockOutcome};
-use orders_core::decide::{Decision, Loaded, OrderCommand, decide};
-use orders_core::order::Status;
+use contract::answers::StockAllocated;
+use contract::{Facts, OrderId};
+use orders_core::decide::{
+    LoadedOrders, OrderChange, OrderCommand, OrdersDecision, Origin, decide,
+};
+use orders_core::history::{Entry, Event};
+use orders_core::order::Order;
+use orders_core::registers::Reading;
+use orders_core::status::Status;
 
-/// An answer moves its order, whatever state the order is in.
+thread_local! {
+    /// The orders as this thread's batches have loaded them last.
+    static OLD_ORDERS: RefCell<BTreeMap<OrderId, Order>> = RefCell::default();
+    /// The first decisions about batches with a placement.
+    static FIRST_TRIES: RefCell<BTreeMap<String, OrdersDecision>> = RefCell::default();
+}
+
+/// Forgets the orders and decisions of another world.
+pub(super) fn forget_orders() {
+    OLD_ORDERS.take();
+    FIRST_TRIES.take();
+}
+
+/// Decides on orders as the batch before has loaded them, and writes over those that are there.
 pub(super) fn no_compare_and_set(
     now_micros: i64,
     batch: &[OrderCommand],
-    mut loaded: Loaded,
-) -> Decision {
-    let status = |loaded: &Loaded| -> BTreeMap<_, _> {
-        loaded.orders.iter().map(|(id, order)| (*id, order.status)).collect()
-    };
-    let found = status(&loaded);
-    for answer in first_answers(batch) {
-        let Some(order) = loaded.orders.get_mut(&answer.order_id) else { continue };
-        let (from, to) = move_of(&answer.outcome);
-        if answer.digest == order.terms.digest && order.status != to {
-            order.status = from;
-        }
-    }
-    let mut decision = decide(now_micros, batch, loaded);
-    for change in &mut decision.changes {
-        change.from = found.get(&change.order_id).copied();
-    }
+    found: LoadedOrders,
+) -> OrdersDecision {
+    let old = OLD_ORDERS.with_borrow(|old_orders| {
+        let old = |order_id: &OrderId| Some((*order_id, old_orders.get(order_id)?.clone()));
+        found.orders.keys().filter_map(old).collect()
+    });
+    let read = LoadedOrders { orders: old, ..LoadedOrders::default() };
+    let decision = decide_on_old_orders(now_micros, batch, &found, &read);
+    OLD_ORDERS.with_borrow_mut(|old_orders| old_orders.extend(found.orders));
     decision
 }
 
-/// The answers that are the first command of the batch about their order.
-fn first_answers(batch: &[OrderCommand]) -> impl Iterator<Item = &StockAnswer> {
-    let mut seen = BTreeSet::new();
-    batch.iter().filter(move |command| seen.insert(command.order_id())).filter_map(|command| {
-        match command {
-            OrderCommand::Settle(answer) => Some(&**answer),
-            _ => None,
-        }
+/// Decides on orders that were read before they were locked, and writes over those that are there.
+/// What was not there yet is read now: the database does not take an id or a key twice.
+pub(super) fn decide_on_old_orders(
+    now_micros: i64,
+    batch: &[OrderCommand],
+    found: &LoadedOrders,
+    read: &LoadedOrders,
+) -> OrdersDecision {
+    let mut mixed = found.clone();
+    mixed.orders.extend(read.orders.clone());
+    let mut decision = decide(now_micros, batch, mixed);
+    decision.changes.iter_mut().for_each(|change| overwrite(change, found));
+    decision
+}
+
+/// Lets a change begin where the stored order is.
+fn overwrite(change: &mut OrderChange, found: &LoadedOrders) {
+    if let Some(order) = found.orders.get(&change.order_id) {
+        let in_flight = order.registers.in_flight();
+        change.from = Origin::Stored { last_seq: order.last_seq, in_flight };
+    }
+}
+
+/// A batch that is decided again has the changes of the first time. Only retries bring the id of a
+/// placement again.
+pub(super) fn retry_repeats_writes(
+    now_micros: i64,
+    batch: &[OrderCommand],
+    loaded: LoadedOrders,
+) -> OrdersDecision {
+    let places = |command: &OrderCommand| matches!(command, OrderCommand::Place(_));
+    if !batch.iter().any(places) {
+        return decide(now_micros, batch, loaded);
+    }
+    FIRST_TRIES.with_borrow_mut(|first_tries| {
+        let first_try = first_tries.entry(format!("{batch:?}"));
+        first_try.or_insert_with(|| decide(now_micros, batch, loaded)).clone()
     })
 }
 
-/// From which state to which one an answer moves its order.
-fn move_of(outcome: &StockOutcome) -> (Status, Status) {
-    match outcome {
-        StockOutcome::StockReserved { .. } => (Status::Received, Status::Confirmed),
-        StockOutcome::StockRejected { .. } => (Status::Received, Status::Rejected),
-        StockOutcome::StockReleased => (Status::Cancelling, Status::Cancelled),
-        StockOutcome::StockShipped => (Status::Fulfilling, Status::Fulfilled),
+/// Facts of a lower revision settle the order, if they could be those of its revision.
+pub(super) fn settle_takes_older_facts(
+    now_micros: i64,
+    batch: &[OrderCommand],
+    loaded: LoadedOrders,
+) -> OrdersDecision {
+    let taken = |command: &OrderCommand| match command {
+        OrderCommand::Settle(answer) => taken_for_newest(answer, &loaded),
+        _ => None,
+    };
+    let batch: Vec<_> =
+        batch.iter().map(|command| taken(command).unwrap_or_else(|| command.clone())).collect();
+    decide(now_micros, &batch, loaded)
+}
+
+fn taken_for_newest(answer: &StockAllocated, loaded: &LoadedOrders) -> Option<OrderCommand> {
+    let order = loaded.orders.get(&answer.order_id)?;
+    let revision = order.registers.intent.revision;
+    if answer.facts.revision >= revision {
+        return None;
     }
+    let facts = Facts { revision, shortages: Vec::new(), ..answer.facts.clone() };
+    let settles = order.registers.read(&facts, order.digest, order.digest) == Reading::Settles;
+    let taken = StockAllocated { facts, digest: order.digest, ..answer.clone() };
+    settles.then(|| OrderCommand::Settle(Box::new(taken)))
+}
+
+/// An order that is being shipped, or is shipped, can be cancelled.
+pub(super) fn cancel_although_shipped(
+    now_micros: i64,
+    batch: &[OrderCommand],
+    mut loaded: LoadedOrders,
+) -> OrdersDecision {
+    let found = loaded.clone();
+    for order_id in first_cancellations(batch) {
+        let Some(order) = loaded.orders.get_mut(&order_id) else { continue };
+        if !matches!(order.status(), Status::Fulfilling | Status::Fulfilled) {
+            continue;
+        }
+        let registers = &mut order.registers;
+        registers.intent.shipped = Default::default();
+        if let Some(facts) = &mut registers.facts {
+            facts.revision = registers.intent.revision;
+        }
+    }
+    let mut decision = decide(now_micros, batch, loaded);
+    decision.changes.iter_mut().for_each(|change| overwrite(change, &found));
+    decision
+}
+
+/// The orders of which the first command of the batch is a cancellation.
+fn first_cancellations(batch: &[OrderCommand]) -> impl Iterator<Item = OrderId> {
+    let mut seen = BTreeSet::new();
+    let first = batch.iter().filter(move |command| seen.insert(command.order_id()));
+    first.filter_map(|command| match command {
+        OrderCommand::Cancel { order_id, .. } => Some(*order_id),
+        _ => None,
+    })
+}
+
+/// Facts that grant less than is wanted make the order want no more, at the same revision.
+pub(super) fn facts_rewrite_intent(
+    now_micros: i64,
+    batch: &[OrderCommand],
+    loaded: LoadedOrders,
+) -> OrdersDecision {
+    let ordered: BTreeMap<_, _> =
+        loaded.orders.iter().map(|(id, order)| (*id, order.terms.ordered())).collect();
+    let mut decision = decide(now_micros, batch, loaded);
+    for change in &mut decision.changes {
+        let (Some(ordered), Some(state)) = (ordered.get(&change.order_id), &mut change.to) else {
+            continue;
+        };
+        let Some(last) = change.entries.last() else { continue };
+        if last.status == Status::Rejected {
+            let event = Event::Intended {
+                revision: state.revision,
+                reason: None,
+                wanted: Some(ordered.nothing()),
+                shipped: None,
+            };
+            state.last_seq += 1;
+            let entry = Entry { seq: state.last_seq, event, ..last.clone() };
+            change.entries.push(entry);
+        }
+    }
+    decision
 }

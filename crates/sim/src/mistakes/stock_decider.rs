@@ -3,69 +3,71 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::ProductId;
-use contract::commands::{StockCommand, StockCommandKind};
-use inventory_core::decide::{Decision, InventoryCommand, Loaded, decide};
-use inventory_core::reservation::{Before, State, StateName};
+use contract::commands::AllocateStock;
+use contract::{OrderId, ProductId, Revision};
+use inventory_core::decide::{InventoryCommand, InventoryDecision, LoadedInventory, decide};
+use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Level, Levels};
+
+type Reservations = BTreeMap<OrderId, Reservation>;
 
 /// How long the forgetful decider remembers its answers.
 const MEMORY_MICROS: i64 = 5_000_000;
 
-/// A release that comes before its reservation is answered and not recorded.
+/// A cancellation that comes before its placement is answered and not recorded.
 pub(super) fn no_tombstone(
     now_micros: i64,
     batch: &[InventoryCommand],
-    loaded: Loaded,
-) -> Decision {
+    loaded: LoadedInventory,
+) -> InventoryDecision {
     let mut decision = decide(now_micros, batch, loaded);
-    let is_tombstone = |state: &State| matches!(state, State::Released(Before::Absent));
-    decision.changes.reservations.retain(|change| !is_tombstone(&change.to.state));
+    let is_tombstone = |to: &Reservation| to.holdings.is_empty() && to.rejection.is_none();
+    decision.changes.reservations.retain(|change| !is_tombstone(&change.to));
     decision
 }
 
-/// A repeated release gives the units back again.
+/// A repeated cancellation gives the units back again.
 pub(super) fn release_twice(
     now_micros: i64,
     batch: &[InventoryCommand],
-    mut loaded: Loaded,
-) -> Decision {
-    let mut again = BTreeSet::new();
+    mut loaded: LoadedInventory,
+) -> InventoryDecision {
+    let found = loaded.reservations.clone();
     for command in first_commands(batch) {
-        let Some(found) = loaded.reservations.get_mut(&command.order_id) else { continue };
-        if command.kind == StockCommandKind::ReleaseStock
-            && command.digest == found.digest
-            && let State::Released(Before::Reserved(allocations)) = &found.state
-        {
-            found.state = State::Reserved(allocations.clone());
-            again.insert(command.order_id);
+        let Some(reservation) = loaded.reservations.get_mut(&command.order_id) else { continue };
+        let repeats = command.digest == reservation.digest;
+        if repeats && reservation.holdings.iter().any(|holding| holding.released > 0) {
+            reservation.revision = Revision::FIRST;
+            reservation.holdings.iter_mut().for_each(|holding| holding.released = 0);
         }
     }
-    let mut decision = decide(now_micros, batch, loaded);
-    for change in &mut decision.changes.reservations {
-        if again.contains(&change.to.order_id) {
-            change.from = Some(StateName::Released);
-        }
-    }
-    decision
+    overwriting(&found, decide(now_micros, batch, loaded))
 }
 
 /// The Order Service's commands that are the first of the batch about their order.
-fn first_commands(batch: &[InventoryCommand]) -> impl Iterator<Item = &StockCommand> {
+fn first_commands(batch: &[InventoryCommand]) -> impl Iterator<Item = &AllocateStock> {
     let mut seen = BTreeSet::new();
     let commands = batch.iter().filter_map(|command| match command {
-        InventoryCommand::Stock(command) => Some(&**command),
+        InventoryCommand::Allocate(command) => Some(&**command),
         _ => None,
     });
     commands.filter(move |command| seen.insert(command.order_id))
+}
+
+/// Lets the changes of reservations write over those that are stored.
+fn overwriting(found: &Reservations, mut decision: InventoryDecision) -> InventoryDecision {
+    for change in &mut decision.changes.reservations {
+        change.from = found.get(&change.to.order_id).map(|found| found.revision);
+    }
+    decision
 }
 
 /// Of several movements of one row in one batch, only the last one is added to the level.
 pub(super) fn deltas_not_summed(
     now_micros: i64,
     batch: &[InventoryCommand],
-    loaded: Loaded,
-) -> Decision {
+    loaded: LoadedInventory,
+) -> InventoryDecision {
     let mut decision = decide(now_micros, batch, loaded);
     for change in &mut decision.changes.stock {
         let is_its = |product: &_, location: &_| {
@@ -84,25 +86,36 @@ pub(super) fn deltas_not_summed(
 pub(super) fn forgets_answers(
     now_micros: i64,
     batch: &[InventoryCommand],
-    mut loaded: Loaded,
-) -> Decision {
+    mut loaded: LoadedInventory,
+) -> InventoryDecision {
     let found = loaded.reservations.clone();
     let is_remembered = |at_micros: i64| now_micros.saturating_sub(at_micros) < MEMORY_MICROS;
     loaded.reservations.retain(|_, reservation| is_remembered(reservation.updated_at_micros));
-    let mut decision = decide(now_micros, batch, loaded);
-    for change in &mut decision.changes.reservations {
-        // The row exists and is overwritten.
-        change.from = found.get(&change.to.order_id).map(|found| found.state.name());
+    overwriting(&found, decide(now_micros, batch, loaded))
+}
+
+/// A command is carried out although a newer one was.
+pub(super) fn revision_ignored(
+    now_micros: i64,
+    batch: &[InventoryCommand],
+    mut loaded: LoadedInventory,
+) -> InventoryDecision {
+    let found = loaded.reservations.clone();
+    for command in first_commands(batch) {
+        let is_older = |found: &Reservation| command.intent.revision < found.revision;
+        if loaded.reservations.get(&command.order_id).is_some_and(is_older) {
+            loaded.reservations.remove(&command.order_id);
+        }
     }
-    decision
+    overwriting(&found, decide(now_micros, batch, loaded))
 }
 
 /// No location can serve an order, although stock is available.
 pub(super) fn everything_rejected(
     now_micros: i64,
     batch: &[InventoryCommand],
-    mut loaded: Loaded,
-) -> Decision {
+    mut loaded: LoadedInventory,
+) -> InventoryDecision {
     if batch.iter().all(InventoryCommand::is_of_order) {
         loaded.locations.clear();
     }
@@ -123,40 +136,53 @@ pub(super) fn forget_stock() {
 pub(super) fn stock_read_before_lock(
     now_micros: i64,
     batch: &[InventoryCommand],
-    loaded: Loaded,
-) -> Decision {
-    let read_now = loaded.levels.clone();
-    let decision = OLD_STOCK
-        .with_borrow(|old_stock| decide_on_old_stock(now_micros, batch, loaded, old_stock));
+    found: LoadedInventory,
+) -> InventoryDecision {
+    let levels = OLD_STOCK.with_borrow(Clone::clone);
+    let read = LoadedInventory { levels, ..LoadedInventory::default() };
+    let decision = decide_on_old_levels(now_micros, batch, &found, &read);
     OLD_STOCK.with_borrow_mut(|old_stock| {
-        for (product_id, levels) in read_now {
+        for (product_id, levels) in found.levels {
             old_stock.entry(product_id).or_default().extend(levels);
         }
     });
     decision
 }
 
-/// Decides on `old_stock`, as far as there is any, and writes the resulting levels as absolute
-/// values.
-pub(super) fn decide_on_old_stock(
+/// Decides on the levels of `read`, as far as there are any, and writes the resulting levels as
+/// absolute values. Everything else is right.
+pub(super) fn decide_on_old_levels(
     now_micros: i64,
     batch: &[InventoryCommand],
-    mut loaded: Loaded,
-    old_stock: &BTreeMap<ProductId, Levels>,
-) -> Decision {
-    let read_now = loaded.levels.clone();
-    for (product_id, levels) in &mut loaded.levels {
+    found: &LoadedInventory,
+    read: &LoadedInventory,
+) -> InventoryDecision {
+    let mut mixed = found.clone();
+    for (product_id, levels) in &mut mixed.levels {
         for (location_id, level) in levels {
-            let old = old_stock.get(product_id).and_then(|levels| levels.get(location_id));
+            let old = read.levels.get(product_id).and_then(|levels| levels.get(location_id));
             let Level { on_hand, reserved, .. } = *old.unwrap_or(level);
             *level = Level { on_hand, reserved, ..*level };
         }
     }
-    let mut decision = decide(now_micros, batch, loaded);
+    absolute(found, decide(now_micros, batch, mixed))
+}
+
+/// Decides on rows that were read earlier, and writes over those that are there.
+pub(super) fn decide_on_old_stock(
+    now_micros: i64,
+    batch: &[InventoryCommand],
+    found: &LoadedInventory,
+    read: &LoadedInventory,
+) -> InventoryDecision {
+    let decision = overwriting(&found.reservations, decide(now_micros, batch, read.clone()));
+    absolute(found, decision)
+}
+
+/// A store adds the difference to the stored level, so the sum is the level that was decided.
+fn absolute(found: &LoadedInventory, mut decision: InventoryDecision) -> InventoryDecision {
     for change in &mut decision.changes.stock {
-        let levels = read_now.get(&change.product_id);
-        // A store adds the difference to the stored level, so the sum is the value that was
-        // decided.
+        let levels = found.levels.get(&change.product_id);
         if let Some(level) = levels.and_then(|levels| levels.get(&change.location_id)) {
             change.before = *level;
         }

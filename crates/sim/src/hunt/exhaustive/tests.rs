@@ -35,6 +35,11 @@ fn every_planted_mistake_within_reach_is_found_by_its_shortest_trace() {
         ("forgets_answers", "INV-3", 5),
         ("no_compare_and_set", "INV-4", 8),
         ("everything_rejected", "INV-8", 4),
+        ("revision_ignored", "R12", 8),
+        ("settle_takes_older_facts", "INV-5", 8),
+        ("retry_repeats_writes", "INV-4", 5),
+        ("cancel_although_shipped", "INV-4", 10),
+        ("facts_rewrite_intent", "INV-4", 6),
     ];
     let within_reach: Vec<_> = ALL.iter().filter_map(shell).collect();
     assert!(within_reach.iter().map(|(name, _)| *name).eq(expected.map(|(name, ..)| name)));
@@ -79,9 +84,10 @@ fn a_trace_says_who_did_what_and_what_came_of_it() {
     let expected = [
         "orders-1 gets place A",
         "orders-1 commits [place A] → order A is received",
-        "orders-1 publishes → ReserveStock A",
-        "inventory-1 commits [ReserveStock A]",
+        "orders-1 publishes → AllocateStock A 1 place",
+        "inventory-1 commits [AllocateStock A 1 place]",
     ];
     assert_eq!(found.trace, expected);
-    assert_eq!(found.violation.what, "order A is rejected: it wanted 1, and 1 were there");
+    let what = "order A is rejected: it wanted 2 MUG, and 2 were there";
+    assert_eq!(found.violation.what, what);
 }
