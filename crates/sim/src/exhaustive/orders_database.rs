@@ -63,6 +63,15 @@ impl OrdersDatabase {
         Self { bounds, shell, rows: Vec::new(), commits: Vec::new(), known: QuickMap::default() }
     }
 
+    /// Each batch of one command that was decided, by its code, and the rows that it found.
+    #[cfg(test)]
+    pub(super) fn single_batches(&self) -> impl Iterator<Item = (u8, [u8; IDS])> {
+        self.known.keys().filter_map(|(now, _)| match now.to_le_bytes() {
+            [code, 0, a, b, c, ..] => Some((code, [a, b, c])),
+            _ => None,
+        })
+    }
+
     #[cfg(test)]
     pub(super) fn rows(&self) -> &[OrderRow] {
         &self.rows

@@ -75,6 +75,15 @@ impl StockDatabase {
         }
     }
 
+    /// Each batch of one command that was decided, by its code, and the reservations that it found.
+    #[cfg(test)]
+    pub(super) fn single_batches(&self) -> impl Iterator<Item = (u8, [u8; IDS])> {
+        self.known.keys().filter_map(|(word, _)| match word.to_le_bytes() {
+            [a, b, c, .., code, 0] => Some((code, [a, b, c])),
+            _ => None,
+        })
+    }
+
     #[cfg(test)]
     pub(super) fn reservations(&self) -> &[Reservation] {
         &self.reservations

@@ -4,7 +4,11 @@ use inventory_core::decide::{InventoryCommand, Touched};
 use inventory_core::reservation::{Reservation, ReservationState};
 use orders_core::status::Status;
 
+use super::actors;
+use super::batch::Item;
 use super::bounds::{Bounds, ONE_ORDER, TWO_ORDERS};
+use super::model::Model;
+use super::requests::Request;
 use super::search::{Explored, explore};
 use super::shell::Shell;
 
@@ -29,6 +33,70 @@ fn every_state_of_orders_and_reservations_is_reached() {
     assert!(after(|found| found.holdings.is_empty() && found.rejection.is_none()), "a tombstone");
     assert!(after(|found| !found.holdings.is_empty()));
     assert!(after(|found| found.rejection.is_some()));
+}
+
+/// Every request and message that can meet an order or a reservation in each of its states. Missing
+/// are cells that no history reaches: an order is either cancelled or fulfilled, its placement is
+/// answered in one way, and Inventory answers a revision after it was sent.
+#[test]
+fn every_cell_of_both_tables_is_reached() {
+    let model = whole(TWO_ORDERS).model;
+    let of_orders = model.orders.single_batches().filter_map(|(code, rows)| {
+        let (order, command) = described(code, &model)?;
+        let row = model.orders.row(rows[usize::from(order)])?;
+        Some(format!("{} {command}", row.order.status().as_str()))
+    });
+    let expected = [
+        "received: cancel, fulfill, StockAllocated 1 allocated, StockAllocated 1 short",
+        "confirmed: cancel, fulfill, StockAllocated 1 allocated",
+        "rejected: cancel, fulfill, StockAllocated 1 short",
+        "cancelling: cancel, fulfill, StockAllocated 1 allocated, StockAllocated 1 short, \
+         StockAllocated 2 nothing",
+        "cancelled: cancel, fulfill, StockAllocated 1 allocated, StockAllocated 1 short, \
+         StockAllocated 2 nothing",
+        "fulfilling: cancel, fulfill, StockAllocated 1 allocated, StockAllocated 2 allocated",
+        "fulfilled: cancel, fulfill, StockAllocated 1 allocated, StockAllocated 2 allocated",
+    ];
+    assert_eq!(of_orders.collect::<BTreeSet<_>>(), cells(&expected));
+    let of_stock = model.stock.single_batches().filter_map(|(code, reservations)| {
+        let (order, command) = described(code, &model)?;
+        let found = model.stock.reservation(reservations[usize::from(order)]);
+        Some(format!("{} {command}", found.map_or("none", |found| found.state().as_str())))
+    });
+    let expected = [
+        "none: AllocateStock 1 place, AllocateStock 2 cancel",
+        "reserved: AllocateStock 1 place, AllocateStock 2 cancel, AllocateStock 2 fulfill",
+        "rejected: AllocateStock 1 place, AllocateStock 2 cancel",
+        "released: AllocateStock 1 place, AllocateStock 2 cancel",
+        "shipped: AllocateStock 1 place, AllocateStock 2 fulfill",
+    ];
+    assert_eq!(of_stock.collect::<BTreeSet<_>>(), cells(&expected));
+}
+
+/// The order that a command of this code is about, and the command without it. `None` for a
+/// placement and a delivery.
+fn described(code: u8, model: &Model) -> Option<(u8, String)> {
+    let orders = [actors::FIRST, actors::TWIN, actors::OTHER];
+    let text = match code.checked_sub(Item::Message(0).code()) {
+        Some(number) => model.messages.name(number),
+        None => {
+            let requests = orders.map(|order| [Request::Cancel(order), Request::Fulfill(order)]);
+            let mut requests = requests.into_iter().flatten();
+            requests.find(|request| request.code() == code)?.describe()
+        }
+    };
+    let order = orders
+        .into_iter()
+        .find(|order| text.split(' ').any(|word| word == actors::name(*order)))?;
+    Some((order, text.replacen(&format!(" {}", actors::name(order)), "", 1)))
+}
+
+fn cells(rows: &[&str]) -> BTreeSet<String> {
+    let cells = rows.iter().flat_map(|row| {
+        let (state, commands) = row.split_once(": ").expect("a state and its commands");
+        commands.split(", ").map(move |command| format!("{state} {command}"))
+    });
+    cells.collect()
 }
 
 fn whole(bounds: Bounds) -> Explored {
