@@ -7,7 +7,7 @@ use axum::body::Body;
 use contract::OrderId;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use orders_core::order::Status;
+use orders_core::status::Status;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tower::ServiceExt;

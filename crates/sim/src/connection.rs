@@ -49,6 +49,8 @@ impl Connection {
         let world = &self.port.world;
         let happens = |fault| world.faults.happens(fault);
         world.broker.remember(channel, payload);
+        let published = world.published.check(channel, payload, &world.monitor.databases());
+        world.monitor.require(published);
         if happens(Fault::Garbage) {
             let garbage = spoil::garbage(payload, &world.random);
             world.trace.event(|| format!("garbage joins what {} sends", self.port.node));
@@ -58,11 +60,12 @@ impl Connection {
                 return;
             }
         }
-        if happens(Fault::Forgeries)
-            && let Some(forged) = spoil::forgery(payload, &world.random)
-        {
+        if happens(Fault::Forgeries) {
             world.trace.event(|| format!("a forgery of what {} sends", self.port.node));
-            world.broker.send(channel, &forged, world.transit());
+            let databases = world.monitor.databases();
+            for forged in spoil::forgery(channel, payload, &databases, &world.random) {
+                world.broker.send(channel, &forged, world.transit());
+            }
         }
         if happens(Fault::Versions)
             && let Some(newer) = spoil::newer_version(payload)

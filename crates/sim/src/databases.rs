@@ -3,16 +3,26 @@
 use std::collections::BTreeMap;
 
 use contract::OrderId;
-use contract::commands::StockCommandKind;
-use inventory_core::reservation::StateName;
 use inventory_core::stock::RequestId;
-use orders_core::order::Status;
 use platform::quarantine::Quarantined;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
-use serde::Deserialize;
-use uuid::Uuid;
 
 use crate::node::Service;
+
+pub(crate) use order_row::{EntryRow, OrderRow, PendingRow};
+pub(crate) use reservation_row::{HoldingRow, ReservationRow, ShortRow};
+pub(crate) use stock_row::{Level, MovementRow, StockRow};
+
+mod order_row;
+mod reservation_row;
+mod stock_row;
+
+/// Units of products.
+pub(crate) type ProductUnits = BTreeMap<String, i64>;
+/// A product and a location.
+pub(crate) type StockKey = (String, String);
+/// Units of products at locations.
+pub(crate) type StockUnits = BTreeMap<StockKey, i64>;
 
 #[derive(Debug)]
 pub(crate) struct Databases {
@@ -20,77 +30,21 @@ pub(crate) struct Databases {
     inventory: Connection,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct OrderRow {
-    pub(crate) order_id: OrderId,
-    pub(crate) status: Status,
-    pub(crate) customer_id: String,
-    pub(crate) total_minor: i64,
-    pub(crate) key: Option<String>,
-    pub(crate) digest: Vec<u8>,
-    pub(crate) last_seq: u32,
-    pub(crate) history: Vec<(u32, Status)>,
-    pub(crate) pending: Option<StockCommandKind>,
+/// The ids of products and locations, by the numbers that Inventory's rows have instead.
+pub(crate) struct Names {
+    products: BTreeMap<i64, String>,
+    locations: BTreeMap<i64, String>,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct ReservationRow {
-    pub(crate) order_id: OrderId,
-    pub(crate) state: StateName,
-    pub(crate) digest: Vec<u8>,
-}
+impl Names {
+    fn product(&self, number: i64) -> String {
+        self.products.get(&number).expect("a product of the database").clone()
+    }
 
-/// A product that was short when an order was rejected (INV-8).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(crate) struct ShortageRow {
-    pub(crate) product_id: String,
-    pub(crate) requested: i64,
-    pub(crate) available: i64,
-    /// The points of the ledgers that the rejection is based on.
-    pub(crate) seen: Vec<SeenRow>,
+    fn location(&self, number: i64) -> String {
+        self.locations.get(&number).expect("a location of the database").clone()
+    }
 }
-
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(crate) struct SeenRow {
-    pub(crate) location_id: String,
-    pub(crate) seq: i64,
-}
-
-/// A stock level, the sum of its ledger, and the sum of its reservations.
-#[derive(Clone, Debug)]
-pub(crate) struct StockRow {
-    pub(crate) key: (String, String),
-    pub(crate) level: Level,
-    pub(crate) ledger: Level,
-    pub(crate) movements: i64,
-    pub(crate) held: i64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Level {
-    pub(crate) on_hand: i64,
-    pub(crate) reserved: i64,
-    pub(crate) last_seq: i64,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct MovementRow {
-    pub(crate) key: (String, String),
-    pub(crate) on_hand_delta: i64,
-    pub(crate) reserved_delta: i64,
-    pub(crate) after: Level,
-    pub(crate) reference: Option<String>,
-}
-
-const ORDER: &str = "SELECT order_id, status, customer_id, total_minor, idempotency_key,
-        digest, last_seq,
-        (SELECT kind FROM pending_commands AS pending WHERE pending.order_id = orders.order_id)
-            AS pending,
-        (SELECT group_concat(seq || ' ' || status, ',')
-            FROM (SELECT seq, status FROM order_history AS history
-            WHERE history.order_id = orders.order_id ORDER BY seq)) AS history
-    FROM orders";
-const RESERVATION: &str = "SELECT order_id, state, digest FROM reservations";
 
 impl Databases {
     pub(crate) fn open(folder: &std::path::Path) -> rusqlite::Result<Self> {
@@ -104,173 +58,120 @@ impl Databases {
     }
 
     pub(crate) fn order(&self, order_id: OrderId) -> Option<OrderRow> {
-        one(&self.orders, &format!("{ORDER} WHERE order_id = ?1"), order_id, order_row)
+        let sql = format!("{} WHERE orders.order_id = ?1", order_row::SELECT);
+        one(&self.orders, &sql, [order_id.0.as_bytes()], OrderRow::read)
     }
 
+    /// All orders, by id.
     pub(crate) fn orders(&self) -> Vec<OrderRow> {
-        all(&self.orders, &format!("{ORDER} ORDER BY order_id"), [], order_row)
+        let sql = format!("{} ORDER BY orders.order_id", order_row::SELECT);
+        all(&self.orders, &sql, [], OrderRow::read)
     }
 
     pub(crate) fn reservation(&self, order_id: OrderId) -> Option<ReservationRow> {
-        one(
-            &self.inventory,
-            &format!("{RESERVATION} WHERE order_id = ?1"),
-            order_id,
-            reservation_row,
-        )
+        let sql = format!("{} WHERE order_id = ?1", reservation_row::SELECT);
+        let names = self.names();
+        let read = |row: &Row<'_>| ReservationRow::read(row, &names);
+        one(&self.inventory, &sql, [order_id.0.as_bytes()], read)
     }
 
+    /// All reservations, by order id.
     pub(crate) fn reservations(&self) -> Vec<ReservationRow> {
-        all(&self.inventory, &format!("{RESERVATION} ORDER BY order_id"), [], reservation_row)
+        let sql = format!("{} ORDER BY order_id", reservation_row::SELECT);
+        let names = self.names();
+        all(&self.inventory, &sql, [], |row| ReservationRow::read(row, &names))
     }
 
-    /// (product, units) that were ordered, summed and sorted.
-    pub(crate) fn lines(&self, order_id: OrderId) -> Vec<(String, i64)> {
-        units_of(&self.orders, "order_lines", order_id)
+    pub(crate) fn stock(&self) -> Vec<StockRow> {
+        all(&self.inventory, stock_row::SELECT_STOCK, [], StockRow::read)
     }
 
-    /// (product, units) that were allocated, summed and sorted.
-    pub(crate) fn allocated(&self, order_id: OrderId) -> Vec<(String, i64)> {
-        units_of(&self.inventory, "allocations", order_id)
+    /// The whole ledger, by the numbers of the movements.
+    pub(crate) fn movements(&self) -> Vec<MovementRow> {
+        all(&self.inventory, stock_row::SELECT_MOVEMENTS, [], MovementRow::read)
     }
 
-    /// (product, location, units) that were allocated, sorted.
-    pub(crate) fn allocations(&self, order_id: OrderId) -> Vec<(String, String, i64)> {
-        let sql = "SELECT product_id, location_id, quantity FROM allocations
-            WHERE order_id = ?1 ORDER BY product_id, location_id";
-        all(&self.inventory, sql, [order_id.0.as_bytes()], |row| {
-            Ok((row.get("product_id")?, row.get("location_id")?, row.get("quantity")?))
-        })
-    }
-
-    /// Why an order was rejected. The shortages stay after a release.
-    pub(crate) fn shortages(&self, order_id: OrderId) -> Vec<ShortageRow> {
-        let sql = "SELECT shortages FROM reservations WHERE order_id = ?1";
-        let text: Option<Option<String>> =
-            one(&self.inventory, sql, order_id, |row| row.get("shortages"));
-        let parse = |text: String| serde_json::from_str(&text).expect("the text of shortages");
-        text.flatten().map(parse).unwrap_or_default()
-    }
-
-    /// The last movement of a product's ledgers, by location.
+    /// The number of a product's last movement at each location where it ever moved.
     pub(crate) fn ledger_ends(&self, product_id: &str) -> BTreeMap<String, i64> {
-        let sql = "SELECT location_id, max(seq) AS newest FROM movements
+        let sql = "SELECT location_id, max(movement_no) AS last
+            FROM movements JOIN products USING (product_no) JOIN locations USING (location_no)
             WHERE product_id = ?1 GROUP BY location_id";
         all(&self.inventory, sql, [product_id], |row| {
-            Ok((row.get("location_id")?, row.get("newest")?))
+            Ok((row.get("location_id")?, row.get("last")?))
         })
     }
 
-    /// Whether the service's quarantine has this entry, or an equal one.
-    pub(crate) fn has_quarantined(&self, service: Service, entry: &Quarantined) -> bool {
-        let connection = match service {
-            Service::Orders => &self.orders,
-            Service::Inventory => &self.inventory,
-        };
-        let sql = "SELECT EXISTS (SELECT 1 FROM quarantine
-            WHERE kind = ?1 AND reason = ?2 AND subject IS ?3
-            AND (subject IS NOT NULL OR bytes = ?4)) AS found";
-        let key = params![entry.kind.as_str(), entry.reason, entry.subject, entry.bytes];
-        connection.query_row(sql, key, |row| row.get("found")).expect("a row of the schema")
+    pub(crate) fn knows_product(&self, product_id: &str) -> bool {
+        let sql = "SELECT count(*) AS count FROM products WHERE product_id = ?1";
+        count(&self.inventory, sql, [product_id]) > 0
     }
 
     /// Whether a request has moved stock already.
     pub(crate) fn has_moved(&self, request: RequestId) -> bool {
-        let sql = "SELECT EXISTS (SELECT 1 FROM movements WHERE request_id = ?1) AS found";
-        let found = self.inventory.query_row(sql, [request.0], |row| row.get("found"));
-        found.expect("the schema is known")
+        let sql = "SELECT count(*) AS count FROM movements WHERE request_id = ?1";
+        count(&self.inventory, sql, [request.0]) > 0
     }
 
-    pub(crate) fn stock(&self) -> Vec<StockRow> {
-        let sql = "SELECT s.product_id, s.location_id, s.on_hand, s.reserved, s.last_seq,
-                (SELECT coalesce(sum(a.quantity), 0)
-                 FROM allocations AS a JOIN reservations AS r USING (order_id)
-                 WHERE r.state = 'reserved' AND a.product_id = s.product_id
-                     AND a.location_id = s.location_id) AS held,
-                sums.on_hand_sum, sums.reserved_sum, sums.newest, sums.movements
-            FROM stock AS s LEFT JOIN (
-                SELECT product_id, location_id, sum(on_hand_delta) AS on_hand_sum,
-                sum(reserved_delta) AS reserved_sum, max(seq) AS newest, count(*) AS movements
-                FROM movements GROUP BY product_id, location_id
-            ) AS sums USING (product_id, location_id)";
-        all(&self.inventory, sql, [], |row| {
-            Ok(StockRow {
-                key: key(row)?,
-                level: level(row, "last_seq")?,
-                held: row.get("held")?,
-                ledger: Level {
-                    on_hand: or_zero(row, "on_hand_sum")?,
-                    reserved: or_zero(row, "reserved_sum")?,
-                    last_seq: or_zero(row, "newest")?,
-                },
-                movements: or_zero(row, "movements")?,
-            })
-        })
+    /// Whether the service's quarantine has this entry, or an equal one.
+    pub(crate) fn has_quarantined(&self, service: Service, entry: &Quarantined) -> bool {
+        let sql = "SELECT count(*) AS count FROM quarantine
+            WHERE kind = ?1 AND reason = ?2 AND subject IS ?3
+            AND (subject IS NOT NULL OR bytes = ?4)";
+        let key = params![entry.kind.as_str(), entry.reason, entry.subject, entry.bytes];
+        count(self.of(service), sql, key) > 0
     }
 
-    /// All ledgers, one after the other, each from its beginning.
-    pub(crate) fn movements(&self) -> Vec<MovementRow> {
-        let sql =
-            "SELECT product_id, location_id, on_hand_delta, reserved_delta, on_hand, reserved,
-                seq, reference
-            FROM movements ORDER BY product_id, location_id, seq";
-        all(&self.inventory, sql, [], |row| {
-            Ok(MovementRow {
-                key: key(row)?,
-                on_hand_delta: row.get("on_hand_delta")?,
-                reserved_delta: row.get("reserved_delta")?,
-                after: level(row, "seq")?,
-                reference: row.get("reference")?,
-            })
-        })
+    /// Messages and commands that could not be executed even alone, with the reasons.
+    pub(crate) fn poisoned(&self) -> Vec<String> {
+        let sql = "SELECT reason FROM quarantine WHERE kind = 'poisoned'";
+        let of =
+            |service| all::<String, Vec<_>>(self.of(service), sql, [], |row| row.get("reason"));
+        [of(Service::Orders), of(Service::Inventory)].concat()
     }
 
+    /// The number of commands in flight.
     pub(crate) fn pending(&self) -> i64 {
-        let sql = "SELECT count(*) AS commands FROM pending_commands";
-        let count = self.orders.query_row(sql, [], |row| row.get("commands"));
-        count.expect("the schema is known")
+        count(&self.orders, "SELECT count(*) AS count FROM pending_commands", [])
+    }
+
+    /// The number of rows that belong to an order that does not exist.
+    pub(crate) fn orphans(&self) -> i64 {
+        let sql = "SELECT count(*) AS count FROM (
+                SELECT order_no FROM pending_commands UNION ALL SELECT order_no FROM order_states
+            ) WHERE order_no NOT IN (SELECT order_no FROM orders)";
+        count(&self.orders, sql, [])
+    }
+
+    fn of(&self, service: Service) -> &Connection {
+        match service {
+            Service::Orders => &self.orders,
+            Service::Inventory => &self.inventory,
+        }
+    }
+
+    fn names(&self) -> Names {
+        let products = "SELECT product_no AS number, product_id AS id FROM products";
+        let locations = "SELECT location_no AS number, location_id AS id FROM locations";
+        let named = |row: &Row<'_>| Ok((row.get("number")?, row.get("id")?));
+        Names {
+            products: all(&self.inventory, products, [], named),
+            locations: all(&self.inventory, locations, [], named),
+        }
     }
 }
 
-/// Product and location.
-fn key(row: &Row<'_>) -> rusqlite::Result<(String, String)> {
-    Ok((row.get("product_id")?, row.get("location_id")?))
-}
-
-/// `seq` is the column with the number of the last movement.
-fn level(row: &Row<'_>, seq: &str) -> rusqlite::Result<Level> {
-    Ok(Level {
-        on_hand: row.get("on_hand")?,
-        reserved: row.get("reserved")?,
-        last_seq: row.get(seq)?,
-    })
-}
-
-fn or_zero(row: &Row<'_>, name: &str) -> rusqlite::Result<i64> {
-    row.get::<_, Option<i64>>(name).map(Option::unwrap_or_default)
-}
-
-fn units_of(connection: &Connection, table: &str, order_id: OrderId) -> Vec<(String, i64)> {
-    let sql = format!(
-        "SELECT product_id, sum(quantity) AS units FROM {table}
-            WHERE order_id = ?1 GROUP BY product_id ORDER BY product_id"
-    );
-    all(connection, &sql, [order_id.0.as_bytes()], |row| {
-        Ok((row.get("product_id")?, row.get("units")?))
-    })
+fn count(connection: &Connection, sql: &str, parameters: impl Params) -> i64 {
+    one(connection, sql, parameters, |row| row.get("count")).expect("a count has a row")
 }
 
 fn one<T>(
     connection: &Connection,
     sql: &str,
-    order_id: OrderId,
+    parameters: impl Params,
     read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Option<T> {
     let mut statement = connection.prepare_cached(sql).expect("the schema is known");
-    statement
-        .query_row(params![order_id.0.as_bytes()], read)
-        .optional()
-        .expect("a row of the schema")
+    statement.query_row(parameters, read).optional().expect("a row of the schema")
 }
 
 fn all<T, C: FromIterator<T>>(
@@ -284,36 +185,11 @@ fn all<T, C: FromIterator<T>>(
     rows.expect("rows of the schema")
 }
 
-fn order_row(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
-    let history: Option<String> = row.get("history")?;
-    let entry = |text: &str| {
-        let (seq, status) = text.split_once(' ').expect("a number and a name");
-        (seq.parse().expect("a number"), status_named(status))
-    };
-    Ok(OrderRow {
-        order_id: OrderId(Uuid::from_bytes(row.get("order_id")?)),
-        status: status_named(&row.get::<_, String>("status")?),
-        customer_id: row.get("customer_id")?,
-        total_minor: row.get("total_minor")?,
-        key: row.get("idempotency_key")?,
-        digest: row.get("digest")?,
-        last_seq: row.get("last_seq")?,
-        history: history.iter().flat_map(|text| text.split(',')).map(entry).collect(),
-        pending: row
-            .get::<_, Option<String>>("pending")?
-            .map(|kind| StockCommandKind::parse(&kind).expect("a kind of the schema")),
-    })
+/// Reads a packed column, which is JSON.
+fn unpack<T: serde::de::DeserializeOwned>(text: &str) -> T {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in the column {text}"))
 }
 
-fn reservation_row(row: &Row<'_>) -> rusqlite::Result<ReservationRow> {
-    let state: String = row.get("state")?;
-    Ok(ReservationRow {
-        order_id: OrderId(Uuid::from_bytes(row.get("order_id")?)),
-        state: StateName::parse(&state).expect("a state of the schema"),
-        digest: row.get("digest")?,
-    })
-}
-
-fn status_named(text: &str) -> Status {
-    Status::parse(text).expect("a status of the schema")
+fn order_id(bytes: [u8; 16]) -> OrderId {
+    OrderId(uuid::Uuid::from_bytes(bytes))
 }

@@ -1,11 +1,12 @@
 //! Batches and their outcomes, as a trace shows them.
 
-use inventory_core::decide as stock;
-use orders_core::decide as order;
+use contract::Facts;
+use inventory_core::decide::{DecidedInventory, InventoryCommand, InventoryOutcome};
+use orders_core::decide::{DecidedOrder, OrderCommand, OrderOutcome, Receipt};
 
 /// The receipt in an outcome, if it has one.
-pub(crate) fn receipt(outcome: &order::OrderOutcome) -> Option<&order::Receipt> {
-    use order::OrderOutcome::{
+pub(crate) fn receipt(outcome: &OrderOutcome) -> Option<&Receipt> {
+    use OrderOutcome::{
         Accepted, Anomaly, InvalidTransition, KeyReused, NotFound, Placed, Replayed, Settled, Stale,
     };
     match outcome {
@@ -15,13 +16,13 @@ pub(crate) fn receipt(outcome: &order::OrderOutcome) -> Option<&order::Receipt> 
 }
 
 /// The result of each command of a batch of orders.
-pub(crate) fn orders(batch: &[order::OrderCommand], decided: &[order::Decided]) -> String {
-    let one = |(command, decided): (&order::OrderCommand, &order::Decided)| {
+pub(crate) fn orders(batch: &[OrderCommand], decided: &[DecidedOrder]) -> String {
+    let one = |(command, decided): (&OrderCommand, &DecidedOrder)| {
         let asked = match command {
-            order::OrderCommand::Place(_) => "place".to_owned(),
-            order::OrderCommand::Cancel { .. } => "cancel".to_owned(),
-            order::OrderCommand::Fulfill { .. } => "fulfill".to_owned(),
-            order::OrderCommand::Settle(answer) => answer.outcome.name().to_owned(),
+            OrderCommand::Place(_) => "place".to_owned(),
+            OrderCommand::Cancel { .. } => "cancel".to_owned(),
+            OrderCommand::Fulfill { .. } => "fulfill".to_owned(),
+            OrderCommand::Settle(answer) => facts(&answer.facts),
         };
         let came_of_it = match (&decided.outcome, receipt(&decided.outcome)) {
             (outcome, Some(receipt)) if receipt.order_id != command.order_id() => {
@@ -35,33 +36,35 @@ pub(crate) fn orders(batch: &[order::OrderCommand], decided: &[order::Decided]) 
     batch.iter().zip(decided).map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn name(outcome: &order::OrderOutcome) -> String {
+fn name(outcome: &OrderOutcome) -> String {
     let text = format!("{outcome:?}");
     text.split(['(', ' ']).next().unwrap_or_default().to_owned()
 }
 
 /// The result of each command of a batch of stock.
-pub(crate) fn stock(batch: &[stock::InventoryCommand], decided: &[stock::Decided]) -> String {
-    let one = |(command, decided)| stock_command(command, decided);
+pub(crate) fn stock(batch: &[InventoryCommand], decided: &[DecidedInventory]) -> String {
+    let one = |(command, decided)| inventory_command(command, decided);
     batch.iter().zip(decided).map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn stock_command(command: &stock::InventoryCommand, decided: &stock::Decided) -> String {
+fn inventory_command(command: &InventoryCommand, decided: &DecidedInventory) -> String {
     match (command, &decided.outcome) {
-        (stock::InventoryCommand::Stock(command), outcome) => {
-            let answer =
-                decided.publish.as_ref().map_or("no answer", |answer| answer.outcome.name());
+        (InventoryCommand::Allocate(command), outcome) => {
+            let answer = decided.publish.as_ref();
+            let answer = answer.map_or("no answer".to_owned(), |answer| facts(&answer.facts));
             let how = match outcome {
-                stock::InventoryOutcome::Answered { repeated: true } => " again",
-                stock::InventoryOutcome::Anomaly(_) => " (an anomaly)",
+                InventoryOutcome::Answered { repeated: true } => " again",
+                InventoryOutcome::Anomaly(_) => " (an anomaly)",
                 _ => "",
             };
-            format!("{:?} {} → {answer}{how}", command.kind, command.order_id)
+            let contract::Intent { revision, wanted, shipped } = &command.intent;
+            let asked = format!("want {}, ship {}", wanted.total(), shipped.total());
+            format!("revision {revision} ({asked}) of {} → {answer}{how}", command.order_id)
         }
-        (stock::InventoryCommand::Move(request), outcome) => {
+        (InventoryCommand::Move(request), outcome) => {
             let how = match outcome {
-                stock::InventoryOutcome::Moved { replayed: false, .. } => "moved",
-                stock::InventoryOutcome::Moved { replayed: true, .. } => "moved before",
+                InventoryOutcome::Moved { replayed: false, .. } => "moved",
+                InventoryOutcome::Moved { replayed: true, .. } => "moved before",
                 _ => "refused",
             };
             format!(
@@ -69,9 +72,15 @@ fn stock_command(command: &stock::InventoryCommand, decided: &stock::Decided) ->
                 request.change, request.product_id, request.location_id
             )
         }
-        (stock::InventoryCommand::PutProduct(put), _) => format!("product {}", put.product_id),
-        (stock::InventoryCommand::PutLocation(location), _) => {
+        (InventoryCommand::PutProduct(put), _) => format!("product {}", put.product_id),
+        (InventoryCommand::PutLocation(location), _) => {
             format!("location {}", location.location_id)
         }
     }
+}
+
+/// What the order has, and at which revision.
+fn facts(facts: &Facts) -> String {
+    let short = if facts.shortages.is_empty() { "" } else { ", short" };
+    format!("facts {} ({}{short})", facts.revision, facts.allocated.total())
 }

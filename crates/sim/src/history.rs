@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::OrderId;
-use orders_core::order::Status;
+use orders_core::status::Status;
 
 use crate::databases::{Databases, MovementRow, OrderRow};
 use crate::states::{Violation, broken};
@@ -26,9 +26,8 @@ pub(crate) enum Heard {
 pub(crate) struct Purchase {
     pub(crate) customer_id: String,
     pub(crate) key: Option<String>,
-    /// (product, units), summed and sorted.
-    pub(crate) lines: Vec<(String, i64)>,
-    pub(crate) total_minor: i64,
+    /// Product, units and price in minor units.
+    pub(crate) lines: Vec<(String, i64, i64)>,
     pub(crate) body: String,
     pub(crate) heard: Vec<Heard>,
     pub(crate) order_ids: BTreeSet<OrderId>,
@@ -87,9 +86,7 @@ impl History {
         let rows = databases.orders();
         for (order_id, statuses) in &self.acknowledged {
             let row = rows.iter().find(|row| row.order_id == *order_id);
-            let went_through = |status: &Status| {
-                row.is_some_and(|row| row.history.iter().any(|(_, its)| its == status))
-            };
+            let went_through = |status: &Status| row.is_some_and(|row| row.was(*status));
             if let Some(status) = statuses.iter().find(|status| !went_through(status)) {
                 return broken(
                     "INV-6",
@@ -97,9 +94,7 @@ impl History {
                 );
             }
         }
-        for row in &rows {
-            self.check_content(databases, row)?;
-        }
+        rows.iter().try_for_each(|row| self.check_content(row))?;
         let mut by_key: BTreeMap<&str, Vec<&Purchase>> = BTreeMap::new();
         for purchase in &self.purchases {
             match &purchase.key {
@@ -114,18 +109,15 @@ impl History {
         self.stockings.iter().try_for_each(|stocking| check_stocking(stocking, &movements))
     }
 
-    fn check_content(&self, databases: &Databases, row: &OrderRow) -> Result<(), Violation> {
+    fn check_content(&self, row: &OrderRow) -> Result<(), Violation> {
         let wanted = self.purchases.iter().find(|purchase| purchase.customer_id == row.customer_id);
-        let lines = databases.lines(row.order_id);
-        match wanted {
-            Some(wanted) if wanted.lines == lines && wanted.total_minor == row.total_minor => {
-                Ok(())
-            }
-            _ => broken(
-                "INV-6",
-                format!("{row:?} with {lines:?} is not what was asked for: {wanted:?}"),
-            ),
+        let prices = row.lines.iter().map(|(_, units, price_minor)| units * price_minor);
+        let total_minor: i64 = prices.sum();
+        if wanted.is_some_and(|wanted| wanted.lines == row.lines) && row.total_minor == total_minor
+        {
+            return Ok(());
         }
+        broken("INV-6", format!("{row:?} is not what was asked for: {wanted:?}"))
     }
 }
 

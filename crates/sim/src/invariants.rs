@@ -1,163 +1,196 @@
-//! The invariants, checked on the rows themselves: a second opinion that shares no code with the
-//! audit.
-
-use std::collections::BTreeMap;
+//! The invariants of orders, checked on the rows themselves: a second opinion that shares no code
+//! with the audit.
 
 use contract::OrderId;
-use inventory_core::reservation::StateName;
 
-use crate::databases::{
-    Databases, Level, OrderRow, ReservationRow, SeenRow, ShortageRow, StockRow,
-};
-use crate::states::{Violation, agree, broken, may_follow, waits_for};
+use crate::databases::{Databases, HoldingRow, OrderRow, PendingRow, ReservationRow};
+use crate::fold::{Registers, of_product};
+use crate::states::{Violation, agree, broken, waits};
 
-/// INV-4, INV-5 and INV-7 of one order, at one moment of both databases.
-pub(crate) fn check_order(databases: &Databases, order_id: OrderId) -> Result<(), Violation> {
-    let order = databases.order(order_id);
-    let reservation = databases.reservation(order_id);
-    match (&order, &reservation) {
-        (None, None) => Ok(()),
-        (None, Some(reservation)) => broken(
-            "INV-5",
-            format!("order {order_id} does not exist, its reservation is {:?}", reservation.state),
-        ),
-        (Some(order), reservation) => {
-            check_history(order)?;
-            check_pair(order, reservation.as_ref())?;
-            check_allocations(databases, order_id, reservation.as_ref())
-        }
-    }
+/// The rows of one order in both databases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pair {
+    pub(crate) order: Option<OrderRow>,
+    pub(crate) reservation: Option<ReservationRow>,
 }
 
-fn check_history(order: &OrderRow) -> Result<(), Violation> {
-    let OrderRow { order_id, status, history, pending, last_seq, .. } = order;
-    let mut before = None;
-    for ((seq, status), expected) in history.iter().zip(1..) {
-        if *seq != expected || !may_follow(before, *status) {
-            return broken("INV-4", format!("order {order_id} has the history {history:?}"));
-        }
-        before = Some(*status);
-    }
-    if before != Some(*status) || history.last().map(|(seq, _)| *seq) != Some(*last_seq) {
-        return broken(
-            "INV-4",
-            format!("order {order_id} is {status:?} with the history {history:?}"),
-        );
-    }
-    if *pending != waits_for(*status) {
-        return broken(
-            "INV-7",
-            format!("order {order_id} is {status:?} and waits for {pending:?}"),
-        );
-    }
-    Ok(())
-}
-
-fn check_pair(order: &OrderRow, reservation: Option<&ReservationRow>) -> Result<(), Violation> {
-    let state = reservation.map(|reservation| reservation.state);
-    if !agree(Some(order.status), state) {
-        return broken(
-            "INV-5",
-            format!("order {} is {:?}, its reservation {state:?}", order.order_id, order.status),
-        );
-    }
-    if reservation.is_some_and(|reservation| reservation.digest != order.digest) {
-        return broken(
-            "INV-5",
-            format!("order {} and its reservation are about different lines", order.order_id),
-        );
-    }
-    Ok(())
-}
-
-fn check_allocations(
-    databases: &Databases,
-    id: OrderId,
-    reservation: Option<&ReservationRow>,
-) -> Result<(), Violation> {
-    let state = reservation.map(|reservation| reservation.state);
-    let lines = databases.lines(id);
-    let allocated = databases.allocated(id);
-    let right = match state {
-        Some(StateName::Reserved | StateName::Shipped) => allocated == lines,
-        Some(StateName::Released) => allocated.is_empty() || allocated == lines,
-        Some(StateName::Rejected) | None => allocated.is_empty(),
+/// INV-4, INV-5, INV-7 and INV-10 of one order, at one moment of both databases. Returns its rows.
+pub(crate) fn check_order(databases: &Databases, order_id: OrderId) -> Result<Pair, Violation> {
+    let pair =
+        Pair { order: databases.order(order_id), reservation: databases.reservation(order_id) };
+    let reservation = pair.reservation.as_ref();
+    let Some(order) = &pair.order else {
+        let Some(reservation) = reservation else { return Ok(pair) };
+        return broken("INV-5", format!("there is no order {order_id}, but {reservation:?}"));
     };
+    let registers = Registers::of(order)?;
+    check_state(order, &registers)?;
+    check_pending(order, &registers)?;
+    check_pair(order, &registers, reservation)?;
+    Ok(pair)
+}
+
+/// INV-4: what is stored beside the history follows from it.
+fn check_state(order: &OrderRow, registers: &Registers) -> Result<(), Violation> {
+    let first = registers.intent(1).expect("an order begins with an intent");
+    if order.first_digest != first.digest(1).0 {
+        return broken("INV-4", format!("the digest is not that of the lines: {order:?}"));
+    }
+    let revision = registers.revision();
+    let Some(state) = &order.state else { return Ok(()) };
+    let newest = registers.intent(revision).expect("an order has its newest intent");
+    let digest = (revision > 1).then(|| newest.digest(revision).0.to_vec());
+    let entries = i64::try_from(state.history.len()).expect("a short history");
+    let right = state.status == registers.status
+        && state.revision == revision
+        && state.settled == registers.settled()
+        && state.last_seq == entries + 1
+        && entries > 0
+        && state.digest == digest
+        && Some(state.updated_at) == state.history.last().map(|entry| entry.at);
     if right {
         Ok(())
     } else {
-        broken("INV-5", format!("order {id} wants {lines:?} and was allocated {allocated:?}"))
+        broken("INV-4", format!("the history says {registers:?}, stored is {order:?}"))
     }
 }
 
-/// INV-1, INV-2 and INV-3 of every level.
-pub(crate) fn check_stock(databases: &Databases) -> Result<(), Violation> {
-    for StockRow { key, level, ledger, movements, held } in databases.stock() {
-        if level.reserved < 0 || level.on_hand < level.reserved {
-            return broken("INV-1", format!("{key:?} has {level:?}"));
-        }
-        if level != ledger || movements != level.last_seq {
-            return broken(
-                "INV-2",
-                format!("{key:?} has {level:?}, its {movements} movements come to {ledger:?}"),
-            );
-        }
-        if held != level.reserved {
-            return broken("INV-3", format!("{key:?} has {level:?}, and orders hold {held}"));
-        }
+/// INV-7: a command is pending, of the newest revision, exactly while that is not answered.
+fn check_pending(order: &OrderRow, registers: &Registers) -> Result<(), Violation> {
+    let revision = registers.revision();
+    let is_ahead = registers.settled() < revision;
+    let expected = is_ahead.then_some(PendingRow { revision, since: registers.made_at });
+    if order.pending == expected && waits(registers.status) == is_ahead {
+        Ok(())
+    } else {
+        broken("INV-7", format!("{expected:?} should be pending: {order:?}"))
     }
-    Ok(())
 }
 
-/// INV-1 and INV-2 at every prefix of every ledger. Returns what each movement left behind.
-pub(crate) fn check_ledgers(
-    databases: &Databases,
-) -> Result<BTreeMap<(String, String), Vec<Level>>, Violation> {
-    let mut ledgers: BTreeMap<(String, String), Vec<Level>> = BTreeMap::new();
-    for movement in databases.movements() {
-        let ledger = ledgers.entry(movement.key.clone()).or_default();
-        let before =
-            ledger.last().copied().unwrap_or(Level { on_hand: 0, reserved: 0, last_seq: 0 });
-        let expected = Level {
-            on_hand: before.on_hand + movement.on_hand_delta,
-            reserved: before.reserved + movement.reserved_delta,
-            last_seq: before.last_seq + 1,
-        };
-        if movement.after != expected {
-            return broken("INV-2", format!("{movement:?} follows {before:?}"));
-        }
-        if expected.reserved < 0 || expected.on_hand < expected.reserved {
-            return broken("INV-1", format!("{movement:?}"));
-        }
-        ledger.push(expected);
-    }
-    Ok(ledgers)
-}
-
-/// INV-8: at the points that a rejection is based on, its product was short. Whether the rejection
-/// considered every location is checked when it is decided.
-pub(crate) fn check_rejection(
-    databases: &Databases,
-    reservation: &ReservationRow,
-    ledgers: &BTreeMap<(String, String), Vec<Level>>,
+/// INV-5: settled ≤ Inventory's revision ≤ the intent's revision, and what Inventory has is what
+/// the intent of its revision says.
+fn check_pair(
+    order: &OrderRow,
+    registers: &Registers,
+    reservation: Option<&ReservationRow>,
 ) -> Result<(), Violation> {
-    let order_id = reservation.order_id;
-    let shortages = databases.shortages(reservation.order_id);
-    if reservation.state == StateName::Rejected && shortages.is_empty() {
-        return broken("INV-8", format!("order {order_id} is rejected and nothing was short"));
+    let state = reservation.map(ReservationRow::state);
+    if !agree(Some(registers.status), state) {
+        let status = registers.status;
+        let id = order.order_id;
+        return broken("INV-5", format!("order {id} is {status:?}, its reservation {state:?}"));
     }
-    for ShortageRow { product_id, requested, available: recorded, seen } in shortages {
-        let at = |seen: &SeenRow| {
-            let ledger = ledgers.get(&(product_id.clone(), seen.location_id.clone()))?;
-            let level = ledger.get(usize::try_from(seen.seq).ok()?.checked_sub(1)?)?;
-            Some(level.on_hand - level.reserved)
+    let there = reservation.map_or(0, |reservation| reservation.revision);
+    if there < registers.settled() || registers.revision() < there {
+        return broken("INV-5", format!("Inventory is at revision {there}: {order:?}"));
+    }
+    let Some(reservation) = reservation else { return Ok(()) };
+    check_holdings(registers, reservation)?;
+    check_carried_out(registers, reservation)?;
+    check_settled(registers, reservation)
+}
+
+/// INV-10 at Inventory: the numbers of each stock key, and those of each product.
+fn check_holdings(registers: &Registers, reservation: &ReservationRow) -> Result<(), Violation> {
+    let is_right = |holding: &HoldingRow| {
+        let HoldingRow { key, promised, released, shipped, .. } = holding;
+        registers.ordered.contains_key(&key.0)
+            && *promised > 0
+            && (0..=*promised).contains(released)
+            && (0..=promised - released).contains(shipped)
+    };
+    let keys = reservation.holdings.iter().map(|holding| &holding.key);
+    let promised = reservation.promised();
+    let is_whole = |(product, units): (&String, &i64)| of_product(&promised, product) == *units;
+    let right = reservation.holdings.iter().all(is_right)
+        && keys.is_sorted_by(|one, next| one < next)
+        && (promised.is_empty() || registers.ordered.iter().all(is_whole));
+    if right {
+        Ok(())
+    } else {
+        let ordered = &registers.ordered;
+        broken("INV-10", format!("{ordered:?} was ordered, the reservation is {reservation:?}"))
+    }
+}
+
+/// What Inventory has is what the intent of its revision wants and ships.
+fn check_carried_out(registers: &Registers, reservation: &ReservationRow) -> Result<(), Violation> {
+    let there = reservation.revision;
+    let intent = registers.intent(there).expect("Inventory's revision is one of the order");
+    let allocated = reservation.allocated();
+    let is_short = !reservation.short_at(there).is_empty();
+    let got = |(product, units): (&String, &i64)| of_product(&allocated, product) == *units;
+    let right = reservation.digest == intent.digest(there).0
+        && reservation.shipped() == intent.shipped
+        && if is_short {
+            there == 1 && allocated.is_empty()
+        } else {
+            intent.wanted.iter().all(got)
         };
-        let available: Option<i64> = seen.iter().map(at).sum();
-        if available != Some(recorded) || recorded >= requested {
-            let what =
-                format!("order {order_id} wanted {requested} of {product_id}, recorded {recorded}");
-            return broken("INV-8", format!("{what}, and there were {available:?}"));
-        }
+    if right {
+        Ok(())
+    } else {
+        broken("INV-5", format!("{intent:?} was not carried out: {reservation:?}"))
+    }
+}
+
+/// At equal revisions, the facts of the order are what Inventory has.
+fn check_settled(registers: &Registers, reservation: &ReservationRow) -> Result<(), Violation> {
+    let Some(facts) = registers.facts().filter(|its| its.revision == reservation.revision) else {
+        return Ok(());
+    };
+    let short = reservation.short_at(facts.revision).iter().map(|short| {
+        (short.product_id.clone(), short.requested, short.available, short.reason.clone())
+    });
+    let right = facts.allocated == reservation.allocated()
+        && short.eq(facts.shortages.iter().cloned())
+        && facts.decided_at == reservation.updated_at;
+    if right {
+        Ok(())
+    } else {
+        broken("INV-5", format!("the order knows {facts:?}, and there is {reservation:?}"))
+    }
+}
+
+/// What may change between two moments: content never, histories and lists only grow, numbers only
+/// rise, and at one revision Inventory's facts stay (R24).
+pub(crate) fn check_growth(before: &Pair, after: &Pair) -> Result<(), Violation> {
+    if let Some(before) = &before.order
+        && !after.order.as_ref().is_some_and(|after| order_grew(before, after))
+    {
+        return broken("INV-4", format!("the order was {before:?}, and is {:?}", after.order));
+    }
+    if let Some(before) = &before.reservation
+        && !after.reservation.as_ref().is_some_and(|after| reservation_grew(before, after))
+    {
+        let now = &after.reservation;
+        return broken("R12", format!("the reservation was {before:?}, and is {now:?}"));
     }
     Ok(())
+}
+
+fn order_grew(before: &OrderRow, after: &OrderRow) -> bool {
+    let content = |row: &OrderRow| OrderRow { state: None, pending: None, ..row.clone() };
+    let numbers = |row: &OrderRow| row.state.as_ref().map(|state| (state.revision, state.settled));
+    let (revision, settled) = numbers(before).unwrap_or((1, 0));
+    content(before) == content(after)
+        && after.history().starts_with(before.history())
+        && numbers(after).unwrap_or((1, 0)).0 >= revision
+        && numbers(after).unwrap_or((1, 0)).1 >= settled
+}
+
+fn reservation_grew(before: &ReservationRow, after: &ReservationRow) -> bool {
+    let grew = |(before, after): (&HoldingRow, &HoldingRow)| {
+        before.key == after.key
+            && before.promised == after.promised
+            && before.released <= after.released
+            && before.shipped <= after.shipped
+            && after.movements.starts_with(&before.movements)
+    };
+    let same_keys = before.holdings.len() == after.holdings.len();
+    before == after
+        || before.revision < after.revision
+            && before.rejection == after.rejection
+            && same_keys
+            && before.holdings.iter().zip(&after.holdings).all(grew)
 }

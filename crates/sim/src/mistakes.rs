@@ -10,8 +10,8 @@ mod orders_store;
 mod shell;
 mod stock_decider;
 
-use inventory_core::decide as stock;
-use orders_core::decide as order;
+use inventory_core::decide::DecideInventory;
+use orders_core::decide::DecideOrders;
 
 use crate::exhaustive::shell::Shell;
 use crate::wrappers::Wrappers;
@@ -35,7 +35,7 @@ pub(crate) enum Reach {
     Beyond(&'static str),
 }
 
-pub(crate) const ALL: [Mistake; 12] = [
+pub(crate) const ALL: [Mistake; 17] = [
     in_shell(
         "answer_before_commit",
         "2xx is answered before the commit",
@@ -62,7 +62,7 @@ pub(crate) const ALL: [Mistake; 12] = [
     ),
     in_stock(
         "no_tombstone",
-        "a release that came first leaves no tombstone",
+        "a cancellation that came first leaves no tombstone",
         stock_decider::no_tombstone,
     ),
     in_stock("release_twice", "a release gives back twice", stock_decider::release_twice),
@@ -74,7 +74,7 @@ pub(crate) const ALL: [Mistake; 12] = [
             begin: stock_decider::forget_stock,
             ..Wrappers::NONE
         },
-        Shell { decide_on_old_stock: Some(stock_decider::decide_on_old_stock), ..Shell::RIGHT },
+        Shell { decide_on_old_stock: Some(stock_decider::decide_on_old_levels), ..Shell::RIGHT },
     ),
     in_stock(
         "deltas_not_summed",
@@ -86,10 +86,15 @@ pub(crate) const ALL: [Mistake; 12] = [
         "Inventory forgets its answers after a while",
         stock_decider::forgets_answers,
     ),
-    in_orders(
+    in_shell(
         "no_compare_and_set",
-        "an order moves on without compare-and-set",
-        order_decider::no_compare_and_set,
+        "an order is read before the lock, written without compare-and-set",
+        Wrappers {
+            decide_orders: order_decider::no_compare_and_set,
+            begin: order_decider::forget_orders,
+            ..Wrappers::NONE
+        },
+        Shell { decide_on_old_orders: Some(order_decider::decide_on_old_orders), ..Shell::RIGHT },
     ),
     Mistake {
         name: "bad_message_aborts_batch",
@@ -101,6 +106,41 @@ pub(crate) const ALL: [Mistake; 12] = [
         ),
     },
     in_stock("everything_rejected", "every order is rejected", stock_decider::everything_rejected),
+    in_stock(
+        "revision_ignored",
+        "a command is carried out although a newer one was",
+        stock_decider::revision_ignored,
+    ),
+    in_orders(
+        "settle_takes_older_facts",
+        "facts of a lower revision settle an order",
+        order_decider::settle_takes_older_facts,
+    ),
+    in_shell(
+        "retry_repeats_writes",
+        "a retry repeats its old writes",
+        Wrappers {
+            decide_orders: order_decider::retry_repeats_writes,
+            begin: order_decider::forget_orders,
+            ..Wrappers::NONE
+        },
+        Shell {
+            decide_on_old_orders: Some(order_decider::decide_on_old_orders),
+            decide_on_old_stock: Some(stock_decider::decide_on_old_stock),
+            retry_is_old: true,
+            ..Shell::RIGHT
+        },
+    ),
+    in_orders(
+        "cancel_although_shipped",
+        "a shipped order is cancelled",
+        order_decider::cancel_although_shipped,
+    ),
+    in_orders(
+        "facts_rewrite_intent",
+        "facts rewrite the intent at its revision",
+        order_decider::facts_rewrite_intent,
+    ),
 ];
 
 /// A mistake in the shell around the deciders, which the search models.
@@ -114,14 +154,14 @@ const fn in_shell(
 }
 
 /// A mistake of the Order Service's decider, planted in both simulators.
-const fn in_orders(name: &'static str, what: &'static str, decide: order::Decide) -> Mistake {
+const fn in_orders(name: &'static str, what: &'static str, decide: DecideOrders) -> Mistake {
     let wrappers = Wrappers { decide_orders: decide, ..Wrappers::NONE };
     let shell = Shell { decide_orders: decide, ..Shell::RIGHT };
     in_shell(name, what, wrappers, shell)
 }
 
 /// A mistake of the Inventory Service's decider.
-const fn in_stock(name: &'static str, what: &'static str, decide: stock::Decide) -> Mistake {
+const fn in_stock(name: &'static str, what: &'static str, decide: DecideInventory) -> Mistake {
     let wrappers = Wrappers { decide_stock: decide, ..Wrappers::NONE };
     let shell = Shell { decide_stock: decide, ..Shell::RIGHT };
     in_shell(name, what, wrappers, shell)

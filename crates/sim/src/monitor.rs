@@ -1,13 +1,14 @@
 //! Checks the invariants while the world runs, and keeps the first violation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use contract::OrderId;
 
 use crate::databases::Databases;
-use crate::invariants;
+use crate::invariants::{self, Pair};
+use crate::ledgers;
 use crate::states::Violation;
 use crate::trace::Trace;
 
@@ -15,14 +16,16 @@ use crate::trace::Trace;
 pub(crate) struct Monitor {
     trace: Arc<Trace>,
     databases: Mutex<Databases>,
+    /// The rows of each order when it was checked last.
+    checked: Mutex<BTreeMap<OrderId, Pair>>,
     violation: Mutex<Option<Violation>>,
 }
 
 impl Monitor {
     /// Monitors the databases in `folder`, which exist already.
     pub(crate) fn new(folder: &Path, trace: Arc<Trace>) -> Self {
-        let databases = Databases::open(folder).expect("the files are there");
-        Self { trace, databases: Mutex::new(databases), violation: Mutex::default() }
+        let databases = Mutex::new(Databases::open(folder).expect("the files are there"));
+        Self { trace, databases, checked: Mutex::default(), violation: Mutex::default() }
     }
 
     pub(crate) fn databases(&self) -> MutexGuard<'_, Databases> {
@@ -33,13 +36,32 @@ impl Monitor {
     pub(crate) fn check_orders(&self, order_ids: impl Iterator<Item = OrderId>) {
         let databases = self.databases();
         for order_id in order_ids.collect::<BTreeSet<_>>() {
-            self.require(invariants::check_order(&databases, order_id));
+            self.require(self.check_order(&databases, order_id));
         }
+    }
+
+    fn check_order(&self, databases: &Databases, order_id: OrderId) -> Result<(), Violation> {
+        let pair = invariants::check_order(databases, order_id)?;
+        let mut checked = self.checked.lock().expect("nothing panics under this lock");
+        match checked.insert(order_id, pair.clone()) {
+            Some(before) => invariants::check_growth(&before, &pair),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks every order that was ever there.
+    pub(crate) fn check_all_orders(&self) {
+        let of_orders = self.databases().orders().into_iter().map(|row| row.order_id);
+        let of_reservations = self.databases().reservations().into_iter().map(|row| row.order_id);
+        let checked = self.checked.lock().expect("nothing panics under this lock");
+        let seen: Vec<OrderId> = checked.keys().copied().collect();
+        drop(checked);
+        self.check_orders(of_orders.chain(of_reservations).chain(seen));
     }
 
     /// Checks all stock right after a commit.
     pub(crate) fn check_stock(&self) {
-        self.require(invariants::check_stock(&self.databases()));
+        self.require(ledgers::check(&self.databases()));
     }
 
     /// Records the violation, if the result is one. The world ends with the first.

@@ -17,8 +17,6 @@ pub(crate) struct Repairs {
     pub(crate) malformed: usize,
     /// Messages in quarantine that cannot follow from a healthy history.
     pub(crate) anomalies: usize,
-    /// Messages in quarantine that failed even when executed alone.
-    pub(crate) poisoned: usize,
 }
 
 /// Counts repairs, and garbage that is still to be quarantined.
@@ -55,7 +53,8 @@ impl RepairCounter {
                 counted.garbage.remove(&entry.bytes);
             }
             QuarantineKind::Anomaly => counted.repairs.anomalies += 1,
-            QuarantineKind::Poisoned => counted.repairs.poisoned += 1,
+            // Found in the databases at the end, where the sweeper writes it by itself.
+            QuarantineKind::Poisoned => {}
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use orders_core::order::Status;
+use orders_core::status::Status;
 
 use crate::boot;
 use crate::config::Config;
@@ -99,7 +99,7 @@ fn report(config: &Config, world: Option<&World>, violation: Option<Violation>) 
     let mut orders = [0; 3];
     if let (Some(world), None) = (world, &violation) {
         for row in world.monitor.databases().orders() {
-            let was = |status| u64::from(row.history.iter().any(|(_, its)| *its == status));
+            let was = |status| u64::from(row.was(status));
             orders = [
                 orders[0] + 1,
                 orders[1] + was(Status::Confirmed),

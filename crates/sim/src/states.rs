@@ -1,14 +1,13 @@
 //! Which states may follow each other and which may exist together: a second opinion that shares no
 //! code with the services.
 
-use contract::commands::StockCommandKind;
-use inventory_core::reservation::StateName;
-use orders_core::order::Status;
+use inventory_core::reservation::ReservationState;
+use orders_core::status::Status;
 
 /// A violated invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
-    /// `INV-1` to `INV-8`, a rule that the invariants rest on, or another check.
+    /// `INV-1` to `INV-11`, a rule that the invariants rest on, or another check.
     pub(crate) invariant: &'static str,
     pub(crate) what: String,
 }
@@ -30,19 +29,17 @@ pub(crate) fn may_follow(before: Option<Status>, status: Status) -> bool {
     }
 }
 
-/// INV-7: the command that an order in this state waits for.
-pub(crate) fn waits_for(status: Status) -> Option<StockCommandKind> {
+/// INV-7: whether an order in this state has a pending command.
+pub(crate) fn waits(status: Status) -> bool {
     match status {
-        Status::Received => Some(StockCommandKind::ReserveStock),
-        Status::Cancelling => Some(StockCommandKind::ReleaseStock),
-        Status::Fulfilling => Some(StockCommandKind::ShipStock),
-        Status::Confirmed | Status::Rejected | Status::Cancelled | Status::Fulfilled => None,
+        Status::Received | Status::Cancelling | Status::Fulfilling => true,
+        Status::Confirmed | Status::Rejected | Status::Cancelled | Status::Fulfilled => false,
     }
 }
 
 /// INV-5: whether the status of an order and the state of its reservation may exist at one moment.
-pub(crate) fn agree(status: Option<Status>, state: Option<StateName>) -> bool {
-    use StateName::{Rejected, Released, Reserved, Shipped};
+pub(crate) fn agree(status: Option<Status>, state: Option<ReservationState>) -> bool {
+    use ReservationState::{Rejected, Released, Reserved, Shipped};
     match status {
         None => state.is_none(),
         Some(Status::Received) => matches!(state, None | Some(Reserved | Rejected)),

@@ -3,21 +3,29 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contract::commands::StockCommand;
+use contract::commands::AllocateStock;
 use contract::{OrderId, ProductId};
-use inventory::store as of_stock;
+use inventory::store::{
+    MovementAudit, MovementFilter, ProductFilter, StockAudit, StockAuditStore, StockPosition,
+    StockStore, Stored,
+};
+use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand, Touched};
 use inventory_core::reservation::Reservation;
-use inventory_core::{decide as stock, stock as stock_types};
-use orders::store as of_orders;
-use orders_core::decide as order;
+use inventory_core::stock::{Location, Movement, ProductStock};
+use orders::store::{
+    Backlog, Filter, Lease, OrderAudit, OrderAuditStore, OrderStore, OrderSummary, OrderView,
+    PendingAudit, PendingKey,
+};
+use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::failure::Failure;
-use platform::quarantine::Quarantined;
+use platform::quarantine::{QuarantineKind, Quarantined};
 
 use crate::coverage::{self, Work};
 use crate::describe;
 use crate::node::Service;
 use crate::port::{About, Port};
 use crate::pre_state::PreState;
+use crate::spoil;
 use crate::states::broken;
 use crate::world::World;
 
@@ -28,16 +36,16 @@ pub(crate) struct OrdersPort(pub(crate) Port);
 pub(crate) struct StockPort(pub(crate) Port);
 
 #[async_trait]
-impl of_orders::Store for OrdersPort {
+impl OrderStore for OrdersPort {
     fn parallel_batches(&self) -> usize {
         self.0.world.config.committers
     }
 
     async fn run(
         &self,
-        batch: Arc<[order::OrderCommand]>,
-        _: order::Decide,
-    ) -> Result<Vec<order::Decided>, Failure> {
+        batch: Arc<[OrderCommand]>,
+        _: DecideOrders,
+    ) -> Result<Vec<DecidedOrder>, Failure> {
         let world = self.0.world.clone();
         let node = self.0.node;
         let works = batch.iter().map(Work::of_order).collect();
@@ -49,13 +57,13 @@ impl of_orders::Store for OrdersPort {
                 .iter()
                 .filter_map(|one| describe::receipt(&one.outcome))
                 .map(|receipt| receipt.order_id);
-            world.monitor.check_orders(ids.chain(batch.iter().map(order::OrderCommand::order_id)));
+            world.monitor.check_orders(ids.chain(batch.iter().map(OrderCommand::order_id)));
             Ok(decided)
         };
         self.0.transact(about, Box::pin(work)).await
     }
 
-    async fn lease(&self, lease: of_orders::Lease) -> Result<Vec<StockCommand>, Failure> {
+    async fn lease(&self, lease: Lease) -> Result<Vec<AllocateStock>, Failure> {
         let world = self.0.world.clone();
         let node = self.0.node;
         let work = async move {
@@ -63,9 +71,9 @@ impl of_orders::Store for OrdersPort {
             if let Some(first) = commands.first() {
                 world.trace.event(|| {
                     format!(
-                        "{node} leases {} commands, {:?} for {}",
+                        "{node} leases {} commands, revision {} of {}",
                         commands.len(),
-                        first.kind,
+                        first.intent.revision,
                         first.order_id
                     )
                 });
@@ -87,37 +95,34 @@ impl of_orders::Store for OrdersPort {
         self.0.transact(About::own("setting aside"), Box::pin(work)).await
     }
 
-    async fn order(&self, order_id: OrderId) -> Result<Option<of_orders::OrderView>, Failure> {
+    async fn order(&self, order_id: OrderId) -> Result<Option<OrderView>, Failure> {
         let found = self.0.world.stores.orders.order(order_id);
         self.0.read("looking an order up", found).await
     }
 
-    async fn receipt(&self, order_id: OrderId) -> Result<Option<order::Receipt>, Failure> {
+    async fn receipt(&self, order_id: OrderId) -> Result<Option<Receipt>, Failure> {
         let found = self.0.world.stores.orders.receipt(order_id);
         self.0.read("looking a receipt up", found).await
     }
 
-    async fn orders(
-        &self,
-        filter: of_orders::Filter,
-    ) -> Result<Vec<of_orders::OrderSummary>, Failure> {
+    async fn orders(&self, filter: Filter) -> Result<Vec<OrderSummary>, Failure> {
         let found = self.0.world.stores.orders.orders(filter);
         self.0.read("listing orders", found).await
     }
 
-    async fn backlog(&self) -> Result<of_orders::Backlog, Failure> {
+    async fn backlog(&self) -> Result<Backlog, Failure> {
         let found = self.0.world.stores.orders.backlog();
         self.0.read("counting the backlog", found).await
     }
 }
 
 #[async_trait]
-impl of_orders::AuditStore for OrdersPort {
+impl OrderAuditStore for OrdersPort {
     async fn orders_after(
         &self,
         after: Option<OrderId>,
         limit: u32,
-    ) -> Result<Vec<of_orders::OrderAudit>, Failure> {
+    ) -> Result<Vec<OrderAudit>, Failure> {
         let found = self.0.world.stores.orders_audit.orders_after(after, limit);
         self.0.read("auditing", found).await
     }
@@ -136,36 +141,38 @@ impl of_orders::AuditStore for OrdersPort {
         self.0.read("auditing", found).await
     }
 
-    async fn orders_by_id(
-        &self,
-        order_ids: Vec<OrderId>,
-    ) -> Result<Vec<of_orders::OrderAudit>, Failure> {
+    async fn orders_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
         let found = self.0.world.stores.orders_audit.orders_by_id(order_ids);
         self.0.read("auditing", found).await
     }
 
     async fn pending_after(
         &self,
-        after: Option<OrderId>,
+        after: Option<PendingKey>,
         limit: u32,
-    ) -> Result<Vec<of_orders::PendingAudit>, Failure> {
+    ) -> Result<Vec<PendingAudit>, Failure> {
         let found = self.0.world.stores.orders_audit.pending_after(after, limit);
         self.0.read("auditing", found).await
     }
 
-    async fn backlog(&self) -> Result<of_orders::Backlog, Failure> {
+    async fn last_pending(&self) -> Result<Option<PendingKey>, Failure> {
+        let found = self.0.world.stores.orders_audit.last_pending();
+        self.0.read("auditing", found).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, Failure> {
         let found = self.0.world.stores.orders_audit.backlog();
         self.0.read("auditing", found).await
     }
 }
 
 #[async_trait]
-impl of_stock::Store for StockPort {
+impl StockStore for StockPort {
     async fn run(
         &self,
-        batch: Arc<[stock::InventoryCommand]>,
-        _: stock::Decide,
-    ) -> Result<Vec<stock::Decided>, Failure> {
+        batch: Arc<[InventoryCommand]>,
+        _: DecideInventory,
+    ) -> Result<Vec<DecidedInventory>, Failure> {
         let world = self.0.world.clone();
         let node = self.0.node;
         let works = batch.iter().filter_map(Work::of_stock).collect();
@@ -175,7 +182,7 @@ impl of_stock::Store for StockPort {
             let decided = world.stores.inventory.run(batch.clone(), coverage::decide_stock).await?;
             world.trace.event(|| format!("{node} commits {}", describe::stock(&batch, &decided)));
             let ids = batch.iter().filter_map(|command| match command {
-                stock::InventoryCommand::Stock(command) => Some(command.order_id),
+                InventoryCommand::Allocate(command) => Some(command.order_id),
                 _ => None,
             });
             world.monitor.check_orders(ids);
@@ -196,26 +203,17 @@ impl of_stock::Store for StockPort {
         self.0.transact(About::own("setting aside"), Box::pin(work)).await
     }
 
-    async fn product(
-        &self,
-        product_id: ProductId,
-    ) -> Result<Option<stock_types::ProductStock>, Failure> {
+    async fn product(&self, product_id: ProductId) -> Result<Option<ProductStock>, Failure> {
         let found = self.0.world.stores.inventory.product(product_id);
         self.0.read("looking a product up", found).await
     }
 
-    async fn products(
-        &self,
-        filter: of_stock::ProductFilter,
-    ) -> Result<Vec<stock_types::ProductStock>, Failure> {
+    async fn products(&self, filter: ProductFilter) -> Result<Vec<ProductStock>, Failure> {
         let found = self.0.world.stores.inventory.products(filter);
         self.0.read("listing products", found).await
     }
 
-    async fn movements(
-        &self,
-        filter: of_stock::MovementFilter,
-    ) -> Result<Vec<stock_types::Movement>, Failure> {
+    async fn movements(&self, filter: MovementFilter) -> Result<Vec<Movement>, Failure> {
         let found = self.0.world.stores.inventory.movements(filter);
         self.0.read("listing movements", found).await
     }
@@ -225,29 +223,56 @@ impl of_stock::Store for StockPort {
         self.0.read("looking a reservation up", found).await
     }
 
-    async fn locations(&self) -> Result<Vec<stock_types::Location>, Failure> {
+    async fn locations(&self) -> Result<Vec<Location>, Failure> {
         let found = self.0.world.stores.inventory.locations();
         self.0.read("listing locations", found).await
     }
 }
 
 #[async_trait]
-impl of_stock::AuditStore for StockPort {
+impl StockAuditStore for StockPort {
+    async fn movements_after(
+        &self,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Stored<i64, MovementAudit>>, Failure> {
+        let found = self.0.world.stores.inventory_audit.movements_after(after, limit);
+        self.0.read("auditing", found).await
+    }
+
+    async fn last_movement(&self) -> Result<Option<i64>, Failure> {
+        let found = self.0.world.stores.inventory_audit.last_movement();
+        self.0.read("auditing", found).await
+    }
+
+    async fn movements_by_number(
+        &self,
+        numbers: Vec<i64>,
+    ) -> Result<Vec<Stored<i64, Movement>>, Failure> {
+        let found = self.0.world.stores.inventory_audit.movements_by_number(numbers);
+        self.0.read("auditing", found).await
+    }
+
+    async fn stock_after(
+        &self,
+        after: Option<StockPosition>,
+        limit: u32,
+    ) -> Result<Vec<Stored<StockPosition, StockAudit>>, Failure> {
+        let found = self.0.world.stores.inventory_audit.stock_after(after, limit);
+        self.0.read("auditing", found).await
+    }
+
+    async fn last_stock(&self) -> Result<Option<StockPosition>, Failure> {
+        let found = self.0.world.stores.inventory_audit.last_stock();
+        self.0.read("auditing", found).await
+    }
+
     async fn reservations_after(
         &self,
         after: Option<OrderId>,
         limit: u32,
-    ) -> Result<Vec<Reservation>, Failure> {
+    ) -> Result<Vec<Stored<OrderId, Reservation>>, Failure> {
         let found = self.0.world.stores.inventory_audit.reservations_after(after, limit);
-        self.0.read("auditing", found).await
-    }
-
-    async fn order_ids_after(
-        &self,
-        after: Option<OrderId>,
-        limit: u32,
-    ) -> Result<Vec<OrderId>, Failure> {
-        let found = self.0.world.stores.inventory_audit.order_ids_after(after, limit);
         self.0.read("auditing", found).await
     }
 
@@ -259,33 +284,8 @@ impl of_stock::AuditStore for StockPort {
     async fn reservations_by_id(
         &self,
         order_ids: Vec<OrderId>,
-    ) -> Result<Vec<Reservation>, Failure> {
+    ) -> Result<Vec<Stored<OrderId, Reservation>>, Failure> {
         let found = self.0.world.stores.inventory_audit.reservations_by_id(order_ids);
-        self.0.read("auditing", found).await
-    }
-
-    async fn stock_after(
-        &self,
-        after: Option<of_stock::StockKey>,
-        limit: u32,
-    ) -> Result<Vec<of_stock::StockAudit>, Failure> {
-        let found = self.0.world.stores.inventory_audit.stock_after(after, limit);
-        self.0.read("auditing", found).await
-    }
-
-    async fn ledger(
-        &self,
-        stretch: of_stock::LedgerRange,
-    ) -> Result<Vec<stock_types::Movement>, Failure> {
-        let found = self.0.world.stores.inventory_audit.ledger(stretch);
-        self.0.read("auditing", found).await
-    }
-
-    async fn levels_at(
-        &self,
-        points: Vec<(of_stock::StockKey, i64)>,
-    ) -> Result<Vec<Option<stock_types::Level>>, Failure> {
-        let found = self.0.world.stores.inventory_audit.levels_at(points);
         self.0.read("auditing", found).await
     }
 
@@ -293,46 +293,42 @@ impl of_stock::AuditStore for StockPort {
         let found = self.0.world.stores.inventory_audit.known_products(product_ids);
         self.0.read("auditing", found).await
     }
-
-    async fn held_at(
-        &self,
-        place: of_stock::StockKey,
-        after: Option<OrderId>,
-        limit: u32,
-    ) -> Result<of_stock::HeldAudit, Failure> {
-        let found = self.0.world.stores.inventory_audit.held_at(place, after, limit);
-        self.0.read("auditing", found).await
-    }
 }
 
 /// The rows that a batch of orders locks before it decides.
-fn order_rows(batch: &[order::OrderCommand]) -> Vec<String> {
-    let key = |command: &order::OrderCommand| match command {
-        order::OrderCommand::Place(placement) => placement.key.clone(),
-        _ => None,
-    };
-    let keys = batch.iter().filter_map(key);
+fn order_rows(batch: &[OrderCommand]) -> Vec<String> {
+    let keys = batch.iter().filter_map(|command| command.key().map(ToOwned::to_owned));
     keys.chain(batch.iter().map(|command| command.order_id().to_string())).collect()
 }
 
 /// The rows that a batch of stock locks before it decides.
-fn stock_rows(batch: &[stock::InventoryCommand]) -> Vec<String> {
-    let stock::Touched { orders, requests, products } = stock::Touched::by(batch);
+fn stock_rows(batch: &[InventoryCommand]) -> Vec<String> {
+    let Touched { orders, requests, products } = Touched::by(batch);
     let orders = orders.iter().map(ToString::to_string);
     let products = products.iter().map(ToString::to_string);
     orders.chain(products).chain(requests.iter().map(|request| format!("{request:?}"))).collect()
 }
 
-/// Entries of the quarantine that are committed must be in the database.
+/// Entries of the quarantine that are committed must be in the database, and only forged messages
+/// are anomalies.
 fn check_quarantined(world: &World, service: Service, entries: &[Quarantined]) {
     for entry in entries {
-        if !world.monitor.databases().has_quarantined(service, entry) {
-            world
-                .monitor
-                .require(broken("R16", format!("{entry:?} was set aside and is not there")));
-        }
-        let Quarantined { kind, subject, reason, .. } = entry;
+        let Quarantined { kind, subject, reason, bytes } = entry;
         world.trace.event(|| format!("set aside: {kind} {subject:?}, {reason}"));
+        if !world.monitor.databases().has_quarantined(service, entry) {
+            let what = format!("{entry:?} was set aside and is not there");
+            world.monitor.require(broken("R16", what));
+        }
+        if *kind == QuarantineKind::Anomaly {
+            if !spoil::are_forged(bytes) {
+                let what = format!("a genuine message is an anomaly: {entry:?}");
+                world.monitor.require(broken("R22", what));
+            }
+            coverage::mark(match service {
+                Service::Orders => "a forged answer that is set aside",
+                Service::Inventory => "a forged command that is set aside",
+            });
+        }
         world.repairs.quarantined(entry);
     }
 }

@@ -1,55 +1,62 @@
 //! The tables of states and commits: which cells can be reached, and which were reached.
 
-use contract::commands::StockCommandKind;
-use inventory_core::reservation::StateName;
-use orders_core::order::Status;
+use orders_core::status::Status;
 
-use crate::coverage::{Coverage, Event, UnknownCommit, Work};
+use crate::coverage::{Coverage, Has, Known, OrderEvent, StockEvent, UnknownCommit, Work};
 
 /// What must happen in some world, beside the cells.
-pub(crate) const MARKS: [&str; 4] = [
+pub(crate) const MARKS: [&str; 6] = [
     "an answer that the outcome is unknown",
     "a placement that finds itself after an unknown commit",
     "a movement that was made before",
     "a process that ends because its storage failed",
+    "a forged command that is set aside",
+    "a forged answer that is set aside",
 ];
 
 /// Why the event cannot happen to an order in this state, if it cannot.
-pub(crate) fn impossible_for_order(status: Status, event: Event) -> Option<&'static str> {
-    use Event::{StockRejected, StockReleased, StockReserved, StockShipped};
-    use Status::{Cancelled, Cancelling, Confirmed, Fulfilled, Fulfilling, Received, Rejected};
+pub(crate) fn impossible_for_order(status: Status, event: OrderEvent) -> Option<&'static str> {
+    use Has::{Granted, Nothing, Rejected};
+    use OrderEvent::{Cancel, Current, Fulfill, Lower};
     match (status, event) {
-        (Received | Confirmed | Rejected, StockReleased) => {
-            Some("only a cancelled order's stock is released")
+        (_, Cancel | Fulfill) => None,
+        (Status::Received | Status::Confirmed | Status::Rejected, Lower(_)) => {
+            Some("the first revision has no lower one")
         }
-        (Fulfilling | Fulfilled, StockReleased) => {
-            Some("an order that is fulfilled was never cancelled")
+        (_, Lower(Nothing)) => Some("an order that is placed is granted or rejected"),
+        (Status::Fulfilling | Status::Fulfilled, Lower(Rejected)) => {
+            Some("a rejected order is never fulfilled")
         }
-        (Received | Confirmed | Rejected, StockShipped) => {
-            Some("only a fulfilled order's stock is shipped")
+        (Status::Received | Status::Confirmed | Status::Rejected, Current(Nothing)) => {
+            Some("an order that is placed is granted or rejected")
         }
-        (Cancelling | Cancelled, StockShipped) => Some("a cancelled order was never fulfilled"),
-        (Confirmed | Fulfilling | Fulfilled, StockRejected) => {
-            Some("stock that was reserved is never rejected")
+        (Status::Confirmed, Current(Rejected)) | (Status::Rejected, Current(Granted)) => {
+            Some("Inventory answers a revision once")
         }
-        (Rejected, StockReserved) => Some("stock that was rejected is never reserved"),
+        (Status::Cancelling | Status::Cancelled, Current(Granted | Rejected)) => {
+            Some("a cancelled order has nothing, and nothing is short")
+        }
+        (Status::Fulfilling | Status::Fulfilled, Current(Rejected | Nothing)) => {
+            Some("a fulfilled order has what it was granted")
+        }
         _ => None,
     }
 }
 
 /// Why the command cannot come for a reservation in this state, or for none, if it cannot.
-pub(crate) fn impossible_for_stock(
-    state: Option<StateName>,
-    kind: StockCommandKind,
-) -> Option<&'static str> {
-    use StateName::{Rejected, Released, Shipped};
-    use StockCommandKind::{ReleaseStock, ShipStock};
-    match (state, kind) {
-        (None | Some(Rejected), ShipStock) => {
-            Some("only an order whose reservation was answered is fulfilled")
+pub(crate) fn impossible_for_stock(known: Known, event: StockEvent) -> Option<&'static str> {
+    use StockEvent::{Cancel, Fulfill, Lower, Place, Same};
+    match (known, event) {
+        (Known::Nothing, Lower | Same) => Some("there is no revision"),
+        (Known::Nothing | Known::Rejected, Fulfill) => {
+            Some("only an order that was granted its units is fulfilled")
         }
-        (Some(Released), ShipStock) => Some("a cancelled order is never fulfilled"),
-        (Some(Shipped), ReleaseStock) => Some("an order that is fulfilled is never cancelled"),
+        (Known::Reserved | Known::Rejected, Lower) => Some("the first revision has no lower one"),
+        (Known::Reserved | Known::Rejected, Place) => Some("an order is placed once"),
+        (Known::Tombstone | Known::Released, Place | Cancel | Fulfill) => {
+            Some("a cancelled order stays as it is")
+        }
+        (Known::Shipped, Place | Cancel | Fulfill) => Some("a fulfilled order stays as it is"),
         _ => None,
     }
 }
@@ -61,9 +68,9 @@ pub(crate) fn broken(coverage: &Coverage) -> Option<String> {
             .map(|why| format!("an order that is {status:?} met {event:?}: {why}"))
     });
     order.or_else(|| {
-        coverage.stock.keys().find_map(|(state, kind)| {
-            let why = impossible_for_stock(*state, *kind)?;
-            Some(format!("a reservation that is {state:?} met {kind:?}: {why}"))
+        coverage.stock.keys().find_map(|(known, event)| {
+            let why = impossible_for_stock(*known, *event)?;
+            Some(format!("a reservation that is {known:?} met {event:?}: {why}"))
         })
     })
 }
@@ -75,7 +82,8 @@ pub(crate) fn missing(coverage: &Coverage) -> Vec<String> {
     let commits = commit_cells().filter(|cell| !coverage.commits.contains_key(cell));
     let marks = MARKS.iter().filter(|mark| !coverage.marks.contains_key(**mark));
     let order = order.map(|(status, event)| format!("an order that is {status:?} and {event:?}"));
-    let stock = stock.map(|(state, kind)| format!("a reservation that is {state:?} and {kind:?}"));
+    let stock =
+        stock.map(|(known, event)| format!("a reservation that is {known:?} and {event:?}"));
     let commits =
         commits.map(|(work, fate)| format!("a commit of unknown fate of a {work:?}: {fate:?}"));
     order.chain(stock).chain(commits).chain(marks.map(|mark| (*mark).to_owned())).collect()
@@ -88,21 +96,21 @@ pub(crate) fn reached(coverage: &Coverage) -> (usize, usize) {
 }
 
 pub(crate) fn print(coverage: &Coverage) {
-    header("order", Event::ALL.map(|event| format!("{event:?}")).as_slice());
+    header("order", OrderEvent::ALL.map(order_column).as_slice());
     for status in Status::ALL {
-        let cell = |event: Event| match impossible_for_order(status, event) {
+        let cell = |event: OrderEvent| match impossible_for_order(status, event) {
             Some(_) => "-".to_owned(),
             None => coverage.orders.get(&(status, event)).copied().unwrap_or(0).to_string(),
         };
-        row(status.as_str(), &Event::ALL.map(cell));
+        row(status.as_str(), &OrderEvent::ALL.map(cell));
     }
-    header("reservation", StockCommandKind::ALL.map(|kind| kind.as_str().to_owned()).as_slice());
-    for state in states() {
-        let cell = |kind: StockCommandKind| match impossible_for_stock(state, kind) {
+    header("reservation", StockEvent::ALL.map(|event| format!("{event:?}")).as_slice());
+    for known in Known::ALL {
+        let cell = |event: StockEvent| match impossible_for_stock(known, event) {
             Some(_) => "-".to_owned(),
-            None => coverage.stock.get(&(state, kind)).copied().unwrap_or(0).to_string(),
+            None => coverage.stock.get(&(known, event)).copied().unwrap_or(0).to_string(),
         };
-        row(state.map_or("none", StateName::as_str), &StockCommandKind::ALL.map(cell));
+        row(&format!("{known:?}"), &StockEvent::ALL.map(cell));
     }
     header("unknown fate", UnknownCommit::ALL.map(|fate| format!("{fate:?}")).as_slice());
     for work in Work::ALL {
@@ -117,6 +125,14 @@ pub(crate) fn print(coverage: &Coverage) {
     }
 }
 
+fn order_column(event: OrderEvent) -> String {
+    match event {
+        OrderEvent::Cancel | OrderEvent::Fulfill => format!("{event:?}"),
+        OrderEvent::Lower(has) => format!("lower {has:?}"),
+        OrderEvent::Current(has) => format!("{has:?}"),
+    }
+}
+
 fn header(what: &str, columns: &[String]) {
     println!();
     row(what, columns);
@@ -127,20 +143,17 @@ fn row(name: &str, columns: &[String]) {
     println!("{name:<14}{columns}");
 }
 
-fn order_cells() -> impl Iterator<Item = (Status, Event)> {
-    let all = Status::ALL.into_iter().flat_map(|status| Event::ALL.map(|event| (status, event)));
+fn order_cells() -> impl Iterator<Item = (Status, OrderEvent)> {
+    let all =
+        Status::ALL.into_iter().flat_map(|status| OrderEvent::ALL.map(|event| (status, event)));
     all.filter(|(status, event)| impossible_for_order(*status, *event).is_none())
 }
 
-fn stock_cells() -> impl Iterator<Item = (Option<StateName>, StockCommandKind)> {
-    let all = states().flat_map(|state| StockCommandKind::ALL.map(|kind| (state, kind)));
-    all.filter(|(state, kind)| impossible_for_stock(*state, *kind).is_none())
+fn stock_cells() -> impl Iterator<Item = (Known, StockEvent)> {
+    let all = Known::ALL.into_iter().flat_map(|known| StockEvent::ALL.map(|event| (known, event)));
+    all.filter(|(known, event)| impossible_for_stock(*known, *event).is_none())
 }
 
 fn commit_cells() -> impl Iterator<Item = (Work, UnknownCommit)> {
     Work::ALL.into_iter().flat_map(|work| UnknownCommit::ALL.map(|fate| (work, fate)))
-}
-
-fn states() -> impl Iterator<Item = Option<StateName>> {
-    std::iter::once(None).chain(StateName::ALL.map(Some))
 }

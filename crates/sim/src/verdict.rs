@@ -1,34 +1,28 @@
 //! The checks at the end of a world: all invariants over all rows, the clients' answers, all
 //! messages, and repairs.
 
-use std::collections::BTreeSet;
-
-use contract::OrderId;
-
 use crate::config::Fault;
 use crate::coverage;
-use crate::databases::{Level, ReservationRow};
-use crate::invariants;
-use crate::log;
+use crate::databases::{MovementRow, OrderRow, ReservationRow, StockRow};
 use crate::states::{Violation, broken};
 use crate::table;
 use crate::world::World;
 
 pub(crate) fn on(world: &World) -> Result<(), Violation> {
+    world.monitor.check_all_orders();
+    world.monitor.check_stock();
     {
         let databases = world.monitor.databases();
-        let of_orders = databases.orders().into_iter().map(|row| row.order_id);
-        let reservations = databases.reservations();
-        let ids: BTreeSet<OrderId> =
-            of_orders.chain(reservations.iter().map(|row| row.order_id)).collect();
-        ids.into_iter().try_for_each(|order_id| invariants::check_order(&databases, order_id))?;
-        invariants::check_stock(&databases)?;
         world.history().check(&databases)?;
-        let ledgers = invariants::check_ledgers(&databases)?;
-        reservations
-            .iter()
-            .try_for_each(|row| invariants::check_rejection(&databases, row, &ledgers))?;
-        log::check(&world.broker, &databases)?;
+        world.published.check_all(&databases)?;
+        let orphans = databases.orphans();
+        if orphans > 0 {
+            return broken("INV-7", format!("{orphans} rows belong to no order"));
+        }
+        let poisoned = databases.poisoned();
+        if !poisoned.is_empty() {
+            return broken("R16", format!("good commands were set aside: {poisoned:?}"));
+        }
     }
     if let Some(cell) = coverage::with(table::broken) {
         return broken("INV-5", cell);
@@ -62,9 +56,6 @@ fn check_repairs(world: &World) -> Result<(), Violation> {
     {
         return broken("repairs", format!("{repairs:?} although every message is genuine"));
     }
-    if repairs.poisoned > 0 {
-        return broken("repairs", format!("{repairs:?}: a genuine message could not be executed"));
-    }
     let left = world.repairs.garbage_left();
     if left > 0 && without(&[Wipes]) {
         return broken("R16", format!("{left} pieces of garbage were delivered and not set aside"));
@@ -75,17 +66,18 @@ fn check_repairs(world: &World) -> Result<(), Violation> {
 /// All rows that messages can change.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Snapshot {
-    orders: Vec<(OrderId, u32)>,
-    reservations: Vec<String>,
-    stock: Vec<((String, String), Level)>,
+    orders: Vec<OrderRow>,
+    reservations: Vec<ReservationRow>,
+    stock: Vec<StockRow>,
+    movements: Vec<MovementRow>,
 }
 
 pub(crate) fn snapshot(world: &World) -> Snapshot {
     let databases = world.monitor.databases();
-    let reservation = |row: ReservationRow| format!("{} {:?}", row.order_id, row.state);
     Snapshot {
-        orders: databases.orders().into_iter().map(|row| (row.order_id, row.last_seq)).collect(),
-        reservations: databases.reservations().into_iter().map(reservation).collect(),
-        stock: databases.stock().into_iter().map(|row| (row.key, row.level)).collect(),
+        orders: databases.orders(),
+        reservations: databases.reservations(),
+        stock: databases.stock(),
+        movements: databases.movements(),
     }
 }

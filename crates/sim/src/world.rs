@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use inventory::store::{StockAuditStore, StockStore};
+use orders::store::{OrderAuditStore, OrderStore};
 use platform::clock::Clock;
 use tokio::time::Instant;
 
@@ -18,6 +20,7 @@ use crate::locks::Locks;
 use crate::monitor::Monitor;
 use crate::network::Network;
 use crate::node::{Node, Service};
+use crate::published::Published;
 use crate::random::Random;
 use crate::repairs::RepairCounter;
 use crate::replicas::Replicas;
@@ -30,10 +33,10 @@ pub(crate) type Boot = fn(&Arc<World>, Node);
 /// The databases. All replicas of a service share one.
 #[derive(Debug)]
 pub(crate) struct Stores {
-    pub(crate) orders: Arc<dyn orders::store::Store>,
-    pub(crate) orders_audit: Arc<dyn orders::store::AuditStore>,
-    pub(crate) inventory: Arc<dyn inventory::store::Store>,
-    pub(crate) inventory_audit: Arc<dyn inventory::store::AuditStore>,
+    pub(crate) orders: Arc<dyn OrderStore>,
+    pub(crate) orders_audit: Arc<dyn OrderAuditStore>,
+    pub(crate) inventory: Arc<dyn StockStore>,
+    pub(crate) inventory_audit: Arc<dyn StockAuditStore>,
 }
 
 pub(crate) struct World {
@@ -43,6 +46,7 @@ pub(crate) struct World {
     pub(crate) stores: Stores,
     pub(crate) locks: Locks,
     pub(crate) broker: Broker,
+    pub(crate) published: Published,
     pub(crate) network: Network,
     pub(crate) replicas: Replicas,
     pub(crate) clocks: Clocks,
@@ -81,6 +85,7 @@ impl World {
             stores,
             locks: Locks::default(),
             broker: Broker::new(Random::of(config.seed, "broker")),
+            published: Published::default(),
             network: Network::default(),
             replicas: Replicas::default(),
             clocks,

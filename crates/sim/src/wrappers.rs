@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use axum::Router;
-use inventory_core::decide as stock;
-use orders::store::Store as OrdersStore;
-use orders_core::decide as order;
+use inventory_core::decide::DecideInventory;
+use orders::store::OrderStore;
+use orders_core::decide::DecideOrders;
 use platform::bus::Bus;
 
 use crate::node::NodeIds;
 
 /// Wraps the store of an Order Service, given the bus of the same replica.
-pub(crate) type WrapOrdersStore = fn(Arc<dyn OrdersStore>, &Arc<dyn Bus>) -> Arc<dyn OrdersStore>;
+pub(crate) type WrapOrderStore = fn(Arc<dyn OrderStore>, &Arc<dyn Bus>) -> Arc<dyn OrderStore>;
 
 /// The wrappers of a replica's parts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wrappers {
-    pub(crate) decide_orders: order::Decide,
-    pub(crate) decide_stock: stock::Decide,
-    pub(crate) orders_store: WrapOrdersStore,
+    pub(crate) decide_orders: DecideOrders,
+    pub(crate) decide_stock: DecideInventory,
+    pub(crate) orders_store: WrapOrderStore,
     /// Wraps the bus of any replica.
     pub(crate) bus: fn(Arc<dyn Bus>) -> Arc<dyn Bus>,
     /// Wraps the routes of any replica, given the ids that it draws.
@@ -30,8 +30,8 @@ pub(crate) struct Wrappers {
 impl Wrappers {
     /// The services without a mistake.
     pub(crate) const NONE: Self = Self {
-        decide_orders: order::decide,
-        decide_stock: stock::decide,
+        decide_orders: orders_core::decide::decide,
+        decide_stock: inventory_core::decide::decide,
         orders_store: |store, _| store,
         bus: |bus| bus,
         router: |router, _| router,

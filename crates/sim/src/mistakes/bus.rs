@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use contract::answers::StockAnswer;
+use contract::answers::StockAllocated;
 use contract::codec::{self, Undecodable};
-use contract::commands::{COMMANDS_CHANNEL, StockCommand};
+use contract::commands::{AllocateStock, COMMANDS_CHANNEL};
 use platform::bus::{Bus, BusError, Delivery, DeliveryTag, Hints};
 
 /// Drops all messages that were received together with a malformed one: they are delivered again
@@ -24,9 +24,11 @@ struct BadMessageAbortsBatch {
 fn is_bad(channel: &str, payload: &[u8]) -> bool {
     let is_malformed = |error: Undecodable| matches!(error, Undecodable::Malformed { .. });
     if channel == COMMANDS_CHANNEL {
-        codec::decode::<StockCommand>(payload).into_iter().filter_map(Result::err).any(is_malformed)
+        let commands = codec::decode::<AllocateStock>(payload);
+        commands.into_iter().filter_map(Result::err).any(is_malformed)
     } else {
-        codec::decode::<StockAnswer>(payload).into_iter().filter_map(Result::err).any(is_malformed)
+        let answers = codec::decode::<StockAllocated>(payload);
+        answers.into_iter().filter_map(Result::err).any(is_malformed)
     }
 }
 

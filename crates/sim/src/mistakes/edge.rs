@@ -8,7 +8,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::Method;
-use orders_core::order::Status;
+use orders_core::status::Status;
 use serde_json::json;
 
 use crate::node::NodeIds;

@@ -65,21 +65,45 @@ fn overwrite(change: &mut OrderChange, found: &LoadedOrders) {
     }
 }
 
-/// A batch that is decided again has the changes of the first time. Only retries bring the id of a
-/// placement again.
+/// A batch that is decided again has the answers and the changes of the first time. Only retries
+/// bring the id of a placement again.
 pub(super) fn retry_repeats_writes(
     now_micros: i64,
     batch: &[OrderCommand],
-    loaded: LoadedOrders,
+    found: LoadedOrders,
 ) -> OrdersDecision {
     let places = |command: &OrderCommand| matches!(command, OrderCommand::Place(_));
     if !batch.iter().any(places) {
-        return decide(now_micros, batch, loaded);
+        return decide(now_micros, batch, found);
     }
-    FIRST_TRIES.with_borrow_mut(|first_tries| {
-        let first_try = first_tries.entry(format!("{batch:?}"));
-        first_try.or_insert_with(|| decide(now_micros, batch, loaded)).clone()
-    })
+    let name = format!("{batch:?}");
+    let first_try = FIRST_TRIES.with_borrow(|first_tries| first_tries.get(&name).cloned());
+    if let Some(first_try) = first_try {
+        return write_again(first_try, &found);
+    }
+    let decision = decide(now_micros, batch, found);
+    FIRST_TRIES.with_borrow_mut(|first_tries| first_tries.insert(name, decision.clone()));
+    decision
+}
+
+/// Leaves out orders whose id or key is there already, and adds the entries of others once more.
+fn write_again(mut decision: OrdersDecision, found: &LoadedOrders) -> OrdersDecision {
+    let is_there = |change: &OrderChange| match &change.from {
+        Origin::Placed(placement) => {
+            let key = placement.key.as_ref();
+            found.orders.contains_key(&change.order_id)
+                || key.is_some_and(|key| found.keys.contains_key(key))
+        }
+        Origin::Stored { .. } => false,
+    };
+    decision.changes.retain(|change| !is_there(change));
+    for change in &mut decision.changes {
+        overwrite(change, found);
+        if let (Origin::Stored { last_seq, .. }, Some(state)) = (&change.from, &mut change.to) {
+            state.last_seq = last_seq + u32::try_from(change.entries.len()).expect("few entries");
+        }
+    }
+    decision
 }
 
 /// Facts of a lower revision settle the order, if they could be those of its revision.

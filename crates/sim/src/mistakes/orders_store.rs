@@ -4,15 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contract::commands::{COMMANDS_CHANNEL, StockCommand};
+use contract::commands::{AllocateStock, COMMANDS_CHANNEL};
 use contract::{OrderId, codec};
-use orders::store::{Backlog, Filter, Lease, OrderSummary, OrderView, Store};
-use orders_core::decide::{Decide, Decided, Loaded, OrderCommand, Receipt};
+use orders::store::{Backlog, Filter, Lease, OrderStore, OrderSummary, OrderView};
+use orders_core::decide::{DecideOrders, DecidedOrder, LoadedOrders, OrderCommand, Receipt};
 use platform::bus::Bus;
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 
-type Stores = Arc<dyn Store>;
+type Stores = Arc<dyn OrderStore>;
 
 /// Reports a commit of unknown fate as one that failed.
 pub(super) fn unknown_is_failed(right: Stores, _: &Arc<dyn Bus>) -> Stores {
@@ -32,17 +32,17 @@ pub(super) fn sweeper_stops(right: Stores, _: &Arc<dyn Bus>) -> Stores {
 /// The methods in which a mistaken store differs; by default none.
 #[async_trait]
 trait Mistake: Send + Sync + fmt::Debug {
-    fn right(&self) -> &dyn Store;
+    fn right(&self) -> &dyn OrderStore;
 
     async fn run(
         &self,
         batch: Arc<[OrderCommand]>,
-        decide: Decide,
-    ) -> Result<Vec<Decided>, Failure> {
+        decide: DecideOrders,
+    ) -> Result<Vec<DecidedOrder>, Failure> {
         self.right().run(batch, decide).await
     }
 
-    async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure> {
+    async fn lease(&self, lease: Lease) -> Result<Vec<AllocateStock>, Failure> {
         self.right().lease(lease).await
     }
 }
@@ -54,15 +54,15 @@ struct UnknownIsFailed {
 
 #[async_trait]
 impl Mistake for UnknownIsFailed {
-    fn right(&self) -> &dyn Store {
+    fn right(&self) -> &dyn OrderStore {
         &*self.right
     }
 
     async fn run(
         &self,
         batch: Arc<[OrderCommand]>,
-        decide: Decide,
-    ) -> Result<Vec<Decided>, Failure> {
+        decide: DecideOrders,
+    ) -> Result<Vec<DecidedOrder>, Failure> {
         self.right.run(batch, decide).await.map_err(|failure| match failure {
             // The committer does not repeat a batch that found a full disk: the clients are
             // answered.
@@ -80,16 +80,16 @@ struct PublishBeforeCommit {
 
 #[async_trait]
 impl Mistake for PublishBeforeCommit {
-    fn right(&self) -> &dyn Store {
+    fn right(&self) -> &dyn OrderStore {
         &*self.right
     }
 
     async fn run(
         &self,
         batch: Arc<[OrderCommand]>,
-        decide: Decide,
-    ) -> Result<Vec<Decided>, Failure> {
-        let early = decide(0, &batch, Loaded::default());
+        decide: DecideOrders,
+    ) -> Result<Vec<DecidedOrder>, Failure> {
+        let early = decide(0, &batch, LoadedOrders::default());
         let early: Vec<_> = early.decided.into_iter().filter_map(|one| one.publish).collect();
         // A relay ignores the error, too, if the bus cannot be reached.
         let _ = self.bus.publish(COMMANDS_CHANNEL, codec::encode(&early)).await;
@@ -104,11 +104,11 @@ struct SweeperStops {
 
 #[async_trait]
 impl Mistake for SweeperStops {
-    fn right(&self) -> &dyn Store {
+    fn right(&self) -> &dyn OrderStore {
         &*self.right
     }
 
-    async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure> {
+    async fn lease(&self, lease: Lease) -> Result<Vec<AllocateStock>, Failure> {
         self.right.lease(lease).await.map(|_| Vec::new())
     }
 }
@@ -118,7 +118,7 @@ impl Mistake for SweeperStops {
 struct Mistaken<M>(M);
 
 #[async_trait]
-impl<M: Mistake> Store for Mistaken<M> {
+impl<M: Mistake> OrderStore for Mistaken<M> {
     fn parallel_batches(&self) -> usize {
         self.0.right().parallel_batches()
     }
@@ -126,12 +126,12 @@ impl<M: Mistake> Store for Mistaken<M> {
     async fn run(
         &self,
         batch: Arc<[OrderCommand]>,
-        decide: Decide,
-    ) -> Result<Vec<Decided>, Failure> {
+        decide: DecideOrders,
+    ) -> Result<Vec<DecidedOrder>, Failure> {
         self.0.run(batch, decide).await
     }
 
-    async fn lease(&self, lease: Lease) -> Result<Vec<StockCommand>, Failure> {
+    async fn lease(&self, lease: Lease) -> Result<Vec<AllocateStock>, Failure> {
         self.0.lease(lease).await
     }
 

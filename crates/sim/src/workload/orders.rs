@@ -1,11 +1,11 @@
 //! What customers do: place orders, change their mind, look, and send malformed requests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use contract::OrderId;
 use http::Method;
-use orders_core::order::Status;
+use orders_core::status::Status;
 
 use super::MAX_ATTEMPTS;
 use crate::client::{Call, Reply, ask};
@@ -52,40 +52,29 @@ pub(crate) async fn settle(world: &Arc<World>, purchase: usize, attempts: usize)
 /// Records a new purchase in the history and returns its number.
 fn wanted(world: &Arc<World>, key: Option<String>) -> usize {
     let random = &world.random;
-    let mut sums: BTreeMap<String, i64> = BTreeMap::new();
+    let mut lines = Vec::new();
     let mut products = Vec::new();
-    let mut total_minor = 0;
     for _ in 0..random.within(1..=world.config.lines) {
         let product = format!("p{}", random.below(world.config.products));
         let quantity = random.within(1..=4);
         let price = random.within(0..=9_999);
-        let [quantity_units, price_minor] =
-            [quantity, price].map(|n| i64::try_from(n).expect("a small number"));
-        *sums.entry(product.clone()).or_default() += quantity_units;
-        total_minor += quantity_units * price_minor;
         products.push(format!(
             r#"{{"product_id":"{product}","quantity":{quantity},"price":{}.{:02}}}"#,
             price / 100,
             price % 100
         ));
+        let [units, price_minor] =
+            [quantity, price].map(|n| i64::try_from(n).expect("a small number"));
+        lines.push((product, units, price_minor));
     }
     let mut history = world.history();
     let number = history.purchases.len();
     let customer_id = format!("customer-{number}");
     let key = key.or_else(|| random.chance(800).then(|| format!("key-{number}")));
     let body = format!(r#"{{"customer_id":"{customer_id}","products":[{}]}}"#, products.join(","));
-    let lines = sums.into_iter().collect();
     let heard = Vec::new();
     let order_ids = BTreeSet::new();
-    history.begin_purchase(Purchase {
-        customer_id,
-        key,
-        lines,
-        total_minor,
-        body,
-        heard,
-        order_ids,
-    })
+    history.begin_purchase(Purchase { customer_id, key, lines, body, heard, order_ids })
 }
 
 async fn place(world: &Arc<World>, purchase: usize) -> Reply {
@@ -123,7 +112,7 @@ fn is_shared(world: &World, key: Option<&str>) -> bool {
 fn acknowledge(world: &World, order_id: OrderId, status: Status) {
     world.history().acknowledge(order_id, status);
     let row = world.monitor.databases().order(order_id);
-    if !row.as_ref().is_some_and(|row| row.history.iter().any(|(_, its)| *its == status)) {
+    if !row.as_ref().is_some_and(|row| row.was(status)) {
         world.monitor.require(broken(
             "INV-6",
             format!("a client gets the answer that {order_id} is {status:?}: {row:?}"),
@@ -202,8 +191,7 @@ fn leads_to(verb: &str) -> [Status; 2] {
 /// when it is confirmed, and every order has had another status.
 fn may_be_refused(world: &World, verb: &str, order_id: OrderId) -> bool {
     let row = world.monitor.databases().order(order_id);
-    let was =
-        |status| row.as_ref().is_some_and(|row| row.history.iter().any(|(_, its)| *its == status));
+    let was = |status| row.as_ref().is_some_and(|row| row.was(status));
     verb != "cancel" || was(Status::Rejected) || was(Status::Fulfilling)
 }
 
