@@ -21,9 +21,26 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub const MAX_BATCH_MESSAGES: usize = 200;
 /// The most bytes in a batch of several messages, brackets and commas included.
 ///
-/// A larger message travels in a batch of its own. NATS accepts at most 1 MiB unless configured
-/// otherwise.
+/// A larger message travels in a batch of its own, if the bus takes it.
 pub const MAX_BATCH_BYTES: usize = 512 * 1024;
+
+/// Messages in batches, as [`encode`] makes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// The batches, in the order of the messages.
+    pub batches: Vec<Vec<u8>>,
+    /// The messages that are in no batch, because the bus takes none of their size.
+    pub too_large: Vec<TooLarge>,
+}
+
+/// A message whose batch would be larger than the bus allows, even if the message is alone in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge {
+    /// The message's position among those that were to be encoded.
+    pub index: usize,
+    /// How many bytes its batch would have.
+    pub bytes: usize,
+}
 
 /// Why one message of a batch, or a whole batch, could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +60,8 @@ pub enum Undecodable {
     },
 }
 
-/// Writes messages into batches of at most [`MAX_BATCH_MESSAGES`] and [`MAX_BATCH_BYTES`].
+/// Writes messages into batches of at most [`MAX_BATCH_MESSAGES`] and [`MAX_BATCH_BYTES`], none
+/// larger than `max_bytes`, which is what the bus takes now (R17).
 ///
 /// The messages keep their order. A batch is closed only when the next message does not fit, so the
 /// batches are as few as that order allows. Without messages there are no batches.
@@ -51,17 +69,23 @@ pub enum Undecodable {
 /// # Panics
 ///
 /// If a message cannot be written as JSON. The messages of this crate always can.
-pub fn encode<M: Serialize>(messages: &[M]) -> Vec<Vec<u8>> {
-    let mut batches = Vec::new();
+pub fn encode<M: Serialize>(messages: &[M], max_bytes: usize) -> Encoded {
+    let mut encoded = Encoded::default();
     let mut batch = Vec::new();
     let mut count = 0;
-    for message in messages {
+    for (index, message) in messages.iter().enumerate() {
         let text = serde_json::to_vec(message)
             .expect("messages have string keys and no failing serializer");
-        let full = count == MAX_BATCH_MESSAGES || batch.len() + text.len() + 2 > MAX_BATCH_BYTES;
+        let alone = text.len() + 2;
+        if alone > max_bytes {
+            encoded.too_large.push(TooLarge { index, bytes: alone });
+            continue;
+        }
+        let limit = max_bytes.min(MAX_BATCH_BYTES);
+        let full = count == MAX_BATCH_MESSAGES || batch.len() + alone > limit;
         if count > 0 && full {
             batch.push(b']');
-            batches.push(std::mem::take(&mut batch));
+            encoded.batches.push(std::mem::take(&mut batch));
             count = 0;
         }
         batch.push(if count == 0 { b'[' } else { b',' });
@@ -70,9 +94,18 @@ pub fn encode<M: Serialize>(messages: &[M]) -> Vec<Vec<u8>> {
     }
     if count > 0 {
         batch.push(b']');
-        batches.push(batch);
+        encoded.batches.push(batch);
     }
-    batches
+    encoded
+}
+
+/// Writes a batch of one message, however large it is.
+///
+/// # Panics
+///
+/// As [`encode`].
+pub fn encode_one<M: Serialize>(message: &M) -> Vec<u8> {
+    encode(std::slice::from_ref(message), usize::MAX).batches.concat()
 }
 
 /// Reads a batch and returns one result per element, in the order of the batch.

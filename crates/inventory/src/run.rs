@@ -67,7 +67,8 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let Dependencies { store, audit, bus } = dependencies;
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
     let (outbox, relay) = relay(bus.clone(), metrics.clone());
-    let commits = Commits { store: store.clone(), outbox, metrics: metrics.clone() };
+    let commits =
+        Commits { store: store.clone(), outbox: outbox.clone(), metrics: metrics.clone() };
     let (batcher, committer) = batcher(commits, metrics);
     let consumer = Consumer {
         service: SERVICE,
@@ -78,7 +79,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         metrics: context.metrics.clone(),
     };
     let health_check =
-        HealthCheck { store: store.clone(), bus, readiness: context.readiness.clone() };
+        HealthCheck { store: store.clone(), bus, outbox, readiness: context.readiness.clone() };
     let service = Service { store, batcher, ids: context.ids.clone() };
     let auditor = auditor(audit, context);
     let api = context.api(SERVICE, routes(Arc::new(service)), own_codes());

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contract::codec;
+use contract::answers::StockAnswer;
+use contract::codec::{self, TooLarge};
 use faults::fault_point;
 use inventory_core::decide::{InventoryCommand, InventoryOutcome, decide};
 use platform::batcher::{Batcher, Commit};
@@ -37,8 +38,17 @@ impl Commit<InventoryCommand, InventoryOutcome> for Commits {
             messages.extend(one.publish);
             outcomes.push(one.outcome);
         }
-        self.outbox.offer(codec::encode(&messages));
+        publish(&self.outbox, &messages);
         Ok(outcomes)
+    }
+}
+
+/// Queues answers for publishing, and reports those that the bus takes in no size of batch.
+fn publish(outbox: &Outbox, answers: &[StockAnswer]) {
+    let encoded = codec::encode(answers, outbox.max_bytes());
+    outbox.offer(encoded.batches);
+    for TooLarge { index, bytes } in encoded.too_large {
+        outbox.too_large(&format!("order {}", answers[index].order_id), bytes);
     }
 }
 

@@ -108,7 +108,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     };
     let sweeper = Sweeper {
         store: store.clone(),
-        outbox,
+        outbox: outbox.clone(),
         answer_feed,
         clock: context.clock.clone(),
         ids: context.ids.clone(),
@@ -117,6 +117,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let health_check = HealthCheck {
         store: store.clone(),
         bus,
+        outbox,
         metrics: metrics.clone(),
         readiness: context.readiness.clone(),
     };

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use contract::{OrderId, codec};
+use contract::OrderId;
+use contract::codec::{self, TooLarge};
+use contract::commands::StockCommand;
 use faults::fault_point;
 use orders_core::decide::{OrderCommand, OrderOutcome, Receipt, decide};
 use orders_core::money::Currency;
@@ -70,12 +72,21 @@ impl Commit<OrderCommand, OrderOutcome> for Commits {
             self.metrics.count(&one.outcome, settled_in(&one.outcome));
             outcomes.push(one.outcome);
         }
-        self.outbox.offer(codec::encode(&messages));
+        publish(&self.outbox, &messages);
         if !order_ids.is_empty() {
             let answered = Answered { replica: self.replica, order_ids };
             self.bus.hint(ANSWERED_SUBJECT, answered.encode());
         }
         Ok(outcomes)
+    }
+}
+
+/// Queues commands for publishing, and reports those that the bus takes in no size of batch.
+pub(crate) fn publish(outbox: &Outbox, commands: &[StockCommand]) {
+    let encoded = codec::encode(commands, outbox.max_bytes());
+    outbox.offer(encoded.batches);
+    for TooLarge { index, bytes } in encoded.too_large {
+        outbox.too_large(&format!("order {}", commands[index].order_id), bytes);
     }
 }
 

@@ -43,13 +43,22 @@ pub struct Delivery {
 /// repeats unanswered messages (R7).
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
-    /// The channel holds [`MAX_CHANNEL_BYTES`]; the messages are dropped (R6).
+    /// The channel holds [`MAX_CHANNEL_BYTES`]; the message is dropped (R6).
     #[error("the channel is full")]
     Full,
+    /// The message is larger than [`Bus::max_bytes`] and is dropped (R6).
+    #[error("a message of {bytes} bytes is larger than the bus allows")]
+    TooLarge {
+        /// The size of the message.
+        bytes: usize,
+    },
     /// The broker cannot be reached, or refused or did not answer the call.
     #[error("the broker cannot be used")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
+
+/// The fate of each published message, in the order of the messages.
+pub type Published = Vec<Result<(), BusError>>;
 
 /// The hints on one subject, including those that this process sends.
 pub type Hints = BoxStream<'static, Vec<u8>>;
@@ -61,12 +70,18 @@ pub type Hints = BoxStream<'static, Vec<u8>>;
 /// acknowledged nor extended within the adapter's wait ([`ACK_WAIT`]) is delivered again.
 #[async_trait]
 pub trait Bus: Send + Sync + fmt::Debug {
-    /// Publishes messages to a channel.
+    /// Publishes messages to a channel, each by itself: one that is refused does not affect the
+    /// others (R17). Returns one result per message.
     ///
     /// # Errors
     ///
-    /// [`BusError`]. Some of the messages, or all, may have been published nevertheless.
-    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError>;
+    /// [`BusError`] per message. After [`BusError::Unavailable`] the message may have been
+    /// published nevertheless.
+    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Published;
+
+    /// Returns how many bytes a message on this channel may have now (R17). A broker may change
+    /// that at any time.
+    fn max_bytes(&self, channel: &str) -> usize;
 
     /// Receives up to `max` messages as soon as there is one, or none if none came within `wait`.
     ///
@@ -110,6 +125,16 @@ pub trait Bus: Send + Sync + fmt::Debug {
     /// [`BusError::Unavailable`]; retry after a pause.
     async fn hints(&self, subject: &str) -> Result<Hints, BusError>;
 
-    /// Returns what is known to be wrong with the bus, in one line for an operator.
-    fn trouble(&self) -> Option<String>;
+    /// Returns what is known to be wrong with the bus and what to do about it, each in one line for
+    /// an operator.
+    fn trouble(&self) -> Vec<String>;
+}
+
+/// Returns the first failure, if there is one.
+///
+/// # Errors
+///
+/// That failure.
+pub fn all(published: Published) -> Result<(), BusError> {
+    published.into_iter().collect()
 }

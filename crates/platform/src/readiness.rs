@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::bus::Bus;
+use crate::relay::Outbox;
 
 /// The state of one dependency.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,11 +19,14 @@ pub enum Health {
 }
 
 impl Health {
-    /// Returns the state of a bus. Trouble with it is `Degraded`, never `Down`: messages are late,
-    /// and no request is refused.
-    pub fn of_bus(bus: &dyn Bus) -> Self {
-        let late = |trouble| Self::Degraded(format!("{trouble}; messages wait and are sent later"));
-        bus.trouble().map_or(Self::Up, late)
+    /// Returns the state of a bus and of what is to be published on it. Trouble is `Degraded`,
+    /// never `Down`: messages are late, and no request is refused.
+    pub fn of_bus(bus: &dyn Bus, outbox: &Outbox) -> Self {
+        let troubles = [bus.trouble(), outbox.trouble()].concat();
+        if troubles.is_empty() {
+            return Self::Up;
+        }
+        Self::Degraded(format!("{}; messages wait and are sent later", troubles.join("; ")))
     }
 }
 

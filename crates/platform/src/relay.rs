@@ -3,14 +3,17 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::bus::{Bus, BusError};
+use crate::bus::Bus;
 use crate::failure::Chain;
+use too_large::TooLarge;
+
+mod too_large;
 
 /// The most batches that wait to be published; more are dropped (R6).
 const MAX_QUEUE: usize = 4096;
@@ -21,6 +24,9 @@ const MAX_PUBLISH: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Outbox {
     queue: mpsc::Sender<Vec<u8>>,
+    bus: Arc<dyn Bus>,
+    channel: &'static str,
+    too_large: Arc<Mutex<TooLarge>>,
 }
 
 impl Outbox {
@@ -34,9 +40,32 @@ impl Outbox {
             }
         }
     }
+
+    /// Returns how many bytes a batch may have now (R17).
+    pub fn max_bytes(&self) -> usize {
+        self.bus.max_bytes(self.channel)
+    }
+
+    /// Notes that the message about this subject is not sent: alone it has `bytes`, which is more
+    /// than [`Self::max_bytes`]. It is named in the log, once, and by [`Self::trouble`] until the
+    /// bus would take it (R17).
+    pub fn too_large(&self, subject: &str, bytes: usize) {
+        let limit = self.max_bytes();
+        self.known_too_large().note(self.channel, subject, bytes, limit);
+    }
+
+    /// Returns which messages cannot be sent, in one line for an operator; none if all can.
+    pub fn trouble(&self) -> Vec<String> {
+        self.known_too_large().trouble(self.max_bytes())
+    }
+
+    fn known_too_large(&self) -> MutexGuard<'_, TooLarge> {
+        self.too_large.lock().expect("nothing panics while it holds the list")
+    }
 }
 
-/// Called after each attempt to publish, with the number of batches and whether it succeeded.
+/// Called after each attempt to publish, with the number of batches that were published and true,
+/// and with the number of those that were not and false; never with none.
 pub type OnPublished = Box<dyn Fn(usize, bool) + Send + Sync>;
 
 /// A worker that publishes the offered batches on one channel.
@@ -58,7 +87,8 @@ impl Relay {
     /// Makes a relay and its queue. It calls `report` after each attempt to publish.
     pub fn new(bus: Arc<dyn Bus>, channel: &'static str, report: OnPublished) -> (Outbox, Self) {
         let (sender, queue) = mpsc::channel(MAX_QUEUE);
-        (Outbox { queue: sender }, Self { queue, bus, channel, report, failing: false })
+        let outbox = Outbox { queue: sender, bus: bus.clone(), channel, too_large: Arc::default() };
+        (outbox, Self { queue, bus, channel, report, failing: false })
     }
 
     /// Publishes until `shutdown`, and then what is still queued, unless publishing fails.
@@ -95,17 +125,53 @@ impl Relay {
         if batches.is_empty() {
             return;
         }
-        let count = batches.len();
-        let result = self.bus.publish(self.channel, batches).await;
-        (self.report)(count, result.is_ok());
-        // Log only the first failure and the recovery.
-        match (&result, self.failing) {
-            (Err(error @ (BusError::Full | BusError::Unavailable(_))), false) => {
+        let published = self.bus.publish(self.channel, batches).await;
+        let ok = published.iter().filter(|result| result.is_ok()).count();
+        for (count, got_through) in [(ok, true), (published.len() - ok, false)] {
+            if count > 0 {
+                (self.report)(count, got_through);
+            }
+        }
+        // Log only the first failure of all, and the recovery. The bus names what it refuses among
+        // messages that it takes.
+        let failing = ok == 0;
+        match published.iter().find_map(|result| result.as_ref().err()) {
+            Some(error) if failing && !self.failing => {
                 warn!(channel = self.channel, error = %Chain(error), "publish failed, unanswered messages are sent again later");
             }
-            (Ok(()), true) => warn!(channel = self.channel, "publish succeeded again"),
+            _ if self.failing && !failing => {
+                warn!(channel = self.channel, "publish succeeded again");
+            }
             _ => {}
         }
-        self.failing = result.is_err();
+        self.failing = failing;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::bus::ACK_WAIT;
+    use crate::bus::embedded::Embedded;
+    use crate::clock::SystemClock;
+
+    #[tokio::test]
+    async fn what_the_bus_refuses_is_counted_and_takes_no_neighbour_along() {
+        let bus: Arc<dyn Bus> = Arc::new(Embedded::new(Arc::new(SystemClock), ACK_WAIT));
+        let reports = Arc::<Mutex<Vec<_>>>::default();
+        let noted = reports.clone();
+        let report = move |batches, got_through| {
+            noted.lock().expect("the list").push((batches, got_through));
+        };
+        let (outbox, mut relay) = Relay::new(bus.clone(), "numbers", Box::new(report));
+        let too_large = vec![0; outbox.max_bytes() + 1];
+        outbox.offer(vec![vec![1], too_large, vec![2]]);
+        relay.tick().await;
+        assert_eq!(*reports.lock().expect("the list"), [(2, true), (1, false)]);
+        let received = bus.receive("numbers", 10, Duration::ZERO).await.expect("messages");
+        let payloads: Vec<_> = received.into_iter().map(|delivery| delivery.payload).collect();
+        assert_eq!(payloads, [[1], [2]]);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use platform::bus::watchdog::Watch;
-use platform::bus::{Bus, BusError, Delivery, DeliveryTag, Hints};
+use platform::bus::{Bus, BusError, Delivery, DeliveryTag, Hints, MAX_CHANNEL_BYTES, Published};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -102,15 +102,24 @@ impl Connection {
 
 #[async_trait]
 impl Bus for Connection {
-    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError> {
+    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Published {
+        let failed = |why: &'static str| {
+            messages.iter().map(|_| Err(BusError::Unavailable(why.into()))).collect()
+        };
         self.port.pass("publishing").await;
-        self.reach().await?;
+        if self.reach().await.is_err() {
+            return failed("there is no connection");
+        }
         messages.iter().for_each(|payload| self.transmit(channel, payload));
         self.port.pass("having published").await;
         if self.port.world.faults.happens(Fault::Outages) {
-            return Err(BusError::Unavailable("the broker's acknowledgement was lost".into()));
+            return failed("the broker's acknowledgement was lost");
         }
-        Ok(())
+        messages.iter().map(|_| Ok(())).collect()
+    }
+
+    fn max_bytes(&self, _channel: &str) -> usize {
+        MAX_CHANNEL_BYTES
     }
 
     async fn receive(
@@ -178,7 +187,7 @@ impl Bus for Connection {
             .boxed())
     }
 
-    fn trouble(&self) -> Option<String> {
-        None
+    fn trouble(&self) -> Vec<String> {
+        Vec::new()
     }
 }

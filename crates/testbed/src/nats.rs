@@ -12,6 +12,8 @@ use crate::ports::Port;
 use crate::{PATIENCE, eventually};
 
 const MAX_ATTEMPTS: u32 = 50;
+/// The server's settings file, in its folder.
+const SETTINGS: &str = "nats.conf";
 
 /// The address of the server that `scripts/with-servers` runs, for tests that leave it running.
 ///
@@ -46,15 +48,25 @@ impl Nats {
 
     /// Starts a server that forbids publishing on a subject.
     pub async fn start_without(subject: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let config = folder.path().join("nats.conf");
-        let text = format!(
+        Self::start_with_settings(&format!(
             "no_auth_user: all\nauthorization: {{ users: [
                  {{ user: all, password: all, permissions: {{ publish: {{ deny: [\"{subject}\"] }} }} }}
              ] }}\n"
-        );
-        std::fs::write(&config, text).expect("a file");
-        Self::start_with(folder, vec!["-c".to_owned(), config.display().to_string()]).await
+        ))
+        .await
+    }
+
+    /// Starts a server with settings in the syntax of its settings file.
+    pub async fn start_with_settings(settings: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join(SETTINGS);
+        std::fs::write(&file, settings).expect("a file");
+        Self::start_with(folder, vec!["-c".to_owned(), file.display().to_string()]).await
+    }
+
+    /// Replaces the settings of a server that was started with some, from its next start on.
+    pub fn change_settings(&self, settings: &str) {
+        std::fs::write(self.folder.path().join(SETTINGS), settings).expect("a file");
     }
 
     async fn start_with(mut folder: TempDir, arguments: Vec<String>) -> Self {

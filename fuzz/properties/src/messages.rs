@@ -20,7 +20,7 @@ fn check_as<M: Serialize + DeserializeOwned + Clone + PartialEq + Debug>(bytes: 
     let read = decode::<M>(bytes);
     check_elements(bytes, &read);
     let messages: Vec<M> = read.into_iter().filter_map(Result::ok).collect();
-    let batches = encode(&messages);
+    let batches = encode(&messages, usize::MAX).batches;
     let mut again = Vec::new();
     for batch in &batches {
         let part = decode::<M>(batch);
@@ -29,7 +29,7 @@ fn check_as<M: Serialize + DeserializeOwned + Clone + PartialEq + Debug>(bytes: 
         again.extend(part.into_iter().map(|message| message.expect("a written message is read")));
     }
     assert_eq!(again, messages);
-    assert_eq!(encode(&again), batches);
+    assert_eq!(encode(&again, usize::MAX).batches, batches);
 }
 
 /// A second JSON reader finds the same elements. Where it fails, because its numbers are floats,

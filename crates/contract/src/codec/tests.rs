@@ -20,13 +20,13 @@ fn command(product: &str) -> AllocateStock {
 fn batches_keep_the_order_of_messages_and_the_limits() {
     let long = "p".repeat(64);
     let sent: Vec<_> = (0..450).map(|n| command(if n % 2 == 0 { "a" } else { &long })).collect();
-    let batches = encode(&sent);
+    let batches = encode(&sent, usize::MAX).batches;
     assert_eq!(batches.len(), 3);
     assert!(batches.iter().all(|batch| batch.len() <= MAX_BATCH_BYTES));
     let read: Result<Vec<AllocateStock>, _> =
         batches.iter().flat_map(|batch| decode(batch)).collect();
     assert_eq!(read.as_deref(), Ok(&sent[..]));
-    assert!(encode::<AllocateStock>(&[]).is_empty());
+    assert_eq!(encode::<AllocateStock>(&[], usize::MAX), Encoded::default());
 }
 
 /// A command whose message has this many bytes.
@@ -49,11 +49,39 @@ fn a_batch_is_filled_to_its_last_byte_and_a_larger_message_travels_alone() {
         (&[1000, MAX_BATCH_BYTES, 1000], &[1002, MAX_BATCH_BYTES + 2, 1002]),
     ] {
         let sent: Vec<_> = sizes.iter().map(|bytes| command_of(*bytes)).collect();
-        let written = encode(&sent);
+        let Encoded { batches: written, too_large } = encode(&sent, usize::MAX);
+        assert!(too_large.is_empty());
         assert_eq!(written.iter().map(Vec::len).collect::<Vec<_>>(), batches);
         let read: Result<Vec<AllocateStock>, _> =
             written.iter().flat_map(|batch| decode(batch)).collect();
         assert_eq!(read, Ok(sent));
+    }
+}
+
+#[test]
+fn no_batch_is_larger_than_the_bus_allows_and_what_does_not_fit_takes_no_neighbour_along() {
+    for (limit, sizes, batches, too_large) in [
+        (2000, &[998, 997][..], &[1998][..], &[][..]),
+        (1997, &[998, 997], &[1000, 999], &[]),
+        (1000, &[500, 999, 400, 998], &[903, 1000], &[(1, 1001)]),
+        (1000, &[999], &[], &[(0, 1001)]),
+        (1_000_000, &[MAX_BATCH_BYTES, 1000], &[MAX_BATCH_BYTES + 2, 1002], &[]),
+    ] {
+        let sent: Vec<_> = sizes.iter().map(|bytes| command_of(*bytes)).collect();
+        let encoded = encode(&sent, limit);
+        assert_eq!(encoded.batches.iter().map(Vec::len).collect::<Vec<_>>(), batches);
+        let left: Vec<_> =
+            encoded.too_large.iter().map(|message| (message.index, message.bytes)).collect();
+        assert_eq!(left, too_large);
+        let read: Vec<AllocateStock> = encoded
+            .batches
+            .iter()
+            .flat_map(|batch| decode(batch))
+            .map(|message| message.expect("a message"))
+            .collect();
+        let fits = |index: usize| !too_large.iter().any(|(left, _)| *left == index);
+        let sent = sent.into_iter().enumerate().filter(|(index, _)| fits(*index));
+        assert_eq!(read, sent.map(|(_, message)| message).collect::<Vec<_>>());
     }
 }
 
@@ -105,8 +133,8 @@ fn the_largest_messages_fit_into_a_mebibyte() {
         ..AllocateStock::first(order_id, intent, digest, i64::MIN)
     };
     // Room for the headers of the broker's message.
-    for batch in [encode(&[command]), encode(&[answer])] {
-        assert!(batch[0].len() < MIB - 4096, "{} bytes", batch[0].len());
+    for message in [encode_one(&command), encode_one(&answer)] {
+        assert!(message.len() < MIB - 4096, "{} bytes", message.len());
     }
 }
 

@@ -33,7 +33,7 @@ impl Inbox<InventoryCommand, InventoryOutcome> for Commands {
         Some(Origin {
             subject: command.order_id.to_string(),
             name: "AllocateStock",
-            bytes: codec::encode(std::slice::from_ref(&**command)).concat(),
+            bytes: codec::encode_one(&**command),
         })
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use platform::bus::Bus;
 use platform::failure::{Chain, Failure};
 use platform::readiness::{Health, Readiness};
+use platform::relay::Outbox;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::StockStore;
@@ -17,6 +18,7 @@ const PERIOD: Duration = Duration::from_secs(2);
 pub struct HealthCheck {
     pub store: Arc<dyn StockStore>,
     pub bus: Arc<dyn Bus>,
+    pub outbox: Outbox,
     pub readiness: Readiness,
 }
 
@@ -50,7 +52,7 @@ impl HealthCheck {
             Err(failure) => Health::Down(Chain(&failure).to_string()),
         };
         self.readiness.set("inventory database", database);
-        self.readiness.set("bus", Health::of_bus(&*self.bus));
+        self.readiness.set("inventory bus", Health::of_bus(&*self.bus, &self.outbox));
         Ok(())
     }
 }

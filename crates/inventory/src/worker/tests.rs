@@ -7,7 +7,7 @@ use contract::answers::{ANSWERS_CHANNEL, StockAllocated};
 use contract::codec;
 use contract::commands::COMMANDS_CHANNEL;
 use inventory_core::decide::{InventoryCommand, InventoryOutcome};
-use platform::bus::{Bus, embedded::Embedded};
+use platform::bus::{Bus, all, embedded::Embedded};
 use platform::clock::{Clock, ManualClock, SystemClock, SystemIds};
 use platform::consumer::{Consumer, Origin};
 use platform::readiness::Health;
@@ -58,7 +58,7 @@ impl World {
 
     /// Delivers the payloads, and returns the answers that they lead to.
     async fn deliver(&mut self, payloads: Vec<Vec<u8>>) -> Vec<StockAllocated> {
-        self.bus.publish(COMMANDS_CHANNEL, payloads).await.expect("published");
+        all(self.bus.publish(COMMANDS_CHANNEL, payloads).await).expect("published");
         self.consumer.tick().await.expect("a step");
         self.relay.tick().await;
         let answers =
@@ -84,7 +84,7 @@ impl World {
 
 fn message(command: InventoryCommand) -> String {
     let InventoryCommand::Allocate(command) = command else { panic!("no message: {command:?}") };
-    String::from_utf8(codec::encode(&[*command]).remove(0))
+    String::from_utf8(codec::encode_one(&*command))
         .expect("JSON")
         .trim_matches(['[', ']'])
         .to_owned()
@@ -203,7 +203,7 @@ async fn the_health_check_reports_what_the_service_stands_on() {
     let world = World::new().await;
     world.health_check.tick().await.expect("a look");
     let checks = world.context.readiness.snapshot().checks;
-    assert_eq!(checks, [("inventory database", Health::Up), ("bus", Health::Up)]);
+    assert_eq!(checks, [("inventory database", Health::Up), ("inventory bus", Health::Up)]);
 }
 
 #[tokio::test]

@@ -3,6 +3,9 @@
 use serde_json::{Value, json};
 use testbed::{Deployment, Form, PATIENCE, eventually, golden};
 
+/// The checks of `/readyz`, over all programs.
+const CHECKS: [&str; 4] = ["inventory bus", "inventory database", "orders bus", "orders database"];
+
 tried_on!(every form:
     the_committed_description_of_the_api_is_the_one_that_is_served
     the_probes_answer
@@ -40,10 +43,9 @@ async fn the_probes_answer(form: Form) {
         let names =
             [vec!["order-service"; orders.len()], vec!["inventory-service"; inventory.len()]]
                 .concat();
-        let checks = ["bus", "bus", "inventory database", "orders database"];
-        (names, checks.repeat(orders.len()))
+        (names, CHECKS.repeat(orders.len()))
     } else {
-        (vec!["lastro"], vec!["bus", "inventory database", "orders database"])
+        (vec!["lastro"], CHECKS.to_vec())
     };
     if !form.has_files() {
         checks.extend(

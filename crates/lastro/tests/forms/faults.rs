@@ -7,6 +7,7 @@ mod broker;
 mod checkpoints;
 mod clocks;
 mod crash_points;
+mod large_messages;
 mod messages;
 mod panics;
 mod slow_clients;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use platform::bus::Bus;
 use platform::failure::{Chain, Failure};
 use platform::readiness::{Health, Readiness};
+use platform::relay::Outbox;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
@@ -18,6 +19,7 @@ const PERIOD: Duration = Duration::from_secs(2);
 pub struct HealthCheck {
     pub store: Arc<dyn OrderStore>,
     pub bus: Arc<dyn Bus>,
+    pub outbox: Outbox,
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
 }
@@ -54,7 +56,7 @@ impl HealthCheck {
             Err(failure) => Health::Down(Chain(&failure).to_string()),
         };
         self.readiness.set("orders database", database);
-        self.readiness.set("bus", Health::of_bus(&*self.bus));
+        self.readiness.set("orders bus", Health::of_bus(&*self.bus, &self.outbox));
         Ok(())
     }
 }

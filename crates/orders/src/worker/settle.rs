@@ -33,7 +33,7 @@ impl Inbox<OrderCommand, OrderOutcome> for Answers {
         Some(Origin {
             subject: answer.order_id.to_string(),
             name: "StockAllocated",
-            bytes: codec::encode(std::slice::from_ref(&**answer)).concat(),
+            bytes: codec::encode_one(&**answer),
         })
     }
 

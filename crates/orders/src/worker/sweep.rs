@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use contract::codec;
 use faults::fault_point;
 use orders_core::backoff;
 use orders_core::window::Window;
@@ -15,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::metrics::Metrics;
+use crate::service::publish;
 use crate::store::{Lease, OrderStore, Pick};
 
 /// The longest that a due command waits for the sweeper.
@@ -132,7 +132,7 @@ impl Sweeper {
             now,
         );
         self.metrics.commands_resent.inc_by(commands.len() as u64);
-        self.outbox.offer(codec::encode(&commands));
+        publish(&self.outbox, &commands);
         Ok(commands.len())
     }
 }

@@ -14,8 +14,8 @@ use http_body_util::BodyExt;
 use orders_core::decide::{OrderCommand, OrderOutcome, Receipt};
 use orders_core::money::Currency;
 use orders_core::status::Status;
-use platform::bus::Bus;
 use platform::bus::embedded::Embedded;
+use platform::bus::{Bus, all};
 use platform::clock::{Clock, ManualClock, SystemIds};
 use platform::consumer::Consumer;
 use platform::readiness::{Health, Readiness};
@@ -107,7 +107,7 @@ impl World {
     }
 
     async fn answer(&self, payload: Vec<u8>) {
-        self.bus.publish(ANSWERS_CHANNEL, vec![payload]).await.expect("room");
+        all(self.bus.publish(ANSWERS_CHANNEL, vec![payload]).await).expect("room");
         self.consumer.tick().await.expect("a bus that works");
     }
 
@@ -168,7 +168,7 @@ async fn a_command_that_was_lost_is_sent_again_and_again_until_it_is_answered() 
         world.sweeper.tick().await.expect("a sweep");
         assert_eq!(world.published().await[0].attempt, attempt);
     }
-    world.answer(codec::encode(&[rejected(id(1))]).concat()).await;
+    world.answer(codec::encode_one(&rejected(id(1)))).await;
     assert_eq!(world.status(1).await, Some(Status::Rejected));
     world.clock.advance(DAY);
     assert_eq!(world.sweeper.tick().await.expect("a sweep"), 0);
@@ -184,11 +184,11 @@ async fn a_silent_inventory_is_asked_little_and_the_first_answer_makes_all_due()
     assert_eq!(world.sweeper.tick().await.expect("a sweep"), 0, "the window is full");
     let mut resent = world.published().await;
     world.clock.advance(Duration::from_secs(3));
-    world.answer(codec::encode(&[rejected(resent[0].order_id)]).concat()).await;
+    world.answer(codec::encode_one(&rejected(resent[0].order_id))).await;
     let mut heard = std::collections::BTreeSet::from([resent[0].order_id]);
     while !resent.is_empty() {
         let answers: Vec<_> = resent.iter().map(|command| rejected(command.order_id)).collect();
-        world.answer(codec::encode(&answers).concat()).await;
+        world.answer(codec::encode(&answers, usize::MAX).batches.concat()).await;
         heard.extend(answers.iter().map(|answer| answer.order_id));
         world.sweeper.tick().await.expect("a sweep");
         resent = world.published().await;
@@ -202,7 +202,7 @@ async fn the_health_check_reports_what_the_service_stands_on() {
     let world = world();
     world.health_check.tick().await.expect("a check");
     let checks = world.readiness.snapshot().checks;
-    assert_eq!(checks, [("orders database", Health::Up), ("bus", Health::Up)]);
+    assert_eq!(checks, [("orders database", Health::Up), ("orders bus", Health::Up)]);
 }
 
 #[tokio::test]

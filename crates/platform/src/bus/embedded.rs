@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use tokio::sync::{Notify, broadcast};
 
-use super::{Bus, BusError, Delivery, DeliveryTag, Hints, MAX_CHANNEL_BYTES};
+use super::{Bus, BusError, Delivery, DeliveryTag, Hints, MAX_CHANNEL_BYTES, Published};
 use crate::clock::{Clock, Timestamp};
 
 /// A bus in the memory of this process.
@@ -59,6 +59,9 @@ impl Embedded {
 
 impl Queue {
     fn push(&mut self, message: Vec<u8>) -> Result<(), BusError> {
+        if message.len() > MAX_CHANNEL_BYTES {
+            return Err(BusError::TooLarge { bytes: message.len() });
+        }
         if self.bytes + message.len() > MAX_CHANNEL_BYTES {
             return Err(BusError::Full);
         }
@@ -108,12 +111,16 @@ impl Queue {
 
 #[async_trait]
 impl Bus for Embedded {
-    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError> {
-        let result = self.with(channel, |queue| {
-            messages.into_iter().try_for_each(|message| queue.push(message))
+    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Published {
+        let published = self.with(channel, |queue| {
+            messages.into_iter().map(|message| queue.push(message)).collect()
         });
         self.arrived.notify_waiters();
-        result
+        published
+    }
+
+    fn max_bytes(&self, _channel: &str) -> usize {
+        MAX_CHANNEL_BYTES
     }
 
     async fn receive(
@@ -172,14 +179,15 @@ impl Bus for Embedded {
         Ok(hints.boxed())
     }
 
-    fn trouble(&self) -> Option<String> {
-        None
+    fn trouble(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::all;
     use crate::clock::SystemClock;
 
     async fn fresh(ack_wait: Duration) -> Arc<dyn Bus> {
@@ -193,16 +201,28 @@ mod tests {
         let bus = fresh(Duration::from_secs(30)).await;
         let mib = vec![0; 1024 * 1024];
         for _ in 0..64 {
-            bus.publish("a", vec![mib.clone()]).await.expect("room for 64 MiB");
+            all(bus.publish("a", vec![mib.clone()]).await).expect("room for 64 MiB");
         }
-        assert!(matches!(bus.publish("a", vec![mib.clone()]).await, Err(BusError::Full)));
+        assert!(matches!(bus.publish("a", vec![mib.clone()]).await[..], [Err(BusError::Full)]));
 
         let taken = bus.receive("a", 1, Duration::ZERO).await.expect("a message");
         assert!(
-            matches!(bus.publish("a", vec![mib.clone()]).await, Err(BusError::Full)),
+            matches!(bus.publish("a", vec![mib.clone()]).await[..], [Err(BusError::Full)]),
             "unacknowledged counts"
         );
         bus.ack("a", vec![taken[0].tag.clone()]).await.expect("acknowledged");
-        bus.publish("a", vec![mib]).await.expect("room again");
+        all(bus.publish("a", vec![mib]).await).expect("room again");
+    }
+
+    #[tokio::test]
+    async fn a_message_that_fits_no_channel_takes_no_neighbour_along() {
+        let bus = fresh(Duration::from_secs(30)).await;
+        let large = vec![0; bus.max_bytes("a") + 1];
+        let published = bus.publish("a", vec![vec![1], large, vec![2]]).await;
+        assert!(
+            matches!(published[..], [Ok(()), Err(BusError::TooLarge { .. }), Ok(())]),
+            "{published:?}"
+        );
+        assert_eq!(bus.receive("a", 10, Duration::ZERO).await.expect("messages").len(), 2);
     }
 }

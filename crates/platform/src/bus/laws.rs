@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use testbed::PATIENCE;
 use tokio::time::Instant;
 
-use super::{Bus, Delivery, DeliveryTag};
+use super::{Bus, Delivery, DeliveryTag, all};
 
 /// Makes a test of every law, on the bus that `$fresh(ack_wait)` returns.
 macro_rules! bus_laws {
@@ -47,7 +47,7 @@ pub(crate) async fn what_is_published_is_received_once_and_whole<F: Fresh>(fresh
     let [a, _] = channels();
     let bus = fresh.bus(NEVER).await;
     let sent: Vec<Vec<u8>> = vec![b"one".to_vec(), vec![], vec![0, 255, 10], vec![7; 500_000]];
-    bus.publish(&a, sent.clone()).await.expect("published");
+    all(bus.publish(&a, sent.clone()).await).expect("published");
     let got = receive_all(&*bus, &a, sent.len()).await;
     let payloads = |list: &[Vec<u8>]| list.iter().cloned().collect::<BTreeSet<_>>();
     assert_eq!(
@@ -89,7 +89,7 @@ pub(crate) async fn receive_wakes_up_when_a_message_arrives<F: Fresh>(fresh: F) 
         let (bus, a) = (bus.clone(), a.clone());
         async move { bus.receive(&a, 10, PATIENCE).await }
     });
-    bus.publish(&a, vec![b"x".to_vec()]).await.expect("published");
+    all(bus.publish(&a, vec![b"x".to_vec()]).await).expect("published");
     let got = waiting.await.expect("no panic").expect("no failure");
     assert_eq!(got.len(), 1);
 }
@@ -97,7 +97,7 @@ pub(crate) async fn receive_wakes_up_when_a_message_arrives<F: Fresh>(fresh: F) 
 pub(crate) async fn receive_takes_no_more_than_it_was_asked_for<F: Fresh>(fresh: F) {
     let [a, _] = channels();
     let bus = fresh.bus(NEVER).await;
-    bus.publish(&a, vec![vec![1]; 10]).await.expect("published");
+    all(bus.publish(&a, vec![vec![1]; 10]).await).expect("published");
     let got = bus.receive(&a, 3, PATIENCE).await.expect("no failure");
     assert!((1..=3).contains(&got.len()), "{}", got.len());
 }
@@ -105,7 +105,7 @@ pub(crate) async fn receive_takes_no_more_than_it_was_asked_for<F: Fresh>(fresh:
 pub(crate) async fn what_is_not_acknowledged_comes_again<F: Fresh>(fresh: F) {
     let [a, _] = channels();
     let bus = fresh.bus(ACK_WAIT).await;
-    bus.publish(&a, vec![b"again".to_vec()]).await.expect("published");
+    all(bus.publish(&a, vec![b"again".to_vec()]).await).expect("published");
     for _ in 0..3 {
         let got = receive_all(&*bus, &a, 1).await;
         assert_eq!(got[0].payload, b"again");
@@ -119,7 +119,7 @@ pub(crate) async fn what_is_extended_does_not_come_again_until_it_is_left_alone<
     // Long enough that a machine under load extends in time.
     let ack_wait = 20 * ACK_WAIT;
     let bus = fresh.bus(ack_wait).await;
-    bus.publish(&a, vec![b"long".to_vec()]).await.expect("published");
+    all(bus.publish(&a, vec![b"long".to_vec()]).await).expect("published");
     let mut begun = Instant::now();
     let mut extended = begun;
     let mut tags = tags_of(receive_all(&*bus, &a, 1).await);
@@ -145,7 +145,7 @@ pub(crate) async fn what_is_extended_does_not_come_again_until_it_is_left_alone<
 pub(crate) async fn what_is_acknowledged_never_comes_again<F: Fresh>(fresh: F) {
     let [a, _] = channels();
     let bus = fresh.bus(ACK_WAIT).await;
-    bus.publish(&a, vec![b"done".to_vec(), b"open".to_vec()]).await.expect("published");
+    all(bus.publish(&a, vec![b"done".to_vec(), b"open".to_vec()]).await).expect("published");
     for delivery in receive_all(&*bus, &a, 2).await {
         if delivery.payload == b"done" {
             bus.ack(&a, vec![delivery.tag]).await.expect("acknowledged");
@@ -165,19 +165,19 @@ pub(crate) async fn what_is_acknowledged_never_comes_again<F: Fresh>(fresh: F) {
 pub(crate) async fn an_unknown_or_repeated_tag_is_ignored<F: Fresh>(fresh: F) {
     let [a, _] = channels();
     let bus = fresh.bus(NEVER).await;
-    bus.publish(&a, vec![b"x".to_vec()]).await.expect("published");
+    all(bus.publish(&a, vec![b"x".to_vec()]).await).expect("published");
     let tag = receive_all(&*bus, &a, 1).await.remove(0).tag;
     for _ in 0..2 {
         bus.ack(&a, vec![tag.clone()]).await.expect("acknowledged");
     }
-    bus.publish(&a, vec![b"y".to_vec()]).await.expect("published");
+    all(bus.publish(&a, vec![b"y".to_vec()]).await).expect("published");
     assert_eq!(receive_all(&*bus, &a, 1).await[0].payload, b"y");
 }
 
 pub(crate) async fn channels_do_not_mix<F: Fresh>(fresh: F) {
     let [a, b] = channels();
     let bus = fresh.bus(NEVER).await;
-    bus.publish(&b, vec![b"b".to_vec()]).await.expect("published");
+    all(bus.publish(&b, vec![b"b".to_vec()]).await).expect("published");
     assert!(bus.receive(&a, 10, SOON).await.expect("no failure").is_empty());
     assert_eq!(bus.receive(&b, 10, PATIENCE).await.expect("no failure").len(), 1);
 }
@@ -185,7 +185,7 @@ pub(crate) async fn channels_do_not_mix<F: Fresh>(fresh: F) {
 pub(crate) async fn consumers_share_a_channel<F: Fresh>(fresh: F) {
     let [a, _] = channels();
     let bus = fresh.bus(NEVER).await;
-    bus.publish(&a, (0..20).map(|n| vec![n]).collect()).await.expect("published");
+    all(bus.publish(&a, (0..20).map(|n| vec![n]).collect()).await).expect("published");
     let (left, right) = tokio::join!(bus.receive(&a, 10, PATIENCE), bus.receive(&a, 10, PATIENCE));
     let mut seen: Vec<_> =
         left.expect("no failure").into_iter().chain(right.expect("no failure")).collect();
@@ -206,7 +206,7 @@ pub(crate) async fn dropping_a_receive_loses_nothing<F: Fresh>(fresh: F) {
         tokio::task::yield_now().await;
         waiting.abort();
         let _ = waiting.await;
-        bus.publish(&a, vec![vec![n]]).await.expect("published");
+        all(bus.publish(&a, vec![vec![n]]).await).expect("published");
         let mut has_come = false;
         while !has_come {
             let got = receive_all(&*bus, &a, 1).await.remove(0);

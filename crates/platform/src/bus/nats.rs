@@ -5,7 +5,7 @@
 //! needed (R9). Streams and consumers that the broker has lost are created again: a stream when a
 //! service publishes or receives, a consumer when it receives.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU8;
 use std::sync::Mutex;
@@ -14,24 +14,25 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::consumer::pull::Batch;
-use async_nats::jetstream::context::{ContextBuilder, PublishError, PublishErrorKind};
-use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::{self, AckKind, Context, ErrorCode};
+use async_nats::jetstream::context::ContextBuilder;
+use async_nats::jetstream::{AckKind, Context};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::watchdog::Watch;
-use super::{ACK_WAIT, Bus, BusError, Delivery, DeliveryTag, Hints};
+use super::{ACK_WAIT, Bus, BusError, Delivery, DeliveryTag, Hints, Published};
 use crate::config::UsageError;
+use trouble::{About, Troubles};
 
 mod declare;
+mod publish;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod watchdog;
 
 /// How long the broker may take to answer. A call that waits for messages adds its own wait.
@@ -40,6 +41,11 @@ const ANSWER_WAIT: Duration = Duration::from_secs(5);
 const PING_PERIOD: Duration = Duration::from_secs(5);
 /// The longest pause between two attempts to reach the broker, which go on for ever.
 const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_secs(2);
+/// What the broker must take in one message, so that every message that the services may send
+/// fits (R17). It is also what NATS takes unless it is configured otherwise.
+const NEEDED_PAYLOAD: usize = 1024 * 1024;
+/// What the broker counts of a message beside the bytes that are published: its headers.
+const HEADER_BYTES: usize = 256;
 /// The most replicas of a stream that the broker supports.
 const MAX_REPLICAS: u8 = 5;
 /// The watchdog inspects a channel that delivered nothing for this long (R10).
@@ -55,8 +61,9 @@ pub struct Nats {
     ack_wait: Duration,
     watch_period: Duration,
     channels: AsyncMutex<HashMap<String, Channel>>,
-    /// By channel: why it cannot be used although the broker can be reached.
-    trouble: Mutex<BTreeMap<String, String>>,
+    /// By channel: how many bytes its stream takes in one message.
+    stream_limits: Mutex<HashMap<String, usize>>,
+    troubles: Troubles,
 }
 
 /// What is known to exist at the broker for one channel.
@@ -107,7 +114,8 @@ impl Nats {
             ack_wait,
             watch_period,
             channels: AsyncMutex::default(),
-            trouble: Mutex::default(),
+            stream_limits: Mutex::default(),
+            troubles: Troubles::default(),
         })
     }
 
@@ -120,15 +128,29 @@ impl Nats {
         }
     }
 
-    /// Creates the channel's stream unless it is known to exist.
-    async fn need_stream(&self, channel: &str) -> Result<(), BusError> {
+    /// Creates the channel's stream, or makes it what it must be, unless it is known to be so.
+    /// Returns whether anything was changed.
+    async fn need_stream(&self, channel: &str) -> Result<bool, BusError> {
         let mut channels = self.channels.lock().await;
         let known = channels.entry(channel.to_owned()).or_default();
-        if !known.has_stream {
-            self.note(channel, declare::stream(&self.context, channel, self.replicas).await)?;
-            known.has_stream = true;
+        if known.has_stream {
+            return Ok(false);
         }
-        Ok(())
+        let is_changed = self.declare_stream(channel).await?;
+        known.has_stream = true;
+        Ok(is_changed)
+    }
+
+    /// Compares the channel's stream with what it must be, and repairs it. Returns whether anything
+    /// was changed.
+    async fn declare_stream(&self, channel: &str) -> Result<bool, BusError> {
+        let declared = declare::stream(&self.context, channel, self.replicas).await;
+        let misfit = declared.as_ref().map_or_else(Some, |declared| declared.remark.as_ref());
+        self.troubles.note(channel, About::Stream, misfit.map(ToString::to_string));
+        let declared = declared.map_err(unavailable)?;
+        let mut limits = self.stream_limits.lock().expect("nothing panics under this lock");
+        limits.insert(channel.to_owned(), declared.max_bytes);
+        Ok(declared.is_changed)
     }
 
     /// Returns the channel's consumer, which is created unless it is known to exist.
@@ -138,10 +160,12 @@ impl Nats {
         if let Some(consumer) = &known.consumer {
             return Ok(consumer.clone());
         }
-        self.note(channel, declare::stream(&self.context, channel, self.replicas).await)?;
+        self.declare_stream(channel).await?;
         let made =
             declare::consumer(&self.context, channel, &self.consumer_name, self.ack_wait).await;
-        let consumer = self.note(channel, made)?;
+        let misfit = made.as_ref().err().map(ToString::to_string);
+        self.troubles.note(channel, About::Consumer, misfit);
+        let consumer = made.map_err(unavailable)?;
         known.has_stream = true;
         Ok(known.consumer.insert(consumer).clone())
     }
@@ -152,29 +176,6 @@ impl Nats {
             known.has_stream = false;
             known.consumer = None;
         }
-    }
-
-    /// Records or clears the trouble with a channel, for [`Bus::trouble`].
-    fn note<T>(&self, channel: &str, result: Result<T, declare::Misfit>) -> Result<T, BusError> {
-        let mut trouble = self.trouble.lock().expect("nothing panics under this lock");
-        match &result {
-            Ok(_) => trouble.remove(channel),
-            Err(misfit) => trouble.insert(channel.to_owned(), misfit.to_string()),
-        };
-        result.map_err(unavailable)
-    }
-
-    /// Publishes messages and waits until the stream has stored them all.
-    async fn send(&self, channel: &str, messages: &[Bytes]) -> Result<(), PublishError> {
-        let mut stored = Vec::with_capacity(messages.len());
-        for message in messages {
-            let message = PublishMessage::build().payload(message.clone());
-            stored.push(self.context.send_publish(channel.to_owned(), message).await?);
-        }
-        for one in stored {
-            one.await?;
-        }
-        Ok(())
     }
 
     /// Returns the messages that are there now, otherwise the first that comes within `wait`.
@@ -231,30 +232,14 @@ impl Nats {
 
 #[async_trait]
 impl Bus for Nats {
-    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError> {
-        self.reachable()?;
-        let messages: Vec<Bytes> = messages.into_iter().map(Bytes::from).collect();
-        let publishing = async {
-            self.need_stream(channel).await?;
-            match self.send(channel, &messages).await {
-                Err(error)
-                    if error.kind() == PublishErrorKind::StreamNotFound
-                        || has_lost_its_files(&error) =>
-                {
-                    warn!(channel, %error, "stream is missing, creating it again");
-                    if has_lost_its_files(&error) {
-                        // Its messages cannot be read. If the deletion fails, so does the creation.
-                        let _ = self.context.delete_stream(declare::stream_name(channel)).await;
-                    }
-                    self.forget(channel).await;
-                    self.need_stream(channel).await?;
-                    self.send(channel, &messages).await
-                }
-                sent => sent,
-            }
-            .map_err(|error| if is_full(&error) { BusError::Full } else { unavailable(error) })
-        };
-        timeout(ANSWER_WAIT, publishing).await.map_err(unavailable)?
+    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Published {
+        self.publish_each(channel, messages).await
+    }
+
+    fn max_bytes(&self, channel: &str) -> usize {
+        let limits = self.stream_limits.lock().expect("nothing panics under this lock");
+        let stream_limit = limits.get(channel).copied().unwrap_or(usize::MAX);
+        self.client.max_payload().min(stream_limit).saturating_sub(HEADER_BYTES)
     }
 
     async fn receive(
@@ -301,12 +286,15 @@ impl Bus for Nats {
         Ok(hints.map(|message| message.payload.to_vec()).boxed())
     }
 
-    fn trouble(&self) -> Option<String> {
-        let trouble = self.trouble.lock().expect("nothing panics under this lock");
-        match self.reachable() {
-            Ok(()) => trouble.values().next().cloned(),
-            Err(_) => Some("the broker cannot be reached".to_owned()),
+    fn trouble(&self) -> Vec<String> {
+        if self.reachable().is_err() {
+            return vec!["the broker cannot be reached".to_owned()];
         }
+        let allowed = self.client.max_payload();
+        let too_low = (allowed < NEEDED_PAYLOAD).then(|| {
+            format!("the broker takes messages of at most {allowed} bytes; raise its max_payload to 1 MiB")
+        });
+        too_low.into_iter().chain(self.troubles.all()).collect()
     }
 }
 
@@ -348,28 +336,6 @@ async fn collect(mut batch: Batch, wait: Duration) -> Result<Vec<Delivery>, BusE
             Err(late) => return Err(unavailable(late)),
         }
     }
-}
-
-/// Whether the stream is full.
-fn is_full(error: &PublishError) -> bool {
-    cannot_store(error, "maximum bytes")
-}
-
-/// Whether the broker still lists the stream although its files are gone.
-///
-/// NATS 2.9 deletes them while it creates a stream again right after its deletion; an operator may
-/// have done it, too. The stream would stay like that for ever. The watchdog finds one that still
-/// has a file to write to.
-fn has_lost_its_files(error: &PublishError) -> bool {
-    cannot_store(error, "no such file or directory")
-}
-
-fn cannot_store(error: &PublishError, why: &str) -> bool {
-    let source = std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<jetstream::Error>());
-    source.is_some_and(|error| {
-        error.error_code() == ErrorCode::STREAM_STORE_FAILED && error.to_string().contains(why)
-    })
 }
 
 fn pause(attempts: usize) -> Duration {

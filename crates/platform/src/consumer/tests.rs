@@ -4,6 +4,7 @@ use prometheus_client::registry::Registry;
 
 use super::*;
 use crate::batcher::Commit;
+use crate::bus::all;
 use crate::bus::embedded::Embedded;
 use crate::clock::{ManualClock, Timestamp};
 use crate::telemetry::render;
@@ -92,7 +93,7 @@ fn world() -> World {
 impl World {
     async fn publish(&self, payloads: &[&[u8]]) {
         let messages = payloads.iter().map(|payload| payload.to_vec()).collect();
-        self.bus.publish("numbers", messages).await.expect("room");
+        all(self.bus.publish("numbers", messages).await).expect("room");
     }
 
     async fn tick(&self) {
@@ -179,7 +180,7 @@ async fn a_running_consumer_takes_new_messages_and_stops_at_shutdown() {
     let World { bus, service, consumer, .. } = world();
     let stop = CancellationToken::new();
     let running = tokio::spawn(consumer.run(stop.clone()));
-    bus.publish("numbers", vec![vec![5]]).await.expect("room");
+    all(bus.publish("numbers", vec![vec![5]]).await).expect("room");
     testbed::eventually(testbed::PATIENCE, "the number is doubled", || async {
         (*service.done.lock().expect("the list") == [5]).then_some(())
     })

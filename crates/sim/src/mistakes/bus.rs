@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use contract::answers::StockAllocated;
 use contract::codec::{self, Undecodable};
 use contract::commands::{AllocateStock, COMMANDS_CHANNEL};
-use platform::bus::{Bus, BusError, Delivery, DeliveryTag, Hints};
+use platform::bus::{Bus, BusError, Delivery, DeliveryTag, Hints, Published};
 
 /// Drops all messages that were received together with a malformed one: they are delivered again
 /// together.
@@ -45,7 +45,7 @@ impl Bus for BadMessageAbortsBatch {
         Ok(if is_aborted { Vec::new() } else { deliveries })
     }
 
-    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError> {
+    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Published {
         self.right.publish(channel, messages).await
     }
 
@@ -65,7 +65,11 @@ impl Bus for BadMessageAbortsBatch {
         self.right.hints(subject).await
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn max_bytes(&self, channel: &str) -> usize {
+        self.right.max_bytes(channel)
+    }
+
+    fn trouble(&self) -> Vec<String> {
         self.right.trouble()
     }
 }

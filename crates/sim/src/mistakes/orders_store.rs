@@ -92,7 +92,8 @@ impl Mistake for PublishBeforeCommit {
         let early = decide(0, &batch, LoadedOrders::default());
         let early: Vec<_> = early.decided.into_iter().filter_map(|one| one.publish).collect();
         // A relay ignores the error, too, if the bus cannot be reached.
-        let _ = self.bus.publish(COMMANDS_CHANNEL, codec::encode(&early)).await;
+        let early = codec::encode(&early, self.bus.max_bytes(COMMANDS_CHANNEL)).batches;
+        let _ = self.bus.publish(COMMANDS_CHANNEL, early).await;
         self.right.run(batch, decide).await
     }
 }

@@ -39,6 +39,11 @@ impl Environment {
     /// The environment that a form needs, without faults.
     pub async fn of(form: Form) -> Self {
         let broker = if form.has_broker() { Some(Nats::start().await) } else { None };
+        Self { broker, ..Self::of_databases(form).await }
+    }
+
+    /// The databases that a form needs, without a broker.
+    pub async fn of_databases(form: Form) -> Self {
         let databases = if form.has_files() {
             None
         } else {
@@ -46,7 +51,7 @@ impl Environment {
             let inventory = fresh_database().await;
             Some(Databases { orders, inventory })
         };
-        Self { broker, databases, ..Self::default() }
+        Self { databases, ..Self::default() }
     }
 
     /// The broker.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use platform::bus::{Bus, BusError, Delivery, DeliveryTag, Hints};
+use platform::bus::{Bus, BusError, Delivery, DeliveryTag, Hints, Published};
 use testbed::Storm;
 
 /// The bus of one service, which sends everything that the service publishes five times. Replicas
@@ -17,7 +17,7 @@ pub(crate) struct StormyBus {
 
 #[async_trait]
 impl Bus for StormyBus {
-    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Result<(), BusError> {
+    async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Published {
         let instead =
             self.storm.lock().expect("nothing panics under this lock").instead_of(&messages);
         self.bus.publish(channel, instead).await
@@ -48,7 +48,11 @@ impl Bus for StormyBus {
         self.bus.hints(subject).await
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn max_bytes(&self, channel: &str) -> usize {
+        self.bus.max_bytes(channel)
+    }
+
+    fn trouble(&self) -> Vec<String> {
         self.bus.trouble()
     }
 }

@@ -12,19 +12,54 @@ use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, PullConsum
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{Context, ErrorCode, stream};
+use tokio::time::timeout;
 
 use super::super::MAX_CHANNEL_BYTES;
 use super::super::watchdog::MAX_UNACKNOWLEDGED;
+use crate::failure::Chain;
 
-/// A stream or consumer that is not as needed and cannot be made so.
+/// What a stream stores of a message beside its headers and its bytes: its subject and a header of
+/// the record.
+const RECORD_BYTES: usize = 256;
+
+/// How long the broker may take to change a stream. It does not answer those who lack the
+/// permission, and what is to be published waits meanwhile.
+const CHANGE_WAIT: Duration = Duration::from_secs(2);
+
+/// Why a stream or consumer is not as needed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Misfit {
+    #[error("{difference}; delete it, and the service creates it again")]
+    Differs { difference: Difference },
     #[error(
-        "{what} of {name} is {found} and must be {asked}; delete it, and the service creates it again"
+        "{difference}, and the broker refuses to change that: {error}; change it, or delete it, and the service creates it again"
     )]
-    Differs { name: String, what: &'static str, found: String, asked: String },
+    Unchangeable { difference: Difference, error: String },
+    #[error("{name} is sealed; delete it, and the service creates it again")]
+    Sealed { name: String },
     #[error("cannot create {name}: {error}")]
     Refused { name: String, error: Box<dyn Error + Send + Sync> },
+}
+
+/// One setting of a stream or consumer that is not as it must be.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{what} of {name} is {found} and must be {asked}")]
+pub(super) struct Difference {
+    name: String,
+    what: &'static str,
+    found: String,
+    asked: String,
+}
+
+/// A stream that can be used.
+#[derive(Debug)]
+pub(super) struct Declared {
+    /// How many bytes it takes in one message, headers included.
+    pub(super) max_bytes: usize,
+    /// Whether it was created or changed just now.
+    pub(super) is_changed: bool,
+    /// What is not as it must be, and cannot be changed.
+    pub(super) remark: Option<Misfit>,
 }
 
 fn refused(name: &str, error: impl Into<Box<dyn Error + Send + Sync>>) -> Misfit {
@@ -38,55 +73,62 @@ pub(super) fn stream_name(channel: &str) -> String {
 
 /// Makes sure that the stream exists and is as it must be. `replicas` servers of a cluster keep it;
 /// if that is `None`, as many as the operator has chosen, which is one for a new stream.
+///
+/// A stream whose limits the broker refuses to change is used as it is.
 pub(super) async fn stream(
     context: &Context,
     channel: &str,
     replicas: Option<NonZeroU8>,
-) -> Result<(), Misfit> {
+) -> Result<Declared, Misfit> {
     let asked = asked_stream(channel, replicas);
     let name = asked.name.clone();
-    let found = find_or_create(context, &asked).await?;
-    // A difference that cannot be changed means that it is another program's stream: leave it
-    // alone.
-    if let Some(misfit) = stream_is_foreign(&asked, &found) {
-        return Err(misfit);
-    }
-    let misfit = |found: &stream::Config| {
-        let replicas = replicas.and_then(|_| {
-            differs(&name, "the number of replicas", &asked.num_replicas, &found.num_replicas)
-        });
-        replicas.or_else(|| stream_differs(&asked, found))
-    };
-    if misfit(&found).is_none() {
-        return Ok(());
-    }
-    // Keep what the operator decides, such as the placement.
-    let mended = stream::Config {
-        subjects: asked.subjects.clone(),
-        discard: asked.discard,
-        max_bytes: asked.max_bytes,
-        max_message_size: asked.max_message_size,
-        num_replicas: if replicas.is_some() { asked.num_replicas } else { found.num_replicas },
-        ..found.clone()
-    };
-    let found = context.update_stream(mended).await.map_or(found, |info| info.config);
-    misfit(&found).map_or(Ok(()), Err)
-}
-
-/// Returns the settings of the stream as they are at the broker.
-async fn find_or_create(
-    context: &Context,
-    asked: &stream::Config,
-) -> Result<stream::Config, Misfit> {
-    let stream = match context.get_stream(&asked.name).await {
+    let mut is_changed = false;
+    let found = match context.get_stream(&name).await {
         Ok(stream) => stream.cached_info().config.clone(),
         Err(error) if is_missing(&error.kind()) => {
-            let made = context.create_stream(asked.clone()).await;
-            made.map_err(|error| refused(&asked.name, error))?.cached_info().config.clone()
+            let made = context
+                .create_stream(asked.clone())
+                .await
+                .map_err(|error| refused(&name, error))?;
+            is_changed = true;
+            made.cached_info().config.clone()
         }
-        Err(error) => return Err(refused(&asked.name, error)),
+        Err(error) => return Err(refused(&name, error)),
     };
-    Ok(stream)
+    // What can never be changed means that it is another program's stream: leave it alone.
+    if let Some(difference) = what_is_foreign(&asked, &found) {
+        return Err(Misfit::Differs { difference });
+    }
+    if found.sealed {
+        return Err(Misfit::Sealed { name });
+    }
+    if first_difference(&asked, &found, replicas).is_none() {
+        return Ok(Declared { max_bytes: max_bytes(&found), is_changed, remark: None });
+    }
+    let changing = context.update_stream(mended(&asked, &found, replicas));
+    let (found, error) = match timeout(CHANGE_WAIT, changing).await {
+        Ok(Ok(info)) => {
+            is_changed = true;
+            (info.config, "it ignores the setting".to_owned())
+        }
+        Ok(Err(error)) => (found, Chain(&error).to_string()),
+        Err(_) => (found, "it does not answer, perhaps for lack of a permission".to_owned()),
+    };
+    let remark = first_difference(&asked, &found, replicas)
+        .map(|difference| Misfit::Unchangeable { difference, error });
+    // A stream without the subject gets no message.
+    match remark {
+        Some(remark) if !found.subjects.contains(&asked.subjects[0]) => Err(remark),
+        remark => Ok(Declared { max_bytes: max_bytes(&found), is_changed, remark }),
+    }
+}
+
+/// Returns how many bytes a message may have, headers included, so that the stream takes it.
+fn max_bytes(found: &stream::Config) -> usize {
+    // What is not limited is negative.
+    let message = usize::try_from(found.max_message_size).unwrap_or(usize::MAX);
+    let stream = usize::try_from(found.max_bytes).unwrap_or(usize::MAX);
+    message.min(stream.saturating_sub(RECORD_BYTES))
 }
 
 fn is_missing(kind: &GetStreamErrorKind) -> bool {
@@ -95,7 +137,7 @@ fn is_missing(kind: &GetStreamErrorKind) -> bool {
 
 /// A stream that acknowledged messages leave. When it is full, it refuses new messages and keeps
 /// the old ones.
-fn asked_stream(channel: &str, replicas: Option<NonZeroU8>) -> stream::Config {
+pub(super) fn asked_stream(channel: &str, replicas: Option<NonZeroU8>) -> stream::Config {
     stream::Config {
         name: stream_name(channel),
         subjects: vec![channel.to_owned()],
@@ -106,28 +148,72 @@ fn asked_stream(channel: &str, replicas: Option<NonZeroU8>) -> stream::Config {
         num_replicas: replicas.map_or(1, |replicas| usize::from(replicas.get())),
         // No limit but the broker's own.
         max_message_size: -1,
+        max_messages: -1,
+        max_messages_per_subject: -1,
         ..stream::Config::default()
     }
 }
 
-fn stream_is_foreign(asked: &stream::Config, found: &stream::Config) -> Option<Misfit> {
-    differs(&asked.name, "the retention", &asked.retention, &found.retention)
-        .or_else(|| differs(&asked.name, "the storage", &asked.storage, &found.storage))
+/// What the stream must become. The rest is the operator's, such as the placement.
+fn mended(
+    asked: &stream::Config,
+    found: &stream::Config,
+    replicas: Option<NonZeroU8>,
+) -> stream::Config {
+    stream::Config {
+        subjects: asked.subjects.clone(),
+        discard: asked.discard,
+        discard_new_per_subject: asked.discard_new_per_subject,
+        max_bytes: asked.max_bytes,
+        max_messages: asked.max_messages,
+        max_messages_per_subject: asked.max_messages_per_subject,
+        max_message_size: asked.max_message_size,
+        max_age: asked.max_age,
+        no_ack: asked.no_ack,
+        num_replicas: if replicas.is_some() { asked.num_replicas } else { found.num_replicas },
+        ..found.clone()
+    }
 }
 
-fn stream_differs(asked: &stream::Config, found: &stream::Config) -> Option<Misfit> {
+/// A difference that no operator can change without deleting the stream.
+fn what_is_foreign(asked: &stream::Config, found: &stream::Config) -> Option<Difference> {
     let name = &asked.name;
-    differs(name, "the list of subjects", &asked.subjects, &found.subjects)
-        .or_else(|| differs(name, "what is discarded", &asked.discard, &found.discard))
-        .or_else(|| differs(name, "the limit of bytes", &asked.max_bytes, &found.max_bytes))
-        .or_else(|| {
-            differs(
-                name,
-                "the limit of a message",
-                &asked.max_message_size,
-                &found.max_message_size,
-            )
-        })
+    differs(name, "the retention", &asked.retention, &found.retention)
+        .or_else(|| differs(name, "the storage", &asked.storage, &found.storage))
+}
+
+fn first_difference(
+    asked: &stream::Config,
+    found: &stream::Config,
+    replicas: Option<NonZeroU8>,
+) -> Option<Difference> {
+    let name = &asked.name;
+    let (few, many) = (&asked.num_replicas, &found.num_replicas);
+    [
+        replicas.and_then(|_| differs(name, "the number of replicas", few, many)),
+        differs(name, "the list of subjects", &asked.subjects, &found.subjects),
+        differs(name, "what is discarded", &asked.discard, &found.discard),
+        differs(
+            name,
+            "what is discarded per subject",
+            &asked.discard_new_per_subject,
+            &found.discard_new_per_subject,
+        ),
+        differs(name, "the limit of bytes", &asked.max_bytes, &found.max_bytes),
+        differs(name, "the limit of messages", &asked.max_messages, &found.max_messages),
+        differs(
+            name,
+            "the limit of messages per subject",
+            &asked.max_messages_per_subject,
+            &found.max_messages_per_subject,
+        ),
+        differs(name, "the limit of a message", &asked.max_message_size, &found.max_message_size),
+        differs(name, "the age at which messages are deleted", &asked.max_age, &found.max_age),
+        differs(name, "the absence of acknowledgements", &asked.no_ack, &found.no_ack),
+    ]
+    .into_iter()
+    .flatten()
+    .next()
 }
 
 /// Makes sure that the consumer that a service's replicas share exists and is as it must be.
@@ -186,23 +272,19 @@ fn consumer_differs(
     asked: &consumer::pull::Config,
     found: &consumer::Config,
 ) -> Option<Misfit> {
-    differs(name, "what is delivered", &asked.deliver_policy, &found.deliver_policy)
-        .or_else(|| differs(name, "the way of acknowledging", &asked.ack_policy, &found.ack_policy))
-        .or_else(|| {
-            differs(name, "the wait for an acknowledgement", &asked.ack_wait, &found.ack_wait)
-        })
-        .or_else(|| {
-            differs(name, "the number of deliveries", &asked.max_deliver, &found.max_deliver)
-        })
-        .or_else(|| {
-            differs(
-                name,
-                "the number of open messages",
-                &asked.max_ack_pending,
-                &found.max_ack_pending,
-            )
-        })
-        .or_else(|| differs(name, "the filter", &asked.filter_subject, &found.filter_subject))
+    let (few, many) = (&asked.max_ack_pending, &found.max_ack_pending);
+    [
+        differs(name, "what is delivered", &asked.deliver_policy, &found.deliver_policy),
+        differs(name, "the way of acknowledging", &asked.ack_policy, &found.ack_policy),
+        differs(name, "the wait for an acknowledgement", &asked.ack_wait, &found.ack_wait),
+        differs(name, "the number of deliveries", &asked.max_deliver, &found.max_deliver),
+        differs(name, "the number of open messages", few, many),
+        differs(name, "the filter", &asked.filter_subject, &found.filter_subject),
+    ]
+    .into_iter()
+    .flatten()
+    .next()
+    .map(|difference| Misfit::Differs { difference })
 }
 
 fn differs<T: PartialEq + std::fmt::Debug>(
@@ -210,8 +292,8 @@ fn differs<T: PartialEq + std::fmt::Debug>(
     what: &'static str,
     asked: &T,
     found: &T,
-) -> Option<Misfit> {
-    (asked != found).then(|| Misfit::Differs {
+) -> Option<Difference> {
+    (asked != found).then(|| Difference {
         name: name.to_owned(),
         what,
         found: format!("{found:?}"),

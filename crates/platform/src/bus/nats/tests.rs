@@ -6,6 +6,8 @@ use std::sync::Arc;
 use testbed::{Nats as Server, PATIENCE, eventually, nats_url};
 
 use super::*;
+use crate::bus::all;
+use async_nats::jetstream;
 
 const QUIET: Duration = Duration::from_millis(50);
 const CHANNEL: &str = "test.channel";
@@ -18,15 +20,14 @@ crate::bus::laws::bus_laws!(fresh);
 
 async fn connected(url: &str, ack_wait: Duration) -> Arc<Nats> {
     let bus = Arc::new(Nats::with_waits(url, "tester", ack_wait, QUIET).await.expect("an address"));
-    eventually(PATIENCE, "the bus is connected", async || bus.trouble().is_none().then_some(()))
-        .await;
+    eventually(PATIENCE, "the bus is connected", async || bus.reachable().ok()).await;
     bus
 }
 
 /// Publishes until it is stored.
 async fn publish(bus: &Nats, text: &str) {
     eventually(PATIENCE, "something is published", async || {
-        bus.publish(CHANNEL, vec![text.as_bytes().to_vec()]).await.ok()
+        all(bus.publish(CHANNEL, vec![text.as_bytes().to_vec()]).await).ok()
     })
     .await;
 }
@@ -53,13 +54,16 @@ async fn a_broker_that_is_away_at_the_start_is_reported_at_once_and_used_when_it
     let mut server = Server::start().await;
     server.kill().await;
     let bus = Nats::with_waits(&server.url(), "tester", ACK_WAIT, QUIET).await.expect("an address");
-    assert_eq!(bus.trouble().as_deref(), Some("the broker cannot be reached"));
-    assert!(matches!(bus.publish(CHANNEL, vec![vec![1]]).await, Err(BusError::Unavailable(_))));
+    assert_eq!(bus.trouble(), ["the broker cannot be reached"]);
+    assert!(matches!(
+        bus.publish(CHANNEL, vec![vec![1]]).await[..],
+        [Err(BusError::Unavailable(_))]
+    ));
     assert!(matches!(bus.receive(CHANNEL, 1, QUIET).await, Err(BusError::Unavailable(_))));
     server.restart().await;
     publish(&bus, "hello").await;
     receive(&bus, "hello").await;
-    assert_eq!(bus.trouble(), None);
+    assert_eq!(bus.trouble(), [""; 0]);
 }
 
 #[tokio::test]
@@ -123,7 +127,7 @@ async fn a_stream_that_has_lost_its_files_is_created_again() {
     // It may go on in the file that it has open; a large message makes it want another.
     let begun = tokio::time::Instant::now();
     while begun.elapsed() < PATIENCE
-        && bus.publish(CHANNEL, vec![vec![0; 900_000]; 8]).await.is_err()
+        && all(bus.publish(CHANNEL, vec![vec![0; 900_000]; 8]).await).is_err()
     {}
     publish(&bus, "after").await;
     receive(&bus, "after").await;
@@ -136,7 +140,7 @@ async fn a_stream_that_counts_messages_it_cannot_deliver_is_created_again() {
     let (bus, operator) = (connected(&server.url(), ACK_WAIT).await, operator(&server).await);
     // More than the broker keeps in memory.
     for _ in 0..5 {
-        bus.publish(CHANNEL, vec![vec![0; 900_000]; 8]).await.expect("stored");
+        all(bus.publish(CHANNEL, vec![vec![0; 900_000]; 8]).await).expect("stored");
     }
     let stream = declare::stream_name(CHANNEL);
     server.remove_files_of(&stream);
@@ -161,8 +165,8 @@ async fn a_stream_of_another_kind_is_reported_and_not_used() {
     };
     operator.create_stream(config).await.expect("made");
     let bus = connected(&server.url(), ACK_WAIT).await;
-    assert!(bus.publish(CHANNEL, vec![vec![1]]).await.is_err());
-    let trouble_text = bus.trouble().expect("trouble");
+    assert!(all(bus.publish(CHANNEL, vec![vec![1]]).await).is_err());
+    let trouble_text = bus.trouble().join("; ");
     assert!(
         trouble_text.contains("the retention of test-channel is Limits and must be WorkQueue"),
         "{trouble_text}"
@@ -171,11 +175,11 @@ async fn a_stream_of_another_kind_is_reported_and_not_used() {
     assert_eq!(left.info().await.expect("its state").config.max_bytes, -1, "it is somebody else's");
     operator.delete_stream(declare::stream_name(CHANNEL)).await.expect("deleted");
     publish(&bus, "hello").await;
-    assert_eq!(bus.trouble(), None);
+    assert_eq!(bus.trouble(), [""; 0]);
 }
 
 #[tokio::test]
-async fn what_an_operator_may_change_is_changed_back_or_left() {
+async fn limits_that_an_operator_changed_are_changed_back() {
     let server = Server::start().await;
     let (bus, operator) = (connected(&server.url(), ACK_WAIT).await, operator(&server).await);
     publish(&bus, "hello").await;
@@ -190,7 +194,7 @@ async fn what_an_operator_may_change_is_changed_back_or_left() {
     let consumer = bus.need_consumer(CHANNEL).await.expect("a consumer");
     assert_eq!(consumer.cached_info().config.max_deliver, -1);
     let now = operator.get_stream(&stream).await.expect("a stream").cached_info().config.clone();
-    assert_eq!((now.max_bytes, now.max_age), (found.max_bytes, Duration::from_secs(3600)));
+    assert_eq!((now.max_bytes, now.max_age), (found.max_bytes, Duration::ZERO));
 }
 
 #[tokio::test]
@@ -200,13 +204,16 @@ async fn a_full_stream_refuses_and_keeps_what_it_has() {
     publish(&bus, "oldest").await;
     let half_mib = vec![0; 512 * 1024];
     let full = eventually(PATIENCE, "the stream is full", async || {
-        bus.publish(CHANNEL, vec![half_mib.clone(); 8])
-            .await
+        all(bus.publish(CHANNEL, vec![half_mib.clone(); 8]).await)
             .err()
             .filter(|error| matches!(error, BusError::Full))
     });
     full.await;
+    let full = "test-channel is full; is the service that receives from it running?";
+    assert_eq!(bus.trouble(), [full]);
     receive(&bus, "oldest").await;
+    publish(&bus, "more").await;
+    assert_eq!(bus.trouble(), [""; 0]);
 }
 
 #[tokio::test]
@@ -216,8 +223,59 @@ async fn a_paused_broker_delays_no_call_for_long() {
     publish(&bus, "before").await;
     server.pause().await;
     let publishing = timeout(6 * ANSWER_WAIT, bus.publish(CHANNEL, vec![b"during".to_vec()])).await;
-    assert!(matches!(publishing, Ok(Err(BusError::Unavailable(_)))), "{publishing:?}");
+    assert!(matches!(publishing.as_deref(), Ok([Err(BusError::Unavailable(_))])), "{publishing:?}");
     server.resume();
     publish(&bus, "after").await;
     receive(&bus, "after").await;
+}
+
+const KIB: usize = 1024;
+
+#[tokio::test]
+async fn what_the_broker_takes_is_asked_and_asked_again_after_a_reconnect() {
+    let mut server = Server::start_with_settings("max_payload: 65536").await;
+    let bus = connected(&server.url(), ACK_WAIT).await;
+    assert_eq!(bus.max_bytes(CHANNEL), 64 * KIB - HEADER_BYTES);
+    let too_low =
+        "the broker takes messages of at most 65536 bytes; raise its max_payload to 1 MiB";
+    assert_eq!(bus.trouble(), [too_low]);
+    let fits = bus.max_bytes(CHANNEL);
+    let published = bus.publish(CHANNEL, vec![vec![1; fits], vec![2; 80 * KIB], vec![3]]).await;
+    assert!(
+        matches!(published[..], [Ok(()), Err(BusError::TooLarge { bytes: 81_920 }), Ok(())]),
+        "{published:?}"
+    );
+    assert_eq!(bus.receive(CHANNEL, 10, QUIET).await.expect("messages").len(), 2);
+    assert_eq!(bus.trouble(), [too_low], "what is too large is named by the outbox");
+
+    server.change_settings("max_payload: 1048576");
+    server.restart().await;
+    eventually(PATIENCE, "the new limit is known", async || {
+        (bus.max_bytes(CHANNEL) == 1024 * KIB - HEADER_BYTES).then_some(())
+    })
+    .await;
+    assert_eq!(bus.trouble(), [""; 0]);
+    all(bus.publish(CHANNEL, vec![vec![2; 80 * KIB]]).await).expect("stored");
+}
+
+/// The broker itself, and not the client, refuses one of several messages.
+#[tokio::test]
+async fn a_message_that_the_stream_refuses_takes_no_neighbour_along() {
+    let server = Server::start_without("$JS.API.STREAM.UPDATE.>").await;
+    let operator = operator(&server).await;
+    let config = jetstream::stream::Config {
+        max_message_size: 2000,
+        ..declare::asked_stream(CHANNEL, None)
+    };
+    operator.create_stream(config).await.expect("made");
+    let bus = connected(&server.url(), ACK_WAIT).await;
+    let published = bus.publish(CHANNEL, vec![vec![1], vec![2; 3000], vec![3]]).await;
+    assert!(
+        matches!(published[..], [Ok(()), Err(BusError::TooLarge { bytes: 3000 }), Ok(())]),
+        "{published:?}"
+    );
+    assert_eq!(bus.max_bytes(CHANNEL), 2000 - HEADER_BYTES);
+    let [trouble] = &bus.trouble()[..] else { panic!("one trouble: {:?}", bus.trouble()) };
+    let begin = "the limit of a message of test-channel is 2000 and must be -1, and the broker refuses to change that: ";
+    assert!(trouble.starts_with(begin), "{trouble}");
 }
