@@ -8,19 +8,18 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU8;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::PullConsumer;
-use async_nats::jetstream::consumer::pull::Batch;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::{AckKind, Context};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Mutex as AsyncMutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::watchdog::Watch;
@@ -30,6 +29,7 @@ use trouble::{About, Troubles};
 
 mod declare;
 mod publish;
+mod receive;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -46,9 +46,14 @@ const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 const NEEDED_PAYLOAD: usize = 1024 * 1024;
 /// What the broker counts of a message beside the bytes that are published: its headers.
 const HEADER_BYTES: usize = 256;
+/// How long a missing stream is left alone before it is created: by a service that only publishes,
+/// so that the receiver creates it; and by both if it was there before, so that the broker can
+/// finish its deletion. NATS 2.9 may break a stream that is created meanwhile.
+const CREATE_PAUSE: Duration = Duration::from_millis(250);
 /// The most replicas of a stream that the broker supports.
 const MAX_REPLICAS: u8 = 5;
-/// The watchdog inspects a channel that delivered nothing for this long (R10).
+/// How often streams and consumers are compared with what they must be. The watchdog inspects a
+/// channel that delivered nothing for this long (R10).
 const WATCH_PERIOD: Duration = Duration::from_secs(10);
 
 /// A connection of one service to NATS JetStream.
@@ -60,9 +65,11 @@ pub struct Nats {
     replicas: Option<NonZeroU8>,
     ack_wait: Duration,
     watch_period: Duration,
-    channels: AsyncMutex<HashMap<String, Channel>>,
+    channels: Mutex<HashMap<String, Arc<AsyncMutex<Channel>>>>,
     /// By channel: how many bytes its stream takes in one message.
     stream_limits: Mutex<HashMap<String, usize>>,
+    /// When streams and consumers were last compared with what they must be.
+    inspected: Mutex<Instant>,
     troubles: Troubles,
 }
 
@@ -70,8 +77,20 @@ pub struct Nats {
 #[derive(Default)]
 struct Channel {
     has_stream: bool,
+    /// Whether the stream was known to exist at some time.
+    had_stream: bool,
+    /// Whether this service receives from it, and so is the first to create what is missing.
+    is_received: bool,
     consumer: Option<PullConsumer>,
     watch: Watch,
+    /// How many requests for messages in a row were not answered.
+    silences: u32,
+}
+
+impl Channel {
+    fn create_pause(&self) -> Duration {
+        CREATE_PAUSE * (u32::from(!self.is_received) + u32::from(self.had_stream))
+    }
 }
 
 impl Nats {
@@ -113,8 +132,9 @@ impl Nats {
             replicas,
             ack_wait,
             watch_period,
-            channels: AsyncMutex::default(),
+            channels: Mutex::default(),
             stream_limits: Mutex::default(),
+            inspected: Mutex::new(Instant::now()),
             troubles: Troubles::default(),
         })
     }
@@ -128,26 +148,37 @@ impl Nats {
         }
     }
 
+    /// What is known of a channel. Each has a lock of its own: the broker may take long to answer
+    /// about one, and the other is still needed.
+    fn channel(&self, channel: &str) -> Arc<AsyncMutex<Channel>> {
+        let mut channels = self.channels.lock().expect("nothing panics under this lock");
+        channels.entry(channel.to_owned()).or_default().clone()
+    }
+
     /// Creates the channel's stream, or makes it what it must be, unless it is known to be so.
     /// Returns whether anything was changed.
     async fn need_stream(&self, channel: &str) -> Result<bool, BusError> {
-        let mut channels = self.channels.lock().await;
-        let known = channels.entry(channel.to_owned()).or_default();
+        let known = self.channel(channel);
+        let mut known = known.lock().await;
         if known.has_stream {
             return Ok(false);
         }
-        let is_changed = self.declare_stream(channel).await?;
+        let is_changed = self.declare_stream(channel, known.create_pause()).await?;
         known.has_stream = true;
+        known.had_stream = true;
         Ok(is_changed)
     }
 
     /// Compares the channel's stream with what it must be, and repairs it. Returns whether anything
     /// was changed.
-    async fn declare_stream(&self, channel: &str) -> Result<bool, BusError> {
-        let declared = declare::stream(&self.context, channel, self.replicas).await;
+    async fn declare_stream(&self, channel: &str, pause: Duration) -> Result<bool, BusError> {
+        let declared = declare::stream(&self.context, channel, self.replicas, pause).await;
         let misfit = declared.as_ref().map_or_else(Some, |declared| declared.remark.as_ref());
         self.troubles.note(channel, About::Stream, misfit.map(ToString::to_string));
         let declared = declared.map_err(unavailable)?;
+        if declared.has_room {
+            self.troubles.note(channel, About::Room, None);
+        }
         let mut limits = self.stream_limits.lock().expect("nothing panics under this lock");
         limits.insert(channel.to_owned(), declared.max_bytes);
         Ok(declared.is_changed)
@@ -155,60 +186,56 @@ impl Nats {
 
     /// Returns the channel's consumer, which is created unless it is known to exist.
     async fn need_consumer(&self, channel: &str) -> Result<PullConsumer, BusError> {
-        let mut channels = self.channels.lock().await;
-        let known = channels.entry(channel.to_owned()).or_default();
+        let known = self.channel(channel);
+        let mut known = known.lock().await;
         if let Some(consumer) = &known.consumer {
             return Ok(consumer.clone());
         }
-        self.declare_stream(channel).await?;
+        known.is_received = true;
+        if !known.has_stream {
+            self.declare_stream(channel, known.create_pause()).await?;
+            known.has_stream = true;
+            known.had_stream = true;
+        }
         let made =
             declare::consumer(&self.context, channel, &self.consumer_name, self.ack_wait).await;
         let misfit = made.as_ref().err().map(ToString::to_string);
         self.troubles.note(channel, About::Consumer, misfit);
-        let consumer = made.map_err(unavailable)?;
-        known.has_stream = true;
+        let Ok(consumer) = made else {
+            // Perhaps for lack of the stream.
+            known.has_stream = false;
+            return made.map_err(unavailable);
+        };
         Ok(known.consumer.insert(consumer).clone())
+    }
+
+    /// Compares everything that this service uses at the broker with what it must be, once in a
+    /// while: an operator may change it at any time.
+    async fn inspect(&self) {
+        {
+            let mut inspected = self.inspected.lock().expect("nothing panics under this lock");
+            if inspected.elapsed() < self.watch_period {
+                return;
+            }
+            *inspected = Instant::now();
+        }
+        let used: Vec<String> = {
+            let channels = self.channels.lock().expect("nothing panics under this lock");
+            channels.keys().cloned().collect()
+        };
+        for channel in used {
+            self.forget(&channel).await;
+            // What is wrong is noted.
+            let _ = self.need_stream(&channel).await;
+        }
     }
 
     /// Forgets what is known to exist, so that the next call checks it.
     async fn forget(&self, channel: &str) {
-        if let Some(known) = self.channels.lock().await.get_mut(channel) {
-            known.has_stream = false;
-            known.consumer = None;
-        }
-    }
-
-    /// Returns the messages that are there now, otherwise the first that comes within `wait`.
-    async fn fetch(
-        &self,
-        consumer: &PullConsumer,
-        max: usize,
-        wait: Duration,
-    ) -> Result<Vec<Delivery>, BusError> {
-        let now = consumer.fetch().max_messages(max).messages().await.map_err(unavailable)?;
-        let ready = collect(now, ANSWER_WAIT).await?;
-        if !ready.is_empty() || wait.is_zero() {
-            return Ok(ready);
-        }
-        // One at most: if the request is abandoned while the broker answers it, only one message is
-        // late.
-        let next =
-            consumer.batch().max_messages(1).expires(wait).messages().await.map_err(unavailable)?;
-        collect(next, wait + ANSWER_WAIT).await
-    }
-
-    /// Runs the watchdog if the channel has been quiet for long (R10).
-    async fn watch(&self, channel: &str, consumer: &PullConsumer, delivered: usize) {
-        let due = {
-            let mut channels = self.channels.lock().await;
-            let known = channels.entry(channel.to_owned()).or_default();
-            known.watch.is_due(delivered, self.watch_period).then(|| known.watch.clone())
-        };
-        let Some(mut watch) = due else { return };
-        if watchdog::look(&mut watch, &self.context, channel, consumer).await {
-            self.forget(channel).await;
-        }
-        self.channels.lock().await.entry(channel.to_owned()).or_default().watch = watch;
+        let known = self.channel(channel);
+        let mut known = known.lock().await;
+        known.has_stream = false;
+        known.consumer = None;
     }
 
     /// Sends a reply for each message, without waiting for the broker's confirmation. If a reply is
@@ -248,15 +275,7 @@ impl Bus for Nats {
         max: usize,
         wait: Duration,
     ) -> Result<Vec<Delivery>, BusError> {
-        self.reachable()?;
-        let consumer = self.need_consumer(channel).await?;
-        let received = self.fetch(&consumer, max, wait).await;
-        self.watch(channel, &consumer, received.as_ref().map_or(0, Vec::len)).await;
-        if received.is_err() {
-            // Whatever the error is, check what exists and create what is missing.
-            self.forget(channel).await;
-        }
-        received
+        self.receive_up_to(channel, max, wait).await
     }
 
     async fn extend(&self, _channel: &str, tags: &[DeliveryTag]) -> Result<(), BusError> {
@@ -318,24 +337,6 @@ fn replicas_of(url: &str) -> Result<(&str, Option<NonZeroU8>), UsageError> {
 
 fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> BusError {
     BusError::Unavailable(error.into())
-}
-
-/// Returns the messages of a request until it ends, or those that came before an error.
-async fn collect(mut batch: Batch, wait: Duration) -> Result<Vec<Delivery>, BusError> {
-    let mut deliveries = Vec::new();
-    loop {
-        match timeout(wait, batch.next()).await {
-            Ok(Some(Ok(message))) => {
-                let Some(reply) = &message.reply else { continue };
-                let tag = DeliveryTag(reply.as_str().into());
-                deliveries.push(Delivery { payload: message.payload.to_vec(), tag });
-            }
-            Ok(None) => return Ok(deliveries),
-            Ok(Some(Err(_))) | Err(_) if !deliveries.is_empty() => return Ok(deliveries),
-            Ok(Some(Err(error))) => return Err(unavailable(error)),
-            Err(late) => return Err(unavailable(late)),
-        }
-    }
 }
 
 fn pause(attempts: usize) -> Duration {

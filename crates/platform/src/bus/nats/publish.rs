@@ -43,6 +43,10 @@ impl Nats {
             }
         }
         self.note_publishing(channel, &fates);
+        if fates.iter().any(Result::is_err) {
+            // Whatever the error is, check what exists and create what is missing.
+            self.forget(channel).await;
+        }
         let sizes = messages.iter().map(Bytes::len);
         fates
             .into_iter()
@@ -116,16 +120,23 @@ impl Nats {
     /// Reports what the broker refuses, until it takes everything again.
     fn note_publishing(&self, channel: &str, fates: &[Result<(), PublishError>]) {
         let stream = declare::stream_name(channel);
+        let errors = || fates.iter().filter_map(|fate| fate.as_ref().err());
+        let full = errors()
+            .any(is_full)
+            .then(|| format!("{stream} is full; is the service that receives from it running?"));
         // Messages that are too large are named by the outbox, which knows what they are about.
-        let mut errors = fates.iter().filter_map(|fate| fate.as_ref().err());
-        let trouble = errors.find(|error| !is_too_large(error)).map(|error| {
-            if is_full(error) {
-                format!("{stream} is full; is the service that receives from it running?")
-            } else {
-                format!("{stream} takes no messages: {}", Chain(error))
+        let mut others = errors().filter(|error| !is_full(error) && !is_too_large(error));
+        let other = others
+            .next()
+            .map(|error| (error, format!("{stream} takes no messages: {}", Chain(error))));
+        self.troubles.note(channel, About::Room, full);
+        match other {
+            // The next look at the stream replaces this.
+            Some((error, text)) if answer(error).is_none() => {
+                self.troubles.note(channel, About::Stream, Some(text));
             }
-        });
-        self.troubles.note(channel, About::Publishing, trouble);
+            other => self.troubles.note(channel, About::Publishing, other.map(|(_, text)| text)),
+        }
     }
 }
 

@@ -9,6 +9,8 @@ use super::*;
 use crate::bus::all;
 use async_nats::jetstream;
 
+mod operator;
+
 const QUIET: Duration = Duration::from_millis(50);
 const CHANNEL: &str = "test.channel";
 
@@ -125,7 +127,7 @@ async fn a_stream_that_has_lost_its_files_is_created_again() {
     receive(&bus, "before").await;
     server.remove_files_of(&declare::stream_name(CHANNEL));
     // It may go on in the file that it has open; a large message makes it want another.
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     while begun.elapsed() < PATIENCE
         && all(bus.publish(CHANNEL, vec![vec![0; 900_000]; 8]).await).is_err()
     {}
@@ -176,25 +178,6 @@ async fn a_stream_of_another_kind_is_reported_and_not_used() {
     operator.delete_stream(declare::stream_name(CHANNEL)).await.expect("deleted");
     publish(&bus, "hello").await;
     assert_eq!(bus.trouble(), [""; 0]);
-}
-
-#[tokio::test]
-async fn limits_that_an_operator_changed_are_changed_back() {
-    let server = Server::start().await;
-    let (bus, operator) = (connected(&server.url(), ACK_WAIT).await, operator(&server).await);
-    publish(&bus, "hello").await;
-    let stream = declare::stream_name(CHANNEL);
-    let found = operator.get_stream(&stream).await.expect("a stream").cached_info().config.clone();
-    let changed = jetstream::stream::Config {
-        max_bytes: 1_000_000,
-        max_age: Duration::from_secs(3600),
-        ..found.clone()
-    };
-    operator.update_stream(changed).await.expect("changed");
-    let consumer = bus.need_consumer(CHANNEL).await.expect("a consumer");
-    assert_eq!(consumer.cached_info().config.max_deliver, -1);
-    let now = operator.get_stream(&stream).await.expect("a stream").cached_info().config.clone();
-    assert_eq!((now.max_bytes, now.max_age), (found.max_bytes, Duration::ZERO));
 }
 
 #[tokio::test]
@@ -265,7 +248,7 @@ async fn a_message_that_the_stream_refuses_takes_no_neighbour_along() {
     let operator = operator(&server).await;
     let config = jetstream::stream::Config {
         max_message_size: 2000,
-        ..declare::asked_stream(CHANNEL, None)
+        ..declare::needed_stream(CHANNEL, None)
     };
     operator.create_stream(config).await.expect("made");
     let bus = connected(&server.url(), ACK_WAIT).await;
