@@ -23,7 +23,7 @@ use crate::ids::OrderId;
 use crate::revision::Revision;
 
 /// The channel of the bus on which the Inventory Service publishes answers.
-pub const ANSWERS_CHANNEL: &str = "lastro.orders.answers";
+pub const ANSWERS_CHANNEL: &str = "orders.answers";
 
 /// Says what an order has of the stock: the answer to an
 /// [`AllocateStock`](crate::commands::AllocateStock).

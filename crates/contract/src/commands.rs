@@ -23,7 +23,7 @@ use crate::revision::Revision;
 use crate::wanted::Wanted;
 
 /// The channel of the bus on which the Order Service publishes commands.
-pub const COMMANDS_CHANNEL: &str = "lastro.inventory.commands";
+pub const COMMANDS_CHANNEL: &str = "inventory.commands";
 
 /// Asks Inventory to make the stock of one order what the order's intent says.
 ///

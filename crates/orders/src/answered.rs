@@ -5,7 +5,7 @@ use contract::OrderId;
 use uuid::Uuid;
 
 /// The subject on which the hint is sent.
-pub(crate) const ANSWERED_SUBJECT: &str = "lastro.orders.answered";
+pub(crate) const ANSWERED_SUBJECT: &str = "orders.answered";
 
 /// Orders whose answers a replica has committed.
 ///

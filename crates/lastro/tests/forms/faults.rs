@@ -4,6 +4,7 @@
 //! where they die.
 
 mod broker;
+mod channels;
 mod checkpoints;
 mod clocks;
 mod crash_points;

@@ -15,7 +15,7 @@ use async_nats::connection::State;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::{AckKind, Context};
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectOptions, Event};
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Mutex as AsyncMutex;
@@ -25,8 +25,10 @@ use tracing::{info, warn};
 use super::watchdog::Watch;
 use super::{ACK_WAIT, Bus, BusError, Delivery, DeliveryTag, Hints, Published};
 use crate::config::UsageError;
+use address::Address;
 use trouble::{About, Troubles};
 
+mod address;
 mod declare;
 mod publish;
 mod receive;
@@ -50,8 +52,6 @@ const HEADER_BYTES: usize = 256;
 /// so that the receiver creates it; and by both if it was there before, so that the broker can
 /// finish its deletion. NATS 2.9 may break a stream that is created meanwhile.
 const CREATE_PAUSE: Duration = Duration::from_millis(250);
-/// The most replicas of a stream that the broker supports.
-const MAX_REPLICAS: u8 = 5;
 /// How often streams and consumers are compared with what they must be. The watchdog inspects a
 /// channel that delivered nothing for this long (R10).
 const WATCH_PERIOD: Duration = Duration::from_secs(10);
@@ -61,6 +61,8 @@ pub struct Nats {
     client: Client,
     context: Context,
     consumer_name: String,
+    /// The first word of every subject.
+    prefix: String,
     /// How many servers of the cluster keep each stream, if that is configured.
     replicas: Option<NonZeroU8>,
     ack_wait: Duration,
@@ -96,15 +98,16 @@ impl Channel {
 impl Nats {
     /// Connects a service. Its consumers are named `service`, so that its replicas share them.
     ///
-    /// `servers` is a comma-separated list of addresses, after which `?replicas=3` makes three
-    /// servers of a cluster keep each stream. The call returns before the broker is reached; the
-    /// connection is attempted for as long as the value lives.
+    /// `url` is a comma-separated list of addresses, after which `?replicas=3` makes three servers
+    /// of a cluster keep each stream, and `?channel=NAME` separates this deployment from others on
+    /// the same broker. The call returns before the broker is reached; the connection is attempted
+    /// for as long as the value lives.
     ///
     /// # Errors
     ///
-    /// Returns an error if `servers` is malformed.
-    pub async fn connect(servers: &str, service: &str) -> Result<Self, UsageError> {
-        Self::with_waits(servers, service, ACK_WAIT, WATCH_PERIOD).await
+    /// Returns an error if `url` is malformed.
+    pub async fn connect(url: &str, service: &str) -> Result<Self, UsageError> {
+        Self::with_waits(url, service, ACK_WAIT, WATCH_PERIOD).await
     }
 
     async fn with_waits(
@@ -113,10 +116,7 @@ impl Nats {
         ack_wait: Duration,
         watch_period: Duration,
     ) -> Result<Self, UsageError> {
-        let wrong = |error: &dyn fmt::Display| UsageError(format!("invalid bus address: {error}"));
-        let (servers, replicas) = replicas_of(url)?;
-        let addresses = servers.split(',').map(str::parse).collect::<Result<Vec<ServerAddr>, _>>();
-        let addresses = addresses.map_err(|error| wrong(&error))?;
+        let Address { servers, channel, replicas } = Address::parse(url)?;
         let options = ConnectOptions::new()
             .name(service)
             .retry_on_initial_connect()
@@ -124,11 +124,13 @@ impl Nats {
             .reconnect_delay_callback(pause)
             .ping_interval(PING_PERIOD)
             .event_callback(async |event| log(&event));
-        let client = options.connect(addresses).await.map_err(|error| wrong(&error))?;
+        let client = options.connect(servers).await;
+        let client = client.map_err(|error| UsageError(format!("invalid bus address: {error}")))?;
         Ok(Self {
             context: ContextBuilder::new().timeout(ANSWER_WAIT).build(client.clone()),
             client,
             consumer_name: service.to_owned(),
+            prefix: channel,
             replicas,
             ack_wait,
             watch_period,
@@ -146,6 +148,11 @@ impl Nats {
             State::Connected => Ok(()),
             State::Pending | State::Disconnected => Err(unavailable("there is no connection")),
         }
+    }
+
+    /// The subject at the broker of a channel or of hints.
+    fn subject(&self, name: &str) -> String {
+        format!("{}.{name}", self.prefix)
     }
 
     /// What is known of a channel. Each has a lock of its own: the broker may take long to answer
@@ -260,12 +267,12 @@ impl Nats {
 #[async_trait]
 impl Bus for Nats {
     async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Published {
-        self.publish_each(channel, messages).await
+        self.publish_each(&self.subject(channel), messages).await
     }
 
     fn max_bytes(&self, channel: &str) -> usize {
         let limits = self.stream_limits.lock().expect("nothing panics under this lock");
-        let stream_limit = limits.get(channel).copied().unwrap_or(usize::MAX);
+        let stream_limit = limits.get(&self.subject(channel)).copied().unwrap_or(usize::MAX);
         self.client.max_payload().min(stream_limit).saturating_sub(HEADER_BYTES)
     }
 
@@ -275,7 +282,7 @@ impl Bus for Nats {
         max: usize,
         wait: Duration,
     ) -> Result<Vec<Delivery>, BusError> {
-        self.receive_up_to(channel, max, wait).await
+        self.receive_up_to(&self.subject(channel), max, wait).await
     }
 
     async fn extend(&self, _channel: &str, tags: &[DeliveryTag]) -> Result<(), BusError> {
@@ -289,13 +296,13 @@ impl Bus for Nats {
     fn hint(&self, subject: &str, hint: Vec<u8>) {
         if self.reachable().is_ok() {
             // If the client has no room for it now, the hint is lost.
-            let _ = self.client.publish(subject.to_owned(), hint.into()).now_or_never();
+            let _ = self.client.publish(self.subject(subject), hint.into()).now_or_never();
         }
     }
 
     async fn hints(&self, subject: &str) -> Result<Hints, BusError> {
         self.reachable()?;
-        let hints = self.client.subscribe(subject.to_owned()).await.map_err(unavailable)?;
+        let hints = self.client.subscribe(self.subject(subject)).await.map_err(unavailable)?;
         // Flush, so that the broker knows the subscription when this returns. The client repeats it
         // on a new connection.
         timeout(ANSWER_WAIT, self.client.flush())
@@ -320,18 +327,6 @@ impl Bus for Nats {
 impl fmt::Debug for Nats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Nats").field("consumer_name", &self.consumer_name).finish_non_exhaustive()
-    }
-}
-
-/// Splits the addresses from the number of servers that are to keep each stream.
-fn replicas_of(url: &str) -> Result<(&str, Option<NonZeroU8>), UsageError> {
-    let Some((servers, parameters)) = url.split_once('?') else { return Ok((url, None)) };
-    let replicas = parameters.strip_prefix("replicas=").and_then(|number| number.parse().ok());
-    match replicas.filter(|replicas: &NonZeroU8| replicas.get() <= MAX_REPLICAS) {
-        Some(replicas) => Ok((servers, Some(replicas))),
-        None => Err(UsageError(format!(
-            "the only parameter of a bus URL is ?replicas=1 to ?replicas={MAX_REPLICAS}"
-        ))),
     }
 }
 

@@ -100,7 +100,8 @@ impl Environment {
 
     /// How `lastro` is started, with both services in one program.
     fn whole(&self, folder: &Path) -> Launch {
-        let url = self.broker.as_ref().map(|broker| ["--bus-url".to_owned(), broker.url()]);
+        let has_bus = self.broker.is_some() || self.bus_url.is_some();
+        let url = has_bus.then(|| ["--bus-url".to_owned(), self.bus_url()]);
         launch(folder).args(url.into_iter().flatten())
     }
 

@@ -13,6 +13,8 @@ mod operator;
 
 const QUIET: Duration = Duration::from_millis(50);
 const CHANNEL: &str = "test.channel";
+/// The same at the broker.
+const SUBJECT: &str = "lastro.test.channel";
 
 async fn fresh(ack_wait: Duration) -> Arc<dyn Bus> {
     connected(&nats_url(), ack_wait).await
@@ -94,7 +96,7 @@ async fn streams_and_consumers_are_created_again_after_a_wipe() {
 async fn a_stream_or_consumer_deleted_while_running_is_created_again() {
     let server = Server::start().await;
     let (bus, operator) = (connected(&server.url(), ACK_WAIT).await, operator(&server).await);
-    let stream = declare::stream_name(CHANNEL);
+    let stream = declare::stream_name(SUBJECT);
     publish(&bus, "one").await;
     receive(&bus, "one").await;
     operator.delete_consumer_from_stream("tester", &stream).await.expect("deleted");
@@ -114,7 +116,7 @@ async fn a_consumer_that_stands_ahead_of_its_stream_is_created_again() {
         publish(&bus, &number.to_string()).await;
         receive(&bus, &number.to_string()).await;
     }
-    server.lose_messages_of(&declare::stream_name(CHANNEL)).await;
+    server.lose_messages_of(&declare::stream_name(SUBJECT)).await;
     publish(&bus, "after").await;
     receive(&bus, "after").await;
 }
@@ -125,7 +127,7 @@ async fn a_stream_that_has_lost_its_files_is_created_again() {
     let bus = connected(&server.url(), ACK_WAIT).await;
     publish(&bus, "before").await;
     receive(&bus, "before").await;
-    server.remove_files_of(&declare::stream_name(CHANNEL));
+    server.remove_files_of(&declare::stream_name(SUBJECT));
     // It may go on in the file that it has open; a large message makes it want another.
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE
@@ -144,7 +146,7 @@ async fn a_stream_that_counts_messages_it_cannot_deliver_is_created_again() {
     for _ in 0..5 {
         all(bus.publish(CHANNEL, vec![vec![0; 900_000]; 8]).await).expect("stored");
     }
-    let stream = declare::stream_name(CHANNEL);
+    let stream = declare::stream_name(SUBJECT);
     server.remove_files_of(&stream);
     eventually(PATIENCE, "the stream counts nothing", async || {
         let _ = bus.receive(CHANNEL, 10, QUIET).await;
@@ -161,8 +163,8 @@ async fn a_stream_of_another_kind_is_reported_and_not_used() {
     let server = Server::start().await;
     let operator = operator(&server).await;
     let config = jetstream::stream::Config {
-        name: declare::stream_name(CHANNEL),
-        subjects: vec![CHANNEL.to_owned()],
+        name: declare::stream_name(SUBJECT),
+        subjects: vec![SUBJECT.to_owned()],
         ..Default::default()
     };
     operator.create_stream(config).await.expect("made");
@@ -170,12 +172,13 @@ async fn a_stream_of_another_kind_is_reported_and_not_used() {
     assert!(all(bus.publish(CHANNEL, vec![vec![1]]).await).is_err());
     let trouble_text = bus.trouble().join("; ");
     assert!(
-        trouble_text.contains("the retention of test-channel is Limits and must be WorkQueue"),
+        trouble_text
+            .contains("the retention of lastro-test-channel is Limits and must be WorkQueue"),
         "{trouble_text}"
     );
-    let mut left = operator.get_stream(declare::stream_name(CHANNEL)).await.expect("a stream");
+    let mut left = operator.get_stream(declare::stream_name(SUBJECT)).await.expect("a stream");
     assert_eq!(left.info().await.expect("its state").config.max_bytes, -1, "it is somebody else's");
-    operator.delete_stream(declare::stream_name(CHANNEL)).await.expect("deleted");
+    operator.delete_stream(declare::stream_name(SUBJECT)).await.expect("deleted");
     publish(&bus, "hello").await;
     assert_eq!(bus.trouble(), [""; 0]);
 }
@@ -192,7 +195,7 @@ async fn a_full_stream_refuses_and_keeps_what_it_has() {
             .filter(|error| matches!(error, BusError::Full))
     });
     full.await;
-    let full = "test-channel is full; is the service that receives from it running?";
+    let full = "lastro-test-channel is full; is the service that receives from it running?";
     assert_eq!(bus.trouble(), [full]);
     receive(&bus, "oldest").await;
     publish(&bus, "more").await;
@@ -248,7 +251,7 @@ async fn a_message_that_the_stream_refuses_takes_no_neighbour_along() {
     let operator = operator(&server).await;
     let config = jetstream::stream::Config {
         max_message_size: 2000,
-        ..declare::needed_stream(CHANNEL, None)
+        ..declare::needed_stream(SUBJECT, None)
     };
     operator.create_stream(config).await.expect("made");
     let bus = connected(&server.url(), ACK_WAIT).await;
@@ -259,6 +262,25 @@ async fn a_message_that_the_stream_refuses_takes_no_neighbour_along() {
     );
     assert_eq!(bus.max_bytes(CHANNEL), 2000 - HEADER_BYTES);
     let [trouble] = &bus.trouble()[..] else { panic!("one trouble: {:?}", bus.trouble()) };
-    let begin = "the limit of a message of test-channel is 2000 and must be -1, and the broker refuses to change that: ";
+    let begin = "the limit of a message of lastro-test-channel is 2000 and must be -1, and the broker refuses to change that: ";
     assert!(trouble.starts_with(begin), "{trouble}");
+}
+
+#[tokio::test]
+async fn deployments_on_channels_of_their_own_do_not_touch_each_other() {
+    let server = Server::start().await;
+    let one = connected(&server.url(), ACK_WAIT).await;
+    let two = connected(&format!("{}?channel=two", server.url()), ACK_WAIT).await;
+    let mut heard = two.hints("subject").await.expect("a subscription");
+    one.hint("subject", b"one".to_vec());
+    two.hint("subject", b"two".to_vec());
+    publish(&one, "one").await;
+    publish(&two, "two").await;
+    for (bus, text) in [(&one, "one"), (&two, "two")] {
+        let received = bus.receive(CHANNEL, 10, QUIET).await.expect("messages");
+        let payloads: Vec<_> = received.into_iter().map(|one| one.payload).collect();
+        assert_eq!(payloads, [text.as_bytes()]);
+    }
+    let hint = timeout(PATIENCE, heard.next()).await.expect("a hint in time");
+    assert_eq!(hint, Some(b"two".to_vec()));
 }

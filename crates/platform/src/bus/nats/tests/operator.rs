@@ -180,8 +180,13 @@ struct At<'a> {
 }
 
 impl At<'_> {
+    /// The subject of the channel at the broker.
+    fn subject(&self) -> String {
+        format!("lastro.{}", self.channel)
+    }
+
     fn stream(&self) -> String {
-        declare::stream_name(&self.channel)
+        declare::stream_name(&self.subject())
     }
 
     async fn delete(&self) {
@@ -189,7 +194,7 @@ impl At<'_> {
     }
 
     async fn create(&self, change: fn(&mut Config)) {
-        let mut config = declare::needed_stream(&self.channel, None);
+        let mut config = declare::needed_stream(&self.subject(), None);
         change(&mut config);
         self.operator.create_stream(config).await.expect("created");
     }
@@ -242,7 +247,7 @@ impl At<'_> {
     async fn take_subject(&self) {
         let config = Config {
             name: format!("{}-taken", self.stream()),
-            subjects: vec![self.channel.clone()],
+            subjects: vec![self.subject()],
             ..Default::default()
         };
         self.operator.create_stream(config).await.expect("created");
@@ -312,7 +317,7 @@ impl At<'_> {
     async fn is_as_needed(&self) -> bool {
         let Ok(stream) = self.operator.get_stream(self.stream()).await else { return false };
         let Ok(consumer) = stream.consumer_info("tester").await else { return false };
-        declare::is_needed_stream(&stream.cached_info().config, &self.channel)
+        declare::is_needed_stream(&stream.cached_info().config, &self.subject())
             && declare::is_needed_consumer(&consumer.config, "tester", ACK_WAIT)
     }
 
@@ -418,8 +423,8 @@ async fn both_streams_deleted_at_once_are_created_again() {
         .await;
         // A service may be replacing one of them.
         let _ = tokio::join!(
-            operator.delete_stream("both-commands"),
-            operator.delete_stream("both-answers")
+            operator.delete_stream("lastro-both-commands"),
+            operator.delete_stream("lastro-both-answers")
         );
     }
 }
@@ -438,7 +443,7 @@ async fn take(bus: &Nats, channel: &str) -> Vec<Vec<u8>> {
 async fn a_consumer_that_does_not_answer_is_named_and_heals_when_it_answers() {
     let mut server = Server::start_without("$JS.API.CONSUMER.MSG.NEXT.>").await;
     let services = Services::start(&server, "silent").await;
-    services.name("silent", "nothing comes from silent: ").await;
+    services.name("silent", "nothing comes from lastro-silent: ").await;
     server.change_settings("");
     server.restart().await;
     services.flow("silent").await;
@@ -452,7 +457,7 @@ async fn limits_that_cannot_be_changed_are_named_and_kept_to() {
     let at = At { operator: &operator, channel: "small".to_owned() };
     at.create(|stream| stream.max_bytes = 5000).await;
     let services = Services::start(&server, "small").await;
-    services.name("small", "the limit of bytes of small is 5000 and must be 67108864").await;
+    services.name("small", "the limit of bytes of lastro-small is 5000 and must be 67108864").await;
     assert!(services.sender.max_bytes("small") < 5000);
     let sent = services.sender.publish("small", vec![vec![1; 20_000], vec![2; 1000]]).await;
     assert!(matches!(sent[..], [Err(_), Ok(())]), "{sent:?}");
