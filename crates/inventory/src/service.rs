@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contract::answers::StockAnswer;
+use contract::answers::StockAllocated;
 use contract::codec::{self, TooLarge};
 use faults::fault_point;
 use inventory_core::decide::{InventoryCommand, InventoryOutcome, decide};
@@ -44,7 +44,7 @@ impl Commit<InventoryCommand, InventoryOutcome> for Commits {
 }
 
 /// Queues answers for publishing, and reports those that the bus takes in no size of batch.
-fn publish(outbox: &Outbox, answers: &[StockAnswer]) {
+fn publish(outbox: &Outbox, answers: &[StockAllocated]) {
     let encoded = codec::encode(answers, outbox.max_bytes());
     outbox.offer(encoded.batches);
     for TooLarge { index, bytes } in encoded.too_large {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contract::OrderId;
 use contract::codec::{self, TooLarge};
-use contract::commands::StockCommand;
+use contract::commands::AllocateStock;
 use faults::fault_point;
 use orders_core::decide::{OrderCommand, OrderOutcome, Receipt, decide};
 use orders_core::money::Currency;
@@ -82,7 +82,7 @@ impl Commit<OrderCommand, OrderOutcome> for Commits {
 }
 
 /// Queues commands for publishing, and reports those that the bus takes in no size of batch.
-pub(crate) fn publish(outbox: &Outbox, commands: &[StockCommand]) {
+pub(crate) fn publish(outbox: &Outbox, commands: &[AllocateStock]) {
     let encoded = codec::encode(commands, outbox.max_bytes());
     outbox.offer(encoded.batches);
     for TooLarge { index, bytes } in encoded.too_large {
