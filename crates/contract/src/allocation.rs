@@ -161,7 +161,7 @@ mod tests {
         let a = allocation("a", "x", 1);
         let b = allocation("a", "y", 1);
         assert!(Allocations::try_from(vec![a.clone(), b.clone()]).is_ok());
-        for unsorted in [vec![b.clone(), a.clone()], vec![a.clone(), a.clone()]] {
+        for unsorted in [vec![b, a.clone()], vec![a.clone(), a]] {
             assert_eq!(Allocations::try_from(unsorted), Err(BadAllocations::Unsorted));
         }
         let numbered = |count: usize| {

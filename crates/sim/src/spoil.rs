@@ -100,7 +100,7 @@ fn forged<M: Serialize + DeserializeOwned>(
 ) -> Vec<Vec<u8>> {
     let mut messages: Vec<M> = codec::decode(payload).into_iter().flatten().collect();
     messages.iter_mut().for_each(&mut forge);
-    codec::encode(&messages)
+    codec::encode(&messages, usize::MAX).batches
 }
 
 /// Forges a command. `there` is the revision of its order at Inventory, which only rises.

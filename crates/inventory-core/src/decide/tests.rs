@@ -207,7 +207,7 @@ impl Script {
         let placed = Intent::placed(self.orders[order].clone());
         match verb {
             "place" => allocate(order_id(order), placed),
-            "cancel" => allocate(order_id(order), cancelled(placed.wanted)),
+            "cancel" => allocate(order_id(order), cancelled(&placed.wanted)),
             other => panic!("not a command of a script: {other}"),
         }
     }
@@ -298,7 +298,7 @@ fn wanted(product: &str, units: u32) -> Wanted {
 }
 
 /// The second revision of an order that was cancelled.
-fn cancelled(ordered: Wanted) -> Intent {
+fn cancelled(ordered: &Wanted) -> Intent {
     let revision = Revision::FIRST.next();
     Intent { revision, wanted: ordered.nothing(), shipped: Allocations::default() }
 }

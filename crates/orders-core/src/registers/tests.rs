@@ -221,7 +221,7 @@ fn the_fold_of_a_history_is_the_registers_and_checks_every_prefix() {
     ));
 
     let again = Entry { seq: 5, ..good[2].clone() };
-    let answered_twice = [good.clone(), vec![again]].concat();
+    let answered_twice = [good, vec![again]].concat();
     assert!(matches!(fold(&terms(), &answered_twice), Err(BrokenHistory::Misfit { seq: 5, .. })));
 
     let skipped = Event::Intended {

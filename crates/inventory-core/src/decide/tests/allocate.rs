@@ -120,10 +120,10 @@ fn an_intent_that_cannot_be_carried_out_is_an_anomaly() {
 fn a_revision_may_be_skipped() {
     let mut stock = Stock::default();
     stock.run(&[put_product("MUG"), receive("MUG", "main", 5), place("A", "MUG", 2)]);
-    let third = Intent { revision: Revision::FIRST.next().next(), ..cancelled(wanted("MUG", 2)) };
+    let third = Intent { revision: Revision::FIRST.next().next(), ..cancelled(&wanted("MUG", 2)) };
     let decided = stock.run(&[allocate(order_id("A"), third)]);
     assert_eq!(describe(&decided[0]), "nothing(3)");
-    let late = stock.run(&[allocate(order_id("A"), cancelled(wanted("MUG", 2)))]);
+    let late = stock.run(&[allocate(order_id("A"), cancelled(&wanted("MUG", 2)))]);
     assert_eq!(describe(&late[0]), "nothing(3)");
     stock.audit();
 }
@@ -144,7 +144,7 @@ fn a_revision_that_unships_or_wants_a_part_is_an_anomaly() {
     stock.run(&[allocate(order_id("A"), fulfilled(wanted("MUG", 2), two))]);
     let third = Revision::FIRST.next().next();
     let unship = Intent { revision: third, ..fulfilled(wanted("MUG", 2), one) };
-    let cancel = Intent { revision: third, ..cancelled(wanted("MUG", 2)) };
+    let cancel = Intent { revision: third, ..cancelled(&wanted("MUG", 2)) };
     for refused in [unship, cancel] {
         let decided = stock.run(&[allocate(order_id("A"), refused.clone())]);
         assert_eq!(describe(&decided[0]), "anomaly", "{refused:?}");
@@ -187,7 +187,7 @@ fn a_rejection_keeps_its_evidence_after_a_cancellation() {
     let unknown = [short("TEE", quantity(1), 0, ShortageReason::UnknownProduct, Vec::new())];
     assert_eq!(stock.reservation("C").expect("rejected").shortfalls(), unknown);
 
-    stock.run(&[allocate(order_id("B"), cancelled(wanted("MUG", 4)))]);
+    stock.run(&[allocate(order_id("B"), cancelled(&wanted("MUG", 4)))]);
     let released = stock.reservation("B").expect("released");
     assert_eq!((released.shortfalls(), released.facts().shortages.len()), (&expected[..], 0));
     stock.audit();
@@ -211,7 +211,7 @@ fn a_repeated_answer_keeps_the_time_of_the_decision() {
         (answer.facts.revision.get(), answer.decided_at_micros)
     };
     let place = || place("A", "MUG", 2);
-    let cancel = || allocate(order_id("A"), cancelled(wanted("MUG", 2)));
+    let cancel = || allocate(order_id("A"), cancelled(&wanted("MUG", 2)));
     assert_eq!(answer(&mut stock, 10, place(), 1), (1, 10));
     assert_eq!(answer(&mut stock, 20, place(), 2), (1, 10));
     assert_eq!(answer(&mut stock, 30, cancel(), 3), (2, 30));

@@ -40,7 +40,7 @@ fn order_command(verb: &str, order: u32, altered: bool) -> InventoryCommand {
     let wanted = Wanted::sum(lines).expect("few lines");
     let intent = match verb {
         "place" => Intent::placed(wanted),
-        "cancel" => cancelled(wanted),
+        "cancel" => cancelled(&wanted),
         _ => fulfilled(wanted, shipped),
     };
     allocate(order_id(&order.to_string()), intent)

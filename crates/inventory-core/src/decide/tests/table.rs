@@ -50,7 +50,7 @@ fn command_of_a(command: &str, units: u32) -> InventoryCommand {
     };
     let intent = match command {
         "place" => Intent::placed(wanted),
-        "cancel" => cancelled(wanted),
+        "cancel" => cancelled(&wanted),
         _ => fulfilled(wanted, Allocations::sorted(vec![shipped]).expect("one stock key")),
     };
     allocate(order_id("A"), intent)
