@@ -65,15 +65,14 @@ fn overwrite(change: &mut OrderChange, found: &LoadedOrders) {
     }
 }
 
-/// A batch that is decided again has the answers and the changes of the first time. Only retries
-/// bring the id of a placement again.
+/// A batch that is decided again has the answers and the changes of the first time: after a commit of
+/// unknown fate, and when a client repeats its request.
 pub(super) fn retry_repeats_writes(
     now_micros: i64,
     batch: &[OrderCommand],
     found: LoadedOrders,
 ) -> OrdersDecision {
-    let places = |command: &OrderCommand| matches!(command, OrderCommand::Place(_));
-    if !batch.iter().any(places) {
+    if !batch.iter().any(OrderCommand::is_request) {
         return decide(now_micros, batch, found);
     }
     let name = format!("{batch:?}");
