@@ -1,6 +1,6 @@
 //! Batches and their outcomes, as a trace shows them.
 
-use contract::Facts;
+use contract::{Facts, Intent};
 use inventory_core::decide::{DecidedInventory, InventoryCommand, InventoryOutcome};
 use orders_core::decide::{DecidedOrder, OrderCommand, OrderOutcome, Receipt};
 
@@ -57,7 +57,7 @@ fn inventory_command(command: &InventoryCommand, decided: &DecidedInventory) -> 
                 InventoryOutcome::Anomaly(_) => " (an anomaly)",
                 _ => "",
             };
-            let contract::Intent { revision, wanted, shipped } = &command.intent;
+            let Intent { revision, wanted, shipped } = &command.intent;
             let asked = format!("want {}, ship {}", wanted.total(), shipped.total());
             format!("revision {revision} ({asked}) of {} → {answer}{how}", command.order_id)
         }
