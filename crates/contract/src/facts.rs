@@ -17,6 +17,9 @@ use crate::revision::Revision;
 ///
 /// Inventory grants a placement all of its units or none, so `allocated` at revision 1 is what is
 /// wanted, or empty with `shortages` that say why. At every later revision it is what is wanted.
+///
+/// A shortage stays true for ever: Inventory keeps the points of the ledger that it rests on, and the
+/// audit reads them again (INV-8).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Facts {
     /// The revision of the intent that Inventory carried out last.
@@ -55,9 +58,6 @@ impl ShortageReason {
 }
 
 /// A product of which an order could not have the requested units when it was decided.
-///
-/// It stays true for ever: Inventory keeps the points of the ledger that it rests on, and the audit
-/// reads them again (INV-8).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Shortage {
