@@ -23,5 +23,6 @@ fn the_program_under_test_is_the_one_that_was_built_with_the_tests() {
 #[test]
 fn the_broker_is_watched_where_the_services_meet() {
     let channels = [contract::commands::COMMANDS_CHANNEL, contract::answers::ANSWERS_CHANNEL];
-    assert_eq!([COMMANDS, ANSWERS], channels);
+    // Unless the URL says otherwise, the first word of a subject is the channel `lastro`.
+    assert_eq!([COMMANDS, ANSWERS], channels.map(|channel| format!("lastro.{channel}")));
 }
