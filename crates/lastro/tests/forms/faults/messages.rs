@@ -103,7 +103,7 @@ async fn poison_is_set_aside_and_good_messages_beside_it_go_through(form: Form) 
     };
     let wrong_digest = altered(|message| message["digest"] = json!("0".repeat(32)));
     let newer = altered(|message| message["schema"] = json!(99));
-    let unreadable = altered(|message| message["lines"] = json!("three mugs"));
+    let unreadable = altered(|message| message["wanted"] = json!("three mugs"));
     for (channel, kind) in [(COMMANDS, "command"), (ANSWERS, "answer")] {
         println!("poison beside every {kind}");
         operator.publish(channel, &b"garbage"[..]).await;
