@@ -15,11 +15,12 @@ type Tamper = fn(&mut OrderRow, &mut Reservation);
 
 /// An order and its reservation that agree.
 fn healthy(model: &Model, status: Status, state: ReservationState) -> (OrderRow, Reservation) {
+    let bounds = model.bounds;
     let mut rows = model.orders.rows().iter();
     let row = rows.find(|row| row.order.status() == status).expect("the status is reached");
     let mut reservations = model.stock.reservations().iter();
     let agrees = |found: &&Reservation| {
-        found.state() == state && check_order(FIRST, ONE_ORDER, Some(row), Some(found)).is_ok()
+        found.state() == state && check_order(FIRST, bounds, Some(row), Some(found)).is_ok()
     };
     let reservation = reservations.find(agrees).expect("a state that agrees");
     (row.clone(), reservation.clone())
@@ -89,4 +90,15 @@ fn every_damage_to_an_order_or_its_reservation_breaks_an_invariant() {
     ];
     let broken = checks.map(|checked| checked.map_err(|violation| violation.invariant));
     assert_eq!(broken, [Err("INV-5"), Err("INV-5"), Err("INV-6")]);
+}
+
+#[test]
+fn shortages_that_differ_between_the_services_break_an_invariant() {
+    let bounds = Bounds { units: 0, ..ONE_ORDER };
+    let model = explore(bounds, Shell::RIGHT, NO_LIMIT).model;
+    let (row, mut reservation) = healthy(&model, Status::Rejected, ReservationState::Rejected);
+    let rejection = reservation.rejection.as_mut().expect("tees were short");
+    rejection.shortfalls[0].shortage.available -= 1;
+    let checked = check_order(FIRST, bounds, Some(&row), Some(&reservation));
+    assert_eq!(checked.expect_err("the damage is found").invariant, "INV-5");
 }
