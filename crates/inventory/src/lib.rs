@@ -10,10 +10,14 @@ pub mod service;
 pub mod store;
 pub mod worker;
 
+use platform::pairing::Names;
+
 pub use run::{
-    Args, Dependencies, PROGRAM, Parts, assemble, build, main, migrate, open_for_audit, open_store,
-    run,
+    Args, CHANNELS, Dependencies, Opened, PROGRAM, Parts, assemble, build, main, migrate,
+    open_for_audit, open_store, run,
 };
 
+/// The names of both services at the broker (R31).
+pub const NAMES: Names = Names { own: SERVICE, peer: "orders" };
 /// The service's name in metrics and logs.
 pub const SERVICE: &str = "inventory";

@@ -13,9 +13,11 @@ use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::config::{BusUrl, DatabaseUrl};
 use platform::consumer::Consumer;
+use platform::failure::{Chain, Failure};
 use platform::lifecycle::Stage;
+use platform::pairing::{Identity, Pairing};
 use platform::process::{
-    CommonArgs, ProgramError, bus_between_processes, listen_help, run_to_exit,
+    CommonArgs, ProgramError, broker_between_processes, listen_help, run_to_exit,
 };
 use platform::relay::{Outbox, Relay};
 use storage::postgres::{Server, Time};
@@ -41,6 +43,8 @@ pub const PROGRAM: Program = Program {
 /// The keys that the settings file may have: those of all programs, because they may share the
 /// file.
 const KEYS: [&str; 4] = ["currency", "data_dir", "orders_database_url", "inventory_database_url"];
+/// The channels that both services use.
+pub const CHANNELS: [&str; 2] = [COMMANDS_CHANNEL, ANSWERS_CHANNEL];
 
 /// The adapters that the service is assembled from.
 #[derive(Debug)]
@@ -49,6 +53,8 @@ pub struct Dependencies {
     pub store: Arc<dyn StockStore>,
     pub audit: Arc<dyn StockAuditStore>,
     pub bus: Arc<dyn Bus>,
+    /// Which database this is, and from which one it takes messages (R31).
+    pub pairing: Arc<Pairing>,
 }
 
 /// The assembled service, not running yet. A process runs each worker as a task.
@@ -64,7 +70,7 @@ pub struct Parts {
 
 /// Assembles the service from its dependencies, in the context of its process.
 pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
-    let Dependencies { store, audit, bus } = dependencies;
+    let Dependencies { store, audit, bus, pairing } = dependencies;
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
     let (outbox, relay) = relay(bus.clone(), metrics.clone());
     let commits =
@@ -74,12 +80,18 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         service: SERVICE,
         bus: bus.clone(),
         channel: COMMANDS_CHANNEL,
+        pairing: pairing.clone(),
         batcher: batcher.clone(),
         inbox: Arc::new(Commands { store: store.clone() }),
         metrics: context.metrics.clone(),
     };
-    let health_check =
-        HealthCheck { store: store.clone(), bus, outbox, readiness: context.readiness.clone() };
+    let health_check = HealthCheck {
+        store: store.clone(),
+        bus,
+        outbox,
+        pairing,
+        readiness: context.readiness.clone(),
+    };
     let service = Service { store, batcher, ids: context.ids.clone() };
     let auditor = auditor(audit, context);
     let api = context.api(SERVICE, routes(Arc::new(service)), own_codes());
@@ -121,16 +133,20 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
     api
 }
 
-/// Opens the adapter that the URL's scheme names: the store of the service and that of its auditor.
-/// Adds the worker that looks after the database to the process.
+/// The opened database of the service.
+#[derive(Debug)]
+pub struct Opened {
+    pub store: Arc<dyn StockStore>,
+    pub audit: Arc<dyn StockAuditStore>,
+    pub pairing: Arc<Pairing>,
+}
+
+/// Opens the adapter that the URL's scheme names. Adds the worker that looks after the database to the process.
 ///
 /// # Errors
 ///
 /// The database cannot be used: unreachable, damaged, not durable, or of another version.
-pub async fn open_store(
-    url: &DatabaseUrl,
-    process: &mut Process,
-) -> Result<(Arc<dyn StockStore>, Arc<dyn StockAuditStore>), ProgramError> {
+pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Opened, ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => {
             let clock = process.context.clock.clone();
@@ -140,8 +156,9 @@ pub async fn open_store(
             let log_size = move |bytes| metrics.sqlite_log(SERVICE, bytes);
             let workers = &mut process.workers;
             workers.spawn(Stage::Close, "the file of stock", |token| keeper.run(log_size, token));
-            let audit = sqlite.audit();
-            Ok((Arc::new(sqlite), Arc::new(audit)))
+            let pairing = sqlite.pairing().await.map_err(unreadable)?;
+            let audit = Arc::new(sqlite.audit());
+            Ok(Opened { store: Arc::new(sqlite), audit, pairing })
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), PROGRAM.name)?;
@@ -152,25 +169,37 @@ pub async fn open_store(
             process.workers.spawn(Stage::Work, "the check of the inventory database", |token| {
                 check.run("inventory database writes", readiness, token)
             });
-            let audit = postgres.audit();
-            Ok((Arc::new(postgres), Arc::new(audit)))
+            let pairing = postgres.pairing().await.map_err(unreadable)?;
+            let audit = Arc::new(postgres.audit());
+            Ok(Opened { store: Arc::new(postgres), audit, pairing })
         }
     }
 }
 
-/// Opens the database of a service for reading only. The service may be running.
+fn unreadable(failure: Failure) -> ProgramError {
+    ProgramError::failed(Chain(&failure))
+}
+
+/// Opens the database of a service for reading only, and tells what it says about itself. The
+/// service may be running.
 ///
 /// # Errors
 ///
 /// The database does not exist, is unreachable, or is of another version.
-pub async fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn StockAuditStore>, ProgramError> {
+pub async fn open_for_audit(
+    url: &DatabaseUrl,
+) -> Result<(Arc<dyn StockAuditStore>, Identity), ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => {
-            Ok(Arc::new(Sqlite::open_for_audit(path).map_err(ProgramError::failed)?))
+            let audit = Sqlite::open_for_audit(path).map_err(ProgramError::failed)?;
+            let identity = audit.identity().await.map_err(unreadable)?;
+            Ok((Arc::new(audit), identity))
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), "lastro verify")?;
-            Ok(Arc::new(Postgres::open_for_audit(server).await.map_err(ProgramError::failed)?))
+            let audit = Postgres::open_for_audit(server).await.map_err(ProgramError::failed)?;
+            let identity = audit.identity().await.map_err(unreadable)?;
+            Ok((Arc::new(audit), identity))
         }
     }
 }
@@ -207,12 +236,13 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<(), ProgramError> {
     let Args { common, database_url, bus_url } = args;
     web::program::run(PROGRAM, &common, &KEYS, async |process, file| {
-        let bus_url = file.or(bus_url, "bus_url")?;
+        let broker = broker_between_processes(file.or(bus_url, "bus_url")?)?;
         let database_url = file.or(database_url, "database_url")?;
         let database_url = database_url.map_or_else(|| "sqlite:data/inventory.db".parse(), Ok)?;
-        let bus = bus_between_processes(bus_url, PROGRAM.name).await?;
-        let (store, audit) = open_store(&database_url, process).await?;
-        Ok(build(Dependencies { store, audit, bus }, process))
+        let Opened { store, audit, pairing } = open_store(&database_url, process).await?;
+        let joining = broker.join(PROGRAM.name, pairing.clone(), &CHANNELS, common.replace_peer);
+        let bus = Arc::new(joining.await?);
+        Ok(build(Dependencies { store, audit, bus, pairing }, process))
     })
     .await
 }

@@ -55,8 +55,13 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     let settings = load_settings(&args.common, &serve::KEYS)?;
     let addresses = args.common.addresses(&settings, default_listen)?;
     let mut process = Process::begin(serve::PROGRAM, &addresses).await?;
-    let databases = Databases::in_folder(&folder);
-    let api = serve::build(&mut process, &databases, BusUrl::Embedded, None).await?;
+    let shop = serve::Settings {
+        databases: Databases::in_folder(&folder),
+        bus_url: BusUrl::Embedded,
+        currency: None,
+        replaces_peer: false,
+    };
+    let api = serve::build(&mut process, shop).await?;
     let address = process.address()?;
     let shutdown = on_signal().map_err(ProgramError::failed)?;
     let playing = tokio::spawn(play(address, args.once, shutdown.clone()));

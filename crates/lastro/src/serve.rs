@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use platform::audit::{Auditor, ReadBudget};
 use platform::bus::embedded::Embedded;
+use platform::bus::nats::Broker;
 use platform::bus::{ACK_WAIT, Bus};
 use platform::clock::Clock;
 use platform::config::{BusUrl, DatabaseUrl, File, UsageError};
+use platform::failure::{Chain, Failure};
 use platform::lifecycle::Stage;
-use platform::process::{CommonArgs, ProgramError, bus_between_processes};
+use platform::pairing::{DatabaseId, Identity, Names, Pairing};
+use platform::process::{CommonArgs, ProgramError, broker_between_processes};
 use web::program::{Api, Process, Program};
 
 use crate::audit::Agreement;
@@ -90,29 +93,52 @@ impl DatabaseArgs {
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     let Args { common, databases, currency, bus_url } = args;
     web::program::run(PROGRAM, &common, &KEYS, async |process, file| {
-        let bus_url = file.or(bus_url, "bus_url")?.unwrap_or(BusUrl::Embedded);
-        let currency = file.or(currency, "currency")?;
-        build(process, &databases.resolve(file)?, bus_url, currency).await
+        let settings = Settings {
+            bus_url: file.or(bus_url, "bus_url")?.unwrap_or(BusUrl::Embedded),
+            currency: file.or(currency, "currency")?,
+            databases: databases.resolve(file)?,
+            replaces_peer: common.replace_peer,
+        };
+        build(process, settings).await
     })
     .await
 }
 
+/// What both services are assembled from.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) databases: Databases,
+    pub(crate) bus_url: BusUrl,
+    /// The currency of orders that name none.
+    pub(crate) currency: Option<String>,
+    /// Whether the databases begin anew to know each other.
+    pub(crate) replaces_peer: bool,
+}
+
 /// Adds both services to a process, with the audit of both databases. Returns their API.
-pub(crate) async fn build(
-    process: &mut Process,
-    databases: &Databases,
-    bus_url: BusUrl,
-    currency: Option<String>,
-) -> Result<Api, ProgramError> {
+pub(crate) async fn build(process: &mut Process, settings: Settings) -> Result<Api, ProgramError> {
+    let Settings { databases, bus_url, currency, replaces_peer } = settings;
     let currency = orders::parse_currency(currency)?;
+    let broker = match bus_url {
+        BusUrl::Embedded => None,
+        url @ BusUrl::Nats(_) => Some(broker_between_processes(Some(url))?),
+    };
     let clock: Arc<dyn Clock> = process.context.clock.clone();
-    let [orders_bus, inventory_bus] = buses(bus_url, clock.clone()).await?;
-    let (store, orders_audit) = orders::open_store(&databases.orders, process).await?;
-    let parts =
-        orders::Dependencies { store, audit: orders_audit.clone(), bus: orders_bus, currency };
+    let orders = orders::open_store(&databases.orders, process).await?;
+    let stock = inventory::open_store(&databases.inventory, process).await?;
+    let pairings = [&orders.pairing, &stock.pairing];
+    pair(pairings, replaces_peer).await?;
+    let [orders_bus, inventory_bus] = match broker {
+        None => buses_in_memory(pairings, clock.clone()),
+        Some(broker) => buses_at(broker, pairings, replaces_peer).await?,
+    };
+    let orders::Opened { store, audit: orders_audit, pairing } = orders;
+    let audit = orders_audit.clone();
+    let parts = orders::Dependencies { store, audit, bus: orders_bus, pairing, currency };
     let orders = orders::build(parts, process);
-    let (store, stock_audit) = inventory::open_store(&databases.inventory, process).await?;
-    let parts = inventory::Dependencies { store, audit: stock_audit.clone(), bus: inventory_bus };
+    let inventory::Opened { store, audit: stock_audit, pairing } = stock;
+    let audit = stock_audit.clone();
+    let parts = inventory::Dependencies { store, audit, bus: inventory_bus, pairing };
     let inventory = inventory::build(parts, process);
     // Each service audits its own database. This process has both and can compare them.
     let agreement = Agreement::new(orders_audit, stock_audit, ReadBudget::SHORT);
@@ -126,14 +152,51 @@ pub(crate) async fn build(
     Ok(orders.merge(inventory))
 }
 
-/// The bus of each service: one queue in memory for both, or two connections to a broker, under the
-/// same names as the two separate programs.
-async fn buses(url: BusUrl, clock: Arc<dyn Clock>) -> Result<[Arc<dyn Bus>; 2], ProgramError> {
-    if url == BusUrl::Embedded {
-        let bus: Arc<dyn Bus> = Arc::new(Embedded::new(clock, ACK_WAIT));
-        return Ok([bus.clone(), bus]);
+/// Lets the two databases know each other, unless one knows another peer (R31).
+async fn pair([orders, stock]: [&Arc<Pairing>; 2], anew: bool) -> Result<(), ProgramError> {
+    let unreadable = |failure: Failure| ProgramError::failed(Chain(&failure));
+    for (own, other) in [(orders, stock), (stock, orders)] {
+        if anew {
+            own.forget().await.map_err(unreadable)?;
+        }
+        if !own.meet(other.id()).await.map_err(unreadable)? {
+            let identity = Identity { id: own.id(), peer: own.peer() };
+            return Err(strangers(own.names(), identity, other.id()));
+        }
     }
-    let orders_bus = bus_between_processes(Some(url.clone()), orders::PROGRAM.name).await?;
-    let inventory_bus = bus_between_processes(Some(url), inventory::PROGRAM.name).await?;
-    Ok([orders_bus, inventory_bus])
+    Ok(())
+}
+
+/// The refusal of two databases that do not belong together, in one line.
+pub(crate) fn strangers(names: Names, own: Identity, other: DatabaseId) -> ProgramError {
+    let Names { own: service, peer: other_service } = names;
+    let Identity { id, peer } = own;
+    let known = peer.map_or_else(|| "none".to_owned(), |peer| peer.to_string());
+    ProgramError::Failed(format!(
+        "the {service} database ({id}) belongs to the {other_service} database {known} and not to this one ({other}); name the databases of one deployment, or start lastro once with --replace-peer if one of them was made anew"
+    ))
+}
+
+/// Both ends of one queue in memory.
+fn buses_in_memory(
+    [orders, stock]: [&Arc<Pairing>; 2],
+    clock: Arc<dyn Clock>,
+) -> [Arc<dyn Bus>; 2] {
+    let orders_bus = Embedded::new(clock, ACK_WAIT, orders.id());
+    let inventory_bus = orders_bus.end_of(stock.id());
+    [Arc::new(orders_bus), Arc::new(inventory_bus)]
+}
+
+/// Two connections to a broker, under the same names as the two separate programs.
+async fn buses_at(
+    broker: Broker,
+    [orders, stock]: [&Arc<Pairing>; 2],
+    replaces_peer: bool,
+) -> Result<[Arc<dyn Bus>; 2], ProgramError> {
+    let join = async |service: Program, pairing: &Arc<Pairing>| {
+        broker.clone().join(service.name, pairing.clone(), &orders::CHANNELS, replaces_peer).await
+    };
+    let orders_bus = join(orders::PROGRAM, orders).await?;
+    let inventory_bus = join(inventory::PROGRAM, stock).await?;
+    Ok([Arc::new(orders_bus), Arc::new(inventory_bus)])
 }

@@ -12,6 +12,7 @@ use platform::clock::{Clock, SystemClock, SystemIds};
 use platform::config::{File, ListenAddr};
 use platform::failure::{Chain, Failure};
 use platform::lifecycle::on_signal;
+use platform::pairing::Identity;
 use platform::process::{COMMON_KEYS, ProgramError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use web::program::Context;
 use web::{bind, serve};
 
 use crate::audit::{Report, audit_once, audits};
-use crate::serve::{DatabaseArgs, Databases, KEYS};
+use crate::serve::{DatabaseArgs, Databases, KEYS, strangers};
 
 /// The label `service` of the numbers of `--watch`.
 const WATCH: &str = "verify";
@@ -83,9 +84,21 @@ pub(crate) async fn verify(databases: &Databases) -> Result<Report, ProgramError
 async fn open(
     databases: &Databases,
 ) -> Result<(Arc<dyn OrderAuditStore>, Arc<dyn StockAuditStore>), ProgramError> {
-    let orders = orders::open_for_audit(&databases.orders).await?;
-    let inventory = inventory::open_for_audit(&databases.inventory).await?;
+    let (orders, of_orders) = orders::open_for_audit(&databases.orders).await?;
+    let (inventory, of_stock) = inventory::open_for_audit(&databases.inventory).await?;
+    refuse_strangers(of_orders, of_stock)?;
     Ok((orders, inventory))
+}
+
+/// Refuses two databases of which one knows another peer (R31): what they say about each other
+/// would mean nothing.
+fn refuse_strangers(orders: Identity, stock: Identity) -> Result<(), ProgramError> {
+    for (names, own, other) in [(orders::NAMES, orders, stock), (inventory::NAMES, stock, orders)] {
+        if own.peer.is_some_and(|known| known != other.id) {
+            return Err(strangers(names, own, other.id));
+        }
+    }
+    Ok(())
 }
 
 fn unreadable(failure: &Failure) -> ProgramError {

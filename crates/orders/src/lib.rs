@@ -12,11 +12,15 @@ pub mod service;
 pub mod store;
 pub mod worker;
 
+use platform::pairing::Names;
+
 pub use http::read_order;
 pub use run::{
-    Args, Dependencies, PROGRAM, Parts, assemble, build, main, migrate, open_for_audit, open_store,
-    parse_currency, run,
+    Args, CHANNELS, Dependencies, Opened, PROGRAM, Parts, assemble, build, main, migrate,
+    open_for_audit, open_store, parse_currency, run,
 };
 
+/// The names of both services at the broker (R31).
+pub const NAMES: Names = Names { own: SERVICE, peer: "inventory" };
 /// The service's name in metrics and logs.
 pub const SERVICE: &str = "orders";

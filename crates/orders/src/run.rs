@@ -15,9 +15,11 @@ use platform::bus::Bus;
 use platform::clock::SystemClock;
 use platform::config::{BusUrl, DatabaseUrl, UsageError};
 use platform::consumer::Consumer;
+use platform::failure::{Chain, Failure};
 use platform::lifecycle::Stage;
+use platform::pairing::{Identity, Pairing};
 use platform::process::{
-    CommonArgs, ProgramError, bus_between_processes, listen_help, run_to_exit,
+    CommonArgs, ProgramError, broker_between_processes, listen_help, run_to_exit,
 };
 use platform::relay::{Outbox, Relay};
 use storage::postgres::{Server, Time};
@@ -46,6 +48,8 @@ pub const PROGRAM: Program = Program {
 /// The keys that the settings file may have: those of all programs, because they may share the
 /// file.
 const KEYS: [&str; 4] = ["currency", "data_dir", "orders_database_url", "inventory_database_url"];
+/// The channels that both services use.
+pub const CHANNELS: [&str; 2] = [COMMANDS_CHANNEL, ANSWERS_CHANNEL];
 
 /// The adapters and settings that the service is assembled from.
 #[derive(Debug)]
@@ -54,6 +58,8 @@ pub struct Dependencies {
     pub store: Arc<dyn OrderStore>,
     pub audit: Arc<dyn OrderAuditStore>,
     pub bus: Arc<dyn Bus>,
+    /// Which database this is, and from which one it takes messages (R31).
+    pub pairing: Arc<Pairing>,
     /// The currency of orders that do not name one.
     pub currency: Currency,
 }
@@ -74,7 +80,7 @@ pub struct Parts {
 
 /// Assembles the service from its dependencies, in the context of its process.
 pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
-    let Dependencies { store, audit, bus, currency } = dependencies;
+    let Dependencies { store, audit, bus, pairing, currency } = dependencies;
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
     let waiters = Arc::new(Waiters::default());
     let answer_feed = Arc::new(AnswerFeed::default());
@@ -95,6 +101,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         service: SERVICE,
         bus: bus.clone(),
         channel: ANSWERS_CHANNEL,
+        pairing: pairing.clone(),
         batcher: batcher.clone(),
         inbox: Arc::new(Answers { store: store.clone() }),
         metrics: context.metrics.clone(),
@@ -118,6 +125,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         store: store.clone(),
         bus,
         outbox,
+        pairing,
         metrics: metrics.clone(),
         readiness: context.readiness.clone(),
     };
@@ -176,16 +184,20 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
     api
 }
 
-/// Opens the adapter that the URL's scheme names: the store of the service and that of its auditor.
-/// Adds the worker that looks after the database to the process.
+/// The opened database of the service.
+#[derive(Debug)]
+pub struct Opened {
+    pub store: Arc<dyn OrderStore>,
+    pub audit: Arc<dyn OrderAuditStore>,
+    pub pairing: Arc<Pairing>,
+}
+
+/// Opens the adapter that the URL's scheme names. Adds the worker that looks after the database to the process.
 ///
 /// # Errors
 ///
 /// The database cannot be used: unreachable, damaged, not durable, or of another version.
-pub async fn open_store(
-    url: &DatabaseUrl,
-    process: &mut Process,
-) -> Result<(Arc<dyn OrderStore>, Arc<dyn OrderAuditStore>), ProgramError> {
+pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Opened, ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => {
             let clock = process.context.clock.clone();
@@ -195,8 +207,9 @@ pub async fn open_store(
             let log_size = move |bytes| metrics.sqlite_log(SERVICE, bytes);
             let workers = &mut process.workers;
             workers.spawn(Stage::Close, "the file of orders", |token| keeper.run(log_size, token));
-            let audit = sqlite.audit();
-            Ok((Arc::new(sqlite), Arc::new(audit)))
+            let pairing = sqlite.pairing().await.map_err(unreadable)?;
+            let audit = Arc::new(sqlite.audit());
+            Ok(Opened { store: Arc::new(sqlite), audit, pairing })
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), PROGRAM.name)?;
@@ -207,27 +220,39 @@ pub async fn open_store(
             process.workers.spawn(Stage::Work, "the check of the orders database", |token| {
                 check.run("orders database writes", readiness, token)
             });
-            let audit = postgres.audit();
-            Ok((Arc::new(postgres), Arc::new(audit)))
+            let pairing = postgres.pairing().await.map_err(unreadable)?;
+            let audit = Arc::new(postgres.audit());
+            Ok(Opened { store: Arc::new(postgres), audit, pairing })
         }
     }
 }
 
-/// Opens the database of a service for reading only. The service may be running.
+fn unreadable(failure: Failure) -> ProgramError {
+    ProgramError::failed(Chain(&failure))
+}
+
+/// Opens the database of a service for reading only, and tells what it says about itself. The
+/// service may be running.
 ///
 /// # Errors
 ///
 /// The database does not exist, is unreachable, or is of another version.
-pub async fn open_for_audit(url: &DatabaseUrl) -> Result<Arc<dyn OrderAuditStore>, ProgramError> {
+pub async fn open_for_audit(
+    url: &DatabaseUrl,
+) -> Result<(Arc<dyn OrderAuditStore>, Identity), ProgramError> {
     match url {
         DatabaseUrl::Sqlite(path) => {
             // The age of the backlog. PostgreSQL tells it by its own clock.
             let clock = Arc::new(SystemClock);
-            Ok(Arc::new(Sqlite::open_for_audit(path, clock).map_err(ProgramError::failed)?))
+            let audit = Sqlite::open_for_audit(path, clock).map_err(ProgramError::failed)?;
+            let identity = audit.identity().await.map_err(unreadable)?;
+            Ok((Arc::new(audit), identity))
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), "lastro verify")?;
-            Ok(Arc::new(Postgres::open_for_audit(server).await.map_err(ProgramError::failed)?))
+            let audit = Postgres::open_for_audit(server).await.map_err(ProgramError::failed)?;
+            let identity = audit.identity().await.map_err(unreadable)?;
+            Ok((Arc::new(audit), identity))
         }
     }
 }
@@ -267,13 +292,14 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<(), ProgramError> {
     let Args { common, database_url, bus_url, currency } = args;
     web::program::run(PROGRAM, &common, &KEYS, async |process, file| {
-        let bus_url = file.or(bus_url, "bus_url")?;
+        let broker = broker_between_processes(file.or(bus_url, "bus_url")?)?;
         let database_url = file.or(database_url, "database_url")?;
         let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
         let currency = parse_currency(file.or(currency, "currency")?)?;
-        let bus = bus_between_processes(bus_url, PROGRAM.name).await?;
-        let (store, audit) = open_store(&database_url, process).await?;
-        Ok(build(Dependencies { store, audit, bus, currency }, process))
+        let Opened { store, audit, pairing } = open_store(&database_url, process).await?;
+        let joining = broker.join(PROGRAM.name, pairing.clone(), &CHANNELS, common.replace_peer);
+        let bus = Arc::new(joining.await?);
+        Ok(build(Dependencies { store, audit, bus, pairing, currency }, process))
     })
     .await
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
+use crate::pairing::DatabaseId;
+
 pub mod embedded;
 #[cfg(test)]
 mod laws;
@@ -35,6 +37,8 @@ pub struct DeliveryTag(
 pub struct Delivery {
     /// The bytes that were published.
     pub payload: Vec<u8>,
+    /// The database of the service that published it (R31), if the message names it.
+    pub sender: Option<DatabaseId>,
     /// The handle by which it is acknowledged or extended.
     pub tag: DeliveryTag,
 }
@@ -65,6 +69,7 @@ pub type Hints = BoxStream<'static, Vec<u8>>;
 
 /// A transport of byte messages (R6, R9, R16, R17).
 ///
+/// A bus belongs to one service, whose database is the sender of everything that it publishes (R31).
 /// A channel is a queue that the replicas of one service share. Each message is delivered to one of
 /// them, at least once unless it is lost, in no guaranteed order. A message that is neither
 /// acknowledged nor extended within the adapter's wait ([`ACK_WAIT`]) is delivered again.

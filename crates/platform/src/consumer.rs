@@ -1,5 +1,5 @@
-//! Takes messages from a channel, executes them through the batcher, and acknowledges them after
-//! the commit (R16).
+//! Takes messages from a channel, executes those of the peer through the batcher (R31), and
+//! acknowledges them after the commit (R16).
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::batcher::Batcher;
-use crate::bus::{ACK_WAIT, Bus, DeliveryTag};
+use crate::bus::{ACK_WAIT, Bus, Delivery, DeliveryTag};
 use crate::failure::{Chain, Failure, NotDone};
+use crate::pairing::Pairing;
 use crate::quarantine::{QuarantineKind, Quarantined};
 use crate::telemetry::{Metrics, Unprocessed};
 
@@ -91,6 +92,8 @@ pub struct Consumer<C, A> {
     pub bus: Arc<dyn Bus>,
     /// The channel to consume.
     pub channel: &'static str,
+    /// Knows the database whose messages are executed.
+    pub pairing: Arc<Pairing>,
     /// Where the commands are executed.
     pub batcher: Batcher<C, A>,
     /// The service's knowledge of the messages.
@@ -122,9 +125,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
             match received {
                 Ok(deliveries) => {
                     failing = false;
-                    let (payloads, tags) =
-                        deliveries.into_iter().map(|d| (d.payload, d.tag)).unzip();
-                    self.process(payloads, tags).await?;
+                    self.process(deliveries).await?;
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
@@ -151,14 +152,21 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         else {
             return Ok(());
         };
-        let (payloads, tags) = deliveries.into_iter().map(|d| (d.payload, d.tag)).unzip();
-        self.process(payloads, tags).await
+        self.process(deliveries).await
     }
 
-    async fn process(&self, payloads: Vec<Vec<u8>>, tags: Vec<DeliveryTag>) -> Result<(), Failure> {
-        if payloads.is_empty() {
+    async fn process(&self, mut deliveries: Vec<Delivery>) -> Result<(), Failure> {
+        match self.drop_foreign(&mut deliveries).await {
+            Ok(()) => {}
+            Err(failure @ Failure::Fatal(_)) => return Err(failure),
+            // Nothing is acknowledged, so everything comes again.
+            Err(_) => return Ok(()),
+        }
+        if deliveries.is_empty() {
             return Ok(());
         }
+        let (payloads, tags): (Vec<_>, Vec<_>) =
+            deliveries.into_iter().map(|delivery| (delivery.payload, delivery.tag)).unzip();
         let mut sorted = Sorted { commands: Vec::new(), owners: Vec::new(), aside: Vec::new() };
         for (owner, payload) in payloads.iter().enumerate() {
             for message in self.inbox.read(payload) {
@@ -187,10 +195,37 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         }
         let acknowledged: Vec<DeliveryTag> =
             tags.into_iter().zip(done).filter(|(_, done)| *done).map(|(tag, _)| tag).collect();
-        if let Err(error) = self.bus.ack(self.channel, acknowledged).await {
+        self.acknowledge(acknowledged).await;
+        Ok(())
+    }
+
+    /// Counts and acknowledges the deliveries that the peer did not send, and takes them out (R31).
+    ///
+    /// # Errors
+    ///
+    /// The peer cannot be read, or not be kept.
+    async fn drop_foreign(&self, deliveries: &mut Vec<Delivery>) -> Result<(), Failure> {
+        let mut foreign = Vec::new();
+        for delivery in std::mem::take(deliveries) {
+            let is_of_peer = match delivery.sender {
+                Some(sender) => self.pairing.meet(sender).await?,
+                None => false,
+            };
+            if is_of_peer { &mut *deliveries } else { &mut foreign }.push(delivery);
+        }
+        let Some(last) = foreign.last() else { return Ok(()) };
+        self.pairing.note_strangers(foreign.len() as u64, last.sender);
+        for _ in &foreign {
+            self.metrics.unprocessed(self.service, Unprocessed::Foreign);
+        }
+        self.acknowledge(foreign.into_iter().map(|delivery| delivery.tag).collect()).await;
+        Ok(())
+    }
+
+    async fn acknowledge(&self, tags: Vec<DeliveryTag>) {
+        if let Err(error) = self.bus.ack(self.channel, tags).await {
             warn!(channel = self.channel, error = %Chain(&error), "acknowledgement failed, the broker delivers the messages again");
         }
-        Ok(())
     }
 
     fn sort(&self, sorted: &mut Sorted<C>, owner: usize, message: Message<C>) {

@@ -13,6 +13,7 @@ pub mod config;
 pub mod consumer;
 pub mod failure;
 pub mod lifecycle;
+pub mod pairing;
 pub mod process;
 pub mod quarantine;
 pub mod readiness;

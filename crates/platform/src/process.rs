@@ -1,13 +1,11 @@
 //! How a program starts and ends: its common options, its runtime and its exit code.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::bus::Bus;
-use crate::bus::nats::Nats;
+use crate::bus::nats::{Broker, JoinError};
 use crate::config::{BusUrl, File, ListenAddr, UsageError, refuse_open_address};
 
 /// The broker that a service connects to if none is configured.
@@ -99,6 +97,10 @@ pub struct CommonArgs {
     /// else 1
     #[arg(long)]
     pub health_check: bool,
+    /// Take the channel at the broker over from another database, and any database as that of the
+    /// other service: once, after one of both was made anew, restored elsewhere or moved
+    #[arg(long, env = "LASTRO_REPLACE_PEER", value_name = "BOOL", num_args = 0..=1, default_value_t = false, default_missing_value = "true")]
+    pub replace_peer: bool,
     /// A file of API keys; not supported yet, so the program refuses to start with it
     #[arg(long, env = "LASTRO_API_KEYS_FILE", value_name = "FILE", hide = true)]
     pub api_keys_file: Option<std::path::PathBuf>,
@@ -112,25 +114,28 @@ pub fn listen_help(default: &str) -> String {
     format!("Where to listen for HTTP; port 0 means any free one [default: {default}]")
 }
 
-/// Connects a service to the bus between processes; NATS on this machine if `url` is `None`.
-/// `service` is the name that all replicas of the service share.
-///
-/// Returns before the broker is reached: a broker that is away is not an error.
+/// Returns the broker between processes; NATS on this machine if `url` is `None`.
 ///
 /// # Errors
 ///
 /// Returns an error if the URL is malformed, or is `embedded:`, which connects only services in one
 /// process.
-pub async fn bus_between_processes(
-    url: Option<BusUrl>,
-    service: &str,
-) -> Result<Arc<dyn Bus>, UsageError> {
+pub fn broker_between_processes(url: Option<BusUrl>) -> Result<Broker, UsageError> {
     match url.unwrap_or_else(|| BusUrl::Nats(DEFAULT_BROKER.to_owned())) {
-        BusUrl::Nats(servers) => Ok(Arc::new(Nats::connect(&servers, service).await?)),
+        BusUrl::Nats(servers) => Broker::at(&servers),
         BusUrl::Embedded => Err(UsageError(
             "embedded: connects only services in one process; use nats:, or run both as `lastro`"
                 .to_owned(),
         )),
+    }
+}
+
+impl From<JoinError> for ProgramError {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::Address(error) => Self::Usage(error),
+            other => Self::failed(other),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::bus::Bus;
+use crate::pairing::Pairing;
 use crate::relay::Outbox;
 
 /// The state of one dependency.
@@ -19,14 +20,18 @@ pub enum Health {
 }
 
 impl Health {
-    /// Returns the state of a bus and of what is to be published on it. Trouble is `Degraded`,
-    /// never `Down`: messages are late, and no request is refused.
-    pub fn of_bus(bus: &dyn Bus, outbox: &Outbox) -> Self {
-        let troubles = [bus.trouble(), outbox.trouble()].concat();
-        if troubles.is_empty() {
-            return Self::Up;
+    /// Returns the state of a bus, of what is to be published on it, and of what comes from others.
+    /// Trouble is `Degraded`, never `Down`: messages are late, and no request is refused.
+    pub fn of_bus(bus: &dyn Bus, outbox: &Outbox, pairing: &Pairing) -> Self {
+        let late = [bus.trouble(), outbox.trouble()].concat();
+        let late = (!late.is_empty())
+            .then(|| format!("{}; messages wait and are sent later", late.join("; ")));
+        match (late, pairing.trouble()) {
+            (None, None) => Self::Up,
+            (late, foreign) => {
+                Self::Degraded(late.into_iter().chain(foreign).collect::<Vec<_>>().join("; "))
+            }
         }
-        Self::Degraded(format!("{}; messages wait and are sent later", troubles.join("; ")))
     }
 }
 

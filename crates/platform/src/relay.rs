@@ -156,10 +156,11 @@ mod tests {
     use crate::bus::ACK_WAIT;
     use crate::bus::embedded::Embedded;
     use crate::clock::SystemClock;
+    use crate::pairing::tests::id;
 
     #[tokio::test]
     async fn what_the_bus_refuses_is_counted_and_takes_no_neighbour_along() {
-        let bus: Arc<dyn Bus> = Arc::new(Embedded::new(Arc::new(SystemClock), ACK_WAIT));
+        let bus: Arc<dyn Bus> = Arc::new(Embedded::new(Arc::new(SystemClock), ACK_WAIT, id(1)));
         let reports = Arc::<Mutex<Vec<_>>>::default();
         let noted = reports.clone();
         let report = move |batches, got_through| {

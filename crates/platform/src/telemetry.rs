@@ -100,16 +100,20 @@ pub enum Unprocessed {
     Poisoned,
     /// The message is of a newer version. It is dropped, not set aside.
     UnknownVersion,
+    /// Another deployment sent it (R31). All messages of its delivery are dropped, and count as
+    /// one.
+    Foreign,
 }
 
 impl Unprocessed {
-    const ALL: [Self; 3] = [Self::Malformed, Self::Poisoned, Self::UnknownVersion];
+    const ALL: [Self; 4] = [Self::Malformed, Self::Poisoned, Self::UnknownVersion, Self::Foreign];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
             Self::Poisoned => "poisoned",
             Self::UnknownVersion => "unknown_version",
+            Self::Foreign => "foreign",
         }
     }
 }

@@ -44,8 +44,9 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
     let bus = (wrappers.bus)(Connection::of(port.clone()));
     let store = (wrappers.orders_store)(Arc::new(OrdersPort(port.clone())), &bus);
     let audit_store = Arc::new(OrdersPort(port.clone()));
+    let pairing = port.world.pairing(Service::Orders).clone();
     let dependencies =
-        orders::Dependencies { store, audit: audit_store, bus, currency: Currency::BRL };
+        orders::Dependencies { store, audit: audit_store, bus, pairing, currency: Currency::BRL };
     let parts = orders::assemble(dependencies, context);
     let forever = CancellationToken::new;
     for _ in 0..port.world.config.committers {
@@ -64,7 +65,8 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
 fn start_inventory(port: &Port, context: &mut Context) -> axum::Router {
     let bus = (port.world.wrappers.bus)(Connection::of(port.clone()));
     let store = Arc::new(StockPort(port.clone()));
-    let dependencies = inventory::Dependencies { store: store.clone(), audit: store, bus };
+    let pairing = port.world.pairing(Service::Inventory).clone();
+    let dependencies = inventory::Dependencies { store: store.clone(), audit: store, bus, pairing };
     let parts = inventory::assemble(dependencies, context);
     let forever = CancellationToken::new;
     work(port, "the committer", parts.committer.run(forever()));

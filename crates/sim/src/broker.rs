@@ -7,12 +7,22 @@ use std::time::Duration;
 
 use platform::bus::watchdog::{MAX_UNACKNOWLEDGED, Seen};
 use platform::bus::{ACK_WAIT, Delivery, DeliveryTag};
+use platform::pairing::DatabaseId;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::random::Random;
 
-type Payload = Arc<[u8]>;
+/// The bytes of a message, and the database that sent it.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) sender: DatabaseId,
+    pub(crate) payload: Arc<[u8]>,
+}
+
+/// A database of another deployment.
+pub(crate) const STRANGER: DatabaseId = DatabaseId(Uuid::from_u128(1));
 
 /// Which part of a channel is lost.
 #[derive(Clone, Copy, Debug)]
@@ -37,17 +47,17 @@ pub(crate) struct Broker {
 #[derive(Debug, Default)]
 struct Channel {
     /// Messages in transit, by their arrival and a number.
-    transit: BTreeMap<(Instant, u64), Payload>,
+    transit: BTreeMap<(Instant, u64), Message>,
     stream: Stream,
     consumer: Option<Consumer>,
     /// All messages that were ever published.
-    log: Vec<Payload>,
+    log: Vec<Message>,
     last_number: u64,
 }
 
 #[derive(Debug, Default)]
 struct Stream {
-    messages: BTreeMap<u64, Payload>,
+    messages: BTreeMap<u64, Message>,
     last_sequence: u64,
 }
 
@@ -59,36 +69,43 @@ struct Consumer {
     unacknowledged: BTreeMap<u64, Instant>,
 }
 
+impl Message {
+    /// Other bytes of the same sender.
+    pub(crate) fn with(&self, payload: &[u8]) -> Self {
+        Self { sender: self.sender, payload: payload.into() }
+    }
+}
+
 impl Broker {
     pub(crate) fn new(random: Random) -> Self {
         Self { channels: Mutex::default(), random, stirred: Notify::new() }
     }
 
     /// Logs a published message, whether or not it will arrive.
-    pub(crate) fn remember(&self, channel: &str, payload: &[u8]) {
-        self.with(channel, |channel| channel.log.push(payload.into()));
+    pub(crate) fn remember(&self, channel: &str, message: &Message) {
+        self.with(channel, |channel| channel.log.push(message.clone()));
     }
 
     /// Sends a message that arrives after a delay.
-    pub(crate) fn send(&self, channel: &str, payload: &[u8], after: Duration) {
+    pub(crate) fn send(&self, channel: &str, message: &Message, after: Duration) {
         self.with(channel, |channel| {
             channel.last_number += 1;
-            channel.transit.insert((Instant::now() + after, channel.last_number), payload.into());
+            channel.transit.insert((Instant::now() + after, channel.last_number), message.clone());
         });
         self.stirred.notify_waiters();
     }
 
     /// Publishes this many of the logged messages again, at most. Returns how many.
     pub(crate) fn replay(&self, channel: &str, count: usize) -> usize {
-        let old: Vec<Payload> = self.with(channel, |channel| {
+        let old: Vec<Message> = self.with(channel, |channel| {
             let any = |_| (!channel.log.is_empty()).then(|| self.random.pick(&channel.log).clone());
             (0..count).filter_map(any).collect()
         });
-        old.iter().for_each(|payload| self.send(channel, payload, self.random.millis(0..=200)));
+        old.iter().for_each(|message| self.send(channel, message, self.random.millis(0..=200)));
         old.len()
     }
 
-    pub(crate) fn log(&self, channel: &str) -> Vec<Payload> {
+    pub(crate) fn log(&self, channel: &str) -> Vec<Message> {
         self.with(channel, |channel| channel.log.clone())
     }
 
@@ -206,8 +223,9 @@ impl Channel {
             consumer.deliveries += 1;
             consumer.delivered_sequence = consumer.delivered_sequence.max(number);
             consumer.unacknowledged.insert(number, now + ACK_WAIT);
-            let payload = self.stream.messages[&number].to_vec();
-            Delivery { payload, tag: DeliveryTag(number.to_string().into()) }
+            let Message { sender, payload } = &self.stream.messages[&number];
+            let tag = DeliveryTag(number.to_string().into());
+            Delivery { payload: payload.to_vec(), sender: Some(*sender), tag }
         };
         numbers.into_iter().map(delivery).collect()
     }

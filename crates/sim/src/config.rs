@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     Garbage,
     /// Messages about other lines than their order's.
     Forgeries,
+    /// Messages of another deployment.
+    Strangers,
     /// Messages of a version that is not known yet.
     Versions,
     /// A transaction fails, and the replica knows.
@@ -50,7 +52,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Loss,
         Self::Duplicates,
         Self::Delays,
@@ -60,6 +62,7 @@ impl Fault {
         Self::Replays,
         Self::Garbage,
         Self::Forgeries,
+        Self::Strangers,
         Self::Versions,
         Self::Aborts,
         Self::UnknownDone,

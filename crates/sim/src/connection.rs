@@ -11,8 +11,9 @@ use platform::bus::{Bus, BusError, Delivery, DeliveryTag, Hints, MAX_CHANNEL_BYT
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::broker::Wipe;
+use crate::broker::{Message, STRANGER, Wipe};
 use crate::config::Fault;
+use crate::coverage;
 use crate::port::Port;
 use crate::spoil;
 
@@ -20,6 +21,9 @@ use crate::spoil;
 const WATCH_PERIOD: Duration = Duration::from_secs(10);
 /// In an idle world, receiving waits up to this long although it is asked to return sooner.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// The mark of a delivery that another deployment sent.
+pub(crate) const FOREIGN_DELIVERY: &str = "a delivery of another deployment";
 
 pub(crate) struct Connection {
     port: Port,
@@ -48,13 +52,15 @@ impl Connection {
     fn transmit(&self, channel: &str, payload: &[u8]) {
         let world = &self.port.world;
         let happens = |fault| world.faults.happens(fault);
-        world.broker.remember(channel, payload);
+        let sender = world.pairing(self.port.node.service).id();
+        let message = Message { sender, payload: payload.into() };
+        world.broker.remember(channel, &message);
         let published = world.published.check(channel, payload, &world.monitor.databases());
         world.monitor.require(published);
         if happens(Fault::Garbage) {
             let garbage = spoil::garbage(payload, &world.random);
             world.trace.event(|| format!("garbage joins what {} sends", self.port.node));
-            world.broker.send(channel, &garbage.payload, world.transit());
+            world.broker.send(channel, &message.with(&garbage.payload), world.transit());
             world.repairs.expect_quarantined(garbage.bad);
             if garbage.is_mixed {
                 return;
@@ -64,14 +70,21 @@ impl Connection {
             world.trace.event(|| format!("a forgery of what {} sends", self.port.node));
             let databases = world.monitor.databases();
             for forged in spoil::forgery(channel, payload, &databases, &world.random) {
-                world.broker.send(channel, &forged, world.transit());
+                world.broker.send(channel, &message.with(&forged), world.transit());
+            }
+        }
+        if happens(Fault::Strangers) {
+            world.trace.event(|| "another deployment sends on this channel".to_owned());
+            for foreign in spoil::foreign(channel, payload, &world.random) {
+                let message = Message { sender: STRANGER, payload: foreign.into() };
+                world.broker.send(channel, &message, world.transit());
             }
         }
         if happens(Fault::Versions)
             && let Some(newer) = spoil::newer_version(payload)
         {
             world.trace.event(|| format!("what {} sends is of a newer version", self.port.node));
-            world.broker.send(channel, &newer, world.transit());
+            world.broker.send(channel, &message.with(&newer), world.transit());
             return;
         }
         if happens(Fault::Loss) {
@@ -79,7 +92,7 @@ impl Connection {
             return;
         }
         let copies = if happens(Fault::Duplicates) { world.random.within(2..=5) } else { 1 };
-        (0..copies).for_each(|_| world.broker.send(channel, payload, world.transit()));
+        (0..copies).for_each(|_| world.broker.send(channel, &message, world.transit()));
     }
 
     /// Runs the watchdog when its period is over, by the same rules as with a real broker.
@@ -141,6 +154,9 @@ impl Bus for Connection {
             let until = began + patience;
             if !deliveries.is_empty() || Instant::now() >= until {
                 self.watch(channel, deliveries.len());
+                if deliveries.iter().any(|delivery| delivery.sender == Some(STRANGER)) {
+                    coverage::mark(FOREIGN_DELIVERY);
+                }
                 return Ok(deliveries);
             }
             let wake = next_event.map_or(until, |at| at.min(until));

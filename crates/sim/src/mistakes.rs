@@ -35,7 +35,7 @@ pub(crate) enum Reach {
     Beyond(&'static str),
 }
 
-pub(crate) const ALL: [Mistake; 17] = [
+pub(crate) const ALL: [Mistake; 18] = [
     in_shell(
         "answer_before_commit",
         "2xx is answered before the commit",
@@ -104,6 +104,12 @@ pub(crate) const ALL: [Mistake; 17] = [
             "nothing is acknowledged here, so nothing is tried for ever: messages come alone as \
              well",
         ),
+    },
+    Mistake {
+        name: "strangers_decided",
+        what: "what another deployment sends is decided",
+        wrappers: Wrappers { bus: bus::strangers_decided, ..Wrappers::NONE },
+        reach: Reach::Beyond("nobody else sends anything here"),
     },
     in_stock("everything_rejected", "every order is rejected", stock_decider::everything_rejected),
     in_stock(

@@ -3,12 +3,13 @@
 use contract::answers::StockAllocated;
 use contract::commands::{AllocateStock, COMMANDS_CHANNEL};
 use contract::{
-    Allocation, Allocations, Digest, Intent, LocationId, Quantity, Revision, Wanted, WantedLine,
-    codec,
+    Allocation, Allocations, Digest, Intent, LocationId, OrderId, Quantity, Revision, Wanted,
+    WantedLine, codec,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::databases::Databases;
 use crate::random::Random;
@@ -91,6 +92,16 @@ pub(crate) fn forgery(
         })
     } else {
         forged(payload, |answer: &mut StockAllocated| forge_answer(answer, random))
+    }
+}
+
+/// The same messages as another deployment would send them, about orders of its own.
+pub(crate) fn foreign(channel: &str, payload: &[u8], random: &Random) -> Vec<Vec<u8>> {
+    let other = || OrderId(Uuid::from_bytes(random.bytes()));
+    if channel == COMMANDS_CHANNEL {
+        forged(payload, |command: &mut AllocateStock| command.order_id = other())
+    } else {
+        forged(payload, |answer: &mut StockAllocated| answer.order_id = other())
     }
 }
 

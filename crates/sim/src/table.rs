@@ -2,16 +2,18 @@
 
 use orders_core::status::Status;
 
+use crate::connection::FOREIGN_DELIVERY;
 use crate::coverage::{Coverage, Has, Known, OrderEvent, StockEvent, UnknownCommit, Work};
 
 /// What must happen in some world, beside the cells.
-pub(crate) const MARKS: [&str; 6] = [
+pub(crate) const MARKS: [&str; 7] = [
     "an answer that the outcome is unknown",
     "a placement that finds itself after an unknown commit",
     "a movement that was made before",
     "a process that ends because its storage failed",
     "a forged command that is set aside",
     "a forged answer that is set aside",
+    FOREIGN_DELIVERY,
 ];
 
 /// Why the event cannot happen to an order in this state, if it cannot.

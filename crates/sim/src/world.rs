@@ -5,9 +5,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use inventory::store::{StockAuditStore, StockStore};
 use orders::store::{OrderAuditStore, OrderStore};
 use platform::clock::Clock;
+use platform::failure::Failure;
+use platform::pairing::Pairing;
 use tokio::time::Instant;
 
 use crate::broker::Broker;
@@ -37,6 +40,8 @@ pub(crate) struct Stores {
     pub(crate) orders_audit: Arc<dyn OrderAuditStore>,
     pub(crate) inventory: Arc<dyn StockStore>,
     pub(crate) inventory_audit: Arc<dyn StockAuditStore>,
+    orders_pairing: Arc<Pairing>,
+    inventory_pairing: Arc<Pairing>,
 }
 
 pub(crate) struct World {
@@ -106,6 +111,14 @@ impl World {
         orders.chain(of(Service::Inventory, self.config.inventory_services)).collect()
     }
 
+    /// Which database a service has, and which one its peer.
+    pub(crate) fn pairing(&self, service: Service) -> &Arc<Pairing> {
+        match service {
+            Service::Orders => &self.stores.orders_pairing,
+            Service::Inventory => &self.stores.inventory_pairing,
+        }
+    }
+
     /// The clients' requests and answers.
     pub(crate) fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().expect("nothing panics under this lock")
@@ -163,11 +176,25 @@ impl Stores {
         let inventory = StockFile::open_inline(&folder.join("inventory.db"), clock);
         let orders = orders.expect("a new file");
         let inventory = inventory.expect("a new file");
+        let orders_pairing = at_once(orders.pairing());
+        let inventory_pairing = at_once(inventory.pairing());
+        for (one, other) in
+            [(&orders_pairing, &inventory_pairing), (&inventory_pairing, &orders_pairing)]
+        {
+            assert!(at_once(one.meet(other.id())), "a new database takes the first one");
+        }
         Self {
+            orders_pairing,
+            inventory_pairing,
             orders_audit: Arc::new(orders.audit()),
             orders: Arc::new(orders),
             inventory_audit: Arc::new(inventory.audit()),
             inventory: Arc::new(inventory),
         }
     }
+}
+
+/// The result of a call of a database that does everything where it is called.
+fn at_once<T>(call: impl Future<Output = Result<T, Failure>>) -> T {
+    call.now_or_never().expect("nothing is waited for").expect("a new file")
 }

@@ -11,8 +11,9 @@ use reqwest::redirect::Policy;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use crate::postgres::copy_of_database;
 use crate::{Ended, Launch, PATIENCE, Proxy, Tool, eventually, postgres};
-use environment::Environment;
+use environment::{Databases, Environment};
 use form::Form;
 use programs::Programs;
 
@@ -135,9 +136,26 @@ impl Deployment {
         self.client = client();
     }
 
+    /// Stops the deployment, copies its databases, and starts it again. The copy has the same broker.
+    pub async fn copied(&mut self) -> (TempDir, Environment) {
+        self.programs.terminate();
+        assert_eq!(self.programs.ended(PATIENCE).await, Some(0), "{}", self.programs.log());
+        let (copy, databases) = match &self.environment.databases {
+            None => (copy_of_data(self.folder.path()), None),
+            Some(Databases { orders, inventory }) => {
+                let orders = copy_of_database(orders).await;
+                let inventory = copy_of_database(inventory).await;
+                (folder(), Some(Databases { orders, inventory }))
+            }
+        };
+        self.reopen().await;
+        let bus_url = self.form.has_broker().then(|| self.environment.bus_url());
+        (copy, Environment { bus_url, databases, ..Environment::default() })
+    }
+
     /// How the programs are started after they were killed: the programs that take orders first.
     pub fn launches(&self) -> Vec<Launch> {
-        Programs::launches(self.form, self.folder.path(), &self.environment)
+        launches(self.form, self.folder.path(), &self.environment)
     }
 
     /// Starts only the programs that have ended.
@@ -294,6 +312,11 @@ pub fn program_under_test() -> PathBuf {
 /// The data folder of a `lastro` that [`launch`] started in `folder`.
 pub fn data_in(folder: &Path) -> PathBuf {
     folder.join("data")
+}
+
+/// How the programs of a deployment are started: the programs that take orders first.
+pub fn launches(form: Form, folder: &Path, environment: &Environment) -> Vec<Launch> {
+    Programs::launches(form, folder, environment)
 }
 
 /// Copies all data files of a closed deployment into a folder of their own.

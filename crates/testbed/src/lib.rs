@@ -16,7 +16,7 @@ pub use deployment::environment::{Databases, Environment};
 pub use deployment::form::Form;
 pub use deployment::programs::Programs;
 pub use deployment::{
-    Deployment, Held, copy_of_data, data_in, lastro, launch, program_under_test, verify,
+    Deployment, Held, copy_of_data, data_in, lastro, launch, launches, program_under_test, verify,
     with_busy_auditors,
 };
 pub use disk::Disk;

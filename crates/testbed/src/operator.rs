@@ -4,16 +4,19 @@ use std::sync::{Arc, Mutex};
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
-use async_nats::{Client, ConnectOptions};
+use async_nats::{Client, ConnectOptions, HeaderMap, HeaderName, HeaderValue};
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::task::JoinSet;
 
-use crate::{Nats, PATIENCE};
+use crate::{Nats, PATIENCE, eventually};
 
 /// The channel on which the Order Service asks for stock.
 pub const COMMANDS: &str = "lastro.inventory.commands";
 /// The channel on which the Inventory Service answers.
 pub const ANSWERS: &str = "lastro.orders.answers";
+
+/// The header that names the database of a message's sender.
+pub(crate) const SENDER: &str = "Lastro-Sender";
 
 /// The test's own connection to the broker.
 #[derive(Debug)]
@@ -82,10 +85,50 @@ impl Operator {
         open
     }
 
-    /// Publishes anything, and waits until the broker has stored it.
+    /// Publishes anything in the name of the service that sends on this channel, and waits until
+    /// the broker has stored it.
     pub async fn publish(&self, channel: &'static str, payload: impl Into<Vec<u8>>) {
+        let sender = self.sender_on(channel).await;
+        self.publish_as(&sender, channel, payload).await;
+    }
+
+    /// Publishes anything in the name of a database, and waits until the broker has stored it.
+    pub async fn publish_as(
+        &self,
+        sender: &str,
+        channel: &'static str,
+        payload: impl Into<Vec<u8>>,
+    ) {
+        let headers =
+            HeaderMap::from_iter([(HeaderName::from_static(SENDER), HeaderValue::from(sender))]);
         let payload: Vec<u8> = payload.into();
-        self.jetstream.publish(channel, payload.into()).await.expect("sent").await.expect("stored");
+        let sent = self.jetstream.publish_with_headers(channel, headers, payload.into()).await;
+        sent.expect("sent").await.expect("stored");
+    }
+
+    /// Waits until both streams name both databases.
+    pub async fn streams_name_both(&self) {
+        eventually(PATIENCE, "the streams name both databases", async || {
+            for channel in [COMMANDS, ANSWERS] {
+                let stream = self.jetstream.get_stream(channel.replace('.', "-")).await.ok()?;
+                let description = stream.cached_info().config.description.clone()?;
+                (description.contains("orders=") && description.contains("inventory="))
+                    .then_some(())?;
+            }
+            Some(())
+        })
+        .await;
+    }
+
+    /// The database of the service that sends on this channel, which the stream names.
+    async fn sender_on(&self, channel: &'static str) -> String {
+        let place = if channel == COMMANDS { "orders=" } else { "inventory=" };
+        eventually(PATIENCE, "the stream names the sender", async || {
+            let stream = self.jetstream.get_stream(channel.replace('.', "-")).await.ok()?;
+            let description = stream.cached_info().config.description.clone()?;
+            description.split(' ').find_map(|word| word.strip_prefix(place)).map(str::to_owned)
+        })
+        .await
     }
 
     /// Records every message that others publish from now on.

@@ -29,6 +29,20 @@ pub async fn fresh_database() -> String {
     fresh_database_on(&postgres_url(), "").await
 }
 
+/// Copies a database that nobody uses, on the same server.
+pub(crate) async fn copy_of_database(url: &str) -> String {
+    let (server, original) = url.rsplit_once('/').expect("a URL with a database");
+    let name = format!("test_{:016x}", RandomState::new().hash_one(0));
+    let operator = postgres(&postgres_url()).await;
+    let copy = format!("CREATE DATABASE {name} TEMPLATE {original}");
+    // The server may not have noticed yet that the programs are gone.
+    eventually(PATIENCE, "the database is copied", async || {
+        operator.batch_execute(&copy).await.ok()
+    })
+    .await;
+    format!("{server}/{name}")
+}
+
 /// Creates an empty database; `tablespace` is empty or a `TABLESPACE` clause.
 async fn fresh_database_on(url: &str, tablespace: &str) -> String {
     let name = format!("test_{:016x}", RandomState::new().hash_one(0));

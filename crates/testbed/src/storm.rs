@@ -103,9 +103,12 @@ impl StormAtBroker {
             let client = operator.client.clone();
             raging.spawn(async move {
                 while let Some(message) = messages.next().await {
+                    let headers = message.headers.expect("a message names its sender");
                     let gust = lock(&storm).beside(&message.payload);
                     for copy in gust {
-                        client.publish(channel, copy.into()).await.expect("sent");
+                        let sent =
+                            client.publish_with_headers(channel, headers.clone(), copy.into());
+                        sent.await.expect("sent");
                     }
                 }
             });

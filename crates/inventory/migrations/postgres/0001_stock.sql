@@ -109,6 +109,18 @@ CREATE TABLE reservations (
     shortages   json
 ) WITH (fillfactor = 90);
 
+-- R31: which database this is, which one is that of the Order Service, and on which channel and where it
+-- was used last. One row.
+CREATE TABLE deployment (
+    one     boolean NOT NULL DEFAULT true PRIMARY KEY CHECK (one),
+    id      uuid    NOT NULL DEFAULT gen_random_uuid(),
+    peer    uuid,
+    channel text,
+    place   text
+);
+
+INSERT INTO deployment DEFAULT VALUES;
+
 -- R16: messages that could not be processed. By key: a repeat counts up.
 CREATE TABLE quarantine (
     key      bytea  NOT NULL PRIMARY KEY,

@@ -98,6 +98,18 @@ CREATE TABLE reservations (
     updated_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- R31: which database this is, which one is that of the Order Service, and on which channel and where it
+-- was used last. One row.
+CREATE TABLE deployment (
+    one     INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    id      BLOB    NOT NULL CHECK (length(id) = 16),
+    peer    BLOB    CHECK (length(peer) = 16),
+    channel TEXT,
+    place   TEXT
+) STRICT;
+
+INSERT INTO deployment (one, id) VALUES (1, randomblob(16));
+
 -- R16: messages that could not be processed. By key: a repeat counts up.
 CREATE TABLE quarantine (
     key      BLOB    NOT NULL PRIMARY KEY,

@@ -3,14 +3,17 @@ use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use platform::batcher::Batcher;
+use platform::bus::ACK_WAIT;
 use platform::bus::embedded::Embedded;
 use platform::clock::{ManualClock, SystemClock, SystemIds};
+use platform::pairing::DatabaseId;
 use platform::relay::Relay;
 use platform::telemetry;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+use uuid::Uuid;
 use web::Edge;
 
 use super::*;
@@ -44,8 +47,8 @@ impl Api {
         let mut registry = Registry::default();
         let shared = telemetry::Metrics::new(&mut registry, "test");
         let metrics = Arc::new(Metrics::new(&mut registry, shared.clone()));
-        let bus =
-            Arc::new(Embedded::new(Arc::new(SystemClock), std::time::Duration::from_secs(30)));
+        let id = DatabaseId(Uuid::from_u128(2));
+        let bus = Arc::new(Embedded::new(Arc::new(SystemClock), ACK_WAIT, id));
         let (outbox, _) = Relay::new(bus, contract::answers::ANSWERS_CHANNEL, Box::new(|_, _| {}));
         let commits = Arc::new(Commits { store: store.clone(), outbox, metrics });
         let (batcher, committer) = Batcher::new(commits, Arc::new(|_| {}));

@@ -15,6 +15,7 @@ use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
 use platform::failure::{Failure, Suspicion};
+use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
 use storage::postgres::{
@@ -23,6 +24,7 @@ use storage::postgres::{
 use storage::quarantine;
 
 use super::{MovementFilter, ProductFilter, StockStore};
+use crate::NAMES;
 
 mod audit;
 mod load;
@@ -40,7 +42,7 @@ pub const SCHEMA: Schema = Schema {
     }],
     grants: Grants {
         append: &["movements"],
-        change: &["products", "locations", "stock", "reservations", "quarantine"],
+        change: &["products", "locations", "stock", "reservations", "quarantine", "deployment"],
         remove: &[],
     },
     statements: &[
@@ -88,6 +90,15 @@ impl Postgres {
     /// [`OpenError`] if it cannot be reached, or if this program does not know its schema.
     pub async fn open_for_audit(server: Server) -> Result<PostgresAudit, OpenError> {
         Readers::for_audit(server, &SCHEMA).await.map(PostgresAudit::new)
+    }
+
+    /// Which database this is, and which one its peer.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read now.
+    pub async fn pairing(&self) -> Result<Arc<Pairing>, Failure> {
+        self.database.pairing(NAMES).await
     }
 
     /// The worker that tells the readiness probe whether the service can write.

@@ -12,6 +12,7 @@ use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
 use platform::clock::{Clock, Timestamp};
 use platform::failure::{Failure, Suspicion};
+use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
 use rusqlite::Transaction;
 use storage::migration::Migration;
@@ -19,6 +20,7 @@ use storage::quarantine;
 use storage::sqlite::{Database, Keeper, OpenError, Readers, failure};
 
 use super::{MovementFilter, ProductFilter, StockStore};
+use crate::NAMES;
 
 mod audit;
 mod load;
@@ -67,6 +69,15 @@ impl Sqlite {
     pub fn open_for_audit(path: &Path) -> Result<SqliteAudit, OpenError> {
         let readers = Readers::for_audit(path, MIGRATIONS)?;
         Ok(SqliteAudit::new(readers))
+    }
+
+    /// Which database this is, and which one its peer.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read now.
+    pub async fn pairing(&self) -> Result<Arc<Pairing>, Failure> {
+        self.database.pairing(NAMES).await
     }
 
     /// The worker that looks after the file while the service runs.

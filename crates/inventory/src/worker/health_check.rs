@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use platform::bus::Bus;
 use platform::failure::{Chain, Failure};
+use platform::pairing::Pairing;
 use platform::readiness::{Health, Readiness};
 use platform::relay::Outbox;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ pub struct HealthCheck {
     pub store: Arc<dyn StockStore>,
     pub bus: Arc<dyn Bus>,
     pub outbox: Outbox,
+    pub pairing: Arc<Pairing>,
     pub readiness: Readiness,
 }
 
@@ -52,7 +54,8 @@ impl HealthCheck {
             Err(failure) => Health::Down(Chain(&failure).to_string()),
         };
         self.readiness.set("inventory database", database);
-        self.readiness.set("inventory bus", Health::of_bus(&*self.bus, &self.outbox));
+        self.readiness
+            .set("inventory bus", Health::of_bus(&*self.bus, &self.outbox, &self.pairing));
         Ok(())
     }
 }

@@ -10,10 +10,12 @@ use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use platform::bus::{Bus, all, embedded::Embedded};
 use platform::clock::{Clock, ManualClock, SystemClock, SystemIds};
 use platform::consumer::{Consumer, Origin};
+use platform::pairing::DatabaseId;
 use platform::readiness::Health;
 use platform::relay::Relay;
 use platform::telemetry;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 use web::program::Context;
 
 use super::health_check::HealthCheck;
@@ -27,6 +29,8 @@ const NEVER: Duration = Duration::from_secs(3600);
 /// The service without HTTP, one step at a time.
 struct World {
     store: Arc<dyn StockStore>,
+    /// The Order Service's end of the bus.
+    peer: Embedded,
     bus: Arc<dyn Bus>,
     consumer: Consumer<InventoryCommand, InventoryOutcome>,
     relay: Relay,
@@ -42,14 +46,17 @@ impl World {
         let sqlite =
             Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
         let audit = Arc::new(sqlite.audit());
+        let pairing = sqlite.pairing().await.expect("a read");
         let store: Arc<dyn StockStore> = Arc::new(sqlite);
-        let bus: Arc<dyn Bus> = Arc::new(Embedded::new(Arc::new(SystemClock), NEVER));
+        let orders = DatabaseId(Uuid::from_u128(1));
+        let peer = Embedded::new(Arc::new(SystemClock), NEVER, orders);
+        let bus: Arc<dyn Bus> = Arc::new(peer.end_of(pairing.id()));
         let mut context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
-        let dependencies = Dependencies { store: store.clone(), audit, bus: bus.clone() };
+        let dependencies = Dependencies { store: store.clone(), audit, bus: bus.clone(), pairing };
         let Parts { relay, committer, consumer, health_check, .. } =
             assemble(dependencies, &mut context);
         tokio::spawn(committer.run(CancellationToken::new()));
-        let world = Self { store, bus, consumer, relay, health_check, context, folder };
+        let world = Self { store, peer, bus, consumer, relay, health_check, context, folder };
         let deadline = tokio::time::Instant::now() + NEVER;
         let stocked = world.consumer.batcher.submit_all(stocked("MUG", 5).to_vec(), deadline).await;
         assert!(stocked.iter().all(Result::is_ok));
@@ -58,7 +65,7 @@ impl World {
 
     /// Delivers the payloads, and returns the answers that they lead to.
     async fn deliver(&mut self, payloads: Vec<Vec<u8>>) -> Vec<StockAllocated> {
-        all(self.bus.publish(COMMANDS_CHANNEL, payloads).await).expect("published");
+        all(self.peer.publish(COMMANDS_CHANNEL, payloads).await).expect("published");
         self.consumer.tick().await.expect("a step");
         self.relay.tick().await;
         let answers =

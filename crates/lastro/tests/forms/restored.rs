@@ -171,7 +171,9 @@ impl History {
             rows.iter().map(|row| (row.name, row.said)),
         );
         // The broker is new: an old one would still deliver messages of the lost time.
-        let shop = Deployment::open_in(folder, self.form, Environment::of(self.form).await).await;
+        // A broker would otherwise be kept from a copy.
+        let environment = Environment { replaces_peer: true, ..Environment::of(self.form).await };
+        let shop = Deployment::open_in(folder, self.form, environment).await;
         for row in rows {
             let id = &self.ids[row.name];
             match row.comes_to {

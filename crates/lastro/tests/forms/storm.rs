@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use platform::bus::embedded::Embedded;
 use platform::bus::{ACK_WAIT, Bus};
 use platform::config::{BusUrl, DatabaseUrl};
-use platform::process::{Addresses, ProgramError, bus_between_processes};
+use platform::pairing::Pairing;
+use platform::process::{Addresses, ProgramError, broker_between_processes};
 use testbed::{Deployment, Environment, Form, Load, PATIENCE, Random, Storm, stocked};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -66,16 +67,20 @@ impl Services {
         let urls = environment.database_urls(folder);
         let [orders, inventory] = urls.map(|url| url.parse::<DatabaseUrl>().expect("a URL"));
         for _ in 0..form.replicas() {
-            let [of_orders, of_inventory] = services.buses(form, environment).await;
             let mut process = begin().await;
-            let mut api = build_orders(&orders, of_orders, &mut process).await;
-            if form.is_apart() {
+            let orders = orders::open_store(&orders, &mut process).await.expect("a store");
+            let mut apart = if form.is_apart() { Some(begin().await) } else { None };
+            let its_process = apart.as_mut().unwrap_or(&mut process);
+            let inventory = inventory::open_store(&inventory, its_process).await.expect("a store");
+            let pairings = [&orders.pairing, &inventory.pairing];
+            let [of_orders, of_inventory] = services.buses(form, environment, pairings).await;
+            let mut api = build_orders(orders, of_orders, &mut process);
+            if let Some(mut its_process) = apart {
                 services.serve(0, process, api);
-                process = begin().await;
-                let api = build_inventory(&inventory, of_inventory, &mut process).await;
-                services.serve(1, process, api);
+                let api = build_inventory(inventory, of_inventory, &mut its_process);
+                services.serve(1, its_process, api);
             } else {
-                api = api.merge(build_inventory(&inventory, of_inventory, &mut process).await);
+                api = api.merge(build_inventory(inventory, of_inventory, &mut process));
                 services.serve(0, process, api);
             }
         }
@@ -83,16 +88,26 @@ impl Services {
     }
 
     /// The buses of a pair of services.
-    async fn buses(&self, form: Form, environment: &Environment) -> [Arc<dyn Bus>; 2] {
+    async fn buses(
+        &self,
+        form: Form,
+        environment: &Environment,
+        [orders, inventory]: [&Arc<Pairing>; 2],
+    ) -> [Arc<dyn Bus>; 2] {
         let [orders, inventory]: [Arc<dyn Bus>; 2] = if form.has_broker() {
             let url = BusUrl::Nats(environment.bus_url());
-            let orders = bus_between_processes(Some(url.clone()), orders::PROGRAM.name).await;
-            let inventory = bus_between_processes(Some(url), inventory::PROGRAM.name).await;
-            [orders.expect("a bus"), inventory.expect("a bus")]
+            let join = async |service: Program, pairing: &Arc<Pairing>| {
+                let broker = broker_between_processes(Some(url.clone())).expect("an address");
+                let pairing = pairing.clone();
+                broker.join(service.name, pairing, &orders::CHANNELS, false).await.expect("a bus")
+            };
+            let inventory = join(inventory::PROGRAM, inventory).await;
+            [Arc::new(join(orders::PROGRAM, orders).await), Arc::new(inventory)]
         } else {
             let clock = Arc::new(platform::clock::SystemClock);
-            let bus = Arc::new(Embedded::new(clock, ACK_WAIT));
-            [bus.clone(), bus]
+            let bus = Embedded::new(clock, ACK_WAIT, orders.id());
+            let inventory = bus.end_of(inventory.id());
+            [Arc::new(bus), Arc::new(inventory)]
         };
         let [on_commands, on_answers] = self.storms.clone();
         [
@@ -134,13 +149,13 @@ async fn begin() -> Process {
     Process::begin(PROGRAM, &addresses).await.expect("a free port")
 }
 
-async fn build_orders(url: &DatabaseUrl, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
-    let (store, audit) = orders::open_store(url, process).await.expect("a store");
+fn build_orders(opened: orders::Opened, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
+    let orders::Opened { store, audit, pairing } = opened;
     let currency = orders::parse_currency(None).expect("a currency");
-    orders::build(orders::Dependencies { store, audit, bus, currency }, process)
+    orders::build(orders::Dependencies { store, audit, bus, pairing, currency }, process)
 }
 
-async fn build_inventory(url: &DatabaseUrl, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
-    let (store, audit) = inventory::open_store(url, process).await.expect("a store");
-    inventory::build(inventory::Dependencies { store, audit, bus }, process)
+fn build_inventory(opened: inventory::Opened, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
+    let inventory::Opened { store, audit, pairing } = opened;
+    inventory::build(inventory::Dependencies { store, audit, bus, pairing }, process)
 }

@@ -66,6 +66,18 @@ CREATE TABLE pending_commands (
 -- Serves the sweeper's leases: as many rows as it takes.
 CREATE INDEX pending_commands_by_next_attempt ON pending_commands (next_attempt_at);
 
+-- R31: which database this is, which one is that of the Inventory Service, and on which channel and where it
+-- was used last. One row.
+CREATE TABLE deployment (
+    one     boolean NOT NULL DEFAULT true PRIMARY KEY CHECK (one),
+    id      uuid    NOT NULL DEFAULT gen_random_uuid(),
+    peer    uuid,
+    channel text,
+    place   text
+);
+
+INSERT INTO deployment DEFAULT VALUES;
+
 CREATE TABLE quarantine (
     key      bytea  NOT NULL PRIMARY KEY,
     subject  text,

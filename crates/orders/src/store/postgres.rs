@@ -12,6 +12,7 @@ use contract::commands::AllocateStock;
 use faults::fault_point;
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::failure::{Failure, Suspicion};
+use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
 use storage::postgres::{
@@ -20,6 +21,7 @@ use storage::postgres::{
 use storage::quarantine;
 
 use super::{Backlog, Filter, Lease, OrderStore, OrderSummary, OrderView};
+use crate::NAMES;
 
 mod audit;
 mod lease;
@@ -39,7 +41,7 @@ pub const SCHEMA: Schema = Schema {
     grants: Grants {
         append: &["idempotency_keys"],
         // To lock an order takes the right to update it. A trigger forbids every update.
-        change: &["orders", "order_states", "quarantine"],
+        change: &["orders", "order_states", "quarantine", "deployment"],
         remove: &["pending_commands"],
     },
     statements: &[
@@ -85,6 +87,15 @@ impl Postgres {
     /// It cannot be reached, or its schema is not one that this program knows.
     pub async fn open_for_audit(server: Server) -> Result<PostgresAudit, OpenError> {
         Readers::for_audit(server, &SCHEMA).await.map(PostgresAudit::new)
+    }
+
+    /// Which database this is, and which one its peer.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read now.
+    pub async fn pairing(&self) -> Result<Arc<Pairing>, Failure> {
+        self.database.pairing(NAMES).await
     }
 
     /// The worker that tells the readiness probe whether the service can write.

@@ -11,6 +11,7 @@ use faults::fault_point;
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::clock::{Clock, Timestamp};
 use platform::failure::{Failure, Suspicion};
+use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
 use rusqlite::Transaction;
 use storage::migration::Migration;
@@ -18,6 +19,7 @@ use storage::quarantine;
 use storage::sqlite::{Database, Keeper, OpenError, Readers, failure};
 
 use super::{Backlog, Filter, Lease, OrderStore, OrderSummary, OrderView};
+use crate::NAMES;
 
 mod audit;
 mod lease;
@@ -68,6 +70,15 @@ impl Sqlite {
     pub fn open_for_audit(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteAudit, OpenError> {
         let readers = Readers::for_audit(path, MIGRATIONS)?;
         Ok(SqliteAudit::new(readers, clock))
+    }
+
+    /// Which database this is, and which one its peer.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read now.
+    pub async fn pairing(&self) -> Result<Arc<Pairing>, Failure> {
+        self.database.pairing(NAMES).await
     }
 
     /// The worker that looks after the file while the service runs.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use platform::bus::Bus;
 use platform::failure::{Chain, Failure};
+use platform::pairing::Pairing;
 use platform::readiness::{Health, Readiness};
 use platform::relay::Outbox;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ pub struct HealthCheck {
     pub store: Arc<dyn OrderStore>,
     pub bus: Arc<dyn Bus>,
     pub outbox: Outbox,
+    pub pairing: Arc<Pairing>,
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
 }
@@ -56,7 +58,7 @@ impl HealthCheck {
             Err(failure) => Health::Down(Chain(&failure).to_string()),
         };
         self.readiness.set("orders database", database);
-        self.readiness.set("orders bus", Health::of_bus(&*self.bus, &self.outbox));
+        self.readiness.set("orders bus", Health::of_bus(&*self.bus, &self.outbox, &self.pairing));
         Ok(())
     }
 }

@@ -66,8 +66,10 @@ impl AnswerListener {
 mod tests {
     use contract::OrderId;
     use futures_util::FutureExt;
+    use platform::bus::ACK_WAIT;
     use platform::bus::embedded::Embedded;
     use platform::clock::{ManualClock, Timestamp};
+    use platform::pairing::DatabaseId;
     use testbed::PATIENCE;
 
     use super::*;
@@ -80,7 +82,8 @@ mod tests {
     #[tokio::test]
     async fn a_hint_of_another_replica_wakes_the_waiters_and_an_own_hint_does_not() {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp(0)));
-        let bus: Arc<dyn Bus> = Arc::new(Embedded::new(clock.clone(), Duration::from_secs(1)));
+        let bus: Arc<dyn Bus> =
+            Arc::new(Embedded::new(clock.clone(), ACK_WAIT, DatabaseId(Uuid::from_u128(1))));
         let waiters = Arc::new(Waiters::default());
         let replica = Uuid::from_u128(1);
         let listener = AnswerListener {

@@ -18,11 +18,13 @@ use platform::bus::embedded::Embedded;
 use platform::bus::{Bus, all};
 use platform::clock::{Clock, ManualClock, SystemIds};
 use platform::consumer::Consumer;
+use platform::pairing::DatabaseId;
 use platform::readiness::{Health, Readiness};
 use platform::relay::Relay;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+use uuid::Uuid;
 use web::program::Context;
 
 use super::health_check::HealthCheck;
@@ -37,6 +39,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 struct World {
     clock: Arc<ManualClock>,
+    /// The Inventory Service's end of the bus.
+    peer: Embedded,
     bus: Arc<dyn Bus>,
     store: Arc<dyn OrderStore>,
     consumer: Consumer<OrderCommand, OrderOutcome>,
@@ -49,25 +53,30 @@ struct World {
     _folder: tempfile::TempDir,
 }
 
-fn world() -> World {
+async fn world() -> World {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Arc::new(ManualClock::at(START));
     let shared_clock: Arc<dyn Clock> = clock.clone();
-    let bus: Arc<dyn Bus> = Arc::new(Embedded::new(shared_clock.clone(), DAY));
     let path = folder.path().join("orders.db");
     let sqlite = Sqlite::open(&path, shared_clock.clone()).expect("a new file");
     let audit = Arc::new(sqlite.audit());
+    let pairing = sqlite.pairing().await.expect("a read");
+    let inventory = DatabaseId(Uuid::from_u128(2));
+    let peer = Embedded::new(shared_clock.clone(), DAY, inventory);
+    let bus: Arc<dyn Bus> = Arc::new(peer.end_of(pairing.id()));
     let store: Arc<dyn OrderStore> = Arc::new(sqlite);
     let ids = Arc::new(SystemIds::new(shared_clock.clone()));
     let mut context = Context::new(shared_clock, ids);
+    let (store_of_it, bus_of_it, currency) = (store.clone(), bus.clone(), Currency::BRL);
     let dependencies =
-        Dependencies { store: store.clone(), audit, bus: bus.clone(), currency: Currency::BRL };
+        Dependencies { store: store_of_it, audit, bus: bus_of_it, pairing, currency };
     let parts = assemble(dependencies, &mut context);
     let Parts { relay, committer, consumer, listener, sweeper, health_check, api, .. } = parts;
     tokio::spawn(committer.run(CancellationToken::new()));
     let waiters = listener.waiters;
     World {
         clock,
+        peer,
         bus,
         store,
         consumer,
@@ -107,7 +116,7 @@ impl World {
     }
 
     async fn answer(&self, payload: Vec<u8>) {
-        all(self.bus.publish(ANSWERS_CHANNEL, vec![payload]).await).expect("room");
+        all(self.peer.publish(ANSWERS_CHANNEL, vec![payload]).await).expect("room");
         self.consumer.tick().await.expect("a bus that works");
     }
 
@@ -127,7 +136,7 @@ impl World {
 /// A hint of an earlier settlement may come while a request already waits for a later one.
 #[tokio::test]
 async fn who_waits_for_a_cancellation_is_not_told_of_the_confirmation_before_it() {
-    let world = world();
+    let world = world().await;
     world.run(vec![place(1), reserved(1)]).await;
     assert_eq!(world.status(1).await, Some(Status::Confirmed));
     let request =
@@ -160,7 +169,7 @@ fn rejected(order_id: OrderId) -> StockAllocated {
 
 #[tokio::test]
 async fn a_command_that_was_lost_is_sent_again_and_again_until_it_is_answered() {
-    let mut world = world();
+    let mut world = world().await;
     world.run(vec![place(1)]).await;
     assert_eq!(world.published().await[0].attempt, 1, "published right after the commit, and lost");
     for attempt in 2..6 {
@@ -176,7 +185,7 @@ async fn a_command_that_was_lost_is_sent_again_and_again_until_it_is_answered() 
 
 #[tokio::test]
 async fn a_silent_inventory_is_asked_little_and_the_first_answer_makes_all_due() {
-    let mut world = world();
+    let mut world = world().await;
     world.run((1..=300).map(place).collect()).await;
     world.published().await;
     world.clock.advance(Duration::from_secs(2));
@@ -199,7 +208,7 @@ async fn a_silent_inventory_is_asked_little_and_the_first_answer_makes_all_due()
 
 #[tokio::test]
 async fn the_health_check_reports_what_the_service_stands_on() {
-    let world = world();
+    let world = world().await;
     world.health_check.tick().await.expect("a check");
     let checks = world.readiness.snapshot().checks;
     assert_eq!(checks, [("orders database", Health::Up), ("orders bus", Health::Up)]);
@@ -207,7 +216,7 @@ async fn the_health_check_reports_what_the_service_stands_on() {
 
 #[tokio::test]
 async fn poison_is_set_aside_and_the_answers_beside_it_settle_their_orders() {
-    let world = world();
+    let world = world().await;
     world.run(vec![place(1)]).await;
     let good = serde_json::to_string(&rejected(id(1))).expect("JSON");
     let stranger = serde_json::to_string(&rejected(id(99))).expect("JSON");

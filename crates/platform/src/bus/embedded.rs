@@ -10,12 +10,20 @@ use tokio::sync::{Notify, broadcast};
 
 use super::{Bus, BusError, Delivery, DeliveryTag, Hints, MAX_CHANNEL_BYTES, Published};
 use crate::clock::{Clock, Timestamp};
+use crate::pairing::DatabaseId;
 
-/// A bus in the memory of this process.
+/// One service's end of a bus in the memory of this process.
 ///
-/// It holds at most [`MAX_CHANNEL_BYTES`] per channel and loses everything when the process ends.
+/// The bus holds at most [`MAX_CHANNEL_BYTES`] per channel and loses everything when the process
+/// ends.
 #[derive(Debug)]
 pub struct Embedded {
+    sender: DatabaseId,
+    queues: Arc<Queues>,
+}
+
+#[derive(Debug)]
+struct Queues {
     clock: Arc<dyn Clock>,
     ack_wait: Duration,
     channels: Mutex<HashMap<String, Queue>>,
@@ -28,26 +36,41 @@ const MAX_HINTS: usize = 64;
 
 #[derive(Debug, Default)]
 struct Queue {
-    ready: VecDeque<(u64, Vec<u8>)>,
-    /// By number: when the message was delivered, and its bytes.
-    delivered: BTreeMap<u64, (Timestamp, Vec<u8>)>,
+    ready: VecDeque<(u64, Message)>,
+    /// By number: when the message was delivered, and the message.
+    delivered: BTreeMap<u64, (Timestamp, Message)>,
     bytes: usize,
     last_number: u64,
 }
 
+#[derive(Clone, Debug)]
+struct Message {
+    sender: DatabaseId,
+    payload: Vec<u8>,
+}
+
 impl Embedded {
     /// Makes a bus that delivers a message again unless it is acknowledged within `ack_wait`,
-    /// measured by `clock`.
-    pub fn new(clock: Arc<dyn Clock>, ack_wait: Duration) -> Self {
-        Self {
+    /// measured by `clock`. Returns the end of the service with the database `sender`.
+    pub fn new(clock: Arc<dyn Clock>, ack_wait: Duration, sender: DatabaseId) -> Self {
+        let queues = Queues {
             clock,
             ack_wait,
             channels: Mutex::default(),
             arrived: Notify::new(),
             listeners: Mutex::default(),
-        }
+        };
+        Self { sender, queues: Arc::new(queues) }
     }
 
+    /// Returns another service's end of the same bus.
+    #[must_use]
+    pub fn end_of(&self, sender: DatabaseId) -> Self {
+        Self { sender, queues: self.queues.clone() }
+    }
+}
+
+impl Queues {
     fn with<T>(&self, channel: &str, work: impl FnOnce(&mut Queue) -> T) -> T {
         let mut channels = self.channels.lock().expect("no call on a queue panics");
         if !channels.contains_key(channel) {
@@ -58,14 +81,15 @@ impl Embedded {
 }
 
 impl Queue {
-    fn push(&mut self, message: Vec<u8>) -> Result<(), BusError> {
-        if message.len() > MAX_CHANNEL_BYTES {
-            return Err(BusError::TooLarge { bytes: message.len() });
+    fn push(&mut self, message: Message) -> Result<(), BusError> {
+        let bytes = message.payload.len();
+        if bytes > MAX_CHANNEL_BYTES {
+            return Err(BusError::TooLarge { bytes });
         }
-        if self.bytes + message.len() > MAX_CHANNEL_BYTES {
+        if self.bytes + bytes > MAX_CHANNEL_BYTES {
             return Err(BusError::Full);
         }
-        self.bytes += message.len();
+        self.bytes += bytes;
         self.last_number += 1;
         self.ready.push_back((self.last_number, message));
         Ok(())
@@ -91,8 +115,9 @@ impl Queue {
         let taken: Vec<_> = self.ready.drain(..count).collect();
         self.delivered
             .extend(taken.iter().map(|(number, message)| (*number, (now, message.clone()))));
-        let delivery = |(number, payload): (u64, _)| Delivery {
+        let delivery = |(number, Message { sender, payload }): (u64, _)| Delivery {
             payload,
+            sender: Some(sender),
             tag: DeliveryTag(number.to_string().into()),
         };
         taken.into_iter().map(delivery).collect()
@@ -105,17 +130,19 @@ impl Queue {
 
     fn forget(&mut self, tag: &DeliveryTag) {
         let message = tag.0.parse().ok().and_then(|number| self.delivered.remove(&number));
-        self.bytes -= message.map_or(0, |(_, message)| message.len());
+        self.bytes -= message.map_or(0, |(_, message)| message.payload.len());
     }
 }
 
 #[async_trait]
 impl Bus for Embedded {
     async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Published {
-        let published = self.with(channel, |queue| {
-            messages.into_iter().map(|message| queue.push(message)).collect()
+        let sender = self.sender;
+        let published = self.queues.with(channel, |queue| {
+            let message = |payload| Message { sender, payload };
+            messages.into_iter().map(|payload| queue.push(message(payload))).collect()
         });
-        self.arrived.notify_waiters();
+        self.queues.arrived.notify_waiters();
         published
     }
 
@@ -129,9 +156,10 @@ impl Bus for Embedded {
         max: usize,
         wait: Duration,
     ) -> Result<Vec<Delivery>, BusError> {
-        let take = || self.with(channel, |queue| queue.take(max, self.clock.now(), self.ack_wait));
+        let Queues { clock, ack_wait, arrived, .. } = &*self.queues;
+        let take = || self.queues.with(channel, |queue| queue.take(max, clock.now(), *ack_wait));
         // Listen before looking, so that a message that arrives in between is not missed.
-        let arrived = self.arrived.notified();
+        let arrived = arrived.notified();
         tokio::pin!(arrived);
         arrived.as_mut().enable();
         let ready = take();
@@ -144,19 +172,19 @@ impl Bus for Embedded {
     }
 
     async fn extend(&self, channel: &str, tags: &[DeliveryTag]) -> Result<(), BusError> {
-        let now = self.clock.now();
-        self.with(channel, |queue| tags.iter().for_each(|tag| queue.extend(tag, now)));
+        let now = self.queues.clock.now();
+        self.queues.with(channel, |queue| tags.iter().for_each(|tag| queue.extend(tag, now)));
         Ok(())
     }
 
     async fn ack(&self, channel: &str, tags: Vec<DeliveryTag>) -> Result<(), BusError> {
-        self.with(channel, |queue| tags.iter().for_each(|tag| queue.forget(tag)));
+        self.queues.with(channel, |queue| tags.iter().for_each(|tag| queue.forget(tag)));
         Ok(())
     }
 
     fn hint(&self, subject: &str, hint: Vec<u8>) {
         if let Some(listeners) =
-            self.listeners.lock().expect("no call panics under this lock").get(subject)
+            self.queues.listeners.lock().expect("no call panics under this lock").get(subject)
         {
             // Without listeners, the hint is lost.
             let _ = listeners.send(hint);
@@ -164,7 +192,7 @@ impl Bus for Embedded {
     }
 
     async fn hints(&self, subject: &str) -> Result<Hints, BusError> {
-        let mut listeners = self.listeners.lock().expect("no call panics under this lock");
+        let mut listeners = self.queues.listeners.lock().expect("no call panics under this lock");
         let sender =
             listeners.entry(subject.to_owned()).or_insert_with(|| broadcast::channel(MAX_HINTS).0);
         let hints = stream::unfold(sender.subscribe(), async |mut receiver| {
@@ -187,14 +215,26 @@ impl Bus for Embedded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::all;
+    use crate::bus::{ACK_WAIT, all};
     use crate::clock::SystemClock;
+    use crate::pairing::tests::id;
 
     async fn fresh(ack_wait: Duration) -> Arc<dyn Bus> {
-        Arc::new(Embedded::new(Arc::new(SystemClock), ack_wait))
+        Arc::new(Embedded::new(Arc::new(SystemClock), ack_wait, id(1)))
     }
 
     crate::bus::laws::bus_laws!(fresh);
+
+    #[tokio::test]
+    async fn a_delivery_names_the_end_that_published_it() {
+        let one = Embedded::new(Arc::new(SystemClock), ACK_WAIT, id(1));
+        let two = one.end_of(id(2));
+        all(one.publish("a", vec![vec![1]]).await).expect("room");
+        all(two.publish("a", vec![vec![2]]).await).expect("room");
+        let received = one.receive("a", 10, Duration::ZERO).await.expect("messages");
+        let senders: Vec<_> = received.into_iter().map(|its| (its.payload, its.sender)).collect();
+        assert_eq!(senders, [(vec![1], Some(id(1))), (vec![2], Some(id(2)))]);
+    }
 
     #[tokio::test]
     async fn a_full_channel_refuses_and_never_waits() {

@@ -25,11 +25,13 @@ use tracing::{info, warn};
 use super::watchdog::Watch;
 use super::{ACK_WAIT, Bus, BusError, Delivery, DeliveryTag, Hints, Published};
 use crate::config::UsageError;
+use crate::pairing::Pairing;
 use address::Address;
 use trouble::{About, Troubles};
 
 mod address;
 mod declare;
+mod join;
 mod publish;
 mod receive;
 #[cfg(test)]
@@ -37,6 +39,10 @@ mod tests;
 mod trouble;
 mod watchdog;
 
+pub use join::{Broker, JoinError};
+
+/// The header of a message that names the database that sent it (R31).
+pub const SENDER: &str = "Lastro-Sender";
 /// How long the broker may take to answer. A call that waits for messages adds its own wait.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// How often the connection is pinged. It is closed and opened again after two unanswered pings.
@@ -61,6 +67,10 @@ pub struct Nats {
     client: Client,
     context: Context,
     consumer_name: String,
+    /// The database that sends, and the one that it receives from.
+    pairing: Arc<Pairing>,
+    /// Whether it takes the channels over from other databases, each when it is first used.
+    takes_over: bool,
     /// The first word of every subject.
     prefix: String,
     /// How many servers of the cluster keep each stream, if that is configured.
@@ -81,6 +91,10 @@ struct Channel {
     has_stream: bool,
     /// Whether the stream was known to exist at some time.
     had_stream: bool,
+    /// Whether its stream names the peer's database (R31).
+    names_peer: bool,
+    /// Whether its stream is to be taken over from other databases.
+    is_to_take_over: bool,
     /// Whether this service receives from it, and so is the first to create what is missing.
     is_received: bool,
     consumer: Option<PullConsumer>,
@@ -96,27 +110,21 @@ impl Channel {
 }
 
 impl Nats {
-    /// Connects a service. Its consumers are named `service`, so that its replicas share them.
-    ///
-    /// `url` is a comma-separated list of addresses, after which `?replicas=3` makes three servers
-    /// of a cluster keep each stream, and `?channel=NAME` separates this deployment from others on
-    /// the same broker. The call returns before the broker is reached; the connection is attempted
-    /// for as long as the value lives.
+    /// Connects a service. Its consumers are named `service`, so that its replicas share them. The
+    /// call returns before the broker is reached; the connection is attempted for as long as the
+    /// value lives.
     ///
     /// # Errors
     ///
-    /// Returns an error if `url` is malformed.
-    pub async fn connect(url: &str, service: &str) -> Result<Self, UsageError> {
-        Self::with_waits(url, service, ACK_WAIT, WATCH_PERIOD).await
-    }
-
-    async fn with_waits(
-        url: &str,
+    /// Returns an error if a server's address cannot be used.
+    async fn connect(
+        address: Address,
         service: &str,
+        pairing: Arc<Pairing>,
         ack_wait: Duration,
         watch_period: Duration,
     ) -> Result<Self, UsageError> {
-        let Address { servers, channel, replicas } = Address::parse(url)?;
+        let Address { servers, channel, replicas } = address;
         let options = ConnectOptions::new()
             .name(service)
             .retry_on_initial_connect()
@@ -130,6 +138,8 @@ impl Nats {
             context: ContextBuilder::new().timeout(ANSWER_WAIT).build(client.clone()),
             client,
             consumer_name: service.to_owned(),
+            pairing,
+            takes_over: false,
             prefix: channel,
             replicas,
             ack_wait,
@@ -159,7 +169,11 @@ impl Nats {
     /// about one, and the other is still needed.
     fn channel(&self, channel: &str) -> Arc<AsyncMutex<Channel>> {
         let mut channels = self.channels.lock().expect("nothing panics under this lock");
-        channels.entry(channel.to_owned()).or_default().clone()
+        let new = || Channel { is_to_take_over: self.takes_over, ..Channel::default() };
+        channels
+            .entry(channel.to_owned())
+            .or_insert_with(|| Arc::new(AsyncMutex::new(new())))
+            .clone()
     }
 
     /// Creates the channel's stream, or makes it what it must be, unless it is known to be so.
@@ -167,19 +181,28 @@ impl Nats {
     async fn need_stream(&self, channel: &str) -> Result<bool, BusError> {
         let known = self.channel(channel);
         let mut known = known.lock().await;
-        if known.has_stream {
+        if known.has_stream && !self.must_name_peer(&known) {
             return Ok(false);
         }
-        let is_changed = self.declare_stream(channel, known.create_pause()).await?;
-        known.has_stream = true;
-        known.had_stream = true;
-        Ok(is_changed)
+        self.declare_stream(channel, &mut known).await
+    }
+
+    /// Whether the peer became known since the stream was declared.
+    fn must_name_peer(&self, known: &Channel) -> bool {
+        !known.names_peer && self.pairing.peer().is_some()
     }
 
     /// Compares the channel's stream with what it must be, and repairs it. Returns whether anything
     /// was changed.
-    async fn declare_stream(&self, channel: &str, pause: Duration) -> Result<bool, BusError> {
-        let declared = declare::stream(&self.context, channel, self.replicas, pause).await;
+    async fn declare_stream(&self, channel: &str, known: &mut Channel) -> Result<bool, BusError> {
+        let Self { context, replicas, pairing, .. } = self;
+        let needed = declare::NeededStream {
+            channel,
+            replicas: *replicas,
+            pairing,
+            takes_over: known.is_to_take_over,
+        };
+        let declared = declare::stream(context, needed, known.create_pause()).await;
         let misfit = declared.as_ref().map_or_else(Some, |declared| declared.remark.as_ref());
         self.troubles.note(channel, About::Stream, misfit.map(ToString::to_string));
         let declared = declared.map_err(unavailable)?;
@@ -188,6 +211,10 @@ impl Nats {
         }
         let mut limits = self.stream_limits.lock().expect("nothing panics under this lock");
         limits.insert(channel.to_owned(), declared.max_bytes);
+        known.is_to_take_over = false;
+        known.names_peer = self.pairing.peer().is_some();
+        known.has_stream = true;
+        known.had_stream = true;
         Ok(declared.is_changed)
     }
 
@@ -195,14 +222,13 @@ impl Nats {
     async fn need_consumer(&self, channel: &str) -> Result<PullConsumer, BusError> {
         let known = self.channel(channel);
         let mut known = known.lock().await;
-        if let Some(consumer) = &known.consumer {
+        let must_name_peer = self.must_name_peer(&known);
+        if let Some(consumer) = known.consumer.as_ref().filter(|_| !must_name_peer) {
             return Ok(consumer.clone());
         }
         known.is_received = true;
-        if !known.has_stream {
-            self.declare_stream(channel, known.create_pause()).await?;
-            known.has_stream = true;
-            known.had_stream = true;
+        if !known.has_stream || must_name_peer {
+            self.declare_stream(channel, &mut known).await?;
         }
         let made =
             declare::consumer(&self.context, channel, &self.consumer_name, self.ack_wait).await;

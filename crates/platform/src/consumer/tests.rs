@@ -7,6 +7,7 @@ use crate::batcher::Commit;
 use crate::bus::all;
 use crate::bus::embedded::Embedded;
 use crate::clock::{ManualClock, Timestamp};
+use crate::pairing::tests::{NAMES, alone, id};
 use crate::telemetry::render;
 
 const ACK_WAIT: Duration = Duration::from_secs(30);
@@ -69,6 +70,8 @@ impl Inbox<u8, u8> for Doubler {
 }
 
 struct World {
+    /// The peer's end of the bus.
+    peer: Embedded,
     bus: Arc<dyn Bus>,
     clock: Arc<ManualClock>,
     service: Arc<Doubler>,
@@ -78,22 +81,25 @@ struct World {
 
 fn world() -> World {
     let clock = Arc::new(ManualClock::at(Timestamp(0)));
-    let bus: Arc<dyn Bus> = Arc::new(Embedded::new(clock.clone(), ACK_WAIT));
+    let peer = Embedded::new(clock.clone(), ACK_WAIT, id(2));
+    let bus: Arc<dyn Bus> = Arc::new(peer.end_of(id(1)));
     let service = Arc::new(Doubler::default());
     let (batcher, committer) = Batcher::new(service.clone(), Arc::new(|_| {}));
     tokio::spawn(committer.run(CancellationToken::new()));
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry, "test");
     let inbox = service.clone();
+    let pairing = alone(NAMES, id(1));
+    let channel = "numbers";
     let consumer =
-        Consumer { service: "shop", bus: bus.clone(), channel: "numbers", batcher, inbox, metrics };
-    World { bus, clock, service, consumer, registry }
+        Consumer { service: "shop", bus: bus.clone(), channel, pairing, batcher, inbox, metrics };
+    World { peer, bus, clock, service, consumer, registry }
 }
 
 impl World {
     async fn publish(&self, payloads: &[&[u8]]) {
         let messages = payloads.iter().map(|payload| payload.to_vec()).collect();
-        all(self.bus.publish("numbers", messages).await).expect("room");
+        all(self.peer.publish("numbers", messages).await).expect("room");
     }
 
     async fn tick(&self) {
@@ -158,6 +164,23 @@ async fn poison_is_set_aside_and_its_neighbours_go_through() {
 }
 
 #[tokio::test]
+async fn what_another_deployment_sent_is_counted_and_acknowledged_and_never_done() {
+    let world = world();
+    let stranger = world.peer.end_of(id(3));
+    world.publish(&[&[1]]).await;
+    all(stranger.publish("numbers", vec![vec![2], b"!".to_vec()]).await).expect("room");
+    world.publish(&[&[3]]).await;
+    world.tick().await;
+    assert_eq!(*world.service.done.lock().expect("the list"), [1, 3]);
+    assert!(world.aside().is_empty() && world.comes_again().await.is_empty());
+    let text = render(&world.registry);
+    let line = r#"quarantine_messages_total{service="shop",kind="foreign"} 2"#;
+    assert!(text.lines().any(|its| its == line), "{line} is not in\n{text}");
+    let trouble = world.consumer.pairing.trouble().expect("strangers");
+    assert!(trouble.contains(&id(3).to_string()), "{trouble}");
+}
+
+#[tokio::test]
 async fn what_could_not_be_done_comes_again() {
     let world = world();
     *world.service.storage_down.lock().expect("the switch") = true;
@@ -177,10 +200,10 @@ async fn nothing_is_acknowledged_while_the_quarantine_cannot_be_written() {
 
 #[tokio::test]
 async fn a_running_consumer_takes_new_messages_and_stops_at_shutdown() {
-    let World { bus, service, consumer, .. } = world();
+    let World { peer, service, consumer, .. } = world();
     let stop = CancellationToken::new();
     let running = tokio::spawn(consumer.run(stop.clone()));
-    all(bus.publish("numbers", vec![vec![5]]).await).expect("room");
+    all(peer.publish("numbers", vec![vec![5]]).await).expect("room");
     testbed::eventually(testbed::PATIENCE, "the number is doubled", || async {
         (*service.done.lock().expect("the list") == [5]).then_some(())
     })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use platform::failure::Failure;
+use platform::pairing::DatabaseId;
 
 use super::error::OpenError;
 use super::migrate::{Schema, migrate};
@@ -15,9 +16,10 @@ use super::write_check::WriteCheck;
 /// Committers, a sweeper, a quarantine.
 const MAX_WRITERS: usize = 8;
 
-/// A PostgreSQL database that the replicas of one service write and read.
-#[derive(Debug)]
+/// A PostgreSQL database that the replicas of one service write and read. Clones share it.
+#[derive(Clone, Debug)]
 pub struct Database {
+    server: Server,
     writers: Arc<Pool>,
     readers: Readers,
 }
@@ -31,14 +33,20 @@ impl Database {
     pub async fn open(server: Server, schema: &Schema, time: Time) -> Result<Self, OpenError> {
         migrate(&server, schema, None).await?;
         let readers = Readers::new(server.clone(), time.clone());
-        let writers = Pool::new(server, Access::Write, schema.statements, time, MAX_WRITERS);
+        let writers =
+            Pool::new(server.clone(), Access::Write, schema.statements, time, MAX_WRITERS);
         writers.open().await?;
-        Ok(Self { writers: Arc::new(writers), readers })
+        Ok(Self { server, writers: Arc::new(writers), readers })
     }
 
     /// The worker that tells the readiness probe whether the service can write.
     pub fn write_check(&self) -> WriteCheck {
         WriteCheck { writers: self.writers.clone() }
+    }
+
+    /// Notes which database this is. Every later connection must see the same.
+    pub(crate) fn found(&self, id: DatabaseId) {
+        self.server.found_database(id);
     }
 
     /// The readers alone, for an audit beside the service.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use platform::config::UsageError;
+use platform::pairing::DatabaseId;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -53,6 +54,8 @@ pub struct Server {
     primary: Arc<Mutex<Primary>>,
     /// The schema with the service's tables, once it is known. No later connection uses another.
     schema: Arc<OnceLock<String>>,
+    /// The database with these tables, once it is known (R31).
+    database: Arc<OnceLock<DatabaseId>>,
 }
 
 /// What all connections have found out about where the primary is.
@@ -125,6 +128,7 @@ impl Server {
             name: name.to_owned(),
             primary: Arc::default(),
             schema: Arc::default(),
+            database: Arc::default(),
         })
     }
 
@@ -198,7 +202,8 @@ impl Server {
             let connection = Connection::open(&config, self.tls.clone())
                 .await
                 .map_err(|error| self.refused(&error))?;
-            session::begin(&connection, self.schema(), access == Access::Write)
+            let database = self.database.get().copied();
+            session::begin(&connection, self.schema(), database, access == Access::Write)
                 .await
                 .map_err(|refusal| self.refused_session(refusal))?;
             connection.prepare(&[NOW]).await.map_err(|error| self.unusable(&error))?;
@@ -254,6 +259,11 @@ impl Server {
     /// Notes the schema with the service's tables. The first one stays.
     pub(super) fn found_schema(&self, schema: String) {
         let _ = self.schema.set(schema);
+    }
+
+    /// Notes which database this is. The first one stays.
+    pub(super) fn found_database(&self, id: DatabaseId) {
+        let _ = self.database.set(id);
     }
 
     /// A connection that was made, and is not one that a service can work on.

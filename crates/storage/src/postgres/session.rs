@@ -3,6 +3,8 @@
 
 use tokio_postgres::Error;
 
+use platform::pairing::DatabaseId;
+
 use super::connection::Connection;
 use super::migrate::Schema;
 
@@ -74,6 +76,7 @@ impl From<Error> for Refusal {
 pub(super) async fn begin(
     connection: &Connection,
     schema: Option<&str>,
+    database: Option<DatabaseId>,
     writes: bool,
 ) -> Result<(), Refusal> {
     let pinned = schema.map(pin);
@@ -100,8 +103,21 @@ pub(super) async fn begin(
         Some(schema) if text("known") != "t" => Err(Refusal::Unusable(format!(
             "the tables of the service are not in the schema {schema:?} any more; restart the service if the database was replaced"
         ))),
-        _ => Ok(()),
+        _ => check_database(connection, database).await,
     }
+}
+
+/// Checks that the session sees the database that the service knows (R31).
+async fn check_database(connection: &Connection, known: Option<DatabaseId>) -> Result<(), Refusal> {
+    let Some(known) = known else { return Ok(()) };
+    let found = connection.texts("SELECT id::text AS id FROM deployment").await?;
+    let found = found.as_ref().and_then(|row| row.get("id")).unwrap_or("none");
+    if found == known.to_string() {
+        return Ok(());
+    }
+    Err(Refusal::Unusable(format!(
+        "it is another database ({found}) than the service began with ({known}); restart the service if the database was replaced"
+    )))
 }
 
 /// The statement that pins the schema of a session, whatever the `search_path` of its role becomes.

@@ -13,8 +13,8 @@ use super::readers::{Readers, Threads};
 use super::writer::Writer;
 use crate::migration::Migration;
 
-/// A SQLite file that one service writes and reads.
-#[derive(Debug)]
+/// A SQLite file that one service writes and reads. Clones share it.
+#[derive(Clone, Debug)]
 pub struct Database {
     writer: Writer,
     readers: Readers,
@@ -55,6 +55,11 @@ impl Database {
     /// The worker that looks after the file while the service runs.
     pub fn keeper(&self) -> Keeper {
         Keeper { writer: self.writer.clone(), readers: self.readers.clone() }
+    }
+
+    /// What tells the file from its copies.
+    pub(crate) fn place(&self) -> String {
+        self.writer.files().place()
     }
 
     /// The readers alone, for an audit beside the service.

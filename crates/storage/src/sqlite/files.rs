@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::UNIX_EPOCH;
 
 use platform::failure::Failure;
 use tracing::warn;
@@ -34,7 +35,7 @@ pub(super) struct Files {
     beside_identities: Mutex<[Option<Identity>; 2]>,
     lock_path: PathBuf,
     lock: File,
-    _database: File,
+    database: File,
 }
 
 /// Device and inode: what a file is, whatever its path.
@@ -79,7 +80,7 @@ impl Files {
             beside_identities: Mutex::default(),
             lock_path,
             lock,
-            _database: database,
+            database,
         })
     }
 
@@ -104,6 +105,15 @@ impl Files {
     /// The database, as the next start would look for it.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What tells the file from its copies, also after it was moved within its disk: its inode and
+    /// when it was made. Not every file system knows the latter.
+    pub(super) fn place(&self) -> String {
+        let Identity(_, inode) = self.identity;
+        let made = self.database.metadata().and_then(|found| found.created()).ok();
+        let since = made.and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+        format!("{inode}/{}", since.map_or(0, |since| since.as_nanos()))
     }
 
     /// The size of the log.

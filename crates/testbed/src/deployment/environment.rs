@@ -24,6 +24,8 @@ pub struct Environment {
     pub bus_url: Option<String>,
     /// `None` if the data lies in files.
     pub databases: Option<Databases>,
+    /// Whether the programs take the channel over from other databases.
+    pub replaces_peer: bool,
     /// The proxy between the Inventory Service and the broker, if there is one.
     pub link: Option<Proxy>,
     /// The crash point at which the first replica of each service stops: `kill orders.committed 3`.
@@ -121,6 +123,10 @@ impl Environment {
     fn apply(&self, number: usize, clock: usize, launch: Launch) -> Launch {
         let fault = self.fault.iter().filter(|_| number == 0);
         let launch = fault.fold(launch, |launch, fault| launch.env("LASTRO_FAULT", fault));
+        let launch = match self.replaces_peer {
+            true => launch.env("LASTRO_REPLACE_PEER", "true"),
+            false => launch,
+        };
         let launch = self.clocks.get(clock).into_iter().fold(launch, |launch, clock| {
             // Each request is logged at the time that the program's clock shows.
             let level = "info,async_nats=error,web::edge=debug";

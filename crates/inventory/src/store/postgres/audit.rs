@@ -11,6 +11,7 @@ use contract::{OrderId, ProductId};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::Movement;
 use platform::failure::Failure;
+use platform::pairing::Identity;
 use storage::postgres::{Readers, Transaction};
 use tokio_postgres::Row;
 
@@ -87,6 +88,15 @@ pub struct PostgresAudit {
 impl PostgresAudit {
     pub(super) fn new(readers: Readers) -> Self {
         Self { readers }
+    }
+
+    /// What the database says about itself.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read now.
+    pub async fn identity(&self) -> Result<Identity, Failure> {
+        self.readers.identity().await
     }
 }
 

@@ -5,6 +5,7 @@ use contract::{OrderId, ProductId};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::Movement;
 use platform::failure::Failure;
+use platform::pairing::Identity;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use storage::sqlite::{Readers, failure};
 
@@ -22,6 +23,15 @@ pub struct SqliteAudit {
 impl SqliteAudit {
     pub(super) fn new(readers: Readers) -> Self {
         Self { readers }
+    }
+
+    /// What the database says about itself.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read now.
+    pub async fn identity(&self) -> Result<Identity, Failure> {
+        self.readers.identity().await
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use contract::OrderId;
 use platform::failure::Failure;
+use platform::pairing::Identity;
 use storage::postgres::{Readers, Transaction};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -37,6 +38,15 @@ pub struct PostgresAudit {
 impl PostgresAudit {
     pub(super) fn new(readers: Readers) -> Self {
         Self { readers }
+    }
+
+    /// What the database says about itself.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read now.
+    pub async fn identity(&self) -> Result<Identity, Failure> {
+        self.readers.identity().await
     }
 }
 

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use contract::OrderId;
 use platform::clock::Clock;
 use platform::failure::Failure;
+use platform::pairing::Identity;
 use rusqlite::{Connection, OptionalExtension, params};
 use storage::sqlite::Readers;
 
@@ -25,6 +26,15 @@ pub struct SqliteAudit {
 impl SqliteAudit {
     pub(super) fn new(readers: Readers, clock: Arc<dyn Clock>) -> Self {
         Self { readers, clock }
+    }
+
+    /// What the database says about itself.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read now.
+    pub async fn identity(&self) -> Result<Identity, Failure> {
+        self.readers.identity().await
     }
 }
 

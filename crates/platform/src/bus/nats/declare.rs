@@ -7,14 +7,18 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::pairing::DatabaseId;
+
 pub(super) use consumer::consumer;
 #[cfg(test)]
 pub(super) use consumer::is_needed as is_needed_consumer;
-pub(super) use stream::stream;
+pub(super) use places::Places;
+pub(super) use stream::{NeededStream, find as find_stream, stream};
 #[cfg(test)]
 pub(super) use stream::{is_needed as is_needed_stream, needed as needed_stream};
 
 mod consumer;
+mod places;
 mod stream;
 
 /// Why a stream or consumer is not as needed, and what an operator can do.
@@ -26,6 +30,14 @@ pub(super) enum Misfit {
         "{difference}, and the broker refuses to change that: {error}; change it, or delete it, and the service creates it again"
     )]
     Unchangeable { difference: Difference, error: String },
+    #[error(
+        "the stream {name} belongs to another {service} database ({found}) and not to this one ({own}); use another channel (nats://…?channel=NAME), or start once with --replace-peer if this database was made anew"
+    )]
+    PlaceTaken { name: String, service: &'static str, found: DatabaseId, own: DatabaseId },
+    #[error(
+        "the stream {name} belongs to another {service} database ({found}) than the one that this database knows ({known}); use another channel (nats://…?channel=NAME), or start once with --replace-peer if the {service} database was made anew"
+    )]
+    OtherPeer { name: String, service: &'static str, found: DatabaseId, known: DatabaseId },
     #[error("{name} is sealed; delete it, and the service creates it again")]
     Sealed { name: String },
     #[error(

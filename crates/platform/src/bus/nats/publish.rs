@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::super::{BusError, Published};
 use super::trouble::About;
-use super::{ANSWER_WAIT, Nats, declare, unavailable};
+use super::{ANSWER_WAIT, Nats, SENDER, declare, unavailable};
 use crate::failure::Chain;
 
 impl Nats {
@@ -63,9 +63,11 @@ impl Nats {
         until: Instant,
     ) -> Vec<Result<(), PublishError>> {
         let late = || PublishError::new(PublishErrorKind::TimedOut);
+        let sender = self.pairing.id().to_string();
         let mut sent = Vec::with_capacity(messages.len());
         for message in messages {
-            let message = PublishMessage::build().payload(message.clone());
+            let message =
+                PublishMessage::build().header(SENDER, sender.as_str()).payload(message.clone());
             let sending = self.context.send_publish(channel.to_owned(), message);
             sent.push(timeout_at(until, sending).await.unwrap_or_else(|_| Err(late())));
         }

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::super::{BusError, Delivery, DeliveryTag};
 use super::trouble::About;
-use super::{ANSWER_WAIT, Nats, declare, unavailable, watchdog};
+use super::{ANSWER_WAIT, Nats, SENDER, declare, unavailable, watchdog};
 use crate::failure::Chain;
 
 /// How long the broker may take to answer a request for the messages that are there now. It only
@@ -132,7 +132,9 @@ async fn collect(mut batch: Batch, wait: Duration) -> Result<Vec<Delivery>, Fail
             Ok(Some(Ok(message))) => {
                 let Some(reply) = &message.reply else { continue };
                 let tag = DeliveryTag(reply.as_str().into());
-                deliveries.push(Delivery { payload: message.payload.to_vec(), tag });
+                let sender = message.headers.as_ref().and_then(|headers| headers.get(SENDER));
+                let sender = sender.and_then(|id| id.as_str().parse().ok());
+                deliveries.push(Delivery { payload: message.payload.to_vec(), sender, tag });
             }
             Ok(None) => return Ok(deliveries),
             Ok(Some(Err(_))) | Err(_) if !deliveries.is_empty() => return Ok(deliveries),

@@ -7,11 +7,14 @@ use testbed::{Nats as Server, PATIENCE, eventually, nats_url};
 
 use super::*;
 use crate::bus::all;
+use crate::pairing::Names;
+use crate::pairing::tests::{NAMES, alone, id};
 use async_nats::jetstream;
 
 mod operator;
 
 const QUIET: Duration = Duration::from_millis(50);
+const PEER: Names = Names { own: NAMES.peer, peer: NAMES.own };
 const CHANNEL: &str = "test.channel";
 /// The same at the broker.
 const SUBJECT: &str = "lastro.test.channel";
@@ -22,8 +25,17 @@ async fn fresh(ack_wait: Duration) -> Arc<dyn Bus> {
 
 crate::bus::laws::bus_laws!(fresh);
 
+/// Connects a service, of which all replicas have the same database. The tester has what its peer
+/// sends.
+async fn connect(url: &str, service: &str, ack_wait: Duration, watch_period: Duration) -> Nats {
+    let (own, its_id) = if service == "tester" { (NAMES, id(1)) } else { (PEER, id(2)) };
+    let address = Address::parse(url).expect("an address");
+    let connecting = Nats::connect(address, service, alone(own, its_id), ack_wait, watch_period);
+    connecting.await.expect("an address")
+}
+
 async fn connected(url: &str, ack_wait: Duration) -> Arc<Nats> {
-    let bus = Arc::new(Nats::with_waits(url, "tester", ack_wait, QUIET).await.expect("an address"));
+    let bus = Arc::new(connect(url, "tester", ack_wait, QUIET).await);
     eventually(PATIENCE, "the bus is connected", async || bus.reachable().ok()).await;
     bus
 }
@@ -57,7 +69,7 @@ async fn operator(server: &Server) -> Context {
 async fn a_broker_that_is_away_at_the_start_is_reported_at_once_and_used_when_it_comes() {
     let mut server = Server::start().await;
     server.kill().await;
-    let bus = Nats::with_waits(&server.url(), "tester", ACK_WAIT, QUIET).await.expect("an address");
+    let bus = connect(&server.url(), "tester", ACK_WAIT, QUIET).await;
     assert_eq!(bus.trouble(), ["the broker cannot be reached"]);
     assert!(matches!(
         bus.publish(CHANNEL, vec![vec![1]]).await[..],

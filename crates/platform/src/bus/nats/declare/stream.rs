@@ -11,8 +11,9 @@ use async_nats::jetstream::{Context, ErrorCode};
 use tokio::time::{sleep, timeout};
 
 use super::super::super::MAX_CHANNEL_BYTES;
-use super::{Difference, Misfit, differs, refused, stream_name};
+use super::{Difference, Misfit, Places, differs, refused, stream_name};
 use crate::failure::Chain;
+use crate::pairing::Pairing;
 
 /// What a stream stores of a message beside its headers and its bytes: its subject and a header of
 /// the record.
@@ -51,24 +52,43 @@ impl Declared {
     }
 }
 
-/// Makes sure that the stream exists and is as it must be. `replicas` servers of a cluster keep it;
-/// if that is `None`, as many as the operator has chosen, which is one for a new stream.
+/// What a service needs the stream of a channel to be.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct NeededStream<'a> {
+    pub(in super::super) channel: &'a str,
+    /// How many servers of a cluster keep it; if that is `None`, as many as the operator has
+    /// chosen, which is one for a new stream.
+    pub(in super::super) replicas: Option<NonZeroU8>,
+    /// The databases that it belongs to (R31).
+    pub(in super::super) pairing: &'a Pairing,
+    /// Whether it is taken over from other databases.
+    pub(in super::super) takes_over: bool,
+}
+
+/// Makes sure that the stream exists and is as it must be.
 ///
 /// A stream whose limits the broker refuses to change is used as it is. If the stream is missing,
 /// `pause` is how long it is left alone, in which another service may create it.
 pub(in super::super) async fn stream(
     context: &Context,
-    channel: &str,
-    replicas: Option<NonZeroU8>,
+    NeededStream { channel, replicas, pairing, takes_over }: NeededStream<'_>,
     pause: Duration,
 ) -> Result<Declared, Misfit> {
-    let needed = needed(channel, replicas);
+    let mut needed = needed(channel, replicas);
     let name = needed.name.clone();
     let mut found = find(context, &name).await?;
     if found.is_none() && !pause.is_zero() {
         sleep(pause).await;
         found = find(context, &name).await?;
     }
+    needed.description = Some(match &found {
+        Some(_) if takes_over => Places::own(pairing).to_string(),
+        Some(found) => {
+            Places::of(&found.config, pairing.names()).judge(&name, pairing).await?;
+            Places::known(pairing).to_string()
+        }
+        None => Places::known(pairing).to_string(),
+    });
     let mut is_changed = found.is_none();
     let Info { config: found, state, .. } = match found {
         Some(found) => found,
@@ -102,7 +122,7 @@ pub(in super::super) async fn stream(
     }
 }
 
-async fn find(context: &Context, name: &str) -> Result<Option<Info>, Misfit> {
+pub(in super::super) async fn find(context: &Context, name: &str) -> Result<Option<Info>, Misfit> {
     match context.get_stream(name).await {
         Ok(stream) => Ok(Some(stream.cached_info().clone())),
         Err(error) if is_missing(&error.kind()) => Ok(None),
@@ -159,6 +179,7 @@ pub(in super::super) fn needed(channel: &str, replicas: Option<NonZeroU8>) -> Co
 /// What the stream must become. The rest is the operator's, such as the placement.
 fn mended(needed: &Config, found: &Config, replicas: Option<NonZeroU8>) -> Config {
     Config {
+        description: needed.description.clone(),
         subjects: needed.subjects.clone(),
         discard: needed.discard,
         discard_new_per_subject: needed.discard_new_per_subject,
@@ -210,6 +231,7 @@ fn first_difference(
         differs(name, "the age at which messages are deleted", &needed.max_age, &found.max_age),
         differs(name, "the absence of acknowledgements", &needed.no_ack, &found.no_ack),
         differs(name, "the limits of consumers", &needed.consumer_limits, &found.consumer_limits),
+        differs(name, "the description", &needed.description, &found.description),
     ]
     .into_iter()
     .flatten()
@@ -218,6 +240,6 @@ fn first_difference(
 
 #[cfg(test)]
 pub(in super::super) fn is_needed(found: &Config, channel: &str) -> bool {
-    let needed = needed(channel, None);
+    let needed = Config { description: found.description.clone(), ..needed(channel, None) };
     what_is_foreign(&needed, found).is_none() && first_difference(&needed, found, None).is_none()
 }

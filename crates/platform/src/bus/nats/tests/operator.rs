@@ -125,10 +125,7 @@ struct Services {
 
 impl Services {
     async fn start(server: &Server, channel: &str) -> Self {
-        let connect = async |name| {
-            let bus = Nats::with_waits(&server.url(), name, ACK_WAIT, QUIET).await;
-            Arc::new(bus.expect("an address"))
-        };
+        let connect = async |name| Arc::new(connect(&server.url(), name, ACK_WAIT, QUIET).await);
         let (sender, receiver) = (connect("sender").await, connect("tester").await);
         for bus in [&sender, &receiver] {
             eventually(PATIENCE, "the bus is connected", async || bus.reachable().ok()).await;
@@ -393,11 +390,8 @@ async fn both_streams_deleted_at_once_are_created_again() {
     const ROUNDS: u32 = 5;
     let server = Server::start().await;
     let operator = operator(&server).await;
-    let connect = async |name| {
-        let bus = Nats::with_waits(&server.url(), name, ACK_WAIT, WATCH_PERIOD).await;
-        Arc::new(bus.expect("an address"))
-    };
-    let (orders, inventory) = (connect("orders").await, connect("inventory").await);
+    let connect = async |name| Arc::new(connect(&server.url(), name, ACK_WAIT, WATCH_PERIOD).await);
+    let (orders, inventory) = (connect("tester").await, connect("sender").await);
     let answers = Arc::<Mutex<BTreeSet<Vec<u8>>>>::default();
     let noted = answers.clone();
     let mut services = JoinSet::new();

@@ -1,0 +1,111 @@
+//! The databases that a stream names in its description (R31): `orders=ID inventory=ID`.
+
+use std::fmt;
+
+use async_nats::jetstream::stream::Config;
+
+use super::{Misfit, refused};
+use crate::pairing::{DatabaseId, Names, Pairing};
+
+/// The databases whose services a stream belongs to, as far as it names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Places {
+    names: Names,
+    own: Option<DatabaseId>,
+    peer: Option<DatabaseId>,
+}
+
+impl Places {
+    /// Reads the description of a stream. Anything else in it is ignored: an operator may have
+    /// written it.
+    pub(in super::super) fn of(found: &Config, names: Names) -> Self {
+        let description = found.description.as_deref().unwrap_or_default();
+        let place = |name: &str| {
+            let mut words = description.split_whitespace().filter_map(|word| word.split_once('='));
+            words.find(|(its, _)| *its == name).and_then(|(_, id)| id.parse().ok())
+        };
+        Self { names, own: place(names.own), peer: place(names.peer) }
+    }
+
+    /// The databases that a service knows.
+    pub(in super::super) fn known(pairing: &Pairing) -> Self {
+        Self { names: pairing.names(), own: Some(pairing.id()), peer: pairing.peer() }
+    }
+
+    /// The database of a service alone.
+    pub(in super::super) fn own(pairing: &Pairing) -> Self {
+        Self { peer: None, ..Self::known(pairing) }
+    }
+
+    /// Checks that the stream belongs to this database and to its peer. A service that has no peer
+    /// yet takes the one that the stream names.
+    pub(in super::super) async fn judge(self, name: &str, pairing: &Pairing) -> Result<(), Misfit> {
+        let name = name.to_owned();
+        let Self { names, own, peer } = self;
+        let service = names.own;
+        if let Some(found) = own.filter(|found| *found != pairing.id()) {
+            return Err(Misfit::PlaceTaken { name, service, found, own: pairing.id() });
+        }
+        let Some(found) = peer else { return Ok(()) };
+        let is_peer = pairing.meet(found).await.map_err(|failure| refused(&name, failure))?;
+        match pairing.peer() {
+            Some(known) if !is_peer => {
+                Err(Misfit::OtherPeer { name, service: names.peer, found, known })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Places {
+    /// In one order, whichever service writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { names, own, peer } = self;
+        let mut places = [(names.own, own), (names.peer, peer)];
+        places.sort_by(|one, other| other.0.cmp(one.0));
+        let known = places.iter().filter_map(|(name, id)| id.map(|id| format!("{name}={id}")));
+        f.write_str(&known.collect::<Vec<_>>().join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pairing::tests::{NAMES, alone, id};
+
+    fn stream(description: &str) -> Config {
+        Config { description: Some(description.to_owned()), ..Config::default() }
+    }
+
+    async fn judged(description: &str, pairing: &Pairing) -> Result<(), String> {
+        let places = Places::of(&stream(description), pairing.names());
+        places.judge("a", pairing).await.map_err(|misfit| misfit.to_string())
+    }
+
+    #[tokio::test]
+    async fn both_services_write_and_read_the_same_places() {
+        let orders = alone(NAMES, id(1));
+        let inventory = alone(Names { own: NAMES.peer, peer: NAMES.own }, id(2));
+        let begun = Places::known(&orders).to_string();
+        assert_eq!(judged(&begun, &inventory).await, Ok(()));
+        let whole = Places::known(&inventory).to_string();
+        assert_eq!(whole, format!("orders={} inventory={}", id(1), id(2)));
+        assert_eq!(judged(&whole, &orders).await, Ok(()));
+        assert_eq!(Places::known(&orders).to_string(), whole);
+        assert_eq!(Places::own(&orders).to_string(), begun);
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_other_databases_is_refused_and_any_other_text_is_ignored() {
+        let orders = alone(NAMES, id(1));
+        for text in ["", "mine", "orders=me inventory=", "a=b=c"] {
+            assert_eq!(judged(text, &orders).await, Ok(()), "{text}");
+        }
+        let taken = judged(&format!("orders={}", id(3)), &orders).await.expect_err("taken");
+        assert!(taken.contains(&id(3).to_string()) && taken.contains("another orders database"));
+        assert_eq!(judged(&format!("inventory={}", id(2)), &orders).await, Ok(()));
+        let other = judged(&format!("inventory={}", id(4)), &orders).await.expect_err("another");
+        assert!(other.contains("another inventory database"), "{other}");
+        assert!(!taken.contains('\n') && !other.contains('\n'));
+    }
+}

@@ -1,0 +1,128 @@
+//! Joining a channel at the start: a service whose place belongs to another database is refused
+//! (R31).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::address::Address;
+use super::declare::{self, Misfit, Places};
+use super::{ACK_WAIT, Nats, WATCH_PERIOD};
+use crate::config::UsageError;
+use crate::failure::{Chain, Failure};
+use crate::pairing::Pairing;
+
+/// How long a start waits for the broker. One that is away is joined later.
+const JOIN_WAIT: Duration = Duration::from_secs(1);
+/// How often it is checked whether the broker is there.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
+
+/// A broker, and the channel that a deployment uses there.
+#[derive(Clone, Debug)]
+pub struct Broker(Address);
+
+/// Why a service cannot join its channel, in one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The place of the service belongs to another database, or its peer is another.
+    #[error("{0}")]
+    OtherDeployment(String),
+    /// The database was used on the same channel before, and somewhere else.
+    #[error(
+        "the {service} database was copied or moved since it was used on the channel {channel}; give a copy a channel of its own (nats://…?channel=NAME), or start once with --replace-peer if no other {service} service uses the original"
+    )]
+    Copied {
+        /// The service.
+        service: &'static str,
+        /// The channel.
+        channel: String,
+    },
+    /// The service's own database failed. The caller may start again.
+    #[error("the {service} database does not tell whom it belongs to: {}", Chain(.source))]
+    Database {
+        /// The service.
+        service: &'static str,
+        /// What happened.
+        source: Failure,
+    },
+    /// The address cannot be used.
+    #[error(transparent)]
+    Address(#[from] UsageError),
+}
+
+impl Broker {
+    /// Parses a URL: a comma-separated list of addresses, after which `?replicas=3` makes three
+    /// servers of a cluster keep each stream, and `?channel=NAME` separates this deployment from
+    /// others on the same broker.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `url` is malformed.
+    pub fn at(url: &str) -> Result<Self, UsageError> {
+        Address::parse(url).map(Self)
+    }
+
+    /// Connects a service to the channels that it uses. Its consumers are named `service`, so that
+    /// its replicas share them.
+    ///
+    /// A broker that is away is not an error: the connection is attempted for as long as the result
+    /// lives. Until the broker is there, nobody can tell whose the channel is; afterwards nothing is
+    /// sent or received if it is another deployment's.
+    ///
+    /// With `replaces_peer`, the database takes the channel over from another one, and takes any
+    /// database for its peer that it meets next.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`]; only for a failure of the database is it worth trying again.
+    pub async fn join(
+        self,
+        service: &str,
+        pairing: Arc<Pairing>,
+        channels: &[&str],
+        replaces_peer: bool,
+    ) -> Result<Nats, JoinError> {
+        let own = pairing.names().own;
+        let failed = |source| JoinError::Database { service: own, source };
+        if replaces_peer {
+            pairing.forget().await.map_err(failed)?;
+        }
+        let channel = self.0.channel.clone();
+        if !pairing.use_on(&channel).await.map_err(failed)? {
+            return Err(JoinError::Copied { service: own, channel });
+        }
+        let mut nats = Nats::connect(self.0, service, pairing, ACK_WAIT, WATCH_PERIOD).await?;
+        nats.takes_over = replaces_peer;
+        match timeout(JOIN_WAIT, nats.take_places(channels)).await {
+            Ok(Err(misfit @ (Misfit::PlaceTaken { .. } | Misfit::OtherPeer { .. }))) => {
+                Err(JoinError::OtherDeployment(misfit.to_string()))
+            }
+            // Whatever else is wrong is noted when the channel is used.
+            Ok(_) | Err(_) => Ok(nats),
+        }
+    }
+}
+
+impl Nats {
+    /// Waits for the broker, and checks that the streams of these channels belong to the service's
+    /// deployment, or takes them over.
+    async fn take_places(&self, channels: &[&str]) -> Result<(), Misfit> {
+        while self.reachable().is_err() {
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+        for channel in channels {
+            let subject = self.subject(channel);
+            if self.takes_over {
+                // What fails now is done when the channel is used.
+                let _ = self.need_stream(&subject).await;
+                continue;
+            }
+            let name = declare::stream_name(&subject);
+            if let Some(found) = declare::find_stream(&self.context, &name).await? {
+                Places::of(&found.config, self.pairing.names()).judge(&name, &self.pairing).await?;
+            }
+        }
+        Ok(())
+    }
+}
