@@ -10,6 +10,7 @@ mod audit;
 mod bench;
 mod demo;
 mod migrate;
+mod pair;
 mod serve;
 mod verify;
 

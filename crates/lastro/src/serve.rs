@@ -9,13 +9,13 @@ use platform::bus::nats::Broker;
 use platform::bus::{ACK_WAIT, Bus};
 use platform::clock::Clock;
 use platform::config::{BusUrl, DatabaseUrl, File, UsageError};
-use platform::failure::{Chain, Failure};
 use platform::lifecycle::Stage;
-use platform::pairing::{DatabaseId, Identity, Names, Pairing};
+use platform::pairing::Pairing;
 use platform::process::{CommonArgs, ProgramError, broker_between_processes};
 use web::program::{Api, Process, Program};
 
 use crate::audit::Agreement;
+use crate::pair::pair;
 
 pub(crate) const PROGRAM: Program = Program {
     name: "lastro",
@@ -150,31 +150,6 @@ pub(crate) async fn build(process: &mut Process, settings: Settings) -> Result<A
     );
     process.workers.spawn(Stage::Work, "the auditor of both services", |token| auditor.run(token));
     Ok(orders.merge(inventory))
-}
-
-/// Lets the two databases know each other, unless one knows another peer (R31).
-async fn pair([orders, stock]: [&Arc<Pairing>; 2], anew: bool) -> Result<(), ProgramError> {
-    let unreadable = |failure: Failure| ProgramError::failed(Chain(&failure));
-    for (own, other) in [(orders, stock), (stock, orders)] {
-        if anew {
-            own.forget().await.map_err(unreadable)?;
-        }
-        if !own.meet(other.id()).await.map_err(unreadable)? {
-            let identity = Identity { id: own.id(), peer: own.peer() };
-            return Err(strangers(own.names(), identity, other.id()));
-        }
-    }
-    Ok(())
-}
-
-/// The refusal of two databases that do not belong together, in one line.
-pub(crate) fn strangers(names: Names, own: Identity, other: DatabaseId) -> ProgramError {
-    let Names { own: service, peer: other_service } = names;
-    let Identity { id, peer } = own;
-    let known = peer.map_or_else(|| "none".to_owned(), |peer| peer.to_string());
-    ProgramError::Failed(format!(
-        "the {service} database ({id}) belongs to the {other_service} database {known} and not to this one ({other}); name the databases of one deployment, or start lastro once with --replace-peer if one of them was made anew"
-    ))
 }
 
 /// Both ends of one queue in memory.

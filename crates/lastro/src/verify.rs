@@ -12,7 +12,6 @@ use platform::clock::{Clock, SystemClock, SystemIds};
 use platform::config::{File, ListenAddr};
 use platform::failure::{Chain, Failure};
 use platform::lifecycle::on_signal;
-use platform::pairing::Identity;
 use platform::process::{COMMON_KEYS, ProgramError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +19,8 @@ use web::program::Context;
 use web::{bind, serve};
 
 use crate::audit::{Report, audit_once, audits};
-use crate::serve::{DatabaseArgs, Databases, KEYS, strangers};
+use crate::pair::refuse_strangers;
+use crate::serve::{DatabaseArgs, Databases, KEYS};
 
 /// The label `service` of the numbers of `--watch`.
 const WATCH: &str = "verify";
@@ -88,17 +88,6 @@ async fn open(
     let (inventory, of_stock) = inventory::open_for_audit(&databases.inventory).await?;
     refuse_strangers(of_orders, of_stock)?;
     Ok((orders, inventory))
-}
-
-/// Refuses two databases of which one knows another peer (R31): what they say about each other
-/// would mean nothing.
-fn refuse_strangers(orders: Identity, stock: Identity) -> Result<(), ProgramError> {
-    for (names, own, other) in [(orders::NAMES, orders, stock), (inventory::NAMES, stock, orders)] {
-        if own.peer.is_some_and(|known| known != other.id) {
-            return Err(strangers(names, own, other.id));
-        }
-    }
-    Ok(())
 }
 
 fn unreadable(failure: &Failure) -> ProgramError {

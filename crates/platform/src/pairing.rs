@@ -116,6 +116,11 @@ impl Pairing {
         self.id
     }
 
+    /// Returns what the database says about itself.
+    pub fn identity(&self) -> Identity {
+        Identity { id: self.id, peer: self.peer() }
+    }
+
     /// Returns the id of the peer's database, once it is known.
     pub fn peer(&self) -> Option<DatabaseId> {
         *self.known_peer()

@@ -30,7 +30,7 @@ pub async fn fresh_database() -> String {
 }
 
 /// Copies a database that nobody uses, on the same server.
-pub(crate) async fn copy_of_database(url: &str) -> String {
+pub async fn copy_of_database(url: &str) -> String {
     let (server, original) = url.rsplit_once('/').expect("a URL with a database");
     let name = format!("test_{:016x}", RandomState::new().hash_one(0));
     let operator = postgres(&postgres_url()).await;

@@ -6,7 +6,8 @@ use std::path::Path;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use testbed::{
-    Deployment, Form, copy_of_data, data_in, lastro, order, verify, with_busy_auditors, write_past,
+    Deployment, Form, copy_of_data, data_in, lastro, launch, order, verify, with_busy_auditors,
+    write_past,
 };
 
 /// A closed shop with orders in every state and other rows of every kind.
@@ -257,6 +258,35 @@ async fn an_honest_shop_passes_with_a_line_for_each_invariant() {
         assert!(line.contains(" ok ") && line.ends_with(counted), "{line}");
     }
     assert!(last.starts_with("pending commands: 1, oldest "), "{last}");
+}
+
+/// Two honest shops, of which somebody has mixed up the databases.
+#[tokio::test]
+async fn databases_that_do_not_belong_together_are_refused() {
+    let shop = ClosedShop::write().await;
+    let other = Deployment::in_form(Form::Embedded).await.close().await;
+    let url = |of: &TempDir, file| format!("sqlite:{}", data_in(of.path()).join(file).display());
+    let (orders, inventory) = (url(&shop.folder, "orders.db"), url(&other, "inventory.db"));
+    let mixed = ["--orders-database-url", &orders, "--inventory-database-url", &inventory]
+        .map(str::to_owned);
+    for command in [&["verify"][..], &["--listen", "127.0.0.1:0"]] {
+        let ended = lastro(other.path()).args(command.iter().copied()).args(mixed.clone()).to_end();
+        ended.await.must_be_refused(1, &["belongs to the inventory database", "--replace-peer"]);
+    }
+    // No refusal has changed anything, also not in a database that has met nobody yet.
+    for shop in [&shop.folder, &other] {
+        assert_eq!(verify(shop.path(), &[]).await.code, Some(0));
+    }
+    let new = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(data_in(new.path())).expect("a folder");
+    let inventory = data_in(new.path()).join("inventory.db");
+    std::fs::copy(data_in(other.path()).join("inventory.db"), inventory).expect("a copy");
+    let refused = launch(new.path()).to_end().await;
+    refused.must_be_refused(1, &["the inventory database", "belongs to the orders database"]);
+    let begun_anew = launch(new.path()).args(["--replace-peer"]).serving().await;
+    drop(begun_anew);
+    let paired = verify(new.path(), &[]).await;
+    assert_eq!((paired.code, paired.stderr.as_str()), (Some(0), ""));
 }
 
 #[tokio::test]

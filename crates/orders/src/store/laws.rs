@@ -25,6 +25,7 @@ use super::{Filter, Lease, OrderAudit, OrderAuditStore, OrderStore, PendingAudit
 pub(crate) mod auditing;
 pub(crate) mod deciding;
 pub(crate) mod leasing;
+pub(crate) mod pairing;
 pub(crate) mod reading;
 
 /// Runs every law on what `$fresh()` makes: an empty store, whatever keeps it alive, and the clock

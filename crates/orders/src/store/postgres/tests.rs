@@ -1,10 +1,11 @@
 use orders_core::decide::decide;
 use orders_core::status::Status;
 use platform::clock::ManualClock;
-use testbed::{fresh_database, postgres};
+use platform::failure::Chain;
+use testbed::{PATIENCE, copy_of_database, eventually, fresh_database, postgres};
 
 use super::*;
-use crate::store::laws::{Fresh, START, cancel, id, place, reserved, store_laws};
+use crate::store::laws::{Fresh, START, cancel, id, pairing, place, reserved, store_laws};
 use crate::store::{OrderAuditStore, Pick};
 
 mod interleavings;
@@ -27,6 +28,43 @@ async fn opened() -> (Postgres, Arc<ManualClock>, String) {
 
 fn server(url: &str) -> Server {
     Server::at(url, "the database", "test").expect("a URL")
+}
+
+#[tokio::test]
+async fn a_database_keeps_its_peer_and_notices_that_it_was_copied() {
+    let (first, clock, url) = opened().await;
+    let known = first.pairing().await.expect("a read");
+    pairing::a_database_keeps_its_peer(&known, &first.pairing().await.expect("a read")).await;
+    assert!(known.use_on("a").await.expect("noted"));
+    drop((first, known));
+    let copy = copy_of_database(&url).await;
+    let open = async |url: &str| {
+        let opened = Postgres::open(server(url), Time::Given(clock.clone())).await;
+        opened.expect("the database").pairing().await.expect("a read")
+    };
+    let (original, copy) = (open(&url).await, open(&copy).await);
+    assert_eq!(copy.peer(), original.peer());
+    pairing::a_copy_is_noticed_on_the_channel_of_its_original(&original, &copy).await;
+}
+
+/// As a replica sees a database that was restored under the same name.
+#[tokio::test]
+async fn a_connection_to_another_database_than_before_is_refused() {
+    let (store, _, url) = opened().await;
+    let id_before = store.pairing().await.expect("a read").id();
+    let operator = postgres(&url).await;
+    let replace = "UPDATE deployment SET id = gen_random_uuid();
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    operator.batch_execute(replace).await.expect("replaced");
+    let refused = eventually(PATIENCE, "a new connection is refused", async || {
+        let run = store.run(Arc::new([place(1)]), decide).await.err()?;
+        let why = Chain(&run).to_string();
+        why.contains("it is another database").then_some(why)
+    })
+    .await;
+    assert!(refused.contains(&id_before.to_string()), "{refused}");
+    assert!(store.order(id(1)).await.is_err());
 }
 
 #[tokio::test]

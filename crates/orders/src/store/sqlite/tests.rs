@@ -1,6 +1,6 @@
 use super::*;
 use crate::store::laws::{
-    Fresh, START, cancel, fulfill, id, place, placement, reserved, store_laws,
+    Fresh, START, cancel, fulfill, id, pairing, place, placement, reserved, store_laws,
 };
 use platform::clock::ManualClock;
 
@@ -12,6 +12,24 @@ async fn fresh() -> Fresh {
 }
 
 store_laws!(fresh);
+
+#[tokio::test]
+async fn a_database_keeps_its_peer_and_notices_that_it_was_copied() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [path, copy] = ["orders.db", "copy.db"].map(|name| folder.path().join(name));
+    let open = |path: &Path| Sqlite::open_inline(path, Arc::new(ManualClock::at(START)));
+    let first = open(&path).expect("a new file");
+    let known = first.pairing().await.expect("a read");
+    pairing::a_database_keeps_its_peer(&known, &first.pairing().await.expect("a read")).await;
+    assert!(known.use_on("a").await.expect("noted"));
+    drop((first, known));
+    std::fs::copy(&path, &copy).expect("a copy");
+    let [original, copy] = [path, copy].map(|path| open(&path).expect("the file"));
+    let [original, copy] = [original.pairing().await, copy.pairing().await];
+    let (original, copy) = (original.expect("a read"), copy.expect("a read"));
+    assert_eq!(copy.peer(), original.peer());
+    pairing::a_copy_is_noticed_on_the_channel_of_its_original(&original, &copy).await;
+}
 
 #[tokio::test]
 async fn the_database_itself_keeps_histories_whole() {
