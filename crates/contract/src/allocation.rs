@@ -9,7 +9,9 @@ use crate::quantity::Quantity;
 
 /// The most allocations that an order may have, so that every message fits into 1 MiB (R17).
 ///
-/// An allocation with the longest ids takes about 180 bytes in a message. Inventory rejects an order whose stock would come from more stock keys.
+/// An allocation with the longest ids takes about 180 bytes in a message, so 4000 of them take
+/// about 710 KiB. Inventory rejects an order whose stock would come from more stock keys
+/// ([`TooManyAllocations`](crate::ShortageReason::TooManyAllocations)).
 pub const MAX_ALLOCATIONS: usize = 4_000;
 
 /// Units of one product at one location that belong to an order.
@@ -40,6 +42,9 @@ impl Allocation {
 /// Two registers are of this type: what an order *has* ([`Facts::allocated`](crate::Facts)), and what
 /// *shall be shipped* of it ([`Intent::shipped`](crate::Intent)). An allocation with 0 units is not
 /// listed, so that each set of numbers has one spelling, and one digest.
+///
+/// In JSON, it is an array of objects with `product_id`, `location_id` and `quantity`, written in
+/// this order. It may be empty: the order has nothing, or nothing shall be shipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Allocation>", into = "Vec<Allocation>")]
 pub struct Allocations(Vec<Allocation>);
@@ -60,7 +65,8 @@ impl Allocations {
     ///
     /// # Errors
     ///
-    /// [`BadAllocations`].
+    /// [`BadAllocations::Count`], or [`BadAllocations::Unsorted`] if a product and location occurs
+    /// twice.
     pub fn sorted(mut allocations: Vec<Allocation>) -> Result<Self, BadAllocations> {
         allocations.sort_by(|a, b| a.key().cmp(&b.key()));
         Self::try_from(allocations)
@@ -73,7 +79,7 @@ impl Allocations {
         found.map_or(0, |index| self.0[index].quantity.units())
     }
 
-    /// The units of one product, over all locations.
+    /// The units of one product, over all locations; 0 if none are listed.
     pub fn of(&self, product_id: &ProductId) -> i64 {
         let start = self.0.partition_point(|allocation| allocation.product_id < *product_id);
         self.0[start..]
@@ -83,7 +89,8 @@ impl Allocations {
             .sum()
     }
 
-    /// All units.
+    /// All units, over all products and locations. At most [`MAX_ALLOCATIONS`] times
+    /// [`Quantity::MAX`], so the sum cannot overflow.
     pub fn total(&self) -> i64 {
         self.0.iter().map(|allocation| allocation.quantity.units()).sum()
     }
@@ -109,11 +116,11 @@ impl<'a> IntoIterator for &'a Allocations {
 impl TryFrom<Vec<Allocation>> for Allocations {
     type Error = BadAllocations;
 
-    /// Takes allocations that are already sorted.
+    /// Takes allocations that are already sorted, as a message has them.
     ///
     /// # Errors
     ///
-    /// [`BadAllocations`].
+    /// [`BadAllocations`]; if both are true, [`Count`](BadAllocations::Count).
     fn try_from(allocations: Vec<Allocation>) -> Result<Self, BadAllocations> {
         if allocations.len() > MAX_ALLOCATIONS {
             return Err(BadAllocations::Count);

@@ -3,16 +3,35 @@
 //! There is one answer to every command, because it says what the order has and not what was done.
 //! The answer to the placement of an order of two lines:
 //!
-//! ```json
+//! ```
+//! use contract::answers::StockAllocated;
+//!
+//! let answer: StockAllocated = serde_json::from_str(r#"
 //! {"schema":1,"type":"StockAllocated","order_id":"01939c5e-6f70-7abc-8def-0123456789ab","revision":1,
 //!  "allocated":[{"product_id":"456","location_id":"main","quantity":1},
 //!               {"product_id":"789","location_id":"main","quantity":2}],
 //!  "digest":"a772afc17ed7c8097edf4c19a73a1b8e","attempt":1,
 //!  "decided_at_micros":1795804200000500,"sent_at_micros":1795804200000600}
+//! "#)?;
+//! assert_eq!(answer.facts.allocated.total(), 3);
+//! assert!(answer.facts.shortages.is_empty());
+//! # Ok::<_, serde_json::Error>(())
 //! ```
 //!
-//! `allocated` is always there, and empty if the order has nothing. `shortages` is left out unless
-//! the order was rejected.
+//! The members, in the order in which they are written:
+//!
+//! | Member | JSON | |
+//! |---|---|---|
+//! | `schema` | integer | 1 |
+//! | `type` | string | always `StockAllocated` |
+//! | `order_id` | string | a UUID |
+//! | `revision` | integer | from 1 |
+//! | `allocated` | array of [`Allocation`](crate::Allocation) | empty if the order has nothing |
+//! | `shortages` | array of [`Shortage`] | left out unless the order was rejected at this revision |
+//! | `digest` | string | 32 hexadecimal digits |
+//! | `attempt` | integer | from 1 |
+//! | `decided_at_micros`, `sent_at_micros` | integer | microseconds since 1970 UTC |
+//! | `traceparent` | string | left out if there is none |
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -29,6 +48,9 @@ pub const ANSWERS_CHANNEL: &str = "orders.answers";
 /// [`AllocateStock`](crate::commands::AllocateStock).
 ///
 /// Inventory repeats its facts whenever the command, or one of a lower revision, comes again (R21).
+/// The answer to a command that was overtaken names a higher revision and another digest than the
+/// command. If an answer is lost, the Order Service repeats the command, so Inventory keeps no list
+/// of what it still has to send.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "Wire")]
 pub struct StockAllocated {
@@ -36,18 +58,19 @@ pub struct StockAllocated {
     pub schema: u32,
     /// The order.
     pub order_id: OrderId,
-    /// All that the order has. Its members are members of the message.
+    /// All that the order has. `revision`, `allocated` and `shortages` are members of the message.
     pub facts: Facts,
-    /// The digest of the intent that Inventory carried out (R14).
+    /// The digest of the intent that Inventory carried out (R14). An answer of the current revision
+    /// with another digest than the order's is an anomaly.
     pub digest: Digest,
     /// The attempt that this answers, from 1. Information, never a filter (R16).
     pub attempt: u32,
-    /// When Inventory last changed what the order has, in microseconds since 1970 UTC on its clock.
-    /// A repeated answer has the same value.
+    /// When Inventory carried out the revision, in microseconds since 1970 UTC on its clock. A
+    /// repeated answer has the same value. Orders keeps it in the history of the order.
     pub decided_at_micros: i64,
     /// When Inventory sent this answer, in microseconds since 1970 UTC on its clock.
     pub sent_at_micros: i64,
-    /// The W3C trace context of the command, if it had one.
+    /// The `traceparent` of the command (W3C Trace Context), if it had one, unchanged.
     pub traceparent: Option<String>,
 }
 

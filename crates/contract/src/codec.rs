@@ -10,14 +10,22 @@
 //! of the sender: the receiver drops it and counts it, and the sender repeats it until the receiver was
 //! upgraded. An answer is written in the version of its command, because that is what the sender of
 //! the command can read.
+//!
+//! Of a newer message, only the member `schema` is read. Every other member may have changed, also
+//! `type`.
+//!
+//! # Size
+//!
+//! How large a message may be depends on the broker (`max_payload` of NATS), and may change while
+//! the service runs. The sender asks the bus each time and hands the limit to [`encode`] (R17).
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The version in which this build writes messages, and the newest that it reads.
+/// The version in which this build writes commands, and the newest that it reads.
 pub const SCHEMA_VERSION: u32 = 1;
-/// The most messages in a batch.
+/// The most messages in a batch that [`encode`] writes. [`decode`] reads a batch of any length.
 pub const MAX_BATCH_MESSAGES: usize = 200;
 /// The most bytes in a batch of several messages, brackets and commas included.
 ///
@@ -30,6 +38,9 @@ pub struct Encoded {
     /// The batches, in the order of the messages.
     pub batches: Vec<Vec<u8>>,
     /// The messages that are in no batch, because the bus takes none of their size.
+    ///
+    /// The sender names them to the operator in the log and in `/readyz` (R17). Encoding them again
+    /// helps only after the operator has raised the limit of the broker.
     pub too_large: Vec<TooLarge>,
 }
 
@@ -38,7 +49,7 @@ pub struct Encoded {
 pub struct TooLarge {
     /// The message's position among those that were to be encoded.
     pub index: usize,
-    /// How many bytes its batch would have.
+    /// How many bytes its batch would have: those of the message and two brackets.
     pub bytes: usize,
 }
 
@@ -47,10 +58,13 @@ pub struct TooLarge {
 pub enum Undecodable {
     /// A newer version of the program wrote the message; this is its schema version.
     ///
-    /// The receiver drops the message. The sender repeats it after the upgrade (R16).
+    /// The receiver counts the message and drops it. The sender repeats it until the receiver was
+    /// upgraded and can read it (R16).
     #[error("schema version {0} is newer than this program")]
     UnknownVersion(u64),
-    /// The bytes are not a message. The receiver puts them into quarantine (R16).
+    /// The bytes are not a message: no JSON object, another `type`, or a member that breaks a rule.
+    ///
+    /// The receiver counts the bytes and puts them into quarantine (R16). A retry fails again.
     #[error("not a message: {reason}")]
     Malformed {
         /// What is wrong, for people.
@@ -65,6 +79,17 @@ pub enum Undecodable {
 ///
 /// The messages keep their order. A batch is closed only when the next message does not fit, so the
 /// batches are as few as that order allows. Without messages there are no batches.
+///
+/// ```
+/// use contract::codec::{TooLarge, encode};
+///
+/// let long = "x".repeat(100);
+/// let encoded = encode(&["first", &long, "last"], 50);
+/// // The neighbours of a message that is too large share a batch all the same.
+/// assert_eq!(encoded.batches, [br#"["first","last"]"#.to_vec()]);
+/// // 100 letters, two quotation marks and two brackets.
+/// assert_eq!(encoded.too_large, [TooLarge { index: 1, bytes: 104 }]);
+/// ```
 ///
 /// # Panics
 ///
@@ -99,7 +124,8 @@ pub fn encode<M: Serialize>(messages: &[M], max_bytes: usize) -> Encoded {
     encoded
 }
 
-/// Writes a batch of one message, however large it is.
+/// Writes a batch of one message, however large it is. The quarantine keeps decoded messages in
+/// this form (R16).
 ///
 /// # Panics
 ///
@@ -112,6 +138,27 @@ pub fn encode_one<M: Serialize>(message: &M) -> Vec<u8> {
 ///
 /// Bytes that are not a JSON array count as one malformed element. A bad element does not affect
 /// its neighbours (R16). A retry with the same bytes returns the same results.
+///
+/// ```
+/// use contract::codec::{Undecodable, decode};
+/// use contract::commands::AllocateStock;
+///
+/// let good = r#"{"schema":1,"type":"AllocateStock","order_id":"01939c5e-6f70-7abc-8def-0123456789ab",
+///     "revision":1,"wanted":[{"product_id":"456","quantity":1},{"product_id":"789","quantity":2}],
+///     "digest":"a772afc17ed7c8097edf4c19a73a1b8e","attempt":1,"sent_at_micros":1795804200000000}"#;
+/// let newer = r#"{"schema":2,"type":"MoveStock"}"#;
+/// let batch = format!("[{good},{newer},7,{good}]");
+///
+/// let read = decode::<AllocateStock>(batch.as_bytes());
+/// assert!(read[0].is_ok() && read[3].is_ok());
+/// assert_eq!(read[1], Err(Undecodable::UnknownVersion(2)));
+/// assert!(matches!(&read[2], Err(Undecodable::Malformed { bytes, .. }) if bytes == b"7"));
+///
+/// // Half a batch is one malformed element, and its bytes are kept.
+/// let half = &batch.as_bytes()[..batch.len() / 2];
+/// let read = decode::<AllocateStock>(half);
+/// assert!(matches!(&read[..], [Err(Undecodable::Malformed { bytes, .. })] if bytes == half));
+/// ```
 pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Vec<Result<M, Undecodable>> {
     match serde_json::from_slice::<Vec<&RawValue>>(bytes) {
         Ok(elements) => elements.into_iter().map(|element| decode_one(element.get())).collect(),

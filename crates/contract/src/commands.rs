@@ -3,14 +3,34 @@
 //! There is one command for everything that can happen to an order, because it says how the order
 //! shall be and not what happened to it. An order of two lines, as it is placed:
 //!
-//! ```json
+//! ```
+//! use contract::commands::AllocateStock;
+//!
+//! let command: AllocateStock = serde_json::from_str(r#"
 //! {"schema":1,"type":"AllocateStock","order_id":"01939c5e-6f70-7abc-8def-0123456789ab","revision":1,
 //!  "wanted":[{"product_id":"456","quantity":1},{"product_id":"789","quantity":2}],
 //!  "digest":"a772afc17ed7c8097edf4c19a73a1b8e","attempt":1,"sent_at_micros":1795804200000000}
+//! "#)?;
+//! assert_eq!(command.intent.wanted.total(), 3);
+//! // Inventory checks this first (R14).
+//! assert_eq!(command.digest, command.intent.digest());
+//! # Ok::<_, serde_json::Error>(())
 //! ```
 //!
-//! Members that are empty or absent are left out: `shipped` until something shall be shipped, and
-//! `traceparent` of a request that had none.
+//! The members, in the order in which they are written:
+//!
+//! | Member | JSON | |
+//! |---|---|---|
+//! | `schema` | integer | 1 |
+//! | `type` | string | always `AllocateStock` |
+//! | `order_id` | string | a UUID |
+//! | `revision` | integer | from 1 |
+//! | `wanted` | array of [`WantedLine`](crate::WantedLine) | every product of the order, also with 0 units |
+//! | `shipped` | array of [`Allocation`](crate::Allocation) | left out until something shall be shipped |
+//! | `digest` | string | 32 hexadecimal digits |
+//! | `attempt` | integer | from 1 |
+//! | `sent_at_micros` | integer | microseconds since 1970 UTC |
+//! | `traceparent` | string | left out if the request had none |
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -27,11 +47,13 @@ pub const COMMANDS_CHANNEL: &str = "inventory.commands";
 
 /// Asks Inventory to make the stock of one order what the order's intent says.
 ///
-/// Inventory carries the intent out if its revision is above the one that it carried out last, and
-/// replies with its facts in any case (R21).
+/// Inventory carries the intent out if its revision is above the one that it carried out last. It
+/// replies with its facts whether it did or not (R21). It does not answer an anomaly.
 ///
 /// The Order Service sends the command again, with a growing `attempt`, until Inventory answers it
-/// (R8). Inventory takes a command whose digest is not that of its intent for an anomaly (R14).
+/// (R8). Each attempt carries the newest revision, so several changes during an outage are one
+/// command (R21). Inventory takes a command whose digest is not that of its intent for an anomaly
+/// (R14).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "Wire")]
 pub struct AllocateStock {
@@ -39,20 +61,25 @@ pub struct AllocateStock {
     pub schema: u32,
     /// The order that the command is about.
     pub order_id: OrderId,
-    /// The whole intent of the order. Its members are members of the message.
+    /// The whole intent of the order. `revision`, `wanted` and `shipped` are members of the
+    /// message.
     pub intent: Intent,
     /// The digest of the intent, computed when the revision was made, and sent as stored (R14).
     pub digest: Digest,
-    /// 1 for the first sending. Information, never a filter (R16).
+    /// The number of this sending: 1 for the first one of a revision. Information, never a filter
+    /// (R16).
     pub attempt: u32,
     /// When this attempt was sent, in microseconds since 1970 UTC on the sender's clock.
     pub sent_at_micros: i64,
-    /// The W3C trace context of the request that caused the revision, if it had one.
+    /// The `traceparent` of the request that caused the revision (W3C Trace Context), if it had a
+    /// valid one. The HTTP edge checks it, and limits it to 255 bytes; this crate does not.
     pub traceparent: Option<String>,
 }
 
 impl AllocateStock {
-    /// The first sending of a revision, in the version of this build.
+    /// The first sending of a revision, in the version of this build and without `traceparent`.
+    ///
+    /// `digest` is what is stored for the revision: [`Intent::digest`], computed when it was made.
     pub fn first(order_id: OrderId, intent: Intent, digest: Digest, sent_at_micros: i64) -> Self {
         Self {
             schema: SCHEMA_VERSION,

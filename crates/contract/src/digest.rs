@@ -9,8 +9,17 @@ use sha2::{Digest as _, Sha256};
 ///
 /// 16 bytes are plenty against accidents, which is what digests are for here; they are no signature.
 ///
-/// As text, a digest is 32 lower-case hexadecimal digits.
+/// As text and in JSON, a digest is 32 lower-case hexadecimal digits. It has no other spelling.
 /// [`Intent::digest`](crate::Intent::digest) says what is hashed for an order.
+///
+/// ```
+/// use contract::Digest;
+///
+/// let digest = Digest::of(b"");
+/// assert_eq!(digest.to_string(), "e3b0c44298fc1c149afbf4c8996fb924");
+/// assert_eq!(Digest::try_from(digest.to_string()), Ok(digest));
+/// assert!(Digest::try_from(digest.to_string().to_uppercase()).is_err());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(pub [u8; 16]);

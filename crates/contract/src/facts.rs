@@ -20,26 +20,61 @@ use crate::revision::Revision;
 ///
 /// A shortage stays true for ever: Inventory keeps the points of the ledger that it rests on, and the
 /// audit reads them again (INV-8).
+///
+/// Orders compares the facts of an answer with those that it knows. Facts of a lower revision are
+/// old, and it drops them. Facts of the same revision must be equal, member by member (R24); if
+/// not, they are an anomaly.
+///
+/// ```
+/// use contract::{Allocation, Allocations, Facts, LocationId, Quantity, Revision};
+///
+/// let mug = |units| -> Result<Allocations, Box<dyn std::error::Error>> {
+///     let (product_id, location_id) = ("mug".parse()?, LocationId::main());
+///     let quantity = Quantity::new(units)?;
+///     Ok(Allocations::sorted(vec![Allocation { product_id, location_id, quantity }])?)
+/// };
+/// let known = Facts { revision: Revision::FIRST, allocated: mug(2)?, shortages: Vec::new() };
+/// let repeat = known.clone();
+/// assert_eq!(repeat, known);
+/// let contradiction = Facts { allocated: mug(1)?, ..known.clone() };
+/// assert!(contradiction.revision == known.revision && contradiction != known);
+/// // Less at a higher revision is no contradiction: the order was cancelled.
+/// let cancelled = Facts {
+///     revision: known.revision.next(),
+///     allocated: Allocations::default(),
+///     shortages: Vec::new(),
+/// };
+/// assert!(cancelled.revision > known.revision);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Facts {
     /// The revision of the intent that Inventory carried out last.
     pub revision: Revision,
     /// The units that belong to the order, shipped or not.
     pub allocated: Allocations,
-    /// One entry per product that was short at this revision, sorted by product.
+    /// One entry per product that was short at this revision, sorted by product. Empty unless the
+    /// order was rejected at this revision.
+    ///
+    /// In JSON, each is an object with `product_id`, `requested`, `available` and `reason`, in this
+    /// order.
     pub shortages: Vec<Shortage>,
 }
 
 /// Why a product was short.
+///
+/// In JSON, it is the name that [`as_str`](Self::as_str) returns. A reader takes no other name, so
+/// a new reason needs a new schema version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ShortageReason {
     /// The product exists, and fewer units were available than requested.
     OutOfStock,
-    /// The Inventory Service has no product with this id.
+    /// The Inventory Service has no product with this id. Nothing of it was available.
     UnknownProduct,
     /// The units were available, but from more stock keys than an order may have
-    /// ([`MAX_ALLOCATIONS`](crate::MAX_ALLOCATIONS)).
+    /// ([`MAX_ALLOCATIONS`](crate::MAX_ALLOCATIONS)). Every product of the order then has this
+    /// reason.
     TooManyAllocations,
 }
 

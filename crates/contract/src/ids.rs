@@ -22,7 +22,20 @@ pub struct BadId;
 
 /// The id of an order: a UUIDv7 (RFC 9562) that the Order Service made when it accepted the order.
 ///
-/// Ids sort by the time at which they were made, as far as the clocks of the processes agree.
+/// Ids sort by the time at which they were made, as far as the clocks of the processes agree. The
+/// first 48 bits are that time, in milliseconds since 1970 UTC (RFC 9562, section 5.7).
+///
+/// In JSON, it is a string in the hyphenated form in lower case. A reader of messages also takes
+/// the other forms that crate `uuid` reads, such as upper case; [`FromStr`] does not.
+///
+/// ```
+/// use contract::{BadId, OrderId};
+///
+/// let text = "01939c5e-6f70-7abc-8def-0123456789ab";
+/// assert_eq!(text.parse::<OrderId>()?.to_string(), text);
+/// assert_eq!(text.to_uppercase().parse::<OrderId>(), Err(BadId));
+/// # Ok::<_, BadId>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OrderId(pub Uuid);
@@ -93,6 +106,11 @@ macro_rules! text_id {
         impl TryFrom<String> for $name {
             type Error = BadId;
 
+            /// Reads an id of a message, as [`FromStr`] does.
+            ///
+            /// # Errors
+            ///
+            /// [`BadId`] if it cannot be an id.
             fn try_from(text: String) -> Result<Self, BadId> {
                 text.parse()
             }
@@ -120,12 +138,27 @@ macro_rules! text_id {
 
 text_id! {
     /// The id of a product, which the operator of the shop chose. Cloning it is cheap.
+    ///
+    /// In JSON, it is a string that [`is_id`] accepts. Ids compare byte by byte, so upper and lower
+    /// case are different, and numbers do not sort by value.
+    ///
+    /// ```
+    /// use contract::{BadId, ProductId};
+    ///
+    /// let [nine, ten]: [ProductId; 2] = ["9".parse()?, "10".parse()?];
+    /// assert!(ten < nine);
+    /// assert_ne!("Mug".parse::<ProductId>()?, "mug".parse()?);
+    /// assert_eq!("a mug".parse::<ProductId>(), Err(BadId));
+    /// # Ok::<_, BadId>(())
+    /// ```
     ProductId
 }
 
 text_id! {
     /// The id of a location that holds stock, which the operator of the shop chose. Cloning it is
     /// cheap.
+    ///
+    /// It is written and sorted like a [`ProductId`].
     LocationId
 }
 

@@ -22,9 +22,10 @@ use crate::wanted::Wanted;
 pub struct Intent {
     /// The number of this intent.
     pub revision: Revision,
-    /// The units that the order wants, shipped or not.
+    /// The units that the order wants, shipped or not, of every product of the order.
     pub wanted: Wanted,
-    /// The units that shall have left the stock.
+    /// The units that shall have left the stock: at each location, at most what is allocated there
+    /// (INV-10).
     pub shipped: Allocations,
 }
 
@@ -43,6 +44,21 @@ impl Intent {
     /// revision; `w`, product and quantity for every product; `s`, product, location and quantity
     /// for every shipped allocation. Numbers are written in decimal. Lines are sorted as the
     /// registers are.
+    ///
+    /// ```
+    /// use contract::{Digest, Intent, Quantity, Revision, Wanted};
+    ///
+    /// let line = |product: &str, units| -> Result<_, Box<dyn std::error::Error>> {
+    ///     Ok((product.parse()?, Quantity::new(units)?))
+    /// };
+    /// let placed = Intent::placed(Wanted::sum([line("789", 2)?, line("456", 1)?])?);
+    /// assert_eq!(placed.digest(), Digest::of(b"1\nw\x00456\x001\nw\x00789\x002\n"));
+    ///
+    /// let wanted = placed.wanted.nothing();
+    /// let cancelled = Intent { revision: Revision::FIRST.next(), wanted, ..placed };
+    /// assert_eq!(cancelled.digest(), Digest::of(b"2\nw\x00456\x000\nw\x00789\x000\n"));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     pub fn digest(&self) -> Digest {
         let mut text = format!("{}\n", self.revision).into_bytes();
         for line in &self.wanted {

@@ -21,6 +21,22 @@
 //! replaces the lower one, and the same one changes nothing. So neither service has to know what the
 //! other one received before.
 //!
+//! # What a receiver does with a message
+//!
+//! | The message | Inventory, with a command | Orders, with an answer |
+//! |---|---|---|
+//! | is of a higher revision than its own | carries it out, and answers | sets it aside: no order is behind Inventory (INV-5) |
+//! | is of its own revision and digest | answers the same facts again | takes the facts, or drops a repeat |
+//! | is of a lower revision | answers the facts that it has | drops it |
+//! | contradicts what the receiver knows | sets it aside, and does not answer | sets it aside |
+//! | is [`Malformed`](codec::Undecodable::Malformed) | sets it aside | sets it aside |
+//! | is of an [`UnknownVersion`](codec::Undecodable::UnknownVersion) | drops and counts it | drops and counts it |
+//!
+//! *Sets aside* means that the message goes to the table `quarantine` with a reason, and changes
+//! nothing else. The receiver acknowledges every one of these messages, after it has committed what
+//! the table says (R16), so the broker does not deliver them again. The Order Service sends a
+//! command again until Inventory answers its revision (R7, R8).
+//!
 //! # Bounds
 //!
 //! An order has at most [`MAX_LINES`] products of at most [`Quantity::MAX`] units each, and at most
@@ -31,6 +47,22 @@
 //!
 //! Messages travel in batches that [`codec`] writes and reads. They carry a schema version. The
 //! directory `examples` keeps one example per message and version, and a test reads every example.
+//!
+//! A message is a JSON object (RFC 8259). The writer keeps the order of the members and writes no
+//! white space. The reader takes members in any order and ignores those that it does not know,
+//! except in a line of `wanted`, which must have no others. A required member that is missing, and
+//! a member that occurs twice or has the wrong type, make the message malformed. All numbers are
+//! integers: `1.0` is malformed.
+//!
+//! Times are microseconds since 1970-01-01T00:00:00Z on the clock of the sender. The clocks of the
+//! services need not agree: no decision depends on the times in messages. Until the year 2255 such
+//! a number is below 2⁵³, so a reader that keeps numbers as doubles loses nothing.
+//!
+//! # Errors
+//!
+//! The errors `Bad…` say that a value breaks a rule. They depend on the value alone, so a retry
+//! with the same value fails again. In a message, they make the message malformed; in a request,
+//! the service refuses the request. Their texts are for people.
 #![forbid(unsafe_code)]
 #![warn(missing_docs, clippy::missing_errors_doc)]
 

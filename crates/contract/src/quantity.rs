@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 /// line of an order, an allocation and a receipt of stock have at least one unit. What an order wants
 /// may fall to 0, and is therefore a plain number
 /// ([`WantedLine::quantity`](crate::WantedLine::quantity)).
+///
+/// In JSON, it is an integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct Quantity(u32);
@@ -44,6 +46,9 @@ impl Quantity {
 impl TryFrom<u32> for Quantity {
     type Error = BadQuantity;
 
+    /// # Errors
+    ///
+    /// As [`Quantity::new`].
     fn try_from(units: u32) -> Result<Self, BadQuantity> {
         Self::new(units)
     }

@@ -20,7 +20,10 @@ use serde::{Deserialize, Serialize};
 /// ```
 ///
 /// The Order Service raises it by one whenever it changes the intent (R20). The Inventory Service
-/// applies a revision above its own and answers every other one with its facts (R21).
+/// applies a revision above its own and answers every other one with its facts (R21), so it may
+/// never see some revisions of an order.
+///
+/// In JSON, it is an integer from 1 to 2³² − 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct Revision(u32);
@@ -53,6 +56,9 @@ impl Revision {
 impl TryFrom<u32> for Revision {
     type Error = BadRevision;
 
+    /// # Errors
+    ///
+    /// [`BadRevision`] if the number is 0.
     fn try_from(number: u32) -> Result<Self, BadRevision> {
         if number == 0 { Err(BadRevision) } else { Ok(Self(number)) }
     }

@@ -7,10 +7,13 @@ use serde::{Deserialize, Serialize};
 use crate::ids::ProductId;
 use crate::quantity::Quantity;
 
-/// The most lines that an order may have (R17).
+/// The most lines that an order may have, and so the most products (R17).
 pub const MAX_LINES: usize = 100;
 
 /// The units of one product that an order wants.
+///
+/// In JSON, it is an object with `product_id` and `quantity`, written in this order. Another member
+/// makes the message malformed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WantedLine {
@@ -24,6 +27,22 @@ pub struct WantedLine {
 ///
 /// Every revision of an order names every product of the order. A product that is not wanted any
 /// more has the quantity 0.
+///
+/// In JSON, it is an array with one line per product, sorted by the bytes of the ids. So each set
+/// of numbers has one spelling, and one digest.
+///
+/// ```
+/// use contract::{BadWanted, Wanted, WantedLine};
+///
+/// let wanted: Wanted = serde_json::from_str(
+///     r#"[{"product_id":"mug","quantity":2},{"product_id":"tee","quantity":0}]"#,
+/// )?;
+/// let mut lines = Vec::<WantedLine>::from(wanted);
+/// lines.reverse();
+/// // The reader refuses lines that are not sorted. It does not sort them.
+/// assert_eq!(Wanted::try_from(lines), Err(BadWanted::Unsorted));
+/// # Ok::<_, serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<WantedLine>", into = "Vec<WantedLine>")]
 pub struct Wanted(Vec<WantedLine>);
@@ -48,8 +67,12 @@ impl Wanted {
     /// ```
     /// use contract::{Quantity, Wanted};
     ///
-    /// let line = |product: &str, units| Ok::<_, Box<dyn std::error::Error>>((product.parse()?, Quantity::new(units)?));
+    /// let line = |product: &str, units| -> Result<_, Box<dyn std::error::Error>> {
+    ///     Ok((product.parse()?, Quantity::new(units)?))
+    /// };
     /// let wanted = Wanted::sum([line("tee", 1)?, line("mug", 2)?, line("tee", 3)?])?;
+    /// let products: Vec<_> = wanted.iter().map(|line| line.product_id.as_str()).collect();
+    /// assert_eq!(products, ["mug", "tee"]);
     /// assert_eq!(wanted.of(&"tee".parse()?), 4);
     /// assert_eq!(wanted.total(), 6);
     /// assert_eq!(wanted.nothing().total(), 0);
@@ -58,7 +81,8 @@ impl Wanted {
     ///
     /// # Errors
     ///
-    /// [`BadWanted::Count`] or [`BadWanted::TooMany`].
+    /// [`BadWanted::Count`] or [`BadWanted::TooMany`]. Lines are counted before they are summed, so
+    /// 101 lines of one product are too many.
     pub fn sum(lines: impl IntoIterator<Item = (ProductId, Quantity)>) -> Result<Self, BadWanted> {
         let mut sums: BTreeMap<ProductId, u32> = BTreeMap::new();
         let mut count = 0;
@@ -100,7 +124,7 @@ impl Wanted {
         self.0.binary_search_by(|line| line.product_id.cmp(product_id)).is_ok()
     }
 
-    /// All units.
+    /// All units; 0 if the order wants nothing.
     pub fn total(&self) -> i64 {
         self.0.iter().map(|line| i64::from(line.quantity)).sum()
     }
@@ -123,11 +147,11 @@ impl<'a> IntoIterator for &'a Wanted {
 impl TryFrom<Vec<WantedLine>> for Wanted {
     type Error = BadWanted;
 
-    /// Takes lines that are already summed and sorted.
+    /// Takes lines that are already summed and sorted, as a message has them. Quantities may be 0.
     ///
     /// # Errors
     ///
-    /// [`BadWanted`].
+    /// [`BadWanted`]; if several are true, the first one in the order of the variants.
     fn try_from(lines: Vec<WantedLine>) -> Result<Self, BadWanted> {
         if !(1..=MAX_LINES).contains(&lines.len()) {
             return Err(BadWanted::Count);
