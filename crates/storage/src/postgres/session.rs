@@ -19,11 +19,14 @@ const MARK: &str = "SELECT set_config('lastro.found', coalesce(current_setting('
 /// - A wait for the standby that is cancelled shows only as a warning after the commit (R4).
 /// - Waits end, a client that is gone is noticed while they last, and nothing else cuts a
 ///   statement off: the service has deadlines of its own.
+/// - Nothing is compiled: statements are short, and where a plan is switched off, its cost looks so
+///   high that the server would compile even a look at one row.
 /// - Texts mean what they say: literals in migrations, `= NULL`, times.
 const SETTINGS: &str = "SET client_min_messages = warning;
      SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '20s';
      SET client_connection_check_interval = '1s';
      SET statement_timeout = 0; SET idle_session_timeout = 0;
+     SET jit = off;
      SET standard_conforming_strings = on; SET transform_null_equals = off;
      SET timezone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres';
      SET bytea_output = hex; SET extra_float_digits = 1;

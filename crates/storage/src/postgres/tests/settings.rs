@@ -29,6 +29,7 @@ const SETTINGS: &[(&str, &str, Then)] = &[
     ("idle_session_timeout", "'500ms'", Overridden("0")),
     ("default_transaction_isolation", "serializable", Overridden("read committed")),
     ("default_transaction_deferrable", "on", Overridden("off")),
+    ("jit", "on", Overridden("off")),
     ("search_path", "elsewhere", Overridden("public, pg_temp")),
     ("standard_conforming_strings", "off", Overridden("on")),
     ("transform_null_equals", "on", Overridden("off")),
