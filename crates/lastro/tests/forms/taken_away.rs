@@ -130,8 +130,10 @@ async fn a_database_that_was_taken_away_is_not_made_again(form: Form) {
     }
     fs::remove_file(database.with_extension("db.lock")).expect("the lock file");
     fs::remove_file(database.with_extension("db-wal")).ok();
-    let mut program = start().serving().await;
-    assert!(program.log().contains("made a new database"), "{}", program.log());
+    let begun_anew = start().to_end().await;
+    assert!(begun_anew.stderr.contains("made a new database"), "{}", begun_anew.stderr);
+    begun_anew.must_be_refused(1, &["--replace-peer"]);
+    let mut program = start().env("LASTRO_REPLACE_PEER", "true").serving().await;
     program.terminate();
     assert_eq!(program.ended(PATIENCE).await, Some(0));
 }
