@@ -19,8 +19,12 @@
 //! How large a message may be depends on the broker (`max_payload` of NATS), and may change while
 //! the service runs. The sender asks the bus each time and hands the limit to [`encode`] (R17).
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 /// The version in which this build writes commands, and the newest that it reads.
@@ -160,9 +164,45 @@ pub fn encode_one<M: Serialize>(message: &M) -> Vec<u8> {
 /// assert!(matches!(&read[..], [Err(Undecodable::Malformed { bytes, .. })] if bytes == half));
 /// ```
 pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Vec<Result<M, Undecodable>> {
+    // Almost every batch is good, and then one pass reads it.
+    if let Ok(messages) = serde_json::from_slice::<Vec<Object<M>>>(bytes) {
+        return messages.into_iter().map(|Object(message)| Ok(message)).collect();
+    }
     match serde_json::from_slice::<Vec<&RawValue>>(bytes) {
         Ok(elements) => elements.into_iter().map(|element| decode_one(element.get())).collect(),
         Err(error) => vec![Err(malformed(&error, bytes))],
+    }
+}
+
+/// A message that is written as a JSON object. serde would also read an array as a struct, by
+/// position.
+struct Object<M>(M);
+
+impl<'de, M: Deserialize<'de>> Deserialize<'de> for Object<M> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectVisitor<M>(PhantomData<M>);
+
+impl<'de, M: Deserialize<'de>> Visitor<'de> for ObjectVisitor<M> {
+    type Value = M;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<M, A::Error> {
+        M::deserialize(MapAccessDeserializer::new(members))
+    }
+}
+
+/// Reads the schema version of a message, which must be one that this build knows.
+pub(crate) fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        known @ ..=SCHEMA_VERSION => Ok(known),
+        newer => Err(de::Error::custom(Undecodable::UnknownVersion(u64::from(newer)))),
     }
 }
 
@@ -173,7 +213,6 @@ struct Envelope {
 }
 
 fn decode_one<M: DeserializeOwned>(text: &str) -> Result<M, Undecodable> {
-    // serde would read an array as a struct, by position.
     if !text.starts_with('{') {
         return Err(Undecodable::Malformed {
             reason: "expected a JSON object".to_owned(),

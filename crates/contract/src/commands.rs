@@ -102,6 +102,7 @@ enum Type {
 /// The members of the message, in their order. Empty and absent members are left out.
 #[derive(Deserialize)]
 struct Wire {
+    #[serde(deserialize_with = "crate::codec::known_version")]
     schema: u32,
     #[serde(rename = "type")]
     _kind: Type,

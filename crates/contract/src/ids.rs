@@ -4,10 +4,12 @@
 //! location exists.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 /// The longest product or location id, in bytes (all of them ASCII).
@@ -76,11 +78,25 @@ pub fn is_id(text: &str) -> bool {
         && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
+/// Reads an id from the text where it stands, without a copy in between.
+struct TextVisitor<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = BadId>> Visitor<'_> for TextVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an id")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -103,22 +119,16 @@ macro_rules! text_id {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = BadId;
-
-            /// Reads an id of a message, as [`FromStr`] does.
-            ///
-            /// # Errors
-            ///
-            /// [`BadId`] if it cannot be an id.
-            fn try_from(text: String) -> Result<Self, BadId> {
-                text.parse()
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 
-        impl From<$name> for String {
-            fn from(id: $name) -> Self {
-                id.0.as_ref().to_owned()
+        impl<'de> Deserialize<'de> for $name {
+            /// Reads an id of a message, as [`FromStr`] does.
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(TextVisitor(PhantomData))
             }
         }
 
@@ -204,11 +214,18 @@ mod tests {
     fn an_id_keeps_the_text_from_which_it_was_read() {
         let id: ProductId = "Mug.blue_2-x".parse().expect("an id");
         assert_eq!(
-            [id.to_string(), format!("{id:?}"), id.as_str().to_owned(), String::from(id)],
-            ["Mug.blue_2-x"; 4]
+            [id.to_string(), format!("{id:?}"), id.as_str().to_owned()],
+            ["Mug.blue_2-x"; 3]
         );
         assert_eq!(LocationId::main().as_str(), "main");
-        assert_eq!(ProductId::try_from("a b".to_owned()), Err(BadId));
+        let json = serde_json::to_string(&id).expect("a string");
+        assert_eq!(json, "\"Mug.blue_2-x\"");
+        for text in [&json, r#""Mug.\u0062lue_2-x""#] {
+            assert_eq!(serde_json::from_str::<ProductId>(text).expect("an id"), id);
+        }
+        for bad in ["\"a b\"", "7", "null", "[\"a\"]"] {
+            assert!(serde_json::from_str::<ProductId>(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
