@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use contract::OrderId;
 use inventory_core::stock::RequestId;
 use platform::quarantine::Quarantined;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
 
 use crate::node::Service;
@@ -52,9 +53,19 @@ impl Databases {
             let connection =
                 Connection::open_with_flags(folder.join(name), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.pragma_update(None, "query_only", "on")?;
+            // Otherwise SQLite prepares a statement anew for other parameters.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+            connection.set_prepared_statement_cache_capacity(64);
             Ok::<_, rusqlite::Error>(connection)
         };
         Ok(Self { orders: open("orders.db")?, inventory: open("inventory.db")? })
+    }
+
+    /// Another number after every commit of the service that changed its database.
+    pub(crate) fn version(&self, service: Service) -> i64 {
+        let sql = "PRAGMA data_version";
+        let version = one(self.of(service), sql, [], |row| row.get("data_version"));
+        version.expect("a database has a version")
     }
 
     pub(crate) fn order(&self, order_id: OrderId) -> Option<OrderRow> {

@@ -2,6 +2,7 @@
 //! thread, driven by one seed.
 #![forbid(unsafe_code)]
 
+mod audit_reads;
 mod boot;
 mod broker;
 mod client;

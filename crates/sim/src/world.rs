@@ -13,6 +13,7 @@ use platform::failure::Failure;
 use platform::pairing::Pairing;
 use tokio::time::Instant;
 
+use crate::audit_reads::{OrderReads, StockReads, Version};
 use crate::broker::Broker;
 use crate::clocks::Clocks;
 use crate::config::{Config, Fault};
@@ -42,6 +43,8 @@ pub(crate) struct Stores {
     pub(crate) inventory_audit: Arc<dyn StockAuditStore>,
     orders_pairing: Arc<Pairing>,
     inventory_pairing: Arc<Pairing>,
+    orders_version: Version,
+    inventory_version: Version,
 }
 
 pub(crate) struct World {
@@ -151,6 +154,15 @@ impl World {
         });
     }
 
+    /// Lets the audits see what a transaction may have changed.
+    pub(crate) fn transaction_ended(&self, service: Service) {
+        let version = match service {
+            Service::Orders => &self.stores.orders_version,
+            Service::Inventory => &self.stores.inventory_version,
+        };
+        version.set(self.monitor.databases().version(service));
+    }
+
     /// Ends all faults: everything works again.
     pub(crate) fn stop_faults(&self) {
         self.trace.event(|| "faults stop".to_owned());
@@ -183,13 +195,19 @@ impl Stores {
         {
             assert!(at_once(one.meet(other.id())), "a new database takes the first one");
         }
+        let orders_version = Version::default();
+        let inventory_version = Version::default();
+        let orders_audit = OrderReads::new(Arc::new(orders.audit()), &orders_version);
+        let inventory_audit = StockReads::new(Arc::new(inventory.audit()), &inventory_version);
         Self {
             orders_pairing,
             inventory_pairing,
-            orders_audit: Arc::new(orders.audit()),
+            orders_audit: Arc::new(orders_audit),
             orders: Arc::new(orders),
-            inventory_audit: Arc::new(inventory.audit()),
+            inventory_audit: Arc::new(inventory_audit),
             inventory: Arc::new(inventory),
+            orders_version,
+            inventory_version,
         }
     }
 }
