@@ -3,7 +3,6 @@
 //! judges every row that it asks for.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -14,19 +13,7 @@ use inventory_core::stock::Movement;
 use orders::store::{Backlog, OrderAudit, OrderAuditStore, PendingAudit, PendingKey};
 use platform::failure::Failure;
 
-/// The version of a database, which is another one after every commit that changed it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Version(Arc<AtomicI64>);
-
-impl Version {
-    pub(crate) fn set(&self, version: i64) {
-        self.0.store(version, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use crate::version::Version;
 
 /// A page of a table: after which key, and how many rows.
 type Page<K> = (Option<K>, u32);

@@ -1,6 +1,8 @@
 //! Reads both databases without the services' code, at one moment: no task runs meanwhile.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use contract::OrderId;
 use inventory_core::stock::RequestId;
@@ -9,6 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
 
 use crate::node::Service;
+use crate::version::Versions;
 
 pub(crate) use order_row::{EntryRow, OrderRow, PendingRow};
 pub(crate) use reservation_row::{HoldingRow, ReservationRow, ShortRow};
@@ -29,9 +32,15 @@ pub(crate) type StockUnits = BTreeMap<StockKey, i64>;
 pub(crate) struct Databases {
     orders: Connection,
     inventory: Connection,
+    versions: Versions,
+    /// The names at a version of Inventory's database.
+    names: RefCell<Option<(i64, Arc<Names>)>>,
+    /// The version of Orders' database at which a lease took nothing, as nothing was pending.
+    drained: Cell<Option<i64>>,
 }
 
 /// The ids of products and locations, by the numbers that Inventory's rows have instead.
+#[derive(Debug)]
 pub(crate) struct Names {
     products: BTreeMap<i64, String>,
     locations: BTreeMap<i64, String>,
@@ -48,7 +57,7 @@ impl Names {
 }
 
 impl Databases {
-    pub(crate) fn open(folder: &std::path::Path) -> rusqlite::Result<Self> {
+    pub(crate) fn open(folder: &std::path::Path, versions: Versions) -> rusqlite::Result<Self> {
         let open = |name: &str| {
             let connection =
                 Connection::open_with_flags(folder.join(name), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -58,14 +67,20 @@ impl Databases {
             connection.set_prepared_statement_cache_capacity(64);
             Ok::<_, rusqlite::Error>(connection)
         };
-        Ok(Self { orders: open("orders.db")?, inventory: open("inventory.db")? })
+        Ok(Self {
+            orders: open("orders.db")?,
+            inventory: open("inventory.db")?,
+            versions,
+            names: RefCell::default(),
+            drained: Cell::default(),
+        })
     }
 
-    /// Another number after every commit of the service that changed its database.
-    pub(crate) fn version(&self, service: Service) -> i64 {
+    /// Takes notice of what a transaction of the service may have changed. Called after each.
+    pub(crate) fn transaction_ended(&self, service: Service) {
         let sql = "PRAGMA data_version";
         let version = one(self.of(service), sql, [], |row| row.get("data_version"));
-        version.expect("a database has a version")
+        self.versions.of(service).set(version.expect("a database has a version"));
     }
 
     pub(crate) fn order(&self, order_id: OrderId) -> Option<OrderRow> {
@@ -145,6 +160,18 @@ impl Databases {
         count(&self.orders, "SELECT count(*) AS count FROM pending_commands", [])
     }
 
+    /// Whether a lease has found nothing pending, and Orders' database has not changed since.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drained.get() == Some(self.versions.orders.get())
+    }
+
+    /// Takes notice of a lease that took nothing.
+    pub(crate) fn leased_nothing(&self) {
+        if self.pending() == 0 {
+            self.drained.set(Some(self.versions.orders.get()));
+        }
+    }
+
     /// The number of rows that belong to an order that does not exist.
     pub(crate) fn orphans(&self) -> i64 {
         let sql = "SELECT count(*) AS count FROM (
@@ -160,14 +187,20 @@ impl Databases {
         }
     }
 
-    fn names(&self) -> Names {
+    fn names(&self) -> Arc<Names> {
+        let version = self.versions.inventory.get();
+        let mut known = self.names.borrow_mut();
+        if let Some((_, names)) = known.as_ref().filter(|(at, _)| *at == version) {
+            return names.clone();
+        }
         let products = "SELECT product_no AS number, product_id AS id FROM products";
         let locations = "SELECT location_no AS number, location_id AS id FROM locations";
         let named = |row: &Row<'_>| Ok((row.get("number")?, row.get("id")?));
-        Names {
+        let names = Arc::new(Names {
             products: all(&self.inventory, products, [], named),
             locations: all(&self.inventory, locations, [], named),
-        }
+        });
+        known.insert((version, names)).1.clone()
     }
 }
 

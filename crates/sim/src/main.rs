@@ -42,6 +42,7 @@ mod storage;
 mod table;
 mod trace;
 mod verdict;
+mod version;
 mod workload;
 mod world;
 mod wrappers;

@@ -11,6 +11,7 @@ use crate::invariants::{self, Pair};
 use crate::ledgers;
 use crate::states::Violation;
 use crate::trace::Trace;
+use crate::version::Versions;
 
 #[derive(Debug)]
 pub(crate) struct Monitor {
@@ -23,8 +24,9 @@ pub(crate) struct Monitor {
 
 impl Monitor {
     /// Monitors the databases in `folder`, which exist already.
-    pub(crate) fn new(folder: &Path, trace: Arc<Trace>) -> Self {
-        let databases = Mutex::new(Databases::open(folder).expect("the files are there"));
+    pub(crate) fn new(folder: &Path, trace: Arc<Trace>, versions: Versions) -> Self {
+        let databases = Databases::open(folder, versions).expect("the files are there");
+        let databases = Mutex::new(databases);
         Self { trace, databases, checked: Mutex::default(), violation: Mutex::default() }
     }
 

@@ -86,12 +86,6 @@ impl Port {
         let world = &self.world;
         let node = self.node;
         let About { what, rows, works } = about;
-        let ending = world.clone();
-        let work: BoxFuture<'static, _> = Box::pin(async move {
-            let result = work.await;
-            ending.transaction_ended(node.service);
-            result
-        });
         self.until_unlocked(what, &rows).await?;
         let heard = match self.fate() {
             Fate::Done => work.await,

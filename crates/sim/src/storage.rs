@@ -51,7 +51,8 @@ impl OrderStore for OrdersPort {
         let works = batch.iter().map(Work::of_order).collect();
         let about = About { what: "a batch", rows: order_rows(&batch), works };
         let work = async move {
-            let decided = world.stores.orders.run(batch.clone(), coverage::decide_orders).await?;
+            let run = world.stores.orders.run(batch.clone(), coverage::decide_orders);
+            let decided = ended(&world, Service::Orders, run.await)?;
             world.trace.event(|| format!("{node} commits {}", describe::orders(&batch, &decided)));
             let ids = decided
                 .iter()
@@ -67,7 +68,14 @@ impl OrderStore for OrdersPort {
         let world = self.0.world.clone();
         let node = self.0.node;
         let work = async move {
-            let commands = world.stores.orders.lease(lease).await?;
+            // Sweepers try again and again while nothing is pending.
+            if world.monitor.databases().is_drained() {
+                return Ok(Vec::new());
+            }
+            let commands = ended(&world, Service::Orders, world.stores.orders.lease(lease).await)?;
+            if commands.is_empty() {
+                world.monitor.databases().leased_nothing();
+            }
             if let Some(first) = commands.first() {
                 world.trace.event(|| {
                     format!(
@@ -88,7 +96,8 @@ impl OrderStore for OrdersPort {
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
         let world = self.0.world.clone();
         let work = async move {
-            world.stores.orders.quarantine(entries.clone()).await?;
+            let quarantine = world.stores.orders.quarantine(entries.clone());
+            ended(&world, Service::Orders, quarantine.await)?;
             check_quarantined(&world, Service::Orders, &entries);
             Ok(())
         };
@@ -179,7 +188,8 @@ impl StockStore for StockPort {
         let about = About { what: "a batch", rows: stock_rows(&batch), works };
         let work = async move {
             let pre_state = PreState::before(&world.monitor.databases(), &batch);
-            let decided = world.stores.inventory.run(batch.clone(), coverage::decide_stock).await?;
+            let run = world.stores.inventory.run(batch.clone(), coverage::decide_stock);
+            let decided = ended(&world, Service::Inventory, run.await)?;
             world.trace.event(|| format!("{node} commits {}", describe::stock(&batch, &decided)));
             let ids = batch.iter().filter_map(|command| match command {
                 InventoryCommand::Allocate(command) => Some(command.order_id),
@@ -196,7 +206,8 @@ impl StockStore for StockPort {
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
         let world = self.0.world.clone();
         let work = async move {
-            world.stores.inventory.quarantine(entries.clone()).await?;
+            let quarantine = world.stores.inventory.quarantine(entries.clone());
+            ended(&world, Service::Inventory, quarantine.await)?;
             check_quarantined(&world, Service::Inventory, &entries);
             Ok(())
         };
@@ -293,6 +304,12 @@ impl StockAuditStore for StockPort {
         let found = self.0.world.stores.inventory_audit.known_products(product_ids);
         self.0.read("auditing", found).await
     }
+}
+
+/// Passes the result of a transaction on, once the monitor knows that it has ended.
+fn ended<T>(world: &World, service: Service, result: T) -> T {
+    world.monitor.databases().transaction_ended(service);
+    result
 }
 
 /// The rows that a batch of orders locks before it decides.

@@ -13,7 +13,7 @@ use platform::failure::Failure;
 use platform::pairing::Pairing;
 use tokio::time::Instant;
 
-use crate::audit_reads::{OrderReads, StockReads, Version};
+use crate::audit_reads::{OrderReads, StockReads};
 use crate::broker::Broker;
 use crate::clocks::Clocks;
 use crate::config::{Config, Fault};
@@ -29,6 +29,7 @@ use crate::random::Random;
 use crate::repairs::RepairCounter;
 use crate::replicas::Replicas;
 use crate::trace::Trace;
+use crate::version::Versions;
 use crate::wrappers::Wrappers;
 
 /// Starts a replica.
@@ -43,8 +44,6 @@ pub(crate) struct Stores {
     pub(crate) inventory_audit: Arc<dyn StockAuditStore>,
     orders_pairing: Arc<Pairing>,
     inventory_pairing: Arc<Pairing>,
-    orders_version: Version,
-    inventory_version: Version,
 }
 
 pub(crate) struct World {
@@ -85,7 +84,8 @@ impl World {
     ) -> Arc<Self> {
         let began = Instant::now();
         let clocks = Clocks::new(&config, began);
-        let stores = Stores::open(folder, clocks.databases());
+        let versions = Versions::default();
+        let stores = Stores::open(folder, clocks.databases(), &versions);
         let trace = Arc::new(Trace::new(began, keeps_trace));
         Arc::new(Self {
             wrappers,
@@ -99,7 +99,7 @@ impl World {
             clocks,
             faults: Faults::new(&config),
             random: Random::of(config.seed, "world"),
-            monitor: Monitor::new(folder, trace.clone()),
+            monitor: Monitor::new(folder, trace.clone(), versions),
             trace,
             repairs: RepairCounter::default(),
             history: Mutex::default(),
@@ -154,15 +154,6 @@ impl World {
         });
     }
 
-    /// Lets the audits see what a transaction may have changed.
-    pub(crate) fn transaction_ended(&self, service: Service) {
-        let version = match service {
-            Service::Orders => &self.stores.orders_version,
-            Service::Inventory => &self.stores.inventory_version,
-        };
-        version.set(self.monitor.databases().version(service));
-    }
-
     /// Ends all faults: everything works again.
     pub(crate) fn stop_faults(&self) {
         self.trace.event(|| "faults stop".to_owned());
@@ -181,7 +172,7 @@ impl World {
 }
 
 impl Stores {
-    fn open(folder: &Path, clock: Arc<dyn Clock>) -> Self {
+    fn open(folder: &Path, clock: Arc<dyn Clock>, versions: &Versions) -> Self {
         use inventory::store::sqlite::Sqlite as StockFile;
         use orders::store::sqlite::Sqlite as OrdersFile;
         let orders = OrdersFile::open_inline(&folder.join("orders.db"), clock.clone());
@@ -195,10 +186,8 @@ impl Stores {
         {
             assert!(at_once(one.meet(other.id())), "a new database takes the first one");
         }
-        let orders_version = Version::default();
-        let inventory_version = Version::default();
-        let orders_audit = OrderReads::new(Arc::new(orders.audit()), &orders_version);
-        let inventory_audit = StockReads::new(Arc::new(inventory.audit()), &inventory_version);
+        let orders_audit = OrderReads::new(Arc::new(orders.audit()), &versions.orders);
+        let inventory_audit = StockReads::new(Arc::new(inventory.audit()), &versions.inventory);
         Self {
             orders_pairing,
             inventory_pairing,
@@ -206,8 +195,6 @@ impl Stores {
             orders: Arc::new(orders),
             inventory_audit: Arc::new(inventory_audit),
             inventory: Arc::new(inventory),
-            orders_version,
-            inventory_version,
         }
     }
 }
