@@ -1,11 +1,16 @@
 //! Two transactions, interleaved statement by statement in every order that the database allows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio_postgres::Client;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::{Client, Statement};
 
-use crate::{Commits, PATIENCE, eventually, fresh_database, postgres};
+use crate::{Commits, PATIENCE, fresh_database, postgres};
+
+/// A statement takes about as long, and a test has some thousand of them.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 /// Two replicas `R` of a service on one database, each behind a gate, and a connection that
 /// watches.
@@ -14,7 +19,7 @@ pub struct Race<R> {
     pub witness: R,
     replicas: [Arc<R>; 2],
     sides: [Side; 2],
-    operator: Client,
+    watch: Watch,
 }
 
 /// One of two transactions that race.
@@ -53,7 +58,7 @@ impl<R> Race<R> {
             witness,
             replicas: [first, second],
             sides: [one, other],
-            operator: postgres(&url).await,
+            watch: Watch::at(&url).await,
         }
     }
 
@@ -74,7 +79,7 @@ impl<R> Race<R> {
         loop {
             run += 1;
             let tasks = begin(run, self.replicas.clone()).await;
-            let taken = play(&self.operator, &self.sides, &tasks, &choices).await;
+            let taken = play(&self.watch, &self.sides, &tasks, &choices).await;
             let [first, second] = tasks;
             self.sides.iter().for_each(|side| side.gate.stop());
             check(run, [first.await.expect("no panic"), second.await.expect("no panic")]).await;
@@ -99,24 +104,71 @@ enum Standing {
 }
 
 impl Side {
-    async fn standing<T>(&self, operator: &Client, task: &JoinHandle<T>) -> Option<Standing> {
-        const WAITS: &str = "SELECT FROM pg_stat_activity 
-             WHERE datname = current_database() AND application_name = $1 AND wait_event_type = 'Lock'";
+    async fn standing<T>(&self, watch: &Watch, task: &JoinHandle<T>) -> Option<Standing> {
         if task.is_finished() {
             return Some(Standing::Done);
         }
         if self.gate.is_held() {
             return Some(Standing::Held);
         }
-        let waiting = operator.query(WAITS, &[&self.name]).await.expect("an answer");
-        (!waiting.is_empty()).then_some(Standing::Blocked)
+        watch.waits(self.name).await.then_some(Standing::Blocked)
+    }
+}
+
+/// Looks which side waits for a lock.
+#[derive(Debug)]
+struct Watch {
+    operator: Client,
+    waits: Statement,
+}
+
+impl Watch {
+    async fn at(url: &str) -> Self {
+        let operator = postgres(url).await;
+        // The last condition is false from the moment at which the other side lets go of the lock,
+        // also before this side has noticed.
+        let waits = "SELECT FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = $1 AND wait_event_type = 'Lock'
+               AND pg_blocking_pids(pid) <> '{}'";
+        let waits = operator.prepare(waits).await.expect("a statement");
+        Self { operator, waits }
+    }
+
+    async fn waits(&self, name: &str) -> bool {
+        let waiting = self.operator.query(&self.waits, &[&name]).await;
+        !waiting.expect("an answer").is_empty()
+    }
+}
+
+/// Waits until both sides stand still.
+async fn standing<T>(
+    watch: &Watch,
+    sides: &[Side; 2],
+    tasks: &[JoinHandle<T>; 2],
+) -> [Standing; 2] {
+    let look = async || {
+        let one = sides[0].standing(watch, &tasks[0]).await?;
+        let other = sides[1].standing(watch, &tasks[1]).await?;
+        // A side that waits for a finished side has not noticed yet that the lock is free.
+        let settled = !matches!(
+            (one, other),
+            (Standing::Blocked, Standing::Done) | (Standing::Done, Standing::Blocked)
+        );
+        settled.then_some([one, other])
+    };
+    loop {
+        // A statement that was let through just now is under way.
+        sleep(BETWEEN_LOOKS).await;
+        if let Some(standing) = look().await {
+            return standing;
+        }
     }
 }
 
 /// Makes one run, which follows `choices` and then lets the first side proceed wherever both can.
 /// Returns all choices that were made.
 async fn play<T>(
-    operator: &Client,
+    watch: &Watch,
     sides: &[Side; 2],
     tasks: &[JoinHandle<T>; 2],
     choices: &[bool],
@@ -124,17 +176,8 @@ async fn play<T>(
     let mut taken = Vec::new();
     let mut groups = [0, 0];
     loop {
-        let standing = eventually(PATIENCE, "both sides stand still", async || {
-            let one = sides[0].standing(operator, &tasks[0]).await?;
-            let other = sides[1].standing(operator, &tasks[1]).await?;
-            // A side that waits for a finished side has not noticed yet that the lock is free.
-            let settled = !matches!(
-                (one, other),
-                (Standing::Blocked, Standing::Done) | (Standing::Done, Standing::Blocked)
-            );
-            settled.then_some([one, other])
-        });
-        let next = match standing.await {
+        let standing = timeout(PATIENCE, standing(watch, sides, tasks)).await;
+        let next = match standing.expect("both sides stand still") {
             [Standing::Done, Standing::Done] => return taken,
             [Standing::Held, Standing::Held] => {
                 let choice = choices.get(taken.len()).copied().unwrap_or(false);
