@@ -222,3 +222,38 @@ impl StockAuditStore for StockReads {
         read.await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_is_repeated_once_the_database_has_changed() {
+        let now = Version::default();
+        let memory = Memory::new(&now);
+        let reads = Cell::new(0);
+        let read = async |key: i32| {
+            let found = memory.get(key, async || {
+                reads.set(reads.get() + 1);
+                Ok(key * 100 + reads.get())
+            });
+            found.await.expect("a read")
+        };
+        assert_eq!(
+            [read(1).await, read(2).await, read(1).await, read(2).await],
+            [101, 202, 101, 202]
+        );
+        now.set(7);
+        assert_eq!([read(2).await, read(1).await, read(2).await], [203, 104, 203]);
+    }
+
+    #[tokio::test]
+    async fn a_read_that_fails_is_not_remembered() {
+        let memory = Memory::new(&Version::default());
+        let fails = async || Err(Failure::suspect(std::io::Error::other("damaged")));
+        assert!(matches!(memory.get((), fails).await, Err(Failure::Suspect(_))));
+        assert!(matches!(memory.get((), async || Ok(5)).await, Ok(5)));
+    }
+}

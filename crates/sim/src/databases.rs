@@ -237,3 +237,39 @@ fn unpack<T: serde::de::DeserializeOwned>(text: &str) -> T {
 fn order_id(bytes: [u8; 16]) -> OrderId {
     OrderId(uuid::Uuid::from_bytes(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use platform::quarantine::QuarantineKind;
+
+    use super::*;
+    use crate::boot;
+    use crate::config::Config;
+    use crate::world::World;
+    use crate::wrappers::Wrappers;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_took_nothing_is_forgotten_once_the_database_changes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let world = World::new(Config::of(0), Wrappers::NONE, boot::boot, folder.path(), false);
+        let databases = || world.monitor.databases();
+        let set_aside = async |reason: &str| {
+            let entry = Quarantined {
+                subject: None,
+                kind: QuarantineKind::Malformed,
+                reason: reason.to_owned(),
+                bytes: reason.as_bytes().to_vec(),
+            };
+            world.stores.orders.quarantine(vec![entry]).await.expect("a commit");
+            databases().transaction_ended(Service::Orders);
+        };
+        set_aside("one").await;
+        assert!(!databases().is_drained());
+        databases().leased_nothing();
+        assert!(databases().is_drained());
+        databases().transaction_ended(Service::Orders);
+        assert!(databases().is_drained(), "nothing has changed");
+        set_aside("another one").await;
+        assert!(!databases().is_drained());
+    }
+}
