@@ -156,7 +156,7 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             let log_size = move |bytes| metrics.sqlite_log(SERVICE, bytes);
             let workers = &mut process.workers;
             workers.spawn(Stage::Close, "the file of stock", |token| keeper.run(log_size, token));
-            let pairing = sqlite.pairing().await.map_err(unreadable)?;
+            let pairing = sqlite.pairing().await.map_err(|failure| unreadable(&failure))?;
             let audit = Arc::new(sqlite.audit());
             Ok(Opened { store: Arc::new(sqlite), audit, pairing })
         }
@@ -169,15 +169,15 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             process.workers.spawn(Stage::Work, "the check of the inventory database", |token| {
                 check.run("inventory database writes", readiness, token)
             });
-            let pairing = postgres.pairing().await.map_err(unreadable)?;
+            let pairing = postgres.pairing().await.map_err(|failure| unreadable(&failure))?;
             let audit = Arc::new(postgres.audit());
             Ok(Opened { store: Arc::new(postgres), audit, pairing })
         }
     }
 }
 
-fn unreadable(failure: Failure) -> ProgramError {
-    ProgramError::failed(Chain(&failure))
+fn unreadable(failure: &Failure) -> ProgramError {
+    ProgramError::failed(Chain(failure))
 }
 
 /// Opens the database of a service for reading only, and tells what it says about itself. The
@@ -192,13 +192,13 @@ pub async fn open_for_audit(
     match url {
         DatabaseUrl::Sqlite(path) => {
             let audit = Sqlite::open_for_audit(path).map_err(ProgramError::failed)?;
-            let identity = audit.identity().await.map_err(unreadable)?;
+            let identity = audit.identity().await.map_err(|failure| unreadable(&failure))?;
             Ok((Arc::new(audit), identity))
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), "lastro verify")?;
             let audit = Postgres::open_for_audit(server).await.map_err(ProgramError::failed)?;
-            let identity = audit.identity().await.map_err(unreadable)?;
+            let identity = audit.identity().await.map_err(|failure| unreadable(&failure))?;
             Ok((Arc::new(audit), identity))
         }
     }

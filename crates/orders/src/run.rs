@@ -96,6 +96,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         clock: context.clock.clone(),
         metrics: metrics.clone(),
     };
+    let listener = listener(&commits);
     let (batcher, committer) = batcher(commits, metrics.clone());
     let consumer = Consumer {
         service: SERVICE,
@@ -105,13 +106,6 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         batcher: batcher.clone(),
         inbox: Arc::new(Answers { store: store.clone() }),
         metrics: context.metrics.clone(),
-    };
-    let listener = AnswerListener {
-        bus: bus.clone(),
-        replica,
-        waiters: waiters.clone(),
-        answer_feed: answer_feed.clone(),
-        clock: context.clock.clone(),
     };
     let sweeper = Sweeper {
         store: store.clone(),
@@ -158,6 +152,18 @@ fn batcher(
     metrics: Arc<Metrics>,
 ) -> (Batcher<OrderCommand, OrderOutcome>, Committer<OrderCommand, OrderOutcome>) {
     Batcher::new(Arc::new(commits), Arc::new(move |commands| metrics.batch(commands)))
+}
+
+/// Hears of the commits of other replicas.
+fn listener(commits: &Commits) -> AnswerListener {
+    let Commits { bus, replica, waiters, answer_feed, clock, .. } = commits;
+    AnswerListener {
+        bus: bus.clone(),
+        replica: *replica,
+        waiters: waiters.clone(),
+        answer_feed: answer_feed.clone(),
+        clock: clock.clone(),
+    }
 }
 
 fn auditor(store: Arc<dyn OrderAuditStore>, context: &Context) -> Auditor {
@@ -207,7 +213,7 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             let log_size = move |bytes| metrics.sqlite_log(SERVICE, bytes);
             let workers = &mut process.workers;
             workers.spawn(Stage::Close, "the file of orders", |token| keeper.run(log_size, token));
-            let pairing = sqlite.pairing().await.map_err(unreadable)?;
+            let pairing = sqlite.pairing().await.map_err(|failure| unreadable(&failure))?;
             let audit = Arc::new(sqlite.audit());
             Ok(Opened { store: Arc::new(sqlite), audit, pairing })
         }
@@ -220,15 +226,15 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             process.workers.spawn(Stage::Work, "the check of the orders database", |token| {
                 check.run("orders database writes", readiness, token)
             });
-            let pairing = postgres.pairing().await.map_err(unreadable)?;
+            let pairing = postgres.pairing().await.map_err(|failure| unreadable(&failure))?;
             let audit = Arc::new(postgres.audit());
             Ok(Opened { store: Arc::new(postgres), audit, pairing })
         }
     }
 }
 
-fn unreadable(failure: Failure) -> ProgramError {
-    ProgramError::failed(Chain(&failure))
+fn unreadable(failure: &Failure) -> ProgramError {
+    ProgramError::failed(Chain(failure))
 }
 
 /// Opens the database of a service for reading only, and tells what it says about itself. The
@@ -245,13 +251,13 @@ pub async fn open_for_audit(
             // The age of the backlog. PostgreSQL tells it by its own clock.
             let clock = Arc::new(SystemClock);
             let audit = Sqlite::open_for_audit(path, clock).map_err(ProgramError::failed)?;
-            let identity = audit.identity().await.map_err(unreadable)?;
+            let identity = audit.identity().await.map_err(|failure| unreadable(&failure))?;
             Ok((Arc::new(audit), identity))
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), "lastro verify")?;
             let audit = Postgres::open_for_audit(server).await.map_err(ProgramError::failed)?;
-            let identity = audit.identity().await.map_err(unreadable)?;
+            let identity = audit.identity().await.map_err(|failure| unreadable(&failure))?;
             Ok((Arc::new(audit), identity))
         }
     }

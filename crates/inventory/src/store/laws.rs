@@ -124,7 +124,7 @@ impl Fresh {
         let levels = stock.map(|stock| stock.levels).unwrap_or_default();
         levels
             .into_iter()
-            .map(|(location, level)| (location.into(), level.on_hand, level.reserved))
+            .map(|(location, level)| (location.to_string(), level.on_hand, level.reserved))
             .collect()
     }
 

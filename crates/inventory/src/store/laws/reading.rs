@@ -8,7 +8,7 @@ use crate::store::ProductFilter;
 impl Fresh {
     async fn products(&self, filter: ProductFilter) -> Vec<String> {
         let found = self.store.products(filter).await.expect("a page");
-        found.into_iter().map(|stock| stock.product.product_id.into()).collect()
+        found.into_iter().map(|stock| stock.product.product_id.to_string()).collect()
     }
 }
 
@@ -179,7 +179,7 @@ pub(crate) async fn locations_are_listed_in_the_order_in_which_they_serve(fresh:
         ])
         .await;
     let order = |locations: Vec<Location>| {
-        locations.into_iter().map(|l| (l.location_id.into(), l.priority))
+        locations.into_iter().map(|l| (l.location_id.to_string(), l.priority))
     };
     let listed: Vec<(String, u32)> =
         order(fresh.store.locations().await.expect("a read")).collect();

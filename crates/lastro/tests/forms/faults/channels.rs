@@ -82,7 +82,7 @@ async fn a_second_deployment_that_started_without_the_broker_touches_nothing_whe
     eventually(PATIENCE, "every program of the second deployment says why", async || {
         let ready = two.get_each("/readyz").await.into_iter().map(|ready| ready.ok().to_string());
         let says_why = |ready: String| ready.contains("belongs to another");
-        ready.map(says_why).all(|says| says).then_some(())
+        ready.into_iter().all(says_why).then_some(())
     })
     .await;
     one.confirmed(&[("MUG", 7)]).await;
