@@ -31,8 +31,9 @@ CREATE INDEX orders_by_customer ON orders (order_no >> 12, customer_id);
 -- compare-and-set on `last_seq` (R13).
 CREATE TABLE order_states (
     order_no   INTEGER NOT NULL PRIMARY KEY,
-    status     TEXT    NOT NULL CHECK (status IN
-               ('confirmed', 'rejected', 'cancelling', 'cancelled', 'fulfilling', 'fulfilled')),
+    -- Not IN: for a list, SQLite would build a table anew for every row.
+    status     TEXT    NOT NULL CHECK (status = 'confirmed' OR status = 'rejected' OR status = 'cancelling'
+                                       OR status = 'cancelled' OR status = 'fulfilling' OR status = 'fulfilled'),
     revision   INTEGER NOT NULL,
     -- The revision that Inventory answered last; 0 before its first answer.
     settled    INTEGER NOT NULL,
