@@ -1,8 +1,10 @@
 //! What a SQLite adapter needs around its SQL: safe opening, migrations, a writer thread and
 //! readers.
 
+use std::fmt;
+
 use platform::failure::{Failure, Suspicion};
-use rusqlite::{Connection, ToSql};
+use rusqlite::{CachedStatement, Connection, ToSql};
 
 mod database;
 mod error;
@@ -26,15 +28,45 @@ pub use readers::Readers;
 /// [`Failure::Suspect`] if it changed none or several, otherwise that of the engine. The caller
 /// must not commit the transaction.
 pub fn exactly_one(connection: &Connection, sql: &str, row: &[&dyn ToSql]) -> Result<(), Failure> {
-    let count = connection
-        .prepare_cached(sql)
-        .and_then(|mut statement| statement.execute(row))
-        .map_err(failure)?;
-    match count {
-        1 => Ok(()),
-        _ => {
-            Err(Suspicion::RowCount { written: count as u64, expected: 1, sql: sql.to_owned() }
-                .into())
+    OneRow::prepare(connection, sql)?.write(row)
+}
+
+/// A statement of which each execution must change exactly one row, prepared once for all rows of a
+/// batch.
+pub struct OneRow<'c> {
+    statement: CachedStatement<'c>,
+    sql: &'c str,
+}
+
+impl fmt::Debug for OneRow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneRow").field("sql", &self.sql).finish_non_exhaustive()
+    }
+}
+
+impl<'c> OneRow<'c> {
+    /// Prepares the statement, or finds it among those that the connection keeps.
+    ///
+    /// # Errors
+    ///
+    /// That of the engine.
+    pub fn prepare(connection: &'c Connection, sql: &'c str) -> Result<Self, Failure> {
+        let statement = connection.prepare_cached(sql).map_err(failure)?;
+        Ok(Self { statement, sql })
+    }
+
+    /// Writes one row.
+    ///
+    /// # Errors
+    ///
+    /// As [`exactly_one`].
+    pub fn write(&mut self, row: &[&dyn ToSql]) -> Result<(), Failure> {
+        match self.statement.execute(row).map_err(failure)? {
+            1 => Ok(()),
+            count => {
+                let (written, sql) = (count as u64, self.sql.to_owned());
+                Err(Suspicion::RowCount { written, expected: 1, sql }.into())
+            }
         }
     }
 }

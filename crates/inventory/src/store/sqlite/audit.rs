@@ -229,9 +229,10 @@ fn reservations_by_id(
     order_ids.sort_unstable();
     order_ids.dedup();
     let mut numbers = Numbers::default();
+    let mut reservations = load::Reservations::prepare(connection)?;
     let mut found = Vec::with_capacity(order_ids.len());
     for order_id in order_ids {
-        let row = load::reservation(connection, order_id, &mut numbers).transpose();
+        let row = reservations.find(order_id, &mut numbers).transpose();
         found.extend(row.map(|row| stored(order_id, row)).transpose()?);
     }
     Ok(found)

@@ -5,7 +5,7 @@ use contract::{OrderId, ProductId};
 use inventory_core::decide::{InventoryCommand, LoadedInventory, Touched};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Levels, Movement, Product, RequestId};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::super::numbers::{LocationNo, Numbers, ProductNo};
 use super::super::packed::PackedReservation;
@@ -22,16 +22,18 @@ pub(super) fn load(
     let mut loaded =
         LoadedInventory { next_movement: next_movement(connection)?, ..LoadedInventory::default() };
     let mut numbers = Numbers::default();
+    let (mut products, mut stock) = (Products::prepare(connection)?, Stock::prepare(connection)?);
     for product_id in touched.products {
-        if let Some((number, found)) = product(connection, &product_id)? {
-            loaded.levels.insert(product_id.clone(), levels(connection, number)?);
+        if let Some((number, found)) = products.find(&product_id)? {
+            loaded.levels.insert(product_id.clone(), stock.levels(number)?);
             loaded.products.insert(product_id.clone(), found);
             numbers.add_product(number, product_id);
         }
     }
     load_locations(connection, &mut loaded, &mut numbers)?;
+    let mut reservations = Reservations::prepare(connection)?;
     for order_id in touched.orders {
-        if let Some(found) = reservation(connection, order_id, &mut numbers)? {
+        if let Some(found) = reservations.find(order_id, &mut numbers)? {
             loaded.reservations.insert(order_id, found);
         }
     }
@@ -70,16 +72,27 @@ fn load_locations(
     Ok(())
 }
 
-pub(super) fn reservation(
-    connection: &Connection,
-    order_id: OrderId,
-    numbers: &mut Numbers,
-) -> rusqlite::Result<Option<Reservation>> {
-    let sql = format!("SELECT {RESERVATION_COLUMNS} FROM reservations WHERE order_id = ?1");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let row = statement.query_row(params![order_id.0.as_bytes()], rows::reservation).optional()?;
-    let Some(row) = row else { return Ok(None) };
-    unpack(connection, row.parse()?, numbers).map(Some)
+/// Finds reservations by their orders.
+pub(super) struct Reservations<'c> {
+    connection: &'c Connection,
+    select: CachedStatement<'c>,
+}
+
+impl<'c> Reservations<'c> {
+    pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let sql = format!("SELECT {RESERVATION_COLUMNS} FROM reservations WHERE order_id = ?1");
+        Ok(Self { connection, select: connection.prepare_cached(&sql)? })
+    }
+
+    pub(super) fn find(
+        &mut self,
+        order_id: OrderId,
+        numbers: &mut Numbers,
+    ) -> rusqlite::Result<Option<Reservation>> {
+        let row = self.select.query_row(params![order_id.0.as_bytes()], rows::reservation);
+        let Some(row) = row.optional()? else { return Ok(None) };
+        unpack(self.connection, row.parse()?, numbers).map(Some)
+    }
 }
 
 /// Unpacks a reservation. Looks up the ids of products and locations that `numbers` lacks, and adds
@@ -142,24 +155,38 @@ fn movement_of(
     connection.prepare_cached(&sql)?.query_row(params![request_id.0], rows::movement).optional()
 }
 
-pub(super) fn product(
-    connection: &Connection,
-    product_id: &ProductId,
-) -> rusqlite::Result<Option<(ProductNo, Product)>> {
-    let sql = format!("SELECT {PRODUCT_COLUMNS} FROM products WHERE product_id = ?1");
-    connection
-        .prepare_cached(&sql)?
-        .query_row(params![product_id.as_str()], rows::product)
-        .optional()
+/// Finds products by their ids.
+pub(super) struct Products<'c>(CachedStatement<'c>);
+
+impl<'c> Products<'c> {
+    pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let sql = format!("SELECT {PRODUCT_COLUMNS} FROM products WHERE product_id = ?1");
+        connection.prepare_cached(&sql).map(Self)
+    }
+
+    pub(super) fn find(
+        &mut self,
+        product_id: &ProductId,
+    ) -> rusqlite::Result<Option<(ProductNo, Product)>> {
+        self.0.query_row(params![product_id.as_str()], rows::product).optional()
+    }
 }
 
-pub(super) fn levels(connection: &Connection, product: ProductNo) -> rusqlite::Result<Levels> {
-    let mut statement = connection.prepare_cached(
-        "SELECT location_id, on_hand, reserved, last_seq, last_movement
-         FROM stock LEFT JOIN locations ON locations.location_no = stock.location_no
-         WHERE stock.product_no = ?1",
-    )?;
-    let rows = statement
-        .query_map(params![product.0], |row| Ok((location_id(row, product)?, rows::level(row)?)))?;
-    rows.collect()
+/// Reads the levels of products.
+pub(super) struct Stock<'c>(CachedStatement<'c>);
+
+impl<'c> Stock<'c> {
+    pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let select = connection.prepare_cached(
+            "SELECT location_id, on_hand, reserved, last_seq, last_movement
+             FROM stock LEFT JOIN locations ON locations.location_no = stock.location_no
+             WHERE stock.product_no = ?1",
+        );
+        select.map(Self)
+    }
+
+    pub(super) fn levels(&mut self, product: ProductNo) -> rusqlite::Result<Levels> {
+        let level = |row: &Row<'_>| Ok((location_id(row, product)?, rows::level(row)?));
+        self.0.query_map(params![product.0], level)?.collect()
+    }
 }

@@ -15,15 +15,17 @@ pub(super) fn product(
     connection: &Connection,
     id: &ProductId,
 ) -> rusqlite::Result<Option<ProductStock>> {
-    let Some((number, product)) = load::product(connection, id)? else { return Ok(None) };
-    Ok(Some(ProductStock { product, levels: load::levels(connection, number)? }))
+    let Some((number, product)) = load::Products::prepare(connection)?.find(id)? else {
+        return Ok(None);
+    };
+    Ok(Some(ProductStock { product, levels: load::Stock::prepare(connection)?.levels(number)? }))
 }
 
 pub(super) fn reservation(
     connection: &Connection,
     order_id: OrderId,
 ) -> rusqlite::Result<Option<Reservation>> {
-    load::reservation(connection, order_id, &mut Numbers::default())
+    load::Reservations::prepare(connection)?.find(order_id, &mut Numbers::default())
 }
 
 pub(super) fn locations(connection: &Connection) -> rusqlite::Result<Vec<Location>> {
@@ -67,7 +69,7 @@ pub(super) fn products(
     let found = statement.query_map(params_from_iter(values), rows::product)?;
     let with_levels = |found: rusqlite::Result<_>| {
         let (number, product) = found?;
-        Ok(ProductStock { product, levels: load::levels(connection, number)? })
+        Ok(ProductStock { product, levels: load::Stock::prepare(connection)?.levels(number)? })
     };
     found.map(with_levels).collect()
 }

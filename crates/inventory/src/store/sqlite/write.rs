@@ -4,10 +4,22 @@ use inventory_core::decide::{InventoryChanges, ReservationChange, StockChange};
 use inventory_core::stock::{Cause, Location, Movement, Product};
 use platform::failure::Failure;
 use rusqlite::{Connection, params};
-use storage::sqlite::exactly_one;
+use storage::sqlite::{OneRow, exactly_one};
 
 use super::super::numbers::{LocationNo, Numbers, ProductNo};
 use super::super::packed::{allocations_text, shortages_text};
+
+const UPDATE_STOCK: &str =
+    "UPDATE stock SET on_hand = on_hand + ?5, reserved = reserved + ?6, last_seq = ?7, last_movement = ?8
+     WHERE product_no = ?1 AND location_no = ?2 AND last_movement = ?3 AND last_seq = ?4";
+const INSERT_RESERVATION: &str =
+    "INSERT INTO reservations (order_id, revision, digest, allocations, shortages, created_at, updated_at)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const INSERT_MOVEMENT: &str =
+    "INSERT INTO movements (movement_no, product_no, location_no, seq, previous, previous_of_product, kind,
+                            on_hand_delta, reserved_delta, on_hand, reserved, created_at,
+                            order_id, request_id, request_digest, reason, reference, actor)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
 
 /// Writes the changes. `numbers` are those of the loaded products and locations; the numbers of new
 /// ones are added.
@@ -22,14 +34,17 @@ pub(super) fn apply(
     for location in &changes.locations {
         put_location(connection, location, numbers)?;
     }
+    let mut update = OneRow::prepare(connection, UPDATE_STOCK)?;
     for change in &changes.stock {
-        move_level(connection, change, numbers)?;
+        move_level(connection, &mut update, change, numbers)?;
     }
+    let mut insert = OneRow::prepare(connection, INSERT_RESERVATION)?;
     for change in &changes.reservations {
-        record(connection, change, numbers)?;
+        record(connection, &mut insert, change, numbers)?;
     }
+    let mut insert = OneRow::prepare(connection, INSERT_MOVEMENT)?;
     for movement in &changes.movements {
-        append(connection, movement, numbers)?;
+        append(&mut insert, movement, numbers)?;
     }
     Ok(())
 }
@@ -99,6 +114,7 @@ fn inserted(connection: &Connection) -> Result<i32, Failure> {
 
 fn move_level(
     connection: &Connection,
+    update: &mut OneRow<'_>,
     change: &StockChange,
     numbers: &Numbers,
 ) -> Result<(), Failure> {
@@ -121,25 +137,21 @@ fn move_level(
         );
     }
     let deltas = change.deltas();
-    exactly_one(
-        connection,
-        "UPDATE stock SET on_hand = on_hand + ?5, reserved = reserved + ?6, last_seq = ?7, last_movement = ?8
-         WHERE product_no = ?1 AND location_no = ?2 AND last_movement = ?3 AND last_seq = ?4",
-        params![
-            product.0,
-            location.0,
-            before.last_movement,
-            before.last_seq,
-            deltas.on_hand,
-            deltas.reserved,
-            after.last_seq,
-            after.last_movement,
-        ],
-    )
+    update.write(params![
+        product.0,
+        location.0,
+        before.last_movement,
+        before.last_seq,
+        deltas.on_hand,
+        deltas.reserved,
+        after.last_seq,
+        after.last_movement,
+    ])
 }
 
 fn record(
     connection: &Connection,
+    insert: &mut OneRow<'_>,
     change: &ReservationChange,
     numbers: &Numbers,
 ) -> Result<(), Failure> {
@@ -147,20 +159,15 @@ fn record(
     let allocations = allocations_text(to, numbers)?;
     let shortages = shortages_text(to, numbers)?;
     match from {
-        None => exactly_one(
-            connection,
-            "INSERT INTO reservations (order_id, revision, digest, allocations, shortages, created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![
-                to.order_id.0.as_bytes(),
-                to.revision.get(),
-                to.digest.0,
-                allocations,
-                shortages,
-                to.created_at_micros,
-                to.updated_at_micros,
-            ],
-        ),
+        None => insert.write(params![
+            to.order_id.0.as_bytes(),
+            to.revision.get(),
+            to.digest.0,
+            allocations,
+            shortages,
+            to.created_at_micros,
+            to.updated_at_micros,
+        ]),
         Some(from) => exactly_one(
             connection,
             "UPDATE reservations SET revision = ?3, digest = ?4, allocations = ?5, shortages = ?6, updated_at = ?7
@@ -178,36 +185,29 @@ fn record(
     }
 }
 
-fn append(connection: &Connection, movement: &Movement, numbers: &Numbers) -> Result<(), Failure> {
+fn append(insert: &mut OneRow<'_>, movement: &Movement, numbers: &Numbers) -> Result<(), Failure> {
     let (order, request) = match &movement.cause {
         Cause::Order(order_id) => (Some(order_id.0.into_bytes()), None),
         Cause::Request(cause) => (None, Some(cause)),
     };
-    exactly_one(
-        connection,
-        "INSERT INTO movements (movement_no, product_no, location_no, seq, previous, previous_of_product, kind,
-                                on_hand_delta, reserved_delta, on_hand, reserved, created_at,
-                                order_id, request_id, request_digest, reason, reference, actor)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
-        params![
-            movement.number(),
-            numbers.product_no(&movement.product_id)?.0,
-            numbers.location_no(&movement.location_id)?.0,
-            movement.seq(),
-            movement.previous,
-            movement.previous_of_product,
-            movement.kind.as_str(),
-            movement.deltas.on_hand,
-            movement.deltas.reserved,
-            movement.after.on_hand,
-            movement.after.reserved,
-            movement.created_at_micros,
-            order,
-            request.map(|cause| cause.request_id.0),
-            request.map(|cause| cause.digest.0),
-            request.and_then(|cause| cause.reason.as_deref()),
-            request.and_then(|cause| cause.reference.as_deref()),
-            request.and_then(|cause| cause.actor.as_deref()),
-        ],
-    )
+    insert.write(params![
+        movement.number(),
+        numbers.product_no(&movement.product_id)?.0,
+        numbers.location_no(&movement.location_id)?.0,
+        movement.seq(),
+        movement.previous,
+        movement.previous_of_product,
+        movement.kind.as_str(),
+        movement.deltas.on_hand,
+        movement.deltas.reserved,
+        movement.after.on_hand,
+        movement.after.reserved,
+        movement.created_at_micros,
+        order,
+        request.map(|cause| cause.request_id.0),
+        request.map(|cause| cause.digest.0),
+        request.and_then(|cause| cause.reason.as_deref()),
+        request.and_then(|cause| cause.reference.as_deref()),
+        request.and_then(|cause| cause.actor.as_deref()),
+    ])
 }

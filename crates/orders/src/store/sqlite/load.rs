@@ -28,8 +28,9 @@ pub(super) fn load(
     }
     let ids: BTreeSet<OrderId> =
         batch.iter().map(OrderCommand::order_id).chain(loaded.keys.values().copied()).collect();
+    let mut orders = rows::OrdersById::prepare(connection)?;
     for id in ids {
-        if let Some((number, stored)) = rows::order_by_id(connection, id)? {
+        if let Some((number, stored)) = orders.find(id)? {
             loaded.orders.insert(id, stored.order()?);
             numbers.insert(id, number);
         }

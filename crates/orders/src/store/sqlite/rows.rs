@@ -1,7 +1,7 @@
 //! Rows of this schema as values of the domain. What does not fit names its table and row.
 
 use contract::{Digest, OrderId};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::super::packed::{PackedOrder, PackedState, StoredOrder};
@@ -44,14 +44,26 @@ fn packed_state(row: &Row<'_>) -> rusqlite::Result<Option<PackedState>> {
     }))
 }
 
+/// Finds orders by their ids.
+pub(super) struct OrdersById<'c>(CachedStatement<'c>);
+
+impl<'c> OrdersById<'c> {
+    pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let sql = format!("{SELECT_ORDER} WHERE order_id = ?1");
+        connection.prepare_cached(&sql).map(Self)
+    }
+
+    pub(super) fn find(&mut self, id: OrderId) -> rusqlite::Result<Option<(i64, StoredOrder)>> {
+        self.0.query_row(params![id.0.as_bytes()], stored_order).optional()
+    }
+}
+
 /// One order by its id.
 pub(super) fn order_by_id(
     connection: &Connection,
     id: OrderId,
 ) -> rusqlite::Result<Option<(i64, StoredOrder)>> {
-    let sql = format!("{SELECT_ORDER} WHERE order_id = ?1");
-    let mut statement = connection.prepare_cached(&sql)?;
-    statement.query_row(params![id.0.as_bytes()], stored_order).optional()
+    OrdersById::prepare(connection)?.find(id)
 }
 
 /// One order by its number.
