@@ -23,6 +23,11 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Json(pub Object);
 
+/// Extracts the bytes of the request's body, which must be present, for a handler that parses them
+/// itself.
+#[derive(Debug)]
+pub struct JsonBytes(pub Bytes);
+
 /// Extracts the request's body, which may be absent, for a handler.
 #[derive(Debug)]
 pub struct OptionalJson(pub Option<Object>);
@@ -33,6 +38,15 @@ impl<S: Send + Sync> FromRequest<S> for Json {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         read_json(&parts.headers, body).await.map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        read_json_bytes(&parts.headers, body).await.map(Self)
     }
 }
 
@@ -54,11 +68,15 @@ impl<S: Send + Sync> FromRequest<S> for OptionalJson {
 /// - 413 if the body is larger than [`MAX_BODY_BYTES`], at once if `Content-Length` says so.
 /// - 400 as [`body::parse`], and if the body is incomplete or takes too long to arrive.
 pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Object, Problem> {
+    body::parse(&read_json_bytes(headers, body).await?)
+}
+
+async fn read_json_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     if let Err(problem) = check_media_type(headers) {
         discard(body).await;
         return Err(problem);
     }
-    body::parse(&read_bytes(body).await?)
+    read_bytes(body).await
 }
 
 /// Reads a body that may be absent. The headers of an empty body are not checked.

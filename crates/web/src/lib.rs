@@ -7,7 +7,7 @@
 
 pub use edge::{Edge, RequestId, TraceParent};
 pub use headers::{IDEMPOTENT_REPLAYED, Wait, idempotency_key, preferred_wait};
-pub use json::{Json, MAX_BODY_BYTES, OptionalJson, read_json, read_optional_json};
+pub use json::{Json, JsonBytes, MAX_BODY_BYTES, OptionalJson, read_json, read_optional_json};
 pub use query::Query;
 pub use server::{CannotListen, bind, serve};
 

@@ -9,7 +9,7 @@ use faults::fault_point;
 use http::{HeaderMap, HeaderValue, header};
 use orders_core::decide::{OrderCommand, OrderOutcome, Placement, Receipt};
 use web::problem::{BodyProblems, Problem, WriteProblems};
-use web::{self as edge, IDEMPOTENT_REPLAYED, Json, TraceParent, Wait};
+use web::{self as edge, IDEMPOTENT_REPLAYED, JsonBytes, TraceParent, Wait};
 
 use super::request::{self, NewOrder};
 use super::view::ReceiptView;
@@ -42,11 +42,11 @@ pub(super) async fn place(
     State(service): State<Arc<Service>>,
     Extension(trace): Extension<TraceParent>,
     headers: HeaderMap,
-    Json(body): Json,
+    JsonBytes(body): JsonBytes,
 ) -> Result<Response, Problem> {
     fault_point!("orders.handling");
     let key = edge::idempotency_key(&headers)?;
-    let terms = request::order(&body, service.currency)?;
+    let terms = request::read_order(&body, service.currency)?;
     let digest = contract::Intent::placed(terms.ordered()).digest();
     let placement = Placement {
         order_id: contract::OrderId(service.ids.uuid()),
