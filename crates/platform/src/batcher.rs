@@ -48,8 +48,13 @@ struct Item<C, A> {
     command: C,
     /// The command is never begun after this (R2).
     begin_by: Instant,
-    deadline: Instant,
     claim: Claim,
+    waiter: Waiter<A>,
+}
+
+/// Who waits for the answer to a command.
+struct Waiter<A> {
+    deadline: Instant,
     reply: oneshot::Sender<Result<A, NotDone>>,
 }
 
@@ -113,7 +118,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
     ) -> Result<A, NotDone> {
         let (reply, mut answer) = oneshot::channel();
         let claim = Claim::default();
-        let item = Item { command, begin_by, deadline, claim: claim.clone(), reply };
+        let waiter = Waiter { deadline, reply };
+        let item = Item { command, begin_by, claim: claim.clone(), waiter };
         self.queue.try_send(item).map_err(|full_or_closed| match full_or_closed {
             mpsc::error::TrySendError::Full(_) => NotDone::Overloaded,
             mpsc::error::TrySendError::Closed(_) => NotDone::ShuttingDown,
@@ -149,7 +155,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
     async fn submit_chunk(&self, commands: Vec<C>, deadline: Instant) -> Vec<Result<A, NotDone>> {
         let item = |command| {
             let (reply, answer) = oneshot::channel();
-            (Item { command, begin_by: deadline, deadline, claim: Claim::default(), reply }, answer)
+            let waiter = Waiter { deadline, reply };
+            (Item { command, begin_by: deadline, claim: Claim::default(), waiter }, answer)
         };
         let (items, answers): (Vec<_>, Vec<_>) = commands.into_iter().map(item).unzip();
         // A closed queue drops the items with their reply channels, which the wait below notices.
@@ -241,17 +248,24 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
         let now = Instant::now();
         let (live, late): (Vec<_>, Vec<_>) =
             queued.into_iter().partition(|item| item.begin_by > now && item.claim.take());
-        reply_all(late, NotDone::Overloaded);
+        reply_all(late.into_iter().map(|item| item.waiter), NotDone::Overloaded);
         if live.is_empty() {
             return Ok(());
         }
         (self.observe)(live.len());
-        let Err(batch) = self.attempt(live, false).await else { return Ok(()) };
+        let (commands, waiters): (Vec<_>, Vec<_>) =
+            live.into_iter().map(|item| (item.command, item.waiter)).unzip();
+        let commands: Arc<[C]> = commands.into();
+        let Err(batch) = self.attempt(commands.clone(), waiters, false).await else {
+            return Ok(());
+        };
         match &batch.failure {
-            Failure::Suspect(cause) if batch.items.len() > 1 => {
-                warn!(batch_size = batch.items.len(), reason = %Chain(&**cause), "batch failed, executing its commands one by one");
-                for item in batch.items {
-                    if let Err(alone) = self.attempt(vec![item], batch.may_be_done).await {
+            Failure::Suspect(cause) if batch.waiters.len() > 1 => {
+                warn!(batch_size = batch.waiters.len(), reason = %Chain(&**cause), "batch failed, executing its commands one by one");
+                for (command, waiter) in commands.iter().zip(batch.waiters) {
+                    let command = Arc::new([command.clone()]);
+                    if let Err(alone) = self.attempt(command, vec![waiter], batch.may_be_done).await
+                    {
                         alone.give_up()?;
                     }
                 }
@@ -261,28 +275,29 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
         }
     }
 
-    /// Commits the items and replies, or returns them with the last failure. `may_be_done` says
-    /// whether an earlier attempt may have been committed.
+    /// Commits the commands and replies to their waiters, or returns those with the last failure.
+    /// `may_be_done` says whether an earlier attempt may have been committed.
     async fn attempt(
         &self,
-        items: Vec<Item<C, A>>,
+        batch: Arc<[C]>,
+        waiters: Vec<Waiter<A>>,
         mut may_be_done: bool,
-    ) -> Result<(), Failed<C, A>> {
-        let batch: Arc<[C]> = items.iter().map(|item| item.command.clone()).collect();
-        let last_deadline = items.iter().map(|item| item.deadline).max();
+    ) -> Result<(), Failed<A>> {
+        let last_deadline = waiters.iter().map(|waiter| waiter.deadline).max();
         let mut reruns = 0;
         let mut pauses = 0;
         loop {
             let failure = match self.commit.commit(batch.clone()).await {
-                Ok(answers) if answers.len() == items.len() => {
-                    for (item, answer) in items.into_iter().zip(answers) {
-                        // The waiter may have left; its command is executed anyway.
-                        let _ = item.reply.send(Ok(answer));
+                Ok(answers) if answers.len() == waiters.len() => {
+                    for (waiter, answer) in waiters.into_iter().zip(answers) {
+                        // It may have left; its command is executed anyway.
+                        let _ = waiter.reply.send(Ok(answer));
                     }
                     return Ok(());
                 }
                 Ok(answers) => {
-                    Suspicion::AnswerCount { answers: answers.len(), commands: items.len() }.into()
+                    Suspicion::AnswerCount { answers: answers.len(), commands: waiters.len() }
+                        .into()
                 }
                 Err(failure) => failure,
             };
@@ -290,9 +305,9 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
             // same ids, so that it cannot count twice (R4).
             let in_time = last_deadline.is_some_and(|deadline| Instant::now() < deadline);
             may_be_done |= matches!(failure, Failure::Unknown(_));
-            let again = in_time && may_run_again(&failure, items.len(), reruns);
+            let again = in_time && may_run_again(&failure, waiters.len(), reruns);
             if !again {
-                return Err(Failed { items, failure, may_be_done });
+                return Err(Failed { waiters, failure, may_be_done });
             }
             reruns += u32::from(!matches!(failure, Failure::Unknown(_)));
             pauses += 1;
@@ -314,21 +329,22 @@ fn may_run_again(failure: &Failure, commands: usize, reruns: u32) -> bool {
 }
 
 /// Commands that the committer gives up, and why.
-struct Failed<C, A> {
-    items: Vec<Item<C, A>>,
+struct Failed<A> {
+    /// Who waits for these commands.
+    waiters: Vec<Waiter<A>>,
     failure: Failure,
     /// Whether one of the attempts may have been committed, whatever the last one returned (R4).
     may_be_done: bool,
 }
 
-impl<C, A> Failed<C, A> {
+impl<A> Failed<A> {
     fn give_up(self) -> Result<(), Failure> {
-        let Self { items, failure, may_be_done } = self;
-        error!(batch_size = items.len(), error = %Chain(&failure), "commit failed, giving up its commands");
+        let Self { waiters, failure, may_be_done } = self;
+        error!(batch_size = waiters.len(), error = %Chain(&failure), "commit failed, giving up its commands");
         let not_done = match failure {
             // Only the restart shows whether the commands were executed.
             Failure::Fatal(_) => {
-                reply_all(items, NotDone::OutcomeUnknown);
+                reply_all(waiters, NotDone::OutcomeUnknown);
                 return Err(failure);
             }
             _ if may_be_done => NotDone::OutcomeUnknown,
@@ -338,14 +354,14 @@ impl<C, A> Failed<C, A> {
             Failure::Full(_) => NotDone::StorageFull,
             Failure::Suspect(_) => NotDone::Poisoned,
         };
-        reply_all(items, not_done);
+        reply_all(waiters, not_done);
         Ok(())
     }
 }
 
-fn reply_all<C, A>(items: Vec<Item<C, A>>, not_done: NotDone) {
-    for item in items {
-        let _ = item.reply.send(Err(not_done));
+fn reply_all<A>(waiters: impl IntoIterator<Item = Waiter<A>>, not_done: NotDone) {
+    for waiter in waiters {
+        let _ = waiter.reply.send(Err(not_done));
     }
 }
 

@@ -167,26 +167,20 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         }
         let (payloads, tags): (Vec<_>, Vec<_>) =
             deliveries.into_iter().map(|delivery| (delivery.payload, delivery.tag)).unzip();
-        let mut sorted = Sorted { commands: Vec::new(), owners: Vec::new(), aside: Vec::new() };
-        for (owner, payload) in payloads.iter().enumerate() {
-            for message in self.inbox.read(payload) {
-                self.sort(&mut sorted, owner, message);
-            }
-        }
-        let committing =
-            self.batcher.submit_all(sorted.commands.clone(), Instant::now() + COMMIT_WAIT);
+        let Sorted { commands, places, mut aside } = self.sort(&payloads);
+        let committing = self.batcher.submit_all(commands, Instant::now() + COMMIT_WAIT);
         let results = self.extending(&tags, committing).await;
         let mut done = vec![true; tags.len()];
-        for ((command, owner), result) in sorted.commands.iter().zip(&sorted.owners).zip(&results) {
+        for (place, result) in places.into_iter().zip(&results) {
             match result {
-                Ok(answer) => sorted.aside.extend(self.anomaly(command, answer)),
-                Err(NotDone::Poisoned) => sorted.aside.extend(self.poison(command)),
+                Ok(answer) => aside.extend(self.anomaly(answer, &payloads, place)),
+                Err(NotDone::Poisoned) => aside.extend(self.poison(&payloads, place)),
                 // It is not acknowledged and comes again.
-                Err(_) => done[*owner] = false,
+                Err(_) => done[place.delivery] = false,
             }
         }
-        if !sorted.aside.is_empty() {
-            match self.extending(&tags, self.set_aside(sorted.aside)).await {
+        if !aside.is_empty() {
+            match self.extending(&tags, self.set_aside(aside)).await {
                 Ok(()) => {}
                 Err(failure @ Failure::Fatal(_)) => return Err(failure),
                 // Nothing is acknowledged, so everything comes again.
@@ -228,40 +222,58 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         }
     }
 
-    fn sort(&self, sorted: &mut Sorted<C>, owner: usize, message: Message<C>) {
-        match message {
-            Message::Command(command) => {
-                sorted.commands.push(command);
-                sorted.owners.push(owner);
-            }
-            Message::UnknownVersion => {
-                self.metrics.unprocessed(self.service, Unprocessed::UnknownVersion);
-            }
-            Message::Malformed { reason, bytes } => {
-                self.metrics.unprocessed(self.service, Unprocessed::Malformed);
-                sorted.aside.push(Quarantined::malformed(reason, bytes));
+    /// Reads deliveries, and counts what cannot be executed.
+    fn sort(&self, payloads: &[Vec<u8>]) -> Sorted<C> {
+        let mut sorted = Sorted { commands: Vec::new(), places: Vec::new(), aside: Vec::new() };
+        for (delivery, payload) in payloads.iter().enumerate() {
+            for (element, message) in self.inbox.read(payload).into_iter().enumerate() {
+                match message {
+                    Message::Command(command) => {
+                        sorted.commands.push(command);
+                        sorted.places.push(Place { delivery, element });
+                    }
+                    Message::UnknownVersion => {
+                        self.metrics.unprocessed(self.service, Unprocessed::UnknownVersion);
+                    }
+                    Message::Malformed { reason, bytes } => {
+                        self.metrics.unprocessed(self.service, Unprocessed::Malformed);
+                        sorted.aside.push(Quarantined::malformed(reason, bytes));
+                    }
+                }
             }
         }
+        sorted
     }
 
     /// Returns the quarantine's entry for a command whose answer is an anomaly.
-    fn anomaly(&self, command: &C, answer: &A) -> Option<Quarantined> {
+    fn anomaly(&self, answer: &A, payloads: &[Vec<u8>], place: Place) -> Option<Quarantined> {
         let reason = self.inbox.anomaly(answer)?;
-        let entry = self.entry(command, QuarantineKind::Anomaly, reason)?;
+        let entry = self.entry(payloads, place, QuarantineKind::Anomaly, reason)?;
         self.metrics.anomaly(self.service, self.inbox.noun());
         Some(entry)
     }
 
     /// Returns the quarantine's entry for a command that fails even when executed alone.
-    fn poison(&self, command: &C) -> Option<Quarantined> {
+    fn poison(&self, payloads: &[Vec<u8>], place: Place) -> Option<Quarantined> {
         let reason = format!("the {} cannot be executed even alone", self.inbox.noun());
-        let entry = self.entry(command, QuarantineKind::Poisoned, &reason)?;
+        let entry = self.entry(payloads, place, QuarantineKind::Poisoned, &reason)?;
         self.metrics.unprocessed(self.service, Unprocessed::Poisoned);
         Some(entry)
     }
 
-    fn entry(&self, command: &C, kind: QuarantineKind, reason: &str) -> Option<Quarantined> {
-        let Origin { subject, name, bytes } = self.inbox.origin(command)?;
+    /// Reads the command once more: the batcher has taken it, and few are set aside.
+    fn entry(
+        &self,
+        payloads: &[Vec<u8>],
+        place: Place,
+        kind: QuarantineKind,
+        reason: &str,
+    ) -> Option<Quarantined> {
+        let messages = self.inbox.read(&payloads[place.delivery]);
+        let Message::Command(command) = messages.into_iter().nth(place.element)? else {
+            return None;
+        };
+        let Origin { subject, name, bytes } = self.inbox.origin(&command)?;
         Some(Quarantined {
             subject: Some(subject),
             kind,
@@ -307,9 +319,17 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
 /// What the deliveries of one step contain.
 struct Sorted<C> {
     commands: Vec<C>,
-    /// The index of the delivery that brought each command.
-    owners: Vec<usize>,
+    /// Where each command stands.
+    places: Vec<Place>,
     aside: Vec<Quarantined>,
+}
+
+/// A message among those of one step.
+#[derive(Clone, Copy)]
+struct Place {
+    delivery: usize,
+    /// The position in the delivery.
+    element: usize,
 }
 
 #[cfg(test)]
