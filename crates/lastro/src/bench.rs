@@ -17,6 +17,7 @@ use own_services::OwnServices;
 use report::{Report, Setting};
 pub(crate) use settings::Args;
 use settings::Target;
+pub(crate) use suite::null_server;
 use wire::Endpoint;
 use workload::Workload;
 
@@ -24,11 +25,13 @@ mod catalogue;
 mod load;
 mod metrics;
 mod own_services;
+mod program;
 mod progress;
 mod report;
 mod schedule;
 mod settings;
 mod signals;
+mod suite;
 mod tally;
 mod wire;
 mod workload;
@@ -131,7 +134,7 @@ async fn measure(
     let before = scraper.scrape().await?;
 
     let stages = Stages::new(args.warm_up, args.duration);
-    let load = Load::new(services.orders.clone(), workload, stages, stop.clone());
+    let load = Load::new(vec![services.orders.clone()], workload, stages, stop.clone());
     let [begin, end] = send(args, services, &load, &mut scraper, &before).await?;
 
     progress::say("waiting until all orders are settled");

@@ -47,6 +47,9 @@ enum Command {
     /// Run the Inventory Service alone
     #[command(hide = true)]
     InventoryService(inventory::Args),
+    /// Answer as the Order Service does, and store nothing: what the bench compares with
+    #[command(hide = true)]
+    NullServer(bench::null_server::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
             Some(Command::Migrate(args)) => migrate::run(args).await,
             Some(Command::OrderService(args)) => orders::run(args).await,
             Some(Command::InventoryService(args)) => inventory::run(args).await,
+            Some(Command::NullServer(args)) => bench::null_server::run(args).await,
         }
     })
 }

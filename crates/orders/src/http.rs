@@ -11,6 +11,7 @@ use web::problem::{Code, Problem};
 use crate::service::Service;
 
 pub(crate) use codes::own_codes;
+pub use place::{read_placement, write_receipt};
 pub use request::read_order;
 
 mod codes;

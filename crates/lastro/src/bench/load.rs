@@ -42,7 +42,8 @@ const PAUSE_AFTER_REFUSAL: Duration = Duration::from_millis(100);
 /// A running load.
 #[derive(Debug)]
 pub(super) struct Load {
-    endpoint: Endpoint,
+    /// Where orders are sent: the replicas of the Order Service.
+    endpoints: Vec<Endpoint>,
     workload: Mutex<Workload>,
     tally: Mutex<Tally>,
     pub(super) times: Stages,
@@ -74,9 +75,10 @@ impl Stages {
 }
 
 impl Load {
-    /// A load on the Order Service at `endpoint`. Cancelling `stop` ends it early.
+    /// A load on the Order Service whose replicas are at `endpoints`; each has the same number of
+    /// connections. Cancelling `stop` ends it early.
     pub(super) fn new(
-        endpoint: Endpoint,
+        endpoints: Vec<Endpoint>,
         workload: Workload,
         times: Stages,
         stop: CancellationToken,
@@ -85,7 +87,7 @@ impl Load {
         let tally = Mutex::new(Tally::new());
         let watchers = Mutex::default();
         let may_watch = Arc::new(Semaphore::new(MAX_WATCHED as usize));
-        Arc::new(Self { endpoint, workload, tally, times, stop, watchers, may_watch })
+        Arc::new(Self { endpoints, workload, tally, times, stop, watchers, may_watch })
     }
 
     /// Sends orders, and returns when every request is answered or has timed out. `seed` determines
@@ -94,7 +96,7 @@ impl Load {
         match kind {
             Loop::Closed { clients } => {
                 let mut running: JoinSet<()> =
-                    (0..clients).map(|_| self.clone().client()).collect();
+                    (0..clients).map(|at| self.clone().client(at)).collect();
                 while let Some(ended) = running.join_next().await {
                     ended.expect("a client does not panic");
                 }
@@ -112,9 +114,14 @@ impl Load {
         self.tally.lock().expect("nothing panics while it counts")
     }
 
+    /// The connection number `at`, to one of the replicas.
+    fn line(&self, at: usize) -> Line {
+        Line::to(&self.endpoints[at % self.endpoints.len()])
+    }
+
     /// Runs one client of the closed loop.
-    async fn client(self: Arc<Self>) {
-        let mut line = Line::to(&self.endpoint);
+    async fn client(self: Arc<Self>, at: usize) {
+        let mut line = self.line(at);
         while !self.is_over() {
             if let Some(Response::Shed | Response::Failed { .. }) =
                 self.place(&mut line, Instant::now()).await
@@ -156,7 +163,8 @@ impl Load {
     async fn watch(self: Arc<Self>, body: Bytes, intended: Instant, _permit: OwnedSemaphorePermit) {
         let free = || self.watchers.lock().expect("nothing panics while it holds the watchers");
         let idle = free().pop();
-        let mut line = idle.unwrap_or_else(|| Line::to(&self.endpoint));
+        let in_use = MAX_WATCHED as usize - self.may_watch.available_permits();
+        let mut line = idle.unwrap_or_else(|| self.line(in_use));
         let held = intended.elapsed();
         let reported = reported(line.place(body, Some(WAIT), WATCHING_PATIENCE).await, true);
         self.count(reported, true, intended, held);

@@ -1,24 +1,16 @@
 //! The services that the bench starts itself: this program in other processes, so that the CPU time
 //! of the load and of the services can be measured separately.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
 
 use platform::config::BusUrl;
 use platform::process::ProgramError;
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::Command;
 
+use super::program::{Program, command};
 use super::wire::Endpoint;
 use crate::serve::Databases;
-
-/// How long a program may take to become ready, and to stop.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Running services that belong to the bench. Dropping them kills their processes.
 #[derive(Debug)]
@@ -28,13 +20,6 @@ pub(super) struct OwnServices {
     databases: Databases,
     /// The temporary folder of the data; none if the data is kept.
     _folder: Option<TempDir>,
-}
-
-#[derive(Debug)]
-struct Program {
-    name: &'static str,
-    address: SocketAddr,
-    child: Child,
 }
 
 impl OwnServices {
@@ -71,19 +56,16 @@ impl OwnServices {
     }
 
     pub(super) fn orders(&self) -> Endpoint {
-        Endpoint::at(self.programs.first().expect("a program").address)
+        self.programs.first().expect("a program").endpoint()
     }
 
     pub(super) fn inventory(&self) -> Endpoint {
-        Endpoint::at(self.programs.last().expect("a program").address)
+        self.programs.last().expect("a program").endpoint()
     }
 
     /// The processes by name, with the address of their metrics.
     pub(super) fn processes(&self) -> Vec<(String, Endpoint)> {
-        self.programs
-            .iter()
-            .map(|program| (program.name.to_owned(), Endpoint::at(program.address)))
-            .collect()
+        self.programs.iter().map(|program| (program.name.to_owned(), program.endpoint())).collect()
     }
 
     pub(super) fn databases(&self) -> &Databases {
@@ -124,101 +106,22 @@ fn empty_folder(named: &Path) -> Result<PathBuf, ProgramError> {
 /// Starts one program with an embedded bus, or two on a broker.
 async fn start_all(folder: &Path, bus: Option<BusUrl>) -> Result<Vec<Program>, ProgramError> {
     let Some(BusUrl::Nats(broker)) = bus else {
-        return Ok(vec![Program::start("lastro", &[], folder, None).await?]);
+        let mut command = command(&[], folder)?;
+        command.arg("--data-dir").arg(folder);
+        return Ok(vec![Program::start("lastro", command).await?]);
     };
-    let alone = Some(("orders.db", &*broker));
-    let orders = Program::start("order-service", &["order-service"], folder, alone).await?;
-    let alone = Some(("inventory.db", &*broker));
-    let inventory =
-        Program::start("inventory-service", &["inventory-service"], folder, alone).await?;
+    let orders = alone("order-service", folder, "orders.db", &broker)?;
+    let orders = Program::start("order-service", orders).await?;
+    let inventory = alone("inventory-service", folder, "inventory.db", &broker)?;
+    let inventory = Program::start("inventory-service", inventory).await?;
     Ok(vec![orders, inventory])
 }
 
-impl Program {
-    /// Starts this program with these arguments on any free port, and waits until it is ready.
-    /// `alone` is for a single service: the file of its data, and the URL of its broker.
-    async fn start(
-        name: &'static str,
-        words: &[&str],
-        folder: &Path,
-        alone: Option<(&str, &str)>,
-    ) -> Result<Self, ProgramError> {
-        let mut command = command(words, folder, alone)?;
-        let mut child = command
-            .spawn()
-            .map_err(|error| ProgramError::failed(format!("cannot start {name}: {error}")))?;
-        let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-        match tokio::time::timeout(PATIENCE, address(&mut lines)).await {
-            Ok(Ok(address)) => {
-                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-                Ok(Self { name, address, child })
-            }
-            Ok(Err(last)) => Err(ProgramError::failed(format!(
-                "{name} did not become ready; its last line was: {last}"
-            ))),
-            Err(_) => Err(ProgramError::failed(format!(
-                "{name} did not become ready within {PATIENCE:?}"
-            ))),
-        }
-    }
-
-    /// Sends SIGTERM.
-    fn terminate(&self) {
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        // `ended` reports a program that has ended already.
-        let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
-    }
-
-    async fn ended(&mut self) -> Result<(), ProgramError> {
-        let Self { name, child, .. } = self;
-        match tokio::time::timeout(PATIENCE, child.wait()).await {
-            Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(Ok(status)) => Err(ProgramError::failed(format!("{name} ended with {status}"))),
-            Ok(Err(error)) => Err(ProgramError::failed(format!("cannot wait for {name}: {error}"))),
-            Err(_) => Err(ProgramError::failed(format!("{name} did not stop within {PATIENCE:?}"))),
-        }
-    }
-}
-
-/// This program with these arguments, see [`Program::start`]. Its log can be read.
-fn command(
-    words: &[&str],
-    folder: &Path,
-    alone: Option<(&str, &str)>,
-) -> Result<Command, ProgramError> {
-    let mut command = Command::new(std::env::current_exe().map_err(ProgramError::failed)?);
-    command.args(words).args(["--listen", "127.0.0.1:0"]).current_dir(folder);
-    // The settings of this process must not configure that one.
-    for (name, _) in std::env::vars_os() {
-        if name == "RUST_LOG" || name.as_encoded_bytes().starts_with(b"LASTRO_") {
-            command.env_remove(name);
-        }
-    }
-    match alone {
-        None => command.arg("--data-dir").arg(folder),
-        // The broker's URL may contain a password, and every user sees the arguments of a process.
-        Some((file, broker)) => {
-            let url = format!("sqlite:{}", folder.join(file).display());
-            command.args(["--database-url", &url]).env("LASTRO_BUS_URL", broker)
-        }
-    };
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-    // Ctrl-C on a terminal must reach the bench only, which still needs the services then.
-    command.process_group(0);
+/// A single service on this file, connected by this broker.
+fn alone(name: &str, folder: &Path, file: &str, broker: &str) -> Result<Command, ProgramError> {
+    let mut command = command(&[name], folder)?;
+    let url = format!("sqlite:{}", folder.join(file).display());
+    // The broker's URL may contain a password, and every user sees the arguments of a process.
+    command.args(["--database-url", &url]).env("LASTRO_BUS_URL", broker);
     Ok(command)
-}
-
-/// Reads log lines up to "… is ready" and returns the address in that line, or the last line if the
-/// log ends before.
-async fn address(lines: &mut Lines<BufReader<ChildStderr>>) -> Result<SocketAddr, String> {
-    let mut last = String::new();
-    while let Ok(Some(line)) = lines.next_line().await {
-        let event: Value = serde_json::from_str(&line).unwrap_or_default();
-        if event["message"].as_str().is_some_and(|message| message.ends_with(" is ready")) {
-            let address = event["address"].as_str().and_then(|address| address.parse().ok());
-            return address.ok_or(line);
-        }
-        last = line;
-    }
-    Err(last)
 }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use contract::OrderId;
 use faults::fault_point;
 use http::{HeaderMap, HeaderValue, header};
 use orders_core::decide::{OrderCommand, OrderOutcome, Placement, Receipt};
+use orders_core::money::Currency;
+use platform::clock::Ids;
 use web::problem::{BodyProblems, Problem, WriteProblems};
 use web::{self as edge, IDEMPOTENT_REPLAYED, JsonBytes, TraceParent, Wait};
 
@@ -45,27 +48,50 @@ pub(super) async fn place(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response, Problem> {
     fault_point!("orders.handling");
-    let key = edge::idempotency_key(&headers)?;
-    let terms = request::read_order(&body, service.currency)?;
-    let digest = contract::Intent::placed(terms.ordered()).digest();
-    let placement = Placement {
-        order_id: contract::OrderId(service.ids.uuid()),
-        key,
-        terms,
-        digest,
-        traceparent: trace.0,
-    };
+    let placement = read_placement(&headers, trace, &body, service.currency, &*service.ids)?;
     let outcome = service.batcher.submit(OrderCommand::Place(Box::new(placement))).await?;
     let replayed = matches!(outcome, OrderOutcome::Replayed(_));
     let receipt = super::receipt(outcome)?;
-    let location = format!("/api/orders/{}", receipt.order_id);
-    let location = HeaderValue::from_str(&location).expect("a path of plain ASCII");
-    let mut response = answer(&service, receipt, edge::preferred_wait(&headers)).await;
-    response.headers_mut().insert(header::LOCATION, location);
+    let order_id = receipt.order_id;
+    let response = answer(&service, receipt, edge::preferred_wait(&headers)).await;
+    let mut response = with_location(response, order_id);
     if replayed {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
+}
+
+/// Reads a request to place an order, before anything is stored.
+///
+/// # Errors
+///
+/// 400 for a bad idempotency key and a body that is no JSON object, 422 with every fault.
+pub fn read_placement(
+    headers: &HeaderMap,
+    trace: TraceParent,
+    body: &[u8],
+    default_currency: Currency,
+    ids: &dyn Ids,
+) -> Result<Placement, Problem> {
+    let key = edge::idempotency_key(headers)?;
+    let terms = request::read_order(body, default_currency)?;
+    let digest = contract::Intent::placed(terms.ordered()).digest();
+    let order_id = OrderId(ids.uuid());
+    Ok(Placement { order_id, key, terms, digest, traceparent: trace.0 })
+}
+
+/// The response to an order that was placed just now, for a client that does not wait for the
+/// outcome.
+pub fn write_receipt(receipt: Receipt) -> Response {
+    let order_id = receipt.order_id;
+    with_location(axum::Json(ReceiptView::from(receipt)).into_response(), order_id)
+}
+
+fn with_location(mut response: Response, order_id: OrderId) -> Response {
+    let location = format!("/api/orders/{order_id}");
+    let location = HeaderValue::from_str(&location).expect("a path of plain ASCII");
+    response.headers_mut().insert(header::LOCATION, location);
+    response
 }
 
 /// The receipt as a response, after waiting for the outcome if the client prefers that.

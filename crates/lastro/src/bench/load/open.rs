@@ -43,7 +43,7 @@ struct State {
 /// Sends an order for every arrival until the time is up, and returns when all are answered or have
 /// timed out.
 pub(super) async fn run(load: Arc<Load>, arrivals: Arrivals, connections: usize) {
-    let free = (0..connections).map(|_| Line::to(&load.endpoint)).collect();
+    let free = (0..connections).map(|at| load.line(at)).collect();
     let state = Mutex::new(State { due: VecDeque::new(), free, busy: 0 });
     let dispatcher = Arc::new(Dispatcher { load, state, at_rest: Notify::new() });
     let paced = dispatcher.clone();

@@ -1,0 +1,3 @@
+//! `lastro bench --suite`.
+mod loader;
+pub(crate) mod null_server;
