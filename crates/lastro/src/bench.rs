@@ -58,6 +58,10 @@ struct Services {
 ///
 /// The load could not run, or the report has problems; the report is printed in the second case.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
+    if args.suite.suite {
+        let (stop, _) = signals::listen().map_err(ProgramError::failed)?;
+        return suite::run(&args.suite, args.json, stop).await;
+    }
     let profile = args.profile()?;
     let target = args.target()?;
     let (stop, abort) = signals::listen().map_err(ProgramError::failed)?;

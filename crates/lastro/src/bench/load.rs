@@ -201,7 +201,8 @@ fn reported(answer: Result<Answer, Broken>, watched: bool) -> Response {
 /// The codes of server errors that say that the order was not placed.
 const NOTHING_DONE: [&str; 3] = ["storage_full", "storage_unavailable", "shutting_down"];
 
-fn is_outcome(receipt: &[u8]) -> bool {
+/// Whether the receipt says what has become of the order.
+pub(super) fn is_outcome(receipt: &[u8]) -> bool {
     let receipt: Value = serde_json::from_slice(receipt).unwrap_or_default();
     matches!(receipt["status"].as_str(), Some("confirmed" | "rejected"))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use platform::config::{BusUrl, DatabaseUrl, UsageError};
 
 use super::load::Loop;
+use super::suite::SuiteArgs;
 use super::wire::Endpoint;
 use super::workload::{Popularity, Profile};
 use crate::serve::{DatabaseArgs, Databases};
@@ -73,6 +74,8 @@ pub(crate) struct Args {
     pub(super) json: bool,
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    pub(super) suite: SuiteArgs,
 }
 
 // clap would show a doc comment here as the description of the command.

@@ -40,6 +40,29 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    ///
+    /// No service listens there, or it has no connection to spare.
+    pub(super) async fn connect(&self) -> std::io::Result<TcpStream> {
+        let stream = TcpStream::connect(&*self.address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// A request that places an order, as it goes over the wire.
+    pub(super) fn order(&self, body: &[u8]) -> Bytes {
+        let head = format!(
+            "POST /api/orders HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            self.address,
+            body.len()
+        );
+        [head.as_bytes(), body].concat().into()
+    }
+}
+
 impl FromStr for Endpoint {
     type Err = UsageError;
 
@@ -123,6 +146,15 @@ impl Line {
         self.send(request, patience).await
     }
 
+    /// Places an order and waits for its outcome.
+    pub(super) async fn place_and_wait(
+        &mut self,
+        body: Bytes,
+        patience: Duration,
+    ) -> Result<Answer, Broken> {
+        self.place(body, Some(HeaderValue::from_static("wait=30")), patience).await
+    }
+
     /// Places an order, and waits for its outcome if `prefer` says so.
     pub(super) async fn place(
         &mut self,
@@ -174,8 +206,7 @@ impl Line {
 impl Open {
     async fn to(endpoint: &Endpoint) -> Result<Self, Broken> {
         let refused = |error: std::io::Error| Broken::Connection(error.kind().to_string());
-        let stream = TcpStream::connect(&*endpoint.address).await.map_err(refused)?;
-        stream.set_nodelay(true).map_err(refused)?;
+        let stream = endpoint.connect().await.map_err(refused)?;
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         Ok(Self { sender, driver: Box::pin(driver) })
     }
