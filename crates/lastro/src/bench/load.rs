@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -32,8 +32,6 @@ pub(super) enum Loop {
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The most orders that are watched at the same time; the next watched order waits.
 const MAX_WATCHED: u32 = 2048;
-/// The preference of a client that watches its order: the longest wait that the API grants.
-const WAIT: HeaderValue = HeaderValue::from_static("wait=30");
 /// The timeout of a client that watches its order.
 const WATCHING_PATIENCE: Duration = Duration::from_secs(50);
 /// The pause of a client in a closed loop after a refused or failed order.
@@ -154,7 +152,7 @@ impl Load {
             return None;
         }
         let held = intended.elapsed();
-        let reported = reported(line.place(body, None, PATIENCE).await, false);
+        let reported = reported(line.place(&body, PATIENCE).await, false);
         self.count(reported.clone(), false, intended, held);
         Some(reported)
     }
@@ -166,7 +164,7 @@ impl Load {
         let in_use = MAX_WATCHED as usize - self.may_watch.available_permits();
         let mut line = idle.unwrap_or_else(|| self.line(in_use));
         let held = intended.elapsed();
-        let reported = reported(line.place(body, Some(WAIT), WATCHING_PATIENCE).await, true);
+        let reported = reported(line.place_and_wait(&body, WATCHING_PATIENCE).await, true);
         self.count(reported, true, intended, held);
         free().push(line);
     }

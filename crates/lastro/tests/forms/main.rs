@@ -72,6 +72,7 @@ mod log;
 mod one_writer;
 mod restored;
 mod storm;
+mod suite;
 mod taken_away;
 mod verify;
 mod waiting;

@@ -41,7 +41,7 @@ pub(super) async fn find(suite: &mut Suite, form: Form) -> Result<f64, ProgramEr
 async fn search(suite: &Suite, shop: &Shop) -> Result<f64, ProgramError> {
     let probe = suite.scale.probe;
     let pressure = Pressure { duration: probe, ..Pressure::clients(&suite.scale, CLIENTS) };
-    let begin = measure::closed(suite, shop, pressure).await?.confirmed_per_s;
+    let begin = measure::closed(suite, shop, pressure).await?.seen.accepted_per_s;
     let mut low = 0.0;
     let mut high = f64::INFINITY;
     let mut rate = begin;

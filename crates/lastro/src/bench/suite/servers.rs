@@ -4,9 +4,8 @@
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use platform::process::ProgramError;
@@ -14,90 +13,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::time::Instant;
 
+pub(super) use installed::Installed;
+
+mod installed;
+
 /// How long a server may take to become ready.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The time between two looks at whether it is.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How many ports are tried, because another program may take one meanwhile.
 const ATTEMPTS: u32 = 5;
-/// Programs, and the packages that have them.
-const NEEDED: [(&str, &str); 5] = [
-    ("initdb", "postgresql"),
-    ("postgres", "postgresql"),
-    ("psql", "postgresql-client"),
-    ("pgbench", "postgresql"),
-    ("nats-server", "nats-server"),
-];
-
-/// The programs of the servers, which are installed.
-#[derive(Clone, Debug)]
-pub(super) struct Installed {
-    folders: Vec<PathBuf>,
-}
-
-impl Installed {
-    /// Finds the programs: in PATH, and where Debian has those of PostgreSQL.
-    ///
-    /// # Errors
-    ///
-    /// Names all that are missing, in one line.
-    pub(super) fn find() -> Result<Self, ProgramError> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]).chain(newest());
-        let found = Self { folders: folders.collect() };
-        let missing: Vec<_> =
-            NEEDED.iter().filter(|(name, _)| found.program(name).is_none()).collect();
-        if missing.is_empty() {
-            return Ok(found);
-        }
-        let names: Vec<_> = missing.iter().map(|(name, _)| *name).collect();
-        let mut packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
-        packages.dedup();
-        Err(ProgramError::failed(format!(
-            "the suite needs {}; install {}, or name a row that needs no servers",
-            names.join(", "),
-            packages.join(" and "),
-        )))
-    }
-
-    fn program(&self, name: &str) -> Option<PathBuf> {
-        self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file())
-    }
-
-    /// A command of one of the programs.
-    pub(super) fn command(&self, name: &str) -> Command {
-        let program = self.program(name).unwrap_or_else(|| name.into());
-        let mut command = Command::new(program);
-        own_group(&mut command);
-        command
-    }
-
-    /// A command of PostgreSQL's server, which refuses to run as root.
-    fn unprivileged(&self, name: &str) -> Command {
-        if !rustix::process::geteuid().is_root() {
-            return self.command(name);
-        }
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--"]);
-        command.arg(self.program(name).unwrap_or_else(|| name.into()));
-        own_group(&mut command);
-        command
-    }
-}
-
-/// Ctrl-C on a terminal must reach the suite only, which then ends its servers.
-fn own_group(command: &mut Command) {
-    command.process_group(0).stdin(Stdio::null());
-}
-
-/// The folder of the newest PostgreSQL on Debian.
-fn newest() -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-    let number = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
-    let newest = versions.filter_map(|entry| Some(entry.ok()?.path())).max_by_key(number)?;
-    Some(newest.join("bin"))
-}
-
 /// A server process.
 #[derive(Debug)]
 struct Server {
@@ -276,5 +201,18 @@ impl Nats {
 
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_fails_is_reported_with_its_last_line() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo first >&2; echo last >&2; exit 3"]);
+        let error = run(command).await.expect_err("it fails");
+        assert_eq!(error.to_string(), "sh failed: last");
     }
 }

@@ -34,11 +34,12 @@ pub(super) enum Target {
 
 impl Target {
     fn is_met_by(self, value: f64) -> bool {
-        match self {
-            Self::AtLeast(bound) => value >= bound,
-            Self::AtMost(bound) => value <= bound,
-            Self::Below(bound) => value < bound,
-        }
+        value.is_finite()
+            && match self {
+                Self::AtLeast(bound) => value >= bound,
+                Self::AtMost(bound) => value <= bound,
+                Self::Below(bound) => value < bound,
+            }
     }
 }
 
@@ -144,7 +145,7 @@ impl Display for Table {
         writeln!(f, "{} cores, with the load on the same cores\n", cores())?;
         writeln!(
             f,
-            "{:<9} {:<11}{:<46}{:>10}  {:>17} {:>4}  {:<13}numerator ÷ denominator",
+            "{:<9} {:<11}{:<46}{:>10}  {:>17} {:>4}  {:<16}numerator ÷ denominator",
             "row", "form", "measure", "median", "min – max", "runs", "target"
         )?;
         self.lines.iter().try_for_each(|line| write!(f, "{line}"))
@@ -164,7 +165,7 @@ impl Display for Line {
         };
         write!(
             f,
-            "{:<9} {:<11}{:<46}{:>10}  {spread:>17} {:>4}  {target:<13}{}",
+            "{:<9} {:<11}{:<46}{:>10}  {spread:>17} {:>4}  {target:<16}{}",
             self.row,
             self.form,
             self.measure,
@@ -185,9 +186,10 @@ impl Display for Quantity {
     }
 }
 
-/// A number with three digits that matter.
+/// A number with three digits that matter. A ratio to nothing is none.
 fn number(value: f64) -> String {
     match value.abs() {
+        nothing if !nothing.is_finite() => "-".to_owned(),
         small if small < 10.0 => format!("{value:.2}"),
         middle if middle < 100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
@@ -218,6 +220,14 @@ mod tests {
         assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
         assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
         assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn a_ratio_to_nothing_is_none_and_meets_no_target() {
+        let line = line(&[1.0], Some(&[0.0]), Target::AtLeast(0.5));
+        let json = line.json();
+        assert_eq!((&json["value"], &json["met"]), (&Value::Null, &false.into()));
+        assert!(line.to_string().contains("- – -    1  ≥ 0.5 MISSED"), "{line}");
     }
 
     #[test]

@@ -118,7 +118,7 @@ async fn until_normal(suite: &Suite, shop: &Shop) -> Result<(), ProgramError> {
             break;
         }
         let begun = Instant::now();
-        let answer = connection.place_and_wait(body, PATIENCE).await;
+        let answer = connection.place_and_wait(&body, PATIENCE).await;
         let settled = answer.is_ok_and(|answer| crate::bench::load::is_outcome(&answer.body));
         in_a_row = if settled && begun.elapsed() <= quick { in_a_row + 1 } else { 0 };
     }
