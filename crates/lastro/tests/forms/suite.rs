@@ -75,7 +75,7 @@ async fn an_interrupted_suite_ends_its_servers_and_leaves_nothing_behind() {
         panic!("it ended early");
     };
     tokio::time::timeout(PATIENCE, measuring).await.expect("it measures");
-    let servers = children_of_servers(folder.path());
+    let servers = processes_on(folder.path());
     assert!(!servers.is_empty(), "PostgreSQL runs");
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
     kill_process(pid.expect("it runs"), Signal::INT).expect("it can be interrupted");
@@ -84,11 +84,11 @@ async fn an_interrupted_suite_ends_its_servers_and_leaves_nothing_behind() {
     let last = lines.next_line().await.expect("a pipe");
     assert_eq!(last.as_deref(), Some("error: interrupted"));
     assert!(is_empty(folder.path()), "nothing is left behind");
-    assert_eq!(children_of_servers(folder.path()), [0; 0], "a server still runs");
+    assert_eq!(processes_on(folder.path()), [0; 0], "a server still runs");
 }
 
 /// The processes whose arguments name this folder.
-fn children_of_servers(folder: &Path) -> Vec<u32> {
+fn processes_on(folder: &Path) -> Vec<u32> {
     let folder = folder.as_os_str().as_encoded_bytes();
     let processes = std::fs::read_dir("/proc").expect("Linux").filter_map(|entry| {
         let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;

@@ -73,7 +73,7 @@ impl Row {
     /// A server or a service failed.
     pub(super) async fn measure(self, suite: &mut Suite) -> Result<Vec<Line>, ProgramError> {
         match self {
-            Self::Embedded => throughput::embedded(suite).await,
+            Self::Embedded => throughput::against_null(suite).await,
             Self::Cost => cost::cost(suite).await,
             Self::Pgbench => throughput::pgbench(suite).await,
             Self::Hot => throughput::hot(suite).await,

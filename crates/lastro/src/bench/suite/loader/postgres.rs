@@ -89,6 +89,7 @@ async fn execute(
 }
 
 /// The server's reason: the error itself says only that there was one.
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err passes")]
 fn failed(error: tokio_postgres::Error) -> ProgramError {
     let reason = error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string);
     ProgramError::failed(format!("cannot fill the database: {reason}"))

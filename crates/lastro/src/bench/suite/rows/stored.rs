@@ -1,5 +1,4 @@
 //! Rows about databases that hold many orders already.
-#![expect(clippy::float_arithmetic, reason = "seconds are fractions")]
 
 use platform::process::ProgramError;
 

@@ -16,7 +16,7 @@ const MANY_CLIENTS: usize = 256;
 pub(super) const PER_S: &str = "/s";
 
 /// Confirmed orders ÷ requests of the null server.
-pub(super) async fn embedded(suite: &mut Suite) -> Result<Vec<Line>, ProgramError> {
+pub(super) async fn against_null(suite: &mut Suite) -> Result<Vec<Line>, ProgramError> {
     let mut confirmed = Quantity::new("confirmed", PER_S);
     let mut null = Quantity::new("null server", PER_S);
     let mut load = Quantity::new("load", "µs");
