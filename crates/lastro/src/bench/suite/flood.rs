@@ -115,3 +115,48 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_flood_waits_for_no_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let endpoint = Endpoint::at(listener.local_addr().expect("an address"));
+        let received = Arc::new(AtomicUsize::new(0));
+        let counted = received.clone();
+        // It reads requests and never answers.
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let counted = counted.clone();
+                tokio::spawn(async move {
+                    let mut text = Vec::new();
+                    // A client that hangs up may reset the connection.
+                    let _ = stream.read_to_end(&mut text).await;
+                    let requests = text.windows(5).filter(|word| word == b"POST ").count();
+                    counted.fetch_add(requests, Ordering::Relaxed);
+                });
+            }
+        });
+        let flood = Flood {
+            endpoint,
+            bodies: vec![Bytes::from_static(b"{}"); 10],
+            rate: 1_000.0,
+            connections: 4,
+            duration: Duration::from_millis(300),
+        };
+        let sent = usize::try_from(flood.run().await).expect("a few");
+        // More than one for each connection, which no client sends that waits for an answer.
+        assert!(sent > 8, "{sent} requests");
+        testbed::eventually(Duration::from_secs(10), "all are received", async || {
+            (received.load(Ordering::Relaxed) == sent).then_some(())
+        })
+        .await;
+    }
+}
