@@ -1,5 +1,5 @@
-//! What the loader writes is what the services would have written: the audit accepts it, and so do
-//! the services that run on it afterwards.
+//! What the loader writes is what the services would have written: the audit accepts it. The row
+//! `stored` audits it again after the services ran on it.
 
 use platform::process::Addresses;
 use web::program::Process;

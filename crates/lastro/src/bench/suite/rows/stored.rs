@@ -22,6 +22,7 @@ pub(super) async fn stored(suite: &mut Suite) -> Result<Vec<Line>, ProgramError>
         for _ in 0..suite.scale.runs {
             let small = Data::filled(suite, form, few, Reached::Confirmed).await?;
             with_few.values.push(confirmed_per_s(suite, &small).await?);
+            audit(suite, &small).await?;
             small.discard(suite).await?;
             with_many.values.push(confirmed_per_s(suite, &data).await?);
         }
@@ -73,4 +74,14 @@ async fn confirmed_per_s(suite: &Suite, data: &Data) -> Result<f64, ProgramError
     let measured = measure::closed(suite, &shop, pressure).await?;
     shop.close().await?;
     Ok(measured.confirmed_per_s)
+}
+
+/// Checks that what was loaded and what the services made of it fit together.
+async fn audit(suite: &Suite, data: &Data) -> Result<(), ProgramError> {
+    suite.say("auditing the databases");
+    let report = crate::verify::verify(&data.databases).await?;
+    if report.is_clean() {
+        return Ok(());
+    }
+    Err(ProgramError::failed(format!("an invariant is violated:\n{report}")))
 }
