@@ -139,8 +139,8 @@ struct Suite {
 ///
 /// # Errors
 ///
-/// A program is not installed, a measurement failed, or a signal came. A target that is missed is
-/// no error.
+/// A program is not installed, a row failed (the others are printed), or a signal came. A target
+/// that is missed is no error.
 pub(super) async fn run(
     args: &SuiteArgs,
     json: bool,
@@ -154,23 +154,30 @@ pub(super) async fn run(
     // A closed pipe is no error.
     let mut out = std::io::stdout();
     let _ = if json { writeln!(out, "{:#}", table.json()) } else { write!(out, "{table}") };
-    Ok(())
+    match table.failed.as_slice() {
+        [] => Ok(()),
+        failed => Err(ProgramError::failed(failed.join("; "))),
+    }
 }
 
 async fn measure_rows(args: &SuiteArgs, stop: CancellationToken) -> Result<Table, ProgramError> {
     let rows = args.rows();
     let mut suite = Suite::begin(args, &rows, stop).await?;
-    let mut lines = Vec::new();
+    let mut table = Table { quick: args.quick, lines: Vec::new(), failed: Vec::new() };
     for row in rows {
         suite.row = row.name();
-        lines.extend(row.measure(&mut suite).await.map_err(|error| of_row(row, &error))?);
+        match row.measure(&mut suite).await {
+            Ok(lines) => table.lines.extend(lines),
+            // The rows before it took hours, and those after it may succeed.
+            Err(error) => {
+                let failed = format!("row {}: {error}", row.name());
+                progress::say(&failed);
+                table.failed.push(failed);
+            }
+        }
     }
     suite.end().await?;
-    Ok(Table { quick: args.quick, lines })
-}
-
-fn of_row(row: Row, error: &ProgramError) -> ProgramError {
-    ProgramError::failed(format!("row {}: {error}", row.name()))
+    Ok(table)
 }
 
 impl SuiteArgs {

@@ -117,6 +117,8 @@ impl Line {
 pub(super) struct Table {
     pub(super) quick: bool,
     pub(super) lines: Vec<Line>,
+    /// The rows that could not be measured, and why.
+    pub(super) failed: Vec<String>,
 }
 
 impl Table {
@@ -125,6 +127,7 @@ impl Table {
             "version": env!("CARGO_PKG_VERSION"),
             "quick": self.quick,
             "cores": cores(),
+            "failed": self.failed,
             "lines": self.lines.iter().map(Line::json).collect::<Vec<_>>(),
         })
     }
@@ -148,7 +151,8 @@ impl Display for Table {
             "{:<9} {:<11}{:<46}{:>10}  {:>17} {:>4}  {:<16}numerator ÷ denominator",
             "row", "form", "measure", "median", "min – max", "runs", "target"
         )?;
-        self.lines.iter().try_for_each(|line| write!(f, "{line}"))
+        self.lines.iter().try_for_each(|line| write!(f, "{line}"))?;
+        self.failed.iter().try_for_each(|row| writeln!(f, "FAILED: {row}"))
     }
 }
 
@@ -262,8 +266,10 @@ mod tests {
     }
 
     #[test]
-    fn a_quick_table_says_so() {
-        let table = |quick| Table { quick, lines: Vec::new() }.to_string();
+    fn a_table_says_if_it_is_quick_and_which_rows_failed() {
+        let failed = vec!["row hot: no luck".to_owned()];
+        let table = |quick| Table { quick, lines: Vec::new(), failed: failed.clone() }.to_string();
         assert!(table(true).starts_with("QUICK") && !table(false).contains("QUICK"));
+        assert!(table(true).ends_with("\nFAILED: row hot: no luck\n"), "{}", table(true));
     }
 }
