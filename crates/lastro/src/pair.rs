@@ -10,7 +10,7 @@ use platform::process::ProgramError;
 ///
 /// # Errors
 ///
-/// One of them knows another peer, or cannot be read. Nothing has changed then.
+/// One of them knows another peer, and nothing has changed; or one cannot be read.
 pub(crate) async fn pair(
     [orders, stock]: [&Arc<Pairing>; 2],
     anew: bool,

@@ -303,6 +303,9 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
         let currency = parse_currency(file.or(currency, "currency")?)?;
         let Opened { store, audit, pairing } = open_store(&database_url, process).await?;
+        if common.replace_peer {
+            pairing.forget().await.map_err(|failure| unreadable(&failure))?;
+        }
         let joining = broker.join(PROGRAM.name, pairing.clone(), &CHANNELS, common.replace_peer);
         let bus = Arc::new(joining.await?);
         Ok(build(Dependencies { store, audit, bus, pairing, currency }, process))

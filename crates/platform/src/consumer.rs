@@ -1,6 +1,7 @@
 //! Takes messages from a channel, executes those of the peer through the batcher (R31), and
 //! acknowledges them after the commit (R16).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -160,23 +161,27 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
             Ok(()) => {}
             Err(failure @ Failure::Fatal(_)) => return Err(failure),
             // Nothing is acknowledged, so everything comes again.
-            Err(_) => return Ok(()),
+            Err(failure) => {
+                warn!(channel = self.channel, error = %Chain(&failure), "the peer cannot be read, the broker delivers the messages again");
+                tokio::time::sleep(PAUSE).await;
+                return Ok(());
+            }
         }
         if deliveries.is_empty() {
             return Ok(());
         }
         let (payloads, tags): (Vec<_>, Vec<_>) =
             deliveries.into_iter().map(|delivery| (delivery.payload, delivery.tag)).unzip();
-        let Sorted { commands, places, mut aside } = self.sort(&payloads);
+        let Sorted { commands, positions, mut aside } = self.sort(&payloads);
         let committing = self.batcher.submit_all(commands, Instant::now() + COMMIT_WAIT);
         let results = self.extending(&tags, committing).await;
         let mut done = vec![true; tags.len()];
-        for (place, result) in places.into_iter().zip(&results) {
+        for (position, result) in positions.into_iter().zip(&results) {
             match result {
-                Ok(answer) => aside.extend(self.anomaly(answer, &payloads, place)),
-                Err(NotDone::Poisoned) => aside.extend(self.poison(&payloads, place)),
+                Ok(answer) => aside.extend(self.anomaly(answer, &payloads, position)),
+                Err(NotDone::Poisoned) => aside.extend(self.poison(&payloads, position)),
                 // It is not acknowledged and comes again.
-                Err(_) => done[place.delivery] = false,
+                Err(_) => done[position.delivery] = false,
             }
         }
         if !aside.is_empty() {
@@ -199,14 +204,18 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
     ///
     /// The peer cannot be read, or not be kept.
     async fn drop_foreign(&self, deliveries: &mut Vec<Delivery>) -> Result<(), Failure> {
-        let mut foreign = Vec::new();
-        for delivery in std::mem::take(deliveries) {
-            let is_of_peer = match delivery.sender {
-                Some(sender) => self.pairing.meet(sender).await?,
-                None => false,
-            };
-            if is_of_peer { &mut *deliveries } else { &mut foreign }.push(delivery);
+        let senders: BTreeSet<_> =
+            deliveries.iter().filter_map(|delivery| delivery.sender).collect();
+        let mut peer = None;
+        for sender in senders {
+            if self.pairing.meet(sender).await? {
+                peer = Some(sender);
+            }
         }
+        let is_of_peer = |delivery: &Delivery| peer.is_some() && delivery.sender == peer;
+        let (ours, foreign): (Vec<_>, Vec<_>) =
+            std::mem::take(deliveries).into_iter().partition(is_of_peer);
+        *deliveries = ours;
         let Some(last) = foreign.last() else { return Ok(()) };
         self.pairing.note_strangers(foreign.len() as u64, last.sender);
         for _ in &foreign {
@@ -224,13 +233,13 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
 
     /// Reads deliveries, and counts what cannot be executed.
     fn sort(&self, payloads: &[Vec<u8>]) -> Sorted<C> {
-        let mut sorted = Sorted { commands: Vec::new(), places: Vec::new(), aside: Vec::new() };
+        let mut sorted = Sorted { commands: Vec::new(), positions: Vec::new(), aside: Vec::new() };
         for (delivery, payload) in payloads.iter().enumerate() {
             for (element, message) in self.inbox.read(payload).into_iter().enumerate() {
                 match message {
                     Message::Command(command) => {
                         sorted.commands.push(command);
-                        sorted.places.push(Place { delivery, element });
+                        sorted.positions.push(Position { delivery, element });
                     }
                     Message::UnknownVersion => {
                         self.metrics.unprocessed(self.service, Unprocessed::UnknownVersion);
@@ -246,17 +255,17 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
     }
 
     /// Returns the quarantine's entry for a command whose answer is an anomaly.
-    fn anomaly(&self, answer: &A, payloads: &[Vec<u8>], place: Place) -> Option<Quarantined> {
+    fn anomaly(&self, answer: &A, payloads: &[Vec<u8>], position: Position) -> Option<Quarantined> {
         let reason = self.inbox.anomaly(answer)?;
-        let entry = self.entry(payloads, place, QuarantineKind::Anomaly, reason)?;
+        let entry = self.entry(payloads, position, QuarantineKind::Anomaly, reason)?;
         self.metrics.anomaly(self.service, self.inbox.noun());
         Some(entry)
     }
 
     /// Returns the quarantine's entry for a command that fails even when executed alone.
-    fn poison(&self, payloads: &[Vec<u8>], place: Place) -> Option<Quarantined> {
+    fn poison(&self, payloads: &[Vec<u8>], position: Position) -> Option<Quarantined> {
         let reason = format!("the {} cannot be executed even alone", self.inbox.noun());
-        let entry = self.entry(payloads, place, QuarantineKind::Poisoned, &reason)?;
+        let entry = self.entry(payloads, position, QuarantineKind::Poisoned, &reason)?;
         self.metrics.unprocessed(self.service, Unprocessed::Poisoned);
         Some(entry)
     }
@@ -265,12 +274,12 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
     fn entry(
         &self,
         payloads: &[Vec<u8>],
-        place: Place,
+        position: Position,
         kind: QuarantineKind,
         reason: &str,
     ) -> Option<Quarantined> {
-        let messages = self.inbox.read(&payloads[place.delivery]);
-        let Message::Command(command) = messages.into_iter().nth(place.element)? else {
+        let messages = self.inbox.read(&payloads[position.delivery]);
+        let Message::Command(command) = messages.into_iter().nth(position.element)? else {
             return None;
         };
         let Origin { subject, name, bytes } = self.inbox.origin(&command)?;
@@ -320,13 +329,13 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
 struct Sorted<C> {
     commands: Vec<C>,
     /// Where each command stands.
-    places: Vec<Place>,
+    positions: Vec<Position>,
     aside: Vec<Quarantined>,
 }
 
 /// A message among those of one step.
 #[derive(Clone, Copy)]
-struct Place {
+struct Position {
     delivery: usize,
     /// The position in the delivery.
     element: usize,

@@ -55,6 +55,13 @@ pub trait PairingStore: Send + Sync + fmt::Debug {
     /// [`Failure`] says whether to retry; a repetition changes nothing.
     async fn keep_peer(&self, met: DatabaseId) -> Result<DatabaseId, Failure>;
 
+    /// Returns the id of the peer that is kept now.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed.
+    async fn peer(&self) -> Result<Option<DatabaseId>, Failure>;
+
     /// Notes that the database is used on this channel of a broker. Returns false, and notes
     /// nothing, if it was used on the same channel before and was copied or moved since.
     ///
@@ -63,7 +70,7 @@ pub trait PairingStore: Send + Sync + fmt::Debug {
     /// [`Failure`] says whether to retry; a repetition changes nothing.
     async fn use_on(&self, channel: &str) -> Result<bool, Failure>;
 
-    /// Forgets the peer, and where the database was used.
+    /// Forgets the peer, and where the database was used on which channel.
     ///
     /// # Errors
     ///
@@ -94,6 +101,7 @@ pub struct Pairing {
 /// What came from databases that are not the peer.
 #[derive(Clone, Copy, Debug)]
 struct Strangers {
+    /// Deliveries, each of which is a batch.
     messages: u64,
     last: Option<DatabaseId>,
     seen_at: Instant,
@@ -141,6 +149,14 @@ impl Pairing {
         Ok(kept == met)
     }
 
+    /// Reads again who the peer is: another replica may have begun anew. If the database cannot be
+    /// read, the known one stays.
+    pub async fn refresh(&self) {
+        if let Ok(peer) = self.store.peer().await {
+            *self.known_peer() = peer;
+        }
+    }
+
     /// Notes that the database is used on this channel. Returns false if it was used there before
     /// and was copied or moved since.
     ///
@@ -163,7 +179,7 @@ impl Pairing {
         Ok(())
     }
 
-    /// Notes messages that were dropped because another database than the peer's sent them, or one
+    /// Notes deliveries that were dropped because another database than the peer's sent them, or one
     /// that does not name itself.
     pub fn note_strangers(&self, messages: u64, sender: Option<DatabaseId>) {
         let mut strangers = self.known_strangers();
@@ -189,7 +205,7 @@ impl Pairing {
         );
         let known = self.peer().map_or_else(|| "none".to_owned(), |id| id.to_string());
         Some(format!(
-            "{messages} messages on the channel were dropped, because they came from {whose}, and the {peer} database of this {own} database is {known}; give the other deployment a channel of its own (nats://…?channel=NAME), or restart with --replace-peer if the {peer} database was made anew"
+            "{messages} batches of messages on the channel were dropped, because they came from {whose}, and the {peer} database of this {own} database is {known}; give the other deployment a channel of its own (nats://…?channel=NAME), or restart with --replace-peer if the {peer} database was made anew"
         ))
     }
 
@@ -216,6 +232,10 @@ pub(crate) mod tests {
     impl PairingStore for Memory {
         async fn keep_peer(&self, met: DatabaseId) -> Result<DatabaseId, Failure> {
             Ok(*self.0.lock().expect("nothing panics").get_or_insert(met))
+        }
+
+        async fn peer(&self) -> Result<Option<DatabaseId>, Failure> {
+            Ok(*self.0.lock().expect("nothing panics"))
         }
 
         async fn use_on(&self, _channel: &str) -> Result<bool, Failure> {
@@ -260,6 +280,8 @@ pub(crate) mod tests {
         let [one, two] = [(); 2].map(|()| Pairing::new(NAMES, identity, store.clone()));
         assert!(one.meet(id(2)).await.expect("kept") && two.meet(id(2)).await.expect("kept"));
         two.forget().await.expect("forgotten");
+        one.refresh().await;
+        assert_eq!(one.peer(), None);
         assert!(two.meet(id(3)).await.expect("kept"));
         assert!(one.meet(id(3)).await.expect("kept"), "it is read again");
         assert!(!one.meet(id(2)).await.expect("kept"));
@@ -273,7 +295,9 @@ pub(crate) mod tests {
         pairing.note_strangers(2, Some(id(3)));
         pairing.note_strangers(1, None);
         let trouble = pairing.trouble().expect("strangers");
-        assert!(trouble.starts_with("3 messages") && trouble.contains("names no database"));
+        assert!(
+            trouble.starts_with("3 batches of messages") && trouble.contains("names no database")
+        );
         pairing.note_strangers(1, Some(id(3)));
         let trouble = pairing.trouble().expect("strangers");
         assert!(trouble.contains(&id(3).to_string()) && trouble.contains(&id(2).to_string()));

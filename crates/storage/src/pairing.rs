@@ -1,32 +1,16 @@
-//! The table `deployment`, which both services have: which database this is, which one is its
-//! peer's, and where it was used last (R31).
+//! The tables `deployment` and `deployment_channels`, which both services have: which database this
+//! is, which one is its peer's, and where it was used (R31).
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use platform::failure::{Failure, Suspicion};
 use platform::pairing::{DatabaseId, Identity, Names, Pairing, PairingStore};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use crate::postgres::Transaction;
 use crate::{postgres, sqlite};
-
-/// Where a database is: on which channel it is used, and its place, which a copy does not share.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Usage {
-    channel: Option<String>,
-    place: Option<String>,
-}
-
-impl Usage {
-    /// Whether a database that was last used like this, and is now used on `channel` at `place`,
-    /// may be one of two copies on the same channel.
-    fn may_be_copied(&self, channel: &str, place: &str) -> bool {
-        self.channel.as_deref() == Some(channel)
-            && self.place.as_deref().is_some_and(|known| known != place)
-    }
-}
 
 impl sqlite::Database {
     /// Returns the database and what it knows of its peer.
@@ -69,27 +53,32 @@ impl PairingStore for sqlite::Database {
         kept.await.map(of_bytes)
     }
 
+    async fn peer(&self) -> Result<Option<DatabaseId>, Failure> {
+        self.readers().identity().await.map(|identity| identity.peer)
+    }
+
     async fn use_on(&self, channel: &str) -> Result<bool, Failure> {
-        let (channel, place) = (channel.to_owned(), self.place());
+        let (channel, here) = (channel.to_owned(), self.location());
         let note = move |connection: &Connection| {
-            let known = connection
-                .query_row("SELECT channel, place FROM deployment", [], |row| {
-                    Ok(Usage { channel: row.get("channel")?, place: row.get("place")? })
-                })
+            let known: Option<String> = connection
+                .query_row(
+                    "SELECT location FROM deployment_channels WHERE channel = ?1",
+                    [&channel],
+                    |row| row.get("location"),
+                )
                 .optional()?;
-            if known.is_none_or(|known| known.may_be_copied(&channel, &place)) {
-                return Ok(false);
+            if known.is_none() {
+                let noted = "INSERT INTO deployment_channels (channel, location) VALUES (?1, ?2)";
+                connection.execute(noted, params![channel, here])?;
             }
-            connection
-                .execute("UPDATE deployment SET channel = ?1, place = ?2", (&channel, &place))?;
-            Ok(true)
+            Ok(known.is_none_or(|known| known == here))
         };
         self.write(move |transaction, _| note(transaction).map_err(sqlite::failure)).await
     }
 
     async fn forget(&self) -> Result<(), Failure> {
-        let forget = "UPDATE deployment SET peer = NULL, channel = NULL, place = NULL";
-        let forget = move |connection: &Connection| connection.execute(forget, []).map(drop);
+        let forget = "UPDATE deployment SET peer = NULL; DELETE FROM deployment_channels";
+        let forget = move |connection: &Connection| connection.execute_batch(forget);
         self.write(move |transaction, _| forget(transaction).map_err(sqlite::failure)).await
     }
 }
@@ -124,44 +113,49 @@ impl postgres::Readers {
     }
 }
 
-/// A table's oid differs in every copy that was made by a dump, also within one server. Physical
-/// copies, such as a standby, share it with their original.
-const PLACE: &str = "SELECT channel, place,
-            (SELECT system_identifier FROM pg_control_system()) || '/' ||
+/// What tells a database from its copies. A table's oid differs in every copy that was made by a
+/// dump, also within one server. Physical copies, such as a standby, share it with their original.
+const HERE: &str = "SELECT (SELECT system_identifier FROM pg_control_system()) || '/' ||
             (SELECT oid FROM pg_database WHERE datname = current_database()) || '/' ||
-            'deployment'::regclass::oid AS here
-     FROM deployment FOR UPDATE";
+            'deployment'::regclass::oid AS here";
 
 #[async_trait]
 impl PairingStore for postgres::Database {
     async fn keep_peer(&self, met: DatabaseId) -> Result<DatabaseId, Failure> {
         self.write(async |transaction| {
-            let kept = "UPDATE deployment SET peer = $1 WHERE peer IS NULL";
-            transaction.execute(kept, [&met.0]).await?;
-            let row = only(transaction, "SELECT peer FROM deployment").await?;
-            Ok(DatabaseId(row.get("peer")))
+            let row = only(transaction, "SELECT peer FROM deployment FOR UPDATE").await?;
+            if let Some(kept) = row.get("peer") {
+                return Ok(DatabaseId(kept));
+            }
+            transaction.write(1, "UPDATE deployment SET peer = $1", [&met.0]).await?;
+            Ok(met)
         })
         .await
     }
 
+    async fn peer(&self) -> Result<Option<DatabaseId>, Failure> {
+        self.readers().identity().await.map(|identity| identity.peer)
+    }
+
     async fn use_on(&self, channel: &str) -> Result<bool, Failure> {
         self.write(async |transaction| {
-            let row = only(transaction, PLACE).await?;
-            let known = Usage { channel: row.get("channel"), place: row.get("place") };
-            let here: String = row.get("here");
-            if known.may_be_copied(channel, &here) {
-                return Ok(false);
-            }
-            let noted = "UPDATE deployment SET channel = $1, place = $2";
-            transaction.write(1, noted, [&channel, &here]).await?;
-            Ok(true)
+            let here: String = only(transaction, HERE).await?.get("here");
+            let noted = "INSERT INTO deployment_channels (channel, location) VALUES ($1, $2)
+                         ON CONFLICT (channel) DO NOTHING";
+            transaction.execute(noted, [&channel, &here]).await?;
+            let known = "SELECT location FROM deployment_channels WHERE channel = $1";
+            let known = transaction.query(known, [&channel]).await?;
+            Ok(known.iter().all(|row| row.get::<_, String>("location") == here))
         })
         .await
     }
 
     async fn forget(&self) -> Result<(), Failure> {
-        let forget = "UPDATE deployment SET peer = NULL, channel = NULL, place = NULL";
-        self.write(async |transaction| transaction.write(1, forget, []).await).await
+        self.write(async |transaction| {
+            transaction.write(1, "UPDATE deployment SET peer = NULL", []).await?;
+            transaction.execute("DELETE FROM deployment_channels", []).await.map(drop)
+        })
+        .await
     }
 }
 
@@ -176,27 +170,5 @@ async fn only(transaction: &Transaction<'_>, sql: &str) -> Result<tokio_postgres
     match rows.pop() {
         Some(row) if rows.is_empty() => Ok(row),
         _ => Err(Suspicion::RowCount { written, expected: 1, sql: sql.to_owned() }.into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_database_that_comes_to_the_same_channel_from_elsewhere_may_be_a_copy() {
-        let used = |channel: Option<&str>, place: Option<&str>| Usage {
-            channel: channel.map(str::to_owned),
-            place: place.map(str::to_owned),
-        };
-        for (known, may_be_copied) in [
-            (used(None, None), false),
-            (used(Some("a"), Some("here")), false),
-            (used(Some("a"), Some("there")), true),
-            (used(Some("b"), Some("there")), false),
-            (used(None, Some("there")), false),
-        ] {
-            assert_eq!(known.may_be_copied("a", "here"), may_be_copied, "{known:?}");
-        }
     }
 }

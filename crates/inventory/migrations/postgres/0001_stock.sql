@@ -109,14 +109,17 @@ CREATE TABLE reservations (
     shortages   json
 ) WITH (fillfactor = 90);
 
--- R31: which database this is, which one is that of the Order Service, and on which channel and where it
--- was used last. One row.
+-- R31: which database this is, and which one is that of the Order Service. One row.
 CREATE TABLE deployment (
-    one     boolean NOT NULL DEFAULT true PRIMARY KEY CHECK (one),
-    id      uuid    NOT NULL DEFAULT gen_random_uuid(),
-    peer    uuid,
-    channel text,
-    place   text
+    one  boolean NOT NULL DEFAULT true PRIMARY KEY CHECK (one),
+    id   uuid    NOT NULL DEFAULT gen_random_uuid(),
+    peer uuid
+);
+
+-- R31: where the database was when it was used on each channel of a broker. A copy is elsewhere.
+CREATE TABLE deployment_channels (
+    channel  text NOT NULL PRIMARY KEY,
+    location text NOT NULL
 );
 
 INSERT INTO deployment DEFAULT VALUES;

@@ -100,15 +100,18 @@ CREATE TABLE reservations (
     updated_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- R31: which database this is, which one is that of the Order Service, and on which channel and where it
--- was used last. One row.
+-- R31: which database this is, and which one is that of the Order Service. One row.
 CREATE TABLE deployment (
-    one     INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
-    id      BLOB    NOT NULL CHECK (length(id) = 16),
-    peer    BLOB    CHECK (length(peer) = 16),
-    channel TEXT,
-    place   TEXT
+    one  INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    id   BLOB    NOT NULL CHECK (length(id) = 16),
+    peer BLOB    CHECK (length(peer) = 16)
 ) STRICT;
+
+-- R31: where the database was when it was used on each channel of a broker. A copy is elsewhere.
+CREATE TABLE deployment_channels (
+    channel  TEXT NOT NULL PRIMARY KEY,
+    location TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 
 INSERT INTO deployment (one, id) VALUES (1, randomblob(16));
 

@@ -43,7 +43,7 @@ pub const SCHEMA: Schema = Schema {
     grants: Grants {
         append: &["movements"],
         change: &["products", "locations", "stock", "reservations", "quarantine", "deployment"],
-        remove: &[],
+        remove: &["deployment_channels"],
     },
     statements: &[
         load::LOCK_PRODUCTS,

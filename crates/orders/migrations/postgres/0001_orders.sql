@@ -66,14 +66,17 @@ CREATE TABLE pending_commands (
 -- Serves the sweeper's leases: as many rows as it takes.
 CREATE INDEX pending_commands_by_next_attempt ON pending_commands (next_attempt_at);
 
--- R31: which database this is, which one is that of the Inventory Service, and on which channel and where it
--- was used last. One row.
+-- R31: which database this is, and which one is that of the Inventory Service. One row.
 CREATE TABLE deployment (
-    one     boolean NOT NULL DEFAULT true PRIMARY KEY CHECK (one),
-    id      uuid    NOT NULL DEFAULT gen_random_uuid(),
-    peer    uuid,
-    channel text,
-    place   text
+    one  boolean NOT NULL DEFAULT true PRIMARY KEY CHECK (one),
+    id   uuid    NOT NULL DEFAULT gen_random_uuid(),
+    peer uuid
+);
+
+-- R31: where the database was when it was used on each channel of a broker. A copy is elsewhere.
+CREATE TABLE deployment_channels (
+    channel  text NOT NULL PRIMARY KEY,
+    location text NOT NULL
 );
 
 INSERT INTO deployment DEFAULT VALUES;

@@ -64,15 +64,18 @@ CREATE TABLE pending_commands (
 -- Serves the sweeper's leases: as many rows as it takes.
 CREATE INDEX pending_commands_by_next_attempt ON pending_commands (next_attempt_at);
 
--- R31: which database this is, which one is that of the Inventory Service, and on which channel and where it
--- was used last. One row.
+-- R31: which database this is, and which one is that of the Inventory Service. One row.
 CREATE TABLE deployment (
-    one     INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
-    id      BLOB    NOT NULL CHECK (length(id) = 16),
-    peer    BLOB    CHECK (length(peer) = 16),
-    channel TEXT,
-    place   TEXT
+    one  INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    id   BLOB    NOT NULL CHECK (length(id) = 16),
+    peer BLOB    CHECK (length(peer) = 16)
 ) STRICT;
+
+-- R31: where the database was when it was used on each channel of a broker. A copy is elsewhere.
+CREATE TABLE deployment_channels (
+    channel  TEXT NOT NULL PRIMARY KEY,
+    location TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 
 INSERT INTO deployment (one, id) VALUES (1, randomblob(16));
 

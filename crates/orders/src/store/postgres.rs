@@ -42,7 +42,7 @@ pub const SCHEMA: Schema = Schema {
         append: &["idempotency_keys"],
         // To lock an order takes the right to update it. A trigger forbids every update.
         change: &["orders", "order_states", "quarantine", "deployment"],
-        remove: &["pending_commands"],
+        remove: &["pending_commands", "deployment_channels"],
     },
     statements: &[
         load::CLAIM_KEYS,

@@ -69,8 +69,6 @@ pub struct Nats {
     consumer_name: String,
     /// The database that sends, and the one that it receives from.
     pairing: Arc<Pairing>,
-    /// Whether it takes the channels over from other databases, each when it is first used.
-    takes_over: bool,
     /// The first word of every subject.
     prefix: String,
     /// How many servers of the cluster keep each stream, if that is configured.
@@ -139,7 +137,6 @@ impl Nats {
             client,
             consumer_name: service.to_owned(),
             pairing,
-            takes_over: false,
             prefix: channel,
             replicas,
             ack_wait,
@@ -169,11 +166,7 @@ impl Nats {
     /// about one, and the other is still needed.
     fn channel(&self, channel: &str) -> Arc<AsyncMutex<Channel>> {
         let mut channels = self.channels.lock().expect("nothing panics under this lock");
-        let new = || Channel { is_to_take_over: self.takes_over, ..Channel::default() };
-        channels
-            .entry(channel.to_owned())
-            .or_insert_with(|| Arc::new(AsyncMutex::new(new())))
-            .clone()
+        channels.entry(channel.to_owned()).or_default().clone()
     }
 
     /// Creates the channel's stream, or makes it what it must be, unless it is known to be so.
@@ -252,6 +245,7 @@ impl Nats {
             }
             *inspected = Instant::now();
         }
+        self.pairing.refresh().await;
         let used: Vec<String> = {
             let channels = self.channels.lock().expect("nothing panics under this lock");
             channels.keys().cloned().collect()

@@ -75,7 +75,7 @@ impl From<Error> for Refusal {
 }
 
 /// Prepares a new session for its use, and refuses one that would break a promise. All of it is one
-/// round trip.
+/// round trip, and one more to see which database it is.
 pub(super) async fn begin(
     connection: &Connection,
     schema: Option<&str>,

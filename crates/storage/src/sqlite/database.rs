@@ -58,8 +58,8 @@ impl Database {
     }
 
     /// What tells the file from its copies.
-    pub(crate) fn place(&self) -> String {
-        self.writer.files().place()
+    pub(crate) fn location(&self) -> String {
+        self.writer.files().location()
     }
 
     /// The readers alone, for an audit beside the service.

@@ -109,7 +109,7 @@ impl Files {
 
     /// What tells the file from its copies, also after it was moved within its disk: its inode and
     /// when it was made. Not every file system knows the latter.
-    pub(super) fn place(&self) -> String {
+    pub(super) fn location(&self) -> String {
         let Identity(_, inode) = self.identity;
         let made = self.database.metadata().and_then(|found| found.created()).ok();
         let since = made.and_then(|made| made.duration_since(UNIX_EPOCH).ok());

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use tempfile::tempdir;
 use testbed::{
-    COMMANDS, Databases, Deployment, Environment, Form, Operator, PATIENCE, data_in, eventually,
-    fresh_database, launches, order,
+    ANSWERS, COMMANDS, Databases, Deployment, Environment, Form, Operator, PATIENCE, data_in,
+    eventually, fresh_database, launches, order,
 };
 
 tried_on!(forms with a broker:
@@ -103,12 +103,19 @@ async fn a_copy_of_a_deployment_is_refused_on_the_channel_of_the_original(form: 
     }
     let bus_url = Some(format!("{}?channel=copy", shop.environment.broker().url()));
     let environment = Environment { bus_url, ..environment };
-    let copy = Deployment::open_in(folder, form, environment).await;
+    let mut copy = Deployment::open_in(folder, form, environment).await;
     for shop in [&shop, &copy] {
         shop.confirmed(&[("MUG", 9)]).await;
         assert_eq!(shop.quarantined().await, [[""; 0], [""; 0]]);
         must_be_ready(shop).await;
         shop.must_verify().await;
+    }
+    // Also later, when somebody forgets the channel of the copy.
+    copy.programs.kill();
+    copy.programs.ended(PATIENCE).await;
+    copy.environment.bus_url = Some(shop.environment.broker().url());
+    for launch in copy.launches() {
+        launch.to_end().await.must_be_refused(1, &["was copied or moved"]);
     }
 }
 
@@ -146,7 +153,8 @@ async fn what_another_deployment_sends_is_counted_and_never_decided(form: Form) 
         let ready = shop.get_each("/readyz").await.into_iter().map(|ready| ready.ok());
         let reports = |ready: &Value| {
             let text = ready.to_string();
-            text.contains("messages on the channel were dropped") && ready["status"] == "degraded"
+            text.contains("batches of messages on the channel were dropped")
+                && ready["status"] == "degraded"
         };
         ready.into_iter().any(|ready| reports(&ready)).then_some(())
     })
@@ -162,9 +170,12 @@ async fn a_database_that_was_made_anew_is_refused_until_it_replaces_its_predeces
     let mut shop = Deployment::in_form(form).await;
     shop.stock("MUG", 1).await;
     shop.confirmed(&[("MUG", 1)]).await;
-    Operator::of(shop.environment.broker()).await.streams_name_both().await;
+    let operator = Operator::of(shop.environment.broker()).await;
+    operator.streams_name_both().await;
     shop.programs.kill();
     shop.programs.ended(PATIENCE).await;
+    // What is left of the old database must not be taken for word of the new one.
+    operator.publish(ANSWERS, "[]").await;
     match &mut shop.environment.databases {
         Some(Databases { inventory, .. }) => *inventory = fresh_database().await,
         None => {

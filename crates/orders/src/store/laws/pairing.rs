@@ -26,6 +26,7 @@ pub(crate) async fn a_copy_is_noticed_on_the_channel_of_its_original(
     assert!(original.use_on("a").await.expect("noted"));
     assert!(!copy.use_on("a").await.expect("read"));
     assert!(copy.use_on("b").await.expect("noted"), "a channel of its own");
+    assert!(!copy.use_on("a").await.expect("read"), "it remembers the original's channel");
     copy.forget().await.expect("forgotten");
     assert!(copy.use_on("a").await.expect("noted"), "the original was replaced");
 }

@@ -12,13 +12,13 @@ use crate::pairing::DatabaseId;
 pub(super) use consumer::consumer;
 #[cfg(test)]
 pub(super) use consumer::is_needed as is_needed_consumer;
-pub(super) use places::Places;
+pub(super) use owners::Owners;
 pub(super) use stream::{NeededStream, find as find_stream, stream};
 #[cfg(test)]
 pub(super) use stream::{is_needed as is_needed_stream, needed as needed_stream};
 
 mod consumer;
-mod places;
+mod owners;
 mod stream;
 
 /// Why a stream or consumer is not as needed, and what an operator can do.
@@ -33,7 +33,7 @@ pub(super) enum Misfit {
     #[error(
         "the stream {name} belongs to another {service} database ({found}) and not to this one ({own}); use another channel (nats://…?channel=NAME), or start once with --replace-peer if this database was made anew"
     )]
-    PlaceTaken { name: String, service: &'static str, found: DatabaseId, own: DatabaseId },
+    Taken { name: String, service: &'static str, found: DatabaseId, own: DatabaseId },
     #[error(
         "the stream {name} belongs to another {service} database ({found}) than the one that this database knows ({known}); use another channel (nats://…?channel=NAME), or start once with --replace-peer if the {service} database was made anew"
     )]

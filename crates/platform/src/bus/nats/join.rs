@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::address::Address;
-use super::declare::{self, Misfit, Places};
+use super::declare::{self, Misfit, Owners};
 use super::{ACK_WAIT, Nats, WATCH_PERIOD};
 use crate::config::UsageError;
 use crate::failure::{Chain, Failure};
@@ -25,7 +25,7 @@ pub struct Broker(Address);
 /// Why a service cannot join its channel, in one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
-    /// The place of the service belongs to another database, or its peer is another.
+    /// The channel belongs to another database, or the peer's is another.
     #[error("{0}")]
     OtherDeployment(String),
     /// The database was used on the same channel before, and somewhere else.
@@ -70,8 +70,9 @@ impl Broker {
     /// lives. Until the broker is there, nobody can tell whose the channel is; afterwards nothing is
     /// sent or received if it is another deployment's.
     ///
-    /// With `replaces_peer`, the database takes the channel over from another one, and takes any
-    /// database for its peer that it meets next.
+    /// With `takes_over`, the channels belong to this database from now on, and what is left in them
+    /// of others is deleted: the senders repeat what is still needed (R7). A service that begins
+    /// anew has forgotten its peer before.
     ///
     /// # Errors
     ///
@@ -81,21 +82,22 @@ impl Broker {
         service: &str,
         pairing: Arc<Pairing>,
         channels: &[&str],
-        replaces_peer: bool,
+        takes_over: bool,
     ) -> Result<Nats, JoinError> {
         let own = pairing.names().own;
         let failed = |source| JoinError::Database { service: own, source };
-        if replaces_peer {
-            pairing.forget().await.map_err(failed)?;
-        }
         let channel = self.0.channel.clone();
         if !pairing.use_on(&channel).await.map_err(failed)? {
             return Err(JoinError::Copied { service: own, channel });
         }
-        let mut nats = Nats::connect(self.0, service, pairing, ACK_WAIT, WATCH_PERIOD).await?;
-        nats.takes_over = replaces_peer;
-        match timeout(JOIN_WAIT, nats.take_places(channels)).await {
-            Ok(Err(misfit @ (Misfit::PlaceTaken { .. } | Misfit::OtherPeer { .. }))) => {
+        let nats = Nats::connect(self.0, service, pairing, ACK_WAIT, WATCH_PERIOD).await?;
+        if takes_over {
+            for channel in channels {
+                nats.channel(&nats.subject(channel)).lock().await.is_to_take_over = true;
+            }
+        }
+        match timeout(JOIN_WAIT, nats.claim(channels, takes_over)).await {
+            Ok(Err(misfit @ (Misfit::Taken { .. } | Misfit::OtherPeer { .. }))) => {
                 Err(JoinError::OtherDeployment(misfit.to_string()))
             }
             // Whatever else is wrong is noted when the channel is used.
@@ -107,20 +109,20 @@ impl Broker {
 impl Nats {
     /// Waits for the broker, and checks that the streams of these channels belong to the service's
     /// deployment, or takes them over.
-    async fn take_places(&self, channels: &[&str]) -> Result<(), Misfit> {
+    async fn claim(&self, channels: &[&str], takes_over: bool) -> Result<(), Misfit> {
         while self.reachable().is_err() {
             tokio::time::sleep(LOOK_PAUSE).await;
         }
         for channel in channels {
             let subject = self.subject(channel);
-            if self.takes_over {
-                // What fails now is done when the channel is used.
+            if takes_over {
+                // What fails now is done at the next inspection.
                 let _ = self.need_stream(&subject).await;
                 continue;
             }
             let name = declare::stream_name(&subject);
             if let Some(found) = declare::find_stream(&self.context, &name).await? {
-                Places::of(&found.config, self.pairing.names()).judge(&name, &self.pairing).await?;
+                Owners::of(&found.config, self.pairing.names()).judge(&name, &self.pairing).await?;
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use async_nats::jetstream::{Context, ErrorCode};
 use tokio::time::{sleep, timeout};
 
 use super::super::super::MAX_CHANNEL_BYTES;
-use super::{Difference, Misfit, Places, differs, refused, stream_name};
+use super::{Difference, Misfit, Owners, differs, refused, stream_name};
 use crate::failure::Chain;
 use crate::pairing::Pairing;
 
@@ -81,14 +81,13 @@ pub(in super::super) async fn stream(
         sleep(pause).await;
         found = find(context, &name).await?;
     }
-    needed.description = Some(match &found {
-        Some(_) if takes_over => Places::own(pairing).to_string(),
-        Some(found) => {
-            Places::of(&found.config, pairing.names()).judge(&name, pairing).await?;
-            Places::known(pairing).to_string()
+    if let Some(found) = &found {
+        match takes_over {
+            true => purge(context, &name).await?,
+            false => Owners::of(&found.config, pairing.names()).judge(&name, pairing).await?,
         }
-        None => Places::known(pairing).to_string(),
-    });
+    }
+    needed.description = Some(Owners::known(pairing).to_string());
     let mut is_changed = found.is_none();
     let Info { config: found, state, .. } = match found {
         Some(found) => found,
@@ -120,6 +119,12 @@ pub(in super::super) async fn stream(
         Some(remark) if !found.subjects.contains(&needed.subjects[0]) => Err(remark),
         remark => Ok(Declared::of(&found, &state, is_changed, remark)),
     }
+}
+
+/// Deletes what others have left in a stream: nothing of it may be decided.
+async fn purge(context: &Context, name: &str) -> Result<(), Misfit> {
+    let stream = context.get_stream(name).await.map_err(|error| refused(name, error))?;
+    stream.purge().await.map(drop).map_err(|error| refused(name, error))
 }
 
 pub(in super::super) async fn find(context: &Context, name: &str) -> Result<Option<Info>, Misfit> {

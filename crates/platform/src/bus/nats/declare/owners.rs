@@ -9,32 +9,27 @@ use crate::pairing::{DatabaseId, Names, Pairing};
 
 /// The databases whose services a stream belongs to, as far as it names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Places {
+pub(in super::super) struct Owners {
     names: Names,
     own: Option<DatabaseId>,
     peer: Option<DatabaseId>,
 }
 
-impl Places {
+impl Owners {
     /// Reads the description of a stream. Anything else in it is ignored: an operator may have
     /// written it.
     pub(in super::super) fn of(found: &Config, names: Names) -> Self {
         let description = found.description.as_deref().unwrap_or_default();
-        let place = |name: &str| {
+        let owner = |name: &str| {
             let mut words = description.split_whitespace().filter_map(|word| word.split_once('='));
             words.find(|(its, _)| *its == name).and_then(|(_, id)| id.parse().ok())
         };
-        Self { names, own: place(names.own), peer: place(names.peer) }
+        Self { names, own: owner(names.own), peer: owner(names.peer) }
     }
 
     /// The databases that a service knows.
     pub(in super::super) fn known(pairing: &Pairing) -> Self {
         Self { names: pairing.names(), own: Some(pairing.id()), peer: pairing.peer() }
-    }
-
-    /// The database of a service alone.
-    pub(in super::super) fn own(pairing: &Pairing) -> Self {
-        Self { peer: None, ..Self::known(pairing) }
     }
 
     /// Checks that the stream belongs to this database and to its peer. A service that has no peer
@@ -44,7 +39,7 @@ impl Places {
         let Self { names, own, peer } = self;
         let service = names.own;
         if let Some(found) = own.filter(|found| *found != pairing.id()) {
-            return Err(Misfit::PlaceTaken { name, service, found, own: pairing.id() });
+            return Err(Misfit::Taken { name, service, found, own: pairing.id() });
         }
         let Some(found) = peer else { return Ok(()) };
         let is_peer = pairing.meet(found).await.map_err(|failure| refused(&name, failure))?;
@@ -57,13 +52,13 @@ impl Places {
     }
 }
 
-impl fmt::Display for Places {
+impl fmt::Display for Owners {
     /// In one order, whichever service writes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { names, own, peer } = self;
-        let mut places = [(names.own, own), (names.peer, peer)];
-        places.sort_by(|one, other| other.0.cmp(one.0));
-        let known = places.iter().filter_map(|(name, id)| id.map(|id| format!("{name}={id}")));
+        let mut owners = [(names.own, own), (names.peer, peer)];
+        owners.sort_by(|one, other| other.0.cmp(one.0));
+        let known = owners.iter().filter_map(|(name, id)| id.map(|id| format!("{name}={id}")));
         f.write_str(&known.collect::<Vec<_>>().join(" "))
     }
 }
@@ -78,21 +73,20 @@ mod tests {
     }
 
     async fn judged(description: &str, pairing: &Pairing) -> Result<(), String> {
-        let places = Places::of(&stream(description), pairing.names());
-        places.judge("a", pairing).await.map_err(|misfit| misfit.to_string())
+        let owners = Owners::of(&stream(description), pairing.names());
+        owners.judge("a", pairing).await.map_err(|misfit| misfit.to_string())
     }
 
     #[tokio::test]
-    async fn both_services_write_and_read_the_same_places() {
+    async fn both_services_write_and_read_the_same_owners() {
         let orders = alone(NAMES, id(1));
         let inventory = alone(Names { own: NAMES.peer, peer: NAMES.own }, id(2));
-        let begun = Places::known(&orders).to_string();
+        let begun = Owners::known(&orders).to_string();
         assert_eq!(judged(&begun, &inventory).await, Ok(()));
-        let whole = Places::known(&inventory).to_string();
+        let whole = Owners::known(&inventory).to_string();
         assert_eq!(whole, format!("orders={} inventory={}", id(1), id(2)));
         assert_eq!(judged(&whole, &orders).await, Ok(()));
-        assert_eq!(Places::known(&orders).to_string(), whole);
-        assert_eq!(Places::own(&orders).to_string(), begun);
+        assert_eq!(Owners::known(&orders).to_string(), whole);
     }
 
     #[tokio::test]
