@@ -87,3 +87,6 @@ pub use intent::Intent;
 pub use quantity::{BadQuantity, Quantity};
 pub use revision::{BadRevision, Revision};
 pub use wanted::{BadWanted, MAX_LINES, Wanted, WantedLine};
+
+/// The channels between the services, at a broker without the name of the deployment in front.
+pub const CHANNELS: [&str; 2] = [commands::COMMANDS_CHANNEL, answers::ANSWERS_CHANNEL];

@@ -13,7 +13,6 @@ use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::config::{BusUrl, DatabaseUrl};
 use platform::consumer::Consumer;
-use platform::failure::{Chain, Failure};
 use platform::lifecycle::Stage;
 use platform::pairing::{Identity, Pairing};
 use platform::process::{
@@ -43,8 +42,6 @@ pub const PROGRAM: Program = Program {
 /// The keys that the settings file may have: those of all programs, because they may share the
 /// file.
 const KEYS: [&str; 4] = ["currency", "data_dir", "orders_database_url", "inventory_database_url"];
-/// The channels that both services use.
-pub const CHANNELS: [&str; 2] = [COMMANDS_CHANNEL, ANSWERS_CHANNEL];
 
 /// The adapters that the service is assembled from.
 #[derive(Debug)]
@@ -141,7 +138,8 @@ pub struct Opened {
     pub pairing: Arc<Pairing>,
 }
 
-/// Opens the adapter that the URL's scheme names. Adds the worker that looks after the database to the process.
+/// Opens the adapter that the URL's scheme names. Adds the worker that looks after the database to
+/// the process.
 ///
 /// # Errors
 ///
@@ -156,7 +154,7 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             let log_size = move |bytes| metrics.sqlite_log(SERVICE, bytes);
             let workers = &mut process.workers;
             workers.spawn(Stage::Close, "the file of stock", |token| keeper.run(log_size, token));
-            let pairing = sqlite.pairing().await.map_err(|failure| unreadable(&failure))?;
+            let pairing = sqlite.pairing().await?;
             let audit = Arc::new(sqlite.audit());
             Ok(Opened { store: Arc::new(sqlite), audit, pairing })
         }
@@ -169,15 +167,11 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             process.workers.spawn(Stage::Work, "the check of the inventory database", |token| {
                 check.run("inventory database writes", readiness, token)
             });
-            let pairing = postgres.pairing().await.map_err(|failure| unreadable(&failure))?;
+            let pairing = postgres.pairing().await?;
             let audit = Arc::new(postgres.audit());
             Ok(Opened { store: Arc::new(postgres), audit, pairing })
         }
     }
-}
-
-fn unreadable(failure: &Failure) -> ProgramError {
-    ProgramError::failed(Chain(failure))
 }
 
 /// Opens the database of a service for reading only, and tells what it says about itself. The
@@ -192,13 +186,13 @@ pub async fn open_for_audit(
     match url {
         DatabaseUrl::Sqlite(path) => {
             let audit = Sqlite::open_for_audit(path).map_err(ProgramError::failed)?;
-            let identity = audit.identity().await.map_err(|failure| unreadable(&failure))?;
+            let identity = audit.identity().await?;
             Ok((Arc::new(audit), identity))
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), "lastro verify")?;
             let audit = Postgres::open_for_audit(server).await.map_err(ProgramError::failed)?;
-            let identity = audit.identity().await.map_err(|failure| unreadable(&failure))?;
+            let identity = audit.identity().await?;
             Ok((Arc::new(audit), identity))
         }
     }
@@ -241,9 +235,10 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let database_url = database_url.map_or_else(|| "sqlite:data/inventory.db".parse(), Ok)?;
         let Opened { store, audit, pairing } = open_store(&database_url, process).await?;
         if common.replace_peer {
-            pairing.forget().await.map_err(|failure| unreadable(&failure))?;
+            pairing.forget().await?;
         }
-        let joining = broker.join(PROGRAM.name, pairing.clone(), &CHANNELS, common.replace_peer);
+        let joining =
+            broker.join(PROGRAM.name, pairing.clone(), &contract::CHANNELS, common.replace_peer);
         let bus = Arc::new(joining.await?);
         Ok(build(Dependencies { store, audit, bus, pairing }, process))
     })

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use platform::failure::{Chain, Failure};
 use platform::pairing::{Identity, Names, Pairing};
 use platform::process::ProgramError;
 
@@ -15,14 +14,13 @@ pub(crate) async fn pair(
     [orders, stock]: [&Arc<Pairing>; 2],
     anew: bool,
 ) -> Result<(), ProgramError> {
-    let failed = |failure: Failure| ProgramError::failed(Chain(&failure));
     if anew {
-        orders.forget().await.map_err(failed)?;
-        stock.forget().await.map_err(failed)?;
+        orders.forget().await?;
+        stock.forget().await?;
     }
     refuse_strangers(orders.identity(), stock.identity())?;
-    orders.meet(stock.id()).await.map_err(failed)?;
-    stock.meet(orders.id()).await.map_err(failed)?;
+    orders.meet(stock.id()).await?;
+    stock.meet(orders.id()).await?;
     Ok(())
 }
 

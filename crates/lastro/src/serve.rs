@@ -169,7 +169,7 @@ async fn buses_at(
     replaces_peer: bool,
 ) -> Result<[Arc<dyn Bus>; 2], ProgramError> {
     let join = async |service: Program, pairing: &Arc<Pairing>| {
-        broker.clone().join(service.name, pairing.clone(), &orders::CHANNELS, replaces_peer).await
+        broker.clone().join(service.name, pairing.clone(), &contract::CHANNELS, replaces_peer).await
     };
     let orders_bus = join(orders::PROGRAM, orders).await?;
     let inventory_bus = join(inventory::PROGRAM, stock).await?;

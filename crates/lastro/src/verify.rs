@@ -78,7 +78,7 @@ fn violated() -> ProgramError {
 /// A database cannot be read.
 pub(crate) async fn verify(databases: &Databases) -> Result<Report, ProgramError> {
     let (orders, inventory) = open(databases).await?;
-    audit_once(orders, inventory).await.map_err(|failure| unreadable(&failure))
+    Ok(audit_once(orders, inventory).await?)
 }
 
 async fn open(
@@ -88,10 +88,6 @@ async fn open(
     let (inventory, of_stock) = inventory::open_for_audit(&databases.inventory).await?;
     refuse_strangers(of_orders, of_stock)?;
     Ok((orders, inventory))
-}
-
-fn unreadable(failure: &Failure) -> ProgramError {
-    ProgramError::failed(Chain(failure))
 }
 
 /// Audits both databases round after round until `shutdown`, at the pace of the auditors inside the
@@ -124,7 +120,7 @@ async fn watch(
         numbers.count(WATCH, &findings, &progress, SystemClock.now());
         let mut lines = rounds.absorb(findings);
         match &progress {
-            Err(failure @ Failure::Fatal(_)) => return Err(unreadable(failure)),
+            Err(failure @ Failure::Fatal(_)) => return Err(failure.clone().into()),
             Err(failure) if !failing => {
                 eprintln!("read failed, retrying: {}", Chain(failure));
             }

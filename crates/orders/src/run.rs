@@ -15,7 +15,6 @@ use platform::bus::Bus;
 use platform::clock::SystemClock;
 use platform::config::{BusUrl, DatabaseUrl, UsageError};
 use platform::consumer::Consumer;
-use platform::failure::{Chain, Failure};
 use platform::lifecycle::Stage;
 use platform::pairing::{Identity, Pairing};
 use platform::process::{
@@ -48,8 +47,6 @@ pub const PROGRAM: Program = Program {
 /// The keys that the settings file may have: those of all programs, because they may share the
 /// file.
 const KEYS: [&str; 4] = ["currency", "data_dir", "orders_database_url", "inventory_database_url"];
-/// The channels that both services use.
-pub const CHANNELS: [&str; 2] = [COMMANDS_CHANNEL, ANSWERS_CHANNEL];
 
 /// The adapters and settings that the service is assembled from.
 #[derive(Debug)]
@@ -198,7 +195,8 @@ pub struct Opened {
     pub pairing: Arc<Pairing>,
 }
 
-/// Opens the adapter that the URL's scheme names. Adds the worker that looks after the database to the process.
+/// Opens the adapter that the URL's scheme names. Adds the worker that looks after the database to
+/// the process.
 ///
 /// # Errors
 ///
@@ -213,7 +211,7 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             let log_size = move |bytes| metrics.sqlite_log(SERVICE, bytes);
             let workers = &mut process.workers;
             workers.spawn(Stage::Close, "the file of orders", |token| keeper.run(log_size, token));
-            let pairing = sqlite.pairing().await.map_err(|failure| unreadable(&failure))?;
+            let pairing = sqlite.pairing().await?;
             let audit = Arc::new(sqlite.audit());
             Ok(Opened { store: Arc::new(sqlite), audit, pairing })
         }
@@ -226,15 +224,11 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             process.workers.spawn(Stage::Work, "the check of the orders database", |token| {
                 check.run("orders database writes", readiness, token)
             });
-            let pairing = postgres.pairing().await.map_err(|failure| unreadable(&failure))?;
+            let pairing = postgres.pairing().await?;
             let audit = Arc::new(postgres.audit());
             Ok(Opened { store: Arc::new(postgres), audit, pairing })
         }
     }
-}
-
-fn unreadable(failure: &Failure) -> ProgramError {
-    ProgramError::failed(Chain(failure))
 }
 
 /// Opens the database of a service for reading only, and tells what it says about itself. The
@@ -251,13 +245,13 @@ pub async fn open_for_audit(
             // The age of the backlog. PostgreSQL tells it by its own clock.
             let clock = Arc::new(SystemClock);
             let audit = Sqlite::open_for_audit(path, clock).map_err(ProgramError::failed)?;
-            let identity = audit.identity().await.map_err(|failure| unreadable(&failure))?;
+            let identity = audit.identity().await?;
             Ok((Arc::new(audit), identity))
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), "lastro verify")?;
             let audit = Postgres::open_for_audit(server).await.map_err(ProgramError::failed)?;
-            let identity = audit.identity().await.map_err(|failure| unreadable(&failure))?;
+            let identity = audit.identity().await?;
             Ok((Arc::new(audit), identity))
         }
     }
@@ -304,9 +298,10 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let currency = parse_currency(file.or(currency, "currency")?)?;
         let Opened { store, audit, pairing } = open_store(&database_url, process).await?;
         if common.replace_peer {
-            pairing.forget().await.map_err(|failure| unreadable(&failure))?;
+            pairing.forget().await?;
         }
-        let joining = broker.join(PROGRAM.name, pairing.clone(), &CHANNELS, common.replace_peer);
+        let joining =
+            broker.join(PROGRAM.name, pairing.clone(), &contract::CHANNELS, common.replace_peer);
         let bus = Arc::new(joining.await?);
         Ok(build(Dependencies { store, audit, bus, pairing, currency }, process))
     })

@@ -7,6 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::bus::nats::{Broker, JoinError};
 use crate::config::{BusUrl, File, ListenAddr, UsageError, refuse_open_address};
+use crate::failure::{Chain, Failure};
 
 /// The broker that a service connects to if none is configured.
 const DEFAULT_BROKER: &str = "nats://127.0.0.1:4222";
@@ -127,6 +128,13 @@ pub fn broker_between_processes(url: Option<BusUrl>) -> Result<Broker, UsageErro
             "embedded: connects only services in one process; use nats:, or run both as `lastro`"
                 .to_owned(),
         )),
+    }
+}
+
+impl From<Failure> for ProgramError {
+    /// A database that fails while a program starts, or reads for a tool.
+    fn from(failure: Failure) -> Self {
+        Self::failed(Chain(&failure))
     }
 }
 

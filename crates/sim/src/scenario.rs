@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use contract::answers::ANSWERS_CHANNEL;
-use contract::commands::COMMANDS_CHANNEL;
+use contract::CHANNELS;
 
 use crate::broker::Wipe;
 use crate::config::Fault;
@@ -21,7 +20,6 @@ const SETTLING: Duration = Duration::from_secs(2 * 3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The virtual time within which all messages must be acknowledged once all have arrived.
 const DRAINING: Duration = Duration::from_secs(1800);
-const CHANNELS: [&str; 2] = [COMMANDS_CHANNEL, ANSWERS_CHANNEL];
 
 /// Plays to the end, or to the first violation.
 pub(crate) async fn play(world: Arc<World>) {

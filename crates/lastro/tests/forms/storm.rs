@@ -99,7 +99,7 @@ impl Services {
             let join = async |service: Program, pairing: &Arc<Pairing>| {
                 let broker = broker_between_processes(Some(url.clone())).expect("an address");
                 let pairing = pairing.clone();
-                broker.join(service.name, pairing, &orders::CHANNELS, false).await.expect("a bus")
+                broker.join(service.name, pairing, &contract::CHANNELS, false).await.expect("a bus")
             };
             let inventory = join(inventory::PROGRAM, inventory).await;
             [Arc::new(join(orders::PROGRAM, orders).await), Arc::new(inventory)]
