@@ -174,15 +174,15 @@ impl Nats {
     async fn need_stream(&self, channel: &str) -> Result<bool, BusError> {
         let known = self.channel(channel);
         let mut known = known.lock().await;
-        if known.has_stream && !self.must_name_peer(&known) {
+        if self.is_declared(&known) {
             return Ok(false);
         }
         self.declare_stream(channel, &mut known).await
     }
 
-    /// Whether the peer became known since the stream was declared.
-    fn must_name_peer(&self, known: &Channel) -> bool {
-        !known.names_peer && self.pairing.peer().is_some()
+    /// Whether the stream is known to exist, and names the peer if that is known.
+    fn is_declared(&self, known: &Channel) -> bool {
+        known.has_stream && (known.names_peer || self.pairing.peer().is_none())
     }
 
     /// Compares the channel's stream with what it must be, and repairs it. Returns whether anything
@@ -215,12 +215,12 @@ impl Nats {
     async fn need_consumer(&self, channel: &str) -> Result<PullConsumer, BusError> {
         let known = self.channel(channel);
         let mut known = known.lock().await;
-        let must_name_peer = self.must_name_peer(&known);
-        if let Some(consumer) = known.consumer.as_ref().filter(|_| !must_name_peer) {
+        let is_declared = self.is_declared(&known);
+        if let Some(consumer) = known.consumer.as_ref().filter(|_| is_declared) {
             return Ok(consumer.clone());
         }
         known.is_received = true;
-        if !known.has_stream || must_name_peer {
+        if !is_declared {
             self.declare_stream(channel, &mut known).await?;
         }
         let made =

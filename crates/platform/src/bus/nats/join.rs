@@ -122,7 +122,7 @@ impl Nats {
             }
             let name = declare::stream_name(&subject);
             if let Some(found) = declare::find_stream(&self.context, &name).await? {
-                Owners::of(&found.config, self.pairing.names()).judge(&name, &self.pairing).await?;
+                Owners::judge(&found.config, &self.pairing).await?;
             }
         }
         Ok(())

@@ -18,7 +18,7 @@ pub(in super::super) struct Owners {
 impl Owners {
     /// Reads the description of a stream. Anything else in it is ignored: an operator may have
     /// written it.
-    pub(in super::super) fn of(found: &Config, names: Names) -> Self {
+    fn of(found: &Config, names: Names) -> Self {
         let description = found.description.as_deref().unwrap_or_default();
         let owner = |name: &str| {
             let mut words = description.split_whitespace().filter_map(|word| word.split_once('='));
@@ -32,11 +32,11 @@ impl Owners {
         Self { names: pairing.names(), own: Some(pairing.id()), peer: pairing.peer() }
     }
 
-    /// Checks that the stream belongs to this database and to its peer. A service that has no peer
-    /// yet takes the one that the stream names.
-    pub(in super::super) async fn judge(self, name: &str, pairing: &Pairing) -> Result<(), Misfit> {
-        let name = name.to_owned();
-        let Self { names, own, peer } = self;
+    /// Checks that a stream belongs to this database and to its peer. A service that has no peer yet
+    /// takes the one that the stream names.
+    pub(in super::super) async fn judge(found: &Config, pairing: &Pairing) -> Result<(), Misfit> {
+        let name = found.name.clone();
+        let Self { names, own, peer } = Self::of(found, pairing.names());
         let service = names.own;
         if let Some(found) = own.filter(|found| *found != pairing.id()) {
             return Err(Misfit::Taken { name, service, found, own: pairing.id() });
@@ -73,8 +73,7 @@ mod tests {
     }
 
     async fn judged(description: &str, pairing: &Pairing) -> Result<(), String> {
-        let owners = Owners::of(&stream(description), pairing.names());
-        owners.judge("a", pairing).await.map_err(|misfit| misfit.to_string())
+        Owners::judge(&stream(description), pairing).await.map_err(|misfit| misfit.to_string())
     }
 
     #[tokio::test]

@@ -84,7 +84,7 @@ pub(in super::super) async fn stream(
     if let Some(found) = &found {
         match takes_over {
             true => purge(context, &name).await?,
-            false => Owners::of(&found.config, pairing.names()).judge(&name, pairing).await?,
+            false => Owners::judge(&found.config, pairing).await?,
         }
     }
     needed.description = Some(Owners::known(pairing).to_string());
