@@ -7,8 +7,8 @@ use std::sync::Arc;
 use contract::OrderId;
 use inventory_core::stock::RequestId;
 use platform::quarantine::Quarantined;
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use storage::sqlite::{OpenError, open_reader};
 
 use crate::node::Service;
 use crate::version::Versions;
@@ -57,19 +57,10 @@ impl Names {
 }
 
 impl Databases {
-    pub(crate) fn open(folder: &std::path::Path, versions: Versions) -> rusqlite::Result<Self> {
-        let open = |name: &str| {
-            let connection =
-                Connection::open_with_flags(folder.join(name), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-            connection.pragma_update(None, "query_only", "on")?;
-            // Otherwise SQLite prepares a statement anew for other parameters.
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-            connection.set_prepared_statement_cache_capacity(64);
-            Ok::<_, rusqlite::Error>(connection)
-        };
+    pub(crate) fn open(folder: &std::path::Path, versions: Versions) -> Result<Self, OpenError> {
         Ok(Self {
-            orders: open("orders.db")?,
-            inventory: open("inventory.db")?,
+            orders: open_reader(&folder.join("orders.db"))?,
+            inventory: open_reader(&folder.join("inventory.db"))?,
             versions,
             names: RefCell::default(),
             drained: Cell::default(),
