@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 /// How many ports are tried, because another program may take one meanwhile.
 const ATTEMPTS: u32 = 5;
+
 /// A server process.
 #[derive(Debug)]
 struct Server {
@@ -67,7 +68,7 @@ fn last_line(log: &Path) -> String {
 /// A PostgreSQL with the default settings.
 #[derive(Debug)]
 pub(super) struct Postgres {
-    _server: Server,
+    server: Server,
     installed: Installed,
     port: u16,
 }
@@ -98,7 +99,7 @@ impl Postgres {
             command.args(["-c", "max_connections=500"]);
             // An immediate shutdown: nobody needs the data any more.
             let server = Server::start(command, &log, Signal::QUIT)?;
-            let mut postgres = Self { _server: server, installed: installed.clone(), port };
+            let mut postgres = Self { server, installed: installed.clone(), port };
             if postgres.is_ready().await {
                 return Ok(postgres);
             }
@@ -109,7 +110,7 @@ impl Postgres {
     /// Waits until the server answers; false if it has ended.
     async fn is_ready(&mut self) -> bool {
         let patience = Instant::now() + PATIENCE;
-        while Instant::now() < patience && !self._server.has_ended() {
+        while Instant::now() < patience && !self.server.has_ended() {
             if self.execute("postgres", "SELECT 1").await.is_ok() {
                 return true;
             }
