@@ -6,6 +6,7 @@ use std::fmt;
 use platform::failure::{Failure, Suspicion};
 use rusqlite::{CachedStatement, Connection, ToSql};
 
+mod checkpoints;
 mod database;
 mod error;
 mod files;

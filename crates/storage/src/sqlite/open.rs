@@ -16,10 +16,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Memory for the pages that are used again and again.
 const CACHE_KIB: i64 = 32 * 1024;
-/// Pages of 4 KiB in the log that trigger a checkpoint. Fewer, larger checkpoints cost less.
-const CHECKPOINT_PAGES: i64 = 8_000;
 /// A log that has become larger is cut to this size when it begins anew.
-const MAX_EMPTY_LOG_BYTES: i64 = 64 * 1024 * 1024;
+const MAX_EMPTY_LOG_BYTES: i64 = 128 * 1024 * 1024;
 
 /// Opens the one writing connection for the first time, and brings the schema up to date.
 ///
@@ -89,7 +87,8 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", "on")?;
     connection.pragma_update(None, "trusted_schema", "off")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // The log is copied beside the commits.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", MAX_EMPTY_LOG_BYTES)?;
     keep_statements(connection)
 }

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
+use super::checkpoints::Checkpoints;
 use super::error::{OpenError, failure};
 use super::files::Files;
 use super::migrate::Migrated;
@@ -32,6 +33,8 @@ pub(super) struct Session {
     connection: Option<Connection>,
     /// After it, nothing is written any more: a new connection could find other files (R18).
     fatal: Option<Failure>,
+    checkpoints: Checkpoints,
+    /// Dropped last: it must outlive all connections.
     files: Arc<Files>,
 }
 
@@ -42,13 +45,15 @@ impl Session {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
         let files = Arc::new(Files::lock(path)?);
-        let (connection, migrated) = open_or_make(path, migrations, files.made_before())?;
+        let (mut connection, migrated) = open_or_make(path, migrations, files.made_before())?;
         if migrated == Migrated::Made {
             info!(path = %path.display(), "made a new database, because there was none");
         }
         files.note_made();
         let path = path.to_owned();
-        Ok(Self { path, clock, connection: Some(connection), fatal: None, files })
+        let checkpoints = Checkpoints::new(path.clone());
+        checkpoints.follow(&mut connection).map_err(OpenError::engine(&path))?;
+        Ok(Self { path, clock, connection: Some(connection), fatal: None, checkpoints, files })
     }
 
     /// Runs `work` in one transaction that holds the write lock from its first statement on. A
@@ -64,7 +69,8 @@ impl Session {
             Some(connection) => connection,
             // Do not create a file that is gone again: its rows would be lost silently.
             None => {
-                let connection = connect_writer(&self.path, OpenFlags::empty())?;
+                let mut connection = connect_writer(&self.path, OpenFlags::empty())?;
+                self.checkpoints.follow(&mut connection).map_err(failure)?;
                 self.files.check().inspect_err(|failure| self.fatal = Some(failure.clone()))?;
                 connection
             }
@@ -85,9 +91,22 @@ impl Session {
         result
     }
 
+    /// Looks after the log: after each commit, and with what the commit has answered.
+    fn tend_log(
+        &mut self,
+        tend: impl FnOnce(&mut Checkpoints, &Connection) -> Result<(), Failure>,
+    ) {
+        let Some(connection) = &self.connection else { return };
+        if let Err(failure) = tend(&mut self.checkpoints, connection) {
+            leave_log(connection);
+            self.fatal = Some(failure);
+        }
+    }
+
     /// Closes the connection. Before that it copies the log into the file, unless the file cannot
     /// be trusted. The last connection to close removes the log.
-    fn close(self, trusted: bool) {
+    fn close(mut self, trusted: bool) {
+        self.checkpoints.end();
         let Some(connection) = self.connection else { return };
         self.files.disconnecting();
         if !trusted {
@@ -150,7 +169,10 @@ impl Writer {
         let serve = move || {
             while let Some(call) = queue.blocking_recv() {
                 match call {
-                    Call::Work(work) => work(&mut session),
+                    Call::Work(work) => {
+                        work(&mut session);
+                        session.tend_log(Checkpoints::tend);
+                    }
                     Call::Close { trusted, closed } => {
                         session.close(trusted);
                         // The caller may have stopped waiting.
@@ -188,7 +210,12 @@ impl Writer {
         work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<R, Failure> + Send + 'static,
     ) -> Result<R, Failure> {
         match self {
-            Self::Inline(session, _) => session.lock().map_err(|_| panicked())?.transact(work),
+            Self::Inline(session, _) => {
+                let mut session = session.lock().map_err(|_| panicked())?;
+                let result = session.transact(work);
+                session.tend_log(Checkpoints::tend_inline);
+                result
+            }
             Self::Thread { calls, closing, .. } => {
                 let (reply, answer) = oneshot::channel();
                 let call = Call::Work(Box::new(move |session| {
