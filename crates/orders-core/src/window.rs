@@ -1,59 +1,75 @@
-//! The window of the sweeper: how many commands may be sent again at a time (R8).
+//! The windows of commands in flight (R8): how many may be sent for the first time, and how many
+//! again.
 //!
-//! The window is small while Inventory does not answer, and follows the rate of its answers
-//! otherwise.
+//! They follow the rate of Inventory's answers, so that the queue in front of it stays about a
+//! second long, and are small while it does not answer. What finds no room stays in the database,
+//! where the sweeper finds it.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use contract::OrderId;
 
-/// The size of the window without answers.
-const SMALLEST: usize = 64;
-/// The largest size of the window, at any rate of answers.
+/// The least size of the window of re-sends.
+const FEWEST_AGAIN: usize = 64;
+/// The least size of the window of first sendings: a burst in front of an idle Inventory.
+const FEWEST_FIRST: usize = 2048;
+/// The largest size of a window, at any rate of answers.
 const LARGEST: usize = 8192;
+/// The largest size of a window while Inventory is silent.
+const LARGEST_IN_SILENCE: usize = 16;
 const SECOND_MICROS: i64 = 1_000_000;
-/// A re-send that had no answer for this long counts as lost and leaves the window.
-const LOST_AFTER_MICROS: i64 = 5 * SECOND_MICROS;
-/// Inventory is silent when re-sends had no answer for this long.
+/// Inventory is silent when commands had no answer for this long.
 const SILENCE_MICROS: i64 = 2 * SECOND_MICROS;
+/// A command that had no answer for this long counts as lost and leaves its window.
+const LOST_AFTER_MICROS: i64 = 5 * SECOND_MICROS;
+/// The same in a long silence, in which commands queue up rather than get lost.
+const LOST_AT_LAST_MICROS: i64 = 30 * SECOND_MICROS;
 
 /// The longest patience, however slow the answers are.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Counts re-sends and answers.
+/// Counts commands in flight and answers.
 ///
-/// All times are microseconds of one clock, which may jump. A time that lies in the future counts
-/// as long ago.
+/// All times are microseconds of one clock, which may jump. A time that lies a second or more in the
+/// future counts as long ago.
 #[derive(Debug, Default)]
 pub struct Window {
-    /// When each unanswered command was sent again.
-    unanswered: HashMap<OrderId, i64>,
+    /// The last sending of each unanswered command.
+    in_flight: HashMap<OrderId, Sending>,
+    /// How many of these were sent for the first time.
+    first: usize,
     /// The answers in the second that begins at `second_at`, and in the second before it.
     answers: (usize, usize),
     second_at: i64,
     /// The quickest answer in each of these two seconds, measured from the acceptance of its order.
     quickest: (Option<Duration>, Option<Duration>),
-    last_answer_at: i64,
-    resent_since_answer: bool,
+    /// The first sending of any command after the last answer.
+    asked_at: Option<i64>,
     /// When the last silence ended. All commands that were sent before are due.
     awake_since: Option<i64>,
+    /// Whether more commands may be due than were sent.
+    behind: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sending {
+    at: i64,
+    is_first: bool,
 }
 
 impl Window {
     /// Records an answer for an order. Returns whether it ended a silence.
     pub fn answered(&mut self, order_id: OrderId, now_micros: i64) -> bool {
-        self.unanswered.remove(&order_id);
+        self.forget(order_id);
         self.roll(now_micros);
         self.answers.0 += 1;
-        let silent =
-            self.resent_since_answer && elapsed(self.last_answer_at, now_micros) >= SILENCE_MICROS;
-        if silent {
+        let ended_silence = self.silence(now_micros) > 0;
+        if ended_silence {
             self.awake_since = Some(now_micros);
         }
-        self.last_answer_at = now_micros;
-        self.resent_since_answer = false;
-        silent
+        self.asked_at = None;
+        ended_silence
     }
 
     /// Records the quickest of several answers, measured from the acceptance of its order.
@@ -73,12 +89,41 @@ impl Window {
         this_second.into_iter().chain(last_second).min().unwrap_or_default().min(LONGEST_PATIENCE)
     }
 
+    /// Records commands that are to be sent for the first time. Returns how many of them may be
+    /// sent now, in this order; the sweeper sends the others when they are due.
+    pub fn admit(
+        &mut self,
+        order_ids: impl ExactSizeIterator<Item = OrderId>,
+        now_micros: i64,
+    ) -> usize {
+        let size = self.size(FEWEST_FIRST, 1, now_micros);
+        if self.first + order_ids.len() > size {
+            self.forget_lost(now_micros);
+        }
+        let room = size.saturating_sub(self.first);
+        self.behind |= order_ids.len() > room;
+        let mut admitted = 0;
+        for order_id in order_ids.take(room) {
+            self.sent(order_id, Sending { at: now_micros, is_first: true });
+            admitted += 1;
+        }
+        if admitted > 0 {
+            self.asked_at.get_or_insert(now_micros);
+        }
+        admitted
+    }
+
+    /// Records that the bus took a message of none of the first sendings: nothing is queued.
+    pub fn refused(&mut self) {
+        self.in_flight.retain(|_, sending| !sending.is_first);
+        self.first = 0;
+    }
+
     /// Returns how many more commands may be sent again now.
     pub fn free(&mut self, now_micros: i64) -> usize {
-        self.roll(now_micros);
-        self.unanswered.retain(|_, sent_at| elapsed(*sent_at, now_micros) < LOST_AFTER_MICROS);
-        let size = self.answers.0.max(self.answers.1).clamp(SMALLEST, LARGEST);
-        size.saturating_sub(self.unanswered.len())
+        self.forget_lost(now_micros);
+        let size = self.size(FEWEST_AGAIN, 2, now_micros);
+        size.saturating_sub(self.in_flight.len() - self.first)
     }
 
     /// When the last silence ended, while not all commands from before have been sent again.
@@ -86,10 +131,16 @@ impl Window {
         self.awake_since
     }
 
+    /// Whether the sweeper shall go on at once when answers make room: more commands may be due.
+    pub fn is_behind(&self) -> bool {
+        self.behind || self.awake_since.is_some()
+    }
+
     /// Records the commands that a lease sent again, out of at most `asked`.
     ///
     /// `awake_since` is the value that the lease was made with. If the lease found fewer commands
-    /// than `asked`, it has sent the last command from before the end of the silence.
+    /// than `asked`, it has sent the last command from before the end of the silence, or the last
+    /// one that is due.
     pub fn resent(
         &mut self,
         order_ids: impl IntoIterator<Item = OrderId>,
@@ -99,15 +150,52 @@ impl Window {
     ) {
         let mut count = 0;
         for order_id in order_ids {
-            self.unanswered.insert(order_id, now_micros);
+            self.sent(order_id, Sending { at: now_micros, is_first: false });
             count += 1;
         }
         // Re-sends after a silence do not begin another silence: their commands may be stuck for
         // good.
-        self.resent_since_answer |= count > 0 && awake_since.is_none();
-        if count < asked && self.awake_since == awake_since {
+        if count > 0 && awake_since.is_none() {
+            self.asked_at.get_or_insert(now_micros);
+        }
+        if awake_since.is_none() {
+            self.behind = count >= asked;
+        } else if count < asked && self.awake_since == awake_since {
             self.awake_since = None;
         }
+    }
+
+    fn sent(&mut self, order_id: OrderId, sending: Sending) {
+        let before = self.in_flight.insert(order_id, sending);
+        self.first += usize::from(sending.is_first);
+        self.first -= usize::from(before.is_some_and(|before| before.is_first));
+    }
+
+    fn forget(&mut self, order_id: OrderId) {
+        let sending = self.in_flight.remove(&order_id);
+        self.first -= usize::from(sending.is_some_and(|sending| sending.is_first));
+    }
+
+    fn forget_lost(&mut self, now_micros: i64) {
+        let lost_after =
+            (self.silence(now_micros) / 8).clamp(LOST_AFTER_MICROS, LOST_AT_LAST_MICROS);
+        self.in_flight.retain(|_, sending| elapsed(sending.at, now_micros) < lost_after);
+        self.first = self.in_flight.values().filter(|sending| sending.is_first).count();
+    }
+
+    /// How long Inventory has been silent, if it is.
+    fn silence(&self, now_micros: i64) -> i64 {
+        let unanswered = self.asked_at.map_or(0, |asked_at| elapsed(asked_at, now_micros));
+        if unanswered >= SILENCE_MICROS { unanswered } else { 0 }
+    }
+
+    /// A window for this fraction of a second's answers.
+    fn size(&mut self, fewest: usize, parts: usize, now_micros: i64) -> usize {
+        self.roll(now_micros);
+        if self.silence(now_micros) > 0 {
+            return LARGEST_IN_SILENCE;
+        }
+        (self.answers.0.max(self.answers.1) / parts).clamp(fewest, LARGEST)
     }
 
     fn roll(&mut self, now_micros: i64) {
@@ -126,8 +214,10 @@ impl Window {
     }
 }
 
+/// Committers side by side tell their times a little out of order.
 fn elapsed(earlier: i64, now: i64) -> i64 {
-    if earlier > now { i64::MAX } else { now.saturating_sub(earlier) }
+    let elapsed = now.saturating_sub(earlier);
+    if elapsed <= -SECOND_MICROS { i64::MAX } else { elapsed.max(0) }
 }
 
 #[cfg(test)]
@@ -138,47 +228,97 @@ mod tests {
         OrderId(uuid::Uuid::from_u128(n))
     }
 
+    fn ids(range: std::ops::Range<usize>) -> impl ExactSizeIterator<Item = OrderId> {
+        range.map(|n| id(n as u128))
+    }
+
+    const START: i64 = 100 * SECOND_MICROS;
+
     #[test]
-    fn without_answers_the_window_is_small_and_lost_re_sends_leave_it() {
+    fn without_answers_the_windows_are_small_and_lost_commands_leave_them() {
         let mut window = Window::default();
-        assert_eq!(window.free(SECOND_MICROS), SMALLEST);
-        window.resent((0..64).map(id), 64, None, SECOND_MICROS);
-        assert_eq!(window.free(SECOND_MICROS), 0);
-        assert_eq!(window.free(SECOND_MICROS + LOST_AFTER_MICROS), SMALLEST);
+        assert_eq!(window.free(START), FEWEST_AGAIN);
+        window.resent(ids(0..64), 64, None, START);
+        assert_eq!(window.free(START), 0);
+        assert_eq!(window.admit(ids(100..3000), START), FEWEST_FIRST);
+        assert_eq!(window.admit(ids(3000..3001), START), 0);
+        let lost = START + LOST_AFTER_MICROS;
+        assert_eq!(window.free(lost), LARGEST_IN_SILENCE);
+        assert_eq!(window.admit(ids(3000..3100), lost), LARGEST_IN_SILENCE);
     }
 
     #[test]
-    fn the_window_follows_the_rate_of_answers() {
+    fn the_windows_follow_the_rate_of_answers() {
         let mut window = Window::default();
-        let start = 100 * SECOND_MICROS;
-        (0..1000).for_each(|n| {
-            window.answered(id(n), start);
-        });
-        assert_eq!(window.free(start), 1000);
-        assert_eq!(window.free(start + SECOND_MICROS), 1000, "the previous second still counts");
-        assert_eq!(window.free(start + 3 * SECOND_MICROS), SMALLEST);
-        (0..10_000).for_each(|n| {
-            window.answered(id(n), start + 4 * SECOND_MICROS);
-        });
-        assert_eq!(window.free(start + 4 * SECOND_MICROS), LARGEST);
+        let answer = |window: &mut Window, count, at| {
+            ids(0..count).for_each(|order_id| {
+                window.answered(order_id, at);
+            });
+        };
+        answer(&mut window, 5000, START);
+        assert_eq!(window.free(START), 2500, "half of a second's answers");
+        assert_eq!(window.admit(ids(0..9000), START), 5000, "a second's answers");
+        answer(&mut window, 5000, START);
+        assert_eq!(window.free(START + SECOND_MICROS), 5000, "the previous second still counts");
+        assert_eq!(window.free(START + 3 * SECOND_MICROS), FEWEST_AGAIN);
+        answer(&mut window, 20_000, START + 4 * SECOND_MICROS);
+        assert_eq!(window.free(START + 4 * SECOND_MICROS), LARGEST);
+        assert_eq!(window.admit(ids(0..9000), START + 4 * SECOND_MICROS), LARGEST);
     }
 
     #[test]
-    fn an_answer_takes_its_order_out_of_the_window() {
+    fn first_sendings_and_re_sends_take_no_room_from_each_other() {
+        let mut window = Window::default();
+        assert_eq!(window.admit(ids(0..5000), START), FEWEST_FIRST);
+        assert_eq!(window.free(START), FEWEST_AGAIN);
+        window.resent(ids(5000..5064), 64, None, START);
+        assert_eq!(window.free(START), 0);
+        // A re-send of what was sent for the first time makes room for another first sending.
+        window.resent(ids(0..1), 1, None, START);
+        assert_eq!(window.admit(ids(6000..6002), START), 1);
+    }
+
+    #[test]
+    fn an_answer_takes_its_order_out_of_its_window() {
         let mut window = Window::default();
         window.resent([id(1), id(2)], 64, None, 7);
         window.answered(id(1), 8);
         window.answered(id(9), 8);
-        assert_eq!(window.free(9), SMALLEST - 1);
+        assert_eq!(window.free(9), FEWEST_AGAIN - 1);
+        assert_eq!(window.admit(ids(10..5000), 9), FEWEST_FIRST);
+        window.answered(id(10), 10);
+        assert_eq!(window.admit(ids(5000..5002), 11), 1);
+    }
+
+    #[test]
+    fn what_the_bus_refused_was_not_sent() {
+        let mut window = Window::default();
+        window.resent(ids(0..60), 64, None, START);
+        window.admit(ids(100..5000), START);
+        window.refused();
+        assert_eq!(window.free(START), 4, "a re-send has its own time");
+        assert_eq!(window.admit(ids(5000..9000), START), FEWEST_FIRST);
+    }
+
+    #[test]
+    fn the_sweeper_is_behind_while_commands_find_no_room_or_leases_are_full() {
+        let mut window = Window::default();
+        window.admit(ids(0..FEWEST_FIRST), START);
+        assert!(!window.is_behind());
+        window.admit(ids(5000..5001), START);
+        assert!(window.is_behind(), "one found no room");
+        window.resent(ids(0..10), 10, None, START);
+        assert!(window.is_behind(), "a full lease may have left commands");
+        window.resent(ids(0..9), 10, None, START);
+        assert!(!window.is_behind());
     }
 
     #[test]
     fn the_first_answer_after_a_silence_makes_all_commands_due_until_all_are_sent() {
         let mut window = Window::default();
-        let start = 100 * SECOND_MICROS;
-        assert!(!window.answered(id(1), start), "without re-sends there is no silence");
-        window.resent([id(2)], 64, None, start + SECOND_MICROS);
-        let answered_at = start + 10 * SECOND_MICROS;
+        assert!(!window.answered(id(1), START), "nothing was asked");
+        window.resent([id(2)], 64, None, START + SECOND_MICROS);
+        let answered_at = START + 10 * SECOND_MICROS;
         assert!(window.answered(id(2), answered_at));
         assert_eq!(window.awake_since(), Some(answered_at));
         window.resent([id(3)], 64, None, answered_at + 1);
@@ -187,26 +327,41 @@ mod tests {
             Some(answered_at),
             "the lease began before the silence ended"
         );
-        window.resent((0..64).map(id), 64, Some(answered_at), answered_at + 1);
+        window.resent(ids(0..64), 64, Some(answered_at), answered_at + 1);
         assert_eq!(window.awake_since(), Some(answered_at), "a full lease may have left commands");
         assert!(!window.answered(id(3), answered_at + 2), "answers go on");
-        window.resent((64..70).map(id), 64, Some(answered_at), answered_at + 3);
+        window.resent(ids(64..70), 64, Some(answered_at), answered_at + 3);
         assert_eq!(window.awake_since(), None);
+        assert!(!window.is_behind());
     }
 
     /// The times are written out and do not come from the constants under test.
     #[test]
-    fn a_re_send_is_lost_after_five_seconds_and_a_silence_begins_after_two() {
+    fn a_command_is_lost_after_five_seconds_and_a_silence_begins_after_two() {
         let mut window = Window::default();
         let start = 100_000_000;
         window.resent([id(1)], 64, None, start);
-        assert_eq!(window.free(start + 4_999_999), SMALLEST - 1);
-        assert_eq!(window.free(start + 5_000_000), SMALLEST);
+        assert_eq!(window.free(start + 4_999_999), 15);
+        assert_eq!(window.free(start + 5_000_000), 16);
         window.answered(id(1), start + 6_000_000);
-        window.resent([id(2)], 64, None, start + 6_000_000);
+        window.admit(ids(2..3), start + 6_000_000);
         assert!(!window.answered(id(2), start + 7_999_999));
-        window.resent([id(3)], 64, None, start + 8_000_000);
-        assert!(window.answered(id(3), start + 9_999_999));
+        window.admit(ids(3..4), start + 8_000_000);
+        assert!(window.answered(id(3), start + 10_000_000));
+    }
+
+    /// A broker keeps what it was given while Inventory is away.
+    #[test]
+    fn in_a_long_silence_commands_leave_the_windows_slowly() {
+        let mut window = Window::default();
+        let mut sent = 0;
+        for second in 0..3600 {
+            let now = START + second * SECOND_MICROS;
+            sent += window.admit(ids(0..1000), now);
+        }
+        assert!(sent < FEWEST_FIRST + 2500, "{sent} commands in an hour");
+        let later = START + 3600 * SECOND_MICROS + LOST_AT_LAST_MICROS;
+        assert_eq!(window.admit(ids(0..1000), later), LARGEST_IN_SILENCE);
     }
 
     #[test]
@@ -261,9 +416,24 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_comes_a_little_late_is_no_silence() {
+        let mut window = Window::default();
+        (0..3000).for_each(|n| {
+            window.answered(id(n), START);
+        });
+        window.admit(ids(0..10), START);
+        let before = START - 900_000;
+        assert_eq!(window.admit(ids(10..3000), before), 2990);
+        assert!(!window.answered(id(0), before));
+        assert_eq!(window.free(before), 1500);
+    }
+
+    #[test]
     fn a_clock_set_back_frees_the_window() {
         let mut window = Window::default();
-        window.resent((0..64).map(id), 64, None, 1_000 * SECOND_MICROS);
-        assert_eq!(window.free(SECOND_MICROS), SMALLEST);
+        window.resent(ids(0..64), 64, None, 1_000 * SECOND_MICROS);
+        window.admit(ids(100..3000), 1_000 * SECOND_MICROS);
+        assert_eq!(window.free(SECOND_MICROS), LARGEST_IN_SILENCE);
+        assert_eq!(window.admit(ids(100..3000), SECOND_MICROS), LARGEST_IN_SILENCE);
     }
 }

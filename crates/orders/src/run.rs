@@ -82,7 +82,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let waiters = Arc::new(Waiters::default());
     let answer_feed = Arc::new(AnswerFeed::default());
     let replica = context.ids.uuid();
-    let (outbox, relay) = relay(bus.clone(), metrics.clone());
+    let (outbox, relay) = relay(bus.clone(), answer_feed.clone(), metrics.clone());
     let commits = Commits {
         store: store.clone(),
         bus: bus.clone(),
@@ -135,9 +135,16 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
 }
 
 /// The queue of commands to publish, and the worker that publishes them.
-fn relay(bus: Arc<dyn Bus>, metrics: Arc<Metrics>) -> (Outbox, Relay) {
+fn relay(
+    bus: Arc<dyn Bus>,
+    answer_feed: Arc<AnswerFeed>,
+    metrics: Arc<Metrics>,
+) -> (Outbox, Relay) {
     let report = move |batches, got_through| {
         metrics.published(batches, got_through);
+        if !got_through {
+            answer_feed.refused();
+        }
         fault_point!("orders.published");
     };
     Relay::new(bus, COMMANDS_CHANNEL, Box::new(report))

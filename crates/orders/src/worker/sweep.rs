@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use contract::commands::AllocateStock;
 use faults::fault_point;
 use orders_core::backoff;
 use orders_core::window::Window;
@@ -22,7 +23,8 @@ const PERIOD: Duration = Duration::from_millis(250);
 /// The most commands of one lease, so that requests get their turn at the writer.
 const MAX_LEASE: usize = 500;
 
-/// Reports Inventory's answers, which the committer sees, to the sweeper.
+/// Counts the commands in flight for the committer, which sends them first and sees Inventory's
+/// answers, and for the sweeper.
 #[derive(Debug, Default)]
 pub struct AnswerFeed {
     window: Mutex<Window>,
@@ -47,9 +49,20 @@ impl AnswerFeed {
         if ended_silence {
             info!("Inventory answers again, resending all pending commands");
         }
-        if window.awake_since().is_some() {
+        if window.is_behind() {
             self.heard.notify_one();
         }
+    }
+
+    /// Notes that these commands are to be sent for the first time. Returns how many of them may be
+    /// sent now, in this order; the sweeper sends the others.
+    pub fn admit(&self, commands: &[AllocateStock], now_micros: i64) -> usize {
+        self.window().admit(commands.iter().map(|command| command.order_id), now_micros)
+    }
+
+    /// Notes that the bus took nothing.
+    pub fn refused(&self) {
+        self.window().refused();
     }
 
     fn window(&self) -> std::sync::MutexGuard<'_, Window> {

@@ -116,7 +116,16 @@ impl World {
     }
 
     async fn answer(&self, payload: Vec<u8>) {
-        all(self.peer.publish(ANSWERS_CHANNEL, vec![payload]).await).expect("room");
+        self.answer_with(vec![payload]).await;
+    }
+
+    async fn reject(&self, orders: impl IntoIterator<Item = OrderId>) {
+        let answers: Vec<_> = orders.into_iter().map(rejected).collect();
+        self.answer_with(codec::encode(&answers, usize::MAX).batches).await;
+    }
+
+    async fn answer_with(&self, payloads: Vec<Vec<u8>>) {
+        all(self.peer.publish(ANSWERS_CHANNEL, payloads).await).expect("room");
         self.consumer.tick().await.expect("a bus that works");
     }
 
@@ -161,6 +170,10 @@ async fn who_waits_for_a_cancellation_is_not_told_of_the_confirmation_before_it(
     assert_eq!(receipt["status"], "cancelled", "{receipt}");
 }
 
+fn ids(commands: &[AllocateStock]) -> Vec<OrderId> {
+    commands.iter().map(|command| command.order_id).collect()
+}
+
 /// Inventory's answer to the placement of an order, with no units.
 fn rejected(order_id: OrderId) -> StockAllocated {
     let OrderCommand::Settle(answer) = laws::rejected(1) else { unreachable!("it is an answer") };
@@ -189,21 +202,56 @@ async fn a_silent_inventory_is_asked_little_and_the_first_answer_makes_all_due()
     world.run((1..=300).map(place).collect()).await;
     world.published().await;
     world.clock.advance(Duration::from_secs(2));
-    assert_eq!(world.sweeper.tick().await.expect("a sweep"), 64);
+    assert_eq!(world.sweeper.tick().await.expect("a sweep"), 16);
     assert_eq!(world.sweeper.tick().await.expect("a sweep"), 0, "the window is full");
     let mut resent = world.published().await;
     world.clock.advance(Duration::from_secs(3));
     world.answer(codec::encode_one(&rejected(resent[0].order_id))).await;
     let mut heard = std::collections::BTreeSet::from([resent[0].order_id]);
     while !resent.is_empty() {
-        let answers: Vec<_> = resent.iter().map(|command| rejected(command.order_id)).collect();
-        world.answer(codec::encode(&answers, usize::MAX).batches.concat()).await;
-        heard.extend(answers.iter().map(|answer| answer.order_id));
+        world.reject(ids(&resent)).await;
+        heard.extend(ids(&resent));
         world.sweeper.tick().await.expect("a sweep");
         resent = world.published().await;
     }
     assert_eq!(heard.len(), 300, "all were sent again although no time had passed");
     assert_eq!(world.store.backlog().await.expect("a read").commands, 0);
+}
+
+#[tokio::test]
+async fn a_backlog_is_fed_in_windows_and_a_new_order_does_not_wait_behind_it() {
+    let mut world = world().await;
+    world.run((1..=5000).map(place).collect()).await;
+    let mut sent: Vec<OrderId> = ids(&world.published().await);
+    assert_eq!(sent.len(), 2048, "what is queued in front of Inventory");
+    world.clock.advance(Duration::from_secs(60));
+    world.run((5001..=5100).map(place).collect()).await;
+    world.sweeper.tick().await.expect("a sweep");
+    let asked = ids(&world.published().await);
+    assert_eq!(asked.len(), 32, "a silent Inventory is asked little");
+
+    // It is back.
+    world.clock.advance(Duration::from_secs(1));
+    let mut queued = [sent.clone(), asked.clone()].concat();
+    sent.extend(asked);
+    let mut rounds = 0;
+    while !queued.is_empty() {
+        world.reject(queued).await;
+        if rounds == 0 {
+            world.run(vec![place(9999)]).await;
+        }
+        world.sweeper.tick().await.expect("a sweep");
+        queued = ids(&world.published().await);
+        sent.extend(&queued);
+        if rounds == 0 {
+            assert_eq!(queued[0], id(9999), "it is sent before the backlog");
+        }
+        rounds += 1;
+    }
+    assert_eq!(world.store.backlog().await.expect("a read").commands, 0);
+    let different: std::collections::BTreeSet<_> = sent.iter().collect();
+    assert_eq!(different.len(), 5101);
+    assert!(sent.len() - different.len() <= 16, "{} commands were sent", sent.len());
 }
 
 #[tokio::test]
