@@ -109,7 +109,10 @@ fn batcher(
     commits: Commits,
     metrics: Arc<Metrics>,
 ) -> (Batcher<InventoryCommand, InventoryOutcome>, Committer<InventoryCommand, InventoryOutcome>) {
-    Batcher::new(Arc::new(commits), Arc::new(move |commands| metrics.batch(commands)))
+    let linger = commits.store.linger();
+    let (batcher, committer) =
+        Batcher::new(Arc::new(commits), Arc::new(move |commands| metrics.batch(commands)));
+    (batcher, committer.lingering(linger))
 }
 
 fn auditor(store: Arc<dyn StockAuditStore>, context: &Context) -> Auditor {

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::{LocationId, OrderId, ProductId};
@@ -30,6 +31,11 @@ pub mod sqlite;
 /// fails the calls that read it with [`Failure::Suspect`], and no other call (R17).
 #[async_trait]
 pub trait StockStore: Send + Sync + fmt::Debug {
+    /// Returns how long a batch does well to wait for more commands.
+    fn linger(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Decides and writes a batch in one transaction, and returns one decision per command, in
     /// order.
     ///

@@ -155,7 +155,10 @@ fn batcher(
     commits: Commits,
     metrics: Arc<Metrics>,
 ) -> (Batcher<OrderCommand, OrderOutcome>, Committer<OrderCommand, OrderOutcome>) {
-    Batcher::new(Arc::new(commits), Arc::new(move |commands| metrics.batch(commands)))
+    let linger = commits.store.linger();
+    let (batcher, committer) =
+        Batcher::new(Arc::new(commits), Arc::new(move |commands| metrics.batch(commands)));
+    (batcher, committer.lingering(linger))
 }
 
 /// Hears of the commits of other replicas.

@@ -29,6 +29,11 @@ pub trait OrderStore: Send + Sync + fmt::Debug {
     /// Returns how many batches the store can run at the same time.
     fn parallel_batches(&self) -> usize;
 
+    /// Returns how long a batch does well to wait for more commands.
+    fn linger(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Decides and writes a batch in one transaction, and returns one decision per command, in
     /// order.
     ///

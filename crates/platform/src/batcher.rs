@@ -93,7 +93,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
     /// size of each batch.
     pub fn new(commit: Arc<dyn Commit<C, A>>, observe: Observe) -> (Self, Committer<C, A>) {
         let (queue, commands) = mpsc::channel(MAX_QUEUE);
-        (Self { queue }, Committer { commands: Arc::new(Mutex::new(commands)), commit, observe })
+        let commands = Arc::new(Mutex::new(commands));
+        (Self { queue }, Committer { commands, commit, observe, linger: Duration::ZERO })
     }
 
     /// Executes one command for a request: waits for the commit, never for room in the queue (R17).
@@ -179,6 +180,7 @@ pub struct Committer<C, A> {
     commands: Arc<Mutex<mpsc::Receiver<Item<C, A>>>>,
     commit: Arc<dyn Commit<C, A>>,
     observe: Observe,
+    linger: Duration,
 }
 
 impl<C, A> Clone for Committer<C, A> {
@@ -187,6 +189,7 @@ impl<C, A> Clone for Committer<C, A> {
             commands: self.commands.clone(),
             commit: self.commit.clone(),
             observe: self.observe.clone(),
+            linger: self.linger,
         }
     }
 }
@@ -198,6 +201,14 @@ impl<C, A> fmt::Debug for Committer<C, A> {
 }
 
 impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
+    /// Lets each batch wait this long for more commands, after one that had several: where a commit
+    /// costs much, fewer and larger ones take all of them further. Clones that run side by side
+    /// wait one after the other.
+    #[must_use]
+    pub fn lingering(self, linger: Duration) -> Self {
+        Self { linger, ..self }
+    }
+
     /// Executes batches until every [`Batcher`] is dropped, or until `shutdown` is cancelled and
     /// the queue is empty.
     ///
@@ -205,6 +216,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
     ///
     /// [`Failure::Fatal`] only; the process must end (R18).
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
+        let mut has_company = false;
         loop {
             let mut batch = Vec::new();
             {
@@ -215,7 +227,16 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
                     () = shutdown.cancelled(), if !is_closed => commands.close(),
                     count = commands.recv_many(&mut batch, MAX_BATCH) => if count == 0 { return Ok(()) },
                 }
+                if !self.linger.is_zero() && has_company && !commands.is_closed() {
+                    tokio::time::sleep(self.linger).await;
+                    while batch.len() < MAX_BATCH
+                        && let Ok(item) = commands.try_recv()
+                    {
+                        batch.push(item);
+                    }
+                }
             }
+            has_company = batch.len() > 1;
             self.execute(batch).await?;
         }
     }

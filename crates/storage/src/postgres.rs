@@ -1,6 +1,8 @@
 //! What a PostgreSQL adapter needs around its SQL: safe connections, a pool of them, transactions
 //! and migrations.
 
+use std::time::Duration;
+
 mod connection;
 mod database;
 mod error;
@@ -22,3 +24,7 @@ pub use readers::Readers;
 pub use server::Server;
 pub use transaction::{Parameter, Time, Transaction, page_from};
 pub use write_check::WriteCheck;
+
+/// How long a batch does well to wait for more commands: a transaction costs both processes as much
+/// as some ten of its commands do.
+pub const LINGER: Duration = Duration::from_millis(2);

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
@@ -19,7 +20,7 @@ use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
 use storage::postgres::{
-    Database, Grants, OpenError, Readers, Schema, Server, Time, Transaction, WriteCheck,
+    Database, Grants, LINGER, OpenError, Readers, Schema, Server, Time, Transaction, WriteCheck,
 };
 use storage::quarantine;
 
@@ -114,6 +115,10 @@ impl Postgres {
 
 #[async_trait]
 impl StockStore for Postgres {
+    fn linger(&self) -> Duration {
+        LINGER
+    }
+
     async fn run(
         &self,
         batch: Arc<[InventoryCommand]>,

@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::OrderId;
@@ -16,7 +17,7 @@ use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
 use storage::postgres::{
-    Database, Grants, OpenError, Readers, Schema, Server, Time, Transaction, WriteCheck,
+    Database, Grants, LINGER, OpenError, Readers, Schema, Server, Time, Transaction, WriteCheck,
 };
 use storage::quarantine;
 
@@ -111,9 +112,13 @@ impl Postgres {
 
 #[async_trait]
 impl OrderStore for Postgres {
+    fn linger(&self) -> Duration {
+        LINGER
+    }
+
     /// While one waits for the disk and the standby, the next is on its way.
     fn parallel_batches(&self) -> usize {
-        4
+        2
     }
 
     async fn run(

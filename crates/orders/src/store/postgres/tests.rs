@@ -142,8 +142,8 @@ async fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_
          UPDATE orders SET lines = replace(lines::text, '456', 'no id')::json
          WHERE order_id = '00000000-0000-0000-0000-000000000001'";
     operator.batch_execute(damage).await.expect("damaged");
-    clock.advance(std::time::Duration::from_secs(2));
-    let pick = Pick::Due { patience: std::time::Duration::ZERO };
+    clock.advance(Duration::from_secs(2));
+    let pick = Pick::Due { patience: Duration::ZERO };
     let lease = Lease { limit: 10, pick, delay: orders_core::backoff::delay, random: u64::MAX / 2 };
     let sent: Vec<_> =
         store.lease(lease).await.expect("a lease").iter().map(|command| command.order_id).collect();
