@@ -133,7 +133,7 @@ async fn measure(
     stop: CancellationToken,
 ) -> Result<Report, ProgramError> {
     progress::say(&format!("stocking {} products", args.products));
-    catalogue::stock(&services.inventory, args.products, args.stock).await?;
+    catalogue::stock(&services.inventory, args.products, args.stock, 1).await?;
     let mut scraper = Scraper::new(&services.processes);
     let before = scraper.scrape().await?;
 

@@ -18,8 +18,8 @@ const AT_ONCE: usize = 64;
 const MAX_DELIVERY: u64 = 1_000_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Creates the products and receives `units` of each. Products of an earlier run are kept, and
-/// their stock grows.
+/// Creates the products and receives `units` of each, in each of as many locations. Products of an
+/// earlier run are kept, and their stock grows.
 ///
 /// # Errors
 ///
@@ -28,7 +28,15 @@ pub(super) async fn stock(
     inventory: &Endpoint,
     products: u32,
     units: u64,
+    locations: u32,
 ) -> Result<(), ProgramError> {
+    let mut line = Line::to(inventory);
+    for location in 1..locations {
+        let location = location_id(location);
+        let path = format!("/api/inventory/locations/{location}");
+        let body = json!({"name": location, "priority": 1});
+        send(&mut line, Method::PUT, &path, &body).await?;
+    }
     let next = Arc::new(AtomicU32::new(0));
     let mut making: JoinSet<Result<(), ProgramError>> = JoinSet::new();
     for _ in 0..AT_ONCE {
@@ -40,7 +48,7 @@ pub(super) async fn stock(
                 if product >= products {
                     return Ok(());
                 }
-                make(&mut line, &product_id(product), units).await?;
+                make(&mut line, &product_id(product), units, locations).await?;
             }
         });
     }
@@ -50,16 +58,27 @@ pub(super) async fn stock(
     Ok(())
 }
 
-async fn make(line: &mut Line, id: &str, units: u64) -> Result<(), ProgramError> {
+/// The first location is the one that exists from the start.
+fn location_id(location: u32) -> String {
+    if location == 0 { "main".to_owned() } else { format!("bench-{location}") }
+}
+
+async fn make(line: &mut Line, id: &str, units: u64, locations: u32) -> Result<(), ProgramError> {
     let path = format!("/api/inventory/products/{id}");
     send(line, Method::PUT, &path, &json!({"name": format!("Product {id}")})).await?;
-    let mut left = units;
-    while left > 0 {
-        let quantity = left.min(MAX_DELIVERY);
-        let delivery =
-            json!({"kind": "receive", "quantity": quantity, "reference": "lastro bench"});
-        send(line, Method::POST, &format!("{path}/movements"), &delivery).await?;
-        left -= quantity;
+    for location in (0..locations).map(location_id) {
+        let mut left = units;
+        while left > 0 {
+            let quantity = left.min(MAX_DELIVERY);
+            let delivery = json!({
+                "kind": "receive",
+                "quantity": quantity,
+                "location_id": location,
+                "reference": "lastro bench",
+            });
+            send(line, Method::POST, &format!("{path}/movements"), &delivery).await?;
+            left -= quantity;
+        }
     }
     Ok(())
 }

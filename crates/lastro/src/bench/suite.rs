@@ -59,6 +59,8 @@ struct Scale {
     warm_up: Duration,
     duration: Duration,
     products: u32,
+    /// Locations that have all products in stock.
+    locations: u32,
     /// Connections of an open loop.
     connections: usize,
     /// One step of the search for the peak, how long the peak must be held, and how close the
@@ -85,6 +87,7 @@ impl Scale {
                 warm_up: seconds(5),
                 duration: seconds(30),
                 products: 1_000,
+                locations: 1,
                 connections: 512,
                 probe: seconds(8),
                 hold: seconds(30),
@@ -100,6 +103,7 @@ impl Scale {
                 warm_up: Duration::from_millis(200),
                 duration: Duration::from_millis(1_000),
                 products: 100,
+                locations: 1,
                 connections: 256,
                 probe: Duration::from_millis(500),
                 hold: Duration::from_millis(500),
@@ -122,6 +126,7 @@ impl Scale {
 /// A run of the suite.
 #[derive(Debug)]
 struct Suite {
+    quick: bool,
     scale: Scale,
     stop: CancellationToken,
     /// The servers, if a row needs them. Dropped before the folder that they write to.
@@ -200,6 +205,9 @@ impl Suite {
             false => None,
         };
         let folder = tempfile::tempdir().map_err(ProgramError::failed)?;
+        if !args.quick {
+            resources::refuse_memory(folder.path())?;
+        }
         let servers = match installed {
             Some(installed) => {
                 progress::say("starting PostgreSQL");
@@ -209,6 +217,7 @@ impl Suite {
             None => None,
         };
         Ok(Self {
+            quick: args.quick,
             scale: Scale::of(args),
             stop,
             servers,

@@ -62,7 +62,7 @@ async fn a_table_names_its_rows_and_says_that_it_is_quick() {
 async fn an_interrupted_suite_ends_its_servers_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(program_under_test());
-    command.args(["bench", "--suite", "--row", "pgbench"]).current_dir(folder.path());
+    command.args(["bench", "--suite", "--row", "pgbench", "--quick"]).current_dir(folder.path());
     command.env("TMPDIR", folder.path()).kill_on_drop(true).stderr(Stdio::piped());
     let mut child = command.spawn().expect("a program");
     let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();

@@ -56,6 +56,10 @@ impl Sizes {
         }
     }
 
+    pub(crate) fn sum(&self) -> u64 {
+        self.sum
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.count
     }

@@ -30,8 +30,8 @@ pub(super) struct Flood {
 }
 
 impl Flood {
-    /// Sends requests until the time is over. Returns how many were handed to the operating
-    /// system; the others found the connection full of unread requests.
+    /// Sends requests until the time is over. Returns how many were handed to the operating system
+    /// for certain; the others found the connection full of unread requests.
     pub(super) async fn run(self) -> u64 {
         let end = Instant::now() + self.duration;
         let mut clients = JoinSet::new();
@@ -84,6 +84,8 @@ impl Client {
         let mut sent = 0;
         let mut next = self.requests.iter().cycle();
         let mut waiting = BytesMut::new();
+        // Whole requests among what waits.
+        let mut pending = 0;
         let mut answers = [0; 16_384];
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -99,7 +101,7 @@ impl Client {
                         due += self.gap;
                         if room && let Some(request) = next.next() {
                             waiting.extend_from_slice(request);
-                            sent += 1;
+                            pending += 1;
                         }
                     }
                 }
@@ -111,6 +113,9 @@ impl Client {
                 Ok(written) => drop(waiting.split_to(written)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => return sent,
+            }
+            if waiting.is_empty() {
+                sent += std::mem::take(&mut pending);
             }
         }
     }

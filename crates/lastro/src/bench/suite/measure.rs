@@ -16,7 +16,7 @@ use crate::bench::wire::Endpoint;
 use crate::bench::workload::{Popularity, Profile, Workload};
 use crate::bench::{Moment, settle};
 
-/// Lines of every order.
+/// Lines of an order, unless the row says otherwise.
 const LINES: u32 = 2;
 /// Longer than any run: it ends when enough orders were accepted.
 const UNTIL_ENOUGH: Duration = Duration::from_secs(24 * 60 * 60);
@@ -28,6 +28,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct Pressure {
     pub(super) kind: Loop,
     pub(super) popularity: Popularity,
+    /// Lines of every order.
+    pub(super) lines: u32,
     /// The fraction of orders whose client waits for the outcome.
     pub(super) watched: f64,
     pub(super) warm_up: Duration,
@@ -40,6 +42,7 @@ impl Pressure {
         Self {
             kind: Loop::Closed { clients },
             popularity: Popularity::Uniform,
+            lines: LINES,
             watched: 0.0,
             warm_up: scale.warm_up,
             duration: scale.duration,
@@ -58,7 +61,7 @@ impl Pressure {
             products: scale.products,
             popularity: self.popularity,
             zipf_exponent: 1.0,
-            lines: LINES..=LINES,
+            lines: self.lines..=self.lines,
             watched: self.watched,
         })
     }
@@ -90,16 +93,18 @@ pub(super) struct MeasuredShop {
     pub(super) services_us: f64,
     /// Orders of the whole load, warm-up included.
     pub(super) placed: u64,
+    /// Those of them that were rejected.
+    pub(super) rejected: u64,
     /// Orders that had no outcome when the measured time was over.
     pub(super) open: u64,
 }
 
-/// Loads a shop, and returns when every order has its outcome.
+/// Loads a shop, and returns when every order has its outcome. Orders may be refused.
 ///
 /// # Errors
 ///
 /// A service does not answer, or lost an order.
-pub(super) async fn shop(
+pub(super) async fn strained(
     suite: &Suite,
     shop: &Shop,
     pressure: Pressure,
@@ -121,6 +126,7 @@ pub(super) async fn shop(
         confirmed_per_s: window.confirmed as f64 / seconds,
         services_us: per_order(cpu(&window), orders),
         placed: whole.placed,
+        rejected: whole.rejected,
         open: until_end.placed.saturating_sub(until_end.settled()),
         seen,
     })
@@ -165,22 +171,19 @@ fn seen(load: &Load, cpu: Duration, duration: Duration) -> Measured {
     }
 }
 
-/// Refuses a measurement of a shop that refused or failed.
-///
-/// # Errors
-///
-/// Orders were refused or failed.
-pub(super) fn undisturbed(tally: &Tally) -> Result<(), ProgramError> {
+/// Refuses a measurement in which orders were refused, failed, or were never sent.
+fn undisturbed(tally: &Tally) -> Result<(), ProgramError> {
     let whole = &tally.whole;
-    if whole.failed() + whole.shed == 0 && whole.accepted > 0 {
+    if whole.failed() + whole.shed + tally.unsent == 0 && whole.accepted > 0 {
         return Ok(());
     }
     let kinds: Vec<_> = whole.errors.keys().map(String::as_str).collect();
     Err(ProgramError::failed(format!(
-        "of {} orders {} were accepted, {} shed, and {} failed {}",
-        whole.sent,
+        "of {} orders {} were accepted, {} shed, {} never sent, and {} failed {}",
+        whole.sent + tally.unsent,
         whole.accepted,
         whole.shed,
+        tally.unsent,
         whole.failed(),
         kinds.join(", ")
     )))
@@ -194,18 +197,22 @@ fn per_order(cpu: Duration, orders: u64) -> f64 {
     1e6 * cpu.as_secs_f64() / orders.max(1) as f64
 }
 
-/// A shop under a closed loop, undisturbed.
+/// Loads a shop that sends, accepts and confirms every order.
 ///
 /// # Errors
 ///
-/// As [`shop`] and [`undisturbed`].
-pub(super) async fn closed(
+/// As [`strained`], or an order was never sent, refused or rejected.
+pub(super) async fn healthy(
     suite: &Suite,
-    shop_: &Shop,
+    shop: &Shop,
     pressure: Pressure,
 ) -> Result<MeasuredShop, ProgramError> {
-    let measured = shop(suite, shop_, pressure).await?;
+    let measured = strained(suite, shop, pressure).await?;
     undisturbed(&measured.seen.tally)?;
+    if measured.rejected > 0 {
+        let MeasuredShop { placed, rejected, .. } = measured;
+        return Err(ProgramError::failed(format!("of {placed} orders {rejected} were rejected")));
+    }
     Ok(measured)
 }
 

@@ -41,7 +41,7 @@ pub(super) async fn find(suite: &mut Suite, form: Form) -> Result<f64, ProgramEr
 async fn search(suite: &Suite, shop: &Shop) -> Result<f64, ProgramError> {
     let probe = suite.scale.probe;
     let pressure = Pressure { duration: probe, ..Pressure::clients(&suite.scale, CLIENTS) };
-    let begin = measure::closed(suite, shop, pressure).await?.seen.accepted_per_s;
+    let begin = measure::healthy(suite, shop, pressure).await?.seen.accepted_per_s;
     let mut low = 0.0;
     let mut high = f64::INFINITY;
     let mut rate = begin;
@@ -76,7 +76,7 @@ async fn is_held(
     duration: Duration,
 ) -> Result<bool, ProgramError> {
     let pressure = Pressure::rate(&suite.scale, rate, duration);
-    let measured = measure::shop(suite, shop, pressure).await?;
+    let measured = measure::strained(suite, shop, pressure).await?;
     let held = was_held(&measured, rate);
     let p99 = crate::bench::report::milliseconds(p99_us(&measured));
     let result = if held { "held" } else { "not held" };

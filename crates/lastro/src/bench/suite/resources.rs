@@ -59,6 +59,24 @@ pub(super) async fn sync_ms(folder: &Path) -> Result<f64, ProgramError> {
     Ok(super::table::median(&times))
 }
 
+/// Refuses a folder in memory, where every commit would be free.
+///
+/// # Errors
+///
+/// The folder is in memory, or cannot be asked for.
+pub(super) fn refuse_memory(folder: &Path) -> Result<(), ProgramError> {
+    // The numbers of tmpfs and ramfs in statfs(2).
+    const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
+    let kind = rustix::fs::statfs(folder).map_err(ProgramError::failed)?.f_type;
+    if IN_MEMORY.contains(&kind) {
+        let folder = folder.display();
+        return Err(ProgramError::failed(format!(
+            "{folder} is in memory, where nothing is durable; name a folder on a disk with TMPDIR"
+        )));
+    }
+    Ok(())
+}
+
 #[expect(clippy::float_arithmetic, reason = "seconds become milliseconds")]
 fn times_of_syncs(path: &Path) -> std::io::Result<Vec<f64>> {
     let mut file = std::fs::File::create(path)?;
@@ -71,4 +89,15 @@ fn times_of_syncs(path: &Path) -> std::io::Result<Vec<f64>> {
     }
     std::fs::remove_file(path)?;
     Ok(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_in_memory_is_refused() {
+        let refused = refuse_memory(Path::new("/dev/shm")).expect_err("it is in memory");
+        assert!(refused.to_string().contains("TMPDIR"), "{refused}");
+    }
 }

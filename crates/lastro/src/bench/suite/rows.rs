@@ -7,6 +7,7 @@ use super::table::Line;
 
 mod backlog;
 mod cost;
+mod growth;
 mod latency;
 mod overload;
 mod stored;
@@ -37,6 +38,8 @@ pub(super) enum Row {
     Drain,
     /// Two replicas of each service ÷ one
     Replicas,
+    /// How the cost of an order grows with lines, products, locations, clients and stored orders
+    Growth,
 }
 
 impl Row {
@@ -58,12 +61,13 @@ impl Row {
             Self::Start => "start",
             Self::Drain => "drain",
             Self::Replicas => "replicas",
+            Self::Growth => "growth",
         }
     }
 
     /// Whether the row needs PostgreSQL and NATS.
     pub(super) fn needs_servers(self) -> bool {
-        !matches!(self, Self::Embedded | Self::Cost | Self::Memory | Self::Start)
+        !matches!(self, Self::Embedded | Self::Cost | Self::Memory | Self::Start | Self::Growth)
     }
 
     /// Measures the row.
@@ -84,6 +88,7 @@ impl Row {
             Self::Start => stored::start(suite).await,
             Self::Drain => backlog::drain(suite).await,
             Self::Replicas => throughput::replicas(suite).await,
+            Self::Growth => growth::growth(suite).await,
         }
     }
 }

@@ -167,7 +167,9 @@ impl Shop {
         let data = Data::new(suite, form).await?;
         let shop = Self::open(&data, replicas).await?;
         let inventory = shop.inventory.first().unwrap_or(&shop.orders[0]);
-        catalogue::stock(&inventory.endpoint(), suite.scale.products, UNITS.into()).await?;
+        let scale = &suite.scale;
+        catalogue::stock(&inventory.endpoint(), scale.products, UNITS.into(), scale.locations)
+            .await?;
         Ok((data, shop))
     }
 

@@ -14,6 +14,8 @@ pub(super) struct Line {
     pub(super) numerator: Quantity,
     pub(super) denominator: Option<Quantity>,
     pub(super) target: Option<Target>,
+    /// What a line of a series varies, and its value.
+    pub(super) at: Option<(&'static str, u64)>,
 }
 
 /// What was measured, once in each run.
@@ -106,6 +108,7 @@ impl Line {
             "runs": values.len(),
             "min": least,
             "max": most,
+            "at": self.at.map(|(variable, value)| json!({"variable": variable, "value": value})),
             "target": self.target.map(|target| target.to_string()),
             "met": self.target.map(|target| target.is_met_by(value)),
         })
@@ -216,6 +219,7 @@ mod tests {
             numerator: quantity("confirmed", numerator),
             denominator: denominator.map(|values| quantity("null server", values)),
             target: Some(target),
+            at: None,
         }
     }
 

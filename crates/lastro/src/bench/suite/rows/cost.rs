@@ -24,7 +24,7 @@ pub(super) async fn cost(suite: &mut Suite) -> Result<Vec<Line>, ProgramError> {
         suite.say("a closed loop");
         let before = written_bytes(shop.orders[0].pid())?;
         let pressure = Pressure::clients(&suite.scale, CLIENTS);
-        let measured = measure::closed(suite, &shop, pressure).await?;
+        let measured = measure::healthy(suite, &shop, pressure).await?;
         let bytes = shop.close().await?.saturating_sub(before);
         cpu.values.push(measured.services_us);
         load.values.push(measured.seen.load_us);
@@ -37,6 +37,7 @@ pub(super) async fn cost(suite: &mut Suite) -> Result<Vec<Line>, ProgramError> {
         numerator,
         denominator: None,
         target,
+        at: None,
     };
     let form = Form::Embedded.name();
     Ok(vec![
@@ -67,6 +68,7 @@ pub(super) async fn memory(suite: &mut Suite) -> Result<Vec<Line>, ProgramError>
         numerator,
         denominator,
         target: Some(target),
+        at: None,
     };
     let below = Target::Below(200.0);
     Ok(vec![

@@ -28,7 +28,7 @@ pub(super) async fn latency(suite: &mut Suite) -> Result<Vec<Line>, ProgramError
             suite.say(&format!("half of {peak:.0} orders per second"));
             let rate = Pressure::rate(&suite.scale, peak / 2.0, suite.scale.hold);
             let pressure = Pressure { watched: WATCHED, ..rate };
-            let measured = measure::closed(suite, &shop, pressure).await?;
+            let measured = measure::healthy(suite, &shop, pressure).await?;
             let p99 =
                 |times: &crate::bench::tally::Times| milliseconds(times.value_at_quantile(0.99));
             receipts.values.push(p99(&measured.seen.tally.receipts));
@@ -43,6 +43,7 @@ pub(super) async fn latency(suite: &mut Suite) -> Result<Vec<Line>, ProgramError
             numerator,
             denominator: None,
             target: Some(Target::Below(target)),
+            at: None,
         };
         let outcome_within = match form {
             Form::Embedded => 50.0,
@@ -67,5 +68,6 @@ async fn disk(suite: &Suite) -> Result<Line, ProgramError> {
         numerator: sync,
         denominator: None,
         target: None,
+        at: None,
     })
 }

@@ -60,6 +60,7 @@ pub(super) async fn overload(suite: &mut Suite) -> Result<Vec<Line>, ProgramErro
             numerator,
             denominator,
             target,
+            at: None,
         };
         let goodput_at_least = Some(Target::AtLeast(0.8));
         let of_peak = Some(peaks.clone());

@@ -34,6 +34,7 @@ pub(super) async fn stored(suite: &mut Suite) -> Result<Vec<Line>, ProgramError>
             numerator: with_many,
             denominator: Some(with_few),
             target: Some(Target::AtLeast(0.85)),
+            at: None,
         });
     }
     Ok(lines)
@@ -56,6 +57,7 @@ pub(super) async fn start(suite: &mut Suite) -> Result<Vec<Line>, ProgramError> 
         numerator: ready,
         denominator: None,
         target: Some(Target::Below(1.0)),
+        at: None,
     }])
 }
 
@@ -71,7 +73,7 @@ async fn confirmed_per_s(suite: &Suite, data: &Data) -> Result<f64, ProgramError
     let shop = Shop::open(data, 1).await?;
     suite.say("a closed loop");
     let pressure = Pressure::clients(&suite.scale, CLIENTS);
-    let measured = measure::closed(suite, &shop, pressure).await?;
+    let measured = measure::healthy(suite, &shop, pressure).await?;
     shop.close().await?;
     Ok(measured.confirmed_per_s)
 }

@@ -38,6 +38,7 @@ pub(super) async fn against_null(suite: &mut Suite) -> Result<Vec<Line>, Program
         numerator: confirmed,
         denominator: Some(null),
         target: Some(Target::AtLeast(0.5)),
+        at: None,
     };
     let load = Line {
         row: Row::Embedded.name(),
@@ -46,6 +47,7 @@ pub(super) async fn against_null(suite: &mut Suite) -> Result<Vec<Line>, Program
         numerator: load,
         denominator: None,
         target: None,
+        at: None,
     };
     Ok(vec![ratio, load])
 }
@@ -71,6 +73,7 @@ pub(super) async fn pgbench(suite: &mut Suite) -> Result<Vec<Line>, ProgramError
         numerator,
         denominator: Some(naive.clone()),
         target: Some(Target::AtLeast(target)),
+        at: None,
     });
     Ok(lines.collect())
 }
@@ -94,6 +97,7 @@ pub(super) async fn hot(suite: &mut Suite) -> Result<Vec<Line>, ProgramError> {
             numerator: hot,
             denominator: Some(uniform),
             target: Some(Target::AtLeast(0.95)),
+            at: None,
         });
     }
     Ok(lines)
@@ -115,6 +119,7 @@ pub(super) async fn replicas(suite: &mut Suite) -> Result<Vec<Line>, ProgramErro
         numerator: two,
         denominator: Some(one),
         target: Some(Target::AtLeast(0.9)),
+        at: None,
     }])
 }
 
@@ -127,7 +132,7 @@ async fn confirmed_per_s(
 ) -> Result<f64, ProgramError> {
     let (data, shop) = Shop::stocked(suite, form, replicas).await?;
     suite.say(&format!("{}, {:?}, {:?}", form.name(), pressure.kind, pressure.popularity));
-    let measured = measure::closed(suite, &shop, pressure).await?;
+    let measured = measure::healthy(suite, &shop, pressure).await?;
     shop.close().await?;
     data.discard(suite).await?;
     Ok(measured.confirmed_per_s)
