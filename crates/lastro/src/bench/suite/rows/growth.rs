@@ -113,6 +113,8 @@ async fn point(suite: &mut Suite, variable: Variable, value: u32) -> Result<Poin
         }
     };
     let before = written_bytes(shop.orders[0].pid())?;
+    // There are many points, and none of them is held against a target.
+    let pressure = Pressure { duration: suite.scale.probe, ..pressure };
     let measured = measure::healthy(suite, &shop, pressure).await?;
     let bytes = shop.close().await?.saturating_sub(before);
     Ok(Point { cpu_us: measured.services_us, written_bytes: bytes as f64 / measured.placed as f64 })
