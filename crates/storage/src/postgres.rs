@@ -25,6 +25,6 @@ pub use server::Server;
 pub use transaction::{Parameter, Time, Transaction, page_from};
 pub use write_check::WriteCheck;
 
-/// How long a batch does well to wait for more commands: a transaction costs both processes as much
-/// as some ten of its commands do.
+/// How long a committer waits for more commands before it begins a batch: a transaction costs both
+/// processes as much as some ten of its commands do.
 pub const LINGER: Duration = Duration::from_millis(2);

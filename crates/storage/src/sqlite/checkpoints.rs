@@ -1,12 +1,11 @@
 //! Copies the log of a database into its file, beside the commits: a batch takes no longer because
 //! much was written before it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
-use platform::failure::Failure;
+use platform::failure::{Chain, Failure};
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
@@ -14,37 +13,50 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags};
 use tracing::warn;
 
 use super::error::{OpenError, failure};
+use super::files::Files;
 use super::open::connect_writer;
 
 /// Pages of 4 KiB in the log from which on it is copied. Fewer, larger checkpoints cost less,
 /// because a page that was written often is copied once.
-const DUE_PAGES: u32 = 16_000;
+const DUE_PAGES: u32 = 8_000;
 /// How much further a log grows that could not be copied as a whole, until the next attempt.
 const GROWTH_PAGES: u32 = 1_000;
-/// What may be left for the writer to copy, between two batches.
-const REST_PAGES: u32 = 100;
+/// What the writer may copy between two batches.
+const REST_PAGES: u32 = 400;
+/// In a log of this size, the writer copies whatever is left: it writes faster than the thread
+/// copies.
+const TOO_LONG_PAGES: u32 = 4 * DUE_PAGES;
 /// How often what was added meanwhile is copied, too, before the writer copies the rest.
-const MAX_PASSES: u32 = 5;
+const MAX_PASSES: u32 = 8;
 
 /// The checkpoints of one database.
 #[derive(Debug)]
 pub(super) struct Checkpoints {
-    path: PathBuf,
+    files: Arc<Files>,
     /// The pages in the log after the last commit.
     pages: Arc<AtomicU32>,
     due_at: u32,
     /// The connection that copies, when it is not in use. It never commits.
     idle: Option<Connection>,
     copying: Option<JoinHandle<Copied>>,
+    stop: Arc<AtomicBool>,
+    failing: bool,
 }
 
-/// The connection that has copied, and how that ended.
-type Copied = (Connection, rusqlite::Result<()>);
+/// The connection that has copied, and how many pages are left.
+type Copied = Result<(Connection, u32), Failure>;
 
 impl Checkpoints {
-    pub(super) fn new(path: PathBuf) -> Self {
-        let pages = Arc::default();
-        Self { path, pages, due_at: DUE_PAGES, idle: None, copying: None }
+    pub(super) fn new(files: Arc<Files>) -> Self {
+        Self {
+            files,
+            pages: Arc::default(),
+            due_at: DUE_PAGES,
+            idle: None,
+            copying: None,
+            stop: Arc::default(),
+            failing: false,
+        }
     }
 
     /// Counts the pages that the writer's connection adds to the log. SQLite no longer copies the
@@ -72,12 +84,15 @@ impl Checkpoints {
         let tended = match self.copying.take() {
             Some(copying) => {
                 self.due_at = pages + GROWTH_PAGES;
-                let copied = self.join(copying).and_then(|()| copy(writer));
-                copied.map(drop).map_err(failure)
+                self.join(copying).and_then(|left| {
+                    let is_little = left <= REST_PAGES || pages > TOO_LONG_PAGES;
+                    if is_little { copy(writer).map(drop).map_err(failure) } else { Ok(()) }
+                })
             }
             None if pages >= self.due_at => {
                 self.due_at = pages + GROWTH_PAGES;
-                self.begin()
+                self.begin();
+                Ok(())
             }
             None => Ok(()),
         };
@@ -85,7 +100,7 @@ impl Checkpoints {
         if pages < DUE_PAGES {
             self.due_at = DUE_PAGES;
         }
-        only_fatal(tended)
+        self.only_fatal(tended)
     }
 
     /// Copies a long log here and now: the simulator has one thread.
@@ -97,67 +112,103 @@ impl Checkpoints {
         if self.pages.load(Ordering::Relaxed) < DUE_PAGES {
             return Ok(());
         }
-        only_fatal(copy(writer).map(drop).map_err(failure))
+        let tended = copy(writer).map(drop).map_err(failure);
+        self.only_fatal(tended)
     }
 
-    fn begin(&mut self) -> Result<(), Failure> {
-        let connection = match self.idle.take() {
-            Some(connection) => connection,
-            None => connect(&self.path)?,
-        };
+    fn begin(&mut self) {
+        let idle = self.idle.take();
+        let files = self.files.clone();
         let pages = self.pages.clone();
-        let spawned = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || {
-            let result = copy_most(&connection, &pages);
-            (connection, result)
-        });
-        match spawned {
+        let stop = self.stop.clone();
+        let copying = move || {
+            let connection = match idle {
+                Some(connection) => connection,
+                None => connect(&files)?,
+            };
+            let left = copy_most(&connection, &files, &pages, &stop)?;
+            Ok((connection, left))
+        };
+        match std::thread::Builder::new().name("checkpoint".to_owned()).spawn(copying) {
             Ok(copying) => self.copying = Some(copying),
             Err(error) => warn!(%error, "no thread for a checkpoint, trying again later"),
         }
-        Ok(())
     }
 
-    /// Waits for the thread that copies, if there is one, and closes its connection.
-    pub(super) fn end(&mut self) {
-        if let Some(copying) = self.copying.take() {
-            // The last checkpoint meets the same error.
-            let _ = self.join(copying);
-        }
+    /// Stops the thread that copies, if there is one, and closes its connection.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Fatal`] if the disk failed meanwhile (R18).
+    pub(super) fn end(&mut self) -> Result<(), Failure> {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.copying.take().map_or(Ok(()), |copying| self.join(copying).map(drop));
         self.idle = None;
+        self.only_fatal(ended)
     }
 
-    fn join(&mut self, copying: JoinHandle<Copied>) -> rusqlite::Result<()> {
-        let (connection, result) = copying.join().expect("copying does not panic");
-        if result.is_ok() {
-            self.idle = Some(connection);
+    /// Returns how many pages are left.
+    fn join(&mut self, copying: JoinHandle<Copied>) -> Result<u32, Failure> {
+        let (connection, left) = copying.join().unwrap_or_else(|_| Err(panicked()))?;
+        self.idle = Some(connection);
+        Ok(left)
+    }
+
+    /// A log that could not be copied is copied later, unless the disk failed.
+    fn only_fatal(&mut self, tended: Result<(), Failure>) -> Result<(), Failure> {
+        let path = self.files.path().display();
+        let was_failing = std::mem::replace(&mut self.failing, tended.is_err());
+        match tended {
+            Err(fatal @ Failure::Fatal(_)) => return Err(fatal),
+            Err(failure) if !was_failing => {
+                warn!(%path, error = %Chain(&failure), "the log of the database is not copied, and grows; trying again");
+            }
+            Ok(()) if was_failing => warn!(%path, "the log of the database is copied again"),
+            Ok(()) | Err(_) => {}
         }
-        result
+        Ok(())
     }
 }
 
 impl Drop for Checkpoints {
     fn drop(&mut self) {
-        self.end();
+        // Nobody is left to be told.
+        let _ = self.end();
     }
 }
 
 /// Opens the connection that copies. When it is closed, it leaves the log to the writer.
-fn connect(path: &std::path::Path) -> Result<Connection, OpenError> {
-    let connection = connect_writer(path, OpenFlags::empty())?;
+fn connect(files: &Files) -> Result<Connection, Failure> {
+    let connection = connect_writer(files.path(), OpenFlags::empty())?;
     let left = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-    left.map_err(OpenError::engine(path))?;
+    left.map_err(OpenError::engine(files.path()))?;
+    files.check()?;
     Ok(connection)
 }
 
-/// Copies until little is left, which is what the writer adds meanwhile.
-fn copy_most(connection: &Connection, pages: &AtomicU32) -> rusqlite::Result<()> {
+/// Copies until little is left, which is what the writer adds meanwhile. Returns how many pages
+/// that are.
+fn copy_most(
+    connection: &Connection,
+    files: &Files,
+    pages: &AtomicU32,
+    stop: &AtomicBool,
+) -> Result<u32, Failure> {
+    let mut left = u32::MAX;
     for _ in 0..MAX_PASSES {
-        let copied = copy(connection)?;
-        if pages.load(Ordering::Relaxed).saturating_sub(copied) <= REST_PAGES {
+        let copied = copy(connection).map_err(failure)?;
+        // SQLite syncs the file only when it has copied all, which is what the writer does: it must
+        // not find so much to sync.
+        files.sync_database()?;
+        let before = left;
+        left = pages.load(Ordering::Relaxed).saturating_sub(copied);
+        // Else a reader of an old snapshot is in the way, or the writer is as fast.
+        let is_worth_it = left > REST_PAGES && left < before;
+        if !is_worth_it || stop.load(Ordering::Relaxed) {
             break;
         }
     }
-    Ok(())
+    Ok(left)
 }
 
 /// Copies what no reader of an older snapshot needs. Returns how many pages of the log are copied.
@@ -166,12 +217,11 @@ fn copy(connection: &Connection) -> rusqlite::Result<u32> {
     Ok(u32::try_from(copied).unwrap_or(0))
 }
 
-/// A log that could not be copied is copied later, unless the disk failed.
-fn only_fatal(tended: Result<(), Failure>) -> Result<(), Failure> {
-    match tended {
-        Err(Failure::Fatal(cause)) => Err(Failure::Fatal(cause)),
-        Ok(()) | Err(_) => Ok(()),
-    }
+fn panicked() -> Failure {
+    #[derive(Debug, thiserror::Error)]
+    #[error("the thread that copies the log panicked")]
+    struct CopyingPanicked;
+    Failure::Fatal(Arc::new(CopyingPanicked))
 }
 
 #[cfg(test)]
@@ -253,11 +303,57 @@ mod tests {
         until_begun_anew(&database, &path, first).await;
     }
 
+    /// A writer as a session has it, and what looks after its log.
+    fn writer(path: &Path) -> (Connection, Checkpoints) {
+        let files = Arc::new(Files::lock(path).expect("no other service"));
+        let mut writer = super::super::open_writer(path, TABLE).expect("a new file");
+        let checkpoints = Checkpoints::new(files);
+        checkpoints.follow(&mut writer).expect("a hook");
+        (writer, checkpoints)
+    }
+
+    fn insert(writer: &Connection, pages: u32) {
+        writer.execute("INSERT INTO a VALUES (zeroblob(?1 * 4096))", [pages]).expect("a commit");
+    }
+
+    #[test]
+    fn the_thread_copies_and_the_writer_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let (writer, mut checkpoints) = writer(&path);
+        insert(&writer, DUE_PAGES);
+        let before = std::fs::metadata(&path).expect("the file").len();
+        checkpoints.tend(&writer).expect("it begins");
+        let copying = checkpoints.copying.take().expect("a thread");
+        insert(&writer, 1);
+        let (connection, left) = copying.join().expect("no panic").expect("copied");
+        assert!(left <= REST_PAGES, "{left} pages are left for the writer");
+        let after = std::fs::metadata(&path).expect("the file").len();
+        assert!(after >= before + u64::from(DUE_PAGES) * 4096, "{after} bytes");
+        assert!(writer.is_autocommit() && connection.is_autocommit());
+    }
+
+    #[test]
+    fn what_a_reader_keeps_in_the_log_is_not_left_to_the_writer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let (writer, mut checkpoints) = writer(&path);
+        insert(&writer, 1);
+        let reader = super::super::open_reader(&path).expect("a reader");
+        reader.execute_batch("BEGIN; SELECT count(*) FROM a").expect("a snapshot");
+        insert(&writer, DUE_PAGES);
+        checkpoints.tend(&writer).expect("it begins");
+        let copying = checkpoints.copying.take().expect("a thread");
+        let left = copying.join().expect("no panic").expect("copied").1;
+        assert!(left > REST_PAGES, "only {left} pages are left");
+    }
+
     #[test]
     fn sqlite_is_compiled_as_the_workspace_says() {
         let connection = Connection::open_in_memory().expect("a database");
         let sql = "SELECT sqlite_compileoption_used('DEFAULT_MEMSTATUS=0')";
         let used: bool = connection.query_row(sql, [], |row| row.get(0)).expect("an answer");
         assert!(used, "LIBSQLITE3_FLAGS of .cargo/config.toml had no effect");
+        assert!(env!("LIBSQLITE3_FLAGS").contains("-DHAVE_FDATASYNC=1"));
     }
 }

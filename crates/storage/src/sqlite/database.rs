@@ -33,7 +33,7 @@ impl Database {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
         let writer = Writer::spawn(path, migrations, clock)?;
-        let readers = Readers::new(path, writer.files().clone(), Threads::Blocking);
+        let readers = Readers::new(path, &writer, Threads::Blocking);
         Ok(Self { writer, readers })
     }
 
@@ -48,7 +48,7 @@ impl Database {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
         let writer = Writer::inline(path, migrations, clock)?;
-        let readers = Readers::new(path, writer.files().clone(), Threads::None);
+        let readers = Readers::new(path, &writer, Threads::None);
         Ok(Self { writer, readers })
     }
 

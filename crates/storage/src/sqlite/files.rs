@@ -116,6 +116,15 @@ impl Files {
         format!("{inode}/{}", since.map_or(0, |since| since.as_nanos()))
     }
 
+    /// Makes durable what was written into the database, past its log.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Fatal`]: after a failed sync nobody knows what the disk has (R18).
+    pub(super) fn sync_database(&self) -> Result<(), Failure> {
+        self.database.sync_data().map_err(|error| Failure::Fatal(Arc::new(error)))
+    }
+
     /// The size of the log.
     pub(super) fn log_bytes(&self) -> u64 {
         let [log, _] = &self.beside;

@@ -11,7 +11,7 @@ use super::writer::Writer;
 
 /// How often the files are looked at. Each commit also looks.
 const PERIOD: Duration = Duration::from_secs(1);
-/// A log of this size is worth a warning. A checkpoint is due at a quarter of it
+/// A log of this size is worth a warning. A checkpoint is due at an eighth of it
 /// (`DUE_PAGES`), so somebody has read the same snapshot for long.
 const LARGE_LOG_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -41,7 +41,7 @@ impl Keeper {
             log_size(bytes);
             if growth.is_worth_a_warning(bytes) {
                 let path = self.writer.files().path().display();
-                warn!(%path, mib = bytes / 1024 / 1024, "the log of the database grows, because a program has been reading the same snapshot for long; end that program, such as sqlite3 or a backup, and the log shrinks");
+                warn!(%path, mib = bytes / 1024 / 1024, "the log of the database grows, because a program has been reading the same snapshot for long, or the disk is full; end that program, such as sqlite3 or a backup, or make room, and the log shrinks");
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}

@@ -17,7 +17,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Memory for the pages that are used again and again.
 const CACHE_KIB: i64 = 32 * 1024;
 /// A log that has become larger is cut to this size when it begins anew.
-const MAX_EMPTY_LOG_BYTES: i64 = 128 * 1024 * 1024;
+const MAX_EMPTY_LOG_BYTES: i64 = 64 * 1024 * 1024;
 
 /// Opens the one writing connection for the first time, and brings the schema up to date.
 ///

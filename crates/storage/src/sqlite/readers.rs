@@ -1,7 +1,7 @@
 //! A few connections that read snapshots beside the writer.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use platform::failure::Failure;
@@ -12,7 +12,7 @@ use tracing::warn;
 use super::error::{OpenError, failure};
 use super::files::Files;
 use super::open::{leave_log, open_auditor, open_existing_reader, open_reader};
-use super::writer::closed;
+use super::writer::{Broken, Writer, closed};
 use crate::migration::Migration;
 
 /// Reads that run at the same time.
@@ -31,8 +31,7 @@ pub struct Readers {
     threads: Threads,
     idle: Arc<Idle>,
     permits: Arc<Semaphore>,
-    /// What was found out about the file.
-    broken: Arc<OnceLock<Failure>>,
+    broken: Broken,
 }
 
 /// Connections that are open, and not used at present.
@@ -60,8 +59,9 @@ pub(super) enum Threads {
 
 impl Readers {
     /// Readers beside this program's own writer.
-    pub(super) fn new(path: &Path, files: Arc<Files>, threads: Threads) -> Self {
-        Self::of(path, open_reader, Some(files), threads)
+    pub(super) fn new(path: &Path, writer: &Writer, threads: Threads) -> Self {
+        let broken = writer.broken().clone();
+        Self { broken, ..Self::of(path, open_reader, Some(writer.files().clone()), threads) }
     }
 
     /// Readers of an existing file that another program owns.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use platform::clock::{Clock, Timestamp};
@@ -24,17 +24,21 @@ const MAX_CALLS: usize = 16;
 /// How long the last checkpoint waits for other processes that read the file.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
+/// What was found out about a file that cannot be trusted any more (R18). Its writer and its readers
+/// share it.
+pub(super) type Broken = Arc<OnceLock<Failure>>;
+
 /// A writing connection to one file, which it has locked.
 #[derive(Debug)]
 pub(super) struct Session {
     path: PathBuf,
     clock: Arc<dyn Clock>,
+    /// Before the connection, which shall be the last one to close.
+    checkpoints: Checkpoints,
     /// None after an error: the next transaction opens a new one (R3).
     connection: Option<Connection>,
     /// After it, nothing is written any more: a new connection could find other files (R18).
-    fatal: Option<Failure>,
-    checkpoints: Checkpoints,
-    /// Dropped last: it must outlive all connections.
+    broken: Broken,
     files: Arc<Files>,
 }
 
@@ -51,9 +55,10 @@ impl Session {
         }
         files.note_made();
         let path = path.to_owned();
-        let checkpoints = Checkpoints::new(path.clone());
+        let checkpoints = Checkpoints::new(files.clone());
         checkpoints.follow(&mut connection).map_err(OpenError::engine(&path))?;
-        Ok(Self { path, clock, connection: Some(connection), fatal: None, checkpoints, files })
+        let (connection, broken) = (Some(connection), Broken::default());
+        Ok(Self { path, clock, checkpoints, connection, broken, files })
     }
 
     /// Runs `work` in one transaction that holds the write lock from its first statement on. A
@@ -62,7 +67,7 @@ impl Session {
         &mut self,
         work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
-        if let Some(failure) = &self.fatal {
+        if let Some(failure) = self.broken.get() {
             return Err(failure.clone());
         }
         let mut connection = match self.connection.take() {
@@ -71,7 +76,7 @@ impl Session {
             None => {
                 let mut connection = connect_writer(&self.path, OpenFlags::empty())?;
                 self.checkpoints.follow(&mut connection).map_err(failure)?;
-                self.files.check().inspect_err(|failure| self.fatal = Some(failure.clone()))?;
+                self.files.check().inspect_err(|failure| self.note(failure))?;
                 connection
             }
         };
@@ -82,7 +87,7 @@ impl Session {
             return result;
         }
         if let Err(failure @ Failure::Fatal(_)) = &result {
-            self.fatal = Some(failure.clone());
+            self.note(failure);
             // After a failed sync the log on the disk may differ from the one in memory. The next
             // start checks it by its checksums.
             leave_log(&connection);
@@ -91,7 +96,11 @@ impl Session {
         result
     }
 
-    /// Looks after the log: after each commit, and with what the commit has answered.
+    fn note(&self, failure: &Failure) {
+        self.broken.get_or_init(|| failure.clone());
+    }
+
+    /// Copies the log if it is long. A fatal failure ends all further writing.
     fn tend_log(
         &mut self,
         tend: impl FnOnce(&mut Checkpoints, &Connection) -> Result<(), Failure>,
@@ -99,15 +108,15 @@ impl Session {
         let Some(connection) = &self.connection else { return };
         if let Err(failure) = tend(&mut self.checkpoints, connection) {
             leave_log(connection);
-            self.fatal = Some(failure);
+            self.note(&failure);
         }
     }
 
     /// Closes the connection. Before that it copies the log into the file, unless the file cannot
     /// be trusted. The last connection to close removes the log.
     fn close(mut self, trusted: bool) {
-        self.checkpoints.end();
-        let Some(connection) = self.connection else { return };
+        let trusted = self.checkpoints.end().is_ok() && self.broken.get().is_none() && trusted;
+        let Some(connection) = self.connection.take() else { return };
         self.files.disconnecting();
         if !trusted {
             return leave_log(&connection);
@@ -150,9 +159,14 @@ pub(super) enum Call {
 pub(super) enum Writer {
     /// On a thread of its own, which ends, and lets go of the file, when it is closed or the last
     /// clone is dropped.
-    Thread { calls: mpsc::Sender<Call>, closing: Arc<AtomicBool>, files: Arc<Files> },
+    Thread {
+        calls: mpsc::Sender<Call>,
+        closing: Arc<AtomicBool>,
+        files: Arc<Files>,
+        broken: Broken,
+    },
     /// Where the call is made, before it returns: the simulator has one thread.
-    Inline(Arc<Mutex<Session>>, Arc<Files>),
+    Inline { session: Arc<Mutex<Session>>, files: Arc<Files>, broken: Broken },
 }
 
 impl Writer {
@@ -164,7 +178,7 @@ impl Writer {
     ) -> Result<Self, OpenError> {
         let mut session = Session::open(path, migrations, clock)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let files = session.files.clone();
+        let (files, broken) = (session.files.clone(), session.broken.clone());
         let (calls, mut queue) = mpsc::channel::<Call>(MAX_CALLS);
         let serve = move || {
             while let Some(call) = queue.blocking_recv() {
@@ -184,7 +198,7 @@ impl Writer {
         };
         let spawned = std::thread::Builder::new().name(name).spawn(serve);
         spawned.map_err(|error| OpenError::unusable(path, &error))?;
-        Ok(Self::Thread { calls, closing: Arc::default(), files })
+        Ok(Self::Thread { calls, closing: Arc::default(), files, broken })
     }
 
     /// The same without a thread.
@@ -194,8 +208,8 @@ impl Writer {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
         let session = Session::open(path, migrations, clock)?;
-        let files = session.files.clone();
-        Ok(Self::Inline(Arc::new(Mutex::new(session)), files))
+        let (files, broken) = (session.files.clone(), session.broken.clone());
+        Ok(Self::Inline { session: Arc::new(Mutex::new(session)), files, broken })
     }
 
     /// Runs `work` in a transaction and commits it.
@@ -210,7 +224,7 @@ impl Writer {
         work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<R, Failure> + Send + 'static,
     ) -> Result<R, Failure> {
         match self {
-            Self::Inline(session, _) => {
+            Self::Inline { session, .. } => {
                 let mut session = session.lock().map_err(|_| panicked())?;
                 let result = session.transact(work);
                 session.tend_log(Checkpoints::tend_inline);
@@ -232,7 +246,14 @@ impl Writer {
     /// The files that the writer has locked.
     pub(super) fn files(&self) -> &Arc<Files> {
         match self {
-            Self::Thread { files, .. } | Self::Inline(_, files) => files,
+            Self::Thread { files, .. } | Self::Inline { files, .. } => files,
+        }
+    }
+
+    /// Where a failure is noted after which the file cannot be trusted.
+    pub(super) fn broken(&self) -> &Broken {
+        match self {
+            Self::Thread { broken, .. } | Self::Inline { broken, .. } => broken,
         }
     }
 

@@ -21,7 +21,7 @@ tried_on!(forms with files, on several threads:
 /// longer logs.
 const TRIED: Duration = Duration::from_secs(1200);
 /// The pages that are added to the first log, so that orders need not fill it, and the most pages.
-const PAGES: RangeInclusive<u32> = 15_500..=60_000;
+const PAGES: RangeInclusive<u32> = 7_500..=60_000;
 /// How long it may take until a checkpoint begins.
 const GROWTH: Duration = Duration::from_secs(120);
 const STOCK: u32 = 1_000_000;
