@@ -4,6 +4,7 @@ use contract::answers::StockAllocated;
 use contract::commands::AllocateStock;
 use inventory_core::decide::{DecidedInventory, InventoryCommand, InventoryOutcome};
 use inventory_core::reservation::ReservationState;
+use platform::relay::Attempt;
 use platform::telemetry;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -58,8 +59,8 @@ impl Metrics {
         self.shared.batch(SERVICE, commands);
     }
 
-    pub(crate) fn published(&self, batches: usize, got_through: bool) {
-        self.shared.published(SERVICE, batches, got_through);
+    pub(crate) fn published(&self, attempt: Attempt) {
+        self.shared.published(SERVICE, attempt);
     }
 }
 

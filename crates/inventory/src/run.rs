@@ -97,8 +97,8 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
 
 /// The queue of answers to publish, and the worker that publishes them.
 fn relay(bus: Arc<dyn Bus>, metrics: Arc<Metrics>) -> (Outbox, Relay) {
-    let report = move |batches, got_through| {
-        metrics.published(batches, got_through);
+    let report = move |attempt| {
+        metrics.published(attempt);
         fault_point!("inventory.published");
     };
     Relay::new(bus, ANSWERS_CHANNEL, Box::new(report))

@@ -31,7 +31,8 @@ pub mod sqlite;
 /// fails the calls that read it with [`Failure::Suspect`], and no other call (R17).
 #[async_trait]
 pub trait StockStore: Send + Sync + fmt::Debug {
-    /// Returns how long a batch does well to wait for more commands.
+    /// Returns how long a committer waits for more commands before it begins a batch; zero if a
+    /// commit costs little.
     fn linger(&self) -> Duration {
         Duration::ZERO
     }

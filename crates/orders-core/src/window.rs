@@ -50,6 +50,10 @@ pub struct Window {
     awake_since: Option<i64>,
     /// Whether more commands may be due than were sent.
     behind: bool,
+    /// Whether the bus refused the last messages.
+    is_refused: bool,
+    /// Whether the last lease was to take what was sent before the end of the silence.
+    looked_back: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -113,27 +117,39 @@ impl Window {
         admitted
     }
 
-    /// Records that the bus took a message of none of the first sendings: nothing is queued.
-    pub fn refused(&mut self) {
-        self.in_flight.retain(|_, sending| !sending.is_first);
-        self.first = 0;
+    /// Records whether the bus took any message of an attempt. If it took none, nothing was queued,
+    /// and the next first sendings may try again.
+    pub fn tried_to_publish(&mut self, got_through: bool) {
+        self.is_refused = !got_through;
+        if self.is_refused {
+            self.in_flight.retain(|_, sending| !sending.is_first);
+            self.first = 0;
+        }
     }
 
     /// Returns how many more commands may be sent again now.
     pub fn free(&mut self, now_micros: i64) -> usize {
         self.forget_lost(now_micros);
         let size = self.size(FEWEST_AGAIN, 2, now_micros);
-        size.saturating_sub(self.in_flight.len() - self.first)
+        self.free_of(size)
     }
 
-    /// When the last silence ended, while not all commands from before have been sent again.
-    pub fn awake_since(&self) -> Option<i64> {
-        self.awake_since
+    /// When the last silence ended, if the next lease shall take what was sent before that; else it
+    /// shall take what is due. While there is both, they take turns: what finds no room now must not
+    /// wait until all from before is sent.
+    pub fn look_back(&mut self) -> Option<i64> {
+        self.looked_back = self.awake_since.is_some() && !(self.behind && self.looked_back);
+        self.awake_since.filter(|_| self.looked_back)
     }
 
-    /// Whether the sweeper shall go on at once when answers make room: more commands may be due.
-    pub fn is_behind(&self) -> bool {
-        self.behind || self.awake_since.is_some()
+    /// Whether the sweeper shall go on at once: more commands may be due than were sent, and there
+    /// is room for so many that a lease pays off.
+    pub fn calls_for_more(&mut self, now_micros: i64) -> bool {
+        if !self.behind && self.awake_since.is_none() {
+            return false;
+        }
+        let size = self.size(FEWEST_AGAIN, 2, now_micros);
+        4 * self.free_of(size) >= size
     }
 
     /// Records the commands that a lease sent again, out of at most `asked`.
@@ -165,6 +181,11 @@ impl Window {
         }
     }
 
+    /// What is free in a window of re-sends of this size.
+    fn free_of(&self, size: usize) -> usize {
+        size.saturating_sub(self.in_flight.len() - self.first)
+    }
+
     fn sent(&mut self, order_id: OrderId, sending: Sending) {
         let before = self.in_flight.insert(order_id, sending);
         self.first += usize::from(sending.is_first);
@@ -177,8 +198,8 @@ impl Window {
     }
 
     fn forget_lost(&mut self, now_micros: i64) {
-        let lost_after =
-            (self.silence(now_micros) / 8).clamp(LOST_AFTER_MICROS, LOST_AT_LAST_MICROS);
+        let queued_for = if self.is_refused { 0 } else { self.silence(now_micros) / 8 };
+        let lost_after = queued_for.clamp(LOST_AFTER_MICROS, LOST_AT_LAST_MICROS);
         self.in_flight.retain(|_, sending| elapsed(sending.at, now_micros) < lost_after);
         self.first = self.in_flight.values().filter(|sending| sending.is_first).count();
     }
@@ -189,7 +210,7 @@ impl Window {
         if unanswered >= SILENCE_MICROS { unanswered } else { 0 }
     }
 
-    /// A window for this fraction of a second's answers.
+    /// The size of a window that holds the answers of a second, divided by `parts`.
     fn size(&mut self, fewest: usize, parts: usize, now_micros: i64) -> usize {
         self.roll(now_micros);
         if self.silence(now_micros) > 0 {
@@ -295,22 +316,50 @@ mod tests {
         let mut window = Window::default();
         window.resent(ids(0..60), 64, None, START);
         window.admit(ids(100..5000), START);
-        window.refused();
+        window.tried_to_publish(false);
         assert_eq!(window.free(START), 4, "a re-send has its own time");
         assert_eq!(window.admit(ids(5000..9000), START), FEWEST_FIRST);
     }
 
     #[test]
-    fn the_sweeper_is_behind_while_commands_find_no_room_or_leases_are_full() {
+    fn the_sweeper_goes_on_while_commands_find_no_room_or_leases_are_full() {
         let mut window = Window::default();
         window.admit(ids(0..FEWEST_FIRST), START);
-        assert!(!window.is_behind());
+        assert!(!window.calls_for_more(START));
         window.admit(ids(5000..5001), START);
-        assert!(window.is_behind(), "one found no room");
+        assert!(window.calls_for_more(START), "one found no room");
         window.resent(ids(0..10), 10, None, START);
-        assert!(window.is_behind(), "a full lease may have left commands");
+        assert!(window.calls_for_more(START), "a full lease may have left commands");
         window.resent(ids(0..9), 10, None, START);
-        assert!(!window.is_behind());
+        assert!(!window.calls_for_more(START));
+    }
+
+    #[test]
+    fn what_is_due_takes_turns_with_what_a_silence_left() {
+        let mut window = Window::default();
+        window.resent(ids(0..1), 64, None, START);
+        let end = START + 10 * SECOND_MICROS;
+        assert!(window.answered(id(0), end));
+        assert_eq!([window.look_back(), window.look_back()], [Some(end); 2], "nothing else is due");
+        window.admit(ids(0..5000), end);
+        assert_eq!([window.look_back(), window.look_back()], [None, Some(end)]);
+        window.look_back();
+        window.resent(ids(0..9), 10, None, end);
+        assert_eq!([window.look_back(), window.look_back()], [Some(end); 2], "that was the last");
+        window.resent(ids(0..9), 10, Some(end), end);
+        assert_eq!(window.look_back(), None);
+    }
+
+    #[test]
+    fn the_sweeper_waits_until_a_lease_pays_off() {
+        let mut window = Window::default();
+        window.resent(ids(0..64), 64, None, START);
+        assert!(!window.calls_for_more(START), "there is no room");
+        for order in 0..16 {
+            assert!(!window.calls_for_more(START));
+            window.answered(id(order), START);
+        }
+        assert!(window.calls_for_more(START));
     }
 
     #[test]
@@ -320,19 +369,19 @@ mod tests {
         window.resent([id(2)], 64, None, START + SECOND_MICROS);
         let answered_at = START + 10 * SECOND_MICROS;
         assert!(window.answered(id(2), answered_at));
-        assert_eq!(window.awake_since(), Some(answered_at));
+        assert_eq!(window.awake_since, Some(answered_at));
         window.resent([id(3)], 64, None, answered_at + 1);
         assert_eq!(
-            window.awake_since(),
+            window.awake_since,
             Some(answered_at),
             "the lease began before the silence ended"
         );
         window.resent(ids(0..64), 64, Some(answered_at), answered_at + 1);
-        assert_eq!(window.awake_since(), Some(answered_at), "a full lease may have left commands");
+        assert_eq!(window.awake_since, Some(answered_at), "a full lease may have left commands");
         assert!(!window.answered(id(3), answered_at + 2), "answers go on");
         window.resent(ids(64..70), 64, Some(answered_at), answered_at + 3);
-        assert_eq!(window.awake_since(), None);
-        assert!(!window.is_behind());
+        assert_eq!(window.awake_since, None);
+        assert!(!window.calls_for_more(answered_at + 3));
     }
 
     /// The times are written out and do not come from the constants under test.
@@ -360,8 +409,12 @@ mod tests {
             sent += window.admit(ids(0..1000), now);
         }
         assert!(sent < FEWEST_FIRST + 2500, "{sent} commands in an hour");
-        let later = START + 3600 * SECOND_MICROS + LOST_AT_LAST_MICROS;
-        assert_eq!(window.admit(ids(0..1000), later), LARGEST_IN_SILENCE);
+        let end = START + 3600 * SECOND_MICROS;
+        assert_eq!(window.admit(ids(0..1000), end + LOST_AT_LAST_MICROS), LARGEST_IN_SILENCE);
+        // What the bus refused is not in a queue.
+        window.resent(ids(5000..5016), 16, None, end);
+        window.tried_to_publish(false);
+        assert_eq!(window.free(end + LOST_AFTER_MICROS), LARGEST_IN_SILENCE);
     }
 
     #[test]
@@ -382,8 +435,8 @@ mod tests {
         for order in 2..20 {
             now += 5 * SECOND_MICROS / 2;
             ends += usize::from(window.answered(id(order), now));
-            if window.awake_since().is_some() {
-                window.resent([id(1)], 64, window.awake_since(), now);
+            if window.awake_since.is_some() {
+                window.resent([id(1)], 64, window.awake_since, now);
             }
         }
         assert_eq!(ends, 1, "re-sends after a silence do not begin another one");

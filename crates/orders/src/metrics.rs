@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use orders_core::decide::OrderOutcome;
 use orders_core::status::Status;
+use platform::relay::Attempt;
 use platform::telemetry;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -66,7 +67,7 @@ impl Metrics {
         registry.register_with_unit("order_settle", help, Unit::Seconds, seconds);
         let help = "Requests that waited for an outcome, by what ended the wait";
         registry.register("order_waits_ended", help, self.waits_ended.clone());
-        let help = "Commands sent again because Inventory had not answered";
+        let help = "Commands that the sweeper sent: again, or because they found no room in the window before";
         registry.register("commands_resent", help, self.commands_resent.clone());
         let help = "Commands that wait for Inventory's answer";
         registry.register("commands_pending", help, self.commands_pending.clone());
@@ -114,8 +115,8 @@ impl Metrics {
         self.shared.batch(SERVICE, commands);
     }
 
-    pub(crate) fn published(&self, batches: usize, got_through: bool) {
-        self.shared.published(SERVICE, batches, got_through);
+    pub(crate) fn published(&self, attempt: Attempt) {
+        self.shared.published(SERVICE, attempt);
     }
 
     pub(crate) fn show(&self, backlog: Backlog) {

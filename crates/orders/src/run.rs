@@ -20,7 +20,7 @@ use platform::pairing::{Identity, Pairing};
 use platform::process::{
     CommonArgs, ProgramError, broker_between_processes, listen_help, run_to_exit,
 };
-use platform::relay::{Outbox, Relay};
+use platform::relay::{Attempt, Outbox, Relay};
 use storage::postgres::{Server, Time};
 use web::program::{Api, Context, Process, Program};
 
@@ -140,11 +140,9 @@ fn relay(
     answer_feed: Arc<AnswerFeed>,
     metrics: Arc<Metrics>,
 ) -> (Outbox, Relay) {
-    let report = move |batches, got_through| {
-        metrics.published(batches, got_through);
-        if !got_through {
-            answer_feed.refused();
-        }
+    let report = move |attempt: Attempt| {
+        metrics.published(attempt);
+        answer_feed.tried_to_publish(attempt.published > 0);
         fault_point!("orders.published");
     };
     Relay::new(bus, COMMANDS_CHANNEL, Box::new(report))

@@ -29,7 +29,8 @@ pub trait OrderStore: Send + Sync + fmt::Debug {
     /// Returns how many batches the store can run at the same time.
     fn parallel_batches(&self) -> usize;
 
-    /// Returns how long a batch does well to wait for more commands.
+    /// Returns how long a committer waits for more commands before it begins a batch; zero if a
+    /// commit costs little.
     fn linger(&self) -> Duration {
         Duration::ZERO
     }

@@ -64,9 +64,17 @@ impl Outbox {
     }
 }
 
-/// Called after each attempt to publish, with the number of batches that were published and true,
-/// and with the number of those that were not and false; never with none.
-pub type OnPublished = Box<dyn Fn(usize, bool) + Send + Sync>;
+/// Called after each attempt to publish.
+pub type OnPublished = Box<dyn Fn(Attempt) + Send + Sync>;
+
+/// What became of the batches of one attempt, which are one at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// How many were published.
+    pub published: usize,
+    /// How many were not.
+    pub failed: usize,
+}
 
 /// A worker that publishes the offered batches on one channel.
 pub struct Relay {
@@ -127,11 +135,7 @@ impl Relay {
         }
         let published = self.bus.publish(self.channel, batches).await;
         let ok = published.iter().filter(|result| result.is_ok()).count();
-        for (count, got_through) in [(ok, true), (published.len() - ok, false)] {
-            if count > 0 {
-                (self.report)(count, got_through);
-            }
-        }
+        (self.report)(Attempt { published: ok, failed: published.len() - ok });
         // Log only the first failure of all, and the recovery. The bus names what it refuses among
         // messages that it takes.
         let failing = ok == 0;
@@ -163,14 +167,12 @@ mod tests {
         let bus: Arc<dyn Bus> = Arc::new(Embedded::new(Arc::new(SystemClock), ACK_WAIT, id(1)));
         let reports = Arc::<Mutex<Vec<_>>>::default();
         let noted = reports.clone();
-        let report = move |batches, got_through| {
-            noted.lock().expect("the list").push((batches, got_through));
-        };
+        let report = move |attempt| noted.lock().expect("the list").push(attempt);
         let (outbox, mut relay) = Relay::new(bus.clone(), "numbers", Box::new(report));
         let too_large = vec![0; outbox.max_bytes() + 1];
         outbox.offer(vec![vec![1], too_large, vec![2]]);
         relay.tick().await;
-        assert_eq!(*reports.lock().expect("the list"), [(2, true), (1, false)]);
+        assert_eq!(*reports.lock().expect("the list"), [Attempt { published: 2, failed: 1 }]);
         let received = bus.receive("numbers", 10, Duration::ZERO).await.expect("messages");
         let payloads: Vec<_> = received.into_iter().map(|delivery| delivery.payload).collect();
         assert_eq!(payloads, [[1], [2]]);

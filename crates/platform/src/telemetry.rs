@@ -16,6 +16,7 @@ use tracing_subscriber::filter::LevelFilter;
 pub mod process;
 
 use crate::audit::AuditNumbers;
+use crate::relay::Attempt;
 
 /// The media type of [`render`]'s text.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -204,9 +205,11 @@ impl Metrics {
     }
 
     /// Counts batches that were published, or that failed to be.
-    pub fn published(&self, service: &'static str, batches: usize, got_through: bool) {
-        let result = if got_through { "ok" } else { "failed" };
-        self.published.get_or_create(&PublishedLabels { service, result }).inc_by(batches as u64);
+    pub fn published(&self, service: &'static str, attempt: Attempt) {
+        for (result, batches) in [("ok", attempt.published), ("failed", attempt.failed)] {
+            let labels = PublishedLabels { service, result };
+            self.published.get_or_create(&labels).inc_by(batches as u64);
+        }
     }
 
     /// Sets the size of the write-ahead log of a service's SQLite file.
@@ -249,7 +252,7 @@ mod tests {
         metrics.unprocessed("orders", Unprocessed::Malformed);
         metrics.anomaly("inventory", "anomaly");
         metrics.shed("orders");
-        metrics.published("orders", 2, true);
+        metrics.published("orders", Attempt { published: 2, failed: 0 });
         metrics.sqlite_log("orders", 4096);
         let text = render(&registry);
         for line in [

@@ -49,7 +49,7 @@ impl Api {
         let metrics = Arc::new(Metrics::new(&mut registry, shared.clone()));
         let id = DatabaseId(Uuid::from_u128(2));
         let bus = Arc::new(Embedded::new(Arc::new(SystemClock), ACK_WAIT, id));
-        let (outbox, _) = Relay::new(bus, contract::answers::ANSWERS_CHANNEL, Box::new(|_, _| {}));
+        let (outbox, _) = Relay::new(bus, contract::answers::ANSWERS_CHANNEL, Box::new(|_| {}));
         let commits = Arc::new(Commits { store: store.clone(), outbox, metrics });
         let (batcher, committer) = Batcher::new(commits, Arc::new(|_| {}));
         tokio::spawn(committer.run(CancellationToken::new()));

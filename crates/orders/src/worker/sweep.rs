@@ -1,4 +1,5 @@
-//! The sweeper: sends pending commands again until they are answered (R7, R8).
+//! The sweeper: sends pending commands again until they are answered, and those that found no room
+//! in the window (R7, R8).
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -49,7 +50,7 @@ impl AnswerFeed {
         if ended_silence {
             info!("Inventory answers again, resending all pending commands");
         }
-        if window.is_behind() {
+        if window.calls_for_more(now_micros) {
             self.heard.notify_one();
         }
     }
@@ -60,9 +61,9 @@ impl AnswerFeed {
         self.window().admit(commands.iter().map(|command| command.order_id), now_micros)
     }
 
-    /// Notes that the bus took nothing.
-    pub fn refused(&self) {
-        self.window().refused();
+    /// Notes whether the bus took any message of an attempt to publish.
+    pub fn tried_to_publish(&self, got_through: bool) {
+        self.window().tried_to_publish(got_through);
     }
 
     fn window(&self) -> std::sync::MutexGuard<'_, Window> {
@@ -82,7 +83,7 @@ pub struct Sweeper {
 }
 
 impl Sweeper {
-    /// Sweeps by a timer, and at once when answers come after a silence, until `shutdown`.
+    /// Sweeps by a timer, and at once while more may be due than was sent, until `shutdown`.
     ///
     /// # Errors
     ///
@@ -123,7 +124,7 @@ impl Sweeper {
         let now = at.0;
         let (free, awake_since, patience) = {
             let mut window = self.answer_feed.window();
-            (window.free(now).min(MAX_LEASE), window.awake_since(), window.patience(now))
+            (window.free(now).min(MAX_LEASE), window.look_back(), window.patience(now))
         };
         if free == 0 {
             return Ok(0);
