@@ -216,7 +216,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
     ///
     /// [`Failure::Fatal`] only; the process must end (R18).
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
-        let mut has_company = false;
+        let mut was_shared = false;
         loop {
             let mut batch = Vec::new();
             {
@@ -227,7 +227,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
                     () = shutdown.cancelled(), if !is_closed => commands.close(),
                     count = commands.recv_many(&mut batch, MAX_BATCH) => if count == 0 { return Ok(()) },
                 }
-                if !self.linger.is_zero() && has_company && !commands.is_closed() {
+                let may_grow = batch.len() < MAX_BATCH && !commands.is_closed();
+                if !self.linger.is_zero() && was_shared && may_grow {
                     tokio::time::sleep(self.linger).await;
                     while batch.len() < MAX_BATCH
                         && let Ok(item) = commands.try_recv()
@@ -236,7 +237,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
                     }
                 }
             }
-            has_company = batch.len() > 1;
+            was_shared = batch.len() > 1;
             self.execute(batch).await?;
         }
     }

@@ -332,3 +332,38 @@ async fn a_shutdown_executes_what_is_queued() {
         assert_eq!(asked.await.expect("no panic"), Ok(command * 10));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_lingers_after_one_of_several_commands() {
+    const LINGER: Duration = Duration::from_millis(2);
+    let (batcher, committer, ledger) = batcher(Ledger::default());
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(committer.lingering(LINGER).run(stop.clone()));
+    let started = Instant::now();
+    let took = |from: Instant| from.elapsed();
+    batcher.submit_all(vec![1, 2], later()).await;
+    assert_eq!(took(started), Duration::ZERO, "nothing was before it");
+
+    let third = queue(&batcher, 3);
+    tokio::time::sleep(LINGER / 2).await;
+    let fourth = queue(&batcher, 4);
+    for (command, asked) in [(3, third), (4, fourth)] {
+        assert_eq!(asked.await.expect("no panic"), Ok(command * 10));
+    }
+    assert_eq!(took(started), LINGER);
+
+    batcher.submit(5).await.expect("executed");
+    assert_eq!(took(started), 2 * LINGER, "the one before was of two");
+    batcher.submit(6).await.expect("executed");
+    assert_eq!(took(started), 2 * LINGER, "the one before was alone");
+
+    let full: Vec<u32> = (100..).take(MAX_BATCH).collect();
+    batcher.submit_all(full.clone(), later()).await;
+    batcher.submit_all(full, later()).await;
+    assert_eq!(took(started), 2 * LINGER, "a full batch waits for nothing");
+    let small: Vec<_> =
+        ledger.batches.lock().expect("the batches").iter().take(4).cloned().collect();
+    assert_eq!(small, [vec![1, 2], vec![3, 4], vec![5], vec![6]]);
+    stop.cancel();
+    running.await.expect("no panic").expect("no fatal failure");
+}
