@@ -1,6 +1,7 @@
 //! How fast a backlog is drained, beside how fast orders are accepted.
 #![expect(clippy::float_arithmetic, reason = "rates are fractions")]
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use platform::process::ProgramError;
@@ -94,7 +95,7 @@ async fn embedded(suite: &mut Suite) -> Result<Drained, ProgramError> {
     let data = Data::filled(suite, Form::Embedded, backlog, Reached::Received).await?;
     let begun = Instant::now();
     let shop = Shop::open(&data, 1).await?;
-    let drained = drained(suite, &shop, backlog, begun).await?;
+    let drained = watch_drain(suite, &shop, backlog, begun).await?;
     shop.close().await?;
     Ok(drained)
 }
@@ -114,14 +115,14 @@ async fn production(suite: &mut Suite) -> Result<Drained, ProgramError> {
 
     let begun = Instant::now();
     shop.inventory.push(data.start_inventory().await?);
-    let drained = drained(suite, &shop, waiting, begun).await?;
+    let drained = watch_drain(suite, &shop, waiting, begun).await?;
     shop.close().await?;
     data.discard(suite).await?;
     Ok(drained)
 }
 
 /// Watches how the shop drains so many orders, and then how many it accepts.
-async fn drained(
+async fn watch_drain(
     suite: &Suite,
     shop: &Shop,
     backlog: u64,
@@ -129,18 +130,20 @@ async fn drained(
 ) -> Result<Drained, ProgramError> {
     suite.say("draining");
     let settled = CancellationToken::new();
-    let ordering = new_orders(suite, shop, settled.clone());
+    let new = Cell::new(0);
+    let ordering = new_orders(suite, shop, &new, settled.clone());
     let watching = async {
-        let result = until_settled(shop, backlog).await;
+        let result = until_settled(shop, || backlog + new.get()).await;
         settled.cancel();
-        result
+        result.map(|numbers| (numbers, begun.elapsed()))
     };
-    let (new_ms, numbers) = tokio::join!(ordering, watching);
-    let numbers = numbers?;
-    let drained = backlog as f64 / begun.elapsed().as_secs_f64();
+    let (new_ms, watched) = tokio::join!(ordering, watching);
+    let (numbers, took) = watched?;
+    let drained = backlog as f64 / took.as_secs_f64();
     let pressure = Pressure::clients(&suite.scale, CLIENTS);
     let accepted = measure::healthy(suite, shop, pressure).await?.seen.accepted_per_s;
-    let commands = numbers.batches.get(inventory::SERVICE).map_or(0, Sizes::sum);
+    let commands = numbers.batches.get(inventory::SERVICE).map(Sizes::sum);
+    let commands = commands.ok_or_else(|| ProgramError::failed("Inventory counts no commands"))?;
     Ok(Drained { drained, accepted, new_ms: new_ms?, orders: numbers.settled(), commands })
 }
 
@@ -149,12 +152,14 @@ async fn drained(
 async fn new_orders(
     suite: &Suite,
     shop: &Shop,
+    placed: &Cell<u64>,
     stop: CancellationToken,
 ) -> Result<f64, ProgramError> {
     let mut connection = Connection::to(&shop.orders[0].endpoint());
     let mut times = tally::times();
     for body in measure::bodies(&suite.scale, BODIES).iter().cycle() {
         let begun = Instant::now();
+        placed.set(placed.get() + 1);
         let answer = connection.place_and_wait(body, PATIENCE).await;
         if !answer.is_ok_and(|answer| load::is_outcome(&answer.body)) {
             return Err(ProgramError::failed("a new order has no outcome"));
@@ -171,21 +176,24 @@ async fn new_orders(
 
 /// Waits until the services have settled this many orders since they started. Returns what they
 /// have counted.
-async fn until_settled(shop: &Shop, orders: u64) -> Result<Numbers, ProgramError> {
+async fn until_settled(shop: &Shop, orders: impl Fn() -> u64) -> Result<Numbers, ProgramError> {
     let mut scraper = Scraper::new(&shop.processes());
     let mut settled = 0;
     let mut moved = Instant::now();
     loop {
         tokio::time::sleep(PAUSE).await;
         let now = scraper.scrape().await?;
-        if now.settled() >= orders {
+        if now.settled() >= orders() {
             return Ok(now);
         }
         if now.settled() > settled {
             settled = now.settled();
             moved = Instant::now();
         } else if moved.elapsed() > PATIENCE {
-            return Err(ProgramError::failed(format!("{settled} of {orders} orders are drained")));
+            return Err(ProgramError::failed(format!(
+                "{settled} of {} orders are drained",
+                orders()
+            )));
         }
     }
 }

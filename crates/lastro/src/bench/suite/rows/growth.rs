@@ -12,9 +12,6 @@ use crate::bench::suite::resources::written_bytes;
 use crate::bench::suite::shop::{Data, Form, Shop};
 use crate::bench::suite::table::{Line, Quantity};
 
-/// Products that a filled database may have.
-const PRODUCTS: u32 = 1_000;
-
 /// What is varied.
 #[derive(Clone, Copy, Debug)]
 enum Variable {
@@ -94,22 +91,20 @@ pub(super) async fn growth(suite: &mut Suite) -> Result<Vec<Line>, ProgramError>
 
 async fn point(suite: &mut Suite, variable: Variable, value: u32) -> Result<Point, ProgramError> {
     let mut pressure = Pressure::clients(&suite.scale, CLIENTS);
-    let (_data, shop) = match variable {
-        Variable::StoredOrders => {
-            suite.scale.products = PRODUCTS;
-            let form = Form::Embedded;
-            let data = Data::filled(suite, form, value.into(), Reached::Confirmed).await?;
+    let mut stored = 0;
+    match variable {
+        Variable::Lines => pressure.lines = value,
+        Variable::Products => suite.scale.products = value,
+        Variable::Locations => suite.scale.locations = value,
+        Variable::Clients => pressure = Pressure::clients(&suite.scale, value as usize),
+        Variable::StoredOrders => stored = u64::from(value),
+    }
+    let (_data, shop) = match stored {
+        0 => Shop::stocked(suite, Form::Embedded, 1).await?,
+        orders => {
+            let data = Data::filled(suite, Form::Embedded, orders, Reached::Confirmed).await?;
             let shop = Shop::open(&data, 1).await?;
             (data, shop)
-        }
-        other => {
-            match other {
-                Variable::Products => suite.scale.products = value,
-                Variable::Locations => suite.scale.locations = value,
-                Variable::Clients => pressure = Pressure::clients(&suite.scale, value as usize),
-                Variable::Lines | Variable::StoredOrders => pressure.lines = value,
-            }
-            Shop::stocked(suite, Form::Embedded, 1).await?
         }
     };
     let before = written_bytes(shop.orders[0].pid())?;
