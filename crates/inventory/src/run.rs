@@ -109,10 +109,7 @@ fn batcher(
     commits: Commits,
     metrics: Arc<Metrics>,
 ) -> (Batcher<InventoryCommand, InventoryOutcome>, Committer<InventoryCommand, InventoryOutcome>) {
-    let linger = commits.store.linger();
-    let (batcher, committer) =
-        Batcher::new(Arc::new(commits), Arc::new(move |commands| metrics.batch(commands)));
-    (batcher, committer.lingering(linger))
+    Batcher::new(Arc::new(commits), Arc::new(move |commands| metrics.batch(commands)))
 }
 
 fn auditor(store: Arc<dyn StockAuditStore>, context: &Context) -> Auditor {

@@ -1,6 +1,7 @@
 //! The core of the Inventory Service: it commits commands and publishes their answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::answers::StockAllocated;
@@ -25,6 +26,10 @@ pub struct Commits {
 
 #[async_trait]
 impl Commit<InventoryCommand, InventoryOutcome> for Commits {
+    fn linger(&self) -> Duration {
+        self.store.linger()
+    }
+
     async fn commit(
         &self,
         batch: Arc<[InventoryCommand]>,

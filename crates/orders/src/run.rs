@@ -153,10 +153,7 @@ fn batcher(
     commits: Commits,
     metrics: Arc<Metrics>,
 ) -> (Batcher<OrderCommand, OrderOutcome>, Committer<OrderCommand, OrderOutcome>) {
-    let linger = commits.store.linger();
-    let (batcher, committer) =
-        Batcher::new(Arc::new(commits), Arc::new(move |commands| metrics.batch(commands)));
-    (batcher, committer.lingering(linger))
+    Batcher::new(Arc::new(commits), Arc::new(move |commands| metrics.batch(commands)))
 }
 
 /// Hears of the commits of other replicas.

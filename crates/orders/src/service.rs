@@ -48,6 +48,10 @@ pub struct Commits {
 
 #[async_trait]
 impl Commit<OrderCommand, OrderOutcome> for Commits {
+    fn linger(&self) -> Duration {
+        self.store.linger()
+    }
+
     async fn commit(&self, batch: Arc<[OrderCommand]>) -> Result<Vec<OrderOutcome>, Failure> {
         fault_point!("orders.before_begin", when batch.iter().any(OrderCommand::is_request));
         let decided = self.store.run(batch.clone(), decide).await?;

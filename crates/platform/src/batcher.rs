@@ -36,6 +36,13 @@ const RERUN_PAUSE: Duration = Duration::from_millis(20);
 /// Executes batches of commands `C`, each of which gets an answer `A`.
 #[async_trait]
 pub trait Commit<C, A>: Send + Sync {
+    /// Returns how long a batch that follows one of several commands waits for more: where a commit
+    /// costs much, fewer and larger ones take all of them further. Committers side by side wait one
+    /// after the other.
+    fn linger(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Executes a batch in one transaction. Returns one answer per command, in order.
     ///
     /// # Errors
@@ -94,7 +101,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
     pub fn new(commit: Arc<dyn Commit<C, A>>, observe: Observe) -> (Self, Committer<C, A>) {
         let (queue, commands) = mpsc::channel(MAX_QUEUE);
         let commands = Arc::new(Mutex::new(commands));
-        (Self { queue }, Committer { commands, commit, observe, linger: Duration::ZERO })
+        (Self { queue }, Committer { commands, commit, observe })
     }
 
     /// Executes one command for a request: waits for the commit, never for room in the queue (R17).
@@ -180,7 +187,6 @@ pub struct Committer<C, A> {
     commands: Arc<Mutex<mpsc::Receiver<Item<C, A>>>>,
     commit: Arc<dyn Commit<C, A>>,
     observe: Observe,
-    linger: Duration,
 }
 
 impl<C, A> Clone for Committer<C, A> {
@@ -189,7 +195,6 @@ impl<C, A> Clone for Committer<C, A> {
             commands: self.commands.clone(),
             commit: self.commit.clone(),
             observe: self.observe.clone(),
-            linger: self.linger,
         }
     }
 }
@@ -201,14 +206,6 @@ impl<C, A> fmt::Debug for Committer<C, A> {
 }
 
 impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
-    /// Lets each batch wait this long for more commands, after one that had several: where a commit
-    /// costs much, fewer and larger ones take all of them further. Clones that run side by side
-    /// wait one after the other.
-    #[must_use]
-    pub fn lingering(self, linger: Duration) -> Self {
-        Self { linger, ..self }
-    }
-
     /// Executes batches until every [`Batcher`] is dropped, or until `shutdown` is cancelled and
     /// the queue is empty.
     ///
@@ -216,6 +213,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
     ///
     /// [`Failure::Fatal`] only; the process must end (R18).
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
+        let linger = self.commit.linger();
         let mut was_shared = false;
         loop {
             let mut batch = Vec::new();
@@ -228,8 +226,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
                     count = commands.recv_many(&mut batch, MAX_BATCH) => if count == 0 { return Ok(()) },
                 }
                 let may_grow = batch.len() < MAX_BATCH && !commands.is_closed();
-                if !self.linger.is_zero() && was_shared && may_grow {
-                    tokio::time::sleep(self.linger).await;
+                if !linger.is_zero() && was_shared && may_grow {
+                    tokio::time::sleep(linger).await;
                     while batch.len() < MAX_BATCH
                         && let Ok(item) = commands.try_recv()
                     {

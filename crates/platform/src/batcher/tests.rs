@@ -11,10 +11,15 @@ struct Ledger {
     poison: Option<u32>,
     gate: Option<Arc<tokio::sync::Semaphore>>,
     begun: std::sync::atomic::AtomicUsize,
+    linger: Duration,
 }
 
 #[async_trait]
 impl Commit<u32, u32> for Ledger {
+    fn linger(&self) -> Duration {
+        self.linger
+    }
+
     async fn commit(&self, batch: Arc<[u32]>) -> Result<Vec<u32>, Failure> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         if let Some(gate) = &self.gate {
@@ -336,9 +341,9 @@ async fn a_shutdown_executes_what_is_queued() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_lingers_after_one_of_several_commands() {
     const LINGER: Duration = Duration::from_millis(2);
-    let (batcher, committer, ledger) = batcher(Ledger::default());
+    let (batcher, committer, ledger) = batcher(Ledger { linger: LINGER, ..Ledger::default() });
     let stop = CancellationToken::new();
-    let running = tokio::spawn(committer.lingering(LINGER).run(stop.clone()));
+    let running = tokio::spawn(committer.run(stop.clone()));
     let started = Instant::now();
     let took = |from: Instant| from.elapsed();
     batcher.submit_all(vec![1, 2], later()).await;
