@@ -18,8 +18,8 @@ const AT_ONCE: usize = 64;
 const MAX_DELIVERY: u64 = 1_000_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Creates the products and receives `units` of each in each of `locations` locations. Products of an
-/// earlier run are kept, and their stock grows.
+/// Creates the products and receives `units` of each in each of `locations` locations. Products of
+/// an earlier run are kept, and their stock grows.
 ///
 /// # Errors
 ///

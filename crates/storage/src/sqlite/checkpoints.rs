@@ -226,7 +226,7 @@ fn panicked() -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -241,6 +241,14 @@ mod tests {
     const TABLE: &[Migration] =
         &[Migration { number: 1, sql: "CREATE TABLE a (x BLOB NOT NULL) STRICT" }];
     const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn database() -> (tempfile::TempDir, PathBuf, Database) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let clock = Arc::new(ManualClock::at(Timestamp(0)));
+        let database = Database::open(&path, TABLE, clock).expect("a file");
+        (folder, path, database)
+    }
 
     async fn write(database: &Database, pages: u32) {
         let insert = move |transaction: &Transaction<'_>, _| {
@@ -267,10 +275,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_log_is_copied_beside_the_commits_and_begun_anew() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("a.db");
-        let clock = Arc::new(ManualClock::at(Timestamp(0)));
-        let database = Database::open(&path, TABLE, clock).expect("a file");
+        let (_folder, path, database) = database();
         write(&database, 1).await;
         let first = begun_anew(&path);
         write(&database, DUE_PAGES / 2).await;
@@ -284,10 +289,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_of_an_old_snapshot_delays_it_and_nothing_else() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("a.db");
-        let clock = Arc::new(ManualClock::at(Timestamp(0)));
-        let database = Database::open(&path, TABLE, clock).expect("a file");
+        let (_folder, path, database) = database();
         write(&database, 1).await;
         let first = begun_anew(&path);
         let reader = super::super::open_reader(&path).expect("a reader");
