@@ -2,13 +2,14 @@
 //! again.
 //!
 //! They follow the rate of Inventory's answers, so that the queue in front of it stays about a
-//! second long, and are small while it does not answer. What finds no room stays in the database,
-//! where the sweeper finds it.
+//! second long, and are small while it does not answer.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use contract::OrderId;
+
+use crate::backoff::FIRST_ANSWER_WAIT_MICROS;
 
 /// The least size of the window of re-sends.
 const FEWEST_AGAIN: usize = 64;
@@ -16,7 +17,8 @@ const FEWEST_AGAIN: usize = 64;
 const FEWEST_FIRST: usize = 2048;
 /// The largest size of a window, at any rate of answers.
 const LARGEST: usize = 8192;
-/// The largest size of a window while Inventory is silent.
+/// The largest size of a window while Inventory is silent, and of first sendings while the bus refuses
+/// them.
 const LARGEST_IN_SILENCE: usize = 16;
 const SECOND_MICROS: i64 = 1_000_000;
 /// Inventory is silent when commands had no answer for this long.
@@ -94,18 +96,21 @@ impl Window {
     }
 
     /// Records commands that are to be sent for the first time. Returns how many of them may be
-    /// sent now, in this order; the sweeper sends the others when they are due.
+    /// sent now, in this order. The others shall wait.
     pub fn admit(
         &mut self,
         order_ids: impl ExactSizeIterator<Item = OrderId>,
         now_micros: i64,
     ) -> usize {
-        let size = self.size(FEWEST_FIRST, 1, now_micros);
+        let size = if self.is_refused {
+            LARGEST_IN_SILENCE
+        } else {
+            self.size(FEWEST_FIRST, 1, now_micros)
+        };
         if self.first + order_ids.len() > size {
             self.forget_lost(now_micros);
         }
         let room = size.saturating_sub(self.first);
-        self.behind |= order_ids.len() > room;
         let mut admitted = 0;
         for order_id in order_ids.take(room) {
             self.sent(order_id, Sending { at: now_micros, is_first: true });
@@ -115,6 +120,11 @@ impl Window {
             self.asked_at.get_or_insert(now_micros);
         }
         admitted
+    }
+
+    /// Records that commands which were not admitted do not wait in memory.
+    pub fn left_some_to_the_sweeper(&mut self) {
+        self.behind = true;
     }
 
     /// Records whether the bus took any message of an attempt. If it took none, nothing was queued,
@@ -132,6 +142,16 @@ impl Window {
         self.forget_lost(now_micros);
         let size = self.size(FEWEST_AGAIN, 2, now_micros);
         self.free_of(size)
+    }
+
+    /// Whether this command was sent for the first time so lately that it is probably queued. It may
+    /// have been recorded long before, so that a lease takes it.
+    pub fn is_queued(&mut self, order_id: OrderId, now_micros: i64) -> bool {
+        let patience = i64::try_from(self.patience(now_micros).as_micros()).unwrap_or(i64::MAX);
+        let queued_for = patience.max(FIRST_ANSWER_WAIT_MICROS);
+        self.in_flight
+            .get(&order_id)
+            .is_some_and(|sending| sending.is_first && elapsed(sending.at, now_micros) < queued_for)
     }
 
     /// When the last silence ended, if the next lease shall take what was sent before that; else it
@@ -318,16 +338,20 @@ mod tests {
         window.admit(ids(100..5000), START);
         window.tried_to_publish(false);
         assert_eq!(window.free(START), 4, "a re-send has its own time");
-        assert_eq!(window.admit(ids(5000..9000), START), FEWEST_FIRST);
+        assert_eq!(window.admit(ids(5000..9000), START), LARGEST_IN_SILENCE);
+        assert_eq!(window.admit(ids(5000..9000), START), 0);
+        window.tried_to_publish(true);
+        let room = FEWEST_FIRST - LARGEST_IN_SILENCE;
+        assert_eq!(window.admit(ids(5000..9000), START), room);
     }
 
     #[test]
-    fn the_sweeper_goes_on_while_commands_find_no_room_or_leases_are_full() {
+    fn the_sweeper_goes_on_while_commands_are_left_to_it_or_leases_are_full() {
         let mut window = Window::default();
         window.admit(ids(0..FEWEST_FIRST), START);
         assert!(!window.calls_for_more(START));
-        window.admit(ids(5000..5001), START);
-        assert!(window.calls_for_more(START), "one found no room");
+        window.left_some_to_the_sweeper();
+        assert!(window.calls_for_more(START));
         window.resent(ids(0..10), 10, None, START);
         assert!(window.calls_for_more(START), "a full lease may have left commands");
         window.resent(ids(0..9), 10, None, START);
@@ -341,13 +365,29 @@ mod tests {
         let end = START + 10 * SECOND_MICROS;
         assert!(window.answered(id(0), end));
         assert_eq!([window.look_back(), window.look_back()], [Some(end); 2], "nothing else is due");
-        window.admit(ids(0..5000), end);
+        window.left_some_to_the_sweeper();
         assert_eq!([window.look_back(), window.look_back()], [None, Some(end)]);
         window.look_back();
         window.resent(ids(0..9), 10, None, end);
         assert_eq!([window.look_back(), window.look_back()], [Some(end); 2], "that was the last");
         window.resent(ids(0..9), 10, Some(end), end);
         assert_eq!(window.look_back(), None);
+    }
+
+    #[test]
+    fn a_first_sending_is_queued_for_a_second_or_as_long_as_answers_take() {
+        let mut window = Window::default();
+        window.admit(ids(0..1), START);
+        window.resent(ids(1..2), 64, None, START);
+        let queued =
+            |window: &mut Window, order, micros| window.is_queued(id(order), START + micros);
+        assert!(queued(&mut window, 0, 999_999));
+        assert!(!queued(&mut window, 0, 1_000_000));
+        assert!(!queued(&mut window, 1, 0), "it was sent again");
+        assert!(!queued(&mut window, 2, 0), "it was not sent");
+        window.took(Some(Duration::from_secs(3)), START + 2_000_000);
+        assert!(queued(&mut window, 0, 2_999_999));
+        assert!(!queued(&mut window, 0, 3_000_000));
     }
 
     #[test]

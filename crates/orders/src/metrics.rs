@@ -67,7 +67,7 @@ impl Metrics {
         registry.register_with_unit("order_settle", help, Unit::Seconds, seconds);
         let help = "Requests that waited for an outcome, by what ended the wait";
         registry.register("order_waits_ended", help, self.waits_ended.clone());
-        let help = "Commands that the sweeper sent: again, or because they found no room in the window before";
+        let help = "Commands that the sweeper sent: again, or because they found no room in the window and in memory before";
         registry.register("commands_resent", help, self.commands_resent.clone());
         let help = "Commands that wait for Inventory's answer";
         registry.register("commands_pending", help, self.commands_pending.clone());

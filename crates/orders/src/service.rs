@@ -76,9 +76,7 @@ impl Commit<OrderCommand, OrderOutcome> for Commits {
             self.metrics.count(&one.outcome, settled_in(&one.outcome));
             outcomes.push(one.outcome);
         }
-        // What finds no room in the window is pending, and the sweeper sends it.
-        messages.truncate(self.answer_feed.admit(&messages, now.0));
-        publish(&self.outbox, &messages);
+        publish(&self.outbox, &self.answer_feed.admit(messages, now.0));
         if !order_ids.is_empty() {
             let answered = Answered { replica: self.replica, order_ids };
             self.bus.hint(ANSWERED_SUBJECT, answered.encode());

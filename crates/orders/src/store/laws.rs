@@ -181,7 +181,7 @@ pub(crate) fn shipped(n: u128) -> OrderCommand {
     settle(n, &confirmed.next_intent(Request::Fulfill), all_units(), Vec::new())
 }
 
-fn ordered(n: u128) -> contract::Wanted {
+pub(crate) fn ordered(n: u128) -> contract::Wanted {
     placement(n, None).terms.ordered()
 }
 

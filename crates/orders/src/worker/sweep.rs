@@ -1,7 +1,8 @@
-//! The sweeper: sends pending commands again until they are answered, and those that found no room
-//! in the window (R7, R8).
+//! The sweeper: sends pending commands again until they are answered, and lets those go that found no
+//! room in the window (R7, R8).
 
-use std::sync::{Arc, Mutex};
+use std::iter;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use contract::commands::AllocateStock;
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::deferred::Deferred;
 use crate::metrics::Metrics;
 use crate::service::publish;
 use crate::store::{Lease, OrderStore, Pick};
@@ -24,12 +26,18 @@ const PERIOD: Duration = Duration::from_millis(250);
 /// The most commands of one lease, so that requests get their turn at the writer.
 const MAX_LEASE: usize = 500;
 
-/// Counts the commands in flight for the committer, which sends them first and sees Inventory's
-/// answers, and for the sweeper.
+/// Holds back commands while too many are in flight. The committer, which sends them first and sees
+/// Inventory's answers, and the sweeper share it.
 #[derive(Debug, Default)]
 pub struct AnswerFeed {
-    window: Mutex<Window>,
+    sendings: Mutex<Sendings>,
     heard: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Sendings {
+    window: Window,
+    deferred: Deferred,
 }
 
 impl AnswerFeed {
@@ -41,7 +49,7 @@ impl AnswerFeed {
         quickest: Option<Duration>,
         now_micros: i64,
     ) {
-        let mut window = self.window();
+        let Sendings { window, .. } = &mut *self.sendings();
         window.took(quickest, now_micros);
         let mut ended_silence = false;
         for order_id in order_ids {
@@ -55,19 +63,49 @@ impl AnswerFeed {
         }
     }
 
-    /// Notes that these commands are to be sent for the first time. Returns how many of them may be
-    /// sent now, in this order; the sweeper sends the others.
-    pub fn admit(&self, commands: &[AllocateStock], now_micros: i64) -> usize {
-        self.window().admit(commands.iter().map(|command| command.order_id), now_micros)
+    /// Takes commands that are to be sent for the first time. Returns those that may be sent now,
+    /// the earliest first; the others wait until answers make room.
+    ///
+    /// It may be called with none, to send what waits. What is too much to wait in memory, and what
+    /// waits when the process ends, is left to the sweeper.
+    #[must_use]
+    pub fn admit(&self, commands: Vec<AllocateStock>, now_micros: i64) -> Vec<AllocateStock> {
+        let Sendings { window, deferred } = &mut *self.sendings();
+        commands.into_iter().for_each(|command| deferred.push(command));
+        let count = window.admit(deferred.orders(), now_micros);
+        let admitted = iter::from_fn(|| deferred.pop()).take(count).collect();
+        if deferred.shrink() {
+            window.left_some_to_the_sweeper();
+        }
+        admitted
+    }
+
+    /// Takes the commands of a lease of at most `asked`, and returns those to send again; see
+    /// [`Window::resent`].
+    fn resend(
+        &self,
+        mut commands: Vec<AllocateStock>,
+        asked: usize,
+        awake_since: Option<i64>,
+        now_micros: i64,
+    ) -> Vec<AllocateStock> {
+        let Sendings { window, deferred } = &mut *self.sendings();
+        let leased = commands.len();
+        commands.retain(|command| !window.is_queued(command.order_id, now_micros));
+        let queued = leased - commands.len();
+        let order_ids = commands.iter().map(|command| command.order_id);
+        order_ids.clone().for_each(|order_id| deferred.forget(order_id));
+        window.resent(order_ids, asked - queued, awake_since, now_micros);
+        commands
     }
 
     /// Notes whether the bus took any message of an attempt to publish.
     pub fn tried_to_publish(&self, got_through: bool) {
-        self.window().tried_to_publish(got_through);
+        self.sendings().window.tried_to_publish(got_through);
     }
 
-    fn window(&self) -> std::sync::MutexGuard<'_, Window> {
-        self.window.lock().expect("nothing panics while it counts")
+    fn sendings(&self) -> MutexGuard<'_, Sendings> {
+        self.sendings.lock().expect("nothing panics while it counts")
     }
 }
 
@@ -114,7 +152,8 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Leases the due commands that fit the window, publishes them, and returns how many they were.
+    /// Publishes the commands that wait in memory and those of a lease, as far as the windows allow.
+    /// Returns how many were sent again.
     ///
     /// # Errors
     ///
@@ -122,8 +161,9 @@ impl Sweeper {
     pub async fn tick(&self) -> Result<usize, Failure> {
         let at = self.clock.now();
         let now = at.0;
+        publish(&self.outbox, &self.answer_feed.admit(Vec::new(), now));
         let (free, awake_since, patience) = {
-            let mut window = self.answer_feed.window();
+            let Sendings { window, .. } = &mut *self.answer_feed.sendings();
             (window.free(now).min(MAX_LEASE), window.look_back(), window.patience(now))
         };
         if free == 0 {
@@ -139,12 +179,7 @@ impl Sweeper {
         };
         let commands = self.store.lease(lease).await?;
         fault_point!("sweep.leased", when !commands.is_empty());
-        self.answer_feed.window().resent(
-            commands.iter().map(|command| command.order_id),
-            free,
-            awake_since,
-            now,
-        );
+        let commands = self.answer_feed.resend(commands, free, awake_since, now);
         self.metrics.commands_resent.inc_by(commands.len() as u64);
         publish(&self.outbox, &commands);
         Ok(commands.len())

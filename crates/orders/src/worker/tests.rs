@@ -219,13 +219,45 @@ async fn a_silent_inventory_is_asked_little_and_the_first_answer_makes_all_due()
 }
 
 #[tokio::test]
+async fn what_found_no_room_goes_first_come_first_as_soon_as_answers_make_room() {
+    let mut world = world().await;
+    world.run((1..=2100).map(place).collect()).await;
+    let sent = ids(&world.published().await);
+    assert_eq!(sent.len(), 2048);
+    let wait: Vec<_> = (2049..=2100).map(id).collect();
+    world.reject(sent[..50].to_vec()).await;
+    assert_eq!(ids(&world.published().await), wait[..50], "no time has passed");
+
+    // What the sweeper sent meanwhile is not sent again.
+    world.clock.advance(DAY);
+    world.sweeper.tick().await.expect("a sweep");
+    let resent = ids(&world.published().await);
+    assert!(wait[50..].iter().all(|order| resent.contains(order)), "they were due");
+    world.reject(sent[50..].to_vec()).await;
+    assert_eq!(world.published().await, []);
+}
+
+#[tokio::test]
+async fn what_found_no_room_goes_on_by_the_timer_when_no_answer_comes() {
+    let mut world = world().await;
+    world.run((1..=2100).map(place).collect()).await;
+    world.published().await;
+    world.clock.advance(Duration::from_secs(5));
+    world.sweeper.tick().await.expect("a sweep");
+    let asked = world.published().await;
+    assert_eq!(asked.iter().filter(|command| command.attempt == 1).count(), 16);
+}
+
+#[tokio::test]
 async fn a_backlog_is_fed_in_windows_and_a_new_order_does_not_wait_behind_it() {
     let mut world = world().await;
-    world.run((1..=5000).map(place).collect()).await;
+    world.run((1..=5500).map(place).collect()).await;
     let mut sent: Vec<OrderId> = ids(&world.published().await);
     assert_eq!(sent.len(), 2048, "what is queued in front of Inventory");
+    world.clock.advance(Duration::from_secs(2));
+    world.run((5501..=11_000).map(place).collect()).await;
     world.clock.advance(Duration::from_secs(60));
-    world.run((5001..=5100).map(place).collect()).await;
+    world.run(vec![place(20_000)]).await;
     world.sweeper.tick().await.expect("a sweep");
     let asked = ids(&world.published().await);
     assert_eq!(asked.len(), 32, "a silent Inventory is asked little");
@@ -234,22 +266,22 @@ async fn a_backlog_is_fed_in_windows_and_a_new_order_does_not_wait_behind_it() {
     world.clock.advance(Duration::from_secs(1));
     let mut queued = [sent.clone(), asked.clone()].concat();
     sent.extend(asked);
-    for round in 0..40 {
+    let mut sent_before_the_new_one = None;
+    while !queued.is_empty() {
         world.reject(queued).await;
-        if round == 0 {
-            world.run(vec![place(9999)]).await;
-        }
         world.sweeper.tick().await.expect("a sweep");
         queued = ids(&world.published().await);
-        sent.extend(&queued);
-        if round == 0 {
-            assert_eq!(queued[0], id(9999), "it is sent before the backlog");
+        if queued.contains(&id(20_000)) {
+            sent_before_the_new_one = Some(sent.len());
         }
+        sent.extend(&queued);
     }
     assert_eq!(world.store.backlog().await.expect("a read").commands, 0);
     let different: std::collections::BTreeSet<_> = sent.iter().collect();
-    assert_eq!(different.len(), 5101);
+    assert_eq!(different.len(), 11_001);
     assert!(sent.len() - different.len() <= 16, "{} commands were sent", sent.len());
+    let before = sent_before_the_new_one.expect("it was sent");
+    assert!(before < 5000, "{before} commands were sent before the new one");
 }
 
 #[tokio::test]
