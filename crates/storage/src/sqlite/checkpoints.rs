@@ -15,6 +15,7 @@ use tracing::warn;
 use super::error::{OpenError, failure};
 use super::files::Files;
 use super::open::connect_writer;
+use super::writer::Broken;
 
 /// Pages of 4 KiB in the log from which on it is copied. Fewer, larger checkpoints cost less,
 /// because a page that was written often is copied once.
@@ -40,6 +41,7 @@ pub(super) struct Checkpoints {
     idle: Option<Connection>,
     copying: Option<JoinHandle<Copied>>,
     stop: Arc<AtomicBool>,
+    broken: Broken,
     failing: bool,
 }
 
@@ -47,7 +49,7 @@ pub(super) struct Checkpoints {
 type Copied = Result<(Connection, u32), Failure>;
 
 impl Checkpoints {
-    pub(super) fn new(files: Arc<Files>) -> Self {
+    pub(super) fn new(files: Arc<Files>, broken: Broken) -> Self {
         Self {
             files,
             pages: Arc::default(),
@@ -55,6 +57,7 @@ impl Checkpoints {
             idle: None,
             copying: None,
             stop: Arc::default(),
+            broken,
             failing: false,
         }
     }
@@ -74,46 +77,53 @@ impl Checkpoints {
     ///
     /// # Errors
     ///
-    /// [`Failure::Fatal`] if the disk failed (R18). Whatever else is in the way, such as a reader
-    /// of an old snapshot or a full disk, leaves the log longer until the next attempt.
-    pub(super) fn tend(&mut self, writer: &Connection) -> Result<(), Failure> {
+    /// [`Failure::Fatal`] if the disk failed (R18), and any failure of the writer's connection. The
+    /// log is then longer until the next attempt, as it is while a reader needs an old snapshot.
+    pub(super) fn after_commit(&mut self, writer: &Connection) -> Result<(), Failure> {
         if self.copying.as_ref().is_some_and(|copying| !copying.is_finished()) {
             return Ok(());
         }
         let pages = self.pages.load(Ordering::Relaxed);
-        let tended = match self.copying.take() {
-            Some(copying) => {
-                self.due_at = pages + GROWTH_PAGES;
-                self.join(copying).and_then(|left| {
-                    let is_little = left <= REST_PAGES || pages > TOO_LONG_PAGES;
-                    if is_little { copy(writer).map(drop).map_err(failure) } else { Ok(()) }
-                })
-            }
-            None if pages >= self.due_at => {
-                self.due_at = pages + GROWTH_PAGES;
-                self.begin();
-                Ok(())
-            }
-            None => Ok(()),
-        };
+        let copying = self.copying.take();
+        let is_due = pages >= self.due_at;
+        if copying.is_some() || is_due {
+            self.due_at = pages + GROWTH_PAGES;
+        }
         // The writer has begun the log anew.
         if pages < DUE_PAGES {
             self.due_at = DUE_PAGES;
         }
-        self.only_fatal(tended)
+        match copying {
+            Some(copying) => {
+                let joined = self.join(copying);
+                self.report(joined.as_ref().err());
+                match joined {
+                    Ok(left) if left <= REST_PAGES || pages > TOO_LONG_PAGES => self.copy(writer),
+                    Err(fatal @ Failure::Fatal(_)) => Err(fatal),
+                    Ok(_) | Err(_) => Ok(()),
+                }
+            }
+            None if is_due => {
+                self.begin();
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Copies a long log here and now: the simulator has one thread.
     ///
     /// # Errors
     ///
-    /// As [`tend`](Self::tend).
-    pub(super) fn tend_inline(&mut self, writer: &Connection) -> Result<(), Failure> {
-        if self.pages.load(Ordering::Relaxed) < DUE_PAGES {
-            return Ok(());
-        }
-        let tended = copy(writer).map(drop).map_err(failure);
-        self.only_fatal(tended)
+    /// As [`after_commit`](Self::after_commit).
+    pub(super) fn after_commit_inline(&mut self, writer: &Connection) -> Result<(), Failure> {
+        if self.pages.load(Ordering::Relaxed) < DUE_PAGES { Ok(()) } else { self.copy(writer) }
+    }
+
+    fn copy(&mut self, writer: &Connection) -> Result<(), Failure> {
+        let copied = copy(writer).map_err(failure);
+        self.report(copied.as_ref().err());
+        copied.map(drop)
     }
 
     fn begin(&mut self) {
@@ -121,13 +131,18 @@ impl Checkpoints {
         let files = self.files.clone();
         let pages = self.pages.clone();
         let stop = self.stop.clone();
+        let broken = self.broken.clone();
         let copying = move || {
-            let connection = match idle {
-                Some(connection) => connection,
-                None => connect(&files)?,
-            };
-            let left = copy_most(&connection, &files, &pages, &stop)?;
-            Ok((connection, left))
+            let connection = idle.map_or_else(|| connect(&files), Ok);
+            let copied = connection.and_then(|connection| {
+                let left = copy_most(&connection, &files, &pages, &stop)?;
+                Ok((connection, left))
+            });
+            // There may be no further commit that would find it.
+            if let Err(fatal @ Failure::Fatal(_)) = &copied {
+                broken.get_or_init(|| fatal.clone());
+            }
+            copied
         };
         match std::thread::Builder::new().name("checkpoint".to_owned()).spawn(copying) {
             Ok(copying) => self.copying = Some(copying),
@@ -144,7 +159,10 @@ impl Checkpoints {
         self.stop.store(true, Ordering::Relaxed);
         let ended = self.copying.take().map_or(Ok(()), |copying| self.join(copying).map(drop));
         self.idle = None;
-        self.only_fatal(ended)
+        match ended {
+            Err(fatal @ Failure::Fatal(_)) => Err(fatal),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Returns how many pages are left.
@@ -154,25 +172,23 @@ impl Checkpoints {
         Ok(left)
     }
 
-    /// A log that could not be copied is copied later, unless the disk failed.
-    fn only_fatal(&mut self, tended: Result<(), Failure>) -> Result<(), Failure> {
+    /// Logs the first failure of all to copy, and that it works again.
+    fn report(&mut self, failure: Option<&Failure>) {
         let path = self.files.path().display();
-        let was_failing = std::mem::replace(&mut self.failing, tended.is_err());
-        match tended {
-            Err(fatal @ Failure::Fatal(_)) => return Err(fatal),
-            Err(failure) if !was_failing => {
-                warn!(%path, error = %Chain(&failure), "the log of the database is not copied, and grows; trying again");
+        let was_failing = std::mem::replace(&mut self.failing, failure.is_some());
+        match failure {
+            Some(failure) if !was_failing => {
+                warn!(%path, error = %Chain(failure), "the log of the database is not copied, and grows; trying again");
             }
-            Ok(()) if was_failing => warn!(%path, "the log of the database is copied again"),
-            Ok(()) | Err(_) => {}
+            None if was_failing => warn!(%path, "the log of the database is copied again"),
+            Some(_) | None => {}
         }
-        Ok(())
     }
 }
 
 impl Drop for Checkpoints {
     fn drop(&mut self) {
-        // Nobody is left to be told.
+        // The session was dropped without being closed: there is no caller to report it to.
         let _ = self.end();
     }
 }
@@ -232,6 +248,7 @@ mod tests {
 
     use platform::clock::{ManualClock, Timestamp};
     use rusqlite::Transaction;
+    use tokio_util::sync::CancellationToken;
 
     use super::super::files::beside;
     use super::super::{Database, failure};
@@ -305,11 +322,28 @@ mod tests {
         until_begun_anew(&database, &path, first).await;
     }
 
+    #[tokio::test]
+    async fn the_file_alone_is_complete_also_if_the_last_transaction_failed() {
+        let (_folder, path, database) = database();
+        write(&database, 1).await;
+        let first = begun_anew(&path);
+        write(&database, DUE_PAGES).await;
+        until_begun_anew(&database, &path, first).await;
+        let full = || Failure::Full(Arc::new(std::io::Error::other("no room")));
+        let failed = database.write(move |_: &Transaction<'_>, _| Err::<(), _>(full())).await;
+        assert!(matches!(failed, Err(Failure::Full(_))), "{failed:?}");
+        assert!(beside(&path, "-wal").exists());
+        let over = CancellationToken::new();
+        over.cancel();
+        database.keeper().run(|_| (), over).await.expect("a file that can be trusted");
+        assert!(!beside(&path, "-wal").exists());
+    }
+
     /// A writer as a session has it, and what looks after its log.
     fn writer(path: &Path) -> (Connection, Checkpoints) {
         let files = Arc::new(Files::lock(path).expect("no other service"));
         let mut writer = super::super::open_writer(path, TABLE).expect("a new file");
-        let checkpoints = Checkpoints::new(files);
+        let checkpoints = Checkpoints::new(files, Broken::default());
         checkpoints.follow(&mut writer).expect("a hook");
         (writer, checkpoints)
     }
@@ -325,7 +359,7 @@ mod tests {
         let (writer, mut checkpoints) = writer(&path);
         insert(&writer, DUE_PAGES);
         let before = std::fs::metadata(&path).expect("the file").len();
-        checkpoints.tend(&writer).expect("it begins");
+        checkpoints.after_commit(&writer).expect("it begins");
         let copying = checkpoints.copying.take().expect("a thread");
         insert(&writer, 1);
         let (connection, left) = copying.join().expect("no panic").expect("copied");
@@ -335,8 +369,8 @@ mod tests {
         assert!(writer.is_autocommit() && connection.is_autocommit());
     }
 
-    #[test]
-    fn what_a_reader_keeps_in_the_log_is_not_left_to_the_writer() {
+    #[tokio::test]
+    async fn what_a_reader_keeps_in_the_log_is_not_left_to_the_writer() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
         let (writer, mut checkpoints) = writer(&path);
@@ -344,10 +378,50 @@ mod tests {
         let reader = super::super::open_reader(&path).expect("a reader");
         reader.execute_batch("BEGIN; SELECT count(*) FROM a").expect("a snapshot");
         insert(&writer, DUE_PAGES);
-        checkpoints.tend(&writer).expect("it begins");
+        checkpoints.after_commit(&writer).expect("it begins");
+        testbed::eventually(PATIENCE, "the thread ends", async || {
+            checkpoints.copying.as_ref().is_some_and(JoinHandle::is_finished).then_some(())
+        })
+        .await;
+        reader.execute_batch("COMMIT").expect("the end of the snapshot");
+        let length = || std::fs::metadata(&path).expect("the file").len();
+        let before = length();
+        checkpoints.after_commit(&writer).expect("it goes on");
+        assert_eq!(length(), before, "the writer copies {DUE_PAGES} pages");
+        assert_eq!(checkpoints.due_at, checkpoints.pages.load(Ordering::Relaxed) + GROWTH_PAGES);
+    }
+
+    #[test]
+    fn a_failure_is_reported_until_something_was_copied() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (writer, mut checkpoints) = writer(&folder.path().join("a.db"));
+        let full = Failure::Full(Arc::new(std::io::Error::other("no room")));
+        checkpoints.report(Some(&full));
+        insert(&writer, 1);
+        checkpoints.after_commit(&writer).expect("nothing is due");
+        assert!(checkpoints.failing);
+        insert(&writer, DUE_PAGES);
+        checkpoints.after_commit(&writer).expect("it begins");
+        assert!(checkpoints.failing);
         let copying = checkpoints.copying.take().expect("a thread");
-        let left = copying.join().expect("no panic").expect("copied").1;
-        assert!(left > REST_PAGES, "only {left} pages are left");
+        let _ = copying.join().expect("no panic").expect("copied");
+        checkpoints.copy(&writer).expect("copied");
+        assert!(!checkpoints.failing);
+    }
+
+    #[test]
+    fn a_failure_of_the_disk_is_noted_without_a_further_commit() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let (writer, mut checkpoints) = writer(&path);
+        insert(&writer, DUE_PAGES);
+        // What looks after the files finds it fatal that one was replaced.
+        std::fs::rename(&path, folder.path().join("b.db")).expect("moved");
+        std::fs::copy(folder.path().join("b.db"), &path).expect("replaced");
+        checkpoints.after_commit(&writer).expect("it begins");
+        let copying = checkpoints.copying.take().expect("a thread");
+        assert!(copying.join().expect("no panic").is_err());
+        assert!(checkpoints.broken.get().is_some());
     }
 
     #[test]

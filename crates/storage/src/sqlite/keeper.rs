@@ -11,8 +11,7 @@ use super::writer::Writer;
 
 /// How often the files are looked at. Each commit also looks.
 const PERIOD: Duration = Duration::from_secs(1);
-/// A log of this size is worth a warning. A checkpoint is due at an eighth of it
-/// (`DUE_PAGES`), so somebody has read the same snapshot for long.
+/// A log of this size is worth a warning. A checkpoint is due at an eighth of it (`DUE_PAGES`).
 const LARGE_LOG_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Notices when somebody takes a database's files away (R18), and closes them when the process
@@ -49,7 +48,8 @@ impl Keeper {
             }
         }
         self.close().await;
-        kept
+        // The thread that copies the log may have failed meanwhile.
+        kept.and_then(|()| self.readers.broken().map_or(Ok(()), Err))
     }
 
     fn tick(&self) -> Result<(), Failure> {

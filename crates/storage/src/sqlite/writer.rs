@@ -55,9 +55,10 @@ impl Session {
         }
         files.note_made();
         let path = path.to_owned();
-        let checkpoints = Checkpoints::new(files.clone());
+        let broken = Broken::default();
+        let checkpoints = Checkpoints::new(files.clone(), broken.clone());
         checkpoints.follow(&mut connection).map_err(OpenError::engine(&path))?;
-        let (connection, broken) = (Some(connection), Broken::default());
+        let connection = Some(connection);
         Ok(Self { path, clock, checkpoints, connection, broken, files })
     }
 
@@ -100,30 +101,48 @@ impl Session {
         self.broken.get_or_init(|| failure.clone());
     }
 
-    /// Copies the log if it is long. A fatal failure ends all further writing.
-    fn tend_log(
+    /// Copies the log if it is long. A connection that saw an error is closed, and a fatal failure
+    /// ends all further writing.
+    fn copy_log(
         &mut self,
-        tend: impl FnOnce(&mut Checkpoints, &Connection) -> Result<(), Failure>,
+        copy: impl FnOnce(&mut Checkpoints, &Connection) -> Result<(), Failure>,
     ) {
-        let Some(connection) = &self.connection else { return };
-        if let Err(failure) = tend(&mut self.checkpoints, connection) {
-            leave_log(connection);
-            self.note(&failure);
+        let Some(connection) = self.connection.take() else { return };
+        match copy(&mut self.checkpoints, &connection) {
+            Ok(()) => self.connection = Some(connection),
+            Err(failure) => {
+                if matches!(failure, Failure::Fatal(_)) {
+                    self.note(&failure);
+                    leave_log(&connection);
+                }
+                self.files.disconnecting();
+            }
         }
     }
 
     /// Closes the connection. Before that it copies the log into the file, unless the file cannot
     /// be trusted. The last connection to close removes the log.
     fn close(mut self, trusted: bool) {
-        let trusted = self.checkpoints.end().is_ok() && self.broken.get().is_none() && trusted;
-        let Some(connection) = self.connection.take() else { return };
+        if let Err(failure) = self.checkpoints.end() {
+            self.note(&failure);
+        }
+        let trusted = self.broken.get().is_none() && trusted;
+        let path = self.path.display();
+        let later = "the log was not copied into the database file; the next start does that";
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None if !trusted => return,
+            // The last transaction failed.
+            None => match connect_writer(&self.path, OpenFlags::empty()) {
+                Ok(connection) => connection,
+                Err(error) => return warn!(%path, %error, "{later}"),
+            },
+        };
         self.files.disconnecting();
         if !trusted {
             return leave_log(&connection);
         }
         let copied = connection.busy_timeout(CLOSE_WAIT).and_then(|()| checkpoint(&connection));
-        let path = self.path.display();
-        let later = "the log was not copied into the database file; the next start does that";
         match copied {
             Ok(true) => {}
             Ok(false) => warn!(%path, "another process still reads the database: {later}"),
@@ -185,7 +204,7 @@ impl Writer {
                 match call {
                     Call::Work(work) => {
                         work(&mut session);
-                        session.tend_log(Checkpoints::tend);
+                        session.copy_log(Checkpoints::after_commit);
                     }
                     Call::Close { trusted, closed } => {
                         session.close(trusted);
@@ -227,7 +246,7 @@ impl Writer {
             Self::Inline { session, .. } => {
                 let mut session = session.lock().map_err(|_| panicked())?;
                 let result = session.transact(work);
-                session.tend_log(Checkpoints::tend_inline);
+                session.copy_log(Checkpoints::after_commit_inline);
                 result
             }
             Self::Thread { calls, closing, .. } => {
