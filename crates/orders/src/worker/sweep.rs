@@ -1,5 +1,5 @@
-//! The sweeper: sends pending commands again until they are answered, and lets those go that found no
-//! room in the window (R7, R8).
+//! The sweeper: sends pending commands again until they are answered, and those that found no room
+//! in the window (R7, R8).
 
 use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -49,16 +49,18 @@ impl AnswerFeed {
         quickest: Option<Duration>,
         now_micros: i64,
     ) {
-        let Sendings { window, .. } = &mut *self.sendings();
+        let Sendings { window, deferred } = &mut *self.sendings();
         window.took(quickest, now_micros);
         let mut ended_silence = false;
         for order_id in order_ids {
             ended_silence |= window.answered(order_id, now_micros);
+            // Another replica has sent it.
+            deferred.forget_placement(order_id);
         }
         if ended_silence {
             info!("Inventory answers again, resending all pending commands");
         }
-        if window.calls_for_more(now_micros) {
+        if window.calls_for_more(now_micros) || !deferred.is_empty() {
             self.heard.notify_one();
         }
     }
