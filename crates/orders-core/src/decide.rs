@@ -80,7 +80,11 @@ impl BatchState {
         let taken_by = placement.key.as_ref().and_then(|key| self.keys.get(key)).copied();
         // After a commit of unknown fate, the retry may find its own order under the same id (R4).
         if let Some(order) = self.orders.get(&taken_by.unwrap_or(placement.order_id)) {
-            let same = order.terms == placement.terms;
+            let same = if placement.has_default_currency {
+                placement.terms.equals_but_for_the_currency(&order.terms)
+            } else {
+                placement.terms == order.terms
+            };
             let own = order.order_id == placement.order_id;
             return DecidedOrder::silent(match (same, own) {
                 (true, true) => OrderOutcome::Placed(order.receipt()),

@@ -64,33 +64,6 @@ impl Currency {
             format!("{sign}{whole}.{fraction}")
         }
     }
-
-    /// Reads a price from the text of a JSON number and returns it in minor units.
-    ///
-    /// Fewer decimals than those of the currency are accepted: `19.9` BRL is 1990.
-    ///
-    /// # Errors
-    ///
-    /// [`BadPrice`]. A retry with the same text fails again.
-    pub fn parse_price(self, text: &str) -> Result<i64, BadPrice> {
-        if text.starts_with('-') {
-            return Err(BadPrice::Range);
-        }
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) || text.ends_with('.') {
-            return Err(BadPrice::Notation);
-        }
-        let decimals = usize::from(self.decimals);
-        if fraction.len() > decimals {
-            return Err(BadPrice::TooManyDecimals(self));
-        }
-        let digits = format!("{whole}{fraction:0<decimals$}");
-        match digits.parse::<i64>() {
-            Ok(minor) if minor <= MAX_TOTAL_MINOR => Ok(minor),
-            _ => Err(BadPrice::Range),
-        }
-    }
 }
 
 impl FromStr for Currency {
@@ -113,20 +86,6 @@ impl fmt::Display for Currency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code)
     }
-}
-
-/// Why a text is not a price. A retry fails again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadPrice {
-    /// The text has an exponent, or is not a decimal number.
-    #[error("a price must be in plain decimal notation, without an exponent")]
-    Notation,
-    /// The price is negative or exceeds [`MAX_TOTAL_MINOR`].
-    #[error("a price must be from 0 to 2^53-1 minor units")]
-    Range,
-    /// The price has more decimals than this currency.
-    #[error("a price must have at most {} decimals for {}", .0.decimals(), .0.code())]
-    TooManyDecimals(Currency),
 }
 
 /// The total of the order exceeds [`MAX_TOTAL_MINOR`]. A retry fails again.
@@ -159,38 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_price_is_read_from_its_digits() {
-        let brl = Currency::BRL;
-        let cases = [
-            ("0", Ok(0)),
-            ("19.99", Ok(1999)),
-            ("19.9", Ok(1990)),
-            ("007", Ok(700)),
-            ("90071992547409.91", Ok(MAX_TOTAL_MINOR)),
-            ("90071992547409.92", Err(BadPrice::Range)),
-            ("99999999999999999999999", Err(BadPrice::Range)),
-            ("19.999", Err(BadPrice::TooManyDecimals(brl))),
-            ("0.001", Err(BadPrice::TooManyDecimals(brl))),
-            ("-1", Err(BadPrice::Range)),
-            ("1e2", Err(BadPrice::Notation)),
-            ("1e400", Err(BadPrice::Notation)),
-            ("", Err(BadPrice::Notation)),
-            (".5", Err(BadPrice::Notation)),
-            ("5.", Err(BadPrice::Notation)),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(brl.parse_price(text), expected, "{text}");
-        }
-    }
-
-    #[test]
     fn every_currency_has_its_own_decimals() {
-        assert_eq!(currency("JPY").parse_price("1500"), Ok(1500));
-        assert_eq!(
-            currency("JPY").parse_price("1500.0"),
-            Err(BadPrice::TooManyDecimals(currency("JPY")))
-        );
-        assert_eq!(currency("KWD").parse_price("1.234"), Ok(1234));
         assert_eq!(currency("CLF").format(12345), "1.2345");
         assert_eq!(currency("JPY").format(1500), "1500");
         assert_eq!("brl".parse::<Currency>(), Err(UnknownCurrency));
@@ -222,12 +150,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn a_written_amount_reads_back(minor in 0..=MAX_TOTAL_MINOR, code in prop::sample::select(vec!["BRL", "JPY", "KWD", "CLF"])) {
-            let currency = currency(code);
-            prop_assert_eq!(currency.parse_price(&currency.format(minor)), Ok(minor));
-        }
-
         #[test]
         fn the_total_is_the_sum_of_the_lines(lines in prop::collection::vec((1u32..=1_000_000, 0i64..=100_000_000), 1..100)) {
             let exact: i128 = lines.iter().map(|(quantity, price)| i128::from(*quantity) * i128::from(*price)).sum();

@@ -76,6 +76,21 @@ impl Terms {
         Wanted::sum(lines)
             .expect("an accepted order has 1 to 100 lines, and their sums are quantities")
     }
+
+    /// Whether the terms have the same customer, products, quantities and prices, where `19.9` in a
+    /// currency with two decimals is the same price as `19.9` in one with three.
+    pub fn equals_but_for_the_currency(&self, other: &Self) -> bool {
+        let unit = |currency: Currency| 10_i128.pow(currency.decimals().into());
+        let amount = |minor: i64, other: Currency| i128::from(minor) * unit(other);
+        let equal = |(line, its): (&OrderLine, &OrderLine)| {
+            (&line.product_id, line.quantity) == (&its.product_id, its.quantity)
+                && amount(line.price_minor, other.currency)
+                    == amount(its.price_minor, self.currency)
+        };
+        self.customer_id == other.customer_id
+            && self.lines.len() == other.lines.len()
+            && self.lines.iter().zip(&other.lines).all(equal)
+    }
 }
 
 /// A stored order, as far as a decision needs it.
@@ -109,6 +124,34 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_price_is_the_same_in_currencies_with_other_decimals() {
+        let terms = |code: &str, customer: &str, price_minor| Terms {
+            customer_id: customer.parse().expect("an id"),
+            currency: code.parse().expect("a currency"),
+            total_minor: price_minor,
+            lines: vec![OrderLine {
+                product_id: "MUG".parse().expect("an id"),
+                quantity: Quantity::new(1).expect("a quantity"),
+                price_minor,
+            }],
+        };
+        let ours = terms("BRL", "C1", 1990);
+        for (other, expected) in [
+            (terms("BRL", "C1", 1990), true),
+            (terms("EUR", "C1", 1990), true),
+            (terms("KWD", "C1", 19_900), true),
+            (terms("KWD", "C1", 1990), false),
+            (terms("JPY", "C1", 1990), false),
+            (terms("BRL", "C1", 1991), false),
+            (terms("BRL", "C2", 1990), false),
+            (Terms { lines: Vec::new(), ..ours.clone() }, false),
+        ] {
+            assert_eq!(ours.equals_but_for_the_currency(&other), expected, "{other:?}");
+            assert_eq!(other.equals_but_for_the_currency(&ours), expected, "{other:?}");
+        }
+    }
 
     #[test]
     fn a_customer_id_keeps_its_text() {

@@ -12,7 +12,7 @@ use crate::service::Service;
 
 pub(crate) use codes::own_codes;
 pub use place::{read_placement, write_receipt};
-pub use request::read_order;
+pub use request::{ReadOrder, read_order};
 
 mod codes;
 mod look;

@@ -14,7 +14,7 @@ pub mod worker;
 
 use platform::pairing::Names;
 
-pub use http::{read_order, read_placement, write_receipt};
+pub use http::{ReadOrder, read_order, read_placement, write_receipt};
 pub use run::{
     Args, Dependencies, Opened, PROGRAM, Parts, assemble, build, main, migrate, open_for_audit,
     open_store, parse_currency, run,

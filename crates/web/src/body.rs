@@ -4,10 +4,12 @@
 //! serde's derive would stop at the first fault without its position, accept an array for an
 //! object, let a repeated key win silently, and read `19.99` through a float.
 
+pub use number::{NotExact, scaled};
 pub use reader::Reader;
 pub use tree::{MAX_DEPTH, parse};
 pub use values::{Parsed, boolean, integer, one_of, text, text_not_blank};
 
+mod number;
 mod reader;
 mod tree;
 mod values;

@@ -53,13 +53,18 @@ pub fn preferred_wait(headers: &HeaderMap) -> Option<Wait> {
 /// # Errors
 ///
 /// 422 `invalid_request` if the header is present but is not one key of 1 to 255 visible ASCII
-/// characters. To ignore such a key could place a second order.
+/// characters, or is what a program writes that has no key: `undefined` or `null`. To ignore such a
+/// key could place a second order, and to take it would let different orders share it.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     let (Some(key), another) = (keys.next(), keys.next()) else { return Ok(None) };
     let is_key = (1..=MAX_KEY_LENGTH).contains(&key.len())
         && key.as_bytes().iter().all(u8::is_ascii_graphic);
     match key.to_str() {
+        Ok(key @ ("undefined" | "null")) => {
+            let detail = format!("Idempotency-Key must be a key of this request, not {key}");
+            Err(Fault::parameter("Idempotency-Key", FaultCode::BAD_FORMAT, detail).into())
+        }
         Ok(key) if is_key && another.is_none() => Ok(Some(key.to_owned())),
         _ => {
             let detail = format!(
@@ -152,6 +157,17 @@ mod tests {
     fn a_wait_that_was_applied_says_so() {
         let (name, value) = preferred_wait(&headers(&PREFER, &[b"wait=90"])).unwrap().applied();
         assert_eq!((name.as_str(), value.to_str().unwrap()), ("preference-applied", "wait=30"));
+    }
+
+    #[test]
+    fn an_idempotency_key_is_not_what_a_program_writes_that_has_none() {
+        for key in ["undefined", "null"] {
+            let problem = idempotency_key(&headers(&IDEMPOTENCY_KEY, &[key.as_bytes()]));
+            let detail = format!("Idempotency-Key must be a key of this request, not {key}");
+            assert_eq!(problem.unwrap_err().detail, detail);
+        }
+        let key = idempotency_key(&headers(&IDEMPOTENCY_KEY, &[b"null-7"]));
+        assert_eq!(key, Ok(Some("null-7".to_owned())));
     }
 
     #[test]

@@ -73,10 +73,10 @@ pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Object, Proble
 
 async fn read_json_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     if let Err(problem) = check_media_type(headers) {
-        discard(body).await;
+        discard_unread(headers, body).await;
         return Err(problem);
     }
-    read_bytes(body).await
+    read_bytes(headers, body).await
 }
 
 /// Reads a body that may be absent. The headers of an empty body are not checked.
@@ -88,7 +88,7 @@ pub async fn read_optional_json(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Option<Object>, Problem> {
-    let bytes = read_bytes(body).await?;
+    let bytes = read_bytes(headers, body).await?;
     if bytes.is_empty() {
         return Ok(None);
     }
@@ -96,7 +96,7 @@ pub async fn read_optional_json(
     body::parse(&bytes).map(Some)
 }
 
-async fn read_bytes(mut body: Body) -> Result<Bytes, Problem> {
+async fn read_bytes(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Problem> {
     let too_large = || {
         Problem::new(
             Code::BODY_TOO_LARGE,
@@ -107,7 +107,7 @@ async fn read_bytes(mut body: Body) -> Result<Bytes, Problem> {
     // The Content-Length, or 0 without one.
     let promised = body.size_hint().lower();
     if promised > MAX_BODY_BYTES as u64 {
-        discard(body).await;
+        discard_unread(headers, body).await;
         return Err(too_large());
     }
     match tokio::time::timeout(BODY_TIMEOUT, Limited::new(&mut body, MAX_BODY_BYTES).collect())
@@ -122,6 +122,14 @@ async fn read_bytes(mut body: Body) -> Result<Bytes, Problem> {
             Err(malformed("the connection closed before the body was complete".to_owned()))
         }
         Err(_) => Err(malformed(format!("the body did not arrive within {BODY_TIMEOUT:?}"))),
+    }
+}
+
+/// Drains a rejected body of which nothing was read, unless the client waits to be asked for it
+/// (`Expect: 100-continue`): reading would ask.
+async fn discard_unread(headers: &HeaderMap, body: Body) {
+    if !headers.contains_key(header::EXPECT) {
+        discard(body).await;
     }
 }
 
@@ -165,7 +173,9 @@ fn is_json_in_utf8(media_type: &str) -> bool {
     is_json
         && parts.all(|parameter| match parameter.split_once('=') {
             Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
-                value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+                // `utf8` is no name of RFC 3629, but what some clients write.
+                let charset = value.trim_matches('"');
+                ["utf-8", "utf8"].iter().any(|name| charset.eq_ignore_ascii_case(name))
             }
             _ => true,
         })
@@ -205,6 +215,7 @@ mod tests {
             ("Application/JSON", true),
             ("application/json; charset=utf-8", true),
             ("application/json;charset=\"UTF-8\"", true),
+            ("application/json; charset=utf8", true),
             ("application/json; profile=x", true),
             ("application/json;", true),
             ("application/json; charset=iso-8859-1", false),
@@ -290,6 +301,35 @@ mod tests {
         let refused =
             read_json(&json(), Body::new(Streamed { kilobytes: usize::MAX, ends: true })).await;
         assert_eq!(code(refused), Some(Code::BODY_TOO_LARGE));
+    }
+
+    /// hyper sends `100 Continue` as soon as the body is polled.
+    #[tokio::test]
+    async fn a_client_that_waits_to_be_asked_for_its_body_is_not_asked_in_vain() {
+        /// A body of this length.
+        struct Unasked(u64);
+        impl HttpBody for Unasked {
+            type Data = Bytes;
+            type Error = io::Error;
+
+            fn poll_frame(
+                self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+                panic!("the client was asked for its body")
+            }
+
+            fn size_hint(&self) -> hyper::body::SizeHint {
+                hyper::body::SizeHint::with_exact(self.0)
+            }
+        }
+        let waiting = (header::EXPECT, "100-continue");
+        let json = headers(&[(header::CONTENT_TYPE, "application/json"), waiting.clone()]);
+        let too_large = Body::new(Unasked(MAX_BODY_BYTES as u64 + 1));
+        assert_eq!(code(read_json(&json, too_large).await), Some(Code::BODY_TOO_LARGE));
+        let text = headers(&[(header::CONTENT_TYPE, "text/plain"), waiting]);
+        let refused = read_json(&text, Body::new(Unasked(2))).await;
+        assert_eq!(code(refused), Some(Code::UNSUPPORTED_MEDIA_TYPE));
     }
 
     /// Time is paused: it jumps to the next timer when there is nothing else to do.

@@ -1,7 +1,8 @@
-//! A price is what its digits say, in every currency, or it is refused; and amounts are written so
-//! that they read back.
+//! A number is read as what its digits say, in every currency, or it is refused; and amounts are
+//! written so that they read back.
 
-use orders_core::money::{BadPrice, Currency, MAX_TOTAL_MINOR};
+use orders_core::money::Currency;
+use web::body::{NotExact, scaled};
 
 const CURRENCIES: [&str; 4] = ["JPY", "BRL", "KWD", "CLF"];
 
@@ -27,37 +28,31 @@ fn check_amount(currency: Currency, amount_minor: i64) {
     assert_eq!(decimals, usize::from(currency.decimals()), "{written}");
     let digits: String = written.chars().filter(|c| *c != '.').collect();
     assert_eq!(digits.parse(), Ok(amount_minor), "{written}");
-    let expected = if (0..=MAX_TOTAL_MINOR).contains(&amount_minor) {
-        Ok(amount_minor)
-    } else {
-        Err(BadPrice::Range)
-    };
-    assert_eq!(currency.parse_price(&written), expected, "{written}");
+    let read = scaled(&written, currency.decimals());
+    assert_eq!(read, Ok(amount_minor), "{written}");
 }
 
 fn check_price(currency: Currency, text: &str) {
-    let read = currency.parse_price(text);
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let plain = [whole, fraction]
-        .iter()
-        .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
-    if !plain {
-        let refused = if text.starts_with('-') { BadPrice::Range } else { BadPrice::Notation };
-        return assert_eq!(read, Err(refused), "{text}");
+    let decimals = currency.decimals();
+    let read = scaled(text, decimals);
+    let Ok(minor) = read else { return check_refused(text, decimals, read) };
+    // Another zero after the point, or one power of ten more, changes nothing or ten times.
+    assert_eq!(scaled(&currency.format(minor), decimals), read, "{text}");
+    if let Some(ten_times) = minor.checked_mul(10) {
+        assert_eq!(scaled(text, decimals + 1), Ok(ten_times), "{text}");
     }
-    let decimals = usize::from(currency.decimals());
-    let sent = text.split_once('.').map_or("", |(_, fraction)| fraction);
-    if sent.len() > decimals {
-        return assert_eq!(read, Err(BadPrice::TooManyDecimals(currency)), "{text}");
-    }
-    let minor = format!("{whole}{sent}{}", "0".repeat(decimals - sent.len()));
-    let minor = minor.trim_start_matches('0');
-    let limit = MAX_TOTAL_MINOR.to_string();
-    // Without leading zeros, digits compare by length and then as text.
-    if (minor.len(), minor) <= (limit.len(), limit.as_str()) {
-        let exact = read.map(|minor| minor.to_string());
-        assert_eq!(exact.as_deref(), Ok(if minor.is_empty() { "0" } else { minor }), "{text}");
-    } else {
-        assert_eq!(read, Err(BadPrice::Range), "{text}");
+}
+
+/// What is refused is no JSON number, or has a digit that would be lost, or does not fit.
+fn check_refused(text: &str, decimals: u8, read: Result<i64, NotExact>) {
+    let is_json = serde_json::from_str::<&serde_json::value::RawValue>(text)
+        .is_ok_and(|raw| raw.get().starts_with(|c: char| c == '-' || c.is_ascii_digit()));
+    match read {
+        Err(NotExact::NotANumber) => assert!(!is_json || text.trim() != text, "{text}"),
+        Err(NotExact::Decimals) => {
+            assert_eq!(scaled(text, decimals.saturating_sub(1)), read, "{text}");
+        }
+        Err(NotExact::Range) => assert_eq!(scaled(text, decimals + 1), read, "{text}"),
+        Ok(_) => unreachable!("it is refused"),
     }
 }

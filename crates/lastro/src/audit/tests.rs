@@ -142,6 +142,7 @@ fn place(n: u128, product: &str, units: u32) -> order::OrderCommand {
         order_id: id(n),
         key: None,
         terms,
+        has_default_currency: false,
         digest,
         traceparent: None,
     }))

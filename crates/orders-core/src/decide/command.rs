@@ -41,6 +41,8 @@ pub struct Placement {
     pub key: Option<String>,
     /// The content of the order. Requests with the same content ask for the same order.
     pub terms: Terms,
+    /// Whether the client named no currency, so that the terms have the shop's default one.
+    pub has_default_currency: bool,
     /// The digest of the order's first intent (R14).
     pub digest: Digest,
     /// The W3C trace context of the request, if it had one.

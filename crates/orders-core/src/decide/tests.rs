@@ -170,7 +170,14 @@ fn place(order_id: OrderId, units: u32, key: Option<&str>) -> OrderCommand {
     let key = key.map(str::to_owned);
     let terms = terms(units);
     let digest = Intent::placed(terms.ordered()).digest();
-    OrderCommand::Place(Box::new(Placement { order_id, key, terms, digest, traceparent: None }))
+    OrderCommand::Place(Box::new(Placement {
+        order_id,
+        key,
+        terms,
+        has_default_currency: false,
+        digest,
+        traceparent: None,
+    }))
 }
 
 /// The answer of a healthy Inventory to the intent that each word stands for.
@@ -303,6 +310,23 @@ fn one_idempotency_key_creates_one_order() {
         fulfill B         -> not found
         ",
     );
+}
+
+#[test]
+fn a_repeat_is_the_same_order_after_the_default_currency_changed() {
+    let mut store = Store::default();
+    let mut place_in = |order: &str, code: &str, has_default_currency: bool| {
+        let OrderCommand::Place(mut placement) = place(id_of(order), 2, Some("k")) else {
+            unreachable!("it is a placement")
+        };
+        placement.terms.currency = code.parse().expect("a currency");
+        placement.has_default_currency = has_default_currency;
+        store.run(&[OrderCommand::Place(placement)]).remove(0)
+    };
+    assert_eq!(place_in("A", "BRL", true), "placed received");
+    assert_eq!(place_in("B", "EUR", true), "replayed A received");
+    assert_eq!(place_in("C", "EUR", false), "key reused");
+    assert_eq!(place_in("D", "BRL", false), "replayed A received");
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(super) struct OrderPage {
     get, path = "/api/orders/{order_id}", tag = "orders", operation_id = "getOrder",
     params(("order_id" = String, Path)),
     responses(
-        (status = 200, body = FullView),
+        (status = 200, description = "The order", body = FullView),
         (status = 404, description = "`order_not_found`", body = Problem, content_type = "application/problem+json"),
         ReadProblems,
     ),
@@ -59,7 +59,7 @@ pub(super) async fn get(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),
     ),
     responses(
-        (status = 200, body = OrderPage),
+        (status = 200, description = "A page of orders", body = OrderPage),
         (status = 400, description = "`invalid_cursor`", body = Problem, content_type = "application/problem+json"),
         ReadProblems,
     ),

@@ -14,7 +14,7 @@ use platform::clock::Ids;
 use web::problem::{BodyProblems, Problem, WriteProblems};
 use web::{self as edge, IDEMPOTENT_REPLAYED, JsonBytes, TraceParent, Wait};
 
-use super::request::{self, NewOrder};
+use super::request::{self, NewOrder, ReadOrder};
 use super::view::ReceiptView;
 use crate::service::Service;
 
@@ -31,7 +31,7 @@ use crate::service::Service;
         ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds (at most 30) for the outcome"),
     ),
     responses(
-        (status = 200, body = ReceiptView, headers(
+        (status = 200, description = "The order is stored", body = ReceiptView, headers(
             ("Location" = String, description = "Path of the order"),
             ("Idempotent-Replayed" = Option<String>, description = "`true` if an earlier request with the same key placed this order"),
             ("Preference-Applied" = Option<String>, description = "The wait that the service applied"),
@@ -74,10 +74,11 @@ pub fn read_placement(
     ids: &dyn Ids,
 ) -> Result<Placement, Problem> {
     let key = edge::idempotency_key(headers)?;
-    let terms = request::read_order(body, default_currency)?;
+    let ReadOrder { terms, has_default_currency } = request::read_order(body, default_currency)?;
     let digest = contract::Intent::placed(terms.ordered()).digest();
     let order_id = OrderId(ids.uuid());
-    Ok(Placement { order_id, key, terms, digest, traceparent: trace.0 })
+    let traceparent = trace.0;
+    Ok(Placement { order_id, key, terms, has_default_currency, digest, traceparent })
 }
 
 /// The response to an order that was placed just now, for a client that does not wait for the

@@ -1,12 +1,12 @@
 //! Parses the bodies of requests into the types of the core.
 
 use contract::{BadWanted, ProductId, Quantity, Wanted};
-use orders_core::money::{BadPrice, Currency, MAX_TOTAL_MINOR, total};
+use orders_core::money::{Currency, MAX_TOTAL_MINOR, total};
 use orders_core::order::{CustomerId, OrderLine, Terms};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use web::body::{self, Node, Object, Parsed, Reader};
+use web::body::{self, Node, NotExact, Object, Parsed, Reader};
 use web::problem::{FaultCode, Problem};
 
 use super::codes;
@@ -39,7 +39,8 @@ pub(super) struct NewOrderLine {
     /// At most 1 000 000, also for all lines of one product together.
     #[schema(example = 2, minimum = 1, maximum = 1_000_000)]
     quantity: u32,
-    /// Price per unit in plain decimal notation, with at most as many decimals as the currency has.
+    /// Price per unit, with at most as many decimals as the currency has; trailing zeros do not
+    /// count.
     #[schema(example = 19.99, minimum = 0)]
     price: f64,
 }
@@ -52,12 +53,21 @@ pub(super) struct Cancellation {
     reason: Option<String>,
 }
 
-/// Reads a body of `POST /api/orders`. Two requests with equal terms place the same order.
+/// What a body of `POST /api/orders` says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadOrder {
+    /// The content of the order.
+    pub terms: Terms,
+    /// Whether the body names no currency.
+    pub has_default_currency: bool,
+}
+
+/// Reads a body of `POST /api/orders`.
 ///
 /// # Errors
 ///
 /// 400 if the body is not a JSON object, 422 with every fault.
-pub fn read_order(body: &[u8], default_currency: Currency) -> Result<Terms, Problem> {
+pub fn read_order(body: &[u8], default_currency: Currency) -> Result<ReadOrder, Problem> {
     plain_order(body, default_currency)
         .map_or_else(|| order(&body::parse(body)?, default_currency), Ok)
 }
@@ -84,41 +94,37 @@ struct PlainLine<'a> {
 
 /// Reads an order in one pass, as almost every order can be. Whatever is unusual, such as a fault
 /// or an escape in a text, is left to [`order`], which finds the same terms, or every fault.
-fn plain_order(body: &[u8], default_currency: Currency) -> Option<Terms> {
+fn plain_order(body: &[u8], default_currency: Currency) -> Option<ReadOrder> {
     // The list of products. serde would read another array as an object, by position.
     if body.iter().filter(|byte| **byte == b'[').count() != 1 {
         return None;
     }
     let PlainOrder { customer_id, currency, products } = serde_json::from_slice(body).ok()?;
+    let has_default_currency = currency.is_none();
     let currency = currency.map_or(Some(default_currency), |code| code.parse().ok())?;
     let read = |line: PlainLine<'_>| {
         Some(OrderLine {
             product_id: line.product_id.parse().ok()?,
             quantity: Quantity::new(line.quantity).ok()?,
-            price_minor: currency.parse_price(line.price.get()).ok()?,
+            price_minor: price_minor(line.price.get(), currency).ok()?,
         })
     };
     let lines: Vec<OrderLine> = products.into_iter().map(read).collect::<Option<_>>()?;
     Wanted::sum(lines.iter().map(|line| (line.product_id.clone(), line.quantity))).ok()?;
-    Some(Terms {
-        customer_id: customer_id.parse().ok()?,
-        currency,
-        total_minor: total(lines.iter().map(|line| (line.quantity.get(), line.price_minor)))
-            .ok()?,
-        lines,
-    })
+    let total_minor =
+        total(lines.iter().map(|line| (line.quantity.get(), line.price_minor))).ok()?;
+    let terms = Terms { customer_id: customer_id.parse().ok()?, currency, total_minor, lines };
+    Some(ReadOrder { terms, has_default_currency })
 }
 
 /// Reads an order to place, or returns every fault.
-fn order(object: &Object, default_currency: Currency) -> Result<Terms, Problem> {
+fn order(object: &Object, default_currency: Currency) -> Result<ReadOrder, Problem> {
     let mut body = Reader::new(object);
     let customer_id = body.required("customer_id", id::<CustomerId>());
     let named = body.optional("currency", currency);
     // None for an unknown currency: decimals and totals cannot be checked then.
-    let currency = match object.get("currency") {
-        None | Some(Node::Null) => Some(default_currency),
-        Some(_) => named,
-    };
+    let has_default_currency = matches!(object.get("currency"), None | Some(Node::Null));
+    let currency = if has_default_currency { Some(default_currency) } else { named };
     let lines = body.array("products", 1..=contract::MAX_LINES, |line| {
         let product_id = line.required("product_id", id::<ProductId>());
         let quantity = line.required("quantity", quantity);
@@ -129,12 +135,13 @@ fn order(object: &Object, default_currency: Currency) -> Result<Terms, Problem> 
     let total_minor =
         lines.as_deref().filter(|_| currency.is_some()).and_then(|lines| sums(&mut body, lines));
     body.finish(|| {
-        Some(Terms {
+        let terms = Terms {
             customer_id: customer_id?,
             currency: currency?,
             total_minor: total_minor?,
             lines: lines?,
-        })
+        };
+        Some(ReadOrder { terms, has_default_currency })
     })
 }
 
@@ -207,29 +214,26 @@ fn price(currency: Currency, judge_decimals: bool) -> impl Fn(&Node) -> Parsed<i
         let Node::Number(text) = node else {
             return Err((FaultCode::WRONG_TYPE, format!("must be a number, not {}", node.kind())));
         };
-        match currency.parse_price(text) {
-            Err(BadPrice::TooManyDecimals(_)) if !judge_decimals => Ok(0),
-            Err(error) => Err(bad_price(error)),
+        match price_minor(text, currency) {
+            Err(NotExact::Decimals) if !judge_decimals => Ok(0),
+            Err(NotExact::Decimals) => Err((
+                codes::TOO_MANY_DECIMALS,
+                format!("must have at most {} decimals for {currency}", currency.decimals()),
+            )),
+            Err(NotExact::Range | NotExact::NotANumber) => Err((
+                FaultCode::OUT_OF_RANGE,
+                format!("must be from 0 to {MAX_TOTAL_MINOR} minor units"),
+            )),
             Ok(minor) => Ok(minor),
         }
     }
 }
 
-fn bad_price(error: BadPrice) -> (FaultCode, String) {
-    match error {
-        BadPrice::Notation => (
-            FaultCode::BAD_FORMAT,
-            "must be in plain decimal notation, without an exponent".to_owned(),
-        ),
-        BadPrice::Range => {
-            (FaultCode::OUT_OF_RANGE, format!("must be from 0 to {MAX_TOTAL_MINOR} minor units"))
-        }
-        BadPrice::TooManyDecimals(currency) => {
-            let detail =
-                format!("must have at most {} decimals for {currency}", currency.decimals());
-            (codes::TOO_MANY_DECIMALS, detail)
-        }
-    }
+/// Returns a price in minor units. Nothing is rounded: a price that was computed with floats, such
+/// as `29.949999999999999`, is refused.
+fn price_minor(number: &str, currency: Currency) -> Result<i64, NotExact> {
+    let minor = body::scaled(number, currency.decimals())?;
+    if (0..=MAX_TOTAL_MINOR).contains(&minor) { Ok(minor) } else { Err(NotExact::Range) }
 }
 
 #[cfg(test)]
@@ -239,7 +243,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<Terms, Problem> {
-        read_order(body.as_bytes(), Currency::BRL)
+        read_order(body.as_bytes(), Currency::BRL).map(|read| read.terms)
     }
 
     /// `pointer code` per fault, in the order of the problem.
@@ -271,8 +275,8 @@ mod tests {
         let example = EXAMPLE.replace("\"123456\"", "\"1\", \"currency\": \"KWD\"");
         let (mut plain, mut unusual) = (0, 0);
         let mut compare = |body: &[u8]| match plain_order(body, Currency::BRL) {
-            Some(terms) => {
-                assert_eq!(Ok(terms), slow(body), "{}", String::from_utf8_lossy(body));
+            Some(read) => {
+                assert_eq!(Ok(read), slow(body), "{}", String::from_utf8_lossy(body));
                 plain += 1;
             }
             None => unusual += 1,
@@ -320,12 +324,12 @@ mod tests {
                 ],
             ),
             (
-                r#"{"customer_id": "1", "products": [{"product_id": "a", "quantity": 1.0, "price": "5"}]}"#,
+                r#"{"customer_id": "1", "products": [{"product_id": "a", "quantity": 1.5, "price": "5"}]}"#,
                 &["/products/0/quantity wrong_type", "/products/0/price wrong_type"],
             ),
             (
                 r#"{"customer_id": "1", "products": [{"product_id": "a", "quantity": 2147483648, "price": 1e400}]}"#,
-                &["/products/0/quantity out_of_range", "/products/0/price bad_format"],
+                &["/products/0/quantity out_of_range", "/products/0/price out_of_range"],
             ),
             (
                 r#"{"customer_id": "1", "products": [{"product_id": "a", "quantity": 1, "price": 19.999}]}"#,
@@ -361,6 +365,31 @@ mod tests {
         let too_many = in_currency("JPY", "1.5").expect_err("one decimal");
         assert_eq!(too_many.detail, "price must have at most 0 decimals for JPY");
         assert_eq!(in_currency("JPY", "1500").expect("no decimals").total_minor, 1500);
+    }
+
+    /// As the serialisers of six languages write them.
+    #[test]
+    fn numbers_count_by_their_value_and_not_by_their_notation() {
+        for (quantity, price) in
+            [("2.0", "19.990"), ("2E0", "1999e-2"), ("0.2e1", "0.1999E+2"), ("2.00", "1.999e1")]
+        {
+            let body = EXAMPLE.replace(": 2,", &format!(": {quantity},")).replace("19.99", price);
+            assert_eq!(read(&body), read(EXAMPLE), "{body}");
+        }
+        let limits = [
+            ("90071992547409.91", Ok(MAX_TOTAL_MINOR)),
+            ("90071992547409.92", Err("out_of_range")),
+            ("-0.01", Err("out_of_range")),
+            ("29.949999999999999", Err("too_many_decimals")),
+            ("0.001", Err("too_many_decimals")),
+        ];
+        for (price, expected) in limits {
+            let body = EXAMPLE.replace("2,", "1,").replace("19.99", price);
+            match expected {
+                Ok(minor) => assert_eq!(read(&body).expect("a price").total_minor, minor),
+                Err(code) => assert_eq!(faults(&body), [format!("/products/0/price {code}")]),
+            }
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::service::Service;
         ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds (at most 30) for the outcome"),
     ),
     responses(
-        (status = 200, body = ReceiptView),
+        (status = 200, description = "The order as it is now", body = ReceiptView),
         (status = 404, description = "`order_not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`invalid_transition`", body = Problem, content_type = "application/problem+json"),
         BodyProblems,
@@ -57,7 +57,7 @@ pub(super) async fn cancel(
         ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds (at most 30) for the outcome"),
     ),
     responses(
-        (status = 200, body = ReceiptView),
+        (status = 200, description = "The order as it is now", body = ReceiptView),
         (status = 404, description = "`order_not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`invalid_transition`", body = Problem, content_type = "application/problem+json"),
         BodyProblems,

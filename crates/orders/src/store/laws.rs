@@ -137,7 +137,14 @@ pub(crate) fn placement(n: u128, key: Option<&str>) -> Placement {
     };
     let digest = Intent::placed(terms.ordered()).digest();
     let key = key.map(str::to_owned);
-    Placement { order_id: id(n), key, terms, digest, traceparent: None }
+    Placement {
+        order_id: id(n),
+        key,
+        terms,
+        has_default_currency: false,
+        digest,
+        traceparent: None,
+    }
 }
 
 pub(crate) fn place(n: u128) -> OrderCommand {

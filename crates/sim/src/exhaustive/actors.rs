@@ -107,7 +107,14 @@ fn quantity(units: u32) -> Quantity {
 pub(super) fn placement(order: u8, bounds: Bounds) -> Placement {
     let terms = terms(order, bounds);
     let digest = Intent::placed(terms.ordered()).digest();
-    Placement { order_id: order_id(order), key: key(order), terms, digest, traceparent: None }
+    Placement {
+        order_id: order_id(order),
+        key: key(order),
+        terms,
+        has_default_currency: false,
+        digest,
+        traceparent: None,
+    }
 }
 
 pub(super) fn stock_key(index: usize) -> (ProductId, LocationId) {
