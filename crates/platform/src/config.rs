@@ -3,7 +3,8 @@
 //! clap merges the first two. This module reads the file.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -49,12 +50,17 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Returns an error if the file cannot be read, is not TOML, or has an unknown key.
+    /// Returns an error if the file cannot be read, is not TOML, or has an unknown key, or if every
+    /// user of the machine may write it.
     pub fn load(explicit: Option<PathBuf>, keys: &[&str]) -> Result<Self, UsageError> {
         let must_exist = explicit.is_some();
         let path = explicit.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&path, &text, keys),
+        match read(&path) {
+            Ok((_, mode)) if mode & 0o002 != 0 => Err(UsageError(format!(
+                "every user of this machine may write {0}; run: chmod o-w {0}",
+                path.display()
+            ))),
+            Ok((text, _)) => Self::parse(&path, &text, keys),
             Err(e) if e.kind() == ErrorKind::NotFound && !must_exist => Ok(Self::default()),
             Err(e) => Err(UsageError(format!("cannot read {}: {e}", path.display()))),
         }
@@ -106,6 +112,15 @@ impl File {
         }
         Ok(Self { path: path.to_owned(), values })
     }
+}
+
+/// The text and the permissions of a file.
+fn read(path: &Path) -> std::io::Result<(String, u32)> {
+    let mut file = std::fs::File::open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok((text, mode))
 }
 
 fn mistake(path: &Path, line: usize, message: &str) -> UsageError {
@@ -191,6 +206,21 @@ mod tests {
         let missing = tempfile::tempdir().unwrap().path().join("lastro.toml");
         let UsageError(line) = File::load(Some(missing.clone()), &KEYS).unwrap_err();
         assert!(line.starts_with(&format!("cannot read {}: ", missing.display())), "{line}");
+    }
+
+    #[test]
+    fn a_file_that_every_user_may_write_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let load = || File::load(Some(file.path().to_owned()), &KEYS);
+        let set =
+            |mode| std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode));
+        for mode in [0o600, 0o644, 0o664] {
+            set(mode).unwrap();
+            assert!(load().is_ok(), "{mode:o}");
+        }
+        set(0o666).unwrap();
+        let UsageError(line) = load().unwrap_err();
+        assert!(line.ends_with(&format!("run: chmod o-w {}", file.path().display())), "{line}");
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! The files of one database: one service at a time uses them, and notices when somebody takes them
 //! away.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::UNIX_EPOCH;
 
 use platform::failure::Failure;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use tracing::warn;
 
 use super::error::OpenError;
@@ -52,7 +54,7 @@ impl Files {
     /// where they are missing.
     ///
     /// The lock on the database holds whatever path leads to it. The lock beside it holds also if
-    /// somebody takes the database away.
+    /// somebody takes the database away. Only the user of the service may read what is made here.
     ///
     /// # Errors
     ///
@@ -64,11 +66,12 @@ impl Files {
         let folder =
             real.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         refuse_network_file_system(folder)?;
-        fs::create_dir_all(folder).map_err(|error| OpenError::unusable(folder, &error))?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| OpenError::unusable(folder, &error))?;
         let lock_path = beside(&real, ".lock");
-        let lock = open_locked(&lock_path, path)?;
+        let lock = open_locked(&lock_path, path, OFlags::NOFOLLOW)?;
         refuse_missing(path, &real)?;
-        let database = open_locked(&real, path)?;
+        let database = open_locked(&real, path, OFlags::empty())?;
         let found = database.metadata().map_err(failed)?;
         if found.nlink() > 1 {
             warn!(path = %path.display(), "the database file has several names (hard links); always start the service with the same one, because its log lies beside that name");
@@ -120,7 +123,7 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// [`Failure::Fatal`]: after a failed sync nobody knows what the disk has (R18).
+    /// [`Failure::Fatal`]: after a failed sync the content of the disk is unknown (R18).
     pub(super) fn sync_database(&self) -> Result<(), Failure> {
         self.database.sync_data().map_err(|error| Failure::Fatal(Arc::new(error)))
     }
@@ -194,10 +197,21 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Opens or makes a file of this database, and locks it.
-fn open_locked(file: &Path, database: &Path) -> Result<File, OpenError> {
-    let opened = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(file);
-    let opened = opened.map_err(|error| OpenError::unusable(file, &error))?;
+/// Opens or makes a file of this database, and locks it. SQLite gives what it makes beside the
+/// database the same permissions.
+fn open_locked(file: &Path, database: &Path, flags: OFlags) -> Result<File, OpenError> {
+    let opened = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(flags.bits().cast_signed())
+        .open(file);
+    let opened = opened.map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::LOOP) => OpenError::unusable(file, &"it is a symbolic link; delete it"),
+        _ => OpenError::unusable(file, &error),
+    })?;
     match opened.try_lock() {
         Ok(()) => Ok(opened),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked(database.to_owned())),
@@ -289,6 +303,28 @@ mod tests {
         }
         fs::remove_file(in_folder("a.db.lock")).expect("the lock file");
         assert!(matches!(Files::lock(&path), Err(OpenError::Locked(_))));
+    }
+
+    #[test]
+    fn only_the_user_of_the_service_may_read_what_it_makes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("new/a.db");
+        let _files = Files::lock(&path).expect("a new one");
+        let mode = |path: &Path| fs::metadata(path).expect("it is there").mode() & 0o777;
+        assert_eq!(mode(&folder.path().join("new")), 0o700);
+        assert_eq!([mode(&path), mode(&beside(&path, ".lock"))], [0o600; 2]);
+    }
+
+    #[test]
+    fn a_lock_file_that_is_a_link_is_not_followed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, other) = (folder.path().join("a.db"), folder.path().join("other"));
+        fs::write(&other, "of somebody else").expect("a file");
+        std::os::unix::fs::symlink(&other, beside(&path, ".lock")).expect("a link");
+        let line = Files::lock(&path).expect_err("a link").to_string();
+        assert!(line.contains("a.db.lock") && line.contains("symbolic link"), "{line}");
+        assert_eq!(fs::read_to_string(&other).expect("a file"), "of somebody else");
+        assert!(!path.exists());
     }
 
     #[test]
