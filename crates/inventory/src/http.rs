@@ -31,7 +31,7 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
         .routes(routes!(movements::list, movements::record))
         .routes(routes!(reservations::get))
         .routes(routes!(locations::list))
-        .routes(routes!(locations::put))
+        .routes(routes!(locations::get, locations::put))
         .with_state(service)
 }
 
@@ -78,6 +78,10 @@ fn refused(refusal: Refusal) -> Problem {
 
 fn product_not_found() -> Problem {
     Problem::new(codes::PRODUCT_NOT_FOUND, "no product has this id")
+}
+
+fn location_not_found() -> Problem {
+    Problem::new(codes::LOCATION_NOT_FOUND, "no location has this id")
 }
 
 /// Parses the id in the path of a PUT.

@@ -53,8 +53,8 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     }
     let default_listen = if args.once { "127.0.0.1:0" } else { serve::PROGRAM.default_listen };
     let settings = load_settings(&args.common, &serve::KEYS)?;
-    let addresses = args.common.addresses(&settings, default_listen)?;
-    let mut process = Process::begin(serve::PROGRAM, &addresses).await?;
+    let http = args.common.http(&settings, default_listen)?;
+    let mut process = Process::begin(serve::PROGRAM, &http).await?;
     let shop = serve::Settings {
         databases: Databases::in_folder(&folder),
         bus_url: BusUrl::Embedded,

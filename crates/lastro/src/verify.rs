@@ -12,11 +12,11 @@ use platform::clock::{Clock, SystemClock, SystemIds};
 use platform::config::{File, ListenAddr};
 use platform::failure::{Chain, Failure};
 use platform::lifecycle::on_signal;
-use platform::process::{COMMON_KEYS, ProgramError};
+use platform::process::{COMMON_KEYS, DEFAULT_IDLE_TIMEOUT, ProgramError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use web::program::Context;
-use web::{bind, serve};
+use web::{Site, bind, serve};
 
 use crate::audit::{Report, audit_once, audits};
 use crate::pair::refuse_strangers;
@@ -150,15 +150,17 @@ async fn numbers(
     shutdown: CancellationToken,
 ) -> Result<AuditNumbers, ProgramError> {
     let Some(address) = listen else { return Ok(AuditNumbers::default()) };
+    let site = Arc::new(Site::new(&address, &[], &[])?);
     let listener = bind(&address).await.map_err(ProgramError::failed)?;
     let address = listener.local_addr().map_err(ProgramError::failed)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
+    let context = Context { site, ..context };
     let numbers = context.metrics.audit.clone();
     numbers.start_at_zero(WATCH, invariants);
     // Standard output may be closed, because an operator may want only the metrics.
     let _ = writeln!(std::io::stdout(), "metrics at http://{address}/metrics");
-    tokio::spawn(serve(listener, context.probes_alone(WATCH), shutdown));
+    tokio::spawn(serve(listener, context.probes_alone(WATCH), DEFAULT_IDLE_TIMEOUT, shutdown));
     Ok(numbers)
 }
 

@@ -1,6 +1,7 @@
 //! How a program starts and ends: its common options, its runtime and its exit code.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -11,6 +12,9 @@ use crate::failure::{Chain, Failure};
 
 /// The broker that a service connects to if none is configured.
 const DEFAULT_BROKER: &str = "nats://127.0.0.1:4222";
+
+/// Longer than the usual 60 s of load balancers, so that they close connections first.
+pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// The least number of files and connections that a serving program must be allowed to open.
 const MIN_OPEN_FILES: u64 = 128;
@@ -79,8 +83,17 @@ fn report(error: &ProgramError) -> ExitCode {
 }
 
 /// The keys of the settings file that every server program has.
-pub const COMMON_KEYS: [&str; 5] =
-    ["listen", "metrics_listen", "no_auth", "database_url", "bus_url"];
+pub const COMMON_KEYS: [&str; 9] = [
+    "listen",
+    "metrics_listen",
+    "no_auth",
+    "allowed_hosts",
+    "cors_origins",
+    "idle_timeout_s",
+    "drain_delay_s",
+    "database_url",
+    "bus_url",
+];
 
 /// The options that every server program has. Flag > environment > file > default.
 #[derive(Clone, Debug, Default, Args)]
@@ -94,6 +107,19 @@ pub struct CommonArgs {
     /// Serve without API keys on an address that other machines can reach
     #[arg(long, env = "LASTRO_NO_AUTH", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub no_auth: Option<bool>,
+    /// More names by which clients reach the program, besides those of this machine
+    #[arg(long, env = "LASTRO_ALLOWED_HOSTS", value_name = "NAME,…", value_delimiter = ',')]
+    pub allowed_hosts: Option<Vec<String>>,
+    /// Other sites whose pages may use the API from a browser, such as https://shop.example.com
+    #[arg(long, env = "LASTRO_CORS_ORIGINS", value_name = "ORIGIN,…", value_delimiter = ',')]
+    pub cors_origins: Option<Vec<String>>,
+    /// How long a connection without a request is kept; longer than the load balancer keeps it
+    /// [default: 75]
+    #[arg(long, env = "LASTRO_IDLE_TIMEOUT_S", value_name = "SECONDS")]
+    pub idle_timeout_s: Option<u16>,
+    /// How long to go on serving after SIGTERM, when /readyz already fails [default: 0]
+    #[arg(long, env = "LASTRO_DRAIN_DELAY_S", value_name = "SECONDS")]
+    pub drain_delay_s: Option<u16>,
     /// Ask the running program at the configured address whether it is ready: exit code 0 if so,
     /// else 1
     #[arg(long)]
@@ -147,32 +173,67 @@ impl From<JoinError> for ProgramError {
     }
 }
 
-/// The addresses that a program listens on.
+/// How a program serves HTTP.
 #[derive(Clone, Debug)]
-pub struct Addresses {
+pub struct HttpSettings {
     /// The address of the API.
     pub listen: ListenAddr,
     /// The address of `/metrics` and the probes, if they have one of their own.
     pub metrics_listen: Option<ListenAddr>,
+    /// The names that clients may use for the API.
+    pub allowed_hosts: Vec<String>,
+    /// The origins whose pages may use the API.
+    pub cors_origins: Vec<String>,
+    /// How long a connection without a request is kept.
+    pub idle_timeout: Duration,
+    /// How long the program goes on serving when it is to stop, and is not ready any more.
+    pub drain_delay: Duration,
+}
+
+impl HttpSettings {
+    /// The address of the API, and the defaults.
+    pub fn at(listen: ListenAddr) -> Self {
+        Self {
+            listen,
+            metrics_listen: None,
+            allowed_hosts: Vec::new(),
+            cors_origins: Vec::new(),
+            idle_timeout: DEFAULT_IDLE_TIMEOUT,
+            drain_delay: Duration::ZERO,
+        }
+    }
 }
 
 impl CommonArgs {
-    /// Resolves the addresses: flag > environment > file > `default`.
+    /// Resolves how the program serves: flag > environment > file > default. `address` is the
+    /// default of `listen`.
     ///
     /// # Errors
     ///
-    /// Returns an error if the file's value is not an address, if other machines can reach the
+    /// Returns an error if a value of the file cannot be read, if other machines can reach the
     /// address and `no_auth` is not set, or if a file of API keys is given.
-    pub fn addresses(&self, file: &File, default: &str) -> Result<Addresses, UsageError> {
+    pub fn http(&self, file: &File, address: &str) -> Result<HttpSettings, UsageError> {
         if self.api_keys_file.is_some() {
             let reason = "LASTRO_API_KEYS_FILE: API keys are not supported yet; unset it, and let a proxy in front authenticate the clients";
             return Err(UsageError(reason.to_owned()));
         }
         let listen = file.or(self.listen.clone(), "listen")?;
-        let listen = listen.map_or_else(|| default.parse(), Ok)?;
+        let listen = listen.map_or_else(|| address.parse(), Ok)?;
         let metrics_listen = file.or(self.metrics_listen.clone(), "metrics_listen")?;
         let no_auth = file.or(self.no_auth, "no_auth")?;
         refuse_open_address(&listen, no_auth.unwrap_or(false))?;
-        Ok(Addresses { listen, metrics_listen })
+        let allowed_hosts = file.or(self.allowed_hosts.clone(), "allowed_hosts")?;
+        let cors_origins = file.or(self.cors_origins.clone(), "cors_origins")?;
+        let seconds = |value: Option<u16>| value.map(|value| Duration::from_secs(value.into()));
+        let idle_timeout = seconds(file.or(self.idle_timeout_s, "idle_timeout_s")?);
+        let drain_delay = seconds(file.or(self.drain_delay_s, "drain_delay_s")?);
+        Ok(HttpSettings {
+            listen,
+            metrics_listen,
+            allowed_hosts: allowed_hosts.unwrap_or_default(),
+            cors_origins: cors_origins.unwrap_or_default(),
+            idle_timeout: idle_timeout.unwrap_or(DEFAULT_IDLE_TIMEOUT),
+            drain_delay: drain_delay.unwrap_or_default(),
+        })
     }
 }

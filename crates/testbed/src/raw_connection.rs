@@ -113,6 +113,6 @@ impl ResponseReader {
 /// be shorter.
 pub fn order_request(length: usize, body: &str) -> String {
     format!(
-        "POST /api/orders HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        "POST /api/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     )
 }

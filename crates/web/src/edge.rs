@@ -1,5 +1,6 @@
-//! The middleware around all routes: it reads the request id and the trace context, turns every
-//! error into a problem document, adds security headers, counts the request and logs it.
+//! The middleware around all routes: it reads the request id and the trace context, refuses what
+//! pages of other sites send, turns every error into a problem document, adds security headers,
+//! counts the request and logs it.
 //!
 //! It is one layer, because each layer of tower costs about half a microsecond per request.
 
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info};
 
 pub use context::{RequestId, TraceParent};
+pub use site::Site;
 
 use platform::clock::Ids;
 use platform::telemetry::{Metrics, RequestLabels};
@@ -26,6 +28,7 @@ use platform::telemetry::{Metrics, RequestLabels};
 use crate::problem::{Code, Problem};
 
 mod context;
+mod site;
 
 /// Far beyond every deadline inside a handler: a request that reaches it has found a bug.
 const BACKSTOP: Duration = Duration::from_secs(60);
@@ -39,12 +42,19 @@ pub struct Edge {
     service: &'static str,
     metrics: Metrics,
     ids: Arc<dyn Ids>,
+    site: Arc<Site>,
 }
 
 impl Edge {
     /// The edge of `service`. `ids` makes request ids for clients that send none.
     pub fn new(service: &'static str, metrics: Metrics, ids: Arc<dyn Ids>) -> Self {
-        Self { service, metrics, ids }
+        Self { service, metrics, ids, site: Arc::default() }
+    }
+
+    /// The same edge for a listener of its own.
+    #[must_use]
+    pub fn at(self, site: Arc<Site>) -> Self {
+        Self { site, ..self }
     }
 
     /// Wraps the routes that `router` has so far, and its fallback. Call it after adding all
@@ -64,8 +74,11 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     request.extensions_mut().insert(request_id.clone());
     request.extensions_mut().insert(trace_parent);
 
-    let mut response = answer(request, next).await;
-    let problem = problem_in(&mut response);
+    let mut response = match edge.site.check(&request) {
+        Ok(()) => answer(request, next).await,
+        Err(problem) => problem.into_response(),
+    };
+    let problem = problem_in(&mut response, &asked.path);
     if let Some(problem) = &problem {
         response = problem.render(request_id.as_str(), response);
         if problem.code == Code::BODY_TOO_LARGE {
@@ -121,7 +134,7 @@ fn message_of(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// The problem of an error response: the handler's own, or that of a bare status from the router.
-fn problem_in(response: &mut Response) -> Option<Problem> {
+fn problem_in(response: &mut Response, path: &str) -> Option<Problem> {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         return Some(problem);
     }
@@ -131,6 +144,9 @@ fn problem_in(response: &mut Response) -> Option<Problem> {
     }
     let code = Code::of_status(status);
     let detail = match code {
+        Code::NOT_FOUND if path.ends_with('/') => {
+            "no resource exists at this path, which ends with a slash; paths here have none at the end"
+        }
         Code::NOT_FOUND => "no resource exists at this path; /openapi.json lists all paths",
         Code::METHOD_NOT_ALLOWED => {
             "the path does not support this method; the Allow header lists those that it supports"

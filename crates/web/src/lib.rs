@@ -5,7 +5,7 @@
 #![warn(missing_docs)]
 #![warn(clippy::missing_errors_doc)]
 
-pub use edge::{Edge, RequestId, TraceParent};
+pub use edge::{Edge, RequestId, Site, TraceParent};
 pub use headers::{IDEMPOTENT_REPLAYED, Wait, idempotency_key, preferred_wait};
 pub use json::{Json, JsonBytes, MAX_BODY_BYTES, OptionalJson, read_json, read_optional_json};
 pub use query::Query;
@@ -25,4 +25,5 @@ mod index;
 mod json;
 mod query;
 mod server;
+mod silence;
 mod slots;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use codes::{Code, FaultCode, OwnCodes};
+pub(crate) use responses::add_edge_problems;
 pub use responses::{BodyProblems, ReadProblems, WriteProblems};
 
 mod codes;

@@ -1,12 +1,15 @@
 //! The frame of a serving program: the context that its services share, its workers and its routes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use platform::clock::{Clock, Ids, SystemClock, SystemIds};
 use platform::config::File;
 use platform::lifecycle::{Stage, Workers, on_signal};
-use platform::process::{Addresses, COMMON_KEYS, CommonArgs, ProgramError, refuse_few_open_files};
+use platform::process::{
+    COMMON_KEYS, CommonArgs, HttpSettings, ProgramError, refuse_few_open_files,
+};
 use platform::readiness::Readiness;
 use platform::telemetry::{self, Metrics};
 use prometheus_client::registry::Registry;
@@ -16,10 +19,10 @@ use tracing::info;
 use utoipa::openapi::OpenApi;
 
 use crate::docs;
-use crate::edge::Edge;
+use crate::edge::{Edge, Site};
 use crate::index;
 use crate::probes::{self, Probes};
-use crate::problem::OwnCodes;
+use crate::problem::{OwnCodes, add_edge_problems};
 use crate::server::{bind, serve};
 
 pub use health_check::check_health;
@@ -50,18 +53,20 @@ pub struct Context {
     pub metrics: Metrics,
     /// The checks that `/readyz` reports; services set theirs.
     pub readiness: Readiness,
+    /// Where the program listens, as browsers know it.
+    pub site: Arc<Site>,
     /// Cancelled when the shutdown begins, so that waiting requests end (R19).
     pub stopping: CancellationToken,
 }
 
 impl Context {
-    /// A context with empty metrics and readiness.
+    /// A context with empty metrics and readiness, for requests from within the process.
     pub fn new(clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry, env!("CARGO_PKG_VERSION"));
         let readiness = Readiness::default();
         let stopping = CancellationToken::new();
-        Self { clock, ids, registry, metrics, readiness, stopping }
+        Self { clock, ids, registry, metrics, readiness, site: Arc::default(), stopping }
     }
 
     /// The API of a service: its routes behind the edge, their description, and the service's own
@@ -72,7 +77,8 @@ impl Context {
         router: utoipa_axum::router::OpenApiRouter,
         codes: OwnCodes,
     ) -> Api {
-        let (router, description) = router.split_for_parts();
+        let (router, mut description) = router.split_for_parts();
+        add_edge_problems(&mut description);
         Api { router: self.edge(service).wrap(router), description, codes }
     }
 
@@ -89,7 +95,7 @@ impl Context {
     }
 
     fn edge(&self, service: &'static str) -> Edge {
-        Edge::new(service, self.metrics.clone(), self.ids.clone())
+        Edge::new(service, self.metrics.clone(), self.ids.clone()).at(self.site.clone())
     }
 }
 
@@ -103,7 +109,9 @@ pub struct Process {
     /// The workers that run until the shutdown.
     pub workers: Workers,
     listener: TcpListener,
-    metrics_listener: Option<TcpListener>,
+    metrics_listener: Option<(TcpListener, Arc<Site>)>,
+    idle_timeout: Duration,
+    drain_delay: Duration,
 }
 
 /// The API of a service or of a program.
@@ -142,16 +150,30 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// An address cannot be bound.
-    pub async fn begin(program: Program, addresses: &Addresses) -> Result<Self, ProgramError> {
-        let listener = bind(&addresses.listen).await.map_err(ProgramError::failed)?;
-        let metrics_listener = match &addresses.metrics_listen {
-            Some(address) => Some(bind(address).await.map_err(ProgramError::failed)?),
+    /// An address cannot be bound, or an allowed host or origin is none.
+    pub async fn begin(program: Program, http: &HttpSettings) -> Result<Self, ProgramError> {
+        let HttpSettings { listen, metrics_listen, allowed_hosts, cors_origins, .. } = http;
+        let site = Site::new(listen, allowed_hosts, cors_origins)?;
+        let listener = bind(listen).await.map_err(ProgramError::failed)?;
+        let metrics_listener = match metrics_listen {
+            Some(address) => {
+                let listener = bind(address).await.map_err(ProgramError::failed)?;
+                Some((listener, Arc::new(Site::new(address, &[], &[])?)))
+            }
             None => None,
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
-        Ok(Self { program, context, workers: Workers::new(), listener, metrics_listener })
+        let context = Context { site: Arc::new(site), ..context };
+        Ok(Self {
+            program,
+            context,
+            workers: Workers::new(),
+            listener,
+            metrics_listener,
+            idle_timeout: http.idle_timeout,
+            drain_delay: http.drain_delay,
+        })
     }
 
     /// The address that the program listens on, with the actual port.
@@ -163,7 +185,8 @@ impl Process {
         self.listener.local_addr().map_err(ProgramError::failed)
     }
 
-    /// Serves until `shutdown`, then stops stage by stage (R19).
+    /// Serves until `shutdown`. Then it is not ready any more, goes on serving for the drain delay,
+    /// and stops stage by stage (R19).
     ///
     /// # Errors
     ///
@@ -171,8 +194,9 @@ impl Process {
     pub async fn serve(self, api: Api, shutdown: CancellationToken) -> Result<(), ProgramError> {
         let address = self.address()?;
         let edge = self.context.edge(self.program.name);
-        let Self { program, context, mut workers, listener, metrics_listener } = self;
-        let Context { registry, readiness, stopping, .. } = context;
+        let Self { program, context, mut workers, listener, metrics_listener, .. } = self;
+        let (idle_timeout, drain_delay) = (self.idle_timeout, self.drain_delay);
+        let Context { registry, readiness, site, stopping, .. } = context;
         let name = program.name;
         let probes = Probes {
             name,
@@ -184,23 +208,28 @@ impl Process {
             .merge(index::router(program.name, program.summary))
             .merge(probes::version(&probes));
         match metrics_listener {
-            Some(listener) => {
-                let router = edge.clone().wrap(probes::router(probes));
-                workers
-                    .spawn(Stage::Probe, "metrics server", |token| serve(listener, router, token));
+            Some((listener, site)) => {
+                let router = edge.clone().at(site).wrap(probes::router(probes));
+                workers.spawn(Stage::Probe, "metrics server", |token| {
+                    serve(listener, router, idle_timeout, token)
+                });
             }
             None => own = own.merge(probes::router(probes)),
         }
-        let router = edge.wrap(own).merge(api.router);
-        workers.spawn(Stage::Serve, "server", |token| serve(listener, router, token));
+        let mut router = edge.wrap(own).merge(api.router);
+        if let Some(cors) = site.cors() {
+            router = router.layer(cors);
+        }
+        workers.spawn(Stage::Serve, "server", |token| serve(listener, router, idle_timeout, token));
         info!(%address, "{name} is ready");
-        let signalled = shutdown.clone();
+        let stop = stopping.clone();
         tokio::spawn(async move {
-            signalled.cancelled().await;
+            shutdown.cancelled().await;
             readiness.drain();
+            tokio::time::sleep(drain_delay).await;
             stopping.cancel();
         });
-        workers.run(shutdown).await.map_err(ProgramError::failed)?;
+        workers.run(stop).await.map_err(ProgramError::failed)?;
         info!("{name} has stopped");
         Ok(())
     }
@@ -224,12 +253,12 @@ where
 {
     telemetry::init_logs();
     let file = load_settings(args, keys)?;
-    let addresses = args.addresses(&file, program.default_listen)?;
+    let http = args.http(&file, program.default_listen)?;
     if args.health_check {
-        return check_health(&addresses).await;
+        return check_health(&http).await;
     }
     refuse_few_open_files()?;
-    let mut process = Process::begin(program, &addresses).await?;
+    let mut process = Process::begin(program, &http).await?;
     let api = match build(&mut process, &file).await {
         Ok(api) => api,
         Err(error) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use platform::config::ListenAddr;
@@ -16,10 +16,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::silence::{Heard, Silence};
 use super::slots::{Slot, Slots};
 
-/// How long a connection may take until the headers of its next request are complete.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most memory for the headers of a request, and for what is read and sent at a time.
+const BUFFER_BYTES: usize = 64 * 1024;
 /// How long requests in flight may take to finish after the shutdown begins (R19).
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// The pause after an error of the listener, such as no free file descriptors: an immediate retry
@@ -54,8 +55,9 @@ pub async fn bind(address: &ListenAddr) -> Result<TcpListener, CannotListen> {
 /// Serves HTTP/1.1 until `shutdown`, then stops accepting connections, lets requests in flight
 /// finish, and returns.
 ///
-/// Connections that are still open after 20 s, or when the future is dropped, are closed. At the
-/// limit of connections, each new connection closes the one that has been idle for longest (R17).
+/// A connection without a request is closed after `idle_timeout`. Connections that are still open
+/// after 20 s of the shutdown, or when the future is dropped, are closed. At the limit of
+/// connections, each new connection closes the one that has been idle for longest (R17).
 ///
 /// # Errors
 ///
@@ -63,6 +65,7 @@ pub async fn bind(address: &ListenAddr) -> Result<TcpListener, CannotListen> {
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    idle_timeout: Duration,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let slots = Slots::new();
@@ -76,6 +79,8 @@ pub async fn serve(
             accepted = accept(&listener, &slots) => accepted,
         };
         let watcher = connections.watcher();
+        let silence = Silence::new(idle_timeout);
+        let stream = Heard { stream, silence };
         tokio::spawn(serve_connection(stream, slot, router.clone(), watcher, cut.clone()));
     }
     drop(listener);
@@ -90,31 +95,37 @@ pub async fn serve(
 
 /// Serves one connection until it ends, until another connection needs its slot, or until `cut`.
 async fn serve_connection(
-    stream: TcpStream,
+    stream: Heard,
     slot: Slot,
     router: Router,
     watcher: Watcher,
     cut: CancellationToken,
 ) {
     let evicted = slot.evicted();
-    let slot = Arc::new(slot);
+    let silence = stream.silence.clone();
+    let slot = Arc::new((slot, silence.clone()));
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |request| {
-        slot.becomes_busy();
+        let (its, silence) = &*slot;
+        its.becomes_busy();
+        silence.becomes_busy();
         let slot = slot.clone();
         let answer = service.call(request);
         async move {
             let answer = answer.await;
-            slot.becomes_idle();
+            let (its, silence) = &*slot;
+            its.becomes_idle();
+            silence.becomes_idle();
             answer
         }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(None)
+        .max_buf_size(BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         ended = watcher.watch(connection) => if let Err(error) = ended { debug!(%error, "connection failed") },
+        () = silence.is_over() => debug!("closed a connection that was silent for too long"),
         () = evicted.cancelled() => debug!("closed an idle connection to make room for a new one"),
         () = cut.cancelled() => {}
     }
@@ -155,6 +166,9 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
+    use crate::silence::HEADER_TIMEOUT;
+
+    const IDLE: Duration = Duration::from_secs(75);
 
     struct Running {
         address: std::net::SocketAddr,
@@ -166,7 +180,7 @@ mod tests {
         let listener = bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, router, shutdown.clone()));
+        let server = tokio::spawn(serve(listener, router, IDLE, shutdown.clone()));
         Running { address, shutdown, server }
     }
 
@@ -225,6 +239,15 @@ mod tests {
             assert!(!rest(sent(server.address, beginning).await).await.contains("200 OK"));
         }
         assert!(started.elapsed() < 4 * HEADER_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_lives_until_the_time_is_over() {
+        let server = running(Router::new().route("/", get(|| async { "hello" }))).await;
+        let started = tokio::time::Instant::now();
+        let stream = sent(server.address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert!(rest(stream).await.ends_with("hello"));
+        assert!((IDLE..2 * IDLE).contains(&started.elapsed()), "{:?}", started.elapsed());
     }
 
     #[tokio::test]

@@ -5,6 +5,8 @@ use web::problem::{Code, FaultCode, OwnCodes};
 
 pub(super) const PRODUCT_NOT_FOUND: Code =
     Code::new(StatusCode::NOT_FOUND, "product_not_found", "The product does not exist");
+pub(super) const LOCATION_NOT_FOUND: Code =
+    Code::new(StatusCode::NOT_FOUND, "location_not_found", "The location does not exist");
 pub(super) const RESERVATION_NOT_FOUND: Code =
     Code::new(StatusCode::NOT_FOUND, "reservation_not_found", "The reservation does not exist");
 pub(super) const STOCK_CHANGED: Code = Code::new(
@@ -23,7 +25,13 @@ pub(super) const UNKNOWN_LOCATION: FaultCode = FaultCode::new("unknown_location"
 /// All codes of this service, for the description of the API.
 pub(crate) fn own_codes() -> OwnCodes {
     OwnCodes {
-        codes: vec![PRODUCT_NOT_FOUND, RESERVATION_NOT_FOUND, STOCK_CHANGED, BELOW_RESERVED],
+        codes: vec![
+            PRODUCT_NOT_FOUND,
+            LOCATION_NOT_FOUND,
+            RESERVATION_NOT_FOUND,
+            STOCK_CHANGED,
+            BELOW_RESERVED,
+        ],
         fault_codes: vec![UNKNOWN_LOCATION],
     }
 }
@@ -39,7 +47,13 @@ mod tests {
         let fault_codes: Vec<_> = own.fault_codes.into_iter().map(FaultCode::as_str).collect();
         assert_eq!(
             codes,
-            ["product_not_found", "reservation_not_found", "stock_changed", "below_reserved"]
+            [
+                "product_not_found",
+                "location_not_found",
+                "reservation_not_found",
+                "stock_changed",
+                "below_reserved"
+            ]
         );
         assert_eq!(fault_codes, ["unknown_location"]);
     }

@@ -67,7 +67,7 @@ impl From<Location> for LocationView {
 #[utoipa::path(
     get, path = "/api/inventory/locations", tag = "inventory", operation_id = "listLocations",
     responses(
-        (status = 200, body = LocationPage),
+        (status = 200, description = "All locations", body = LocationPage),
         ReadProblems,
     ),
 )]
@@ -81,6 +81,27 @@ pub(super) async fn list(
         data: locations.into_iter().map(LocationView::from).collect(),
         next_cursor: None,
     }))
+}
+
+/// Get a location
+#[utoipa::path(
+    get, path = "/api/inventory/locations/{location_id}", tag = "inventory", operation_id = "getLocation",
+    params(("location_id" = String, Path)),
+    responses(
+        (status = 200, description = "The location", body = LocationView),
+        (status = 404, description = "`location_not_found`", body = Problem, content_type = "application/problem+json"),
+        ReadProblems,
+    ),
+)]
+pub(super) async fn get(
+    State(service): State<Arc<Service>>,
+    Path(location_id): Path<String>,
+    query: Query,
+) -> Result<Json<LocationView>, Problem> {
+    query.finish()?;
+    let locations = service.store.locations().await?;
+    let found = locations.into_iter().find(|its| its.location_id.as_str() == location_id);
+    found.map(|location| Json(location.into())).ok_or_else(super::location_not_found)
 }
 
 /// Create or replace a location

@@ -98,10 +98,10 @@ impl From<Movement> for MovementView {
     request_body = request::NewMovement,
     params(
         ("product_id" = String, Path),
-        ("Idempotency-Key" = Option<String>, Header, description = "1–255 visible ASCII characters; kept as long as the movement"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1–255 visible ASCII characters; kept as long as the movement. A key belongs to one product, so all products of a delivery may share it"),
     ),
     responses(
-        (status = 201, body = MovementView, headers(
+        (status = 201, description = "The movement, or that of the first request with this key", body = MovementView, headers(
             ("Idempotent-Replayed" = Option<String>, description = "`true` if an earlier request with the same key made this movement"),
         )),
         (status = 404, description = "`product_not_found`", body = Problem, content_type = "application/problem+json"),
@@ -117,8 +117,9 @@ pub(super) async fn record(
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Problem> {
-    let request_id = request::request_id(idempotency_key(&headers)?, &*service.ids);
+    let key = idempotency_key(&headers)?;
     let product_id = product_id.parse().map_err(|_| super::product_not_found())?;
+    let request_id = request::request_id(&product_id, key, &*service.ids);
     let command =
         InventoryCommand::Move(Box::new(request::movement(product_id, request_id, &body)?));
     match service.batcher.submit(command).await? {
@@ -142,7 +143,7 @@ pub(super) async fn record(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),
     ),
     responses(
-        (status = 200, body = MovementPage),
+        (status = 200, description = "A page of movements", body = MovementPage),
         (status = 400, description = "`invalid_cursor`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`product_not_found`", body = Problem, content_type = "application/problem+json"),
         ReadProblems,

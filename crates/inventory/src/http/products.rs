@@ -153,7 +153,7 @@ fn read(product_id: ProductId, object: &Object) -> Result<PutProduct, Problem> {
     get, path = "/api/inventory/products/{product_id}", tag = "inventory", operation_id = "getProduct",
     params(("product_id" = String, Path)),
     responses(
-        (status = 200, body = ProductView),
+        (status = 200, description = "The product and its stock", body = ProductView),
         (status = 404, description = "`product_not_found`", body = Problem, content_type = "application/problem+json"),
         ReadProblems,
     ),
@@ -182,7 +182,7 @@ pub(super) async fn get(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),
     ),
     responses(
-        (status = 200, body = ProductPage),
+        (status = 200, description = "A page of products", body = ProductPage),
         (status = 400, description = "`invalid_cursor`", body = Problem, content_type = "application/problem+json"),
         ReadProblems,
     ),

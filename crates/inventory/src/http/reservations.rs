@@ -53,7 +53,7 @@ impl From<Reservation> for ReservationView {
     get, path = "/api/inventory/reservations/{order_id}", tag = "inventory", operation_id = "getReservation",
     params(("order_id" = String, Path)),
     responses(
-        (status = 200, body = ReservationView),
+        (status = 200, description = "The reservation", body = ReservationView),
         (status = 404, description = "`reservation_not_found`", body = Problem, content_type = "application/problem+json"),
         ReadProblems,
     ),

@@ -24,6 +24,12 @@ async fn the_description_is_openapi_3_1_and_complete_in_itself() {
         .into_iter()
         .map(|(_, operation)| operation["operationId"].to_string())
         .collect();
+    for (name, operation) in testbed::operations(&api) {
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            let description = response["description"].as_str();
+            assert!(description.is_some_and(|text| !text.is_empty()), "{name:?} {status}");
+        }
+    }
     let distinct: std::collections::BTreeSet<_> = operations.iter().collect();
     assert_eq!(distinct.len(), operations.len(), "an operation's id is its own: {operations:?}");
 }

@@ -6,6 +6,7 @@
 //! that depends on the form is in `tests/forms`.
 #![forbid(unsafe_code)]
 
+mod browsers;
 mod docs;
 mod hostile;
 mod inventory;

@@ -11,7 +11,7 @@ use platform::bus::embedded::Embedded;
 use platform::bus::{ACK_WAIT, Bus};
 use platform::config::{BusUrl, DatabaseUrl};
 use platform::pairing::Pairing;
-use platform::process::{Addresses, ProgramError, broker_between_processes};
+use platform::process::{HttpSettings, ProgramError, broker_between_processes};
 use testbed::{Deployment, Environment, Form, Load, PATIENCE, Random, Storm, stocked};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -145,8 +145,8 @@ const PROGRAM: Program = Program {
 
 async fn begin() -> Process {
     let listen = "127.0.0.1:0".parse().expect("an address");
-    let addresses = Addresses { listen, metrics_listen: None };
-    Process::begin(PROGRAM, &addresses).await.expect("a free port")
+    let http = HttpSettings::at(listen);
+    Process::begin(PROGRAM, &http).await.expect("a free port")
 }
 
 fn build_orders(opened: orders::Opened, bus: Arc<dyn Bus>, process: &mut Process) -> Api {

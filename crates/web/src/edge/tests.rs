@@ -80,7 +80,10 @@ fn check_problem(answer: &Answer) -> (u16, &str) {
 #[tokio::test]
 async fn an_unknown_path_is_a_problem() {
     assert_eq!(check_problem(&ask(get_of("/nothing")).await), (404, "not_found"));
-    assert_eq!(check_problem(&ask(get_of("/who/%ff/")).await), (404, "not_found"));
+    let answer = ask(get_of("/who/%ff/")).await;
+    assert_eq!(check_problem(&answer), (404, "not_found"));
+    let detail = answer.body["detail"].as_str().unwrap();
+    assert!(detail.contains("ends with a slash"), "{detail}");
 }
 
 #[tokio::test]

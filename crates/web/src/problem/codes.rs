@@ -38,12 +38,21 @@ impl Code {
         "invalid_cursor",
         "The cursor is not valid for this list",
     );
+    /// The request does not have exactly one valid `Host`.
+    pub const INVALID_HOST: Self =
+        Self::new(StatusCode::BAD_REQUEST, "invalid_host", "The Host header is not valid");
     /// Reserved: the request has no valid API key.
     pub const UNAUTHENTICATED: Self =
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid API key is required");
     /// Reserved: the API key does not allow the request.
     pub const FORBIDDEN: Self =
         Self::new(StatusCode::FORBIDDEN, "forbidden", "The API key does not allow this request");
+    /// A page of another site would change something.
+    pub const CROSS_SITE_REQUEST: Self = Self::new(
+        StatusCode::FORBIDDEN,
+        "cross_site_request",
+        "Pages of another site must not change anything",
+    );
     /// The path does not exist.
     pub const NOT_FOUND: Self =
         Self::new(StatusCode::NOT_FOUND, "not_found", "No resource exists at this path");
@@ -61,6 +70,12 @@ impl Code {
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
         "The body must be application/json",
+    );
+    /// The service does not answer to the name in `Host`.
+    pub const MISDIRECTED_REQUEST: Self = Self::new(
+        StatusCode::MISDIRECTED_REQUEST,
+        "misdirected_request",
+        "The service does not answer to this name",
     );
     /// The request is well-formed but breaks a rule; its faults say which.
     pub const INVALID_REQUEST: Self =
@@ -109,15 +124,18 @@ impl Code {
     );
 
     /// The codes that every service has.
-    pub const COMMON: [Self; 17] = [
+    pub const COMMON: [Self; 20] = [
         Self::MALFORMED_JSON,
         Self::INVALID_CURSOR,
+        Self::INVALID_HOST,
         Self::UNAUTHENTICATED,
         Self::FORBIDDEN,
+        Self::CROSS_SITE_REQUEST,
         Self::NOT_FOUND,
         Self::METHOD_NOT_ALLOWED,
         Self::BODY_TOO_LARGE,
         Self::UNSUPPORTED_MEDIA_TYPE,
+        Self::MISDIRECTED_REQUEST,
         Self::INVALID_REQUEST,
         Self::IDEMPOTENCY_KEY_REUSED,
         Self::RATE_LIMITED,
@@ -284,13 +302,16 @@ mod tests {
         let codes = [
             "malformed_json",
             "invalid_cursor",
+            "invalid_host",
             "unauthenticated",
             "forbidden",
+            "cross_site_request",
             "not_found",
             "method_not_allowed",
             "sold_out",
             "body_too_large",
             "unsupported_media_type",
+            "misdirected_request",
             "invalid_request",
             "idempotency_key_reused",
             "rate_limited",

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use utoipa::openapi::content::ContentBuilder;
-use utoipa::openapi::{Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{OpenApi, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
 use super::{Code, MEDIA_TYPE, Problem};
@@ -49,6 +50,31 @@ impl IntoResponses for WriteProblems {
     }
 }
 
+/// Adds the problems that the edge answers in place of a handler to every operation.
+pub(crate) fn add_edge_problems(api: &mut OpenApi) {
+    let reads = documented(&[Code::INVALID_HOST, Code::MISDIRECTED_REQUEST]);
+    let changes =
+        documented(&[Code::INVALID_HOST, Code::CROSS_SITE_REQUEST, Code::MISDIRECTED_REQUEST]);
+    for item in api.paths.paths.values_mut() {
+        item.get.iter_mut().for_each(|operation| add(operation, &reads));
+        let changing = [&mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+        changing.into_iter().flatten().for_each(|operation| add(operation, &changes));
+    }
+}
+
+fn add(operation: &mut Operation, problems: &BTreeMap<String, RefOr<Response>>) {
+    for (status, problem) in problems {
+        let known = operation.responses.responses.entry(status.clone());
+        known
+            .and_modify(|known| {
+                if let (RefOr::T(known), RefOr::T(problem)) = (known, problem) {
+                    known.description = format!("{}. {}", known.description, problem.description);
+                }
+            })
+            .or_insert_with(|| problem.clone());
+    }
+}
+
 /// One response per status, whose description lists the codes and their titles.
 fn documented(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
     let mut lines = BTreeMap::<String, Vec<String>>::new();
@@ -67,6 +93,29 @@ fn documented(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_operation_has_the_problems_of_the_edge() {
+        let operation = || {
+            let mut operation = Operation::new();
+            operation.responses.responses = documented(&[Code::INVALID_CURSOR]);
+            Some(operation)
+        };
+        let mut item = utoipa::openapi::PathItem::default();
+        (item.get, item.post) = (operation(), operation());
+        let mut api = OpenApi::default();
+        api.paths.paths.insert("/".to_owned(), item);
+        add_edge_problems(&mut api);
+        let json = serde_json::to_value(&api).expect("JSON");
+        let statuses = |method: &str| {
+            let responses = json["paths"]["/"][method]["responses"].as_object().expect("responses");
+            responses.keys().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(statuses("get"), ["400", "421"]);
+        assert_eq!(statuses("post"), ["400", "403", "421"]);
+        let text = json["paths"]["/"]["get"]["responses"]["400"]["description"].to_string();
+        assert!(text.contains("invalid_cursor") && text.contains("invalid_host"), "{text}");
+    }
 
     #[test]
     fn codes_of_one_status_share_its_response() {

@@ -10,20 +10,19 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use platform::process::{Addresses, ProgramError};
+use platform::process::{HttpSettings, ProgramError};
 
 /// How long the running program may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Asks the program that listens at these addresses whether it is ready. A degraded program is
+/// Asks the program that serves like this whether it is ready. A degraded program is
 /// ready.
 ///
 /// # Errors
 ///
 /// The program is not ready or does not answer.
-pub async fn check_health(addresses: &Addresses) -> Result<(), ProgramError> {
-    let address =
-        addresses.metrics_listen.as_ref().unwrap_or(&addresses.listen).from_this_machine();
+pub async fn check_health(http: &HttpSettings) -> Result<(), ProgramError> {
+    let address = http.metrics_listen.as_ref().unwrap_or(&http.listen).from_this_machine();
     let failed = |reason: String| ProgramError::Failed(format!("{address} is not ready: {reason}"));
     let asked = tokio::time::timeout(PATIENCE, readiness(address.as_str())).await;
     match asked.map_err(|_| failed(format!("no answer within {PATIENCE:?}")))? {

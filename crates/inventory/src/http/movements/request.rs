@@ -80,13 +80,15 @@ pub(super) fn movement(
     })
 }
 
-/// The id of a request: equal for every repeat with the same key, and unique without a key (R4).
-pub(super) fn request_id(key: Option<String>, ids: &dyn Ids) -> RequestId {
+/// The id of a request: equal for every repeat with the same key for the same product, and unique
+/// without a key (R4). One key serves all products of a delivery, as a person would expect.
+pub(super) fn request_id(product_id: &ProductId, key: Option<String>, ids: &dyn Ids) -> RequestId {
     match key {
-        // A UUIDv8 (RFC 9562) of the key's hash.
-        Some(key) => RequestId(
-            uuid::Builder::from_custom_bytes(Digest::of(key.as_bytes()).0).into_uuid().into_bytes(),
-        ),
+        // A UUIDv8 (RFC 9562) of a hash.
+        Some(key) => {
+            let digest = Digest::of(format!("{product_id}\0{key}").as_bytes());
+            RequestId(uuid::Builder::from_custom_bytes(digest.0).into_uuid().into_bytes())
+        }
         None => RequestId(Uuid::into_bytes(ids.uuid())),
     }
 }
@@ -271,12 +273,15 @@ mod tests {
     }
 
     #[test]
-    fn a_key_makes_one_request_id_and_no_key_makes_unique_ones() {
+    fn a_key_makes_one_request_id_of_a_product_and_no_key_makes_unique_ones() {
         let ids = SystemIds::new(std::sync::Arc::new(ManualClock::at(Timestamp(1))));
-        let of = |key: Option<&str>| request_id(key.map(str::to_owned), &ids);
-        assert_eq!(of(Some("K")), of(Some("K")));
-        assert_ne!(of(Some("K")), of(Some("L")));
-        assert_ne!(of(None), of(None));
-        assert_eq!(Uuid::from_bytes(of(Some("K")).0).get_version_num(), 8);
+        let of = |product: &str, key: Option<&str>| {
+            request_id(&product.parse().expect("an id"), key.map(str::to_owned), &ids)
+        };
+        assert_eq!(of("MUG", Some("K")), of("MUG", Some("K")));
+        assert_ne!(of("MUG", Some("K")), of("MUG", Some("L")));
+        assert_ne!(of("MUG", Some("K")), of("TEE", Some("K")));
+        assert_ne!(of("MUG", None), of("MUG", None));
+        assert_eq!(Uuid::from_bytes(of("MUG", Some("K")).0).get_version_num(), 8);
     }
 }

@@ -202,6 +202,21 @@ async fn a_movement_with_a_key_moves_stock_once() {
 }
 
 #[tokio::test]
+async fn all_products_of_a_delivery_may_share_its_key() {
+    let shop = Deployment::open().await;
+    for product in ["MUG", "TEE"] {
+        shop.stock(product, 0).await;
+        let path = format!("/api/inventory/products/{product}/movements");
+        let receive = json!({"kind": "receive", "quantity": 5, "reference": "DN-7"});
+        for replayed in [None, Some("true")] {
+            let answer = shop.post_with(&path, &[("idempotency-key", "DN-7")], &receive).await;
+            assert_eq!((answer.status, answer.header("idempotent-replayed")), (201, replayed));
+        }
+        assert_eq!(shop.levels(product).await, [5, 0, 5]);
+    }
+}
+
+#[tokio::test]
 async fn a_refused_movement_does_not_use_its_key_up() {
     let shop = Deployment::open().await;
     shop.stock("MUG", 1).await;

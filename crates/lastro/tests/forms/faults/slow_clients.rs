@@ -92,7 +92,7 @@ impl Life {
 async fn cut_off(connection: RawConnection, slow: Slow) {
     let beginning = match slow {
         Slow::Silent => String::new(),
-        Slow::Headers => "GET /api/orders HTTP/1.1\r\nHost: shop\r\nX-Slow: ".to_owned(),
+        Slow::Headers => "GET /api/orders HTTP/1.1\r\nHost: localhost\r\nX-Slow: ".to_owned(),
         Slow::Body => order_request(100_000, " "),
     };
     let (mut responses, mut requests) = connection.split();

@@ -1,7 +1,7 @@
 //! What the loader writes is what the services would have written: the audit accepts it. The row
 //! `stored` audits it again after the services ran on it.
 
-use platform::process::Addresses;
+use platform::process::HttpSettings;
 use web::program::Process;
 
 use super::*;
@@ -12,8 +12,8 @@ const ORDERS: u64 = 333;
 /// Migrates both databases, as services do when they start.
 async fn migrated(databases: &Databases) {
     let listen = "127.0.0.1:0".parse().expect("an address");
-    let addresses = Addresses { listen, metrics_listen: None };
-    let mut process = Process::begin(crate::serve::PROGRAM, &addresses).await.expect("a free port");
+    let http = HttpSettings::at(listen);
+    let mut process = Process::begin(crate::serve::PROGRAM, &http).await.expect("a free port");
     let orders = orders::open_store(&databases.orders, &mut process).await.expect("new");
     let stock = inventory::open_store(&databases.inventory, &mut process).await.expect("new");
     crate::pair::pair([&orders.pairing, &stock.pairing], false).await.expect("both are new");
