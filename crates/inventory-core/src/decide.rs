@@ -5,7 +5,9 @@
 
 use batch_state::BatchState;
 
-pub use command::{Change, InventoryCommand, MovementRequest, PutProduct, Touched};
+pub use command::{
+    Change, InventoryCommand, MovementRequest, Precondition, PutLocation, PutProduct, Touched,
+};
 pub use decision::{
     DecidedInventory, InventoryChanges, InventoryDecision, InventoryOutcome, LoadedInventory,
     Refusal, ReservationChange, StockChange,
@@ -55,10 +57,12 @@ impl BatchState {
             InventoryCommand::Move(request) => DecidedInventory::silent(
                 self.request(request).unwrap_or_else(InventoryOutcome::Refused),
             ),
-            InventoryCommand::PutProduct(put) => DecidedInventory::silent(self.put_product(put)),
-            InventoryCommand::PutLocation(location) => {
-                DecidedInventory::silent(self.put_location(location))
-            }
+            InventoryCommand::PutProduct(put) => DecidedInventory::silent(
+                self.put_product(put).unwrap_or_else(InventoryOutcome::Refused),
+            ),
+            InventoryCommand::PutLocation(put) => DecidedInventory::silent(
+                self.put_location(put).unwrap_or_else(InventoryOutcome::Refused),
+            ),
         }
     }
 }

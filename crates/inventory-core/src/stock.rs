@@ -22,6 +22,15 @@ pub struct Product {
     pub updated_at_micros: i64,
 }
 
+impl Product {
+    /// What tells this name and threshold from others, whatever the stock is.
+    pub fn version(&self) -> Digest {
+        // A name has no control characters.
+        let threshold = self.low_stock_at.map(|units| units.to_string()).unwrap_or_default();
+        Digest::of(format!("{}\0{threshold}", self.name).as_bytes())
+    }
+}
+
 /// A location that holds stock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
@@ -31,6 +40,13 @@ pub struct Location {
     pub name: String,
     /// Locations with a lower number serve orders first.
     pub priority: u32,
+}
+
+impl Location {
+    /// What tells this name and priority from others.
+    pub fn version(&self) -> Digest {
+        Digest::of(format!("{}\0{}", self.name, self.priority).as_bytes())
+    }
 }
 
 /// The stock of one product at one location: the sum of its movements there (INV-2).

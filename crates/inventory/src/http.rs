@@ -3,12 +3,14 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use contract::BadId;
-use inventory_core::decide::{InventoryOutcome, Refusal};
+use contract::{BadId, Digest};
+use http::{HeaderMap, HeaderName, header};
+use inventory_core::decide::{InventoryOutcome, Precondition, Refusal};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use web::body::{Node, Parsed};
 use web::problem::{Code, Fault, FaultCode, Problem};
+use web::{Conditions, conditions};
 
 use crate::service::Service;
 
@@ -53,6 +55,10 @@ fn refused(refusal: Refusal) -> Problem {
             Code::IDEMPOTENCY_KEY_REUSED,
             "this Idempotency-Key was used for a different movement; use a new key for a new movement",
         ),
+        Refusal::PreconditionFailed => Problem::new(
+            Code::PRECONDITION_FAILED,
+            "it was changed, made or not made since you read it; read it again",
+        ),
         Refusal::ProductNotFound => product_not_found(),
         Refusal::UnknownLocation => Fault::pointer(
             "/location_id",
@@ -82,6 +88,24 @@ fn product_not_found() -> Problem {
 
 fn location_not_found() -> Problem {
     Problem::new(codes::LOCATION_NOT_FOUND, "no location has this id")
+}
+
+/// Reads what a PUT demands of what it replaces. An `ETag` that none of ours is matches nothing.
+fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
+    Ok(match conditions(headers)? {
+        Conditions::None => Precondition::None,
+        Conditions::Absent => Precondition::Absent,
+        Conditions::Present => Precondition::Present,
+        Conditions::Matches(tags) => Precondition::Version(
+            tags.into_iter().filter_map(|tag| Digest::try_from(tag).ok()).collect(),
+        ),
+    })
+}
+
+/// The `ETag` of what can be put. It stands for that alone: the stock of a product changes without
+/// it.
+fn etag(version: Digest) -> [(HeaderName, String); 1] {
+    [(header::ETAG, format!("\"{version}\""))]
 }
 
 /// Parses the id in the path of a PUT.

@@ -73,8 +73,8 @@ fn inventory_command(command: &InventoryCommand, decided: &DecidedInventory) -> 
             )
         }
         (InventoryCommand::PutProduct(put), _) => format!("product {}", put.product_id),
-        (InventoryCommand::PutLocation(location), _) => {
-            format!("location {}", location.location_id)
+        (InventoryCommand::PutLocation(put), _) => {
+            format!("location {}", put.location.location_id)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::problem::{Fault, FaultCode, Problem};
 
@@ -72,6 +72,49 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
             );
             Err(Fault::parameter("Idempotency-Key", FaultCode::BAD_FORMAT, detail).into())
         }
+    }
+}
+
+/// What a request demands of the resource that it replaces (RFC 9110, section 13.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conditions {
+    /// Nothing.
+    None,
+    /// `If-None-Match: *`: it does not exist.
+    Absent,
+    /// `If-Match: *`: it exists.
+    Present,
+    /// `If-Match`: it has one of these validators, without their quotes.
+    Matches(Vec<String>),
+}
+
+/// Reads `If-Match` and `If-None-Match` of a request that replaces something.
+///
+/// # Errors
+///
+/// 422 `invalid_request` if a header cannot be honoured: both at once, validators that are weak or
+/// not in quotes, and `If-None-Match` with validators. To ignore it could overwrite a change.
+pub fn conditions(headers: &HeaderMap) -> Result<Conditions, Problem> {
+    let list = |name: HeaderName| {
+        let lines = headers.get_all(name).iter().map(|line| line.to_str().unwrap_or_default());
+        lines.flat_map(|line| split_outside_quotes(line, ',')).map(str::trim).collect::<Vec<_>>()
+    };
+    let refuse = |name: &str, detail: &str| {
+        Err(Fault::parameter(name, FaultCode::BAD_FORMAT, format!("{name} {detail}")).into())
+    };
+    match (list(header::IF_MATCH).as_slice(), list(header::IF_NONE_MATCH).as_slice()) {
+        ([], []) => Ok(Conditions::None),
+        (["*"], []) => Ok(Conditions::Present),
+        ([], ["*"]) => Ok(Conditions::Absent),
+        ([], _) => refuse("If-None-Match", "must be * on a request that replaces something"),
+        (tags, []) => {
+            let unquoted = |tag: &&str| tag.strip_prefix('"')?.strip_suffix('"').map(str::to_owned);
+            match tags.iter().map(unquoted).collect() {
+                Some(tags) => Ok(Conditions::Matches(tags)),
+                None => refuse("If-Match", "must be * or the ETag of what is replaced, in quotes"),
+            }
+        }
+        (_, _) => refuse("If-Match", "must not come with If-None-Match"),
     }
 }
 
@@ -157,6 +200,39 @@ mod tests {
     fn a_wait_that_was_applied_says_so() {
         let (name, value) = preferred_wait(&headers(&PREFER, &[b"wait=90"])).unwrap().applied();
         assert_eq!((name.as_str(), value.to_str().unwrap()), ("preference-applied", "wait=30"));
+    }
+
+    #[test]
+    fn conditions_are_honoured_or_refused() {
+        let read = |pairs: &[(HeaderName, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(name.clone(), HeaderValue::from_static(value));
+            }
+            conditions(&headers).map_err(|problem| problem.code.as_str())
+        };
+        let (some, none) = (header::IF_MATCH, header::IF_NONE_MATCH);
+        let matches = |tags: &[&str]| {
+            Ok(Conditions::Matches(tags.iter().map(|tag| (*tag).to_owned()).collect()))
+        };
+        assert_eq!(read(&[]), Ok(Conditions::None));
+        assert_eq!(read(&[(some.clone(), "*")]), Ok(Conditions::Present));
+        assert_eq!(read(&[(none.clone(), "*")]), Ok(Conditions::Absent));
+        assert_eq!(read(&[(some.clone(), "\"a\"")]), matches(&["a"]));
+        assert_eq!(
+            read(&[(some.clone(), "\"a\", \"b,c\""), (some.clone(), "\"d\"")]),
+            matches(&["a", "b,c", "d"])
+        );
+        for refused in [
+            &[(some.clone(), "a")][..],
+            &[(some.clone(), "W/\"a\"")],
+            &[(some.clone(), "")],
+            &[(some.clone(), "*, \"a\"")],
+            &[(none.clone(), "\"a\"")],
+            &[(some, "*"), (none, "*")],
+        ] {
+            assert_eq!(read(refused), Err("invalid_request"), "{refused:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,9 @@
 #![warn(clippy::missing_errors_doc)]
 
 pub use edge::{Edge, RequestId, Site, TraceParent};
-pub use headers::{IDEMPOTENT_REPLAYED, Wait, idempotency_key, preferred_wait};
+pub use headers::{
+    Conditions, IDEMPOTENT_REPLAYED, Wait, conditions, idempotency_key, preferred_wait,
+};
 pub use json::{Json, JsonBytes, MAX_BODY_BYTES, OptionalJson, read_json, read_optional_json};
 pub use query::Query;
 pub use server::{CannotListen, bind, serve};
@@ -27,3 +29,4 @@ mod query;
 mod server;
 mod silence;
 mod slots;
+mod static_file;

@@ -15,6 +15,9 @@ use platform::telemetry::{self, Metrics};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
 use tracing::info;
 use utoipa::openapi::OpenApi;
 
@@ -28,6 +31,9 @@ use crate::server::{bind, serve};
 pub use health_check::check_health;
 
 mod health_check;
+
+/// A shorter answer is sent as it is: it fits into one packet.
+const MIN_COMPRESSED_BYTES: u64 = 1024;
 
 /// The identity of a program.
 #[derive(Clone, Copy, Debug)]
@@ -216,7 +222,10 @@ impl Process {
             }
             None => own = own.merge(probes::router(probes)),
         }
-        let mut router = edge.wrap(own).merge(api.router);
+        let is_worth_it = SizeAbove::new(MIN_COMPRESSED_BYTES);
+        let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
+        let mut router =
+            edge.wrap(own).merge(api.router).layer(compression.compress_when(is_worth_it));
         if let Some(cors) = site.cors() {
             router = router.layer(cors);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use contract::commands::AllocateStock;
-use contract::{LocationId, OrderId, ProductId, Quantity};
+use contract::{Digest, LocationId, OrderId, ProductId, Quantity};
 
 use crate::stock::{Location, MovementKind, RequestCause, RequestId};
 
@@ -19,7 +19,7 @@ pub enum InventoryCommand {
     /// A client creates or replaces a product.
     PutProduct(PutProduct),
     /// A client creates or replaces a location.
-    PutLocation(Location),
+    PutLocation(PutLocation),
 }
 
 impl InventoryCommand {
@@ -79,6 +79,44 @@ pub struct PutProduct {
     pub name: String,
     /// The product is low on stock at this many available units or fewer; `None` for never.
     pub low_stock_at: Option<i64>,
+    /// What must hold of the product before.
+    pub precondition: Precondition,
+}
+
+/// A request to create a location, or to replace its name and its priority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutLocation {
+    /// The location as it shall be.
+    pub location: Location,
+    /// What must hold of the location before.
+    pub precondition: Precondition,
+}
+
+/// What a client demands of what it replaces. Between its read and its request, somebody else may
+/// have replaced it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Precondition {
+    /// Nothing.
+    #[default]
+    None,
+    /// It does not exist.
+    Absent,
+    /// It exists.
+    Present,
+    /// It has one of these versions.
+    Version(Vec<Digest>),
+}
+
+impl Precondition {
+    /// Whether it holds of what was found, which has this version.
+    pub fn holds(&self, found: Option<Digest>) -> bool {
+        match self {
+            Self::None => true,
+            Self::Absent => found.is_none(),
+            Self::Present => found.is_some(),
+            Self::Version(versions) => found.is_some_and(|found| versions.contains(&found)),
+        }
+    }
 }
 
 /// The rows that must be loaded before a batch can be decided.

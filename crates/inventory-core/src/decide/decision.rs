@@ -86,6 +86,8 @@ pub enum InventoryOutcome {
 pub enum Refusal {
     /// The request's id belongs to a movement of another request.
     KeyReused,
+    /// What the request replaces is not as its [`Precondition`](super::Precondition) demands.
+    PreconditionFailed,
     /// There is no product with the id.
     ProductNotFound,
     /// There is no location with the id.

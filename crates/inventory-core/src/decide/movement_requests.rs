@@ -1,7 +1,7 @@
 //! Requests of clients: to receive, adjust and count stock, and to put products and locations.
 
 use super::batch_state::BatchState;
-use super::command::{Change, MovementRequest, PutProduct};
+use super::command::{Change, MovementRequest, PutLocation, PutProduct};
 use super::decision::{InventoryOutcome, Refusal};
 use crate::stock::{Cause, Deltas, Level, LevelError, Location, Product};
 
@@ -46,13 +46,21 @@ impl BatchState {
         }
     }
 
-    /// Creates or replaces a product. A replacement with the same values keeps `updated_at_micros`.
-    pub(super) fn put_product(&mut self, put: &PutProduct) -> InventoryOutcome {
+    /// Creates or replaces a product. A replacement with the same values keeps `updated_at_micros`,
+    /// and needs no precondition: the request may be a repeat (R4; RFC 9110, section 13.1.1).
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::PreconditionFailed`].
+    pub(super) fn put_product(&mut self, put: &PutProduct) -> Result<InventoryOutcome, Refusal> {
         let found = self.product(&put.product_id).cloned();
         let created = found.is_none();
         let product = match found {
             Some(found) if found.name == put.name && found.low_stock_at == put.low_stock_at => {
                 found
+            }
+            found if !put.precondition.holds(found.as_ref().map(Product::version)) => {
+                return Err(Refusal::PreconditionFailed);
             }
             found => {
                 let product = Product {
@@ -67,17 +75,25 @@ impl BatchState {
                 product
             }
         };
-        InventoryOutcome::ProductPut { stock: self.stock_of(product), created }
+        Ok(InventoryOutcome::ProductPut { stock: self.stock_of(product), created })
     }
 
-    /// Creates or replaces a location.
-    pub(super) fn put_location(&mut self, location: &Location) -> InventoryOutcome {
+    /// Creates or replaces a location. A replacement with the same values needs no precondition.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::PreconditionFailed`].
+    pub(super) fn put_location(&mut self, put: &PutLocation) -> Result<InventoryOutcome, Refusal> {
+        let PutLocation { location, precondition } = put;
         let found = self.location(&location.location_id);
         let created = found.is_none();
         if found != Some(location) {
+            if !precondition.holds(found.map(Location::version)) {
+                return Err(Refusal::PreconditionFailed);
+            }
             self.record_location(location.clone());
         }
-        InventoryOutcome::LocationPut { location: location.clone(), created }
+        Ok(InventoryOutcome::LocationPut { location: location.clone(), created })
     }
 }
 

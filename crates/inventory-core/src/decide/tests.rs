@@ -139,6 +139,7 @@ fn describe_outcome(outcome: &InventoryOutcome) -> String {
         }
         InventoryOutcome::Refused(refusal) => match refusal {
             Refusal::KeyReused => "key_reused",
+            Refusal::PreconditionFailed => "precondition_failed",
             Refusal::ProductNotFound => "product_not_found",
             Refusal::UnknownLocation => "unknown_location",
             Refusal::StockChanged { .. } => "stock_changed",
@@ -245,15 +246,14 @@ fn put_product(name: &str) -> InventoryCommand {
         product_id: product_id(name),
         name: name.to_owned(),
         low_stock_at: None,
+        precondition: Precondition::None,
     })
 }
 
 fn put_location(name: &str, priority: u32) -> InventoryCommand {
-    InventoryCommand::PutLocation(Location {
-        location_id: name.parse().expect("an id"),
-        name: name.to_owned(),
-        priority,
-    })
+    let location =
+        Location { location_id: name.parse().expect("an id"), name: name.to_owned(), priority };
+    InventoryCommand::PutLocation(PutLocation { location, precondition: Precondition::None })
 }
 
 fn movement_request(product: &str, location: &str, change: Change, key: &str) -> InventoryCommand {

@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use contract::LocationId;
-use http::StatusCode;
-use inventory_core::decide::{InventoryCommand, InventoryOutcome};
+use http::{HeaderMap, StatusCode};
+use inventory_core::decide::{InventoryCommand, InventoryOutcome, PutLocation};
 use inventory_core::stock::Location;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -88,7 +88,7 @@ pub(super) async fn list(
     get, path = "/api/inventory/locations/{location_id}", tag = "inventory", operation_id = "getLocation",
     params(("location_id" = String, Path)),
     responses(
-        (status = 200, description = "The location", body = LocationView),
+        (status = 200, description = "The location", body = LocationView, headers(("ETag" = String, description = "Send it in `If-Match` to replace exactly this"))),
         (status = 404, description = "`location_not_found`", body = Problem, content_type = "application/problem+json"),
         ReadProblems,
     ),
@@ -97,21 +97,27 @@ pub(super) async fn get(
     State(service): State<Arc<Service>>,
     Path(location_id): Path<String>,
     query: Query,
-) -> Result<Json<LocationView>, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     query.finish()?;
     let locations = service.store.locations().await?;
     let found = locations.into_iter().find(|its| its.location_id.as_str() == location_id);
-    found.map(|location| Json(location.into())).ok_or_else(super::location_not_found)
+    let location = found.ok_or_else(super::location_not_found)?;
+    Ok((super::etag(location.version()), Json(LocationView::from(location))))
 }
 
 /// Create or replace a location
 #[utoipa::path(
     put, path = "/api/inventory/locations/{location_id}", tag = "inventory", operation_id = "putLocation",
     request_body = NewLocation,
-    params(("location_id" = String, Path, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")),
+    params(
+        ("location_id" = String, Path, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
+        ("If-Match" = Option<String>, Header, description = "`*`, or the `ETag` of the location: replace it only if it is still the same"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only create it"),
+    ),
     responses(
         (status = 200, description = "The location was replaced", body = LocationView),
         (status = 201, description = "The location was created", body = LocationView),
+        (status = 412, description = "`precondition_failed`", body = Problem, content_type = "application/problem+json"),
         BodyProblems,
         WriteProblems,
     ),
@@ -119,14 +125,17 @@ pub(super) async fn get(
 pub(super) async fn put(
     State(service): State<Arc<Service>>,
     Path(location_id): Path<String>,
+    headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Problem> {
-    let command =
-        InventoryCommand::PutLocation(read(super::named("location_id", &location_id)?, &body)?);
+    let precondition = super::precondition(&headers)?;
+    let location = read(super::named("location_id", &location_id)?, &body)?;
+    let command = InventoryCommand::PutLocation(PutLocation { location, precondition });
     match service.batcher.submit(command).await? {
         InventoryOutcome::LocationPut { location, created } => {
             let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-            Ok((status, Json(LocationView::from(location))).into_response())
+            let etag = super::etag(location.version());
+            Ok((status, etag, Json(LocationView::from(location))).into_response())
         }
         other => Err(super::problem(&other)),
     }

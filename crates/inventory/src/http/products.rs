@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use contract::{LocationId, ProductId};
-use http::StatusCode;
-use inventory_core::decide::{InventoryCommand, InventoryOutcome, PutProduct};
+use http::{HeaderMap, StatusCode};
+use inventory_core::decide::{InventoryCommand, InventoryOutcome, Precondition, PutProduct};
 use inventory_core::stock::{Level, ProductStock};
 use platform::clock::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -117,10 +117,15 @@ impl From<(LocationId, Level)> for LevelView {
 #[utoipa::path(
     put, path = "/api/inventory/products/{product_id}", tag = "inventory", operation_id = "putProduct",
     request_body = NewProduct,
-    params(("product_id" = String, Path, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")),
+    params(
+        ("product_id" = String, Path, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
+        ("If-Match" = Option<String>, Header, description = "`*`, or the `ETag` of the product: replace it only if its name and threshold are still the same"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only create it"),
+    ),
     responses(
         (status = 200, description = "The product was replaced", body = ProductView),
         (status = 201, description = "The product was created", body = ProductView),
+        (status = 412, description = "`precondition_failed`", body = Problem, content_type = "application/problem+json"),
         BodyProblems,
         WriteProblems,
     ),
@@ -128,24 +133,30 @@ impl From<(LocationId, Level)> for LevelView {
 pub(super) async fn put(
     State(service): State<Arc<Service>>,
     Path(product_id): Path<String>,
+    headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Problem> {
-    let command =
-        InventoryCommand::PutProduct(read(super::named("product_id", &product_id)?, &body)?);
-    match service.batcher.submit(command).await? {
+    let precondition = super::precondition(&headers)?;
+    let put = read(super::named("product_id", &product_id)?, precondition, &body)?;
+    match service.batcher.submit(InventoryCommand::PutProduct(put)).await? {
         InventoryOutcome::ProductPut { stock, created } => {
             let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-            Ok((status, Json(ProductView::from(stock))).into_response())
+            let etag = super::etag(stock.product.version());
+            Ok((status, etag, Json(ProductView::from(stock))).into_response())
         }
         other => Err(super::problem(&other)),
     }
 }
 
-fn read(product_id: ProductId, object: &Object) -> Result<PutProduct, Problem> {
+fn read(
+    product_id: ProductId,
+    precondition: Precondition,
+    object: &Object,
+) -> Result<PutProduct, Problem> {
     let mut body = Reader::new(object);
     let name = body.required("name", body::text_not_blank(super::MAX_TEXT));
     let low_stock_at = body.optional("low_stock_at", body::integer(0..=MAX_LOW_STOCK_AT));
-    body.finish(|| Some(PutProduct { product_id, name: name?, low_stock_at }))
+    body.finish(|| Some(PutProduct { product_id, name: name?, low_stock_at, precondition }))
 }
 
 /// Get a product
@@ -153,7 +164,7 @@ fn read(product_id: ProductId, object: &Object) -> Result<PutProduct, Problem> {
     get, path = "/api/inventory/products/{product_id}", tag = "inventory", operation_id = "getProduct",
     params(("product_id" = String, Path)),
     responses(
-        (status = 200, description = "The product and its stock", body = ProductView),
+        (status = 200, description = "The product and its stock", body = ProductView, headers(("ETag" = String, description = "Send it in `If-Match` to replace exactly this name and threshold"))),
         (status = 404, description = "`product_not_found`", body = Problem, content_type = "application/problem+json"),
         ReadProblems,
     ),
@@ -162,11 +173,12 @@ pub(super) async fn get(
     State(service): State<Arc<Service>>,
     Path(product_id): Path<String>,
     query: Query,
-) -> Result<Json<ProductView>, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     query.finish()?;
     let product_id = product_id.parse().map_err(|_| super::product_not_found())?;
     let stock = service.store.product(product_id).await?;
-    stock.map(|stock| Json(ProductView::from(stock))).ok_or_else(super::product_not_found)
+    let stock = stock.ok_or_else(super::product_not_found)?;
+    Ok((super::etag(stock.product.version()), Json(ProductView::from(stock))))
 }
 
 /// List products

@@ -10,8 +10,8 @@ use contract::{
     Wanted,
 };
 use inventory_core::decide::{
-    Change, DecidedInventory, InventoryCommand, InventoryOutcome, MovementRequest, PutProduct,
-    decide,
+    Change, DecidedInventory, InventoryCommand, InventoryOutcome, MovementRequest, Precondition,
+    PutLocation, PutProduct, decide,
 };
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, RequestCause, RequestId};
@@ -189,15 +189,13 @@ fn put_named(id: &str, name: &str, low_stock_at: Option<i64>) -> InventoryComman
         product_id: product(id),
         name: name.to_owned(),
         low_stock_at,
+        precondition: Precondition::None,
     })
 }
 
 pub(crate) fn put_location(name: &str, priority: u32) -> InventoryCommand {
-    InventoryCommand::PutLocation(Location {
-        location_id: location(name),
-        name: name.to_owned(),
-        priority,
-    })
+    let location = Location { location_id: location(name), name: name.to_owned(), priority };
+    InventoryCommand::PutLocation(PutLocation { location, precondition: Precondition::None })
 }
 
 pub(crate) fn moved(name: &str, at: &str, change: Change, key: &str) -> InventoryCommand {

@@ -78,6 +78,7 @@ impl Services {
             product_id: product_id.clone(),
             name: "Mug".to_owned(),
             low_stock_at: None,
+            precondition: stock::Precondition::None,
         };
         self.stock(stock::InventoryCommand::PutProduct(put)).await;
         self.stock(stock::InventoryCommand::Move(Box::new(stock::MovementRequest {

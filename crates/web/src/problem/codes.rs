@@ -62,6 +62,12 @@ impl Code {
         "method_not_allowed",
         "The path does not support this method",
     );
+    /// What the request replaces is not as its `If-Match` or `If-None-Match` demands.
+    pub const PRECONDITION_FAILED: Self = Self::new(
+        StatusCode::PRECONDITION_FAILED,
+        "precondition_failed",
+        "The resource is not as the request demands",
+    );
     /// The body is larger than [`MAX_BODY_BYTES`](crate::MAX_BODY_BYTES).
     pub const BODY_TOO_LARGE: Self =
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large");
@@ -124,7 +130,7 @@ impl Code {
     );
 
     /// The codes that every service has.
-    pub const COMMON: [Self; 20] = [
+    pub const COMMON: [Self; 21] = [
         Self::MALFORMED_JSON,
         Self::INVALID_CURSOR,
         Self::INVALID_HOST,
@@ -133,6 +139,7 @@ impl Code {
         Self::CROSS_SITE_REQUEST,
         Self::NOT_FOUND,
         Self::METHOD_NOT_ALLOWED,
+        Self::PRECONDITION_FAILED,
         Self::BODY_TOO_LARGE,
         Self::UNSUPPORTED_MEDIA_TYPE,
         Self::MISDIRECTED_REQUEST,
@@ -309,6 +316,7 @@ mod tests {
             "not_found",
             "method_not_allowed",
             "sold_out",
+            "precondition_failed",
             "body_too_large",
             "unsupported_media_type",
             "misdirected_request",

@@ -113,6 +113,7 @@ fn a_product_is_created_once_and_then_replaced() {
             product_id: product_id("MUG"),
             name: name.to_owned(),
             low_stock_at,
+            precondition: Precondition::None,
         })
     };
     let mut stock = Stock::default();
@@ -132,6 +133,52 @@ fn a_product_is_created_once_and_then_replaced() {
     assert_eq!(answer(20, put("Mug", Some(3))), (false, Some(3), 10, 10), "nothing changed");
     assert_eq!(answer(30, put("Mug", None)), (false, None, 10, 30));
     assert_eq!(answer(40, put("Cup", None)), (false, None, 10, 40));
+}
+
+#[test]
+fn a_product_and_a_location_are_replaced_only_if_they_are_as_the_client_has_seen_them() {
+    let mut stock = Stock::default();
+    let mut product = |name: &str, precondition: &Precondition| {
+        let product_id = product_id("MUG");
+        let (name, precondition) = (name.to_owned(), precondition.clone());
+        let put = PutProduct { product_id, name, low_stock_at: None, precondition };
+        match stock.run(&[InventoryCommand::PutProduct(put)]).remove(0).outcome {
+            InventoryOutcome::ProductPut { stock, created } => {
+                Ok((created, stock.product.version()))
+            }
+            InventoryOutcome::Refused(refusal) => Err(refusal),
+            other => panic!("not the outcome of a put: {other:?}"),
+        }
+    };
+    let refused = Err(Refusal::PreconditionFailed);
+    assert_eq!(product("Mug", &Precondition::Present), refused);
+    assert_eq!(product("Mug", &Precondition::Version(Vec::new())), refused);
+    let (created, first) = product("Mug", &Precondition::Absent).expect("it is new");
+    assert!(created);
+    assert_eq!(product("Cup", &Precondition::Absent), refused);
+    assert_eq!(product("Mug", &Precondition::Absent), Ok((false, first)), "a repeat");
+    let seen = Precondition::Version(vec![first]);
+    let (_, second) = product("Cup", &seen).expect("it is as it was seen");
+    assert_ne!(first, second);
+    assert_eq!(product("Cup", &seen), Ok((false, second)), "a repeat");
+    assert_eq!(product("Jug", &seen), refused);
+    assert!(product("Jug", &Precondition::Version(vec![first, second])).is_ok());
+
+    let mut location = |priority, precondition| {
+        let location_id = "SHOP".parse().expect("an id");
+        let location = Location { location_id, name: "Shop".to_owned(), priority };
+        let put = PutLocation { location, precondition };
+        match stock.run(&[InventoryCommand::PutLocation(put)]).remove(0).outcome {
+            InventoryOutcome::LocationPut { location, .. } => Ok(location.version()),
+            InventoryOutcome::Refused(refusal) => Err(refusal),
+            other => panic!("not the outcome of a put: {other:?}"),
+        }
+    };
+    let first = location(1, Precondition::Absent).expect("it is new");
+    assert!(location(2, Precondition::Absent).is_err());
+    assert!(location(2, Precondition::Version(vec![first])).is_ok());
+    assert!(location(3, Precondition::Version(vec![first])).is_err());
+    assert!(location(3, Precondition::Present).is_ok());
 }
 
 #[test]
@@ -195,8 +242,9 @@ fn a_location_is_written_only_if_it_changes() {
         ..LoadedInventory::default()
     };
     for priority in [0, 1] {
+        let put = PutLocation { location: location(priority), precondition: Precondition::None };
         let InventoryDecision { changes, .. } =
-            decide(7, &[InventoryCommand::PutLocation(location(priority))], loaded.clone());
+            decide(7, &[InventoryCommand::PutLocation(put)], loaded.clone());
         assert_eq!(
             changes.locations,
             [location(1)].into_iter().filter(|_| priority == 1).collect::<Vec<_>>()

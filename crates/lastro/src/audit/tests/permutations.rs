@@ -120,6 +120,7 @@ async fn stock_one_each(services: &Services) {
             product_id,
             name,
             low_stock_at: None,
+            precondition: stock::Precondition::None,
         })
     });
     let receipts = products.iter().zip(1_u128..).map(|(product_id, n)| {

@@ -2,7 +2,28 @@
 
 use serde_json::json;
 
-use testbed::{Deployment, members};
+use testbed::{Deployment, JSON, members};
+
+#[tokio::test]
+async fn a_product_is_replaced_only_if_nobody_else_did_so_meanwhile() {
+    let shop = Deployment::open().await;
+    let path = "/api/inventory/products/MUG";
+    let put = async |header: (&str, &str), name: &str| {
+        let body = json!({"name": name}).to_string();
+        shop.send("PUT", path, &[JSON, header], body).await
+    };
+    let made = put(("if-none-match", "*"), "Mug").await;
+    let etag = made.header("etag").expect("an ETag").to_owned();
+    shop.receive("MUG", "main", 3).await;
+    assert_eq!(shop.get(path).await.header("etag"), Some(etag.as_str()), "the stock is not in it");
+
+    let replaced = put(("if-match", &etag), "Cup").await;
+    assert_eq!(replaced.status, 200);
+    assert_ne!(replaced.header("etag"), Some(etag.as_str()));
+    assert_eq!(put(("if-match", &etag), "Jug").await.verdict(), "412 precondition_failed");
+    assert_eq!(put(("if-match", &etag), "Cup").await.status, 200, "a repeat");
+    assert_eq!(shop.get(path).await.json()["name"], "Cup");
+}
 
 #[tokio::test]
 async fn a_product_is_made_and_then_replaced_as_a_whole() {
