@@ -58,7 +58,7 @@ impl AnswerListener {
             return;
         }
         self.waiters.hinted(order_ids.iter().copied());
-        self.answer_feed.answered(order_ids, None, self.clock.now().0);
+        self.answer_feed.answered_elsewhere(order_ids, self.clock.now().0);
     }
 }
 

@@ -60,7 +60,20 @@ impl AnswerFeed {
         if ended_silence {
             info!("Inventory answers again, resending all pending commands");
         }
-        if window.calls_for_more(now_micros) || !deferred.is_empty() {
+        if window.calls_for_more(now_micros) {
+            self.heard.notify_one();
+        }
+    }
+
+    /// Notes the same of answers that another replica has committed. This one commits nothing after
+    /// which it would send what waits, so the sweeper does.
+    pub fn answered_elsewhere(
+        &self,
+        order_ids: impl IntoIterator<Item = contract::OrderId>,
+        now_micros: i64,
+    ) {
+        self.answered(order_ids, None, now_micros);
+        if !self.sendings().deferred.is_empty() {
             self.heard.notify_one();
         }
     }
