@@ -15,7 +15,7 @@ use super::order::Order;
 use super::registers::Reading;
 use super::status::{Admission, Request};
 
-pub use command::{OrderCommand, Placement};
+pub use command::{OrderCommand, Placement, RequestContext};
 pub use decision::{
     DecidedOrder, LoadedOrders, OrderChange, OrderOutcome, OrderState, OrdersDecision, Origin,
     Pending, Receipt,
@@ -66,11 +66,11 @@ impl BatchState {
     fn decide_one(&mut self, command: &OrderCommand) -> DecidedOrder {
         match command {
             OrderCommand::Place(placement) => self.place(placement),
-            OrderCommand::Cancel { order_id, reason, traceparent } => {
-                self.request(*order_id, Request::Cancel, reason.clone(), traceparent.clone())
+            OrderCommand::Cancel { order_id, reason, context } => {
+                self.request(*order_id, Request::Cancel, reason.clone(), context)
             }
-            OrderCommand::Fulfill { order_id, traceparent } => {
-                self.request(*order_id, Request::Fulfill, None, traceparent.clone())
+            OrderCommand::Fulfill { order_id, context } => {
+                self.request(*order_id, Request::Fulfill, None, context)
             }
             OrderCommand::Settle(answer) => self.settle(answer),
         }
@@ -97,7 +97,7 @@ impl BatchState {
         }
         let order = Order::placed(placement.order_id, placement.terms.clone(), placement.digest);
         let outcome = OrderOutcome::Placed(order.receipt());
-        let pending = self.pending(&order, placement.traceparent.clone());
+        let pending = self.pending(&order, placement.context.traceparent.clone());
         let publish = pending.as_ref().map(|pending| self.first_sending(&order, pending));
         let change = OrderChange {
             order_id: order.order_id,
@@ -117,7 +117,7 @@ impl BatchState {
         order_id: OrderId,
         request: Request,
         reason: Option<String>,
-        traceparent: Option<String>,
+        context: &RequestContext,
     ) -> DecidedOrder {
         let Some(order) = self.orders.get(&order_id).cloned() else {
             return DecidedOrder::silent(OrderOutcome::NotFound);
@@ -133,11 +133,13 @@ impl BatchState {
                 let digest = next.digest();
                 let event = Event::Intended {
                     revision: next.revision,
+                    actor: context.actor.clone(),
                     reason,
                     wanted: (next.wanted != before.wanted).then_some(next.wanted),
                     shipped: (next.shipped != before.shipped).then_some(next.shipped),
                 };
-                let order = self.record(Order { digest, ..order }, event, traceparent);
+                let order =
+                    self.record(Order { digest, ..order }, event, context.traceparent.clone());
                 let pending = self.changes[&order_id].pending.as_ref();
                 let publish = pending.map(|pending| self.first_sending(&order, pending));
                 DecidedOrder { outcome: OrderOutcome::Accepted(order.receipt()), publish }

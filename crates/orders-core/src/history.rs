@@ -29,6 +29,8 @@ pub enum Event {
     Intended {
         /// The new revision.
         revision: Revision,
+        /// Who made the request; `None` if clients are not asked who they are.
+        actor: Option<String>,
         /// Why, in the words of the client, if it said so.
         reason: Option<String>,
         /// What the order wants from now on.

@@ -196,6 +196,8 @@ pub struct OrderView {
     pub allocated: Allocations,
     /// The products that were short, if it was rejected.
     pub shortages: Vec<Shortage>,
+    /// Who placed it; `None` if clients are not asked who they are.
+    pub actor: Option<String>,
     /// The entries of its history after the first, oldest first.
     pub history: Vec<Entry>,
     /// When it was accepted, in microseconds since the epoch.

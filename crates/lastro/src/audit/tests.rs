@@ -145,16 +145,20 @@ fn place(n: u128, product: &str, units: u32) -> order::OrderCommand {
         terms,
         has_default_currency: false,
         digest,
-        traceparent: None,
+        context: order::RequestContext::default(),
     }))
 }
 
 fn cancel(n: u128) -> order::OrderCommand {
-    order::OrderCommand::Cancel { order_id: id(n), reason: None, traceparent: None }
+    order::OrderCommand::Cancel {
+        order_id: id(n),
+        reason: None,
+        context: order::RequestContext::default(),
+    }
 }
 
 fn fulfill(n: u128) -> order::OrderCommand {
-    order::OrderCommand::Fulfill { order_id: id(n), traceparent: None }
+    order::OrderCommand::Fulfill { order_id: id(n), context: order::RequestContext::default() }
 }
 
 #[tokio::test]

@@ -18,15 +18,15 @@ pub enum OrderCommand {
         order_id: OrderId,
         /// Why, in the words of the client.
         reason: Option<String>,
-        /// The W3C trace context of the request, if it had one.
-        traceparent: Option<String>,
+        /// Who cancels it.
+        context: RequestContext,
     },
     /// A client fulfills an order: its units leave the stock.
     Fulfill {
         /// The order.
         order_id: OrderId,
-        /// The W3C trace context of the request, if it had one.
-        traceparent: Option<String>,
+        /// Who fulfills it.
+        context: RequestContext,
     },
     /// Inventory said what an order has.
     Settle(Box<StockAllocated>),
@@ -37,7 +37,7 @@ pub enum OrderCommand {
 pub struct Placement {
     /// The id of the new order. All retries of one request have the same id (R4).
     pub order_id: OrderId,
-    /// The client's `Idempotency-Key`, if it sent one.
+    /// The client's `Idempotency-Key`, if it sent one, behind the client that it belongs to.
     pub key: Option<String>,
     /// The content of the order. Requests with the same content ask for the same order.
     pub terms: Terms,
@@ -45,6 +45,15 @@ pub struct Placement {
     pub has_default_currency: bool,
     /// The digest of the order's first intent (R14).
     pub digest: Digest,
+    /// Who places the order.
+    pub context: RequestContext,
+}
+
+/// Where a request comes from. It does not change what is decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestContext {
+    /// Who made the request, as the history shows it; `None` if clients are not asked who they are.
+    pub actor: Option<String>,
     /// The W3C trace context of the request, if it had one.
     pub traceparent: Option<String>,
 }

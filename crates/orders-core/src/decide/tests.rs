@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::{
     LoadedOrders, OrderChange, OrderCommand, OrderOutcome, OrdersDecision, Origin, Placement,
-    decide,
+    RequestContext, decide,
 };
 use crate::history::{Entry, Event, fold};
 use crate::money::Currency;
@@ -158,9 +158,9 @@ fn parse(line: &str) -> Option<(OrderCommand, &str)> {
         "cancel" => OrderCommand::Cancel {
             order_id,
             reason: Some("changed my mind".to_owned()),
-            traceparent: None,
+            context: RequestContext::default(),
         },
-        "fulfill" => OrderCommand::Fulfill { order_id, traceparent: None },
+        "fulfill" => OrderCommand::Fulfill { order_id, context: RequestContext::default() },
         answer => settle(order_id, answer, words.contains(&"other-intent")),
     };
     Some((command, expected.trim()))
@@ -176,7 +176,7 @@ fn place(order_id: OrderId, units: u32, key: Option<&str>) -> OrderCommand {
         terms,
         has_default_currency: false,
         digest,
-        traceparent: None,
+        context: RequestContext::default(),
     }))
 }
 
@@ -335,8 +335,11 @@ fn a_command_names_its_order_and_only_a_placement_has_a_key() {
     let commands = [
         (place(a, 2, Some("k")), Some("k")),
         (place(a, 2, None), None),
-        (OrderCommand::Cancel { order_id: a, reason: None, traceparent: None }, None),
-        (OrderCommand::Fulfill { order_id: a, traceparent: None }, None),
+        (
+            OrderCommand::Cancel { order_id: a, reason: None, context: RequestContext::default() },
+            None,
+        ),
+        (OrderCommand::Fulfill { order_id: a, context: RequestContext::default() }, None),
         (settle(a, "released", false), None),
     ];
     for (command, key) in commands {
@@ -363,7 +366,10 @@ fn the_first_answer_of_inventory_settles_a_received_order() {
         assert_eq!(settled(settle(id_of(name), answer, false)), Some(id_of(name)));
         assert_eq!(settled(settle(id_of(name), answer, false)), None, "once");
     }
-    assert_eq!(settled(OrderCommand::Fulfill { order_id: id_of("A"), traceparent: None }), None);
+    assert_eq!(
+        settled(OrderCommand::Fulfill { order_id: id_of("A"), context: RequestContext::default() }),
+        None
+    );
     assert_eq!(settled(settle(id_of("A"), "shipped", false)), None);
 }
 
@@ -376,10 +382,14 @@ fn an_entry_keeps_what_changed() {
     store.run(&[
         place(a, 2, None),
         settle(a, "reserved", false),
-        OrderCommand::Fulfill { order_id: a, traceparent: None },
+        OrderCommand::Fulfill { order_id: a, context: RequestContext::default() },
         settle(a, "shipped", false),
         place(b, 2, None),
-        OrderCommand::Cancel { order_id: b, reason: Some("no".to_owned()), traceparent: None },
+        OrderCommand::Cancel {
+            order_id: b,
+            reason: Some("no".to_owned()),
+            context: RequestContext::default(),
+        },
         settle(b, "released", false),
     ]);
     let events = |order_id| store.histories[&order_id].iter().map(|entry| &entry.event);
@@ -402,10 +412,14 @@ fn any_command() -> impl Strategy<Value = OrderCommand> {
     (order, verb, key, 2u32..4, prop::bool::weighted(0.05)).prop_map(
         |(order, verb, key, units, other)| match verb {
             "place" => place(id_of(order), units, key),
-            "cancel" => {
-                OrderCommand::Cancel { order_id: id_of(order), reason: None, traceparent: None }
+            "cancel" => OrderCommand::Cancel {
+                order_id: id_of(order),
+                reason: None,
+                context: RequestContext::default(),
+            },
+            "fulfill" => {
+                OrderCommand::Fulfill { order_id: id_of(order), context: RequestContext::default() }
             }
-            "fulfill" => OrderCommand::Fulfill { order_id: id_of(order), traceparent: None },
             answer => settle(id_of(order), answer, other),
         },
     )

@@ -55,6 +55,7 @@ fn intended(registers: &Registers, request: Request) -> Event {
     let next = registers.next_intent(request);
     Event::Intended {
         revision: next.revision,
+        actor: None,
         reason: None,
         wanted: Some(next.wanted),
         shipped: Some(next.shipped),
@@ -226,6 +227,7 @@ fn the_fold_of_a_history_is_the_registers_and_checks_every_prefix() {
 
     let skipped = Event::Intended {
         revision: Revision::try_from(7).expect("a revision"),
+        actor: None,
         reason: None,
         wanted: Some(terms().ordered().nothing()),
         shipped: None,
@@ -250,6 +252,7 @@ fn an_intent_that_no_request_makes_does_not_follow() {
     let mut registers = after(&[&grant]);
     let partly = Event::Intended {
         revision: Revision::FIRST.next(),
+        actor: None,
         reason: None,
         wanted: None,
         shipped: Some(allocations(&[("MUG", "main", 1)])),

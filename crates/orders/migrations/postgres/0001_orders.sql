@@ -18,6 +18,8 @@ CREATE TABLE orders (
     digest      uuid   NOT NULL,
     -- [["789",2,1999],["456",1,2999]]: product, quantity and price in minor units, as the client sent them.
     lines       json   NOT NULL CHECK (json_array_length(lines) BETWEEN 1 AND 100),
+    -- Who placed the order; NULL if clients are not asked who they are.
+    actor       text,
     created_at  bigint NOT NULL
 );
 
@@ -27,6 +29,7 @@ CREATE INDEX orders_by_customer ON orders (customer_id, order_id);
 -- INV-6: the first order with a key has it for ever. A table of its own, because a key is claimed before anything is
 -- decided. Serves a repeated placement: one look-up.
 CREATE TABLE idempotency_keys (
+    -- Behind the client that it belongs to, if clients are asked who they are.
     key      text NOT NULL COLLATE "C" PRIMARY KEY,
     order_id uuid NOT NULL
 );
@@ -114,7 +117,7 @@ EXECUTE FUNCTION refuse_to_shrink();
 CREATE VIEW order_list AS
 SELECT order_id, customer_id, coalesce(status::text, 'received') AS status, currency, total_minor,
        coalesce(revision, 1) AS revision, coalesce(settled, 0) AS settled, coalesce(last_seq, 1) AS last_seq,
-       idempotency_keys.key AS idempotency_key, created_at, coalesce(updated_at, created_at) AS updated_at
+       idempotency_keys.key AS idempotency_key, actor, created_at, coalesce(updated_at, created_at) AS updated_at
 FROM orders LEFT JOIN order_states USING (order_id) LEFT JOIN idempotency_keys USING (order_id);
 
 CREATE VIEW order_lines AS
@@ -123,11 +126,11 @@ SELECT order_id, line_no, line ->> 0 AS product_id, (line ->> 1)::bigint AS quan
 FROM orders, json_array_elements(lines) WITH ORDINALITY AS lines (line, line_no);
 
 CREATE VIEW order_history AS
-SELECT order_id, 1::bigint AS seq, 'received' AS status, created_at AS at, NULL AS reason, 1::bigint AS revision,
+SELECT order_id, 1::bigint AS seq, 'received' AS status, created_at AS at, actor, NULL AS reason, 1::bigint AS revision,
        NULL AS wanted, NULL AS shipped, NULL::bigint AS decided_at, NULL AS allocated, NULL AS shortages
 FROM orders
 UNION ALL
-SELECT order_id, number + 1, entry ->> 'status', (entry ->> 'at')::bigint, entry ->> 'reason',
+SELECT order_id, number + 1, entry ->> 'status', (entry ->> 'at')::bigint, entry ->> 'actor', entry ->> 'reason',
        (entry ->> 'revision')::bigint, entry ->> 'wanted', entry ->> 'shipped', (entry ->> 'decided_at')::bigint,
        entry ->> 'allocated', entry ->> 'shortages'
 FROM order_states, json_array_elements(history) WITH ORDINALITY AS entries (entry, number);

@@ -13,9 +13,12 @@ CREATE TABLE orders (
     total_minor     INTEGER NOT NULL CHECK (total_minor BETWEEN 0 AND 9007199254740991),
     -- Of the first intent (R14).
     digest          BLOB    NOT NULL CHECK (length(digest) = 16),
+    -- Behind the client that it belongs to, if clients are asked who they are.
     idempotency_key TEXT,
     -- [["789",2,1999],["456",1,2999]]: product, quantity and price in minor units, as the client sent them.
     lines           TEXT    NOT NULL CHECK (lines LIKE '[[%]]'),
+    -- Who placed the order; NULL if clients are not asked who they are.
+    actor           TEXT,
     created_at      INTEGER NOT NULL
 ) STRICT;
 
@@ -114,7 +117,7 @@ SELECT order_no,
        lower(substr(hex(order_id), 1, 8) || '-' || substr(hex(order_id), 9, 4) || '-' || substr(hex(order_id), 13, 4)
              || '-' || substr(hex(order_id), 17, 4) || '-' || substr(hex(order_id), 21)) AS order_id,
        customer_id, coalesce(status, 'received') AS status, currency, total_minor, coalesce(revision, 1) AS revision,
-       coalesce(settled, 0) AS settled, coalesce(last_seq, 1) AS last_seq, idempotency_key, created_at,
+       coalesce(settled, 0) AS settled, coalesce(last_seq, 1) AS last_seq, idempotency_key, actor, created_at,
        coalesce(updated_at, created_at) AS updated_at
 FROM orders LEFT JOIN order_states USING (order_no);
 
@@ -124,11 +127,11 @@ SELECT order_list.order_id, line.key + 1 AS line_no, line.value ->> 0 AS product
 FROM orders JOIN order_list USING (order_no), json_each(orders.lines) AS line;
 
 CREATE VIEW order_history AS
-SELECT order_id, 1 AS seq, 'received' AS status, created_at AS at, NULL AS reason, 1 AS revision, NULL AS wanted,
+SELECT order_id, 1 AS seq, 'received' AS status, created_at AS at, actor, NULL AS reason, 1 AS revision, NULL AS wanted,
        NULL AS shipped, NULL AS decided_at, NULL AS allocated, NULL AS shortages
 FROM order_list
 UNION ALL
-SELECT order_list.order_id, entry.key + 2, entry.value ->> 'status', entry.value ->> 'at', entry.value ->> 'reason',
-       entry.value ->> 'revision', entry.value ->> 'wanted', entry.value ->> 'shipped', entry.value ->> 'decided_at',
+SELECT order_list.order_id, entry.key + 2, entry.value ->> 'status', entry.value ->> 'at', entry.value ->> 'actor',
+       entry.value ->> 'reason', entry.value ->> 'revision', entry.value ->> 'wanted', entry.value ->> 'shipped', entry.value ->> 'decided_at',
        entry.value ->> 'allocated', entry.value ->> 'shortages'
 FROM order_states JOIN order_list USING (order_no), json_each(order_states.history) AS entry;

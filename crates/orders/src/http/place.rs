@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use contract::OrderId;
 use faults::fault_point;
 use http::{HeaderMap, HeaderValue, header};
-use orders_core::decide::{OrderCommand, OrderOutcome, Placement, Receipt};
+use orders_core::decide::{OrderCommand, OrderOutcome, Placement, Receipt, RequestContext};
 use orders_core::money::Currency;
 use platform::clock::Ids;
 use web::problem::{BodyProblems, Problem, WriteProblems};
@@ -77,8 +77,8 @@ pub fn read_placement(
     let ReadOrder { terms, has_default_currency } = request::read_order(body, default_currency)?;
     let digest = contract::Intent::placed(terms.ordered()).digest();
     let order_id = OrderId(ids.uuid());
-    let traceparent = trace.0;
-    Ok(Placement { order_id, key, terms, has_default_currency, digest, traceparent })
+    let context = RequestContext { actor: None, traceparent: trace.0 };
+    Ok(Placement { order_id, key, terms, has_default_currency, digest, context })
 }
 
 /// The response to an order that was placed just now, for a client that does not wait for the

@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::HeaderMap;
-use orders_core::decide::OrderCommand;
+use orders_core::decide::{OrderCommand, RequestContext};
 use web::problem::{BodyProblems, Problem, WriteProblems};
 use web::{self as edge, OptionalJson, TraceParent};
 
@@ -42,8 +42,8 @@ pub(super) async fn cancel(
 ) -> Result<Response, Problem> {
     let reason = request::cancellation(body.as_ref())?;
     let order_id = order_id.parse().map_err(|_| super::order_not_found())?;
-    execute(&service, OrderCommand::Cancel { order_id, reason, traceparent: trace.0 }, &headers)
-        .await
+    let context = RequestContext { actor: None, traceparent: trace.0 };
+    execute(&service, OrderCommand::Cancel { order_id, reason, context }, &headers).await
 }
 
 /// Fulfill an order
@@ -73,7 +73,8 @@ pub(super) async fn fulfill(
 ) -> Result<Response, Problem> {
     request::nothing(body.as_ref())?;
     let order_id = order_id.parse().map_err(|_| super::order_not_found())?;
-    execute(&service, OrderCommand::Fulfill { order_id, traceparent: trace.0 }, &headers).await
+    let context = RequestContext { actor: None, traceparent: trace.0 };
+    execute(&service, OrderCommand::Fulfill { order_id, context }, &headers).await
 }
 
 async fn execute(

@@ -14,6 +14,9 @@ use utoipa::ToSchema;
 use crate::service::message;
 use crate::store::{OrderSummary, OrderView};
 
+/// Who makes the entries of a history that no client asked for.
+const SYSTEM: &str = "system";
+
 /// The response to a request that places, cancels or fulfills an order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OrderReceipt)]
@@ -57,6 +60,10 @@ pub(super) struct LineView {
 pub(super) struct EntryView {
     seq: u32,
     status: &'static str,
+    /// Who asked for it, or `system` if the Inventory Service answered; null if clients are not
+    /// asked who they are.
+    #[schema(example = "key:4fT9xQ2mLp0a")]
+    actor: Option<String>,
     reason: Option<String>,
     #[schema(value_type = String, format = "date-time")]
     at: String,
@@ -64,20 +71,20 @@ pub(super) struct EntryView {
 
 impl EntryView {
     /// The first entry, by which the order was accepted.
-    fn first(created_at_micros: i64) -> Self {
+    fn first(created_at_micros: i64, actor: Option<String>) -> Self {
         let at = Timestamp(created_at_micros).to_rfc3339();
-        Self { seq: 1, status: Status::Received.as_str(), reason: None, at }
+        Self { seq: 1, status: Status::Received.as_str(), actor, reason: None, at }
     }
 }
 
 impl From<&Entry> for EntryView {
     fn from(entry: &Entry) -> Self {
         let at = Timestamp(entry.at_micros).to_rfc3339();
-        let reason = match &entry.event {
-            Event::Intended { reason, .. } => reason.clone(),
-            Event::Settled { .. } => None,
+        let (actor, reason) = match &entry.event {
+            Event::Intended { actor, reason, .. } => (actor.clone(), reason.clone()),
+            Event::Settled { .. } => (Some(SYSTEM.to_owned()), None),
         };
-        Self { seq: entry.seq, status: entry.status.as_str(), reason, at }
+        Self { seq: entry.seq, status: entry.status.as_str(), actor, reason, at }
     }
 }
 
@@ -146,7 +153,7 @@ impl From<OrderView> for FullView {
     fn from(order: OrderView) -> Self {
         let terms = order.terms;
         let currency = terms.currency;
-        let first = EntryView::first(order.created_at_micros);
+        let first = EntryView::first(order.created_at_micros, order.actor);
         let later = order.history.iter().map(EntryView::from);
         Self {
             order_id: order.order_id.to_string(),

@@ -10,7 +10,7 @@ use contract::{
     ShortageReason,
 };
 use orders_core::decide::{
-    LoadedOrders, OrderCommand, OrderOutcome, OrdersDecision, Placement, decide,
+    LoadedOrders, OrderCommand, OrderOutcome, OrdersDecision, Placement, RequestContext, decide,
 };
 use orders_core::money::Currency;
 use orders_core::order::{OrderLine, Terms};
@@ -143,7 +143,7 @@ pub(crate) fn placement(n: u128, key: Option<&str>) -> Placement {
         terms,
         has_default_currency: false,
         digest,
-        traceparent: None,
+        context: RequestContext::default(),
     }
 }
 
@@ -152,11 +152,11 @@ pub(crate) fn place(n: u128) -> OrderCommand {
 }
 
 pub(crate) fn cancel(n: u128) -> OrderCommand {
-    OrderCommand::Cancel { order_id: id(n), reason: None, traceparent: None }
+    OrderCommand::Cancel { order_id: id(n), reason: None, context: RequestContext::default() }
 }
 
 pub(crate) fn fulfill(n: u128) -> OrderCommand {
-    OrderCommand::Fulfill { order_id: id(n), traceparent: None }
+    OrderCommand::Fulfill { order_id: id(n), context: RequestContext::default() }
 }
 
 /// Inventory's answer to the placement, with all units.

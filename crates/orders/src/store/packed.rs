@@ -24,6 +24,7 @@ pub(super) struct PackedOrder {
     pub(super) total_minor: i64,
     pub(super) digest: Digest,
     pub(super) lines: String,
+    pub(super) actor: Option<String>,
     pub(super) created_at_micros: i64,
     /// `None` until the first answer or change.
     pub(super) state: Option<PackedState>,
@@ -46,6 +47,7 @@ pub(super) struct StoredOrder {
     pub(super) order_id: OrderId,
     pub(super) terms: Terms,
     pub(super) digest: Digest,
+    pub(super) actor: Option<String>,
     pub(super) created_at_micros: i64,
     pub(super) updated_at_micros: i64,
     pub(super) state: Option<OrderState>,
@@ -81,6 +83,7 @@ impl PackedOrder {
             order_id: id,
             terms,
             digest: self.digest,
+            actor: self.actor,
             created_at_micros: self.created_at_micros,
             updated_at_micros,
             state,
@@ -153,6 +156,7 @@ impl StoredOrder {
             terms: self.terms,
             allocated: last_allocated(&self.history),
             shortages: receipt.shortages,
+            actor: self.actor,
             history: self.history,
             created_at_micros: self.created_at_micros,
             updated_at_micros: self.updated_at_micros,
@@ -263,6 +267,8 @@ struct PackedEntry {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     decided_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    actor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     revision: Option<Revision>,
@@ -289,6 +295,7 @@ fn pack(entry: &Entry) -> PackedEntry {
         status: entry.status.as_str().to_owned(),
         at: entry.at_micros,
         decided_at: None,
+        actor: None,
         reason: None,
         revision: None,
         wanted: None,
@@ -297,7 +304,8 @@ fn pack(entry: &Entry) -> PackedEntry {
         shortages: Vec::new(),
     };
     match &entry.event {
-        Event::Intended { revision, reason, wanted, shipped } => PackedEntry {
+        Event::Intended { revision, actor, reason, wanted, shipped } => PackedEntry {
+            actor: actor.clone(),
             reason: reason.clone(),
             revision: Some(*revision),
             wanted: wanted.as_ref().map(pack_wanted),
@@ -343,7 +351,13 @@ fn unpack(seq: u32, packed: PackedEntry) -> Result<Entry, String> {
     let event =
         match (packed.revision, packed.decided_at) {
             (Some(revision), None) if allocated.is_none() && packed.shortages.is_empty() => {
-                Event::Intended { revision, reason: packed.reason, wanted, shipped }
+                Event::Intended {
+                    revision,
+                    actor: packed.actor,
+                    reason: packed.reason,
+                    wanted,
+                    shipped,
+                }
             }
             (None, Some(decided_at_micros)) if wanted.is_none() && shipped.is_none() => {
                 let shortages = packed.shortages.into_iter();

@@ -9,7 +9,7 @@ use inventory_core::decide as stock;
 use inventory_core::stock::{
     Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId,
 };
-use orders_core::decide::Placement;
+use orders_core::decide::{Placement, RequestContext};
 use orders_core::money::Currency;
 use orders_core::order::{OrderLine, Terms};
 use uuid::Uuid;
@@ -113,7 +113,7 @@ pub(super) fn placement(order: u8, bounds: Bounds) -> Placement {
         terms,
         has_default_currency: false,
         digest,
-        traceparent: None,
+        context: RequestContext::default(),
     }
 }
 

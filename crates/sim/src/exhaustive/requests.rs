@@ -66,11 +66,12 @@ pub(crate) fn order_command(request: Request, bounds: Bounds) -> order::OrderCom
         Request::Cancel(order) => order::OrderCommand::Cancel {
             order_id: actors::order_id(order),
             reason: None,
-            traceparent: None,
+            context: order::RequestContext::default(),
         },
-        Request::Fulfill(order) => {
-            order::OrderCommand::Fulfill { order_id: actors::order_id(order), traceparent: None }
-        }
+        Request::Fulfill(order) => order::OrderCommand::Fulfill {
+            order_id: actors::order_id(order),
+            context: order::RequestContext::default(),
+        },
         Request::Receive(_) => unreachable!("deliveries go to the Inventory Service"),
     }
 }

@@ -182,6 +182,7 @@ pub(super) fn facts_rewrite_intent(
         if last.status == Status::Rejected {
             let event = Event::Intended {
                 revision: state.revision,
+                actor: None,
                 reason: None,
                 wanted: Some(ordered.nothing()),
                 shipped: None,

@@ -5,10 +5,11 @@ use orders_core::history::Event;
 use super::*;
 
 pub(crate) async fn an_order_reads_back_as_it_was_placed(fresh: Fresh) {
-    let placement = placement(1, Some("key"));
+    let context = asked_by("key:till");
+    let placement = Placement { context, ..placement(1, Some("key")) };
     fresh.run(vec![OrderCommand::Place(Box::new(placement.clone()))]).await;
     let order = fresh.store.order(id(1)).await.expect("a read").expect("the order");
-    assert_eq!(order.terms, placement.terms);
+    assert_eq!((order.terms, order.actor), (placement.terms, placement.context.actor));
     assert_eq!((order.status, order.created_at_micros), (Status::Received, START.0));
     assert!(fresh.store.order(id(2)).await.expect("a read").is_none());
 }
@@ -23,7 +24,7 @@ pub(crate) async fn the_history_of_an_order_keeps_the_answers_of_inventory(fresh
         .run(vec![OrderCommand::Cancel {
             order_id: id(1),
             reason: reason.clone(),
-            traceparent: None,
+            context: asked_by("user:office"),
         }])
         .await;
     let order = fresh.store.order(id(1)).await.expect("a read").expect("the order");
@@ -34,12 +35,17 @@ pub(crate) async fn the_history_of_an_order_keeps_the_answers_of_inventory(fresh
     let allocated = Some(all_units());
     let answer = Event::Settled { decided_at_micros: 5, allocated, shortages: Vec::new() };
     assert_eq!(order.history[0].event, answer);
-    let Event::Intended { reason: stored, shipped: None, .. } = &order.history[1].event else {
+    let Event::Intended { actor, reason: stored, shipped: None, .. } = &order.history[1].event
+    else {
         panic!("{order:?}")
     };
-    assert_eq!(*stored, reason);
+    assert_eq!((actor.as_deref(), stored), (Some("user:office"), &reason));
     assert_eq!((order.created_at_micros, order.updated_at_micros), (at(0), at(2)));
     assert_eq!((order.allocated, order.shortages), (all_units(), Vec::new()));
+}
+
+fn asked_by(actor: &str) -> RequestContext {
+    RequestContext { actor: Some(actor.to_owned()), traceparent: None }
 }
 
 /// The sweeper builds a command of what is stored: it is the one that was published first.

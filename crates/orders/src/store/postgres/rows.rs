@@ -22,7 +22,7 @@ macro_rules! select_order {
     ($($rest:literal)+) => {
         concat!(
             "SELECT orders.order_id, customer_id, currency, total_minor, orders.digest AS first_digest,
-                    lines::text, created_at, status::text, revision, settled, last_seq,
+                    lines::text, actor, created_at, status::text, revision, settled, last_seq,
                     order_states.digest AS digest, updated_at, history::text
              FROM orders LEFT JOIN order_states ON order_states.order_id = orders.order_id ",
             $($rest),+
@@ -43,6 +43,7 @@ pub(super) fn stored_order(row: &Row) -> Result<StoredOrder, Failure> {
         total_minor: column(row, "total_minor")?,
         digest: digest(column(row, "first_digest")?),
         lines: column(row, "lines")?,
+        actor: column(row, "actor")?,
         created_at_micros: column(row, "created_at")?,
         state: packed_state(row)?,
     };

@@ -14,10 +14,10 @@ use super::super::packed::{write_entries, write_lines};
 use super::load::Claimed;
 
 pub(super) const INSERT_ORDERS: &str =
-    "INSERT INTO orders (order_id, customer_id, currency, total_minor, digest, lines, created_at)
-     SELECT id, customer_id, currency, total_minor, digest, lines::json, created_at
-     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::uuid[], $6::text[], $7::bigint[])
-          AS placed (id, customer_id, currency, total_minor, digest, lines, created_at)
+    "INSERT INTO orders (order_id, customer_id, currency, total_minor, digest, lines, actor, created_at)
+     SELECT id, customer_id, currency, total_minor, digest, lines::json, actor, created_at
+     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::uuid[], $6::text[], $7::text[], $8::bigint[])
+          AS placed (id, customer_id, currency, total_minor, digest, lines, actor, created_at)
      ON CONFLICT (order_id) DO NOTHING";
 
 /// The first state of an order. Another change that came first has inserted the row already, so
@@ -144,13 +144,14 @@ async fn insert_orders(
     if placed.is_empty() {
         return Ok(());
     }
-    let row: [Parameter<'_>; 7] = [
+    let row: [Parameter<'_>; 8] = [
         &column(placed, |(change, _)| change.order_id.0),
         &column(placed, |(_, placement)| placement.terms.customer_id.as_str()),
         &column(placed, |(_, placement)| placement.terms.currency.code()),
         &column(placed, |(_, placement)| placement.terms.total_minor),
         &column(placed, |(_, placement)| Uuid::from_bytes(placement.digest.0)),
         &column(placed, |(_, placement)| write_lines(&placement.terms.lines)),
+        &column(placed, |(_, placement)| placement.context.actor.as_deref()),
         &column(placed, |(change, _)| change.at_micros),
     ];
     let made = transaction.execute(INSERT_ORDERS, row).await?;

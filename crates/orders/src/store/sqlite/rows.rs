@@ -12,7 +12,7 @@ pub(super) fn order_id(bytes: [u8; 16]) -> OrderId {
 
 /// Selects whole orders, for [`stored_order`].
 pub(super) const SELECT_ORDER: &str =
-    "SELECT orders.order_no, order_id, customer_id, currency, total_minor, orders.digest AS first_digest, lines, created_at,
+    "SELECT orders.order_no, order_id, customer_id, currency, total_minor, orders.digest AS first_digest, lines, actor, created_at,
             status, revision, settled, last_seq, order_states.digest AS digest, updated_at, history
      FROM orders LEFT JOIN order_states ON order_states.order_no = orders.order_no";
 
@@ -25,6 +25,7 @@ pub(super) fn stored_order(row: &Row<'_>) -> rusqlite::Result<(i64, StoredOrder)
         total_minor: row.get("total_minor")?,
         digest: Digest(row.get("first_digest")?),
         lines: row.get("lines")?,
+        actor: row.get("actor")?,
         created_at_micros: row.get("created_at")?,
         state: packed_state(row)?,
     };

@@ -45,8 +45,8 @@ impl<'c> Statements<'c> {
             connection,
             insert_order: OneRow::prepare(
                 connection,
-                "INSERT INTO orders (order_id, customer_id, currency, total_minor, digest, idempotency_key, lines, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO orders (order_id, customer_id, currency, total_minor, digest, idempotency_key, lines, actor, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?,
             insert_state: OneRow::prepare(
                 connection,
@@ -76,6 +76,7 @@ impl<'c> Statements<'c> {
             placement.digest.0,
             placement.key,
             write_lines(&terms.lines),
+            placement.context.actor,
             change.at_micros,
         ])?;
         let number = self.connection.last_insert_rowid();
