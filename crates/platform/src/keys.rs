@@ -1,0 +1,18 @@
+//! API keys: who makes a request, and what they may do.
+//!
+//! A key is `lsk_live_<id>_<secret>`. The id is public and names the key in logs and histories; of
+//! the secret, only a hash is stored.
+
+pub use file::{KeysFileError, change, read};
+pub use record::{BadRecord, KeyRecord, PreviousSecret};
+pub use ring::{Keyring, Principal, Rejected};
+pub use scope::{Scope, Scopes, UnknownScope};
+pub use secret::{KEY_PREFIX, KeyId, KeyMode, NewKey, NotAKey, SecretHash, SentKey};
+
+mod file;
+mod record;
+mod ring;
+mod scope;
+mod secret;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! An API key as it is stored: never the key itself, only the hash of its secret.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::scope::{Scope, Scopes, UnknownScope};
+use super::secret::{KeyId, NewKey, SecretHash};
+use crate::clock::Timestamp;
+
+/// The longest name of a key, in characters.
+const MAX_NAME: usize = 100;
+
+/// A stored key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRecord {
+    /// The public part of the key.
+    pub id: KeyId,
+    /// Who or what uses the key, for people.
+    pub name: String,
+    /// What the key allows.
+    pub scopes: Vec<Scope>,
+    /// The only customer whose orders the key may see and change; every customer if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer_id: Option<String>,
+    /// The hash of the secret.
+    pub sha256: SecretHash,
+    /// When the key was made.
+    #[serde(with = "rfc3339")]
+    pub created_at: Timestamp,
+    /// When the key ends.
+    #[serde(with = "rfc3339")]
+    pub not_after: Timestamp,
+    /// The hash of the secret before the last rotation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousSecret>,
+    /// When the key was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339::option")]
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A secret that was replaced, and that ends by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PreviousSecret {
+    /// The hash of the secret.
+    pub sha256: SecretHash,
+    /// When the secret ends.
+    #[serde(with = "rfc3339")]
+    pub not_after: Timestamp,
+}
+
+/// Why a key cannot be stored. The line says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadRecord(pub String);
+
+impl KeyRecord {
+    /// What the key allows.
+    pub fn allowed(&self) -> Scopes {
+        self.scopes.iter().copied().collect()
+    }
+
+    /// Replaces the secret. The old one works until `overlap` is over.
+    pub fn rotate(&mut self, new: &NewKey, now: Timestamp, overlap: Duration) {
+        let not_after = now.after(overlap).min(self.not_after);
+        let old = PreviousSecret { sha256: self.sha256, not_after };
+        self.previous = (!overlap.is_zero()).then_some(old);
+        self.sha256 = new.hash;
+    }
+
+    /// Checks what the form alone does not say.
+    ///
+    /// # Errors
+    ///
+    /// The key has no name or no scopes, or scopes that the key of a customer cannot have.
+    pub fn check(&self) -> Result<(), BadRecord> {
+        let bad = |reason: &str| Err(BadRecord(format!("key {}: {reason}", self.id)));
+        if self.name.trim().is_empty() || self.name.chars().count() > MAX_NAME {
+            return bad("its name must have 1 to 100 characters");
+        }
+        if self.scopes.is_empty() {
+            return bad("it has no scopes, so it allows nothing");
+        }
+        if self.customer_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > 64) {
+            return bad("its customer_id must have 1 to 64 characters");
+        }
+        let foreign = self.scopes.iter().find(|scope| !Scope::OF_A_CUSTOMER.contains(scope));
+        match foreign.filter(|_| self.customer_id.is_some()) {
+            Some(scope) => bad(&format!("the key of one customer cannot have the scope {scope}")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Serialize for KeyId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| de::Error::custom("the id of a key has 12 letters and digits"))
+    }
+}
+
+impl Serialize for Scope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Scope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|error: UnknownScope| de::Error::custom(error))
+    }
+}
+
+impl Serialize for SecretHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let hex: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        serializer.serialize_str(&hex)
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digit = |at: usize| text.get(2 * at..2 * at + 2).filter(|_| text.len() == 64);
+        let byte = |at| digit(at).and_then(|two| u8::from_str_radix(two, 16).ok());
+        let bytes: Option<Vec<u8>> = (0..32).map(byte).collect();
+        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or_else(|| de::Error::custom("sha256 must have 64 hex digits"))
+    }
+}
+
+/// Times as RFC 3339, to the second.
+mod rfc3339 {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        let at = OffsetDateTime::from_unix_timestamp(at.0.div_euclid(1_000_000));
+        let text = at.ok().and_then(|at| at.format(&Rfc3339).ok());
+        to.serialize_str(&text.ok_or_else(|| serde::ser::Error::custom("a time out of range"))?)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(from)?;
+        let at = OffsetDateTime::parse(&text, &Rfc3339);
+        let at = at.map_err(|_| de::Error::custom("a time must be like 2026-11-28T09:00:00Z"))?;
+        Ok(Timestamp(at.unix_timestamp().saturating_mul(1_000_000)))
+    }
+
+    pub(super) mod option {
+        use super::*;
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            at: &Option<Timestamp>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            match at {
+                Some(at) => super::serialize(at, to),
+                None => to.serialize_none(),
+            }
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<Timestamp>, D::Error> {
+            super::deserialize(from).map(Some)
+        }
+    }
+}
