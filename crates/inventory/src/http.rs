@@ -6,11 +6,12 @@ use std::sync::Arc;
 use contract::{BadId, Digest};
 use http::{HeaderMap, HeaderName, header};
 use inventory_core::decide::{InventoryOutcome, Precondition, Refusal};
+use platform::keys::Scope;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use web::body::{Node, Parsed};
 use web::problem::{Code, Fault, FaultCode, Problem};
-use web::{Conditions, conditions};
+use web::{Conditions, Rule, conditions};
 
 use crate::service::Service;
 
@@ -24,6 +25,28 @@ mod reservations;
 
 /// The longest name, reason or reference, in characters.
 const MAX_TEXT: usize = 200;
+
+/// What each route asks of a client.
+pub(crate) const RULES: &[Rule] = &[
+    Rule::needs("GET", "/api/inventory/products", &[Scope::StockRead]).also_of_one_customer(),
+    Rule::needs("GET", PRODUCT, &[Scope::StockRead]).also_of_one_customer(),
+    Rule::needs("PUT", PRODUCT, &[Scope::CatalogWrite]),
+    Rule::needs("GET", MOVEMENTS, &[Scope::LedgerRead]),
+    Rule::needs_one_of("POST", MOVEMENTS, &[Scope::StockReceive, Scope::StockAdjust]),
+    // It shows the ids of orders.
+    Rule::needs(
+        "GET",
+        "/api/inventory/reservations/{order_id}",
+        &[Scope::StockRead, Scope::OrdersRead],
+    ),
+    Rule::needs("GET", "/api/inventory/locations", &[Scope::StockRead]).also_of_one_customer(),
+    Rule::needs("GET", LOCATION, &[Scope::StockRead]).also_of_one_customer(),
+    // It changes who is served first.
+    Rule::needs("PUT", LOCATION, &[Scope::LocationsWrite]),
+];
+const PRODUCT: &str = "/api/inventory/products/{product_id}";
+const MOVEMENTS: &str = "/api/inventory/products/{product_id}/movements";
+const LOCATION: &str = "/api/inventory/locations/{location_id}";
 
 /// Routes `/api/inventory` with their description.
 pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {

@@ -9,6 +9,7 @@ use platform::process::{listen_help, run_to_exit};
 mod audit;
 mod bench;
 mod demo;
+mod keys;
 mod migrate;
 mod pair;
 mod serve;
@@ -39,6 +40,8 @@ enum Command {
     /// Check both databases against the invariants, even while the services run
     Verify(verify::Args),
     Bench(Box<bench::Args>),
+    /// Make, list, replace and revoke API keys
+    Keys(keys::Args),
     /// Migrate PostgreSQL schemas as their owner, for services whose role may not
     Migrate(migrate::Args),
     /// Run the Order Service alone
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
             Some(Command::Demo(args)) => demo::run(args).await,
             Some(Command::Verify(args)) => verify::run(args).await,
             Some(Command::Bench(args)) => bench::run(*args).await,
+            Some(Command::Keys(args)) => keys::run(args).await,
             Some(Command::Migrate(args)) => migrate::run(args).await,
             Some(Command::OrderService(args)) => orders::run(args).await,
             Some(Command::InventoryService(args)) => inventory::run(args).await,

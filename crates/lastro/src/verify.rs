@@ -150,7 +150,7 @@ async fn numbers(
     shutdown: CancellationToken,
 ) -> Result<AuditNumbers, ProgramError> {
     let Some(address) = listen else { return Ok(AuditNumbers::default()) };
-    let site = Arc::new(Site::new(&address, &[], &[])?);
+    let site = Arc::new(Site::new(&address, true, &[], &[])?);
     let listener = bind(&address).await.map_err(ProgramError::failed)?;
     let address = listener.local_addr().map_err(ProgramError::failed)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

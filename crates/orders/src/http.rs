@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use orders_core::decide::{OrderOutcome, Receipt};
+use orders_core::decide::{OrderOutcome, Receipt, RequestContext};
+use orders_core::order::CustomerId;
 use orders_core::status::Status;
+use platform::keys::{Principal, Scope};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use web::problem::{Code, Problem};
+use web::{Rule, TraceParent};
 
 use crate::service::Service;
 
@@ -20,6 +23,16 @@ mod place;
 mod request;
 mod transition;
 mod view;
+
+/// What each route asks of a client.
+pub(crate) const RULES: &[Rule] = &[
+    Rule::needs("POST", "/api/orders", &[Scope::OrdersWrite]).also_of_one_customer(),
+    Rule::needs("GET", "/api/orders", &[Scope::OrdersRead]).also_of_one_customer(),
+    Rule::needs("GET", "/api/orders/{order_id}", &[Scope::OrdersRead]).also_of_one_customer(),
+    Rule::needs("POST", "/api/orders/{order_id}/cancel", &[Scope::OrdersCancel])
+        .also_of_one_customer(),
+    Rule::needs("POST", "/api/orders/{order_id}/fulfill", &[Scope::OrdersFulfill]),
+];
 
 /// Routes `/api/orders` with their description.
 pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
@@ -47,6 +60,16 @@ fn receipt(outcome: OrderOutcome) -> Result<Receipt, Problem> {
             Err(Problem::internal())
         }
     }
+}
+
+/// Whether the key of one customer is of another one than this.
+fn is_of_another(client: &Principal, customer_id: &CustomerId) -> bool {
+    client.customer_id.as_deref().is_some_and(|own| own != customer_id.as_str())
+}
+
+/// Where a request of this client comes from.
+fn context(client: &Principal, trace: TraceParent) -> RequestContext {
+    RequestContext { actor: client.actor.as_deref().map(str::to_owned), traceparent: trace.0 }
 }
 
 fn invalid_transition(status: Status) -> Problem {

@@ -26,7 +26,7 @@ use web::program::{Api, Context, Process, Program};
 
 use crate::SERVICE;
 use crate::audit::OrdersAudit;
-use crate::http::{own_codes, routes};
+use crate::http::{RULES, own_codes, routes};
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::postgres::{Postgres, SCHEMA};
@@ -130,7 +130,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         stopping: context.stopping.clone(),
     };
     let auditor = auditor(audit, context);
-    let api = context.api(SERVICE, routes(Arc::new(service)), own_codes());
+    let api = context.api(SERVICE, routes(Arc::new(service)), RULES, own_codes());
     Parts { relay, committer, consumer, listener, sweeper, health_check, auditor, api }
 }
 

@@ -1,5 +1,6 @@
 //! How a program starts and ends: its common options, its runtime and its exit code.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -83,9 +84,11 @@ fn report(error: &ProgramError) -> ExitCode {
 }
 
 /// The keys of the settings file that every server program has.
-pub const COMMON_KEYS: [&str; 9] = [
+pub const COMMON_KEYS: [&str; 11] = [
     "listen",
     "metrics_listen",
+    "api_keys_file",
+    "docs_public",
     "no_auth",
     "allowed_hosts",
     "cors_origins",
@@ -104,6 +107,12 @@ pub struct CommonArgs {
     /// An address of its own for /metrics, /livez and /readyz [default: beside the API]
     #[arg(long, env = "LASTRO_METRICS_LISTEN", value_name = "HOST:PORT")]
     pub metrics_listen: Option<ListenAddr>,
+    /// Ask clients for API keys: those of this file, which `lastro keys` writes
+    #[arg(long, env = "LASTRO_API_KEYS_FILE", value_name = "FILE")]
+    pub api_keys_file: Option<PathBuf>,
+    /// Show the API's description to clients without a key [default: true]
+    #[arg(long, env = "LASTRO_DOCS_PUBLIC", value_name = "BOOL")]
+    pub docs_public: Option<bool>,
     /// Serve without API keys on an address that other machines can reach
     #[arg(long, env = "LASTRO_NO_AUTH", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub no_auth: Option<bool>,
@@ -128,12 +137,9 @@ pub struct CommonArgs {
     /// other service: once, after one of both was made anew, restored elsewhere or moved
     #[arg(long, env = "LASTRO_REPLACE_PEER", value_name = "BOOL", num_args = 0..=1, default_value_t = false, default_missing_value = "true")]
     pub replace_peer: bool,
-    /// A file of API keys; not supported yet, so the program refuses to start with it
-    #[arg(long, env = "LASTRO_API_KEYS_FILE", value_name = "FILE", hide = true)]
-    pub api_keys_file: Option<std::path::PathBuf>,
     /// The settings file [default: ./lastro.toml, if it exists]
     #[arg(long, env = "LASTRO_CONFIG", value_name = "FILE")]
-    pub config: Option<std::path::PathBuf>,
+    pub config: Option<PathBuf>,
 }
 
 /// Returns the help text of `--listen` for a program with this default address.
@@ -178,6 +184,10 @@ impl From<JoinError> for ProgramError {
 pub struct HttpSettings {
     /// The address of the API.
     pub listen: ListenAddr,
+    /// The keys that clients are asked for; none if clients are not asked.
+    pub api_keys_file: Option<PathBuf>,
+    /// Whether clients without a key may read the API's description.
+    pub docs_public: bool,
     /// The address of `/metrics` and the probes, if they have one of their own.
     pub metrics_listen: Option<ListenAddr>,
     /// The names that clients may use for the API.
@@ -195,6 +205,8 @@ impl HttpSettings {
     pub fn at(listen: ListenAddr) -> Self {
         Self {
             listen,
+            api_keys_file: None,
+            docs_public: true,
             metrics_listen: None,
             allowed_hosts: Vec::new(),
             cors_origins: Vec::new(),
@@ -211,17 +223,20 @@ impl CommonArgs {
     /// # Errors
     ///
     /// Returns an error if a value of the file cannot be read, if other machines can reach the
-    /// address and `no_auth` is not set, or if a file of API keys is given.
+    /// address and neither `api_keys_file` nor `no_auth` is set, or if both are.
     pub fn http(&self, file: &File, address: &str) -> Result<HttpSettings, UsageError> {
-        if self.api_keys_file.is_some() {
-            let reason = "LASTRO_API_KEYS_FILE: API keys are not supported yet; unset it, and let a proxy in front authenticate the clients";
-            return Err(UsageError(reason.to_owned()));
-        }
         let listen = file.or(self.listen.clone(), "listen")?;
         let listen = listen.map_or_else(|| address.parse(), Ok)?;
         let metrics_listen = file.or(self.metrics_listen.clone(), "metrics_listen")?;
         let no_auth = file.or(self.no_auth, "no_auth")?;
-        refuse_open_address(&listen, no_auth.unwrap_or(false))?;
+        let api_keys_file = file.or(self.api_keys_file.clone(), "api_keys_file")?;
+        let no_auth = no_auth.unwrap_or(false);
+        if no_auth && api_keys_file.is_some() {
+            let line = "api_keys_file and no_auth exclude each other: clients are asked for keys or they are not";
+            return Err(UsageError(line.to_owned()));
+        }
+        refuse_open_address(&listen, no_auth || api_keys_file.is_some())?;
+        let docs_public = file.or(self.docs_public, "docs_public")?;
         let allowed_hosts = file.or(self.allowed_hosts.clone(), "allowed_hosts")?;
         let cors_origins = file.or(self.cors_origins.clone(), "cors_origins")?;
         let seconds = |value: Option<u16>| value.map(|value| Duration::from_secs(value.into()));
@@ -229,6 +244,8 @@ impl CommonArgs {
         let drain_delay = seconds(file.or(self.drain_delay_s, "drain_delay_s")?);
         Ok(HttpSettings {
             listen,
+            api_keys_file,
+            docs_public: docs_public.unwrap_or(true),
             metrics_listen,
             allowed_hosts: allowed_hosts.unwrap_or_default(),
             cors_origins: cors_origins.unwrap_or_default(),

@@ -23,8 +23,10 @@ pub use context::{RequestId, TraceParent};
 pub use site::Site;
 
 use platform::clock::Ids;
+use platform::keys::{KEY_PREFIX, Principal};
 use platform::telemetry::{Metrics, RequestLabels};
 
+use crate::auth::Guard;
 use crate::problem::{Code, Problem};
 
 mod context;
@@ -43,18 +45,25 @@ pub struct Edge {
     metrics: Metrics,
     ids: Arc<dyn Ids>,
     site: Arc<Site>,
+    guard: Guard,
 }
 
 impl Edge {
     /// The edge of `service`. `ids` makes request ids for clients that send none.
     pub fn new(service: &'static str, metrics: Metrics, ids: Arc<dyn Ids>) -> Self {
-        Self { service, metrics, ids, site: Arc::default() }
+        Self { service, metrics, ids, site: Arc::default(), guard: Guard::new(None, true, &[]) }
     }
 
     /// The same edge for a listener of its own.
     #[must_use]
     pub fn at(self, site: Arc<Site>) -> Self {
         Self { site, ..self }
+    }
+
+    /// The same edge with a guard that asks clients who they are.
+    #[must_use]
+    pub(crate) fn guarded_by(self, guard: Guard) -> Self {
+        Self { guard, ..self }
     }
 
     /// Wraps the routes that `router` has so far, and its fallback. Call it after adding all
@@ -74,15 +83,19 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     request.extensions_mut().insert(request_id.clone());
     request.extensions_mut().insert(trace_parent);
 
-    let mut response = match edge.site.check(&request) {
-        Ok(()) => answer(request, next).await,
+    let admitted = edge.admit(&request, &asked);
+    let mut response = match admitted {
+        Ok(principal) => {
+            request.extensions_mut().insert(principal);
+            answer(request, next).await
+        }
         Err(problem) => problem.into_response(),
     };
     let problem = problem_in(&mut response, &asked.path);
     if let Some(problem) = &problem {
         response = problem.render(request_id.as_str(), response);
-        if problem.code == Code::BODY_TOO_LARGE {
-            // The rest of the body would be read as the next request.
+        if [Code::BODY_TOO_LARGE, Code::UNAUTHENTICATED, Code::FORBIDDEN].contains(&problem.code) {
+            // The rest of the body would be read as the next request, or for nothing.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
@@ -170,7 +183,8 @@ fn finish_headers(headers: &mut HeaderMap, request_id: &RequestId) {
 /// The parts of a request that are recorded after its handler has consumed it.
 struct Asked {
     method: &'static str,
-    route: String,
+    /// The pattern of its path; `None` if no route has it.
+    route: Option<String>,
     path: String,
 }
 
@@ -179,13 +193,19 @@ impl Asked {
         let route = request.extensions().get::<MatchedPath>();
         Self {
             method: method_name(request.method()),
-            route: route.map_or("none", MatchedPath::as_str).to_owned(),
-            path: request.uri().path().to_owned(),
+            route: route.map(|route| route.as_str().to_owned()),
+            path: path_for_logs(request.uri().path()),
         }
     }
 }
 
 impl Edge {
+    /// Lets a request in, or says why not. Nothing of it was read but its headers.
+    fn admit(&self, request: &Request, asked: &Asked) -> Result<Arc<Principal>, Problem> {
+        self.site.check(request)?;
+        self.guard.admit(request, asked.route.as_deref())
+    }
+
     fn record(
         &self,
         asked: Asked,
@@ -212,8 +232,14 @@ impl Edge {
         if code == Some(Code::OVERLOADED.as_str()) {
             self.metrics.shed(self.service);
         }
+        let route = route.unwrap_or_else(|| "none".to_owned());
         self.metrics.request(&RequestLabels { service: self.service, method, route, status }, took);
     }
+}
+
+/// The path, unless somebody put a key into it.
+fn path_for_logs(path: &str) -> String {
+    if path.contains(KEY_PREFIX) { "(a path with an API key)".to_owned() } else { path.to_owned() }
 }
 
 /// The method as a label of metrics. Clients can invent methods, and labels must stay few.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use platform::keys::Principal;
 
 use crate::problem::{Fault, FaultCode, Problem};
 
@@ -50,12 +51,15 @@ pub fn preferred_wait(headers: &HeaderMap) -> Option<Wait> {
 
 /// Reads the `Idempotency-Key`, with which a client repeats a request without repeating its effect.
 ///
+/// It belongs to the client: the text begins with who they are, if they were asked, and nobody is
+/// told about the request of another client. A space stands in no key.
+///
 /// # Errors
 ///
 /// 422 `invalid_request` if the header is present but is not one key of 1 to 255 visible ASCII
 /// characters, or is what a program writes that has no key: `undefined` or `null`. To ignore such a
 /// key could place a second order, and to take it would let different orders share it.
-pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub fn idempotency_key(headers: &HeaderMap, client: &Principal) -> Result<Option<String>, Problem> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     let (Some(key), another) = (keys.next(), keys.next()) else { return Ok(None) };
     let is_key = (1..=MAX_KEY_LENGTH).contains(&key.len())
@@ -65,7 +69,10 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
             let detail = format!("Idempotency-Key must be a key of this request, not {key}");
             Err(Fault::parameter("Idempotency-Key", FaultCode::BAD_FORMAT, detail).into())
         }
-        Ok(key) if is_key && another.is_none() => Ok(Some(key.to_owned())),
+        Ok(key) if is_key && another.is_none() => Ok(Some(match &client.actor {
+            Some(actor) => format!("{actor} {key}"),
+            None => key.to_owned(),
+        })),
         _ => {
             let detail = format!(
                 "Idempotency-Key must be given once, with 1 to {MAX_KEY_LENGTH} visible ASCII characters"
@@ -238,12 +245,25 @@ mod tests {
     #[test]
     fn an_idempotency_key_is_not_what_a_program_writes_that_has_none() {
         for key in ["undefined", "null"] {
-            let problem = idempotency_key(&headers(&IDEMPOTENCY_KEY, &[key.as_bytes()]));
+            let problem = idempotency_key(
+                &headers(&IDEMPOTENCY_KEY, &[key.as_bytes()]),
+                &Principal::anyone(),
+            );
             let detail = format!("Idempotency-Key must be a key of this request, not {key}");
             assert_eq!(problem.unwrap_err().detail, detail);
         }
-        let key = idempotency_key(&headers(&IDEMPOTENCY_KEY, &[b"null-7"]));
+        let key = idempotency_key(&headers(&IDEMPOTENCY_KEY, &[b"null-7"]), &Principal::anyone());
         assert_eq!(key, Ok(Some("null-7".to_owned())));
+    }
+
+    #[test]
+    fn an_idempotency_key_belongs_to_the_client_that_sent_it() {
+        let client = |actor: &str| Principal { actor: Some(actor.into()), ..Principal::anyone() };
+        let sent = headers(&IDEMPOTENCY_KEY, &[b"K"]);
+        let of = |client: &Principal| idempotency_key(&sent, client).unwrap().unwrap();
+        assert_eq!(of(&client("key:a")), "key:a K");
+        assert_eq!(of(&client("key:b")), "key:b K");
+        assert_eq!(of(&Principal::anyone()), "K");
     }
 
     #[test]
@@ -251,11 +271,14 @@ mod tests {
         let longest = "k".repeat(255);
         for key in ["k", "\"8e03978e-40d5\"", "!~", &longest] {
             assert_eq!(
-                idempotency_key(&headers(&IDEMPOTENCY_KEY, &[key.as_bytes()])),
+                idempotency_key(
+                    &headers(&IDEMPOTENCY_KEY, &[key.as_bytes()]),
+                    &Principal::anyone()
+                ),
                 Ok(Some(key.to_owned()))
             );
         }
-        assert_eq!(idempotency_key(&HeaderMap::new()), Ok(None));
+        assert_eq!(idempotency_key(&HeaderMap::new(), &Principal::anyone()), Ok(None));
         let too_long = "k".repeat(256);
         for keys in [
             &[&b""[..]][..],
@@ -265,7 +288,8 @@ mod tests {
             &[too_long.as_bytes()],
             &[b"k", b"k"],
         ] {
-            let problem = idempotency_key(&headers(&IDEMPOTENCY_KEY, keys)).unwrap_err();
+            let problem = idempotency_key(&headers(&IDEMPOTENCY_KEY, keys), &Principal::anyone())
+                .unwrap_err();
             let fault = &problem.faults[0];
             let expected =
                 Fault::parameter("Idempotency-Key", FaultCode::BAD_FORMAT, fault.detail.clone());

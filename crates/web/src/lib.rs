@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 #![warn(clippy::missing_errors_doc)]
 
+pub use auth::{Rule, require};
 pub use edge::{Edge, RequestId, Site, TraceParent};
 pub use headers::{
     Conditions, IDEMPOTENT_REPLAYED, Wait, conditions, idempotency_key, preferred_wait,
@@ -22,6 +23,7 @@ pub mod probes;
 pub mod problem;
 pub mod program;
 
+mod auth;
 mod headers;
 mod index;
 mod json;

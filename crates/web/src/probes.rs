@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use http::header;
+use platform::keys::{Principal, Scope};
 use platform::readiness::{Health, Readiness, Snapshot};
 use platform::telemetry;
 use prometheus_client::registry::Registry;
@@ -35,11 +36,16 @@ struct Version {
 
 /// Routes `/livez`, `/readyz` and `/metrics`, to merge with the API or to serve at another address.
 ///
-/// `/livez` always answers 200. `/readyz` answers 200 with every check while the program accepts
-/// requests, even if it is degraded, else 503 with `shutting_down` or `storage_unavailable`.
+/// `/livez` always answers 200. `/readyz` answers 200 while the program accepts requests, even if it
+/// is degraded, else 503 with `shutting_down` or `storage_unavailable`. Every check is shown only to
+/// clients that may see it: [`Scope::OpsRead`].
 pub fn router(probes: Probes) -> Router {
     let Probes { readiness, registry, .. } = probes;
-    let readyz = move || async move { report(readiness.snapshot()).map(Json) };
+    let readyz = move |client: Option<Extension<Arc<Principal>>>| async move {
+        let sees_all = client.is_none_or(|client| client.scopes.has(Scope::OpsRead));
+        let report = report(readiness.snapshot());
+        if sees_all { report.map(Json) } else { report.map(Report::short).map_err(short).map(Json) }
+    };
     let metrics = move || async move { openmetrics(&registry) };
     Router::new()
         .route("/livez", get(|| async { Json(serde_json::json!({"status": "alive"})) }))
@@ -58,6 +64,7 @@ pub fn version(probes: &Probes) -> Router {
 struct Report {
     /// `ready` or `degraded`.
     status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     checks: Vec<Check>,
 }
 
@@ -67,6 +74,18 @@ struct Check {
     /// `up` or `degraded`.
     status: &'static str,
     detail: Option<String>,
+}
+
+impl Report {
+    /// The report for everybody.
+    fn short(self) -> Self {
+        Self { checks: Vec::new(), ..self }
+    }
+}
+
+/// The problem for everybody.
+fn short(problem: Problem) -> Problem {
+    Problem { detail: problem.code.title().to_owned(), ..problem }
 }
 
 /// The body of `/readyz`.

@@ -4,6 +4,7 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use platform::keys::Scope;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -36,6 +37,19 @@ pub struct Problem {
     pub faults: Vec<Fault>,
     /// Seconds until a retry may succeed; present only if the code suggests a retry.
     pub retry_after_s: Option<u32>,
+    /// What a client must show to be let in; only of 401 and 403.
+    pub challenge: Option<Challenge>,
+}
+
+/// What a client must show to be let in (RFC 6750, section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// A key: the request had none.
+    Key,
+    /// A valid key: the request had another one.
+    ValidKey,
+    /// A key with this scope.
+    Scope(Scope),
 }
 
 /// One fault of a request, and where it is.
@@ -68,7 +82,20 @@ impl Problem {
             detail: detail.into(),
             faults: Vec::new(),
             retry_after_s: code.retry_after_s(),
+            challenge: None,
         }
+    }
+
+    /// The problem of a request without a valid key. `is_sent` tells whether it had any.
+    pub fn unauthenticated(is_sent: bool, detail: &str) -> Self {
+        let challenge = if is_sent { Challenge::ValidKey } else { Challenge::Key };
+        Self { challenge: Some(challenge), ..Self::new(Code::UNAUTHENTICATED, detail) }
+    }
+
+    /// The problem of a request whose key lacks a scope.
+    pub fn lacks(scope: Scope) -> Self {
+        let detail = format!("the request needs a key with the scope {scope}");
+        Self { challenge: Some(Challenge::Scope(scope)), ..Self::new(Code::FORBIDDEN, detail) }
     }
 
     /// The problem of a well-formed request that breaks rules: 422 with its faults in document
@@ -98,6 +125,10 @@ impl Problem {
             code: self.code,
             request_id: request_id.to_owned(),
             errors: self.faults.clone(),
+            required_scope: match self.challenge {
+                Some(Challenge::Scope(scope)) => Some(scope.as_str()),
+                _ => None,
+            },
         }
     }
 
@@ -110,6 +141,19 @@ impl Problem {
         parts.headers.remove(header::CONTENT_LENGTH);
         parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         Response::from_parts(parts, Body::from(body))
+    }
+}
+
+impl Challenge {
+    fn header(self) -> HeaderValue {
+        let text = match self {
+            Self::Key => "Bearer realm=\"lastro\"".to_owned(),
+            Self::ValidKey => "Bearer realm=\"lastro\", error=\"invalid_token\"".to_owned(),
+            Self::Scope(scope) => {
+                format!("Bearer realm=\"lastro\", error=\"insufficient_scope\", scope=\"{scope}\"")
+            }
+        };
+        HeaderValue::from_str(&text).expect("scopes are plain ASCII")
     }
 }
 
@@ -137,12 +181,15 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.header());
+        }
         response.extensions_mut().insert(self);
         response
     }
 }
 
-/// Why a request failed (RFC 9457). All seven members are always present.
+/// Why a request failed (RFC 9457). All members but `required_scope` are always present.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct Document {
@@ -162,6 +209,10 @@ pub struct Document {
     pub request_id: String,
     /// Every fault of the request, in document order; empty if `detail` says it all.
     pub errors: Vec<Fault>,
+    /// The scope that the key lacks; only of `forbidden`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "stock:adjust")]
+    pub required_scope: Option<&'static str>,
 }
 
 impl utoipa::PartialSchema for Problem {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use platform::clock::{Clock, Ids, SystemClock, SystemIds};
 use platform::config::File;
+use platform::keys::Keyring;
 use platform::lifecycle::{Stage, Workers, on_signal};
 use platform::process::{
     COMMON_KEYS, CommonArgs, HttpSettings, ProgramError, refuse_few_open_files,
@@ -21,6 +22,7 @@ use tower_http::compression::predicate::SizeAbove;
 use tracing::info;
 use utoipa::openapi::OpenApi;
 
+use crate::auth::{Guard, PROBES, PROGRAM_RULES, Rule, describe_rules};
 use crate::docs;
 use crate::edge::{Edge, Site};
 use crate::index;
@@ -61,6 +63,10 @@ pub struct Context {
     pub readiness: Readiness,
     /// Where the program listens, as browsers know it.
     pub site: Arc<Site>,
+    /// The keys that clients are asked for; `None` if clients are not asked.
+    pub keys: Option<Arc<Keyring>>,
+    /// Whether clients without a key may read the API's description.
+    pub docs_public: bool,
     /// Cancelled when the shutdown begins, so that waiting requests end (R19).
     pub stopping: CancellationToken,
 }
@@ -72,25 +78,38 @@ impl Context {
         let metrics = Metrics::new(&mut registry, env!("CARGO_PKG_VERSION"));
         let readiness = Readiness::default();
         let stopping = CancellationToken::new();
-        Self { clock, ids, registry, metrics, readiness, site: Arc::default(), stopping }
+        Self {
+            clock,
+            ids,
+            registry,
+            metrics,
+            readiness,
+            site: Arc::default(),
+            keys: None,
+            docs_public: true,
+            stopping,
+        }
     }
 
-    /// The API of a service: its routes behind the edge, their description, and the service's own
-    /// codes. The edge counts the requests under the service's name.
+    /// The API of a service: its routes behind the edge, what each asks of a client, their
+    /// description, and the service's own codes. The edge counts the requests under the service's
+    /// name.
     pub fn api(
         &self,
         service: &'static str,
         router: utoipa_axum::router::OpenApiRouter,
+        rules: &'static [Rule],
         codes: OwnCodes,
     ) -> Api {
         let (router, mut description) = router.split_for_parts();
         add_edge_problems(&mut description);
-        Api { router: self.edge(service).wrap(router), description, codes }
+        describe_rules(&mut description, rules);
+        Api { router: self.edge(service, rules).wrap(router), description, codes }
     }
 
     /// The router of a program that serves only the probes.
     pub fn probes_alone(self, name: &'static str) -> Router {
-        let edge = self.edge(name);
+        let edge = self.edge(name, PROBES);
         let Self { registry, readiness, .. } = self;
         edge.wrap(probes::router(Probes {
             name,
@@ -100,8 +119,10 @@ impl Context {
         }))
     }
 
-    fn edge(&self, service: &'static str) -> Edge {
-        Edge::new(service, self.metrics.clone(), self.ids.clone()).at(self.site.clone())
+    fn edge(&self, service: &'static str, rules: &'static [Rule]) -> Edge {
+        let guard = Guard::new(self.keys.clone(), self.docs_public, rules);
+        let edge = Edge::new(service, self.metrics.clone(), self.ids.clone());
+        edge.at(self.site.clone()).guarded_by(guard)
     }
 }
 
@@ -156,25 +177,34 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// An address cannot be bound, or an allowed host or origin is none.
+    /// An address cannot be bound, an allowed host or origin is none, or the API keys cannot be read.
     pub async fn begin(program: Program, http: &HttpSettings) -> Result<Self, ProgramError> {
         let HttpSettings { listen, metrics_listen, allowed_hosts, cors_origins, .. } = http;
-        let site = Site::new(listen, allowed_hosts, cors_origins)?;
+        let site = Site::new(listen, http.api_keys_file.is_none(), allowed_hosts, cors_origins)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let keys = http.api_keys_file.as_ref().map(|path| Keyring::open(path, clock.clone()));
+        let keys = keys.transpose().map_err(ProgramError::failed)?.map(Arc::new);
         let listener = bind(listen).await.map_err(ProgramError::failed)?;
         let metrics_listener = match metrics_listen {
             Some(address) => {
                 let listener = bind(address).await.map_err(ProgramError::failed)?;
-                Some((listener, Arc::new(Site::new(address, &[], &[])?)))
+                Some((listener, Arc::new(Site::new(address, true, &[], &[])?)))
             }
             None => None,
         };
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
-        let context = Context { site: Arc::new(site), ..context };
+        let context =
+            Context { site: Arc::new(site), keys, docs_public: http.docs_public, ..context };
+        let mut workers = Workers::new();
+        if let Some(keys) = context.keys.clone() {
+            let readiness = context.readiness.clone();
+            let watch = |token| keys.watch(readiness, token);
+            workers.spawn(Stage::Work, "the watcher of API keys", watch);
+        }
         Ok(Self {
             program,
             context,
-            workers: Workers::new(),
+            workers,
             listener,
             metrics_listener,
             idle_timeout: http.idle_timeout,
@@ -199,7 +229,8 @@ impl Process {
     /// A worker died or did not stop in time (R18).
     pub async fn serve(self, api: Api, shutdown: CancellationToken) -> Result<(), ProgramError> {
         let address = self.address()?;
-        let edge = self.context.edge(self.program.name);
+        let edge = self.context.edge(self.program.name, PROGRAM_RULES);
+        let open_edge = edge.clone().guarded_by(Guard::new(None, true, PROBES));
         let Self { program, context, mut workers, listener, metrics_listener, .. } = self;
         let (idle_timeout, drain_delay) = (self.idle_timeout, self.drain_delay);
         let Context { registry, readiness, site, stopping, .. } = context;
@@ -215,7 +246,7 @@ impl Process {
             .merge(probes::version(&probes));
         match metrics_listener {
             Some((listener, site)) => {
-                let router = edge.clone().at(site).wrap(probes::router(probes));
+                let router = open_edge.at(site).wrap(probes::router(probes));
                 workers.spawn(Stage::Probe, "metrics server", |token| {
                     serve(listener, router, idle_timeout, token)
                 });

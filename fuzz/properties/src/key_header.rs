@@ -2,6 +2,7 @@
 //! overlooked. And a `Prefer` that makes no sense is no wait.
 
 use http::{HeaderMap, HeaderValue};
+use platform::keys::Principal;
 use web::problem::{At, Code};
 use web::{idempotency_key, preferred_wait};
 
@@ -23,7 +24,7 @@ fn headers(name: &'static str, values: &[HeaderValue]) -> HeaderMap {
 }
 
 fn check_key(values: &[HeaderValue]) {
-    let read = idempotency_key(&headers("idempotency-key", values));
+    let read = idempotency_key(&headers("idempotency-key", values), &Principal::anyone());
     match values {
         [] => assert_eq!(read, Ok(None)),
         [one]

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use contract::{LocationId, ProductId};
 use http::{HeaderMap, StatusCode};
-use inventory_core::decide::{InventoryCommand, InventoryOutcome};
+use inventory_core::decide::{Change, InventoryCommand, InventoryOutcome};
 use inventory_core::stock::{Cause, Movement};
 use platform::clock::Timestamp;
+use platform::keys::{Principal, Scope};
 use serde::Serialize;
 use utoipa::ToSchema;
 use web::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
-use web::{IDEMPOTENT_REPLAYED, Json as Body, Query, cursor, idempotency_key};
+use web::{IDEMPOTENT_REPLAYED, Json as Body, Query, cursor, idempotency_key, require};
 
 use crate::service::Service;
 use crate::store::MovementFilter;
@@ -113,15 +114,20 @@ impl From<Movement> for MovementView {
 )]
 pub(super) async fn record(
     State(service): State<Arc<Service>>,
+    Extension(client): Extension<Arc<Principal>>,
     Path(product_id): Path<String>,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Problem> {
-    let key = idempotency_key(&headers)?;
+    let key = idempotency_key(&headers, &client)?;
     let product_id = product_id.parse().map_err(|_| super::product_not_found())?;
     let request_id = request::request_id(&product_id, key, &*service.ids);
-    let command =
-        InventoryCommand::Move(Box::new(request::movement(product_id, request_id, &body)?));
+    let movement = request::movement(product_id, request_id, &client, &body)?;
+    match movement.change {
+        Change::Receive(_) => require(&client, Scope::StockReceive)?,
+        Change::Adjust(_) | Change::Count { .. } => require(&client, Scope::StockAdjust)?,
+    }
+    let command = InventoryCommand::Move(Box::new(movement));
     match service.batcher.submit(command).await? {
         InventoryOutcome::Moved { movement, replayed } => {
             let replayed = replayed.then_some([(IDEMPOTENT_REPLAYED, "true")]);

@@ -10,6 +10,7 @@ mod browsers;
 mod docs;
 mod hostile;
 mod inventory;
+mod keys;
 mod operations;
 mod orders;
 mod verify;

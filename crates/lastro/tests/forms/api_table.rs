@@ -28,8 +28,8 @@ const OWN_PATHS: [&str; 9] = [
     "/docs/swagger-ui-bundle.js",
     "/docs/swagger-ui.css",
 ];
-/// Codes that no request alone can cause: API keys and rate limits do not exist yet, and the rest
-/// are faults of the storage, which other tests inject.
+/// Codes that no request alone can cause: this shop asks for no API keys, rate limits do not exist
+/// yet, and the rest are faults of the storage, which other tests inject.
 const ELSEWHERE: [&str; 9] = [
     "unauthenticated",
     "forbidden",

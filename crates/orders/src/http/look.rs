@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use orders_core::status::Status;
+use platform::keys::Principal;
 use serde::Serialize;
 use utoipa::ToSchema;
 use web::problem::{FaultCode, Problem, ReadProblems};
@@ -38,13 +39,15 @@ pub(super) struct OrderPage {
 )]
 pub(super) async fn get(
     State(service): State<Arc<Service>>,
+    Extension(client): Extension<Arc<Principal>>,
     Path(order_id): Path<String>,
     query: Query,
 ) -> Result<Json<FullView>, Problem> {
     query.finish()?;
     let order_id = order_id.parse().map_err(|_| super::order_not_found())?;
     let order = service.store.order(order_id).await?;
-    order.map(|order| Json(FullView::from(order))).ok_or_else(super::order_not_found)
+    let own = order.filter(|order| !super::is_of_another(&client, &order.terms.customer_id));
+    own.map(|order| Json(FullView::from(order))).ok_or_else(super::order_not_found)
 }
 
 /// List orders
@@ -66,9 +69,21 @@ pub(super) async fn get(
 )]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
+    Extension(client): Extension<Arc<Principal>>,
     query: Query,
 ) -> Result<Json<OrderPage>, Problem> {
-    let (filter, limit) = filter(query)?;
+    let (mut filter, limit) = filter(query)?;
+    if let Some(own) = &client.customer_id {
+        let own = own.parse().map_err(|_| Problem::internal())?;
+        // The key of one customer finds no orders of others.
+        if filter
+            .customer_id
+            .replace(own)
+            .is_some_and(|asked| super::is_of_another(&client, &asked))
+        {
+            return Ok(Json(OrderPage { data: Vec::new(), next_cursor: None }));
+        }
+    }
     let mut orders = service.store.orders(filter).await?;
     let next_cursor =
         page::cut(&mut orders, limit, |order| cursor::encode(LIST, &order.order_id.to_string()));

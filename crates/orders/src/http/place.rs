@@ -8,10 +8,11 @@ use axum::response::{IntoResponse, Response};
 use contract::OrderId;
 use faults::fault_point;
 use http::{HeaderMap, HeaderValue, header};
-use orders_core::decide::{OrderCommand, OrderOutcome, Placement, Receipt, RequestContext};
+use orders_core::decide::{OrderCommand, OrderOutcome, Placement, Receipt};
 use orders_core::money::Currency;
 use platform::clock::Ids;
-use web::problem::{BodyProblems, Problem, WriteProblems};
+use platform::keys::Principal;
+use web::problem::{BodyProblems, Code, Problem, WriteProblems};
 use web::{self as edge, IDEMPOTENT_REPLAYED, JsonBytes, TraceParent, Wait};
 
 use super::request::{self, NewOrder, ReadOrder};
@@ -44,11 +45,13 @@ use crate::service::Service;
 pub(super) async fn place(
     State(service): State<Arc<Service>>,
     Extension(trace): Extension<TraceParent>,
+    Extension(client): Extension<Arc<Principal>>,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response, Problem> {
     fault_point!("orders.handling");
-    let placement = read_placement(&headers, trace, &body, service.currency, &*service.ids)?;
+    let placement =
+        read_placement(&headers, &client, trace, &body, service.currency, &*service.ids)?;
     let outcome = service.batcher.submit(OrderCommand::Place(Box::new(placement))).await?;
     let replayed = matches!(outcome, OrderOutcome::Replayed(_));
     let receipt = super::receipt(outcome)?;
@@ -65,19 +68,25 @@ pub(super) async fn place(
 ///
 /// # Errors
 ///
-/// 400 for a bad idempotency key and a body that is no JSON object, 422 with every fault.
+/// 400 for a bad idempotency key and a body that is no JSON object, 422 with every fault, 403 for
+/// an order of another customer than the client's.
 pub fn read_placement(
     headers: &HeaderMap,
+    client: &Principal,
     trace: TraceParent,
     body: &[u8],
     default_currency: Currency,
     ids: &dyn Ids,
 ) -> Result<Placement, Problem> {
-    let key = edge::idempotency_key(headers)?;
+    let key = edge::idempotency_key(headers, client)?;
     let ReadOrder { terms, has_default_currency } = request::read_order(body, default_currency)?;
+    if super::is_of_another(client, &terms.customer_id) {
+        let detail = "the key allows orders of one customer, and this one is of another";
+        return Err(Problem::new(Code::FORBIDDEN, detail));
+    }
     let digest = contract::Intent::placed(terms.ordered()).digest();
     let order_id = OrderId(ids.uuid());
-    let context = RequestContext { actor: None, traceparent: trace.0 };
+    let context = super::context(client, trace);
     Ok(Placement { order_id, key, terms, has_default_currency, digest, context })
 }
 

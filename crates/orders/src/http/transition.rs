@@ -5,8 +5,10 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use contract::OrderId;
 use http::HeaderMap;
-use orders_core::decide::{OrderCommand, RequestContext};
+use orders_core::decide::OrderCommand;
+use platform::keys::Principal;
 use web::problem::{BodyProblems, Problem, WriteProblems};
 use web::{self as edge, OptionalJson, TraceParent};
 
@@ -36,13 +38,15 @@ use crate::service::Service;
 pub(super) async fn cancel(
     State(service): State<Arc<Service>>,
     Extension(trace): Extension<TraceParent>,
+    Extension(client): Extension<Arc<Principal>>,
     Path(order_id): Path<String>,
     headers: HeaderMap,
     OptionalJson(body): OptionalJson,
 ) -> Result<Response, Problem> {
     let reason = request::cancellation(body.as_ref())?;
     let order_id = order_id.parse().map_err(|_| super::order_not_found())?;
-    let context = RequestContext { actor: None, traceparent: trace.0 };
+    refuse_order_of_another(&service, &client, order_id).await?;
+    let context = super::context(&client, trace);
     execute(&service, OrderCommand::Cancel { order_id, reason, context }, &headers).await
 }
 
@@ -67,14 +71,30 @@ pub(super) async fn cancel(
 pub(super) async fn fulfill(
     State(service): State<Arc<Service>>,
     Extension(trace): Extension<TraceParent>,
+    Extension(client): Extension<Arc<Principal>>,
     Path(order_id): Path<String>,
     headers: HeaderMap,
     OptionalJson(body): OptionalJson,
 ) -> Result<Response, Problem> {
     request::nothing(body.as_ref())?;
     let order_id = order_id.parse().map_err(|_| super::order_not_found())?;
-    let context = RequestContext { actor: None, traceparent: trace.0 };
+    let context = super::context(&client, trace);
     execute(&service, OrderCommand::Fulfill { order_id, context }, &headers).await
+}
+
+/// The key of one customer finds no orders of others. An order never changes its customer, so it
+/// may be looked at before the command is decided.
+async fn refuse_order_of_another(
+    service: &Service,
+    client: &Principal,
+    order_id: OrderId,
+) -> Result<(), Problem> {
+    if client.customer_id.is_none() {
+        return Ok(());
+    }
+    let order = service.store.order(order_id).await?;
+    let own = order.filter(|order| !super::is_of_another(client, &order.terms.customer_id));
+    own.map(|_| ()).ok_or_else(super::order_not_found)
 }
 
 async fn execute(

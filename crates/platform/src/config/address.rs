@@ -42,19 +42,20 @@ impl ListenAddr {
     }
 }
 
-/// Refuses an address that other machines can reach, unless `no_auth` is set: without API keys,
+/// Refuses an address that other machines can reach, unless that is `allowed`: without API keys,
 /// every client that reaches the address may do everything.
 ///
 /// # Errors
 ///
-/// Returns an error if the address is not loopback and `no_auth` is false.
-pub fn refuse_open_address(address: &ListenAddr, no_auth: bool) -> Result<(), UsageError> {
-    if no_auth || address.is_loopback() {
+/// Returns an error if the address is not loopback and `allowed` is false.
+pub fn refuse_open_address(address: &ListenAddr, allowed: bool) -> Result<(), UsageError> {
+    if allowed || address.is_loopback() {
         return Ok(());
     }
     Err(UsageError(format!(
         "{address} can be reached from other machines without authentication; listen on \
-         127.0.0.1, or set LASTRO_NO_AUTH=true if a proxy in front authenticates the clients"
+         127.0.0.1, or ask clients for API keys (`lastro keys create`, then LASTRO_API_KEYS_FILE), or \
+         set LASTRO_NO_AUTH=true if a proxy in front authenticates the clients"
     )))
 }
 

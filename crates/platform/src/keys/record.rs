@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::scope::{Scope, Scopes, UnknownScope};
-use super::secret::{KeyId, NewKey, SecretHash};
+use super::secret::{KeyId, NewKey, NotAnId, SecretHash};
 use crate::clock::Timestamp;
 
 /// The longest name of a key, in characters.
@@ -105,7 +105,7 @@ impl Serialize for KeyId {
 impl<'de> Deserialize<'de> for KeyId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|_| de::Error::custom("the id of a key has 12 letters and digits"))
+        text.parse().map_err(|error: NotAnId| de::Error::custom(error))
     }
 }
 

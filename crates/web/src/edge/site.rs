@@ -43,7 +43,7 @@ enum Names {
 impl Site {
     /// The site of a program that listens on `address`.
     ///
-    /// On a loopback address it answers to the names of this machine and to `allowed_hosts`; on
+    /// On a loopback address, if it asks for no keys (`is_open`), it answers to the names of this machine and to `allowed_hosts`; on
     /// another one, to `allowed_hosts`, or to every name if there is none. Pages of `cors_origins`
     /// may use it like its own.
     ///
@@ -52,11 +52,12 @@ impl Site {
     /// A host is not a name, or an origin is not `scheme://host` or `scheme://host:port`.
     pub fn new(
         address: &ListenAddr,
+        is_open: bool,
         allowed_hosts: &[String],
         cors_origins: &[String],
     ) -> Result<Self, UsageError> {
         let hosts = allowed_hosts.iter().map(|text| host(text)).collect::<Result<Vec<_>, _>>()?;
-        let names = match (address.is_loopback(), hosts.is_empty()) {
+        let names = match (is_open && address.is_loopback(), hosts.is_empty()) {
             (true, _) => Names::Loopback(hosts),
             (false, true) => Names::Any,
             (false, false) => Names::Only(hosts),
@@ -225,7 +226,7 @@ mod tests {
     fn site(address: &str, hosts: &[&str], origins: &[&str]) -> Site {
         let owned =
             |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        Site::new(&address.parse().unwrap(), &owned(hosts), &owned(origins)).unwrap()
+        Site::new(&address.parse().unwrap(), true, &owned(hosts), &owned(origins)).unwrap()
     }
 
     /// The code with which a request with these headers is refused.
@@ -326,7 +327,7 @@ mod tests {
         let address = "127.0.0.1:80".parse().unwrap();
         let tried = |host: &str, origin: &str| {
             let list = |text: &str| if text.is_empty() { vec![] } else { vec![text.to_owned()] };
-            Site::new(&address, &list(host), &list(origin))
+            Site::new(&address, true, &list(host), &list(origin))
                 .map(|_| ())
                 .map_err(|UsageError(line)| line)
         };

@@ -41,10 +41,10 @@ impl Code {
     /// The request does not have exactly one valid `Host`.
     pub const INVALID_HOST: Self =
         Self::new(StatusCode::BAD_REQUEST, "invalid_host", "The Host header is not valid");
-    /// Reserved: the request has no valid API key.
+    /// The request has no valid API key.
     pub const UNAUTHENTICATED: Self =
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid API key is required");
-    /// Reserved: the API key does not allow the request.
+    /// The API key does not allow the request.
     pub const FORBIDDEN: Self =
         Self::new(StatusCode::FORBIDDEN, "forbidden", "The API key does not allow this request");
     /// A page of another site would change something.

@@ -52,9 +52,10 @@ impl IntoResponses for WriteProblems {
 
 /// Adds the problems that the edge answers in place of a handler to every operation.
 pub(crate) fn add_edge_problems(api: &mut OpenApi) {
-    let reads = documented(&[Code::INVALID_HOST, Code::MISDIRECTED_REQUEST]);
-    let changes =
-        documented(&[Code::INVALID_HOST, Code::CROSS_SITE_REQUEST, Code::MISDIRECTED_REQUEST]);
+    let of_all =
+        [Code::INVALID_HOST, Code::UNAUTHENTICATED, Code::FORBIDDEN, Code::MISDIRECTED_REQUEST];
+    let reads = documented(&of_all);
+    let changes = documented(&[&of_all[..], &[Code::CROSS_SITE_REQUEST]].concat());
     for item in api.paths.paths.values_mut() {
         item.get.iter_mut().for_each(|operation| add(operation, &reads));
         let changing = [&mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
@@ -111,8 +112,8 @@ mod tests {
             let responses = json["paths"]["/"][method]["responses"].as_object().expect("responses");
             responses.keys().cloned().collect::<Vec<_>>()
         };
-        assert_eq!(statuses("get"), ["400", "421"]);
-        assert_eq!(statuses("post"), ["400", "403", "421"]);
+        assert_eq!(statuses("get"), ["400", "401", "403", "421"]);
+        assert_eq!(statuses("post"), ["400", "401", "403", "421"]);
         let text = json["paths"]["/"]["get"]["responses"]["400"]["description"].to_string();
         assert!(text.contains("invalid_cursor") && text.contains("invalid_host"), "{text}");
     }

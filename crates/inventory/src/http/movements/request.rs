@@ -4,6 +4,7 @@ use contract::{Digest, LocationId, ProductId, Quantity};
 use inventory_core::decide::{Change, MovementRequest};
 use inventory_core::stock::{RequestCause, RequestId};
 use platform::clock::Ids;
+use platform::keys::Principal;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -57,6 +58,7 @@ enum Kind {
 pub(super) fn movement(
     product_id: ProductId,
     request_id: RequestId,
+    client: &Principal,
     object: &Object,
 ) -> Result<MovementRequest, Problem> {
     let mut body = Reader::new(object);
@@ -75,13 +77,14 @@ pub(super) fn movement(
         let location_id = location_id.unwrap_or_else(LocationId::main);
         let digest =
             digest(&product_id, &location_id, change, [reason.as_deref(), reference.as_deref()]);
-        let cause = RequestCause { request_id, digest, reason, reference, actor: None };
+        let actor = client.actor.as_deref().map(str::to_owned);
+        let cause = RequestCause { request_id, digest, reason, reference, actor };
         Some(MovementRequest { product_id, location_id, change, cause })
     })
 }
 
 /// The id of a request: equal for every repeat with the same key for the same product, and unique
-/// without a key (R4). One key serves all products of a delivery, as a person would expect.
+/// without a key (R4). The key names the client that it belongs to. One key serves all products of a delivery, as a person would expect.
 pub(super) fn request_id(product_id: &ProductId, key: Option<String>, ids: &dyn Ids) -> RequestId {
     match key {
         // A UUIDv8 (RFC 9562) of a hash.
@@ -162,7 +165,7 @@ mod tests {
     fn read(text: &str) -> Result<MovementRequest, Vec<String>> {
         let object = body::parse(text.as_bytes()).expect("an object");
         let product_id = "MUG".parse().expect("an id");
-        movement(product_id, RequestId([0; 16]), &object).map_err(|problem| {
+        movement(product_id, RequestId([0; 16]), &Principal::anyone(), &object).map_err(|problem| {
             let listed =
                 |fault: &web::problem::Fault| format!("{:?} {}", fault.at, fault.code.as_str());
             problem.faults.iter().map(listed).collect()

@@ -16,11 +16,12 @@ use orders_core::decide::Receipt;
 use orders_core::money::Currency;
 use orders_core::status::Status;
 use platform::clock::Ids;
+use platform::keys::{Principal, Scope};
 use platform::process::{CommonArgs, ProgramError};
 use utoipa_axum::router::OpenApiRouter;
 use web::problem::{OwnCodes, Problem};
 use web::program::{Api, Process, Program};
-use web::{JsonBytes, TraceParent};
+use web::{JsonBytes, Rule, TraceParent};
 
 const PROGRAM: Program = Program {
     name: "null-server",
@@ -43,21 +44,25 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     web::program::run(PROGRAM, &args.common, &[], async |process, _| Ok(api(process))).await
 }
 
+/// As the Order Service has it.
+const RULES: &[Rule] = &[Rule::needs("POST", "/api/orders", &[Scope::OrdersWrite])];
+
 fn api(process: &Process) -> Api {
     let routes = OpenApiRouter::new()
         .route("/api/orders", post(place))
         .with_state(process.context.ids.clone());
     let codes = OwnCodes { codes: Vec::new(), fault_codes: Vec::new() };
-    process.context.api(orders::SERVICE, routes, codes)
+    process.context.api(orders::SERVICE, routes, RULES, codes)
 }
 
 async fn place(
     State(ids): State<Arc<dyn Ids>>,
     Extension(trace): Extension<TraceParent>,
+    Extension(client): Extension<Arc<Principal>>,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response, Problem> {
-    let placement = orders::read_placement(&headers, trace, &body, Currency::BRL, &*ids)?;
+    let placement = orders::read_placement(&headers, &client, trace, &body, Currency::BRL, &*ids)?;
     Ok(orders::write_receipt(Receipt {
         order_id: placement.order_id,
         status: Status::Received,

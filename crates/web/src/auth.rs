@@ -1,0 +1,287 @@
+//! Who may use which route: each service lists its routes with what a key must allow.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::Request;
+use http::{HeaderMap, Method, header};
+use platform::keys::{KEY_PREFIX, Keyring, Principal, Rejected, Scope};
+use tokio::time::Instant;
+use tracing::info;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+
+use crate::problem::{Code, Problem};
+
+/// Rejected keys are logged at most this often: anybody can send them.
+const LOG_EVERY: Duration = Duration::from_secs(1);
+
+/// What a route asks of a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) needs: Needs,
+    /// Whether the key of one customer is enough. The handler then shows and changes nothing of
+    /// another customer.
+    for_customers: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    Nothing,
+    /// A key, unless the documentation is public.
+    AnyKey,
+    All(&'static [Scope]),
+    /// The handler asks for one of them, once it has read the body.
+    OneOf(&'static [Scope]),
+}
+
+impl Rule {
+    /// A route for everybody.
+    pub const fn open(path: &'static str) -> Self {
+        Self { method: "GET", path, needs: Needs::Nothing, for_customers: true }
+    }
+
+    /// A route that describes the API.
+    pub const fn documentation(path: &'static str) -> Self {
+        Self { method: "GET", path, needs: Needs::AnyKey, for_customers: true }
+    }
+
+    /// A route for clients that have all of these scopes.
+    pub const fn needs(method: &'static str, path: &'static str, scopes: &'static [Scope]) -> Self {
+        Self { method, path, needs: Needs::All(scopes), for_customers: false }
+    }
+
+    /// A route for clients that have one of these scopes. Its handler calls [`require`].
+    pub const fn needs_one_of(
+        method: &'static str,
+        path: &'static str,
+        scopes: &'static [Scope],
+    ) -> Self {
+        Self { method, path, needs: Needs::OneOf(scopes), for_customers: false }
+    }
+
+    /// The same route, also for the key of one customer.
+    #[must_use]
+    pub const fn also_of_one_customer(self) -> Self {
+        Self { for_customers: true, ..self }
+    }
+
+    fn admits(&self, principal: &Principal) -> Result<(), Problem> {
+        if principal.customer_id.is_some() && !self.for_customers {
+            let detail = "the key of one customer does not allow this request";
+            return Err(Problem::new(Code::FORBIDDEN, detail));
+        }
+        match self.needs {
+            Needs::Nothing | Needs::AnyKey => Ok(()),
+            Needs::All(scopes) => scopes.iter().try_for_each(|scope| require(principal, *scope)),
+            Needs::OneOf(scopes) => {
+                let has_one = scopes.iter().any(|scope| principal.scopes.has(*scope));
+                scopes
+                    .first()
+                    .filter(|_| !has_one)
+                    .map_or(Ok(()), |first| require(principal, *first))
+            }
+        }
+    }
+}
+
+/// Checks that a client may do something.
+///
+/// # Errors
+///
+/// 403 `forbidden`, which names the scope.
+pub fn require(principal: &Principal, scope: Scope) -> Result<(), Problem> {
+    if principal.scopes.has(scope) { Ok(()) } else { Err(Problem::lacks(scope)) }
+}
+
+/// What stands before the routes of one router.
+#[derive(Clone, Debug)]
+pub(crate) struct Guard {
+    keys: Option<Arc<Keyring>>,
+    has_public_docs: bool,
+    rules: &'static [Rule],
+    anyone: Arc<Principal>,
+    stranger: Arc<Principal>,
+    last_logged: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Guard {
+    /// Asks for these keys, or for none.
+    pub(crate) fn new(
+        keys: Option<Arc<Keyring>>,
+        has_public_docs: bool,
+        rules: &'static [Rule],
+    ) -> Self {
+        Self {
+            keys,
+            has_public_docs,
+            rules,
+            anyone: Arc::new(Principal::anyone()),
+            stranger: Arc::new(Principal::stranger()),
+            last_logged: Arc::default(),
+        }
+    }
+
+    /// Finds out who makes the request, and whether they may. `route` is the pattern of its path,
+    /// if there is one.
+    ///
+    /// # Errors
+    ///
+    /// - 401 `unauthenticated` without a valid key, also where there is no route: what exists is
+    ///   nobody's business.
+    /// - 403 `forbidden` if the key does not allow the request.
+    /// - 503 `storage_unavailable` if the keys could not be read for too long.
+    pub(crate) fn admit(
+        &self,
+        request: &Request,
+        route: Option<&str>,
+    ) -> Result<Arc<Principal>, Problem> {
+        let Some(keys) = &self.keys else { return Ok(self.anyone.clone()) };
+        let rule = route.and_then(|route| self.rule(request.method(), route));
+        let is_open = match rule {
+            Some(rule) => match rule.needs {
+                Needs::Nothing => true,
+                Needs::AnyKey => self.has_public_docs,
+                Needs::All(_) | Needs::OneOf(_) => false,
+            },
+            None => route.is_none() && !is_of_the_api(request.uri().path()),
+        };
+        let identified = self.identify(keys, request);
+        if is_open {
+            return Ok(identified.unwrap_or_else(|_| self.stranger.clone()));
+        }
+        let principal = identified?;
+        match rule {
+            Some(rule) => rule.admits(&principal)?,
+            // The router answers 404 or 405. A route that no rule names is not for anybody.
+            None if route.is_none_or(|route| self.names(route)) => {}
+            None => return Err(Problem::new(Code::FORBIDDEN, Code::FORBIDDEN.title())),
+        }
+        Ok(principal)
+    }
+
+    fn rule(&self, method: &Method, route: &str) -> Option<&Rule> {
+        let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+        self.rules.iter().find(|rule| rule.path == route && rule.method == method)
+    }
+
+    fn names(&self, route: &str) -> bool {
+        self.rules.iter().any(|rule| rule.path == route)
+    }
+
+    fn identify(&self, keys: &Keyring, request: &Request) -> Result<Arc<Principal>, Problem> {
+        if request.uri().query().is_some_and(|query| query.contains(KEY_PREFIX)) {
+            let detail = "a key must not be in the URL, where logs show it; send it as Authorization: Bearer, and revoke this one";
+            return Err(Problem::unauthenticated(true, detail));
+        }
+        let Some(sent) = bearer(request.headers()) else {
+            let is_sent = request.headers().contains_key(header::AUTHORIZATION);
+            return Err(Problem::unauthenticated(is_sent, NEEDS_KEY));
+        };
+        keys.authenticate(sent).map_err(|rejected| match rejected {
+            Rejected::KeysUnavailable => {
+                Problem::new(Code::STORAGE_UNAVAILABLE, "the API keys cannot be read now")
+            }
+            reason => {
+                self.log(sent, reason);
+                Problem::unauthenticated(true, NEEDS_KEY)
+            }
+        })
+    }
+
+    /// Tells an operator what clients are not told.
+    fn log(&self, sent: &str, reason: Rejected) {
+        let now = Instant::now();
+        let mut last = self.last_logged.lock().expect("nothing panics under this lock");
+        if last.is_none_or(|last| now - last >= LOG_EVERY) {
+            *last = Some(now);
+            let id =
+                sent.split('_').nth(2).filter(|id| reason != Rejected::Malformed && id.len() == 12);
+            info!(?reason, key_id = id, "a request with a wrong API key was refused");
+        }
+    }
+}
+
+/// The paths of the probes.
+pub(crate) const PROBES: &[Rule] = &[
+    Rule::open("/livez"),
+    Rule::open("/readyz"),
+    Rule::needs("GET", "/metrics", &[Scope::OpsRead]),
+];
+
+/// The paths that every program has beside those of its services.
+pub(crate) const PROGRAM_RULES: &[Rule] = &[
+    PROBES[0],
+    PROBES[1],
+    PROBES[2],
+    Rule::open("/"),
+    Rule::documentation("/version"),
+    Rule::documentation("/openapi.json"),
+    Rule::documentation("/docs"),
+    Rule::documentation("/docs/"),
+    Rule::documentation("/docs/initializer.js"),
+    Rule::documentation("/docs/swagger-ui-bundle.js"),
+    Rule::documentation("/docs/swagger-ui.css"),
+];
+
+/// Adds to every operation which scopes a key needs for it.
+///
+/// # Panics
+///
+/// If an operation has no rule: nobody could use it.
+pub(crate) fn describe_rules(api: &mut OpenApi, rules: &[Rule]) {
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("lsk_…");
+    let scheme = scheme.description(Some("An API key, where the service asks for one")).build();
+    let components = api.components.get_or_insert_default();
+    components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme));
+    for (path, item) in &mut api.paths.paths {
+        let operations = [
+            ("GET", &mut item.get),
+            ("PUT", &mut item.put),
+            ("POST", &mut item.post),
+            ("PATCH", &mut item.patch),
+            ("DELETE", &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            let rule = rules.iter().find(|rule| rule.path == path && rule.method == method);
+            let rule = rule.unwrap_or_else(|| panic!("no rule says who may {method} {path}"));
+            operation.security = Some(rule.described());
+        }
+    }
+}
+
+impl Rule {
+    fn described(&self) -> Vec<SecurityRequirement> {
+        let requires = |scopes: &[Scope]| {
+            SecurityRequirement::new(SCHEME, scopes.iter().map(|scope| scope.as_str()))
+        };
+        match self.needs {
+            Needs::Nothing | Needs::AnyKey => Vec::new(),
+            Needs::All(scopes) => vec![requires(scopes)],
+            Needs::OneOf(scopes) => scopes.iter().map(|scope| requires(&[*scope])).collect(),
+        }
+    }
+}
+
+/// The name of the keys in the API's description.
+const SCHEME: &str = "api_key";
+
+const NEEDS_KEY: &str = "send a valid API key as Authorization: Bearer";
+
+/// The token of a request that has exactly one `Authorization: Bearer`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, another) = (values.next()?, values.next());
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    (another.is_none() && scheme.eq_ignore_ascii_case("bearer")).then(|| token.trim())
+}
+
+fn is_of_the_api(path: &str) -> bool {
+    path == "/api" || path.starts_with("/api/")
+}
+
+#[cfg(test)]
+mod tests;

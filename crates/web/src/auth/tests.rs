@@ -1,0 +1,163 @@
+use axum::body::Body;
+use platform::clock::{Clock, SystemClock, Timestamp};
+use platform::keys::{KeyMode, KeyRecord, KeysFileError, NewKey, change};
+use utoipa::openapi::path::{HttpMethod, OperationBuilder};
+use utoipa::openapi::{PathItem, Paths};
+
+use super::*;
+
+const RULES: &[Rule] = &[
+    Rule::open("/open"),
+    Rule::documentation("/docs"),
+    Rule::needs("GET", "/api/things", &[Scope::StockRead]).also_of_one_customer(),
+    Rule::needs("POST", "/api/things", &[Scope::StockRead, Scope::CatalogWrite]),
+    Rule::needs_one_of("PUT", "/api/things", &[Scope::StockReceive, Scope::StockAdjust]),
+];
+
+struct Fixture {
+    _folder: tempfile::TempDir,
+    guard: Guard,
+    key: String,
+}
+
+impl Fixture {
+    /// A guard that knows one key.
+    fn new(scopes: &[Scope], customer_id: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keys.toml");
+        let key = NewKey::generate(KeyMode::Test).expect("random numbers");
+        let record = KeyRecord {
+            id: key.id.clone(),
+            name: "till".to_owned(),
+            scopes: scopes.to_vec(),
+            customer_id: customer_id.map(str::to_owned),
+            sha256: key.hash,
+            created_at: Timestamp(0),
+            not_after: SystemClock.now().after(Duration::from_secs(3600)),
+            previous: None,
+            revoked_at: None,
+        };
+        change(&path, |keys| {
+            keys.push(record);
+            Ok::<_, KeysFileError>(())
+        })
+        .expect("written");
+        let ring = Keyring::open(&path, Arc::new(SystemClock)).expect("a key");
+        let guard = Guard::new(Some(Arc::new(ring)), true, RULES);
+        Self { _folder: folder, guard, key: key.text }
+    }
+
+    fn asked(&self, method: &str, path: &str, authorization: &[&str]) -> Result<(), Problem> {
+        let mut request = Request::builder().method(method).uri(path);
+        for value in authorization {
+            request = request.header(header::AUTHORIZATION, *value);
+        }
+        let request = request.body(Body::empty()).expect("a request");
+        let route = ["/open", "/docs", "/api/things", "/api/unlisted"];
+        let route = route.into_iter().find(|route| *route == request.uri().path());
+        self.guard.admit(&request, route).map(|_| ())
+    }
+
+    fn with_key(&self, method: &str, path: &str) -> Result<(), &'static str> {
+        let asked = self.asked(method, path, &[&format!("Bearer {}", self.key)]);
+        asked.map_err(|problem| problem.code.as_str())
+    }
+
+    fn without_key(&self, method: &str, path: &str) -> Result<(), &'static str> {
+        self.asked(method, path, &[]).map_err(|problem| problem.code.as_str())
+    }
+}
+
+#[test]
+fn without_a_key_only_open_routes_answer_and_nothing_tells_which_others_exist() {
+    let at = Fixture::new(&[Scope::StockRead], None);
+    let refused = Err("unauthenticated");
+    for (method, path, expected) in [
+        ("GET", "/open", Ok(())),
+        ("HEAD", "/open", Ok(())),
+        ("GET", "/docs", Ok(())),
+        ("GET", "/nothing", Ok(())),
+        ("GET", "/api/things", refused),
+        ("DELETE", "/api/things", refused),
+        ("GET", "/api/nothing", refused),
+        ("GET", "/api", refused),
+        ("POST", "/open", refused),
+    ] {
+        assert_eq!(at.without_key(method, path), expected, "{method} {path}");
+    }
+}
+
+#[test]
+fn the_documentation_may_ask_for_a_key() {
+    let at = Fixture::new(&[Scope::StockRead], None);
+    let guard = Guard::new(at.guard.keys.clone(), false, RULES);
+    let at = Fixture { guard, ..at };
+    assert_eq!(at.without_key("GET", "/docs"), Err("unauthenticated"));
+    assert_eq!(at.with_key("GET", "/docs"), Ok(()));
+}
+
+#[test]
+fn a_key_opens_the_routes_of_its_scopes_and_a_route_without_a_rule_is_for_nobody() {
+    let forbidden = Err("forbidden");
+    let reader = Fixture::new(&[Scope::StockRead], None);
+    let editor = Fixture::new(&[Scope::StockRead, Scope::CatalogWrite], None);
+    let receiver = Fixture::new(&[Scope::StockReceive], None);
+    let customer = Fixture::new(&[Scope::StockRead], Some("C1"));
+    for (method, path, expected) in [
+        ("GET", "/api/things", [Ok(()), Ok(()), forbidden, Ok(())]),
+        ("HEAD", "/api/things", [Ok(()), Ok(()), forbidden, Ok(())]),
+        ("POST", "/api/things", [forbidden, Ok(()), forbidden, forbidden]),
+        ("PUT", "/api/things", [forbidden, forbidden, Ok(()), forbidden]),
+        // The router answers 405 and 404.
+        ("DELETE", "/api/things", [Ok(()); 4]),
+        ("GET", "/api/nothing", [Ok(()); 4]),
+        ("GET", "/api/unlisted", [forbidden; 4]),
+    ] {
+        let asked = [&reader, &editor, &receiver, &customer].map(|at| at.with_key(method, path));
+        assert_eq!(asked, expected, "{method} {path}");
+    }
+}
+
+#[test]
+fn a_refusal_says_what_to_show_and_not_why_the_key_is_wrong() {
+    let at = Fixture::new(&[Scope::StockRead], None);
+    let key = &at.key;
+    let other = NewKey::generate(KeyMode::Test).expect("random numbers").text;
+    let [other, basic, valid] =
+        [format!("Bearer {other}"), format!("Basic {key}"), format!("Bearer {key}")];
+    let sent = "Bearer realm=\"lastro\", error=\"invalid_token\"";
+    for (authorization, challenge) in [
+        (&[][..], "Bearer realm=\"lastro\""),
+        (&[other.as_str()], sent),
+        (&["Bearer x"], sent),
+        (&["Bearer"], sent),
+        (&[basic.as_str()], sent),
+        (&[valid.as_str(), valid.as_str()], sent),
+    ] {
+        let problem = at.asked("GET", "/api/things", authorization).expect_err("refused");
+        assert_eq!((problem.code, problem.detail.as_str()), (Code::UNAUTHENTICATED, NEEDS_KEY));
+        let response = axum::response::IntoResponse::into_response(problem);
+        assert_eq!(response.headers()[header::WWW_AUTHENTICATE], challenge, "{authorization:?}");
+    }
+    let problem = at.asked("POST", "/api/things", &[&format!("bearer  {key}")]).expect_err("403");
+    assert_eq!(problem.document("r").required_scope, Some("catalog:write"));
+    let response = axum::response::IntoResponse::into_response(problem);
+    let challenge = response.headers()[header::WWW_AUTHENTICATE].to_str().expect("text").to_owned();
+    assert!(challenge.ends_with("error=\"insufficient_scope\", scope=\"catalog:write\""));
+}
+
+#[test]
+fn a_key_in_the_url_is_refused_whatever_else_is_sent() {
+    let at = Fixture::new(&[Scope::StockRead], None);
+    let path = format!("/api/things?key={}", at.key);
+    assert_eq!(at.with_key("GET", &path), Err("unauthenticated"));
+}
+
+#[test]
+#[should_panic(expected = "no rule says who may GET /api/other")]
+fn a_route_that_no_rule_names_is_a_mistake() {
+    let operation = OperationBuilder::new().build();
+    let paths = Paths::builder().path("/api/other", PathItem::new(HttpMethod::Get, operation));
+    let mut api = OpenApi::builder().paths(paths.build()).build();
+    describe_rules(&mut api, RULES);
+}
