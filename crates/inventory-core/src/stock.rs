@@ -7,6 +7,9 @@ use contract::{Digest, LocationId, OrderId, ProductId};
 /// The most units of a product that may be on hand at one location.
 pub const MAX_ON_HAND: i64 = 1_000_000_000_000;
 
+/// The most locations that may exist (R17): every batch reads them all.
+pub const MAX_LOCATIONS: usize = 1000;
+
 /// A product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Product {

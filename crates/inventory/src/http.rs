@@ -6,6 +6,7 @@ use std::sync::Arc;
 use contract::{BadId, Digest};
 use http::{HeaderMap, HeaderName, header};
 use inventory_core::decide::{InventoryOutcome, Precondition, Refusal};
+use inventory_core::stock::MAX_LOCATIONS;
 use platform::keys::Scope;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -81,6 +82,10 @@ fn refused(refusal: Refusal) -> Problem {
         Refusal::PreconditionFailed => Problem::new(
             Code::PRECONDITION_FAILED,
             "it was changed, made or not made since you read it; read it again",
+        ),
+        Refusal::TooManyLocations => Problem::new(
+            codes::TOO_MANY_LOCATIONS,
+            format!("{MAX_LOCATIONS} locations exist, which is the maximum; replace one of them"),
         ),
         Refusal::ProductNotFound => product_not_found(),
         Refusal::UnknownLocation => Fault::pointer(

@@ -90,6 +90,10 @@ impl BatchState {
         self.current.locations.get(location_id)
     }
 
+    pub(super) fn count_locations(&self) -> usize {
+        self.current.locations.len()
+    }
+
     pub(super) fn record_location(&mut self, location: Location) {
         self.locations.insert(location.location_id.clone(), location.clone());
         self.current.locations.insert(location.location_id.clone(), location);

@@ -122,7 +122,7 @@ impl Precondition {
 /// The rows that must be loaded before a batch can be decided.
 ///
 /// The sets are sorted, and the store takes locks in that order (R11). All locations are loaded for
-/// every batch.
+/// every batch, and the list of locations is locked for a batch that changes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
     /// The orders whose reservations are loaded.
@@ -131,6 +131,8 @@ pub struct Touched {
     pub requests: BTreeSet<RequestId>,
     /// The products that are loaded, with their levels at every location.
     pub products: BTreeSet<ProductId>,
+    /// Whether a location is created or replaced.
+    pub changes_locations: bool,
 }
 
 impl Touched {
@@ -151,7 +153,7 @@ impl Touched {
                 InventoryCommand::PutProduct(put) => {
                     touched.products.insert(put.product_id.clone());
                 }
-                InventoryCommand::PutLocation(_) => {}
+                InventoryCommand::PutLocation(_) => touched.changes_locations = true,
             }
         }
         touched

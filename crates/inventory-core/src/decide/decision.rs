@@ -19,7 +19,7 @@ pub struct LoadedInventory {
     pub products: BTreeMap<ProductId, Product>,
     /// The levels of these products at every location where they ever moved.
     pub levels: BTreeMap<ProductId, Levels>,
-    /// All locations. There are few.
+    /// All locations, at most [`MAX_LOCATIONS`](crate::stock::MAX_LOCATIONS).
     pub locations: BTreeMap<LocationId, Location>,
     /// The number of the next movement. It exceeds every number that was given before.
     pub next_movement: i64,
@@ -88,6 +88,8 @@ pub enum Refusal {
     KeyReused,
     /// What the request replaces is not as its [`Precondition`](super::Precondition) demands.
     PreconditionFailed,
+    /// [`MAX_LOCATIONS`](crate::stock::MAX_LOCATIONS) exist, and the request creates one more.
+    TooManyLocations,
     /// There is no product with the id.
     ProductNotFound,
     /// There is no location with the id.

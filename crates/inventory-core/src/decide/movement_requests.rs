@@ -3,7 +3,7 @@
 use super::batch_state::BatchState;
 use super::command::{Change, MovementRequest, PutLocation, PutProduct};
 use super::decision::{InventoryOutcome, Refusal};
-use crate::stock::{Cause, Deltas, Level, LevelError, Location, Product};
+use crate::stock::{Cause, Deltas, Level, LevelError, Location, MAX_LOCATIONS, Product};
 
 impl BatchState {
     /// Moves stock, or finds the movement that the request made before.
@@ -82,7 +82,7 @@ impl BatchState {
     ///
     /// # Errors
     ///
-    /// [`Refusal::PreconditionFailed`].
+    /// [`Refusal::PreconditionFailed`], [`Refusal::TooManyLocations`].
     pub(super) fn put_location(&mut self, put: &PutLocation) -> Result<InventoryOutcome, Refusal> {
         let PutLocation { location, precondition } = put;
         let found = self.location(&location.location_id);
@@ -90,6 +90,9 @@ impl BatchState {
         if found != Some(location) {
             if !precondition.holds(found.map(Location::version)) {
                 return Err(Refusal::PreconditionFailed);
+            }
+            if created && self.count_locations() >= MAX_LOCATIONS {
+                return Err(Refusal::TooManyLocations);
             }
             self.record_location(location.clone());
         }

@@ -140,6 +140,7 @@ fn describe_outcome(outcome: &InventoryOutcome) -> String {
         InventoryOutcome::Refused(refusal) => match refusal {
             Refusal::KeyReused => "key_reused",
             Refusal::PreconditionFailed => "precondition_failed",
+            Refusal::TooManyLocations => "too_many_locations",
             Refusal::ProductNotFound => "product_not_found",
             Refusal::UnknownLocation => "unknown_location",
             Refusal::StockChanged { .. } => "stock_changed",

@@ -19,6 +19,8 @@ pub(super) const BELOW_RESERVED: Code = Code::new(
     "below_reserved",
     "The stock on hand cannot be less than the reserved stock",
 );
+pub(super) const TOO_MANY_LOCATIONS: Code =
+    Code::new(StatusCode::CONFLICT, "too_many_locations", "No more locations can be created");
 
 pub(super) const UNKNOWN_LOCATION: FaultCode = FaultCode::new("unknown_location");
 
@@ -31,6 +33,7 @@ pub(crate) fn own_codes() -> OwnCodes {
             RESERVATION_NOT_FOUND,
             STOCK_CHANGED,
             BELOW_RESERVED,
+            TOO_MANY_LOCATIONS,
         ],
         fault_codes: vec![UNKNOWN_LOCATION],
     }
@@ -52,7 +55,8 @@ mod tests {
                 "location_not_found",
                 "reservation_not_found",
                 "stock_changed",
-                "below_reserved"
+                "below_reserved",
+                "too_many_locations"
             ]
         );
         assert_eq!(fault_codes, ["unknown_location"]);

@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use web::body::{self, Object, Reader};
 use web::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
-use web::{Json as Body, Query};
+use web::{Json as Body, Query, cursor, page};
 
 use crate::service::Service;
 
+/// The name of the list in its cursors.
+const LIST: &str = "locations";
 const MAX_PRIORITY: i64 = 1_000_000;
 
 /// A location to create or replace.
@@ -45,11 +47,11 @@ pub(super) struct LocationView {
     priority: u32,
 }
 
-/// All locations, in the order in which they serve orders.
+/// A page of locations, in the order in which they serve orders.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LocationPage {
     data: Vec<LocationView>,
-    /// Always null: one page holds all locations.
+    /// Send it as `cursor` to get the next page; null on the last page.
     next_cursor: Option<String>,
 }
 
@@ -64,23 +66,50 @@ impl From<Location> for LocationView {
 }
 
 /// List locations
+///
+/// Lists locations in the order in which they serve orders: by priority, then id. At most 1000
+/// exist.
 #[utoipa::path(
     get, path = "/api/inventory/locations", tag = "inventory", operation_id = "listLocations",
+    params(
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Locations per page (default 50)"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),
+    ),
     responses(
-        (status = 200, description = "All locations", body = LocationPage),
+        (status = 200, description = "A page of locations", body = LocationPage),
+        (status = 400, description = "`invalid_cursor`", body = Problem, content_type = "application/problem+json"),
         ReadProblems,
     ),
 )]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
-    query: Query,
+    mut query: Query,
 ) -> Result<Json<LocationPage>, Problem> {
+    let limit = query.limit();
+    let after = query.cursor(LIST);
     query.finish()?;
-    let locations = service.store.locations().await?;
-    Ok(Json(LocationPage {
-        data: locations.into_iter().map(LocationView::from).collect(),
-        next_cursor: None,
-    }))
+    let after = after.map(|key| position(&key).ok_or_else(cursor::invalid)).transpose()?;
+    // Every batch reads them all, so a page may do so as well (R17).
+    let locations = service.store.locations().await?.into_iter();
+    let mut page: Vec<_> = locations
+        .skip_while(|its| after.as_ref().is_some_and(|after| sourcing_key(its) <= *after))
+        .take(limit + 1)
+        .collect();
+    let next_cursor = page::cut(&mut page, limit, |last| {
+        cursor::encode(LIST, &format!("{} {}", last.priority, last.location_id))
+    });
+    Ok(Json(LocationPage { data: page.into_iter().map(LocationView::from).collect(), next_cursor }))
+}
+
+/// What locations are sorted by.
+fn sourcing_key(location: &Location) -> (u32, LocationId) {
+    (location.priority, location.location_id.clone())
+}
+
+/// Reads the sourcing key in a cursor.
+fn position(key: &str) -> Option<(u32, LocationId)> {
+    let (priority, location_id) = key.split_once(' ')?;
+    Some((priority.parse().ok()?, location_id.parse().ok()?))
 }
 
 /// Get a location
@@ -117,6 +146,7 @@ pub(super) async fn get(
     responses(
         (status = 200, description = "The location was replaced", body = LocationView),
         (status = 201, description = "The location was created", body = LocationView),
+        (status = 409, description = "`too_many_locations`: at most 1000 can exist", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "`precondition_failed`", body = Problem, content_type = "application/problem+json"),
         BodyProblems,
         WriteProblems,

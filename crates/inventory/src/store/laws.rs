@@ -42,6 +42,7 @@ macro_rules! store_laws {
             deciding::a_command_that_names_other_products_than_its_order_is_an_anomaly
             deciding::the_largest_order_is_reserved_shipped_and_read_back
             deciding::sixteen_deciders_with_crossed_products_neither_oversell_nor_deadlock
+            deciding::no_more_locations_are_created_than_the_maximum_however_many_ask_at_once
             guarding::a_batch_is_written_whole_or_not_at_all
             guarding::a_ledger_that_would_fork_is_refused
             guarding::a_reservation_moves_only_from_the_revision_that_the_decision_saw

@@ -49,6 +49,7 @@ pub const SCHEMA: Schema = Schema {
     statements: &[
         load::LOCK_PRODUCTS,
         load::LOCK_RESERVATIONS,
+        load::LOCK_LOCATIONS,
         load::LEVELS,
         load::REQUESTS,
         load::LOCATIONS,

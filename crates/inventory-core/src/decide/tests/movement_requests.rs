@@ -1,4 +1,5 @@
 use super::*;
+use crate::stock::MAX_LOCATIONS;
 
 #[test]
 fn receiving_adjusting_and_counting_change_the_units_on_hand() {
@@ -208,6 +209,31 @@ fn a_location_is_created_once_and_then_replaced() {
         location main 7         -> replaced
     ",
     );
+}
+
+#[test]
+fn no_location_is_created_beyond_the_maximum() {
+    let put = |name: &str, priority| {
+        let location_id = name.parse().expect("an id");
+        let location = Location { location_id, name: name.to_owned(), priority };
+        InventoryCommand::PutLocation(PutLocation { location, precondition: Precondition::None })
+    };
+    let mut stock = Stock::default();
+    let names = (1..=MAX_LOCATIONS).map(|n| format!("L{n}"));
+    let decided = stock.run(&names.map(|name| put(&name, 1)).collect::<Vec<_>>());
+    let refused = InventoryOutcome::Refused(Refusal::TooManyLocations);
+    let (last, others) = decided.split_last().expect("a thousand");
+    assert_eq!(last.outcome, refused, "main is one of them");
+    assert!(others.iter().all(|one| one.outcome != refused));
+    let replaced = stock.run(&[put("L1", 2), put("L1001", 1)]);
+    assert!(matches!(replaced[0].outcome, InventoryOutcome::LocationPut { created: false, .. }));
+    assert_eq!(replaced[1].outcome, refused);
+}
+
+#[test]
+fn only_a_put_of_a_location_changes_the_list_of_locations() {
+    assert!(Touched::by(&[put_product("MUG"), put_location("SHOP", 1)]).changes_locations);
+    assert!(!Touched::by(&[put_product("MUG")]).changes_locations);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use inventory_core::decide::Refusal;
 use inventory_core::reservation::{Holding, ReservationState, Seen};
-use inventory_core::stock::{Cause, MovementKind};
+use inventory_core::stock::{Cause, MAX_LOCATIONS, MovementKind};
 
 use super::*;
 
@@ -157,10 +158,7 @@ pub(crate) async fn a_request_moves_stock_once_however_often_it_comes(fresh: Fre
     };
     assert_eq!(movement(&later[0]), movement(&first[0]));
     let reused = fresh.run(vec![moved("MUG", "main", Change::Adjust(1), "count")]).await;
-    assert!(matches!(
-        reused[0].outcome,
-        InventoryOutcome::Refused(inventory_core::decide::Refusal::KeyReused)
-    ));
+    assert!(matches!(reused[0].outcome, InventoryOutcome::Refused(Refusal::KeyReused)));
     assert_eq!(fresh.ledger("MUG").await.len(), 2);
 }
 
@@ -262,4 +260,34 @@ pub(crate) async fn sixteen_deciders_with_crossed_products_neither_oversell_nor_
     for name in PRODUCTS {
         assert_eq!(fresh.levels(name).await, [("main".to_owned(), 100, 100)]);
     }
+}
+
+/// Eight replicas create locations at once, and there is room for nine.
+pub(crate) async fn no_more_locations_are_created_than_the_maximum_however_many_ask_at_once(
+    fresh: Fresh,
+) {
+    let first: Vec<_> = (1..MAX_LOCATIONS - 9).map(|n| put_location(&format!("L{n}"), 1)).collect();
+    fresh.run(first).await;
+    let deciders = (0..8).map(|decider| {
+        let store = fresh.store.clone();
+        tokio::spawn(async move {
+            let mut created = 0;
+            for n in 0..4 {
+                let batch = [put_location(&format!("D{decider}-{n}"), 2)];
+                let decided = run_until_done(&*store, Arc::new(batch)).await;
+                match &decided[0].outcome {
+                    InventoryOutcome::LocationPut { created: true, .. } => created += 1,
+                    InventoryOutcome::Refused(Refusal::TooManyLocations) => {}
+                    other => panic!("not the outcome of a creation: {other:?}"),
+                }
+            }
+            created
+        })
+    });
+    let mut created = 0;
+    for decider in deciders.collect::<Vec<_>>() {
+        created += decider.await.expect("no panic");
+    }
+    assert_eq!(created, 9);
+    assert_eq!(fresh.store.locations().await.expect("a read").len(), MAX_LOCATIONS);
 }

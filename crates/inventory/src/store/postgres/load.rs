@@ -1,5 +1,5 @@
-//! Loads what a batch touches. It locks the products by id, then the reservations by order id
-//! (R11).
+//! Loads what a batch touches. It locks the products by id, then the reservations by order id, then
+//! the list of locations if the batch changes it (R11).
 //!
 //! The lock of a product's row covers all of its levels, also those that do not exist yet.
 
@@ -53,6 +53,12 @@ pub(super) const REQUESTS: &str = concat!(
     "WHERE movements.request_id = ANY($1::uuid[])"
 );
 
+/// Batches that change the list of locations do so one after the other: the lock of `main`, which
+/// always exists, stands for the list. Orders and movements do not wait for it, because the foreign
+/// key of a new stock row locks less.
+pub(super) const LOCK_LOCATIONS: &str =
+    "SELECT location_no FROM locations WHERE location_id = 'main' FOR NO KEY UPDATE";
+
 pub(super) const LOCATIONS: &str =
     "SELECT location_no, location_id, name, priority FROM locations ORDER BY priority, location_id";
 
@@ -77,10 +83,11 @@ pub(super) async fn load(
     let orders: Vec<Uuid> = touched.orders.iter().map(|id| id.0).collect();
     let requests: Vec<Uuid> = touched.requests.iter().map(|id| Uuid::from_bytes(id.0)).collect();
     // The server executes them in this order.
-    let (products, reservations, levels, requests, locations, now, batch_number) = tokio::join!(
+    let (products, reservations, locked, levels, requests, locations, now, batch_number) = tokio::join!(
         biased;
         unless(products.is_empty(), transaction.query(LOCK_PRODUCTS, [&products])),
         unless(orders.is_empty(), transaction.query(LOCK_RESERVATIONS, [&orders])),
+        unless(!touched.changes_locations, transaction.query(LOCK_LOCATIONS, [])),
         unless(products.is_empty(), transaction.query(LEVELS, [&products])),
         unless(requests.is_empty(), transaction.query(REQUESTS, [&requests])),
         transaction.query(LOCATIONS, []),
@@ -88,7 +95,8 @@ pub(super) async fn load(
         transaction.query(BATCH_NUMBER, []),
     );
     // Of several errors, the first one is the cause.
-    let (products, reservations, levels) = (products?, reservations?, levels?);
+    let (products, reservations, _) = (products?, reservations?, locked?);
+    let levels = levels?;
     let (requests, locations, now) = (requests?, locations?, now?);
     let mut loaded = LoadedInventory::default();
     let mut numbers = Numbers::default();

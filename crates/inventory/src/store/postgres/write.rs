@@ -27,7 +27,7 @@ pub(super) const CREATE_PRODUCTS: &str = "INSERT INTO products (product_id, name
           AS made (product_id, name, search_name, low_stock_at, created_at, updated_at) ORDER BY product_id COLLATE \"C\"
      ON CONFLICT (product_id) DO NOTHING RETURNING product_no, product_id";
 
-/// Locations are not locked. Of two batches that put one location, the later one wins.
+/// Batches that put locations wait for each other (`LOCK_LOCATIONS`).
 pub(super) const PUT_LOCATIONS: &str = "INSERT INTO locations (location_id, name, priority)
      SELECT * FROM unnest($1::text[], $2::text[], $3::integer[])
           AS put (location_id, name, priority) ORDER BY location_id COLLATE \"C\"
