@@ -23,6 +23,7 @@ pub(crate) mod laws;
 mod numbers;
 mod packed;
 pub mod postgres;
+mod search_key;
 pub mod sqlite;
 
 /// The database of stock (R1, R4, R11, R12).

@@ -6,11 +6,13 @@
 
 pub use number::{NotExact, scaled};
 pub use reader::Reader;
+pub use text::{composed, text, text_not_blank};
 pub use tree::{MAX_DEPTH, parse};
-pub use values::{Parsed, boolean, integer, one_of, text, text_not_blank};
+pub use values::{Parsed, boolean, integer, one_of};
 
 mod number;
 mod reader;
+mod text;
 mod tree;
 mod values;
 

@@ -14,7 +14,7 @@ CREATE TABLE products (
     product_no   integer NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     product_id   text    NOT NULL COLLATE "C" UNIQUE,
     name         text    NOT NULL,
-    -- The name in lower case, in every alphabet, as the program understands that.
+    -- The name without differences of case and composition, as the program understands that.
     search_name  text    NOT NULL,
     low_stock_at bigint  CHECK (low_stock_at >= 0),
     created_at   bigint  NOT NULL,

@@ -13,7 +13,7 @@ CREATE TABLE products (
     product_no   INTEGER NOT NULL PRIMARY KEY,
     product_id   TEXT    NOT NULL UNIQUE,
     name         TEXT    NOT NULL,
-    -- The name in lower case, in every alphabet. SQLite itself knows the English one only.
+    -- The name without differences of case and composition. SQLite itself knows English only.
     search_name  TEXT    NOT NULL,
     low_stock_at INTEGER CHECK (low_stock_at >= 0),
     created_at   INTEGER NOT NULL,

@@ -227,13 +227,14 @@ fn filter(mut query: Query) -> Result<(ProductFilter, usize), Problem> {
 }
 
 fn search_text(text: &str) -> Parsed<String> {
+    let text = body::composed(text);
     if text.chars().count() > MAX_SEARCH_TEXT {
         return Err((
             FaultCode::OUT_OF_RANGE,
             format!("must have at most {MAX_SEARCH_TEXT} characters"),
         ));
     }
-    Ok(text.to_owned())
+    Ok(text)
 }
 
 fn ids(text: &str) -> Parsed<Vec<ProductId>> {

@@ -35,34 +35,6 @@ pub fn boolean() -> impl Fn(&Node) -> Parsed<bool> {
     }
 }
 
-/// Reads text of at most `max` Unicode scalar values that a person can read on one line: control
-/// characters and characters that change the direction of text are refused.
-pub fn text(max: usize) -> impl Fn(&Node) -> Parsed<String> {
-    move |node| {
-        let Node::String(text) = node else { return Err(wrong_type("a string", node)) };
-        // A character has at most four bytes, so a much longer text is refused without counting.
-        if text.len() > 4 * max || text.chars().count() > max {
-            return Err((FaultCode::OUT_OF_RANGE, format!("must have at most {max} characters")));
-        }
-        if text.chars().any(|c| c.is_control() || turns_direction(c)) {
-            return Err((FaultCode::BAD_FORMAT, "must not contain control characters".to_owned()));
-        }
-        Ok(text.clone())
-    }
-}
-
-/// Reads [`text`] in which at least one character is not white space.
-pub fn text_not_blank(max: usize) -> impl Fn(&Node) -> Parsed<String> {
-    let text = text(max);
-    move |node| {
-        let text = text(node)?;
-        if text.trim().is_empty() {
-            return Err((FaultCode::OUT_OF_RANGE, "must not be blank".to_owned()));
-        }
-        Ok(text)
-    }
-}
-
 /// Reads one name of a closed list and returns the value beside it.
 pub fn one_of<T: Copy>(choices: &[(&'static str, T)]) -> impl Fn(&Node) -> Parsed<T> {
     move |node| {
@@ -77,12 +49,6 @@ pub fn one_of<T: Copy>(choices: &[(&'static str, T)]) -> impl Fn(&Node) -> Parse
 
 pub(super) fn wrong_type(expected: &str, found: &Node) -> (FaultCode, String) {
     (FaultCode::WRONG_TYPE, format!("must be {expected}, not {}", found.kind()))
-}
-
-/// Whether the character is a Unicode control of bidirectional text, which can make a name look
-/// like another one in a log or on a page.
-fn turns_direction(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -142,36 +108,6 @@ mod tests {
         assert_eq!(integer(1..=9)(&node("1.5")).unwrap_err().1, "must be a whole number");
         assert_eq!(integer(1..=9)(&node("10")).unwrap_err().1, "must be from 1 to 9");
         assert_eq!(boolean()(&node("1")).unwrap_err().1, "must be a boolean, not a number");
-    }
-
-    #[test]
-    fn text_is_measured_in_characters_and_has_no_controls() {
-        for (json, expected) in [
-            ("\"\"", Ok("")),
-            ("\"abcd\"", Ok("abcd")),
-            ("\"😀😀😀😀\"", Ok("😀😀😀😀")),
-            ("\"é ç\"", Ok("é ç")),
-            ("\"abcde\"", Err(FaultCode::OUT_OF_RANGE)),
-            ("\"😀😀😀😀😀\"", Err(FaultCode::OUT_OF_RANGE)),
-            ("\"a\\nb\"", Err(FaultCode::BAD_FORMAT)),
-            ("\"\\u0000\"", Err(FaultCode::BAD_FORMAT)),
-            ("\"\\u007f\"", Err(FaultCode::BAD_FORMAT)),
-            ("\"\\u0085\"", Err(FaultCode::BAD_FORMAT)),
-            ("\"a\\u202eb\"", Err(FaultCode::BAD_FORMAT)),
-            ("\"a\\u2066b\"", Err(FaultCode::BAD_FORMAT)),
-            ("\"a\\u200fb\"", Err(FaultCode::BAD_FORMAT)),
-            ("5", Err(FaultCode::WRONG_TYPE)),
-            ("null", Err(FaultCode::WRONG_TYPE)),
-        ] {
-            assert_eq!(code(text(4)(&node(json))), expected.map(str::to_owned), "{json}");
-        }
-    }
-
-    #[test]
-    fn text_that_must_say_something_is_not_blank() {
-        assert_eq!(code(text_not_blank(4)(&node("\" a \""))), Ok(" a ".to_owned()));
-        assert_eq!(code(text_not_blank(4)(&node("\"\""))), Err(FaultCode::OUT_OF_RANGE));
-        assert_eq!(code(text_not_blank(4)(&node("\"  \""))), Err(FaultCode::OUT_OF_RANGE));
     }
 
     #[test]

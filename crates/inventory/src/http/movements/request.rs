@@ -267,6 +267,17 @@ mod tests {
         );
     }
 
+    #[test]
+    fn letters_that_are_composed_otherwise_make_the_same_request() {
+        let of = |letter: &str| {
+            let texts = format!(r#""reason":"caf{letter}","reference":"N{letter}""#);
+            let request = read(&format!(r#"{{"kind":"count","quantity":1,{texts}}}"#));
+            request.expect("a movement").cause
+        };
+        assert_eq!(of("e\u{301}"), of("\u{e9}"));
+        assert_eq!(of("e\u{301}").reason.as_deref(), Some("caf\u{e9}"));
+    }
+
     /// Movements store the digest, so a repeated request must have the same one in every version.
     #[test]
     fn the_digest_of_a_request_is_pinned() {

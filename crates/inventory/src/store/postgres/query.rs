@@ -7,6 +7,7 @@ use platform::failure::Failure;
 use storage::postgres::{Parameter, Transaction};
 
 use super::super::numbers::Numbers;
+use super::super::search_key::search_key;
 use super::super::{MovementFilter, ProductFilter};
 use super::load::{LOCATIONS, levels_of, unpack, uuids};
 use super::rows::{self, movement_columns, movement_names, product_columns, reservation_columns};
@@ -54,7 +55,7 @@ pub(super) async fn products(
 ) -> Result<Vec<ProductStock>, Failure> {
     let limit = i64::from(filter.limit);
     let after = filter.after.as_ref().map(|id| id.as_str());
-    let sought = filter.text.as_ref().map(|text| text.to_lowercase());
+    let sought = filter.text.as_ref().map(|text| search_key(text));
     let ids: Option<Vec<&str>> =
         filter.ids.as_ref().map(|ids| ids.iter().map(|id| id.as_str()).collect());
     let mut values: Vec<Parameter<'_>> = vec![&limit];

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::super::numbers::{LocationNo, Numbers};
 use super::super::packed::{allocations_text, shortages_text};
+use super::super::search_key::search_key;
 use super::load::NUMBERS_OF_A_BATCH;
 use super::rows;
 
@@ -151,7 +152,7 @@ async fn create(
         let row: [Parameter<'_>; 6] = [
             &column(products, |product| product.product_id.as_str()),
             &column(products, |product| product.name.as_str()),
-            &column(products, |product| product.name.to_lowercase()),
+            &column(products, |product| search_key(&product.name)),
             &column(products, |product| product.low_stock_at),
             &column(products, |product| product.created_at_micros),
             &column(products, |product| product.updated_at_micros),
@@ -188,7 +189,7 @@ async fn replace_products(
     let row: [Parameter<'_>; 5] = [
         &try_column(products, |product| Ok(numbers.product_no(&product.product_id)?.0))?,
         &column(products, |product| product.name.as_str()),
-        &column(products, |product| product.name.to_lowercase()),
+        &column(products, |product| search_key(&product.name)),
         &column(products, |product| product.low_stock_at),
         &column(products, |product| product.updated_at_micros),
     ];

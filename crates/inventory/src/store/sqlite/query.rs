@@ -7,6 +7,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::super::numbers::Numbers;
+use super::super::search_key::search_key;
 use super::super::{MovementFilter, ProductFilter};
 use super::load;
 use super::rows::{self, MOVEMENT_COLUMNS, MOVEMENTS, PRODUCT_COLUMNS};
@@ -80,7 +81,7 @@ fn conditions(filter: &ProductFilter) -> Conditions {
         conditions.and("product_id > ?", [text(after.as_str())]);
     }
     if let Some(sought) = &filter.text {
-        let sought = sought.to_lowercase();
+        let sought = search_key(sought);
         // Without LIKE, in which some characters would have a meaning of their own.
         conditions.and(
             "(instr(lower(product_id), ?) = 1 OR instr(search_name, ?) > 0)",

@@ -8,6 +8,7 @@ use storage::sqlite::{OneRow, exactly_one};
 
 use super::super::numbers::{LocationNo, Numbers, ProductNo};
 use super::super::packed::{allocations_text, shortages_text};
+use super::super::search_key::search_key;
 
 const UPDATE_STOCK: &str =
     "UPDATE stock SET on_hand = on_hand + ?5, reserved = reserved + ?6, last_seq = ?7, last_movement = ?8
@@ -62,7 +63,7 @@ fn put_product(
             params![
                 numbers.product_no(id)?.0,
                 product.name,
-                product.name.to_lowercase(),
+                search_key(&product.name),
                 product.low_stock_at,
                 product.updated_at_micros,
             ],
@@ -75,7 +76,7 @@ fn put_product(
         params![
             id.as_str(),
             product.name,
-            product.name.to_lowercase(),
+            search_key(&product.name),
             product.low_stock_at,
             product.created_at_micros,
             product.updated_at_micros,

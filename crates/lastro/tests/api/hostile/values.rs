@@ -240,8 +240,13 @@ async fn a_text_that_no_person_wrote_is_refused() {
     for (text, code) in [
         ("a\\u0000b", "bad_format"),
         ("two\\nlines", "bad_format"),
+        ("two\\u2028lines", "bad_format"),
         ("\\u202eright to left", "bad_format"),
         ("   ", "out_of_range"),
+        ("\\u200b", "out_of_range"),
+        ("\\u2060 \\ufeff", "out_of_range"),
+        ("\\u0301", "out_of_range"),
+        ("\\u3164", "out_of_range"),
         ("", "out_of_range"),
         (&too_long, "out_of_range"),
     ] {

@@ -119,6 +119,23 @@ async fn products_are_found_by_the_start_of_their_id_or_a_part_of_their_name() {
 }
 
 #[tokio::test]
+async fn a_name_is_one_name_however_its_letters_are_composed() {
+    let shop = Deployment::open().await;
+    let path = "/api/inventory/products/MUG";
+    let composed = shop.put(path, &json!({"name": "Café ὁδός"})).await;
+    let decomposed = shop.put(path, &json!({"name": "Cafe\u{301} ο\u{314}δο\u{301}ς"})).await;
+    assert_eq!((composed.status, decomposed.status), (201, 200));
+    assert_eq!(decomposed.header("etag"), composed.header("etag"));
+    assert_eq!(decomposed.ok(), composed.ok());
+    for query in
+        ["CAF%C3%89", "cafe%CC%81", "%E1%BD%89%CE%94%CE%8C%CE%A3", "%E1%BD%81%CE%B4%CF%8C%CF%83"]
+    {
+        let list = format!("/api/inventory/products?q={query}");
+        assert_eq!(shop.column(&list, "product_id").await, ["MUG"], "{query}");
+    }
+}
+
+#[tokio::test]
 async fn products_come_page_by_page() {
     let shop = assortment().await;
     for (query, sizes) in
