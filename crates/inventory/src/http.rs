@@ -17,12 +17,14 @@ use web::{Conditions, Rule, conditions};
 use crate::service::Service;
 
 pub(crate) use codes::own_codes;
+pub(crate) use searches::Searches;
 
 mod codes;
 mod locations;
 mod movements;
 mod products;
 mod reservations;
+mod searches;
 
 /// The longest name, reason or reference, in characters.
 const MAX_TEXT: usize = 200;

@@ -24,7 +24,7 @@ use web::program::{Api, Context, Process, Program};
 
 use crate::SERVICE;
 use crate::audit::InventoryAudit;
-use crate::http::{RULES, own_codes, routes};
+use crate::http::{RULES, Searches, own_codes, routes};
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::postgres::{Postgres, SCHEMA};
@@ -89,7 +89,8 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         pairing,
         readiness: context.readiness.clone(),
     };
-    let service = Service { store, batcher, ids: context.ids.clone() };
+    let service =
+        Service { store, batcher, ids: context.ids.clone(), searches: Searches::default() };
     let auditor = auditor(audit, context);
     let api = context.api(SERVICE, routes(Arc::new(service)), RULES, own_codes());
     Parts { relay, committer, consumer, health_check, auditor, api }

@@ -13,6 +13,7 @@ use platform::clock::Ids;
 use platform::failure::Failure;
 use platform::relay::Outbox;
 
+use crate::http::Searches;
 use crate::metrics::Metrics;
 use crate::store::StockStore;
 
@@ -63,4 +64,5 @@ pub struct Service {
     pub store: Arc<dyn StockStore>,
     pub batcher: Batcher<InventoryCommand, InventoryOutcome>,
     pub ids: Arc<dyn Ids>,
+    pub(crate) searches: Searches,
 }

@@ -72,7 +72,7 @@ pub trait StockStore: Send + Sync + fmt::Debug {
     /// [`Failure`] says whether to retry; nothing was changed.
     async fn product(&self, product_id: ProductId) -> Result<Option<ProductStock>, Failure>;
 
-    /// Returns a page of products, sorted by id.
+    /// Returns a page of products, sorted by id. A search is given up after [`SEARCH_LIMIT`].
     ///
     /// # Errors
     ///
@@ -197,6 +197,9 @@ impl fmt::Display for StockPosition {
     }
 }
 
+/// How long a search may take. It reads every product until a page is full.
+pub const SEARCH_LIMIT: Duration = Duration::from_secs(4);
+
 /// Which products to list. All conditions that are given must hold.
 #[derive(Clone, Debug, Default)]
 pub struct ProductFilter {
@@ -210,6 +213,14 @@ pub struct ProductFilter {
     pub after: Option<ProductId>,
     /// The most products to return.
     pub limit: u32,
+}
+
+impl ProductFilter {
+    /// Whether the engine has to look at products one by one. All other pages are a few look-ups.
+    pub fn is_search(&self) -> bool {
+        let by_text = self.text.as_ref().is_some_and(|text| !text.is_empty());
+        self.ids.is_none() && (by_text || self.low_stock)
+    }
 }
 
 /// Which movements to list.

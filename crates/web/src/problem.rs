@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 pub use codes::{Code, FaultCode, OwnCodes};
 pub(crate) use responses::add_edge_problems;
-pub use responses::{BodyProblems, ReadProblems, WriteProblems};
+pub use responses::{BodyProblems, ReadProblems, SearchProblems, WriteProblems};
 
 mod codes;
 mod responses;

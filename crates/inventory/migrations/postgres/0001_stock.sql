@@ -21,6 +21,9 @@ CREATE TABLE products (
     updated_at   bigint  NOT NULL
 );
 
+-- Products that may be low on stock, in the order of pages. A search for text reads the table.
+CREATE INDEX products_with_mark ON products (product_id) WHERE low_stock_at IS NOT NULL;
+
 -- Every batch reads the whole table, which has at most 1 000 rows (R17).
 CREATE TABLE locations (
     location_no integer NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

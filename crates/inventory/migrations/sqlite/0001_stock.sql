@@ -20,6 +20,11 @@ CREATE TABLE products (
     updated_at   INTEGER NOT NULL
 ) STRICT;
 
+-- Searches look at every product, in the order of pages: these have what they compare. Products are
+-- written rarely.
+CREATE INDEX products_by_search ON products (product_id, search_name);
+CREATE INDEX products_with_mark ON products (product_id, low_stock_at) WHERE low_stock_at IS NOT NULL;
+
 -- Every batch reads the whole table, which has at most 1 000 rows (R17).
 CREATE TABLE locations (
     location_no INTEGER NOT NULL PRIMARY KEY,

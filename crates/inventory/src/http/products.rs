@@ -13,7 +13,7 @@ use platform::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use web::body::{self, Object, Parsed, Reader};
-use web::problem::{BodyProblems, FaultCode, Problem, ReadProblems, WriteProblems};
+use web::problem::{BodyProblems, FaultCode, Problem, ReadProblems, SearchProblems, WriteProblems};
 use web::{Json as Body, Query, cursor, page};
 
 use crate::service::Service;
@@ -196,7 +196,7 @@ pub(super) async fn get(
     responses(
         (status = 200, description = "A page of products", body = ProductPage),
         (status = 400, description = "`invalid_cursor`", body = Problem, content_type = "application/problem+json"),
-        ReadProblems,
+        SearchProblems,
     ),
 )]
 pub(super) async fn list(
@@ -204,7 +204,11 @@ pub(super) async fn list(
     query: Query,
 ) -> Result<Json<ProductPage>, Problem> {
     let (filter, limit) = filter(query)?;
-    let mut products = service.store.products(filter).await?;
+    let mut products = if filter.is_search() {
+        service.searches.run(service.store.clone(), filter).await?
+    } else {
+        service.store.products(filter).await?
+    };
     let next_cursor = page::cut(&mut products, limit, |stock| {
         cursor::encode(LIST, stock.product.product_id.as_str())
     });

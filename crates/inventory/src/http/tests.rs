@@ -20,8 +20,11 @@ use super::*;
 use crate::metrics::Metrics;
 use crate::service::Commits;
 use crate::store::StockStore;
-use crate::store::laws::{START, cancel, fulfill, place, put_location};
+use crate::store::laws::{START, cancel, fulfill, place};
 use crate::store::sqlite::Sqlite;
+
+mod locations;
+mod searches;
 
 /// The service behind its edge, on an empty store.
 struct Api {
@@ -42,7 +45,14 @@ impl Api {
         let clock = Arc::new(ManualClock::at(START));
         let store =
             Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
-        let store: Arc<dyn StockStore> = Arc::new(store);
+        Self::over(Arc::new(store), clock, folder)
+    }
+
+    fn over(
+        store: Arc<dyn StockStore>,
+        clock: Arc<ManualClock>,
+        folder: tempfile::TempDir,
+    ) -> Self {
         let ids = Arc::new(SystemIds::new(clock));
         let mut registry = Registry::default();
         let shared = telemetry::Metrics::new(&mut registry, "test");
@@ -53,7 +63,8 @@ impl Api {
         let commits = Arc::new(Commits { store: store.clone(), outbox, metrics });
         let (batcher, committer) = Batcher::new(commits, Arc::new(|_| {}));
         tokio::spawn(committer.run(CancellationToken::new()));
-        let service = Arc::new(Service { store, batcher, ids: ids.clone() });
+        let service =
+            Arc::new(Service { store, batcher, ids: ids.clone(), searches: Searches::default() });
         let router = Edge::new("inventory", shared, ids).wrap(routes(service.clone()).into());
         Self { router, service, folder }
     }
@@ -408,55 +419,6 @@ async fn a_damaged_row_answers_500_and_its_neighbours_go_on() {
     let done = api.service.batcher.submit_all(both, deadline).await;
     assert_eq!(done.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true, true]);
     assert_eq!(api.get(&reservation(2)).await.body["state"], "released");
-}
-
-#[tokio::test]
-async fn locations_are_made_replaced_and_listed_as_they_serve() {
-    let api = Api::new().await;
-    let made = api.put("/locations/SHOP", json!({"name": "Shop", "priority": 7})).await;
-    assert_eq!(
-        (made.status, made.body),
-        (StatusCode::CREATED, json!({"location_id": "SHOP", "name": "Shop", "priority": 7}))
-    );
-    let replaced = api.put("/locations/main", json!({"name": "Warehouse", "priority": 9})).await;
-    assert_eq!(replaced.status, StatusCode::OK);
-    let listed = api.get("/locations").await;
-    assert_eq!(
-        (listed.ids("location_id"), &listed.body["next_cursor"]),
-        (vec!["SHOP", "main"], &Value::Null)
-    );
-}
-
-#[tokio::test]
-async fn locations_are_listed_page_by_page_and_no_more_than_the_maximum_are_created() {
-    let api = Api::new().await;
-    let made = (1..MAX_LOCATIONS).map(|n| put_location(&format!("L{n}"), 7 + n as u32 % 3));
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
-    let done = api.service.batcher.submit_all(made.collect(), deadline).await;
-    assert!(done.iter().all(Result::is_ok));
-    let mut listed: Vec<(u64, String)> = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let page = api.get(&format!("/locations?limit=200{cursor}")).await;
-        for row in page.body["data"].as_array().expect("a list") {
-            let id = row["location_id"].as_str().expect("an id").to_owned();
-            listed.push((row["priority"].as_u64().expect("a priority"), id));
-        }
-        let Some(next) = page.body["next_cursor"].as_str() else { break };
-        cursor = format!("&cursor={next}");
-    }
-    assert_eq!(listed.len(), MAX_LOCATIONS);
-    assert!(listed.is_sorted_by(|one, next| one < next), "each once, as they serve");
-    let refused = api.put("/locations/SHOP", json!({"name": "Shop"})).await;
-    assert_eq!(refused.problem(), (409, "too_many_locations", Vec::new()));
-    let replaced = api.put("/locations/L1", json!({"name": "Shop"})).await;
-    assert_eq!(replaced.status, StatusCode::OK);
-    let of_products = web::cursor::encode("products", "main");
-    let of_nothing = web::cursor::encode("locations", "main");
-    for cursor in [of_products, of_nothing] {
-        let refused = api.get(&format!("/locations?cursor={cursor}")).await;
-        assert_eq!(refused.problem(), (400, "invalid_cursor", Vec::new()));
-    }
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use storage::postgres::{
 };
 use storage::quarantine;
 
-use super::{MovementFilter, ProductFilter, StockStore};
+use super::{MovementFilter, ProductFilter, SEARCH_LIMIT, StockStore};
 use crate::NAMES;
 
 mod audit;
@@ -150,7 +150,11 @@ impl StockStore for Postgres {
     }
 
     async fn products(&self, filter: ProductFilter) -> Result<Vec<ProductStock>, Failure> {
-        self.database.read(async |snapshot| query::products(snapshot, &filter).await).await
+        let reading = async |snapshot: &Transaction<'_>| query::products(snapshot, &filter).await;
+        if filter.is_search() {
+            return self.database.read_within(SEARCH_LIMIT, reading).await;
+        }
+        self.database.read(reading).await
     }
 
     async fn movements(&self, filter: MovementFilter) -> Result<Vec<Movement>, Failure> {

@@ -14,12 +14,12 @@ use platform::clock::{Clock, Timestamp};
 use platform::failure::{Failure, Suspicion};
 use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
-use rusqlite::Transaction;
+use rusqlite::{Connection, Transaction};
 use storage::migration::Migration;
 use storage::quarantine;
 use storage::sqlite::{Database, Keeper, OpenError, Readers, failure};
 
-use super::{MovementFilter, ProductFilter, StockStore};
+use super::{MovementFilter, ProductFilter, SEARCH_LIMIT, StockStore};
 use crate::NAMES;
 
 mod audit;
@@ -123,6 +123,10 @@ impl StockStore for Sqlite {
     }
 
     async fn products(&self, filter: ProductFilter) -> Result<Vec<ProductStock>, Failure> {
+        if filter.is_search() {
+            let searching = move |connection: &Connection| query::products(connection, &filter);
+            return self.database.read_within(SEARCH_LIMIT, searching).await;
+        }
         self.database.read(move |connection| query::products(connection, &filter)).await
     }
 

@@ -1,6 +1,7 @@
 //! One service's database: connections that write, and readers beside them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use platform::failure::Failure;
 use platform::pairing::DatabaseId;
@@ -79,5 +80,18 @@ impl Database {
         work: impl AsyncFnOnce(&Transaction<'_>) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
         self.readers.read(work).await
+    }
+
+    /// As [`read`](Self::read), but each statement is given up after `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Readers::read_within`].
+    pub async fn read_within<R>(
+        &self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        self.readers.read_within(limit, work).await
     }
 }

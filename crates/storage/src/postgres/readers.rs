@@ -1,6 +1,7 @@
 //! Connections that read snapshots, beside the writers or from another program.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use platform::failure::Failure;
 
@@ -12,6 +13,9 @@ use super::transaction::{Time, Transaction};
 
 /// Reads that run at the same time.
 const MAX_READERS: usize = 8;
+
+/// Until the end of the transaction.
+const LIMIT_STATEMENTS: &str = "SELECT set_config('statement_timeout', $1, true)";
 
 /// Clones share their connections.
 #[derive(Clone, Debug)]
@@ -51,5 +55,24 @@ impl Readers {
         // What was read was there, however this ends.
         let _ = snapshot.commit().await;
         Ok(read)
+    }
+
+    /// As [`read`](Self::read), for work whose cost grows with the tables: the server gives each
+    /// statement up after `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), and [`Failure::Unavailable`] if a statement was given up.
+    pub async fn read_within<R>(
+        &self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let limit = limit.as_millis().to_string();
+        self.read(async |snapshot| {
+            snapshot.query_with(LIMIT_STATEMENTS, &[&limit]).await?;
+            work(snapshot).await
+        })
+        .await
     }
 }

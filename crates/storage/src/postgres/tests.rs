@@ -37,6 +37,25 @@ async fn count(database: &Database) -> Result<i64, Failure> {
         .await
 }
 
+#[tokio::test]
+async fn a_read_that_takes_too_long_is_given_up_and_hinders_no_other() {
+    let (database, _) = database().await;
+    let sleep = async |limit, seconds: f64| {
+        let sleeping = async |snapshot: &Transaction<'_>| {
+            snapshot.query("SELECT pg_sleep($1)", [&seconds]).await
+        };
+        database.read_within(limit, sleeping).await
+    };
+    let given_up = sleep(Duration::from_millis(1), 600.0).await;
+    assert!(matches!(given_up, Err(Failure::Unavailable(_))), "{given_up:?}");
+    assert!(sleep(PATIENCE, 0.0).await.is_ok());
+    // The connection, which is used again, has no limit any more.
+    let shown = database.read(async |snapshot| {
+        Ok(snapshot.query("SHOW statement_timeout", []).await?[0].get::<_, String>(0))
+    });
+    assert_eq!(shown.await.expect("a read"), "0");
+}
+
 /// Polls a call so often, and then drops it. Whether it was done by then.
 async fn drop_after<T>(polls: u32, call: impl Future<Output = T>) -> bool {
     let (mut call, mut left) = (pin!(call), polls);

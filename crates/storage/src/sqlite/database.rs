@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use platform::clock::{Clock, Timestamp};
 use platform::failure::Failure;
@@ -101,6 +102,19 @@ impl Database {
     ) -> Result<R, Failure> {
         self.readers.read(work).await
     }
+
+    /// As [`read`](Self::read), but given up after `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Readers::read_within`].
+    pub async fn read_within<R: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, Failure> {
+        self.readers.read_within(limit, work).await
+    }
 }
 
 #[cfg(test)]
@@ -140,6 +154,30 @@ mod tests {
         assert!(matches!(read, Err(Failure::Fatal(_))), "{read:?}");
         let written = database.write(|_, _| Ok(())).await;
         assert!(matches!(written, Err(Failure::Fatal(_))), "{written:?}");
+    }
+
+    #[tokio::test]
+    async fn a_read_that_takes_too_long_is_given_up_and_hinders_no_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = open(&folder.path().join("a.db"));
+        let endless = |reader: &Connection| {
+            let sql = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)
+                       SELECT count(*) FROM n";
+            reader.query_row(sql, [], |row| row.get::<_, i64>(0))
+        };
+        let given_up = database.read_within(Duration::from_millis(1), endless).await;
+        assert!(matches!(given_up, Err(Failure::Unavailable(_))), "{given_up:?}");
+        let one =
+            |reader: &Connection| reader.query_row("SELECT 1", [], |row| row.get::<_, i64>(0));
+        assert_eq!(database.read_within(Duration::from_secs(60), one).await.expect("a read"), 1);
+        // The connection, which is used again, has no limit any more.
+        let counted = database.read(|reader: &Connection| {
+            let sql =
+                "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 100000)
+                       SELECT count(*) FROM n";
+            reader.query_row(sql, [], |row| row.get::<_, i64>(0))
+        });
+        assert_eq!(counted.await.expect("a read"), 100_000);
     }
 
     #[tokio::test]

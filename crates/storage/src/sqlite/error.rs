@@ -94,7 +94,10 @@ pub fn failure(error: rusqlite::Error) -> Failure {
         ErrorCode::SystemIoFailure if extended == ffi::SQLITE_IOERR_SHMSIZE => {
             Failure::Full(Arc::new(error))
         }
-        ErrorCode::CannotOpen => Failure::Unavailable(Arc::new(error)),
+        // Only reads that may take too long are interrupted.
+        ErrorCode::CannotOpen | ErrorCode::OperationInterrupted => {
+            Failure::Unavailable(Arc::new(error))
+        }
         ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig => {
             Failure::suspect(error)
         }

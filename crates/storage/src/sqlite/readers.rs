@@ -7,6 +7,7 @@ use std::time::Duration;
 use platform::failure::Failure;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::error::{OpenError, failure};
@@ -19,6 +20,8 @@ use crate::migration::Migration;
 const MAX_READERS: u32 = 4;
 /// How long a read waits for its turn (R17).
 const MAX_WAIT: Duration = Duration::from_secs(5);
+/// How many steps of a statement are executed between two looks at the clock: some 20 µs.
+const STEPS_BETWEEN_LOOKS: i32 = 1000;
 /// How long closing the file waits for the reads that are under way.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
@@ -95,7 +98,28 @@ impl Readers {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, Failure> {
-        let result = self.read_in_turn(work).await;
+        self.noting(self.read_in_turn(None, work)).await
+    }
+
+    /// As [`read`](Self::read), for work whose cost grows with the tables: it is given up after
+    /// `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), and [`Failure::Unavailable`] if it was given up.
+    pub async fn read_within<R: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, Failure> {
+        self.noting(self.read_in_turn(Some(limit), work)).await
+    }
+
+    async fn noting<R>(
+        &self,
+        reading: impl Future<Output = Result<R, Failure>>,
+    ) -> Result<R, Failure> {
+        let result = reading.await;
         if let Err(failure) = &result {
             self.note(failure);
         }
@@ -132,6 +156,7 @@ impl Readers {
 
     async fn read_in_turn<R: Send + 'static>(
         &self,
+        limit: Option<Duration>,
         work: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, Failure> {
         let waiting = tokio::time::timeout(MAX_WAIT, self.permits.clone().acquire_owned()).await;
@@ -147,7 +172,12 @@ impl Readers {
                 Some(connection) => connection,
                 None => open(&path)?,
             };
+            if let Some(limit) = limit {
+                interrupt_after(&mut connection, limit).map_err(failure)?;
+            }
+            // A connection that was interrupted is not used again (R3).
             let result = read_snapshot(&mut connection, work).map_err(failure)?;
+            connection.progress_handler(0, None::<fn() -> bool>).map_err(failure)?;
             idle.lock().push(connection);
             Ok(result)
         };
@@ -158,6 +188,12 @@ impl Readers {
             .await
             .unwrap_or_else(|panic| Err(Failure::suspect(panic)))
     }
+}
+
+/// Lets the statements of the connection fail from then on.
+fn interrupt_after(connection: &mut Connection, limit: Duration) -> rusqlite::Result<()> {
+    let deadline = Instant::now() + limit;
+    connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || Instant::now() > deadline))
 }
 
 fn read_snapshot<R>(

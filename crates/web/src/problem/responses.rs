@@ -17,6 +17,10 @@ pub struct BodyProblems;
 #[derive(Clone, Copy, Debug)]
 pub struct ReadProblems;
 
+/// The problems of an operation that reads parameters and searches the storage.
+#[derive(Clone, Copy, Debug)]
+pub struct SearchProblems;
+
 /// The problems of an operation that writes to the storage.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteProblems;
@@ -35,6 +39,12 @@ impl IntoResponses for BodyProblems {
 impl IntoResponses for ReadProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         documented(&[Code::INVALID_REQUEST, Code::STORAGE_UNAVAILABLE])
+    }
+}
+
+impl IntoResponses for SearchProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        documented(&[Code::INVALID_REQUEST, Code::OVERLOADED, Code::STORAGE_UNAVAILABLE])
     }
 }
 

@@ -91,7 +91,8 @@ pub(super) fn product_page(after: bool, sought: bool, ids: bool, low_stock: bool
     }
     if low_stock {
         sql.push_str(
-            " AND (SELECT coalesce(sum(on_hand - reserved), 0) FROM stock
+            " AND low_stock_at IS NOT NULL
+              AND (SELECT coalesce(sum(on_hand - reserved), 0) FROM stock
                    WHERE stock.product_no = products.product_no) <= low_stock_at",
         );
     }

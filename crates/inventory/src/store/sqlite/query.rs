@@ -61,11 +61,7 @@ pub(super) fn products(
     connection: &Connection,
     filter: &ProductFilter,
 ) -> rusqlite::Result<Vec<ProductStock>> {
-    let Conditions { sql, values } = conditions(filter);
-    let sql = format!(
-        "SELECT {PRODUCT_COLUMNS} FROM products{sql} ORDER BY product_id LIMIT {}",
-        filter.limit
-    );
+    let (sql, values) = product_page(filter);
     let mut statement = connection.prepare(&sql)?;
     let found = statement.query_map(params_from_iter(values), rows::product)?;
     let with_levels = |found: rusqlite::Result<_>| {
@@ -73,6 +69,19 @@ pub(super) fn products(
         Ok(ProductStock { product, levels: load::Stock::prepare(connection)?.levels(number)? })
     };
     found.map(with_levels).collect()
+}
+
+/// The statement of a page, with its values. The inner query reads indexes alone: a search that
+/// finds little looks at every product.
+pub(super) fn product_page(filter: &ProductFilter) -> (String, Vec<Value>) {
+    let Conditions { sql, values } = conditions(filter);
+    let sql = format!(
+        "SELECT {PRODUCT_COLUMNS} FROM products WHERE product_no IN
+             (SELECT product_no FROM products{sql} ORDER BY product_id LIMIT {})
+         ORDER BY product_id",
+        filter.limit
+    );
+    (sql, values)
 }
 
 fn conditions(filter: &ProductFilter) -> Conditions {
@@ -95,6 +104,7 @@ fn conditions(filter: &ProductFilter) -> Conditions {
     if filter.low_stock {
         let available = "(SELECT coalesce(sum(on_hand - reserved), 0) FROM stock \
                           WHERE stock.product_no = products.product_no)";
+        conditions.and("low_stock_at IS NOT NULL", []);
         conditions.and(&format!("{available} <= low_stock_at"), []);
     }
     conditions

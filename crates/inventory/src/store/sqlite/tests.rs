@@ -32,7 +32,7 @@ fn open(path: &Path) -> Result<Sqlite, OpenError> {
 }
 
 /// A shop with a receipt, an order that holds, one that was cancelled, and one that was rejected.
-async fn shop(path: &Path) -> rusqlite::Connection {
+async fn shop(path: &Path) -> Connection {
     let store = open(path).expect("a new file");
     let orders = [
         place(1, &[("MUG", 2)]),
@@ -143,4 +143,28 @@ fn an_audit_opens_beside_the_service_and_cannot_write() {
     Sqlite::open_for_audit(&path).expect("beside it");
     let reader = storage::sqlite::open_existing_reader(&path, MIGRATIONS).expect("a reader");
     assert!(reader.execute("DELETE FROM quarantine", []).is_err());
+}
+
+/// The table itself is read for the products of the page alone, which are few.
+#[tokio::test]
+async fn a_search_looks_at_products_in_an_index_in_the_order_of_the_page() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let connection = shop(&folder.path().join("inventory.db")).await;
+    let page = ProductFilter { limit: 51, ..ProductFilter::default() };
+    let text = || Some("mug".to_owned());
+    for (filter, expected) in [
+        (ProductFilter { text: text(), ..page.clone() }, "COVERING INDEX products_by_search"),
+        (ProductFilter { low_stock: true, ..page.clone() }, "COVERING INDEX products_with_mark"),
+        // It reads the names of those that have a mark.
+        (ProductFilter { text: text(), low_stock: true, ..page }, "INDEX products_with_mark"),
+    ] {
+        let (sql, values) = query::product_page(&filter);
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("a plan");
+        let steps = plan.query_map(rusqlite::params_from_iter(values), |row| row.get("detail"));
+        let steps: Vec<String> = steps.expect("steps").collect::<Result<_, _>>().expect("texts");
+        let scan = steps.iter().find(|step| step.starts_with("SCAN")).expect("a scan");
+        assert_eq!(scan, &format!("SCAN products USING {expected}"), "{steps:?}");
+        let sorts = steps.iter().filter(|step| step.contains("TEMP B-TREE")).count();
+        assert!(sorts <= 1, "only the page itself is sorted: {steps:?}");
+    }
 }
