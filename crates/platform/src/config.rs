@@ -3,7 +3,7 @@
 //! clap merges the first two. This module reads the file.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -11,9 +11,11 @@ use serde::de::DeserializeOwned;
 use toml::{Spanned, Value};
 
 pub use address::{ListenAddr, refuse_open_address};
+pub use secret::Secret;
 pub use url::{BusUrl, DatabaseUrl};
 
 mod address;
+mod secret;
 mod url;
 
 /// The file that is read if none is named and this one exists.
@@ -55,15 +57,10 @@ impl File {
     pub fn load(explicit: Option<PathBuf>, keys: &[&str]) -> Result<Self, UsageError> {
         let must_exist = explicit.is_some();
         let path = explicit.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-        match read(&path) {
-            Ok((_, mode)) if mode & 0o002 != 0 => Err(UsageError(format!(
-                "every user of this machine may write {0}; run: chmod o-w {0}",
-                path.display()
-            ))),
-            Ok((text, _)) => Self::parse(&path, &text, keys),
-            Err(e) if e.kind() == ErrorKind::NotFound && !must_exist => Ok(Self::default()),
-            Err(e) => Err(UsageError(format!("cannot read {}: {e}", path.display()))),
+        if !must_exist && matches!(path.try_exists(), Ok(false)) {
+            return Ok(Self::default());
         }
+        Self::parse(&path, &read_trusted(&path)?, keys)
     }
 
     /// Returns the value of a key, if the file has it.
@@ -114,13 +111,20 @@ impl File {
     }
 }
 
-/// The text and the permissions of a file.
-fn read(path: &Path) -> std::io::Result<(String, u32)> {
-    let mut file = std::fs::File::open(path)?;
-    let mode = file.metadata()?.permissions().mode();
+/// The text of a file that not every user may write.
+fn read_trusted(path: &Path) -> Result<String, UsageError> {
+    let failed = |error| UsageError(format!("cannot read {}: {error}", path.display()));
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.permissions().mode();
+    if mode & 0o002 != 0 {
+        return Err(UsageError(format!(
+            "every user of this machine may write {0}; run: chmod o-w {0}",
+            path.display()
+        )));
+    }
     let mut text = String::new();
-    file.read_to_string(&mut text)?;
-    Ok((text, mode))
+    file.read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
 }
 
 fn mistake(path: &Path, line: usize, message: &str) -> UsageError {
