@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+mod address;
 mod connection;
 mod database;
 mod error;

@@ -1,23 +1,19 @@
 //! Where a database is, and connections to it that are safe to promise durability on (R1).
 
 use std::error::Error;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
 use platform::config::UsageError;
 use platform::pairing::DatabaseId;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Config;
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::warn;
 
+use super::address::Address;
 use super::connection::{Connection, NOW};
 use super::error::{OpenError, chain};
 use super::session::{self, Refusal};
@@ -85,43 +81,15 @@ impl Server {
     /// Returns an error if the URL is malformed, has another `sslmode`, or names a file of roots
     /// that cannot be read.
     pub fn at(url: &str, name: &str, program: &str) -> Result<Self, UsageError> {
-        let wrong =
-            |error: &dyn std::fmt::Display| UsageError(format!("{name} cannot be used: {error}"));
-        let (base, parameters) = url.split_once('?').unwrap_or((url, ""));
-        let mut rest = Vec::new();
-        let mut mode = "disable".to_owned();
-        let mut root = None;
-        for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
-            let value = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-            match parameter.split_once('=') {
-                Some(("sslmode", text)) => mode = value(text),
-                Some(("sslrootcert", text)) => root = Some(PathBuf::from(value(text))),
-                _ => rest.push(parameter),
-            }
-        }
-        let plain =
-            if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
-        let ssl_mode = match mode.as_str() {
-            "disable" => SslMode::Disable,
-            "require" | "verify-ca" | "verify-full" => SslMode::Require,
-            other => {
-                return Err(wrong(&format!(
-                    "sslmode={other} may send in the clear; use verify-full or disable"
-                )));
-            }
-        };
-        let mut hosts = Vec::new();
-        for url in one_by_one(&plain) {
-            let mut config: Config =
-                url.parse().map_err(|error: tokio_postgres::Error| wrong(&chain(&error)))?;
-            config.ssl_mode(ssl_mode).application_name(program).connect_timeout(CONNECT_WAIT);
+        let Address { mut hosts, tls } = Address::parse(url)
+            .map_err(|reason| UsageError(format!("{name} cannot be used: {reason}")))?;
+        for config in &mut hosts {
+            config.application_name(program).connect_timeout(CONNECT_WAIT);
             config
                 .keepalives_idle(SILENCE)
                 .keepalives_interval(Duration::from_secs(2))
                 .tcp_user_timeout(SILENCE);
-            hosts.push(config);
         }
-        let tls = tls(ssl_mode != SslMode::Disable, root).map_err(|error| wrong(&error))?;
         Ok(Self {
             hosts,
             tls,
@@ -307,15 +275,6 @@ impl Server {
     }
 }
 
-/// A URL of several hosts as one of each: `scheme://user@a:1,b:2/database`.
-fn one_by_one(url: &str) -> Vec<String> {
-    let whole = || vec![url.to_owned()];
-    let Some((scheme, rest)) = url.split_once("://") else { return whole() };
-    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
-    hosts.split(',').map(|host| format!("{scheme}://{user}{host}{path}")).collect()
-}
-
 /// Whether a pooler in between has given this session the server's session of somebody else: its
 /// prepared statements are there already, or those that it prepared are gone.
 fn is_of_pooler(error: &tokio_postgres::Error) -> bool {
@@ -337,32 +296,4 @@ fn is_about_trust(error: &tokio_postgres::Error) -> bool {
         cause = error.source();
     }
     false
-}
-
-/// The way to encrypted connections. Nothing is read from the disk unless they are wanted.
-fn tls(encrypts: bool, root: Option<PathBuf>) -> Result<MakeRustlsConnect, String> {
-    let mut roots = RootCertStore::empty();
-    match root {
-        _ if !encrypts => {}
-        Some(path) => {
-            let failed =
-                |error: &dyn std::fmt::Display| format!("sslrootcert={}: {error}", path.display());
-            for certificate in
-                CertificateDer::pem_file_iter(&path).map_err(|error| failed(&error))?
-            {
-                let certificate = certificate.map_err(|error| failed(&error))?;
-                roots.add(certificate).map_err(|error| failed(&error))?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
 }
