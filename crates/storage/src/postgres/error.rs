@@ -41,6 +41,16 @@ pub enum OpenError {
         /// The cause, for an operator.
         reason: String,
     },
+    /// The server speaks no TLS, or is not who it should be.
+    #[error(
+        "cannot trust {server}: {reason}; the server needs ssl = on and a certificate for the host of the URL, from an authority that this machine knows or that sslrootcert=FILE names"
+    )]
+    Untrusted {
+        /// The name of the database, without secrets.
+        server: String,
+        /// The cause, for an operator.
+        reason: String,
+    },
     /// A pooler shares the server's sessions between clients.
     #[error(
         "{server} is behind a pooler that pools transactions or statements ({reason}); let it pool sessions (pool_mode = session), or connect to the server itself"

@@ -73,13 +73,14 @@ impl Server {
     /// Parses a URL in libpq's syntax. `name` is shown to people instead of it, and `program` is
     /// the application name that the server shows.
     ///
-    /// `sslmode` is `disable`, the default, or `verify-full`; `require` and `verify-ca` are treated
-    /// as `verify-full`. The roots are those of the system, or of the file `sslrootcert`.
+    /// `sslmode` is `disable`, the default for this machine, or `verify-full`, the default for all
+    /// others; `require` and `verify-ca` are treated as `verify-full`. The roots are those of the
+    /// system, or of the file `sslrootcert`.
     ///
     /// # Errors
     ///
-    /// Returns an error if the URL is malformed, has another `sslmode`, or names a file of roots
-    /// that cannot be read.
+    /// Returns an error if the URL is malformed, has another `sslmode`, would send a password over
+    /// the network in the clear, or names a file of roots that cannot be read.
     pub fn at(url: &str, name: &str, program: &str) -> Result<Self, UsageError> {
         let Address { mut hosts, tls } = Address::parse(url)
             .map_err(|reason| UsageError(format!("{name} cannot be used: {reason}")))?;
@@ -252,7 +253,9 @@ impl Server {
             // The role or the database (28, 3D) is misconfigured.
             Some(Some("28" | "3D")) => self.unusable(error),
             // So are the trusted certificates.
-            None if is_about_trust(error) => self.unusable(error),
+            None if is_about_trust(error) => {
+                OpenError::Untrusted { server: self.name.clone(), reason: chain(error) }
+            }
             _ => self.unreachable(error),
         }
     }
