@@ -1,5 +1,6 @@
 //! Assembles the service from its parts, and runs it as a separate program.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use platform::audit::{Auditor, ReadBudget};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
-use platform::config::{BusUrl, DatabaseUrl};
+use platform::config::{BusUrl, DatabaseUrl, Secret};
 use platform::consumer::Consumer;
 use platform::lifecycle::Stage;
 use platform::pairing::{Identity, Pairing};
@@ -41,7 +42,14 @@ pub const PROGRAM: Program = Program {
 };
 /// The keys that the settings file may have: those of all programs, because they may share the
 /// file.
-const KEYS: [&str; 4] = ["currency", "data_dir", "orders_database_url", "inventory_database_url"];
+const KEYS: [&str; 6] = [
+    "currency",
+    "data_dir",
+    "orders_database_url",
+    "orders_database_url_file",
+    "inventory_database_url",
+    "inventory_database_url_file",
+];
 
 /// The adapters that the service is assembled from.
 #[derive(Debug)]
@@ -216,8 +224,11 @@ pub struct Args {
     #[command(flatten)]
     common: CommonArgs,
     /// Database of the stock [default: sqlite:data/inventory.db]
-    #[arg(long, env = "LASTRO_DATABASE_URL", value_name = "URL")]
-    database_url: Option<DatabaseUrl>,
+    #[arg(long, env = "LASTRO_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<Secret>,
+    /// A file that holds the URL of the database, for one with a password
+    #[arg(long, env = "LASTRO_DATABASE_URL_FILE", value_name = "FILE")]
+    database_url_file: Option<PathBuf>,
     /// Message bus shared with the Order Service [default: nats://127.0.0.1:4222]
     #[arg(long, env = "LASTRO_BUS_URL", value_name = "URL")]
     bus_url: Option<BusUrl>,
@@ -229,10 +240,10 @@ pub struct Args {
 ///
 /// As [`web::program::run`].
 pub async fn run(args: Args) -> Result<(), ProgramError> {
-    let Args { common, database_url, bus_url } = args;
+    let Args { common, database_url, database_url_file, bus_url } = args;
     web::program::run(PROGRAM, &common, &KEYS, async |process, file| {
         let broker = broker_between_processes(file.or(bus_url, "bus_url")?)?;
-        let database_url = file.or(database_url, "database_url")?;
+        let database_url = file.secret("database_url", database_url, database_url_file)?;
         let database_url = database_url.map_or_else(|| "sqlite:data/inventory.db".parse(), Ok)?;
         let Opened { store, audit, pairing } = open_store(&database_url, process).await?;
         if common.replace_peer {
@@ -248,5 +259,5 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
 
 /// Runs the program with the arguments of the command line.
 pub fn main() -> ExitCode {
-    run_to_exit(run(Args::parse()))
+    run_to_exit(run)
 }

@@ -56,18 +56,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    run_to_exit(async {
-        match cli.command {
-            None => serve::run(cli.serve).await,
-            Some(Command::Demo(args)) => demo::run(args).await,
-            Some(Command::Verify(args)) => verify::run(args).await,
-            Some(Command::Bench(args)) => bench::run(*args).await,
-            Some(Command::Keys(args)) => keys::run(args).await,
-            Some(Command::Migrate(args)) => migrate::run(args).await,
-            Some(Command::OrderService(args)) => orders::run(args).await,
-            Some(Command::InventoryService(args)) => inventory::run(args).await,
-            Some(Command::NullServer(args)) => bench::null_server::run(args).await,
-        }
+    run_to_exit(async |cli: Cli| match cli.command {
+        None => serve::run(cli.serve).await,
+        Some(Command::Demo(args)) => demo::run(args).await,
+        Some(Command::Verify(args)) => verify::run(args).await,
+        Some(Command::Bench(args)) => bench::run(*args).await,
+        Some(Command::Keys(args)) => keys::run(args).await,
+        Some(Command::Migrate(args)) => migrate::run(args).await,
+        Some(Command::OrderService(args)) => orders::run(args).await,
+        Some(Command::InventoryService(args)) => inventory::run(args).await,
+        Some(Command::NullServer(args)) => bench::null_server::run(args).await,
     })
 }

@@ -1,17 +1,19 @@
 //! `lastro migrate`: migrates PostgreSQL schemas as their owner, for services whose role may not.
 
-use platform::config::{DatabaseUrl, UsageError};
+use platform::config::{File, UsageError};
 use platform::process::ProgramError;
 use platform::telemetry;
 
+use crate::serve::UrlArgs;
+
 #[derive(Debug, clap::Args)]
+#[command(
+    mut_arg("orders_database_url", |arg| arg.help("Database of the orders, as its owner")),
+    mut_arg("inventory_database_url", |arg| arg.help("Database of the stock, as its owner"))
+)]
 pub(crate) struct Args {
-    /// Database of the orders, with the name and the password of the schema's owner
-    #[arg(long, env = "LASTRO_ORDERS_DATABASE_URL", value_name = "URL")]
-    orders_database_url: Option<DatabaseUrl>,
-    /// Database of the stock, with the name and the password of the schema's owner
-    #[arg(long, env = "LASTRO_INVENTORY_DATABASE_URL", value_name = "URL")]
-    inventory_database_url: Option<DatabaseUrl>,
+    #[command(flatten)]
+    urls: UrlArgs,
     /// Role that the services log in as: it may append to the ledgers, but not change or delete
     /// entries
     #[arg(long, value_name = "NAME")]
@@ -26,18 +28,19 @@ pub(crate) struct Args {
 /// migration leaves it unchanged.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     telemetry::init_logs();
-    let Args { orders_database_url, inventory_database_url, role } = args;
-    if orders_database_url.is_none() && inventory_database_url.is_none() {
+    let Args { urls, role } = args;
+    let [orders, inventory] = urls.resolve(&File::default())?;
+    if orders.is_none() && inventory.is_none() {
         return Err(UsageError(
             "name a database with --orders-database-url or --inventory-database-url".to_owned(),
         )
         .into());
     }
-    if let Some(url) = orders_database_url {
+    if let Some(url) = orders {
         orders::migrate(&url, role.as_deref()).await?;
         println!("{url} is up to date");
     }
-    if let Some(url) = inventory_database_url {
+    if let Some(url) = inventory {
         inventory::migrate(&url, role.as_deref()).await?;
         println!("{url} is up to date");
     }

@@ -8,7 +8,7 @@ use platform::bus::embedded::Embedded;
 use platform::bus::nats::Broker;
 use platform::bus::{ACK_WAIT, Bus};
 use platform::clock::Clock;
-use platform::config::{BusUrl, DatabaseUrl, File, UsageError};
+use platform::config::{BusUrl, DatabaseUrl, File, Secret, UsageError};
 use platform::lifecycle::Stage;
 use platform::pairing::Pairing;
 use platform::process::{CommonArgs, ProgramError, broker_between_processes};
@@ -23,8 +23,14 @@ pub(crate) const PROGRAM: Program = Program {
     default_listen: "127.0.0.1:8080",
 };
 /// The keys that the settings file may have.
-pub(crate) const KEYS: [&str; 4] =
-    ["currency", "data_dir", "orders_database_url", "inventory_database_url"];
+pub(crate) const KEYS: [&str; 6] = [
+    "currency",
+    "data_dir",
+    "orders_database_url",
+    "orders_database_url_file",
+    "inventory_database_url",
+    "inventory_database_url_file",
+];
 const DEFAULT_DATA_DIR: &str = "data";
 
 #[derive(Debug, clap::Args)]
@@ -47,12 +53,50 @@ pub(crate) struct DatabaseArgs {
     /// Folder of orders.db and inventory.db [default: ./data]
     #[arg(long, env = "LASTRO_DATA_DIR", value_name = "FOLDER")]
     pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) urls: UrlArgs,
+}
+
+/// The command-line arguments that name each database by its URL.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct UrlArgs {
     /// Database of the orders [default: sqlite:DATA_DIR/orders.db]
-    #[arg(long, env = "LASTRO_ORDERS_DATABASE_URL", value_name = "URL")]
-    pub(crate) orders_database_url: Option<DatabaseUrl>,
+    #[arg(long, env = "LASTRO_ORDERS_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    orders_database_url: Option<Secret>,
+    /// A file that holds the URL of the database of the orders, for one with a password
+    #[arg(long, env = "LASTRO_ORDERS_DATABASE_URL_FILE", value_name = "FILE")]
+    orders_database_url_file: Option<PathBuf>,
     /// Database of the stock [default: sqlite:DATA_DIR/inventory.db]
-    #[arg(long, env = "LASTRO_INVENTORY_DATABASE_URL", value_name = "URL")]
-    pub(crate) inventory_database_url: Option<DatabaseUrl>,
+    #[arg(long, env = "LASTRO_INVENTORY_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    inventory_database_url: Option<Secret>,
+    /// A file that holds the URL of the database of the stock, for one with a password
+    #[arg(long, env = "LASTRO_INVENTORY_DATABASE_URL_FILE", value_name = "FILE")]
+    inventory_database_url_file: Option<PathBuf>,
+}
+
+impl UrlArgs {
+    pub(crate) fn names_orders(&self) -> bool {
+        self.orders_database_url.is_some() || self.orders_database_url_file.is_some()
+    }
+
+    pub(crate) fn names_inventory(&self) -> bool {
+        self.inventory_database_url.is_some() || self.inventory_database_url_file.is_some()
+    }
+
+    /// The URLs of the orders and of the stock, as far as they are given: flags and environment
+    /// variables win over the settings file.
+    pub(crate) fn resolve(self, file: &File) -> Result<[Option<DatabaseUrl>; 2], UsageError> {
+        let Self {
+            orders_database_url: orders,
+            orders_database_url_file: orders_file,
+            inventory_database_url: inventory,
+            inventory_database_url_file: inventory_file,
+        } = self;
+        Ok([
+            file.secret("orders_database_url", orders, orders_file)?,
+            file.secret("inventory_database_url", inventory, inventory_file)?,
+        ])
+    }
 }
 
 /// The two databases.
@@ -73,18 +117,15 @@ impl Databases {
 impl DatabaseArgs {
     /// Resolves both databases: flags and environment variables win over the settings file.
     pub(crate) fn resolve(self, file: &File) -> Result<Databases, UsageError> {
-        let Self { data_dir, orders_database_url, inventory_database_url } = self;
+        let Self { data_dir, urls } = self;
         // A folder from a flag or variable is not mixed with databases from the settings file.
         let of_file = if data_dir.is_some() { &File::default() } else { file };
         let folder = file.or(data_dir, "data_dir")?.unwrap_or_else(|| DEFAULT_DATA_DIR.into());
         let default = Databases::in_folder(&folder);
+        let [orders, inventory] = urls.resolve(of_file)?;
         Ok(Databases {
-            orders: of_file
-                .or(orders_database_url, "orders_database_url")?
-                .unwrap_or(default.orders),
-            inventory: of_file
-                .or(inventory_database_url, "inventory_database_url")?
-                .unwrap_or(default.inventory),
+            orders: orders.unwrap_or(default.orders),
+            inventory: inventory.unwrap_or(default.inventory),
         })
     }
 }

@@ -11,10 +11,12 @@ use serde::de::DeserializeOwned;
 use toml::{Spanned, Value};
 
 pub use address::{ListenAddr, refuse_open_address};
+pub use arguments::refuse_passwords;
 pub use secret::Secret;
 pub use url::{BusUrl, DatabaseUrl};
 
 mod address;
+mod arguments;
 mod secret;
 mod url;
 
@@ -195,7 +197,7 @@ mod tests {
             ("listen = \"8080\"", "lastro.toml, line 1: \"8080\" is not host:port"),
             (
                 "database_url = \"mysql://h\"",
-                "lastro.toml, line 1: \"mysql:\" is not a supported database",
+                "lastro.toml, line 1: it is not a database URL, such as sqlite:data/orders.db",
             ),
             ("listen = ", "lastro.toml, line 1: "),
         ] {

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Parser};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::bus::nats::{Broker, JoinError};
-use crate::config::{BusUrl, File, ListenAddr, UsageError, refuse_open_address};
+use crate::config::{BusUrl, File, ListenAddr, UsageError, refuse_open_address, refuse_passwords};
 use crate::failure::{Chain, Failure};
 
 /// The broker that a service connects to if none is configured.
@@ -38,9 +38,16 @@ impl ProgramError {
     }
 }
 
-/// Runs a program on a runtime of its own and returns its exit code. An error is printed as one
-/// line on standard error.
-pub fn run_to_exit(program: impl Future<Output = Result<(), ProgramError>>) -> ExitCode {
+/// Parses the arguments, runs the program on a runtime of its own and returns its exit code. An
+/// error is printed as one line on standard error.
+pub fn run_to_exit<A: Parser>(
+    program: impl AsyncFnOnce(A) -> Result<(), ProgramError>,
+) -> ExitCode {
+    // Before clap parses the arguments, because it quotes those that it does not know.
+    if let Err(error) = refuse_passwords(std::env::args_os().skip(1)) {
+        return report(&error.into());
+    }
+    let program = program(A::parse());
     raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -84,7 +91,7 @@ fn report(error: &ProgramError) -> ExitCode {
 }
 
 /// The keys of the settings file that every server program has.
-pub const COMMON_KEYS: [&str; 11] = [
+pub const COMMON_KEYS: [&str; 12] = [
     "listen",
     "metrics_listen",
     "api_keys_file",
@@ -95,6 +102,7 @@ pub const COMMON_KEYS: [&str; 11] = [
     "idle_timeout_s",
     "drain_delay_s",
     "database_url",
+    "database_url_file",
     "bus_url",
 ];
 

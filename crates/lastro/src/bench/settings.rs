@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use platform::config::{BusUrl, DatabaseUrl, UsageError};
+use platform::config::{BusUrl, UsageError};
 
 use super::load::Loop;
 use super::suite::SuiteArgs;
 use super::wire::Endpoint;
 use super::workload::{Popularity, Profile};
-use crate::serve::{DatabaseArgs, Databases};
+use crate::serve::{DatabaseArgs, Databases, UrlArgs};
 
 const DEFAULT_CLIENTS: usize = 64;
 const DEFAULT_CONNECTIONS: usize = 256;
@@ -80,7 +80,11 @@ pub(crate) struct Args {
 
 // clap would show a doc comment here as the description of the command.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Services")]
+#[command(
+    next_help_heading = "Services",
+    mut_arg("orders_database_url", |arg| arg.help("With --url: database of the orders to audit")),
+    mut_arg("inventory_database_url", |arg| arg.help("With --url: database of the stock to audit"))
+)]
 struct TargetArgs {
     /// Address of both services, such as http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
@@ -99,12 +103,8 @@ struct TargetArgs {
     /// the folder of the databases to audit
     #[arg(long, env = "LASTRO_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
-    /// With --url: database of the orders to audit
-    #[arg(long, env = "LASTRO_ORDERS_DATABASE_URL", value_name = "URL")]
-    orders_database_url: Option<DatabaseUrl>,
-    /// With --url: database of the stock to audit
-    #[arg(long, env = "LASTRO_INVENTORY_DATABASE_URL", value_name = "URL")]
-    inventory_database_url: Option<DatabaseUrl>,
+    #[command(flatten)]
+    urls: UrlArgs,
     /// Without --url: embedded: for one process, or nats://host:port for two. The broker must be
     /// empty and must serve nothing else, so no environment variable sets it [default: embedded:]
     #[arg(long, value_name = "URL")]
@@ -250,15 +250,14 @@ impl Args {
 
 impl TargetArgs {
     fn names_a_database(&self) -> bool {
-        self.orders_database_url.is_some() || self.inventory_database_url.is_some()
+        self.urls.names_orders() || self.urls.names_inventory()
     }
 
     /// The databases of services that already run, if they are named.
     fn databases(&self) -> Result<Option<Databases>, UsageError> {
-        let Self { data_dir, orders_database_url, inventory_database_url, .. } = self.clone();
-        let named = data_dir.is_some()
-            || (orders_database_url.is_some() && inventory_database_url.is_some());
-        let args = DatabaseArgs { data_dir, orders_database_url, inventory_database_url };
+        let Self { data_dir, urls, .. } = self.clone();
+        let named = data_dir.is_some() || (urls.names_orders() && urls.names_inventory());
+        let args = DatabaseArgs { data_dir, urls };
         named.then(|| args.resolve(&platform::config::File::default())).transpose()
     }
 }

@@ -13,6 +13,7 @@ mod inventory;
 mod keys;
 mod operations;
 mod orders;
+mod secrets;
 mod verify;
 
 use testbed::{ANSWERS, COMMANDS, program_under_test};

@@ -29,40 +29,72 @@ pub enum BusUrl {
     Nats(String),
 }
 
+/// No error quotes the text: it may hold a password, wherever its mistake is.
 impl FromStr for DatabaseUrl {
     type Err = UsageError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once(':') {
+        let result = match text.split_once(':') {
             Some(("sqlite", path)) => sqlite(path),
-            Some(("postgres" | "postgresql", rest)) if is_server(rest) => {
-                Ok(Self::Postgres(text.to_owned()))
+            Some(("postgres" | "postgresql", rest)) => {
+                check_postgres(rest).map(|()| Self::Postgres(text.to_owned()))
             }
-            Some((scheme @ ("postgres" | "postgresql"), _)) => Err(UsageError(format!(
-                "{scheme}: needs a server, such as postgres://user@host:5432/orders"
-            ))),
-            Some((scheme, _)) => Err(UsageError(format!(
-                "{:?} is not a supported database; use sqlite: or postgres:",
-                format!("{scheme}:")
-            ))),
-            None => Err(UsageError(format!(
-                "{text:?} is not a database URL, such as sqlite:data/orders.db"
-            ))),
-        }
+            _ => Err("it is not a database URL, such as sqlite:data/orders.db or \
+                      postgres://user@host:5432/orders"),
+        };
+        result.map_err(|reason| UsageError(reason.to_owned()))
     }
 }
 
-fn sqlite(path: &str) -> Result<DatabaseUrl, UsageError> {
+fn sqlite(path: &str) -> Result<DatabaseUrl, &'static str> {
     let path = path.strip_prefix("//").unwrap_or(path);
-    if path.is_empty() || path.ends_with('/') {
-        return Err(UsageError("sqlite: needs a file, such as sqlite:data/orders.db".to_owned()));
-    }
     // `sqlite::memory:` would lose accepted commands, and a parameter could turn durability off
-    // (R1).
-    if path.starts_with(':') || path.contains('?') {
-        return Err(UsageError(format!("sqlite:{path} must be a plain file name")));
+    // (R1). `user:password@host` was meant for a server.
+    let user = path.rsplit_once('@').map_or("", |(user, _)| user);
+    let is_file = !path.is_empty() && !path.ends_with('/');
+    if !is_file || path.starts_with(':') || path.contains('?') || user.contains(':') {
+        return Err("sqlite: needs a plain file name, such as sqlite:data/orders.db");
     }
     Ok(DatabaseUrl::Sqlite(PathBuf::from(path)))
+}
+
+/// Checks what follows the scheme, so far that it is clear which part of it is the password.
+fn check_postgres(rest: &str) -> Result<(), &'static str> {
+    let Some(rest) = rest.strip_prefix("//").filter(|rest| !rest.is_empty()) else {
+        return Err("postgres: needs a server, such as postgres://user@host:5432/orders");
+    };
+    if rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("a postgres: URL has no spaces and no line ends");
+    }
+    let UrlParts { user, hosts, tail } = UrlParts::of(rest);
+    if user.contains('@') || tail.contains('@') {
+        return Err("the special characters of a user, a password or a parameter must be \
+                    percent-encoded in a postgres: URL, such as %40 for @ and %2F for /");
+    }
+    let port_fits = |host: &str| match host.rsplit_once(']').map_or(host, |(_, port)| port) {
+        host_and_port if host_and_port.contains(':') => host_and_port
+            .rsplit_once(':')
+            .is_some_and(|(name, port)| !name.contains(':') && port.parse::<u16>().is_ok()),
+        _ => true,
+    };
+    if hosts.split(',').all(port_fits) { Ok(()) } else { Err("a port in it is not a number") }
+}
+
+/// What follows the scheme of a URL.
+struct UrlParts<'a> {
+    /// With the password.
+    user: &'a str,
+    hosts: &'a str,
+    /// The database and the parameters.
+    tail: &'a str,
+}
+
+impl<'a> UrlParts<'a> {
+    fn of(rest: &'a str) -> Self {
+        let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        Self { user, hosts, tail }
+    }
 }
 
 impl FromStr for BusUrl {
@@ -110,7 +142,14 @@ impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Postgres(url) => f.write_str(&without_secrets(url)),
+            Self::Postgres(url) => match url.split_once("://") {
+                Some((scheme, rest)) => {
+                    let UrlParts { hosts, tail, .. } = UrlParts::of(rest);
+                    let database = tail.split_once('?').map_or(tail, |(database, _)| database);
+                    write!(f, "{scheme}://{hosts}{database}")
+                }
+                None => f.write_str("postgres:"),
+            },
         }
     }
 }
@@ -173,16 +212,55 @@ mod tests {
 
     #[test]
     fn a_url_that_picks_no_database_says_why() {
-        for (text, line) in [
-            ("mysql://h/x", "\"mysql:\" is not a supported database; use sqlite: or postgres:"),
-            ("orders.db", "\"orders.db\" is not a database URL, such as sqlite:data/orders.db"),
-            ("sqlite:", "sqlite: needs a file, such as sqlite:data/orders.db"),
-            ("sqlite:data/", "sqlite: needs a file, such as sqlite:data/orders.db"),
-            ("sqlite::memory:", "sqlite::memory: must be a plain file name"),
-            ("sqlite:a.db?mode=memory", "sqlite:a.db?mode=memory must be a plain file name"),
+        for (text, start) in [
+            ("mysql://h/x", "it is not a database URL, such as sqlite:data/orders.db or postgres:"),
+            ("orders.db", "it is not a database URL"),
+            ("", "it is not a database URL"),
+            ("sqlite:", "sqlite: needs a plain file name, such as sqlite:data/orders.db"),
+            ("sqlite:data/", "sqlite: needs a plain file name"),
+            ("sqlite::memory:", "sqlite: needs a plain file name"),
+            ("sqlite:a.db?mode=memory", "sqlite: needs a plain file name"),
             ("postgres:", "postgres: needs a server, such as postgres://user@host:5432/orders"),
+            ("postgres:h/orders", "postgres: needs a server"),
+            ("postgres://h:port/orders", "a port in it is not a number"),
+            ("postgres://[::1]:port/orders", "a port in it is not a number"),
+            ("postgres://a:1,b:99999/orders", "a port in it is not a number"),
+            ("postgres://::1/orders", "a port in it is not a number"),
+            ("postgres://u:p@h/my orders", "a postgres: URL has no spaces"),
         ] {
-            assert_eq!(text.parse::<DatabaseUrl>(), Err(UsageError(line.into())));
+            let UsageError(line) = text.parse::<DatabaseUrl>().expect_err(text);
+            assert!(line.starts_with(start), "{text}: {line}");
+        }
+    }
+
+    /// In each of them a password has another place than it should, or the rest is wrong.
+    #[test]
+    fn a_url_that_is_refused_is_not_quoted() {
+        for text in [
+            "postgres://u:s3cret@ss@h:x/db",
+            "postgres://u:s3cret@s3cret@h/db",
+            "postgres://u:s3cret/s3cret@h/db",
+            "postgres://u:s3cret?s3cret@h/db",
+            "postgres://u:p?s3cret@h/db?sslmode=disable",
+            "postgres://u:s3cret/db",
+            "postgres://u:s3cret@h:s3cret/db",
+            "postgres://u@h/db?password=s3cret@s3cret",
+            "postgres://u:s3cret h/db",
+            "postgres://u:s3cret\n@h/db",
+            "postgres:/u:s3cret@h/db",
+            "postgres:u:s3cret@h/db",
+            "postgers://u:s3cret@h/db",
+            "Postgres://u:s3cret@h/db",
+            " postgres://u:s3cret@h/db",
+            "sqlite://u:s3cret@h/db",
+            "sqlite:db?password=s3cret",
+            "host=h password=s3cret",
+            "u:s3cret@h/db",
+            "s3cret:s3cret",
+        ] {
+            let refused = text.parse::<DatabaseUrl>().expect_err(text);
+            assert!(!refused.to_string().contains("s3cret"), "{refused}");
+            assert!(!refused.to_string().contains('\n'), "{refused}");
         }
     }
 
@@ -199,8 +277,11 @@ mod tests {
     fn a_url_is_shown_without_its_secrets() {
         for (text, shown) in [
             ("postgres://user:s3cret@h:5432/orders?sslmode=require", "postgres://h:5432/orders"),
-            ("postgres://user:s3@cret@h/orders", "postgres://h/orders"),
+            ("postgres://user:s3%40cret:%3F@h:1,i:2/orders", "postgres://h:1,i:2/orders"),
+            ("postgresql://user@[::1]:5432/orders", "postgresql://[::1]:5432/orders"),
             ("postgres://h/orders?password=s3cret", "postgres://h/orders"),
+            ("postgres:///orders?host=/run&password=s3cret", "postgres:///orders"),
+            ("postgres://user:s3cret@h?dbname=orders", "postgres://h"),
             ("sqlite:data/orders.db", "sqlite:data/orders.db"),
         ] {
             let url: DatabaseUrl = text.parse().unwrap();
