@@ -20,7 +20,7 @@ use platform::process::{
     CommonArgs, ProgramError, broker_between_processes, listen_help, run_to_exit,
 };
 use platform::relay::{Outbox, Relay};
-use storage::postgres::{Server, Time};
+use storage::postgres::{Roles, Server, Time};
 use web::program::{Api, Context, Process, Program};
 
 use crate::SERVICE;
@@ -207,13 +207,19 @@ pub async fn open_for_audit(
     }
 }
 
-/// Migrates a PostgreSQL schema as its owner, and lets `role`, if given, run the service on it.
+/// Migrates a PostgreSQL schema as its owner, and gives the roles of the service and of an audit
+/// their privileges.
 ///
 /// # Errors
 ///
-/// The URL is not one of PostgreSQL, the database is unreachable, or it is of a later version.
-pub async fn migrate(url: &DatabaseUrl, role: Option<&str>) -> Result<(), ProgramError> {
-    storage::postgres::migrate_at(url, &SCHEMA, role).await
+/// The URL is not one of PostgreSQL, the database is unreachable or of a later version, or a role
+/// could do more than it is granted.
+pub async fn migrate(
+    url: &DatabaseUrl,
+    service: Option<&str>,
+    reader: Option<&str>,
+) -> Result<(), ProgramError> {
+    storage::postgres::migrate_at(url, &SCHEMA, Roles { service, reader }).await
 }
 
 /// The Inventory Service: owns the stock and answers the Order Service's commands over a message

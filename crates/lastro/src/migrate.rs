@@ -14,21 +14,24 @@ use crate::serve::UrlArgs;
 pub(crate) struct Args {
     #[command(flatten)]
     urls: UrlArgs,
-    /// Role that the services log in as: it may append to the ledgers, but not change or delete
-    /// entries
+    /// Role that the services log in as: it may do what they do, and not change or delete entries
+    /// of the ledgers
     #[arg(long, value_name = "NAME")]
     role: Option<String>,
+    /// Role that `lastro verify` logs in as: it may read what that reads
+    #[arg(long, value_name = "NAME")]
+    reader: Option<String>,
 }
 
 /// Migrates the named databases.
 ///
 /// # Errors
 ///
-/// A database is not PostgreSQL, is unreachable, or was migrated by another version. The failed
-/// migration leaves it unchanged.
+/// A database is not PostgreSQL, is unreachable, or was migrated by another version, or a role could
+/// do more than it is granted. The failed migration leaves it unchanged.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     telemetry::init_logs();
-    let Args { urls, role } = args;
+    let Args { urls, role, reader } = args;
     let [orders, inventory] = urls.resolve(&File::default())?;
     if orders.is_none() && inventory.is_none() {
         return Err(UsageError(
@@ -36,12 +39,20 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
         )
         .into());
     }
+    if role.is_some() && role == reader {
+        return Err(UsageError(
+            "--role and --reader are the same role; the one writes and the other must not"
+                .to_owned(),
+        )
+        .into());
+    }
+    let (role, reader) = (role.as_deref(), reader.as_deref());
     if let Some(url) = orders {
-        orders::migrate(&url, role.as_deref()).await?;
+        orders::migrate(&url, role, reader).await?;
         println!("{url} is up to date");
     }
     if let Some(url) = inventory {
-        inventory::migrate(&url, role.as_deref()).await?;
+        inventory::migrate(&url, role, reader).await?;
         println!("{url} is up to date");
     }
     Ok(())

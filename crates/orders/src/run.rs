@@ -22,7 +22,7 @@ use platform::process::{
     CommonArgs, ProgramError, broker_between_processes, listen_help, run_to_exit,
 };
 use platform::relay::{Attempt, Outbox, Relay};
-use storage::postgres::{Server, Time};
+use storage::postgres::{Roles, Server, Time};
 use web::program::{Api, Context, Process, Program};
 
 use crate::SERVICE;
@@ -270,13 +270,19 @@ pub async fn open_for_audit(
     }
 }
 
-/// Migrates a PostgreSQL schema as its owner, and lets `role`, if given, run the service on it.
+/// Migrates a PostgreSQL schema as its owner, and gives the roles of the service and of an audit
+/// their privileges.
 ///
 /// # Errors
 ///
-/// The URL is not one of PostgreSQL, the database is unreachable, or it is of a later version.
-pub async fn migrate(url: &DatabaseUrl, role: Option<&str>) -> Result<(), ProgramError> {
-    storage::postgres::migrate_at(url, &SCHEMA, role).await
+/// The URL is not one of PostgreSQL, the database is unreachable or of a later version, or a role
+/// could do more than it is granted.
+pub async fn migrate(
+    url: &DatabaseUrl,
+    service: Option<&str>,
+    reader: Option<&str>,
+) -> Result<(), ProgramError> {
+    storage::postgres::migrate_at(url, &SCHEMA, Roles { service, reader }).await
 }
 
 /// The Order Service: accepts orders over HTTP and settles them with the Inventory Service over a

@@ -10,6 +10,7 @@ mod error;
 mod idle;
 mod migrate;
 mod pool;
+mod privileges;
 mod readers;
 mod server;
 mod session;
@@ -20,7 +21,8 @@ mod write_check;
 
 pub use database::Database;
 pub use error::{OpenError, failure};
-pub use migrate::{Grants, Schema, migrate, migrate_at};
+pub use migrate::{Schema, migrate, migrate_at};
+pub use privileges::{Roles, Table};
 pub use readers::Readers;
 pub use server::Server;
 pub use transaction::{Parameter, Time, Transaction, page_from};

@@ -8,6 +8,7 @@ use std::process::Stdio;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
 use crate::ports::Port;
@@ -53,6 +54,18 @@ async fn fresh_database_on(url: &str, tablespace: &str) -> String {
         .expect("a new database");
     let (server, _) = url.rsplit_once('/').expect("a URL with a database");
     format!("{server}/{name}")
+}
+
+/// The URL of a database as seen by a role that may log in and nothing else, which is created if it
+/// is not there.
+pub async fn as_role(url: &str, role: &str) -> String {
+    let created = postgres(url).await.batch_execute(&format!("CREATE ROLE {role} LOGIN")).await;
+    if let Err(error) = created {
+        // Another test has created it, or does so at the same time.
+        let there = [SqlState::DUPLICATE_OBJECT, SqlState::UNIQUE_VIOLATION];
+        assert!(error.code().is_some_and(|code| there.contains(code)), "{role}: {error:?}");
+    }
+    url.replace("//postgres@", &format!("//{role}@"))
 }
 
 /// A connection of the test's own.

@@ -91,9 +91,8 @@ CREATE UNIQUE INDEX movements_by_request ON movements (request_id) WHERE request
 
 -- The numbers of batches. A batch draws its number after it has locked its products, so the numbers
 -- of a product's movements rise in the order of commits. Numbers of batches that were rolled back
--- are lost. Every role may draw numbers, because no privilege on tables covers it.
+-- are lost.
 CREATE SEQUENCE batch_numbers;
-GRANT USAGE ON SEQUENCE batch_numbers TO PUBLIC;
 
 -- R12: what an order has of the stock, and the memory of what was answered. By order: one look-up
 -- per order of a batch, and GET of one reservation. Nothing finds a reservation by product: the

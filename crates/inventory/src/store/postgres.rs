@@ -20,7 +20,7 @@ use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
 use storage::postgres::{
-    Database, Grants, LINGER, OpenError, Readers, Schema, Server, Time, Transaction, WriteCheck,
+    Database, LINGER, OpenError, Readers, Schema, Server, Table, Time, Transaction, WriteCheck,
 };
 use storage::quarantine;
 
@@ -41,11 +41,8 @@ pub const SCHEMA: Schema = Schema {
         number: 1,
         sql: include_str!("../../migrations/postgres/0001_stock.sql"),
     }],
-    grants: Grants {
-        append: &["movements"],
-        change: &["products", "locations", "stock", "reservations", "quarantine", "deployment"],
-        remove: &["deployment_channels"],
-    },
+    tables: TABLES,
+    sequences: &["batch_numbers"],
     statements: &[
         load::LOCK_PRODUCTS,
         load::LOCK_RESERVATIONS,
@@ -67,6 +64,28 @@ pub const SCHEMA: Schema = Schema {
         quarantine::INSERT_POSTGRES,
     ],
 };
+
+/// Every table and view, with all that the service does with it: `lastro migrate --role` lets its
+/// role do no more.
+const TABLES: &[Table] = &[
+    Table::appended("products")
+        .updated(&["name", "search_name", "low_stock_at", "updated_at"])
+        .audited(),
+    Table::appended("locations").updated(&["name", "priority"]).audited(),
+    Table::appended("stock")
+        .updated(&["on_hand", "reserved", "last_seq", "last_movement"])
+        .audited(),
+    Table::appended("movements").audited(),
+    Table::appended("reservations")
+        .updated(&["digest", "revision", "allocations", "shortages", "updated_at"])
+        .audited(),
+    Table::appended("quarantine").updated(&["count", "last_at"]),
+    Table::read("deployment").updated(&["peer"]).audited(),
+    Table::appended("deployment_channels").deleted(),
+    Table::for_people("allocations"),
+    Table::for_people("shortages"),
+    Table::for_people("ledger"),
+];
 
 /// A database that the replicas of one service share.
 #[derive(Debug)]

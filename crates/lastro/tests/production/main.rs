@@ -11,6 +11,7 @@ mod clock_jumps;
 mod cluster;
 mod migrations;
 mod postgres;
+mod privileges;
 mod replicas;
 mod standby;
 mod tls;

@@ -17,7 +17,7 @@ use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
 use storage::postgres::{
-    Database, Grants, LINGER, OpenError, Readers, Schema, Server, Time, Transaction, WriteCheck,
+    Database, LINGER, OpenError, Readers, Schema, Server, Table, Time, Transaction, WriteCheck,
 };
 use storage::quarantine;
 
@@ -39,12 +39,8 @@ pub const SCHEMA: Schema = Schema {
         number: 1,
         sql: include_str!("../../migrations/postgres/0001_orders.sql"),
     }],
-    grants: Grants {
-        append: &["idempotency_keys"],
-        // To lock an order takes the right to update it. A trigger forbids every update.
-        change: &["orders", "order_states", "quarantine", "deployment"],
-        remove: &["pending_commands", "deployment_channels"],
-    },
+    tables: TABLES,
+    sequences: &[],
     statements: &[
         load::CLAIM_KEYS,
         load::KEYS,
@@ -63,6 +59,27 @@ pub const SCHEMA: Schema = Schema {
         quarantine::INSERT_POSTGRES,
     ],
 };
+
+/// Every table and view, with all that the service does with it: `lastro migrate --role` lets its
+/// role do no more.
+const TABLES: &[Table] = &[
+    Table::appended("idempotency_keys"),
+    // No column changes, and a trigger forbids it. But the service locks orders.
+    Table::appended("orders").updated(&["order_id"]).audited(),
+    Table::appended("order_states")
+        .updated(&["status", "revision", "settled", "last_seq", "digest", "updated_at", "history"])
+        .audited(),
+    Table::appended("pending_commands")
+        .updated(&["attempt", "sent_at", "next_attempt_at"])
+        .deleted()
+        .audited(),
+    Table::appended("quarantine").updated(&["count", "last_at"]),
+    Table::read("deployment").updated(&["peer"]).audited(),
+    Table::appended("deployment_channels").deleted(),
+    Table::for_people("order_list"),
+    Table::for_people("order_lines"),
+    Table::for_people("order_history"),
+];
 
 /// A database that the replicas of one service share.
 #[derive(Debug)]

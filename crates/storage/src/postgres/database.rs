@@ -9,6 +9,7 @@ use platform::pairing::DatabaseId;
 use super::error::OpenError;
 use super::migrate::{Schema, migrate};
 use super::pool::Pool;
+use super::privileges::Roles;
 use super::readers::Readers;
 use super::server::{Access, Server};
 use super::transaction::{Time, Transaction};
@@ -32,7 +33,7 @@ impl Database {
     ///
     /// It did not come, or it is not what a service can stand on.
     pub async fn open(server: Server, schema: &Schema, time: Time) -> Result<Self, OpenError> {
-        migrate(&server, schema, None).await?;
+        migrate(&server, schema, Roles::default()).await?;
         let readers = Readers::new(server.clone(), time.clone());
         let writers =
             Pool::new(server.clone(), Access::Write, schema.statements, time, MAX_WRITERS);

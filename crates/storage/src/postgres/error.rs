@@ -83,6 +83,14 @@ pub enum OpenError {
         /// The cause, for an operator.
         reason: String,
     },
+    /// A role that should get privileges must not have them.
+    #[error("{server}: {reason}")]
+    Role {
+        /// The name of the database, without secrets.
+        server: String,
+        /// What is wrong with the role, and what to do.
+        reason: String,
+    },
     /// A newer program has changed the schema.
     #[error(
         "{server} was written by a newer version of Lastro (schema {found}, this program knows {known})"

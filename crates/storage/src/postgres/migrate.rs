@@ -1,4 +1,4 @@
-//! Brings a database's schema up to date and grants a role its privileges.
+//! Brings a database's schema up to date and grants roles their privileges.
 
 use platform::config::{DatabaseUrl, UsageError};
 use platform::process::ProgramError;
@@ -6,6 +6,7 @@ use tokio_postgres::types::ToSql;
 
 use super::connection::Connection;
 use super::error::OpenError;
+use super::privileges::{Role, Roles, SCHEMA_MIGRATIONS, Table};
 use super::server::{Access, Server};
 use super::session::{self, Home, find_home};
 use crate::migration::{Applied, Migration, SchemaMismatch, missing};
@@ -22,41 +23,31 @@ const CREATE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (number bigin
 pub struct Schema {
     /// Its steps, oldest first.
     pub migrations: &'static [Migration],
-    /// What a role that may not change the schema is granted.
-    pub grants: Grants,
+    /// Every table and view, with what a role that may not change the schema may do with it.
+    pub tables: &'static [Table],
+    /// The sequences that the service draws numbers from.
+    pub sequences: &'static [&'static str],
     /// The statements that are prepared on every writing connection.
     pub statements: &'static [&'static str],
 }
 
 impl Schema {
-    /// All tables of the service.
-    pub(super) fn tables(&self) -> Vec<&'static str> {
-        let Grants { append, change, remove } = self.grants;
-        [&["schema_migrations"], append, change, remove].concat()
+    /// All tables and views of the service.
+    pub(super) fn tables(&self) -> impl Iterator<Item = Table> {
+        [SCHEMA_MIGRATIONS].into_iter().chain(self.tables.iter().copied())
     }
 }
 
-/// What a role that may not change the schema is allowed to do with the tables of a service.
-#[derive(Clone, Copy, Debug)]
-pub struct Grants {
-    /// Read, and only ever added to.
-    pub append: &'static [&'static str],
-    /// Read, added to and changed.
-    pub change: &'static [&'static str],
-    /// All that, and removed from.
-    pub remove: &'static [&'static str],
-}
-
-/// Migrates the schema at `url` as its owner, and lets `role`, if given, run the service on it.
+/// Migrates the schema at `url` as its owner, and lets the roles use it.
 ///
 /// # Errors
 ///
-/// The URL is not one of PostgreSQL, the database is unreachable, or a later version migrated it.
-/// Nothing was changed.
+/// The URL is not one of PostgreSQL, the database is unreachable, a later version migrated it, or a
+/// role could do more than it is granted. Nothing was changed.
 pub async fn migrate_at(
     url: &DatabaseUrl,
     schema: &Schema,
-    role: Option<&str>,
+    roles: Roles<'_>,
 ) -> Result<(), ProgramError> {
     let DatabaseUrl::Postgres(text) = url else {
         return Err(UsageError(format!(
@@ -65,26 +56,23 @@ pub async fn migrate_at(
         .into());
     };
     let server = Server::at(text, &url.to_string(), "lastro migrate")?;
-    migrate(&server, schema, role).await.map_err(ProgramError::failed)
+    migrate(&server, schema, roles).await.map_err(ProgramError::failed)
 }
 
-/// Applies what is missing, all of it in one transaction; `role`, if there is one, may then work
-/// with the tables.
+/// Applies what is missing, all of it in one transaction; the roles may then work with the tables.
 ///
 /// A database that is up to date is only read.
 ///
 /// # Errors
 ///
 /// Returns why the database could not be migrated; nothing was changed.
-pub async fn migrate(
-    server: &Server,
-    schema: &Schema,
-    role: Option<&str>,
-) -> Result<(), OpenError> {
+pub async fn migrate(server: &Server, schema: &Schema, roles: Roles<'_>) -> Result<(), OpenError> {
     let connection = server.connect_patiently(Access::Write, &[]).await?;
     settle(server, &connection, schema).await?;
     let migrations = schema.migrations;
-    if still_missing(server, &connection, migrations).await?.is_empty() && role.is_none() {
+    if still_missing(server, &connection, migrations).await?.is_empty()
+        && roles.each().next().is_none()
+    {
         return Ok(());
     }
     let step =
@@ -103,10 +91,29 @@ pub async fn migrate(
         let remembered = "INSERT INTO schema_migrations (number, checksum) VALUES ($1, $2)";
         connection.execute(remembered, &row).await.map_err(|error| server.unusable(&error))?;
     }
-    if let Some(role) = role {
-        step(&schema.grants.to(role)).await?;
+    for role in roles.each() {
+        grant(server, &connection, schema, role).await?;
     }
     step("COMMIT").await
+}
+
+/// Gives a role its privileges, if it has no others.
+async fn grant(
+    server: &Server,
+    connection: &Connection,
+    schema: &Schema,
+    role: Role<'_>,
+) -> Result<(), OpenError> {
+    let engine = |error| server.unusable(&error);
+    let home = server.schema().unwrap_or_default();
+    if let Some(reason) = role.unfit(connection, schema).await.map_err(engine)? {
+        return Err(OpenError::Role { server: server.name().to_owned(), reason });
+    }
+    connection.batch(&role.grants(schema, home)).await.map_err(engine)?;
+    match role.excess(connection, schema).await.map_err(engine)? {
+        None => Ok(()),
+        Some(reason) => Err(OpenError::Role { server: server.name().to_owned(), reason }),
+    }
 }
 
 /// Finds the schema of the service, which this and all later connections keep to. Otherwise a
@@ -175,26 +182,5 @@ pub(super) async fn check(server: &Server, schema: &Schema) -> Result<(), OpenEr
             let reason = format!("migration {} has not been applied", step.number);
             Err(OpenError::NotMigrated { server: server.name().to_owned(), reason })
         }
-    }
-}
-
-impl Grants {
-    /// The ledgers are append-only by privilege, whatever the role was given before.
-    fn to(&self, role: &str) -> String {
-        let role = format!("\"{}\"", role.replace('"', "\"\""));
-        let all = [&["schema_migrations"], self.append, self.change, self.remove].concat();
-        let granted = [
-            ("SELECT", &["schema_migrations"][..]),
-            ("SELECT, INSERT", self.append),
-            ("SELECT, INSERT, UPDATE", self.change),
-            ("SELECT, INSERT, UPDATE, DELETE", self.remove),
-        ];
-        let mut statements = vec![format!("REVOKE ALL ON {} FROM {role}", all.join(", "))];
-        for (rights, tables) in granted {
-            if !tables.is_empty() {
-                statements.push(format!("GRANT {rights} ON {} TO {role}", tables.join(", ")));
-            }
-        }
-        statements.join("; ")
     }
 }

@@ -190,7 +190,8 @@ pub(super) async fn find_home(connection: &Connection, schema: &Schema) -> Resul
     }
     let search_path = text("search_path").unwrap_or_default();
     // A version that knows more tables than there are must recognize them, too.
-    let elsewhere = connection.query(ELSEWHERE, &[&schema.tables()]).await?;
+    let tables: Vec<_> = schema.tables().map(|table| table.name).collect();
+    let elsewhere = connection.query(ELSEWHERE, &[&tables]).await?;
     if let Some(row) = elsewhere.first() {
         let schema = row.get("schema");
         // Another replica may just have made them.

@@ -13,7 +13,8 @@ mod settings;
 
 const SCHEMA: Schema = Schema {
     migrations: &[Migration { number: 1, sql: "CREATE TABLE a (x bigint PRIMARY KEY)" }],
-    grants: Grants { append: &[], change: &["a"], remove: &[] },
+    tables: &[Table::appended("a")],
+    sequences: &[],
     statements: &[INSERT],
 };
 const INSERT: &str = "INSERT INTO a VALUES ($1)";

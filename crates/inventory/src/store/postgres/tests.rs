@@ -2,7 +2,8 @@ use inventory_core::decide::{InventoryDecision, InventoryOutcome, LoadedInventor
 use inventory_core::stock::MovementKind;
 use platform::clock::ManualClock;
 use platform::failure::Chain;
-use testbed::{fresh_database, postgres};
+use storage::postgres::{Roles, migrate};
+use testbed::{as_role, fresh_database, postgres};
 
 use super::*;
 use crate::store::laws::{
@@ -25,6 +26,7 @@ const UNGUARD: &str = "SET session_replication_role = replica;
 
 async fn fresh() -> Fresh {
     let (store, clock, url) = opened().await;
+    let audit = audit_of(&url).await;
     let literal = |order_id: OrderId| format!("'{}'", order_id.0);
     let damage = move |sql: String| {
         let url = url.clone();
@@ -38,7 +40,7 @@ async fn fresh() -> Fresh {
         Box::pin(damaging) as _
     };
     Fresh {
-        audit: Arc::new(store.audit()),
+        audit: Arc::new(audit),
         store: Arc::new(store),
         clock,
         damage: Box::new(damage),
@@ -48,12 +50,22 @@ async fn fresh() -> Fresh {
 
 store_laws!(fresh);
 
-/// A store in a database of its own, and that database's URL.
+/// A store in a database of its own, as the role of the service, and the database's URL as its
+/// owner.
 async fn opened() -> (Postgres, Arc<ManualClock>, String) {
     let (url, clock) = (fresh_database().await, Arc::new(ManualClock::at(START)));
-    let store =
-        Postgres::open(server(&url), Time::Given(clock.clone())).await.expect("a new database");
-    (store, clock, url)
+    let its_url = as_role(&url, "service").await;
+    as_role(&url, "reader").await;
+    let roles = Roles { service: Some("service"), reader: Some("reader") };
+    migrate(&server(&url), &SCHEMA, roles).await.expect("a new database");
+    let store = Postgres::open(server(&its_url), Time::Given(clock.clone())).await;
+    (store.expect("the database"), clock, url)
+}
+
+/// What the role of an audit reads.
+async fn audit_of(url: &str) -> PostgresAudit {
+    let its_url = as_role(url, "reader").await;
+    Postgres::open_for_audit(server(&its_url)).await.expect("the database")
 }
 
 fn server(url: &str) -> Server {
@@ -194,31 +206,19 @@ async fn orders_update_stock_and_reservations_in_place() {
     }
 }
 
-/// A role that may not change the schema can serve, and cannot rewrite what happened.
+/// All that these tests do is done as a role that may not change the schema. It cannot rewrite what
+/// happened either.
 #[tokio::test]
-async fn a_role_of_the_service_can_add_to_the_ledger_and_not_change_it() {
-    let (_owner, _, url) = opened().await;
-    let operator = postgres(&url).await;
-    let database: String = operator
-        .query_one("SELECT current_database() AS name", &[])
-        .await
-        .expect("a name")
-        .get("name");
-    let role = format!("role_of_{database}");
-    operator.batch_execute(&format!("CREATE ROLE {role} LOGIN")).await.expect("a role");
-    let database_url: platform::config::DatabaseUrl = url.parse().expect("a URL");
-    storage::postgres::migrate_at(&database_url, &SCHEMA, Some(&role)).await.expect("granted");
-    let (scheme, rest) = url.split_once("://").expect("a URL");
-    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    let its_url = format!("{scheme}://{role}@{host}");
-    let clock = Arc::new(ManualClock::at(START));
-    let store = Postgres::open(server(&its_url), Time::Given(clock)).await.expect("a session");
+async fn the_role_of_the_service_can_add_to_the_ledger_and_not_change_it() {
+    let (store, _, url) = opened().await;
     let batch = [stocked("MUG", 5).to_vec(), vec![place(1, &[("MUG", 1)])]].concat();
     store.run(batch.into(), decide).await.expect("done");
     store.run(Arc::new([cancel(1, &[("MUG", 1)])]), decide).await.expect("done");
-    let session = postgres(&its_url).await;
+    let session = postgres(&as_role(&url, "service").await).await;
     for sql in [
         "UPDATE movements SET on_hand = 9",
+        "UPDATE stock SET product_no = 9",
+        "UPDATE products SET product_id = 'TEE'",
         "DELETE FROM movements",
         "DELETE FROM stock",
         "DELETE FROM products",

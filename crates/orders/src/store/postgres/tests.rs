@@ -2,7 +2,8 @@ use orders_core::decide::decide;
 use orders_core::status::Status;
 use platform::clock::ManualClock;
 use platform::failure::Chain;
-use testbed::{PATIENCE, copy_of_database, eventually, fresh_database, postgres};
+use storage::postgres::{Roles, migrate};
+use testbed::{PATIENCE, as_role, copy_of_database, eventually, fresh_database, postgres};
 
 use super::*;
 use crate::store::laws::{Fresh, START, cancel, id, pairing, place, reserved, store_laws};
@@ -11,19 +12,30 @@ use crate::store::{OrderAuditStore, Pick};
 mod interleavings;
 
 async fn fresh() -> Fresh {
-    let (store, clock, _) = opened().await;
-    Fresh { audit: Arc::new(store.audit()), store: Arc::new(store), clock, _home: Box::new(()) }
+    let (store, clock, url) = opened().await;
+    let audit = audit_of(&url).await;
+    Fresh { audit: Arc::new(audit), store: Arc::new(store), clock, _home: Box::new(()) }
 }
 
 store_laws!(fresh);
 
-/// A store in a database of its own, and that database's URL.
+/// A store in a database of its own, as the role of the service, and the database's URL as its
+/// owner.
 async fn opened() -> (Postgres, Arc<ManualClock>, String) {
     let url = fresh_database().await;
     let clock = Arc::new(ManualClock::at(START));
-    let store =
-        Postgres::open(server(&url), Time::Given(clock.clone())).await.expect("a new database");
-    (store, clock, url)
+    let its_url = as_role(&url, "service").await;
+    as_role(&url, "reader").await;
+    let roles = Roles { service: Some("service"), reader: Some("reader") };
+    migrate(&server(&url), &SCHEMA, roles).await.expect("a new database");
+    let store = Postgres::open(server(&its_url), Time::Given(clock.clone())).await;
+    (store.expect("the database"), clock, url)
+}
+
+/// What the role of an audit reads.
+async fn audit_of(url: &str) -> PostgresAudit {
+    let its_url = as_role(url, "reader").await;
+    Postgres::open_for_audit(server(&its_url)).await.expect("the database")
 }
 
 fn server(url: &str) -> Server {
