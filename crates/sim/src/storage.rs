@@ -320,10 +320,12 @@ fn order_rows(batch: &[OrderCommand]) -> Vec<String> {
 
 /// The rows that a batch of stock locks before it decides.
 fn stock_rows(batch: &[InventoryCommand]) -> Vec<String> {
-    let Touched { orders, requests, products } = Touched::by(batch);
+    let Touched { orders, requests, products, changes_locations } = Touched::by(batch);
     let orders = orders.iter().map(ToString::to_string);
     let products = products.iter().map(ToString::to_string);
-    orders.chain(products).chain(requests.iter().map(|request| format!("{request:?}"))).collect()
+    let requests = requests.iter().map(|request| format!("{request:?}"));
+    let locations = changes_locations.then(|| "all locations".to_owned());
+    orders.chain(products).chain(requests).chain(locations).collect()
 }
 
 /// Entries of the quarantine that are committed must be in the database, and only forged messages
