@@ -57,6 +57,13 @@ struct Create {
     /// When the key ends
     #[arg(long, value_name = "TIME", default_value = "365d", value_parser = humantime::parse_duration)]
     expires: Duration,
+    /// How many requests per second the key may make, of reads and of writes each [default: any
+    /// number]
+    #[arg(long, value_name = "REQUESTS")]
+    rate: Option<u32>,
+    /// How many requests the key may make at once [default: twice the rate]
+    #[arg(long, value_name = "REQUESTS", requires = "rate")]
+    burst: Option<u32>,
     /// Make a key for trials: it begins with lsk_test_ and is otherwise like any other
     #[arg(long)]
     test: bool,
@@ -125,6 +132,8 @@ impl Create {
             name: self.name,
             scopes: self.scopes,
             customer_id: self.customer,
+            rate: self.rate,
+            burst: self.burst,
             sha256: key.hash,
             created_at: now,
             not_after: now.after(self.expires),

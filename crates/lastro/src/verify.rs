@@ -155,7 +155,7 @@ async fn numbers(
     let address = listener.local_addr().map_err(ProgramError::failed)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
-    let context = Context { site, ..context };
+    let context = context.at(site);
     let numbers = context.metrics.audit.clone();
     numbers.start_at_zero(WATCH, invariants);
     // Standard output may be closed, because an operator may want only the metrics.

@@ -5,7 +5,7 @@
 
 pub use file::{KeysFileError, change, read};
 pub use record::{BadRecord, KeyRecord, PreviousSecret};
-pub use ring::{Keyring, Principal, Rejected};
+pub use ring::{KeyLimits, Keyring, Principal, Rejected};
 pub use scope::{Scope, Scopes, UnknownScope};
 pub use secret::{KEY_PREFIX, KeyId, KeyMode, NewKey, NotAKey, NotAnId, SecretHash, SentKey};
 

@@ -17,6 +17,7 @@ pub mod lifecycle;
 pub mod pairing;
 pub mod process;
 pub mod quarantine;
+pub mod rate;
 pub mod readiness;
 pub mod relay;
 pub mod telemetry;

@@ -1,5 +1,6 @@
 //! How a program starts and ends: its common options, its runtime and its exit code.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,12 +11,16 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::bus::nats::{Broker, JoinError};
 use crate::config::{BusUrl, File, ListenAddr, UsageError, refuse_open_address, refuse_passwords};
 use crate::failure::{Chain, Failure};
+use crate::rate::Rate;
 
 /// The broker that a service connects to if none is configured.
 const DEFAULT_BROKER: &str = "nats://127.0.0.1:4222";
 
 /// Longer than the usual 60 s of load balancers, so that they close connections first.
 pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Requests per second of an address without a valid key, where keys are asked for.
+const DEFAULT_ADDRESS_RATE: u32 = 50;
 
 /// The least number of files and connections that a serving program must be allowed to open.
 const MIN_OPEN_FILES: u64 = 128;
@@ -91,11 +96,14 @@ fn report(error: &ProgramError) -> ExitCode {
 }
 
 /// The keys of the settings file that every server program has.
-pub const COMMON_KEYS: [&str; 12] = [
+pub const COMMON_KEYS: [&str; 15] = [
     "listen",
     "metrics_listen",
     "api_keys_file",
     "docs_public",
+    "address_rate",
+    "address_burst",
+    "trusted_proxies",
     "no_auth",
     "allowed_hosts",
     "cors_origins",
@@ -121,6 +129,16 @@ pub struct CommonArgs {
     /// Show the API's description to clients without a key [default: true]
     #[arg(long, env = "LASTRO_DOCS_PUBLIC", value_name = "BOOL")]
     pub docs_public: Option<bool>,
+    /// How many requests per second a client without a valid key may make from one address
+    /// [default: 50 if clients are asked for keys, else any number]
+    #[arg(long, env = "LASTRO_ADDRESS_RATE", value_name = "REQUESTS")]
+    pub address_rate: Option<NonZeroU32>,
+    /// How many requests such a client may make at once [default: twice the rate]
+    #[arg(long, env = "LASTRO_ADDRESS_BURST", value_name = "REQUESTS")]
+    pub address_burst: Option<NonZeroU32>,
+    /// Proxies whose X-Forwarded-For tells the address of a client, as addresses or networks
+    #[arg(long, env = "LASTRO_TRUSTED_PROXIES", value_name = "NETWORK,…", value_delimiter = ',')]
+    pub trusted_proxies: Option<Vec<String>>,
     /// Serve without API keys on an address that other machines can reach
     #[arg(long, env = "LASTRO_NO_AUTH", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub no_auth: Option<bool>,
@@ -196,6 +214,8 @@ pub struct HttpSettings {
     pub api_keys_file: Option<PathBuf>,
     /// Whether clients without a key may read the API's description.
     pub docs_public: bool,
+    /// How much one client may ask for.
+    pub limits: LimitSettings,
     /// The address of `/metrics` and the probes, if they have one of their own.
     pub metrics_listen: Option<ListenAddr>,
     /// The names that clients may use for the API.
@@ -208,6 +228,15 @@ pub struct HttpSettings {
     pub drain_delay: Duration,
 }
 
+/// How much one client may ask for.
+#[derive(Clone, Debug, Default)]
+pub struct LimitSettings {
+    /// The rate of each address, for requests without a valid key; `None` if there is no limit.
+    pub address_rate: Option<Rate>,
+    /// The proxies that are believed what they say about addresses.
+    pub trusted_proxies: Vec<String>,
+}
+
 impl HttpSettings {
     /// The address of the API, and the defaults.
     pub fn at(listen: ListenAddr) -> Self {
@@ -215,6 +244,7 @@ impl HttpSettings {
             listen,
             api_keys_file: None,
             docs_public: true,
+            limits: LimitSettings::default(),
             metrics_listen: None,
             allowed_hosts: Vec::new(),
             cors_origins: Vec::new(),
@@ -245,6 +275,7 @@ impl CommonArgs {
         }
         refuse_open_address(&listen, no_auth || api_keys_file.is_some())?;
         let docs_public = file.or(self.docs_public, "docs_public")?;
+        let limits = self.limits(file, api_keys_file.is_some())?;
         let allowed_hosts = file.or(self.allowed_hosts.clone(), "allowed_hosts")?;
         let cors_origins = file.or(self.cors_origins.clone(), "cors_origins")?;
         let seconds = |value: Option<u16>| value.map(|value| Duration::from_secs(value.into()));
@@ -254,11 +285,29 @@ impl CommonArgs {
             listen,
             api_keys_file,
             docs_public: docs_public.unwrap_or(true),
+            limits,
             metrics_listen,
             allowed_hosts: allowed_hosts.unwrap_or_default(),
             cors_origins: cors_origins.unwrap_or_default(),
             idle_timeout: idle_timeout.unwrap_or(DEFAULT_IDLE_TIMEOUT),
             drain_delay: drain_delay.unwrap_or_default(),
+        })
+    }
+
+    /// Where clients are asked for keys, whoever has none gets a limit.
+    fn limits(&self, file: &File, asks_for_keys: bool) -> Result<LimitSettings, UsageError> {
+        let default = asks_for_keys.then_some(DEFAULT_ADDRESS_RATE);
+        let per_second = file.or(self.address_rate, "address_rate")?.map(NonZeroU32::get);
+        let per_second = per_second.or(default);
+        let burst = file.or(self.address_burst, "address_burst")?.map(NonZeroU32::get);
+        let rate = |per_second: u32| {
+            let burst = burst.unwrap_or(per_second.saturating_mul(2));
+            Rate { per_second, burst }
+        };
+        let trusted_proxies = file.or(self.trusted_proxies.clone(), "trusted_proxies")?;
+        Ok(LimitSettings {
+            address_rate: per_second.map(rate),
+            trusted_proxies: trusted_proxies.unwrap_or_default(),
         })
     }
 }

@@ -96,6 +96,17 @@ pub fn require(principal: &Principal, scope: Scope) -> Result<(), Problem> {
     if principal.scopes.has(scope) { Ok(()) } else { Err(Problem::lacks(scope)) }
 }
 
+/// Who sends a request, as far as it matters for limits.
+#[derive(Clone, Debug)]
+pub(crate) enum Client {
+    /// They have a valid key.
+    Known(Arc<Principal>),
+    /// They have no valid key, and need none.
+    Unknown,
+    /// They have no valid key where they need one.
+    Wrong,
+}
+
 /// What stands before the routes of one router.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
@@ -124,7 +135,7 @@ impl Guard {
         }
     }
 
-    /// Finds out who makes the request, and whether they may. `route` is the pattern of its path,
+    /// Finds out who sends the request, and whether they may. `route` is the pattern of its path,
     /// if there is one.
     ///
     /// # Errors
@@ -137,8 +148,8 @@ impl Guard {
         &self,
         request: &Request,
         route: Option<&str>,
-    ) -> Result<Arc<Principal>, Problem> {
-        let Some(keys) = &self.keys else { return Ok(self.anyone.clone()) };
+    ) -> (Client, Result<Arc<Principal>, Problem>) {
+        let Some(keys) = &self.keys else { return (Client::Unknown, Ok(self.anyone.clone())) };
         let rule = route.and_then(|route| self.rule(request.method(), route));
         let is_open = match rule {
             Some(rule) => match rule.needs {
@@ -148,18 +159,28 @@ impl Guard {
             },
             None => route.is_none() && !is_of_the_api(request.uri().path()),
         };
-        let identified = self.identify(keys, request);
-        if is_open {
-            return Ok(identified.unwrap_or_else(|_| self.stranger.clone()));
+        match self.identify(keys, request) {
+            Ok(principal) => {
+                let admitted = self.admits(&principal, rule, route).map(|()| principal.clone());
+                (Client::Known(principal), admitted)
+            }
+            Err(_) if is_open => (Client::Unknown, Ok(self.stranger.clone())),
+            Err(problem) => (Client::Wrong, Err(problem)),
         }
-        let principal = identified?;
+    }
+
+    fn admits(
+        &self,
+        principal: &Principal,
+        rule: Option<&Rule>,
+        route: Option<&str>,
+    ) -> Result<(), Problem> {
         match rule {
-            Some(rule) => rule.admits(&principal)?,
+            Some(rule) => rule.admits(principal),
             // The router answers 404 or 405. A route that no rule names is not for anybody.
-            None if route.is_none_or(|route| self.names(route)) => {}
-            None => return Err(Problem::new(Code::FORBIDDEN, Code::FORBIDDEN.title())),
+            None if route.is_none_or(|route| self.names(route)) => Ok(()),
+            None => Err(Problem::new(Code::FORBIDDEN, Code::FORBIDDEN.title())),
         }
-        Ok(principal)
     }
 
     fn rule(&self, method: &Method, route: &str) -> Option<&Rule> {

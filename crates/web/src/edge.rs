@@ -26,12 +26,17 @@ use platform::clock::Ids;
 use platform::keys::{KEY_PREFIX, Principal};
 use platform::telemetry::{Metrics, RequestLabels};
 
-use crate::auth::Guard;
+use crate::auth::{Client, Guard};
+use crate::limits::{COST_OF_A_WRONG_KEY, Counted, Limits};
 use crate::problem::{Code, Problem};
 
 mod context;
 mod site;
 
+/// After these, the rest of the body is not read: it would be taken for the next request, or would
+/// be read for nothing.
+const UNREAD: [Code; 4] =
+    [Code::BODY_TOO_LARGE, Code::UNAUTHENTICATED, Code::FORBIDDEN, Code::RATE_LIMITED];
 /// Far beyond every deadline inside a handler: a request that reaches it has found a bug.
 const BACKSTOP: Duration = Duration::from_secs(60);
 /// Stops a browser that shows a response of the API as a page from loading anything. Pages set
@@ -46,12 +51,14 @@ pub struct Edge {
     ids: Arc<dyn Ids>,
     site: Arc<Site>,
     guard: Guard,
+    limits: Arc<Limits>,
 }
 
 impl Edge {
     /// The edge of `service`. `ids` makes request ids for clients that send none.
     pub fn new(service: &'static str, metrics: Metrics, ids: Arc<dyn Ids>) -> Self {
-        Self { service, metrics, ids, site: Arc::default(), guard: Guard::new(None, true, &[]) }
+        let guard = Guard::new(None, true, &[]);
+        Self { service, metrics, ids, site: Arc::default(), guard, limits: Arc::default() }
     }
 
     /// The same edge for a listener of its own.
@@ -60,10 +67,10 @@ impl Edge {
         Self { site, ..self }
     }
 
-    /// The same edge with a guard that asks clients who they are.
+    /// The same edge with a guard that asks clients who they are, and with limits.
     #[must_use]
-    pub(crate) fn guarded_by(self, guard: Guard) -> Self {
-        Self { guard, ..self }
+    pub(crate) fn guarded_by(self, guard: Guard, limits: Arc<Limits>) -> Self {
+        Self { guard, limits, ..self }
     }
 
     /// Wraps the routes that `router` has so far, and its fallback. Call it after adding all
@@ -83,9 +90,10 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     request.extensions_mut().insert(request_id.clone());
     request.extensions_mut().insert(trace_parent);
 
-    let admitted = edge.admit(&request, &asked);
-    let mut response = match admitted {
+    let Admission { principal, counted } = edge.admit(&request, &asked);
+    let mut response = match principal {
         Ok(principal) => {
+            let _place = edge.limits.wait(&principal, &mut request);
             request.extensions_mut().insert(principal);
             answer(request, next).await
         }
@@ -94,12 +102,14 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     let problem = problem_in(&mut response, &asked.path);
     if let Some(problem) = &problem {
         response = problem.render(request_id.as_str(), response);
-        if [Code::BODY_TOO_LARGE, Code::UNAUTHENTICATED, Code::FORBIDDEN].contains(&problem.code) {
-            // The rest of the body would be read as the next request, or for nothing.
+        if UNREAD.contains(&problem.code) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
     finish_headers(response.headers_mut(), &request_id);
+    if let Some(counted) = counted {
+        counted.write(response.headers_mut());
+    }
     edge.record(
         asked,
         &request_id,
@@ -108,6 +118,12 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
         started.elapsed(),
     );
     response
+}
+
+/// What is decided about a request before its handler sees it.
+struct Admission {
+    principal: Result<Arc<Principal>, Problem>,
+    counted: Option<Counted>,
 }
 
 /// The handler's response, or a problem if the handler panics or hangs: a bug costs only its
@@ -201,9 +217,25 @@ impl Asked {
 
 impl Edge {
     /// Lets a request in, or says why not. Nothing of it was read but its headers.
-    fn admit(&self, request: &Request, asked: &Asked) -> Result<Arc<Principal>, Problem> {
-        self.site.check(request)?;
-        self.guard.admit(request, asked.route.as_deref())
+    ///
+    /// A request with a valid key counts for the key alone: many clients may share an address.
+    /// What a client may not do counts as well.
+    fn admit(&self, request: &Request, asked: &Asked) -> Admission {
+        if let Err(problem) = self.site.check(request) {
+            return Admission { principal: Err(problem), counted: None };
+        }
+        let (client, admitted) = self.guard.admit(request, asked.route.as_deref());
+        let counted = match &client {
+            Client::Known(principal) => Limits::count_key(principal, request),
+            Client::Unknown => self.limits.count_address(request, 1),
+            Client::Wrong => self.limits.count_address(request, COST_OF_A_WRONG_KEY),
+        };
+        match counted {
+            Ok(counted) => Admission { principal: admitted, counted },
+            Err(refused) => {
+                Admission { principal: Err(refused.problem()), counted: Some(refused.0) }
+            }
+        }
     }
 
     fn record(

@@ -27,6 +27,7 @@ mod auth;
 mod headers;
 mod index;
 mod json;
+mod limits;
 mod query;
 mod server;
 mod silence;

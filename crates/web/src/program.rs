@@ -26,6 +26,7 @@ use crate::auth::{Guard, PROBES, PROGRAM_RULES, Rule, describe_rules};
 use crate::docs;
 use crate::edge::{Edge, Site};
 use crate::index;
+use crate::limits::Limits;
 use crate::probes::{self, Probes};
 use crate::problem::{OwnCodes, add_edge_problems};
 use crate::server::{bind, serve};
@@ -67,6 +68,8 @@ pub struct Context {
     pub keys: Option<Arc<Keyring>>,
     /// Whether clients without a key may read the API's description.
     pub docs_public: bool,
+    /// How much one client may ask for.
+    limits: Arc<Limits>,
     /// Cancelled when the shutdown begins, so that waiting requests end (R19).
     pub stopping: CancellationToken,
 }
@@ -87,8 +90,15 @@ impl Context {
             site: Arc::default(),
             keys: None,
             docs_public: true,
+            limits: Arc::default(),
             stopping,
         }
+    }
+
+    /// The same context at another address.
+    #[must_use]
+    pub fn at(self, site: Arc<Site>) -> Self {
+        Self { site, ..self }
     }
 
     /// The API of a service: its routes behind the edge, what each asks of a client, their
@@ -122,7 +132,7 @@ impl Context {
     fn edge(&self, service: &'static str, rules: &'static [Rule]) -> Edge {
         let guard = Guard::new(self.keys.clone(), self.docs_public, rules);
         let edge = Edge::new(service, self.metrics.clone(), self.ids.clone());
-        edge.at(self.site.clone()).guarded_by(guard)
+        edge.at(self.site.clone()).guarded_by(guard, self.limits.clone())
     }
 }
 
@@ -177,10 +187,12 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// An address cannot be bound, an allowed host or origin is none, or the API keys cannot be read.
+    /// An address cannot be bound, an allowed host, an origin or a trusted proxy is none, or the API
+    /// keys cannot be read.
     pub async fn begin(program: Program, http: &HttpSettings) -> Result<Self, ProgramError> {
         let HttpSettings { listen, metrics_listen, allowed_hosts, cors_origins, .. } = http;
         let site = Site::new(listen, http.api_keys_file.is_none(), allowed_hosts, cors_origins)?;
+        let limits = Arc::new(Limits::new(&http.limits)?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let keys = http.api_keys_file.as_ref().map(|path| Keyring::open(path, clock.clone()));
         let keys = keys.transpose().map_err(ProgramError::failed)?.map(Arc::new);
@@ -193,8 +205,8 @@ impl Process {
             None => None,
         };
         let context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
-        let context =
-            Context { site: Arc::new(site), keys, docs_public: http.docs_public, ..context };
+        let docs_public = http.docs_public;
+        let context = Context { site: Arc::new(site), keys, docs_public, limits, ..context };
         let mut workers = Workers::new();
         if let Some(keys) = context.keys.clone() {
             let readiness = context.readiness.clone();
@@ -230,7 +242,7 @@ impl Process {
     pub async fn serve(self, api: Api, shutdown: CancellationToken) -> Result<(), ProgramError> {
         let address = self.address()?;
         let edge = self.context.edge(self.program.name, PROGRAM_RULES);
-        let open_edge = edge.clone().guarded_by(Guard::new(None, true, PROBES));
+        let open_edge = edge.clone().guarded_by(Guard::new(None, true, PROBES), Arc::default());
         let Self { program, context, mut workers, listener, metrics_listener, .. } = self;
         let (idle_timeout, drain_delay) = (self.idle_timeout, self.drain_delay);
         let Context { registry, readiness, site, stopping, .. } = context;

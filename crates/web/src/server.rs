@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
@@ -16,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::limits::Peer;
 use super::silence::{Heard, Silence};
 use super::slots::{Slot, Slots};
 
@@ -73,7 +75,7 @@ pub async fn serve(
     let cut = CancellationToken::new();
     let _cut_when_done = cut.clone().drop_guard();
     loop {
-        let (stream, slot) = tokio::select! {
+        let (stream, peer, slot) = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
             accepted = accept(&listener, &slots) => accepted,
@@ -81,7 +83,7 @@ pub async fn serve(
         let watcher = connections.watcher();
         let silence = Silence::new(idle_timeout);
         let stream = Heard { stream, silence };
-        tokio::spawn(serve_connection(stream, slot, router.clone(), watcher, cut.clone()));
+        tokio::spawn(serve_connection(stream, peer, slot, router.clone(), watcher, cut.clone()));
     }
     drop(listener);
     if tokio::time::timeout(DRAIN_TIMEOUT, connections.shutdown()).await.is_err() {
@@ -96,6 +98,7 @@ pub async fn serve(
 /// Serves one connection until it ends, until another connection needs its slot, or until `cut`.
 async fn serve_connection(
     stream: Heard,
+    peer: Peer,
     slot: Slot,
     router: Router,
     watcher: Watcher,
@@ -105,7 +108,8 @@ async fn serve_connection(
     let silence = stream.silence.clone();
     let slot = Arc::new((slot, silence.clone()));
     let service = TowerToHyperService::new(router);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let (its, silence) = &*slot;
         its.becomes_busy();
         silence.becomes_busy();
@@ -131,14 +135,14 @@ async fn serve_connection(
     }
 }
 
-async fn accept(listener: &TcpListener, slots: &Arc<Slots>) -> (TcpStream, Slot) {
+async fn accept(listener: &TcpListener, slots: &Arc<Slots>) -> (TcpStream, Peer, Slot) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%error, "cannot set TCP_NODELAY, responses on this connection may be delayed");
                 }
-                return (stream, slots.take().await);
+                return (stream, Peer(address.ip()), slots.take().await);
             }
             Err(error) if is_of_one_connection(&error) => {
                 debug!(%error, "client disconnected before its connection was accepted");

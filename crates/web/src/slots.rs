@@ -15,7 +15,7 @@ const MAX_CONNECTIONS: u64 = 10_000;
 
 /// The number of slots: at most half of the files that the process may open. The other half is for
 /// its files, databases and broker.
-fn capacity() -> usize {
+pub(super) fn capacity() -> usize {
     let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(MAX_CONNECTIONS.min(open_files / 2)).unwrap_or(usize::MAX)
 }

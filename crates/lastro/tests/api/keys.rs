@@ -37,10 +37,14 @@ impl Keys {
         (key, id)
     }
 
-    /// A shop that asks for these keys.
+    /// A shop that asks for these keys, and that lets a test try many others.
     async fn shop(&self) -> Deployment {
         let file = self.file();
-        Deployment::open_with(move |launch| launch.env("LASTRO_API_KEYS_FILE", &file)).await
+        Deployment::open_with(move |launch| {
+            let launch = launch.env("LASTRO_API_KEYS_FILE", &file);
+            launch.env("LASTRO_ADDRESS_RATE", "1000000")
+        })
+        .await
     }
 }
 
@@ -231,6 +235,41 @@ async fn the_key_of_one_customer_finds_and_changes_no_orders_of_others() {
     assert_eq!(listed(own.get("/api/orders?customer_id=C1").await.ok()), 1);
     assert_eq!(listed(own.get("/api/orders?customer_id=C2").await.ok()), 0);
     assert_eq!(listed(shops.get("/api/orders").await.ok()), 2);
+}
+
+#[tokio::test]
+async fn a_key_and_an_address_get_no_more_than_their_rate_and_are_told_so() {
+    let keys = Keys::new();
+    let slow = ["--rate", "1", "--burst", "2"];
+    let (slow, _) = keys.create("stock:read", &slow).await;
+    let (fast, _) = keys.create("stock:read", &[]).await;
+    let file = keys.file();
+    let shop = Deployment::open_with(|launch| {
+        let launch = launch.env("LASTRO_API_KEYS_FILE", &file);
+        launch.env("LASTRO_ADDRESS_RATE", "1").env("LASTRO_ADDRESS_BURST", "60")
+    })
+    .await;
+    let (slow, fast) = (Client::new(&shop, &slow), Client::new(&shop, &fast));
+    let refused_after = async |client: &Client<'_>, most: usize| {
+        for n in 0..=most {
+            let answer = client.get("/api/inventory/locations").await;
+            if answer.status == 429 {
+                return Some((n, answer));
+            }
+        }
+        None
+    };
+    let (admitted, refused) = refused_after(&slow, 100).await.expect("a limit");
+    assert!(admitted >= 2, "{admitted}");
+    assert_eq!(refused.verdict(), "429 rate_limited");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.header("ratelimit-policy"), Some("\"read\";q=1;w=1"));
+    assert_eq!(refused.header("ratelimit"), Some("\"read\";r=0;t=1"));
+    // Who tries keys is stopped soon, and a client with a valid key at the same address is not.
+    let (wrong, _) = Keys::new().create("stock:read", &[]).await;
+    let (admitted, _) = refused_after(&Client::new(&shop, &wrong), 100).await.expect("a limit");
+    assert!((3..30).contains(&admitted), "{admitted}");
+    assert!(refused_after(&fast, 100).await.is_none());
 }
 
 #[tokio::test]

@@ -215,7 +215,7 @@ async fn an_order_that_is_not_there_is_not_found() {
 fn story(order: &Value) -> Vec<String> {
     let entries = order["history"].as_array().expect("a history");
     let line = |entry: &Value| {
-        assert_eq!(members(entry), ["seq", "status", "reason", "at"]);
+        assert_eq!(members(entry), ["seq", "status", "actor", "reason", "at"]);
         let why = entry["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
         format!("{} {}{why}", entry["seq"], entry["status"].as_str().expect("a status"))
     };

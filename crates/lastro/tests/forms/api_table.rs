@@ -28,8 +28,8 @@ const OWN_PATHS: [&str; 9] = [
     "/docs/swagger-ui-bundle.js",
     "/docs/swagger-ui.css",
 ];
-/// Codes that no request alone can cause: this shop asks for no API keys, rate limits do not exist
-/// yet, a thousand locations are no scene for a table, and the rest are faults of the storage, which
+/// Codes that no request alone can cause: this shop asks for no API keys and has no rate limits, a
+/// thousand locations are no scene for a table, and the rest are faults of the storage, which
 /// other tests inject.
 const ELSEWHERE: [&str; 10] = [
     "too_many_locations",

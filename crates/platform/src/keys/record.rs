@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use super::scope::{Scope, Scopes, UnknownScope};
 use super::secret::{KeyId, NewKey, NotAnId, SecretHash};
 use crate::clock::Timestamp;
+use crate::rate::Rate;
 
 /// The longest name of a key, in characters.
 const MAX_NAME: usize = 100;
@@ -26,6 +27,13 @@ pub struct KeyRecord {
     /// The only customer whose orders the key may see and change; every customer if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub customer_id: Option<String>,
+    /// How many requests per second the key may make of each kind, reads and writes; any number if
+    /// absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u32>,
+    /// How many requests the key may make at once; twice the rate if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u32>,
     /// The hash of the secret.
     pub sha256: SecretHash,
     /// When the key was made.
@@ -64,6 +72,12 @@ impl KeyRecord {
         self.scopes.iter().copied().collect()
     }
 
+    /// How much the key may ask for; `None` if there is no limit.
+    pub fn rate(&self) -> Option<Rate> {
+        let burst = |rate: u32| self.burst.unwrap_or(rate.saturating_mul(2));
+        self.rate.map(|rate| Rate { per_second: rate, burst: burst(rate) })
+    }
+
     /// Replaces the secret. The old one works until `overlap` is over.
     pub fn rotate(&mut self, new: &NewKey, now: Timestamp, overlap: Duration) {
         let not_after = now.after(overlap).min(self.not_after);
@@ -81,6 +95,12 @@ impl KeyRecord {
         let bad = |reason: &str| Err(BadRecord(format!("key {}: {reason}", self.id)));
         if self.name.trim().is_empty() || self.name.chars().count() > MAX_NAME {
             return bad("its name must have 1 to 100 characters");
+        }
+        if self.rate == Some(0) || self.burst == Some(0) {
+            return bad("its rate and its burst must be at least 1");
+        }
+        if self.burst.is_some() && self.rate.is_none() {
+            return bad("a burst needs a rate");
         }
         if self.scopes.is_empty() {
             return bad("it has no scopes, so it allows nothing");

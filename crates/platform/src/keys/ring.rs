@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use subtle::ConstantTimeEq;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -17,6 +18,7 @@ use super::record::KeyRecord;
 use super::scope::{Scope, Scopes};
 use super::secret::{KeyId, SecretHash, SentKey};
 use crate::clock::Clock;
+use crate::rate::{Limit, Rate};
 use crate::readiness::{Health, Readiness};
 
 /// How often the ring looks whether its file has changed.
@@ -36,12 +38,37 @@ pub struct Principal {
     pub scopes: Scopes,
     /// The only customer whose orders they may see and change.
     pub customer_id: Option<Arc<str>>,
+    /// How much they may ask for; `None` without a key.
+    pub limits: Option<Arc<KeyLimits>>,
+}
+
+/// How much the client with a key may ask for.
+#[derive(Debug)]
+pub struct KeyLimits {
+    /// Of requests that change nothing; `None` if there is no limit.
+    pub read: Option<Limit>,
+    /// Of requests that change something; `None` if there is no limit.
+    pub write: Option<Limit>,
+    /// Of requests that wait for an outcome at the same time.
+    pub waits: Arc<Semaphore>,
+    rate: Option<Rate>,
+}
+
+impl KeyLimits {
+    /// The most requests of one key that wait at the same time.
+    pub const MAX_WAITS: u32 = 100;
+
+    /// The limits of a key of which nothing is used. Reads and writes have the rate each.
+    pub fn new(rate: Option<Rate>) -> Self {
+        let waits = Arc::new(Semaphore::new(Self::MAX_WAITS as usize));
+        Self { read: rate.map(Limit::new), write: rate.map(Limit::new), waits, rate }
+    }
 }
 
 impl Principal {
     /// Everybody who reaches a service that asks nobody for a key.
     pub fn anyone() -> Self {
-        Self { actor: None, scopes: Scopes::all(), customer_id: None }
+        Self { actor: None, scopes: Scopes::all(), customer_id: None, limits: None }
     }
 
     /// A client without a key of a service that asks for one.
@@ -104,7 +131,8 @@ impl Keyring {
             let reason = "it has no keys; run: lastro keys create".to_owned();
             return Err(KeysFileError::Malformed { path: path.to_owned(), reason });
         }
-        let known = Known { keys: by_id(records), version, confirmed: Instant::now() };
+        let keys = by_id(records, &HashMap::new());
+        let known = Known { keys, version, confirmed: Instant::now() };
         Ok(Self { path: path.to_owned(), clock, known: RwLock::new(known) })
     }
 
@@ -183,8 +211,9 @@ impl Keyring {
     fn read_if_changed(&self) -> Result<(), KeysFileError> {
         let version = file::version(&self.path)?;
         if version != self.known().version {
-            let keys = by_id(file::read(&self.path)?);
+            let records = file::read(&self.path)?;
             let mut known = self.known_mut();
+            let keys = by_id(records, &known.keys);
             log_changes(&known.keys, &keys);
             (known.keys, known.version) = (keys, version);
         }
@@ -200,7 +229,8 @@ impl Keyring {
     }
 }
 
-fn by_id(records: Vec<KeyRecord>) -> HashMap<KeyId, Key> {
+/// What a key has used of its limits, it has used also after the file has changed.
+fn by_id(records: Vec<KeyRecord>, before: &HashMap<KeyId, Key>) -> HashMap<KeyId, Key> {
     let key = |record: KeyRecord| {
         let mut scopes = record.allowed();
         if record.customer_id.is_some() {
@@ -208,7 +238,11 @@ fn by_id(records: Vec<KeyRecord>) -> HashMap<KeyId, Key> {
         }
         let actor = Some(format!("key:{}", record.id).into());
         let customer_id = record.customer_id.as_deref().map(Arc::from);
-        let principal = Arc::new(Principal { actor, scopes, customer_id });
+        let rate = record.rate();
+        let known = before.get(&record.id).and_then(|key| key.principal.limits.clone());
+        let limits = known.filter(|limits| limits.rate == rate);
+        let limits = Some(limits.unwrap_or_else(|| Arc::new(KeyLimits::new(rate))));
+        let principal = Arc::new(Principal { actor, scopes, customer_id, limits });
         (record.id.clone(), Key { record, principal })
     };
     records.into_iter().map(key).collect()

@@ -24,6 +24,8 @@ fn record(key: &NewKey, scopes: &[Scope]) -> KeyRecord {
         name: "till".to_owned(),
         scopes: scopes.to_vec(),
         customer_id: None,
+        rate: None,
+        burst: None,
         sha256: key.hash,
         created_at: NOW,
         not_after: NOW.after(24 * HOUR),

@@ -31,6 +31,8 @@ impl Fixture {
             name: "till".to_owned(),
             scopes: scopes.to_vec(),
             customer_id: customer_id.map(str::to_owned),
+            rate: None,
+            burst: None,
             sha256: key.hash,
             created_at: Timestamp(0),
             not_after: SystemClock.now().after(Duration::from_secs(3600)),
@@ -55,7 +57,7 @@ impl Fixture {
         let request = request.body(Body::empty()).expect("a request");
         let route = ["/open", "/docs", "/api/things", "/api/unlisted"];
         let route = route.into_iter().find(|route| *route == request.uri().path());
-        self.guard.admit(&request, route).map(|_| ())
+        self.guard.admit(&request, route).1.map(|_| ())
     }
 
     fn with_key(&self, method: &str, path: &str) -> Result<(), &'static str> {

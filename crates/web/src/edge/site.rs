@@ -79,12 +79,14 @@ impl Site {
             HeaderName::from_static("x-request-id"),
             HeaderName::from_static("traceparent"),
         ];
-        const EXPOSED: [HeaderName; 6] = [
+        const EXPOSED: [HeaderName; 8] = [
             header::LOCATION,
             header::ETAG,
             header::RETRY_AFTER,
             HeaderName::from_static("idempotent-replayed"),
             HeaderName::from_static("preference-applied"),
+            HeaderName::from_static("ratelimit"),
+            HeaderName::from_static("ratelimit-policy"),
             HeaderName::from_static("x-request-id"),
         ];
         (!self.origins.is_empty()).then(|| {

@@ -92,7 +92,7 @@ impl Code {
         "idempotency_key_reused",
         "The Idempotency-Key was used for a different request",
     );
-    /// Reserved: the client sends too many requests.
+    /// The client sends too many requests.
     pub const RATE_LIMITED: Self =
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests");
     /// A bug of the service.

@@ -62,8 +62,13 @@ impl IntoResponses for WriteProblems {
 
 /// Adds the problems that the edge answers in place of a handler to every operation.
 pub(crate) fn add_edge_problems(api: &mut OpenApi) {
-    let of_all =
-        [Code::INVALID_HOST, Code::UNAUTHENTICATED, Code::FORBIDDEN, Code::MISDIRECTED_REQUEST];
+    let of_all = [
+        Code::INVALID_HOST,
+        Code::UNAUTHENTICATED,
+        Code::FORBIDDEN,
+        Code::MISDIRECTED_REQUEST,
+        Code::RATE_LIMITED,
+    ];
     let reads = documented(&of_all);
     let changes = documented(&[&of_all[..], &[Code::CROSS_SITE_REQUEST]].concat());
     for item in api.paths.paths.values_mut() {
@@ -122,8 +127,8 @@ mod tests {
             let responses = json["paths"]["/"][method]["responses"].as_object().expect("responses");
             responses.keys().cloned().collect::<Vec<_>>()
         };
-        assert_eq!(statuses("get"), ["400", "401", "403", "421"]);
-        assert_eq!(statuses("post"), ["400", "401", "403", "421"]);
+        assert_eq!(statuses("get"), ["400", "401", "403", "421", "429"]);
+        assert_eq!(statuses("post"), ["400", "401", "403", "421", "429"]);
         let text = json["paths"]["/"]["get"]["responses"]["400"]["description"].to_string();
         assert!(text.contains("invalid_cursor") && text.contains("invalid_host"), "{text}");
     }
