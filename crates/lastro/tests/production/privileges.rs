@@ -30,8 +30,10 @@ const INVENTORY: &str = "
     deployment_channels: SELECT, INSERT, DELETE
     ledger:
     locations: SELECT, INSERT, name, priority
+    locations_location_no_seq:
     movements: SELECT, INSERT
     products: SELECT, INSERT, name, search_name, low_stock_at, updated_at
+    products_product_no_seq:
     quarantine: SELECT, INSERT, count, last_at
     reservations: SELECT, INSERT, digest, updated_at, revision, allocations, shortages
     schema_migrations: SELECT
@@ -59,8 +61,10 @@ const INVENTORY_OF_READER: &str = "
     deployment_channels:
     ledger:
     locations: SELECT
+    locations_location_no_seq:
     movements: SELECT
     products: SELECT
+    products_product_no_seq:
     quarantine:
     reservations: SELECT
     schema_migrations: SELECT
@@ -129,7 +133,6 @@ async fn rights(url: &str, role: &str) -> String {
     let session = postgres(&of_role(url, role)).await;
     let relations = "SELECT relname::text, relkind::text FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S')
-              AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'i' AND relkind = 'S')
         ORDER BY relname";
     let mut lines = String::new();
     for relation in owner.query(relations, &[]).await.expect("relations") {
@@ -176,7 +179,10 @@ async fn each_role_may_do_what_it_needs_and_nothing_else() {
         for role in ["app", "reader"] {
             as_role(&url.replace("//owner@", "//postgres@"), role).await;
             // Some owners have such default privileges.
-            let generous = format!("ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {role}");
+            let generous = format!(
+                "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {role};
+                 ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO {role}"
+            );
             postgres(url).await.batch_execute(&generous).await.expect("granted");
         }
     }

@@ -6,7 +6,7 @@ use tokio_postgres::types::ToSql;
 
 use super::connection::Connection;
 use super::error::OpenError;
-use super::privileges::{Role, Roles, SCHEMA_MIGRATIONS, Table};
+use super::privileges::{Role, Roles, SCHEMA_MIGRATIONS, Table, sequences};
 use super::server::{Access, Server};
 use super::session::{self, Home, find_home};
 use crate::migration::{Applied, Migration, SchemaMismatch, missing};
@@ -109,8 +109,9 @@ async fn grant(
     if let Some(reason) = role.unfit(connection, schema).await.map_err(engine)? {
         return Err(OpenError::Role { server: server.name().to_owned(), reason });
     }
-    connection.batch(&role.grants(schema, home)).await.map_err(engine)?;
-    match role.excess(connection, schema).await.map_err(engine)? {
+    let sequences = sequences(connection, schema).await.map_err(engine)?;
+    connection.batch(&role.grants(schema, home, &sequences)).await.map_err(engine)?;
+    match role.excess(connection, schema, &sequences).await.map_err(engine)? {
         None => Ok(()),
         Some(reason) => Err(OpenError::Role { server: server.name().to_owned(), reason }),
     }

@@ -85,18 +85,18 @@ pub(super) struct Role<'a> {
 impl Role<'_> {
     /// The statements that give the role its privileges and take away all others that the owner has
     /// given it.
-    pub(super) fn grants(self, schema: &Schema, home: &str) -> String {
+    pub(super) fn grants(self, schema: &Schema, home: &str, sequences: &[String]) -> String {
         let (role, home) = (quoted(self.name), quoted(home));
         let names: Vec<_> = schema.tables().map(|table| table.name).collect();
-        let sequences = schema.sequences.join(", ");
         let mut sql = format!("REVOKE ALL ON {} FROM {role};", names.join(", "));
         let mut add = |line: String| sql.write_str(&line).expect("a string takes everything");
         add(format!("GRANT USAGE ON SCHEMA {home} TO {role};"));
         if !sequences.is_empty() {
-            add(format!("REVOKE ALL ON SEQUENCE {sequences} FROM {role};"));
+            add(format!("REVOKE ALL ON SEQUENCE {} FROM {role};", sequences.join(", ")));
         }
-        if !sequences.is_empty() && self.writes {
-            add(format!("GRANT USAGE ON SEQUENCE {sequences} TO {role};"));
+        if !schema.sequences.is_empty() && self.writes {
+            let drawn = schema.sequences.join(", ");
+            add(format!("GRANT USAGE ON SEQUENCE {drawn} TO {role};"));
         }
         for table in schema.tables() {
             let name = table.name;
@@ -163,10 +163,11 @@ impl Role<'_> {
         self,
         connection: &Connection,
         schema: &Schema,
+        sequences: &[String],
     ) -> Result<Option<String>, Error> {
         let name = self.name;
         let tables: Vec<_> = schema.tables().map(|table| table.name).collect();
-        let rows = connection.query(HELD, &[&name, &tables, &schema.sequences]).await?;
+        let rows = connection.query(HELD, &[&name, &tables, &sequences]).await?;
         let excess: BTreeSet<_> = rows
             .iter()
             .filter(|row| {
@@ -175,7 +176,10 @@ impl Role<'_> {
                 match schema.tables().find(|table| table.name == relation) {
                     Some(table) => !self.may(privilege, &table, row.get("column")),
                     // A sequence, or the schema.
-                    None => !(self.writes && privilege == "USAGE"),
+                    None => {
+                        let is_drawn = schema.sequences.contains(&relation);
+                        !(self.writes && is_drawn && privilege == "USAGE")
+                    }
                 }
             })
             .map(|row| {
@@ -191,6 +195,23 @@ impl Role<'_> {
         }))
     }
 }
+
+/// All sequences of a schema: those that the service draws from, and those behind columns, which
+/// take no privilege to be drawn from.
+pub(super) async fn sequences(
+    connection: &Connection,
+    schema: &Schema,
+) -> Result<Vec<String>, Error> {
+    let tables: Vec<_> = schema.tables().map(|table| table.name).collect();
+    let of_columns = connection.query(SEQUENCES_OF_COLUMNS, &[&tables]).await?;
+    let drawn = schema.sequences.iter().map(|name| (*name).to_owned());
+    Ok(drawn.chain(of_columns.iter().map(|row| row.get("name"))).collect())
+}
+
+const SEQUENCES_OF_COLUMNS: &str = "SELECT DISTINCT pg_class.oid::regclass::text AS name
+    FROM pg_class JOIN pg_depend ON classid = 'pg_class'::regclass AND objid = pg_class.oid
+    WHERE relkind = 'S' AND refclassid = 'pg_class'::regclass
+          AND refobjid IN (SELECT to_regclass(name) FROM unnest($1::text[]) AS name)";
 
 /// What a role is, beside its privileges on tables.
 const MIGHT: &str = "SELECT
