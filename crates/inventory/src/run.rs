@@ -12,12 +12,12 @@ use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use platform::audit::{Auditor, ReadBudget};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
-use platform::config::{BusUrl, DatabaseUrl, Secret};
+use platform::config::{DatabaseUrl, Secret};
 use platform::consumer::Consumer;
 use platform::lifecycle::Stage;
 use platform::pairing::{Identity, Pairing};
 use platform::process::{
-    CommonArgs, ProgramError, broker_between_processes, listen_help, run_to_exit,
+    BusArgs, CommonArgs, ProgramError, bus_url_help, listen_help, run_to_exit,
 };
 use platform::relay::{Outbox, Relay};
 use storage::postgres::{Roles, Server, Time};
@@ -225,7 +225,12 @@ pub async fn migrate(
 /// The Inventory Service: owns the stock and answers the Order Service's commands over a message
 /// bus
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM.name, version, mut_arg("listen", |arg| arg.help(listen_help(PROGRAM.default_listen))))]
+#[command(
+    name = PROGRAM.name,
+    version,
+    mut_arg("listen", |arg| arg.help(listen_help(PROGRAM.default_listen))),
+    mut_arg("bus_url", |arg| arg.help(bus_url_help("nats://127.0.0.1:4222")))
+)]
 pub struct Args {
     #[command(flatten)]
     common: CommonArgs,
@@ -235,9 +240,8 @@ pub struct Args {
     /// A file that holds the URL of the database, for one with a password
     #[arg(long, env = "LASTRO_DATABASE_URL_FILE", value_name = "FILE")]
     database_url_file: Option<PathBuf>,
-    /// Message bus shared with the Order Service [default: nats://127.0.0.1:4222]
-    #[arg(long, env = "LASTRO_BUS_URL", value_name = "URL")]
-    bus_url: Option<BusUrl>,
+    #[command(flatten)]
+    bus: BusArgs,
 }
 
 /// Runs the service as a separate program until a signal.
@@ -246,9 +250,9 @@ pub struct Args {
 ///
 /// As [`web::program::run`].
 pub async fn run(args: Args) -> Result<(), ProgramError> {
-    let Args { common, database_url, database_url_file, bus_url } = args;
+    let Args { common, database_url, database_url_file, bus } = args;
     web::program::run(PROGRAM, &common, &KEYS, async |process, file| {
-        let broker = broker_between_processes(file.or(bus_url, "bus_url")?)?;
+        let broker = bus.broker_between_processes(file)?;
         let database_url = file.secret("database_url", database_url, database_url_file)?;
         let database_url = database_url.map_or_else(|| "sqlite:data/inventory.db".parse(), Ok)?;
         let Opened { store, audit, pairing } = open_store(&database_url, process).await?;

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use platform::config::BusUrl;
 use platform::lifecycle::on_signal;
 use platform::process::{CommonArgs, ProgramError};
 use platform::telemetry;
@@ -57,7 +56,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     let mut process = Process::begin(serve::PROGRAM, &http).await?;
     let shop = serve::Settings {
         databases: Databases::in_folder(&folder),
-        bus_url: BusUrl::Embedded,
+        broker: None,
         currency: None,
         replaces_peer: false,
     };

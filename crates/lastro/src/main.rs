@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use platform::process::{listen_help, run_to_exit};
+use platform::process::{bus_url_help, listen_help, run_to_exit};
 
 mod audit;
 mod bench;
@@ -24,7 +24,8 @@ mod verify;
     name = "lastro",
     version,
     args_conflicts_with_subcommands = true,
-    mut_arg("listen", |arg| arg.help(listen_help(serve::PROGRAM.default_listen)))
+    mut_arg("listen", |arg| arg.help(listen_help(serve::PROGRAM.default_listen))),
+    mut_arg("bus_url", |arg| arg.help(bus_url_help("embedded:")))
 )]
 struct Cli {
     #[command(flatten)]

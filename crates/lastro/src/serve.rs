@@ -8,10 +8,10 @@ use platform::bus::embedded::Embedded;
 use platform::bus::nats::Broker;
 use platform::bus::{ACK_WAIT, Bus};
 use platform::clock::Clock;
-use platform::config::{BusUrl, DatabaseUrl, File, Secret, UsageError};
+use platform::config::{DatabaseUrl, File, Secret, UsageError};
 use platform::lifecycle::Stage;
 use platform::pairing::Pairing;
-use platform::process::{CommonArgs, ProgramError, broker_between_processes};
+use platform::process::{BusArgs, CommonArgs, ProgramError};
 use web::program::{Api, Process, Program};
 
 use crate::audit::Agreement;
@@ -42,9 +42,8 @@ pub(crate) struct Args {
     /// Currency of orders that do not name one [default: BRL]
     #[arg(long, env = "LASTRO_CURRENCY", value_name = "ISO 4217")]
     currency: Option<String>,
-    /// Message bus between the services [default: embedded:]
-    #[arg(long, env = "LASTRO_BUS_URL", value_name = "URL")]
-    bus_url: Option<BusUrl>,
+    #[command(flatten)]
+    bus: BusArgs,
 }
 
 /// The command-line arguments that name the databases.
@@ -132,10 +131,10 @@ impl DatabaseArgs {
 
 /// Runs both services until a signal.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
-    let Args { common, databases, currency, bus_url } = args;
+    let Args { common, databases, currency, bus } = args;
     web::program::run(PROGRAM, &common, &KEYS, async |process, file| {
         let settings = Settings {
-            bus_url: file.or(bus_url, "bus_url")?.unwrap_or(BusUrl::Embedded),
+            broker: bus.broker(file)?,
             currency: file.or(currency, "currency")?,
             databases: databases.resolve(file)?,
             replaces_peer: common.replace_peer,
@@ -149,7 +148,8 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) databases: Databases,
-    pub(crate) bus_url: BusUrl,
+    /// What connects the services; `None` for queues in memory.
+    pub(crate) broker: Option<Broker>,
     /// The currency of orders that name none.
     pub(crate) currency: Option<String>,
     /// Whether the databases begin anew to know each other.
@@ -158,12 +158,8 @@ pub(crate) struct Settings {
 
 /// Adds both services to a process, with the audit of both databases. Returns their API.
 pub(crate) async fn build(process: &mut Process, settings: Settings) -> Result<Api, ProgramError> {
-    let Settings { databases, bus_url, currency, replaces_peer } = settings;
+    let Settings { databases, broker, currency, replaces_peer } = settings;
     let currency = orders::parse_currency(currency)?;
-    let broker = match bus_url {
-        BusUrl::Embedded => None,
-        url @ BusUrl::Nats(_) => Some(broker_between_processes(Some(url))?),
-    };
     let clock: Arc<dyn Clock> = process.context.clock.clone();
     let orders = orders::open_store(&databases.orders, process).await?;
     let stock = inventory::open_store(&databases.inventory, process).await?;

@@ -14,12 +14,12 @@ use platform::audit::{Auditor, ReadBudget};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::clock::SystemClock;
-use platform::config::{BusUrl, DatabaseUrl, Secret, UsageError};
+use platform::config::{DatabaseUrl, Secret, UsageError};
 use platform::consumer::Consumer;
 use platform::lifecycle::Stage;
 use platform::pairing::{Identity, Pairing};
 use platform::process::{
-    CommonArgs, ProgramError, broker_between_processes, listen_help, run_to_exit,
+    BusArgs, CommonArgs, ProgramError, bus_url_help, listen_help, run_to_exit,
 };
 use platform::relay::{Attempt, Outbox, Relay};
 use storage::postgres::{Roles, Server, Time};
@@ -288,7 +288,12 @@ pub async fn migrate(
 /// The Order Service: accepts orders over HTTP and settles them with the Inventory Service over a
 /// message bus
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM.name, version, mut_arg("listen", |arg| arg.help(listen_help(PROGRAM.default_listen))))]
+#[command(
+    name = PROGRAM.name,
+    version,
+    mut_arg("listen", |arg| arg.help(listen_help(PROGRAM.default_listen))),
+    mut_arg("bus_url", |arg| arg.help(bus_url_help("nats://127.0.0.1:4222")))
+)]
 pub struct Args {
     #[command(flatten)]
     common: CommonArgs,
@@ -298,9 +303,8 @@ pub struct Args {
     /// A file that holds the URL of the database, for one with a password
     #[arg(long, env = "LASTRO_DATABASE_URL_FILE", value_name = "FILE")]
     database_url_file: Option<PathBuf>,
-    /// Message bus shared with the Inventory Service [default: nats://127.0.0.1:4222]
-    #[arg(long, env = "LASTRO_BUS_URL", value_name = "URL")]
-    bus_url: Option<BusUrl>,
+    #[command(flatten)]
+    bus: BusArgs,
     /// Currency of orders that do not name one [default: BRL]
     #[arg(long, env = "LASTRO_CURRENCY", value_name = "ISO 4217")]
     currency: Option<String>,
@@ -312,9 +316,9 @@ pub struct Args {
 ///
 /// As [`web::program::run`].
 pub async fn run(args: Args) -> Result<(), ProgramError> {
-    let Args { common, database_url, database_url_file, bus_url, currency } = args;
+    let Args { common, database_url, database_url_file, bus, currency } = args;
     web::program::run(PROGRAM, &common, &KEYS, async |process, file| {
-        let broker = broker_between_processes(file.or(bus_url, "bus_url")?)?;
+        let broker = bus.broker_between_processes(file)?;
         let database_url = file.secret("database_url", database_url, database_url_file)?;
         let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
         let currency = parse_currency(file.or(currency, "currency")?)?;

@@ -114,7 +114,7 @@ impl File {
 }
 
 /// The text of a file that not every user may write.
-fn read_trusted(path: &Path) -> Result<String, UsageError> {
+pub(crate) fn read_trusted(path: &Path) -> Result<String, UsageError> {
     let failed = |error| UsageError(format!("cannot read {}: {error}", path.display()));
     let mut file = std::fs::File::open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.permissions().mode();

@@ -8,13 +8,12 @@ use std::time::Duration;
 use clap::{Args, Parser};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::bus::nats::{Broker, JoinError};
-use crate::config::{BusUrl, File, ListenAddr, UsageError, refuse_open_address, refuse_passwords};
+use crate::bus::nats::JoinError;
+use crate::config::{File, ListenAddr, UsageError, refuse_open_address, refuse_passwords};
 use crate::failure::{Chain, Failure};
 use crate::rate::Rate;
 
-/// The broker that a service connects to if none is configured.
-const DEFAULT_BROKER: &str = "nats://127.0.0.1:4222";
+pub use crate::bus::nats::{BusArgs, bus_url_help};
 
 /// Longer than the usual 60 s of load balancers, so that they close connections first.
 pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
@@ -96,7 +95,7 @@ fn report(error: &ProgramError) -> ExitCode {
 }
 
 /// The keys of the settings file that every server program has.
-pub const COMMON_KEYS: [&str; 15] = [
+pub const COMMON_KEYS: [&str; 20] = [
     "listen",
     "metrics_listen",
     "api_keys_file",
@@ -112,6 +111,11 @@ pub const COMMON_KEYS: [&str; 15] = [
     "database_url",
     "database_url_file",
     "bus_url",
+    "bus_url_file",
+    "bus_ca",
+    "bus_credentials",
+    "bus_cert",
+    "bus_key",
 ];
 
 /// The options that every server program has. Flag > environment > file > default.
@@ -171,22 +175,6 @@ pub struct CommonArgs {
 /// Returns the help text of `--listen` for a program with this default address.
 pub fn listen_help(default: &str) -> String {
     format!("Where to listen for HTTP; port 0 means any free one [default: {default}]")
-}
-
-/// Returns the broker between processes; NATS on this machine if `url` is `None`.
-///
-/// # Errors
-///
-/// Returns an error if the URL is malformed, or is `embedded:`, which connects only services in one
-/// process.
-pub fn broker_between_processes(url: Option<BusUrl>) -> Result<Broker, UsageError> {
-    match url.unwrap_or_else(|| BusUrl::Nats(DEFAULT_BROKER.to_owned())) {
-        BusUrl::Nats(servers) => Broker::at(&servers),
-        BusUrl::Embedded => Err(UsageError(
-            "embedded: connects only services in one process; use nats:, or run both as `lastro`"
-                .to_owned(),
-        )),
-    }
 }
 
 impl From<Failure> for ProgramError {

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod browsers;
+mod bus;
 mod docs;
 mod hostile;
 mod inventory;

@@ -8,10 +8,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use platform::bus::embedded::Embedded;
+use platform::bus::nats::{AccessFiles, Broker};
 use platform::bus::{ACK_WAIT, Bus};
-use platform::config::{BusUrl, DatabaseUrl};
+use platform::config::DatabaseUrl;
 use platform::pairing::Pairing;
-use platform::process::{HttpSettings, ProgramError, broker_between_processes};
+use platform::process::{HttpSettings, ProgramError};
 use testbed::{Deployment, Environment, Form, Load, PATIENCE, Random, Storm, stocked};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -95,9 +96,9 @@ impl Services {
         [orders, inventory]: [&Arc<Pairing>; 2],
     ) -> [Arc<dyn Bus>; 2] {
         let [orders, inventory]: [Arc<dyn Bus>; 2] = if form.has_broker() {
-            let url = BusUrl::Nats(environment.bus_url());
+            let url = environment.bus_url();
             let join = async |service: Program, pairing: &Arc<Pairing>| {
-                let broker = broker_between_processes(Some(url.clone())).expect("an address");
+                let broker = Broker::at(&url, AccessFiles::default()).expect("an address");
                 let pairing = pairing.clone();
                 broker.join(service.name, pairing, &contract::CHANNELS, false).await.expect("a bus")
             };

@@ -26,20 +26,25 @@ use super::watchdog::Watch;
 use super::{ACK_WAIT, Bus, BusError, Delivery, DeliveryTag, Hints, Published};
 use crate::config::UsageError;
 use crate::pairing::Pairing;
-use address::Address;
+use refusal::Refusal;
 use trouble::{About, Troubles};
 
+mod access;
 mod address;
 mod declare;
 mod join;
 mod publish;
 mod receive;
+mod refusal;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod trouble;
 mod watchdog;
 
+pub use access::AccessFiles;
 pub use join::{Broker, JoinError};
+pub use settings::{BusArgs, bus_url_help};
 
 /// The header of a message that names the database that sent it (R31).
 pub const SENDER: &str = "Lastro-Sender";
@@ -80,6 +85,8 @@ pub struct Nats {
     stream_limits: Mutex<HashMap<String, usize>>,
     /// When streams and consumers were last compared with what they must be.
     inspected: Mutex<Instant>,
+    /// Why the servers do not let the client in.
+    refusal: Arc<Refusal>,
     troubles: Troubles,
 }
 
@@ -114,36 +121,44 @@ impl Nats {
     ///
     /// # Errors
     ///
-    /// Returns an error if a server's address cannot be used.
+    /// Returns an error if a server's address or the credentials cannot be used.
     async fn connect(
-        address: Address,
+        Broker { address, access }: Broker,
         service: &str,
         pairing: Arc<Pairing>,
         ack_wait: Duration,
         watch_period: Duration,
     ) -> Result<Self, UsageError> {
-        let Address { servers, channel, replicas } = address;
+        let refusal = Arc::new(Refusal::new(access.clone()));
+        let noting = refusal.clone();
         let options = ConnectOptions::new()
             .name(service)
             .retry_on_initial_connect()
             .max_reconnects(None)
             .reconnect_delay_callback(pause)
+            .reconnect_to_server_callback(move |servers, _| {
+                noting.note(&servers);
+                // The client chooses the server.
+                std::future::ready(None)
+            })
             .ping_interval(PING_PERIOD)
             .event_callback(async |event| log(&event));
-        let client = options.connect(servers).await;
-        let client = client.map_err(|error| UsageError(format!("invalid bus address: {error}")))?;
+        let options = access.apply(options, address.is_encrypted)?;
+        let client = options.connect(address.servers).await;
+        let client = client.map_err(|error| UsageError(format!("invalid bus URL: {error}")))?;
         Ok(Self {
             context: ContextBuilder::new().timeout(ANSWER_WAIT).build(client.clone()),
             client,
             consumer_name: service.to_owned(),
             pairing,
-            prefix: channel,
-            replicas,
+            prefix: address.channel,
+            replicas: address.replicas,
             ack_wait,
             watch_period,
             channels: Mutex::default(),
             stream_limits: Mutex::default(),
             inspected: Mutex::new(Instant::now()),
+            refusal,
             troubles: Troubles::default(),
         })
     }
@@ -334,7 +349,8 @@ impl Bus for Nats {
 
     fn trouble(&self) -> Vec<String> {
         if self.reachable().is_err() {
-            return vec!["the broker cannot be reached".to_owned()];
+            let refused = self.refusal.line();
+            return vec![refused.unwrap_or_else(|| "the broker cannot be reached".to_owned())];
         }
         let allowed = self.client.max_payload();
         let too_low = (allowed < NEEDED_PAYLOAD).then(|| {

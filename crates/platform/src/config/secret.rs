@@ -13,6 +13,13 @@ use super::{File, UsageError, mistake, read_trusted};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
+impl Secret {
+    /// Returns the text, which must get into no log and no error.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
 impl From<String> for Secret {
     fn from(text: String) -> Self {
         Self(text)

@@ -25,7 +25,8 @@ pub enum DatabaseUrl {
 pub enum BusUrl {
     /// `embedded:`, queues in memory, which connect only services in one process.
     Embedded,
-    /// The whole URL, `nats://…`. It may hold a password, which `Display` and `Debug` leave out.
+    /// The whole URL, `nats://…` or `tls://…`. It may hold a password, which `Display` and `Debug`
+    /// leave out.
     Nats(String),
 }
 
@@ -103,19 +104,27 @@ impl FromStr for BusUrl {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once(':') {
             Some(("embedded", "")) => Ok(Self::Embedded),
-            Some(("nats", rest)) if is_server(rest) => Ok(Self::Nats(text.to_owned())),
-            Some(("nats", _)) => {
-                Err(UsageError("nats: needs a server, such as nats://host:4222".to_owned()))
+            Some(("nats" | "tls", rest)) if is_server(rest) => Ok(Self::Nats(text.to_owned())),
+            Some((scheme @ ("nats" | "tls"), _)) => {
+                Err(UsageError(format!("{scheme}: needs a server, such as {scheme}://host:4222")))
             }
-            Some((scheme, _)) => Err(UsageError(format!(
-                "{:?} is not a supported bus; use embedded: or nats:",
-                format!("{scheme}:")
-            ))),
-            None => Err(UsageError(format!(
-                "{text:?} is not a bus URL, such as embedded: or nats://host:4222"
-            ))),
+            Some((scheme, rest)) if rest.starts_with("//") && is_word(scheme) => {
+                Err(UsageError(format!(
+                    "{:?} is not a supported bus; use embedded:, nats: or tls:",
+                    format!("{scheme}:")
+                )))
+            }
+            // Any part of another text may be a password.
+            _ => Err(UsageError(
+                "a bus URL begins with embedded:, nats:// or tls://, such as nats://host:4222"
+                    .to_owned(),
+            )),
         }
     }
+}
+
+fn is_word(scheme: &str) -> bool {
+    scheme.bytes().all(|letter| letter.is_ascii_lowercase())
 }
 
 fn is_server(rest: &str) -> bool {
@@ -158,9 +167,7 @@ impl fmt::Display for BusUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded => f.write_str("embedded:"),
-            Self::Nats(servers) => {
-                f.write_str(&servers.split(',').map(without_secrets).collect::<Vec<_>>().join(","))
-            }
+            Self::Nats(url) => f.write_str(&servers(url)),
         }
     }
 }
@@ -177,13 +184,26 @@ impl fmt::Debug for BusUrl {
     }
 }
 
-/// Keeps scheme, host and path. User, password and parameters may each be a secret (a token,
-/// `?password=`).
-fn without_secrets(url: &str) -> String {
-    let plain = url.split_once('?').map_or(url, |(before, _)| before);
-    match (plain.split_once("://"), plain.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-        _ => plain.to_owned(),
+/// The servers of a bus URL without what may be a secret, however malformed the URL is: only hosts
+/// that cannot be a part of a password are shown.
+fn servers(url: &str) -> String {
+    let (scheme, _) = url.split_once("://").unwrap_or(("nats", ""));
+    let (before, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let has_login = url.contains('@');
+    let host = |server: &str| {
+        let authority = server.split_once("://").map_or(server, |(_, authority)| authority);
+        let host = match authority.rsplit_once('@') {
+            Some((_, host)) => host,
+            None if has_login => return None,
+            None => authority,
+        };
+        let is_host = |letter: char| letter.is_ascii_alphanumeric() || ".:-_[]".contains(letter);
+        host.chars().all(is_host).then(|| format!("{scheme}://{host}"))
+    };
+    let hosts: Option<Vec<String>> = before.split(',').map(host).collect();
+    match hosts {
+        Some(hosts) if !parameters.contains('@') => hosts.join(","),
+        _ => format!("{scheme}://…"),
     }
 }
 
@@ -267,9 +287,28 @@ mod tests {
     #[test]
     fn the_scheme_picks_the_bus() {
         assert_eq!("embedded:".parse(), Ok(BusUrl::Embedded));
-        assert_eq!("nats://h:4222".parse(), Ok(BusUrl::Nats("nats://h:4222".into())));
-        for text in ["embedded", "embedded:x", "nats:", "nats://", "kafka://h"] {
-            assert!(text.parse::<BusUrl>().is_err(), "{text}");
+        for text in ["nats://h:4222", "tls://h", "nats://user:s3cret@a,nats://user:s3cret@b"] {
+            assert_eq!(text.parse(), Ok(BusUrl::Nats(text.into())));
+        }
+    }
+
+    #[test]
+    fn a_url_that_picks_no_bus_says_why_and_quotes_no_password() {
+        let other = "a bus URL begins with embedded:, nats:// or tls://, such as nats://host:4222";
+        for (text, line) in [
+            ("embedded", other),
+            ("embedded:x", other),
+            ("s3cret", other),
+            ("user:s3cret@h:4222", other),
+            ("s3cret@h://4222", other),
+            ("nats:", "nats: needs a server, such as nats://host:4222"),
+            ("tls://", "tls: needs a server, such as tls://host:4222"),
+            (
+                "kafka://u:s3cret@h",
+                "\"kafka:\" is not a supported bus; use embedded:, nats: or tls:",
+            ),
+        ] {
+            assert_eq!(text.parse::<BusUrl>(), Err(UsageError(line.into())));
         }
     }
 
@@ -287,7 +326,17 @@ mod tests {
             let url: DatabaseUrl = text.parse().unwrap();
             assert_eq!((url.to_string(), format!("{url:?}")), (shown.to_owned(), shown.to_owned()));
         }
-        let bus: BusUrl = "nats://token@a:4222,nats://u:p@b:4222".parse().unwrap();
-        assert_eq!(format!("{bus:?}"), "nats://a:4222,nats://b:4222");
+        for (text, shown) in [
+            ("nats://s3cret@a:4222,nats://u:s3@cret@b:4222", "nats://a:4222,nats://b:4222"),
+            ("tls://u:s3cret@[::1]:4222,u:s3cret@b?channel=x", "tls://[::1]:4222,tls://b"),
+            // These are malformed, and what is a password in them cannot be told.
+            ("nats://u:s3,cret@h", "nats://…"),
+            ("nats://u:s3?cret@h", "nats://…"),
+            ("nats://u:s3@h/cret", "nats://…"),
+            ("tls://u:s3cret@a,b", "tls://…"),
+        ] {
+            let url: BusUrl = text.parse().unwrap();
+            assert_eq!((url.to_string(), format!("{url:?}")), (shown.to_owned(), shown.to_owned()));
+        }
     }
 }

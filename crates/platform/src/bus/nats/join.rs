@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::access::{Access, AccessFiles};
 use super::address::Address;
 use super::declare::{self, Misfit, Owners};
 use super::{ACK_WAIT, Nats, WATCH_PERIOD};
@@ -18,9 +19,12 @@ const JOIN_WAIT: Duration = Duration::from_secs(1);
 /// How often it is checked whether the broker is there.
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
-/// A broker, and the channel that a deployment uses there.
+/// A broker, the channel that a deployment uses there, and how a service gets in.
 #[derive(Clone, Debug)]
-pub struct Broker(Address);
+pub struct Broker {
+    pub(super) address: Address,
+    pub(super) access: Access,
+}
 
 /// Why a service cannot join its channel, in one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +50,10 @@ pub enum JoinError {
         /// What happened.
         source: Failure,
     },
-    /// The address cannot be used.
+    /// The broker lets the service not in, or is not the one that it should be.
+    #[error("{0}")]
+    Refused(String),
+    /// The address or the credentials cannot be used.
     #[error(transparent)]
     Address(#[from] UsageError),
 }
@@ -54,20 +61,22 @@ pub enum JoinError {
 impl Broker {
     /// Parses a URL: a comma-separated list of addresses, after which `?replicas=3` makes three
     /// servers of a cluster keep each stream, and `?channel=NAME` separates this deployment from
-    /// others on the same broker.
+    /// others on the same broker. Checks the files that secure the connection.
     ///
     /// # Errors
     ///
-    /// Returns an error if `url` is malformed.
-    pub fn at(url: &str) -> Result<Self, UsageError> {
-        Address::parse(url).map(Self)
+    /// Returns an error if `url` is malformed, or a file cannot be used.
+    pub fn at(url: &str, files: AccessFiles) -> Result<Self, UsageError> {
+        let address = Address::parse(url)?;
+        let access = files.check(&address)?;
+        Ok(Self { address, access })
     }
 
     /// Connects a service to the channels that it uses. Its consumers are named `service`, so that
     /// its replicas share them.
     ///
     /// A broker that is away is not an error: the connection is attempted for as long as the result
-    /// lives. Until the broker is there, nobody can tell whose the channel is; afterwards nothing is
+    /// lives. One that is there and refuses the service is: somebody has to change a setting. Until the broker is there, nobody can tell whose the channel is; afterwards nothing is
     /// sent or received if it is another deployment's.
     ///
     /// With `takes_over`, the channels belong to this database from now on, and what is left in them
@@ -86,11 +95,11 @@ impl Broker {
     ) -> Result<Nats, JoinError> {
         let own = pairing.names().own;
         let failed = |source| JoinError::Database { service: own, source };
-        let channel = self.0.channel.clone();
+        let channel = self.address.channel.clone();
         if !pairing.use_on(&channel).await.map_err(failed)? {
             return Err(JoinError::Copied { service: own, channel });
         }
-        let nats = Nats::connect(self.0, service, pairing, ACK_WAIT, WATCH_PERIOD).await?;
+        let nats = Nats::connect(self, service, pairing, ACK_WAIT, WATCH_PERIOD).await?;
         if takes_over {
             for channel in channels {
                 nats.channel(&nats.subject(channel)).lock().await.is_to_take_over = true;
@@ -101,7 +110,11 @@ impl Broker {
                 Err(JoinError::OtherDeployment(misfit.to_string()))
             }
             // Whatever else is wrong is noted when the channel is used.
-            Ok(_) | Err(_) => Ok(nats),
+            Ok(_) => Ok(nats),
+            Err(_) => match nats.refusal.line().filter(|_| nats.reachable().is_err()) {
+                Some(line) => Err(JoinError::Refused(line)),
+                None => Ok(nats),
+            },
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::pairing::tests::{NAMES, alone, id};
 use async_nats::jetstream;
 
 mod operator;
+mod secured;
 
 const QUIET: Duration = Duration::from_millis(50);
 const PEER: Names = Names { own: NAMES.peer, peer: NAMES.own };
@@ -29,8 +30,8 @@ crate::bus::laws::bus_laws!(fresh);
 /// sends.
 async fn connect(url: &str, service: &str, ack_wait: Duration, watch_period: Duration) -> Nats {
     let (own, its_id) = if service == "tester" { (NAMES, id(1)) } else { (PEER, id(2)) };
-    let address = Address::parse(url).expect("an address");
-    let connecting = Nats::connect(address, service, alone(own, its_id), ack_wait, watch_period);
+    let broker = Broker::at(url, AccessFiles::default()).expect("an address");
+    let connecting = Nats::connect(broker, service, alone(own, its_id), ack_wait, watch_period);
     connecting.await.expect("an address")
 }
 

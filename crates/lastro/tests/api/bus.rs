@@ -1,0 +1,110 @@
+//! The settings of the bus: what cannot be used is refused, and what is secret is never shown.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use testbed::{Launch, Nats, PATIENCE, lastro};
+
+const SECRET: &str = "s3cret-canary";
+const USER: &str = "authorization: { user: orders, password: s3cret-canary }";
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn service(folder: &Path) -> Launch {
+    lastro(folder).args(["order-service", "--listen", "127.0.0.1:0"])
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_refused_in_one_line_without_the_password() {
+    let folder = folder();
+    std::fs::write(folder.path().join("text"), SECRET).expect("a file");
+    let open = folder.path().join("open");
+    std::fs::write(&open, "nats://h").expect("a file");
+    std::fs::set_permissions(open, PermissionsExt::from_mode(0o666)).expect("permissions");
+    for (settings, words) in [
+        (&[("BUS_URL", "nats://u:s3cret-canary,@h")][..], "percent-encoded"),
+        (&[("BUS_URL", "nats://u:s3cret-canary@h:port")], "invalid port number"),
+        (&[("BUS_URL", "nats:s3cret-canary@h")], "nats: needs a server"),
+        (&[("BUS_URL", "u:s3cret-canary@h")], "a bus URL begins with"),
+        (&[("BUS_URL", "nats://u:s3cret-canary@a,nats://b")], "every server needs the same"),
+        (&[("BUS_URL", "nats://h"), ("BUS_URL_FILE", "text")], "are both given"),
+        (&[("BUS_URL_FILE", "text")], "text: a bus URL begins with"),
+        (&[("BUS_URL_FILE", "absent")], "cannot read absent: "),
+        (&[("BUS_URL_FILE", "open")], "run: chmod o-w open"),
+        (&[("BUS_CREDENTIALS", "absent")], "cannot read absent: "),
+        (&[("BUS_CREDENTIALS", "text")], "text is neither a .creds file nor"),
+        (
+            &[("BUS_URL", "nats://u:s3cret-canary@h"), ("BUS_CREDENTIALS", "text")],
+            "leave one of both out",
+        ),
+        (&[("BUS_CERT", "text")], "bus_cert needs bus_key"),
+        (&[("BUS_KEY", "text")], "bus_key needs bus_cert"),
+        (&[("BUS_CA", "text")], "bus_ca needs encryption"),
+        (&[("BUS_URL", "tls://h"), ("BUS_CA", "text")], "no certificates in PEM"),
+    ] {
+        let launch = settings.iter().fold(service(folder.path()), |launch, (name, value)| {
+            launch.env(&format!("LASTRO_{name}"), *value)
+        });
+        let ended = launch.to_end().await;
+        ended.must_be_refused(2, &[words]);
+        assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
+    }
+    for name in ["ca", "credentials", "cert", "key"] {
+        let setting = format!("--bus-{name}=text");
+        let ended =
+            lastro(folder.path()).args(["--listen", "127.0.0.1:0", &setting]).to_end().await;
+        ended.must_be_refused(2, &["bus_"]);
+    }
+    assert!(!folder.path().join("data").exists(), "nothing is made");
+}
+
+#[tokio::test]
+async fn a_wrong_url_in_the_settings_file_is_reported_with_its_position_and_without_the_password() {
+    let folder = folder();
+    for line in [
+        "bus_url = \"u:s3cret-canary@h\"",
+        "bus_url = [\"nats://u:s3cret-canary@h\"]",
+        "bus_url = nats://u:s3cret-canary@h",
+        "bus_url = \"nats://u:s3cret-canary@h",
+    ] {
+        std::fs::write(folder.path().join("lastro.toml"), format!("\n{line}\n")).expect("a file");
+        let ended = service(folder.path()).to_end().await;
+        ended.must_be_refused(2, &["lastro.toml, line "]);
+        assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn the_help_does_not_show_the_url_of_the_bus() {
+    let folder = folder();
+    for command in ["", "order-service", "inventory-service"] {
+        let words = [command, "--help"].into_iter().filter(|word| !word.is_empty());
+        let launch = lastro(folder.path()).args(words);
+        let ended = launch.env("LASTRO_BUS_URL", "nats://u:s3cret-canary@h").to_end().await;
+        assert_eq!(ended.code, Some(0), "{command}: {}", ended.stderr);
+        assert!(!ended.stdout.contains(SECRET), "{command}: {}", ended.stdout);
+    }
+}
+
+#[tokio::test]
+async fn a_password_gets_in_and_into_no_log() {
+    let folder = folder();
+    let broker = Nats::start_with_settings(USER).await;
+    let url = |password: &str| broker.url().replace("//", &format!("//orders:{password}@"));
+    std::fs::write(folder.path().join("url"), url(SECRET)).expect("a file");
+    let launch = service(folder.path()).env("LASTRO_BUS_URL_FILE", "url").env("RUST_LOG", "trace");
+    let mut program = launch.serving().await;
+    program.terminate();
+    assert_eq!(program.ended(PATIENCE).await, Some(0));
+    let log = program.log();
+    assert!(log.contains("connected to the broker"), "{log}");
+    assert!(!log.contains(SECRET), "the password is in the log");
+
+    let wrong = service(folder.path()).env("LASTRO_BUS_URL", url("s3cret-canary-2"));
+    let ended = wrong.to_end().await;
+    let place = format!("the broker at {}", broker.url());
+    ended.must_be_refused(1, &[&place, "refuses the user or the password of the bus URL"]);
+    assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
+}
