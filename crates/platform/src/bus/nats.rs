@@ -133,6 +133,8 @@ impl Nats {
         let noting = refusal.clone();
         let options = ConnectOptions::new()
             .name(service)
+            // So that a broker can keep the answers of one service from the other.
+            .custom_inbox_prefix(format!("_INBOX.{service}"))
             .retry_on_initial_connect()
             .max_reconnects(None)
             .reconnect_delay_callback(pause)

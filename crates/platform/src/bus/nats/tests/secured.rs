@@ -204,3 +204,10 @@ async fn a_new_authority_is_trusted_without_a_restart_of_the_service() {
     publish(&bus, "hello").await;
     receive(&bus, "hello").await;
 }
+
+#[tokio::test]
+async fn a_service_listens_for_answers_under_its_own_name() {
+    let server = Server::start().await;
+    let bus = connected(&server.url(), ACK_WAIT).await;
+    assert!(bus.client.new_inbox().starts_with("_INBOX.tester."));
+}
