@@ -13,8 +13,8 @@ pub mod worker;
 use platform::pairing::Names;
 
 pub use run::{
-    Args, Dependencies, Opened, PROGRAM, Parts, assemble, build, main, migrate, open_for_audit,
-    open_store, run,
+    Args, CHANNELS, Dependencies, Opened, PROGRAM, Parts, assemble, build, main, migrate,
+    open_for_audit, open_store, run,
 };
 
 /// The names of both services at the broker (R31).

@@ -12,6 +12,7 @@ use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use platform::audit::{Auditor, ReadBudget};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
+use platform::bus::nats::Channels;
 use platform::config::{DatabaseUrl, Secret};
 use platform::consumer::Consumer;
 use platform::lifecycle::Stage;
@@ -40,6 +41,9 @@ pub const PROGRAM: Program = Program {
     summary: "The Inventory Service of Lastro: owns the stock and reserves it for orders.",
     default_listen: "127.0.0.1:8082",
 };
+/// What it receives from, and what it publishes to.
+pub const CHANNELS: Channels<'static> =
+    Channels { receives: COMMANDS_CHANNEL, sends: ANSWERS_CHANNEL };
 /// The keys that the settings file may have: those of all programs, because they may share the
 /// file.
 const KEYS: [&str; 6] = [
@@ -259,8 +263,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         if common.replace_peer {
             pairing.forget().await?;
         }
-        let joining =
-            broker.join(PROGRAM.name, pairing.clone(), &contract::CHANNELS, common.replace_peer);
+        let joining = broker.join(PROGRAM.name, pairing.clone(), CHANNELS, common.replace_peer);
         let bus = Arc::new(joining.await?);
         Ok(build(Dependencies { store, audit, bus, pairing }, process))
     })

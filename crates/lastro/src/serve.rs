@@ -205,10 +205,10 @@ async fn buses_at(
     [orders, stock]: [&Arc<Pairing>; 2],
     replaces_peer: bool,
 ) -> Result<[Arc<dyn Bus>; 2], ProgramError> {
-    let join = async |service: Program, pairing: &Arc<Pairing>| {
-        broker.clone().join(service.name, pairing.clone(), &contract::CHANNELS, replaces_peer).await
+    let join = async |service: Program, channels, pairing: &Arc<Pairing>| {
+        broker.clone().join(service.name, pairing.clone(), channels, replaces_peer).await
     };
-    let orders_bus = join(orders::PROGRAM, orders).await?;
-    let inventory_bus = join(inventory::PROGRAM, stock).await?;
+    let orders_bus = join(orders::PROGRAM, orders::CHANNELS, orders).await?;
+    let inventory_bus = join(inventory::PROGRAM, inventory::CHANNELS, stock).await?;
     Ok([Arc::new(orders_bus), Arc::new(inventory_bus)])
 }

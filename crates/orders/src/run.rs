@@ -13,6 +13,7 @@ use orders_core::money::Currency;
 use platform::audit::{Auditor, ReadBudget};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
+use platform::bus::nats::Channels;
 use platform::clock::SystemClock;
 use platform::config::{DatabaseUrl, Secret, UsageError};
 use platform::consumer::Consumer;
@@ -45,6 +46,9 @@ pub const PROGRAM: Program = Program {
     summary: "The Order Service of Lastro: accepts customers' orders and stores them.",
     default_listen: "127.0.0.1:8081",
 };
+/// What it receives from, and what it publishes to.
+pub const CHANNELS: Channels<'static> =
+    Channels { receives: ANSWERS_CHANNEL, sends: COMMANDS_CHANNEL };
 /// The keys that the settings file may have: those of all programs, because they may share the
 /// file.
 const KEYS: [&str; 6] = [
@@ -326,8 +330,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         if common.replace_peer {
             pairing.forget().await?;
         }
-        let joining =
-            broker.join(PROGRAM.name, pairing.clone(), &contract::CHANNELS, common.replace_peer);
+        let joining = broker.join(PROGRAM.name, pairing.clone(), CHANNELS, common.replace_peer);
         let bus = Arc::new(joining.await?);
         Ok(build(Dependencies { store, audit, bus, pairing, currency }, process))
     })

@@ -1,5 +1,6 @@
 //! A throwaway NATS server with JetStream, which a test may stop, starve and wipe.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -58,7 +59,11 @@ impl Nats {
 
     /// Starts a server with settings in the syntax of its settings file.
     pub async fn start_with_settings(settings: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        Self::start_in(tempfile::tempdir().expect("a folder"), settings).await
+    }
+
+    /// Starts a server with settings that may include files of this folder.
+    pub async fn start_in(folder: TempDir, settings: &str) -> Self {
         let file = folder.path().join(SETTINGS);
         std::fs::write(&file, settings).expect("a file");
         Self::start_with(folder, vec!["-c".to_owned(), file.display().to_string()]).await
@@ -109,6 +114,11 @@ impl Nats {
             servers.push(server);
         }
         servers.try_into().expect("three")
+    }
+
+    /// The folder of the server's files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn url(&self) -> String {

@@ -97,13 +97,13 @@ impl Services {
     ) -> [Arc<dyn Bus>; 2] {
         let [orders, inventory]: [Arc<dyn Bus>; 2] = if form.has_broker() {
             let url = environment.bus_url();
-            let join = async |service: Program, pairing: &Arc<Pairing>| {
+            let join = async |service: Program, channels, pairing: &Arc<Pairing>| {
                 let broker = Broker::at(&url, AccessFiles::default()).expect("an address");
                 let pairing = pairing.clone();
-                broker.join(service.name, pairing, &contract::CHANNELS, false).await.expect("a bus")
+                broker.join(service.name, pairing, channels, false).await.expect("a bus")
             };
-            let inventory = join(inventory::PROGRAM, inventory).await;
-            [Arc::new(join(orders::PROGRAM, orders).await), Arc::new(inventory)]
+            let inventory = join(inventory::PROGRAM, inventory::CHANNELS, inventory).await;
+            [Arc::new(join(orders::PROGRAM, orders::CHANNELS, orders).await), Arc::new(inventory)]
         } else {
             let clock = Arc::new(platform::clock::SystemClock);
             let bus = Embedded::new(clock, ACK_WAIT, orders.id());

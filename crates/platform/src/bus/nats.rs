@@ -43,7 +43,7 @@ mod trouble;
 mod watchdog;
 
 pub use access::AccessFiles;
-pub use join::{Broker, JoinError};
+pub use join::{Broker, Channels, JoinError};
 pub use settings::{BusArgs, bus_url_help};
 
 /// The header of a message that names the database that sent it (R31).
@@ -211,6 +211,7 @@ impl Nats {
             replicas: *replicas,
             pairing,
             takes_over: known.is_to_take_over,
+            is_received: known.is_received,
         };
         let declared = declare::stream(context, needed, known.create_pause()).await;
         let misfit = declared.as_ref().map_or_else(Some, |declared| declared.remark.as_ref());

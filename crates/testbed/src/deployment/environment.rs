@@ -1,6 +1,6 @@
 //! What the programs of a deployment are started with: broker, databases, network, clocks, disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::form::Form;
 use super::{data_in, lastro, launch};
@@ -22,6 +22,9 @@ pub struct Environment {
     pub broker: Option<Nats>,
     /// The URL of the bus, if it differs from the broker's.
     pub bus_url: Option<String>,
+    /// The folder of the files `order-service-bus-url` and `inventory-service-bus-url`, if each
+    /// service has a user of its own at the broker.
+    pub bus_url_files: Option<PathBuf>,
     /// `None` if the data lies in files.
     pub databases: Option<Databases>,
     /// Whether the programs take the channel over from other databases.
@@ -109,14 +112,24 @@ impl Environment {
 
     fn orders(&self, folder: &Path) -> Launch {
         let [database, _] = self.database_urls(folder);
-        service("order-service", &database, folder, &self.bus_url())
+        self.service("order-service", &database, folder, &self.bus_url())
     }
 
     fn inventory(&self, folder: &Path) -> Launch {
         let link = self.link.as_ref().map(|link| format!("nats://127.0.0.1:{}", link.port()));
         let [_, database] = self.database_urls(folder);
         let bus = link.unwrap_or_else(|| self.bus_url());
-        service("inventory-service", &database, folder, &bus)
+        self.service("inventory-service", &database, folder, &bus)
+    }
+
+    /// How a program with one service is started.
+    fn service(&self, name: &str, database_url: &str, folder: &Path, bus_url: &str) -> Launch {
+        let launch = lastro(folder).args([name, "--listen", "127.0.0.1:0"]);
+        let launch = launch.args(["--database-url", database_url]);
+        match &self.bus_url_files {
+            Some(files) => launch.env("LASTRO_BUS_URL_FILE", files.join(format!("{name}-bus-url"))),
+            None => launch.args(["--bus-url", bus_url]),
+        }
     }
 
     /// Gives a program its clock, and the fault if the program is the first replica of its service.
@@ -139,10 +152,4 @@ impl Environment {
     pub(crate) fn sees_disk(&self, launch: Launch) -> Launch {
         self.disk.iter().fold(launch, Launch::on)
     }
-}
-
-/// How a program with one service is started.
-fn service(name: &str, database_url: &str, folder: &Path, bus_url: &str) -> Launch {
-    let launch = lastro(folder).args([name, "--listen", "127.0.0.1:0"]);
-    launch.args(["--database-url", database_url, "--bus-url", bus_url])
 }

@@ -54,6 +54,10 @@ pub(super) enum Misfit {
         "cannot create {name}: {error}; give JetStream room for 64 MiB more (max_file_store, or the limit of the account)"
     )]
     NoStorage { name: String, error: Box<dyn Error + Send + Sync> },
+    #[error(
+        "{name} is missing, and the broker does not create it, perhaps for lack of a permission; is the service that receives from it running?"
+    )]
+    NotCreated { name: String },
     #[error("cannot create {name}: {error}")]
     Refused { name: String, error: Box<dyn Error + Send + Sync> },
 }

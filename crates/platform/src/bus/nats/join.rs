@@ -26,6 +26,15 @@ pub struct Broker {
     pub(super) access: Access,
 }
 
+/// The channels of one service.
+#[derive(Clone, Copy, Debug)]
+pub struct Channels<'a> {
+    /// The one that it receives from. It owns its stream and consumer.
+    pub receives: &'a str,
+    /// The one that it publishes to, which belongs to the other service.
+    pub sends: &'a str,
+}
+
 /// Why a service cannot join its channel, in one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
@@ -79,9 +88,9 @@ impl Broker {
     /// lives. One that is there and refuses the service is: somebody has to change a setting. Until the broker is there, nobody can tell whose the channel is; afterwards nothing is
     /// sent or received if it is another deployment's.
     ///
-    /// With `takes_over`, the channels belong to this database from now on, and what is left in them
-    /// of others is deleted: the senders repeat what is still needed (R7). A service that begins
-    /// anew has forgotten its peer before.
+    /// With `takes_over`, the channels belong to this database from now on, and what is left in the
+    /// one that it receives from is deleted: the senders repeat what is still needed (R7). A service
+    /// that begins anew has forgotten its peer before.
     ///
     /// # Errors
     ///
@@ -90,7 +99,7 @@ impl Broker {
         self,
         service: &str,
         pairing: Arc<Pairing>,
-        channels: &[&str],
+        channels: Channels<'_>,
         takes_over: bool,
     ) -> Result<Nats, JoinError> {
         let own = pairing.names().own;
@@ -100,12 +109,14 @@ impl Broker {
             return Err(JoinError::Copied { service: own, channel });
         }
         let nats = Nats::connect(self, service, pairing, ACK_WAIT, WATCH_PERIOD).await?;
-        if takes_over {
-            for channel in channels {
-                nats.channel(&nats.subject(channel)).lock().await.is_to_take_over = true;
-            }
+        let Channels { receives, sends } = channels;
+        for channel in [receives, sends] {
+            let known = nats.channel(&nats.subject(channel));
+            let mut known = known.lock().await;
+            known.is_received = channel == receives;
+            known.is_to_take_over = takes_over;
         }
-        match timeout(JOIN_WAIT, nats.claim(channels, takes_over)).await {
+        match timeout(JOIN_WAIT, nats.claim([receives, sends], takes_over)).await {
             Ok(Err(misfit @ (Misfit::Taken { .. } | Misfit::OtherPeer { .. }))) => {
                 Err(JoinError::OtherDeployment(misfit.to_string()))
             }
@@ -122,7 +133,7 @@ impl Broker {
 impl Nats {
     /// Waits for the broker, and checks that the streams of these channels belong to the service's
     /// deployment, or takes them over.
-    async fn claim(&self, channels: &[&str], takes_over: bool) -> Result<(), Misfit> {
+    async fn claim(&self, channels: [&str; 2], takes_over: bool) -> Result<(), Misfit> {
         while self.reachable().is_err() {
             tokio::time::sleep(LOOK_PAUSE).await;
         }

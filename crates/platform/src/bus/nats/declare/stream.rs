@@ -21,6 +21,8 @@ const RECORD_BYTES: usize = 256;
 /// How long the broker may take to change a stream. It does not answer those who lack the
 /// permission, and what is to be published waits meanwhile.
 const CHANGE_WAIT: Duration = Duration::from_secs(2);
+/// The same for a stream that is created, which takes longer in a cluster.
+const CREATE_WAIT: Duration = Duration::from_secs(4);
 
 /// A stream that can be used.
 #[derive(Debug)]
@@ -63,6 +65,9 @@ pub(in super::super) struct NeededStream<'a> {
     pub(in super::super) pairing: &'a Pairing,
     /// Whether it is taken over from other databases.
     pub(in super::super) takes_over: bool,
+    /// Whether the service receives from it. Then it deletes what others have left there; from the
+    /// stream of the other service it may not.
+    pub(in super::super) is_received: bool,
 }
 
 /// Makes sure that the stream exists and is as it must be.
@@ -71,7 +76,7 @@ pub(in super::super) struct NeededStream<'a> {
 /// `pause` is how long it is left alone, in which another service may create it.
 pub(in super::super) async fn stream(
     context: &Context,
-    NeededStream { channel, replicas, pairing, takes_over }: NeededStream<'_>,
+    NeededStream { channel, replicas, pairing, takes_over, is_received }: NeededStream<'_>,
     pause: Duration,
 ) -> Result<Declared, Misfit> {
     let mut needed = needed(channel, replicas);
@@ -83,7 +88,8 @@ pub(in super::super) async fn stream(
     }
     if let Some(found) = &found {
         match takes_over {
-            true => purge(context, &name).await?,
+            true if is_received => purge(context, &name).await?,
+            true => {}
             false => Owners::judge(&found.config, pairing).await?,
         }
     }
@@ -137,9 +143,10 @@ pub(in super::super) async fn find(context: &Context, name: &str) -> Result<Opti
 
 async fn create(context: &Context, needed: Config) -> Result<Info, Misfit> {
     let (name, subject) = (needed.name.clone(), needed.subjects[0].clone());
-    let error = match context.create_stream(needed).await {
-        Ok(made) => return Ok(made.cached_info().clone()),
-        Err(error) => error,
+    let error = match timeout(CREATE_WAIT, context.create_stream(needed)).await {
+        Ok(Ok(made)) => return Ok(made.cached_info().clone()),
+        Ok(Err(error)) => error,
+        Err(_) => return Err(Misfit::NotCreated { name }),
     };
     let code = match error.kind() {
         CreateStreamErrorKind::JetStream(its) => its.error_code(),

@@ -70,7 +70,8 @@ async fn joins(url: &str, files: AccessFiles) {
 
 async fn join(url: &str, files: AccessFiles) -> Result<Nats, JoinError> {
     let broker = Broker::at(url, files).expect("settings that fit");
-    broker.join("tester", alone(NAMES, id(1)), &[CHANNEL], false).await
+    let channels = Channels { receives: CHANNEL, sends: "test.other" };
+    broker.join("tester", alone(NAMES, id(1)), channels, false).await
 }
 
 async fn is_refused(url: &str, files: AccessFiles, why: &str) {
