@@ -94,7 +94,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
         Command::Rotate { id, overlap } => {
             let key = keys::change(&file, |keys| rotate(keys, &id, now, overlap))?;
             let overlap = humantime::format_duration(overlap);
-            eprintln!("key {id} has a new secret; the old one works for {overlap}");
+            eprintln!("key {id} has a new secret; the old one works for {overlap} at most");
             show(&key);
         }
         Command::Revoke { id } => {
@@ -131,6 +131,7 @@ impl Create {
             id: key.id.clone(),
             name: self.name,
             scopes: self.scopes,
+            mode,
             customer_id: self.customer,
             rate: self.rate,
             burst: self.burst,
@@ -152,11 +153,14 @@ fn rotate(
     overlap: Duration,
 ) -> Result<NewKey, Failed> {
     let record = find(keys, id)?;
-    if record.revoked_at.is_some() {
-        return Err(Failed(format!("key {id} is revoked; make a new one")));
+    if record.revoked_at.is_some() || record.not_after <= now {
+        return Err(Failed(format!("key {id} has ended; make a new one")));
     }
-    let new =
-        NewKey::for_id(id.clone(), KeyMode::Live).map_err(|error| Failed(error.to_string()))?;
+    if record.previous.as_ref().is_some_and(|old| old.not_after > now) && !overlap.is_zero() {
+        let line = "still has two secrets; wait until the old one has ended, or end both now with --overlap 0s";
+        return Err(Failed(format!("key {id} {line}")));
+    }
+    let new = NewKey::for_id(id.clone(), record.mode).map_err(|error| Failed(error.to_string()))?;
     record.rotate(&new, now, overlap);
     Ok(new)
 }

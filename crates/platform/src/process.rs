@@ -1,6 +1,5 @@
 //! How a program starts and ends: its common options, its runtime and its exit code.
 
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -136,10 +135,10 @@ pub struct CommonArgs {
     /// How many requests per second a client without a valid key may make from one address
     /// [default: 50 if clients are asked for keys, else any number]
     #[arg(long, env = "LASTRO_ADDRESS_RATE", value_name = "REQUESTS")]
-    pub address_rate: Option<NonZeroU32>,
+    pub address_rate: Option<u32>,
     /// How many requests such a client may make at once [default: twice the rate]
     #[arg(long, env = "LASTRO_ADDRESS_BURST", value_name = "REQUESTS")]
-    pub address_burst: Option<NonZeroU32>,
+    pub address_burst: Option<u32>,
     /// Proxies whose X-Forwarded-For tells the address of a client, as addresses or networks
     #[arg(long, env = "LASTRO_TRUSTED_PROXIES", value_name = "NETWORK,…", value_delimiter = ',')]
     pub trusted_proxies: Option<Vec<String>>,
@@ -285,16 +284,16 @@ impl CommonArgs {
     /// Where clients are asked for keys, whoever has none gets a limit.
     fn limits(&self, file: &File, asks_for_keys: bool) -> Result<LimitSettings, UsageError> {
         let default = asks_for_keys.then_some(DEFAULT_ADDRESS_RATE);
-        let per_second = file.or(self.address_rate, "address_rate")?.map(NonZeroU32::get);
+        let per_second = file.or(self.address_rate, "address_rate")?;
         let per_second = per_second.or(default);
-        let burst = file.or(self.address_burst, "address_burst")?.map(NonZeroU32::get);
-        let rate = |per_second: u32| {
-            let burst = burst.unwrap_or(per_second.saturating_mul(2));
-            Rate { per_second, burst }
+        let burst = file.or(self.address_burst, "address_burst")?;
+        let rate = |per_second| {
+            let line = "address_rate and address_burst must be 1 to 1000000";
+            Rate::new(per_second, burst).ok_or_else(|| UsageError(line.to_owned()))
         };
         let trusted_proxies = file.or(self.trusted_proxies.clone(), "trusted_proxies")?;
         Ok(LimitSettings {
-            address_rate: per_second.map(rate),
+            address_rate: per_second.map(rate).transpose()?,
             trusted_proxies: trusted_proxies.unwrap_or_default(),
         })
     }

@@ -12,13 +12,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many requests a client may make.
+/// How many requests a client may make: 1 to [`Rate::MAX`] of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Requests per second in the long run; at least 1.
-    pub per_second: u32,
-    /// Requests at once; at least 1.
-    pub burst: u32,
+    per_second: u32,
+    burst: u32,
 }
 
 /// What a limit says about a request.
@@ -28,34 +26,59 @@ pub struct Verdict {
     pub rate: Rate,
     /// How many more requests are admitted now.
     pub remaining: u32,
-    /// How long until the next request is admitted; zero if one is admitted now.
+    /// How long until the next request is admitted, or one like that which was refused; zero if one
+    /// is admitted now.
     pub wait: Duration,
     /// Whether the request is admitted.
     pub is_admitted: bool,
 }
 
 impl Rate {
+    /// The most requests per second, and at once, that a limit may allow.
+    pub const MAX: u32 = 1_000_000;
     const SECOND: u64 = 1_000_000_000;
+
+    /// A rate in the long run, and how many requests may come at once; twice the rate if `None`.
+    /// Returns `None` if a number is not 1 to [`MAX`](Self::MAX).
+    pub fn new(per_second: u32, burst: Option<u32>) -> Option<Self> {
+        let burst = burst.unwrap_or(per_second.saturating_mul(2).min(Self::MAX));
+        let range = 1..=Self::MAX;
+        let fits = range.contains(&per_second) && range.contains(&burst);
+        fits.then_some(Self { per_second, burst })
+    }
+
+    /// Requests per second in the long run.
+    pub fn per_second(self) -> u32 {
+        self.per_second
+    }
+
+    /// Requests at once.
+    pub fn burst(self) -> u32 {
+        self.burst
+    }
 
     /// The time that one request takes at this rate, in nanoseconds.
     fn interval(self) -> u64 {
-        Self::SECOND / u64::from(self.per_second.max(1))
+        Self::SECOND / u64::from(self.per_second)
     }
 
     /// Decides about a request of this cost that comes at `now`, in nanoseconds, and returns the
     /// arrival time after it.
     fn decide(self, arrival: u64, now: u64, cost: u32) -> (Verdict, u64) {
         let interval = self.interval();
-        let tolerance = interval.saturating_mul(u64::from(self.burst.max(1)));
+        let tolerance = interval.saturating_mul(u64::from(self.burst));
         let before = arrival.max(now);
-        let after = before.saturating_add(interval.saturating_mul(u64::from(cost)));
+        // Nothing costs more than all that there is.
+        let cost = interval.saturating_mul(u64::from(cost.min(self.burst)));
+        let after = before.saturating_add(cost);
         let is_admitted = after - now <= tolerance;
         let kept = if is_admitted { after } else { before };
         let room = tolerance.saturating_sub(kept - now);
+        let needed = if is_admitted { interval } else { cost };
         let verdict = Verdict {
             rate: self,
             remaining: u32::try_from(room / interval).unwrap_or(u32::MAX),
-            wait: Duration::from_nanos((kept + interval).saturating_sub(now + tolerance)),
+            wait: Duration::from_nanos(kept.saturating_add(needed).saturating_sub(now + tolerance)),
             is_admitted,
         };
         (verdict, kept)
@@ -223,16 +246,39 @@ mod tests {
         assert!(!take("::ffff:192.0.2.1"), "the same address in another form");
         tokio::time::advance(Duration::from_millis(100)).await;
         assert_eq!([take("192.0.2.1"), take("192.0.2.1")], [true, false]);
-        assert!(!limits.take("192.0.2.3".parse().expect("an address"), 6).is_admitted);
+        let third = "192.0.2.3".parse().expect("an address");
+        assert!(limits.take(third, 4).is_admitted);
+        let refused = limits.take(third, 4);
+        assert_eq!((refused.is_admitted, refused.remaining), (false, 1));
+        assert_eq!(refused.wait, Duration::from_millis(300));
+        // What costs more than a burst takes all of it.
+        assert!(limits.take("192.0.2.4".parse().expect("an address"), 20).is_admitted);
+        assert!(!take("192.0.2.4"));
     }
 
     #[test]
-    fn a_million_addresses_take_no_more_memory_than_one() {
-        let limits = AddressLimits::new(RATE);
+    fn a_rate_is_at_least_one_and_at_most_a_million() {
+        assert_eq!(Rate::new(50, None), Some(Rate { per_second: 50, burst: 100 }));
+        assert_eq!(Rate::new(Rate::MAX, None).map(Rate::burst), Some(Rate::MAX));
+        for (per_second, burst) in
+            [(0, None), (1, Some(0)), (Rate::MAX + 1, None), (1, Some(u32::MAX))]
+        {
+            assert_eq!(Rate::new(per_second, burst), None);
+        }
+    }
+
+    #[test]
+    fn an_address_at_its_limit_stays_there_while_many_others_come() {
+        let limits = AddressLimits::new(Rate { per_second: 1, burst: 5 });
+        let greedy = IpAddr::from([192, 0, 2, 1]);
+        assert_eq!((0..9).filter(|_| limits.take(greedy, 1).is_admitted).count(), 5);
+        let mut admitted = 0;
         for n in 0..1_000_000_u32 {
             assert!(limits.take(IpAddr::V4(n.into()), 1).is_admitted, "a new address is admitted");
+            admitted += usize::from(n % 1000 == 0 && limits.take(greedy, 1).is_admitted);
         }
-        assert!(size_of_val(&*limits.buckets) < 3 << 20);
+        // The table has lost nothing of it: only the time that passed counts.
+        assert!(admitted < 500, "{admitted}");
     }
 
     #[test]

@@ -100,11 +100,24 @@ pub fn require(principal: &Principal, scope: Scope) -> Result<(), Problem> {
 #[derive(Clone, Debug)]
 pub(crate) enum Client {
     /// They have a valid key.
-    Known(Arc<Principal>),
+    WithKey(Arc<Principal>),
     /// They have no valid key, and need none.
-    Unknown,
+    WithoutKey,
     /// They have no valid key where they need one.
-    Wrong,
+    Rejected,
+    /// Whoever it is: a probe, or while the keys cannot be read.
+    Uncounted,
+}
+
+impl Client {
+    /// Who sends a request without a key. Whoever tries keys from an address must not make the
+    /// probes of a load balancer at the same address fail.
+    fn of_route(route: Option<&str>) -> Self {
+        match route {
+            Some("/livez" | "/readyz") => Self::Uncounted,
+            _ => Self::WithoutKey,
+        }
+    }
 }
 
 /// What stands before the routes of one router.
@@ -140,8 +153,8 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// - 401 `unauthenticated` without a valid key, also where there is no route: what exists is
-    ///   nobody's business.
+    /// - 401 `unauthenticated` without a valid key, also where there is no route: clients without a
+    ///   key do not learn which routes exist.
     /// - 403 `forbidden` if the key does not allow the request.
     /// - 503 `storage_unavailable` if the keys could not be read for too long.
     pub(crate) fn admit(
@@ -149,7 +162,9 @@ impl Guard {
         request: &Request,
         route: Option<&str>,
     ) -> (Client, Result<Arc<Principal>, Problem>) {
-        let Some(keys) = &self.keys else { return (Client::Unknown, Ok(self.anyone.clone())) };
+        let Some(keys) = &self.keys else {
+            return (Client::of_route(route), Ok(self.anyone.clone()));
+        };
         let rule = route.and_then(|route| self.rule(request.method(), route));
         let is_open = match rule {
             Some(rule) => match rule.needs {
@@ -162,10 +177,13 @@ impl Guard {
         match self.identify(keys, request) {
             Ok(principal) => {
                 let admitted = self.admits(&principal, rule, route).map(|()| principal.clone());
-                (Client::Known(principal), admitted)
+                (Client::WithKey(principal), admitted)
             }
-            Err(_) if is_open => (Client::Unknown, Ok(self.stranger.clone())),
-            Err(problem) => (Client::Wrong, Err(problem)),
+            Err(_) if is_open => (Client::of_route(route), Ok(self.stranger.clone())),
+            Err(problem) if problem.code == Code::STORAGE_UNAVAILABLE => {
+                (Client::Uncounted, Err(problem))
+            }
+            Err(problem) => (Client::Rejected, Err(problem)),
         }
     }
 

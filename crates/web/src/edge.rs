@@ -12,6 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::HttpBody;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -27,16 +28,14 @@ use platform::keys::{KEY_PREFIX, Principal};
 use platform::telemetry::{Metrics, RequestLabels};
 
 use crate::auth::{Client, Guard};
+use crate::json::discard_unread;
 use crate::limits::{COST_OF_A_WRONG_KEY, Counted, Limits};
 use crate::problem::{Code, Problem};
+use crate::requester::ClientAddress;
 
 mod context;
 mod site;
 
-/// After these, the rest of the body is not read: it would be taken for the next request, or would
-/// be read for nothing.
-const UNREAD: [Code; 4] =
-    [Code::BODY_TOO_LARGE, Code::UNAUTHENTICATED, Code::FORBIDDEN, Code::RATE_LIMITED];
 /// Far beyond every deadline inside a handler: a request that reaches it has found a bug.
 const BACKSTOP: Duration = Duration::from_secs(60);
 /// Stops a browser that shows a response of the API as a page from loading anything. Pages set
@@ -94,15 +93,19 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     let mut response = match principal {
         Ok(principal) => {
             let _place = edge.limits.wait(&principal, &mut request);
+            if let Some(address) = edge.limits.address_of(&request) {
+                request.extensions_mut().insert(ClientAddress(address));
+            }
             request.extensions_mut().insert(principal);
             answer(request, next).await
         }
-        Err(problem) => problem.into_response(),
+        Err(problem) => refuse(problem, request).await,
     };
     let problem = problem_in(&mut response, &asked.path);
     if let Some(problem) = &problem {
         response = problem.render(request_id.as_str(), response);
-        if UNREAD.contains(&problem.code) {
+        if problem.code == Code::BODY_TOO_LARGE {
+            // The rest of the body would be read as the next request.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
@@ -117,6 +120,18 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
         problem.map(|problem| problem.code),
         started.elapsed(),
     );
+    response
+}
+
+/// Answers a request that is not let in. What is left of its body would be read as the next request,
+/// so the connection ends with the answer.
+async fn refuse(problem: Problem, request: Request) -> Response {
+    let mut response = problem.into_response();
+    let (parts, body) = request.into_parts();
+    if !body.is_end_stream() {
+        discard_unread(&parts.headers, body).await;
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
@@ -226,9 +241,10 @@ impl Edge {
         }
         let (client, admitted) = self.guard.admit(request, asked.route.as_deref());
         let counted = match &client {
-            Client::Known(principal) => Limits::count_key(principal, request),
-            Client::Unknown => self.limits.count_address(request, 1),
-            Client::Wrong => self.limits.count_address(request, COST_OF_A_WRONG_KEY),
+            Client::Uncounted => Ok(None),
+            Client::WithKey(principal) => Limits::count_key(principal, request),
+            Client::WithoutKey => self.limits.count_address(request, 1),
+            Client::Rejected => self.limits.count_address(request, COST_OF_A_WRONG_KEY),
         };
         match counted {
             Ok(counted) => Admission { principal: admitted, counted },

@@ -127,7 +127,7 @@ async fn read_bytes(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Proble
 
 /// Drains a rejected body of which nothing was read, unless the client waits to be asked for it
 /// (`Expect: 100-continue`): reading would ask.
-async fn discard_unread(headers: &HeaderMap, body: Body) {
+pub(crate) async fn discard_unread(headers: &HeaderMap, body: Body) {
     if !headers.contains_key(header::EXPECT) {
         discard(body).await;
     }

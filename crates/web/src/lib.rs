@@ -12,6 +12,7 @@ pub use headers::{
 };
 pub use json::{Json, JsonBytes, MAX_BODY_BYTES, OptionalJson, read_json, read_optional_json};
 pub use query::Query;
+pub use requester::Requester;
 pub use server::{CannotListen, bind, serve};
 
 pub mod body;
@@ -29,6 +30,7 @@ mod index;
 mod json;
 mod limits;
 mod query;
+mod requester;
 mod server;
 mod silence;
 mod slots;

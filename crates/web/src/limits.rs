@@ -29,7 +29,7 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 /// The limits of a process.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    /// Of clients without a key; `None` if they have none.
+    /// Of clients without a key; `None` if there is no such limit.
     addresses: Option<AddressLimits>,
     trusted_proxies: Vec<IpNet>,
     /// Half of the connections may wait for outcomes, so that others find room.
@@ -125,7 +125,7 @@ impl Limits {
     }
 
     /// The address of the client: that of the connection, or what trusted proxies say about it.
-    fn address_of(&self, request: &Request) -> Option<IpAddr> {
+    pub(crate) fn address_of(&self, request: &Request) -> Option<IpAddr> {
         let Peer(peer) = *request.extensions().get::<Peer>()?;
         let peer = peer.to_canonical();
         if !self.trusts(peer) {
@@ -134,9 +134,10 @@ impl Limits {
         // From right to left: each proxy adds the address that it sees. The first that is not
         // trusted may have written all that stands before it.
         let lines = request.headers().get_all(X_FORWARDED_FOR).iter().rev();
-        let listed = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.rsplit(','));
+        let listed = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         let mut nearest = peer;
         for text in listed {
+            let text = std::str::from_utf8(text).unwrap_or_default();
             let Ok(address) = text.trim().parse::<IpAddr>() else { break };
             nearest = address.to_canonical();
             if !self.trusts(nearest) {
@@ -177,7 +178,7 @@ impl Counted {
 
     fn describe(self) -> String {
         let rate = self.verdict.rate;
-        format!("{} per second, and {} at once", rate.per_second, rate.burst)
+        format!("{} per second, and {} at once", rate.per_second(), rate.burst())
     }
 
     fn wait_s(self) -> u32 {
@@ -187,7 +188,7 @@ impl Counted {
     /// Tells the client its limit (draft-ietf-httpapi-ratelimit-headers).
     pub(crate) fn write(self, headers: &mut HeaderMap) {
         let Self { by, verdict } = self;
-        let policy = format!("\"{by}\";q={};w=1", verdict.rate.per_second);
+        let policy = format!("\"{by}\";q={};w=1", verdict.rate.per_second());
         let state = format!("\"{by}\";r={};t={}", verdict.remaining, self.wait_s());
         for (name, value) in [("ratelimit-policy", policy), ("ratelimit", state)] {
             let value = HeaderValue::from_str(&value).expect("numbers are plain ASCII");
@@ -204,11 +205,10 @@ mod tests {
 
     use super::*;
 
-    const RATE: Rate = Rate { per_second: 10, burst: 3 };
-
     fn limits(trusted: &[&str]) -> Limits {
+        let address_rate = Rate::new(10, Some(3));
         let trusted_proxies = trusted.iter().map(|text| (*text).to_owned()).collect();
-        let settings = LimitSettings { address_rate: Some(RATE), trusted_proxies };
+        let settings = LimitSettings { address_rate, trusted_proxies };
         Limits::new(&settings).expect("networks")
     }
 
@@ -231,6 +231,8 @@ mod tests {
             ("10.0.0.1", &["1.1.1.1", "198.51.100.1"], "198.51.100.1"),
             ("10.0.0.1", &["10.0.0.2, 10.0.0.3"], "10.0.0.2"),
             ("10.0.0.1", &["1.1.1.1, nonsense"], "10.0.0.1"),
+            ("10.0.0.1", &["1.1.1.1", "\u{ff}, 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["1.1.1.1", "\u{ff}"], "10.0.0.1"),
             ("10.0.0.1", &[], "10.0.0.1"),
             ("::ffff:10.0.0.1", &["2001:db8::1"], "2001:db8::1"),
         ] {

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,8 @@ pub fn change<T, E: From<KeysFileError>>(
     change: impl FnOnce(&mut Vec<KeyRecord>) -> Result<T, E>,
 ) -> Result<T, E> {
     let io = |source| io_error(path, source);
+    // Services may read it through a link, such as a mounted secret: the file itself is replaced.
+    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(io)?;
     folder.lock().map_err(io)?;
@@ -117,6 +119,11 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
         b"# API keys, written by `lastro keys`. Only hashes: no key can be read from here.\n\n",
     )?;
     file.write_all(text.as_bytes())?;
+    // The service may run as another user: the file keeps its owner, its group and its mode.
+    if let Ok(old) = std::fs::metadata(path) {
+        fchown(&file, Some(old.uid()), Some(old.gid()))?;
+        file.set_permissions(old.permissions())?;
+    }
     file.sync_all()?;
     std::fs::rename(&new, path)
 }

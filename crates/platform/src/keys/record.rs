@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::scope::{Scope, Scopes, UnknownScope};
-use super::secret::{KeyId, NewKey, NotAnId, SecretHash};
+use super::secret::{KeyId, KeyMode, NewKey, NotAnId, SecretHash};
 use crate::clock::Timestamp;
 use crate::rate::Rate;
 
@@ -24,6 +24,8 @@ pub struct KeyRecord {
     pub name: String,
     /// What the key allows.
     pub scopes: Vec<Scope>,
+    /// Whether it is for real orders or for trials.
+    pub mode: KeyMode,
     /// The only customer whose orders the key may see and change; every customer if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub customer_id: Option<String>,
@@ -74,8 +76,7 @@ impl KeyRecord {
 
     /// How much the key may ask for; `None` if there is no limit.
     pub fn rate(&self) -> Option<Rate> {
-        let burst = |rate: u32| self.burst.unwrap_or(rate.saturating_mul(2));
-        self.rate.map(|rate| Rate { per_second: rate, burst: burst(rate) })
+        self.rate.and_then(|rate| Rate::new(rate, self.burst))
     }
 
     /// Replaces the secret. The old one works until `overlap` is over.
@@ -96,8 +97,8 @@ impl KeyRecord {
         if self.name.trim().is_empty() || self.name.chars().count() > MAX_NAME {
             return bad("its name must have 1 to 100 characters");
         }
-        if self.rate == Some(0) || self.burst == Some(0) {
-            return bad("its rate and its burst must be at least 1");
+        if self.rate.is_some_and(|rate| Rate::new(rate, self.burst).is_none()) {
+            return bad("its rate and its burst must be 1 to 1000000");
         }
         if self.burst.is_some() && self.rate.is_none() {
             return bad("a burst needs a rate");
@@ -105,8 +106,10 @@ impl KeyRecord {
         if self.scopes.is_empty() {
             return bad("it has no scopes, so it allows nothing");
         }
-        if self.customer_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > 64) {
-            return bad("its customer_id must have 1 to 64 characters");
+        if self.customer_id.as_deref().is_some_and(|id| !is_customer_id(id)) {
+            return bad(
+                "its customer_id must be 1 to 64 letters, digits, dots, underscores or hyphens",
+            );
         }
         let foreign = self.scopes.iter().find(|scope| !Scope::OF_A_CUSTOMER.contains(scope));
         match foreign.filter(|_| self.customer_id.is_some()) {
@@ -114,6 +117,14 @@ impl KeyRecord {
             None => Ok(()),
         }
     }
+}
+
+/// The form of the ids of customers, as the Order Service takes them.
+fn is_customer_id(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    (1..=64).contains(&text.len())
+        && text.bytes().all(plain)
+        && text.as_bytes()[0].is_ascii_alphanumeric()
 }
 
 impl Serialize for KeyId {

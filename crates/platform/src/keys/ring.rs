@@ -126,11 +126,7 @@ impl Keyring {
     /// everybody.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, KeysFileError> {
         let version = file::version(path)?;
-        let records = file::read(path)?;
-        if records.is_empty() {
-            let reason = "it has no keys; run: lastro keys create".to_owned();
-            return Err(KeysFileError::Malformed { path: path.to_owned(), reason });
-        }
+        let records = read(path)?;
         let keys = by_id(records, &HashMap::new());
         let known = Known { keys, version, confirmed: Instant::now() };
         Ok(Self { path: path.to_owned(), clock, known: RwLock::new(known) })
@@ -211,10 +207,11 @@ impl Keyring {
     fn read_if_changed(&self) -> Result<(), KeysFileError> {
         let version = file::version(&self.path)?;
         if version != self.known().version {
-            let records = file::read(&self.path)?;
+            let records = read(&self.path)?;
+            let keys = by_id(records, &self.known().keys);
+            // Only this worker writes. The log may be slow, and no request waits for it.
+            log_changes(&self.known().keys, &keys);
             let mut known = self.known_mut();
-            let keys = by_id(records, &known.keys);
-            log_changes(&known.keys, &keys);
             (known.keys, known.version) = (keys, version);
         }
         Ok(())
@@ -227,6 +224,17 @@ impl Keyring {
     fn known(&self) -> RwLockReadGuard<'_, Known> {
         self.known.read().expect("nothing panics under this lock")
     }
+}
+
+/// Reads the keys of a file that has some: a file without keys is a mistake, or is just being
+/// written, and not a service that is open to nobody or to everybody.
+fn read(path: &Path) -> Result<Vec<KeyRecord>, KeysFileError> {
+    let records = file::read(path)?;
+    if records.is_empty() {
+        let reason = "it has no keys; run: lastro keys create".to_owned();
+        return Err(KeysFileError::Malformed { path: path.to_owned(), reason });
+    }
+    Ok(records)
 }
 
 /// What a key has used of its limits, it has used also after the file has changed.
@@ -255,6 +263,9 @@ fn log_changes(before: &HashMap<KeyId, Key>, after: &HashMap<KeyId, Key>) {
         let action = match before.get(id).map(|key| &key.record) {
             None => "created",
             Some(old) if old == record => continue,
+            Some(_) if record.revoked_at.is_none() && before[id].record.revoked_at.is_some() => {
+                "restored"
+            }
             Some(old) if old.revoked_at != record.revoked_at => "revoked",
             Some(old) if old.sha256 != record.sha256 => "rotated",
             Some(_) => "changed",

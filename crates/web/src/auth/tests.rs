@@ -31,6 +31,7 @@ impl Fixture {
             name: "till".to_owned(),
             scopes: scopes.to_vec(),
             customer_id: customer_id.map(str::to_owned),
+            mode: KeyMode::Test,
             rate: None,
             burst: None,
             sha256: key.hash,
