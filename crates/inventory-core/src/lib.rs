@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs, clippy::missing_errors_doc)]
 
+pub mod admin;
 pub mod decide;
 pub mod reservation;
 pub mod stock;

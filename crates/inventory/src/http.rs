@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use contract::{BadId, Digest};
 use http::{HeaderMap, HeaderName, header};
+use inventory_core::admin::Requester;
 use inventory_core::decide::{InventoryOutcome, Precondition, Refusal};
 use inventory_core::stock::MAX_LOCATIONS;
 use platform::keys::Scope;
@@ -19,6 +20,7 @@ use crate::service::Service;
 pub(crate) use codes::own_codes;
 pub(crate) use searches::Searches;
 
+mod admin_log;
 mod codes;
 mod locations;
 mod movements;
@@ -44,6 +46,7 @@ pub(crate) const RULES: &[Rule] = &[
     ),
     Rule::needs("GET", "/api/inventory/locations", &[Scope::StockRead]).also_of_one_customer(),
     Rule::needs("GET", LOCATION, &[Scope::StockRead]).also_of_one_customer(),
+    Rule::needs("GET", "/api/inventory/admin-log", &[Scope::KeysAdmin]),
     // It changes who is served first.
     Rule::needs("PUT", LOCATION, &[Scope::LocationsWrite]),
 ];
@@ -59,8 +62,15 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
         .routes(routes!(movements::list, movements::record))
         .routes(routes!(reservations::get))
         .routes(routes!(locations::list))
+        .routes(routes!(admin_log::list))
         .routes(routes!(locations::get, locations::put))
         .with_state(service)
+}
+
+/// Who asks for a change, for the audit log.
+fn requester(client: web::Requester) -> Requester {
+    let web::Requester { actor, request_id, address } = client;
+    Requester { actor, request_id, address }
 }
 
 /// The problem for an outcome that is not the one that the request asks for.

@@ -101,8 +101,13 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         pairing,
         readiness: context.readiness.clone(),
     };
-    let service =
-        Service { store, batcher, ids: context.ids.clone(), searches: Searches::default() };
+    let service = Service {
+        store,
+        audit: audit.clone(),
+        batcher,
+        ids: context.ids.clone(),
+        searches: Searches::default(),
+    };
     let auditor = auditor(audit, context);
     let api = context.api(SERVICE, routes(Arc::new(service)), RULES, own_codes());
     Parts { relay, committer, consumer, health_check, auditor, api }

@@ -15,7 +15,7 @@ use platform::relay::Outbox;
 
 use crate::http::Searches;
 use crate::metrics::Metrics;
-use crate::store::StockStore;
+use crate::store::{StockAuditStore, StockStore};
 
 /// Commits batches: one transaction, and only after it the answers (R6).
 #[derive(Debug)]
@@ -62,6 +62,8 @@ fn publish(outbox: &Outbox, answers: &[StockAllocated]) {
 #[derive(Debug)]
 pub struct Service {
     pub store: Arc<dyn StockStore>,
+    /// Where the audit log is read.
+    pub audit: Arc<dyn StockAuditStore>,
     pub batcher: Batcher<InventoryCommand, InventoryOutcome>,
     pub ids: Arc<dyn Ids>,
     pub(crate) searches: Searches,

@@ -18,6 +18,7 @@ use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 use storage::Misfit;
 
+mod admin_log;
 #[cfg(test)]
 pub(crate) mod laws;
 mod numbers;
@@ -163,6 +164,33 @@ pub trait StockAuditStore: Send + Sync + fmt::Debug {
 
     /// Returns whether each of these products exists, in order.
     async fn known_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure>;
+
+    /// Returns the newest `limit` entries of the audit log with a number below `before`, newest
+    /// first.
+    async fn admin_log(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure>;
+}
+
+/// An entry of the audit log: what a person changed by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminEntry {
+    /// The number of the entry: later entries have greater ones.
+    pub number: i64,
+    /// When the change was decided, in microseconds since the epoch.
+    pub at_micros: i64,
+    /// Who made it; `None` if clients were not asked who they are.
+    pub actor: Option<String>,
+    /// `put_product`, `put_location`, `adjust` or `count`.
+    pub action: String,
+    /// The id of the product or location.
+    pub subject: String,
+    /// What it was before, as JSON; `None` if it did not exist.
+    pub before: Option<String>,
+    /// What it is after, as JSON.
+    pub after: String,
+    /// The id of the request, as in logs.
+    pub request_id: Option<String>,
+    /// The address that the request came from.
+    pub address: Option<String>,
 }
 
 /// A row of a table, as the audit reads it.

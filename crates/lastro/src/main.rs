@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use platform::process::{bus_url_help, listen_help, run_to_exit};
 
+mod admin_log;
 mod audit;
 mod bench;
 mod demo;
@@ -41,6 +42,8 @@ enum Command {
     /// Check both databases against the invariants, even while the services run
     Verify(verify::Args),
     Bench(Box<bench::Args>),
+    /// Show what people changed by hand: products, locations, adjusted and counted stock
+    AdminLog(admin_log::Args),
     /// Make, list, replace and revoke API keys
     Keys(keys::Args),
     /// Migrate PostgreSQL schemas as their owner, for services whose role may not
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Some(Command::Demo(args)) => demo::run(args).await,
         Some(Command::Verify(args)) => verify::run(args).await,
         Some(Command::Bench(args)) => bench::run(*args).await,
+        Some(Command::AdminLog(args)) => admin_log::run(args).await,
         Some(Command::Keys(args)) => keys::run(args).await,
         Some(Command::Migrate(args)) => migrate::run(args).await,
         Some(Command::OrderService(args)) => orders::run(args).await,

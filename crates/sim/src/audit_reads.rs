@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
-use inventory::store::{MovementAudit, StockAudit, StockAuditStore, StockPosition, Stored};
+use inventory::store::{
+    AdminEntry, MovementAudit, StockAudit, StockAuditStore, StockPosition, Stored,
+};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::Movement;
 use orders::store::{Backlog, OrderAudit, OrderAuditStore, PendingAudit, PendingKey};
@@ -160,6 +162,11 @@ impl StockReads {
 
 #[async_trait]
 impl StockAuditStore for StockReads {
+    /// Only clients read it.
+    async fn admin_log(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure> {
+        self.store.admin_log(before, limit).await
+    }
+
     async fn movements_after(
         &self,
         after: Option<i64>,

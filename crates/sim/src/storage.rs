@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use contract::commands::AllocateStock;
 use contract::{OrderId, ProductId};
 use inventory::store::{
-    MovementAudit, MovementFilter, ProductFilter, StockAudit, StockAuditStore, StockPosition,
-    StockStore, Stored,
+    AdminEntry, MovementAudit, MovementFilter, ProductFilter, StockAudit, StockAuditStore,
+    StockPosition, StockStore, Stored,
 };
 use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand, Touched};
 use inventory_core::reservation::Reservation;
@@ -242,6 +242,11 @@ impl StockStore for StockPort {
 
 #[async_trait]
 impl StockAuditStore for StockPort {
+    async fn admin_log(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure> {
+        let found = self.0.world.stores.inventory_audit.admin_log(before, limit);
+        self.0.read("reading", found).await
+    }
+
     async fn movements_after(
         &self,
         after: Option<i64>,

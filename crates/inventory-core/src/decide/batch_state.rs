@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use contract::{LocationId, OrderId, ProductId, Revision};
 
 use super::decision::{InventoryChanges, LoadedInventory, ReservationChange, StockChange};
+use crate::admin::{AdminAct, AdminChange, Requester};
 use crate::reservation::Reservation;
 use crate::stock::{
     Cause, Deltas, Level, LevelError, Levels, Location, Movement, MovementKind, Product,
@@ -26,6 +27,7 @@ pub(super) struct BatchState {
     products: BTreeMap<ProductId, Product>,
     /// The changed locations.
     locations: BTreeMap<LocationId, Location>,
+    acts: Vec<AdminAct>,
 }
 
 impl BatchState {
@@ -38,6 +40,7 @@ impl BatchState {
             movements: Vec::new(),
             products: BTreeMap::new(),
             locations: BTreeMap::new(),
+            acts: Vec::new(),
         }
     }
 
@@ -61,6 +64,7 @@ impl BatchState {
             reservations: reservations.collect(),
             stock: stock.collect(),
             movements: self.movements,
+            acts: self.acts,
         }
     }
 
@@ -97,6 +101,12 @@ impl BatchState {
     pub(super) fn record_location(&mut self, location: Location) {
         self.locations.insert(location.location_id.clone(), location.clone());
         self.current.locations.insert(location.location_id.clone(), location);
+    }
+
+    /// Notes what a person changed by hand.
+    pub(super) fn record_act(&mut self, requester: &Requester, change: AdminChange) {
+        let (requester, at_micros) = (requester.clone(), self.now_micros);
+        self.acts.push(AdminAct { requester, at_micros, change });
     }
 
     /// All locations by (priority, id), the order in which they serve orders.

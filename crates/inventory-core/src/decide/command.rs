@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use contract::commands::AllocateStock;
 use contract::{Digest, LocationId, OrderId, ProductId, Quantity};
 
+use crate::admin::Requester;
 use crate::stock::{Location, MovementKind, RequestCause, RequestId};
 
 /// A command to the Inventory Service.
@@ -40,6 +41,8 @@ pub struct MovementRequest {
     pub change: Change,
     /// The id of the request and what the client says about it.
     pub cause: RequestCause,
+    /// Who asks for it.
+    pub requester: Requester,
 }
 
 /// How a request changes the units on hand.
@@ -81,6 +84,8 @@ pub struct PutProduct {
     pub low_stock_at: Option<i64>,
     /// What must hold of the product before.
     pub precondition: Precondition,
+    /// Who asks for it.
+    pub requester: Requester,
 }
 
 /// A request to create a location, or to replace its name and its priority.
@@ -90,6 +95,8 @@ pub struct PutLocation {
     pub location: Location,
     /// What must hold of the location before.
     pub precondition: Precondition,
+    /// Who asks for it.
+    pub requester: Requester,
 }
 
 /// What a client demands of what it replaces. Between its read and its request, somebody else may

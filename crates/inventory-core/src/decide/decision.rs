@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use contract::answers::StockAllocated;
 use contract::{LocationId, OrderId, ProductId, Revision};
 
+use crate::admin::AdminAct;
 use crate::reservation::Reservation;
 use crate::stock::{Deltas, Level, Levels, Location, Movement, Product, ProductStock, RequestId};
 
@@ -125,6 +126,8 @@ pub struct InventoryChanges {
     pub reservations: Vec<ReservationChange>,
     /// New movements, in the order in which they were made.
     pub movements: Vec<Movement>,
+    /// What people changed by hand, in the order in which they did.
+    pub acts: Vec<AdminAct>,
 }
 
 /// The change of one level by all movements of the batch.

@@ -3,6 +3,7 @@
 use super::batch_state::BatchState;
 use super::command::{Change, MovementRequest, PutLocation, PutProduct};
 use super::decision::{InventoryOutcome, Refusal};
+use crate::admin::AdminChange;
 use crate::stock::{Cause, Deltas, Level, LevelError, Location, MAX_LOCATIONS, Product};
 
 impl BatchState {
@@ -38,7 +39,12 @@ impl BatchState {
             deltas,
             Cause::Request(request.cause.clone()),
         ) {
-            Ok(movement) => Ok(InventoryOutcome::Moved { movement, replayed: false }),
+            Ok(movement) => {
+                if !matches!(request.change, Change::Receive(_)) {
+                    self.record_act(&request.requester, AdminChange::Stock(movement.clone()));
+                }
+                Ok(InventoryOutcome::Moved { movement, replayed: false })
+            }
             Err(LevelError::BelowReserved) => {
                 Err(Refusal::BelowReserved { reserved: level.reserved })
             }
@@ -62,16 +68,19 @@ impl BatchState {
             found if !put.precondition.holds(found.as_ref().map(Product::version)) => {
                 return Err(Refusal::PreconditionFailed);
             }
-            found => {
+            before => {
                 let product = Product {
                     product_id: put.product_id.clone(),
                     name: put.name.clone(),
                     low_stock_at: put.low_stock_at,
-                    created_at_micros: found
-                        .map_or(self.now_micros, |found| found.created_at_micros),
+                    created_at_micros: before
+                        .as_ref()
+                        .map_or(self.now_micros, |before| before.created_at_micros),
                     updated_at_micros: self.now_micros,
                 };
                 self.record_product(product.clone());
+                let change = AdminChange::Product { before, after: product.clone() };
+                self.record_act(&put.requester, change);
                 product
             }
         };
@@ -84,7 +93,7 @@ impl BatchState {
     ///
     /// [`Refusal::PreconditionFailed`], [`Refusal::TooManyLocations`].
     pub(super) fn put_location(&mut self, put: &PutLocation) -> Result<InventoryOutcome, Refusal> {
-        let PutLocation { location, precondition } = put;
+        let PutLocation { location, precondition, requester } = put;
         let found = self.location(&location.location_id);
         let created = found.is_none();
         if found != Some(location) {
@@ -94,7 +103,9 @@ impl BatchState {
             if created && self.count_locations() >= MAX_LOCATIONS {
                 return Err(Refusal::TooManyLocations);
             }
+            let change = AdminChange::Location { before: found.cloned(), after: location.clone() };
             self.record_location(location.clone());
+            self.record_act(requester, change);
         }
         Ok(InventoryOutcome::LocationPut { location: location.clone(), created })
     }

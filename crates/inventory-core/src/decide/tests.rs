@@ -9,6 +9,7 @@ use contract::{
 use uuid::Uuid;
 
 use super::*;
+use crate::admin::Requester;
 use crate::stock::{Level, Levels, Location, MovementKind, ProductStock, RequestCause, RequestId};
 use stock::Stock;
 
@@ -248,13 +249,18 @@ fn put_product(name: &str) -> InventoryCommand {
         name: name.to_owned(),
         low_stock_at: None,
         precondition: Precondition::None,
+        requester: Requester::default(),
     })
 }
 
 fn put_location(name: &str, priority: u32) -> InventoryCommand {
     let location =
         Location { location_id: name.parse().expect("an id"), name: name.to_owned(), priority };
-    InventoryCommand::PutLocation(PutLocation { location, precondition: Precondition::None })
+    InventoryCommand::PutLocation(PutLocation {
+        location,
+        precondition: Precondition::None,
+        requester: Requester::default(),
+    })
 }
 
 fn movement_request(product: &str, location: &str, change: Change, key: &str) -> InventoryCommand {
@@ -271,6 +277,7 @@ fn movement_request(product: &str, location: &str, change: Change, key: &str) ->
         location_id,
         change,
         cause,
+        requester: Requester::default(),
     }))
 }
 

@@ -105,6 +105,22 @@ CREATE TABLE reservations (
     updated_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- The audit log: what people changed by hand. Append-only, and apart from business data. By number:
+-- pages of the log, newest first.
+CREATE TABLE admin_log (
+    entry_no   INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    at         INTEGER NOT NULL,
+    actor      TEXT,
+    action     TEXT    NOT NULL,
+    -- The id of a product or location.
+    subject    TEXT    NOT NULL,
+    -- JSON.
+    before     TEXT,
+    after      TEXT    NOT NULL,
+    request_id TEXT,
+    address    TEXT
+) STRICT;
+
 -- R31: which database this is, and which one is that of the Order Service. One row.
 CREATE TABLE deployment (
     one  INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
@@ -141,6 +157,12 @@ BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 
 CREATE TRIGGER movements_are_not_deleted BEFORE DELETE ON movements
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+
+CREATE TRIGGER the_audit_log_is_not_updated BEFORE UPDATE ON admin_log
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+
+CREATE TRIGGER the_audit_log_is_not_deleted BEFORE DELETE ON admin_log
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 
 CREATE TRIGGER products_are_not_deleted BEFORE DELETE ON products
 BEGIN SELECT RAISE(ABORT, 'products are never deleted'); END;

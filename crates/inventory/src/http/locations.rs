@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use web::body::{self, Object, Reader};
 use web::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
-use web::{Json as Body, Query, cursor, page};
+use web::{Json as Body, Query, Requester, cursor, page};
 
 use crate::service::Service;
 
@@ -154,13 +154,18 @@ pub(super) async fn get(
 )]
 pub(super) async fn put(
     State(service): State<Arc<Service>>,
+    client: Requester,
     Path(location_id): Path<String>,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Problem> {
     let precondition = super::precondition(&headers)?;
     let location = read(super::named("location_id", &location_id)?, &body)?;
-    let command = InventoryCommand::PutLocation(PutLocation { location, precondition });
+    let command = InventoryCommand::PutLocation(PutLocation {
+        location,
+        precondition,
+        requester: super::requester(client),
+    });
     match service.batcher.submit(command).await? {
         InventoryOutcome::LocationPut { location, created } => {
             let status = if created { StatusCode::CREATED } else { StatusCode::OK };

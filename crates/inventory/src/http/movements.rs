@@ -14,7 +14,7 @@ use platform::keys::{Principal, Scope};
 use serde::Serialize;
 use utoipa::ToSchema;
 use web::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
-use web::{IDEMPOTENT_REPLAYED, Json as Body, Query, cursor, idempotency_key, require};
+use web::{IDEMPOTENT_REPLAYED, Json as Body, Query, Requester, cursor, idempotency_key, require};
 
 use crate::service::Service;
 use crate::store::MovementFilter;
@@ -115,6 +115,7 @@ impl From<Movement> for MovementView {
 pub(super) async fn record(
     State(service): State<Arc<Service>>,
     Extension(client): Extension<Arc<Principal>>,
+    requester: Requester,
     Path(product_id): Path<String>,
     headers: HeaderMap,
     Body(body): Body,
@@ -122,7 +123,7 @@ pub(super) async fn record(
     let key = idempotency_key(&headers, &client)?;
     let product_id = product_id.parse().map_err(|_| super::product_not_found())?;
     let request_id = request::request_id(&product_id, key, &*service.ids);
-    let movement = request::movement(product_id, request_id, &client, &body)?;
+    let movement = request::movement(product_id, request_id, super::requester(requester), &body)?;
     match movement.change {
         Change::Receive(_) => require(&client, Scope::StockReceive)?,
         Change::Adjust(_) | Change::Count { .. } => require(&client, Scope::StockAdjust)?,

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use contract::{LocationId, ProductId};
 use http::{HeaderMap, StatusCode};
+use inventory_core::admin;
 use inventory_core::decide::{InventoryCommand, InventoryOutcome, Precondition, PutProduct};
 use inventory_core::stock::{Level, ProductStock};
 use platform::clock::Timestamp;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use web::body::{self, Object, Parsed, Reader};
 use web::problem::{BodyProblems, FaultCode, Problem, ReadProblems, SearchProblems, WriteProblems};
-use web::{Json as Body, Query, cursor, page};
+use web::{Json as Body, Query, Requester, cursor, page};
 
 use crate::service::Service;
 use crate::store::ProductFilter;
@@ -132,12 +133,14 @@ impl From<(LocationId, Level)> for LevelView {
 )]
 pub(super) async fn put(
     State(service): State<Arc<Service>>,
+    client: Requester,
     Path(product_id): Path<String>,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Problem> {
     let precondition = super::precondition(&headers)?;
-    let put = read(super::named("product_id", &product_id)?, precondition, &body)?;
+    let product_id = super::named("product_id", &product_id)?;
+    let put = read(product_id, precondition, super::requester(client), &body)?;
     match service.batcher.submit(InventoryCommand::PutProduct(put)).await? {
         InventoryOutcome::ProductPut { stock, created } => {
             let status = if created { StatusCode::CREATED } else { StatusCode::OK };
@@ -151,12 +154,15 @@ pub(super) async fn put(
 fn read(
     product_id: ProductId,
     precondition: Precondition,
+    requester: admin::Requester,
     object: &Object,
 ) -> Result<PutProduct, Problem> {
     let mut body = Reader::new(object);
     let name = body.required("name", body::text_not_blank(super::MAX_TEXT));
     let low_stock_at = body.optional("low_stock_at", body::integer(0..=MAX_LOW_STOCK_AT));
-    body.finish(|| Some(PutProduct { product_id, name: name?, low_stock_at, precondition }))
+    body.finish(|| {
+        Some(PutProduct { product_id, name: name?, low_stock_at, precondition, requester })
+    })
 }
 
 /// Get a product

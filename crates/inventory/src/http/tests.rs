@@ -19,9 +19,9 @@ use web::Edge;
 use super::*;
 use crate::metrics::Metrics;
 use crate::service::Commits;
-use crate::store::StockStore;
 use crate::store::laws::{START, cancel, fulfill, place};
 use crate::store::sqlite::Sqlite;
+use crate::store::{StockAuditStore, StockStore};
 
 mod locations;
 mod searches;
@@ -45,11 +45,13 @@ impl Api {
         let clock = Arc::new(ManualClock::at(START));
         let store =
             Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
-        Self::over(Arc::new(store), clock, folder)
+        let audit = Arc::new(store.audit());
+        Self::over(Arc::new(store), audit, clock, folder)
     }
 
     fn over(
         store: Arc<dyn StockStore>,
+        audit: Arc<dyn StockAuditStore>,
         clock: Arc<ManualClock>,
         folder: tempfile::TempDir,
     ) -> Self {
@@ -63,8 +65,13 @@ impl Api {
         let commits = Arc::new(Commits { store: store.clone(), outbox, metrics });
         let (batcher, committer) = Batcher::new(commits, Arc::new(|_| {}));
         tokio::spawn(committer.run(CancellationToken::new()));
-        let service =
-            Arc::new(Service { store, batcher, ids: ids.clone(), searches: Searches::default() });
+        let service = Arc::new(Service {
+            store,
+            audit,
+            batcher,
+            ids: ids.clone(),
+            searches: Searches::default(),
+        });
         let router = Edge::new("inventory", shared, ids).wrap(routes(service.clone()).into());
         Self { router, service, folder }
     }
@@ -428,6 +435,7 @@ async fn the_description_names_every_route_and_every_shape() {
     let paths: Vec<_> =
         description["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
     let expected = [
+        "admin-log",
         "locations",
         "locations/{location_id}",
         "products",

@@ -9,6 +9,7 @@ use contract::{
     Allocation, Allocations, Digest, Intent, LocationId, OrderId, ProductId, Quantity, Revision,
     Wanted,
 };
+use inventory_core::admin::Requester;
 use inventory_core::decide::{
     Change, DecidedInventory, InventoryCommand, InventoryOutcome, MovementRequest, Precondition,
     PutLocation, PutProduct, decide,
@@ -58,6 +59,8 @@ macro_rules! store_laws {
             reading::a_page_that_begins_in_another_ledger_is_empty
             reading::locations_are_listed_in_the_order_in_which_they_serve
             reading::quarantine_counts_repeats_and_keeps_neighbours
+            reading::the_admin_log_has_what_people_changed_and_who_did_it
+            reading::the_admin_log_is_complete_page_by_page
             auditing::the_audit_reads_every_reservation_once_in_order
             auditing::the_audit_reads_every_stock_row_with_its_last_movement
             auditing::the_audit_reads_every_movement_with_those_that_it_names
@@ -191,12 +194,17 @@ fn put_named(id: &str, name: &str, low_stock_at: Option<i64>) -> InventoryComman
         name: name.to_owned(),
         low_stock_at,
         precondition: Precondition::None,
+        requester: Requester::default(),
     })
 }
 
 pub(crate) fn put_location(name: &str, priority: u32) -> InventoryCommand {
     let location = Location { location_id: location(name), name: name.to_owned(), priority };
-    InventoryCommand::PutLocation(PutLocation { location, precondition: Precondition::None })
+    InventoryCommand::PutLocation(PutLocation {
+        location,
+        precondition: Precondition::None,
+        requester: Requester::default(),
+    })
 }
 
 pub(crate) fn moved(name: &str, at: &str, change: Change, key: &str) -> InventoryCommand {
@@ -212,6 +220,7 @@ pub(crate) fn moved(name: &str, at: &str, change: Change, key: &str) -> Inventor
         location_id: location(at),
         change,
         cause,
+        requester: Requester::default(),
     }))
 }
 

@@ -61,6 +61,7 @@ pub const SCHEMA: Schema = Schema {
         write::INSERT_RESERVATIONS,
         write::MOVE_RESERVATIONS,
         write::INSERT_MOVEMENTS,
+        write::INSERT_ACTS,
         quarantine::INSERT_POSTGRES,
     ],
 };
@@ -76,6 +77,7 @@ const TABLES: &[Table] = &[
         .updated(&["on_hand", "reserved", "last_seq", "last_movement"])
         .audited(),
     Table::appended("movements").audited(),
+    Table::appended("admin_log").audited(),
     Table::appended("reservations")
         .updated(&["digest", "revision", "allocations", "shortages", "updated_at"])
         .audited(),

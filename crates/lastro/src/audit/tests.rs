@@ -2,6 +2,7 @@
 //! damage is found.
 
 use contract::{OrderId, Quantity};
+use inventory_core::admin::Requester;
 use inventory_core::decide as stock;
 use inventory_core::stock::{RequestCause, RequestId};
 use orders_core::decide as order;
@@ -79,6 +80,7 @@ impl Services {
             name: "Mug".to_owned(),
             low_stock_at: None,
             precondition: stock::Precondition::None,
+            requester: Requester::default(),
         };
         self.stock(stock::InventoryCommand::PutProduct(put)).await;
         self.stock(stock::InventoryCommand::Move(Box::new(stock::MovementRequest {
@@ -92,6 +94,7 @@ impl Services {
                 reference: None,
                 actor: None,
             },
+            requester: Requester::default(),
         })))
         .await;
     }

@@ -24,6 +24,8 @@ const ORDERS: &str = "
 
 /// The same of the inventory database.
 const INVENTORY: &str = "
+    admin_log: SELECT, INSERT
+    admin_log_entry_no_seq:
     allocations:
     batch_numbers: nextval
     deployment: SELECT, peer
@@ -55,6 +57,8 @@ const ORDERS_OF_READER: &str = "
     schema_migrations: SELECT";
 
 const INVENTORY_OF_READER: &str = "
+    admin_log: SELECT
+    admin_log_entry_no_seq:
     allocations:
     batch_numbers:
     deployment: SELECT

@@ -5,6 +5,7 @@
 //! instead.
 
 use contract::{Digest, Intent, LocationId, OrderId, ProductId, Quantity};
+use inventory_core::admin::Requester;
 use inventory_core::decide as stock;
 use inventory_core::stock::{
     Cause, Deltas, Level, Location, Movement, MovementKind, Product, RequestCause, RequestId,
@@ -146,7 +147,13 @@ pub(super) fn delivery(number: u8) -> stock::MovementRequest {
     };
     let (product_id, location_id) = stock_key(TEES);
     let change = stock::Change::Receive(quantity(1));
-    stock::MovementRequest { product_id, location_id, change, cause }
+    stock::MovementRequest {
+        product_id,
+        location_id,
+        change,
+        cause,
+        requester: Requester::default(),
+    }
 }
 
 /// The row of a product; `None` if Inventory does not know it.

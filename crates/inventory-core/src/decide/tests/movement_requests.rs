@@ -115,6 +115,7 @@ fn a_product_is_created_once_and_then_replaced() {
             name: name.to_owned(),
             low_stock_at,
             precondition: Precondition::None,
+            requester: Requester::default(),
         })
     };
     let mut stock = Stock::default();
@@ -142,7 +143,13 @@ fn a_product_and_a_location_are_replaced_only_if_they_are_as_the_client_has_seen
     let mut product = |name: &str, precondition: &Precondition| {
         let product_id = product_id("MUG");
         let (name, precondition) = (name.to_owned(), precondition.clone());
-        let put = PutProduct { product_id, name, low_stock_at: None, precondition };
+        let put = PutProduct {
+            product_id,
+            name,
+            low_stock_at: None,
+            precondition,
+            requester: Requester::default(),
+        };
         match stock.run(&[InventoryCommand::PutProduct(put)]).remove(0).outcome {
             InventoryOutcome::ProductPut { stock, created } => {
                 Ok((created, stock.product.version()))
@@ -168,7 +175,7 @@ fn a_product_and_a_location_are_replaced_only_if_they_are_as_the_client_has_seen
     let mut location = |priority, precondition| {
         let location_id = "SHOP".parse().expect("an id");
         let location = Location { location_id, name: "Shop".to_owned(), priority };
-        let put = PutLocation { location, precondition };
+        let put = PutLocation { location, precondition, requester: Requester::default() };
         match stock.run(&[InventoryCommand::PutLocation(put)]).remove(0).outcome {
             InventoryOutcome::LocationPut { location, .. } => Ok(location.version()),
             InventoryOutcome::Refused(refusal) => Err(refusal),
@@ -216,7 +223,11 @@ fn no_location_is_created_beyond_the_maximum() {
     let put = |name: &str, priority| {
         let location_id = name.parse().expect("an id");
         let location = Location { location_id, name: name.to_owned(), priority };
-        InventoryCommand::PutLocation(PutLocation { location, precondition: Precondition::None })
+        InventoryCommand::PutLocation(PutLocation {
+            location,
+            precondition: Precondition::None,
+            requester: Requester::default(),
+        })
     };
     let mut stock = Stock::default();
     let names = (1..=MAX_LOCATIONS).map(|n| format!("L{n}"));
@@ -268,7 +279,11 @@ fn a_location_is_written_only_if_it_changes() {
         ..LoadedInventory::default()
     };
     for priority in [0, 1] {
-        let put = PutLocation { location: location(priority), precondition: Precondition::None };
+        let put = PutLocation {
+            location: location(priority),
+            precondition: Precondition::None,
+            requester: Requester::default(),
+        };
         let InventoryDecision { changes, .. } =
             decide(7, &[InventoryCommand::PutLocation(put)], loaded.clone());
         assert_eq!(

@@ -1,10 +1,10 @@
 //! Parses the body of a movement into the types of the core.
 
 use contract::{Digest, LocationId, ProductId, Quantity};
+use inventory_core::admin::Requester;
 use inventory_core::decide::{Change, MovementRequest};
 use inventory_core::stock::{RequestCause, RequestId};
 use platform::clock::Ids;
-use platform::keys::Principal;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -58,7 +58,7 @@ enum Kind {
 pub(super) fn movement(
     product_id: ProductId,
     request_id: RequestId,
-    client: &Principal,
+    requester: Requester,
     object: &Object,
 ) -> Result<MovementRequest, Problem> {
     let mut body = Reader::new(object);
@@ -77,9 +77,9 @@ pub(super) fn movement(
         let location_id = location_id.unwrap_or_else(LocationId::main);
         let digest =
             digest(&product_id, &location_id, change, [reason.as_deref(), reference.as_deref()]);
-        let actor = client.actor.as_deref().map(str::to_owned);
+        let actor = requester.actor.clone();
         let cause = RequestCause { request_id, digest, reason, reference, actor };
-        Some(MovementRequest { product_id, location_id, change, cause })
+        Some(MovementRequest { product_id, location_id, change, cause, requester })
     })
 }
 
@@ -165,7 +165,7 @@ mod tests {
     fn read(text: &str) -> Result<MovementRequest, Vec<String>> {
         let object = body::parse(text.as_bytes()).expect("an object");
         let product_id = "MUG".parse().expect("an id");
-        movement(product_id, RequestId([0; 16]), &Principal::anyone(), &object).map_err(|problem| {
+        movement(product_id, RequestId([0; 16]), Requester::default(), &object).map_err(|problem| {
             let listed =
                 |fault: &web::problem::Fault| format!("{:?} {}", fault.at, fault.code.as_str());
             problem.faults.iter().map(listed).collect()

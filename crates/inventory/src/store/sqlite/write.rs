@@ -6,6 +6,7 @@ use platform::failure::Failure;
 use rusqlite::{Connection, params};
 use storage::sqlite::{OneRow, exactly_one};
 
+use super::super::AdminEntry;
 use super::super::numbers::{LocationNo, Numbers, ProductNo};
 use super::super::packed::{allocations_text, shortages_text};
 use super::super::search_key::search_key;
@@ -47,7 +48,25 @@ pub(super) fn apply(
     for movement in &changes.movements {
         append(&mut insert, movement, numbers)?;
     }
-    Ok(())
+    changes.acts.iter().try_for_each(|act| log(connection, &AdminEntry::of(act)))
+}
+
+fn log(connection: &Connection, entry: &AdminEntry) -> Result<(), Failure> {
+    exactly_one(
+        connection,
+        "INSERT INTO admin_log (at, actor, action, subject, before, after, request_id, address)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            entry.at_micros,
+            entry.actor,
+            entry.action,
+            entry.subject,
+            entry.before,
+            entry.after,
+            entry.request_id,
+            entry.address,
+        ],
+    )
 }
 
 fn put_product(

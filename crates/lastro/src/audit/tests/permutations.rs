@@ -121,6 +121,7 @@ async fn stock_one_each(services: &Services) {
             name,
             low_stock_at: None,
             precondition: stock::Precondition::None,
+            requester: Requester::default(),
         })
     });
     let receipts = products.iter().zip(1_u128..).map(|(product_id, n)| {
@@ -138,6 +139,7 @@ async fn stock_one_each(services: &Services) {
             location_id,
             change,
             cause,
+            requester: Requester::default(),
         }))
     });
     let commands: Vec<_> = puts.chain(receipts).collect();

@@ -1,0 +1,65 @@
+//! The audit log: what people changed by hand, as both engines store it.
+
+use inventory_core::admin::{AdminAct, AdminChange};
+use inventory_core::stock::{Cause, Location, Movement, Product};
+use serde_json::{Value, json};
+
+use super::AdminEntry;
+
+impl AdminEntry {
+    /// The entry of an act. Its number comes from the database.
+    pub(super) fn of(act: &AdminAct) -> Self {
+        let (action, subject, before, after) = match &act.change {
+            AdminChange::Product { before, after } => (
+                "put_product",
+                after.product_id.to_string(),
+                before.as_ref().map(product),
+                product(after),
+            ),
+            AdminChange::Location { before, after } => (
+                "put_location",
+                after.location_id.to_string(),
+                before.as_ref().map(location),
+                location(after),
+            ),
+            AdminChange::Stock(movement) => {
+                let (before, after) = stock(movement);
+                (movement.kind.as_str(), movement.product_id.to_string(), Some(before), after)
+            }
+        };
+        let requester = act.requester.clone();
+        Self {
+            number: 0,
+            at_micros: act.at_micros,
+            actor: requester.actor,
+            action: action.to_owned(),
+            subject,
+            before: before.map(|value| value.to_string()),
+            after: after.to_string(),
+            request_id: requester.request_id,
+            address: requester.address,
+        }
+    }
+}
+
+fn product(product: &Product) -> Value {
+    json!({"name": product.name, "low_stock_at": product.low_stock_at})
+}
+
+fn location(location: &Location) -> Value {
+    json!({"name": location.name, "priority": location.priority})
+}
+
+fn stock(movement: &Movement) -> (Value, Value) {
+    let place = movement.location_id.as_str();
+    let before = movement.after.on_hand - movement.deltas.on_hand;
+    let reason = match &movement.cause {
+        Cause::Request(request) => request.reason.as_deref(),
+        Cause::Order(_) => None,
+    };
+    let after = movement.after.on_hand;
+    (
+        json!({"location_id": place, "on_hand": before}),
+        json!({"location_id": place, "on_hand": after, "reason": reason}),
+    )
+}
