@@ -23,13 +23,14 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
+use serde::de::{self, DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 /// The version in which this build writes commands, and the newest that it reads.
 pub const SCHEMA_VERSION: u32 = 1;
-/// The most messages in a batch that [`encode`] writes. [`decode`] reads a batch of any length.
+/// The most messages in a batch. [`encode`] writes no larger one, in any version, and [`decode`] takes
+/// a larger one for garbage: it could cost its reader a hundred times its size.
 pub const MAX_BATCH_MESSAGES: usize = 200;
 /// The most bytes in a batch of several messages, brackets and commas included.
 ///
@@ -140,8 +141,8 @@ pub fn encode_one<M: Serialize>(message: &M) -> Vec<u8> {
 
 /// Reads a batch and returns one result per element, in the order of the batch.
 ///
-/// Bytes that are not a JSON array count as one malformed element. A bad element does not affect
-/// its neighbours (R16). A retry with the same bytes returns the same results.
+/// Bytes that are not a JSON array of at most [`MAX_BATCH_MESSAGES`] elements count as one malformed
+/// element. A bad element does not affect its neighbours (R16). A retry with the same bytes returns the same results.
 ///
 /// ```
 /// use contract::codec::{Undecodable, decode};
@@ -165,12 +166,45 @@ pub fn encode_one<M: Serialize>(message: &M) -> Vec<u8> {
 /// ```
 pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Vec<Result<M, Undecodable>> {
     // Almost every batch is good, and then one pass reads it.
-    if let Ok(messages) = serde_json::from_slice::<Vec<Object<M>>>(bytes) {
+    if let Ok(Batch(messages)) = serde_json::from_slice::<Batch<Object<M>>>(bytes) {
         return messages.into_iter().map(|Object(message)| Ok(message)).collect();
     }
-    match serde_json::from_slice::<Vec<&RawValue>>(bytes) {
-        Ok(elements) => elements.into_iter().map(|element| decode_one(element.get())).collect(),
+    match serde_json::from_slice::<Batch<&RawValue>>(bytes) {
+        Ok(Batch(elements)) => {
+            elements.into_iter().map(|element| decode_one(element.get())).collect()
+        }
         Err(error) => vec![Err(malformed(&error, bytes))],
+    }
+}
+
+/// At most [`MAX_BATCH_MESSAGES`] elements of a JSON array.
+struct Batch<T>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Batch<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(BatchVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct BatchVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for BatchVisitor<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<T>, A::Error> {
+        let mut read = Vec::new();
+        while let Some(element) = elements.next_element()? {
+            if read.len() == MAX_BATCH_MESSAGES {
+                let reason = format_args!("more than {MAX_BATCH_MESSAGES} elements");
+                return Err(de::Error::custom(reason));
+            }
+            read.push(element);
+        }
+        Ok(read)
     }
 }
 

@@ -14,7 +14,7 @@ use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::bus::nats::Channels;
 use platform::config::{DatabaseUrl, Secret};
-use platform::consumer::Consumer;
+use platform::consumer::{Consumer, LogLimit};
 use platform::lifecycle::Stage;
 use platform::pairing::{Identity, Pairing};
 use platform::process::{
@@ -93,6 +93,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         batcher: batcher.clone(),
         inbox: Arc::new(Commands { store: store.clone() }),
         metrics: context.metrics.clone(),
+        log_limit: LogLimit::default(),
     };
     let health_check = HealthCheck {
         store: store.clone(),

@@ -58,13 +58,14 @@ pub trait StockStore: Send + Sync + fmt::Debug {
         decide: DecideInventory,
     ) -> Result<Vec<DecidedInventory>, Failure>;
 
-    /// Writes messages to the quarantine, in a transaction of its own (R16).
+    /// Writes messages to the quarantine, in a transaction of its own (R16). Returns how many were
+    /// not kept because it has [`MAX_ENTRIES`](platform::quarantine::MAX_ENTRIES) others.
     ///
     /// # Errors
     ///
     /// [`Failure`] says whether to retry. Only after [`Failure::Unknown`] may the entries have been
     /// written; a retry then raises their count.
-    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure>;
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<usize, Failure>;
 
     /// Returns one product with its stock at all locations, or `None` if it does not exist.
     ///

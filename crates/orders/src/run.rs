@@ -16,7 +16,7 @@ use platform::bus::Bus;
 use platform::bus::nats::Channels;
 use platform::clock::SystemClock;
 use platform::config::{DatabaseUrl, Secret, UsageError};
-use platform::consumer::Consumer;
+use platform::consumer::{Consumer, LogLimit};
 use platform::lifecycle::Stage;
 use platform::pairing::{Identity, Pairing};
 use platform::process::{
@@ -115,6 +115,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         batcher: batcher.clone(),
         inbox: Arc::new(Answers { store: store.clone() }),
         metrics: context.metrics.clone(),
+        log_limit: LogLimit::default(),
     };
     let sweeper = Sweeper {
         store: store.clone(),

@@ -59,13 +59,14 @@ pub trait OrderStore: Send + Sync + fmt::Debug {
     /// leased; they are due again later.
     async fn lease(&self, lease: Lease) -> Result<Vec<AllocateStock>, Failure>;
 
-    /// Writes messages to the quarantine, in a transaction of its own (R16).
+    /// Writes messages to the quarantine, in a transaction of its own (R16). Returns how many were
+    /// not kept because it has [`MAX_ENTRIES`](platform::quarantine::MAX_ENTRIES) others.
     ///
     /// # Errors
     ///
     /// [`Failure`] says whether to retry. Only after [`Failure::Unknown`] may the entries have been
     /// written; a retry then raises their count.
-    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure>;
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<usize, Failure>;
 
     /// Returns one order with its history, or `None` if it does not exist.
     ///

@@ -17,6 +17,11 @@ use crate::failure::{Chain, Failure, NotDone};
 use crate::pairing::Pairing;
 use crate::quarantine::{QuarantineKind, Quarantined};
 use crate::telemetry::{Metrics, Unprocessed};
+use log_limit::Line;
+
+pub use log_limit::LogLimit;
+
+mod log_limit;
 
 /// The most deliveries of one step. Each carries a batch of messages.
 const MAX_DELIVERIES: usize = 64;
@@ -76,13 +81,14 @@ pub trait Inbox<C, A>: Send + Sync {
     /// `None` if it can.
     fn anomaly(&self, answer: &A) -> Option<&'static str>;
 
-    /// Writes entries to the quarantine, in a transaction of its own.
+    /// Writes entries to the quarantine, in a transaction of its own. Returns how many found no room
+    /// there.
     ///
     /// # Errors
     ///
     /// Those of the store. Only after [`Failure::Unknown`] may the entries have been written; a
     /// retry then raises their count.
-    async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<(), Failure>;
+    async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<usize, Failure>;
 }
 
 /// Consumes one channel for one service.
@@ -101,6 +107,8 @@ pub struct Consumer<C, A> {
     pub inbox: Arc<dyn Inbox<C, A>>,
     /// Where messages that were not processed are counted.
     pub metrics: Metrics,
+    /// How often they are logged.
+    pub log_limit: LogLimit,
 }
 
 impl<C, A> fmt::Debug for Consumer<C, A> {
@@ -308,20 +316,36 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
     }
 
     async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
-        for entry in &entries {
-            warn!(
-                channel = self.channel,
-                kind = entry.kind.as_str(),
-                subject = entry.subject,
-                reason = entry.reason,
-                "message quarantined"
-            );
+        entries.iter().for_each(|entry| self.log(entry));
+        match self.inbox.set_aside(entries).await {
+            Ok(not_kept) => {
+                for _ in 0..not_kept {
+                    self.metrics.unprocessed(self.service, Unprocessed::NotKept);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                error!(channel = self.channel, error = %Chain(&error), "quarantine not written, the broker delivers the messages again");
+                Err(error)
+            }
         }
-        let result = self.inbox.set_aside(entries).await;
-        if let Err(error) = &result {
-            error!(channel = self.channel, error = %Chain(error), "quarantine not written, the broker delivers the messages again");
+    }
+
+    /// Logs an entry of the quarantine, unless there were many of them.
+    fn log(&self, entry: &Quarantined) {
+        let line = self.log_limit.next();
+        let (Line::Write { left_out } | Line::WriteLast { left_out }) = line else { return };
+        warn!(
+            channel = self.channel,
+            kind = entry.kind.as_str(),
+            subject = entry.subject,
+            reason = entry.reason,
+            left_out,
+            "message quarantined"
+        );
+        if matches!(line, Line::WriteLast { .. }) {
+            warn!(channel = self.channel, "more messages are quarantined, not logged for a minute");
         }
-        result
     }
 }
 

@@ -7,6 +7,11 @@ use sha2::{Digest, Sha256};
 
 /// How many bytes of a message are kept.
 pub const MAX_KEPT_BYTES: usize = 64 * 1024;
+/// How many entries the quarantine of a service has (R17). What comes when it is full is not kept:
+/// somebody sends garbage, and the first thousand entries say which.
+pub const MAX_ENTRIES: usize = 1000;
+/// How many bytes of a reason are kept. A parser may quote what it has read.
+const MAX_REASON_BYTES: usize = 500;
 
 /// Why a message was set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +58,11 @@ pub struct Quarantined {
 
 impl Quarantined {
     /// Makes an entry for bytes that cannot be decoded.
-    pub fn malformed(reason: String, bytes: Vec<u8>) -> Self {
+    pub fn malformed(mut reason: String, bytes: Vec<u8>) -> Self {
+        if reason.len() > MAX_REASON_BYTES {
+            reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+            reason.push('…');
+        }
         Self { subject: None, kind: QuarantineKind::Malformed, reason, bytes }
     }
 
@@ -71,5 +80,19 @@ impl Quarantined {
             None => hash.update(&self.bytes),
         }
         hash.finalize().to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_is_cut_between_two_characters() {
+        let long = format!("x{}", "é".repeat(MAX_REASON_BYTES));
+        let Quarantined { reason, .. } = Quarantined::malformed(long, Vec::new());
+        assert_eq!(reason, format!("x{}…", "é".repeat(249)));
+        let short = Quarantined::malformed("short".to_owned(), Vec::new());
+        assert_eq!(short.reason, "short");
     }
 }

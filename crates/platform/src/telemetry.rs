@@ -104,10 +104,13 @@ pub enum Unprocessed {
     /// Another deployment sent it (R31). All messages of its delivery are dropped, and count as
     /// one.
     Foreign,
+    /// It was to be set aside, and the quarantine is full. It is counted under its own kind as well.
+    NotKept,
 }
 
 impl Unprocessed {
-    const ALL: [Self; 4] = [Self::Malformed, Self::Poisoned, Self::UnknownVersion, Self::Foreign];
+    const ALL: [Self; 5] =
+        [Self::Malformed, Self::Poisoned, Self::UnknownVersion, Self::Foreign, Self::NotKept];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -115,6 +118,7 @@ impl Unprocessed {
             Self::Poisoned => "poisoned",
             Self::UnknownVersion => "unknown_version",
             Self::Foreign => "foreign",
+            Self::NotKept => "not_kept",
         }
     }
 }

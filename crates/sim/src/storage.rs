@@ -93,13 +93,13 @@ impl OrderStore for OrdersPort {
         self.0.transact(About::own("a lease"), Box::pin(work)).await
     }
 
-    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<usize, Failure> {
         let world = self.0.world.clone();
         let work = async move {
             let quarantine = world.stores.orders.quarantine(entries.clone());
-            ended(&world, Service::Orders, quarantine.await)?;
+            let not_kept = ended(&world, Service::Orders, quarantine.await)?;
             check_quarantined(&world, Service::Orders, &entries);
-            Ok(())
+            Ok(not_kept)
         };
         self.0.transact(About::own("setting aside"), Box::pin(work)).await
     }
@@ -203,13 +203,13 @@ impl StockStore for StockPort {
         self.0.transact(about, Box::pin(work)).await
     }
 
-    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<usize, Failure> {
         let world = self.0.world.clone();
         let work = async move {
             let quarantine = world.stores.inventory.quarantine(entries.clone());
-            ended(&world, Service::Inventory, quarantine.await)?;
+            let not_kept = ended(&world, Service::Inventory, quarantine.await)?;
             check_quarantined(&world, Service::Inventory, &entries);
-            Ok(())
+            Ok(not_kept)
         };
         self.0.transact(About::own("setting aside"), Box::pin(work)).await
     }

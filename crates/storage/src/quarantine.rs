@@ -1,16 +1,16 @@
 //! The table `quarantine`, which both services have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use platform::clock::Timestamp;
 use platform::failure::Failure;
-use platform::quarantine::{MAX_KEPT_BYTES, Quarantined};
+use platform::quarantine::{MAX_ENTRIES, MAX_KEPT_BYTES, Quarantined};
 use rusqlite::Connection;
 
 use crate::postgres::{Parameter, Transaction};
 
 /// Inserts entries into the SQLite table `quarantine`, or counts their repeats, in the caller's
-/// transaction.
+/// transaction. Returns how many were not kept because the table is full.
 ///
 /// # Errors
 ///
@@ -19,16 +19,29 @@ pub fn insert_sqlite(
     connection: &Connection,
     entries: &[Quarantined],
     now: Timestamp,
-) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(
+) -> rusqlite::Result<usize> {
+    let mut repeat = connection
+        .prepare_cached("UPDATE quarantine SET count = count + 1, last_at = ?2 WHERE key = ?1")?;
+    let mut insert = connection.prepare_cached(
         "INSERT INTO quarantine (key, subject, kind, reason, bytes, length, count, first_at, last_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7)
-         ON CONFLICT (key) DO UPDATE SET count = count + 1, last_at = excluded.last_at",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7)",
     )?;
+    let count = "SELECT count(*) FROM quarantine";
+    let rows: i64 = connection.query_row(count, [], |row| row.get("count(*)"))?;
+    let mut room = room_beside(rows);
+    let mut not_kept = 0;
     for entry in entries {
+        if repeat.execute((&entry.key(), now.0))? > 0 {
+            continue;
+        }
+        if room == 0 {
+            not_kept += 1;
+            continue;
+        }
+        room -= 1;
         let kept = &entry.bytes[..entry.bytes.len().min(MAX_KEPT_BYTES)];
         let length = i64::try_from(entry.bytes.len()).unwrap_or(i64::MAX);
-        statement.execute((
+        insert.execute((
             &entry.key(),
             &entry.subject,
             entry.kind.as_str(),
@@ -38,8 +51,20 @@ pub fn insert_sqlite(
             now.0,
         ))?;
     }
-    Ok(())
+    Ok(not_kept)
 }
+
+fn room_beside(rows: i64) -> usize {
+    MAX_ENTRIES.saturating_sub(usize::try_from(rows).unwrap_or(usize::MAX))
+}
+
+/// Replicas fill the table one after the other, so that it does not become larger than it may. To be
+/// prepared. The number is arbitrary.
+pub const LOCK_POSTGRES: &str = "SELECT pg_advisory_xact_lock(1367290651)";
+
+/// How many rows the table has, and which of these keys, to be prepared.
+pub const KNOWN_POSTGRES: &str = "SELECT (SELECT count(*) FROM quarantine) AS rows,
+            ARRAY(SELECT key FROM quarantine WHERE key = ANY($1::bytea[])) AS known";
 
 /// The statement of [`insert_postgres`], to be prepared. It expects each key at most once.
 pub const INSERT_POSTGRES: &str =
@@ -50,7 +75,7 @@ pub const INSERT_POSTGRES: &str =
      ON CONFLICT (key) DO UPDATE SET count = quarantine.count + excluded.count, last_at = excluded.last_at";
 
 /// Inserts entries into the PostgreSQL table `quarantine`, or counts their repeats, in the caller's
-/// transaction.
+/// transaction. Returns how many were not kept because the table is full.
 ///
 /// # Errors
 ///
@@ -58,15 +83,16 @@ pub const INSERT_POSTGRES: &str =
 pub async fn insert_postgres(
     transaction: &Transaction<'_>,
     entries: &[Quarantined],
-) -> Result<(), Failure> {
+) -> Result<usize, Failure> {
     if entries.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let now = transaction.now().await?;
     let mut counted = BTreeMap::<_, (&Quarantined, i64)>::new();
     for entry in entries {
         counted.entry(entry.key()).or_insert((entry, 0)).1 += 1;
     }
+    let not_kept = keep_to_the_limit(transaction, &mut counted).await?;
     let keys: Vec<&[u8]> = counted.keys().map(Vec::as_slice).collect();
     let entries: Vec<&Quarantined> = counted.values().map(|(entry, _)| *entry).collect();
     // PostgreSQL's text cannot contain NUL.
@@ -81,5 +107,32 @@ pub async fn insert_postgres(
     let counts: Vec<_> = counted.values().map(|(_, count)| *count).collect();
     let row: [Parameter<'_>; 8] =
         [&keys, &subjects, &kinds, &reasons, &bytes, &lengths, &counts, &now.0];
-    transaction.write(keys.len(), INSERT_POSTGRES, row).await
+    transaction.write(keys.len(), INSERT_POSTGRES, row).await?;
+    Ok(not_kept)
+}
+
+/// Takes out the entries that have no room in the table, and returns how many they were.
+async fn keep_to_the_limit(
+    transaction: &Transaction<'_>,
+    counted: &mut BTreeMap<Vec<u8>, (&Quarantined, i64)>,
+) -> Result<usize, Failure> {
+    let keys: Vec<&[u8]> = counted.keys().map(Vec::as_slice).collect();
+    transaction.query(LOCK_POSTGRES, []).await?;
+    // A statement of its own: only a later one sees what the lock waited for.
+    let found = transaction.query(KNOWN_POSTGRES, [&keys]).await?;
+    let found = found.first().expect("a query without a table has one row");
+    let rows: i64 = found.get("rows");
+    let known: BTreeSet<Vec<u8>> = found.get::<_, Vec<Vec<u8>>>("known").into_iter().collect();
+    let mut room = room_beside(rows);
+    let mut not_kept = 0;
+    counted.retain(|key, (_, count)| {
+        if known.contains(key) {
+            return true;
+        }
+        let is_kept = room > 0;
+        room = room.saturating_sub(1);
+        not_kept += if is_kept { 0 } else { usize::try_from(*count).unwrap_or(usize::MAX) };
+        is_kept
+    });
+    Ok(not_kept)
 }

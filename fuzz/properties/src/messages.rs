@@ -36,6 +36,9 @@ fn check_as<M: Serialize + DeserializeOwned + Clone + PartialEq + Debug>(bytes: 
 /// nothing is compared.
 fn check_elements<M: Debug>(bytes: &[u8], read: &[Result<M, Undecodable>]) {
     match serde_json::from_slice(bytes) {
+        Ok(Value::Array(elements)) if elements.len() > MAX_BATCH_MESSAGES => {
+            assert!(matches!(read, [Err(Undecodable::Malformed { .. })]), "{read:?}");
+        }
         Ok(Value::Array(elements)) => {
             assert_eq!(read.len(), elements.len());
             for (one, element) in read.iter().zip(&elements) {

@@ -150,6 +150,26 @@ fn a_bad_element_does_not_affect_its_neighbours() {
 }
 
 /// serde would read an array by position: `[2]` would be a message of schema version 2.
+/// A delivery of 0.94 MB would otherwise be 150 000 entries in the quarantine.
+#[test]
+fn a_batch_of_more_elements_than_are_ever_sent_is_one_malformed_element() {
+    let batch = |count: usize, element: &str| format!("[{}]", vec![element; count].join(","));
+    let good = serde_json::to_string(&command("456")).unwrap();
+    for element in [good.as_str(), "0", r#"{"schema":99}"#] {
+        let most = batch(MAX_BATCH_MESSAGES, element);
+        assert_eq!(decode::<AllocateStock>(most.as_bytes()).len(), MAX_BATCH_MESSAGES);
+        for count in [MAX_BATCH_MESSAGES + 1, 150_000] {
+            let large = batch(count, element);
+            let read = decode::<AllocateStock>(large.as_bytes());
+            let [Err(Undecodable::Malformed { reason, bytes })] = &read[..] else {
+                panic!("{count} of {element} are {} elements", read.len());
+            };
+            assert!(reason.starts_with("more than 200 elements"), "{reason}");
+            assert_eq!(bytes, large.as_bytes());
+        }
+    }
+}
+
 #[test]
 fn an_array_is_not_a_message() {
     let good = command("a");

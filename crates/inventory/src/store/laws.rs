@@ -21,6 +21,7 @@ use platform::failure::Failure;
 
 use super::{MovementFilter, StockAuditStore, StockStore};
 
+pub(crate) mod admin_log;
 pub(crate) mod auditing;
 pub(crate) mod damage;
 pub(crate) mod deciding;
@@ -59,8 +60,9 @@ macro_rules! store_laws {
             reading::a_page_that_begins_in_another_ledger_is_empty
             reading::locations_are_listed_in_the_order_in_which_they_serve
             reading::quarantine_counts_repeats_and_keeps_neighbours
-            reading::the_admin_log_has_what_people_changed_and_who_did_it
-            reading::the_admin_log_is_complete_page_by_page
+            reading::a_full_quarantine_keeps_what_it_has
+            admin_log::the_admin_log_has_what_people_changed_and_who_did_it
+            admin_log::the_admin_log_is_complete_page_by_page
             auditing::the_audit_reads_every_reservation_once_in_order
             auditing::the_audit_reads_every_stock_row_with_its_last_movement
             auditing::the_audit_reads_every_movement_with_those_that_it_names

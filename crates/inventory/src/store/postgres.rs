@@ -62,6 +62,8 @@ pub const SCHEMA: Schema = Schema {
         write::MOVE_RESERVATIONS,
         write::INSERT_MOVEMENTS,
         write::INSERT_ACTS,
+        quarantine::LOCK_POSTGRES,
+        quarantine::KNOWN_POSTGRES,
         quarantine::INSERT_POSTGRES,
     ],
 };
@@ -160,7 +162,7 @@ impl StockStore for Postgres {
         self.database.write(deciding).await
     }
 
-    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<usize, Failure> {
         self.database
             .write(async |transaction| quarantine::insert_postgres(transaction, &entries).await)
             .await

@@ -111,7 +111,7 @@ impl StockStore for Sqlite {
         self.database.write(deciding).await
     }
 
-    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<usize, Failure> {
         let insert = move |transaction: &Transaction<'_>, now| {
             quarantine::insert_sqlite(transaction, &entries, now).map_err(failure)
         };

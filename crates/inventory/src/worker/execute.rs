@@ -44,7 +44,7 @@ impl Inbox<InventoryCommand, InventoryOutcome> for Commands {
         }
     }
 
-    async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+    async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<usize, Failure> {
         self.store.quarantine(entries).await
     }
 }

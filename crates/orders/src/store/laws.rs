@@ -18,7 +18,7 @@ use orders_core::registers::Registers;
 use orders_core::status::{Request, Status};
 use platform::clock::{ManualClock, Timestamp};
 use platform::failure::Failure;
-use platform::quarantine::Quarantined;
+use platform::quarantine::{MAX_ENTRIES, Quarantined};
 
 use super::{Filter, Lease, OrderAudit, OrderAuditStore, OrderStore, PendingAudit, Pick};
 
@@ -54,6 +54,7 @@ macro_rules! store_laws {
             auditing::the_audit_reads_every_order_once_in_order
             auditing::the_audit_reads_every_pending_command_with_its_order
             auditing::quarantine_counts_repeats_and_keeps_neighbours
+            auditing::a_full_quarantine_keeps_what_it_has
         );
     };
     ($fresh:path: $($group:ident::$law:ident)+) => {

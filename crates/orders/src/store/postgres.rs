@@ -56,6 +56,8 @@ pub const SCHEMA: Schema = Schema {
         lease::FRESHEST,
         lease::SENT_BEFORE,
         lease::POSTPONE,
+        quarantine::LOCK_POSTGRES,
+        quarantine::KNOWN_POSTGRES,
         quarantine::INSERT_POSTGRES,
     ],
 };
@@ -160,7 +162,7 @@ impl OrderStore for Postgres {
         self.database.write(async |transaction| lease::lease(transaction, lease).await).await
     }
 
-    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<usize, Failure> {
         self.database
             .write(async |transaction| quarantine::insert_postgres(transaction, &entries).await)
             .await

@@ -122,7 +122,7 @@ impl OrderStore for Sqlite {
             .await
     }
 
-    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<usize, Failure> {
         let insert = move |transaction: &Transaction<'_>, now| {
             quarantine::insert_sqlite(transaction, &entries, now).map_err(failure)
         };

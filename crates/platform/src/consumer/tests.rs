@@ -11,6 +11,8 @@ use crate::pairing::tests::{NAMES, alone, id};
 use crate::telemetry::render;
 
 const ACK_WAIT: Duration = Duration::from_secs(30);
+/// How many messages can be set aside.
+const ROOM: usize = 100;
 
 /// A service that doubles numbers: `0` is an anomaly, `7` is poison, and the storage may be down.
 #[derive(Default)]
@@ -60,12 +62,15 @@ impl Inbox<u8, u8> for Doubler {
         (*answer == 0).then_some("zero")
     }
 
-    async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+    async fn set_aside(&self, entries: Vec<Quarantined>) -> Result<usize, Failure> {
         if *self.quarantine_down.lock().expect("the switch") {
             return Err(Failure::Unavailable(Arc::new(std::io::Error::other("down"))));
         }
-        self.aside.lock().expect("the list").extend(entries);
-        Ok(())
+        let mut aside = self.aside.lock().expect("the list");
+        let kept = entries.len().min(ROOM - aside.len());
+        let not_kept = entries.len() - kept;
+        aside.extend(entries.into_iter().take(kept));
+        Ok(not_kept)
     }
 }
 
@@ -91,8 +96,16 @@ fn world() -> World {
     let inbox = service.clone();
     let pairing = alone(NAMES, id(1));
     let channel = "numbers";
-    let consumer =
-        Consumer { service: "shop", bus: bus.clone(), channel, pairing, batcher, inbox, metrics };
+    let consumer = Consumer {
+        service: "shop",
+        bus: bus.clone(),
+        channel,
+        pairing,
+        batcher,
+        inbox,
+        metrics,
+        log_limit: LogLimit::default(),
+    };
     World { peer, bus, clock, service, consumer, registry }
 }
 
@@ -158,6 +171,22 @@ async fn poison_is_set_aside_and_its_neighbours_go_through() {
         r#"quarantine_messages_total{service="shop",kind="unknown_version"} 1"#,
         r#"anomalies_total{service="shop",kind="number"} 1"#,
     ] {
+        assert!(text.lines().any(|its| its == line), "{line} is not in\n{text}");
+    }
+    assert!(world.comes_again().await.is_empty());
+}
+
+/// What finds no room is counted, and its delivery is done with: a message that matters comes again.
+#[tokio::test]
+async fn a_full_quarantine_holds_nothing_up() {
+    let world = world();
+    world.publish(&[&[b'!'; ROOM + 3], &[1]]).await;
+    world.tick().await;
+    assert_eq!(world.aside().len(), ROOM);
+    assert_eq!(*world.service.done.lock().expect("the list"), [1]);
+    let text = render(&world.registry);
+    for (kind, count) in [("malformed", ROOM + 3), ("not_kept", 3)] {
+        let line = format!("quarantine_messages_total{{service=\"shop\",kind=\"{kind}\"}} {count}");
         assert!(text.lines().any(|its| its == line), "{line} is not in\n{text}");
     }
     assert!(world.comes_again().await.is_empty());

@@ -136,7 +136,7 @@ impl<M: Mistake> OrderStore for Mistaken<M> {
         self.0.lease(lease).await
     }
 
-    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<usize, Failure> {
         self.0.right().quarantine(entries).await
     }
 

@@ -44,7 +44,7 @@ impl StockStore for Slow {
         self.store.run(batch, decide).await
     }
 
-    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<(), Failure> {
+    async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<usize, Failure> {
         self.store.quarantine(entries).await
     }
 

@@ -13,6 +13,7 @@ tried_on!(forms with a broker:
     messages_that_come_five_times_in_any_order_change_nothing_twice
     yesterdays_messages_change_nothing
     poison_is_set_aside_and_good_messages_beside_it_go_through
+    a_flood_of_garbage_fills_neither_the_quarantine_nor_the_log
 );
 
 tried_on!(forms of separate services:
@@ -136,6 +137,37 @@ async fn poison_is_set_aside_and_good_messages_beside_it_go_through(form: Form) 
     }
     assert_eq!(shop.order(&first).await["status"], "confirmed");
     assert_eq!(shop.levels("MUG").await, [100, 21, 79]);
+    shop.must_verify().await;
+}
+
+/// A message of a megabyte was 150 000 entries of the quarantine and 31 MB of log.
+async fn a_flood_of_garbage_fills_neither_the_quarantine_nor_the_log(form: Form) {
+    let shop = Deployment::in_form(form).await;
+    let operator = Operator::of(shop.environment.broker()).await;
+    shop.stock("MUG", 10).await;
+    shop.confirmed(&[("MUG", 1)]).await;
+    let before = shop.programs.log().len();
+    let elements = |from: usize, count: usize| json!((from..from + count).collect::<Vec<_>>());
+    operator.publish(COMMANDS, elements(0, 150_000).to_string()).await;
+    for batch in 1..10 {
+        operator.publish(COMMANDS, elements(1_000_000 * batch, 200).to_string()).await;
+    }
+    shop.confirmed(&[("MUG", 1)]).await;
+    eventually(PATIENCE, "everything is consumed", async || {
+        (operator.open_messages().await == 0).then_some(())
+    })
+    .await;
+    let [orders, inventory] = shop.quarantined().await;
+    assert_eq!((orders.len(), inventory.len()), (0, 1000));
+    let counted = |kind: &str, count: u32| {
+        format!(r#"quarantine_messages_total{{service="inventory",kind="{kind}"}} {count}"#)
+    };
+    let metrics = shop.metrics().await;
+    for line in [counted("malformed", 1801), counted("not_kept", 801)] {
+        assert!(metrics.lines().any(|reported| reported == line), "{line} is not in\n{metrics}");
+    }
+    let logged = shop.programs.log().len() - before;
+    assert!(logged < 20_000, "{logged} bytes of log");
     shop.must_verify().await;
 }
 

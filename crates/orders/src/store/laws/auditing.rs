@@ -69,3 +69,17 @@ pub(crate) async fn quarantine_counts_repeats_and_keeps_neighbours(fresh: Fresh)
     fresh.run(vec![place(1)]).await;
     assert_eq!(fresh.status(1).await, Some(Status::Received));
 }
+
+/// Garbage must not fill the disk. The first entries are kept, and go on counting.
+pub(crate) async fn a_full_quarantine_keeps_what_it_has(fresh: Fresh) {
+    let garbage = |number: usize| {
+        Quarantined::malformed("not a message".to_owned(), number.to_be_bytes().to_vec())
+    };
+    let set_aside = async |numbers: std::ops::Range<usize>| {
+        fresh.store.quarantine(numbers.map(garbage).collect()).await.expect("written")
+    };
+    assert_eq!(set_aside(0..MAX_ENTRIES - 1).await, 0);
+    assert_eq!(set_aside(MAX_ENTRIES - 3..MAX_ENTRIES + 2).await, 2, "one had room");
+    assert_eq!(set_aside(0..MAX_ENTRIES).await, 0, "repeats of what is kept");
+    assert_eq!(set_aside(MAX_ENTRIES..MAX_ENTRIES + 1).await, 1);
+}

@@ -1,0 +1,90 @@
+//! Laws of the admin log: it has what people changed by hand, and nothing else.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A request of a person at a till.
+fn by_ana(command: InventoryCommand) -> InventoryCommand {
+    let requester = Requester {
+        actor: Some("key:ana".to_owned()),
+        request_id: Some("r-1".to_owned()),
+        address: Some("192.0.2.7".to_owned()),
+    };
+    match command {
+        InventoryCommand::PutProduct(put) => {
+            InventoryCommand::PutProduct(PutProduct { requester, ..put })
+        }
+        InventoryCommand::PutLocation(put) => {
+            InventoryCommand::PutLocation(PutLocation { requester, ..put })
+        }
+        InventoryCommand::Move(request) => {
+            InventoryCommand::Move(Box::new(MovementRequest { requester, ..*request }))
+        }
+        InventoryCommand::Allocate(_) => panic!("no person asks for that"),
+    }
+}
+
+pub(crate) async fn the_admin_log_has_what_people_changed_and_who_did_it(fresh: Fresh) {
+    let count = Change::Count { on_hand: 7, expected: None };
+    let batch = vec![
+        put_named("MUG", "Mug", Some(3)),
+        put_named("MUG", "Mug", Some(3)),
+        put_named("MUG", "Big mug", None),
+        put_location("shop", 5),
+        received("MUG", "shop", 9),
+        moved("MUG", "shop", count, "count"),
+        moved("MUG", "shop", count, "count"),
+        moved("MUG", "shop", Change::Adjust(-9), "too many"),
+        moved("MUG", "shop", Change::Adjust(-1), "broken"),
+    ];
+    fresh.run(batch.into_iter().map(by_ana).collect()).await;
+    let mut log = fresh.audit.admin_log(None, 100).await.expect("a page");
+    log.reverse();
+    let json = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+    let seen: Vec<_> = log
+        .iter()
+        .map(|entry| {
+            let before = entry.before.as_deref().map(json);
+            (entry.action.as_str(), entry.subject.as_str(), before, json(&entry.after))
+        })
+        .collect();
+    let stock = |units: i64| json!({"location_id": "shop", "on_hand": units});
+    let changed =
+        |units: i64| json!({"location_id": "shop", "on_hand": units, "reason": "because"});
+    let small = json!({"name": "Mug", "low_stock_at": 3});
+    let big = json!({"name": "Big mug", "low_stock_at": null});
+    assert_eq!(
+        seen,
+        [
+            ("put_product", "MUG", None, small.clone()),
+            ("put_product", "MUG", Some(small), big),
+            ("put_location", "shop", None, json!({"name": "shop", "priority": 5})),
+            ("count", "MUG", Some(stock(9)), changed(7)),
+            ("adjust", "MUG", Some(stock(7)), changed(6)),
+        ]
+    );
+    for entry in &log {
+        assert_eq!(entry.at_micros, START.0);
+        assert_eq!(entry.actor.as_deref(), Some("key:ana"));
+        assert_eq!(entry.request_id.as_deref(), Some("r-1"));
+        assert_eq!(entry.address.as_deref(), Some("192.0.2.7"));
+    }
+}
+
+pub(crate) async fn the_admin_log_is_complete_page_by_page(fresh: Fresh) {
+    let names: Vec<String> = (10..22).map(|n| format!("P{n}")).collect();
+    for name in &names {
+        fresh.run(vec![put(name)]).await;
+    }
+    let mut seen = Vec::new();
+    let mut before = None;
+    loop {
+        let page = fresh.audit.admin_log(before, 5).await.expect("a page");
+        let Some(last) = page.last() else { break };
+        before = Some(last.number);
+        seen.extend(page.into_iter().map(|entry| entry.subject));
+    }
+    seen.reverse();
+    assert_eq!(seen, names);
+}
