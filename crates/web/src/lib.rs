@@ -25,6 +25,7 @@ pub mod problem;
 pub mod program;
 
 mod auth;
+mod description;
 mod headers;
 mod index;
 mod json;

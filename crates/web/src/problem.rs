@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 use platform::keys::Scope;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 pub use codes::{Code, FaultCode, OwnCodes};
 pub(crate) use responses::add_edge_problems;
@@ -53,7 +54,7 @@ pub enum Challenge {
 }
 
 /// One fault of a request, and where it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// The faulty member or parameter.
     #[serde(flatten)]
@@ -65,7 +66,7 @@ pub struct Fault {
 }
 
 /// Where a fault is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum At {
     /// A member of the body, as a JSON Pointer (RFC 6901).
@@ -215,19 +216,42 @@ pub struct Document {
     pub required_scope: Option<&'static str>,
 }
 
-impl utoipa::PartialSchema for Problem {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-        Document::schema()
-    }
+/// One fault of a request. It has either a `pointer` or a `parameter`.
+// Generators of clients cannot read a choice of members beside other members, so the description
+// has both.
+#[derive(ToSchema)]
+#[schema(as = Fault)]
+#[expect(dead_code, reason = "describes a fault to readers of the API")]
+struct FaultView {
+    /// The faulty member of the body, as a JSON Pointer (RFC 6901).
+    #[schema(nullable = false, example = "/products/0/quantity")]
+    pointer: Option<String>,
+    /// The faulty parameter of the query string, or the faulty header, by name.
+    #[schema(nullable = false)]
+    parameter: Option<String>,
+    /// The kind of fault.
+    code: FaultCode,
+    /// One sentence that says what is wrong.
+    detail: String,
 }
 
-impl ToSchema for Problem {
-    fn schemas(
-        schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>,
-    ) {
-        Document::schemas(schemas);
-    }
+/// A type is described as another one.
+macro_rules! described_as {
+    ($($described:ty: $view:ty),+) => {$(
+        impl utoipa::PartialSchema for $described {
+            fn schema() -> RefOr<Schema> {
+                <$view>::schema()
+            }
+        }
+
+        impl ToSchema for $described {
+            fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+                <$view>::schemas(schemas);
+            }
+        }
+    )+};
 }
+described_as!(Problem: Document, Fault: FaultView);
 
 impl Code {
     /// The kind of problem for a bare error status of the router or of a library.
@@ -308,7 +332,7 @@ mod tests {
         names.sort();
         assert_eq!(
             (Problem::name().as_ref(), names),
-            ("Problem", ["At", "Code", "Fault", "FaultCode"].map(String::from).to_vec())
+            ("Problem", ["Code", "Fault", "FaultCode"].map(String::from).to_vec())
         );
     }
 }

@@ -23,6 +23,7 @@ use tracing::info;
 use utoipa::openapi::OpenApi;
 
 use crate::auth::{Guard, PROBES, PROGRAM_RULES, Rule, describe_rules};
+use crate::description;
 use crate::docs;
 use crate::edge::{Edge, Site};
 use crate::index;
@@ -114,6 +115,7 @@ impl Context {
         let (router, mut description) = router.split_for_parts();
         add_edge_problems(&mut description);
         describe_rules(&mut description, rules);
+        description::complete(&mut description);
         Api { router: self.edge(service, rules).wrap(router), description, codes }
     }
 

@@ -23,12 +23,13 @@ const MAX_PRIORITY: i64 = 1_000_000;
 
 /// A location to create or replace.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault"
 )]
 pub(super) struct NewLocation {
-    #[schema(example = "Shop on the corner", max_length = 200)]
+    #[schema(example = "Shop on the corner", min_length = 1, max_length = 200)]
     name: String,
     /// Locations with a lower priority serve orders first; those of equal priority in the order of
     /// their ids. 0 if absent.

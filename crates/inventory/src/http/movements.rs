@@ -145,7 +145,7 @@ pub(super) async fn record(
     get, path = "/api/inventory/products/{product_id}/movements", tag = "inventory", operation_id = "listMovements",
     params(
         ("product_id" = String, Path),
-        ("location_id" = Option<String>, Query, description = "Only movements at this location"),
+        ("location_id" = Option<String>, Query, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description = "Only movements at this location"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Movements per page (default 50)"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),
     ),

@@ -30,12 +30,13 @@ const MAX_LOW_STOCK_AT: i64 = 1_000_000_000;
 
 /// A product to create or replace.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault"
 )]
 pub(super) struct NewProduct {
-    #[schema(example = "Blue mug", max_length = 200)]
+    #[schema(example = "Blue mug", min_length = 1, max_length = 200)]
     name: String,
     /// The product is low on stock while at most this many units are available; never if null or
     /// absent.
@@ -193,8 +194,8 @@ pub(super) async fn get(
 #[utoipa::path(
     get, path = "/api/inventory/products", tag = "inventory", operation_id = "listProducts",
     params(
-        ("q" = Option<String>, Query, description = "The start of the id or a part of the name, ignoring case"),
-        ("ids" = Option<String>, Query, description = "Only these products: up to 100 ids, separated by commas"),
+        ("q" = Option<String>, Query, max_length = 200, description = "The start of the id or a part of the name, ignoring case"),
+        ("ids" = Option<String>, Query, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(,[A-Za-z0-9][A-Za-z0-9._-]{0,63}){0,99}$", description = "Only these products: up to 100 ids, separated by commas"),
         ("low_stock" = Option<bool>, Query, description = "`true`: only products with at most `low_stock_at` units available"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Products per page (default 50)"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),

@@ -50,14 +50,28 @@ pub(super) async fn get(
     own.map(|order| Json(FullView::from(order))).ok_or_else(super::order_not_found)
 }
 
+/// The statuses that a list can be narrowed to.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes the parameter to readers of the API")]
+enum StatusFilter {
+    Received,
+    Confirmed,
+    Rejected,
+    Cancelling,
+    Cancelled,
+    Fulfilling,
+    Fulfilled,
+}
+
 /// List orders
 ///
 /// Lists orders, newest first, without products, allocations, shortages and history.
 #[utoipa::path(
     get, path = "/api/orders", tag = "orders", operation_id = "listOrders",
     params(
-        ("status" = Option<String>, Query, description = "Only orders with this status"),
-        ("customer_id" = Option<String>, Query, description = "Only this customer's orders"),
+        ("status" = inline(Option<StatusFilter>), Query, description = "Only orders with this status"),
+        ("customer_id" = Option<String>, Query, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description = "Only this customer's orders"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Orders per page (default 50)"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),
     ),
@@ -104,4 +118,17 @@ fn filter(mut query: Query) -> Result<(Filter, usize), Problem> {
     query.finish()?;
     let before = after.map(|key| key.parse().map_err(|_| cursor::invalid())).transpose()?;
     Ok((Filter { status, customer_id, before, limit: page::one_more(limit) }, limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa::PartialSchema;
+
+    use super::*;
+
+    #[test]
+    fn the_description_lists_every_status() {
+        let schema = serde_json::to_value(StatusFilter::schema()).expect("JSON");
+        assert_eq!(schema["enum"], serde_json::json!(Status::ALL.map(Status::as_str)));
+    }
 }

@@ -16,6 +16,7 @@ const MAX_REASON: usize = 200;
 
 /// An order to place.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault"
@@ -24,7 +25,7 @@ pub(super) struct NewOrder {
     #[schema(example = "123456", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     customer_id: String,
     /// ISO 4217 code; the shop's default currency if absent.
-    #[schema(example = "BRL")]
+    #[schema(example = "BRL", pattern = "^[A-Z]{3}$")]
     currency: Option<String>,
     #[schema(min_items = 1, max_items = 100)]
     products: Vec<NewOrderLine>,
@@ -32,6 +33,7 @@ pub(super) struct NewOrder {
 
 /// One product of an order to place.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the body to readers of the API")]
 pub(super) struct NewOrderLine {
     #[schema(example = "789", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -41,12 +43,13 @@ pub(super) struct NewOrderLine {
     quantity: u32,
     /// Price per unit, with at most as many decimals as the currency has; trailing zeros do not
     /// count.
-    #[schema(example = 19.99, minimum = 0)]
+    #[schema(example = 19.99, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     price: f64,
 }
 
 /// Why the customer or the shop cancels the order.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the body to readers of the API")]
 pub(super) struct Cancellation {
     #[schema(max_length = 200)]

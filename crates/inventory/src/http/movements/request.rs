@@ -18,36 +18,105 @@ const MAX_ADJUSTMENT: i64 = 1_000_000;
 /// The most units that a count may find.
 const MAX_COUNT: i64 = 1_000_000_000;
 
-/// A stock movement to record.
+/// A stock movement to record. Its kind says what else it has.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged)]
+#[schema(discriminator(property_name = "kind", mapping(
+    ("receive" = "#/components/schemas/NewReceipt"),
+    ("adjust" = "#/components/schemas/NewAdjustment"),
+    ("count" = "#/components/schemas/NewCount"),
+)))]
 #[expect(
     dead_code,
     reason = "describes the body to readers of the API; bodies are read by `Reader`, fault by fault"
 )]
-pub(in crate::http) struct NewMovement {
-    kind: Kind,
-    /// `receive`: 1 to 1 000 000 units received. `adjust`: −1 000 000 to 1 000 000 units added, but
-    /// not 0. `count`: 0 to 1 000 000 000 units counted.
-    #[schema(example = 10, minimum = -1_000_000, maximum = 1_000_000_000)]
+pub(in crate::http) enum NewMovement {
+    Receipt(NewReceipt),
+    Adjustment(NewAdjustment),
+    Count(NewCount),
+}
+
+/// Units that came in.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes the body to readers of the API")]
+pub(in crate::http) struct NewReceipt {
+    #[schema(inline)]
+    kind: ReceiptKind,
+    /// The units received.
+    #[schema(example = 10, minimum = 1, maximum = 1_000_000)]
     quantity: i64,
     /// `main` if absent.
     #[schema(example = "main", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     location_id: Option<String>,
-    /// Why the stock moves; required for `adjust` and `count`.
+    /// Why the stock moves.
     #[schema(max_length = 200)]
     reason: Option<String>,
     /// What the movement belongs to, such as the number of a delivery note.
+    #[schema(example = "PO-7", max_length = 200)]
+    reference: Option<String>,
+}
+
+/// A correction by a difference.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes the body to readers of the API")]
+pub(in crate::http) struct NewAdjustment {
+    #[schema(inline)]
+    kind: AdjustmentKind,
+    /// The units added, but not 0.
+    #[schema(example = -1, minimum = -1_000_000, maximum = 1_000_000)]
+    quantity: i64,
+    /// `main` if absent.
+    #[schema(example = "main", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    location_id: Option<String>,
+    /// Why the stock moves.
+    #[schema(example = "broken", min_length = 1, max_length = 200)]
+    reason: String,
+    /// What the movement belongs to.
     #[schema(max_length = 200)]
     reference: Option<String>,
-    /// Only for `count`: the units on hand when counting began. If the stock on hand has changed
-    /// since, the count is refused.
+}
+
+/// A count of the units on hand.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes the body to readers of the API")]
+pub(in crate::http) struct NewCount {
+    #[schema(inline)]
+    kind: CountKind,
+    /// The units counted.
+    #[schema(example = 7, minimum = 0, maximum = 1_000_000_000)]
+    quantity: i64,
+    /// `main` if absent.
+    #[schema(example = "main", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    location_id: Option<String>,
+    /// Why the stock was counted.
+    #[schema(example = "stocktaking", min_length = 1, max_length = 200)]
+    reason: String,
+    /// What the movement belongs to.
+    #[schema(max_length = 200)]
+    reference: Option<String>,
+    /// The units on hand when counting began. If the stock on hand has changed since, the count is
+    /// refused.
     #[schema(minimum = 0, maximum = 1_000_000_000)]
     expected_on_hand: Option<i64>,
 }
 
+/// Makes a type for the one kind of a movement, which is all that tells its shape from others.
+macro_rules! kinds {
+    ($($name:ident $kind:ident),+) => {$(
+        #[derive(Debug, Deserialize, ToSchema)]
+        #[serde(rename_all = "lowercase")]
+        enum $name {
+            $kind,
+        }
+    )+};
+}
+kinds!(ReceiptKind Receive, AdjustmentKind Adjust, CountKind Count);
+
 /// The kinds of movement that a request can record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Receive,
     Adjust,
