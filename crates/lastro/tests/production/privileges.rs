@@ -234,12 +234,16 @@ async fn a_role_that_could_do_more_is_refused_and_nothing_is_changed() {
         "CREATE ROLE runner LOGIN; GRANT pg_execute_server_program TO runner",
         "CREATE ROLE writer LOGIN; GRANT pg_write_all_data TO writer",
         "CREATE ROLE snoop LOGIN; GRANT pg_read_all_data TO snoop",
+        "CREATE ROLE dba SUPERUSER; CREATE ROLE heir LOGIN; GRANT dba TO heir",
+        "CREATE ROLE quiet LOGIN NOINHERIT; GRANT pg_write_all_data TO quiet",
         "CREATE ROLE app LOGIN",
         "CREATE ROLE \"a \"\"b\"\"\" LOGIN",
     ] {
         databases.operator.batch_execute(sql).await.expect(sql);
     }
     for (arguments, words) in [
+        (["--role", "heir"], "is a member of \"dba\""),
+        (["--role", "quiet"], "the role \"quiet\" may do more than it needs"),
         (["--role", "postgres"], "the role \"postgres\" has SUPERUSER"),
         (["--reader", "postgres"], "the role \"postgres\" has SUPERUSER"),
         (["--role", "owner"], "the role \"owner\" owns the tables"),

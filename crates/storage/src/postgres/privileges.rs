@@ -219,26 +219,30 @@ const MIGHT: &str = "SELECT
             WHEN rolreplication THEN 'REPLICATION' END AS attribute,
        (SELECT other.rolname::text FROM pg_roles AS other
         WHERE pg_has_role(me.oid, other.oid, 'MEMBER')
-              AND (other.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
+              AND (other.oid <> me.oid AND (other.rolsuper OR other.rolcreaterole OR other.rolreplication)
+                   OR other.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
                    OR other.oid IN (SELECT relowner FROM pg_class WHERE oid IN (SELECT to_regclass(name) FROM unnest($2::text[]) AS name)
                                     UNION SELECT nspowner FROM pg_namespace WHERE nspname = current_schema()
                                     UNION SELECT datdba FROM pg_database WHERE datname = current_database()))
         ORDER BY other.oid <> me.oid, other.rolname LIMIT 1) AS \"group\"
     FROM pg_roles AS me WHERE rolname = $1::text";
 
-/// Every privilege that a role has on these tables, sequences and their schema, whoever gave it.
-const HELD: &str = "SELECT name AS relation, privilege, '' AS \"column\"
-    FROM unnest($2::text[]) AS name, unnest(ARRAY['DELETE', 'TRUNCATE', 'TRIGGER']) AS privilege
-    WHERE has_table_privilege($1::text::name, to_regclass(name), privilege)
-    UNION ALL SELECT name, privilege, attname::text
-    FROM unnest($2::text[]) AS name JOIN pg_attribute ON attrelid = to_regclass(name) AND attnum > 0 AND NOT attisdropped,
+/// Every privilege on these tables, sequences and their schema that a role has, or that it could
+/// take from a role that it is a member of, whoever gave it.
+const HELD: &str = "WITH holder AS (SELECT rolname AS name FROM pg_roles WHERE pg_has_role($1::text::name, oid, 'MEMBER'))
+    SELECT relation, privilege, '' AS \"column\"
+    FROM holder, unnest($2::text[]) AS relation, unnest(ARRAY['DELETE', 'TRUNCATE', 'TRIGGER']) AS privilege
+    WHERE has_table_privilege(holder.name, to_regclass(relation), privilege)
+    UNION SELECT relation, privilege, attname::text
+    FROM holder, unnest($2::text[]) AS relation
+         JOIN pg_attribute ON attrelid = to_regclass(relation) AND attnum > 0 AND NOT attisdropped,
          unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) AS privilege
-    WHERE has_column_privilege($1::text::name, attrelid, attnum, privilege)
-    UNION ALL SELECT name, privilege, ''
-    FROM unnest($3::text[]) AS name, unnest(ARRAY['SELECT', 'UPDATE', 'USAGE']) AS privilege
-    WHERE has_sequence_privilege($1::text::name, to_regclass(name), privilege)
-    UNION ALL SELECT 'the schema ' || current_schema(), 'CREATE', ''
-    WHERE has_schema_privilege($1::text::name, current_schema(), 'CREATE')";
+    WHERE has_column_privilege(holder.name, attrelid, attnum, privilege)
+    UNION SELECT relation, privilege, ''
+    FROM holder, unnest($3::text[]) AS relation, unnest(ARRAY['SELECT', 'UPDATE', 'USAGE']) AS privilege
+    WHERE has_sequence_privilege(holder.name, to_regclass(relation), privilege)
+    UNION SELECT 'the schema ' || current_schema(), 'CREATE', ''
+    FROM holder WHERE has_schema_privilege(holder.name, current_schema(), 'CREATE')";
 
 /// The name of a role or of a schema in a statement.
 fn quoted(name: &str) -> String {
