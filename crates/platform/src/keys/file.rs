@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::record::KeyRecord;
@@ -94,7 +95,8 @@ pub fn change<T, E: From<KeysFileError>>(
     let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(io)?;
-    folder.lock().map_err(io)?;
+    let lock = new_file(&beside(path, ".lock"), false).map_err(io)?;
+    lock.lock().map_err(io)?;
     let mut keys = match read(path) {
         Err(KeysFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Vec::new()
@@ -110,11 +112,9 @@ pub fn change<T, E: From<KeysFileError>>(
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
+    let new = beside(path, ".new");
     let _ = std::fs::remove_file(&new);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let mut file = new_file(&new, true)?;
     file.write_all(
         b"# API keys, written by `lastro keys`. Only hashes: no key can be read from here.\n\n",
     )?;
@@ -126,6 +126,21 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     }
     file.sync_all()?;
     std::fs::rename(&new, path)
+}
+
+/// A file beside the one of the keys.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A file that only its owner may open, and that is no link.
+fn new_file(path: &Path, must_be_new: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let nofollow = OFlags::NOFOLLOW.bits().cast_signed();
+    options.write(true).create(true).create_new(must_be_new).mode(0o600).custom_flags(nofollow);
+    options.open(path)
 }
 
 fn io_error(path: &Path, source: io::Error) -> KeysFileError {
