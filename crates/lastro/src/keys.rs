@@ -1,6 +1,6 @@
 //! `lastro keys`: makes, lists, replaces and revokes API keys, in the file that services watch.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -144,6 +144,29 @@ impl Create {
         record.check().map_err(|error| UsageError(error.to_string()))?;
         Ok((record, key))
     }
+}
+
+/// Makes a key that allows everything, for a program that is started for a while.
+///
+/// # Errors
+///
+/// The file cannot be written.
+pub(crate) fn create_for_all(file: &Path, name: &str) -> Result<String, ProgramError> {
+    let create = Create {
+        name: name.to_owned(),
+        scopes: Scope::ALL.to_vec(),
+        customer: None,
+        expires: Duration::from_secs(24 * 3600),
+        rate: None,
+        burst: None,
+        test: true,
+    };
+    let (record, key) = create.record(SystemClock.now())?;
+    keys::change(file, |keys| {
+        keys.push(record);
+        Ok::<_, Failed>(())
+    })?;
+    Ok(key.text)
 }
 
 fn rotate(

@@ -27,6 +27,8 @@ pub(super) struct Program {
     address: SocketAddr,
     pid: Pid,
     child: Child,
+    /// The API key that it asks for, if it asks.
+    key: Option<String>,
 }
 
 impl Program {
@@ -50,7 +52,7 @@ impl Program {
             Ok(Ok(address)) => {
                 let ready_after = started.elapsed();
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-                Ok(Self { name, ready_after, address, pid, child })
+                Ok(Self { name, ready_after, address, pid, child, key: None })
             }
             Ok(Err(last)) => Err(ProgramError::failed(format!(
                 "{name} did not become ready; its last line was: {last}"
@@ -61,8 +63,17 @@ impl Program {
         }
     }
 
+    /// The same program, asked with this API key.
+    pub(super) fn with_key(self, key: Option<String>) -> Self {
+        Self { key, ..self }
+    }
+
     pub(super) fn endpoint(&self) -> Endpoint {
-        Endpoint::at(self.address)
+        let endpoint = Endpoint::at(self.address);
+        match &self.key {
+            Some(key) => endpoint.with_key(key),
+            None => endpoint,
+        }
     }
 
     pub(super) fn pid(&self) -> Pid {

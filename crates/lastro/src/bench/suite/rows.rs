@@ -18,6 +18,8 @@ mod throughput;
 pub(super) enum Row {
     /// Confirmed orders ÷ requests to a server that stores nothing
     Embedded,
+    /// Confirmed orders with API keys ÷ without
+    Keys,
     /// CPU time and bytes written per order
     Cost,
     /// Confirmed orders on PostgreSQL and NATS ÷ pgbench with one transaction per step
@@ -51,6 +53,7 @@ impl Row {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Embedded => "embedded",
+            Self::Keys => "keys",
             Self::Cost => "cost",
             Self::Pgbench => "pgbench",
             Self::Hot => "hot",
@@ -67,7 +70,8 @@ impl Row {
 
     /// Whether the row needs PostgreSQL and NATS.
     pub(super) fn needs_servers(self) -> bool {
-        !matches!(self, Self::Embedded | Self::Cost | Self::Memory | Self::Start | Self::Growth)
+        use Row::{Cost, Embedded, Growth, Keys, Memory, Start};
+        !matches!(self, Embedded | Keys | Cost | Memory | Start | Growth)
     }
 
     /// Measures the row.
@@ -78,6 +82,7 @@ impl Row {
     pub(super) async fn measure(self, suite: &mut Suite) -> Result<Vec<Line>, ProgramError> {
         match self {
             Self::Embedded => throughput::against_null(suite).await,
+            Self::Keys => throughput::keys(suite).await,
             Self::Cost => cost::cost(suite).await,
             Self::Pgbench => throughput::pgbench(suite).await,
             Self::Hot => throughput::hot(suite).await,

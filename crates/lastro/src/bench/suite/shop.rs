@@ -47,6 +47,8 @@ pub(super) struct Data {
     folder: TempDir,
     /// The broker and the names of the databases, in the production form.
     production: Option<(Nats, [String; 2])>,
+    /// The API key that `lastro` asks for, if it asks.
+    key: Option<String>,
 }
 
 impl Data {
@@ -55,7 +57,7 @@ impl Data {
         let folder = tempfile::tempdir_in(suite.folder()).map_err(ProgramError::failed)?;
         if form == Form::Embedded {
             let databases = Databases::in_folder(folder.path());
-            return Ok(Self { databases, folder, production: None });
+            return Ok(Self { databases, folder, production: None, key: None });
         }
         let number = suite.next_number();
         let names = ["orders", "inventory"].map(|service| format!("{service}_{number}"));
@@ -67,7 +69,18 @@ impl Data {
             names.each_ref().map(|name| DatabaseUrl::Postgres(postgres.url(name)));
         let nats = Nats::start(suite.installed(), folder.path()).await?;
         let databases = Databases { orders, inventory };
-        Ok(Self { databases, folder, production: Some((nats, names)) })
+        Ok(Self { databases, folder, production: Some((nats, names)), key: None })
+    }
+
+    /// Empty data of the embedded form, and a key that its program asks for.
+    pub(super) async fn with_key(suite: &mut Suite) -> Result<Self, ProgramError> {
+        let data = Self::new(suite, Form::Embedded).await?;
+        let key = crate::keys::create_for_all(&data.keys_file(), "lastro bench")?;
+        Ok(Self { key: Some(key), ..data })
+    }
+
+    fn keys_file(&self) -> PathBuf {
+        self.folder.path().join("keys.toml")
     }
 
     /// Data with stored orders.
@@ -110,7 +123,11 @@ impl Data {
     async fn start_lastro(&self) -> Result<Program, ProgramError> {
         let mut command = command(&[], self.folder.path())?;
         command.arg("--data-dir").arg(self.folder.path());
-        Program::start("lastro", command).await
+        if self.key.is_some() {
+            command.arg("--api-keys-file").arg(self.keys_file());
+        }
+        let program = Program::start("lastro", command).await?;
+        Ok(program.with_key(self.key.clone()))
     }
 
     /// Starts a replica of the Order Service.
@@ -165,12 +182,26 @@ impl Shop {
         replicas: usize,
     ) -> Result<(Data, Self), ProgramError> {
         let data = Data::new(suite, form).await?;
-        let shop = Self::open(&data, replicas).await?;
+        let shop = Self::on(&data, suite, replicas).await?;
+        Ok((data, shop))
+    }
+
+    /// Starts the services on this empty data, with products in stock.
+    ///
+    /// # Errors
+    ///
+    /// As [`stocked`](Self::stocked).
+    pub(super) async fn on(
+        data: &Data,
+        suite: &Suite,
+        replicas: usize,
+    ) -> Result<Self, ProgramError> {
+        let shop = Self::open(data, replicas).await?;
         let inventory = shop.inventory.first().unwrap_or(&shop.orders[0]);
         let scale = &suite.scale;
         catalogue::stock(&inventory.endpoint(), scale.products, UNITS.into(), scale.locations)
             .await?;
-        Ok((data, shop))
+        Ok(shop)
     }
 
     /// Where orders are placed.

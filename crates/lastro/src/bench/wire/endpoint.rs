@@ -17,12 +17,19 @@ pub(super) const ORDERS: &str = "/api/orders";
 pub(in crate::bench) struct Endpoint {
     /// The `host:port` to connect to.
     address: Arc<str>,
+    /// A line of every request, which says who sends it; empty if the service does not ask.
+    authorization: Arc<str>,
 }
 
 impl Endpoint {
     /// The endpoint at this `host:port`.
     pub(in crate::bench) fn at(address: impl fmt::Display) -> Self {
-        Self { address: address.to_string().into() }
+        Self { address: address.to_string().into(), authorization: "".into() }
+    }
+
+    /// The same endpoint for a client with this API key.
+    pub(in crate::bench) fn with_key(self, key: &str) -> Self {
+        Self { authorization: format!("authorization: Bearer {key}\r\n").into(), ..self }
     }
 }
 
@@ -54,11 +61,11 @@ impl Endpoint {
         headers: &str,
         body: &[u8],
     ) {
-        let address = &self.address;
+        let Self { address, authorization } = self;
         let length = body.len();
         let written = write!(
             request,
-            "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{headers}content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{authorization}{headers}content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
         );
         written.expect("a vector takes everything");
         request.extend_from_slice(body);

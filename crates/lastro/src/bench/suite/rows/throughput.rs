@@ -6,7 +6,7 @@ use super::Row;
 use crate::bench::suite::Suite;
 use crate::bench::suite::measure::{self, Pressure};
 use crate::bench::suite::naive;
-use crate::bench::suite::shop::{Form, Shop, null_server};
+use crate::bench::suite::shop::{Data, Form, Shop, null_server};
 use crate::bench::suite::table::{Line, Quantity, Target};
 use crate::bench::workload::Popularity;
 
@@ -50,6 +50,29 @@ pub(super) async fn against_null(suite: &mut Suite) -> Result<Vec<Line>, Program
         at: None,
     };
     Ok(vec![ratio, load])
+}
+
+/// Confirmed orders of clients with an API key ÷ of clients that nobody asks for one.
+pub(super) async fn keys(suite: &mut Suite) -> Result<Vec<Line>, ProgramError> {
+    let mut with = Quantity::new("with keys", PER_S);
+    let mut without = Quantity::new("without", PER_S);
+    for _ in 0..suite.scale.runs {
+        let pressure = Pressure::clients(&suite.scale, CLIENTS);
+        without.values.push(confirmed_per_s(suite, Form::Embedded, 1, pressure).await?);
+        let data = Data::with_key(suite).await?;
+        let shop = Shop::on(&data, suite, 1).await?;
+        suite.say("embedded, with API keys");
+        with.values.push(confirmed_by(suite, data, shop, pressure).await?);
+    }
+    Ok(vec![Line {
+        row: Row::Keys.name(),
+        form: Form::Embedded.name(),
+        measure: "confirmed orders with API keys ÷ without".to_owned(),
+        numerator: with,
+        denominator: Some(without),
+        target: Some(Target::AtLeast(0.97)),
+        at: None,
+    }])
 }
 
 /// Confirmed orders with 64 and with 256 clients ÷ orders of pgbench.
@@ -132,6 +155,16 @@ async fn confirmed_per_s(
 ) -> Result<f64, ProgramError> {
     let (data, shop) = Shop::stocked(suite, form, replicas).await?;
     suite.say(&format!("{}, {:?}, {:?}", form.name(), pressure.kind, pressure.popularity));
+    confirmed_by(suite, data, shop, pressure).await
+}
+
+/// Confirmed orders per second of this shop.
+async fn confirmed_by(
+    suite: &mut Suite,
+    data: Data,
+    shop: Shop,
+    pressure: Pressure,
+) -> Result<f64, ProgramError> {
     let measured = measure::healthy(suite, &shop, pressure).await?;
     shop.close().await?;
     data.discard(suite).await?;
