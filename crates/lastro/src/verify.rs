@@ -154,13 +154,15 @@ async fn numbers(
     let listener = bind(&address).await.map_err(ProgramError::failed)?;
     let address = listener.local_addr().map_err(ProgramError::failed)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
+    let ids = Arc::new(SystemIds::new(clock.clone()));
+    let context = Context::new(clock, ids.clone());
     let context = context.at(site);
     let numbers = context.metrics.audit.clone();
     numbers.start_at_zero(WATCH, invariants);
     // Standard output may be closed, because an operator may want only the metrics.
     let _ = writeln!(std::io::stdout(), "metrics at http://{address}/metrics");
-    tokio::spawn(serve(listener, context.probes_alone(WATCH), DEFAULT_IDLE_TIMEOUT, shutdown));
+    let router = context.probes_alone(WATCH);
+    tokio::spawn(serve(listener, router, ids, DEFAULT_IDLE_TIMEOUT, shutdown));
     Ok(numbers)
 }
 

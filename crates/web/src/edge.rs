@@ -200,7 +200,7 @@ fn problem_in(response: &mut Response, path: &str) -> Option<Problem> {
     Some(Problem::new(code, detail))
 }
 
-fn finish_headers(headers: &mut HeaderMap, request_id: &RequestId) {
+pub(crate) fn finish_headers(headers: &mut HeaderMap, request_id: &RequestId) {
     headers.insert(context::X_REQUEST_ID, request_id.to_header());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

@@ -36,3 +36,4 @@ mod server;
 mod silence;
 mod slots;
 mod static_file;
+mod unreadable;

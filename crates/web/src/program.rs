@@ -247,7 +247,7 @@ impl Process {
         let open_edge = edge.clone().guarded_by(Guard::new(None, true, PROBES), Arc::default());
         let Self { program, context, mut workers, listener, metrics_listener, .. } = self;
         let (idle_timeout, drain_delay) = (self.idle_timeout, self.drain_delay);
-        let Context { registry, readiness, site, stopping, .. } = context;
+        let Context { registry, readiness, site, stopping, ids, .. } = context;
         let name = program.name;
         let probes = Probes {
             name,
@@ -260,9 +260,10 @@ impl Process {
             .merge(probes::version(&probes));
         match metrics_listener {
             Some((listener, site)) => {
+                let ids = ids.clone();
                 let router = open_edge.at(site).wrap(probes::router(probes));
                 workers.spawn(Stage::Probe, "metrics server", |token| {
-                    serve(listener, router, idle_timeout, token)
+                    serve(listener, router, ids, idle_timeout, token)
                 });
             }
             None => own = own.merge(probes::router(probes)),
@@ -274,7 +275,9 @@ impl Process {
         if let Some(cors) = site.cors() {
             router = router.layer(cors);
         }
-        workers.spawn(Stage::Serve, "server", |token| serve(listener, router, idle_timeout, token));
+        workers.spawn(Stage::Serve, "server", |token| {
+            serve(listener, router, ids, idle_timeout, token)
+        });
         info!(%address, "{name} is ready");
         let stop = stopping.clone();
         tokio::spawn(async move {
@@ -352,3 +355,6 @@ pub fn describe(program: &Program, api: &Api) -> Result<String, ProgramError> {
     }
     description.to_pretty_json().map_err(ProgramError::failed)
 }
+
+#[cfg(test)]
+mod tests;

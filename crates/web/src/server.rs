@@ -12,6 +12,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use platform::clock::Ids;
 use platform::config::ListenAddr;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use tracing::{debug, warn};
 use super::limits::Peer;
 use super::silence::{Heard, Silence};
 use super::slots::{Slot, Slots};
+use super::unreadable::Answers;
 
 /// The most memory for the headers of a request, and for what is read and sent at a time.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -55,7 +57,7 @@ pub async fn bind(address: &ListenAddr) -> Result<TcpListener, CannotListen> {
 }
 
 /// Serves HTTP/1.1 until `shutdown`, then stops accepting connections, lets requests in flight
-/// finish, and returns.
+/// finish, and returns. `ids` makes the request ids of requests that cannot be read.
 ///
 /// A connection without a request is closed after `idle_timeout`. Connections that are still open
 /// after 20 s of the shutdown, or when the future is dropped, are closed. At the limit of
@@ -67,6 +69,7 @@ pub async fn bind(address: &ListenAddr) -> Result<TcpListener, CannotListen> {
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    ids: Arc<dyn Ids>,
     idle_timeout: Duration,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
@@ -82,7 +85,7 @@ pub async fn serve(
         };
         let watcher = connections.watcher();
         let silence = Silence::new(idle_timeout);
-        let stream = Heard { stream, silence };
+        let stream = Answers::on(Heard { stream, silence }, ids.clone());
         tokio::spawn(serve_connection(stream, peer, slot, router.clone(), watcher, cut.clone()));
     }
     drop(listener);
@@ -97,7 +100,7 @@ pub async fn serve(
 
 /// Serves one connection until it ends, until another connection needs its slot, or until `cut`.
 async fn serve_connection(
-    stream: Heard,
+    stream: Answers<Heard>,
     peer: Peer,
     slot: Slot,
     router: Router,
@@ -105,7 +108,7 @@ async fn serve_connection(
     cut: CancellationToken,
 ) {
     let evicted = slot.evicted();
-    let silence = stream.silence.clone();
+    let silence = stream.stream.silence.clone();
     let slot = Arc::new((slot, silence.clone()));
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: http::Request<Incoming>| {
@@ -165,6 +168,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use axum::routing::get;
+    use platform::clock::{SystemClock, SystemIds};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::Notify;
     use tokio::task::JoinHandle;
@@ -184,7 +188,8 @@ mod tests {
         let listener = bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, router, IDLE, shutdown.clone()));
+        let ids = Arc::new(SystemIds::new(Arc::new(SystemClock)));
+        let server = tokio::spawn(serve(listener, router, ids, IDLE, shutdown.clone()));
         Running { address, shutdown, server }
     }
 
@@ -269,6 +274,47 @@ mod tests {
         server.shutdown.cancel();
         server.server.await.unwrap().unwrap();
         assert_eq!(rest(stream).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_cannot_be_read_is_answered_with_a_problem_document() {
+        let server = running(Router::new().route("/", get(|| async { "hello" }))).await;
+        let long = "x".repeat(2 * BUFFER_BYTES);
+        for (sent_text, status, code) in [
+            ("NONSENSE\r\n\r\n".to_owned(), 400, "malformed_request"),
+            ("GET / HTTP/9.9\r\n\r\n".to_owned(), 400, "malformed_request"),
+            ("GET / HTTP/1.1\r\nHost h\r\n\r\n".to_owned(), 400, "malformed_request"),
+            (format!("GET /{long} HTTP/1.1\r\n\r\n"), 431, "headers_too_large"),
+            (format!("GET / HTTP/1.1\r\nx: {long}\r\n\r\n"), 431, "headers_too_large"),
+            (format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(101)), 431, "headers_too_large"),
+        ] {
+            for before in ["", "GET / HTTP/1.1\r\nHost: h\r\n\r\n"] {
+                let mut stream = sent(server.address, &format!("{before}{sent_text}")).await;
+                let mut answer = Vec::new();
+                // What the server has not read resets the connection, after the answer.
+                let _ = stream.read_to_end(&mut answer).await;
+                let answer = String::from_utf8(answer).expect("text");
+                let what = format!("{before:?} {:.40}: {answer}", sent_text);
+                assert_eq!(answer.matches("hello").count(), before.len().min(1), "{what}");
+                let last = answer.split("HTTP/1.1 ").last().expect("an answer");
+                let (head, body) = last.split_once("\r\n\r\n").expect(&what);
+                let document: serde_json::Value = serde_json::from_str(body).expect(&what);
+                assert_eq!(
+                    (&document["status"], &document["code"]),
+                    (&status.into(), &code.into())
+                );
+                let header = |name: &str| {
+                    let line = head.lines().find_map(|line| line.strip_prefix(name));
+                    line.and_then(|line| line.strip_prefix(": ")).expect(&what).to_owned()
+                };
+                assert!(head.starts_with(&status.to_string()), "{what}");
+                assert_eq!(header("content-type"), "application/problem+json");
+                assert_eq!(header("content-length"), body.len().to_string());
+                assert_eq!(header("connection"), "close");
+                assert_eq!(header("x-request-id"), document["request_id"]);
+                assert!(header("date").ends_with(" GMT"), "{what}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -29,9 +29,12 @@ const OWN_PATHS: [&str; 9] = [
     "/docs/swagger-ui.css",
 ];
 /// Codes that no request alone can cause: this shop asks for no API keys and has no rate limits, a
-/// thousand locations are no scene for a table, and the rest are faults of the storage, which
-/// other tests inject.
-const ELSEWHERE: [&str; 10] = [
+/// thousand locations are no scene for a table, no client of these tests sends what is not HTTP, and
+/// the rest are faults of the storage, which other tests inject.
+const ELSEWHERE: [&str; 13] = [
+    "malformed_request",
+    "uri_too_long",
+    "headers_too_large",
     "too_many_locations",
     "unauthenticated",
     "forbidden",

@@ -18,7 +18,7 @@ const MAX_REQUEST_ID: usize = 64;
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
-    pub(super) fn of(headers: &HeaderMap, ids: &dyn Ids) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, ids: &dyn Ids) -> Self {
         let given = only(headers, &X_REQUEST_ID).filter(|id| is_request_id(id));
         Self(given.map_or_else(|| ids.uuid().to_string().into(), Arc::from))
     }

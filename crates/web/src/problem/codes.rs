@@ -41,6 +41,18 @@ impl Code {
     /// The request does not have exactly one valid `Host`.
     pub const INVALID_HOST: Self =
         Self::new(StatusCode::BAD_REQUEST, "invalid_host", "The Host header is not valid");
+    /// The request is not HTTP.
+    pub const MALFORMED_REQUEST: Self =
+        Self::new(StatusCode::BAD_REQUEST, "malformed_request", "The request is not valid HTTP");
+    /// The path and the query do not fit into the buffer.
+    pub const URI_TOO_LONG: Self =
+        Self::new(StatusCode::URI_TOO_LONG, "uri_too_long", "The path and query are too long");
+    /// The headers do not fit into the buffer.
+    pub const HEADERS_TOO_LARGE: Self = Self::new(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "headers_too_large",
+        "The headers are too large",
+    );
     /// The request has no valid API key.
     pub const UNAUTHENTICATED: Self =
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid API key is required");
@@ -130,10 +142,13 @@ impl Code {
     );
 
     /// The codes that every service has.
-    pub const COMMON: [Self; 21] = [
+    pub const COMMON: [Self; 24] = [
         Self::MALFORMED_JSON,
         Self::INVALID_CURSOR,
         Self::INVALID_HOST,
+        Self::MALFORMED_REQUEST,
+        Self::URI_TOO_LONG,
+        Self::HEADERS_TOO_LARGE,
         Self::UNAUTHENTICATED,
         Self::FORBIDDEN,
         Self::CROSS_SITE_REQUEST,
@@ -310,6 +325,7 @@ mod tests {
             "malformed_json",
             "invalid_cursor",
             "invalid_host",
+            "malformed_request",
             "unauthenticated",
             "forbidden",
             "cross_site_request",
@@ -318,11 +334,13 @@ mod tests {
             "sold_out",
             "precondition_failed",
             "body_too_large",
+            "uri_too_long",
             "unsupported_media_type",
             "misdirected_request",
             "invalid_request",
             "idempotency_key_reused",
             "rate_limited",
+            "headers_too_large",
             "internal",
             "overloaded",
             "storage_full",
