@@ -36,6 +36,8 @@ pub struct Verdict {
 impl Rate {
     /// The most requests per second, and at once, that a limit may allow.
     pub const MAX: u32 = 1_000_000;
+    /// The searches of one key.
+    pub const SEARCHES: Self = Self { per_second: 20, burst: 40 };
     const SECOND: u64 = 1_000_000_000;
 
     /// A rate in the long run, and how many requests may come at once; twice the rate if `None`.

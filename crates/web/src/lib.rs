@@ -11,6 +11,7 @@ pub use headers::{
     Conditions, IDEMPOTENT_REPLAYED, Wait, conditions, idempotency_key, preferred_wait,
 };
 pub use json::{Json, JsonBytes, MAX_BODY_BYTES, OptionalJson, read_json, read_optional_json};
+pub use limits::count_search;
 pub use query::Query;
 pub use requester::Requester;
 pub use server::{CannotListen, bind, serve};
@@ -24,6 +25,7 @@ pub mod probes;
 pub mod problem;
 pub mod program;
 
+mod arriving;
 mod auth;
 mod description;
 mod headers;

@@ -160,6 +160,18 @@ fn network(text: &str) -> Result<IpNet, UsageError> {
     })
 }
 
+/// Counts a search, which costs more than other requests: the searches of one key must not keep
+/// those of others waiting.
+///
+/// # Errors
+///
+/// 429 `rate_limited`.
+pub fn count_search(principal: &Principal) -> Result<(), Problem> {
+    let Some(limits) = &principal.limits else { return Ok(()) };
+    let counted = Counted { by: "search", verdict: limits.search.take() };
+    counted.admitted().map(drop).map_err(Refused::problem)
+}
+
 /// A request that is one too many.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refused(pub(crate) Counted);

@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::arriving::Arriving;
 use super::limits::Peer;
 use super::silence::{Heard, Silence};
 use super::slots::{Slot, Slots};
@@ -61,7 +62,8 @@ pub async fn bind(address: &ListenAddr) -> Result<TcpListener, CannotListen> {
 ///
 /// A connection without a request is closed after `idle_timeout`. Connections that are still open
 /// after 20 s of the shutdown, or when the future is dropped, are closed. At the limit of
-/// connections, each new connection closes the one that has been idle for longest (R17).
+/// connections, each new connection closes the one that has been idle for longest; one whose client
+/// still sends a body counts as idle (R17).
 ///
 /// # Errors
 ///
@@ -73,7 +75,17 @@ pub async fn serve(
     idle_timeout: Duration,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let slots = Slots::new();
+    serve_on(listener, Slots::new(), router, ids, idle_timeout, shutdown).await
+}
+
+async fn serve_on(
+    listener: TcpListener,
+    slots: Arc<Slots>,
+    router: Router,
+    ids: Arc<dyn Ids>,
+    idle_timeout: Duration,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let connections = GracefulShutdown::new();
     let cut = CancellationToken::new();
     let _cut_when_done = cut.clone().drop_guard();
@@ -109,19 +121,18 @@ async fn serve_connection(
 ) {
     let evicted = slot.evicted();
     let silence = stream.stream.silence.clone();
-    let slot = Arc::new((slot, silence.clone()));
+    let slot = Arc::new(slot);
+    let silent = silence.clone();
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        let (its, silence) = &*slot;
-        its.becomes_busy();
         silence.becomes_busy();
-        let slot = slot.clone();
+        let request = request.map(|body| Arriving::on(&slot, body));
+        let (slot, silence) = (slot.clone(), silence.clone());
         let answer = service.call(request);
         async move {
             let answer = answer.await;
-            let (its, silence) = &*slot;
-            its.becomes_idle();
+            slot.becomes_idle();
             silence.becomes_idle();
             answer
         }
@@ -132,7 +143,7 @@ async fn serve_connection(
         .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         ended = watcher.watch(connection) => if let Err(error) = ended { debug!(%error, "connection failed") },
-        () = silence.is_over() => debug!("closed a connection that was silent for too long"),
+        () = silent.is_over() => debug!("closed a connection that was silent for too long"),
         () = evicted.cancelled() => debug!("closed an idle connection to make room for a new one"),
         () = cut.cancelled() => {}
     }
@@ -185,12 +196,16 @@ mod tests {
     }
 
     async fn running(router: Router) -> Running {
+        running_with(Slots::new(), router).await
+    }
+
+    async fn running_with(slots: Arc<Slots>, router: Router) -> Running {
         let listener = bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let ids = Arc::new(SystemIds::new(Arc::new(SystemClock)));
-        let server = tokio::spawn(serve(listener, router, ids, IDLE, shutdown.clone()));
-        Running { address, shutdown, server }
+        let serving = serve_on(listener, slots, router, ids, IDLE, shutdown.clone());
+        Running { address, shutdown, server: tokio::spawn(serving) }
     }
 
     async fn sent(address: std::net::SocketAddr, text: &str) -> TcpStream {
@@ -315,6 +330,30 @@ mod tests {
                 assert!(header("date").ends_with(" GMT"), "{what}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_withholds_a_body_gives_way_and_one_that_waits_for_an_answer_does_not() {
+        let entered = Arc::new(Notify::new());
+        let go_on = Arc::new(Notify::new());
+        let (enter, wait) = (entered.clone(), go_on.clone());
+        let slow = move |_: bytes::Bytes| async move {
+            enter.notify_one();
+            wait.notified().await;
+            "done"
+        };
+        let router = Router::new().route("/", get(|| async { "hello" }).post(slow));
+        let server = running_with(Slots::with_capacity(2), router).await;
+        let post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nConnection: close\r\n\r\n";
+        let withheld = sent(server.address, &format!("{post}bo")).await;
+        let waiting = sent(server.address, &format!("{post}body")).await;
+        entered.notified().await;
+        let get = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+        assert!(rest(sent(server.address, get).await).await.ends_with("hello"));
+        let cut = withheld.readable().await.and_then(|()| withheld.try_read(&mut [0]));
+        assert!(matches!(cut, Ok(0) | Err(_)), "{cut:?}");
+        go_on.notify_one();
+        assert!(rest(waiting).await.ends_with("done"));
     }
 
     #[tokio::test]

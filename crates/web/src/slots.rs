@@ -36,7 +36,7 @@ impl Slots {
         Self::with_capacity(capacity())
     }
 
-    fn with_capacity(connections: usize) -> Arc<Self> {
+    pub(super) fn with_capacity(connections: usize) -> Arc<Self> {
         let free = Arc::new(Semaphore::new(connections));
         Arc::new(Self {
             free,

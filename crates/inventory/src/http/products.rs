@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use contract::{LocationId, ProductId};
 use http::{HeaderMap, StatusCode};
 use inventory_core::admin;
 use inventory_core::decide::{InventoryCommand, InventoryOutcome, Precondition, PutProduct};
 use inventory_core::stock::{Level, ProductStock};
 use platform::clock::Timestamp;
+use platform::keys::Principal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use web::body::{self, Object, Parsed, Reader};
 use web::problem::{BodyProblems, FaultCode, Problem, ReadProblems, SearchProblems, WriteProblems};
-use web::{Json as Body, Query, Requester, cursor, page};
+use web::{Json as Body, Query, Requester, count_search, cursor, page};
 
 use crate::service::Service;
 use crate::store::ProductFilter;
@@ -208,10 +209,12 @@ pub(super) async fn get(
 )]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
+    Extension(client): Extension<Arc<Principal>>,
     query: Query,
 ) -> Result<Json<ProductPage>, Problem> {
     let (filter, limit) = filter(query)?;
     let mut products = if filter.is_search() {
+        count_search(&client)?;
         service.searches.run(service.store.clone(), filter).await?
     } else {
         service.store.products(filter).await?

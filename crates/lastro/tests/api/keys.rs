@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use testbed::{Deployment, Ended, JSON, PATIENCE, Response, WAIT, eventually, lastro, order};
 
@@ -281,6 +282,20 @@ async fn a_key_and_an_address_get_no_more_than_their_rate_and_are_told_so() {
     for path in ["/livez", "/readyz"] {
         assert_eq!(shop.get(path).await.status, 200, "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_searches_of_a_key_are_limited_and_its_other_requests_are_not() {
+    let keys = Keys::new();
+    let (key, _) = keys.create("stock:read", &[]).await;
+    let shop = keys.shop().await;
+    let client = Client::new(&shop, &key);
+    let searched = async || client.get("/api/inventory/products?q=mug").await.verdict();
+    let answers = join_all((0..200).map(|_| searched())).await;
+    assert!(answers.iter().any(|answer| answer == "429 rate_limited"), "{answers:?}");
+    assert_eq!(client.get("/api/inventory/products").await.status, 200);
+    let admitted = async || searched().await == "200";
+    becomes("searches are admitted again", admitted).await;
 }
 
 #[tokio::test]

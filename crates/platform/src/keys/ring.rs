@@ -49,6 +49,8 @@ pub struct KeyLimits {
     pub read: Option<Limit>,
     /// Of requests that change something; `None` if there is no limit.
     pub write: Option<Limit>,
+    /// Of searches, which cost more than other requests.
+    pub search: Limit,
     /// Of requests that wait for an outcome at the same time.
     pub waits: Arc<Semaphore>,
     rate: Option<Rate>,
@@ -61,7 +63,8 @@ impl KeyLimits {
     /// The limits of a key of which nothing is used. Reads and writes have the rate each.
     pub fn new(rate: Option<Rate>) -> Self {
         let waits = Arc::new(Semaphore::new(Self::MAX_WAITS as usize));
-        Self { read: rate.map(Limit::new), write: rate.map(Limit::new), waits, rate }
+        let search = Limit::new(Rate::SEARCHES);
+        Self { read: rate.map(Limit::new), write: rate.map(Limit::new), search, waits, rate }
     }
 }
 

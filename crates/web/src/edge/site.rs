@@ -1,9 +1,9 @@
-//! Protection from pages of other sites, which reach the program through the browser of somebody who
-//! can reach it.
+//! Protection from pages of other sites, which reach the program through the browser of somebody
+//! who can reach it.
 //!
 //! A name that its owner lets point at this machine (DNS rebinding) makes such a page one of the
-//! same site; the `Host` header tells. And any page can send a form or a simple POST; `Sec-Fetch-Site`
-//! or `Origin` tell.
+//! same site; the `Host` header tells. And any page can send a form or a simple POST;
+//! `Sec-Fetch-Site` or `Origin` tell.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -43,9 +43,9 @@ enum Names {
 impl Site {
     /// The site of a program that listens on `address`.
     ///
-    /// On a loopback address, if it asks for no keys (`is_open`), it answers to the names of this machine and to `allowed_hosts`; on
-    /// another one, to `allowed_hosts`, or to every name if there is none. Pages of `cors_origins`
-    /// may use it like its own.
+    /// On a loopback address, if it asks for no keys (`is_open`), it answers to the names of this
+    /// machine and to `allowed_hosts`; otherwise to `allowed_hosts`, or to every name if there is
+    /// none. Pages of `cors_origins` may use it like its own.
     ///
     /// # Errors
     ///

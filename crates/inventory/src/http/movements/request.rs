@@ -153,7 +153,8 @@ pub(super) fn movement(
 }
 
 /// The id of a request: equal for every repeat with the same key for the same product, and unique
-/// without a key (R4). The key names the client that it belongs to. One key serves all products of a delivery, as a person would expect.
+/// without a key (R4). The key names the client that it belongs to. One key serves all products of
+/// a delivery, as a person would expect.
 pub(super) fn request_id(product_id: &ProductId, key: Option<String>, ids: &dyn Ids) -> RequestId {
     match key {
         // A UUIDv8 (RFC 9562) of a hash.
