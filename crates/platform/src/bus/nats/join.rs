@@ -59,7 +59,7 @@ pub enum JoinError {
         /// What happened.
         source: Failure,
     },
-    /// The broker lets the service not in, or is not the one that it should be.
+    /// The broker refuses the service, or is not the broker that the settings name.
     #[error("{0}")]
     Refused(String),
     /// The address or the credentials cannot be used.
@@ -85,8 +85,9 @@ impl Broker {
     /// its replicas share them.
     ///
     /// A broker that is away is not an error: the connection is attempted for as long as the result
-    /// lives. One that is there and refuses the service is: somebody has to change a setting. Until the broker is there, nobody can tell whose the channel is; afterwards nothing is
-    /// sent or received if it is another deployment's.
+    /// lives. A broker that refuses the service is one: somebody has to change a setting. Until the
+    /// broker is there, nobody can tell whose the channel is; afterwards nothing is sent or received
+    /// if it is another deployment's.
     ///
     /// With `takes_over`, the channels belong to this database from now on, and what is left in the
     /// one that it receives from is deleted: the senders repeat what is still needed (R7). A service
