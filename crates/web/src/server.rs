@@ -25,7 +25,7 @@ use super::slots::{Slot, Slots};
 use super::unreadable::Answers;
 
 /// The most memory for the headers of a request, and for what is read and sent at a time.
-const BUFFER_BYTES: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 48 * 1024;
 /// How long requests in flight may take to finish after the shutdown begins (R19).
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// The pause after an error of the listener, such as no free file descriptors: an immediate retry

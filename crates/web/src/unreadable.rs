@@ -122,7 +122,7 @@ fn problem(bytes: &[u8], ids: &dyn Ids) -> Option<Vec<u8>> {
     let detail = match code.status() {
         StatusCode::URI_TOO_LONG => "the path and the query are too long; send less in them",
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
-            "the path, the query and the headers may have 64 KiB together, and 100 lines; send less"
+            "the path, the query and the headers may have 48 KiB together, and 100 lines; send less"
         }
         _ => "the request line or a header is not valid HTTP/1.1",
     };
