@@ -31,7 +31,6 @@ use crate::auth::{Client, Guard};
 use crate::json::discard_unread;
 use crate::limits::{COST_OF_A_WRONG_KEY, Counted, Limits};
 use crate::problem::{Code, Problem};
-use crate::requester::ClientAddress;
 
 mod context;
 mod site;
@@ -89,13 +88,11 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     request.extensions_mut().insert(request_id.clone());
     request.extensions_mut().insert(trace_parent);
 
+    edge.limits.find_client(&mut request);
     let Admission { principal, counted } = edge.admit(&request, &asked);
     let mut response = match principal {
         Ok(principal) => {
             let _place = edge.limits.wait(&principal, &mut request);
-            if let Some(address) = edge.limits.address_of(&request) {
-                request.extensions_mut().insert(ClientAddress(address));
-            }
             request.extensions_mut().insert(principal);
             answer(request, next).await
         }

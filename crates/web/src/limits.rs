@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::headers::preferred_wait;
 use crate::problem::{Code, Problem};
+use crate::requester::ClientAddress;
 use crate::slots;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -21,10 +22,6 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// A request with a wrong key counts like this many.
 pub(crate) const COST_OF_A_WRONG_KEY: u32 = 20;
-
-/// The address of the other end of the connection, as an extension of the request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// The limits of a process.
 #[derive(Debug)]
@@ -82,10 +79,9 @@ impl Limits {
         request: &Request,
         cost: u32,
     ) -> Result<Option<Counted>, Refused> {
-        let (Some(addresses), Some(address)) = (&self.addresses, self.address_of(request)) else {
-            return Ok(None);
-        };
-        Counted { by: "address", verdict: addresses.take(address, cost) }.admitted()
+        let client = request.extensions().get::<ClientAddress>();
+        let (Some(addresses), Some(client)) = (&self.addresses, client) else { return Ok(None) };
+        Counted { by: "address", verdict: addresses.take(client.0, cost) }.admitted()
     }
 
     /// Counts a request of a client with a key.
@@ -124,16 +120,22 @@ impl Limits {
         }
     }
 
-    /// The address of the client: that of the connection, or what trusted proxies say about it.
-    pub(crate) fn address_of(&self, request: &Request) -> Option<IpAddr> {
-        let Peer(peer) = *request.extensions().get::<Peer>()?;
-        let peer = peer.to_canonical();
+    /// Replaces the address of the connection by that of the client, if a trusted proxy tells it.
+    pub(crate) fn find_client(&self, request: &mut Request) {
+        let Some(ClientAddress(peer)) = request.extensions().get().copied() else { return };
+        let client = self.address_behind(peer.to_canonical(), request.headers());
+        if client != peer {
+            request.extensions_mut().insert(ClientAddress(client));
+        }
+    }
+
+    fn address_behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         if !self.trusts(peer) {
-            return Some(peer);
+            return peer;
         }
         // From right to left: each proxy adds the address that it sees. The first that is not
         // trusted may have written all that stands before it.
-        let lines = request.headers().get_all(X_FORWARDED_FOR).iter().rev();
+        let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
         let listed = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         let mut nearest = peer;
         for text in listed {
@@ -144,7 +146,7 @@ impl Limits {
                 break;
             }
         }
-        Some(nearest)
+        nearest
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
@@ -225,7 +227,8 @@ mod tests {
     }
 
     fn request(peer: &str, forwarded: &[&str]) -> Request {
-        let mut request = Request::builder().uri("/").extension(Peer(peer.parse().expect("it is")));
+        let peer = ClientAddress(peer.parse().expect("an address"));
+        let mut request = Request::builder().uri("/").extension(peer);
         for value in forwarded {
             request = request.header(X_FORWARDED_FOR, *value);
         }
@@ -248,7 +251,9 @@ mod tests {
             ("10.0.0.1", &[], "10.0.0.1"),
             ("::ffff:10.0.0.1", &["2001:db8::1"], "2001:db8::1"),
         ] {
-            let address = limits.address_of(&request(peer, forwarded)).expect("an address");
+            let mut request = request(peer, forwarded);
+            limits.find_client(&mut request);
+            let ClientAddress(address) = request.extensions().get().expect("an address");
             assert_eq!(address.to_string(), expected, "{peer} {forwarded:?}");
         }
     }

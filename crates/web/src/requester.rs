@@ -10,7 +10,8 @@ use platform::keys::Principal;
 
 use crate::edge::RequestId;
 
-/// The address of the client, as an extension of the request.
+/// The address of the client, as an extension of the request: that of the connection, until the edge
+/// has asked what trusted proxies say.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::arriving::Arriving;
-use super::limits::Peer;
+use super::requester::ClientAddress;
 use super::silence::{Heard, Silence};
 use super::slots::{Slot, Slots};
 use super::unreadable::Answers;
@@ -113,7 +113,7 @@ async fn serve_on(
 /// Serves one connection until it ends, until another connection needs its slot, or until `cut`.
 async fn serve_connection(
     stream: Answers<Heard>,
-    peer: Peer,
+    peer: ClientAddress,
     slot: Slot,
     router: Router,
     watcher: Watcher,
@@ -149,14 +149,14 @@ async fn serve_connection(
     }
 }
 
-async fn accept(listener: &TcpListener, slots: &Arc<Slots>) -> (TcpStream, Peer, Slot) {
+async fn accept(listener: &TcpListener, slots: &Arc<Slots>) -> (TcpStream, ClientAddress, Slot) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%error, "cannot set TCP_NODELAY, responses on this connection may be delayed");
                 }
-                return (stream, Peer(address.ip()), slots.take().await);
+                return (stream, ClientAddress(address.ip()), slots.take().await);
             }
             Err(error) if is_of_one_connection(&error) => {
                 debug!(%error, "client disconnected before its connection was accepted");
