@@ -72,3 +72,19 @@ fn escape(name: &str) -> String {
 fn unescape(name: &str) -> String {
     name.replace("~1", "/").replace("~0", "~")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::FaultCode;
+
+    /// The value of a member that stands so in a body.
+    pub(super) fn node(json: &str) -> Node {
+        parse(format!("{{\"x\":{json}}}").as_bytes()).unwrap().get("x").unwrap().clone()
+    }
+
+    /// A parsed value, or the code of its fault.
+    pub(super) fn code<T>(parsed: Parsed<T>) -> Result<T, FaultCode> {
+        parsed.map_err(|(code, _)| code)
+    }
+}

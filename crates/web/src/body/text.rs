@@ -83,15 +83,7 @@ fn is_visible(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::parse;
-
-    fn node(json: &str) -> Node {
-        parse(format!("{{\"x\":{json}}}").as_bytes()).unwrap().get("x").unwrap().clone()
-    }
-
-    fn code<T>(parsed: Parsed<T>) -> Result<T, FaultCode> {
-        parsed.map_err(|(code, _)| code)
-    }
+    use crate::body::tests::{code, node};
 
     #[test]
     fn text_is_measured_in_characters_and_has_no_controls() {

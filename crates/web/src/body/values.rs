@@ -54,15 +54,7 @@ pub(super) fn wrong_type(expected: &str, found: &Node) -> (FaultCode, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::parse;
-
-    fn node(json: &str) -> Node {
-        parse(format!("{{\"x\":{json}}}").as_bytes()).unwrap().get("x").unwrap().clone()
-    }
-
-    fn code<T>(parsed: Parsed<T>) -> Result<T, FaultCode> {
-        parsed.map_err(|(code, _)| code)
-    }
+    use crate::body::tests::{code, node};
 
     #[test]
     fn an_integer_is_a_whole_number_within_the_range() {
