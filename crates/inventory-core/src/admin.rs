@@ -1,4 +1,4 @@
-//! Administrative acts: what people change by hand, for the audit log.
+//! Administrative events: what people change by hand or may not, for the admin log.
 
 use crate::stock::{Location, Movement, Product};
 
@@ -13,20 +13,20 @@ pub struct Requester {
     pub address: Option<String>,
 }
 
-/// A change that was made by hand, and by whom. A request that changed nothing is none.
+/// What happened, and who asked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminAct {
-    /// Who made it.
+    /// Who asked for it.
     pub requester: Requester,
     /// When it was decided, in microseconds since 1970 UTC.
     pub at_micros: i64,
-    /// What was changed.
-    pub change: AdminChange,
+    /// What happened.
+    pub event: AdminEvent,
 }
 
-/// What an administrative act changed.
+/// What belongs into the admin log. A request that was let in and changed nothing does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdminChange {
+pub enum AdminEvent {
     /// A product was created or replaced.
     Product {
         /// The product before; `None` if there was none.
@@ -43,4 +43,32 @@ pub enum AdminChange {
     },
     /// Stock was adjusted or counted. To receive stock is no administrative act.
     Stock(Movement),
+    /// It has happened outside of the stock.
+    Noted(Note),
+}
+
+/// A wish to have something in the admin log that changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminNote {
+    /// Who asked for it.
+    pub requester: Requester,
+    /// What happened.
+    pub note: Note,
+}
+
+/// An event that changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A client asked for what only an administrator may do.
+    Refused {
+        /// The method and the path of the request.
+        request: String,
+        /// A scope that the client lacks; `None` if no scope would have been enough.
+        required_scope: Option<&'static str>,
+    },
+    /// The service began to serve clients without asking who they are.
+    ServesAnyone {
+        /// The address that it listens on.
+        listen: String,
+    },
 }

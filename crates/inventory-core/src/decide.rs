@@ -5,6 +5,8 @@
 
 use batch_state::BatchState;
 
+use crate::admin::AdminEvent;
+
 pub use command::{
     Change, InventoryCommand, MovementRequest, Precondition, PutLocation, PutProduct, Touched,
 };
@@ -63,6 +65,10 @@ impl BatchState {
             InventoryCommand::PutLocation(put) => DecidedInventory::silent(
                 self.put_location(put).unwrap_or_else(InventoryOutcome::Refused),
             ),
+            InventoryCommand::Note(note) => {
+                self.record_act(&note.requester, AdminEvent::Noted(note.note.clone()));
+                DecidedInventory::silent(InventoryOutcome::Noted)
+            }
         }
     }
 }

@@ -81,7 +81,8 @@ fn problem(outcome: &InventoryOutcome) -> Problem {
         | InventoryOutcome::Anomaly(_)
         | InventoryOutcome::Moved { .. }
         | InventoryOutcome::ProductPut { .. }
-        | InventoryOutcome::LocationPut { .. } => Problem::internal(),
+        | InventoryOutcome::LocationPut { .. }
+        | InventoryOutcome::Noted => Problem::internal(),
     }
 }
 

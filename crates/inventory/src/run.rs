@@ -22,6 +22,7 @@ use platform::process::{
 };
 use platform::relay::{Outbox, Relay};
 use storage::postgres::{Roles, Server, Time};
+use web::Refusals;
 use web::program::{Api, Context, Process, Program};
 
 use crate::SERVICE;
@@ -34,6 +35,7 @@ use crate::store::sqlite::Sqlite;
 use crate::store::{StockAuditStore, StockStore};
 use crate::worker::execute::Commands;
 use crate::worker::health_check::HealthCheck;
+use crate::worker::notes::Notes;
 
 /// The program. Its name is also the name of its consumer at the broker.
 pub const PROGRAM: Program = Program {
@@ -74,6 +76,7 @@ pub struct Parts {
     pub consumer: Consumer<InventoryCommand, InventoryOutcome>,
     pub health_check: HealthCheck,
     pub auditor: Auditor,
+    pub notes: Notes,
     pub api: Api,
 }
 
@@ -102,6 +105,9 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         pairing,
         readiness: context.readiness.clone(),
     };
+    let (refusals, refused) = Refusals::new();
+    let serves_anyone_at = context.serves_anyone_at.clone();
+    let notes = Notes { batcher: batcher.clone(), serves_anyone_at, refused };
     let service = Service {
         store,
         audit: audit.clone(),
@@ -110,8 +116,9 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         searches: Searches::default(),
     };
     let auditor = auditor(audit, context);
-    let api = context.api(SERVICE, routes(Arc::new(service)), RULES, own_codes());
-    Parts { relay, committer, consumer, health_check, auditor, api }
+    let routes = routes(Arc::new(service));
+    let api = context.api(SERVICE, routes, RULES, own_codes(), Some(refusals));
+    Parts { relay, committer, consumer, health_check, auditor, notes, api }
 }
 
 /// The queue of answers to publish, and the worker that publishes them.
@@ -138,13 +145,14 @@ fn auditor(store: Arc<dyn StockAuditStore>, context: &Context) -> Auditor {
 
 /// Adds the service to a process: its workers, metrics and checks. Returns its API.
 pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
-    let Parts { relay, committer, consumer, health_check, auditor, api } =
+    let Parts { relay, committer, consumer, health_check, auditor, notes, api } =
         assemble(dependencies, &mut process.context);
     let workers = &mut process.workers;
     workers.spawn(Stage::Relay, "the relay of answers", |token| relay.run(token));
     workers.spawn(Stage::Commit, "the committer of stock", |token| committer.run(token));
     workers.spawn(Stage::Work, "the consumer of commands", |token| consumer.run(token));
     workers.spawn(Stage::Work, "the health check of stock", |token| health_check.run(token));
+    workers.spawn(Stage::Work, "the notes of the admin log", |token| notes.run(token));
     workers.spawn(Stage::Work, "the auditor of stock", |token| auditor.run(token));
     api
 }

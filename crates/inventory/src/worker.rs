@@ -3,6 +3,7 @@
 
 pub mod execute;
 pub mod health_check;
+pub mod notes;
 
 #[cfg(test)]
 mod tests;

@@ -143,7 +143,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         stopping: context.stopping.clone(),
     };
     let auditor = auditor(audit, context);
-    let api = context.api(SERVICE, routes(Arc::new(service)), RULES, own_codes());
+    let api = context.api(SERVICE, routes(Arc::new(service)), RULES, own_codes(), None);
     Parts { relay, committer, consumer, listener, sweeper, health_check, auditor, api }
 }
 

@@ -43,7 +43,9 @@ impl Work {
         match command {
             InventoryCommand::Allocate(_) => Some(Self::Allocation),
             InventoryCommand::Move(_) => Some(Self::Movement),
-            InventoryCommand::PutProduct(_) | InventoryCommand::PutLocation(_) => None,
+            InventoryCommand::PutProduct(_)
+            | InventoryCommand::PutLocation(_)
+            | InventoryCommand::Note(_) => None,
         }
     }
 }

@@ -76,6 +76,7 @@ fn inventory_command(command: &InventoryCommand, decided: &DecidedInventory) -> 
         (InventoryCommand::PutLocation(put), _) => {
             format!("location {}", put.location.location_id)
         }
+        (InventoryCommand::Note(note), _) => format!("note {:?}", note.note),
     }
 }
 

@@ -64,7 +64,9 @@ impl PreState {
                 }
                 short.iter().try_for_each(|short| self.check_shortage(databases, short, &ordered))
             }
-            InventoryCommand::PutProduct(_) | InventoryCommand::PutLocation(_) => Ok(()),
+            InventoryCommand::PutProduct(_)
+            | InventoryCommand::PutLocation(_)
+            | InventoryCommand::Note(_) => Ok(()),
         })
     }
 

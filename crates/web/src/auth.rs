@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::Request;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, header};
 use platform::keys::{KEY_PREFIX, Keyring, Principal, Rejected, Scope};
 use tokio::time::Instant;
 use tracing::info;
@@ -165,7 +165,7 @@ impl Guard {
         let Some(keys) = &self.keys else {
             return (Client::of_route(route), Ok(self.anyone.clone()));
         };
-        let rule = route.and_then(|route| self.rule(request.method(), route));
+        let rule = route.and_then(|route| self.rule(request.method().as_str(), route));
         let is_open = match rule {
             Some(rule) => match rule.needs {
                 Needs::Nothing => true,
@@ -201,8 +201,15 @@ impl Guard {
         }
     }
 
-    fn rule(&self, method: &Method, route: &str) -> Option<&Rule> {
-        let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    /// Whether a route is for administrators, among others.
+    pub(crate) fn is_administrative(&self, method: &str, route: Option<&str>) -> bool {
+        let needs = route.and_then(|route| self.rule(method, route)).map(|rule| rule.needs);
+        let (Some(Needs::All(scopes)) | Some(Needs::OneOf(scopes))) = needs else { return false };
+        scopes.iter().any(|scope| scope.is_administrative())
+    }
+
+    fn rule(&self, method: &str, route: &str) -> Option<&Rule> {
+        let method = if method == "HEAD" { "GET" } else { method };
         self.rules.iter().find(|rule| rule.path == route && rule.method == method)
     }
 

@@ -5,6 +5,7 @@
 //! It is one layer, because each layer of tower costs about half a microsecond per request.
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ use crate::auth::{Client, Guard};
 use crate::json::discard_unread;
 use crate::limits::{COST_OF_A_WRONG_KEY, Counted, Limits};
 use crate::problem::{Code, Problem};
+use crate::refusals::Refusals;
+use crate::requester::ClientAddress;
 
 mod context;
 mod site;
@@ -50,13 +53,15 @@ pub struct Edge {
     site: Arc<Site>,
     guard: Guard,
     limits: Arc<Limits>,
+    refusals: Option<Refusals>,
 }
 
 impl Edge {
     /// The edge of `service`. `ids` makes request ids for clients that send none.
     pub fn new(service: &'static str, metrics: Metrics, ids: Arc<dyn Ids>) -> Self {
         let guard = Guard::new(None, true, &[]);
-        Self { service, metrics, ids, site: Arc::default(), guard, limits: Arc::default() }
+        let (site, limits) = (Arc::default(), Arc::default());
+        Self { service, metrics, ids, site, guard, limits, refusals: None }
     }
 
     /// The same edge for a listener of its own.
@@ -69,6 +74,12 @@ impl Edge {
     #[must_use]
     pub(crate) fn guarded_by(self, guard: Guard, limits: Arc<Limits>) -> Self {
         Self { guard, limits, ..self }
+    }
+
+    /// The same edge that tells which administrative requests it refused.
+    #[must_use]
+    pub(crate) fn telling(self, refusals: Option<Refusals>) -> Self {
+        Self { refusals, ..self }
     }
 
     /// Wraps the routes that `router` has so far, and its fallback. Call it after adding all
@@ -89,8 +100,9 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     request.extensions_mut().insert(trace_parent);
 
     edge.limits.find_client(&mut request);
-    let Admission { principal, counted } = edge.admit(&request, &asked);
-    let mut response = match principal {
+    let address = request.extensions().get().map(|ClientAddress(address)| *address);
+    let Admission { client, admitted, counted } = edge.admit(&request, &asked);
+    let mut response = match admitted {
         Ok(principal) => {
             let _place = edge.limits.wait(&principal, &mut request);
             request.extensions_mut().insert(principal);
@@ -100,6 +112,9 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     };
     let problem = problem_in(&mut response, &asked.path);
     if let Some(problem) = &problem {
+        if let (Code::FORBIDDEN, Client::WithKey(principal)) = (problem.code, &client) {
+            edge.tell_refusal((principal, address), &request_id, &asked, problem);
+        }
         response = problem.render(request_id.as_str(), response);
         if problem.code == Code::BODY_TOO_LARGE {
             // The rest of the body would be read as the next request.
@@ -134,7 +149,8 @@ async fn refuse(problem: Problem, request: Request) -> Response {
 
 /// What is decided about a request before its handler sees it.
 struct Admission {
-    principal: Result<Arc<Principal>, Problem>,
+    client: Client,
+    admitted: Result<Arc<Principal>, Problem>,
     counted: Option<Counted>,
 }
 
@@ -234,7 +250,8 @@ impl Edge {
     /// What a client may not do counts as well.
     fn admit(&self, request: &Request, asked: &Asked) -> Admission {
         if let Err(problem) = self.site.check(request) {
-            return Admission { principal: Err(problem), counted: None };
+            let client = Client::Uncounted;
+            return Admission { client, admitted: Err(problem), counted: None };
         }
         let (client, admitted) = self.guard.admit(request, asked.route.as_deref());
         let counted = match &client {
@@ -244,10 +261,26 @@ impl Edge {
             Client::Rejected => self.limits.count_address(request, COST_OF_A_WRONG_KEY),
         };
         match counted {
-            Ok(counted) => Admission { principal: admitted, counted },
+            Ok(counted) => Admission { client, admitted, counted },
             Err(refused) => {
-                Admission { principal: Err(refused.problem()), counted: Some(refused.0) }
+                let (admitted, counted) = (Err(refused.problem()), Some(refused.0));
+                Admission { client, admitted, counted }
             }
+        }
+    }
+
+    /// Tells that a client asked for what only an administrator may do.
+    fn tell_refusal(
+        &self,
+        client: (&Arc<Principal>, Option<IpAddr>),
+        request_id: &RequestId,
+        asked: &Asked,
+        problem: &Problem,
+    ) {
+        let Some(refusals) = &self.refusals else { return };
+        if self.guard.is_administrative(asked.method, asked.route.as_deref()) {
+            let request = format!("{} {}", asked.method, asked.path);
+            refusals.tell(client, request_id, &request, problem.lacking_scope());
         }
     }
 

@@ -13,6 +13,7 @@ pub use headers::{
 pub use json::{Json, JsonBytes, MAX_BODY_BYTES, OptionalJson, read_json, read_optional_json};
 pub use limits::count_search;
 pub use query::Query;
+pub use refusals::{Refusals, RefusedRequest};
 pub use requester::Requester;
 pub use server::{CannotListen, bind, serve};
 
@@ -33,6 +34,7 @@ mod index;
 mod json;
 mod limits;
 mod query;
+mod refusals;
 mod requester;
 mod server;
 mod silence;

@@ -99,6 +99,14 @@ impl Problem {
         Self { challenge: Some(Challenge::Scope(scope)), ..Self::new(Code::FORBIDDEN, detail) }
     }
 
+    /// The scope that the client lacks, if that is the problem.
+    pub(crate) fn lacking_scope(&self) -> Option<Scope> {
+        match self.challenge {
+            Some(Challenge::Scope(scope)) => Some(scope),
+            _ => None,
+        }
+    }
+
     /// The problem of a well-formed request that breaks rules: 422 with its faults in document
     /// order. Faults beyond [`MAX_FAULTS`] are dropped.
     pub fn invalid(mut faults: Vec<Fault>) -> Self {
@@ -126,10 +134,7 @@ impl Problem {
             code: self.code,
             request_id: request_id.to_owned(),
             errors: self.faults.clone(),
-            required_scope: match self.challenge {
-                Some(Challenge::Scope(scope)) => Some(scope.as_str()),
-                _ => None,
-            },
+            required_scope: self.lacking_scope().map(Scope::as_str),
         }
     }
 

@@ -30,6 +30,7 @@ use crate::index;
 use crate::limits::Limits;
 use crate::probes::{self, Probes};
 use crate::problem::{OwnCodes, add_edge_problems};
+use crate::refusals::Refusals;
 use crate::server::{bind, serve};
 
 pub use health_check::check_health;
@@ -69,6 +70,9 @@ pub struct Context {
     pub keys: Option<Arc<Keyring>>,
     /// Whether clients without a key may read the API's description.
     pub docs_public: bool,
+    /// The address at which other machines reach the program without being asked for a key, if they
+    /// do.
+    pub serves_anyone_at: Option<String>,
     /// How much one client may ask for.
     limits: Arc<Limits>,
     /// Cancelled when the shutdown begins, so that waiting requests end (R19).
@@ -91,6 +95,7 @@ impl Context {
             site: Arc::default(),
             keys: None,
             docs_public: true,
+            serves_anyone_at: None,
             limits: Arc::default(),
             stopping,
         }
@@ -104,19 +109,21 @@ impl Context {
 
     /// The API of a service: its routes behind the edge, what each asks of a client, their
     /// description, and the service's own codes. The edge counts the requests under the service's
-    /// name.
+    /// name, and tells `refusals` which administrative requests it refused.
     pub fn api(
         &self,
         service: &'static str,
         router: utoipa_axum::router::OpenApiRouter,
         rules: &'static [Rule],
         codes: OwnCodes,
+        refusals: Option<Refusals>,
     ) -> Api {
         let (router, mut description) = router.split_for_parts();
         add_edge_problems(&mut description);
         describe_rules(&mut description, rules);
         description::complete(&mut description);
-        Api { router: self.edge(service, rules).wrap(router), description, codes }
+        let edge = self.edge(service, rules).telling(refusals);
+        Api { router: edge.wrap(router), description, codes }
     }
 
     /// The router of a program that serves only the probes.
@@ -208,7 +215,10 @@ impl Process {
         };
         let context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
         let docs_public = http.docs_public;
-        let context = Context { site: Arc::new(site), keys, docs_public, limits, ..context };
+        let is_open = keys.is_none() && !listen.is_loopback();
+        let serves_anyone_at = is_open.then(|| listen.to_string());
+        let site = Arc::new(site);
+        let context = Context { site, keys, docs_public, serves_anyone_at, limits, ..context };
         let mut workers = Workers::new();
         if let Some(keys) = context.keys.clone() {
             let readiness = context.readiness.clone();

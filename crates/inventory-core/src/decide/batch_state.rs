@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contract::{LocationId, OrderId, ProductId, Revision};
 
 use super::decision::{InventoryChanges, LoadedInventory, ReservationChange, StockChange};
-use crate::admin::{AdminAct, AdminChange, Requester};
+use crate::admin::{AdminAct, AdminEvent, Requester};
 use crate::reservation::Reservation;
 use crate::stock::{
     Cause, Deltas, Level, LevelError, Levels, Location, Movement, MovementKind, Product,
@@ -103,10 +103,10 @@ impl BatchState {
         self.current.locations.insert(location.location_id.clone(), location);
     }
 
-    /// Notes what a person changed by hand.
-    pub(super) fn record_act(&mut self, requester: &Requester, change: AdminChange) {
+    /// Adds an entry to the admin log.
+    pub(super) fn record_act(&mut self, requester: &Requester, event: AdminEvent) {
         let (requester, at_micros) = (requester.clone(), self.now_micros);
-        self.acts.push(AdminAct { requester, at_micros, change });
+        self.acts.push(AdminAct { requester, at_micros, event });
     }
 
     /// All locations by (priority, id), the order in which they serve orders.

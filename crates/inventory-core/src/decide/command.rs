@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use contract::commands::AllocateStock;
 use contract::{Digest, LocationId, OrderId, ProductId, Quantity};
 
-use crate::admin::Requester;
+use crate::admin::{AdminNote, Requester};
 use crate::stock::{Location, MovementKind, RequestCause, RequestId};
 
 /// A command to the Inventory Service.
@@ -21,6 +21,8 @@ pub enum InventoryCommand {
     PutProduct(PutProduct),
     /// A client creates or replaces a location.
     PutLocation(PutLocation),
+    /// The service notes something in the admin log.
+    Note(Box<AdminNote>),
 }
 
 impl InventoryCommand {
@@ -161,6 +163,7 @@ impl Touched {
                     touched.products.insert(put.product_id.clone());
                 }
                 InventoryCommand::PutLocation(_) => touched.changes_locations = true,
+                InventoryCommand::Note(_) => {}
             }
         }
         touched

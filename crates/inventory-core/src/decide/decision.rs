@@ -76,6 +76,8 @@ pub enum InventoryOutcome {
         /// Whether the location did not exist before.
         created: bool,
     },
+    /// A note is in the admin log.
+    Noted,
     /// A request was refused and changed nothing.
     Refused(Refusal),
 }
@@ -126,7 +128,7 @@ pub struct InventoryChanges {
     pub reservations: Vec<ReservationChange>,
     /// New movements, in the order in which they were made.
     pub movements: Vec<Movement>,
-    /// What people changed by hand, in the order in which they did.
+    /// The entries of the admin log, in the order in which they happened.
     pub acts: Vec<AdminAct>,
 }
 

@@ -3,7 +3,7 @@
 use super::batch_state::BatchState;
 use super::command::{Change, MovementRequest, PutLocation, PutProduct};
 use super::decision::{InventoryOutcome, Refusal};
-use crate::admin::AdminChange;
+use crate::admin::AdminEvent;
 use crate::stock::{Cause, Deltas, Level, LevelError, Location, MAX_LOCATIONS, Product};
 
 impl BatchState {
@@ -41,7 +41,7 @@ impl BatchState {
         ) {
             Ok(movement) => {
                 if !matches!(request.change, Change::Receive(_)) {
-                    self.record_act(&request.requester, AdminChange::Stock(movement.clone()));
+                    self.record_act(&request.requester, AdminEvent::Stock(movement.clone()));
                 }
                 Ok(InventoryOutcome::Moved { movement, replayed: false })
             }
@@ -79,8 +79,8 @@ impl BatchState {
                     updated_at_micros: self.now_micros,
                 };
                 self.record_product(product.clone());
-                let change = AdminChange::Product { before, after: product.clone() };
-                self.record_act(&put.requester, change);
+                let event = AdminEvent::Product { before, after: product.clone() };
+                self.record_act(&put.requester, event);
                 product
             }
         };
@@ -103,9 +103,9 @@ impl BatchState {
             if created && self.count_locations() >= MAX_LOCATIONS {
                 return Err(Refusal::TooManyLocations);
             }
-            let change = AdminChange::Location { before: found.cloned(), after: location.clone() };
+            let event = AdminEvent::Location { before: found.cloned(), after: location.clone() };
             self.record_location(location.clone());
-            self.record_act(requester, change);
+            self.record_act(requester, event);
         }
         Ok(InventoryOutcome::LocationPut { location: location.clone(), created })
     }

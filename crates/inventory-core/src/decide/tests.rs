@@ -138,6 +138,7 @@ fn describe_outcome(outcome: &InventoryOutcome) -> String {
         | InventoryOutcome::LocationPut { created, .. } => {
             if *created { "created" } else { "replaced" }.to_owned()
         }
+        InventoryOutcome::Noted => "noted".to_owned(),
         InventoryOutcome::Refused(refusal) => match refusal {
             Refusal::KeyReused => "key_reused",
             Refusal::PreconditionFailed => "precondition_failed",

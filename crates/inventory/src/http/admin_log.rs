@@ -17,25 +17,27 @@ use crate::store::AdminEntry;
 /// The name of the list in its cursors.
 const LIST: &str = "admin-log";
 
-/// A change that a person made by hand.
+/// What a person changed by hand, or tried to.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AdminEntry)]
 pub(super) struct EntryView {
     #[schema(value_type = String, format = "date-time")]
     at: String,
-    /// Who made it; null if clients were not asked who they are.
+    /// Who asked for it; null if clients were not asked who they are.
     #[schema(example = "key:4fT9xQ2mLp0a")]
     actor: Option<String>,
-    /// `put_product`, `put_location`, `adjust` or `count`.
+    /// `put_product`, `put_location`, `adjust` or `count`; `refused` for a request that only an
+    /// administrator may make; `serves_anyone` when the service began to ask nobody for a key.
     #[schema(example = "put_product")]
     action: String,
-    /// The id of the product or location.
+    /// The id of the product or location; the method and path of a refused request; the address
+    /// where the service listens.
     #[schema(example = "789")]
     subject: String,
     /// What it was before; null if it did not exist.
     #[schema(value_type = Option<Object>)]
     before: Option<Box<RawValue>>,
-    /// What it is after.
+    /// What it is after; of a refused request, the `required_scope`.
     #[schema(value_type = Object)]
     after: Box<RawValue>,
     /// The `X-Request-Id` of the request.
@@ -75,7 +77,7 @@ fn json(text: String) -> Box<RawValue> {
 /// List administrative changes
 ///
 /// Lists what people changed by hand, newest first: products, locations, adjusted and counted
-/// stock. The log is append-only.
+/// stock. It also has the administrative requests that were refused. The log is append-only.
 #[utoipa::path(
     get, path = "/api/inventory/admin-log", tag = "inventory", operation_id = "listAdminLog",
     params(

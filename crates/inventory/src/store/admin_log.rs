@@ -1,6 +1,6 @@
-//! The audit log: what people changed by hand, as both engines store it.
+//! The admin log, as both engines store it.
 
-use inventory_core::admin::{AdminAct, AdminChange};
+use inventory_core::admin::{AdminAct, AdminEvent, Note};
 use inventory_core::stock::{Cause, Location, Movement, Product};
 use serde_json::{Value, json};
 
@@ -9,22 +9,28 @@ use super::AdminEntry;
 impl AdminEntry {
     /// The entry of an act. Its number comes from the database.
     pub(super) fn of(act: &AdminAct) -> Self {
-        let (action, subject, before, after) = match &act.change {
-            AdminChange::Product { before, after } => (
+        let (action, subject, before, after) = match &act.event {
+            AdminEvent::Product { before, after } => (
                 "put_product",
                 after.product_id.to_string(),
                 before.as_ref().map(product),
                 product(after),
             ),
-            AdminChange::Location { before, after } => (
+            AdminEvent::Location { before, after } => (
                 "put_location",
                 after.location_id.to_string(),
                 before.as_ref().map(location),
                 location(after),
             ),
-            AdminChange::Stock(movement) => {
+            AdminEvent::Stock(movement) => {
                 let (before, after) = stock(movement);
                 (movement.kind.as_str(), movement.product_id.to_string(), Some(before), after)
+            }
+            AdminEvent::Noted(Note::Refused { request, required_scope }) => {
+                ("refused", request.clone(), None, json!({"required_scope": required_scope}))
+            }
+            AdminEvent::Noted(Note::ServesAnyone { listen }) => {
+                ("serves_anyone", listen.clone(), None, json!({"no_auth": true}))
             }
         };
         let requester = act.requester.clone();

@@ -223,6 +223,49 @@ async fn histories_and_ledgers_name_the_key_that_did_it() {
 }
 
 #[tokio::test]
+async fn the_admin_log_has_who_asked_for_what_only_an_administrator_may_do() {
+    let keys = Keys::new();
+    let (till, till_id) = keys.create("orders:write,stock:read,stock:receive", &[]).await;
+    let (own, own_id) = keys.create("stock:read", &["--customer", "C1"]).await;
+    let (admin, _) = keys.create("keys:admin", &[]).await;
+    let shop = keys.shop().await;
+    let [till, own, admin] = [till, own, admin].map(|key| Client::new(&shop, &key));
+    let till_asks = async |method: &str, path: &str, body: Value| {
+        till.send(method, path, &[("x-request-id", "probe-1")], &body).await
+    };
+    let location = "/api/inventory/locations/moon";
+    let put = json!({"name": "Moon", "priority": 0});
+    assert_eq!(till_asks("PUT", location, put.clone()).await.status, 403);
+    let movements = "/api/inventory/products/MUG/movements";
+    let adjust = json!({"kind": "adjust", "quantity": 9, "reason": "because"});
+    assert_eq!(till_asks("POST", movements, adjust).await.status, 403);
+    assert_eq!(own.send("PUT", location, &[], &put).await.status, 403);
+    // Not of an administrator, and of nobody who is known.
+    assert_eq!(till_asks("GET", "/api/orders", Value::Null).await.status, 403);
+    assert_eq!(Client::new(&shop, "x").send("PUT", location, &[], &put).await.status, 401);
+    let expected = [
+        (own_id, format!("PUT {location}"), Value::Null),
+        (till_id.clone(), format!("POST {movements}"), json!("stock:adjust")),
+        (till_id, format!("PUT {location}"), json!("locations:write")),
+    ];
+    becomes("the log has all three", async || {
+        let log = admin.get("/api/inventory/admin-log").await.ok();
+        let entries = log["data"].as_array().expect("entries");
+        let matches = |(entry, (id, request, scope)): (&Value, &(String, String, Value))| {
+            entry["action"] == "refused"
+                && entry["actor"] == format!("key:{id}")
+                && entry["subject"] == *request
+                && entry["after"]["required_scope"] == *scope
+                && entry["address"] == "127.0.0.1"
+        };
+        entries.len() == 3 && entries.iter().zip(&expected).all(matches)
+    })
+    .await;
+    let log = admin.get("/api/inventory/admin-log").await.ok();
+    assert_eq!(log["data"][2]["request_id"], "probe-1");
+}
+
+#[tokio::test]
 async fn the_key_of_one_customer_finds_and_changes_no_orders_of_others() {
     let keys = Keys::new();
     let all = "orders:write,orders:read,orders:cancel";

@@ -138,6 +138,8 @@ async fn an_address_that_others_can_reach_must_be_asked_for() {
         program.terminate();
         assert_eq!(program.ended(testbed::PATIENCE).await, Some(0));
     }
+    let log = lastro(folder.path()).args(["admin-log", "--data-dir", "data"]).to_end().await;
+    assert_eq!(log.stdout.matches("serves_anyone 0.0.0.0:0").count(), 2, "{log:?}");
 }
 
 #[tokio::test]

@@ -55,6 +55,14 @@ impl Scope {
     pub const OF_A_CUSTOMER: [Self; 4] =
         [Self::OrdersWrite, Self::OrdersRead, Self::OrdersCancel, Self::StockRead];
 
+    /// Whether it allows what only an administrator may do: an attempt without it is recorded.
+    pub const fn is_administrative(self) -> bool {
+        matches!(
+            self,
+            Self::StockAdjust | Self::CatalogWrite | Self::LocationsWrite | Self::KeysAdmin
+        )
+    }
+
     /// The name, as keys files, tokens and problems have it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -30,7 +30,7 @@ async fn a_program_that_is_to_stop_is_not_ready_and_serves_for_the_drain_delay()
     let process = Process::begin(PROGRAM, &settings).await.expect("a free port");
     let address = process.address().expect("an address");
     let routes = OpenApiRouter::new().route("/hello", get(|| async { "hello" }));
-    let api = process.context.api("test", routes, RULES, OwnCodes::default());
+    let api = process.context.api("test", routes, RULES, OwnCodes::default(), None);
     let readiness = process.context.readiness.clone();
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn(process.serve(api, shutdown.clone()));

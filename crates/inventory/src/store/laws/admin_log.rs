@@ -1,8 +1,14 @@
 //! Laws of the admin log: it has what people changed by hand, and nothing else.
 
+use inventory_core::admin::{AdminNote, Note};
 use serde_json::{Value, json};
 
 use super::*;
+
+/// An event that changes nothing.
+fn noted(note: Note) -> InventoryCommand {
+    InventoryCommand::Note(Box::new(AdminNote { requester: Requester::default(), note }))
+}
 
 /// A request of a person at a till.
 fn by_ana(command: InventoryCommand) -> InventoryCommand {
@@ -21,6 +27,9 @@ fn by_ana(command: InventoryCommand) -> InventoryCommand {
         InventoryCommand::Move(request) => {
             InventoryCommand::Move(Box::new(MovementRequest { requester, ..*request }))
         }
+        InventoryCommand::Note(note) => {
+            InventoryCommand::Note(Box::new(AdminNote { requester, ..*note }))
+        }
         InventoryCommand::Allocate(_) => panic!("no person asks for that"),
     }
 }
@@ -37,6 +46,11 @@ pub(crate) async fn the_admin_log_has_what_people_changed_and_who_did_it(fresh: 
         moved("MUG", "shop", count, "count"),
         moved("MUG", "shop", Change::Adjust(-9), "too many"),
         moved("MUG", "shop", Change::Adjust(-1), "broken"),
+        noted(Note::Refused {
+            request: "PUT /locations/moon".to_owned(),
+            required_scope: Some("locations:write"),
+        }),
+        noted(Note::ServesAnyone { listen: "0.0.0.0:80".to_owned() }),
     ];
     fresh.run(batch.into_iter().map(by_ana).collect()).await;
     let mut log = fresh.audit.admin_log(None, 100).await.expect("a page");
@@ -62,6 +76,8 @@ pub(crate) async fn the_admin_log_has_what_people_changed_and_who_did_it(fresh: 
             ("put_location", "shop", None, json!({"name": "shop", "priority": 5})),
             ("count", "MUG", Some(stock(9)), changed(7)),
             ("adjust", "MUG", Some(stock(7)), changed(6)),
+            ("refused", "PUT /locations/moon", None, json!({"required_scope": "locations:write"})),
+            ("serves_anyone", "0.0.0.0:80", None, json!({"no_auth": true})),
         ]
     );
     for entry in &log {

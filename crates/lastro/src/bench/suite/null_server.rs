@@ -52,7 +52,7 @@ fn api(process: &Process) -> Api {
         .route("/api/orders", post(place))
         .with_state(process.context.ids.clone());
     let codes = OwnCodes { codes: Vec::new(), fault_codes: Vec::new() };
-    process.context.api(orders::SERVICE, routes, RULES, codes)
+    process.context.api(orders::SERVICE, routes, RULES, codes, None)
 }
 
 async fn place(
