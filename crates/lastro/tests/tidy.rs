@@ -73,6 +73,54 @@ fn crates_stand_on_each_other_as_the_architecture_says() {
     assert_eq!(crates_that_know_too_much(&metadata()), [""; 0]);
 }
 
+/// Cargo reads the manifests of all members, also of those that a program does not need.
+#[test]
+fn the_image_is_built_with_every_member_of_the_workspace() {
+    let text = |path: &str| std::fs::read_to_string(root().join(path)).expect("readable");
+    let manifest = text("Cargo.toml");
+    let members = manifest.lines().find_map(|line| line.strip_prefix("members = "));
+    let members: Vec<String> = serde_json::from_str(members.expect("members")).expect("a list");
+    let dockerfile = text("deploy/Dockerfile");
+    let stubs = format!("for crate in {}; do", members.join(" "));
+    assert!(dockerfile.contains(&stubs), "deploy/Dockerfile: {stubs}");
+    let kept = kept_for_the_image();
+    for member in members {
+        let member = member.trim_end_matches("/*");
+        assert!(kept.iter().any(|its| its == member), ".dockerignore: !{member}");
+    }
+}
+
+#[test]
+fn the_image_is_built_with_every_file_that_a_program_includes() {
+    let kept = kept_for_the_image();
+    let mut included = 0;
+    for (path, text) in sources().iter().filter(|(path, _)| !is_test(path)) {
+        let macros = ["include_str!(\"", "include_bytes!(\""];
+        let found = macros.iter().flat_map(|name| text.split(name).skip(1));
+        for file in found.filter_map(|rest| rest.split('"').next()) {
+            let mut whole = PathBuf::from("crates").join(path);
+            whole.pop();
+            for part in Path::new(file) {
+                if part == ".." {
+                    whole.pop()
+                } else {
+                    whole.push(part);
+                    true
+                };
+            }
+            assert!(kept.iter().any(|its| whole.starts_with(its)), ".dockerignore: {whole:?}");
+            included += 1;
+        }
+    }
+    assert!(included > 5, "the files are found");
+}
+
+/// What `.dockerignore` does not ignore.
+fn kept_for_the_image() -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(".dockerignore")).expect("readable");
+    text.lines().filter_map(|line| line.strip_prefix('!')).map(str::to_owned).collect()
+}
+
 #[test]
 fn every_file_keeps_the_rules() {
     let files = sources();
