@@ -16,7 +16,7 @@ use platform::process::{COMMON_KEYS, DEFAULT_IDLE_TIMEOUT, ProgramError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use web::program::Context;
-use web::{Site, bind, serve};
+use web::{Site, bind, serve_probes};
 
 use crate::audit::{Report, audit_once, audits};
 use crate::pair::refuse_strangers;
@@ -162,7 +162,7 @@ async fn numbers(
     // Standard output may be closed, because an operator may want only the metrics.
     let _ = writeln!(std::io::stdout(), "metrics at http://{address}/metrics");
     let router = context.probes_alone(WATCH);
-    tokio::spawn(serve(listener, router, ids, DEFAULT_IDLE_TIMEOUT, shutdown));
+    tokio::spawn(serve_probes(listener, router, ids, DEFAULT_IDLE_TIMEOUT, shutdown));
     Ok(numbers)
 }
 

@@ -19,6 +19,10 @@ pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// Requests per second of an address without a valid key, where keys are asked for.
 const DEFAULT_ADDRESS_RATE: u32 = 50;
+/// Connections of such an address.
+const DEFAULT_ADDRESS_CONNECTIONS: u32 = 64;
+/// Requests in flight of such an address.
+const DEFAULT_ADDRESS_REQUESTS: u32 = 32;
 
 /// The least number of files and connections that a serving program must be allowed to open.
 const MIN_OPEN_FILES: u64 = 128;
@@ -94,13 +98,15 @@ fn report(error: &ProgramError) -> ExitCode {
 }
 
 /// The keys of the settings file that every server program has.
-pub const COMMON_KEYS: [&str; 20] = [
+pub const COMMON_KEYS: [&str; 22] = [
     "listen",
     "metrics_listen",
     "api_keys_file",
     "docs_public",
     "address_rate",
     "address_burst",
+    "address_connections",
+    "address_requests",
     "trusted_proxies",
     "no_auth",
     "allowed_hosts",
@@ -139,6 +145,14 @@ pub struct CommonArgs {
     /// How many requests such a client may make at once [default: twice the rate]
     #[arg(long, env = "LASTRO_ADDRESS_BURST", value_name = "REQUESTS")]
     pub address_burst: Option<u32>,
+    /// How many connections one address may hold on which no valid key was shown
+    /// [default: 64 if clients are asked for keys, else any number]
+    #[arg(long, env = "LASTRO_ADDRESS_CONNECTIONS", value_name = "CONNECTIONS")]
+    pub address_connections: Option<u32>,
+    /// How many requests without a valid key one address may have in flight
+    /// [default: 32 if clients are asked for keys, else any number]
+    #[arg(long, env = "LASTRO_ADDRESS_REQUESTS", value_name = "REQUESTS")]
+    pub address_requests: Option<u32>,
     /// Proxies whose X-Forwarded-For tells the address of a client, as addresses or networks
     #[arg(long, env = "LASTRO_TRUSTED_PROXIES", value_name = "NETWORK,…", value_delimiter = ',')]
     pub trusted_proxies: Option<Vec<String>>,
@@ -220,6 +234,11 @@ pub struct HttpSettings {
 pub struct LimitSettings {
     /// The rate of each address, for requests without a valid key; `None` if there is no limit.
     pub address_rate: Option<Rate>,
+    /// The most connections of each address without a valid key; `None` if there is no limit.
+    pub address_connections: Option<u32>,
+    /// The most requests in flight of each address without a valid key; `None` if there is no
+    /// limit.
+    pub address_requests: Option<u32>,
     /// The proxies that are believed what they say about addresses.
     pub trusted_proxies: Vec<String>,
 }
@@ -283,9 +302,16 @@ impl CommonArgs {
 
     /// Where clients are asked for keys, whoever has none gets a limit.
     fn limits(&self, file: &File, asks_for_keys: bool) -> Result<LimitSettings, UsageError> {
-        let default = asks_for_keys.then_some(DEFAULT_ADDRESS_RATE);
+        let or_default = |value: Option<u32>, default| value.or(asks_for_keys.then_some(default));
+        let most = |flag, key: &str, default| {
+            let most = or_default(file.or(flag, key)?, default);
+            if most.is_none_or(|most| (1..=Rate::MAX).contains(&most)) {
+                return Ok(most);
+            }
+            Err(UsageError(format!("{key} must be 1 to {}", Rate::MAX)))
+        };
         let per_second = file.or(self.address_rate, "address_rate")?;
-        let per_second = per_second.or(default);
+        let per_second = or_default(per_second, DEFAULT_ADDRESS_RATE);
         let burst = file.or(self.address_burst, "address_burst")?;
         let rate = |per_second| {
             let line = "address_rate and address_burst must be 1 to 1000000";
@@ -294,6 +320,16 @@ impl CommonArgs {
         let trusted_proxies = file.or(self.trusted_proxies.clone(), "trusted_proxies")?;
         Ok(LimitSettings {
             address_rate: per_second.map(rate).transpose()?,
+            address_connections: most(
+                self.address_connections,
+                "address_connections",
+                DEFAULT_ADDRESS_CONNECTIONS,
+            )?,
+            address_requests: most(
+                self.address_requests,
+                "address_requests",
+                DEFAULT_ADDRESS_REQUESTS,
+            )?,
             trusted_proxies: trusted_proxies.unwrap_or_default(),
         })
     }

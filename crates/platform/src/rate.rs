@@ -173,7 +173,9 @@ impl AddressLimits {
     }
 }
 
-fn network_of(address: IpAddr) -> u128 {
+/// The network of an address, as a number: limits count the addresses of one IPv6 network (/64) as
+/// one.
+pub fn network_of(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(address) => u32::from(address).into(),
         IpAddr::V6(address) => (u128::from(address) >> 64) | 1 << 64,

@@ -33,7 +33,8 @@ use crate::json::discard_unread;
 use crate::limits::{COST_OF_A_WRONG_KEY, Counted, Limits};
 use crate::problem::{Code, Problem};
 use crate::refusals::Refusals;
-use crate::requester::ClientAddress;
+use crate::requester::Origin;
+use crate::strangers::InFlight;
 
 mod context;
 mod site;
@@ -100,8 +101,8 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     request.extensions_mut().insert(trace_parent);
 
     edge.limits.find_client(&mut request);
-    let address = request.extensions().get().map(|ClientAddress(address)| *address);
-    let Admission { client, admitted, counted } = edge.admit(&request, &asked);
+    let address = request.extensions().get().map(|origin: &Origin| origin.address);
+    let Admission { client, admitted, counted, in_flight } = edge.admit(&request, &asked);
     let mut response = match admitted {
         Ok(principal) => {
             let _place = edge.limits.wait(&principal, &mut request);
@@ -110,6 +111,7 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
         }
         Err(problem) => refuse(problem, request).await,
     };
+    drop(in_flight);
     let problem = problem_in(&mut response, &asked.path);
     if let Some(problem) = &problem {
         if let (Code::FORBIDDEN, Client::WithKey(principal)) = (problem.code, &client) {
@@ -152,6 +154,14 @@ struct Admission {
     client: Client,
     admitted: Result<Arc<Principal>, Problem>,
     counted: Option<Counted>,
+    /// The request in the count of its address, unless it counts for a key.
+    in_flight: Option<InFlight>,
+}
+
+impl Admission {
+    fn refused(client: Client, problem: Problem, counted: Option<Counted>) -> Self {
+        Self { client, admitted: Err(problem), counted, in_flight: None }
+    }
 }
 
 /// The handler's response, or a problem if the handler panics or hangs: a bug costs only its
@@ -250,22 +260,31 @@ impl Edge {
     /// What a client may not do counts as well.
     fn admit(&self, request: &Request, asked: &Asked) -> Admission {
         if let Err(problem) = self.site.check(request) {
-            let client = Client::Uncounted;
-            return Admission { client, admitted: Err(problem), counted: None };
+            return Admission::refused(Client::Uncounted, problem, None);
         }
         let (client, admitted) = self.guard.admit(request, asked.route.as_deref());
         let counted = match &client {
             Client::Uncounted => Ok(None),
-            Client::WithKey(principal) => Limits::count_key(principal, request),
+            Client::WithKey(principal) => {
+                connection_shows_key(request);
+                Limits::count_key(principal, request)
+            }
             Client::WithoutKey => self.limits.count_address(request, 1),
             Client::Rejected => self.limits.count_address(request, COST_OF_A_WRONG_KEY),
         };
-        match counted {
-            Ok(counted) => Admission { client, admitted, counted },
+        let counted = match counted {
+            Ok(counted) => counted,
             Err(refused) => {
-                let (admitted, counted) = (Err(refused.problem()), Some(refused.0));
-                Admission { client, admitted, counted }
+                return Admission::refused(client, refused.problem(), Some(refused.0));
             }
+        };
+        let in_flight = match client {
+            Client::Uncounted | Client::WithKey(_) => Ok(None),
+            Client::WithoutKey | Client::Rejected => self.limits.begin(request),
+        };
+        match in_flight {
+            Ok(in_flight) => Admission { client, admitted, counted, in_flight },
+            Err(problem) => Admission::refused(client, problem, counted),
         }
     }
 
@@ -312,6 +331,14 @@ impl Edge {
         }
         let route = route.unwrap_or_else(|| "none".to_owned());
         self.metrics.request(&RequestLabels { service: self.service, method, route, status }, took);
+    }
+}
+
+/// The connection of the request is the key's from now on.
+fn connection_shows_key(request: &Request) {
+    let origin = request.extensions().get::<Origin>();
+    if let Some(slot) = origin.and_then(|origin| origin.slot.as_ref()) {
+        slot.shows_key();
     }
 }
 

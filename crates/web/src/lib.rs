@@ -15,7 +15,7 @@ pub use limits::count_search;
 pub use query::Query;
 pub use refusals::{Refusals, RefusedRequest};
 pub use requester::Requester;
-pub use server::{CannotListen, bind, serve};
+pub use server::{CannotListen, bind, serve_probes};
 
 pub mod body;
 pub mod cursor;
@@ -40,4 +40,5 @@ mod server;
 mod silence;
 mod slots;
 mod static_file;
+mod strangers;
 mod unreadable;

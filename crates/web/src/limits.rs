@@ -14,8 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::headers::preferred_wait;
 use crate::problem::{Code, Problem};
-use crate::requester::ClientAddress;
+use crate::requester::Origin;
 use crate::slots;
+use crate::strangers::{Holder, InFlight, Strangers, TooMany};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -28,6 +29,8 @@ pub(crate) const COST_OF_A_WRONG_KEY: u32 = 20;
 pub(crate) struct Limits {
     /// Of clients without a key; `None` if there is no such limit.
     addresses: Option<AddressLimits>,
+    /// What they may hold at the same time.
+    strangers: Arc<Strangers>,
     trusted_proxies: Vec<IpNet>,
     /// Half of the connections may wait for outcomes, so that others find room.
     waits: Arc<Semaphore>,
@@ -50,7 +53,7 @@ pub(crate) struct Waiting {
 impl Default for Limits {
     fn default() -> Self {
         let waits = Arc::new(Semaphore::new(slots::capacity() / 2));
-        Self { addresses: None, trusted_proxies: Vec::new(), waits }
+        Self { addresses: None, strangers: Arc::default(), trusted_proxies: Vec::new(), waits }
     }
 }
 
@@ -64,9 +67,16 @@ impl Limits {
         let trusted_proxies = settings.trusted_proxies.iter().map(|text| network(text));
         Ok(Self {
             addresses: settings.address_rate.map(AddressLimits::new),
+            strangers: Strangers::new(settings.address_connections, settings.address_requests),
             trusted_proxies: trusted_proxies.collect::<Result<_, _>>()?,
             ..Self::default()
         })
+    }
+
+    /// The same limits, with this many places for requests that wait.
+    #[cfg(test)]
+    pub(crate) fn with_waits(self, waits: usize) -> Self {
+        Self { waits: Arc::new(Semaphore::new(waits)), ..self }
     }
 
     /// Counts a request of a client without a valid key by its address.
@@ -79,9 +89,30 @@ impl Limits {
         request: &Request,
         cost: u32,
     ) -> Result<Option<Counted>, Refused> {
-        let client = request.extensions().get::<ClientAddress>();
-        let (Some(addresses), Some(client)) = (&self.addresses, client) else { return Ok(None) };
-        Counted { by: "address", verdict: addresses.take(client.0, cost) }.admitted()
+        let origin = request.extensions().get::<Origin>();
+        let (Some(addresses), Some(origin)) = (&self.addresses, origin) else { return Ok(None) };
+        Counted { by: "address", verdict: addresses.take(origin.address, cost) }.admitted()
+    }
+
+    /// Counts a request of a client without a valid key until it is answered.
+    ///
+    /// # Errors
+    ///
+    /// 429 `rate_limited`.
+    pub(crate) fn begin(&self, request: &Request) -> Result<Option<InFlight>, Problem> {
+        let Some(origin) = request.extensions().get::<Origin>() else { return Ok(None) };
+        self.strangers.begin(origin.address).map_err(|TooMany(most)| {
+            let detail = format!(
+                "too many requests of this address are in flight: the limit is {most} at once"
+            );
+            Problem::new(Code::RATE_LIMITED, detail).retry_after(1)
+        })
+    }
+
+    /// The address for which a connection counts until a valid key is shown on it. Behind a trusted
+    /// proxy are many clients: its connections count for nobody.
+    pub(crate) fn holder(&self, peer: IpAddr) -> Option<Holder> {
+        self.strangers.of_connection(peer).filter(|_| !self.trusts(peer))
     }
 
     /// Counts a request of a client with a key.
@@ -122,10 +153,15 @@ impl Limits {
 
     /// Replaces the address of the connection by that of the client, if a trusted proxy tells it.
     pub(crate) fn find_client(&self, request: &mut Request) {
-        let Some(ClientAddress(peer)) = request.extensions().get().copied() else { return };
+        if self.trusted_proxies.is_empty() {
+            return;
+        }
+        let Some(peer) = request.extensions().get().map(|origin: &Origin| origin.address) else {
+            return;
+        };
         let client = self.address_behind(peer.to_canonical(), request.headers());
-        if client != peer {
-            request.extensions_mut().insert(ClientAddress(client));
+        if let Some(origin) = request.extensions_mut().get_mut::<Origin>() {
+            origin.address = client;
         }
     }
 

@@ -31,7 +31,8 @@ use crate::limits::Limits;
 use crate::probes::{self, Probes};
 use crate::problem::{OwnCodes, add_edge_problems};
 use crate::refusals::Refusals;
-use crate::server::{bind, serve};
+use crate::server::{Serving, bind, serve, serve_probes};
+use crate::slots::Slots;
 
 pub use health_check::check_health;
 
@@ -257,7 +258,7 @@ impl Process {
         let open_edge = edge.clone().guarded_by(Guard::new(None, true, PROBES), Arc::default());
         let Self { program, context, mut workers, listener, metrics_listener, .. } = self;
         let (idle_timeout, drain_delay) = (self.idle_timeout, self.drain_delay);
-        let Context { registry, readiness, site, stopping, ids, .. } = context;
+        let Context { registry, readiness, site, stopping, ids, limits, .. } = context;
         let name = program.name;
         let probes = Probes {
             name,
@@ -273,7 +274,7 @@ impl Process {
                 let ids = ids.clone();
                 let router = open_edge.at(site).wrap(probes::router(probes));
                 workers.spawn(Stage::Probe, "metrics server", |token| {
-                    serve(listener, router, ids, idle_timeout, token)
+                    serve_probes(listener, router, ids, idle_timeout, token)
                 });
             }
             None => own = own.merge(probes::router(probes)),
@@ -285,9 +286,8 @@ impl Process {
         if let Some(cors) = site.cors() {
             router = router.layer(cors);
         }
-        workers.spawn(Stage::Serve, "server", |token| {
-            serve(listener, router, ids, idle_timeout, token)
-        });
+        let serving = Serving { slots: Slots::new(), limits, ids, idle_timeout };
+        workers.spawn(Stage::Serve, "server", |token| serve(listener, router, serving, token));
         info!(%address, "{name} is ready");
         let stop = stopping.clone();
         tokio::spawn(async move {

@@ -9,11 +9,17 @@ use http::request::Parts;
 use platform::keys::Principal;
 
 use crate::edge::RequestId;
+use crate::slots::Slot;
 
-/// The address of the client, as an extension of the request: that of the connection, until the edge
-/// has asked what trusted proxies say.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ClientAddress(pub(crate) IpAddr);
+/// Where a request comes from, as an extension of the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// The address of the client: that of the connection, until the edge has asked what trusted
+    /// proxies say.
+    pub(crate) address: IpAddr,
+    /// The connection; `None` for a request from within the process.
+    pub(crate) slot: Option<Arc<Slot>>,
+}
 
 /// Who sends a request, as far as the edge knows.
 #[derive(Clone, Debug)]
@@ -35,7 +41,7 @@ impl<S: Sync> FromRequestParts<S> for Requester {
         Ok(Self {
             actor: principal.and_then(|it| it.actor.as_deref()).map(str::to_owned),
             request_id: found.get::<RequestId>().map(|id| id.as_str().to_owned()),
-            address: found.get::<ClientAddress>().map(|address| address.0.to_string()),
+            address: found.get::<Origin>().map(|origin| origin.address.to_string()),
         })
     }
 }

@@ -2,6 +2,7 @@
 //! for ever.
 
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::arriving::Arriving;
-use super::requester::ClientAddress;
+use super::limits::Limits;
+use super::requester::Origin;
 use super::silence::{Heard, Silence};
 use super::slots::{Slot, Slots};
 use super::unreadable::Answers;
@@ -57,33 +59,50 @@ pub async fn bind(address: &ListenAddr) -> Result<TcpListener, CannotListen> {
     })
 }
 
-/// Serves HTTP/1.1 until `shutdown`, then stops accepting connections, lets requests in flight
-/// finish, and returns. `ids` makes the request ids of requests that cannot be read.
-///
-/// A connection without a request is closed after `idle_timeout`. Connections that are still open
-/// after 20 s of the shutdown, or when the future is dropped, are closed. At the limit of
-/// connections, each new connection closes the one that has been idle for longest; one whose client
-/// still sends a body counts as idle (R17).
+/// How a listener is served.
+#[derive(Clone, Debug)]
+pub(crate) struct Serving {
+    pub(crate) slots: Arc<Slots>,
+    /// How many connections an address may hold.
+    pub(crate) limits: Arc<Limits>,
+    /// Makes the request ids of requests that cannot be read.
+    pub(crate) ids: Arc<dyn Ids>,
+    /// How long a connection without a request is kept.
+    pub(crate) idle_timeout: Duration,
+}
+
+/// Serves probes as [`serve`] serves an API, with a quarter of its connections.
 ///
 /// # Errors
 ///
 /// None at present: after an error of the listener, the server retries.
-pub async fn serve(
+pub async fn serve_probes(
     listener: TcpListener,
     router: Router,
     ids: Arc<dyn Ids>,
     idle_timeout: Duration,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    serve_on(listener, Slots::new(), router, ids, idle_timeout, shutdown).await
+    let slots = Slots::for_probes();
+    let serving = Serving { slots, limits: Arc::default(), ids, idle_timeout };
+    serve(listener, router, serving, shutdown).await
 }
 
-async fn serve_on(
+/// Serves HTTP/1.1 until `shutdown`, then stops accepting connections, lets requests in flight
+/// finish, and returns.
+///
+/// Connections that are still open after 20 s of the shutdown, or when the future is dropped, are
+/// closed. At the limit of connections, each new connection closes the one that has been idle for
+/// longest; one whose client still sends a body counts as idle, and those without a key go first
+/// (R17).
+///
+/// # Errors
+///
+/// None at present: after an error of the listener, the server retries.
+pub(crate) async fn serve(
     listener: TcpListener,
-    slots: Arc<Slots>,
     router: Router,
-    ids: Arc<dyn Ids>,
-    idle_timeout: Duration,
+    serving: Serving,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let connections = GracefulShutdown::new();
@@ -93,11 +112,11 @@ async fn serve_on(
         let (stream, peer, slot) = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener, &serving) => accepted,
         };
         let watcher = connections.watcher();
-        let silence = Silence::new(idle_timeout);
-        let stream = Answers::on(Heard { stream, silence }, ids.clone());
+        let silence = Silence::new(serving.idle_timeout);
+        let stream = Answers::on(Heard { stream, silence }, serving.ids.clone());
         tokio::spawn(serve_connection(stream, peer, slot, router.clone(), watcher, cut.clone()));
     }
     drop(listener);
@@ -113,7 +132,7 @@ async fn serve_on(
 /// Serves one connection until it ends, until another connection needs its slot, or until `cut`.
 async fn serve_connection(
     stream: Answers<Heard>,
-    peer: ClientAddress,
+    peer: IpAddr,
     slot: Slot,
     router: Router,
     watcher: Watcher,
@@ -122,10 +141,10 @@ async fn serve_connection(
     let evicted = slot.evicted();
     let silence = stream.stream.silence.clone();
     let slot = Arc::new(slot);
-    let silent = silence.clone();
+    let (counted, silent) = (slot.clone(), silence.clone());
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: http::Request<Incoming>| {
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(Origin { address: peer, slot: Some(slot.clone()) });
         silence.becomes_busy();
         let request = request.map(|body| Arriving::on(&slot, body));
         let (slot, silence) = (slot.clone(), silence.clone());
@@ -145,18 +164,24 @@ async fn serve_connection(
         ended = watcher.watch(connection) => if let Err(error) = ended { debug!(%error, "connection failed") },
         () = silent.is_over() => debug!("closed a connection that was silent for too long"),
         () = evicted.cancelled() => debug!("closed an idle connection to make room for a new one"),
+        () = counted.counts_after_grace() => {}
         () = cut.cancelled() => {}
     }
 }
 
-async fn accept(listener: &TcpListener, slots: &Arc<Slots>) -> (TcpStream, ClientAddress, Slot) {
+async fn accept(listener: &TcpListener, serving: &Serving) -> (TcpStream, IpAddr, Slot) {
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => {
+            Ok((stream, peer)) => {
+                let peer = peer.ip().to_canonical();
+                let Some(slot) = serving.slots.take(serving.limits.holder(peer)).await else {
+                    debug!(%peer, "closed a connection of an address that has too many requests in flight");
+                    continue;
+                };
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%error, "cannot set TCP_NODELAY, responses on this connection may be delayed");
                 }
-                return (stream, ClientAddress(address.ip()), slots.take().await);
+                return (stream, peer, slot);
             }
             Err(error) if is_of_one_connection(&error) => {
                 debug!(%error, "client disconnected before its connection was accepted");

@@ -3,15 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+
+use crate::strangers::{GRACE, Holder};
 
 /// The most connections, if the process may open that many files.
 const MAX_CONNECTIONS: u64 = 10_000;
+/// The number of a connection that is not idle.
+const BUSY: u64 = 0;
 
 /// The number of slots: at most half of the files that the process may open. The other half is for
 /// its files, databases and broker.
@@ -24,16 +29,22 @@ pub(super) fn capacity() -> usize {
 #[derive(Debug)]
 pub(super) struct Slots {
     free: Arc<Semaphore>,
-    /// Connections that wait for their client's next request, in the order in which they began to
-    /// wait.
-    idle: Mutex<BTreeMap<u64, CancellationToken>>,
+    /// Connections that wait for their client's next request, in the order in which they are
+    /// evicted: those without a key first, and of these the one that has been idle for longest.
+    idle: Mutex<BTreeMap<(bool, u64), Arc<Connection>>>,
     next: AtomicU64,
     became_idle: Notify,
 }
 
 impl Slots {
+    /// The slots of an API.
     pub(super) fn new() -> Arc<Self> {
         Self::with_capacity(capacity())
+    }
+
+    /// The slots of an address for probes alone, which leave most files to the API.
+    pub(super) fn for_probes() -> Arc<Self> {
+        Self::with_capacity(capacity() / 4)
     }
 
     pub(super) fn with_capacity(connections: usize) -> Arc<Self> {
@@ -41,49 +52,105 @@ impl Slots {
         Arc::new(Self {
             free,
             idle: Mutex::default(),
-            next: AtomicU64::new(0),
+            next: AtomicU64::new(1),
             became_idle: Notify::new(),
         })
     }
 
     /// Waits for a free slot; evicts the connection that has been idle for longest, if there is
-    /// one.
-    pub(super) async fn take(self: &Arc<Self>) -> Slot {
+    /// one. `None` if the address that is to hold the connection has too many.
+    pub(super) async fn take(self: &Arc<Self>, holder: Option<Holder>) -> Option<Slot> {
+        if holder.as_ref().is_some_and(|holder| !holder.makes_room(self)) {
+            return None;
+        }
+        let permit = self.permit().await;
+        let connection = Arc::new(Connection::default());
+        if let Some(holder) = &holder {
+            holder.add(&connection);
+        }
+        let slot = Slot { slots: self.clone(), connection, holder, _permit: permit };
+        slot.becomes_idle();
+        Some(slot)
+    }
+
+    async fn permit(&self) -> OwnedSemaphorePermit {
         loop {
             let mut more = pin!(self.became_idle.notified());
             more.as_mut().enable();
             let free = self.free.clone();
             if let Ok(permit) = free.clone().try_acquire_owned() {
-                return self.slot(permit);
+                return permit;
             }
-            let evicts = self.longest_idle().is_some_and(|longest| {
-                longest.cancel();
-                true
-            });
+            let evicts = self.evict_one();
             tokio::select! {
-                permit = free.acquire_owned() => return self.slot(permit.expect("the semaphore is never closed")),
+                permit = free.acquire_owned() => return permit.expect("the semaphore is never closed"),
                 () = more, if !evicts => {}
             }
         }
     }
 
-    fn longest_idle(&self) -> Option<CancellationToken> {
-        self.idle().pop_first().map(|(_, longest)| longest)
+    fn evict_one(&self) -> bool {
+        let next = self.idle().pop_first();
+        next.is_some_and(|(_, connection)| {
+            connection.is_evicted();
+            true
+        })
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, CancellationToken>> {
+    /// Evicts a connection, if it is idle.
+    pub(super) fn evict(&self, connection: &Connection) -> bool {
+        let mut idle = self.idle();
+        let was_idle = idle.remove(&connection.turn()).is_some();
+        if was_idle {
+            connection.is_evicted();
+        }
+        was_idle
+    }
+
+    fn idle(&self) -> MutexGuard<'_, BTreeMap<(bool, u64), Arc<Connection>>> {
         self.idle.lock().expect("nothing panics under this lock")
     }
+}
 
-    fn slot(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Slot {
-        let slot = Slot {
-            slots: self.clone(),
-            since: AtomicU64::new(0),
-            evicted: CancellationToken::new(),
-            _permit: permit,
-        };
-        slot.becomes_idle();
-        slot
+/// What is known of a connection to those who look for one to evict. `since` and `has_key` change
+/// under the lock of the idle ones.
+#[derive(Debug, Default)]
+pub(super) struct Connection {
+    /// The number under which it last became idle; 0 while it is busy.
+    since: AtomicU64,
+    /// Whether a valid key was shown on it.
+    has_key: AtomicBool,
+    /// Whether it counts against the limit of its address.
+    is_counted: AtomicBool,
+    evicted: CancellationToken,
+}
+
+impl Connection {
+    /// The number under which it became idle, if it is.
+    pub(super) fn idle_since(&self) -> Option<u64> {
+        Some(self.since.load(Ordering::Relaxed)).filter(|since| *since != BUSY)
+    }
+
+    pub(super) fn counts(&self) {
+        self.is_counted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_counted(&self) -> bool {
+        self.is_counted.load(Ordering::Relaxed)
+    }
+
+    fn has_key(&self) -> bool {
+        self.has_key.load(Ordering::Relaxed)
+    }
+
+    /// Its place among those that are idle.
+    fn turn(&self) -> (bool, u64) {
+        (self.has_key(), self.since.load(Ordering::Relaxed))
+    }
+
+    fn is_evicted(&self) {
+        self.since.store(BUSY, Ordering::Relaxed);
+        self.evicted.cancel();
     }
 }
 
@@ -91,74 +158,93 @@ impl Slots {
 #[derive(Debug)]
 pub(super) struct Slot {
     slots: Arc<Slots>,
-    /// The number under which it last became idle.
-    since: AtomicU64,
-    evicted: CancellationToken,
+    connection: Arc<Connection>,
+    /// Its address, if there is a limit for addresses.
+    holder: Option<Holder>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Slot {
     /// Cancelled when another connection needs the slot.
     pub(super) fn evicted(&self) -> CancellationToken {
-        self.evicted.clone()
+        self.connection.evicted.clone()
     }
 
     /// Marks the connection busy when a request arrives: it is not evicted until the request is
     /// answered.
     pub(super) fn becomes_busy(&self) {
-        self.slots.idle().remove(&self.since.load(Ordering::Relaxed));
+        let mut idle = self.slots.idle();
+        idle.remove(&self.connection.turn());
+        self.connection.since.store(BUSY, Ordering::Relaxed);
     }
 
     /// Marks the connection idle after its request is answered.
     pub(super) fn becomes_idle(&self) {
         let now = self.slots.next.fetch_add(1, Ordering::Relaxed);
-        self.since.store(now, Ordering::Relaxed);
-        self.slots.idle().insert(now, self.evicted.clone());
+        let mut idle = self.slots.idle();
+        if self.connection.idle_since().is_some() {
+            idle.remove(&self.connection.turn());
+        }
+        self.connection.since.store(now, Ordering::Relaxed);
+        idle.insert(self.connection.turn(), self.connection.clone());
+        drop(idle);
         self.slots.became_idle.notify_waiters();
+    }
+
+    /// A valid key was shown: from now on the connection is the key's, and not its address's.
+    pub(super) fn shows_key(&self) {
+        if !self.connection.has_key() {
+            self.belongs_to_key();
+        }
+    }
+
+    #[cold]
+    fn belongs_to_key(&self) {
+        let mut idle = self.slots.idle();
+        let connection = idle.remove(&self.connection.turn());
+        self.connection.has_key.store(true, Ordering::Relaxed);
+        if let Some(connection) = connection {
+            idle.insert(connection.turn(), connection);
+        }
+        drop(idle);
+        if let Some(holder) = &self.holder {
+            holder.remove(&self.connection);
+        }
+    }
+
+    /// Counts the connection for its address, unless a key is shown in time. Never ends.
+    pub(super) async fn counts_after_grace(&self) {
+        if self.holder.is_some() {
+            sleep(GRACE).await;
+            self.counts();
+        }
+        std::future::pending().await
+    }
+
+    /// The time to show a key is over.
+    pub(super) fn counts(&self) {
+        if let Some(holder) = self.holder.as_ref().filter(|_| !self.connection.has_key()) {
+            holder.counts(&self.connection, &self.slots);
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         self.becomes_busy();
+        if let Some(holder) = self.holder.as_ref().filter(|_| !self.connection.has_key()) {
+            holder.remove(&self.connection);
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn the_longest_idle_is_evicted_and_a_busy_one_is_not() {
-        let slots = Slots::with_capacity(3);
-        let [first, second, third] = [slots.take().await, slots.take().await, slots.take().await];
-        first.becomes_busy();
-        let gone = second.evicted();
-        let leaving = tokio::spawn(async move {
-            gone.cancelled().await;
-            drop(second);
-        });
-        let fourth = slots.take().await;
-        leaving.await.unwrap();
-        let evicted = [&first, &third, &fourth].map(|slot| slot.evicted().is_cancelled());
-        assert_eq!(evicted, [false; 3]);
-    }
-
-    #[tokio::test]
-    async fn a_new_connection_waits_until_a_busy_one_becomes_idle() {
-        let slots = Slots::with_capacity(1);
-        let first = slots.take().await;
-        first.becomes_busy();
-        let waiting = tokio::spawn({
-            let slots = slots.clone();
-            async move { slots.take().await }
-        });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished() && !first.evicted().is_cancelled());
-        first.becomes_idle();
-        first.evicted().cancelled().await;
-        drop(first);
-        waiting.await.unwrap();
-        assert_eq!(slots.idle().len(), 0, "no connection is left in the list");
+impl Slots {
+    /// How many connections are idle, and how many slots are free.
+    pub(super) fn numbers(&self) -> (usize, usize) {
+        (self.idle().len(), self.free.available_permits())
     }
 }
+
+#[cfg(test)]
+mod tests;

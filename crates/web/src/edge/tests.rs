@@ -1,9 +1,12 @@
+use std::pin::Pin;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::routing::{get, post};
 use http::StatusCode;
 use http_body_util::BodyExt;
 use platform::clock::{ManualClock, SystemIds, Timestamp};
+use platform::process::LimitSettings;
 use platform::telemetry::render;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
@@ -200,4 +203,37 @@ async fn two_wrapped_services_can_be_merged_into_one_router() {
     assert_eq!(check_problem(&answer_of(both, get_of("/three")).await), (404, "not_found"));
     assert!(!render(&of_one).contains("status=\"404\""));
     assert!(render(&of_two).contains("status=\"404\""));
+}
+
+#[tokio::test]
+async fn an_address_has_only_so_many_requests_in_flight_and_probes_are_not_among_them() {
+    let settings = LimitSettings { address_requests: Some(2), ..LimitSettings::default() };
+    let limits = Arc::new(Limits::new(&settings).expect("limits"));
+    let routes = Router::new()
+        .route("/stuck", get(std::future::pending::<StatusCode>))
+        .route("/livez", get(|| async {}));
+    let edge = edge("test", &mut Registry::default());
+    let router = edge.guarded_by(Guard::new(None, true, &[]), limits).wrap(routes);
+    let from = |address: [u8; 4], path: &str| {
+        let mut request = get_of(path);
+        request.extensions_mut().insert(Origin { address: address.into(), slot: None });
+        answer_of(router.clone(), request)
+    };
+    let (one, two) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+    let (mut first, mut second) = (Box::pin(from(one, "/stuck")), Box::pin(from(one, "/stuck")));
+    assert!(is_pending(&mut first).await && is_pending(&mut second).await);
+    let refused = from(one, "/stuck").await;
+    assert_eq!(check_problem(&refused), (429, "rate_limited"));
+    assert_eq!(refused.headers[header::RETRY_AFTER], "1");
+    assert!(refused.body["detail"].as_str().unwrap().contains("the limit is 2"));
+    assert_eq!(from(one, "/livez").await.status, 200);
+    assert_eq!(check_problem(&from(two, "/nothing").await), (404, "not_found"));
+    // A client that gives up does not count any more.
+    drop(first);
+    assert_eq!(check_problem(&from(one, "/nothing").await), (404, "not_found"));
+}
+
+async fn is_pending(future: &mut (impl Future<Output = Answer> + Unpin)) -> bool {
+    std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut *future).poll(context).is_pending()))
+        .await
 }

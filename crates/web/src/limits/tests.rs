@@ -7,12 +7,12 @@ use super::*;
 fn limits(trusted: &[&str]) -> Limits {
     let address_rate = Rate::new(10, Some(3));
     let trusted_proxies = trusted.iter().map(|text| (*text).to_owned()).collect();
-    let settings = LimitSettings { address_rate, trusted_proxies };
+    let settings = LimitSettings { address_rate, trusted_proxies, ..LimitSettings::default() };
     Limits::new(&settings).expect("networks")
 }
 
 fn request(peer: &str, forwarded: &[&str]) -> Request {
-    let peer = ClientAddress(peer.parse().expect("an address"));
+    let peer = Origin { address: peer.parse().expect("an address"), slot: None };
     let mut request = Request::builder().uri("/").extension(peer);
     for value in forwarded {
         request = request.header(X_FORWARDED_FOR, *value);
@@ -38,8 +38,8 @@ fn the_client_is_who_a_trusted_proxy_says_and_nobody_else_says() {
     ] {
         let mut request = request(peer, forwarded);
         limits.find_client(&mut request);
-        let ClientAddress(address) = request.extensions().get().expect("an address");
-        assert_eq!(address.to_string(), expected, "{peer} {forwarded:?}");
+        let origin: &Origin = request.extensions().get().expect("an address");
+        assert_eq!(origin.address.to_string(), expected, "{peer} {forwarded:?}");
     }
 }
 
@@ -71,7 +71,7 @@ async fn a_request_too_many_is_told_when_to_come_back_and_what_the_limit_is() {
 
 #[test]
 fn a_request_that_finds_no_place_to_wait_is_answered_at_once() {
-    let limits = Limits { waits: Arc::new(Semaphore::new(2)), ..Limits::default() };
+    let limits = Limits::default().with_waits(2);
     let anyone = Principal::anyone();
     let one = Arc::new(KeyLimits::new(None));
     let client = Principal { limits: Some(one.clone()), ..Principal::anyone() };
@@ -90,4 +90,18 @@ fn a_request_that_finds_no_place_to_wait_is_answered_at_once() {
     let all_of_key = one.waits.clone().try_acquire_many_owned(KeyLimits::MAX_WAITS);
     assert!(all_of_key.is_ok() && waiting(&client).is_none());
     assert!(limits.wait(&anyone, &mut request("203.0.113.7", &[])).is_none());
+}
+
+#[test]
+fn the_connections_of_a_trusted_proxy_count_for_nobody() {
+    let settings = LimitSettings {
+        address_connections: Some(1),
+        trusted_proxies: vec!["10.0.0.0/8".to_owned()],
+        ..LimitSettings::default()
+    };
+    let limits = Limits::new(&settings).expect("networks");
+    let counts = |text: &str| limits.holder(text.parse().expect("an address")).is_some();
+    assert!(counts("203.0.113.7"));
+    assert!(!counts("10.0.0.1"));
+    assert!(Limits::default().holder("203.0.113.7".parse().expect("an address")).is_none());
 }

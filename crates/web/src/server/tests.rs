@@ -1,5 +1,6 @@
 use axum::routing::get;
 use platform::clock::{SystemClock, SystemIds};
+use platform::process::LimitSettings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -20,11 +21,16 @@ async fn running(router: Router) -> Running {
 }
 
 async fn running_with(slots: Arc<Slots>, router: Router) -> Running {
+    running_limited(slots, Arc::default(), router).await
+}
+
+async fn running_limited(slots: Arc<Slots>, limits: Arc<Limits>, router: Router) -> Running {
     let listener = bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let ids = Arc::new(SystemIds::new(Arc::new(SystemClock)));
-    let serving = serve_on(listener, slots, router, ids, IDLE, shutdown.clone());
+    let serving = Serving { slots, limits, ids, idle_timeout: IDLE };
+    let serving = serve(listener, router, serving, shutdown.clone());
     Running { address, shutdown, server: tokio::spawn(serving) }
 }
 
@@ -174,6 +180,29 @@ async fn a_client_that_withholds_a_body_gives_way_and_one_that_waits_for_an_answ
 }
 
 #[tokio::test]
+async fn an_address_that_holds_too_many_connections_loses_those_that_were_idle_for_longest() {
+    let settings = LimitSettings { address_connections: Some(2), ..LimitSettings::default() };
+    let limits = Arc::new(Limits::new(&settings).unwrap());
+    let router = Router::new().route("/", get(|| async { "hello" }));
+    let server = running_limited(Slots::with_capacity(100), limits, router).await;
+    let mut streams = Vec::new();
+    for _ in 0..5 {
+        let get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        let mut stream = sent(server.address, get).await;
+        let mut answer = [0; 15];
+        stream.read_exact(&mut answer).await.unwrap();
+        streams.push(stream);
+    }
+    for stream in streams.drain(..3) {
+        assert!(rest(stream).await.ends_with("hello"), "it is closed, and its answer was whole");
+    }
+    for mut stream in streams {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await.unwrap();
+        assert_eq!(rest(stream).await.matches("hello").count(), 2, "it is still served");
+    }
+}
+
+#[tokio::test]
 async fn an_address_in_use_is_reported_in_one_line() {
     let taken = bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = taken.local_addr().unwrap();
@@ -183,3 +212,5 @@ async fn an_address_in_use_is_reported_in_one_line() {
     );
     assert_eq!(error.to_string(), line);
 }
+
+mod livez;

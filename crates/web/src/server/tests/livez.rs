@@ -1,0 +1,98 @@
+//! `/livez` while somebody takes all that there is.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use platform::process::LimitSettings;
+use platform::rate::Rate;
+use platform::readiness::Readiness;
+use platform::telemetry::Metrics;
+use prometheus_client::registry::Registry;
+
+use super::*;
+use crate::auth::{Guard, PROBES};
+use crate::edge::Edge;
+use crate::probes::{self, Probes};
+
+const SLOTS: usize = 16;
+const PATIENCE: Duration = Duration::from_secs(5);
+const HOST: &str = "HTTP/1.1\r\nHost: h\r\n";
+
+/// A server with few slots, of which half may wait. `waiting` counts the requests that wait.
+async fn server(settings: &LimitSettings, waiting: Arc<AtomicUsize>) -> Running {
+    let limits = Arc::new(Limits::new(settings).unwrap().with_waits(SLOTS / 2));
+    let mut registry = Registry::default();
+    let metrics = Metrics::new(&mut registry, "1");
+    let waits = |headers: http::HeaderMap| async move {
+        if headers.contains_key("prefer") {
+            waiting.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<()>().await;
+        }
+        "at once"
+    };
+    let probes = Probes {
+        name: "test",
+        version: "1",
+        readiness: Readiness::default(),
+        registry: Arc::new(registry),
+    };
+    let routes = probes::router(probes)
+        .route("/", get(|| async { "hello" }).post(|_: bytes::Bytes| async { "read" }))
+        .route("/wait", get(waits));
+    let ids = Arc::new(SystemIds::new(Arc::new(SystemClock)));
+    let edge =
+        Edge::new("test", metrics, ids).guarded_by(Guard::new(None, true, PROBES), limits.clone());
+    running_limited(Slots::with_capacity(SLOTS), limits, edge.wrap(routes)).await
+}
+
+/// Asks on a connection of its own.
+async fn livez(address: std::net::SocketAddr) -> String {
+    let asking = async {
+        rest(sent(address, &format!("GET /livez {HOST}Connection: close\r\n\r\n")).await).await
+    };
+    let asked = tokio::time::timeout(PATIENCE, asking).await;
+    asked.expect("it is answered in time").lines().next().unwrap_or_default().to_owned()
+}
+
+async fn stays_alive(settings: &LimitSettings, waiting_at_most: usize) {
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let server = server(settings, waiting.clone()).await;
+    let mut held = Vec::new();
+    for _ in 0..SLOTS {
+        let request = format!("GET /wait {HOST}Prefer: wait=30\r\n\r\n");
+        held.push(sent(server.address, &request).await);
+    }
+    while waiting.load(Ordering::Relaxed) < waiting_at_most {
+        tokio::task::yield_now().await;
+    }
+    let attacks = [
+        String::new(),
+        format!("GET / {HOST}"),
+        format!("POST / {HOST}Content-Length: 9\r\n\r\nbo"),
+        format!("GET / {HOST}\r\n"),
+    ];
+    for attack in &attacks {
+        for _ in 0..2 * SLOTS {
+            held.push(sent(server.address, attack).await);
+        }
+        for _ in 0..SLOTS {
+            assert_eq!(livez(server.address).await, "HTTP/1.1 200 OK", "{attack:?}");
+        }
+    }
+    assert_eq!(waiting.load(Ordering::Relaxed), waiting_at_most);
+}
+
+#[tokio::test]
+async fn livez_is_answered_while_one_address_takes_every_slot() {
+    stays_alive(&LimitSettings::default(), SLOTS / 2).await;
+}
+
+#[tokio::test]
+async fn livez_is_answered_to_an_address_that_is_at_all_of_its_limits() {
+    let settings = LimitSettings {
+        address_rate: Rate::new(1, Some(10)),
+        address_connections: Some(2),
+        address_requests: Some(4),
+        ..LimitSettings::default()
+    };
+    stays_alive(&settings, 4).await;
+}
