@@ -271,6 +271,8 @@ impl Process {
             .merge(probes::version(&probes));
         match metrics_listener {
             Some((listener, site)) => {
+                let own = listener.local_addr().map_err(ProgramError::failed)?;
+                info!(address = %own, "serving metrics and probes");
                 let ids = ids.clone();
                 let router = open_edge.at(site).wrap(probes::router(probes));
                 workers.spawn(Stage::Probe, "metrics server", |token| {

@@ -218,7 +218,7 @@ impl Slot {
             sleep(GRACE).await;
             self.counts();
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// The time to show a key is over.

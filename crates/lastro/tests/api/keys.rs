@@ -9,16 +9,16 @@ use testbed::{Deployment, Ended, JSON, PATIENCE, Response, WAIT, eventually, las
 mod matrix;
 
 /// Keys in a file of their own, as `lastro keys` makes them.
-struct Keys {
+pub(crate) struct Keys {
     folder: tempfile::TempDir,
 }
 
 impl Keys {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().expect("a folder") }
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("keys.toml")
     }
 
@@ -29,7 +29,7 @@ impl Keys {
     }
 
     /// Makes a key, and returns it with its id.
-    async fn create(&self, scopes: &str, more: &[&str]) -> (String, String) {
+    pub(crate) async fn create(&self, scopes: &str, more: &[&str]) -> (String, String) {
         let args = [&["create", "--name", "test", "--scope", scopes][..], more].concat();
         let made = self.run(&args).await;
         assert!(made.code == Some(0), "{made:?}");

@@ -8,6 +8,7 @@
 
 mod browsers;
 mod bus;
+mod connections;
 mod docs;
 mod hostile;
 mod inventory;
