@@ -3,8 +3,6 @@
 //! clap merges the first two. This module reads the file.
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -15,9 +13,12 @@ pub use arguments::refuse_passwords;
 pub use secret::Secret;
 pub use url::{BusUrl, DatabaseUrl};
 
+pub(crate) use trusted::{Unusable, read_owned, read_trusted, warn_of_readers};
+
 mod address;
 mod arguments;
 mod secret;
+mod trusted;
 mod url;
 
 /// The file that is read if none is named and this one exists.
@@ -54,8 +55,8 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Returns an error if the file cannot be read, is not TOML, or has an unknown key, or if every
-    /// user of the machine may write it.
+    /// Returns an error if the file cannot be read, is not TOML, or has an unknown key, or if other
+    /// users may write it.
     pub fn load(explicit: Option<PathBuf>, keys: &[&str]) -> Result<Self, UsageError> {
         let must_exist = explicit.is_some();
         let path = explicit.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
@@ -111,22 +112,6 @@ impl File {
         }
         Ok(Self { path: path.to_owned(), values })
     }
-}
-
-/// The text of a file that not every user may write.
-pub(crate) fn read_trusted(path: &Path) -> Result<String, UsageError> {
-    let failed = |error| UsageError(format!("cannot read {}: {error}", path.display()));
-    let mut file = std::fs::File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.permissions().mode();
-    if mode & 0o002 != 0 {
-        return Err(UsageError(format!(
-            "every user of this machine may write {0}; run: chmod o-w {0}",
-            path.display()
-        )));
-    }
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(failed)?;
-    Ok(text)
 }
 
 fn mistake(path: &Path, line: usize, message: &str) -> UsageError {
@@ -212,21 +197,6 @@ mod tests {
         let missing = tempfile::tempdir().unwrap().path().join("lastro.toml");
         let UsageError(line) = File::load(Some(missing.clone()), &KEYS).unwrap_err();
         assert!(line.starts_with(&format!("cannot read {}: ", missing.display())), "{line}");
-    }
-
-    #[test]
-    fn a_file_that_every_user_may_write_is_refused() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let load = || File::load(Some(file.path().to_owned()), &KEYS);
-        let set =
-            |mode| std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode));
-        for mode in [0o600, 0o644, 0o664] {
-            set(mode).unwrap();
-            assert!(load().is_ok(), "{mode:o}");
-        }
-        set(0o666).unwrap();
-        let UsageError(line) = load().unwrap_err();
-        assert!(line.ends_with(&format!("run: chmod o-w {}", file.path().display())), "{line}");
     }
 
     #[test]

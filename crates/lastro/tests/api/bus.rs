@@ -32,7 +32,7 @@ async fn what_cannot_be_used_is_refused_in_one_line_without_the_password() {
         (&[("BUS_URL", "nats://h"), ("BUS_URL_FILE", "text")], "are both given"),
         (&[("BUS_URL_FILE", "text")], "text: a bus URL begins with"),
         (&[("BUS_URL_FILE", "absent")], "cannot read absent: "),
-        (&[("BUS_URL_FILE", "open")], "run: chmod o-w open"),
+        (&[("BUS_URL_FILE", "open")], "run: chmod go-w open"),
         (&[("BUS_CREDENTIALS", "absent")], "cannot read absent: "),
         (&[("BUS_CREDENTIALS", "text")], "text is neither a .creds file nor"),
         (

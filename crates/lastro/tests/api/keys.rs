@@ -123,6 +123,20 @@ async fn a_file_that_says_something_wrong_keeps_the_keys_and_shows_in_readyz() {
 }
 
 #[tokio::test]
+async fn a_file_that_every_user_may_read_is_told_once_at_the_start() {
+    let keys = Keys::new();
+    keys.create("stock:read", &[]).await;
+    let told = async || {
+        let shop = keys.shop().await;
+        shop.programs.log().matches("every user of this machine may read").count()
+    };
+    assert_eq!(told().await, 0);
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(keys.file(), open).expect("permissions");
+    assert_eq!(told().await, 1);
+}
+
+#[tokio::test]
 async fn a_rotated_key_has_two_secrets_for_a_while() {
     let keys = Keys::new();
     let (old, id) = keys.create("stock:read", &[]).await;

@@ -63,6 +63,8 @@ impl Way {
         let variable = format!("LASTRO_{}", key.to_uppercase());
         let file = folder.join(format!("{key}.url"));
         std::fs::write(&file, format!("{url}\n")).expect("a file");
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&file, private).expect("permissions");
         let set = |line: String| {
             let settings = folder.join("lastro.toml");
             let before = std::fs::read_to_string(&settings).unwrap_or_default();

@@ -2,7 +2,7 @@
 //! writes it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::record::KeyRecord;
+use crate::config::{Unusable, read_owned};
 
 /// Why a file of keys cannot be used. The line names the file.
 #[derive(Debug, thiserror::Error)]
@@ -59,14 +60,10 @@ pub(super) fn version(path: &Path) -> Result<Version, KeysFileError> {
 /// The file cannot be read, other users may write it, it is not a list of keys, or it names an id
 /// twice.
 pub fn read(path: &Path) -> Result<Vec<KeyRecord>, KeysFileError> {
-    let mut text = String::new();
-    let mut file = File::open(path).map_err(|source| io_error(path, source))?;
-    let mode = file.metadata().map_err(|source| io_error(path, source))?.mode();
-    if mode & 0o022 != 0 {
-        let reason = format!("other users may write it; run: chmod go-w {}", path.display());
-        return Err(malformed(path, &reason));
-    }
-    file.read_to_string(&mut text).map_err(|source| io_error(path, source))?;
+    let text = read_owned(path).map_err(|unusable| match unusable {
+        Unusable::Unreadable(source) => io_error(path, source),
+        Unusable::Writable(line) => malformed(path, &line),
+    })?;
     let content: Content = toml::from_str(&text).map_err(|error| {
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         malformed(path, &format!("line {line}: {}", error.message()))

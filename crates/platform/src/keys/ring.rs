@@ -18,6 +18,7 @@ use super::record::KeyRecord;
 use super::scope::{Scope, Scopes};
 use super::secret::{KeyId, SecretHash, SentKey};
 use crate::clock::Clock;
+use crate::config::warn_of_readers;
 use crate::rate::{Limit, Rate};
 use crate::readiness::{Health, Readiness};
 
@@ -130,6 +131,7 @@ impl Keyring {
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, KeysFileError> {
         let version = file::version(path)?;
         let records = read(path)?;
+        warn_of_readers(path);
         let keys = by_id(records, &HashMap::new());
         let known = Known { keys, version, confirmed: Instant::now() };
         Ok(Self { path: path.to_owned(), clock, known: RwLock::new(known) })

@@ -9,7 +9,7 @@ use async_nats::rustls::{ClientConfig, RootCertStore};
 use nkeys::{KeyPair, KeyPairType};
 
 use super::address::{Address, Login};
-use crate::config::{Secret, UsageError, read_trusted};
+use crate::config::{Secret, UsageError, read_trusted, warn_of_readers};
 
 /// The files that secure the connection to a broker, beside its URL.
 #[derive(Clone, Debug, Default)]
@@ -156,11 +156,13 @@ impl Access {
 impl Proof {
     fn in_file(path: PathBuf) -> Result<Self, UsageError> {
         let text = Secret::from(read_trusted(&path)?);
+        let credentials = path.clone();
         let proof = match text.reveal().contains("-----BEGIN") {
             true => Self::Credentials(path, text),
             false => Self::Nkey(path, text),
         };
         proof.apply(ConnectOptions::new())?;
+        warn_of_readers(&credentials);
         Ok(proof)
     }
 
@@ -220,10 +222,12 @@ fn check_certificate(certificate: &Path, key: &Path) -> Result<(), UsageError> {
         UsageError(format!("bus_key={}: the file has no unencrypted key in PEM", key.display()))
     })?;
     let building = ClientConfig::builder().with_root_certificates(RootCertStore::empty());
-    building.with_client_auth_cert(chain, its).map(drop).map_err(|error| {
+    building.with_client_auth_cert(chain, its).map_err(|error| {
         let (certificate, key) = (certificate.display(), key.display());
         UsageError(format!("bus_cert={certificate} cannot be used with bus_key={key}: {error}"))
-    })
+    })?;
+    warn_of_readers(key);
+    Ok(())
 }
 
 fn usage(reason: &str) -> UsageError {

@@ -75,7 +75,7 @@ fn a_certificate_and_its_key_come_together() {
     assert!(refused("tls://h", with(&ours, &ours)).contains("no unencrypted key"));
     std::fs::set_permissions(key.as_ref().expect("a file"), PermissionsExt::from_mode(0o602))
         .expect("permissions");
-    assert!(refused("tls://h", with(&ours, &key)).contains("chmod o-w"));
+    assert!(refused("tls://h", with(&ours, &key)).contains("chmod go-w"));
 }
 
 #[test]
