@@ -113,11 +113,13 @@ impl Client {
     /// Who sends a request without a key. Whoever tries keys from an address must not make the
     /// probes of a load balancer at the same address fail.
     fn of_route(route: Option<&str>) -> Self {
-        match route {
-            Some("/livez" | "/readyz") => Self::Uncounted,
-            _ => Self::WithoutKey,
-        }
+        if is_probe(route) { Self::Uncounted } else { Self::WithoutKey }
     }
+}
+
+/// Whether a route says how the program is to whoever decides about its life.
+pub(crate) fn is_probe(route: Option<&str>) -> bool {
+    matches!(route, Some("/livez" | "/readyz"))
 }
 
 /// What stands before the routes of one router.

@@ -28,7 +28,7 @@ use platform::clock::Ids;
 use platform::keys::{KEY_PREFIX, Principal};
 use platform::telemetry::{Metrics, RequestLabels};
 
-use crate::auth::{Client, Guard};
+use crate::auth::{Client, Guard, is_probe};
 use crate::json::discard_unread;
 use crate::limits::{COST_OF_A_WRONG_KEY, Counted, Limits};
 use crate::problem::{Code, Problem};
@@ -259,6 +259,12 @@ impl Edge {
     /// A request with a valid key counts for the key alone: many clients may share an address.
     /// What a client may not do counts as well.
     fn admit(&self, request: &Request, asked: &Asked) -> Admission {
+        let slot = request.extensions().get().and_then(|origin: &Origin| origin.slot.as_ref());
+        if slot.is_some_and(|slot| slot.is_short()) && !is_probe(asked.route.as_deref()) {
+            let detail = "all connections have a request in flight";
+            let problem = Problem::new(Code::OVERLOADED, detail);
+            return Admission::refused(Client::Uncounted, problem, None);
+        }
         if let Err(problem) = self.site.check(request) {
             return Admission::refused(Client::Uncounted, problem, None);
         }
@@ -266,7 +272,9 @@ impl Edge {
         let counted = match &client {
             Client::Uncounted => Ok(None),
             Client::WithKey(principal) => {
-                connection_shows_key(request);
+                if let Some(slot) = slot {
+                    slot.shows_key();
+                }
                 Limits::count_key(principal, request)
             }
             Client::WithoutKey => self.limits.count_address(request, 1),
@@ -331,14 +339,6 @@ impl Edge {
         }
         let route = route.unwrap_or_else(|| "none".to_owned());
         self.metrics.request(&RequestLabels { service: self.service, method, route, status }, took);
-    }
-}
-
-/// The connection of the request is the key's from now on.
-fn connection_shows_key(request: &Request) {
-    let origin = request.extensions().get::<Origin>();
-    if let Some(slot) = origin.and_then(|origin| origin.slot.as_ref()) {
-        slot.shows_key();
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use http::{HeaderValue, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -150,7 +151,12 @@ async fn serve_connection(
         let (slot, silence) = (slot.clone(), silence.clone());
         let answer = service.call(request);
         async move {
-            let answer = answer.await;
+            let mut answer = answer.await;
+            if let (true, Ok(response)) = (slot.is_spare(), &mut answer) {
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             slot.becomes_idle();
             silence.becomes_idle();
             answer

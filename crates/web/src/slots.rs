@@ -29,9 +29,11 @@ pub(super) fn capacity() -> usize {
 #[derive(Debug)]
 pub(super) struct Slots {
     free: Arc<Semaphore>,
+    /// Slots for the time when all others have a request in flight. Only probes are answered there.
+    spare: Arc<Semaphore>,
     /// Connections that wait for their client's next request, in the order in which they are
-    /// evicted: those without a key first, and of these the one that has been idle for longest.
-    idle: Mutex<BTreeMap<(bool, u64), Arc<Connection>>>,
+    /// evicted.
+    idle: Mutex<BTreeMap<Turn, Arc<Connection>>>,
     next: AtomicU64,
     became_idle: Notify,
 }
@@ -39,18 +41,18 @@ pub(super) struct Slots {
 impl Slots {
     /// The slots of an API.
     pub(super) fn new() -> Arc<Self> {
-        Self::with_capacity(capacity())
+        Self::with_spare(capacity(), capacity() / 16)
     }
 
     /// The slots of an address for probes alone, which leave most files to the API.
     pub(super) fn for_probes() -> Arc<Self> {
-        Self::with_capacity(capacity() / 4)
+        Self::with_spare(capacity() / 4, 0)
     }
 
-    pub(super) fn with_capacity(connections: usize) -> Arc<Self> {
-        let free = Arc::new(Semaphore::new(connections));
+    pub(super) fn with_spare(connections: usize, spare: usize) -> Arc<Self> {
         Arc::new(Self {
-            free,
+            free: Arc::new(Semaphore::new(connections)),
+            spare: Arc::new(Semaphore::new(spare)),
             idle: Mutex::default(),
             next: AtomicU64::new(1),
             became_idle: Notify::new(),
@@ -63,8 +65,8 @@ impl Slots {
         if holder.as_ref().is_some_and(|holder| !holder.makes_room(self)) {
             return None;
         }
-        let permit = self.permit().await;
-        let connection = Arc::new(Connection::default());
+        let (permit, is_spare) = self.permit().await;
+        let connection = Arc::new(Connection { is_spare, ..Connection::default() });
         if let Some(holder) = &holder {
             holder.add(&connection);
         }
@@ -73,26 +75,37 @@ impl Slots {
         Some(slot)
     }
 
-    async fn permit(&self) -> OwnedSemaphorePermit {
+    /// A free slot, and whether it is a spare one.
+    async fn permit(&self) -> (OwnedSemaphorePermit, bool) {
+        let never = "the semaphore is never closed";
         loop {
             let mut more = pin!(self.became_idle.notified());
             more.as_mut().enable();
-            let free = self.free.clone();
+            let (free, spare) = (self.free.clone(), self.spare.clone());
             if let Ok(permit) = free.clone().try_acquire_owned() {
-                return permit;
+                return (permit, false);
             }
-            let evicts = self.evict_one();
+            if self.evict_one(false) {
+                return (free.acquire_owned().await.expect(never), false);
+            }
+            if let Ok(permit) = spare.clone().try_acquire_owned() {
+                return (permit, true);
+            }
+            let evicts = self.evict_one(true);
             tokio::select! {
-                permit = free.acquire_owned() => return permit.expect("the semaphore is never closed"),
+                permit = free.acquire_owned() => return (permit.expect(never), false),
+                permit = spare.acquire_owned() => return (permit.expect(never), true),
                 () = more, if !evicts => {}
             }
         }
     }
 
-    fn evict_one(&self) -> bool {
-        let next = self.idle().pop_first();
-        next.is_some_and(|(_, connection)| {
-            connection.is_evicted();
+    /// Evicts the connection whose turn it is, if that is in a spare slot or not, as asked.
+    fn evict_one(&self, is_spare: bool) -> bool {
+        let mut idle = self.idle();
+        let next = idle.first_entry().filter(|next| next.get().is_spare == is_spare);
+        next.is_some_and(|next| {
+            next.remove().is_evicted();
             true
         })
     }
@@ -107,9 +120,18 @@ impl Slots {
         was_idle
     }
 
-    fn idle(&self) -> MutexGuard<'_, BTreeMap<(bool, u64), Arc<Connection>>> {
+    fn idle(&self) -> MutexGuard<'_, BTreeMap<Turn, Arc<Connection>>> {
         self.idle.lock().expect("nothing panics under this lock")
     }
+}
+
+/// The order in which idle connections are evicted: those in spare slots last, those without a key
+/// before those with one, and otherwise the one that has been idle for longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    is_spare: bool,
+    has_key: bool,
+    since: u64,
 }
 
 /// What is known of a connection to those who look for one to evict. `since` and `has_key` change
@@ -122,6 +144,7 @@ pub(super) struct Connection {
     has_key: AtomicBool,
     /// Whether it counts against the limit of its address.
     is_counted: AtomicBool,
+    is_spare: bool,
     evicted: CancellationToken,
 }
 
@@ -143,9 +166,9 @@ impl Connection {
         self.has_key.load(Ordering::Relaxed)
     }
 
-    /// Its place among those that are idle.
-    fn turn(&self) -> (bool, u64) {
-        (self.has_key(), self.since.load(Ordering::Relaxed))
+    fn turn(&self) -> Turn {
+        let since = self.since.load(Ordering::Relaxed);
+        Turn { is_spare: self.is_spare, has_key: self.has_key(), since }
     }
 
     fn is_evicted(&self) {
@@ -189,6 +212,16 @@ impl Slot {
         idle.insert(self.connection.turn(), self.connection.clone());
         drop(idle);
         self.slots.became_idle.notify_waiters();
+    }
+
+    /// Whether the slot is for the time when all others have a request in flight.
+    pub(super) fn is_spare(&self) -> bool {
+        self.connection.is_spare
+    }
+
+    /// Whether the slot is a spare one, and none of the others has become free meanwhile.
+    pub(super) fn is_short(&self) -> bool {
+        self.is_spare() && self.slots.free.available_permits() == 0
     }
 
     /// A valid key was shown: from now on the connection is the key's, and not its address's.
@@ -240,6 +273,10 @@ impl Drop for Slot {
 
 #[cfg(test)]
 impl Slots {
+    pub(super) fn with_capacity(connections: usize) -> Arc<Self> {
+        Self::with_spare(connections, 0)
+    }
+
     /// How many connections are idle, and how many slots are free.
     pub(super) fn numbers(&self) -> (usize, usize) {
         (self.idle().len(), self.free.available_permits())

@@ -18,16 +18,21 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const HOST: &str = "HTTP/1.1\r\nHost: h\r\n";
 
 /// A server with few slots, of which half may wait. `waiting` counts the requests that wait.
-async fn server(settings: &LimitSettings, waiting: Arc<AtomicUsize>) -> Running {
+async fn server(slots: Arc<Slots>, settings: &LimitSettings, waiting: Arc<AtomicUsize>) -> Running {
     let limits = Arc::new(Limits::new(settings).unwrap().with_waits(SLOTS / 2));
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry, "1");
+    let counted = waiting.clone();
     let waits = |headers: http::HeaderMap| async move {
         if headers.contains_key("prefer") {
-            waiting.fetch_add(1, Ordering::Relaxed);
+            counted.fetch_add(1, Ordering::Relaxed);
             std::future::pending::<()>().await;
         }
         "at once"
+    };
+    let stuck = || async move {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        std::future::pending::<()>().await;
     };
     let probes = Probes {
         name: "test",
@@ -37,25 +42,30 @@ async fn server(settings: &LimitSettings, waiting: Arc<AtomicUsize>) -> Running 
     };
     let routes = probes::router(probes)
         .route("/", get(|| async { "hello" }).post(|_: bytes::Bytes| async { "read" }))
-        .route("/wait", get(waits));
+        .route("/wait", get(waits))
+        .route("/stuck", get(stuck));
     let ids = Arc::new(SystemIds::new(Arc::new(SystemClock)));
     let edge =
         Edge::new("test", metrics, ids).guarded_by(Guard::new(None, true, PROBES), limits.clone());
-    running_limited(Slots::with_capacity(SLOTS), limits, edge.wrap(routes)).await
+    running_limited(slots, limits, edge.wrap(routes)).await
 }
 
-/// Asks on a connection of its own.
-async fn livez(address: std::net::SocketAddr) -> String {
-    let asking = async {
-        rest(sent(address, &format!("GET /livez {HOST}Connection: close\r\n\r\n")).await).await
-    };
-    let asked = tokio::time::timeout(PATIENCE, asking).await;
-    asked.expect("it is answered in time").lines().next().unwrap_or_default().to_owned()
+/// Asks on a connection of its own. Returns the whole answer once the connection is closed.
+async fn ask(address: std::net::SocketAddr, path: &str, headers: &str) -> String {
+    let request = format!("GET {path} {HOST}{headers}\r\n");
+    let asking = async { rest(sent(address, &request).await).await };
+    tokio::time::timeout(PATIENCE, asking).await.expect("it is answered in time")
+}
+
+async fn must_be_alive(address: std::net::SocketAddr) {
+    let answer = ask(address, "/livez", "Connection: close\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }
 
 async fn stays_alive(settings: &LimitSettings, waiting_at_most: usize) {
     let waiting = Arc::new(AtomicUsize::new(0));
-    let server = server(settings, waiting.clone()).await;
+    let slots = Slots::with_capacity(SLOTS);
+    let server = server(slots, settings, waiting.clone()).await;
     let mut held = Vec::new();
     for _ in 0..SLOTS {
         let request = format!("GET /wait {HOST}Prefer: wait=30\r\n\r\n");
@@ -75,7 +85,7 @@ async fn stays_alive(settings: &LimitSettings, waiting_at_most: usize) {
             held.push(sent(server.address, attack).await);
         }
         for _ in 0..SLOTS {
-            assert_eq!(livez(server.address).await, "HTTP/1.1 200 OK", "{attack:?}");
+            must_be_alive(server.address).await;
         }
     }
     assert_eq!(waiting.load(Ordering::Relaxed), waiting_at_most);
@@ -95,4 +105,37 @@ async fn livez_is_answered_to_an_address_that_is_at_all_of_its_limits() {
         ..LimitSettings::default()
     };
     stays_alive(&settings, 4).await;
+}
+
+/// Requests that do not wait for an outcome may take all slots too, when a database is slow.
+#[tokio::test]
+async fn livez_is_answered_while_every_connection_has_a_request_in_flight() {
+    let stuck = Arc::new(AtomicUsize::new(0));
+    let slots = Slots::with_spare(4, 2);
+    let server = server(slots, &LimitSettings::default(), stuck.clone()).await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(sent(server.address, &format!("GET /stuck {HOST}\r\n")).await);
+    }
+    while stuck.load(Ordering::Relaxed) < 4 {
+        tokio::task::yield_now().await;
+    }
+    for beginning in [String::new(), format!("GET / {HOST}")] {
+        for _ in 0..4 {
+            held.push(sent(server.address, &beginning).await);
+        }
+        must_be_alive(server.address).await;
+        // The server closes the connection by itself: other clients need its slot.
+        let refused = ask(server.address, "/", "").await;
+        assert!(
+            refused.starts_with("HTTP/1.1 503 ") && refused.contains("overloaded"),
+            "{refused}"
+        );
+        assert!(ask(server.address, "/livez", "").await.contains("alive"));
+    }
+    drop(held);
+    let served = async {
+        while !ask(server.address, "/", "Connection: close\r\n").await.ends_with("hello") {}
+    };
+    tokio::time::timeout(PATIENCE, served).await.expect("slots become free");
 }
