@@ -1,5 +1,4 @@
-//! Slots for connections. When none is free, the connection that has been idle for longest is
-//! evicted (R17).
+//! Slots for connections. When none is free, an idle connection is evicted (R17), see [`Turn`].
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -19,7 +18,7 @@ const MAX_CONNECTIONS: u64 = 10_000;
 const BUSY: u64 = 0;
 
 /// The number of slots: at most half of the files that the process may open. The other half is for
-/// its files, databases and broker.
+/// its files, databases and broker, and for probes.
 pub(super) fn capacity() -> usize {
     let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(MAX_CONNECTIONS.min(open_files / 2)).unwrap_or(usize::MAX)
