@@ -62,6 +62,15 @@ async fn must_be_alive(address: std::net::SocketAddr) {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }
 
+async fn becomes(count: &AtomicUsize, expected: usize) {
+    let counting = async {
+        while count.load(Ordering::Relaxed) < expected {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, counting).await.expect("the requests arrive");
+}
+
 async fn stays_alive(settings: &LimitSettings, waiting_at_most: usize) {
     let waiting = Arc::new(AtomicUsize::new(0));
     let slots = Slots::with_capacity(SLOTS);
@@ -71,9 +80,7 @@ async fn stays_alive(settings: &LimitSettings, waiting_at_most: usize) {
         let request = format!("GET /wait {HOST}Prefer: wait=30\r\n\r\n");
         held.push(sent(server.address, &request).await);
     }
-    while waiting.load(Ordering::Relaxed) < waiting_at_most {
-        tokio::task::yield_now().await;
-    }
+    becomes(&waiting, waiting_at_most).await;
     let attacks = [
         String::new(),
         format!("GET / {HOST}"),
@@ -117,9 +124,7 @@ async fn livez_is_answered_while_every_connection_has_a_request_in_flight() {
     for _ in 0..4 {
         held.push(sent(server.address, &format!("GET /stuck {HOST}\r\n")).await);
     }
-    while stuck.load(Ordering::Relaxed) < 4 {
-        tokio::task::yield_now().await;
-    }
+    becomes(&stuck, 4).await;
     for beginning in [String::new(), format!("GET / {HOST}")] {
         for _ in 0..4 {
             held.push(sent(server.address, &beginning).await);
