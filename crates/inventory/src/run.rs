@@ -277,7 +277,9 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         if common.replace_peer {
             pairing.forget().await?;
         }
-        let joining = broker.join(PROGRAM.name, pairing.clone(), CHANNELS, common.replace_peer);
+        let metrics = process.context.metrics.clone();
+        let takes_over = common.replace_peer;
+        let joining = broker.join(PROGRAM.name, pairing.clone(), CHANNELS, metrics, takes_over);
         let bus = Arc::new(joining.await?);
         Ok(build(Dependencies { store, audit, bus, pairing }, process))
     })

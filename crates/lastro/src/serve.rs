@@ -12,6 +12,7 @@ use platform::config::{DatabaseUrl, File, Secret, UsageError};
 use platform::lifecycle::Stage;
 use platform::pairing::Pairing;
 use platform::process::{BusArgs, CommonArgs, ProgramError};
+use platform::telemetry::Metrics;
 use web::program::{Api, Process, Program};
 
 use crate::audit::Agreement;
@@ -167,7 +168,7 @@ pub(crate) async fn build(process: &mut Process, settings: Settings) -> Result<A
     pair(pairings, replaces_peer).await?;
     let [orders_bus, inventory_bus] = match broker {
         None => buses_in_memory(pairings, clock.clone()),
-        Some(broker) => buses_at(broker, pairings, replaces_peer).await?,
+        Some(broker) => buses_at(broker, pairings, &process.context.metrics, replaces_peer).await?,
     };
     let orders::Opened { store, audit: orders_audit, pairing } = orders;
     let audit = orders_audit.clone();
@@ -203,10 +204,13 @@ fn buses_in_memory(
 async fn buses_at(
     broker: Broker,
     [orders, stock]: [&Arc<Pairing>; 2],
+    metrics: &Metrics,
     replaces_peer: bool,
 ) -> Result<[Arc<dyn Bus>; 2], ProgramError> {
     let join = async |service: Program, channels, pairing: &Arc<Pairing>| {
-        broker.clone().join(service.name, pairing.clone(), channels, replaces_peer).await
+        let broker = broker.clone();
+        let metrics = metrics.clone();
+        broker.join(service.name, pairing.clone(), channels, metrics, replaces_peer).await
     };
     let orders_bus = join(orders::PROGRAM, orders::CHANNELS, orders).await?;
     let inventory_bus = join(inventory::PROGRAM, inventory::CHANNELS, stock).await?;

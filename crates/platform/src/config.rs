@@ -13,7 +13,7 @@ pub use arguments::refuse_passwords;
 pub use secret::Secret;
 pub use url::{BusUrl, DatabaseUrl};
 
-pub(crate) use trusted::{Unusable, read_owned, read_trusted, warn_of_readers};
+pub(crate) use trusted::{Unusable, read_owned, read_private, read_trusted, warn_of_readers};
 
 mod address;
 mod arguments;

@@ -17,8 +17,7 @@ use crate::failure::{Chain, Failure, NotDone};
 use crate::pairing::Pairing;
 use crate::quarantine::{QuarantineKind, Quarantined};
 use crate::telemetry::{Metrics, Unprocessed};
-use log_limit::Line;
-
+pub(crate) use log_limit::Line;
 pub use log_limit::LogLimit;
 
 mod log_limit;

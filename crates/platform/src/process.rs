@@ -98,7 +98,7 @@ fn report(error: &ProgramError) -> ExitCode {
 }
 
 /// The keys of the settings file that every server program has.
-pub const COMMON_KEYS: [&str; 22] = [
+pub const COMMON_KEYS: [&str; 25] = [
     "listen",
     "metrics_listen",
     "api_keys_file",
@@ -121,6 +121,9 @@ pub const COMMON_KEYS: [&str; 22] = [
     "bus_credentials",
     "bus_cert",
     "bus_key",
+    "bus_signing_key_file",
+    "bus_verify_keys_file",
+    "bus_signatures",
 ];
 
 /// The options that every server program has. Flag > environment > file > default.

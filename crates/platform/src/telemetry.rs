@@ -63,6 +63,7 @@ pub struct Metrics {
     anomalies: Family<KindLabels, Counter>,
     shed: Family<ServiceLabel, Counter>,
     published: Family<PublishedLabels, Counter>,
+    unverified: Family<ReasonLabels, Counter>,
     sqlite_log: Family<ServiceLabel, Gauge>,
     /// The metrics of the auditors.
     pub audit: AuditNumbers,
@@ -123,6 +124,36 @@ impl Unprocessed {
     }
 }
 
+/// Why a batch of messages has no valid signature: the label `reason` of `bus_unverified`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unverified {
+    /// It has none.
+    Unsigned,
+    /// It names a key that the service does not know.
+    UnknownKey,
+    /// It is not what that key signs for this subject, sender and payload, or is no signature.
+    Invalid,
+}
+
+impl Unverified {
+    const ALL: [Self; 3] = [Self::Unsigned, Self::UnknownKey, Self::Invalid];
+
+    /// Returns the label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsigned => "unsigned",
+            Self::UnknownKey => "unknown_key",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    service: &'static str,
+    reason: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PublishedLabels {
     service: &'static str,
@@ -142,6 +173,7 @@ impl Metrics {
             anomalies: Family::default(),
             shed: Family::default(),
             published: Family::default(),
+            unverified: Family::default(),
             sqlite_log: Family::default(),
             audit: AuditNumbers::new(registry),
         };
@@ -166,6 +198,9 @@ impl Metrics {
         registry.register("requests_shed", help, self.shed.clone());
         let help = "Batches of messages published to the bus, by result; messages of failed ones are sent again";
         registry.register("bus_published", help, self.published.clone());
+        let help =
+            "Batches of messages received without a valid signature; investigate any increase";
+        registry.register("bus_unverified", help, self.unverified.clone());
         let help = "The size of the write-ahead log beside a SQLite database";
         registry.register_with_unit("sqlite_log", help, Unit::Bytes, self.sqlite_log.clone());
     }
@@ -178,6 +213,10 @@ impl Metrics {
         drop(self.shed.get_or_create(&ServiceLabel { service }));
         for result in ["ok", "failed"] {
             drop(self.published.get_or_create(&PublishedLabels { service, result }));
+        }
+        for why in Unverified::ALL {
+            let reason = why.as_str();
+            drop(self.unverified.get_or_create(&ReasonLabels { service, reason }));
         }
         for why in Unprocessed::ALL {
             let kind = why.as_str();
@@ -214,6 +253,12 @@ impl Metrics {
             let labels = PublishedLabels { service, result };
             self.published.get_or_create(&labels).inc_by(batches as u64);
         }
+    }
+
+    /// Counts a batch of messages that was received without a valid signature.
+    pub fn unverified(&self, service: &'static str, why: Unverified) {
+        let reason = why.as_str();
+        self.unverified.get_or_create(&ReasonLabels { service, reason }).inc();
     }
 
     /// Sets the size of the write-ahead log of a service's SQLite file.
@@ -257,6 +302,7 @@ mod tests {
         metrics.anomaly("inventory", "anomaly");
         metrics.shed("orders");
         metrics.published("orders", Attempt { published: 2, failed: 0 });
+        metrics.unverified("orders", Unverified::UnknownKey);
         metrics.sqlite_log("orders", 4096);
         let text = render(&registry);
         for line in [
@@ -266,6 +312,7 @@ mod tests {
             r#"anomalies_total{service="inventory",kind="anomaly"} 1"#,
             r#"requests_shed_total{service="orders"} 1"#,
             r#"bus_published_total{service="orders",result="ok"} 2"#,
+            r#"bus_unverified_total{service="orders",reason="unknown_key"} 1"#,
             r#"sqlite_log_bytes{service="orders"} 4096"#,
             r#"build_info{version="1.2.3"} 1"#,
         ] {
@@ -283,6 +330,7 @@ mod tests {
             r#"requests_shed_total{service="orders"} 0"#,
             r#"quarantine_messages_total{service="orders",kind="malformed"} 0"#,
             r#"anomalies_total{service="orders",kind="anomaly"} 0"#,
+            r#"bus_unverified_total{service="orders",reason="unsigned"} 0"#,
         ] {
             assert!(text.lines().any(|its| its == line), "{line} is not in\n{text}");
         }

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rcgen::{KeyPair, PKCS_ED25519};
 use testbed::{Launch, Nats, PATIENCE, lastro};
 
 const SECRET: &str = "s3cret-canary";
@@ -16,13 +17,33 @@ fn service(folder: &Path) -> Launch {
     lastro(folder).args(["order-service", "--listen", "127.0.0.1:0"])
 }
 
+/// A service must refuse these settings in one line, and make nothing.
+async fn is_refused(folder: &Path, settings: &[(&str, &str)], words: &str) {
+    let launch = settings.iter().fold(service(folder), |launch, (name, value)| {
+        launch.env(&format!("LASTRO_{name}"), *value)
+    });
+    let ended = launch.to_end().await;
+    ended.must_be_refused(2, &[words]);
+    assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
+    assert!(!folder.join("data").exists(), "nothing is made");
+}
+
+fn write(folder: &Path, name: &str, text: &str, mode: u32) {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("a file");
+    std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("permissions");
+}
+
 #[tokio::test]
 async fn what_cannot_be_used_is_refused_in_one_line_without_the_password() {
     let folder = folder();
-    std::fs::write(folder.path().join("text"), SECRET).expect("a file");
-    let open = folder.path().join("open");
-    std::fs::write(&open, "nats://h").expect("a file");
-    std::fs::set_permissions(open, PermissionsExt::from_mode(0o666)).expect("permissions");
+    write(folder.path(), "text", SECRET, 0o644);
+    write(folder.path(), "open", "nats://h", 0o666);
+    let torn = format!(
+        "-----BEGIN NATS USER JWT-----\n{SECRET}\n------END NATS USER JWT------\n\n\
+         -----BEGIN USER NKEY SEED-----\nSUA{SECRET}\n------END USER NKEY SEED------\n"
+    );
+    write(folder.path(), "torn.creds", &torn, 0o600);
     for (settings, words) in [
         (&[("BUS_URL", "nats://u:s3cret-canary,@h")][..], "percent-encoded"),
         (&[("BUS_URL", "nats://u:s3cret-canary@h:port")], "invalid port number"),
@@ -35,6 +56,7 @@ async fn what_cannot_be_used_is_refused_in_one_line_without_the_password() {
         (&[("BUS_URL_FILE", "open")], "run: chmod go-w open"),
         (&[("BUS_CREDENTIALS", "absent")], "cannot read absent: "),
         (&[("BUS_CREDENTIALS", "text")], "text is neither a .creds file nor"),
+        (&[("BUS_CREDENTIALS", "torn.creds")], "torn.creds is neither a .creds file nor"),
         (
             &[("BUS_URL", "nats://u:s3cret-canary@h"), ("BUS_CREDENTIALS", "text")],
             "leave one of both out",
@@ -44,19 +66,59 @@ async fn what_cannot_be_used_is_refused_in_one_line_without_the_password() {
         (&[("BUS_CA", "text")], "bus_ca needs encryption"),
         (&[("BUS_URL", "tls://h"), ("BUS_CA", "text")], "no certificates in PEM"),
     ] {
-        let launch = settings.iter().fold(service(folder.path()), |launch, (name, value)| {
-            launch.env(&format!("LASTRO_{name}"), *value)
-        });
-        let ended = launch.to_end().await;
-        ended.must_be_refused(2, &[words]);
-        assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
+        is_refused(folder.path(), settings, words).await;
     }
-    for name in ["ca", "credentials", "cert", "key"] {
-        let setting = format!("--bus-{name}=text");
+}
+
+#[tokio::test]
+async fn keys_of_signatures_that_do_not_fit_are_refused_in_one_line_without_the_key() {
+    let folder = folder();
+    let own = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+    write(folder.path(), "own.pub", &own.public_key_pem(), 0o600);
+    write(folder.path(), "own.pem", &own.serialize_pem(), 0o600);
+    write(folder.path(), "open.pem", &own.serialize_pem(), 0o644);
+    let torn =
+        format!("-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\n{SECRET}");
+    write(folder.path(), "torn.pem", &torn, 0o600);
+    write(folder.path(), "text", SECRET, 0o600);
+    for (settings, words) in [
+        (&[("BUS_SIGNATURES", "report")][..], "\"report\" needs bus_verify_keys_file"),
+        (&[("BUS_SIGNATURES", "require")], "\"require\" needs bus_verify_keys_file"),
+        (
+            &[("BUS_SIGNATURES", "require"), ("BUS_VERIFY_KEYS_FILE", "own.pub")],
+            "\"require\" needs bus_signing_key_file",
+        ),
+        (&[("BUS_SIGNING_KEY_FILE", "absent")], "cannot read absent: "),
+        (&[("BUS_SIGNING_KEY_FILE", "open.pem")], "run: chmod o-r open.pem"),
+        (&[("BUS_SIGNING_KEY_FILE", "text")], "=text: the file has no Ed25519 private key"),
+        (&[("BUS_SIGNING_KEY_FILE", "torn.pem")], "=torn.pem: the file has no Ed25519 private key"),
+        (&[("BUS_SIGNING_KEY_FILE", "own.pub")], "=own.pub: the file has no Ed25519 private key"),
+        (&[("BUS_VERIFY_KEYS_FILE", "text")], "=text: the file has no public key in PEM"),
+        (&[("BUS_VERIFY_KEYS_FILE", "own.pem")], "=own.pem: the file has no public key in PEM"),
+        (
+            &[("BUS_SIGNING_KEY_FILE", "own.pem"), ("BUS_VERIFY_KEYS_FILE", "own.pub")],
+            "=own.pub: the key ",
+        ),
+    ] {
+        is_refused(folder.path(), settings, words).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_about_a_broker_between_two_programs_is_refused_in_one_program() {
+    let folder = folder();
+    write(folder.path(), "text", SECRET, 0o600);
+    let for_a_broker = ["ca=text", "credentials=text", "cert=text", "key=text"];
+    let signatures = ["signing-key-file=text", "verify-keys-file=text", "signatures=off"];
+    for setting in for_a_broker.into_iter().chain(signatures) {
+        let setting = format!("--bus-{setting}");
         let ended =
             lastro(folder.path()).args(["--listen", "127.0.0.1:0", &setting]).to_end().await;
         ended.must_be_refused(2, &["bus_"]);
     }
+    let at_a_broker = ["--bus-url", "nats://h", "--bus-signatures", "require"];
+    let ended = lastro(folder.path()).args(at_a_broker).to_end().await;
+    ended.must_be_refused(2, &["bus_signatures", "start order-service and inventory-service"]);
     assert!(!folder.path().join("data").exists(), "nothing is made");
 }
 

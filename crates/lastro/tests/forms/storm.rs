@@ -13,6 +13,7 @@ use platform::bus::{ACK_WAIT, Bus};
 use platform::config::DatabaseUrl;
 use platform::pairing::Pairing;
 use platform::process::{HttpSettings, ProgramError};
+use platform::telemetry::Metrics;
 use testbed::{Deployment, Environment, Form, Load, PATIENCE, Random, Storm, stocked};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -74,7 +75,8 @@ impl Services {
             let its_process = apart.as_mut().unwrap_or(&mut process);
             let inventory = inventory::open_store(&inventory, its_process).await.expect("a store");
             let pairings = [&orders.pairing, &inventory.pairing];
-            let [of_orders, of_inventory] = services.buses(form, environment, pairings).await;
+            let [of_orders, of_inventory] =
+                services.buses(form, environment, &process.context.metrics, pairings).await;
             let mut api = build_orders(orders, of_orders, &mut process);
             if let Some(mut its_process) = apart {
                 services.serve(0, process, api);
@@ -93,6 +95,7 @@ impl Services {
         &self,
         form: Form,
         environment: &Environment,
+        metrics: &Metrics,
         [orders, inventory]: [&Arc<Pairing>; 2],
     ) -> [Arc<dyn Bus>; 2] {
         let [orders, inventory]: [Arc<dyn Bus>; 2] = if form.has_broker() {
@@ -100,7 +103,8 @@ impl Services {
             let join = async |service: Program, channels, pairing: &Arc<Pairing>| {
                 let broker = Broker::at(&url, AccessFiles::default()).expect("an address");
                 let pairing = pairing.clone();
-                broker.join(service.name, pairing, channels, false).await.expect("a bus")
+                let joining = broker.join(service.name, pairing, channels, metrics.clone(), false);
+                joining.await.expect("a bus")
             };
             let inventory = join(inventory::PROGRAM, inventory::CHANNELS, inventory).await;
             [Arc::new(join(orders::PROGRAM, orders::CHANNELS, orders).await), Arc::new(inventory)]

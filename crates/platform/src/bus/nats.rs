@@ -26,6 +26,7 @@ use super::watchdog::Watch;
 use super::{ACK_WAIT, Bus, BusError, Delivery, DeliveryTag, Hints, Published};
 use crate::config::UsageError;
 use crate::pairing::Pairing;
+use crate::telemetry::Metrics;
 use refusal::Refusal;
 use trouble::{About, Troubles};
 
@@ -37,6 +38,7 @@ mod publish;
 mod receive;
 mod refusal;
 mod settings;
+mod signature;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -45,6 +47,7 @@ mod watchdog;
 pub use access::AccessFiles;
 pub use join::{Broker, Channels, JoinError};
 pub use settings::{BusArgs, bus_url_help};
+pub use signature::{Mode, SignatureSettings, Signatures};
 
 /// The header of a message that names the database that sent it (R31).
 pub const SENDER: &str = "Lastro-Sender";
@@ -74,6 +77,8 @@ pub struct Nats {
     consumer_name: String,
     /// The database that sends, and the one that it receives from.
     pairing: Arc<Pairing>,
+    signatures: Arc<Signatures>,
+    metrics: Metrics,
     /// The first word of every subject.
     prefix: String,
     /// How many servers of the cluster keep each stream, if that is configured.
@@ -123,9 +128,10 @@ impl Nats {
     ///
     /// Returns an error if a server's address or the credentials cannot be used.
     async fn connect(
-        Broker { address, access }: Broker,
+        Broker { address, access, signatures }: Broker,
         service: &str,
         pairing: Arc<Pairing>,
+        metrics: Metrics,
         ack_wait: Duration,
         watch_period: Duration,
     ) -> Result<Self, UsageError> {
@@ -153,6 +159,8 @@ impl Nats {
             client,
             consumer_name: service.to_owned(),
             pairing,
+            signatures,
+            metrics,
             prefix: address.channel,
             replicas: address.replicas,
             ack_wait,
@@ -359,7 +367,8 @@ impl Bus for Nats {
         let too_low = (allowed < NEEDED_PAYLOAD).then(|| {
             format!("the broker takes messages of at most {allowed} bytes; raise its max_payload to 1 MiB")
         });
-        too_low.into_iter().chain(self.troubles.all()).collect()
+        let unsigned = self.signatures.trouble(self.pairing.names().peer);
+        too_low.into_iter().chain(unsigned).chain(self.troubles.all()).collect()
     }
 }
 

@@ -47,13 +47,25 @@ pub(crate) fn read_trusted(path: &Path) -> Result<String, UsageError> {
     })
 }
 
+/// The text of a file that only its owner may write, and that not every user may read.
+pub(crate) fn read_private(path: &Path) -> Result<String, UsageError> {
+    let text = read_trusted(path)?;
+    if every_user_may_read(path) {
+        return Err(UsageError(readable(path)));
+    }
+    Ok(text)
+}
+
 /// Logs that every user may read a file with a secret. A program calls it when it starts, once it
 /// has found nothing wrong with the file.
 pub(crate) fn warn_of_readers(path: &Path) {
     if every_user_may_read(path) {
-        let path = path.display();
-        warn!("every user of this machine may read {path}; run: chmod o-r {path}");
+        warn!("{}", readable(path));
     }
+}
+
+fn readable(path: &Path) -> String {
+    format!("every user of this machine may read {0}; run: chmod o-r {0}", path.display())
 }
 
 fn every_user_may_read(path: &Path) -> bool {
@@ -86,6 +98,7 @@ mod tests {
                 assert!(line.ends_with(&advice), "{line}");
             }
             assert_eq!(every_user_may_read(path), is_told, "{mode:o}");
+            assert_eq!(read_private(path).is_ok(), is_accepted && !is_told, "{mode:o}");
         }
     }
 }

@@ -25,7 +25,7 @@ struct Lines {
 
 /// What to do with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// Write it. So many lines before it were left out.
     Write {
         left_out: u64,
@@ -39,7 +39,7 @@ pub(super) enum Line {
 
 impl LogLimit {
     /// Counts a line.
-    pub(super) fn next(&self) -> Line {
+    pub(crate) fn next(&self) -> Line {
         let mut lines = self.lines();
         if lines.began.is_none_or(|began| began.elapsed() >= PERIOD) {
             lines.began = Some(Instant::now());

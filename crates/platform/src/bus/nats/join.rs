@@ -9,10 +9,12 @@ use tokio::time::timeout;
 use super::access::{Access, AccessFiles};
 use super::address::Address;
 use super::declare::{self, Misfit, Owners};
+use super::signature::Signatures;
 use super::{ACK_WAIT, Nats, WATCH_PERIOD};
 use crate::config::UsageError;
 use crate::failure::{Chain, Failure};
 use crate::pairing::Pairing;
+use crate::telemetry::Metrics;
 
 /// How long a start waits for the broker. One that is away is joined later.
 const JOIN_WAIT: Duration = Duration::from_secs(1);
@@ -24,6 +26,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(10);
 pub struct Broker {
     pub(super) address: Address,
     pub(super) access: Access,
+    pub(super) signatures: Arc<Signatures>,
 }
 
 /// The channels of one service.
@@ -78,7 +81,13 @@ impl Broker {
     pub fn at(url: &str, files: AccessFiles) -> Result<Self, UsageError> {
         let address = Address::parse(url)?;
         let access = files.check(&address)?;
-        Ok(Self { address, access })
+        Ok(Self { address, access, signatures: Arc::new(Signatures::none()) })
+    }
+
+    /// Signs the messages of the service that joins, and looks at the signatures of the other's.
+    #[must_use]
+    pub fn signing(self, signatures: Signatures) -> Self {
+        Self { signatures: Arc::new(signatures), ..self }
     }
 
     /// Connects a service to the channels that it uses. Its consumers are named `service`, so that
@@ -101,6 +110,7 @@ impl Broker {
         service: &str,
         pairing: Arc<Pairing>,
         channels: Channels<'_>,
+        metrics: Metrics,
         takes_over: bool,
     ) -> Result<Nats, JoinError> {
         let own = pairing.names().own;
@@ -109,7 +119,7 @@ impl Broker {
         if !pairing.use_on(&channel).await.map_err(failed)? {
             return Err(JoinError::Copied { service: own, channel });
         }
-        let nats = Nats::connect(self, service, pairing, ACK_WAIT, WATCH_PERIOD).await?;
+        let nats = Nats::connect(self, service, pairing, metrics, ACK_WAIT, WATCH_PERIOD).await?;
         let Channels { receives, sends } = channels;
         for channel in [receives, sends] {
             let known = nats.channel(&nats.subject(channel));

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::super::{BusError, Published};
+use super::signature::SIGNATURE;
 use super::trouble::About;
 use super::{ANSWER_WAIT, Nats, SENDER, declare, unavailable};
 use crate::failure::Chain;
@@ -63,11 +64,15 @@ impl Nats {
         until: Instant,
     ) -> Vec<Result<(), PublishError>> {
         let late = || PublishError::new(PublishErrorKind::TimedOut);
-        let sender = self.pairing.id().to_string();
+        let sender = self.pairing.id();
         let mut sent = Vec::with_capacity(messages.len());
         for message in messages {
-            let message =
-                PublishMessage::build().header(SENDER, sender.as_str()).payload(message.clone());
+            let signature = self.signatures.sign(channel, sender, message);
+            let unsigned = PublishMessage::build().header(SENDER, sender.to_string().as_str());
+            let message = signature
+                .iter()
+                .fold(unsigned, |its, signature| its.header(SIGNATURE, signature.as_str()))
+                .payload(message.clone());
             let sending = self.context.send_publish(channel.to_owned(), message);
             sent.push(timeout_at(until, sending).await.unwrap_or_else(|_| Err(late())));
         }

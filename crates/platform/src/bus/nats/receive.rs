@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::AckKind;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::consumer::pull::Batch;
 use futures_util::StreamExt;
@@ -9,6 +10,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::super::{BusError, Delivery, DeliveryTag};
+use super::signature::{Incoming, SIGNATURE};
 use super::trouble::About;
 use super::{ANSWER_WAIT, Nats, SENDER, declare, unavailable, watchdog};
 use crate::failure::Chain;
@@ -50,7 +52,24 @@ impl Nats {
             // Whatever the error is, check what exists and create what is missing.
             self.forget(channel).await;
         }
-        received
+        self.admit(channel, received?).await
+    }
+
+    /// Returns the messages that the other service has signed, or all if that is not demanded. The
+    /// others are acknowledged: they would come again for ever.
+    async fn admit(
+        &self,
+        channel: &str,
+        incoming: Vec<Incoming>,
+    ) -> Result<Vec<Delivery>, BusError> {
+        let service = self.pairing.names().own;
+        let (admitted, dropped) = self.signatures.admit(channel, incoming, service, &self.metrics);
+        if !dropped.is_empty()
+            && let Err(error) = self.reply(dropped.iter(), AckKind::Ack).await
+        {
+            warn!(channel, error = %Chain(&error), "acknowledgement failed, the broker delivers unsigned messages again");
+        }
+        Ok(admitted)
     }
 
     /// Returns how many requests in a row were not answered.
@@ -111,7 +130,7 @@ async fn fetch(
     consumer: &PullConsumer,
     max: usize,
     wait: Duration,
-) -> Result<Vec<Delivery>, Failed> {
+) -> Result<Vec<Incoming>, Failed> {
     let failed = |error| Failed::Error(unavailable(error));
     let now = consumer.fetch().max_messages(max).messages().await.map_err(failed)?;
     let ready = collect(now, SILENCE_WAIT).await?;
@@ -125,16 +144,18 @@ async fn fetch(
 }
 
 /// Returns the messages of a request until it ends, or those that came before an error.
-async fn collect(mut batch: Batch, wait: Duration) -> Result<Vec<Delivery>, Failed> {
+async fn collect(mut batch: Batch, wait: Duration) -> Result<Vec<Incoming>, Failed> {
     let mut deliveries = Vec::new();
     loop {
         match timeout(wait, batch.next()).await {
             Ok(Some(Ok(message))) => {
                 let Some(reply) = &message.reply else { continue };
                 let tag = DeliveryTag(reply.as_str().into());
-                let sender = message.headers.as_ref().and_then(|headers| headers.get(SENDER));
-                let sender = sender.and_then(|id| id.as_str().parse().ok());
-                deliveries.push(Delivery { payload: message.payload.to_vec(), sender, tag });
+                let header = |name| message.headers.as_ref().and_then(|headers| headers.get(name));
+                let sender = header(SENDER).and_then(|id| id.as_str().parse().ok());
+                let signature = header(SIGNATURE).map(|text| text.as_str().to_owned());
+                let delivery = Delivery { payload: message.payload.to_vec(), sender, tag };
+                deliveries.push(Incoming { delivery, signature });
             }
             Ok(None) => return Ok(deliveries),
             Ok(Some(Err(_))) | Err(_) if !deliveries.is_empty() => return Ok(deliveries),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{AccessFiles, Broker};
+use super::{AccessFiles, Broker, Mode, SignatureSettings};
 use crate::config::{BusUrl, File, Secret, UsageError};
 
 /// The broker that a service connects to if none is configured.
@@ -29,6 +29,15 @@ pub struct BusArgs {
     /// The private key of the client certificate, in PEM
     #[arg(long, env = "LASTRO_BUS_KEY", value_name = "FILE")]
     pub bus_key: Option<PathBuf>,
+    /// Sign what this service sends with this Ed25519 key, in PEM
+    #[arg(long, env = "LASTRO_BUS_SIGNING_KEY_FILE", value_name = "FILE")]
+    pub bus_signing_key_file: Option<PathBuf>,
+    /// The public keys of the other service, in PEM
+    #[arg(long, env = "LASTRO_BUS_VERIFY_KEYS_FILE", value_name = "FILE")]
+    pub bus_verify_keys_file: Option<PathBuf>,
+    /// What happens to messages that no such key has signed [default: off]
+    #[arg(long, env = "LASTRO_BUS_SIGNATURES", value_name = "MODE")]
+    pub bus_signatures: Option<Mode>,
 }
 
 /// Returns the help text of `--bus-url` for a program with this default.
@@ -37,12 +46,19 @@ pub fn bus_url_help(default: &str) -> String {
 }
 
 impl BusArgs {
-    /// Resolves the broker; `None` for `embedded:`, which is the default.
+    /// Resolves the broker of a program with both services; `None` for `embedded:`, which is the
+    /// default.
     ///
     /// # Errors
     ///
-    /// The URL or a file cannot be used, or one setting contradicts another.
+    /// The URL or a file cannot be used, one setting contradicts another, or one is about
+    /// signatures.
     pub fn broker(&self, file: &File) -> Result<Option<Broker>, UsageError> {
+        self.signatures(file)?.check_unused()?;
+        self.broker_of_any(file)
+    }
+
+    fn broker_of_any(&self, file: &File) -> Result<Option<Broker>, UsageError> {
         let files = AccessFiles {
             ca: file.or(self.bus_ca.clone(), "bus_ca")?,
             credentials: file.or(self.bus_credentials.clone(), "bus_credentials")?,
@@ -60,15 +76,28 @@ impl BusArgs {
     ///
     /// # Errors
     ///
-    /// As [`Self::broker`], or the URL is `embedded:`, which connects only services in one process.
+    /// The URL or a file cannot be used, one setting contradicts another, or the URL is `embedded:`,
+    /// which connects only services in one process.
     pub fn broker_between_processes(&self, file: &File) -> Result<Broker, UsageError> {
         let default = Self { bus_url: Some(DEFAULT_BROKER.to_owned().into()), ..self.clone() };
         let args = if self.url(file)?.is_some() { self } else { &default };
-        args.broker(file)?.ok_or_else(|| {
+        let signatures = self.signatures(file)?.read()?;
+        let broker = args.broker_of_any(file)?.map(|broker| broker.signing(signatures));
+        broker.ok_or_else(|| {
             UsageError(
                 "embedded: connects only services in one process; use nats:, or run both as `lastro`"
                     .to_owned(),
             )
+        })
+    }
+
+    fn signatures(&self, file: &File) -> Result<SignatureSettings, UsageError> {
+        let signing_key = self.bus_signing_key_file.clone();
+        let verify_keys = self.bus_verify_keys_file.clone();
+        Ok(SignatureSettings {
+            signing_key: file.or(signing_key, "bus_signing_key_file")?,
+            verify_keys: file.or(verify_keys, "bus_verify_keys_file")?,
+            mode: file.or(self.bus_signatures, "bus_signatures")?,
         })
     }
 
@@ -99,5 +128,27 @@ mod tests {
         assert!(line.starts_with("bus_ca needs encryption"), "{line}");
         let UsageError(line) = with_ca.broker(&File::default()).unwrap_err();
         assert!(line.starts_with("bus_ca is for a broker"), "{line}");
+    }
+
+    /// Both services are one program there, so neither could be told from the other.
+    #[test]
+    fn a_program_with_both_services_has_no_signatures() {
+        for (setting, line) in [
+            ("bus_signing_key_file", "bus_signing_key_file = \"key.pem\""),
+            ("bus_verify_keys_file", "bus_verify_keys_file = \"keys.pub\""),
+            ("bus_signatures", "bus_signatures = \"off\""),
+        ] {
+            for bus in ["embedded:", "nats://h"] {
+                let file = file(&format!("bus_url = \"{bus}\"\n{line}"));
+                let UsageError(line) = BusArgs::default().broker(&file).unwrap_err();
+                assert!(
+                    line.starts_with(setting) && line.contains("start order-service"),
+                    "{line}"
+                );
+            }
+        }
+        let wrong = file("bus_signatures = \"on\"");
+        let UsageError(line) = BusArgs::default().broker_between_processes(&wrong).unwrap_err();
+        assert!(line.contains("line 1: unknown variant `on`, expected one of `off`"), "{line}");
     }
 }

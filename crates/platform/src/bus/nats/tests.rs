@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use prometheus_client::registry::Registry;
 use testbed::{Nats as Server, PATIENCE, eventually, nats_url};
 
 use super::*;
@@ -13,6 +14,7 @@ use async_nats::jetstream;
 
 mod operator;
 mod secured;
+mod signed;
 
 const QUIET: Duration = Duration::from_millis(50);
 const PEER: Names = Names { own: NAMES.peer, peer: NAMES.own };
@@ -31,8 +33,13 @@ crate::bus::laws::bus_laws!(fresh);
 async fn connect(url: &str, service: &str, ack_wait: Duration, watch_period: Duration) -> Nats {
     let (own, its_id) = if service == "tester" { (NAMES, id(1)) } else { (PEER, id(2)) };
     let broker = Broker::at(url, AccessFiles::default()).expect("an address");
-    let connecting = Nats::connect(broker, service, alone(own, its_id), ack_wait, watch_period);
+    let pairing = alone(own, its_id);
+    let connecting = Nats::connect(broker, service, pairing, metrics(), ack_wait, watch_period);
     connecting.await.expect("an address")
+}
+
+fn metrics() -> Metrics {
+    Metrics::new(&mut Registry::default(), "test")
 }
 
 async fn connected(url: &str, ack_wait: Duration) -> Arc<Nats> {

@@ -71,7 +71,7 @@ async fn joins(url: &str, files: AccessFiles) {
 async fn join(url: &str, files: AccessFiles) -> Result<Nats, JoinError> {
     let broker = Broker::at(url, files).expect("settings that fit");
     let channels = Channels { receives: CHANNEL, sends: "test.other" };
-    broker.join("tester", alone(NAMES, id(1)), channels, false).await
+    broker.join("tester", alone(NAMES, id(1)), channels, metrics(), false).await
 }
 
 async fn is_refused(url: &str, files: AccessFiles, why: &str) {
