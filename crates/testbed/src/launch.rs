@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::PATIENCE;
 use crate::disk::Disk;
 use crate::program::Program;
 use crate::tool::Tool;
 use crate::user::is_root;
+use crate::{PATIENCE, eventually};
 
 /// A program that is about to start.
 ///
@@ -184,6 +185,28 @@ impl Launch {
             stdout: text(output.stdout),
             stderr: text(output.stderr),
         }
+    }
+
+    /// Starts the program and waits until it has ended by itself. What refuses it may answer too late
+    /// on a busy machine, so that it serves instead: then it is killed and started again.
+    pub async fn to_refusal(self) -> Ended {
+        eventually(PATIENCE, "the program ends by itself", async || {
+            let mut command = self.command();
+            command.stdout(Stdio::null());
+            let mut child = command.spawn().unwrap_or_else(|error| panic!("{self:?}: {error}"));
+            let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+            let mut stderr = String::new();
+            while let Some(line) = lines.next_line().await.expect("a program writes UTF-8") {
+                if line.contains("is ready") {
+                    return None;
+                }
+                stderr.push_str(&line);
+                stderr.push('\n');
+            }
+            let code = child.wait().await.expect("a child can be waited for").code();
+            Some(Ended { code, stdout: String::new(), stderr })
+        })
+        .await
     }
 
     fn command(&self) -> Command {

@@ -165,7 +165,7 @@ async fn a_password_gets_in_and_into_no_log() {
     assert!(!log.contains(SECRET), "the password is in the log");
 
     let wrong = service(folder.path()).env("LASTRO_BUS_URL", url("s3cret-canary-2"));
-    let ended = wrong.to_end().await;
+    let ended = wrong.to_refusal().await;
     let place = format!("the broker at {}", broker.url());
     ended.must_be_refused(1, &[&place, "refuses the user or the password of the bus URL"]);
     assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
