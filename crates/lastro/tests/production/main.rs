@@ -14,6 +14,7 @@ mod permissions;
 mod postgres;
 mod privileges;
 mod replicas;
+mod signatures;
 mod standby;
 mod tls;
 

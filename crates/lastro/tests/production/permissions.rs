@@ -40,7 +40,7 @@ fn deploy() -> PathBuf {
 }
 
 /// A broker as it is deployed, but for its port, its folder, and the settings of newer versions.
-async fn deployed() -> Nats {
+pub(crate) async fn deployed() -> Nats {
     let folder = tempfile::tempdir().expect("a folder");
     let making = Command::new(deploy().join("make-secrets")).arg(folder.path()).output();
     let made = making.expect("make-secrets runs");
@@ -60,7 +60,7 @@ async fn deployed() -> Nats {
 }
 
 /// A password that make-secrets has made.
-fn password(server: &Nats, user: &str) -> String {
+pub(crate) fn password(server: &Nats, user: &str) -> String {
     let passwords = std::fs::read_to_string(server.folder().join("nats-passwords.conf"));
     let passwords = passwords.expect("the passwords");
     let name = format!("{}_PASSWORD: ", user.to_uppercase().replace('-', "_"));

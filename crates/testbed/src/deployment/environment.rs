@@ -1,5 +1,6 @@
 //! What the programs of a deployment are started with: broker, databases, network, clocks, disk.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::form::Form;
@@ -25,6 +26,9 @@ pub struct Environment {
     /// The folder of the files `order-service-bus-url` and `inventory-service-bus-url`, if each
     /// service has a user of its own at the broker.
     pub bus_url_files: Option<PathBuf>,
+    /// Further variables of the programs with one service: the name of the program, the name of the
+    /// variable, and its value.
+    pub variables: Vec<(&'static str, &'static str, OsString)>,
     /// `None` if the data lies in files.
     pub databases: Option<Databases>,
     /// Whether the programs take the channel over from other databases.
@@ -126,6 +130,9 @@ impl Environment {
     fn service(&self, name: &str, database_url: &str, folder: &Path, bus_url: &str) -> Launch {
         let launch = lastro(folder).args([name, "--listen", "127.0.0.1:0"]);
         let launch = launch.args(["--database-url", database_url]);
+        let its_own = self.variables.iter().filter(|(program, ..)| *program == name);
+        let launch =
+            its_own.fold(launch, |launch, (_, variable, value)| launch.env(variable, value));
         match &self.bus_url_files {
             Some(files) => launch.env("LASTRO_BUS_URL_FILE", files.join(format!("{name}-bus-url"))),
             None => launch.args(["--bus-url", bus_url]),

@@ -134,9 +134,21 @@ impl Programs {
         !self.inventory.is_empty()
     }
 
-    /// Sends SIGTERM to all programs.
+    /// Sends SIGTERM to all programs that run.
     pub fn terminate(&self) {
-        self.all().for_each(Program::terminate);
+        self.all().filter(|program| program.is_running()).for_each(Program::terminate);
+    }
+
+    /// Ends every Inventory Service that is a separate process in an orderly way.
+    ///
+    /// # Panics
+    ///
+    /// Panics if one does not end like that.
+    pub async fn end_inventory(&mut self) {
+        self.inventory.iter().for_each(Program::terminate);
+        for program in &mut self.inventory {
+            assert_eq!(program.ended(PATIENCE).await, Some(0), "{}", program.log());
+        }
     }
 
     /// Waits until all programs have ended and returns the worst exit code; `None` if a signal
