@@ -283,6 +283,17 @@ impl Nats {
         }
     }
 
+    /// Deletes a stream that can never be used again, so that the next call creates it. The senders
+    /// repeat the messages that it held (R7). Returns false if the broker refuses that; then an
+    /// operator has to delete it.
+    async fn delete_stream(&self, channel: &str, why: &str) -> bool {
+        warn!(channel, why, "deleting the stream so that it is created again");
+        let deleted = declare::delete_stream(&self.context, &declare::stream_name(channel)).await;
+        let refusal = deleted.as_ref().err().map(|misfit| format!("{why}: {misfit}"));
+        self.troubles.note(channel, About::Deletion, refusal);
+        deleted.is_ok()
+    }
+
     /// Forgets what is known to exist, so that the next call checks it.
     async fn forget(&self, channel: &str) {
         let known = self.channel(channel);

@@ -13,7 +13,7 @@ pub(super) use consumer::consumer;
 #[cfg(test)]
 pub(super) use consumer::is_needed as is_needed_consumer;
 pub(super) use owners::Owners;
-pub(super) use stream::{NeededStream, find as find_stream, stream};
+pub(super) use stream::{NeededStream, delete as delete_stream, find as find_stream, stream};
 #[cfg(test)]
 pub(super) use stream::{is_needed as is_needed_stream, needed as needed_stream};
 
@@ -58,6 +58,10 @@ pub(super) enum Misfit {
         "{name} is missing, and the broker does not create it, perhaps for lack of a permission; is the service that receives from it running?"
     )]
     NotCreated { name: String },
+    #[error(
+        "{name} must be deleted, and the broker does not let the service do that: {error}; run: nats stream rm -f {name}; the service creates it again, and what it held is sent again"
+    )]
+    NotDeleted { name: String, error: String },
     #[error("cannot create {name}: {error}")]
     Refused { name: String, error: Box<dyn Error + Send + Sync> },
 }

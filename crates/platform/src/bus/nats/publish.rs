@@ -92,9 +92,10 @@ impl Nats {
     /// Compares the stream with what it must be. Returns whether it was created or changed.
     async fn repair(&self, channel: &str, is_broken: bool, why: &str) -> bool {
         if is_broken {
-            // Its messages cannot be read. If the deletion fails, so does the creation.
-            warn!(channel, why, "stream has lost its files, deleting it");
-            let _ = self.context.delete_stream(declare::stream_name(channel)).await;
+            // Its messages cannot be read.
+            if !self.delete_stream(channel, "the stream has lost its files").await {
+                return false;
+            }
         }
         self.forget(channel).await;
         let is_repaired = self.need_stream(channel).await.unwrap_or(false);
@@ -136,6 +137,9 @@ impl Nats {
         let other = others
             .next()
             .map(|error| (error, format!("{stream} takes no messages: {}", Chain(error))));
+        if errors().next().is_none() {
+            self.troubles.note(channel, About::Deletion, None);
+        }
         self.troubles.note(channel, About::Room, full);
         match other {
             // The next look at the stream replaces this.

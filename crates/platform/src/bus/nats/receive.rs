@@ -12,6 +12,7 @@ use tracing::warn;
 use super::super::{BusError, Delivery, DeliveryTag};
 use super::signature::{Incoming, SIGNATURE};
 use super::trouble::About;
+use super::watchdog::Found;
 use super::{ANSWER_WAIT, Nats, SENDER, declare, unavailable, watchdog};
 use crate::failure::Chain;
 
@@ -98,13 +99,9 @@ impl Nats {
                 // If the deletion fails, the next silence counts.
                 let _ = self.context.delete_consumer_from_stream(name, &stream).await;
             }
-            // The sender repeats the messages that it held (R7).
             3 => {
-                warn!(
-                    channel,
-                    "no consumer answers, deleting the stream so that it is created again"
-                );
-                let _ = self.context.delete_stream(&stream).await;
+                // If the deletion is refused, an operator knows.
+                let _ = self.delete_stream(channel, "no consumer of the stream answers").await;
             }
             _ => {}
         }
@@ -118,8 +115,14 @@ impl Nats {
             known.watch.is_due(delivered, self.watch_period).then(|| known.watch.clone())
         };
         let Some(mut watch) = due else { return };
-        if watchdog::look(&mut watch, &self.context, channel, consumer).await {
-            self.forget(channel).await;
+        match watchdog::look(&mut watch, &self.context, channel, consumer).await {
+            Found::Nothing => self.troubles.note(channel, About::Deletion, None),
+            Found::Fault => self.forget(channel).await,
+            Found::LostFiles => {
+                // If the deletion is refused, an operator knows.
+                let _ = self.delete_stream(channel, "the stream has lost its files").await;
+                self.forget(channel).await;
+            }
         }
         self.channel(channel).lock().await.watch = watch;
     }

@@ -12,6 +12,7 @@ use crate::pairing::Names;
 use crate::pairing::tests::{NAMES, alone, id};
 use async_nats::jetstream;
 
+mod deleting;
 mod operator;
 mod secured;
 mod signed;

@@ -24,6 +24,8 @@ pub(super) enum About {
     Publishing,
     /// What the broker answers to requests for messages.
     Receiving,
+    /// That the stream cannot be used any more, and an operator has to delete it.
+    Deletion,
 }
 
 #[derive(Debug)]

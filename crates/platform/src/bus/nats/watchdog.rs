@@ -1,7 +1,7 @@
 //! The watchdog's inspection of the broker, and its repairs (R10).
 //!
-//! A stream whose files are gone counts messages that it can never deliver. The watchdog deletes
-//! it: the sender repeats the messages that it held (R7).
+//! A stream whose files are gone counts messages that it can never deliver. It is deleted: the sender
+//! repeats the messages that it held (R7).
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::PullConsumer;
@@ -11,37 +11,43 @@ use tracing::{debug, warn};
 use super::super::watchdog::{Seen, Watch};
 use super::declare::stream_name;
 
-/// Inspects a channel. Returns true if something was wrong, so that the caller must forget what it
-/// knows of the channel.
+/// What an inspection has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Nothing,
+    /// Something was wrong, so that the caller must forget what it knows of the channel.
+    Fault,
+    /// The stream cannot deliver what it counts, so that the caller must delete it.
+    LostFiles,
+}
+
+/// Inspects a channel, and deletes a consumer that must be created again.
 pub(super) async fn look(
     watch: &mut Watch,
     context: &Context,
     channel: &str,
     consumer: &PullConsumer,
-) -> bool {
+) -> Found {
     let name = stream_name(channel);
     let (stream, now) = match inspect(context, &name, consumer).await {
         Ok(state) => state,
         Err(error) => {
             debug!(channel, error, "the watchdog cannot inspect the stream or its consumer");
-            return true;
+            return Found::Fault;
         }
     };
     if now.messages > 0 && has_lost(&stream, now.first_sequence).await {
-        warn!(channel, ?now, "stream has lost its files, deleting it so that it is created again");
-        if let Err(error) = context.delete_stream(&name).await {
-            debug!(channel, %error, "cannot delete the stream");
-        }
-        return true;
+        debug!(channel, ?now, "the stream has lost its files");
+        return Found::LostFiles;
     }
-    let Some(fault) = watch.judge(now) else { return false };
+    let Some(fault) = watch.judge(now) else { return Found::Nothing };
     warn!(channel, ?now, "the consumer {fault}, deleting it so that it is created again");
     if let Err(error) =
         context.delete_consumer_from_stream(&consumer.cached_info().name, &name).await
     {
         debug!(channel, %error, "cannot delete the consumer");
     }
-    true
+    Found::Fault
 }
 
 /// Returns the stream, and what it and its consumer count.

@@ -9,6 +9,7 @@ use async_nats::jetstream::stream::{
 };
 use async_nats::jetstream::{Context, ErrorCode};
 use tokio::time::{sleep, timeout};
+use tracing::debug;
 
 use super::super::super::MAX_CHANNEL_BYTES;
 use super::{Difference, Misfit, Owners, differs, refused, stream_name};
@@ -18,7 +19,7 @@ use crate::pairing::Pairing;
 /// What a stream stores of a message beside its headers and its bytes: its subject and a header of
 /// the record.
 const RECORD_BYTES: usize = 256;
-/// How long the broker may take to change a stream. It does not answer those who lack the
+/// How long the broker may take to change or delete a stream. It does not answer those who lack the
 /// permission, and what is to be published waits meanwhile.
 const CHANGE_WAIT: Duration = Duration::from_secs(2);
 /// The same for a stream that is created, which takes longer in a cluster.
@@ -139,6 +140,20 @@ pub(in super::super) async fn find(context: &Context, name: &str) -> Result<Opti
         Err(error) if is_missing(&error.kind()) => Ok(None),
         Err(error) => Err(refused(name, error)),
     }
+}
+
+/// Deletes a stream that can never be used again. That it is gone already is no error.
+pub(in super::super) async fn delete(context: &Context, name: &str) -> Result<(), Misfit> {
+    let error = match timeout(CHANGE_WAIT, context.delete_stream(name)).await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(error)) if find(context, name).await.is_ok_and(|found| found.is_none()) => {
+            debug!(name, %error, "the stream is gone already");
+            return Ok(());
+        }
+        Ok(Err(error)) => Chain(&error).to_string(),
+        Err(_) => "it does not answer, perhaps for lack of a permission".to_owned(),
+    };
+    Err(Misfit::NotDeleted { name: name.to_owned(), error })
 }
 
 async fn create(context: &Context, needed: Config) -> Result<Info, Misfit> {
