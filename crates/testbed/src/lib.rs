@@ -21,6 +21,7 @@ pub use deployment::{
 };
 pub use disk::Disk;
 pub use interleavings::Race;
+pub use issuer::{Credentials, Issuer};
 pub use launch::{Ended, Launch};
 pub use load::{Load, stocked};
 pub use nats::{Nats, nats_url};
@@ -45,6 +46,7 @@ mod deployment;
 mod disk;
 pub mod golden;
 mod interleavings;
+mod issuer;
 mod launch;
 mod load;
 mod nats;

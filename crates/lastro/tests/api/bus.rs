@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rcgen::{KeyPair, PKCS_ED25519};
-use testbed::{Launch, Nats, PATIENCE, lastro};
+use testbed::{Issuer, Launch, Nats, PATIENCE, eventually, lastro};
 
 const SECRET: &str = "s3cret-canary";
 const USER: &str = "authorization: { user: orders, password: s3cret-canary }";
@@ -150,6 +150,19 @@ async fn the_help_does_not_show_the_url_of_the_bus() {
     }
 }
 
+/// Starts a service, and returns its log once it was connected to the broker and has ended.
+async fn log_of_a_connection(launch: Launch) -> String {
+    let mut program = launch.serving().await;
+    // On a busy machine it serves before it is connected.
+    let connected = eventually(PATIENCE, "it is connected", async || {
+        Some(program.log()).filter(|log| log.contains("connected to the broker"))
+    })
+    .await;
+    program.terminate();
+    assert_eq!(program.ended(PATIENCE).await, Some(0));
+    connected + &program.log()
+}
+
 #[tokio::test]
 async fn a_password_gets_in_and_into_no_log() {
     let folder = folder();
@@ -157,11 +170,7 @@ async fn a_password_gets_in_and_into_no_log() {
     let url = |password: &str| broker.url().replace("//", &format!("//orders:{password}@"));
     std::fs::write(folder.path().join("url"), url(SECRET)).expect("a file");
     let launch = service(folder.path()).env("LASTRO_BUS_URL_FILE", "url").env("RUST_LOG", "trace");
-    let mut program = launch.serving().await;
-    program.terminate();
-    assert_eq!(program.ended(PATIENCE).await, Some(0));
-    let log = program.log();
-    assert!(log.contains("connected to the broker"), "{log}");
+    let log = log_of_a_connection(launch).await;
     assert!(!log.contains(SECRET), "the password is in the log");
 
     let wrong = service(folder.path()).env("LASTRO_BUS_URL", url("s3cret-canary-2"));
@@ -169,4 +178,30 @@ async fn a_password_gets_in_and_into_no_log() {
     let place = format!("the broker at {}", broker.url());
     ended.must_be_refused(1, &[&place, "refuses the user or the password of the bus URL"]);
     assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_creds_file_and_a_signing_key_get_in_and_into_no_log() {
+    let folder = folder();
+    let issuer = Issuer::generate();
+    let broker = Nats::start_with_settings(&issuer.settings()).await;
+    let credentials = issuer.user("orders");
+    write(folder.path(), "orders.creds", &credentials.file(), 0o600);
+    let [own, peer] = [(); 2].map(|()| KeyPair::generate_for(&PKCS_ED25519).expect("a key"));
+    let signing_key = own.serialize_pem();
+    write(folder.path(), "own.key", &signing_key, 0o600);
+    write(folder.path(), "peer.pub", &peer.public_key_pem(), 0o644);
+    let launch = service(folder.path())
+        .env("LASTRO_BUS_URL", broker.url())
+        .env("LASTRO_BUS_CREDENTIALS", "orders.creds")
+        .env("LASTRO_BUS_SIGNING_KEY_FILE", "own.key")
+        .env("LASTRO_BUS_VERIFY_KEYS_FILE", "peer.pub")
+        .env("LASTRO_BUS_SIGNATURES", "require")
+        .env("RUST_LOG", "trace");
+    let log = log_of_a_connection(launch).await;
+    let (_, jwt_signature) = credentials.jwt.rsplit_once('.').expect("its last part");
+    let key = signing_key.lines().nth(1).expect("the line between BEGIN and END");
+    for secret in [&credentials.seed, jwt_signature, key] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
 }

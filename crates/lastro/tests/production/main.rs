@@ -9,6 +9,7 @@ use testbed::{Databases, Deployment, Environment, Form, Load, Nats, Postgres, Ra
 
 mod clock_jumps;
 mod cluster;
+mod credentials;
 mod migrations;
 mod permissions;
 mod postgres;

@@ -143,7 +143,10 @@ impl Access {
             }
             (Proof::Login(Login::Token(_)), _) => "refuses the token of the bus URL".to_owned(),
             (Proof::Credentials(path, _) | Proof::Nkey(path, _), _) => {
-                format!("refuses the credentials in {} (bus_credentials)", path.display())
+                format!(
+                    "refuses the credentials in {} (bus_credentials); have new ones made for a user that the broker knows",
+                    path.display()
+                )
             }
             (Proof::None, Some(path)) => format!("knows no user for the certificate {path} (bus_cert)"),
             (Proof::None, None) => {
