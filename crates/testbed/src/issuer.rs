@@ -31,7 +31,7 @@ impl Issuer {
     /// The settings of a broker that trusts this operator.
     pub fn settings(&self) -> String {
         let operator = json!({"type": "operator", "version": 2});
-        let operator = token(&self.operator, &self.operator, "operator", operator);
+        let operator = token(&self.operator, &self.operator, "operator", &operator);
         let no_stored_messages = json!({
             "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "conn": -1,
             "leaf": -1, "wildcards": true,
@@ -42,7 +42,7 @@ impl Issuer {
         }
         let account = |key: &KeyPair, name, limits: Value| {
             let claims = json!({"limits": limits, "type": "account", "version": 2});
-            format!("{}: {}", key.public_key(), token(&self.operator, key, name, claims))
+            format!("{}: {}", key.public_key(), token(&self.operator, key, name, &claims))
         };
         // JetStream needs it.
         let system = KeyPair::new_account();
@@ -61,7 +61,7 @@ impl Issuer {
             "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1, "type": "user",
             "version": 2,
         });
-        let jwt = token(&self.account, &user, name, claims);
+        let jwt = token(&self.account, &user, name, &claims);
         Credentials { jwt, seed: user.seed().expect("a seed") }
     }
 }
@@ -78,7 +78,7 @@ impl Credentials {
 }
 
 /// A JWT of NATS about `subject`, signed by `issuer`.
-fn token(issuer: &KeyPair, subject: &KeyPair, name: &str, claims: Value) -> String {
+fn token(issuer: &KeyPair, subject: &KeyPair, name: &str, claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let header = json!({"typ": "JWT", "alg": "ed25519-nkey"});
     let body = json!({

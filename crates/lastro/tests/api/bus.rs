@@ -199,6 +199,7 @@ async fn a_creds_file_and_a_signing_key_get_in_and_into_no_log() {
         .env("LASTRO_BUS_SIGNATURES", "require")
         .env("RUST_LOG", "trace");
     let log = log_of_a_connection(launch).await;
+    assert!(log.contains(r#""mode":"require","#), "the log names the keys: {log}");
     let (_, jwt_signature) = credentials.jwt.rsplit_once('.').expect("its last part");
     let key = signing_key.lines().nth(1).expect("the line between BEGIN and END");
     for secret in [&credentials.seed, jwt_signature, key] {

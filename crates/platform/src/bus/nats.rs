@@ -47,7 +47,7 @@ mod watchdog;
 pub use access::AccessFiles;
 pub use join::{Broker, Channels, JoinError};
 pub use settings::{BusArgs, bus_url_help};
-pub use signature::{Mode, SignatureSettings, Signatures};
+pub use signature::{SignatureMode, SignatureSettings, Signatures};
 
 /// The header of a message that names the database that sent it (R31).
 pub const SENDER: &str = "Lastro-Sender";

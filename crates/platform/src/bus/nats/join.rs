@@ -119,6 +119,7 @@ impl Broker {
         if !pairing.use_on(&channel).await.map_err(failed)? {
             return Err(JoinError::Copied { service: own, channel });
         }
+        self.signatures.log();
         let nats = Nats::connect(self, service, pairing, metrics, ACK_WAIT, WATCH_PERIOD).await?;
         let Channels { receives, sends } = channels;
         for channel in [receives, sends] {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{AccessFiles, Broker, Mode, SignatureSettings};
+use super::{AccessFiles, Broker, SignatureMode, SignatureSettings};
 use crate::config::{BusUrl, File, Secret, UsageError};
 
 /// The broker that a service connects to if none is configured.
@@ -37,7 +37,7 @@ pub struct BusArgs {
     pub bus_verify_keys_file: Option<PathBuf>,
     /// What happens to messages that no such key has signed [default: off]
     #[arg(long, env = "LASTRO_BUS_SIGNATURES", value_name = "MODE")]
-    pub bus_signatures: Option<Mode>,
+    pub bus_signatures: Option<SignatureMode>,
 }
 
 /// Returns the help text of `--bus-url` for a program with this default.

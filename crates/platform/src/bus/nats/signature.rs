@@ -14,7 +14,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, ParsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::super::{Delivery, DeliveryTag};
 use super::declare::stream_name;
@@ -39,7 +39,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(15 * 60);
 /// What happens to messages that no known key has signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub enum SignatureMode {
     /// Nobody looks.
     #[default]
     Off,
@@ -49,7 +49,7 @@ pub enum Mode {
     Require,
 }
 
-impl Mode {
+impl SignatureMode {
     fn as_str(self) -> &'static str {
         match self {
             Self::Off => "off",
@@ -81,7 +81,7 @@ impl Verifier {
 pub struct Signatures {
     signer: Option<Signer>,
     verifier: Verifier,
-    mode: Mode,
+    mode: SignatureMode,
     log_limit: LogLimit,
     seen: Mutex<Option<Seen>>,
 }
@@ -110,13 +110,23 @@ struct Fault {
 }
 
 impl Signatures {
-    fn new(signer: Option<Signer>, verifier: Verifier, mode: Mode) -> Self {
+    fn new(signer: Option<Signer>, verifier: Verifier, mode: SignatureMode) -> Self {
         Self { signer, verifier, mode, log_limit: LogLimit::default(), seen: Mutex::default() }
     }
 
     /// Neither signs nor looks at signatures.
     pub fn none() -> Self {
-        Self::new(None, Verifier::default(), Mode::Off)
+        Self::new(None, Verifier::default(), SignatureMode::Off)
+    }
+
+    /// Logs which keys are used, so that an operator can compare them with those of the other service.
+    pub(super) fn log(&self) {
+        let signing_key = self.signer.as_ref().map(|signer| signer.key_id.as_str());
+        let known_keys: Vec<&str> = self.verifier.keys.iter().map(|(id, _)| id.as_str()).collect();
+        if signing_key.is_some() || !known_keys.is_empty() {
+            let (known_keys, mode) = (known_keys.join(" "), self.mode.as_str());
+            info!(signing_key, known_keys, mode, "messages at the broker are signed");
+        }
     }
 
     /// Returns the header for a message that this database sends, if the service signs.
@@ -139,8 +149,8 @@ impl Signatures {
         let mut dropped = Vec::new();
         for Incoming { delivery, signature } in incoming {
             let fault = match self.mode {
-                Mode::Off => None,
-                Mode::Report | Mode::Require => {
+                SignatureMode::Off => None,
+                SignatureMode::Report | SignatureMode::Require => {
                     self.verify(subject, &delivery, signature.as_deref()).err()
                 }
             };
@@ -149,7 +159,7 @@ impl Signatures {
                 self.note(subject, fault, delivery.sender);
             }
             match (fault, self.mode) {
-                (Some(_), Mode::Require) => dropped.push(delivery.tag),
+                (Some(_), SignatureMode::Require) => dropped.push(delivery.tag),
                 _ => admitted.push(delivery),
             }
         }
@@ -188,7 +198,7 @@ impl Signatures {
         }
         let line = self.log_limit.next();
         let (Line::Write { left_out } | Line::WriteLast { left_out }) = line else { return };
-        let is_dropped = self.mode == Mode::Require;
+        let is_dropped = self.mode == SignatureMode::Require;
         let (reason, sender) = (why.as_str(), sender.map(|sender| sender.to_string()));
         warn!(subject, reason, sender, is_dropped, left_out, "a message {text}");
         if matches!(line, Line::WriteLast { .. }) {
@@ -203,7 +213,7 @@ impl Signatures {
             *seen = None;
         }
         let Seen { messages, last, .. } = seen.as_ref()?;
-        let fate = if self.mode == Mode::Require { " and were dropped" } else { "" };
+        let fate = if self.mode == SignatureMode::Require { " and were dropped" } else { "" };
         Some(format!(
             "{messages} batches of messages had no valid signature{fate}, {last}; see that every replica of the {peer} service signs (bus_signing_key_file) and that bus_verify_keys_file has the public key of each, else somebody else publishes at the broker: change its passwords"
         ))

@@ -8,7 +8,7 @@ use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, ParsedPublicKey};
 use sha2::{Digest, Sha256};
 
-use super::{KEY_ID_DIGITS, Mode, Signatures, Signer, Verifier};
+use super::{KEY_ID_DIGITS, SignatureMode, Signatures, Signer, Verifier};
 use crate::config::{UsageError, read_private, read_trusted};
 
 /// The settings of signatures.
@@ -19,7 +19,7 @@ pub struct SignatureSettings {
     /// `bus_verify_keys_file`: the public keys of the other service.
     pub verify_keys: Option<PathBuf>,
     /// `bus_signatures`: what happens to messages that no such key has signed.
-    pub mode: Option<Mode>,
+    pub mode: Option<SignatureMode>,
 }
 
 impl SignatureSettings {
@@ -34,10 +34,10 @@ impl SignatureSettings {
         let lacks = |name: &str, what: &str| {
             UsageError(format!("bus_signatures = \"{}\" needs {name}, {what}", mode.as_str()))
         };
-        if mode != Mode::Off && verify_keys.is_none() {
+        if mode != SignatureMode::Off && verify_keys.is_none() {
             return Err(lacks("bus_verify_keys_file", "the public keys of the other service"));
         }
-        if mode == Mode::Require && signing_key.is_none() {
+        if mode == SignatureMode::Require && signing_key.is_none() {
             return Err(lacks("bus_signing_key_file", "the private key of this service"));
         }
         let signer = signing_key.as_deref().map(read_signing_key).transpose()?;

@@ -38,7 +38,7 @@ impl Keys {
         }
     }
 
-    fn settings(&self, own: &str, others: &[&str], mode: Mode) -> SignatureSettings {
+    fn settings(&self, own: &str, others: &[&str], mode: SignatureMode) -> SignatureSettings {
         let public = |name: &&str| {
             std::fs::read_to_string(self.0.path().join(format!("{name}.pub"))).expect("a key")
         };
@@ -55,7 +55,7 @@ impl Keys {
         &self,
         own: &str,
         others: &[&str],
-        mode: Mode,
+        mode: SignatureMode,
     ) -> Arc<Signatures> {
         Arc::new(self.settings(own, others, mode).read().expect("keys that fit"))
     }
@@ -63,8 +63,10 @@ impl Keys {
     /// What a bus demands that receives what it sends itself, as that of the laws does.
     pub(in super::super) fn of_itself(&self) -> Arc<Signatures> {
         self.make(&["own", "other"]);
-        let signing = self.settings("own", &["other"], Mode::Require).read().expect("keys");
-        let verifying = self.settings("other", &["own"], Mode::Require).read().expect("keys");
+        let signing =
+            self.settings("own", &["other"], SignatureMode::Require).read().expect("keys");
+        let verifying =
+            self.settings("other", &["own"], SignatureMode::Require).read().expect("keys");
         Arc::new(Signatures { signer: signing.signer, ..verifying })
     }
 
@@ -88,8 +90,8 @@ fn reads(settings: SignatureSettings) -> String {
 type Case = (&'static str, Option<String>, Option<u128>, Option<&'static str>);
 
 fn cases(keys: &Keys) -> Vec<Case> {
-    let peer = keys.signatures("inventory", &["orders"], Mode::Off);
-    let thief = keys.signatures("thief", &["orders"], Mode::Off);
+    let peer = keys.signatures("inventory", &["orders"], SignatureMode::Off);
+    let thief = keys.signatures("thief", &["orders"], SignatureMode::Off);
     let sign = |by: &Signatures, subject: &str, payload: &[u8]| {
         by.sign(subject, id(2), payload).expect("it signs")
     };
@@ -122,7 +124,7 @@ fn what_is_not_signed_for_this_subject_sender_and_payload_is_named_and_dropped_i
     let keys = Keys::new();
     keys.make(&["orders", "inventory", "thief"]);
     for (case, signature, sender, reason) in cases(&keys) {
-        for mode in [Mode::Off, Mode::Report, Mode::Require] {
+        for mode in [SignatureMode::Off, SignatureMode::Report, SignatureMode::Require] {
             let case = format!("{case}, {mode:?}");
             let ours = keys.signatures("orders", &["inventory"], mode);
             let mut registry = Registry::default();
@@ -131,10 +133,10 @@ fn what_is_not_signed_for_this_subject_sender_and_payload_is_named_and_dropped_i
                 Incoming { delivery: delivery(sender, b"[]"), signature: signature.clone() };
             let (admitted, dropped) = ours.admit(SUBJECT, vec![incoming], "orders", &metrics);
 
-            let is_dropped = mode == Mode::Require && reason.is_some();
+            let is_dropped = mode == SignatureMode::Require && reason.is_some();
             let fate = (admitted.len(), dropped.len());
             assert_eq!(fate, if is_dropped { (0, 1) } else { (1, 0) }, "{case}");
-            let counted = reason.filter(|_| mode != Mode::Off);
+            let counted = reason.filter(|_| mode != SignatureMode::Off);
             let expected: Vec<String> = counted
                 .map(|reason| {
                     format!("bus_unverified_total{{service=\"orders\",reason=\"{reason}\"}} 1")
@@ -157,10 +159,11 @@ fn what_is_not_signed_for_this_subject_sender_and_payload_is_named_and_dropped_i
 fn while_a_key_is_replaced_both_are_accepted_and_afterwards_only_the_new_one() {
     let keys = Keys::new();
     keys.make(&["orders", "old", "new"]);
-    let signed = ["old", "new"]
-        .map(|name| keys.signatures(name, &["orders"], Mode::Require).sign(SUBJECT, id(2), b"[]"));
+    let signed = ["old", "new"].map(|name| {
+        keys.signatures(name, &["orders"], SignatureMode::Require).sign(SUBJECT, id(2), b"[]")
+    });
     for (known, admits) in [(&["old"][..], 1), (&["old", "new"], 2), (&["new"], 1)] {
-        let ours = keys.signatures("orders", known, Mode::Require);
+        let ours = keys.signatures("orders", known, SignatureMode::Require);
         let metrics = Metrics::new(&mut Registry::default(), "test");
         let incoming = signed
             .clone()
@@ -174,7 +177,7 @@ fn while_a_key_is_replaced_both_are_accepted_and_afterwards_only_the_new_one() {
 async fn what_was_not_signed_is_forgotten_when_it_comes_no_more() {
     let keys = Keys::new();
     keys.make(&["orders", "inventory"]);
-    let ours = keys.signatures("orders", &["inventory"], Mode::Report);
+    let ours = keys.signatures("orders", &["inventory"], SignatureMode::Report);
     let metrics = Metrics::new(&mut Registry::default(), "test");
     for _ in 0..2 {
         let unsigned = Incoming { delivery: delivery(Some(2), b"[]"), signature: None };
@@ -210,15 +213,15 @@ fn the_key_of_openssl_is_read_and_has_the_id_that_openssl_computes() {
 fn settings_that_do_not_fit_are_refused_in_one_line() {
     let keys = Keys::new();
     keys.make(&["orders", "inventory"]);
-    let fits = || keys.settings("orders", &["inventory"], Mode::Require);
+    let fits = || keys.settings("orders", &["inventory"], SignatureMode::Require);
     fits().read().expect("it fits");
-    for mode in [Mode::Report, Mode::Require] {
+    for mode in [SignatureMode::Report, SignatureMode::Require] {
         let without = SignatureSettings { verify_keys: None, mode: Some(mode), ..fits() };
         assert!(reads(without).contains("\" needs bus_verify_keys_file, "));
     }
     let without = SignatureSettings { signing_key: None, ..fits() };
     assert!(reads(without).starts_with("bus_signatures = \"require\" needs bus_signing_key_file"));
-    let own = reads(keys.settings("orders", &["inventory", "orders"], Mode::Off));
+    let own = reads(keys.settings("orders", &["inventory", "orders"], SignatureMode::Off));
     assert!(own.contains("is this service's own"), "{own}");
 
     let other = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
@@ -250,7 +253,7 @@ fn settings_that_do_not_fit_are_refused_in_one_line() {
 fn a_key_that_other_users_may_read_is_refused() {
     let keys = Keys::new();
     keys.make(&["orders", "inventory"]);
-    let fits = || keys.settings("orders", &["inventory"], Mode::Require);
+    let fits = || keys.settings("orders", &["inventory"], SignatureMode::Require);
     let key = keys.path().join("orders.pem");
     let chmod = |path: &Path, mode| {
         std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("permissions");

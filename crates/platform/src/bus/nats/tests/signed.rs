@@ -47,8 +47,8 @@ async fn all_up_to(bus: &Nats, last: &str) -> BTreeSet<String> {
 async fn what_is_forged_with_every_right_at_the_broker_is_dropped_where_signatures_are_demanded() {
     let keys = Keys::new();
     keys.make(&["orders", "inventory", "thief"]);
-    let thief = keys.signatures("thief", &["orders"], Mode::Off);
-    for mode in [Mode::Off, Mode::Report, Mode::Require] {
+    let thief = keys.signatures("thief", &["orders"], SignatureMode::Off);
+    for mode in [SignatureMode::Off, SignatureMode::Report, SignatureMode::Require] {
         let server = Server::start().await;
         let theirs = keys.signatures("inventory", &["orders"], mode);
         let sender = signing("sender", &server.url(), ACK_WAIT, theirs.clone()).await;
@@ -77,7 +77,8 @@ async fn what_is_forged_with_every_right_at_the_broker_is_dropped_where_signatur
         }
         publish(&sender, "last").await;
 
-        let expected = forged.iter().map(|(text, _)| *text).filter(|_| mode != Mode::Require);
+        let expected =
+            forged.iter().map(|(text, _)| *text).filter(|_| mode != SignatureMode::Require);
         let expected = expected.chain(["first", "last"]).map(str::to_owned).collect();
         assert_eq!(all_up_to(&receiver, "last").await, expected, "{mode:?}");
         eventually(PATIENCE, "nothing is left to come again", async || {
@@ -87,9 +88,11 @@ async fn what_is_forged_with_every_right_at_the_broker_is_dropped_where_signatur
         })
         .await;
         let expected = match mode {
-            Mode::Off => "",
-            Mode::Report => "5 batches of messages had no valid signature, the last of ",
-            Mode::Require => "5 batches of messages had no valid signature and were dropped, ",
+            SignatureMode::Off => "",
+            SignatureMode::Report => "5 batches of messages had no valid signature, the last of ",
+            SignatureMode::Require => {
+                "5 batches of messages had no valid signature and were dropped, "
+            }
         };
         assert!(receiver.trouble().concat().starts_with(expected), "{:?}", receiver.trouble());
     }
