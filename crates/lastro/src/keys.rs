@@ -184,7 +184,7 @@ fn rotate(
         return Err(Failed(format!("key {id} {line}")));
     }
     let new = NewKey::for_id(id.clone(), record.mode).map_err(|error| Failed(error.to_string()))?;
-    record.rotate(&new, now, overlap);
+    record.rotate(new.hash, now, overlap);
     Ok(new)
 }
 

@@ -98,10 +98,11 @@ fn report(error: &ProgramError) -> ExitCode {
 }
 
 /// The keys of the settings file that every server program has.
-pub const COMMON_KEYS: [&str; 25] = [
+pub const COMMON_KEYS: [&str; 26] = [
     "listen",
     "metrics_listen",
     "api_keys_file",
+    "api_keys_in_database",
     "docs_public",
     "address_rate",
     "address_burst",
@@ -138,6 +139,9 @@ pub struct CommonArgs {
     /// Ask clients for API keys: those of this file, which `lastro keys` writes
     #[arg(long, env = "LASTRO_API_KEYS_FILE", value_name = "FILE")]
     pub api_keys_file: Option<PathBuf>,
+    /// Ask clients for API keys: those of the table of each database, which `lastro keys` writes
+    #[arg(long, env = "LASTRO_API_KEYS_IN_DATABASE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub api_keys_in_database: Option<bool>,
     /// Show the API's description to clients without a key [default: true]
     #[arg(long, env = "LASTRO_DOCS_PUBLIC", value_name = "BOOL")]
     pub docs_public: Option<bool>,
@@ -214,8 +218,10 @@ impl From<JoinError> for ProgramError {
 pub struct HttpSettings {
     /// The address of the API.
     pub listen: ListenAddr,
-    /// The keys that clients are asked for; none if clients are not asked.
+    /// The file of keys that clients are asked for.
     pub api_keys_file: Option<PathBuf>,
+    /// Whether clients are asked for the keys of the databases.
+    pub api_keys_in_database: bool,
     /// Whether clients without a key may read the API's description.
     pub docs_public: bool,
     /// How much one client may ask for.
@@ -252,6 +258,7 @@ impl HttpSettings {
         Self {
             listen,
             api_keys_file: None,
+            api_keys_in_database: false,
             docs_public: true,
             limits: LimitSettings::default(),
             metrics_listen: None,
@@ -260,6 +267,11 @@ impl HttpSettings {
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
             drain_delay: Duration::ZERO,
         }
+    }
+
+    /// Whether clients are asked for keys.
+    pub fn asks_for_keys(&self) -> bool {
+        self.api_keys_file.is_some() || self.api_keys_in_database
     }
 }
 
@@ -270,21 +282,26 @@ impl CommonArgs {
     /// # Errors
     ///
     /// Returns an error if a value of the file cannot be read, if other machines can reach the
-    /// address and neither `api_keys_file` nor `no_auth` is set, or if both are.
+    /// address and neither keys nor `no_auth` are configured, or if both are.
     pub fn http(&self, file: &File, address: &str) -> Result<HttpSettings, UsageError> {
         let listen = file.or(self.listen.clone(), "listen")?;
         let listen = listen.map_or_else(|| address.parse(), Ok)?;
         let metrics_listen = file.or(self.metrics_listen.clone(), "metrics_listen")?;
         let no_auth = file.or(self.no_auth, "no_auth")?;
         let api_keys_file = file.or(self.api_keys_file.clone(), "api_keys_file")?;
+        let api_keys_in_database = file.or(self.api_keys_in_database, "api_keys_in_database")?;
+        let api_keys_in_database = api_keys_in_database.unwrap_or(false);
+        let asks_for_keys = api_keys_file.is_some() || api_keys_in_database;
         let no_auth = no_auth.unwrap_or(false);
-        if no_auth && api_keys_file.is_some() {
-            let line = "api_keys_file and no_auth exclude each other: clients are asked for keys or they are not";
-            return Err(UsageError(line.to_owned()));
+        if no_auth && asks_for_keys {
+            let set = api_keys_file.as_ref().map_or("api_keys_in_database", |_| "api_keys_file");
+            return Err(UsageError(format!(
+                "{set} and no_auth exclude each other: clients are asked for keys or they are not"
+            )));
         }
-        refuse_open_address(&listen, no_auth || api_keys_file.is_some())?;
+        refuse_open_address(&listen, no_auth || asks_for_keys)?;
         let docs_public = file.or(self.docs_public, "docs_public")?;
-        let limits = self.limits(file, api_keys_file.is_some())?;
+        let limits = self.limits(file, asks_for_keys)?;
         let allowed_hosts = file.or(self.allowed_hosts.clone(), "allowed_hosts")?;
         let cors_origins = file.or(self.cors_origins.clone(), "cors_origins")?;
         let seconds = |value: Option<u16>| value.map(|value| Duration::from_secs(value.into()));
@@ -293,6 +310,7 @@ impl CommonArgs {
         Ok(HttpSettings {
             listen,
             api_keys_file,
+            api_keys_in_database,
             docs_public: docs_public.unwrap_or(true),
             limits,
             metrics_listen,

@@ -65,6 +65,7 @@ pub struct Metrics {
     published: Family<PublishedLabels, Counter>,
     unverified: Family<ReasonLabels, Counter>,
     sqlite_log: Family<ServiceLabel, Gauge>,
+    api_keys_expiring: Family<ExpiringLabels, Gauge>,
     /// The metrics of the auditors.
     pub audit: AuditNumbers,
 }
@@ -160,6 +161,12 @@ struct PublishedLabels {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExpiringLabels {
+    source: &'static str,
+    within: &'static str,
+}
+
 impl Metrics {
     /// Registers the metrics. Call it once per registry; `version` is that of the program.
     pub fn new(registry: &mut Registry, version: &'static str) -> Self {
@@ -175,6 +182,7 @@ impl Metrics {
             published: Family::default(),
             unverified: Family::default(),
             sqlite_log: Family::default(),
+            api_keys_expiring: Family::default(),
             audit: AuditNumbers::new(registry),
         };
         metrics.register(registry);
@@ -203,6 +211,8 @@ impl Metrics {
         registry.register("bus_unverified", help, self.unverified.clone());
         let help = "The size of the write-ahead log beside a SQLite database";
         registry.register_with_unit("sqlite_log", help, Unit::Bytes, self.sqlite_log.clone());
+        let help = "API keys that end soon; their owners need new ones";
+        registry.register("api_keys_expiring", help, self.api_keys_expiring.clone());
     }
 
     /// Creates a service's counters at zero: an alert on an increase would miss the first count of
@@ -267,6 +277,13 @@ impl Metrics {
         self.sqlite_log.get_or_create(&ServiceLabel { service }).set(bytes);
     }
 
+    /// Sets how many keys of a source end within [`EXPIRES_SOON`](crate::keys::EXPIRES_SOON).
+    pub fn api_keys_expiring(&self, source: &'static str, keys: usize) {
+        let labels = ExpiringLabels { source, within: "14d" };
+        let keys = i64::try_from(keys).unwrap_or(i64::MAX);
+        self.api_keys_expiring.get_or_create(&labels).set(keys);
+    }
+
     /// Counts a request that was answered `overloaded`.
     pub fn shed(&self, service: &'static str) {
         self.shed.get_or_create(&ServiceLabel { service }).inc();
@@ -304,6 +321,7 @@ mod tests {
         metrics.published("orders", Attempt { published: 2, failed: 0 });
         metrics.unverified("orders", Unverified::UnknownKey);
         metrics.sqlite_log("orders", 4096);
+        metrics.api_keys_expiring("file", 2);
         let text = render(&registry);
         for line in [
             r#"http_server_request_duration_seconds_count{service="orders",method="GET",route="/x/{id}",status="200"} 1"#,
@@ -314,6 +332,7 @@ mod tests {
             r#"bus_published_total{service="orders",result="ok"} 2"#,
             r#"bus_unverified_total{service="orders",reason="unknown_key"} 1"#,
             r#"sqlite_log_bytes{service="orders"} 4096"#,
+            r#"api_keys_expiring{source="file",within="14d"} 2"#,
             r#"build_info{version="1.2.3"} 1"#,
         ] {
             assert!(text.lines().any(|its| its == line), "{line} is not in\n{text}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use platform::clock::{Clock, Ids, SystemClock, SystemIds};
 use platform::config::File;
-use platform::keys::Keyring;
+use platform::keys::{KeySource, KeySources, KeyTable, Keyring};
 use platform::lifecycle::{Stage, Workers, on_signal};
 use platform::process::{
     COMMON_KEYS, CommonArgs, HttpSettings, ProgramError, refuse_few_open_files,
@@ -67,8 +67,8 @@ pub struct Context {
     pub readiness: Readiness,
     /// Where the program listens, as browsers know it.
     pub site: Arc<Site>,
-    /// The keys that clients are asked for; `None` if clients are not asked.
-    pub keys: Option<Arc<Keyring>>,
+    /// Where the keys are that clients are asked for; `None` if clients are not asked.
+    pub keys: Option<KeySources>,
     /// Whether clients without a key may read the API's description.
     pub docs_public: bool,
     /// The address at which other machines reach the program without being asked for a key, if they
@@ -123,13 +123,14 @@ impl Context {
         add_edge_problems(&mut description);
         describe_rules(&mut description, rules);
         description::complete(&mut description);
-        let edge = self.edge(service, rules).telling(refusals);
+        let keys = self.keys.as_ref().map(|keys| keys.of_service(service));
+        let edge = self.edge(service, keys, rules).telling(refusals);
         Api { router: edge.wrap(router), description, codes }
     }
 
     /// The router of a program that serves only the probes.
     pub fn probes_alone(self, name: &'static str) -> Router {
-        let edge = self.edge(name, PROBES);
+        let edge = self.edge_of_program(name, PROBES);
         let Self { registry, readiness, .. } = self;
         edge.wrap(probes::router(Probes {
             name,
@@ -139,8 +140,13 @@ impl Context {
         }))
     }
 
-    fn edge(&self, service: &'static str, rules: &'static [Rule]) -> Edge {
-        let guard = Guard::new(self.keys.clone(), self.docs_public, rules);
+    /// The edge of what belongs to no service.
+    fn edge_of_program(&self, name: &'static str, rules: &'static [Rule]) -> Edge {
+        self.edge(name, self.keys.as_ref().map(KeySources::of_program), rules)
+    }
+
+    fn edge(&self, service: &'static str, keys: Option<Keyring>, rules: &'static [Rule]) -> Edge {
+        let guard = Guard::new(keys.map(Arc::new), self.docs_public, rules);
         let edge = Edge::new(service, self.metrics.clone(), self.ids.clone());
         edge.at(self.site.clone()).guarded_by(guard, self.limits.clone())
     }
@@ -201,11 +207,18 @@ impl Process {
     /// keys cannot be read.
     pub async fn begin(program: Program, http: &HttpSettings) -> Result<Self, ProgramError> {
         let HttpSettings { listen, metrics_listen, allowed_hosts, cors_origins, .. } = http;
-        let site = Site::new(listen, http.api_keys_file.is_none(), allowed_hosts, cors_origins)?;
+        let site = Site::new(listen, !http.asks_for_keys(), allowed_hosts, cors_origins)?;
         let limits = Arc::new(Limits::new(&http.limits)?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let keys = http.api_keys_file.as_ref().map(|path| Keyring::open(path, clock.clone()));
-        let keys = keys.transpose().map_err(ProgramError::failed)?.map(Arc::new);
+        let file = http.api_keys_file.as_ref();
+        let file = file.map(|path| KeySource::of_file(path, clock.clone())).transpose();
+        let file = file.map_err(ProgramError::failed)?.map(Arc::new);
+        let in_database = http.api_keys_in_database;
+        let keys = http.asks_for_keys().then(|| KeySources {
+            file: file.clone(),
+            in_database,
+            tables: Vec::new(),
+        });
         let listener = bind(listen).await.map_err(ProgramError::failed)?;
         let metrics_listener = match metrics_listen {
             Some(address) => {
@@ -220,21 +233,49 @@ impl Process {
         let serves_anyone_at = is_open.then(|| listen.to_string());
         let site = Arc::new(site);
         let context = Context { site, keys, docs_public, serves_anyone_at, limits, ..context };
-        let mut workers = Workers::new();
-        if let Some(keys) = context.keys.clone() {
-            let readiness = context.readiness.clone();
-            let watch = |token| keys.watch(readiness, token);
-            workers.spawn(Stage::Work, "the watcher of API keys", watch);
-        }
-        Ok(Self {
+        let mut process = Self {
             program,
             context,
-            workers,
+            workers: Workers::new(),
             listener,
             metrics_listener,
             idle_timeout: http.idle_timeout,
             drain_delay: http.drain_delay,
-        })
+        };
+        if let Some(file) = file {
+            process.watch_keys(file);
+        }
+        Ok(process)
+    }
+
+    /// Adds the keys in the table of a service, if clients are asked for those. To be called before
+    /// the service is built. `check` is their name in `/readyz`.
+    ///
+    /// # Errors
+    ///
+    /// The table cannot be read, or a row is not a key.
+    pub async fn add_keys(
+        &mut self,
+        service: &'static str,
+        check: &'static str,
+        table: Arc<dyn KeyTable>,
+    ) -> Result<(), ProgramError> {
+        let clock = self.context.clock.clone();
+        let Some(keys) = self.context.keys.as_mut().filter(|keys| keys.in_database) else {
+            return Ok(());
+        };
+        let source = KeySource::of_table(service, check, table, keys.file.clone(), clock).await;
+        let source = Arc::new(source.map_err(ProgramError::failed)?);
+        keys.tables.push(source.clone());
+        self.watch_keys(source);
+        Ok(())
+    }
+
+    fn watch_keys(&mut self, source: Arc<KeySource>) {
+        let readiness = self.context.readiness.clone();
+        let metrics = self.context.metrics.clone();
+        let watch = |token| source.watch(readiness, metrics, token);
+        self.workers.spawn(Stage::Work, "the watcher of API keys", watch);
     }
 
     /// The address that the program listens on, with the actual port.
@@ -254,7 +295,7 @@ impl Process {
     /// A worker died or did not stop in time (R18).
     pub async fn serve(self, api: Api, shutdown: CancellationToken) -> Result<(), ProgramError> {
         let address = self.address()?;
-        let edge = self.context.edge(self.program.name, PROGRAM_RULES);
+        let edge = self.context.edge_of_program(self.program.name, PROGRAM_RULES);
         let open_edge = edge.clone().guarded_by(Guard::new(None, true, PROBES), Arc::default());
         let Self { program, context, mut workers, listener, metrics_listener, .. } = self;
         let (idle_timeout, drain_delay) = (self.idle_timeout, self.drain_delay);

@@ -7,12 +7,14 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::scope::{Scope, Scopes, UnknownScope};
-use super::secret::{KeyId, KeyMode, NewKey, NotAnId, SecretHash};
+use super::secret::{KeyId, KeyMode, NotAnId, SecretHash};
 use crate::clock::Timestamp;
 use crate::rate::Rate;
 
 /// The longest name of a key, in characters.
 const MAX_NAME: usize = 100;
+/// How long before its end a key is counted as one that ends soon.
+pub const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// A stored key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,11 +82,26 @@ impl KeyRecord {
     }
 
     /// Replaces the secret. The old one works until `overlap` is over.
-    pub fn rotate(&mut self, new: &NewKey, now: Timestamp, overlap: Duration) {
+    pub fn rotate(&mut self, sha256: SecretHash, now: Timestamp, overlap: Duration) {
         let not_after = now.after(overlap).min(self.not_after);
         let old = PreviousSecret { sha256: self.sha256, not_after };
         self.previous = (!overlap.is_zero()).then_some(old);
-        self.sha256 = new.hash;
+        self.sha256 = sha256;
+    }
+
+    /// Whether the key has been revoked, or has ended by itself.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_some() || self.not_after <= now
+    }
+
+    /// Whether the secret before the last rotation still works.
+    pub fn has_two_secrets(&self, now: Timestamp) -> bool {
+        self.previous.as_ref().is_some_and(|old| old.not_after > now)
+    }
+
+    /// Whether the key works, and ends within [`EXPIRES_SOON`].
+    pub fn ends_soon(&self, now: Timestamp) -> bool {
+        !self.has_ended(now) && self.not_after <= now.after(EXPIRES_SOON)
     }
 
     /// Checks what the form alone does not say.

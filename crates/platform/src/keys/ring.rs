@@ -1,33 +1,16 @@
 //! The keys that a service accepts now.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
+use std::path::Path;
+use std::sync::Arc;
 
-use subtle::ConstantTimeEq;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
 
-use super::file::{self, KeysFileError, Version};
-use super::record::KeyRecord;
-use super::scope::{Scope, Scopes};
-use super::secret::{KeyId, SecretHash, SentKey};
+use super::file::KeysFileError;
+use super::scope::Scopes;
+use super::secret::SentKey;
+use super::source::{KeySource, Verdict};
 use crate::clock::Clock;
-use crate::config::warn_of_readers;
 use crate::rate::{Limit, Rate};
-use crate::readiness::{Health, Readiness};
-
-/// How often the ring looks whether its file has changed.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long the ring goes on with the keys that it knows when its file cannot be read.
-const TRUSTED_FOR: Duration = Duration::from_secs(5 * 60);
-/// The check of `/readyz`.
-const CHECK: &str = "API keys";
 
 /// Who makes a request, and what they may do.
 #[derive(Clone, Debug)]
@@ -67,6 +50,11 @@ impl KeyLimits {
         let search = Limit::new(Rate::SEARCHES);
         Self { read: rate.map(Limit::new), write: rate.map(Limit::new), search, waits, rate }
     }
+
+    /// Whether these are the limits of a key with this rate.
+    pub(super) fn has_rate(&self, rate: Option<Rate>) -> bool {
+        self.rate == rate
+    }
 }
 
 impl Principal {
@@ -96,29 +84,10 @@ pub enum Rejected {
     KeysUnavailable,
 }
 
-/// The keys of a service.
+/// The keys that a service accepts: those of a file, of its own table, or of both.
+#[derive(Debug)]
 pub struct Keyring {
-    path: PathBuf,
-    clock: Arc<dyn Clock>,
-    known: RwLock<Known>,
-}
-
-struct Known {
-    keys: HashMap<KeyId, Key>,
-    version: Version,
-    /// When the file was last found readable.
-    confirmed: Instant,
-}
-
-struct Key {
-    record: KeyRecord,
-    principal: Arc<Principal>,
-}
-
-impl fmt::Debug for Keyring {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keyring").field("path", &self.path).finish_non_exhaustive()
-    }
+    sources: Vec<Arc<KeySource>>,
 }
 
 impl Keyring {
@@ -126,15 +95,19 @@ impl Keyring {
     ///
     /// # Errors
     ///
-    /// As [`file::read`], or the file has no keys: that is a mistake, not a service that is open to
-    /// everybody.
+    /// As [`KeySource::of_file`].
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, KeysFileError> {
-        let version = file::version(path)?;
-        let records = read(path)?;
-        warn_of_readers(path);
-        let keys = by_id(records, &HashMap::new());
-        let known = Known { keys, version, confirmed: Instant::now() };
-        Ok(Self { path: path.to_owned(), clock, known: RwLock::new(known) })
+        Ok(Self::of(vec![Arc::new(KeySource::of_file(path, clock)?)]))
+    }
+
+    /// The keys of all these sources. The first one that knows an id decides about it.
+    pub fn of(sources: Vec<Arc<KeySource>>) -> Self {
+        Self { sources }
+    }
+
+    #[cfg(test)]
+    pub(super) fn sources(&self) -> &[Arc<KeySource>] {
+        &self.sources
     }
 
     /// Finds out who sent a key.
@@ -144,157 +117,46 @@ impl Keyring {
     /// [`Rejected`] says why the key is not accepted.
     pub fn authenticate(&self, text: &str) -> Result<Arc<Principal>, Rejected> {
         let sent: SentKey = text.parse().map_err(|_| Rejected::Malformed)?;
-        let known = self.known();
-        if known.confirmed.elapsed() > TRUSTED_FOR {
-            return Err(Rejected::KeysUnavailable);
-        }
-        let key = known.keys.get(&sent.id);
-        let now = self.clock.now();
-        // An id that is unknown takes as long as a secret that is wrong.
-        let nobody = SecretHash([0; 32]);
-        let hash = key.map_or(nobody, |key| key.record.sha256);
-        let previous = key.and_then(|key| key.record.previous.as_ref());
-        let is_current = bool::from(hash.0.ct_eq(&sent.hash.0));
-        let old_hash = previous.map_or(nobody, |previous| previous.sha256);
-        let is_previous = bool::from(old_hash.0.ct_eq(&sent.hash.0));
-        let Some(key) = key.filter(|_| is_current || is_previous) else {
-            return Err(Rejected::Unknown);
-        };
-        let ends = match previous {
-            Some(previous) if !is_current => previous.not_after.min(key.record.not_after),
-            _ => key.record.not_after,
-        };
-        match key.record.revoked_at {
-            Some(_) => Err(Rejected::Revoked),
-            None if ends <= now => Err(Rejected::Expired),
-            None => Ok(key.principal.clone()),
-        }
-    }
-
-    /// Reads the file again whenever it changes, or at SIGHUP.
-    ///
-    /// # Errors
-    ///
-    /// The process cannot listen for the signal.
-    pub async fn watch(
-        self: Arc<Self>,
-        readiness: Readiness,
-        stop: CancellationToken,
-    ) -> std::io::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut fault = None;
-        loop {
-            let now = self.look().err().map(|error| error.to_string());
-            report(&readiness, &fault, now.as_deref());
-            fault = now;
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                _ = hangup.recv() => info!("SIGHUP: looking at the API keys"),
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+        let mut found = None;
+        let mut is_unsure = false;
+        // Every source is asked, so that the time does not tell which one knows an id.
+        for source in &self.sources {
+            match source.judge(&sent) {
+                Verdict::Known(verdict) => found = found.or(Some(verdict)),
+                Verdict::Unknown => {}
+                Verdict::Unsure => is_unsure = true,
             }
         }
-    }
-
-    /// Reads the file if it has changed. The keys that are known stay if it says something wrong.
-    /// If it cannot be read, they stay for a while: somebody may have taken it away.
-    ///
-    /// # Errors
-    ///
-    /// As [`file::read`].
-    pub fn look(&self) -> Result<(), KeysFileError> {
-        let looked = self.read_if_changed();
-        if !matches!(looked, Err(KeysFileError::Io { .. })) {
-            self.known_mut().confirmed = Instant::now();
-        }
-        looked
-    }
-
-    fn read_if_changed(&self) -> Result<(), KeysFileError> {
-        let version = file::version(&self.path)?;
-        if version != self.known().version {
-            let records = read(&self.path)?;
-            let keys = by_id(records, &self.known().keys);
-            // Only this worker writes. The log may be slow, and no request waits for it.
-            log_changes(&self.known().keys, &keys);
-            let mut known = self.known_mut();
-            (known.keys, known.version) = (keys, version);
-        }
-        Ok(())
-    }
-
-    fn known_mut(&self) -> RwLockWriteGuard<'_, Known> {
-        self.known.write().expect("nothing panics under this lock")
-    }
-
-    fn known(&self) -> RwLockReadGuard<'_, Known> {
-        self.known.read().expect("nothing panics under this lock")
+        let unknown = if is_unsure { Rejected::KeysUnavailable } else { Rejected::Unknown };
+        found.unwrap_or(Err(unknown))
     }
 }
 
-/// Reads the keys of a file that has some: a file without keys is a mistake, or is just being
-/// written, and not a service that is open to nobody or to everybody.
-fn read(path: &Path) -> Result<Vec<KeyRecord>, KeysFileError> {
-    let records = file::read(path)?;
-    if records.is_empty() {
-        let reason = "it has no keys; run: lastro keys create".to_owned();
-        return Err(KeysFileError::Malformed { path: path.to_owned(), reason });
-    }
-    Ok(records)
+/// Where the services of a process find the keys that clients are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct KeySources {
+    /// The file, which all services read.
+    pub file: Option<Arc<KeySource>>,
+    /// Whether each service also has keys in a table of its own.
+    pub in_database: bool,
+    /// The tables of the services that were opened.
+    pub tables: Vec<Arc<KeySource>>,
 }
 
-/// What a key has used of its limits, it has used also after the file has changed.
-fn by_id(records: Vec<KeyRecord>, before: &HashMap<KeyId, Key>) -> HashMap<KeyId, Key> {
-    let key = |record: KeyRecord| {
-        let mut scopes = record.allowed();
-        if record.customer_id.is_some() {
-            scopes = scopes.and(Scope::OF_A_CUSTOMER.into_iter().collect());
-        }
-        let actor = Some(format!("key:{}", record.id).into());
-        let customer_id = record.customer_id.as_deref().map(Arc::from);
-        let rate = record.rate();
-        let known = before.get(&record.id).and_then(|key| key.principal.limits.clone());
-        let limits = known.filter(|limits| limits.rate == rate);
-        let limits = Some(limits.unwrap_or_else(|| Arc::new(KeyLimits::new(rate))));
-        let principal = Arc::new(Principal { actor, scopes, customer_id, limits });
-        (record.id.clone(), Key { record, principal })
-    };
-    records.into_iter().map(key).collect()
-}
-
-/// What was done with `lastro keys`, in the log of the service that it is done to.
-fn log_changes(before: &HashMap<KeyId, Key>, after: &HashMap<KeyId, Key>) {
-    for (id, key) in after {
-        let (name, record) = (&key.record.name, &key.record);
-        let action = match before.get(id).map(|key| &key.record) {
-            None => "created",
-            Some(old) if old == record => continue,
-            Some(_) if record.revoked_at.is_none() && before[id].record.revoked_at.is_some() => {
-                "restored"
-            }
-            Some(old) if old.revoked_at != record.revoked_at => "revoked",
-            Some(old) if old.sha256 != record.sha256 => "rotated",
-            Some(_) => "changed",
-        };
-        info!(audit = true, key_id = %id, name, scopes = ?record.allowed(), "API key {action}");
+impl KeySources {
+    /// The keys that a service accepts: those of the file, and those of its own table.
+    pub fn of_service(&self, service: &str) -> Keyring {
+        self.ring(|table| table.name() == service)
     }
-    for id in before.keys().filter(|id| !after.contains_key(id)) {
-        info!(audit = true, key_id = %id, "API key removed");
-    }
-}
 
-fn report(readiness: &Readiness, before: &Option<String>, now: Option<&str>) {
-    match now {
-        None => {
-            if before.is_some() {
-                info!("the API keys can be read again");
-            }
-            readiness.set(CHECK, Health::Up);
-        }
-        Some(fault) => {
-            if before.as_deref() != Some(fault) {
-                error!(fault, "the API keys cannot be read; those that are known stay valid");
-            }
-            readiness.set(CHECK, Health::Degraded(fault.to_owned()));
-        }
+    /// The keys that one service of the process accepts at least, for what belongs to no service,
+    /// such as `/metrics`.
+    pub fn of_program(&self) -> Keyring {
+        self.ring(|_| true)
+    }
+
+    fn ring(&self, includes: impl Fn(&KeySource) -> bool) -> Keyring {
+        let tables = self.tables.iter().filter(|table| includes(table));
+        Keyring::of(self.file.iter().chain(tables).cloned().collect())
     }
 }

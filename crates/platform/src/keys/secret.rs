@@ -83,11 +83,33 @@ pub enum KeyMode {
 }
 
 impl KeyMode {
+    /// The name, as tables have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Test => "test",
+        }
+    }
+
     fn prefix(self) -> &'static str {
         match self {
             Self::Live => "lsk_live_",
             Self::Test => "lsk_test_",
         }
+    }
+}
+
+/// A text that names no mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the mode of a key is live or test")]
+pub struct UnknownMode;
+
+impl FromStr for KeyMode {
+    type Err = UnknownMode;
+
+    fn from_str(text: &str) -> Result<Self, UnknownMode> {
+        let found = [Self::Live, Self::Test].into_iter().find(|mode| mode.as_str() == text);
+        found.ok_or(UnknownMode)
     }
 }
 

@@ -1,0 +1,38 @@
+//! The port of a table of keys, which each service has in its own database.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use super::record::KeyRecord;
+use super::secret::KeyId;
+use crate::clock::Timestamp;
+use crate::failure::Failure;
+
+/// All keys of a table.
+#[derive(Clone, Debug)]
+pub struct TableKeys {
+    /// It changes with every change of a key.
+    pub version: i64,
+    /// The keys.
+    pub keys: Vec<KeyRecord>,
+}
+
+/// The table `api_keys`, as a service uses it: it can neither make nor change a key.
+#[async_trait]
+pub trait KeyTable: Send + Sync + fmt::Debug {
+    /// Reads the keys, unless the table still has this version: then it reads nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Suspect`] if a row is not a key; otherwise a retry may succeed.
+    async fn read_if_changed(&self, known: Option<i64>) -> Result<Option<TableKeys>, Failure>;
+
+    /// Notes when keys were last used. What is noted never goes back: each replica notes what it
+    /// has seen.
+    ///
+    /// # Errors
+    ///
+    /// A retry may succeed.
+    async fn note_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), Failure>;
+}
