@@ -13,8 +13,8 @@ pub mod worker;
 use platform::pairing::Names;
 
 pub use run::{
-    Args, CHANNELS, Dependencies, Opened, PROGRAM, Parts, assemble, build, main, migrate,
-    open_for_audit, open_store, run,
+    Args, CHANNELS, Dependencies, Opened, PROGRAM, Parts, admin_log, assemble, build, main,
+    migrate, open_for_audit, open_keys, open_store, run,
 };
 pub use store::AdminEntry;
 

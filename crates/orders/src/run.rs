@@ -23,6 +23,8 @@ use platform::process::{
     BusArgs, CommonArgs, ProgramError, bus_url_help, listen_help, run_to_exit,
 };
 use platform::relay::{Attempt, Outbox, Relay};
+use storage::admin_log::{self, AdminEntry};
+use storage::keys::KeyDatabase;
 use storage::postgres::{Roles, Server, Time};
 use web::program::{Api, Context, Process, Program};
 
@@ -32,7 +34,7 @@ use crate::http::{RULES, own_codes, routes};
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::postgres::{Postgres, SCHEMA};
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::{MIGRATIONS, Sqlite};
 use crate::store::{OrderAuditStore, OrderStore};
 use crate::waiters::Waiters;
 use crate::worker::health_check::HealthCheck;
@@ -49,6 +51,8 @@ pub const PROGRAM: Program = Program {
 /// What it receives from, and what it publishes to.
 pub const CHANNELS: Channels<'static> =
     Channels { receives: ANSWERS_CHANNEL, sends: COMMANDS_CHANNEL };
+/// The check of `/readyz` for the table of API keys.
+const KEYS_CHECK: &str = "orders database keys";
 /// The keys that the settings file may have: those of all programs, because they may share the
 /// file.
 const KEYS: [&str; 6] = [
@@ -230,6 +234,7 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             let workers = &mut process.workers;
             workers.spawn(Stage::Close, "the file of orders", |token| keeper.run(log_size, token));
             let pairing = sqlite.pairing().await?;
+            process.add_keys(SERVICE, KEYS_CHECK, sqlite.keys()).await?;
             let audit = Arc::new(sqlite.audit());
             Ok(Opened { store: Arc::new(sqlite), audit, pairing })
         }
@@ -243,6 +248,7 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
                 check.run("orders database writes", readiness, token)
             });
             let pairing = postgres.pairing().await?;
+            process.add_keys(SERVICE, KEYS_CHECK, postgres.keys()).await?;
             let audit = Arc::new(postgres.audit());
             Ok(Opened { store: Arc::new(postgres), audit, pairing })
         }
@@ -273,6 +279,24 @@ pub async fn open_for_audit(
             Ok((Arc::new(audit), identity))
         }
     }
+}
+
+/// Finds the API keys of the service, for the tool that changes them. The service may be running.
+///
+/// # Errors
+///
+/// The database does not exist, is unreachable, or is of another version.
+pub async fn open_keys(url: &DatabaseUrl) -> Result<KeyDatabase, ProgramError> {
+    KeyDatabase::open(url, &SCHEMA, MIGRATIONS).await
+}
+
+/// Reads the newest entries of the audit log, newest first. The service may be running.
+///
+/// # Errors
+///
+/// The database does not exist, is unreachable, or is of another version.
+pub async fn admin_log(url: &DatabaseUrl, limit: u32) -> Result<Vec<AdminEntry>, ProgramError> {
+    admin_log::newest(url, &SCHEMA, MIGRATIONS, limit).await
 }
 
 /// Migrates a PostgreSQL schema as its owner, and gives the roles of the service and of an audit

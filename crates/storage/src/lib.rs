@@ -1,10 +1,12 @@
 //! The storage engines of both services, SQLite and PostgreSQL, and their migrations.
 //!
-//! This crate knows no table of a service but `quarantine`, `deployment` and `deployment_channels`,
-//! which both have.
+//! This crate knows no table of a service but those that both have: `quarantine`, `deployment`,
+//! `deployment_channels`, `api_keys`, `api_keys_version` and `admin_log`.
 #![forbid(unsafe_code)]
 #![warn(missing_docs, clippy::missing_errors_doc)]
 
+pub mod admin_log;
+pub mod keys;
 pub mod migration;
 mod misfit;
 pub mod pairing;

@@ -14,6 +14,7 @@ mod keeper;
 mod migrate;
 mod open;
 mod readers;
+mod visitor;
 mod writer;
 
 pub use database::Database;
@@ -21,6 +22,7 @@ pub use error::{OpenError, failure};
 pub use keeper::Keeper;
 pub use open::{open_existing_reader, open_reader, open_writer};
 pub use readers::Readers;
+pub use visitor::Visitor;
 
 /// Executes a statement that must change exactly one row, as the decision predicted (R11).
 ///

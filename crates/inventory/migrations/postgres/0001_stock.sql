@@ -118,7 +118,7 @@ CREATE TABLE admin_log (
     at         bigint NOT NULL,
     actor      text,
     action     text   NOT NULL,
-    -- The id of a product or location.
+    -- The id of a product, a location or a key.
     subject    text   NOT NULL,
     before     json,
     after      json   NOT NULL,
@@ -154,6 +154,37 @@ CREATE TABLE quarantine (
     last_at  bigint NOT NULL
 );
 
+-- API keys, never a key itself but the hash of its secret. By id: a change of one key, and the notes of last uses. The
+-- service reads all of them when their version has changed, and writes last_used_at alone.
+CREATE TABLE api_keys (
+    id                  text   NOT NULL COLLATE "C" PRIMARY KEY,
+    name                text   NOT NULL,
+    -- Separated by spaces.
+    scopes              text   NOT NULL,
+    mode                text   NOT NULL CHECK (mode IN ('live', 'test')),
+    customer_id         text,
+    rate                bigint,
+    burst               bigint,
+    sha256              bytea  NOT NULL CHECK (length(sha256) = 32),
+    created_at          bigint NOT NULL,
+    created_by          text   NOT NULL,
+    not_after           bigint NOT NULL,
+    -- The secret before the last rotation.
+    previous_sha256     bytea  CHECK (length(previous_sha256) = 32),
+    previous_not_after  bigint,
+    revoked_at          bigint,
+    last_used_at        bigint,
+    CHECK ((previous_sha256 IS NULL) = (previous_not_after IS NULL))
+);
+
+-- Counts the changes of api_keys. One row, which replicas read every two seconds.
+CREATE TABLE api_keys_version (
+    one     boolean NOT NULL DEFAULT true PRIMARY KEY CHECK (one),
+    version bigint  NOT NULL
+);
+
+INSERT INTO api_keys_version (version) VALUES (0);
+
 -- The ledger is append-only, nothing is deleted, and a revision never falls (R21). No trigger runs
 -- for an INSERT; an UPDATE of a reservation costs one comparison.
 
@@ -168,6 +199,17 @@ CREATE TRIGGER stock_stays BEFORE DELETE OR TRUNCATE ON stock EXECUTE FUNCTION r
 CREATE TRIGGER reservations_stay BEFORE DELETE OR TRUNCATE ON reservations EXECUTE FUNCTION refuse();
 CREATE TRIGGER revisions_do_not_fall BEFORE UPDATE ON reservations
 FOR EACH ROW WHEN (NEW.revision < OLD.revision) EXECUTE FUNCTION refuse();
+
+-- Histories name keys by their ids, so a key is revoked and never deleted. Every change but last_used_at counts.
+CREATE TRIGGER keys_stay BEFORE DELETE OR TRUNCATE ON api_keys EXECUTE FUNCTION refuse();
+CREATE TRIGGER the_version_stays BEFORE DELETE OR TRUNCATE ON api_keys_version EXECUTE FUNCTION refuse();
+
+CREATE FUNCTION count_key_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN UPDATE api_keys_version SET version = version + 1; RETURN NULL; END $$;
+
+CREATE TRIGGER a_change_of_keys_counts AFTER INSERT OR UPDATE OF
+    id, name, scopes, mode, customer_id, rate, burst, sha256, created_at, created_by, not_after, previous_sha256,
+    previous_not_after, revoked_at ON api_keys EXECUTE FUNCTION count_key_change();
 
 -- For people: what orders have of the stock, one row per order and stock key. All of it is read
 -- unless order_id is given, and then one look-up.

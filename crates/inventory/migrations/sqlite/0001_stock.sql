@@ -112,7 +112,7 @@ CREATE TABLE admin_log (
     at         INTEGER NOT NULL,
     actor      TEXT,
     action     TEXT    NOT NULL,
-    -- The id of a product or location.
+    -- The id of a product, a location or a key.
     subject    TEXT    NOT NULL,
     -- JSON.
     before     TEXT,
@@ -149,6 +149,38 @@ CREATE TABLE quarantine (
     last_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- API keys, never a key itself but the hash of its secret. By id: a change of one key, and the notes
+-- of last uses. The service reads all of them when their version has changed, and writes
+-- last_used_at alone.
+CREATE TABLE api_keys (
+    id                  TEXT    NOT NULL PRIMARY KEY,
+    name                TEXT    NOT NULL,
+    -- Separated by spaces.
+    scopes              TEXT    NOT NULL,
+    mode                TEXT    NOT NULL CHECK (mode IN ('live', 'test')),
+    customer_id         TEXT,
+    rate                INTEGER,
+    burst               INTEGER,
+    sha256              BLOB    NOT NULL CHECK (length(sha256) = 32),
+    created_at          INTEGER NOT NULL,
+    created_by          TEXT    NOT NULL,
+    not_after           INTEGER NOT NULL,
+    -- The secret before the last rotation.
+    previous_sha256     BLOB    CHECK (length(previous_sha256) = 32),
+    previous_not_after  INTEGER,
+    revoked_at          INTEGER,
+    last_used_at        INTEGER,
+    CHECK ((previous_sha256 IS NULL) = (previous_not_after IS NULL))
+) STRICT, WITHOUT ROWID;
+
+-- Counts the changes of api_keys. One row, which the service reads every two seconds.
+CREATE TABLE api_keys_version (
+    one     INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    version INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO api_keys_version (one, version) VALUES (1, 0);
+
 -- The ledger is append-only, nothing is deleted, and a revision never falls (R21). SQLite runs no
 -- trigger for an INSERT; an UPDATE of a reservation costs one comparison.
 
@@ -178,6 +210,22 @@ BEGIN SELECT RAISE(ABORT, 'reservations are never deleted'); END;
 
 CREATE TRIGGER revisions_do_not_fall BEFORE UPDATE ON reservations WHEN NEW.revision < OLD.revision
 BEGIN SELECT RAISE(ABORT, 'a revision never falls'); END;
+
+-- Histories name keys by their ids, so a key is revoked and never deleted. Every change but
+-- last_used_at counts.
+CREATE TRIGGER keys_are_not_deleted BEFORE DELETE ON api_keys
+BEGIN SELECT RAISE(ABORT, 'a key is revoked and never deleted'); END;
+
+CREATE TRIGGER the_version_is_not_deleted BEFORE DELETE ON api_keys_version
+BEGIN SELECT RAISE(ABORT, 'the version of the keys is never deleted'); END;
+
+CREATE TRIGGER a_new_key_counts AFTER INSERT ON api_keys
+BEGIN UPDATE api_keys_version SET version = version + 1; END;
+
+CREATE TRIGGER a_change_of_a_key_counts AFTER UPDATE OF
+    id, name, scopes, mode, customer_id, rate, burst, sha256, created_at, created_by, not_after, previous_sha256,
+    previous_not_after, revoked_at ON api_keys
+BEGIN UPDATE api_keys_version SET version = version + 1; END;
 
 -- For people: what orders have of the stock, one row per order and stock key. All reservations are
 -- read.

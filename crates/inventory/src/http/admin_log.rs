@@ -27,10 +27,11 @@ pub(super) struct EntryView {
     #[schema(example = "key:4fT9xQ2mLp0a")]
     actor: Option<String>,
     /// `put_product`, `put_location`, `adjust` or `count`; `refused` for a request that only an
-    /// administrator may make; `serves_anyone` when the service began to ask nobody for a key.
+    /// administrator may make; `serves_anyone` when the service began to ask nobody for a key;
+    /// `key_created`, `key_rotated`, `key_revoked` or `key_restored`.
     #[schema(example = "put_product")]
     action: String,
-    /// The id of the product or location; the method and path of a refused request; the address
+    /// The id of the product, location or key; the method and path of a refused request; the address
     /// where the service listens.
     #[schema(example = "789")]
     subject: String,

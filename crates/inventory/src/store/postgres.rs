@@ -16,6 +16,7 @@ use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
 use platform::failure::{Failure, Suspicion};
+use platform::keys::KeyTable;
 use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
@@ -84,6 +85,9 @@ const TABLES: &[Table] = &[
         .updated(&["digest", "revision", "allocations", "shortages", "updated_at"])
         .audited(),
     Table::appended("quarantine").updated(&["count", "last_at"]),
+    // Its owner makes and changes keys (`lastro keys`); the service notes when they were used.
+    Table::read("api_keys").updated(&["last_used_at"]),
+    Table::read("api_keys_version"),
     Table::read("deployment").updated(&["peer"]).audited(),
     Table::appended("deployment_channels").deleted(),
     Table::for_people("allocations"),
@@ -124,6 +128,11 @@ impl Postgres {
     /// It cannot be read now.
     pub async fn pairing(&self) -> Result<Arc<Pairing>, Failure> {
         self.database.pairing(NAMES).await
+    }
+
+    /// The table of API keys.
+    pub fn keys(&self) -> Arc<dyn KeyTable> {
+        Arc::new(self.database.clone())
     }
 
     /// The worker that tells the readiness probe whether the service can write.

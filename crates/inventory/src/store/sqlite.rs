@@ -12,6 +12,7 @@ use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
 use platform::clock::{Clock, Timestamp};
 use platform::failure::{Failure, Suspicion};
+use platform::keys::KeyTable;
 use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
 use rusqlite::{Connection, Transaction};
@@ -78,6 +79,11 @@ impl Sqlite {
     /// It cannot be read now.
     pub async fn pairing(&self) -> Result<Arc<Pairing>, Failure> {
         self.database.pairing(NAMES).await
+    }
+
+    /// The table of API keys.
+    pub fn keys(&self) -> Arc<dyn KeyTable> {
+        Arc::new(self.database.clone())
     }
 
     /// The worker that looks after the file while the service runs.

@@ -10,6 +10,10 @@ use tokio_postgres::error::SqlState;
 /// Every relation of the orders database, with what the role of the service may do. The name of a
 /// column stands for the right to change it.
 const ORDERS: &str = "
+    admin_log:
+    admin_log_entry_no_seq:
+    api_keys: SELECT, last_used_at
+    api_keys_version: SELECT
     deployment: SELECT, peer
     deployment_channels: SELECT, INSERT, DELETE
     idempotency_keys: SELECT, INSERT
@@ -27,6 +31,8 @@ const INVENTORY: &str = "
     admin_log: SELECT, INSERT
     admin_log_entry_no_seq:
     allocations:
+    api_keys: SELECT, last_used_at
+    api_keys_version: SELECT
     batch_numbers: nextval
     deployment: SELECT, peer
     deployment_channels: SELECT, INSERT, DELETE
@@ -44,6 +50,10 @@ const INVENTORY: &str = "
 
 /// What `lastro verify` reads.
 const ORDERS_OF_READER: &str = "
+    admin_log: SELECT
+    admin_log_entry_no_seq:
+    api_keys:
+    api_keys_version:
     deployment: SELECT
     deployment_channels:
     idempotency_keys:
@@ -60,6 +70,8 @@ const INVENTORY_OF_READER: &str = "
     admin_log: SELECT
     admin_log_entry_no_seq:
     allocations:
+    api_keys:
+    api_keys_version:
     batch_numbers:
     deployment: SELECT
     deployment_channels:
@@ -214,6 +226,45 @@ async fn each_role_may_do_what_it_needs_and_nothing_else() {
     }
     let verify = verify_as(&databases, "reader", databases.folder.path()).await;
     assert_eq!(verify.code, Some(0), "{}{}", verify.stdout, verify.stderr);
+}
+
+/// The role of a service notes uses of keys, and can neither make itself a key nor make one stronger.
+#[tokio::test]
+async fn the_role_of_a_service_cannot_forge_a_key() {
+    let databases = Databases::new().await;
+    as_role(&databases.orders.replace("//owner@", "//postgres@"), "app").await;
+    let migrated = databases.migrate(&["--role", "app"]).await;
+    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
+    for url in [&databases.orders, &databases.inventory] {
+        let insert = "INSERT INTO api_keys
+             (id, name, scopes, mode, sha256, created_at, created_by, not_after)
+             VALUES ('4fT9xQ2mLp0a', 'till', 'orders:read', 'live', sha256('x'), 1, 'me', 2)";
+        let owner = postgres(url).await;
+        owner.batch_execute(insert).await.expect("a key");
+        let service = postgres(&of_role(url, "app")).await;
+        for forgery in [
+            &insert.replace("4fT9xQ2mLp0a", "4fT9xQ2mLp0b"),
+            "UPDATE api_keys SET scopes = 'keys:admin'",
+            "UPDATE api_keys SET sha256 = sha256('y')",
+            "UPDATE api_keys SET previous_sha256 = sha256('y'), previous_not_after = 9",
+            "UPDATE api_keys SET not_after = 9",
+            "UPDATE api_keys SET revoked_at = NULL",
+            "UPDATE api_keys SET customer_id = NULL",
+            "UPDATE api_keys SET last_used_at = 9, rate = NULL",
+            "DELETE FROM api_keys",
+            "UPDATE api_keys_version SET version = 7",
+            "ALTER TABLE api_keys DISABLE TRIGGER ALL",
+        ] {
+            assert_eq!(may(&service, forgery).await, Ok(false), "{forgery}");
+        }
+        let noted = "UPDATE api_keys SET last_used_at = 9";
+        assert_eq!(may(&service, noted).await, Ok(true));
+        let version = "SELECT version FROM api_keys_version";
+        let before: i64 = owner.query_one(version, &[]).await.expect("a row").get(0);
+        service.batch_execute(noted).await.expect("noted");
+        let after: i64 = owner.query_one(version, &[]).await.expect("a row").get(0);
+        assert_eq!(before, after, "a use is no change");
+    }
 }
 
 async fn verify_as(databases: &Databases, role: &str, folder: &Path) -> Ended {

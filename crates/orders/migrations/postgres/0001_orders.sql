@@ -96,12 +96,70 @@ CREATE TABLE quarantine (
     last_at  bigint NOT NULL
 );
 
+-- API keys, never a key itself but the hash of its secret. By id: a change of one key, and the notes of last uses. The
+-- service reads all of them when their version has changed, and writes last_used_at alone.
+CREATE TABLE api_keys (
+    id                  text   NOT NULL COLLATE "C" PRIMARY KEY,
+    name                text   NOT NULL,
+    -- Separated by spaces.
+    scopes              text   NOT NULL,
+    mode                text   NOT NULL CHECK (mode IN ('live', 'test')),
+    customer_id         text,
+    rate                bigint,
+    burst               bigint,
+    sha256              bytea  NOT NULL CHECK (length(sha256) = 32),
+    created_at          bigint NOT NULL,
+    created_by          text   NOT NULL,
+    not_after           bigint NOT NULL,
+    -- The secret before the last rotation.
+    previous_sha256     bytea  CHECK (length(previous_sha256) = 32),
+    previous_not_after  bigint,
+    revoked_at          bigint,
+    last_used_at        bigint,
+    CHECK ((previous_sha256 IS NULL) = (previous_not_after IS NULL))
+);
+
+-- Counts the changes of api_keys. One row, which replicas read every two seconds.
+CREATE TABLE api_keys_version (
+    one     boolean NOT NULL DEFAULT true PRIMARY KEY CHECK (one),
+    version bigint  NOT NULL
+);
+
+INSERT INTO api_keys_version (version) VALUES (0);
+
+-- The audit log of keys: who made and revoked which. Append-only. By number: newest first.
+CREATE TABLE admin_log (
+    entry_no   bigint NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at         bigint NOT NULL,
+    actor      text,
+    action     text   NOT NULL,
+    -- The id of a key.
+    subject    text   NOT NULL,
+    before     json,
+    after      json   NOT NULL,
+    request_id text,
+    address    text
+);
+
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION '% of % is forbidden', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END $$;
 
 CREATE TRIGGER orders_do_not_change BEFORE UPDATE OR DELETE OR TRUNCATE ON orders EXECUTE FUNCTION refuse();
 CREATE TRIGGER keys_do_not_change BEFORE UPDATE OR DELETE OR TRUNCATE ON idempotency_keys EXECUTE FUNCTION refuse();
 CREATE TRIGGER states_stay BEFORE DELETE OR TRUNCATE ON order_states EXECUTE FUNCTION refuse();
+
+CREATE TRIGGER the_audit_log_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON admin_log EXECUTE FUNCTION refuse();
+
+-- Histories name keys by their ids, so a key is revoked and never deleted. Every change but last_used_at counts.
+CREATE TRIGGER keys_stay BEFORE DELETE OR TRUNCATE ON api_keys EXECUTE FUNCTION refuse();
+CREATE TRIGGER the_version_stays BEFORE DELETE OR TRUNCATE ON api_keys_version EXECUTE FUNCTION refuse();
+
+CREATE FUNCTION count_key_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN UPDATE api_keys_version SET version = version + 1; RETURN NULL; END $$;
+
+CREATE TRIGGER a_change_of_keys_counts AFTER INSERT OR UPDATE OF
+    id, name, scopes, mode, customer_id, rate, burst, sha256, created_at, created_by, not_after, previous_sha256,
+    previous_not_after, revoked_at ON api_keys EXECUTE FUNCTION count_key_change();
 
 -- The new text begins with the old one, without the bracket that closes it.
 CREATE FUNCTION refuse_to_shrink() RETURNS trigger LANGUAGE plpgsql AS $$

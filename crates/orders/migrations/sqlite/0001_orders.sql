@@ -94,6 +94,53 @@ CREATE TABLE quarantine (
     last_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- API keys, never a key itself but the hash of its secret. By id: a change of one key, and the notes
+-- of last uses. The service reads all of them when their version has changed, and writes
+-- last_used_at alone.
+CREATE TABLE api_keys (
+    id                  TEXT    NOT NULL PRIMARY KEY,
+    name                TEXT    NOT NULL,
+    -- Separated by spaces.
+    scopes              TEXT    NOT NULL,
+    mode                TEXT    NOT NULL CHECK (mode IN ('live', 'test')),
+    customer_id         TEXT,
+    rate                INTEGER,
+    burst               INTEGER,
+    sha256              BLOB    NOT NULL CHECK (length(sha256) = 32),
+    created_at          INTEGER NOT NULL,
+    created_by          TEXT    NOT NULL,
+    not_after           INTEGER NOT NULL,
+    -- The secret before the last rotation.
+    previous_sha256     BLOB    CHECK (length(previous_sha256) = 32),
+    previous_not_after  INTEGER,
+    revoked_at          INTEGER,
+    last_used_at        INTEGER,
+    CHECK ((previous_sha256 IS NULL) = (previous_not_after IS NULL))
+) STRICT, WITHOUT ROWID;
+
+-- Counts the changes of api_keys. One row, which the service reads every two seconds.
+CREATE TABLE api_keys_version (
+    one     INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    version INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO api_keys_version (one, version) VALUES (1, 0);
+
+-- The audit log of keys: who made and revoked which. Append-only. By number: newest first.
+CREATE TABLE admin_log (
+    entry_no   INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    at         INTEGER NOT NULL,
+    actor      TEXT,
+    action     TEXT    NOT NULL,
+    -- The id of a key.
+    subject    TEXT    NOT NULL,
+    -- JSON.
+    before     TEXT,
+    after      TEXT    NOT NULL,
+    request_id TEXT,
+    address    TEXT
+) STRICT;
+
 CREATE TRIGGER an_order_is_not_updated BEFORE UPDATE ON orders
 BEGIN SELECT RAISE(ABORT, 'an accepted order never changes'); END;
 
@@ -102,6 +149,28 @@ BEGIN SELECT RAISE(ABORT, 'an accepted order is never deleted'); END;
 
 CREATE TRIGGER a_state_is_not_deleted BEFORE DELETE ON order_states
 BEGIN SELECT RAISE(ABORT, 'the history of an order is never deleted'); END;
+
+CREATE TRIGGER the_audit_log_is_not_updated BEFORE UPDATE ON admin_log
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+
+CREATE TRIGGER the_audit_log_is_not_deleted BEFORE DELETE ON admin_log
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+
+-- Histories name keys by their ids, so a key is revoked and never deleted. Every change but
+-- last_used_at counts.
+CREATE TRIGGER keys_are_not_deleted BEFORE DELETE ON api_keys
+BEGIN SELECT RAISE(ABORT, 'a key is revoked and never deleted'); END;
+
+CREATE TRIGGER the_version_is_not_deleted BEFORE DELETE ON api_keys_version
+BEGIN SELECT RAISE(ABORT, 'the version of the keys is never deleted'); END;
+
+CREATE TRIGGER a_new_key_counts AFTER INSERT ON api_keys
+BEGIN UPDATE api_keys_version SET version = version + 1; END;
+
+CREATE TRIGGER a_change_of_a_key_counts AFTER UPDATE OF
+    id, name, scopes, mode, customer_id, rate, burst, sha256, created_at, created_by, not_after, previous_sha256,
+    previous_not_after, revoked_at ON api_keys
+BEGIN UPDATE api_keys_version SET version = version + 1; END;
 
 -- The new text begins with the old one, without the bracket that closes it.
 CREATE TRIGGER a_history_only_grows BEFORE UPDATE ON order_states

@@ -13,6 +13,7 @@ use contract::commands::AllocateStock;
 use faults::fault_point;
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::failure::{Failure, Suspicion};
+use platform::keys::KeyTable;
 use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
 use storage::migration::Migration;
@@ -76,6 +77,11 @@ const TABLES: &[Table] = &[
         .deleted()
         .audited(),
     Table::appended("quarantine").updated(&["count", "last_at"]),
+    // Its owner makes and changes keys (`lastro keys`); the service notes when they were used.
+    Table::read("api_keys").updated(&["last_used_at"]),
+    Table::read("api_keys_version"),
+    // Only `lastro keys` writes here.
+    Table::for_people("admin_log").audited(),
     Table::read("deployment").updated(&["peer"]).audited(),
     Table::appended("deployment_channels").deleted(),
     Table::for_people("order_list"),
@@ -116,6 +122,11 @@ impl Postgres {
     /// It cannot be read now.
     pub async fn pairing(&self) -> Result<Arc<Pairing>, Failure> {
         self.database.pairing(NAMES).await
+    }
+
+    /// The table of API keys.
+    pub fn keys(&self) -> Arc<dyn KeyTable> {
+        Arc::new(self.database.clone())
     }
 
     /// The worker that tells the readiness probe whether the service can write.

@@ -11,6 +11,7 @@ use faults::fault_point;
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::clock::{Clock, Timestamp};
 use platform::failure::{Failure, Suspicion};
+use platform::keys::KeyTable;
 use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
 use rusqlite::Transaction;
@@ -79,6 +80,11 @@ impl Sqlite {
     /// It cannot be read now.
     pub async fn pairing(&self) -> Result<Arc<Pairing>, Failure> {
         self.database.pairing(NAMES).await
+    }
+
+    /// The table of API keys.
+    pub fn keys(&self) -> Arc<dyn KeyTable> {
+        Arc::new(self.database.clone())
     }
 
     /// The worker that looks after the file while the service runs.

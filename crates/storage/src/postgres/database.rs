@@ -7,7 +7,7 @@ use platform::failure::Failure;
 use platform::pairing::DatabaseId;
 
 use super::error::OpenError;
-use super::migrate::{Schema, migrate};
+use super::migrate::{Schema, check, migrate};
 use super::pool::Pool;
 use super::privileges::Roles;
 use super::readers::Readers;
@@ -38,6 +38,19 @@ impl Database {
         let writers =
             Pool::new(server.clone(), Access::Write, schema.statements, time, MAX_WRITERS);
         writers.open().await?;
+        Ok(Self { server, writers: Arc::new(writers), readers })
+    }
+
+    /// Opens a database beside the service that owns it, for a change by hand. Its schema stays as
+    /// it is.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached, or its schema is not one that this program knows.
+    pub async fn open_beside(server: Server, schema: &Schema) -> Result<Self, OpenError> {
+        check(&server, schema).await?;
+        let readers = Readers::new(server.clone(), Time::Server);
+        let writers = Pool::new(server.clone(), Access::Write, &[], Time::Server, 1);
         Ok(Self { server, writers: Arc::new(writers), readers })
     }
 

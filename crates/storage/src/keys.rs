@@ -1,0 +1,226 @@
+//! The tables `api_keys` and `api_keys_version`, which both services have: the API keys of a
+//! service. The service reads them; `lastro keys` changes them beside it.
+
+use platform::clock::Timestamp;
+use platform::config::DatabaseUrl;
+use platform::failure::{Chain, Failure};
+use platform::keys::{BadRecord, KeyChange, KeyRecord, PreviousSecret, Refused, SecretHash};
+use platform::process::ProgramError;
+
+use crate::Misfit;
+use crate::migration::Migration;
+use crate::postgres::Schema;
+
+mod postgres;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+
+/// A key as its table has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredKey {
+    /// The key.
+    pub record: KeyRecord,
+    /// Who made it, such as `operator:ana`.
+    pub created_by: String,
+    /// When a client last used it, up to a minute ago.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Why a key was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The change does not fit the key as it is stored. Nothing was written.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// This role may not change keys. Nothing was written.
+    #[error(
+        "this role may only read keys; use the address of the tables' owner, as for lastro migrate"
+    )]
+    NotTheOwner,
+    /// The database failed. [`Failure::Unknown`] leaves open whether the key was changed.
+    #[error("{}", Chain(.0))]
+    Failed(#[from] Failure),
+}
+
+/// The API keys of one service, for the tool that makes and revokes them. The service may be
+/// running.
+#[derive(Debug)]
+pub struct KeyDatabase {
+    name: String,
+    engine: Engine,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Sqlite(sqlite::Keys),
+    Postgres(crate::postgres::Database),
+}
+
+impl KeyDatabase {
+    /// Finds the database of a service, and leaves its schema as it is.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist, cannot be reached, or is of another version.
+    pub async fn open(
+        url: &DatabaseUrl,
+        schema: &Schema,
+        migrations: &'static [Migration],
+    ) -> Result<Self, ProgramError> {
+        let engine = match url {
+            DatabaseUrl::Sqlite(path) => {
+                let keys = sqlite::Keys::find(path, migrations).map_err(ProgramError::failed)?;
+                Engine::Sqlite(keys)
+            }
+            DatabaseUrl::Postgres(text) => {
+                Engine::Postgres(postgres::open(text, url, schema).await?)
+            }
+        };
+        Ok(Self { name: url.to_string(), engine })
+    }
+
+    /// The address of the database, without secrets.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// All keys, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Suspect`] if a row is not a key; otherwise a retry may succeed.
+    pub async fn keys(&self) -> Result<Vec<StoredKey>, Failure> {
+        match &self.engine {
+            Engine::Sqlite(keys) => keys.all().await,
+            Engine::Postgres(database) => postgres::all(database).await,
+        }
+    }
+
+    /// Changes a key, and writes that into the audit log in the same transaction. Returns the key
+    /// as it is now.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError`] says whether anything was written.
+    pub async fn change(
+        &self,
+        change: &KeyChange,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<KeyRecord, ChangeError> {
+        match &self.engine {
+            Engine::Sqlite(keys) => keys.change(change, by, now).await,
+            Engine::Postgres(database) => postgres::change(database, change, by, now).await,
+        }
+    }
+}
+
+/// A row of `api_keys`, as both engines store it.
+struct Row {
+    id: String,
+    name: String,
+    scopes: String,
+    mode: String,
+    customer_id: Option<String>,
+    rate: Option<i64>,
+    burst: Option<i64>,
+    sha256: Vec<u8>,
+    created_at: i64,
+    created_by: String,
+    not_after: i64,
+    previous_sha256: Option<Vec<u8>>,
+    previous_not_after: Option<i64>,
+    revoked_at: Option<i64>,
+    last_used_at: Option<i64>,
+}
+
+impl Row {
+    /// The row of a key that was not used yet.
+    fn of(record: &KeyRecord, created_by: &str) -> Self {
+        let scopes: Vec<_> = record.scopes.iter().map(|scope| scope.as_str()).collect();
+        let previous = record.previous.as_ref();
+        Self {
+            id: record.id.to_string(),
+            name: record.name.clone(),
+            scopes: scopes.join(" "),
+            mode: record.mode.as_str().to_owned(),
+            customer_id: record.customer_id.clone(),
+            rate: record.rate.map(i64::from),
+            burst: record.burst.map(i64::from),
+            sha256: record.sha256.0.to_vec(),
+            created_at: record.created_at.0,
+            created_by: created_by.to_owned(),
+            not_after: record.not_after.0,
+            previous_sha256: previous.map(|previous| previous.sha256.0.to_vec()),
+            previous_not_after: previous.map(|previous| previous.not_after.0),
+            revoked_at: record.revoked_at.map(|at| at.0),
+            last_used_at: None,
+        }
+    }
+
+    fn parse(self) -> Result<StoredKey, Misfit> {
+        let id = self.id.clone();
+        let misfit =
+            |column, value: &dyn std::fmt::Display| Misfit::new("api_keys", &id, column, value);
+        let hash = |column, bytes: &[u8]| {
+            let length = format!("{} bytes long", bytes.len());
+            bytes.try_into().map(SecretHash).map_err(|_| misfit(column, &length))
+        };
+        let count = |column, value: Option<i64>| {
+            let fits = |value: i64| u32::try_from(value).map_err(|_| misfit(column, &value));
+            value.map(fits).transpose()
+        };
+        let scopes = self.scopes.split(' ').map(str::parse).collect::<Result<Vec<_>, _>>();
+        let previous = match (&self.previous_sha256, self.previous_not_after) {
+            (Some(sha256), Some(not_after)) => Some(PreviousSecret {
+                sha256: hash("previous_sha256", sha256)?,
+                not_after: Timestamp(not_after),
+            }),
+            _ => None,
+        };
+        let record = KeyRecord {
+            id: self.id.parse().map_err(|_| misfit("id", &self.id))?,
+            scopes: scopes.map_err(|_| misfit("scopes", &self.scopes))?,
+            mode: self.mode.parse().map_err(|_| misfit("mode", &self.mode))?,
+            rate: count("rate", self.rate)?,
+            burst: count("burst", self.burst)?,
+            sha256: hash("sha256", &self.sha256)?,
+            previous,
+            name: self.name,
+            customer_id: self.customer_id,
+            created_at: Timestamp(self.created_at),
+            not_after: Timestamp(self.not_after),
+            revoked_at: self.revoked_at.map(Timestamp),
+        };
+        record.check().map_err(|BadRecord(reason)| misfit("a value", &reason))?;
+        let last_used_at = self.last_used_at.map(Timestamp);
+        Ok(StoredKey { record, created_by: self.created_by, last_used_at })
+    }
+}
+
+/// The columns in the order of the parameters of [`INSERT`].
+macro_rules! columns {
+    () => {
+        "id, name, scopes, mode, customer_id, rate, burst, sha256, created_at, created_by, not_after,
+         previous_sha256, previous_not_after, revoked_at"
+    };
+}
+
+// SQLite numbers such parameters in the order in which they first occur, so they occur in order.
+
+/// Inserts a row.
+const INSERT: &str = concat!(
+    "INSERT INTO api_keys (",
+    columns!(),
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+);
+
+/// Replaces what may change in a key.
+const UPDATE: &str =
+    "UPDATE api_keys SET sha256 = $1, previous_sha256 = $2, previous_not_after = $3,
+     revoked_at = $4 WHERE id = $5";
+
+const VERSION: &str = "SELECT version FROM api_keys_version";
+
+const SELECT: &str = concat!("SELECT ", columns!(), ", last_used_at FROM api_keys");

@@ -1,0 +1,158 @@
+//! The keys of a service in its PostgreSQL database.
+
+use async_trait::async_trait;
+use platform::clock::Timestamp;
+use platform::config::DatabaseUrl;
+use platform::failure::Failure;
+use platform::keys::{KeyChange, KeyId, KeyRecord, KeyTable, TableKeys};
+use platform::process::ProgramError;
+
+use super::{ChangeError, INSERT, Row, SELECT, StoredKey, UPDATE, VERSION};
+use crate::admin_log::{self, AdminEntry};
+use crate::postgres::{Database, Parameter, Schema, Server, Transaction, failure};
+
+/// Rows are locked in one order everywhere. A replica that has seen less changes nothing.
+const NOTE_USES: &str = "WITH used AS (
+         SELECT api_keys.id, seen.at
+         FROM unnest($1::text[], $2::bigint[]) AS seen (id, at) JOIN api_keys USING (id)
+         WHERE last_used_at IS NULL OR last_used_at < seen.at
+         ORDER BY api_keys.id FOR NO KEY UPDATE OF api_keys)
+     UPDATE api_keys SET last_used_at = greatest(last_used_at, used.at) FROM used
+     WHERE api_keys.id = used.id";
+
+#[async_trait]
+impl KeyTable for Database {
+    async fn read_if_changed(&self, known: Option<i64>) -> Result<Option<TableKeys>, Failure> {
+        self.read(async |snapshot| {
+            let version = snapshot.query(VERSION, []).await?;
+            let version = version.first().map(|row| row.get("version"));
+            let version = version.ok_or_else(|| Failure::suspect(NoVersion))?;
+            if known == Some(version) {
+                return Ok(None);
+            }
+            let keys = all_in(snapshot).await?.into_iter().map(|key| key.record).collect();
+            Ok(Some(TableKeys { version, keys }))
+        })
+        .await
+    }
+
+    async fn note_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), Failure> {
+        let ids: Vec<&str> = uses.iter().map(|(id, _)| id.as_str()).collect();
+        let times: Vec<i64> = uses.iter().map(|(_, at)| at.0).collect();
+        self.write(async |transaction| {
+            transaction.execute(NOTE_USES, [&ids, &times]).await.map(drop)
+        })
+        .await
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the table api_keys_version has no row")]
+struct NoVersion;
+
+/// Connects to a database beside its service.
+pub(super) async fn open(
+    text: &str,
+    url: &DatabaseUrl,
+    schema: &Schema,
+) -> Result<Database, ProgramError> {
+    let server = Server::at(text, &url.to_string(), "lastro keys")?;
+    Database::open_beside(server, schema).await.map_err(ProgramError::failed)
+}
+
+pub(super) async fn all(database: &Database) -> Result<Vec<StoredKey>, Failure> {
+    database.read(all_in).await
+}
+
+pub(super) async fn change(
+    database: &Database,
+    change: &KeyChange,
+    by: &str,
+    now: Timestamp,
+) -> Result<KeyRecord, ChangeError> {
+    let changed = database.write(async |transaction| {
+        let may = "SELECT has_table_privilege('api_keys', 'INSERT') AS may";
+        let may = transaction.query(may, []).await?;
+        if !may.first().is_some_and(|row| row.get("may")) {
+            return Ok(Err(ChangeError::NotTheOwner));
+        }
+        let found = one(transaction, change.id()).await?;
+        let found = found.map(|key| key.record);
+        let record = match change.apply(found.as_ref(), now) {
+            Ok(record) => record,
+            Err(refused) => return Ok(Err(refused.into())),
+        };
+        if found.as_ref() == Some(&record) {
+            return Ok(Ok(record));
+        }
+        write(transaction, found.is_some(), &record, by).await?;
+        let entry = AdminEntry::of_key(change.action(), found.as_ref(), &record, by, now);
+        admin_log::insert_postgres(transaction, &entry).await?;
+        Ok(Ok(record))
+    });
+    changed.await?
+}
+
+async fn write(
+    transaction: &Transaction<'_>,
+    is_known: bool,
+    record: &KeyRecord,
+    by: &str,
+) -> Result<(), Failure> {
+    let row = Row::of(record, by);
+    if is_known {
+        let changed: [Parameter<'_>; 5] =
+            [&row.sha256, &row.previous_sha256, &row.previous_not_after, &row.revoked_at, &row.id];
+        return transaction.write(1, UPDATE, changed).await;
+    }
+    let all: [Parameter<'_>; 14] = [
+        &row.id,
+        &row.name,
+        &row.scopes,
+        &row.mode,
+        &row.customer_id,
+        &row.rate,
+        &row.burst,
+        &row.sha256,
+        &row.created_at,
+        &row.created_by,
+        &row.not_after,
+        &row.previous_sha256,
+        &row.previous_not_after,
+        &row.revoked_at,
+    ];
+    transaction.write(1, INSERT, all).await
+}
+
+async fn all_in(snapshot: &Transaction<'_>) -> Result<Vec<StoredKey>, Failure> {
+    let sql = format!("{SELECT} ORDER BY created_at, id");
+    snapshot.query(&sql, []).await?.iter().map(stored).collect()
+}
+
+async fn one(transaction: &Transaction<'_>, id: &KeyId) -> Result<Option<StoredKey>, Failure> {
+    let sql = format!("{SELECT} WHERE id = $1 FOR UPDATE");
+    transaction.query(&sql, [&id.as_str()]).await?.first().map(stored).transpose()
+}
+
+fn stored(row: &tokio_postgres::Row) -> Result<StoredKey, Failure> {
+    let row = (|| {
+        Ok(Row {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            scopes: row.try_get("scopes")?,
+            mode: row.try_get("mode")?,
+            customer_id: row.try_get("customer_id")?,
+            rate: row.try_get("rate")?,
+            burst: row.try_get("burst")?,
+            sha256: row.try_get("sha256")?,
+            created_at: row.try_get("created_at")?,
+            created_by: row.try_get("created_by")?,
+            not_after: row.try_get("not_after")?,
+            previous_sha256: row.try_get("previous_sha256")?,
+            previous_not_after: row.try_get("previous_not_after")?,
+            revoked_at: row.try_get("revoked_at")?,
+            last_used_at: row.try_get("last_used_at")?,
+        })
+    })();
+    Ok(row.map_err(failure)?.parse()?)
+}
