@@ -1,12 +1,12 @@
-//! `lastro admin-log`: what people changed by hand, from the Inventory Service's database.
+//! `lastro admin-log`: what people changed by hand, from the databases of both services.
 
+use std::cmp::Reverse;
 use std::path::PathBuf;
 
-use inventory::AdminEntry;
-use platform::clock::Timestamp;
 use platform::config::File;
 use platform::process::{COMMON_KEYS, ProgramError};
 use serde_json::{Value, json};
+use storage::admin_log::AdminEntry;
 
 use crate::serve::{DatabaseArgs, KEYS};
 
@@ -25,31 +25,41 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Shows the newest entries of the audit log, newest first. The service may be running.
+/// Shows the newest entries of the audit logs, newest first. The services may be running.
 ///
 /// # Errors
 ///
-/// The database does not exist, is unreachable, or is of another version.
+/// A database does not exist, is unreachable, or is of another version.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     let Args { databases, config, limit, json } = args;
     let file = File::load(config, &[&COMMON_KEYS[..], &KEYS].concat())?;
-    let url = databases.resolve(&file)?.inventory;
-    let (audit, _) = inventory::open_for_audit(&url).await?;
-    let entries = audit.admin_log(None, limit).await?;
-    for entry in &entries {
+    let [of_orders, of_stock] = databases.named(&file)?;
+    let mut entries = Vec::new();
+    if let Some(url) = of_orders {
+        let found = orders::admin_log(&url, limit).await?;
+        entries.extend(found.into_iter().map(|entry| (orders::SERVICE, entry)));
+    }
+    if let Some(url) = of_stock {
+        let found = inventory::admin_log(&url, limit).await?;
+        entries.extend(found.into_iter().map(|entry| (inventory::SERVICE, entry)));
+    }
+    // Each log is newest first, and stays in its order.
+    entries.sort_by_key(|(_, entry)| Reverse(entry.at));
+    for (service, entry) in entries.iter().take(limit as usize) {
         if json {
-            println!("{}", as_json(entry));
+            println!("{}", as_json(service, entry));
         } else {
-            println!("{}", as_line(entry));
+            println!("{}", as_line(service, entry));
         }
     }
     Ok(())
 }
 
-fn as_json(entry: &AdminEntry) -> Value {
+fn as_json(service: &str, entry: &AdminEntry) -> Value {
     let value = |text: &str| serde_json::from_str::<Value>(text).unwrap_or(Value::Null);
     json!({
-        "at": Timestamp(entry.at_micros).to_rfc3339(),
+        "at": entry.at.to_rfc3339(),
+        "service": service,
         "actor": entry.actor,
         "action": entry.action,
         "subject": entry.subject,
@@ -60,11 +70,11 @@ fn as_json(entry: &AdminEntry) -> Value {
     })
 }
 
-fn as_line(entry: &AdminEntry) -> String {
-    let at = Timestamp(entry.at_micros).to_rfc3339();
+fn as_line(service: &str, entry: &AdminEntry) -> String {
+    let at = entry.at.to_rfc3339();
     let actor = entry.actor.as_deref().unwrap_or("anyone");
     let address = entry.address.as_deref().unwrap_or("-");
     let before = entry.before.as_deref().unwrap_or("nothing");
     let AdminEntry { action, subject, after, .. } = entry;
-    format!("{at}  {actor}  {address}  {action} {subject}: {before} -> {after}")
+    format!("{at}  {service}  {actor}  {address}  {action} {subject}: {before} -> {after}")
 }

@@ -1,4 +1,5 @@
-//! `lastro keys`: makes, lists, replaces and revokes API keys, in the file that services watch.
+//! `lastro keys`: makes, lists, replaces and revokes API keys, in the file that services watch or in
+//! the tables of their databases.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,16 +7,41 @@ use std::time::Duration;
 use clap::Subcommand;
 use platform::clock::{Clock, SystemClock, Timestamp};
 use platform::config::UsageError;
-use platform::keys::{self, KeyId, KeyMode, KeyRecord, KeysFileError, NewKey, Scope};
+use platform::keys::{
+    self, KeyChange, KeyId, KeyMode, KeyRecord, KeysFileError, NewKey, Refused, Scope,
+};
 use platform::process::ProgramError;
 
+use crate::serve::DatabaseArgs;
+use list::Listed;
+use tables::Tables;
+
+mod list;
+mod tables;
+
 #[derive(Debug, clap::Args)]
+#[command(
+    mut_arg("data_dir", |arg| arg.global(true)),
+    mut_arg("orders_database_url", |arg| arg.global(true).help("Database of the orders, as its owner")),
+    mut_arg("orders_database_url_file", |arg| arg.global(true)),
+    mut_arg("inventory_database_url", |arg| arg.global(true).help("Database of the stock, as its owner")),
+    mut_arg("inventory_database_url_file", |arg| arg.global(true))
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
     /// The file of keys, which services read with LASTRO_API_KEYS_FILE
     #[arg(long, env = "LASTRO_API_KEYS_FILE", value_name = "FILE", global = true)]
     file: Option<PathBuf>,
+    /// The tables of the databases, which services read with LASTRO_API_KEYS_IN_DATABASE, also if a
+    /// file is named
+    #[arg(long, global = true)]
+    in_database: bool,
+    #[command(flatten)]
+    databases: DatabaseArgs,
+    /// The settings file, which may name the databases [default: ./lastro.toml, if it exists]
+    #[arg(long, env = "LASTRO_CONFIG", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,43 +95,126 @@ struct Create {
     test: bool,
 }
 
+/// Where the keys are.
+enum Source {
+    File(PathBuf),
+    Tables(Tables),
+}
+
 /// Runs the command.
 ///
 /// # Errors
 ///
-/// No file is named, it cannot be read or written, or it has no such key.
+/// No file and no database is named, it cannot be read or written, or it has no such key.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
-    let Args { command, file } = args;
-    let file = file.ok_or_else(|| {
-        UsageError("name the file of keys with --file or LASTRO_API_KEYS_FILE".to_owned())
-    })?;
+    let Args { command, file, in_database, databases, config } = args;
+    let names_tables = in_database || databases.names_any();
+    let source = match file.filter(|_| !in_database) {
+        Some(file) => Source::File(file),
+        None if names_tables => Source::Tables(Tables::open(databases, config).await?),
+        None => {
+            let line = "name the file of keys with --file or LASTRO_API_KEYS_FILE, or the databases with --in-database, --data-dir, --orders-database-url or --inventory-database-url";
+            return Err(UsageError(line.to_owned()).into());
+        }
+    };
     let now = SystemClock.now();
     match command {
         Command::Create(create) => {
             let (record, key) = create.record(now)?;
-            keys::change(&file, |keys| {
-                keys.push(record.clone());
-                Ok::<_, Failed>(())
-            })?;
-            eprintln!("key {} for {} ends on {}", key.id, record.name, day(record.not_after));
+            let (name, ends) = (record.name.clone(), list::day(record.not_after));
+            let place = source.create(record, now).await?;
+            eprintln!("key {} for {name} ends on {ends}; it is in {place}", key.id);
             show(&key);
         }
-        Command::List { json } => list(&keys::read(&file).map_err(Failed::from)?, now, json)?,
+        Command::List { json } => {
+            let (keys, has_tables) = source.list().await?;
+            list::show(&keys, has_tables, now, json)?;
+        }
         Command::Rotate { id, overlap } => {
-            let key = keys::change(&file, |keys| rotate(keys, &id, now, overlap))?;
+            let (new, place) = source.rotate(&id, overlap, now).await?;
             let overlap = humantime::format_duration(overlap);
-            eprintln!("key {id} has a new secret; the old one works for {overlap} at most");
-            show(&key);
+            eprintln!(
+                "key {id} in {place} has a new secret; the old one works for {overlap} at most"
+            );
+            show(&new);
         }
         Command::Revoke { id } => {
-            keys::change(&file, |keys| {
-                find(keys, &id)?.revoked_at.get_or_insert(now);
-                Ok::<_, Failed>(())
-            })?;
-            eprintln!("key {id} is revoked; services refuse it within 3 seconds");
+            let place = source.revoke(&id, now).await?;
+            eprintln!("key {id} in {place} is revoked; services refuse it within 3 seconds");
         }
     }
     Ok(())
+}
+
+impl Source {
+    async fn create(self, record: KeyRecord, now: Timestamp) -> Result<String, ProgramError> {
+        match self {
+            Self::File(file) => change_file(&file, &KeyChange::Create(record), now),
+            Self::Tables(tables) => tables.create(record, now).await,
+        }
+    }
+
+    async fn list(self) -> Result<(Vec<Listed>, bool), ProgramError> {
+        match self {
+            Self::File(file) => {
+                eprintln!("keys of {}:", file.display());
+                let keys = keys::read(&file).map_err(Failed::from)?;
+                Ok((keys.into_iter().map(Listed::of_file).collect(), false))
+            }
+            Self::Tables(tables) => Ok((tables.list().await?, true)),
+        }
+    }
+
+    async fn rotate(
+        self,
+        id: &KeyId,
+        overlap: Duration,
+        now: Timestamp,
+    ) -> Result<(NewKey, String), ProgramError> {
+        match self {
+            Self::File(file) => {
+                let found = keys::read(&file).map_err(Failed::from)?;
+                let found = found.iter().find(|key| key.id == *id);
+                let (new, rotate) = rotation(id, found, overlap)?;
+                Ok((new, change_file(&file, &rotate, now)?))
+            }
+            Self::Tables(tables) => tables.rotate(id, overlap, now).await,
+        }
+    }
+
+    async fn revoke(self, id: &KeyId, now: Timestamp) -> Result<String, ProgramError> {
+        match self {
+            Self::File(file) => change_file(&file, &KeyChange::Revoke(id.clone()), now),
+            Self::Tables(tables) => tables.revoke(id, now).await,
+        }
+    }
+}
+
+/// A new secret for a key, and the change that gives it to the key.
+fn rotation(
+    id: &KeyId,
+    found: Option<&KeyRecord>,
+    overlap: Duration,
+) -> Result<(NewKey, KeyChange), ProgramError> {
+    // A key that does not exist is refused when it is changed.
+    let mode = found.map_or(KeyMode::Live, |key| key.mode);
+    let new = NewKey::for_id(id.clone(), mode).map_err(ProgramError::failed)?;
+    let rotate = KeyChange::Rotate { id: id.clone(), sha256: new.hash, overlap };
+    Ok((new, rotate))
+}
+
+/// Changes a key of the file. Returns the file.
+fn change_file(file: &Path, change: &KeyChange, now: Timestamp) -> Result<String, ProgramError> {
+    keys::change(file, |keys| {
+        let at = keys.iter().position(|key| key.id == *change.id());
+        let changed = change.apply(at.map(|at| &keys[at]), now)?;
+        match at {
+            Some(at) => keys[at] = changed,
+            None => keys.push(changed),
+        }
+        Ok::<_, Failed>(())
+    })?;
+    Ok(file.display().to_string())
 }
 
 /// Why a command failed, in one line.
@@ -114,6 +223,12 @@ struct Failed(String);
 impl From<KeysFileError> for Failed {
     fn from(error: KeysFileError) -> Self {
         Self(error.to_string())
+    }
+}
+
+impl From<Refused> for Failed {
+    fn from(Refused(line): Refused) -> Self {
+        Self(line)
     }
 }
 
@@ -161,71 +276,14 @@ pub(crate) fn create_for_all(file: &Path, name: &str) -> Result<String, ProgramE
         burst: None,
         test: true,
     };
-    let (record, key) = create.record(SystemClock.now())?;
-    keys::change(file, |keys| {
-        keys.push(record);
-        Ok::<_, Failed>(())
-    })?;
+    let now = SystemClock.now();
+    let (record, key) = create.record(now)?;
+    change_file(file, &KeyChange::Create(record), now)?;
     Ok(key.text)
-}
-
-fn rotate(
-    keys: &mut [KeyRecord],
-    id: &KeyId,
-    now: Timestamp,
-    overlap: Duration,
-) -> Result<NewKey, Failed> {
-    let record = find(keys, id)?;
-    if record.revoked_at.is_some() || record.not_after <= now {
-        return Err(Failed(format!("key {id} has ended; make a new one")));
-    }
-    if record.previous.as_ref().is_some_and(|old| old.not_after > now) && !overlap.is_zero() {
-        let line = "still has two secrets; wait until the old one has ended, or end both now with --overlap 0s";
-        return Err(Failed(format!("key {id} {line}")));
-    }
-    let new = NewKey::for_id(id.clone(), record.mode).map_err(|error| Failed(error.to_string()))?;
-    record.rotate(new.hash, now, overlap);
-    Ok(new)
-}
-
-fn find<'keys>(keys: &'keys mut [KeyRecord], id: &KeyId) -> Result<&'keys mut KeyRecord, Failed> {
-    let found = keys.iter_mut().find(|key| key.id == *id);
-    found.ok_or_else(|| Failed(format!("no key has the id {id}; see: lastro keys list")))
 }
 
 /// The key alone is on standard output, so that a script can keep it.
 fn show(key: &NewKey) {
     println!("{}", key.text);
     eprintln!("keep it now: it is stored nowhere and cannot be shown again");
-}
-
-fn list(keys: &[KeyRecord], now: Timestamp, json: bool) -> Result<(), ProgramError> {
-    if json {
-        for key in keys {
-            println!("{}", serde_json::to_string(key).map_err(ProgramError::failed)?);
-        }
-        return Ok(());
-    }
-    let mut keys: Vec<_> = keys.iter().collect();
-    keys.sort_by_key(|key| (key.revoked_at.is_some(), key.not_after));
-    println!("{:12}  {:20}  {:10}  {:10}  SCOPES", "ID", "NAME", "STATE", "ENDS");
-    for key in keys {
-        let state = match key.revoked_at {
-            Some(_) => "revoked",
-            None if key.not_after <= now => "expired",
-            None if key.previous.as_ref().is_some_and(|old| old.not_after > now) => "rotating",
-            None => "valid",
-        };
-        let mut scopes = key.scopes.iter().map(Scope::to_string).collect::<Vec<_>>().join(" ");
-        if let Some(customer) = &key.customer_id {
-            scopes.push_str(&format!("  (only customer {customer})"));
-        }
-        let ends = day(key.not_after);
-        println!("{:12}  {:20}  {state:10}  {ends:10}  {scopes}", key.id, key.name);
-    }
-    Ok(())
-}
-
-fn day(at: Timestamp) -> String {
-    at.to_rfc3339().chars().take(10).collect()
 }

@@ -42,7 +42,7 @@ enum Command {
     /// Check both databases against the invariants, even while the services run
     Verify(verify::Args),
     Bench(Box<bench::Args>),
-    /// Show what people changed by hand: products, locations, adjusted and counted stock
+    /// Show what people changed by hand: products, locations, adjusted and counted stock, API keys
     AdminLog(admin_log::Args),
     /// Make, list, replace and revoke API keys
     Keys(keys::Args),

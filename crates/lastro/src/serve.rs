@@ -115,6 +115,24 @@ impl Databases {
 }
 
 impl DatabaseArgs {
+    /// Whether a flag or a variable names a database.
+    pub(crate) fn names_any(&self) -> bool {
+        self.data_dir.is_some() || self.urls.names_orders() || self.urls.names_inventory()
+    }
+
+    /// The databases of the orders and of the stock that are named: if one of them has a URL and no
+    /// folder is named, it may be that one alone.
+    pub(crate) fn named(self, file: &File) -> Result<[Option<DatabaseUrl>; 2], UsageError> {
+        let of_file = if self.data_dir.is_some() { &File::default() } else { file };
+        let urls = self.urls.clone().resolve(of_file)?;
+        let folder = file.or(self.data_dir.clone(), "data_dir")?;
+        if folder.is_none() && urls.iter().any(Option::is_some) {
+            return Ok(urls);
+        }
+        let Databases { orders, inventory } = self.resolve(file)?;
+        Ok([Some(orders), Some(inventory)])
+    }
+
     /// Resolves both databases: flags and environment variables win over the settings file.
     pub(crate) fn resolve(self, file: &File) -> Result<Databases, UsageError> {
         let Self { data_dir, urls } = self;

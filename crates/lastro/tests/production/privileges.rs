@@ -265,6 +265,17 @@ async fn the_role_of_a_service_cannot_forge_a_key() {
         let after: i64 = owner.query_one(version, &[]).await.expect("a row").get(0);
         assert_eq!(before, after, "a use is no change");
     }
+    // Nor with the tool.
+    let [orders, inventory] = [&databases.orders, &databases.inventory];
+    let create = |orders: String| {
+        let keys = lastro(databases.folder.path()).args(["keys", "create", "--name", "x"]);
+        let keys = keys.args(["--scope", "keys:admin", "--orders-database-url", &orders]);
+        keys.args(["--inventory-database-url", inventory]).to_end()
+    };
+    let refused = create(of_role(orders, "app")).await;
+    refused.must_be_refused(1, &["the address of the tables' owner", "run the command again"]);
+    let made = create(orders.clone()).await;
+    assert_eq!((made.code, made.stdout.starts_with("lsk_live_")), (Some(0), true), "{made:?}");
 }
 
 async fn verify_as(databases: &Databases, role: &str, folder: &Path) -> Ended {

@@ -1,0 +1,225 @@
+//! Keys in the tables of both services, or of one. Neither service reads the database of the other,
+//! so a key for both is written twice, one database after the other.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use platform::clock::Timestamp;
+use platform::config::File;
+use platform::failure::{Chain, Failure};
+use platform::keys::{KeyChange, KeyId, KeyRecord, NewKey};
+use platform::process::{COMMON_KEYS, ProgramError};
+use storage::keys::{ChangeError, KeyDatabase, StoredKey};
+
+use super::list::{Listed, day};
+use super::rotation;
+use crate::serve::{DatabaseArgs, KEYS};
+
+/// The databases that are named, each of which was reached.
+pub(super) struct Tables {
+    tables: Vec<Table>,
+    by: String,
+}
+
+/// The keys of one service.
+struct Table {
+    service: &'static str,
+    database: KeyDatabase,
+    keys: Vec<StoredKey>,
+}
+
+impl Table {
+    fn find(&self, id: &KeyId) -> Option<&KeyRecord> {
+        self.keys.iter().map(|key| &key.record).find(|key| key.id == *id)
+    }
+
+    fn says(&self, error: &dyn std::error::Error) -> ProgramError {
+        ProgramError::Failed(format!("{}: {}", self.database.name(), Chain(error)))
+    }
+}
+
+impl Tables {
+    /// Opens the databases and reads their keys: a database that is away is found out before
+    /// anything is changed.
+    ///
+    /// # Errors
+    ///
+    /// A database does not exist, cannot be reached, or is of another version.
+    pub(super) async fn open(
+        databases: DatabaseArgs,
+        config: Option<PathBuf>,
+    ) -> Result<Self, ProgramError> {
+        let file = File::load(config, &[&COMMON_KEYS[..], &KEYS].concat())?;
+        let [orders, inventory] = databases.named(&file)?;
+        let mut opened = Vec::new();
+        if let Some(url) = orders {
+            opened.push((orders::SERVICE, orders::open_keys(&url).await?));
+        }
+        if let Some(url) = inventory {
+            opened.push((inventory::SERVICE, inventory::open_keys(&url).await?));
+        }
+        let mut tables = Vec::new();
+        for (service, database) in opened {
+            let mut table = Table { service, database, keys: Vec::new() };
+            table.keys = table.database.keys().await.map_err(|failure| table.says(&failure))?;
+            tables.push(table);
+        }
+        Ok(Self { tables, by: operator() })
+    }
+
+    pub(super) async fn list(self) -> Result<Vec<Listed>, ProgramError> {
+        eprintln!("keys of {}:", names(&self.tables.iter().collect::<Vec<_>>()));
+        let mut listed: Vec<Listed> = Vec::new();
+        for table in self.tables {
+            for StoredKey { record, created_by, last_used_at } in table.keys {
+                // The same key in both: one line.
+                match listed.iter_mut().find(|its| its.record == record) {
+                    Some(its) => {
+                        its.services.push(table.service);
+                        its.last_used_at = its.last_used_at.max(last_used_at);
+                    }
+                    None => listed.push(Listed {
+                        record,
+                        created_by: Some(created_by),
+                        last_used_at,
+                        services: vec![table.service],
+                    }),
+                }
+            }
+        }
+        Ok(listed)
+    }
+
+    /// Stores a new key. If it cannot be stored everywhere, it is revoked where it is: nobody has
+    /// seen its secret, so the command can be run again.
+    pub(super) async fn create(
+        self,
+        record: KeyRecord,
+        now: Timestamp,
+    ) -> Result<String, ProgramError> {
+        let id = record.id.clone();
+        let tables: Vec<_> = self.tables.iter().collect();
+        let undo = |_: &Table| Some(KeyChange::Revoke(id.clone()));
+        let changed = self.everywhere(&tables, &KeyChange::Create(record), undo, now).await;
+        changed.map_err(|half| {
+            let undone = match half.not_undone.is_empty() {
+                true => String::new(),
+                false => format!("it stays in {}, where nobody can use it; ", names(&half.not_undone)),
+            };
+            ProgramError::Failed(format!(
+                "{}; the key {id} was shown to nobody and is not used; {undone}run the command again",
+                half.line
+            ))
+        })?;
+        Ok(names(&tables))
+    }
+
+    /// Replaces the secret wherever the key is. If that fails somewhere, the old one is put back
+    /// where it was replaced.
+    pub(super) async fn rotate(
+        self,
+        id: &KeyId,
+        overlap: Duration,
+        now: Timestamp,
+    ) -> Result<(NewKey, String), ProgramError> {
+        let tables = self.with(id)?;
+        let found = tables.first().and_then(|table| table.find(id));
+        let (new, rotate) = rotation(id, found, overlap)?;
+        for table in &tables {
+            rotate.apply(table.find(id), now).map_err(|refused| table.says(&refused))?;
+        }
+        let undo = |table: &Table| table.find(id).cloned().map(KeyChange::Restore);
+        let changed = self.everywhere(&tables, &rotate, undo, now).await;
+        changed.map_err(|half| {
+            let undone = match half.not_undone.is_empty() {
+                true => "the key is as it was; run the command again".to_owned(),
+                false => format!(
+                    "in {} the key has a secret that was shown to nobody, and its old one ends on {}; run the command again with --overlap 0s",
+                    names(&half.not_undone),
+                    day(now.after(overlap)),
+                ),
+            };
+            ProgramError::Failed(format!("{}; {undone}", half.line))
+        })?;
+        Ok((new, names(&tables)))
+    }
+
+    /// Ends the key wherever it is, also if that fails somewhere.
+    pub(super) async fn revoke(self, id: &KeyId, now: Timestamp) -> Result<String, ProgramError> {
+        let revoke = KeyChange::Revoke(id.clone());
+        let (mut revoked, mut failed) = (Vec::new(), Vec::new());
+        for table in self.with(id)? {
+            match table.database.change(&revoke, &self.by, now).await {
+                Ok(_) => revoked.push(table),
+                Err(error) => failed.push(table.says(&error).to_string()),
+            }
+        }
+        if failed.is_empty() {
+            return Ok(names(&revoked));
+        }
+        let done = match revoked.is_empty() {
+            true => "is not revoked".to_owned(),
+            false => format!("is revoked in {} only", names(&revoked)),
+        };
+        let failed = failed.join("; ");
+        Err(ProgramError::Failed(format!("key {id} {done}; {failed}; run the command again")))
+    }
+
+    /// Those that have the key.
+    fn with(&self, id: &KeyId) -> Result<Vec<&Table>, ProgramError> {
+        let tables: Vec<_> = self.tables.iter().filter(|table| table.find(id).is_some()).collect();
+        if tables.is_empty() {
+            let names = names(&self.tables.iter().collect::<Vec<_>>());
+            let line = format!("no key has the id {id} in {names}; see: lastro keys list");
+            return Err(ProgramError::Failed(line));
+        }
+        Ok(tables)
+    }
+
+    /// Makes a change in one database after the other. If one fails, it is undone in those before,
+    /// and also there if nobody knows whether it was made.
+    async fn everywhere<'tables>(
+        &self,
+        tables: &[&'tables Table],
+        change: &KeyChange,
+        undo: impl Fn(&Table) -> Option<KeyChange>,
+        now: Timestamp,
+    ) -> Result<(), Half<'tables>> {
+        for (at, table) in tables.iter().enumerate() {
+            let Err(error) = table.database.change(change, &self.by, now).await else { continue };
+            let line = table.says(&error).to_string();
+            let mut not_undone = Vec::new();
+            let is_unknown = matches!(error, ChangeError::Failed(Failure::Unknown(_)));
+            let maybe_changed = &tables[..at + usize::from(is_unknown)];
+            for table in maybe_changed {
+                let Some(undo) = undo(table) else { continue };
+                match table.database.change(&undo, &self.by, now).await {
+                    // There is no such key: the change was not made.
+                    Ok(_) | Err(ChangeError::Refused(_)) => {}
+                    Err(_) => not_undone.push(*table),
+                }
+            }
+            return Err(Half { line, not_undone });
+        }
+        Ok(())
+    }
+}
+
+/// A change that was not made everywhere.
+struct Half<'tables> {
+    /// What failed.
+    line: String,
+    /// Where the change may have been made, and could not be undone.
+    not_undone: Vec<&'tables Table>,
+}
+
+fn names(tables: &[&Table]) -> String {
+    tables.iter().map(|table| table.database.name()).collect::<Vec<_>>().join(" and ")
+}
+
+/// Who runs the tool, for the audit log.
+fn operator() -> String {
+    let user = whoami::username();
+    let user = user.unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string());
+    format!("operator:{}", user.chars().take(100).collect::<String>())
+}
