@@ -24,3 +24,4 @@ mod source;
 mod table;
 #[cfg(test)]
 mod tests;
+mod watch;

@@ -1,7 +1,7 @@
 //! Where keys come from: a file, or the table of a service's database. A worker looks for changes;
 //! requests see only what it has read.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,10 +9,8 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use subtle::ConstantTimeEq;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::file::{self, KeysFileError};
 use super::record::KeyRecord;
@@ -20,27 +18,21 @@ use super::ring::{KeyLimits, Principal, Rejected};
 use super::scope::Scope;
 use super::secret::{KeyId, SecretHash, SentKey};
 use super::table::KeyTable;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::config::warn_of_readers;
 use crate::failure::{Chain, Failure};
-use crate::readiness::{Health, Readiness};
-use crate::telemetry::Metrics;
 
-/// How often a source is asked whether it has changed.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long known keys are accepted when their source cannot be read.
 const TRUSTED_FOR: Duration = Duration::from_secs(5 * 60);
-/// How often the last uses of keys are written into their table.
-const NOTE_USES_EVERY: Duration = Duration::from_secs(60);
 
 /// A file or a table of keys, and what was last read from it.
 pub struct KeySource {
-    origin: Origin,
-    clock: Arc<dyn Clock>,
+    pub(super) origin: Origin,
+    pub(super) clock: Arc<dyn Clock>,
     known: RwLock<Known>,
 }
 
-enum Origin {
+pub(super) enum Origin {
     File(PathBuf),
     Table {
         service: &'static str,
@@ -52,8 +44,8 @@ enum Origin {
     },
 }
 
-struct Known {
-    keys: HashMap<KeyId, Key>,
+pub(super) struct Known {
+    pub(super) keys: HashMap<KeyId, Key>,
     /// `None` if the source could not be read since: it may have been replaced meanwhile.
     version: Option<Version>,
     /// When the source was last found readable.
@@ -61,23 +53,23 @@ struct Known {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Version {
+pub(super) enum Version {
     File(file::Version),
     Table(i64),
 }
 
-struct Key {
-    record: KeyRecord,
+pub(super) struct Key {
+    pub(super) record: KeyRecord,
     principal: Arc<Principal>,
-    last_use: Arc<LastUse>,
+    pub(super) last_use: Arc<LastUse>,
 }
 
 /// When a key was last used, in microseconds since the epoch: as this process has seen it, and as it
 /// has noted it in the table. 0 is never.
 #[derive(Debug, Default)]
-struct LastUse {
-    seen: AtomicI64,
-    noted: AtomicI64,
+pub(super) struct LastUse {
+    pub(super) seen: AtomicI64,
+    pub(super) noted: AtomicI64,
 }
 
 /// What a source says about a key that a client sent.
@@ -205,48 +197,6 @@ impl KeySource {
         })
     }
 
-    /// Reads the keys again whenever they change, or at SIGHUP, and notes in a table when its keys
-    /// were used.
-    ///
-    /// # Errors
-    ///
-    /// The process cannot listen for the signal.
-    pub async fn watch(
-        self: Arc<Self>,
-        readiness: Readiness,
-        metrics: Metrics,
-        stop: CancellationToken,
-    ) -> std::io::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut fault = None;
-        let mut in_both = BTreeSet::new();
-        let mut noted: Option<Instant> = None;
-        loop {
-            let now = self.look().await.err().map(|error| error.to_string());
-            self.report(&readiness, &fault, now.as_deref());
-            fault = now;
-            in_both = self.report_ids_in_both(&in_both);
-            metrics.api_keys_expiring(self.name(), self.expiring());
-            let may_note = noted.is_none_or(|noted| noted.elapsed() >= NOTE_USES_EVERY);
-            if fault.is_none() && may_note {
-                match self.note_uses().await {
-                    Ok(0) => {}
-                    Ok(_) => noted = Some(Instant::now()),
-                    Err(failure) => {
-                        noted = Some(Instant::now());
-                        let error = Chain(&failure);
-                        warn!(%error, "the last uses of API keys cannot be written, retrying");
-                    }
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                _ = hangup.recv() => info!("SIGHUP: looking at the API keys"),
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-        }
-    }
-
     /// Reads the keys if they have changed. Those that are known stay if the source says something
     /// wrong. If it cannot be read, they stay for a while.
     ///
@@ -298,82 +248,11 @@ impl KeySource {
         }
     }
 
-    /// Writes when the keys of a table were used, as far as this process has not written it yet.
-    /// Returns of how many keys.
-    ///
-    /// # Errors
-    ///
-    /// A retry may succeed.
-    pub(super) async fn note_uses(&self) -> Result<usize, Failure> {
-        let Origin::Table { table, .. } = &self.origin else { return Ok(0) };
-        let mut uses = Vec::new();
-        let mut last_uses = Vec::new();
-        for (id, key) in &self.known().keys {
-            let seen = key.last_use.seen.load(Ordering::Relaxed);
-            if seen > key.last_use.noted.load(Ordering::Relaxed) {
-                uses.push((id.clone(), Timestamp(seen)));
-                last_uses.push((key.last_use.clone(), seen));
-            }
-        }
-        if uses.is_empty() {
-            return Ok(0);
-        }
-        table.note_uses(uses).await?;
-        let noted = last_uses.len();
-        for (last_use, seen) in last_uses {
-            last_use.noted.store(seen, Ordering::Relaxed);
-        }
-        Ok(noted)
-    }
-
-    /// How many keys end soon.
-    pub(super) fn expiring(&self) -> usize {
-        let now = self.clock.now();
-        self.known().keys.values().filter(|key| key.record.ends_soon(now)).count()
-    }
-
-    /// The ids that the file has as well.
-    pub(super) fn ids_in_both(&self) -> BTreeSet<KeyId> {
-        let Origin::Table { file: Some(file), .. } = &self.origin else { return BTreeSet::new() };
-        let known = self.known();
-        file.known().keys.keys().filter(|id| known.keys.contains_key(*id)).cloned().collect()
-    }
-
-    fn report_ids_in_both(&self, before: &BTreeSet<KeyId>) -> BTreeSet<KeyId> {
-        let now = self.ids_in_both();
-        for id in now.difference(before) {
-            let service = self.name();
-            error!(key_id = %id, service, "an API key is in the file and in the table; the file's is used");
-        }
-        now
-    }
-
-    fn report(&self, readiness: &Readiness, before: &Option<String>, now: Option<&str>) {
-        let check = match &self.origin {
-            Origin::File(_) => "API keys",
-            Origin::Table { check, .. } => check,
-        };
-        match now {
-            None => {
-                if before.is_some() {
-                    info!(source = self.name(), "the API keys can be read again");
-                }
-                readiness.set(check, Health::Up);
-            }
-            Some(fault) => {
-                if before.as_deref() != Some(fault) {
-                    error!(fault, "the API keys cannot be read; those that are known stay valid");
-                }
-                readiness.set(check, Health::Degraded(fault.to_owned()));
-            }
-        }
-    }
-
     fn known_mut(&self) -> RwLockWriteGuard<'_, Known> {
         self.known.write().expect("nothing panics under this lock")
     }
 
-    fn known(&self) -> RwLockReadGuard<'_, Known> {
+    pub(super) fn known(&self) -> RwLockReadGuard<'_, Known> {
         self.known.read().expect("nothing panics under this lock")
     }
 }

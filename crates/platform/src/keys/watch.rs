@@ -1,0 +1,138 @@
+//! The worker that keeps a source of keys up to date, and tells what it finds.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::secret::KeyId;
+use super::source::{KeySource, Origin};
+use crate::clock::Timestamp;
+use crate::failure::{Chain, Failure};
+use crate::readiness::{Health, Readiness};
+use crate::telemetry::Metrics;
+
+/// How often a source is asked whether it has changed.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often the last uses of keys are written into their table.
+const NOTE_USES_EVERY: Duration = Duration::from_secs(60);
+
+impl KeySource {
+    /// Reads the keys again whenever they change, or at SIGHUP, and notes in a table when its keys
+    /// were used.
+    ///
+    /// # Errors
+    ///
+    /// The process cannot listen for the signal.
+    pub async fn watch(
+        self: Arc<Self>,
+        readiness: Readiness,
+        metrics: Metrics,
+        stop: CancellationToken,
+    ) -> std::io::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut fault = None;
+        let mut in_both = BTreeSet::new();
+        let mut noted: Option<Instant> = None;
+        loop {
+            let now = self.look().await.err().map(|error| error.to_string());
+            self.report(&readiness, &fault, now.as_deref());
+            fault = now;
+            in_both = self.report_ids_in_both(&in_both);
+            metrics.api_keys_expiring(self.name(), self.expiring());
+            let may_note = noted.is_none_or(|noted| noted.elapsed() >= NOTE_USES_EVERY);
+            if fault.is_none() && may_note {
+                match self.note_uses().await {
+                    Ok(0) => {}
+                    Ok(_) => noted = Some(Instant::now()),
+                    Err(failure) => {
+                        noted = Some(Instant::now());
+                        let error = Chain(&failure);
+                        warn!(%error, "the last uses of API keys cannot be written, retrying");
+                    }
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = hangup.recv() => info!("SIGHUP: looking at the API keys"),
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Writes when the keys of a table were used, as far as this process has not written it yet.
+    /// Returns of how many keys.
+    ///
+    /// # Errors
+    ///
+    /// A retry may succeed.
+    pub(super) async fn note_uses(&self) -> Result<usize, Failure> {
+        let Origin::Table { table, .. } = &self.origin else { return Ok(0) };
+        let mut uses = Vec::new();
+        let mut last_uses = Vec::new();
+        for (id, key) in &self.known().keys {
+            let seen = key.last_use.seen.load(Ordering::Relaxed);
+            if seen > key.last_use.noted.load(Ordering::Relaxed) {
+                uses.push((id.clone(), Timestamp(seen)));
+                last_uses.push((key.last_use.clone(), seen));
+            }
+        }
+        if uses.is_empty() {
+            return Ok(0);
+        }
+        table.note_uses(uses).await?;
+        let noted = last_uses.len();
+        for (last_use, seen) in last_uses {
+            last_use.noted.store(seen, Ordering::Relaxed);
+        }
+        Ok(noted)
+    }
+
+    /// How many keys end soon.
+    pub(super) fn expiring(&self) -> usize {
+        let now = self.clock.now();
+        self.known().keys.values().filter(|key| key.record.ends_soon(now)).count()
+    }
+
+    /// The ids that the file has as well.
+    pub(super) fn ids_in_both(&self) -> BTreeSet<KeyId> {
+        let Origin::Table { file: Some(file), .. } = &self.origin else { return BTreeSet::new() };
+        let known = self.known();
+        file.known().keys.keys().filter(|id| known.keys.contains_key(*id)).cloned().collect()
+    }
+
+    fn report_ids_in_both(&self, before: &BTreeSet<KeyId>) -> BTreeSet<KeyId> {
+        let now = self.ids_in_both();
+        for id in now.difference(before) {
+            let service = self.name();
+            error!(key_id = %id, service, "an API key is in the file and in the table; the file's is used");
+        }
+        now
+    }
+
+    fn report(&self, readiness: &Readiness, before: &Option<String>, now: Option<&str>) {
+        let check = match &self.origin {
+            Origin::File(_) => "API keys",
+            Origin::Table { check, .. } => check,
+        };
+        match now {
+            None => {
+                if before.is_some() {
+                    info!(source = self.name(), "the API keys can be read again");
+                }
+                readiness.set(check, Health::Up);
+            }
+            Some(fault) => {
+                if before.as_deref() != Some(fault) {
+                    error!(fault, "the API keys cannot be read; those that are known stay valid");
+                }
+                readiness.set(check, Health::Degraded(fault.to_owned()));
+            }
+        }
+    }
+}
