@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use toml::{Spanned, Value};
 
+pub(crate) use address::is_loopback_host;
 pub use address::{ListenAddr, refuse_open_address};
 pub use arguments::refuse_passwords;
 pub use secret::Secret;

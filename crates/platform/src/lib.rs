@@ -21,3 +21,4 @@ pub mod rate;
 pub mod readiness;
 pub mod relay;
 pub mod telemetry;
+pub mod tokens;

@@ -21,7 +21,8 @@ pub use deployment::{
 };
 pub use disk::Disk;
 pub use interleavings::Race;
-pub use issuer::{Credentials, Issuer};
+pub use issuer::{AUDIENCE, Behaviour, Issuer, IssuerKey, base64url};
+pub use jwt_operator::{Credentials, JwtOperator};
 pub use launch::{Ended, Launch};
 pub use load::{Load, stocked};
 pub use nats::{Nats, nats_url};
@@ -47,6 +48,7 @@ mod disk;
 pub mod golden;
 mod interleavings;
 mod issuer;
+mod jwt_operator;
 mod launch;
 mod load;
 mod nats;

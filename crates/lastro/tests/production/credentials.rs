@@ -1,18 +1,18 @@
 //! A broker that lets in whoever shows a JWT of its operator: each service has a `.creds` file.
 
 use testbed::{
-    Credentials, Deployment, Environment, Form, Issuer, Nats, PATIENCE, eventually, lastro,
+    Credentials, Deployment, Environment, Form, JwtOperator, Nats, PATIENCE, eventually, lastro,
 };
 
 const SERVICES: [&str; 2] = ["order-service", "inventory-service"];
 
 #[tokio::test]
 async fn each_service_gets_in_with_a_creds_file_of_its_own() {
-    let issuer = Issuer::generate();
-    let server = Nats::start_with_settings(&issuer.settings()).await;
+    let operator = JwtOperator::generate();
+    let server = Nats::start_with_settings(&operator.settings()).await;
     let variables = SERVICES.map(|service| {
         let file = server.folder().join(format!("{service}.creds"));
-        std::fs::write(&file, issuer.user(service).file()).expect("a file");
+        std::fs::write(&file, operator.user(service).file()).expect("a file");
         (service, "LASTRO_BUS_CREDENTIALS", file.into())
     });
     let environment =
@@ -30,13 +30,13 @@ async fn each_service_gets_in_with_a_creds_file_of_its_own() {
 
 #[tokio::test]
 async fn a_creds_file_that_the_broker_refuses_ends_the_start_with_what_to_do() {
-    let issuer = Issuer::generate();
-    let server = Nats::start_with_settings(&issuer.settings()).await;
-    let [known, other] = ["orders", "other"].map(|name| issuer.user(name));
+    let operator = JwtOperator::generate();
+    let server = Nats::start_with_settings(&operator.settings()).await;
+    let [known, other] = ["orders", "other"].map(|name| operator.user(name));
     let of_another_seed = Credentials { seed: other.seed, ..known };
     for (what, credentials) in [
         ("another seed", of_another_seed),
-        ("of another operator", Issuer::generate().user("orders")),
+        ("of another operator", JwtOperator::generate().user("orders")),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("wrong.creds"), credentials.file()).expect("a file");

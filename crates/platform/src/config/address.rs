@@ -31,14 +31,18 @@ impl ListenAddr {
         }
     }
 
-    /// Returns whether only this machine can reach the address. Of names, only `localhost` counts
-    /// as loopback: any other may resolve to anything.
+    /// Returns whether only this machine can reach the address.
     pub fn is_loopback(&self) -> bool {
-        let host = self.0.rsplit_once(':').map_or(self.0.as_str(), |(host, _)| host);
-        match host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            Ok(address) => address.to_canonical().is_loopback(),
-            Err(_) => host.eq_ignore_ascii_case("localhost"),
-        }
+        is_loopback_host(self.0.rsplit_once(':').map_or(self.0.as_str(), |(host, _)| host))
+    }
+}
+
+/// Whether a host is this machine. Of names, only `localhost` counts: any other may resolve to
+/// anything. An IPv6 address may stand in brackets.
+pub(crate) fn is_loopback_host(host: &str) -> bool {
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
 }
 
@@ -55,8 +59,8 @@ pub fn refuse_open_address(address: &ListenAddr, allowed: bool) -> Result<(), Us
     Err(UsageError(format!(
         "{address} can be reached from other machines without authentication; listen on \
          127.0.0.1, or ask clients for API keys (`lastro keys create`, then LASTRO_API_KEYS_FILE or \
-         LASTRO_API_KEYS_IN_DATABASE=true), or set LASTRO_NO_AUTH=true if a proxy in front \
-         authenticates the clients"
+         LASTRO_API_KEYS_IN_DATABASE=true) or access tokens (LASTRO_OIDC_ISSUER), or set \
+         LASTRO_NO_AUTH=true if a proxy in front authenticates the clients"
     )))
 }
 

@@ -1,0 +1,135 @@
+//! Fetches the keys of an issuer.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::jwk::{self, KeysById};
+use super::settings::{TokenSettings, secure_url};
+use crate::config::{UsageError, read_trusted};
+use crate::failure::Chain;
+
+/// How long one answer of the issuer may take.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// An issuer's documents have a few KiB.
+const MAX_BYTES: usize = 256 * 1024;
+
+/// Where the keys of an issuer come from. Redirects are not followed.
+#[derive(Debug)]
+pub(super) struct Source {
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    issuer: String,
+    /// Where the keys are, once that is known.
+    jwks_url: OnceLock<Uri>,
+}
+
+impl Source {
+    /// The source that the settings name. Nothing is fetched yet.
+    ///
+    /// # Errors
+    ///
+    /// The file of authorities cannot be used.
+    pub(super) fn new(settings: &TokenSettings) -> Result<Self, UsageError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| UsageError(error.to_string()))?
+            .with_root_certificates(authorities(settings.ca.as_deref())?)
+            .with_no_client_auth();
+        // `secure_url` has let plain HTTP through for this machine only.
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let mut building = Client::builder(TokioExecutor::new());
+        // No connection is kept for ten minutes.
+        building.pool_max_idle_per_host(0);
+        let client = building.build(connector.enable_http1().build());
+        let jwks_url = settings.jwks_url.clone().map(OnceLock::from).unwrap_or_default();
+        Ok(Self { client, issuer: settings.issuer.clone(), jwks_url })
+    }
+
+    /// Fetches the keys, and before the first time where they are.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong, in one line.
+    pub(super) async fn fetch(&self) -> Result<KeysById, String> {
+        let url = match self.jwks_url.get() {
+            Some(url) => url,
+            None => {
+                let found = self.discover().await?;
+                self.jwks_url.get_or_init(|| found)
+            }
+        };
+        let document = self.get(url).await?;
+        jwk::read(&document).map_err(|reason| format!("{url}: {reason}"))
+    }
+
+    /// Asks the issuer where its keys are (OpenID Connect Discovery 1.0, section 4).
+    async fn discover(&self) -> Result<Uri, String> {
+        #[derive(Deserialize)]
+        struct Discovery {
+            issuer: String,
+            jwks_uri: String,
+        }
+        let base = self.issuer.trim_end_matches('/');
+        let url = format!("{base}/.well-known/openid-configuration");
+        let url: Uri = url.parse().map_err(|_| format!("{url}: not a URL"))?;
+        let document = self.get(&url).await?;
+        let found: Discovery = serde_json::from_slice(&document)
+            .map_err(|error| format!("{url}: not a discovery document: {error}"))?;
+        if found.issuer != self.issuer {
+            let (its, ours) = (found.issuer, &self.issuer);
+            return Err(format!("{url}: the issuer there is {its:?}, and oidc_issuer is {ours:?}"));
+        }
+        secure_url("jwks_uri", &found.jwks_uri).map_err(|error| format!("{url}: {error}"))
+    }
+
+    async fn get(&self, url: &Uri) -> Result<Bytes, String> {
+        let getting = async {
+            let request = Request::get(url).header(header::ACCEPT, "application/json");
+            let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
+            let response = self.client.request(request).await;
+            let response = response.map_err(|error| Chain(&error).to_string())?;
+            if response.status() != StatusCode::OK {
+                return Err(format!("the answer is {}", response.status()));
+            }
+            let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
+            body.map(|body| body.to_bytes()).map_err(|error| Chain(&*error).to_string())
+        };
+        match timeout(PATIENCE, getting).await {
+            Ok(got) => got.map_err(|reason| format!("{url}: {reason}")),
+            Err(_) => Err(format!("{url}: no answer within {PATIENCE:?}")),
+        }
+    }
+}
+
+fn authorities(file: Option<&Path>) -> Result<RootCertStore, UsageError> {
+    let mut roots = RootCertStore::empty();
+    let Some(path) = file else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return Ok(roots);
+    };
+    let wrong = |why: &str| UsageError(format!("oidc_ca={}: {why}", path.display()));
+    let text =
+        read_trusted(path).map_err(|UsageError(line)| UsageError(format!("oidc_ca: {line}")))?;
+    for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
+        let certificate = certificate.map_err(|error| wrong(&error.to_string()))?;
+        roots.add(certificate).map_err(|error| wrong(&error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(wrong("the file has no certificates in PEM"));
+    }
+    Ok(roots)
+}
