@@ -11,6 +11,7 @@ use crate::bus::nats::JoinError;
 use crate::config::{File, ListenAddr, UsageError, refuse_open_address, refuse_passwords};
 use crate::failure::{Chain, Failure};
 use crate::rate::Rate;
+use crate::tokens::{OidcArgs, TokenSettings};
 
 pub use crate::bus::nats::{BusArgs, bus_url_help};
 
@@ -98,7 +99,7 @@ fn report(error: &ProgramError) -> ExitCode {
 }
 
 /// The keys of the settings file that every server program has.
-pub const COMMON_KEYS: [&str; 26] = [
+pub const COMMON_KEYS: [&str; 33] = [
     "listen",
     "metrics_listen",
     "api_keys_file",
@@ -125,6 +126,13 @@ pub const COMMON_KEYS: [&str; 26] = [
     "bus_signing_key_file",
     "bus_verify_keys_file",
     "bus_signatures",
+    "oidc_issuer",
+    "oidc_audience",
+    "oidc_jwks_url",
+    "oidc_ca",
+    "oidc_scope_claim",
+    "oidc_roles",
+    "oidc_max_lifetime_s",
 ];
 
 /// The options that every server program has. Flag > environment > file > default.
@@ -142,6 +150,9 @@ pub struct CommonArgs {
     /// Ask clients for API keys: those of the table of each database, which `lastro keys` writes
     #[arg(long, env = "LASTRO_API_KEYS_IN_DATABASE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub api_keys_in_database: Option<bool>,
+    /// Ask clients for access tokens.
+    #[command(flatten)]
+    pub oidc: OidcArgs,
     /// Show the API's description to clients without a key [default: true]
     #[arg(long, env = "LASTRO_DOCS_PUBLIC", value_name = "BOOL")]
     pub docs_public: Option<bool>,
@@ -222,6 +233,8 @@ pub struct HttpSettings {
     pub api_keys_file: Option<PathBuf>,
     /// Whether clients are asked for the keys of the databases.
     pub api_keys_in_database: bool,
+    /// The tokens that clients are asked for. Without keys and tokens, clients are not asked.
+    pub tokens: Option<TokenSettings>,
     /// Whether clients without a key may read the API's description.
     pub docs_public: bool,
     /// How much one client may ask for.
@@ -259,6 +272,7 @@ impl HttpSettings {
             listen,
             api_keys_file: None,
             api_keys_in_database: false,
+            tokens: None,
             docs_public: true,
             limits: LimitSettings::default(),
             metrics_listen: None,
@@ -273,6 +287,11 @@ impl HttpSettings {
     pub fn asks_for_keys(&self) -> bool {
         self.api_keys_file.is_some() || self.api_keys_in_database
     }
+
+    /// Whether clients are asked who they are.
+    pub fn asks_clients(&self) -> bool {
+        self.asks_for_keys() || self.tokens.is_some()
+    }
 }
 
 impl CommonArgs {
@@ -282,7 +301,8 @@ impl CommonArgs {
     /// # Errors
     ///
     /// Returns an error if a value of the file cannot be read, if other machines can reach the
-    /// address and neither keys nor `no_auth` are configured, or if both are.
+    /// address and clients are not asked who they are though `no_auth` is not set, or if they are
+    /// asked and it is set.
     pub fn http(&self, file: &File, address: &str) -> Result<HttpSettings, UsageError> {
         let listen = file.or(self.listen.clone(), "listen")?;
         let listen = listen.map_or_else(|| address.parse(), Ok)?;
@@ -291,17 +311,22 @@ impl CommonArgs {
         let api_keys_file = file.or(self.api_keys_file.clone(), "api_keys_file")?;
         let api_keys_in_database = file.or(self.api_keys_in_database, "api_keys_in_database")?;
         let api_keys_in_database = api_keys_in_database.unwrap_or(false);
-        let asks_for_keys = api_keys_file.is_some() || api_keys_in_database;
+        let tokens = self.oidc.resolve(file)?;
         let no_auth = no_auth.unwrap_or(false);
-        if no_auth && asks_for_keys {
-            let set = api_keys_file.as_ref().map_or("api_keys_in_database", |_| "api_keys_file");
+        let asked_by = [
+            ("api_keys_file", api_keys_file.is_some()),
+            ("api_keys_in_database", api_keys_in_database),
+            ("oidc_issuer", tokens.is_some()),
+        ];
+        let asked_by = asked_by.into_iter().find_map(|(setting, is_set)| is_set.then_some(setting));
+        if let Some(setting) = asked_by.filter(|_| no_auth) {
             return Err(UsageError(format!(
-                "{set} and no_auth exclude each other: clients are asked for keys or they are not"
+                "{setting} and no_auth exclude each other: clients are asked who they are or they are not"
             )));
         }
-        refuse_open_address(&listen, no_auth || asks_for_keys)?;
+        refuse_open_address(&listen, no_auth || asked_by.is_some())?;
         let docs_public = file.or(self.docs_public, "docs_public")?;
-        let limits = self.limits(file, asks_for_keys)?;
+        let limits = self.limits(file, asked_by.is_some())?;
         let allowed_hosts = file.or(self.allowed_hosts.clone(), "allowed_hosts")?;
         let cors_origins = file.or(self.cors_origins.clone(), "cors_origins")?;
         let seconds = |value: Option<u16>| value.map(|value| Duration::from_secs(value.into()));
@@ -311,6 +336,7 @@ impl CommonArgs {
             listen,
             api_keys_file,
             api_keys_in_database,
+            tokens,
             docs_public: docs_public.unwrap_or(true),
             limits,
             metrics_listen,
@@ -321,9 +347,9 @@ impl CommonArgs {
         })
     }
 
-    /// Where clients are asked for keys, whoever has none gets a limit.
-    fn limits(&self, file: &File, asks_for_keys: bool) -> Result<LimitSettings, UsageError> {
-        let or_default = |value: Option<u32>, default| value.or(asks_for_keys.then_some(default));
+    /// Where clients are asked who they are, those who do not prove it get limits.
+    fn limits(&self, file: &File, asks_clients: bool) -> Result<LimitSettings, UsageError> {
+        let or_default = |value: Option<u32>, default| value.or(asks_clients.then_some(default));
         let most = |flag, key: &str, default| {
             let most = or_default(file.or(flag, key)?, default);
             if most.is_none_or(|most| (1..=Rate::MAX).contains(&most)) {

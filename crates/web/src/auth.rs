@@ -1,20 +1,17 @@
 //! Who may use which route: each service lists its routes with what a key must allow.
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::extract::Request;
-use http::{HeaderMap, header};
-use platform::keys::{KEY_PREFIX, Keyring, Principal, Rejected, Scope};
-use tokio::time::Instant;
-use tracing::info;
+use platform::keys::{Principal, Scope};
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 
 use crate::problem::{Code, Problem};
 
-/// Rejected keys are logged at most this often: anybody can send them.
-const LOG_EVERY: Duration = Duration::from_secs(1);
+pub(crate) use authenticator::{Authenticator, has_credential};
+
+mod authenticator;
 
 /// What a route asks of a client.
 #[derive(Clone, Copy, Debug)]
@@ -99,11 +96,11 @@ pub fn require(principal: &Principal, scope: Scope) -> Result<(), Problem> {
 /// Who sends a request, as far as it matters for limits.
 #[derive(Clone, Debug)]
 pub(crate) enum Client {
-    /// They have a valid key.
+    /// They have a valid key or token.
     WithKey(Arc<Principal>),
-    /// They have no valid key, and need none.
+    /// They have none, and need none.
     WithoutKey,
-    /// They have no valid key where they need one.
+    /// They have none where they need one.
     Rejected,
     /// Whoever it is: a probe, or while the keys cannot be read.
     Uncounted,
@@ -125,29 +122,37 @@ pub(crate) fn is_probe(route: Option<&str>) -> bool {
 /// What stands before the routes of one router.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
-    keys: Option<Arc<Keyring>>,
+    authenticator: Authenticator,
     has_public_docs: bool,
     rules: &'static [Rule],
     anyone: Arc<Principal>,
     stranger: Arc<Principal>,
-    last_logged: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Guard {
-    /// Asks for these keys, or for none.
+    /// Lets everybody in.
+    pub(crate) fn open(rules: &'static [Rule]) -> Self {
+        Self::new(Authenticator::default(), true, rules)
+    }
+
+    /// Asks for what the authenticator knows.
     pub(crate) fn new(
-        keys: Option<Arc<Keyring>>,
+        authenticator: Authenticator,
         has_public_docs: bool,
         rules: &'static [Rule],
     ) -> Self {
         Self {
-            keys,
+            authenticator,
             has_public_docs,
             rules,
             anyone: Arc::new(Principal::anyone()),
             stranger: Arc::new(Principal::stranger()),
-            last_logged: Arc::default(),
         }
+    }
+
+    /// What proves who a client is.
+    pub(crate) fn authenticator(&self) -> &Authenticator {
+        &self.authenticator
     }
 
     /// Finds out who sends the request, and whether they may. `route` is the pattern of its path,
@@ -155,18 +160,18 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// - 401 `unauthenticated` without a valid key, also where there is no route: clients without a
-    ///   key do not learn which routes exist.
-    /// - 403 `forbidden` if the key does not allow the request.
-    /// - 503 `storage_unavailable` if the keys could not be read for too long.
+    /// - 401 `unauthenticated` without a valid key or token, also where there is no route: clients
+    ///   without one do not learn which routes exist.
+    /// - 403 `forbidden` if the key or token does not allow the request.
+    /// - 503 `storage_unavailable` if what verifies it could not be read for too long.
     pub(crate) fn admit(
         &self,
         request: &Request,
         route: Option<&str>,
     ) -> (Client, Result<Arc<Principal>, Problem>) {
-        let Some(keys) = &self.keys else {
+        if !self.authenticator.asks() {
             return (Client::of_route(route), Ok(self.anyone.clone()));
-        };
+        }
         let rule = route.and_then(|route| self.rule(request.method().as_str(), route));
         let is_open = match rule {
             Some(rule) => match rule.needs {
@@ -176,7 +181,7 @@ impl Guard {
             },
             None => route.is_none() && !is_of_the_api(request.uri().path()),
         };
-        match self.identify(keys, request) {
+        match self.authenticator.identify(request.uri(), request.headers()) {
             Ok(principal) => {
                 let admitted = self.admits(&principal, rule, route).map(|()| principal.clone());
                 (Client::WithKey(principal), admitted)
@@ -218,38 +223,6 @@ impl Guard {
     fn names(&self, route: &str) -> bool {
         self.rules.iter().any(|rule| rule.path == route)
     }
-
-    fn identify(&self, keys: &Keyring, request: &Request) -> Result<Arc<Principal>, Problem> {
-        if request.uri().query().is_some_and(|query| query.contains(KEY_PREFIX)) {
-            let detail = "a key must not be in the URL, where logs show it; send it as Authorization: Bearer, and revoke this one";
-            return Err(Problem::unauthenticated(true, detail));
-        }
-        let Some(sent) = bearer(request.headers()) else {
-            let is_sent = request.headers().contains_key(header::AUTHORIZATION);
-            return Err(Problem::unauthenticated(is_sent, NEEDS_KEY));
-        };
-        keys.authenticate(sent).map_err(|rejected| match rejected {
-            Rejected::KeysUnavailable => {
-                Problem::new(Code::STORAGE_UNAVAILABLE, "the API keys cannot be read now")
-            }
-            reason => {
-                self.log(sent, reason);
-                Problem::unauthenticated(true, NEEDS_KEY)
-            }
-        })
-    }
-
-    /// Tells an operator what clients are not told.
-    fn log(&self, sent: &str, reason: Rejected) {
-        let now = Instant::now();
-        let mut last = self.last_logged.lock().expect("nothing panics under this lock");
-        if last.is_none_or(|last| now - last >= LOG_EVERY) {
-            *last = Some(now);
-            let id =
-                sent.split('_').nth(2).filter(|id| reason != Rejected::Malformed && id.len() == 12);
-            info!(?reason, key_id = id, "a request with a wrong API key was refused");
-        }
-    }
 }
 
 /// The paths of the probes.
@@ -281,7 +254,7 @@ pub(crate) const PROGRAM_RULES: &[Rule] = &[
 /// If an operation has no rule: nobody could use it.
 pub(crate) fn describe_rules(api: &mut OpenApi, rules: &[Rule]) {
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("lsk_…");
-    let scheme = scheme.description(Some("An API key, where the service asks for one")).build();
+    let scheme = scheme.description(Some(DESCRIPTION)).build();
     let components = api.components.get_or_insert_default();
     components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme));
     for (path, item) in &mut api.paths.paths {
@@ -314,18 +287,11 @@ impl Rule {
     }
 }
 
-/// The name of the keys in the API's description.
+/// The name of the keys and tokens in the API's description.
 const SCHEME: &str = "api_key";
 
-const NEEDS_KEY: &str = "send a valid API key as Authorization: Bearer";
-
-/// The token of a request that has exactly one `Authorization: Bearer`.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (value, another) = (values.next()?, values.next());
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    (another.is_none() && scheme.eq_ignore_ascii_case("bearer")).then(|| token.trim())
-}
+const DESCRIPTION: &str =
+    "An API key, or the access token (JWT) of a member of staff, where the service asks for one";
 
 fn is_of_the_api(path: &str) -> bool {
     path == "/api" || path.starts_with("/api/")

@@ -25,10 +25,10 @@ pub use context::{RequestId, TraceParent};
 pub use site::Site;
 
 use platform::clock::Ids;
-use platform::keys::{KEY_PREFIX, Principal};
+use platform::keys::Principal;
 use platform::telemetry::{Metrics, RequestLabels};
 
-use crate::auth::{Client, Guard, is_probe};
+use crate::auth::{Client, Guard, has_credential, is_probe};
 use crate::json::discard_unread;
 use crate::limits::{COST_OF_A_WRONG_KEY, Counted, Limits};
 use crate::problem::{Code, Problem};
@@ -60,7 +60,7 @@ pub struct Edge {
 impl Edge {
     /// The edge of `service`. `ids` makes request ids for clients that send none.
     pub fn new(service: &'static str, metrics: Metrics, ids: Arc<dyn Ids>) -> Self {
-        let guard = Guard::new(None, true, &[]);
+        let guard = Guard::open(&[]);
         let (site, limits) = (Arc::default(), Arc::default());
         Self { service, metrics, ids, site, guard, limits, refusals: None }
     }
@@ -101,6 +101,9 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     request.extensions_mut().insert(trace_parent);
 
     edge.limits.find_client(&mut request);
+    if may_wait(&request, &asked) {
+        edge.guard.authenticator().learn_key(request.headers()).await;
+    }
     let address = request.extensions().get().map(|origin: &Origin| origin.address);
     let Admission { client, admitted, counted, in_flight } = edge.admit(&request, &asked);
     let mut response = match admitted {
@@ -342,9 +345,16 @@ impl Edge {
     }
 }
 
-/// The path, unless somebody put a key into it.
+/// Whether the request may wait for a key of the token issuer: probes are answered at once, and the
+/// connections that are kept for them are not held up.
+fn may_wait(request: &Request, asked: &Asked) -> bool {
+    let slot = request.extensions().get().and_then(|origin: &Origin| origin.slot.as_ref());
+    !slot.is_some_and(|slot| slot.is_spare()) && !is_probe(asked.route.as_deref())
+}
+
+/// The path, unless somebody put a key or a token into it.
 fn path_for_logs(path: &str) -> String {
-    if path.contains(KEY_PREFIX) { "(a path with an API key)".to_owned() } else { path.to_owned() }
+    if has_credential(path) { "(a path with an API key)".to_owned() } else { path.to_owned() }
 }
 
 /// The method as a label of metrics. Clients can invent methods, and labels must stay few.

@@ -95,7 +95,7 @@ impl Problem {
 
     /// The problem of a request whose key lacks a scope.
     pub fn lacks(scope: Scope) -> Self {
-        let detail = format!("the request needs a key with the scope {scope}");
+        let detail = format!("the request needs the scope {scope}");
         Self { challenge: Some(Challenge::Scope(scope)), ..Self::new(Code::FORBIDDEN, detail) }
     }
 

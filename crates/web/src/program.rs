@@ -13,6 +13,7 @@ use platform::process::{
 };
 use platform::readiness::Readiness;
 use platform::telemetry::{self, Metrics};
+use platform::tokens::Tokens;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,7 @@ use tower_http::compression::predicate::SizeAbove;
 use tracing::info;
 use utoipa::openapi::OpenApi;
 
-use crate::auth::{Guard, PROBES, PROGRAM_RULES, Rule, describe_rules};
+use crate::auth::{Authenticator, Guard, PROBES, PROGRAM_RULES, Rule, describe_rules};
 use crate::description;
 use crate::docs;
 use crate::edge::{Edge, Site};
@@ -67,8 +68,10 @@ pub struct Context {
     pub readiness: Readiness,
     /// Where the program listens, as browsers know it.
     pub site: Arc<Site>,
-    /// Where the keys are that clients are asked for; `None` if clients are not asked.
+    /// Where the keys are that clients are asked for, if they are.
     pub keys: Option<KeySources>,
+    /// The tokens that clients are asked for, if they are.
+    tokens: Option<Arc<Tokens>>,
     /// Whether clients without a key may read the API's description.
     pub docs_public: bool,
     /// The address at which other machines reach the program without being asked for a key, if they
@@ -95,6 +98,7 @@ impl Context {
             readiness,
             site: Arc::default(),
             keys: None,
+            tokens: None,
             docs_public: true,
             serves_anyone_at: None,
             limits: Arc::default(),
@@ -146,7 +150,8 @@ impl Context {
     }
 
     fn edge(&self, service: &'static str, keys: Option<Keyring>, rules: &'static [Rule]) -> Edge {
-        let guard = Guard::new(keys.map(Arc::new), self.docs_public, rules);
+        let authenticator = Authenticator::new(keys.map(Arc::new), self.tokens.clone());
+        let guard = Guard::new(authenticator, self.docs_public, rules);
         let edge = Edge::new(service, self.metrics.clone(), self.ids.clone());
         edge.at(self.site.clone()).guarded_by(guard, self.limits.clone())
     }
@@ -204,10 +209,10 @@ impl Process {
     /// # Errors
     ///
     /// An address cannot be bound, an allowed host, an origin or a trusted proxy is none, or the API
-    /// keys cannot be read.
+    /// keys or the authorities of the token issuer cannot be read.
     pub async fn begin(program: Program, http: &HttpSettings) -> Result<Self, ProgramError> {
         let HttpSettings { listen, metrics_listen, allowed_hosts, cors_origins, .. } = http;
-        let site = Site::new(listen, !http.asks_for_keys(), allowed_hosts, cors_origins)?;
+        let site = Site::new(listen, !http.asks_clients(), allowed_hosts, cors_origins)?;
         let limits = Arc::new(Limits::new(&http.limits)?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let file = http.api_keys_file.as_ref();
@@ -219,6 +224,8 @@ impl Process {
             in_database,
             tables: Vec::new(),
         });
+        let tokens = http.tokens.clone().map(|settings| Tokens::new(settings, clock.clone()));
+        let tokens = tokens.transpose()?.map(Arc::new);
         let listener = bind(listen).await.map_err(ProgramError::failed)?;
         let metrics_listener = match metrics_listen {
             Some(address) => {
@@ -229,10 +236,18 @@ impl Process {
         };
         let context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
         let docs_public = http.docs_public;
-        let is_open = keys.is_none() && !listen.is_loopback();
+        let is_open = !http.asks_clients() && !listen.is_loopback();
         let serves_anyone_at = is_open.then(|| listen.to_string());
         let site = Arc::new(site);
-        let context = Context { site, keys, docs_public, serves_anyone_at, limits, ..context };
+        let context = Context {
+            site,
+            keys,
+            tokens: tokens.clone(),
+            docs_public,
+            serves_anyone_at,
+            limits,
+            ..context
+        };
         let mut process = Self {
             program,
             context,
@@ -244,6 +259,11 @@ impl Process {
         };
         if let Some(file) = file {
             process.watch_keys(file);
+        }
+        if let Some(tokens) = tokens {
+            let readiness = process.context.readiness.clone();
+            let watch = |token| async move { tokens.watch(readiness, token).await };
+            process.workers.spawn(Stage::Work, "the watcher of the token issuer", watch);
         }
         Ok(process)
     }
@@ -296,7 +316,7 @@ impl Process {
     pub async fn serve(self, api: Api, shutdown: CancellationToken) -> Result<(), ProgramError> {
         let address = self.address()?;
         let edge = self.context.edge_of_program(self.program.name, PROGRAM_RULES);
-        let open_edge = edge.clone().guarded_by(Guard::new(None, true, PROBES), Arc::default());
+        let open_edge = edge.clone().guarded_by(Guard::open(PROBES), Arc::default());
         let Self { program, context, mut workers, listener, metrics_listener, .. } = self;
         let (idle_timeout, drain_delay) = (self.idle_timeout, self.drain_delay);
         let Context { registry, readiness, site, stopping, ids, limits, .. } = context;

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rcgen::{KeyPair, PKCS_ED25519};
-use testbed::{Issuer, Launch, Nats, PATIENCE, eventually, lastro};
+use testbed::{JwtOperator, Launch, Nats, PATIENCE, eventually, lastro};
 
 const SECRET: &str = "s3cret-canary";
 const USER: &str = "authorization: { user: orders, password: s3cret-canary }";
@@ -183,9 +183,9 @@ async fn a_password_gets_in_and_into_no_log() {
 #[tokio::test]
 async fn a_creds_file_and_a_signing_key_get_in_and_into_no_log() {
     let folder = folder();
-    let issuer = Issuer::generate();
-    let broker = Nats::start_with_settings(&issuer.settings()).await;
-    let credentials = issuer.user("orders");
+    let operator = JwtOperator::generate();
+    let broker = Nats::start_with_settings(&operator.settings()).await;
+    let credentials = operator.user("orders");
     write(folder.path(), "orders.creds", &credentials.file(), 0o600);
     let [own, peer] = [(); 2].map(|()| KeyPair::generate_for(&PKCS_ED25519).expect("a key"));
     let signing_key = own.serialize_pem();

@@ -8,6 +8,7 @@ use testbed::{Deployment, Ended, JSON, PATIENCE, Response, WAIT, eventually, las
 
 mod matrix;
 mod tables;
+mod tokens;
 
 /// Keys in a file of their own, as `lastro keys` makes them.
 pub(crate) struct Keys {

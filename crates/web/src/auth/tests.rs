@@ -1,10 +1,24 @@
+use std::time::Duration;
+
+use axum::Router;
 use axum::body::Body;
-use platform::clock::{Clock, SystemClock, Timestamp};
-use platform::keys::{KeyMode, KeyRecord, KeysFileError, NewKey, change};
+use axum::routing::get;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header;
+use platform::clock::{Clock, SystemClock, SystemIds, Timestamp};
+use platform::config::File;
+use platform::keys::{KeyMode, KeyRecord, Keyring, KeysFileError, NewKey, change};
+use platform::telemetry::Metrics;
+use platform::tokens::{OidcArgs, Tokens};
+use prometheus_client::registry::Registry;
+use tokio::time::Instant;
+use tower::ServiceExt;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder};
 use utoipa::openapi::{PathItem, Paths};
 
 use super::*;
+use crate::edge::Edge;
 
 const RULES: &[Rule] = &[
     Rule::open("/open"),
@@ -46,7 +60,7 @@ impl Fixture {
         })
         .expect("written");
         let ring = Keyring::open(&path, Arc::new(SystemClock)).expect("a key");
-        let guard = Guard::new(Some(Arc::new(ring)), true, RULES);
+        let guard = Guard::new(Authenticator::new(Some(Arc::new(ring)), None), true, RULES);
         Self { _folder: folder, guard, key: key.text }
     }
 
@@ -93,7 +107,7 @@ fn without_a_key_only_open_routes_answer_and_nothing_tells_which_others_exist() 
 #[test]
 fn the_documentation_may_ask_for_a_key() {
     let at = Fixture::new(&[Scope::StockRead], None);
-    let guard = Guard::new(at.guard.keys.clone(), false, RULES);
+    let guard = Guard::new(at.guard.authenticator.clone(), false, RULES);
     let at = Fixture { guard, ..at };
     assert_eq!(at.without_key("GET", "/docs"), Err("unauthenticated"));
     assert_eq!(at.with_key("GET", "/docs"), Ok(()));
@@ -138,7 +152,8 @@ fn a_refusal_says_what_to_show_and_not_why_the_key_is_wrong() {
         (&[valid.as_str(), valid.as_str()], sent),
     ] {
         let problem = at.asked("GET", "/api/things", authorization).expect_err("refused");
-        assert_eq!((problem.code, problem.detail.as_str()), (Code::UNAUTHENTICATED, NEEDS_KEY));
+        let needs = "send a valid API key as Authorization: Bearer";
+        assert_eq!((problem.code, problem.detail.as_str()), (Code::UNAUTHENTICATED, needs));
         let response = axum::response::IntoResponse::into_response(problem);
         assert_eq!(response.headers()[header::WWW_AUTHENTICATE], challenge, "{authorization:?}");
     }
@@ -154,6 +169,70 @@ fn a_key_in_the_url_is_refused_whatever_else_is_sent() {
     let at = Fixture::new(&[Scope::StockRead], None);
     let path = format!("/api/things?key={}", at.key);
     assert_eq!(at.with_key("GET", &path), Err("unauthenticated"));
+}
+
+/// Tokens of an issuer whose keys were not fetched yet.
+fn tokens() -> Arc<Tokens> {
+    let args = OidcArgs {
+        oidc_issuer: Some("https://id.example.com".to_owned()),
+        oidc_audience: Some("lastro".to_owned()),
+        ..OidcArgs::default()
+    };
+    let settings = args.resolve(&File::default()).expect("settings").expect("an issuer");
+    Arc::new(Tokens::new(settings, Arc::new(SystemClock)).expect("settings"))
+}
+
+#[test]
+fn keys_and_tokens_are_told_apart_by_their_form() {
+    let of_keys = Fixture::new(&[Scope::StockRead], None);
+    let keys = of_keys.guard.authenticator.keys.clone();
+    let key = of_keys.key;
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256","kid":"k1"}"#);
+    let token = format!("{header}.e30.e30");
+    let with = |keys, tokens| {
+        let guard = Guard::new(Authenticator::new(keys, tokens), true, RULES);
+        let at = Fixture { guard, ..Fixture::new(&[Scope::StockRead], None) };
+        [&key, &token, "x", "a.b"].map(|sent| {
+            let asked = at.asked("GET", "/api/things", &[&format!("Bearer {sent}")]);
+            asked.map_err(|problem| problem.code.as_str())
+        })
+    };
+    let (refused, unavailable) = (Err("unauthenticated"), Err("storage_unavailable"));
+    assert_eq!(with(keys.clone(), None), [Ok(()), refused, refused, refused]);
+    assert_eq!(with(None, Some(tokens())), [refused, unavailable, refused, refused]);
+    assert_eq!(with(keys, Some(tokens())), [Ok(()), unavailable, refused, refused]);
+    assert_eq!(with(None, None), [Ok(()); 4]);
+}
+
+/// Time is paused, and passes only while something waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_probe_does_not_wait_for_a_key_of_the_issuer() {
+    let ids = Arc::new(SystemIds::new(Arc::new(SystemClock)));
+    let edge = Edge::new("test", Metrics::new(&mut Registry::default(), "0"), ids);
+    let guard = Guard::new(Authenticator::new(None, Some(tokens())), true, PROBES);
+    let routes =
+        Router::new().route("/livez", get(|| async {})).route("/metrics", get(|| async {}));
+    let router = edge.guarded_by(guard, Arc::default()).wrap(routes);
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256","kid":"k1"}"#);
+    for (path, status, waits) in [("/livez", 200, false), ("/metrics", 503, true)] {
+        let started = Instant::now();
+        let request = Request::get(path).header("host", "shop");
+        let request = request.header("authorization", format!("Bearer {header}.e30.e30"));
+        let request = request.body(Body::empty()).expect("a request");
+        let answer = router.clone().oneshot(request).await.expect("an answer");
+        assert_eq!((answer.status().as_u16(), !started.elapsed().is_zero()), (status, waits));
+    }
+}
+
+#[test]
+fn a_token_in_the_url_is_refused_whatever_else_is_sent() {
+    let at = Fixture::new(&[Scope::StockRead], None);
+    let claims = URL_SAFE_NO_PAD.encode(r#"{"iss":"https://id.example.com"}"#);
+    for name in ["access_token", "q"] {
+        let path = format!("/api/things?{name}=eyJh.{claims}.x");
+        assert_eq!(at.with_key("GET", &path), Err("unauthenticated"), "{path}");
+    }
+    assert_eq!(at.with_key("GET", "/api/things?q=a.b.c"), Ok(()));
 }
 
 #[test]

@@ -213,7 +213,7 @@ async fn an_address_has_only_so_many_requests_in_flight_and_probes_are_not_among
         .route("/stuck", get(std::future::pending::<StatusCode>))
         .route("/livez", get(|| async {}));
     let edge = edge("test", &mut Registry::default());
-    let router = edge.guarded_by(Guard::new(None, true, &[]), limits).wrap(routes);
+    let router = edge.guarded_by(Guard::open(&[]), limits).wrap(routes);
     let from = |address: [u8; 4], path: &str| {
         let mut request = get_of(path);
         request.extensions_mut().insert(Origin { address: address.into(), slot: None });

@@ -53,12 +53,18 @@ impl Code {
         "headers_too_large",
         "The headers are too large",
     );
-    /// The request has no valid API key.
-    pub const UNAUTHENTICATED: Self =
-        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid API key is required");
-    /// The API key does not allow the request.
-    pub const FORBIDDEN: Self =
-        Self::new(StatusCode::FORBIDDEN, "forbidden", "The API key does not allow this request");
+    /// The request has no valid API key and no valid access token.
+    pub const UNAUTHENTICATED: Self = Self::new(
+        StatusCode::UNAUTHORIZED,
+        "unauthenticated",
+        "A valid API key or access token is required",
+    );
+    /// The key or token does not allow the request.
+    pub const FORBIDDEN: Self = Self::new(
+        StatusCode::FORBIDDEN,
+        "forbidden",
+        "The API key or access token does not allow this request",
+    );
     /// A page of another site would change something.
     pub const CROSS_SITE_REQUEST: Self = Self::new(
         StatusCode::FORBIDDEN,

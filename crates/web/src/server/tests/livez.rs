@@ -45,8 +45,7 @@ async fn server(slots: Arc<Slots>, settings: &LimitSettings, waiting: Arc<Atomic
         .route("/wait", get(waits))
         .route("/stuck", get(stuck));
     let ids = Arc::new(SystemIds::new(Arc::new(SystemClock)));
-    let edge =
-        Edge::new("test", metrics, ids).guarded_by(Guard::new(None, true, PROBES), limits.clone());
+    let edge = Edge::new("test", metrics, ids).guarded_by(Guard::open(PROBES), limits.clone());
     running_limited(slots, limits, edge.wrap(routes)).await
 }
 

@@ -1,0 +1,133 @@
+//! Who sends a request: the API keys and the access tokens that a service accepts.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::{HeaderMap, Uri, header};
+use platform::keys::{self, KEY_PREFIX, Keyring, Principal};
+use platform::tokens::{self, TOKEN_MARK, Tokens, is_token};
+use tokio::time::Instant;
+use tracing::info;
+
+use crate::problem::{Code, Problem};
+
+/// Rejected keys and tokens are logged at most this often: anybody can send them.
+const LOG_EVERY: Duration = Duration::from_secs(1);
+
+/// What proves who a client is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Authenticator {
+    pub(super) keys: Option<Arc<Keyring>>,
+    tokens: Option<Arc<Tokens>>,
+    last_logged: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Authenticator {
+    /// Asks for one of these keys or tokens. Without either, clients are not asked who they are.
+    pub(crate) fn new(keys: Option<Arc<Keyring>>, tokens: Option<Arc<Tokens>>) -> Self {
+        Self { keys, tokens, last_logged: Arc::default() }
+    }
+
+    /// Whether clients are asked who they are.
+    pub(super) fn asks(&self) -> bool {
+        self.keys.is_some() || self.tokens.is_some()
+    }
+
+    /// Waits for the keys of the issuer, if the request has a token that is signed with a new one.
+    pub(crate) async fn learn_key(&self, headers: &HeaderMap) {
+        if let Some(tokens) = &self.tokens
+            && let Some(sent) = bearer(headers).filter(|sent| is_token(sent))
+        {
+            tokens.learn_key(sent).await;
+        }
+    }
+
+    /// Finds out who sends a request.
+    ///
+    /// # Errors
+    ///
+    /// - 401 `unauthenticated` without a valid key or token.
+    /// - 503 `storage_unavailable` if what verifies it could not be read for too long.
+    pub(super) fn identify(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Arc<Principal>, Problem> {
+        if uri.query().is_some_and(has_credential) {
+            let detail = "a key must not be in the URL, where logs show it; send it as Authorization: Bearer, and revoke this one";
+            return Err(Problem::unauthenticated(true, detail));
+        }
+        let Some(sent) = bearer(headers) else {
+            let is_sent = headers.contains_key(header::AUTHORIZATION);
+            return Err(Problem::unauthenticated(is_sent, self.needs()));
+        };
+        match (&self.keys, &self.tokens) {
+            (_, Some(tokens)) if is_token(sent) => self.of_token(tokens, sent),
+            (Some(keys), _) => self.of_key(keys, sent),
+            _ => Err(Problem::unauthenticated(true, self.needs())),
+        }
+    }
+
+    fn of_key(&self, keys: &Keyring, sent: &str) -> Result<Arc<Principal>, Problem> {
+        keys.authenticate(sent).map_err(|rejected| match rejected {
+            keys::Rejected::KeysUnavailable => {
+                Problem::new(Code::STORAGE_UNAVAILABLE, "the API keys cannot be read now")
+            }
+            reason => {
+                if self.may_log() {
+                    let is_key = reason != keys::Rejected::Malformed;
+                    let id = sent.split('_').nth(2).filter(|id| is_key && id.len() == 12);
+                    info!(?reason, key_id = id, "a request with a wrong API key was refused");
+                }
+                Problem::unauthenticated(true, self.needs())
+            }
+        })
+    }
+
+    fn of_token(&self, tokens: &Tokens, sent: &str) -> Result<Arc<Principal>, Problem> {
+        tokens.authenticate(sent).map_err(|rejected| match rejected {
+            tokens::Rejected::KeysUnavailable => {
+                let detail = "the keys of the token issuer cannot be fetched now";
+                Problem::new(Code::STORAGE_UNAVAILABLE, detail)
+            }
+            reason => {
+                if self.may_log() {
+                    info!(?reason, "a request with a wrong access token was refused");
+                }
+                Problem::unauthenticated(true, self.needs())
+            }
+        })
+    }
+
+    /// One text for all reasons.
+    pub(super) fn needs(&self) -> &'static str {
+        match self.tokens {
+            None => "send a valid API key as Authorization: Bearer",
+            Some(_) => "send a valid API key or access token as Authorization: Bearer",
+        }
+    }
+
+    /// The log tells an operator what clients are not told.
+    fn may_log(&self) -> bool {
+        let now = Instant::now();
+        let mut last = self.last_logged.lock().expect("nothing panics under this lock");
+        let may = last.is_none_or(|last| now - last >= LOG_EVERY);
+        if may {
+            *last = Some(now);
+        }
+        may
+    }
+}
+
+/// Whether a key or a token is in a part of a URL, where it must not be.
+pub(crate) fn has_credential(text: &str) -> bool {
+    text.contains(KEY_PREFIX) || text.contains(TOKEN_MARK)
+}
+
+/// The credential of a request that has exactly one `Authorization: Bearer`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, another) = (values.next()?, values.next());
+    let (scheme, credential) = value.to_str().ok()?.split_once(' ')?;
+    (another.is_none() && scheme.eq_ignore_ascii_case("bearer")).then(|| credential.trim())
+}
