@@ -23,7 +23,7 @@ const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Requests cause at most one fetch in this time: anybody can name a key that does not exist.
 const ASKED_EVERY: Duration = Duration::from_secs(60);
 /// While there are no keys at all, the worker tries more often, by itself.
-const FIRST_EVERY: Duration = Duration::from_secs(10);
+const FIRST_EVERY: Duration = Duration::from_secs(2);
 /// The check of `/readyz`.
 const CHECK: &str = "token issuer";
 
