@@ -47,7 +47,7 @@ pub enum AdminEvent {
     Noted(Note),
 }
 
-/// A wish to have something in the admin log that changes nothing.
+/// A request to record something in the admin log that changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminNote {
     /// Who asked for it.

@@ -77,9 +77,9 @@ impl Edge {
         Self { guard, limits, ..self }
     }
 
-    /// The same edge that tells which administrative requests it refused.
+    /// The same edge that reports which administrative requests it refused.
     #[must_use]
-    pub(crate) fn telling(self, refusals: Option<Refusals>) -> Self {
+    pub(crate) fn reporting(self, refusals: Option<Refusals>) -> Self {
         Self { refusals, ..self }
     }
 
@@ -118,7 +118,7 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     let problem = problem_in(&mut response, &asked.path);
     if let Some(problem) = &problem {
         if let (Code::FORBIDDEN, Client::WithKey(principal)) = (problem.code, &client) {
-            edge.tell_refusal((principal, address), &request_id, &asked, problem);
+            edge.report_refusal((principal, address), &request_id, &asked, problem);
         }
         response = problem.render(request_id.as_str(), response);
         if problem.code == Code::BODY_TOO_LARGE {
@@ -299,8 +299,8 @@ impl Edge {
         }
     }
 
-    /// Tells that a client asked for what only an administrator may do.
-    fn tell_refusal(
+    /// Reports that a client asked for what only an administrator may do.
+    fn report_refusal(
         &self,
         client: (&Arc<Principal>, Option<IpAddr>),
         request_id: &RequestId,
@@ -310,7 +310,7 @@ impl Edge {
         let Some(refusals) = &self.refusals else { return };
         if self.guard.is_administrative(asked.method, asked.route.as_deref()) {
             let request = format!("{} {}", asked.method, asked.path);
-            refusals.tell(client, request_id, &request, problem.lacking_scope());
+            refusals.report(client, request_id, &request, problem.lacking_scope());
         }
     }
 

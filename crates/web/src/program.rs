@@ -114,7 +114,7 @@ impl Context {
 
     /// The API of a service: its routes behind the edge, what each asks of a client, their
     /// description, and the service's own codes. The edge counts the requests under the service's
-    /// name, and tells `refusals` which administrative requests it refused.
+    /// name, and reports to `refusals` which administrative requests it refused.
     pub fn api(
         &self,
         service: &'static str,
@@ -128,7 +128,7 @@ impl Context {
         describe_rules(&mut description, rules);
         description::complete(&mut description);
         let keys = self.keys.as_ref().map(|keys| keys.of_service(service));
-        let edge = self.edge(service, keys, rules).telling(refusals);
+        let edge = self.edge(service, keys, rules).reporting(refusals);
         Api { router: edge.wrap(router), description, codes }
     }
 

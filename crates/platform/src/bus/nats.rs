@@ -219,6 +219,7 @@ impl Nats {
             replicas: *replicas,
             pairing,
             takes_over: known.is_to_take_over,
+            demands_signatures: self.signatures.demanded(),
             is_received: known.is_received,
         };
         let declared = declare::stream(context, needed, known.create_pause()).await;

@@ -158,7 +158,8 @@ impl Nats {
             }
             let name = declare::stream_name(&subject);
             if let Some(found) = declare::find_stream(&self.context, &name).await? {
-                Owners::judge(&found.config, &self.pairing).await?;
+                let demands_signatures = self.signatures.demanded();
+                Owners::judge(&found.config, &self.pairing, demands_signatures).await?;
             }
         }
         Ok(())

@@ -40,7 +40,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(15 * 60);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SignatureMode {
-    /// Nobody looks.
+    /// Signatures are not verified.
     #[default]
     Off,
     /// They are counted, logged, and executed like others.
@@ -114,9 +114,14 @@ impl Signatures {
         Self { signer, verifier, mode, log_limit: LogLimit::default(), seen: Mutex::default() }
     }
 
-    /// Neither signs nor looks at signatures.
+    /// Neither signs nor verifies signatures.
     pub fn none() -> Self {
         Self::new(None, Verifier::default(), SignatureMode::Off)
+    }
+
+    /// Whether only what is signed is believed.
+    pub(super) fn demanded(&self) -> bool {
+        self.mode == SignatureMode::Require
     }
 
     /// Logs which keys are used, so that an operator can compare them with those of the other service.
@@ -125,7 +130,7 @@ impl Signatures {
         let known_keys: Vec<&str> = self.verifier.keys.iter().map(|(id, _)| id.as_str()).collect();
         if signing_key.is_some() || !known_keys.is_empty() {
             let (known_keys, mode) = (known_keys.join(" "), self.mode.as_str());
-            info!(signing_key, known_keys, mode, "messages at the broker are signed");
+            info!(signing_key, known_keys, mode, "signatures of messages at the broker");
         }
     }
 

@@ -33,15 +33,21 @@ impl Owners {
     }
 
     /// Checks that a stream belongs to this database and to its peer. A service that has no peer yet
-    /// takes the one that the stream names.
-    pub(in super::super) async fn judge(found: &Config, pairing: &Pairing) -> Result<(), Misfit> {
+    /// takes the one that the stream names, unless it demands signatures: nobody signs what a stream
+    /// says (R32).
+    pub(in super::super) async fn judge(
+        found: &Config,
+        pairing: &Pairing,
+        demands_signatures: bool,
+    ) -> Result<(), Misfit> {
         let name = found.name.clone();
         let Self { names, own, peer } = Self::of(found, pairing.names());
         let service = names.own;
         if let Some(found) = own.filter(|found| *found != pairing.id()) {
             return Err(Misfit::Taken { name, service, found, own: pairing.id() });
         }
-        let Some(found) = peer else { return Ok(()) };
+        let is_known = pairing.peer().is_some();
+        let Some(found) = peer.filter(|_| is_known || !demands_signatures) else { return Ok(()) };
         let is_peer = pairing.meet(found).await.map_err(|failure| refused(&name, failure))?;
         match pairing.peer() {
             Some(known) if !is_peer => {
@@ -73,7 +79,8 @@ mod tests {
     }
 
     async fn judged(description: &str, pairing: &Pairing) -> Result<(), String> {
-        Owners::judge(&stream(description), pairing).await.map_err(|misfit| misfit.to_string())
+        let judged = Owners::judge(&stream(description), pairing, false).await;
+        judged.map_err(|misfit| misfit.to_string())
     }
 
     #[tokio::test]
@@ -100,5 +107,16 @@ mod tests {
         let other = judged(&format!("inventory={}", id(4)), &orders).await.expect_err("another");
         assert!(other.contains("another inventory database"), "{other}");
         assert!(!taken.contains('\n') && !other.contains('\n'));
+    }
+
+    #[tokio::test]
+    async fn a_service_that_demands_signatures_learns_no_peer_from_a_stream() {
+        let orders = alone(NAMES, id(1));
+        let inventory = |n| stream(&format!("inventory={}", id(n)));
+        let judged = async |found: Config| Owners::judge(&found, &orders, true).await.is_ok();
+        assert!(judged(inventory(3)).await && orders.peer().is_none());
+        assert!(orders.meet(id(2)).await.expect("kept"));
+        assert!(judged(inventory(2)).await);
+        assert!(!judged(inventory(3)).await);
     }
 }

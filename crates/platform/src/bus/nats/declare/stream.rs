@@ -66,6 +66,8 @@ pub(in super::super) struct NeededStream<'a> {
     pub(in super::super) pairing: &'a Pairing,
     /// Whether it is taken over from other databases.
     pub(in super::super) takes_over: bool,
+    /// Whether the service believes only what is signed (R32).
+    pub(in super::super) demands_signatures: bool,
     /// Whether the service receives from it. Then it deletes what others have left there; from the
     /// stream of the other service it may not.
     pub(in super::super) is_received: bool,
@@ -77,7 +79,7 @@ pub(in super::super) struct NeededStream<'a> {
 /// `pause` is how long it is left alone, in which another service may create it.
 pub(in super::super) async fn stream(
     context: &Context,
-    NeededStream { channel, replicas, pairing, takes_over, is_received }: NeededStream<'_>,
+    NeededStream { channel, replicas, pairing, takes_over, demands_signatures, is_received }: NeededStream<'_>,
     pause: Duration,
 ) -> Result<Declared, Misfit> {
     let mut needed = needed(channel, replicas);
@@ -91,7 +93,7 @@ pub(in super::super) async fn stream(
         match takes_over {
             true if is_received => purge(context, &name).await?,
             true => {}
-            false => Owners::judge(&found.config, pairing).await?,
+            false => Owners::judge(&found.config, pairing, demands_signatures).await?,
         }
     }
     needed.description = Some(Owners::known(pairing).to_string());
