@@ -156,25 +156,25 @@ pub struct CommonArgs {
     /// Show the API's description to clients without a key [default: true]
     #[arg(long, env = "LASTRO_DOCS_PUBLIC", value_name = "BOOL")]
     pub docs_public: Option<bool>,
-    /// How many requests per second a client without a valid key may make from one address
-    /// [default: 50 if clients are asked for keys, else any number]
+    /// How many requests per second a client without a valid key or token may make from one address
+    /// [default: 50 if clients are asked who they are, else any number]
     #[arg(long, env = "LASTRO_ADDRESS_RATE", value_name = "REQUESTS")]
     pub address_rate: Option<u32>,
     /// How many requests such a client may make at once [default: twice the rate]
     #[arg(long, env = "LASTRO_ADDRESS_BURST", value_name = "REQUESTS")]
     pub address_burst: Option<u32>,
-    /// How many connections one address may hold on which no valid key was shown
-    /// [default: 64 if clients are asked for keys, else any number]
+    /// How many connections one address may hold on which no valid key or token was shown
+    /// [default: 64 if clients are asked who they are, else any number]
     #[arg(long, env = "LASTRO_ADDRESS_CONNECTIONS", value_name = "CONNECTIONS")]
     pub address_connections: Option<u32>,
-    /// How many requests without a valid key one address may have in flight
-    /// [default: 32 if clients are asked for keys, else any number]
+    /// How many requests without a valid key or token one address may have in flight
+    /// [default: 32 if clients are asked who they are, else any number]
     #[arg(long, env = "LASTRO_ADDRESS_REQUESTS", value_name = "REQUESTS")]
     pub address_requests: Option<u32>,
     /// Proxies whose X-Forwarded-For tells the address of a client, as addresses or networks
     #[arg(long, env = "LASTRO_TRUSTED_PROXIES", value_name = "NETWORK,…", value_delimiter = ',')]
     pub trusted_proxies: Option<Vec<String>>,
-    /// Serve without API keys on an address that other machines can reach
+    /// Serve on an address that other machines can reach without asking clients who they are
     #[arg(long, env = "LASTRO_NO_AUTH", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub no_auth: Option<bool>,
     /// More names by which clients reach the program, besides those of this machine

@@ -27,8 +27,8 @@ pub(super) struct EntryView {
     #[schema(example = "key:4fT9xQ2mLp0a")]
     actor: Option<String>,
     /// `put_product`, `put_location`, `adjust` or `count`; `refused` for a request that only an
-    /// administrator may make; `serves_anyone` when the service began to ask nobody for a key;
-    /// `key_created`, `key_rotated`, `key_revoked` or `key_restored`.
+    /// administrator may make; `serves_anyone` when the service began to serve clients from other
+    /// machines without asking who they are; `key_created`, `key_rotated`, `key_revoked` or `key_restored`.
     #[schema(example = "put_product")]
     action: String,
     /// The id of the product, location or key; the method and path of a refused request; the address
@@ -77,8 +77,9 @@ fn json(text: String) -> Box<RawValue> {
 
 /// List administrative changes
 ///
-/// Lists what people changed by hand, newest first: products, locations, adjusted and counted
-/// stock. It also has the administrative requests that were refused. The log is append-only.
+/// Lists what people changed by hand, newest first: products, locations, adjusted and counted stock,
+/// and API keys in the database. It also has the administrative requests that were refused, and when
+/// the service began to serve clients without asking who they are. The log is append-only.
 #[utoipa::path(
     get, path = "/api/inventory/admin-log", tag = "inventory", operation_id = "listAdminLog",
     params(

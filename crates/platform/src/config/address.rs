@@ -46,7 +46,7 @@ pub(crate) fn is_loopback_host(host: &str) -> bool {
     }
 }
 
-/// Refuses an address that other machines can reach, unless that is `allowed`: without API keys,
+/// Refuses an address that other machines can reach, unless that is `allowed`: without keys and tokens,
 /// every client that reaches the address may do everything.
 ///
 /// # Errors
