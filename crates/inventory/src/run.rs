@@ -14,8 +14,9 @@ use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::bus::nats::Channels;
 use platform::config::{DatabaseUrl, Secret};
-use platform::consumer::{Consumer, LogLimit};
+use platform::consumer::Consumer;
 use platform::lifecycle::Stage;
+use platform::log_limit::LogLimit;
 use platform::pairing::{Identity, Pairing};
 use platform::process::{
     BusArgs, CommonArgs, ProgramError, bus_url_help, listen_help, run_to_exit,

@@ -16,8 +16,9 @@ use platform::bus::Bus;
 use platform::bus::nats::Channels;
 use platform::clock::SystemClock;
 use platform::config::{DatabaseUrl, Secret, UsageError};
-use platform::consumer::{Consumer, LogLimit};
+use platform::consumer::Consumer;
 use platform::lifecycle::Stage;
+use platform::log_limit::LogLimit;
 use platform::pairing::{Identity, Pairing};
 use platform::process::{
     BusArgs, CommonArgs, ProgramError, bus_url_help, listen_help, run_to_exit,

@@ -14,13 +14,10 @@ use tracing::{error, warn};
 use crate::batcher::Batcher;
 use crate::bus::{ACK_WAIT, Bus, Delivery, DeliveryTag};
 use crate::failure::{Chain, Failure, NotDone};
+use crate::log_limit::{Line, LogLimit};
 use crate::pairing::Pairing;
 use crate::quarantine::{QuarantineKind, Quarantined};
 use crate::telemetry::{Metrics, Unprocessed};
-pub(crate) use log_limit::Line;
-pub use log_limit::LogLimit;
-
-mod log_limit;
 
 /// The most deliveries of one step. Each carries a batch of messages.
 const MAX_DELIVERIES: usize = 64;

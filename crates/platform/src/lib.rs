@@ -14,6 +14,7 @@ pub mod consumer;
 pub mod failure;
 pub mod keys;
 pub mod lifecycle;
+pub mod log_limit;
 pub mod pairing;
 pub mod process;
 pub mod quarantine;

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use super::super::{Delivery, DeliveryTag};
 use super::declare::stream_name;
-use crate::consumer::{Line, LogLimit};
+use crate::log_limit::{Line, LogLimit};
 use crate::pairing::DatabaseId;
 use crate::telemetry::{Metrics, Unverified};
 
