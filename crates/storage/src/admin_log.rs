@@ -4,10 +4,8 @@
 use platform::clock::Timestamp;
 use platform::config::DatabaseUrl;
 use platform::failure::Failure;
-use platform::keys::KeyRecord;
 use platform::process::ProgramError;
 use rusqlite::{Connection, params};
-use serde_json::{Value, json};
 
 use crate::migration::Migration;
 use crate::postgres::{Parameter, Schema, Server, Transaction};
@@ -32,44 +30,6 @@ pub struct AdminEntry {
     pub request_id: Option<String>,
     /// The address that the request came from.
     pub address: Option<String>,
-}
-
-impl AdminEntry {
-    /// The entry of a change of a key. It has no hash of a secret.
-    pub fn of_key(
-        action: &str,
-        before: Option<&KeyRecord>,
-        after: &KeyRecord,
-        by: &str,
-        at: Timestamp,
-    ) -> Self {
-        Self {
-            at,
-            actor: Some(by.to_owned()),
-            action: action.to_owned(),
-            subject: after.id.to_string(),
-            before: before.map(|key| shown(key).to_string()),
-            after: shown(after).to_string(),
-            request_id: None,
-            address: None,
-        }
-    }
-}
-
-/// A key for people, without its hashes.
-fn shown(key: &KeyRecord) -> Value {
-    let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.as_str()).collect();
-    json!({
-        "name": key.name,
-        "scopes": scopes,
-        "mode": key.mode.as_str(),
-        "customer_id": key.customer_id,
-        "rate": key.rate,
-        "burst": key.burst,
-        "not_after": key.not_after.to_rfc3339(),
-        "old_secret_not_after": key.previous.as_ref().map(|old| old.not_after.to_rfc3339()),
-        "revoked_at": key.revoked_at.map(Timestamp::to_rfc3339),
-    })
 }
 
 /// Inserts an entry in the caller's transaction.

@@ -4,10 +4,14 @@
 use platform::clock::Timestamp;
 use platform::config::DatabaseUrl;
 use platform::failure::{Chain, Failure};
-use platform::keys::{BadRecord, KeyChange, KeyRecord, PreviousSecret, Refused, SecretHash};
+use platform::keys::{
+    BadRecord, KeyChange, KeyId, KeyRecord, PreviousSecret, Refused, SecretHash, TableKeys,
+};
 use platform::process::ProgramError;
+use serde_json::{Value, json};
 
 use crate::Misfit;
+use crate::admin_log::AdminEntry;
 use crate::migration::Migration;
 use crate::postgres::Schema;
 
@@ -85,20 +89,20 @@ impl KeyDatabase {
         &self.name
     }
 
-    /// All keys, oldest first.
+    /// All keys, oldest first, and the rows that are no keys.
     ///
     /// # Errors
     ///
-    /// [`Failure::Suspect`] if a row is not a key; otherwise a retry may succeed.
-    pub async fn keys(&self) -> Result<Vec<StoredKey>, Failure> {
+    /// A retry may succeed.
+    pub async fn keys(&self) -> Result<Vec<Result<StoredKey, Misfit>>, Failure> {
         match &self.engine {
             Engine::Sqlite(keys) => keys.all().await,
             Engine::Postgres(database) => postgres::all(database).await,
         }
     }
 
-    /// Changes a key, and writes that into the audit log in the same transaction. Returns the key
-    /// as it is now.
+    /// Changes a key, and writes that into the audit log in the same transaction. A row that is no
+    /// key can be revoked as well.
     ///
     /// # Errors
     ///
@@ -108,12 +112,69 @@ impl KeyDatabase {
         change: &KeyChange,
         by: &str,
         now: Timestamp,
-    ) -> Result<KeyRecord, ChangeError> {
+    ) -> Result<(), ChangeError> {
         match &self.engine {
             Engine::Sqlite(keys) => keys.change(change, by, now).await,
             Engine::Postgres(database) => postgres::change(database, change, by, now).await,
         }
     }
+}
+
+/// The keys as the service reads them: a row that is no key is named, and the others are keys.
+fn of_service(version: i64, rows: Vec<Result<StoredKey, Misfit>>) -> TableKeys {
+    let mut found = TableKeys { version, keys: Vec::new(), faults: Vec::new() };
+    for row in rows {
+        match row {
+            Ok(key) => found.keys.push(key.record),
+            Err(misfit) => found.faults.push(misfit.to_string()),
+        }
+    }
+    found
+}
+
+/// What a change writes.
+enum Write {
+    Insert(Row),
+    Replace(Row),
+    Revoke { id: KeyId, at: Timestamp },
+}
+
+/// What a change writes into the tables of keys and of the audit log; nothing if the key is so
+/// already. `found` is the row as it is now, which is locked.
+fn plan(
+    change: &KeyChange,
+    found: Option<Row>,
+    by: &str,
+    now: Timestamp,
+) -> Result<Option<(Write, AdminEntry)>, ChangeError> {
+    let before = found.as_ref().map(|row| row.shown().to_string());
+    let entry = |after: &Row| AdminEntry {
+        at: now,
+        actor: Some(by.to_owned()),
+        action: change.action().to_owned(),
+        subject: after.id.clone(),
+        before,
+        after: after.shown().to_string(),
+        request_id: None,
+        address: None,
+    };
+    // Whatever else is wrong with a row, it can be revoked.
+    let found = match (change, found) {
+        (KeyChange::Revoke(_), Some(Row { revoked_at: Some(_), .. })) => return Ok(None),
+        (KeyChange::Revoke(id), Some(row)) => {
+            let entry = entry(&Row { revoked_at: Some(now.0), ..row });
+            return Ok(Some((Write::Revoke { id: id.clone(), at: now }, entry)));
+        }
+        (_, found) => found.map(Row::parse).transpose().map_err(Failure::from)?,
+    };
+    let found = found.map(|key| key.record);
+    let record = change.apply(found.as_ref(), now)?;
+    if found.as_ref() == Some(&record) {
+        return Ok(None);
+    }
+    let row = Row::of(&record, by);
+    let entry = entry(&row);
+    Ok(Some((if found.is_some() { Write::Replace(row) } else { Write::Insert(row) }, entry)))
 }
 
 /// A row of `api_keys`, as both engines store it.
@@ -157,6 +218,22 @@ impl Row {
             revoked_at: record.revoked_at.map(|at| at.0),
             last_used_at: None,
         }
+    }
+
+    /// The row for people, without its hashes.
+    fn shown(&self) -> Value {
+        let time = |at: i64| Timestamp(at).to_rfc3339();
+        json!({
+            "name": self.name,
+            "scopes": self.scopes.split(' ').collect::<Vec<_>>(),
+            "mode": self.mode,
+            "customer_id": self.customer_id,
+            "rate": self.rate,
+            "burst": self.burst,
+            "not_after": time(self.not_after),
+            "old_secret_not_after": self.previous_not_after.map(time),
+            "revoked_at": self.revoked_at.map(time),
+        })
     }
 
     fn parse(self) -> Result<StoredKey, Misfit> {
@@ -220,6 +297,9 @@ const INSERT: &str = concat!(
 const UPDATE: &str =
     "UPDATE api_keys SET sha256 = $1, previous_sha256 = $2, previous_not_after = $3,
      revoked_at = $4 WHERE id = $5";
+
+/// Ends a key. One that was revoked before stays as it is.
+const REVOKE: &str = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $1) WHERE id = $2";
 
 const VERSION: &str = "SELECT version FROM api_keys_version";
 

@@ -25,6 +25,11 @@ impl Misfit {
     ) -> Self {
         Self { table, row: row.to_string(), column, value: value.to_string() }
     }
+
+    /// What an operator calls the row.
+    pub fn row(&self) -> &str {
+        &self.row
+    }
 }
 
 impl From<Misfit> for Failure {

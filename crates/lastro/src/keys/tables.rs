@@ -9,6 +9,7 @@ use platform::config::File;
 use platform::failure::{Chain, Failure};
 use platform::keys::{KeyChange, KeyId, KeyRecord, NewKey};
 use platform::process::{COMMON_KEYS, ProgramError};
+use storage::Misfit;
 use storage::keys::{ChangeError, KeyDatabase, StoredKey};
 
 use super::list::{Listed, day};
@@ -26,11 +27,17 @@ struct Table {
     service: &'static str,
     database: KeyDatabase,
     keys: Vec<StoredKey>,
+    /// Its rows that are no keys.
+    misfits: Vec<Misfit>,
 }
 
 impl Table {
     fn find(&self, id: &KeyId) -> Option<&KeyRecord> {
         self.keys.iter().map(|key| &key.record).find(|key| key.id == *id)
+    }
+
+    fn misfit(&self, id: &KeyId) -> Option<&Misfit> {
+        self.misfits.iter().find(|misfit| misfit.row() == id.as_str())
     }
 
     fn says(&self, error: &dyn std::error::Error) -> ProgramError {
@@ -60,8 +67,13 @@ impl Tables {
         }
         let mut tables = Vec::new();
         for (service, database) in opened {
-            let mut table = Table { service, database, keys: Vec::new() };
-            table.keys = table.database.keys().await.map_err(|failure| table.says(&failure))?;
+            let mut table = Table { service, database, keys: Vec::new(), misfits: Vec::new() };
+            for row in table.database.keys().await.map_err(|failure| table.says(&failure))? {
+                match row {
+                    Ok(key) => table.keys.push(key),
+                    Err(misfit) => table.misfits.push(misfit),
+                }
+            }
             tables.push(table);
         }
         Ok(Self { tables, by: operator() })
@@ -71,6 +83,9 @@ impl Tables {
         eprintln!("keys of {}:", names(&self.tables.iter().collect::<Vec<_>>()));
         let mut listed: Vec<Listed> = Vec::new();
         for table in self.tables {
+            for misfit in &table.misfits {
+                eprintln!("{}: {misfit}; nobody gets in with this key", table.database.name());
+            }
             for StoredKey { record, created_by, last_used_at } in table.keys {
                 // The same key in both: one line.
                 match listed.iter_mut().find(|its| its.record == record) {
@@ -122,6 +137,10 @@ impl Tables {
         overlap: Duration,
         now: Timestamp,
     ) -> Result<(NewKey, String), ProgramError> {
+        let misfit = |table: &Table| table.misfit(id).map(|misfit| table.says(misfit));
+        if let Some(refused) = self.tables.iter().find_map(misfit) {
+            return Err(refused);
+        }
         let tables = self.with(id)?;
         let found = tables.first().and_then(|table| table.find(id));
         let (new, rotate) = rotation(id, found, overlap)?;
@@ -148,14 +167,15 @@ impl Tables {
     pub(super) async fn revoke(self, id: &KeyId, now: Timestamp) -> Result<String, ProgramError> {
         let revoke = KeyChange::Revoke(id.clone());
         let (mut revoked, mut failed) = (Vec::new(), Vec::new());
-        for table in self.with(id)? {
+        for table in &self.tables {
             match table.database.change(&revoke, &self.by, now).await {
-                Ok(_) => revoked.push(table),
+                Ok(()) => revoked.push(table),
+                Err(ChangeError::Refused(_)) => {}
                 Err(error) => failed.push(table.says(&error).to_string()),
             }
         }
         if failed.is_empty() {
-            return Ok(names(&revoked));
+            return if revoked.is_empty() { Err(self.unknown(id)) } else { Ok(names(&revoked)) };
         }
         let done = match revoked.is_empty() {
             true => "is not revoked".to_owned(),
@@ -168,12 +188,13 @@ impl Tables {
     /// Those that have the key.
     fn with(&self, id: &KeyId) -> Result<Vec<&Table>, ProgramError> {
         let tables: Vec<_> = self.tables.iter().filter(|table| table.find(id).is_some()).collect();
-        if tables.is_empty() {
-            let names = names(&self.tables.iter().collect::<Vec<_>>());
-            let line = format!("no key has the id {id} in {names}; see: lastro keys list");
-            return Err(ProgramError::Failed(line));
-        }
-        Ok(tables)
+        if tables.is_empty() { Err(self.unknown(id)) } else { Ok(tables) }
+    }
+
+    fn unknown(&self, id: &KeyId) -> ProgramError {
+        let names = names(&self.tables.iter().collect::<Vec<_>>());
+        let line = format!("no key has the id {id} in {names}; see: lastro keys list");
+        ProgramError::Failed(line)
     }
 
     /// Makes a change in one database after the other. If one fails, it is undone in those before,

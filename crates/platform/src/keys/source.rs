@@ -17,7 +17,7 @@ use super::record::KeyRecord;
 use super::ring::{KeyLimits, Principal, Rejected};
 use super::scope::Scope;
 use super::secret::{KeyId, SecretHash, SentKey};
-use super::table::KeyTable;
+use super::table::{KeyTable, TableKeys};
 use crate::clock::Clock;
 use crate::config::warn_of_readers;
 use crate::failure::{Chain, Failure};
@@ -46,6 +46,8 @@ pub(super) enum Origin {
 
 pub(super) struct Known {
     pub(super) keys: HashMap<KeyId, Key>,
+    /// What is wrong with single rows of a table.
+    faults: Vec<String>,
     /// `None` if the source could not be read since: it may have been replaced meanwhile.
     version: Option<Version>,
     /// When the source was last found readable.
@@ -96,6 +98,21 @@ pub enum KeysUnreadable {
         /// Why.
         failure: Failure,
     },
+    /// Single rows of the table of a service. All others were read.
+    #[error("rows of the table api_keys of {service} are no keys: {}", faults.join("; "))]
+    Rows {
+        /// The service.
+        service: &'static str,
+        /// What is wrong, one line per row, which it names.
+        faults: Vec<String>,
+    },
+}
+
+/// What was found in a source.
+struct Found {
+    keys: Vec<KeyRecord>,
+    faults: Vec<String>,
+    version: Version,
 }
 
 impl KeysUnreadable {
@@ -104,6 +121,7 @@ impl KeysUnreadable {
         match self {
             Self::File(error) => matches!(error, KeysFileError::Io { .. }),
             Self::Table { failure, .. } => !matches!(failure, Failure::Suspect(_)),
+            Self::Rows { .. } => false,
         }
     }
 }
@@ -125,7 +143,7 @@ impl KeySource {
         let version = file::version(path)?;
         let keys = by_id(read(path)?, &HashMap::new());
         warn_of_readers(path);
-        let known = Known::now(keys, Version::File(version));
+        let known = Known::now(keys, Vec::new(), Version::File(version));
         Ok(Self { origin: Origin::File(path.to_owned()), clock, known: RwLock::new(known) })
     }
 
@@ -134,7 +152,7 @@ impl KeySource {
     ///
     /// # Errors
     ///
-    /// The table cannot be read, or a row is not a key.
+    /// The table cannot be read.
     pub async fn of_table(
         service: &'static str,
         check: &'static str,
@@ -143,10 +161,15 @@ impl KeySource {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KeysUnreadable> {
         let origin = Origin::Table { service, check, table, file };
-        let known = Known { keys: HashMap::new(), version: None, confirmed: Instant::now() };
+        let known = Known {
+            keys: HashMap::new(),
+            faults: Vec::new(),
+            version: None,
+            confirmed: Instant::now(),
+        };
         let source = Self { origin, clock, known: RwLock::new(known) };
-        if let Some((records, version)) = source.changed().await? {
-            *source.known_mut() = Known::now(by_id(records, &HashMap::new()), version);
+        if let Some(Found { keys, faults, version }) = source.changed().await? {
+            *source.known_mut() = Known::now(by_id(keys, &HashMap::new()), faults, version);
         }
         if source.known().keys.is_empty() {
             warn!(
@@ -197,8 +220,9 @@ impl KeySource {
         })
     }
 
-    /// Reads the keys if they have changed. Those that are known stay if the source says something
-    /// wrong. If it cannot be read, they stay for a while.
+    /// Reads the keys if they have changed. A row of a table that is no key takes its own key away.
+    /// Those that are known stay if the source says something else that is wrong. If it cannot be
+    /// read, they stay for a while.
     ///
     /// # Errors
     ///
@@ -216,17 +240,22 @@ impl KeySource {
     }
 
     async fn read_if_changed(&self) -> Result<(), KeysUnreadable> {
-        let Some((records, version)) = self.changed().await? else { return Ok(()) };
-        let keys = by_id(records, &self.known().keys);
-        // Only this worker writes. The log may be slow, and no request waits for it.
-        log_changes(&self.known().keys, &keys);
-        let mut known = self.known_mut();
-        (known.keys, known.version) = (keys, Some(version));
-        Ok(())
+        if let Some(Found { keys, faults, version }) = self.changed().await? {
+            let keys = by_id(keys, &self.known().keys);
+            // Only this worker writes. The log may be slow, and no request waits for it.
+            log_changes(&self.known().keys, &keys);
+            let mut known = self.known_mut();
+            (known.keys, known.faults, known.version) = (keys, faults, Some(version));
+        }
+        let faults = self.known().faults.clone();
+        if faults.is_empty() {
+            return Ok(());
+        }
+        Err(KeysUnreadable::Rows { service: self.name(), faults })
     }
 
     /// The keys, if they are not those of the known version.
-    async fn changed(&self) -> Result<Option<(Vec<KeyRecord>, Version)>, KeysUnreadable> {
+    async fn changed(&self) -> Result<Option<Found>, KeysUnreadable> {
         let known = self.known().version;
         match &self.origin {
             Origin::File(path) => {
@@ -234,7 +263,7 @@ impl KeySource {
                 if known == Some(version) {
                     return Ok(None);
                 }
-                Ok(Some((read(path)?, version)))
+                Ok(Some(Found { keys: read(path)?, faults: Vec::new(), version }))
             }
             Origin::Table { service, table, .. } => {
                 let known = match known {
@@ -243,7 +272,10 @@ impl KeySource {
                 };
                 let found = table.read_if_changed(known).await;
                 let found = found.map_err(|failure| KeysUnreadable::Table { service, failure })?;
-                Ok(found.map(|found| (found.keys, Version::Table(found.version))))
+                Ok(found.map(|TableKeys { version, keys, faults }| {
+                    let version = Version::Table(version);
+                    Found { keys, faults, version }
+                }))
             }
         }
     }
@@ -258,8 +290,8 @@ impl KeySource {
 }
 
 impl Known {
-    fn now(keys: HashMap<KeyId, Key>, version: Version) -> Self {
-        Self { keys, version: Some(version), confirmed: Instant::now() }
+    fn now(keys: HashMap<KeyId, Key>, faults: Vec<String>, version: Version) -> Self {
+        Self { keys, faults, version: Some(version), confirmed: Instant::now() }
     }
 }
 

@@ -16,6 +16,8 @@ pub struct TableKeys {
     pub version: i64,
     /// The keys.
     pub keys: Vec<KeyRecord>,
+    /// The rows that are no keys, each in a line that names it. Nobody gets in with them.
+    pub faults: Vec<String>,
 }
 
 /// The table `api_keys`, as a service uses it: it can neither make nor change a key.
@@ -25,7 +27,7 @@ pub trait KeyTable: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// [`Failure::Suspect`] if a row is not a key; otherwise a retry may succeed.
+    /// [`Failure::Suspect`] if what is stored is wrong as a whole; otherwise a retry may succeed.
     async fn read_if_changed(&self, known: Option<i64>) -> Result<Option<TableKeys>, Failure>;
 
     /// Notes when keys were last used. What is noted never goes back: each replica notes what it

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::secret::KeyId;
-use super::source::{KeySource, Origin};
+use super::source::{KeySource, KeysUnreadable, Origin};
 use crate::clock::Timestamp;
 use crate::failure::{Chain, Failure};
 use crate::readiness::{Health, Readiness};
@@ -40,9 +40,8 @@ impl KeySource {
         let mut in_both = BTreeSet::new();
         let mut noted: Option<Instant> = None;
         loop {
-            let now = self.look().await.err().map(|error| error.to_string());
-            self.report(&readiness, &fault, now.as_deref());
-            fault = now;
+            let error = self.look().await.err();
+            fault = self.report(&readiness, fault, error.as_ref());
             in_both = self.report_ids_in_both(&in_both);
             metrics.api_keys_expiring(self.name(), self.expiring());
             let may_note = noted.is_none_or(|noted| noted.elapsed() >= NOTE_USES_EVERY);
@@ -115,24 +114,39 @@ impl KeySource {
         now
     }
 
-    fn report(&self, readiness: &Readiness, before: &Option<String>, now: Option<&str>) {
+    /// Returns what is wrong now.
+    fn report(
+        &self,
+        readiness: &Readiness,
+        before: Option<String>,
+        now: Option<&KeysUnreadable>,
+    ) -> Option<String> {
         let check = match &self.origin {
             Origin::File(_) => "API keys",
             Origin::Table { check, .. } => check,
         };
-        match now {
-            None => {
+        let fault = now.map(ToString::to_string);
+        match (now, &fault) {
+            (Some(error), Some(fault)) => {
+                match error {
+                    _ if before.as_ref() == Some(fault) => {}
+                    KeysUnreadable::Rows { .. } => {
+                        error!(fault, "nobody gets in with the API keys of these rows");
+                    }
+                    _ => error!(
+                        fault,
+                        "the API keys cannot be read; those that are known stay valid"
+                    ),
+                }
+                readiness.set(check, Health::Degraded(fault.clone()));
+            }
+            _ => {
                 if before.is_some() {
                     info!(source = self.name(), "the API keys can be read again");
                 }
                 readiness.set(check, Health::Up);
             }
-            Some(fault) => {
-                if before.as_deref() != Some(fault) {
-                    error!(fault, "the API keys cannot be read; those that are known stay valid");
-                }
-                readiness.set(check, Health::Degraded(fault.to_owned()));
-            }
         }
+        fault
     }
 }

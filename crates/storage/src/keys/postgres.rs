@@ -4,11 +4,14 @@ use async_trait::async_trait;
 use platform::clock::Timestamp;
 use platform::config::DatabaseUrl;
 use platform::failure::Failure;
-use platform::keys::{KeyChange, KeyId, KeyRecord, KeyTable, TableKeys};
+use platform::keys::{KeyChange, KeyId, KeyTable, TableKeys};
 use platform::process::ProgramError;
 
-use super::{ChangeError, INSERT, Row, SELECT, StoredKey, UPDATE, VERSION};
-use crate::admin_log::{self, AdminEntry};
+use super::{
+    ChangeError, INSERT, REVOKE, Row, SELECT, StoredKey, UPDATE, VERSION, Write, of_service, plan,
+};
+use crate::Misfit;
+use crate::admin_log;
 use crate::postgres::{Database, Parameter, Schema, Server, Transaction, failure};
 
 /// Rows are locked in one order everywhere. A replica that has seen less changes nothing.
@@ -30,8 +33,7 @@ impl KeyTable for Database {
             if known == Some(version) {
                 return Ok(None);
             }
-            let keys = all_in(snapshot).await?.into_iter().map(|key| key.record).collect();
-            Ok(Some(TableKeys { version, keys }))
+            Ok(Some(of_service(version, all_in(snapshot).await?)))
         })
         .await
     }
@@ -60,7 +62,7 @@ pub(super) async fn open(
     Database::open_beside(server, schema).await.map_err(ProgramError::failed)
 }
 
-pub(super) async fn all(database: &Database) -> Result<Vec<StoredKey>, Failure> {
+pub(super) async fn all(database: &Database) -> Result<Vec<Result<StoredKey, Misfit>>, Failure> {
     database.read(all_in).await
 }
 
@@ -69,7 +71,7 @@ pub(super) async fn change(
     change: &KeyChange,
     by: &str,
     now: Timestamp,
-) -> Result<KeyRecord, ChangeError> {
+) -> Result<(), ChangeError> {
     let changed = database.write(async |transaction| {
         let may = "SELECT has_table_privilege('api_keys', 'INSERT') AS may";
         let may = transaction.query(may, []).await?;
@@ -77,34 +79,36 @@ pub(super) async fn change(
             return Ok(Err(ChangeError::NotTheOwner));
         }
         let found = one(transaction, change.id()).await?;
-        let found = found.map(|key| key.record);
-        let record = match change.apply(found.as_ref(), now) {
-            Ok(record) => record,
-            Err(refused) => return Ok(Err(refused.into())),
+        let (row, entry) = match plan(change, found, by, now) {
+            Ok(Some(planned)) => planned,
+            Ok(None) => return Ok(Ok(())),
+            Err(refused) => return Ok(Err(refused)),
         };
-        if found.as_ref() == Some(&record) {
-            return Ok(Ok(record));
-        }
-        write(transaction, found.is_some(), &record, by).await?;
-        let entry = AdminEntry::of_key(change.action(), found.as_ref(), &record, by, now);
+        write(transaction, row).await?;
         admin_log::insert_postgres(transaction, &entry).await?;
-        Ok(Ok(record))
+        Ok(Ok(()))
     });
     changed.await?
 }
 
-async fn write(
-    transaction: &Transaction<'_>,
-    is_known: bool,
-    record: &KeyRecord,
-    by: &str,
-) -> Result<(), Failure> {
-    let row = Row::of(record, by);
-    if is_known {
-        let changed: [Parameter<'_>; 5] =
-            [&row.sha256, &row.previous_sha256, &row.previous_not_after, &row.revoked_at, &row.id];
-        return transaction.write(1, UPDATE, changed).await;
-    }
+async fn write(transaction: &Transaction<'_>, row: Write) -> Result<(), Failure> {
+    let row = match row {
+        Write::Insert(row) => row,
+        Write::Replace(row) => {
+            let changed: [Parameter<'_>; 5] = [
+                &row.sha256,
+                &row.previous_sha256,
+                &row.previous_not_after,
+                &row.revoked_at,
+                &row.id,
+            ];
+            return transaction.write(1, UPDATE, changed).await;
+        }
+        Write::Revoke { id, at } => {
+            let changed: [Parameter<'_>; 2] = [&at.0, &id.as_str()];
+            return transaction.write(1, REVOKE, changed).await;
+        }
+    };
     let all: [Parameter<'_>; 14] = [
         &row.id,
         &row.name,
@@ -124,17 +128,18 @@ async fn write(
     transaction.write(1, INSERT, all).await
 }
 
-async fn all_in(snapshot: &Transaction<'_>) -> Result<Vec<StoredKey>, Failure> {
+async fn all_in(snapshot: &Transaction<'_>) -> Result<Vec<Result<StoredKey, Misfit>>, Failure> {
     let sql = format!("{SELECT} ORDER BY created_at, id");
-    snapshot.query(&sql, []).await?.iter().map(stored).collect()
+    let rows = snapshot.query(&sql, []).await?;
+    rows.iter().map(|row| stored(row).map(Row::parse)).collect()
 }
 
-async fn one(transaction: &Transaction<'_>, id: &KeyId) -> Result<Option<StoredKey>, Failure> {
+async fn one(transaction: &Transaction<'_>, id: &KeyId) -> Result<Option<Row>, Failure> {
     let sql = format!("{SELECT} WHERE id = $1 FOR UPDATE");
     transaction.query(&sql, [&id.as_str()]).await?.first().map(stored).transpose()
 }
 
-fn stored(row: &tokio_postgres::Row) -> Result<StoredKey, Failure> {
+fn stored(row: &tokio_postgres::Row) -> Result<Row, Failure> {
     let row = (|| {
         Ok(Row {
             id: row.try_get("id")?,
@@ -154,5 +159,5 @@ fn stored(row: &tokio_postgres::Row) -> Result<StoredKey, Failure> {
             last_used_at: row.try_get("last_used_at")?,
         })
     })();
-    Ok(row.map_err(failure)?.parse()?)
+    row.map_err(failure)
 }

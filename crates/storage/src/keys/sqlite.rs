@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use platform::clock::Timestamp;
 use platform::failure::Failure;
-use platform::keys::{KeyChange, KeyId, KeyRecord, KeyTable, TableKeys};
+use platform::keys::{KeyChange, KeyId, KeyTable, TableKeys};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use super::{ChangeError, INSERT, Row, SELECT, StoredKey, UPDATE, VERSION};
-use crate::admin_log::{self, AdminEntry};
+use super::{
+    ChangeError, INSERT, REVOKE, Row, SELECT, StoredKey, UPDATE, VERSION, Write, of_service, plan,
+};
+use crate::Misfit;
+use crate::admin_log;
 use crate::migration::Migration;
 use crate::sqlite::{Database, OpenError, Visitor, exactly_one, failure, open_existing_reader};
 
@@ -21,8 +24,7 @@ impl KeyTable for Database {
             if known == Some(version) {
                 return Ok(None);
             }
-            let keys = all(connection)?.into_iter().map(|key| key.record).collect();
-            Ok(Some(TableKeys { version, keys }))
+            Ok(Some(of_service(version, all(connection)?)))
         };
         self.read(read).await
     }
@@ -55,7 +57,7 @@ impl Keys {
         Ok(Self { path: path.to_owned(), migrations })
     }
 
-    pub(super) async fn all(&self) -> Result<Vec<StoredKey>, Failure> {
+    pub(super) async fn all(&self) -> Result<Vec<Result<StoredKey, Misfit>>, Failure> {
         let Self { path, migrations } = self;
         let connection = open_existing_reader(path, migrations)?;
         all(&connection).map_err(failure)
@@ -66,43 +68,38 @@ impl Keys {
         change: &KeyChange,
         by: &str,
         now: Timestamp,
-    ) -> Result<KeyRecord, ChangeError> {
+    ) -> Result<(), ChangeError> {
         let mut visitor = Visitor::open(&self.path, self.migrations).map_err(Failure::from)?;
         let transaction = visitor.connection();
         let transaction = transaction
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failure)?;
         let found = one(&transaction, change.id()).map_err(failure)?;
-        let found = found.map(|key| key.record);
-        let record = change.apply(found.as_ref(), now)?;
-        if found.as_ref() == Some(&record) {
-            return Ok(record);
-        }
-        write(&transaction, found.is_some(), &record, by)?;
-        let entry = AdminEntry::of_key(change.action(), found.as_ref(), &record, by, now);
+        let Some((row, entry)) = plan(change, found, by, now)? else { return Ok(()) };
+        write(&transaction, row)?;
         admin_log::insert_sqlite(&transaction, &entry)?;
         transaction.commit().map_err(failure)?;
-        Ok(record)
+        Ok(())
     }
 }
 
-fn write(
-    connection: &Connection,
-    is_known: bool,
-    record: &KeyRecord,
-    by: &str,
-) -> Result<(), Failure> {
-    let row = Row::of(record, by);
-    if is_known {
-        let changed = params![
-            row.sha256,
-            row.previous_sha256,
-            row.previous_not_after,
-            row.revoked_at,
-            row.id,
-        ];
-        return exactly_one(connection, UPDATE, changed);
-    }
+fn write(connection: &Connection, row: Write) -> Result<(), Failure> {
+    let row = match row {
+        Write::Insert(row) => row,
+        Write::Replace(row) => {
+            let changed = params![
+                row.sha256,
+                row.previous_sha256,
+                row.previous_not_after,
+                row.revoked_at,
+                row.id,
+            ];
+            return exactly_one(connection, UPDATE, changed);
+        }
+        Write::Revoke { id, at } => {
+            return exactly_one(connection, REVOKE, params![at.0, id.as_str()]);
+        }
+    };
     let all = params![
         row.id,
         row.name,
@@ -122,34 +119,39 @@ fn write(
     exactly_one(connection, INSERT, all)
 }
 
-fn all(connection: &Connection) -> rusqlite::Result<Vec<StoredKey>> {
+fn all(connection: &Connection) -> rusqlite::Result<Vec<Result<StoredKey, Misfit>>> {
     let sql = format!("{SELECT} ORDER BY created_at, id");
     let mut statement = connection.prepare_cached(&sql)?;
-    statement.query_map([], stored)?.collect()
+    statement.query_map([], |row| stored(row).map(Row::parse))?.collect()
 }
 
-fn one(connection: &Connection, id: &KeyId) -> rusqlite::Result<Option<StoredKey>> {
+fn one(connection: &Connection, id: &KeyId) -> rusqlite::Result<Option<Row>> {
     let sql = format!("{SELECT} WHERE id = ?1");
     connection.query_row(&sql, [id.as_str()], stored).optional()
 }
 
-fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredKey> {
-    let row = Row {
-        id: row.get("id")?,
-        name: row.get("name")?,
-        scopes: row.get("scopes")?,
-        mode: row.get("mode")?,
-        customer_id: row.get("customer_id")?,
+fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    // A text that is not UTF-8 is wrong in its own row alone.
+    let text = |column: &str| -> rusqlite::Result<Option<String>> {
+        let bytes = row.get_ref(column)?.as_bytes_or_null().map_err(rusqlite::Error::from)?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+    };
+    let some = |column: &str| text(column).map(Option::unwrap_or_default);
+    Ok(Row {
+        id: some("id")?,
+        name: some("name")?,
+        scopes: some("scopes")?,
+        mode: some("mode")?,
+        customer_id: text("customer_id")?,
         rate: row.get("rate")?,
         burst: row.get("burst")?,
         sha256: row.get("sha256")?,
         created_at: row.get("created_at")?,
-        created_by: row.get("created_by")?,
+        created_by: some("created_by")?,
         not_after: row.get("not_after")?,
         previous_sha256: row.get("previous_sha256")?,
         previous_not_after: row.get("previous_not_after")?,
         revoked_at: row.get("revoked_at")?,
         last_used_at: row.get("last_used_at")?,
-    };
-    Ok(row.parse()?)
+    })
 }

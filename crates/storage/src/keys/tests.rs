@@ -102,7 +102,14 @@ impl Fresh {
     }
 
     async fn change(&self, change: &KeyChange, now: Timestamp) -> Result<KeyRecord, ChangeError> {
-        self.tool.change(change, BY, now).await
+        self.tool.change(change, BY, now).await?;
+        let keys = self.keys().await.into_iter().map(|key| key.record);
+        Ok(keys.into_iter().find(|key| key.id == *change.id()).expect("the changed key"))
+    }
+
+    async fn keys(&self) -> Vec<StoredKey> {
+        let rows = self.tool.keys().await.expect("keys");
+        rows.into_iter().collect::<Result<_, _>>().expect("rows that are keys")
     }
 
     async fn create(&self) -> KeyRecord {
@@ -116,7 +123,7 @@ impl Fresh {
     }
 
     async fn stored(&self) -> StoredKey {
-        let keys = self.tool.keys().await.expect("keys");
+        let keys = self.keys().await;
         let [key] = &keys[..] else { panic!("{keys:?}") };
         key.clone()
     }
@@ -164,7 +171,7 @@ async fn a_key_is_read_as_it_was_made(fresh: Fresh) {
     assert!(after > before, "{after} after {before}");
     let twice = fresh.change(&KeyChange::Create(made), START).await;
     assert!(matches!(twice, Err(ChangeError::Refused(_))), "{twice:?}");
-    let stored = fresh.tool.keys().await.expect("keys");
+    let stored = fresh.keys().await;
     assert!(stored.iter().all(|key| key.created_by == BY && key.last_used_at.is_none()));
 }
 
@@ -251,7 +258,7 @@ async fn replicas_that_note_uses_at_once_lose_none(fresh: Fresh) {
     for noted in futures_util::future::join_all(replicas).await {
         noted.expect("noted");
     }
-    for key in fresh.tool.keys().await.expect("keys") {
+    for key in fresh.keys().await {
         assert_eq!(key.last_used_at, Some(START.after(5 * HOUR)));
     }
 }
@@ -270,7 +277,7 @@ async fn each_change_of_a_key_is_in_the_audit_log_without_its_hashes(fresh: Fres
     let seen: Vec<_> = log.iter().map(|entry| (entry.action.as_str(), entry.at)).collect();
     let at = |hours: u32| START.after(hours * HOUR);
     assert_eq!(seen, [("key_created", at(0)), ("key_rotated", at(1)), ("key_revoked", at(2))]);
-    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+    let json = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
     assert!(log.iter().all(|entry| entry.subject == made.id.as_str()));
     assert!(log.iter().all(|entry| entry.actor.as_deref() == Some(BY)));
     assert_eq!(log[0].before, None);
@@ -307,8 +314,8 @@ async fn without_its_entry_in_the_audit_log_a_key_is_not_changed(fresh: Fresh) {
     assert_eq!(fresh.read().await, (version, vec![made]));
 }
 
-async fn a_row_that_is_no_key_is_named_and_is_no_lost_database(fresh: Fresh) {
-    let made = fresh.create().await;
+async fn a_row_that_is_no_key_is_named_and_takes_no_other_key_with_it(fresh: Fresh) {
+    let (made, other) = (fresh.create().await, fresh.create().await);
     for (column, value) in [
         ("scopes", "'orders:everything'"),
         ("scopes", "''"),
@@ -317,13 +324,36 @@ async fn a_row_that_is_no_key_is_named_and_is_no_lost_database(fresh: Fresh) {
         ("rate", "-1"),
         ("rate", "99999999999"),
     ] {
-        fresh.execute("BEGIN; UPDATE api_keys SET name = 'x', scopes = 'orders:read', customer_id = NULL, rate = 9, burst = NULL; COMMIT").await.expect("a row");
-        fresh.execute(&format!("UPDATE api_keys SET {column} = {value}")).await.expect(value);
-        let failure = fresh.service.read_if_changed(None).await.expect_err(value);
-        assert!(matches!(failure, Failure::Suspect(_)), "{value}: {failure:?}");
-        let line = Chain(&failure).to_string();
-        assert!(line.contains(&format!("api_keys {}", made.id)), "{line}");
+        let id = &made.id;
+        fresh.execute(&format!("UPDATE api_keys SET name = 'x', scopes = 'orders:read', customer_id = NULL, rate = 9, burst = NULL WHERE id = '{id}'")).await.expect("a row");
+        let change = format!("UPDATE api_keys SET {column} = {value} WHERE id = '{id}'");
+        fresh.execute(&change).await.expect(value);
+        let found = fresh.service.read_if_changed(None).await.expect(value).expect("keys");
+        assert_eq!(found.keys, [other.clone()], "{value}");
+        let [line] = &found.faults[..] else { panic!("{:?}", found.faults) };
+        assert!(line.contains(&format!("api_keys {}: ", made.id)), "{line}");
+        let rows = fresh.tool.keys().await.expect("rows");
+        let misfits: Vec<_> = rows.iter().filter_map(|row| row.as_ref().err()).collect();
+        assert!(rows.len() == 2 && misfits[0].row() == made.id.as_str(), "{rows:?}");
     }
+}
+
+async fn a_row_that_is_no_key_can_be_revoked_and_is_in_the_audit_log(fresh: Fresh) {
+    let made = fresh.create().await;
+    fresh.execute("UPDATE api_keys SET scopes = 'orders:everything'").await.expect("changed");
+    let new = NewKey::for_id(made.id.clone(), KeyMode::Live).expect("random numbers");
+    let failed = fresh.tool.change(&rotation(&new), BY, START).await;
+    assert!(matches!(failed, Err(ChangeError::Failed(Failure::Suspect(_)))), "{failed:?}");
+    let revoke = KeyChange::Revoke(made.id.clone());
+    for hours in [1, 2] {
+        fresh.tool.change(&revoke, BY, START.after(hours * HOUR)).await.expect("revoked");
+    }
+    let log = fresh.log().await;
+    assert_eq!(log.len(), 2, "{log:?}");
+    assert_eq!((log[0].action.as_str(), log[0].at), ("key_revoked", START.after(HOUR)));
+    assert!(log[0].after.contains("orders:everything"), "{log:?}");
+    fresh.execute("UPDATE api_keys SET scopes = 'orders:read'").await.expect("mended");
+    assert_eq!(fresh.stored().await.record.revoked_at, Some(START.after(HOUR)));
 }
 
 async fn keys_and_their_log_are_not_deleted_and_hashes_have_their_length(fresh: Fresh) {
@@ -370,7 +400,8 @@ laws!(
     replicas_that_note_uses_at_once_lose_none
     each_change_of_a_key_is_in_the_audit_log_without_its_hashes
     without_its_entry_in_the_audit_log_a_key_is_not_changed
-    a_row_that_is_no_key_is_named_and_is_no_lost_database
+    a_row_that_is_no_key_is_named_and_takes_no_other_key_with_it
+    a_row_that_is_no_key_can_be_revoked_and_is_in_the_audit_log
     keys_and_their_log_are_not_deleted_and_hashes_have_their_length
 );
 

@@ -148,16 +148,22 @@ async fn the_list_shows_when_a_key_was_used_and_the_audit_log_who_made_it() {
 }
 
 #[tokio::test]
-async fn a_row_that_is_no_key_keeps_the_keys_and_shows_in_readyz() {
+async fn a_row_that_is_no_key_shows_in_readyz_and_takes_no_other_key_with_it() {
     let shop = shop().await;
-    let (key, id) = create(&shop, "orders:read,stock:read,ops:read").await;
+    let (key, _) = create(&shop, "orders:read,stock:read,ops:read").await;
     let client = Client::new(&shop, &key);
-    becomes("the key is known", async || client.get(BOTH[0]).await.status == 200).await;
+    let (bad, id) = create(&shop, "orders:read,stock:read").await;
+    let (leaked, leaked_id) = create(&shop, "orders:read,stock:read").await;
+    let mut connection = Connection::to(&shop).await;
+    for key in [&key, &bad, &leaked] {
+        connection.becomes(key, 200).await;
+    }
     let orders = shop.folder().join("data/orders.db");
     let change = |scopes: &str| {
         let connection = rusqlite::Connection::open(&orders).expect("the file");
         connection.busy_timeout(PATIENCE).expect("a timeout");
-        connection.execute("UPDATE api_keys SET scopes = ?1", [scopes]).expect("changed");
+        let change = "UPDATE api_keys SET scopes = ?1 WHERE id = ?2";
+        connection.execute(change, [scopes, &id]).expect("changed");
     };
     change("orders:everything");
     becomes("readyz says so", async || {
@@ -167,11 +173,18 @@ async fn a_row_that_is_no_key_keeps_the_keys_and_shows_in_readyz() {
             && ready.text.contains(&format!("api_keys {id}: scopes is orders:everything"))
     })
     .await;
-    for path in BOTH {
-        assert_eq!(client.get(path).await.status, 200, "{path}");
+    assert_eq!(connection.status(BOTH[0], &bad).await, 401);
+    for id in [&leaked_id, &id] {
+        assert_eq!(tool(&shop, &["revoke", id]).await.code, Some(0), "{id}");
     }
+    connection.becomes(&leaked, 401).await;
+    connection.becomes(&bad, 401).await;
+    connection.becomes(&key, 200).await;
+    let list = tool(&shop, &["list"]).await;
+    assert!(list.code == Some(0) && list.stderr.contains("orders:everything"), "{list:?}");
     change("orders:read ops:read");
     becomes("it is ready", async || !client.get("/readyz").await.text.contains("degraded")).await;
+    assert_eq!(connection.status(BOTH[0], &bad).await, 401, "it stays revoked");
 }
 
 #[tokio::test]

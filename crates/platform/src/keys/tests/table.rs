@@ -13,6 +13,7 @@ use crate::failure::{Failure, Suspicion};
 struct FakeTable {
     version: Mutex<i64>,
     keys: Mutex<Vec<KeyRecord>>,
+    faults: Mutex<Vec<String>>,
     fails: Mutex<Option<Failure>>,
     reads: AtomicUsize,
     noted: Mutex<Vec<(KeyId, Timestamp)>>,
@@ -46,7 +47,8 @@ impl KeyTable for FakeTable {
             return Ok(None);
         }
         self.reads.fetch_add(1, Ordering::SeqCst);
-        Ok(Some(TableKeys { version, keys: self.keys.lock().expect("a lock").clone() }))
+        let keys = self.keys.lock().expect("a lock").clone();
+        Ok(Some(TableKeys { version, keys, faults: self.faults.lock().expect("a lock").clone() }))
     }
 
     async fn note_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), Failure> {
@@ -151,6 +153,36 @@ async fn a_table_that_says_something_wrong_changes_nothing_however_long() {
         at.look_after(2).await.expect_err("nonsense");
     }
     assert_eq!(at.tried(&key), Ok(()));
+}
+
+/// With a row that is no key, all others stay keys, and a revocation of one is felt.
+#[tokio::test(start_paused = true)]
+async fn a_row_that_is_no_key_takes_away_its_own_key_alone() {
+    let [bad, revoked, other] = [new_key(), new_key(), new_key()];
+    let keys = [&bad, &revoked, &other].map(|key| record(key, &[Scope::StockRead]));
+    let at = TableFixture::with(keys.to_vec(), None).await;
+    at.table.faults.lock().expect("a lock").push("api_keys 7: name is x".to_owned());
+    at.table.change(|keys| {
+        keys.remove(0);
+        keys[0].revoked_at = Some(NOW);
+    });
+    for _ in 0..200 {
+        let line = at.look_after(2).await.expect_err("a row").to_string();
+        assert!(line.contains("api_keys of orders") && line.contains("api_keys 7: name"), "{line}");
+    }
+    let tried = |source: &Arc<KeySource>| {
+        let ring = Keyring::of(vec![source.clone()]);
+        [&bad, &revoked, &other].map(|key| ring.authenticate(&key.text).map(drop))
+    };
+    let expected = [Err(Rejected::Unknown), Err(Rejected::Revoked), Ok(())];
+    assert_eq!(tried(&at.source), expected);
+    let restarted = KeySource::of_table("orders", "check", at.table.clone(), None, at.clock);
+    let restarted = Arc::new(restarted.await.expect("keys"));
+    assert_eq!(tried(&restarted), expected);
+    restarted.look().await.expect_err("the row is still named");
+    at.table.faults.lock().expect("a lock").clear();
+    at.table.change(|_| {});
+    restarted.look().await.expect("all is well");
 }
 
 #[tokio::test]
