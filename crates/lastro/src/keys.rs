@@ -175,8 +175,10 @@ impl Source {
             Self::File(file) => {
                 let found = keys::read(&file).map_err(Failed::from)?;
                 let found = found.iter().find(|key| key.id == *id);
-                let (new, rotate) = rotation(id, found, overlap)?;
-                Ok((new, change_file(&file, &rotate, now)?))
+                let found = found.ok_or_else(|| Failed::from(Refused::unknown(id)))?;
+                let new = new_secret(found)?;
+                let place = change_file(&file, &rotation(found, &new, overlap), now)?;
+                Ok((new, place))
             }
             Self::Tables(tables) => tables.rotate(id, overlap, now).await,
         }
@@ -190,17 +192,14 @@ impl Source {
     }
 }
 
-/// A new secret for a key, and the change that gives it to the key.
-fn rotation(
-    id: &KeyId,
-    found: Option<&KeyRecord>,
-    overlap: Duration,
-) -> Result<(NewKey, KeyChange), ProgramError> {
-    // A key that does not exist is refused when it is changed.
-    let mode = found.map_or(KeyMode::Live, |key| key.mode);
-    let new = NewKey::for_id(id.clone(), mode).map_err(ProgramError::failed)?;
-    let rotate = KeyChange::Rotate { id: id.clone(), sha256: new.hash, overlap };
-    Ok((new, rotate))
+/// Gives a key the new secret instead of the one that it was found with.
+fn rotation(found: &KeyRecord, new: &NewKey, overlap: Duration) -> KeyChange {
+    KeyChange::Rotate { id: new.id.clone(), expects: found.sha256, sha256: new.hash, overlap }
+}
+
+/// A new secret for a key.
+fn new_secret(found: &KeyRecord) -> Result<NewKey, ProgramError> {
+    NewKey::for_id(found.id.clone(), found.mode).map_err(ProgramError::failed)
 }
 
 /// Changes a key of the file. Returns the file.

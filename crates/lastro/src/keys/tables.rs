@@ -13,7 +13,7 @@ use storage::Misfit;
 use storage::keys::{ChangeError, KeyDatabase, StoredKey};
 
 use super::list::{Listed, day};
-use super::rotation;
+use super::{new_secret, rotation};
 use crate::serve::{DatabaseArgs, KEYS};
 
 /// The databases that are named, each of which was reached.
@@ -114,8 +114,13 @@ impl Tables {
     ) -> Result<String, ProgramError> {
         let id = record.id.clone();
         let tables: Vec<_> = self.tables.iter().collect();
-        let undo = |_: &Table| Some(KeyChange::Revoke(id.clone()));
-        let changed = self.everywhere(&tables, &KeyChange::Create(record), undo, now).await;
+        let step = |table| Step {
+            table,
+            change: KeyChange::Create(record.clone()),
+            undo: KeyChange::Revoke(id.clone()),
+        };
+        let steps: Vec<_> = self.tables.iter().map(step).collect();
+        let changed = self.everywhere(&steps, now).await;
         changed.map_err(|half| {
             let undone = match half.not_undone.is_empty() {
                 true => String::new(),
@@ -142,13 +147,16 @@ impl Tables {
             return Err(refused);
         }
         let tables = self.with(id)?;
-        let found = tables.first().and_then(|table| table.find(id));
-        let (new, rotate) = rotation(id, found, overlap)?;
-        for table in &tables {
-            rotate.apply(table.find(id), now).map_err(|refused| table.says(&refused))?;
+        let (_, found) = &tables[0];
+        let new = new_secret(found)?;
+        let mut steps = Vec::new();
+        for (table, found) in &tables {
+            let change = rotation(found, &new, overlap);
+            change.apply(Some(found), now).map_err(|refused| table.says(&refused))?;
+            let undo = KeyChange::Restore { record: KeyRecord::clone(found), expects: new.hash };
+            steps.push(Step { table, change, undo });
         }
-        let undo = |table: &Table| table.find(id).cloned().map(KeyChange::Restore);
-        let changed = self.everywhere(&tables, &rotate, undo, now).await;
+        let changed = self.everywhere(&steps, now).await;
         changed.map_err(|half| {
             let undone = match half.not_undone.is_empty() {
                 true => "the key is as it was; run the command again".to_owned(),
@@ -160,7 +168,7 @@ impl Tables {
             };
             ProgramError::Failed(format!("{}; {undone}", half.line))
         })?;
-        Ok((new, names(&tables)))
+        Ok((new, names(&tables.iter().map(|(table, _)| *table).collect::<Vec<_>>())))
     }
 
     /// Ends the key wherever it is, also if that fails somewhere.
@@ -185,9 +193,10 @@ impl Tables {
         Err(ProgramError::Failed(format!("key {id} {done}; {failed}; run the command again")))
     }
 
-    /// Those that have the key.
-    fn with(&self, id: &KeyId) -> Result<Vec<&Table>, ProgramError> {
-        let tables: Vec<_> = self.tables.iter().filter(|table| table.find(id).is_some()).collect();
+    /// Those that have the key, at least one.
+    fn with(&self, id: &KeyId) -> Result<Vec<(&Table, &KeyRecord)>, ProgramError> {
+        let found = self.tables.iter().filter_map(|table| Some((table, table.find(id)?)));
+        let tables: Vec<_> = found.collect();
         if tables.is_empty() { Err(self.unknown(id)) } else { Ok(tables) }
     }
 
@@ -201,22 +210,20 @@ impl Tables {
     /// and also there if nobody knows whether it was made.
     async fn everywhere<'tables>(
         &self,
-        tables: &[&'tables Table],
-        change: &KeyChange,
-        undo: impl Fn(&Table) -> Option<KeyChange>,
+        steps: &[Step<'tables>],
         now: Timestamp,
     ) -> Result<(), Half<'tables>> {
-        for (at, table) in tables.iter().enumerate() {
+        for (at, Step { table, change, .. }) in steps.iter().enumerate() {
             let Err(error) = table.database.change(change, &self.by, now).await else { continue };
             let line = table.says(&error).to_string();
             let mut not_undone = Vec::new();
             let is_unknown = matches!(error, ChangeError::Failed(Failure::Unknown(_)));
-            let maybe_changed = &tables[..at + usize::from(is_unknown)];
-            for table in maybe_changed {
-                let Some(undo) = undo(table) else { continue };
-                match table.database.change(&undo, &self.by, now).await {
-                    // There is no such key: the change was not made.
-                    Ok(_) | Err(ChangeError::Refused(_)) => {}
+            let maybe_changed = &steps[..at + usize::from(is_unknown)];
+            for Step { table, undo, .. } in maybe_changed {
+                match table.database.change(undo, &self.by, now).await {
+                    // The key is not as the change makes it: it was not made, or somebody else has
+                    // changed the key since.
+                    Ok(()) | Err(ChangeError::Refused(_)) => {}
                     Err(_) => not_undone.push(*table),
                 }
             }
@@ -224,6 +231,13 @@ impl Tables {
         }
         Ok(())
     }
+}
+
+/// A change in one database.
+struct Step<'tables> {
+    table: &'tables Table,
+    change: KeyChange,
+    undo: KeyChange,
 }
 
 /// A change that was not made everywhere.

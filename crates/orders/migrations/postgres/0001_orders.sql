@@ -154,6 +154,10 @@ CREATE TRIGGER the_audit_log_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE 
 CREATE TRIGGER keys_stay BEFORE DELETE OR TRUNCATE ON api_keys EXECUTE FUNCTION refuse();
 CREATE TRIGGER the_version_stays BEFORE DELETE OR TRUNCATE ON api_keys_version EXECUTE FUNCTION refuse();
 
+-- A key that was revoked stays so.
+CREATE TRIGGER a_revocation_stays BEFORE UPDATE ON api_keys FOR EACH ROW
+WHEN (OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS DISTINCT FROM OLD.revoked_at) EXECUTE FUNCTION refuse();
+
 CREATE FUNCTION count_key_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN UPDATE api_keys_version SET version = version + 1; RETURN NULL; END $$;
 

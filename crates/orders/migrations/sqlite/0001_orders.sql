@@ -164,6 +164,11 @@ BEGIN SELECT RAISE(ABORT, 'a key is revoked and never deleted'); END;
 CREATE TRIGGER the_version_is_not_deleted BEFORE DELETE ON api_keys_version
 BEGIN SELECT RAISE(ABORT, 'the version of the keys is never deleted'); END;
 
+-- A key that was revoked stays so.
+CREATE TRIGGER a_revocation_stays BEFORE UPDATE ON api_keys
+WHEN OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS NOT OLD.revoked_at
+BEGIN SELECT RAISE(ABORT, 'a revoked key stays revoked'); END;
+
 CREATE TRIGGER a_new_key_counts AFTER INSERT ON api_keys
 BEGIN UPDATE api_keys_version SET version = version + 1; END;
 

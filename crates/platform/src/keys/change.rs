@@ -15,6 +15,9 @@ pub enum KeyChange {
     Rotate {
         /// The key.
         id: KeyId,
+        /// The hash of the secret that is replaced: another one was written meanwhile by somebody
+        /// else.
+        expects: SecretHash,
         /// The hash of the new secret.
         sha256: SecretHash,
         /// How long the old secret still works.
@@ -22,8 +25,13 @@ pub enum KeyChange {
     },
     /// Ends the key now. One that was revoked before stays as it is.
     Revoke(KeyId),
-    /// Puts back what the key was before a change that could not be made everywhere.
-    Restore(KeyRecord),
+    /// Puts back the secrets that the key had before a rotation that could not be made everywhere.
+    Restore {
+        /// The key before the rotation.
+        record: KeyRecord,
+        /// The hash of the secret that the rotation wrote.
+        expects: SecretHash,
+    },
 }
 
 /// Why a key cannot be changed, in one line.
@@ -31,11 +39,18 @@ pub enum KeyChange {
 #[error("{0}")]
 pub struct Refused(pub String);
 
+impl Refused {
+    /// There is no such key.
+    pub fn unknown(id: &KeyId) -> Self {
+        Self(format!("no key has the id {id}; see: lastro keys list"))
+    }
+}
+
 impl KeyChange {
     /// The key that changes.
     pub fn id(&self) -> &KeyId {
         match self {
-            Self::Create(record) | Self::Restore(record) => &record.id,
+            Self::Create(record) | Self::Restore { record, .. } => &record.id,
             Self::Rotate { id, .. } | Self::Revoke(id) => id,
         }
     }
@@ -46,7 +61,7 @@ impl KeyChange {
             Self::Create(_) => "key_created",
             Self::Rotate { .. } => "key_rotated",
             Self::Revoke(_) => "key_revoked",
-            Self::Restore(_) => "key_restored",
+            Self::Restore { .. } => "key_restored",
         }
     }
 
@@ -57,11 +72,22 @@ impl KeyChange {
     /// There is no such key, or it cannot be changed in this way.
     pub fn apply(&self, found: Option<&KeyRecord>, now: Timestamp) -> Result<KeyRecord, Refused> {
         let id = self.id();
-        let unknown = || Refused(format!("no key has the id {id}; see: lastro keys list"));
         match (self, found) {
             (Self::Create(_), Some(_)) => Err(Refused(format!("key {id} is there already"))),
             (Self::Create(record), None) => Ok(record.clone()),
-            (Self::Restore(record), Some(_)) => Ok(record.clone()),
+            (
+                Self::Rotate { expects, .. } | Self::Restore { expects, .. },
+                Some(KeyRecord { sha256, .. }),
+            ) if sha256 != expects => {
+                let line = "has another secret by now; run the command again";
+                Err(Refused(format!("key {id} {line}")))
+            }
+            // Somebody may have revoked the key meanwhile, and it stays so.
+            (Self::Restore { record, .. }, Some(found)) => Ok(KeyRecord {
+                sha256: record.sha256,
+                previous: record.previous.clone(),
+                ..found.clone()
+            }),
             (Self::Rotate { sha256, overlap, .. }, Some(record)) => {
                 may_rotate(record, now, *overlap)?;
                 let mut record = record.clone();
@@ -72,7 +98,9 @@ impl KeyChange {
                 let revoked_at = record.revoked_at.or(Some(now));
                 Ok(KeyRecord { revoked_at, ..record.clone() })
             }
-            (Self::Rotate { .. } | Self::Revoke(_) | Self::Restore(_), None) => Err(unknown()),
+            (Self::Rotate { .. } | Self::Revoke(_) | Self::Restore { .. }, None) => {
+                Err(Refused::unknown(id))
+            }
         }
     }
 }

@@ -138,8 +138,9 @@ fn new_key() -> NewKey {
     NewKey::generate(KeyMode::Live).expect("random numbers")
 }
 
-fn rotation(new: &NewKey) -> KeyChange {
-    KeyChange::Rotate { id: new.id.clone(), sha256: new.hash, overlap: HOUR }
+fn rotation(found: &KeyRecord, new: &NewKey) -> KeyChange {
+    let (id, expects) = (new.id.clone(), found.sha256);
+    KeyChange::Rotate { id, expects, sha256: new.hash, overlap: HOUR }
 }
 
 fn record(key: &NewKey) -> KeyRecord {
@@ -197,16 +198,17 @@ async fn every_change_is_seen_by_its_version(fresh: Fresh) {
     };
     assert_eq!(changed().await, None);
     let new = NewKey::for_id(made.id.clone(), KeyMode::Live).expect("random numbers");
-    let rotate = rotation(&new);
+    let rotate = rotation(&made, &new);
     let rotated = fresh.change(&rotate, START).await.expect("rotated");
     assert_eq!(rotated.previous.as_ref().map(|old| old.sha256), Some(made.sha256));
     assert_ne!(rotated.sha256, made.sha256);
     assert_eq!(changed().await, Some(rotated.clone()));
-    let again = fresh.change(&rotate, START).await;
+    let again = fresh.change(&rotation(&rotated, &new), START).await;
     assert!(matches!(again, Err(ChangeError::Refused(_))), "two secrets: {again:?}");
     assert_eq!(changed().await, None);
 
-    let restored = fresh.change(&KeyChange::Restore(made.clone()), START).await.expect("restored");
+    let restore = KeyChange::Restore { record: made.clone(), expects: new.hash };
+    let restored = fresh.change(&restore, START).await.expect("restored");
     assert_eq!((changed().await, &restored), (Some(made.clone()), &made));
 
     let revoke = KeyChange::Revoke(made.id.clone());
@@ -223,6 +225,45 @@ async fn every_change_is_seen_by_its_version(fresh: Fresh) {
     let nobody = KeyChange::Revoke(new_key().id);
     let unknown = fresh.change(&nobody, START).await.expect_err("no such key").to_string();
     assert!(unknown.contains("no key has the id"), "{unknown}");
+}
+
+async fn of_two_rotations_at_once_the_second_is_refused(fresh: Fresh) {
+    let made = fresh.create().await;
+    let [first, second] =
+        [(), ()].map(|()| NewKey::for_id(made.id.clone(), KeyMode::Live).expect("random numbers"));
+    let at_once = |new: &NewKey| KeyChange::Rotate {
+        id: made.id.clone(),
+        expects: made.sha256,
+        sha256: new.hash,
+        overlap: Duration::ZERO,
+    };
+    let rotated = fresh.change(&at_once(&first), START).await.expect("rotated");
+    let late = fresh.change(&at_once(&second), START).await.expect_err("it is late").to_string();
+    assert!(late.contains("has another secret by now"), "{late}");
+    // Nor does the second one undo the first.
+    let undo = KeyChange::Restore { record: made, expects: second.hash };
+    let undone = fresh.change(&undo, START).await;
+    assert!(matches!(undone, Err(ChangeError::Refused(_))), "{undone:?}");
+    assert_eq!(fresh.stored().await.record, rotated);
+}
+
+async fn a_revoked_key_stays_revoked(fresh: Fresh) {
+    let made = fresh.create().await;
+    let new = NewKey::for_id(made.id.clone(), KeyMode::Live).expect("random numbers");
+    fresh.change(&rotation(&made, &new), START).await.expect("rotated");
+    let revoke = KeyChange::Revoke(made.id.clone());
+    let revoked = fresh.change(&revoke, START.after(HOUR)).await.expect("revoked");
+    // Whoever rotated it undoes that, and knows nothing of the revocation.
+    let undo = KeyChange::Restore { record: made.clone(), expects: new.hash };
+    let undone = fresh.change(&undo, START.after(HOUR)).await.expect("restored");
+    assert_eq!(undone, KeyRecord { revoked_at: revoked.revoked_at, ..made });
+    for value in ["NULL", "7"] {
+        let change = format!("UPDATE api_keys SET revoked_at = {value}");
+        let refused = fresh.execute(&change).await.expect_err("it stays revoked");
+        assert!(["forbidden", "stays revoked"].iter().any(|word| refused.contains(word)));
+    }
+    fresh.execute("UPDATE api_keys SET name = 'x', revoked_at = revoked_at").await.expect("named");
+    assert_eq!(fresh.stored().await.record.revoked_at, revoked.revoked_at);
 }
 
 async fn the_last_use_never_goes_back_and_is_no_change(fresh: Fresh) {
@@ -266,7 +307,7 @@ async fn replicas_that_note_uses_at_once_lose_none(fresh: Fresh) {
 async fn each_change_of_a_key_is_in_the_audit_log_without_its_hashes(fresh: Fresh) {
     let made = fresh.create().await;
     let new = NewKey::for_id(made.id.clone(), KeyMode::Live).expect("random numbers");
-    let rotate = rotation(&new);
+    let rotate = rotation(&made, &new);
     let rotated = fresh.change(&rotate, START.after(HOUR)).await.expect("rotated");
     let revoke = KeyChange::Revoke(made.id.clone());
     for _ in 0..2 {
@@ -342,7 +383,7 @@ async fn a_row_that_is_no_key_can_be_revoked_and_is_in_the_audit_log(fresh: Fres
     let made = fresh.create().await;
     fresh.execute("UPDATE api_keys SET scopes = 'orders:everything'").await.expect("changed");
     let new = NewKey::for_id(made.id.clone(), KeyMode::Live).expect("random numbers");
-    let failed = fresh.tool.change(&rotation(&new), BY, START).await;
+    let failed = fresh.tool.change(&rotation(&made, &new), BY, START).await;
     assert!(matches!(failed, Err(ChangeError::Failed(Failure::Suspect(_)))), "{failed:?}");
     let revoke = KeyChange::Revoke(made.id.clone());
     for hours in [1, 2] {
@@ -396,6 +437,8 @@ laws!(
     a_key_is_read_as_it_was_made
     a_table_of_the_same_version_is_not_read
     every_change_is_seen_by_its_version
+    of_two_rotations_at_once_the_second_is_refused
+    a_revoked_key_stays_revoked
     the_last_use_never_goes_back_and_is_no_change
     replicas_that_note_uses_at_once_lose_none
     each_change_of_a_key_is_in_the_audit_log_without_its_hashes
