@@ -14,7 +14,7 @@ use platform::process::ProgramError;
 
 use crate::serve::DatabaseArgs;
 use list::Listed;
-use tables::Tables;
+use tables::Named;
 
 mod list;
 mod tables;
@@ -98,7 +98,7 @@ struct Create {
 /// Where the keys are.
 enum Source {
     File(PathBuf),
-    Tables(Tables),
+    Tables(Named),
 }
 
 /// Runs the command.
@@ -111,7 +111,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     let names_tables = in_database || databases.names_any();
     let source = match file.filter(|_| !in_database) {
         Some(file) => Source::File(file),
-        None if names_tables => Source::Tables(Tables::open(databases, config).await?),
+        None if names_tables => Source::Tables(Named::by(databases, config)?),
         None => {
             let line = "name the file of keys with --file or LASTRO_API_KEYS_FILE, or the databases with --in-database, --data-dir, --orders-database-url or --inventory-database-url";
             return Err(UsageError(line.to_owned()).into());
@@ -150,7 +150,7 @@ impl Source {
     async fn create(self, record: KeyRecord, now: Timestamp) -> Result<String, ProgramError> {
         match self {
             Self::File(file) => change_file(&file, &KeyChange::Create(record), now),
-            Self::Tables(tables) => tables.create(record, now).await,
+            Self::Tables(tables) => tables.open().await?.create(record, now).await,
         }
     }
 
@@ -161,7 +161,7 @@ impl Source {
                 let keys = keys::read(&file).map_err(Failed::from)?;
                 Ok((keys.into_iter().map(Listed::of_file).collect(), false))
             }
-            Self::Tables(tables) => Ok((tables.list().await?, true)),
+            Self::Tables(tables) => Ok((tables.open().await?.list().await?, true)),
         }
     }
 
@@ -180,7 +180,7 @@ impl Source {
                 let place = change_file(&file, &rotation(found, &new, overlap), now)?;
                 Ok((new, place))
             }
-            Self::Tables(tables) => tables.rotate(id, overlap, now).await,
+            Self::Tables(tables) => tables.open().await?.rotate(id, overlap, now).await,
         }
     }
 

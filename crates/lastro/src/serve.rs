@@ -120,9 +120,13 @@ impl DatabaseArgs {
         self.data_dir.is_some() || self.urls.names_orders() || self.urls.names_inventory()
     }
 
-    /// The databases of the orders and of the stock that are named: if one of them has a URL and no
-    /// folder is named, it may be that one alone.
+    /// The databases of the orders and of the stock that are named. With a flag or a variable for
+    /// the URL of one, it is that one alone, wherever else the other is named; so it is if the
+    /// settings file has the URL of one and no folder is named.
     pub(crate) fn named(self, file: &File) -> Result<[Option<DatabaseUrl>; 2], UsageError> {
+        if self.urls.names_orders() || self.urls.names_inventory() {
+            return self.urls.resolve(&File::default());
+        }
         let of_file = if self.data_dir.is_some() { &File::default() } else { file };
         let urls = self.urls.clone().resolve(of_file)?;
         let folder = file.or(self.data_dir.clone(), "data_dir")?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use platform::clock::Timestamp;
-use platform::config::File;
+use platform::config::{DatabaseUrl, File, UsageError};
 use platform::failure::{Chain, Failure};
 use platform::keys::{KeyChange, KeyId, KeyRecord, NewKey};
 use platform::process::{COMMON_KEYS, ProgramError};
@@ -15,6 +15,13 @@ use storage::keys::{ChangeError, KeyDatabase, StoredKey};
 use super::list::{Listed, day};
 use super::{new_secret, rotation};
 use crate::serve::{DatabaseArgs, KEYS};
+
+/// The databases that are named.
+pub(super) struct Named {
+    orders: Option<DatabaseUrl>,
+    inventory: Option<DatabaseUrl>,
+    by: String,
+}
 
 /// The databases that are named, each of which was reached.
 pub(super) struct Tables {
@@ -45,24 +52,30 @@ impl Table {
     }
 }
 
-impl Tables {
+impl Named {
+    /// Finds out which databases are meant.
+    ///
+    /// # Errors
+    ///
+    /// A flag, a variable or the settings file is wrong.
+    pub(super) fn by(databases: DatabaseArgs, config: Option<PathBuf>) -> Result<Self, UsageError> {
+        let file = File::load(config, &[&COMMON_KEYS[..], &KEYS].concat())?;
+        let [orders, inventory] = databases.named(&file)?;
+        Ok(Self { orders, inventory, by: operator() })
+    }
+
     /// Opens the databases and reads their keys: a database that is away is found out before
     /// anything is changed.
     ///
     /// # Errors
     ///
     /// A database does not exist, cannot be reached, or is of another version.
-    pub(super) async fn open(
-        databases: DatabaseArgs,
-        config: Option<PathBuf>,
-    ) -> Result<Self, ProgramError> {
-        let file = File::load(config, &[&COMMON_KEYS[..], &KEYS].concat())?;
-        let [orders, inventory] = databases.named(&file)?;
+    pub(super) async fn open(self) -> Result<Tables, ProgramError> {
         let mut opened = Vec::new();
-        if let Some(url) = orders {
+        if let Some(url) = self.orders {
             opened.push((orders::SERVICE, orders::open_keys(&url).await?));
         }
-        if let Some(url) = inventory {
+        if let Some(url) = self.inventory {
             opened.push((inventory::SERVICE, inventory::open_keys(&url).await?));
         }
         let mut tables = Vec::new();
@@ -76,9 +89,59 @@ impl Tables {
             }
             tables.push(table);
         }
-        Ok(Self { tables, by: operator() })
+        Ok(Tables { tables, by: self.by })
     }
 
+    /// Ends the key wherever it is, and at once: neither database waits for the other one, which may
+    /// be away.
+    ///
+    /// # Errors
+    ///
+    /// No database has the key, or it could not be ended everywhere. The line says where.
+    pub(super) async fn revoke(self, id: &KeyId, now: Timestamp) -> Result<String, ProgramError> {
+        let Self { orders, inventory, by } = self;
+        let revoke = KeyChange::Revoke(id.clone());
+        let end = async |database: Result<KeyDatabase, ProgramError>| match database?
+            .change(&revoke, &by, now)
+            .await
+        {
+            Ok(()) => Ok(true),
+            Err(ChangeError::Refused(_)) => Ok(false),
+            Err(error) => Err(ProgramError::failed(Chain(&error))),
+        };
+        let in_orders = async {
+            let url = orders?;
+            Some((url.to_string(), end(orders::open_keys(&url).await).await))
+        };
+        let in_stock = async {
+            let url = inventory?;
+            Some((url.to_string(), end(inventory::open_keys(&url).await).await))
+        };
+        let (in_orders, in_stock) = tokio::join!(in_orders, in_stock);
+        let (mut revoked, mut unknown, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, ended) in in_orders.into_iter().chain(in_stock) {
+            match ended {
+                Ok(true) => revoked.push(name),
+                Ok(false) => unknown.push(name),
+                Err(error) => failed.push(format!("not yet in {name}: {error}")),
+            }
+        }
+        if failed.is_empty() {
+            return match revoked.is_empty() {
+                true => Err(unknown_id(id, &unknown.join(" and "))),
+                false => Ok(revoked.join(" and ")),
+            };
+        }
+        let done = match revoked.is_empty() {
+            true => "is not revoked".to_owned(),
+            false => format!("is revoked in {} only", revoked.join(" and ")),
+        };
+        let failed = failed.join("; ");
+        Err(ProgramError::Failed(format!("key {id} {done}; {failed}; run the command again")))
+    }
+}
+
+impl Tables {
     pub(super) async fn list(self) -> Result<Vec<Listed>, ProgramError> {
         eprintln!("keys of {}:", names(&self.tables.iter().collect::<Vec<_>>()));
         let mut listed: Vec<Listed> = Vec::new();
@@ -171,39 +234,14 @@ impl Tables {
         Ok((new, names(&tables.iter().map(|(table, _)| *table).collect::<Vec<_>>())))
     }
 
-    /// Ends the key wherever it is, also if that fails somewhere.
-    pub(super) async fn revoke(self, id: &KeyId, now: Timestamp) -> Result<String, ProgramError> {
-        let revoke = KeyChange::Revoke(id.clone());
-        let (mut revoked, mut failed) = (Vec::new(), Vec::new());
-        for table in &self.tables {
-            match table.database.change(&revoke, &self.by, now).await {
-                Ok(()) => revoked.push(table),
-                Err(ChangeError::Refused(_)) => {}
-                Err(error) => failed.push(table.says(&error).to_string()),
-            }
-        }
-        if failed.is_empty() {
-            return if revoked.is_empty() { Err(self.unknown(id)) } else { Ok(names(&revoked)) };
-        }
-        let done = match revoked.is_empty() {
-            true => "is not revoked".to_owned(),
-            false => format!("is revoked in {} only", names(&revoked)),
-        };
-        let failed = failed.join("; ");
-        Err(ProgramError::Failed(format!("key {id} {done}; {failed}; run the command again")))
-    }
-
     /// Those that have the key, at least one.
     fn with(&self, id: &KeyId) -> Result<Vec<(&Table, &KeyRecord)>, ProgramError> {
         let found = self.tables.iter().filter_map(|table| Some((table, table.find(id)?)));
         let tables: Vec<_> = found.collect();
-        if tables.is_empty() { Err(self.unknown(id)) } else { Ok(tables) }
-    }
-
-    fn unknown(&self, id: &KeyId) -> ProgramError {
-        let names = names(&self.tables.iter().collect::<Vec<_>>());
-        let line = format!("no key has the id {id} in {names}; see: lastro keys list");
-        ProgramError::Failed(line)
+        if tables.is_empty() {
+            return Err(unknown_id(id, &names(&self.tables.iter().collect::<Vec<_>>())));
+        }
+        Ok(tables)
     }
 
     /// Makes a change in one database after the other. If one fails, it is undone in those before,
@@ -246,6 +284,10 @@ struct Half<'tables> {
     line: String,
     /// Where the change may have been made, and could not be undone.
     not_undone: Vec<&'tables Table>,
+}
+
+fn unknown_id(id: &KeyId, names: &str) -> ProgramError {
+    ProgramError::Failed(format!("no key has the id {id} in {names}; see: lastro keys list"))
 }
 
 fn names(tables: &[&Table]) -> String {

@@ -233,8 +233,7 @@ async fn a_change_that_fails_in_the_second_database_is_undone_in_the_first() {
         rotated.must_be_refused(1, &words);
     }
     let revoked = tool(&shop, &["revoke", &id]).await;
-    let words =
-        ["is revoked in sqlite:data/orders.db only", "inventory.db", "run the command again"];
+    let words = ["is revoked in sqlite:data/orders.db only", "not yet in sqlite:data/inventory.db"];
     revoked.must_be_refused(1, &words);
 
     in_stock("DROP TRIGGER no");
@@ -251,6 +250,42 @@ async fn a_change_that_fails_in_the_second_database_is_undone_in_the_first() {
     connection.becomes(&key, 401).await;
     let again = tool(&shop, &["create", "--name", "whole", "--scope", "orders:read,stock:read"]);
     connection.becomes(again.await.stdout.trim(), 200).await;
+}
+
+/// A key that leaked must not stay valid in one service because the database of the other is away.
+#[tokio::test]
+async fn a_key_is_revoked_in_one_database_while_the_other_is_away() {
+    let shop = shop().await;
+    let (key, id) = create(&shop, "orders:read,stock:read").await;
+    let mut connection = Connection::to(&shop).await;
+    connection.becomes(&key, 200).await;
+    let stock = format!("sqlite:{}", shop.folder().join("data/inventory.db").display());
+    // Nothing listens at this port.
+    let away = "postgres://lastro@127.0.0.1:1/orders";
+    let revoke = ["keys", "revoke", &id, "--orders-database-url", away];
+    let revoke = lastro(shop.folder()).args(revoke).args(["--inventory-database-url", &stock]);
+    let here = format!("is revoked in {stock} only");
+    revoke.to_end().await.must_be_refused(1, &[&here, "not yet in postgres://", "again"]);
+    let list = tool(&shop, &["list"]).await.stdout;
+    let state = |service: &str| list.lines().find(|line| line.contains(service)).expect("a key");
+    assert!(state("  inventory  ").contains("revoked"), "{list}");
+    assert!(state("  orders  ").contains("valid"), "{list}");
+    assert_eq!(tool(&shop, &["revoke", &id]).await.code, Some(0));
+    connection.becomes(&key, 401).await;
+}
+
+/// Neither the settings file nor the folder adds a database to one that a flag names.
+#[tokio::test]
+async fn a_database_that_a_flag_names_is_the_only_one() {
+    let shop = shop().await;
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let orders = format!("sqlite:{}", shop.folder().join("data/orders.db").display());
+    for setting in ["data_dir = \"none\"\n", "inventory_database_url = \"sqlite:none.db\"\n"] {
+        std::fs::write(elsewhere.path().join("lastro.toml"), setting).expect("written");
+        let list = lastro(elsewhere.path()).env("LASTRO_DATA_DIR", "none");
+        let list = list.args(["keys", "list", "--orders-database-url", &orders]).to_end().await;
+        assert!(list.code == Some(0) && !list.stderr.contains("none"), "{setting}: {list:?}");
+    }
 }
 
 #[tokio::test]
