@@ -254,6 +254,11 @@ impl KeySource {
         Err(KeysUnreadable::Rows { service: self.name(), faults })
     }
 
+    /// Whether the source could not be read when it was last looked at.
+    pub(super) fn is_away(&self) -> bool {
+        self.known().version.is_none()
+    }
+
     /// The keys, if they are not those of the known version.
     async fn changed(&self) -> Result<Option<Found>, KeysUnreadable> {
         let known = self.known().version;

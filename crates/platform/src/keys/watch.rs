@@ -1,12 +1,12 @@
 //! The worker that keeps a source of keys up to date, and tells what it finds.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::Instant;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -35,32 +35,44 @@ impl KeySource {
         metrics: Metrics,
         stop: CancellationToken,
     ) -> std::io::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
+        let hangup = signal(SignalKind::hangup())?;
+        // A write may wait for long. No look waits for it, and nor does the end.
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            never = self.look_often(hangup, &readiness, &metrics) => match never {},
+            never = self.note_often() => match never {},
+        }
+    }
+
+    async fn look_often(
+        &self,
+        mut hangup: Signal,
+        readiness: &Readiness,
+        metrics: &Metrics,
+    ) -> Infallible {
         let mut fault = None;
         let mut in_both = BTreeSet::new();
-        let mut noted: Option<Instant> = None;
         loop {
             let error = self.look().await.err();
-            fault = self.report(&readiness, fault, error.as_ref());
+            fault = self.report(readiness, fault, error.as_ref());
             in_both = self.report_ids_in_both(&in_both);
             metrics.api_keys_expiring(self.name(), self.expiring());
-            let may_note = noted.is_none_or(|noted| noted.elapsed() >= NOTE_USES_EVERY);
-            if fault.is_none() && may_note {
-                match self.note_uses().await {
-                    Ok(0) => {}
-                    Ok(_) => noted = Some(Instant::now()),
-                    Err(failure) => {
-                        noted = Some(Instant::now());
-                        let error = Chain(&failure);
-                        warn!(%error, "the last uses of API keys cannot be written, retrying");
-                    }
-                }
-            }
             tokio::select! {
-                () = stop.cancelled() => return Ok(()),
                 _ = hangup.recv() => info!("SIGHUP: looking at the API keys"),
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
+        }
+    }
+
+    async fn note_often(&self) -> Infallible {
+        loop {
+            let noted = if self.is_away() { Ok(0) } else { self.note_uses().await };
+            if let Err(failure) = &noted {
+                let error = Chain(failure);
+                warn!(%error, "the last uses of API keys cannot be written, retrying");
+            }
+            let pause = if matches!(noted, Ok(0)) { LOOK_EVERY } else { NOTE_USES_EVERY };
+            tokio::time::sleep(pause).await;
         }
     }
 

@@ -1,12 +1,14 @@
 //! Keys of a table that fails, comes back, and says something wrong.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 
 use super::*;
 use crate::failure::{Failure, Suspicion};
+use crate::readiness::{Health, Readiness};
+use crate::telemetry::{Metrics, render};
 
 /// A table as a test wants it.
 #[derive(Debug, Default)]
@@ -16,6 +18,8 @@ struct FakeTable {
     faults: Mutex<Vec<String>>,
     fails: Mutex<Option<Failure>>,
     reads: AtomicUsize,
+    writes_hang: AtomicBool,
+    hanging: AtomicUsize,
     noted: Mutex<Vec<(KeyId, Timestamp)>>,
 }
 
@@ -53,6 +57,10 @@ impl KeyTable for FakeTable {
 
     async fn note_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), Failure> {
         self.trouble()?;
+        if self.writes_hang.load(Ordering::SeqCst) {
+            self.hanging.fetch_add(1, Ordering::SeqCst);
+            std::future::pending::<()>().await;
+        }
         self.noted.lock().expect("a lock").extend(uses);
         Ok(())
     }
@@ -233,6 +241,33 @@ async fn each_service_has_its_own_table_and_the_program_has_all() {
     assert_eq!(tried(sources.of_program()), [true, true]);
 }
 
+/// A write waits for a lock or for a server that does not answer.
+#[tokio::test(start_paused = true)]
+async fn a_revocation_and_the_end_do_not_wait_for_a_note_that_hangs() {
+    let key = new_key();
+    let at = TableFixture::with(vec![record(&key, &[Scope::StockRead])], None).await;
+    at.table.writes_hang.store(true, Ordering::SeqCst);
+    at.tried(&key).expect("a key");
+    let metrics = Metrics::new(&mut prometheus_client::registry::Registry::default(), "1");
+    let stop = tokio_util::sync::CancellationToken::new();
+    let watch = at.source.clone().watch(Readiness::default(), metrics, stop.clone());
+    let watch = tokio::spawn(watch);
+    let becomes = async |what: &dyn Fn() -> bool| {
+        let begun = tokio::time::Instant::now();
+        while !what() {
+            assert!(begun.elapsed() < Duration::from_secs(3));
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+    };
+    becomes(&|| at.table.hanging.load(Ordering::SeqCst) == 1).await;
+    at.table.change(|keys| keys[0].revoked_at = Some(NOW));
+    becomes(&|| at.tried(&key) == Err(Rejected::Revoked)).await;
+    assert_eq!(at.table.hanging.load(Ordering::SeqCst), 1, "one note at a time");
+    stop.cancel();
+    let ended = tokio::time::timeout(Duration::from_millis(1), watch).await;
+    ended.expect("at once").expect("it ends").expect("without an error");
+}
+
 #[tokio::test(start_paused = true)]
 async fn uses_are_noted_once_and_tried_again_when_the_table_was_away() {
     let (key, idle) = (new_key(), new_key());
@@ -277,9 +312,6 @@ async fn a_key_is_counted_as_ending_soon_from_two_weeks_before_its_end_until_the
 /// The watcher itself: what it tells the readiness probe, and how often it notes uses.
 #[tokio::test(start_paused = true)]
 async fn the_watcher_reports_trouble_and_notes_uses_once_a_minute() {
-    use crate::readiness::{Health, Readiness};
-    use crate::telemetry::{Metrics, render};
-
     let key = new_key();
     let at = TableFixture::with(vec![record(&key, &[Scope::StockRead])], None).await;
     let mut registry = prometheus_client::registry::Registry::default();
