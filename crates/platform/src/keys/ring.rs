@@ -100,7 +100,8 @@ impl Keyring {
         Ok(Self::of(vec![Arc::new(KeySource::of_file(path, clock)?)]))
     }
 
-    /// The keys of all these sources. The first one that knows an id decides about it.
+    /// The keys of all these sources, of which a file is the first one. It decides about the ids
+    /// that it knows; of the tables, one that accepts a key is enough.
     pub fn of(sources: Vec<Arc<KeySource>>) -> Self {
         Self { sources }
     }
@@ -117,12 +118,17 @@ impl Keyring {
     /// [`Rejected`] says why the key is not accepted.
     pub fn authenticate(&self, text: &str) -> Result<Arc<Principal>, Rejected> {
         let sent: SentKey = text.parse().map_err(|_| Rejected::Malformed)?;
-        let mut found = None;
+        let mut found: Option<Result<_, Rejected>> = None;
+        let mut is_decided = false;
         let mut is_unsure = false;
         // Every source is asked, so that the time does not tell which one knows an id.
         for source in &self.sources {
             match source.judge(&sent) {
-                Verdict::Known(verdict) => found = found.or(Some(verdict)),
+                Verdict::Known(_) if is_decided => {}
+                Verdict::Known(verdict) => {
+                    is_decided = verdict.is_ok() || source.is_file();
+                    found = if is_decided { Some(verdict) } else { found.or(Some(verdict)) };
+                }
                 Verdict::Unknown => {}
                 Verdict::Unsure => is_unsure = true,
             }

@@ -180,6 +180,11 @@ impl KeySource {
         Ok(source)
     }
 
+    /// Whether it is a file, and not the table of a service.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.origin, Origin::File(_))
+    }
+
     /// The name in metrics: `file`, or the service whose table it is.
     pub fn name(&self) -> &'static str {
         match &self.origin {

@@ -241,6 +241,26 @@ async fn each_service_has_its_own_table_and_the_program_has_all() {
     assert_eq!(tried(sources.of_program()), [true, true]);
 }
 
+/// The tables are changed one after the other, so they may differ.
+#[tokio::test(start_paused = true)]
+async fn of_the_program_a_key_that_one_table_accepts_is_accepted() {
+    let key = new_key();
+    let good = record(&key, &[Scope::OpsRead]);
+    let revoked = KeyRecord { revoked_at: Some(NOW), ..good.clone() };
+    for [one, two] in [[&good, &revoked], [&revoked, &good]] {
+        let orders = TableFixture::with(vec![one.clone()], None).await;
+        let stock = TableFixture::with(vec![two.clone()], None).await;
+        let tables = vec![orders.source, stock.source];
+        let sources = KeySources { tables, ..KeySources::default() };
+        assert!(sources.of_program().authenticate(&key.text).is_ok());
+    }
+    let revoked = TableFixture::with(vec![revoked], None).await;
+    let tables = vec![revoked.source.clone(), revoked.source];
+    let sources = KeySources { tables, ..KeySources::default() };
+    let tried = sources.of_program().authenticate(&key.text).map(drop);
+    assert_eq!(tried, Err(Rejected::Revoked));
+}
+
 /// A write waits for a lock or for a server that does not answer.
 #[tokio::test(start_paused = true)]
 async fn a_revocation_and_the_end_do_not_wait_for_a_note_that_hangs() {
