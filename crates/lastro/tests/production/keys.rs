@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use platform::keys::{KeyId, KeyMode, NewKey};
 use testbed::{Databases, Deployment, Form, PATIENCE, Postgres, eventually, lastro};
 
 use crate::environment_on;
@@ -61,7 +62,8 @@ async fn keys_of_the_databases_are_felt_by_all_replicas_and_go_on_without_the_da
     // The stores of the services fail, and not the keys; whoever has no key learns nothing of it.
     let away = "503 storage_unavailable";
     become_everywhere(&shop, &key, [away, away, "200"]).await;
-    let wrong = format!("{}x", &key[..key.len() - 1]);
+    let id: KeyId = key.split('_').nth(2).expect("an id").parse().expect("an id");
+    let wrong = NewKey::for_id(id.clone(), KeyMode::Live).expect("random numbers").text;
     become_everywhere(&shop, &wrong, ["401 unauthenticated"; 3]).await;
     eventually(PATIENCE, "the log says that the keys cannot be read", async || {
         let said = "the table api_keys of orders: ";
@@ -71,8 +73,7 @@ async fn keys_of_the_databases_are_felt_by_all_replicas_and_go_on_without_the_da
 
     server.resume().await;
     become_everywhere(&shop, &key, ["200"; 3]).await;
-    let id = key.split('_').nth(2).expect("an id");
-    run(&["revoke", id]).await;
+    run(&["revoke", id.as_str()]).await;
     become_everywhere(&shop, &key, ["401 unauthenticated"; 3]).await;
     become_everywhere(&shop, &other, ["200"; 3]).await;
     eventually(PATIENCE, "the last use is noted", async || {
