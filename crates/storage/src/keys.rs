@@ -1,6 +1,8 @@
 //! The tables `api_keys` and `api_keys_version`, which both services have: the API keys of a
 //! service. The service reads them; `lastro keys` changes them beside it.
 
+use std::time::Duration;
+
 use platform::clock::Timestamp;
 use platform::config::DatabaseUrl;
 use platform::failure::{Chain, Failure};
@@ -9,6 +11,7 @@ use platform::keys::{
 };
 use platform::process::ProgramError;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::Misfit;
 use crate::admin_log::AdminEntry;
@@ -19,6 +22,9 @@ mod postgres;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+
+/// How long a change is tried again while the database is busy.
+const BUSY_FOR: Duration = Duration::from_secs(10);
 
 /// A key as its table has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +108,7 @@ impl KeyDatabase {
     }
 
     /// Changes a key, and writes that into the audit log in the same transaction. A row that is no
-    /// key can be revoked as well.
+    /// key can be revoked as well. While the database is busy, it is tried again for some seconds.
     ///
     /// # Errors
     ///
@@ -113,10 +119,26 @@ impl KeyDatabase {
         by: &str,
         now: Timestamp,
     ) -> Result<(), ChangeError> {
-        match &self.engine {
+        unless_busy(async || match &self.engine {
             Engine::Sqlite(keys) => keys.change(change, by, now).await,
             Engine::Postgres(database) => postgres::change(database, change, by, now).await,
+        })
+        .await
+    }
+}
+
+/// Makes a change, again and again while the database is busy: nothing was written then.
+async fn unless_busy(change: impl AsyncFn() -> Result<(), ChangeError>) -> Result<(), ChangeError> {
+    let begun = Instant::now();
+    let mut pause = Duration::from_millis(50);
+    loop {
+        let changed = change().await;
+        let is_busy = matches!(changed, Err(ChangeError::Failed(Failure::Busy(_))));
+        if !is_busy || begun.elapsed() + pause > BUSY_FOR {
+            return changed;
         }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
     }
 }
 

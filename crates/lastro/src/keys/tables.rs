@@ -255,7 +255,8 @@ impl Tables {
             let Err(error) = table.database.change(change, &self.by, now).await else { continue };
             let line = table.says(&error).to_string();
             let mut not_undone = Vec::new();
-            let is_unknown = matches!(error, ChangeError::Failed(Failure::Unknown(_)));
+            let is_unknown =
+                matches!(error, ChangeError::Failed(Failure::Unknown(_) | Failure::Fatal(_)));
             let maybe_changed = &steps[..at + usize::from(is_unknown)];
             for Step { table, undo, .. } in maybe_changed {
                 match table.database.change(undo, &self.by, now).await {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use platform::clock::{ManualClock, Timestamp};
 use platform::config::DatabaseUrl;
@@ -447,6 +447,31 @@ laws!(
     a_row_that_is_no_key_can_be_revoked_and_is_in_the_audit_log
     keys_and_their_log_are_not_deleted_and_hashes_have_their_length
 );
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_tried_again_while_the_database_is_busy_and_not_for_ever() {
+    let busy = || Err(Failure::Busy(Arc::new(std::fmt::Error)).into());
+    let tries = AtomicU32::new(0);
+    let tried = || tries.fetch_add(1, Ordering::SeqCst);
+    unless_busy(async || if tried() < 3 { busy() } else { Ok(()) }).await.expect("the fourth");
+    assert_eq!(tries.swap(0, Ordering::SeqCst), 4);
+
+    let begun = Instant::now();
+    let failed = unless_busy(async || {
+        tried();
+        busy()
+    });
+    assert!(matches!(failed.await, Err(ChangeError::Failed(Failure::Busy(_)))));
+    assert!(tries.swap(0, Ordering::SeqCst) > 4 && begun.elapsed() <= BUSY_FOR);
+
+    // Nobody knows whether this one was made.
+    let unknown = unless_busy(async || {
+        tried();
+        Err(Failure::Unknown(Arc::new(std::fmt::Error)).into())
+    });
+    unknown.await.expect_err("its fate is unknown");
+    assert_eq!(tries.into_inner(), 1);
+}
 
 /// The tool holds the lock of a service that does not run, and finds its file as it was left.
 #[tokio::test]
