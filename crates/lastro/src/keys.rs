@@ -81,7 +81,7 @@ struct Create {
     #[arg(long, value_name = "ID")]
     customer: Option<String>,
     /// When the key ends
-    #[arg(long, value_name = "TIME", default_value = "365d", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "365d", value_parser = lifetime)]
     expires: Duration,
     /// How many requests per second the key may make, of reads and of writes each [default: any
     /// number]
@@ -93,6 +93,17 @@ struct Create {
     /// Make a key for trials: it begins with lsk_test_ and is otherwise like any other
     #[arg(long)]
     test: bool,
+}
+
+/// The longest time that a key may last.
+const MAX_LIFETIME: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if lifetime > MAX_LIFETIME {
+        return Err("a key lasts 10 years at most".to_owned());
+    }
+    Ok(lifetime)
 }
 
 /// Where the keys are.
@@ -108,6 +119,11 @@ enum Source {
 /// No file and no database is named, it cannot be read or written, or it has no such key.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     let Args { command, file, in_database, databases, config } = args;
+    // The variable may stay set where both are used.
+    let variable = std::env::var_os("LASTRO_API_KEYS_FILE").map(PathBuf::from);
+    if in_database && file.is_some() && file != variable {
+        return Err(UsageError("--file and --in-database exclude each other".to_owned()).into());
+    }
     let names_tables = in_database || databases.names_any();
     let source = match file.filter(|_| !in_database) {
         Some(file) => Source::File(file),

@@ -226,7 +226,7 @@ impl Tables {
                 false => format!(
                     "in {} the key has a secret that was shown to nobody, and its old one ends on {}; run the command again with --overlap 0s",
                     names(&half.not_undone),
-                    day(now.after(overlap)),
+                    day(found.not_after.min(now.after(overlap))),
                 ),
             };
             ProgramError::Failed(format!("{}; {undone}", half.line))

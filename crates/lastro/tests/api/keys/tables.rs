@@ -252,6 +252,27 @@ async fn a_change_that_fails_in_the_second_database_is_undone_in_the_first() {
     connection.becomes(again.await.stdout.trim(), 200).await;
 }
 
+#[tokio::test]
+async fn a_rotation_that_cannot_be_undone_says_when_the_old_secret_ends() {
+    let shop = shop().await;
+    let (_, id) = create(&shop, "orders:read,stock:read").await;
+    for (file, action) in [("orders.db", "key_restored"), ("inventory.db", "key_rotated")] {
+        let file = rusqlite::Connection::open(shop.folder().join("data").join(file));
+        let file = file.expect("the file");
+        file.busy_timeout(PATIENCE).expect("a timeout");
+        let no = format!(
+            "CREATE TRIGGER no BEFORE INSERT ON admin_log WHEN NEW.action = '{action}' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        );
+        file.execute_batch(&no).expect("a trigger");
+    }
+    let list = tool(&shop, &["list", "--json"]).await.stdout;
+    let key: Value = serde_json::from_str(list.lines().next().expect("a key")).expect("JSON");
+    let ends =
+        format!("its old one ends on {};", &key["not_after"].as_str().expect("a time")[..10]);
+    let rotated = tool(&shop, &["rotate", &id, "--overlap", "5years"]).await;
+    rotated.must_be_refused(1, &["in sqlite:data/orders.db the key has a secret", &ends]);
+}
+
 /// A key that leaked must not stay valid in one service because the database of the other is away.
 #[tokio::test]
 async fn a_key_is_revoked_in_one_database_while_the_other_is_away() {
@@ -313,6 +334,16 @@ async fn what_cannot_be_is_said_in_one_line() {
     for args in [&["keys", "list", "--data-dir", "none"][..], &["keys", "list", "--in-database"]] {
         run(args).await.must_be_refused(1, &["orders.db", "there is no such file"]);
     }
+    run(&["keys", "list", "--file", "keys.toml", "--in-database"])
+        .await
+        .must_be_refused(2, &["--file and --in-database exclude each other"]);
+    let create = ["keys", "create", "--name", "x", "--scope", "orders:read", "--file", "keys.toml"];
+    for lifetime in ["11years", "9999999999days"] {
+        let forever = run(&[&create[..], &["--expires", lifetime]].concat()).await;
+        forever.must_be_a_usage_error(&["--expires", lifetime]);
+        assert!(forever.stderr.contains("a key lasts 10 years at most"), "{}", forever.stderr);
+    }
+    assert_eq!(run(&[&create[..], &["--expires", "10years"]].concat()).await.code, Some(0));
     let shop = shop().await;
     tool(&shop, &["revoke", "4fT9xQ2mLp0a"])
         .await
