@@ -54,7 +54,7 @@ impl KeySource {
         let mut in_both = BTreeSet::new();
         loop {
             let error = self.look().await.err();
-            fault = self.report(readiness, fault, error.as_ref());
+            fault = self.report(readiness, fault.as_deref(), error.as_ref());
             in_both = self.report_ids_in_both(&in_both);
             metrics.api_keys_expiring(self.name(), self.expiring());
             tokio::select! {
@@ -130,7 +130,7 @@ impl KeySource {
     fn report(
         &self,
         readiness: &Readiness,
-        before: Option<String>,
+        before: Option<&str>,
         now: Option<&KeysUnreadable>,
     ) -> Option<String> {
         let check = match &self.origin {
@@ -141,7 +141,7 @@ impl KeySource {
         match (now, &fault) {
             (Some(error), Some(fault)) => {
                 match error {
-                    _ if before.as_ref() == Some(fault) => {}
+                    _ if before == Some(fault.as_str()) => {}
                     KeysUnreadable::Rows { .. } => {
                         error!(fault, "nobody gets in with the API keys of these rows");
                     }

@@ -370,7 +370,7 @@ async fn a_row_that_is_no_key_is_named_and_takes_no_other_key_with_it(fresh: Fre
         let change = format!("UPDATE api_keys SET {column} = {value} WHERE id = '{id}'");
         fresh.execute(&change).await.expect(value);
         let found = fresh.service.read_if_changed(None).await.expect(value).expect("keys");
-        assert_eq!(found.keys, [other.clone()], "{value}");
+        assert_eq!(found.keys, std::slice::from_ref(&other), "{value}");
         let [line] = &found.faults[..] else { panic!("{:?}", found.faults) };
         assert!(line.contains(&format!("api_keys {}: ", made.id)), "{line}");
         let rows = fresh.tool.keys().await.expect("rows");

@@ -148,7 +148,7 @@ async fn the_list_shows_when_a_key_was_used_and_the_audit_log_who_made_it() {
 }
 
 #[tokio::test]
-async fn a_row_that_is_no_key_shows_in_readyz_and_takes_no_other_key_with_it() {
+async fn a_row_that_is_no_key_keeps_the_keys_and_shows_in_readyz() {
     let shop = shop().await;
     let (key, _) = create(&shop, "orders:read,stock:read,ops:read").await;
     let client = Client::new(&shop, &key);
