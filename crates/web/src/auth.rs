@@ -9,6 +9,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 
 use crate::problem::{Code, Problem};
 
+use authenticator::Denied;
 pub(crate) use authenticator::{Authenticator, has_credential};
 
 mod authenticator;
@@ -156,7 +157,7 @@ impl Guard {
     }
 
     /// Finds out who sends the request, and whether they may. `route` is the pattern of its path,
-    /// if there is one.
+    /// if there is one. `None` if the request may wait for a key of the token issuer, and should.
     ///
     /// # Errors
     ///
@@ -168,9 +169,10 @@ impl Guard {
         &self,
         request: &Request,
         route: Option<&str>,
-    ) -> (Client, Result<Arc<Principal>, Problem>) {
+        may_wait: bool,
+    ) -> Option<(Client, Result<Arc<Principal>, Problem>)> {
         if !self.authenticator.asks() {
-            return (Client::of_route(route), Ok(self.anyone.clone()));
+            return Some((Client::of_route(route), Ok(self.anyone.clone())));
         }
         let rule = route.and_then(|route| self.rule(request.method().as_str(), route));
         let is_open = match rule {
@@ -181,17 +183,20 @@ impl Guard {
             },
             None => route.is_none() && !is_of_the_api(request.uri().path()),
         };
-        match self.authenticator.identify(request.uri(), request.headers()) {
+        // Whoever needs no token does not wait for its key.
+        let may_wait = may_wait && !is_open;
+        Some(match self.authenticator.identify(request.uri(), request.headers(), may_wait) {
             Ok(principal) => {
                 let admitted = self.admits(&principal, rule, route).map(|()| principal.clone());
                 (Client::WithKey(principal), admitted)
             }
+            Err(Denied::AwaitsKey) => return None,
             Err(_) if is_open => (Client::of_route(route), Ok(self.stranger.clone())),
-            Err(problem) if problem.code == Code::STORAGE_UNAVAILABLE => {
+            Err(Denied::Refused(problem)) if problem.code == Code::STORAGE_UNAVAILABLE => {
                 (Client::Uncounted, Err(problem))
             }
-            Err(problem) => (Client::Rejected, Err(problem)),
-        }
+            Err(Denied::Refused(problem)) => (Client::Rejected, Err(problem)),
+        })
     }
 
     fn admits(

@@ -34,6 +34,7 @@ use crate::limits::{COST_OF_A_WRONG_KEY, Counted, Limits};
 use crate::problem::{Code, Problem};
 use crate::refusals::Refusals;
 use crate::requester::Origin;
+use crate::slots::Slot;
 use crate::strangers::InFlight;
 
 mod context;
@@ -101,11 +102,15 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     request.extensions_mut().insert(trace_parent);
 
     edge.limits.find_client(&mut request);
-    if may_wait(&request, &asked) {
-        edge.guard.authenticator().learn_key(request.headers()).await;
-    }
+    let admission = match edge.admit(&request, &asked) {
+        Ok(admission) => admission,
+        Err(AwaitsKey(place)) => {
+            edge.guard.authenticator().learn_key(request.headers()).await;
+            edge.identify(&request, &asked, place)
+        }
+    };
     let address = request.extensions().get().map(|origin: &Origin| origin.address);
-    let Admission { client, admitted, counted, in_flight } = edge.admit(&request, &asked);
+    let Admission { client, admitted, counted, in_flight } = admission;
     let mut response = match admitted {
         Ok(principal) => {
             let _place = edge.limits.wait(&principal, &mut request);
@@ -160,6 +165,10 @@ struct Admission {
     /// The request in the count of its address, unless it counts for a key.
     in_flight: Option<InFlight>,
 }
+
+/// A request whose token is signed with a key that is unknown. While it waits for the keys of the
+/// issuer, it counts for its address.
+struct AwaitsKey(Option<InFlight>);
 
 impl Admission {
     fn refused(client: Client, problem: Problem, counted: Option<Counted>) -> Self {
@@ -259,23 +268,53 @@ impl Asked {
 impl Edge {
     /// Lets a request in, or says why not. Nothing of it was read but its headers.
     ///
-    /// A request with a valid key counts for the key alone: many clients may share an address.
-    /// What a client may not do counts as well.
-    fn admit(&self, request: &Request, asked: &Asked) -> Admission {
-        let slot = request.extensions().get().and_then(|origin: &Origin| origin.slot.as_ref());
+    /// # Errors
+    ///
+    /// The request should wait for a key of the token issuer first.
+    fn admit(&self, request: &Request, asked: &Asked) -> Result<Admission, AwaitsKey> {
+        let slot = slot_of(request);
         if slot.is_some_and(|slot| slot.is_short()) && !is_probe(asked.route.as_deref()) {
             let detail = "all connections have a request in flight";
             let problem = Problem::new(Code::OVERLOADED, detail);
-            return Admission::refused(Client::Uncounted, problem, None);
+            return Ok(Admission::refused(Client::Uncounted, problem, None));
         }
         if let Err(problem) = self.site.check(request) {
-            return Admission::refused(Client::Uncounted, problem, None);
+            return Ok(Admission::refused(Client::Uncounted, problem, None));
         }
-        let (client, admitted) = self.guard.admit(request, asked.route.as_deref());
+        // The connections that are kept for probes are not held up.
+        let may_wait = !slot.is_some_and(|slot| slot.is_spare());
+        match self.guard.admit(request, asked.route.as_deref(), may_wait) {
+            Some((client, admitted)) => Ok(self.count(request, client, admitted, None)),
+            None => match self.limits.begin(request) {
+                Ok(place) => Err(AwaitsKey(place)),
+                Err(problem) => Ok(self.count(request, Client::WithoutKey, Err(problem), None)),
+            },
+        }
+    }
+
+    /// Lets a request in that has waited for a key of the token issuer, in this place of its
+    /// address, or says why not.
+    fn identify(&self, request: &Request, asked: &Asked, place: Option<InFlight>) -> Admission {
+        let identified = self.guard.admit(request, asked.route.as_deref(), false);
+        let (client, admitted) = identified.expect("it does not wait again");
+        self.count(request, client, admitted, place)
+    }
+
+    /// Counts a request whose client is known, and which may have a place of its address.
+    ///
+    /// A request with a valid key counts for the key alone: many clients may share an address.
+    /// What a client may not do counts as well.
+    fn count(
+        &self,
+        request: &Request,
+        client: Client,
+        admitted: Result<Arc<Principal>, Problem>,
+        place: Option<InFlight>,
+    ) -> Admission {
         let counted = match &client {
             Client::Uncounted => Ok(None),
             Client::WithKey(principal) => {
-                if let Some(slot) = slot {
+                if let Some(slot) = slot_of(request) {
                     slot.shows_key();
                 }
                 Limits::count_key(principal, request)
@@ -291,6 +330,7 @@ impl Edge {
         };
         let in_flight = match client {
             Client::Uncounted | Client::WithKey(_) => Ok(None),
+            Client::WithoutKey | Client::Rejected if place.is_some() => Ok(place),
             Client::WithoutKey | Client::Rejected => self.limits.begin(request),
         };
         match in_flight {
@@ -345,11 +385,8 @@ impl Edge {
     }
 }
 
-/// Whether the request may wait for a key of the token issuer: probes are answered at once, and the
-/// connections that are kept for them are not held up.
-fn may_wait(request: &Request, asked: &Asked) -> bool {
-    let slot = request.extensions().get().and_then(|origin: &Origin| origin.slot.as_ref());
-    !slot.is_some_and(|slot| slot.is_spare()) && !is_probe(asked.route.as_deref())
+fn slot_of(request: &Request) -> Option<&Arc<Slot>> {
+    request.extensions().get().and_then(|origin: &Origin| origin.slot.as_ref())
 }
 
 /// The path, unless somebody put a key or a token into it.

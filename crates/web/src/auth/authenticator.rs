@@ -14,6 +14,20 @@ use crate::problem::{Code, Problem};
 /// Rejected keys and tokens are logged at most this often: anybody can send them.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
+/// Why it is not known who sends a request.
+#[derive(Debug)]
+pub(super) enum Denied {
+    /// Its token is signed with a key that a fetch from the issuer may bring.
+    AwaitsKey,
+    Refused(Problem),
+}
+
+impl From<Problem> for Denied {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
+}
+
 /// What proves who a client is.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Authenticator {
@@ -42,29 +56,31 @@ impl Authenticator {
         }
     }
 
-    /// Finds out who sends a request.
+    /// Finds out who sends a request, which may wait for a key of the issuer or not.
     ///
     /// # Errors
     ///
+    /// - [`Denied::AwaitsKey`] if it may wait, and its token is signed with an unknown key.
     /// - 401 `unauthenticated` without a valid key or token.
     /// - 503 `storage_unavailable` if what verifies it could not be read for too long.
     pub(super) fn identify(
         &self,
         uri: &Uri,
         headers: &HeaderMap,
-    ) -> Result<Arc<Principal>, Problem> {
+        may_wait: bool,
+    ) -> Result<Arc<Principal>, Denied> {
         if uri.query().is_some_and(has_credential) {
             let detail = "a key must not be in the URL, where logs show it; send it as Authorization: Bearer, and revoke this one";
-            return Err(Problem::unauthenticated(true, detail));
+            return Err(Problem::unauthenticated(true, detail).into());
         }
         let Some(sent) = bearer(headers) else {
             let is_sent = headers.contains_key(header::AUTHORIZATION);
-            return Err(Problem::unauthenticated(is_sent, self.needs()));
+            return Err(Problem::unauthenticated(is_sent, self.needs()).into());
         };
         match (&self.keys, &self.tokens) {
-            (_, Some(tokens)) if is_token(sent) => self.of_token(tokens, sent),
-            (Some(keys), _) => self.of_key(keys, sent),
-            _ => Err(Problem::unauthenticated(true, self.needs())),
+            (_, Some(tokens)) if is_token(sent) => self.of_token(tokens, sent, may_wait),
+            (Some(keys), _) => Ok(self.of_key(keys, sent)?),
+            _ => Err(Problem::unauthenticated(true, self.needs()).into()),
         }
     }
 
@@ -84,17 +100,24 @@ impl Authenticator {
         })
     }
 
-    fn of_token(&self, tokens: &Tokens, sent: &str) -> Result<Arc<Principal>, Problem> {
+    fn of_token(
+        &self,
+        tokens: &Tokens,
+        sent: &str,
+        may_wait: bool,
+    ) -> Result<Arc<Principal>, Denied> {
+        use tokens::Rejected;
         tokens.authenticate(sent).map_err(|rejected| match rejected {
-            tokens::Rejected::KeysUnavailable => {
+            Rejected::UnknownKey | Rejected::KeysUnavailable if may_wait => Denied::AwaitsKey,
+            Rejected::KeysUnavailable => {
                 let detail = "the keys of the token issuer cannot be fetched now";
-                Problem::new(Code::STORAGE_UNAVAILABLE, detail)
+                Problem::new(Code::STORAGE_UNAVAILABLE, detail).into()
             }
             reason => {
                 if self.may_log() {
                     info!(?reason, "a request with a wrong access token was refused");
                 }
-                Problem::unauthenticated(true, self.needs())
+                Problem::unauthenticated(true, self.needs()).into()
             }
         })
     }

@@ -9,9 +9,11 @@ use http::header;
 use platform::clock::{Clock, SystemClock, SystemIds, Timestamp};
 use platform::config::File;
 use platform::keys::{KeyMode, KeyRecord, Keyring, KeysFileError, NewKey, change};
+use platform::process::LimitSettings;
 use platform::telemetry::Metrics;
 use platform::tokens::{OidcArgs, Tokens};
 use prometheus_client::registry::Registry;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::ServiceExt;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder};
@@ -19,6 +21,8 @@ use utoipa::openapi::{PathItem, Paths};
 
 use super::*;
 use crate::edge::Edge;
+use crate::limits::Limits;
+use crate::requester::Origin;
 
 const RULES: &[Rule] = &[
     Rule::open("/open"),
@@ -72,7 +76,8 @@ impl Fixture {
         let request = request.body(Body::empty()).expect("a request");
         let route = ["/open", "/docs", "/api/things", "/api/unlisted"];
         let route = route.into_iter().find(|route| *route == request.uri().path());
-        self.guard.admit(&request, route).1.map(|_| ())
+        let verdict = self.guard.admit(&request, route, false);
+        verdict.expect("it does not wait").1.map(|_| ())
     }
 
     fn with_key(&self, method: &str, path: &str) -> Result<(), &'static str> {
@@ -204,24 +209,58 @@ fn keys_and_tokens_are_told_apart_by_their_form() {
     assert_eq!(with(None, None), [Ok(()); 4]);
 }
 
-/// Time is paused, and passes only while something waits for it.
-#[tokio::test(start_paused = true)]
-async fn a_probe_does_not_wait_for_a_key_of_the_issuer() {
+/// A service that asks for tokens, whose issuer does not answer.
+fn asks_for_tokens(limits: &LimitSettings) -> Router {
     let ids = Arc::new(SystemIds::new(Arc::new(SystemClock)));
     let edge = Edge::new("test", Metrics::new(&mut Registry::default(), "0"), ids);
     let guard = Guard::new(Authenticator::new(None, Some(tokens())), true, PROBES);
+    let limits = Arc::new(Limits::new(limits).expect("limits"));
     let routes =
         Router::new().route("/livez", get(|| async {})).route("/metrics", get(|| async {}));
-    let router = edge.guarded_by(guard, Arc::default()).wrap(routes);
+    edge.guarded_by(guard, limits).wrap(routes)
+}
+
+/// A request with a token that is signed with an unknown key.
+fn with_unknown_key(path: &str) -> Request {
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256","kid":"k1"}"#);
+    let request = Request::get(path).header("host", "shop");
+    let request = request.header("authorization", format!("Bearer {header}.e30.e30"));
+    let mut request = request.body(Body::empty()).expect("a request");
+    request.extensions_mut().insert(Origin { address: [192, 0, 2, 1].into(), slot: None });
+    request
+}
+
+/// Time is paused, and passes only while something waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_probe_does_not_wait_for_a_key_of_the_issuer() {
+    let router = asks_for_tokens(&LimitSettings::default());
     for (path, status, waits) in [("/livez", 200, false), ("/metrics", 503, true)] {
         let started = Instant::now();
-        let request = Request::get(path).header("host", "shop");
-        let request = request.header("authorization", format!("Bearer {header}.e30.e30"));
-        let request = request.body(Body::empty()).expect("a request");
-        let answer = router.clone().oneshot(request).await.expect("an answer");
+        let answer = router.clone().oneshot(with_unknown_key(path)).await.expect("an answer");
         assert_eq!((answer.status().as_u16(), !started.elapsed().is_zero()), (status, waits));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_has_only_so_many_requests_that_wait_for_a_key_of_the_issuer() {
+    let limits = LimitSettings { address_requests: Some(2), ..LimitSettings::default() };
+    let router = asks_for_tokens(&limits);
+    let started = Instant::now();
+    let mut asked = JoinSet::new();
+    for _ in 0..5 {
+        let router = router.clone();
+        asked.spawn(async move {
+            let answer = router.oneshot(with_unknown_key("/metrics")).await;
+            (answer.expect("an answer").status().as_u16(), !started.elapsed().is_zero())
+        });
+    }
+    let mut answers = asked.join_all().await;
+    answers.sort_unstable();
+    let (refused, unavailable) = ((429, false), (503, true));
+    assert_eq!(answers, [refused, refused, refused, unavailable, unavailable]);
+    // The places are free again.
+    let answer = router.oneshot(with_unknown_key("/metrics")).await.expect("an answer");
+    assert_eq!(answer.status(), 503);
 }
 
 #[test]
