@@ -99,11 +99,11 @@ pub fn require(principal: &Principal, scope: Scope) -> Result<(), Problem> {
 pub(crate) enum Client {
     /// They have a valid key or token.
     WithKey(Arc<Principal>),
-    /// They have none, and need none.
+    /// They have none, and need none; or nobody can tell whether theirs is valid.
     WithoutKey,
     /// They have none where they need one.
     Rejected,
-    /// Whoever it is: a probe, or while the keys cannot be read.
+    /// Whoever it is: a probe.
     Uncounted,
 }
 
@@ -193,7 +193,7 @@ impl Guard {
             Err(Denied::AwaitsKey) => return None,
             Err(_) if is_open => (Client::of_route(route), Ok(self.stranger.clone())),
             Err(Denied::Refused(problem)) if problem.code == Code::STORAGE_UNAVAILABLE => {
-                (Client::Uncounted, Err(problem))
+                (Client::WithoutKey, Err(problem))
             }
             Err(Denied::Refused(problem)) => (Client::Rejected, Err(problem)),
         })

@@ -10,6 +10,7 @@ use platform::clock::{Clock, SystemClock, SystemIds, Timestamp};
 use platform::config::File;
 use platform::keys::{KeyMode, KeyRecord, Keyring, KeysFileError, NewKey, change};
 use platform::process::LimitSettings;
+use platform::rate::Rate;
 use platform::telemetry::Metrics;
 use platform::tokens::{OidcArgs, Tokens};
 use prometheus_client::registry::Registry;
@@ -241,10 +242,8 @@ async fn a_probe_does_not_wait_for_a_key_of_the_issuer() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_address_has_only_so_many_requests_that_wait_for_a_key_of_the_issuer() {
-    let limits = LimitSettings { address_requests: Some(2), ..LimitSettings::default() };
-    let router = asks_for_tokens(&limits);
+/// The statuses of five requests with an unknown key at the same time, and whether they waited.
+async fn five_at_once(router: &Router) -> Vec<(u16, bool)> {
     let started = Instant::now();
     let mut asked = JoinSet::new();
     for _ in 0..5 {
@@ -256,11 +255,28 @@ async fn an_address_has_only_so_many_requests_that_wait_for_a_key_of_the_issuer(
     }
     let mut answers = asked.join_all().await;
     answers.sort_unstable();
+    answers
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_has_only_so_many_requests_that_wait_for_a_key_of_the_issuer() {
+    let limits = LimitSettings { address_requests: Some(2), ..LimitSettings::default() };
+    let router = asks_for_tokens(&limits);
     let (refused, unavailable) = ((429, false), (503, true));
+    // The second time, the places are free again.
+    for _ in 0..2 {
+        let answers = five_at_once(&router).await;
+        assert_eq!(answers, [refused, refused, refused, unavailable, unavailable]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_verified_now_counts_for_its_address() {
+    let address_rate = Rate::new(1, Some(2));
+    let router = asks_for_tokens(&LimitSettings { address_rate, ..LimitSettings::default() });
+    let (refused, unavailable) = ((429, true), (503, true));
+    let answers = five_at_once(&router).await;
     assert_eq!(answers, [refused, refused, refused, unavailable, unavailable]);
-    // The places are free again.
-    let answer = router.oneshot(with_unknown_key("/metrics")).await.expect("an answer");
-    assert_eq!(answer.status(), 503);
 }
 
 #[test]
