@@ -110,7 +110,7 @@ pub(crate) enum Client {
 impl Client {
     /// Who sends a request without a key. Whoever tries keys from an address must not make the
     /// probes of a load balancer at the same address fail.
-    fn of_route(route: Option<&str>) -> Self {
+    pub(crate) fn of_route(route: Option<&str>) -> Self {
         if is_probe(route) { Self::Uncounted } else { Self::WithoutKey }
     }
 }

@@ -279,7 +279,8 @@ impl Edge {
             return Ok(Admission::refused(Client::Uncounted, problem, None));
         }
         if let Err(problem) = self.site.check(request) {
-            return Ok(Admission::refused(Client::Uncounted, problem, None));
+            let client = Client::of_route(asked.route.as_deref());
+            return Ok(self.count(request, client, Err(problem), None));
         }
         // The connections that are kept for probes are not held up.
         let may_wait = !slot.is_some_and(|slot| slot.is_spare());

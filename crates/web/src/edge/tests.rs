@@ -6,7 +6,9 @@ use axum::routing::{get, post};
 use http::StatusCode;
 use http_body_util::BodyExt;
 use platform::clock::{ManualClock, SystemIds, Timestamp};
+use platform::config::ListenAddr;
 use platform::process::LimitSettings;
+use platform::rate::Rate;
 use platform::telemetry::render;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
@@ -231,6 +233,31 @@ async fn an_address_has_only_so_many_requests_in_flight_and_probes_are_not_among
     // A client that gives up does not count any more.
     drop(first);
     assert_eq!(check_problem(&from(one, "/nothing").await), (404, "not_found"));
+}
+
+/// Time is paused, so that nothing becomes due meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_request_for_another_site_counts_for_its_address_unless_it_is_a_probe() {
+    let address_rate = Rate::new(1, Some(2));
+    let settings = LimitSettings { address_rate, ..LimitSettings::default() };
+    let limits = Arc::new(Limits::new(&settings).expect("limits"));
+    let listen: ListenAddr = "127.0.0.1:8080".parse().expect("an address");
+    let site = Site::new(&listen, false, &["shop.example".to_owned()], &[]).expect("a site");
+    let edge = edge("test", &mut Registry::default()).at(Arc::new(site));
+    let routes = Router::new().route("/livez", get(|| async {}));
+    let router = edge.guarded_by(Guard::open(&[]), limits).wrap(routes);
+    for (path, expected) in [
+        ("/livez", (421, "misdirected_request")),
+        ("/x", (421, "misdirected_request")),
+        ("/x", (421, "misdirected_request")),
+        ("/x", (429, "rate_limited")),
+        ("/livez", (421, "misdirected_request")),
+    ] {
+        let mut request = get_of(path);
+        request.headers_mut().insert(header::HOST, HeaderValue::from_static("other.example"));
+        request.extensions_mut().insert(Origin { address: [192, 0, 2, 1].into(), slot: None });
+        assert_eq!(check_problem(&answer_of(router.clone(), request).await), expected, "{path}");
+    }
 }
 
 async fn is_pending(future: &mut (impl Future<Output = Answer> + Unpin)) -> bool {
