@@ -146,12 +146,16 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
 }
 
 /// Answers a request that is not let in. What is left of its body would be read as the next request,
-/// so the connection ends with the answer.
+/// so the connection ends with the answer. Of a request that is one too many, nothing is read: a
+/// client that still sends may lose the answer.
 async fn refuse(problem: Problem, request: Request) -> Response {
+    let is_one_too_many = matches!(problem.code, Code::RATE_LIMITED | Code::OVERLOADED);
     let mut response = problem.into_response();
     let (parts, body) = request.into_parts();
     if !body.is_end_stream() {
-        discard_unread(&parts.headers, body).await;
+        if !is_one_too_many {
+            discard_unread(&parts.headers, body).await;
+        }
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

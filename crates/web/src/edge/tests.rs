@@ -1,10 +1,13 @@
+use std::convert::Infallible;
 use std::pin::Pin;
+use std::task::Context;
 
 use axum::Extension;
 use axum::body::Body;
 use axum::routing::{get, post};
 use http::StatusCode;
 use http_body_util::BodyExt;
+use hyper::body::{Bytes, Frame};
 use platform::clock::{ManualClock, SystemIds, Timestamp};
 use platform::config::ListenAddr;
 use platform::process::LimitSettings;
@@ -257,6 +260,44 @@ async fn a_request_for_another_site_counts_for_its_address_unless_it_is_a_probe(
         request.headers_mut().insert(header::HOST, HeaderValue::from_static("other.example"));
         request.extensions_mut().insert(Origin { address: [192, 0, 2, 1].into(), slot: None });
         assert_eq!(check_problem(&answer_of(router.clone(), request).await), expected, "{path}");
+    }
+}
+
+/// Time is paused: it jumps ahead while a body is waited for.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_read_of_a_request_that_is_one_too_many() {
+    let address_rate = Rate::new(1, Some(1));
+    let settings = LimitSettings { address_rate, ..LimitSettings::default() };
+    let limits = Arc::new(Limits::new(&settings).expect("limits"));
+    let edge = edge("test", &mut Registry::default());
+    let router = edge.guarded_by(Guard::open(&[]), limits).wrap(routes());
+    let started = Instant::now();
+    for (path, expected) in [("/who/a", 200), ("/json", 429)] {
+        let mut request = get_of(path);
+        if expected == 429 {
+            *request.method_mut() = Method::POST;
+            *request.body_mut() = Body::new(NeverArrives);
+        }
+        request.extensions_mut().insert(Origin { address: [192, 0, 2, 1].into(), slot: None });
+        let answer = answer_of(router.clone(), request).await;
+        assert_eq!(answer.status, expected);
+        let closes = answer.headers.get(header::CONNECTION).is_some_and(|value| value == "close");
+        assert_eq!(closes, expected == 429);
+    }
+    assert!(started.elapsed().is_zero());
+}
+
+struct NeverArrives;
+
+impl HttpBody for NeverArrives {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
     }
 }
 
