@@ -25,15 +25,26 @@ pub(crate) enum Unusable {
 
 /// The text of a file that only its owner may write.
 pub(crate) fn read_owned(path: &Path) -> Result<String, Unusable> {
-    let mut file = File::open(path).map_err(Unusable::Unreadable)?;
+    let mut text = String::new();
+    open_owned(path)?.read_to_string(&mut text).map_err(Unusable::Unreadable)?;
+    Ok(text)
+}
+
+/// The bytes of a file that only its owner may write.
+pub(super) fn read_owned_bytes(path: &Path) -> Result<Vec<u8>, Unusable> {
+    let mut bytes = Vec::new();
+    open_owned(path)?.read_to_end(&mut bytes).map_err(Unusable::Unreadable)?;
+    Ok(bytes)
+}
+
+fn open_owned(path: &Path) -> Result<File, Unusable> {
+    let file = File::open(path).map_err(Unusable::Unreadable)?;
     let mode = file.metadata().map_err(Unusable::Unreadable)?.mode();
     if mode & OTHERS_WRITE != 0 {
         let line = format!("other users may write it; run: chmod go-w {}", path.display());
         return Err(Unusable::Writable(line));
     }
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(Unusable::Unreadable)?;
-    Ok(text)
+    Ok(file)
 }
 
 /// The text of a file that only its owner may write, for the start of a program.

@@ -11,15 +11,13 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::jwk::{self, KeysById};
 use super::settings::{TokenSettings, secure_url};
-use crate::config::{UsageError, read_trusted};
+use crate::config::{UsageError, authorities};
 use crate::failure::Chain;
 
 /// How long one answer of the issuer may take.
@@ -47,7 +45,7 @@ impl Source {
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| UsageError(error.to_string()))?
-            .with_root_certificates(authorities(settings.ca.as_deref())?)
+            .with_root_certificates(trusted(settings.ca.as_deref())?)
             .with_no_client_auth();
         // `secure_url` has let plain HTTP through for this machine only.
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
@@ -115,21 +113,12 @@ impl Source {
     }
 }
 
-fn authorities(file: Option<&Path>) -> Result<RootCertStore, UsageError> {
+/// The authorities of the file, or those of the system.
+fn trusted(file: Option<&Path>) -> Result<RootCertStore, UsageError> {
+    if let Some(path) = file {
+        return authorities("oidc_ca", path);
+    }
     let mut roots = RootCertStore::empty();
-    let Some(path) = file else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        return Ok(roots);
-    };
-    let wrong = |why: &str| UsageError(format!("oidc_ca={}: {why}", path.display()));
-    let text =
-        read_trusted(path).map_err(|UsageError(line)| UsageError(format!("oidc_ca: {line}")))?;
-    for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
-        let certificate = certificate.map_err(|error| wrong(&error.to_string()))?;
-        roots.add(certificate).map_err(|error| wrong(&error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(wrong("the file has no certificates in PEM"));
-    }
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     Ok(roots)
 }

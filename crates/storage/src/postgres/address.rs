@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use platform::config::{UsageError, authorities};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
@@ -129,23 +128,15 @@ fn one_by_one(url: &str) -> Vec<String> {
 
 /// The way to encrypted connections. Nothing is read from the disk unless they are wanted.
 fn tls(encrypts: bool, root: Option<PathBuf>) -> Result<MakeRustlsConnect, String> {
-    let mut roots = RootCertStore::empty();
-    match root {
-        _ if !encrypts => {}
-        Some(path) => {
-            let failed =
-                |error: &dyn std::fmt::Display| format!("sslrootcert={}: {error}", path.display());
-            for certificate in
-                CertificateDer::pem_file_iter(&path).map_err(|error| failed(&error))?
-            {
-                let certificate = certificate.map_err(|error| failed(&error))?;
-                roots.add(certificate).map_err(|error| failed(&error))?;
-            }
-        }
+    let roots = match root {
+        _ if !encrypts => RootCertStore::empty(),
+        Some(path) => authorities("sslrootcert", &path).map_err(|UsageError(line)| line)?,
         None => {
+            let mut roots = RootCertStore::empty();
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            roots
         }
-    }
+    };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -157,6 +148,8 @@ fn tls(encrypts: bool, root: Option<PathBuf>) -> Result<MakeRustlsConnect, Strin
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     /// For each host, whether connections to it are encrypted.
@@ -191,15 +184,22 @@ mod tests {
         ] {
             assert_eq!(encrypted(url), Ok(expected.to_vec()), "{url}");
         }
-        // Naming the roots is enough.
-        let roots = no_roots();
-        let url = format!("postgres://u@localhost/d?sslrootcert={}", roots.path().display());
-        assert_eq!(encrypted(&url), Ok(vec![true]));
     }
 
-    /// An empty file of root certificates.
-    fn no_roots() -> tempfile::NamedTempFile {
-        tempfile::NamedTempFile::new().expect("a file")
+    /// Naming the roots is enough to encrypt: their file is read, and nobody but its owner may have
+    /// written it.
+    #[test]
+    fn root_certificates_that_cannot_be_trusted_are_refused() {
+        let roots = tempfile::NamedTempFile::new().expect("a file");
+        let url = format!("postgres://u@localhost/d?sslrootcert={}", roots.path().display());
+        assert_eq!(encrypted(&format!("{url}&sslmode=disable")), Ok(vec![false]));
+        for (mode, words) in [(0o644, "has no certificates in PEM"), (0o664, "run: chmod go-w")] {
+            let permissions = PermissionsExt::from_mode(mode);
+            std::fs::set_permissions(roots.path(), permissions).expect("permissions");
+            let line = encrypted(&url).expect_err("refused");
+            let start = format!("sslrootcert={}: ", roots.path().display());
+            assert!(line.starts_with(&start) && line.contains(words), "{line}");
+        }
     }
 
     #[test]

@@ -188,7 +188,7 @@ async fn what_is_wrong_in_the_settings_of_an_issuer_is_told_in_one_line() {
         (&["--oidc-roles", "clerk=stock:all"], "stock:all"),
         (&["--oidc-scope-claim", "roles"], "oidc_issuer"),
         (&[&issuer[..], &["--no-auth"]].concat(), "oidc_issuer and no_auth"),
-        (&[&issuer[..], &["--oidc-ca", "absent.pem"]].concat(), "oidc_ca: cannot read absent.pem"),
+        (&[&issuer[..], &["--oidc-ca", "absent.pem"]].concat(), "oidc_ca=absent.pem: No such file"),
     ] {
         let ended = lastro(folder.path()).args(args.iter().copied()).to_end().await;
         assert_eq!(ended.code, Some(2), "{args:?}: {ended:?}");

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use async_nats::ConnectOptions;
+use async_nats::rustls::pki_types::PrivateKeyDer;
 use async_nats::rustls::pki_types::pem::PemObject;
-use async_nats::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use async_nats::rustls::{ClientConfig, RootCertStore};
 use nkeys::{KeyPair, KeyPairType};
 
 use super::address::{Address, Login};
-use crate::config::{Secret, UsageError, read_trusted, warn_of_readers};
+use crate::config::{Secret, UsageError, authorities, certificates, read_trusted, warn_of_readers};
 
 /// The files that secure the connection to a broker, beside its URL.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +68,7 @@ impl AccessFiles {
             }
         }
         if let Some(path) = &ca {
-            check_authorities(path)?;
+            authorities("bus_ca", path)?;
         }
         if let Some((certificate, key)) = &certificate {
             check_certificate(certificate, key)?;
@@ -194,27 +194,6 @@ impl Proof {
             },
         }
     }
-}
-
-/// Reads the certificates of a PEM file, of which there must be some.
-fn certificates(name: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, UsageError> {
-    let unusable = |why: &str| UsageError(format!("{name}={}: {why}", path.display()));
-    let text = std::fs::read(path).map_err(|error| unusable(&error.to_string()))?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(unusable("the file has no certificates in PEM")),
-    }
-}
-
-fn check_authorities(path: &Path) -> Result<(), UsageError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates("bus_ca", path)? {
-        roots
-            .add(certificate)
-            .map_err(|error| UsageError(format!("bus_ca={}: {error}", path.display())))?;
-    }
-    Ok(())
 }
 
 /// Checks that there is a certificate, a key that is not encrypted, and that they belong together.

@@ -269,5 +269,5 @@ async fn an_issuer_is_known_by_its_certificate() {
     let for_all = std::fs::Permissions::from_mode(0o666);
     std::fs::set_permissions(file.path(), for_all).expect("permissions");
     let line = with(Some(file.path())).expect_err("it can be changed").to_string();
-    assert!(line.starts_with("oidc_ca: ") && line.contains("chmod go-w"), "{line}");
+    assert!(line.starts_with("oidc_ca=") && line.contains("chmod go-w"), "{line}");
 }

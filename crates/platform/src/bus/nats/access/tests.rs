@@ -96,6 +96,21 @@ fn authorities_that_cannot_be_read_are_refused() {
 }
 
 #[test]
+fn certificates_that_others_may_write_are_refused() {
+    let folder = Folder::new();
+    let (certificate, key) = folder.certificate("ours");
+    let path = certificate.clone().expect("a file");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o664)).expect("permissions");
+    let ca = AccessFiles { ca: certificate.clone(), ..AccessFiles::default() };
+    let client = AccessFiles { certificate, key, ..AccessFiles::default() };
+    for (name, files) in [("bus_ca", ca), ("bus_cert", client)] {
+        let line = refused("tls://h", files);
+        let start = format!("{name}={}: other users may write it", path.display());
+        assert!(line.starts_with(&start) && line.contains("chmod go-w"), "{line}");
+    }
+}
+
+#[test]
 fn credentials_are_a_creds_file_or_the_seed_of_a_user() {
     let folder = Folder::new();
     let [user, account] = seeds();
