@@ -139,6 +139,8 @@ pub enum Behaviour {
     Floods,
     /// It says that it is another issuer.
     IsAnother,
+    /// Its keys are at another place.
+    HasMoved,
 }
 
 #[derive(Debug, Default)]
@@ -273,10 +275,16 @@ fn document(path: &str, port: u16, behaviour: Behaviour, state: &Mutex<State>) -
     match path {
         DISCOVERY => {
             let another = if behaviour == Behaviour::IsAnother { "-2" } else { "" };
-            let keys = format!("http://127.0.0.1:{port}{KEYS}");
+            let keys = format!("http://127.0.0.1:{port}{}", keys_at(behaviour));
             Some(json!({"issuer": format!("{}{another}", name(port)), "jwks_uri": keys}))
         }
-        KEYS => Some(json!({"keys": state.lock().expect("no panic").keys})),
+        _ if path == keys_at(behaviour) => {
+            Some(json!({"keys": state.lock().expect("no panic").keys}))
+        }
         _ => None,
     }
+}
+
+fn keys_at(behaviour: Behaviour) -> &'static str {
+    if behaviour == Behaviour::HasMoved { "/realms/shop/keys-2" } else { KEYS }
 }

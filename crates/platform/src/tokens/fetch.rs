@@ -1,7 +1,7 @@
 //! Fetches the keys of an issuer.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,8 +30,10 @@ const MAX_BYTES: usize = 256 * 1024;
 pub(super) struct Source {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
     issuer: String,
-    /// Where the keys are, once that is known.
-    jwks_url: OnceLock<Uri>,
+    /// `oidc_jwks_url`: where the keys are, whatever the issuer says.
+    jwks_url: Option<Uri>,
+    /// Where they are as the issuer says. It is asked again after a fetch from there has failed.
+    discovered: Mutex<Option<Uri>>,
 }
 
 impl Source {
@@ -53,25 +55,36 @@ impl Source {
         // No connection is kept for ten minutes.
         building.pool_max_idle_per_host(0);
         let client = building.build(connector.enable_http1().build());
-        let jwks_url = settings.jwks_url.clone().map(OnceLock::from).unwrap_or_default();
-        Ok(Self { client, issuer: settings.issuer.clone(), jwks_url })
+        let (issuer, jwks_url) = (settings.issuer.clone(), settings.jwks_url.clone());
+        Ok(Self { client, issuer, jwks_url, discovered: Mutex::default() })
     }
 
-    /// Fetches the keys, and before the first time where they are.
+    /// Fetches the keys, and where they are if that is not known.
     ///
     /// # Errors
     ///
     /// What went wrong, in one line.
     pub(super) async fn fetch(&self) -> Result<KeysById, String> {
-        let url = match self.jwks_url.get() {
+        if let Some(url) = &self.jwks_url {
+            return self.fetch_from(url).await;
+        }
+        let known = self.discovered().take();
+        let url = match known {
             Some(url) => url,
-            None => {
-                let found = self.discover().await?;
-                self.jwks_url.get_or_init(|| found)
-            }
+            None => self.discover().await?,
         };
+        let keys = self.fetch_from(&url).await?;
+        *self.discovered() = Some(url);
+        Ok(keys)
+    }
+
+    async fn fetch_from(&self, url: &Uri) -> Result<KeysById, String> {
         let document = self.get(url).await?;
         jwk::read(&document).map_err(|reason| format!("{url}: {reason}"))
+    }
+
+    fn discovered(&self) -> MutexGuard<'_, Option<Uri>> {
+        self.discovered.lock().expect("nothing panics under this lock")
     }
 
     /// Asks the issuer where its keys are (OpenID Connect Discovery 1.0, section 4).

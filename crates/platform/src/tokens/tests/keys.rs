@@ -160,6 +160,16 @@ async fn an_answer_that_cannot_be_used_changes_nothing_and_readyz_says_why() {
 }
 
 #[tokio::test]
+async fn an_issuer_whose_keys_have_moved_is_asked_again_where_they_are() {
+    let at = Fixture::new().await;
+    at.issuer.behave(Behaviour::HasMoved);
+    pass(10 * MINUTE).await;
+    at.becomes_degraded("404 Not Found").await;
+    pass(MINUTE).await;
+    at.becomes_up().await;
+}
+
+#[tokio::test]
 async fn a_discovery_document_of_another_issuer_is_not_believed() {
     let at = Fixture::of(Behaviour::IsAnother, |settings| settings).await;
     at.becomes_degraded("and oidc_issuer is").await;
