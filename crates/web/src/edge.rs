@@ -396,7 +396,7 @@ fn slot_of(request: &Request) -> Option<&Arc<Slot>> {
 
 /// The path, unless somebody put a key or a token into it.
 fn path_for_logs(path: &str) -> String {
-    if has_credential(path) { "(a path with an API key)".to_owned() } else { path.to_owned() }
+    if has_credential(path) { "(a path with a credential)".to_owned() } else { path.to_owned() }
 }
 
 /// The method as a label of metrics. Clients can invent methods, and labels must stay few.

@@ -409,7 +409,7 @@ async fn a_key_is_in_no_log_answer_metric_or_argument() {
     }
     let program = &shop.programs.orders[0];
     // Two paths for each of the two keys.
-    let logged = async || program.log().matches("(a path with an API key)").count() >= 4;
+    let logged = async || program.log().matches("(a path with a credential)").count() >= 4;
     becomes("the last request is logged", logged).await;
     said.push(program.log());
     said.push(std::fs::read_to_string(&file).expect("the file"));

@@ -70,7 +70,7 @@ impl Authenticator {
         may_wait: bool,
     ) -> Result<Arc<Principal>, Denied> {
         if uri.query().is_some_and(has_credential) {
-            let detail = "a key must not be in the URL, where logs show it; send it as Authorization: Bearer, and revoke this one";
+            let detail = "a key or token must not be in the URL, where logs show it; send it as Authorization: Bearer, and revoke the key";
             return Err(Problem::unauthenticated(true, detail).into());
         }
         let Some(sent) = bearer(headers) else {
@@ -80,7 +80,13 @@ impl Authenticator {
         match (&self.keys, &self.tokens) {
             (_, Some(tokens)) if is_token(sent) => self.of_token(tokens, sent, may_wait),
             (Some(keys), _) => Ok(self.of_key(keys, sent)?),
-            _ => Err(Problem::unauthenticated(true, self.needs()).into()),
+            _ => {
+                if self.may_log() {
+                    let reason = tokens::Rejected::Malformed;
+                    info!(?reason, "a request with a wrong access token was refused");
+                }
+                Err(Problem::unauthenticated(true, self.needs()).into())
+            }
         }
     }
 
@@ -124,9 +130,10 @@ impl Authenticator {
 
     /// One text for all reasons.
     pub(super) fn needs(&self) -> &'static str {
-        match self.tokens {
-            None => "send a valid API key as Authorization: Bearer",
-            Some(_) => "send a valid API key or access token as Authorization: Bearer",
+        match (&self.keys, &self.tokens) {
+            (_, None) => "send a valid API key as Authorization: Bearer",
+            (None, Some(_)) => "send a valid access token as Authorization: Bearer",
+            (Some(_), Some(_)) => "send a valid API key or access token as Authorization: Bearer",
         }
     }
 

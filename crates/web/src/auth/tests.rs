@@ -171,6 +171,24 @@ fn a_refusal_says_what_to_show_and_not_why_the_key_is_wrong() {
 }
 
 #[test]
+fn a_refusal_names_what_the_service_accepts() {
+    let keys = Fixture::new(&[Scope::StockRead], None).guard.authenticator.keys;
+    for (keys, tokens, accepted) in [
+        (keys.clone(), None, "API key"),
+        (None, Some(tokens()), "access token"),
+        (keys, Some(tokens()), "API key or access token"),
+    ] {
+        let guard = Guard::new(Authenticator::new(keys, tokens), true, RULES);
+        let at = Fixture { guard, ..Fixture::new(&[Scope::StockRead], None) };
+        for authorization in [&[][..], &["Bearer x"]] {
+            let problem = at.asked("GET", "/api/things", authorization).expect_err("refused");
+            let needs = format!("send a valid {accepted} as Authorization: Bearer");
+            assert_eq!(problem.detail, needs, "{authorization:?}");
+        }
+    }
+}
+
+#[test]
 fn a_key_in_the_url_is_refused_whatever_else_is_sent() {
     let at = Fixture::new(&[Scope::StockRead], None);
     let path = format!("/api/things?key={}", at.key);

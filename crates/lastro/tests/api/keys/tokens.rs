@@ -167,7 +167,7 @@ async fn a_token_is_in_no_log_answer_or_metric() {
         said.push(client.get(&format!("/{sent}")).await.text);
     }
     let program = &shop.programs.orders[0];
-    let logged = async || program.log().matches("(a path with an API key)").count() >= 2;
+    let logged = async || program.log().matches("(a path with a credential)").count() >= 2;
     becomes("the last request is logged", logged).await;
     said.push(program.log());
     assert!(program.log().contains("wrong access token"), "the reason is in the log");
