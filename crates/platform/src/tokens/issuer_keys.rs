@@ -22,7 +22,7 @@ const FRESH_FOR: Duration = Duration::from_secs(10 * 60);
 const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Requests cause at most one fetch in this time: anybody can name a key that does not exist.
 const ASKED_EVERY: Duration = Duration::from_secs(60);
-/// While there are no keys at all, the worker tries more often, by itself.
+/// While there are no keys that may be used, the worker tries more often, by itself.
 const FIRST_EVERY: Duration = Duration::from_secs(2);
 /// The check of `/readyz`.
 const CHECK: &str = "token issuer";
@@ -42,12 +42,35 @@ struct Known {
     fetched: Instant,
 }
 
+impl Known {
+    fn may_be_used(&self) -> bool {
+        self.fetched.elapsed() <= MAX_STALE
+    }
+}
+
 /// The fetches of the worker, of which one runs at a time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Fetches {
     begun: u64,
     ended: u64,
     last: Option<Instant>,
+}
+
+/// Why the keys cannot be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Fault {
+    text: String,
+    /// Whether keys are known that may still be used.
+    has_keys: bool,
+}
+
+impl Fault {
+    fn consequence(&self) -> &'static str {
+        match self.has_keys {
+            true => "those that are known stay valid",
+            false => "none is known, so no access token can be verified",
+        }
+    }
 }
 
 impl Fetches {
@@ -84,7 +107,7 @@ impl IssuerKeys {
     /// It is unknown, or no keys could be fetched for too long.
     pub(super) fn find(&self, id: &str) -> Result<Arc<VerificationKey>, Rejected> {
         let known = self.known.read().expect("nothing panics under this lock");
-        let known = known.as_ref().filter(|known| known.fetched.elapsed() <= MAX_STALE);
+        let known = known.as_ref().filter(|known| known.may_be_used());
         let known = known.ok_or(Rejected::KeysUnavailable)?;
         known.keys.get(id).cloned().ok_or(Rejected::UnknownKey)
     }
@@ -115,15 +138,16 @@ impl IssuerKeys {
         readiness: Readiness,
         stop: CancellationToken,
     ) -> io::Result<()> {
-        let mut fault = None;
+        let mut before: Option<Fault> = None;
         loop {
             let fetched = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                fetched = self.fetch() => fetched.err(),
+                fetched = self.fetch() => fetched,
             };
-            report(&readiness, fault.as_deref(), fetched.as_deref());
-            let next = self.next(fetched.is_none());
-            fault = fetched;
+            let fault = fetched.err().map(|text| Fault { text, has_keys: self.has_keys() });
+            report(&readiness, before.as_ref(), fault.as_ref());
+            let next = self.next(fault.is_none());
+            before = fault;
             let asked = async {
                 loop {
                     self.wanted.notified().await;
@@ -155,10 +179,15 @@ impl IssuerKeys {
         ended
     }
 
+    /// Whether keys are known that may be used.
+    fn has_keys(&self) -> bool {
+        let known = self.known.read().expect("nothing panics under this lock");
+        known.as_ref().is_some_and(Known::may_be_used)
+    }
+
     /// When to fetch again without being asked.
     fn next(&self, is_fresh: bool) -> Instant {
-        let has_keys = self.known.read().expect("nothing panics under this lock").is_some();
-        let pause = match (is_fresh, has_keys) {
+        let pause = match (is_fresh, self.has_keys()) {
             (true, _) => FRESH_FOR,
             (false, true) => ASKED_EVERY,
             (false, false) => FIRST_EVERY,
@@ -167,7 +196,7 @@ impl IssuerKeys {
     }
 }
 
-fn report(readiness: &Readiness, before: Option<&str>, now: Option<&str>) {
+fn report(readiness: &Readiness, before: Option<&Fault>, now: Option<&Fault>) {
     match now {
         None => {
             if before.is_some() {
@@ -176,13 +205,11 @@ fn report(readiness: &Readiness, before: Option<&str>, now: Option<&str>) {
             readiness.set(CHECK, Health::Up);
         }
         Some(fault) => {
-            if before.is_none() {
-                error!(
-                    fault,
-                    "the keys of the token issuer cannot be fetched; those that are known stay valid"
-                );
+            if before != Some(fault) {
+                let (fault, consequence) = (&fault.text, fault.consequence());
+                error!(fault, "the keys of the token issuer cannot be fetched; {consequence}");
             }
-            readiness.set(CHECK, Health::Degraded(fault.to_owned()));
+            readiness.set(CHECK, Health::Degraded(fault.text.clone()));
         }
     }
 }

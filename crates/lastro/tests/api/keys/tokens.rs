@@ -145,6 +145,8 @@ async fn without_the_keys_of_the_issuer_tokens_get_503_and_clients_with_keys_do_
     assert_eq!(own.get(LOCATIONS).await.status, 200);
     let ready = own.get("/readyz").await;
     assert!(ready.status == 200 && ready.text.contains("token issuer"), "{ready:?}");
+    let log = shop.programs.log();
+    assert!(log.contains("cannot be fetched; none is known"), "{log}");
     issuer.behave(Behaviour::Answers);
     becomes("tokens are accepted", async || token.get(LOCATIONS).await.status == 200).await;
 }
