@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,8 +12,11 @@ use tokio::process::{Child, ChildStderr, Command};
 
 use crate::PATIENCE;
 
-/// How many lines of the log are kept: the last ones.
-const MAX_LOG_LINES: usize = 200;
+/// How many bytes of the log are kept: the last ones. Tests look for secrets in all that a program
+/// has logged.
+const MAX_LOG_BYTES: usize = 64 * 1024 * 1024;
+/// How many lines are printed when a test fails.
+const LINES_AT_THE_END: usize = 200;
 
 /// A program that has reported that it is ready.
 ///
@@ -27,20 +30,41 @@ pub struct Program {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Log(Arc<Mutex<VecDeque<String>>>);
+struct Log(Arc<Mutex<Logged>>);
+
+#[derive(Debug, Default)]
+struct Logged {
+    lines: VecDeque<String>,
+    bytes: usize,
+}
 
 impl Log {
     fn add(&self, line: String) {
-        let mut lines = self.0.lock().expect("nothing panics under this lock");
-        if lines.len() == MAX_LOG_LINES {
-            lines.pop_front();
+        let mut logged = self.logged();
+        logged.bytes += line.len();
+        logged.lines.push_back(line);
+        while logged.bytes > MAX_LOG_BYTES {
+            let first = logged.lines.pop_front().expect("there are bytes");
+            logged.bytes -= first.len();
         }
-        lines.push_back(line);
     }
 
     fn text(&self) -> String {
-        let lines = self.0.lock().expect("nothing panics under this lock");
-        lines.iter().map(|line| format!("  {line}\n")).collect()
+        self.last(usize::MAX)
+    }
+
+    fn end(&self) -> String {
+        self.last(LINES_AT_THE_END)
+    }
+
+    fn last(&self, count: usize) -> String {
+        let logged = self.logged();
+        let first = logged.lines.len().saturating_sub(count);
+        logged.lines.range(first..).map(|line| format!("  {line}\n")).collect()
+    }
+
+    fn logged(&self) -> MutexGuard<'_, Logged> {
+        self.0.lock().expect("nothing panics under this lock")
     }
 }
 
@@ -55,7 +79,7 @@ impl Program {
         let log = Log::default();
         let address = tokio::time::timeout(PATIENCE, address(&mut lines, &log)).await;
         let Ok(Some(address)) = address else {
-            panic!("{command:?} did not get ready; it said\n{}", log.text())
+            panic!("{command:?} did not get ready; it said\n{}", log.end())
         };
         tokio::spawn(drain(lines, log.clone()));
         Self { child, pid, address, log }
@@ -70,7 +94,7 @@ impl Program {
         self.pid
     }
 
-    /// The last lines that the program has logged.
+    /// What the program has logged.
     pub fn log(&self) -> String {
         self.log.text()
     }
@@ -115,7 +139,7 @@ impl Program {
     pub async fn ended(&mut self, deadline: Duration) -> Option<i32> {
         let ended = tokio::time::timeout(deadline, self.child.wait()).await;
         let status = ended.unwrap_or_else(|_| {
-            panic!("it still runs after {deadline:?}; it said\n{}", self.log.text())
+            panic!("it still runs after {deadline:?}; it said\n{}", self.log.end())
         });
         status.expect("a child can be waited for").code()
     }
@@ -129,7 +153,7 @@ impl Drop for Program {
         }
         // The child is killed by its own `Drop`.
         if std::thread::panicking() {
-            eprintln!("the log of process {} ends with\n{}", self.pid, self.log.text());
+            eprintln!("the log of process {} ends with\n{}", self.pid, self.log.end());
         }
     }
 }
@@ -149,5 +173,24 @@ async fn address(lines: &mut Lines<BufReader<ChildStderr>>, log: &Log) -> Option
 async fn drain(mut lines: Lines<BufReader<ChildStderr>>, log: Log) {
     while let Ok(Some(line)) = lines.next_line().await {
         log.add(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_kept_from_its_first_line_and_bounded() {
+        let log = Log::default();
+        for n in 0..1000 {
+            log.add(n.to_string());
+        }
+        assert!(log.text().starts_with("  0\n") && log.text().ends_with("  999\n"));
+        assert!(log.end().starts_with("  800\n") && log.end().ends_with("  999\n"));
+        log.add("x".repeat(MAX_LOG_BYTES - 10));
+        assert!(log.text().starts_with("  997\n"));
+        log.add("x".repeat(MAX_LOG_BYTES + 1));
+        assert_eq!(log.text(), "");
     }
 }
