@@ -325,7 +325,12 @@ impl Edge {
                 Limits::count_key(principal, request)
             }
             Client::WithoutKey => self.limits.count_address(request, 1),
-            Client::Rejected => self.limits.count_address(request, COST_OF_A_WRONG_KEY),
+            Client::Rejected => {
+                if let Some(slot) = slot_of(request) {
+                    slot.shows_no_key();
+                }
+                self.limits.count_address(request, COST_OF_A_WRONG_KEY)
+            }
         };
         let counted = match counted {
             Ok(counted) => counted,

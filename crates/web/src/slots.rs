@@ -139,7 +139,7 @@ struct Turn {
 pub(super) struct Connection {
     /// The number under which it last became idle; 0 while it is busy.
     since: AtomicU64,
-    /// Whether a valid key was shown on it.
+    /// Whether a valid key was shown on it, and no wrong one since then.
     has_key: AtomicBool,
     /// Whether it counts against the limit of its address.
     is_counted: AtomicBool,
@@ -232,15 +232,30 @@ impl Slot {
 
     #[cold]
     fn belongs_to_key(&self) {
-        let mut idle = self.slots.idle();
-        let connection = idle.remove(&self.connection.turn());
-        self.connection.has_key.store(true, Ordering::Relaxed);
-        if let Some(connection) = connection {
-            idle.insert(connection.turn(), connection);
-        }
-        drop(idle);
+        self.set_has_key(true);
         if let Some(holder) = &self.holder {
             holder.remove(&self.connection);
+        }
+    }
+
+    /// A wrong key was shown, or none where one is needed: the connection is its address's again.
+    pub(super) fn shows_no_key(&self) {
+        if !self.connection.has_key() {
+            return;
+        }
+        self.set_has_key(false);
+        if let Some(holder) = &self.holder {
+            holder.add(&self.connection);
+            holder.counts(&self.connection, &self.slots);
+        }
+    }
+
+    fn set_has_key(&self, has_key: bool) {
+        let mut idle = self.slots.idle();
+        let connection = idle.remove(&self.connection.turn());
+        self.connection.has_key.store(has_key, Ordering::Relaxed);
+        if let Some(connection) = connection {
+            idle.insert(connection.turn(), connection);
         }
     }
 

@@ -65,6 +65,28 @@ async fn a_connection_on_which_a_key_was_shown_does_not_count_for_its_address() 
 }
 
 #[tokio::test]
+async fn a_connection_counts_for_its_address_again_once_a_wrong_key_was_shown() {
+    let (slots, strangers) = (Slots::with_capacity(CAPACITY), strangers());
+    let mut its = Vec::new();
+    for _ in 0..=MOST {
+        let slot = open(&slots, &strangers, 1).await.expect("room");
+        slot.shows_key();
+        its.push(slot);
+    }
+    assert_eq!(strangers.numbers(1), None);
+    for slot in &its {
+        slot.becomes_busy();
+        slot.shows_no_key();
+        slot.shows_no_key();
+        slot.becomes_idle();
+    }
+    let evicted: Vec<_> = its.iter().map(is_evicted).collect();
+    assert!(evicted[0] && !evicted[1..].contains(&true), "{evicted:?}");
+    drop(its);
+    assert_eq!(strangers.numbers(1), None);
+}
+
+#[tokio::test]
 async fn a_burst_is_bounded_even_while_no_connection_counts() {
     let (slots, strangers) = (Slots::with_capacity(CAPACITY), strangers());
     let mut its = Vec::new();
