@@ -67,7 +67,7 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
         .with_state(service)
 }
 
-/// Who asks for a change, for the audit log.
+/// Who asks for a change, for the admin log.
 fn requester(client: web::Requester) -> Requester {
     let web::Requester { actor, request_id, address } = client;
     Requester { actor, request_id, address }

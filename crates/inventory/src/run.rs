@@ -241,7 +241,7 @@ pub async fn open_keys(url: &DatabaseUrl) -> Result<KeyDatabase, ProgramError> {
     KeyDatabase::open(url, &SCHEMA, MIGRATIONS).await
 }
 
-/// Reads the newest entries of the audit log, newest first. The service may be running.
+/// Reads the newest entries of the admin log, newest first. The service may be running.
 ///
 /// # Errors
 ///

@@ -62,7 +62,7 @@ fn publish(outbox: &Outbox, answers: &[StockAllocated]) {
 #[derive(Debug)]
 pub struct Service {
     pub store: Arc<dyn StockStore>,
-    /// Where the audit log is read.
+    /// Where the admin log is read.
     pub audit: Arc<dyn StockAuditStore>,
     pub batcher: Batcher<InventoryCommand, InventoryOutcome>,
     pub ids: Arc<dyn Ids>,

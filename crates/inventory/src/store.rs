@@ -166,12 +166,12 @@ pub trait StockAuditStore: Send + Sync + fmt::Debug {
     /// Returns whether each of these products exists, in order.
     async fn known_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure>;
 
-    /// Returns the newest `limit` entries of the audit log with a number below `before`, newest
+    /// Returns the newest `limit` entries of the admin log with a number below `before`, newest
     /// first.
     async fn admin_log(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure>;
 }
 
-/// An entry of the audit log: what a person changed by hand.
+/// An entry of the admin log: what a person changed by hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminEntry {
     /// The number of the entry: later entries have greater ones.

@@ -25,7 +25,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Shows the newest entries of the audit logs, newest first. The services may be running.
+/// Shows the newest entries of the admin logs, newest first. The services may be running.
 ///
 /// # Errors
 ///

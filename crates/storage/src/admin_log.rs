@@ -11,7 +11,7 @@ use crate::migration::Migration;
 use crate::postgres::{Parameter, Schema, Server, Transaction};
 use crate::{postgres, sqlite};
 
-/// An entry of the audit log.
+/// An entry of the admin log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminEntry {
     /// When the change was made.

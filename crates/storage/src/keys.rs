@@ -107,7 +107,7 @@ impl KeyDatabase {
         }
     }
 
-    /// Changes a key, and writes that into the audit log in the same transaction. A row that is no
+    /// Changes a key, and writes that into the admin log in the same transaction. A row that is no
     /// key can be revoked as well. While the database is busy, it is tried again for some seconds.
     ///
     /// # Errors
@@ -161,7 +161,7 @@ enum Write {
     Revoke { id: KeyId, at: Timestamp },
 }
 
-/// What a change writes into the tables of keys and of the audit log; nothing if the key is so
+/// What a change writes into the tables of keys and of the admin log; nothing if the key is so
 /// already. `found` is the row as it is now, which is locked.
 fn plan(
     change: &KeyChange,

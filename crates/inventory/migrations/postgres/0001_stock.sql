@@ -111,7 +111,7 @@ CREATE TABLE reservations (
     shortages   json
 ) WITH (fillfactor = 90);
 
--- The audit log: what people changed by hand. Append-only, and apart from business data. By number:
+-- The admin log: what people changed by hand. Append-only, and apart from business data. By number:
 -- pages of the log, newest first.
 CREATE TABLE admin_log (
     entry_no   bigint NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -192,7 +192,7 @@ CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION '% of % is forbidden', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END $$;
 
 CREATE TRIGGER the_ledger_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON movements EXECUTE FUNCTION refuse();
-CREATE TRIGGER the_audit_log_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON admin_log EXECUTE FUNCTION refuse();
+CREATE TRIGGER the_admin_log_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON admin_log EXECUTE FUNCTION refuse();
 CREATE TRIGGER products_stay BEFORE DELETE OR TRUNCATE ON products EXECUTE FUNCTION refuse();
 CREATE TRIGGER locations_stay BEFORE DELETE OR TRUNCATE ON locations EXECUTE FUNCTION refuse();
 CREATE TRIGGER stock_stays BEFORE DELETE OR TRUNCATE ON stock EXECUTE FUNCTION refuse();

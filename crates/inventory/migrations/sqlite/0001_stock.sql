@@ -105,7 +105,7 @@ CREATE TABLE reservations (
     updated_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The audit log: what people changed by hand. Append-only, and apart from business data. By number:
+-- The admin log: what people changed by hand. Append-only, and apart from business data. By number:
 -- pages of the log, newest first.
 CREATE TABLE admin_log (
     entry_no   INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
@@ -190,11 +190,11 @@ BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER movements_are_not_deleted BEFORE DELETE ON movements
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 
-CREATE TRIGGER the_audit_log_is_not_updated BEFORE UPDATE ON admin_log
-BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER the_admin_log_is_not_updated BEFORE UPDATE ON admin_log
+BEGIN SELECT RAISE(ABORT, 'the admin log is append-only'); END;
 
-CREATE TRIGGER the_audit_log_is_not_deleted BEFORE DELETE ON admin_log
-BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER the_admin_log_is_not_deleted BEFORE DELETE ON admin_log
+BEGIN SELECT RAISE(ABORT, 'the admin log is append-only'); END;
 
 CREATE TRIGGER products_are_not_deleted BEFORE DELETE ON products
 BEGIN SELECT RAISE(ABORT, 'products are never deleted'); END;

@@ -48,7 +48,7 @@ pub(super) struct EntryView {
     address: Option<String>,
 }
 
-/// A page of the audit log, newest first.
+/// A page of the admin log, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AdminLogPage {
     data: Vec<EntryView>,

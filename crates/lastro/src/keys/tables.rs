@@ -295,7 +295,7 @@ fn names(tables: &[&Table]) -> String {
     tables.iter().map(|table| table.database.name()).collect::<Vec<_>>().join(" and ")
 }
 
-/// Who runs the tool, for the audit log.
+/// Who runs the tool, for the admin log.
 fn operator() -> String {
     let user = whoami::username();
     let user = user.unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string());

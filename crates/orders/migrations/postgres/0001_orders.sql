@@ -127,7 +127,7 @@ CREATE TABLE api_keys_version (
 
 INSERT INTO api_keys_version (version) VALUES (0);
 
--- The audit log of keys: who made and revoked which. Append-only. By number: newest first.
+-- The admin log of keys: who made and revoked which. Append-only. By number: newest first.
 CREATE TABLE admin_log (
     entry_no   bigint NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at         bigint NOT NULL,
@@ -148,7 +148,7 @@ CREATE TRIGGER orders_do_not_change BEFORE UPDATE OR DELETE OR TRUNCATE ON order
 CREATE TRIGGER keys_do_not_change BEFORE UPDATE OR DELETE OR TRUNCATE ON idempotency_keys EXECUTE FUNCTION refuse();
 CREATE TRIGGER states_stay BEFORE DELETE OR TRUNCATE ON order_states EXECUTE FUNCTION refuse();
 
-CREATE TRIGGER the_audit_log_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON admin_log EXECUTE FUNCTION refuse();
+CREATE TRIGGER the_admin_log_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON admin_log EXECUTE FUNCTION refuse();
 
 -- Histories name keys by their ids, so a key is revoked and never deleted. Every change but last_used_at counts.
 CREATE TRIGGER keys_stay BEFORE DELETE OR TRUNCATE ON api_keys EXECUTE FUNCTION refuse();

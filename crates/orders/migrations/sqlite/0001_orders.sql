@@ -126,7 +126,7 @@ CREATE TABLE api_keys_version (
 
 INSERT INTO api_keys_version (one, version) VALUES (1, 0);
 
--- The audit log of keys: who made and revoked which. Append-only. By number: newest first.
+-- The admin log of keys: who made and revoked which. Append-only. By number: newest first.
 CREATE TABLE admin_log (
     entry_no   INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     at         INTEGER NOT NULL,
@@ -150,11 +150,11 @@ BEGIN SELECT RAISE(ABORT, 'an accepted order is never deleted'); END;
 CREATE TRIGGER a_state_is_not_deleted BEFORE DELETE ON order_states
 BEGIN SELECT RAISE(ABORT, 'the history of an order is never deleted'); END;
 
-CREATE TRIGGER the_audit_log_is_not_updated BEFORE UPDATE ON admin_log
-BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER the_admin_log_is_not_updated BEFORE UPDATE ON admin_log
+BEGIN SELECT RAISE(ABORT, 'the admin log is append-only'); END;
 
-CREATE TRIGGER the_audit_log_is_not_deleted BEFORE DELETE ON admin_log
-BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER the_admin_log_is_not_deleted BEFORE DELETE ON admin_log
+BEGIN SELECT RAISE(ABORT, 'the admin log is append-only'); END;
 
 -- Histories name keys by their ids, so a key is revoked and never deleted. Every change but
 -- last_used_at counts.

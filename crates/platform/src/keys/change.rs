@@ -55,7 +55,7 @@ impl KeyChange {
         }
     }
 
-    /// The name in the audit log.
+    /// The name in the admin log.
     pub fn action(&self) -> &'static str {
         match self {
             Self::Create(_) => "key_created",

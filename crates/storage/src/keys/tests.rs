@@ -304,7 +304,7 @@ async fn replicas_that_note_uses_at_once_lose_none(fresh: Fresh) {
     }
 }
 
-async fn each_change_of_a_key_is_in_the_audit_log_without_its_hashes(fresh: Fresh) {
+async fn each_change_of_a_key_is_in_the_admin_log_without_its_hashes(fresh: Fresh) {
     let made = fresh.create().await;
     let new = NewKey::for_id(made.id.clone(), KeyMode::Live).expect("random numbers");
     let rotate = rotation(&made, &new);
@@ -335,7 +335,7 @@ async fn each_change_of_a_key_is_in_the_audit_log_without_its_hashes(fresh: Fres
     }
 }
 
-async fn without_its_entry_in_the_audit_log_a_key_is_not_changed(fresh: Fresh) {
+async fn without_its_entry_in_the_admin_log_a_key_is_not_changed(fresh: Fresh) {
     let made = fresh.create().await;
     let (version, _) = fresh.read().await;
     let refuse = match fresh.raw {
@@ -379,7 +379,7 @@ async fn a_row_that_is_no_key_is_named_and_takes_no_other_key_with_it(fresh: Fre
     }
 }
 
-async fn a_row_that_is_no_key_can_be_revoked_and_is_in_the_audit_log(fresh: Fresh) {
+async fn a_row_that_is_no_key_can_be_revoked_and_is_in_the_admin_log(fresh: Fresh) {
     let made = fresh.create().await;
     fresh.execute("UPDATE api_keys SET scopes = 'orders:everything'").await.expect("changed");
     let new = NewKey::for_id(made.id.clone(), KeyMode::Live).expect("random numbers");
@@ -441,10 +441,10 @@ laws!(
     a_revoked_key_stays_revoked
     the_last_use_never_goes_back_and_is_no_change
     replicas_that_note_uses_at_once_lose_none
-    each_change_of_a_key_is_in_the_audit_log_without_its_hashes
-    without_its_entry_in_the_audit_log_a_key_is_not_changed
+    each_change_of_a_key_is_in_the_admin_log_without_its_hashes
+    without_its_entry_in_the_admin_log_a_key_is_not_changed
     a_row_that_is_no_key_is_named_and_takes_no_other_key_with_it
-    a_row_that_is_no_key_can_be_revoked_and_is_in_the_audit_log
+    a_row_that_is_no_key_can_be_revoked_and_is_in_the_admin_log
     keys_and_their_log_are_not_deleted_and_hashes_have_their_length
 );
 

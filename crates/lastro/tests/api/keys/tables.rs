@@ -110,7 +110,7 @@ async fn a_key_is_felt_by_both_services_when_it_is_made_rotated_and_revoked() {
 }
 
 #[tokio::test]
-async fn the_list_shows_when_a_key_was_used_and_the_audit_log_who_made_it() {
+async fn the_list_shows_when_a_key_was_used_and_the_admin_log_who_made_it() {
     let shop = shop().await;
     let mut connection = Connection::to(&shop).await;
     let (key, id) = create(&shop, "orders:read,stock:read").await;
