@@ -16,7 +16,6 @@ pub use run::{
     Args, CHANNELS, Dependencies, Opened, PROGRAM, Parts, admin_log, assemble, build, main,
     migrate, open_for_audit, open_keys, open_store, run,
 };
-pub use store::AdminEntry;
 
 /// The names of both services at the broker (R31).
 pub const NAMES: Names = Names { own: SERVICE, peer: "orders" };

@@ -17,6 +17,7 @@ use inventory_core::stock::{Level, Location, Movement, ProductStock};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
 use storage::Misfit;
+use storage::admin_log::AdminEntry;
 
 mod admin_log;
 #[cfg(test)]
@@ -169,29 +170,6 @@ pub trait StockAuditStore: Send + Sync + fmt::Debug {
     /// Returns the newest `limit` entries of the admin log with a number below `before`, newest
     /// first.
     async fn admin_log(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure>;
-}
-
-/// An entry of the admin log: what a person changed by hand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdminEntry {
-    /// The number of the entry: later entries have greater ones.
-    pub number: i64,
-    /// When the change was decided, in microseconds since the epoch.
-    pub at_micros: i64,
-    /// Who made it; `None` if clients were not asked who they are.
-    pub actor: Option<String>,
-    /// `put_product`, `put_location`, `adjust` or `count`.
-    pub action: String,
-    /// The id of the product or location.
-    pub subject: String,
-    /// What it was before, as JSON; `None` if it did not exist.
-    pub before: Option<String>,
-    /// What it is after, as JSON.
-    pub after: String,
-    /// The id of the request, as in logs.
-    pub request_id: Option<String>,
-    /// The address that the request came from.
-    pub address: Option<String>,
 }
 
 /// A row of a table, as the audit reads it.

@@ -43,7 +43,6 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
         let found = inventory::admin_log(&url, limit).await?;
         entries.extend(found.into_iter().map(|entry| (inventory::SERVICE, entry)));
     }
-    // Each log is newest first, and stays in its order.
     entries.sort_by_key(|(_, entry)| Reverse(entry.at));
     for (service, entry) in entries.iter().take(limit as usize) {
         if json {

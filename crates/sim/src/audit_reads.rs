@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use contract::{OrderId, ProductId};
-use inventory::store::{
-    AdminEntry, MovementAudit, StockAudit, StockAuditStore, StockPosition, Stored,
-};
+use inventory::store::{MovementAudit, StockAudit, StockAuditStore, StockPosition, Stored};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::Movement;
 use orders::store::{Backlog, OrderAudit, OrderAuditStore, PendingAudit, PendingKey};
 use platform::failure::Failure;
+use storage::admin_log::AdminEntry;
 
 use crate::version::Version;
 

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use contract::commands::AllocateStock;
 use contract::{OrderId, ProductId};
 use inventory::store::{
-    AdminEntry, MovementAudit, MovementFilter, ProductFilter, StockAudit, StockAuditStore,
-    StockPosition, StockStore, Stored,
+    MovementAudit, MovementFilter, ProductFilter, StockAudit, StockAuditStore, StockPosition,
+    StockStore, Stored,
 };
 use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand, Touched};
 use inventory_core::reservation::Reservation;
@@ -19,6 +19,7 @@ use orders::store::{
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::failure::Failure;
 use platform::quarantine::{QuarantineKind, Quarantined};
+use storage::admin_log::AdminEntry;
 
 use crate::coverage::{self, Work};
 use crate::describe;

@@ -1,5 +1,4 @@
-//! The table `admin_log`, which both services have: who changed what by hand. Each service writes
-//! its own entries; those about API keys are written here.
+//! The table `admin_log`, which both services have: who changed what by hand.
 
 use platform::clock::Timestamp;
 use platform::config::DatabaseUrl;
@@ -14,9 +13,12 @@ use crate::{postgres, sqlite};
 /// An entry of the admin log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminEntry {
+    /// The number of the entry: later entries have greater ones. The database gives it, and whoever
+    /// inserts an entry leaves it 0.
+    pub number: i64,
     /// When the change was made.
     pub at: Timestamp,
-    /// Who made it; `None` if clients were not asked who they are.
+    /// Who asked for it; `None` if clients were not asked who they are.
     pub actor: Option<String>,
     /// What was done, such as `key_created`.
     pub action: String,
@@ -55,29 +57,35 @@ pub fn insert_sqlite(connection: &Connection, entry: &AdminEntry) -> Result<(), 
     )
 }
 
-/// Inserts an entry in the caller's transaction.
+/// The statement of [`insert_postgres`], to be prepared.
+pub const INSERT_POSTGRES: &str =
+    "INSERT INTO admin_log (at, actor, action, subject, before, after, request_id, address)
+     SELECT at, actor, action, subject, before::json, after::json, request_id, address
+     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+          WITH ORDINALITY AS made (at, actor, action, subject, before, after, request_id, address, number)
+     ORDER BY number";
+
+/// Inserts entries in the caller's transaction, in this order.
 ///
 /// # Errors
 ///
 /// Those of [`Transaction::write`]; the caller must not commit the transaction.
 pub async fn insert_postgres(
     transaction: &Transaction<'_>,
-    entry: &AdminEntry,
+    entries: &[AdminEntry],
 ) -> Result<(), Failure> {
-    let insert =
-        "INSERT INTO admin_log (at, actor, action, subject, before, after, request_id, address)
-         VALUES ($1, $2, $3, $4, $5::text::json, $6::text::json, $7, $8)";
+    let texts = |of: fn(&AdminEntry) -> Option<&str>| entries.iter().map(of).collect::<Vec<_>>();
     let row: [Parameter<'_>; 8] = [
-        &entry.at.0,
-        &entry.actor,
-        &entry.action,
-        &entry.subject,
-        &entry.before,
-        &entry.after,
-        &entry.request_id,
-        &entry.address,
+        &entries.iter().map(|entry| entry.at.0).collect::<Vec<_>>(),
+        &texts(|entry| entry.actor.as_deref()),
+        &texts(|entry| Some(&entry.action)),
+        &texts(|entry| Some(&entry.subject)),
+        &texts(|entry| entry.before.as_deref()),
+        &texts(|entry| Some(&entry.after)),
+        &texts(|entry| entry.request_id.as_deref()),
+        &texts(|entry| entry.address.as_deref()),
     ];
-    transaction.write(1, insert, row).await
+    transaction.write(entries.len(), INSERT_POSTGRES, row).await
 }
 
 /// Reads the newest entries of a service's database, newest first. The service may be running.
@@ -95,20 +103,30 @@ pub async fn newest(
         DatabaseUrl::Sqlite(path) => {
             let readers = sqlite::Readers::for_audit(path, migrations);
             let readers = readers.map_err(ProgramError::failed)?;
-            Ok(readers.read(move |connection| newest_sqlite(connection, limit)).await?)
+            Ok(readers.read(move |connection| page_sqlite(connection, None, limit)).await?)
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), "lastro admin-log")?;
             let readers = postgres::Readers::for_audit(server, schema).await;
             let readers = readers.map_err(ProgramError::failed)?;
-            Ok(readers.read(async |snapshot| newest_postgres(snapshot, limit).await).await?)
+            Ok(readers.read(async |snapshot| page_postgres(snapshot, None, limit).await).await?)
         }
     }
 }
 
-fn newest_sqlite(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<AdminEntry>> {
+/// Reads the newest `limit` entries with a number below `before`, newest first.
+///
+/// # Errors
+///
+/// That of the engine.
+pub fn page_sqlite(
+    connection: &Connection,
+    before: Option<i64>,
+    limit: u32,
+) -> rusqlite::Result<Vec<AdminEntry>> {
     let entry = |row: &rusqlite::Row<'_>| {
         Ok(AdminEntry {
+            number: row.get("entry_no")?,
             at: Timestamp(row.get("at")?),
             actor: row.get("actor")?,
             action: row.get("action")?,
@@ -119,19 +137,26 @@ fn newest_sqlite(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<Ad
             address: row.get("address")?,
         })
     };
-    let mut statement = connection.prepare(
-        "SELECT at, actor, action, subject, before, after, request_id, address
-         FROM admin_log ORDER BY entry_no DESC LIMIT ?1",
+    let mut statement = connection.prepare_cached(
+        "SELECT entry_no, at, actor, action, subject, before, after, request_id, address
+         FROM admin_log WHERE entry_no < ?1 ORDER BY entry_no DESC LIMIT ?2",
     )?;
-    statement.query_map([limit], entry)?.collect()
+    statement.query_map((before.unwrap_or(i64::MAX), limit), entry)?.collect()
 }
 
-async fn newest_postgres(
+/// Reads the newest `limit` entries with a number below `before`, newest first.
+///
+/// # Errors
+///
+/// [`Failure`] says whether to retry; nothing was changed.
+pub async fn page_postgres(
     snapshot: &Transaction<'_>,
+    before: Option<i64>,
     limit: u32,
 ) -> Result<Vec<AdminEntry>, Failure> {
     let entry = |row: &tokio_postgres::Row| {
         Ok(AdminEntry {
+            number: row.try_get("entry_no")?,
             at: Timestamp(row.try_get("at")?),
             actor: row.try_get("actor")?,
             action: row.try_get("action")?,
@@ -142,8 +167,9 @@ async fn newest_postgres(
             address: row.try_get("address")?,
         })
     };
-    let newest = "SELECT at, actor, action, subject, before::text, after::text, request_id, address
-         FROM admin_log ORDER BY entry_no DESC LIMIT $1";
-    let found = snapshot.query(newest, [&i64::from(limit)]).await?;
+    let page = "SELECT entry_no, at, actor, action, subject, before::text, after::text, request_id, address
+         FROM admin_log WHERE entry_no < $1 ORDER BY entry_no DESC LIMIT $2";
+    let (before, limit) = (before.unwrap_or(i64::MAX), i64::from(limit));
+    let found = snapshot.query(page, [&before, &limit]).await?;
     found.iter().map(|row| entry(row).map_err(postgres::failure)).collect()
 }

@@ -171,6 +171,7 @@ fn plan(
 ) -> Result<Option<(Write, AdminEntry)>, ChangeError> {
     let before = found.as_ref().map(|row| row.shown().to_string());
     let entry = |after: &Row| AdminEntry {
+        number: 0,
         at: now,
         actor: Some(by.to_owned()),
         action: change.action().to_owned(),

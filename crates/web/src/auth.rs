@@ -127,7 +127,7 @@ pub(crate) struct Guard {
     has_public_docs: bool,
     rules: &'static [Rule],
     anyone: Arc<Principal>,
-    stranger: Arc<Principal>,
+    anonymous: Arc<Principal>,
 }
 
 impl Guard {
@@ -147,7 +147,7 @@ impl Guard {
             has_public_docs,
             rules,
             anyone: Arc::new(Principal::anyone()),
-            stranger: Arc::new(Principal::stranger()),
+            anonymous: Arc::new(Principal::anonymous()),
         }
     }
 
@@ -191,7 +191,7 @@ impl Guard {
                 (Client::WithKey(principal), admitted)
             }
             Err(Denied::AwaitsKey) => return None,
-            Err(_) if is_open => (Client::of_route(route), Ok(self.stranger.clone())),
+            Err(_) if is_open => (Client::of_route(route), Ok(self.anonymous.clone())),
             Err(Denied::Refused(problem)) if problem.code == Code::STORAGE_UNAVAILABLE => {
                 (Client::WithoutKey, Err(problem))
             }

@@ -28,6 +28,7 @@ use platform::clock::Ids;
 use platform::keys::Principal;
 use platform::telemetry::{Metrics, RequestLabels};
 
+use crate::anonymous::InFlight;
 use crate::auth::{Client, Guard, has_credential, is_probe};
 use crate::json::discard_unread;
 use crate::limits::{COST_OF_A_WRONG_KEY, Counted, Limits};
@@ -35,7 +36,6 @@ use crate::problem::{Code, Problem};
 use crate::refusals::Refusals;
 use crate::requester::Origin;
 use crate::slots::Slot;
-use crate::strangers::InFlight;
 
 mod context;
 mod site;

@@ -26,6 +26,7 @@ pub mod probes;
 pub mod problem;
 pub mod program;
 
+mod anonymous;
 mod arriving;
 mod auth;
 mod description;
@@ -40,5 +41,4 @@ mod server;
 mod silence;
 mod slots;
 mod static_file;
-mod strangers;
 mod unreadable;

@@ -12,11 +12,11 @@ use platform::process::LimitSettings;
 use platform::rate::{AddressLimits, Verdict};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::anonymous::{Anonymous, Holder, InFlight, TooMany};
 use crate::headers::preferred_wait;
 use crate::problem::{Code, Problem};
 use crate::requester::Origin;
 use crate::slots;
-use crate::strangers::{Holder, InFlight, Strangers, TooMany};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -30,7 +30,7 @@ pub(crate) struct Limits {
     /// Of clients without a key; `None` if there is no such limit.
     addresses: Option<AddressLimits>,
     /// What they may hold at the same time.
-    strangers: Arc<Strangers>,
+    anonymous: Arc<Anonymous>,
     trusted_proxies: Vec<IpNet>,
     /// Half of the connections may wait for outcomes, so that others find room.
     waits: Arc<Semaphore>,
@@ -53,7 +53,7 @@ pub(crate) struct Waiting {
 impl Default for Limits {
     fn default() -> Self {
         let waits = Arc::new(Semaphore::new(slots::capacity() / 2));
-        Self { addresses: None, strangers: Arc::default(), trusted_proxies: Vec::new(), waits }
+        Self { addresses: None, anonymous: Arc::default(), trusted_proxies: Vec::new(), waits }
     }
 }
 
@@ -67,7 +67,7 @@ impl Limits {
         let trusted_proxies = settings.trusted_proxies.iter().map(|text| network(text));
         Ok(Self {
             addresses: settings.address_rate.map(AddressLimits::new),
-            strangers: Strangers::new(settings.address_connections, settings.address_requests),
+            anonymous: Anonymous::new(settings.address_connections, settings.address_requests),
             trusted_proxies: trusted_proxies.collect::<Result<_, _>>()?,
             ..Self::default()
         })
@@ -101,7 +101,7 @@ impl Limits {
     /// 429 `rate_limited`.
     pub(crate) fn begin(&self, request: &Request) -> Result<Option<InFlight>, Problem> {
         let Some(origin) = request.extensions().get::<Origin>() else { return Ok(None) };
-        self.strangers.begin(origin.address).map_err(|TooMany(most)| {
+        self.anonymous.begin(origin.address).map_err(|TooMany(most)| {
             let detail = format!(
                 "too many requests of this address are in flight: the limit is {most} at once"
             );
@@ -112,7 +112,7 @@ impl Limits {
     /// The address for which a connection counts until a valid key is shown on it. Behind a trusted
     /// proxy are many clients: its connections count for nobody.
     pub(crate) fn holder(&self, peer: IpAddr) -> Option<Holder> {
-        self.strangers.of_connection(peer).filter(|_| !self.trusts(peer))
+        self.anonymous.of_connection(peer).filter(|_| !self.trusts(peer))
     }
 
     /// Counts a request of a client with a key.

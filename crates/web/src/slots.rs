@@ -10,7 +10,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::strangers::{GRACE, Holder};
+use crate::anonymous::{GRACE, Holder};
 
 /// The most connections, if the process may open that many files.
 const MAX_CONNECTIONS: u64 = 10_000;

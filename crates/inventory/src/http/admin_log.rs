@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use platform::clock::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use storage::admin_log::AdminEntry;
 use utoipa::ToSchema;
 use web::problem::{Problem, ReadProblems};
 use web::{Query, cursor, page};
 
 use crate::service::Service;
-use crate::store::AdminEntry;
 
 /// The name of the list in its cursors.
 const LIST: &str = "admin-log";
@@ -59,7 +58,7 @@ pub(super) struct AdminLogPage {
 impl From<AdminEntry> for EntryView {
     fn from(entry: AdminEntry) -> Self {
         Self {
-            at: Timestamp(entry.at_micros).to_rfc3339(),
+            at: entry.at.to_rfc3339(),
             actor: entry.actor,
             action: entry.action,
             subject: entry.subject,

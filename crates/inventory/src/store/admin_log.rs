@@ -1,50 +1,48 @@
-//! The admin log, as both engines store it.
+//! The entries of the admin log about the stock.
 
 use inventory_core::admin::{AdminAct, AdminEvent, Note};
 use inventory_core::stock::{Cause, Location, Movement, Product};
+use platform::clock::Timestamp;
 use serde_json::{Value, json};
+use storage::admin_log::AdminEntry;
 
-use super::AdminEntry;
-
-impl AdminEntry {
-    /// The entry of an act. Its number comes from the database.
-    pub(super) fn of(act: &AdminAct) -> Self {
-        let (action, subject, before, after) = match &act.event {
-            AdminEvent::Product { before, after } => (
-                "put_product",
-                after.product_id.to_string(),
-                before.as_ref().map(product),
-                product(after),
-            ),
-            AdminEvent::Location { before, after } => (
-                "put_location",
-                after.location_id.to_string(),
-                before.as_ref().map(location),
-                location(after),
-            ),
-            AdminEvent::Stock(movement) => {
-                let (before, after) = stock(movement);
-                (movement.kind.as_str(), movement.product_id.to_string(), Some(before), after)
-            }
-            AdminEvent::Noted(Note::Refused { request, required_scope }) => {
-                ("refused", request.clone(), None, json!({"required_scope": required_scope}))
-            }
-            AdminEvent::Noted(Note::ServesAnyone { listen }) => {
-                ("serves_anyone", listen.clone(), None, json!({"no_auth": true}))
-            }
-        };
-        let requester = act.requester.clone();
-        Self {
-            number: 0,
-            at_micros: act.at_micros,
-            actor: requester.actor,
-            action: action.to_owned(),
-            subject,
-            before: before.map(|value| value.to_string()),
-            after: after.to_string(),
-            request_id: requester.request_id,
-            address: requester.address,
+/// The entry of an act.
+pub(super) fn entry(act: &AdminAct) -> AdminEntry {
+    let (action, subject, before, after) = match &act.event {
+        AdminEvent::Product { before, after } => (
+            "put_product",
+            after.product_id.to_string(),
+            before.as_ref().map(product),
+            product(after),
+        ),
+        AdminEvent::Location { before, after } => (
+            "put_location",
+            after.location_id.to_string(),
+            before.as_ref().map(location),
+            location(after),
+        ),
+        AdminEvent::Stock(movement) => {
+            let (before, after) = stock(movement);
+            (movement.kind.as_str(), movement.product_id.to_string(), Some(before), after)
         }
+        AdminEvent::Noted(Note::Refused { request, required_scope }) => {
+            ("refused", request.clone(), None, json!({"required_scope": required_scope}))
+        }
+        AdminEvent::Noted(Note::ServesAnyone { listen }) => {
+            ("serves_anyone", listen.clone(), None, json!({"no_auth": true}))
+        }
+    };
+    let requester = act.requester.clone();
+    AdminEntry {
+        number: 0,
+        at: Timestamp(act.at_micros),
+        actor: requester.actor,
+        action: action.to_owned(),
+        subject,
+        before: before.map(|value| value.to_string()),
+        after: after.to_string(),
+        request_id: requester.request_id,
+        address: requester.address,
     }
 }
 

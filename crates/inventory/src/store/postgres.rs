@@ -23,7 +23,7 @@ use storage::migration::Migration;
 use storage::postgres::{
     Database, LINGER, OpenError, Readers, Schema, Server, Table, Time, Transaction, WriteCheck,
 };
-use storage::quarantine;
+use storage::{admin_log, quarantine};
 
 use super::{MovementFilter, ProductFilter, SEARCH_LIMIT, StockStore};
 use crate::NAMES;
@@ -62,7 +62,7 @@ pub const SCHEMA: Schema = Schema {
         write::INSERT_RESERVATIONS,
         write::MOVE_RESERVATIONS,
         write::INSERT_MOVEMENTS,
-        write::INSERT_ACTS,
+        admin_log::INSERT_POSTGRES,
         quarantine::LOCK_POSTGRES,
         quarantine::KNOWN_POSTGRES,
         quarantine::INSERT_POSTGRES,

@@ -179,7 +179,7 @@ async fn burst(address: SocketAddr, count: usize, keyed: &str) -> Vec<Client> {
 }
 
 #[tokio::test]
-async fn a_storefront_keeps_its_connections_while_strangers_at_its_address_lose_theirs() {
+async fn a_storefront_keeps_its_connections_while_others_at_its_address_lose_theirs() {
     const LIMIT: usize = 4;
     let keys = Keys::new();
     let (key, _) = keys.create("stock:read", &[]).await;

@@ -64,7 +64,7 @@ impl Principal {
     }
 
     /// A client without a key of a service that asks for one.
-    pub fn stranger() -> Self {
+    pub fn anonymous() -> Self {
         Self { scopes: Scopes::default(), ..Self::anyone() }
     }
 }

@@ -1,5 +1,7 @@
 //! The keys of a service in its PostgreSQL database.
 
+use std::slice;
+
 use async_trait::async_trait;
 use platform::clock::Timestamp;
 use platform::config::DatabaseUrl;
@@ -85,7 +87,7 @@ pub(super) async fn change(
             Err(refused) => return Ok(Err(refused)),
         };
         write(transaction, row).await?;
-        admin_log::insert_postgres(transaction, &entry).await?;
+        admin_log::insert_postgres(transaction, slice::from_ref(&entry)).await?;
         Ok(Ok(()))
     });
     changed.await?

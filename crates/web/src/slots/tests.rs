@@ -41,13 +41,13 @@ async fn a_new_connection_waits_until_a_busy_one_becomes_idle() {
 #[tokio::test]
 async fn a_connection_without_a_key_is_evicted_before_one_with_a_key() {
     let slots = Slots::with_capacity(3);
-    let [key, early, stranger] = [take(&slots).await, take(&slots).await, take(&slots).await];
+    let [key, early, anonymous] = [take(&slots).await, take(&slots).await, take(&slots).await];
     key.shows_key();
     // A body that arrives counts as idle, and the key is known before the body.
     early.becomes_busy();
     early.becomes_idle();
     early.shows_key();
-    for gone in [stranger, key] {
+    for gone in [anonymous, key] {
         let evicted = gone.evicted();
         let leaving = tokio::spawn(async move {
             evicted.cancelled().await;

@@ -81,7 +81,7 @@ pub(crate) async fn the_admin_log_has_what_people_changed_and_who_did_it(fresh: 
         ]
     );
     for entry in &log {
-        assert_eq!(entry.at_micros, START.0);
+        assert_eq!(entry.at, START);
         assert_eq!(entry.actor.as_deref(), Some("key:ana"));
         assert_eq!(entry.request_id.as_deref(), Some("r-1"));
         assert_eq!(entry.address.as_deref(), Some("192.0.2.7"));

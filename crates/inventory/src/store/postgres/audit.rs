@@ -12,12 +12,13 @@ use inventory_core::reservation::Reservation;
 use inventory_core::stock::Movement;
 use platform::failure::Failure;
 use platform::pairing::Identity;
+use storage::admin_log::{AdminEntry, page_postgres};
 use storage::postgres::{Readers, Transaction};
 use tokio_postgres::Row;
 
 use super::super::numbers::Numbers;
 use super::super::packed::PackedReservation;
-use super::super::{AdminEntry, MovementAudit, StockAudit, StockAuditStore, StockPosition, Stored};
+use super::super::{MovementAudit, StockAudit, StockAuditStore, StockPosition, Stored};
 use super::load::{name, uuids};
 use super::query::RESERVATIONS;
 use super::rows::{self, movement_columns, movement_names, named_columns, reservation_columns};
@@ -67,13 +68,8 @@ const RESERVATIONS_AFTER: &str = concat!(
 const LAST_ORDER: &str = "SELECT order_id FROM reservations ORDER BY order_id DESC LIMIT 1";
 const KNOWN: &str = "SELECT product_id FROM products WHERE product_id = ANY($1::text[])";
 
-const ADMIN_LOG: &str =
-    "SELECT entry_no, at, actor, action, subject, before::text, after::text, request_id, address
-     FROM admin_log WHERE entry_no < $1 ORDER BY entry_no DESC LIMIT $2";
-
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 9] = [
-    ADMIN_LOG,
+pub(super) const STATEMENTS: [&str; 8] = [
     MOVEMENTS_AFTER,
     LAST_MOVEMENT,
     MOVEMENTS,
@@ -183,7 +179,7 @@ impl StockAuditStore for PostgresAudit {
     }
 
     async fn admin_log(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure> {
-        self.readers.read(async |snapshot| admin_log(snapshot, before, limit).await).await
+        self.readers.read(async |snapshot| page_postgres(snapshot, before, limit).await).await
     }
 }
 
@@ -252,27 +248,4 @@ async fn reservations(
 
 fn parse(row: &Row) -> Result<PackedReservation, Failure> {
     Ok(rows::reservation(row)?.parse()?)
-}
-
-async fn admin_log(
-    snapshot: &Transaction<'_>,
-    before: Option<i64>,
-    limit: u32,
-) -> Result<Vec<AdminEntry>, Failure> {
-    let (before, limit) = (before.unwrap_or(i64::MAX), i64::from(limit));
-    let found = snapshot.query(ADMIN_LOG, [&before, &limit]).await?;
-    let entry = |row: &Row| {
-        Ok(AdminEntry {
-            number: rows::column(row, "entry_no")?,
-            at_micros: rows::column(row, "at")?,
-            actor: rows::column(row, "actor")?,
-            action: rows::column(row, "action")?,
-            subject: rows::column(row, "subject")?,
-            before: rows::column(row, "before")?,
-            after: rows::column(row, "after")?,
-            request_id: rows::column(row, "request_id")?,
-            address: rows::column(row, "address")?,
-        })
-    };
-    found.iter().map(entry).collect()
 }

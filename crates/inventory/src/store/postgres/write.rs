@@ -9,15 +9,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use contract::OrderId;
-use inventory_core::admin::AdminAct;
 use inventory_core::decide::{InventoryChanges, ReservationChange, StockChange};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Cause, Location, Movement, Product, RequestCause};
 use platform::failure::{Failure, Suspicion};
+use storage::admin_log;
 use storage::postgres::{Parameter, Transaction};
 use uuid::Uuid;
 
-use super::super::AdminEntry;
+use super::super::admin_log::entry;
 use super::super::numbers::{LocationNo, Numbers};
 use super::super::packed::{allocations_text, shortages_text};
 use super::super::search_key::search_key;
@@ -84,13 +84,6 @@ pub(super) const INSERT_MOVEMENTS: &str = "INSERT INTO movements (movement_no, p
                    reference, actor)
      ORDER BY request_id, movement_no";
 
-pub(super) const INSERT_ACTS: &str =
-    "INSERT INTO admin_log (at, actor, action, subject, before, after, request_id, address)
-     SELECT at, actor, action, subject, before::json, after::json, request_id, address
-     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
-          WITH ORDINALITY AS made (at, actor, action, subject, before, after, request_id, address, number)
-     ORDER BY number";
-
 /// Another batch created the same product, or decided about the same order, and locked none of the
 /// same products: they did not exist when one of the two looked for them. When the batch runs
 /// again, it finds the row and waits for its lock.
@@ -120,6 +113,7 @@ pub(super) async fn apply(
         changes.products.iter().partition(|product| numbers.knows_product(&product.product_id));
     create(transaction, &unknown, &changes.locations, numbers).await?;
     let numbers = &*numbers;
+    let entries = column(&changes.acts, entry);
     let written = tokio::join!(
         biased;
         replace_products(transaction, &known, numbers),
@@ -128,26 +122,11 @@ pub(super) async fn apply(
         insert_reservations(transaction, &made, numbers),
         move_reservations(transaction, &moved, numbers),
         insert_movements(transaction, &changes.movements, numbers),
-        insert_acts(transaction, &changes.acts),
+        admin_log::insert_postgres(transaction, &entries),
     );
     // Of several errors, the first one is the cause.
     let of_levels = written.0.and(written.1).and(written.2);
     of_levels.and(written.3).and(written.4).and(written.5).and(written.6)
-}
-
-async fn insert_acts(transaction: &Transaction<'_>, acts: &[AdminAct]) -> Result<(), Failure> {
-    let entries = column(acts, AdminEntry::of);
-    let row: [Parameter<'_>; 8] = [
-        &column(&entries, |entry| entry.at_micros),
-        &column(&entries, |entry| entry.actor.as_deref()),
-        &column(&entries, |entry| entry.action.as_str()),
-        &column(&entries, |entry| entry.subject.as_str()),
-        &column(&entries, |entry| entry.before.as_deref()),
-        &column(&entries, |entry| entry.after.as_str()),
-        &column(&entries, |entry| entry.request_id.as_deref()),
-        &column(&entries, |entry| entry.address.as_deref()),
-    ];
-    transaction.write(entries.len(), INSERT_ACTS, row).await
 }
 
 /// One array of a statement's parameters.

@@ -7,10 +7,11 @@ use inventory_core::stock::Movement;
 use platform::failure::Failure;
 use platform::pairing::Identity;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use storage::admin_log::{AdminEntry, page_sqlite};
 use storage::sqlite::{Readers, failure};
 
 use super::super::numbers::Numbers;
-use super::super::{AdminEntry, MovementAudit, StockAudit, StockAuditStore, StockPosition, Stored};
+use super::super::{MovementAudit, StockAudit, StockAuditStore, StockPosition, Stored};
 use super::load;
 use super::rows::{self, MOVEMENT_COLUMNS, MOVEMENTS, RESERVATION_COLUMNS, named_columns};
 
@@ -92,7 +93,7 @@ impl StockAuditStore for SqliteAudit {
     }
 
     async fn admin_log(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure> {
-        self.readers.read(move |connection| admin_log(connection, before, limit)).await
+        self.readers.read(move |connection| page_sqlite(connection, before, limit)).await
     }
 }
 
@@ -249,28 +250,4 @@ fn known_products(
     let mut statement =
         connection.prepare_cached("SELECT 1 FROM products WHERE product_id = ?1")?;
     product_ids.iter().map(|id| statement.exists(params![id.as_str()])).collect()
-}
-
-fn admin_log(
-    connection: &Connection,
-    before: Option<i64>,
-    limit: u32,
-) -> rusqlite::Result<Vec<AdminEntry>> {
-    let sql = "SELECT entry_no, at, actor, action, subject, before, after, request_id, address
-           FROM admin_log WHERE entry_no < ?1 ORDER BY entry_no DESC LIMIT ?2";
-    let entry = |row: &Row<'_>| {
-        Ok(AdminEntry {
-            number: row.get("entry_no")?,
-            at_micros: row.get("at")?,
-            actor: row.get("actor")?,
-            action: row.get("action")?,
-            subject: row.get("subject")?,
-            before: row.get("before")?,
-            after: row.get("after")?,
-            request_id: row.get("request_id")?,
-            address: row.get("address")?,
-        })
-    };
-    let mut statement = connection.prepare_cached(sql)?;
-    statement.query_map(params![before.unwrap_or(i64::MAX), limit], entry)?.collect()
 }

@@ -4,9 +4,10 @@ use inventory_core::decide::{InventoryChanges, ReservationChange, StockChange};
 use inventory_core::stock::{Cause, Location, Movement, Product};
 use platform::failure::Failure;
 use rusqlite::{Connection, params};
+use storage::admin_log;
 use storage::sqlite::{OneRow, exactly_one};
 
-use super::super::AdminEntry;
+use super::super::admin_log::entry;
 use super::super::numbers::{LocationNo, Numbers, ProductNo};
 use super::super::packed::{allocations_text, shortages_text};
 use super::super::search_key::search_key;
@@ -48,25 +49,8 @@ pub(super) fn apply(
     for movement in &changes.movements {
         append(&mut insert, movement, numbers)?;
     }
-    changes.acts.iter().try_for_each(|act| log(connection, &AdminEntry::of(act)))
-}
-
-fn log(connection: &Connection, entry: &AdminEntry) -> Result<(), Failure> {
-    exactly_one(
-        connection,
-        "INSERT INTO admin_log (at, actor, action, subject, before, after, request_id, address)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        params![
-            entry.at_micros,
-            entry.actor,
-            entry.action,
-            entry.subject,
-            entry.before,
-            entry.after,
-            entry.request_id,
-            entry.address,
-        ],
-    )
+    let mut entries = changes.acts.iter().map(entry);
+    entries.try_for_each(|entry| admin_log::insert_sqlite(connection, &entry))
 }
 
 fn put_product(

@@ -22,7 +22,7 @@ const BURST: usize = 8;
 
 /// What the addresses hold, and what they may hold.
 #[derive(Debug, Default)]
-pub(crate) struct Strangers {
+pub(crate) struct Anonymous {
     /// The most connections of an address; `None` if there is no limit.
     most_connections: Option<usize>,
     /// The most requests in flight of an address; `None` if there is no limit.
@@ -40,7 +40,7 @@ struct Held {
 /// An address that holds something, or is about to.
 #[derive(Clone, Debug)]
 pub(crate) struct Holder {
-    strangers: Arc<Strangers>,
+    anonymous: Arc<Anonymous>,
     network: u128,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct InFlight(Holder);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooMany(pub(crate) u32);
 
-impl Strangers {
+impl Anonymous {
     pub(crate) fn new(most_connections: Option<u32>, most_requests: Option<u32>) -> Arc<Self> {
         let most_connections =
             most_connections.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
@@ -83,7 +83,7 @@ impl Strangers {
     }
 
     fn holder(self: &Arc<Self>, address: IpAddr) -> Holder {
-        Holder { strangers: self.clone(), network: network_of(address) }
+        Holder { anonymous: self.clone(), network: network_of(address) }
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<u128, Held>> {
@@ -96,21 +96,21 @@ impl Holder {
     /// idle for longest; there is no room if none is idle.
     pub(crate) fn makes_room(&self, slots: &Slots) -> bool {
         let most = self.most().saturating_mul(BURST);
-        let mut held = self.strangers.held();
+        let mut held = self.anonymous.held();
         let Some(its) = held.get_mut(&self.network) else { return true };
         its.connections.len() < most || its.evict_one_of(slots, |_| true)
     }
 
     /// Adds a connection on which no key was shown yet.
     pub(crate) fn add(&self, connection: &Arc<Connection>) {
-        let mut held = self.strangers.held();
+        let mut held = self.anonymous.held();
         held.entry(self.network).or_default().connections.push(connection.clone());
     }
 
     /// The connection has had its time to show a key, and counts from now on. If the address holds
     /// too many, those that have been idle for longest are evicted.
     pub(crate) fn counts(&self, connection: &Arc<Connection>, slots: &Slots) {
-        let mut held = self.strangers.held();
+        let mut held = self.anonymous.held();
         connection.counts();
         let Some(its) = held.get_mut(&self.network) else { return };
         let counted = its.connections.iter().filter(|other| other.is_counted()).count();
@@ -128,7 +128,7 @@ impl Holder {
     }
 
     fn change(&self, change: impl FnOnce(&mut Held)) {
-        let mut held = self.strangers.held();
+        let mut held = self.anonymous.held();
         let Some(its) = held.get_mut(&self.network) else { return };
         change(its);
         if its.connections.is_empty() && its.requests == 0 {
@@ -137,7 +137,7 @@ impl Holder {
     }
 
     fn most(&self) -> usize {
-        self.strangers.most_connections.unwrap_or(usize::MAX)
+        self.anonymous.most_connections.unwrap_or(usize::MAX)
     }
 }
 

@@ -7,24 +7,24 @@ use crate::slots::Slot;
 const MOST: usize = 2;
 const CAPACITY: usize = 256;
 
-/// Strangers of which each address may have two connections and two requests.
-fn strangers() -> Arc<Strangers> {
-    Strangers::new(Some(2), Some(2))
+/// Anonymous of which each address may have two connections and two requests.
+fn anonymous() -> Arc<Anonymous> {
+    Anonymous::new(Some(2), Some(2))
 }
 
 fn address(n: u8) -> IpAddr {
     IpAddr::from([192, 0, 2, n])
 }
 
-async fn open(slots: &Arc<Slots>, strangers: &Arc<Strangers>, n: u8) -> Option<Slot> {
-    slots.take(strangers.of_connection(address(n))).await
+async fn open(slots: &Arc<Slots>, anonymous: &Arc<Anonymous>, n: u8) -> Option<Slot> {
+    slots.take(anonymous.of_connection(address(n))).await
 }
 
 fn is_evicted(slot: &Slot) -> bool {
     slot.evicted().is_cancelled()
 }
 
-impl Strangers {
+impl Anonymous {
     /// How many connections and requests the table has for an address; `None` if it is not there.
     fn numbers(&self, n: u8) -> Option<(usize, usize)> {
         let held = self.held();
@@ -35,12 +35,12 @@ impl Strangers {
 
 #[tokio::test]
 async fn beyond_the_limit_the_connection_that_was_idle_for_longest_gives_way() {
-    let (slots, strangers) = (Slots::with_capacity(CAPACITY), strangers());
+    let (slots, anonymous) = (Slots::with_capacity(CAPACITY), anonymous());
     let mut its = Vec::new();
     for _ in 0..4 {
-        its.push(open(&slots, &strangers, 1).await.expect("room"));
+        its.push(open(&slots, &anonymous, 1).await.expect("room"));
     }
-    let other = open(&slots, &strangers, 2).await.expect("room");
+    let other = open(&slots, &anonymous, 2).await.expect("room");
     its[0].becomes_busy();
     assert!(!its.iter().any(is_evicted), "each has time to show a key");
     its.iter().chain([&other]).for_each(Slot::counts);
@@ -50,30 +50,30 @@ async fn beyond_the_limit_the_connection_that_was_idle_for_longest_gives_way() {
 
 #[tokio::test]
 async fn a_connection_on_which_a_key_was_shown_does_not_count_for_its_address() {
-    let (slots, strangers) = (Slots::with_capacity(CAPACITY), strangers());
+    let (slots, anonymous) = (Slots::with_capacity(CAPACITY), anonymous());
     let mut its = Vec::new();
     for _ in 0..100 {
-        let slot = open(&slots, &strangers, 1).await.expect("room");
+        let slot = open(&slots, &anonymous, 1).await.expect("room");
         slot.becomes_busy();
         slot.shows_key();
         slot.becomes_idle();
         slot.counts();
         its.push(slot);
     }
-    assert_eq!(strangers.numbers(1), None);
+    assert_eq!(anonymous.numbers(1), None);
     assert!(!its.iter().any(is_evicted));
 }
 
 #[tokio::test]
 async fn a_connection_counts_for_its_address_again_once_a_wrong_key_was_shown() {
-    let (slots, strangers) = (Slots::with_capacity(CAPACITY), strangers());
+    let (slots, anonymous) = (Slots::with_capacity(CAPACITY), anonymous());
     let mut its = Vec::new();
     for _ in 0..=MOST {
-        let slot = open(&slots, &strangers, 1).await.expect("room");
+        let slot = open(&slots, &anonymous, 1).await.expect("room");
         slot.shows_key();
         its.push(slot);
     }
-    assert_eq!(strangers.numbers(1), None);
+    assert_eq!(anonymous.numbers(1), None);
     for slot in &its {
         slot.becomes_busy();
         slot.shows_no_key();
@@ -83,34 +83,34 @@ async fn a_connection_counts_for_its_address_again_once_a_wrong_key_was_shown() 
     let evicted: Vec<_> = its.iter().map(is_evicted).collect();
     assert!(evicted[0] && !evicted[1..].contains(&true), "{evicted:?}");
     drop(its);
-    assert_eq!(strangers.numbers(1), None);
+    assert_eq!(anonymous.numbers(1), None);
 }
 
 #[tokio::test]
 async fn a_burst_is_bounded_even_while_no_connection_counts() {
-    let (slots, strangers) = (Slots::with_capacity(CAPACITY), strangers());
+    let (slots, anonymous) = (Slots::with_capacity(CAPACITY), anonymous());
     let mut its = Vec::new();
     for _ in 0..=MOST * BURST {
-        its.push(open(&slots, &strangers, 1).await.expect("room"));
+        its.push(open(&slots, &anonymous, 1).await.expect("room"));
     }
     assert_eq!(its.iter().filter(|slot| is_evicted(slot)).count(), 1);
     assert!(is_evicted(&its[0]));
     its.iter().for_each(Slot::becomes_busy);
-    assert!(open(&slots, &strangers, 1).await.is_none(), "all of them are busy");
-    assert!(open(&slots, &strangers, 2).await.is_some());
+    assert!(open(&slots, &anonymous, 1).await.is_none(), "all of them are busy");
+    assert!(open(&slots, &anonymous, 2).await.is_some());
 }
 
 #[test]
 fn no_address_has_more_requests_in_flight_than_it_may_have() {
-    let strangers = strangers();
-    let begin = |text: &str| strangers.begin(text.parse().expect("an address"));
+    let anonymous = anonymous();
+    let begin = |text: &str| anonymous.begin(text.parse().expect("an address"));
     let (first, second) = (begin("2001:db8::1").expect("room"), begin("2001:db8::2"));
     assert_eq!(begin("2001:db8::3").expect_err("one network"), TooMany(2));
     assert!(begin("2001:db8:0:1::1").is_ok());
     drop(first);
     assert!(begin("2001:db8::3").is_ok());
     drop(second);
-    assert!(strangers.held().is_empty());
+    assert!(anonymous.held().is_empty());
 }
 
 /// What happens to one of the connections or requests that there are.
@@ -153,7 +153,7 @@ struct Live {
 /// All that is held, as the test knows it.
 struct Model {
     slots: Arc<Slots>,
-    strangers: Arc<Strangers>,
+    anonymous: Arc<Anonymous>,
     connections: Vec<Live>,
     requests: Vec<(u8, InFlight)>,
 }
@@ -183,7 +183,7 @@ impl Model {
             .filter(|live| live.address == n && !live.has_key && !is_evicted(&live.slot))
             .all(|live| live.is_busy);
         let is_full = self.connections_of(n) >= MOST * BURST;
-        let slot = open(&self.slots, &self.strangers, n).await;
+        let slot = open(&self.slots, &self.anonymous, n).await;
         assert_eq!(slot.is_none(), is_full && all_busy);
         if let Some(slot) = slot {
             self.connections.push(Live { slot, address: n, has_key: false, is_busy: false });
@@ -200,7 +200,7 @@ impl Model {
             Step::CloseEvicted => self.connections.retain(|live| !is_evicted(&live.slot)),
             Step::Begin(n) => {
                 let before = self.requests_of(n);
-                match self.strangers.begin(address(n)) {
+                match self.anonymous.begin(address(n)) {
                     Ok(request) => self.requests.push((n, request.expect("a limit"))),
                     Err(TooMany(most)) => assert_eq!(before, most as usize),
                 }
@@ -240,7 +240,7 @@ impl Model {
         for n in 0..3 {
             let numbers = (self.connections_of(n), self.requests_of(n));
             assert!(numbers.0 <= MOST * BURST && numbers.1 <= 2, "{numbers:?}");
-            assert_eq!(self.strangers.numbers(n), Some(numbers).filter(|its| *its != (0, 0)));
+            assert_eq!(self.anonymous.numbers(n), Some(numbers).filter(|its| *its != (0, 0)));
         }
         let evicted_in_vain = |live: &Live| live.is_busy || live.has_key;
         let evicted = self.connections.iter().filter(|live| is_evicted(&live.slot));
@@ -260,7 +260,7 @@ proptest! {
         runtime.block_on(async {
             let mut model = Model {
                 slots: Slots::with_capacity(CAPACITY),
-                strangers: strangers(),
+                anonymous: anonymous(),
                 connections: Vec::new(),
                 requests: Vec::new(),
             };
@@ -268,10 +268,10 @@ proptest! {
                 model.take(step).await;
                 model.check();
             }
-            let (slots, strangers) = (model.slots.clone(), model.strangers.clone());
+            let (slots, anonymous) = (model.slots.clone(), model.anonymous.clone());
             drop(model);
             assert_eq!(slots.numbers(), (0, CAPACITY));
-            assert!(strangers.held().is_empty());
+            assert!(anonymous.held().is_empty());
         });
     }
 }
