@@ -1,10 +1,10 @@
 //! The operator of a broker that lets in whoever shows a JWT: users in an account, and their
 //! `.creds` files.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
+
+use crate::issuer::base64url;
 
 /// An operator with one account.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Credentials {
 
 /// A JWT of NATS about `subject`, signed by `issuer`.
 fn token(issuer: &KeyPair, subject: &KeyPair, name: &str, claims: &Value) -> String {
-    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let part = |value: &Value| base64url(value.to_string());
     let header = json!({"typ": "JWT", "alg": "ed25519-nkey"});
     let body = json!({
         "jti": name, "iat": 1, "iss": issuer.public_key(), "name": name,
@@ -87,5 +87,5 @@ fn token(issuer: &KeyPair, subject: &KeyPair, name: &str, claims: &Value) -> Str
     });
     let signed = format!("{}.{}", part(&header), part(&body));
     let signature = issuer.sign(signed.as_bytes()).expect("an issuer has a seed");
-    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    format!("{signed}.{}", base64url(signature))
 }

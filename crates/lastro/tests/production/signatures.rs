@@ -7,13 +7,14 @@ use std::path::PathBuf;
 
 use async_nats::jetstream::{self, Context};
 use async_nats::{ConnectOptions, HeaderMap};
-use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use contract::commands::AllocateStock;
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData, SigningKey};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use testbed::{ANSWERS, COMMANDS, Deployment, Environment, Form, PATIENCE, eventually, order};
+use testbed::{
+    ANSWERS, COMMANDS, Deployment, Environment, Form, PATIENCE, base64url, eventually, order,
+};
 
 use super::permissions::{deployed, password};
 
@@ -72,7 +73,7 @@ impl Keys {
         let signature = pair.sign(signed.as_bytes()).expect("a signature");
         let hash = Sha256::digest(pair.subject_public_key_info());
         let id: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("v1;kid={id};{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
+        format!("v1;kid={id};{}", base64url(signature))
     }
 }
 

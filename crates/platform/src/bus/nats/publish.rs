@@ -65,14 +65,16 @@ impl Nats {
     ) -> Vec<Result<(), PublishError>> {
         let late = || PublishError::new(PublishErrorKind::TimedOut);
         let sender = self.pairing.id();
+        let sender_text = sender.to_string();
         let mut sent = Vec::with_capacity(messages.len());
         for message in messages {
             let signature = self.signatures.sign(channel, sender, message);
-            let unsigned = PublishMessage::build().header(SENDER, sender.to_string().as_str());
-            let message = signature
-                .iter()
-                .fold(unsigned, |its, signature| its.header(SIGNATURE, signature.as_str()))
+            let mut message = PublishMessage::build()
+                .header(SENDER, sender_text.as_str())
                 .payload(message.clone());
+            if let Some(signature) = signature {
+                message = message.header(SIGNATURE, signature.as_str());
+            }
             let sending = self.context.send_publish(channel.to_owned(), message);
             sent.push(timeout_at(until, sending).await.unwrap_or_else(|_| Err(late())));
         }
