@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod consumer;
 pub mod failure;
+pub mod journal;
 pub mod keys;
 pub mod lifecycle;
 pub mod log_limit;
