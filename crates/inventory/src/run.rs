@@ -15,6 +15,7 @@ use platform::bus::Bus;
 use platform::bus::nats::Channels;
 use platform::config::{DatabaseUrl, Secret};
 use platform::consumer::Consumer;
+use platform::journal::{Journal, Numbering, Tail};
 use platform::lifecycle::Stage;
 use platform::log_limit::LogLimit;
 use platform::pairing::{Identity, Pairing};
@@ -35,7 +36,7 @@ use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::postgres::{Postgres, SCHEMA};
 use crate::store::sqlite::{MIGRATIONS, Sqlite};
-use crate::store::{StockAuditStore, StockStore};
+use crate::store::{StockAuditStore, StockFeedStore, StockStore};
 use crate::worker::execute::Commands;
 use crate::worker::health_check::HealthCheck;
 use crate::worker::notes::Notes;
@@ -68,6 +69,9 @@ pub struct Dependencies {
     /// Where the stock is stored.
     pub store: Arc<dyn StockStore>,
     pub audit: Arc<dyn StockAuditStore>,
+    /// What the event feed reads, and what numbers it (R29).
+    pub feed: Arc<dyn StockFeedStore>,
+    pub journal: Arc<dyn Journal>,
     pub bus: Arc<dyn Bus>,
     /// Which database this is, and from which one it takes messages (R31).
     pub pairing: Arc<Pairing>,
@@ -80,6 +84,7 @@ pub struct Parts {
     pub committer: Committer<InventoryCommand, InventoryOutcome>,
     pub consumer: Consumer<InventoryCommand, InventoryOutcome>,
     pub health_check: HealthCheck,
+    pub numbering: Numbering,
     pub auditor: Auditor,
     pub notes: Notes,
     pub api: Api,
@@ -87,11 +92,16 @@ pub struct Parts {
 
 /// Assembles the service from its dependencies, in the context of its process.
 pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
-    let Dependencies { store, audit, bus, pairing } = dependencies;
+    let Dependencies { store, audit, feed, journal, bus, pairing } = dependencies;
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
     let (outbox, relay) = relay(bus.clone(), metrics.clone());
-    let commits =
-        Commits { store: store.clone(), outbox: outbox.clone(), metrics: metrics.clone() };
+    let tail = Arc::new(Tail::default());
+    let commits = Commits {
+        store: store.clone(),
+        tail: tail.clone(),
+        outbox: outbox.clone(),
+        metrics: metrics.clone(),
+    };
     let (batcher, committer) = batcher(commits, metrics);
     let consumer = Consumer {
         service: SERVICE,
@@ -113,9 +123,12 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let (refusals, refused) = Refusals::new();
     let serves_anyone_at = context.serves_anyone_at.clone();
     let notes = Notes { batcher: batcher.clone(), serves_anyone_at, refused };
+    let numbering = Numbering { service: SERVICE, journal, tail: tail.clone() };
     let service = Service {
         store,
         audit: audit.clone(),
+        feed,
+        tail,
         batcher,
         ids: context.ids.clone(),
         searches: Searches::default(),
@@ -123,7 +136,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let auditor = auditor(audit, context);
     let routes = routes(Arc::new(service));
     let api = context.api(SERVICE, routes, RULES, own_codes(), Some(refusals));
-    Parts { relay, committer, consumer, health_check, auditor, notes, api }
+    Parts { relay, committer, consumer, health_check, numbering, auditor, notes, api }
 }
 
 /// The queue of answers to publish, and the worker that publishes them.
@@ -150,7 +163,7 @@ fn auditor(store: Arc<dyn StockAuditStore>, context: &Context) -> Auditor {
 
 /// Adds the service to a process: its workers, metrics and checks. Returns its API.
 pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
-    let Parts { relay, committer, consumer, health_check, auditor, notes, api } =
+    let Parts { relay, committer, consumer, health_check, numbering, auditor, notes, api } =
         assemble(dependencies, &mut process.context);
     let workers = &mut process.workers;
     workers.spawn(Stage::Relay, "the relay of answers", |token| relay.run(token));
@@ -158,6 +171,7 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
     workers.spawn(Stage::Work, "the consumer of commands", |token| consumer.run(token));
     workers.spawn(Stage::Work, "the health check of stock", |token| health_check.run(token));
     workers.spawn(Stage::Work, "the notes of the admin log", |token| notes.run(token));
+    workers.spawn(Stage::Work, "the numbering of stock", |token| numbering.run(token));
     workers.spawn(Stage::Work, "the auditor of stock", |token| auditor.run(token));
     api
 }
@@ -167,6 +181,8 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
 pub struct Opened {
     pub store: Arc<dyn StockStore>,
     pub audit: Arc<dyn StockAuditStore>,
+    pub feed: Arc<dyn StockFeedStore>,
+    pub journal: Arc<dyn Journal>,
     pub pairing: Arc<Pairing>,
 }
 
@@ -189,7 +205,9 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             let pairing = sqlite.pairing().await?;
             process.add_keys(SERVICE, KEYS_CHECK, sqlite.keys()).await?;
             let audit = Arc::new(sqlite.audit());
-            Ok(Opened { store: Arc::new(sqlite), audit, pairing })
+            let journal = sqlite.journal();
+            let store = Arc::new(sqlite);
+            Ok(Opened { store: store.clone(), audit, feed: store, journal, pairing })
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), PROGRAM.name)?;
@@ -203,7 +221,9 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             let pairing = postgres.pairing().await?;
             process.add_keys(SERVICE, KEYS_CHECK, postgres.keys()).await?;
             let audit = Arc::new(postgres.audit());
-            Ok(Opened { store: Arc::new(postgres), audit, pairing })
+            let journal = postgres.journal();
+            let store = Arc::new(postgres);
+            Ok(Opened { store: store.clone(), audit, feed: store, journal, pairing })
         }
     }
 }
@@ -298,7 +318,8 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let broker = bus.broker_between_processes(file)?;
         let database_url = file.secret("database_url", database_url, database_url_file)?;
         let database_url = database_url.map_or_else(|| "sqlite:data/inventory.db".parse(), Ok)?;
-        let Opened { store, audit, pairing } = open_store(&database_url, process).await?;
+        let opened = open_store(&database_url, process).await?;
+        let Opened { store, audit, feed, journal, pairing } = opened;
         if common.replace_peer {
             pairing.forget().await?;
         }
@@ -306,7 +327,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let takes_over = common.replace_peer;
         let joining = broker.join(PROGRAM.name, pairing.clone(), CHANNELS, metrics, takes_over);
         let bus = Arc::new(joining.await?);
-        Ok(build(Dependencies { store, audit, bus, pairing }, process))
+        Ok(build(Dependencies { store, audit, feed, journal, bus, pairing }, process))
     })
     .await
 }

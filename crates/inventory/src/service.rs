@@ -11,16 +11,19 @@ use inventory_core::decide::{InventoryCommand, InventoryOutcome, decide};
 use platform::batcher::{Batcher, Commit};
 use platform::clock::Ids;
 use platform::failure::Failure;
+use platform::journal::Tail;
 use platform::relay::Outbox;
 
 use crate::http::Searches;
 use crate::metrics::Metrics;
-use crate::store::{StockAuditStore, StockStore};
+use crate::store::{StockAuditStore, StockFeedStore, StockStore};
 
 /// Commits batches: one transaction, and only after it the answers (R6).
 #[derive(Debug)]
 pub struct Commits {
     pub store: Arc<dyn StockStore>,
+    /// Wakes the numbering of the journal (R29).
+    pub tail: Arc<Tail>,
     pub outbox: Outbox,
     pub metrics: Arc<Metrics>,
 }
@@ -35,7 +38,10 @@ impl Commit<InventoryCommand, InventoryOutcome> for Commits {
         &self,
         batch: Arc<[InventoryCommand]>,
     ) -> Result<Vec<InventoryOutcome>, Failure> {
-        let decided = self.store.run(batch.clone(), decide).await?;
+        let decided = self.store.run(batch.clone(), decide).await;
+        // Also after a commit of unknown fate.
+        self.tail.committed();
+        let decided = decided?;
         fault_point!("inventory.committed", when decided.iter().any(|one| one.publish.is_some()));
         let mut outcomes = Vec::with_capacity(decided.len());
         let mut messages = Vec::new();
@@ -64,6 +70,9 @@ pub struct Service {
     pub store: Arc<dyn StockStore>,
     /// Where the admin log is read.
     pub audit: Arc<dyn StockAuditStore>,
+    /// What the event feed reads, and how far.
+    pub feed: Arc<dyn StockFeedStore>,
+    pub tail: Arc<Tail>,
     pub batcher: Batcher<InventoryCommand, InventoryOutcome>,
     pub ids: Arc<dyn Ids>,
     pub(crate) searches: Searches,

@@ -15,6 +15,7 @@ use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Level, Location, Movement, ProductStock};
 use platform::failure::Failure;
+use platform::journal::{Position, Recorded};
 use platform::quarantine::Quarantined;
 use storage::Misfit;
 use storage::admin_log::AdminEntry;
@@ -22,6 +23,7 @@ use storage::admin_log::AdminEntry;
 mod admin_log;
 #[cfg(test)]
 pub(crate) mod laws;
+mod moved;
 mod numbers;
 mod packed;
 pub mod postgres;
@@ -110,6 +112,19 @@ pub trait StockStore: Send + Sync + fmt::Debug {
     async fn locations(&self) -> Result<Vec<Location>, Failure>;
 }
 
+/// What the event feed reads of stock: the journal of its movements, along its numbers (R29).
+#[async_trait]
+pub trait StockFeedStore: Send + Sync + fmt::Debug {
+    /// Returns the first `limit` entries of the journal from `from` on.
+    ///
+    /// # Errors
+    ///
+    /// It may be retried, unless it returns [`Failure::Fatal`]. [`Failure::Suspect`] means that a
+    /// row cannot be decoded.
+    async fn made(&self, from: Position, limit: u32)
+    -> Result<Vec<Recorded<StockMoved>>, Failure>;
+}
+
 /// What the audit reads of stock, beside the service or in another program.
 ///
 /// Each call reads one snapshot of the last commit, and returns each row under its key, also a row
@@ -183,6 +198,25 @@ pub struct Stored<K, T> {
 
 /// A product at a location, which has a level and a ledger.
 pub type StockKey = (ProductId, LocationId);
+
+/// What one transaction did to the stock of a product at a location.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StockMoved {
+    /// The product.
+    pub product_id: ProductId,
+    /// The location.
+    pub location_id: LocationId,
+    /// The place of its first movement in the ledger of the stock key, from 1 without gaps.
+    pub from_seq: i64,
+    /// The place of its last movement.
+    pub to_seq: i64,
+    /// The level after its last movement.
+    pub level: Level,
+    /// When it was decided, in microseconds since the epoch.
+    pub at_micros: i64,
+    /// The number of its last movement.
+    pub last_movement: i64,
+}
 
 /// The position of a stock row in its table. Its numbers have no meaning outside of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -192,13 +192,13 @@ pub(crate) async fn build(process: &mut Process, settings: Settings) -> Result<A
         None => buses_in_memory(pairings, clock.clone()),
         Some(broker) => buses_at(broker, pairings, &process.context.metrics, replaces_peer).await?,
     };
-    let orders::Opened { store, audit: orders_audit, pairing } = orders;
-    let audit = orders_audit.clone();
-    let parts = orders::Dependencies { store, audit, bus: orders_bus, pairing, currency };
+    let orders::Opened { store, audit: orders_audit, feed, journal, pairing } = orders;
+    let (audit, bus) = (orders_audit.clone(), orders_bus);
+    let parts = orders::Dependencies { store, audit, feed, journal, bus, pairing, currency };
     let orders = orders::build(parts, process);
-    let inventory::Opened { store, audit: stock_audit, pairing } = stock;
-    let audit = stock_audit.clone();
-    let parts = inventory::Dependencies { store, audit, bus: inventory_bus, pairing };
+    let inventory::Opened { store, audit: stock_audit, feed, journal, pairing } = stock;
+    let (audit, bus) = (stock_audit.clone(), inventory_bus);
+    let parts = inventory::Dependencies { store, audit, feed, journal, bus, pairing };
     let inventory = inventory::build(parts, process);
     // Each service audits its own database. This process has both and can compare them.
     let agreement = Agreement::new(orders_audit, stock_audit, ReadBudget::SHORT);

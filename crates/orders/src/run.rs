@@ -17,6 +17,7 @@ use platform::bus::nats::Channels;
 use platform::clock::SystemClock;
 use platform::config::{DatabaseUrl, Secret, UsageError};
 use platform::consumer::Consumer;
+use platform::journal::{Journal, Numbering, Tail};
 use platform::lifecycle::Stage;
 use platform::log_limit::LogLimit;
 use platform::pairing::{Identity, Pairing};
@@ -36,7 +37,7 @@ use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::postgres::{Postgres, SCHEMA};
 use crate::store::sqlite::{MIGRATIONS, Sqlite};
-use crate::store::{OrderAuditStore, OrderStore};
+use crate::store::{OrderAuditStore, OrderFeedStore, OrderStore};
 use crate::waiters::Waiters;
 use crate::worker::health_check::HealthCheck;
 use crate::worker::listen::AnswerListener;
@@ -71,6 +72,9 @@ pub struct Dependencies {
     /// Where orders are stored.
     pub store: Arc<dyn OrderStore>,
     pub audit: Arc<dyn OrderAuditStore>,
+    /// What the event feed reads, and what numbers it (R29).
+    pub feed: Arc<dyn OrderFeedStore>,
+    pub journal: Arc<dyn Journal>,
     pub bus: Arc<dyn Bus>,
     /// Which database this is, and from which one it takes messages (R31).
     pub pairing: Arc<Pairing>,
@@ -88,20 +92,23 @@ pub struct Parts {
     pub listener: AnswerListener,
     pub sweeper: Sweeper,
     pub health_check: HealthCheck,
+    pub numbering: Numbering,
     pub auditor: Auditor,
     pub api: Api,
 }
 
 /// Assembles the service from its dependencies, in the context of its process.
 pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
-    let Dependencies { store, audit, bus, pairing, currency } = dependencies;
+    let Dependencies { store, audit, feed, journal, bus, pairing, currency } = dependencies;
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
     let waiters = Arc::new(Waiters::default());
     let answer_feed = Arc::new(AnswerFeed::default());
     let replica = context.ids.uuid();
+    let tail = Arc::new(Tail::default());
     let (outbox, relay) = relay(bus.clone(), answer_feed.clone(), metrics.clone());
     let commits = Commits {
         store: store.clone(),
+        tail: tail.clone(),
         bus: bus.clone(),
         replica,
         outbox: outbox.clone(),
@@ -138,8 +145,11 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         metrics: metrics.clone(),
         readiness: context.readiness.clone(),
     };
+    let numbering = Numbering { service: SERVICE, journal, tail: tail.clone() };
     let service = Service {
         store,
+        feed,
+        tail,
         batcher,
         waiters,
         ids: context.ids.clone(),
@@ -149,7 +159,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     };
     let auditor = auditor(audit, context);
     let api = context.api(SERVICE, routes(Arc::new(service)), RULES, own_codes(), None);
-    Parts { relay, committer, consumer, listener, sweeper, health_check, auditor, api }
+    Parts { relay, committer, consumer, listener, sweeper, health_check, numbering, auditor, api }
 }
 
 /// The queue of commands to publish, and the worker that publishes them.
@@ -194,8 +204,17 @@ fn auditor(store: Arc<dyn OrderAuditStore>, context: &Context) -> Auditor {
 /// Adds the service to a process: its workers, metrics and checks. Returns its API.
 pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
     let parallel_batches = dependencies.store.parallel_batches();
-    let Parts { relay, committer, consumer, listener, sweeper, health_check, auditor, api } =
-        assemble(dependencies, &mut process.context);
+    let Parts {
+        relay,
+        committer,
+        consumer,
+        listener,
+        sweeper,
+        health_check,
+        numbering,
+        auditor,
+        api,
+    } = assemble(dependencies, &mut process.context);
     let workers = &mut process.workers;
     workers.spawn(Stage::Relay, "the relay of commands", |token| relay.run(token));
     for _ in 0..parallel_batches {
@@ -206,6 +225,7 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
     workers.spawn(Stage::Work, "the listener for other replicas", |token| listener.run(token));
     workers.spawn(Stage::Work, "the sweeper", |token| sweeper.run(token));
     workers.spawn(Stage::Work, "the health check of orders", |token| health_check.run(token));
+    workers.spawn(Stage::Work, "the numbering of orders", |token| numbering.run(token));
     workers.spawn(Stage::Work, "the auditor of orders", |token| auditor.run(token));
     api
 }
@@ -215,6 +235,8 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
 pub struct Opened {
     pub store: Arc<dyn OrderStore>,
     pub audit: Arc<dyn OrderAuditStore>,
+    pub feed: Arc<dyn OrderFeedStore>,
+    pub journal: Arc<dyn Journal>,
     pub pairing: Arc<Pairing>,
 }
 
@@ -237,7 +259,9 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             let pairing = sqlite.pairing().await?;
             process.add_keys(SERVICE, KEYS_CHECK, sqlite.keys()).await?;
             let audit = Arc::new(sqlite.audit());
-            Ok(Opened { store: Arc::new(sqlite), audit, pairing })
+            let journal = sqlite.journal();
+            let store = Arc::new(sqlite);
+            Ok(Opened { store: store.clone(), audit, feed: store, journal, pairing })
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), PROGRAM.name)?;
@@ -251,7 +275,9 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             let pairing = postgres.pairing().await?;
             process.add_keys(SERVICE, KEYS_CHECK, postgres.keys()).await?;
             let audit = Arc::new(postgres.audit());
-            Ok(Opened { store: Arc::new(postgres), audit, pairing })
+            let journal = postgres.journal();
+            let store = Arc::new(postgres);
+            Ok(Opened { store: store.clone(), audit, feed: store, journal, pairing })
         }
     }
 }
@@ -352,7 +378,8 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let database_url = file.secret("database_url", database_url, database_url_file)?;
         let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
         let currency = parse_currency(file.or(currency, "currency")?)?;
-        let Opened { store, audit, pairing } = open_store(&database_url, process).await?;
+        let opened = open_store(&database_url, process).await?;
+        let Opened { store, audit, feed, journal, pairing } = opened;
         if common.replace_peer {
             pairing.forget().await?;
         }
@@ -360,7 +387,8 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let takes_over = common.replace_peer;
         let joining = broker.join(PROGRAM.name, pairing.clone(), CHANNELS, metrics, takes_over);
         let bus = Arc::new(joining.await?);
-        Ok(build(Dependencies { store, audit, bus, pairing, currency }, process))
+        let parts = Dependencies { store, audit, feed, journal, bus, pairing, currency };
+        Ok(build(parts, process))
     })
     .await
 }

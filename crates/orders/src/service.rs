@@ -16,6 +16,7 @@ use platform::batcher::{Batcher, Commit};
 use platform::bus::Bus;
 use platform::clock::{Clock, Ids, Timestamp};
 use platform::failure::Failure;
+use platform::journal::Tail;
 use platform::relay::Outbox;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,7 @@ use uuid::Uuid;
 
 use crate::answered::{ANSWERED_SUBJECT, Answered};
 use crate::metrics::Metrics;
-use crate::store::OrderStore;
+use crate::store::{OrderFeedStore, OrderStore};
 use crate::waiters::{Waiters, Waker};
 use crate::worker::sweep::AnswerFeed;
 
@@ -36,6 +37,8 @@ const LAST_LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Commits {
     pub store: Arc<dyn OrderStore>,
+    /// Wakes the numbering of the journal (R29).
+    pub tail: Arc<Tail>,
     pub bus: Arc<dyn Bus>,
     /// The id of this replica in hints to the others.
     pub replica: Uuid,
@@ -54,7 +57,10 @@ impl Commit<OrderCommand, OrderOutcome> for Commits {
 
     async fn commit(&self, batch: Arc<[OrderCommand]>) -> Result<Vec<OrderOutcome>, Failure> {
         fault_point!("orders.before_begin", when batch.iter().any(OrderCommand::is_request));
-        let decided = self.store.run(batch.clone(), decide).await?;
+        let decided = self.store.run(batch.clone(), decide).await;
+        // Also after a commit of unknown fate.
+        self.tail.committed();
+        let decided = decided?;
         fault_point!("orders.committed", when batch.iter().any(OrderCommand::is_request));
         fault_point!("settle.committed", when !batch.iter().all(OrderCommand::is_request));
         let now = self.clock.now();
@@ -105,6 +111,9 @@ fn accepted_at(order_id: OrderId) -> Timestamp {
 #[derive(Debug)]
 pub struct Service {
     pub store: Arc<dyn OrderStore>,
+    /// What the event feed reads, and how far.
+    pub feed: Arc<dyn OrderFeedStore>,
+    pub tail: Arc<Tail>,
     pub batcher: Batcher<OrderCommand, OrderOutcome>,
     pub waiters: Arc<Waiters>,
     pub ids: Arc<dyn Ids>,

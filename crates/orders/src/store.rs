@@ -11,14 +11,16 @@ use async_trait::async_trait;
 use contract::commands::AllocateStock;
 use contract::{Allocations, Digest, OrderId, Shortage};
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, OrderState, Receipt};
-use orders_core::history::Entry;
+use orders_core::history::{Entry, fold, last_allocated};
 use orders_core::order::{CustomerId, Terms};
 use orders_core::status::Status;
 use platform::failure::Failure;
+use platform::journal::{Position, Recorded};
 use platform::quarantine::Quarantined;
 
 #[cfg(test)]
 pub(crate) mod laws;
+mod made;
 mod packed;
 pub mod postgres;
 pub mod sqlite;
@@ -95,6 +97,21 @@ pub trait OrderStore: Send + Sync + fmt::Debug {
     ///
     /// [`Failure`] says whether to retry; nothing was changed.
     async fn backlog(&self) -> Result<Backlog, Failure>;
+}
+
+/// What the event feed reads of orders: the journal of their histories, along its numbers (R29).
+///
+/// # Errors
+///
+/// Every call may be retried, unless it returns [`Failure::Fatal`]. [`Failure::Suspect`] means that
+/// a row cannot be decoded.
+#[async_trait]
+pub trait OrderFeedStore: Send + Sync + fmt::Debug {
+    /// Returns the first `limit` entries of the journal from `from` on.
+    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<MadeEntry>>, Failure>;
+
+    /// Returns the orders as they were after these entries, in the same order.
+    async fn views(&self, entries: Vec<MadeEntry>) -> Result<Vec<OrderView>, Failure>;
 }
 
 /// What the audit reads of orders, beside the service or in another program.
@@ -205,6 +222,42 @@ pub struct OrderView {
     pub created_at_micros: i64,
     /// When its status last changed, in microseconds since the epoch.
     pub updated_at_micros: i64,
+}
+
+impl OrderView {
+    /// The order as it was after the entry `seq` of its history, or `None` if there is no such
+    /// entry. The first one is the placement.
+    pub fn as_of(&self, seq: u32) -> Option<Self> {
+        let entries = usize::try_from(seq).ok()?.checked_sub(1)?;
+        let history = self.history.get(..entries)?.to_vec();
+        let registers = fold(&self.terms, &history).ok()?;
+        let status = registers.status();
+        let facts = registers.facts.filter(|_| status == Status::Rejected);
+        let last_at = history.last().map(|entry| entry.at_micros);
+        Some(Self {
+            order_id: self.order_id,
+            status,
+            terms: self.terms.clone(),
+            allocated: last_allocated(&history),
+            shortages: facts.map(|facts| facts.shortages).unwrap_or_default(),
+            actor: self.actor.clone(),
+            history,
+            created_at_micros: self.created_at_micros,
+            updated_at_micros: last_at.unwrap_or(self.created_at_micros),
+        })
+    }
+}
+
+/// An entry of a history, as the journal has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MadeEntry {
+    /// The order.
+    pub order_id: OrderId,
+    /// The number of the entry in the history of the order, from 1 without gaps. The first entry is
+    /// the placement.
+    pub seq: u32,
+    /// The status that the order got.
+    pub status: Status,
 }
 
 /// An order as a list shows it.

@@ -53,12 +53,40 @@ pub struct Recorded<T> {
 #[async_trait]
 pub trait Journal: Send + Sync + std::fmt::Debug {
     /// Numbers the rows that were committed without a number, if no other replica is doing it, and
-    /// returns the highest number there is; 0 if there is none.
+    /// returns what is numbered then. The numbers are committed.
     ///
     /// # Errors
     ///
     /// [`Failure`] says whether to retry. The numbers may have been given; a retry finds them.
-    async fn number(&self) -> Result<i64, Failure>;
+    async fn number(&self) -> Result<Numbers, Failure>;
+}
+
+/// The numbers of a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    /// The highest number there is; 0 if there is none.
+    pub last: i64,
+    /// Whether rows may be left without a number: they were too many, or another replica gives
+    /// numbers now.
+    pub more: bool,
+}
+
+/// A row of a journal, as an audit reads it.
+#[derive(Clone, Debug)]
+pub struct JournalRow<T> {
+    /// Its number.
+    pub number: i64,
+    /// What the transaction made, or [`Failure::Suspect`] if that cannot be unpacked.
+    pub entries: Result<Vec<T>, Failure>,
+}
+
+/// A row of a journal that has no number yet.
+#[derive(Clone, Debug)]
+pub struct Unnumbered<T> {
+    /// Its id, by which it is numbered.
+    pub id: i64,
+    /// As in [`JournalRow`].
+    pub entries: Result<Vec<T>, Failure>,
 }
 
 /// The end of a journal as this process knows it. Clones of the `Arc` share it.
@@ -106,8 +134,11 @@ impl Tail {
 /// others.
 #[derive(Debug)]
 pub struct Numbering {
+    /// The service's name in logs.
     pub service: &'static str,
+    /// Which journal.
     pub journal: Arc<dyn Journal>,
+    /// Who is told how far it is numbered.
     pub tail: Arc<Tail>,
 }
 
@@ -155,8 +186,14 @@ impl Numbering {
     ///
     /// Those of [`Journal::number`].
     pub async fn tick(&self) -> Result<(), Failure> {
-        let last = self.journal.number().await?;
+        let Numbers { last, more } = self.journal.number().await?;
         self.tail.reached(last);
+        if more {
+            self.tail.committed();
+        }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,8 +45,15 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
     let store = (wrappers.orders_store)(Arc::new(OrdersPort(port.clone())), &bus);
     let audit_store = Arc::new(OrdersPort(port.clone()));
     let pairing = port.world.pairing(Service::Orders).clone();
-    let dependencies =
-        orders::Dependencies { store, audit: audit_store, bus, pairing, currency: Currency::BRL };
+    let dependencies = orders::Dependencies {
+        store,
+        audit: audit_store.clone(),
+        feed: audit_store.clone(),
+        journal: audit_store,
+        bus,
+        pairing,
+        currency: Currency::BRL,
+    };
     let parts = orders::assemble(dependencies, context);
     let forever = CancellationToken::new;
     for _ in 0..port.world.config.committers {
@@ -66,7 +73,14 @@ fn start_inventory(port: &Port, context: &mut Context) -> axum::Router {
     let bus = (port.world.wrappers.bus)(Connection::of(port.clone()));
     let store = Arc::new(StockPort(port.clone()));
     let pairing = port.world.pairing(Service::Inventory).clone();
-    let dependencies = inventory::Dependencies { store: store.clone(), audit: store, bus, pairing };
+    let dependencies = inventory::Dependencies {
+        store: store.clone(),
+        audit: store.clone(),
+        feed: store.clone(),
+        journal: store,
+        bus,
+        pairing,
+    };
     let parts = inventory::assemble(dependencies, context);
     let forever = CancellationToken::new;
     work(port, "the committer", parts.committer.run(forever()));

@@ -6,18 +6,19 @@ use async_trait::async_trait;
 use contract::commands::AllocateStock;
 use contract::{OrderId, ProductId};
 use inventory::store::{
-    MovementAudit, MovementFilter, ProductFilter, StockAudit, StockAuditStore, StockPosition,
-    StockStore, Stored,
+    MovementAudit, MovementFilter, ProductFilter, StockAudit, StockAuditStore, StockFeedStore,
+    StockMoved, StockPosition, StockStore, Stored,
 };
 use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand, Touched};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
 use orders::store::{
-    Backlog, Filter, Lease, OrderAudit, OrderAuditStore, OrderStore, OrderSummary, OrderView,
-    PendingAudit, PendingKey,
+    Backlog, Filter, Lease, MadeEntry, OrderAudit, OrderAuditStore, OrderFeedStore, OrderStore,
+    OrderSummary, OrderView, PendingAudit, PendingKey,
 };
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::failure::Failure;
+use platform::journal::{Journal, Numbers, Position, Recorded};
 use platform::quarantine::{QuarantineKind, Quarantined};
 use storage::admin_log::AdminEntry;
 
@@ -123,6 +124,49 @@ impl OrderStore for OrdersPort {
     async fn backlog(&self) -> Result<Backlog, Failure> {
         let found = self.0.world.stores.orders.backlog();
         self.0.read("counting the backlog", found).await
+    }
+}
+
+#[async_trait]
+impl OrderFeedStore for OrdersPort {
+    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<MadeEntry>>, Failure> {
+        let found = self.0.world.stores.orders_feed.made(from, limit);
+        self.0.read("reading the journal", found).await
+    }
+
+    async fn views(&self, entries: Vec<MadeEntry>) -> Result<Vec<OrderView>, Failure> {
+        let found = self.0.world.stores.orders_feed.views(entries);
+        self.0.read("reading the journal", found).await
+    }
+}
+
+#[async_trait]
+impl Journal for OrdersPort {
+    async fn number(&self) -> Result<Numbers, Failure> {
+        let journal = self.0.world.stores.orders_journal.clone();
+        let work = async move { journal.number().await };
+        self.0.transact(About::own("numbering"), Box::pin(work)).await
+    }
+}
+
+#[async_trait]
+impl StockFeedStore for StockPort {
+    async fn made(
+        &self,
+        from: Position,
+        limit: u32,
+    ) -> Result<Vec<Recorded<StockMoved>>, Failure> {
+        let found = self.0.world.stores.inventory_feed.made(from, limit);
+        self.0.read("reading the journal", found).await
+    }
+}
+
+#[async_trait]
+impl Journal for StockPort {
+    async fn number(&self) -> Result<Numbers, Failure> {
+        let journal = self.0.world.stores.inventory_journal.clone();
+        let work = async move { journal.number().await };
+        self.0.transact(About::own("numbering"), Box::pin(work)).await
     }
 }
 

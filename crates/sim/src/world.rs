@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use inventory::store::{StockAuditStore, StockStore};
-use orders::store::{OrderAuditStore, OrderStore};
+use inventory::store::{StockAuditStore, StockFeedStore, StockStore};
+use orders::store::{OrderAuditStore, OrderFeedStore, OrderStore};
 use platform::clock::Clock;
 use platform::failure::Failure;
+use platform::journal::Journal;
 use platform::pairing::Pairing;
 use tokio::time::Instant;
 
@@ -40,8 +41,12 @@ pub(crate) type Boot = fn(&Arc<World>, Node);
 pub(crate) struct Stores {
     pub(crate) orders: Arc<dyn OrderStore>,
     pub(crate) orders_audit: Arc<dyn OrderAuditStore>,
+    pub(crate) orders_feed: Arc<dyn OrderFeedStore>,
+    pub(crate) orders_journal: Arc<dyn Journal>,
     pub(crate) inventory: Arc<dyn StockStore>,
     pub(crate) inventory_audit: Arc<dyn StockAuditStore>,
+    pub(crate) inventory_feed: Arc<dyn StockFeedStore>,
+    pub(crate) inventory_journal: Arc<dyn Journal>,
     orders_pairing: Arc<Pairing>,
     inventory_pairing: Arc<Pairing>,
 }
@@ -188,13 +193,18 @@ impl Stores {
         }
         let orders_audit = OrderReads::new(Arc::new(orders.audit()), &versions.orders);
         let inventory_audit = StockReads::new(Arc::new(inventory.audit()), &versions.inventory);
+        let (orders, inventory) = (Arc::new(orders), Arc::new(inventory));
         Self {
             orders_pairing,
             inventory_pairing,
             orders_audit: Arc::new(orders_audit),
-            orders: Arc::new(orders),
+            orders_journal: orders.journal(),
+            orders_feed: orders.clone(),
+            orders,
             inventory_audit: Arc::new(inventory_audit),
-            inventory: Arc::new(inventory),
+            inventory_journal: inventory.journal(),
+            inventory_feed: inventory.clone(),
+            inventory,
         }
     }
 }

@@ -126,6 +126,33 @@ CREATE TABLE admin_log (
     address    text
 );
 
+-- R29, INV-13: a row per transaction that moved stock, numbered after its commit by the replica that has the head.
+-- Readers follow `no`, which has no gaps. `id` is drawn when all locks of the batch are held, so what is committed later
+-- about the same stock key has a greater one.
+CREATE TABLE journal (
+    id      bigint NOT NULL GENERATED ALWAYS AS IDENTITY (CACHE 1),
+    no      bigint CHECK (no >= 1),
+    -- Packed, one per stock key: number of its last movement (8 bytes, big-endian), how many movements (4).
+    entries bytea  NOT NULL CHECK (length(entries) > 0 AND length(entries) % 12 = 0)
+);
+
+-- Random bytes do not become shorter.
+ALTER TABLE journal ALTER COLUMN entries SET STORAGE EXTERNAL;
+
+-- Serves the feed: as many rows as it reads.
+CREATE UNIQUE INDEX journal_by_number ON journal (no) WHERE no IS NOT NULL;
+
+-- Serves the replica that gives numbers. As small as what waits.
+CREATE INDEX journal_without_number ON journal (id) WHERE no IS NULL;
+
+-- The last number that was given. One row: whoever holds its lock gives numbers.
+CREATE TABLE journal_head (
+    one  boolean NOT NULL DEFAULT true PRIMARY KEY CHECK (one),
+    last bigint  NOT NULL CHECK (last >= 0)
+);
+
+INSERT INTO journal_head (last) VALUES (0);
+
 -- R31: which database this is, and which one is that of the Order Service. One row.
 CREATE TABLE deployment (
     one  boolean NOT NULL DEFAULT true PRIMARY KEY CHECK (one),
@@ -199,6 +226,14 @@ CREATE TRIGGER stock_stays BEFORE DELETE OR TRUNCATE ON stock EXECUTE FUNCTION r
 CREATE TRIGGER reservations_stay BEFORE DELETE OR TRUNCATE ON reservations EXECUTE FUNCTION refuse();
 CREATE TRIGGER revisions_do_not_fall BEFORE UPDATE ON reservations
 FOR EACH ROW WHEN (NEW.revision < OLD.revision) EXECUTE FUNCTION refuse();
+
+-- A row of the journal changes once, when it gets its number.
+CREATE TRIGGER the_journal_is_append_only BEFORE DELETE OR TRUNCATE ON journal EXECUTE FUNCTION refuse();
+CREATE TRIGGER a_number_is_given_once BEFORE UPDATE ON journal FOR EACH ROW
+WHEN (OLD.no IS NOT NULL OR NEW.no IS NULL OR NEW.id <> OLD.id OR NEW.entries <> OLD.entries) EXECUTE FUNCTION refuse();
+CREATE TRIGGER the_head_stays BEFORE DELETE OR TRUNCATE ON journal_head EXECUTE FUNCTION refuse();
+CREATE TRIGGER the_head_does_not_fall BEFORE UPDATE ON journal_head FOR EACH ROW
+WHEN (NEW.last < OLD.last) EXECUTE FUNCTION refuse();
 
 -- Histories name keys by their ids, so a key is revoked and never deleted. Every change but last_used_at counts.
 CREATE TRIGGER keys_stay BEFORE DELETE OR TRUNCATE ON api_keys EXECUTE FUNCTION refuse();

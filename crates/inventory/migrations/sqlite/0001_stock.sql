@@ -121,6 +121,13 @@ CREATE TABLE admin_log (
     address    TEXT
 ) STRICT;
 
+-- R29, INV-13: a row per transaction that moved stock, which numbers its own row. Read by number, which has no gaps.
+CREATE TABLE journal (
+    no      INTEGER NOT NULL PRIMARY KEY CHECK (no >= 1),
+    -- Packed, one per stock key: number of its last movement (8 bytes, big-endian), how many movements (4).
+    entries BLOB    NOT NULL CHECK (length(entries) > 0 AND length(entries) % 12 = 0)
+) STRICT;
+
 -- R31: which database this is, and which one is that of the Order Service. One row.
 CREATE TABLE deployment (
     one  INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
@@ -210,6 +217,12 @@ BEGIN SELECT RAISE(ABORT, 'reservations are never deleted'); END;
 
 CREATE TRIGGER revisions_do_not_fall BEFORE UPDATE ON reservations WHEN NEW.revision < OLD.revision
 BEGIN SELECT RAISE(ABORT, 'a revision never falls'); END;
+
+CREATE TRIGGER the_journal_is_not_updated BEFORE UPDATE ON journal
+BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+
+CREATE TRIGGER the_journal_is_not_deleted BEFORE DELETE ON journal
+BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 
 -- Histories name keys by their ids, so a key is revoked and never deleted. Every change but
 -- last_used_at counts.

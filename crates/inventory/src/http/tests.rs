@@ -6,6 +6,7 @@ use platform::batcher::Batcher;
 use platform::bus::ACK_WAIT;
 use platform::bus::embedded::Embedded;
 use platform::clock::{ManualClock, SystemClock, SystemIds};
+use platform::journal::Tail;
 use platform::pairing::DatabaseId;
 use platform::relay::Relay;
 use platform::telemetry;
@@ -21,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::service::Commits;
 use crate::store::laws::{START, cancel, fulfill, place};
 use crate::store::sqlite::Sqlite;
-use crate::store::{StockAuditStore, StockStore};
+use crate::store::{StockAuditStore, StockFeedStore, StockStore};
 
 mod locations;
 mod searches;
@@ -46,12 +47,14 @@ impl Api {
         let store =
             Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
         let audit = Arc::new(store.audit());
-        Self::over(Arc::new(store), audit, clock, folder)
+        let store = Arc::new(store);
+        Self::over(store.clone(), audit, store, clock, folder)
     }
 
     fn over(
         store: Arc<dyn StockStore>,
         audit: Arc<dyn StockAuditStore>,
+        feed: Arc<dyn StockFeedStore>,
         clock: Arc<ManualClock>,
         folder: tempfile::TempDir,
     ) -> Self {
@@ -62,12 +65,16 @@ impl Api {
         let id = DatabaseId(Uuid::from_u128(2));
         let bus = Arc::new(Embedded::new(Arc::new(SystemClock), ACK_WAIT, id));
         let (outbox, _) = Relay::new(bus, contract::answers::ANSWERS_CHANNEL, Box::new(|_| {}));
-        let commits = Arc::new(Commits { store: store.clone(), outbox, metrics });
+        let tail = Arc::new(Tail::default());
+        let commits =
+            Arc::new(Commits { store: store.clone(), tail: tail.clone(), outbox, metrics });
         let (batcher, committer) = Batcher::new(commits, Arc::new(|_| {}));
         tokio::spawn(committer.run(CancellationToken::new()));
         let service = Arc::new(Service {
             store,
             audit,
+            feed,
+            tail,
             batcher,
             ids: ids.clone(),
             searches: Searches::default(),

@@ -16,6 +16,7 @@ use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
 use platform::failure::{Failure, Suspicion};
+use platform::journal::{Journal, Position, Recorded};
 use platform::keys::KeyTable;
 use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
@@ -23,9 +24,11 @@ use storage::migration::Migration;
 use storage::postgres::{
     Database, LINGER, OpenError, Readers, Schema, Server, Table, Time, Transaction, WriteCheck,
 };
-use storage::{admin_log, quarantine};
+use storage::{admin_log, journal, quarantine};
 
-use super::{MovementFilter, ProductFilter, SEARCH_LIMIT, StockStore};
+use super::{
+    MovementFilter, ProductFilter, SEARCH_LIMIT, StockFeedStore, StockMoved, StockStore,
+};
 use crate::NAMES;
 
 mod audit;
@@ -66,6 +69,11 @@ pub const SCHEMA: Schema = Schema {
         quarantine::LOCK_POSTGRES,
         quarantine::KNOWN_POSTGRES,
         quarantine::INSERT_POSTGRES,
+        journal::APPEND_POSTGRES,
+        journal::LEASE_POSTGRES,
+        journal::HEAD_POSTGRES,
+        journal::LOCK_POSTGRES,
+        journal::NUMBER_POSTGRES,
     ],
 };
 
@@ -84,6 +92,9 @@ const TABLES: &[Table] = &[
     Table::appended("reservations")
         .updated(&["digest", "revision", "allocations", "shortages", "updated_at"])
         .audited(),
+    // A row gets its number later, and never changes again.
+    Table::appended("journal").updated(&["no"]).audited(),
+    Table::read("journal_head").updated(&["last"]).audited(),
     Table::appended("quarantine").updated(&["count", "last_at"]),
     // Its owner makes and changes keys (`lastro keys`); the service notes when they were used.
     Table::read("api_keys").updated(&["last_used_at"]),
@@ -132,6 +143,11 @@ impl Postgres {
 
     /// The table of API keys.
     pub fn keys(&self) -> Arc<dyn KeyTable> {
+        Arc::new(self.database.clone())
+    }
+
+    /// The journal of what happened to stock.
+    pub fn journal(&self) -> Arc<dyn Journal> {
         Arc::new(self.database.clone())
     }
 
@@ -199,6 +215,17 @@ impl StockStore for Postgres {
 
     async fn locations(&self) -> Result<Vec<Location>, Failure> {
         self.database.read(async |snapshot| query::locations(snapshot).await).await
+    }
+}
+
+#[async_trait]
+impl StockFeedStore for Postgres {
+    async fn made(
+        &self,
+        from: Position,
+        limit: u32,
+    ) -> Result<Vec<Recorded<StockMoved>>, Failure> {
+        self.database.read(async |snapshot| query::made(snapshot, from, limit).await).await
     }
 }
 

@@ -12,6 +12,7 @@ use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
 use platform::clock::{Clock, Timestamp};
 use platform::failure::{Failure, Suspicion};
+use platform::journal::{Journal, Position, Recorded};
 use platform::keys::KeyTable;
 use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
@@ -20,7 +21,9 @@ use storage::migration::Migration;
 use storage::quarantine;
 use storage::sqlite::{Database, Keeper, OpenError, Readers, failure};
 
-use super::{MovementFilter, ProductFilter, SEARCH_LIMIT, StockStore};
+use super::{
+    MovementFilter, ProductFilter, SEARCH_LIMIT, StockFeedStore, StockMoved, StockStore,
+};
 use crate::NAMES;
 
 mod audit;
@@ -86,6 +89,11 @@ impl Sqlite {
         Arc::new(self.database.clone())
     }
 
+    /// The journal of what happened to stock.
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(self.database.clone())
+    }
+
     /// The worker that looks after the file while the service runs.
     pub fn keeper(&self) -> Keeper {
         self.database.keeper()
@@ -146,6 +154,17 @@ impl StockStore for Sqlite {
 
     async fn locations(&self) -> Result<Vec<Location>, Failure> {
         self.database.read(query::locations).await
+    }
+}
+
+#[async_trait]
+impl StockFeedStore for Sqlite {
+    async fn made(
+        &self,
+        from: Position,
+        limit: u32,
+    ) -> Result<Vec<Recorded<StockMoved>>, Failure> {
+        self.database.read(move |connection| query::made(connection, from, limit)).await
     }
 }
 

@@ -47,12 +47,16 @@ impl World {
             Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
         let audit = Arc::new(sqlite.audit());
         let pairing = sqlite.pairing().await.expect("a read");
-        let store: Arc<dyn StockStore> = Arc::new(sqlite);
+        let journal = sqlite.journal();
+        let sqlite = Arc::new(sqlite);
+        let feed = sqlite.clone();
+        let store: Arc<dyn StockStore> = sqlite;
         let orders = DatabaseId(Uuid::from_u128(1));
         let peer = Embedded::new(Arc::new(SystemClock), NEVER, orders);
         let bus: Arc<dyn Bus> = Arc::new(peer.end_of(pairing.id()));
         let mut context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
-        let dependencies = Dependencies { store: store.clone(), audit, bus: bus.clone(), pairing };
+        let dependencies =
+            Dependencies { store: store.clone(), audit, feed, journal, bus: bus.clone(), pairing };
         let Parts { relay, committer, consumer, health_check, .. } =
             assemble(dependencies, &mut context);
         tokio::spawn(committer.run(CancellationToken::new()));

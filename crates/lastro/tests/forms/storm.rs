@@ -155,12 +155,14 @@ async fn begin() -> Process {
 }
 
 fn build_orders(opened: orders::Opened, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
-    let orders::Opened { store, audit, pairing } = opened;
+    let orders::Opened { store, audit, feed, journal, pairing } = opened;
     let currency = orders::parse_currency(None).expect("a currency");
-    orders::build(orders::Dependencies { store, audit, bus, pairing, currency }, process)
+    let parts = orders::Dependencies { store, audit, feed, journal, bus, pairing, currency };
+    orders::build(parts, process)
 }
 
 fn build_inventory(opened: inventory::Opened, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
-    let inventory::Opened { store, audit, pairing } = opened;
-    inventory::build(inventory::Dependencies { store, audit, bus, pairing }, process)
+    let inventory::Opened { store, audit, feed, journal, pairing } = opened;
+    let parts = inventory::Dependencies { store, audit, feed, journal, bus, pairing };
+    inventory::build(parts, process)
 }

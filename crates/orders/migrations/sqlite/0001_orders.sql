@@ -67,6 +67,14 @@ CREATE TABLE pending_commands (
 -- Serves the sweeper's leases: as many rows as it takes.
 CREATE INDEX pending_commands_by_next_attempt ON pending_commands (next_attempt_at);
 
+-- R29, INV-13: a row per transaction that made entries of histories, which numbers its own row. Read by number, which
+-- has no gaps.
+CREATE TABLE journal (
+    no      INTEGER NOT NULL PRIMARY KEY CHECK (no >= 1),
+    -- Packed: order id (16 bytes), seq (4, big-endian), code of the status (1).
+    entries BLOB    NOT NULL CHECK (length(entries) > 0 AND length(entries) % 21 = 0)
+) STRICT;
+
 -- R31: which database this is, and which one is that of the Inventory Service. One row.
 CREATE TABLE deployment (
     one  INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
@@ -155,6 +163,12 @@ BEGIN SELECT RAISE(ABORT, 'the admin log is append-only'); END;
 
 CREATE TRIGGER the_admin_log_is_not_deleted BEFORE DELETE ON admin_log
 BEGIN SELECT RAISE(ABORT, 'the admin log is append-only'); END;
+
+CREATE TRIGGER the_journal_is_not_updated BEFORE UPDATE ON journal
+BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+
+CREATE TRIGGER the_journal_is_not_deleted BEFORE DELETE ON journal
+BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 
 -- Histories name keys by their ids, so a key is revoked and never deleted. Every change but
 -- last_used_at counts.

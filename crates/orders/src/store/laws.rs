@@ -18,12 +18,16 @@ use orders_core::registers::Registers;
 use orders_core::status::{Request, Status};
 use platform::clock::{ManualClock, Timestamp};
 use platform::failure::Failure;
+use platform::journal::Journal;
 use platform::quarantine::{MAX_ENTRIES, Quarantined};
 
-use super::{Filter, Lease, OrderAudit, OrderAuditStore, OrderStore, PendingAudit, Pick};
+use super::{
+    Filter, Lease, OrderAudit, OrderAuditStore, OrderFeedStore, OrderStore, PendingAudit, Pick,
+};
 
 pub(crate) mod auditing;
 pub(crate) mod deciding;
+pub(crate) mod feeding;
 pub(crate) mod leasing;
 pub(crate) mod pairing;
 pub(crate) mod reading;
@@ -43,6 +47,12 @@ macro_rules! store_laws {
             deciding::a_command_is_pending_exactly_while_the_intent_is_ahead
             deciding::the_registers_of_an_order_are_read_back_as_they_were_written
             deciding::concurrent_batches_lose_nothing
+            feeding::every_entry_of_a_history_is_in_the_journal_once_and_in_its_order
+            feeding::a_batch_that_is_not_committed_leaves_nothing_in_the_journal
+            feeding::replays_stale_answers_and_refusals_make_no_entry
+            feeding::the_journal_reads_the_same_from_every_position_in_pages_of_any_size
+            feeding::an_order_is_seen_as_it_was_after_each_of_its_entries
+            feeding::the_journal_is_whole_while_it_is_numbered_and_read_beside_commits
             leasing::a_lease_is_taken_once_until_it_is_due_again
             leasing::a_patient_lease_leaves_what_became_due_lately
             leasing::a_lease_raises_the_attempt_and_keeps_the_digest
@@ -70,6 +80,8 @@ pub(crate) use store_laws;
 pub(crate) struct Fresh {
     pub(crate) store: Arc<dyn OrderStore>,
     pub(crate) audit: Arc<dyn OrderAuditStore>,
+    pub(crate) feed: Arc<dyn OrderFeedStore>,
+    pub(crate) journal: Arc<dyn Journal>,
     pub(crate) clock: Arc<ManualClock>,
     /// Dropped last: the folder or the server that the store lives in.
     pub(crate) _home: Box<dyn std::any::Any + Send + Sync>,

@@ -13,6 +13,7 @@ use contract::commands::AllocateStock;
 use faults::fault_point;
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::failure::{Failure, Suspicion};
+use platform::journal::{Journal, Position, Recorded};
 use platform::keys::KeyTable;
 use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
@@ -20,9 +21,11 @@ use storage::migration::Migration;
 use storage::postgres::{
     Database, LINGER, OpenError, Readers, Schema, Server, Table, Time, Transaction, WriteCheck,
 };
-use storage::quarantine;
+use storage::{journal, quarantine};
 
-use super::{Backlog, Filter, Lease, OrderStore, OrderSummary, OrderView};
+use super::{
+    Backlog, Filter, Lease, MadeEntry, OrderFeedStore, OrderStore, OrderSummary, OrderView,
+};
 use crate::NAMES;
 
 mod audit;
@@ -60,6 +63,11 @@ pub const SCHEMA: Schema = Schema {
         quarantine::LOCK_POSTGRES,
         quarantine::KNOWN_POSTGRES,
         quarantine::INSERT_POSTGRES,
+        journal::APPEND_POSTGRES,
+        journal::LEASE_POSTGRES,
+        journal::HEAD_POSTGRES,
+        journal::LOCK_POSTGRES,
+        journal::NUMBER_POSTGRES,
     ],
 };
 
@@ -76,6 +84,9 @@ const TABLES: &[Table] = &[
         .updated(&["attempt", "sent_at", "next_attempt_at"])
         .deleted()
         .audited(),
+    // A row gets its number later, and never changes again.
+    Table::appended("journal").updated(&["no"]).audited(),
+    Table::read("journal_head").updated(&["last"]).audited(),
     Table::appended("quarantine").updated(&["count", "last_at"]),
     // Its owner makes and changes keys (`lastro keys`); the service notes when they were used.
     Table::read("api_keys").updated(&["last_used_at"]),
@@ -126,6 +137,11 @@ impl Postgres {
 
     /// The table of API keys.
     pub fn keys(&self) -> Arc<dyn KeyTable> {
+        Arc::new(self.database.clone())
+    }
+
+    /// The journal of what happened to orders.
+    pub fn journal(&self) -> Arc<dyn Journal> {
         Arc::new(self.database.clone())
     }
 
@@ -193,6 +209,17 @@ impl OrderStore for Postgres {
 
     async fn backlog(&self) -> Result<Backlog, Failure> {
         self.database.read(async |snapshot| query::backlog(snapshot).await).await
+    }
+}
+
+#[async_trait]
+impl OrderFeedStore for Postgres {
+    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<MadeEntry>>, Failure> {
+        self.database.read(async |snapshot| query::made(snapshot, from, limit).await).await
+    }
+
+    async fn views(&self, entries: Vec<MadeEntry>) -> Result<Vec<OrderView>, Failure> {
+        self.database.read(async |snapshot| query::views(snapshot, &entries).await).await
     }
 }
 

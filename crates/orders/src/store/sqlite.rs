@@ -11,6 +11,7 @@ use faults::fault_point;
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::clock::{Clock, Timestamp};
 use platform::failure::{Failure, Suspicion};
+use platform::journal::{Journal, Position, Recorded};
 use platform::keys::KeyTable;
 use platform::pairing::Pairing;
 use platform::quarantine::Quarantined;
@@ -19,7 +20,9 @@ use storage::migration::Migration;
 use storage::quarantine;
 use storage::sqlite::{Database, Keeper, OpenError, Readers, failure};
 
-use super::{Backlog, Filter, Lease, OrderStore, OrderSummary, OrderView};
+use super::{
+    Backlog, Filter, Lease, MadeEntry, OrderFeedStore, OrderStore, OrderSummary, OrderView,
+};
 use crate::NAMES;
 
 mod audit;
@@ -87,6 +90,11 @@ impl Sqlite {
         Arc::new(self.database.clone())
     }
 
+    /// The journal of what happened to orders.
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(self.database.clone())
+    }
+
     /// The worker that looks after the file while the service runs.
     pub fn keeper(&self) -> Keeper {
         self.database.keeper()
@@ -150,6 +158,17 @@ impl OrderStore for Sqlite {
     async fn backlog(&self) -> Result<Backlog, Failure> {
         let now = self.clock.now();
         self.database.read(move |connection| query::backlog(connection, now)).await
+    }
+}
+
+#[async_trait]
+impl OrderFeedStore for Sqlite {
+    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<MadeEntry>>, Failure> {
+        self.database.read(move |connection| query::made(connection, from, limit)).await
+    }
+
+    async fn views(&self, entries: Vec<MadeEntry>) -> Result<Vec<OrderView>, Failure> {
+        self.database.read(move |connection| query::views(connection, &entries)).await
     }
 }
 

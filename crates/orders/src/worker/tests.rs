@@ -64,12 +64,21 @@ async fn world() -> World {
     let inventory = DatabaseId(Uuid::from_u128(2));
     let peer = Embedded::new(shared_clock.clone(), DAY, inventory);
     let bus: Arc<dyn Bus> = Arc::new(peer.end_of(pairing.id()));
-    let store: Arc<dyn OrderStore> = Arc::new(sqlite);
+    let journal = sqlite.journal();
+    let sqlite = Arc::new(sqlite);
+    let feed = sqlite.clone();
+    let store: Arc<dyn OrderStore> = sqlite;
     let ids = Arc::new(SystemIds::new(shared_clock.clone()));
     let mut context = Context::new(shared_clock, ids);
-    let (store_of_it, bus_of_it, currency) = (store.clone(), bus.clone(), Currency::BRL);
-    let dependencies =
-        Dependencies { store: store_of_it, audit, bus: bus_of_it, pairing, currency };
+    let dependencies = Dependencies {
+        store: store.clone(),
+        audit,
+        feed,
+        journal,
+        bus: bus.clone(),
+        pairing,
+        currency: Currency::BRL,
+    };
     let parts = assemble(dependencies, &mut context);
     let Parts { relay, committer, consumer, listener, sweeper, health_check, api, .. } = parts;
     tokio::spawn(committer.run(CancellationToken::new()));

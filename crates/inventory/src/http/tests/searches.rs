@@ -17,7 +17,7 @@ use crate::store::{MovementFilter, ProductFilter};
 /// test lets it go on.
 #[derive(Debug)]
 struct Slow {
-    store: Sqlite,
+    store: Arc<Sqlite>,
     readers: Semaphore,
     /// A permit for each search that may end.
     may_end: Semaphore,
@@ -83,9 +83,10 @@ async fn slow_shop() -> (Arc<Api>, Arc<Slow>) {
     let store = Sqlite::open(&folder.path().join("inventory.db"), clock.clone());
     let store = store.expect("a new file");
     let audit = Arc::new(store.audit());
-    let slow = Slow { store, readers: Semaphore::new(4), may_end: Semaphore::new(0) };
+    let store = Arc::new(store);
+    let slow = Slow { store: store.clone(), readers: Semaphore::new(4), may_end: Semaphore::new(0) };
     let slow = Arc::new(slow);
-    let api = Api::over(slow.clone(), audit, clock, folder);
+    let api = Api::over(slow.clone(), audit, store, clock, folder);
     api.receive("MUG", 5).await;
     (Arc::new(api), slow)
 }

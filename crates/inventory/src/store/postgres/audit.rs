@@ -39,7 +39,7 @@ const MOVEMENTS_AFTER: &str = concat!(
      ORDER BY movements.movement_no"
 );
 const LAST_MOVEMENT: &str = "SELECT movement_no FROM movements ORDER BY movement_no DESC LIMIT 1";
-const MOVEMENTS: &str = concat!(
+pub(super) const MOVEMENTS: &str = concat!(
     "SELECT ",
     movement_columns!(),
     " FROM (SELECT * FROM movements WHERE movement_no = ANY($1::bigint[])) AS movements",

@@ -4,11 +4,15 @@ use contract::{OrderId, ProductId};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
 use platform::failure::Failure;
+use platform::journal::{Position, Recorded};
+use storage::journal;
 use storage::postgres::{Parameter, Transaction};
 
+use super::super::moved;
 use super::super::numbers::Numbers;
 use super::super::search_key::search_key;
-use super::super::{MovementFilter, ProductFilter};
+use super::super::{MovementFilter, ProductFilter, StockMoved};
+use super::audit::MOVEMENTS;
 use super::load::{LOCATIONS, levels_of, unpack, uuids};
 use super::rows::{self, movement_columns, movement_names, product_columns, reservation_columns};
 
@@ -25,7 +29,7 @@ pub(super) const RESERVATIONS: &str = concat!(
 
 /// Every statement of this module, but for those of pages.
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 2] = [LEVELS_OF, RESERVATIONS];
+pub(super) const STATEMENTS: [&str; 3] = [LEVELS_OF, RESERVATIONS, journal::READ_POSTGRES];
 
 pub(super) async fn product(
     snapshot: &Transaction<'_>,
@@ -34,6 +38,18 @@ pub(super) async fn product(
     let filter =
         ProductFilter { ids: Some(vec![id.clone()]), limit: 1, ..ProductFilter::default() };
     Ok(products(snapshot, &filter).await?.pop())
+}
+
+/// Entries of the journal, each with its last movement.
+pub(super) async fn made(
+    snapshot: &Transaction<'_>,
+    from: Position,
+    limit: u32,
+) -> Result<Vec<Recorded<StockMoved>>, Failure> {
+    let entries = journal::read_postgres(snapshot, from, limit, moved::unpack).await?;
+    let rows = snapshot.query(MOVEMENTS, [&moved::numbers(&entries)]).await?;
+    let movements = rows.iter().map(rows::movement).collect::<Result<_, _>>()?;
+    Ok(moved::views(entries, movements)?)
 }
 
 pub(super) async fn locations(snapshot: &Transaction<'_>) -> Result<Vec<Location>, Failure> {

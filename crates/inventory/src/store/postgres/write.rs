@@ -13,11 +13,12 @@ use inventory_core::decide::{InventoryChanges, ReservationChange, StockChange};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Cause, Location, Movement, Product, RequestCause};
 use platform::failure::{Failure, Suspicion};
-use storage::admin_log;
 use storage::postgres::{Parameter, Transaction};
+use storage::{admin_log, journal};
 use uuid::Uuid;
 
 use super::super::admin_log::entry;
+use super::super::moved;
 use super::super::numbers::{LocationNo, Numbers};
 use super::super::packed::{allocations_text, shortages_text};
 use super::super::search_key::search_key;
@@ -114,6 +115,7 @@ pub(super) async fn apply(
     create(transaction, &unknown, &changes.locations, numbers).await?;
     let numbers = &*numbers;
     let entries = column(&changes.acts, entry);
+    let journal = moved::pack(&changes.stock);
     let written = tokio::join!(
         biased;
         replace_products(transaction, &known, numbers),
@@ -123,10 +125,11 @@ pub(super) async fn apply(
         move_reservations(transaction, &moved, numbers),
         insert_movements(transaction, &changes.movements, numbers),
         admin_log::insert_postgres(transaction, &entries),
+        journal::append_postgres(transaction, &journal),
     );
     // Of several errors, the first one is the cause.
     let of_levels = written.0.and(written.1).and(written.2);
-    of_levels.and(written.3).and(written.4).and(written.5).and(written.6)
+    of_levels.and(written.3).and(written.4).and(written.5).and(written.6).and(written.7)
 }
 
 /// One array of a statement's parameters.

@@ -3,12 +3,15 @@
 use contract::{OrderId, ProductId};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
+use platform::journal::{Position, Recorded};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use storage::journal;
 
+use super::super::moved;
 use super::super::numbers::Numbers;
 use super::super::search_key::search_key;
-use super::super::{MovementFilter, ProductFilter};
+use super::super::{MovementFilter, ProductFilter, StockMoved};
 use super::load;
 use super::rows::{self, MOVEMENT_COLUMNS, MOVEMENTS, PRODUCT_COLUMNS};
 
@@ -35,6 +38,23 @@ pub(super) fn locations(connection: &Connection) -> rusqlite::Result<Vec<Locatio
     )?;
     let rows = statement.query_map([], |row| rows::location(row).map(|(_, location)| location))?;
     rows.collect()
+}
+
+/// Entries of the journal, each with its last movement.
+pub(super) fn made(
+    connection: &Connection,
+    from: Position,
+    limit: u32,
+) -> rusqlite::Result<Vec<Recorded<StockMoved>>> {
+    let entries = journal::read_sqlite(connection, from, limit, moved::unpack)?;
+    let sql =
+        format!("SELECT {MOVEMENT_COLUMNS} FROM {MOVEMENTS} WHERE movements.movement_no = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut movements = Vec::with_capacity(entries.len());
+    for number in moved::numbers(&entries) {
+        movements.extend(statement.query_row(params![number], rows::movement).optional()?);
+    }
+    Ok(moved::views(entries, movements)?)
 }
 
 /// Conditions that are joined by AND, each with the values that it speaks of.

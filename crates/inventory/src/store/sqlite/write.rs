@@ -4,10 +4,11 @@ use inventory_core::decide::{InventoryChanges, ReservationChange, StockChange};
 use inventory_core::stock::{Cause, Location, Movement, Product};
 use platform::failure::Failure;
 use rusqlite::{Connection, params};
-use storage::admin_log;
 use storage::sqlite::{OneRow, exactly_one};
+use storage::{admin_log, journal};
 
 use super::super::admin_log::entry;
+use super::super::moved;
 use super::super::numbers::{LocationNo, Numbers, ProductNo};
 use super::super::packed::{allocations_text, shortages_text};
 use super::super::search_key::search_key;
@@ -50,7 +51,8 @@ pub(super) fn apply(
         append(&mut insert, movement, numbers)?;
     }
     let mut entries = changes.acts.iter().map(entry);
-    entries.try_for_each(|entry| admin_log::insert_sqlite(connection, &entry))
+    entries.try_for_each(|entry| admin_log::insert_sqlite(connection, &entry))?;
+    journal::append_sqlite(connection, &moved::pack(&changes.stock))
 }
 
 fn put_product(

@@ -5,10 +5,12 @@ use orders_core::decide::Receipt;
 use orders_core::status::Status;
 use platform::clock::Timestamp;
 use platform::failure::Failure;
+use platform::journal::{Position, Recorded};
+use storage::journal;
 use storage::postgres::{Parameter, Transaction};
 
 use super::super::packed::StoredOrder;
-use super::super::{Backlog, Filter, OrderSummary, OrderView};
+use super::super::{Backlog, Filter, MadeEntry, OrderSummary, OrderView, made};
 use super::rows::{self, ORDERS};
 
 const BACKLOG: &str = "SELECT (SELECT count(*) FROM pending_commands) AS commands,
@@ -17,7 +19,7 @@ const BACKLOG: &str = "SELECT (SELECT count(*) FROM pending_commands) AS command
 
 /// Every statement of this module, but for [`page`]'s.
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 2] = [ORDERS, BACKLOG];
+pub(super) const STATEMENTS: [&str; 3] = [ORDERS, BACKLOG, journal::READ_POSTGRES];
 
 async fn stored(snapshot: &Transaction<'_>, id: OrderId) -> Result<Option<StoredOrder>, Failure> {
     let found = snapshot.query(ORDERS, [&[id.0].as_slice()]).await?;
@@ -38,6 +40,24 @@ pub(super) async fn order(
 ) -> Result<Option<OrderView>, Failure> {
     let Some(stored) = stored(snapshot, id).await? else { return Ok(None) };
     Ok(Some(stored.view()?))
+}
+
+pub(super) async fn made(
+    snapshot: &Transaction<'_>,
+    from: Position,
+    limit: u32,
+) -> Result<Vec<Recorded<MadeEntry>>, Failure> {
+    journal::read_postgres(snapshot, from, limit, made::unpack).await
+}
+
+pub(super) async fn views(
+    snapshot: &Transaction<'_>,
+    entries: &[MadeEntry],
+) -> Result<Vec<OrderView>, Failure> {
+    let ids: Vec<_> = made::order_ids(entries).into_iter().map(|id| id.0).collect();
+    let rows = snapshot.query(ORDERS, [&ids]).await?;
+    let orders = rows.iter().map(rows::stored_order).collect::<Result<_, _>>()?;
+    Ok(made::views(entries, orders)?)
 }
 
 pub(super) async fn orders(

@@ -10,11 +10,20 @@ use crate::store::laws::{Fresh, START, cancel, id, pairing, place, reserved, sto
 use crate::store::{OrderAuditStore, Pick};
 
 mod interleavings;
+mod journal;
 
 async fn fresh() -> Fresh {
     let (store, clock, url) = opened().await;
     let audit = audit_of(&url).await;
-    Fresh { audit: Arc::new(audit), store: Arc::new(store), clock, _home: Box::new(()) }
+    let store = Arc::new(store);
+    Fresh {
+        audit: Arc::new(audit),
+        feed: store.clone(),
+        journal: store.journal(),
+        store,
+        clock,
+        _home: Box::new(()),
+    }
 }
 
 store_laws!(fresh);
@@ -105,6 +114,15 @@ async fn the_database_itself_keeps_histories_whole() {
         "DELETE FROM orders",
         "TRUNCATE orders",
         "DELETE FROM order_states",
+        "UPDATE journal SET entries = repeat('x', 21)::bytea, no = 1",
+        "UPDATE journal SET no = NULL",
+        "DELETE FROM journal",
+        "TRUNCATE journal",
+        "INSERT INTO journal (entries) VALUES (repeat('x', 20)::bytea)",
+        "INSERT INTO journal (entries) VALUES ('')",
+        "DELETE FROM journal_head",
+        "UPDATE journal_head SET last = -1",
+        "INSERT INTO journal_head (last) VALUES (0)",
         "TRUNCATE order_states",
         "UPDATE order_states SET revision = 1, digest = NULL",
         "UPDATE order_states SET settled = 0",
@@ -116,6 +134,9 @@ async fn the_database_itself_keeps_histories_whole() {
     ] {
         assert!(operator.execute(forbidden, &[]).await.is_err(), "{forbidden}");
     }
+    let numbered = "UPDATE journal SET no = 1";
+    assert_eq!(operator.execute(numbered, &[]).await.expect("a row is numbered"), 1);
+    assert!(operator.execute("UPDATE journal SET no = 2", &[]).await.is_err(), "once");
     let grown =
         "UPDATE order_states SET last_seq = 4, history = (left(history::text, -1) || ',{}]')::json";
     assert_eq!(operator.execute(grown, &[]).await.expect("a history may grow"), 1);

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use contract::{OrderId, Revision};
 use orders_core::decide::{OrderChange, OrderState, Origin, Pending, Placement};
 use platform::failure::{Failure, Suspicion};
+use storage::journal;
 use storage::postgres::{Parameter, Transaction};
 use uuid::Uuid;
 
+use super::super::made;
 use super::super::packed::{write_entries, write_lines};
 use super::load::Claimed;
 
@@ -78,15 +80,17 @@ pub(super) async fn apply(
     let over: Vec<(OrderId, Revision)> = changes.iter().filter_map(over).collect();
     let sent: Vec<(OrderId, &Pending)> = changes.iter().filter_map(sent).collect();
     let states = StateColumns::of(&changed);
-    let (orders, inserted, updated, deleted, pending) = tokio::join!(
+    let made = made::pack(changes);
+    let (orders, inserted, updated, deleted, pending, recorded) = tokio::join!(
         biased;
         insert_orders(transaction, &placed),
         transaction.write(first, INSERT_STATES, states.parameters()),
         transaction.write(changed.len() - first, UPDATE_STATES, states.parameters()),
         delete_pending(transaction, &over),
         insert_pending(transaction, &sent),
+        journal::append_postgres(transaction, &made),
     );
-    orders.and(inserted).and(updated).and(deleted).and(pending)
+    orders.and(inserted).and(updated).and(deleted).and(pending).and(recorded)
 }
 
 fn suspect(reason: &'static str) -> Failure {

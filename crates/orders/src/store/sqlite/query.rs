@@ -4,12 +4,15 @@ use contract::OrderId;
 use orders_core::decide::Receipt;
 use orders_core::status::Status;
 use platform::clock::Timestamp;
+use platform::journal::{Position, Recorded};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
+use storage::journal;
+
 use super::super::packed::PackedSummary;
-use super::super::{Backlog, Filter, OrderSummary, OrderView};
-use super::rows;
+use super::super::{Backlog, Filter, MadeEntry, OrderSummary, OrderView, made};
+use super::rows::{self, OrdersById};
 
 pub(super) fn receipt(connection: &Connection, id: OrderId) -> rusqlite::Result<Option<Receipt>> {
     let Some((_, stored)) = rows::order_by_id(connection, id)? else { return Ok(None) };
@@ -19,6 +22,26 @@ pub(super) fn receipt(connection: &Connection, id: OrderId) -> rusqlite::Result<
 pub(super) fn order(connection: &Connection, id: OrderId) -> rusqlite::Result<Option<OrderView>> {
     let Some((_, stored)) = rows::order_by_id(connection, id)? else { return Ok(None) };
     Ok(Some(stored.view()?))
+}
+
+pub(super) fn made(
+    connection: &Connection,
+    from: Position,
+    limit: u32,
+) -> rusqlite::Result<Vec<Recorded<MadeEntry>>> {
+    journal::read_sqlite(connection, from, limit, made::unpack)
+}
+
+pub(super) fn views(
+    connection: &Connection,
+    entries: &[MadeEntry],
+) -> rusqlite::Result<Vec<OrderView>> {
+    let mut orders = OrdersById::prepare(connection)?;
+    let mut found = Vec::with_capacity(entries.len());
+    for id in made::order_ids(entries) {
+        found.extend(orders.find(id)?.map(|(_, order)| order));
+    }
+    Ok(made::views(entries, found)?)
 }
 
 /// The columns of an order in a list, and where they come from.

@@ -8,7 +8,15 @@ async fn fresh() -> Fresh {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Arc::new(ManualClock::at(START));
     let store = Sqlite::open(&folder.path().join("orders.db"), clock.clone()).expect("a new file");
-    Fresh { audit: Arc::new(store.audit()), store: Arc::new(store), clock, _home: Box::new(folder) }
+    let store = Arc::new(store);
+    Fresh {
+        audit: Arc::new(store.audit()),
+        feed: store.clone(),
+        journal: store.journal(),
+        store,
+        clock,
+        _home: Box::new(folder),
+    }
 }
 
 store_laws!(fresh);
@@ -45,6 +53,11 @@ async fn the_database_itself_keeps_histories_whole() {
         "UPDATE orders SET lines = '[[\"789\",1,1]]'",
         "DELETE FROM orders",
         "DELETE FROM order_states",
+        "UPDATE journal SET entries = zeroblob(21)",
+        "UPDATE journal SET no = 2",
+        "DELETE FROM journal",
+        "INSERT INTO journal (entries) VALUES (zeroblob(20))",
+        "INSERT INTO journal (entries) VALUES (x'')",
         "UPDATE order_states SET status = 'lost', last_seq = 4, history = replace(history, ']', ',{}]')",
         "UPDATE order_states SET revision = 1, digest = NULL",
         "UPDATE order_states SET settled = 0",

@@ -4,8 +4,10 @@ use contract::Revision;
 use orders_core::decide::{OrderChange, OrderState, Origin, Pending, Placement};
 use platform::failure::{Failure, Suspicion};
 use rusqlite::{Connection, params};
+use storage::journal;
 use storage::sqlite::{OneRow, exactly_one};
 
+use super::super::made;
 use super::super::packed::{write_entries, write_lines};
 use super::load::OrderNumbers;
 
@@ -27,7 +29,7 @@ pub(super) fn apply(
             }
         }
     }
-    Ok(())
+    journal::append_sqlite(connection, &made::pack(changes))
 }
 
 /// The statements of a plain order, prepared once for a batch.

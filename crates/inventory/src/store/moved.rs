@@ -1,0 +1,115 @@
+//! What both engines keep in the same form: the entries of the journal, 12 bytes each. A row has one
+//! entry per stock key that its transaction moved.
+
+use std::collections::BTreeMap;
+
+use inventory_core::decide::StockChange;
+use inventory_core::stock::Movement;
+use platform::journal::Recorded;
+use storage::Misfit;
+
+use super::StockMoved;
+
+/// The number of the last movement (8 bytes, big-endian), and how many movements there are (4).
+pub(super) const LENGTH: usize = 12;
+
+/// The movements of one transaction at one stock key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moved {
+    /// The number of the last one.
+    pub(super) last_movement: i64,
+    /// How many they are; at least 1.
+    pub(super) count: u32,
+}
+
+/// The entries that a decision makes.
+pub(super) fn pack(changes: &[StockChange]) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(changes.len() * LENGTH);
+    for StockChange { before, after, .. } in changes {
+        let count = after.last_seq.saturating_sub(before.last_seq);
+        packed.extend_from_slice(&after.last_movement.to_be_bytes());
+        packed.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
+    }
+    packed
+}
+
+/// One entry, unless it has no movement.
+pub(super) fn unpack(packed: [u8; LENGTH]) -> Option<Moved> {
+    let (last_movement, rest) = packed.split_first_chunk::<8>()?;
+    let (count, _) = rest.split_first_chunk::<4>()?;
+    let last_movement = i64::from_be_bytes(*last_movement);
+    let count = u32::from_be_bytes(*count);
+    (count > 0).then_some(Moved { last_movement, count })
+}
+
+/// The numbers of the movements that the entries name.
+pub(super) fn numbers(entries: &[Recorded<Moved>]) -> Vec<i64> {
+    entries.iter().map(|recorded| recorded.entry.last_movement).collect()
+}
+
+/// The entries with what their movements say.
+///
+/// # Errors
+///
+/// [`Misfit`] if a movement is missing, or if it is one of fewer than the entry says.
+pub(super) fn views(
+    entries: Vec<Recorded<Moved>>,
+    movements: Vec<Movement>,
+) -> Result<Vec<Recorded<StockMoved>>, Misfit> {
+    let movements = movements.into_iter().map(|movement| (movement.number(), movement));
+    let movements: BTreeMap<i64, Movement> = movements.collect();
+    let view = |Recorded { entry, next }: Recorded<Moved>| {
+        let missing = || Misfit::new("journal", next.commit, "entries", "not what the ledger has");
+        let movement = movements.get(&entry.last_movement).ok_or_else(missing)?;
+        let entry = entry.of(movement).ok_or_else(missing)?;
+        Ok(Recorded { entry, next })
+    };
+    entries.into_iter().map(view).collect()
+}
+
+impl Moved {
+    /// The entry with what its last movement says; `None` if its ledger has fewer movements.
+    pub(super) fn of(self, last: &Movement) -> Option<StockMoved> {
+        let to_seq = last.seq();
+        let from_seq = to_seq - i64::from(self.count) + 1;
+        (from_seq > 0).then(|| StockMoved {
+            product_id: last.product_id.clone(),
+            location_id: last.location_id.clone(),
+            from_seq,
+            to_seq,
+            level: last.after,
+            at_micros: last.created_at_micros,
+            last_movement: last.number(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::LocationId;
+    use inventory_core::stock::Level;
+
+    use super::*;
+
+    fn level(last_seq: i64, last_movement: i64) -> Level {
+        Level { last_seq, last_movement, ..Level::default() }
+    }
+
+    #[test]
+    fn an_entry_has_the_last_movement_of_a_stock_key_and_how_many_there_are() {
+        let change = |before, after| StockChange {
+            product_id: "MUG".parse().expect("an id"),
+            location_id: LocationId::main(),
+            before,
+            after,
+        };
+        let packed =
+            pack(&[change(level(0, 0), level(1, 7)), change(level(3, 5), level(6, i64::MAX))]);
+        let (entries, rest) = packed.as_chunks::<LENGTH>();
+        assert!(rest.is_empty());
+        let entries: Vec<_> = entries.iter().map(|entry| unpack(*entry)).collect();
+        let moved = |last_movement, count| Some(Moved { last_movement, count });
+        assert_eq!(entries, [moved(7, 1), moved(i64::MAX, 3)]);
+        assert_eq!(unpack([0; LENGTH]), None);
+    }
+}

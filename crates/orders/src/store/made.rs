@@ -1,0 +1,86 @@
+//! What both engines keep in the same form: the entries of the journal, 21 bytes each. A row has all
+//! entries of histories that one transaction made.
+
+use std::collections::BTreeMap;
+
+use contract::OrderId;
+use orders_core::decide::{OrderChange, Origin};
+use orders_core::status::Status;
+use storage::Misfit;
+use uuid::Uuid;
+
+use super::packed::{StoredOrder, misfit};
+use super::{MadeEntry, OrderView};
+
+/// The order id (16 bytes), the number of the entry (4, big-endian), the code of the status (1).
+pub(super) const LENGTH: usize = 21;
+
+/// The entries that a decision makes: of each order in the order of its history.
+pub(super) fn pack(changes: &[OrderChange]) -> Vec<u8> {
+    let entries = changes.iter().map(|change| change.entries.len() + 1).sum::<usize>();
+    let mut packed = Vec::with_capacity(entries * LENGTH);
+    for change in changes {
+        let mut add = |seq: u32, status: Status| {
+            packed.extend_from_slice(change.order_id.0.as_bytes());
+            packed.extend_from_slice(&seq.to_be_bytes());
+            packed.push(code(status));
+        };
+        if let Origin::Placed(_) = change.from {
+            add(1, Status::Received);
+        }
+        change.entries.iter().for_each(|entry| add(entry.seq, entry.status));
+    }
+    packed
+}
+
+/// One entry, unless its number or its code means nothing.
+pub(super) fn unpack(packed: [u8; LENGTH]) -> Option<MadeEntry> {
+    let (order_id, rest) = packed.split_first_chunk::<16>()?;
+    let (seq, rest) = rest.split_first_chunk::<4>()?;
+    let seq = u32::from_be_bytes(*seq);
+    let status = Status::ALL.into_iter().find(|status| rest == [code(*status)])?;
+    (seq > 0).then_some(MadeEntry { order_id: OrderId(Uuid::from_bytes(*order_id)), seq, status })
+}
+
+/// The code of a status. Rows stay for ever, so a code is never changed and never given again.
+fn code(status: Status) -> u8 {
+    match status {
+        Status::Received => 1,
+        Status::Confirmed => 2,
+        Status::Rejected => 3,
+        Status::Cancelling => 4,
+        Status::Cancelled => 5,
+        Status::Fulfilling => 6,
+        Status::Fulfilled => 7,
+    }
+}
+
+/// The ids of the orders of these entries, each once.
+pub(super) fn order_ids(entries: &[MadeEntry]) -> Vec<OrderId> {
+    let mut ids: Vec<OrderId> = entries.iter().map(|entry| entry.order_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// The orders as they were after these entries, in the same order.
+///
+/// # Errors
+///
+/// [`Misfit`] if an order is missing or cannot be read, or if its history has no such entry.
+pub(super) fn views(
+    entries: &[MadeEntry],
+    orders: Vec<StoredOrder>,
+) -> Result<Vec<OrderView>, Misfit> {
+    let orders = orders.into_iter().map(|order| Ok((order.order_id, order.view()?)));
+    let orders = orders.collect::<Result<BTreeMap<OrderId, OrderView>, Misfit>>()?;
+    let as_of = |entry: &MadeEntry| {
+        let view = orders.get(&entry.order_id).and_then(|order| order.as_of(entry.seq));
+        let missing = format_args!("without entry {}", entry.seq);
+        view.ok_or_else(|| misfit("order_states", entry.order_id, "history", missing))
+    };
+    entries.iter().map(as_of).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+use std::collections::BTreeSet;
+
+use orders_core::decide::{LoadedOrders, decide};
+
+use super::*;
+use crate::store::laws::{cancel, fulfill, id, place, reserved};
+
+fn unpacked(packed: &[u8]) -> Vec<MadeEntry> {
+    let (entries, rest) = packed.as_chunks();
+    assert!(rest.is_empty());
+    entries.iter().map(|entry| unpack(*entry).expect("an entry")).collect()
+}
+
+#[test]
+fn a_row_has_every_entry_that_a_batch_made_in_the_order_of_each_history() {
+    let batch = [place(1), reserved(1), place(2), fulfill(1), cancel(3)];
+    let decision = decide(0, &batch, LoadedOrders::default());
+    let made = |n, seq, status| MadeEntry { order_id: id(n), seq, status };
+    let mut entries = unpacked(&pack(&decision.changes));
+    entries.sort_by_key(|entry| entry.order_id);
+    assert_eq!(
+        entries,
+        [
+            made(1, 1, Status::Received),
+            made(1, 2, Status::Confirmed),
+            made(1, 3, Status::Fulfilling),
+            made(2, 1, Status::Received),
+        ]
+    );
+    let nothing = decide(0, &[cancel(3)], LoadedOrders::default());
+    assert!(pack(&nothing.changes).is_empty());
+}
+
+/// Rows stay for ever: these codes are never changed and never given again.
+#[test]
+fn every_status_has_a_code_for_ever() {
+    let codes = Status::ALL.map(|status| (code(status), status.as_str()));
+    assert_eq!(
+        codes,
+        [
+            (1, "received"),
+            (2, "confirmed"),
+            (3, "rejected"),
+            (4, "cancelling"),
+            (5, "cancelled"),
+            (6, "fulfilling"),
+            (7, "fulfilled"),
+        ]
+    );
+    assert_eq!(codes.map(|(code, _)| code).into_iter().collect::<BTreeSet<_>>().len(), 7);
+}
+
+#[test]
+fn what_is_no_entry_is_not_unpacked() {
+    let entry = |seq: u32, code: u8| {
+        let mut bytes = [7; LENGTH];
+        bytes[16..20].copy_from_slice(&seq.to_be_bytes());
+        bytes[20] = code;
+        unpack(bytes)
+    };
+    assert!(entry(1, 1).is_some());
+    assert_eq!((entry(0, 1), entry(1, 0), entry(1, 8)), (None, None, None));
+}

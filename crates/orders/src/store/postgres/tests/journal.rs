@@ -1,0 +1,361 @@
+//! The numbers of the journal, which replicas give after the commits (R29).
+
+use std::collections::BTreeMap;
+
+use platform::journal::{Numbers, Position, Recorded};
+use testbed::{Commits, Proxy, Race};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_postgres::Client;
+
+use super::*;
+use crate::store::MadeEntry;
+use crate::store::laws::feeding::{must_tell_every_history, numbered, read_from};
+use crate::store::laws::{fulfill, released, run_until_done};
+
+/// What a numbering replica begins with.
+const TAKE_THE_HEAD: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '5s';
+     SELECT last FROM journal_head FOR UPDATE SKIP LOCKED";
+
+/// One more replica.
+async fn replica(url: &str) -> Arc<Postgres> {
+    let clock = Arc::new(ManualClock::at(START));
+    let opened = Postgres::open(server(url), Time::Given(clock)).await;
+    Arc::new(opened.expect("the database"))
+}
+
+/// The URL of the same database behind a proxy.
+fn behind(url: &str, port: u16) -> String {
+    let direct = format!(":{}/", port_of(url));
+    url.replace(&direct, &format!(":{port}/"))
+}
+
+fn port_of(url: &str) -> u16 {
+    let (_, rest) = url.rsplit_once(':').expect("a port");
+    rest.split('/').next().and_then(|port| port.parse().ok()).expect("a port")
+}
+
+async fn run(store: &Postgres, batch: Vec<OrderCommand>) {
+    run_until_done(store, batch.into()).await;
+}
+
+async fn must_be_whole(store: &Postgres) {
+    let last = numbered(&*store.journal()).await;
+    must_tell_every_history(store, &store.audit(), last).await;
+}
+
+/// The orders of the journal along its numbers, with the numbers of their entries.
+async fn made(store: &Postgres) -> Vec<(u128, u32)> {
+    let read = read_from(store, Position::START, 100).await;
+    read.iter().map(|one| (one.entry.order_id.0.as_u128(), one.entry.seq)).collect()
+}
+
+/// An entry as the journal packs it, as a literal.
+fn packed(n: u128, seq: u32, code: u8) -> String {
+    format!("'\\x{n:032x}{seq:08x}{code:02x}'::bytea")
+}
+
+#[tokio::test]
+async fn a_transaction_that_commits_late_is_numbered_late_and_not_skipped() {
+    let (store, _, url) = opened().await;
+    let late = postgres(&url).await;
+    let insert = format!("BEGIN; INSERT INTO journal (entries) VALUES ({})", packed(99, 1, 1));
+    late.batch_execute(&insert).await.expect("open, with the smallest id");
+    for n in 1..=3 {
+        run(&store, vec![place(n)]).await;
+    }
+    assert_eq!(numbered(&*store.journal()).await, 3);
+    assert_eq!(made(&store).await, [(1, 1), (2, 1), (3, 1)]);
+    late.batch_execute("COMMIT").await.expect("committed");
+    run(&store, vec![place(4)]).await;
+    assert_eq!(numbered(&*store.journal()).await, 5);
+    assert_eq!(made(&store).await, [(1, 1), (2, 1), (3, 1), (99, 1), (4, 1)]);
+}
+
+#[tokio::test]
+async fn an_id_that_was_drawn_and_not_committed_leaves_no_gap_in_the_numbers() {
+    let (store, _, url) = opened().await;
+    let operator = postgres(&url).await;
+    let drawn = format!("BEGIN; INSERT INTO journal (entries) VALUES ({})", packed(9, 1, 1));
+    for n in 1..=3 {
+        operator.batch_execute(&drawn).await.expect("drawn");
+        operator.batch_execute("ROLLBACK").await.expect("rolled back");
+        run(&store, vec![place(n)]).await;
+    }
+    let ids = "SELECT max(id) - count(*) AS gaps FROM journal";
+    let gaps: i64 = operator.query_one(ids, &[]).await.expect("a row").get("gaps");
+    assert_eq!(gaps, 3);
+    must_be_whole(&store).await;
+    assert_eq!(numbered(&*store.journal()).await, 3);
+}
+
+#[tokio::test]
+async fn a_replica_that_dies_while_it_numbers_has_numbered_nothing() {
+    let (store, _, url) = opened().await;
+    run(&store, vec![place(1)]).await;
+    let dying = postgres(&url).await;
+    dying.batch_execute(TAKE_THE_HEAD).await.expect("the lock");
+    let number = "UPDATE journal SET no = 1; UPDATE journal_head SET last = 1";
+    dying.batch_execute(number).await.expect("numbered");
+    run(&store, vec![place(2)]).await;
+    let beside = store.journal().number().await.expect("no wait");
+    assert_eq!(beside, Numbers { last: 0, more: true }, "another replica has the head");
+    assert!(made(&store).await.is_empty());
+    drop(dying);
+    let journal = store.journal();
+    eventually(PATIENCE, "the server notices", async || {
+        (journal.number().await.expect("no wait").last == 2).then_some(())
+    })
+    .await;
+    must_be_whole(&store).await;
+}
+
+/// As after SIGSTOP: the connection of the replica stays, and nothing comes from it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_frozen_while_it_numbers_stops_the_feed_for_seconds_and_no_order() {
+    let (store, _, url) = opened().await;
+    let gate = Commits::gated(port_of(&url)).await;
+    let frozen = replica(&behind(&url, gate.port())).await;
+    run(&store, vec![place(1)]).await;
+    let numbering = tokio::spawn(async move { frozen.journal().number().await });
+    // BEGIN, two looks, and the lock. The next statement is held.
+    for _ in 0..4 {
+        eventually(PATIENCE, "a statement", async || gate.is_held().then_some(())).await;
+        gate.step(1);
+    }
+    eventually(PATIENCE, "it has the head", async || gate.is_held().then_some(())).await;
+    let begun = Instant::now();
+    let journal = store.journal();
+    assert_eq!(journal.number().await.expect("no wait"), Numbers { last: 0, more: true });
+    run(&store, vec![place(2), reserved(2)]).await;
+    run(&store, vec![cancel(1)]).await;
+    assert!(begun.elapsed() < Duration::from_secs(4), "orders do not wait");
+    eventually(PATIENCE, "the server ends the session", async || {
+        (journal.number().await.expect("no wait").last == 3).then_some(())
+    })
+    .await;
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    gate.step(100);
+    numbering.await.expect("no panic").expect_err("its session is gone");
+    must_be_whole(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_replicas_number_side_by_side_while_four_commit() {
+    let (store, _, url) = opened().await;
+    let mut replicas = Vec::new();
+    for _ in 0..4 {
+        replicas.push(replica(&url).await);
+    }
+    let committers: Vec<_> = (0..4u128)
+        .map(|side| {
+            let store = replicas[side as usize].clone();
+            tokio::spawn(async move {
+                for n in 0..12 {
+                    // Two replicas change each order in turn.
+                    let (own, shared) = (side * 1000 + n, 9000 + side / 2 * 100 + n);
+                    run(&store, vec![place(own), place(shared)]).await;
+                    run(&store, vec![reserved(own), cancel(shared)]).await;
+                    run(&store, vec![released(shared), fulfill(own)]).await;
+                }
+            })
+        })
+        .collect();
+    let numberers: Vec<_> = replicas
+        .iter()
+        .map(|replica| {
+            let journal = replica.journal();
+            tokio::spawn(async move {
+                loop {
+                    journal.number().await.expect("numbers");
+                }
+            })
+        })
+        .collect();
+    for committer in committers {
+        committer.await.expect("no panic");
+    }
+    for numberer in numberers {
+        assert!(!numberer.is_finished(), "a replica could not number");
+        numberer.abort();
+    }
+    must_be_whole(&store).await;
+    assert_eq!(read_from(&store, Position::START, 100).await.len(), 4 * 12 * 3 + 2 * 12 * 3);
+}
+
+
+/// Two replicas, statement by statement, in every order. `prepare` gets an order that exists.
+async fn every_order(
+    of: impl Fn(u32, [Arc<Postgres>; 2]) -> [JoinHandle<()>; 2],
+) -> (Race<Postgres>, u32) {
+    let open = async |url: String, name| {
+        let server = Server::at(&url, "the database", name).expect("a URL");
+        let clock = Arc::new(ManualClock::at(START));
+        Postgres::open(server, Time::Given(clock)).await.expect("a database")
+    };
+    let race = Race::open(&[], open).await;
+    let begin = async |number: u32, replicas: [Arc<Postgres>; 2]| {
+        run(&race.witness, vec![place(u128::from(number))]).await;
+        of(number, replicas)
+    };
+    let check = async |_, _| must_be_whole(&race.witness).await;
+    let orders = race.every_order(begin, check).await;
+    println!("{orders} orders of statements");
+    (race, orders)
+}
+
+/// A batch takes its id when it holds all locks: whatever comes first, the entries of an order are
+/// numbered as they follow in its history.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_batches_about_one_order_are_numbered_in_the_order_of_its_history() {
+    let (_, orders) = every_order(|number, [first, second]| {
+        let n = u128::from(number);
+        [
+            tokio::spawn(async move { run(&first, vec![reserved(n)]).await }),
+            tokio::spawn(async move { run(&second, vec![cancel(n)]).await }),
+        ]
+    })
+    .await;
+    assert!(orders >= 10, "only {orders}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_beside_a_replica_that_numbers_is_numbered_once() {
+    let (_, orders) = every_order(|number, [first, second]| {
+        let n = u128::from(number);
+        let number = async move { second.journal().number().await.expect("numbers") };
+        [
+            tokio::spawn(async move { run(&first, vec![reserved(n), cancel(n)]).await }),
+            tokio::spawn(async move { _ = number.await }),
+        ]
+    })
+    .await;
+    assert!(orders >= 10, "only {orders}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_that_number_at_once_give_each_number_once() {
+    let (_, orders) = every_order(|_, replicas| {
+        replicas.map(|replica| {
+            tokio::spawn(async move {
+                replica.journal().number().await.expect("numbers");
+            })
+        })
+    })
+    .await;
+    assert!(orders >= 10, "only {orders}");
+}
+
+/// What the laws say about a journal along its numbers.
+fn is_in_order(read: &[Recorded<MadeEntry>]) -> bool {
+    let mut last = BTreeMap::new();
+    read.iter().all(|Recorded { entry, .. }| {
+        let before = last.insert(entry.order_id, entry.seq).unwrap_or(0);
+        entry.seq == before + 1
+    })
+}
+
+/// Two connections that do by hand what the store must not do.
+async fn by_hand() -> (Postgres, [Client; 2]) {
+    let (store, _, url) = opened().await;
+    let by_hand = [postgres(&url).await, postgres(&url).await];
+    (store, by_hand)
+}
+
+/// The planted mistake 33: the rows are read before the head is locked. Another replica numbers them
+/// meanwhile, and the database refuses to number a row twice.
+#[tokio::test]
+async fn a_relay_that_reads_before_it_locks_is_caught() {
+    let (store, [relay, _]) = by_hand().await;
+    run(&store, vec![place(1)]).await;
+    run(&store, vec![place(2)]).await;
+    let read = relay.query("SELECT id FROM journal WHERE no IS NULL ORDER BY id", &[]).await;
+    let read: Vec<i64> = read.expect("rows").iter().map(|row| row.get("id")).collect();
+    assert_eq!(numbered(&*store.journal()).await, 2, "another replica");
+    relay.batch_execute(TAKE_THE_HEAD).await.expect("the lock");
+    for (id, no) in read.iter().zip(3_i64..) {
+        let number = "UPDATE journal SET no = $2 WHERE id = $1";
+        let refused = relay.execute(number, &[id, &no]).await.expect_err("once");
+        assert!(refused.as_db_error().expect("by the trigger").message().contains("forbidden"));
+        relay.batch_execute("ROLLBACK").await.expect("rolled back");
+    }
+    must_be_whole(&store).await;
+}
+
+/// The planted mistake 34: an id that is drawn before the locks. The entry that came second in the
+/// history of its order is numbered first, which the law about the order of entries finds.
+#[tokio::test]
+async fn an_id_that_is_drawn_before_the_locks_is_caught() {
+    let (store, [early, right]) = by_hand().await;
+    run(&store, vec![place(1)]).await;
+    let draw = "SELECT nextval(pg_get_serial_sequence('journal', 'id')) AS id";
+    let id: i64 = early.query_one(draw, &[]).await.expect("an id").get("id");
+    // The entry 2 of the order is made and committed by another replica.
+    let insert = format!("INSERT INTO journal (entries) VALUES ({})", packed(1, 2, 2));
+    right.batch_execute(&insert).await.expect("committed");
+    // Only now comes the lock of the order, and with it its entry 3.
+    let insert = format!(
+        "INSERT INTO journal (id, entries) OVERRIDING SYSTEM VALUE VALUES ({id}, {})",
+        packed(1, 3, 4)
+    );
+    early.batch_execute(&insert).await.expect("committed");
+    numbered(&*store.journal()).await;
+    let read = read_from(&store, Position::START, 10).await;
+    assert_eq!(made(&store).await, [(1, 1), (1, 3), (1, 2)]);
+    assert!(!is_in_order(&read) && is_in_order(&read[..1]));
+}
+
+/// The journal costs a batch one statement, which goes along with the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_is_four_round_trips_with_its_row_of_the_journal() {
+    let (_store, _, url) = opened().await;
+    let gate = Commits::gated(port_of(&url)).await;
+    let gated = replica(&behind(&url, gate.port())).await;
+    let placing = tokio::spawn(async move { run(&gated, vec![place(1), place(2)]).await });
+    let mut statements = 0;
+    while !placing.is_finished() {
+        if gate.is_held() {
+            gate.step(1);
+            statements += 1;
+        }
+        tokio::task::yield_now().await;
+    }
+    // BEGIN; the lock and the orders; orders, pending commands, the journal; COMMIT.
+    assert_eq!(statements, 7);
+
+    let slow = Proxy::to(port_of(&url)).await;
+    let slowed = replica(&behind(&url, slow.port())).await;
+    run(&slowed, vec![place(3)]).await;
+    let delay = Duration::from_millis(40);
+    slow.slow_down(delay);
+    let begun = Instant::now();
+    run(&slowed, vec![place(4), place(5)]).await;
+    let round_trips = begun.elapsed().as_secs_f64() / (2 * delay).as_secs_f64();
+    assert!((4.0..5.0).contains(&round_trips), "{round_trips}");
+}
+
+/// A table that has grown since a connection has planned its statements.
+#[tokio::test]
+async fn numbering_reads_no_more_than_what_waits() {
+    let (store, _, url) = opened().await;
+    let operator = postgres(&url).await;
+    run(&store, vec![place(1)]).await;
+    numbered(&*store.journal()).await;
+    let grow = format!(
+        "INSERT INTO journal (entries) SELECT {} FROM generate_series(1, 3000);
+         UPDATE journal SET no = id WHERE no IS NULL; UPDATE journal_head SET last = 3001",
+        packed(7, 1, 1)
+    );
+    operator.batch_execute(&grow).await.expect("rows");
+    let settings = "SET enable_seqscan = off; SET enable_hashjoin = off;
+         SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan";
+    operator.batch_execute(settings).await.expect("as a session of a service");
+    for sql in [storage::journal::HEAD_POSTGRES, storage::journal::NUMBER_POSTGRES] {
+        let explain = format!("EXPLAIN {}", sql.replace("$1", "3001").replace("$2", "1000"));
+        let plan = operator.query(&explain, &[]).await.expect("a plan");
+        let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+        let plan = plan.join("\n");
+        assert!(plan.contains("journal_without_number"), "{plan}");
+        assert!(!plan.contains("Seq Scan on journal "), "{plan}");
+    }
+}
