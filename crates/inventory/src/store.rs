@@ -121,8 +121,7 @@ pub trait StockFeedStore: Send + Sync + fmt::Debug {
     ///
     /// It may be retried, unless it returns [`Failure::Fatal`]. [`Failure::Suspect`] means that a
     /// row cannot be decoded.
-    async fn made(&self, from: Position, limit: u32)
-    -> Result<Vec<Recorded<StockMoved>>, Failure>;
+    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<StockMoved>>, Failure>;
 }
 
 /// What the audit reads of stock, beside the service or in another program.

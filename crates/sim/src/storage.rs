@@ -151,11 +151,7 @@ impl Journal for OrdersPort {
 
 #[async_trait]
 impl StockFeedStore for StockPort {
-    async fn made(
-        &self,
-        from: Position,
-        limit: u32,
-    ) -> Result<Vec<Recorded<StockMoved>>, Failure> {
+    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<StockMoved>>, Failure> {
         let found = self.0.world.stores.inventory_feed.made(from, limit);
         self.0.read("reading the journal", found).await
     }

@@ -51,7 +51,8 @@ pub const LEASE_POSTGRES: &str =
     "SELECT set_config('idle_in_transaction_session_timeout', '5s', true)";
 
 /// The head of the journal, and whether rows wait for a number. To be prepared.
-pub const HEAD_POSTGRES: &str = "SELECT last, EXISTS (SELECT FROM journal WHERE no IS NULL) AS waiting
+pub const HEAD_POSTGRES: &str =
+    "SELECT last, EXISTS (SELECT FROM journal WHERE no IS NULL) AS waiting
      FROM journal_head";
 
 /// Takes the head of the journal, unless another replica has it. To be prepared.
@@ -141,7 +142,7 @@ pub fn read_sqlite<T, const N: usize>(
 ) -> rusqlite::Result<Vec<Recorded<T>>> {
     let mut statement = connection
         .prepare_cached("SELECT no, entries FROM journal WHERE no >= ?1 ORDER BY no LIMIT ?2")?;
-    let mut rows = statement.query(params![from.commit, limit])?;
+    let mut rows = statement.query(params![from.commit, most_rows(limit)])?;
     let mut page = Page::new(from, limit, unpack);
     while !page.is_full()
         && let Some(row) = rows.next()?
@@ -170,8 +171,7 @@ pub async fn read_postgres<T, const N: usize>(
     limit: u32,
     unpack: impl Fn([u8; N]) -> Option<T>,
 ) -> Result<Vec<Recorded<T>>, Failure> {
-    // A position in the middle of a row may ask for one row more.
-    let rows = i64::from(limit) + 1;
+    let rows = most_rows(limit);
     let bytes = (i64::from(from.entry) + i64::from(limit)) * N as i64;
     let rows = snapshot.query(READ_POSTGRES, [&from.commit, &rows, &bytes]).await?;
     let mut page = Page::new(from, limit, unpack);
@@ -181,6 +181,12 @@ pub async fn read_postgres<T, const N: usize>(
         page.add(number, entries)?;
     }
     Ok(page.read)
+}
+
+/// How many rows have a page of entries: each has one, but for the part of the first row that a
+/// position skips.
+fn most_rows(limit: u32) -> i64 {
+    i64::from(limit) + 1
 }
 
 /// Entries along the numbers.
@@ -251,8 +257,7 @@ pub fn last_sqlite(connection: &Connection) -> rusqlite::Result<i64> {
 }
 
 /// The highest number of a row, whatever the head says.
-pub const LAST_POSTGRES: &str =
-    "SELECT coalesce((SELECT no FROM journal WHERE no IS NOT NULL ORDER BY no DESC LIMIT 1), 0) AS last";
+pub const LAST_POSTGRES: &str = "SELECT coalesce((SELECT no FROM journal WHERE no IS NOT NULL ORDER BY no DESC LIMIT 1), 0) AS last";
 
 /// Returns the highest number of a row; 0 if there is none.
 ///

@@ -18,13 +18,15 @@ use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, RequestCause, RequestId};
 use platform::clock::{ManualClock, Timestamp};
 use platform::failure::Failure;
+use platform::journal::Journal;
 
-use super::{MovementFilter, StockAuditStore, StockStore};
+use super::{MovementFilter, StockAuditStore, StockFeedStore, StockStore};
 
 pub(crate) mod admin_log;
 pub(crate) mod auditing;
 pub(crate) mod damage;
 pub(crate) mod deciding;
+pub(crate) mod feeding;
 pub(crate) mod guarding;
 pub(crate) mod reading;
 
@@ -45,6 +47,10 @@ macro_rules! store_laws {
             deciding::the_largest_order_is_reserved_shipped_and_read_back
             deciding::sixteen_deciders_with_crossed_products_neither_oversell_nor_deadlock
             deciding::no_more_locations_are_created_than_the_maximum_however_many_ask_at_once
+            feeding::every_movement_is_covered_by_one_entry_of_the_journal_in_its_order
+            feeding::what_moves_nothing_makes_no_entry
+            feeding::the_journal_reads_the_same_from_every_position_in_pages_of_any_size
+            feeding::the_journal_is_whole_while_it_is_numbered_and_read_beside_commits
             guarding::a_batch_is_written_whole_or_not_at_all
             guarding::a_ledger_that_would_fork_is_refused
             guarding::a_reservation_moves_only_from_the_revision_that_the_decision_saw
@@ -86,6 +92,8 @@ pub(crate) use store_laws;
 pub(crate) struct Fresh {
     pub(crate) store: Arc<dyn StockStore>,
     pub(crate) audit: Arc<dyn StockAuditStore>,
+    pub(crate) feed: Arc<dyn StockFeedStore>,
+    pub(crate) journal: Arc<dyn Journal>,
     pub(crate) clock: Arc<ManualClock>,
     /// Writes past the constraints of the database.
     pub(crate) damage: Damage,

@@ -26,9 +26,7 @@ use storage::postgres::{
 };
 use storage::{admin_log, journal, quarantine};
 
-use super::{
-    MovementFilter, ProductFilter, SEARCH_LIMIT, StockFeedStore, StockMoved, StockStore,
-};
+use super::{MovementFilter, ProductFilter, SEARCH_LIMIT, StockFeedStore, StockMoved, StockStore};
 use crate::NAMES;
 
 mod audit;
@@ -220,11 +218,7 @@ impl StockStore for Postgres {
 
 #[async_trait]
 impl StockFeedStore for Postgres {
-    async fn made(
-        &self,
-        from: Position,
-        limit: u32,
-    ) -> Result<Vec<Recorded<StockMoved>>, Failure> {
+    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<StockMoved>>, Failure> {
         self.database.read(async |snapshot| query::made(snapshot, from, limit).await).await
     }
 }

@@ -21,9 +21,7 @@ use storage::migration::Migration;
 use storage::quarantine;
 use storage::sqlite::{Database, Keeper, OpenError, Readers, failure};
 
-use super::{
-    MovementFilter, ProductFilter, SEARCH_LIMIT, StockFeedStore, StockMoved, StockStore,
-};
+use super::{MovementFilter, ProductFilter, SEARCH_LIMIT, StockFeedStore, StockMoved, StockStore};
 use crate::NAMES;
 
 mod audit;
@@ -159,11 +157,7 @@ impl StockStore for Sqlite {
 
 #[async_trait]
 impl StockFeedStore for Sqlite {
-    async fn made(
-        &self,
-        from: Position,
-        limit: u32,
-    ) -> Result<Vec<Recorded<StockMoved>>, Failure> {
+    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<StockMoved>>, Failure> {
         self.database.read(move |connection| query::made(connection, from, limit)).await
     }
 }

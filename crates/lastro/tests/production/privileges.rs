@@ -17,6 +17,9 @@ const ORDERS: &str = "
     deployment: SELECT, peer
     deployment_channels: SELECT, INSERT, DELETE
     idempotency_keys: SELECT, INSERT
+    journal: SELECT, INSERT, no
+    journal_head: SELECT, last
+    journal_id_seq:
     order_history:
     order_lines:
     order_list:
@@ -36,6 +39,9 @@ const INVENTORY: &str = "
     batch_numbers: nextval
     deployment: SELECT, peer
     deployment_channels: SELECT, INSERT, DELETE
+    journal: SELECT, INSERT, no
+    journal_head: SELECT, last
+    journal_id_seq:
     ledger:
     locations: SELECT, INSERT, name, priority
     locations_location_no_seq:
@@ -57,6 +63,9 @@ const ORDERS_OF_READER: &str = "
     deployment: SELECT
     deployment_channels:
     idempotency_keys:
+    journal: SELECT
+    journal_head: SELECT
+    journal_id_seq:
     order_history:
     order_lines:
     order_list:
@@ -75,6 +84,9 @@ const INVENTORY_OF_READER: &str = "
     batch_numbers:
     deployment: SELECT
     deployment_channels:
+    journal: SELECT
+    journal_head: SELECT
+    journal_id_seq:
     ledger:
     locations: SELECT
     locations_location_no_seq:

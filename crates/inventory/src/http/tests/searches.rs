@@ -84,7 +84,8 @@ async fn slow_shop() -> (Arc<Api>, Arc<Slow>) {
     let store = store.expect("a new file");
     let audit = Arc::new(store.audit());
     let store = Arc::new(store);
-    let slow = Slow { store: store.clone(), readers: Semaphore::new(4), may_end: Semaphore::new(0) };
+    let slow =
+        Slow { store: store.clone(), readers: Semaphore::new(4), may_end: Semaphore::new(0) };
     let slow = Arc::new(slow);
     let api = Api::over(slow.clone(), audit, store, clock, folder);
     api.receive("MUG", 5).await;

@@ -39,9 +39,12 @@ async fn fresh() -> Fresh {
         };
         Box::pin(damaging) as _
     };
+    let store = Arc::new(store);
     Fresh {
         audit: Arc::new(audit),
-        store: Arc::new(store),
+        feed: store.clone(),
+        journal: store.journal(),
+        store,
         clock,
         damage: Box::new(damage),
         _home: Box::new(()),
@@ -128,6 +131,13 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_what_was_written() {
         "UPDATE stock SET on_hand = 1".to_owned(),
         "UPDATE stock SET on_hand = 1000000000001".to_owned(),
         "DELETE FROM stock".to_owned(),
+        "UPDATE journal SET entries = repeat('x', 12)::bytea, no = id".to_owned(),
+        "UPDATE journal SET no = NULL".to_owned(),
+        "DELETE FROM journal".to_owned(),
+        "TRUNCATE journal".to_owned(),
+        "INSERT INTO journal (entries) VALUES (repeat('x', 11)::bytea)".to_owned(),
+        "DELETE FROM journal_head".to_owned(),
+        "UPDATE journal_head SET last = -1".to_owned(),
         "DELETE FROM products".to_owned(),
         "DELETE FROM locations".to_owned(),
         "UPDATE movements SET on_hand = 9".to_owned(),
@@ -220,6 +230,8 @@ async fn the_role_of_the_service_can_add_to_the_ledger_and_not_change_it() {
     for sql in [
         "UPDATE movements SET on_hand = 9",
         "UPDATE stock SET product_no = 9",
+        "UPDATE journal SET entries = repeat('x', 12)::bytea",
+        "DELETE FROM journal",
         "UPDATE products SET product_id = 'TEE'",
         "DELETE FROM movements",
         "DELETE FROM stock",
@@ -289,9 +301,12 @@ async fn every_damage_is_found_and_named() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixteen_deciders_never_deadlock() {
     let (store, clock, url) = opened().await;
+    let store = Arc::new(store);
     let fresh = Fresh {
         audit: Arc::new(store.audit()),
-        store: Arc::new(store),
+        feed: store.clone(),
+        journal: store.journal(),
+        store,
         clock,
         damage: Box::new(|_| unreachable!("nothing is damaged")),
         _home: Box::new(()),

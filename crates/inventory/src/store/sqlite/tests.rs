@@ -16,9 +16,12 @@ pub(crate) async fn fresh() -> Fresh {
         testbed::write_past(&path, &with_ids(&sql, literal));
         Box::pin(std::future::ready(())) as _
     };
+    let store = Arc::new(store);
     Fresh {
         audit: Arc::new(store.audit()),
-        store: Arc::new(store),
+        feed: store.clone(),
+        journal: store.journal(),
+        store,
         clock,
         damage: Box::new(damage),
         _home: Box::new(folder),
@@ -64,6 +67,10 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_what_was_written() {
         "UPDATE stock SET on_hand = 1".to_owned(),
         "UPDATE stock SET on_hand = 1000000000001".to_owned(),
         "DELETE FROM stock".to_owned(),
+        "UPDATE journal SET no = no + 7".to_owned(),
+        "UPDATE journal SET entries = zeroblob(12)".to_owned(),
+        "DELETE FROM journal".to_owned(),
+        "INSERT INTO journal (entries) VALUES (zeroblob(11))".to_owned(),
         "DELETE FROM products".to_owned(),
         "DELETE FROM locations".to_owned(),
         "UPDATE movements SET on_hand = 9".to_owned(),

@@ -62,7 +62,10 @@ fn must_be_dense<T>(read: &[Recorded<T>], last: i64) {
     let mut position = Position::START;
     for Recorded { next, .. } in read {
         let goes_on = Position { entry: position.entry + 1, ..position };
-        assert!([goes_on, Position::behind(position.commit)].contains(next), "{position:?} {next:?}");
+        assert!(
+            [goes_on, Position::behind(position.commit)].contains(next),
+            "{position:?} {next:?}"
+        );
         position = *next;
     }
     assert_eq!(position, Position::behind(last));

@@ -183,17 +183,18 @@ async fn four_replicas_number_side_by_side_while_four_commit() {
     assert_eq!(read_from(&store, Position::START, 100).await.len(), 4 * 12 * 3 + 2 * 12 * 3);
 }
 
-
-/// Two replicas, statement by statement, in every order. `prepare` gets an order that exists.
+/// Two replicas in every order of their statements, of which the `first` ones go together. Each run
+/// begins with a placed order of its number.
 async fn every_order(
+    first: &[usize],
     of: impl Fn(u32, [Arc<Postgres>; 2]) -> [JoinHandle<()>; 2],
-) -> (Race<Postgres>, u32) {
+) -> u32 {
     let open = async |url: String, name| {
         let server = Server::at(&url, "the database", name).expect("a URL");
         let clock = Arc::new(ManualClock::at(START));
         Postgres::open(server, Time::Given(clock)).await.expect("a database")
     };
-    let race = Race::open(&[], open).await;
+    let race = Race::open(first, open).await;
     let begin = async |number: u32, replicas: [Arc<Postgres>; 2]| {
         run(&race.witness, vec![place(u128::from(number))]).await;
         of(number, replicas)
@@ -201,14 +202,18 @@ async fn every_order(
     let check = async |_, _| must_be_whole(&race.witness).await;
     let orders = race.every_order(begin, check).await;
     println!("{orders} orders of statements");
-    (race, orders)
+    orders
 }
+
+/// `BEGIN` and what neither waits for another replica nor sees one go together: the lock of an order
+/// that nobody else changes, or the look at the head.
+const BESIDE_A_NUMBERING: [usize; 1] = [3];
 
 /// A batch takes its id when it holds all locks: whatever comes first, the entries of an order are
 /// numbered as they follow in its history.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_batches_about_one_order_are_numbered_in_the_order_of_its_history() {
-    let (_, orders) = every_order(|number, [first, second]| {
+    let orders = every_order(&[], |number, [first, second]| {
         let n = u128::from(number);
         [
             tokio::spawn(async move { run(&first, vec![reserved(n)]).await }),
@@ -221,11 +226,11 @@ async fn two_batches_about_one_order_are_numbered_in_the_order_of_its_history() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_beside_a_replica_that_numbers_is_numbered_once() {
-    let (_, orders) = every_order(|number, [first, second]| {
+    let orders = every_order(&BESIDE_A_NUMBERING, |number, [first, second]| {
         let n = u128::from(number);
         let number = async move { second.journal().number().await.expect("numbers") };
         [
-            tokio::spawn(async move { run(&first, vec![reserved(n), cancel(n)]).await }),
+            tokio::spawn(async move { run(&first, vec![reserved(n)]).await }),
             tokio::spawn(async move { _ = number.await }),
         ]
     })
@@ -235,7 +240,7 @@ async fn a_batch_beside_a_replica_that_numbers_is_numbered_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_replicas_that_number_at_once_give_each_number_once() {
-    let (_, orders) = every_order(|_, replicas| {
+    let orders = every_order(&BESIDE_A_NUMBERING, |_, replicas| {
         replicas.map(|replica| {
             tokio::spawn(async move {
                 replica.journal().number().await.expect("numbers");
@@ -326,12 +331,14 @@ async fn a_batch_is_four_round_trips_with_its_row_of_the_journal() {
     let slow = Proxy::to(port_of(&url)).await;
     let slowed = replica(&behind(&url, slow.port())).await;
     run(&slowed, vec![place(3)]).await;
-    let delay = Duration::from_millis(40);
+    let delay = Duration::from_millis(100);
     slow.slow_down(delay);
     let begun = Instant::now();
     run(&slowed, vec![place(4), place(5)]).await;
-    let round_trips = begun.elapsed().as_secs_f64() / (2 * delay).as_secs_f64();
-    assert!((4.0..5.0).contains(&round_trips), "{round_trips}");
+    let delays = begun.elapsed().as_secs_f64() / delay.as_secs_f64();
+    // Two delays per round trip. The proxy may delay statements that go together in two pieces, and
+    // their answers as well. Statements that waited for one another would take 14.
+    assert!((8.0..13.0).contains(&delays), "{delays}");
 }
 
 /// A table that has grown since a connection has planned its statements.
