@@ -14,6 +14,7 @@ use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, OrderState, 
 use orders_core::history::{Entry, fold, last_allocated};
 use orders_core::order::{CustomerId, Terms};
 use orders_core::status::Status;
+use platform::clock::Timestamp;
 use platform::failure::Failure;
 use platform::journal::{Position, Recorded};
 use platform::quarantine::Quarantined;
@@ -279,11 +280,22 @@ pub struct OrderSummary {
     pub updated_at_micros: i64,
 }
 
+/// How far clocks may be apart: those of replicas, that of a database, and one before and after it
+/// was set back. A list by time finds every order as long as they are.
+///
+/// Orders are listed as they were accepted, and their times follow that up to this difference. So a
+/// list by time looks at the orders within the times and this much around them, and no others.
+const CLOCKS_APART: Duration = Duration::from_secs(5 * 60);
+
 /// Which orders to list. All conditions that are given must hold.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only orders in this status.
-    pub status: Option<Status>,
+    /// Only orders in one of these statuses; empty for all.
+    pub statuses: Vec<Status>,
+    /// Only orders accepted at this time or later.
+    pub from: Option<Timestamp>,
+    /// Only orders accepted before this time.
+    pub to: Option<Timestamp>,
     /// Only orders of this customer.
     pub customer_id: Option<CustomerId>,
     /// Only orders older than this one.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use uuid::{ContextV7, Timestamp as UuidTimestamp, Uuid};
 
@@ -25,6 +26,15 @@ impl Timestamp {
             .ok()
             .and_then(|at| at.format(&format).ok())
             .unwrap_or_else(|| "0000-01-01T00:00:00.000000Z".to_owned())
+    }
+
+    /// Reads an RFC 3339 time, such as `2026-11-23T18:30:00Z`; `None` for any other text. What is
+    /// finer than a microsecond is rounded up, so that the same times as before are at or after it.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        let nanos = at.unix_timestamp_nanos();
+        let up = i128::from(nanos.rem_euclid(1000) > 0);
+        i64::try_from(nanos.div_euclid(1000) + up).ok().map(Self)
     }
 
     /// Returns the time `delay` later, or the latest representable one.

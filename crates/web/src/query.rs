@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
+use platform::clock::Timestamp;
 
 use super::cursor;
 use crate::body::Parsed;
@@ -88,6 +89,17 @@ impl Query {
             limit.ok_or_else(|| (FaultCode::OUT_OF_RANGE, format!("must be from 1 to {MAX_LIMIT}")))
         };
         self.optional("limit", parse).unwrap_or(DEFAULT_LIMIT)
+    }
+
+    /// Reads an RFC 3339 time.
+    pub fn time(&mut self, name: &'static str) -> Option<Timestamp> {
+        self.optional(name, |text| {
+            Timestamp::from_rfc3339(text).ok_or_else(|| {
+                let rule = "must be an RFC 3339 time, such as 2026-11-23T18:30:00Z; the + of an \
+                            offset is sent as %2B";
+                (FaultCode::BAD_FORMAT, rule.to_owned())
+            })
+        })
     }
 
     /// Reads `cursor`, a cursor of `list`, and returns the key after which the page begins.
@@ -244,6 +256,31 @@ mod tests {
     fn a_cursor_of_another_list_is_a_problem_of_its_own() {
         for bad in ["nonsense".to_owned(), String::new(), cursor::encode("others", "k")] {
             assert_eq!(read(&format!("cursor={bad}")).unwrap_err().code, Code::INVALID_CURSOR);
+        }
+    }
+
+    #[test]
+    fn a_time_is_read_in_any_offset_and_to_the_microsecond() {
+        let read = |text: &str| {
+            let mut query = Query::new(Some(text));
+            let at = query.time("from");
+            query.finish().map(|()| at.map(Timestamp::to_rfc3339))
+        };
+        for (text, expected) in [
+            ("from=2026-11-23T18:30:00Z", "2026-11-23T18:30:00.000000Z"),
+            ("from=2026-11-23T15:30:00.5-03:00", "2026-11-23T18:30:00.500000Z"),
+            ("from=2026-11-23T20:30:00%2B02:00", "2026-11-23T18:30:00.000000Z"),
+            ("from=2026-11-23T18:30:00.000000001Z", "2026-11-23T18:30:00.000001Z"),
+            ("from=1969-12-31T23:59:59.9999999Z", "1970-01-01T00:00:00.000000Z"),
+        ] {
+            assert_eq!(read(text), Ok(Some(expected.to_owned())), "{text}");
+        }
+        assert_eq!(read(""), Ok(None));
+        for text in
+            ["from=", "from=2026-11-23", "from=1795804200", "from=2026-11-23T18:30:00+02:00"]
+        {
+            let problem = read(text).expect_err("no time");
+            assert_eq!(problem.faults[0].code, FaultCode::BAD_FORMAT, "{text}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! `GET /api/orders` and `GET /api/orders/{order_id}`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -8,6 +9,7 @@ use orders_core::status::Status;
 use platform::keys::Principal;
 use serde::Serialize;
 use utoipa::ToSchema;
+use web::body::Parsed;
 use web::problem::{FaultCode, Problem, ReadProblems};
 use web::{Query, cursor, page};
 
@@ -50,28 +52,17 @@ pub(super) async fn get(
     own.map(|order| Json(FullView::from(order))).ok_or_else(super::order_not_found)
 }
 
-/// The statuses that a list can be narrowed to.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "describes the parameter to readers of the API")]
-enum StatusFilter {
-    Received,
-    Confirmed,
-    Rejected,
-    Cancelling,
-    Cancelled,
-    Fulfilling,
-    Fulfilled,
-}
-
 /// List orders
 ///
-/// Lists orders, newest first, without products, allocations, shortages and history.
+/// Lists orders, newest first, without products, allocations, shortages and history. The newest is
+/// the one that was accepted last. All conditions that are given must hold.
 #[utoipa::path(
     get, path = "/api/orders", tag = "orders", operation_id = "listOrders",
     params(
-        ("status" = inline(Option<StatusFilter>), Query, description = "Only orders with this status"),
+        ("status" = Option<String>, Query, pattern = "^(received|confirmed|rejected|cancelling|cancelled|fulfilling|fulfilled)(,(received|confirmed|rejected|cancelling|cancelled|fulfilling|fulfilled)){0,6}$", description = "Only orders with one of these statuses: one, or several separated by commas"),
         ("customer_id" = Option<String>, Query, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description = "Only this customer's orders"),
+        ("from" = Option<String>, Query, format = "date-time", description = "Only orders that were accepted at this time or later"),
+        ("to" = Option<String>, Query, format = "date-time", description = "Only orders that were accepted before this time"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Orders per page (default 50)"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),
     ),
@@ -106,29 +97,58 @@ pub(super) async fn list(
 
 /// The filter for the store, and the limit of the page.
 fn filter(mut query: Query) -> Result<(Filter, usize), Problem> {
-    let status = query.optional("status", |text| {
-        Status::parse(text).ok_or_else(|| {
-            let names = Status::ALL.map(Status::as_str).join(", ");
-            (FaultCode::BAD_FORMAT, format!("must be one of {names}"))
-        })
-    });
+    let statuses = query.optional("status", statuses).unwrap_or_default();
     let customer_id = query.optional("customer_id", request::id_text);
+    let (from, to) = (query.time("from"), query.time("to"));
     let limit = query.limit();
     let after = query.cursor(LIST);
     query.finish()?;
     let before = after.map(|key| key.parse().map_err(|_| cursor::invalid())).transpose()?;
-    Ok((Filter { status, customer_id, before, limit: page::one_more(limit) }, limit))
+    let one_more = page::one_more(limit);
+    Ok((Filter { statuses, customer_id, from, to, before, limit: one_more }, limit))
+}
+
+/// Parses one status, or several that are separated by commas.
+fn statuses(text: &str) -> Parsed<Vec<Status>> {
+    let known = |name: &str| {
+        Status::parse(name).ok_or_else(|| {
+            let names = Status::ALL.map(Status::as_str).join(", ");
+            let rule = format!("must be one of {names}, or several of them separated by commas");
+            (FaultCode::BAD_FORMAT, rule)
+        })
+    };
+    let statuses: BTreeSet<Status> = text.split(',').map(known).collect::<Result<_, _>>()?;
+    Ok(statuses.into_iter().collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use utoipa::PartialSchema;
-
     use super::*;
 
     #[test]
+    fn one_status_or_several_are_read_and_nothing_else() {
+        for status in Status::ALL {
+            assert_eq!(statuses(status.as_str()), Ok(vec![status]));
+        }
+        let all = Status::ALL.map(Status::as_str).join(",");
+        assert_eq!(statuses(&all).map(|found| found.len()), Ok(Status::ALL.len()));
+        assert_eq!(statuses("received,received"), Ok(vec![Status::Received]));
+        for wrong in
+            ["", ",", "received,", "lost", "received,lost", "received cancelled", "Received"]
+        {
+            let (code, detail) = statuses(wrong).expect_err(wrong);
+            assert_eq!(code, FaultCode::BAD_FORMAT);
+            assert!(detail.contains("cancelling"), "{detail}");
+        }
+    }
+
+    /// The pattern of the parameter names each status twice.
+    #[test]
     fn the_description_lists_every_status() {
-        let schema = serde_json::to_value(StatusFilter::schema()).expect("JSON");
-        assert_eq!(schema["enum"], serde_json::json!(Status::ALL.map(Status::as_str)));
+        let operation = <__path_list as utoipa::Path>::operation();
+        let operation = serde_json::to_value(operation).expect("JSON");
+        let names = Status::ALL.map(Status::as_str).join("|");
+        let pattern = format!("^({names})(,({names})){{0,6}}$");
+        assert_eq!(operation["parameters"][0]["schema"]["pattern"], pattern);
     }
 }

@@ -60,6 +60,8 @@ macro_rules! store_laws {
             leasing::after_a_silence_what_was_sent_before_is_due_oldest_first
             leasing::a_clock_set_back_makes_pending_commands_due_not_lost
             reading::lists_are_newest_first_filtered_and_complete_page_by_page
+            reading::a_list_of_several_statuses_is_one_list_newest_first
+            reading::a_list_by_time_has_what_was_accepted_within_it
             reading::the_backlog_is_counted_with_its_oldest_age
             auditing::the_audit_reads_every_order_once_in_order
             auditing::the_audit_reads_every_pending_command_with_its_order

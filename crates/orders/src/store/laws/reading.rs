@@ -18,9 +18,10 @@ pub(crate) async fn lists_are_newest_first_filtered_and_complete_page_by_page(fr
     assert_eq!(seen, (1..=25).rev().map(id).collect::<Vec<_>>());
 
     // The page of each condition, and of two together.
-    let list = async |status, customer: Option<&str>, before: Option<u128>| {
+    let list = async |status: Option<Status>, customer: Option<&str>, before: Option<u128>| {
         let customer_id = customer.map(|customer| customer.parse().expect("an id"));
-        let filter = Filter { status, customer_id, before: before.map(id), limit: 100 };
+        let (statuses, before) = (status.into_iter().collect(), before.map(id));
+        let filter = Filter { statuses, customer_id, before, limit: 100, ..Filter::default() };
         let orders = fresh.store.orders(filter).await.expect("a page");
         assert!(orders.iter().all(|order| status.is_none_or(|status| order.status == status)));
         orders.iter().map(|order| order.order_id.0.as_u128()).collect::<Vec<_>>()
@@ -44,6 +45,104 @@ pub(crate) async fn lists_are_newest_first_filtered_and_complete_page_by_page(fr
         ("nobody", None, None, &[]),
     ] {
         assert_eq!(list(status, Some(customer), before).await, expected, "{customer}");
+    }
+}
+
+impl Fresh {
+    /// The numbers of a list, read in pages of this size.
+    async fn numbers(&self, filter: &Filter, limit: u32) -> Vec<u128> {
+        let mut found: Vec<u128> = Vec::new();
+        loop {
+            let before = found.last().copied().map(id).or(filter.before);
+            let filter = Filter { before, limit, ..filter.clone() };
+            let page = self.store.orders(filter).await.expect("a page");
+            assert!(page.len() <= limit as usize);
+            if page.is_empty() {
+                return found;
+            }
+            found.extend(page.iter().map(|order| order.order_id.0.as_u128()));
+        }
+    }
+}
+
+pub(crate) async fn a_list_of_several_statuses_is_one_list_newest_first(fresh: Fresh) {
+    fresh.run((1..=30).map(place).collect()).await;
+    fresh.run((1..=30).filter(|n| n % 5 == 0).map(reserved).collect()).await;
+    fresh.run((1..=30).filter(|n| n % 5 == 1).map(rejected).collect()).await;
+    fresh.run((1..=30).filter(|n| n % 5 == 2).map(cancel).collect()).await;
+    let all = [
+        (Status::Confirmed, 0),
+        (Status::Rejected, 1),
+        (Status::Cancelling, 2),
+        (Status::Fulfilled, 9),
+        (Status::Received, 3),
+    ];
+    for chosen in 1..1_u32 << all.len() {
+        let chosen: Vec<_> =
+            (0..all.len()).filter(|at| chosen >> at & 1 == 1).map(|at| all[at]).collect();
+        let statuses: Vec<Status> = chosen.iter().map(|(status, _)| *status).collect();
+        let listed = |n: &u128| {
+            // The rest of the placed ones has no answer: remainders 3 and 4.
+            let rest = if n % 5 == 4 { 3 } else { n % 5 };
+            chosen.iter().any(|(_, remainder)| *remainder == rest)
+        };
+        let expected: Vec<u128> = (1..=30).rev().filter(listed).collect();
+        let filter = Filter { statuses: statuses.clone(), ..Filter::default() };
+        for limit in [1, 4, 100] {
+            assert_eq!(fresh.numbers(&filter, limit).await, expected, "{statuses:?}");
+        }
+        let customer_id = Some("c-10".parse().expect("an id"));
+        let of_customer = Filter { customer_id, ..filter };
+        let expected: Vec<u128> = expected.into_iter().filter(|n| *n == 10).collect();
+        assert_eq!(fresh.numbers(&of_customer, 4).await, expected, "{statuses:?}");
+    }
+}
+
+/// An id as a replica makes it whose clock shows this time.
+fn made_at(at: Timestamp, n: u128) -> u128 {
+    let millis = u128::try_from(at.0 / 1000).expect("after 1970");
+    millis << 80 | n
+}
+
+/// The clocks of the replicas go before and after that of the store, and that of the store is set
+/// back, all by some minutes.
+pub(crate) async fn a_list_by_time_has_what_was_accepted_within_it(fresh: Fresh) {
+    let second = |n: i64| Timestamp(START.0 + n * 1_000_000);
+    let mut accepted = Vec::new();
+    for (n, at) in (0..80_u32).zip((0..60).chain(56..76).map(|minute| minute * 60)) {
+        fresh.clock.set(second(at));
+        let skew = i64::from(n % 5) * 60 - 120;
+        let number = made_at(second(at + skew), n.into());
+        fresh.run(vec![place(number)]).await;
+        if n % 3 == 0 {
+            fresh.run(vec![reserved(number)]).await;
+        }
+        accepted.push((number, second(at), n % 3 == 0));
+    }
+    // As the engine lists them without a condition.
+    let order = fresh.numbers(&Filter::default(), 100).await;
+    assert_eq!(order.len(), accepted.len());
+    let times =
+        [None, Some(0), Some(-9), Some(600), Some(2_759), Some(2_760), Some(3_100), Some(9_999)];
+    for (from, to) in times.iter().flat_map(|from| times.iter().map(move |to| (*from, *to))) {
+        let (from, to) = (from.map(second), to.map(second));
+        for statuses in [vec![], vec![Status::Confirmed], vec![Status::Received, Status::Confirmed]]
+        {
+            let is_listed = |number: &u128| {
+                let one = accepted.iter().find(|(its, ..)| its == number).expect("placed");
+                from.is_none_or(|from| one.1 >= from)
+                    && to.is_none_or(|to| one.1 < to)
+                    && (statuses.len() != 1 || one.2)
+            };
+            let expected: Vec<u128> = order.iter().copied().filter(is_listed).collect();
+            let filter = Filter { statuses: statuses.clone(), from, to, ..Filter::default() };
+            assert_eq!(fresh.numbers(&filter, 7).await, expected, "{from:?} {to:?} {statuses:?}");
+            if let Some(one) = expected.get(1) {
+                let customer_id = Some(format!("c-{one}").parse().expect("an id"));
+                let filter = Filter { customer_id, ..filter };
+                assert_eq!(fresh.numbers(&filter, 7).await, [*one], "{from:?} {to:?}");
+            }
+        }
     }
 }
 

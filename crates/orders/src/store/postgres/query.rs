@@ -8,16 +8,17 @@ use platform::failure::Failure;
 use platform::journal::{Position, Recorded};
 use storage::journal;
 use storage::postgres::{Parameter, Transaction};
+use uuid::Uuid;
 
 use super::super::packed::StoredOrder;
-use super::super::{Backlog, Filter, MadeEntry, OrderSummary, OrderView, made};
+use super::super::{Backlog, CLOCKS_APART, Filter, MadeEntry, OrderSummary, OrderView, made};
 use super::rows::{self, ORDERS};
 
 const BACKLOG: &str = "SELECT (SELECT count(*) FROM pending_commands) AS commands,
             (SELECT min(since) FROM (SELECT since FROM pending_commands ORDER BY order_id LIMIT 10000) AS oldest)
                 AS oldest";
 
-/// Every statement of this module, but for [`page`]'s.
+/// Every statement of this module, but for those of pages.
 #[cfg(test)]
 pub(super) const STATEMENTS: [&str; 3] = [ORDERS, BACKLOG, journal::READ_POSTGRES];
 
@@ -65,57 +66,117 @@ pub(super) async fn orders(
     filter: &Filter,
 ) -> Result<Vec<OrderSummary>, Failure> {
     let limit = i64::from(filter.limit);
-    let status = filter.status.filter(|status| *status != Status::Received).map(Status::as_str);
+    let (first, end) = range(filter);
+    let from = filter.from.map_or(i64::MIN, |from| from.0);
+    let to = filter.to.map_or(i64::MAX, |to| to.0);
+    let page = Page::of(filter);
     let customer = filter.customer_id.as_ref().map(|id| id.as_str());
-    let before = filter.before.map(|id| id.0);
-    let mut values: Vec<Parameter<'_>> = vec![&limit];
-    values.extend(status.iter().map(|value| value as Parameter<'_>));
+    // Without a customer, a `received` order is found where commands are pending.
+    let is_read = |status: &&Status| page.customer || **status != Status::Received;
+    let statuses: Vec<&str> =
+        filter.statuses.iter().filter(is_read).map(|it| it.as_str()).collect();
+    let mut values: Vec<Parameter<'_>> = vec![&limit, &first, &end];
+    if page.times {
+        values.extend([&from as Parameter<'_>, &to]);
+    }
+    if page.statuses {
+        values.push(&statuses);
+    }
     values.extend(customer.iter().map(|value| value as Parameter<'_>));
-    values.extend(before.iter().map(|value| value as Parameter<'_>));
-    let sql = page(filter.status, customer.is_some(), before.is_some());
-    let rows = snapshot.query_with(&sql, &values).await?;
+    let rows = snapshot.query_with(&page.sql(), &values).await?;
     rows.iter().map(|row| Ok(rows::summary(row)?.decode()?)).collect()
 }
 
-/// The statement of a page. Each condition takes a parameter, in this order, from the second on.
+/// The first id that a list may show, and the id below which all of them are.
 ///
-/// A status other than `received` is that of a row of `order_states`; a `received` order has a
-/// pending command of revision 1. The page is sorted by the table that the condition is about, so
-/// that its index serves it.
-pub(super) fn page(status: Option<Status>, customer: bool, before: bool) -> String {
-    let key = match (status, customer) {
-        (Some(Status::Received), false) => "pending_commands.order_id",
-        (Some(_), false) => "order_states.order_id",
-        (_, true) | (None, _) => "orders.order_id",
+/// The id of an order has the time of the replica that accepted it, to the millisecond.
+fn range(filter: &Filter) -> (Uuid, Uuid) {
+    let at = |moment: Timestamp| {
+        let millis = u128::try_from(moment.0.div_euclid(1000)).unwrap_or(0).min((1 << 48) - 1);
+        Uuid::from_u128(millis << 80)
     };
-    let (states, pending) = match status {
-        None => ("LEFT JOIN", ""),
-        Some(Status::Received) => {
-            ("LEFT JOIN", "JOIN pending_commands ON pending_commands.order_id = orders.order_id")
+    let first = filter.from.map_or(Uuid::nil(), |from| at(from.before(CLOCKS_APART)));
+    let end = filter.to.map_or(Uuid::max(), |to| at(to.after(CLOCKS_APART)));
+    (first, filter.before.map_or(end, |before| before.0.min(end)))
+}
+
+/// The form of a page, on which its statement depends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Page {
+    /// Whether it has conditions on the time of acceptance.
+    pub(super) times: bool,
+    /// Whether it has only some statuses.
+    pub(super) statuses: bool,
+    /// Whether `received` is one of them.
+    pub(super) received: bool,
+    /// Whether it has the orders of one customer.
+    pub(super) customer: bool,
+}
+
+impl Page {
+    fn of(filter: &Filter) -> Self {
+        Self {
+            times: filter.from.is_some() || filter.to.is_some(),
+            statuses: !filter.statuses.is_empty(),
+            received: filter.statuses.contains(&Status::Received),
+            customer: filter.customer_id.is_some(),
         }
-        Some(_) => ("JOIN", ""),
-    };
-    let mut sql = format!(
-        "SELECT orders.order_id, customer_id, currency, total_minor, created_at, status::text, updated_at
-         FROM orders {states} order_states ON order_states.order_id = orders.order_id {pending} WHERE true"
-    );
-    let mut conditions = Vec::new();
-    match status {
-        Some(Status::Received) => sql.push_str(" AND pending_commands.revision = 1"),
-        Some(_) => conditions.push("status = $::text::order_status".to_owned()),
-        None => {}
     }
-    if customer {
-        conditions.push("customer_id = $".to_owned());
+
+    /// The statement. Its parameters are the limit, the ids between which the orders are, and, in
+    /// this order and if it has them, the times, the statuses and the customer.
+    pub(super) fn sql(self) -> String {
+        let statuses = if self.times { 6 } else { 4 };
+        let customer = statuses + i32::from(self.statuses);
+        let range = |key: &str| {
+            let times = if self.times { "AND created_at >= $4 AND created_at < $5" } else { "" };
+            format!("{key} >= $2 AND {key} < $3 {times}")
+        };
+        let source = if self.statuses && !self.customer {
+            format!("({}) AS newest JOIN orders USING (order_id)", self.newest(statuses, range))
+        } else {
+            "orders".to_owned()
+        };
+        let mut conditions = vec![range("orders.order_id")];
+        if self.customer {
+            conditions.push(format!("customer_id = ${customer}"));
+            if self.statuses {
+                let any = format!("coalesce(status::text, 'received') = ANY(${statuses}::text[])");
+                conditions.push(any);
+            }
+        }
+        format!(
+            "SELECT orders.order_id, customer_id, currency, total_minor, created_at, status::text, updated_at
+             FROM {source} LEFT JOIN order_states ON order_states.order_id = orders.order_id
+             WHERE {} ORDER BY orders.order_id DESC LIMIT $1",
+            conditions.join(" AND ")
+        )
     }
-    if before {
-        conditions.push(format!("{key} < $"));
+
+    /// The newest orders of the statuses. Each status has its own index or table, sorted by id: of
+    /// each the newest are taken, and of these the newest.
+    fn newest(self, statuses: i32, range: impl Fn(&str) -> String) -> String {
+        let join = if self.times { "JOIN orders USING (order_id)" } else { "" };
+        let accepted = |key: &str| format!("{join} WHERE {}", range(key));
+        let of_states = format!(
+            "SELECT of_status.order_id FROM unnest(${statuses}::text[]) AS wanted (name) CROSS JOIN LATERAL
+                 (SELECT order_states.order_id FROM order_states {}
+                      AND order_states.status = wanted.name::order_status
+                  ORDER BY order_states.order_id DESC LIMIT $1) AS of_status",
+            accepted("order_states.order_id")
+        );
+        let of_received = format!(
+            "SELECT pending_commands.order_id FROM pending_commands {} AND pending_commands.revision = 1
+             ORDER BY pending_commands.order_id DESC LIMIT $1",
+            accepted("pending_commands.order_id")
+        );
+        let all = if self.received {
+            format!("({of_states}) UNION ALL ({of_received})")
+        } else {
+            of_states
+        };
+        format!("SELECT order_id FROM ({all}) AS of_each ORDER BY order_id DESC LIMIT $1")
     }
-    for (number, condition) in (2..).zip(conditions) {
-        sql.push_str(" AND ");
-        sql.push_str(&condition.replace('$', &format!("${number}")));
-    }
-    sql + &format!(" ORDER BY {key} DESC LIMIT $1")
 }
 
 pub(super) async fn backlog(snapshot: &Transaction<'_>) -> Result<Backlog, Failure> {

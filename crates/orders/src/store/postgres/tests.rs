@@ -1,5 +1,4 @@
 use orders_core::decide::decide;
-use orders_core::status::Status;
 use platform::clock::ManualClock;
 use platform::failure::Chain;
 use storage::postgres::{Roles, migrate};
@@ -92,10 +91,9 @@ async fn a_connection_to_another_database_than_before_is_refused() {
 async fn every_statement_can_be_prepared() {
     let (_store, _, url) = opened().await;
     let operator = postgres(&url).await;
-    let statuses = [None, Some(Status::Received), Some(Status::Confirmed)];
-    let switches = [[false, false], [false, true], [true, false], [true, true]];
-    let pages = statuses.into_iter().flat_map(|status| {
-        switches.map(|[customer, before]| query::page(status, customer, before))
+    let pages = (0..16).map(|form| {
+        let [times, statuses, received, customer] = [1, 2, 4, 8].map(|bit| form & bit > 0);
+        query::Page { times, statuses, received: statuses && received, customer }.sql()
     });
     let fixed = SCHEMA.statements.iter().chain(&query::STATEMENTS).chain(&audit::STATEMENTS);
     for sql in fixed.map(|sql| (*sql).to_owned()).chain(pages) {

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use storage::journal;
 
 use super::super::packed::PackedSummary;
-use super::super::{Backlog, Filter, MadeEntry, OrderSummary, OrderView, made};
+use super::super::{Backlog, CLOCKS_APART, Filter, MadeEntry, OrderSummary, OrderView, made};
 use super::rows::{self, OrdersById};
 
 pub(super) fn receipt(connection: &Connection, id: OrderId) -> rusqlite::Result<Option<Receipt>> {
@@ -52,45 +52,120 @@ const SUMMARY: &str =
 /// How many orders one stretch of the index of customers has.
 const STRETCH_BITS: u32 = 12;
 
+/// The orders that a list may show, by their numbers: from `first` on and below `end`.
+#[derive(Clone, Copy)]
+struct Range {
+    first: i64,
+    end: i64,
+}
+
 pub(super) fn orders(
     connection: &Connection,
     filter: &Filter,
 ) -> rusqlite::Result<Vec<OrderSummary>> {
-    let Some(before) = number_before(connection, filter.before)? else { return Ok(Vec::new()) };
-    match (&filter.customer_id, filter.status) {
-        (Some(customer_id), status) => {
-            of_customer(connection, customer_id.as_str(), status, before, filter.limit)
-        }
-        (None, Some(Status::Received)) => {
+    let Some(range) = range(connection, filter)? else { return Ok(Vec::new()) };
+    match &filter.customer_id {
+        Some(customer_id) => of_customer(connection, customer_id.as_str(), filter, range),
+        None if filter.statuses.is_empty() => {
             let sql = format!(
-                "{SUMMARY} JOIN pending_commands ON pending_commands.order_no = orders.order_no
-                 WHERE pending_commands.revision = 1 AND pending_commands.order_no < ?1
-                 ORDER BY pending_commands.order_no DESC LIMIT ?2"
+                "{SUMMARY} WHERE orders.order_no >= ?1 AND orders.order_no < ?2 {}
+                 ORDER BY orders.order_no DESC LIMIT ?3",
+                accepted(filter, "orders")
             );
-            page(connection, &sql, vec![before.into(), filter.limit.into()])
+            page(connection, &sql, values(filter, range, filter.limit))
         }
-        (None, Some(status)) => {
-            let sql = format!(
-                "{SUMMARY} WHERE orders.order_no IN
-                     (SELECT order_no FROM order_states WHERE status = ?3 AND order_no < ?1
-                      ORDER BY order_no DESC LIMIT ?2)
-                 ORDER BY orders.order_no DESC"
-            );
-            let status = status.as_str().to_owned();
-            page(connection, &sql, vec![before.into(), filter.limit.into(), status.into()])
-        }
-        (None, None) => {
-            let sql = format!(
-                "{SUMMARY} WHERE orders.order_no < ?1 ORDER BY orders.order_no DESC LIMIT ?2"
-            );
-            page(connection, &sql, vec![before.into(), filter.limit.into()])
+        None => {
+            let sql = of_statuses(filter);
+            page(connection, &sql, values(filter, range, filter.limit))
         }
     }
 }
 
+/// The statement of a page of some statuses: the newest orders of each, and of these the newest.
+fn of_statuses(filter: &Filter) -> String {
+    let newest = filter.statuses.iter().map(|status| {
+        let (table, condition) = match status {
+            Status::Received => ("pending_commands", "revision = 1".to_owned()),
+            other => ("order_states", format!("status = '{}'", other.as_str())),
+        };
+        // CROSS JOIN: the index of the status comes first.
+        let (join, accepted) = match accepted(filter, "accepted") {
+            none if none.is_empty() => (String::new(), none),
+            accepted => {
+                let on = format!("accepted.order_no = {table}.order_no");
+                (format!("CROSS JOIN orders AS accepted ON {on}"), accepted)
+            }
+        };
+        format!(
+            "SELECT * FROM (SELECT {table}.order_no FROM {table} {join}
+                 WHERE {condition} AND {table}.order_no >= ?1 AND {table}.order_no < ?2 {accepted}
+                 ORDER BY {table}.order_no DESC LIMIT ?3)"
+        )
+    });
+    let newest = newest.collect::<Vec<_>>().join(" UNION ALL ");
+    format!("{SUMMARY} WHERE orders.order_no IN ({newest}) ORDER BY orders.order_no DESC LIMIT ?3")
+}
+
+/// The condition on the time of acceptance, if there is one, for the values of [`values`].
+fn accepted(filter: &Filter, orders: &str) -> String {
+    if filter.from.is_none() && filter.to.is_none() {
+        return String::new();
+    }
+    format!("AND {orders}.created_at >= ?4 AND {orders}.created_at < ?5")
+}
+
+/// The range, the limit and, if the filter has them, the times, as `?1` to `?5`.
+fn values(filter: &Filter, range: Range, limit: u32) -> Vec<Value> {
+    let mut values = vec![range.first.into(), range.end.into(), limit.into()];
+    if filter.from.is_some() || filter.to.is_some() {
+        values.push(filter.from.map_or(i64::MIN, |from| from.0).into());
+        values.push(filter.to.map_or(i64::MAX, |to| to.0).into());
+    }
+    values
+}
+
+/// The numbers that a list looks at; `None` if there is no order that it is to follow.
+fn range(connection: &Connection, filter: &Filter) -> rusqlite::Result<Option<Range>> {
+    let Some(mut end) = number_before(connection, filter.before)? else { return Ok(None) };
+    if let Some(to) = filter.to {
+        end = end.min(first_since(connection, to.after(CLOCKS_APART))?);
+    }
+    let first = filter.from.map(|from| first_since(connection, from.before(CLOCKS_APART)));
+    Ok(Some(Range { first: first.transpose()?.unwrap_or(0), end }))
+}
+
+/// A number such that the order before it was accepted before the moment, and the order with it, if
+/// there is one, at the moment or later.
+///
+/// It halves the numbers until one is left: some twenty look-ups. There may be several such numbers
+/// if the clock was set back. If it never was by more than [`CLOCKS_APART`], every order that was
+/// accepted this much before the moment has a lower number, and every one this much after it a
+/// number that is not lower.
+fn first_since(connection: &Connection, moment: Timestamp) -> rusqlite::Result<i64> {
+    let newest: Option<i64> = connection
+        .prepare_cached("SELECT max(order_no) AS newest FROM orders")?
+        .query_row([], |row| row.get("newest"))?;
+    let mut probe = connection.prepare_cached(
+        "SELECT order_no, created_at FROM orders WHERE order_no >= ?1 ORDER BY order_no LIMIT 1",
+    )?;
+    let mut lowest = 0;
+    let mut highest = newest.map_or(0, |newest| newest.saturating_add(1));
+    while lowest < highest {
+        let middle = lowest + (highest - lowest) / 2;
+        let (number, created_at): (i64, i64) =
+            probe.query_row([middle], |row| Ok((row.get("order_no")?, row.get("created_at")?)))?;
+        if created_at < moment.0 {
+            lowest = number + 1;
+        } else {
+            highest = middle;
+        }
+    }
+    Ok(lowest)
+}
+
 /// The number of the order before which a page begins: one more than every number without a
 /// condition, `None` if there is no such order.
-fn number_before(
+pub(super) fn number_before(
     connection: &Connection,
     before: Option<OrderId>,
 ) -> rusqlite::Result<Option<i64>> {
@@ -105,28 +180,33 @@ fn number_before(
 fn of_customer(
     connection: &Connection,
     customer_id: &str,
-    status: Option<Status>,
-    before: i64,
-    limit: u32,
+    filter: &Filter,
+    range: Range,
 ) -> rusqlite::Result<Vec<OrderSummary>> {
     let newest: Option<i64> = connection
         .prepare_cached("SELECT max(order_no) AS newest FROM orders WHERE order_no < ?1")?
-        .query_row([before], |row| row.get("newest"))?;
-    let condition = if status.is_some() { "AND coalesce(status, 'received') = ?5" } else { "" };
+        .query_row([range.end], |row| row.get("newest"))?;
+    let times = accepted(filter, "orders");
+    let statuses: Vec<_> = filter.statuses.iter().map(|it| format!("'{}'", it.as_str())).collect();
+    let statuses = match statuses.as_slice() {
+        [] => String::new(),
+        some => format!("AND coalesce(status, 'received') IN ({})", some.join(", ")),
+    };
+    let next = if times.is_empty() { 4 } else { 6 };
     let sql = format!(
-        "{SUMMARY} WHERE orders.order_no >> {STRETCH_BITS} = ?3 AND customer_id = ?4
-                     AND orders.order_no < ?1 {condition}
-         ORDER BY orders.order_no DESC LIMIT ?2"
+        "{SUMMARY} WHERE orders.order_no >> {STRETCH_BITS} = ?{next} AND customer_id = ?{}
+                     AND orders.order_no >= ?1 AND orders.order_no < ?2 {times} {statuses}
+         ORDER BY orders.order_no DESC LIMIT ?3",
+        next + 1
     );
     let mut found = Vec::new();
     let mut stretch = newest.map_or(-1, |newest| newest >> STRETCH_BITS);
-    let mut left = limit;
-    while stretch >= 0 && left > 0 {
-        let mut values =
-            vec![before.into(), left.into(), stretch.into(), customer_id.to_owned().into()];
-        values.extend(status.map(|status| Value::from(status.as_str().to_owned())));
+    let mut left = filter.limit;
+    while stretch >= range.first >> STRETCH_BITS && left > 0 {
+        let mut values = values(filter, range, left);
+        values.extend([stretch.into(), customer_id.to_owned().into()]);
         found.extend(page(connection, &sql, values)?);
-        left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+        left = filter.limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
         stretch -= 1;
     }
     Ok(found)

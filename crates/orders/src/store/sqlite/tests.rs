@@ -126,8 +126,12 @@ async fn a_customer_is_listed_over_all_stretches() {
         store.run(batch, orders_core::decide::decide).await.expect("orders");
     }
     let customer_id = Some("often".parse().expect("an id"));
-    let filter =
-        |before, limit| Filter { customer_id: customer_id.clone(), before, limit, status: None };
+    let filter = |before, limit| Filter {
+        customer_id: customer_id.clone(),
+        before,
+        limit,
+        ..Filter::default()
+    };
     let list = async |before, limit| {
         let orders = store.orders(filter(before, limit)).await.expect("a page");
         orders.iter().map(|order| order.order_id.0.as_u128()).collect::<Vec<_>>()
