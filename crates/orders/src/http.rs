@@ -19,6 +19,7 @@ pub use request::{ReadOrder, read_order};
 
 mod codes;
 mod look;
+mod pending;
 mod place;
 mod request;
 mod transition;
@@ -32,6 +33,8 @@ pub(crate) const RULES: &[Rule] = &[
     Rule::needs("POST", "/api/orders/{order_id}/cancel", &[Scope::OrdersCancel])
         .also_of_one_customer(),
     Rule::needs("POST", "/api/orders/{order_id}/fulfill", &[Scope::OrdersFulfill]),
+    Rule::needs("GET", "/api/orders/pending", &[Scope::OrdersRead]),
+    Rule::needs("POST", "/api/orders/pending/{order_id}/retry", &[Scope::OpsWrite]),
 ];
 
 /// Routes `/api/orders` with their description.
@@ -41,6 +44,8 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
         .routes(routes!(look::get))
         .routes(routes!(transition::cancel))
         .routes(routes!(transition::fulfill))
+        .routes(routes!(pending::list))
+        .routes(routes!(pending::retry))
         .with_state(service)
 }
 

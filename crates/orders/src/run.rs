@@ -132,7 +132,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let sweeper = Sweeper {
         store: store.clone(),
         outbox: outbox.clone(),
-        answer_feed,
+        answer_feed: answer_feed.clone(),
         clock: context.clock.clone(),
         ids: context.ids.clone(),
         metrics: metrics.clone(),
@@ -152,6 +152,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         tail,
         batcher,
         waiters,
+        answer_feed,
         ids: context.ids.clone(),
         currency,
         metrics,

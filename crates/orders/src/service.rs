@@ -116,6 +116,7 @@ pub struct Service {
     pub tail: Arc<Tail>,
     pub batcher: Batcher<OrderCommand, OrderOutcome>,
     pub waiters: Arc<Waiters>,
+    pub answer_feed: Arc<AnswerFeed>,
     pub ids: Arc<dyn Ids>,
     /// The currency of orders that do not name one.
     pub currency: Currency,

@@ -14,15 +14,19 @@ use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, OrderState, 
 use orders_core::history::{Entry, fold, last_allocated};
 use orders_core::order::{CustomerId, Terms};
 use orders_core::status::Status;
+use platform::admin::Requester;
 use platform::clock::Timestamp;
 use platform::failure::Failure;
 use platform::journal::{Position, Recorded};
 use platform::quarantine::Quarantined;
 
+pub use pending::{MadeDue, PendingFilter, PendingPage, WaitingCommand};
+
 #[cfg(test)]
 pub(crate) mod laws;
 mod made;
 mod packed;
+mod pending;
 pub mod postgres;
 pub mod sqlite;
 
@@ -98,6 +102,21 @@ pub trait OrderStore: Send + Sync + fmt::Debug {
     ///
     /// [`Failure`] says whether to retry; nothing was changed.
     async fn backlog(&self) -> Result<Backlog, Failure>;
+
+    /// Returns a page of the commands that wait for an answer, the oldest order first.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed.
+    async fn pending(&self, filter: PendingFilter) -> Result<PendingPage, Failure>;
+
+    /// Makes the pending command of an order due, before all others, and records in the admin log
+    /// who asked for it. The lease that takes it raises its attempt (R7).
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry. After [`Failure::Unknown`] the command may be due.
+    async fn make_due(&self, order_id: OrderId, requester: Requester) -> Result<MadeDue, Failure>;
 }
 
 /// What the event feed reads of orders: the journal of their histories, along its numbers (R29).

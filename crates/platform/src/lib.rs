@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs, clippy::missing_errors_doc)]
 
+pub mod admin;
 pub mod audit;
 pub mod batcher;
 pub mod bus;

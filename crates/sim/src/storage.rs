@@ -13,10 +13,11 @@ use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
 use orders::store::{
-    Backlog, Filter, Lease, MadeEntry, OrderAudit, OrderAuditStore, OrderFeedStore, OrderStore,
-    OrderSummary, OrderView, PendingAudit, PendingKey,
+    Backlog, Filter, Lease, MadeDue, MadeEntry, OrderAudit, OrderAuditStore, OrderFeedStore,
+    OrderStore, OrderSummary, OrderView, PendingAudit, PendingFilter, PendingKey, PendingPage,
 };
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
+use platform::admin::Requester;
 use platform::failure::Failure;
 use platform::journal::{Journal, Numbers, Position, Recorded};
 use platform::quarantine::{QuarantineKind, Quarantined};
@@ -124,6 +125,20 @@ impl OrderStore for OrdersPort {
     async fn backlog(&self) -> Result<Backlog, Failure> {
         let found = self.0.world.stores.orders.backlog();
         self.0.read("counting the backlog", found).await
+    }
+
+    async fn pending(&self, filter: PendingFilter) -> Result<PendingPage, Failure> {
+        let found = self.0.world.stores.orders.pending(filter);
+        self.0.read("listing pending commands", found).await
+    }
+
+    async fn make_due(&self, order_id: OrderId, requester: Requester) -> Result<MadeDue, Failure> {
+        let world = self.0.world.clone();
+        let work = async move {
+            let made_due = world.stores.orders.make_due(order_id, requester);
+            ended(&world, Service::Orders, made_due.await)
+        };
+        self.0.transact(About::own("making due"), Box::pin(work)).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! The table `admin_log`, which both services have: who changed what by hand.
 
+use platform::admin::Requester;
 use platform::clock::Timestamp;
 use platform::config::DatabaseUrl;
 use platform::failure::Failure;
@@ -32,6 +33,22 @@ pub struct AdminEntry {
     pub request_id: Option<String>,
     /// The address that the request came from.
     pub address: Option<String>,
+}
+
+impl AdminEntry {
+    /// An entry to insert: what the requester did to the subject, and what it is after that, as
+    /// JSON.
+    pub fn new(
+        requester: Requester,
+        at: Timestamp,
+        action: &str,
+        subject: String,
+        after: String,
+    ) -> Self {
+        let Requester { actor, request_id, address } = requester;
+        let action = action.to_owned();
+        Self { number: 0, at, actor, action, subject, before: None, after, request_id, address }
+    }
 }
 
 /// Inserts an entry in the caller's transaction.

@@ -32,6 +32,13 @@ pub struct Requester {
     pub address: Option<String>,
 }
 
+impl From<Requester> for platform::admin::Requester {
+    fn from(requester: Requester) -> Self {
+        let Requester { actor, request_id, address } = requester;
+        Self { actor, request_id, address }
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Requester {
     type Rejection = Infallible;
 

@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 /// Every relation of the orders database, with what the role of the service may do. The name of a
 /// column stands for the right to change it.
 const ORDERS: &str = "
-    admin_log:
+    admin_log: SELECT, INSERT
     admin_log_entry_no_seq:
     api_keys: SELECT, last_used_at
     api_keys_version: SELECT

@@ -154,13 +154,14 @@ CREATE TABLE api_keys_version (
 
 INSERT INTO api_keys_version (version) VALUES (0);
 
--- The admin log of keys: who made and revoked which. Append-only. By number: newest first.
+-- The admin log: who made and revoked which key, sent which command again, and discarded which entry of the
+-- quarantine. Append-only. By number: newest first.
 CREATE TABLE admin_log (
     entry_no   bigint NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at         bigint NOT NULL,
     actor      text,
     action     text   NOT NULL,
-    -- The id of a key.
+    -- The id of a key, an order or an entry of the quarantine.
     subject    text   NOT NULL,
     before     json,
     after      json   NOT NULL,

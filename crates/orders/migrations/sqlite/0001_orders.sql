@@ -134,13 +134,14 @@ CREATE TABLE api_keys_version (
 
 INSERT INTO api_keys_version (one, version) VALUES (1, 0);
 
--- The admin log of keys: who made and revoked which. Append-only. By number: newest first.
+-- The admin log: who made and revoked which key, sent which command again, and discarded which entry of the
+-- quarantine. Append-only. By number: newest first.
 CREATE TABLE admin_log (
     entry_no   INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     at         INTEGER NOT NULL,
     actor      TEXT,
     action     TEXT    NOT NULL,
-    -- The id of a key.
+    -- The id of a key, an order or an entry of the quarantine.
     subject    TEXT    NOT NULL,
     -- JSON.
     before     TEXT,

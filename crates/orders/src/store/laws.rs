@@ -16,13 +16,15 @@ use orders_core::money::Currency;
 use orders_core::order::{OrderLine, Terms};
 use orders_core::registers::Registers;
 use orders_core::status::{Request, Status};
-use platform::clock::{ManualClock, Timestamp};
+use platform::admin::Requester;
+use platform::clock::{Clock, ManualClock, Timestamp};
 use platform::failure::Failure;
 use platform::journal::Journal;
 use platform::quarantine::{MAX_ENTRIES, Quarantined};
 
 use super::{
-    Filter, Lease, OrderAudit, OrderAuditStore, OrderFeedStore, OrderStore, PendingAudit, Pick,
+    Filter, Lease, MadeDue, OrderAudit, OrderAuditStore, OrderFeedStore, OrderStore, PendingAudit,
+    PendingFilter, Pick, WaitingCommand,
 };
 
 pub(crate) mod auditing;
@@ -59,6 +61,9 @@ macro_rules! store_laws {
             leasing::a_lease_gives_a_fifth_to_the_oldest_and_the_rest_to_the_freshest
             leasing::after_a_silence_what_was_sent_before_is_due_oldest_first
             leasing::a_clock_set_back_makes_pending_commands_due_not_lost
+            leasing::a_command_that_is_made_due_is_leased_first_with_its_next_attempt
+            leasing::nothing_is_made_due_where_nothing_is_pending
+            reading::pending_commands_are_listed_oldest_order_first_page_by_page
             reading::lists_are_newest_first_filtered_and_complete_page_by_page
             reading::a_list_of_several_statuses_is_one_list_newest_first
             reading::a_list_by_time_has_what_was_accepted_within_it

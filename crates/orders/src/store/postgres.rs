@@ -12,6 +12,7 @@ use contract::OrderId;
 use contract::commands::AllocateStock;
 use faults::fault_point;
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
+use platform::admin::Requester;
 use platform::failure::{Failure, Suspicion};
 use platform::journal::{Journal, Position, Recorded};
 use platform::keys::KeyTable;
@@ -24,13 +25,15 @@ use storage::postgres::{
 use storage::{journal, quarantine};
 
 use super::{
-    Backlog, Filter, Lease, MadeEntry, OrderFeedStore, OrderStore, OrderSummary, OrderView,
+    Backlog, Filter, Lease, MadeDue, MadeEntry, OrderFeedStore, OrderStore, OrderSummary,
+    OrderView, PendingFilter, PendingPage,
 };
 use crate::NAMES;
 
 mod audit;
 mod lease;
 mod load;
+mod pending;
 mod query;
 mod rows;
 mod write;
@@ -91,8 +94,7 @@ const TABLES: &[Table] = &[
     // Its owner makes and changes keys (`lastro keys`); the service notes when they were used.
     Table::read("api_keys").updated(&["last_used_at"]),
     Table::read("api_keys_version"),
-    // Only `lastro keys` writes here.
-    Table::for_people("admin_log").audited(),
+    Table::appended("admin_log").audited(),
     Table::read("deployment").updated(&["peer"]).audited(),
     Table::appended("deployment_channels").deleted(),
     Table::for_people("order_list"),
@@ -209,6 +211,17 @@ impl OrderStore for Postgres {
 
     async fn backlog(&self) -> Result<Backlog, Failure> {
         self.database.read(async |snapshot| query::backlog(snapshot).await).await
+    }
+
+    async fn pending(&self, filter: PendingFilter) -> Result<PendingPage, Failure> {
+        self.database.read(async |snapshot| pending::pending(snapshot, &filter).await).await
+    }
+
+    async fn make_due(&self, order_id: OrderId, requester: Requester) -> Result<MadeDue, Failure> {
+        let make_due = async |transaction: &Transaction<'_>| {
+            pending::make_due(transaction, order_id, requester).await
+        };
+        self.database.write(make_due).await
     }
 }
 

@@ -9,6 +9,7 @@ use contract::OrderId;
 use contract::commands::AllocateStock;
 use faults::fault_point;
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
+use platform::admin::Requester;
 use platform::clock::{Clock, Timestamp};
 use platform::failure::{Failure, Suspicion};
 use platform::journal::{Journal, Position, Recorded};
@@ -21,13 +22,15 @@ use storage::quarantine;
 use storage::sqlite::{Database, Keeper, OpenError, Readers, failure};
 
 use super::{
-    Backlog, Filter, Lease, MadeEntry, OrderFeedStore, OrderStore, OrderSummary, OrderView,
+    Backlog, Filter, Lease, MadeDue, MadeEntry, OrderFeedStore, OrderStore, OrderSummary,
+    OrderView, PendingFilter, PendingPage,
 };
 use crate::NAMES;
 
 mod audit;
 mod lease;
 mod load;
+mod pending;
 mod query;
 mod rows;
 mod write;
@@ -158,6 +161,18 @@ impl OrderStore for Sqlite {
     async fn backlog(&self) -> Result<Backlog, Failure> {
         let now = self.clock.now();
         self.database.read(move |connection| query::backlog(connection, now)).await
+    }
+
+    async fn pending(&self, filter: PendingFilter) -> Result<PendingPage, Failure> {
+        let now = self.clock.now();
+        self.database.read(move |connection| pending::pending(connection, &filter, now)).await
+    }
+
+    async fn make_due(&self, order_id: OrderId, requester: Requester) -> Result<MadeDue, Failure> {
+        let make_due = move |transaction: &Transaction<'_>, now| {
+            pending::make_due(transaction, order_id, requester, now)
+        };
+        self.database.write(make_due).await
     }
 }
 

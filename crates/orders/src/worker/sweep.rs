@@ -78,6 +78,11 @@ impl AnswerFeed {
         }
     }
 
+    /// Wakes the sweeper before its timer does: a command was made due by hand.
+    pub fn wake(&self) {
+        self.heard.notify_one();
+    }
+
     /// Takes commands that are to be sent for the first time. Returns those that may be sent now,
     /// the earliest first; the others wait until answers make room.
     ///

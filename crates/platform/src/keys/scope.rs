@@ -29,13 +29,15 @@ pub enum Scope {
     LedgerRead,
     /// `ops:read`
     OpsRead,
+    /// `ops:write`
+    OpsWrite,
     /// `keys:admin`
     KeysAdmin,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::OrdersWrite,
         Self::OrdersRead,
         Self::OrdersCancel,
@@ -47,6 +49,7 @@ impl Scope {
         Self::LocationsWrite,
         Self::LedgerRead,
         Self::OpsRead,
+        Self::OpsWrite,
         Self::KeysAdmin,
     ];
 
@@ -59,7 +62,11 @@ impl Scope {
     pub const fn is_administrative(self) -> bool {
         matches!(
             self,
-            Self::StockAdjust | Self::CatalogWrite | Self::LocationsWrite | Self::KeysAdmin
+            Self::StockAdjust
+                | Self::CatalogWrite
+                | Self::LocationsWrite
+                | Self::OpsWrite
+                | Self::KeysAdmin
         )
     }
 
@@ -77,6 +84,7 @@ impl Scope {
             Self::LocationsWrite => "locations:write",
             Self::LedgerRead => "ledger:read",
             Self::OpsRead => "ops:read",
+            Self::OpsWrite => "ops:write",
             Self::KeysAdmin => "keys:admin",
         }
     }

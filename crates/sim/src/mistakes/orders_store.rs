@@ -6,8 +6,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::commands::{AllocateStock, COMMANDS_CHANNEL};
 use contract::{OrderId, codec};
-use orders::store::{Backlog, Filter, Lease, OrderStore, OrderSummary, OrderView};
+use orders::store::{
+    Backlog, Filter, Lease, MadeDue, OrderStore, OrderSummary, OrderView, PendingFilter,
+    PendingPage,
+};
 use orders_core::decide::{DecideOrders, DecidedOrder, LoadedOrders, OrderCommand, Receipt};
+use platform::admin::Requester;
 use platform::bus::Bus;
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
@@ -154,5 +158,13 @@ impl<M: Mistake> OrderStore for Mistaken<M> {
 
     async fn backlog(&self) -> Result<Backlog, Failure> {
         self.0.right().backlog().await
+    }
+
+    async fn pending(&self, filter: PendingFilter) -> Result<PendingPage, Failure> {
+        self.0.right().pending(filter).await
+    }
+
+    async fn make_due(&self, order_id: OrderId, requester: Requester) -> Result<MadeDue, Failure> {
+        self.0.right().make_due(order_id, requester).await
     }
 }

@@ -75,3 +75,38 @@ pub(crate) async fn a_clock_set_back_makes_pending_commands_due_not_lost(fresh: 
     fresh.clock.advance(DELAY);
     assert_eq!(fresh.lease(10, DUE).await, [1]);
 }
+
+pub(crate) async fn a_command_that_is_made_due_is_leased_first_with_its_next_attempt(fresh: Fresh) {
+    fresh.run((1..=3).map(place).collect()).await;
+    fresh.clock.advance(Duration::from_secs(2));
+    assert_eq!(fresh.lease(10, DUE).await.len(), 3);
+    let requester = Requester { actor: Some("key:ana".to_owned()), ..Requester::default() };
+    let made_due = fresh.store.make_due(id(2), requester).await.expect("a commit");
+    let MadeDue::Due(command) = made_due else { panic!("{made_due:?}") };
+    assert_eq!((command.order_id, command.revision, command.attempt), (id(2), 1, 2));
+    assert!(command.next_attempt_at <= fresh.clock.now());
+    // The least patient lease takes it, and so does the most patient one.
+    let patient = Pick::Due { patience: orders_core::backoff::LONGEST };
+    let leased = fresh.store.lease(lease(1, patient)).await.expect("a lease");
+    let leased: Vec<_> = leased.iter().map(|one| (one.order_id, one.attempt)).collect();
+    assert_eq!(leased, [(id(2), 3)]);
+    assert!(fresh.lease(10, DUE).await.is_empty(), "it is postponed as after any lease");
+
+    // Made due twice, it is sent once.
+    for _ in 0..2 {
+        let again = fresh.store.make_due(id(1), Requester::default()).await.expect("a commit");
+        assert!(matches!(again, MadeDue::Due(command) if command.attempt == 2), "{again:?}");
+    }
+    assert_eq!(fresh.lease(10, DUE).await, [1]);
+    assert!(fresh.lease(10, DUE).await.is_empty());
+}
+
+pub(crate) async fn nothing_is_made_due_where_nothing_is_pending(fresh: Fresh) {
+    fresh.run(vec![place(1), place(2)]).await;
+    fresh.run(vec![reserved(1)]).await;
+    for (n, expected) in [(1, MadeDue::NothingPending), (9, MadeDue::NoOrder)] {
+        let made_due = fresh.store.make_due(id(n), Requester::default()).await;
+        assert_eq!(made_due.expect("a read"), expected);
+    }
+    assert!(fresh.lease(10, DUE).await.is_empty(), "and the other command is not due");
+}

@@ -154,3 +154,40 @@ pub(crate) async fn the_backlog_is_counted_with_its_oldest_age(fresh: Fresh) {
     let backlog = fresh.store.backlog().await.expect("a read");
     assert_eq!((backlog.commands, backlog.oldest_age), (2, Duration::from_secs(7)));
 }
+
+pub(crate) async fn pending_commands_are_listed_oldest_order_first_page_by_page(fresh: Fresh) {
+    for n in 1..=9 {
+        fresh.run(vec![place(n)]).await;
+        fresh.clock.advance(Duration::from_secs(1));
+    }
+    fresh.run(vec![reserved(2), reserved(3)]).await;
+    // A new command of an old order.
+    fresh.run(vec![cancel(3)]).await;
+    let list = async |older_than: Option<u64>, limit| {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let older_than = older_than.map(Duration::from_secs);
+            let filter = PendingFilter { older_than, after, limit };
+            let page = fresh.store.pending(filter).await.expect("a page");
+            assert!(page.commands.len() <= limit as usize);
+            assert_eq!((page.backlog.commands, page.backlog.oldest_age.as_secs()), (8, 9));
+            found.extend(page.commands);
+            after = page.next;
+            if after.is_none() {
+                return found;
+            }
+        }
+    };
+    let numbers = |found: &[WaitingCommand]| {
+        found.iter().map(|one| one.order_id.0.as_u128()).collect::<Vec<_>>()
+    };
+    for limit in [1, 3, 8, 9] {
+        let all = list(None, limit).await;
+        assert_eq!(numbers(&all), [1, 3, 4, 5, 6, 7, 8, 9], "{limit}");
+        assert_eq!((all[0].revision, all[1].revision, all[0].attempt), (1, 2, 1));
+        assert_eq!(all[0].since, START);
+        assert!(all[0].next_attempt_at > all[0].sent_at);
+        assert_eq!(numbers(&list(Some(5), limit).await), [1, 4, 5], "{limit}");
+        assert_eq!(numbers(&list(Some(10), limit).await), [], "{limit}");
+    }
+}

@@ -95,7 +95,8 @@ async fn every_statement_can_be_prepared() {
         let [times, statuses, received, customer] = [1, 2, 4, 8].map(|bit| form & bit > 0);
         query::Page { times, statuses, received: statuses && received, customer }.sql()
     });
-    let fixed = SCHEMA.statements.iter().chain(&query::STATEMENTS).chain(&audit::STATEMENTS);
+    let fixed = SCHEMA.statements.iter().chain(&query::STATEMENTS);
+    let fixed = fixed.chain(&pending::STATEMENTS).chain(&audit::STATEMENTS);
     for sql in fixed.map(|sql| (*sql).to_owned()).chain(pages) {
         operator.prepare(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
