@@ -21,10 +21,12 @@ pub(crate) use codes::own_codes;
 pub(crate) use searches::Searches;
 
 mod admin_log;
+mod audit;
 mod codes;
 mod locations;
 mod movements;
 mod products;
+mod quarantine;
 mod reservations;
 mod searches;
 
@@ -47,6 +49,10 @@ pub(crate) const RULES: &[Rule] = &[
     Rule::needs("GET", "/api/inventory/locations", &[Scope::StockRead]).also_of_one_customer(),
     Rule::needs("GET", LOCATION, &[Scope::StockRead]).also_of_one_customer(),
     Rule::needs("GET", "/api/inventory/admin-log", &[Scope::KeysAdmin]),
+    Rule::needs("GET", "/api/inventory/quarantine", &[Scope::LedgerRead]),
+    Rule::needs("GET", "/api/inventory/quarantine/{id}", &[Scope::LedgerRead]),
+    Rule::needs("POST", "/api/inventory/quarantine/{id}/discard", &[Scope::OpsWrite]),
+    Rule::needs("GET", "/api/inventory/audit", &[Scope::LedgerRead]),
     // It changes who is served first.
     Rule::needs("PUT", LOCATION, &[Scope::LocationsWrite]),
 ];
@@ -63,6 +69,10 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
         .routes(routes!(reservations::get))
         .routes(routes!(locations::list))
         .routes(routes!(admin_log::list))
+        .routes(routes!(quarantine::list))
+        .routes(routes!(quarantine::get))
+        .routes(routes!(quarantine::discard))
+        .routes(routes!(audit::get))
         .routes(routes!(locations::get, locations::put))
         .with_state(service)
 }

@@ -22,6 +22,7 @@ use platform::pairing::{Identity, Pairing};
 use platform::process::{
     BusArgs, CommonArgs, ProgramError, bus_url_help, listen_help, run_to_exit,
 };
+use platform::quarantine::QuarantineTable;
 use platform::relay::{Outbox, Relay};
 use storage::admin_log::{self, AdminEntry};
 use storage::keys::KeyDatabase;
@@ -75,6 +76,8 @@ pub struct Dependencies {
     pub bus: Arc<dyn Bus>,
     /// Which database this is, and from which one it takes messages (R31).
     pub pairing: Arc<Pairing>,
+    /// The messages that were set aside.
+    pub quarantine: Arc<dyn QuarantineTable>,
 }
 
 /// The assembled service, not running yet. A process runs each worker as a task.
@@ -92,7 +95,8 @@ pub struct Parts {
 
 /// Assembles the service from its dependencies, in the context of its process.
 pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
-    let Dependencies { store, audit, feed, journal, bus, pairing } = dependencies;
+    let Dependencies { store, audit, feed, journal, quarantine, bus, pairing } = dependencies;
+    let auditor = auditor(audit.clone(), context);
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
     let (outbox, relay) = relay(bus.clone(), metrics.clone());
     let tail = Arc::new(Tail::default());
@@ -126,14 +130,15 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let numbering = Numbering { service: SERVICE, journal, tail: tail.clone() };
     let service = Service {
         store,
-        audit: audit.clone(),
+        audit,
+        auditor: auditor.state(),
         feed,
         tail,
+        quarantine,
         batcher,
         ids: context.ids.clone(),
         searches: Searches::default(),
     };
-    let auditor = auditor(audit, context);
     let routes = routes(Arc::new(service));
     let api = context.api(SERVICE, routes, RULES, own_codes(), Some(refusals));
     Parts { relay, committer, consumer, health_check, numbering, auditor, notes, api }
@@ -184,6 +189,7 @@ pub struct Opened {
     pub feed: Arc<dyn StockFeedStore>,
     pub journal: Arc<dyn Journal>,
     pub pairing: Arc<Pairing>,
+    pub quarantine: Arc<dyn QuarantineTable>,
 }
 
 /// Opens the adapter that the URL's scheme names. Adds the worker that looks after the database to
@@ -205,9 +211,10 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             let pairing = sqlite.pairing().await?;
             process.add_keys(SERVICE, KEYS_CHECK, sqlite.keys()).await?;
             let audit = Arc::new(sqlite.audit());
-            let journal = sqlite.journal();
+            let (journal, quarantine) = (sqlite.journal(), sqlite.quarantine_table());
             let store = Arc::new(sqlite);
-            Ok(Opened { store: store.clone(), audit, feed: store, journal, pairing })
+            let feed = store.clone();
+            Ok(Opened { store, audit, feed, journal, quarantine, pairing })
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), PROGRAM.name)?;
@@ -221,9 +228,10 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             let pairing = postgres.pairing().await?;
             process.add_keys(SERVICE, KEYS_CHECK, postgres.keys()).await?;
             let audit = Arc::new(postgres.audit());
-            let journal = postgres.journal();
+            let (journal, quarantine) = (postgres.journal(), postgres.quarantine_table());
             let store = Arc::new(postgres);
-            Ok(Opened { store: store.clone(), audit, feed: store, journal, pairing })
+            let feed = store.clone();
+            Ok(Opened { store, audit, feed, journal, quarantine, pairing })
         }
     }
 }
@@ -319,7 +327,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let database_url = file.secret("database_url", database_url, database_url_file)?;
         let database_url = database_url.map_or_else(|| "sqlite:data/inventory.db".parse(), Ok)?;
         let opened = open_store(&database_url, process).await?;
-        let Opened { store, audit, feed, journal, pairing } = opened;
+        let Opened { store, audit, feed, journal, quarantine, pairing } = opened;
         if common.replace_peer {
             pairing.forget().await?;
         }
@@ -327,7 +335,8 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let takes_over = common.replace_peer;
         let joining = broker.join(PROGRAM.name, pairing.clone(), CHANNELS, metrics, takes_over);
         let bus = Arc::new(joining.await?);
-        Ok(build(Dependencies { store, audit, feed, journal, bus, pairing }, process))
+        let parts = Dependencies { store, audit, feed, journal, quarantine, bus, pairing };
+        Ok(build(parts, process))
     })
     .await
 }

@@ -8,10 +8,12 @@ use contract::answers::StockAllocated;
 use contract::codec::{self, TooLarge};
 use faults::fault_point;
 use inventory_core::decide::{InventoryCommand, InventoryOutcome, decide};
+use platform::audit::AuditState;
 use platform::batcher::{Batcher, Commit};
 use platform::clock::Ids;
 use platform::failure::Failure;
 use platform::journal::Tail;
+use platform::quarantine::QuarantineTable;
 use platform::relay::Outbox;
 
 use crate::http::Searches;
@@ -70,9 +72,13 @@ pub struct Service {
     pub store: Arc<dyn StockStore>,
     /// Where the admin log is read.
     pub audit: Arc<dyn StockAuditStore>,
+    /// What the auditor has done.
+    pub auditor: Arc<AuditState>,
     /// What the event feed reads, and how far.
     pub feed: Arc<dyn StockFeedStore>,
     pub tail: Arc<Tail>,
+    /// The messages that were set aside.
+    pub quarantine: Arc<dyn QuarantineTable>,
     pub batcher: Batcher<InventoryCommand, InventoryOutcome>,
     pub ids: Arc<dyn Ids>,
     pub(crate) searches: Searches,

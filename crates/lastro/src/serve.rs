@@ -192,22 +192,32 @@ pub(crate) async fn build(process: &mut Process, settings: Settings) -> Result<A
         None => buses_in_memory(pairings, clock.clone()),
         Some(broker) => buses_at(broker, pairings, &process.context.metrics, replaces_peer).await?,
     };
-    let orders::Opened { store, audit: orders_audit, feed, journal, pairing } = orders;
-    let (audit, bus) = (orders_audit.clone(), orders_bus);
-    let parts = orders::Dependencies { store, audit, feed, journal, bus, pairing, currency };
-    let orders = orders::build(parts, process);
-    let inventory::Opened { store, audit: stock_audit, feed, journal, pairing } = stock;
-    let (audit, bus) = (stock_audit.clone(), inventory_bus);
-    let parts = inventory::Dependencies { store, audit, feed, journal, bus, pairing };
-    let inventory = inventory::build(parts, process);
     // Each service audits its own database. This process has both and can compare them.
-    let agreement = Agreement::new(orders_audit, stock_audit, ReadBudget::SHORT);
+    let agreement = Agreement::new(orders.audit.clone(), stock.audit.clone(), ReadBudget::SHORT);
     let auditor = Auditor::new(
         PROGRAM.name,
         Box::new(agreement),
         process.context.metrics.audit.clone(),
         clock,
     );
+    let orders::Opened { store, audit, feed, journal, quarantine, pairing } = orders;
+    let (bus, audits) = (orders_bus, vec![auditor.state()]);
+    let parts = orders::Dependencies {
+        store,
+        audit,
+        feed,
+        journal,
+        quarantine,
+        audits,
+        bus,
+        pairing,
+        currency,
+    };
+    let orders = orders::build(parts, process);
+    let inventory::Opened { store, audit, feed, journal, quarantine, pairing } = stock;
+    let bus = inventory_bus;
+    let parts = inventory::Dependencies { store, audit, feed, journal, quarantine, bus, pairing };
+    let inventory = inventory::build(parts, process);
     process.workers.spawn(Stage::Work, "the auditor of both services", |token| auditor.run(token));
     Ok(orders.merge(inventory))
 }

@@ -17,10 +17,12 @@ pub(crate) use codes::own_codes;
 pub use place::{read_placement, write_receipt};
 pub use request::{ReadOrder, read_order};
 
+mod audit;
 mod codes;
 mod look;
 mod pending;
 mod place;
+mod quarantine;
 mod request;
 mod transition;
 mod view;
@@ -35,6 +37,11 @@ pub(crate) const RULES: &[Rule] = &[
     Rule::needs("POST", "/api/orders/{order_id}/fulfill", &[Scope::OrdersFulfill]),
     Rule::needs("GET", "/api/orders/pending", &[Scope::OrdersRead]),
     Rule::needs("POST", "/api/orders/pending/{order_id}/retry", &[Scope::OpsWrite]),
+    Rule::needs("GET", "/api/orders/quarantine", &[Scope::OrdersRead]),
+    Rule::needs("GET", "/api/orders/quarantine/{id}", &[Scope::OrdersRead]),
+    Rule::needs("POST", "/api/orders/quarantine/{id}/discard", &[Scope::OpsWrite]),
+    Rule::needs("POST", "/api/orders/quarantine/{id}/retry", &[Scope::OpsWrite]),
+    Rule::needs("GET", "/api/orders/audit", &[Scope::OrdersRead]),
 ];
 
 /// Routes `/api/orders` with their description.
@@ -46,6 +53,11 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
         .routes(routes!(transition::fulfill))
         .routes(routes!(pending::list))
         .routes(routes!(pending::retry))
+        .routes(routes!(quarantine::list))
+        .routes(routes!(quarantine::get))
+        .routes(routes!(quarantine::discard))
+        .routes(routes!(quarantine::retry))
+        .routes(routes!(audit::get))
         .with_state(service)
 }
 

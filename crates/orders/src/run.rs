@@ -10,7 +10,7 @@ use contract::commands::COMMANDS_CHANNEL;
 use faults::fault_point;
 use orders_core::decide::{OrderCommand, OrderOutcome};
 use orders_core::money::Currency;
-use platform::audit::{Auditor, ReadBudget};
+use platform::audit::{AuditState, Auditor, ReadBudget};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::bus::nats::Channels;
@@ -24,6 +24,7 @@ use platform::pairing::{Identity, Pairing};
 use platform::process::{
     BusArgs, CommonArgs, ProgramError, bus_url_help, listen_help, run_to_exit,
 };
+use platform::quarantine::QuarantineTable;
 use platform::relay::{Attempt, Outbox, Relay};
 use storage::admin_log::{self, AdminEntry};
 use storage::keys::KeyDatabase;
@@ -78,6 +79,10 @@ pub struct Dependencies {
     pub bus: Arc<dyn Bus>,
     /// Which database this is, and from which one it takes messages (R31).
     pub pairing: Arc<Pairing>,
+    /// The messages that were set aside.
+    pub quarantine: Arc<dyn QuarantineTable>,
+    /// What other auditors of this process have done, which the service reports with its own.
+    pub audits: Vec<Arc<AuditState>>,
     /// The currency of orders that do not name one.
     pub currency: Currency,
 }
@@ -99,7 +104,9 @@ pub struct Parts {
 
 /// Assembles the service from its dependencies, in the context of its process.
 pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
-    let Dependencies { store, audit, feed, journal, bus, pairing, currency } = dependencies;
+    let Dependencies { store, audit, feed, journal, quarantine, audits, bus, pairing, currency } =
+        dependencies;
+    let auditor = auditor(audit, context);
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
     let waiters = Arc::new(Waiters::default());
     let answer_feed = Arc::new(AnswerFeed::default());
@@ -153,12 +160,13 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         batcher,
         waiters,
         answer_feed,
+        quarantine,
+        audits: std::iter::once(auditor.state()).chain(audits).collect(),
         ids: context.ids.clone(),
         currency,
         metrics,
         stopping: context.stopping.clone(),
     };
-    let auditor = auditor(audit, context);
     let api = context.api(SERVICE, routes(Arc::new(service)), RULES, own_codes(), None);
     Parts { relay, committer, consumer, listener, sweeper, health_check, numbering, auditor, api }
 }
@@ -239,6 +247,7 @@ pub struct Opened {
     pub feed: Arc<dyn OrderFeedStore>,
     pub journal: Arc<dyn Journal>,
     pub pairing: Arc<Pairing>,
+    pub quarantine: Arc<dyn QuarantineTable>,
 }
 
 /// Opens the adapter that the URL's scheme names. Adds the worker that looks after the database to
@@ -260,9 +269,10 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             let pairing = sqlite.pairing().await?;
             process.add_keys(SERVICE, KEYS_CHECK, sqlite.keys()).await?;
             let audit = Arc::new(sqlite.audit());
-            let journal = sqlite.journal();
+            let (journal, quarantine) = (sqlite.journal(), sqlite.quarantine_table());
             let store = Arc::new(sqlite);
-            Ok(Opened { store: store.clone(), audit, feed: store, journal, pairing })
+            let feed = store.clone();
+            Ok(Opened { store, audit, feed, journal, quarantine, pairing })
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), PROGRAM.name)?;
@@ -276,9 +286,10 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             let pairing = postgres.pairing().await?;
             process.add_keys(SERVICE, KEYS_CHECK, postgres.keys()).await?;
             let audit = Arc::new(postgres.audit());
-            let journal = postgres.journal();
+            let (journal, quarantine) = (postgres.journal(), postgres.quarantine_table());
             let store = Arc::new(postgres);
-            Ok(Opened { store: store.clone(), audit, feed: store, journal, pairing })
+            let feed = store.clone();
+            Ok(Opened { store, audit, feed, journal, quarantine, pairing })
         }
     }
 }
@@ -380,7 +391,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
         let currency = parse_currency(file.or(currency, "currency")?)?;
         let opened = open_store(&database_url, process).await?;
-        let Opened { store, audit, feed, journal, pairing } = opened;
+        let Opened { store, audit, feed, journal, quarantine, pairing } = opened;
         if common.replace_peer {
             pairing.forget().await?;
         }
@@ -388,7 +399,18 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let takes_over = common.replace_peer;
         let joining = broker.join(PROGRAM.name, pairing.clone(), CHANNELS, metrics, takes_over);
         let bus = Arc::new(joining.await?);
-        let parts = Dependencies { store, audit, feed, journal, bus, pairing, currency };
+        let audits = Vec::new();
+        let parts = Dependencies {
+            store,
+            audit,
+            feed,
+            journal,
+            quarantine,
+            audits,
+            bus,
+            pairing,
+            currency,
+        };
         Ok(build(parts, process))
     })
     .await

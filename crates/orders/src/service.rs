@@ -12,11 +12,13 @@ use faults::fault_point;
 use orders_core::decide::{OrderCommand, OrderOutcome, Receipt, decide};
 use orders_core::money::Currency;
 use orders_core::status::Status;
+use platform::audit::AuditState;
 use platform::batcher::{Batcher, Commit};
 use platform::bus::Bus;
 use platform::clock::{Clock, Ids, Timestamp};
 use platform::failure::Failure;
 use platform::journal::Tail;
+use platform::quarantine::QuarantineTable;
 use platform::relay::Outbox;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -117,6 +119,10 @@ pub struct Service {
     pub batcher: Batcher<OrderCommand, OrderOutcome>,
     pub waiters: Arc<Waiters>,
     pub answer_feed: Arc<AnswerFeed>,
+    /// The messages that were set aside.
+    pub quarantine: Arc<dyn QuarantineTable>,
+    /// What the auditors have done: its own first.
+    pub audits: Vec<Arc<AuditState>>,
     pub ids: Arc<dyn Ids>,
     /// The currency of orders that do not name one.
     pub currency: Currency,

@@ -18,10 +18,12 @@ use crate::clock::Clock;
 use crate::failure::{Chain, Failure};
 
 mod numbers;
+mod state;
 mod table;
 mod walk;
 
 pub use numbers::AuditNumbers;
+pub use state::{AuditReport, AuditState, InvariantReport, MAX_OFFENDERS, Offender};
 pub use table::{Table, look_up, read_page};
 pub use walk::{Page, Walk};
 
@@ -210,6 +212,7 @@ pub struct Auditor {
     service: &'static str,
     audit: Box<dyn Audit>,
     numbers: AuditNumbers,
+    state: Arc<AuditState>,
     clock: Arc<dyn Clock>,
     /// How many violations the log has named in this round, by invariant.
     named: BTreeMap<&'static str, usize>,
@@ -224,8 +227,15 @@ impl Auditor {
         numbers: AuditNumbers,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        numbers.start_at_zero(service, &audit.invariants());
-        Self { service, audit, numbers, clock, named: BTreeMap::new(), failing: false }
+        let invariants = audit.invariants();
+        numbers.start_at_zero(service, &invariants);
+        let state = Arc::new(AuditState::new(invariants));
+        Self { service, audit, numbers, state, clock, named: BTreeMap::new(), failing: false }
+    }
+
+    /// What it has done, for those who report it.
+    pub fn state(&self) -> Arc<AuditState> {
+        self.state.clone()
     }
 
     /// Audits until `shutdown`.
@@ -234,6 +244,7 @@ impl Auditor {
     ///
     /// [`Failure::Fatal`] only; the process must end (R18).
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Failure> {
+        let _running = Running::since_now(self.state.clone());
         while !shutdown.is_cancelled() {
             let begun = Instant::now();
             let progress = tokio::select! {
@@ -262,7 +273,9 @@ impl Auditor {
     pub async fn tick(&mut self) -> Result<Progress, Failure> {
         let mut findings = Findings::default();
         let progress = self.audit.step(&mut findings).await;
-        self.numbers.count(self.service, &findings, &progress, self.clock.now());
+        let now = self.clock.now();
+        self.numbers.count(self.service, &findings, &progress, now);
+        self.state.count(&findings, &progress, now);
         self.log_violations(findings.violations);
         // Log only the first failure and the recovery.
         match (&progress, self.failing) {
@@ -303,6 +316,22 @@ impl Auditor {
                 );
             }
         }
+    }
+}
+
+/// Notes that an auditor runs, until it is dropped.
+struct Running(Arc<AuditState>);
+
+impl Running {
+    fn since_now(state: Arc<AuditState>) -> Self {
+        state.runs(true);
+        Self(state)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.runs(false);
     }
 }
 

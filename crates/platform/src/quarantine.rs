@@ -5,6 +5,12 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+pub use table::{
+    BadEntryId, Discarded, EntryId, QuarantineEntry, QuarantineFilter, QuarantineTable,
+};
+
+mod table;
+
 /// How many bytes of a message are kept.
 pub const MAX_KEPT_BYTES: usize = 64 * 1024;
 /// How many entries the quarantine of a service has (R17). What comes when it is full is not kept:
@@ -32,6 +38,12 @@ impl QuarantineKind {
             Self::Poisoned => "poisoned",
             Self::Anomaly => "anomaly",
         }
+    }
+
+    /// Reads a name that [`as_str`](Self::as_str) wrote; `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Malformed, Self::Poisoned, Self::Anomaly];
+        all.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 

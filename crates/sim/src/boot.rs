@@ -52,6 +52,9 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
         journal: audit_store,
         bus,
         pairing,
+        // Only operators read it, and the clients of this world are none.
+        quarantine: port.world.stores.orders_quarantine.clone(),
+        audits: Vec::new(),
         currency: Currency::BRL,
     };
     let parts = orders::assemble(dependencies, context);
@@ -80,6 +83,7 @@ fn start_inventory(port: &Port, context: &mut Context) -> axum::Router {
         journal: store,
         bus,
         pairing,
+        quarantine: port.world.stores.inventory_quarantine.clone(),
     };
     let parts = inventory::assemble(dependencies, context);
     let forever = CancellationToken::new;

@@ -12,6 +12,7 @@ use platform::clock::Clock;
 use platform::failure::Failure;
 use platform::journal::Journal;
 use platform::pairing::Pairing;
+use platform::quarantine::QuarantineTable;
 use tokio::time::Instant;
 
 use crate::audit_reads::{OrderReads, StockReads};
@@ -47,6 +48,8 @@ pub(crate) struct Stores {
     pub(crate) inventory_audit: Arc<dyn StockAuditStore>,
     pub(crate) inventory_feed: Arc<dyn StockFeedStore>,
     pub(crate) inventory_journal: Arc<dyn Journal>,
+    pub(crate) orders_quarantine: Arc<dyn QuarantineTable>,
+    pub(crate) inventory_quarantine: Arc<dyn QuarantineTable>,
     orders_pairing: Arc<Pairing>,
     inventory_pairing: Arc<Pairing>,
 }
@@ -197,6 +200,8 @@ impl Stores {
         Self {
             orders_pairing,
             inventory_pairing,
+            orders_quarantine: orders.quarantine_table(),
+            inventory_quarantine: inventory.quarantine_table(),
             orders_audit: Arc::new(orders_audit),
             orders_journal: orders.journal(),
             orders_feed: orders.clone(),

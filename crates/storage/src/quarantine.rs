@@ -2,15 +2,68 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use platform::admin::Requester;
 use platform::clock::Timestamp;
 use platform::failure::Failure;
-use platform::quarantine::{MAX_ENTRIES, MAX_KEPT_BYTES, Quarantined};
+use platform::quarantine::{
+    Discarded, EntryId, MAX_ENTRIES, MAX_KEPT_BYTES, QuarantineEntry, QuarantineKind, Quarantined,
+};
 use rusqlite::Connection;
+use serde_json::json;
 
+use crate::Misfit;
+use crate::admin_log::AdminEntry;
 use crate::postgres::{Parameter, Transaction};
 
+pub use postgres::STATEMENTS_POSTGRES;
+
+mod postgres;
+mod sqlite;
+
+/// An entry as both engines store it.
+struct StoredEntry {
+    key: Vec<u8>,
+    subject: Option<String>,
+    kind: String,
+    reason: String,
+    length: i64,
+    count: i64,
+    first_at: i64,
+    last_at: i64,
+    discarded_at: Option<i64>,
+    discarded_by: Option<String>,
+}
+
+impl StoredEntry {
+    fn decode(self) -> Result<QuarantineEntry, Misfit> {
+        let misfit = |column, value: &str| Misfit::new("quarantine", &self.reason, column, value);
+        let kind = QuarantineKind::parse(&self.kind).ok_or_else(|| misfit("kind", &self.kind))?;
+        let key = self.key.as_slice().try_into();
+        let key = key.map_err(|_| misfit("key", "not of 32 bytes"))?;
+        let by = self.discarded_by;
+        Ok(QuarantineEntry {
+            id: EntryId(key),
+            subject: self.subject,
+            kind,
+            reason: self.reason,
+            length: self.length,
+            count: self.count,
+            first_at: Timestamp(self.first_at),
+            last_at: Timestamp(self.last_at),
+            discarded: self.discarded_at.map(|at| Discarded { at: Timestamp(at), by }),
+        })
+    }
+}
+
+/// The entry of the admin log about an entry that was discarded.
+fn discarded_by(requester: Requester, now: Timestamp, entry: &QuarantineEntry) -> AdminEntry {
+    let QuarantineEntry { kind, reason, count, .. } = entry;
+    let after = json!({"kind": kind.as_str(), "reason": reason, "count": count}).to_string();
+    AdminEntry::new(requester, now, "discard_message", entry.id.to_string(), after)
+}
+
 /// Inserts entries into the SQLite table `quarantine`, or counts their repeats, in the caller's
-/// transaction. Returns how many were not kept because the table is full.
+/// transaction. A repeat is no longer discarded: an operator is to see it again. Returns how many were not kept because the table is full.
 ///
 /// # Errors
 ///
@@ -21,7 +74,10 @@ pub fn insert_sqlite(
     now: Timestamp,
 ) -> rusqlite::Result<usize> {
     let mut repeat = connection
-        .prepare_cached("UPDATE quarantine SET count = count + 1, last_at = ?2 WHERE key = ?1")?;
+        .prepare_cached(
+            "UPDATE quarantine SET count = count + 1, last_at = ?2, discarded_at = NULL, discarded_by = NULL
+             WHERE key = ?1",
+        )?;
     let mut insert = connection.prepare_cached(
         "INSERT INTO quarantine (key, subject, kind, reason, bytes, length, count, first_at, last_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7)",
@@ -72,7 +128,8 @@ pub const INSERT_POSTGRES: &str =
      SELECT key, subject, kind, reason, bytes, length, count, $8, $8
      FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::bigint[])
           AS entry (key, subject, kind, reason, bytes, length, count) ORDER BY key
-     ON CONFLICT (key) DO UPDATE SET count = quarantine.count + excluded.count, last_at = excluded.last_at";
+     ON CONFLICT (key) DO UPDATE SET count = quarantine.count + excluded.count, last_at = excluded.last_at,
+         discarded_at = NULL, discarded_by = NULL";
 
 /// Inserts entries into the PostgreSQL table `quarantine`, or counts their repeats, in the caller's
 /// transaction. Returns how many were not kept because the table is full.

@@ -17,6 +17,7 @@ pub use refusals::{Refusals, RefusedRequest};
 pub use requester::Requester;
 pub use server::{CannotListen, bind, serve_probes};
 
+pub mod audit;
 pub mod body;
 pub mod cursor;
 pub mod docs;
@@ -25,6 +26,7 @@ pub mod page;
 pub mod probes;
 pub mod problem;
 pub mod program;
+pub mod quarantine;
 
 mod anonymous;
 mod arriving;

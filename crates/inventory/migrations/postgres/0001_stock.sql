@@ -118,7 +118,7 @@ CREATE TABLE admin_log (
     at         bigint NOT NULL,
     actor      text,
     action     text   NOT NULL,
-    -- The id of a product, a location or a key.
+    -- The id of a product, a location, a key or an entry of the quarantine.
     subject    text   NOT NULL,
     before     json,
     after      json   NOT NULL,
@@ -178,7 +178,10 @@ CREATE TABLE quarantine (
     length   bigint NOT NULL,
     count    bigint NOT NULL CHECK (count >= 1),
     first_at bigint NOT NULL,
-    last_at  bigint NOT NULL
+    last_at  bigint NOT NULL,
+    -- By an operator, who has seen it; NULL again as soon as it is repeated.
+    discarded_at bigint,
+    discarded_by text
 );
 
 -- API keys, never a key itself but the hash of its secret. By id: a change of one key, and the notes of last uses. The

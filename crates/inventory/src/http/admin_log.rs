@@ -25,12 +25,12 @@ pub(super) struct EntryView {
     /// Who asked for it; null if clients were not asked who they are.
     #[schema(example = "key:4fT9xQ2mLp0a")]
     actor: Option<String>,
-    /// `put_product`, `put_location`, `adjust` or `count`; `refused` for a request that only an
-    /// administrator may make; `serves_anyone` when the service began to serve clients from other
+    /// `put_product`, `put_location`, `adjust` or `count`; `discard_message` for an entry of the
+    /// quarantine; `refused` for a request that only an administrator may make; `serves_anyone` when the service began to serve clients from other
     /// machines without asking who they are; `key_created`, `key_rotated`, `key_revoked` or `key_restored`.
     #[schema(example = "put_product")]
     action: String,
-    /// The id of the product, location or key; the method and path of a refused request; the address
+    /// The id of the product, location, key or entry; the method and path of a refused request; the address
     /// where the service listens.
     #[schema(example = "789")]
     subject: String,
@@ -77,7 +77,7 @@ fn json(text: String) -> Box<RawValue> {
 /// List administrative changes
 ///
 /// Lists what people changed by hand, newest first: products, locations, adjusted and counted stock,
-/// and API keys in the database. It also has the administrative requests that were refused, and when
+/// discarded entries of the quarantine, and API keys in the database. It also has the administrative requests that were refused, and when
 /// the service began to serve clients without asking who they are. The log is append-only.
 #[utoipa::path(
     get, path = "/api/inventory/admin-log", tag = "inventory", operation_id = "listAdminLog",

@@ -2,12 +2,14 @@ use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
+use platform::audit::{Auditor, ReadBudget};
 use platform::batcher::Batcher;
 use platform::bus::ACK_WAIT;
 use platform::bus::embedded::Embedded;
 use platform::clock::{ManualClock, SystemClock, SystemIds};
 use platform::journal::Tail;
 use platform::pairing::DatabaseId;
+use platform::quarantine::QuarantineTable;
 use platform::relay::Relay;
 use platform::telemetry;
 use prometheus_client::registry::Registry;
@@ -18,6 +20,7 @@ use uuid::Uuid;
 use web::Edge;
 
 use super::*;
+use crate::audit::InventoryAudit;
 use crate::metrics::Metrics;
 use crate::service::Commits;
 use crate::store::laws::{START, cancel, fulfill, place};
@@ -46,23 +49,27 @@ impl Api {
         let clock = Arc::new(ManualClock::at(START));
         let store =
             Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
-        let audit = Arc::new(store.audit());
+        let (audit, quarantine) = (Arc::new(store.audit()), store.quarantine_table());
         let store = Arc::new(store);
-        Self::over(store.clone(), audit, store, clock, folder)
+        Self::over(store.clone(), audit, store, quarantine, clock, folder)
     }
 
     fn over(
         store: Arc<dyn StockStore>,
         audit: Arc<dyn StockAuditStore>,
         feed: Arc<dyn StockFeedStore>,
+        quarantine: Arc<dyn QuarantineTable>,
         clock: Arc<ManualClock>,
         folder: tempfile::TempDir,
     ) -> Self {
-        let ids = Arc::new(SystemIds::new(clock));
+        let ids = Arc::new(SystemIds::new(clock.clone()));
         let mut registry = Registry::default();
         let shared = telemetry::Metrics::new(&mut registry, "test");
         let metrics = Arc::new(Metrics::new(&mut registry, shared.clone()));
         let id = DatabaseId(Uuid::from_u128(2));
+        let checks = Box::new(InventoryAudit::new(audit.clone(), ReadBudget::SHORT));
+        let numbers = shared.audit.clone();
+        let auditor = Auditor::new("inventory", checks, numbers, clock.clone()).state();
         let bus = Arc::new(Embedded::new(Arc::new(SystemClock), ACK_WAIT, id));
         let (outbox, _) = Relay::new(bus, contract::answers::ANSWERS_CHANNEL, Box::new(|_| {}));
         let tail = Arc::new(Tail::default());
@@ -75,6 +82,8 @@ impl Api {
             audit,
             feed,
             tail,
+            auditor,
+            quarantine,
             batcher,
             ids: ids.clone(),
             searches: Searches::default(),

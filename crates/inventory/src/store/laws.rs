@@ -19,6 +19,7 @@ use inventory_core::stock::{Location, Movement, RequestCause, RequestId};
 use platform::clock::{ManualClock, Timestamp};
 use platform::failure::Failure;
 use platform::journal::Journal;
+use platform::quarantine::QuarantineTable;
 
 use super::{MovementFilter, StockAuditStore, StockFeedStore, StockStore};
 
@@ -28,6 +29,7 @@ pub(crate) mod damage;
 pub(crate) mod deciding;
 pub(crate) mod feeding;
 pub(crate) mod guarding;
+pub(crate) mod quarantining;
 pub(crate) mod reading;
 
 /// Runs every law on what `$fresh()` makes: an empty store, whatever keeps it alive, and the clock
@@ -67,6 +69,8 @@ macro_rules! store_laws {
             reading::locations_are_listed_in_the_order_in_which_they_serve
             reading::quarantine_counts_repeats_and_keeps_neighbours
             reading::a_full_quarantine_keeps_what_it_has
+            quarantining::entries_are_listed_by_their_last_repeat_page_by_page
+            quarantining::an_entry_is_discarded_until_it_comes_again
             admin_log::the_admin_log_has_what_people_changed_and_who_did_it
             admin_log::the_admin_log_is_complete_page_by_page
             auditing::the_audit_reads_every_reservation_once_in_order
@@ -94,6 +98,7 @@ pub(crate) struct Fresh {
     pub(crate) audit: Arc<dyn StockAuditStore>,
     pub(crate) feed: Arc<dyn StockFeedStore>,
     pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) quarantine: Arc<dyn QuarantineTable>,
     pub(crate) clock: Arc<ManualClock>,
     /// Writes past the constraints of the database.
     pub(crate) damage: Damage,

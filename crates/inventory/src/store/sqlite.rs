@@ -15,7 +15,7 @@ use platform::failure::{Failure, Suspicion};
 use platform::journal::{Journal, Position, Recorded};
 use platform::keys::KeyTable;
 use platform::pairing::Pairing;
-use platform::quarantine::Quarantined;
+use platform::quarantine::{QuarantineTable, Quarantined};
 use rusqlite::{Connection, Transaction};
 use storage::migration::Migration;
 use storage::quarantine;
@@ -89,6 +89,11 @@ impl Sqlite {
 
     /// The journal of what happened to stock.
     pub fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(self.database.clone())
+    }
+
+    /// The messages that were set aside, as operators look through them.
+    pub fn quarantine_table(&self) -> Arc<dyn QuarantineTable> {
         Arc::new(self.database.clone())
     }
 

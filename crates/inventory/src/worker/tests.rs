@@ -45,7 +45,7 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(START));
         let sqlite =
             Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
-        let audit = Arc::new(sqlite.audit());
+        let (audit, quarantine) = (Arc::new(sqlite.audit()), sqlite.quarantine_table());
         let pairing = sqlite.pairing().await.expect("a read");
         let journal = sqlite.journal();
         let sqlite = Arc::new(sqlite);
@@ -55,8 +55,15 @@ impl World {
         let peer = Embedded::new(Arc::new(SystemClock), NEVER, orders);
         let bus: Arc<dyn Bus> = Arc::new(peer.end_of(pairing.id()));
         let mut context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
-        let dependencies =
-            Dependencies { store: store.clone(), audit, feed, journal, bus: bus.clone(), pairing };
+        let dependencies = Dependencies {
+            store: store.clone(),
+            audit,
+            feed,
+            journal,
+            quarantine,
+            bus: bus.clone(),
+            pairing,
+        };
         let Parts { relay, committer, consumer, health_check, .. } =
             assemble(dependencies, &mut context);
         tokio::spawn(committer.run(CancellationToken::new()));

@@ -155,14 +155,25 @@ async fn begin() -> Process {
 }
 
 fn build_orders(opened: orders::Opened, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
-    let orders::Opened { store, audit, feed, journal, pairing } = opened;
+    let orders::Opened { store, audit, feed, journal, quarantine, pairing } = opened;
     let currency = orders::parse_currency(None).expect("a currency");
-    let parts = orders::Dependencies { store, audit, feed, journal, bus, pairing, currency };
+    let audits = Vec::new();
+    let parts = orders::Dependencies {
+        store,
+        audit,
+        feed,
+        journal,
+        quarantine,
+        audits,
+        bus,
+        pairing,
+        currency,
+    };
     orders::build(parts, process)
 }
 
 fn build_inventory(opened: inventory::Opened, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
-    let inventory::Opened { store, audit, feed, journal, pairing } = opened;
-    let parts = inventory::Dependencies { store, audit, feed, journal, bus, pairing };
+    let inventory::Opened { store, audit, feed, journal, quarantine, pairing } = opened;
+    let parts = inventory::Dependencies { store, audit, feed, journal, quarantine, bus, pairing };
     inventory::build(parts, process)
 }

@@ -120,7 +120,10 @@ CREATE TABLE quarantine (
     length   bigint NOT NULL,
     count    bigint NOT NULL CHECK (count >= 1),
     first_at bigint NOT NULL,
-    last_at  bigint NOT NULL
+    last_at  bigint NOT NULL,
+    -- By an operator, who has seen it; NULL again as soon as it is repeated.
+    discarded_at bigint,
+    discarded_by text
 );
 
 -- API keys, never a key itself but the hash of its secret. By id: a change of one key, and the notes of last uses. The

@@ -95,11 +95,15 @@ CREATE TABLE quarantine (
     subject  TEXT,
     kind     TEXT    NOT NULL,
     reason   TEXT    NOT NULL,
-    bytes    BLOB    NOT NULL,
     length   INTEGER NOT NULL,
     count    INTEGER NOT NULL CHECK (count >= 1),
     first_at INTEGER NOT NULL,
-    last_at  INTEGER NOT NULL
+    last_at  INTEGER NOT NULL,
+    -- By an operator, who has seen it; NULL again as soon as it is repeated.
+    discarded_at INTEGER,
+    discarded_by TEXT,
+    -- The last column, so that lists do not read it.
+    bytes    BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- API keys, never a key itself but the hash of its secret. By id: a change of one key, and the notes

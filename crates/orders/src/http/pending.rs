@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use contract::OrderId;
+use platform::failure::Failure;
 use serde::Serialize;
 use utoipa::ToSchema;
 use web::body::Parsed;
@@ -161,16 +161,15 @@ pub(super) async fn retry(
 ) -> Result<Json<RetriedView>, Problem> {
     request::nothing(body.as_ref())?;
     let order_id = order_id.parse().map_err(|_| super::order_not_found())?;
-    make_due(&service, order_id, requester).await
+    answer(&service, service.store.make_due(order_id, requester.into()).await)
 }
 
-/// Makes the pending command of an order due, and wakes the sweeper.
-pub(super) async fn make_due(
+/// The answer about a command that was to be made due. If it was, the sweeper is woken.
+pub(super) fn answer(
     service: &Service,
-    order_id: OrderId,
-    requester: Requester,
+    made_due: Result<MadeDue, Failure>,
 ) -> Result<Json<RetriedView>, Problem> {
-    match service.store.make_due(order_id, requester.into()).await? {
+    match made_due.map_err(Problem::not_written)? {
         MadeDue::NoOrder => Err(super::order_not_found()),
         MadeDue::NothingPending => Err(nothing_pending()),
         MadeDue::Due(command) => {

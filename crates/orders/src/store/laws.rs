@@ -20,7 +20,7 @@ use platform::admin::Requester;
 use platform::clock::{Clock, ManualClock, Timestamp};
 use platform::failure::Failure;
 use platform::journal::Journal;
-use platform::quarantine::{MAX_ENTRIES, Quarantined};
+use platform::quarantine::{MAX_ENTRIES, QuarantineTable, Quarantined};
 
 use super::{
     Filter, Lease, MadeDue, OrderAudit, OrderAuditStore, OrderFeedStore, OrderStore, PendingAudit,
@@ -32,6 +32,7 @@ pub(crate) mod deciding;
 pub(crate) mod feeding;
 pub(crate) mod leasing;
 pub(crate) mod pairing;
+pub(crate) mod quarantining;
 pub(crate) mod reading;
 
 /// Runs every law on what `$fresh()` makes: an empty store, whatever keeps it alive, and the clock
@@ -70,6 +71,8 @@ macro_rules! store_laws {
             reading::the_backlog_is_counted_with_its_oldest_age
             auditing::the_audit_reads_every_order_once_in_order
             auditing::the_audit_reads_every_pending_command_with_its_order
+            quarantining::entries_are_listed_by_their_last_repeat_page_by_page
+            quarantining::an_entry_is_discarded_until_it_comes_again
             auditing::quarantine_counts_repeats_and_keeps_neighbours
             auditing::a_full_quarantine_keeps_what_it_has
         );
@@ -89,6 +92,7 @@ pub(crate) struct Fresh {
     pub(crate) audit: Arc<dyn OrderAuditStore>,
     pub(crate) feed: Arc<dyn OrderFeedStore>,
     pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) quarantine: Arc<dyn QuarantineTable>,
     pub(crate) clock: Arc<ManualClock>,
     /// Dropped last: the folder or the server that the store lives in.
     pub(crate) _home: Box<dyn std::any::Any + Send + Sync>,

@@ -17,7 +17,7 @@ use platform::failure::{Failure, Suspicion};
 use platform::journal::{Journal, Position, Recorded};
 use platform::keys::KeyTable;
 use platform::pairing::Pairing;
-use platform::quarantine::Quarantined;
+use platform::quarantine::{QuarantineTable, Quarantined};
 use storage::migration::Migration;
 use storage::postgres::{
     Database, LINGER, OpenError, Readers, Schema, Server, Table, Time, Transaction, WriteCheck,
@@ -90,7 +90,7 @@ const TABLES: &[Table] = &[
     // A row gets its number later, and never changes again.
     Table::appended("journal").updated(&["no"]).audited(),
     Table::read("journal_head").updated(&["last"]).audited(),
-    Table::appended("quarantine").updated(&["count", "last_at"]),
+    Table::appended("quarantine").updated(&["count", "last_at", "discarded_at", "discarded_by"]),
     // Its owner makes and changes keys (`lastro keys`); the service notes when they were used.
     Table::read("api_keys").updated(&["last_used_at"]),
     Table::read("api_keys_version"),
@@ -144,6 +144,11 @@ impl Postgres {
 
     /// The journal of what happened to orders.
     pub fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(self.database.clone())
+    }
+
+    /// The messages that were set aside, as operators look through them.
+    pub fn quarantine_table(&self) -> Arc<dyn QuarantineTable> {
         Arc::new(self.database.clone())
     }
 

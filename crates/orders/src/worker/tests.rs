@@ -59,7 +59,7 @@ async fn world() -> World {
     let shared_clock: Arc<dyn Clock> = clock.clone();
     let path = folder.path().join("orders.db");
     let sqlite = Sqlite::open(&path, shared_clock.clone()).expect("a new file");
-    let audit = Arc::new(sqlite.audit());
+    let (audit, quarantine) = (Arc::new(sqlite.audit()), sqlite.quarantine_table());
     let pairing = sqlite.pairing().await.expect("a read");
     let inventory = DatabaseId(Uuid::from_u128(2));
     let peer = Embedded::new(shared_clock.clone(), DAY, inventory);
@@ -75,6 +75,8 @@ async fn world() -> World {
         audit,
         feed,
         journal,
+        quarantine,
+        audits: Vec::new(),
         bus: bus.clone(),
         pairing,
         currency: Currency::BRL,

@@ -154,3 +154,54 @@ async fn a_sequence_runs_audit_by_audit_and_its_round_ends_with_the_last() {
         [Violation { invariant: ODD, offender: "2 is even".to_owned() }]
     );
 }
+
+#[tokio::test]
+async fn the_state_has_what_was_done_and_each_offender_once_the_newest_first() {
+    let round = |numbers: &[u32]| Ok((numbers.to_vec(), Progress::RoundOver));
+    let failed = Err(Failure::suspect(std::io::Error::other("damaged")));
+    let (mut auditor, _) = auditor(vec![round(&[1, 2, 4]), round(&[2, 3]), failed]);
+    let state = auditor.state();
+    let before = state.report();
+    assert_eq!((before.rounds, before.last_step_at, before.failing), (0, None, false));
+    for _ in 0..2 {
+        auditor.tick().await.expect("a step");
+    }
+    let report = state.report();
+    assert_eq!(report.rounds, 2);
+    assert_eq!(report.round_ended_at, Some(Timestamp(1_500_000)));
+    let counts: Vec<_> =
+        report.invariants.iter().map(|it| (it.invariant.name, it.checked, it.violations)).collect();
+    assert_eq!(counts, [("INV-O", 5, 3), ("INV-S", 0, 0)]);
+    let offenders: Vec<_> = report.offenders.iter().map(|it| it.offender.as_str()).collect();
+    assert_eq!(offenders, ["2 is even", "4 is even"]);
+    assert!(!report.failing);
+    auditor.tick().await.expect_err("it cannot read");
+    assert!(state.report().failing);
+}
+
+#[tokio::test]
+async fn no_more_offenders_are_kept_than_the_maximum() {
+    let many = (0..3 * MAX_OFFENDERS as u32).map(|n| n * 2).collect();
+    let (mut auditor, _) = auditor(vec![Ok((many, Progress::RoundOver))]);
+    auditor.tick().await.expect("a step");
+    let report = auditor.state().report();
+    assert_eq!(report.offenders.len(), MAX_OFFENDERS);
+    assert_eq!(report.offenders[0].offender, "598 is even");
+    let both = report.clone().with(report.clone());
+    assert_eq!(both.offenders.len(), MAX_OFFENDERS);
+    assert_eq!((both.invariants.len(), both.invariants[0].violations), (2, 600));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_state_says_whether_the_auditor_runs() {
+    let (auditor, _) = auditor(Vec::new());
+    let state = auditor.state();
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(auditor.run(shutdown.clone()));
+    while !state.report().running {
+        tokio::task::yield_now().await;
+    }
+    shutdown.cancel();
+    running.await.expect("no panic").expect("a shutdown");
+    assert!(!state.report().running);
+}

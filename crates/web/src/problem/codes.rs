@@ -74,6 +74,12 @@ impl Code {
     /// The path does not exist.
     pub const NOT_FOUND: Self =
         Self::new(StatusCode::NOT_FOUND, "not_found", "No resource exists at this path");
+    /// The quarantine has no such entry.
+    pub const QUARANTINE_ENTRY_NOT_FOUND: Self = Self::new(
+        StatusCode::NOT_FOUND,
+        "quarantine_entry_not_found",
+        "The entry of the quarantine does not exist",
+    );
     /// The path exists but does not support the method.
     pub const METHOD_NOT_ALLOWED: Self = Self::new(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -148,7 +154,7 @@ impl Code {
     );
 
     /// The codes that every service has.
-    pub const COMMON: [Self; 24] = [
+    pub const COMMON: [Self; 25] = [
         Self::MALFORMED_JSON,
         Self::INVALID_CURSOR,
         Self::INVALID_HOST,
@@ -159,6 +165,7 @@ impl Code {
         Self::FORBIDDEN,
         Self::CROSS_SITE_REQUEST,
         Self::NOT_FOUND,
+        Self::QUARANTINE_ENTRY_NOT_FOUND,
         Self::METHOD_NOT_ALLOWED,
         Self::PRECONDITION_FAILED,
         Self::BODY_TOO_LARGE,

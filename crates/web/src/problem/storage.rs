@@ -44,6 +44,21 @@ impl From<NotDone> for Problem {
     }
 }
 
+impl Problem {
+    /// The problem of a change that the storage failed to write.
+    pub fn not_written(failure: Failure) -> Self {
+        error!(error = %Chain(&failure), "storage write failed");
+        match failure {
+            Failure::Busy(_) => NotDone::Overloaded,
+            Failure::Unknown(_) => NotDone::OutcomeUnknown,
+            Failure::Unavailable(_) => NotDone::Unavailable,
+            Failure::Full(_) => NotDone::StorageFull,
+            Failure::Suspect(_) | Failure::Fatal(_) => NotDone::Poisoned,
+        }
+        .into()
+    }
+}
+
 /// The problem of a failed read.
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {

@@ -82,12 +82,12 @@ async fn slow_shop() -> (Arc<Api>, Arc<Slow>) {
     let clock = Arc::new(ManualClock::at(START));
     let store = Sqlite::open(&folder.path().join("inventory.db"), clock.clone());
     let store = store.expect("a new file");
-    let audit = Arc::new(store.audit());
+    let (audit, quarantine) = (Arc::new(store.audit()), store.quarantine_table());
     let store = Arc::new(store);
     let slow =
         Slow { store: store.clone(), readers: Semaphore::new(4), may_end: Semaphore::new(0) };
     let slow = Arc::new(slow);
-    let api = Api::over(slow.clone(), audit, store, clock, folder);
+    let api = Api::over(slow.clone(), audit, store, quarantine, clock, folder);
     api.receive("MUG", 5).await;
     (Arc::new(api), slow)
 }

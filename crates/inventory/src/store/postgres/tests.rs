@@ -44,6 +44,7 @@ async fn fresh() -> Fresh {
         audit: Arc::new(audit),
         feed: store.clone(),
         journal: store.journal(),
+        quarantine: store.quarantine_table(),
         store,
         clock,
         damage: Box::new(damage),
@@ -90,6 +91,7 @@ async fn every_statement_can_be_prepared() {
         .iter()
         .chain(&query::STATEMENTS)
         .chain(&audit::STATEMENTS)
+        .chain(&quarantine::STATEMENTS_POSTGRES)
         .map(|sql| (*sql).to_owned());
     for sql in fixed.chain(products).chain(movements) {
         operator.prepare(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
@@ -306,6 +308,7 @@ async fn sixteen_deciders_never_deadlock() {
         audit: Arc::new(store.audit()),
         feed: store.clone(),
         journal: store.journal(),
+        quarantine: store.quarantine_table(),
         store,
         clock,
         damage: Box::new(|_| unreachable!("nothing is damaged")),

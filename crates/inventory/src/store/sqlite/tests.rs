@@ -21,6 +21,7 @@ pub(crate) async fn fresh() -> Fresh {
         audit: Arc::new(store.audit()),
         feed: store.clone(),
         journal: store.journal(),
+        quarantine: store.quarantine_table(),
         store,
         clock,
         damage: Box::new(damage),

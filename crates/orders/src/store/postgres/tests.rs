@@ -19,6 +19,7 @@ async fn fresh() -> Fresh {
         audit: Arc::new(audit),
         feed: store.clone(),
         journal: store.journal(),
+        quarantine: store.quarantine_table(),
         store,
         clock,
         _home: Box::new(()),
@@ -96,7 +97,10 @@ async fn every_statement_can_be_prepared() {
         query::Page { times, statuses, received: statuses && received, customer }.sql()
     });
     let fixed = SCHEMA.statements.iter().chain(&query::STATEMENTS);
-    let fixed = fixed.chain(&pending::STATEMENTS).chain(&audit::STATEMENTS);
+    let fixed = fixed
+        .chain(&quarantine::STATEMENTS_POSTGRES)
+        .chain(&pending::STATEMENTS)
+        .chain(&audit::STATEMENTS);
     for sql in fixed.map(|sql| (*sql).to_owned()).chain(pages) {
         operator.prepare(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }

@@ -13,6 +13,7 @@ async fn fresh() -> Fresh {
         audit: Arc::new(store.audit()),
         feed: store.clone(),
         journal: store.journal(),
+        quarantine: store.quarantine_table(),
         store,
         clock,
         _home: Box::new(folder),
