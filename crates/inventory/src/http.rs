@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use contract::{BadId, Digest};
+use contract::{BadId, Digest, LocationId, ProductId};
 use http::{HeaderMap, HeaderName, header};
 use inventory_core::admin::Requester;
 use inventory_core::decide::{InventoryOutcome, Precondition, Refusal};
@@ -23,6 +23,7 @@ pub(crate) use searches::Searches;
 mod admin_log;
 mod audit;
 mod codes;
+mod holders;
 mod locations;
 mod movements;
 mod products;
@@ -40,7 +41,12 @@ pub(crate) const RULES: &[Rule] = &[
     Rule::needs("PUT", PRODUCT, &[Scope::CatalogWrite]),
     Rule::needs("GET", MOVEMENTS, &[Scope::LedgerRead]),
     Rule::needs_one_of("POST", MOVEMENTS, &[Scope::StockReceive, Scope::StockAdjust]),
-    // It shows the ids of orders.
+    // They show the ids of orders.
+    Rule::needs(
+        "GET",
+        "/api/inventory/products/{product_id}/holders",
+        &[Scope::StockRead, Scope::OrdersRead],
+    ),
     Rule::needs(
         "GET",
         "/api/inventory/reservations/{order_id}",
@@ -66,6 +72,7 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
         .routes(routes!(products::list))
         .routes(routes!(products::get, products::put))
         .routes(routes!(movements::list, movements::record))
+        .routes(routes!(holders::list))
         .routes(routes!(reservations::get))
         .routes(routes!(locations::list))
         .routes(routes!(admin_log::list))
@@ -131,6 +138,17 @@ fn refused(refusal: Refusal) -> Problem {
             Fault::pointer("/quantity", FaultCode::OUT_OF_RANGE, detail).into()
         }
     }
+}
+
+/// The name of a list of a product in its cursors: each ledger has lists of its own.
+fn ledger_name(
+    list: &str,
+    product_id: Option<&ProductId>,
+    location_id: Option<&LocationId>,
+) -> String {
+    let product = product_id.map_or("", ProductId::as_str);
+    let location = location_id.map_or("", LocationId::as_str);
+    format!("{list}/{product}/{location}")
 }
 
 fn product_not_found() -> Problem {

@@ -20,7 +20,10 @@ use platform::quarantine::Quarantined;
 use storage::Misfit;
 use storage::admin_log::AdminEntry;
 
+pub use holders::{Holder, HolderFilter, HolderPage, HolderPosition};
+
 mod admin_log;
+mod holders;
 #[cfg(test)]
 pub(crate) mod laws;
 mod moved;
@@ -103,6 +106,15 @@ pub trait StockStore: Send + Sync + fmt::Debug {
     ///
     /// [`Failure`] says whether to retry; nothing was changed.
     async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure>;
+
+    /// Returns a page of the orders that hold units of a product, or `None` if the product does not
+    /// exist. A page looks at a bounded part of the ledger.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed. [`Failure::Suspect`] as for
+    /// [`movements`](Self::movements), or if a reservation cannot be decoded.
+    async fn holders(&self, filter: HolderFilter) -> Result<Option<HolderPage>, Failure>;
 
     /// Returns all locations in sourcing order: by priority, then id.
     ///

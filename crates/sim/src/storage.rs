@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use contract::commands::AllocateStock;
 use contract::{OrderId, ProductId};
 use inventory::store::{
-    MovementAudit, MovementFilter, ProductFilter, StockAudit, StockAuditStore, StockFeedStore,
-    StockMoved, StockPosition, StockStore, Stored,
+    HolderFilter, HolderPage, MovementAudit, MovementFilter, ProductFilter, StockAudit,
+    StockAuditStore, StockFeedStore, StockMoved, StockPosition, StockStore, Stored,
 };
 use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand, Touched};
 use inventory_core::reservation::Reservation;
@@ -288,6 +288,11 @@ impl StockStore for StockPort {
     async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure> {
         let found = self.0.world.stores.inventory.reservation(order_id);
         self.0.read("looking a reservation up", found).await
+    }
+
+    async fn holders(&self, filter: HolderFilter) -> Result<Option<HolderPage>, Failure> {
+        let found = self.0.world.stores.inventory.holders(filter);
+        self.0.read("listing holders", found).await
     }
 
     async fn locations(&self) -> Result<Vec<Location>, Failure> {

@@ -164,7 +164,7 @@ pub(super) async fn list(
     let product_id: Result<ProductId, _> = product_id.parse();
     let location_id = query.optional("location_id", super::id_text::<LocationId>);
     let limit = query.limit();
-    let list = list_name(product_id.as_ref().ok(), location_id.as_ref());
+    let list = super::ledger_name("movements", product_id.as_ref().ok(), location_id.as_ref());
     let from = query.cursor(&list);
     query.finish()?;
     let product_id = product_id.map_err(|_| super::product_not_found())?;
@@ -191,11 +191,4 @@ pub(super) async fn list(
         data: movements.into_iter().map(MovementView::from).collect(),
         next_cursor,
     }))
-}
-
-/// The name of the list in its cursors: each ledger is a list of its own.
-fn list_name(product_id: Option<&ProductId>, location_id: Option<&LocationId>) -> String {
-    let product = product_id.map_or("", ProductId::as_str);
-    let location = location_id.map_or("", LocationId::as_str);
-    format!("movements/{product}/{location}")
 }

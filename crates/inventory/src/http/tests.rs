@@ -452,11 +452,16 @@ async fn the_description_names_every_route_and_every_shape() {
         description["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
     let expected = [
         "admin-log",
+        "audit",
         "locations",
         "locations/{location_id}",
         "products",
         "products/{product_id}",
+        "products/{product_id}/holders",
         "products/{product_id}/movements",
+        "quarantine",
+        "quarantine/{id}",
+        "quarantine/{id}/discard",
         "reservations/{order_id}",
     ];
     assert_eq!(paths, expected.map(|path| format!("/api/inventory/{path}")));

@@ -29,6 +29,7 @@ pub(crate) mod damage;
 pub(crate) mod deciding;
 pub(crate) mod feeding;
 pub(crate) mod guarding;
+pub(crate) mod holding;
 pub(crate) mod quarantining;
 pub(crate) mod reading;
 
@@ -69,6 +70,9 @@ macro_rules! store_laws {
             reading::locations_are_listed_in_the_order_in_which_they_serve
             reading::quarantine_counts_repeats_and_keeps_neighbours
             reading::a_full_quarantine_keeps_what_it_has
+            holding::the_holders_of_a_product_add_up_to_what_is_reserved
+            holding::a_page_of_holders_looks_at_a_bounded_part_of_the_ledger
+            holding::holders_are_complete_while_units_move_between_pages
             quarantining::entries_are_listed_by_their_last_repeat_page_by_page
             quarantining::an_entry_is_discarded_until_it_comes_again
             admin_log::the_admin_log_has_what_people_changed_and_who_did_it

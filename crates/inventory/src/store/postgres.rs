@@ -26,7 +26,10 @@ use storage::postgres::{
 };
 use storage::{admin_log, journal, quarantine};
 
-use super::{MovementFilter, ProductFilter, SEARCH_LIMIT, StockFeedStore, StockMoved, StockStore};
+use super::{
+    HolderFilter, HolderPage, MovementFilter, ProductFilter, SEARCH_LIMIT, StockFeedStore,
+    StockMoved, StockStore,
+};
 use crate::NAMES;
 
 mod audit;
@@ -214,6 +217,10 @@ impl StockStore for Postgres {
 
     async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure> {
         self.database.read(async |snapshot| query::reservation(snapshot, order_id).await).await
+    }
+
+    async fn holders(&self, filter: HolderFilter) -> Result<Option<HolderPage>, Failure> {
+        self.database.read(async |snapshot| query::holders(snapshot, filter).await).await
     }
 
     async fn locations(&self) -> Result<Vec<Location>, Failure> {

@@ -21,7 +21,10 @@ use storage::migration::Migration;
 use storage::quarantine;
 use storage::sqlite::{Database, Keeper, OpenError, Readers, failure};
 
-use super::{MovementFilter, ProductFilter, SEARCH_LIMIT, StockFeedStore, StockMoved, StockStore};
+use super::{
+    HolderFilter, HolderPage, MovementFilter, ProductFilter, SEARCH_LIMIT, StockFeedStore,
+    StockMoved, StockStore,
+};
 use crate::NAMES;
 
 mod audit;
@@ -153,6 +156,10 @@ impl StockStore for Sqlite {
 
     async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure> {
         self.database.read(move |connection| query::reservation(connection, order_id)).await
+    }
+
+    async fn holders(&self, filter: HolderFilter) -> Result<Option<HolderPage>, Failure> {
+        self.database.read(move |connection| query::holders(connection, filter)).await
     }
 
     async fn locations(&self) -> Result<Vec<Location>, Failure> {

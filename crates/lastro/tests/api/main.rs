@@ -14,6 +14,7 @@ mod hostile;
 mod inventory;
 mod keys;
 mod operations;
+mod operators;
 mod orders;
 mod secrets;
 mod verify;

@@ -321,3 +321,34 @@ async fn poison_is_set_aside_and_the_answers_beside_it_settle_their_orders() {
     assert_eq!(world.status(1).await, Some(Status::Rejected));
     assert_eq!(world.quarantined(), [("anomaly".to_owned(), 1), ("malformed".to_owned(), 3)]);
 }
+
+#[tokio::test]
+async fn a_command_that_an_operator_sends_again_goes_with_the_next_sweep() {
+    let mut world = world().await;
+    world.run(vec![place(1), place(2)]).await;
+    world.published().await;
+    let ask = async |world: &World, method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(path).body(Body::empty());
+        let answer = world.router.clone().oneshot(request.expect("a request")).await;
+        let answer = answer.expect("an answer");
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        (status, serde_json::from_slice::<Value>(&body).expect("JSON"))
+    };
+    // A message about the order is set aside, as a consumer does.
+    let stranger = StockAllocated { order_id: id(2), ..rejected(id(1)) };
+    let stranger = StockAllocated { digest: contract::Digest([7; 16]), ..stranger };
+    world.answer(codec::encode_one(&stranger)).await;
+    let (status, page) = ask(&world, "GET", "/api/orders/quarantine").await;
+    assert_eq!((status, page["data"].as_array().map(Vec::len)), (200, Some(1)), "{page}");
+    let entry = &page["data"][0];
+    assert_eq!(entry["order_id"], id(2).to_string());
+    assert_eq!(world.sweeper.tick().await.expect("a sweep"), 0, "nothing is due yet");
+    let entry = entry["id"].as_str().expect("an id");
+    let retry = format!("/api/orders/quarantine/{entry}/retry");
+    let (status, command) = ask(&world, "POST", &retry).await;
+    assert_eq!((status, &command["attempt"]), (200, &Value::from(1)), "{command}");
+    assert_eq!(world.sweeper.tick().await.expect("a sweep"), 1);
+    let sent = world.published().await;
+    assert_eq!((ids(&sent), sent[0].attempt), (vec![id(2)], 2));
+}

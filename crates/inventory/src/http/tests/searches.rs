@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::super::searches::{RUNNING, WAITING};
 use super::*;
-use crate::store::{MovementFilter, ProductFilter};
+use crate::store::{HolderFilter, HolderPage, MovementFilter, ProductFilter};
 
 /// A store with as many readers as the smallest engine has. A search keeps its reader until the
 /// test lets it go on.
@@ -69,6 +69,10 @@ impl StockStore for Slow {
 
     async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure> {
         self.read(self.store.reservation(order_id)).await
+    }
+
+    async fn holders(&self, filter: HolderFilter) -> Result<Option<HolderPage>, Failure> {
+        self.store.holders(filter).await
     }
 
     async fn locations(&self) -> Result<Vec<Location>, Failure> {

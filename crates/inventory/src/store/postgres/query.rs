@@ -8,10 +8,11 @@ use platform::journal::{Position, Recorded};
 use storage::journal;
 use storage::postgres::{Parameter, Transaction};
 
+use super::super::holders::HolderSearch;
 use super::super::moved;
 use super::super::numbers::Numbers;
 use super::super::search_key::search_key;
-use super::super::{MovementFilter, ProductFilter, StockMoved};
+use super::super::{HolderFilter, HolderPage, MovementFilter, ProductFilter, StockMoved};
 use super::audit::MOVEMENTS;
 use super::load::{LOCATIONS, levels_of, unpack, uuids};
 use super::rows::{self, movement_columns, movement_names, product_columns, reservation_columns};
@@ -135,6 +136,25 @@ pub(super) async fn movements(
     let rows = snapshot.query_with(&sql, &values).await?;
     let page = rows.iter().map(rows::movement).collect::<Result<_, _>>()?;
     Ok(filter.checked(page)?)
+}
+
+/// The orders that hold a product: two look-ups per movement, back to the oldest holder.
+pub(super) async fn holders(
+    snapshot: &Transaction<'_>,
+    filter: HolderFilter,
+) -> Result<Option<HolderPage>, Failure> {
+    let Some(stock) = product(snapshot, &filter.product_id).await? else { return Ok(None) };
+    let mut search = HolderSearch::new(filter, &stock.levels);
+    let mut numbers = Numbers::default();
+    while let Some(asked) = search.movements() {
+        let movements = movements(snapshot, &asked).await?;
+        let orders = uuids(&HolderSearch::orders(&movements));
+        let rows = snapshot.query(RESERVATIONS, [&orders]).await?;
+        let found = unpack(snapshot, &rows, &mut numbers).await?;
+        let reservations = found.into_iter().map(|found| (found.order_id, found)).collect();
+        search.take(&asked, &movements, &reservations);
+    }
+    Ok(Some(search.finish()))
 }
 
 /// The statement of a page, which begins at a number, or at the newest movement, which the stock

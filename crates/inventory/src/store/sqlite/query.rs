@@ -1,5 +1,7 @@
 //! Reads for requests, each of them on one snapshot.
 
+use std::collections::BTreeMap;
+
 use contract::{OrderId, ProductId};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
@@ -8,10 +10,11 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use storage::journal;
 
+use super::super::holders::HolderSearch;
 use super::super::moved;
 use super::super::numbers::Numbers;
 use super::super::search_key::search_key;
-use super::super::{MovementFilter, ProductFilter, StockMoved};
+use super::super::{HolderFilter, HolderPage, MovementFilter, ProductFilter, StockMoved};
 use super::load;
 use super::rows::{self, MOVEMENT_COLUMNS, MOVEMENTS, PRODUCT_COLUMNS};
 
@@ -151,6 +154,26 @@ pub(super) fn movements(
         page.extend(found);
     }
     Ok(filter.checked(page)?)
+}
+
+/// The orders that hold a product: two look-ups per movement, back to the oldest holder.
+pub(super) fn holders(
+    connection: &Connection,
+    filter: HolderFilter,
+) -> rusqlite::Result<Option<HolderPage>> {
+    let Some(stock) = product(connection, &filter.product_id)? else { return Ok(None) };
+    let mut search = HolderSearch::new(filter, &stock.levels);
+    let mut numbers = Numbers::default();
+    while let Some(asked) = search.movements() {
+        let movements = movements(connection, &asked)?;
+        let mut reservations = BTreeMap::new();
+        for order_id in HolderSearch::orders(&movements) {
+            let found = load::Reservations::prepare(connection)?.find(order_id, &mut numbers)?;
+            reservations.extend(found.map(|reservation| (order_id, reservation)));
+        }
+        search.take(&asked, &movements, &reservations);
+    }
+    Ok(Some(search.finish()))
 }
 
 /// The newest movement of the ledger, which its stock rows know.
