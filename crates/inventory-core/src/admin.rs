@@ -71,4 +71,26 @@ pub enum Note {
         /// The address that it listens on.
         listen: String,
     },
+    /// An import began to count stock.
+    ImportBegan {
+        /// The key of the import, which is the reference of its movements.
+        key: String,
+        /// Why the stock was counted, in the client's words.
+        reason: String,
+    },
+    /// An import ended. If it is missing, the service ended first.
+    ImportEnded {
+        /// The key of the import.
+        key: String,
+        /// Whether the whole file was read.
+        is_complete: bool,
+        /// The rows that were answered.
+        rows: u64,
+        /// The rows that changed a product or its stock.
+        changed: u64,
+        /// The rows that were refused.
+        failed: u64,
+        /// The SHA-256 of what was read, in hexadecimal digits.
+        sha256: String,
+    },
 }

@@ -8,10 +8,11 @@ use batch_state::BatchState;
 use crate::admin::AdminEvent;
 
 pub use command::{
-    Change, InventoryCommand, MovementRequest, Precondition, PutLocation, PutProduct, Touched,
+    Change, ImportRow, InventoryCommand, MovementRequest, Precondition, PutLocation, PutProduct,
+    Touched,
 };
 pub use decision::{
-    DecidedInventory, InventoryChanges, InventoryDecision, InventoryOutcome, LoadedInventory,
+    DecidedInventory, Imported, InventoryChanges, InventoryDecision, InventoryOutcome, LoadedInventory,
     Refusal, ReservationChange, StockChange,
 };
 
@@ -19,6 +20,7 @@ mod allocate;
 mod batch_state;
 mod command;
 mod decision;
+mod import;
 mod movement_requests;
 mod sourcing;
 #[cfg(test)]
@@ -64,6 +66,9 @@ impl BatchState {
             ),
             InventoryCommand::PutLocation(put) => DecidedInventory::silent(
                 self.put_location(put).unwrap_or_else(InventoryOutcome::Refused),
+            ),
+            InventoryCommand::Import(row) => DecidedInventory::silent(
+                self.import(row).unwrap_or_else(InventoryOutcome::RowRefused),
             ),
             InventoryCommand::Note(note) => {
                 self.record_act(&note.requester, AdminEvent::Noted(note.note.clone()));

@@ -99,6 +99,8 @@ fn problem(outcome: &InventoryOutcome) -> Problem {
         | InventoryOutcome::Moved { .. }
         | InventoryOutcome::ProductPut { .. }
         | InventoryOutcome::LocationPut { .. }
+        | InventoryOutcome::Imported(_)
+        | InventoryOutcome::RowRefused(_)
         | InventoryOutcome::Noted => Problem::internal(),
     }
 }

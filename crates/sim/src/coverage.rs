@@ -45,6 +45,7 @@ impl Work {
             InventoryCommand::Move(_) => Some(Self::Movement),
             InventoryCommand::PutProduct(_)
             | InventoryCommand::PutLocation(_)
+            | InventoryCommand::Import(_)
             | InventoryCommand::Note(_) => None,
         }
     }

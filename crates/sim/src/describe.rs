@@ -76,6 +76,9 @@ fn inventory_command(command: &InventoryCommand, decided: &DecidedInventory) -> 
         (InventoryCommand::PutLocation(put), _) => {
             format!("location {}", put.location.location_id)
         }
+        (InventoryCommand::Import(row), _) => {
+            format!("import of {} at {}", row.product_id, row.location_id)
+        }
         (InventoryCommand::Note(note), _) => format!("note {:?}", note.note),
     }
 }

@@ -66,6 +66,7 @@ impl PreState {
             }
             InventoryCommand::PutProduct(_)
             | InventoryCommand::PutLocation(_)
+            | InventoryCommand::Import(_)
             | InventoryCommand::Note(_) => Ok(()),
         })
     }

@@ -21,6 +21,8 @@ pub enum InventoryCommand {
     PutProduct(PutProduct),
     /// A client creates or replaces a location.
     PutLocation(PutLocation),
+    /// A client imports a row of counted stock.
+    Import(Box<ImportRow>),
     /// The service notes something in the admin log.
     Note(Box<AdminNote>),
 }
@@ -86,6 +88,26 @@ pub struct PutProduct {
     pub low_stock_at: Option<i64>,
     /// What must hold of the product before.
     pub precondition: Precondition,
+    /// Who asks for it.
+    pub requester: Requester,
+}
+
+/// A row of an import: a count of a product, and the product's name.
+///
+/// It is a count ([`MovementRequest`]) and a request for the name ([`PutProduct`]) in one: a row that
+/// is refused changes neither.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportRow {
+    /// The product.
+    pub product_id: ProductId,
+    /// The name of the product; `None` keeps the name that it has.
+    pub name: Option<String>,
+    /// The location.
+    pub location_id: LocationId,
+    /// The counted units.
+    pub on_hand: i64,
+    /// The id of the row and what the client says about the import.
+    pub cause: RequestCause,
     /// Who asks for it.
     pub requester: Requester,
 }
@@ -163,6 +185,10 @@ impl Touched {
                     touched.products.insert(put.product_id.clone());
                 }
                 InventoryCommand::PutLocation(_) => touched.changes_locations = true,
+                InventoryCommand::Import(row) => {
+                    touched.requests.insert(row.cause.request_id);
+                    touched.products.insert(row.product_id.clone());
+                }
                 InventoryCommand::Note(_) => {}
             }
         }

@@ -76,10 +76,28 @@ pub enum InventoryOutcome {
         /// Whether the location did not exist before.
         created: bool,
     },
+    /// A row of an import is counted.
+    Imported(Box<Imported>),
     /// A note is in the admin log.
     Noted,
     /// A request was refused and changed nothing.
     Refused(Refusal),
+    /// A row of an import was refused and changed nothing: all reasons, of which there is at least
+    /// one.
+    RowRefused(Vec<Refusal>),
+}
+
+/// What a row of an import led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// The count.
+    pub movement: Movement,
+    /// The name of the product after the row.
+    pub name: String,
+    /// The name of the product before the row; `None` if the row created the product.
+    pub name_before: Option<String>,
+    /// Whether an earlier delivery of the same row was counted, so that nothing changed now.
+    pub replayed: bool,
 }
 
 /// Why a request was refused. It changed nothing.

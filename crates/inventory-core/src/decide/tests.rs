@@ -14,6 +14,7 @@ use crate::stock::{Level, Levels, Location, MovementKind, ProductStock, RequestC
 use stock::Stock;
 
 mod allocate;
+mod import;
 mod movement_requests;
 mod properties;
 mod sourcing;
@@ -28,6 +29,7 @@ mod table;
 /// location SHOP 10                      puts a location with a priority
 /// stock    MUG 2 @SHOP                  puts the product and receives units
 /// receive  MUG 2 / adjust MUG -1 / count MUG 7 expect 5   (key K: as the request K)
+/// import   MUG 7 named Mug @SHOP key K  a row of an import
 /// place    A MUG 1 TEE 1                revision 1 of an order, which wants these units
 /// cancel   A                            revision 2, which wants nothing
 /// fulfill  A MUG@main 1 TEE@main 1      revision 2, which ships these units
@@ -138,18 +140,34 @@ fn describe_outcome(outcome: &InventoryOutcome) -> String {
         | InventoryOutcome::LocationPut { created, .. } => {
             if *created { "created" } else { "replaced" }.to_owned()
         }
-        InventoryOutcome::Noted => "noted".to_owned(),
-        InventoryOutcome::Refused(refusal) => match refusal {
-            Refusal::KeyReused => "key_reused",
-            Refusal::PreconditionFailed => "precondition_failed",
-            Refusal::TooManyLocations => "too_many_locations",
-            Refusal::ProductNotFound => "product_not_found",
-            Refusal::UnknownLocation => "unknown_location",
-            Refusal::StockChanged { .. } => "stock_changed",
-            Refusal::BelowReserved { .. } => "below_reserved",
-            Refusal::OutOfRange => "out_of_range",
+        InventoryOutcome::Imported(row) => {
+            let names = match &row.name_before {
+                _ if row.replayed => format!("replayed {}", row.name),
+                None => format!("created {}", row.name),
+                Some(before) if *before == row.name => "counted".to_owned(),
+                Some(before) => format!("renamed {before} {}", row.name),
+            };
+            let movement = &row.movement;
+            format!("{names} #{} {}", movement.seq(), movement.after.on_hand)
         }
-        .to_owned(),
+        InventoryOutcome::Noted => "noted".to_owned(),
+        InventoryOutcome::Refused(refusal) => describe_refusal(refusal).to_owned(),
+        InventoryOutcome::RowRefused(refusals) => {
+            refusals.iter().map(describe_refusal).collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+fn describe_refusal(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::KeyReused => "key_reused",
+        Refusal::PreconditionFailed => "precondition_failed",
+        Refusal::TooManyLocations => "too_many_locations",
+        Refusal::ProductNotFound => "product_not_found",
+        Refusal::UnknownLocation => "unknown_location",
+        Refusal::StockChanged { .. } => "stock_changed",
+        Refusal::BelowReserved { .. } => "below_reserved",
+        Refusal::OutOfRange => "out_of_range",
     }
 }
 
@@ -193,6 +211,7 @@ impl Script {
             [kind @ ("receive" | "adjust" | "count"), product, rest @ ..] => {
                 vec![self.request(kind, product, rest)]
             }
+            ["import", product, rest @ ..] => vec![self.row(product, rest)],
             [kind, order, lines @ ..] => vec![self.order(kind, order, lines)],
             other => panic!("not a line of a script: {other:?}"),
         })
@@ -214,6 +233,19 @@ impl Script {
             "cancel" => allocate(order_id(order), cancelled(&placed.wanted)),
             other => panic!("not a command of a script: {other}"),
         }
+    }
+
+    /// A row of an import: a count with a name.
+    fn row(&mut self, product: &str, rest: &[&str]) -> InventoryCommand {
+        let name = rest.windows(2).find(|pair| pair[0] == "named").map(|pair| pair[1].to_owned());
+        let InventoryCommand::Move(count) = self.request("count", product, rest) else {
+            panic!("a count is a movement");
+        };
+        let MovementRequest { product_id, location_id, change, mut cause, requester } = *count;
+        let Change::Count { on_hand, .. } = change else { panic!("{change:?} is no count") };
+        cause.digest = contract::Digest::of(format!("{:?} {name:?}", cause.digest).as_bytes());
+        let row = ImportRow { product_id, name, location_id, on_hand, cause, requester };
+        InventoryCommand::Import(Box::new(row))
     }
 
     fn request(&mut self, kind: &str, product: &str, rest: &[&str]) -> InventoryCommand {

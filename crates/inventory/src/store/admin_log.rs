@@ -31,6 +31,16 @@ pub(super) fn entry(act: &AdminAct) -> AdminEntry {
         AdminEvent::Noted(Note::ServesAnyone { listen }) => {
             ("serves_anyone", listen.clone(), None, json!({"no_auth": true}))
         }
+        AdminEvent::Noted(Note::ImportBegan { key, reason }) => {
+            ("import_began", key.clone(), None, json!({"reason": reason}))
+        }
+        AdminEvent::Noted(Note::ImportEnded { key, is_complete, rows, changed, failed, sha256 }) => {
+            let after = json!({
+                "complete": is_complete, "rows": rows, "changed": changed, "failed": failed,
+                "sha256": sha256,
+            });
+            ("import_ended", key.clone(), None, after)
+        }
     };
     let requester = act.requester.clone();
     AdminEntry {

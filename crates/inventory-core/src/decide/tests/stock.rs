@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use contract::{Facts, LocationId, OrderId, ProductId, ShortageReason};
 
+use crate::admin::AdminEvent;
 use crate::decide::{
     DecidedInventory, InventoryChanges, InventoryCommand, InventoryDecision, LoadedInventory,
     ReservationChange, StockChange, Touched, decide,
@@ -45,6 +46,12 @@ impl Stock {
         self.write(changes);
         decided.iter().for_each(|one| self.check_facts(one));
         decided
+    }
+
+    /// What a batch would write into the admin log.
+    pub(super) fn acts(&self, batch: &[InventoryCommand]) -> Vec<AdminEvent> {
+        let decision = decide(self.now_micros, batch, self.load(&Touched::by(batch)));
+        decision.changes.acts.into_iter().map(|act| act.event).collect()
     }
 
     pub(super) fn levels(&self, product: &ProductId) -> &Levels {

@@ -27,6 +27,9 @@ fn by_ana(command: InventoryCommand) -> InventoryCommand {
         InventoryCommand::Move(request) => {
             InventoryCommand::Move(Box::new(MovementRequest { requester, ..*request }))
         }
+        InventoryCommand::Import(row) => {
+            InventoryCommand::Import(Box::new(ImportRow { requester, ..*row }))
+        }
         InventoryCommand::Note(note) => {
             InventoryCommand::Note(Box::new(AdminNote { requester, ..*note }))
         }
