@@ -1,7 +1,8 @@
 //! The body of a request while it arrives.
 //!
 //! A client that withholds the rest of a body must not hold a slot that others need: until the body
-//! is complete, its connection may be evicted like one without a request.
+//! is complete, its connection may be evicted like one without a request. So may one whose answer has
+//! begun.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,30 +12,35 @@ use axum::body::HttpBody;
 use bytes::Bytes;
 use hyper::body::{Frame, Incoming, SizeHint};
 
+use crate::silence::Silence;
 use crate::slots::Slot;
 
 /// A body that marks its connection busy when it is complete, or not read any more.
 #[derive(Debug)]
 pub(super) struct Arriving<B = Incoming> {
     body: B,
-    slot: Option<Arc<Slot>>,
+    /// The connection, until the body has arrived.
+    on: Option<(Arc<Slot>, Arc<Silence>)>,
 }
 
 impl<B: HttpBody> Arriving<B> {
     /// Marks the connection of a request: busy, or evictable until the body has arrived.
-    pub(super) fn on(slot: &Arc<Slot>, body: B) -> Self {
+    pub(super) fn on(slot: &Arc<Slot>, silence: &Arc<Silence>, body: B) -> Self {
         slot.becomes_busy();
         if body.is_end_stream() {
-            return Self { body, slot: None };
+            return Self { body, on: None };
         }
         slot.becomes_idle();
-        Self { body, slot: Some(slot.clone()) }
+        silence.body_arrives();
+        Self { body, on: Some((slot.clone(), silence.clone())) }
     }
 }
 
 impl<B> Arriving<B> {
     fn has_arrived(&mut self) {
-        if let Some(slot) = self.slot.take() {
+        if let Some((slot, silence)) = self.on.take()
+            && silence.body_has_arrived()
+        {
             slot.becomes_busy();
         }
     }

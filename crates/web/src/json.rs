@@ -13,6 +13,7 @@ use crate::problem::{Code, Problem};
 
 /// The largest request body, in bytes.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
+const JSON: &str = "application/json";
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of a rejected body is drained, and for how long.
@@ -72,7 +73,7 @@ pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Object, Proble
 }
 
 async fn read_json_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
-    if let Err(problem) = check_media_type(headers) {
+    if let Err(problem) = check_media_type(headers, &[JSON]) {
         discard_unread(headers, body).await;
         return Err(problem);
     }
@@ -92,7 +93,7 @@ pub async fn read_optional_json(
     if bytes.is_empty() {
         return Ok(None);
     }
-    check_media_type(headers)?;
+    check_media_type(headers, &[JSON])?;
     body::parse(&bytes).map(Some)
 }
 
@@ -135,7 +136,7 @@ pub(crate) async fn discard_unread(headers: &HeaderMap, body: Body) {
 
 /// Drains a rejected body up to the limits: if the server closed the connection while the client
 /// still sends, the client could lose the response.
-async fn discard(mut body: Body) {
+pub(crate) async fn discard(mut body: Body) {
     let reading = async {
         let mut left = MAX_DISCARDED_BYTES;
         while let Some(Ok(frame)) = body.frame().await {
@@ -149,28 +150,37 @@ async fn discard(mut body: Body) {
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
 }
 
-fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let refuse = |detail: &str| Err(Problem::new(Code::UNSUPPORTED_MEDIA_TYPE, detail));
+/// Returns which of the media types the body has, in UTF-8 and without an encoding.
+///
+/// # Errors
+///
+/// 415 `unsupported_media_type`.
+pub(crate) fn check_media_type(
+    headers: &HeaderMap,
+    allowed: &[&'static str],
+) -> Result<&'static str, Problem> {
+    let refuse = |detail: String| Err(Problem::new(Code::UNSUPPORTED_MEDIA_TYPE, detail));
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let only =
         types.next().filter(|_| types.next().is_none()).and_then(|value| value.to_str().ok());
-    if !only.is_some_and(is_json_in_utf8) {
-        return refuse("the Content-Type must be application/json, in UTF-8");
-    }
+    let found = only.and_then(|given| allowed.iter().find(|its| is_in_utf8(given, its)));
+    let Some(found) = found else {
+        return refuse(format!("the Content-Type must be {}, in UTF-8", allowed.join(" or ")));
+    };
     let is_identity =
         |value: &str| value.split(',').all(|coding| coding.trim().eq_ignore_ascii_case("identity"));
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     if !encodings.all(|value| value.to_str().is_ok_and(is_identity)) {
-        return refuse("the body must not have a Content-Encoding");
+        return refuse("the body must not have a Content-Encoding".to_owned());
     }
-    Ok(())
+    Ok(found)
 }
 
-fn is_json_in_utf8(media_type: &str) -> bool {
-    let mut parts = media_type.split(';').map(str::trim);
-    let is_json =
-        parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
-    is_json
+/// Whether a value of `Content-Type` is the media type, in UTF-8.
+fn is_in_utf8(given: &str, media_type: &str) -> bool {
+    let mut parts = given.split(';').map(str::trim);
+    let is_it = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(media_type));
+    is_it
         && parts.all(|parameter| match parameter.split_once('=') {
             Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
                 // `utf8` is no name of RFC 3629, but what some clients write.
@@ -226,7 +236,7 @@ mod tests {
             ("application/x-www-form-urlencoded", false),
             ("", false),
         ] {
-            assert_eq!(is_json_in_utf8(media_type), expected, "{media_type}");
+            assert_eq!(is_in_utf8(media_type, JSON), expected, "{media_type}");
         }
     }
 
@@ -242,7 +252,7 @@ mod tests {
             (headers(&[]), true),
         ] {
             let expected = refused.then_some(Code::UNSUPPORTED_MEDIA_TYPE);
-            assert_eq!(code(check_media_type(&given)), expected, "{given:?}");
+            assert_eq!(code(check_media_type(&given, &[JSON])), expected, "{given:?}");
         }
     }
 

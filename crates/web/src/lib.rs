@@ -11,11 +11,13 @@ pub use headers::{
     Conditions, IDEMPOTENT_REPLAYED, Wait, conditions, idempotency_key, preferred_wait,
 };
 pub use json::{Json, JsonBytes, MAX_BODY_BYTES, OptionalJson, read_json, read_optional_json};
+pub use lines::{Gone, Lines, NDJSON};
 pub use limits::count_search;
 pub use query::Query;
 pub use refusals::{Refusals, RefusedRequest};
 pub use requester::Requester;
 pub use server::{CannotListen, bind, serve_probes};
+pub use upload::Upload;
 
 pub mod audit;
 pub mod body;
@@ -36,6 +38,7 @@ mod headers;
 mod index;
 mod json;
 mod limits;
+mod lines;
 mod query;
 mod refusals;
 mod requester;
@@ -44,3 +47,4 @@ mod silence;
 mod slots;
 mod static_file;
 mod unreadable;
+mod upload;

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::SizeAbove;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tracing::info;
 use utoipa::openapi::OpenApi;
 
@@ -29,6 +29,7 @@ use crate::docs;
 use crate::edge::{Edge, Site};
 use crate::index;
 use crate::limits::Limits;
+use crate::lines::NDJSON;
 use crate::probes::{self, Probes};
 use crate::problem::{OwnCodes, add_edge_problems};
 use crate::refusals::Refusals;
@@ -342,7 +343,9 @@ impl Process {
             }
             None => own = own.merge(probes::router(probes)),
         }
-        let is_worth_it = SizeAbove::new(MIN_COMPRESSED_BYTES);
+        // Compression would hold back the lines of an answer that is still growing.
+        let is_worth_it =
+            SizeAbove::new(MIN_COMPRESSED_BYTES).and(NotForContentType::const_new(NDJSON));
         let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
         let mut router =
             edge.wrap(own).merge(api.router).layer(compression.compress_when(is_worth_it));

@@ -147,7 +147,7 @@ async fn serve_connection(
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(Origin { address: peer, slot: Some(slot.clone()) });
         silence.becomes_busy();
-        let request = request.map(|body| Arriving::on(&slot, body));
+        let request = request.map(|body| Arriving::on(&slot, &silence, body));
         let (slot, silence) = (slot.clone(), silence.clone());
         let answer = service.call(request);
         async move {

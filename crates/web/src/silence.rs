@@ -26,7 +26,10 @@ pub(super) struct Silence {
     idle_timeout: Duration,
     /// In milliseconds after `began`.
     deadline: AtomicU64,
+    /// Whether the last request is answered, at least in part.
     is_idle: AtomicBool,
+    /// Whether the body of the last request is still arriving. It may do so beside the answer.
+    is_arriving: AtomicBool,
 }
 
 impl Silence {
@@ -36,6 +39,7 @@ impl Silence {
             idle_timeout,
             deadline: AtomicU64::new(NEVER),
             is_idle: AtomicBool::new(false),
+            is_arriving: AtomicBool::new(false),
         };
         silence.ends_in(HEADER_TIMEOUT);
         Arc::new(silence)
@@ -65,9 +69,23 @@ impl Silence {
         self.is_idle.store(true, Ordering::Relaxed);
     }
 
-    /// The first bytes of the next request have arrived.
+    /// The body of the request begins to arrive.
+    pub(super) fn body_arrives(&self) {
+        self.is_arriving.store(true, Ordering::Relaxed);
+    }
+
+    /// The body has arrived, or is not read any more. Returns whether the request still waits for
+    /// its answer.
+    pub(super) fn body_has_arrived(&self) -> bool {
+        self.is_arriving.store(false, Ordering::Relaxed);
+        !self.is_idle.load(Ordering::Relaxed)
+    }
+
+    /// More of the body has arrived, or the first bytes of the next request.
     fn has_received(&self) {
-        if self.is_idle.swap(false, Ordering::Relaxed) {
+        if self.is_arriving.load(Ordering::Relaxed) {
+            self.has_sent();
+        } else if self.is_idle.swap(false, Ordering::Relaxed) {
             self.ends_in(HEADER_TIMEOUT);
         }
     }
@@ -176,6 +194,31 @@ mod tests {
         sleep(IDLE / 2).await;
         silence.has_sent();
         assert_eq!(lasts(&silence).await, IDLE, "the response goes on");
+    }
+
+    /// An answer may begin while the body still arrives. Then the connection lives as long as bytes
+    /// go in either direction.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_arrives_beside_the_answer_is_not_the_next_request() {
+        let silence = Silence::new(IDLE);
+        silence.becomes_busy();
+        silence.body_arrives();
+        silence.becomes_idle();
+        for _ in 0..3 {
+            sleep(IDLE / 2).await;
+            silence.has_received();
+            assert_eq!(lasts(&silence).await, IDLE, "the body goes on");
+        }
+        silence.becomes_idle();
+        assert!(!silence.body_has_arrived(), "the request does not wait for its answer any more");
+        silence.has_sent();
+        assert_eq!(lasts(&silence).await, IDLE, "the answer goes on");
+        silence.becomes_idle();
+        silence.has_received();
+        assert_eq!(lasts(&silence).await, HEADER_TIMEOUT, "the next request has begun");
+        silence.becomes_busy();
+        silence.body_arrives();
+        assert!(silence.body_has_arrived());
     }
 
     #[tokio::test(start_paused = true)]

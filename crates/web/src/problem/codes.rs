@@ -99,7 +99,7 @@ impl Code {
     pub const UNSUPPORTED_MEDIA_TYPE: Self = Self::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
-        "The body must be application/json",
+        "The media type of the body is not supported",
     );
     /// The service does not answer to the name in `Host`.
     pub const MISDIRECTED_REQUEST: Self = Self::new(
