@@ -12,8 +12,8 @@ pub use command::{
     Touched,
 };
 pub use decision::{
-    DecidedInventory, Imported, InventoryChanges, InventoryDecision, InventoryOutcome, LoadedInventory,
-    Refusal, ReservationChange, StockChange,
+    DecidedInventory, Imported, InventoryChanges, InventoryDecision, InventoryOutcome,
+    LoadedInventory, Refusal, ReservationChange, StockChange,
 };
 
 mod allocate;

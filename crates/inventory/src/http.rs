@@ -18,12 +18,15 @@ use web::{Conditions, Rule, conditions};
 use crate::service::Service;
 
 pub(crate) use codes::own_codes;
+pub(crate) use import::Imports;
+pub use import::{Counted, Row, RowFault, read_rows};
 pub(crate) use searches::Searches;
 
 mod admin_log;
 mod audit;
 mod codes;
 mod holders;
+mod import;
 mod locations;
 mod movements;
 mod products;
@@ -41,6 +44,8 @@ pub(crate) const RULES: &[Rule] = &[
     Rule::needs("PUT", PRODUCT, &[Scope::CatalogWrite]),
     Rule::needs("GET", MOVEMENTS, &[Scope::LedgerRead]),
     Rule::needs_one_of("POST", MOVEMENTS, &[Scope::StockReceive, Scope::StockAdjust]),
+    // It counts stock, and creates and renames products.
+    Rule::needs("POST", "/api/inventory/import", &[Scope::StockAdjust, Scope::CatalogWrite]),
     // They show the ids of orders.
     Rule::needs(
         "GET",
@@ -73,6 +78,7 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
         .routes(routes!(products::get, products::put))
         .routes(routes!(movements::list, movements::record))
         .routes(routes!(holders::list))
+        .routes(routes!(import::import))
         .routes(routes!(reservations::get))
         .routes(routes!(locations::list))
         .routes(routes!(admin_log::list))

@@ -21,9 +21,17 @@ const OUTCOMES: [ReservationState; 4] = [
     ReservationState::Shipped,
 ];
 
+/// What a row of an import can lead to.
+const IMPORT_RESULTS: [&str; 5] = ["counted", "created", "unchanged", "replayed", "failed"];
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
 }
 
 /// The service's own metrics, beside those that both services share.
@@ -31,12 +39,37 @@ struct OutcomeLabel {
 pub struct Metrics {
     shared: telemetry::Metrics,
     reservations: Family<OutcomeLabel, Counter>,
+    pub(crate) imports: ImportMetrics,
+}
+
+/// The metrics of imports.
+#[derive(Clone, Debug)]
+pub(crate) struct ImportMetrics {
+    rows: Family<ResultLabel, Counter>,
+}
+
+impl ImportMetrics {
+    fn new(registry: &mut Registry) -> Self {
+        let metrics = Self { rows: Family::default() };
+        let help = "Rows of imports by result; those of dry runs are not counted";
+        registry.register("import_rows", help, metrics.rows.clone());
+        for result in IMPORT_RESULTS {
+            drop(metrics.rows.get_or_create(&ResultLabel { result }));
+        }
+        metrics
+    }
+
+    /// Counts a row that was answered.
+    pub(crate) fn count(&self, result: &'static str) {
+        self.rows.get_or_create(&ResultLabel { result }).inc();
+    }
 }
 
 impl Metrics {
     /// Registers the metrics. Call it once per registry.
     pub fn new(registry: &mut Registry, shared: telemetry::Metrics) -> Self {
-        let metrics = Self { shared, reservations: Family::default() };
+        let imports = ImportMetrics::new(registry);
+        let metrics = Self { shared, reservations: Family::default(), imports };
         let help = "Reservations by decision; repeated answers are not counted";
         registry.register("stock_reservations", help, metrics.reservations.clone());
         for state in OUTCOMES {

@@ -32,7 +32,7 @@ use web::program::{Api, Context, Process, Program};
 
 use crate::SERVICE;
 use crate::audit::InventoryAudit;
-use crate::http::{RULES, Searches, own_codes, routes};
+use crate::http::{Imports, RULES, Searches, own_codes, routes};
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::postgres::{Postgres, SCHEMA};
@@ -106,7 +106,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         outbox: outbox.clone(),
         metrics: metrics.clone(),
     };
-    let (batcher, committer) = batcher(commits, metrics);
+    let (batcher, committer) = batcher(commits, metrics.clone());
     let consumer = Consumer {
         service: SERVICE,
         bus: bus.clone(),
@@ -124,6 +124,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         pairing,
         readiness: context.readiness.clone(),
     };
+    let imports = Imports::new(metrics.imports.clone(), context.stopping.clone());
     let (refusals, refused) = Refusals::new();
     let serves_anyone_at = context.serves_anyone_at.clone();
     let notes = Notes { batcher: batcher.clone(), serves_anyone_at, refused };
@@ -138,6 +139,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         batcher,
         ids: context.ids.clone(),
         searches: Searches::default(),
+        imports,
     };
     let routes = routes(Arc::new(service));
     let api = context.api(SERVICE, routes, RULES, own_codes(), Some(refusals));

@@ -16,7 +16,7 @@ use platform::journal::Tail;
 use platform::quarantine::QuarantineTable;
 use platform::relay::Outbox;
 
-use crate::http::Searches;
+use crate::http::{Imports, Searches};
 use crate::metrics::Metrics;
 use crate::store::{StockAuditStore, StockFeedStore, StockStore};
 
@@ -82,4 +82,5 @@ pub struct Service {
     pub batcher: Batcher<InventoryCommand, InventoryOutcome>,
     pub ids: Arc<dyn Ids>,
     pub(crate) searches: Searches,
+    pub(crate) imports: Imports,
 }

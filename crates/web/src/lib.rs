@@ -11,13 +11,13 @@ pub use headers::{
     Conditions, IDEMPOTENT_REPLAYED, Wait, conditions, idempotency_key, preferred_wait,
 };
 pub use json::{Json, JsonBytes, MAX_BODY_BYTES, OptionalJson, read_json, read_optional_json};
-pub use lines::{Gone, Lines, NDJSON};
 pub use limits::count_search;
+pub use lines::{Gone, Lines, NDJSON};
 pub use query::Query;
 pub use refusals::{Refusals, RefusedRequest};
 pub use requester::Requester;
 pub use server::{CannotListen, bind, serve_probes};
-pub use upload::Upload;
+pub use upload::{Unreadable, Upload};
 
 pub mod audit;
 pub mod body;

@@ -46,14 +46,15 @@ impl BatchState {
         let deltas = Deltas { on_hand: row.on_hand.saturating_sub(level.on_hand), reserved: 0 };
         let stock_key = (&row.product_id, &row.location_id);
         let cause = Cause::Request(row.cause.clone());
-        let movement = self.move_stock(stock_key, MovementKind::Count, deltas, cause).map_err(
-            |error| match error {
-                LevelError::BelowReserved => {
-                    vec![Refusal::BelowReserved { reserved: level.reserved }]
+        let movement =
+            self.move_stock(stock_key, MovementKind::Count, deltas, cause).map_err(|error| {
+                match error {
+                    LevelError::BelowReserved => {
+                        vec![Refusal::BelowReserved { reserved: level.reserved }]
+                    }
+                    LevelError::AboveMaximum => vec![Refusal::OutOfRange],
                 }
-                LevelError::AboveMaximum => vec![Refusal::OutOfRange],
-            },
-        )?;
+            })?;
         if name_before.as_ref() != Some(&name) {
             self.name_product(row, found, &name);
         }

@@ -22,7 +22,16 @@ pub(super) const BELOW_RESERVED: Code = Code::new(
 pub(super) const TOO_MANY_LOCATIONS: Code =
     Code::new(StatusCode::CONFLICT, "too_many_locations", "No more locations can be created");
 
+pub(super) const INCOMPLETE_BODY: Code =
+    Code::new(StatusCode::BAD_REQUEST, "incomplete_body", "The body did not arrive completely");
+
 pub(super) const UNKNOWN_LOCATION: FaultCode = FaultCode::new("unknown_location");
+/// Of rows of an import.
+pub(super) const UNKNOWN_PRODUCT: FaultCode = FaultCode::new("unknown_product");
+pub(super) const MALFORMED_ROW: FaultCode = FaultCode::new("malformed_row");
+pub(super) const DUPLICATE_ROW: FaultCode = FaultCode::new("duplicate_row");
+pub(super) const ROW_BELOW_RESERVED: FaultCode = FaultCode::new("below_reserved");
+pub(super) const ROW_KEY_REUSED: FaultCode = FaultCode::new("idempotency_key_reused");
 
 /// All codes of this service, for the description of the API.
 pub(crate) fn own_codes() -> OwnCodes {
@@ -34,8 +43,16 @@ pub(crate) fn own_codes() -> OwnCodes {
             STOCK_CHANGED,
             BELOW_RESERVED,
             TOO_MANY_LOCATIONS,
+            INCOMPLETE_BODY,
         ],
-        fault_codes: vec![UNKNOWN_LOCATION],
+        fault_codes: vec![
+            UNKNOWN_LOCATION,
+            UNKNOWN_PRODUCT,
+            MALFORMED_ROW,
+            DUPLICATE_ROW,
+            ROW_BELOW_RESERVED,
+            ROW_KEY_REUSED,
+        ],
     }
 }
 
@@ -56,9 +73,20 @@ mod tests {
                 "reservation_not_found",
                 "stock_changed",
                 "below_reserved",
-                "too_many_locations"
+                "too_many_locations",
+                "incomplete_body"
             ]
         );
-        assert_eq!(fault_codes, ["unknown_location"]);
+        assert_eq!(
+            fault_codes,
+            [
+                "unknown_location",
+                "unknown_product",
+                "malformed_row",
+                "duplicate_row",
+                "below_reserved",
+                "idempotency_key_reused"
+            ]
+        );
     }
 }

@@ -258,6 +258,6 @@ fn ids(text: &str) -> Parsed<Vec<ProductId>> {
     text.split(',').map(super::id_text).collect()
 }
 
-fn boolean(text: &str) -> Parsed<bool> {
+pub(super) fn boolean(text: &str) -> Parsed<bool> {
     text.parse().map_err(|_| (FaultCode::BAD_FORMAT, "must be true or false".to_owned()))
 }

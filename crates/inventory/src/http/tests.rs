@@ -31,20 +31,20 @@ mod locations;
 mod searches;
 
 /// The service behind its edge, on an empty store.
-struct Api {
-    router: Router,
-    service: Arc<Service>,
+pub(super) struct Api {
+    pub(super) router: Router,
+    pub(super) service: Arc<Service>,
     folder: tempfile::TempDir,
 }
 
-struct Answer {
-    status: StatusCode,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
     headers: HeaderMap,
-    body: Value,
+    pub(super) body: Value,
 }
 
 impl Api {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Arc::new(ManualClock::at(START));
         let store =
@@ -66,6 +66,7 @@ impl Api {
         let mut registry = Registry::default();
         let shared = telemetry::Metrics::new(&mut registry, "test");
         let metrics = Arc::new(Metrics::new(&mut registry, shared.clone()));
+        let imports = metrics.imports.clone();
         let id = DatabaseId(Uuid::from_u128(2));
         let checks = Box::new(InventoryAudit::new(audit.clone(), ReadBudget::SHORT));
         let numbers = shared.audit.clone();
@@ -87,6 +88,7 @@ impl Api {
             batcher,
             ids: ids.clone(),
             searches: Searches::default(),
+            imports: Imports::new(imports, CancellationToken::new()),
         });
         let router = Edge::new("inventory", shared, ids).wrap(routes(service.clone()).into());
         Self { router, service, folder }
@@ -103,18 +105,18 @@ impl Api {
         }
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> Answer {
         self.send(
             Request::get(format!("/api/inventory{path}")).body(Body::empty()).expect("a request"),
         )
         .await
     }
 
-    async fn put(&self, path: &str, body: Value) -> Answer {
+    pub(super) async fn put(&self, path: &str, body: Value) -> Answer {
         self.write(Method::PUT, path, None, body).await
     }
 
-    async fn post(&self, path: &str, key: Option<&str>, body: Value) -> Answer {
+    pub(super) async fn post(&self, path: &str, key: Option<&str>, body: Value) -> Answer {
         self.write(Method::POST, path, key, body).await
     }
 
@@ -127,7 +129,7 @@ impl Api {
         self.send(request.body(Body::from(body.to_string())).expect("a request")).await
     }
 
-    async fn receive(&self, product: &str, quantity: u32) -> Answer {
+    pub(super) async fn receive(&self, product: &str, quantity: u32) -> Answer {
         self.put(&format!("/products/{product}"), json!({"name": product})).await;
         let body = json!({"kind": "receive", "quantity": quantity});
         self.post(&format!("/products/{product}/movements"), None, body).await
@@ -135,7 +137,7 @@ impl Api {
 }
 
 impl Answer {
-    fn ids(&self, member: &str) -> Vec<&str> {
+    pub(super) fn ids(&self, member: &str) -> Vec<&str> {
         let rows = self.body["data"].as_array().expect("a list");
         rows.iter().map(|row| row[member].as_str().expect("an id")).collect()
     }

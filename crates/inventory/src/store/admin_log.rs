@@ -34,7 +34,14 @@ pub(super) fn entry(act: &AdminAct) -> AdminEntry {
         AdminEvent::Noted(Note::ImportBegan { key, reason }) => {
             ("import_began", key.clone(), None, json!({"reason": reason}))
         }
-        AdminEvent::Noted(Note::ImportEnded { key, is_complete, rows, changed, failed, sha256 }) => {
+        AdminEvent::Noted(Note::ImportEnded {
+            key,
+            is_complete,
+            rows,
+            changed,
+            failed,
+            sha256,
+        }) => {
             let after = json!({
                 "complete": is_complete, "rows": rows, "changed": changed, "failed": failed,
                 "sha256": sha256,

@@ -11,8 +11,8 @@ use contract::{
 };
 use inventory_core::admin::Requester;
 use inventory_core::decide::{
-    Change, DecidedInventory, InventoryCommand, InventoryOutcome, MovementRequest, Precondition,
-    PutLocation, PutProduct, decide,
+    Change, DecidedInventory, ImportRow, InventoryCommand, InventoryOutcome, MovementRequest,
+    Precondition, PutLocation, PutProduct, decide,
 };
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, RequestCause, RequestId};

@@ -1,0 +1,235 @@
+//! `POST /api/inventory/import`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::HeaderMap;
+use inventory_core::admin::Requester;
+use platform::keys::Principal;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use web::body::{Parsed, text_not_blank};
+use web::problem::{Code, Fault, FaultCode, Problem, WriteProblems};
+use web::{Lines, Query, Unreadable, Upload, idempotency_key};
+
+use crate::metrics::ImportMetrics;
+use crate::service::Service;
+use answer::{ImportLine, NewCountRow};
+use rows::{MEDIA_TYPES, Rows};
+use task::{Import, Terms};
+
+mod answer;
+mod command;
+mod rows;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub use rows::{Counted, Row, RowFault};
+
+/// The largest file, in bytes.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// The most rows of a file: each is remembered, so that none is counted twice.
+const MAX_ROWS: u64 = 1_000_000;
+/// How many imports a process carries out at the same time.
+const MAX_IMPORTS: usize = 2;
+/// How long a file may take to arrive and to be counted.
+const MAX_DURATION: Duration = Duration::from_secs(30 * 60);
+
+/// What the imports of a process share.
+#[derive(Clone, Debug)]
+pub(crate) struct Imports {
+    places: Arc<Semaphore>,
+    pub(super) metrics: ImportMetrics,
+    /// Cancelled when the shutdown begins.
+    stopping: CancellationToken,
+}
+
+impl Imports {
+    pub(crate) fn new(metrics: ImportMetrics, stopping: CancellationToken) -> Self {
+        Self { places: Arc::new(Semaphore::new(MAX_IMPORTS)), metrics, stopping }
+    }
+
+    fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.places.clone().try_acquire_owned().map_err(|_| {
+            let detail = format!("{MAX_IMPORTS} imports are running, which is the maximum");
+            Problem::new(Code::OVERLOADED, detail).retry_after(5)
+        })
+    }
+}
+
+/// Count stock from a file
+///
+/// Each row of the file is what a count of a product at a location has found. A product that does
+/// not exist is created, if the row has a name; another name replaces the one that the product has.
+/// Its `low_stock_at` is kept. Rows are counted while the file arrives, and the answer has a line
+/// for each row, in order. A row that is refused changes nothing and does not stop the rows after
+/// it. The last line says how many rows there were; without a last line with `"done": true`, the
+/// import was not finished.
+///
+/// An import that is repeated with the same `Idempotency-Key`, file and reason counts no row twice:
+/// after an interruption, the same request finishes it. A row is recognized by its line.
+///
+/// CSV has a header with the columns `product_id`, `quantity` and, if wanted, `name` and
+/// `location_id`, in any order; commas or semicolons separate the cells (RFC 4180, UTF-8). NDJSON
+/// has one object per line. A row has at most 8 KiB, a file 64 MiB and 1 000 000 rows, and names a
+/// product at a location once. With `dry_run=true`, the answer says what would be counted, and
+/// nothing is written.
+#[utoipa::path(
+    post, path = "/api/inventory/import", tag = "inventory", operation_id = "importStock",
+    request_body(content((String = "text/csv", example = "product_id,name,quantity,location_id\n789,Blue mug,12,main\n"), (NewCountRow = "application/x-ndjson"))),
+    params(
+        ("reason" = Option<String>, Query, min_length = 1, max_length = 200, description = "Why the stock was counted; required unless `dry_run`"),
+        ("dry_run" = Option<bool>, Query, description = "`true`: nothing is written"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1–255 visible ASCII characters; required unless `dry_run`. The movements have it as their `reference`"),
+    ),
+    responses(
+        (status = 200, description = "A line for each row, and a last line", body = ImportLine, content_type = "application/x-ndjson"),
+        (status = 400, description = "`incomplete_body`: The body did not arrive completely", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`body_too_large`: The body is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported_media_type`: The media type of the body is not supported", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_request` with every fault of the parameters or of the header", body = Problem, content_type = "application/problem+json"),
+        WriteProblems,
+    ),
+)]
+pub(super) async fn import(
+    State(service): State<Arc<Service>>,
+    Extension(client): Extension<Arc<Principal>>,
+    requester: web::Requester,
+    query: Query,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let request_id = requester.request_id.clone().unwrap_or_default();
+    let (media_type, mut upload) = begin(&parts.headers, body).await?;
+    let mut rows = Rows::of(media_type);
+    let ready = ready(&service, &client, requester, query, &parts.headers);
+    let ready = match ready {
+        Ok(ready) => header(&mut rows, &mut upload).await.map(|digest| (ready, digest)),
+        Err(problem) => Err(problem),
+    };
+    let ((place, terms), digest) = match ready {
+        Ok(ready) => ready,
+        Err(problem) => {
+            upload.refuse(&parts.headers).await;
+            return Err(problem);
+        }
+    };
+    let (lines, response) = Lines::begin(place);
+    // A task of its own: it goes on reading while the client does not read the answer.
+    tokio::spawn(Import::new(service, terms, request_id, upload, (rows, digest)).run(lines));
+    Ok(response)
+}
+
+async fn begin(headers: &HeaderMap, body: Body) -> Result<(&'static str, Upload), Problem> {
+    Upload::begin(headers, body, &MEDIA_TYPES, MAX_BYTES, MAX_DURATION).await
+}
+
+/// Reads the parameters, and takes a place among the imports.
+fn ready(
+    service: &Service,
+    client: &Principal,
+    requester: web::Requester,
+    mut query: Query,
+    headers: &HeaderMap,
+) -> Result<(OwnedSemaphorePermit, Terms), Problem> {
+    let reason = query.optional("reason", reason);
+    let dry_run = query.optional("dry_run", super::products::boolean).unwrap_or(false);
+    query.finish()?;
+    let key = idempotency_key(headers, client)?;
+    let terms = Terms::new(dry_run, reason, key, super::requester(requester))?;
+    Ok((service.imports.place()?, terms))
+}
+
+/// Reads until the columns of the file are known.
+async fn header(rows: &mut Rows, upload: &mut Upload) -> Result<task::FileDigest, Problem> {
+    let mut digest = task::FileDigest::default();
+    while !rows.begin()? {
+        match upload.next().await.map_err(unreadable)? {
+            Some(piece) => {
+                digest.update(&piece);
+                rows.push(piece);
+            }
+            None => rows.end(),
+        }
+    }
+    Ok(digest)
+}
+
+/// The problem of a file that cannot be read to its end.
+fn unreadable(error: Unreadable) -> Problem {
+    let code = match error {
+        Unreadable::TooLarge(_) => Code::BODY_TOO_LARGE,
+        Unreadable::Cut | Unreadable::TooSlow => super::codes::INCOMPLETE_BODY,
+    };
+    Problem::new(code, error.to_string())
+}
+
+fn reason(text: &str) -> Parsed<String> {
+    text_not_blank(super::MAX_TEXT)(&web::body::Node::String(text.to_owned()))
+}
+
+impl Terms {
+    /// # Errors
+    ///
+    /// 422 `invalid_request` if a key or a reason is missing.
+    fn new(
+        dry_run: bool,
+        reason: Option<String>,
+        key: Option<String>,
+        requester: Requester,
+    ) -> Result<Self, Problem> {
+        if dry_run {
+            return Ok(Self::DryRun);
+        }
+        match (key, reason) {
+            (Some(key), Some(reason)) => Ok(Self::Import { key, reason, requester }),
+            (key, reason) => {
+                let missing = |name: &'static str| {
+                    let detail = format!("{name} is required, unless dry_run is true");
+                    Fault::parameter(name, FaultCode::REQUIRED, detail)
+                };
+                let reason = reason.is_none().then(|| missing("reason"));
+                let key = key.is_none().then(|| missing("Idempotency-Key"));
+                Err(Problem::invalid(reason.into_iter().chain(key).collect()))
+            }
+        }
+    }
+}
+
+/// Reads a whole file, cut into these pieces, for the fuzz targets and the tests.
+///
+/// # Errors
+///
+/// 422 `invalid_request` with every fault of the header.
+pub fn read_rows(media_type: &str, pieces: &[&[u8]]) -> Result<Vec<Row>, Problem> {
+    let mut rows = Rows::of(media_type);
+    let mut pieces = pieces.iter().filter(|piece| !piece.is_empty());
+    let mut more = |rows: &mut Rows| match pieces.next() {
+        Some(piece) => {
+            rows.push(bytes::Bytes::copy_from_slice(piece));
+            true
+        }
+        None => {
+            rows.end();
+            false
+        }
+    };
+    while !rows.begin()? {
+        more(&mut rows);
+    }
+    let mut read = Vec::new();
+    loop {
+        while let Some(row) = rows.next() {
+            read.push(row);
+        }
+        if !more(&mut rows) {
+            read.extend(std::iter::from_fn(|| rows.next()));
+            return Ok(read);
+        }
+    }
+}
