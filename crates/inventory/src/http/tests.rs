@@ -455,6 +455,7 @@ async fn the_description_names_every_route_and_every_shape() {
     let expected = [
         "admin-log",
         "audit",
+        "import",
         "locations",
         "locations/{location_id}",
         "products",
@@ -476,6 +477,8 @@ async fn the_description_names_every_route_and_every_shape() {
         "NewProduct",
         "NewMovement",
         "NewLocation",
+        "NewCountRow",
+        "ImportLine",
     ] {
         assert!(description["components"]["schemas"][shape].is_object(), "{shape}");
     }

@@ -67,6 +67,7 @@ mod damaged;
 mod descriptions;
 mod faults;
 mod full_disk;
+mod import;
 mod largest;
 mod log;
 mod one_writer;
