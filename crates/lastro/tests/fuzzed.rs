@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use fastrand::Rng;
-use properties::{cursors, key_header, messages, money, order_body};
+use properties::{cursors, import_rows, key_header, messages, money, order_body};
 
 const INPUTS: usize = 4000;
 /// The pieces that inputs are made of, beside parts of the seeds.
@@ -60,6 +60,11 @@ fn every_cursor_has_one_spelling_and_one_list() {
 #[test]
 fn every_key_is_taken_as_it_was_sent_or_refused() {
     check("key_header", key_header::check);
+}
+
+#[test]
+fn every_row_of_an_import_is_read_the_same_however_the_file_is_cut() {
+    check("import_rows", import_rows::check);
 }
 
 fn check(target: &str, property: fn(&[u8])) {

@@ -28,7 +28,7 @@ const MAY_KNOW: [(&str, &[&str], &[&str]); 13] = [
     ("sim", &ALL_BUT_THE_TOP, &[]),
     ("testbed", &[], &[]),
     // For the fuzz targets and the tests.
-    ("properties", &["contract", "orders-core", "platform", "web", "orders"], &[]),
+    ("properties", &["contract", "orders-core", "platform", "web", "orders", "inventory"], &[]),
 ];
 /// The crates below the programs and the simulator.
 const ALL_BUT_THE_TOP: [&str; 8] = [

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cursors;
+pub mod import_rows;
 pub mod key_header;
 pub mod messages;
 pub mod money;

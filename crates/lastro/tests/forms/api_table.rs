@@ -29,12 +29,17 @@ const OWN_PATHS: [&str; 9] = [
     "/docs/swagger-ui.css",
 ];
 /// Codes that no request alone can cause: this shop asks for no API keys and has no rate limits, a
-/// thousand locations are no scene for a table, no client of these tests sends what is not HTTP, and
-/// the rest are faults of the storage, which other tests inject.
-const ELSEWHERE: [&str; 13] = [
+/// thousand locations are no scene for a table, no client of these tests sends what is not HTTP or
+/// half a body, and the rest are faults of the storage, which other tests inject, and of rows of an
+/// import, which are in the lines of its answer.
+const ELSEWHERE: [&str; 17] = [
     "malformed_request",
     "uri_too_long",
     "headers_too_large",
+    "incomplete_body",
+    "unknown_product",
+    "malformed_row",
+    "duplicate_row",
     "too_many_locations",
     "unauthenticated",
     "forbidden",
@@ -136,6 +141,8 @@ async fn scene(shop: &Deployment) -> BTreeMap<&'static str, String> {
         ("{101 lines}", order(&[("MUG", 1); 101]).to_string()),
         ("{300 KB}", format!(r#"{{"customer_id": "{}"}}"#, "x".repeat(300_000))),
         ("{line}", line.to_owned()),
+        ("{a count}", "product_id,name,quantity\nCUP,Cup,7\nCUP,Cup,8\n".to_owned()),
+        ("{65 MiB}", "x".repeat(65 * 1024 * 1024)),
         ("{confirmed}", shop.confirmed(&[("MUG", 1)]).await),
         ("{to ship}", shop.confirmed(&[("MUG", 1)]).await),
         ("{rejected}", shop.settle(&[("MUG", 999)]).await.0),

@@ -11,6 +11,7 @@ use testbed::{
 };
 use tokio::time::{Instant, sleep};
 
+mod import;
 mod overload;
 
 /// How long each fault lasts.
