@@ -28,6 +28,11 @@ OF_SEVERAL_MEMBERS = [
     r"^If-Match must not come with If-None-Match$",
     # Characters that nobody sees are more than a pattern can list.
     r" must not be blank$",
+    # What an import needs unless it is a dry run, and the header of its file.
+    r"^(reason|Idempotency-Key) is required, unless dry_run is true$",
+    r"^the header, which is the first line, must have ",
+    r" is not a known column$",
+    r" must be one column only$",
     # A key that a program writes which has none.
     r"^Idempotency-Key must be a key of this request, not (undefined|null)$",
 ]
