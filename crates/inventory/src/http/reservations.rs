@@ -39,7 +39,7 @@ pub(super) struct ReservationView {
 }
 
 impl ReservationView {
-    fn new(reservation: Reservation, movements: Vec<Movement>) -> Self {
+    fn new(reservation: &Reservation, movements: Vec<Movement>) -> Self {
         let shortfalls = reservation.shortfalls();
         Self {
             order_id: reservation.order_id.to_string(),
@@ -73,7 +73,7 @@ pub(super) async fn get(
     let found = service.store.reservation(order_id).await?;
     let reservation = found.ok_or_else(reservation_not_found)?;
     let movements = movements(&service, &reservation).await?;
-    Ok(Json(ReservationView::new(reservation, movements)))
+    Ok(Json(ReservationView::new(&reservation, movements)))
 }
 
 /// The movements that a reservation lists. They never change, so they may be read after it.

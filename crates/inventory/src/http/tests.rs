@@ -70,7 +70,7 @@ impl Api {
         let id = DatabaseId(Uuid::from_u128(2));
         let checks = Box::new(InventoryAudit::new(audit.clone(), ReadBudget::SHORT));
         let numbers = shared.audit.clone();
-        let auditor = Auditor::new("inventory", checks, numbers, clock.clone()).state();
+        let auditor = Auditor::new("inventory", checks, numbers, clock).state();
         let bus = Arc::new(Embedded::new(Arc::new(SystemClock), ACK_WAIT, id));
         let (outbox, _) = Relay::new(bus, contract::answers::ANSWERS_CHANNEL, Box::new(|_| {}));
         let tail = Arc::new(Tail::default());

@@ -23,7 +23,15 @@ async fn a_reservation_shows_the_allocations_of_an_order() {
         let reservation = shop.get(&format!("/api/inventory/reservations/{id}")).await.ok();
         assert_eq!(
             members(&reservation),
-            ["order_id", "state", "allocations", "shortages", "created_at", "updated_at"]
+            [
+                "order_id",
+                "state",
+                "allocations",
+                "shortages",
+                "movements",
+                "created_at",
+                "updated_at"
+            ]
         );
         assert_eq!((&reservation["order_id"], &reservation["state"]), (&json!(id), &json!(state)));
         assert_eq!(

@@ -65,6 +65,7 @@ macro_rules! store_laws {
             leasing::a_command_that_is_made_due_is_leased_first_with_its_next_attempt
             leasing::nothing_is_made_due_where_nothing_is_pending
             reading::pending_commands_are_listed_oldest_order_first_page_by_page
+            reading::a_page_of_pending_commands_reads_a_bounded_number_of_rows
             reading::lists_are_newest_first_filtered_and_complete_page_by_page
             reading::a_list_of_several_statuses_is_one_list_newest_first
             reading::a_list_by_time_has_what_was_accepted_within_it

@@ -1,4 +1,6 @@
 //! The pending commands, as an operator reads them and makes them due.
+//!
+//! Orders alone has this file: the Inventory Service waits for nothing.
 
 use std::time::Duration;
 

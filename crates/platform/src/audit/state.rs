@@ -15,7 +15,7 @@ pub const MAX_OFFENDERS: usize = 100;
 pub struct AuditState(Mutex<AuditReport>);
 
 /// What one auditor or several have done since their process started.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditReport {
     /// How many rounds are complete.
     pub rounds: u64,
@@ -98,20 +98,6 @@ impl AuditState {
 
     fn report_mut(&self) -> MutexGuard<'_, AuditReport> {
         self.0.lock().expect("nothing panics while it counts")
-    }
-}
-
-impl Default for AuditReport {
-    fn default() -> Self {
-        Self {
-            rounds: 0,
-            round_ended_at: None,
-            running: false,
-            last_step_at: None,
-            failing: false,
-            invariants: Vec::new(),
-            offenders: VecDeque::new(),
-        }
     }
 }
 

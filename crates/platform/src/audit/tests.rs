@@ -181,13 +181,13 @@ async fn the_state_has_what_was_done_and_each_offender_once_the_newest_first() {
 
 #[tokio::test]
 async fn no_more_offenders_are_kept_than_the_maximum() {
-    let many = (0..3 * MAX_OFFENDERS as u32).map(|n| n * 2).collect();
+    let many = (0..300).map(|n| n * 2).collect();
     let (mut auditor, _) = auditor(vec![Ok((many, Progress::RoundOver))]);
     auditor.tick().await.expect("a step");
     let report = auditor.state().report();
     assert_eq!(report.offenders.len(), MAX_OFFENDERS);
     assert_eq!(report.offenders[0].offender, "598 is even");
-    let both = report.clone().with(report.clone());
+    let both = report.clone().with(report);
     assert_eq!(both.offenders.len(), MAX_OFFENDERS);
     assert_eq!((both.invariants.len(), both.invariants[0].violations), (2, 600));
 }

@@ -36,7 +36,7 @@ impl QuarantineTable for Database {
         requester: Requester,
     ) -> Result<Option<QuarantineEntry>, Failure> {
         self.write(move |transaction, now| {
-            let by = requester.actor.clone();
+            let by = requester.actor.as_deref();
             let discarded = discard(transaction, id, now, by).map_err(failure)?;
             if let Some(entry) = &discarded {
                 admin_log::insert_sqlite(transaction, &discarded_by(requester, now, entry))?;
@@ -76,7 +76,7 @@ fn discard(
     connection: &Connection,
     id: EntryId,
     now: Timestamp,
-    by: Option<String>,
+    by: Option<&str>,
 ) -> rusqlite::Result<Option<QuarantineEntry>> {
     let sql = format!(
         "UPDATE quarantine SET discarded_at = ?2, discarded_by = ?3

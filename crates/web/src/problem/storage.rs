@@ -46,6 +46,7 @@ impl From<NotDone> for Problem {
 
 impl Problem {
     /// The problem of a change that the storage failed to write.
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`, as `From` is for reads")]
     pub fn not_written(failure: Failure) -> Self {
         error!(error = %Chain(&failure), "storage write failed");
         match failure {

@@ -191,3 +191,18 @@ pub(crate) async fn pending_commands_are_listed_oldest_order_first_page_by_page(
         assert_eq!(numbers(&list(Some(10), limit).await), [], "{limit}");
     }
 }
+
+/// The oldest orders have new commands, so most rows are read and not listed.
+pub(crate) async fn a_page_of_pending_commands_reads_a_bounded_number_of_rows(fresh: Fresh) {
+    fresh.run((1..=1101).map(place).collect()).await;
+    fresh.clock.advance(Duration::from_secs(60));
+    fresh.run((1..=1100).map(cancel).collect()).await;
+    let older_than = Some(Duration::from_secs(30));
+    let mut filter = PendingFilter { older_than, after: None, limit: 9 };
+    let first = fresh.store.pending(filter).await.expect("a page");
+    assert_eq!((first.commands.len(), first.next), (0, Some(id(1000))));
+    filter.after = first.next;
+    let second = fresh.store.pending(filter).await.expect("a page");
+    let listed: Vec<_> = second.commands.iter().map(|command| command.order_id).collect();
+    assert_eq!((listed, second.next), (vec![id(1101)], None));
+}

@@ -3,6 +3,7 @@ use crate::store::laws::{
     Fresh, START, cancel, fulfill, id, pairing, place, placement, reserved, store_laws,
 };
 use platform::clock::ManualClock;
+use platform::quarantine::QuarantineFilter;
 
 async fn fresh() -> Fresh {
     let folder = tempfile::tempdir().expect("a folder");
@@ -186,4 +187,7 @@ async fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_
         store.lease(lease).await.expect("a lease").iter().map(|command| command.order_id).collect();
     assert_eq!(sent, [id(2)]);
     assert_eq!(testbed::quarantined(&path), [("poisoned".to_owned(), 1)]);
+    let filter = QuarantineFilter { limit: 9, ..QuarantineFilter::default() };
+    let entries = store.quarantine_table().list(filter).await.expect("a page");
+    assert_eq!(entries[0].subject, Some(id(1).to_string()), "so an operator can look it up");
 }
