@@ -51,6 +51,16 @@ const ELSEWHERE: [&str; 17] = [
     "outcome_unknown",
     "shutting_down",
 ];
+/// The operations that succeed only where a message was set aside or a command waits, which no
+/// request brings about. `tests/api/operators.rs` shows that they do.
+const AFTER_FAULTS: [&str; 6] = [
+    "GET /api/inventory/quarantine/{id}",
+    "GET /api/orders/quarantine/{id}",
+    "POST /api/inventory/quarantine/{id}/discard",
+    "POST /api/orders/pending/{order_id}/retry",
+    "POST /api/orders/quarantine/{id}/discard",
+    "POST /api/orders/quarantine/{id}/retry",
+];
 /// The headers of an answer that the table shows.
 const TELLING: [&str; 5] =
     ["Content-Type", "Location", "Allow", "Idempotent-Replayed", "Preference-Applied"];
@@ -237,6 +247,9 @@ async fn the_table_and_the_description_of_the_api_agree() {
         }
     }
     let described: BTreeSet<_> = described.into_keys().collect();
+    let after_faults = AFTER_FAULTS.map(str::to_owned);
+    assert!(after_faults.iter().all(|name| !succeeded.contains(name)), "no fault is needed");
+    succeeded.extend(after_faults);
     assert_eq!(succeeded, described, "each operation succeeds once in the table");
 }
 
