@@ -26,6 +26,8 @@ OF_SEVERAL_MEMBERS = [
     r"^quantity must not be 0$",
     r"^quantity must not raise the stock on hand above the maximum ",
     r"^If-Match must not come with If-None-Match$",
+    # A leap second on a day that has none.
+    r"^(from|to) must be an RFC 3339 time",
     # Characters that nobody sees are more than a pattern can list.
     r" must not be blank$",
     # What an import needs unless it is a dry run, and the header of its file.

@@ -368,11 +368,14 @@ async fn a_reservation_shows_what_is_held_or_what_was_short() {
     for command in [place(1, &[("789", 2)]), place(2, &[("789", 4), ("790", 1)])] {
         api.service.batcher.submit(command).await.expect("a decision");
     }
-    let held = api.get(&reservation(1)).await.body;
+    let mut held = api.get(&reservation(1)).await.body;
+    let movements = held["movements"].take();
+    assert_eq!((&movements[0]["kind"], &movements[0]["seq"]), (&json!("reserve"), &json!(2)));
+    assert_eq!(movements.as_array().map(Vec::len), Some(1));
     let expected = json!({
         "order_id": "00000000-0000-0000-0000-000000000001", "state": "reserved",
         "allocations": [{"product_id": "789", "location_id": "main", "quantity": 2}], "shortages": [],
-        "created_at": NOW, "updated_at": NOW,
+        "movements": null, "created_at": NOW, "updated_at": NOW,
     });
     assert_eq!(held, expected);
     let short = api.get(&reservation(2)).await.body;
@@ -381,6 +384,7 @@ async fn a_reservation_shows_what_is_held_or_what_was_short() {
         {"product_id": "790", "requested": 1, "available": 0, "reason": "unknown_product"},
     ]);
     assert_eq!((&short["state"], &short["shortages"]), (&json!("rejected"), &expected));
+    assert_eq!(short["movements"], json!([]));
 }
 
 fn reservation(n: u32) -> String {

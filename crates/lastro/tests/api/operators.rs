@@ -62,7 +62,7 @@ fn set_aside(shop: &Deployment, service: &str, key: &str, subject: Option<&str>,
     let subject = subject.map_or("NULL".to_owned(), |subject| format!("'{subject}'"));
     let insert = format!(
         "INSERT INTO quarantine (key, subject, kind, reason, length, count, first_at, last_at, bytes)
-         VALUES (x'{}', {subject}, 'anomaly', 'StockAllocated: odd', 5, 2, 1, {last_at}, 'hello')",
+         VALUES (x'{}', {subject}, 'anomaly', 'StockAllocated: odd', 5, 2, 1, {last_at}, x'68656c6c6f')",
         key.repeat(64)
     );
     write_past(&shop.folder().join("data").join(format!("{service}.db")), &insert);

@@ -343,6 +343,7 @@ mod tests {
             "forbidden",
             "cross_site_request",
             "not_found",
+            "quarantine_entry_not_found",
             "method_not_allowed",
             "sold_out",
             "precondition_failed",

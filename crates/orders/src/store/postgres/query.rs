@@ -128,16 +128,15 @@ impl Page {
     pub(super) fn sql(self) -> String {
         let statuses = if self.times { 6 } else { 4 };
         let customer = statuses + i32::from(self.statuses);
-        let range = |key: &str| {
-            let times = if self.times { "AND created_at >= $4 AND created_at < $5" } else { "" };
-            format!("{key} >= $2 AND {key} < $3 {times}")
-        };
         let source = if self.statuses && !self.customer {
-            format!("({}) AS newest JOIN orders USING (order_id)", self.newest(statuses, range))
+            format!("({}) AS newest JOIN orders USING (order_id)", self.newest(statuses))
         } else {
             "orders".to_owned()
         };
-        let mut conditions = vec![range("orders.order_id")];
+        let mut conditions = vec!["orders.order_id >= $2 AND orders.order_id < $3".to_owned()];
+        if self.times {
+            conditions.push("created_at >= $4 AND created_at < $5".to_owned());
+        }
         if self.customer {
             conditions.push(format!("customer_id = ${customer}"));
             if self.statuses {
@@ -155,20 +154,24 @@ impl Page {
 
     /// The newest orders of the statuses. Each status has its own index or table, sorted by id: of
     /// each the newest are taken, and of these the newest.
-    fn newest(self, statuses: i32, range: impl Fn(&str) -> String) -> String {
-        let join = if self.times { "JOIN orders USING (order_id)" } else { "" };
-        let accepted = |key: &str| format!("{join} WHERE {}", range(key));
+    fn newest(self, statuses: i32) -> String {
+        // A query of its own for each order: a join could be begun with the orders, of which a rare
+        // status has few.
+        let times = if self.times {
+            "AND (SELECT created_at >= $4 AND created_at < $5 FROM orders WHERE orders.order_id = of_it.order_id)"
+        } else {
+            ""
+        };
+        let accepted = format!("of_it.order_id >= $2 AND of_it.order_id < $3 {times}");
         let of_states = format!(
             "SELECT of_status.order_id FROM unnest(${statuses}::text[]) AS wanted (name) CROSS JOIN LATERAL
-                 (SELECT order_states.order_id FROM order_states {}
-                      AND order_states.status = wanted.name::order_status
-                  ORDER BY order_states.order_id DESC LIMIT $1) AS of_status",
-            accepted("order_states.order_id")
+                 (SELECT of_it.order_id FROM order_states AS of_it
+                  WHERE of_it.status = wanted.name::order_status AND {accepted}
+                  ORDER BY of_it.order_id DESC LIMIT $1) AS of_status"
         );
         let of_received = format!(
-            "SELECT pending_commands.order_id FROM pending_commands {} AND pending_commands.revision = 1
-             ORDER BY pending_commands.order_id DESC LIMIT $1",
-            accepted("pending_commands.order_id")
+            "SELECT of_it.order_id FROM pending_commands AS of_it WHERE of_it.revision = 1 AND {accepted}
+             ORDER BY of_it.order_id DESC LIMIT $1"
         );
         let all = if self.received {
             format!("({of_states}) UNION ALL ({of_received})")

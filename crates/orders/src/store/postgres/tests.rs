@@ -188,3 +188,26 @@ async fn a_row_that_makes_no_sense_does_not_stop_its_neighbours_from_being_sent_
         operator.query_one("SELECT kind, count FROM quarantine", &[]).await.expect("one entry");
     assert_eq!((row.get("kind"), row.get("count")), ("poisoned", 1_i64));
 }
+
+/// It waits for the lock of the pending row, and sees what is left of it then.
+#[tokio::test]
+async fn a_command_that_is_answered_meanwhile_is_not_made_due() {
+    let (store, _, url) = opened().await;
+    let store = Arc::new(store);
+    store.run(Arc::new([place(1)]), decide).await.expect("an order");
+    let (answer, observer) = (postgres(&url).await, postgres(&url).await);
+    answer.batch_execute("BEGIN; DELETE FROM pending_commands").await.expect("the lock");
+    let making_due = {
+        let store = store.clone();
+        tokio::spawn(async move { store.make_due(id(1), Requester::default()).await })
+    };
+    eventually(PATIENCE, "it waits for the row", async || {
+        let waiting = "SELECT pid FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        observer.query_opt(waiting, &[]).await.expect("rows").map(drop)
+    })
+    .await;
+    answer.batch_execute("COMMIT").await.expect("answered");
+    let made_due = making_due.await.expect("no panic").expect("a commit");
+    assert_eq!(made_due, MadeDue::NothingPending);
+}
