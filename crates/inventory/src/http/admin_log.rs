@@ -25,20 +25,15 @@ pub(super) struct EntryView {
     /// Who asked for it; null if clients were not asked who they are.
     #[schema(example = "key:4fT9xQ2mLp0a")]
     actor: Option<String>,
-    /// `put_product`, `put_location`, `adjust` or `count`; `discard_message` for an entry of the
-    /// quarantine; `refused` for a request that only an administrator may make; `serves_anyone` when the service began to serve clients from other
-    /// machines without asking who they are; `key_created`, `key_rotated`, `key_revoked` or `key_restored`.
+    /// `put_product`, `put_location`, `adjust` or `count`; `import_began` and `import_ended` for a
+    /// file of counted stock, whose counts are in the ledger; `discard_message` for an entry of the
+    /// quarantine; `refused` for a request that only an administrator may make; `serves_anyone` when
+    /// the service began to serve clients from other machines without asking who they are;
+    /// `key_created`, `key_rotated`, `key_revoked` or `key_restored`.
     #[schema(example = "put_product")]
     action: String,
-    /// The id of the product, location, key or entry; the method and path of a refused request; the address
-    /// `put_product`, `put_location`, `adjust` or `count`; `import_began` and `import_ended` for a file
-    /// of counted stock, whose counts are in the ledger; `refused` for a request that only an
-    /// administrator may make; `serves_anyone` when the service began to serve clients from other
-    /// machines without asking who they are; `key_created`, `key_rotated`, `key_revoked` or `key_restored`.
-    #[schema(example = "put_product")]
-    action: String,
-    /// The id of the product, location or key; the `Idempotency-Key` of an import; the method and path of a refused request; the address
-    /// where the service listens.
+    /// The id of the product, location, key or entry; the `Idempotency-Key` of an import; the method
+    /// and path of a refused request; the address where the service listens.
     #[schema(example = "789")]
     subject: String,
     /// What it was before; null if it did not exist.
@@ -84,8 +79,8 @@ fn json(text: String) -> Box<RawValue> {
 /// List administrative changes
 ///
 /// Lists what people changed by hand, newest first: products, locations, adjusted and counted stock,
-/// discarded entries of the quarantine, and API keys in the database. It also has the administrative requests that were refused, and when
-/// imports, and API keys in the database. It also has the administrative requests that were refused, and when
+/// imports, discarded entries of the quarantine, and API keys in the database. It also has the
+/// administrative requests that were refused, and when
 /// the service began to serve clients without asking who they are. The log is append-only.
 #[utoipa::path(
     get, path = "/api/inventory/admin-log", tag = "inventory", operation_id = "listAdminLog",

@@ -30,8 +30,8 @@ pub(crate) mod deciding;
 pub(crate) mod feeding;
 pub(crate) mod guarding;
 pub(crate) mod holding;
-pub(crate) mod quarantining;
 pub(crate) mod importing;
+pub(crate) mod quarantining;
 pub(crate) mod reading;
 
 /// Runs every law on what `$fresh()` makes: an empty store, whatever keeps it alive, and the clock
@@ -51,12 +51,13 @@ macro_rules! store_laws {
             deciding::the_largest_order_is_reserved_shipped_and_read_back
             deciding::sixteen_deciders_with_crossed_products_neither_oversell_nor_deadlock
             deciding::no_more_locations_are_created_than_the_maximum_however_many_ask_at_once
-    feeding::every_movement_is_covered_by_one_entry_of_the_journal_in_its_order
+            feeding::every_movement_is_covered_by_one_entry_of_the_journal_in_its_order
             feeding::what_moves_nothing_makes_no_entry
             feeding::the_journal_reads_the_same_from_every_position_in_pages_of_any_size
-            feeding::the_journal_is_whole_while_it_is_numbered_and_read_beside_commits, importing::a_row_of_an_import_reads_back_with_the_product_that_it_created
+            feeding::the_journal_is_whole_while_it_is_numbered_and_read_beside_commits
+            importing::a_row_of_an_import_reads_back_with_the_product_that_it_created
             importing::a_batch_of_rows_is_counted_once_and_a_refused_row_changes_nothing
-            importing::the_admin_log_has_an_import_as_a_whole,
+            importing::the_admin_log_has_an_import_as_a_whole
             guarding::a_batch_is_written_whole_or_not_at_all
             guarding::a_ledger_that_would_fork_is_refused
             guarding::a_reservation_moves_only_from_the_revision_that_the_decision_saw
