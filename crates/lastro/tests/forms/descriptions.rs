@@ -107,6 +107,7 @@ async fn the_numbers_follow_what_happens(form: Form) {
         "batch_size_bucket",
         "order_waits_ended_total",
         "anomalies_total",
+        "import_rows_total",
         "audit_violations_total",
         "audit_rows_total",
         "audit_rounds_total",

@@ -46,9 +46,6 @@ pub(super) struct CountedRow {
     product_id: String,
     #[schema(example = "main")]
     location_id: String,
-    /// `created`: so is the product. `unchanged`: the units and the name were as the row says.
-    /// `replayed`: an earlier import with this key had counted the row, and nothing changed now.
-    /// `counted`: all others.
     #[schema(inline)]
     pub(super) result: RowResult,
     /// Units on hand before the count.
@@ -64,7 +61,9 @@ pub(super) struct CountedRow {
     name_before: Option<String>,
 }
 
-/// What became of a row that is counted.
+/// `created`: so is the product. `unchanged`: the units and the name were as the row says.
+/// `replayed`: an earlier import with this key had counted the row, and nothing changed now.
+/// `counted`: all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum RowResult {
@@ -108,23 +107,25 @@ pub(super) struct ImportDone {
     /// True.
     done: bool,
     dry_run: bool,
-    #[serde(flatten)]
-    #[schema(inline)]
-    tally: Tally,
+    /// All rows: `changed`, `unchanged` and `failed`.
+    rows: u64,
+    /// Rows that are `counted` or `created`.
+    changed: u64,
+    /// Rows that are `unchanged` or `replayed`.
+    unchanged: u64,
+    /// Rows that are `replayed`.
+    replayed: u64,
+    /// Rows that are refused.
+    failed: u64,
 }
 
-/// How many rows there were.
-#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
+/// How many rows there were, as in [`ImportDone`].
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
-    /// All rows: `changed`, `unchanged` and `failed`.
     pub(super) rows: u64,
-    /// Rows that are `counted` or `created`.
     pub(super) changed: u64,
-    /// Rows that are `unchanged` or `replayed`.
     pub(super) unchanged: u64,
-    /// Rows that are `replayed`.
     pub(super) replayed: u64,
-    /// Rows that are refused.
     pub(super) failed: u64,
 }
 
@@ -158,7 +159,8 @@ impl ImportLine {
     }
 
     pub(super) fn done(dry_run: bool, tally: Tally) -> Self {
-        Self::Done(ImportDone { done: true, dry_run, tally })
+        let Tally { rows, changed, unchanged, replayed, failed } = tally;
+        Self::Done(ImportDone { done: true, dry_run, rows, changed, unchanged, replayed, failed })
     }
 
     pub(super) fn stopped(problem: &Problem, request_id: &str) -> Self {
