@@ -152,7 +152,6 @@ async fn scene(shop: &Deployment) -> BTreeMap<&'static str, String> {
         ("{300 KB}", format!(r#"{{"customer_id": "{}"}}"#, "x".repeat(300_000))),
         ("{line}", line.to_owned()),
         ("{a count}", "product_id,name,quantity\nCUP,Cup,7\nCUP,Cup,8\n".to_owned()),
-        ("{65 MiB}", "x".repeat(65 * 1024 * 1024)),
         ("{confirmed}", shop.confirmed(&[("MUG", 1)]).await),
         ("{to ship}", shop.confirmed(&[("MUG", 1)]).await),
         ("{rejected}", shop.settle(&[("MUG", 999)]).await.0),
