@@ -25,7 +25,7 @@ pub struct Upload {
 }
 
 /// Why the rest of an upload cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// It has more bytes than it may have.
     #[error("the body must have at most {0} bytes")]
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(upload.next().await, Err(Unreadable::TooSlow));
         assert_eq!(began.elapsed(), PIECE_TIMEOUT);
 
-        let drips = vec!["x", ""].repeat(1000);
+        let drips = ["x", ""].repeat(1000);
         let body = Body::new(Endless(drips, PIECE_TIMEOUT - Duration::from_secs(1)));
         let mut upload = begin(CSV, body, 5000).await.expect("an upload");
         let began = Instant::now();

@@ -29,7 +29,6 @@ pub(super) struct NewCountRow {
 /// A line of the answer: of a row that is counted, of a row that is refused, or the last one.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
-#[expect(clippy::large_enum_variant, reason = "a line is written and dropped")]
 pub(super) enum ImportLine {
     Counted(CountedRow),
     Refused(RefusedRow),

@@ -117,15 +117,15 @@ impl Row {
 
     fn build(
         line: u32,
-        ids: (Option<ProductId>, Option<LocationId>),
+        (product, location): (Option<ProductId>, Option<LocationId>),
         (product_id, location_id): (Option<&str>, Option<&str>),
         read: impl FnOnce() -> Result<Counted, Vec<RowFault>>,
     ) -> Self {
         let shown = |text: &str| text.chars().take(MAX_SHOWN).collect::<String>();
-        let main = || ids.1.as_ref().map(ToString::to_string);
+        let main = || location.as_ref().map(ToString::to_string);
         let location_id = location_id.map(shown).or_else(main);
         let product_id = product_id.map(shown);
-        let stock_key = ids.0.clone().zip(ids.1.clone());
+        let stock_key = product.zip(location);
         Self { line, product_id, location_id, stock_key, read: read() }
     }
 }
