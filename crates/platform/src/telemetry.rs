@@ -66,6 +66,8 @@ pub struct Metrics {
     unverified: Family<ReasonLabels, Counter>,
     sqlite_log: Family<ServiceLabel, Gauge>,
     api_keys_expiring: Family<ExpiringLabels, Gauge>,
+    feed_streams: Family<ServiceLabel, Gauge>,
+    feed_events_sent: Family<ServiceLabel, Counter>,
     /// The metrics of the auditors.
     pub audit: AuditNumbers,
 }
@@ -183,6 +185,8 @@ impl Metrics {
             unverified: Family::default(),
             sqlite_log: Family::default(),
             api_keys_expiring: Family::default(),
+            feed_streams: Family::default(),
+            feed_events_sent: Family::default(),
             audit: AuditNumbers::new(registry),
         };
         metrics.register(registry);
@@ -213,6 +217,10 @@ impl Metrics {
         registry.register_with_unit("sqlite_log", help, Unit::Bytes, self.sqlite_log.clone());
         let help = "API keys that end soon; their owners need new ones";
         registry.register("api_keys_expiring", help, self.api_keys_expiring.clone());
+        let help = "Streams of events that are open";
+        registry.register("feed_streams", help, self.feed_streams.clone());
+        let help = "Events that were sent to readers of the feed, on pages and in streams";
+        registry.register("feed_events_sent", help, self.feed_events_sent.clone());
     }
 
     /// Creates a service's counters at zero: an alert on an increase would miss the first count of
@@ -284,6 +292,27 @@ impl Metrics {
         self.api_keys_expiring.get_or_create(&labels).set(keys);
     }
 
+    /// Creates the numbers of a service's feed at zero.
+    pub fn feed_starts_at_zero(&self, service: &'static str) {
+        drop(self.feed_streams.get_or_create(&ServiceLabel { service }));
+        drop(self.feed_events_sent.get_or_create(&ServiceLabel { service }));
+    }
+
+    /// Counts a stream of events as open.
+    pub fn feed_stream_opened(&self, service: &'static str) {
+        self.feed_streams.get_or_create(&ServiceLabel { service }).inc();
+    }
+
+    /// Counts a stream of events as open no longer.
+    pub fn feed_stream_closed(&self, service: &'static str) {
+        self.feed_streams.get_or_create(&ServiceLabel { service }).dec();
+    }
+
+    /// Counts events that are sent to readers.
+    pub fn feed_events_sent(&self, service: &'static str, events: usize) {
+        self.feed_events_sent.get_or_create(&ServiceLabel { service }).inc_by(events as u64);
+    }
+
     /// Counts a request that was answered `overloaded`.
     pub fn shed(&self, service: &'static str) {
         self.shed.get_or_create(&ServiceLabel { service }).inc();
@@ -322,6 +351,8 @@ mod tests {
         metrics.unverified("orders", Unverified::UnknownKey);
         metrics.sqlite_log("orders", 4096);
         metrics.api_keys_expiring("file", 2);
+        metrics.feed_stream_opened("orders");
+        metrics.feed_events_sent("orders", 50);
         let text = render(&registry);
         for line in [
             r#"http_server_request_duration_seconds_count{service="orders",method="GET",route="/x/{id}",status="200"} 1"#,
@@ -333,6 +364,8 @@ mod tests {
             r#"bus_unverified_total{service="orders",reason="unknown_key"} 1"#,
             r#"sqlite_log_bytes{service="orders"} 4096"#,
             r#"api_keys_expiring{source="file",within="14d"} 2"#,
+            r#"feed_streams{service="orders"} 1"#,
+            r#"feed_events_sent_total{service="orders"} 50"#,
             r#"build_info{version="1.2.3"} 1"#,
         ] {
             assert!(text.lines().any(|its| its == line), "{line} is not in\n{text}");

@@ -24,6 +24,7 @@ pub mod body;
 pub mod cursor;
 pub mod docs;
 pub mod edge;
+pub mod feed;
 pub mod page;
 pub mod probes;
 pub mod problem;

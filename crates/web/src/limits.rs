@@ -7,7 +7,7 @@ use axum::extract::Request;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use platform::config::UsageError;
-use platform::keys::Principal;
+use platform::keys::{KeyLimits, Principal};
 use platform::process::LimitSettings;
 use platform::rate::{AddressLimits, Verdict};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,6 +23,8 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// A request with a wrong key counts like this many.
 pub(crate) const COST_OF_A_WRONG_KEY: u32 = 20;
+/// When a client may try again to open a stream, in seconds: streams are long.
+const STREAM_RETRY_S: u32 = 5;
 
 /// The limits of a process.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(crate) struct Limits {
     trusted_proxies: Vec<IpNet>,
     /// Half of the connections may wait for outcomes, so that others find room.
     waits: Arc<Semaphore>,
+    /// A quarter of the connections may be streams of events.
+    streams: Arc<Semaphore>,
 }
 
 /// What counted a request, by the name in its headers.
@@ -43,7 +47,7 @@ pub(crate) struct Counted {
     pub(crate) verdict: Verdict,
 }
 
-/// The places that a request takes while it waits for an outcome.
+/// The places that a request takes while it waits for an outcome, or as long as its stream is open.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     _of_process: OwnedSemaphorePermit,
@@ -53,7 +57,9 @@ pub(crate) struct Waiting {
 impl Default for Limits {
     fn default() -> Self {
         let waits = Arc::new(Semaphore::new(slots::capacity() / 2));
-        Self { addresses: None, anonymous: Arc::default(), trusted_proxies: Vec::new(), waits }
+        let streams = Arc::new(Semaphore::new(slots::capacity() / 4));
+        let trusted_proxies = Vec::new();
+        Self { addresses: None, anonymous: Arc::default(), trusted_proxies, waits, streams }
     }
 }
 
@@ -77,6 +83,12 @@ impl Limits {
     #[cfg(test)]
     pub(crate) fn with_waits(self, waits: usize) -> Self {
         Self { waits: Arc::new(Semaphore::new(waits)), ..self }
+    }
+
+    /// The same limits, with this many places for streams.
+    #[cfg(test)]
+    pub(crate) fn with_streams(self, streams: usize) -> Self {
+        Self { streams: Arc::new(Semaphore::new(streams)), ..self }
     }
 
     /// Counts a request of a client without a valid key by its address.
@@ -149,6 +161,28 @@ impl Limits {
                 None
             }
         }
+    }
+
+    /// Takes the places of a stream of events. The streams and the waiting requests of a key have one
+    /// limit.
+    ///
+    /// # Errors
+    ///
+    /// 429 `rate_limited` if the key has too many, 503 `overloaded` if the process has.
+    pub(crate) fn stream(&self, principal: &Principal) -> Result<Waiting, Problem> {
+        let of_key = principal.limits.as_ref().map(|its| its.waits.clone().try_acquire_owned());
+        let of_key = of_key.transpose().map_err(|_| {
+            let most = KeyLimits::MAX_WAITS;
+            let detail = format!(
+                "too many streams and waiting requests of this key are open: the limit is {most}"
+            );
+            Problem::new(Code::RATE_LIMITED, detail).retry_after(STREAM_RETRY_S)
+        })?;
+        let of_process = self.streams.clone().try_acquire_owned().map_err(|_| {
+            let detail = "too many streams of events are open; read pages, or come back later";
+            Problem::new(Code::OVERLOADED, detail).retry_after(STREAM_RETRY_S)
+        })?;
+        Ok(Waiting { _of_process: of_process, _of_key: of_key })
     }
 
     /// Replaces the address of the connection by that of the client, if a trusted proxy tells it.

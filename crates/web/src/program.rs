@@ -42,6 +42,9 @@ mod health_check;
 
 /// A shorter answer is sent as it is: it fits into one packet.
 const MIN_COMPRESSED_BYTES: u64 = 1024;
+/// The longest time in which a stream sends nothing, unless idle connections are closed sooner.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+const LEAST_HEARTBEAT: Duration = Duration::from_millis(100);
 
 /// The identity of a program.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +82,9 @@ pub struct Context {
     /// do.
     pub serves_anyone_at: Option<String>,
     /// How much one client may ask for.
-    limits: Arc<Limits>,
+    pub(crate) limits: Arc<Limits>,
+    /// The longest time in which a stream sends nothing.
+    pub(crate) heartbeat: Duration,
     /// Cancelled when the shutdown begins, so that waiting requests end (R19).
     pub stopping: CancellationToken,
 }
@@ -103,6 +108,7 @@ impl Context {
             docs_public: true,
             serves_anyone_at: None,
             limits: Arc::default(),
+            heartbeat: HEARTBEAT,
             stopping,
         }
     }
@@ -247,6 +253,8 @@ impl Process {
             docs_public,
             serves_anyone_at,
             limits,
+            // A silent connection is closed.
+            heartbeat: (http.idle_timeout / 3).clamp(LEAST_HEARTBEAT, HEARTBEAT),
             ..context
         };
         let mut process = Self {
@@ -346,6 +354,8 @@ impl Process {
         // Compression would hold back the lines of an answer that is still growing.
         let is_worth_it =
             SizeAbove::new(MIN_COMPRESSED_BYTES).and(NotForContentType::const_new(NDJSON));
+        // A compressed stream would keep events back until there are enough of them.
+        let is_worth_it = SizeAbove::new(MIN_COMPRESSED_BYTES).and(NotForContentType::SSE);
         let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
         let mut router =
             edge.wrap(own).merge(api.router).layer(compression.compress_when(is_worth_it));

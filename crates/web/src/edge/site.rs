@@ -69,12 +69,13 @@ impl Site {
     /// What answers the preflights of browsers and lets them read the answers; `None` if no other
     /// site may use the program.
     pub fn cors(&self) -> Option<CorsLayer> {
-        const ALLOWED: [HeaderName; 8] = [
+        const ALLOWED: [HeaderName; 9] = [
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             header::IF_MATCH,
             header::IF_NONE_MATCH,
             HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("last-event-id"),
             HeaderName::from_static("prefer"),
             HeaderName::from_static("x-request-id"),
             HeaderName::from_static("traceparent"),

@@ -214,3 +214,4 @@ async fn an_address_in_use_is_reported_in_one_line() {
 }
 
 mod livez;
+mod streams;

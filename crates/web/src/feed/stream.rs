@@ -1,0 +1,243 @@
+//! A feed as server-sent events. The client sets the pace: a stream reads the next page when the
+//! last one was taken, and nothing is kept for a client that takes none.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use http::{HeaderName, header};
+use platform::failure::Failure;
+use platform::journal::Position;
+use platform::telemetry::Metrics;
+use tokio::time::{Instant, sleep_until};
+
+use super::request::{EVENT_STREAM, Filter};
+use super::summary::Summary;
+use super::{EventSource, Feed, MAX_SCANNED};
+use crate::limits::Waiting;
+
+/// When a client that was cut off comes back, in milliseconds.
+const RETRY_MS: u32 = 2000;
+/// The shortest pause between two reads at the end of the journal: they serve all that was made
+/// meanwhile.
+const PACE: Duration = Duration::from_millis(50);
+/// The pause after a read that failed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Tells a proxy to pass on what it gets at once.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// One stream of one client.
+#[derive(Debug)]
+pub(super) struct Stream<S> {
+    feed: Arc<Feed<S>>,
+    filter: Filter,
+    shows: Shows,
+    /// Behind the last entry that was read.
+    at: Position,
+    /// The position of the cursor that the client got last; `None` before the first.
+    told: Option<Position>,
+    ready: VecDeque<Message>,
+    next_read: Instant,
+    heartbeat_at: Instant,
+    _open: Open,
+}
+
+/// What a stream makes of the entries.
+#[derive(Clone, Copy, Debug)]
+enum Shows {
+    Events { limit: u32 },
+    Summaries { every: Duration },
+}
+
+/// A message that is ready to be sent.
+#[derive(Debug)]
+struct Message {
+    /// The position behind what it tells.
+    next: Position,
+    event: &'static str,
+    data: String,
+}
+
+/// An open stream in the metrics and in the limits.
+#[derive(Debug)]
+struct Open {
+    service: &'static str,
+    metrics: Metrics,
+    _place: Waiting,
+}
+
+impl Open {
+    fn new(service: &'static str, metrics: Metrics, place: Waiting) -> Self {
+        metrics.feed_stream_opened(service);
+        Self { service, metrics, _place: place }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.metrics.feed_stream_closed(self.service);
+    }
+}
+
+impl<S: EventSource> Stream<S> {
+    /// A stream of events, which are read up to `limit` at a time.
+    pub(super) fn of_events(
+        feed: Arc<Feed<S>>,
+        place: Waiting,
+        from: Position,
+        filter: Filter,
+        limit: u32,
+    ) -> Self {
+        Self::new(feed, place, from, filter, Shows::Events { limit })
+    }
+
+    /// A stream of summaries, at most one in this time.
+    pub(super) fn of_summaries(
+        feed: Arc<Feed<S>>,
+        place: Waiting,
+        from: Position,
+        filter: Filter,
+        every: Duration,
+    ) -> Self {
+        Self::new(feed, place, from, filter, Shows::Summaries { every })
+    }
+
+    fn new(feed: Arc<Feed<S>>, place: Waiting, at: Position, filter: Filter, shows: Shows) -> Self {
+        let now = Instant::now();
+        Self {
+            filter,
+            shows,
+            at,
+            told: None,
+            ready: VecDeque::new(),
+            next_read: now,
+            heartbeat_at: now + feed.heartbeat,
+            _open: Open::new(feed.service, feed.metrics.clone(), place),
+            feed,
+        }
+    }
+
+    /// The response, which ends when the service stops.
+    pub(super) fn response(self) -> Response {
+        let body = unfold(self, |mut stream| async move {
+            let bytes = stream.next().await?;
+            Some((Ok::<_, Infallible>(bytes), stream))
+        });
+        let headers = [
+            (header::CONTENT_TYPE, EVENT_STREAM),
+            (header::CACHE_CONTROL, "no-store"),
+            (X_ACCEL_BUFFERING, "no"),
+        ];
+        (headers, Body::from_stream(body)).into_response()
+    }
+
+    /// Waits for what is to be sent next; `None` when the service stops (R19).
+    async fn next(&mut self) -> Option<Bytes> {
+        let feed = self.feed.clone();
+        if self.told.is_none() {
+            // A client that is cut off before the first event continues here, and not at what is the
+            // end then.
+            let id = self.tell(self.at);
+            return Some(format!("retry: {RETRY_MS}\n{id}\n").into());
+        }
+        loop {
+            if feed.stopping.is_cancelled() {
+                return None;
+            }
+            if let Some(message) = self.ready.pop_front() {
+                return Some(self.send(message));
+            }
+            let (at, next_read) = (self.at, self.next_read);
+            let news = async {
+                sleep_until(next_read).await;
+                feed.tail.wait_for(at).await;
+            };
+            tokio::select! {
+                biased;
+                () = feed.stopping.cancelled() => return None,
+                () = sleep_until(self.heartbeat_at) => return Some(self.heartbeat()),
+                () = news => {}
+            }
+            tokio::select! {
+                biased;
+                () = feed.stopping.cancelled() => return None,
+                () = self.read() => {}
+            }
+        }
+    }
+
+    /// Reads what comes next. After a failure, it tries again: a client that was refused would not
+    /// come back by itself.
+    async fn read(&mut self) {
+        let read = match self.shows {
+            Shows::Events { limit } => self.read_events(limit).await,
+            Shows::Summaries { every } => self.read_summary(every).await,
+        };
+        self.feed.streams_fail(read.as_ref().err());
+        self.next_read = Instant::now() + read.unwrap_or(PAUSE);
+    }
+
+    /// Reads a page of events. Returns the pause until the next.
+    async fn read_events(&mut self, limit: u32) -> Result<Duration, Failure> {
+        let found = self.feed.find(self.at, &self.filter, limit).await?;
+        let heads =
+            found.entries.iter().map(|recorded| (recorded.next, S::event_type(&recorded.entry)));
+        let heads: Vec<_> = heads.collect();
+        let entries = found.entries.into_iter().map(|recorded| recorded.entry).collect();
+        let events = self.feed.events(entries).await?;
+        self.ready.extend(heads.into_iter().zip(events).map(|((next, event), its)| Message {
+            next,
+            event,
+            data: json(&its),
+        }));
+        self.at = found.next;
+        Ok(if found.has_more { Duration::ZERO } else { PACE })
+    }
+
+    /// Reads what the next summary tells. Returns the pause until the next.
+    async fn read_summary(&mut self, every: Duration) -> Result<Duration, Failure> {
+        let found = self.feed.find(self.at, &self.filter, MAX_SCANNED).await?;
+        self.at = found.next;
+        if found.entries.is_empty() {
+            return Ok(if found.has_more { Duration::ZERO } else { PACE });
+        }
+        let entries = found.entries.iter().map(|recorded| &recorded.entry);
+        let summary = Summary::of(entries, S::event_type, S::subject);
+        self.ready.push_back(Message { next: self.at, event: "summary", data: json(&summary) });
+        Ok(every)
+    }
+
+    fn send(&mut self, message: Message) -> Bytes {
+        let Message { next, event, data } = message;
+        if let Shows::Events { .. } = self.shows {
+            self.feed.metrics.feed_events_sent(self.feed.service, 1);
+        }
+        let id = self.tell(next);
+        format!("{id}event: {event}\ndata: {data}\n\n").into()
+    }
+
+    /// A comment, which keeps the connection open. If entries were left out, the client learns
+    /// where to continue.
+    fn heartbeat(&mut self) -> Bytes {
+        let is_behind = self.told != Some(self.at);
+        let id = self.tell(self.at);
+        if is_behind { format!(":\n{id}\n").into() } else { Bytes::from_static(b":\n\n") }
+    }
+
+    /// The line with the cursor of this position. The next heartbeat is due a while after it.
+    fn tell(&mut self, at: Position) -> String {
+        self.told = Some(at);
+        self.heartbeat_at = Instant::now() + self.feed.heartbeat;
+        format!("id: {}\n", self.feed.cursors.encode(at))
+    }
+}
+
+/// The data of a message: JSON without line breaks.
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("events have string keys and no failing serializer")
+}

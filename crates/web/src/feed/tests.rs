@@ -1,0 +1,475 @@
+use std::sync::Mutex;
+use std::sync::atomic::AtomicI64;
+
+use axum::body::{Body, BodyDataStream, to_bytes};
+use futures_util::StreamExt;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use platform::clock::{SystemClock, SystemIds};
+use platform::keys::KeyLimits;
+use platform::telemetry::render;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::*;
+use crate::problem::Code;
+
+const RECEIVED: &str = "dev.lastro.order.received";
+const CONFIRMED: &str = "dev.lastro.order.confirmed";
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const STREAM: (HeaderName, &str) = (header::ACCEPT, "text/event-stream");
+
+/// What a transaction made: the type and the number of each entry.
+type Row = Vec<(&'static str, u32)>;
+
+/// A journal in memory. The position behind the last entry of a row is still in that row.
+#[derive(Clone, Debug, Default)]
+struct Memory(Arc<Inside>);
+
+#[derive(Debug, Default)]
+struct Inside {
+    rows: Mutex<Vec<Row>>,
+    /// The highest number that was given out.
+    numbered: AtomicI64,
+    /// How many entries each read has asked for.
+    reads: Mutex<Vec<u32>>,
+    /// The numbers of the entries whose events were read.
+    shown: Mutex<Vec<u32>>,
+    is_away: AtomicBool,
+}
+
+impl Memory {
+    fn fails(&self) -> Result<(), Failure> {
+        match self.0.is_away.load(Ordering::Relaxed) {
+            true => Err(Failure::Unavailable(Arc::new(std::io::Error::other("it is away")))),
+            false => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for Memory {
+    async fn number(&self) -> Result<i64, Failure> {
+        self.fails()?;
+        Ok(self.0.numbered.load(Ordering::Relaxed))
+    }
+}
+
+#[async_trait]
+impl EventSource for Memory {
+    type Entry = (&'static str, u32);
+    type Event = Value;
+
+    const TYPES: &'static [&'static str] = &[RECEIVED, CONFIRMED];
+
+    fn event_type((its, _): &Self::Entry) -> &'static str {
+        its
+    }
+
+    fn subject((_, number): &Self::Entry) -> String {
+        number.to_string()
+    }
+
+    async fn made(
+        &self,
+        from: Position,
+        limit: u32,
+    ) -> Result<Vec<Recorded<Self::Entry>>, Failure> {
+        self.fails()?;
+        self.0.reads.lock().unwrap().push(limit);
+        let rows = self.0.rows.lock().unwrap();
+        let entries = (1..).zip(rows.iter()).flat_map(|(commit, row)| {
+            (0..).zip(row).map(move |(entry, made)| (Position { commit, entry }, *made))
+        });
+        let wanted = entries.filter(|(at, _)| *at >= from).take(limit as usize);
+        Ok(wanted
+            .map(|(Position { commit, entry }, made)| Recorded {
+                entry: made,
+                next: Position { commit, entry: entry + 1 },
+            })
+            .collect())
+    }
+
+    async fn events(&self, entries: Vec<Self::Entry>) -> Result<Vec<Value>, Failure> {
+        self.fails()?;
+        self.0.shown.lock().unwrap().extend(entries.iter().map(|(_, number)| number));
+        Ok(entries.iter().map(|(its, number)| json!({"type": its, "number": number})).collect())
+    }
+}
+
+struct Shop {
+    memory: Memory,
+    feed: Arc<Feed<Memory>>,
+    context: Context,
+}
+
+impl Shop {
+    fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    fn with(limits: Limits) -> Self {
+        let clock = Arc::new(SystemClock);
+        let mut context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
+        context.limits = Arc::new(limits);
+        let memory = Memory::default();
+        let followed = Followed {
+            database: DatabaseId(Uuid::from_u128(7 << 64)),
+            journal: Arc::new(memory.clone()),
+            tail: Arc::default(),
+        };
+        let feed = Feed::new("orders", memory.clone(), followed, &context);
+        Self { memory, feed, context }
+    }
+
+    /// A journal in which every transaction has made this.
+    fn of(rows: impl IntoIterator<Item = Row>) -> Self {
+        let shop = Self::new();
+        rows.into_iter().for_each(|row| shop.makes(row));
+        shop
+    }
+
+    /// Commits a transaction, and numbers it.
+    fn makes(&self, row: Row) {
+        let mut rows = self.memory.0.rows.lock().unwrap();
+        rows.push(row);
+        let last = i64::try_from(rows.len()).unwrap();
+        self.memory.0.numbered.store(last, Ordering::Relaxed);
+        self.feed.tail.reached(last);
+    }
+
+    async fn ask(&self, query: &str, headers: &[(HeaderName, &str)]) -> Result<Response, Problem> {
+        self.ask_as(&Principal::anyone(), query, headers).await
+    }
+
+    async fn ask_as(
+        &self,
+        client: &Principal,
+        query: &str,
+        headers: &[(HeaderName, &str)],
+    ) -> Result<Response, Problem> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()))
+            .collect();
+        self.feed.answer(client, &headers, Query::new(Some(query))).await
+    }
+
+    /// The numbers of a page, and its cursor.
+    async fn page(&self, query: &str, headers: &[(HeaderName, &str)]) -> (Vec<u64>, String) {
+        let answer = self.ask(query, headers).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let bytes = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        let page: Value = serde_json::from_slice(&bytes).unwrap();
+        let events = page["data"].as_array().unwrap();
+        let numbers = events.iter().map(|event| event["number"].as_u64().unwrap());
+        (numbers.collect(), page["next_cursor"].as_str().unwrap().to_owned())
+    }
+
+    async fn stream(&self, query: &str, headers: &[(HeaderName, &str)]) -> Messages {
+        let answer = self.ask(query, &[&[STREAM], headers].concat()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        Messages(answer.into_body().into_data_stream())
+    }
+
+    fn metrics(&self) -> String {
+        render(&self.context.registry)
+    }
+}
+
+/// The messages of a stream, as they are sent.
+struct Messages(BodyDataStream);
+
+impl Messages {
+    /// The next message; `None` if the stream has ended.
+    async fn next(&mut self) -> Option<String> {
+        let bytes = self.0.next().await?.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        Some(text.strip_suffix("\n\n").expect("a whole message").to_owned())
+    }
+
+    /// The next message that has an event: its cursor, its type and its data.
+    async fn event(&mut self) -> (String, String, Value) {
+        loop {
+            let message = self.next().await.expect("it goes on");
+            let lines: Vec<_> = message.lines().collect();
+            if let [id, event, data] = lines[..] {
+                let value = |line: &str, name| line.strip_prefix(name).unwrap().to_owned();
+                let data = serde_json::from_str(&value(data, "data: ")).unwrap();
+                return (value(id, "id: "), value(event, "event: "), data);
+            }
+        }
+    }
+
+    async fn number(&mut self) -> u64 {
+        self.event().await.2["number"].as_u64().unwrap()
+    }
+}
+
+/// Rows of one to three entries, numbered from 0.
+fn rows(count: u32) -> Vec<Row> {
+    let mut numbers = 0..;
+    let row = |n: u32| numbers.by_ref().take(1 + n as usize % 3).map(|n| (RECEIVED, n)).collect();
+    (0..count).map(row).collect()
+}
+
+#[tokio::test]
+async fn pages_of_any_size_have_each_event_once_and_in_order() {
+    let shop = Shop::of(rows(30));
+    for limit in [1, 2, 3, 7, 59, 60, 61, 200] {
+        let (mut seen, mut query) = (Vec::new(), format!("limit={limit}"));
+        loop {
+            let (page, next) = shop.page(&query, &[]).await;
+            if page.is_empty() {
+                break;
+            }
+            assert!(page.len() <= limit);
+            seen.extend(page);
+            query = format!("limit={limit}&after={next}");
+        }
+        assert_eq!(seen, (0..60).collect::<Vec<_>>(), "{limit}");
+    }
+    assert_eq!(shop.page("", &[]).await.0.len(), 50, "the usual page");
+}
+
+#[tokio::test]
+async fn types_are_chosen_before_documents_are_read() {
+    let shop = Shop::of([vec![(RECEIVED, 0), (CONFIRMED, 1)], vec![(RECEIVED, 2), (CONFIRMED, 3)]]);
+    let (page, next) = shop.page("types=order.confirmed&limit=1", &[]).await;
+    assert_eq!(page, [1]);
+    let (page, _) = shop.page(&format!("types={CONFIRMED}&after={next}"), &[]).await;
+    assert_eq!(page, [3]);
+    assert_eq!(*shop.memory.0.shown.lock().unwrap(), [1, 3]);
+}
+
+#[tokio::test]
+async fn a_page_that_is_filtered_empty_moves_on_and_looks_at_a_bounded_number_of_entries() {
+    let shop = Shop::of((0..25).map(|_| (0..1000).map(|n| (RECEIVED, n)).collect()));
+    shop.makes(vec![(CONFIRMED, 7)]);
+    let mut query = "types=order.confirmed".to_owned();
+    let (mut requests, mut seen) = (0, Vec::new());
+    while seen.is_empty() {
+        let (page, next) = shop.page(&query, &[]).await;
+        requests += 1;
+        seen = page;
+        query = format!("types=order.confirmed&after={next}");
+    }
+    assert_eq!((seen, requests), (vec![7], 3));
+    let reads = shop.memory.0.reads.lock().unwrap();
+    assert!(reads.iter().all(|limit| *limit <= CHUNK), "{reads:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waits_gets_an_event_as_soon_as_it_is_made() {
+    let shop = Shop::of([vec![(RECEIVED, 0)]]);
+    let (_, next) = shop.page("", &[]).await;
+    let query = format!("after={next}");
+    let started = Instant::now();
+    let waiting = [(PREFER, "wait=30")];
+    let makes = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        shop.makes(vec![(CONFIRMED, 1)]);
+    };
+    let ((page, _), ()) = tokio::join!(shop.page(&query, &waiting), makes);
+    assert_eq!((page, started.elapsed().as_secs()), (vec![1], 3));
+    // What was made before is there at once.
+    assert_eq!(shop.page(&query, &waiting).await.0, [1]);
+    assert_eq!(started.elapsed().as_secs(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waits_in_vain_gets_an_empty_page_after_its_time() {
+    let shop = Shop::of([vec![(RECEIVED, 0)]]);
+    let started = Instant::now();
+    let waits = [(PREFER, "wait=7")];
+    let answer = shop.ask("types=order.confirmed", &waits).await.unwrap();
+    assert_eq!(started.elapsed().as_secs(), 7);
+    assert_eq!(answer.headers()["preference-applied"], "wait=7");
+    let (page, next) = shop.page("types=order.confirmed", &waits).await;
+    assert_eq!(page, [0; 0]);
+    shop.makes(vec![(CONFIRMED, 1)]);
+    assert_eq!(shop.page(&format!("after={next}"), &[]).await.0, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_releases_clients_that_wait_and_ends_streams() {
+    let shop = Shop::new();
+    let mut stream = shop.stream("", &[]).await;
+    assert!(stream.next().await.is_some());
+    let started = Instant::now();
+    let stops = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        shop.context.stopping.cancel();
+    };
+    let waiting = [(PREFER, "wait=30")];
+    let (page, end, ()) = tokio::join!(shop.page("", &waiting), stream.next(), stops);
+    assert_eq!((page.0, end), (vec![], None));
+    assert_eq!(started.elapsed().as_secs(), 1);
+}
+
+/// A process that has just started does not know where the journal ends.
+#[tokio::test]
+async fn latest_is_the_end_of_the_journal_also_before_the_process_knows_it() {
+    let shop = Shop::new();
+    shop.memory.0.rows.lock().unwrap().extend(rows(5));
+    shop.memory.0.numbered.store(5, Ordering::Relaxed);
+    let (page, next) = shop.page("after=latest", &[]).await;
+    assert_eq!(page, [0; 0]);
+    shop.makes(vec![(CONFIRMED, 99)]);
+    assert_eq!(shop.page(&format!("after={next}"), &[]).await.0, [99]);
+}
+
+#[tokio::test]
+async fn a_cursor_beyond_the_end_is_refused_and_one_of_another_replica_is_not() {
+    let shop = Shop::of(rows(3));
+    let (_, end) = shop.page("", &[]).await;
+    let query = format!("after={end}");
+    // Another replica has numbered two rows more, and this one did not notice yet.
+    let cursor = shop.feed.cursors.encode(Position::behind(5));
+    let ahead = format!("after={cursor}");
+    let refused = shop.ask(&ahead, &[]).await.unwrap_err();
+    assert_eq!(refused.code, Code::INVALID_CURSOR);
+    assert!(refused.detail.contains("restored"), "{}", refused.detail);
+    shop.memory.0.rows.lock().unwrap().extend(rows(2));
+    shop.memory.0.numbered.store(5, Ordering::Relaxed);
+    assert_eq!(shop.page(&ahead, &[]).await.0, [0; 0]);
+    assert!(!shop.page(&query, &[]).await.0.is_empty());
+    for bad in ["after=", "after=nonsense", "after=AQ"] {
+        assert_eq!(shop.ask(bad, &[]).await.unwrap_err().code, Code::INVALID_CURSOR, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_has_one_message_per_event_with_the_cursor_behind_it() {
+    let shop = Shop::of(rows(4));
+    let answer = shop.ask("limit=3", &[STREAM]).await.unwrap();
+    for (name, value) in [
+        ("content-type", "text/event-stream"),
+        ("cache-control", "no-store"),
+        ("x-accel-buffering", "no"),
+    ] {
+        assert_eq!(answer.headers()[name], value);
+    }
+    let mut stream = Messages(answer.into_body().into_data_stream());
+    let start = shop.feed.cursors.encode(Position::START);
+    assert_eq!(stream.next().await.unwrap(), format!("retry: 2000\nid: {start}"));
+    for number in 0..7 {
+        let (cursor, event, data) = stream.event().await;
+        assert_eq!((event.as_str(), &data["number"]), (RECEIVED, &json!(number)));
+        // A client that is cut off after any message goes on with the next.
+        let mut resumed = shop.stream("after=latest", &[(LAST_EVENT_ID, &cursor)]).await;
+        if number < 6 {
+            assert_eq!(resumed.number().await, number + 1);
+        }
+        let page = shop.page(&format!("after={cursor}"), &[]).await.0;
+        assert_eq!(page, (number + 1..7).collect::<Vec<_>>());
+    }
+    assert!(shop.metrics().contains("feed_streams{service=\"orders\"} 1\n"), "{}", shop.metrics());
+    drop(stream);
+    assert!(shop.metrics().contains("feed_streams{service=\"orders\"} 0\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_follows_what_is_made_and_sends_comments_while_nothing_is() {
+    let shop = Shop::of([vec![(RECEIVED, 0)]]);
+    let mut stream = shop.stream("after=latest&types=order.confirmed", &[]).await;
+    let first = stream.next().await.unwrap();
+    let started = Instant::now();
+    assert_eq!(stream.next().await.unwrap(), ":");
+    assert_eq!(started.elapsed().as_secs(), 15);
+    // The events that are left out move the cursor of the client on.
+    shop.makes(vec![(RECEIVED, 1)]);
+    let beyond = shop.feed.cursors.encode(Position::behind(2));
+    assert!(!first.ends_with(&beyond));
+    assert_eq!(stream.next().await.unwrap(), format!(":\nid: {beyond}"));
+    assert_eq!(stream.next().await.unwrap(), ":");
+    shop.makes(vec![(CONFIRMED, 2)]);
+    assert_eq!(stream.number().await, 2);
+    assert_eq!(started.elapsed().as_secs(), 45);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_reads_the_next_page_only_when_the_last_one_was_taken() {
+    let shop = Shop::of(rows(30));
+    let mut stream = shop.stream("limit=5", &[]).await;
+    let reads = || shop.memory.0.reads.lock().unwrap().clone();
+    stream.next().await.unwrap();
+    assert_eq!(reads().len(), 0);
+    for taken in 1..=15 {
+        stream.number().await;
+        assert_eq!(reads().len(), usize::div_ceil(taken, 5));
+    }
+}
+
+/// The client of a stream that ends with an error would not come back by itself.
+#[tokio::test(start_paused = true)]
+async fn a_stream_outlives_a_database_that_is_away() {
+    let shop = Shop::of(rows(1));
+    let mut stream = shop.stream("", &[]).await;
+    assert_eq!(stream.number().await, 0);
+    shop.memory.0.is_away.store(true, Ordering::Relaxed);
+    shop.makes(vec![(CONFIRMED, 1)]);
+    let started = Instant::now();
+    assert_eq!(stream.next().await.unwrap(), ":");
+    assert_eq!(started.elapsed().as_secs(), 15);
+    let refused = shop.ask("", &[]).await.unwrap_err();
+    assert_eq!(refused.code, Code::STORAGE_UNAVAILABLE);
+    shop.memory.0.is_away.store(false, Ordering::Relaxed);
+    assert_eq!(stream.number().await, 1);
+}
+
+#[tokio::test]
+async fn streams_are_bounded_for_the_process_and_for_each_key() {
+    let shop = Shop::with(Limits::default().with_streams(2));
+    let first = shop.stream("", &[]).await;
+    let _second = shop.stream("summary_ms=1000", &[]).await;
+    let refused = shop.ask("", &[STREAM]).await.unwrap_err();
+    assert_eq!((refused.code, refused.retry_after_s), (Code::OVERLOADED, Some(5)));
+    assert_eq!(shop.page("", &[]).await.0, [0; 0], "pages are still answered");
+    drop(first);
+    let _third = shop.stream("", &[]).await;
+
+    let shop = Shop::new();
+    let limits = Arc::new(KeyLimits::new(None));
+    let client = Principal { limits: Some(limits.clone()), ..Principal::anyone() };
+    let waiting = limits.waits.clone().try_acquire_many_owned(KeyLimits::MAX_WAITS - 1).unwrap();
+    let open = shop.ask_as(&client, "", &[STREAM]).await.unwrap();
+    let refused = shop.ask_as(&client, "", &[STREAM]).await.unwrap_err();
+    assert_eq!((refused.code, refused.retry_after_s), (Code::RATE_LIMITED, Some(5)));
+    assert!(shop.ask("", &[STREAM]).await.is_ok(), "it is the limit of that key");
+    drop((open, waiting));
+    assert!(shop.ask_as(&client, "", &[STREAM]).await.is_ok());
+    assert_eq!(limits.waits.available_permits(), KeyLimits::MAX_WAITS as usize);
+}
+
+#[tokio::test(start_paused = true)]
+async fn summaries_come_at_most_once_in_their_time_and_read_no_documents() {
+    let shop = Shop::of([vec![(RECEIVED, 1), (CONFIRMED, 1)], vec![(RECEIVED, 2)]]);
+    let mut stream = shop.stream("summary_ms=500", &[]).await;
+    let (_, event, data) = stream.event().await;
+    let counts = json!({RECEIVED: 2, CONFIRMED: 1});
+    assert_eq!(event, "summary");
+    assert_eq!(data, json!({"counts": counts, "subjects": ["2", "1"], "events": 3}));
+    let started = Instant::now();
+    shop.makes(vec![(RECEIVED, 3)]);
+    shop.makes(vec![(RECEIVED, 4)]);
+    let (cursor, _, data) = stream.event().await;
+    assert_eq!((started.elapsed().as_millis(), &data["events"]), (500, &json!(2)));
+    assert!(stream.next().await.unwrap().starts_with(':'), "nothing happens");
+    shop.makes(vec![(CONFIRMED, 4)]);
+    let mut resumed =
+        shop.stream("summary_ms=500&types=order.received", &[(LAST_EVENT_ID, &cursor)]).await;
+    resumed.next().await.unwrap();
+    let next = resumed.next().await.unwrap();
+    assert!(next.starts_with(":\nid: "), "{next}");
+    assert_eq!(*shop.memory.0.shown.lock().unwrap(), [0; 0]);
+}
+
+/// A body that nobody reads costs no more than its place.
+#[tokio::test]
+async fn a_stream_that_was_only_asked_for_its_headers_gives_its_place_back() {
+    let shop = Shop::with(Limits::default().with_streams(1));
+    let mut answer = shop.ask("", &[STREAM]).await.unwrap();
+    *answer.body_mut() = Body::empty();
+    assert!(shop.ask("", &[STREAM]).await.is_ok());
+}
