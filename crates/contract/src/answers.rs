@@ -76,29 +76,52 @@ pub struct StockAllocated {
 
 /// The member `type`, by which a reader of the broker's messages tells them apart.
 #[derive(Clone, Copy, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 enum Type {
     StockAllocated,
 }
 
-/// The members of the message, in their order. Absent members are left out.
+/// Says what an order has of the stock: the answer to an `AllocateStock`.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = StockAllocated))]
 struct Wire {
+    /// The version in which the message is written; that of the command.
     #[serde(deserialize_with = "crate::codec::known_version")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     schema: u32,
     #[serde(rename = "type")]
+    #[cfg_attr(feature = "openapi", schema(inline))]
     _kind: Type,
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
     order_id: OrderId,
+    /// The number of the intent that Inventory carried out last.
+    #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
     revision: Revision,
+    /// All that the order has, sorted by product and location.
+    #[cfg_attr(feature = "openapi", schema(
+        value_type = Vec<crate::Allocation>, max_items = 4000,
+    ))]
     allocated: Allocations,
+    /// The products that were short; absent unless the order was rejected at this revision.
     #[serde(default)]
     shortages: Vec<Shortage>,
+    /// The digest of that intent.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^[0-9a-f]{32}$"))]
     digest: Digest,
+    /// The number of the sending that this answers, from 1.
     attempt: u32,
+    /// When Inventory carried the intent out, in microseconds since 1970 UTC on its clock.
     decided_at_micros: i64,
+    /// Microseconds since 1970 UTC on the clock of the sender.
     sent_at_micros: i64,
+    /// The `traceparent` of the command (W3C Trace Context), if it had one.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     traceparent: Option<String>,
 }
+
+#[cfg(feature = "openapi")]
+crate::described_as!(StockAllocated);
 
 impl From<Wire> for StockAllocated {
     fn from(wire: Wire) -> Self {

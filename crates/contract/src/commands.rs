@@ -95,28 +95,53 @@ impl AllocateStock {
 
 /// The member `type`, by which a reader of the broker's messages tells them apart.
 #[derive(Clone, Copy, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 enum Type {
     AllocateStock,
 }
 
-/// The members of the message, in their order. Empty and absent members are left out.
+/// Asks Inventory to make the stock of one order what the order's intent says.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AllocateStock))]
 struct Wire {
+    /// The version in which the message is written.
     #[serde(deserialize_with = "crate::codec::known_version")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     schema: u32,
     #[serde(rename = "type")]
+    #[cfg_attr(feature = "openapi", schema(inline))]
     _kind: Type,
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
     order_id: OrderId,
+    /// The number of the intent, from 1. The higher one replaces the lower one.
+    #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
     revision: Revision,
+    /// Every product of the order, sorted by id, also with 0 units.
+    #[cfg_attr(feature = "openapi", schema(
+        value_type = Vec<crate::WantedLine>, min_items = 1, max_items = 100,
+    ))]
     wanted: Wanted,
+    /// What shall be shipped, sorted by product and location; absent until something shall be.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(
+        value_type = Vec<crate::Allocation>, max_items = 4000,
+    ))]
     shipped: Allocations,
+    /// The digest of the intent.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^[0-9a-f]{32}$"))]
     digest: Digest,
+    /// The number of this sending, from 1.
     attempt: u32,
+    /// Microseconds since 1970 UTC on the clock of the sender.
     sent_at_micros: i64,
+    /// The `traceparent` of the request (W3C Trace Context), if it had one.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     traceparent: Option<String>,
 }
+
+#[cfg(feature = "openapi")]
+crate::described_as!(AllocateStock);
 
 impl From<Wire> for AllocateStock {
     fn from(wire: Wire) -> Self {

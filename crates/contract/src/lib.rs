@@ -66,6 +66,35 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs, clippy::missing_errors_doc)]
 
+/// Describes a message by its members on the wire.
+#[cfg(feature = "openapi")]
+macro_rules! described_as {
+    ($message:ty) => {
+        impl utoipa::PartialSchema for $message {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                <Wire as utoipa::PartialSchema>::schema()
+            }
+        }
+
+        impl utoipa::ToSchema for $message {
+            fn name() -> std::borrow::Cow<'static, str> {
+                <Wire as utoipa::ToSchema>::name()
+            }
+
+            fn schemas(
+                schemas: &mut Vec<(
+                    String,
+                    utoipa::openapi::RefOr<utoipa::openapi::Schema>,
+                )>,
+            ) {
+                <Wire as utoipa::ToSchema>::schemas(schemas);
+            }
+        }
+    };
+}
+#[cfg(feature = "openapi")]
+pub(crate) use described_as;
+
 mod allocation;
 pub mod answers;
 pub mod codec;

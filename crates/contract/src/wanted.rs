@@ -16,10 +16,13 @@ pub const MAX_LINES: usize = 100;
 /// makes the message malformed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WantedLine {
     /// The product.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub product_id: ProductId,
     /// How many units, from 0 to [`Quantity::MAX`].
+    #[cfg_attr(feature = "openapi", schema(maximum = 1_000_000))]
     pub quantity: u32,
 }
 

@@ -20,6 +20,7 @@ use crate::service::Service;
 pub(crate) use codes::own_codes;
 pub(crate) use import::Imports;
 pub use import::{Counted, Row, RowFault, read_rows};
+pub use events::{EVENT_TYPES, StockEvents};
 pub(crate) use searches::Searches;
 
 mod admin_log;
@@ -27,6 +28,7 @@ mod audit;
 mod codes;
 mod holders;
 mod import;
+mod events;
 mod locations;
 mod movements;
 mod products;
@@ -43,6 +45,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule::needs("GET", PRODUCT, &[Scope::StockRead]).also_of_one_customer(),
     Rule::needs("PUT", PRODUCT, &[Scope::CatalogWrite]),
     Rule::needs("GET", MOVEMENTS, &[Scope::LedgerRead]),
+    Rule::needs("GET", "/api/inventory/events", &[Scope::LedgerRead]),
     Rule::needs_one_of("POST", MOVEMENTS, &[Scope::StockReceive, Scope::StockAdjust]),
     // It counts stock, and creates and renames products.
     Rule::needs("POST", "/api/inventory/import", &[Scope::StockAdjust, Scope::CatalogWrite]),
@@ -86,6 +89,7 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
         .routes(routes!(quarantine::get))
         .routes(routes!(quarantine::discard))
         .routes(routes!(audit::get))
+        .routes(routes!(events::list))
         .routes(routes!(locations::get, locations::put))
         .with_state(service)
 }

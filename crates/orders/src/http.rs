@@ -14,11 +14,13 @@ use web::{Rule, TraceParent};
 use crate::service::Service;
 
 pub(crate) use codes::own_codes;
+pub use events::{EVENT_TYPES, OrderEvents};
 pub use place::{read_placement, write_receipt};
 pub use request::{ReadOrder, read_order};
 
 mod audit;
 mod codes;
+mod events;
 mod look;
 mod pending;
 mod place;
@@ -31,6 +33,8 @@ mod view;
 pub(crate) const RULES: &[Rule] = &[
     Rule::needs("POST", "/api/orders", &[Scope::OrdersWrite]).also_of_one_customer(),
     Rule::needs("GET", "/api/orders", &[Scope::OrdersRead]).also_of_one_customer(),
+    // It shows the orders of all customers.
+    Rule::needs("GET", "/api/orders/events", &[Scope::OrdersRead]),
     Rule::needs("GET", "/api/orders/{order_id}", &[Scope::OrdersRead]).also_of_one_customer(),
     Rule::needs("POST", "/api/orders/{order_id}/cancel", &[Scope::OrdersCancel])
         .also_of_one_customer(),
@@ -48,6 +52,7 @@ pub(crate) const RULES: &[Rule] = &[
 pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(place::place, look::list))
+        .routes(routes!(events::list))
         .routes(routes!(look::get))
         .routes(routes!(transition::cancel))
         .routes(routes!(transition::fulfill))

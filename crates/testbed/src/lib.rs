@@ -20,6 +20,7 @@ pub use deployment::{
     with_busy_auditors,
 };
 pub use disk::Disk;
+pub use event_stream::{EventMessage, EventStream};
 pub use interleavings::Race;
 pub use issuer::{AUDIENCE, Behaviour, Issuer, IssuerKey, base64url};
 pub use jwt_operator::{Credentials, JwtOperator};
@@ -45,6 +46,7 @@ mod content;
 mod crashing;
 mod deployment;
 mod disk;
+mod event_stream;
 pub mod golden;
 mod interleavings;
 mod issuer;

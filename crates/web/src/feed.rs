@@ -26,7 +26,7 @@ use crate::Query;
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::program::Context;
-use cursor::{After, Cursors};
+use cursor::{After, Cursors, Mark};
 use request::{Asked, Filter, Shown};
 use stream::Stream;
 
@@ -49,6 +49,8 @@ pub const TYPE_PREFIX: &str = "dev.lastro.";
 const MAX_SCANNED: u32 = 10_000;
 /// How many of them are read at a time.
 const CHUNK: u32 = 1000;
+/// How many entries are read at a time to check a cursor: as many as most transactions make.
+const CHECKED: u32 = 100;
 
 /// The journal of a service as events.
 #[async_trait]
@@ -63,6 +65,9 @@ pub trait EventSource: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the type of the entry's event, which is one of [`Self::TYPES`].
     fn event_type(entry: &Self::Entry) -> &'static str;
+
+    /// Returns the id of the entry's event, which no other event has.
+    fn id(entry: &Self::Entry) -> String;
 
     /// Returns the subject of the entry's event.
     fn subject(entry: &Self::Entry) -> String;
@@ -118,12 +123,21 @@ struct PageView<E> {
     next_cursor: String,
 }
 
+/// Where a reader is in the journal.
+#[derive(Clone, Copy, Debug)]
+struct Reader {
+    /// The next entry to read.
+    at: Position,
+    /// What its cursor tells: behind the last entry that it has read.
+    mark: Mark,
+}
+
 /// What one read has found.
 #[derive(Debug)]
 struct Found<T> {
     entries: Vec<Recorded<T>>,
     /// Behind the last entry that was looked at.
-    next: Position,
+    next: Reader,
     /// Whether there may be more entries behind it now.
     has_more: bool,
 }
@@ -169,7 +183,7 @@ impl<S: EventSource> Feed<S> {
         query: Query,
     ) -> Result<Response, Problem> {
         let asked = Asked::read(S::TYPES, headers, query)?;
-        let from = self.position(asked.after).await?;
+        let from = self.reader(asked.after).await?;
         match asked.shown {
             Shown::Page { limit, wait } => {
                 let deadline = wait.map(|wait| Instant::now() + wait.duration());
@@ -189,18 +203,40 @@ impl<S: EventSource> Feed<S> {
     }
 
     /// Returns where to begin.
-    async fn position(&self, after: After) -> Result<Position, Problem> {
-        match after {
-            After::Nothing => Ok(Position::START),
-            After::Latest => Ok(Position::behind(self.end().await?)),
+    async fn reader(&self, after: After) -> Result<Reader, Problem> {
+        let mark = match after {
+            After::Nothing => Mark::at(Position::START),
+            After::Latest => Mark::at(Position::behind(self.end().await?)),
             After::Cursor(cursor) => {
-                let position = self.cursors.decode(&cursor)?;
-                // Another replica may have given out the cursor a moment ago.
-                let is_known = position <= Position::behind(self.tail.last());
-                if !is_known && position > Position::behind(self.end().await?) {
-                    return Err(cursor::beyond_the_end());
+                let mark = self.cursors.decode(&cursor)?;
+                self.check(mark).await?;
+                mark
+            }
+        };
+        Ok(Reader { at: mark.position, mark })
+    }
+
+    /// Checks that the journal has what a client has read. A database that was restored to an older
+    /// state has less, or has made something else since.
+    async fn check(&self, mark: Mark) -> Result<(), Problem> {
+        let Mark { position, print } = mark;
+        // Another replica may have given out the cursor a moment ago.
+        let is_known = position <= Position::behind(self.tail.last());
+        if !is_known && position > Position::behind(self.end().await?) {
+            return Err(cursor::not_reached());
+        }
+        let Some(print) = print else { return Ok(()) };
+        let mut at = mark.row();
+        loop {
+            let made = self.source.made(at, CHECKED).await?;
+            for Recorded { entry, next } in &made {
+                if *next == position && Mark::print(&S::id(entry)) == print {
+                    return Ok(());
                 }
-                Ok(position)
+            }
+            match made.last() {
+                Some(last) if last.next < position => at = last.next,
+                _ => return Err(cursor::not_reached()),
             }
         }
     }
@@ -215,15 +251,15 @@ impl<S: EventSource> Feed<S> {
     /// Reads a page. With a deadline, waits for an event until then.
     async fn page(
         &self,
-        from: Position,
+        from: Reader,
         filter: &Filter,
         limit: u32,
         deadline: Option<Instant>,
     ) -> Result<PageView<S::Event>, Failure> {
-        let mut at = from;
+        let mut reader = from;
         loop {
-            let found = self.find(at, filter, limit).await?;
-            at = found.next;
+            let found = self.find(reader, filter, limit).await?;
+            reader = found.next;
             let is_over = deadline.is_none_or(|deadline| deadline <= Instant::now());
             if !found.entries.is_empty() || found.has_more || is_over {
                 return self.page_of(found).await;
@@ -232,7 +268,7 @@ impl<S: EventSource> Feed<S> {
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => return self.page_of(found).await,
-                () = self.tail.wait_for(at) => {}
+                () = self.tail.wait_for(reader.at) => {}
                 () = tokio::time::sleep_until(deadline) => {}
             }
         }
@@ -242,7 +278,7 @@ impl<S: EventSource> Feed<S> {
         let entries = found.entries.into_iter().map(|recorded| recorded.entry).collect();
         let data = self.events(entries).await?;
         self.metrics.feed_events_sent(self.service, data.len());
-        Ok(PageView { data, next_cursor: self.cursors.encode(found.next) })
+        Ok(PageView { data, next_cursor: self.cursors.encode(found.next.mark) })
     }
 
     /// Reads the events of these entries.
@@ -260,7 +296,7 @@ impl<S: EventSource> Feed<S> {
     /// [`MAX_SCANNED`].
     async fn find(
         &self,
-        from: Position,
+        from: Reader,
         filter: &Filter,
         limit: u32,
     ) -> Result<Found<S::Entry>, Failure> {
@@ -272,21 +308,13 @@ impl<S: EventSource> Feed<S> {
             let last = self.tail.last();
             let missing = limit - u32::try_from(found.entries.len()).unwrap_or(limit);
             let asked = if filter.admits_all() { missing.min(CHUNK) } else { CHUNK };
-            let made = self.source.made(found.next, asked).await?;
+            let made = self.source.made(found.next.at, asked).await?;
             let read = u32::try_from(made.len()).unwrap_or(u32::MAX);
             scanned += read;
-            for recorded in made {
-                found.next = recorded.next;
-                if filter.admits(S::event_type(&recorded.entry)) {
-                    found.entries.push(recorded);
-                }
-                if found.entries.len() == most {
-                    return Ok(found);
-                }
-            }
             if read == 0 {
-                found.next = found.next.max(Position::behind(last));
+                found.next.at = found.next.at.max(Position::behind(last));
             }
+            found.add(made, most, |entry| filter.admits(S::event_type(entry)), S::id);
             if read < asked {
                 found.has_more = false;
                 break;
@@ -307,6 +335,35 @@ impl<S: EventSource> Feed<S> {
                 warn!(service, error = %Chain(failure), "reading events failed, retrying");
             }
             None => warn!(service, "reading events succeeded again"),
+        }
+    }
+}
+
+impl<T> Found<T> {
+    /// Adds those of the entries that are wanted, up to `most` in all.
+    fn add(
+        &mut self,
+        made: Vec<Recorded<T>>,
+        most: usize,
+        is_wanted: impl Fn(&T) -> bool,
+        id: impl Fn(&T) -> String,
+    ) {
+        let mut last = None;
+        for recorded in made {
+            if self.entries.len() == most {
+                break;
+            }
+            self.next.at = recorded.next;
+            last = match is_wanted(&recorded.entry) {
+                true => {
+                    self.entries.push(recorded);
+                    None
+                }
+                false => Some(recorded),
+            };
+        }
+        if let Some(last) = last.as_ref().or(self.entries.last()) {
+            self.next.mark = Mark::behind(last.next, &id(&last.entry));
         }
     }
 }

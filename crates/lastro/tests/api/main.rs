@@ -6,10 +6,12 @@
 //! that depends on the form is in `tests/forms`.
 #![forbid(unsafe_code)]
 
+mod asyncapi;
 mod browsers;
 mod bus;
 mod connections;
 mod docs;
+mod feed;
 mod hostile;
 mod inventory;
 mod keys;

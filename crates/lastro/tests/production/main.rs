@@ -10,6 +10,7 @@ use testbed::{Databases, Deployment, Environment, Form, Load, Nats, Postgres, Ra
 mod clock_jumps;
 mod cluster;
 mod credentials;
+mod feed;
 mod keys;
 mod migrations;
 mod permissions;

@@ -7,7 +7,7 @@ use reqwest::{Body, Method};
 use serde_json::{Value, json};
 
 use super::Deployment;
-use crate::{PATIENCE, Response, eventually};
+use crate::{EventStream, PATIENCE, Response, eventually};
 
 /// Headers of a request.
 pub type Headers<'a> = &'a [(&'a str, &'a str)];
@@ -55,6 +55,31 @@ impl Deployment {
     /// Sends a GET, which must be answered.
     pub async fn get(&self, path: &str) -> Response {
         self.send("GET", path, &[], "").await
+    }
+
+    /// Opens a stream of server-sent events.
+    ///
+    /// # Errors
+    ///
+    /// Fails if no response came.
+    pub async fn try_stream(
+        &self,
+        path: &str,
+        headers: Headers<'_>,
+    ) -> reqwest::Result<EventStream> {
+        let url = format!("http://{}{path}", self.programs.address_of(path));
+        let mut request = self.client.get(url).header("accept", "text/event-stream");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Ok(EventStream::of(request.timeout(PATIENCE).send().await?))
+    }
+
+    /// Opens a stream of server-sent events, which must be answered with one.
+    pub async fn stream(&self, path: &str, headers: Headers<'_>) -> EventStream {
+        let stream = self.try_stream(path, headers).await.expect("an answer");
+        assert_eq!(stream.status(), 200, "{stream:?}");
+        stream
     }
 
     /// Sends a GET for `path` to each program.

@@ -2,6 +2,7 @@
 
 use platform::journal::Position;
 use platform::pairing::DatabaseId;
+use sha2::{Digest, Sha256};
 
 use crate::cursor;
 use crate::problem::{Code, Problem};
@@ -20,6 +21,42 @@ pub(super) enum After {
     Cursor(String),
 }
 
+/// What a cursor tells: a position, and what the entry before it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) position: Position,
+    /// The fingerprint of the entry before; `None` if the client has read none.
+    pub(super) print: Option<u32>,
+}
+
+impl Mark {
+    /// A position before which the client has read nothing.
+    pub(super) fn at(position: Position) -> Self {
+        Self { position, print: None }
+    }
+
+    /// The position behind the entry with this id.
+    pub(super) fn behind(position: Position, id: &str) -> Self {
+        Self { position, print: Some(Self::print(id)) }
+    }
+
+    /// The fingerprint of an entry. It need not keep anybody from forging a cursor: they would
+    /// mislead themselves.
+    pub(super) fn print(id: &str) -> u32 {
+        let hash = Sha256::digest(id);
+        u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
+    }
+
+    /// Where to look for the entry before: it is the last of its row, or is told by the position.
+    pub(super) fn row(&self) -> Position {
+        let Position { commit, entry } = self.position;
+        match entry.checked_sub(1) {
+            Some(entry) => Position { commit, entry },
+            None => Position { commit: commit - 1, entry: 0 },
+        }
+    }
+}
+
 /// Encodes and decodes the cursors of one feed.
 #[derive(Debug)]
 pub(super) struct Cursors {
@@ -35,36 +72,40 @@ impl Cursors {
         Self { list: format!("events/{service}"), database }
     }
 
-    /// The cursor of this position.
-    pub(super) fn encode(&self, at: Position) -> String {
-        let Position { commit, entry } = at;
-        cursor::encode(&self.list, &format!("{}.{commit}.{entry}", self.database))
+    /// The cursor that tells this.
+    pub(super) fn encode(&self, mark: Mark) -> String {
+        let Mark { position: Position { commit, entry }, print } = mark;
+        let print = print.map_or_else(|| "-".to_owned(), |print| print.to_string());
+        cursor::encode(&self.list, &format!("{}.{commit}.{entry}.{print}", self.database))
     }
 
-    /// The position that a cursor stands for. It may be beyond the end.
+    /// What a cursor tells. It may be beyond the end, or of something that is not there any more.
     ///
     /// # Errors
     ///
     /// 400 `invalid_cursor` for what is no cursor of this feed, or one of another database.
-    pub(super) fn decode(&self, text: &str) -> Result<Position, Problem> {
+    pub(super) fn decode(&self, text: &str) -> Result<Mark, Problem> {
         let key = cursor::decode(&self.list, text).map_err(|_| not_a_cursor())?;
-        let mut parts = key.split('.');
-        let (Some(database), Some(commit), Some(entry), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(not_a_cursor());
-        };
-        let commit = commit.parse().ok().filter(|commit| *commit >= Position::START.commit);
-        let (Some(commit), Ok(entry)) = (commit, entry.parse()) else {
-            return Err(not_a_cursor());
-        };
+        let (database, mark) = key.split_once('.').ok_or_else(not_a_cursor)?;
+        let mark = read(mark).ok_or_else(not_a_cursor)?;
         if database != self.database {
             let detail = "the cursor belongs to another database than the one that answers; \
                           leave it out to begin at the start, or send after=latest";
             return Err(Problem::new(Code::INVALID_CURSOR, detail));
         }
-        Ok(Position { commit, entry })
+        Ok(mark)
     }
+}
+
+fn read(text: &str) -> Option<Mark> {
+    let mut parts = text.split('.');
+    let commit = parts.next()?.parse().ok().filter(|commit| *commit >= Position::START.commit)?;
+    let position = Position { commit, entry: parts.next()?.parse().ok()? };
+    let print = match parts.next()? {
+        "-" => None,
+        print => Some(print.parse().ok()?),
+    };
+    parts.next().is_none().then_some(Mark { position, print })
 }
 
 fn not_a_cursor() -> Problem {
@@ -73,10 +114,10 @@ fn not_a_cursor() -> Problem {
     Problem::new(Code::INVALID_CURSOR, detail)
 }
 
-/// The problem of a cursor that the journal has not reached.
-pub(super) fn beyond_the_end() -> Problem {
-    let detail = "the cursor is beyond the last event, so the database was restored to an older \
-                  state; begin at the start, or at a position that you know";
+/// The problem of a cursor whose entry is not in the journal.
+pub(super) fn not_reached() -> Problem {
+    let detail = "the database does not have the event before this cursor, so it was restored to an \
+                  older state; begin at the start, or at a position that you know";
     Problem::new(Code::INVALID_CURSOR, detail)
 }
 
@@ -93,12 +134,12 @@ mod tests {
     #[test]
     fn a_cursor_leads_back_to_its_position() {
         let ours = cursors("orders", 7);
-        for at in [
-            Position::START,
-            Position { commit: 1, entry: 3 },
-            Position { commit: i64::MAX, entry: u32::MAX },
+        for mark in [
+            Mark::at(Position::START),
+            Mark::behind(Position { commit: 1, entry: 3 }, "a.1"),
+            Mark { position: Position { commit: i64::MAX, entry: u32::MAX }, print: Some(0) },
         ] {
-            assert_eq!(ours.decode(&ours.encode(at)), Ok(at));
+            assert_eq!(ours.decode(&ours.encode(mark)), Ok(mark));
         }
     }
 
@@ -106,17 +147,18 @@ mod tests {
     fn a_cursor_of_another_feed_or_database_is_refused_and_says_so() {
         let ours = cursors("orders", 7);
         let refused = |text: &str| ours.decode(text).expect_err("refused");
-        let others = cursors("orders", 8).encode(Position::START);
+        let start = Mark::at(Position::START);
+        let others = cursors("orders", 8).encode(start);
         let (code, detail) = (refused(&others).code, refused(&others).detail);
         assert!(code == Code::INVALID_CURSOR && detail.contains("another database"), "{detail}");
         let database = "0000000000000007";
         for bad in [
-            cursors("inventory", 7).encode(Position::START),
-            cursor::encode("events/orders", &format!("{database}.0.0")),
-            cursor::encode("events/orders", &format!("{database}.-1.0")),
-            cursor::encode("events/orders", &format!("{database}.1")),
-            cursor::encode("events/orders", &format!("{database}.1.0.0")),
-            cursor::encode("events/orders", &format!("{database}.1.4294967296")),
+            cursors("inventory", 7).encode(start),
+            cursor::encode("events/orders", &format!("{database}.0.0.-")),
+            cursor::encode("events/orders", &format!("{database}.-1.0.-")),
+            cursor::encode("events/orders", &format!("{database}.1.0")),
+            cursor::encode("events/orders", &format!("{database}.1.0.-.0")),
+            cursor::encode("events/orders", &format!("{database}.1.4294967296.-")),
             cursor::encode("orders", "1"),
             "nonsense".to_owned(),
             String::new(),

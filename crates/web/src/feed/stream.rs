@@ -12,13 +12,13 @@ use bytes::Bytes;
 use futures_util::stream::unfold;
 use http::{HeaderName, header};
 use platform::failure::Failure;
-use platform::journal::Position;
 use platform::telemetry::Metrics;
 use tokio::time::{Instant, sleep_until};
 
+use super::cursor::Mark;
 use super::request::{EVENT_STREAM, Filter};
 use super::summary::Summary;
-use super::{EventSource, Feed, MAX_SCANNED};
+use super::{EventSource, Feed, MAX_SCANNED, Reader};
 use crate::limits::Waiting;
 
 /// When a client that was cut off comes back, in milliseconds.
@@ -37,10 +37,9 @@ pub(super) struct Stream<S> {
     feed: Arc<Feed<S>>,
     filter: Filter,
     shows: Shows,
-    /// Behind the last entry that was read.
-    at: Position,
-    /// The position of the cursor that the client got last; `None` before the first.
-    told: Option<Position>,
+    reader: Reader,
+    /// What the client was told last; `None` before the first message.
+    told: Option<Mark>,
     ready: VecDeque<Message>,
     next_read: Instant,
     heartbeat_at: Instant,
@@ -57,8 +56,8 @@ enum Shows {
 /// A message that is ready to be sent.
 #[derive(Debug)]
 struct Message {
-    /// The position behind what it tells.
-    next: Position,
+    /// Behind what it tells.
+    next: Mark,
     event: &'static str,
     data: String,
 }
@@ -89,7 +88,7 @@ impl<S: EventSource> Stream<S> {
     pub(super) fn of_events(
         feed: Arc<Feed<S>>,
         place: Waiting,
-        from: Position,
+        from: Reader,
         filter: Filter,
         limit: u32,
     ) -> Self {
@@ -100,19 +99,25 @@ impl<S: EventSource> Stream<S> {
     pub(super) fn of_summaries(
         feed: Arc<Feed<S>>,
         place: Waiting,
-        from: Position,
+        from: Reader,
         filter: Filter,
         every: Duration,
     ) -> Self {
         Self::new(feed, place, from, filter, Shows::Summaries { every })
     }
 
-    fn new(feed: Arc<Feed<S>>, place: Waiting, at: Position, filter: Filter, shows: Shows) -> Self {
+    fn new(
+        feed: Arc<Feed<S>>,
+        place: Waiting,
+        reader: Reader,
+        filter: Filter,
+        shows: Shows,
+    ) -> Self {
         let now = Instant::now();
         Self {
             filter,
             shows,
-            at,
+            reader,
             told: None,
             ready: VecDeque::new(),
             next_read: now,
@@ -142,7 +147,7 @@ impl<S: EventSource> Stream<S> {
         if self.told.is_none() {
             // A client that is cut off before the first event continues here, and not at what is the
             // end then.
-            let id = self.tell(self.at);
+            let id = self.tell(self.reader.mark);
             return Some(format!("retry: {RETRY_MS}\n{id}\n").into());
         }
         loop {
@@ -152,7 +157,7 @@ impl<S: EventSource> Stream<S> {
             if let Some(message) = self.ready.pop_front() {
                 return Some(self.send(message));
             }
-            let (at, next_read) = (self.at, self.next_read);
+            let (at, next_read) = (self.reader.at, self.next_read);
             let news = async {
                 sleep_until(next_read).await;
                 feed.tail.wait_for(at).await;
@@ -184,9 +189,10 @@ impl<S: EventSource> Stream<S> {
 
     /// Reads a page of events. Returns the pause until the next.
     async fn read_events(&mut self, limit: u32) -> Result<Duration, Failure> {
-        let found = self.feed.find(self.at, &self.filter, limit).await?;
-        let heads =
-            found.entries.iter().map(|recorded| (recorded.next, S::event_type(&recorded.entry)));
+        let found = self.feed.find(self.reader, &self.filter, limit).await?;
+        let heads = found.entries.iter().map(|recorded| {
+            (Mark::behind(recorded.next, &S::id(&recorded.entry)), S::event_type(&recorded.entry))
+        });
         let heads: Vec<_> = heads.collect();
         let entries = found.entries.into_iter().map(|recorded| recorded.entry).collect();
         let events = self.feed.events(entries).await?;
@@ -195,20 +201,24 @@ impl<S: EventSource> Stream<S> {
             event,
             data: json(&its),
         }));
-        self.at = found.next;
+        self.reader = found.next;
         Ok(if found.has_more { Duration::ZERO } else { PACE })
     }
 
     /// Reads what the next summary tells. Returns the pause until the next.
     async fn read_summary(&mut self, every: Duration) -> Result<Duration, Failure> {
-        let found = self.feed.find(self.at, &self.filter, MAX_SCANNED).await?;
-        self.at = found.next;
+        let found = self.feed.find(self.reader, &self.filter, MAX_SCANNED).await?;
+        self.reader = found.next;
         if found.entries.is_empty() {
             return Ok(if found.has_more { Duration::ZERO } else { PACE });
         }
         let entries = found.entries.iter().map(|recorded| &recorded.entry);
         let summary = Summary::of(entries, S::event_type, S::subject);
-        self.ready.push_back(Message { next: self.at, event: "summary", data: json(&summary) });
+        self.ready.push_back(Message {
+            next: self.reader.mark,
+            event: "summary",
+            data: json(&summary),
+        });
         Ok(every)
     }
 
@@ -224,16 +234,16 @@ impl<S: EventSource> Stream<S> {
     /// A comment, which keeps the connection open. If entries were left out, the client learns
     /// where to continue.
     fn heartbeat(&mut self) -> Bytes {
-        let is_behind = self.told != Some(self.at);
-        let id = self.tell(self.at);
+        let is_behind = self.told != Some(self.reader.mark);
+        let id = self.tell(self.reader.mark);
         if is_behind { format!(":\n{id}\n").into() } else { Bytes::from_static(b":\n\n") }
     }
 
-    /// The line with the cursor of this position. The next heartbeat is due a while after it.
-    fn tell(&mut self, at: Position) -> String {
-        self.told = Some(at);
+    /// The line with the cursor. The next heartbeat is due a while after it.
+    fn tell(&mut self, mark: Mark) -> String {
+        self.told = Some(mark);
         self.heartbeat_at = Instant::now() + self.feed.heartbeat;
-        format!("id: {}\n", self.feed.cursors.encode(at))
+        format!("id: {}\n", self.feed.cursors.encode(mark))
     }
 }
 

@@ -1,0 +1,160 @@
+//! The part of JSON Schema that the descriptions use. A keyword that it does not know fails the
+//! test.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+/// Keywords that only people read, and formats, which are checked where they matter.
+const FOR_PEOPLE: [&str; 6] =
+    ["description", "title", "example", "examples", "default", "format"];
+
+/// Fails the test unless the value fits the schema, whose references are to the document.
+#[track_caller]
+pub(super) fn check(document: &Value, schema: &Value, value: &Value) {
+    if let Err(reason) = fits(document, schema, value, "") {
+        panic!("{reason} in {value}");
+    }
+}
+
+/// All references in a document or a schema.
+pub(super) fn references(value: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    match value {
+        Value::Object(members) => {
+            if let Some(Value::String(pointer)) = members.get("$ref") {
+                found.insert(pointer.clone());
+            }
+            found.extend(members.values().flat_map(references));
+        }
+        Value::Array(items) => found.extend(items.iter().flat_map(references)),
+        _ => {}
+    }
+    found
+}
+
+/// The names of the schemas that a schema refers to.
+pub(super) fn referred(schema: &Value) -> BTreeSet<String> {
+    let last = |pointer: String| pointer.rsplit('/').next().unwrap_or_default().to_owned();
+    references(schema).into_iter().map(last).collect()
+}
+
+fn fits(document: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
+    let members = schema.as_object().expect("a schema is an object");
+    let wrong = |keyword: &str, rule: &Value| Err(format!("{at:?} breaks {keyword} {rule}"));
+    for (keyword, rule) in members {
+        let holds = match keyword.as_str() {
+            "$ref" => {
+                let pointer = rule.as_str().and_then(|text| text.strip_prefix('#'));
+                let other = pointer.and_then(|pointer| document.pointer(pointer));
+                fits(document, other.expect("a reference leads somewhere"), value, at)?;
+                true
+            }
+            "type" => match rule {
+                Value::Array(types) => types.iter().any(|name| is_a(name, value)),
+                name => is_a(name, value),
+            },
+            "enum" => rule.as_array().is_some_and(|values| values.contains(value)),
+            "const" => rule == value,
+            "required" => {
+                let names = rule.as_array().expect("names").iter().filter_map(Value::as_str);
+                value.as_object().is_none_or(|its| names.into_iter().all(|name| its.contains_key(name)))
+            }
+            "properties" => {
+                let known = rule.as_object().expect("schemas");
+                for (name, schema) in known {
+                    if let Some(member) = value.get(name) {
+                        fits(document, schema, member, &format!("{at}/{name}"))?;
+                    }
+                }
+                true
+            }
+            "additionalProperties" => {
+                assert_eq!(*rule, Value::Bool(false), "{rule} is not known here");
+                let known = schema["properties"].as_object().expect("schemas");
+                value.as_object().is_none_or(|its| its.keys().all(|name| known.contains_key(name)))
+            }
+            "items" => {
+                for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+                    fits(document, rule, item, &format!("{at}/{index}"))?;
+                }
+                true
+            }
+            "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= number(rule)),
+            "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= number(rule)),
+            "minimum" => value.as_f64().is_none_or(|its| rule.as_f64().is_some_and(|least| its >= least)),
+            "maximum" => value.as_f64().is_none_or(|its| rule.as_f64().is_some_and(|most| its <= most)),
+            "pattern" => value.as_str().is_none_or(|text| matches(rule, text)),
+            "oneOf" => {
+                let schemas = rule.as_array().expect("schemas").iter();
+                schemas.filter(|schema| fits(document, schema, value, at).is_ok()).count() == 1
+            }
+            name if FOR_PEOPLE.contains(&name) => true,
+            other => panic!("the keyword {other} is not known here"),
+        };
+        if !holds {
+            return wrong(keyword, rule);
+        }
+    }
+    Ok(())
+}
+
+fn number(rule: &Value) -> u64 {
+    rule.as_u64().expect("a number")
+}
+
+fn is_a(name: &Value, value: &Value) -> bool {
+    match name.as_str().expect("a name") {
+        "null" => value.is_null(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("the type {other} is not known here"),
+    }
+}
+
+/// The patterns of messages. There is no library of patterns among the dependencies.
+fn matches(pattern: &Value, text: &str) -> bool {
+    match pattern.as_str().expect("a pattern") {
+        "^[0-9a-f]{32}$" => {
+            text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        }
+        other => panic!("the pattern {other} is not known here"),
+    }
+}
+
+#[test]
+fn what_does_not_fit_a_schema_is_found() {
+    use serde_json::json;
+    let document = json!({"components": {"schemas": {"Line": {
+        "type": "object", "required": ["id"], "additionalProperties": false,
+        "properties": {
+            "id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+            "units": {"type": ["integer", "null"], "minimum": 1, "maximum": 9},
+        },
+    }}}});
+    let lines = json!({
+        "type": "array", "minItems": 1, "maxItems": 2,
+        "items": {"$ref": "#/components/schemas/Line"},
+    });
+    let id = "0123456789abcdef0123456789abcdef";
+    for (value, expected) in [
+        (json!([{"id": id}]), true),
+        (json!([{"id": id, "units": null}, {"id": id, "units": 9}]), true),
+        (json!([]), false),
+        (json!([{"id": id}, {"id": id}, {"id": id}]), false),
+        (json!([{"units": 1}]), false),
+        (json!([{"id": id, "units": 0}]), false),
+        (json!([{"id": id, "units": 10}]), false),
+        (json!([{"id": id, "units": 1.5}]), false),
+        (json!([{"id": "x"}]), false),
+        (json!([{"id": id, "more": 1}]), false),
+        (json!({"id": id}), false),
+    ] {
+        assert_eq!(fits(&document, &lines, &value, "").is_ok(), expected, "{value}");
+    }
+    assert_eq!(referred(&lines).into_iter().collect::<Vec<_>>(), ["Line"]);
+}

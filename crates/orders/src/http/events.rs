@@ -1,0 +1,228 @@
+//! `GET /api/orders/events`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use http::HeaderMap;
+use orders_core::status::Status;
+use platform::clock::Timestamp;
+use platform::failure::Failure;
+use platform::journal::{Position, Recorded};
+use platform::keys::Principal;
+use serde::Serialize;
+use tracing::error;
+use utoipa::ToSchema;
+use web::Query;
+use web::feed::{DATA_CONTENT_TYPE, EventSource, SPEC_VERSION};
+use web::problem::{Problem, SearchProblems};
+
+use super::view::FullView;
+use crate::service::Service;
+use crate::store::{MadeEntry, OrderFeedStore, OrderView};
+
+/// Where the events come from: the path of this API.
+const SOURCE: &str = "/orders";
+
+/// The types of events: one for each status that an order can enter.
+pub const EVENT_TYPES: &[&str] = &[
+    "dev.lastro.order.received",
+    "dev.lastro.order.confirmed",
+    "dev.lastro.order.rejected",
+    "dev.lastro.order.cancelling",
+    "dev.lastro.order.cancelled",
+    "dev.lastro.order.fulfilling",
+    "dev.lastro.order.fulfilled",
+];
+
+fn event_type(status: Status) -> &'static str {
+    match status {
+        Status::Received => EVENT_TYPES[0],
+        Status::Confirmed => EVENT_TYPES[1],
+        Status::Rejected => EVENT_TYPES[2],
+        Status::Cancelling => EVENT_TYPES[3],
+        Status::Cancelled => EVENT_TYPES[4],
+        Status::Fulfilling => EVENT_TYPES[5],
+        Status::Fulfilled => EVENT_TYPES[6],
+    }
+}
+
+/// An entry of the history of an order, as a CloudEvent 1.0.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OrderEvent)]
+pub struct EventView {
+    /// The version of CloudEvents.
+    #[schema(example = "1.0")]
+    specversion: &'static str,
+    /// `{order_id}.{seq}`. Whoever gets an event twice recognizes it by its id.
+    #[schema(example = "01939c5e-6f70-7abc-8def-0123456789ab.2")]
+    id: String,
+    #[schema(example = "/orders")]
+    source: &'static str,
+    /// `dev.lastro.order.` and the status that the order entered. New types may come.
+    #[schema(example = "dev.lastro.order.confirmed")]
+    r#type: &'static str,
+    /// The id of the order.
+    #[schema(format = "uuid")]
+    subject: String,
+    /// The events with the same key come in the order in which they happened.
+    #[schema(format = "uuid")]
+    partitionkey: String,
+    /// When the order entered the status.
+    #[schema(nullable = false, format = "date-time")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    /// The number of the entry in the history of the order, with ten digits: from 1 without gaps.
+    #[schema(example = "0000000002")]
+    sequence: String,
+    #[schema(example = "application/json")]
+    datacontenttype: &'static str,
+    /// The order as it was after this entry. It is absent, as `time` is, if the database is damaged
+    /// and the order cannot be read.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<FullView>,
+}
+
+/// A page of events, oldest first.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the page to readers of the API")]
+struct OrderEventPage {
+    data: Vec<EventView>,
+    /// Send it as `after` to get the next page. It is always there, and good for ever.
+    next_cursor: String,
+}
+
+impl EventView {
+    fn new(entry: MadeEntry, order: Option<OrderView>) -> Self {
+        let MadeEntry { order_id, seq, status } = entry;
+        let time = order.as_ref().map(|order| Timestamp(order.updated_at_micros).to_rfc3339());
+        Self {
+            specversion: SPEC_VERSION,
+            id: OrderEvents::id(&entry),
+            source: SOURCE,
+            r#type: event_type(status),
+            subject: order_id.to_string(),
+            partitionkey: order_id.to_string(),
+            time,
+            sequence: format!("{seq:010}"),
+            datacontenttype: DATA_CONTENT_TYPE,
+            data: order.map(FullView::from),
+        }
+    }
+}
+
+/// The histories of orders as events.
+#[derive(Debug)]
+pub struct OrderEvents(pub(crate) Arc<dyn OrderFeedStore>);
+
+impl OrderEvents {
+    /// The order as it was after this entry; `None` if it cannot be read.
+    async fn readable(&self, entry: MadeEntry) -> Result<Option<OrderView>, Failure> {
+        match self.0.views(vec![entry]).await {
+            Err(Failure::Suspect(_)) => {
+                let order_id = entry.order_id;
+                error!(%order_id, seq = entry.seq, "order cannot be read, its event has no data");
+                Ok(None)
+            }
+            read => Ok(read?.into_iter().next()),
+        }
+    }
+}
+
+#[async_trait]
+impl EventSource for OrderEvents {
+    type Entry = MadeEntry;
+    type Event = EventView;
+
+    const TYPES: &'static [&'static str] = EVENT_TYPES;
+
+    fn event_type(entry: &MadeEntry) -> &'static str {
+        event_type(entry.status)
+    }
+
+    fn id(entry: &MadeEntry) -> String {
+        format!("{}.{}", entry.order_id, entry.seq)
+    }
+
+    fn subject(entry: &MadeEntry) -> String {
+        entry.order_id.to_string()
+    }
+
+    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<MadeEntry>>, Failure> {
+        self.0.made(from, limit).await
+    }
+
+    async fn events(&self, entries: Vec<MadeEntry>) -> Result<Vec<EventView>, Failure> {
+        match self.0.views(entries.clone()).await {
+            // One order that is damaged must not stop the feed of all others.
+            Err(Failure::Suspect(_)) => {
+                let mut events = Vec::with_capacity(entries.len());
+                for entry in entries {
+                    events.push(EventView::new(entry, self.readable(entry).await?));
+                }
+                Ok(events)
+            }
+            views => {
+                let views = entries.into_iter().zip(views?);
+                Ok(views.map(|(entry, order)| EventView::new(entry, Some(order))).collect())
+            }
+        }
+    }
+}
+
+/// Follow the events of orders
+///
+/// Lists every entry of every order's history, oldest first, as CloudEvents 1.0. A cursor is good for
+/// ever, and no event is skipped: read pages with `after` until one is empty, then wait with
+/// `Prefer: wait=N`. The events of one order come in their order; a client that repeats a request
+/// gets the same events again and recognizes them by `id`.
+///
+/// With `Accept: text/event-stream` the same comes as server-sent events, one message per event: `id`
+/// is the cursor, `event` the type, `data` the CloudEvent. A client that was cut off sends the last
+/// id as `Last-Event-ID`.
+#[utoipa::path(
+    get, path = "/api/orders/events", tag = "orders", operation_id = "listOrderEvents",
+    params(
+        ("after" = Option<String>, Query, description = "`next_cursor` of the previous page, or the id of a message of the stream: begins behind it. `latest` begins at the end. Without it, the feed begins with the first event that there is"),
+        ("types" = Option<String>, Query, description = "Only events of these types, separated by commas, for example `dev.lastro.order.confirmed` or `order.confirmed,order.rejected`. A page may be empty and not be the last: its `next_cursor` moves on"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Events per page (default 50); of a stream, how many are read at a time"),
+        ("summary_ms" = Option<u32>, Query, minimum = 250, maximum = 60000, description = "Only of a stream: instead of events, at most one message `summary` in this many milliseconds, with `counts` by type, the number of `events`, and the newest `subjects` (at most 50)"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds (at most 30) for an event"),
+        ("Last-Event-ID" = Option<String>, Header, description = "Of a stream, the id of the last message; it wins over `after`"),
+    ),
+    responses(
+        (status = 200, description = "A page of events, or a stream", content(
+            (OrderEventPage = "application/json"),
+            (String = "text/event-stream"),
+        ), headers(
+            ("Preference-Applied" = Option<String>, description = "The wait that the service applied"),
+        )),
+        (status = 400, description = "`invalid_cursor`", body = Problem, content_type = "application/problem+json"),
+        SearchProblems,
+    ),
+)]
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    Extension(client): Extension<Arc<Principal>>,
+    headers: HeaderMap,
+    query: Query,
+) -> Result<Response, Problem> {
+    service.feed.answer(&client, &headers, query).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_status_has_a_type_of_its_own() {
+        let types = Status::ALL.map(event_type);
+        assert_eq!(types, EVENT_TYPES);
+        for status in Status::ALL {
+            assert_eq!(event_type(status), format!("dev.lastro.order.{}", status.as_str()));
+        }
+    }
+}
