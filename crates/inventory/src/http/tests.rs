@@ -460,6 +460,7 @@ async fn the_description_names_every_route_and_every_shape() {
         "admin-log",
         "audit",
         "import",
+        "events",
         "locations",
         "locations/{location_id}",
         "products",
