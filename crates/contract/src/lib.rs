@@ -82,10 +82,7 @@ macro_rules! described_as {
             }
 
             fn schemas(
-                schemas: &mut Vec<(
-                    String,
-                    utoipa::openapi::RefOr<utoipa::openapi::Schema>,
-                )>,
+                schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>,
             ) {
                 <Wire as utoipa::ToSchema>::schemas(schemas);
             }

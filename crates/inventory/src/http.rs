@@ -21,6 +21,8 @@ pub(crate) use codes::own_codes;
 pub(crate) use import::Imports;
 pub use import::{Counted, Row, RowFault, read_rows};
 pub use events::{EVENT_TYPES, StockEvents};
+pub use events::EVENT_TYPES;
+pub(crate) use events::StockEvents;
 pub(crate) use searches::Searches;
 
 mod admin_log;

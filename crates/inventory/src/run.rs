@@ -28,11 +28,13 @@ use storage::admin_log::{self, AdminEntry};
 use storage::keys::KeyDatabase;
 use storage::postgres::{Roles, Server, Time};
 use web::Refusals;
+use web::feed::{Feed, Followed};
 use web::program::{Api, Context, Process, Program};
 
 use crate::SERVICE;
 use crate::audit::InventoryAudit;
 use crate::http::{Imports, RULES, Searches, own_codes, routes};
+use crate::http::{RULES, Searches, StockEvents, own_codes, routes};
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::postgres::{Postgres, SCHEMA};
@@ -99,7 +101,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let auditor = auditor(audit.clone(), context);
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
     let (outbox, relay) = relay(bus.clone(), metrics.clone());
-    let tail = Arc::new(Tail::default());
+    let (tail, database) = (Arc::new(Tail::default()), pairing.id());
     let commits = Commits {
         store: store.clone(),
         tail: tail.clone(),
@@ -128,7 +130,8 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let (refusals, refused) = Refusals::new();
     let serves_anyone_at = context.serves_anyone_at.clone();
     let notes = Notes { batcher: batcher.clone(), serves_anyone_at, refused };
-    let numbering = Numbering { service: SERVICE, journal, tail: tail.clone() };
+    let numbering = Numbering { service: SERVICE, journal: journal.clone(), tail: tail.clone() };
+    let followed = Followed { database, journal, tail };
     let service = Service {
         store,
         audit,
@@ -136,6 +139,8 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         feed,
         tail,
         quarantine,
+        audit: audit.clone(),
+        feed: Feed::new(SERVICE, StockEvents(feed), followed, context),
         batcher,
         ids: context.ids.clone(),
         searches: Searches::default(),

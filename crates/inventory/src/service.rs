@@ -15,10 +15,12 @@ use platform::failure::Failure;
 use platform::journal::Tail;
 use platform::quarantine::QuarantineTable;
 use platform::relay::Outbox;
+use web::feed::Feed;
 
 use crate::http::{Imports, Searches};
+use crate::http::{Searches, StockEvents};
 use crate::metrics::Metrics;
-use crate::store::{StockAuditStore, StockFeedStore, StockStore};
+use crate::store::{StockAuditStore, StockStore};
 
 /// Commits batches: one transaction, and only after it the answers (R6).
 #[derive(Debug)]
@@ -79,6 +81,7 @@ pub struct Service {
     pub tail: Arc<Tail>,
     /// The messages that were set aside.
     pub quarantine: Arc<dyn QuarantineTable>,
+    pub feed: Arc<Feed<StockEvents>>,
     pub batcher: Batcher<InventoryCommand, InventoryOutcome>,
     pub ids: Arc<dyn Ids>,
     pub(crate) searches: Searches,

@@ -14,7 +14,8 @@ use web::{Rule, TraceParent};
 use crate::service::Service;
 
 pub(crate) use codes::own_codes;
-pub use events::{EVENT_TYPES, OrderEvents};
+pub use events::EVENT_TYPES;
+pub(crate) use events::OrderEvents;
 pub use place::{read_placement, write_receipt};
 pub use request::{ReadOrder, read_order};
 

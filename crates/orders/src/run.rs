@@ -29,11 +29,12 @@ use platform::relay::{Attempt, Outbox, Relay};
 use storage::admin_log::{self, AdminEntry};
 use storage::keys::KeyDatabase;
 use storage::postgres::{Roles, Server, Time};
+use web::feed::{Feed, Followed};
 use web::program::{Api, Context, Process, Program};
 
 use crate::SERVICE;
 use crate::audit::OrdersAudit;
-use crate::http::{RULES, own_codes, routes};
+use crate::http::{OrderEvents, RULES, own_codes, routes};
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::postgres::{Postgres, SCHEMA};
@@ -111,7 +112,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let waiters = Arc::new(Waiters::default());
     let answer_feed = Arc::new(AnswerFeed::default());
     let replica = context.ids.uuid();
-    let tail = Arc::new(Tail::default());
+    let (tail, database) = (Arc::new(Tail::default()), pairing.id());
     let (outbox, relay) = relay(bus.clone(), answer_feed.clone(), metrics.clone());
     let commits = Commits {
         store: store.clone(),
@@ -152,11 +153,11 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         metrics: metrics.clone(),
         readiness: context.readiness.clone(),
     };
-    let numbering = Numbering { service: SERVICE, journal, tail: tail.clone() };
+    let numbering = Numbering { service: SERVICE, journal: journal.clone(), tail: tail.clone() };
+    let followed = Followed { database, journal, tail };
     let service = Service {
         store,
-        feed,
-        tail,
+        feed: Feed::new(SERVICE, OrderEvents(feed), followed, context),
         batcher,
         waiters,
         answer_feed,

@@ -23,10 +23,12 @@ use platform::relay::Outbox;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use web::feed::Feed;
 
 use crate::answered::{ANSWERED_SUBJECT, Answered};
+use crate::http::OrderEvents;
 use crate::metrics::Metrics;
-use crate::store::{OrderFeedStore, OrderStore};
+use crate::store::OrderStore;
 use crate::waiters::{Waiters, Waker};
 use crate::worker::sweep::AnswerFeed;
 
@@ -113,9 +115,7 @@ fn accepted_at(order_id: OrderId) -> Timestamp {
 #[derive(Debug)]
 pub struct Service {
     pub store: Arc<dyn OrderStore>,
-    /// What the event feed reads, and how far.
-    pub feed: Arc<dyn OrderFeedStore>,
-    pub tail: Arc<Tail>,
+    pub feed: Arc<Feed<OrderEvents>>,
     pub batcher: Batcher<OrderCommand, OrderOutcome>,
     pub waiters: Arc<Waiters>,
     pub answer_feed: Arc<AnswerFeed>,

@@ -243,7 +243,7 @@ impl<S: EventSource> Feed<S> {
 
     /// Reads the highest number that is in the journal now.
     async fn end(&self) -> Result<i64, Failure> {
-        let last = self.journal.number().await?;
+        let last = self.journal.number().await?.last;
         self.tail.reached(last);
         Ok(last)
     }

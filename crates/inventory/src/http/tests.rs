@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
 use web::Edge;
+use web::feed::{Feed, Followed};
+use web::program::Context;
 
 use super::*;
 use crate::audit::InventoryAudit;
@@ -25,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::service::Commits;
 use crate::store::laws::{START, cancel, fulfill, place};
 use crate::store::sqlite::Sqlite;
-use crate::store::{StockAuditStore, StockFeedStore, StockStore};
+use crate::store::{StockAuditStore, StockStore};
 
 mod locations;
 mod searches;
@@ -59,6 +61,7 @@ impl Api {
         audit: Arc<dyn StockAuditStore>,
         feed: Arc<dyn StockFeedStore>,
         quarantine: Arc<dyn QuarantineTable>,
+        feed: Arc<Sqlite>,
         clock: Arc<ManualClock>,
         folder: tempfile::TempDir,
     ) -> Self {
@@ -78,6 +81,8 @@ impl Api {
             Arc::new(Commits { store: store.clone(), tail: tail.clone(), outbox, metrics });
         let (batcher, committer) = Batcher::new(commits, Arc::new(|_| {}));
         tokio::spawn(committer.run(CancellationToken::new()));
+        let followed = Followed { database: id, journal: feed.journal(), tail };
+        let context = Context::new(Arc::new(SystemClock), ids.clone());
         let service = Arc::new(Service {
             store,
             audit,
@@ -85,6 +90,7 @@ impl Api {
             tail,
             auditor,
             quarantine,
+            feed: Feed::new("inventory", StockEvents(feed), followed, &context),
             batcher,
             ids: ids.clone(),
             searches: Searches::default(),

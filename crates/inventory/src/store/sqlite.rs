@@ -25,6 +25,7 @@ use super::{
     HolderFilter, HolderPage, MovementFilter, ProductFilter, SEARCH_LIMIT, StockFeedStore,
     StockMoved, StockStore,
 };
+use super::{MovementFilter, ProductFilter, SEARCH_LIMIT, StockFeedStore, StockMoved, StockStore};
 use crate::NAMES;
 
 mod audit;

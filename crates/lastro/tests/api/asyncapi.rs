@@ -148,21 +148,27 @@ fn add_feed(
     let mut of_channel = Map::new();
     for event_type in *types {
         let short = event_type.rsplit('.').next().expect("a word");
-        messages.insert(format!("{name}.{short}"), json!({
-            "name": event_type,
-            "contentType": "application/json",
-            "summary": "A CloudEvent 1.0 in JSON",
-            "payload": {"$ref": format!("#/components/schemas/{schema}")},
-        }));
+        messages.insert(
+            format!("{name}.{short}"),
+            json!({
+                "name": event_type,
+                "contentType": "application/json",
+                "summary": "A CloudEvent 1.0 in JSON",
+                "payload": {"$ref": format!("#/components/schemas/{schema}")},
+            }),
+        );
         let message = format!("#/components/messages/{name}.{short}");
         of_channel.insert(short.to_owned(), json!({"$ref": message}));
     }
-    channels.insert((*name).to_owned(), json!({
-        "address": path,
-        "description": says,
-        "servers": [{"$ref": "#/servers/http"}],
-        "messages": of_channel,
-    }));
+    channels.insert(
+        (*name).to_owned(),
+        json!({
+            "address": path,
+            "description": says,
+            "servers": [{"$ref": "#/servers/http"}],
+            "messages": of_channel,
+        }),
+    );
     let operation = &api["paths"][path]["get"];
     let parameters = operation["parameters"].as_array().expect("parameters");
     let query = parameters.iter().filter(|parameter| parameter["in"] == "query");
@@ -173,17 +179,20 @@ fn add_feed(
             (parameter["name"].as_str().expect("a name").to_owned(), schema)
         })
         .collect();
-    operations.insert(operation["operationId"].as_str().expect("an id").to_owned(), json!({
-        "action": "send",
-        "channel": {"$ref": format!("#/channels/{name}")},
-        "summary": operation["summary"],
-        "description": operation["description"],
-        "bindings": {"http": {
-            "method": "GET",
-            "query": {"type": "object", "properties": query, "additionalProperties": false},
-            "bindingVersion": "0.3.0",
-        }},
-    }));
+    operations.insert(
+        operation["operationId"].as_str().expect("an id").to_owned(),
+        json!({
+            "action": "send",
+            "channel": {"$ref": format!("#/channels/{name}")},
+            "summary": operation["summary"],
+            "description": operation["description"],
+            "bindings": {"http": {
+                "method": "GET",
+                "query": {"type": "object", "properties": query, "additionalProperties": false},
+                "bindingVersion": "0.3.0",
+            }},
+        }),
+    );
 }
 
 fn add_channel(
@@ -223,11 +232,14 @@ fn add_channel(
         "messages": {"batch": {"$ref": format!("#/components/messages/{name}")}},
     }));
     for (action, who, verb) in [("send", sender, "sends"), ("receive", receiver, "receives")] {
-        operations.insert(format!("{action}.{name}"), json!({
-            "action": action,
-            "channel": {"$ref": format!("#/channels/{name}")},
-            "summary": format!("{who} {verb} {name}"),
-        }));
+        operations.insert(
+            format!("{action}.{name}"),
+            json!({
+                "action": action,
+                "channel": {"$ref": format!("#/channels/{name}")},
+                "summary": format!("{who} {verb} {name}"),
+            }),
+        );
     }
 }
 
@@ -266,7 +278,11 @@ async fn real_events_fit_their_schemas() {
         })
         .await;
         for event in &events {
-            schema::check(&document, &json!({"$ref": format!("#/components/schemas/{}", feed.schema)}), event);
+            schema::check(
+                &document,
+                &json!({"$ref": format!("#/components/schemas/{}", feed.schema)}),
+                event,
+            );
             assert!(feed.types.iter().any(|known| event["type"] == *known), "{event}");
         }
     }

@@ -175,8 +175,8 @@ async fn a_client_that_waits_gets_the_next_event_and_one_that_waits_in_vain_an_e
     assert_eq!(empty.header("preference-applied"), Some("wait=1"));
     assert_eq!(empty.ok()["data"], json!([]));
     let waiting = shop.send("GET", &path, &[("prefer", "wait=30")], "");
-    let placing = shop.place(&order(&[("MUG", 1)]));
-    let (waited, placed) = tokio::join!(waiting, placing);
+    let mug = order(&[("MUG", 1)]);
+    let (waited, placed) = tokio::join!(waiting, shop.place(&mug));
     let waited = waited.ok();
     let id = placed.text_at("/order_id");
     assert_eq!(text(&waited["data"][0], "subject"), id);
@@ -301,9 +301,8 @@ async fn a_cursor_of_another_database_or_of_a_time_that_is_lost_is_refused() {
     let events = once_there_are(&shop, ORDERS, 4).await;
     let (_, late) = all(&shop, ORDERS, 200).await;
     let other = all(&Deployment::open().await, ORDERS, 200).await.1;
-    let asks = async |shop: &Deployment, cursor: &str| {
-        shop.get(&format!("{ORDERS}?after={cursor}")).await
-    };
+    let asks =
+        async |shop: &Deployment, cursor: &str| shop.get(&format!("{ORDERS}?after={cursor}")).await;
     let refused = asks(&shop, &other).await;
     assert_eq!(refused.verdict(), "400 invalid_cursor");
     assert!(refused.text_at("/detail").contains("another database"));
@@ -343,7 +342,10 @@ async fn a_key_has_so_many_streams_and_another_key_has_its_own() {
         streams.push(stream);
     }
     let refused = opens(ORDERS, &key).await;
-    assert_eq!((refused.status(), &refused.headers()["retry-after"]), (429, &"5".parse().expect("ASCII")));
+    assert_eq!(
+        (refused.status(), &refused.headers()["retry-after"]),
+        (429, &"5".parse().expect("ASCII"))
+    );
     assert_eq!(opens(ORDERS, &other).await.status(), 200);
     streams.pop();
     eventually(PATIENCE, "a place is free", async || {

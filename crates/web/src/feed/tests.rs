@@ -5,6 +5,7 @@ use axum::body::{Body, BodyDataStream, to_bytes};
 use futures_util::StreamExt;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use platform::clock::{SystemClock, SystemIds};
+use platform::journal::Numbers;
 use platform::keys::KeyLimits;
 use platform::telemetry::render;
 use serde_json::{Value, json};
@@ -49,9 +50,9 @@ impl Memory {
 
 #[async_trait]
 impl Journal for Memory {
-    async fn number(&self) -> Result<i64, Failure> {
+    async fn number(&self) -> Result<Numbers, Failure> {
         self.fails()?;
-        Ok(self.0.numbered.load(Ordering::Relaxed))
+        Ok(Numbers { last: self.0.numbered.load(Ordering::Relaxed), more: false })
     }
 }
 

@@ -6,8 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 /// Keywords that only people read, and formats, which are checked where they matter.
-const FOR_PEOPLE: [&str; 6] =
-    ["description", "title", "example", "examples", "default", "format"];
+const FOR_PEOPLE: [&str; 6] = ["description", "title", "example", "examples", "default", "format"];
 
 /// Fails the test unless the value fits the schema, whose references are to the document.
 #[track_caller]
@@ -58,7 +57,9 @@ fn fits(document: &Value, schema: &Value, value: &Value, at: &str) -> Result<(),
             "const" => rule == value,
             "required" => {
                 let names = rule.as_array().expect("names").iter().filter_map(Value::as_str);
-                value.as_object().is_none_or(|its| names.into_iter().all(|name| its.contains_key(name)))
+                value
+                    .as_object()
+                    .is_none_or(|its| names.into_iter().all(|name| its.contains_key(name)))
             }
             "properties" => {
                 let known = rule.as_object().expect("schemas");
@@ -82,8 +83,12 @@ fn fits(document: &Value, schema: &Value, value: &Value, at: &str) -> Result<(),
             }
             "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= number(rule)),
             "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= number(rule)),
-            "minimum" => value.as_f64().is_none_or(|its| rule.as_f64().is_some_and(|least| its >= least)),
-            "maximum" => value.as_f64().is_none_or(|its| rule.as_f64().is_some_and(|most| its <= most)),
+            "minimum" => {
+                value.as_f64().is_none_or(|its| rule.as_f64().is_some_and(|least| its >= least))
+            }
+            "maximum" => {
+                value.as_f64().is_none_or(|its| rule.as_f64().is_some_and(|most| its <= most))
+            }
             "pattern" => value.as_str().is_none_or(|text| matches(rule, text)),
             "oneOf" => {
                 let schemas = rule.as_array().expect("schemas").iter();
