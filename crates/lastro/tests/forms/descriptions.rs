@@ -113,6 +113,8 @@ async fn the_numbers_follow_what_happens(form: Form) {
         "audit_rounds_total",
         "audit_failures_total",
         "audit_last_round_timestamp_seconds",
+        "feed_streams",
+        "feed_events_sent_total",
         "process_cpu_seconds_total",
         "process_resident_memory_bytes",
     ] {
