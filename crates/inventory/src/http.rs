@@ -18,19 +18,18 @@ use web::{Conditions, Rule, conditions};
 use crate::service::Service;
 
 pub(crate) use codes::own_codes;
-pub(crate) use import::Imports;
-pub use import::{Counted, Row, RowFault, read_rows};
-pub use events::{EVENT_TYPES, StockEvents};
 pub use events::EVENT_TYPES;
 pub(crate) use events::StockEvents;
+pub(crate) use import::Imports;
+pub use import::{Counted, Row, RowFault, read_rows};
 pub(crate) use searches::Searches;
 
 mod admin_log;
 mod audit;
 mod codes;
+mod events;
 mod holders;
 mod import;
-mod events;
 mod locations;
 mod movements;
 mod products;

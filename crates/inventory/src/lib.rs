@@ -12,8 +12,8 @@ pub mod worker;
 
 use platform::pairing::Names;
 
-pub use http::{Counted, Row, RowFault, read_rows};
 pub use http::EVENT_TYPES;
+pub use http::{Counted, Row, RowFault, read_rows};
 pub use run::{
     Args, CHANNELS, Dependencies, Opened, PROGRAM, Parts, admin_log, assemble, build, main,
     migrate, open_for_audit, open_keys, open_store, run,

@@ -33,8 +33,7 @@ use web::program::{Api, Context, Process, Program};
 
 use crate::SERVICE;
 use crate::audit::InventoryAudit;
-use crate::http::{Imports, RULES, Searches, own_codes, routes};
-use crate::http::{RULES, Searches, StockEvents, own_codes, routes};
+use crate::http::{Imports, RULES, Searches, StockEvents, own_codes, routes};
 use crate::metrics::Metrics;
 use crate::service::{Commits, Service};
 use crate::store::postgres::{Postgres, SCHEMA};
@@ -136,10 +135,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         store,
         audit,
         auditor: auditor.state(),
-        feed,
-        tail,
         quarantine,
-        audit: audit.clone(),
         feed: Feed::new(SERVICE, StockEvents(feed), followed, context),
         batcher,
         ids: context.ids.clone(),

@@ -17,8 +17,7 @@ use platform::quarantine::QuarantineTable;
 use platform::relay::Outbox;
 use web::feed::Feed;
 
-use crate::http::{Imports, Searches};
-use crate::http::{Searches, StockEvents};
+use crate::http::{Imports, Searches, StockEvents};
 use crate::metrics::Metrics;
 use crate::store::{StockAuditStore, StockStore};
 
@@ -76,9 +75,6 @@ pub struct Service {
     pub audit: Arc<dyn StockAuditStore>,
     /// What the auditor has done.
     pub auditor: Arc<AuditState>,
-    /// What the event feed reads, and how far.
-    pub feed: Arc<dyn StockFeedStore>,
-    pub tail: Arc<Tail>,
     /// The messages that were set aside.
     pub quarantine: Arc<dyn QuarantineTable>,
     pub feed: Arc<Feed<StockEvents>>,

@@ -351,11 +351,10 @@ impl Process {
             }
             None => own = own.merge(probes::router(probes)),
         }
-        // Compression would hold back the lines of an answer that is still growing.
-        let is_worth_it =
-            SizeAbove::new(MIN_COMPRESSED_BYTES).and(NotForContentType::const_new(NDJSON));
-        // A compressed stream would keep events back until there are enough of them.
-        let is_worth_it = SizeAbove::new(MIN_COMPRESSED_BYTES).and(NotForContentType::SSE);
+        // Compression would hold back events, and the lines of an answer that is still growing.
+        let is_worth_it = SizeAbove::new(MIN_COMPRESSED_BYTES)
+            .and(NotForContentType::const_new(NDJSON))
+            .and(NotForContentType::SSE);
         let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
         let mut router =
             edge.wrap(own).merge(api.router).layer(compression.compress_when(is_worth_it));

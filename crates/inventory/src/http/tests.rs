@@ -59,9 +59,8 @@ impl Api {
     fn over(
         store: Arc<dyn StockStore>,
         audit: Arc<dyn StockAuditStore>,
-        feed: Arc<dyn StockFeedStore>,
-        quarantine: Arc<dyn QuarantineTable>,
         feed: Arc<Sqlite>,
+        quarantine: Arc<dyn QuarantineTable>,
         clock: Arc<ManualClock>,
         folder: tempfile::TempDir,
     ) -> Self {
@@ -86,8 +85,6 @@ impl Api {
         let service = Arc::new(Service {
             store,
             audit,
-            feed,
-            tail,
             auditor,
             quarantine,
             feed: Feed::new("inventory", StockEvents(feed), followed, &context),

@@ -25,7 +25,6 @@ use super::{
     HolderFilter, HolderPage, MovementFilter, ProductFilter, SEARCH_LIMIT, StockFeedStore,
     StockMoved, StockStore,
 };
-use super::{MovementFilter, ProductFilter, SEARCH_LIMIT, StockFeedStore, StockMoved, StockStore};
 use crate::NAMES;
 
 mod audit;

@@ -185,7 +185,6 @@ async fn four_replicas_number_side_by_side_while_four_commit() {
 
 /// Two replicas in every order of their statements, of which the `first` ones go together. Each run
 /// begins with a placed order of its number.
-/// Two replicas, statement by statement, in every order. `prepare` gets an order that exists.
 async fn every_order(
     first: &[usize],
     of: impl Fn(u32, [Arc<Postgres>; 2]) -> [JoinHandle<()>; 2],
