@@ -1,0 +1,81 @@
+// The form that moves stock: receive, adjust, count. Safe against a change by somebody else, and
+// against a second click.
+import { html, useEffect, useRef, useState } from '../html.js';
+import { newKey, request } from '../api.js';
+import { useSend } from '../resource.js';
+import { number, signed, t } from '../text.js';
+import { Ask, Field, say } from '../ui.js';
+
+const MAX = { receive: 1_000_000, adjust: 1_000_000, count: 1_000_000_000 };
+
+export function Movement({ kind, id, product, names, start, onClose }) {
+    const places = Object.keys(names).length > 0 ? Object.keys(names) : ['main'];
+    const [location, setLocation] = useState(start || product.locations[0]?.location_id || 'main');
+    const [text, setText] = useState('');
+    const [reason, setReason] = useState('');
+    const [reference, setReference] = useState('');
+    const [tried, setTried] = useState(false);
+    // What the form was about when the reader began it: a count is against this.
+    const level = product.locations.find((its) => its.location_id === location) ?? { on_hand: 0, reserved: 0 };
+    const [seen, setSeen] = useState({ location, on_hand: level.on_hand });
+    useEffect(() => setSeen({ location, on_hand: level.on_hand }), [location]);
+    const key = useRef(newKey());
+
+    const quantity = /^[+-]?\d+$/.test(text.trim()) ? Number(text) : NaN;
+    const isQuantity = Number.isSafeInteger(quantity) && Math.abs(quantity) <= MAX[kind]
+        && (kind === 'receive' ? quantity > 0 : kind === 'adjust' ? quantity !== 0 : quantity >= 0);
+    const needsReason = kind !== 'receive';
+    const isReason = !needsReason || reason.trim() !== '';
+    const after = kind === 'count' ? quantity : level.on_hand + quantity;
+    const hasMoved = kind === 'count' && seen.location === location && seen.on_hand !== level.on_hand;
+
+    const send = useSend(() => request(`api/inventory/products/${encodeURIComponent(id)}/movements`, {
+        method: 'POST',
+        headers: { 'idempotency-key': key.current },
+        body: {
+            kind,
+            quantity,
+            location_id: location,
+            ...(reason.trim() && { reason: reason.trim() }),
+            ...(reference.trim() && { reference: reference.trim() }),
+            ...(kind === 'count' && { expected_on_hand: seen.on_hand }),
+        },
+    }));
+    const submit = async () => {
+        setTried(true);
+        if (!isQuantity || !isReason) return undefined;
+        return send.submit();
+    };
+    const done = (movement) => {
+        if (movement) say(t('move.done', { name: product.name, on_hand: movement.on_hand }));
+        onClose(movement);
+    };
+    // The service refused it, so the next attempt is another request.
+    useEffect(() => {
+        if (send.problem?.status >= 400 && send.problem.status < 500) key.current = newKey();
+    }, [send.problem]);
+
+    return html`<${Ask} title=${t(`move.${kind}.title`, { name: product.name })} action=${t(`move.${kind}.do`)} send=${send}
+        onClose=${done} onSubmit=${submit}>
+        <p class="muted">${t(`move.${kind}.note`)}</p>
+        <div class="pair">
+            <${Field} label=${t(`move.${kind}.quantity`)} error=${tried && !isQuantity && t(`move.${kind}.wrong`)}>${(its) => html`
+                <input ...${its} inputmode=${kind === 'adjust' ? 'text' : 'numeric'} autocomplete="off" autofocus value=${text}
+                    onInput=${(event) => setText(event.target.value)} />`}<//>
+            <${Field} label=${t('stock.location')}>${(its) => html`<select ...${its} value=${location}
+                onChange=${(event) => setLocation(event.target.value)}>
+                ${places.map((place) => html`<option key=${place} value=${place}>${names[place] ?? place}</option>`)}</select>`}<//>
+        </div>
+        <${Field} label=${t('form.reason')} hint=${!needsReason && t('form.optional')} error=${tried && !isReason && t('move.reason.wrong')}>${(its) => html`
+            <input ...${its} maxlength="200" value=${reason} onInput=${(event) => setReason(event.target.value)} />`}<//>
+        ${kind === 'receive' && html`<${Field} label=${t('move.reference')} hint=${t('form.optional')}>${(its) => html`
+            <input ...${its} maxlength="200" value=${reference} onInput=${(event) => setReference(event.target.value)} />`}<//>`}
+        <p class="preview" role="status">${t('move.now', { on_hand: level.on_hand, reserved: level.reserved })}
+            ${isQuantity && html` → <b>${t('move.after', { on_hand: after })}</b> <span class="muted">(${signed(after - level.on_hand)})</span>`}</p>
+        ${(hasMoved || send.problem?.code === 'stock_changed') && html`<div class="note warn"><div>
+            <strong>${t('move.changed', { before: seen.on_hand, now: level.on_hand })}</strong>
+            <p>${t('move.changed.note')}</p>
+            <button type="button" class="button small" onClick=${() => setSeen({ location, on_hand: level.on_hand })}>
+                ${t('move.changed.do', { n: number(level.on_hand) })}</button></div></div>`}
+    <//>`;
+}
