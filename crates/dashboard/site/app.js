@@ -99,7 +99,7 @@ function Side({ name, config, onHelp }) {
 
 function LiveDot() {
     const its = useStore(liveState);
-    return html`<span class=${`live ${its}`} role="status"><i aria-hidden="true"></i>${t(`live.${its}`)}</span>`;
+    return html`<span class=${`live ${its}`} role="status"><i aria-hidden="true"></i><span>${t(`live.${its}`)}</span></span>`;
 }
 
 function Switches({ onHelp }) {

@@ -67,7 +67,7 @@ export function Chart({ series, data, height = 220, label, value = String, dates
         const its = new uPlot({
             width: home.current.clientWidth,
             height,
-            padding: [12, 8, 0, 0],
+            padding: [12, 30, 0, 0],
             legend: { show: false },
             cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
             scales: {
@@ -75,7 +75,7 @@ export function Chart({ series, data, height = 220, label, value = String, dates
                 y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(floor, (high ?? 0) * 1.08)] },
             },
             axes: [
-                { ...axis, grid: { show: false }, space: 90, values: (_, at, __, ___, step) => at.map((time) => tick(time, step)) },
+                { ...axis, grid: { show: false }, space: 90, size: 30, values: (_, at, __, ___, step) => at.map((time) => tick(time, step)) },
                 { ...axis, size: 44, space: 44, values: (_, at) => at.map((n) => (Number.isInteger(n) || n < 1 ? numbers.format(n) : '')) },
             ],
             series: [{}, ...series.map(({ label: name, stroke, fill, stepped }) => ({

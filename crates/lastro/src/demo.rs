@@ -59,6 +59,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
         broker: None,
         currency: None,
         replaces_peer: false,
+        is_demo: true,
     };
     let api = serve::build(&mut process, shop).await?;
     let address = process.address()?;

@@ -161,6 +161,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
             currency: file.or(currency, "currency")?,
             databases: databases.resolve(file)?,
             replaces_peer: common.replace_peer,
+            is_demo: false,
         };
         build(process, settings).await
     })
@@ -177,12 +178,15 @@ pub(crate) struct Settings {
     pub(crate) currency: Option<String>,
     /// Whether the databases begin anew to know each other.
     pub(crate) replaces_peer: bool,
+    /// Whether people may place test orders.
+    pub(crate) is_demo: bool,
 }
 
 /// Adds both services to a process, with the audit of both databases. Returns their API.
 pub(crate) async fn build(process: &mut Process, settings: Settings) -> Result<Api, ProgramError> {
-    let Settings { databases, broker, currency, replaces_peer } = settings;
+    let Settings { databases, broker, currency, replaces_peer, is_demo } = settings;
     let currency = orders::parse_currency(currency)?;
+    process.show(orders::dashboard(currency, is_demo));
     let clock: Arc<dyn Clock> = process.context.clock.clone();
     let orders = orders::open_store(&databases.orders, process).await?;
     let stock = inventory::open_store(&databases.inventory, process).await?;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// The crates of this workspace that each crate may depend on, and further ones that its tests may
 /// use.
-const MAY_KNOW: [(&str, &[&str], &[&str]); 13] = [
+const MAY_KNOW: [(&str, &[&str], &[&str]); 14] = [
     ("contract", &[], &[]),
     ("orders-core", &["contract"], &[]),
     ("inventory-core", &["contract"], &[]),
@@ -18,7 +18,12 @@ const MAY_KNOW: [(&str, &[&str], &[&str]); 13] = [
     ("platform", &["faults"], &["testbed"]),
     ("storage", &["platform"], &["testbed"]),
     ("web", &["platform"], &[]),
-    ("orders", &["contract", "orders-core", "faults", "platform", "storage", "web"], &["testbed"]),
+    ("dashboard", &["web"], &[]),
+    (
+        "orders",
+        &["contract", "dashboard", "orders-core", "faults", "platform", "storage", "web"],
+        &["testbed"],
+    ),
     (
         "inventory",
         &["contract", "inventory-core", "faults", "platform", "storage", "web"],
@@ -31,8 +36,9 @@ const MAY_KNOW: [(&str, &[&str], &[&str]); 13] = [
     ("properties", &["contract", "orders-core", "platform", "web", "orders", "inventory"], &[]),
 ];
 /// The crates below the programs and the simulator.
-const ALL_BUT_THE_TOP: [&str; 8] = [
+const ALL_BUT_THE_TOP: [&str; 9] = [
     "contract",
+    "dashboard",
     "orders-core",
     "inventory-core",
     "platform",

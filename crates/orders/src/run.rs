@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Parser;
 use contract::answers::ANSWERS_CHANNEL;
 use contract::commands::COMMANDS_CHANNEL;
+use dashboard::Config;
 use faults::fault_point;
 use orders_core::decide::{OrderCommand, OrderOutcome};
 use orders_core::money::Currency;
@@ -30,7 +31,7 @@ use storage::admin_log::{self, AdminEntry};
 use storage::keys::KeyDatabase;
 use storage::postgres::{Roles, Server, Time};
 use web::feed::{Feed, Followed};
-use web::program::{Api, Context, Process, Program};
+use web::program::{Api, Context, Page, Process, Program};
 
 use crate::SERVICE;
 use crate::audit::OrdersAudit;
@@ -391,6 +392,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let database_url = file.secret("database_url", database_url, database_url_file)?;
         let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
         let currency = parse_currency(file.or(currency, "currency")?)?;
+        process.show(dashboard(currency, false));
         let opened = open_store(&database_url, process).await?;
         let Opened { store, audit, feed, journal, quarantine, pairing } = opened;
         if common.replace_peer {
@@ -415,6 +417,12 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         Ok(build(parts, process))
     })
     .await
+}
+
+/// The page at `/` of a program that runs the service. In a demo, it places test orders.
+pub fn dashboard(currency: Currency, is_demo: bool) -> Page {
+    let currency = currency.to_string();
+    dashboard::page(&Config { demo: is_demo, version: env!("CARGO_PKG_VERSION"), currency })
 }
 
 /// Parses the currency of orders that do not name one; BRL if not configured.

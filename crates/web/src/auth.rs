@@ -242,7 +242,6 @@ pub(crate) const PROGRAM_RULES: &[Rule] = &[
     PROBES[0],
     PROBES[1],
     PROBES[2],
-    Rule::open("/"),
     Rule::documentation("/version"),
     Rule::documentation("/openapi.json"),
     Rule::documentation("/docs"),

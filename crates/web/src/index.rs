@@ -5,13 +5,21 @@ use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use http::header;
 
+use crate::auth::Rule;
+use crate::program::Page;
+
 /// Allows the page's own styles and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
+const RULES: &[Rule] = &[Rule::open("/")];
 const PAGE: &str = include_str!("index.html");
 
 /// Routes `/`. Links are relative, so a gateway may add a prefix.
-pub(crate) fn router(name: &str, summary: &str) -> Router {
+pub(crate) fn page(name: &str, summary: &str) -> Page {
+    Page { router: router(name, summary), rules: RULES }
+}
+
+fn router(name: &str, summary: &str) -> Router {
     let page = PAGE.replace("{name}", name).replace("{summary}", summary);
     let page = page.replace("{version}", env!("CARGO_PKG_VERSION"));
     let answer = move || async move {

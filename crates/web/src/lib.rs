@@ -30,6 +30,7 @@ pub mod probes;
 pub mod problem;
 pub mod program;
 pub mod quarantine;
+pub mod static_file;
 
 mod anonymous;
 mod arriving;
@@ -46,6 +47,5 @@ mod requester;
 mod server;
 mod silence;
 mod slots;
-mod static_file;
 mod unreadable;
 mod upload;

@@ -164,6 +164,15 @@ impl Context {
     }
 }
 
+/// The page at `/` with its files.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The routes, not wrapped in an edge yet.
+    pub router: Router,
+    /// What each route asks of a client.
+    pub rules: &'static [Rule],
+}
+
 /// A program that is starting: services add workers, metrics and checks, then it serves.
 #[derive(Debug)]
 pub struct Process {
@@ -177,6 +186,7 @@ pub struct Process {
     metrics_listener: Option<(TcpListener, Arc<Site>)>,
     idle_timeout: Duration,
     drain_delay: Duration,
+    page: Page,
 }
 
 /// The API of a service or of a program.
@@ -265,6 +275,7 @@ impl Process {
             metrics_listener,
             idle_timeout: http.idle_timeout,
             drain_delay: http.drain_delay,
+            page: index::page(program.name, program.summary),
         };
         if let Some(file) = file {
             process.watch_keys(file);
@@ -307,6 +318,11 @@ impl Process {
         self.workers.spawn(Stage::Work, "the watcher of API keys", watch);
     }
 
+    /// Serves this page at `/`, instead of the one that only says what the program is.
+    pub fn show(&mut self, page: Page) {
+        self.page = page;
+    }
+
     /// The address that the program listens on, with the actual port.
     ///
     /// # Errors
@@ -326,7 +342,8 @@ impl Process {
         let address = self.address()?;
         let edge = self.context.edge_of_program(self.program.name, PROGRAM_RULES);
         let open_edge = edge.clone().guarded_by(Guard::open(PROBES), Arc::default());
-        let Self { program, context, mut workers, listener, metrics_listener, .. } = self;
+        let front = self.context.edge_of_program(self.program.name, self.page.rules);
+        let Self { program, context, mut workers, listener, metrics_listener, page, .. } = self;
         let (idle_timeout, drain_delay) = (self.idle_timeout, self.drain_delay);
         let Context { registry, readiness, site, stopping, ids, limits, .. } = context;
         let name = program.name;
@@ -336,9 +353,7 @@ impl Process {
             readiness: readiness.clone(),
             registry: Arc::new(registry),
         };
-        let mut own = docs::router(describe(&program, &api)?)
-            .merge(index::router(program.name, program.summary))
-            .merge(probes::version(&probes));
+        let mut own = docs::router(describe(&program, &api)?).merge(probes::version(&probes));
         match metrics_listener {
             Some((listener, site)) => {
                 let own = listener.local_addr().map_err(ProgramError::failed)?;
@@ -356,8 +371,11 @@ impl Process {
             .and(NotForContentType::const_new(NDJSON))
             .and(NotForContentType::SSE);
         let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
-        let mut router =
-            edge.wrap(own).merge(api.router).layer(compression.compress_when(is_worth_it));
+        let mut router = edge
+            .wrap(own)
+            .merge(front.wrap(page.router))
+            .merge(api.router)
+            .layer(compression.compress_when(is_worth_it));
         if let Some(cors) = site.cors() {
             router = router.layer(cors);
         }

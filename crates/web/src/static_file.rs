@@ -15,13 +15,15 @@ use sha2::{Digest, Sha256};
 
 /// A file and how it is served.
 #[derive(Debug)]
-pub(crate) struct StaticFile {
-    pub(crate) content: Bytes,
-    pub(crate) media_type: &'static str,
+pub struct StaticFile {
+    /// What is sent.
+    pub content: Bytes,
+    /// `Content-Type`.
+    pub media_type: &'static str,
     /// `Cache-Control`.
-    pub(crate) caching: &'static str,
+    pub caching: &'static str,
     /// `Content-Security-Policy`.
-    pub(crate) policy: &'static str,
+    pub policy: &'static str,
 }
 
 /// What is sent for a file in one encoding.
@@ -34,7 +36,7 @@ struct Encoded {
 
 impl StaticFile {
     /// A route that serves the file.
-    pub(crate) fn route(self) -> MethodRouter {
+    pub fn route(self) -> MethodRouter {
         let plain = Encoded::new(self.content.clone());
         let compressed = Arc::new(OnceLock::new());
         let file = Arc::new(self);

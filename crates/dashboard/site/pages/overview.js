@@ -27,11 +27,11 @@ export function Overview() {
             <${PendingTile} health=${health} />
             <${BalanceTile} health=${health} />
         </div>
-        <div class="columns">
+        <div class="columns even">
             <${TrafficCard} />
             <${HealthCard} health=${health} />
         </div>
-        <div class="columns">
+        <div class="columns even">
             <${NewestOrders} />
             <${LowStock} />
         </div>`;
@@ -101,7 +101,7 @@ function TrafficCard() {
     const data = useMemo(() => smooth(traffic.window(length, KINDS), length), [second, length]);
     const totals = data.totals;
     const series = KINDS.map((kind) => ({
-        label: t(`status.${kind}`), stroke: STROKES[kind], fill: kind === 'confirmed', total: number(Math.round(totals[kind])),
+        label: t(`status.${kind}`), stroke: STROKES[kind], fill: kind === 'received', total: number(Math.round(totals[kind])),
     }));
     const text = t('chart.orders.text', {
         time: duration(Math.min(length, second - traffic.since) * 1000),

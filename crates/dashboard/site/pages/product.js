@@ -149,9 +149,11 @@ function Entry({ its, names }) {
     return html`<li>
         <span class=${`delta ${kind}`}>${signed(delta)}</span>
         <div><p>${sentence}</p>
-            <p class="muted">${its.reason && html`<q>${its.reason}</q> `}${its.reference && html`<span>${t('ledger.reference', { reference: its.reference })} </span>`}
-                ${its.actor && html`<span>${t('event.by', { who: its.actor })} </span>`}<${Ago} at=${its.created_at} /></p></div>
-        <span class="after">${t('ledger.after', { on_hand: its.on_hand, available: its.available })}</span>
+            <p class="muted"><${Ago} at=${its.created_at} />
+                <span>${t('ledger.after', { on_hand: its.on_hand, available: its.available })}</span>
+                ${its.reason && html`<q>${its.reason}</q>`}
+                ${its.reference && html`<span>${t('ledger.reference', { reference: its.reference })}</span>`}
+                ${its.actor && html`<span>${t('event.by', { who: its.actor })}</span>`}</p></div>
     </li>`;
 }
 

@@ -1,0 +1,236 @@
+//! The dashboard: the page at `/` with its files, which are part of the program. The page uses the
+//! API like every other client, so it has no route of its own but for what it is told at its start.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+use axum::Router;
+use serde::Serialize;
+use web::Rule;
+use web::program::Page;
+use web::static_file::StaticFile;
+
+/// Allows this origin only, and nothing inline.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Browsers revalidate, so that the files of two releases never meet.
+const CACHING: &str = "no-cache";
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLES: &str = "text/css; charset=utf-8";
+const IMAGE: &str = "image/svg+xml";
+const CONFIG: &str = "/dashboard/config.json";
+
+/// What the page is told about the program that serves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Config {
+    /// Whether the page may place test orders.
+    pub demo: bool,
+    /// The version of the program.
+    pub version: &'static str,
+    /// The currency of orders that name none.
+    pub currency: String,
+}
+
+struct File {
+    path: &'static str,
+    media_type: &'static str,
+    content: &'static [u8],
+}
+
+/// Lists the files below `site/`: as parts of the program, and with their rules. The page and its
+/// files say nothing about the shop, so they are for everybody; the API asks for a key.
+macro_rules! files {
+    ($($name:literal: $media_type:ident,)*) => {
+        const FILES: &[File] = &[$(File {
+            path: concat!("/dashboard/", $name),
+            media_type: $media_type,
+            content: include_bytes!(concat!("../site/", $name)),
+        },)*];
+        const RULES: &[Rule] = &[
+            Rule::open("/"),
+            Rule::open(CONFIG),
+            $(Rule::open(concat!("/dashboard/", $name)),)*
+        ];
+    };
+}
+
+files! {
+    "api.js": SCRIPT,
+    "app.js": SCRIPT,
+    "chart.js": SCRIPT,
+    "health.js": SCRIPT,
+    "html.js": SCRIPT,
+    "icon.svg": IMAGE,
+    "live.js": SCRIPT,
+    "pages/import.js": SCRIPT,
+    "pages/movement.js": SCRIPT,
+    "pages/order.js": SCRIPT,
+    "pages/orders.js": SCRIPT,
+    "pages/overview.js": SCRIPT,
+    "pages/product.js": SCRIPT,
+    "pages/stock.js": SCRIPT,
+    "pages/trouble.js": SCRIPT,
+    "parts.css": STYLES,
+    "resource.js": SCRIPT,
+    "store.js": SCRIPT,
+    "style.css": STYLES,
+    "text.js": SCRIPT,
+    "text/en.js": SCRIPT,
+    "text/pt-BR.js": SCRIPT,
+    "theme.js": SCRIPT,
+    "ui.js": SCRIPT,
+    "vendor/htm/htm.js": SCRIPT,
+    "vendor/preact/hooks.js": SCRIPT,
+    "vendor/preact/preact.js": SCRIPT,
+    "vendor/uplot/uPlot.css": STYLES,
+    "vendor/uplot/uPlot.js": SCRIPT,
+}
+
+/// Routes `/`, the files of the page, and `/dashboard/config.json`. Links are relative, so a
+/// gateway may add a prefix.
+///
+/// # Panics
+///
+/// Never: the configuration is strings.
+pub fn page(config: &Config) -> Page {
+    let serve = |media_type, content| {
+        StaticFile { content, media_type, caching: CACHING, policy: POLICY }.route()
+    };
+    let config = serde_json::to_vec(config).expect("strings");
+    let index = include_bytes!("../site/index.html");
+    let router = Router::new()
+        .route("/", serve(HTML, index.as_slice().into()))
+        .route(CONFIG, serve("application/json", config.into()));
+    let router = FILES.iter().fold(router, |router, file| {
+        router.route(file.path, serve(file.media_type, file.content.into()))
+    });
+    Page { router, rules: RULES }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    use axum::body::Body;
+    use axum::response::Response;
+    use http::{Request, StatusCode, header};
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    fn config() -> Config {
+        Config { demo: true, version: "1.2.3", currency: "BRL".to_owned() }
+    }
+
+    async fn ask(path: &str) -> Response {
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        page(&config()).router.oneshot(request).await.expect("an answer")
+    }
+
+    async fn text(response: Response) -> String {
+        let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+        String::from_utf8(bytes.to_vec()).expect("UTF-8")
+    }
+
+    fn site() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("site")
+    }
+
+    /// Every file below `site/`, by its path there.
+    fn on_disk() -> BTreeSet<String> {
+        let (mut found, mut folders) = (BTreeSet::new(), vec![site()]);
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let name = path.strip_prefix(site()).expect("below site/");
+                    found.insert(name.display().to_string());
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_file_of_the_site_is_served_and_no_other() {
+        let unserved = ["index.html", "LICENSE", "README.md"];
+        let is_served = |name: &String| !unserved.iter().any(|its| name.ends_with(its));
+        let expected: BTreeSet<_> = on_disk().into_iter().filter(is_served).collect();
+        let served = FILES.iter().map(|file| file.path["/dashboard/".len()..].to_owned()).collect();
+        assert_eq!(expected, served);
+    }
+
+    #[tokio::test]
+    async fn the_page_runs_and_loads_nothing_but_its_own_files() {
+        let response = ask("/").await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], HTML);
+        assert_eq!(response.headers()[header::CONTENT_SECURITY_POLICY], POLICY);
+        let page = text(response).await;
+        let links = page.split(['"', '\'']).filter(|part| part.starts_with("dashboard/"));
+        let links: Vec<_> = links.collect();
+        assert!(links.len() > 3, "{links:?}");
+        for link in links {
+            assert_eq!(ask(&format!("/{link}")).await.status(), StatusCode::OK, "{link}");
+        }
+        assert!(!page.contains("://") && !page.contains("<style") && !page.contains("style="));
+        assert!(page.split("<script").skip(1).all(|script| script.contains("></script>")));
+    }
+
+    /// A module that is not there stops the page.
+    #[test]
+    fn every_import_names_a_file_of_the_site() {
+        let files = on_disk();
+        let mut imports = 0;
+        for name in files.iter().filter(|name| name.ends_with(".js")) {
+            let text = std::fs::read_to_string(site().join(name)).expect("text");
+            for line in
+                text.lines().filter(|line| line.contains("from './") || line.contains("from '../"))
+            {
+                let wanted = line.rsplit("from '").next().and_then(|rest| rest.split('\'').next());
+                let mut whole = PathBuf::from(name);
+                whole.pop();
+                for part in wanted.expect("a path").split('/') {
+                    match part {
+                        "." => {}
+                        ".." => drop(whole.pop()),
+                        _ => whole.push(part),
+                    }
+                }
+                assert!(files.contains(&whole.display().to_string()), "{name}: {line}");
+                imports += 1;
+            }
+        }
+        assert!(imports > 40, "the imports are found: {imports}");
+    }
+
+    #[tokio::test]
+    async fn the_page_is_told_what_it_needs_to_know() {
+        let told = text(ask(CONFIG).await).await;
+        assert_eq!(told, r#"{"demo":true,"version":"1.2.3","currency":"BRL"}"#);
+    }
+
+    #[test]
+    fn what_other_people_wrote_is_there_with_its_licence() {
+        for entry in std::fs::read_dir(site().join("vendor")).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            assert!(path.is_file() || path.join("LICENSE").is_file(), "{}", path.display());
+        }
+    }
+
+    /// A text that is missing in one language would show in the other.
+    #[test]
+    fn both_languages_have_the_same_texts() {
+        let keys = |name: &str| -> Vec<String> {
+            let text = std::fs::read_to_string(site().join("text").join(name)).expect("text");
+            let lines = text.lines().filter_map(|line| line.strip_prefix("    '"));
+            lines.filter_map(|line| line.split("': ").next()).map(str::to_owned).collect()
+        };
+        assert!(keys("en.js").len() > 200);
+        assert_eq!(keys("en.js"), keys("pt-BR.js"));
+    }
+}
