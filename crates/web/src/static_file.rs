@@ -61,9 +61,10 @@ impl StaticFile {
         headers.insert(header::ETAG, etag);
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(self.caching));
+        // Also without content: the headers of a 304 replace those that the browser has kept.
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(self.policy));
         if !known {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.media_type));
-            headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(self.policy));
             if is_gzip {
                 headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             }
@@ -175,6 +176,7 @@ mod tests {
             let response = ask(&router, &[(header::IF_NONE_MATCH, known.as_str())]).await;
             assert_eq!(response.status(), status, "{known}");
             assert_eq!(response.headers()[header::CACHE_CONTROL], "no-cache");
+            assert_eq!(response.headers()[header::CONTENT_SECURITY_POLICY], "x", "{status}");
             assert_eq!(length(response).await == 0, status == 304);
         }
         let response = ask(&router, &[gzip, (header::IF_NONE_MATCH, &compressed)]).await;
