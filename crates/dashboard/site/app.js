@@ -6,7 +6,7 @@ import { liveState, startLive } from './live.js';
 import { link, place, remembered, useStore } from './store.js';
 import { TEXTS, language, number, t, useLanguage } from './text.js';
 import { THEMES, chosen } from './theme.js';
-import { Button, Dialog, Empty, Field, Icon, Notices, ProblemNote, Title } from './ui.js';
+import { Button, Dialog, Empty, Field, Icon, LOGO, Notices, ProblemNote, Title } from './ui.js';
 import { Import } from './pages/import.js';
 import { OrderPage } from './pages/order.js';
 import { Orders } from './pages/orders.js';
@@ -82,7 +82,7 @@ function Guarded({ children }) {
 }
 
 const Logo = () => html`<a class="logo" href=${link(['overview'])}>
-    <img src="dashboard/icon.svg" alt="" width="26" height="26" />Lastro</a>`;
+    <img src=${LOGO} alt="" width="26" height="26" />Lastro</a>`;
 
 function Side({ name, config, onHelp }) {
     const { total } = useHealth();
@@ -150,7 +150,7 @@ function SignIn() {
     });
     return html`<main class="sign-in" id="main">
         <div class="card">
-            <div class="logo"><img src="dashboard/icon.svg" alt="" width="34" height="34" /></div>
+            <div class="logo"><img src=${LOGO} alt="" width="34" height="34" /></div>
             <h1>${t('session.title')}</h1>
             <p class="muted">${t('session.note')}</p>
             <form onSubmit=${submit}>
@@ -216,6 +216,11 @@ async function start() {
     try {
         config = await request('dashboard/config.json');
     } catch { /* The page works without. */ }
+    // One request finds out whether a key is needed: many without one would use up what the service
+    // allows to strangers.
+    try {
+        await request('api/orders', { query: { limit: 1 } });
+    } catch { /* The pages say so. */ }
     startLive();
     render(html`<${App} config=${config} />`, document.getElementById('app'));
 }

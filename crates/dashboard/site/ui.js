@@ -32,6 +32,8 @@ export const Icon = ({ name, size = 16 }) => html`
         <path d=${PATHS[name]} />
     </svg>`;
 
+export const LOGO = new URL('icon.svg', import.meta.url).href;
+
 // The heading of a page. It takes the focus when the page changes, so that readers hear where they are.
 export function Title({ text, children, note, back }) {
     useEffect(() => {

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use axum::Router;
 use serde::Serialize;
 use web::Rule;
@@ -12,12 +14,15 @@ use web::static_file::StaticFile;
 /// Allows this origin only, and nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// Browsers revalidate, so that the files of two releases never meet.
-const CACHING: &str = "no-cache";
+/// Of the page, which names the build that its files are of.
+const NO_CACHE: &str = "no-cache";
+/// Of the files: another build has other addresses, so the files of two releases never meet.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLES: &str = "text/css; charset=utf-8";
 const IMAGE: &str = "image/svg+xml";
+const INDEX: &str = include_str!("../site/index.html");
 const CONFIG: &str = "/dashboard/config.json";
 
 /// What the page is told about the program that serves it.
@@ -32,24 +37,29 @@ pub struct Config {
 }
 
 struct File {
+    /// The path below `site/`.
+    name: &'static str,
+    /// The pattern of its address.
     path: &'static str,
     media_type: &'static str,
     content: &'static [u8],
 }
 
 /// Lists the files below `site/`: as parts of the program, and with their rules. The page and its
-/// files say nothing about the shop, so they are for everybody; the API asks for a key.
+/// files say nothing about the shop, so they are for everybody; the API asks for a key. Whatever
+/// build a page asks for, it gets the files of this one.
 macro_rules! files {
     ($($name:literal: $media_type:ident,)*) => {
         const FILES: &[File] = &[$(File {
-            path: concat!("/dashboard/", $name),
+            name: $name,
+            path: concat!("/dashboard/{build}/", $name),
             media_type: $media_type,
             content: include_bytes!(concat!("../site/", $name)),
         },)*];
         const RULES: &[Rule] = &[
             Rule::open("/"),
             Rule::open(CONFIG),
-            $(Rule::open(concat!("/dashboard/", $name)),)*
+            $(Rule::open(concat!("/dashboard/{build}/", $name)),)*
         ];
     };
 }
@@ -93,18 +103,27 @@ files! {
 ///
 /// Never: the configuration is strings.
 pub fn page(config: &Config) -> Page {
-    let serve = |media_type, content| {
-        StaticFile { content, media_type, caching: CACHING, policy: POLICY }.route()
+    let serve = |media_type, caching, content| {
+        StaticFile { content, media_type, caching, policy: POLICY }.route()
     };
     let config = serde_json::to_vec(config).expect("strings");
-    let index = include_bytes!("../site/index.html");
+    let index = INDEX.replace("dashboard/", &format!("dashboard/{}/", build()));
     let router = Router::new()
-        .route("/", serve(HTML, index.as_slice().into()))
-        .route(CONFIG, serve("application/json", config.into()));
+        .route("/", serve(HTML, NO_CACHE, index.into()))
+        .route(CONFIG, serve("application/json", NO_CACHE, config.into()));
     let router = FILES.iter().fold(router, |router, file| {
-        router.route(file.path, serve(file.media_type, file.content.into()))
+        router.route(file.path, serve(file.media_type, FOR_EVER, file.content.into()))
     });
     Page { router, rules: RULES }
+}
+
+/// A name of these very files.
+fn build() -> String {
+    let mut hasher = DefaultHasher::new();
+    for file in FILES {
+        (file.name, file.content).hash(&mut hasher);
+    }
+    format!("{:016x}", hasher.finish())
 }
 
 #[cfg(test)]
@@ -160,7 +179,7 @@ mod tests {
         let unserved = ["index.html", "LICENSE", "README.md"];
         let is_served = |name: &String| !unserved.iter().any(|its| name.ends_with(its));
         let expected: BTreeSet<_> = on_disk().into_iter().filter(is_served).collect();
-        let served = FILES.iter().map(|file| file.path["/dashboard/".len()..].to_owned()).collect();
+        let served = FILES.iter().map(|file| file.name.to_owned()).collect();
         assert_eq!(expected, served);
     }
 
@@ -169,13 +188,17 @@ mod tests {
         let response = ask("/").await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()[header::CONTENT_TYPE], HTML);
+        assert_eq!(response.headers()[header::CACHE_CONTROL], NO_CACHE);
         assert_eq!(response.headers()[header::CONTENT_SECURITY_POLICY], POLICY);
         let page = text(response).await;
         let links = page.split(['"', '\'']).filter(|part| part.starts_with("dashboard/"));
         let links: Vec<_> = links.collect();
         assert!(links.len() > 3, "{links:?}");
         for link in links {
-            assert_eq!(ask(&format!("/{link}")).await.status(), StatusCode::OK, "{link}");
+            assert!(link.contains(&build()), "{link}");
+            let file = ask(&format!("/{link}")).await;
+            assert_eq!(file.status(), StatusCode::OK, "{link}");
+            assert_eq!(file.headers()[header::CACHE_CONTROL], FOR_EVER);
         }
         assert!(!page.contains("://") && !page.contains("<style") && !page.contains("style="));
         assert!(page.split("<script").skip(1).all(|script| script.contains("></script>")));

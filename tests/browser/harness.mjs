@@ -1,0 +1,171 @@
+// Programs and pages for the tests. Every program listens on a free port of 127.0.0.1 and has a
+// temporary folder; every page is watched for what must never happen.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const ROOT = new URL('../..', import.meta.url).pathname;
+export const LASTRO = process.env.LASTRO ?? join(ROOT, 'target/debug/lastro');
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const START_MS = 20_000;
+export const PATIENCE_MS = 10_000;
+
+// Starts a program and waits until it says where it listens.
+export async function start(args, env = {}) {
+    const folder = await mkdtemp(join(tmpdir(), 'lastro-browser-'));
+    const its = spawn(LASTRO, [...args, '--listen', '127.0.0.1:0', '--data-dir', join(folder, 'data')], {
+        cwd: folder, env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let log = '';
+    const exited = new Promise((resolve) => its.on('exit', resolve));
+    const address = await new Promise((resolve, reject) => {
+        const read = (chunk) => {
+            log = (log + chunk).slice(-100_000);
+            const found = /"message":"lastro is ready","address":"([^"]+)"/.exec(log);
+            if (found) resolve(found[1]);
+        };
+        its.stdout.on('data', read);
+        its.stderr.on('data', read);
+        exited.then(() => reject(new Error(`the program ended:\n${log}`)));
+        setTimeout(() => reject(new Error(`the program did not start:\n${log}`)), START_MS).unref();
+    });
+    return {
+        url: `http://${address}/`,
+        log: () => log,
+        stop: async () => {
+            its.kill('SIGTERM');
+            await exited;
+            await rm(folder, { recursive: true, force: true });
+        },
+    };
+}
+
+// Runs the program to its end, and answers what it printed.
+export async function runToEnd(args, cwd) {
+    const its = spawn(LASTRO, args, { cwd, stdio: ['ignore', 'pipe', 'inherit'] });
+    let text = '';
+    its.stdout.on('data', (chunk) => { text += chunk; });
+    const status = await new Promise((resolve) => its.on('exit', resolve));
+    assert.equal(status, 0, text);
+    return text;
+}
+
+// Requests to the API, as a client that prepares a test.
+export function client(url, headers = {}) {
+    const ask = async (method, path, body, more = {}) => {
+        const response = await fetch(new URL(path, url), {
+            method,
+            headers: { ...headers, ...more, ...(body && { 'content-type': 'application/json' }) },
+            body: body && JSON.stringify(body),
+        });
+        const answer = await response.json();
+        assert.ok(response.ok, `${method} ${path}: ${JSON.stringify(answer)}`);
+        return answer;
+    };
+    return {
+        get: (path) => ask('GET', path),
+        post: (path, body, more) => ask('POST', path, body, more),
+        put: (path, body) => ask('PUT', path, body),
+        // A product with so many units in the main warehouse.
+        stock: async (id, name, quantity, more = {}) => {
+            await ask('PUT', `api/inventory/products/${id}`, { name, low_stock_at: 5, ...more });
+            if (quantity > 0) {
+                await ask('POST', `api/inventory/products/${id}/movements`, { kind: 'receive', quantity, reference: 'PO-17' });
+            }
+        },
+        // An order, and its outcome.
+        order: (lines, customer = 'ana') => ask('POST', 'api/orders', {
+            customer_id: customer,
+            products: lines.map(([id, quantity, price = 19.99]) => ({ product_id: id, quantity, price })),
+        }, { prefer: 'wait=10' }),
+    };
+}
+
+// Publishes one message on a subject of a NATS server.
+export async function publish(natsUrl, subject, text) {
+    const { hostname, port } = new URL(natsUrl);
+    await new Promise((resolve, reject) => {
+        const socket = connect(Number(port), hostname);
+        socket.on('error', reject);
+        socket.on('data', (data) => {
+            if (String(data).includes('PONG')) {
+                socket.end();
+                resolve();
+            }
+        });
+        socket.write(`CONNECT {"verbose":false}\r\nPUB ${subject} ${Buffer.byteLength(text)}\r\n${text}\r\nPING\r\n`);
+    });
+}
+
+let browser;
+export async function openBrowser() {
+    browser = await chromium.launch({
+        executablePath: CHROMIUM,
+        args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+            '--disable-component-update', '--disable-sync'],
+    });
+}
+export const closeBrowser = () => browser.close();
+
+// A window of its own, with a reader's preferences. `expected`: statuses of answers that are errors
+// and belong to the test; a browser writes every such answer to its console.
+export async function open(url, { hash = '', theme = 'light', language = 'en-US', width = 1280, height = 900, expected = [], scale = 1 } = {}) {
+    const context = await browser.newContext({
+        viewport: { width, height }, colorScheme: theme, locale: language, timezoneId: 'America/Sao_Paulo', deviceScaleFactor: scale,
+        hasTouch: width < 500,
+    });
+    const faults = [];
+    const page = await context.newPage();
+    page.setDefaultTimeout(PATIENCE_MS);
+    page.on('pageerror', (error) => faults.push(`an error in the page: ${error.stack}`));
+    page.on('console', (message) => {
+        if (!['error', 'warning'].includes(message.type())) return;
+        const text = message.text();
+        if (expected.some((status) => text.includes(`status of ${status}`))) return;
+        faults.push(`the console: ${text} (${message.location().url})`);
+    });
+    // WebSockets, frames and so on would be requests too.
+    page.on('request', (request) => {
+        const { protocol, hostname } = new URL(request.url());
+        if (protocol !== 'data:' && protocol !== 'blob:' && hostname !== '127.0.0.1') faults.push(`a request to ${request.url()}`);
+    });
+    await page.goto(url + hash);
+    await page.locator('h1').first().waitFor();
+    return { page, context, check: () => check(page, faults), close: () => finish(page, context, faults) };
+}
+
+// Nothing went wrong so far, the page fits its window, and it can be used by everybody.
+async function check(page, faults) {
+    assert.deepEqual(faults, []);
+    const tooWide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.ok(tooWide <= 0, `the page is ${tooWide} pixels wider than its window`);
+    await page.evaluate(AXE);
+    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+    const severe = violations.filter((its) => ['serious', 'critical'].includes(its.impact));
+    assert.deepEqual(severe.map((its) => `${its.id}: ${its.help}: ${its.nodes.slice(0, 3).map((node) => node.html).join(' ')}`), []);
+}
+
+async function finish(page, context, faults) {
+    try {
+        await check(page, faults);
+    } finally {
+        await context.close();
+    }
+}
+
+// Waits until a condition holds, with a deadline.
+export async function eventually(what, condition) {
+    const end = Date.now() + PATIENCE_MS;
+    for (;;) {
+        const answer = await condition();
+        if (answer) return answer;
+        assert.ok(Date.now() < end, `${what}, in vain`);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+}
