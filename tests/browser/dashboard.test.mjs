@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { client, closeBrowser, eventually, open, openBrowser, publish, runToEnd, start } from './harness.mjs';
+import { client, closeBrowser, eventually, forge, open, openBrowser, runToEnd, start } from './harness.mjs';
 
 before(openBrowser);
 after(closeBrowser);
@@ -318,8 +318,9 @@ test('a message in quarantine is shown and resolved', async () => {
     const channel = `browser${process.pid}`;
     const shop = await start([], { LASTRO_BUS_URL: `${broker}?channel=${channel}` });
     try {
-        await publish(broker, `${channel}.orders.answers`, '{"this is": "no answer"}');
         const api = client(shop.url);
+        await api.stock('mug', 'Blue mug', 5);
+        await forge(broker, `${channel}.orders.answers`, '{"this is": "no answer"}', () => api.order([['mug', 1]]));
         await eventually('the message is set aside', async () => (await api.get('api/orders/quarantine')).data.length > 0);
         const its = await open(shop.url, { hash: '#/trouble' });
         const { page } = its;

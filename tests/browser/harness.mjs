@@ -87,20 +87,26 @@ export function client(url, headers = {}) {
     };
 }
 
-// Publishes one message on a subject of a NATS server.
-export async function publish(natsUrl, subject, text) {
+// Publishes one message on a subject of a NATS server, in the name of who publishes there.
+// `provoke` makes them publish something, which tells their name.
+export async function forge(natsUrl, subject, text, provoke) {
     const { hostname, port } = new URL(natsUrl);
-    await new Promise((resolve, reject) => {
-        const socket = connect(Number(port), hostname);
-        socket.on('error', reject);
-        socket.on('data', (data) => {
-            if (String(data).includes('PONG')) {
-                socket.end();
-                resolve();
-            }
-        });
-        socket.write(`CONNECT {"verbose":false}\r\nPUB ${subject} ${Buffer.byteLength(text)}\r\n${text}\r\nPING\r\n`);
-    });
+    const socket = connect(Number(port), hostname);
+    let heard = '';
+    socket.on('data', (data) => { heard += data.toString('latin1'); });
+    try {
+        socket.write(`CONNECT {"verbose":false,"headers":true}\r\nSUB ${subject} 1\r\nPING\r\n`);
+        await eventually('the server listens', () => heard.includes('PONG'));
+        await provoke();
+        const sender = await eventually('a message is heard', () => /^Lastro-Sender: *(\S+)/m.exec(heard)?.[1]);
+        const head = `NATS/1.0\r\nLastro-Sender: ${sender}\r\n\r\n`;
+        const lengths = `${head.length} ${head.length + Buffer.byteLength(text)}`;
+        heard = '';
+        socket.write(`HPUB ${subject} ${lengths}\r\n${head}${text}\r\nPING\r\n`);
+        await eventually('the message is published', () => heard.includes('PONG'));
+    } finally {
+        socket.end();
+    }
 }
 
 let browser;
