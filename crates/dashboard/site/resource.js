@@ -1,6 +1,6 @@
 // Data of a page: fetched when it is shown, again when it changed, and at most once a second.
 import { useCallback, useEffect, useRef, useState } from './html.js';
-import { request, session } from './api.js';
+import { isAbsent, request, session } from './api.js';
 import { onFrame } from './live.js';
 import { visible } from './store.js';
 
@@ -22,6 +22,7 @@ export function useResource(path, { query = {}, changes, every, least = MIN_MS }
         let busy = false;
         let again = false;
         let started = 0;
+        let isGone = false;
         let timer = 0;
         const fetchIt = async () => {
             timer = 0;
@@ -38,13 +39,15 @@ export function useResource(path, { query = {}, changes, every, least = MIN_MS }
                 if (!controller.signal.aborted) setState({ key, data, problem: null, busy: false });
             } catch (problem) {
                 if (controller.signal.aborted) return;
+                // A route that does not exist here does not come into being.
+                isGone = isAbsent(problem);
                 setState((old) => ({ key, data: old.key === key ? old.data : undefined, problem, busy: false }));
             }
             busy = false;
             if (again) later();
         };
         const later = () => {
-            if (!timer && visible.get()) timer = setTimeout(fetchIt, Math.max(0, started + least - Date.now()));
+            if (!timer && !isGone && visible.get()) timer = setTimeout(fetchIt, Math.max(0, started + least - Date.now()));
         };
         reload.current = () => {
             clearTimeout(timer);
