@@ -2,7 +2,7 @@
 import { html, useEffect, useRef, useState } from '../html.js';
 import { lines, newKey, request } from '../api.js';
 import { link } from '../store.js';
-import { Foreign, has, number, t } from '../text.js';
+import { has, language, number, t } from '../text.js';
 import { Button, Card, Field, Icon, ProblemNote, Table, Title } from '../ui.js';
 
 const MAX_BYTES = 64 * 1024 * 1024;
@@ -183,20 +183,20 @@ function Confirm({ result, reason, setReason, wrong, onSubmit }) {
 
 function Errors({ result }) {
     if (result.errors.length === 0) return null;
-    const columns = [{ title: t('import.line'), kind: 'num' }, { title: t('order.product') }, { title: t('import.column') }, { title: t('import.error') }];
+    const columns = [{ title: t('import.line'), kind: 'num narrow' }, { title: t('order.product') }, { title: t('import.column') }, { title: t('import.error') }];
     const note = (result.counts.failed ?? 0) > KEPT ? t('import.first', { n: KEPT }) : '';
     return html`<${Card} title=${t('import.errors')} note=${note || t('import.errors.note')} kind="bad-card">
         <${Table} caption=${t('import.errors')} columns=${columns}>${result.errors.flatMap((row) => row.errors.map((its, at) => html`
             <tr key=${`${row.line} ${at}`}><td class="num">${number(row.line)}</td>
                 <td class="mono">${row.product_id ?? '–'}</td><td class="mono">${its.column ?? '–'}</td>
                 <td>${has(`fault.${its.code}`) ? t(`fault.${its.code}`) : its.code}
-                    ${its.detail && html` <${Foreign} tag="small">${its.detail}<//>`}</td></tr>`))}<//>
+                    ${its.detail && language.get() === 'en' && html`<small class="muted">${its.detail}</small>`}</td></tr>`))}<//>
     <//>`;
 }
 
 function Changes({ result, step }) {
     if (result.changes.length === 0) return null;
-    const columns = [{ title: t('import.line'), kind: 'num wide' }, { title: t('order.product') }, { title: t('stock.location'), kind: 'wide' },
+    const columns = [{ title: t('import.line'), kind: 'num narrow wide' }, { title: t('order.product') }, { title: t('stock.location'), kind: 'wide' },
         { title: t('import.before'), kind: 'num' }, { title: t('import.after'), kind: 'num' }, { title: t('import.what'), kind: 'wide' }];
     const total = (result.counts.counted ?? 0) + (result.counts.created ?? 0) + (result.counts.replayed ?? 0);
     const title = t(step === 'imported' ? 'import.changes.done' : 'import.changes');
