@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { client, closeBrowser, eventually, forge, open, openBrowser, runToEnd, start } from './harness.mjs';
 
+const isLive = (page) => page.locator('.live.live:visible').waitFor();
+
 before(openBrowser);
 after(closeBrowser);
 
@@ -17,7 +19,7 @@ describe('the demo', () => {
     test('its page shows the example order confirmed, and what happens, live', async () => {
         const its = await open(demo.url);
         const { page } = its;
-        await page.getByText('Live', { exact: true }).first().waitFor();
+        await isLive(page);
         const rate = page.locator('.tile', { hasText: 'Orders per second' }).locator('.tile-value');
         await eventually('orders are counted', async () => Number(await rate.textContent()) > 0.5);
         await page.getByText('Balanced').waitFor();
@@ -50,14 +52,14 @@ describe('the demo', () => {
     test('a hidden page closes its streams, and is up to date when it is shown again', async () => {
         const its = await open(demo.url, { hash: '#/orders' });
         const { page } = its;
-        await page.getByText('Live', { exact: true }).first().waitFor();
+        await isLive(page);
         const show = (state) => page.evaluate((value) => {
             Object.defineProperty(document, 'visibilityState', { value, configurable: true });
             document.dispatchEvent(new Event('visibilitychange'));
         }, state);
         const newest = () => page.locator('tbody tr').first().getByRole('link').first().getAttribute('href');
         await show('hidden');
-        await page.getByText('Paused').first().waitFor();
+        await page.locator('.live.paused:visible').waitFor();
         const seen = await newest();
         const { data: [before] } = await client(demo.url).get('api/orders?limit=1');
         await eventually('more orders come', async () =>
@@ -65,7 +67,7 @@ describe('the demo', () => {
         assert.equal(await newest(), seen, 'nothing is fetched while nobody looks');
         await show('visible');
         await eventually('the list is fetched', async () => await newest() !== seen);
-        await page.getByText('Live', { exact: true }).first().waitFor();
+        await isLive(page);
         await its.close();
     });
 });
@@ -86,7 +88,7 @@ describe('a shop', () => {
     test('stock that is adjusted in one window changes in another one', async () => {
         const [one, two] = await Promise.all([open(shop.url, { hash: '#/stock/tee' }), open(shop.url, { hash: '#/stock/tee' })]);
         const level = (its) => its.page.locator('[data-level="on-hand"]').textContent();
-        await two.page.getByText('Live', { exact: true }).first().waitFor();
+        await isLive(two.page);
         await eventually('both show the stock', async () => await level(one) === '30' && await level(two) === '30');
         const { page } = one;
         await page.getByRole('button', { name: 'Adjust' }).click();
@@ -294,7 +296,7 @@ test('a service that asks for keys lets people sign in, and forgets the key', as
         await page.getByLabel('API key').fill(key);
         await page.keyboard.press('Enter');
         await page.getByRole('heading', { name: 'Overview' }).waitFor();
-        await page.getByText('Live', { exact: true }).first().waitFor();
+        await isLive(page);
         const kept = await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }) + document.cookie + location.href);
         assert.ok(!kept.includes('lsk_'), kept);
         await its.check();
