@@ -52,8 +52,10 @@ try {
         await its.page.screenshot({ path: join(folder, `${name}.png`) });
         await its.close();
     }
-    const { data: [fulfilled] } = await api.get('api/orders?status=fulfilled&limit=1');
-    await shoot(demo.url, 'order', { hash: `#/orders/${fulfilled.order_id}` }, (page) => page.getByText('Stock shipped').waitFor());
+    const { order_id: id } = await api.order([['789', 2], ['456', 1, 29.99], ['mug-white', 4, 14.5]], 'cafe-central');
+    await sleep(8000);
+    await api.post(`api/orders/${id}/fulfill`, {}, { prefer: 'wait=10' });
+    await shoot(demo.url, 'order', { hash: `#/orders/${id}` }, (page) => page.getByText('Stock shipped').waitFor());
     await shoot(demo.url, 'product', { hash: '#/stock/789', theme: 'dark' });
     const csv = 'product_id,name,quantity,location_id\n789,,140,main\n456,,90,main\nmug-white,,x12,main\nkettle,,60,store\n'
         + 'tin,,-4,main\nteapot,"Teapot, 0.8 l",24,main\nscale,,15,attic\n';

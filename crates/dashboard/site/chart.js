@@ -8,6 +8,9 @@ import { theme } from './theme.js';
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const faint = (text, share) => `color-mix(in srgb, ${text} ${share}%, transparent)`;
 
+// Whole numbers: of orders and units there are no halves.
+const STEPS = [1, 10, 100, 1000, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9].flatMap((n) => [n, 2 * n, 5 * n]);
+
 // A box that follows the pointer and names the values.
 function tooltip(series, value) {
     let box;
@@ -76,7 +79,7 @@ export function Chart({ series, data, height = 220, label, value = String, dates
             },
             axes: [
                 { ...axis, grid: { show: false }, space: 90, size: 30, values: (_, at, __, ___, step) => at.map((time) => tick(time, step)) },
-                { ...axis, size: 44, space: 44, values: (_, at) => at.map((n) => (Number.isInteger(n) || n < 1 ? numbers.format(n) : '')) },
+                { ...axis, size: 44, space: 44, incrs: STEPS, values: (_, at) => at.map((n) => numbers.format(n)) },
             ],
             series: [{}, ...series.map(({ label: name, stroke, fill, stepped }) => ({
                 label: name,

@@ -12,7 +12,7 @@ import { Meter } from './stock.js';
 
 const WINDOWS = [60, 300, 900];
 const KINDS = ['received', 'confirmed', 'rejected'];
-const STROKES = { received: 'blue', confirmed: 'green', rejected: 'red' };
+const STROKES = { received: 'blue', confirmed: 'green-fill', rejected: 'red' };
 // The rate is the mean of so many seconds.
 const RATE_S = 10;
 
@@ -185,7 +185,7 @@ function LowStock() {
             ? html`<${Empty} icon="check" title=${t('overview.low.none')}>${t('overview.low.none.note')}<//>`
             : html`<ul class="rows">${data.map((its) => html`<li key=${its.product_id}>
                 <div><${ProductLink} id=${its.product_id} name=${its.name} /><small class="mono muted">${its.product_id}</small></div>
-                <div class="end"><b class="warn-text">${number(its.available)}</b>
+                <div class="end"><b class="warn-text">${number(its.available)}</b>${' '}
                     <small class="muted">${t('stock.low-at', { n: its.low_stock_at ?? 0 })}</small></div>
                 <${Meter} product=${its} />
             </li>`)}</ul>`)}<//>

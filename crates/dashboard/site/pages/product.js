@@ -97,7 +97,7 @@ function History({ movements, product, location }) {
     if (times.length === 0) return html`<${Empty} icon="stock" title=${t('ledger.none')} />`;
     const series = [
         { label: t('stock.on-hand'), stroke: 'blue', fill: true, stepped: true },
-        { label: t('stock.available'), stroke: 'green', stepped: true },
+        { label: t('stock.available'), stroke: 'green-fill', stepped: true },
     ];
     const text = t('chart.stock.text', {
         from: precise(times[0] * 1000), n: movements.length, first: onHand[0], last: onHand.at(-1), available: available.at(-1),
