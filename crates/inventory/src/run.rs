@@ -9,7 +9,7 @@ use contract::answers::ANSWERS_CHANNEL;
 use contract::commands::COMMANDS_CHANNEL;
 use faults::fault_point;
 use inventory_core::decide::{InventoryCommand, InventoryOutcome};
-use platform::audit::{Auditor, ReadBudget};
+use platform::audit::{AuditSequence, Auditor, JournalAudit, ReadBudget};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::bus::nats::Channels;
@@ -165,7 +165,10 @@ fn batcher(
 }
 
 fn auditor(store: Arc<dyn StockAuditStore>, context: &Context) -> Auditor {
-    let audit = InventoryAudit::new(store, ReadBudget::SHORT);
+    let audit = AuditSequence::new(vec![
+        Box::new(InventoryAudit::new(store.clone(), ReadBudget::SHORT)),
+        Box::new(JournalAudit::new(store, ReadBudget::SHORT)),
+    ]);
     Auditor::new(SERVICE, Box::new(audit), context.metrics.audit.clone(), context.clock.clone())
 }
 

@@ -14,6 +14,7 @@ use contract::{LocationId, OrderId, ProductId};
 use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Level, Location, Movement, ProductStock};
+use platform::audit::JournalAuditStore;
 use platform::failure::Failure;
 use platform::journal::{Position, Recorded};
 use platform::quarantine::Quarantined;
@@ -145,7 +146,7 @@ pub trait StockFeedStore: Send + Sync + fmt::Debug {
 ///
 /// Every call may be retried, unless it returns [`Failure::Fatal`].
 #[async_trait]
-pub trait StockAuditStore: Send + Sync + fmt::Debug {
+pub trait StockAuditStore: JournalAuditStore {
     /// Returns the first `limit` movements with a number above `after`, sorted by number.
     ///
     /// A movement that is committed later may have a lower number, if it is of another product.

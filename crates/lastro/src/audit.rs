@@ -12,7 +12,10 @@ use inventory::audit::{INV_1, INV_2, INV_3, INV_8, INV_11, InventoryAudit};
 use inventory::store::StockAuditStore;
 use orders::audit::{INV_4, INV_7, OrdersAudit};
 use orders::store::{Backlog, OrderAuditStore};
-use platform::audit::{Audit, AuditSequence, Findings, Invariant, MAX_NAMED, Progress, ReadBudget};
+use platform::audit::{
+    Audit, AuditSequence, Findings, INV_13, Invariant, JournalAudit, MAX_NAMED, Progress,
+    ReadBudget,
+};
 use platform::failure::Failure;
 
 mod agreement;
@@ -20,7 +23,7 @@ mod agreement;
 pub(crate) use agreement::{Agreement, INV_5};
 
 /// The invariants that can be checked in the databases alone.
-const ALL: [Invariant; 8] = [INV_1, INV_2, INV_3, INV_4, INV_5, INV_7, INV_8, INV_11];
+const ALL: [Invariant; 9] = [INV_1, INV_2, INV_3, INV_4, INV_5, INV_7, INV_8, INV_11, INV_13];
 
 /// All audits, one after the other.
 pub(crate) fn audits(
@@ -30,7 +33,9 @@ pub(crate) fn audits(
 ) -> AuditSequence {
     AuditSequence::new(vec![
         Box::new(InventoryAudit::new(inventory.clone(), budget)),
+        Box::new(JournalAudit::new(inventory.clone(), budget)),
         Box::new(OrdersAudit::new(orders.clone(), budget)),
+        Box::new(JournalAudit::new(orders.clone(), budget)),
         Box::new(Agreement::new(orders, inventory, budget)),
     ])
 }

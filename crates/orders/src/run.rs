@@ -12,6 +12,7 @@ use faults::fault_point;
 use orders_core::decide::{OrderCommand, OrderOutcome};
 use orders_core::money::Currency;
 use platform::audit::{AuditState, Auditor, ReadBudget};
+use platform::audit::{AuditSequence, Auditor, JournalAudit, ReadBudget};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::bus::nats::Channels;
@@ -208,7 +209,10 @@ fn listener(commits: &Commits) -> AnswerListener {
 }
 
 fn auditor(store: Arc<dyn OrderAuditStore>, context: &Context) -> Auditor {
-    let audit = OrdersAudit::new(store, ReadBudget::SHORT);
+    let audit = AuditSequence::new(vec![
+        Box::new(OrdersAudit::new(store.clone(), ReadBudget::SHORT)),
+        Box::new(JournalAudit::new(store, ReadBudget::SHORT)),
+    ]);
     Auditor::new(SERVICE, Box::new(audit), context.metrics.audit.clone(), context.clock.clone())
 }
 

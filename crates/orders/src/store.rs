@@ -16,6 +16,7 @@ use orders_core::order::{CustomerId, Terms};
 use orders_core::status::Status;
 use platform::admin::Requester;
 use platform::clock::Timestamp;
+use platform::audit::JournalAuditStore;
 use platform::failure::Failure;
 use platform::journal::{Position, Recorded};
 use platform::quarantine::Quarantined;
@@ -143,7 +144,7 @@ pub trait OrderFeedStore: Send + Sync + fmt::Debug {
 /// Every call may be retried, unless it returns [`Failure::Fatal`]. [`Failure::Suspect`] means that
 /// a row cannot be decoded.
 #[async_trait]
-pub trait OrderAuditStore: Send + Sync + fmt::Debug {
+pub trait OrderAuditStore: JournalAuditStore {
     /// Returns the first `limit` orders after `after`, sorted by id.
     async fn orders_after(
         &self,

@@ -17,11 +17,13 @@ use tracing::{debug, error, warn};
 use crate::clock::Clock;
 use crate::failure::{Chain, Failure};
 
+mod journal;
 mod numbers;
 mod state;
 mod table;
 mod walk;
 
+pub use journal::{INV_13, JournalAudit, JournalAuditStore, JournalKey, Span};
 pub use numbers::AuditNumbers;
 pub use state::{AuditReport, AuditState, InvariantReport, MAX_OFFENDERS, Offender};
 pub use table::{Table, look_up, read_page};

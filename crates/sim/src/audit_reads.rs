@@ -11,10 +11,14 @@ use inventory::store::{MovementAudit, StockAudit, StockAuditStore, StockPosition
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::Movement;
 use orders::store::{Backlog, OrderAudit, OrderAuditStore, PendingAudit, PendingKey};
+use platform::audit::{JournalKey, Span};
 use platform::failure::Failure;
+use platform::journal::JournalRow;
 use storage::admin_log::AdminEntry;
 
 use crate::version::Version;
+
+mod journal;
 
 /// A page of a table: after which key, and how many rows.
 type Page<K> = (Option<K>, u32);
@@ -29,6 +33,9 @@ pub(crate) struct OrderReads {
     orders_by_id: Memory<Vec<OrderId>, Vec<OrderAudit>>,
     pending: Memory<Page<PendingKey>, Vec<PendingAudit>>,
     last_pending: Memory<(), Option<PendingKey>>,
+    last_number: Memory<(), i64>,
+    journal: Memory<(i64, u32, u32), Vec<JournalRow<Span>>>,
+    lengths: Memory<Vec<JournalKey>, Vec<(JournalKey, i64)>>,
 }
 
 /// The audit's reads of the Inventory Service.
@@ -44,6 +51,9 @@ pub(crate) struct StockReads {
     last_order_id: Memory<(), Option<OrderId>>,
     reservations_by_id: Memory<Vec<OrderId>, Vec<Stored<OrderId, Reservation>>>,
     known_products: Memory<Vec<ProductId>, Vec<bool>>,
+    last_number: Memory<(), i64>,
+    journal: Memory<(i64, u32, u32), Vec<JournalRow<Span>>>,
+    lengths: Memory<Vec<JournalKey>, Vec<(JournalKey, i64)>>,
 }
 
 /// What the reads of one kind have returned at one version of the database.
@@ -94,6 +104,9 @@ impl OrderReads {
             orders_by_id: Memory::new(now),
             pending: Memory::new(now),
             last_pending: Memory::new(now),
+            last_number: Memory::new(now),
+            journal: Memory::new(now),
+            lengths: Memory::new(now),
         }
     }
 }
@@ -155,6 +168,9 @@ impl StockReads {
             last_order_id: Memory::new(now),
             reservations_by_id: Memory::new(now),
             known_products: Memory::new(now),
+            last_number: Memory::new(now),
+            journal: Memory::new(now),
+            lengths: Memory::new(now),
         }
     }
 }

@@ -7,7 +7,7 @@ use inventory::audit::InventoryAudit;
 use orders::audit::OrdersAudit;
 use orders::worker::sweep::Sweeper;
 use orders_core::money::Currency;
-use platform::audit::{Audit, Findings, ReadBudget, Violation};
+use platform::audit::{Audit, Findings, JournalAudit, ReadBudget, Violation};
 use platform::failure::Failure;
 use tokio_util::sync::CancellationToken;
 use web::program::Context;
@@ -67,6 +67,8 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
     work(port, "the sweeper", sweep(port.clone(), parts.sweeper));
     let orders_audit = OrdersAudit::new(Arc::new(OrdersPort(port.clone())), ReadBudget::SHORT);
     work(port, "the auditor", audit(port.clone(), Box::new(orders_audit)));
+    let journal_audit = JournalAudit::new(Arc::new(OrdersPort(port.clone())), ReadBudget::SHORT);
+    work(port, "the auditor of the journal", audit(port.clone(), Box::new(journal_audit)));
     let relay = parts.relay.run(forever());
     work(port, "the relay", async { relay.await.map_err(|never| match never {}) });
     parts.api.router
@@ -91,6 +93,8 @@ fn start_inventory(port: &Port, context: &mut Context) -> axum::Router {
     work(port, "the consumer", parts.consumer.run(forever()));
     let stock_audit = InventoryAudit::new(Arc::new(StockPort(port.clone())), ReadBudget::SHORT);
     work(port, "the auditor", audit(port.clone(), Box::new(stock_audit)));
+    let journal_audit = JournalAudit::new(Arc::new(StockPort(port.clone())), ReadBudget::SHORT);
+    work(port, "the auditor of the journal", audit(port.clone(), Box::new(journal_audit)));
     let relay = parts.relay.run(forever());
     work(port, "the relay", async { relay.await.map_err(|never| match never {}) });
     parts.api.router

@@ -32,6 +32,8 @@ use crate::spoil;
 use crate::states::broken;
 use crate::world::World;
 
+mod journal_audit;
+
 #[derive(Debug)]
 pub(crate) struct OrdersPort(pub(crate) Port);
 

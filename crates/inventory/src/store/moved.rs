@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use inventory_core::decide::StockChange;
 use inventory_core::stock::Movement;
+use platform::audit::{JournalKey, Span};
 use platform::journal::Recorded;
 use storage::Misfit;
 
-use super::StockMoved;
+use super::{StockMoved, StockPosition};
 
 /// The number of the last movement (8 bytes, big-endian), and how many movements there are (4).
 pub(super) const LENGTH: usize = 12;
@@ -67,7 +68,32 @@ pub(super) fn views(
     entries.into_iter().map(view).collect()
 }
 
+/// The key of a stock key in the audit of the journal. The database gives numbers from 1 on.
+pub(super) fn key(position: StockPosition) -> JournalKey {
+    let [product, location] = [position.product_no, position.location_no]
+        .map(|number| u128::from(number.cast_unsigned()));
+    JournalKey(product << 32 | location)
+}
+
+/// The stock key with this key.
+pub(super) fn position_of(JournalKey(key): JournalKey) -> StockPosition {
+    let [product_no, location_no] = [key >> 32, key].map(|number| (number as u32).cast_signed());
+    StockPosition { product_no, location_no }
+}
+
 impl Moved {
+    /// The entry as the audit reads it. `last` is where its last movement is, and its place there.
+    ///
+    /// # Errors
+    ///
+    /// [`Misfit`] if the movement does not exist.
+    pub(super) fn span(self, last: Option<(StockPosition, i64)>) -> Result<Span, Misfit> {
+        let Self { last_movement, count } = self;
+        let missing = || Misfit::new("movements", last_movement, "movement_no", "missing");
+        let (position, to) = last.ok_or_else(missing)?;
+        Ok(Span { key: key(position), from: to.saturating_sub(i64::from(count) - 1), to })
+    }
+
     /// The entry with what its last movement says; `None` if its ledger has fewer movements.
     pub(super) fn of(self, last: &Movement) -> Option<StockMoved> {
         let to_seq = last.seq();

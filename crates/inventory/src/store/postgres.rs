@@ -33,6 +33,7 @@ use super::{
 use crate::NAMES;
 
 mod audit;
+mod journal_audit;
 mod load;
 mod query;
 mod rows;
@@ -97,6 +98,8 @@ const TABLES: &[Table] = &[
     Table::appended("journal").updated(&["no"]).audited(),
     Table::read("journal_head").updated(&["last"]).audited(),
     Table::appended("quarantine").updated(&["count", "last_at", "discarded_at", "discarded_by"]),
+    Table::read("journal_head").updated(&["last"]),
+    Table::appended("quarantine").updated(&["count", "last_at"]),
     // Its owner makes and changes keys (`lastro keys`); the service notes when they were used.
     Table::read("api_keys").updated(&["last_used_at"]),
     Table::read("api_keys_version"),

@@ -28,6 +28,7 @@ use super::{
 use crate::NAMES;
 
 mod audit;
+mod journal_audit;
 mod load;
 mod query;
 mod rows;

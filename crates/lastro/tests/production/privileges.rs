@@ -64,7 +64,7 @@ const ORDERS_OF_READER: &str = "
     deployment_channels:
     idempotency_keys:
     journal: SELECT
-    journal_head: SELECT
+    journal_head:
     journal_id_seq:
     order_history:
     order_lines:
@@ -85,7 +85,7 @@ const INVENTORY_OF_READER: &str = "
     deployment: SELECT
     deployment_channels:
     journal: SELECT
-    journal_head: SELECT
+    journal_head:
     journal_id_seq:
     ledger:
     locations: SELECT

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use contract::OrderId;
 use orders_core::decide::{OrderChange, Origin};
 use orders_core::status::Status;
+use platform::audit::{JournalKey, Span};
 use storage::Misfit;
 use uuid::Uuid;
 
@@ -33,13 +34,36 @@ pub(super) fn pack(changes: &[OrderChange]) -> Vec<u8> {
     packed
 }
 
-/// One entry, unless its number or its code means nothing.
+/// One entry, unless its number or its code means nothing. A history begins with `received`, and
+/// never comes back to it.
 pub(super) fn unpack(packed: [u8; LENGTH]) -> Option<MadeEntry> {
     let (order_id, rest) = packed.split_first_chunk::<16>()?;
     let (seq, rest) = rest.split_first_chunk::<4>()?;
     let seq = u32::from_be_bytes(*seq);
     let status = Status::ALL.into_iter().find(|status| rest == [code(*status)])?;
-    (seq > 0).then_some(MadeEntry { order_id: OrderId(Uuid::from_bytes(*order_id)), seq, status })
+    let is_first = seq == 1;
+    let begins = status == Status::Received;
+    (seq > 0 && is_first == begins).then_some(MadeEntry {
+        order_id: OrderId(Uuid::from_bytes(*order_id)),
+        seq,
+        status,
+    })
+}
+
+/// One entry, as the audit reads it.
+pub(super) fn span(packed: [u8; LENGTH]) -> Option<Span> {
+    let MadeEntry { order_id, seq, .. } = unpack(packed)?;
+    Some(Span { key: key(order_id), from: seq.into(), to: seq.into() })
+}
+
+/// The key of an order in the audit of the journal.
+pub(super) fn key(order_id: OrderId) -> JournalKey {
+    JournalKey(order_id.0.as_u128())
+}
+
+/// The order with this key.
+pub(super) fn order_of(JournalKey(key): JournalKey) -> OrderId {
+    OrderId(Uuid::from_u128(key))
 }
 
 /// The code of a status. Rows stay for ever, so a code is never changed and never given again.

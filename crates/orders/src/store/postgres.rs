@@ -31,6 +31,7 @@ use super::{
 use crate::NAMES;
 
 mod audit;
+mod journal_audit;
 mod lease;
 mod load;
 mod pending;
@@ -91,6 +92,8 @@ const TABLES: &[Table] = &[
     Table::appended("journal").updated(&["no"]).audited(),
     Table::read("journal_head").updated(&["last"]).audited(),
     Table::appended("quarantine").updated(&["count", "last_at", "discarded_at", "discarded_by"]),
+    Table::read("journal_head").updated(&["last"]),
+    Table::appended("quarantine").updated(&["count", "last_at"]),
     // Its owner makes and changes keys (`lastro keys`); the service notes when they were used.
     Table::read("api_keys").updated(&["last_used_at"]),
     Table::read("api_keys_version"),

@@ -28,6 +28,7 @@ use super::{
 use crate::NAMES;
 
 mod audit;
+mod journal_audit;
 mod lease;
 mod load;
 mod pending;

@@ -83,7 +83,7 @@ pub(super) const STATEMENTS: [&str; 8] = [
 /// Connections that read. There is no way to write through them.
 #[derive(Debug)]
 pub struct PostgresAudit {
-    readers: Readers,
+    pub(super) readers: Readers,
 }
 
 impl PostgresAudit {

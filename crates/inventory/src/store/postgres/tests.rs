@@ -92,6 +92,7 @@ async fn every_statement_can_be_prepared() {
         .chain(&query::STATEMENTS)
         .chain(&audit::STATEMENTS)
         .chain(&quarantine::STATEMENTS_POSTGRES)
+        .chain(&journal_audit::STATEMENTS)
         .map(|sql| (*sql).to_owned());
     for sql in fixed.chain(products).chain(movements) {
         operator.prepare(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));

@@ -18,7 +18,7 @@ use super::rows::{self, MOVEMENT_COLUMNS, MOVEMENTS, RESERVATION_COLUMNS, named_
 /// The readers of one file. There is no way to write through them.
 #[derive(Debug)]
 pub struct SqliteAudit {
-    readers: Readers,
+    pub(super) readers: Readers,
 }
 
 impl SqliteAudit {

@@ -32,7 +32,7 @@ pub(super) const STATEMENTS: [&str; 6] = [AFTER, IDS, LAST, PENDING, ALL_PENDING
 /// Connections that read; there is no way to write through them.
 #[derive(Debug)]
 pub struct PostgresAudit {
-    readers: Readers,
+    pub(super) readers: Readers,
 }
 
 impl PostgresAudit {

@@ -101,6 +101,12 @@ async fn every_statement_can_be_prepared() {
         .chain(&quarantine::STATEMENTS_POSTGRES)
         .chain(&pending::STATEMENTS)
         .chain(&audit::STATEMENTS);
+    let fixed = SCHEMA
+        .statements
+        .iter()
+        .chain(&query::STATEMENTS)
+        .chain(&audit::STATEMENTS)
+        .chain(&journal_audit::STATEMENTS);
     for sql in fixed.map(|sql| (*sql).to_owned()).chain(pages) {
         operator.prepare(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }

@@ -19,7 +19,7 @@ use super::rows::{self, SELECT_ORDER};
 /// The readers of one file; there is no way to write through them.
 #[derive(Debug)]
 pub struct SqliteAudit {
-    readers: Readers,
+    pub(super) readers: Readers,
     clock: Arc<dyn Clock>,
 }
 
@@ -83,7 +83,7 @@ impl OrderAuditStore for SqliteAudit {
 }
 
 /// The bytes that an id must exceed to come after another one.
-fn lowest(after: Option<OrderId>) -> Vec<u8> {
+pub(super) fn lowest(after: Option<OrderId>) -> Vec<u8> {
     after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default()
 }
 
