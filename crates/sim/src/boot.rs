@@ -9,6 +9,7 @@ use orders::worker::sweep::Sweeper;
 use orders_core::money::Currency;
 use platform::audit::{Audit, Findings, JournalAudit, ReadBudget, Violation};
 use platform::failure::Failure;
+use platform::journal::Numbering;
 use tokio_util::sync::CancellationToken;
 use web::program::Context;
 
@@ -65,6 +66,7 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
     work(port, "the consumer", parts.consumer.run(forever()));
     work(port, "the listener", parts.listener.run(forever()));
     work(port, "the sweeper", sweep(port.clone(), parts.sweeper));
+    work(port, "the numbering", number(port.clone(), parts.numbering));
     let orders_audit = OrdersAudit::new(Arc::new(OrdersPort(port.clone())), ReadBudget::SHORT);
     work(port, "the auditor", audit(port.clone(), Box::new(orders_audit)));
     let journal_audit = JournalAudit::new(Arc::new(OrdersPort(port.clone())), ReadBudget::SHORT);
@@ -91,6 +93,7 @@ fn start_inventory(port: &Port, context: &mut Context) -> axum::Router {
     let forever = CancellationToken::new;
     work(port, "the committer", parts.committer.run(forever()));
     work(port, "the consumer", parts.consumer.run(forever()));
+    work(port, "the numbering", number(port.clone(), parts.numbering));
     let stock_audit = InventoryAudit::new(Arc::new(StockPort(port.clone())), ReadBudget::SHORT);
     work(port, "the auditor", audit(port.clone(), Box::new(stock_audit)));
     let journal_audit = JournalAudit::new(Arc::new(StockPort(port.clone())), ReadBudget::SHORT);
@@ -122,6 +125,17 @@ async fn sweep(port: Port, sweeper: Sweeper) -> Result<(), Failure> {
     loop {
         tokio::time::sleep(port.world.trace.stretch(pause)).await;
         if let Err(failure @ Failure::Fatal(_)) = sweeper.tick().await {
+            return Err(failure);
+        }
+    }
+}
+
+/// Runs the ticks of the numbering by a timer alone. Here a transaction numbers its own row, so they
+/// change nothing.
+async fn number(port: Port, numbering: Numbering) -> Result<(), Failure> {
+    loop {
+        tokio::time::sleep(port.world.trace.stretch(AUDIT_PAUSE)).await;
+        if let Err(failure @ Failure::Fatal(_)) = numbering.tick().await {
             return Err(failure);
         }
     }

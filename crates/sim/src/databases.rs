@@ -99,6 +99,13 @@ impl Databases {
         all(&self.inventory, &sql, [], |row| ReservationRow::read(row, &names))
     }
 
+    /// The rows of a journal with a number above `after`, by number.
+    pub(crate) fn journal(&self, service: Service, after: i64) -> Vec<(i64, Vec<u8>)> {
+        let sql = "SELECT no, entries FROM journal WHERE no > ?1 ORDER BY no";
+        let read = |row: &Row<'_>| Ok((row.get("no")?, row.get("entries")?));
+        all(self.of(service), sql, [after], read)
+    }
+
     pub(crate) fn stock(&self) -> Vec<StockRow> {
         all(&self.inventory, stock_row::SELECT_STOCK, [], StockRow::read)
     }

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::databases::{
     Databases, HoldingRow, Level, MovementRow, ReservationRow, ShortRow, StockKey, StockRow,
 };
+use crate::journals;
 use crate::states::{Violation, broken};
 
 /// All movements, by number.
 type Movements = BTreeMap<i64, MovementRow>;
 
-/// INV-1, INV-2, INV-3, INV-8 and INV-11 of all stock, at one moment.
+/// INV-1, INV-2, INV-3, INV-8, INV-11 and INV-13 of all stock, at one moment.
 pub(crate) fn check(databases: &Databases) -> Result<(), Violation> {
     let movements: Movements =
         databases.movements().into_iter().map(|movement| (movement.number, movement)).collect();
@@ -20,6 +21,7 @@ pub(crate) fn check(databases: &Databases) -> Result<(), Violation> {
     check_levels(&databases.stock(), &ends)?;
     check_held(&databases.stock(), &reservations)?;
     check_lists(&reservations, &movements)?;
+    journals::check_stock(databases, &movements)?;
     reservations.iter().try_for_each(|reservation| check_rejection(reservation, &movements))
 }
 

@@ -20,6 +20,7 @@ mod fold;
 mod history;
 mod hunt;
 mod invariants;
+mod journals;
 mod ledgers;
 mod locks;
 mod mistakes;

@@ -8,6 +8,7 @@ use contract::OrderId;
 
 use crate::databases::Databases;
 use crate::invariants::{self, Pair};
+use crate::journals::OrderJournal;
 use crate::ledgers;
 use crate::states::Violation;
 use crate::trace::Trace;
@@ -19,6 +20,7 @@ pub(crate) struct Monitor {
     databases: Mutex<Databases>,
     /// The rows of each order when it was checked last.
     checked: Mutex<BTreeMap<OrderId, Pair>>,
+    journal: Mutex<OrderJournal>,
     violation: Mutex<Option<Violation>>,
 }
 
@@ -27,7 +29,13 @@ impl Monitor {
     pub(crate) fn new(folder: &Path, trace: Arc<Trace>, versions: Versions) -> Self {
         let databases = Databases::open(folder, versions).expect("the files are there");
         let databases = Mutex::new(databases);
-        Self { trace, databases, checked: Mutex::default(), violation: Mutex::default() }
+        Self {
+            trace,
+            databases,
+            checked: Mutex::default(),
+            journal: Mutex::default(),
+            violation: Mutex::default(),
+        }
     }
 
     pub(crate) fn databases(&self) -> MutexGuard<'_, Databases> {
@@ -37,6 +45,7 @@ impl Monitor {
     /// Checks orders right after a commit, in both databases at one moment.
     pub(crate) fn check_orders(&self, order_ids: impl Iterator<Item = OrderId>) {
         let databases = self.databases();
+        self.require(self.journal().read_on(&databases));
         for order_id in order_ids.collect::<BTreeSet<_>>() {
             self.require(self.check_order(&databases, order_id));
         }
@@ -44,6 +53,7 @@ impl Monitor {
 
     fn check_order(&self, databases: &Databases, order_id: OrderId) -> Result<(), Violation> {
         let pair = invariants::check_order(databases, order_id)?;
+        self.journal().check(order_id, pair.order.as_ref())?;
         let mut checked = self.checked.lock().expect("nothing panics under this lock");
         match checked.insert(order_id, pair.clone()) {
             Some(before) => invariants::check_growth(&before, &pair),
@@ -80,6 +90,10 @@ impl Monitor {
 
     pub(crate) fn has_failed(&self) -> bool {
         self.first().is_some()
+    }
+
+    fn journal(&self) -> MutexGuard<'_, OrderJournal> {
+        self.journal.lock().expect("nothing panics under this lock")
     }
 
     fn first(&self) -> MutexGuard<'_, Option<Violation>> {

@@ -56,6 +56,7 @@ macro_rules! store_laws {
             feeding::the_journal_reads_the_same_from_every_position_in_pages_of_any_size
             feeding::an_order_is_seen_as_it_was_after_each_of_its_entries
             feeding::the_journal_is_whole_while_it_is_numbered_and_read_beside_commits
+            feeding::an_audit_beside_commits_and_numbers_raises_no_alarm
             leasing::a_lease_is_taken_once_until_it_is_due_again
             leasing::a_patient_lease_leaves_what_became_due_lately
             leasing::a_lease_raises_the_attempt_and_keeps_the_digest

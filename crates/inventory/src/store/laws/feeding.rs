@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use platform::audit::{Audit, Findings, JournalAudit, Progress, ReadBudget};
 use platform::journal::{Numbers, Position, Recorded};
 
 use super::*;
@@ -164,4 +165,63 @@ pub(crate) async fn the_journal_is_whole_while_it_is_numbered_and_read_beside_co
     followed.extend(read_from(&*fresh.feed, from, 10).await);
     assert_eq!(followed, read_from(&*fresh.feed, Position::START, 50).await);
     fresh.journal_must_cover_every_movement().await;
+}
+
+const SMALL: ReadBudget = ReadBudget { page: 3, below: 5, round: u32::MAX };
+
+/// What one round of the audit of the journal finds.
+async fn audited(fresh: &Fresh, budget: ReadBudget) -> Vec<String> {
+    let mut audit = JournalAudit::new(fresh.audit.clone(), budget);
+    let mut findings = Findings::default();
+    while audit.step(&mut findings).await.expect("a step") == Progress::UnderWay {}
+    findings.violations.into_iter().map(|violation| violation.offender).collect()
+}
+
+/// INV-13, while stock moves, and while its entries have no numbers yet.
+pub(crate) async fn an_audit_beside_commits_and_numbers_raises_no_alarm(fresh: Fresh) {
+    fresh.run([stocked("MUG", 90), stocked("TEE", 90)].concat()).await;
+    let deciders: Vec<_> = (0..3u128)
+        .map(|decider| {
+            let store = fresh.store.clone();
+            tokio::spawn(async move {
+                for n in 0..12 {
+                    let lines = [(["MUG", "TEE"][n % 2], 1), ("MUG", 1)];
+                    let batch: Arc<[_]> = Arc::new([place(decider * 100 + n as u128, &lines)]);
+                    run_until_done(&*store, batch).await;
+                }
+            })
+        })
+        .collect();
+    while !deciders.iter().all(tokio::task::JoinHandle::is_finished) {
+        for budget in [SMALL, ReadBudget::SHORT] {
+            assert_eq!(audited(&fresh, budget).await, [""; 0]);
+        }
+        fresh.journal.number().await.expect("numbers");
+    }
+    assert_eq!(audited(&fresh, SMALL).await, [""; 0], "some have no number");
+    numbered(&*fresh.journal).await;
+    assert_eq!(audited(&fresh, SMALL).await, [""; 0]);
+}
+
+pub(crate) async fn whatever_is_wrong_with_the_journal_is_named(fresh: Fresh) {
+    fresh.run(stocked("MUG", 9).to_vec()).await;
+    fresh.run(stocked("TEE", 9).to_vec()).await;
+    fresh.run(vec![place(1, &[("MUG", 1)]), place(2, &[("MUG", 1)])]).await;
+    fresh.run(vec![place(3, &[("TEE", 1)])]).await;
+    numbered(&*fresh.journal).await;
+    assert_eq!(audited(&fresh, SMALL).await, [""; 0]);
+    fresh.damage("DELETE FROM journal WHERE no = 4").await;
+    let lost = audited(&fresh, SMALL).await;
+    assert!(
+        matches!(&lost[..], [one] if one.starts_with("the journal lacks entry 2 of the ledger"))
+    );
+    fresh.damage("DELETE FROM journal WHERE no = 2").await;
+    let gap = audited(&fresh, ReadBudget::SHORT).await;
+    assert_eq!(gap, ["the journal has no row 2, but row 3"]);
+    fresh.damage("UPDATE stock SET last_seq = 2 WHERE product_no = {MUG}").await;
+    let ahead = audited(&fresh, ReadBudget::SHORT).await;
+    assert!(ahead[1].starts_with("row 3 of the journal: entry 3 of the ledger"), "{ahead:?}");
+    fresh.damage("UPDATE journal SET entries = substr(entries, 1, 11) WHERE no = 3").await;
+    let unreadable = audited(&fresh, SMALL).await;
+    assert!(unreadable.iter().any(|one| one.starts_with("row 3 of the journal cannot be read")));
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use platform::audit::{Audit, Findings, JournalAudit, Progress, ReadBudget};
 use platform::journal::{Numbers, Position, Recorded};
 
 use super::*;
@@ -235,4 +236,45 @@ pub(crate) async fn the_journal_is_whole_while_it_is_numbered_and_read_beside_co
     assert_eq!(followed, read_from(&*fresh.feed, Position::START, 50).await);
     assert_eq!(followed.len(), 6 * 8 * 4);
     fresh.journal_must_tell_every_history().await;
+}
+
+/// What one round of the audit of the journal finds.
+pub(crate) async fn audited(
+    audit: Arc<dyn OrderAuditStore>,
+    budget: ReadBudget,
+) -> (Vec<String>, u64) {
+    let mut audit = JournalAudit::new(audit, budget);
+    let mut findings = Findings::default();
+    while audit.step(&mut findings).await.expect("a step") == Progress::UnderWay {}
+    let checked = findings.checked.values().sum();
+    (findings.violations.into_iter().map(|one| one.offender).collect(), checked)
+}
+
+/// INV-13, while orders are placed and changed, and while their entries have no numbers yet.
+pub(crate) async fn an_audit_beside_commits_and_numbers_raises_no_alarm(fresh: Fresh) {
+    const SMALL: ReadBudget = ReadBudget { page: 3, below: 5, round: u32::MAX };
+    let writers: Vec<_> = (0..3u128)
+        .map(|writer| {
+            let store = fresh.store.clone();
+            tokio::spawn(async move {
+                for n in 0..15 {
+                    let order = writer * 100 + n;
+                    for command in [place(order), reserved(order), cancel(order)] {
+                        run_until_done(&*store, Arc::new([command])).await;
+                    }
+                }
+            })
+        })
+        .collect();
+    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
+        for budget in [SMALL, ReadBudget::SHORT] {
+            let (alarms, _) = audited(fresh.audit.clone(), budget).await;
+            assert_eq!(alarms, [""; 0]);
+        }
+        fresh.journal.number().await.expect("numbers");
+    }
+    let unnumbered = audited(fresh.audit.clone(), SMALL).await;
+    assert_eq!(unnumbered.0, [""; 0]);
+    numbered(&*fresh.journal).await;
+    assert_eq!(audited(fresh.audit.clone(), SMALL).await, (Vec::new(), 3 * 15 * 3));
 }

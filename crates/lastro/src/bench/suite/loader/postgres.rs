@@ -37,7 +37,8 @@ async fn fill_orders(url: &str, plan: &Plan, stop: &CancellationToken) -> Result
         Reached::Received => pending,
     };
     for chunk in plan.chunks() {
-        let statements = format!("{};{}", orders_of(plan, &chunk), then(plan, &chunk));
+        let (orders, then) = (orders_of(plan, &chunk), then(plan, &chunk));
+        let statements = format!("{orders};{then};{}", journal_of_orders(plan, &chunk));
         execute(&client, &statements, stop).await?;
     }
     finish(&client, stop).await
@@ -52,7 +53,9 @@ async fn fill_inventory(
     execute(&client, &products(plan), stop).await?;
     if plan.filling.reached == Reached::Confirmed {
         for chunk in plan.chunks() {
-            let statements = format!("{};{}", movements(plan, &chunk), reservations(plan, &chunk));
+            let (movements, reservations) = (movements(plan, &chunk), reservations(plan, &chunk));
+            let journal = journal_of_stock(plan, &chunk);
+            let statements = format!("{movements};{reservations};{journal}");
             execute(&client, &statements, stop).await?;
         }
     }
@@ -146,6 +149,38 @@ fn pending(plan: &Plan, chunk: &Range<u64>) -> String {
     )
 }
 
+/// A row of the journal per order, with its number. The service packs entries of histories as the
+/// order, the number of the entry, and the code of its status: 1 is `received`, 2 is `confirmed`.
+fn journal_of_orders(plan: &Plan, chunk: &Range<u64>) -> String {
+    let confirmed = match plan.filling.reached {
+        Reached::Confirmed => r" || uuid_send(order_id) || '\x0000000202'::bytea",
+        Reached::Received => "",
+    };
+    format!(
+        r"INSERT INTO journal (no, entries)
+          SELECT n + 1, uuid_send(order_id) || '\x0000000101'::bytea{confirmed} FROM {} ORDER BY n;
+          UPDATE journal_head SET last = {}",
+        series(plan, chunk),
+        chunk.end
+    )
+}
+
+/// A row of the journal per order, behind those of the products. The service packs movements as the
+/// number of the last one, and how many there are.
+fn journal_of_stock(plan: &Plan, chunk: &Range<u64>) -> String {
+    let products = u64::from(plan.filling.products);
+    let moved =
+        |line: u32| format!(r"int8send({products} + 1 + 2 * n + {line}) || '\x00000001'::bytea");
+    format!(
+        "INSERT INTO journal (no, entries) SELECT {products} + 1 + n, {} || {} FROM {} ORDER BY n;
+         UPDATE journal_head SET last = {}",
+        moved(0),
+        moved(1),
+        series(plan, chunk),
+        products + chunk.end
+    )
+}
+
 /// The products, and the movements that received their units.
 fn products(plan: &Plan) -> String {
     let begin = plan.begin_us;
@@ -160,7 +195,10 @@ fn products(plan: &Plan) -> String {
          INSERT INTO movements (movement_no, product_no, location_no, seq, kind, on_hand_delta, reserved_delta, on_hand,
                                 reserved, created_at, request_id, request_digest, reference)
          SELECT n, n, 1, 1, 'receive', {units}, 0, {units}, 0, {begin}, id, id, 'lastro bench'
-         FROM generate_series(1, {products}) AS n, LATERAL (SELECT lpad(to_hex(n), 32, '0')::uuid AS id) AS ids"
+         FROM generate_series(1, {products}) AS n, LATERAL (SELECT lpad(to_hex(n), 32, '0')::uuid AS id) AS ids;
+         INSERT INTO journal (no, entries) SELECT n, int8send(n) || '\\x00000001'::bytea
+         FROM generate_series(1, {products}) AS n;
+         UPDATE journal_head SET last = {products}"
     )
 }
 

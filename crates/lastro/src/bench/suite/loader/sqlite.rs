@@ -39,6 +39,7 @@ const RESERVED: &str = "INSERT INTO movements (movement_no, product_no, location
 const RESERVATION: &str =
     "INSERT INTO reservations (order_id, revision, digest, allocations, created_at, updated_at)
      VALUES (?1, 1, ?2, ?3, ?4, ?4)";
+const JOURNAL: &str = "INSERT INTO journal (entries) VALUES (?1)";
 
 /// Fills both files.
 pub(super) async fn fill(
@@ -116,6 +117,13 @@ fn write_order(transaction: &Transaction<'_>, plan: &Plan, order: u64) -> rusqli
             transaction.prepare_cached(PENDING)?.execute(params![number, placed])?;
         }
     }
+    // As the service packs entries of histories: the order, the number of the entry, and the code of
+    // its status: 1 is `received`, 2 is `confirmed`.
+    let codes: &[u8] = if plan.filling.reached == Reached::Confirmed { &[1, 2] } else { &[1] };
+    let entry =
+        |code: &u8| [plan.order_id(order).as_bytes(), &[0, 0, 0, *code, *code][..]].concat();
+    let entries: Vec<u8> = codes.iter().flat_map(entry).collect();
+    transaction.prepare_cached(JOURNAL)?.execute([entries])?;
     Ok(())
 }
 
@@ -154,7 +162,14 @@ fn write_reservation(
         format!("[{first},{second}]"),
         decided,
     ])?;
+    let entries = [0, 1].map(|line| moved(int(plan.movement_no(order, line))));
+    transaction.prepare_cached(JOURNAL)?.execute([entries.concat()])?;
     Ok(())
+}
+
+/// One movement, as the service packs it for its journal.
+fn moved(number: i64) -> Vec<u8> {
+    [&number.to_be_bytes()[..], &1_u32.to_be_bytes()].concat()
 }
 
 /// Writes a product and its stock as they are after the last order.
@@ -175,6 +190,7 @@ fn stock(transaction: &Transaction<'_>, plan: &Plan, product: u32) -> rusqlite::
         request.as_bytes()
     ])?;
     transaction.prepare_cached(STOCK)?.execute(params![number, units, reserved, last])?;
+    transaction.prepare_cached(JOURNAL)?.execute([moved(number.into())])?;
     Ok(())
 }
 
