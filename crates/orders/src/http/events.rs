@@ -215,7 +215,14 @@ pub(super) async fn list(
 
 #[cfg(test)]
 mod tests {
+    use contract::OrderId;
+    use orders_core::decide::decide;
+    use platform::clock::ManualClock;
+
     use super::*;
+    use crate::store::OrderStore;
+    use crate::store::laws::{START, cancel, id, place, reserved};
+    use crate::store::sqlite::Sqlite;
 
     #[test]
     fn each_status_has_a_type_of_its_own() {
@@ -224,5 +231,68 @@ mod tests {
         for status in Status::ALL {
             assert_eq!(event_type(status), format!("dev.lastro.order.{}", status.as_str()));
         }
+    }
+
+    /// A database in which one order cannot be read.
+    #[derive(Debug)]
+    struct Damaged(Sqlite, OrderId);
+
+    #[async_trait]
+    impl OrderFeedStore for Damaged {
+        async fn made(
+            &self,
+            from: Position,
+            limit: u32,
+        ) -> Result<Vec<Recorded<MadeEntry>>, Failure> {
+            self.0.made(from, limit).await
+        }
+
+        async fn views(&self, entries: Vec<MadeEntry>) -> Result<Vec<OrderView>, Failure> {
+            if entries.iter().any(|entry| entry.order_id == self.1) {
+                return Err(Failure::Suspect(Arc::new(std::io::Error::other("damaged"))));
+            }
+            self.0.views(entries).await
+        }
+    }
+
+    #[tokio::test]
+    async fn an_order_that_cannot_be_read_does_not_stop_the_feed_of_all_others() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = Arc::new(ManualClock::at(START));
+        let store = Sqlite::open(&folder.path().join("orders.db"), clock).expect("a new file");
+        for commands in
+            [vec![place(1), place(2), place(3)], vec![reserved(2), reserved(1)], vec![cancel(1)]]
+        {
+            store.run(commands.into(), decide).await.expect("committed");
+        }
+        let events = OrderEvents(Arc::new(Damaged(store, id(2))));
+        let made = events.made(Position::START, 100).await.expect("entries");
+        let entries = made.into_iter().map(|recorded| recorded.entry).collect();
+        let shown = events.events(entries).await.expect("events");
+        let shown: Vec<_> = shown
+            .iter()
+            .map(|event| {
+                let event = serde_json::to_value(event).expect("JSON");
+                let order = [1, 2, 3].into_iter().find(|n| event["subject"] == id(*n).to_string());
+                assert_eq!(event["time"].is_null(), event["data"].is_null());
+                assert!(
+                    event["data"].is_null()
+                        || event["type"].as_str().is_some_and(|its| {
+                            its.rsplit('.').next() == event["data"]["status"].as_str()
+                        })
+                );
+                (order.expect("an order"), event["sequence"].clone(), !event["data"].is_null())
+            })
+            .collect();
+        let expected =
+            [(1, 1, true), (2, 1, false), (3, 1, true), (2, 2, false), (1, 2, true), (1, 3, true)];
+        let sorted = |mut events: Vec<(u128, serde_json::Value, bool)>| {
+            events.sort_by_key(|(order, seq, _)| (*order, seq.to_string()));
+            events
+        };
+        let expected = expected.map(|(order, seq, is_whole): (u128, u32, bool)| {
+            (order, serde_json::Value::from(format!("{seq:010}")), is_whole)
+        });
+        assert_eq!(sorted(shown), sorted(expected.to_vec()));
     }
 }
