@@ -100,10 +100,11 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let auditor = auditor(audit.clone(), context);
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
     let (outbox, relay) = relay(bus.clone(), metrics.clone());
-    let (tail, database) = (Arc::new(Tail::default()), pairing.id());
+    let tail = Arc::new(Tail::default());
+    let followed = Followed { database: pairing.id(), journal, tail: tail.clone() };
     let commits = Commits {
         store: store.clone(),
-        tail: tail.clone(),
+        tail,
         outbox: outbox.clone(),
         metrics: metrics.clone(),
     };
@@ -129,8 +130,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let (refusals, refused) = Refusals::new();
     let serves_anyone_at = context.serves_anyone_at.clone();
     let notes = Notes { batcher: batcher.clone(), serves_anyone_at, refused };
-    let numbering = Numbering { service: SERVICE, journal: journal.clone(), tail: tail.clone() };
-    let followed = Followed { database, journal, tail };
+    let numbering = numbering(&followed);
     let service = Service {
         store,
         audit,
@@ -145,6 +145,12 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let routes = routes(Arc::new(service));
     let api = context.api(SERVICE, routes, RULES, own_codes(), Some(refusals));
     Parts { relay, committer, consumer, health_check, numbering, auditor, notes, api }
+}
+
+/// The worker that numbers the journal.
+fn numbering(followed: &Followed) -> Numbering {
+    let Followed { journal, tail, .. } = followed.clone();
+    Numbering { service: SERVICE, journal, tail }
 }
 
 /// The queue of answers to publish, and the worker that publishes them.

@@ -114,11 +114,12 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let waiters = Arc::new(Waiters::default());
     let answer_feed = Arc::new(AnswerFeed::default());
     let replica = context.ids.uuid();
-    let (tail, database) = (Arc::new(Tail::default()), pairing.id());
+    let tail = Arc::new(Tail::default());
+    let followed = Followed { database: pairing.id(), journal, tail: tail.clone() };
     let (outbox, relay) = relay(bus.clone(), answer_feed.clone(), metrics.clone());
     let commits = Commits {
         store: store.clone(),
-        tail: tail.clone(),
+        tail,
         bus: bus.clone(),
         replica,
         outbox: outbox.clone(),
@@ -155,8 +156,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         metrics: metrics.clone(),
         readiness: context.readiness.clone(),
     };
-    let numbering = Numbering { service: SERVICE, journal: journal.clone(), tail: tail.clone() };
-    let followed = Followed { database, journal, tail };
+    let numbering = numbering(&followed);
     let service = Service {
         store,
         feed: Feed::new(SERVICE, OrderEvents(feed), followed, context),
@@ -172,6 +172,12 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     };
     let api = context.api(SERVICE, routes(Arc::new(service)), RULES, own_codes(), None);
     Parts { relay, committer, consumer, listener, sweeper, health_check, numbering, auditor, api }
+}
+
+/// The worker that numbers the journal.
+fn numbering(followed: &Followed) -> Numbering {
+    let Followed { journal, tail, .. } = followed.clone();
+    Numbering { service: SERVICE, journal, tail }
 }
 
 /// The queue of commands to publish, and the worker that publishes them.

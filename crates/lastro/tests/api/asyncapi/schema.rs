@@ -39,8 +39,10 @@ pub(super) fn referred(schema: &Value) -> BTreeSet<String> {
 }
 
 fn fits(document: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
-    let members = schema.as_object().expect("a schema is an object");
-    let wrong = |keyword: &str, rule: &Value| Err(format!("{at:?} breaks {keyword} {rule}"));
+    if *schema == Value::Bool(false) {
+        return Err(format!("{at:?} is not expected"));
+    }
+    let members = schema.as_object().expect("a schema is an object, or false");
     for (keyword, rule) in members {
         let holds = match keyword.as_str() {
             "$ref" => {
@@ -99,9 +101,76 @@ fn fits(document: &Value, schema: &Value, value: &Value, at: &str) -> Result<(),
         };
         if !holds {
             return wrong(keyword, rule);
+        for (part, schema, at) in parts(document, schema, keyword, value, at) {
+            fits(document, schema, part, &at)?;
+        }
+        if !holds(document, keyword, rule, value) {
+            return Err(format!("{at:?} breaks {keyword} {rule}"));
         }
     }
     Ok(())
+}
+
+/// The parts of the value that must fit schemas of their own by this keyword, and where they are.
+fn parts<'a>(
+    document: &'a Value,
+    schema: &'a Value,
+    keyword: &str,
+    value: &'a Value,
+    at: &str,
+) -> Vec<(&'a Value, &'a Value, String)> {
+    let rule = &schema[keyword];
+    let members = || value.as_object().into_iter().flatten();
+    let below = |name: &dyn std::fmt::Display| format!("{at}/{name}");
+    match keyword {
+        "$ref" => {
+            let pointer = rule.as_str().and_then(|text| text.strip_prefix('#'));
+            let other = pointer.and_then(|pointer| document.pointer(pointer));
+            vec![(value, other.expect("a reference leads somewhere"), at.to_owned())]
+        }
+        "properties" => members()
+            .filter_map(|(name, member)| Some((member, rule.get(name)?, below(name))))
+            .collect(),
+        "additionalProperties" => members()
+            .filter(|(name, _)| schema["properties"].get(name).is_none())
+            .map(|(name, member)| (member, rule, below(name)))
+            .collect(),
+        "items" => {
+            let items = value.as_array().into_iter().flatten().enumerate();
+            items.map(|(index, item)| (item, rule, below(&index))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether the value itself keeps the rule.
+fn holds(document: &Value, keyword: &str, rule: &Value, value: &Value) -> bool {
+    let compare = |keeps: fn(f64, f64) -> bool| {
+        value.as_f64().is_none_or(|its| rule.as_f64().is_some_and(|bound| keeps(its, bound)))
+    };
+    match keyword {
+        "$ref" | "properties" | "additionalProperties" | "items" => true,
+        "type" => match rule {
+            Value::Array(types) => types.iter().any(|name| is_a(name, value)),
+            name => is_a(name, value),
+        },
+        "enum" => rule.as_array().is_some_and(|values| values.contains(value)),
+        "required" => {
+            let mut names = rule.as_array().expect("names").iter().filter_map(Value::as_str);
+            value.as_object().is_none_or(|its| names.all(|name| its.contains_key(name)))
+        }
+        "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= number(rule)),
+        "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= number(rule)),
+        "minimum" => compare(|its, least| its >= least),
+        "maximum" => compare(|its, most| its <= most),
+        "pattern" => value.as_str().is_none_or(|text| matches(rule, text)),
+        "oneOf" => {
+            let schemas = rule.as_array().expect("schemas").iter();
+            schemas.filter(|schema| fits(document, schema, value, "").is_ok()).count() == 1
+        }
+        name if FOR_PEOPLE.contains(&name) => true,
+        other => panic!("the keyword {other} is not known here"),
+    }
 }
 
 fn number(rule: &Value) -> u64 {
