@@ -102,12 +102,8 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let (outbox, relay) = relay(bus.clone(), metrics.clone());
     let tail = Arc::new(Tail::default());
     let followed = Followed { database: pairing.id(), journal, tail: tail.clone() };
-    let commits = Commits {
-        store: store.clone(),
-        tail,
-        outbox: outbox.clone(),
-        metrics: metrics.clone(),
-    };
+    let commits =
+        Commits { store: store.clone(), tail, outbox: outbox.clone(), metrics: metrics.clone() };
     let (batcher, committer) = batcher(commits, metrics.clone());
     let consumer = Consumer {
         service: SERVICE,

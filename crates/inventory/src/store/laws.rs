@@ -55,10 +55,11 @@ macro_rules! store_laws {
             feeding::what_moves_nothing_makes_no_entry
             feeding::the_journal_reads_the_same_from_every_position_in_pages_of_any_size
             feeding::the_journal_is_whole_while_it_is_numbered_and_read_beside_commits
-    feeding::an_audit_beside_commits_and_numbers_raises_no_alarm
-            feeding::whatever_is_wrong_with_the_journal_is_named, importing::a_row_of_an_import_reads_back_with_the_product_that_it_created
+            feeding::an_audit_beside_commits_and_numbers_raises_no_alarm
+            feeding::whatever_is_wrong_with_the_journal_is_named
+            importing::a_row_of_an_import_reads_back_with_the_product_that_it_created
             importing::a_batch_of_rows_is_counted_once_and_a_refused_row_changes_nothing
-            importing::the_admin_log_has_an_import_as_a_whole,
+            importing::the_admin_log_has_an_import_as_a_whole
             guarding::a_batch_is_written_whole_or_not_at_all
             guarding::a_ledger_that_would_fork_is_refused
             guarding::a_reservation_moves_only_from_the_revision_that_the_decision_saw

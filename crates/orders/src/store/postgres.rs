@@ -90,10 +90,8 @@ const TABLES: &[Table] = &[
         .audited(),
     // A row gets its number later, and never changes again.
     Table::appended("journal").updated(&["no"]).audited(),
-    Table::read("journal_head").updated(&["last"]).audited(),
-    Table::appended("quarantine").updated(&["count", "last_at", "discarded_at", "discarded_by"]),
     Table::read("journal_head").updated(&["last"]),
-    Table::appended("quarantine").updated(&["count", "last_at"]),
+    Table::appended("quarantine").updated(&["count", "last_at", "discarded_at", "discarded_by"]),
     // Its owner makes and changes keys (`lastro keys`); the service notes when they were used.
     Table::read("api_keys").updated(&["last_used_at"]),
     Table::read("api_keys_version"),

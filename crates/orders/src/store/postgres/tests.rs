@@ -100,11 +100,6 @@ async fn every_statement_can_be_prepared() {
     let fixed = fixed
         .chain(&quarantine::STATEMENTS_POSTGRES)
         .chain(&pending::STATEMENTS)
-        .chain(&audit::STATEMENTS);
-    let fixed = SCHEMA
-        .statements
-        .iter()
-        .chain(&query::STATEMENTS)
         .chain(&audit::STATEMENTS)
         .chain(&journal_audit::STATEMENTS);
     for sql in fixed.map(|sql| (*sql).to_owned()).chain(pages) {
