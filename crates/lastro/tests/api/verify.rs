@@ -93,8 +93,8 @@ const TAMPERINGS: [(&str, &str, &[&str], &str); 22] = [
     ),
     (
         "inventory.db",
-        "UPDATE stock SET last_seq = last_seq + 1 WHERE product_no = {TEE}",
-        &["INV-2"],
+        "UPDATE stock SET last_seq = last_seq - 1 WHERE product_no = {TEE}",
+        &["INV-2", "INV-13"],
         "TEE",
     ),
     (
@@ -200,7 +200,12 @@ const TAMPERINGS: [(&str, &str, &[&str], &str); 22] = [
         "rejected",
     ),
     ("orders.db", "DELETE FROM pending_commands", &["INV-7"], "received"),
-    ("orders.db", "DELETE FROM orders WHERE order_id = {confirmed}", &["INV-5"], "confirmed"),
+    (
+        "orders.db",
+        "DELETE FROM orders WHERE order_id = {confirmed}",
+        &["INV-5", "INV-13"],
+        "confirmed",
+    ),
 ];
 
 #[tokio::test]
@@ -233,7 +238,7 @@ async fn check_watch(folder: &Path, broken: &[&str], offender: &str) {
     let (summary, offenders) = said.split_last().expect("a line");
     let named: BTreeSet<_> =
         offenders.iter().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(named.into_iter().collect::<Vec<_>>(), broken, "{said:#?}");
+    assert_eq!(named, broken.iter().copied().collect::<BTreeSet<_>>(), "{said:#?}");
     assert!(offenders.iter().any(|line| line.contains(offender)), "{said:#?}");
     assert!(broken.iter().all(|name| summary.contains(name)), "{said:#?}");
     let ended = watch.terminated().await;
