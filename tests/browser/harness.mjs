@@ -16,10 +16,12 @@ const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.
 const START_MS = 20_000;
 export const PATIENCE_MS = 10_000;
 
-// Starts a program and waits until it says where it listens.
-export async function start(args, env = {}) {
-    const folder = await mkdtemp(join(tmpdir(), 'lastro-browser-'));
-    const its = spawn(LASTRO, [...args, '--listen', '127.0.0.1:0', '--data-dir', join(folder, 'data')], {
+// Starts a program and waits until it says where it listens. `again` is one that was stopped with its
+// data kept: the new one continues, at the same address.
+export async function start(args, env = {}, again = null) {
+    const folder = again?.folder ?? await mkdtemp(join(tmpdir(), 'lastro-browser-'));
+    const listen = again ? new URL(again.url).host : '127.0.0.1:0';
+    const its = spawn(LASTRO, [...args, '--listen', listen, '--data-dir', join(folder, 'data')], {
         cwd: folder, env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'],
     });
     let log = '';
@@ -37,11 +39,12 @@ export async function start(args, env = {}) {
     });
     return {
         url: `http://${address}/`,
+        folder,
         log: () => log,
-        stop: async () => {
+        stop: async ({ keepsData = false } = {}) => {
             its.kill('SIGTERM');
             await exited;
-            await rm(folder, { recursive: true, force: true });
+            if (!keepsData) await rm(folder, { recursive: true, force: true });
         },
     };
 }
@@ -120,7 +123,7 @@ export async function openBrowser() {
 export const closeBrowser = () => browser.close();
 
 // A window of its own, with a reader's preferences. `expected`: statuses of answers that are errors
-// and belong to the test; a browser writes every such answer to its console.
+// and belong to the test, or other words; a browser writes every such answer to its console.
 export async function open(url, { hash = '', theme = 'light', language = 'en-US', width = 1280, height = 900, expected = [], scale = 1 } = {}) {
     const context = await browser.newContext({
         viewport: { width, height }, colorScheme: theme, locale: language, timezoneId: 'America/Sao_Paulo', deviceScaleFactor: scale,
@@ -133,7 +136,7 @@ export async function open(url, { hash = '', theme = 'light', language = 'en-US'
     page.on('console', (message) => {
         if (!['error', 'warning'].includes(message.type())) return;
         const text = message.text();
-        if (expected.some((status) => text.includes(`status of ${status}`))) return;
+        if (expected.some((its) => text.includes(typeof its === 'number' ? `status of ${its}` : its))) return;
         faults.push(`the console: ${text} (${message.location().url})`);
     });
     // WebSockets, frames and so on would be requests too.
