@@ -27,7 +27,7 @@ export function WithHealth({ children }) {
 }
 
 function summary(ready, pending, late, audits, quarantine) {
-    const invariants = audits.flatMap((its) => its.data?.invariants ?? []);
+    const invariants = merged(audits.flatMap((its) => its.data?.invariants ?? []));
     const violations = invariants.reduce((sum, its) => sum + its.violations, 0);
     const isFailing = audits.some((its) => its.data?.failing);
     const times = audits.map((its) => its.data && (its.data.last_step_at ?? its.data.round?.ended_at)).filter(Boolean);
@@ -56,4 +56,15 @@ function summary(ready, pending, late, audits, quarantine) {
         total: counts.late + counts.quarantine + counts.violations + counts.audit + counts.health,
         reload: () => [ready, pending, late, ...audits, ...quarantine].forEach((its) => its.reload()),
     };
+}
+
+// Both services check some invariants, each on its own database.
+function merged(invariants) {
+    const byName = new Map();
+    for (const its of invariants) {
+        const { checked = 0, violations = 0 } = byName.get(its.name) ?? {};
+        byName.set(its.name, { ...its, checked: checked + its.checked, violations: violations + its.violations });
+    }
+    const number = (its) => Number(/\d+/.exec(its.name)?.[0] ?? 0);
+    return [...byName.values()].sort((a, b) => number(a) - number(b));
 }

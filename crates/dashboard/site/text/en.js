@@ -366,6 +366,7 @@ export default {
     'invariant.INV-7': 'Every order that is not settled has a command under way',
     'invariant.INV-8': 'Every rejection was true: the stock was short then',
     'invariant.INV-11': 'Every movement fits its kind',
+    'invariant.INV-13': 'The event feed tells every change once, in order',
 
     'problem.details': 'Details',
     'problem.request': 'Request',

@@ -366,6 +366,7 @@ export default {
     'invariant.INV-7': 'Cada pedido sem decisão tem um comando a caminho',
     'invariant.INV-8': 'Cada recusa foi verdadeira: faltava estoque naquele momento',
     'invariant.INV-11': 'Cada movimento combina com o seu tipo',
+    'invariant.INV-13': 'O fluxo de eventos conta cada mudança uma vez, em ordem',
 
     'problem.details': 'Detalhes',
     'problem.request': 'Requisição',
