@@ -15,7 +15,7 @@ use platform::bus::Bus;
 use platform::bus::nats::Channels;
 use platform::config::{DatabaseUrl, Secret};
 use platform::consumer::Consumer;
-use platform::journal::{Journal, Numbering, Tail};
+use platform::journal::{Journal, Numbering};
 use platform::lifecycle::Stage;
 use platform::log_limit::LogLimit;
 use platform::pairing::{Identity, Pairing};
@@ -100,10 +100,13 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let auditor = auditor(audit.clone(), context);
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
     let (outbox, relay) = relay(bus.clone(), metrics.clone());
-    let tail = Arc::new(Tail::default());
-    let followed = Followed { database: pairing.id(), journal, tail: tail.clone() };
-    let commits =
-        Commits { store: store.clone(), tail, outbox: outbox.clone(), metrics: metrics.clone() };
+    let followed = Followed { database: pairing.id(), journal, tail: Arc::default() };
+    let commits = Commits {
+        store: store.clone(),
+        tail: followed.tail.clone(),
+        outbox: outbox.clone(),
+        metrics: metrics.clone(),
+    };
     let (batcher, committer) = batcher(commits, metrics.clone());
     let consumer = Consumer {
         service: SERVICE,

@@ -18,7 +18,7 @@ use platform::bus::nats::Channels;
 use platform::clock::SystemClock;
 use platform::config::{DatabaseUrl, Secret, UsageError};
 use platform::consumer::Consumer;
-use platform::journal::{Journal, Numbering, Tail};
+use platform::journal::{Journal, Numbering};
 use platform::lifecycle::Stage;
 use platform::log_limit::LogLimit;
 use platform::pairing::{Identity, Pairing};
@@ -113,12 +113,11 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let waiters = Arc::new(Waiters::default());
     let answer_feed = Arc::new(AnswerFeed::default());
     let replica = context.ids.uuid();
-    let tail = Arc::new(Tail::default());
-    let followed = Followed { database: pairing.id(), journal, tail: tail.clone() };
+    let followed = Followed { database: pairing.id(), journal, tail: Arc::default() };
     let (outbox, relay) = relay(bus.clone(), answer_feed.clone(), metrics.clone());
     let commits = Commits {
         store: store.clone(),
-        tail,
+        tail: followed.tail.clone(),
         bus: bus.clone(),
         replica,
         outbox: outbox.clone(),
