@@ -10,7 +10,8 @@ use contract::answers::{ANSWERS_CHANNEL, StockAllocated};
 use contract::codec::MAX_BATCH_MESSAGES;
 use contract::commands::{AllocateStock, COMMANDS_CHANNEL};
 use serde_json::{Map, Value, json};
-use testbed::{Deployment, PATIENCE, eventually, golden};
+use testbed::{Deployment, Form, PATIENCE, eventually, golden};
+use tokio::time::timeout;
 use utoipa::{PartialSchema, ToSchema};
 
 mod schema;
@@ -81,6 +82,7 @@ fn document(api: &Value) -> Value {
         add_schema(&mut schemas, feed.schema, &api["components"]["schemas"]);
         add_feed(&feed, api, &mut channels, &mut operations, &mut messages);
     }
+    messages.insert("summary".to_owned(), summary());
     add_messages(&mut schemas);
     for channel in CHANNELS {
         add_channel(&channel, &mut channels, &mut operations, &mut messages);
@@ -108,6 +110,35 @@ fn document(api: &Value) -> Value {
         "channels": channels,
         "operations": operations,
         "components": {"schemas": schemas, "messages": messages},
+    })
+}
+
+/// The message of a stream that asked for summaries.
+fn summary() -> Value {
+    json!({
+        "name": "summary",
+        "contentType": "application/json",
+        "summary": "What happened since the last summary; only if the client asked with `summary_ms`",
+        "payload": {
+            "type": "object",
+            "properties": {
+                "counts": {
+                    "type": "object",
+                    "additionalProperties": {"type": "integer", "minimum": 1},
+                    "description": "How many events of each type there were",
+                },
+                "subjects": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "minItems": 1,
+                    "maxItems": 50,
+                    "description": "What the newest events were about, each once, newest first",
+                },
+                "events": {"type": "integer", "minimum": 1, "description": "How many events there were"},
+            },
+            "required": ["counts", "subjects", "events"],
+            "additionalProperties": false,
+        },
     })
 }
 
@@ -160,6 +191,7 @@ fn add_feed(
         let message = format!("#/components/messages/{name}.{short}");
         of_channel.insert(short.to_owned(), json!({"$ref": message}));
     }
+    of_channel.insert("summary".to_owned(), json!({"$ref": "#/components/messages/summary"}));
     channels.insert(
         (*name).to_owned(),
         json!({
@@ -245,7 +277,7 @@ fn add_channel(
 
 #[tokio::test]
 async fn the_committed_description_of_the_events_is_the_one_that_the_programs_imply() {
-    let shop = Deployment::open().await;
+    let shop = Deployment::in_form(Form::Embedded).await;
     let document = document(&shop.description().await);
     let text = serde_json::to_string_pretty(&document).expect("JSON");
     golden::check("asyncapi.json", &format!("{text}\n"));
@@ -285,6 +317,10 @@ async fn real_events_fit_their_schemas() {
             );
             assert!(feed.types.iter().any(|known| event["type"] == *known), "{event}");
         }
+        let mut stream = shop.stream(&format!("{}?summary_ms=250", feed.path), &[]).await;
+        let summary = timeout(PATIENCE, stream.next()).await.expect("in time").expect("a summary");
+        let payload = &document["components"]["messages"][summary.event]["payload"];
+        schema::check(&document, payload, &summary.data);
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testbed::{
-    Deployment, Environment, EventMessage, EventStream, Form, PATIENCE, copy_of_data, eventually,
-    order,
+    Deployment, Environment, EventMessage, EventStream, Form, Launch, PATIENCE, copy_of_data,
+    eventually, order,
 };
 use tokio::time::{Instant, timeout};
 
@@ -330,7 +330,9 @@ async fn a_key_has_so_many_streams_and_another_key_has_its_own() {
     let (stock, _) = keys.create("ledger:read", &[]).await;
     let (customer, _) = keys.create("orders:read", &["--customer", "C1"]).await;
     let file = keys.file();
-    let shop = Deployment::open_with(|launch| launch.env("LASTRO_API_KEYS_FILE", &file)).await;
+    // Each replica has limits of its own.
+    let how = |launch: Launch| launch.env("LASTRO_API_KEYS_FILE", &file);
+    let shop = Deployment::in_form_with(Form::Embedded, how).await;
     let opens = async |path: &str, key: &str| {
         let authorization = format!("Bearer {key}");
         shop.try_stream(path, &[("authorization", &authorization)]).await.expect("an answer")
