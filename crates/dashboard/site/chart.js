@@ -70,7 +70,7 @@ export function Chart({ series, data, height = 220, label, value = String, dates
         const its = new uPlot({
             width: home.current.clientWidth,
             height,
-            padding: [12, 30, 0, 0],
+            padding: [12, 38, 0, 0],
             legend: { show: false },
             cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
             scales: {
