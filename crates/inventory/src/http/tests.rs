@@ -462,8 +462,8 @@ async fn the_description_names_every_route_and_every_shape() {
     let expected = [
         "admin-log",
         "audit",
-        "import",
         "events",
+        "import",
         "locations",
         "locations/{location_id}",
         "products",
