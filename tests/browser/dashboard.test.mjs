@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { client, closeBrowser, eventually, forge, open, openBrowser, runToEnd, start } from './harness.mjs';
+import { client, closeBrowser, eventually, forge, open, openBrowser, runToEnd, start, startDemo } from './harness.mjs';
 
 const isLive = (page) => page.locator('.live.live:visible').waitFor();
 
@@ -13,7 +13,7 @@ after(closeBrowser);
 
 describe('the demo', () => {
     let demo;
-    before(async () => { demo = await start(['demo']); });
+    before(async () => { demo = await startDemo(); });
     after(() => demo.stop());
 
     test('its page shows the example order confirmed, and what happens, live', async () => {

@@ -49,6 +49,13 @@ export async function start(args, env = {}, again = null) {
     };
 }
 
+// Starts the demo, and waits until it has told its story: it must not find other stock than its own.
+export async function startDemo() {
+    const demo = await start(['demo']);
+    await eventually('the demo goes on', () => demo.log().includes('The services keep running'));
+    return demo;
+}
+
 // Runs the program to its end, and answers what it printed.
 export async function runToEnd(args, cwd) {
     const its = spawn(LASTRO, args, { cwd, stdio: ['ignore', 'pipe', 'inherit'] });

@@ -1,7 +1,7 @@
 // Makes the pictures of the documentation: node screenshots.mjs FOLDER
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { client, closeBrowser, forge, open, openBrowser, start } from './harness.mjs';
+import { client, closeBrowser, forge, open, openBrowser, start, startDemo } from './harness.mjs';
 
 const folder = process.argv[2];
 assert.ok(folder, 'name a folder');
@@ -32,7 +32,7 @@ async function shoot(url, name, options, prepare = async () => {}) {
 }
 
 await openBrowser();
-const demo = await start(['demo']);
+const demo = await startDemo();
 const channel = `pictures${process.pid}`;
 const broker = process.env.LASTRO_TEST_NATS_URL;
 const shop = await start([], { LASTRO_BUS_URL: `${broker}?channel=${channel}` });
