@@ -9,9 +9,11 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 
 use crate::problem::{Code, Problem};
 
+pub(crate) use access::Access;
 use authenticator::Denied;
 pub(crate) use authenticator::{Authenticator, has_credential};
 
+mod access;
 mod authenticator;
 
 /// What a route asks of a client.

@@ -29,7 +29,7 @@ use platform::keys::Principal;
 use platform::telemetry::{Metrics, RequestLabels};
 
 use crate::anonymous::InFlight;
-use crate::auth::{Client, Guard, has_credential, is_probe};
+use crate::auth::{Access, Client, Guard, has_credential, is_probe};
 use crate::json::discard_unread;
 use crate::limits::{COST_OF_A_WRONG_KEY, Counted, Limits};
 use crate::problem::{Code, Problem};
@@ -113,9 +113,17 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     let Admission { client, admitted, counted, in_flight } = admission;
     let mut response = match admitted {
         Ok(principal) => {
-            let _place = edge.limits.wait(&principal, &mut request);
+            let waiting = edge.limits.wait(&principal, &mut request);
+            let reads = waiting.is_some() && request.method().is_safe();
+            let authenticator = edge.guard.authenticator();
+            let mut access =
+                reads.then(|| Access::of(authenticator, request.headers(), &principal));
             request.extensions_mut().insert(principal);
-            answer(request, next).await
+            tokio::select! {
+                biased;
+                problem = ended(&mut access) => problem.into_response(),
+                response = answer(request, next) => response,
+            }
         }
         Err(problem) => refuse(problem, request).await,
     };
@@ -143,6 +151,15 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
         started.elapsed(),
     );
     response
+}
+
+/// Waits until a client that waits for something to read is not let in any more. One that waits for
+/// the outcome of its own change gets it.
+async fn ended(access: &mut Option<Access>) -> Problem {
+    match access {
+        Some(access) => access.ended().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Answers a request that is not let in. What is left of its body would be read as the next request,

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::Query;
+use crate::auth::{Access, Authenticator};
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::program::Context;
@@ -107,6 +108,7 @@ pub struct Feed<S> {
     journal: Arc<dyn Journal>,
     tail: Arc<Tail>,
     cursors: Cursors,
+    authenticator: Authenticator,
     limits: Arc<Limits>,
     metrics: Metrics,
     /// The longest time in which a stream sends nothing.
@@ -158,6 +160,7 @@ impl<S: EventSource> Feed<S> {
             journal,
             tail,
             cursors: Cursors::of(service, database),
+            authenticator: context.authenticator_of(service),
             limits: context.limits.clone(),
             metrics: context.metrics.clone(),
             heartbeat: context.heartbeat,
@@ -167,7 +170,7 @@ impl<S: EventSource> Feed<S> {
     }
 
     /// Answers a request for events: with a page or, if the client accepts `text/event-stream`, with
-    /// a stream.
+    /// a stream, which ends as soon as the key or token of the client is not accepted any more.
     ///
     /// # Errors
     ///
@@ -184,6 +187,7 @@ impl<S: EventSource> Feed<S> {
     ) -> Result<Response, Problem> {
         let asked = Asked::read(S::TYPES, headers, query)?;
         let from = self.reader(asked.after).await?;
+        let access = || Access::of(&self.authenticator, headers, client);
         match asked.shown {
             Shown::Page { limit, wait } => {
                 let deadline = wait.map(|wait| Instant::now() + wait.duration());
@@ -193,11 +197,13 @@ impl<S: EventSource> Feed<S> {
             }
             Shown::Events { limit } => {
                 let place = self.limits.stream(client)?;
-                Ok(Stream::of_events(self.clone(), place, from, asked.filter, limit).response())
+                let stream = Stream::of_events(self.clone(), place, from, asked.filter, limit);
+                Ok(stream.response(access()))
             }
             Shown::Summaries { every } => {
                 let place = self.limits.stream(client)?;
-                Ok(Stream::of_summaries(self.clone(), place, from, asked.filter, every).response())
+                let stream = Stream::of_summaries(self.clone(), place, from, asked.filter, every);
+                Ok(stream.response(access()))
             }
         }
     }

@@ -156,9 +156,17 @@ impl Context {
         self.edge(name, self.keys.as_ref().map(KeySources::of_program), rules)
     }
 
+    /// What proves to a service who a client is.
+    pub(crate) fn authenticator_of(&self, service: &str) -> Authenticator {
+        self.authenticator(self.keys.as_ref().map(|keys| keys.of_service(service)))
+    }
+
+    fn authenticator(&self, keys: Option<Keyring>) -> Authenticator {
+        Authenticator::new(keys.map(Arc::new), self.tokens.clone())
+    }
+
     fn edge(&self, service: &'static str, keys: Option<Keyring>, rules: &'static [Rule]) -> Edge {
-        let authenticator = Authenticator::new(keys.map(Arc::new), self.tokens.clone());
-        let guard = Guard::new(authenticator, self.docs_public, rules);
+        let guard = Guard::new(self.authenticator(keys), self.docs_public, rules);
         let edge = Edge::new(service, self.metrics.clone(), self.ids.clone());
         edge.at(self.site.clone()).guarded_by(guard, self.limits.clone())
     }

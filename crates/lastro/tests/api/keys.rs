@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use testbed::{Deployment, Ended, JSON, PATIENCE, Response, WAIT, eventually, lastro, order};
 
 mod matrix;
+mod streams;
 mod tables;
 mod tokens;
 

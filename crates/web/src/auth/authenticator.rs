@@ -90,6 +90,21 @@ impl Authenticator {
         }
     }
 
+    /// Whether what a client sent is still accepted, and allows what it allowed before. It asks no
+    /// database.
+    pub(super) fn still_accepts(&self, sent: &str, before: &Principal) -> bool {
+        let now = match (&self.keys, &self.tokens) {
+            (_, Some(tokens)) if is_token(sent) => tokens.authenticate(sent).ok(),
+            (Some(keys), _) => keys.authenticate(sent).ok(),
+            _ => None,
+        };
+        now.is_some_and(|now| {
+            now.actor == before.actor
+                && now.scopes == before.scopes
+                && now.customer_id == before.customer_id
+        })
+    }
+
     fn of_key(&self, keys: &Keyring, sent: &str) -> Result<Arc<Principal>, Problem> {
         keys.authenticate(sent).map_err(|rejected| match rejected {
             keys::Rejected::KeysUnavailable => {
@@ -155,7 +170,7 @@ pub(crate) fn has_credential(text: &str) -> bool {
 }
 
 /// The credential of a request that has exactly one `Authorization: Bearer`.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (value, another) = (values.next()?, values.next());
     let (scheme, credential) = value.to_str().ok()?.split_once(' ')?;

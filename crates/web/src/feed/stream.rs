@@ -19,6 +19,7 @@ use super::cursor::Mark;
 use super::request::{EVENT_STREAM, Filter};
 use super::summary::Summary;
 use super::{EventSource, Feed, MAX_SCANNED, Reader};
+use crate::auth::Access;
 use crate::limits::Waiting;
 
 /// When a client that was cut off comes back, in milliseconds.
@@ -127,11 +128,16 @@ impl<S: EventSource> Stream<S> {
         }
     }
 
-    /// The response, which ends when the service stops.
-    pub(super) fn response(self) -> Response {
-        let body = unfold(self, |mut stream| async move {
-            let bytes = stream.next().await?;
-            Some((Ok::<_, Infallible>(bytes), stream))
+    /// The response, which ends when the service stops, and with the access of the client. It then
+    /// comes back, and learns why.
+    pub(super) fn response(self, access: Access) -> Response {
+        let body = unfold((self, access), |(mut stream, mut access)| async move {
+            let bytes = tokio::select! {
+                biased;
+                _ = access.ended() => None,
+                bytes = stream.next() => bytes,
+            };
+            Some((Ok::<_, Infallible>(bytes?), (stream, access)))
         });
         let headers = [
             (header::CONTENT_TYPE, EVENT_STREAM),
