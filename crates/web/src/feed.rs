@@ -354,6 +354,10 @@ impl<T> Found<T> {
         is_wanted: impl Fn(&T) -> bool,
         id: impl Fn(&T) -> String,
     ) {
+        if made.is_empty() {
+            // The mark stays behind the last entry of the read before.
+            return;
+        }
         let mut last = None;
         for recorded in made {
             if self.entries.len() == most {

@@ -264,6 +264,22 @@ async fn a_page_that_is_filtered_empty_moves_on_and_looks_at_a_bounded_number_of
     assert!(reads.iter().all(|limit| *limit <= CHUNK), "{reads:?}");
 }
 
+/// The last read of the page then finds nothing.
+#[tokio::test]
+async fn the_cursor_of_a_filtered_page_is_behind_all_that_was_looked_at() {
+    for others in [CHUNK - 2, CHUNK - 1, CHUNK] {
+        let rest = (1..=others).map(|n| (RECEIVED, n));
+        let shop = Shop::of([[(CONFIRMED, 0)].into_iter().chain(rest).collect()]);
+        let (page, next) = shop.page("types=order.confirmed", &[]).await;
+        assert_eq!(page, [0]);
+        let mark = Mark::behind(
+            Position { commit: 1, entry: others + 1 },
+            &format!("{RECEIVED}.{others}"),
+        );
+        assert_eq!(shop.feed.cursors.decode(&next).unwrap(), mark, "{others}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_waits_gets_an_event_as_soon_as_it_is_made() {
     let shop = Shop::of([vec![(RECEIVED, 0)]]);
