@@ -18,6 +18,7 @@ use platform::keys::Principal;
 use platform::pairing::DatabaseId;
 use platform::telemetry::Metrics;
 use serde::Serialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -52,6 +53,8 @@ const MAX_SCANNED: u32 = 10_000;
 const CHUNK: u32 = 1000;
 /// How many entries are read at a time to check a cursor: as many as most transactions make.
 const CHECKED: u32 = 100;
+/// How many streams may scan at the same time for events that may be rare.
+const SCANS: usize = 2;
 
 /// The journal of a service as events.
 #[async_trait]
@@ -114,6 +117,8 @@ pub struct Feed<S> {
     /// The longest time in which a stream sends nothing.
     heartbeat: Duration,
     stopping: CancellationToken,
+    /// One permit for each stream that scans now.
+    scans: Semaphore,
     /// Whether the streams cannot read now.
     is_failing: AtomicBool,
 }
@@ -165,6 +170,7 @@ impl<S: EventSource> Feed<S> {
             metrics: context.metrics.clone(),
             heartbeat: context.heartbeat,
             stopping: context.stopping.clone(),
+            scans: Semaphore::new(SCANS),
             is_failing: AtomicBool::new(false),
         })
     }
@@ -327,6 +333,15 @@ impl<S: EventSource> Feed<S> {
             }
         }
         Ok(found)
+    }
+
+    /// Waits for a permit to scan from here on. Near the end there is little to scan, and a stream
+    /// needs no permit.
+    async fn permit_to_scan(&self, from: Position) -> Option<SemaphorePermit<'_>> {
+        if self.tail.last().saturating_sub(from.commit) < i64::from(CHUNK) {
+            return None;
+        }
+        Some(self.scans.acquire().await.expect("the semaphore is never closed"))
     }
 
     /// Logs only the first failure of all streams, and that one can read again.

@@ -18,14 +18,14 @@ use tokio::time::{Instant, sleep_until};
 use super::cursor::Mark;
 use super::request::{EVENT_STREAM, Filter};
 use super::summary::Summary;
-use super::{EventSource, Feed, MAX_SCANNED, Reader};
+use super::{EventSource, Feed, Found, MAX_SCANNED, Reader};
 use crate::auth::Access;
 use crate::limits::Waiting;
 
 /// When a client that was cut off comes back, in milliseconds.
 const RETRY_MS: u32 = 2000;
-/// The shortest pause between two reads at the end of the journal: they serve all that was made
-/// meanwhile.
+/// The shortest pause between two reads at the end of the journal, and between two that find
+/// nothing: the next read serves all that was made meanwhile.
 const PACE: Duration = Duration::from_millis(50);
 /// The pause after a read that failed.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -81,6 +81,15 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.metrics.feed_stream_closed(self.service);
+    }
+}
+
+impl<T> Found<T> {
+    /// The pause until the next read of events: none while the client takes what there is. A read
+    /// that found nothing in many entries is followed by a pause, so that a stream for rare events
+    /// leaves the database to others.
+    fn pause(&self) -> Duration {
+        if self.has_more && !self.entries.is_empty() { Duration::ZERO } else { PACE }
     }
 }
 
@@ -163,23 +172,29 @@ impl<S: EventSource> Stream<S> {
             if let Some(message) = self.ready.pop_front() {
                 return Some(self.send(message));
             }
-            let (at, next_read) = (self.reader.at, self.next_read);
+            let (at, next_read, scans) = (self.reader.at, self.next_read, self.scans());
             let news = async {
                 sleep_until(next_read).await;
                 feed.tail.wait_for(at).await;
+                if scans { feed.permit_to_scan(at).await } else { None }
             };
-            tokio::select! {
+            let _permit = tokio::select! {
                 biased;
                 () = feed.stopping.cancelled() => return None,
                 () = sleep_until(self.heartbeat_at) => return Some(self.heartbeat()),
-                () = news => {}
-            }
+                permit = news => permit,
+            };
             tokio::select! {
                 biased;
                 () = feed.stopping.cancelled() => return None,
                 () = self.read() => {}
             }
         }
+    }
+
+    /// Whether a read may look at far more entries than it has messages for.
+    fn scans(&self) -> bool {
+        !self.filter.admits_all() || matches!(self.shows, Shows::Summaries { .. })
     }
 
     /// Reads what comes next. After a failure, it tries again: a client that was refused would not
@@ -196,6 +211,7 @@ impl<S: EventSource> Stream<S> {
     /// Reads a page of events. Returns the pause until the next.
     async fn read_events(&mut self, limit: u32) -> Result<Duration, Failure> {
         let found = self.feed.find(self.reader, &self.filter, limit).await?;
+        let pause = found.pause();
         let heads = found.entries.iter().map(|recorded| {
             (Mark::behind(recorded.next, &S::id(&recorded.entry)), S::event_type(&recorded.entry))
         });
@@ -208,7 +224,7 @@ impl<S: EventSource> Stream<S> {
             data: json(&its),
         }));
         self.reader = found.next;
-        Ok(if found.has_more { Duration::ZERO } else { PACE })
+        Ok(pause)
     }
 
     /// Reads what the next summary tells. Returns the pause until the next.
@@ -216,7 +232,7 @@ impl<S: EventSource> Stream<S> {
         let found = self.feed.find(self.reader, &self.filter, MAX_SCANNED).await?;
         self.reader = found.next;
         if found.entries.is_empty() {
-            return Ok(if found.has_more { Duration::ZERO } else { PACE });
+            return Ok(PACE);
         }
         let entries = found.entries.iter().map(|recorded| &recorded.entry);
         let summary = Summary::of(entries, S::event_type, S::subject);

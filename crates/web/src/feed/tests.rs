@@ -37,6 +37,8 @@ struct Inside {
     /// The numbers of the entries whose events were read.
     shown: Mutex<Vec<u32>>,
     is_away: AtomicBool,
+    /// How many reads run now, and how many have run at the same time at most.
+    running: Mutex<(usize, usize)>,
 }
 
 impl Memory {
@@ -45,6 +47,14 @@ impl Memory {
             true => Err(Failure::Unavailable(Arc::new(std::io::Error::other("it is away")))),
             false => Ok(()),
         }
+    }
+}
+
+impl Inside {
+    fn runs(&self, more: isize) {
+        let mut running = self.running.lock().unwrap();
+        running.0 = running.0.checked_add_signed(more).unwrap();
+        running.1 = running.1.max(running.0);
     }
 }
 
@@ -82,6 +92,9 @@ impl EventSource for Memory {
     ) -> Result<Vec<Recorded<Self::Entry>>, Failure> {
         self.fails()?;
         self.0.reads.lock().unwrap().push(limit);
+        self.0.runs(1);
+        tokio::task::yield_now().await;
+        self.0.runs(-1);
         let rows = self.0.rows.lock().unwrap();
         let entries = (1..).zip(rows.iter()).flat_map(|(commit, row)| {
             (0..).zip(row).map(move |(entry, made)| (Position { commit, entry }, *made))
@@ -458,6 +471,28 @@ async fn a_stream_reads_the_next_page_only_when_the_last_one_was_taken() {
         stream.number().await;
         assert_eq!(reads().len(), usize::div_ceil(taken, 5));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_for_rare_events_scan_in_turns_and_pause_when_they_find_nothing() {
+    let row = |its| (0..10).map(|n| (its, n)).collect();
+    let rare = |n| if n == 2500 { CONFIRMED } else { RECEIVED };
+    let shop = Shop::of((0..3500).map(|n| row(rare(n))));
+    let reads = || shop.memory.0.reads.lock().unwrap().len();
+    let mut stream = shop.stream("types=order.confirmed", &[]).await;
+    stream.next().await.unwrap();
+    for scans in 1..=2 {
+        assert!(tokio::time::timeout(Duration::from_millis(49), stream.next()).await.is_err());
+        assert_eq!(reads(), scans * 10);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let mut streams = Vec::new();
+    for query in ["types=order.confirmed", "types=order.confirmed&summary_ms=250"].repeat(5) {
+        streams.push(shop.stream(query, &[]).await);
+    }
+    *shop.memory.0.running.lock().unwrap() = (0, 0);
+    futures_util::future::join_all(streams.iter_mut().map(Messages::event)).await;
+    assert_eq!(*shop.memory.0.running.lock().unwrap(), (0, SCANS));
 }
 
 /// The client of a stream that ends with an error would not come back by itself.
