@@ -20,7 +20,16 @@ use crate::slots::Slot;
 pub(super) struct Arriving<B = Incoming> {
     body: B,
     /// The connection, until the body has arrived.
-    on: Option<(Arc<Slot>, Arc<Silence>)>,
+    on: Option<On>,
+}
+
+/// A connection on which a body arrives.
+#[derive(Debug)]
+struct On {
+    slot: Arc<Slot>,
+    silence: Arc<Silence>,
+    /// The number under which the connection is idle until the body has arrived.
+    idle_as: u64,
 }
 
 impl<B: HttpBody> Arriving<B> {
@@ -30,18 +39,18 @@ impl<B: HttpBody> Arriving<B> {
         if body.is_end_stream() {
             return Self { body, on: None };
         }
-        slot.becomes_idle();
+        let idle_as = slot.becomes_idle();
         silence.body_arrives();
-        Self { body, on: Some((slot.clone(), silence.clone())) }
+        let on = On { slot: slot.clone(), silence: silence.clone(), idle_as };
+        Self { body, on: Some(on) }
     }
 }
 
 impl<B> Arriving<B> {
     fn has_arrived(&mut self) {
-        if let Some((slot, silence)) = self.on.take()
-            && silence.body_has_arrived()
-        {
-            slot.becomes_busy();
+        if let Some(On { slot, silence, idle_as }) = self.on.take() {
+            silence.body_has_arrived();
+            slot.body_has_arrived(idle_as);
         }
     }
 }

@@ -200,8 +200,19 @@ impl Slot {
         self.connection.since.store(BUSY, Ordering::Relaxed);
     }
 
-    /// Marks the connection idle after its request is answered.
-    pub(super) fn becomes_idle(&self) {
+    /// Marks the connection busy when the body of a request has arrived. `number` is that under which
+    /// it became idle while the body arrived: if its answer has begun meanwhile, it stays idle.
+    pub(super) fn body_has_arrived(&self, number: u64) {
+        let mut idle = self.slots.idle();
+        if self.connection.idle_since() == Some(number) {
+            idle.remove(&self.connection.turn());
+            self.connection.since.store(BUSY, Ordering::Relaxed);
+        }
+    }
+
+    /// Marks the connection idle after its request is answered, or while the body of the request
+    /// arrives. Returns the number under which it is idle.
+    pub(super) fn becomes_idle(&self) -> u64 {
         let now = self.slots.next.fetch_add(1, Ordering::Relaxed);
         let mut idle = self.slots.idle();
         if self.connection.idle_since().is_some() {
@@ -211,6 +222,7 @@ impl Slot {
         idle.insert(self.connection.turn(), self.connection.clone());
         drop(idle);
         self.slots.became_idle.notify_waiters();
+        now
     }
 
     /// Whether the slot is for the time when all others have a request in flight.

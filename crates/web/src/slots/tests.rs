@@ -38,6 +38,27 @@ async fn a_new_connection_waits_until_a_busy_one_becomes_idle() {
     assert_eq!(slots.idle().len(), 0, "no connection is left in the list");
 }
 
+/// The body is read in another task than the answer is made.
+#[tokio::test]
+async fn a_body_makes_its_connection_busy_only_until_the_answer_begins() {
+    let slots = Slots::with_capacity(1);
+    let slot = take(&slots).await;
+    let idle = || slots.numbers().0 == 1;
+    slot.becomes_busy();
+    let body = slot.becomes_idle();
+    slot.body_has_arrived(body);
+    assert!(!idle(), "the request waits for its answer");
+    slot.becomes_idle();
+    slot.body_has_arrived(body);
+    assert!(idle(), "the answer has begun");
+    slot.becomes_busy();
+    let next = slot.becomes_idle();
+    slot.body_has_arrived(body);
+    assert!(idle(), "it is the body of the request before");
+    slot.body_has_arrived(next);
+    assert!(!idle());
+}
+
 #[tokio::test]
 async fn a_connection_without_a_key_is_evicted_before_one_with_a_key() {
     let slots = Slots::with_capacity(3);
