@@ -44,6 +44,7 @@ mod lines;
 mod query;
 mod refusals;
 mod requester;
+mod sending;
 mod server;
 mod silence;
 mod slots;

@@ -23,6 +23,7 @@ use tracing::{debug, warn};
 use super::arriving::Arriving;
 use super::limits::Limits;
 use super::requester::Origin;
+use super::sending;
 use super::silence::{Heard, Silence};
 use super::slots::{Slot, Slots};
 use super::unreadable::Answers;
@@ -94,8 +95,8 @@ pub async fn serve_probes(
 ///
 /// Connections that are still open after 20 s of the shutdown, or when the future is dropped, are
 /// closed. At the limit of connections, each new connection closes the one that has been idle for
-/// longest; one whose client still sends a body counts as idle, and those without a key go first
-/// (R17).
+/// longest, or has sent nothing of a long answer for longest; one whose client still sends a body
+/// counts as idle, and those without a key go first (R17).
 ///
 /// # Errors
 ///
@@ -159,7 +160,7 @@ async fn serve_connection(
             }
             slot.becomes_idle();
             silence.becomes_idle();
-            answer
+            answer.map(|answer| sending::watched(answer, &slot))
         }
     });
     let connection = http1::Builder::new()

@@ -225,6 +225,16 @@ impl Slot {
         now
     }
 
+    /// Counts an idle connection as idle since now, because it has sent a part of its answer.
+    pub(super) fn is_idle_since_now(&self) {
+        let now = self.slots.next.fetch_add(1, Ordering::Relaxed);
+        let mut idle = self.slots.idle();
+        if let Some(connection) = idle.remove(&self.connection.turn()) {
+            connection.since.store(now, Ordering::Relaxed);
+            idle.insert(connection.turn(), connection);
+        }
+    }
+
     /// Whether the slot is for the time when all others have a request in flight.
     pub(super) fn is_spare(&self) -> bool {
         self.connection.is_spare

@@ -10,7 +10,6 @@ use futures_util::stream::{once, unfold};
 use super::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
-const STREAM: &str = "GET /stream HTTP/1.1\r\nHost: h\r\n\r\n";
 
 /// A stream that sends something now and again after each pause.
 fn every(pause: Duration) -> Response {
@@ -21,9 +20,15 @@ fn every(pause: Duration) -> Response {
     Response::new(Body::from_stream(body))
 }
 
-/// Waits until the stream has begun.
-async fn streaming(address: std::net::SocketAddr) -> TcpStream {
-    let mut stream = sent(address, STREAM).await;
+/// Waits until the stream at this path has begun.
+async fn streaming(address: std::net::SocketAddr, path: &str) -> TcpStream {
+    let mut stream = sent(address, &format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+    must_send(&mut stream).await;
+    stream
+}
+
+/// Waits for the next message.
+async fn must_send(stream: &mut TcpStream) {
     let mut seen = String::new();
     while !seen.contains(":\n\n") {
         let mut more = [0; 256];
@@ -31,7 +36,11 @@ async fn streaming(address: std::net::SocketAddr) -> TcpStream {
         assert!(read > 0, "{seen}");
         seen.push_str(std::str::from_utf8(&more[..read]).unwrap());
     }
-    stream
+}
+
+/// Whether the server has closed a connection on which nothing else arrives.
+fn is_cut(stream: &TcpStream) -> bool {
+    !matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
 #[tokio::test]
@@ -40,11 +49,41 @@ async fn a_stream_gives_way_to_a_request_when_all_connections_are_taken() {
         .route("/", get(|| async { "hello" }))
         .route("/stream", get(|| async { every(Duration::from_secs(3600)) }));
     let server = running_with(Slots::with_capacity(2), router).await;
-    let [first, second] = [streaming(server.address).await, streaming(server.address).await];
+    let first = streaming(server.address, "/stream").await;
+    let second = streaming(server.address, "/stream").await;
     assert!(rest(sent(server.address, GET).await).await.ends_with("hello"));
-    let is_cut = |stream: &TcpStream| !matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock);
     first.readable().await.unwrap();
     assert!(is_cut(&first) && !is_cut(&second), "the one that is open for longest is cut");
+}
+
+#[tokio::test]
+async fn of_two_streams_the_one_that_sent_nothing_for_longest_gives_way() {
+    let go_on = Arc::new(Notify::new());
+    let wait = go_on.clone();
+    let lively = || async move {
+        let body = unfold(false, move |has_begun| {
+            let wait = wait.clone();
+            async move {
+                if has_begun {
+                    wait.notified().await;
+                }
+                Some((Ok::<_, Infallible>(Bytes::from_static(b":\n\n")), true))
+            }
+        });
+        Response::new(Body::from_stream(body))
+    };
+    let router = Router::new()
+        .route("/", get(|| async { "hello" }))
+        .route("/lively", get(lively))
+        .route("/stream", get(|| async { every(Duration::from_secs(3600)) }));
+    let server = running_with(Slots::with_capacity(2), router).await;
+    let mut first = streaming(server.address, "/lively").await;
+    let second = streaming(server.address, "/stream").await;
+    go_on.notify_one();
+    must_send(&mut first).await;
+    assert!(rest(sent(server.address, GET).await).await.ends_with("hello"));
+    second.readable().await.unwrap();
+    assert!(is_cut(&second) && !is_cut(&first));
 }
 
 /// Time is paused: it jumps to the next timer when there is nothing else to do.
@@ -58,14 +97,14 @@ async fn a_stream_lives_as_long_as_it_sends_something() {
     let router = Router::new().route("/stream", get(silent));
     let server = running(router).await;
     let started = tokio::time::Instant::now();
-    let mut cut = streaming(server.address).await;
+    let mut cut = streaming(server.address, "/stream").await;
     assert!(matches!(cut.read(&mut [0; 64]).await, Ok(0) | Err(_)));
     assert!((IDLE..2 * IDLE).contains(&started.elapsed()), "{:?}", started.elapsed());
 
     let router = Router::new().route("/stream", get(|| async { every(IDLE / 5) }));
     let server = running(router).await;
     let started = tokio::time::Instant::now();
-    let mut open = streaming(server.address).await;
+    let mut open = streaming(server.address, "/stream").await;
     while started.elapsed() < 10 * IDLE {
         let read = open.read(&mut [0; 64]).await.unwrap();
         assert!(read > 0, "it was cut after {:?}", started.elapsed());
