@@ -128,13 +128,14 @@ pub trait StockStore: Send + Sync + fmt::Debug {
 /// What the event feed reads of stock: the journal of its movements, along its numbers (R29).
 #[async_trait]
 pub trait StockFeedStore: Send + Sync + fmt::Debug {
-    /// Returns the first `limit` entries of the journal from `from` on.
+    /// Returns the first `limit` entries of the journal from `from` on, also those whose movements
+    /// cannot be decoded.
     ///
     /// # Errors
     ///
     /// It may be retried, unless it returns [`Failure::Fatal`]. [`Failure::Suspect`] means that a
-    /// row cannot be decoded.
-    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<StockMoved>>, Failure>;
+    /// row of the journal itself cannot be decoded.
+    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<StockEntry>>, Failure>;
 }
 
 /// What the audit reads of stock, beside the service or in another program.
@@ -210,6 +211,15 @@ pub struct Stored<K, T> {
 
 /// A product at a location, which has a level and a ledger.
 pub type StockKey = (ProductId, LocationId);
+
+/// An entry of the journal of movements.
+#[derive(Clone, Debug)]
+pub struct StockEntry {
+    /// The number of its last movement.
+    pub last_movement: i64,
+    /// What its last movement says, or [`Failure::Suspect`] if that is missing or cannot be decoded.
+    pub moved: Result<StockMoved, Failure>,
+}
 
 /// What one transaction did to the stock of a product at a location.
 #[derive(Clone, Debug, PartialEq, Eq)]

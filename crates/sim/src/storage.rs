@@ -7,7 +7,7 @@ use contract::commands::AllocateStock;
 use contract::{OrderId, ProductId};
 use inventory::store::{
     HolderFilter, HolderPage, MovementAudit, MovementFilter, ProductFilter, StockAudit,
-    StockAuditStore, StockFeedStore, StockMoved, StockPosition, StockStore, Stored,
+    StockAuditStore, StockEntry, StockFeedStore, StockPosition, StockStore, Stored,
 };
 use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand, Touched};
 use inventory_core::reservation::Reservation;
@@ -168,7 +168,7 @@ impl Journal for OrdersPort {
 
 #[async_trait]
 impl StockFeedStore for StockPort {
-    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<StockMoved>>, Failure> {
+    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<StockEntry>>, Failure> {
         let found = self.0.world.stores.inventory_feed.made(from, limit);
         self.0.read("reading the journal", found).await
     }

@@ -73,8 +73,13 @@ pub trait EventSource: fmt::Debug + Send + Sync + 'static {
     /// Returns the id of the entry's event, which no other event has.
     fn id(entry: &Self::Entry) -> String;
 
-    /// Returns the subject of the entry's event.
-    fn subject(entry: &Self::Entry) -> String;
+    /// Whether the entry can be read. One that is damaged may have another id than before.
+    fn is_readable(_: &Self::Entry) -> bool {
+        true
+    }
+
+    /// Returns the subject of the entry's event; `None` if it cannot be read.
+    fn subject(entry: &Self::Entry) -> Option<String>;
 
     /// Reads up to `limit` entries from this position on.
     ///
@@ -242,7 +247,8 @@ impl<S: EventSource> Feed<S> {
         loop {
             let made = self.source.made(at, CHECKED).await?;
             for Recorded { entry, next } in &made {
-                if *next == position && Mark::print(&S::id(entry)) == print {
+                let is_same = || !S::is_readable(entry) || Mark::print(&S::id(entry)) == print;
+                if *next == position && is_same() {
                     return Ok(());
                 }
             }
@@ -326,13 +332,18 @@ impl<S: EventSource> Feed<S> {
             if read == 0 {
                 found.next.at = found.next.at.max(Position::behind(last));
             }
-            found.add(made, most, |entry| filter.admits(S::event_type(entry)), S::id);
+            found.add(made, most, |entry| filter.admits(S::event_type(entry)), Self::mark_behind);
             if read < asked {
                 found.has_more = false;
                 break;
             }
         }
         Ok(found)
+    }
+
+    /// The mark behind an entry. The id of one that is damaged may change when it is repaired.
+    fn mark_behind(Recorded { entry, next }: &Recorded<S::Entry>) -> Mark {
+        if S::is_readable(entry) { Mark::behind(*next, &S::id(entry)) } else { Mark::at(*next) }
     }
 
     /// Waits for a permit to scan from here on. Near the end there is little to scan, and a stream
@@ -367,7 +378,7 @@ impl<T> Found<T> {
         made: Vec<Recorded<T>>,
         most: usize,
         is_wanted: impl Fn(&T) -> bool,
-        id: impl Fn(&T) -> String,
+        mark_behind: impl Fn(&Recorded<T>) -> Mark,
     ) {
         if made.is_empty() {
             // The mark stays behind the last entry of the read before.
@@ -388,7 +399,7 @@ impl<T> Found<T> {
             };
         }
         if let Some(last) = last.as_ref().or(self.entries.last()) {
-            self.next.mark = Mark::behind(last.next, &id(&last.entry));
+            self.next.mark = mark_behind(last);
         }
     }
 }

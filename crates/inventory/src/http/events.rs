@@ -8,17 +8,18 @@ use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
 use platform::clock::Timestamp;
-use platform::failure::Failure;
+use platform::failure::{Chain, Failure};
 use platform::journal::{Position, Recorded};
 use platform::keys::Principal;
 use serde::Serialize;
+use tracing::error;
 use utoipa::ToSchema;
 use web::Query;
 use web::feed::{DATA_CONTENT_TYPE, EventSource, SPEC_VERSION};
 use web::problem::{Problem, SearchProblems};
 
 use crate::service::Service;
-use crate::store::{StockFeedStore, StockMoved};
+use crate::store::{StockEntry, StockFeedStore, StockMoved};
 
 /// Where the events come from: the path of this API.
 const SOURCE: &str = "/inventory";
@@ -26,13 +27,17 @@ const SOURCE: &str = "/inventory";
 pub const EVENT_TYPES: &[&str] = &["dev.lastro.stock.changed"];
 
 /// What one transaction did to the stock of a product at a location, as a CloudEvent 1.0.
+///
+/// If the database is damaged and the last movement of the transaction cannot be read, `subject`,
+/// `partitionkey`, `time`, `sequence` and `data` are absent.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StockEvent)]
 pub struct EventView {
     /// The version of CloudEvents.
     #[schema(example = "1.0")]
     specversion: &'static str,
-    /// `{product_id}/{location_id}.{to_seq}`. Whoever gets an event twice recognizes it by its id.
+    /// `{product_id}/{location_id}.{to_seq}`, or `movement.{number}` without `data`. Whoever gets an
+    /// event twice recognizes it by its id.
     #[schema(example = "789/main.7")]
     id: String,
     #[schema(example = "/inventory")]
@@ -41,19 +46,25 @@ pub struct EventView {
     #[schema(example = "dev.lastro.stock.changed")]
     r#type: &'static str,
     /// The product and the location.
-    #[schema(example = "789/main")]
-    subject: String,
+    #[schema(nullable = false, example = "789/main")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
     /// The events with the same key come in the order in which they happened.
-    #[schema(example = "789/main")]
-    partitionkey: String,
-    #[schema(format = "date-time")]
-    time: String,
+    #[schema(nullable = false, example = "789/main")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partitionkey: Option<String>,
+    #[schema(nullable = false, format = "date-time")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
     /// `to_seq` with ten digits.
-    #[schema(example = "0000000007")]
-    sequence: String,
+    #[schema(nullable = false, example = "0000000007")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<String>,
     #[schema(example = "application/json")]
     datacontenttype: &'static str,
-    data: ChangeView,
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<ChangeView>,
 }
 
 /// The stock of a product at a location after a transaction.
@@ -82,10 +93,15 @@ struct StockEventPage {
     next_cursor: String,
 }
 
-impl From<StockMoved> for EventView {
-    fn from(moved: StockMoved) -> Self {
-        let (id, subject) = (StockEvents::id(&moved), StockEvents::subject(&moved));
-        let StockMoved { product_id, location_id, from_seq, to_seq, level, at_micros, .. } = moved;
+impl From<StockEntry> for EventView {
+    fn from(entry: StockEntry) -> Self {
+        let (id, subject) = (StockEvents::id(&entry), StockEvents::subject(&entry));
+        let last_movement = entry.last_movement;
+        let moved = entry.moved.inspect_err(|failure| {
+            let error = Chain(failure);
+            error!(movement = last_movement, %error, "movement cannot be read, its event has no data");
+        });
+        let moved = moved.ok();
         Self {
             specversion: SPEC_VERSION,
             id,
@@ -93,18 +109,25 @@ impl From<StockMoved> for EventView {
             r#type: EVENT_TYPES[0],
             partitionkey: subject.clone(),
             subject,
-            time: Timestamp(at_micros).to_rfc3339(),
-            sequence: format!("{to_seq:010}"),
+            time: moved.as_ref().map(|moved| Timestamp(moved.at_micros).to_rfc3339()),
+            sequence: moved.as_ref().map(|moved| format!("{:010}", moved.to_seq)),
             datacontenttype: DATA_CONTENT_TYPE,
-            data: ChangeView {
-                product_id: product_id.to_string(),
-                location_id: location_id.to_string(),
-                on_hand: level.on_hand,
-                reserved: level.reserved,
-                available: level.available(),
-                from_seq,
-                to_seq,
-            },
+            data: moved.map(ChangeView::from),
+        }
+    }
+}
+
+impl From<StockMoved> for ChangeView {
+    fn from(moved: StockMoved) -> Self {
+        let StockMoved { product_id, location_id, from_seq, to_seq, level, .. } = moved;
+        Self {
+            product_id: product_id.to_string(),
+            location_id: location_id.to_string(),
+            on_hand: level.on_hand,
+            reserved: level.reserved,
+            available: level.available(),
+            from_seq,
+            to_seq,
         }
     }
 }
@@ -113,30 +136,41 @@ impl From<StockMoved> for EventView {
 #[derive(Debug)]
 pub struct StockEvents(pub(crate) Arc<dyn StockFeedStore>);
 
+fn subject(moved: &StockMoved) -> String {
+    format!("{}/{}", moved.product_id, moved.location_id)
+}
+
 #[async_trait]
 impl EventSource for StockEvents {
-    type Entry = StockMoved;
+    type Entry = StockEntry;
     type Event = EventView;
 
     const TYPES: &'static [&'static str] = EVENT_TYPES;
 
-    fn event_type(_: &StockMoved) -> &'static str {
+    fn event_type(_: &StockEntry) -> &'static str {
         EVENT_TYPES[0]
     }
 
-    fn id(entry: &StockMoved) -> String {
-        format!("{}.{}", Self::subject(entry), entry.to_seq)
+    fn id(entry: &StockEntry) -> String {
+        match &entry.moved {
+            Ok(moved) => format!("{}.{}", subject(moved), moved.to_seq),
+            Err(_) => format!("movement.{}", entry.last_movement),
+        }
     }
 
-    fn subject(entry: &StockMoved) -> String {
-        format!("{}/{}", entry.product_id, entry.location_id)
+    fn is_readable(entry: &StockEntry) -> bool {
+        entry.moved.is_ok()
     }
 
-    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<StockMoved>>, Failure> {
+    fn subject(entry: &StockEntry) -> Option<String> {
+        entry.moved.as_ref().ok().map(subject)
+    }
+
+    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<StockEntry>>, Failure> {
         self.0.made(from, limit).await
     }
 
-    async fn events(&self, entries: Vec<StockMoved>) -> Result<Vec<EventView>, Failure> {
+    async fn events(&self, entries: Vec<StockEntry>) -> Result<Vec<EventView>, Failure> {
         Ok(entries.into_iter().map(EventView::from).collect())
     }
 }
@@ -180,4 +214,24 @@ pub(super) async fn list(
     query: Query,
 ) -> Result<Response, Problem> {
     service.feed.answer(&client, &headers, query).await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_event_of_a_movement_that_cannot_be_read_has_no_data() {
+        let moved = Err(Failure::suspect(std::io::Error::other("damaged")));
+        let event = EventView::from(StockEntry { last_movement: 7, moved });
+        assert_eq!(
+            serde_json::to_value(event).expect("JSON"),
+            json!({
+                "specversion": "1.0", "id": "movement.7", "source": "/inventory",
+                "type": "dev.lastro.stock.changed", "datacontenttype": "application/json",
+            })
+        );
+    }
 }

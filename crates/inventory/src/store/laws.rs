@@ -91,6 +91,7 @@ macro_rules! store_laws {
             damage::a_damaged_reservation_fails_its_own_order_and_no_other
             damage::a_damaged_location_fails_what_is_there_and_nothing_else
             damage::a_ledger_with_a_gap_is_not_listed_as_if_it_ended_there
+            damage::a_damaged_movement_costs_its_own_entry_of_the_journal
         );
     };
     ($fresh:path: $($group:ident::$law:ident)+) => {

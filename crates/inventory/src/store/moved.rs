@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use inventory_core::decide::StockChange;
 use inventory_core::stock::Movement;
 use platform::audit::{JournalKey, Span};
+use platform::failure::Failure;
 use platform::journal::Recorded;
 use storage::Misfit;
 
-use super::{StockMoved, StockPosition};
+use super::{StockEntry, StockMoved, StockPosition, Stored};
 
 /// The number of the last movement (8 bytes, big-endian), and how many movements there are (4).
 pub(super) const LENGTH: usize = 12;
@@ -48,24 +49,24 @@ pub(super) fn numbers(entries: &[Recorded<Moved>]) -> Vec<i64> {
     entries.iter().map(|recorded| recorded.entry.last_movement).collect()
 }
 
-/// The entries with what their movements say.
-///
-/// # Errors
-///
-/// [`Misfit`] if a movement is missing, or if it is one of fewer than the entry says.
-pub(super) fn views(
+/// The entries with what their movements say. An entry fails alone if its movement is missing, cannot
+/// be decoded, or is one of fewer than the entry says.
+pub(super) fn entries(
     entries: Vec<Recorded<Moved>>,
-    movements: Vec<Movement>,
-) -> Result<Vec<Recorded<StockMoved>>, Misfit> {
-    let movements = movements.into_iter().map(|movement| (movement.number(), movement));
-    let movements: BTreeMap<i64, Movement> = movements.collect();
-    let view = |Recorded { entry, next }: Recorded<Moved>| {
-        let missing = || Misfit::new("journal", next.commit, "entries", "not what the ledger has");
-        let movement = movements.get(&entry.last_movement).ok_or_else(missing)?;
-        let entry = entry.of(movement).ok_or_else(missing)?;
-        Ok(Recorded { entry, next })
+    movements: Vec<Stored<i64, Movement>>,
+) -> Vec<Recorded<StockEntry>> {
+    let movements = movements.into_iter().map(|Stored { key, row }| (key, row));
+    let movements: BTreeMap<i64, Result<Movement, Failure>> = movements.collect();
+    let entry = |Recorded { entry, next }: Recorded<Moved>| {
+        let misfit = || Misfit::new("journal", next.commit, "entries", "not what the ledger has");
+        let moved = match movements.get(&entry.last_movement) {
+            Some(Ok(movement)) => entry.of(movement).ok_or_else(|| misfit().into()),
+            Some(Err(failure)) => Err(failure.clone()),
+            None => Err(misfit().into()),
+        };
+        Recorded { entry: StockEntry { last_movement: entry.last_movement, moved }, next }
     };
-    entries.into_iter().map(view).collect()
+    entries.into_iter().map(entry).collect()
 }
 
 /// The key of a stock key in the audit of the journal. The database gives numbers from 1 on.

@@ -27,8 +27,8 @@ use storage::postgres::{
 use storage::{admin_log, journal, quarantine};
 
 use super::{
-    HolderFilter, HolderPage, MovementFilter, ProductFilter, SEARCH_LIMIT, StockFeedStore,
-    StockMoved, StockStore,
+    HolderFilter, HolderPage, MovementFilter, ProductFilter, SEARCH_LIMIT, StockEntry,
+    StockFeedStore, StockStore,
 };
 use crate::NAMES;
 
@@ -231,7 +231,7 @@ impl StockStore for Postgres {
 
 #[async_trait]
 impl StockFeedStore for Postgres {
-    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<StockMoved>>, Failure> {
+    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<StockEntry>>, Failure> {
         self.database.read(async |snapshot| query::made(snapshot, from, limit).await).await
     }
 }

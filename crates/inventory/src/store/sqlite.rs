@@ -22,8 +22,8 @@ use storage::quarantine;
 use storage::sqlite::{Database, Keeper, OpenError, Readers, failure};
 
 use super::{
-    HolderFilter, HolderPage, MovementFilter, ProductFilter, SEARCH_LIMIT, StockFeedStore,
-    StockMoved, StockStore,
+    HolderFilter, HolderPage, MovementFilter, ProductFilter, SEARCH_LIMIT, StockEntry,
+    StockFeedStore, StockStore,
 };
 use crate::NAMES;
 
@@ -170,7 +170,7 @@ impl StockStore for Sqlite {
 
 #[async_trait]
 impl StockFeedStore for Sqlite {
-    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<StockMoved>>, Failure> {
+    async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<StockEntry>>, Failure> {
         self.database.read(move |connection| query::made(connection, from, limit)).await
     }
 }

@@ -147,8 +147,8 @@ impl EventSource for OrderEvents {
         format!("{}.{}", entry.order_id, entry.seq)
     }
 
-    fn subject(entry: &MadeEntry) -> String {
-        entry.order_id.to_string()
+    fn subject(entry: &MadeEntry) -> Option<String> {
+        Some(entry.order_id.to_string())
     }
 
     async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<MadeEntry>>, Failure> {

@@ -212,9 +212,9 @@ impl<S: EventSource> Stream<S> {
     async fn read_events(&mut self, limit: u32) -> Result<Duration, Failure> {
         let found = self.feed.find(self.reader, &self.filter, limit).await?;
         let pause = found.pause();
-        let heads = found.entries.iter().map(|recorded| {
-            (Mark::behind(recorded.next, &S::id(&recorded.entry)), S::event_type(&recorded.entry))
-        });
+        let heads = found.entries.iter();
+        let heads = heads
+            .map(|recorded| (Feed::<S>::mark_behind(recorded), S::event_type(&recorded.entry)));
         let heads: Vec<_> = heads.collect();
         let entries = found.entries.into_iter().map(|recorded| recorded.entry).collect();
         let events = self.feed.events(entries).await?;

@@ -24,7 +24,7 @@ impl Summary {
     pub(super) fn of<'a, T: 'a>(
         entries: impl DoubleEndedIterator<Item = &'a T> + ExactSizeIterator + Clone,
         event_type: impl Fn(&T) -> &'static str,
-        subject: impl Fn(&T) -> String,
+        subject: impl Fn(&T) -> Option<String>,
     ) -> Self {
         let mut counts = BTreeMap::new();
         for entry in entries.clone() {
@@ -33,7 +33,7 @@ impl Summary {
         let events = entries.len();
         let mut known = HashSet::new();
         let mut subjects = Vec::new();
-        for subject in entries.rev().map(subject) {
+        for subject in entries.rev().filter_map(subject) {
             if known.insert(subject.clone()) {
                 subjects.push(subject);
             }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     fn summary(entries: &[(&'static str, u32)]) -> Summary {
-        Summary::of(entries.iter(), |(name, _)| name, |(_, about)| about.to_string())
+        Summary::of(entries.iter(), |(name, _)| name, |(_, about)| Some(about.to_string()))
     }
 
     #[test]

@@ -20,6 +20,9 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const STREAM: (HeaderName, &str) = (header::ACCEPT, "text/event-stream");
 
+/// The number of an entry that cannot be read.
+const DAMAGED: u32 = u32::MAX;
+
 /// What a transaction made: the type and the number of each entry.
 type Row = Vec<(&'static str, u32)>;
 
@@ -81,8 +84,12 @@ impl EventSource for Memory {
         format!("{its}.{number}")
     }
 
-    fn subject((_, number): &Self::Entry) -> String {
-        number.to_string()
+    fn is_readable((_, number): &Self::Entry) -> bool {
+        *number != DAMAGED
+    }
+
+    fn subject((_, number): &Self::Entry) -> Option<String> {
+        Some(number.to_string())
     }
 
     async fn made(
@@ -408,6 +415,18 @@ async fn a_cursor_of_what_a_restored_database_has_forgotten_is_refused() {
         assert_eq!(refused.code, Code::INVALID_CURSOR);
         assert!(refused.detail.contains("restored"), "{}", refused.detail);
     }
+}
+
+#[tokio::test]
+async fn a_cursor_is_good_after_the_entry_before_it_was_damaged_or_repaired() {
+    let shop = Shop::of([vec![(RECEIVED, 0)], vec![(RECEIVED, 1)], vec![(RECEIVED, 2)]]);
+    let (_, next) = shop.page("limit=2", &[]).await;
+    let becomes = |number| shop.memory.0.rows.lock().unwrap()[1] = vec![(RECEIVED, number)];
+    becomes(DAMAGED);
+    assert_eq!(shop.page(&format!("after={next}"), &[]).await.0, [2]);
+    let (_, damaged) = shop.page("limit=2", &[]).await;
+    becomes(1);
+    assert_eq!(shop.page(&format!("after={damaged}"), &[]).await.0, [2]);
 }
 
 #[tokio::test]

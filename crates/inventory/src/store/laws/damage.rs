@@ -1,6 +1,7 @@
 //! Laws of damage: a row that was edited by hand costs what reads it, and nothing else (R17).
 
 use inventory_core::stock::MAX_ON_HAND;
+use platform::journal::{Position, Recorded};
 
 use super::*;
 
@@ -81,4 +82,35 @@ pub(crate) async fn a_ledger_with_a_gap_is_not_listed_as_if_it_ended_there(fresh
         assert!(matches!(failure, Failure::Suspect(_)), "{failure}");
     }
     assert_eq!(fresh.ledger("TEE").await.len(), 1);
+}
+
+/// What may be wrong with a movement of the product `P`.
+const DAMAGED_MOVEMENTS: [&str; 4] = [
+    "UPDATE movements SET product_no = 99",
+    "UPDATE movements SET order_id = NULL",
+    "UPDATE movements SET seq = -2",
+    "DELETE FROM movements",
+];
+
+pub(crate) async fn a_damaged_movement_costs_its_own_entry_of_the_journal(fresh: Fresh) {
+    let mut expected = Vec::new();
+    for (n, damage) in (1..).zip(DAMAGED_MOVEMENTS) {
+        let name = format!("P{n}");
+        fresh.run(stocked(&name, 5).to_vec()).await;
+        fresh.run(vec![place(n, &[(&name, 1)])]).await;
+        fresh.run(vec![place(n + 100, &[(&name, 1)])]).await;
+        fresh.damage(&format!("{damage} WHERE product_no = {{{name}}} AND seq = 2")).await;
+        expected.extend([Some((name.clone(), 1)), None, Some((name, 3))]);
+    }
+    feeding::numbered(&*fresh.journal).await;
+    let mut found = Vec::new();
+    for Recorded { entry, .. } in fresh.feed.made(Position::START, 100).await.expect("a page") {
+        assert!(entry.last_movement > 0);
+        found.push(match entry.moved {
+            Ok(moved) => Some((moved.product_id.to_string(), moved.to_seq)),
+            Err(Failure::Suspect(_)) => None,
+            Err(failure) => panic!("{failure}"),
+        });
+    }
+    assert_eq!(found, expected);
 }

@@ -6,7 +6,7 @@ use platform::audit::{Audit, Findings, JournalAudit, Progress, ReadBudget};
 use platform::journal::{Numbers, Position, Recorded};
 
 use super::*;
-use crate::store::{StockKey, StockMoved};
+use crate::store::{StockEntry, StockKey, StockMoved};
 
 /// Numbers whatever was committed, and returns the highest number.
 pub(crate) async fn numbered(journal: &dyn Journal) -> i64 {
@@ -27,13 +27,18 @@ pub(crate) async fn read_from(
     let mut read: Vec<Recorded<StockMoved>> = Vec::new();
     loop {
         let from = read.last().map_or(from, |last| last.next);
-        let page = feed.made(from, limit).await.expect("a page");
+        let page = feed.made(from, limit).await.expect("a page").into_iter().map(readable);
+        let page: Vec<_> = page.collect();
         assert!(page.len() <= limit as usize, "{page:?}");
         if page.is_empty() {
             return read;
         }
         read.extend(page);
     }
+}
+
+fn readable(Recorded { entry, next }: Recorded<StockEntry>) -> Recorded<StockMoved> {
+    Recorded { entry: entry.moved.expect("a movement"), next }
 }
 
 /// Checks that the journal covers each movement once, and that the entries of a stock key follow one

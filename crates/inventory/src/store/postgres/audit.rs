@@ -184,7 +184,7 @@ impl StockAuditStore for PostgresAudit {
 }
 
 /// A row under its key. Only another failure than that of the row ends the page.
-fn stored<K, T>(key: K, row: Result<T, Failure>) -> Result<Stored<K, T>, Failure> {
+pub(super) fn stored<K, T>(key: K, row: Result<T, Failure>) -> Result<Stored<K, T>, Failure> {
     match row {
         Ok(_) | Err(Failure::Suspect(_)) => Ok(Stored { key, row }),
         Err(failure) => Err(failure),

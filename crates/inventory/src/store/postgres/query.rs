@@ -12,8 +12,8 @@ use super::super::holders::HolderSearch;
 use super::super::moved;
 use super::super::numbers::Numbers;
 use super::super::search_key::search_key;
-use super::super::{HolderFilter, HolderPage, MovementFilter, ProductFilter, StockMoved};
-use super::audit::MOVEMENTS;
+use super::super::{HolderFilter, HolderPage, MovementFilter, ProductFilter, StockEntry};
+use super::audit::{MOVEMENTS, stored};
 use super::load::{LOCATIONS, levels_of, unpack, uuids};
 use super::rows::{self, movement_columns, movement_names, product_columns, reservation_columns};
 
@@ -46,11 +46,12 @@ pub(super) async fn made(
     snapshot: &Transaction<'_>,
     from: Position,
     limit: u32,
-) -> Result<Vec<Recorded<StockMoved>>, Failure> {
+) -> Result<Vec<Recorded<StockEntry>>, Failure> {
     let entries = journal::read_postgres(snapshot, from, limit, moved::unpack).await?;
     let rows = snapshot.query(MOVEMENTS, [&moved::numbers(&entries)]).await?;
-    let movements = rows.iter().map(rows::movement).collect::<Result<_, _>>()?;
-    Ok(moved::views(entries, movements)?)
+    let movement = |row| stored(rows::column(row, "movement_no")?, rows::movement(row));
+    let movements = rows.iter().map(movement).collect::<Result<_, Failure>>()?;
+    Ok(moved::entries(entries, movements))
 }
 
 pub(super) async fn locations(snapshot: &Transaction<'_>) -> Result<Vec<Location>, Failure> {

@@ -98,7 +98,7 @@ impl StockAuditStore for SqliteAudit {
 }
 
 /// A row under its key. Only an error of the engine ends the page.
-fn stored<K, T>(key: K, row: rusqlite::Result<T>) -> rusqlite::Result<Stored<K, T>> {
+pub(super) fn stored<K, T>(key: K, row: rusqlite::Result<T>) -> rusqlite::Result<Stored<K, T>> {
     match row {
         Err(error) if error.sqlite_error().is_some() => Err(error),
         row => Ok(Stored { key, row: row.map_err(failure) }),

@@ -14,7 +14,8 @@ use super::super::holders::HolderSearch;
 use super::super::moved;
 use super::super::numbers::Numbers;
 use super::super::search_key::search_key;
-use super::super::{HolderFilter, HolderPage, MovementFilter, ProductFilter, StockMoved};
+use super::super::{HolderFilter, HolderPage, MovementFilter, ProductFilter, StockEntry};
+use super::audit::stored;
 use super::load;
 use super::rows::{self, MOVEMENT_COLUMNS, MOVEMENTS, PRODUCT_COLUMNS};
 
@@ -48,16 +49,17 @@ pub(super) fn made(
     connection: &Connection,
     from: Position,
     limit: u32,
-) -> rusqlite::Result<Vec<Recorded<StockMoved>>> {
+) -> rusqlite::Result<Vec<Recorded<StockEntry>>> {
     let entries = journal::read_sqlite(connection, from, limit, moved::unpack)?;
     let sql =
         format!("SELECT {MOVEMENT_COLUMNS} FROM {MOVEMENTS} WHERE movements.movement_no = ?1");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut movements = Vec::with_capacity(entries.len());
     for number in moved::numbers(&entries) {
-        movements.extend(statement.query_row(params![number], rows::movement).optional()?);
+        let row = statement.query_row(params![number], |row| stored(number, rows::movement(row)));
+        movements.extend(row.optional()?);
     }
-    Ok(moved::views(entries, movements)?)
+    Ok(moved::entries(entries, movements))
 }
 
 /// Conditions that are joined by AND, each with the values that it speaks of.
