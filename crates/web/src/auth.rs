@@ -246,6 +246,7 @@ pub(crate) const PROGRAM_RULES: &[Rule] = &[
     PROBES[2],
     Rule::documentation("/version"),
     Rule::documentation("/openapi.json"),
+    Rule::documentation("/asyncapi.json"),
     Rule::documentation("/docs"),
     Rule::documentation("/docs/"),
     Rule::documentation("/docs/initializer.js"),

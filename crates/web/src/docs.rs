@@ -18,17 +18,20 @@ const NO_CACHE: &str = "no-cache";
 /// The page's own files change only with a release.
 const AN_HOUR: &str = "public, max-age=3600";
 
+/// The description of all events. Both services serve the same.
+const ASYNCAPI: &str = include_str!("../../../asyncapi.json");
 const INDEX: &str = include_str!("../vendor/swagger-ui/index.html");
 const INITIALIZER: &str = include_str!("../vendor/swagger-ui/initializer.js");
 const BUNDLE: &[u8] = include_bytes!("../vendor/swagger-ui/swagger-ui-bundle.js");
 const STYLES: &[u8] = include_bytes!("../vendor/swagger-ui/swagger-ui.css");
 
-/// Routes `/openapi.json`, and `/docs` with its files. Links are relative, so a gateway may add a
-/// prefix.
+/// Routes `/openapi.json` and `/asyncapi.json`, and `/docs` with its files. Links are relative, so a
+/// gateway may add a prefix.
 pub fn router(openapi_json: String) -> Router {
     let script = "text/javascript; charset=utf-8";
     Router::new()
         .route("/openapi.json", file("application/json", NO_CACHE, openapi_json))
+        .route("/asyncapi.json", file("application/json", NO_CACHE, ASYNCAPI))
         .route("/docs", file("text/html; charset=utf-8", NO_CACHE, INDEX))
         .route("/docs/", get(|| async { Redirect::permanent("../docs") }))
         .route("/docs/initializer.js", file(script, AN_HOUR, INITIALIZER))
@@ -72,6 +75,16 @@ mod tests {
         let response = ask("/openapi.json", "identity").await;
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
         assert_eq!(text(response).await, "{\"openapi\":\"3.1.0\"}");
+    }
+
+    #[tokio::test]
+    async fn the_description_of_the_events_is_the_committed_one() {
+        let response = ask("/asyncapi.json", "identity").await;
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+        assert!(response.headers().contains_key(header::ETAG));
+        let described: serde_json::Value = serde_json::from_str(&text(response).await).unwrap();
+        assert_eq!(described["asyncapi"], "3.0.0");
+        assert_eq!(described["info"]["version"], env!("CARGO_PKG_VERSION"));
     }
 
     #[tokio::test]

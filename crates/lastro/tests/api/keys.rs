@@ -181,7 +181,7 @@ async fn a_client_without_a_key_learns_nothing_about_routes_and_bodies() {
         let closed = refused.header("connection") == Some("close");
         assert_eq!(closed, !body.is_empty(), "the next request is not what is left of the body");
     }
-    for path in ["/livez", "/readyz", "/", "/docs", "/openapi.json", "/version"] {
+    for path in ["/livez", "/readyz", "/", "/docs", "/openapi.json", "/asyncapi.json", "/version"] {
         assert_eq!(shop.get(path).await.status, 200, "{path}");
     }
 }

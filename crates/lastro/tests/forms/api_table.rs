@@ -17,12 +17,13 @@ tried_on!(every form:
 const TABLE: &str = include_str!("api.txt");
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// Paths beside the API.
-const OWN_PATHS: [&str; 9] = [
+const OWN_PATHS: [&str; 10] = [
     "/livez",
     "/readyz",
     "/metrics",
     "/version",
     "/openapi.json",
+    "/asyncapi.json",
     "/docs",
     "/docs/initializer.js",
     "/docs/swagger-ui-bundle.js",

@@ -14,7 +14,16 @@ const KINDS: [&str; 3] = ["receive", "adjust", "count"];
 /// Every operation, with a body where the scope depends on it.
 async fn requests(shop: &Deployment) -> Vec<(String, Value)> {
     let api = shop.description().await;
-    let own = ["/livez", "/readyz", "/metrics", "/", "/version", "/openapi.json", "/docs"];
+    let own = [
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/",
+        "/version",
+        "/openapi.json",
+        "/asyncapi.json",
+        "/docs",
+    ];
     let own = own.map(|path| (format!("GET {path}"), Value::Null));
     let of_api = operations(&api).into_iter().map(|(name, _)| name).flat_map(|name| {
         let is_movement = name.starts_with("POST") && name.ends_with("/movements");
