@@ -104,9 +104,9 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     edge.limits.find_client(&mut request);
     let admission = match edge.admit(&request, &asked) {
         Ok(admission) => admission,
-        Err(AwaitsKey(place)) => {
+        Err(AwaitsKey(in_flight)) => {
             edge.guard.authenticator().learn_key(request.headers()).await;
-            edge.identify(&request, &asked, place)
+            edge.identify(&request, &asked, in_flight)
         }
     };
     let address = request.extensions().get().map(|origin: &Origin| origin.address);
@@ -308,21 +308,21 @@ impl Edge {
         match self.guard.admit(request, asked.route.as_deref(), may_wait) {
             Some((client, admitted)) => Ok(self.count(request, client, admitted, None)),
             None => match self.limits.begin(request) {
-                Ok(place) => Err(AwaitsKey(place)),
+                Ok(in_flight) => Err(AwaitsKey(in_flight)),
                 Err(problem) => Ok(self.count(request, Client::WithoutKey, Err(problem), None)),
             },
         }
     }
 
-    /// Lets a request in that has waited for a key of the token issuer, in this place of its
-    /// address, or says why not.
-    fn identify(&self, request: &Request, asked: &Asked, place: Option<InFlight>) -> Admission {
+    /// Lets a request in that has waited for a key of the token issuer, and was counted for its
+    /// address meanwhile, or says why not.
+    fn identify(&self, request: &Request, asked: &Asked, in_flight: Option<InFlight>) -> Admission {
         let identified = self.guard.admit(request, asked.route.as_deref(), false);
         let (client, admitted) = identified.expect("it does not wait again");
-        self.count(request, client, admitted, place)
+        self.count(request, client, admitted, in_flight)
     }
 
-    /// Counts a request whose client is known, and which may have a place of its address.
+    /// Counts a request whose client is known, and which may be counted for its address already.
     ///
     /// A request with a valid key counts for the key alone: many clients may share an address.
     /// What a client may not do counts as well.
@@ -331,7 +331,7 @@ impl Edge {
         request: &Request,
         client: Client,
         admitted: Result<Arc<Principal>, Problem>,
-        place: Option<InFlight>,
+        in_flight: Option<InFlight>,
     ) -> Admission {
         let counted = match &client {
             Client::Uncounted => Ok(None),
@@ -357,7 +357,7 @@ impl Edge {
         };
         let in_flight = match client {
             Client::Uncounted | Client::WithKey(_) => Ok(None),
-            Client::WithoutKey | Client::Rejected if place.is_some() => Ok(place),
+            Client::WithoutKey | Client::Rejected if in_flight.is_some() => Ok(in_flight),
             Client::WithoutKey | Client::Rejected => self.limits.begin(request),
         };
         match in_flight {

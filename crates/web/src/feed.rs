@@ -140,7 +140,7 @@ struct PageView<E> {
 struct Reader {
     /// The next entry to read.
     at: Position,
-    /// What its cursor tells: behind the last entry that it has read.
+    /// What its cursor encodes: the mark behind the last entry that it has read.
     mark: Mark,
 }
 
@@ -207,13 +207,13 @@ impl<S: EventSource> Feed<S> {
                 Ok((applied, Json(page)).into_response())
             }
             Shown::Events { limit } => {
-                let place = self.limits.stream(client)?;
-                let stream = Stream::of_events(self.clone(), place, from, asked.filter, limit);
+                let permits = self.limits.stream(client)?;
+                let stream = Stream::of_events(self.clone(), permits, from, asked.filter, limit);
                 Ok(stream.response(access()))
             }
             Shown::Summaries { every } => {
-                let place = self.limits.stream(client)?;
-                let stream = Stream::of_summaries(self.clone(), place, from, asked.filter, every);
+                let permits = self.limits.stream(client)?;
+                let stream = Stream::of_summaries(self.clone(), permits, from, asked.filter, every);
                 Ok(stream.response(access()))
             }
         }

@@ -47,9 +47,9 @@ pub(crate) struct Counted {
     pub(crate) verdict: Verdict,
 }
 
-/// The places that a request takes while it waits for an outcome, or as long as its stream is open.
+/// The permits that a request holds while it waits for an outcome, or as long as its stream is open.
 #[derive(Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct Permits {
     _of_process: OwnedSemaphorePermit,
     _of_key: Option<OwnedSemaphorePermit>,
 }
@@ -79,13 +79,13 @@ impl Limits {
         })
     }
 
-    /// The same limits, with this many places for requests that wait.
+    /// The same limits, with this many permits for requests that wait.
     #[cfg(test)]
     pub(crate) fn with_waits(self, waits: usize) -> Self {
         Self { waits: Arc::new(Semaphore::new(waits)), ..self }
     }
 
-    /// The same limits, with this many places for streams.
+    /// The same limits, with this many permits for streams.
     #[cfg(test)]
     pub(crate) fn with_streams(self, streams: usize) -> Self {
         Self { streams: Arc::new(Semaphore::new(streams)), ..self }
@@ -147,14 +147,14 @@ impl Limits {
         }
     }
 
-    /// Takes the places of a request that prefers to wait. If there is none, the preference is
+    /// Takes the permits of a request that prefers to wait. If there is none, the preference is
     /// taken out of the request, so that it is answered at once: a client must not rely on it.
-    pub(crate) fn wait(&self, principal: &Principal, request: &mut Request) -> Option<Waiting> {
+    pub(crate) fn wait(&self, principal: &Principal, request: &mut Request) -> Option<Permits> {
         preferred_wait(request.headers())?;
         let of_key = principal.limits.as_ref().map(|its| its.waits.clone().try_acquire_owned());
         match (self.waits.clone().try_acquire_owned(), of_key.transpose()) {
             (Ok(of_process), Ok(of_key)) => {
-                Some(Waiting { _of_process: of_process, _of_key: of_key })
+                Some(Permits { _of_process: of_process, _of_key: of_key })
             }
             _ => {
                 request.headers_mut().remove(PREFER);
@@ -163,13 +163,13 @@ impl Limits {
         }
     }
 
-    /// Takes the places of a stream of events. The streams and the waiting requests of a key have one
+    /// Takes the permits of a stream of events. The streams and the waiting requests of a key have one
     /// limit.
     ///
     /// # Errors
     ///
     /// 429 `rate_limited` if the key has too many, 503 `overloaded` if the process has.
-    pub(crate) fn stream(&self, principal: &Principal) -> Result<Waiting, Problem> {
+    pub(crate) fn stream(&self, principal: &Principal) -> Result<Permits, Problem> {
         let of_key = principal.limits.as_ref().map(|its| its.waits.clone().try_acquire_owned());
         let of_key = of_key.transpose().map_err(|_| {
             let most = KeyLimits::MAX_WAITS;
@@ -182,7 +182,7 @@ impl Limits {
             let detail = "too many streams of events are open; read pages, or come back later";
             Problem::new(Code::OVERLOADED, detail).retry_after(STREAM_RETRY_S)
         })?;
-        Ok(Waiting { _of_process: of_process, _of_key: of_key })
+        Ok(Permits { _of_process: of_process, _of_key: of_key })
     }
 
     /// Replaces the address of the connection by that of the client, if a trusted proxy tells it.

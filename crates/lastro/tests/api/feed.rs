@@ -350,7 +350,7 @@ async fn a_key_has_so_many_streams_and_another_key_has_its_own() {
     );
     assert_eq!(opens(ORDERS, &other).await.status(), 200);
     streams.pop();
-    eventually(PATIENCE, "a place is free", async || {
+    eventually(PATIENCE, "a stream has ended", async || {
         (opens(ORDERS, &key).await.status() == 200).then_some(())
     })
     .await;

@@ -281,7 +281,7 @@ async fn an_address_has_only_so_many_requests_that_wait_for_a_key_of_the_issuer(
     let limits = LimitSettings { address_requests: Some(2), ..LimitSettings::default() };
     let router = asks_for_tokens(&limits);
     let (refused, unavailable) = ((429, false), (503, true));
-    // The second time, the places are free again.
+    // The second time, the address has none in flight.
     for _ in 0..2 {
         let answers = five_at_once(&router).await;
         assert_eq!(answers, [refused, refused, refused, unavailable, unavailable]);

@@ -21,7 +21,7 @@ pub(super) enum After {
     Cursor(String),
 }
 
-/// What a cursor tells: a position, and what the entry before it was.
+/// What a cursor encodes: a position, and a fingerprint of the entry before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) position: Position,
@@ -47,7 +47,8 @@ impl Mark {
         u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
     }
 
-    /// Where to look for the entry before: it is the last of its row, or is told by the position.
+    /// Where to look for the entry before: the position has its number in the row, unless it was the
+    /// last of the row before.
     pub(super) fn row(&self) -> Position {
         let Position { commit, entry } = self.position;
         match entry.checked_sub(1) {
@@ -72,14 +73,14 @@ impl Cursors {
         Self { list: format!("events/{service}"), database }
     }
 
-    /// The cursor that tells this.
+    /// The cursor of this mark.
     pub(super) fn encode(&self, mark: Mark) -> String {
         let Mark { position: Position { commit, entry }, print } = mark;
         let print = print.map_or_else(|| "-".to_owned(), |print| print.to_string());
         cursor::encode(&self.list, &format!("{}.{commit}.{entry}.{print}", self.database))
     }
 
-    /// What a cursor tells. It may be beyond the end, or of something that is not there any more.
+    /// Decodes a cursor. Its mark may be beyond the end, or behind an entry that no longer exists.
     ///
     /// # Errors
     ///

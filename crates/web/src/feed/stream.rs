@@ -20,7 +20,7 @@ use super::request::{EVENT_STREAM, Filter};
 use super::summary::Summary;
 use super::{EventSource, Feed, Found, MAX_SCANNED, Reader};
 use crate::auth::Access;
-use crate::limits::Waiting;
+use crate::limits::Permits;
 
 /// When a client that was cut off comes back, in milliseconds.
 const RETRY_MS: u32 = 2000;
@@ -39,8 +39,8 @@ pub(super) struct Stream<S> {
     filter: Filter,
     shows: Shows,
     reader: Reader,
-    /// What the client was told last; `None` before the first message.
-    told: Option<Mark>,
+    /// The mark that was sent last; `None` before the first message.
+    last_sent: Option<Mark>,
     ready: VecDeque<Message>,
     next_read: Instant,
     heartbeat_at: Instant,
@@ -57,7 +57,7 @@ enum Shows {
 /// A message that is ready to be sent.
 #[derive(Debug)]
 struct Message {
-    /// Behind what it tells.
+    /// Where the client continues after it.
     next: Mark,
     event: &'static str,
     data: String,
@@ -68,13 +68,13 @@ struct Message {
 struct Open {
     service: &'static str,
     metrics: Metrics,
-    _place: Waiting,
+    _permits: Permits,
 }
 
 impl Open {
-    fn new(service: &'static str, metrics: Metrics, place: Waiting) -> Self {
+    fn new(service: &'static str, metrics: Metrics, permits: Permits) -> Self {
         metrics.feed_stream_opened(service);
-        Self { service, metrics, _place: place }
+        Self { service, metrics, _permits: permits }
     }
 }
 
@@ -97,28 +97,28 @@ impl<S: EventSource> Stream<S> {
     /// A stream of events, which are read up to `limit` at a time.
     pub(super) fn of_events(
         feed: Arc<Feed<S>>,
-        place: Waiting,
+        permits: Permits,
         from: Reader,
         filter: Filter,
         limit: u32,
     ) -> Self {
-        Self::new(feed, place, from, filter, Shows::Events { limit })
+        Self::new(feed, permits, from, filter, Shows::Events { limit })
     }
 
     /// A stream of summaries, at most one in this time.
     pub(super) fn of_summaries(
         feed: Arc<Feed<S>>,
-        place: Waiting,
+        permits: Permits,
         from: Reader,
         filter: Filter,
         every: Duration,
     ) -> Self {
-        Self::new(feed, place, from, filter, Shows::Summaries { every })
+        Self::new(feed, permits, from, filter, Shows::Summaries { every })
     }
 
     fn new(
         feed: Arc<Feed<S>>,
-        place: Waiting,
+        permits: Permits,
         reader: Reader,
         filter: Filter,
         shows: Shows,
@@ -128,11 +128,11 @@ impl<S: EventSource> Stream<S> {
             filter,
             shows,
             reader,
-            told: None,
+            last_sent: None,
             ready: VecDeque::new(),
             next_read: now,
             heartbeat_at: now + feed.heartbeat,
-            _open: Open::new(feed.service, feed.metrics.clone(), place),
+            _open: Open::new(feed.service, feed.metrics.clone(), permits),
             feed,
         }
     }
@@ -159,10 +159,10 @@ impl<S: EventSource> Stream<S> {
     /// Waits for what is to be sent next; `None` when the service stops (R19).
     async fn next(&mut self) -> Option<Bytes> {
         let feed = self.feed.clone();
-        if self.told.is_none() {
+        if self.last_sent.is_none() {
             // A client that is cut off before the first event continues here, and not at what is the
             // end then.
-            let id = self.tell(self.reader.mark);
+            let id = self.id_line(self.reader.mark);
             return Some(format!("retry: {RETRY_MS}\n{id}\n").into());
         }
         loop {
@@ -227,7 +227,7 @@ impl<S: EventSource> Stream<S> {
         Ok(pause)
     }
 
-    /// Reads what the next summary tells. Returns the pause until the next.
+    /// Reads the entries of the next summary. Returns the pause until the next.
     async fn read_summary(&mut self, every: Duration) -> Result<Duration, Failure> {
         let found = self.feed.find(self.reader, &self.filter, MAX_SCANNED).await?;
         self.reader = found.next;
@@ -249,21 +249,21 @@ impl<S: EventSource> Stream<S> {
         if let Shows::Events { .. } = self.shows {
             self.feed.metrics.feed_events_sent(self.feed.service, 1);
         }
-        let id = self.tell(next);
+        let id = self.id_line(next);
         format!("{id}event: {event}\ndata: {data}\n\n").into()
     }
 
     /// A comment, which keeps the connection open. If entries were left out, the client learns
     /// where to continue.
     fn heartbeat(&mut self) -> Bytes {
-        let is_behind = self.told != Some(self.reader.mark);
-        let id = self.tell(self.reader.mark);
+        let is_behind = self.last_sent != Some(self.reader.mark);
+        let id = self.id_line(self.reader.mark);
         if is_behind { format!(":\n{id}\n").into() } else { Bytes::from_static(b":\n\n") }
     }
 
     /// The line with the cursor. The next heartbeat is due a while after it.
-    fn tell(&mut self, mark: Mark) -> String {
-        self.told = Some(mark);
+    fn id_line(&mut self, mark: Mark) -> String {
+        self.last_sent = Some(mark);
         self.heartbeat_at = Instant::now() + self.feed.heartbeat;
         format!("id: {}\n", self.feed.cursors.encode(mark))
     }

@@ -578,9 +578,9 @@ async fn summaries_come_at_most_once_in_their_time_and_read_no_documents() {
     assert_eq!(*shop.memory.0.shown.lock().unwrap(), [0; 0]);
 }
 
-/// A body that nobody reads costs no more than its place.
+/// A HEAD request drops the body of its answer without reading it.
 #[tokio::test]
-async fn a_stream_that_was_only_asked_for_its_headers_gives_its_place_back() {
+async fn a_stream_that_is_never_read_gives_its_permits_back() {
     let shop = Shop::with(Limits::default().with_streams(1));
     let mut answer = shop.ask("", &[STREAM]).await.unwrap();
     *answer.body_mut() = Body::empty();

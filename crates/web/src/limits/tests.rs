@@ -82,8 +82,8 @@ fn a_request_that_finds_no_place_to_wait_is_answered_at_once() {
         assert_eq!(waiting.is_some(), request.headers().contains_key(PREFER));
         waiting
     };
-    let first = waiting(&anyone).expect("a place");
-    let second = waiting(&client).expect("a place");
+    let first = waiting(&anyone).expect("a permit");
+    let second = waiting(&client).expect("a permit");
     assert!(waiting(&anyone).is_none());
     drop((first, second));
     assert!(waiting(&anyone).is_some());
