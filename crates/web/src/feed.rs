@@ -29,10 +29,12 @@ use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::program::Context;
 use cursor::{After, Cursors, Mark};
+pub use description::{FeedHeaders, FeedQuery};
 use request::{Asked, Filter, Shown};
 use stream::Stream;
 
 mod cursor;
+mod description;
 mod request;
 mod stream;
 mod summary;

@@ -15,7 +15,7 @@ use serde::Serialize;
 use tracing::error;
 use utoipa::ToSchema;
 use web::Query;
-use web::feed::{DATA_CONTENT_TYPE, EventSource, SPEC_VERSION};
+use web::feed::{DATA_CONTENT_TYPE, EventSource, FeedHeaders, FeedQuery, SPEC_VERSION};
 use web::problem::{Problem, SearchProblems};
 
 use crate::service::Service;
@@ -189,12 +189,9 @@ impl EventSource for StockEvents {
 #[utoipa::path(
     get, path = "/api/inventory/events", tag = "inventory", operation_id = "listStockEvents",
     params(
-        ("after" = Option<String>, Query, description = "`next_cursor` of the previous page, or the id of a message of the stream: begins behind it. `latest` begins at the end. Without it, the feed begins with the first event that there is"),
+        FeedQuery,
         ("types" = Option<String>, Query, description = "Only events of these types, separated by commas: `dev.lastro.stock.changed` or `stock.changed`"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Events per page (default 50); of a stream, how many are read at a time"),
-        ("summary_ms" = Option<u32>, Query, minimum = 250, maximum = 60000, description = "Only of a stream: instead of events, at most one message `summary` in this many milliseconds, with `counts` by type, the number of `events`, and the newest `subjects` (at most 50)"),
-        ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds (at most 30) for an event"),
-        ("Last-Event-ID" = Option<String>, Header, description = "Of a stream, the id of the last message; it wins over `after`"),
+        FeedHeaders,
     ),
     responses(
         (status = 200, description = "A page of events, or a stream", content(
