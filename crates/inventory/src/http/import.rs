@@ -24,6 +24,7 @@ use task::{Import, Terms};
 
 mod answer;
 mod command;
+mod rehearsal;
 mod rows;
 mod task;
 #[cfg(test)]

@@ -1,17 +1,12 @@
-//! A row of a file as a command, and the judgement of a dry run.
-
-use std::collections::BTreeMap;
+//! A row of a file as a command.
 
 use contract::Digest;
-use inventory_core::decide::{
-    ImportRow, InventoryCommand, InventoryOutcome, LoadedInventory, Touched, decide,
-};
+use inventory_core::decide::{ImportRow, InventoryCommand};
 use inventory_core::stock::{RequestCause, RequestId};
-use platform::failure::Failure;
 
 use super::rows::Counted;
 use super::task::Terms;
-use crate::store::{ProductFilter, StockKey, StockStore};
+use crate::store::StockKey;
 
 /// The command of a row, which stands on this line.
 pub(super) fn command(
@@ -61,36 +56,6 @@ fn digest((product_id, location_id): &StockKey, on_hand: i64, texts: [Option<&st
     let [name, reason] = texts.map(|text| text.unwrap_or("\n"));
     let text = format!("{product_id}\0{location_id}\0import\0{on_hand}\0{name}\0{reason}");
     Digest::of(text.as_bytes())
-}
-
-/// What the commands would lead to with the stock as it is now.
-///
-/// # Errors
-///
-/// [`Failure`] of a read.
-pub(super) async fn rehearse(
-    store: &dyn StockStore,
-    commands: &[InventoryCommand],
-) -> Result<Vec<InventoryOutcome>, Failure> {
-    let ids: Vec<_> = Touched::by(commands).products.into_iter().collect();
-    let limit = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-    let filter = ProductFilter { ids: Some(ids), limit, ..ProductFilter::default() };
-    let mut loaded = LoadedInventory { next_movement: 1, ..LoadedInventory::default() };
-    for location in store.locations().await? {
-        loaded.locations.insert(location.location_id.clone(), location);
-    }
-    let found = store.products(filter).await?;
-    let (products, levels): (BTreeMap<_, _>, BTreeMap<_, _>) = found
-        .into_iter()
-        .map(|stock| {
-            let id = stock.product.product_id.clone();
-            ((id.clone(), stock.product), (id, stock.levels))
-        })
-        .unzip();
-    (loaded.products, loaded.levels) = (products, levels);
-    // The time stands in no answer.
-    let decision = decide(0, commands, loaded);
-    Ok(decision.decided.into_iter().map(|one| one.outcome).collect())
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@ use web::{Gone, Lines, Upload};
 
 use super::super::codes;
 use super::answer::{ImportLine, RowResult, Tally};
-use super::command::{command, rehearse, shown};
+use super::command::{command, shown};
+use super::rehearsal::Rehearsal;
 use super::rows::{Row, RowFault, Rows};
 use super::{MAX_ROWS, unreadable};
 use crate::service::Service;
@@ -59,6 +60,7 @@ pub(super) struct Import {
     waiting: Vec<Row>,
     /// Hashes of the stock keys of all rows before.
     seen: HashSet<u64>,
+    rehearsal: Rehearsal,
     /// The rows that were read.
     read: u64,
     tally: Tally,
@@ -106,6 +108,7 @@ impl Import {
             digest,
             waiting: Vec::with_capacity(BATCH_ROWS),
             seen: HashSet::new(),
+            rehearsal: Rehearsal::default(),
             read: 0,
             tally: Tally::default(),
             has_begun: false,
@@ -226,7 +229,7 @@ impl Import {
             return Vec::new();
         }
         if self.is_dry_run() {
-            return match rehearse(&*self.service.store, &commands).await {
+            return match self.rehearsal.rehearse(&*self.service.store, &commands).await {
                 Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
                 Err(failure) => vec![Err(failure.into())],
             };
@@ -307,7 +310,7 @@ impl std::fmt::Display for FileDigest {
 }
 
 /// A hash of 64 bits: of a million rows, one in 37 million files has two that are taken for one.
-fn hash(value: &impl Hash) -> u64 {
+pub(super) fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()

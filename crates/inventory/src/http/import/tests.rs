@@ -1,8 +1,12 @@
+use std::convert::Infallible;
+
 use axum::body::Body;
+use futures_util::{StreamExt, stream};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use inventory_core::decide::InventoryCommand;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use tower::ServiceExt;
 
 use super::*;
@@ -24,13 +28,18 @@ MUG,Cup,5,main
 ";
 
 /// The status of an answer, and its lines.
-async fn post(api: &Api, query: &str, key: Option<&str>, file: &str) -> (StatusCode, Vec<Value>) {
+async fn post(
+    api: &Api,
+    query: &str,
+    key: Option<&str>,
+    file: impl Into<Body>,
+) -> (StatusCode, Vec<Value>) {
     let mut request = Request::post(format!("/api/inventory/import{query}"));
     request = request.header("content-type", "text/csv");
     if let Some(key) = key {
         request = request.header(KEY, key);
     }
-    let request = request.body(Body::from(file.to_owned())).expect("a request");
+    let request = request.body(file.into()).expect("a request");
     let response = api.router.clone().oneshot(request).await.expect("an answer");
     let status = response.status();
     let body = response.into_body().collect().await.expect("a whole answer").to_bytes();
@@ -38,9 +47,25 @@ async fn post(api: &Api, query: &str, key: Option<&str>, file: &str) -> (StatusC
     (status, lines.map(|line| serde_json::from_slice(line).expect("JSON")).collect())
 }
 
+/// A body that arrives in pieces of this many bytes. What is returned beside it ends as soon as the
+/// body was read to its end, or was given up.
+fn in_pieces(file: &str, length: usize) -> (Body, oneshot::Receiver<()>) {
+    let (read, reading) = oneshot::channel();
+    let pieces: Vec<_> = file.as_bytes().chunks(length).map(<[u8]>::to_vec).collect();
+    let pieces = stream::iter(pieces).then(async |piece| {
+        tokio::task::yield_now().await;
+        Ok::<_, Infallible>(piece)
+    });
+    let end = stream::once(async {
+        let _ = read.send(());
+        Ok(Vec::new())
+    });
+    (Body::from_stream(pieces.chain(end)), reading)
+}
+
 /// The answer to an import that is read to its end: `line result`, or `line column code …`.
 async fn imported(api: &Api, key: &str, file: &str) -> (Vec<String>, Value) {
-    let (status, mut lines) = post(api, "?reason=annual", Some(key), file).await;
+    let (status, mut lines) = post(api, "?reason=annual", Some(key), file.to_owned()).await;
     assert_eq!(status, StatusCode::OK, "{lines:?}");
     let last = lines.pop().expect("a last line");
     (lines.iter().map(told).collect(), last)
@@ -128,6 +153,33 @@ async fn a_dry_run_judges_the_same_and_writes_nothing() {
 
     let preview: Vec<_> = lines.iter().map(told).collect();
     assert_eq!(imported(&api, "K", TEN_ROWS).await.0, preview);
+}
+
+/// A product that the first batch creates and renames is there for the rows of later batches. How
+/// the file is cut into pieces, and so into batches, changes nothing.
+#[tokio::test]
+async fn a_dry_run_of_many_batches_judges_as_the_import_does_however_it_arrives() {
+    let api = shop().await;
+    let others: String = (0..600).map(|n| format!("P{n},Product {n},1,main\n")).collect();
+    let head = "product_id,name,quantity,location_id\nNEW,First,1,main\nMUG,Cup,5,main\n";
+    let file = format!("{head}{others}NEW,,2,SHOP\nMUG,,3,SHOP\nNEW,Second,3,NOWHERE\n");
+    let mut previews = Vec::new();
+    for piece in [file.len(), 10_000, 4096, 100] {
+        let (body, _) = in_pieces(&file, piece);
+        let (status, lines) = post(&api, "?dry_run=true", None, body).await;
+        assert_eq!((status, lines.len()), (StatusCode::OK, 606));
+        previews.push(lines);
+    }
+    let preview = previews.pop().expect("some");
+    assert!(previews.iter().all(|other| *other == preview), "they depend on the pieces");
+    let last: Vec<_> = preview[602..605].iter().map(told).collect();
+    assert_eq!(last, ["604 counted 0→2", "605 counted 0→3", "606 location_id unknown_location"]);
+    let names = [&preview[602], &preview[603]].map(|line| (&line["name"], &line["name_before"]));
+    assert_eq!(names, [(&json!("First"), &Value::Null), (&json!("Cup"), &Value::Null)]);
+
+    let (_, mut lines) = post(&api, "?reason=annual", Some("K"), file).await;
+    lines.pop();
+    assert_eq!(lines, preview[..605], "the import does what its preview said");
 }
 
 #[tokio::test]
