@@ -47,11 +47,8 @@ struct Shared {
     state: Mutex<State>,
     /// Wakes the writing end when the client took something or is gone.
     taken: Notify,
-    /// What is held until both ends are dropped.
-    _held: Box<dyn Send + Sync>,
 }
 
-#[derive(Default)]
 struct State {
     left: VecDeque<Piece>,
     /// The bytes of all that is left, as it is kept.
@@ -59,7 +56,11 @@ struct State {
     end: Option<End>,
     is_gone: bool,
     reader: Option<Waker>,
+    held: Option<Held>,
 }
+
+/// What is held until the answer is written and sent.
+type Held = Box<dyn Send + Sync>;
 
 enum Piece {
     Plain(Bytes),
@@ -79,13 +80,17 @@ impl fmt::Debug for Lines {
 
 impl Lines {
     /// Begins an answer: returns its writing end, and the response. `held` is dropped when the
-    /// answer is written *and* sent.
+    /// answer is written *and* sent, before the client sees its end.
     pub fn begin(held: impl Send + Sync + 'static) -> (Self, Response) {
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            taken: Notify::new(),
-            _held: Box::new(held),
-        });
+        let state = State {
+            left: VecDeque::new(),
+            bytes: 0,
+            end: None,
+            is_gone: false,
+            reader: None,
+            held: Some(Box::new(held)),
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), taken: Notify::new() });
         let mut response = Body::new(Sent { shared: shared.clone() }).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(NDJSON));
         // A proxy that collects the answer would hold it back.
@@ -142,6 +147,9 @@ impl Drop for Lines {
             state.end = Some(End::Cut);
             state.wake();
         }
+        let held = state.release();
+        drop(state);
+        drop(held);
     }
 }
 
@@ -152,6 +160,14 @@ impl Shared {
 }
 
 impl State {
+    /// Takes what is held, if both ends are done.
+    fn release(&mut self) -> Option<Held> {
+        match self.is_gone && self.end.is_some() {
+            true => self.held.take(),
+            false => None,
+        }
+    }
+
     fn add(&mut self, lines: Vec<u8>) {
         if !lines.is_empty() {
             let piece = match self.bytes + lines.len() > PLAIN_BYTES {
@@ -230,7 +246,11 @@ impl HttpBody for Sent {
 
 impl Drop for Sent {
     fn drop(&mut self) {
-        self.shared.state().is_gone = true;
+        let mut state = self.shared.state();
+        state.is_gone = true;
+        let held = state.release();
+        drop(state);
+        drop(held);
         self.shared.taken.notify_waiters();
     }
 }
@@ -299,6 +319,18 @@ mod tests {
         lines.send(LINE.into()).await.expect("a client");
         drop(lines);
         assert!(response.into_body().collect().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_held_is_dropped_before_the_client_sees_the_end() {
+        let held = Arc::new(());
+        let (lines, response) = Lines::begin(held.clone());
+        let shared = lines.shared.clone();
+        lines.finish(LINE.into());
+        assert_eq!(Arc::strong_count(&held), 2, "the answer is not sent yet");
+        response.into_body().collect().await.expect("a whole answer");
+        assert_eq!(Arc::strong_count(&held), 1, "whoever still has the writing end");
+        drop(shared);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 
@@ -22,6 +22,8 @@ pub struct Upload {
     left: u64,
     /// The whole body has arrived by then.
     deadline: Instant,
+    /// Whether the client waits to be asked for the body (`Expect: 100-continue`).
+    is_awaited: bool,
 }
 
 /// Why the rest of an upload cannot be read.
@@ -62,7 +64,8 @@ impl Upload {
         match checked {
             Ok(found) => {
                 let deadline = Instant::now() + patience;
-                Ok((found, Self { body, max_bytes, left: max_bytes, deadline }))
+                let is_awaited = headers.contains_key(header::EXPECT);
+                Ok((found, Self { body, max_bytes, left: max_bytes, deadline, is_awaited }))
             }
             Err(problem) => {
                 discard_unread(headers, body).await;
@@ -92,11 +95,14 @@ impl Upload {
         }
     }
 
-    /// Gives up the rest of a body that is refused.
-    pub async fn refuse(self, headers: &HeaderMap) {
-        match self.left == self.max_bytes {
-            true => discard_unread(headers, self.body).await,
-            false => discard(self.body).await,
+    /// Gives up the rest of a body that is refused, after the answer or before it.
+    ///
+    /// It is drained up to the limits of the edge: many clients read nothing before they have sent
+    /// everything, and would lose the answer if the connection were closed meanwhile. A body that
+    /// was not asked for is not read.
+    pub async fn refuse(self) {
+        if !self.is_awaited || self.left < self.max_bytes {
+            discard(self.body).await;
         }
     }
 }
@@ -107,7 +113,7 @@ mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
-    use http::{HeaderValue, header};
+    use http::HeaderValue;
     use hyper::body::{Frame, SizeHint};
 
     use super::*;

@@ -1,6 +1,7 @@
 //! `POST /api/inventory/import`.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use axum::Extension;
@@ -10,7 +11,6 @@ use axum::response::Response;
 use http::HeaderMap;
 use inventory_core::admin::Requester;
 use platform::keys::Principal;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use web::body::{Parsed, text_not_blank};
 use web::problem::{Code, Fault, FaultCode, Problem, WriteProblems};
@@ -38,29 +38,67 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 const MAX_ROWS: u64 = 1_000_000;
 /// How many imports a process carries out at the same time.
 const MAX_IMPORTS: usize = 2;
+/// When a client that found no place may come back, in seconds.
+const RETRY_S: u32 = 5;
 /// How long a file may take to arrive and to be counted.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 60);
 
 /// What the imports of a process share.
 #[derive(Clone, Debug)]
 pub(crate) struct Imports {
-    places: Arc<Semaphore>,
+    running: Running,
     pub(super) metrics: ImportMetrics,
     /// Cancelled when the shutdown begins.
     stopping: CancellationToken,
 }
 
+/// The clients whose imports are running.
+type Running = Arc<Mutex<BTreeSet<String>>>;
+
+/// A place among the imports of a process, until it is dropped.
+#[derive(Debug)]
+struct Place {
+    client: String,
+    running: Running,
+}
+
 impl Imports {
     pub(crate) fn new(metrics: ImportMetrics, stopping: CancellationToken) -> Self {
-        Self { places: Arc::new(Semaphore::new(MAX_IMPORTS)), metrics, stopping }
+        Self { running: Running::default(), metrics, stopping }
     }
 
-    fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        self.places.clone().try_acquire_owned().map_err(|_| {
-            let detail = format!("{MAX_IMPORTS} imports are running, which is the maximum");
-            Problem::new(Code::OVERLOADED, detail).retry_after(5)
-        })
+    /// Takes a place. A client has one at most, so that a slow one does not keep others away.
+    fn place(&self, client: &str) -> Result<Place, Problem> {
+        let mut running = self.running();
+        is_free(&running, client)?;
+        running.insert(client.to_owned());
+        Ok(Place { client: client.to_owned(), running: self.running.clone() })
     }
+
+    fn running(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.running.lock().expect("nothing panics under this lock")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.running.lock().expect("nothing panics under this lock").remove(&self.client);
+    }
+}
+
+/// # Errors
+///
+/// 429 `rate_limited` if the client has a place, or 503 `overloaded` if there is none.
+fn is_free(running: &BTreeSet<String>, client: &str) -> Result<(), Problem> {
+    if running.contains(client) {
+        let detail = "another import of this client is running; wait for its end";
+        return Err(Problem::new(Code::RATE_LIMITED, detail).retry_after(RETRY_S));
+    }
+    if running.len() >= MAX_IMPORTS {
+        let detail = format!("{MAX_IMPORTS} imports are running, which is the maximum");
+        return Err(Problem::new(Code::OVERLOADED, detail).retry_after(RETRY_S));
+    }
+    Ok(())
 }
 
 /// Count stock from a file
@@ -79,7 +117,7 @@ impl Imports {
 /// `location_id`, in any order; commas or semicolons separate the cells (RFC 4180, UTF-8). NDJSON
 /// has one object per line. A row has at most 8 KiB, a file 64 MiB and 1 000 000 rows, and names a
 /// product at a location once. With `dry_run=true`, the answer says what would be counted, and
-/// nothing is written.
+/// nothing is written. A client runs one import at a time.
 #[utoipa::path(
     post, path = "/api/inventory/import", tag = "inventory", operation_id = "importStock",
     request_body(content((String = "text/csv", example = "product_id,name,quantity,location_id\n789,Blue mug,12,main\n"), (NewCountRow = "application/x-ndjson"))),
@@ -108,15 +146,19 @@ pub(super) async fn import(
     let request_id = requester.request_id.clone().unwrap_or_default();
     let (media_type, mut upload) = begin(&parts.headers, body).await?;
     let mut rows = Rows::of(media_type);
-    let ready = ready(&service, &client, requester, query, &parts.headers);
-    let ready = match ready {
-        Ok(ready) => header(&mut rows, &mut upload).await.map(|digest| (ready, digest)),
+    let asker = asker(&requester);
+    let ready = match ready(&service, &asker, &client, requester, query, &parts.headers) {
+        // Until the columns are known, nothing is held but a connection.
+        Ok(terms) => match header(&mut rows, &mut upload).await {
+            Ok(digest) => service.imports.place(&asker).map(|place| (terms, digest, place)),
+            Err(problem) => Err(problem),
+        },
         Err(problem) => Err(problem),
     };
-    let ((place, terms), digest) = match ready {
+    let (terms, digest, place) = match ready {
         Ok(ready) => ready,
         Err(problem) => {
-            upload.refuse(&parts.headers).await;
+            upload.refuse().await;
             return Err(problem);
         }
     };
@@ -130,23 +172,31 @@ async fn begin(headers: &HeaderMap, body: Body) -> Result<(&'static str, Upload)
     Upload::begin(headers, body, &MEDIA_TYPES, MAX_BYTES, MAX_DURATION).await
 }
 
-/// Reads the parameters, and takes a place among the imports.
+/// The client that has a place: the one with a key, or else the address.
+fn asker(requester: &web::Requester) -> String {
+    let web::Requester { actor, address, .. } = requester;
+    actor.as_ref().or(address.as_ref()).cloned().unwrap_or_default()
+}
+
+/// Reads the parameters. A client that would find no place is refused before its file is read.
 fn ready(
     service: &Service,
+    asker: &str,
     client: &Principal,
     requester: web::Requester,
     mut query: Query,
     headers: &HeaderMap,
-) -> Result<(OwnedSemaphorePermit, Terms), Problem> {
+) -> Result<Terms, Problem> {
     let reason = query.optional("reason", reason);
     let dry_run = query.optional("dry_run", super::products::boolean).unwrap_or(false);
     query.finish()?;
     let key = idempotency_key(headers, client)?;
     let terms = Terms::new(dry_run, reason, key, super::requester(requester))?;
-    Ok((service.imports.place()?, terms))
+    is_free(&service.imports.running(), asker)?;
+    Ok(terms)
 }
 
-/// Reads until the columns of the file are known.
+/// Reads until the columns of the file are known, or its first piece is there.
 async fn header(rows: &mut Rows, upload: &mut Upload) -> Result<task::FileDigest, Problem> {
     let mut digest = task::FileDigest::default();
     while !rows.begin()? {

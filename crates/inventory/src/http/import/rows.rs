@@ -61,8 +61,8 @@ impl Rows {
         self.is_last = true;
     }
 
-    /// Reads the header, if the file has one. Returns whether it could be read, else another piece
-    /// is needed.
+    /// Reads the header, if the file has one. Returns whether rows can be read, else another piece is
+    /// needed.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl Rows {
     pub(super) fn begin(&mut self) -> Result<bool, Problem> {
         match &mut self.format {
             Format::Csv(csv) => csv.begin(&mut self.input, self.is_last),
-            Format::Ndjson(_) => Ok(true),
+            Format::Ndjson(_) => Ok(self.is_last || !self.input.is_empty()),
         }
     }
 

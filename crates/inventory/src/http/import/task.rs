@@ -115,19 +115,24 @@ impl Import {
         }
     }
 
-    /// Reads the file to its end and answers, unless the client goes away or the service stops.
+    /// Counts the rows and answers, until the file ends, the client goes away or the service stops.
     pub(super) async fn run(mut self, lines: Lines) {
         let ended = self.count_all(&lines).await;
-        self.note_end(ended.is_ok()).await;
         let last = match &ended {
-            Ok(()) => ImportLine::done(self.is_dry_run(), self.tally),
-            Err(Stopped::Problem(problem)) => ImportLine::stopped(problem, &self.request_id),
+            Ok(()) => Some(ImportLine::done(self.is_dry_run(), self.tally)),
+            Err(Stopped::Problem(problem)) => Some(ImportLine::stopped(problem, &self.request_id)),
             // Nobody reads it, and the answer must not look whole.
-            Err(Stopped::Gone) => return,
+            Err(Stopped::Gone) => None,
         };
+        // The place of a client that is gone is free at once.
+        let answer = last.map(|last| (lines, last));
+        self.note_end(ended.is_ok()).await;
+        let Some((lines, last)) = answer else { return };
         let mut line = Vec::new();
         last.write(&mut line);
         lines.finish(line);
+        // Whoever reads nothing before they have sent everything gets the last line, too.
+        self.upload.refuse().await;
     }
 
     async fn count_all(&mut self, lines: &Lines) -> Result<(), Stopped> {

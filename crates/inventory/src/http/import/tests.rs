@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tower::ServiceExt;
 
-use super::*;
 use crate::http::tests::Api;
 use crate::store::laws::{place, put_location};
 
@@ -250,18 +249,45 @@ async fn what_an_import_needs_is_asked_for_before_anything_is_done() {
 }
 
 #[tokio::test]
-async fn at_most_two_imports_run_at_the_same_time() {
+async fn at_most_two_imports_run_at_the_same_time_and_one_of_a_client() {
     let api = shop().await;
-    let held = [api.service.imports.place(), api.service.imports.place()];
-    let (status, problem) = post(&api, "?dry_run=true", None, TEN_ROWS).await;
-    assert_eq!((status.as_u16(), &problem[0]["code"]), (503, &json!("overloaded")));
+    let imports = &api.service.imports;
+    let refused = async || {
+        let (status, problem) = post(&api, "?dry_run=true", None, TEN_ROWS).await;
+        (status.as_u16(), problem[0]["code"].as_str().expect("a code").to_owned())
+    };
+    let held = [imports.place("one"), imports.place("two")];
+    assert_eq!(refused().await, (503, "overloaded".to_owned()));
+    drop(held);
+    // Requests from within the process have neither a key nor an address.
+    let held = imports.place("");
+    assert_eq!(refused().await, (429, "rate_limited".to_owned()));
     drop(held);
     assert_eq!(post(&api, "?dry_run=true", None, TEN_ROWS).await.0, StatusCode::OK);
-    assert_eq!(
-        api.service.imports.places.available_permits(),
-        MAX_IMPORTS,
-        "the place is free again"
-    );
+    assert!(imports.running().is_empty(), "the place is free again");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_nothing_takes_no_place() {
+    let api = shop().await;
+    let nothing = Body::from_stream(stream::pending::<Result<Vec<u8>, Infallible>>());
+    tokio::select! {
+        biased;
+        _ = post(&api, "?dry_run=true", None, nothing) => panic!("it waits for the header"),
+        (status, _) = post(&api, "?dry_run=true", None, TEN_ROWS) => {
+            assert_eq!(status, StatusCode::OK);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_of_the_file_is_read_after_the_last_line_of_an_import_that_stopped() {
+    let api = shop().await;
+    api.service.imports.stopping.cancel();
+    let (body, read) = in_pieces(TEN_ROWS, 60);
+    let (_, lines) = post(&api, "?reason=x", Some("K"), body).await;
+    assert_eq!(lines.last().map(|last| &last["done"]), Some(&json!(false)));
+    read.await.expect("the file is read to its end");
 }
 
 #[tokio::test]
