@@ -1,14 +1,16 @@
 //! The quarantine of a service as its API shows it: messages that were set aside.
 
+use axum::Json;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use platform::clock::Timestamp;
-use platform::quarantine::{EntryId, QuarantineEntry, QuarantineFilter};
+use platform::quarantine::{EntryId, QuarantineEntry, QuarantineFilter, QuarantineTable};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::body::Reader;
 use crate::problem::{Code, FaultCode, Problem};
-use crate::{Query, cursor, page};
+use crate::{OptionalJson, Query, Requester, cursor, page};
 
 /// The name of the list in its cursors.
 const LIST: &str = "quarantine";
@@ -72,7 +74,7 @@ pub struct EntryPage {
 
 impl EntryPage {
     /// The page of entries that [`filter`] asked for.
-    pub fn new(mut entries: Vec<QuarantineEntry>, limit: usize) -> Self {
+    fn new(mut entries: Vec<QuarantineEntry>, limit: usize) -> Self {
         let next_cursor = page::cut(&mut entries, limit, |last| {
             cursor::encode(LIST, &format!("{} {}", last.last_at.0, last.id))
         });
@@ -131,12 +133,72 @@ fn is_uuid(text: &str) -> bool {
         })
 }
 
+/// A page of the entries that a client asks for.
+///
+/// # Errors
+///
+/// As [`Query::finish`], 400 `invalid_cursor`, and the problem of a failed read.
+pub async fn list(
+    quarantine: &dyn QuarantineTable,
+    query: Query,
+) -> Result<Json<EntryPage>, Problem> {
+    let (filter, limit) = filter(query)?;
+    let entries = quarantine.list(filter).await?;
+    Ok(Json(EntryPage::new(entries, limit)))
+}
+
+/// The entry with the id that a path has, and its message.
+///
+/// # Errors
+///
+/// 404 `quarantine_entry_not_found`, and the problem of a failed read.
+pub async fn entry(
+    quarantine: &dyn QuarantineTable,
+    id: &str,
+) -> Result<(QuarantineEntry, Vec<u8>), Problem> {
+    quarantine.entry(entry_id(id)?).await?.ok_or_else(not_found)
+}
+
+/// The same as a client sees it.
+///
+/// # Errors
+///
+/// As [`entry`], and as [`Query::finish`]: there are no parameters.
+pub async fn get(
+    quarantine: &dyn QuarantineTable,
+    id: &str,
+    query: Query,
+) -> Result<Json<MessageView>, Problem> {
+    query.finish()?;
+    Ok(Json(entry(quarantine, id).await?.into()))
+}
+
+/// Notes that the requester has seen the entry with the id that a path has.
+///
+/// # Errors
+///
+/// 422 `invalid_request` if the body has members, 404 `quarantine_entry_not_found`, and the problem
+/// of a failed write.
+pub async fn discard(
+    quarantine: &dyn QuarantineTable,
+    id: &str,
+    requester: Requester,
+    OptionalJson(body): OptionalJson,
+) -> Result<Json<EntryView>, Problem> {
+    if let Some(body) = &body {
+        Reader::new(body).finish(|| Some(()))?;
+    }
+    let entry = quarantine.discard(entry_id(id)?, requester.into()).await;
+    let entry = entry.map_err(Problem::not_written)?;
+    Ok(Json(entry.ok_or_else(not_found)?.into()))
+}
+
 /// Reads which entries a client asks for, and how many at most.
 ///
 /// # Errors
 ///
 /// As [`Query::finish`].
-pub fn filter(mut query: Query) -> Result<(QuarantineFilter, usize), Problem> {
+fn filter(mut query: Query) -> Result<(QuarantineFilter, usize), Problem> {
     let seen = query.optional("seen", |text| match text {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -159,12 +221,12 @@ fn position(key: &str) -> Option<(Timestamp, EntryId)> {
 /// # Errors
 ///
 /// 404: no entry has it.
-pub fn entry_id(text: &str) -> Result<EntryId, Problem> {
+fn entry_id(text: &str) -> Result<EntryId, Problem> {
     text.parse().map_err(|_| not_found())
 }
 
 /// The problem of an entry that does not exist.
-pub fn not_found() -> Problem {
+fn not_found() -> Problem {
     Problem::new(Code::QUARANTINE_ENTRY_NOT_FOUND, "no entry of the quarantine has this id")
 }
 

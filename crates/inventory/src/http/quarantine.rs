@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use web::body::Reader;
 use web::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
 use web::quarantine::{self, EntryPage, EntryView, MessageView};
 use web::{OptionalJson, Query, Requester};
@@ -32,9 +31,7 @@ pub(super) async fn list(
     State(service): State<Arc<Service>>,
     query: Query,
 ) -> Result<Json<EntryPage>, Problem> {
-    let (filter, limit) = quarantine::filter(query)?;
-    let entries = service.quarantine.list(filter).await?;
-    Ok(Json(EntryPage::new(entries, limit)))
+    quarantine::list(&*service.quarantine, query).await
 }
 
 /// Get a message that was set aside
@@ -52,9 +49,7 @@ pub(super) async fn get(
     Path(id): Path<String>,
     query: Query,
 ) -> Result<Json<MessageView>, Problem> {
-    query.finish()?;
-    let entry = service.quarantine.entry(quarantine::entry_id(&id)?).await?;
-    entry.map(|entry| Json(entry.into())).ok_or_else(quarantine::not_found)
+    quarantine::get(&*service.quarantine, &id, query).await
 }
 
 /// Discard a message that was set aside
@@ -75,13 +70,7 @@ pub(super) async fn discard(
     State(service): State<Arc<Service>>,
     requester: Requester,
     Path(id): Path<String>,
-    OptionalJson(body): OptionalJson,
+    body: OptionalJson,
 ) -> Result<Json<EntryView>, Problem> {
-    if let Some(body) = &body {
-        Reader::new(body).finish(|| Some(()))?;
-    }
-    let id = quarantine::entry_id(&id)?;
-    let entry = service.quarantine.discard(id, requester.into()).await;
-    let entry = entry.map_err(Problem::not_written)?;
-    entry.map(|entry| Json(entry.into())).ok_or_else(quarantine::not_found)
+    quarantine::discard(&*service.quarantine, &id, requester, body).await
 }

@@ -35,9 +35,7 @@ pub(super) async fn list(
     State(service): State<Arc<Service>>,
     query: Query,
 ) -> Result<Json<EntryPage>, Problem> {
-    let (filter, limit) = quarantine::filter(query)?;
-    let entries = service.quarantine.list(filter).await?;
-    Ok(Json(EntryPage::new(entries, limit)))
+    quarantine::list(&*service.quarantine, query).await
 }
 
 /// Get a message that was set aside
@@ -55,9 +53,7 @@ pub(super) async fn get(
     Path(id): Path<String>,
     query: Query,
 ) -> Result<Json<MessageView>, Problem> {
-    query.finish()?;
-    let entry = service.quarantine.entry(quarantine::entry_id(&id)?).await?;
-    entry.map(|entry| Json(entry.into())).ok_or_else(quarantine::not_found)
+    quarantine::get(&*service.quarantine, &id, query).await
 }
 
 /// Discard a message that was set aside
@@ -78,13 +74,9 @@ pub(super) async fn discard(
     State(service): State<Arc<Service>>,
     requester: Requester,
     Path(id): Path<String>,
-    OptionalJson(body): OptionalJson,
+    body: OptionalJson,
 ) -> Result<Json<EntryView>, Problem> {
-    request::nothing(body.as_ref())?;
-    let id = quarantine::entry_id(&id)?;
-    let entry = service.quarantine.discard(id, requester.into()).await;
-    let entry = entry.map_err(Problem::not_written)?;
-    entry.map(|entry| Json(entry.into())).ok_or_else(quarantine::not_found)
+    quarantine::discard(&*service.quarantine, &id, requester, body).await
 }
 
 /// Send the command of a message again
@@ -109,8 +101,7 @@ pub(super) async fn retry(
     OptionalJson(body): OptionalJson,
 ) -> Result<Json<RetriedView>, Problem> {
     request::nothing(body.as_ref())?;
-    let entry = service.quarantine.entry(quarantine::entry_id(&id)?).await?;
-    let (entry, _) = entry.ok_or_else(quarantine::not_found)?;
+    let (entry, _) = quarantine::entry(&*service.quarantine, &id).await?;
     let order_id: Option<OrderId> = entry.subject.and_then(|subject| subject.parse().ok());
     let Some(order_id) = order_id else { return Err(pending::nothing_pending()) };
     match service.store.make_due(order_id, requester.into()).await {
