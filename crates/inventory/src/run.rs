@@ -68,17 +68,8 @@ const KEYS: [&str; 6] = [
 /// The adapters that the service is assembled from.
 #[derive(Debug)]
 pub struct Dependencies {
-    /// Where the stock is stored.
-    pub store: Arc<dyn StockStore>,
-    pub audit: Arc<dyn StockAuditStore>,
-    /// What the event feed reads, and what numbers it (R29).
-    pub feed: Arc<dyn StockFeedStore>,
-    pub journal: Arc<dyn Journal>,
+    pub database: Opened,
     pub bus: Arc<dyn Bus>,
-    /// Which database this is, and from which one it takes messages (R31).
-    pub pairing: Arc<Pairing>,
-    /// The messages that were set aside.
-    pub quarantine: Arc<dyn QuarantineTable>,
 }
 
 /// The assembled service, not running yet. A process runs each worker as a task.
@@ -96,7 +87,8 @@ pub struct Parts {
 
 /// Assembles the service from its dependencies, in the context of its process.
 pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
-    let Dependencies { store, audit, feed, journal, quarantine, bus, pairing } = dependencies;
+    let Dependencies { database, bus } = dependencies;
+    let Opened { store, audit, feed, journal, pairing, quarantine } = database;
     let auditor = auditor(audit.clone(), context);
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
     let (outbox, relay) = relay(bus.clone(), metrics.clone());
@@ -195,11 +187,15 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
 /// The opened database of the service.
 #[derive(Debug)]
 pub struct Opened {
+    /// Where the stock is stored.
     pub store: Arc<dyn StockStore>,
     pub audit: Arc<dyn StockAuditStore>,
+    /// What the event feed reads, and what numbers it (R29).
     pub feed: Arc<dyn StockFeedStore>,
     pub journal: Arc<dyn Journal>,
+    /// Which database this is, and from which one it takes messages (R31).
     pub pairing: Arc<Pairing>,
+    /// The messages that were set aside.
     pub quarantine: Arc<dyn QuarantineTable>,
 }
 
@@ -337,17 +333,16 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let broker = bus.broker_between_processes(file)?;
         let database_url = file.secret("database_url", database_url, database_url_file)?;
         let database_url = database_url.map_or_else(|| "sqlite:data/inventory.db".parse(), Ok)?;
-        let opened = open_store(&database_url, process).await?;
-        let Opened { store, audit, feed, journal, quarantine, pairing } = opened;
+        let database = open_store(&database_url, process).await?;
         if common.replace_peer {
-            pairing.forget().await?;
+            database.pairing.forget().await?;
         }
         let metrics = process.context.metrics.clone();
         let takes_over = common.replace_peer;
-        let joining = broker.join(PROGRAM.name, pairing.clone(), CHANNELS, metrics, takes_over);
+        let pairing = database.pairing.clone();
+        let joining = broker.join(PROGRAM.name, pairing, CHANNELS, metrics, takes_over);
         let bus = Arc::new(joining.await?);
-        let parts = Dependencies { store, audit, feed, journal, quarantine, bus, pairing };
-        Ok(build(parts, process))
+        Ok(build(Dependencies { database, bus }, process))
     })
     .await
 }

@@ -204,23 +204,10 @@ pub(crate) async fn build(process: &mut Process, settings: Settings) -> Result<A
         process.context.metrics.audit.clone(),
         clock,
     );
-    let orders::Opened { store, audit, feed, journal, quarantine, pairing } = orders;
-    let (bus, audits) = (orders_bus, vec![auditor.state()]);
-    let parts = orders::Dependencies {
-        store,
-        audit,
-        feed,
-        journal,
-        quarantine,
-        audits,
-        bus,
-        pairing,
-        currency,
-    };
+    let audits = vec![auditor.state()];
+    let parts = orders::Dependencies { database: orders, bus: orders_bus, audits, currency };
     let orders = orders::build(parts, process);
-    let inventory::Opened { store, audit, feed, journal, quarantine, pairing } = stock;
-    let bus = inventory_bus;
-    let parts = inventory::Dependencies { store, audit, feed, journal, quarantine, bus, pairing };
+    let parts = inventory::Dependencies { database: stock, bus: inventory_bus };
     let inventory = inventory::build(parts, process);
     process.workers.spawn(Stage::Work, "the auditor of both services", |token| auditor.run(token));
     Ok(orders.merge(inventory))

@@ -72,17 +72,8 @@ const KEYS: [&str; 6] = [
 /// The adapters and settings that the service is assembled from.
 #[derive(Debug)]
 pub struct Dependencies {
-    /// Where orders are stored.
-    pub store: Arc<dyn OrderStore>,
-    pub audit: Arc<dyn OrderAuditStore>,
-    /// What the event feed reads, and what numbers it (R29).
-    pub feed: Arc<dyn OrderFeedStore>,
-    pub journal: Arc<dyn Journal>,
+    pub database: Opened,
     pub bus: Arc<dyn Bus>,
-    /// Which database this is, and from which one it takes messages (R31).
-    pub pairing: Arc<Pairing>,
-    /// The messages that were set aside.
-    pub quarantine: Arc<dyn QuarantineTable>,
     /// What other auditors of this process have done, which the service reports with its own.
     pub audits: Vec<Arc<AuditState>>,
     /// The currency of orders that do not name one.
@@ -106,8 +97,8 @@ pub struct Parts {
 
 /// Assembles the service from its dependencies, in the context of its process.
 pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
-    let Dependencies { store, audit, feed, journal, quarantine, audits, bus, pairing, currency } =
-        dependencies;
+    let Dependencies { database, bus, audits, currency } = dependencies;
+    let Opened { store, audit, feed, journal, pairing, quarantine } = database;
     let auditor = auditor(audit, context);
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
     let waiters = Arc::new(Waiters::default());
@@ -222,7 +213,7 @@ fn auditor(store: Arc<dyn OrderAuditStore>, context: &Context) -> Auditor {
 
 /// Adds the service to a process: its workers, metrics and checks. Returns its API.
 pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
-    let parallel_batches = dependencies.store.parallel_batches();
+    let parallel_batches = dependencies.database.store.parallel_batches();
     let Parts {
         relay,
         committer,
@@ -252,11 +243,15 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
 /// The opened database of the service.
 #[derive(Debug)]
 pub struct Opened {
+    /// Where orders are stored.
     pub store: Arc<dyn OrderStore>,
     pub audit: Arc<dyn OrderAuditStore>,
+    /// What the event feed reads, and what numbers it (R29).
     pub feed: Arc<dyn OrderFeedStore>,
     pub journal: Arc<dyn Journal>,
+    /// Which database this is, and from which one it takes messages (R31).
     pub pairing: Arc<Pairing>,
+    /// The messages that were set aside.
     pub quarantine: Arc<dyn QuarantineTable>,
 }
 
@@ -401,28 +396,17 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
         let currency = parse_currency(file.or(currency, "currency")?)?;
         process.show(dashboard(currency, false));
-        let opened = open_store(&database_url, process).await?;
-        let Opened { store, audit, feed, journal, quarantine, pairing } = opened;
+        let database = open_store(&database_url, process).await?;
         if common.replace_peer {
-            pairing.forget().await?;
+            database.pairing.forget().await?;
         }
         let metrics = process.context.metrics.clone();
         let takes_over = common.replace_peer;
-        let joining = broker.join(PROGRAM.name, pairing.clone(), CHANNELS, metrics, takes_over);
+        let pairing = database.pairing.clone();
+        let joining = broker.join(PROGRAM.name, pairing, CHANNELS, metrics, takes_over);
         let bus = Arc::new(joining.await?);
         let audits = Vec::new();
-        let parts = Dependencies {
-            store,
-            audit,
-            feed,
-            journal,
-            quarantine,
-            audits,
-            bus,
-            pairing,
-            currency,
-        };
-        Ok(build(parts, process))
+        Ok(build(Dependencies { database, bus, audits, currency }, process))
     })
     .await
 }

@@ -46,18 +46,17 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
     let store = (wrappers.orders_store)(Arc::new(OrdersPort(port.clone())), &bus);
     let audit_store = Arc::new(OrdersPort(port.clone()));
     let pairing = port.world.pairing(Service::Orders).clone();
-    let dependencies = orders::Dependencies {
+    let database = orders::Opened {
         store,
         audit: audit_store.clone(),
         feed: audit_store.clone(),
         journal: audit_store,
-        bus,
         pairing,
         // Only operators read it, and the clients of this world are none.
         quarantine: port.world.stores.orders_quarantine.clone(),
-        audits: Vec::new(),
-        currency: Currency::BRL,
     };
+    let (audits, currency) = (Vec::new(), Currency::BRL);
+    let dependencies = orders::Dependencies { database, bus, audits, currency };
     let parts = orders::assemble(dependencies, context);
     let forever = CancellationToken::new;
     for _ in 0..port.world.config.committers {
@@ -80,16 +79,15 @@ fn start_inventory(port: &Port, context: &mut Context) -> axum::Router {
     let bus = (port.world.wrappers.bus)(Connection::of(port.clone()));
     let store = Arc::new(StockPort(port.clone()));
     let pairing = port.world.pairing(Service::Inventory).clone();
-    let dependencies = inventory::Dependencies {
+    let database = inventory::Opened {
         store: store.clone(),
         audit: store.clone(),
         feed: store.clone(),
         journal: store,
-        bus,
         pairing,
         quarantine: port.world.stores.inventory_quarantine.clone(),
     };
-    let parts = inventory::assemble(dependencies, context);
+    let parts = inventory::assemble(inventory::Dependencies { database, bus }, context);
     let forever = CancellationToken::new;
     work(port, "the committer", parts.committer.run(forever()));
     work(port, "the consumer", parts.consumer.run(forever()));

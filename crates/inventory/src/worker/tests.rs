@@ -19,7 +19,7 @@ use uuid::Uuid;
 use web::program::Context;
 
 use super::health_check::HealthCheck;
-use crate::run::{Dependencies, Parts, assemble};
+use crate::run::{Dependencies, Opened, Parts, assemble};
 use crate::store::StockStore;
 use crate::store::laws::{START, cancel, fulfill, id, place, stocked};
 use crate::store::sqlite::{MIGRATIONS, Sqlite};
@@ -55,15 +55,8 @@ impl World {
         let peer = Embedded::new(Arc::new(SystemClock), NEVER, orders);
         let bus: Arc<dyn Bus> = Arc::new(peer.end_of(pairing.id()));
         let mut context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
-        let dependencies = Dependencies {
-            store: store.clone(),
-            audit,
-            feed,
-            journal,
-            quarantine,
-            bus: bus.clone(),
-            pairing,
-        };
+        let database = Opened { store: store.clone(), audit, feed, journal, pairing, quarantine };
+        let dependencies = Dependencies { database, bus: bus.clone() };
         let Parts { relay, committer, consumer, health_check, .. } =
             assemble(dependencies, &mut context);
         tokio::spawn(committer.run(CancellationToken::new()));

@@ -154,26 +154,12 @@ async fn begin() -> Process {
     Process::begin(PROGRAM, &http).await.expect("a free port")
 }
 
-fn build_orders(opened: orders::Opened, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
-    let orders::Opened { store, audit, feed, journal, quarantine, pairing } = opened;
+fn build_orders(database: orders::Opened, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
     let currency = orders::parse_currency(None).expect("a currency");
-    let audits = Vec::new();
-    let parts = orders::Dependencies {
-        store,
-        audit,
-        feed,
-        journal,
-        quarantine,
-        audits,
-        bus,
-        pairing,
-        currency,
-    };
+    let parts = orders::Dependencies { database, bus, audits: Vec::new(), currency };
     orders::build(parts, process)
 }
 
-fn build_inventory(opened: inventory::Opened, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
-    let inventory::Opened { store, audit, feed, journal, quarantine, pairing } = opened;
-    let parts = inventory::Dependencies { store, audit, feed, journal, quarantine, bus, pairing };
-    inventory::build(parts, process)
+fn build_inventory(database: inventory::Opened, bus: Arc<dyn Bus>, process: &mut Process) -> Api {
+    inventory::build(inventory::Dependencies { database, bus }, process)
 }

@@ -29,7 +29,7 @@ use web::program::Context;
 
 use super::health_check::HealthCheck;
 use super::sweep::Sweeper;
-use crate::run::{Dependencies, Parts, assemble};
+use crate::run::{Dependencies, Opened, Parts, assemble};
 use crate::store::OrderStore;
 use crate::store::laws::{self, START, id, place, released, reserved};
 use crate::store::sqlite::Sqlite;
@@ -70,17 +70,9 @@ async fn world() -> World {
     let store: Arc<dyn OrderStore> = sqlite;
     let ids = Arc::new(SystemIds::new(shared_clock.clone()));
     let mut context = Context::new(shared_clock, ids);
-    let dependencies = Dependencies {
-        store: store.clone(),
-        audit,
-        feed,
-        journal,
-        quarantine,
-        audits: Vec::new(),
-        bus: bus.clone(),
-        pairing,
-        currency: Currency::BRL,
-    };
+    let database = Opened { store: store.clone(), audit, feed, journal, pairing, quarantine };
+    let dependencies =
+        Dependencies { database, bus: bus.clone(), audits: Vec::new(), currency: Currency::BRL };
     let parts = assemble(dependencies, &mut context);
     let Parts { relay, committer, consumer, listener, sweeper, health_check, api, .. } = parts;
     tokio::spawn(committer.run(CancellationToken::new()));
