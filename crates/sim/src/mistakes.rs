@@ -1,9 +1,10 @@
 //! Mistakes that are planted in the services: a simulator that has never found one proves nothing.
 //!
 //! Production code contains none of them. Each is a wrapper of a port or a decider, which calls the
-//! right one and spoils its input or its output.
+//! right one and spoils its input or its output, or a changed schema of a database.
 
 mod bus;
+mod databases;
 mod edge;
 mod order_decider;
 mod orders_store;
@@ -35,7 +36,7 @@ pub(crate) enum Reach {
     Beyond(&'static str),
 }
 
-pub(crate) const ALL: [Mistake; 18] = [
+pub(crate) const ALL: [Mistake; 19] = [
     in_shell(
         "answer_before_commit",
         "2xx is answered before the commit",
@@ -147,6 +148,12 @@ pub(crate) const ALL: [Mistake; 18] = [
         "facts rewrite the intent at its revision",
         order_decider::facts_rewrite_intent,
     ),
+    Mistake {
+        name: "forgets_journal_entries",
+        what: "a transaction with several entries is missing in the journal",
+        wrappers: Wrappers { databases: databases::forgets_journal_entries, ..Wrappers::NONE },
+        reach: Reach::Beyond("no journal is kept here"),
+    },
 ];
 
 /// A mistake in the shell around the deciders, which the search models.

@@ -94,6 +94,7 @@ impl World {
         let clocks = Clocks::new(&config, began);
         let versions = Versions::default();
         let stores = Stores::open(folder, clocks.databases(), &versions);
+        (wrappers.databases)(folder);
         let trace = Arc::new(Trace::new(began, keeps_trace));
         Arc::new(Self {
             wrappers,

@@ -1,5 +1,6 @@
 //! The wrappers around the parts of a replica, through which a mistake is planted.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
@@ -23,6 +24,8 @@ pub(crate) struct Wrappers {
     pub(crate) bus: fn(Arc<dyn Bus>) -> Arc<dyn Bus>,
     /// Wraps the routes of any replica, given the ids that it draws.
     pub(crate) router: fn(Router, &Arc<NodeIds>) -> Router,
+    /// Changes the schemas of the databases, which are in this folder, before a world begins.
+    pub(crate) databases: fn(&Path),
     /// Called before a world begins: a wrapper with a memory clears it.
     pub(crate) begin: fn(),
 }
@@ -35,6 +38,7 @@ impl Wrappers {
         orders_store: |store, _| store,
         bus: |bus| bus,
         router: |router, _| router,
+        databases: |_| (),
         begin: || (),
     };
 }
