@@ -18,7 +18,7 @@ fn violations(service: &str, invariant: &str) -> String {
 }
 
 /// A breach of every invariant. A breach of one may break others, too.
-const BREACHES: [(&str, &str); 6] = [
+const BREACHES: [(&str, &str); 7] = [
     (
         "inventory",
         "UPDATE movements SET reserved = 99, kind = 'release'
@@ -28,6 +28,11 @@ const BREACHES: [(&str, &str); 6] = [
         "inventory",
         "UPDATE stock SET on_hand = on_hand + 1
          WHERE product_no = (SELECT product_no FROM products WHERE product_id = 'TEE')",
+    ),
+    (
+        "inventory",
+        "UPDATE stock SET last_seq = last_seq - 1
+         WHERE product_no = (SELECT product_no FROM products WHERE product_id = 'CAP')",
     ),
     ("inventory", "UPDATE reservations SET allocations = '[]' WHERE order_id = {held}"),
     (
@@ -44,6 +49,8 @@ async fn what_is_written_past_the_services_is_reported_by_them_and_by_verify_wat
     let shop = Deployment::in_form_with_busy_auditors(form).await;
     shop.stock("MUG", 10).await;
     shop.stock("TEE", 3).await;
+    shop.stock("CAP", 1).await;
+    shop.move_stock("CAP", &json!({"kind": "receive", "quantity": 1})).await.ok();
     let confirmed = shop.confirmed(&[("MUG", 2), ("TEE", 1)]).await;
     let held = shop.confirmed(&[("MUG", 1)]).await;
     let (rejected, status) = shop.settle(&[("TEE", 5)]).await;
@@ -76,8 +83,10 @@ async fn what_is_written_past_the_services_is_reported_by_them_and_by_verify_wat
         })
         .await;
     }
-    let invariants =
-        ["INV-1  ", "INV-2  ", "INV-3  ", "INV-4  ", "INV-5  ", "INV-7  ", "INV-8  ", "INV-11 "];
+    let invariants = [
+        "INV-1  ", "INV-2  ", "INV-3  ", "INV-4  ", "INV-5  ", "INV-7  ", "INV-8  ", "INV-11 ",
+        "INV-13 ",
+    ];
     let orders = [&confirmed, &held, &rejected].map(String::as_str);
     let all = invariants.iter().chain(&orders);
     let reported =

@@ -67,6 +67,8 @@ impl Deployment {
             ("orders", "INV-7"),
             ("inventory", "INV-8"),
             ("inventory", "INV-11"),
+            ("orders", "INV-13"),
+            ("inventory", "INV-13"),
         ];
         all.into_iter().filter(|(service, _)| self.auditors().contains(service)).collect()
     }
