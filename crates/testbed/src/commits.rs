@@ -2,6 +2,7 @@
 //! COMMIT, and to let statements through one by one.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 /// Where a connection is cut.
@@ -40,8 +41,10 @@ struct Plan {
     cuts: AtomicU32,
     /// If set, each statement of a transaction that may write needs a permit.
     gate: Option<Semaphore>,
-    /// Statements that wait for a permit.
+    /// Statements that wait for a permit: at most one per connection.
     held: AtomicI64,
+    /// Statements that came and were not let through yet.
+    waiting: AtomicI64,
     /// Permits that were given and are not used yet.
     stepped: AtomicI64,
     /// Messages that were sent to the server and have no reply yet.
@@ -116,6 +119,12 @@ impl Commits {
             [&self.plan.held, &self.plan.stepped, &self.plan.outstanding]
                 .map(|count| count.load(Ordering::SeqCst));
         held > 0 && stepped == 0 && outstanding == 0
+    }
+
+    /// How many statements have come and were not let through: those that were sent together, before
+    /// the reply to the first of them.
+    pub fn waiting(&self) -> usize {
+        usize::try_from(self.plan.waiting.load(Ordering::SeqCst)).unwrap_or(0)
     }
 
     /// Takes back the permits that are not used yet.
@@ -193,21 +202,70 @@ async fn forward_requests(
     if to.write_all(&start).await.is_err() {
         return;
     }
+    let waiting = Waiting { plan, statements: AtomicI64::new(0) };
+    let (came, mut messages) = mpsc::unbounded_channel();
+    let reading = async {
+        while let Some((kind, whole)) = message(&mut from, true).await {
+            waiting.add(i64::from(ends_statement(kind)));
+            if came.send((kind, whole)).is_err() {
+                break;
+            }
+        }
+        drop(came);
+        // What came is forwarded to its end.
+        pending::<()>().await;
+    };
+    tokio::select! {
+        () = reading => {}
+        () = forward_messages(&mut messages, &mut to, &waiting, replies) => {}
+    }
+}
+
+/// Only a simple query or a Sync ends a statement.
+fn ends_statement(kind: u8) -> bool {
+    matches!(kind, b'Q' | b'S')
+}
+
+/// The statements of one connection that came and were not let through.
+struct Waiting<'plan> {
+    plan: &'plan Plan,
+    statements: AtomicI64,
+}
+
+impl Waiting<'_> {
+    fn add(&self, statements: i64) {
+        self.statements.fetch_add(statements, Ordering::SeqCst);
+        self.plan.waiting.fetch_add(statements, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.add(-self.statements.load(Ordering::SeqCst));
+    }
+}
+
+async fn forward_messages(
+    messages: &mut mpsc::UnboundedReceiver<(u8, Vec<u8>)>,
+    to: &mut OwnedWriteHalf,
+    waiting: &Waiting<'_>,
+    replies: &Replies,
+) {
+    let plan = waiting.plan;
     let mut held = Vec::new();
     let mut said = Said::default();
-    while let Some((kind, whole)) = message(&mut from, true).await {
+    while let Some((kind, whole)) = messages.recv().await {
         said.note(kind, &whole);
-        let simple = kind == b'Q';
-        let ends = simple && whole[5..].starts_with(b"COMMIT");
+        let ends = kind == b'Q' && whole[5..].starts_with(b"COMMIT");
         held.extend(whole);
-        // Only a simple query or a Sync ends a statement.
-        if !simple && kind != b'S' {
+        if !ends_statement(kind) {
             continue;
         }
         match &plan.gate {
             Some(gate) if said.may_write => pass(gate, plan, replies).await,
             _ => sent(plan, replies),
         }
+        waiting.add(-1);
         match if ends && said.wrote { plan.next() } else { None } {
             Some(Cut::Before) => return,
             Some(Cut::After) => replies.muted.store(true, Ordering::SeqCst),
