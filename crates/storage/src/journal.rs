@@ -6,7 +6,7 @@
 //! replica that holds `journal_head` gives it one.
 
 use async_trait::async_trait;
-use platform::failure::{Failure, Suspicion};
+use platform::failure::Failure;
 use platform::journal::{Journal, JournalRow, Numbers, Position, Recorded, Unnumbered};
 use rusqlite::{Connection, params};
 
@@ -14,8 +14,11 @@ use crate::misfit::Misfit;
 use crate::postgres::Transaction;
 use crate::{postgres, sqlite};
 
-/// How many rows one transaction numbers.
-const AT_ONCE: i64 = 1000;
+mod numbering;
+
+pub use numbering::{
+    HEAD_POSTGRES, LEASE_POSTGRES, LOCK_POSTGRES, NUMBER_POSTGRES, OWN_POSTGRES, PostgresJournal,
+};
 
 /// Appends a row in the caller's transaction. Without entries it does nothing.
 ///
@@ -45,88 +48,12 @@ pub async fn append_postgres(transaction: &Transaction<'_>, entries: &[u8]) -> R
     transaction.write(rows, APPEND_POSTGRES, [&entries]).await
 }
 
-/// A replica that is frozen with the head of the journal in its hands loses it after this time. To
-/// be prepared.
-pub const LEASE_POSTGRES: &str =
-    "SELECT set_config('idle_in_transaction_session_timeout', '5s', true)";
-
-/// The head of the journal, and whether rows wait for a number. To be prepared.
-pub const HEAD_POSTGRES: &str =
-    "SELECT last, EXISTS (SELECT FROM journal WHERE no IS NULL) AS waiting
-     FROM journal_head";
-
-/// Takes the head of the journal, unless another replica has it. To be prepared.
-pub const LOCK_POSTGRES: &str = "SELECT last FROM journal_head FOR UPDATE SKIP LOCKED";
-
-/// Numbers the rows that are visible now, in the order of their ids, from the head on. To be
-/// prepared.
-pub const NUMBER_POSTGRES: &str =
-    "WITH waiting AS (SELECT id FROM journal WHERE no IS NULL ORDER BY id LIMIT $2),
-          numbered AS (SELECT id, $1 + row_number() OVER (ORDER BY id) AS number FROM waiting),
-          given AS (UPDATE journal SET no = number FROM numbered
-                    WHERE journal.id = numbered.id AND journal.no IS NULL RETURNING journal.no)
-     UPDATE journal_head SET last = $1 + (SELECT count(*) FROM given) RETURNING last";
-
 #[async_trait]
 impl Journal for sqlite::Database {
     async fn number(&self) -> Result<Numbers, Failure> {
         let last = self.read(last_sqlite).await?;
         Ok(Numbers { last, more: false })
     }
-}
-
-#[async_trait]
-impl Journal for postgres::Database {
-    async fn number(&self) -> Result<Numbers, Failure> {
-        self.write(number).await
-    }
-}
-
-/// Numbers what waits. A transaction that finds nothing changes nothing, so its commit is no write.
-///
-/// The rows are read by a statement that begins under the lock. One that began before could miss a
-/// row with a smaller id whose transaction commits meanwhile, and number a later entry of the same
-/// order first.
-async fn number(transaction: &Transaction<'_>) -> Result<Numbers, Failure> {
-    let (kept, head) = tokio::join!(
-        biased;
-        transaction.query(LEASE_POSTGRES, []),
-        transaction.query(HEAD_POSTGRES, []),
-    );
-    kept?;
-    let head = one(&head?, HEAD_POSTGRES)?;
-    if !head.waiting {
-        return Ok(Numbers { last: head.last, more: false });
-    }
-    let locked = transaction.query(LOCK_POSTGRES, []).await?;
-    let Some(locked) = locked.first() else {
-        // Another replica numbers, and may have begun before the newest commits.
-        return Ok(Numbers { last: head.last, more: true });
-    };
-    let from: i64 = locked.try_get("last").map_err(postgres::failure)?;
-    let last = transaction.query(NUMBER_POSTGRES, [&from, &AT_ONCE]).await?;
-    let last: i64 = match last.first() {
-        Some(row) => row.try_get("last").map_err(postgres::failure)?,
-        None => from,
-    };
-    Ok(Numbers { last, more: last - from == AT_ONCE })
-}
-
-/// The row of `journal_head`.
-struct Head {
-    last: i64,
-    waiting: bool,
-}
-
-fn one(rows: &[tokio_postgres::Row], sql: &str) -> Result<Head, Failure> {
-    let [row] = rows else {
-        let written = rows.len() as u64;
-        return Err(Suspicion::RowCount { written, expected: 1, sql: sql.to_owned() }.into());
-    };
-    Ok(Head {
-        last: row.try_get("last").map_err(postgres::failure)?,
-        waiting: row.try_get("waiting").map_err(postgres::failure)?,
-    })
 }
 
 /// Reads the first `limit` entries from `from` on, each of `N` bytes.

@@ -80,6 +80,19 @@ async fn try_postgres(url: &str) -> Result<Client, tokio_postgres::Error> {
     Ok(client)
 }
 
+/// Publishes all tables, and checks that the server lets each of them change then.
+pub async fn must_be_ready_for_publication(url: &str) {
+    let operator = postgres(url).await;
+    let publish = "CREATE PUBLICATION everything FOR ALL TABLES";
+    operator.batch_execute(publish).await.expect("a publication");
+    let unnamed = "SELECT relname FROM pg_class
+         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relreplident <> 'f'
+           AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = pg_class.oid AND indisprimary)";
+    let unnamed = operator.query(unnamed, &[]).await.expect("tables");
+    let unnamed: Vec<String> = unnamed.iter().map(|row| row.get("relname")).collect();
+    assert!(unnamed.is_empty(), "no key names the rows of {unnamed:?}");
+}
+
 /// Words before a server's command line, and its environment.
 type Surroundings = (Vec<OsString>, Vec<(&'static str, OsString)>);
 

@@ -130,11 +130,12 @@ CREATE TABLE admin_log (
 -- Readers follow `no`, which has no gaps. `id` is drawn when all locks of the batch are held, so what is committed later
 -- about the same stock key has a greater one.
 CREATE TABLE journal (
-    id      bigint NOT NULL GENERATED ALWAYS AS IDENTITY (CACHE 1),
+    -- The key also names a row in a publication of all tables: without one the database refuses to number rows there.
+    id      bigint NOT NULL GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
     no      bigint CHECK (no >= 1),
     -- Packed, one per stock key: number of its last movement (8 bytes, big-endian), how many movements (4).
     entries bytea  NOT NULL CHECK (length(entries) > 0 AND length(entries) % 12 = 0)
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.05);
 
 -- Random bytes do not become shorter.
 ALTER TABLE journal ALTER COLUMN entries SET STORAGE EXTERNAL;
@@ -142,14 +143,15 @@ ALTER TABLE journal ALTER COLUMN entries SET STORAGE EXTERNAL;
 -- Serves the feed: as many rows as it reads.
 CREATE UNIQUE INDEX journal_by_number ON journal (no) WHERE no IS NOT NULL;
 
--- Serves the replica that gives numbers. As small as what waits.
+-- Serves the replica that gives numbers. It has what waits, and dead entries of what has a number now, until a vacuum
+-- removes them: not before the last snapshot from before is closed. A replica looks above those that it knows.
 CREATE INDEX journal_without_number ON journal (id) WHERE no IS NULL;
 
 -- The last number that was given. One row: whoever holds its lock gives numbers.
 CREATE TABLE journal_head (
     one  boolean NOT NULL DEFAULT true PRIMARY KEY CHECK (one),
     last bigint  NOT NULL CHECK (last >= 0)
-);
+) WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 INSERT INTO journal_head (last) VALUES (0);
 

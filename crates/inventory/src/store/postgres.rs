@@ -20,6 +20,7 @@ use platform::journal::{Journal, Position, Recorded};
 use platform::keys::KeyTable;
 use platform::pairing::Pairing;
 use platform::quarantine::{QuarantineTable, Quarantined};
+use storage::journal::PostgresJournal;
 use storage::migration::Migration;
 use storage::postgres::{
     Database, LINGER, OpenError, Readers, Schema, Server, Table, Time, Transaction, WriteCheck,
@@ -74,6 +75,7 @@ pub const SCHEMA: Schema = Schema {
         journal::APPEND_POSTGRES,
         journal::LEASE_POSTGRES,
         journal::HEAD_POSTGRES,
+        journal::OWN_POSTGRES,
         journal::LOCK_POSTGRES,
         journal::NUMBER_POSTGRES,
     ],
@@ -150,7 +152,7 @@ impl Postgres {
 
     /// The journal of what happened to stock.
     pub fn journal(&self) -> Arc<dyn Journal> {
-        Arc::new(self.database.clone())
+        Arc::new(PostgresJournal::new(self.database.clone(), PostgresJournal::LEASE))
     }
 
     /// The messages that were set aside, as operators look through them.

@@ -18,6 +18,7 @@ use platform::journal::{Journal, Position, Recorded};
 use platform::keys::KeyTable;
 use platform::pairing::Pairing;
 use platform::quarantine::{QuarantineTable, Quarantined};
+use storage::journal::PostgresJournal;
 use storage::migration::Migration;
 use storage::postgres::{
     Database, LINGER, OpenError, Readers, Schema, Server, Table, Time, Transaction, WriteCheck,
@@ -70,6 +71,7 @@ pub const SCHEMA: Schema = Schema {
         journal::APPEND_POSTGRES,
         journal::LEASE_POSTGRES,
         journal::HEAD_POSTGRES,
+        journal::OWN_POSTGRES,
         journal::LOCK_POSTGRES,
         journal::NUMBER_POSTGRES,
     ],
@@ -145,7 +147,7 @@ impl Postgres {
 
     /// The journal of what happened to orders.
     pub fn journal(&self) -> Arc<dyn Journal> {
-        Arc::new(self.database.clone())
+        Arc::new(PostgresJournal::new(self.database.clone(), PostgresJournal::LEASE))
     }
 
     /// The messages that were set aside, as operators look through them.

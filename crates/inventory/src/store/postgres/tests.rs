@@ -3,7 +3,7 @@ use inventory_core::stock::MovementKind;
 use platform::clock::ManualClock;
 use platform::failure::Chain;
 use storage::postgres::{Roles, migrate};
-use testbed::{as_role, fresh_database, postgres};
+use testbed::{as_role, fresh_database, must_be_ready_for_publication, postgres};
 
 use super::*;
 use crate::store::laws::{
@@ -169,6 +169,16 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_what_was_written() {
     }
     let allowed = copy("#8, 1, 1, 5, #3, #3, 'ship', 0, 0, 5, 2, 0, order_id");
     assert_eq!(operator.execute(&allowed, &[]).await.expect("nothing wrong with it"), 1);
+}
+
+/// As for logical replication to a warehouse or to a server of a newer version.
+#[tokio::test]
+async fn stock_moves_and_is_numbered_under_a_publication_of_all_tables() {
+    let (store, url) = shop().await;
+    must_be_ready_for_publication(&url).await;
+    store.run(stocked("CUP", 5).to_vec().into(), decide).await.expect("done");
+    let numbers = store.journal().number().await.expect("numbered");
+    assert_eq!(numbers.last, 2, "{numbers:?}");
 }
 
 #[tokio::test]

@@ -1,16 +1,14 @@
 //! The numbers of the journal, which replicas give after the commits (R29).
 
-use std::collections::BTreeMap;
-
-use platform::journal::{Numbers, Position, Recorded};
-use testbed::{Commits, Proxy, Race};
+use platform::audit::ReadBudget;
+use platform::journal::{Numbers, Position};
+use storage::journal::PostgresJournal;
+use testbed::{Commits, Race, must_be_ready_for_publication};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::*;
-use crate::store::MadeEntry;
-use crate::store::laws::feeding::{must_tell_every_history, numbered, read_from};
+use crate::store::laws::feeding::{audited, must_tell_every_history, numbered, read_from};
 use crate::store::laws::{fulfill, released, run_until_done};
 
 /// What a numbering replica begins with.
@@ -110,31 +108,47 @@ async fn a_replica_that_dies_while_it_numbers_has_numbered_nothing() {
     must_be_whole(&store).await;
 }
 
-/// As after SIGSTOP: the connection of the replica stays, and nothing comes from it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_is_frozen_while_it_numbers_stops_the_feed_for_seconds_and_no_order() {
-    let (store, _, url) = opened().await;
-    let gate = Commits::gated(port_of(&url)).await;
-    let frozen = replica(&behind(&url, gate.port())).await;
-    run(&store, vec![place(1)]).await;
-    let numbering = tokio::spawn(async move { frozen.journal().number().await });
+/// A replica that freezes with the head in its hands, as after SIGSTOP: its connection stays, and
+/// nothing comes from it until the gate lets its statements through. It loses the head after `lease`.
+async fn freeze(url: &str, lease: Duration) -> (Commits, JoinHandle<Result<Numbers, Failure>>) {
+    let gate = Commits::gated(port_of(url)).await;
+    let replica = replica(&behind(url, gate.port())).await;
+    let journal = PostgresJournal::new(replica.database.clone(), lease);
+    let numbering = tokio::spawn(async move { journal.number().await });
     // BEGIN, two looks, and the lock. The next statement is held.
     for _ in 0..4 {
         eventually(PATIENCE, "a statement", async || gate.is_held().then_some(())).await;
         gate.step(1);
     }
     eventually(PATIENCE, "it has the head", async || gate.is_held().then_some(())).await;
-    let begun = Instant::now();
-    let journal = store.journal();
-    assert_eq!(journal.number().await.expect("no wait"), Numbers { last: 0, more: true });
+    (gate, numbering)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_frozen_while_it_numbers_stops_no_order() {
+    let (store, _, url) = opened().await;
+    run(&store, vec![place(1)]).await;
+    let (gate, numbering) = freeze(&url, Duration::from_secs(600)).await;
     run(&store, vec![place(2), reserved(2)]).await;
     run(&store, vec![cancel(1)]).await;
-    assert!(begun.elapsed() < Duration::from_secs(4), "orders do not wait");
+    let beside = store.journal().number().await.expect("no wait");
+    assert_eq!(beside, Numbers { last: 0, more: true }, "the head is held all the time");
+    gate.step(100);
+    assert_eq!(numbering.await.expect("no panic").expect("numbers").last, 3);
+    must_be_whole(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_frozen_while_it_numbers_loses_the_head() {
+    let (store, _, url) = opened().await;
+    assert_eq!(PostgresJournal::LEASE, Duration::from_secs(5), "of a service");
+    run(&store, vec![place(1)]).await;
+    let (gate, numbering) = freeze(&url, Duration::from_millis(200)).await;
+    let journal = store.journal();
     eventually(PATIENCE, "the server ends the session", async || {
-        (journal.number().await.expect("no wait").last == 3).then_some(())
+        (journal.number().await.expect("no wait").last == 1).then_some(())
     })
     .await;
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     gate.step(100);
     numbering.await.expect("no panic").expect_err("its session is gone");
     must_be_whole(&store).await;
@@ -199,8 +213,9 @@ async fn every_order(
         run(&race.witness, vec![place(u128::from(number))]).await;
         of(number, replicas)
     };
-    let check = async |_, _| must_be_whole(&race.witness).await;
+    let check = async |_, _| _ = numbered(&*race.witness.journal()).await;
     let orders = race.every_order(begin, check).await;
+    must_be_whole(&race.witness).await;
     println!("{orders} orders of statements");
     orders
 }
@@ -251,15 +266,6 @@ async fn two_replicas_that_number_at_once_give_each_number_once() {
     assert!(orders >= 10, "only {orders}");
 }
 
-/// What the laws say about a journal along its numbers.
-fn is_in_order(read: &[Recorded<MadeEntry>]) -> bool {
-    let mut last = BTreeMap::new();
-    read.iter().all(|Recorded { entry, .. }| {
-        let before = last.insert(entry.order_id, entry.seq).unwrap_or(0);
-        entry.seq == before + 1
-    })
-}
-
 /// Two connections that do by hand what the store must not do.
 async fn by_hand() -> (Postgres, [Client; 2]) {
     let (store, _, url) = opened().await;
@@ -288,26 +294,39 @@ async fn a_relay_that_reads_before_it_locks_is_caught() {
 }
 
 /// The planted mistake 34: an id that is drawn before the locks. The entry that came second in the
-/// history of its order is numbered first, which the law about the order of entries finds.
+/// history of its order is numbered first, which the audit finds.
 #[tokio::test]
 async fn an_id_that_is_drawn_before_the_locks_is_caught() {
     let (store, [early, right]) = by_hand().await;
     run(&store, vec![place(1)]).await;
     let draw = "SELECT nextval(pg_get_serial_sequence('journal', 'id')) AS id";
-    let id: i64 = early.query_one(draw, &[]).await.expect("an id").get("id");
+    let drawn: i64 = early.query_one(draw, &[]).await.expect("an id").get("id");
     // The entry 2 of the order is made and committed by another replica.
     let insert = format!("INSERT INTO journal (entries) VALUES ({})", packed(1, 2, 2));
     right.batch_execute(&insert).await.expect("committed");
     // Only now comes the lock of the order, and with it its entry 3.
     let insert = format!(
-        "INSERT INTO journal (id, entries) OVERRIDING SYSTEM VALUE VALUES ({id}, {})",
+        "INSERT INTO journal (id, entries) OVERRIDING SYSTEM VALUE VALUES ({drawn}, {})",
         packed(1, 3, 4)
     );
     early.batch_execute(&insert).await.expect("committed");
+    let whole = format!(
+        "INSERT INTO order_states VALUES ('{}', 'cancelling', 2, 1, 3, gen_random_uuid(), 0, '[{{}}, {{}}]')",
+        id(1)
+    );
+    right.batch_execute(&whole).await.expect("the history has both entries");
     numbered(&*store.journal()).await;
-    let read = read_from(&store, Position::START, 10).await;
     assert_eq!(made(&store).await, [(1, 1), (1, 3), (1, 2)]);
-    assert!(!is_in_order(&read) && is_in_order(&read[..1]));
+    for budget in [ReadBudget::SHORT, ReadBudget::LONG] {
+        let (named, _) = audited(Arc::new(store.audit()), budget).await;
+        assert_eq!(
+            named,
+            [
+                format!("row 2 of the journal: entry 3 of order {} follows entry 1", id(1)),
+                format!("row 3 of the journal: entry 2 of order {} follows entry 3", id(1)),
+            ]
+        );
+    }
 }
 
 /// The journal costs a batch one statement, which goes along with the others.
@@ -317,28 +336,92 @@ async fn a_batch_is_four_round_trips_with_its_row_of_the_journal() {
     let gate = Commits::gated(port_of(&url)).await;
     let gated = replica(&behind(&url, gate.port())).await;
     let placing = tokio::spawn(async move { run(&gated, vec![place(1), place(2)]).await });
-    let mut statements = 0;
-    while !placing.is_finished() {
-        if gate.is_held() {
-            gate.step(1);
-            statements += 1;
-        }
-        tokio::task::yield_now().await;
+    // BEGIN; the lock and the orders; orders, pending commands, the journal; COMMIT. What is sent
+    // together comes without a reply to the first statement.
+    for together in [1, 2, 3, 1] {
+        let what = format!("{together} statements at once");
+        let all = async || (gate.is_held() && gate.waiting() == together).then_some(());
+        eventually(PATIENCE, &what, all).await;
+        gate.step(together);
     }
-    // BEGIN; the lock and the orders; orders, pending commands, the journal; COMMIT.
-    assert_eq!(statements, 7);
+    placing.await.expect("no panic");
+    assert_eq!(gate.waiting(), 0);
+}
 
-    let slow = Proxy::to(port_of(&url)).await;
-    let slowed = replica(&behind(&url, slow.port())).await;
-    run(&slowed, vec![place(3)]).await;
-    let delay = Duration::from_millis(100);
-    slow.slow_down(delay);
-    let begun = Instant::now();
-    run(&slowed, vec![place(4), place(5)]).await;
-    let delays = begun.elapsed().as_secs_f64() / delay.as_secs_f64();
-    // Two delays per round trip. The proxy may delay statements that go together in two pieces, and
-    // their answers as well. Statements that waited for one another would take 14.
-    assert!((8.0..13.0).contains(&delays), "{delays}");
+/// Rows as batches would make them, all of one order.
+fn grown(rows: u32) -> String {
+    let entry = packed(7, 1, 1);
+    format!("INSERT INTO journal (entries) SELECT {entry} FROM generate_series(1, {rows})")
+}
+
+/// A look reads as many pages of the database.
+async fn pages_of_a_look(operator: &Client, above: i64) -> u64 {
+    let look = storage::journal::HEAD_POSTGRES.replace("$1", &above.to_string());
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) {look}");
+    operator.batch_execute("SET enable_seqscan = off").await.expect("as a session of a service");
+    let plan = operator.query(&explain, &[]).await.expect("a plan");
+    // Those of the whole plan come first.
+    let mut plan = plan.iter().map(|row| row.get::<_, String>(0));
+    let buffers = plan.find(|line| line.contains("Buffers: shared")).expect("buffers");
+    let counts = buffers.split([' ', '=']).filter_map(|word| word.parse::<u64>().ok());
+    counts.sum()
+}
+
+/// Such as that of a dump: no row that got its number since then goes out of the index.
+#[tokio::test]
+async fn an_old_snapshot_does_not_make_every_look_read_what_has_a_number() {
+    let (store, _, url) = opened().await;
+    let [operator, dump] = [postgres(&url).await, postgres(&url).await];
+    let snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM orders";
+    dump.batch_execute(snapshot).await.expect("a snapshot");
+    operator.batch_execute(&grown(5000)).await.expect("rows");
+    let journal = PostgresJournal::new(store.database.clone(), PostgresJournal::LEASE);
+    assert_eq!(numbered(&journal).await, 5000);
+    eventually(PATIENCE, "the floor rises", async || {
+        numbered(&journal).await;
+        (journal.floor() == 5000).then_some(())
+    })
+    .await;
+    run(&store, vec![place(1)]).await;
+    assert_eq!(numbered(&journal).await, 5001);
+    let whole = pages_of_a_look(&operator, 0).await;
+    let above = pages_of_a_look(&operator, journal.floor()).await;
+    assert!(above < 20 && whole > 100, "{above} pages, and {whole} without a floor");
+    dump.batch_execute("COMMIT").await.expect("it was open all the time");
+}
+
+#[tokio::test]
+async fn the_floor_does_not_rise_above_a_transaction_that_commits_late() {
+    let (store, _, url) = opened().await;
+    let [operator, late] = [postgres(&url).await, postgres(&url).await];
+    operator.batch_execute(&grown(10)).await.expect("rows");
+    let insert = format!("BEGIN; INSERT INTO journal (entries) VALUES ({})", packed(99, 1, 1));
+    late.batch_execute(&insert).await.expect("open, with the id 11");
+    operator.batch_execute(&grown(3000)).await.expect("rows");
+    let journal = PostgresJournal::new(store.database.clone(), PostgresJournal::LEASE);
+    for _ in 0..5 {
+        assert_eq!(numbered(&journal).await, 3010);
+        assert!(journal.floor() < 11, "{}", journal.floor());
+    }
+    late.batch_execute("COMMIT").await.expect("committed");
+    assert_eq!(numbered(&journal).await, 3011);
+    assert_eq!(read_from(&store, Position::behind(3010), 100).await.len(), 1);
+    eventually(PATIENCE, "the floor rises", async || {
+        numbered(&journal).await;
+        (journal.floor() == 3011).then_some(())
+    })
+    .await;
+}
+
+/// As for logical replication to a warehouse or to a server of a newer version.
+#[tokio::test]
+async fn orders_are_placed_changed_and_numbered_under_a_publication_of_all_tables() {
+    let (store, _, url) = opened().await;
+    must_be_ready_for_publication(&url).await;
+    run(&store, vec![place(1), place(2)]).await;
+    run(&store, vec![reserved(1), cancel(2)]).await;
+    assert_eq!(numbered(&*store.journal()).await, 2);
+    must_be_whole(&store).await;
 }
 
 /// A table that has grown since a connection has planned its statements.
@@ -348,17 +431,15 @@ async fn numbering_reads_no_more_than_what_waits() {
     let operator = postgres(&url).await;
     run(&store, vec![place(1)]).await;
     numbered(&*store.journal()).await;
-    let grow = format!(
-        "INSERT INTO journal (entries) SELECT {} FROM generate_series(1, 3000);
-         UPDATE journal SET no = id WHERE no IS NULL; UPDATE journal_head SET last = 3001",
-        packed(7, 1, 1)
-    );
-    operator.batch_execute(&grow).await.expect("rows");
+    let number = "UPDATE journal SET no = id WHERE no IS NULL; UPDATE journal_head SET last = 3001";
+    operator.batch_execute(&format!("{}; {number}", grown(3000))).await.expect("rows");
     let settings = "SET enable_seqscan = off; SET enable_hashjoin = off;
          SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan";
     operator.batch_execute(settings).await.expect("as a session of a service");
-    for sql in [storage::journal::HEAD_POSTGRES, storage::journal::NUMBER_POSTGRES] {
-        let explain = format!("EXPLAIN {}", sql.replace("$1", "3001").replace("$2", "1000"));
+    let (head, number) = (storage::journal::HEAD_POSTGRES, storage::journal::NUMBER_POSTGRES);
+    let number = number.replace("$1", "3001").replace("$2", "1000").replace("$3", "0");
+    for sql in [head.replace("$1", "0"), number] {
+        let explain = format!("EXPLAIN {sql}");
         let plan = operator.query(&explain, &[]).await.expect("a plan");
         let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
         let plan = plan.join("\n");
