@@ -62,6 +62,7 @@ CREATE TABLE pending_commands (
     attempt         bigint NOT NULL CHECK (attempt >= 1),
     since           bigint NOT NULL,
     sent_at         bigint NOT NULL,
+    -- 0 if an operator made it due.
     next_attempt_at bigint NOT NULL,
     traceparent     text
 );

@@ -60,6 +60,7 @@ CREATE TABLE pending_commands (
     attempt         INTEGER NOT NULL CHECK (attempt >= 1),
     since           INTEGER NOT NULL,
     sent_at         INTEGER NOT NULL,
+    -- 0 if an operator made it due.
     next_attempt_at INTEGER NOT NULL,
     traceparent     TEXT
 ) STRICT;

@@ -140,8 +140,8 @@ fn age(text: &str) -> Parsed<Duration> {
 /// Send a pending command again
 ///
 /// Makes the pending command of the order due, so that it is sent at once, before others that are
-/// due. It is sent as any other is: while the Inventory Service does not answer, few are. The
-/// request is recorded in the admin log.
+/// due. It is sent as any other is. While Inventory does not answer, only a few commands are sent.
+/// The request is recorded in the admin log.
 #[utoipa::path(
     post, path = "/api/orders/pending/{order_id}/retry", tag = "orders", operation_id = "retryPendingCommand",
     params(("order_id" = String, Path)),

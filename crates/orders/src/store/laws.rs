@@ -64,6 +64,7 @@ macro_rules! store_laws {
             leasing::after_a_silence_what_was_sent_before_is_due_oldest_first
             leasing::a_clock_set_back_makes_pending_commands_due_not_lost
             leasing::a_command_that_is_made_due_is_leased_first_with_its_next_attempt
+            leasing::a_command_that_is_made_due_is_leased_before_a_backlog
             leasing::nothing_is_made_due_where_nothing_is_pending
             reading::pending_commands_are_listed_oldest_order_first_page_by_page
             reading::a_page_of_pending_commands_reads_a_bounded_number_of_rows

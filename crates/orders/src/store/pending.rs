@@ -15,6 +15,15 @@ use super::Backlog;
 /// How many pending commands one page reads, if only some of them are listed.
 const SCANNED: u32 = 1000;
 
+/// The `next_attempt_at` of a command that an operator made due, until it is sent: before every time
+/// of a clock, so that each lease takes it before others (R8).
+pub(super) const FIRST: i64 = 0;
+
+/// When a command is due to be sent again. One that was made due is so now.
+pub(super) fn due_at(next_attempt_at: i64, now: Timestamp) -> Timestamp {
+    if next_attempt_at == FIRST { now } else { Timestamp(next_attempt_at) }
+}
+
 /// Which pending commands to list.
 #[derive(Clone, Copy, Debug)]
 pub struct PendingFilter {
@@ -57,7 +66,7 @@ pub struct PendingPage {
 /// What became of a request to make a command due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MadeDue {
-    /// It is due now, and first of all.
+    /// It is due now, and is sent before others.
     Due(WaitingCommand),
     /// The order waits for no answer.
     NothingPending,

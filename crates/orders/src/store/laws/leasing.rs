@@ -101,6 +101,35 @@ pub(crate) async fn a_command_that_is_made_due_is_leased_first_with_its_next_att
     assert!(fresh.lease(10, DUE).await.is_empty());
 }
 
+/// As after an outage of hours: everything is overdue, also by more than any wait.
+pub(crate) async fn a_command_that_is_made_due_is_leased_before_a_backlog(fresh: Fresh) {
+    let picks = [
+        DUE,
+        Pick::Due { patience: orders_core::backoff::LONGEST },
+        Pick::SentBefore { ago: Duration::from_secs(60) },
+    ];
+    fresh.run((1..=40).map(place).collect()).await;
+    for (n, pick) in (21..).zip(picks) {
+        fresh.clock.advance(2 * orders_core::backoff::LONGEST);
+        // All have been sent before.
+        fresh.lease(40, DUE).await;
+        fresh.clock.advance(2 * orders_core::backoff::LONGEST);
+        for n in [n, n + 10] {
+            let made_due = fresh.store.make_due(id(n), Requester::default()).await;
+            let Ok(MadeDue::Due(command)) = made_due else { panic!("{made_due:?}") };
+            assert_eq!(command.next_attempt_at, fresh.clock.now(), "as people see it");
+        }
+        assert_eq!(fresh.lease(1, pick).await, [n], "{pick:?}");
+        let second = fresh.lease(5, pick).await;
+        assert!(second.contains(&(n + 10)) && !second.contains(&n), "{pick:?}: {second:?}");
+        assert_eq!(second.len(), 5, "{pick:?}");
+    }
+    fresh.store.make_due(id(1), Requester::default()).await.expect("a commit");
+    let long_ago = Pick::SentBefore { ago: Duration::from_secs(3600) };
+    assert_eq!(fresh.lease(5, long_ago).await, [1], "however lately it was sent");
+    assert!(fresh.lease(5, long_ago).await.is_empty(), "once");
+}
+
 pub(crate) async fn nothing_is_made_due_where_nothing_is_pending(fresh: Fresh) {
     fresh.run(vec![place(1), place(2)]).await;
     fresh.run(vec![reserved(1)]).await;

@@ -21,6 +21,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::super::packed::misfit;
+use super::super::pending::FIRST;
 use super::super::{Lease, Pick};
 use super::rows::{self, ORDERS};
 
@@ -63,7 +64,7 @@ pub(super) async fn lease(
             due_by_time(transaction, lease.limit, now, now.before(patience)).await?
         }
         Pick::SentBefore { ago } => {
-            pick(transaction, SENT_BEFORE, [now.before(ago).0, i64::from(lease.limit)]).await?
+            first_and(transaction, SENT_BEFORE, now.before(ago), lease.limit).await?.1
         }
     };
     if due.is_empty() {
@@ -139,8 +140,8 @@ fn command(
     Ok(AllocateStock { attempt: due.attempt, traceparent: due.traceparent, ..first })
 }
 
-/// The commands that became due last, and a fifth of those that have been due for longest, so that
-/// neither starves the other (R8).
+/// The commands that operators made due. Then those that became due last, and a fifth of those that
+/// have been due for longest, so that neither starves the other (R8).
 async fn due_by_time(
     transaction: &Transaction<'_>,
     limit: u32,
@@ -148,20 +149,53 @@ async fn due_by_time(
     due_since: Timestamp,
 ) -> Result<Due, Failure> {
     // A row further ahead than any wait is due: the clock was set back since it was written.
-    let latest = now.after(backoff::LONGEST).0;
-    let left = |due: &Due| limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
-    let mut due = pick(transaction, AHEAD, [latest, i64::from(limit)]).await?;
-    let oldest = left(&due).div_ceil(5);
-    due.extend(pick(transaction, OLDEST, [due_since.0, i64::from(oldest)]).await?);
-    due.extend(pick(transaction, FRESHEST, [due_since.0, i64::from(left(&due))]).await?);
+    let latest = now.after(backoff::LONGEST);
+    let (first, mut due) = first_and(transaction, AHEAD, latest, limit).await?;
+    // The first ones have been due for longest.
+    let oldest = match left(&due, limit) {
+        0 => return Ok(due),
+        left => left.div_ceil(5) + first,
+    };
+    due.extend(pick(transaction, OLDEST, due_since, oldest).await?);
+    let freshest = left(&due, limit);
+    due.extend(pick(transaction, FRESHEST, due_since, freshest).await?);
     Ok(due)
+}
+
+/// The commands that operators made due, and as many others as the limit leaves. Returns also how
+/// many the former are.
+async fn first_and(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    bound: Timestamp,
+    limit: u32,
+) -> Result<(u32, Due), Failure> {
+    let (due, others) = tokio::join!(
+        biased;
+        pick(transaction, OLDEST, Timestamp(FIRST), limit),
+        pick(transaction, sql, bound, limit),
+    );
+    let mut due = due?;
+    let first = limit - left(&due, limit);
+    for (order_id, command) in others? {
+        if left(&due, limit) > 0 {
+            due.insert(order_id, command);
+        }
+    }
+    Ok((first, due))
+}
+
+fn left(due: &Due, limit: u32) -> u32 {
+    limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX))
 }
 
 async fn pick(
     transaction: &Transaction<'_>,
     sql: &str,
-    [bound, limit]: [i64; 2],
+    bound: Timestamp,
+    limit: u32,
 ) -> Result<Due, Failure> {
+    let limit = i64::from(limit);
     let due = |row: &Row| {
         let attempt: i64 = rows::column(row, "attempt")?;
         let due = DueCommand {
@@ -171,5 +205,5 @@ async fn pick(
         };
         Ok((rows::order_id(row)?, due))
     };
-    transaction.query(sql, [&bound, &limit]).await?.iter().map(due).collect()
+    transaction.query(sql, [&bound.0, &limit]).await?.iter().map(due).collect()
 }

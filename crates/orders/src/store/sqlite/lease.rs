@@ -5,7 +5,6 @@
 //! again.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use contract::Revision;
 use contract::commands::AllocateStock;
@@ -16,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use storage::quarantine;
 
 use super::super::packed::{StoredOrder, misfit};
+use super::super::pending::FIRST;
 use super::super::{Lease, Pick};
 use super::rows;
 
@@ -33,10 +33,7 @@ pub(super) fn lease(
     lease: Lease,
     now: Timestamp,
 ) -> rusqlite::Result<Vec<AllocateStock>> {
-    let due = match lease.pick {
-        Pick::Due { patience } => due_by_time(connection, lease.limit, now, patience)?,
-        Pick::SentBefore { ago } => sent_before(connection, lease.limit, now.before(ago))?,
-    };
+    let due = pick(connection, &lease, now)?;
     let mut commands = Vec::with_capacity(due.len());
     let mut unreadable = Vec::new();
     for (salt, (order_no, due)) in (1u64..).zip(due) {
@@ -62,17 +59,11 @@ pub(super) fn lease(
     Ok(commands)
 }
 
-/// The commands that became due last, and a fifth of those that have been due for longest, so that
-/// neither starves the other (R8).
-fn due_by_time(
-    connection: &Connection,
-    limit: u32,
-    now: Timestamp,
-    patience: Duration,
-) -> rusqlite::Result<Due> {
-    let due_since = now.before(patience).0;
-    // A row further ahead than any wait is due: the clock was set back since it was written.
-    let latest = now.after(backoff::LONGEST).0;
+/// The commands that operators made due. Then those that the lease picks: of the oldest orders; or
+/// those that became due last, and a fifth of those that have been due for longest, so that neither
+/// starves the other (R8).
+fn pick(connection: &Connection, lease: &Lease, now: Timestamp) -> rusqlite::Result<Due> {
+    const OLDEST: &str = "next_attempt_at <= ?1 ORDER BY next_attempt_at";
     let mut due = Due::new();
     let mut take = |condition: &str, bound: i64, limit: u32| -> rusqlite::Result<u32> {
         let sql = format!(
@@ -81,27 +72,31 @@ fn due_by_time(
         let mut statement = connection.prepare_cached(&sql)?;
         for row in statement.query_map(params![bound, limit], read_due)? {
             let (order_no, found) = row?;
-            due.insert(order_no, found);
+            // One that was made due is found twice.
+            if due.len() < lease.limit as usize {
+                due.insert(order_no, found);
+            }
         }
-        Ok(u32::try_from(due.len()).unwrap_or(u32::MAX))
+        Ok(lease.limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX)))
     };
-    let taken = take("next_attempt_at > ?1 ORDER BY next_attempt_at", latest, limit)?;
-    let rest = limit.saturating_sub(taken);
-    let oldest = rest.div_ceil(5);
-    let taken = take("next_attempt_at <= ?1 ORDER BY next_attempt_at", due_since, oldest)?;
-    let freshest = limit.saturating_sub(taken);
-    take("next_attempt_at <= ?1 ORDER BY next_attempt_at DESC", due_since, freshest)?;
+    let left = take(OLDEST, FIRST, lease.limit)?;
+    let first = lease.limit - left;
+    match lease.pick {
+        Pick::SentBefore { ago } => {
+            take("sent_at < ?1 ORDER BY order_no", now.before(ago).0, lease.limit)?;
+        }
+        Pick::Due { patience } => {
+            let due_since = now.before(patience).0;
+            // A row further ahead than any wait is due: the clock was set back since it was written.
+            let latest = now.after(backoff::LONGEST).0;
+            let left = take("next_attempt_at > ?1 ORDER BY next_attempt_at", latest, left)?;
+            // The first ones have been due for longest.
+            let oldest = if left > 0 { left.div_ceil(5) + first } else { 0 };
+            let left = take(OLDEST, due_since, oldest)?;
+            take("next_attempt_at <= ?1 ORDER BY next_attempt_at DESC", due_since, left)?;
+        }
+    }
     Ok(due)
-}
-
-/// The commands of the oldest orders that were last sent before the moment.
-fn sent_before(connection: &Connection, limit: u32, moment: Timestamp) -> rusqlite::Result<Due> {
-    let mut statement = connection.prepare_cached(
-        "SELECT order_no, revision, attempt, traceparent FROM pending_commands
-         WHERE sent_at < ?1 ORDER BY order_no LIMIT ?2",
-    )?;
-    let rows = statement.query_map(params![moment.0, limit], read_due)?;
-    rows.collect()
 }
 
 /// The id of the order, as far as it can be read.

@@ -3,7 +3,6 @@
 //! Orders alone has this file: the Inventory Service waits for nothing.
 
 use contract::OrderId;
-use orders_core::backoff;
 use platform::admin::Requester;
 use platform::clock::Timestamp;
 use platform::failure::Failure;
@@ -11,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use storage::admin_log;
 use storage::sqlite::failure;
 
-use super::super::pending::retried;
+use super::super::pending::{FIRST, due_at, retried};
 use super::super::{MadeDue, PendingFilter, PendingPage, WaitingCommand};
 use super::{query, rows};
 
@@ -31,7 +30,7 @@ pub(super) fn pending(
          FROM pending_commands CROSS JOIN orders ON orders.order_no = pending_commands.order_no
          WHERE pending_commands.order_no > ?1 ORDER BY pending_commands.order_no LIMIT ?2",
     )?;
-    let read = |row: &Row<'_>| command(rows::order_id(row.get("order_id")?), row);
+    let read = |row: &Row<'_>| command(rows::order_id(row.get("order_id")?), row, now);
     let found = statement.query_map(params![after.unwrap_or(i64::MAX), filter.scanned()], read)?;
     Ok(filter.page(found.collect::<Result<_, _>>()?, now, backlog))
 }
@@ -52,7 +51,7 @@ pub(super) fn make_due(
     Ok(MadeDue::Due(due))
 }
 
-/// Makes a command due for so long that every lease takes it, and before others (R8).
+/// Makes a command due.
 fn advance(
     connection: &Connection,
     order_no: i64,
@@ -60,24 +59,23 @@ fn advance(
     now: Timestamp,
 ) -> rusqlite::Result<Option<WaitingCommand>> {
     let mut statement = connection.prepare_cached(
-        "UPDATE pending_commands SET next_attempt_at = min(next_attempt_at, ?2) WHERE order_no = ?1
+        "UPDATE pending_commands SET next_attempt_at = ?2 WHERE order_no = ?1
          RETURNING revision, attempt, since, sent_at, next_attempt_at",
     )?;
-    let due = params![order_no, now.before(backoff::LONGEST).0];
-    statement.query_row(due, |row| command(order_id, row)).optional()
+    statement.query_row(params![order_no, FIRST], |row| command(order_id, row, now)).optional()
 }
 
 fn number(connection: &Connection, id: OrderId) -> rusqlite::Result<Option<i64>> {
     query::number_before(connection, Some(id))
 }
 
-fn command(order_id: OrderId, row: &Row<'_>) -> rusqlite::Result<WaitingCommand> {
+fn command(order_id: OrderId, row: &Row<'_>, now: Timestamp) -> rusqlite::Result<WaitingCommand> {
     Ok(WaitingCommand {
         order_id,
         revision: row.get("revision")?,
         attempt: row.get("attempt")?,
         since: Timestamp(row.get("since")?),
         sent_at: Timestamp(row.get("sent_at")?),
-        next_attempt_at: Timestamp(row.get("next_attempt_at")?),
+        next_attempt_at: due_at(row.get("next_attempt_at")?, now),
     })
 }
