@@ -53,6 +53,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use config::Config;
+use mistakes::Planted;
 use wrappers::Wrappers;
 
 /// Simulates both services, their databases, a broker and clients under faults that a seed decides.
@@ -87,16 +88,18 @@ fn main() -> ExitCode {
         Ok(planted) => planted.unwrap_or_default(),
         Err(why) => return refuse(&why),
     };
-    let is_well = match (&cli.seed, planted) {
-        (_, []) if cli.exhaustive.exhaustive => exhaustive::run(&cli.exhaustive),
-        (_, mistakes) if cli.exhaustive.exhaustive => {
-            hunt::exhaustive::hunt(mistakes, &cli.exhaustive)
+    let Planted { services, numbering } = planted;
+    let is_well = match (&cli.seed, services, numbering) {
+        (_, [], []) if cli.exhaustive.exhaustive => exhaustive::run(&cli.exhaustive),
+        _ if cli.exhaustive.exhaustive => hunt::exhaustive::hunt(planted, &cli.exhaustive),
+        (_, [], [mistake]) => {
+            return refuse(&format!("only with --exhaustive: {}", mistake.name));
         }
-        (Some(config), []) => replay(config, Wrappers::NONE),
-        (Some(config), [mistake]) => replay(config, mistake.wrappers),
-        (Some(_), _) => return refuse("one world makes one mistake: --planted with its name"),
-        (None, []) => seeds::run(cli.from, cli.seeds, cli.jobs),
-        (None, mistakes) => hunt::hunt(mistakes, cli.from, cli.seeds, cli.jobs),
+        (Some(config), [], _) => replay(config, Wrappers::NONE),
+        (Some(config), [mistake], _) => replay(config, mistake.wrappers),
+        (Some(_), ..) => return refuse("one world makes one mistake: --planted with its name"),
+        (None, [], _) => seeds::run(cli.from, cli.seeds, cli.jobs),
+        (None, mistakes, _) => hunt::hunt(mistakes, cli.from, cli.seeds, cli.jobs),
     };
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

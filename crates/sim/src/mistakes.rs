@@ -14,6 +14,7 @@ mod stock_decider;
 use inventory_core::decide::DecideInventory;
 use orders_core::decide::DecideOrders;
 
+use crate::exhaustive::numbering;
 use crate::exhaustive::shell::Shell;
 use crate::wrappers::Wrappers;
 
@@ -180,18 +181,49 @@ const fn in_stock(name: &'static str, what: &'static str, decide: DecideInventor
     in_shell(name, what, wrappers, shell)
 }
 
+/// What is planted, one at a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Planted {
+    pub(crate) services: &'static [Mistake],
+    /// Only the exhaustive search can express these: on SQLite, a transaction numbers its own row.
+    pub(crate) numbering: &'static [numbering::Mistake],
+}
+
 /// The mistake of this name, or all of them for `all`.
 ///
 /// # Errors
 ///
 /// Fails if there is no such mistake; the text lists the names.
-pub(crate) fn find(name: &str) -> Result<&'static [Mistake], String> {
+pub(crate) fn find(name: &str) -> Result<Planted, String> {
     if name == "all" {
-        return Ok(&ALL);
+        return Ok(Planted { services: &ALL, numbering: &numbering::MISTAKES });
     }
-    let at = ALL.iter().position(|mistake| mistake.name == name);
-    at.map(|at| &ALL[at..=at]).ok_or_else(|| {
-        let names = ALL.map(|mistake| mistake.name);
-        format!("there is no such mistake; choose one of: all, {}", names.join(", "))
-    })
+    let services = ALL.iter().filter(|mistake| mistake.name == name);
+    let numbering = numbering::MISTAKES.iter().filter(|mistake| mistake.name == name);
+    let services = services.map(std::slice::from_ref).next().unwrap_or_default();
+    let numbering = numbering.map(std::slice::from_ref).next().unwrap_or_default();
+    if services.is_empty() && numbering.is_empty() {
+        let names = ALL.iter().map(|mistake| mistake.name);
+        let names = names.chain(numbering::MISTAKES.iter().map(|mistake| mistake.name));
+        let names = names.collect::<Vec<_>>().join(", ");
+        return Err(format!("there is no such mistake; choose one of: all, {names}"));
+    }
+    Ok(Planted { services, numbering })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_found_by_its_name() {
+        let all = find("all").expect("all");
+        assert_eq!((all.services.len(), all.numbering.len()), (ALL.len(), 6));
+        let one = find("release_twice").expect("a mistake of the services");
+        assert_eq!((one.services[0].name, one.numbering.len()), ("release_twice", 0));
+        let one = find("relay_without_lock").expect("a mistake of the numbering");
+        assert_eq!((one.services.len(), one.numbering[0].name), (0, "relay_without_lock"));
+        let refused = find("none").expect_err("there is none of this name");
+        assert!(refused.contains("release_twice") && refused.contains("relay_without_lock"));
+    }
 }

@@ -3,6 +3,7 @@
 
 use super::bounds::Bounds;
 use super::counterexample::{self, Path};
+use super::known::{Digest, Known};
 use super::liveness::Liveness;
 use super::model::Model;
 use super::shell::Shell;
@@ -15,13 +16,13 @@ const STATES_PER_REPORT: u32 = 10_000_000;
 
 /// How much was explored, and the violation that was found.
 #[derive(Debug)]
-pub(crate) struct Explored {
+pub(crate) struct Explored<M = Model> {
     /// All rows and messages that occurred.
     #[cfg_attr(
         not(test),
         expect(dead_code, reason = "tests ask whether every state of both tables was reached")
     )]
-    pub(super) model: Model,
+    pub(super) model: M,
     pub(crate) states: u32,
     /// Transitions that changed the state, to a new one or to a known one.
     pub(super) steps: u64,
@@ -63,7 +64,7 @@ pub(crate) fn explore(bounds: Bounds, shell: Shell, limit: u32) -> Explored {
 struct Search {
     model: Model,
     liveness: Liveness,
-    known: Known,
+    known: Known<State>,
     expanded: u32,
     steps: u64,
     depth: u32,
@@ -153,91 +154,9 @@ impl Search {
         checked.map_err(|violation| (violation, self.path(number, None)))
     }
 
-    fn path(&self, mut number: u32, last_transition: Option<Transition>) -> Path {
-        let mut states = vec![self.known.get(number)];
-        while number > 0 {
-            number = self.known.parents[index(number)];
-            states.push(self.known.get(number));
-        }
-        states.reverse();
-        Path { states, last_transition }
+    fn path(&self, number: u32, last_transition: Option<Transition>) -> Path {
+        Path { states: self.known.path(number), last_transition }
     }
-}
-
-/// Every state that was reached, numbered in that order, and its first predecessor.
-#[derive(Debug, Default)]
-struct Known {
-    states: Vec<State>,
-    parents: Vec<u32>,
-    /// A hash table of the states' numbers plus one, with linear probing. Its size is a power of
-    /// two, and at least half of it is empty.
-    table: Vec<u32>,
-}
-
-impl Known {
-    fn len(&self) -> u32 {
-        u32::try_from(self.states.len()).expect("numbers of states are checked when they are given")
-    }
-
-    fn get(&self, number: u32) -> State {
-        self.states[index(number)]
-    }
-
-    /// Removes most of the states that are known. A search spends most of its time waiting for the
-    /// memory, and look-ups that do not depend on each other wait together.
-    fn sift(&self, states: &mut Vec<(State, u64)>) {
-        let mask = self.table.len() - 1;
-        let mut first = [0; 64];
-        for (first, (_, digest)) in first.iter_mut().zip(&*states) {
-            *first = self.table[slot(*digest, mask)];
-        }
-        let mut first = first.into_iter();
-        states.retain(|(state, _)| match first.next() {
-            None | Some(0) => true,
-            Some(number) => self.states[index(number - 1)] != *state,
-        });
-    }
-
-    /// Inserts a state with its digest. Returns its number if it is new.
-    fn insert(&mut self, state: State, digest: u64, parent: u32) -> Option<u32> {
-        if self.states.len() * 2 >= self.table.len() {
-            self.grow();
-        }
-        let mask = self.table.len() - 1;
-        let mut slot = slot(digest, mask);
-        while self.table[slot] != 0 {
-            if self.states[index(self.table[slot] - 1)] == state {
-                return None;
-            }
-            slot = (slot + 1) & mask;
-        }
-        let number = self.len();
-        self.table[slot] = number.checked_add(1).expect("fewer states than numbers");
-        self.states.push(state);
-        self.parents.push(parent);
-        Some(number)
-    }
-
-    fn grow(&mut self) {
-        let size = (self.table.len() * 2).max(1024);
-        self.table.clear();
-        self.table.resize(size, 0);
-        for (number, state) in (1..).zip(&self.states) {
-            let mut slot = slot(state.digest(), size - 1);
-            while self.table[slot] != 0 {
-                slot = (slot + 1) & (size - 1);
-            }
-            self.table[slot] = number;
-        }
-    }
-}
-
-fn slot(digest: u64, mask: usize) -> usize {
-    usize::try_from(digest).expect("addresses have 64 bits") & mask
-}
-
-fn index(number: u32) -> usize {
-    usize::try_from(number).expect("addresses have 64 bits")
 }
 
 impl Found {

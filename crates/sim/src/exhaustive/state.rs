@@ -4,6 +4,7 @@
 use std::hash::{Hash, Hasher};
 
 use super::hash;
+use super::known::Digest;
 
 /// The number of order ids: two for the requests with the same key, and one for the request without
 /// a key.
@@ -52,14 +53,6 @@ impl Stock {
 }
 
 impl State {
-    pub(super) fn digest(&self) -> u64 {
-        let [a, b, c] = self.orders.map(u64::from);
-        let rows = a | b << 8 | c << 16 | u64::from(self.acknowledged) << 24;
-        let [d, e, f, g] = self.locals.map(u64::from);
-        let locals = d | e << 16 | f << 32 | g << 48;
-        hash::of_words(&[rows | u64::from(self.sent) << 32, self.stock.word(), locals])
-    }
-
     /// Sorts the replicas of each service. Returns for each service whether they were swapped.
     pub(super) fn sorted(mut self) -> (Self, [bool; 2]) {
         let swapped = [self.locals[0] > self.locals[1], self.locals[2] > self.locals[3]];
@@ -75,6 +68,16 @@ impl State {
     /// How many replicas are busy.
     pub(super) fn busy(&self) -> usize {
         self.locals.iter().filter(|local| **local != IDLE).count()
+    }
+}
+
+impl Digest for State {
+    fn digest(&self) -> u64 {
+        let [a, b, c] = self.orders.map(u64::from);
+        let rows = a | b << 8 | c << 16 | u64::from(self.acknowledged) << 24;
+        let [d, e, f, g] = self.locals.map(u64::from);
+        let locals = d | e << 16 | f << 32 | g << 48;
+        hash::of_words(&[rows | u64::from(self.sent) << 32, self.stock.word(), locals])
     }
 }
 

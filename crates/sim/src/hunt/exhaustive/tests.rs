@@ -1,12 +1,12 @@
-use super::first_found;
+use super::{first_found, first_found_in_numbering};
+use crate::exhaustive::Args;
 use crate::exhaustive::bounds::USUAL;
 use crate::exhaustive::model::Model;
+use crate::exhaustive::numbering;
 use crate::exhaustive::shell::Shell;
 use crate::exhaustive::state::State;
 use crate::mistakes::{ALL, Mistake, Reach};
 use crate::states::Violation;
-
-const NO_LIMIT: u32 = u32::MAX - 1;
 
 fn shell(mistake: &Mistake) -> Option<(&'static str, Shell)> {
     match mistake.reach {
@@ -44,7 +44,7 @@ fn every_planted_mistake_within_reach_is_found_by_its_shortest_trace() {
     let within_reach: Vec<_> = ALL.iter().filter_map(shell).collect();
     assert!(within_reach.iter().map(|(name, _)| *name).eq(expected.map(|(name, ..)| name)));
     for ((name, invariant, steps), (_, shell)) in expected.into_iter().zip(within_reach) {
-        let (_, found) = first_found(shell, &USUAL, NO_LIMIT).expect(name);
+        let (_, found) = first_found(shell, &Args::default()).expect(name);
         assert_eq!(
             (found.violation.invariant, found.trace.len()),
             (invariant, steps),
@@ -53,12 +53,29 @@ fn every_planted_mistake_within_reach_is_found_by_its_shortest_trace() {
     }
 }
 
+#[test]
+fn every_mistake_in_the_numbering_is_found() {
+    let expected = [
+        ("relay_reads_before_lock", "INV-13"),
+        ("id_drawn_before_locks", "INV-13"),
+        ("relay_without_lock", "INV-13"),
+        ("reader_follows_ids", "R29"),
+        ("frozen_relay_keeps_lock", "R29"),
+        ("late_relay_writes", "INV-13"),
+    ];
+    let found = numbering::MISTAKES.map(|mistake| {
+        let found = first_found_in_numbering(mistake.flaw, &Args::default());
+        (mistake.name, found.expect(mistake.name).1.violation.invariant)
+    });
+    assert_eq!(found, expected);
+}
+
 /// Compares with a search that keeps no visited states, and so cannot miss a shorter path.
 #[test]
 fn no_trace_is_longer_than_it_has_to_be() {
     for name in ["unknown_is_failed", "publish_before_commit", "everything_rejected"] {
         let shell = shell_of(name);
-        let (_, found) = first_found(shell, &USUAL, NO_LIMIT).expect(name);
+        let (_, found) = first_found(shell, &Args::default()).expect(name);
         let mut model = Model::new(USUAL[0], shell);
         let start = model.start();
         let length = (1..).find(|length| is_broken_within(&mut model, &start, *length));
@@ -80,7 +97,7 @@ fn is_broken_within(model: &mut Model, state: &State, steps: usize) -> bool {
 #[test]
 fn a_trace_says_who_did_what_and_what_came_of_it() {
     let (_, found) =
-        first_found(shell_of("everything_rejected"), &USUAL, NO_LIMIT).expect("it is found");
+        first_found(shell_of("everything_rejected"), &Args::default()).expect("it is found");
     let expected = [
         "orders-1 gets place A",
         "orders-1 commits [place A] → order A is received",
