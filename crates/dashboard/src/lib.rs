@@ -4,8 +4,13 @@
 #![warn(missing_docs)]
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::LazyLock;
 
 use axum::Router;
+use axum::extract::{Path, Request};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use http::{HeaderValue, header};
 use serde::Serialize;
 use web::Rule;
 use web::program::Page;
@@ -16,8 +21,10 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// Of the page, which names the build that its files are of.
 const NO_CACHE: &str = "no-cache";
-/// Of the files: another build has other addresses, so the files of two releases never meet.
+/// Of the files at the addresses of this build: what is there never changes.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// Of the files at the addresses of another build: the next answer may be from that build.
+const NO_STORE: &str = "no-store";
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLES: &str = "text/css; charset=utf-8";
@@ -46,8 +53,7 @@ struct File {
 }
 
 /// Lists the files below `site/`: as parts of the program, and with their rules. The page and its
-/// files say nothing about the shop, so they are for everybody; the API asks for a key. Whatever
-/// build a page asks for, it gets the files of this one.
+/// files say nothing about the shop, so they are for everybody; the API asks for a key.
 macro_rules! files {
     ($($name:literal: $media_type:ident,)*) => {
         const FILES: &[File] = &[$(File {
@@ -112,28 +118,41 @@ pub fn page(config: &Config) -> Page {
         .route("/", serve(HTML, NO_CACHE, index.into()))
         .route(CONFIG, serve("application/json", NO_CACHE, config.into()));
     let router = FILES.iter().fold(router, |router, file| {
-        router.route(file.path, serve(file.media_type, FOR_EVER, file.content.into()))
+        let route = serve(file.media_type, FOR_EVER, file.content.into());
+        router.route(file.path, route.layer(middleware::from_fn(keep_own_build_only)))
     });
     Page { router, rules: RULES }
 }
 
-/// A name of these very files.
-fn build() -> String {
-    let mut hasher = DefaultHasher::new();
-    for file in FILES {
-        (file.name, file.content).hash(&mut hasher);
+/// While replicas of two builds run behind one address, a page of one may ask the other for its
+/// files. It gets those that are here, so that it works, but no cache keeps them.
+async fn keep_own_build_only(Path(asked): Path<String>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if asked != build() {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
     }
-    format!("{:016x}", hasher.finish())
+    response
+}
+
+/// A name of these very files.
+fn build() -> &'static str {
+    static BUILD: LazyLock<String> = LazyLock::new(|| {
+        let mut hasher = DefaultHasher::new();
+        for file in FILES {
+            (file.name, file.content).hash(&mut hasher);
+        }
+        format!("{:016x}", hasher.finish())
+    });
+    &BUILD
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
     use axum::body::Body;
-    use axum::response::Response;
-    use http::{Request, StatusCode, header};
+    use http::{Request, StatusCode};
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
@@ -154,7 +173,7 @@ mod tests {
     }
 
     fn site() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("site")
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("site")
     }
 
     /// Every file below `site/`, by its path there.
@@ -195,13 +214,28 @@ mod tests {
         let links: Vec<_> = links.collect();
         assert!(links.len() > 3, "{links:?}");
         for link in links {
-            assert!(link.contains(&build()), "{link}");
+            assert!(link.contains(build()), "{link}");
             let file = ask(&format!("/{link}")).await;
             assert_eq!(file.status(), StatusCode::OK, "{link}");
             assert_eq!(file.headers()[header::CACHE_CONTROL], FOR_EVER);
         }
         assert!(!page.contains("://") && !page.contains("<style") && !page.contains("style="));
         assert!(page.split("<script").skip(1).all(|script| script.contains("></script>")));
+    }
+
+    /// During a rolling update, a page of one build may ask a replica of another one.
+    #[tokio::test]
+    async fn files_for_a_page_of_another_build_are_served_and_never_kept() {
+        for file in FILES {
+            let path = |build: &str| format!("/dashboard/{build}/{}", file.name);
+            let own = ask(&path(build())).await;
+            assert_eq!(own.headers()[header::CACHE_CONTROL], FOR_EVER, "{}", file.name);
+            for foreign in ["0000000000000000", "1.2.3", "x"] {
+                let response = ask(&path(foreign)).await;
+                assert_eq!(response.status(), StatusCode::OK, "{}", file.name);
+                assert_eq!(response.headers()[header::CACHE_CONTROL], NO_STORE, "{}", file.name);
+            }
+        }
     }
 
     /// A module that is not there stops the page.
