@@ -81,8 +81,8 @@ export function levels(movements, product, location) {
     for (const its of oldest) {
         level[its.location_id] = { on_hand: its.on_hand, reserved: its.reserved };
         const sum = (name) => places.reduce((total, place) => total + level[place][name], 0);
-        const second = Date.parse(its.created_at) / 1000;
-        // Movements of one moment are one point.
+        // The clocks of replicas differ, and a chart goes forward only. Movements of one moment are one point.
+        const second = Math.max(lists[0].at(-1) ?? 0, Date.parse(its.created_at) / 1000);
         const at = lists[0].at(-1) === second ? lists[0].length - 1 : lists[0].length;
         lists[0][at] = second;
         lists[1][at] = sum('on_hand');
