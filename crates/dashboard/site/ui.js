@@ -174,10 +174,13 @@ export function Dialog({ title, onClose, children, wide }) {
     </dialog>`;
 }
 
-// A dialog that asks, with a form. `onSubmit` answers what is shown; it closes if that is defined.
+// A dialog that asks, with a form. `onSubmit` answers what is shown; it closes if that is defined. A
+// form that was sent before with other content is not sent again: its first sending may have counted.
 export function Ask({ title, onClose, send, onSubmit, action, kind = 'primary', children, wide }) {
+    const isUsed = send.problem?.code === 'idempotency_key_reused';
     const submit = async (event) => {
         event.preventDefault();
+        if (isUsed) return;
         const answer = await onSubmit();
         if (answer !== undefined) onClose(answer);
     };
@@ -188,7 +191,7 @@ export function Ask({ title, onClose, send, onSubmit, action, kind = 'primary', 
             </div>
             <footer>
                 <${Button} onClick=${() => onClose()}>${t('action.back')}<//>
-                <${Button} type="submit" kind=${kind} busy=${send.busy}>${action}<//>
+                <${Button} type="submit" kind=${kind} busy=${send.busy} disabled=${isUsed}>${action}<//>
             </footer>
         </form>
     <//>`;

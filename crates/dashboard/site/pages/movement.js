@@ -50,9 +50,11 @@ export function Movement({ kind, id, product, names, start, onClose }) {
         if (movement) say(t('move.done', { name: product.name, on_hand: movement.on_hand }));
         onClose(movement);
     };
-    // The service refused it, so the next attempt is another request.
+    // The service refused it, so the next attempt is another request. A key that was used is kept: the
+    // earlier request may have moved the stock, and with another key it would be moved again.
     useEffect(() => {
-        if (send.problem?.status >= 400 && send.problem.status < 500) key.current = newKey();
+        const { status, code } = send.problem ?? {};
+        if (status >= 400 && status < 500 && code !== 'idempotency_key_reused') key.current = newKey();
     }, [send.problem]);
 
     return html`<${Ask} title=${t(`move.${kind}.title`, { name: product.name })} action=${t(`move.${kind}.do`)} send=${send}
