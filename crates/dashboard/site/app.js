@@ -3,7 +3,7 @@ import { html, render, useEffect, useErrorBoundary, useRef, useState } from './h
 import { Problem, request, session, signIn, signOut } from './api.js';
 import { WithHealth, useHealth } from './health.js';
 import { liveState, startLive } from './live.js';
-import { link, place, remembered, useStore } from './store.js';
+import { link, mayLeave, place, remembered, useStore } from './store.js';
 import { TEXTS, language, number, t, useLanguage } from './text.js';
 import { THEMES, chosen } from './theme.js';
 import { Button, Dialog, Empty, Field, Icon, LOGO, Notices, ProblemNote, Title } from './ui.js';
@@ -113,7 +113,7 @@ function Switches({ onHelp }) {
         <button type="button" class="plain" aria-label=${label} title=${label} onClick=${() => chosen.set(next)}><${Icon} name=${icon} size=${17} /></button>
         ${onHelp && html`<button type="button" class="plain wide-only" aria-label=${t('help.title')} title=${t('help.title')} onClick=${onHelp}>
             <${Icon} name="keyboard" size=${17} /></button>`}
-        ${state === 'signed-in' && html`<button type="button" class="plain" aria-label=${t('session.out')} title=${t('session.out')} onClick=${signOut}>
+        ${state === 'signed-in' && html`<button type="button" class="plain" aria-label=${t('session.out')} title=${t('session.out')} onClick=${() => mayLeave() && signOut()}>
             <${Icon} name="out" size=${17} /></button>`}
         <select class="plain" aria-label=${t('language.label')} value=${words} onChange=${(event) => language.set(event.target.value)}>
             ${Object.keys(TEXTS).map((its) => html`<option key=${its} value=${its} lang=${its}>${TEXTS[its]['language.name']}</option>`)}

@@ -67,7 +67,25 @@ function address() {
     return { parts, query: new URLSearchParams(query ?? '') };
 }
 export const place = store(address());
-addEventListener('hashchange', () => place.set(address()));
+
+// What the reader is asked before the page is left, while leaving would break something off.
+let question = null;
+export const askBeforeLeaving = (words) => { question = words; };
+export const mayLeave = () => !question || confirm(question);
+addEventListener('beforeunload', (event) => {
+    if (question) event.preventDefault();
+});
+let shown = location.hash;
+addEventListener('hashchange', () => {
+    if (location.hash === shown) return;
+    if (!mayLeave()) {
+        history.replaceState(null, '', shown || location.pathname + location.search);
+        return;
+    }
+    question = null;
+    shown = location.hash;
+    place.set(address());
+});
 
 // The address of a page of this site.
 export function link(path, query = {}) {

@@ -1,7 +1,7 @@
 // Stock from a file: look at what it would change, then let it.
 import { html, useEffect, useRef, useState } from '../html.js';
 import { lines, newKey, request } from '../api.js';
-import { link } from '../store.js';
+import { askBeforeLeaving, link, mayLeave } from '../store.js';
 import { has, language, number, t } from '../text.js';
 import { Button, Card, Field, Icon, ProblemNote, Table, Title } from '../ui.js';
 
@@ -16,15 +16,23 @@ export function Import() {
     const [file, setFile] = useState(null);
     const [reason, setReason] = useState('');
     const [tried, setTried] = useState(false);
-    // `choose`, `checking`, `checked`, `importing`, `imported`.
+    // `choose`, `checking`, `checked`, `importing`, `interrupted`, `imported`.
     const [step, setStep] = useState('choose');
     const [result, setResult] = useState(fresh());
     const [problem, setProblem] = useState(null);
     const running = useRef(null);
     const key = useRef('');
+    // What the file would change. The reader sees it again if the service refuses the import.
+    const preview = useRef(fresh());
     useEffect(() => () => running.current?.abort(), []);
+    const isOpen = step === 'importing' || step === 'interrupted';
+    useEffect(() => {
+        askBeforeLeaving(isOpen ? t('import.leave') : null);
+        return () => askBeforeLeaving(null);
+    }, [isOpen]);
 
     const reset = () => {
+        if (!mayLeave()) return;
         running.current?.abort();
         setFile(null);
         setStep('choose');
@@ -42,11 +50,20 @@ export function Import() {
         try {
             const ended = await read(its, isDry, words, isDry ? null : key.current, controller.signal, setResult);
             if (ended.problem) throw ended.problem;
+            if (isDry) preview.current = ended.result;
             setStep(isDry ? 'checked' : 'imported');
         } catch (error) {
             if (controller.signal.aborted) return;
             setProblem(error.code ? error : { status: 0, code: 'unreachable', errors: [] });
-            setStep(isDry ? 'choose' : 'checked');
+            if (isDry) {
+                setStep('choose');
+            } else if (error.status >= 400 && error.status < 500 && step !== 'interrupted') {
+                // Refused before the first row.
+                setResult(preview.current);
+                setStep('checked');
+            } else {
+                setStep('interrupted');
+            }
         }
     };
     const choose = (its) => {
@@ -72,6 +89,7 @@ export function Import() {
                 <${Counts} step=${step} result=${result} />
             <//>
             ${problem && html`<${ProblemNote} problem=${problem} />`}
+            ${step === 'interrupted' && html`<${Interrupted} onContinue=${() => run(file, false, reason.trim())} />`}
             ${step === 'checked' && html`<${Confirm} result=${result} reason=${reason} setReason=${setReason} wrong=${tried && !reason.trim()} onSubmit=${confirm} />`}
             <${Errors} result=${result} />
             <${Changes} result=${result} step=${step} />`}`;
@@ -107,12 +125,16 @@ async function read(file, isDry, reason, key, signal, show) {
         }
     }
     show({ ...result });
-    if (result.done?.done === false) return { problem: { errors: [], ...result.done.problem, requestId: result.done.problem?.request_id } };
-    return result.done ? {} : { problem: { status: 0, code: 'unreachable', errors: [] } };
+    const { done } = result;
+    if (done?.done) return { result };
+    // The status of what ended an import in its middle says nothing about the rows before.
+    return { problem: { code: 'unreachable', errors: [], ...done?.problem, status: 0, requestId: done?.problem?.request_id } };
 }
 
+const isReal = (step) => ['importing', 'interrupted', 'imported'].includes(step);
+
 function Steps({ step }) {
-    const at = { choose: 0, checking: 1, checked: 1, importing: 2, imported: 2 }[step];
+    const at = { choose: 0, checking: 1, checked: 1, importing: 2, interrupted: 2, imported: 2 }[step];
     return html`<ol class="steps" aria-label=${t('import.steps')}>${['file', 'preview', 'result'].map((name, its) => html`
         <li key=${name} class=${its < at ? 'past' : its === at ? 'now' : ''} aria-current=${its === at ? 'step' : undefined}>
             <i aria-hidden="true">${its < at ? html`<${Icon} name="check" size=${12} />` : number(its + 1)}</i>${t(`import.step.${name}`)}</li>`)}</ol>`;
@@ -148,10 +170,12 @@ function Choose({ onFile, problem, file }) {
 
 function Progress({ step, result }) {
     const isBusy = step === 'checking' || step === 'importing';
-    const text = isBusy ? t(`import.${step}`, { n: result.rows }) : step === 'imported'
+    const isGood = step !== 'interrupted';
+    const text = isBusy || !isGood ? t(`import.${step}`, { n: result.rows }) : step === 'imported'
         ? t('import.done', { n: result.done?.changed ?? 0 }) : t('import.looked', { n: result.rows });
     return html`<div class="progress" role="status">
-        ${isBusy ? html`<span class="spinner" aria-hidden="true"></span>` : html`<span class="round good"><${Icon} name="check" size=${14} /></span>`}
+        ${isBusy ? html`<span class="spinner" aria-hidden="true"></span>` : html`
+            <span class=${`round ${isGood ? 'good' : 'warn'}`}><${Icon} name=${isGood ? 'check' : 'trouble'} size=${14} /></span>`}
         <strong>${text}</strong>
     </div>
     ${isBusy && html`<div class="bar-busy" aria-hidden="true"><i></i></div>`}`;
@@ -161,13 +185,20 @@ function Counts({ step, result }) {
     const { counts, done } = result;
     const changed = done ? done.changed : (counts.counted ?? 0) + (counts.created ?? 0);
     const cells = [
-        [step === 'imported' || step === 'importing' ? 'changed' : 'would-change', changed, 'good'],
+        [isReal(step) ? 'changed' : 'would-change', changed, 'good'],
         ['created', counts.created ?? 0, ''],
-        ['unchanged', (counts.unchanged ?? 0) + (counts.replayed ?? 0), ''],
+        ...(counts.replayed ? [['replayed', counts.replayed, '']] : []),
+        ['unchanged', counts.unchanged ?? 0, ''],
         ['failed', counts.failed ?? 0, counts.failed ? 'bad' : ''],
     ];
     return html`<dl class="counts">${cells.map(([name, n, kind]) => html`<div key=${name}><dt>${t(`import.count.${name}`)}</dt>
         <dd class=${n > 0 ? kind : ''} data-count=${name}>${number(n)}</dd></div>`)}</dl>`;
+}
+
+function Interrupted({ onContinue }) {
+    return html`<div class="note warn"><div>
+        <p>${t('import.interrupted.note')}</p>
+        <${Button} kind="primary" icon="retry" onClick=${onContinue}>${t('import.continue')}<//></div></div>`;
 }
 
 function Confirm({ result, reason, setReason, wrong, onSubmit }) {
@@ -199,7 +230,7 @@ function Changes({ result, step }) {
     const columns = [{ title: t('import.line'), kind: 'num narrow wide' }, { title: t('order.product') }, { title: t('stock.location'), kind: 'wide' },
         { title: t('import.before'), kind: 'num' }, { title: t('import.after'), kind: 'num' }, { title: t('import.what'), kind: 'wide' }];
     const total = (result.counts.counted ?? 0) + (result.counts.created ?? 0) + (result.counts.replayed ?? 0);
-    const title = t(step === 'imported' ? 'import.changes.done' : 'import.changes');
+    const title = t(isReal(step) ? 'import.changes.done' : 'import.changes');
     return html`<${Card} title=${title} note=${total > KEPT ? t('import.first', { n: KEPT }) : ''}>
         <${Table} caption=${title} columns=${columns}>${result.changes.map((row) => html`
             <tr key=${row.line}><td class="num wide muted">${number(row.line)}</td>
