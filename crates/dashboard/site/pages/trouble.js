@@ -153,6 +153,7 @@ function Invariants({ health }) {
     return html`<${Card} title=${t('audit.title')} note=${health.checkedAt && html`${t('audit.last')} <${Ago} at=${health.checkedAt} />`}>
         ${problems.slice(0, 1).map((its) => html`<${ProblemNote} problem=${its} onRetry=${health.reload} />`)}
         ${health.isFailing && html`<${Advice}>${t('audit.failing')}<//>`}
+        ${health.isStopped && html`<${Advice}>${t('audit.stopped')}<//>`}
         ${health.violations > 0 && html`<${Advice}>${t('audit.advice')}<//>`}
         ${health.invariants.length === 0 && problems.length === 0 && html`<${Empty} icon="book" title=${t(isWaiting ? 'state.loading' : 'trouble.not-here')} />`}
         ${health.invariants.length > 0 && html`<${Table} caption=${t('audit.title')} columns=${columns}>${health.invariants.map((its) => html`
