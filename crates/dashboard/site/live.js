@@ -1,5 +1,6 @@
 // What happens in the services, as it happens: two streams of summaries, put together into at most
-// four frames a second, however many orders flow. A page that nobody sees has no streams.
+// four frames a second, however many orders flow. A page that nobody sees has no streams, and at most
+// two windows of a browser have them; the others ask.
 import { Problem, authorization, problemOf, session, signOut, url } from './api.js';
 import { store, visible } from './store.js';
 
@@ -7,11 +8,16 @@ const FRAME_MS = 250;
 const BACKOFF_MS = [1000, 2000, 5000, 10_000, 30_000];
 // A stream sends a heartbeat every 15 s. One that is silent for longer is dead.
 const SILENCE_MS = 40_000;
-// Without streams the pages ask.
+// Without streams the pages ask: seldom if the feed is not available, more often if other windows have it.
 const POLL_MS = 5000;
+const POLL_QUICKLY_MS = 2000;
+// A browser opens six connections to a service. The two streams of a window hold two of them, so a third
+// window with streams would leave none for requests. Without locks (plain HTTP) windows cannot agree.
+const PLACES = ['lastro.stream.1', 'lastro.stream.2'];
+const PLACE_MS = 500;
 const MAX_SUBJECTS = 50;
 
-// `live`, `connecting`, `polling` (the feed is not available) or `paused` (nobody looks).
+// `live`, `connecting`, `polling` (the feed is not available here) or `paused` (nobody looks).
 export const liveState = store('connecting');
 const listeners = new Set();
 
@@ -58,9 +64,10 @@ function send() {
     pending = {};
     timer = 0;
     for (const listener of [...listeners]) listener(frame);
+    dispatchEvent(new Event('lastro:frame'));
 }
 
-// Everything may be another thing: after a gap, or when somebody looks again.
+// Notes that anything may have changed: after a gap, or when somebody looks again.
 export function changedAll() {
     note('orders', (changes) => { changes.isAll = true; });
     note('inventory', (changes) => { changes.isAll = true; });
@@ -109,10 +116,30 @@ class Traffic {
 export const traffic = new Traffic();
 
 const streams = {
-    orders: { path: 'api/orders/events', isOn: false },
-    inventory: { path: 'api/inventory/events', isOn: false },
+    orders: { path: 'api/orders/events', state: 'connecting', heardAt: 0 },
+    inventory: { path: 'api/inventory/events', state: 'connecting', heardAt: 0 },
 };
 let controller = null;
+// Whether this window has a place among those with streams.
+let hasPlace = false;
+
+// Windows with streams tell the others what they hear, but never what only a key may see.
+const channel = globalThis.BroadcastChannel && new BroadcastChannel(`lastro.summaries ${url('')}`);
+if (channel) {
+    channel.onmessage = ({ data: { name, summary } }) => {
+        if (controller && !hasPlace && session.get() === 'open') take(name, summary);
+    };
+}
+
+// Whether orders are counted here: by this window, or by another one that tells it.
+export const isHearing = () => hasPlace ? streams.orders.state !== 'polling' : session.get() === 'open' && Boolean(channel);
+
+function take(name, summary) {
+    const stream = streams[name];
+    if (name === 'orders') traffic.add(summary.counts, Math.round((Date.now() - stream.heardAt) / 1000));
+    stream.heardAt = Date.now();
+    note(name, (changes) => changes.add(summary));
+}
 
 function show() {
     const states = Object.values(streams).map((its) => its.state);
@@ -124,7 +151,7 @@ function show() {
 async function run(name, signal) {
     const stream = streams[name];
     let last = null;
-    let heard = Date.now();
+    stream.heardAt = Date.now();
     for (let attempt = 0; !signal.aborted; attempt += 1) {
         stream.state = 'connecting';
         show();
@@ -134,14 +161,14 @@ async function run(name, signal) {
                 if (message.event !== 'summary') return;
                 last = message.id || last;
                 const summary = JSON.parse(message.data);
-                if (name === 'orders') traffic.add(summary.counts, Math.round((Date.now() - heard) / 1000));
-                heard = Date.now();
-                note(name, (changes) => changes.add(summary));
+                take(name, summary);
+                if (session.get() === 'open') channel?.postMessage({ name, summary });
             }, () => {
-                if (!last) heard = Date.now();
+                if (!last) stream.heardAt = Date.now();
                 stream.state = 'live';
                 show();
-                note(name, (changes) => { changes.isAll = attempt > 0; });
+                // What changed between the answers on the page and the beginning of the stream.
+                note(name, (changes) => { changes.isAll = true; });
             });
         } catch (problem) {
             if (signal.aborted) return;
@@ -226,17 +253,53 @@ function sleep(ms, signal) {
     });
 }
 
+// Waits for a place among the windows with streams, and keeps it until `signal`.
+function takePlace(signal, onPlace) {
+    if (!navigator.locks) {
+        onPlace();
+        return;
+    }
+    const waiting = new AbortController();
+    signal.addEventListener('abort', () => waiting.abort());
+    let isTaken = false;
+    for (const place of PLACES) {
+        navigator.locks.request(place, { signal: waiting.signal }, () => {
+            if (isTaken || signal.aborted) return undefined;
+            isTaken = true;
+            waiting.abort();
+            onPlace();
+            return new Promise((resolve) => signal.addEventListener('abort', resolve));
+        }).catch(() => { /* the other place was free first, or nobody looks any more */ });
+    }
+    setTimeout(() => {
+        if (isTaken || signal.aborted) return;
+        setAll('polling');
+    }, PLACE_MS);
+}
+
+function setAll(state) {
+    for (const stream of Object.values(streams)) stream.state = state;
+    show();
+}
+
 function update() {
     const wanted = visible.get() && session.get() !== 'needed';
     if (wanted === Boolean(controller)) return;
     if (!wanted) {
         controller.abort();
         controller = null;
+        hasPlace = false;
         show();
         return;
     }
     controller = new AbortController();
-    for (const name of Object.keys(streams)) run(name, controller.signal);
+    const { signal } = controller;
+    setAll('connecting');
+    for (const stream of Object.values(streams)) stream.heardAt = Date.now();
+    takePlace(signal, () => {
+        hasPlace = true;
+        for (const name of Object.keys(streams)) run(name, signal);
+    });
     changedAll();
 }
 
@@ -247,12 +310,13 @@ export function startLive() {
         if (controller) {
             controller.abort();
             controller = null;
+            hasPlace = false;
         }
         if (state !== 'needed') update();
         else show();
     });
-    setInterval(() => {
-        if (controller && Object.values(streams).some((its) => its.state === 'polling')) changedAll();
-    }, POLL_MS);
+    const ask = () => Object.values(streams).some((its) => its.state === 'polling') && changedAll();
+    setInterval(() => controller && hasPlace && ask(), POLL_MS);
+    setInterval(() => controller && !hasPlace && ask(), POLL_QUICKLY_MS);
     update();
 }

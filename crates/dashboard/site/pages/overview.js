@@ -3,9 +3,9 @@ import { html, useMemo, useState } from '../html.js';
 import { isAbsent } from '../api.js';
 import { Chart } from '../chart.js';
 import { useHealth } from '../health.js';
-import { traffic } from '../live.js';
+import { isHearing, liveState, traffic } from '../live.js';
 import { useResource } from '../resource.js';
-import { link, useNow } from '../store.js';
+import { link, useNow, useStore } from '../store.js';
 import { Ago, Foreign, ago, between, clock, duration, has, money, number, rate, t } from '../text.js';
 import { Card, Empty, Icon, Loaded, OrderLink, ProductLink, ProblemNote, Status, Table, Title } from '../ui.js';
 import { Meter } from './stock.js';
@@ -57,7 +57,9 @@ function OrdersTile() {
     useNow();
     const [, received] = traffic.window(RATE_S, ['received']);
     const mean = received.reduce((sum, n) => sum + n, 0) / Math.max(1, received.length);
-    return html`<${Tile} label=${t('tile.rate')} value=${rate(mean)} note=${t('tile.rate.note', { n: RATE_S })}
+    useStore(liveState);
+    const isKnown = isHearing();
+    return html`<${Tile} label=${t('tile.rate')} value=${isKnown ? rate(mean) : '–'} note=${isKnown ? t('tile.rate.note', { n: RATE_S }) : t('tile.rate.none')}
         href=${link(['orders'])} />`;
 }
 
@@ -84,13 +86,13 @@ function PendingTile({ health }) {
 
 function BalanceTile({ health }) {
     const now = useNow();
-    const { checkedAt, violations, isFailing, invariants } = health;
-    const known = invariants.length > 0;
-    const word = !known ? '–' : violations > 0 ? t('tile.balance.bad') : isFailing ? t('tile.balance.failing') : t('tile.balance.good');
-    const kind = violations > 0 ? 'bad' : isFailing ? 'warn' : 'good';
+    const { checkedAt, violations, isAudited: known, isBalanced } = health;
+    const state = violations > 0 ? 'bad' : isBalanced ? 'good' : 'unchecked';
+    const word = known ? t(`tile.balance.${state}`) : '–';
+    const kind = state === 'unchecked' ? 'warn' : state;
     const note = violations > 0 ? t('tile.balance.violations', { n: violations })
         : checkedAt ? t('tile.balance.note', { ago: ago(checkedAt, now) }) : t('tile.balance.never');
-    const value = known ? html`<${Icon} name=${violations > 0 ? 'trouble' : 'check'} size=${22} />${word}` : word;
+    const value = known ? html`<${Icon} name=${state === 'good' ? 'check' : 'trouble'} size=${22} />${word}` : word;
     return html`<${Tile} label=${t('tile.balance')} value=${value} note=${note} kind=${known ? kind : ''} href=${link(['trouble'])} />`;
 }
 
