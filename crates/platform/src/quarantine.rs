@@ -13,8 +13,9 @@ mod table;
 
 /// How many bytes of a message are kept.
 pub const MAX_KEPT_BYTES: usize = 64 * 1024;
-/// How many entries the quarantine of a service has (R17). What comes when it is full is not kept:
-/// somebody sends garbage, and the first thousand entries say which.
+/// How many entries the quarantine of a service has (R17). When it is full, a new entry takes the
+/// room of the one that was discarded first. If none was discarded, it is not kept: somebody sends
+/// garbage, and the first thousand entries say which.
 pub const MAX_ENTRIES: usize = 1000;
 /// How many bytes of a reason are kept. A parser may quote what it has read.
 const MAX_REASON_BYTES: usize = 500;

@@ -63,7 +63,9 @@ fn discarded_by(requester: Requester, now: Timestamp, entry: &QuarantineEntry) -
 }
 
 /// Inserts entries into the SQLite table `quarantine`, or counts their repeats, in the caller's
-/// transaction. A repeat is no longer discarded: an operator is to see it again. Returns how many were not kept because the table is full.
+/// transaction. A repeat is no longer discarded: an operator is to see it again. In a full table,
+/// new entries take the room of those that were discarded first. Returns how many were not kept
+/// because there were none.
 ///
 /// # Errors
 ///
@@ -82,19 +84,31 @@ pub fn insert_sqlite(
         "INSERT INTO quarantine (key, subject, kind, reason, bytes, length, count, first_at, last_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7)",
     )?;
+    let mut push_out = connection.prepare_cached(
+        "DELETE FROM quarantine WHERE key =
+             (SELECT key FROM quarantine WHERE discarded_at IS NOT NULL ORDER BY discarded_at, key LIMIT 1)",
+    )?;
+    // All repeats first, so that none of them is pushed out.
+    let mut unknown = Vec::new();
+    for entry in entries {
+        if repeat.execute((&entry.key(), now.0))? == 0 {
+            unknown.push(entry);
+        }
+    }
     let count = "SELECT count(*) FROM quarantine";
     let rows: i64 = connection.query_row(count, [], |row| row.get("count(*)"))?;
     let mut room = room_beside(rows);
     let mut not_kept = 0;
-    for entry in entries {
+    for entry in unknown {
+        // One that came twice in the batch is known by now.
         if repeat.execute((&entry.key(), now.0))? > 0 {
             continue;
         }
-        if room == 0 {
+        if room == 0 && push_out.execute(())? == 0 {
             not_kept += 1;
             continue;
         }
-        room -= 1;
+        room = room.saturating_sub(1);
         let kept = &entry.bytes[..entry.bytes.len().min(MAX_KEPT_BYTES)];
         let length = i64::try_from(entry.bytes.len()).unwrap_or(i64::MAX);
         insert.execute((
@@ -122,6 +136,12 @@ pub const LOCK_POSTGRES: &str = "SELECT pg_advisory_xact_lock(1367290651)";
 pub const KNOWN_POSTGRES: &str = "SELECT (SELECT count(*) FROM quarantine) AS rows,
             ARRAY(SELECT key FROM quarantine WHERE key = ANY($1::bytea[])) AS known";
 
+/// Takes out entries other than these keys, those first that were discarded first, to be prepared.
+pub const PUSH_OUT_POSTGRES: &str = "DELETE FROM quarantine WHERE key IN (
+         SELECT key FROM quarantine WHERE discarded_at IS NOT NULL AND key <> ALL ($1::bytea[])
+         ORDER BY discarded_at, key LIMIT $2)
+     RETURNING length";
+
 /// The statement of [`insert_postgres`], to be prepared. It expects each key at most once.
 pub const INSERT_POSTGRES: &str =
     "INSERT INTO quarantine (key, subject, kind, reason, bytes, length, count, first_at, last_at)
@@ -132,7 +152,7 @@ pub const INSERT_POSTGRES: &str =
          discarded_at = NULL, discarded_by = NULL";
 
 /// Inserts entries into the PostgreSQL table `quarantine`, or counts their repeats, in the caller's
-/// transaction. Returns how many were not kept because the table is full.
+/// transaction, as [`insert_sqlite`] does.
 ///
 /// # Errors
 ///
@@ -168,7 +188,7 @@ pub async fn insert_postgres(
     Ok(not_kept)
 }
 
-/// Takes out the entries that have no room in the table, and returns how many they were.
+/// Takes out the entries for which no room can be made in the table, and returns how many they were.
 async fn keep_to_the_limit(
     transaction: &Transaction<'_>,
     counted: &mut BTreeMap<Vec<u8>, (&Quarantined, i64)>,
@@ -181,6 +201,11 @@ async fn keep_to_the_limit(
     let rows: i64 = found.get("rows");
     let known: BTreeSet<Vec<u8>> = found.get::<_, Vec<Vec<u8>>>("known").into_iter().collect();
     let mut room = room_beside(rows);
+    let lacking = (keys.len() - known.len()).saturating_sub(room);
+    if lacking > 0 {
+        let most = i64::try_from(lacking).unwrap_or(i64::MAX);
+        room += transaction.query(PUSH_OUT_POSTGRES, [&keys, &most]).await?.len();
+    }
     let mut not_kept = 0;
     counted.retain(|key, (_, count)| {
         if known.contains(key) {

@@ -81,6 +81,7 @@ macro_rules! store_laws {
             holding::holders_are_complete_while_units_move_between_pages
             quarantining::entries_are_listed_by_their_last_repeat_page_by_page
             quarantining::an_entry_is_discarded_until_it_comes_again
+            quarantining::what_was_discarded_first_makes_room_in_a_full_quarantine
             admin_log::the_admin_log_has_what_people_changed_and_who_did_it
             admin_log::the_admin_log_is_complete_page_by_page
             auditing::the_audit_reads_every_reservation_once_in_order

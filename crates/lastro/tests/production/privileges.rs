@@ -26,7 +26,7 @@ const ORDERS: &str = "
     order_states: SELECT, INSERT, status, revision, settled, last_seq, digest, updated_at, history
     orders: SELECT, INSERT, order_id (but a trigger forbids it)
     pending_commands: SELECT, INSERT, attempt, sent_at, next_attempt_at, DELETE
-    quarantine: SELECT, INSERT, count, last_at, discarded_at, discarded_by
+    quarantine: SELECT, INSERT, count, last_at, discarded_at, discarded_by, DELETE
     schema_migrations: SELECT";
 
 /// The same of the inventory database.
@@ -48,7 +48,7 @@ const INVENTORY: &str = "
     movements: SELECT, INSERT
     products: SELECT, INSERT, name, search_name, low_stock_at, updated_at
     products_product_no_seq:
-    quarantine: SELECT, INSERT, count, last_at, discarded_at, discarded_by
+    quarantine: SELECT, INSERT, count, last_at, discarded_at, discarded_by, DELETE
     reservations: SELECT, INSERT, digest, updated_at, revision, allocations, shortages
     schema_migrations: SELECT
     shortages:

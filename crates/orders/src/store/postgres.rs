@@ -67,6 +67,7 @@ pub const SCHEMA: Schema = Schema {
         lease::POSTPONE,
         quarantine::LOCK_POSTGRES,
         quarantine::KNOWN_POSTGRES,
+        quarantine::PUSH_OUT_POSTGRES,
         quarantine::INSERT_POSTGRES,
         journal::APPEND_POSTGRES,
         journal::LEASE_POSTGRES,
@@ -93,7 +94,9 @@ const TABLES: &[Table] = &[
     // A row gets its number later, and never changes again.
     Table::appended("journal").updated(&["no"]).audited(),
     Table::read("journal_head").updated(&["last"]),
-    Table::appended("quarantine").updated(&["count", "last_at", "discarded_at", "discarded_by"]),
+    Table::appended("quarantine")
+        .updated(&["count", "last_at", "discarded_at", "discarded_by"])
+        .deleted(),
     // Its owner makes and changes keys (`lastro keys`); the service notes when they were used.
     Table::read("api_keys").updated(&["last_used_at"]),
     Table::read("api_keys_version"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use platform::admin::Requester;
 use platform::quarantine::{
-    EntryId, QuarantineEntry, QuarantineFilter, QuarantineKind, Quarantined,
+    EntryId, MAX_ENTRIES, QuarantineEntry, QuarantineFilter, QuarantineKind, Quarantined,
 };
 
 use super::*;
@@ -94,4 +94,37 @@ pub(crate) async fn an_entry_is_discarded_until_it_comes_again(fresh: Fresh) {
     assert_eq!(fresh.set_aside_are(Some(false), 9).await, ["a", "b"]);
     let (entry, _) = fresh.quarantine.entry(a).await.expect("a read").expect("an entry");
     assert_eq!((entry.discarded, entry.count), (None, 2));
+}
+
+pub(crate) async fn what_was_discarded_first_makes_room_in_a_full_quarantine(fresh: Fresh) {
+    let texts: Vec<_> = (0..MAX_ENTRIES).map(|number| number.to_string()).collect();
+    fresh.set_aside(&texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let discard = async |texts: &[&str]| {
+        for text in texts {
+            let id = entry_id(&garbage(text));
+            let discarded = fresh.quarantine.discard(id, Requester::default()).await;
+            discarded.expect("a commit").expect("an entry");
+            fresh.clock.advance(Duration::from_secs(1));
+        }
+    };
+    discard(&["3", "1", "2", "4"]).await;
+    let discarded = async || fresh.set_aside_are(Some(true), 200).await.len();
+    // "3" would be the first to go, but it comes again: it is known and stays.
+    fresh.set_aside(&["a", "3", "a"]).await;
+    assert_eq!(discarded().await, 2, "a took the room of 1");
+    let kept = async |text: &str| {
+        let found = fresh.quarantine.entry(entry_id(&garbage(text))).await.expect("a read");
+        found.map(|(entry, _)| (entry.count, entry.discarded.is_some()))
+    };
+    assert_eq!((kept("1").await, kept("3").await), (None, Some((2, false))));
+    assert_eq!((kept("a").await, kept("2").await), (Some((2, false)), Some((1, true))));
+
+    let more = ["b", "c", "d"].map(garbage).to_vec();
+    assert_eq!(fresh.store.quarantine(more).await.expect("written"), 1, "there are two rooms");
+    assert_eq!(discarded().await, 0);
+    assert_eq!(fresh.set_aside_are(None, 200).await.len(), MAX_ENTRIES);
+    // What was pushed out begins anew.
+    discard(&["a"]).await;
+    fresh.set_aside(&["1"]).await;
+    assert_eq!((kept("a").await, kept("1").await), (None, Some((1, false))));
 }
