@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use contract::{BadId, Digest, LocationId, ProductId};
+use contract::{BadId, Digest};
 use http::{HeaderMap, HeaderName, header};
 use inventory_core::admin::Requester;
 use inventory_core::decide::{InventoryOutcome, Precondition, Refusal};
@@ -30,6 +30,7 @@ mod codes;
 mod events;
 mod holders;
 mod import;
+mod ledger;
 mod locations;
 mod movements;
 mod products;
@@ -151,17 +152,6 @@ fn refused(refusal: Refusal) -> Problem {
             Fault::pointer("/quantity", FaultCode::OUT_OF_RANGE, detail).into()
         }
     }
-}
-
-/// The name of a list of a product in its cursors: each ledger has lists of its own.
-fn ledger_name(
-    list: &str,
-    product_id: Option<&ProductId>,
-    location_id: Option<&LocationId>,
-) -> String {
-    let product = product_id.map_or("", ProductId::as_str);
-    let location = location_id.map_or("", LocationId::as_str);
-    format!("{list}/{product}/{location}")
 }
 
 fn product_not_found() -> Problem {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use contract::{LocationId, ProductId};
 use platform::clock::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 use web::problem::{Problem, ReadProblems};
 use web::{Query, cursor};
 
+use super::ledger::LedgerQuery;
 use crate::service::Service;
 use crate::store::{Holder, HolderFilter, HolderPage, HolderPosition};
 
@@ -72,17 +72,11 @@ impl From<Holder> for HolderView {
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
     Path(product_id): Path<String>,
-    mut query: Query,
+    query: Query,
 ) -> Result<Json<PageView>, Problem> {
-    let product_id: Result<ProductId, _> = product_id.parse();
-    let location_id = query.optional("location_id", super::id_text::<LocationId>);
-    let limit = query.limit();
-    let list = super::ledger_name("holders", product_id.as_ref().ok(), location_id.as_ref());
-    let from = query.cursor(&list);
-    query.finish()?;
-    let product_id = product_id.map_err(|_| super::product_not_found())?;
+    let LedgerQuery { product_id, location_id, from, limit, list } =
+        LedgerQuery::read("holders", &product_id, query)?;
     let from = from.map(|key| position(&key).ok_or_else(cursor::invalid)).transpose()?;
-    let limit = u32::try_from(limit).unwrap_or(u32::MAX);
     let filter = HolderFilter { product_id, location_id, from, limit };
     let page = service.store.holders(filter).await?.ok_or_else(super::product_not_found)?;
     let HolderPage { holders, next, begins } = page;

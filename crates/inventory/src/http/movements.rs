@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use contract::{LocationId, ProductId};
 use http::{HeaderMap, StatusCode};
 use inventory_core::decide::{Change, InventoryCommand, InventoryOutcome};
 use inventory_core::stock::{Cause, Movement};
@@ -16,6 +15,7 @@ use utoipa::ToSchema;
 use web::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
 use web::{IDEMPOTENT_REPLAYED, Json as Body, Query, Requester, cursor, idempotency_key, require};
 
+use super::ledger::LedgerQuery;
 use crate::service::Service;
 use crate::store::MovementFilter;
 
@@ -159,22 +159,12 @@ pub(super) async fn record(
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
     Path(product_id): Path<String>,
-    mut query: Query,
+    query: Query,
 ) -> Result<Json<MovementPage>, Problem> {
-    let product_id: Result<ProductId, _> = product_id.parse();
-    let location_id = query.optional("location_id", super::id_text::<LocationId>);
-    let limit = query.limit();
-    let list = super::ledger_name("movements", product_id.as_ref().ok(), location_id.as_ref());
-    let from = query.cursor(&list);
-    query.finish()?;
-    let product_id = product_id.map_err(|_| super::product_not_found())?;
+    let LedgerQuery { product_id, location_id, from, limit, list } =
+        LedgerQuery::read("movements", &product_id, query)?;
     let from = from.map(|key| key.parse().map_err(|_| cursor::invalid())).transpose()?;
-    let filter = MovementFilter {
-        product_id: product_id.clone(),
-        location_id,
-        from,
-        limit: u32::try_from(limit).unwrap_or(u32::MAX),
-    };
+    let filter = MovementFilter { product_id: product_id.clone(), location_id, from, limit };
     let movements = service.store.movements(filter.clone()).await?;
     if movements.is_empty() {
         if from.is_some() {
