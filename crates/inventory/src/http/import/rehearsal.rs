@@ -6,7 +6,7 @@ use contract::ProductId;
 use inventory_core::decide::{
     InventoryCommand, InventoryOutcome, LoadedInventory, Touched, decide,
 };
-use inventory_core::stock::{Levels, Product};
+use inventory_core::stock::Product;
 use platform::failure::Failure;
 
 use super::task::hash;
@@ -59,7 +59,7 @@ impl Rehearsal {
     /// Gives the product the name that it would have, and creates it if a row would have done so.
     fn rename(&self, product_id: ProductId, loaded: &mut LoadedInventory) {
         let Some(name) = self.names.get(&hash(&product_id)) else { return };
-        loaded.levels.entry(product_id.clone()).or_insert_with(Levels::new);
+        loaded.levels.entry(product_id.clone()).or_default();
         let product = loaded.products.entry(product_id).or_insert_with_key(|id| Product {
             product_id: id.clone(),
             name: String::new(),
