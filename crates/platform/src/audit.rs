@@ -81,6 +81,17 @@ pub struct Findings {
     pub checked: BTreeMap<&'static str, u64>,
     /// The violations, in the order in which they were found.
     pub violations: Vec<Violation>,
+    /// What a round that should check everything did not check.
+    pub unchecked: Vec<Unchecked>,
+}
+
+/// A part of an invariant that a round did not check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unchecked {
+    /// The invariant.
+    pub invariant: Invariant,
+    /// What was not checked and why, in one line for an operator.
+    pub why: String,
 }
 
 /// Data that breaks an invariant.
@@ -106,6 +117,11 @@ impl Findings {
     /// Notes a violation.
     pub fn violated(&mut self, invariant: Invariant, offender: impl fmt::Display) {
         self.violations.push(Violation { invariant, offender: offender.to_string() });
+    }
+
+    /// Notes that a part of an invariant was not checked in this round.
+    pub fn left_unchecked(&mut self, invariant: Invariant, why: impl fmt::Display) {
+        self.unchecked.push(Unchecked { invariant, why: why.to_string() });
     }
 
     /// Notes a violation unless `holds`.
@@ -278,6 +294,9 @@ impl Auditor {
         let now = self.clock.now();
         self.numbers.count(self.service, &findings, &progress, now);
         self.state.count(&findings, &progress, now);
+        for Unchecked { invariant, why } in &findings.unchecked {
+            warn!(service = self.service, invariant = invariant.name, %why, "audit is not complete");
+        }
         self.log_violations(findings.violations);
         // Log only the first failure and the recovery.
         match (&progress, self.failing) {

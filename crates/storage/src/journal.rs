@@ -90,8 +90,8 @@ pub const READ_POSTGRES: &str = "SELECT no, entries FROM
 ///
 /// # Errors
 ///
-/// [`Failure`] says whether to retry. [`Failure::Suspect`] if a number is missing or an entry cannot
-/// be unpacked.
+/// [`Failure`] says whether to retry. [`Failure::Suspect`] if a number is missing or an entry
+/// cannot be unpacked.
 pub async fn read_postgres<T, const N: usize>(
     snapshot: &Transaction<'_>,
     from: Position,

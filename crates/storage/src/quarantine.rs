@@ -128,8 +128,8 @@ fn room_beside(rows: i64) -> usize {
     MAX_ENTRIES.saturating_sub(usize::try_from(rows).unwrap_or(usize::MAX))
 }
 
-/// Replicas fill the table one after the other, so that it does not become larger than it may. To be
-/// prepared. The number is arbitrary.
+/// Replicas fill the table one after the other, so that it does not become larger than it may. To
+/// be prepared. The number is arbitrary.
 pub const LOCK_POSTGRES: &str = "SELECT pg_advisory_xact_lock(1367290651)";
 
 /// How many rows the table has, and which of these keys, to be prepared.

@@ -174,6 +174,23 @@ async fn services_with_an_order_in_every_state_are_clean() {
     assert!(report.to_string().contains("pending commands: 2, oldest 0.0 s"), "{report}");
 }
 
+#[test]
+fn a_round_that_did_not_check_everything_is_not_clean() {
+    let mut findings = Findings::default();
+    findings.checked(INV_13, 29);
+    findings.left_unchecked(INV_13, "entries were not counted");
+    let mut report = Report::default();
+    assert!(report.is_clean());
+    report.absorb(findings);
+    assert!(!report.is_clean() && report.has_no_violation());
+    let printed = report.to_string();
+    let says = INV_13.says;
+    let lines = format!(
+        "INV-13 PARTLY    {says} (29 journal entries)\n         entries were not counted\n"
+    );
+    assert!(printed.contains(&lines), "{printed}");
+}
+
 #[tokio::test]
 async fn every_kind_of_damage_is_found_and_named() {
     for (file, sql, invariant) in damages() {

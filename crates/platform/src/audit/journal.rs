@@ -3,13 +3,13 @@
 //!
 //! Every audit checks the rows by themselves: that no number is missing, and that the entries of a
 //! key follow one another along the numbers. It remembers the keys that it saw last, so it does not
-//! see entries in the wrong order with more than [`MAX_REMEMBERED`] other keys between them.
+//! see entries in the wrong order with more than [`MIN_REMEMBERED`] other keys between them.
 //!
-//! Whether an entry of a history is missing altogether, no row of the journal can tell. An audit that
-//! reads everything in one round counts both sides: what the journal tells up to the number that it
-//! had at the beginning, and what the keys have, but for what was recorded later. An audit beside
-//! requests reads stretches, and sees this only where a later entry of the same key follows. Instead
-//! it looks up that what the journal tells is there.
+//! A missing entry cannot be seen from the journal alone. An audit that reads everything in one
+//! round counts both sides: what the journal tells up to the number that it had at the beginning,
+//! and what the keys have, but for what was recorded later. An audit beside requests reads
+//! stretches, and sees a missing entry only where a later one of the same key follows. Instead it
+//! looks up that what the journal tells is there.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,8 +35,9 @@ pub const INV_13: Invariant = Invariant {
 };
 
 /// The fewest keys whose last entry is remembered while a stretch is read.
-const MAX_REMEMBERED: usize = 50_000;
-/// The most keys that may change while an audit counts. With more it does not count to the end.
+const MIN_REMEMBERED: usize = 50_000;
+/// The most keys that may change while an audit counts. With more it does not count to the end,
+/// says so, and counts again in the next round.
 const MAX_LATER: usize = 1_000_000;
 
 /// What a row of the journal tells about one key: entries of its history, numbered from 1.
@@ -104,8 +105,8 @@ pub trait JournalAuditStore: Send + Sync + fmt::Debug {
 
 /// Audits a journal page by page.
 ///
-/// A round reads the rows that are new since the last round, and a stretch of older ones. No alarm is
-/// false: a row never changes once it has its number, and a history only grows.
+/// A round reads the rows that are new since the last round, and a stretch of older ones. No alarm
+/// is false: a row never changes once it has its number, and a history only grows.
 #[derive(Debug)]
 pub struct JournalAudit {
     store: Arc<dyn JournalAuditStore>,
@@ -113,6 +114,7 @@ pub struct JournalAudit {
     walk: Walk<i64>,
     recent: Recent,
     phase: Phase,
+    max_later: usize,
 }
 
 /// Where a round is.
@@ -126,7 +128,7 @@ enum Phase {
     Histories(Count),
 }
 
-/// Both sides of the books: what the journal tells up to a number, and what the histories have.
+/// Both sides of the count: what the journal tells up to a number, and what the histories have.
 #[derive(Debug)]
 struct Count {
     balance: Balance,
@@ -148,8 +150,8 @@ impl JournalAudit {
     /// Makes an audit. One with [`ReadBudget::LONG`] also counts.
     pub fn new(store: Arc<dyn JournalAuditStore>, budget: ReadBudget) -> Self {
         let walk = Walk::new(budget.round);
-        let recent = Recent::new(MAX_REMEMBERED);
-        Self { store, budget, walk, recent, phase: Phase::Idle }
+        let recent = Recent::new(MIN_REMEMBERED);
+        Self { store, budget, walk, recent, phase: Phase::Idle, max_later: MAX_LATER }
     }
 
     async fn begin(&mut self) -> Result<(), Failure> {
@@ -194,7 +196,7 @@ impl JournalAudit {
             }
         }
         if let Phase::Rows(Some(count)) = &mut self.phase {
-            spans.iter().for_each(|span| count.balance.told(*span));
+            spans.iter().for_each(|span| count.balance.recorded(*span));
         }
         let last = rows.last().map(|row| row.number);
         self.recent.went(last.unwrap_or(page.up_to));
@@ -264,7 +266,11 @@ impl JournalAudit {
             count.balance.has(Span { key: *key, from: 1, to: (later - 1).min(*length) });
         }
         count.after = lengths.last().map(|(key, _)| *key).or(count.up_to);
-        Ok(count.after >= count.up_to || count.later.first.len() > MAX_LATER)
+        Ok(count.after >= count.up_to || self.are_too_many(&count.later))
+    }
+
+    fn are_too_many(&self, later: &Later) -> bool {
+        later.first.len() > self.max_later
     }
 
     /// Reads on what was recorded since the round began, those rows first that have no number: they
@@ -336,14 +342,27 @@ impl Audit for JournalAudit {
         };
         let step = self.step_through_histories(&mut count, findings).await;
         match step {
-            Ok(true) => {
-                if count.later.first.len() <= MAX_LATER {
-                    count.balance.judge(&|key| self.store.name(key), findings);
-                }
+            Ok(true) if self.are_too_many(&count.later) => {
+                let most = self.max_later;
+                let why = format!(
+                    "entries were not counted: more than {most} orders or stock keys changed meanwhile"
+                );
+                findings.left_unchecked(INV_13, why);
                 Ok(Progress::RoundOver)
             }
-            // What was damaged since the round began is the next round's.
-            Err(Failure::Suspect(_)) => Ok(Progress::RoundOver),
+            Ok(true) => {
+                count.balance.judge(&|key| self.store.name(key), findings);
+                Ok(Progress::RoundOver)
+            }
+            // What is damaged cannot be counted.
+            Err(failure @ Failure::Suspect(_)) => {
+                findings.readable(
+                    INV_13,
+                    "what the count of entries needs",
+                    Err::<(), _>(failure),
+                )?;
+                Ok(Progress::RoundOver)
+            }
             Ok(false) => {
                 self.phase = Phase::Histories(count);
                 Ok(Progress::UnderWay)

@@ -36,8 +36,8 @@ pub(crate) async fn read_from(
     }
 }
 
-/// Checks that the journal, up to its last number, tells the history of each order: each entry once,
-/// and in its order.
+/// Checks that the journal, up to its last number, tells the history of each order: each entry
+/// once, and in its order.
 pub(crate) async fn must_tell_every_history(
     feed: &dyn OrderFeedStore,
     audit: &dyn OrderAuditStore,

@@ -1,4 +1,5 @@
-//! Both sides of the books, in a memory that does not grow with them.
+//! What the journal tells against what the histories have, in a memory that does not grow with
+//! them.
 
 use super::{INV_13, JournalKey, Span};
 use crate::audit::Findings;
@@ -8,9 +9,10 @@ const BUCKETS: usize = 4096;
 
 /// The difference between what the journal tells and what the histories have.
 ///
-/// Each key belongs to a bucket, which adds up the entries that the journal tells and subtracts those
-/// of the histories: how many they are, their keys, and their numbers. At the end all sums are zero,
-/// or the sums of a bucket say which entries differ, unless several keys of one bucket do.
+/// Each key belongs to a bucket, which adds up the entries that the journal tells and subtracts
+/// those of the histories: how many they are, their keys, and their numbers. At the end all sums
+/// are zero, or the sums of a bucket say which entries differ, unless several keys of one bucket
+/// do.
 #[derive(Debug)]
 pub(super) struct Balance {
     buckets: Vec<Sums>,
@@ -32,7 +34,7 @@ impl Default for Balance {
 
 impl Balance {
     /// Counts entries of the journal.
-    pub(super) fn told(&mut self, span: Span) {
+    pub(super) fn recorded(&mut self, span: Span) {
         self.add(span, 1);
     }
 
