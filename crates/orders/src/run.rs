@@ -148,7 +148,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let numbering = numbering(&followed);
     let service = Service {
         store,
-        feed: Feed::new(SERVICE, OrderEvents(feed), followed, context),
+        feed: Feed::new(SERVICE, OrderEvents::new(feed), followed, context),
         batcher,
         waiters,
         answer_feed,

@@ -131,8 +131,9 @@ pub trait OrderFeedStore: Send + Sync + fmt::Debug {
     /// Returns the first `limit` entries of the journal from `from` on.
     async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<MadeEntry>>, Failure>;
 
-    /// Returns the orders as they were after these entries, in the same order.
-    async fn views(&self, entries: Vec<MadeEntry>) -> Result<Vec<OrderView>, Failure>;
+    /// Returns the orders as they were after these entries, in the same order and from one snapshot.
+    /// Each is [`Failure::Suspect`] if its rows are damaged, whatever those of the others are.
+    async fn views(&self, entries: Vec<MadeEntry>) -> Result<Vec<ReadOrder>, Failure>;
 }
 
 /// What the audit reads of orders, beside the service or in another program.
@@ -221,6 +222,9 @@ pub enum Pick {
     /// caller's.
     SentBefore { ago: Duration },
 }
+
+/// An order, or why it cannot be read.
+pub type ReadOrder = Result<OrderView, Failure>;
 
 /// An order with its history, as the API shows it.
 #[derive(Clone, Debug)]

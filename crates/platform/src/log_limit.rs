@@ -25,21 +25,24 @@ struct Lines {
 
 /// What to do with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Line {
+pub enum Line {
     /// Write it. So many lines before it were left out.
     Write {
+        /// How many.
         left_out: u64,
     },
     /// Write it, and that further ones are left out for a while.
     WriteLast {
+        /// How many.
         left_out: u64,
     },
+    /// Do not write it.
     LeaveOut,
 }
 
 impl LogLimit {
     /// Counts a line.
-    pub(crate) fn next(&self) -> Line {
+    pub fn next(&self) -> Line {
         let mut lines = self.lines();
         if lines.began.is_none_or(|began| began.elapsed() >= PERIOD) {
             lines.began = Some(Instant::now());

@@ -15,6 +15,7 @@ use inventory_core::stock::{Location, Movement, ProductStock};
 use orders::store::{
     Backlog, Filter, Lease, MadeDue, MadeEntry, OrderAudit, OrderAuditStore, OrderFeedStore,
     OrderStore, OrderSummary, OrderView, PendingAudit, PendingFilter, PendingKey, PendingPage,
+    ReadOrder,
 };
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::admin::Requester;
@@ -151,7 +152,7 @@ impl OrderFeedStore for OrdersPort {
         self.0.read("reading the journal", found).await
     }
 
-    async fn views(&self, entries: Vec<MadeEntry>) -> Result<Vec<OrderView>, Failure> {
+    async fn views(&self, entries: Vec<MadeEntry>) -> Result<Vec<ReadOrder>, Failure> {
         let found = self.0.world.stores.orders_feed.views(entries);
         self.0.read("reading the journal", found).await
     }

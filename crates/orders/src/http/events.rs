@@ -9,9 +9,10 @@ use axum::response::Response;
 use http::HeaderMap;
 use orders_core::status::Status;
 use platform::clock::Timestamp;
-use platform::failure::Failure;
+use platform::failure::{Chain, Failure};
 use platform::journal::{Position, Recorded};
 use platform::keys::Principal;
+use platform::log_limit::{Line, LogLimit};
 use serde::Serialize;
 use tracing::error;
 use utoipa::ToSchema;
@@ -21,7 +22,7 @@ use web::problem::{Problem, SearchProblems};
 
 use super::view::FullView;
 use crate::service::Service;
-use crate::store::{MadeEntry, OrderFeedStore, OrderView};
+use crate::store::{MadeEntry, OrderFeedStore, OrderView, ReadOrder};
 
 /// Where the events come from: the path of this API.
 const SOURCE: &str = "/orders";
@@ -116,18 +117,36 @@ impl EventView {
 
 /// The histories of orders as events.
 #[derive(Debug)]
-pub struct OrderEvents(pub(crate) Arc<dyn OrderFeedStore>);
+pub struct OrderEvents {
+    store: Arc<dyn OrderFeedStore>,
+    log_limit: LogLimit,
+}
 
 impl OrderEvents {
-    /// The order as it was after this entry; `None` if it cannot be read.
-    async fn readable(&self, entry: MadeEntry) -> Result<Option<OrderView>, Failure> {
-        match self.0.views(vec![entry]).await {
-            Err(Failure::Suspect(_)) => {
-                let order_id = entry.order_id;
-                error!(%order_id, seq = entry.seq, "order cannot be read, its event has no data");
-                Ok(None)
+    pub(crate) fn new(store: Arc<dyn OrderFeedStore>) -> Self {
+        Self { store, log_limit: LogLimit::default() }
+    }
+
+    /// The event of an entry. One order that is damaged must not stop the feed of all others.
+    fn event(&self, entry: MadeEntry, order: ReadOrder) -> Result<EventView, Failure> {
+        match order {
+            Err(failure @ Failure::Suspect(_)) => {
+                self.log(entry, &failure);
+                Ok(EventView::new(entry, None))
             }
-            read => Ok(read?.into_iter().next()),
+            order => Ok(EventView::new(entry, Some(order?))),
+        }
+    }
+
+    /// Each reader of the feed comes to it again, so not every line is written.
+    fn log(&self, entry: MadeEntry, failure: &Failure) {
+        let line = self.log_limit.next();
+        let (Line::Write { left_out } | Line::WriteLast { left_out }) = line else { return };
+        let MadeEntry { order_id, seq, .. } = entry;
+        let error = Chain(failure);
+        error!(%order_id, seq, %error, left_out, "order cannot be read, its event has no data");
+        if matches!(line, Line::WriteLast { .. }) {
+            error!("more orders cannot be read, not logged for a minute");
         }
     }
 }
@@ -152,24 +171,12 @@ impl EventSource for OrderEvents {
     }
 
     async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<MadeEntry>>, Failure> {
-        self.0.made(from, limit).await
+        self.store.made(from, limit).await
     }
 
     async fn events(&self, entries: Vec<MadeEntry>) -> Result<Vec<EventView>, Failure> {
-        match self.0.views(entries.clone()).await {
-            // One order that is damaged must not stop the feed of all others.
-            Err(Failure::Suspect(_)) => {
-                let mut events = Vec::with_capacity(entries.len());
-                for entry in entries {
-                    events.push(EventView::new(entry, self.readable(entry).await?));
-                }
-                Ok(events)
-            }
-            views => {
-                let views = entries.into_iter().zip(views?);
-                Ok(views.map(|(entry, order)| EventView::new(entry, Some(order))).collect())
-            }
-        }
+        let orders = self.store.views(entries.clone()).await?;
+        entries.into_iter().zip(orders).map(|(entry, order)| self.event(entry, order)).collect()
     }
 }
 
@@ -244,11 +251,15 @@ mod tests {
             self.0.made(from, limit).await
         }
 
-        async fn views(&self, entries: Vec<MadeEntry>) -> Result<Vec<OrderView>, Failure> {
-            if entries.iter().any(|entry| entry.order_id == self.1) {
-                return Err(Failure::Suspect(Arc::new(std::io::Error::other("damaged"))));
-            }
-            self.0.views(entries).await
+        async fn views(&self, entries: Vec<MadeEntry>) -> Result<Vec<ReadOrder>, Failure> {
+            let damaged = || Failure::Suspect(Arc::new(std::io::Error::other("damaged")));
+            let views = self.0.views(entries.clone()).await?;
+            let views = entries.iter().zip(views);
+            let read = views.map(|(entry, view)| match entry.order_id == self.1 {
+                true => Err(damaged()),
+                false => view,
+            });
+            Ok(read.collect())
         }
     }
 
@@ -262,7 +273,7 @@ mod tests {
         {
             store.run(commands.into(), decide).await.expect("committed");
         }
-        let events = OrderEvents(Arc::new(Damaged(store, id(2))));
+        let events = OrderEvents::new(Arc::new(Damaged(store, id(2))));
         let made = events.made(Position::START, 100).await.expect("entries");
         let entries = made.into_iter().map(|recorded| recorded.entry).collect();
         let shown = events.events(entries).await.expect("events");

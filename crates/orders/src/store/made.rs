@@ -7,11 +7,11 @@ use contract::OrderId;
 use orders_core::decide::{OrderChange, Origin};
 use orders_core::status::Status;
 use platform::audit::{JournalKey, Span};
-use storage::Misfit;
+use platform::failure::Failure;
 use uuid::Uuid;
 
 use super::packed::{StoredOrder, misfit};
-use super::{MadeEntry, OrderView};
+use super::{MadeEntry, ReadOrder};
 
 /// The order id (16 bytes), the number of the entry (4, big-endian), the code of the status (1).
 pub(super) const LENGTH: usize = 21;
@@ -87,21 +87,20 @@ pub(super) fn order_ids(entries: &[MadeEntry]) -> Vec<OrderId> {
     ids
 }
 
-/// The orders as they were after these entries, in the same order.
-///
-/// # Errors
-///
-/// [`Misfit`] if an order is missing or cannot be read, or if its history has no such entry.
-pub(super) fn views(
-    entries: &[MadeEntry],
-    orders: Vec<StoredOrder>,
-) -> Result<Vec<OrderView>, Misfit> {
-    let orders = orders.into_iter().map(|order| Ok((order.order_id, order.view()?)));
-    let orders = orders.collect::<Result<BTreeMap<OrderId, OrderView>, Misfit>>()?;
+/// Orders as they were read, by their ids.
+pub(super) type Stored = BTreeMap<OrderId, Result<StoredOrder, Failure>>;
+
+/// The orders as they were after these entries, in the same order. Each is
+/// [`Failure::Suspect`] if it is missing or cannot be read, or if its history has no such entry.
+pub(super) fn views(entries: &[MadeEntry], orders: Stored) -> Vec<ReadOrder> {
+    let view = |stored: Result<StoredOrder, Failure>| Ok(stored?.view()?);
+    let orders: BTreeMap<OrderId, ReadOrder> =
+        orders.into_iter().map(|(id, stored)| (id, view(stored))).collect();
     let as_of = |entry: &MadeEntry| {
-        let view = orders.get(&entry.order_id).and_then(|order| order.as_of(entry.seq));
+        let order = orders.get(&entry.order_id).map(|order| order.as_ref().map_err(Clone::clone));
+        let view = order.transpose()?.and_then(|order| order.as_of(entry.seq));
         let missing = format_args!("without entry {}", entry.seq);
-        view.ok_or_else(|| misfit("order_states", entry.order_id, "history", missing))
+        view.ok_or_else(|| misfit("order_states", entry.order_id, "history", missing).into())
     };
     entries.iter().map(as_of).collect()
 }

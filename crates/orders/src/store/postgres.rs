@@ -27,7 +27,7 @@ use storage::{journal, quarantine};
 
 use super::{
     Backlog, Filter, Lease, MadeDue, MadeEntry, OrderFeedStore, OrderStore, OrderSummary,
-    OrderView, PendingFilter, PendingPage,
+    OrderView, PendingFilter, PendingPage, ReadOrder,
 };
 use crate::NAMES;
 
@@ -242,7 +242,7 @@ impl OrderFeedStore for Postgres {
         self.database.read(async |snapshot| query::made(snapshot, from, limit).await).await
     }
 
-    async fn views(&self, entries: Vec<MadeEntry>) -> Result<Vec<OrderView>, Failure> {
+    async fn views(&self, entries: Vec<MadeEntry>) -> Result<Vec<ReadOrder>, Failure> {
         self.database.read(async |snapshot| query::views(snapshot, &entries).await).await
     }
 }

@@ -23,7 +23,7 @@ use storage::sqlite::{Database, Keeper, OpenError, Readers, failure};
 
 use super::{
     Backlog, Filter, Lease, MadeDue, MadeEntry, OrderFeedStore, OrderStore, OrderSummary,
-    OrderView, PendingFilter, PendingPage,
+    OrderView, PendingFilter, PendingPage, ReadOrder,
 };
 use crate::NAMES;
 
@@ -188,7 +188,7 @@ impl OrderFeedStore for Sqlite {
         self.database.read(move |connection| query::made(connection, from, limit)).await
     }
 
-    async fn views(&self, entries: Vec<MadeEntry>) -> Result<Vec<OrderView>, Failure> {
+    async fn views(&self, entries: Vec<MadeEntry>) -> Result<Vec<ReadOrder>, Failure> {
         self.database.read(move |connection| query::views(connection, &entries)).await
     }
 }

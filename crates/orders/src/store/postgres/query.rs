@@ -11,7 +11,9 @@ use storage::postgres::{Parameter, Transaction};
 use uuid::Uuid;
 
 use super::super::packed::StoredOrder;
-use super::super::{Backlog, CLOCKS_APART, Filter, MadeEntry, OrderSummary, OrderView, made};
+use super::super::{
+    Backlog, CLOCKS_APART, Filter, MadeEntry, OrderSummary, OrderView, ReadOrder, made,
+};
 use super::rows::{self, ORDERS};
 
 const BACKLOG: &str = "SELECT (SELECT count(*) FROM pending_commands) AS commands,
@@ -54,11 +56,17 @@ pub(super) async fn made(
 pub(super) async fn views(
     snapshot: &Transaction<'_>,
     entries: &[MadeEntry],
-) -> Result<Vec<OrderView>, Failure> {
+) -> Result<Vec<ReadOrder>, Failure> {
     let ids: Vec<_> = made::order_ids(entries).into_iter().map(|id| id.0).collect();
     let rows = snapshot.query(ORDERS, [&ids]).await?;
-    let orders = rows.iter().map(rows::stored_order).collect::<Result<_, _>>()?;
-    Ok(made::views(entries, orders)?)
+    let mut orders = made::Stored::new();
+    for row in &rows {
+        match rows::stored_order(row) {
+            Err(failure) if !matches!(failure, Failure::Suspect(_)) => return Err(failure),
+            order => _ = orders.insert(rows::order_id(row)?, order),
+        }
+    }
+    Ok(made::views(entries, orders))
 }
 
 pub(super) async fn orders(

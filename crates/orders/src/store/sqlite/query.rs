@@ -9,9 +9,12 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use storage::journal;
+use storage::sqlite::failure;
 
 use super::super::packed::PackedSummary;
-use super::super::{Backlog, CLOCKS_APART, Filter, MadeEntry, OrderSummary, OrderView, made};
+use super::super::{
+    Backlog, CLOCKS_APART, Filter, MadeEntry, OrderSummary, OrderView, ReadOrder, made,
+};
 use super::rows::{self, OrdersById};
 
 pub(super) fn receipt(connection: &Connection, id: OrderId) -> rusqlite::Result<Option<Receipt>> {
@@ -35,13 +38,20 @@ pub(super) fn made(
 pub(super) fn views(
     connection: &Connection,
     entries: &[MadeEntry],
-) -> rusqlite::Result<Vec<OrderView>> {
+) -> rusqlite::Result<Vec<ReadOrder>> {
     let mut orders = OrdersById::prepare(connection)?;
-    let mut found = Vec::with_capacity(entries.len());
+    let mut found = made::Stored::new();
     for id in made::order_ids(entries) {
-        found.extend(orders.find(id)?.map(|(_, order)| order));
+        let order = match orders.find(id) {
+            Ok(None) => continue,
+            Ok(Some((_, order))) => Ok(order),
+            // Its row is damaged; those of the others are not.
+            Err(error) if error.sqlite_error().is_none() => Err(failure(error)),
+            Err(error) => return Err(error),
+        };
+        found.insert(id, order);
     }
-    Ok(made::views(entries, found)?)
+    Ok(made::views(entries, found))
 }
 
 /// The columns of an order in a list, and where they come from.
