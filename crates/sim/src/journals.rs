@@ -11,11 +11,11 @@ use crate::databases::{Databases, MovementRow, OrderRow, StockKey};
 use crate::node::Service;
 use crate::states::{Violation, broken};
 
-/// What the journal of orders has told so far: it is read once.
+/// What the journal of orders has so far: it is read once.
 #[derive(Debug, Default)]
 pub(crate) struct OrderJournal {
     last: i64,
-    told: BTreeMap<OrderId, Vec<u8>>,
+    recorded: BTreeMap<OrderId, Vec<u8>>,
 }
 
 /// The codes of statuses, in the order of [`Status::ALL`], from 1 on.
@@ -38,11 +38,11 @@ impl OrderJournal {
             for entry in entries.chunks(21) {
                 let order_id = OrderId(Uuid::from_slice(&entry[..16]).expect("16 bytes"));
                 let seq = u32::from_be_bytes(entry[16..20].try_into().expect("4 bytes"));
-                let told = self.told.entry(order_id).or_default();
-                told.push(entry[20]);
-                if told.len() != seq as usize {
+                let recorded = self.recorded.entry(order_id).or_default();
+                recorded.push(entry[20]);
+                if recorded.len() != seq as usize {
                     let what =
-                        format!("entry {seq} of order {order_id} is its {}. one", told.len());
+                        format!("entry {seq} of order {order_id} is its {}. one", recorded.len());
                     return broken("INV-13", what);
                 }
             }
@@ -50,21 +50,21 @@ impl OrderJournal {
         Ok(())
     }
 
-    /// The journal has told the whole history of the order, and nothing else.
+    /// The journal has the whole history of the order, and nothing else.
     pub(crate) fn check(
         &self,
         order_id: OrderId,
         order: Option<&OrderRow>,
     ) -> Result<(), Violation> {
-        let told = self.told.get(&order_id).map(Vec::as_slice).unwrap_or_default();
+        let recorded = self.recorded.get(&order_id).map(Vec::as_slice).unwrap_or_default();
         let first = order.map(|_| Status::Received);
         let state = order.and_then(|order| order.state.as_ref());
         let later = state.into_iter().flat_map(|state| state.history.iter());
         let history = first.into_iter().chain(later.map(|entry| entry.status)).map(code);
-        if history.eq(told.iter().copied()) {
+        if history.eq(recorded.iter().copied()) {
             Ok(())
         } else {
-            broken("INV-13", format!("the journal tells {told:?} of {order_id}: {order:?}"))
+            broken("INV-13", format!("the journal tells {recorded:?} of {order_id}: {order:?}"))
         }
     }
 }

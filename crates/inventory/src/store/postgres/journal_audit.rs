@@ -15,7 +15,7 @@ use super::super::{StockAuditStore, StockPosition};
 use super::audit::PostgresAudit;
 use super::rows;
 
-const PLACES: &str = "SELECT movement_no, product_no, location_no, seq FROM movements
+const POSITIONS: &str = "SELECT movement_no, product_no, location_no, seq FROM movements
      WHERE movement_no = ANY($1::bigint[])";
 /// Stock rows are looked up one by one, however many there are.
 const LENGTHS: &str = "SELECT stock.product_no, stock.location_no, stock.last_seq
@@ -28,7 +28,7 @@ const LENGTHS_AFTER: &str = "SELECT product_no, location_no, last_seq FROM stock
 
 #[cfg(test)]
 pub(super) const STATEMENTS: [&str; 6] = [
-    PLACES,
+    POSITIONS,
     LENGTHS,
     LENGTHS_AFTER,
     journal::LAST_POSTGRES,
@@ -55,10 +55,10 @@ impl JournalAuditStore for PostgresAudit {
         let limit = RowLimit { rows, entries };
         let read = async |snapshot: &Transaction<'_>| {
             let rows = journal::rows_postgres(snapshot, after, limit, moved::unpack).await?;
-            let places = places(snapshot, rows.iter().map(|row| &row.entries)).await?;
+            let positions = positions(snapshot, rows.iter().map(|row| &row.entries)).await?;
             let spanned = |JournalRow { number, entries }: JournalRow<Moved>| JournalRow {
                 number,
-                entries: spans(entries, &places),
+                entries: spans(entries, &positions),
             };
             Ok(rows.into_iter().map(spanned).collect())
         };
@@ -74,10 +74,10 @@ impl JournalAuditStore for PostgresAudit {
         let limit = RowLimit { rows, entries };
         let read = async |snapshot: &Transaction<'_>| {
             let rows = journal::unnumbered_postgres(snapshot, after, limit, moved::unpack).await?;
-            let places = places(snapshot, rows.iter().map(|row| &row.entries)).await?;
+            let positions = positions(snapshot, rows.iter().map(|row| &row.entries)).await?;
             let spanned = |Unnumbered { id, entries }: Unnumbered<Moved>| Unnumbered {
                 id,
-                entries: spans(entries, &places),
+                entries: spans(entries, &positions),
             };
             Ok(rows.into_iter().map(spanned).collect())
         };
@@ -113,25 +113,28 @@ impl JournalAuditStore for PostgresAudit {
     }
 }
 
-/// Where movements are, and their places there, by their numbers.
-type Places = BTreeMap<i64, (StockPosition, i64)>;
+/// The stock keys of movements and their positions in its ledger, by their numbers.
+type Positions = BTreeMap<i64, (StockPosition, i64)>;
 
-/// The places of the last movements of these entries.
-async fn places<'rows>(
+/// The positions of the last movements of these entries.
+async fn positions<'rows>(
     snapshot: &Transaction<'_>,
     entries: impl Iterator<Item = &'rows Result<Vec<Moved>, Failure>>,
-) -> Result<Places, Failure> {
+) -> Result<Positions, Failure> {
     let entries = entries.flatten().flatten();
     let numbers: Vec<i64> = entries.map(|entry| entry.last_movement).collect();
-    let place = |row: &Row| {
-        let place = (rows::stock_position(row)?, rows::column(row, "seq")?);
-        Ok((rows::column(row, "movement_no")?, place))
+    let position = |row: &Row| {
+        let position = (rows::stock_position(row)?, rows::column(row, "seq")?);
+        Ok((rows::column(row, "movement_no")?, position))
     };
-    snapshot.query(PLACES, [&numbers]).await?.iter().map(place).collect()
+    snapshot.query(POSITIONS, [&numbers]).await?.iter().map(position).collect()
 }
 
-fn spans(entries: Result<Vec<Moved>, Failure>, places: &Places) -> Result<Vec<Span>, Failure> {
-    let span = |entry: Moved| Ok(entry.span(places.get(&entry.last_movement).copied())?);
+fn spans(
+    entries: Result<Vec<Moved>, Failure>,
+    positions: &Positions,
+) -> Result<Vec<Span>, Failure> {
+    let span = |entry: Moved| Ok(entry.span(positions.get(&entry.last_movement).copied())?);
     entries?.into_iter().map(span).collect()
 }
 

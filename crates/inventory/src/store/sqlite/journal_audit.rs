@@ -80,15 +80,16 @@ fn rows_after(
     rows.into_iter().map(spans).collect()
 }
 
-/// The entries with the places of their last movements. Only an error of the engine ends the page.
+/// The entries with the positions of their last movements. Only an error of the engine ends the
+/// page.
 fn spans(
     movements: &mut CachedStatement<'_>,
     entries: &[Moved],
 ) -> rusqlite::Result<Result<Vec<Span>, Failure>> {
     let mut spans = Vec::with_capacity(entries.len());
     for entry in entries {
-        let place = |row: &Row<'_>| Ok((rows::stock_position(row)?, row.get("seq")?));
-        match entry.span(movements.query_row([entry.last_movement], place).optional()?) {
+        let position = |row: &Row<'_>| Ok((rows::stock_position(row)?, row.get("seq")?));
+        match entry.span(movements.query_row([entry.last_movement], position).optional()?) {
             Ok(span) => spans.push(span),
             Err(misfit) => return Ok(Err(failure(misfit.into()))),
         }
