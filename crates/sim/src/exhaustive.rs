@@ -83,8 +83,8 @@ pub(crate) fn run(args: &Args) -> bool {
     let services = |bounds: &Bounds| search::explore(*bounds, Shell::RIGHT, limit);
     let numbering = |bounds: &numbering::Bounds| numbering::explore(*bounds, None, limit);
     // The numbering is explored in seconds, and the services in a minute or more.
-    let is_well = args.numbering_bounds().iter().all(|at| sums.add(at, numbering(at), limit))
-        && args.bounds().iter().all(|at| sums.add(at, services(at), limit));
+    let is_well = args.numbering_bounds().iter().all(|at| sums.add(at, &numbering(at), limit))
+        && args.bounds().iter().all(|at| sums.add(at, &services(at), limit));
     sums.print(is_well);
     is_well
 }
@@ -99,7 +99,7 @@ struct Sums {
 
 impl Sums {
     /// Prints what was explored within these bounds. Returns false if there is a violation.
-    fn add<M>(&mut self, bounds: &impl fmt::Display, explored: Explored<M>, limit: u32) -> bool {
+    fn add<M>(&mut self, bounds: &impl fmt::Display, explored: &Explored<M>, limit: u32) -> bool {
         self.states += u64::from(explored.states);
         self.steps += explored.steps;
         self.left_over += u64::from(explored.left_over);

@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_broken_world_shrinks_to_a_smaller_one_that_breaks_the_same_invariant() {
-        let [mistake] = mistakes::find("no_tombstone").expect("a mistake") else {
+        let [mistake] = mistakes::find("no_tombstone").expect("a mistake").services else {
             panic!("one mistake")
         };
         let wrappers = mistake.wrappers;

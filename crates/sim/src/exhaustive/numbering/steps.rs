@@ -17,8 +17,8 @@ pub(super) enum Write {
     /// It locks the next of its orders. With the last lock it reads whether it was done before.
     Lock,
     Draw,
-    /// Nobody sees the row yet.
-    Write,
+    /// It writes its row, which nobody sees yet.
+    Insert,
     Commit,
     /// It commits, and its replica does not learn of it.
     CommitUnheard,
@@ -109,7 +109,7 @@ impl Rules {
         } else if has_written {
             Some(Write::Commit)
         } else {
-            Some(Write::Write)
+            Some(Write::Insert)
         })
     }
 
@@ -177,7 +177,7 @@ impl Rules {
                 state.drawn += 1;
                 writer.id = state.drawn;
             }
-            Write::Write => writer.has_written = true,
+            Write::Insert => writer.has_written = true,
             Write::Commit | Write::CommitUnheard => {
                 if row.commit != 0 {
                     return broken("INV-13", format!("what {} did is there twice", names(orders)));
@@ -293,7 +293,7 @@ impl Rules {
                     Write::Lock if locked == 0 => "finds that it was done".to_owned(),
                     Write::Lock => format!("locks {}", names(locked)),
                     Write::Draw => format!("draws id {}", writer.id),
-                    Write::Write => "writes its row".to_owned(),
+                    Write::Insert => "writes its row".to_owned(),
                     Write::Commit => "commits".to_owned(),
                     Write::CommitUnheard => "commits, and its replica does not hear".to_owned(),
                     Write::Fail => "fails".to_owned(),

@@ -13,8 +13,9 @@ fn whole(bounds: Bounds) -> Explored<()> {
 
 #[test]
 fn numbers_are_dense_and_in_order_in_every_interleaving() {
-    let explored = whole(Bounds { orders: [A, A, 0, 0], attempts: 1, relays: 2, at_once: 1, page: 1 });
-    assert!(explored.states > 1000, "{explored:?}");
+    let explored =
+        whole(Bounds { orders: [A, A, 0, 0], attempts: 1, relays: 2, at_once: 1, page: 1 });
+    assert!(explored.states > 900, "{explored:?}");
 }
 
 #[test]
@@ -32,7 +33,7 @@ fn a_transaction_that_was_done_unheard_is_not_done_twice() {
         flaw: None,
     };
     let take = |state: State, write| rules.after(&state, Step::Writer(0, write)).expect("a step");
-    let first = [Write::Lock, Write::Draw, Write::Write, Write::CommitUnheard, Write::Lock];
+    let first = [Write::Lock, Write::Draw, Write::Insert, Write::CommitUnheard, Write::Lock];
     let end = first.into_iter().fold(State::start(rules.bounds), take);
     assert_eq!((end.writers[0].attempts, end.rows[0].commit, end.drawn), (0, 1, 1));
 }
