@@ -23,25 +23,33 @@ mod journal;
 /// A page of a table: after which key, and how many rows.
 type Page<K> = (Option<K>, u32);
 
-/// The audit's reads of the Order Service.
+/// The audit's reads of one service: those of the journal, which both have, and those of its tables.
 #[derive(Debug)]
-pub(crate) struct OrderReads {
-    store: Arc<dyn OrderAuditStore>,
+pub(crate) struct Reads<S: ?Sized, T> {
+    store: Arc<S>,
+    last_number: Memory<(), i64>,
+    journal: Memory<(i64, u32, u32), Vec<JournalRow<Span>>>,
+    lengths: Memory<Vec<JournalKey>, Vec<(JournalKey, i64)>>,
+    tables: T,
+}
+
+pub(crate) type OrderReads = Reads<dyn OrderAuditStore, OrderTables>;
+pub(crate) type StockReads = Reads<dyn StockAuditStore, StockTables>;
+
+/// The reads of the Order Service's tables.
+#[derive(Debug)]
+pub(crate) struct OrderTables {
     orders: Memory<Page<OrderId>, Vec<OrderAudit>>,
     order_ids: Memory<Page<OrderId>, Vec<OrderId>>,
     last_order_id: Memory<(), Option<OrderId>>,
     orders_by_id: Memory<Vec<OrderId>, Vec<OrderAudit>>,
     pending: Memory<Page<PendingKey>, Vec<PendingAudit>>,
     last_pending: Memory<(), Option<PendingKey>>,
-    last_number: Memory<(), i64>,
-    journal: Memory<(i64, u32, u32), Vec<JournalRow<Span>>>,
-    lengths: Memory<Vec<JournalKey>, Vec<(JournalKey, i64)>>,
 }
 
-/// The audit's reads of the Inventory Service.
+/// The reads of the Inventory Service's tables.
 #[derive(Debug)]
-pub(crate) struct StockReads {
-    store: Arc<dyn StockAuditStore>,
+pub(crate) struct StockTables {
     movements: Memory<Page<i64>, Vec<Stored<i64, MovementAudit>>>,
     last_movement: Memory<(), Option<i64>>,
     movements_by_number: Memory<Vec<i64>, Vec<Stored<i64, Movement>>>,
@@ -51,9 +59,6 @@ pub(crate) struct StockReads {
     last_order_id: Memory<(), Option<OrderId>>,
     reservations_by_id: Memory<Vec<OrderId>, Vec<Stored<OrderId, Reservation>>>,
     known_products: Memory<Vec<ProductId>, Vec<bool>>,
-    last_number: Memory<(), i64>,
-    journal: Memory<(i64, u32, u32), Vec<JournalRow<Span>>>,
-    lengths: Memory<Vec<JournalKey>, Vec<(JournalKey, i64)>>,
 }
 
 /// What the reads of one kind have returned at one version of the database.
@@ -94,20 +99,29 @@ impl<K: Ord, V: Clone> Memory<K, V> {
     }
 }
 
-impl OrderReads {
-    pub(crate) fn new(store: Arc<dyn OrderAuditStore>, now: &Version) -> Self {
+impl<S: ?Sized, T> Reads<S, T> {
+    fn with(store: Arc<S>, now: &Version, tables: T) -> Self {
         Self {
             store,
+            last_number: Memory::new(now),
+            journal: Memory::new(now),
+            lengths: Memory::new(now),
+            tables,
+        }
+    }
+}
+
+impl OrderReads {
+    pub(crate) fn new(store: Arc<dyn OrderAuditStore>, now: &Version) -> Self {
+        let tables = OrderTables {
             orders: Memory::new(now),
             order_ids: Memory::new(now),
             last_order_id: Memory::new(now),
             orders_by_id: Memory::new(now),
             pending: Memory::new(now),
             last_pending: Memory::new(now),
-            last_number: Memory::new(now),
-            journal: Memory::new(now),
-            lengths: Memory::new(now),
-        }
+        };
+        Self::with(store, now, tables)
     }
 }
 
@@ -118,7 +132,7 @@ impl OrderAuditStore for OrderReads {
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<OrderAudit>, Failure> {
-        self.orders.get((after, limit), || self.store.orders_after(after, limit)).await
+        self.tables.orders.get((after, limit), || self.store.orders_after(after, limit)).await
     }
 
     async fn order_ids_after(
@@ -126,15 +140,15 @@ impl OrderAuditStore for OrderReads {
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<OrderId>, Failure> {
-        self.order_ids.get((after, limit), || self.store.order_ids_after(after, limit)).await
+        self.tables.order_ids.get((after, limit), || self.store.order_ids_after(after, limit)).await
     }
 
     async fn last_order_id(&self) -> Result<Option<OrderId>, Failure> {
-        self.last_order_id.get((), || self.store.last_order_id()).await
+        self.tables.last_order_id.get((), || self.store.last_order_id()).await
     }
 
     async fn orders_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
-        self.orders_by_id.get(order_ids.clone(), || self.store.orders_by_id(order_ids)).await
+        self.tables.orders_by_id.get(order_ids.clone(), || self.store.orders_by_id(order_ids)).await
     }
 
     async fn pending_after(
@@ -142,11 +156,11 @@ impl OrderAuditStore for OrderReads {
         after: Option<PendingKey>,
         limit: u32,
     ) -> Result<Vec<PendingAudit>, Failure> {
-        self.pending.get((after, limit), || self.store.pending_after(after, limit)).await
+        self.tables.pending.get((after, limit), || self.store.pending_after(after, limit)).await
     }
 
     async fn last_pending(&self) -> Result<Option<PendingKey>, Failure> {
-        self.last_pending.get((), || self.store.last_pending()).await
+        self.tables.last_pending.get((), || self.store.last_pending()).await
     }
 
     /// Depends on the clock, and so is never remembered.
@@ -157,8 +171,7 @@ impl OrderAuditStore for OrderReads {
 
 impl StockReads {
     pub(crate) fn new(store: Arc<dyn StockAuditStore>, now: &Version) -> Self {
-        Self {
-            store,
+        let tables = StockTables {
             movements: Memory::new(now),
             last_movement: Memory::new(now),
             movements_by_number: Memory::new(now),
@@ -168,10 +181,8 @@ impl StockReads {
             last_order_id: Memory::new(now),
             reservations_by_id: Memory::new(now),
             known_products: Memory::new(now),
-            last_number: Memory::new(now),
-            journal: Memory::new(now),
-            lengths: Memory::new(now),
-        }
+        };
+        Self::with(store, now, tables)
     }
 }
 
@@ -187,11 +198,11 @@ impl StockAuditStore for StockReads {
         after: Option<i64>,
         limit: u32,
     ) -> Result<Vec<Stored<i64, MovementAudit>>, Failure> {
-        self.movements.get((after, limit), || self.store.movements_after(after, limit)).await
+        self.tables.movements.get((after, limit), || self.store.movements_after(after, limit)).await
     }
 
     async fn last_movement(&self) -> Result<Option<i64>, Failure> {
-        self.last_movement.get((), || self.store.last_movement()).await
+        self.tables.last_movement.get((), || self.store.last_movement()).await
     }
 
     async fn movements_by_number(
@@ -199,6 +210,7 @@ impl StockAuditStore for StockReads {
         numbers: Vec<i64>,
     ) -> Result<Vec<Stored<i64, Movement>>, Failure> {
         let read = self
+            .tables
             .movements_by_number
             .get(numbers.clone(), || self.store.movements_by_number(numbers));
         read.await
@@ -209,11 +221,11 @@ impl StockAuditStore for StockReads {
         after: Option<StockPosition>,
         limit: u32,
     ) -> Result<Vec<Stored<StockPosition, StockAudit>>, Failure> {
-        self.stock.get((after, limit), || self.store.stock_after(after, limit)).await
+        self.tables.stock.get((after, limit), || self.store.stock_after(after, limit)).await
     }
 
     async fn last_stock(&self) -> Result<Option<StockPosition>, Failure> {
-        self.last_stock.get((), || self.store.last_stock()).await
+        self.tables.last_stock.get((), || self.store.last_stock()).await
     }
 
     async fn reservations_after(
@@ -221,11 +233,14 @@ impl StockAuditStore for StockReads {
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<Stored<OrderId, Reservation>>, Failure> {
-        self.reservations.get((after, limit), || self.store.reservations_after(after, limit)).await
+        self.tables
+            .reservations
+            .get((after, limit), || self.store.reservations_after(after, limit))
+            .await
     }
 
     async fn last_order_id(&self) -> Result<Option<OrderId>, Failure> {
-        self.last_order_id.get((), || self.store.last_order_id()).await
+        self.tables.last_order_id.get((), || self.store.last_order_id()).await
     }
 
     async fn reservations_by_id(
@@ -233,14 +248,17 @@ impl StockAuditStore for StockReads {
         order_ids: Vec<OrderId>,
     ) -> Result<Vec<Stored<OrderId, Reservation>>, Failure> {
         let read = self
+            .tables
             .reservations_by_id
             .get(order_ids.clone(), || self.store.reservations_by_id(order_ids));
         read.await
     }
 
     async fn known_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
-        let read =
-            self.known_products.get(product_ids.clone(), || self.store.known_products(product_ids));
+        let read = self
+            .tables
+            .known_products
+            .get(product_ids.clone(), || self.store.known_products(product_ids));
         read.await
     }
 }

@@ -43,8 +43,8 @@ pub(crate) fn boot(world: &Arc<World>, node: Node) {
 fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
     let wrappers = &port.world.wrappers;
     let bus = (wrappers.bus)(Connection::of(port.clone()));
-    let store = (wrappers.orders_store)(Arc::new(OrdersPort(port.clone())), &bus);
-    let audit_store = Arc::new(OrdersPort(port.clone()));
+    let store = (wrappers.orders_store)(Arc::new(OrdersPort::of(port.clone())), &bus);
+    let audit_store = Arc::new(OrdersPort::of(port.clone()));
     let pairing = port.world.pairing(Service::Orders).clone();
     let database = orders::Opened {
         store,
@@ -66,9 +66,10 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
     work(port, "the listener", parts.listener.run(forever()));
     work(port, "the sweeper", sweep(port.clone(), parts.sweeper));
     work(port, "the numbering", number(port.clone(), parts.numbering));
-    let orders_audit = OrdersAudit::new(Arc::new(OrdersPort(port.clone())), ReadBudget::SHORT);
+    let orders_audit = OrdersAudit::new(Arc::new(OrdersPort::of(port.clone())), ReadBudget::SHORT);
     work(port, "the auditor", audit(port.clone(), Box::new(orders_audit)));
-    let journal_audit = JournalAudit::new(Arc::new(OrdersPort(port.clone())), ReadBudget::SHORT);
+    let journal_audit =
+        JournalAudit::new(Arc::new(OrdersPort::of(port.clone())), ReadBudget::SHORT);
     work(port, "the auditor of the journal", audit(port.clone(), Box::new(journal_audit)));
     let relay = parts.relay.run(forever());
     work(port, "the relay", async { relay.await.map_err(|never| match never {}) });
@@ -77,7 +78,7 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
 
 fn start_inventory(port: &Port, context: &mut Context) -> axum::Router {
     let bus = (port.world.wrappers.bus)(Connection::of(port.clone()));
-    let store = Arc::new(StockPort(port.clone()));
+    let store = Arc::new(StockPort::of(port.clone()));
     let pairing = port.world.pairing(Service::Inventory).clone();
     let database = inventory::Opened {
         store: store.clone(),
@@ -92,9 +93,9 @@ fn start_inventory(port: &Port, context: &mut Context) -> axum::Router {
     work(port, "the committer", parts.committer.run(forever()));
     work(port, "the consumer", parts.consumer.run(forever()));
     work(port, "the numbering", number(port.clone(), parts.numbering));
-    let stock_audit = InventoryAudit::new(Arc::new(StockPort(port.clone())), ReadBudget::SHORT);
+    let stock_audit = InventoryAudit::new(Arc::new(StockPort::of(port.clone())), ReadBudget::SHORT);
     work(port, "the auditor", audit(port.clone(), Box::new(stock_audit)));
-    let journal_audit = JournalAudit::new(Arc::new(StockPort(port.clone())), ReadBudget::SHORT);
+    let journal_audit = JournalAudit::new(Arc::new(StockPort::of(port.clone())), ReadBudget::SHORT);
     work(port, "the auditor of the journal", audit(port.clone(), Box::new(journal_audit)));
     let relay = parts.relay.run(forever());
     work(port, "the relay", async { relay.await.map_err(|never| match never {}) });

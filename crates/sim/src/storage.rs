@@ -1,5 +1,7 @@
 //! The replicas' stores: the real stores behind the faults of a port.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,6 +21,7 @@ use orders::store::{
 };
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::admin::Requester;
+use platform::audit::JournalAuditStore;
 use platform::failure::Failure;
 use platform::journal::{Journal, Numbers, Position, Recorded};
 use platform::quarantine::{QuarantineKind, Quarantined};
@@ -31,20 +34,56 @@ use crate::port::{About, Port};
 use crate::pre_state::PreState;
 use crate::spoil;
 use crate::states::broken;
-use crate::world::World;
+use crate::world::{Stores, World};
 
 mod journal_audit;
 
+/// A replica's stores.
 #[derive(Debug)]
-pub(crate) struct OrdersPort(pub(crate) Port);
+pub(crate) struct SidePort<S> {
+    port: Port,
+    side: PhantomData<S>,
+}
 
+pub(crate) type OrdersPort = SidePort<OfOrders>;
+pub(crate) type StockPort = SidePort<OfStock>;
+
+/// Which service's stores they are.
+pub(crate) trait Side: fmt::Debug + Send + Sync {
+    /// What the audit of the journal reads.
+    fn journal(stores: &Stores) -> &dyn JournalAuditStore;
+}
+
+/// Those of the Order Service.
 #[derive(Debug)]
-pub(crate) struct StockPort(pub(crate) Port);
+pub(crate) struct OfOrders;
+
+/// Those of the Inventory Service.
+#[derive(Debug)]
+pub(crate) struct OfStock;
+
+impl Side for OfOrders {
+    fn journal(stores: &Stores) -> &dyn JournalAuditStore {
+        &*stores.orders_audit
+    }
+}
+
+impl Side for OfStock {
+    fn journal(stores: &Stores) -> &dyn JournalAuditStore {
+        &*stores.inventory_audit
+    }
+}
+
+impl<S> SidePort<S> {
+    pub(crate) fn of(port: Port) -> Self {
+        Self { port, side: PhantomData }
+    }
+}
 
 #[async_trait]
 impl OrderStore for OrdersPort {
     fn parallel_batches(&self) -> usize {
-        self.0.world.config.committers
+        self.port.world.config.committers
     }
 
     async fn run(
@@ -52,8 +91,8 @@ impl OrderStore for OrdersPort {
         batch: Arc<[OrderCommand]>,
         _: DecideOrders,
     ) -> Result<Vec<DecidedOrder>, Failure> {
-        let world = self.0.world.clone();
-        let node = self.0.node;
+        let world = self.port.world.clone();
+        let node = self.port.node;
         let works = batch.iter().map(Work::of_order).collect();
         let about = About { what: "a batch", rows: order_rows(&batch), works };
         let work = async move {
@@ -67,12 +106,12 @@ impl OrderStore for OrdersPort {
             world.monitor.check_orders(ids.chain(batch.iter().map(OrderCommand::order_id)));
             Ok(decided)
         };
-        self.0.transact(about, Box::pin(work)).await
+        self.port.transact(about, Box::pin(work)).await
     }
 
     async fn lease(&self, lease: Lease) -> Result<Vec<AllocateStock>, Failure> {
-        let world = self.0.world.clone();
-        let node = self.0.node;
+        let world = self.port.world.clone();
+        let node = self.port.node;
         let work = async move {
             // Sweepers try again and again while nothing is pending.
             if world.monitor.databases().is_drained() {
@@ -96,91 +135,91 @@ impl OrderStore for OrdersPort {
             world.repairs.count(|repairs| repairs.resent += commands.len());
             Ok(commands)
         };
-        self.0.transact(About::own("a lease"), Box::pin(work)).await
+        self.port.transact(About::own("a lease"), Box::pin(work)).await
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<usize, Failure> {
-        let world = self.0.world.clone();
+        let world = self.port.world.clone();
         let work = async move {
             let quarantine = world.stores.orders.quarantine(entries.clone());
             let not_kept = ended(&world, Service::Orders, quarantine.await)?;
             check_quarantined(&world, Service::Orders, &entries);
             Ok(not_kept)
         };
-        self.0.transact(About::own("setting aside"), Box::pin(work)).await
+        self.port.transact(About::own("setting aside"), Box::pin(work)).await
     }
 
     async fn order(&self, order_id: OrderId) -> Result<Option<OrderView>, Failure> {
-        let found = self.0.world.stores.orders.order(order_id);
-        self.0.read("looking an order up", found).await
+        let found = self.port.world.stores.orders.order(order_id);
+        self.port.read("looking an order up", found).await
     }
 
     async fn receipt(&self, order_id: OrderId) -> Result<Option<Receipt>, Failure> {
-        let found = self.0.world.stores.orders.receipt(order_id);
-        self.0.read("looking a receipt up", found).await
+        let found = self.port.world.stores.orders.receipt(order_id);
+        self.port.read("looking a receipt up", found).await
     }
 
     async fn orders(&self, filter: Filter) -> Result<Vec<OrderSummary>, Failure> {
-        let found = self.0.world.stores.orders.orders(filter);
-        self.0.read("listing orders", found).await
+        let found = self.port.world.stores.orders.orders(filter);
+        self.port.read("listing orders", found).await
     }
 
     async fn backlog(&self) -> Result<Backlog, Failure> {
-        let found = self.0.world.stores.orders.backlog();
-        self.0.read("counting the backlog", found).await
+        let found = self.port.world.stores.orders.backlog();
+        self.port.read("counting the backlog", found).await
     }
 
     async fn pending(&self, filter: PendingFilter) -> Result<PendingPage, Failure> {
-        let found = self.0.world.stores.orders.pending(filter);
-        self.0.read("listing pending commands", found).await
+        let found = self.port.world.stores.orders.pending(filter);
+        self.port.read("listing pending commands", found).await
     }
 
     async fn make_due(&self, order_id: OrderId, requester: Requester) -> Result<MadeDue, Failure> {
-        let world = self.0.world.clone();
+        let world = self.port.world.clone();
         let work = async move {
             let made_due = world.stores.orders.make_due(order_id, requester);
             ended(&world, Service::Orders, made_due.await)
         };
-        self.0.transact(About::own("making due"), Box::pin(work)).await
+        self.port.transact(About::own("making due"), Box::pin(work)).await
     }
 }
 
 #[async_trait]
 impl OrderFeedStore for OrdersPort {
     async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<MadeEntry>>, Failure> {
-        let found = self.0.world.stores.orders_feed.made(from, limit);
-        self.0.read("reading the journal", found).await
+        let found = self.port.world.stores.orders_feed.made(from, limit);
+        self.port.read("reading the journal", found).await
     }
 
     async fn views(&self, entries: Vec<MadeEntry>) -> Result<Vec<ReadOrder>, Failure> {
-        let found = self.0.world.stores.orders_feed.views(entries);
-        self.0.read("reading the journal", found).await
+        let found = self.port.world.stores.orders_feed.views(entries);
+        self.port.read("reading the journal", found).await
     }
 }
 
 #[async_trait]
 impl Journal for OrdersPort {
     async fn number(&self) -> Result<Numbers, Failure> {
-        let journal = self.0.world.stores.orders_journal.clone();
+        let journal = self.port.world.stores.orders_journal.clone();
         let work = async move { journal.number().await };
-        self.0.transact(About::own("numbering"), Box::pin(work)).await
+        self.port.transact(About::own("numbering"), Box::pin(work)).await
     }
 }
 
 #[async_trait]
 impl StockFeedStore for StockPort {
     async fn made(&self, from: Position, limit: u32) -> Result<Vec<Recorded<StockEntry>>, Failure> {
-        let found = self.0.world.stores.inventory_feed.made(from, limit);
-        self.0.read("reading the journal", found).await
+        let found = self.port.world.stores.inventory_feed.made(from, limit);
+        self.port.read("reading the journal", found).await
     }
 }
 
 #[async_trait]
 impl Journal for StockPort {
     async fn number(&self) -> Result<Numbers, Failure> {
-        let journal = self.0.world.stores.inventory_journal.clone();
+        let journal = self.port.world.stores.inventory_journal.clone();
         let work = async move { journal.number().await };
-        self.0.transact(About::own("numbering"), Box::pin(work)).await
+        self.port.transact(About::own("numbering"), Box::pin(work)).await
     }
 }
 
@@ -191,8 +230,8 @@ impl OrderAuditStore for OrdersPort {
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<OrderAudit>, Failure> {
-        let found = self.0.world.stores.orders_audit.orders_after(after, limit);
-        self.0.read("auditing", found).await
+        let found = self.port.world.stores.orders_audit.orders_after(after, limit);
+        self.port.read("auditing", found).await
     }
 
     async fn order_ids_after(
@@ -200,18 +239,18 @@ impl OrderAuditStore for OrdersPort {
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<OrderId>, Failure> {
-        let found = self.0.world.stores.orders_audit.order_ids_after(after, limit);
-        self.0.read("auditing", found).await
+        let found = self.port.world.stores.orders_audit.order_ids_after(after, limit);
+        self.port.read("auditing", found).await
     }
 
     async fn last_order_id(&self) -> Result<Option<OrderId>, Failure> {
-        let found = self.0.world.stores.orders_audit.last_order_id();
-        self.0.read("auditing", found).await
+        let found = self.port.world.stores.orders_audit.last_order_id();
+        self.port.read("auditing", found).await
     }
 
     async fn orders_by_id(&self, order_ids: Vec<OrderId>) -> Result<Vec<OrderAudit>, Failure> {
-        let found = self.0.world.stores.orders_audit.orders_by_id(order_ids);
-        self.0.read("auditing", found).await
+        let found = self.port.world.stores.orders_audit.orders_by_id(order_ids);
+        self.port.read("auditing", found).await
     }
 
     async fn pending_after(
@@ -219,18 +258,18 @@ impl OrderAuditStore for OrdersPort {
         after: Option<PendingKey>,
         limit: u32,
     ) -> Result<Vec<PendingAudit>, Failure> {
-        let found = self.0.world.stores.orders_audit.pending_after(after, limit);
-        self.0.read("auditing", found).await
+        let found = self.port.world.stores.orders_audit.pending_after(after, limit);
+        self.port.read("auditing", found).await
     }
 
     async fn last_pending(&self) -> Result<Option<PendingKey>, Failure> {
-        let found = self.0.world.stores.orders_audit.last_pending();
-        self.0.read("auditing", found).await
+        let found = self.port.world.stores.orders_audit.last_pending();
+        self.port.read("auditing", found).await
     }
 
     async fn backlog(&self) -> Result<Backlog, Failure> {
-        let found = self.0.world.stores.orders_audit.backlog();
-        self.0.read("auditing", found).await
+        let found = self.port.world.stores.orders_audit.backlog();
+        self.port.read("auditing", found).await
     }
 }
 
@@ -241,8 +280,8 @@ impl StockStore for StockPort {
         batch: Arc<[InventoryCommand]>,
         _: DecideInventory,
     ) -> Result<Vec<DecidedInventory>, Failure> {
-        let world = self.0.world.clone();
-        let node = self.0.node;
+        let world = self.port.world.clone();
+        let node = self.port.node;
         let works = batch.iter().filter_map(Work::of_stock).collect();
         let about = About { what: "a batch", rows: stock_rows(&batch), works };
         let work = async move {
@@ -259,56 +298,56 @@ impl StockStore for StockPort {
             world.monitor.require(pre_state.check(&world.monitor.databases(), &batch, &decided));
             Ok(decided)
         };
-        self.0.transact(about, Box::pin(work)).await
+        self.port.transact(about, Box::pin(work)).await
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<usize, Failure> {
-        let world = self.0.world.clone();
+        let world = self.port.world.clone();
         let work = async move {
             let quarantine = world.stores.inventory.quarantine(entries.clone());
             let not_kept = ended(&world, Service::Inventory, quarantine.await)?;
             check_quarantined(&world, Service::Inventory, &entries);
             Ok(not_kept)
         };
-        self.0.transact(About::own("setting aside"), Box::pin(work)).await
+        self.port.transact(About::own("setting aside"), Box::pin(work)).await
     }
 
     async fn product(&self, product_id: ProductId) -> Result<Option<ProductStock>, Failure> {
-        let found = self.0.world.stores.inventory.product(product_id);
-        self.0.read("looking a product up", found).await
+        let found = self.port.world.stores.inventory.product(product_id);
+        self.port.read("looking a product up", found).await
     }
 
     async fn products(&self, filter: ProductFilter) -> Result<Vec<ProductStock>, Failure> {
-        let found = self.0.world.stores.inventory.products(filter);
-        self.0.read("listing products", found).await
+        let found = self.port.world.stores.inventory.products(filter);
+        self.port.read("listing products", found).await
     }
 
     async fn movements(&self, filter: MovementFilter) -> Result<Vec<Movement>, Failure> {
-        let found = self.0.world.stores.inventory.movements(filter);
-        self.0.read("listing movements", found).await
+        let found = self.port.world.stores.inventory.movements(filter);
+        self.port.read("listing movements", found).await
     }
 
     async fn reservation(&self, order_id: OrderId) -> Result<Option<Reservation>, Failure> {
-        let found = self.0.world.stores.inventory.reservation(order_id);
-        self.0.read("looking a reservation up", found).await
+        let found = self.port.world.stores.inventory.reservation(order_id);
+        self.port.read("looking a reservation up", found).await
     }
 
     async fn holders(&self, filter: HolderFilter) -> Result<Option<HolderPage>, Failure> {
-        let found = self.0.world.stores.inventory.holders(filter);
-        self.0.read("listing holders", found).await
+        let found = self.port.world.stores.inventory.holders(filter);
+        self.port.read("listing holders", found).await
     }
 
     async fn locations(&self) -> Result<Vec<Location>, Failure> {
-        let found = self.0.world.stores.inventory.locations();
-        self.0.read("listing locations", found).await
+        let found = self.port.world.stores.inventory.locations();
+        self.port.read("listing locations", found).await
     }
 }
 
 #[async_trait]
 impl StockAuditStore for StockPort {
     async fn admin_log(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure> {
-        let found = self.0.world.stores.inventory_audit.admin_log(before, limit);
-        self.0.read("reading", found).await
+        let found = self.port.world.stores.inventory_audit.admin_log(before, limit);
+        self.port.read("reading", found).await
     }
 
     async fn movements_after(
@@ -316,21 +355,21 @@ impl StockAuditStore for StockPort {
         after: Option<i64>,
         limit: u32,
     ) -> Result<Vec<Stored<i64, MovementAudit>>, Failure> {
-        let found = self.0.world.stores.inventory_audit.movements_after(after, limit);
-        self.0.read("auditing", found).await
+        let found = self.port.world.stores.inventory_audit.movements_after(after, limit);
+        self.port.read("auditing", found).await
     }
 
     async fn last_movement(&self) -> Result<Option<i64>, Failure> {
-        let found = self.0.world.stores.inventory_audit.last_movement();
-        self.0.read("auditing", found).await
+        let found = self.port.world.stores.inventory_audit.last_movement();
+        self.port.read("auditing", found).await
     }
 
     async fn movements_by_number(
         &self,
         numbers: Vec<i64>,
     ) -> Result<Vec<Stored<i64, Movement>>, Failure> {
-        let found = self.0.world.stores.inventory_audit.movements_by_number(numbers);
-        self.0.read("auditing", found).await
+        let found = self.port.world.stores.inventory_audit.movements_by_number(numbers);
+        self.port.read("auditing", found).await
     }
 
     async fn stock_after(
@@ -338,13 +377,13 @@ impl StockAuditStore for StockPort {
         after: Option<StockPosition>,
         limit: u32,
     ) -> Result<Vec<Stored<StockPosition, StockAudit>>, Failure> {
-        let found = self.0.world.stores.inventory_audit.stock_after(after, limit);
-        self.0.read("auditing", found).await
+        let found = self.port.world.stores.inventory_audit.stock_after(after, limit);
+        self.port.read("auditing", found).await
     }
 
     async fn last_stock(&self) -> Result<Option<StockPosition>, Failure> {
-        let found = self.0.world.stores.inventory_audit.last_stock();
-        self.0.read("auditing", found).await
+        let found = self.port.world.stores.inventory_audit.last_stock();
+        self.port.read("auditing", found).await
     }
 
     async fn reservations_after(
@@ -352,26 +391,26 @@ impl StockAuditStore for StockPort {
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<Stored<OrderId, Reservation>>, Failure> {
-        let found = self.0.world.stores.inventory_audit.reservations_after(after, limit);
-        self.0.read("auditing", found).await
+        let found = self.port.world.stores.inventory_audit.reservations_after(after, limit);
+        self.port.read("auditing", found).await
     }
 
     async fn last_order_id(&self) -> Result<Option<OrderId>, Failure> {
-        let found = self.0.world.stores.inventory_audit.last_order_id();
-        self.0.read("auditing", found).await
+        let found = self.port.world.stores.inventory_audit.last_order_id();
+        self.port.read("auditing", found).await
     }
 
     async fn reservations_by_id(
         &self,
         order_ids: Vec<OrderId>,
     ) -> Result<Vec<Stored<OrderId, Reservation>>, Failure> {
-        let found = self.0.world.stores.inventory_audit.reservations_by_id(order_ids);
-        self.0.read("auditing", found).await
+        let found = self.port.world.stores.inventory_audit.reservations_by_id(order_ids);
+        self.port.read("auditing", found).await
     }
 
     async fn known_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
-        let found = self.0.world.stores.inventory_audit.known_products(product_ids);
-        self.0.read("auditing", found).await
+        let found = self.port.world.stores.inventory_audit.known_products(product_ids);
+        self.port.read("auditing", found).await
     }
 }
 
