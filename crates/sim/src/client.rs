@@ -81,7 +81,9 @@ pub(crate) async fn ask(world: &Arc<World>, service: Service, call: Call) -> Rep
     let nodes: Vec<Node> =
         world.nodes().into_iter().filter(|node| node.service == service).collect();
     let node = *world.random.pick(&nodes);
-    let what = format!("{} {}", call.method, call.path);
+    // The cursor of a feed names its database, whose id no seed decides.
+    let path = call.path.split("&after=").next().unwrap_or_default();
+    let what = format!("{} {path}", call.method);
     let reply = send(world, node, call.request()).await;
     world.trace.event(|| {
         format!(

@@ -1,5 +1,5 @@
-//! The course of a world: clients send requests while faults happen. Then the faults stop, and
-//! everything must settle and stay settled.
+//! The course of a world: clients send requests and read events while faults happen. Then the
+//! faults stop, and everything must settle and stay settled.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::config::Fault;
 use crate::random::Random;
 use crate::states::broken;
 use crate::verdict;
-use crate::workload::{orders, stock};
+use crate::workload::{feed, orders, stock};
 use crate::world::World;
 
 /// The virtual time within which everything must settle once faults have stopped.
@@ -26,8 +26,10 @@ pub(crate) async fn play(world: Arc<World>) {
     world.nodes().into_iter().for_each(|node| world.boot(node));
     let injected = world.clone();
     world.executor.spawn(None, async move { inject_until_stopped(&injected).await });
+    let readers = feed::begin(&world);
     stock::set_up(&world).await;
     people(&world).await;
+    readers.rest();
     world.stop_faults();
     settle(&world).await;
     if world.monitor.violation().is_some() {
@@ -36,6 +38,7 @@ pub(crate) async fn play(world: Arc<World>) {
     orders::browse(&world).await;
     replay_yesterday(&world).await;
     drain(&world).await;
+    readers.finish(&world).await;
     world.monitor.require(verdict::on(&world));
 }
 
