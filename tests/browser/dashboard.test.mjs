@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { client, closeBrowser, eventually, forge, open, openBrowser, runToEnd, start, startDemo } from './harness.mjs';
+import { client, closeBrowser, eventually, forge, open, openBrowser, picture, runToEnd, start, startDemo } from './harness.mjs';
 
 const isLive = (page) => page.locator('.live.live:visible').waitFor();
 
@@ -60,11 +60,19 @@ describe('the demo', () => {
         const newest = () => page.locator('tbody tr').first().getByRole('link').first().getAttribute('href');
         await show('hidden');
         await page.locator('.live.paused:visible').waitFor();
+        // A request that began before may still be answered.
+        await page.waitForLoadState('networkidle');
         const seen = await newest();
+        const since = await page.evaluate(() => {
+            performance.clearResourceTimings();
+            return performance.now();
+        });
         const { data: [before] } = await client(demo.url).get('api/orders?limit=1');
         await eventually('more orders come', async () =>
             (await client(demo.url).get('api/orders?limit=1')).data[0].order_id !== before.order_id);
-        assert.equal(await newest(), seen, 'nothing is fetched while nobody looks');
+        const begun = await page.evaluate((from) => performance.getEntriesByType('resource')
+            .filter((one) => one.startTime >= from).map((one) => one.name), since);
+        assert.deepEqual(begun, [], 'nothing is asked for while nobody looks');
         await show('visible');
         await eventually('the list is fetched', async () => await newest() !== seen);
         await isLive(page);
@@ -200,6 +208,12 @@ describe('a shop', () => {
             { theme: 'light', language: 'pt-BR', width: 390 },
             { theme: 'dark', language: 'en-US', width: 390 },
         ];
+        const pictureOf = ({ theme, width }, hash) => {
+            const [name, id] = hash.slice(2).split('/');
+            if (width === 390) return theme === 'light' && name === 'overview' ? 'phone' : null;
+            if (theme === 'dark') return id === 'mug' ? 'product' : null;
+            return id === held ? 'order' : ['overview', 'import', 'trouble'].includes(name) ? name : null;
+        };
         const english = /\b(Overview|Orders|Stock|Trouble|Loading|Customer|Available|What to do)\b/;
         await Promise.all(looks.map(async (look) => {
             const its = await open(shop.url, look);
@@ -209,6 +223,8 @@ describe('a shop', () => {
                 await page.locator('h1').waitFor();
                 await page.locator('.skeleton').first().waitFor({ state: 'detached' });
                 await its.check();
+                const name = pictureOf(look, hash);
+                if (name) await picture(page, name);
                 const { lang, dataset } = await page.evaluate(() =>
                     ({ lang: document.documentElement.lang, dataset: { ...document.documentElement.dataset } }));
                 assert.equal(dataset.theme, look.theme);

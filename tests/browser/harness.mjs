@@ -2,8 +2,8 @@
 // temporary folder; every page is watched for what must never happen.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ const ROOT = new URL('../..', import.meta.url).pathname;
 export const LASTRO = process.env.LASTRO ?? join(ROOT, 'target/debug/lastro');
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const PICTURES = join(ROOT, 'target/browser');
 const START_MS = 20_000;
 export const PATIENCE_MS = 10_000;
 
@@ -119,6 +120,30 @@ export async function forge(natsUrl, subject, text, provoke) {
     }
 }
 
+// A way to a server that can be closed: then everything waits in it, as on a broken line.
+export async function line(toUrl) {
+    const { hostname, port } = new URL(toUrl);
+    let isClosed = false;
+    const ends = new Set();
+    const server = createServer((near) => {
+        const far = connect(Number(port), hostname);
+        for (const [from, to] of [[near, far], [far, near]]) {
+            ends.add(from);
+            from.on('data', (data) => to.write(data));
+            from.on('error', () => to.destroy());
+            from.on('close', () => { ends.delete(from); to.destroy(); });
+            if (isClosed) from.pause();
+        }
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return {
+        url: `nats://127.0.0.1:${server.address().port}`,
+        close: () => { isClosed = true; ends.forEach((end) => end.pause()); },
+        open: () => { isClosed = false; ends.forEach((end) => end.resume()); },
+        stop: () => { ends.forEach((end) => end.destroy()); server.close(); },
+    };
+}
+
 let browser;
 export async function openBrowser() {
     browser = await chromium.launch({
@@ -130,9 +155,10 @@ export async function openBrowser() {
 export const closeBrowser = () => browser.close();
 
 // A window of its own, with a reader's preferences. `expected`: statuses of answers that are errors
-// and belong to the test, or other words; a browser writes every such answer to its console.
-export async function open(url, { hash = '', theme = 'light', language = 'en-US', width = 1280, height = 900, expected = [], scale = 1 } = {}) {
-    const context = await browser.newContext({
+// and belong to the test, or other words; a browser writes every such answer to its console. `beside`:
+// another window, of the same reader. `prepare` gets the page before it asks for anything.
+export async function open(url, { hash = '', theme = 'light', language = 'en-US', width = 1280, height = 900, expected = [], scale = 1, beside, prepare } = {}) {
+    const context = beside?.context ?? await browser.newContext({
         viewport: { width, height }, colorScheme: theme, locale: language, timezoneId: 'America/Sao_Paulo', deviceScaleFactor: scale,
         hasTouch: width < 500,
     });
@@ -151,9 +177,10 @@ export async function open(url, { hash = '', theme = 'light', language = 'en-US'
         const { protocol, hostname } = new URL(request.url());
         if (protocol !== 'data:' && protocol !== 'blob:' && hostname !== '127.0.0.1') faults.push(`a request to ${request.url()}`);
     });
+    await prepare?.(page);
     await page.goto(url + hash);
     await page.locator('h1').first().waitFor();
-    return { page, context, check: () => check(page, faults), close: () => finish(page, context, faults) };
+    return { page, context, check: () => check(page, faults), close: () => finish(page, beside ? page : context, faults) };
 }
 
 // Nothing went wrong so far, the page fits its window, and it can be used by everybody.
@@ -167,12 +194,18 @@ async function check(page, faults) {
     assert.deepEqual(severe.map((its) => `${its.id}: ${its.help}: ${its.nodes.slice(0, 3).map((node) => node.html).join(' ')}`), []);
 }
 
-async function finish(page, context, faults) {
+async function finish(page, owner, faults) {
     try {
         await check(page, faults);
     } finally {
-        await context.close();
+        await owner.close();
     }
+}
+
+// Keeps a picture of the page below target/browser/.
+export async function picture(page, name) {
+    await mkdir(PICTURES, { recursive: true });
+    await page.screenshot({ path: join(PICTURES, `${name}.png`) });
 }
 
 // Waits until a condition holds, with a deadline.
