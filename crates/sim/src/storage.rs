@@ -1,7 +1,5 @@
 //! The replicas' stores: the real stores behind the faults of a port.
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -21,7 +19,6 @@ use orders::store::{
 };
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::admin::Requester;
-use platform::audit::JournalAuditStore;
 use platform::failure::Failure;
 use platform::journal::{Journal, Numbers, Position, Recorded};
 use platform::quarantine::{QuarantineKind, Quarantined};
@@ -30,55 +27,18 @@ use storage::admin_log::AdminEntry;
 use crate::coverage::{self, Work};
 use crate::describe;
 use crate::node::Service;
-use crate::port::{About, Port};
+use crate::port::About;
 use crate::pre_state::PreState;
 use crate::spoil;
 use crate::states::broken;
-use crate::world::{Stores, World};
+use crate::world::World;
+use side::{OfOrders, OfStock, SidePort};
 
 mod journal_audit;
-
-/// A replica's stores.
-#[derive(Debug)]
-pub(crate) struct SidePort<S> {
-    port: Port,
-    side: PhantomData<S>,
-}
+mod side;
 
 pub(crate) type OrdersPort = SidePort<OfOrders>;
 pub(crate) type StockPort = SidePort<OfStock>;
-
-/// Which service's stores they are.
-pub(crate) trait Side: fmt::Debug + Send + Sync {
-    /// What the audit of the journal reads.
-    fn journal(stores: &Stores) -> &dyn JournalAuditStore;
-}
-
-/// Those of the Order Service.
-#[derive(Debug)]
-pub(crate) struct OfOrders;
-
-/// Those of the Inventory Service.
-#[derive(Debug)]
-pub(crate) struct OfStock;
-
-impl Side for OfOrders {
-    fn journal(stores: &Stores) -> &dyn JournalAuditStore {
-        &*stores.orders_audit
-    }
-}
-
-impl Side for OfStock {
-    fn journal(stores: &Stores) -> &dyn JournalAuditStore {
-        &*stores.inventory_audit
-    }
-}
-
-impl<S> SidePort<S> {
-    pub(crate) fn of(port: Port) -> Self {
-        Self { port, side: PhantomData }
-    }
-}
 
 #[async_trait]
 impl OrderStore for OrdersPort {

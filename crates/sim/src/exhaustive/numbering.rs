@@ -9,6 +9,7 @@
 //! numbers with a cursor, and dies too.
 
 mod calm;
+mod describe;
 mod oracle;
 mod search;
 mod state;

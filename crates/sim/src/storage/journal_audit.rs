@@ -5,7 +5,7 @@ use platform::audit::{JournalAuditStore, JournalKey, Span};
 use platform::failure::Failure;
 use platform::journal::{JournalRow, Unnumbered};
 
-use super::{Side, SidePort};
+use super::side::{Side, SidePort};
 
 impl<S: Side> SidePort<S> {
     fn journal(&self) -> &dyn JournalAuditStore {
