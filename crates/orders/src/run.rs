@@ -119,16 +119,8 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     };
     let listener = listener(&commits);
     let (batcher, committer) = batcher(commits, metrics.clone());
-    let consumer = Consumer {
-        service: SERVICE,
-        bus: bus.clone(),
-        channel: ANSWERS_CHANNEL,
-        pairing: pairing.clone(),
-        batcher: batcher.clone(),
-        inbox: Arc::new(Answers { store: store.clone() }),
-        metrics: context.metrics.clone(),
-        log_limit: LogLimit::default(),
-    };
+    let answers = Answers { store: store.clone() };
+    let consumer = consumer(&bus, &pairing, &batcher, answers, context);
     let sweeper = Sweeper {
         store: store.clone(),
         outbox: outbox.clone(),
@@ -161,6 +153,26 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     };
     let api = context.api(SERVICE, routes(Arc::new(service)), RULES, own_codes(), None);
     Parts { relay, committer, consumer, listener, sweeper, health_check, numbering, auditor, api }
+}
+
+/// Receives Inventory's answers.
+fn consumer(
+    bus: &Arc<dyn Bus>,
+    pairing: &Arc<Pairing>,
+    batcher: &Batcher<OrderCommand, OrderOutcome>,
+    answers: Answers,
+    context: &Context,
+) -> Consumer<OrderCommand, OrderOutcome> {
+    Consumer {
+        service: SERVICE,
+        bus: bus.clone(),
+        channel: ANSWERS_CHANNEL,
+        pairing: pairing.clone(),
+        batcher: batcher.clone(),
+        inbox: Arc::new(answers),
+        metrics: context.metrics.clone(),
+        log_limit: LogLimit::default(),
+    }
 }
 
 /// The worker that numbers the journal.

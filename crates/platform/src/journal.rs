@@ -19,7 +19,7 @@ use crate::failure::{Chain, Failure};
 /// How often a replica looks for rows without a number, and for numbers that others gave.
 pub const PERIOD: Duration = Duration::from_millis(250);
 /// The shortest pause between two looks, however many transactions commit.
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(50);
 
 /// A place in a journal: the next entry to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -99,7 +99,7 @@ pub async fn read_postgres<T, const N: usize>(
     unpack: impl Fn([u8; N]) -> Option<T>,
 ) -> Result<Vec<Recorded<T>>, Failure> {
     let rows = most_rows(limit);
-    let bytes = (i64::from(from.entry) + i64::from(limit)) * N as i64;
+    let bytes = bytes_of::<N>(i64::from(from.entry) + i64::from(limit));
     let rows = snapshot.query(READ_POSTGRES, [&from.commit, &rows, &bytes]).await?;
     let mut page = Page::new(from, limit, unpack);
     for row in &rows {
@@ -152,6 +152,11 @@ impl<T, const N: usize, F: Fn([u8; N]) -> Option<T>> Page<T, N, F> {
         }
         Ok(())
     }
+}
+
+/// How many bytes so many entries have.
+fn bytes_of<const N: usize>(entries: i64) -> i64 {
+    entries.saturating_mul(i64::try_from(N).unwrap_or(i64::MAX))
 }
 
 /// The entries of a row.
@@ -253,7 +258,7 @@ pub async fn rows_postgres<T, const N: usize>(
     limit: RowLimit,
     unpack: impl Fn([u8; N]) -> Option<T>,
 ) -> Result<Vec<JournalRow<T>>, Failure> {
-    let (rows, bytes) = (i64::from(limit.rows), i64::from(limit.entries) * N as i64);
+    let (rows, bytes) = (i64::from(limit.rows), bytes_of::<N>(limit.entries.into()));
     let rows = snapshot.query(ROWS_POSTGRES, [&after, &rows, &bytes]).await?;
     let row = |row: &tokio_postgres::Row| {
         let number: i64 = row.try_get("no").map_err(postgres::failure)?;
@@ -282,7 +287,7 @@ pub async fn unnumbered_postgres<T, const N: usize>(
     limit: RowLimit,
     unpack: impl Fn([u8; N]) -> Option<T>,
 ) -> Result<Vec<Unnumbered<T>>, Failure> {
-    let (rows, bytes) = (i64::from(limit.rows), i64::from(limit.entries) * N as i64);
+    let (rows, bytes) = (i64::from(limit.rows), bytes_of::<N>(limit.entries.into()));
     let rows = snapshot.query(UNNUMBERED_POSTGRES, [&after, &rows, &bytes]).await?;
     let row = |row: &tokio_postgres::Row| {
         let id: i64 = row.try_get("id").map_err(postgres::failure)?;

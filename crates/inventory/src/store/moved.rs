@@ -78,7 +78,8 @@ pub(super) fn key(position: StockPosition) -> JournalKey {
 
 /// The stock key with this key.
 pub(super) fn position_of(JournalKey(key): JournalKey) -> StockPosition {
-    let [product_no, location_no] = [key >> 32, key].map(|number| (number as u32).cast_signed());
+    let half = |bits: u128| u32::try_from(bits & u128::from(u32::MAX)).unwrap_or_default();
+    let [product_no, location_no] = [key >> 32, key].map(|bits| half(bits).cast_signed());
     StockPosition { product_no, location_no }
 }
 
