@@ -46,7 +46,7 @@ impl Balance {
     fn add(&mut self, Span { key, from, to }: Span, sign: i128) {
         let (from, to) = (i128::from(from), i128::from(to));
         let entries = (to - from + 1).max(0);
-        let [high, low] = halves(key.0);
+        let [high, low] = halves(key.0).map(i128::from);
         let sums = &mut self.buckets[bucket(key.0)];
         let signed = sign * entries;
         // Damaged numbers may be of any size.
@@ -92,13 +92,14 @@ impl Sums {
     }
 }
 
-fn halves(bits: u128) -> [i128; 2] {
-    [i128::from((bits >> 64) as u64), i128::from(bits as u64)]
+fn halves(bits: u128) -> [u64; 2] {
+    let halves = [bits >> 64, bits & u128::from(u64::MAX)];
+    halves.map(|half| u64::try_from(half).unwrap_or(u64::MAX))
 }
 
 /// Keys of one moment, which are alike, are spread.
 fn bucket(bits: u128) -> usize {
-    let mixed =
-        ((bits >> 64) as u64 ^ (bits as u64).rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let [high, low] = halves(bits);
+    let mixed = (high ^ low.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 52) as usize % BUCKETS
 }

@@ -22,7 +22,7 @@ struct State {
 impl State {
     /// Commits entries in one row without a number.
     fn record(&mut self, keys: &[u128]) {
-        let id = self.rows.len() as i64 + self.unnumbered.len() as i64 + 1;
+        let id = i64::try_from(self.rows.len() + self.unnumbered.len()).expect("a few") + 1;
         let spans = keys.iter().map(|key| {
             let length = self.lengths.entry(*key).or_default();
             *length += 1;
