@@ -58,7 +58,7 @@ fn complete_parameter(parameter: &mut Parameter) {
     let Some(schema) = parameter.schema.as_mut().and_then(object) else { return };
     not_null(schema);
     let pattern = match (&parameter.parameter_in, parameter.name.as_str()) {
-        (ParameterIn::Query, "cursor" | "after") | (ParameterIn::Header, "Last-Event-ID") => CURSOR,
+        (ParameterIn::Query, "cursor" | "after") => CURSOR,
         (ParameterIn::Header, "Idempotency-Key") => IDEMPOTENCY_KEY,
         (ParameterIn::Header, "If-Match") => IF_MATCH,
         (ParameterIn::Header, "If-None-Match") => {

@@ -190,7 +190,7 @@ impl EventSource for StockEvents {
     get, path = "/api/inventory/events", tag = "inventory", operation_id = "listStockEvents",
     params(
         FeedQuery,
-        ("types" = Option<String>, Query, description = "Only events of these types, separated by commas: `dev.lastro.stock.changed` or `stock.changed`"),
+        ("types" = Option<String>, Query, pattern = "^[a-z.]+(,[a-z.]+)*$", description = "Only events of these types, separated by commas: `dev.lastro.stock.changed` or `stock.changed`"),
         FeedHeaders,
     ),
     responses(

@@ -194,7 +194,7 @@ impl EventSource for OrderEvents {
     get, path = "/api/orders/events", tag = "orders", operation_id = "listOrderEvents",
     params(
         FeedQuery,
-        ("types" = Option<String>, Query, description = "Only events of these types, separated by commas, for example `dev.lastro.order.confirmed` or `order.confirmed,order.rejected`. A page may be empty and not be the last: its `next_cursor` moves on"),
+        ("types" = Option<String>, Query, pattern = "^[a-z.]+(,[a-z.]+)*$", description = "Only events of these types, separated by commas, for example `dev.lastro.order.confirmed` or `order.confirmed,order.rejected`. A page may be empty and not be the last: its `next_cursor` moves on"),
         FeedHeaders,
     ),
     responses(
