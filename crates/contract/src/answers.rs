@@ -27,7 +27,8 @@
 //! | `order_id` | string | a UUID |
 //! | `revision` | integer | from 1 |
 //! | `allocated` | array of [`Allocation`](crate::Allocation) | empty if the order has nothing |
-//! | `shortages` | array of [`Shortage`] | left out unless the order was rejected at this revision |
+//! | `shortages` | array of [`Shortage`] | left out unless the order got nothing at this revision |
+//! | `booked_at` | array of [`BookedAt`] | left out unless something came back to an unknown location |
 //! | `digest` | string | 32 hexadecimal digits |
 //! | `attempt` | integer | from 1 |
 //! | `decided_at_micros`, `sent_at_micros` | integer | microseconds since 1970 UTC |
@@ -39,6 +40,7 @@ use crate::allocation::Allocations;
 use crate::digest::Digest;
 use crate::facts::{Facts, Shortage};
 use crate::ids::OrderId;
+use crate::returned::BookedAt;
 use crate::revision::Revision;
 
 /// The channel of the bus on which the Inventory Service publishes answers.
@@ -58,7 +60,8 @@ pub struct StockAllocated {
     pub schema: u32,
     /// The order.
     pub order_id: OrderId,
-    /// All that the order has. `revision`, `allocated` and `shortages` are members of the message.
+    /// All that the order has. `revision`, `allocated`, `shortages` and `booked_at` are members of
+    /// the message.
     pub facts: Facts,
     /// The digest of the intent that Inventory carried out (R14). An answer of the current revision
     /// with another digest than the order's is an anomaly.
@@ -102,9 +105,12 @@ struct Wire {
         value_type = Vec<crate::Allocation>, max_items = 4000,
     ))]
     allocated: Allocations,
-    /// The products that were short; absent unless the order was rejected at this revision.
+    /// The products that were short; absent unless the order got nothing at this revision.
     #[serde(default)]
     shortages: Vec<Shortage>,
+    /// Where returns to locations that Inventory does not know were booked; absent without such.
+    #[serde(default)]
+    booked_at: Vec<BookedAt>,
     /// The digest of that intent.
     #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^[0-9a-f]{32}$"))]
     digest: Digest,
@@ -132,6 +138,7 @@ impl From<Wire> for StockAllocated {
                 revision: wire.revision,
                 allocated: wire.allocated,
                 shortages: wire.shortages,
+                booked_at: wire.booked_at,
             },
             digest: wire.digest,
             attempt: wire.attempt,
@@ -153,6 +160,8 @@ struct WireRef<'a> {
     allocated: &'a [crate::Allocation],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     shortages: &'a [Shortage],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    booked_at: &'a [BookedAt],
     digest: Digest,
     attempt: u32,
     decided_at_micros: i64,
@@ -170,6 +179,7 @@ impl Serialize for StockAllocated {
             revision: self.facts.revision,
             allocated: &self.facts.allocated,
             shortages: &self.facts.shortages,
+            booked_at: &self.facts.booked_at,
             digest: self.digest,
             attempt: self.attempt,
             decided_at_micros: self.decided_at_micros,

@@ -27,6 +27,7 @@
 //! | `revision` | integer | from 1 |
 //! | `wanted` | array of [`WantedLine`](crate::WantedLine) | every product of the order, also with 0 units |
 //! | `shipped` | array of [`Allocation`](crate::Allocation) | left out until something shall be shipped |
+//! | `returned` | array of [`ReturnedUnits`](crate::ReturnedUnits) | left out until something came back |
 //! | `digest` | string | 32 hexadecimal digits |
 //! | `attempt` | integer | from 1 |
 //! | `sent_at_micros` | integer | microseconds since 1970 UTC |
@@ -39,6 +40,7 @@ use crate::allocation::Allocations;
 use crate::digest::Digest;
 use crate::ids::OrderId;
 use crate::intent::Intent;
+use crate::returned::Returned;
 use crate::revision::Revision;
 use crate::wanted::Wanted;
 
@@ -61,8 +63,8 @@ pub struct AllocateStock {
     pub schema: u32,
     /// The order that the command is about.
     pub order_id: OrderId,
-    /// The whole intent of the order. `revision`, `wanted` and `shipped` are members of the
-    /// message.
+    /// The whole intent of the order. `revision`, `wanted`, `shipped` and `returned` are members of
+    /// the message.
     pub intent: Intent,
     /// The digest of the intent, computed when the revision was made, and sent as stored (R14).
     pub digest: Digest,
@@ -127,6 +129,12 @@ struct Wire {
         value_type = Vec<crate::Allocation>, max_items = 4000,
     ))]
     shipped: Allocations,
+    /// What came back, sorted by product and location; absent until something did.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(
+        value_type = Vec<crate::ReturnedUnits>, max_items = 1000,
+    ))]
+    returned: Returned,
     /// The digest of the intent.
     #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^[0-9a-f]{32}$"))]
     digest: Digest,
@@ -148,7 +156,12 @@ impl From<Wire> for AllocateStock {
         Self {
             schema: wire.schema,
             order_id: wire.order_id,
-            intent: Intent { revision: wire.revision, wanted: wire.wanted, shipped: wire.shipped },
+            intent: Intent {
+                revision: wire.revision,
+                wanted: wire.wanted,
+                shipped: wire.shipped,
+                returned: wire.returned,
+            },
             digest: wire.digest,
             attempt: wire.attempt,
             sent_at_micros: wire.sent_at_micros,
@@ -168,6 +181,8 @@ struct WireRef<'a> {
     wanted: &'a [crate::WantedLine],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     shipped: &'a [crate::Allocation],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    returned: &'a [crate::ReturnedUnits],
     digest: Digest,
     attempt: u32,
     sent_at_micros: i64,
@@ -184,6 +199,7 @@ impl Serialize for AllocateStock {
             revision: self.intent.revision,
             wanted: self.intent.wanted.iter().as_slice(),
             shipped: &self.intent.shipped,
+            returned: &self.intent.returned,
             digest: self.digest,
             attempt: self.attempt,
             sent_at_micros: self.sent_at_micros,

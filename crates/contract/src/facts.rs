@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::allocation::Allocations;
 use crate::ids::ProductId;
 use crate::quantity::Quantity;
+use crate::returned::BookedAt;
 use crate::revision::Revision;
 
 /// All that an order has of the stock, and the revision that this answers (R20).
@@ -15,8 +16,9 @@ use crate::revision::Revision;
 /// The Inventory Service owns it and sends it as a whole. All numbers are absolute. At one revision
 /// the facts never shrink (R24).
 ///
-/// Inventory grants a placement all of its units or none, so `allocated` at revision 1 is what is
-/// wanted, or empty with `shortages` that say why. At every later revision it is what is wanted.
+/// Inventory grants an order that asks for more than it has all of that or nothing. So `allocated` is
+/// what is wanted, or it is empty with `shortages` that say why: at revision 1, and at a later one
+/// that wants units which the order does not have any more.
 ///
 /// A shortage stays true for ever: Inventory keeps the points of the ledger that it rests on, and the
 /// audit reads them again (INV-8).
@@ -33,17 +35,13 @@ use crate::revision::Revision;
 ///     let quantity = Quantity::new(units)?;
 ///     Ok(Allocations::sorted(vec![Allocation { product_id, location_id, quantity }])?)
 /// };
-/// let known = Facts { revision: Revision::FIRST, allocated: mug(2)?, shortages: Vec::new() };
+/// let known = Facts { allocated: mug(2)?, ..Facts::nothing(Revision::FIRST) };
 /// let repeat = known.clone();
 /// assert_eq!(repeat, known);
 /// let contradiction = Facts { allocated: mug(1)?, ..known.clone() };
 /// assert!(contradiction.revision == known.revision && contradiction != known);
 /// // Less at a higher revision is no contradiction: the order was cancelled.
-/// let cancelled = Facts {
-///     revision: known.revision.next(),
-///     allocated: Allocations::default(),
-///     shortages: Vec::new(),
-/// };
+/// let cancelled = Facts::nothing(known.revision.next());
 /// assert!(cancelled.revision > known.revision);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
@@ -54,11 +52,22 @@ pub struct Facts {
     /// The units that belong to the order, shipped or not.
     pub allocated: Allocations,
     /// One entry per product that was short at this revision, sorted by product. Empty unless the
-    /// order was rejected at this revision.
+    /// order asked for more at this revision and got nothing.
     ///
     /// In JSON, each is an object with `product_id`, `requested`, `available` and `reason`, in this
     /// order.
     pub shortages: Vec<Shortage>,
+    /// Where units that came back were booked, if Inventory does not know the location that they
+    /// came back to; one entry per product and location of the returns, sorted by both.
+    pub booked_at: Vec<BookedAt>,
+}
+
+impl Facts {
+    /// The facts of an order that has nothing.
+    pub fn nothing(revision: Revision) -> Self {
+        let (shortages, booked_at) = (Vec::new(), Vec::new());
+        Self { revision, allocated: Allocations::default(), shortages, booked_at }
+    }
 }
 
 /// Why a product was short.

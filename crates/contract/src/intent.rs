@@ -6,6 +6,7 @@
 
 use crate::allocation::Allocations;
 use crate::digest::Digest;
+use crate::returned::Returned;
 use crate::revision::Revision;
 use crate::wanted::Wanted;
 
@@ -13,11 +14,16 @@ use crate::wanted::Wanted;
 ///
 /// The Order Service owns it and replaces it as a whole. All numbers are absolute.
 ///
-/// | | `revision` | `wanted` | `shipped` |
-/// |---|---|---|---|
-/// | placed | 1 | what was ordered | nothing |
-/// | cancelled | the next | 0 of each product | nothing |
-/// | fulfilled | the next | what was ordered | all that is allocated, where it is allocated |
+/// | | `revision` | `wanted` | `shipped` | `returned` |
+/// |---|---|---|---|---|
+/// | placed | 1 | what was ordered | nothing | nothing |
+/// | cancelled, expired | the next | 0 of each product | nothing | nothing |
+/// | fulfilled | the next | as before | all that is allocated, where it is allocated | as before |
+/// | cancelled in part | the next | less | as before | as before |
+/// | shipped in part | the next | as before | more | as before |
+/// | a shipment is cancelled | the next | as before | less | as before |
+/// | units came back | the next | as before | as before | more |
+/// | paid after it expired | the next | what was wanted before | nothing | nothing |
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Intent {
     /// The number of this intent.
@@ -27,12 +33,16 @@ pub struct Intent {
     /// The units that shall have left the stock: at each location, at most what is allocated there
     /// (INV-10).
     pub shipped: Allocations,
+    /// The units that came back from the customer: of each product, at most what is shipped over
+    /// all locations (INV-10). A unit that came back still counts as shipped.
+    pub returned: Returned,
 }
 
 impl Intent {
     /// The intent of an order that was just placed.
     pub fn placed(wanted: Wanted) -> Self {
-        Self { revision: Revision::FIRST, wanted, shipped: Allocations::default() }
+        let (shipped, returned) = (Allocations::default(), Returned::default());
+        Self { revision: Revision::FIRST, wanted, shipped, returned }
     }
 
     /// Computes the digest of the intent (R14).
@@ -42,8 +52,9 @@ impl Intent {
     ///
     /// What is hashed are lines that end in 0x0A and whose members are separated by 0x00: the
     /// revision; `w`, product and quantity for every product; `s`, product, location and quantity
-    /// for every shipped allocation. Numbers are written in decimal. Lines are sorted as the
-    /// registers are.
+    /// for every shipped allocation; `r`, product, location and the units that were restocked,
+    /// quarantined and written off for every entry of the returns. Numbers are written in decimal.
+    /// Lines are sorted as the registers are.
     ///
     /// ```
     /// use contract::{Digest, Intent, Quantity, Revision, Wanted};
@@ -69,6 +80,14 @@ impl Intent {
             let product_id = shipped.product_id.as_str();
             push_line(&mut text, &["s", product_id, shipped.location_id.as_str(), &quantity]);
         }
+        for entry in &self.returned {
+            let (product_id, location_id) = (entry.product_id.as_str(), entry.location_id.as_str());
+            let [restocked, quarantined, written_off] =
+                [entry.restocked, entry.quarantined, entry.written_off].map(|n| n.to_string());
+            let members =
+                ["r", product_id, location_id, &restocked, &quarantined, &written_off];
+            push_line(&mut text, &members);
+        }
         Digest::of(&text)
     }
 }
@@ -88,7 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Allocation, Quantity};
+    use crate::{Allocation, Quantity, ReturnedUnits};
 
     fn wanted(lines: &[(&str, u32)]) -> Wanted {
         let line = |(product, units): &(&str, u32)| {
@@ -116,6 +135,26 @@ mod tests {
         let shipped = Allocations::sorted(allocations.collect()).expect("two allocations");
         let fulfilled = Intent { revision, shipped, ..placed };
         assert_eq!(fulfilled.digest().to_string(), "d322d2c5011329bfaf6a651b641c9efe");
+
+        let returned = Returned::sorted(vec![ReturnedUnits {
+            product_id: "789".parse().expect("an id"),
+            location_id: "main".parse().expect("an id"),
+            restocked: 1,
+            quarantined: 0,
+            written_off: 1,
+        }]);
+        let returned = returned.expect("one entry");
+        let returned = Intent { revision: revision.next(), returned, ..fulfilled };
+        assert_eq!(returned.digest().to_string(), "143372e2fef7e839eae1330ee9446f74");
+        let lines: [&[u8]; 6] = [
+            b"3\n",
+            b"w\x00456\x001\n",
+            b"w\x00789\x002\n",
+            b"s\x00456\x00main\x001\n",
+            b"s\x00789\x00main\x002\n",
+            b"r\x00789\x00main\x001\x000\x001\n",
+        ];
+        assert_eq!(returned.digest(), Digest::of(&lines.concat()));
     }
 
     proptest! {

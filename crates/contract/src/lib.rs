@@ -12,10 +12,12 @@
 //! |---|---|
 //! | revision 1: wanted are 1 of 456 and 2 of 789 | revision 1: allocated are 1 of 456 and 2 of 789, at `main` |
 //! | revision 2: the same is wanted, and all of it shall be shipped | revision 2: the same is allocated |
+//! | revision 3: one unit of 789 came back and can be sold again | revision 3: the same is allocated |
 //!
 //! A cancelled order sends revision 2 with 0 of each product, and Inventory replies that nothing is
 //! allocated. If stock is short, Inventory replies to revision 1 that nothing is allocated, with one
-//! [`Shortage`] per short product.
+//! [`Shortage`] per short product. So it does to a later revision that wants more than the order
+//! has: one that was expired, sent 0 of each product, and is paid after all.
 //!
 //! Whatever the bus loses, repeats or reorders, the receiver compares revisions: the higher one
 //! replaces the lower one, and the same one changes nothing. So neither service has to know what the
@@ -101,6 +103,7 @@ mod facts;
 mod ids;
 mod intent;
 mod quantity;
+mod returned;
 mod revision;
 mod wanted;
 
@@ -111,6 +114,7 @@ pub use facts::{Facts, Shortage, ShortageReason};
 pub use ids::{BadId, LocationId, MAX_ID_LENGTH, OrderId, ProductId, is_id};
 pub use intent::Intent;
 pub use quantity::{BadQuantity, Quantity};
+pub use returned::{BadReturned, BookedAt, MAX_RETURNED, Returned, ReturnedUnits};
 pub use revision::{BadRevision, Revision};
 pub use wanted::{BadWanted, MAX_LINES, Wanted, WantedLine};
 

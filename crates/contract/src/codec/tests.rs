@@ -2,8 +2,9 @@ use super::*;
 use crate::answers::StockAllocated;
 use crate::commands::AllocateStock;
 use crate::{
-    Allocation, Allocations, Digest, Facts, Intent, MAX_ALLOCATIONS, MAX_ID_LENGTH, MAX_LINES,
-    OrderId, Quantity, Revision, Shortage, ShortageReason, Wanted,
+    Allocation, Allocations, BookedAt, Digest, Facts, Intent, MAX_ALLOCATIONS, MAX_ID_LENGTH,
+    MAX_LINES, MAX_RETURNED, OrderId, Quantity, Returned, ReturnedUnits, Revision, Shortage,
+    ShortageReason, Wanted,
 };
 
 /// The largest message that NATS accepts unless it is configured otherwise.
@@ -100,7 +101,16 @@ fn largest_order() -> (Intent, Allocations) {
     let allocations = Allocations::sorted((0..MAX_ALLOCATIONS).map(allocation).collect())
         .expect("as many allocations as an order may have");
     let revision = Revision::try_from(u32::MAX).expect("a revision");
-    (Intent { revision, wanted, shipped: allocations.clone() }, allocations)
+    let returned = |number: usize| ReturnedUnits {
+        product_id: id(number % MAX_LINES).parse().expect("an id"),
+        location_id: id(number / MAX_LINES).parse().expect("an id"),
+        restocked: Quantity::MAX,
+        quarantined: Quantity::MAX,
+        written_off: Quantity::MAX,
+    };
+    let returned = Returned::sorted((0..MAX_RETURNED).map(returned).collect())
+        .expect("as many entries as the returns of an order may have");
+    (Intent { revision, wanted, shipped: allocations.clone(), returned }, allocations)
 }
 
 #[test]
@@ -114,12 +124,18 @@ fn the_largest_messages_fit_into_a_mebibyte() {
         reason: ShortageReason::TooManyAllocations,
     };
     let shortages = intent.wanted.iter().map(shortage).collect();
+    let booked_at = |entry: &ReturnedUnits| BookedAt {
+        product_id: entry.product_id.clone(),
+        location_id: entry.location_id.clone(),
+        booked_at: entry.location_id.clone(),
+    };
+    let booked_at = intent.returned.iter().map(booked_at).collect();
     let digest = intent.digest();
     let order_id = OrderId(uuid::Uuid::from_u128(7));
     let answer = StockAllocated {
         schema: u32::MAX,
         order_id,
-        facts: Facts { revision: intent.revision, allocated, shortages },
+        facts: Facts { revision: intent.revision, allocated, shortages, booked_at },
         digest,
         attempt: u32::MAX,
         decided_at_micros: i64::MIN,
@@ -176,7 +192,7 @@ fn an_array_is_not_a_message() {
     let wanted = &good.intent.wanted;
     let values = serde_json::to_value((
         (1, "AllocateStock", good.order_id, 1, wanted),
-        (Allocations::default(), good.digest, 1, 2, ()),
+        (Allocations::default(), Returned::default(), good.digest, 1, 2, ()),
     ))
     .expect("JSON");
     for element in ["[2]", "[1]", "[]", &values.to_string()] {
@@ -206,12 +222,14 @@ fn a_message_with_impossible_registers_is_malformed() {
         text
     };
     let shipped = r#""shipped":[{"product_id":"a","location_id":"x","quantity":0}],"digest""#;
+    let returned = r#""returned":[{"product_id":"a","location_id":"x"}],"digest""#;
     for bad in [
         spoiled("AllocateStock", "StockAllocated"),
         spoiled(r#""revision":1"#, r#""revision":0"#),
         spoiled(r#""quantity":2"#, r#""quantity":1000001"#),
         spoiled(r#"[{"product_id":"a","quantity":2}]"#, "[]"),
         spoiled(r#""digest""#, shipped),
+        spoiled(r#""digest""#, returned),
     ] {
         let read = decode::<AllocateStock>(format!("[{bad}]").as_bytes());
         assert!(matches!(&read[..], [Err(Undecodable::Malformed { .. })]), "{bad}");
@@ -225,13 +243,13 @@ fn every_stored_example_is_still_read_and_written_in_the_same_bytes() {
         read_back::<AllocateStock>(include_str!("../../examples/allocate_stock_v1.json"));
     let answers =
         read_back::<StockAllocated>(include_str!("../../examples/stock_allocated_v1.json"));
-    assert_eq!((commands.len(), answers.len()), (3, 5));
+    assert_eq!((commands.len(), answers.len()), (5, 7));
     for command in &commands {
         assert_eq!(command.digest, command.intent.digest());
     }
     let digests = |answer: &StockAllocated| answer.digest;
     let answered: Vec<Digest> = answers.iter().map(digests).collect();
-    let sent: Vec<Digest> = [0, 0, 0, 1, 2].map(|index: usize| commands[index].digest).to_vec();
+    let sent: Vec<Digest> = [0, 0, 0, 1, 2, 3, 4].map(|index: usize| commands[index].digest).to_vec();
     assert_eq!(answered, sent);
     assert_eq!(answers[1].facts.shortages.len(), 2);
 }
