@@ -157,7 +157,7 @@ impl Context {
     }
 
     /// What proves to a service who a client is.
-    pub(crate) fn authenticator_of(&self, service: &str) -> Authenticator {
+    pub fn authenticator_of(&self, service: &str) -> Authenticator {
         self.authenticator(self.keys.as_ref().map(|keys| keys.of_service(service)))
     }
 
