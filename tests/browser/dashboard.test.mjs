@@ -110,6 +110,22 @@ describe('a shop', () => {
         front.stop();
     });
 
+    test('the axis of the orders shows times from its first second on', async () => {
+        const prepare = (page) => page.addInitScript(() => {
+            globalThis.drawn = [];
+            const { fillText } = CanvasRenderingContext2D.prototype;
+            CanvasRenderingContext2D.prototype.fillText = function (text, ...more) {
+                globalThis.drawn.push(text);
+                return fillText.call(this, text, ...more);
+            };
+        });
+        const its = await open(shop.url, { prepare });
+        const times = async () => (await its.page.evaluate(() => globalThis.drawn)).filter((text) => !/^[\d.]*$/.test(text));
+        await eventually('some seconds pass', async () => new Set(await times()).size > 12);
+        for (const text of await times()) assert.match(text, /^\d+:\d\d:\d\d\s[AP]M$/);
+        await its.close();
+    });
+
     test('stock that is adjusted in one window changes in another one', async () => {
         const [one, two] = await Promise.all([open(shop.url, { hash: '#/stock/tee' }), open(shop.url, { hash: '#/stock/tee' })]);
         const level = (its) => its.page.locator('[data-level="on-hand"]').textContent();
