@@ -55,6 +55,11 @@ export function times(price, quantity, currency) {
     return Math.round(price * 10 ** digits) * quantity / 10 ** digits;
 }
 
+export function sum(amounts, currency) {
+    const unit = 10 ** decimals(currency);
+    return amounts.reduce((total, its) => total + Math.round(its * unit), 0) / unit;
+}
+
 export function decimals(currency) {
     try {
         return formatter(Intl.NumberFormat, { style: 'currency', currency }).resolvedOptions().maximumFractionDigits;

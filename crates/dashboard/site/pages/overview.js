@@ -6,8 +6,10 @@ import { useHealth } from '../health.js';
 import { isHearing, liveState, traffic } from '../live.js';
 import { useResource } from '../resource.js';
 import { link, useNow, useStore } from '../store.js';
-import { Ago, Foreign, ago, between, clock, duration, has, money, number, rate, t } from '../text.js';
+import { Ago, Foreign, ago, clock, duration, has, money, number, rate, t } from '../text.js';
 import { Card, Empty, Icon, Loaded, OrderLink, ProductLink, ProblemNote, Status, Table, Title } from '../ui.js';
+import { settledIn } from './order/units.js';
+import { Waiting, useWaiting } from './order/waiting.js';
 import { Meter } from './stock.js';
 
 const WINDOWS = [60, 300, 900];
@@ -15,6 +17,8 @@ const KINDS = ['received', 'confirmed', 'rejected'];
 const STROKES = { received: 'blue', confirmed: 'green-fill', rejected: 'red' };
 // The rate is the mean of so many seconds.
 const RATE_S = 10;
+// So many orders whose money waits are shown.
+const WAITING = 5;
 
 export function Overview() {
     const health = useHealth();
@@ -31,10 +35,19 @@ export function Overview() {
             <${TrafficCard} />
             <${HealthCard} health=${health} />
         </div>
+        <${MoneyWaiting} />
         <div class="columns even">
             <${NewestOrders} />
             <${LowStock} />
         </div>`;
+}
+
+// The orders whose money waits for somebody, if there are any.
+function MoneyWaiting() {
+    const due = useWaiting('due', WAITING);
+    const owed = useWaiting('refund_due', WAITING);
+    if (!due.data?.data.length && !owed.data?.data.length) return null;
+    return html`<div class="columns halves"><${Waiting} payment="due" orders=${due} /><${Waiting} payment="refund_due" orders=${owed} /></div>`;
 }
 
 function Attention({ health }) {
@@ -68,7 +81,7 @@ function SettleTile() {
         query: { status: 'confirmed,rejected', limit: 50 },
         changes: (frame) => frame.orders,
     });
-    const spans = (orders.data?.data ?? []).map((order) => between(order.created_at, order.updated_at)).sort((a, b) => a - b);
+    const spans = (orders.data?.data ?? []).map(settledIn).filter((ms) => ms !== null).sort((a, b) => a - b);
     const note = spans.length === 0 ? t('tile.settle.none')
         : t('tile.settle.note', { slowest: duration(spans.at(-1)), n: spans.length });
     const value = spans.length === 0 ? '–' : duration(spans[Math.floor(spans.length / 2)]);
